@@ -1,0 +1,144 @@
+//! What can be wrong with bytes from a peer, and with what we were asked to send.
+
+use crate::{Foreign, Kind};
+
+/// A rule of the protocol that the peer's bytes break. Final for the connection they came on.
+///
+/// `Copy` and comparable: it holds the numbers seen, never the peer's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The four flag bits hold a number that no level of the protocol defines (protocol notes, section 3).
+    #[error("unknown frame kind {0}: daffi defines 0 to 4")]
+    UnknownKind(u8),
+    /// `metadata_len` is larger than `msg_len` (section 2.1).
+    #[error("metadata of {metadata} bytes announced inside a message of {message} bytes")]
+    MetadataExceedsMessage {
+        /// Bytes of metadata the header announces.
+        metadata: usize,
+        /// Bytes of metadata and payload together that the header announces.
+        message: usize,
+    },
+    /// The frame is larger than [`Limits::max_frame_bytes`](crate::Limits::max_frame_bytes).
+    #[error("frame of {size} bytes announced, the limit is {limit}")]
+    FrameTooLarge {
+        /// Bytes of metadata and payload that the header announces.
+        size: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// The metadata does not have exactly two separators (section 2).
+    #[error("metadata has {0} separators '|', it must have two")]
+    Separators(usize),
+    /// The metadata is not UTF-8 (section 2).
+    #[error("names in the metadata are not UTF-8 from byte {0} on")]
+    NamesNotUtf8(usize),
+    /// A name in the metadata is longer than [`Limits::max_name_bytes`](crate::Limits::max_name_bytes).
+    #[error("name of {size} bytes in the metadata, the limit is {limit}")]
+    NameTooLong {
+        /// Bytes of the name.
+        size: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// The first bytes belong to another protocol.
+    #[error("{0}")]
+    Foreign(Foreign),
+    /// The stream ended inside a frame.
+    #[error("the stream ended inside a frame: {have} of {need} bytes arrived")]
+    Truncated {
+        /// Bytes that arrived.
+        have: usize,
+        /// Bytes of the whole frame, or of the header when that is incomplete too.
+        need: usize,
+    },
+}
+
+/// Why a frame can't be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// Metadata and payload together exceed the limit (protocol notes, section 2.1).
+    #[error("message of {size} bytes, the limit is {limit}")]
+    FrameTooLarge {
+        /// Bytes of metadata and payload.
+        size: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// The three names together exceed 32 767 bytes.
+    #[error("names of {size} bytes together, the limit is {limit}")]
+    MetadataTooLarge {
+        /// Bytes of the metadata.
+        size: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+}
+
+/// Why a name is refused where it enters.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// Empty names half work in 3.0.1 (protocol notes, section 2.1).
+    #[error("a {what} name must not be empty")]
+    Empty {
+        /// `node` or `callback`.
+        what: &'static str,
+    },
+    /// The name holds a character that would break a peer's parser.
+    #[error("{what} name {name:?} holds {found:?}, which separates names on the wire")]
+    Separator {
+        /// `node` or `callback`.
+        what: &'static str,
+        /// The name as given.
+        name: String,
+        /// The separator found.
+        found: char,
+    },
+    /// A Router of 3.0.1 trims blanks around callback names (section 2.1).
+    #[error("callback name {name:?} begins or ends with a blank")]
+    OuterBlank {
+        /// The name as given.
+        name: String,
+    },
+    /// The name is longer than the limit.
+    #[error("{what} name of {size} bytes, the limit is {limit}")]
+    TooLong {
+        /// `node` or `callback`.
+        what: &'static str,
+        /// Bytes of the name.
+        size: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+}
+
+/// Why the body of a HANDSHAKE or EVENTS frame is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// Not the JSON that the protocol asks for: a syntax error, a missing or doubled key, a wrong type.
+    #[error("not a valid {what} body")]
+    Json {
+        /// `handshake` or `event`.
+        what: &'static str,
+        /// What the JSON reader says.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A key that the protocol does not define, on a level 3 link (protocol notes, section 5.1).
+    #[error("unknown key {key:?} in {place} of the handshake")]
+    UnknownKey {
+        /// Where: `meta`, `a member` or `the top`.
+        place: &'static str,
+        /// The key.
+        key: String,
+    },
+    /// A name in the body is not usable.
+    #[error("unusable name in the handshake")]
+    Name(#[from] NameError),
+    /// The frame is not of the kind whose body was asked for.
+    #[error("a {0} frame has no such body")]
+    Kind(Kind),
+}

@@ -1,0 +1,53 @@
+//! The JSON bodies of EVENTS frames (protocol notes, sections 3 and 5.3).
+
+use serde::{Deserialize, Serialize};
+
+use crate::BodyError;
+
+/// What happened to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A node joined.
+    Connected,
+    /// A node left.
+    Disconnected,
+    /// A newer connection took the node's name.
+    Evicted,
+}
+
+/// The body of an EVENTS frame.
+///
+/// ```
+/// use daffi_wire::{EventBody, EventKind};
+/// let body = EventBody { kind: EventKind::Connected, member: "w1".into() };
+/// assert_eq!(body.to_json(), br#"{"type":"connected","member":"w1"}"#);
+/// assert_eq!(EventBody::parse(&body.to_json())?, body);
+/// # Ok::<(), daffi_wire::BodyError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventBody {
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// To whom.
+    pub member: String,
+}
+
+impl EventBody {
+    /// The body as 3.0.1 writes it.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("two strings always have a JSON form")
+    }
+
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`BodyError`]: bad JSON, an unknown type or an unknown key. As 3.0.1 does, ignore such an event whole.
+    pub fn parse(body: &[u8]) -> Result<Self, BodyError> {
+        serde_json::from_slice(body).map_err(|source| BodyError::Json { what: "event", source })
+    }
+}

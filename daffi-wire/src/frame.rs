@@ -1,0 +1,253 @@
+//! One frame: header, names and payload, all slices of the bytes that were read.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::{DecodeError, EncodeError, Header, Kind, Limits, header::Lengths, limits::MAX_METADATA_BYTES};
+
+/// A whole frame. Cheap to clone: every part is a slice of the same shared bytes.
+///
+/// ```
+/// use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Limits};
+/// let header = Header::new(Kind::Request, CallId(2), FormatId::JSON, true, true);
+/// let frame = Frame::new(header, "cli", "svc", "add", br#"{"args":[3,4],"kwargs":{}}"#, &Limits::default())?;
+/// assert_eq!(frame.method(), "add");
+/// assert_eq!(frame.as_bytes().len(), 9 + "cli|svc|add".len() + frame.payload().len());
+/// # Ok::<(), daffi_wire::EncodeError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    header: Header,
+    bytes: Bytes,
+    /// Offsets into `bytes`, of the two separators and of the payload.
+    first: u16,
+    second: u16,
+    body: u16,
+}
+
+impl Frame {
+    /// Builds a frame by copying its parts into one buffer.
+    ///
+    /// The names are trusted to hold no separator: take them from [`NodeName`](crate::NodeName) and
+    /// [`MethodName`](crate::MethodName), or pass empty ones.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when a length is above its limit.
+    pub fn new(
+        header: Header,
+        transmitter: &str,
+        receiver: &str,
+        method: &str,
+        payload: &[u8],
+        limits: &Limits,
+    ) -> Result<Self, EncodeError> {
+        let mut bytes = BytesMut::with_capacity(
+            Header::LEN + transmitter.len() + receiver.len() + method.len() + 2 + payload.len(),
+        );
+        let mut writer = FrameWriter::begin(&mut bytes, transmitter, receiver, method)?;
+        writer.body().put_slice(payload);
+        let (first, second, body) = writer.offsets();
+        writer.finish(header, 0, limits)?;
+        Ok(Self { header, bytes: bytes.freeze(), first, second, body })
+    }
+
+    /// Checks the metadata and cuts a frame out of its bytes.
+    pub(crate) fn from_wire(
+        header: Header,
+        lengths: Lengths,
+        bytes: Bytes,
+        limits: &Limits,
+    ) -> Result<Self, DecodeError> {
+        let metadata = &bytes[Header::LEN..Header::LEN + lengths.metadata];
+        let text = std::str::from_utf8(metadata).map_err(|e| DecodeError::NamesNotUtf8(e.valid_up_to()))?;
+        let mut separators = text.bytes().enumerate().filter(|&(_, b)| b == b'|').map(|(at, _)| at);
+        let (Some(first), Some(second), None) = (separators.next(), separators.next(), separators.next()) else {
+            return Err(DecodeError::Separators(text.bytes().filter(|&b| b == b'|').count()));
+        };
+        let longest = first.max(second - first - 1).max(lengths.metadata - second - 1);
+        if longest > limits.max_name_bytes {
+            return Err(DecodeError::NameTooLong { size: longest, limit: limits.max_name_bytes });
+        }
+        Ok(Self {
+            header,
+            first: offset(Header::LEN + first),
+            second: offset(Header::LEN + second),
+            body: offset(Header::LEN + lengths.metadata),
+            bytes,
+        })
+    }
+
+    /// The header.
+    #[must_use]
+    pub const fn header(&self) -> Header {
+        self.header
+    }
+
+    /// What the frame is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.header.kind()
+    }
+
+    /// The first name: who sent it.
+    #[must_use]
+    pub fn transmitter(&self) -> &str {
+        self.text(Header::LEN, self.first.into())
+    }
+
+    /// The second name: who shall get it.
+    #[must_use]
+    pub fn receiver(&self) -> &str {
+        self.text(usize::from(self.first) + 1, self.second.into())
+    }
+
+    /// The third name: the callback.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.text(usize::from(self.second) + 1, self.body.into())
+    }
+
+    /// The payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[usize::from(self.body)..]
+    }
+
+    /// The payload as shared bytes, without copying.
+    #[must_use]
+    pub fn payload_bytes(&self) -> Bytes {
+        self.bytes.slice(usize::from(self.body)..)
+    }
+
+    /// The whole frame as it travels.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The whole frame as it travels.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    fn text(&self, from: usize, to: usize) -> &str {
+        std::str::from_utf8(&self.bytes[from..to])
+            .expect("the metadata was checked to be UTF-8 when the frame was made")
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("kind", &self.kind())
+            .field("id", &self.header.id())
+            .field("transmitter", &self.transmitter())
+            .field("receiver", &self.receiver())
+            .field("method", &self.method())
+            .field("payload_bytes", &self.payload().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Offsets stay below 9 + 32 767.
+fn offset(at: usize) -> u16 {
+    u16::try_from(at).expect("header and metadata are below 65 536 bytes")
+}
+
+/// Writes one frame at the end of a buffer: header and names first, then whatever the caller appends.
+///
+/// Nothing before the frame is touched. Dropped without [`finish`](Self::finish), it removes what it wrote.
+#[derive(Debug)]
+pub struct FrameWriter<'a> {
+    dst: &'a mut BytesMut,
+    start: usize,
+    first: u16,
+    second: u16,
+    metadata: usize,
+    done: bool,
+}
+
+impl<'a> FrameWriter<'a> {
+    /// Starts a frame. See [`Frame::new`] for what the names must be.
+    ///
+    /// # Errors
+    /// [`EncodeError::MetadataTooLarge`] when the names do not fit.
+    pub fn begin(dst: &'a mut BytesMut, transmitter: &str, receiver: &str, method: &str) -> Result<Self, EncodeError> {
+        let metadata = transmitter.len().saturating_add(receiver.len()).saturating_add(method.len()).saturating_add(2);
+        if metadata > MAX_METADATA_BYTES {
+            return Err(EncodeError::MetadataTooLarge { size: metadata, limit: MAX_METADATA_BYTES });
+        }
+        let start = dst.len();
+        // The lengths hold their largest value until `finish`, so that a forgotten patch fails loudly.
+        dst.put_slice(&[0xff; Header::LEN]);
+        for part in [transmitter, "|", receiver, "|", method] {
+            dst.put_slice(part.as_bytes());
+        }
+        let first = Header::LEN + transmitter.len();
+        Ok(Self { dst, start, first: offset(first), second: offset(first + 1 + receiver.len()), metadata, done: false })
+    }
+
+    /// Where the payload goes: append only.
+    pub fn body(&mut self) -> &mut BytesMut {
+        self.dst
+    }
+
+    fn offsets(&self) -> (u16, u16, u16) {
+        (self.first, self.second, offset(Header::LEN + self.metadata))
+    }
+
+    /// Writes the header. `more` is the length of a payload part that the caller sends behind this buffer.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the frame is too large; the buffer is then as it was before [`begin`](Self::begin).
+    pub fn finish(mut self, header: Header, more: usize, limits: &Limits) -> Result<(), EncodeError> {
+        let written = self.dst.len() - self.start - Header::LEN - self.metadata;
+        let head = header.encode(self.metadata, written.saturating_add(more), limits)?;
+        self.dst[self.start..self.start + Header::LEN].copy_from_slice(&head);
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for FrameWriter<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.dst.truncate(self.start);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CallId, FormatId};
+
+    #[test]
+    fn an_unfinished_frame_leaves_no_trace() {
+        let mut dst = BytesMut::from(&b"before"[..]);
+        let mut writer = FrameWriter::begin(&mut dst, "a", "b", "c").unwrap();
+        writer.body().put_slice(b"payload");
+        drop(writer);
+        assert_eq!(&dst[..], b"before");
+
+        let mut writer = FrameWriter::begin(&mut dst, "a", "b", "c").unwrap();
+        writer.body().put_slice(b"payload");
+        let header = Header::new(Kind::Request, CallId(1), FormatId::OPAQUE, false, true);
+        let limits = Limits { max_frame_bytes: 11, ..Limits::default() };
+        assert_eq!(writer.finish(header, 0, &limits), Err(EncodeError::FrameTooLarge { size: 12, limit: 11 }));
+        assert_eq!(&dst[..], b"before");
+    }
+
+    #[test]
+    fn a_part_sent_behind_the_buffer_counts() {
+        let mut dst = BytesMut::new();
+        let writer = FrameWriter::begin(&mut dst, "a", "b", "c").unwrap();
+        let header = Header::new(Kind::Request, CallId(1), FormatId::OPAQUE, false, true);
+        writer.finish(header, 7, &Limits::default()).unwrap();
+        dst.put_slice(b"payload");
+        let whole = Frame::new(header, "a", "b", "c", b"payload", &Limits::default()).unwrap();
+        assert_eq!(dst, whole.as_bytes());
+    }
+}

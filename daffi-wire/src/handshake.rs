@@ -1,0 +1,208 @@
+//! The JSON bodies of HANDSHAKE frames (protocol notes, section 5.1).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+
+use crate::{BodyError, Level, Limits, MethodName, NodeName, NodeType};
+
+/// The body of a HANDSHAKE: who speaks, and which members there are.
+///
+/// ```
+/// use daffi_wire::{Handshake, Level, Limits, Member, MethodName, NodeName, NodeType, Role};
+/// let limits = Limits::default();
+/// let service = Member { name: NodeName::new("svc", &limits)?, methods: vec![MethodName::new("add", &limits)?] };
+/// let body = Handshake::new(NodeType::new(Role::Service, Level::THREE), vec![service]).to_json();
+/// assert_eq!(
+///     std::str::from_utf8(&body)?,
+///     r#"{"meta":{"type":"service","error":null},"members":[{"name":"svc","methods":["add"]}]}"#
+/// );
+/// assert_eq!(Handshake::parse(&body, &limits)?.members[0].name.as_str(), "svc");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The speaker's role and level.
+    pub node_type: NodeType,
+    /// Why a server refuses; only a server's answer means anything by it. Empty counts as none.
+    pub error: Option<String>,
+    /// The members; a client lists itself.
+    pub members: Vec<Member>,
+}
+
+/// A node and the callbacks it exposes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The node.
+    pub name: NodeName,
+    /// Its callbacks, in the order announced; none travels as `null`.
+    pub methods: Vec<MethodName>,
+}
+
+impl Handshake {
+    /// A handshake without an error.
+    #[must_use]
+    pub const fn new(node_type: NodeType, members: Vec<Member>) -> Self {
+        Self { node_type, error: None, members }
+    }
+
+    /// A server's refusal, in the only form that a 3.0.1 client can read: an answer with `error` set.
+    #[must_use]
+    pub fn refusal(node_type: NodeType, reason: impl Into<String>) -> Self {
+        Self { node_type, error: Some(reason.into()), members: Vec::new() }
+    }
+
+    /// The body as 3.0.1 writes it: without blanks, in its order of keys.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let wire = Wire {
+            meta: WireMeta { node_type: self.node_type.to_string(), error: self.error.clone(), rest: BTreeMap::new() },
+            members: self.members.iter().map(WireMember::from).collect(),
+            rest: BTreeMap::new(),
+        };
+        serde_json::to_vec(&wire).expect("strings and lists always have a JSON form")
+    }
+
+    /// Reads a body. As strict as 3.0.1 on a level 3 link; keys that a later level may add are ignored when the
+    /// speaker shows level 4 (protocol notes, section 12).
+    ///
+    /// # Errors
+    /// [`BodyError`] when the JSON is not a handshake's, or a name is unusable.
+    pub fn parse(body: &[u8], limits: &Limits) -> Result<Self, BodyError> {
+        let wire: Wire =
+            serde_json::from_slice(body).map_err(|source| BodyError::Json { what: "handshake", source })?;
+        let node_type = NodeType::parse(&wire.meta.node_type);
+        if !node_type.level().at_least(Level::FOUR) {
+            refuse_unknown(&wire.meta.rest, "meta")?;
+            refuse_unknown(&wire.rest, "the top")?;
+            for member in &wire.members {
+                refuse_unknown(&member.rest, "a member")?;
+            }
+        }
+        let members = wire.members.into_iter().map(|m| m.check(limits)).collect::<Result<_, _>>()?;
+        Ok(Self { node_type, error: wire.meta.error.filter(|e| !e.is_empty()), members })
+    }
+}
+
+type Rest = BTreeMap<String, Ignored>;
+
+/// A value nobody looks at. (`IgnoredAny` has no `Serialize`, which the flattened field of a written body asks for.)
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Ignored(IgnoredAny);
+
+impl Serialize for Ignored {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    meta: WireMeta,
+    members: Vec<WireMember>,
+    #[serde(flatten)]
+    rest: Rest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireMeta {
+    #[serde(rename = "type")]
+    node_type: String,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(flatten)]
+    rest: Rest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireMember {
+    name: String,
+    // `deserialize_with` makes the key required although its value may be null.
+    #[serde(deserialize_with = "Option::deserialize")]
+    methods: Option<Vec<String>>,
+    #[serde(flatten)]
+    rest: Rest,
+}
+
+impl From<&Member> for WireMember {
+    fn from(member: &Member) -> Self {
+        let methods: Vec<_> = member.methods.iter().map(ToString::to_string).collect();
+        Self { name: member.name.to_string(), methods: (!methods.is_empty()).then_some(methods), rest: BTreeMap::new() }
+    }
+}
+
+impl WireMember {
+    fn check(self, limits: &Limits) -> Result<Member, BodyError> {
+        // 3.0.1 lists `[""]` as no methods (section 5.1).
+        let methods = self.methods.unwrap_or_default().into_iter().filter(|m| !m.is_empty());
+        Ok(Member {
+            name: NodeName::new(self.name, limits)?,
+            methods: methods.map(|m| MethodName::new(m, limits)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn refuse_unknown(rest: &Rest, place: &'static str) -> Result<(), BodyError> {
+    match rest.keys().next() {
+        None => Ok(()),
+        Some(key) => Err(BodyError::UnknownKey { place, key: key.clone() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Role;
+
+    fn parse(body: &str) -> Result<Handshake, BodyError> {
+        Handshake::parse(body.as_bytes(), &Limits::default())
+    }
+
+    #[test]
+    fn what_3_0_1_accepts_is_accepted() {
+        for body in [
+            r#"{"meta":{"type":"client","error":null},"members":[{"name":"c1","methods":null}]}"#,
+            r#" { "members": [ {"methods": [], "name": "c\u0031"} ], "meta": {"error": "", "type": "client"} } "#,
+            r#"{"meta":{"type":"client"},"members":[{"name":"c1","methods":[""]}]}"#,
+        ] {
+            let read = parse(body).unwrap();
+            assert_eq!(read.node_type.role(), Some(Role::Client));
+            assert_eq!(read.error, None);
+            assert_eq!(read.members[0].name.as_str(), "c1");
+            assert!(read.members[0].methods.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_3_0_1_refuses_is_refused() {
+        for body in [
+            r#"{"meta":{"error":null},"members":[]}"#,
+            r#"{"meta":{"type":"client","error":null},"members":[{"name":"c1"}]}"#,
+            r#"{"meta":{"type":"client","type":"client"},"members":[]}"#,
+            r#"{"meta":{"type":"client"},"members":[]}x"#,
+            r#"{"meta":{"type":5},"members":[]}"#,
+            "",
+        ] {
+            assert!(matches!(parse(body), Err(BodyError::Json { .. })), "{body}");
+        }
+        for body in [
+            r#"{"meta":{"type":"client","x":1},"members":[]}"#,
+            r#"{"meta":{"type":"client"},"members":[],"x":1}"#,
+            r#"{"meta":{"type":"client"},"members":[{"name":"a","methods":null,"x":1}]}"#,
+        ] {
+            assert!(matches!(parse(body), Err(BodyError::UnknownKey { .. })), "{body}");
+        }
+        assert!(matches!(
+            parse(r#"{"meta":{"type":"client"},"members":[{"name":"a|b","methods":null}]}"#),
+            Err(BodyError::Name(_))
+        ));
+    }
+
+    #[test]
+    fn later_levels_may_add_keys() {
+        let read =
+            parse(r#"{"meta":{"type":"router/4","x":{"y":[1]}},"members":[{"name":"a","methods":null,"level":4}]}"#);
+        assert_eq!(read.unwrap().node_type.level(), Level::FOUR);
+    }
+}

@@ -1,0 +1,275 @@
+//! The nine bytes before every frame (protocol notes, section 2).
+
+use std::fmt;
+
+use crate::{
+    DecodeError, EncodeError, FormatId, Level, Limits,
+    limits::{MAX_MESSAGE_BYTES, MAX_METADATA_BYTES},
+};
+
+/// The number of a call, chosen by the caller. Zero only in a server's notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u16);
+
+impl CallId {
+    /// What frames carry that belong to no call.
+    pub const NONE: Self = Self(0);
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call {}", self.0)
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
+        /// What a frame is (protocol notes, section 3).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Kind { $($(#[$doc])* $name = $value,)* }
+
+        impl Kind {
+            const fn from_bits(bits: u8) -> Result<Self, DecodeError> {
+                match bits { $($value => Ok(Self::$name),)* n => Err(DecodeError::UnknownKind(n)) }
+            }
+
+            const fn bits(self) -> u8 {
+                match self { $(Self::$name => $value,)* }
+            }
+        }
+
+        impl fmt::Display for Kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$name => $text,)* })
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Opens a session, answers it, or tells of a member.
+    Handshake = 0, "HANDSHAKE";
+    /// A call.
+    Request = 1, "REQUEST";
+    /// The result of a call.
+    Response = 2, "RESPONSE";
+    /// The failure of a call, or a refused handshake.
+    Error = 3, "ERROR";
+    /// Who came, went or was evicted.
+    Events = 4, "EVENTS";
+}
+
+/// The two decoder bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decoder {
+    Opaque,
+    Json,
+    Pickle,
+    Msgpack,
+}
+
+impl Decoder {
+    const fn bits(self) -> u8 {
+        match self {
+            Self::Opaque => 0,
+            Self::Json => 1,
+            Self::Pickle => 2,
+            Self::Msgpack => 3,
+        }
+    }
+
+    const fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            0 => Self::Opaque,
+            1 => Self::Json,
+            2 => Self::Pickle,
+            _ => Self::Msgpack,
+        }
+    }
+}
+
+/// A frame's header without its two lengths, which follow from what stands behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    id: CallId,
+    kind: Kind,
+    decoder: Decoder,
+    is_bytes: bool,
+    wants_reply: bool,
+    parts: u8,
+    little_endian: bool,
+}
+
+/// The lengths that a header announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    pub(crate) metadata: usize,
+    pub(crate) message: usize,
+}
+
+impl Header {
+    /// Bytes of a header on the wire.
+    pub const LEN: usize = 9;
+
+    /// A header of a frame with a payload in `format`.
+    ///
+    /// `text` says whether an OPAQUE payload is text; in the other formats it follows from the format: JSON is text,
+    /// all others are bytes (3.0.1 fails on PICKLE and MSGPACK marked as text).
+    #[must_use]
+    pub const fn new(kind: Kind, id: CallId, format: FormatId, text: bool, wants_reply: bool) -> Self {
+        let decoder = format.decoder();
+        let is_bytes = match decoder {
+            Decoder::Json => false,
+            Decoder::Pickle | Decoder::Msgpack => true,
+            Decoder::Opaque => !text,
+        };
+        Self { id, kind, decoder, is_bytes, wants_reply, parts: format.parts(), little_endian: true }
+    }
+
+    /// The header of a HANDSHAKE, an EVENTS frame or a notice: JSON text.
+    #[must_use]
+    pub const fn control(kind: Kind, id: CallId, wants_reply: bool) -> Self {
+        Self::new(kind, id, FormatId::JSON, true, wants_reply)
+    }
+
+    /// The header of the answer to a HANDSHAKE with this header: every bit copied, as 3.0.1 does (section 3).
+    #[must_use]
+    pub const fn handshake_reply(self) -> Self {
+        self
+    }
+
+    /// The number of the call.
+    #[must_use]
+    pub const fn id(self) -> CallId {
+        self.id
+    }
+
+    /// What the frame is.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        self.kind
+    }
+
+    /// The payload's format, as a link of this level reads it.
+    #[must_use]
+    pub const fn format(self, level: Level) -> FormatId {
+        FormatId::from_wire(self.decoder, self.is_bytes, self.parts, level)
+    }
+
+    /// Whether the payload is marked as text rather than bytes.
+    #[must_use]
+    pub const fn is_text(self) -> bool {
+        !self.is_bytes
+    }
+
+    /// Whether the sender wants an answer.
+    #[must_use]
+    pub const fn wants_reply(self) -> bool {
+        self.wants_reply
+    }
+
+    /// Writes the nine bytes.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when a length is above its limit.
+    pub fn encode(self, metadata: usize, payload: usize, limits: &Limits) -> Result<[u8; Self::LEN], EncodeError> {
+        if metadata > MAX_METADATA_BYTES {
+            return Err(EncodeError::MetadataTooLarge { size: metadata, limit: MAX_METADATA_BYTES });
+        }
+        let limit = limits.max_frame_bytes.min(MAX_MESSAGE_BYTES);
+        let message = metadata.saturating_add(payload);
+        if message > limit {
+            return Err(EncodeError::FrameTooLarge { size: message, limit });
+        }
+        let id = self.id.0.to_le_bytes();
+        let flags = self.kind.bits()
+            | self.decoder.bits() << 4
+            | u8::from(self.is_bytes) << 6
+            | u8::from(self.wants_reply) << 7;
+        let lengths = (message as u64 | (metadata as u64) << 25).to_le_bytes();
+        let tail = (self.parts & 0x7f) | u8::from(self.little_endian) << 7;
+        Ok([id[0], id[1], flags, lengths[0], lengths[1], lengths[2], lengths[3], lengths[4], tail])
+    }
+
+    pub(crate) fn decode(bytes: &[u8; Self::LEN], limits: &Limits) -> Result<(Self, Lengths), DecodeError> {
+        let [id0, id1, flags, l0, l1, l2, l3, l4, tail] = *bytes;
+        let kind = Kind::from_bits(flags & 0xf)?;
+        let lengths = u64::from_le_bytes([l0, l1, l2, l3, l4, 0, 0, 0]);
+        // Both masks are below 2^25, so the values fit any usize.
+        let message = usize::try_from(lengths & 0x1ff_ffff).unwrap_or(usize::MAX);
+        let metadata = usize::try_from(lengths >> 25 & 0x7fff).unwrap_or(usize::MAX);
+        if metadata > message {
+            return Err(DecodeError::MetadataExceedsMessage { metadata, message });
+        }
+        if message > limits.max_frame_bytes {
+            return Err(DecodeError::FrameTooLarge { size: message, limit: limits.max_frame_bytes });
+        }
+        let header = Self {
+            id: CallId(u16::from_le_bytes([id0, id1])),
+            kind,
+            decoder: Decoder::from_bits(flags >> 4),
+            is_bytes: flags & 0x40 != 0,
+            wants_reply: flags & 0x80 != 0,
+            parts: tail & 0x7f,
+            little_endian: tail & 0x80 != 0,
+        };
+        Ok((header, Lengths { metadata, message }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The examples of the protocol notes, section 2.
+    #[test]
+    fn examples_of_the_notes() {
+        let limits = Limits::default();
+        let handshake = Header::control(Kind::Handshake, CallId(1), true);
+        assert_eq!(handshake.encode(4, 80, &limits), Ok([1, 0, 0x90, 0x54, 0, 0, 8, 0, 0x81]));
+        let request = Header::new(Kind::Request, CallId(2), FormatId::PICKLE, false, true);
+        assert_eq!(request.encode(11, 31, &limits), Ok([2, 0, 0xe1, 0x2a, 0, 0, 0x16, 0, 0x81]));
+        let response = Header::new(Kind::Response, CallId(2), FormatId::JSON, true, false);
+        assert_eq!(response.encode(10, 27, &limits), Ok([2, 0, 0x12, 0x25, 0, 0, 0x14, 0, 0x81]));
+        let events = Header::control(Kind::Events, CallId::NONE, false);
+        assert_eq!(events.encode(2, 34, &limits), Ok([0, 0, 0x14, 0x24, 0, 0, 4, 0, 0x81]));
+    }
+
+    #[test]
+    fn every_bit_survives_a_round_trip() {
+        let limits = Limits::default();
+        let bytes = [0xcd, 0xab, 0xd3, 0x04, 0x03, 0x00, 0x06, 0x00, 0x7f];
+        let (header, lengths) = Header::decode(&bytes, &limits).unwrap();
+        assert_eq!(header.encode(lengths.metadata, lengths.message - lengths.metadata, &limits), Ok(bytes));
+    }
+
+    #[test]
+    fn broken_rules_are_named() {
+        let limits = Limits { max_frame_bytes: 100, ..Limits::default() };
+        for kind in 5..16 {
+            let bytes = [1, 0, kind, 10, 0, 0, 4, 0, 0x81];
+            assert_eq!(Header::decode(&bytes, &limits), Err(DecodeError::UnknownKind(kind)));
+        }
+        let bytes = [1, 0, 1, 1, 0, 0, 4, 0, 0x81];
+        assert_eq!(
+            Header::decode(&bytes, &limits),
+            Err(DecodeError::MetadataExceedsMessage { metadata: 2, message: 1 })
+        );
+        let bytes = [1, 0, 1, 101, 0, 0, 4, 0, 0x81];
+        assert_eq!(Header::decode(&bytes, &limits), Err(DecodeError::FrameTooLarge { size: 101, limit: 100 }));
+        let header = Header::control(Kind::Request, CallId(1), true);
+        assert_eq!(header.encode(50, 51, &limits), Err(EncodeError::FrameTooLarge { size: 101, limit: 100 }));
+        assert!(matches!(header.encode(32_768, 0, &limits), Err(EncodeError::MetadataTooLarge { .. })));
+    }
+
+    #[test]
+    fn format_numbers_beyond_four_need_level_four() {
+        let postcard = Header::new(Kind::Request, CallId(1), FormatId::POSTCARD, false, true);
+        let bytes = postcard.encode(2, 0, &Limits::default()).unwrap();
+        assert_eq!(bytes[8], 0x82);
+        let (seen, _) = Header::decode(&bytes, &Limits::default()).unwrap();
+        assert_eq!(seen.format(Level::FOUR), FormatId::POSTCARD);
+        assert_eq!(seen.format(Level::THREE), FormatId::OPAQUE);
+    }
+}

@@ -1,0 +1,59 @@
+//! The wire protocol of daffi as types: frames and their header, the codec, the first bytes of a connection, the
+//! bodies of handshakes and events, levels, format numbers and limits. No sockets, no runtime, no clock.
+//!
+//! Use this crate alone to read or write daffi's bytes: for a proxy, a recorder, a port to another runtime. To call or
+//! serve, use the crate `daffi`, which stands on it.
+//!
+//! The protocol is the one of the Python library daffi 3.0.1; section numbers in these pages are those of the
+//! project's protocol notes.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use daffi_wire::{CallId, FormatId, Frame, FrameDecoder, Header, Kind, Limits, SYN};
+//!
+//! let limits = Limits::default();
+//! let header = Header::new(Kind::Request, CallId(2), FormatId::JSON, true, true);
+//! let call = Frame::new(header, "cli", "svc", "add", br#"{"args":[3,4],"kwargs":{}}"#, &limits)?;
+//!
+//! let mut stream = BytesMut::from(&SYN[..]);
+//! stream.extend_from_slice(call.as_bytes());
+//!
+//! let mut rest = stream.split_off(SYN.len());
+//! let frame = FrameDecoder::new(limits).decode(&mut rest)?.expect("a whole frame is there");
+//! assert_eq!((frame.receiver(), frame.method()), ("svc", "add"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | read frames from a stream | [`FrameDecoder`] |
+//! | write frames | [`Frame::new`], or [`FrameWriter`] into a buffer of yours |
+//! | tell the first bytes | [`Opening`], [`SYN`] |
+//! | read and write handshakes and events | [`Handshake`], [`EventBody`] |
+//! | check names where they enter | [`NodeName`], [`MethodName`] |
+
+mod codec;
+mod error;
+mod event;
+mod format_id;
+mod frame;
+mod handshake;
+mod header;
+mod level;
+mod limits;
+mod name;
+mod opening;
+
+pub use crate::{
+    codec::FrameDecoder,
+    error::{BodyError, DecodeError, EncodeError, NameError},
+    event::{EventBody, EventKind},
+    format_id::{FormatId, FormatIdError},
+    frame::{Frame, FrameWriter},
+    handshake::{Handshake, Member},
+    header::{CallId, Header, Kind},
+    level::{Level, NodeType, Role},
+    limits::{DEFAULT_MAX_NAME_BYTES, Limits, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES},
+    name::{MethodName, NodeName},
+    opening::{Foreign, Opening, SYN},
+};

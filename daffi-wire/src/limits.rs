@@ -1,0 +1,34 @@
+/// What a node accepts from the wire. A value the user sets; the defaults are what 3.0.1 can send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Metadata and payload of one frame, in bytes. Default and highest: [`MAX_MESSAGE_BYTES`].
+    pub max_frame_bytes: usize,
+    /// One node or callback name, in bytes. Default: [`DEFAULT_MAX_NAME_BYTES`].
+    pub max_name_bytes: usize,
+}
+
+/// The largest metadata plus payload the 25-bit length field can announce (protocol notes, section 2).
+pub const MAX_MESSAGE_BYTES: usize = (1 << 25) - 1;
+
+/// The largest metadata the 15-bit length field can announce (protocol notes, section 2).
+pub const MAX_METADATA_BYTES: usize = (1 << 15) - 1;
+
+/// Three names of this size and two separators still fit into the metadata.
+pub const DEFAULT_MAX_NAME_BYTES: usize = 10_000;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_frame_bytes: MAX_MESSAGE_BYTES, max_name_bytes: DEFAULT_MAX_NAME_BYTES }
+    }
+}
+
+impl Limits {
+    /// The same limits, with no field above what the wire can express.
+    #[must_use]
+    pub fn clamped(self) -> Self {
+        Self {
+            max_frame_bytes: self.max_frame_bytes.min(MAX_MESSAGE_BYTES),
+            max_name_bytes: self.max_name_bytes.min(MAX_METADATA_BYTES),
+        }
+    }
+}
