@@ -1,0 +1,1 @@
+//! The MSGPACK payload format of daffi.

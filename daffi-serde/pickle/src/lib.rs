@@ -1,0 +1,1 @@
+//! The PICKLE payload format of daffi: plain data only, read without executing anything.

@@ -1,0 +1,1 @@
+//! The postcard payload format of daffi, for Rust nodes among themselves.

@@ -1,0 +1,233 @@
+//! What a format is: written generically as a [`Codec`], used behind a pointer as a [`Format`].
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use daffi_wire::FormatId;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    Args, ArgsSink, RemoteError, ResultSink, SerdeError,
+    erased::{ArgsRef, ErasedArgs, ErasedArgsSink, ErasedResultSink, SinkRef},
+};
+
+/// A payload as it arrived.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// The bytes, shared with the buffer they were read into.
+    pub bytes: Bytes,
+    /// Whether the frame marks them as text; OPAQUE tells text from bytes by it.
+    pub text: bool,
+}
+
+impl Body {
+    /// A payload of bytes.
+    #[must_use]
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), text: false }
+    }
+
+    /// A payload of text.
+    #[must_use]
+    pub fn text(text: impl Into<Bytes>) -> Self {
+        Self { bytes: text.into(), text: true }
+    }
+}
+
+/// Where a payload is written: the end of a frame's buffer, or shared bytes that are sent behind it without a copy.
+#[derive(Debug)]
+pub struct Output<'a> {
+    buffer: &'a mut BytesMut,
+    shared: Option<Bytes>,
+    text: bool,
+}
+
+impl<'a> Output<'a> {
+    /// Writes to the end of `buffer`.
+    pub const fn new(buffer: &'a mut BytesMut) -> Self {
+        Self { buffer, shared: None, text: false }
+    }
+
+    /// The buffer: append only.
+    pub const fn buffer(&mut self) -> &mut BytesMut {
+        self.buffer
+    }
+
+    /// Sends `bytes` as the whole payload, without a copy.
+    pub fn share(&mut self, bytes: Bytes) {
+        self.shared = Some(bytes);
+    }
+
+    /// Marks the payload as text.
+    pub const fn mark_text(&mut self) {
+        self.text = true;
+    }
+
+    /// Whether the payload was marked as text.
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        self.text
+    }
+
+    /// The shared payload, if the writer chose that.
+    pub const fn take_shared(&mut self) -> Option<Bytes> {
+        self.shared.take()
+    }
+}
+
+/// A payload format, written with generic methods so that it costs no indirection per value.
+///
+/// Implement this for a format of your own; every `Codec` is a [`Format`], which is what a node takes at run time.
+pub trait Codec: Send + Sync + fmt::Debug + 'static {
+    /// Its number on the wire.
+    fn id(&self) -> FormatId;
+
+    /// Writes the arguments of a call.
+    ///
+    /// # Errors
+    /// [`SerdeError`] for what the format cannot hold; the output may then hold half a payload.
+    fn encode_args<A: Args>(&self, args: &A, out: &mut Output<'_>) -> Result<(), SerdeError>;
+
+    /// Writes the result of a call.
+    ///
+    /// # Errors
+    /// [`SerdeError`] for what the format cannot hold; the output may then hold half a payload.
+    fn encode_result<T: Serialize + ?Sized>(&self, value: &T, out: &mut Output<'_>) -> Result<(), SerdeError>;
+
+    /// Reads the arguments of a call into `sink`.
+    ///
+    /// # Errors
+    /// [`SerdeError`] for bytes that are not this format's, break a limit, or are not of the types asked for.
+    fn decode_args<S: ArgsSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError>;
+
+    /// Reads the result of a call into `sink`.
+    ///
+    /// # Errors
+    /// As [`decode_args`](Self::decode_args).
+    fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError>;
+
+    /// Reads the failure of a call. Formats that can meet a pickled traceback skip it here.
+    ///
+    /// # Errors
+    /// As [`decode_args`](Self::decode_args).
+    fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError> {
+        let mut slot = None::<RemoteError>;
+        self.decode_result(body, &mut slot)?;
+        slot.ok_or_else(|| SerdeError::decode(self.id(), "the payload holds no error"))
+    }
+}
+
+/// A payload format behind a pointer: `Arc<dyn Format>`. Implemented for every [`Codec`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use bytes::BytesMut;
+/// use daffi_serde::{Format, Opaque, Output};
+///
+/// let format: Arc<dyn Format> = Arc::new(Opaque::default());
+/// let mut buffer = BytesMut::new();
+/// format.encode_result(&"hello", &mut Output::new(&mut buffer))?;
+/// assert_eq!(buffer, "hello");
+/// # Ok::<(), daffi_serde::SerdeError>(())
+/// ```
+pub trait Format: Send + Sync + fmt::Debug + 'static {
+    /// Its number on the wire.
+    fn id(&self) -> FormatId;
+
+    /// [`Codec::encode_args`].
+    ///
+    /// # Errors
+    /// As there.
+    fn encode_args(&self, args: &dyn ErasedArgs, out: &mut Output<'_>) -> Result<(), SerdeError>;
+
+    /// [`Codec::encode_result`].
+    ///
+    /// # Errors
+    /// As there.
+    fn encode_result(&self, value: &dyn erased_serde::Serialize, out: &mut Output<'_>) -> Result<(), SerdeError>;
+
+    /// [`Codec::decode_args`].
+    ///
+    /// # Errors
+    /// As there.
+    fn decode_args(&self, body: &Body, sink: &mut dyn ErasedArgsSink) -> Result<(), SerdeError>;
+
+    /// [`Codec::decode_result`].
+    ///
+    /// # Errors
+    /// As there.
+    fn decode_result(&self, body: &Body, sink: &mut dyn ErasedResultSink) -> Result<(), SerdeError>;
+
+    /// [`Codec::decode_error`].
+    ///
+    /// # Errors
+    /// As there.
+    fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError>;
+}
+
+/// The formats of a node, told apart by [`FormatId`]. What the core is generic over.
+pub trait FormatSet: Clone + Send + Sync + 'static {
+    /// Whether the node has this format.
+    fn contains(&self, id: FormatId) -> bool;
+
+    /// Writes the arguments of a call in format `id`.
+    ///
+    /// # Errors
+    /// [`SerdeError::UnknownFormat`], and as [`Codec::encode_args`].
+    fn encode_args<A: Args>(&self, id: FormatId, args: &A, out: &mut Output<'_>) -> Result<(), SerdeError>;
+
+    /// Writes the result of a call in format `id`.
+    ///
+    /// # Errors
+    /// [`SerdeError::UnknownFormat`], and as [`Codec::encode_result`].
+    fn encode_result<T: Serialize + 'static>(
+        &self,
+        id: FormatId,
+        value: &T,
+        out: &mut Output<'_>,
+    ) -> Result<(), SerdeError>;
+
+    /// Reads the arguments of a call in format `id`.
+    ///
+    /// # Errors
+    /// [`SerdeError::UnknownFormat`], and as [`Codec::decode_args`].
+    fn decode_args<S: ArgsSink>(&self, id: FormatId, body: &Body, sink: &mut S) -> Result<(), SerdeError>;
+
+    /// Reads the result of a call in format `id`.
+    ///
+    /// # Errors
+    /// [`SerdeError::UnknownFormat`], and as [`Codec::decode_result`].
+    fn decode_result<T: DeserializeOwned + 'static>(&self, id: FormatId, body: &Body) -> Result<T, SerdeError>;
+
+    /// Reads the failure of a call in format `id`.
+    ///
+    /// # Errors
+    /// [`SerdeError::UnknownFormat`], and as [`Codec::decode_error`].
+    fn decode_error(&self, id: FormatId, body: &Body) -> Result<RemoteError, SerdeError>;
+}
+
+impl<C: Codec> Format for C {
+    fn id(&self) -> FormatId {
+        Codec::id(self)
+    }
+
+    fn encode_args(&self, args: &dyn ErasedArgs, out: &mut Output<'_>) -> Result<(), SerdeError> {
+        Codec::encode_args(self, &ArgsRef(args), out)
+    }
+
+    fn encode_result(&self, value: &dyn erased_serde::Serialize, out: &mut Output<'_>) -> Result<(), SerdeError> {
+        Codec::encode_result(self, value, out)
+    }
+
+    fn decode_args(&self, body: &Body, sink: &mut dyn ErasedArgsSink) -> Result<(), SerdeError> {
+        Codec::decode_args(self, body, &mut SinkRef(sink))
+    }
+
+    fn decode_result(&self, body: &Body, sink: &mut dyn ErasedResultSink) -> Result<(), SerdeError> {
+        Codec::decode_result(self, body, &mut SinkRef(sink))
+    }
+
+    fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError> {
+        Codec::decode_error(self, body)
+    }
+}

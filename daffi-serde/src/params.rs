@@ -1,0 +1,398 @@
+//! The parameters of a callback, on the serving side: arguments are read into the function's own types.
+
+use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny},
+};
+
+use crate::{RemoteError, bytes_like};
+
+/// A type that a callback can take as a parameter.
+///
+/// Implemented for every type that can be deserialised and owns its data. `Option` may be missing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a callback",
+    note = "a parameter must implement `DeserializeOwned` and own its data"
+)]
+pub trait Param: Sized + Send + 'static {
+    /// Reads an argument.
+    ///
+    /// # Errors
+    /// When it is not of this type.
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+
+    /// The value when the caller gave none; `None` when it must give one.
+    fn missing() -> Option<Self>;
+
+    /// The value made of an OPAQUE payload without copying, for the type that can.
+    fn from_shared(_bytes: &Bytes) -> Option<Self> {
+        None
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Param for T {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        bytes_like::read(deserializer)
+    }
+
+    fn missing() -> Option<Self> {
+        Self::deserialize(Missing).ok()
+    }
+
+    fn from_shared(bytes: &Bytes) -> Option<Self> {
+        bytes_like::from_shared(bytes)
+    }
+}
+
+/// A parameter with a default: `#[default(expr)]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defaulted<T> {
+    /// The caller gave a value.
+    Given(T),
+    /// The caller gave none.
+    Missing,
+}
+
+impl<T> Defaulted<T> {
+    /// The value given, or the default.
+    pub fn or_else(self, default: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Given(value) => value,
+            Self::Missing => default(),
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Param for Defaulted<T> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        bytes_like::read(deserializer).map(Self::Given)
+    }
+
+    fn missing() -> Option<Self> {
+        Some(Self::Missing)
+    }
+
+    fn from_shared(bytes: &Bytes) -> Option<Self> {
+        bytes_like::from_shared(bytes).map(Self::Given)
+    }
+}
+
+/// Answers only types that can do without a value.
+struct Missing;
+
+impl<'de> Deserializer<'de> for Missing {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: serde::de::Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("missing"))
+    }
+
+    fn deserialize_option<V: serde::de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_none()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// Where a format puts the arguments it reads.
+pub trait ArgsSink {
+    /// Takes the positional argument at `index`.
+    ///
+    /// # Errors
+    /// When it is not of the parameter's type. One argument too many is no error here: see [`Binding::finish`].
+    fn positional<'de, D: Deserializer<'de>>(&mut self, index: usize, deserializer: D) -> Result<(), D::Error>;
+
+    /// Takes the keyword argument `name`.
+    ///
+    /// # Errors
+    /// When it is not of the parameter's type. An unknown or doubled name is no error here: see [`Binding::finish`].
+    fn keyword<'de, D: Deserializer<'de>>(&mut self, name: &str, deserializer: D) -> Result<(), D::Error>;
+
+    /// Offers the payload as the only positional argument, shared. `true`: taken.
+    fn shared(&mut self, _bytes: &Bytes) -> bool {
+        false
+    }
+
+    /// How many parameters the callback has.
+    fn len(&self) -> usize;
+
+    /// Whether the callback takes no parameters.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The parameter types of a callback: a tuple of [`Param`]s.
+pub trait Params: Sized + Send + 'static {
+    /// One place per parameter.
+    type Slots: Default + Send;
+
+    /// How many parameters there are.
+    const LEN: usize;
+
+    /// Reads an argument into its place.
+    ///
+    /// # Errors
+    /// When it is not of the parameter's type.
+    fn read<'de, D: Deserializer<'de>>(slots: &mut Self::Slots, index: usize, deserializer: D) -> Result<(), D::Error>;
+
+    /// Puts shared bytes into the first place, if its type can take them.
+    fn share(slots: &mut Self::Slots, bytes: &Bytes) -> bool;
+
+    /// Whether the place is taken.
+    fn filled(slots: &Self::Slots, index: usize) -> bool;
+
+    /// All parameters, or the indices of those missing.
+    ///
+    /// # Errors
+    /// The indices of missing parameters.
+    fn finish(slots: Self::Slots) -> Result<Self, Vec<usize>>;
+}
+
+macro_rules! tuple_params {
+    ($(($len:literal; $($name:ident . $at:tt),*))*) => {$(
+        impl<$($name: Param),*> Params for ($($name,)*) {
+            type Slots = ($(Option<$name>,)*);
+            const LEN: usize = $len;
+
+            fn read<'de, De: Deserializer<'de>>(
+                #[allow(unused_variables, reason = "the empty tuple has no places")] slots: &mut Self::Slots,
+                index: usize,
+                deserializer: De,
+            ) -> Result<(), De::Error> {
+                match index {
+                    $($at => slots.$at = Some($name::read(deserializer)?),)*
+                    _ => {
+                        IgnoredAny::deserialize(deserializer)?;
+                    }
+                }
+                Ok(())
+            }
+
+            fn share(
+                #[allow(unused_variables, reason = "only a first place is shared")] slots: &mut Self::Slots,
+                #[allow(unused_variables, reason = "only a first place is shared")] bytes: &Bytes,
+            ) -> bool {
+                tuple_params!(@share slots bytes $($name.$at)*)
+            }
+
+            fn filled(
+                #[allow(unused_variables, reason = "the empty tuple has no places")] slots: &Self::Slots,
+                index: usize,
+            ) -> bool {
+                match index {
+                    $($at => slots.$at.is_some(),)*
+                    _ => false,
+                }
+            }
+
+            #[allow(non_snake_case, reason = "a place is named after its type")]
+            fn finish(
+                #[allow(unused_variables, reason = "the empty tuple has no places")] slots: Self::Slots,
+            ) -> Result<Self, Vec<usize>> {
+                #[allow(unused_mut, reason = "the empty tuple misses nothing")]
+                let mut missing = Vec::new();
+                let all = ($(slots.$at.or_else($name::missing).or_else(|| { missing.push($at); None }),)*);
+                match all {
+                    ($(Some($name),)*) => Ok(($($name,)*)),
+                    #[allow(unreachable_patterns, reason = "the empty tuple misses nothing")]
+                    _ => Err(missing),
+                }
+            }
+        }
+    )*};
+    (@share $slots:ident $bytes:ident) => { false };
+    (@share $slots:ident $bytes:ident $first:ident . 0 $($rest:tt)*) => {{
+        $slots.0 = $first::from_shared($bytes);
+        $slots.0.is_some()
+    }};
+}
+
+tuple_params! {
+    (0;)
+    (1; A.0)
+    (2; A.0, B.1)
+    (3; A.0, B.1, C.2)
+    (4; A.0, B.1, C.2, D.3)
+    (5; A.0, B.1, C.2, D.3, E.4)
+    (6; A.0, B.1, C.2, D.3, E.4, F.5)
+    (7; A.0, B.1, C.2, D.3, E.4, F.5, G.6)
+    (8; A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7)
+    (9; A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8)
+    (10; A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9)
+    (11; A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9, K.10)
+    (12; A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9, K.10, L.11)
+}
+
+/// Binds the arguments of one call to the parameters of a callback, with Python's rules and Python's words.
+///
+/// ```
+/// use daffi_serde::{ArgsSink, Binding};
+/// use serde::de::value::{Error, I64Deserializer};
+/// use serde::de::IntoDeserializer;
+///
+/// let mut call = Binding::<(i64, Option<i64>)>::new("add", &["a", "b"]);
+/// let three: I64Deserializer<Error> = 3.into_deserializer();
+/// call.positional(0, three)?;
+/// assert_eq!(call.finish(), Ok((3, None)));
+///
+/// let call = Binding::<(i64, i64)>::new("add", &["a", "b"]);
+/// assert_eq!(
+///     call.finish().unwrap_err().message,
+///     "add() missing 2 required positional arguments: 'a' and 'b'"
+/// );
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Binding<P: Params> {
+    method: &'static str,
+    names: &'static [&'static str],
+    slots: P::Slots,
+    given: usize,
+    reading: Option<usize>,
+    problem: Option<Problem>,
+}
+
+#[derive(Debug)]
+enum Problem {
+    Unexpected(String),
+    Multiple(usize),
+}
+
+impl<P: Params> Binding<P> {
+    /// A call of `method`, whose parameters bear `names`; closures pass none and take no keyword arguments.
+    #[must_use]
+    pub fn new(method: &'static str, names: &'static [&'static str]) -> Self {
+        Self { method, names, slots: P::Slots::default(), given: 0, reading: None, problem: None }
+    }
+
+    /// The parameters, or Python's `TypeError`.
+    ///
+    /// # Errors
+    /// A `TypeError` for arguments that are too many, missing, unknown or doubled.
+    pub fn finish(self) -> Result<P, RemoteError> {
+        let Self { method, names, slots, given, problem, .. } = self;
+        let text = match problem {
+            Some(Problem::Unexpected(name)) => format!("{method}() got an unexpected keyword argument '{name}'"),
+            Some(Problem::Multiple(index)) => {
+                format!("{method}() got multiple values for argument {}", quoted(names, index))
+            }
+            None if given > P::LEN => {
+                let (s, were) = (plural(P::LEN), if given == 1 { "was" } else { "were" });
+                format!("{method}() takes {} positional argument{s} but {given} {were} given", P::LEN)
+            }
+            None => match P::finish(slots) {
+                Ok(params) => return Ok(params),
+                Err(missing) => {
+                    let (n, s) = (missing.len(), plural(missing.len()));
+                    let list = listed(&missing.iter().map(|&i| quoted(names, i)).collect::<Vec<_>>());
+                    format!("{method}() missing {n} required positional argument{s}: {list}")
+                }
+            },
+        };
+        Err(RemoteError::new("TypeError", text))
+    }
+
+    /// Words for a payload that could not be read: which argument it was, and why.
+    pub fn explain(&self, error: &crate::SerdeError) -> RemoteError {
+        let text = match self.reading {
+            Some(index) if index < P::LEN => {
+                format!("{}() argument {}: {error}", self.method, quoted(self.names, index))
+            }
+            _ => format!("{}() arguments: {error}", self.method),
+        };
+        RemoteError::new("TypeError", text)
+    }
+}
+
+impl<P: Params> ArgsSink for Binding<P> {
+    fn positional<'de, D: Deserializer<'de>>(&mut self, index: usize, deserializer: D) -> Result<(), D::Error> {
+        self.given = self.given.max(index.saturating_add(1));
+        if index < P::LEN && P::filled(&self.slots, index) {
+            self.problem.get_or_insert(Problem::Multiple(index));
+            return IgnoredAny::deserialize(deserializer).map(drop);
+        }
+        self.reading = Some(index);
+        P::read(&mut self.slots, index, deserializer)?;
+        self.reading = None;
+        Ok(())
+    }
+
+    fn keyword<'de, D: Deserializer<'de>>(&mut self, name: &str, deserializer: D) -> Result<(), D::Error> {
+        let problem = match self.names.iter().position(|known| *known == name) {
+            Some(index) if !P::filled(&self.slots, index) => {
+                self.reading = Some(index);
+                P::read(&mut self.slots, index, deserializer)?;
+                self.reading = None;
+                return Ok(());
+            }
+            Some(index) => Problem::Multiple(index),
+            None => Problem::Unexpected(name.to_owned()),
+        };
+        self.problem.get_or_insert(problem);
+        IgnoredAny::deserialize(deserializer).map(drop)
+    }
+
+    fn shared(&mut self, bytes: &Bytes) -> bool {
+        let taken = P::share(&mut self.slots, bytes);
+        if taken {
+            self.given = 1;
+        }
+        taken
+    }
+
+    fn len(&self) -> usize {
+        P::LEN
+    }
+}
+
+const fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+fn quoted(names: &[&str], index: usize) -> String {
+    match names.get(index) {
+        Some(name) => format!("'{name}'"),
+        None => format!("{}", index + 1),
+    }
+}
+
+/// `'a'`, `'a' and 'b'`, `'a', 'b', and 'c'`: as Python writes it.
+fn listed(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [one, two] => format!("{one} and {two}"),
+        [most @ .., last] => format!("{}, and {last}", most.join(", ")),
+    }
+}
+
+/// Where a format puts the result it reads.
+pub trait ResultSink {
+    /// Takes the result.
+    ///
+    /// # Errors
+    /// When it is not of the type asked for.
+    fn result<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error>;
+
+    /// Offers the payload as the result, shared. `true`: taken.
+    fn shared(&mut self, _bytes: &Bytes) -> bool {
+        false
+    }
+}
+
+impl<T: DeserializeOwned + 'static> ResultSink for Option<T> {
+    fn result<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error> {
+        *self = Some(bytes_like::read(deserializer)?);
+        Ok(())
+    }
+
+    fn shared(&mut self, bytes: &Bytes) -> bool {
+        *self = bytes_like::from_shared(bytes);
+        self.is_some()
+    }
+}

@@ -1,0 +1,1 @@
+//! The TLS transport of daffi, on rustls.
