@@ -1,0 +1,218 @@
+//! Frames that are ready to leave, written in as few system calls as possible.
+
+use std::{collections::VecDeque, io::IoSlice};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Payloads of at least this size are sent from where they are; smaller ones are copied next to their header.
+///
+/// A copy of 4 KiB costs less than one more slice of a vectored write and one more reference count.
+pub const SHARE_FROM: usize = 4096;
+
+/// Frames that are ready to leave, in order.
+///
+/// Byte streams see it as a [`Buf`]; message transports take whole frames with [`next_frame`](Self::next_frame).
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Small frames and the heads of large ones, one after another.
+    small: BytesMut,
+    /// Bytes of `small` that already left.
+    sent: usize,
+    /// Shared payloads, and where in `small` they belong.
+    large: VecDeque<(usize, Bytes)>,
+    /// Length of each frame that has not left wholly; the first may have begun to.
+    frames: VecDeque<usize>,
+    remaining: usize,
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more frame: `head` is copied, `payload` is copied when small and shared when large.
+    pub fn push(&mut self, head: &[u8], payload: Option<Bytes>) {
+        let mut length = head.len();
+        self.small.extend_from_slice(head);
+        match payload {
+            Some(payload) if payload.len() >= SHARE_FROM => {
+                length += payload.len();
+                self.large.push_back((self.small.len(), payload));
+            }
+            Some(payload) => {
+                length += payload.len();
+                self.small.extend_from_slice(&payload);
+            }
+            None => {}
+        }
+        self.frames.push_back(length);
+        self.remaining += length;
+    }
+
+    /// One more frame that is whole already.
+    pub fn push_frame(&mut self, frame: &Bytes) {
+        if frame.len() >= SHARE_FROM {
+            self.push(&[], Some(frame.clone()));
+        } else {
+            self.push(frame, None);
+        }
+    }
+
+    /// Frames that have not left wholly.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Takes the first frame out whole, for transports whose messages are frames.
+    ///
+    /// Not to be mixed with [`Buf::advance`]: a frame that has begun to leave is not whole any more.
+    pub fn next_frame(&mut self) -> Option<Bytes> {
+        let length = *self.frames.front()?;
+        let frame = if self.chunk().len() >= length {
+            Bytes::copy_from_slice(&self.chunk()[..length])
+        } else {
+            let mut whole = BytesMut::with_capacity(length);
+            let mut rest = length;
+            for slice in self.slices() {
+                let take = rest.min(slice.len());
+                whole.extend_from_slice(&slice[..take]);
+                rest -= take;
+            }
+            whole.freeze()
+        };
+        self.advance(length);
+        Some(frame)
+    }
+
+    /// The unsent parts in order.
+    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let mut at = self.sent;
+        let mut large = self.large.iter();
+        let mut pending: Option<&Bytes> = None;
+        std::iter::from_fn(move || {
+            if let Some(bytes) = pending.take() {
+                return Some(&bytes[..]);
+            }
+            let (end, next) = match large.next() {
+                Some((end, bytes)) => (*end, Some(bytes)),
+                None if at < self.small.len() => (self.small.len(), None),
+                None => return None,
+            };
+            let before = &self.small[at..end];
+            at = end;
+            pending = next;
+            Some(before)
+        })
+        .filter(|slice| !slice.is_empty())
+    }
+}
+
+impl Buf for Batch {
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.slices().next().unwrap_or_default()
+    }
+
+    fn chunks_vectored<'a>(&'a self, dst: &mut [IoSlice<'a>]) -> usize {
+        let mut used = 0;
+        for (slot, slice) in dst.iter_mut().zip(self.slices()) {
+            *slot = IoSlice::new(slice);
+            used += 1;
+        }
+        used
+    }
+
+    /// # Panics
+    /// When `count` is more than [`remaining`](Self::remaining), as `Buf` asks for.
+    fn advance(&mut self, mut count: usize) {
+        assert!(count <= self.remaining, "cannot advance a batch of {} bytes by {count}", self.remaining);
+        self.remaining -= count;
+        let mut gone = count;
+        while let Some(first) = self.frames.front_mut() {
+            if *first > gone {
+                *first -= gone;
+                break;
+            }
+            gone -= *first;
+            self.frames.pop_front();
+        }
+        while count > 0 {
+            let end = self.large.front().map_or(self.small.len(), |(end, _)| *end);
+            let here = (end - self.sent).min(count);
+            self.sent += here;
+            count -= here;
+            if self.sent == end
+                && let Some((_, bytes)) = self.large.front_mut()
+            {
+                let here = bytes.len().min(count);
+                bytes.advance(here);
+                count -= here;
+                if bytes.is_empty() {
+                    self.large.pop_front();
+                }
+            }
+        }
+        if self.remaining == 0 {
+            self.small.clear();
+            self.sent = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> (Batch, Vec<u8>, Vec<Vec<u8>>) {
+        let mut batch = Batch::new();
+        let big = Bytes::from(vec![7u8; SHARE_FROM]);
+        batch.push(b"one", None);
+        batch.push(b"two", Some(Bytes::from_static(b"payload")));
+        batch.push(b"three", Some(big.clone()));
+        batch.push_frame(&big);
+        batch.push(b"five", None);
+        let frames = vec![
+            b"one".to_vec(),
+            b"twopayload".to_vec(),
+            [b"three", &big[..]].concat(),
+            big.to_vec(),
+            b"five".to_vec(),
+        ];
+        (batch, frames.concat(), frames)
+    }
+
+    #[test]
+    fn any_way_of_advancing_gives_the_same_bytes() {
+        for step in [1, 2, 3, 5, 100, 4096, 5000] {
+            let (mut batch, expected, _) = sample();
+            let mut seen = Vec::new();
+            while batch.has_remaining() {
+                let mut slices = [IoSlice::new(&[]); 16];
+                let used = batch.chunks_vectored(&mut slices);
+                let all: Vec<u8> = slices[..used].iter().flat_map(|s| s.to_vec()).collect();
+                assert_eq!(all.len(), batch.remaining());
+                let take = step.min(all.len());
+                seen.extend_from_slice(&all[..take]);
+                batch.advance(take);
+            }
+            assert_eq!(seen, expected);
+            assert_eq!((batch.frames(), batch.small.len()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn whole_frames_come_out_in_order() {
+        let (mut batch, _, frames) = sample();
+        for frame in frames {
+            assert_eq!(batch.next_frame().unwrap(), frame);
+        }
+        assert_eq!(batch.next_frame(), None);
+        assert_eq!(batch.remaining(), 0);
+    }
+}

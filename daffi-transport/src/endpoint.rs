@@ -1,0 +1,105 @@
+use std::{fmt, str::FromStr};
+
+/// Where a node listens or connects: `scheme://address`.
+///
+/// The scheme chooses the transport; what the address means is the transport's own matter.
+///
+/// ```
+/// use daffi_transport::Endpoint;
+/// let endpoint: Endpoint = "tcp://127.0.0.1:5001".parse()?;
+/// assert_eq!((endpoint.scheme(), endpoint.address()), ("tcp", "127.0.0.1:5001"));
+/// assert!("127.0.0.1:5001".parse::<Endpoint>().unwrap_err().to_string().contains("tcp://"));
+/// # Ok::<(), daffi_transport::EndpointError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    text: String,
+    colon: usize,
+}
+
+impl Endpoint {
+    /// An endpoint of its two parts.
+    ///
+    /// # Errors
+    /// [`EndpointError`] when the scheme is not a word or the address is empty.
+    pub fn new(scheme: &str, address: &str) -> Result<Self, EndpointError> {
+        format!("{scheme}://{address}").parse()
+    }
+
+    /// What stands before `://`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.text[..self.colon]
+    }
+
+    /// What stands behind `://`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.text[self.colon + 3..]
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The address as a host and a port; `[::1]:5001` gives `::1`.
+    ///
+    /// # Errors
+    /// [`EndpointError`] when there is no port, or it is not a number up to 65 535.
+    pub fn host_port(&self) -> Result<(&str, u16), EndpointError> {
+        let bad = |rule| EndpointError { text: self.text.clone(), rule };
+        let (host, port) = self.address().rsplit_once(':').ok_or_else(|| bad("a port must follow the host"))?;
+        let port = port.parse().map_err(|_| bad("the port must be a number from 0 to 65535"))?;
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']').ok_or_else(|| bad("'[' without ']'"))?,
+            None if host.contains(':') => return Err(bad("an IPv6 address is written in brackets: [::1]:5001")),
+            None => host,
+        };
+        if host.is_empty() { Err(bad("the host is empty; 0.0.0.0 listens everywhere")) } else { Ok((host, port)) }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let bad = |rule| Err(EndpointError { text: text.to_owned(), rule });
+        let Some(colon) = text.find("://") else {
+            return bad("it needs a scheme, as in tcp://127.0.0.1:5001 or unix:///run/calc.sock");
+        };
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+        if colon == 0 || !text[..colon].chars().all(word) {
+            return bad("the scheme before :// must be a word");
+        }
+        if text.len() == colon + 3 {
+            return bad("the address behind :// is empty");
+        }
+        Ok(Self { text: text.to_owned(), colon })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A text that is no endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an endpoint: {rule}")]
+pub struct EndpointError {
+    /// The text.
+    pub text: String,
+    /// The rule it breaks.
+    pub rule: &'static str,
+}
+
+impl EndpointError {
+    /// An address that a transport can't use.
+    #[must_use]
+    pub fn new(endpoint: &Endpoint, rule: &'static str) -> Self {
+        Self { text: endpoint.text.clone(), rule }
+    }
+}

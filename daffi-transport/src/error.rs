@@ -1,0 +1,136 @@
+use std::{error::Error as StdError, io, sync::Arc};
+
+use daffi_wire::{DecodeError, Foreign};
+
+use crate::{Endpoint, EndpointError};
+
+/// Why an established link ended. Cheap to clone: it goes to everybody who waits on the link.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The operating system, or the byte stream below, failed.
+    #[error("{0}")]
+    Io(#[source] Arc<io::Error>),
+    /// The peer's bytes break a rule of the protocol.
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(#[from] DecodeError),
+    /// The peer broke a rule of the transport, WebSocket's for one.
+    #[error("the peer broke a rule of {transport}: {rule}")]
+    Transport {
+        /// The transport's name.
+        transport: &'static str,
+        /// The rule.
+        rule: String,
+    },
+}
+
+impl From<io::Error> for LinkError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}
+
+/// How far an attempt to connect or to accept came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Finding the address of a host name.
+    Resolve,
+    /// Connecting.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// The first bytes, or the WebSocket upgrade.
+    Opening,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "resolving the host name",
+            Self::Connect => "connecting",
+            Self::Tls => "the TLS handshake",
+            Self::Opening => "the opening bytes",
+        })
+    }
+}
+
+/// Why no link came about, on the connecting side.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The endpoint can't be used.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// A phase failed.
+    #[error("{phase} to {endpoint} failed")]
+    Failed {
+        /// Where to.
+        endpoint: Endpoint,
+        /// What failed.
+        phase: Phase,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}
+
+impl ConnectError {
+    /// A phase that failed.
+    pub fn failed(endpoint: &Endpoint, phase: Phase, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Failed { endpoint: endpoint.clone(), phase, source: source.into() }
+    }
+}
+
+/// Why an accepted connection did not become a link.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The peer closed, or the connection broke, during a phase.
+    #[error("{phase} failed: {source}")]
+    Failed {
+        /// What failed.
+        phase: Phase,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The peer speaks another protocol.
+    #[error("{0}")]
+    Foreign(Foreign),
+    /// The peer asks for an HTTP upgrade, which this listener does not offer.
+    #[error("the peer asks for a WebSocket, which this listener does not offer")]
+    Http,
+}
+
+impl AcceptError {
+    /// A phase that failed.
+    pub fn failed(phase: Phase, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Failed { phase, source: source.into() }
+    }
+}
+
+/// Why a node can't listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The endpoint can't be used.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The operating system refused.
+    #[error("cannot listen on {endpoint}: {source}")]
+    Io {
+        /// Where.
+        endpoint: Endpoint,
+        /// Why.
+        source: io::Error,
+    },
+    /// The transport's settings are unusable, a certificate for one.
+    #[error("cannot listen on {endpoint}")]
+    Settings {
+        /// Where.
+        endpoint: Endpoint,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}

@@ -1,0 +1,158 @@
+//! A link: frames in, frames out.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use daffi_wire::{Frame, Limits};
+
+use crate::{AcceptError, Batch, ConnectError, Endpoint, LinkError};
+
+/// A boxed future, for what happens once per connection.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a node asks of each of its links.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LinkConfig {
+    /// What is accepted from the wire.
+    pub limits: Limits,
+}
+
+/// What is known of the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// The scheme of the transport.
+    pub scheme: &'static str,
+    /// The peer's address, as the transport writes it.
+    pub address: String,
+    /// The certificate that the peer showed and that was verified, in DER.
+    pub certificate: Option<Vec<u8>>,
+}
+
+impl PeerInfo {
+    /// A peer of this transport at this address.
+    pub fn new(scheme: &'static str, address: impl Into<String>) -> Self {
+        Self { scheme, address: address.into(), certificate: None }
+    }
+}
+
+impl fmt::Display for PeerInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.address)
+    }
+}
+
+/// An established connection: two halves that work independently.
+pub struct Link {
+    /// Frames from the peer.
+    pub reader: Box<dyn LinkReader>,
+    /// Frames to the peer.
+    pub writer: Box<dyn LinkWriter>,
+    /// Who the peer is.
+    pub peer: PeerInfo,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// The reading half. Reading and cutting are two steps, so that a node can work through all that one read brought, and
+/// can slow a sender down by reading less.
+pub trait LinkReader: Send + 'static {
+    /// Reads once, at most `limit` bytes or a little more. `Ok(0)`: the peer ended the stream between two frames.
+    ///
+    /// Memory grows with the bytes that arrive, at most doubling, whatever a header announces.
+    ///
+    /// # Errors
+    /// [`LinkError`], final.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, LinkError>>;
+
+    /// The next whole frame of what was read. `Ok(None)`: read more.
+    ///
+    /// # Errors
+    /// [`LinkError::Protocol`], final.
+    fn next_frame(&mut self) -> Result<Option<Frame>, LinkError>;
+
+    /// Bytes read that are not a whole frame yet.
+    fn buffered(&self) -> usize;
+}
+
+/// The writing half.
+pub trait LinkWriter: Send + 'static {
+    /// Writes as much of `batch` as the transport takes, and gives the number of bytes taken out of it; never 0 unless
+    /// the batch is empty.
+    ///
+    /// # Errors
+    /// [`LinkError`], final: a frame may be half written.
+    fn poll_write(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<usize, LinkError>>;
+
+    /// Sends on what the transport holds back, if it does.
+    ///
+    /// # Errors
+    /// [`LinkError`], final.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+
+    /// Ends the stream towards the peer, which may still send.
+    ///
+    /// # Errors
+    /// [`LinkError`], final.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+}
+
+/// A connection that was accepted and still has to become a link: TLS handshake, opening bytes, upgrade.
+///
+/// Run it beside the accept loop, under a time limit; dropping it closes the connection.
+pub struct Pending {
+    /// Who connects.
+    pub peer: PeerInfo,
+    upgrade: BoxFuture<'static, Result<Link, AcceptError>>,
+}
+
+impl Pending {
+    /// A connection and what makes a link of it.
+    pub fn new(peer: PeerInfo, upgrade: impl Future<Output = Result<Link, AcceptError>> + Send + 'static) -> Self {
+        Self { peer, upgrade: Box::pin(upgrade) }
+    }
+
+    /// Makes the link. Not cancel safe: a dropped upgrade closes the connection.
+    ///
+    /// # Errors
+    /// [`AcceptError`] says which phase failed.
+    pub async fn upgrade(self) -> Result<Link, AcceptError> {
+        self.upgrade.await
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// Accepts connections. Dropping it stops listening and removes what it left behind, a socket file for one.
+pub trait Listener: Send + 'static {
+    /// The next connection, before any handshake.
+    ///
+    /// # Errors
+    /// An error of the operating system; the listener stays usable, callers pause before they try again.
+    fn poll_accept(&mut self, cx: &mut Context<'_>, config: &LinkConfig) -> Poll<io::Result<Pending>>;
+
+    /// Where it listens, with the real port in place of 0.
+    fn endpoint(&self) -> &Endpoint;
+}
+
+/// Connects, as often as asked.
+pub trait Connector: Send + Sync + 'static {
+    /// A new link. Not cancel safe: a dropped attempt is given up.
+    fn connect(&self, config: &LinkConfig) -> BoxFuture<'static, Result<Link, ConnectError>>;
+
+    /// Where to.
+    fn endpoint(&self) -> &Endpoint;
+}

@@ -1,0 +1,165 @@
+//! Byte streams as links: the codec on top of anything that reads and writes bytes.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use daffi_wire::{DecodeError, Frame, FrameDecoder, Opening, SYN};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+use crate::{AcceptError, Batch, Link, LinkConfig, LinkError, LinkReader, LinkWriter, PeerInfo, Phase};
+
+/// First size of a read buffer; it doubles while reads fill it, up to [`READ_MOST`].
+const READ_FIRST: usize = 8 * 1024;
+
+/// Largest room offered to one read.
+const READ_MOST: usize = 256 * 1024;
+
+/// Most slices given to one vectored write.
+const SLICES: usize = 64;
+
+impl Link {
+    /// A link over two halves of a byte stream. `received` was read from it already; `opening` goes out before the first
+    /// frame.
+    pub fn from_stream(
+        reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin + Send + 'static,
+        config: &LinkConfig,
+        peer: PeerInfo,
+        received: BytesMut,
+        opening: Bytes,
+    ) -> Self {
+        let decoder = FrameDecoder::new(config.limits);
+        Self {
+            reader: Box::new(StreamReader { io: reader, buffer: received, decoder, room: READ_FIRST }),
+            writer: Box::new(StreamWriter { io: writer, opening }),
+            peer,
+        }
+    }
+
+    /// The connecting side: the SYN goes out with the first frame.
+    pub fn connected(
+        reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin + Send + 'static,
+        config: &LinkConfig,
+        peer: PeerInfo,
+    ) -> Self {
+        Self::from_stream(reader, writer, config, peer, BytesMut::new(), Bytes::from_static(&SYN))
+    }
+
+    /// The accepting side: reads the opening bytes first.
+    ///
+    /// # Errors
+    /// [`AcceptError`] when the peer closes early, or speaks another protocol.
+    pub async fn accepted(
+        mut reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin + Send + 'static,
+        config: &LinkConfig,
+        peer: PeerInfo,
+    ) -> Result<Self, AcceptError> {
+        let (opening, mut received) = read_opening(&mut reader).await?;
+        match opening {
+            Opening::Native => received.advance(SYN.len()),
+            Opening::Http => return Err(AcceptError::Http),
+            Opening::Foreign(foreign) => return Err(AcceptError::Foreign(foreign)),
+        }
+        Ok(Self::from_stream(reader, writer, config, peer, received, Bytes::new()))
+    }
+}
+
+/// Reads until the first bytes tell what the peer speaks; they stay in the buffer.
+///
+/// # Errors
+/// [`AcceptError`] when the stream fails or ends before that.
+pub async fn read_opening(reader: &mut (impl AsyncRead + Unpin)) -> Result<(Opening, BytesMut), AcceptError> {
+    let mut received = BytesMut::with_capacity(READ_FIRST);
+    loop {
+        if let Some(opening) = Opening::classify(&received) {
+            return Ok((opening, received));
+        }
+        let read = reader.read_buf(&mut received).await.map_err(|e| AcceptError::failed(Phase::Opening, e))?;
+        if read == 0 {
+            let text = format!("the peer closed after {} of {} opening bytes", received.len(), Opening::LEN);
+            return Err(AcceptError::failed(Phase::Opening, io::Error::new(io::ErrorKind::UnexpectedEof, text)));
+        }
+    }
+}
+
+struct StreamReader<R> {
+    io: R,
+    buffer: BytesMut,
+    decoder: FrameDecoder,
+    room: usize,
+}
+
+impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, LinkError>> {
+        // Enough for the rest of the frame, but never more than doubles what really arrived.
+        let wanted = self.decoder.missing(&self.buffer).clamp(self.room, self.buffer.len().max(READ_MOST));
+        if self.buffer.capacity() - self.buffer.len() < wanted.min(self.room) {
+            self.buffer.reserve(wanted);
+        }
+        let room = (self.buffer.capacity() - self.buffer.len()).min(limit.max(1));
+        let read = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut (&mut self.buffer).limit(room)))?;
+        if read == 0 {
+            self.decoder.finish(&self.buffer)?;
+        } else if read == room && room < limit {
+            self.room = (self.room * 2).min(READ_MOST);
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>, LinkError> {
+        Ok(self.decoder.decode(&mut self.buffer)?)
+    }
+
+    fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+}
+
+struct StreamWriter<W> {
+    io: W,
+    opening: Bytes,
+}
+
+impl<W: AsyncWrite + Unpin + Send + 'static> LinkWriter for StreamWriter<W> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<usize, LinkError>> {
+        let before = batch.remaining();
+        while batch.has_remaining() {
+            let mut slices = [io::IoSlice::new(&[]); SLICES];
+            let head = usize::from(!self.opening.is_empty());
+            slices[0] = io::IoSlice::new(&self.opening);
+            let used = head + batch.chunks_vectored(&mut slices[head..]);
+            let written = match Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..used]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
+                Poll::Ready(Ok(written)) => written,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending if batch.remaining() < before => break,
+                Poll::Pending => return Poll::Pending,
+            };
+            let opening = written.min(self.opening.len());
+            self.opening.advance(opening);
+            batch.advance(written - opening);
+        }
+        Poll::Ready(Ok(before - batch.remaining()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        Pin::new(&mut self.io).poll_flush(cx).map_err(LinkError::from)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        Pin::new(&mut self.io).poll_shutdown(cx).map_err(LinkError::from)
+    }
+}
+
+impl From<DecodeError> for AcceptError {
+    fn from(error: DecodeError) -> Self {
+        Self::failed(Phase::Opening, error)
+    }
+}
