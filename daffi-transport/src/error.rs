@@ -14,6 +14,9 @@ pub enum LinkError {
     /// The peer's bytes break a rule of the protocol.
     #[error("the peer broke the protocol: {0}")]
     Protocol(#[from] DecodeError),
+    /// The peer answers in another protocol.
+    #[error("{0}")]
+    Foreign(Foreign),
     /// The peer broke a rule of the transport, WebSocket's for one.
     #[error("the peer broke a rule of {transport}: {rule}")]
     Transport {

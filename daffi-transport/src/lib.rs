@@ -10,26 +10,16 @@
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! use std::future::poll_fn;
-//! use daffi_transport::{Batch, LinkConfig, mem};
+//! use daffi_transport::{LinkConfig, mem};
 //! use daffi_wire::{CallId, Frame, Header, Kind, Limits};
 //!
 //! let (mut client, server) = mem::pair(&LinkConfig::default());
 //! let header = Header::control(Kind::Handshake, CallId(1), true);
 //! let frame = Frame::new(header, "cli", "", "", b"{}", &Limits::default()).unwrap();
-//!
-//! let mut batch = Batch::new();
-//! batch.push_frame(frame.as_bytes());
-//! poll_fn(|cx| client.writer.poll_write(cx, &mut batch)).await.unwrap();
+//! client.send(&frame).await.unwrap();
 //!
 //! let mut server = server.await.unwrap();
-//! let received = loop {
-//!     if let Some(frame) = server.reader.next_frame().unwrap() {
-//!         break frame;
-//!     }
-//!     poll_fn(|cx| server.reader.poll_fill(cx, usize::MAX)).await.unwrap();
-//! };
-//! assert_eq!(received, frame);
+//! assert_eq!(server.receive().await.unwrap(), Some(frame));
 //! # });
 //! ```
 

@@ -2,12 +2,13 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     io,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use bytes::Buf;
 use daffi_wire::{Frame, Limits};
 
 use crate::{AcceptError, Batch, ConnectError, Endpoint, LinkError};
@@ -55,6 +56,40 @@ pub struct Link {
     pub writer: Box<dyn LinkWriter>,
     /// Who the peer is.
     pub peer: PeerInfo,
+}
+
+impl Link {
+    /// Sends one frame on its way, for tools and tests; a node batches its frames instead.
+    ///
+    /// Not cancel safe: a dropped future may leave half a frame written.
+    ///
+    /// # Errors
+    /// [`LinkError`], final.
+    pub async fn send(&mut self, frame: &Frame) -> Result<(), LinkError> {
+        let mut batch = Batch::new();
+        batch.push_frame(frame.as_bytes());
+        while batch.has_remaining() {
+            poll_fn(|cx| self.writer.poll_write(cx, &mut batch)).await?;
+        }
+        poll_fn(|cx| self.writer.poll_flush(cx)).await
+    }
+
+    /// The next frame; `None` when the peer ended the stream between two frames.
+    ///
+    /// Cancel safe: a dropped future loses no bytes.
+    ///
+    /// # Errors
+    /// [`LinkError`], final.
+    pub async fn receive(&mut self) -> Result<Option<Frame>, LinkError> {
+        loop {
+            if let Some(frame) = self.reader.next_frame()? {
+                return Ok(Some(frame));
+            }
+            if poll_fn(|cx| self.reader.poll_fill(cx, usize::MAX)).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Link {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use daffi_wire::{DecodeError, Frame, FrameDecoder, Opening, SYN};
+use daffi_wire::{DecodeError, Foreign, Frame, FrameDecoder, Opening, SYN};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
@@ -34,8 +34,10 @@ impl Link {
         opening: Bytes,
     ) -> Self {
         let decoder = FrameDecoder::new(config.limits);
+        // An accepting side has looked at the first bytes already.
+        let unheard = !opening.is_empty();
         Self {
-            reader: Box::new(StreamReader { io: reader, buffer: received, decoder, room: READ_FIRST }),
+            reader: Box::new(StreamReader { io: reader, buffer: received, decoder, room: READ_FIRST, unheard }),
             writer: Box::new(StreamWriter { io: writer, opening }),
             peer,
         }
@@ -94,6 +96,19 @@ struct StreamReader<R> {
     buffer: BytesMut,
     decoder: FrameDecoder,
     room: usize,
+    /// Nothing has come from the peer yet that is a frame.
+    unheard: bool,
+}
+
+impl<R> StreamReader<R> {
+    /// Names the protocol of a peer that was taken for a daffi server. No server's first frame begins like these: it is
+    /// JSON with the number 0 or 1.
+    fn check_foreign(&self) -> Result<(), LinkError> {
+        match Foreign::recognise(&self.buffer) {
+            Some(foreign) if self.unheard => Err(LinkError::Foreign(foreign)),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
@@ -105,6 +120,7 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
         }
         let room = (self.buffer.capacity() - self.buffer.len()).min(limit.max(1));
         let read = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut (&mut self.buffer).limit(room)))?;
+        self.check_foreign()?;
         if read == 0 {
             self.decoder.finish(&self.buffer)?;
         } else if read == room && room < limit {
@@ -114,7 +130,9 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>, LinkError> {
-        Ok(self.decoder.decode(&mut self.buffer)?)
+        let frame = self.decoder.decode(&mut self.buffer)?;
+        self.unheard &= frame.is_none();
+        Ok(frame)
     }
 
     fn buffered(&self) -> usize {
@@ -161,5 +179,26 @@ impl<W: AsyncWrite + Unpin + Send + 'static> LinkWriter for StreamWriter<W> {
 impl From<DecodeError> for AcceptError {
     fn from(error: DecodeError) -> Self {
         Self::failed(Phase::Opening, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex, split};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_speaks_another_protocol_is_named() {
+        for (answer, foreign) in
+            [(&b"\x15\x03\x03\x00\x02\x02\x32"[..], Foreign::Tls), (b"HTTP/1.1 400 Bad Request\r\n\r\n", Foreign::Http)]
+        {
+            let (ours, mut theirs) = duplex(1024);
+            theirs.write_all(answer).await.unwrap();
+            let (reader, writer) = split(ours);
+            let mut link = Link::connected(reader, writer, &LinkConfig::default(), PeerInfo::new("tcp", "test"));
+            let error = link.receive().await.unwrap_err();
+            assert!(matches!(error, LinkError::Foreign(seen) if seen == foreign), "{error}");
+        }
     }
 }
