@@ -1,0 +1,33 @@
+//! From an endpoint to the addresses it stands for.
+
+use std::{io, net::SocketAddr};
+
+use daffi_transport::{Endpoint, EndpointError};
+
+/// Why an endpoint has no address.
+pub(crate) enum ResolveError {
+    Endpoint(EndpointError),
+    /// The error names the host.
+    Host(io::Error),
+}
+
+impl From<EndpointError> for ResolveError {
+    fn from(error: EndpointError) -> Self {
+        Self::Endpoint(error)
+    }
+}
+
+/// All addresses, in the resolver's order; never none. Literal addresses are not looked up.
+pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ResolveError> {
+    let (host, port) = endpoint.host_port()?;
+    let named = |kind, why: &str| {
+        ResolveError::Host(io::Error::new(kind, format!("the host name {host:?} cannot be resolved: {why}")))
+    };
+    match tokio::net::lookup_host((host, port)).await {
+        Ok(found) => {
+            let addresses: Vec<SocketAddr> = found.collect();
+            if addresses.is_empty() { Err(named(io::ErrorKind::NotFound, "it has no address")) } else { Ok(addresses) }
+        }
+        Err(error) => Err(named(error.kind(), &error.to_string())),
+    }
+}

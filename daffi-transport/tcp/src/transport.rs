@@ -1,0 +1,89 @@
+//! Links over TCP.
+
+use std::{
+    io,
+    task::{Context, Poll, ready},
+};
+
+use daffi_transport::{
+    BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, Link, LinkConfig, Listener, PeerInfo,
+    Pending,
+};
+
+use crate::{StreamListener, connect_stream};
+
+/// The scheme of this transport.
+pub const SCHEME: &str = "tcp";
+
+fn check(endpoint: &Endpoint) -> Result<(), EndpointError> {
+    if endpoint.scheme() == SCHEME {
+        Ok(())
+    } else {
+        Err(EndpointError::new(endpoint, "the TCP transport takes tcp://host:port"))
+    }
+}
+
+/// Listens on `tcp://host:port`. Dropping it stops listening; links that came from it stay.
+#[derive(Debug)]
+pub struct TcpListener {
+    streams: StreamListener,
+}
+
+impl TcpListener {
+    /// Listens on the first address of the endpoint that can be bound. Cancel safe.
+    ///
+    /// # Errors
+    /// [`BindError::Endpoint`] when the endpoint is not `tcp://host:port`; [`BindError::Io`] when the host name can't be
+    /// resolved (the error names it) or no address can be bound.
+    pub async fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
+        check(endpoint)?;
+        Ok(Self { streams: StreamListener::bind(endpoint).await? })
+    }
+}
+
+impl Listener for TcpListener {
+    fn poll_accept(&mut self, cx: &mut Context<'_>, config: &LinkConfig) -> Poll<io::Result<Pending>> {
+        let (stream, address) = ready!(self.streams.poll_accept(cx))?;
+        let (peer, config) = (PeerInfo::new(SCHEME, address.to_string()), *config);
+        let (reader, writer) = stream.into_split();
+        let upgrade = {
+            let peer = peer.clone();
+            async move { Link::accepted(reader, writer, &config, peer).await }
+        };
+        Poll::Ready(Ok(Pending::new(peer, upgrade)))
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        self.streams.endpoint()
+    }
+}
+
+/// Connects to `tcp://host:port`, resolving the host anew each time.
+#[derive(Clone, Debug)]
+pub struct TcpConnector {
+    endpoint: Endpoint,
+}
+
+impl TcpConnector {
+    /// Will connect to that endpoint; what is wrong with it shows when connecting.
+    #[must_use]
+    pub const fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint }
+    }
+}
+
+impl Connector for TcpConnector {
+    fn connect(&self, config: &LinkConfig) -> BoxFuture<'static, Result<Link, ConnectError>> {
+        let (endpoint, config) = (self.endpoint.clone(), *config);
+        Box::pin(async move {
+            check(&endpoint)?;
+            let (stream, address) = connect_stream(&endpoint).await?;
+            let (reader, writer) = stream.into_split();
+            Ok(Link::connected(reader, writer, &config, PeerInfo::new(SCHEME, address.to_string())))
+        })
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
