@@ -1,0 +1,131 @@
+//! Links over Unix sockets.
+
+use std::{
+    io,
+    path::Path,
+    task::{Context, Poll, ready},
+};
+
+use daffi_transport::{
+    BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, Link, LinkConfig, Listener, PeerInfo,
+    Pending, Phase,
+};
+use tokio::net::UnixStream;
+
+use crate::file::{SocketFile, bind, check_length};
+
+/// The scheme of this transport.
+pub const SCHEME: &str = "unix";
+
+fn path_of(endpoint: &Endpoint) -> Result<&Path, EndpointError> {
+    if endpoint.scheme() != SCHEME {
+        return Err(EndpointError::new(endpoint, "the Unix socket transport takes unix:///path"));
+    }
+    if endpoint.address().contains('\0') {
+        return Err(EndpointError::new(endpoint, "a path has no NUL in it"));
+    }
+    Ok(Path::new(endpoint.address()))
+}
+
+/// Listens on a Unix socket. Dropping it stops listening and removes the socket file if it is still the one that was
+/// made; links that came from it stay.
+#[derive(Debug)]
+pub struct UnixListener {
+    // Declared before the socket, and so dropped before it: see `SocketFile`.
+    _file: SocketFile,
+    socket: tokio::net::UnixListener,
+    endpoint: Endpoint,
+}
+
+impl UnixListener {
+    /// Listens on the path of the endpoint.
+    ///
+    /// Of several processes that start on one path at the same time one gets it.
+    ///
+    /// # Errors
+    /// [`BindError::Endpoint`] when the endpoint is not `unix://path`. [`BindError::Io`] with
+    /// - `InvalidInput` when the path has more than [`MAX_PATH_BYTES`](crate::MAX_PATH_BYTES) bytes,
+    /// - `AddrInUse` when a process listens there already,
+    /// - `AlreadyExists` when something is there that is not a socket,
+    /// - what else the system says, when the directory is missing for one.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
+        let path = path_of(endpoint)?;
+        let (socket, file) = bind(path, |path| tokio::net::UnixListener::bind(path))
+            .map_err(|source| BindError::Io { endpoint: endpoint.clone(), source })?;
+        Ok(Self { _file: file, socket, endpoint: endpoint.clone() })
+    }
+}
+
+impl Listener for UnixListener {
+    fn poll_accept(&mut self, cx: &mut Context<'_>, config: &LinkConfig) -> Poll<io::Result<Pending>> {
+        let stream = loop {
+            match ready!(self.socket.poll_accept(cx)) {
+                Ok((stream, _)) => break stream,
+                // The peer is gone already: nothing to accept, and nothing wrong with the listener.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        };
+        let (peer, config) = (PeerInfo::new(SCHEME, peer_address(&stream)), *config);
+        let (reader, writer) = stream.into_split();
+        let upgrade = {
+            let peer = peer.clone();
+            async move { Link::accepted(reader, writer, &config, peer).await }
+        };
+        Poll::Ready(Ok(Pending::new(peer, upgrade)))
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+/// The peer's own path if it has bound one, which is rare; else its process and user.
+fn peer_address(stream: &UnixStream) -> String {
+    if let Ok(address) = stream.peer_addr()
+        && let Some(path) = address.as_pathname()
+    {
+        return path.display().to_string();
+    }
+    match stream.peer_cred() {
+        Ok(peer) => match peer.pid() {
+            Some(pid) => format!("pid={pid},uid={}", peer.uid()),
+            None => format!("uid={}", peer.uid()),
+        },
+        Err(_) => "unnamed".to_owned(),
+    }
+}
+
+/// Connects to a Unix socket.
+#[derive(Clone, Debug)]
+pub struct UnixConnector {
+    endpoint: Endpoint,
+}
+
+impl UnixConnector {
+    /// Will connect to that endpoint; what is wrong with it shows when connecting.
+    #[must_use]
+    pub const fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint }
+    }
+}
+
+impl Connector for UnixConnector {
+    fn connect(&self, config: &LinkConfig) -> BoxFuture<'static, Result<Link, ConnectError>> {
+        let (endpoint, config) = (self.endpoint.clone(), *config);
+        Box::pin(async move {
+            let path = path_of(&endpoint)?;
+            let failed = |error| ConnectError::failed(&endpoint, Phase::Connect, error);
+            check_length(path).map_err(failed)?;
+            let (reader, writer) = UnixStream::connect(path).await.map_err(failed)?.into_split();
+            Ok(Link::connected(reader, writer, &config, PeerInfo::new(SCHEME, endpoint.address())))
+        })
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
