@@ -16,5 +16,5 @@ pub use crate::{
     limits::ValueLimits,
     params::{ArgsSink, Binding, Defaulted, Param, Params, ResultSink},
     remote_error::RemoteError,
-    value::Value,
+    value::{Value, from_value, to_value},
 };

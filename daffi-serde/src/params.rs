@@ -248,9 +248,9 @@ tuple_params! {
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Binding<P: Params> {
-    method: &'static str,
-    names: &'static [&'static str],
+pub struct Binding<'a, P: Params> {
+    method: &'a str,
+    names: &'a [&'static str],
     slots: P::Slots,
     given: usize,
     reading: Option<usize>,
@@ -263,10 +263,10 @@ enum Problem {
     Multiple(usize),
 }
 
-impl<P: Params> Binding<P> {
+impl<'a, P: Params> Binding<'a, P> {
     /// A call of `method`, whose parameters bear `names`; closures pass none and take no keyword arguments.
     #[must_use]
-    pub fn new(method: &'static str, names: &'static [&'static str]) -> Self {
+    pub fn new(method: &'a str, names: &'a [&'static str]) -> Self {
         Self { method, names, slots: P::Slots::default(), given: 0, reading: None, problem: None }
     }
 
@@ -309,7 +309,7 @@ impl<P: Params> Binding<P> {
     }
 }
 
-impl<P: Params> ArgsSink for Binding<P> {
+impl<P: Params> ArgsSink for Binding<'_, P> {
     fn positional<'de, D: Deserializer<'de>>(&mut self, index: usize, deserializer: D) -> Result<(), D::Error> {
         self.given = self.given.max(index.saturating_add(1));
         if index < P::LEN && P::filled(&self.slots, index) {

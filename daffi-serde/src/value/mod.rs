@@ -1,12 +1,45 @@
 //! Data without a Rust type.
+//!
+//! [`Value`] holds whatever a format can carry. [`to_value`] makes one of any serialisable value, [`from_value`] makes a
+//! value of any type of it. In between stand the rules for writing and reading it: [`tag`] for formats that tell more
+//! kinds of data apart than serde does, [`exact`] for formats that describe nothing by themselves.
 
 use bytes::Bytes;
 use num_bigint::BigInt;
 
+mod access;
+mod calendar;
+mod deserialize;
+mod deserializer;
+mod display;
+pub mod exact;
+mod from;
+mod serialize;
+mod serializer;
+pub mod tag;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    calendar::{Date, NotInCalendar, Time, TimeDelta},
+    deserializer::{ValueDeserializer, from_value},
+    serializer::{ValueSerializer, to_value},
+};
+
 /// Any plain data that a format can carry, for callers and callbacks that have no type for it.
 ///
 /// What PICKLE tells apart and other formats do not (tuples, sets, dates, decimals) travels in those as their nearest
-/// form: a list, or text in ISO 8601 or decimal notation.
+/// form: a list, or text in ISO 8601 or decimal notation, or for [`TimeDelta`] a number of seconds. Read back they are
+/// that form.
+///
+/// ```
+/// use daffi_serde::Value;
+///
+/// let value = Value::from(vec![1, 2, 3]);
+/// assert_eq!(value.to_string(), "[1, 2, 3]");
+/// assert_eq!(value.into_typed::<Vec<u8>>(), Ok(vec![1, 2, 3]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Value {
@@ -17,7 +50,7 @@ pub enum Value {
     Bool(bool),
     /// An integer of up to 128 bits.
     Int(i128),
-    /// An integer beyond that; PICKLE only.
+    /// An integer beyond that; PICKLE, postcard and, as text, OPAQUE only.
     BigInt(BigInt),
     /// A float, NaN and infinities included.
     Float(f64),
@@ -49,47 +82,4 @@ pub enum Value {
     Decimal(String),
     /// `uuid.UUID`.
     Uuid(u128),
-}
-
-/// A day of the proleptic Gregorian calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Date {
-    /// 1 to 9999.
-    pub year: u16,
-    /// 1 to 12.
-    pub month: u8,
-    /// 1 to 31.
-    pub day: u8,
-}
-
-/// A time of day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Time {
-    /// 0 to 23.
-    pub hour: u8,
-    /// 0 to 59.
-    pub minute: u8,
-    /// 0 to 59.
-    pub second: u8,
-    /// 0 to 999 999.
-    pub microsecond: u32,
-    /// Offset from UTC when the time bears one.
-    pub offset: Option<TimeDelta>,
-}
-
-/// A length of time, normalised as Python does: only the days are negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TimeDelta {
-    /// -999 999 999 to 999 999 999.
-    pub days: i32,
-    /// 0 to 86 399.
-    pub seconds: u32,
-    /// 0 to 999 999.
-    pub microseconds: u32,
-}
-
-impl serde::Serialize for Value {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_unit()
-    }
 }

@@ -1,0 +1,221 @@
+//! How a [`Value`] is read: whatever a format finds, or the enum of [`exact`](super::exact).
+
+use std::{fmt, marker::PhantomData, str::FromStr};
+
+use bytes::Bytes;
+use num_bigint::BigInt;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor},
+};
+
+use super::{TimeDelta, Value, calendar::parse_date_time, exact::Kind, tag};
+
+/// No more places than this are made on a format's word alone.
+const MAX_PLACES_AHEAD: usize = 4096;
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The name lets a format that tells more kinds apart, or fewer, answer with the enum.
+        deserializer.deserialize_newtype_struct(tag::VALUE, ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+macro_rules! visit {
+    ($($method:ident: $ty:ty),*) => {$(
+        fn $method<E>(self, value: $ty) -> Result<Value, E> {
+            Ok(value.into())
+        }
+    )*};
+}
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    visit! {
+        visit_bool: bool, visit_i64: i64, visit_i128: i128, visit_u64: u64, visit_u128: u128, visit_f64: f64,
+        visit_str: &str, visit_string: String
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value, E> {
+        Ok(Value::Bytes(Bytes::copy_from_slice(bytes)))
+    }
+
+    fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Value, E> {
+        Ok(Value::Bytes(bytes.into()))
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Value, A::Error> {
+        Items.visit_seq(seq).map(Value::List)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+        Entries.visit_map(map).map(Value::Map)
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Value, A::Error> {
+        let (kind, content) = data.variant::<Kind>()?;
+        Ok(match kind {
+            Kind::Null => {
+                content.unit_variant()?;
+                Value::Null
+            }
+            Kind::Bool => Value::Bool(content.newtype_variant()?),
+            Kind::Int => Value::Int(content.newtype_variant()?),
+            // Bytes, for decimal digits take a time that grows with the square of their number.
+            Kind::BigInt => BigInt::from_signed_bytes_le(&content.newtype_variant::<Bytes>()?).into(),
+            Kind::Float => Value::Float(content.newtype_variant()?),
+            Kind::Str => Value::Str(content.newtype_variant()?),
+            Kind::Bytes => Value::Bytes(content.newtype_variant()?),
+            Kind::List => Value::List(content.newtype_variant_seed(Items)?),
+            Kind::Tuple => Value::Tuple(content.newtype_variant_seed(Items)?),
+            Kind::Set => Value::Set(content.newtype_variant_seed(Items)?),
+            Kind::FrozenSet => Value::FrozenSet(content.newtype_variant_seed(Items)?),
+            Kind::Map => Value::Map(content.newtype_variant_seed(Entries)?),
+            Kind::Complex => {
+                let (real, imaginary) = content.newtype_variant()?;
+                Value::Complex(real, imaginary)
+            }
+            Kind::Date => Value::Date(content.newtype_variant_seed(Text::new("a date"))?),
+            Kind::Time => Value::Time(content.newtype_variant_seed(Text::new("a time"))?),
+            Kind::DateTime => {
+                let text: String = content.newtype_variant()?;
+                let (date, time) = parse_date_time(&text).map_err(A::Error::custom)?;
+                Value::DateTime(date, time)
+            }
+            Kind::TimeDelta => {
+                let (days, seconds, microseconds) = content.newtype_variant()?;
+                let delta = TimeDelta::new(days, seconds, microseconds);
+                Value::TimeDelta(delta.ok_or_else(|| A::Error::custom("a length of time out of range"))?)
+            }
+            Kind::Decimal => Value::Decimal(content.newtype_variant()?),
+            Kind::Uuid => Value::Uuid(content.newtype_variant()?),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Index;
+        impl Visitor<'_> for Index {
+            type Value = Kind;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the index of a variant of Value")
+            }
+
+            fn visit_u64<E: Error>(self, index: u64) -> Result<Kind, E> {
+                Kind::from_index(index).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(index), &self))
+            }
+        }
+        deserializer.deserialize_identifier(Index)
+    }
+}
+
+/// The elements of a list.
+struct Items;
+
+impl<'de> Visitor<'de> for Items {
+    type Value = Vec<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of values")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Value>, A::Error> {
+        let mut items = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(MAX_PLACES_AHEAD));
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Items {
+    type Value = Vec<Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Value>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+/// The entries of a map.
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Vec<(Value, Value)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<(Value, Value)>, A::Error> {
+        let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(0).min(MAX_PLACES_AHEAD));
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Entries {
+    type Value = Vec<(Value, Value)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<(Value, Value)>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+/// Text that is parsed.
+struct Text<T> {
+    expected: &'static str,
+    made: PhantomData<T>,
+}
+
+impl<T> Text<T> {
+    const fn new(expected: &'static str) -> Self {
+        Self { expected, made: PhantomData }
+    }
+}
+
+impl<T: FromStr> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+impl<'de, T: FromStr> DeserializeSeed<'de> for Text<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
