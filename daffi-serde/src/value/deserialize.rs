@@ -76,44 +76,56 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Value, A::Error> {
+        // Only containers here: this frame is on the stack once per level of nesting.
         let (kind, content) = data.variant::<Kind>()?;
-        Ok(match kind {
-            Kind::Null => {
-                content.unit_variant()?;
-                Value::Null
+        match kind {
+            Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => {
+                let items = content.newtype_variant_seed(Items)?;
+                Ok(match kind {
+                    Kind::Tuple => Value::Tuple(items),
+                    Kind::Set => Value::Set(items),
+                    Kind::FrozenSet => Value::FrozenSet(items),
+                    _ => Value::List(items),
+                })
             }
-            Kind::Bool => Value::Bool(content.newtype_variant()?),
-            Kind::Int => Value::Int(content.newtype_variant()?),
-            // Bytes, for decimal digits take a time that grows with the square of their number.
-            Kind::BigInt => BigInt::from_signed_bytes_le(&content.newtype_variant::<Bytes>()?).into(),
-            Kind::Float => Value::Float(content.newtype_variant()?),
-            Kind::Str => Value::Str(content.newtype_variant()?),
-            Kind::Bytes => Value::Bytes(content.newtype_variant()?),
-            Kind::List => Value::List(content.newtype_variant_seed(Items)?),
-            Kind::Tuple => Value::Tuple(content.newtype_variant_seed(Items)?),
-            Kind::Set => Value::Set(content.newtype_variant_seed(Items)?),
-            Kind::FrozenSet => Value::FrozenSet(content.newtype_variant_seed(Items)?),
-            Kind::Map => Value::Map(content.newtype_variant_seed(Entries)?),
-            Kind::Complex => {
-                let (real, imaginary) = content.newtype_variant()?;
-                Value::Complex(real, imaginary)
-            }
-            Kind::Date => Value::Date(content.newtype_variant_seed(Text::new("a date"))?),
-            Kind::Time => Value::Time(content.newtype_variant_seed(Text::new("a time"))?),
-            Kind::DateTime => {
-                let text: String = content.newtype_variant()?;
-                let (date, time) = parse_date_time(&text).map_err(A::Error::custom)?;
-                Value::DateTime(date, time)
-            }
-            Kind::TimeDelta => {
-                let (days, seconds, microseconds) = content.newtype_variant()?;
-                let delta = TimeDelta::new(days, seconds, microseconds);
-                Value::TimeDelta(delta.ok_or_else(|| A::Error::custom("a length of time out of range"))?)
-            }
-            Kind::Decimal => Value::Decimal(content.newtype_variant()?),
-            Kind::Uuid => Value::Uuid(content.newtype_variant()?),
-        })
+            Kind::Map => content.newtype_variant_seed(Entries).map(Value::Map),
+            _ => read_single(kind, content),
+        }
     }
+}
+
+/// What a variant holds that is no container.
+fn read_single<'de, A: VariantAccess<'de>>(kind: Kind, content: A) -> Result<Value, A::Error> {
+    Ok(match kind {
+        Kind::Null => content.unit_variant()?.into(),
+        Kind::Bool => Value::Bool(content.newtype_variant()?),
+        Kind::Int => Value::Int(content.newtype_variant()?),
+        // Bytes, for decimal digits take a time that grows with the square of their number.
+        Kind::BigInt => BigInt::from_signed_bytes_le(&content.newtype_variant::<Bytes>()?).into(),
+        Kind::Float => Value::Float(content.newtype_variant()?),
+        Kind::Str => Value::Str(content.newtype_variant()?),
+        Kind::Bytes => Value::Bytes(content.newtype_variant()?),
+        Kind::Complex => {
+            let (real, imaginary) = content.newtype_variant()?;
+            Value::Complex(real, imaginary)
+        }
+        Kind::Date => Value::Date(content.newtype_variant_seed(Text::new("a date"))?),
+        Kind::Time => Value::Time(content.newtype_variant_seed(Text::new("a time"))?),
+        Kind::DateTime => {
+            let text: String = content.newtype_variant()?;
+            let (date, time) = parse_date_time(&text).map_err(A::Error::custom)?;
+            Value::DateTime(date, time)
+        }
+        Kind::TimeDelta => {
+            let (days, seconds, microseconds) = content.newtype_variant()?;
+            let delta = TimeDelta::new(days, seconds, microseconds);
+            Value::TimeDelta(delta.ok_or_else(|| A::Error::custom("a length of time out of range"))?)
+        }
+        Kind::Decimal => Value::Decimal(content.newtype_variant()?),
+        Kind::Uuid => Value::Uuid(content.newtype_variant()?),
+        Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => Value::List(content.newtype_variant_seed(Items)?),
+        Kind::Map => Value::Map(content.newtype_variant_seed(Entries)?),
+    })
 }
 
 impl<'de> Deserialize<'de> for Kind {

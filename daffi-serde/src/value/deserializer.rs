@@ -58,33 +58,13 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
     type Error = E;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        // Only containers here: this frame is on the stack once per level of nesting.
         match self.value {
-            Value::Null => visitor.visit_unit(),
-            Value::Bool(value) => visitor.visit_bool(value),
-            Value::Int(value) => visit_int(value, visitor),
-            Value::BigInt(big) => match (i128::try_from(&big), u128::try_from(&big)) {
-                (Ok(value), _) => visit_int(value, visitor),
-                (_, Ok(value)) => visitor.visit_u128(value),
-                _ => Err(E::invalid_type(Unexpected::Other("an integer beyond 128 bits"), &visitor)),
-            },
-            Value::Float(value) => visitor.visit_f64(value),
-            Value::Str(text) => visitor.visit_string(text),
-            Value::Bytes(bytes) => visitor.visit_byte_buf(bytes.into()),
             Value::List(items) | Value::Tuple(items) | Value::Set(items) | Value::FrozenSet(items) => {
                 visit_items(items, visitor)
             }
-            Value::Map(entries) => {
-                let mut entries = MapDeserializer::new(entries.into_iter());
-                let made = visitor.visit_map(&mut entries)?;
-                entries.end().map(|()| made)
-            }
-            Value::Complex(real, imaginary) => visit_items(vec![real.into(), imaginary.into()], visitor),
-            Value::Date(date) => visitor.visit_string(date.to_string()),
-            Value::Time(time) => visitor.visit_string(time.to_string()),
-            Value::DateTime(date, time) => visitor.visit_string(format!("{date}T{time}")),
-            Value::TimeDelta(delta) => visitor.visit_f64(delta.as_secs_f64()),
-            Value::Decimal(text) => visitor.visit_string(text),
-            Value::Uuid(uuid) => visitor.visit_string(hyphenated(uuid)),
+            Value::Map(entries) => visit_entries(entries, visitor),
+            single => visit_single(single, visitor),
         }
     }
 
@@ -125,11 +105,7 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         match self.value {
-            Value::Bytes(bytes) => {
-                let mut octets = SeqDeserializer::new(bytes.iter().copied());
-                let made = visitor.visit_seq(&mut octets)?;
-                octets.end().map(|()| made)
-            }
+            Value::Bytes(bytes) => visit_octets(&bytes, visitor),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -175,6 +151,33 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
     }
 }
 
+/// Visits what is no container.
+fn visit_single<'de, V: Visitor<'de>, E: Error>(value: Value, visitor: V) -> Result<V::Value, E> {
+    match value {
+        Value::Null => visitor.visit_unit(),
+        Value::Bool(value) => visitor.visit_bool(value),
+        Value::Int(value) => visit_int(value, visitor),
+        Value::BigInt(big) => match (i128::try_from(&big), u128::try_from(&big)) {
+            (Ok(value), _) => visit_int(value, visitor),
+            (_, Ok(value)) => visitor.visit_u128(value),
+            _ => Err(E::invalid_type(Unexpected::Other("an integer beyond 128 bits"), &visitor)),
+        },
+        Value::Float(value) => visitor.visit_f64(value),
+        Value::Str(text) => visitor.visit_string(text),
+        Value::Bytes(bytes) => visitor.visit_byte_buf(bytes.into()),
+        Value::Complex(real, imaginary) => visit_items(vec![real.into(), imaginary.into()], visitor),
+        Value::Date(date) => visitor.visit_string(date.to_string()),
+        Value::Time(time) => visitor.visit_string(time.to_string()),
+        Value::DateTime(date, time) => visitor.visit_string(format!("{date}T{time}")),
+        Value::TimeDelta(delta) => visitor.visit_f64(delta.as_secs_f64()),
+        Value::Decimal(text) => visitor.visit_string(text),
+        Value::Uuid(uuid) => visitor.visit_string(hyphenated(uuid)),
+        Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Map(_) => {
+            ValueDeserializer::new(value).deserialize_any(visitor)
+        }
+    }
+}
+
 fn visit_int<'de, V: Visitor<'de>, E: Error>(value: i128, visitor: V) -> Result<V::Value, E> {
     if let Ok(value) = i64::try_from(value) {
         visitor.visit_i64(value)
@@ -189,6 +192,18 @@ fn visit_items<'de, V: Visitor<'de>, E: Error>(items: Vec<Value>, visitor: V) ->
     let mut items = SeqDeserializer::new(items.into_iter());
     let made = visitor.visit_seq(&mut items)?;
     items.end().map(|()| made)
+}
+
+fn visit_entries<'de, V: Visitor<'de>, E: Error>(entries: Vec<(Value, Value)>, visitor: V) -> Result<V::Value, E> {
+    let mut entries = MapDeserializer::new(entries.into_iter());
+    let made = visitor.visit_map(&mut entries)?;
+    entries.end().map(|()| made)
+}
+
+fn visit_octets<'de, V: Visitor<'de>, E: Error>(bytes: &[u8], visitor: V) -> Result<V::Value, E> {
+    let mut octets = SeqDeserializer::new(bytes.iter().copied());
+    let made = visitor.visit_seq(&mut octets)?;
+    octets.end().map(|()| made)
 }
 
 /// An enum as serde knows it: a variant, and what it holds.

@@ -160,21 +160,30 @@ fn small_numbers_are_never_big() {
 }
 
 /// Threads of a runtime have 2 MiB; the deepest value that formats let in must pass on one.
+fn on_a_small_stack(test: impl FnOnce(Value) + Send + 'static) {
+    let deep = (0..256).fold(Value::Null, |inner, _| Value::List(vec![inner]));
+    std::thread::Builder::new().stack_size(2 << 20).spawn(move || test(deep)).unwrap().join().unwrap();
+}
+
 #[test]
-fn the_deepest_value_fits_a_small_stack() {
-    let deep = || (0..256).fold(Value::Null, |inner, _| Value::List(vec![inner]));
-    std::thread::Builder::new()
-        .stack_size(2 << 20)
-        .spawn(move || {
-            assert_eq!(deep().into_typed::<Value>(), Ok(deep()));
-            assert_eq!(to_value(&deep()), Ok(deep()));
-            let erased: &dyn erased_serde::Serialize = &deep();
-            assert_eq!(to_value(erased), Ok(deep()));
-            let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(ValueDeserializer::<Error>::new(deep()));
-            assert_eq!(erased_serde::deserialize::<Value>(&mut erased).unwrap(), deep());
-            assert_eq!(deep().to_string().len(), 256 * 2 + 4);
-        })
-        .unwrap()
-        .join()
-        .unwrap();
+fn the_deepest_value_can_be_read_on_a_small_stack() {
+    on_a_small_stack(|deep| assert_eq!(deep.clone().into_typed::<Value>(), Ok(deep)));
+}
+
+#[test]
+fn the_deepest_value_can_be_read_through_a_pointer_on_a_small_stack() {
+    on_a_small_stack(|deep| {
+        let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(ValueDeserializer::<Error>::new(deep.clone()));
+        assert_eq!(erased_serde::deserialize::<Value>(&mut erased).unwrap(), deep);
+    });
+}
+
+#[test]
+fn the_deepest_value_can_be_written_on_a_small_stack() {
+    on_a_small_stack(|deep| {
+        assert_eq!(to_value(&deep), Ok(deep.clone()));
+        let erased: &dyn erased_serde::Serialize = &deep;
+        assert_eq!(to_value(erased), Ok(deep.clone()));
+        assert_eq!(deep.to_string().len(), 256 * 2 + 4);
+    });
 }
