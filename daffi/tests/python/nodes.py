@@ -151,7 +151,7 @@ class Node:
         self._wait(self._connected().wait_for_members(*request["members"], **settings))
 
     def members(self):
-        """Names and callbacks of the known peers, from the text of a call that cannot be sent: only there 3.0.1 shows them."""
+        """The known peers and their callbacks, from the text of a call that cannot be sent: nothing else shows them."""
         try:
             self._wait(getattr(self._connected().rpc(timeout=5), UNEXPOSED)())
         except TransmissionFailure as error:
