@@ -192,6 +192,14 @@ impl Header {
         Ok([id[0], id[1], flags, lengths[0], lengths[1], lengths[2], lengths[3], lengths[4], tail])
     }
 
+    /// Gives a frame that was written already its number.
+    ///
+    /// # Panics
+    /// When `frame` is shorter than a header.
+    pub fn renumber(frame: &mut [u8], id: CallId) {
+        frame[..2].copy_from_slice(&id.0.to_le_bytes());
+    }
+
     pub(crate) fn decode(bytes: &[u8; Self::LEN], limits: &Limits) -> Result<(Self, Lengths), DecodeError> {
         let [id0, id1, flags, l0, l1, l2, l3, l4, tail] = *bytes;
         let kind = Kind::from_bits(flags & 0xf)?;

@@ -1,0 +1,244 @@
+//! One call's way: receiver, format, frame, number, outbox, and back.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use daffi_serde::{Args, Body, FormatSet, Output, RemoteError, SerdeError};
+use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, Level, NodeName};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::CallOptions;
+use crate::{
+    CallError, Client, Members,
+    client::{ClientConn, PendingReply, Shared},
+    scratch::Scratch,
+};
+
+/// A request that is written and has no number yet.
+pub(super) struct Written {
+    frame: Scratch,
+    shared: Option<Bytes>,
+}
+
+/// Chooses the receiver of a call to `method`.
+pub(super) fn choose(shared: &Shared, members: &Members, method: &str, pinned: Option<&str>) -> Result<NodeName, CallError> {
+    let candidates = members.exposing(method).map(|c| &c[..]).unwrap_or_default();
+    let chosen = match pinned {
+        Some(name) => candidates.iter().find(|c| c.as_str() == name),
+        None => match candidates {
+            [] => None,
+            [only] => Some(only),
+            several => several.get(shared.picker.pick(method, several) % several.len()),
+        },
+    };
+    chosen.cloned().ok_or_else(|| CallError::ReceiverNotFound {
+        method: method.to_owned(),
+        receiver: pinned.map(ToOwned::to_owned),
+    })
+}
+
+/// The format of a call: the one asked for, if the receiver can read it, else the default for that receiver.
+pub(super) fn format_for(
+    formats: &impl FormatSet,
+    members: &Members,
+    receiver: &NodeName,
+    asked: Option<FormatId>,
+) -> Result<FormatId, CallError> {
+    let level = members.level(receiver);
+    match asked {
+        Some(format) if !level.at_least(format.min_level()) => {
+            Err(CallError::FormatUnsupported { receiver: receiver.to_string(), format })
+        }
+        Some(format) => Ok(format),
+        None => {
+            let preferred = if level.at_least(Level::FOUR) {
+                [FormatId::MSGPACK, FormatId::JSON, FormatId::PICKLE]
+            } else {
+                [FormatId::PICKLE, FormatId::MSGPACK, FormatId::JSON]
+            };
+            Ok(preferred.into_iter().find(|f| formats.contains(*f)).unwrap_or(FormatId::OPAQUE))
+        }
+    }
+}
+
+/// Writes a request, all but its number.
+pub(super) fn write_request(
+    shared: &Shared,
+    receiver: &NodeName,
+    method: &str,
+    format: FormatId,
+    wants_reply: bool,
+    write: impl FnOnce(&mut Output<'_>) -> Result<(), SerdeError>,
+) -> Result<Written, CallError> {
+    let too_large = |source: EncodeError| CallError::TransmissionFailure { method: method.to_owned(), source };
+    let mut frame = Scratch::take();
+    let mut writer = FrameWriter::begin(frame.get_mut(), &shared.node.name, receiver, method).map_err(too_large)?;
+    let mut out = Output::new(writer.body());
+    write(&mut out).map_err(|source| CallError::Encode { method: method.to_owned(), source })?;
+    let (payload, text) = (out.take_shared(), out.is_text());
+    let header = Header::new(Kind::Request, CallId::NONE, format, text, wants_reply);
+    let more = payload.as_ref().map_or(0, Bytes::len);
+    writer.finish(header, more, &shared.node.config.limits).map_err(too_large)?;
+    Ok(Written { frame, shared: payload })
+}
+
+/// Takes a number and queues the request; waits for either. Cancel safe: nothing is sent, or all of it.
+pub(super) async fn send(
+    conn: &Arc<ClientConn>,
+    receiver: &NodeName,
+    mut written: Written,
+) -> Result<PendingReply, CallError> {
+    let mut pending = conn.open(receiver).await?;
+    Header::renumber(written.frame.get_mut(), pending.id);
+    queue(conn, &written).await?;
+    pending.sent();
+    Ok(pending)
+}
+
+/// Queues a request that nobody answers. Cancel safe: nothing is sent, or all of it.
+pub(super) async fn send_nowait(conn: &Arc<ClientConn>, mut written: Written) -> Result<(), CallError> {
+    let id = conn.session.lock().in_flight.pass();
+    Header::renumber(written.frame.get_mut(), id);
+    queue(conn, &written).await
+}
+
+async fn queue(conn: &Arc<ClientConn>, written: &Written) -> Result<(), CallError> {
+    loop {
+        match conn.conn.outbox.try_push(written.frame.get(), written.shared.as_ref()) {
+            Ok(true) => {
+                conn.conn.wake();
+                return Ok(());
+            }
+            Ok(false) => conn.conn.outbox.room().await,
+            Err(_) => return Err(conn.closed()),
+        }
+    }
+}
+
+/// The answer of one receiver, as it travelled.
+#[derive(Clone, Debug)]
+pub(super) struct Received {
+    pub(super) frame: Frame,
+    pub(super) level: Level,
+}
+
+/// Waits for the answer to a request that was sent.
+pub(super) async fn receive(pending: PendingReply, method: &str) -> Result<Received, CallError> {
+    let level = pending.level();
+    match pending.await {
+        Ok(frame) => Ok(Received { frame, level }),
+        Err(CallError::ReceiverGone { receiver, .. }) => {
+            Err(CallError::ReceiverGone { receiver, method: method.to_owned() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads an answer as a `R`, or as the receiver's error.
+pub(super) fn read<R: DeserializeOwned + 'static>(
+    formats: &impl FormatSet,
+    received: &Received,
+    method: &str,
+) -> Result<R, CallError> {
+    let (frame, header) = (&received.frame, received.frame.header());
+    let format = header.format(received.level);
+    let body = Body { bytes: frame.payload_bytes(), text: header.is_text() };
+    let failed = |source| CallError::Decode { method: method.to_owned(), source };
+    if frame.kind() == Kind::Response {
+        return formats.decode_result(format, &body).map_err(failed);
+    }
+    let error = match formats.decode_error(format, &body) {
+        // Every node reads JSON errors, with or without the format.
+        Err(SerdeError::UnknownFormat(FormatId::JSON)) => read_json_error(&body).map_err(failed)?,
+        read => read.map_err(failed)?,
+    };
+    Err(CallError::Remote { receiver: frame.transmitter().to_owned(), method: method.to_owned(), error })
+}
+
+fn read_json_error(body: &Body) -> Result<RemoteError, SerdeError> {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        args: (RemoteError,),
+    }
+    let envelope: Envelope =
+        serde_json::from_slice(&body.bytes).map_err(|e| SerdeError::decode(FormatId::JSON, e))?;
+    Ok(envelope.args.0)
+}
+
+/// How far a call came, for the words of its timeout.
+#[derive(Default)]
+pub(super) struct Progress {
+    receiver: Option<NodeName>,
+    conn: Option<Arc<ClientConn>>,
+}
+
+impl Progress {
+    pub(super) fn reached(&mut self, conn: &Arc<ClientConn>, receiver: &NodeName) {
+        self.conn = Some(Arc::clone(conn));
+        self.receiver = Some(receiver.clone());
+    }
+
+    pub(super) fn expired(&self, method: &str, after: Duration) -> CallError {
+        if self.conn.as_ref().is_some_and(|conn| conn.is_full()) {
+            let text = format!("all {} call numbers of the connection were in use for {after:?}", crate::session::IDS);
+            return CallError::Overloaded(text);
+        }
+        let receiver = self.receiver.as_ref().map_or_else(|| "any member".into(), ToString::to_string);
+        CallError::Timeout { receiver, method: method.to_owned(), after }
+    }
+}
+
+impl<F: FormatSet> Client<F> {
+    /// Makes one call and gives the raw answer.
+    pub(super) async fn call_raw<A: Args + Send>(
+        &self,
+        method: &str,
+        args: A,
+        options: &CallOptions,
+    ) -> Result<Received, CallError> {
+        let mut progress = Progress::default();
+        let attempt = self.attempt(method, args, options, &mut progress);
+        match options.timeout {
+            None => attempt.await,
+            Some(after) => match timeout(after, attempt).await {
+                Ok(ended) => ended,
+                Err(_) => Err(progress.expired(method, after)),
+            },
+        }
+    }
+
+    async fn attempt<A: Args + Send>(
+        &self,
+        method: &str,
+        args: A,
+        options: &CallOptions,
+        progress: &mut Progress,
+    ) -> Result<Received, CallError> {
+        let shared = self.shared();
+        let conn = shared.connection(options.wait_for_connection).await?;
+        let (receiver, written) = self.prepare(method, &args, options, true)?;
+        drop(args);
+        progress.reached(&conn, &receiver);
+        let pending = send(&conn, &receiver, written).await?;
+        receive(pending, method).await
+    }
+
+    /// Chooses receiver and format, and writes the request.
+    pub(super) fn prepare<A: Args>(
+        &self,
+        method: &str,
+        args: &A,
+        options: &CallOptions,
+        wants_reply: bool,
+    ) -> Result<(NodeName, Written), CallError> {
+        let shared = self.shared();
+        let members = shared.members.load();
+        let receiver = choose(shared, &members, method, options.receiver.as_deref())?;
+        let format = format_for(&self.formats, &members, &receiver, options.serde)?;
+        let written = write_request(shared, &receiver, method, format, wants_reply, |out| {
+            self.formats.encode_args(format, args, out)
+        })?;
+        Ok((receiver, written))
+    }
+}

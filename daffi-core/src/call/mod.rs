@@ -1,0 +1,71 @@
+//! The six call styles, and the way of one call to its receiver and back.
+
+mod cast;
+mod engine;
+mod over;
+mod rpc;
+mod stream;
+
+use std::time::Duration;
+
+use daffi_wire::FormatId;
+
+pub use self::{
+    cast::{Cast, CastNowait},
+    over::{Answer, Call, RpcOver},
+    rpc::{Rpc, RpcNowait},
+    stream::{StreamCall, StreamNowait},
+};
+
+/// How a call is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallOptions {
+    /// The member to call. Default: one is chosen among those that expose the callback.
+    pub receiver: Option<String>,
+    /// The format of arguments and result. Default: MSGPACK for a receiver of this project, PICKLE for one of daffi
+    /// 3.0.1, OPAQUE for streams.
+    pub serde: Option<FormatId>,
+    /// From the call to its answer. Default: the client's `default_timeout`, else none.
+    pub timeout: Option<Duration>,
+    /// Without a connection, wait for one instead of failing at once.
+    pub wait_for_connection: bool,
+}
+
+/// The setters that call styles share.
+macro_rules! setters {
+    ($($name:ident)*) => { $(setters!(@ $name);)* };
+    (@ receiver) => {
+        /// The member to call, rather than one chosen among those that expose the callback.
+        #[must_use]
+        pub fn receiver(mut self, name: impl Into<String>) -> Self {
+            self.options.receiver = Some(name.into());
+            self
+        }
+    };
+    (@ serde) => {
+        /// The format of arguments and result.
+        #[must_use]
+        pub fn serde(mut self, format: FormatId) -> Self {
+            self.options.serde = Some(format);
+            self
+        }
+    };
+    (@ timeout) => {
+        /// From the call to its answer, exact, waiting for anything in between included.
+        #[must_use]
+        pub fn timeout(mut self, timeout: Duration) -> Self {
+            self.options.timeout = Some(timeout);
+            self
+        }
+    };
+    (@ wait_for_connection) => {
+        /// Without a connection, wait for one (within the timeout) instead of failing at once.
+        #[must_use]
+        pub fn wait_for_connection(mut self) -> Self {
+            self.options.wait_for_connection = true;
+            self
+        }
+    };
+}
+pub(crate) use setters;

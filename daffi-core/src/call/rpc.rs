@@ -1,0 +1,88 @@
+use std::time::Duration;
+
+use daffi_serde::{Args, FormatSet};
+use daffi_wire::FormatId;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::{
+    CallOptions, RpcOver,
+    engine::{Progress, read, send_nowait},
+    setters,
+};
+use crate::{CallError, Client};
+
+/// One call, one receiver, one answer: [`Client::rpc`].
+#[derive(Clone, Debug)]
+pub struct Rpc<F> {
+    client: Client<F>,
+    options: CallOptions,
+}
+
+impl<F: FormatSet> Rpc<F> {
+    pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
+        Self { client, options }
+    }
+
+    setters!(receiver serde timeout wait_for_connection);
+
+    /// Calls `method` and reads its result as a `R`.
+    ///
+    /// Dropping the future gives the call up locally: the receiver does not hear of it, and its answer is dropped.
+    ///
+    /// # Errors
+    /// [`CallError`]; every call ends, with its result or with an error that says what happened.
+    pub async fn call<R: DeserializeOwned + 'static>(
+        &self,
+        method: &str,
+        args: impl Args + Send,
+    ) -> Result<R, CallError> {
+        let received = self.client.call_raw(method, args, &self.options).await?;
+        read(&self.client.formats, &received, method)
+    }
+}
+
+impl Rpc<()> {
+    /// The same sugar over any tower stack around a client: retry, rate limit, load balancing.
+    pub fn over<S>(service: S) -> RpcOver<S> {
+        RpcOver::new(service)
+    }
+}
+
+/// One call, one receiver, no answer: [`Client::rpc_nowait`].
+#[derive(Clone, Debug)]
+pub struct RpcNowait<F> {
+    client: Client<F>,
+    options: CallOptions,
+}
+
+impl<F: FormatSet> RpcNowait<F> {
+    pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
+        Self { client, options }
+    }
+
+    setters!(receiver serde timeout wait_for_connection);
+
+    /// Calls `method`; returns once the request is queued. Nothing tells whether it arrived, or ran.
+    ///
+    /// Waits while the connection's queue is full. Cancel safe: dropped, it has queued all of the request or nothing.
+    ///
+    /// # Errors
+    /// [`CallError`] when the request could not be queued.
+    pub async fn call(&self, method: &str, args: impl Args + Send) -> Result<(), CallError> {
+        let mut progress = Progress::default();
+        let attempt = async {
+            let conn = self.client.shared().connection(self.options.wait_for_connection).await?;
+            let (receiver, written) = self.client.prepare(method, &args, &self.options, false)?;
+            progress.reached(&conn, &receiver);
+            send_nowait(&conn, written).await
+        };
+        match self.options.timeout {
+            None => attempt.await,
+            Some(after) => match timeout(after, attempt).await {
+                Ok(ended) => ended,
+                Err(_) => Err(progress.expired(method, after)),
+            },
+        }
+    }
+}

@@ -1,0 +1,201 @@
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use daffi_serde::{Args, FormatSet};
+use daffi_wire::{FormatId, NodeName};
+use futures::{Stream, StreamExt};
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    CallOptions,
+    engine::{Progress, choose, format_for, read, receive, send, send_nowait, write_request, Written},
+    setters,
+};
+use crate::{
+    CallError, Client, StreamError,
+    client::{ClientConn, PendingReply},
+};
+
+/// Chunk after chunk to one receiver, each acknowledged: [`Client::stream`].
+#[derive(Clone, Debug)]
+pub struct StreamCall<F> {
+    client: Client<F>,
+    options: CallOptions,
+    window: usize,
+}
+
+/// Chunk after chunk to one receiver, none acknowledged: [`Client::stream_nowait`].
+#[derive(Clone, Debug)]
+pub struct StreamNowait<F> {
+    client: Client<F>,
+    options: CallOptions,
+}
+
+/// Where a whole stream goes.
+struct Target {
+    conn: Arc<ClientConn>,
+    receiver: NodeName,
+    format: FormatId,
+}
+
+/// A chunk that was sent and is not acknowledged.
+struct Unacknowledged {
+    chunk: u64,
+    pending: PendingReply,
+    deadline: Option<Instant>,
+}
+
+impl<F: FormatSet> StreamCall<F> {
+    pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
+        Self { client, options, window: 1 }
+    }
+
+    setters!(receiver serde wait_for_connection);
+
+    /// From sending a chunk to its acknowledgement.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Chunks that may be unacknowledged at once. Default 1: each is acknowledged before the next is sent. Above 1 the
+    /// chunks run in order only on a receiver with `workers=1`, or in an `ordered` callback.
+    #[must_use]
+    pub fn window(mut self, chunks: usize) -> Self {
+        self.window = chunks.max(1);
+        self
+    }
+
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks acknowledged. Results are
+    /// dropped; the first error ends the stream.
+    ///
+    /// Dropping the future ends the stream after a whole number of chunks.
+    ///
+    /// # Errors
+    /// [`StreamError`] names the chunk that failed.
+    pub async fn send<S>(&self, method: &str, chunks: S) -> Result<u64, StreamError>
+    where
+        S: Stream,
+        S::Item: Serialize + Send + 'static,
+    {
+        let mut chunks = std::pin::pin!(chunks);
+        let target = target(&self.client, &self.options, method).await.map_err(at(0))?;
+        let mut open: VecDeque<Unacknowledged> = VecDeque::new();
+        let mut sent = 0;
+        while let Some(chunk) = chunks.next().await {
+            if open.len() >= self.window
+                && let Some(oldest) = open.pop_front()
+            {
+                self.acknowledged(oldest, method).await?;
+            }
+            let written = write(&self.client, &target, method, &(chunk,), true).map_err(at(sent))?;
+            let deadline = self.options.timeout.map(|after| Instant::now() + after);
+            let sending = send(&target.conn, &target.receiver, written);
+            let pending = self.in_time(deadline, &target, method, sending).await.map_err(at(sent))?;
+            open.push_back(Unacknowledged { chunk: sent, pending, deadline });
+            sent += 1;
+        }
+        for oldest in open {
+            self.acknowledged(oldest, method).await?;
+        }
+        Ok(sent)
+    }
+
+    async fn acknowledged(&self, oldest: Unacknowledged, method: &str) -> Result<(), StreamError> {
+        let Unacknowledged { chunk, pending, deadline } = oldest;
+        let receiver = pending.receiver().to_string();
+        let answer = async {
+            let received = receive(pending, method).await?;
+            if received.frame.kind() == daffi_wire::Kind::Error {
+                read::<serde::de::IgnoredAny>(&self.client.formats, &received, method)?;
+            }
+            Ok(())
+        };
+        let answered = match (deadline, self.options.timeout) {
+            (Some(deadline), Some(after)) => match timeout_at(deadline, answer).await {
+                Ok(answered) => answered,
+                Err(_) => Err(CallError::Timeout { receiver, method: method.to_owned(), after }),
+            },
+            _ => answer.await,
+        };
+        answered.map_err(at(chunk))
+    }
+
+    async fn in_time<T>(
+        &self,
+        deadline: Option<Instant>,
+        target: &Target,
+        method: &str,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        match (deadline, self.options.timeout) {
+            (Some(deadline), Some(after)) => match timeout_at(deadline, call).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    let mut progress = Progress::default();
+                    progress.reached(&target.conn, &target.receiver);
+                    Err(progress.expired(method, after))
+                }
+            },
+            _ => call.await,
+        }
+    }
+}
+
+impl<F: FormatSet> StreamNowait<F> {
+    pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
+        Self { client, options }
+    }
+
+    setters!(receiver serde wait_for_connection);
+
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks queued. Waits while the
+    /// connection's queue is full, which a receiver that is slower than this holds back.
+    ///
+    /// Dropping the future ends the stream after a whole number of chunks.
+    ///
+    /// # Errors
+    /// [`StreamError`] names the chunk that could not be queued.
+    pub async fn send<S>(&self, method: &str, chunks: S) -> Result<u64, StreamError>
+    where
+        S: Stream,
+        S::Item: Serialize + Send + 'static,
+    {
+        let mut chunks = std::pin::pin!(chunks);
+        let target = target(&self.client, &self.options, method).await.map_err(at(0))?;
+        let mut sent = 0;
+        while let Some(chunk) = chunks.next().await {
+            let written = write(&self.client, &target, method, &(chunk,), false).map_err(at(sent))?;
+            send_nowait(&target.conn, written).await.map_err(at(sent))?;
+            sent += 1;
+        }
+        Ok(sent)
+    }
+}
+
+async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &str) -> Result<Target, CallError> {
+    let shared = client.shared();
+    let conn = shared.connection(options.wait_for_connection).await?;
+    let members = shared.members.load();
+    let receiver = choose(shared, &members, method, options.receiver.as_deref())?;
+    let asked = Some(options.serde.unwrap_or(FormatId::OPAQUE));
+    let format = format_for(&client.formats, &members, &receiver, asked)?;
+    Ok(Target { conn, receiver, format })
+}
+
+fn write<F: FormatSet, A: Args>(
+    client: &Client<F>,
+    target: &Target,
+    method: &str,
+    args: &A,
+    wants_reply: bool,
+) -> Result<Written, CallError> {
+    write_request(client.shared(), &target.receiver, method, target.format, wants_reply, |out| {
+        client.formats.encode_args(target.format, args, out)
+    })
+}
+
+fn at(chunk: u64) -> impl FnOnce(CallError) -> StreamError {
+    move |source| StreamError { chunk, source }
+}

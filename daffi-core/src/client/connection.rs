@@ -1,0 +1,240 @@
+//! One connection of a client: its session behind a lock, its role for the driver, and the futures of open calls.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+use daffi_wire::{CallId, EventKind, Frame, Level, NodeName, Role as NodeRole};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::Shared;
+use crate::{
+    CallError, Disconnected, MemberEvent,
+    conn::{Conn, Role},
+    session::{ClientSession, Handled, Outcome},
+};
+
+/// One connection of a client.
+#[derive(Debug)]
+pub(crate) struct ClientConn {
+    pub(crate) conn: Arc<Conn>,
+    pub(crate) session: Mutex<ClientSession>,
+    /// A call number became free.
+    freed: Notify,
+    /// Why the connection ended, once it did.
+    ended: OnceLock<Disconnected>,
+}
+
+impl ClientConn {
+    pub(crate) fn new(conn: Arc<Conn>, session: ClientSession) -> Arc<Self> {
+        Arc::new(Self { conn, session: Mutex::new(session), freed: Notify::new(), ended: OnceLock::new() })
+    }
+
+    pub(crate) fn server_role(&self) -> Option<NodeRole> {
+        self.session.lock().server_role()
+    }
+
+    /// Takes a call number for a call to `receiver`; waits when all are in use. Cancel safe.
+    pub(crate) async fn open(self: &Arc<Self>, receiver: &NodeName) -> Result<PendingReply, CallError> {
+        loop {
+            let freed = self.freed.notified();
+            let id = self.session.lock().in_flight.open(receiver);
+            if let Some(id) = id {
+                return Ok(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false });
+            }
+            if let Some(error) = self.ended() {
+                return Err(error);
+            }
+            freed.await;
+        }
+    }
+
+    /// Whether all call numbers are in use.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.session.lock().in_flight.has_free()
+    }
+
+    /// The error of calls on a connection that has ended.
+    pub(crate) fn ended(&self) -> Option<CallError> {
+        self.ended.get().map(call_error)
+    }
+
+    /// The error of a call that found the outbox closed.
+    pub(crate) fn closed(&self) -> CallError {
+        self.ended().unwrap_or(CallError::Disconnected(Disconnected::NotConnected))
+    }
+
+    fn number_freed(&self) {
+        self.freed.notify_one();
+    }
+}
+
+fn call_error(reason: &Disconnected) -> CallError {
+    match reason {
+        Disconnected::Evicted => CallError::Evicted,
+        Disconnected::Stopped => CallError::Stopped,
+        other => CallError::Disconnected(other.clone()),
+    }
+}
+
+/// An open call. Dropped before its answer, it lets its number rest until the answer comes.
+#[derive(Debug)]
+pub(crate) struct PendingReply {
+    conn: Arc<ClientConn>,
+    pub(crate) id: CallId,
+    receiver: NodeName,
+    sent: bool,
+}
+
+impl PendingReply {
+    /// The request is on its way: from now on an answer may come.
+    pub(crate) fn sent(&mut self) {
+        self.sent = true;
+    }
+
+    pub(crate) const fn receiver(&self) -> &NodeName {
+        &self.receiver
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.conn.conn.level()
+    }
+}
+
+impl Future for PendingReply {
+    type Output = Result<Frame, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = match self.conn.session.lock().in_flight.poll(self.id, cx) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => return Poll::Pending,
+        };
+        // The number is free already: nothing is left to give up.
+        self.id = CallId::NONE;
+        self.conn.number_freed();
+        Poll::Ready(match outcome {
+            Some(Outcome::Reply(frame)) => Ok(frame),
+            Some(Outcome::ReceiverGone) => {
+                Err(CallError::ReceiverGone { receiver: self.receiver.to_string(), method: String::new() })
+            }
+            None => Err(self.conn.closed()),
+        })
+    }
+}
+
+impl Drop for PendingReply {
+    fn drop(&mut self) {
+        if self.id != CallId::NONE && self.conn.session.lock().in_flight.give_up(self.id, self.sent) {
+            self.conn.number_freed();
+        }
+    }
+}
+
+/// A client's end of one connection, for the driver.
+pub(crate) struct ClientRole {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) link: Arc<ClientConn>,
+    /// Told once, when the session is open or when it failed.
+    pub(crate) opened: Option<oneshot::Sender<Result<(), Disconnected>>>,
+    pub(crate) ends: mpsc::UnboundedSender<(u64, Disconnected)>,
+}
+
+impl ClientRole {
+    fn is_current(&self) -> bool {
+        self.shared.current.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.link))
+    }
+
+    /// The caller's name as one shared text, when it is a member's.
+    fn caller(&self, frame: &Frame) -> Option<NodeName> {
+        if let Some(member) = self.shared.members.load().get(frame.transmitter()) {
+            return Some(member.name.clone());
+        }
+        NodeName::new(frame.transmitter(), &self.shared.node.config.limits).ok()
+    }
+}
+
+impl Role for ClientRole {
+    fn handle(&mut self, frame: Frame) -> Result<(), Disconnected> {
+        let handled = self.link.session.lock().handle_frame(frame)?;
+        match handled {
+            Handled::Completed(waker) => {
+                if let Some(waker) = waker {
+                    waker.wake();
+                } else {
+                    // A resting number whose late reply came.
+                    self.link.number_freed();
+                }
+            }
+            Handled::Serve(frame) => match self.caller(&frame) {
+                Some(caller) => self.shared.node.serve(&self.link.conn, caller, &frame),
+                None => tracing::warn!("dropped a request without a transmitter"),
+            },
+            Handled::Opened(level) => {
+                self.link.conn.set_level(level);
+                if let Some(opened) = self.opened.take() {
+                    let _gave_up = opened.send(Ok(()));
+                }
+            }
+            Handled::MembersChanged(news, wakers) => {
+                self.wake(wakers);
+                if self.is_current() {
+                    self.shared.publish(self.link.session.lock().members.clone());
+                    for (kind, member) in news {
+                        self.tell(kind, member);
+                    }
+                }
+            }
+            Handled::Told(event, wakers) => {
+                self.wake(wakers);
+                self.tell(event.kind, event.member);
+            }
+            Handled::Dropped(what) => tracing::debug!(what, "dropped a frame"),
+        }
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        self.opened.is_none()
+    }
+
+    fn may_stop_reading(&self) -> bool {
+        // Replies to this node's own calls come on the same connection as requests.
+        false
+    }
+
+    fn ended(&mut self, reason: &Disconnected) {
+        let _first = self.link.ended.set(reason.clone());
+        let wakers = self.link.session.lock().in_flight.close();
+        for waker in wakers {
+            waker.wake();
+        }
+        self.link.freed.notify_waiters();
+        self.link.freed.notify_one();
+        if let Some(opened) = self.opened.take() {
+            let _gave_up = opened.send(Err(reason.clone()));
+        }
+        let _supervisor_gone = self.ends.send((self.link.conn.id, reason.clone()));
+    }
+}
+
+impl ClientRole {
+    fn wake(&self, wakers: Vec<std::task::Waker>) {
+        for waker in wakers {
+            waker.wake();
+        }
+        self.link.number_freed();
+    }
+
+    fn tell(&self, kind: EventKind, member: String) {
+        match kind {
+            EventKind::Connected => self.shared.tell(MemberEvent::Added(member)),
+            EventKind::Disconnected => self.shared.tell(MemberEvent::Removed(member)),
+            EventKind::Evicted => self.shared.tell(MemberEvent::Evicted(member)),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! A node that connects: it calls, exposes callbacks, or both.
+
+mod connection;
+mod supervisor;
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use daffi_serde::FormatSet;
+use daffi_transport::{Connector, Endpoint};
+use daffi_wire::{NodeName, Role};
+use tokio::{
+    sync::{Notify, broadcast, watch},
+    time::timeout,
+};
+
+pub(crate) use self::connection::{ClientConn, PendingReply};
+use crate::{
+    CallError, CallOptions, Callback, Callbacks, Cast, CastNowait, Disconnected, Ended, Events, InitializationError,
+    MemberEvent, Members, NodeConfig, Picker, Rpc, RpcNowait, StreamCall, StreamNowait, events::event_channel,
+    node::Node,
+};
+
+/// A connected node. It reconnects by itself, for as long as wished.
+///
+/// A handle, cheap to clone. Dropping the last one ends the connection at once; [`stop`](Self::stop) ends it in order.
+#[derive(Clone)]
+pub struct Client<F> {
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) formats: F,
+}
+
+impl<F> std::fmt::Debug for Client<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("name", &self.handle.shared.node.name).finish_non_exhaustive()
+    }
+}
+
+/// A [`Client`] that keeps nothing alive.
+pub(crate) struct WeakClient<F> {
+    handle: Weak<Handle>,
+    formats: F,
+}
+
+impl<F: FormatSet> WeakClient<F> {
+    pub(crate) fn upgrade(&self) -> Option<Client<F>> {
+        Some(Client { handle: self.handle.upgrade()?, formats: self.formats.clone() })
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.node.stopping.cancel();
+        self.shared.node.killed.cancel();
+        self.shared.set_state(State::Ended(Ended::Stopped));
+    }
+}
+
+/// How a client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No connection; one is being made.
+    Connecting,
+    /// A new connection is taking the place of the old one, on purpose: calls wait.
+    Replacing,
+    /// Calls can be made.
+    Open,
+    /// Never again.
+    Ended(Ended),
+}
+
+pub(crate) struct Shared {
+    pub(crate) node: Arc<Node>,
+    pub(crate) picker: Box<dyn Picker>,
+    connector: Box<dyn Connector>,
+    /// The connection that calls go to.
+    current: ArcSwapOption<ClientConn>,
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) members: ArcSwap<Members>,
+    /// Counts changes of `members`.
+    changes: watch::Sender<u64>,
+    events: broadcast::Sender<MemberEvent>,
+    /// Callbacks were added and the server has to be told.
+    announce: Notify,
+    /// A call ended.
+    pub(crate) quiet: Notify,
+    /// Asks for a new connection whether calls are open or not.
+    reannounce: Notify,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("name", &self.node.name).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn set_state(&self, state: State) {
+        self.state.send_if_modified(|current| {
+            if matches!(current, State::Ended(_)) || *current == state {
+                return false;
+            }
+            *current = state;
+            true
+        });
+    }
+
+    fn tell(&self, event: MemberEvent) {
+        // Fails when nobody listens.
+        let _nobody = self.events.send(event);
+    }
+
+    fn publish(&self, members: Members) {
+        self.members.store(Arc::new(members));
+        self.changes.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// The connection calls go to. `wait`: for one, if there is none.
+    pub(crate) async fn connection(&self, wait: bool) -> Result<Arc<ClientConn>, CallError> {
+        if let Some(conn) = self.current.load_full() {
+            return Ok(conn);
+        }
+        let mut state = self.state.subscribe();
+        loop {
+            let now = *state.borrow_and_update();
+            match now {
+                State::Open => {
+                    if let Some(conn) = self.current.load_full() {
+                        return Ok(conn);
+                    }
+                }
+                State::Ended(Ended::Evicted) => return Err(CallError::Evicted),
+                State::Ended(Ended::Stopped) => return Err(CallError::Stopped),
+                State::Connecting if !wait => return Err(CallError::Disconnected(Disconnected::NotConnected)),
+                State::Connecting | State::Replacing => {}
+            }
+            if state.changed().await.is_err() {
+                return Err(CallError::Stopped);
+            }
+        }
+    }
+}
+
+impl<F: FormatSet> Client<F> {
+    /// Connects, and keeps the connection.
+    ///
+    /// The first attempt decides: when it fails, so does this. Must be called within a tokio runtime. Not cancel safe: a
+    /// dropped attempt is given up.
+    ///
+    /// # Errors
+    /// [`InitializationError`] says which step failed, and where to.
+    pub async fn connect(
+        name: NodeName,
+        config: NodeConfig,
+        connector: Box<dyn Connector>,
+        callbacks: Vec<Callback>,
+        layer: impl FnOnce(Callbacks) -> Callbacks,
+        picker: Box<dyn Picker>,
+        formats: F,
+    ) -> Result<Self, InitializationError> {
+        let node = Node::new(name, config, layer, callbacks, formats.clone())?;
+        let shared = Arc::new(Shared {
+            node,
+            picker,
+            connector,
+            current: ArcSwapOption::empty(),
+            state: watch::Sender::new(State::Connecting),
+            members: ArcSwap::default(),
+            changes: watch::Sender::new(0),
+            events: event_channel(),
+            announce: Notify::new(),
+            quiet: Notify::new(),
+            reannounce: Notify::new(),
+        });
+        let handle = Arc::new(Handle { shared: Arc::clone(&shared) });
+        // Known before the first request can arrive, so that the first callback can call on.
+        shared.node.set_client(WeakClient { handle: Arc::downgrade(&handle), formats: formats.clone() });
+        supervisor::start(shared).await?;
+        Ok(Self { handle, formats })
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared().node.name
+    }
+
+    /// Where it connects to.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        self.shared().connector.endpoint()
+    }
+
+    /// Whether there is a connection at this moment.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        *self.shared().state.borrow() == State::Open
+    }
+
+    /// Whether the other end is a Service or a Router; `None` while there is no connection, or when it does not say.
+    #[must_use]
+    pub fn server_role(&self) -> Option<Role> {
+        self.shared().current.load().as_ref().and_then(|conn| conn.server_role())
+    }
+
+    /// The members as last told by the server.
+    #[must_use]
+    pub fn members(&self) -> Arc<Members> {
+        self.shared().members.load_full()
+    }
+
+    /// Waits until all these nodes are members. A member without callbacks that joins later is not in the list (protocol
+    /// notes, section 5.3). Cancel safe.
+    ///
+    /// # Errors
+    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and [`CallError::Evicted`].
+    pub async fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
+        let missing = || names.iter().filter(|n| self.members().get(n).is_none()).copied().collect::<Vec<_>>();
+        let all = async {
+            let (mut changes, mut state) = (self.shared().changes.subscribe(), self.shared().state.subscribe());
+            loop {
+                if missing().is_empty() {
+                    return Ok(());
+                }
+                match *state.borrow_and_update() {
+                    State::Ended(Ended::Stopped) => return Err(CallError::Stopped),
+                    State::Ended(Ended::Evicted) => return Err(CallError::Evicted),
+                    _ => {}
+                }
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    _ = state.changed() => {}
+                }
+            }
+        };
+        match within {
+            None => all.await,
+            Some(after) => timeout(after, all).await.unwrap_or_else(|_| {
+                let receiver = missing().join(", ");
+                Err(CallError::Timeout { receiver, method: "wait_for_members".into(), after })
+            }),
+        }
+    }
+
+    /// Who joins and leaves from now on. What was missed without a connection is made up for by comparing lists.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(self.shared().events.subscribe())
+    }
+
+    /// Exposes further callbacks.
+    ///
+    /// Servers of this project are told at once. A 3.0.1 server takes a second handshake for an eviction, so it is told by
+    /// a new connection in place of the old one, as soon as no call is open; see [`reannounce`](Self::reannounce).
+    ///
+    /// # Errors
+    /// [`InitializationError::DuplicateCallback`]: none was added.
+    pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
+        self.shared().node.registry.add(callbacks)?;
+        self.shared().announce.notify_one();
+        Ok(())
+    }
+
+    /// Tells a 3.0.1 server of added callbacks without waiting for open calls: they end with `Disconnected`, and whoever
+    /// calls this node in that moment gets no answer. Servers of this project need none of it.
+    pub fn reannounce(&self) {
+        self.shared().reannounce.notify_one();
+    }
+
+    /// Waits until there is a connection. Cancel safe.
+    ///
+    /// # Errors
+    /// [`CallError::Stopped`] or [`CallError::Evicted`]: there will be none.
+    pub async fn wait_for_connection(&self) -> Result<(), CallError> {
+        self.shared().connection(true).await.map(drop)
+    }
+
+    /// Waits until the node was stopped or evicted; a lost connection is no end. Cancel safe.
+    pub async fn join(&self) -> Ended {
+        let mut state = self.shared().state.subscribe();
+        loop {
+            if let State::Ended(how) = *state.borrow_and_update() {
+                return how;
+            }
+            if state.changed().await.is_err() {
+                return Ended::Stopped;
+            }
+        }
+    }
+
+    /// Stops in order: what was received runs, up to `grace`; replies are sent; open calls of this node end with
+    /// [`CallError::Stopped`]. Cancel safe: dropped, the node goes on stopping.
+    pub async fn stop(&self) {
+        self.shared().node.stopping.cancel();
+        self.shared().node.running.close();
+        self.join().await;
+    }
+
+    /// One call, one receiver, one answer.
+    #[must_use]
+    pub fn rpc(&self) -> Rpc<F> {
+        Rpc::new(self.clone(), self.options())
+    }
+
+    /// One call, one receiver, no answer.
+    #[must_use]
+    pub fn rpc_nowait(&self) -> RpcNowait<F> {
+        RpcNowait::new(self.clone(), self.options())
+    }
+
+    /// One call to every member that exposes the callback, or to some; an answer of each.
+    #[must_use]
+    pub fn cast(&self) -> Cast<F> {
+        Cast::new(self.clone(), self.options())
+    }
+
+    /// One call to every member that exposes the callback, or to some; no answers.
+    #[must_use]
+    pub fn cast_nowait(&self) -> CastNowait<F> {
+        CastNowait::new(self.clone(), self.options())
+    }
+
+    /// Chunk after chunk to one receiver, each acknowledged.
+    #[must_use]
+    pub fn stream(&self) -> StreamCall<F> {
+        StreamCall::new(self.clone(), self.options())
+    }
+
+    /// Chunk after chunk to one receiver, none acknowledged.
+    #[must_use]
+    pub fn stream_nowait(&self) -> StreamNowait<F> {
+        StreamNowait::new(self.clone(), self.options())
+    }
+
+    fn options(&self) -> CallOptions {
+        CallOptions { timeout: self.shared().node.config.default_timeout, ..CallOptions::default() }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+}

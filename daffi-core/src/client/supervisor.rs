@@ -1,0 +1,245 @@
+//! Keeps a client connected.
+
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use daffi_transport::LinkConfig;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
+};
+
+use super::{
+    ClientConn, Shared, State,
+    connection::ClientRole,
+};
+use crate::{
+    Disconnected, Ended, InitializationError, MemberEvent,
+    conn::{Conn, Driver},
+    session::ClientSession,
+};
+
+type Ends = mpsc::UnboundedSender<(u64, Disconnected)>;
+
+/// How often a client looks whether its calls have ended, while it has callbacks to announce to a 3.0.1 server.
+const QUIET_LOOK: Duration = Duration::from_millis(20);
+
+/// Connects once, then keeps the connection on a task of its own.
+pub(super) async fn start(shared: Arc<Shared>) -> Result<(), InitializationError> {
+    // Unbounded, but each connection sends once, and there are at most two.
+    let (ends, ended) = mpsc::unbounded_channel();
+    let first = establish(&shared, &ends).await?;
+    enter(&shared, Arc::clone(&first));
+    tokio::spawn(supervise(shared, first, ends, ended));
+    Ok(())
+}
+
+async fn supervise(
+    shared: Arc<Shared>,
+    mut current: Arc<ClientConn>,
+    ends: Ends,
+    mut ended: mpsc::UnboundedReceiver<(u64, Disconnected)>,
+) {
+    let mut unannounced = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.node.killed.cancelled() => {
+                current.conn.end(Disconnected::Stopped, false);
+                return finish(&shared, Ended::Stopped);
+            }
+            () = shared.node.stopping.cancelled() => {
+                drain(&shared, &current, &mut ended).await;
+                return finish(&shared, Ended::Stopped);
+            }
+            Some((id, reason)) = ended.recv() => {
+                if id != current.conn.id {
+                    continue;
+                }
+                shared.current.store(None);
+                if matches!(reason, Disconnected::Evicted) {
+                    tracing::warn!(node = %shared.node.name, "evicted: a newer connection took the name");
+                    return finish(&shared, Ended::Evicted);
+                }
+                tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
+                shared.set_state(State::Connecting);
+                let Some(next) = reconnect(&shared, &ends).await else { return finish(&shared, Ended::Stopped) };
+                current = next;
+                unannounced = false;
+                enter(&shared, Arc::clone(&current));
+            }
+            () = shared.announce.notified() => {
+                if current.conn.level().at_least(daffi_wire::Level::FOUR) {
+                    update(&shared, &current);
+                } else {
+                    unannounced = true;
+                }
+            }
+            () = shared.reannounce.notified() => {
+                if !current.conn.level().at_least(daffi_wire::Level::FOUR) {
+                    current = replace(&shared, current, &ends).await;
+                    unannounced = false;
+                }
+            }
+            () = sleep(QUIET_LOOK), if unannounced => {
+                if current.session.lock().in_flight.open_calls() == 0 && current.conn.inbound.frames() == 0 {
+                    current = replace(&shared, current, &ends).await;
+                    unannounced = false;
+                }
+            }
+        }
+    }
+}
+
+/// Makes a connection and waits for the server's answer to the handshake.
+async fn establish(shared: &Arc<Shared>, ends: &Ends) -> Result<Arc<ClientConn>, InitializationError> {
+    let (node, config) = (&shared.node, &shared.node.config);
+    let endpoint = || shared.connector.endpoint().to_string();
+    let link = timeout(config.connect_timeout, shared.connector.connect(&LinkConfig { limits: config.limits }))
+        .await
+        .map_err(|_| InitializationError::ConnectTimeout { endpoint: endpoint(), after: config.connect_timeout })??;
+    let conn = Conn::new(link.peer.clone(), config, Arc::clone(&node.budget));
+    let mut session = ClientSession::new(node.name.clone(), config.limits);
+    let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };
+    let hello = session.hello(node.methods()).map_err(|source| InitializationError::Hello { source })?;
+    let client = ClientConn::new(Arc::clone(&conn), session);
+    let (opened, answer) = oneshot::channel();
+    let role =
+        ClientRole { shared: Arc::clone(shared), link: Arc::clone(&client), opened: Some(opened), ends: ends.clone() };
+    // The connection is new: its outbox is open and empty.
+    let _open = conn.send(&hello);
+    let driver = Driver::new(link, Arc::clone(&conn), role, config);
+    let killed = node.killed.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = driver.run() => {}
+            () = killed.cancelled() => {}
+        }
+    });
+    match answer.await {
+        Ok(Ok(())) => Ok(client),
+        Ok(Err(reason)) => Err(failed(reason)),
+        Err(_) => Err(failed(Disconnected::Stopped)),
+    }
+}
+
+/// Calls go to this connection from now on.
+fn enter(shared: &Arc<Shared>, conn: Arc<ClientConn>) {
+    let members = conn.session.lock().members.clone();
+    let before = shared.members.load_full();
+    shared.current.store(Some(conn));
+    // Between two connections members may have come and gone unseen.
+    let name = |m: &daffi_wire::Member| m.name.to_string();
+    let (old, new): (BTreeSet<_>, BTreeSet<_>) = (before.iter().map(name).collect(), members.iter().map(name).collect());
+    shared.publish(members);
+    shared.set_state(State::Open);
+    if !old.is_empty() {
+        old.difference(&new).for_each(|gone| shared.tell(MemberEvent::Removed(gone.clone())));
+        new.difference(&old).for_each(|come| shared.tell(MemberEvent::Added(come.clone())));
+    }
+}
+
+fn finish(shared: &Arc<Shared>, how: Ended) {
+    shared.current.store(None);
+    shared.set_state(State::Ended(how));
+}
+
+/// Tries until it works or the node is stopped.
+async fn reconnect(shared: &Arc<Shared>, ends: &Ends) -> Option<Arc<ClientConn>> {
+    let config = &shared.node.config;
+    let mut pause = config.reconnect_first;
+    loop {
+        tokio::select! {
+            () = shared.node.stopping.cancelled() => return None,
+            () = sleep(jittered(pause)) => {}
+        }
+        tokio::select! {
+            () = shared.node.stopping.cancelled() => return None,
+            made = establish(shared, ends) => match made {
+                Ok(conn) => return Some(conn),
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::debug!(node = %shared.node.name, error, "no connection yet");
+                }
+            }
+        }
+        pause = (pause * 2).min(config.reconnect_max);
+    }
+}
+
+/// Half to all of `pause`, so that the clients of a restarted server do not come back all at once.
+fn jittered(pause: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0u8) % 1024;
+    pause / 2 + pause.mul_f64(random as f64 / 2048.0)
+}
+
+/// Tells a server of this project of added callbacks: a second handshake is an update (protocol notes, section 12).
+fn update(shared: &Arc<Shared>, current: &Arc<ClientConn>) {
+    let hello = current.session.lock().hello(shared.node.methods());
+    match hello {
+        // A connection that has just ended is made again, and its handshake names all callbacks.
+        Ok(frame) => drop(current.conn.send(&frame)),
+        Err(error) => tracing::error!(node = %shared.node.name, %error, "the callbacks do not fit into a handshake"),
+    }
+}
+
+/// Tells a Router of this project that this node exposes nothing any more.
+fn withdraw(current: &Arc<ClientConn>) {
+    let hello = current.session.lock().hello(Vec::new());
+    if let Ok(frame) = hello {
+        // A connection that has just ended needs no word.
+        drop(current.conn.send(&frame));
+    }
+}
+
+/// Tells a 3.0.1 server of added callbacks: a new connection takes the place of the old one.
+async fn replace(shared: &Arc<Shared>, old: Arc<ClientConn>, ends: &Ends) -> Arc<ClientConn> {
+    shared.set_state(State::Replacing);
+    shared.current.store(None);
+    match establish(shared, ends).await {
+        Ok(new) => {
+            old.conn.end(Disconnected::Replaced, false);
+            enter(shared, Arc::clone(&new));
+            new
+        }
+        Err(error) => {
+            tracing::warn!(node = %shared.node.name, %error, "callbacks could not be announced");
+            // Whether the old connection still stands its driver knows: if not, its end is in the channel.
+            shared.current.store(Some(Arc::clone(&old)));
+            shared.set_state(State::Open);
+            old
+        }
+    }
+}
+
+/// Lets what was received run and sends what waits, within `grace`.
+async fn drain(
+    shared: &Arc<Shared>,
+    current: &Arc<ClientConn>,
+    ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>,
+) {
+    let config = &shared.node.config;
+    shared.current.store(None);
+    if current.conn.level().at_least(daffi_wire::Level::FOUR) && current.server_role() == Some(daffi_wire::Role::Router) {
+        // Nobody shall choose this node any more.
+        withdraw(current);
+    }
+    current.conn.drain();
+    let gone = async {
+        while let Some((id, _)) = ended.recv().await {
+            if id == current.conn.id {
+                break;
+            }
+        }
+        shared.node.running.wait().await;
+    };
+    if timeout(config.grace, gone).await.is_err() {
+        let callbacks = shared.node.running.len();
+        tracing::warn!(node = %shared.node.name, callbacks, grace = ?config.grace, "stopping cut callbacks off");
+        shared.node.killed.cancel();
+    }
+}

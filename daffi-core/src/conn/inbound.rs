@@ -1,0 +1,79 @@
+//! What was received from one peer and has not been worked off.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use super::Conn;
+
+/// Bytes received and not worked off, over all connections of a node.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl Budget {
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self { used: AtomicUsize::new(0), limit }
+    }
+
+    pub(crate) fn add(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn sub(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Relaxed);
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.used.load(Relaxed) >= self.limit
+    }
+
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
+/// Requests of one peer that were received and have not finished.
+#[derive(Debug, Default)]
+pub(crate) struct Inbound {
+    bytes: AtomicUsize,
+    frames: AtomicUsize,
+}
+
+impl Inbound {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    pub(crate) fn frames(&self) -> usize {
+        self.frames.load(Relaxed)
+    }
+}
+
+/// One request that was received and has not finished. Dropping it makes room for the next.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    conn: Arc<Conn>,
+    bytes: usize,
+}
+
+impl Ticket {
+    pub(crate) fn new(conn: Arc<Conn>, bytes: usize) -> Self {
+        conn.inbound.bytes.fetch_add(bytes, Relaxed);
+        conn.inbound.frames.fetch_add(1, Relaxed);
+        conn.budget.add(bytes);
+        Self { conn, bytes }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.conn.inbound.bytes.fetch_sub(self.bytes, Relaxed);
+        self.conn.inbound.frames.fetch_sub(1, Relaxed);
+        self.conn.budget.sub(self.bytes);
+        self.conn.wake();
+    }
+}

@@ -1,0 +1,119 @@
+//! One connection: what its driver, its callers and its callbacks share.
+
+mod driver;
+mod inbound;
+mod outbox;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use daffi_transport::PeerInfo;
+use daffi_wire::{Frame, Level};
+use futures::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::{
+    driver::{Driver, Role},
+    inbound::{Budget, Inbound, Ticket},
+    outbox::{Closed, Outbox},
+};
+use crate::{Disconnected, NodeConfig};
+
+/// One connection, as its driver, its callers and its callbacks share it.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    /// Unique in this process.
+    pub(crate) id: u64,
+    pub(crate) peer: PeerInfo,
+    pub(crate) outbox: Outbox,
+    pub(crate) inbound: Inbound,
+    pub(crate) budget: Arc<Budget>,
+    /// Cancelled when the connection ends.
+    pub(crate) ended: CancellationToken,
+    level: AtomicU8,
+    draining: AtomicBool,
+    /// Set from outside: the driver ends with it, at once or when all that waits was written.
+    end: Mutex<Option<(Disconnected, bool)>>,
+    ending: AtomicBool,
+    driver: AtomicWaker,
+}
+
+static IDS: AtomicU64 = AtomicU64::new(1);
+
+impl Conn {
+    pub(crate) fn new(peer: PeerInfo, config: &NodeConfig, budget: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            peer,
+            outbox: Outbox::new(config.outbox_bytes),
+            inbound: Inbound::default(),
+            budget,
+            ended: CancellationToken::new(),
+            level: AtomicU8::new(Level::THREE.number()),
+            draining: AtomicBool::new(false),
+            end: Mutex::new(None),
+            ending: AtomicBool::new(false),
+            driver: AtomicWaker::new(),
+        })
+    }
+
+    /// What the peer has shown to speak.
+    pub(crate) fn level(&self) -> Level {
+        if self.level.load(Ordering::Relaxed) >= Level::FOUR.number() { Level::FOUR } else { Level::THREE }
+    }
+
+    pub(crate) fn set_level(&self, level: Level) {
+        self.level.store(level.number(), Ordering::Relaxed);
+    }
+
+    /// Queues a frame at once and lets the driver run.
+    pub(crate) fn send(&self, frame: &Frame) -> Result<(), Closed> {
+        self.outbox.push(frame.as_bytes(), None)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Queues a frame in two parts at once and lets the driver run.
+    pub(crate) fn send_parts(&self, head: &[u8], payload: Option<Bytes>) -> Result<(), Closed> {
+        self.outbox.push(head, payload)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Lets the driver run.
+    pub(crate) fn wake(&self) {
+        self.driver.wake();
+    }
+
+    /// Ends the connection; `flush`: after all that waits was written.
+    pub(crate) fn end(&self, reason: Disconnected, flush: bool) {
+        {
+            let mut end = self.end.lock();
+            match &*end {
+                Some((_, false)) => {}
+                Some((_, true)) if flush => {}
+                _ => *end = Some((reason, flush)),
+            }
+        }
+        self.ending.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Ends the connection when what was received has run and what waits was written.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,84 @@
+//! What happens to the other nodes.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use daffi_transport::BoxFuture;
+use futures::Stream;
+use tokio::sync::broadcast::{Receiver, Sender, channel, error::RecvError};
+
+/// Events kept for a listener that is slow to take them.
+const KEPT: usize = 1024;
+
+/// What happened to another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemberEvent {
+    /// It joined.
+    Added(String),
+    /// It left.
+    Removed(String),
+    /// A newer connection took its name.
+    Evicted(String),
+}
+
+impl MemberEvent {
+    /// The node.
+    #[must_use]
+    pub fn member(&self) -> &str {
+        match self {
+            Self::Added(member) | Self::Removed(member) | Self::Evicted(member) => member,
+        }
+    }
+}
+
+/// The stream of [`MemberEvent`]s of a node, from the moment it was asked for. Ends with the node.
+///
+/// A listener that falls more than 1 024 events behind misses the oldest; their number is logged. Cancel safe.
+pub struct Events {
+    next: BoxFuture<'static, (Result<MemberEvent, RecvError>, Receiver<MemberEvent>)>,
+}
+
+pub(crate) fn event_channel() -> Sender<MemberEvent> {
+    channel(KEPT).0
+}
+
+impl Events {
+    pub(crate) fn new(receiver: Receiver<MemberEvent>) -> Self {
+        Self { next: receive(receiver) }
+    }
+}
+
+fn receive(
+    mut receiver: Receiver<MemberEvent>,
+) -> BoxFuture<'static, (Result<MemberEvent, RecvError>, Receiver<MemberEvent>)> {
+    Box::pin(async move { (receiver.recv().await, receiver) })
+}
+
+impl Stream for Events {
+    type Item = MemberEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<MemberEvent>> {
+        loop {
+            let (received, receiver) = ready!(self.next.as_mut().poll(cx));
+            if received != Err(RecvError::Closed) {
+                self.next = receive(receiver);
+            } else {
+                self.next = Box::pin(std::future::pending());
+            }
+            match received {
+                Ok(event) => return Poll::Ready(Some(event)),
+                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "a listener was too slow for member events"),
+                Err(RecvError::Closed) => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
+}

@@ -1,0 +1,136 @@
+//! Users' tower layers around all callbacks of a node.
+
+use std::{convert::Infallible, fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+
+use daffi_serde::RemoteError;
+use daffi_transport::BoxFuture;
+use tower_service::Service;
+
+use crate::{
+    Reply, Request,
+    dispatch::{Dispatch, Dispatched},
+};
+
+/// Any error of a layer.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// All callbacks of a node, with or without layers around them. What [`tower_layer::Layer`]s are given, and what a layered service is
+/// turned back into.
+#[derive(Clone)]
+pub struct Callbacks(Inner);
+
+#[derive(Clone)]
+enum Inner {
+    Plain(Dispatch),
+    Layered(Arc<dyn Serve>),
+}
+
+trait Serve: Send + Sync {
+    fn serve(&self, request: Request) -> BoxFuture<'static, Reply>;
+}
+
+struct Layered<S>(S);
+
+impl<S> Serve for Layered<S>
+where
+    S: Service<Request, Response = Reply> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    fn serve(&self, request: Request) -> BoxFuture<'static, Reply> {
+        let mut service = self.0.clone();
+        Box::pin(async move {
+            let served = async {
+                poll_fn(|cx| service.poll_ready(cx)).await?;
+                service.call(request).await
+            };
+            served.await.unwrap_or_else(|error| Reply::error(layer_error(&*error.into())))
+        })
+    }
+}
+
+/// A layer's failure as an error reply. A layer chooses the class itself by failing with a [`RemoteError`].
+fn layer_error(error: &(dyn std::error::Error + Send + Sync + 'static)) -> RemoteError {
+    if let Some(remote) = error.downcast_ref::<RemoteError>() {
+        return remote.clone();
+    }
+    let class = if error.is::<tower::timeout::error::Elapsed>() {
+        "TimeoutError"
+    } else if error.is::<tower::load_shed::error::Overloaded>() {
+        "Overloaded"
+    } else {
+        "RuntimeError"
+    };
+    RemoteError::new(class, error.to_string())
+}
+
+impl Callbacks {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self(Inner::Plain(Dispatch::new(workers)))
+    }
+
+    /// Takes a service that layers were put around. Its errors become error replies.
+    pub fn from_service<S>(service: S) -> Self
+    where
+        S: Service<Request, Response = Reply> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+    {
+        Self(Inner::Layered(Arc::new(Layered(service))))
+    }
+
+    pub(crate) fn start(&self, request: Request) -> Serving {
+        Serving(match &self.0 {
+            Inner::Plain(dispatch) => ServingInner::Plain(dispatch.clone().call(request)),
+            Inner::Layered(layered) => ServingInner::Layered(layered.serve(request)),
+        })
+    }
+}
+
+impl fmt::Debug for Callbacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Inner::Plain(_) => "Callbacks",
+            Inner::Layered(_) => "Callbacks (layered)",
+        })
+    }
+}
+
+impl Service<Request> for Callbacks {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = Serving;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Serving {
+        self.start(request)
+    }
+}
+
+/// A request on its way through the layers to its callback.
+pub struct Serving(ServingInner);
+
+enum ServingInner {
+    Plain(Dispatched),
+    Layered(BoxFuture<'static, Reply>),
+}
+
+impl Future for Serving {
+    type Output = Result<Reply, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            ServingInner::Plain(dispatched) => Pin::new(dispatched).poll(cx),
+            ServingInner::Layered(layered) => layered.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Serving")
+    }
+}

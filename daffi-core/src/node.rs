@@ -1,0 +1,169 @@
+//! What every node has, whichever end of a connection it is.
+
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context as TaskContext, Poll, Waker},
+};
+
+use bytes::BytesMut;
+use daffi_serde::{Body, FormatSet, Output, RemoteError};
+use daffi_wire::{FormatId, Frame, MethodName, NodeName};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Context, InitializationError, NodeConfig, Reply, Request,
+    conn::{Budget, Conn, Ticket},
+    dispatch::panicked,
+    layers::{Callbacks, Serving},
+    registry::Registry,
+    request::ReplyTo,
+};
+
+/// What every node has: its name, its callbacks and the layers around them, its limits.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) name: NodeName,
+    pub(crate) config: NodeConfig,
+    pub(crate) registry: Registry,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) errors: Box<dyn WriteError>,
+    pub(crate) budget: Arc<Budget>,
+    /// Callbacks that did not finish where their request was read.
+    pub(crate) running: TaskTracker,
+    /// Set when `stop` was called: later requests get an error.
+    pub(crate) stopping: CancellationToken,
+    /// Set when nothing may run any more.
+    pub(crate) killed: CancellationToken,
+    client: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl Node {
+    pub(crate) fn new<F: FormatSet>(
+        name: NodeName,
+        config: NodeConfig,
+        layer: impl FnOnce(Callbacks) -> Callbacks,
+        callbacks: Vec<crate::Callback>,
+        formats: F,
+    ) -> Result<Arc<Self>, InitializationError> {
+        if config.workers == 0 {
+            return Err(InitializationError::NoWorkers);
+        }
+        let registry = Registry::default();
+        registry.add(callbacks)?;
+        Ok(Arc::new(Self {
+            name,
+            registry,
+            callbacks: layer(Callbacks::new(config.workers)),
+            errors: Box::new(Errors(formats)),
+            budget: Arc::new(Budget::new(config.budget_bytes)),
+            running: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            killed: CancellationToken::new(),
+            client: OnceLock::new(),
+            config,
+        }))
+    }
+
+    pub(crate) fn methods(&self) -> Vec<MethodName> {
+        self.registry.snapshot().names()
+    }
+
+    /// Lets callbacks of this node call on. `client` must not keep the node alive.
+    pub(crate) fn set_client<F: FormatSet>(&self, client: crate::client::WeakClient<F>) {
+        let _already = self.client.set(Box::new(client));
+    }
+
+    pub(crate) fn client<F: FormatSet>(&self) -> Option<crate::Client<F>> {
+        self.client.get()?.downcast_ref::<crate::client::WeakClient<F>>()?.upgrade()
+    }
+
+    /// Runs a callback for a REQUEST: at once if that is enough, else on a task of its own.
+    pub(crate) fn serve(self: &Arc<Self>, conn: &Arc<Conn>, caller: NodeName, frame: &Frame) {
+        let header = frame.header();
+        let context = Context { caller, conn: Arc::clone(conn), node: Arc::clone(self) };
+        let format = header.format(conn.level());
+        let answer = ReplyTo { context, id: header.id(), format, wants_reply: header.wants_reply() };
+        let refuse = |error| answer.send(frame.method(), Reply::error(error));
+        if self.stopping.is_cancelled() {
+            return refuse(RemoteError::new("RuntimeError", format!("{} is stopping", self.name)));
+        }
+        let Some(callback) = self.registry.snapshot().get(frame.method()).cloned() else {
+            let text = format!("{} exposes no callback {:?}", self.name, frame.method());
+            return refuse(RemoteError::new("TypeError", text));
+        };
+        let request = Request {
+            context: answer.context.clone(),
+            callback: Arc::clone(&callback),
+            body: Body { bytes: frame.payload_bytes(), text: header.is_text() },
+            id: answer.id,
+            format,
+            wants_reply: answer.wants_reply,
+        };
+        let mut serving = Guarded { serving: self.callbacks.start(request), method: callback };
+        match Pin::new(&mut serving).poll(&mut TaskContext::from_waker(Waker::noop())) {
+            Poll::Ready(reply) => answer.send(frame.method(), reply),
+            Poll::Pending => {
+                let ticket = Ticket::new(Arc::clone(conn), frame.as_bytes().len());
+                self.running.spawn(async move {
+                    let method = Arc::clone(&serving.method);
+                    tokio::select! {
+                        reply = serving => answer.send(method.name(), reply),
+                        () = answer.context.node.killed.cancelled() => {}
+                    }
+                    drop(ticket);
+                });
+            }
+        }
+    }
+}
+
+/// Turns a panic of a callback, or of a layer, into an error reply.
+struct Guarded {
+    serving: Serving,
+    method: Arc<crate::Callback>,
+}
+
+impl Future for Guarded {
+    type Output = Reply;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Reply> {
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.serving).poll(cx))) {
+            Ok(polled) => polled.map(|Ok(reply)| reply),
+            Err(panic) => Poll::Ready(Reply::error(panicked(self.method.name(), &*panic))),
+        }
+    }
+}
+
+/// Writes error replies in a node's formats.
+pub(crate) trait WriteError: Send + Sync + std::fmt::Debug {
+    /// Appends the error and gives the format chosen: the call's where every node reads errors in it, else JSON
+    /// (protocol notes, section 7.3).
+    fn write(&self, format: FormatId, error: &RemoteError, buffer: &mut BytesMut) -> FormatId;
+}
+
+struct Errors<F>(F);
+
+impl<F> std::fmt::Debug for Errors<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Errors")
+    }
+}
+
+impl<F: FormatSet> WriteError for Errors<F> {
+    fn write(&self, format: FormatId, error: &RemoteError, buffer: &mut BytesMut) -> FormatId {
+        if matches!(format, FormatId::PICKLE | FormatId::MSGPACK | FormatId::POSTCARD) {
+            let start = buffer.len();
+            if self.0.encode_result(format, error, &mut Output::new(buffer)).is_ok() {
+                return format;
+            }
+            buffer.truncate(start);
+        }
+        let body = serde_json::json!({ "args": [error], "kwargs": {} }).to_string();
+        buffer.extend_from_slice(body.as_bytes());
+        FormatId::JSON
+    }
+}

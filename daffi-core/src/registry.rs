@@ -1,0 +1,61 @@
+//! The callbacks of a node: read as a snapshot without a lock, replaced as a whole.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::{ArcSwap, Guard};
+use daffi_wire::MethodName;
+
+use crate::{Callback, InitializationError};
+
+/// The callbacks of a node.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    current: ArcSwap<Callbacks>,
+}
+
+/// One state of the registry.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Callbacks {
+    by_name: HashMap<MethodName, Arc<Callback>>,
+    /// In order of registration, which a Service keeps on the wire (protocol notes, section 5.1).
+    order: Vec<MethodName>,
+}
+
+impl Registry {
+    pub(crate) fn snapshot(&self) -> Guard<Arc<Callbacks>> {
+        self.current.load()
+    }
+
+    /// Adds callbacks; all or none.
+    pub(crate) fn add(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
+        let callbacks: Vec<_> = callbacks.into_iter().map(Arc::new).collect();
+        let mut duplicate = None;
+        self.current.rcu(|current| {
+            let mut next = Callbacks::clone(current);
+            duplicate = None;
+            for callback in &callbacks {
+                let name = callback.name().clone();
+                if next.by_name.insert(name.clone(), Arc::clone(callback)).is_some() {
+                    duplicate = Some(name);
+                    return Arc::clone(current);
+                }
+                next.order.push(name);
+            }
+            Arc::new(next)
+        });
+        match duplicate {
+            Some(name) => Err(InitializationError::DuplicateCallback(name.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Callbacks {
+    pub(crate) fn get(&self, method: &str) -> Option<&Arc<Callback>> {
+        self.by_name.get(method)
+    }
+
+    pub(crate) fn names(&self) -> Vec<MethodName> {
+        self.order.clone()
+    }
+}

@@ -1,0 +1,229 @@
+//! A call as callbacks and layers see it, and what they answer.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use daffi_serde::{Body, FormatSet, Output, RemoteError};
+use daffi_transport::PeerInfo;
+use daffi_wire::{CallId, FormatId, FrameWriter, Header, Kind, NodeName};
+use serde::Serialize;
+
+use crate::{Callback, conn::Conn, node::Node, scratch::Scratch};
+
+/// A call that arrived, on its way to its callback through the layers around it.
+#[derive(Debug)]
+pub struct Request {
+    pub(crate) context: Context,
+    pub(crate) callback: Arc<Callback>,
+    pub(crate) body: Body,
+    pub(crate) id: CallId,
+    pub(crate) format: FormatId,
+    pub(crate) wants_reply: bool,
+}
+
+/// A body below this size is copied when its request has to wait, so that it keeps no larger read buffer alive.
+const COMPACT_BELOW: usize = 64 * 1024;
+
+impl Request {
+    /// The callback's name.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.callback.name()
+    }
+
+    /// Who calls, and from where.
+    #[must_use]
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The format of the arguments.
+    #[must_use]
+    pub const fn format(&self) -> FormatId {
+        self.format
+    }
+
+    /// The arguments as they arrived.
+    #[must_use]
+    pub const fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Whether the caller waits for an answer.
+    #[must_use]
+    pub const fn wants_reply(&self) -> bool {
+        self.wants_reply
+    }
+
+    pub(crate) fn compact(&mut self) {
+        if self.body.bytes.len() < COMPACT_BELOW {
+            self.body.bytes = Bytes::copy_from_slice(&self.body.bytes);
+        }
+    }
+
+    /// Writes `value` as the reply, straight into a frame.
+    pub(crate) fn reply<T: Serialize + 'static>(&self, value: &T, formats: &impl FormatSet) -> Reply {
+        if !self.wants_reply {
+            return Reply(Content::Nothing);
+        }
+        match self.encode(Kind::Response, self.format, |out| formats.encode_result(self.format, value, out)) {
+            Ok(reply) => reply,
+            Err(error) => Reply::error(error),
+        }
+    }
+
+    fn encode(
+        &self,
+        kind: Kind,
+        format: FormatId,
+        write: impl FnOnce(&mut Output<'_>) -> Result<(), daffi_serde::SerdeError>,
+    ) -> Result<Reply, RemoteError> {
+        let node = &self.context.node;
+        let mut frame = Scratch::take();
+        let failure = |e: daffi_wire::EncodeError| {
+            RemoteError::new("TransmissionFailure", format!("result of {}() does not fit: {e}", self.method()))
+        };
+        let mut writer =
+            FrameWriter::begin(frame.get_mut(), &node.name, &self.context.caller, self.method()).map_err(failure)?;
+        let mut out = Output::new(writer.body());
+        write(&mut out).map_err(|e| RemoteError::new("TypeError", format!("result of {}(): {e}", self.method())))?;
+        let (shared, text) = (out.take_shared(), out.is_text());
+        let header = Header::new(kind, self.id, format, text, false);
+        writer.finish(header, shared.as_ref().map_or(0, Bytes::len), &node.config.limits).map_err(failure)?;
+        Ok(Reply(Content::Frame(frame, shared)))
+    }
+}
+
+/// The answer to a call.
+#[derive(Debug)]
+pub struct Reply(pub(crate) Content);
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// A whole frame, and a payload part that is sent behind it without a copy.
+    Frame(Scratch, Option<Bytes>),
+    /// A failure, written once all layers are passed.
+    Failed(RemoteError),
+    /// The caller waits for nothing.
+    Nothing,
+}
+
+impl Reply {
+    /// A failure; what a layer answers in the callback's place.
+    #[must_use]
+    pub const fn error(error: RemoteError) -> Self {
+        Self(Content::Failed(error))
+    }
+
+    /// The failure, if it is one.
+    #[must_use]
+    pub const fn as_error(&self) -> Option<&RemoteError> {
+        match &self.0 {
+            Content::Failed(error) => Some(error),
+            Content::Frame(..) | Content::Nothing => None,
+        }
+    }
+}
+
+/// What a callback may know of the call it serves: the caller, the peer, cancellation and the node itself.
+///
+/// A parameter `ctx: Context` of a callback is filled in and is no argument of the call.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) caller: NodeName,
+    pub(crate) conn: Arc<Conn>,
+    pub(crate) node: Arc<Node>,
+}
+
+impl Context {
+    /// The name of the node that calls.
+    #[must_use]
+    pub fn caller(&self) -> &str {
+        &self.caller
+    }
+
+    /// The other end of the connection the call came on: its address and verified certificate. Behind a Router that is
+    /// the Router.
+    #[must_use]
+    pub fn peer(&self) -> &PeerInfo {
+        &self.conn.peer
+    }
+
+    /// When the caller stops waiting. Always `None` for now: the wire of level 3 does not carry it.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Whether the connection the call came on has ended, so that nobody hears the answer.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.conn.ended.is_cancelled()
+    }
+
+    /// Waits until the connection the call came on has ended. Cancel safe.
+    pub async fn cancelled(&self) {
+        self.conn.ended.cancelled().await;
+    }
+
+    /// The name of the node that serves the call.
+    #[must_use]
+    pub fn node_name(&self) -> &str {
+        &self.node.name
+    }
+
+    /// The node that serves the call as a Client, to call on. `None` on a Service, which can't call.
+    #[must_use]
+    pub fn client<F: FormatSet>(&self) -> Option<crate::Client<F>> {
+        self.node.client()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("caller", &self.caller).field("peer", &self.conn.peer).finish_non_exhaustive()
+    }
+}
+
+/// Where the answer to a call goes.
+#[derive(Debug)]
+pub(crate) struct ReplyTo {
+    pub(crate) context: Context,
+    pub(crate) id: CallId,
+    pub(crate) format: FormatId,
+    pub(crate) wants_reply: bool,
+}
+
+impl ReplyTo {
+    pub(crate) fn send(&self, method: &str, reply: Reply) {
+        match reply.0 {
+            Content::Frame(frame, shared) if self.wants_reply => self.push(method, &frame, shared),
+            Content::Failed(error) if self.wants_reply => self.send_error(method, &error),
+            Content::Failed(error) => {
+                tracing::warn!(caller = %self.context.caller, method, %error, "a nowait call failed");
+            }
+            Content::Frame(..) | Content::Nothing => {}
+        }
+    }
+
+    /// Writes a failure: in the call's format where every node reads errors in it, else in JSON.
+    fn send_error(&self, method: &str, error: &RemoteError) {
+        let node = &self.context.node;
+        let mut frame = Scratch::take();
+        let written = FrameWriter::begin(frame.get_mut(), &node.name, &self.context.caller, method).and_then(|mut writer| {
+            let format = node.errors.write(self.format, error, writer.body());
+            let header = Header::new(Kind::Error, self.id, format, format == FormatId::JSON, false);
+            writer.finish(header, 0, &node.config.limits)
+        });
+        match written {
+            Ok(()) => self.push(method, &frame, None),
+            Err(reason) => tracing::warn!(caller = %self.context.caller, method, %reason, "an error could not be sent"),
+        }
+    }
+
+    fn push(&self, method: &str, frame: &Scratch, shared: Option<Bytes>) {
+        if self.context.conn.send_parts(frame.get(), shared).is_err() {
+            tracing::debug!(caller = %self.context.caller, method, "the caller left before its answer was ready");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A client's end of one connection.
+
+use std::task::Waker;
+
+use daffi_wire::{
+    EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName, NodeType, Role,
+};
+
+use super::{InFlight, Members};
+use crate::{Disconnected, ProtocolError};
+
+/// A client's end of one connection: its handshake, its members and its open calls.
+#[derive(Debug)]
+pub(crate) struct ClientSession {
+    name: NodeName,
+    limits: Limits,
+    pub(crate) in_flight: InFlight,
+    pub(crate) members: Members,
+    opened: bool,
+    server_role: Option<Role>,
+}
+
+/// What a frame from the server means.
+#[derive(Debug)]
+pub(crate) enum Handled {
+    /// A call for this node's callbacks.
+    Serve(Frame),
+    /// An open call ended; wake its caller.
+    Completed(Option<Waker>),
+    /// The server answered the handshake: the session is open, at this level.
+    Opened(Level),
+    /// The list of members changed.
+    MembersChanged(Vec<(EventKind, String)>, Vec<Waker>),
+    /// Something happened to a member that changes no list.
+    Told(EventBody, Vec<Waker>),
+    /// A reply that matches no open call, or an event that can't be read. Dropped.
+    Dropped(&'static str),
+}
+
+impl ClientSession {
+    pub(crate) fn new(name: NodeName, limits: Limits) -> Self {
+        Self { name, limits, in_flight: InFlight::default(), members: Members::default(), opened: false, server_role: None }
+    }
+
+    /// The HANDSHAKE that announces this node and its callbacks (protocol notes, sections 5.1 and 12).
+    pub(crate) fn hello(&mut self, methods: Vec<daffi_wire::MethodName>) -> Result<Frame, daffi_wire::EncodeError> {
+        let body = Handshake::new(
+            NodeType::new(Role::Client, Level::HIGHEST),
+            vec![Member { name: self.name.clone(), methods }],
+        );
+        let header = Header::control(Kind::Handshake, self.in_flight.pass(), true);
+        Frame::new(header, &self.name, "", "", &body.to_json(), &self.limits)
+    }
+
+    /// Works one frame of the server in.
+    pub(crate) fn handle_frame(&mut self, frame: Frame) -> Result<Handled, Disconnected> {
+        match frame.kind() {
+            Kind::Request => Ok(Handled::Serve(frame)),
+            Kind::Response => Ok(self.complete(frame)),
+            Kind::Error if !self.opened => {
+                // A refused handshake (section 3): OPAQUE text.
+                Err(Disconnected::Refused(String::from_utf8_lossy(frame.payload()).into_owned()))
+            }
+            Kind::Error => Ok(self.complete(frame)),
+            Kind::Handshake => self.handshake(&frame),
+            Kind::Events => self.event(&frame),
+            other => Err(ProtocolError::Direction(other).into()),
+        }
+    }
+
+    fn complete(&mut self, frame: Frame) -> Handled {
+        match self.in_flight.complete(frame) {
+            Some(waker) => Handled::Completed(waker),
+            None => Handled::Dropped("a reply that matches no open call"),
+        }
+    }
+
+    fn handshake(&mut self, frame: &Frame) -> Result<Handled, Disconnected> {
+        let body = Handshake::parse(frame.payload(), &self.limits)?;
+        if frame.transmitter() != self.name.as_str() {
+            let news: Vec<_> = body
+                .members
+                .iter()
+                .filter(|m| self.members.get(&m.name).is_none())
+                .map(|m| (EventKind::Connected, m.name.to_string()))
+                .collect();
+            self.members.update(body.members, &self.name);
+            return Ok(Handled::MembersChanged(news, Vec::new()));
+        }
+        if let Some(reason) = body.error {
+            return Err(Disconnected::Refused(reason));
+        }
+        let level = Level::agreed(body.node_type.level());
+        if !self.opened {
+            // Through a Router every node is level 3 to every other until it is told otherwise (section 12).
+            let receivers = if body.node_type.role() == Some(Role::Service) { level } else { Level::THREE };
+            self.members = Members::new(receivers);
+        }
+        self.server_role = body.node_type.role();
+        self.members.replace(body.members, &self.name);
+        if std::mem::replace(&mut self.opened, true) {
+            return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));
+        }
+        Ok(Handled::Opened(level))
+    }
+
+    fn event(&mut self, frame: &Frame) -> Result<Handled, Disconnected> {
+        // As 3.0.1 does, an event that can't be read is ignored whole (section 5.3).
+        let Ok(event) = EventBody::parse(frame.payload()) else {
+            return Ok(Handled::Dropped("an event that can't be read"));
+        };
+        match event.kind {
+            EventKind::Evicted if event.member == self.name.as_str() => Err(Disconnected::Evicted),
+            EventKind::Evicted => {
+                // The node that was asked is not the node that bears the name now.
+                let wakers = self.in_flight.receiver_gone(&event.member);
+                Ok(Handled::Told(event, wakers))
+            }
+            EventKind::Disconnected => {
+                let wakers = self.in_flight.receiver_gone(&event.member);
+                if self.members.remove(&event.member, &self.name) {
+                    return Ok(Handled::MembersChanged(vec![(event.kind, event.member)], wakers));
+                }
+                Ok(Handled::Told(event, wakers))
+            }
+            _ => Ok(Handled::Told(event, Vec::new())),
+        }
+    }
+
+    /// What the server said it is.
+    pub(crate) const fn server_role(&self) -> Option<Role> {
+        self.server_role
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daffi_wire::{CallId, MethodName};
+
+    use super::*;
+
+    fn session() -> ClientSession {
+        ClientSession::new(NodeName::new("me", &Limits::default()).unwrap(), Limits::default())
+    }
+
+    fn from_server(kind: Kind, id: CallId, transmitter: &str, body: &str) -> Frame {
+        let header = Header::control(kind, id, false);
+        Frame::new(header, transmitter, "", "", body.as_bytes(), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn the_handshake_is_number_one_and_offers_level_four() {
+        let mut session = session();
+        let hello = session.hello(vec![MethodName::new("f", &Limits::default()).unwrap()]).unwrap();
+        assert_eq!(hello.header().id(), CallId(1));
+        assert_eq!(
+            hello.payload(),
+            br#"{"meta":{"type":"client/4","error":null},"members":[{"name":"me","methods":["f"]}]}"#
+        );
+        assert_eq!(session.in_flight.open(&NodeName::new("svc", &Limits::default()).unwrap()), Some(CallId(2)));
+    }
+
+    #[test]
+    fn a_service_of_3_0_1_makes_a_level_three_session() {
+        let mut session = session();
+        let reply = r#"{"meta":{"type":"service","error":null},"members":[{"name":"svc","methods":["add"]}]}"#;
+        let handled = session.handle_frame(from_server(Kind::Handshake, CallId(1), "me", reply));
+        assert!(matches!(handled, Ok(Handled::Opened(Level::THREE))));
+        assert_eq!(session.members.exposing("add").unwrap()[0].as_str(), "svc");
+        assert_eq!(session.members.level("svc"), Level::THREE);
+    }
+
+    #[test]
+    fn refusals_are_told() {
+        let reply = r#"{"meta":{"type":"service","error":"no"},"members":[]}"#;
+        let handled = session().handle_frame(from_server(Kind::Handshake, CallId(1), "me", reply));
+        assert!(matches!(handled, Err(Disconnected::Refused(reason)) if reason == "no"));
+        let handled = session().handle_frame(from_server(Kind::Error, CallId(1), "me", "failed to parse"));
+        assert!(matches!(handled, Err(Disconnected::Refused(reason)) if reason == "failed to parse"));
+    }
+
+    #[test]
+    fn members_come_and_go() {
+        let mut session = session();
+        let reply = r#"{"meta":{"type":"router"},"members":[{"name":"me","methods":null}]}"#;
+        session.handle_frame(from_server(Kind::Handshake, CallId(1), "me", reply)).unwrap();
+        let notice = r#"{"meta":{"type":"router"},"members":[{"name":"w1","methods":["f"]}]}"#;
+        let handled = session.handle_frame(from_server(Kind::Handshake, CallId::NONE, "", notice));
+        assert!(matches!(handled, Ok(Handled::MembersChanged(news, _)) if news.len() == 1));
+        assert!(session.members.exposing("f").is_some());
+        let gone = r#"{"type":"disconnected","member":"w1"}"#;
+        session.handle_frame(from_server(Kind::Events, CallId::NONE, "", gone)).unwrap();
+        assert!(session.members.exposing("f").is_none());
+        let evicted = r#"{"type":"evicted","member":"me"}"#;
+        let handled = session.handle_frame(from_server(Kind::Events, CallId::NONE, "", evicted));
+        assert!(matches!(handled, Err(Disconnected::Evicted)));
+    }
+}

@@ -1,0 +1,269 @@
+//! The open calls of one connection.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasherDefault, Hasher},
+    task::{Context, Poll, Waker},
+};
+
+use daffi_wire::{CallId, Frame, NodeName};
+
+/// Call numbers of one connection: 1 to 65 535.
+pub(crate) const IDS: usize = u16::MAX as usize;
+
+/// How an open call ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// A RESPONSE or an ERROR.
+    Reply(Frame),
+    /// The receiver left.
+    ReceiverGone,
+}
+
+/// The open calls of one connection, by their number.
+///
+/// Numbers are given out in a cycle. The number of a call that was given up rests until its reply comes, its receiver
+/// leaves or the connection ends, so that no late reply ever reaches another call.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    calls: HashMap<u16, Slot, BuildHasherDefault<IdHasher>>,
+    last: u16,
+    resting: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    receiver: NodeName,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting(Option<Waker>),
+    Done(Outcome),
+    Resting,
+}
+
+impl InFlight {
+    /// Takes the next free number. `None`: all are in use.
+    pub(crate) fn open(&mut self, receiver: &NodeName) -> Option<CallId> {
+        if self.calls.len() >= IDS {
+            return None;
+        }
+        loop {
+            self.last = if self.last == u16::MAX { 1 } else { self.last + 1 };
+            if let Entry::Vacant(vacant) = self.calls.entry(self.last) {
+                vacant.insert(Slot { receiver: receiver.clone(), state: State::Waiting(None) });
+                return Some(CallId(self.last));
+            }
+        }
+    }
+
+    /// The next number, without an entry: nobody answers a nowait call.
+    pub(crate) fn pass(&mut self) -> CallId {
+        self.last = if self.last == u16::MAX { 1 } else { self.last + 1 };
+        CallId(self.last)
+    }
+
+    /// How the call ended; its number is free then.
+    pub(crate) fn poll(&mut self, id: CallId, cx: &Context<'_>) -> Poll<Option<Outcome>> {
+        let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return Poll::Ready(None) };
+        match &mut entry.get_mut().state {
+            State::Waiting(waker) => {
+                match waker {
+                    Some(known) => known.clone_from(cx.waker()),
+                    None => *waker = Some(cx.waker().clone()),
+                }
+                return Poll::Pending;
+            }
+            State::Done(_) => {}
+            State::Resting => return Poll::Ready(None),
+        }
+        match entry.remove().state {
+            State::Done(outcome) => Poll::Ready(Some(outcome)),
+            State::Waiting(_) | State::Resting => Poll::Ready(None),
+        }
+    }
+
+    /// A reply came. `None`: nobody waits for it, or it is not from whom was asked.
+    pub(crate) fn complete(&mut self, frame: Frame) -> Option<Option<Waker>> {
+        let Entry::Occupied(mut entry) = self.calls.entry(frame.header().id().0) else { return None };
+        if entry.get().receiver.as_str() != frame.transmitter() {
+            return None;
+        }
+        match &mut entry.get_mut().state {
+            State::Waiting(waker) => {
+                let waker = waker.take();
+                entry.get_mut().state = State::Done(Outcome::Reply(frame));
+                Some(waker)
+            }
+            State::Done(_) => None,
+            State::Resting => {
+                entry.remove();
+                self.resting -= 1;
+                Some(None)
+            }
+        }
+    }
+
+    /// The caller gave up. `sent`: whether the request may have left. `true`: the number is free at once.
+    pub(crate) fn give_up(&mut self, id: CallId, sent: bool) -> bool {
+        let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return false };
+        match entry.get().state {
+            State::Waiting(_) if sent => {
+                entry.get_mut().state = State::Resting;
+                self.resting += 1;
+                false
+            }
+            State::Waiting(_) | State::Done(_) => {
+                entry.remove();
+                true
+            }
+            State::Resting => false,
+        }
+    }
+
+    /// A member left: its calls end, its resting numbers are free.
+    pub(crate) fn receiver_gone(&mut self, receiver: &str) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        let resting = &mut self.resting;
+        self.calls.retain(|_, slot| {
+            if slot.receiver.as_str() != receiver {
+                return true;
+            }
+            match &mut slot.state {
+                State::Waiting(waker) => {
+                    wakers.extend(waker.take());
+                    slot.state = State::Done(Outcome::ReceiverGone);
+                    true
+                }
+                State::Done(_) => true,
+                State::Resting => {
+                    *resting -= 1;
+                    false
+                }
+            }
+        });
+        wakers
+    }
+
+    /// The connection ended: every call that has no outcome ends with `None` at its next poll.
+    pub(crate) fn close(&mut self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        self.resting = 0;
+        self.calls.retain(|_, slot| match &mut slot.state {
+            State::Waiting(waker) => {
+                wakers.extend(waker.take());
+                false
+            }
+            State::Done(_) => true,
+            State::Resting => false,
+        });
+        wakers
+    }
+
+    /// Calls that somebody waits for.
+    pub(crate) fn open_calls(&self) -> usize {
+        self.calls.len() - self.resting
+    }
+
+    /// Whether another call can be opened.
+    pub(crate) fn has_free(&self) -> bool {
+        self.calls.len() < IDS
+    }
+}
+
+/// Call numbers are consecutive: a multiplication spreads them well enough.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn write_u16(&mut self, id: u16) {
+        self.0 = u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daffi_wire::{FormatId, Header, Kind, Limits};
+
+    use super::*;
+
+    fn name(text: &str) -> NodeName {
+        NodeName::new(text, &Limits::default()).unwrap()
+    }
+
+    fn reply(id: CallId, from: &str) -> Frame {
+        let header = Header::new(Kind::Response, id, FormatId::JSON, true, false);
+        Frame::new(header, from, "me", "f", b"", &Limits::default()).unwrap()
+    }
+
+    fn poll(table: &mut InFlight, id: CallId) -> Poll<Option<Outcome>> {
+        table.poll(id, &Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_given_up_number_rests_until_its_reply() {
+        let (mut table, svc) = (InFlight::default(), name("svc"));
+        let first = table.open(&svc).unwrap();
+        assert_eq!(first, CallId(1));
+        assert!(!table.give_up(first, true));
+        for expected in 2..=u16::MAX {
+            let id = table.open(&svc).unwrap();
+            assert_eq!(id, CallId(expected));
+            if expected > 2 {
+                assert!(table.complete(reply(id, "svc")).is_some());
+                assert!(matches!(poll(&mut table, id), Poll::Ready(Some(Outcome::Reply(_)))));
+            }
+        }
+        // The cycle skips 1, which rests, and 2, which is open.
+        assert_eq!(table.open(&svc), Some(CallId(3)));
+        assert!(table.complete(reply(first, "svc")).is_some(), "the late reply is taken and reaches nobody");
+        assert!(table.complete(reply(first, "svc")).is_none());
+        assert_eq!(table.open_calls(), 2);
+    }
+
+    #[test]
+    fn only_the_receiver_can_answer() {
+        let (mut table, svc) = (InFlight::default(), name("svc"));
+        let id = table.open(&svc).unwrap();
+        assert!(table.complete(reply(id, "other")).is_none());
+        assert!(poll(&mut table, id).is_pending());
+        assert!(table.complete(reply(id, "svc")).is_some());
+        assert!(table.complete(reply(id, "svc")).is_none(), "a second answer is dropped");
+    }
+
+    #[test]
+    fn a_leaving_receiver_ends_its_calls() {
+        let (mut table, a, b) = (InFlight::default(), name("a"), name("b"));
+        let (to_a, to_b, rests) = (table.open(&a).unwrap(), table.open(&b).unwrap(), table.open(&a).unwrap());
+        table.give_up(rests, true);
+        table.receiver_gone("a");
+        assert!(matches!(poll(&mut table, to_a), Poll::Ready(Some(Outcome::ReceiverGone))));
+        assert!(poll(&mut table, to_b).is_pending());
+        table.close();
+        assert!(matches!(poll(&mut table, to_b), Poll::Ready(None)));
+        assert_eq!(table.calls.len(), 0);
+    }
+
+    #[test]
+    fn all_numbers_in_use() {
+        let (mut table, svc) = (InFlight::default(), name("svc"));
+        for _ in 0..IDS {
+            table.open(&svc).unwrap();
+        }
+        assert_eq!(table.open(&svc), None);
+        table.give_up(CallId(500), false);
+        assert_eq!(table.open(&svc), Some(CallId(500)));
+    }
+}

@@ -1,0 +1,114 @@
+//! Who is there and what they expose, as one connection tells it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use daffi_wire::{Level, Member, MethodName, NodeName};
+
+/// A snapshot of the members of a connection. Replaced as a whole when one comes, goes or changes.
+#[derive(Clone, Debug, Default)]
+pub struct Members {
+    list: Vec<Member>,
+    by_method: HashMap<MethodName, Arc<[NodeName]>>,
+    /// What receivers of this connection are known to speak.
+    level: Option<Level>,
+}
+
+impl Members {
+    /// No members; receivers are known to speak `level`.
+    pub(crate) fn new(level: Level) -> Self {
+        Self { level: Some(level), ..Self::default() }
+    }
+
+    /// The members in the order the server lists them.
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.list.iter()
+    }
+
+    /// The member of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Member> {
+        self.list.iter().find(|m| m.name.as_str() == name)
+    }
+
+    /// The members that expose `method`, in list order, without the node itself.
+    #[must_use]
+    pub fn exposing(&self, method: &str) -> Option<&Arc<[NodeName]>> {
+        self.by_method.get(method)
+    }
+
+    /// What this member is known to speak: level 3 unless it has shown more.
+    #[must_use]
+    pub fn level(&self, _member: &str) -> Level {
+        self.level.unwrap_or(Level::THREE)
+    }
+
+    /// The whole list anew (protocol notes, section 5.3).
+    pub(crate) fn replace(&mut self, list: Vec<Member>, own: &str) {
+        self.list = list;
+        self.index(own);
+    }
+
+    /// Adds members, or replaces what they expose.
+    pub(crate) fn update(&mut self, members: Vec<Member>, own: &str) {
+        for member in members {
+            match self.list.iter_mut().find(|m| m.name == member.name) {
+                Some(known) => known.methods = member.methods,
+                None => self.list.push(member),
+            }
+        }
+        self.index(own);
+    }
+
+    /// Removes a member; the last takes its place. `false`: it was none.
+    pub(crate) fn remove(&mut self, name: &str, own: &str) -> bool {
+        let Some(at) = self.list.iter().position(|m| m.name.as_str() == name) else { return false };
+        self.list.swap_remove(at);
+        self.index(own);
+        true
+    }
+
+    fn index(&mut self, own: &str) {
+        let mut by_method: HashMap<MethodName, Vec<NodeName>> = HashMap::new();
+        for member in self.list.iter().filter(|m| m.name.as_str() != own) {
+            for method in &member.methods {
+                let exposing = by_method.entry(method.clone()).or_default();
+                if exposing.last() != Some(&member.name) {
+                    exposing.push(member.name.clone());
+                }
+            }
+        }
+        self.by_method = by_method.into_iter().map(|(method, names)| (method, names.into())).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daffi_wire::Limits;
+
+    use super::*;
+
+    fn member(name: &str, methods: &[&str]) -> Member {
+        let limits = Limits::default();
+        Member {
+            name: NodeName::new(name, &limits).unwrap(),
+            methods: methods.iter().map(|m| MethodName::new(m, &limits).unwrap()).collect(),
+        }
+    }
+
+    fn exposing(members: &Members, method: &str) -> Vec<String> {
+        members.exposing(method).map(|names| names.iter().map(ToString::to_string).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn lists_change_as_3_0_1_changes_them() {
+        let mut members = Members::new(Level::THREE);
+        members.replace(vec![member("a", &["f"]), member("b", &["f", "g"]), member("me", &["f"])], "me");
+        assert_eq!(exposing(&members, "f"), ["a", "b"], "never the node itself");
+        members.update(vec![member("c", &["f"]), member("b", &[])], "me");
+        assert_eq!(exposing(&members, "f"), ["a", "c"]);
+        assert!(exposing(&members, "g").is_empty());
+        assert!(members.remove("a", "me"));
+        assert_eq!(members.iter().next().unwrap().name.as_str(), "c", "the last takes the place");
+        assert!(!members.remove("a", "me"));
+    }
+}
