@@ -210,8 +210,3 @@ pub fn remote_error<E: Display + 'static>(error: E) -> RemoteError {
     }
     RemoteError::new(class, message).in_module(module.replace("::", "."))
 }
-
-/// Whether `R` is a `Result`, which a callback that cannot fail must not return.
-pub(crate) fn is_result<R>() -> bool {
-    type_name::<R>().starts_with("core::result::Result<")
-}

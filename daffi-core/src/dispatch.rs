@@ -110,7 +110,8 @@ impl Future for Dispatched {
                     Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
                         request.compact();
                         let workers = Arc::clone(&self.workers);
-                        self.state = State::Worker(Box::pin(async move { workers.acquire_owned().await.ok() }), request);
+                        self.state =
+                            State::Worker(Box::pin(async move { workers.acquire_owned().await.ok() }), request);
                     }
                 },
                 State::Worker(mut permit, request) => match permit.as_mut().poll(cx) {

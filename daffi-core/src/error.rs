@@ -117,7 +117,10 @@ impl CallError {
     /// Whether the call certainly did not run and may succeed later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::ReceiverNotFound { .. } | Self::Overloaded(_) | Self::Disconnected(Disconnected::NotConnected))
+        matches!(
+            self,
+            Self::ReceiverNotFound { .. } | Self::Overloaded(_) | Self::Disconnected(Disconnected::NotConnected)
+        )
     }
 
     /// The receiver's error, if it is one.

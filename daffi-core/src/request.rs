@@ -210,11 +210,12 @@ impl ReplyTo {
     fn send_error(&self, method: &str, error: &RemoteError) {
         let node = &self.context.node;
         let mut frame = Scratch::take();
-        let written = FrameWriter::begin(frame.get_mut(), &node.name, &self.context.caller, method).and_then(|mut writer| {
-            let format = node.errors.write(self.format, error, writer.body());
-            let header = Header::new(Kind::Error, self.id, format, format == FormatId::JSON, false);
-            writer.finish(header, 0, &node.config.limits)
-        });
+        let written =
+            FrameWriter::begin(frame.get_mut(), &node.name, &self.context.caller, method).and_then(|mut writer| {
+                let format = node.errors.write(self.format, error, writer.body());
+                let header = Header::new(Kind::Error, self.id, format, format == FormatId::JSON, false);
+                writer.finish(header, 0, &node.config.limits)
+            });
         match written {
             Ok(()) => self.push(method, &frame, None),
             Err(reason) => tracing::warn!(caller = %self.context.caller, method, %reason, "an error could not be sent"),

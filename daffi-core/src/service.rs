@@ -296,12 +296,7 @@ fn next_opening() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-fn driver(
-    shared: Arc<Shared>,
-    link: Link,
-    opening: u64,
-    budget: Arc<crate::conn::Budget>,
-) -> Driver<ServiceRole> {
+fn driver(shared: Arc<Shared>, link: Link, opening: u64, budget: Arc<crate::conn::Budget>) -> Driver<ServiceRole> {
     let conn = Conn::new(link.peer.clone(), &shared.node.config, budget);
     let config = shared.node.config.clone();
     let role = ServiceRole { shared, conn: Arc::clone(&conn), opening, name: None };
@@ -439,4 +434,3 @@ impl ServiceRole {
         answer.send(frame.method(), Reply::error(RemoteError::new("PermissionError", text)));
     }
 }
-

@@ -122,7 +122,8 @@ impl<F: FormatSet> CastNowait<F> {
             let sent = match (prepared, deadline) {
                 (Err(error), _) => Err(error),
                 (Ok((_, written)), None) => send_nowait(&conn, written).await,
-                (Ok((receiver, written)), Some((after, at))) => match timeout_at(at, send_nowait(&conn, written)).await {
+                (Ok((receiver, written)), Some((after, at))) => match timeout_at(at, send_nowait(&conn, written)).await
+                {
                     Ok(sent) => sent,
                     Err(_) => {
                         let mut progress = Progress::default();

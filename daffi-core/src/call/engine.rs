@@ -22,7 +22,12 @@ pub(super) struct Written {
 }
 
 /// Chooses the receiver of a call to `method`.
-pub(super) fn choose(shared: &Shared, members: &Members, method: &str, pinned: Option<&str>) -> Result<NodeName, CallError> {
+pub(super) fn choose(
+    shared: &Shared,
+    members: &Members,
+    method: &str,
+    pinned: Option<&str>,
+) -> Result<NodeName, CallError> {
     let candidates = members.exposing(method).map(|c| &c[..]).unwrap_or_default();
     let chosen = match pinned {
         Some(name) => candidates.iter().find(|c| c.as_str() == name),
@@ -161,8 +166,7 @@ fn read_json_error(body: &Body) -> Result<RemoteError, SerdeError> {
     struct Envelope {
         args: (RemoteError,),
     }
-    let envelope: Envelope =
-        serde_json::from_slice(&body.bytes).map_err(|e| SerdeError::decode(FormatId::JSON, e))?;
+    let envelope: Envelope = serde_json::from_slice(&body.bytes).map_err(|e| SerdeError::decode(FormatId::JSON, e))?;
     Ok(envelope.args.0)
 }
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     CallOptions,
-    engine::{Progress, choose, format_for, read, receive, send, send_nowait, write_request, Written},
+    engine::{Progress, Written, choose, format_for, read, receive, send, send_nowait, write_request},
     setters,
 };
 use crate::{

@@ -90,8 +90,6 @@ pub(crate) struct Shared {
     events: broadcast::Sender<MemberEvent>,
     /// Callbacks were added and the server has to be told.
     announce: Notify,
-    /// A call ended.
-    pub(crate) quiet: Notify,
     /// Asks for a new connection whether calls are open or not.
     reannounce: Notify,
 }
@@ -177,7 +175,6 @@ impl<F: FormatSet> Client<F> {
             changes: watch::Sender::new(0),
             events: event_channel(),
             announce: Notify::new(),
-            quiet: Notify::new(),
             reannounce: Notify::new(),
         });
         let handle = Arc::new(Handle { shared: Arc::clone(&shared) });
@@ -338,6 +335,18 @@ impl<F: FormatSet> Client<F> {
     #[must_use]
     pub fn stream_nowait(&self) -> StreamNowait<F> {
         StreamNowait::new(self.clone(), self.options())
+    }
+
+    /// The formats of this node.
+    #[must_use]
+    pub const fn formats(&self) -> &F {
+        &self.formats
+    }
+
+    /// The wire limits of this node.
+    #[must_use]
+    pub fn limits(&self) -> &daffi_wire::Limits {
+        &self.shared().node.config.limits
     }
 
     fn options(&self) -> CallOptions {

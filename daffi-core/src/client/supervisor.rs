@@ -13,10 +13,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    ClientConn, Shared, State,
-    connection::ClientRole,
-};
+use super::{ClientConn, Shared, State, connection::ClientRole};
 use crate::{
     Disconnected, Ended, InitializationError, MemberEvent,
     conn::{Conn, Driver},
@@ -134,7 +131,8 @@ fn enter(shared: &Arc<Shared>, conn: Arc<ClientConn>) {
     shared.current.store(Some(conn));
     // Between two connections members may have come and gone unseen.
     let name = |m: &daffi_wire::Member| m.name.to_string();
-    let (old, new): (BTreeSet<_>, BTreeSet<_>) = (before.iter().map(name).collect(), members.iter().map(name).collect());
+    let (old, new): (BTreeSet<_>, BTreeSet<_>) =
+        (before.iter().map(name).collect(), members.iter().map(name).collect());
     shared.publish(members);
     shared.set_state(State::Open);
     if !old.is_empty() {
@@ -224,7 +222,8 @@ async fn drain(
 ) {
     let config = &shared.node.config;
     shared.current.store(None);
-    if current.conn.level().at_least(daffi_wire::Level::FOUR) && current.server_role() == Some(daffi_wire::Role::Router) {
+    if current.conn.level().at_least(daffi_wire::Level::FOUR) && current.server_role() == Some(daffi_wire::Role::Router)
+    {
         // Nobody shall choose this node any more.
         withdraw(current);
     }

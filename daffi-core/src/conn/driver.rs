@@ -254,7 +254,11 @@ impl<R: Role> Driver<R> {
             }
             let limit = self.limits.inbound_bytes.saturating_add(self.limits.spool_bytes);
             if bytes + unread > limit {
-                let reason = Disconnected::Limit { what: "requests of a peer that cannot be held back", size: bytes + unread, limit };
+                let reason = Disconnected::Limit {
+                    what: "requests of a peer that cannot be held back",
+                    size: bytes + unread,
+                    limit,
+                };
                 self.conn.end(reason, false);
                 return Hold::Stop;
             }
@@ -432,4 +436,3 @@ impl<R: Role> std::fmt::Debug for Driver<R> {
         f.debug_struct("Driver").field("conn", &self.conn.id).finish_non_exhaustive()
     }
 }
-

@@ -22,7 +22,7 @@ struct Queue {
 }
 
 /// The connection ended; nothing is queued any more.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Closed;
 
 impl Outbox {
@@ -72,11 +72,6 @@ impl Outbox {
     /// Whether anything waits that the driver has not taken.
     pub(crate) fn is_waiting(&self) -> bool {
         self.queue.lock().batch.has_remaining()
-    }
-
-    /// Frames not written yet.
-    pub(crate) fn frames(&self) -> usize {
-        self.queue.lock().batch.frames()
     }
 
     /// Exchanges all that waits for an empty batch. For the driver.

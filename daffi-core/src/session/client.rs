@@ -39,7 +39,14 @@ pub(crate) enum Handled {
 
 impl ClientSession {
     pub(crate) fn new(name: NodeName, limits: Limits) -> Self {
-        Self { name, limits, in_flight: InFlight::default(), members: Members::default(), opened: false, server_role: None }
+        Self {
+            name,
+            limits,
+            in_flight: InFlight::default(),
+            members: Members::default(),
+            opened: false,
+            server_role: None,
+        }
     }
 
     /// The HANDSHAKE that announces this node and its callbacks (protocol notes, sections 5.1 and 12).

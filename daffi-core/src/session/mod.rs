@@ -6,9 +6,9 @@ mod hub;
 mod in_flight;
 mod members;
 
+pub use self::members::Members;
 pub(crate) use self::{
     client::{ClientSession, Handled},
     hub::Hub,
     in_flight::{IDS, InFlight, Outcome},
 };
-pub use self::members::Members;

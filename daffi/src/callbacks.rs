@@ -1,0 +1,237 @@
+//! Callbacks on their way to a node.
+
+use std::{any::type_name, fmt, future::Future};
+
+use daffi_core::{Callback, CallbackOptions, InitializationError, remote_error};
+use daffi_serde::{Params, RemoteError};
+use daffi_wire::{Limits, MethodName};
+use serde::Serialize;
+
+use crate::{Context, Formats};
+
+/// Callbacks on their way to a node, which gives them its formats.
+///
+/// ```
+/// use daffi::Callbacks;
+/// let callbacks = Callbacks::new().callback_fn("double", |x: i64| async move { x * 2 });
+/// assert_eq!(callbacks.len(), 1);
+/// ```
+#[derive(Default)]
+pub struct Callbacks {
+    items: Vec<Item>,
+}
+
+type Make = Box<dyn FnOnce(MethodName, Formats) -> Callback + Send>;
+
+struct Item {
+    name: String,
+    make: Result<Make, InitializationError>,
+}
+
+impl fmt::Debug for Callbacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.items.iter().map(|item| &item.name)).finish()
+    }
+}
+
+impl Callbacks {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Adds a function that `#[callback]` was put on; what `callbacks![..]` writes.
+    #[must_use]
+    pub fn item<I: CallbackItem>(mut self) -> Self {
+        I::add_to(&mut self);
+        self
+    }
+
+    /// Adds all of `more`.
+    #[must_use]
+    pub fn and(mut self, more: impl IntoCallbacks) -> Self {
+        self.items.append(&mut more.into_callbacks().items);
+        self
+    }
+
+    /// Adds an async closure that cannot fail. Its arguments are positional only.
+    #[must_use]
+    pub fn callback_fn<M, C>(mut self, name: impl Into<String>, function: C) -> Self
+    where
+        C: CallbackFn<M>,
+        C::Output: Serialize + 'static,
+    {
+        let name = name.into();
+        if type_name::<C::Output>().starts_with("core::result::Result<") {
+            self.items.push(Item { make: Err(InitializationError::ResultAsValue(name.clone())), name });
+            return self;
+        }
+        self.add_async(name, CallbackOptions::default(), move |params, ctx| {
+            let running = function.call(params, ctx);
+            async move { Ok(running.await) }
+        });
+        self
+    }
+
+    /// Adds an async closure that returns a `Result`. Its arguments are positional only.
+    #[must_use]
+    pub fn try_callback_fn<M, C, T, E>(mut self, name: impl Into<String>, function: C) -> Self
+    where
+        C: CallbackFn<M, Output = Result<T, E>>,
+        T: Serialize + 'static,
+        E: fmt::Display + 'static,
+    {
+        self.add_async(name.into(), CallbackOptions::default(), move |params, ctx| {
+            let running = function.call(params, ctx);
+            async move { running.await.map_err(remote_error) }
+        });
+        self
+    }
+
+    /// Adds a plain function of its parameters and a [`Context`]. For macros.
+    #[doc(hidden)]
+    pub fn add_plain<P, R>(
+        &mut self,
+        name: impl Into<String>,
+        options: CallbackOptions,
+        function: impl Fn(P, Context) -> Result<R, RemoteError> + Send + Sync + 'static,
+    ) where
+        P: Params,
+        R: Serialize + 'static,
+    {
+        let make = move |name, formats| {
+            Callback::plain(name, options, formats, move |params, ctx| function(params, Context::new(ctx)))
+        };
+        self.items.push(Item { name: name.into(), make: Ok(Box::new(make)) });
+    }
+
+    /// Adds an async function of its parameters and a [`Context`]. For macros.
+    #[doc(hidden)]
+    pub fn add_async<P, R, Fut>(
+        &mut self,
+        name: impl Into<String>,
+        options: CallbackOptions,
+        function: impl Fn(P, Context) -> Fut + Send + Sync + 'static,
+    ) where
+        P: Params,
+        R: Serialize + 'static,
+        Fut: Future<Output = Result<R, RemoteError>> + Send + 'static,
+    {
+        let make = move |name, formats| {
+            Callback::asynchronous(name, options, formats, move |params, ctx| function(params, Context::new(ctx)))
+        };
+        self.items.push(Item { name: name.into(), make: Ok(Box::new(make)) });
+    }
+
+    pub(crate) fn make(self, formats: &Formats, limits: &Limits) -> Result<Vec<Callback>, InitializationError> {
+        let make = |item: Item| Ok(item.make?(MethodName::new(item.name, limits)?, formats.clone()));
+        self.items.into_iter().map(make).collect()
+    }
+}
+
+/// What a node can expose: [`Callbacks`], and instances of types that `#[callback]` was put on the `impl` of.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` holds no callbacks",
+    note = "put `#[callback]` on its `impl` block, or list functions with `callbacks![..]`"
+)]
+pub trait IntoCallbacks {
+    /// The callbacks.
+    fn into_callbacks(self) -> Callbacks;
+}
+
+impl IntoCallbacks for Callbacks {
+    fn into_callbacks(self) -> Callbacks {
+        self
+    }
+}
+
+/// A function that `#[callback]` was put on, as a type of the same name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a callback",
+    note = "put `#[callback]` on the function, or register a closure with `callback_fn`"
+)]
+pub trait CallbackItem {
+    /// Adds the function to a list.
+    fn add_to(callbacks: &mut Callbacks);
+}
+
+/// An async function or closure of up to twelve parameters, with or without a [`Context`] before them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a callback",
+    note = "a callback is an `async` function or closure whose parameters implement `DeserializeOwned`; \
+            a `Context` parameter comes first; write the parameters' types"
+)]
+pub trait CallbackFn<Marker>: Send + Sync + 'static {
+    /// Its parameters as a tuple.
+    type Params: Params;
+    /// What it gives.
+    type Output;
+    /// Its running.
+    type Future: Future<Output = Self::Output> + Send + 'static;
+
+    /// Runs it.
+    fn call(&self, params: Self::Params, context: Context) -> Self::Future;
+}
+
+macro_rules! callback_fns {
+    ($(($($name:ident $var:ident),*))*) => {$(
+        impl<Fun, Fut, $($name),*> CallbackFn<(($($name,)*),)> for Fun
+        where
+            Fun: Fn($($name),*) -> Fut + Send + Sync + 'static,
+            Fut: Future + Send + 'static,
+            ($($name,)*): Params,
+        {
+            type Params = ($($name,)*);
+            type Output = Fut::Output;
+            type Future = Fut;
+
+            fn call(&self, ($($var,)*): Self::Params, _: Context) -> Fut {
+                self($($var),*)
+            }
+        }
+
+        impl<Fun, Fut, $($name),*> CallbackFn<(Context, ($($name,)*))> for Fun
+        where
+            Fun: Fn(Context, $($name),*) -> Fut + Send + Sync + 'static,
+            Fut: Future + Send + 'static,
+            ($($name,)*): Params,
+        {
+            type Params = ($($name,)*);
+            type Output = Fut::Output;
+            type Future = Fut;
+
+            fn call(&self, ($($var,)*): Self::Params, context: Context) -> Fut {
+                self(context, $($var),*)
+            }
+        }
+    )*};
+}
+
+callback_fns! {
+    ()
+    (A a)
+    (A a, B b)
+    (A a, B b, C c)
+    (A a, B b, C c, D d)
+    (A a, B b, C c, D d, E e)
+    (A a, B b, C c, D d, E e, F f)
+    (A a, B b, C c, D d, E e, F f, G g)
+    (A a, B b, C c, D d, E e, F f, G g, H h)
+    (A a, B b, C c, D d, E e, F f, G g, H h, I i)
+    (A a, B b, C c, D d, E e, F f, G g, H h, I i, J j)
+    (A a, B b, C c, D d, E e, F f, G g, H h, I i, J j, K k)
+    (A a, B b, C c, D d, E e, F f, G g, H h, I i, J j, K k, L l)
+}

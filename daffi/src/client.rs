@@ -1,0 +1,286 @@
+use std::time::Duration;
+
+use daffi_core::{CallError, Ended, InitializationError, Members, NodeConfig, Picker, RoundRobin};
+use daffi_transport::{Connector, Endpoint};
+use daffi_wire::{NodeName, Role};
+
+use crate::{
+    Callbacks, Events, Formats, IntoCallbacks,
+    name::made_up,
+    settings::{Layers, node_settings},
+    signals,
+    transports::{ClientSettings, connector},
+};
+
+/// A node that connects: it calls, exposes callbacks, or both.
+///
+/// It reconnects by itself, for as long as wished; calls that were open fail with `Disconnected` and are never repeated
+/// silently. A handle, cheap to clone. Dropping the last one ends the connection at once; [`stop`](Self::stop) ends it in
+/// order.
+///
+/// ```
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+/// # let service = daffi::Service::builder("calc")
+/// #     .callback_fn("add", |a: i64, b: i64| async move { a + b }).bind("tcp://127.0.0.1:0").await?;
+/// # let endpoint = service.endpoints()[0].as_str();
+/// use daffi::Client;
+/// let client = Client::builder("calc-client").connect(endpoint).await?;
+/// let sum: i64 = client.rpc().call("add", (3, 4)).await?;
+/// assert_eq!(sum, 7);
+/// client.stop().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: daffi_core::Client<Formats>,
+}
+
+/// One call, one receiver, one answer.
+pub type Rpc = daffi_core::Rpc<Formats>;
+/// One call, one receiver, no answer.
+pub type RpcNowait = daffi_core::RpcNowait<Formats>;
+/// One call to several members, an answer of each.
+pub type Cast = daffi_core::Cast<Formats>;
+/// One call to several members, no answers.
+pub type CastNowait = daffi_core::CastNowait<Formats>;
+/// Chunk after chunk to one receiver, each acknowledged.
+pub type StreamCall = daffi_core::StreamCall<Formats>;
+/// Chunk after chunk to one receiver, none acknowledged.
+pub type StreamNowait = daffi_core::StreamNowait<Formats>;
+
+impl Client {
+    pub(crate) const fn new(inner: daffi_core::Client<Formats>) -> Self {
+        Self { inner }
+    }
+
+    /// A client under this name, which must be unique: a newer connection of the same name evicts an older one.
+    pub fn builder(app_name: impl Into<String>) -> ClientBuilder {
+        ClientBuilder {
+            name: app_name.into(),
+            config: NodeConfig::client(),
+            callbacks: Callbacks::new(),
+            layers: Box::new(|callbacks| callbacks),
+            formats: Formats::default(),
+            settings: ClientSettings::default(),
+            picker: Box::new(RoundRobin::default()),
+        }
+    }
+
+    /// A client under a made-up name.
+    pub fn unnamed() -> ClientBuilder {
+        Self::builder(made_up("client"))
+    }
+
+    /// One call, one receiver, one answer.
+    #[must_use]
+    pub fn rpc(&self) -> Rpc {
+        self.inner.rpc()
+    }
+
+    /// One call, one receiver, no answer: returns once the request is queued.
+    #[must_use]
+    pub fn rpc_nowait(&self) -> RpcNowait {
+        self.inner.rpc_nowait()
+    }
+
+    /// One call to every member that exposes the callback, or to some; an answer of each.
+    #[must_use]
+    pub fn cast(&self) -> Cast {
+        self.inner.cast()
+    }
+
+    /// One call to every member that exposes the callback, or to some; no answers.
+    #[must_use]
+    pub fn cast_nowait(&self) -> CastNowait {
+        self.inner.cast_nowait()
+    }
+
+    /// Chunk after chunk to one receiver, each acknowledged before the next is sent, unless a larger window is asked for.
+    #[must_use]
+    pub fn stream(&self) -> StreamCall {
+        self.inner.stream()
+    }
+
+    /// Chunk after chunk to one receiver, none acknowledged.
+    #[must_use]
+    pub fn stream_nowait(&self) -> StreamNowait {
+        self.inner.stream_nowait()
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    /// Where it connects to.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        self.inner.endpoint()
+    }
+
+    /// Whether there is a connection at this moment.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.inner.is_connected()
+    }
+
+    /// Whether the other end is a Service or a Router; `None` while there is no connection, or when it does not say.
+    #[must_use]
+    pub fn server_role(&self) -> Option<Role> {
+        self.inner.server_role()
+    }
+
+    /// The members as last told by the server, and what they expose.
+    #[must_use]
+    pub fn members(&self) -> std::sync::Arc<Members> {
+        self.inner.members()
+    }
+
+    /// Waits until all these nodes are members. Cancel safe.
+    ///
+    /// # Errors
+    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and [`CallError::Evicted`].
+    pub async fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
+        self.inner.wait_for_members(names, within).await
+    }
+
+    /// Waits until there is a connection. Cancel safe.
+    ///
+    /// # Errors
+    /// [`CallError::Stopped`] or [`CallError::Evicted`]: there will be none.
+    pub async fn wait_for_connection(&self) -> Result<(), CallError> {
+        self.inner.wait_for_connection().await
+    }
+
+    /// Who joins and leaves from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.inner.events()
+    }
+
+    /// Runs `handler` with the name of every node that joins from now on, on a task of its own.
+    pub fn on_member_added(&self, handler: impl FnMut(String) + Send + 'static) {
+        crate::events::on_added(self.events(), handler);
+    }
+
+    /// Runs `handler` with the name of every node that leaves from now on, on a task of its own.
+    pub fn on_member_removed(&self, handler: impl FnMut(String) + Send + 'static) {
+        crate::events::on_removed(self.events(), handler);
+    }
+
+    /// Exposes further callbacks. Servers of this project are told at once; a 3.0.1 server as soon as no call is open, by
+    /// a new connection in place of the old one. See [`reannounce`](Self::reannounce).
+    ///
+    /// # Errors
+    /// [`InitializationError`] for a name that can't be used or is taken: none was added.
+    pub fn add_callbacks(&self, callbacks: impl IntoCallbacks) -> Result<(), InitializationError> {
+        let made = callbacks.into_callbacks().make(self.inner.formats(), self.inner.limits())?;
+        self.inner.add_callbacks(made)
+    }
+
+    /// Tells a 3.0.1 server of added callbacks without waiting: open calls of this node end with `Disconnected`, and
+    /// whoever calls it in that moment gets no answer. Servers of this project need none of it.
+    pub fn reannounce(&self) {
+        self.inner.reannounce();
+    }
+
+    /// Waits until SIGINT, SIGTERM, [`stop`](Self::stop) or an eviction. A signal stops the node in order, a second one
+    /// ends the process at once. A lost connection is no end. Cancel safe.
+    ///
+    /// # Errors
+    /// When the process can't listen for signals.
+    pub async fn join(&self) -> std::io::Result<Ended> {
+        signals::join(self.inner.join(), self.inner.stop()).await
+    }
+
+    /// Stops in order: what was received runs (up to `grace`), replies and queued requests are sent; open calls of this
+    /// node end with [`CallError::Stopped`].
+    pub async fn stop(&self) {
+        self.inner.stop().await;
+    }
+
+    /// The calling side as a [`tower_service::Service`] of [`Call`](crate::tower::Call)s, to put middleware around; see
+    /// [`Rpc::over`].
+    #[must_use]
+    pub fn into_service(self) -> daffi_core::Client<Formats> {
+        self.inner
+    }
+}
+
+/// Builds a [`Client`].
+#[must_use = "a builder does nothing until connect() is awaited"]
+pub struct ClientBuilder {
+    name: String,
+    config: NodeConfig,
+    callbacks: Callbacks,
+    layers: Layers,
+    formats: Formats,
+    settings: ClientSettings,
+    picker: Box<dyn Picker>,
+}
+
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("name", &self.name)
+            .field("callbacks", &self.callbacks)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder {
+    node_settings!();
+
+    /// How `tls://` endpoints are verified. Without it: against the platform's roots.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: daffi_transport_tls::ClientTls) -> Self {
+        self.settings.tls = Some(tls);
+        self
+    }
+
+    /// The timeout of calls that set none.
+    pub fn default_timeout(mut self, timeout: Duration) -> Self {
+        self.config.default_timeout = Some(timeout);
+        self
+    }
+
+    /// Chooses among several members that expose a callback. Default: [`RoundRobin`].
+    pub fn picker(mut self, picker: impl Picker) -> Self {
+        self.picker = Box::new(picker);
+        self
+    }
+
+    /// Connects to `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path` or `mem://name`.
+    ///
+    /// The first attempt decides; later ones are made for as long as the node lives.
+    ///
+    /// # Errors
+    /// [`InitializationError`] says which step failed, and where to.
+    pub async fn connect(self, endpoint: &str) -> Result<Client, InitializationError> {
+        let endpoint = endpoint.parse().map_err(daffi_transport::ConnectError::from)?;
+        let connector = connector(endpoint, &self.settings)?;
+        self.connect_with(connector).await
+    }
+
+    /// Connects over any transport.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(self, connector: Box<dyn Connector>) -> Result<Client, InitializationError> {
+        let limits = self.config.limits;
+        let name = NodeName::new(self.name, &limits)?;
+        let callbacks = self.callbacks.make(&self.formats, &limits)?;
+        let inner = daffi_core::Client::connect(
+            name,
+            self.config,
+            connector,
+            callbacks,
+            self.layers,
+            self.picker,
+            self.formats,
+        )
+        .await?;
+        Ok(Client { inner })
+    }
+}

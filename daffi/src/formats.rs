@@ -1,0 +1,168 @@
+use std::{any::Any, fmt, sync::Arc};
+
+use bytes::Bytes;
+use daffi_serde::{
+    Args, ArgsSink, Body, Codec, Format, FormatSet, Opaque, Output, RemoteError, SerdeError, ValueLimits,
+};
+use daffi_wire::FormatId;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The formats of a node: the built-in ones, as far as their features are on, and the user's own.
+///
+/// ```
+/// use daffi::{Formats, FormatId};
+/// use daffi_serde::FormatSet;
+/// assert!(Formats::default().contains(FormatId::OPAQUE));
+/// ```
+#[derive(Clone)]
+pub struct Formats {
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    opaque: Opaque,
+    #[cfg(feature = "json")]
+    json: daffi_serde_json::Json,
+    #[cfg(feature = "msgpack")]
+    msgpack: daffi_serde_msgpack::Msgpack,
+    #[cfg(feature = "pickle")]
+    pickle: daffi_serde_pickle::Pickle,
+    #[cfg(feature = "postcard")]
+    postcard: daffi_serde_postcard::Postcard,
+    own: Vec<Arc<dyn Format>>,
+}
+
+impl Default for Formats {
+    fn default() -> Self {
+        Self::new(ValueLimits::default())
+    }
+}
+
+impl Formats {
+    /// The built-in formats with these limits.
+    #[must_use]
+    pub fn new(limits: ValueLimits) -> Self {
+        let _unused_without_formats = limits;
+        Self {
+            inner: Arc::new(Inner {
+                opaque: Opaque,
+                #[cfg(feature = "json")]
+                json: daffi_serde_json::Json::new(limits),
+                #[cfg(feature = "msgpack")]
+                msgpack: daffi_serde_msgpack::Msgpack::new(limits),
+                #[cfg(feature = "pickle")]
+                pickle: daffi_serde_pickle::Pickle::new(limits),
+                #[cfg(feature = "postcard")]
+                postcard: daffi_serde_postcard::Postcard::new(limits),
+                own: Vec::new(),
+            }),
+        }
+    }
+
+    /// Adds a format of your own. One with the number of another takes its place, among your own formats.
+    #[must_use]
+    pub fn with(mut self, format: impl Format) -> Self {
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.own.retain(|known| known.id() != Format::id(&format));
+        inner.own.push(Arc::new(format));
+        self
+    }
+
+    fn own(&self, id: FormatId) -> Result<&dyn Format, SerdeError> {
+        match self.inner.own.iter().find(|format| format.id() == id) {
+            Some(format) => Ok(&**format),
+            None => Err(SerdeError::UnknownFormat(id)),
+        }
+    }
+}
+
+impl fmt::Debug for Formats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let built_in = [FormatId::OPAQUE, FormatId::JSON, FormatId::PICKLE, FormatId::MSGPACK, FormatId::POSTCARD];
+        let all = built_in.into_iter().filter(|id| self.contains(*id)).chain(self.inner.own.iter().map(|f| f.id()));
+        f.debug_set().entries(all).finish()
+    }
+}
+
+/// Calls `$call` on the built-in format of that number, statically; otherwise evaluates `$own` with the user's format.
+macro_rules! each_format {
+    ($set:expr, $id:expr, $format:ident => $call:expr, $own:ident => $own_call:expr) => {
+        match $id {
+            FormatId::OPAQUE => {
+                let $format = &$set.inner.opaque;
+                $call
+            }
+            #[cfg(feature = "json")]
+            FormatId::JSON => {
+                let $format = &$set.inner.json;
+                $call
+            }
+            #[cfg(feature = "msgpack")]
+            FormatId::MSGPACK => {
+                let $format = &$set.inner.msgpack;
+                $call
+            }
+            #[cfg(feature = "pickle")]
+            FormatId::PICKLE => {
+                let $format = &$set.inner.pickle;
+                $call
+            }
+            #[cfg(feature = "postcard")]
+            FormatId::POSTCARD => {
+                let $format = &$set.inner.postcard;
+                $call
+            }
+            other => {
+                let $own = $set.own(other)?;
+                $own_call
+            }
+        }
+    };
+}
+
+impl FormatSet for Formats {
+    fn contains(&self, id: FormatId) -> bool {
+        match id {
+            FormatId::OPAQUE => true,
+            FormatId::JSON => cfg!(feature = "json"),
+            FormatId::MSGPACK => cfg!(feature = "msgpack"),
+            FormatId::PICKLE => cfg!(feature = "pickle"),
+            FormatId::POSTCARD => cfg!(feature = "postcard"),
+            other => self.own(other).is_ok(),
+        }
+    }
+
+    fn encode_args<A: Args>(&self, id: FormatId, args: &A, out: &mut Output<'_>) -> Result<(), SerdeError> {
+        each_format!(self, id, f => f.encode_args(args, out), own => own.encode_args(args, out))
+    }
+
+    fn encode_result<T: Serialize + 'static>(
+        &self,
+        id: FormatId,
+        value: &T,
+        out: &mut Output<'_>,
+    ) -> Result<(), SerdeError> {
+        if id == FormatId::OPAQUE
+            && let Some(bytes) = (value as &dyn Any).downcast_ref::<Bytes>()
+        {
+            out.share(bytes.clone());
+            return Ok(());
+        }
+        each_format!(self, id, f => f.encode_result(value, out), own => own.encode_result(value, out))
+    }
+
+    fn decode_args<S: ArgsSink>(&self, id: FormatId, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
+        each_format!(self, id, f => f.decode_args(body, sink), own => own.decode_args(body, sink))
+    }
+
+    fn decode_result<T: DeserializeOwned + 'static>(&self, id: FormatId, body: &Body) -> Result<T, SerdeError> {
+        let mut result: Option<T> = None;
+        each_format!(self, id, f => f.decode_result(body, &mut result), own => own.decode_result(body, &mut result))?;
+        result.ok_or_else(|| SerdeError::decode(id, "the payload holds no result"))
+    }
+
+    fn decode_error(&self, id: FormatId, body: &Body) -> Result<RemoteError, SerdeError> {
+        each_format!(self, id, f => Codec::decode_error(f, body), own => own.decode_error(body))
+    }
+}

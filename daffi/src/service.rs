@@ -1,0 +1,179 @@
+use daffi_core::{Ended, InitializationError, NodeConfig};
+use daffi_transport::{Endpoint, Listener};
+use daffi_wire::NodeName;
+
+use crate::{
+    Callbacks, Events, Formats, IntoCallbacks,
+    name::made_up,
+    settings::{Layers, node_settings},
+    signals,
+    transports::{ServerSettings, listen},
+};
+
+/// A node that listens and exposes callbacks.
+///
+/// A handle, cheap to clone. Dropping the last one ends the service at once; [`stop`](Self::stop) ends it in order.
+///
+/// ```
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+/// use daffi::Service;
+/// let service = Service::builder("calc")
+///     .callback_fn("add", |a: i64, b: i64| async move { a + b })
+///     .bind("tcp://127.0.0.1:0")
+///     .await?;
+/// println!("listening on {}", service.endpoints()[0]);
+/// service.stop().await;
+/// # Ok::<(), daffi::InitializationError>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Service {
+    inner: daffi_core::Service,
+    formats: Formats,
+    limits: daffi_wire::Limits,
+}
+
+impl Service {
+    /// A service under this name, which other nodes see.
+    pub fn builder(app_name: impl Into<String>) -> ServiceBuilder {
+        ServiceBuilder {
+            name: app_name.into(),
+            config: NodeConfig::server(),
+            callbacks: Callbacks::new(),
+            layers: Box::new(|callbacks| callbacks),
+            formats: Formats::default(),
+            settings: ServerSettings::default(),
+            also: Vec::new(),
+        }
+    }
+
+    /// A service under a made-up name.
+    #[must_use]
+    pub fn unnamed() -> ServiceBuilder {
+        Self::builder(made_up("service"))
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    /// Where it listens, with real ports in place of 0.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        self.inner.endpoints()
+    }
+
+    /// The names of the clients that are connected, in no order.
+    #[must_use]
+    pub fn clients(&self) -> Vec<String> {
+        self.inner.clients()
+    }
+
+    /// Who joins and leaves from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.inner.events()
+    }
+
+    /// Runs `handler` with the name of every client that joins from now on, on a task of its own.
+    pub fn on_member_added(&self, handler: impl FnMut(String) + Send + 'static) {
+        crate::events::on_added(self.events(), handler);
+    }
+
+    /// Runs `handler` with the name of every client that leaves from now on, on a task of its own.
+    pub fn on_member_removed(&self, handler: impl FnMut(String) + Send + 'static) {
+        crate::events::on_removed(self.events(), handler);
+    }
+
+    /// Exposes further callbacks, and tells all clients at once.
+    ///
+    /// # Errors
+    /// [`InitializationError`] for a name that can't be used or is taken: none was added.
+    pub fn add_callbacks(&self, callbacks: impl IntoCallbacks) -> Result<(), InitializationError> {
+        self.inner.add_callbacks(callbacks.into_callbacks().make(&self.formats, &self.limits)?)
+    }
+
+    /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the service in order, a second one ends the
+    /// process at once. Cancel safe.
+    ///
+    /// # Errors
+    /// When the process can't listen for signals.
+    pub async fn join(&self) -> std::io::Result<Ended> {
+        signals::join(self.inner.join(), self.inner.stop()).await
+    }
+
+    /// Stops in order: closes the listeners, lets run what was received (up to `grace`), sends the replies and closes the
+    /// connections; requests that come later get an error.
+    pub async fn stop(&self) {
+        self.inner.stop().await;
+    }
+}
+
+/// Builds a [`Service`].
+#[must_use = "a builder does nothing until bind() is awaited"]
+pub struct ServiceBuilder {
+    name: String,
+    config: NodeConfig,
+    callbacks: Callbacks,
+    layers: Layers,
+    formats: Formats,
+    settings: ServerSettings,
+    also: Vec<Result<Endpoint, daffi_transport::EndpointError>>,
+}
+
+impl std::fmt::Debug for ServiceBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceBuilder")
+            .field("name", &self.name)
+            .field("callbacks", &self.callbacks)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ServiceBuilder {
+    node_settings!();
+
+    /// Certificate and key for `tls://` endpoints.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: daffi_transport_tls::ServerTls) -> Self {
+        self.settings.tls = Some(tls);
+        self
+    }
+
+    /// A further endpoint to listen on, beside the one given to [`bind`](Self::bind).
+    pub fn also_bind(mut self, endpoint: &str) -> Self {
+        self.also.push(endpoint.parse());
+        self
+    }
+
+    /// Listens on `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path` or `mem://name`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`InitializationError`] says what can't be used. Nothing is listening then.
+    pub async fn bind(mut self, endpoint: &str) -> Result<Service, InitializationError> {
+        let mut listeners = Vec::new();
+        let also = std::mem::take(&mut self.also);
+        for endpoint in std::iter::once(endpoint.parse()).chain(also) {
+            let endpoint = endpoint.map_err(daffi_transport::BindError::from)?;
+            listeners.push(listen(&endpoint, &self.settings).await?);
+        }
+        self.listen(listeners)
+    }
+
+    /// Serves listeners of any transport.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    ///
+    /// # Panics
+    /// When called outside a tokio runtime.
+    pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Service, InitializationError> {
+        let limits = self.config.limits;
+        let name = NodeName::new(self.name, &limits)?;
+        let callbacks = self.callbacks.make(&self.formats, &limits)?;
+        let inner =
+            daffi_core::Service::start(name, self.config, listeners, callbacks, self.layers, self.formats.clone())?;
+        Ok(Service { inner, formats: self.formats, limits })
+    }
+}

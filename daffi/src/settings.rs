@@ -1,0 +1,90 @@
+//! Setters that the builders of all nodes share.
+
+macro_rules! node_settings {
+    () => {
+        /// Exposes callbacks: `callbacks![add, greet]`, an instance of a class of callbacks, or
+        /// [`Callbacks`](crate::Callbacks). May be called several times.
+        #[must_use]
+        pub fn callbacks(mut self, callbacks: impl crate::IntoCallbacks) -> Self {
+            self.callbacks = self.callbacks.and(callbacks);
+            self
+        }
+
+        /// Exposes an async closure that cannot fail: `.callback_fn("double", |x: i64| async move { x * 2 })`.
+        #[must_use]
+        pub fn callback_fn<M, C>(mut self, name: impl Into<String>, function: C) -> Self
+        where
+            C: crate::CallbackFn<M>,
+            C::Output: serde::Serialize + 'static,
+        {
+            self.callbacks = self.callbacks.callback_fn(name, function);
+            self
+        }
+
+        /// Exposes an async closure that returns a `Result`.
+        #[must_use]
+        pub fn try_callback_fn<M, C, T, E>(mut self, name: impl Into<String>, function: C) -> Self
+        where
+            C: crate::CallbackFn<M, Output = Result<T, E>>,
+            T: serde::Serialize + 'static,
+            E: std::fmt::Display + 'static,
+        {
+            self.callbacks = self.callbacks.try_callback_fn(name, function);
+            self
+        }
+
+        /// Callbacks that run at once. Default 1: one at a time, in order of arrival over all connections.
+        #[must_use]
+        pub fn workers(mut self, workers: usize) -> Self {
+            self.config.workers = workers;
+            self
+        }
+
+        /// Puts a tower layer around all callbacks, outside the limit of `workers`. The last one added is the outermost.
+        ///
+        /// A layer's failure becomes an error reply: tower's `Elapsed` a `TimeoutError`, tower's `Overloaded` an
+        /// `Overloaded`, a [`RemoteError`](crate::RemoteError) itself, anything else a `RuntimeError`.
+        #[must_use]
+        pub fn layer<L>(mut self, layer: L) -> Self
+        where
+            L: tower_layer::Layer<crate::tower::Callbacks> + Send + 'static,
+            L::Service: tower_service::Service<crate::tower::Request, Response = crate::tower::Reply>
+                + Clone
+                + Send
+                + Sync
+                + 'static,
+            <L::Service as tower_service::Service<crate::tower::Request>>::Error: Into<crate::BoxError>,
+            <L::Service as tower_service::Service<crate::tower::Request>>::Future: Send + 'static,
+        {
+            let inner = self.layers;
+            self.layers =
+                Box::new(move |callbacks| crate::tower::Callbacks::from_service(layer.layer(inner(callbacks))));
+            self
+        }
+
+        /// Adds a format of your own, numbered 64 to 127. Nodes of daffi 3.0.1 can't read it.
+        #[must_use]
+        pub fn format(mut self, format: impl crate::Format) -> Self {
+            self.formats = self.formats.with(format);
+            self
+        }
+
+        /// What a payload may make this node hold, in every built-in format. Call it before [`format`](Self::format).
+        #[must_use]
+        pub fn value_limits(mut self, limits: crate::ValueLimits) -> Self {
+            self.formats = crate::Formats::new(limits);
+            self
+        }
+
+        /// Changes limits and times: `.configure(|c| c.grace = Duration::from_secs(30))`.
+        #[must_use]
+        pub fn configure(mut self, change: impl FnOnce(&mut crate::NodeConfig)) -> Self {
+            change(&mut self.config);
+            self
+        }
+    };
+}
+pub(crate) use node_settings;
+
+/// What the layers make of the innermost service.
+pub(crate) type Layers = Box<dyn FnOnce(daffi_core::Callbacks) -> daffi_core::Callbacks + Send>;
