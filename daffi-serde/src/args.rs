@@ -1,17 +1,18 @@
 //! The arguments of a call, on the caller's side.
 
-use std::any::Any;
-
 use bytes::Bytes;
 use serde::{
     Serialize, Serializer,
     ser::{SerializeMap, SerializeSeq},
 };
 
+use crate::{BytesLike, Value, bytes_like};
+
 /// What a call is made with: positional arguments and keyword arguments.
 ///
 /// Implemented for tuples of up to twelve serialisable values, for `()`, and for what [`args!`](crate::args) builds. A
-/// call owns its arguments, since they are written only after a receiver, and with it a format, was chosen.
+/// call owns its arguments, since they are written only after a receiver, and with it a format, was chosen. A `Vec<u8>`
+/// travels as bytes in every format that has them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of arguments",
     label = "expected a tuple or `args![..]`",
@@ -32,7 +33,7 @@ pub trait Args {
     /// The first error of the visitor.
     fn visit<V: ArgsVisitor>(&self, visitor: &mut V) -> Result<(), V::Error>;
 
-    /// The only argument when there is just one and it is [`Bytes`]: sent without a copy in OPAQUE.
+    /// The bytes of the only argument, when there is just one and it is [`Bytes`]: sent without a copy in OPAQUE.
     fn sole_bytes(&self) -> Option<&Bytes> {
         None
     }
@@ -108,7 +109,7 @@ macro_rules! tuple_args {
             }
 
             fn visit<V: ArgsVisitor>(&self, visitor: &mut V) -> Result<(), V::Error> {
-                $(visitor.positional(&self.$at)?;)*
+                $(visitor.positional(&BytesLike(&self.$at))?;)*
                 Ok(())
             }
         }
@@ -131,11 +132,11 @@ impl<A: Serialize + 'static> Args for (A,) {
     }
 
     fn visit<V: ArgsVisitor>(&self, visitor: &mut V) -> Result<(), V::Error> {
-        visitor.positional(&self.0)
+        visitor.positional(&BytesLike(&self.0))
     }
 
     fn sole_bytes(&self) -> Option<&Bytes> {
-        (&self.0 as &dyn Any).downcast_ref()
+        bytes_like::shared(&self.0)
     }
 }
 
@@ -206,7 +207,7 @@ impl<K: KeywordList, T: Serialize + 'static> KeywordList for (K, Keyword<T>) {
 
     fn visit<V: ArgsVisitor>(&self, visitor: &mut V) -> Result<(), V::Error> {
         self.0.visit(visitor)?;
-        visitor.keyword(self.1.name, &self.1.value)
+        visitor.keyword(self.1.name, &BytesLike(&self.1.value))
     }
 }
 
@@ -246,7 +247,7 @@ impl Args for DynArgs {
 
     fn sole_bytes(&self) -> Option<&Bytes> {
         match (&self.positional[..], &self.keywords[..]) {
-            ([crate::Value::Bytes(bytes)], []) => Some(bytes),
+            ([Value::Bytes(bytes)], []) => Some(bytes),
             _ => None,
         }
     }
@@ -256,9 +257,9 @@ impl Args for DynArgs {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DynArgs {
     /// In order.
-    pub positional: Vec<crate::Value>,
+    pub positional: Vec<Value>,
     /// In order, names not repeated.
-    pub keywords: Vec<(String, crate::Value)>,
+    pub keywords: Vec<(String, Value)>,
 }
 
 /// Arguments with keywords: `args![3, b = 4]`.

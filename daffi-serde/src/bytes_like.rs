@@ -1,9 +1,48 @@
-//! `Bytes` and `Vec<u8>` as bytes: serde alone reads a `Vec<u8>` element by element.
+//! `Bytes` and `Vec<u8>` as bytes: serde alone takes a `Vec<u8>` element by element.
 
 use std::any::{Any, TypeId};
 
 use bytes::Bytes;
-use serde::{Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Visitor},
+};
+
+use crate::value::{Value, tag};
+
+/// A value that is written as it is, except that a `Vec<u8>` is written as bytes.
+///
+/// Arguments are written so; [`Codec::encode_return`](crate::Codec::encode_return) writes results so. Within a structure
+/// a `Vec<u8>` is what its format makes of it, and [`Bytes`] are bytes everywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct BytesLike<'a, T: ?Sized>(pub &'a T);
+
+impl<T: Serialize + 'static> Serialize for BytesLike<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (self.0 as &dyn Any).downcast_ref::<Vec<u8>>() {
+            Some(octets) => serializer.serialize_newtype_struct(tag::OCTETS, &Octets(octets)),
+            None => self.0.serialize(serializer),
+        }
+    }
+}
+
+struct Octets<'a>(&'a [u8]);
+
+impl Serialize for Octets<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+/// The bytes that `value` shares, if it is [`Bytes`] or a [`Value`] that holds them.
+#[must_use]
+pub(crate) fn shared<T: 'static>(value: &T) -> Option<&Bytes> {
+    let value: &dyn Any = value;
+    match value.downcast_ref() {
+        Some(Value::Bytes(bytes)) => Some(bytes),
+        _ => value.downcast_ref(),
+    }
+}
 
 /// Reads a `T`; a `Vec<u8>` in one piece when the format has bytes.
 ///
@@ -13,26 +52,34 @@ pub(crate) fn read<'de, T: DeserializeOwned + 'static, D: Deserializer<'de>>(des
     if TypeId::of::<T>() != TypeId::of::<Vec<u8>>() {
         return T::deserialize(deserializer);
     }
-    let mut read = Some(deserializer.deserialize_byte_buf(Octets)?);
+    let mut read = Some(deserializer.deserialize_byte_buf(OctetsVisitor)?);
     let slot: &mut dyn Any = &mut read;
     let slot: &mut Option<T> = slot.downcast_mut().expect("T was compared with Vec<u8> above");
     Ok(slot.take().expect("it was filled above"))
 }
 
-/// `bytes` as a `T` when that is [`Bytes`].
+/// `bytes` as a `T` when that is [`Bytes`] or a [`Value`].
 #[must_use]
 pub(crate) fn from_shared<T: 'static>(bytes: &Bytes) -> Option<T> {
-    if TypeId::of::<T>() != TypeId::of::<Bytes>() {
-        return None;
+    if TypeId::of::<T>() == TypeId::of::<Bytes>() {
+        return moved(bytes.clone());
     }
-    let mut shared = Some(bytes.clone());
-    let slot: &mut dyn Any = &mut shared;
+    if TypeId::of::<T>() == TypeId::of::<Value>() {
+        return moved(Value::Bytes(bytes.clone()));
+    }
+    None
+}
+
+/// `value` as a `T`, if they are one type.
+fn moved<F: 'static, T: 'static>(value: F) -> Option<T> {
+    let mut slot = Some(value);
+    let slot: &mut dyn Any = &mut slot;
     slot.downcast_mut::<Option<T>>().and_then(Option::take)
 }
 
-struct Octets;
+struct OctetsVisitor;
 
-impl<'de> serde::de::Visitor<'de> for Octets {
+impl<'de> Visitor<'de> for OctetsVisitor {
     type Value = Vec<u8>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -45,6 +92,15 @@ impl<'de> serde::de::Visitor<'de> for Octets {
 
     fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
         Ok(bytes)
+    }
+
+    // As `Bytes` does: text is the bytes of its UTF-8.
+    fn visit_str<E>(self, text: &str) -> Result<Vec<u8>, E> {
+        Ok(text.as_bytes().to_vec())
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Vec<u8>, E> {
+        Ok(text.into_bytes())
     }
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {

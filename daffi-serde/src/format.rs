@@ -7,7 +7,7 @@ use daffi_wire::FormatId;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Args, ArgsSink, RemoteError, ResultSink, SerdeError,
+    Args, ArgsSink, BytesLike, RemoteError, ResultSink, SerdeError,
     erased::{ArgsRef, ErasedArgs, ErasedArgsSink, ErasedResultSink, SinkRef},
 };
 
@@ -94,6 +94,15 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// [`SerdeError`] for what the format cannot hold; the output may then hold half a payload.
     fn encode_result<T: Serialize + ?Sized>(&self, value: &T, out: &mut Output<'_>) -> Result<(), SerdeError>;
 
+    /// Writes what a callback returned: as [`encode_result`](Self::encode_result), but a `Vec<u8>` travels as bytes in
+    /// every format that has them, and OPAQUE sends large [`Bytes`] without a copy.
+    ///
+    /// # Errors
+    /// As there.
+    fn encode_return<T: Serialize + 'static>(&self, value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
+        self.encode_result(&BytesLike(value), out)
+    }
+
     /// Reads the arguments of a call into `sink`.
     ///
     /// # Errors
@@ -176,7 +185,7 @@ pub trait FormatSet: Clone + Send + Sync + 'static {
     /// [`SerdeError::UnknownFormat`], and as [`Codec::encode_args`].
     fn encode_args<A: Args>(&self, id: FormatId, args: &A, out: &mut Output<'_>) -> Result<(), SerdeError>;
 
-    /// Writes the result of a call in format `id`.
+    /// Writes the result of a call in format `id`; see [`Codec::encode_return`].
     ///
     /// # Errors
     /// [`SerdeError::UnknownFormat`], and as [`Codec::encode_result`].

@@ -4,6 +4,7 @@ mod bytes_like;
 pub mod erased;
 mod error;
 mod format;
+pub mod guard;
 mod limits;
 mod params;
 mod remote_error;
@@ -11,6 +12,7 @@ pub mod value;
 
 pub use crate::{
     args::{Args, ArgsVisitor, DynArgs, Keyword, KeywordList, Keywords, Mixed, Positional},
+    bytes_like::BytesLike,
     error::SerdeError,
     format::{Body, Codec, Format, FormatSet, Output},
     limits::ValueLimits,

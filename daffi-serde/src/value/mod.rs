@@ -24,6 +24,7 @@ mod tests;
 pub use self::{
     calendar::{Date, NotInCalendar, Time, TimeDelta},
     deserializer::{ValueDeserializer, from_value},
+    exact::ExactSerializer,
     serializer::{ValueSerializer, to_value},
 };
 

@@ -1,0 +1,57 @@
+//! What stands between a format's library and the data of strangers, for use by every [`Codec`](crate::Codec).
+//!
+//! [`ReadGuard`] wraps a `Deserializer`. It counts depth and values against [`ValueLimits`](crate::ValueLimits), keeps
+//! announced lengths from reserving memory, and reads bytes where a list of numbers is asked for. [`Guarded`] wraps a
+//! value that is to be written. It turns what the library would change silently into an error that names a format which
+//! carries it. What a format has and has not is said once, in its [`Rules`].
+//!
+//! ```
+//! use daffi_serde::{Value, ValueLimits, guard::{Guarded, Rules, Watch}};
+//! use serde::Deserialize;
+//!
+//! struct Json;
+//! impl Rules for Json {
+//!     const NAME: &'static str = "JSON";
+//!     const NON_FINITE: bool = false;
+//! }
+//!
+//! let watch = Watch::new(ValueLimits { max_depth: 2, ..ValueLimits::default() }, 7);
+//! let mut json = serde_json::Deserializer::from_str("[[[1]]]");
+//! let error = Value::deserialize(watch.guard::<Json, _>(&mut json)).unwrap_err();
+//! assert!(error.to_string().starts_with("nested deeper than 2 levels"));
+//!
+//! let error = serde_json::to_string(&Guarded::<Json, _>::new(&[f64::NAN])).unwrap_err();
+//! assert_eq!(error.to_string(), "JSON has no NaN; MSGPACK and PICKLE carry it");
+//! ```
+
+mod access;
+mod octets;
+mod read;
+mod visitor;
+mod watch;
+mod write;
+mod write_parts;
+
+pub use self::{
+    read::ReadGuard,
+    watch::Watch,
+    write::{Guarded, GuardedArgs, WriteGuard},
+};
+
+/// What a format has. The defaults are those of a format that has everything but integers beyond 128 bits.
+pub trait Rules: 'static {
+    /// The format's name in messages.
+    const NAME: &'static str;
+    /// Whether its bytes say what they are. In one that does not, [`Value`](crate::Value) is written as an enum.
+    const SELF_DESCRIBING: bool = true;
+    /// Whether it has NaN and infinities.
+    const NON_FINITE: bool = true;
+    /// Whether it has bytes. In one that has not, a `Vec<u8>` is a list and anything else made of bytes an error.
+    const BYTES: bool = true;
+    /// Whether it has integers between 64 and 128 bits.
+    const WIDE_INTEGERS: bool = true;
+    /// Whether its library reads an integer beyond 64 bits as a float when nothing is said about the type.
+    const WIDE_INTEGERS_AS_FLOATS: bool = false;
+    /// Whether sequences that hold nothing but `u8` are written as bytes.
+    const OCTETS_AS_BYTES: bool = false;
+}

@@ -1,0 +1,96 @@
+use std::marker::PhantomData;
+
+use serde::{Deserializer, de::Visitor};
+
+use super::{
+    Rules, Watch,
+    visitor::{Asked, Watched},
+    watch::Depth,
+};
+use crate::value::{exact, tag};
+
+/// A [`Deserializer`] that counts what it reads. Made by [`Watch::guard`].
+#[derive(Debug)]
+pub struct ReadGuard<'a, R, D> {
+    pub(super) inner: D,
+    pub(super) watch: &'a Watch,
+    pub(super) depth: Depth,
+    pub(super) rules: PhantomData<R>,
+}
+
+impl<'a, R: Rules, D> ReadGuard<'a, R, D> {
+    fn split<V>(self, asked: Asked, visitor: V) -> (D, Watched<'a, R, V>) {
+        let Self { inner, watch, depth, rules } = self;
+        (inner, Watched { visitor, watch, depth, asked, rules })
+    }
+}
+
+macro_rules! pass_on {
+    ($($method:ident($($arg:ident: $ty:ty),*) as $asked:ident;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, $($arg: $ty,)* visitor: V) -> Result<V::Value, D::Error> {
+            let (inner, visitor) = self.split(Asked::$asked, visitor);
+            inner.$method($($arg,)* visitor)
+        }
+    )*};
+}
+
+impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R, D> {
+    type Error = D::Error;
+
+    pass_on! {
+        deserialize_any() as Any;
+        deserialize_bool() as Other;
+        deserialize_i8() as Other;
+        deserialize_i16() as Other;
+        deserialize_i32() as Other;
+        deserialize_i64() as Other;
+        deserialize_u8() as Other;
+        deserialize_u16() as Other;
+        deserialize_u32() as Other;
+        deserialize_u64() as Other;
+        deserialize_f32() as Other;
+        deserialize_f64() as Other;
+        deserialize_char() as Text;
+        deserialize_str() as Text;
+        deserialize_string() as Text;
+        deserialize_bytes() as Other;
+        deserialize_byte_buf() as Other;
+        deserialize_option() as Other;
+        deserialize_unit() as Other;
+        deserialize_unit_struct(name: &'static str) as Other;
+        deserialize_seq() as List;
+        deserialize_tuple(len: usize) as List;
+        deserialize_tuple_struct(name: &'static str, len: usize) as List;
+        deserialize_map() as Other;
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]) as Other;
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]) as Other;
+        deserialize_identifier() as Other;
+        deserialize_ignored_any() as Other;
+    }
+
+    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        let (inner, visitor) = self.split(Asked::Other, visitor);
+        // A library without wide integers may still have a form of its own for them: rmp-serde reads -1 as u128::MAX.
+        if R::WIDE_INTEGERS { inner.deserialize_i128(visitor) } else { inner.deserialize_i64(visitor) }
+    }
+
+    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        let (inner, visitor) = self.split(Asked::Other, visitor);
+        if R::WIDE_INTEGERS { inner.deserialize_u128(visitor) } else { inner.deserialize_u64(visitor) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
+        match name {
+            tag::VALUE if R::SELF_DESCRIBING => self.deserialize_any(visitor),
+            tag::VALUE => self.deserialize_enum(exact::NAME, exact::VARIANTS, visitor),
+            _ => {
+                let (inner, visitor) = self.split(Asked::Newtype, visitor);
+                inner.deserialize_newtype_struct(name, visitor)
+            }
+        }
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
+    }
+}

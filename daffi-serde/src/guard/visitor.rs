@@ -1,0 +1,157 @@
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserializer,
+    de::{EnumAccess, Error, MapAccess, SeqAccess, Unexpected, Visitor, value::SeqDeserializer},
+};
+
+use super::{
+    ReadGuard, Rules, Watch,
+    access::{WatchedEnum, WatchedMap, WatchedSeq},
+    watch::Depth,
+};
+
+/// What a type asked for, as far as it changes what is done with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Any,
+    Text,
+    List,
+    Newtype,
+    Other,
+}
+
+/// A visitor whose containers are counted.
+pub(super) struct Watched<'a, R, V> {
+    pub(super) visitor: V,
+    pub(super) watch: &'a Watch,
+    pub(super) depth: Depth,
+    pub(super) asked: Asked,
+    pub(super) rules: PhantomData<R>,
+}
+
+impl<'a, R: Rules, V> Watched<'a, R, V> {
+    fn guard<D>(watch: &'a Watch, depth: Depth, inner: D) -> ReadGuard<'a, R, D> {
+        ReadGuard { inner, watch, depth, rules: PhantomData }
+    }
+}
+
+impl<'de, R: Rules, V: Visitor<'de>> Watched<'_, R, V> {
+    /// Bytes, wherever they are held.
+    fn octets<E: Error>(self, bytes: &[u8], visit: impl FnOnce(V) -> Result<V::Value, E>) -> Result<V::Value, E> {
+        match self.asked {
+            // A String would take bytes that happen to be UTF-8.
+            Asked::Text => Err(E::invalid_type(Unexpected::Other("bytes"), &self.visitor)),
+            Asked::List => {
+                let mut octets = SeqDeserializer::new(bytes.iter().copied());
+                let made = self.visitor.visit_seq(&mut octets)?;
+                octets.end().map(|()| made)
+            }
+            _ => visit(self.visitor),
+        }
+    }
+}
+
+/// From here on a float that is an integer may be one that lost its last digits.
+const TWO_TO_THE_63: f64 = 9_223_372_036_854_775_808.0;
+
+macro_rules! pass_on {
+    ($($method:ident: $ty:ty;)*) => {$(
+        fn $method<E: Error>(self, value: $ty) -> Result<V::Value, E> {
+            self.visitor.$method(value)
+        }
+    )*};
+}
+
+impl<'de, R: Rules, V: Visitor<'de>> Visitor<'de> for Watched<'_, R, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.visitor.expecting(f)
+    }
+
+    pass_on! {
+        visit_bool: bool;
+        visit_i8: i8;
+        visit_i16: i16;
+        visit_i32: i32;
+        visit_i64: i64;
+        visit_i128: i128;
+        visit_u8: u8;
+        visit_u16: u16;
+        visit_u32: u32;
+        visit_u64: u64;
+        visit_u128: u128;
+        visit_f32: f32;
+        visit_char: char;
+        visit_str: &str;
+        visit_borrowed_str: &'de str;
+        visit_string: String;
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
+        if R::WIDE_INTEGERS_AS_FLOATS
+            && self.asked == Asked::Any
+            && value.abs() >= TWO_TO_THE_63
+            && value.fract() == 0.0
+        {
+            return Err(E::custom(format_args!(
+                "{value:e} may be an integer beyond 64 bits, which {} only reads as i128, u128 or f64; MSGPACK and \
+                 PICKLE tell integers from floats",
+                R::NAME
+            )));
+        }
+        self.visitor.visit_f64(value)
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<V::Value, E> {
+        self.octets(bytes, |visitor| visitor.visit_bytes(bytes))
+    }
+
+    fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<V::Value, E> {
+        self.octets(bytes, |visitor| visitor.visit_borrowed_bytes(bytes))
+    }
+
+    fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<V::Value, E> {
+        match self.asked {
+            Asked::Text | Asked::List => self.visit_bytes(&bytes),
+            _ => self.visitor.visit_byte_buf(bytes),
+        }
+    }
+
+    fn visit_none<E: Error>(self) -> Result<V::Value, E> {
+        self.visitor.visit_none()
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
+        self.visitor.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+        let depth = self.watch.wrap(self.depth)?;
+        self.visitor.visit_some(Self::guard(self.watch, depth, inner))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+        if self.asked != Asked::Newtype {
+            // Where nobody asked for one, formats use it for their extensions.
+            return Err(D::Error::custom(format_args!("extension types of {} are not read", R::NAME)));
+        }
+        self.visitor.visit_newtype_struct(Self::guard(self.watch, self.depth, inner))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
+        let depth = self.watch.enter(self.depth)?;
+        self.visitor.visit_seq(WatchedSeq::<R, A> { inner, watch: self.watch, depth, rules: PhantomData })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
+        let depth = self.watch.enter(self.depth)?;
+        self.visitor.visit_map(WatchedMap::<R, A> { inner, watch: self.watch, depth, rules: PhantomData })
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
+        let (watch, depth) = (self.watch, self.depth);
+        self.visitor.visit_enum(WatchedEnum::<R, A> { inner, watch, depth, rules: PhantomData })
+    }
+}

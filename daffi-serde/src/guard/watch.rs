@@ -1,0 +1,117 @@
+use std::{cell::Cell, fmt, marker::PhantomData};
+
+use serde::de::Error;
+
+use super::{ReadGuard, Rules};
+use crate::ValueLimits;
+
+/// What was counted while one payload is read. One per payload, shared by all its guards.
+#[derive(Debug)]
+pub struct Watch {
+    limits: ValueLimits,
+    /// Levels of the payload that are not the user's: the list of arguments, for one.
+    envelope: usize,
+    values_left: Cell<usize>,
+    places_left: Cell<usize>,
+    breach: Cell<Option<Breach>>,
+}
+
+/// A limit that was reached.
+#[derive(Clone, Copy, Debug)]
+enum Breach {
+    Depth(usize),
+    Values(usize),
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Depth(limit) => write!(f, "nested deeper than {limit} levels (max_depth)"),
+            Self::Values(limit) => write!(f, "more than {limit} values (max_values)"),
+        }
+    }
+}
+
+/// Where in the nesting a guard stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Depth {
+    containers: usize,
+    /// Containers, and what nests without being one: `Some` and newtype variants, which a format may spend nothing or
+    /// one byte on.
+    all: usize,
+}
+
+impl Watch {
+    /// Reads a payload of `len` bytes under `limits`.
+    #[must_use]
+    pub const fn new(limits: ValueLimits, len: usize) -> Self {
+        Self {
+            limits,
+            envelope: 0,
+            values_left: Cell::new(limits.max_values),
+            places_left: Cell::new(len),
+            breach: Cell::new(None),
+        }
+    }
+
+    /// Allows `levels` more, and as many values as they are made of: for what a format puts around the user's values.
+    #[must_use]
+    pub fn with_envelope(mut self, levels: usize) -> Self {
+        self.envelope = levels;
+        self.values_left = Cell::new(self.limits.max_values.saturating_add(levels * 2));
+        self
+    }
+
+    /// Guards a deserializer.
+    pub const fn guard<R: Rules, D>(&self, deserializer: D) -> ReadGuard<'_, R, D> {
+        ReadGuard { inner: deserializer, watch: self, depth: Depth { containers: 0, all: 0 }, rules: PhantomData }
+    }
+
+    /// The limit that was broken, in words; for formats whose errors keep no text.
+    #[must_use]
+    pub fn breach(&self) -> Option<String> {
+        self.breach.get().map(|breach| breach.to_string())
+    }
+
+    /// A container opens.
+    pub(super) fn enter<E: Error>(&self, depth: Depth) -> Result<Depth, E> {
+        let next = Depth { containers: depth.containers + 1, all: depth.all + 1 };
+        self.check(next)
+    }
+
+    /// A `Some` or a newtype variant opens.
+    pub(super) fn wrap<E: Error>(&self, depth: Depth) -> Result<Depth, E> {
+        self.check(Depth { all: depth.all + 1, ..depth })
+    }
+
+    fn check<E: Error>(&self, depth: Depth) -> Result<Depth, E> {
+        let limit = self.limits.max_depth.saturating_add(self.envelope);
+        // A list of enums or of options nests twice per level, and ends in one more.
+        if depth.containers > limit || depth.all > limit.saturating_mul(2).saturating_add(1) {
+            return Err(self.broken(Breach::Depth(self.limits.max_depth)));
+        }
+        Ok(depth)
+    }
+
+    /// An element, a key or a value of a container is about to be read.
+    pub(super) fn count<E: Error>(&self) -> Result<(), E> {
+        match self.values_left.get().checked_sub(1) {
+            Some(left) => self.values_left.set(left),
+            None => return Err(self.broken(Breach::Values(self.limits.max_values))),
+        }
+        Ok(())
+    }
+
+    /// How much of an announced length may be reserved: in all containers together, one place per byte of the payload.
+    pub(super) fn grant(&self, announced: Option<usize>) -> Option<usize> {
+        let granted = announced?.min(self.places_left.get());
+        self.places_left.set(self.places_left.get() - granted);
+        Some(granted)
+    }
+
+    #[cold]
+    fn broken<E: Error>(&self, breach: Breach) -> E {
+        self.breach.set(Some(breach));
+        E::custom(breach)
+    }
+}

@@ -1,0 +1,149 @@
+use std::marker::PhantomData;
+
+use serde::{
+    Serialize, Serializer,
+    ser::{
+        SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple, SerializeTupleStruct,
+        SerializeTupleVariant,
+    },
+};
+
+use super::{Guarded, Rules, octets::as_octet};
+
+/// A container being written, each element guarded.
+#[expect(missing_debug_implementations, reason = "lives within one call")]
+#[expect(unnameable_types, reason = "only the guard makes it")]
+pub struct Part<R, S> {
+    inner: S,
+    rules: PhantomData<R>,
+}
+
+impl<R, S> Part<R, S> {
+    pub(super) const fn new(inner: S) -> Self {
+        Self { inner, rules: PhantomData }
+    }
+}
+
+macro_rules! elements {
+    ($($of:ident::$method:ident($($key:ident: $ty:ty)?);)*) => {$(
+        impl<R: Rules, S: $of> $of for Part<R, S> {
+            type Ok = S::Ok;
+            type Error = S::Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, $($key: $ty,)? value: &T) -> Result<(), S::Error> {
+                self.inner.$method($($key,)? &Guarded::<R, T>::new(value))
+            }
+
+            fn end(self) -> Result<S::Ok, S::Error> {
+                self.inner.end()
+            }
+        }
+    )*};
+}
+
+elements! {
+    SerializeTuple::serialize_element();
+    SerializeTupleStruct::serialize_field();
+    SerializeTupleVariant::serialize_field();
+    SerializeStruct::serialize_field(key: &'static str);
+    SerializeStructVariant::serialize_field(key: &'static str);
+}
+
+impl<R: Rules, S: SerializeMap> SerializeMap for Part<R, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
+        self.inner.serialize_key(&Guarded::<R, T>::new(key))
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+        self.inner.serialize_value(&Guarded::<R, T>::new(value))
+    }
+
+    fn serialize_entry<K: Serialize + ?Sized, T: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &T,
+    ) -> Result<(), S::Error> {
+        self.inner.serialize_entry(&Guarded::<R, K>::new(key), &Guarded::<R, T>::new(value))
+    }
+
+    fn end(self) -> Result<S::Ok, S::Error> {
+        self.inner.end()
+    }
+}
+
+/// A sequence being written: a list, or bytes for as long as it holds nothing but `u8`.
+#[expect(missing_debug_implementations, reason = "lives within one call")]
+#[expect(unnameable_types, reason = "only the guard makes it")]
+pub struct WrittenSeq<R, S: Serializer> {
+    state: State<S>,
+    rules: PhantomData<R>,
+}
+
+enum State<S: Serializer> {
+    Octets {
+        serializer: S,
+        len: Option<usize>,
+        octets: Vec<u8>,
+    },
+    List(S::SerializeSeq),
+    /// Between two states; seen only after an error.
+    Broken,
+}
+
+impl<R: Rules, S: Serializer> WrittenSeq<R, S> {
+    pub(super) fn new(serializer: S, len: Option<usize>) -> Result<Self, S::Error> {
+        let state = if R::OCTETS_AS_BYTES {
+            State::Octets { serializer, len, octets: Vec::new() }
+        } else {
+            State::List(serializer.serialize_seq(len)?)
+        };
+        Ok(Self { state, rules: PhantomData })
+    }
+}
+
+impl<R: Rules, S: Serializer> SerializeSeq for WrittenSeq<R, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+        if let State::Octets { len, octets, .. } = &mut self.state
+            && let Some(octet) = as_octet(value)
+        {
+            if octets.is_empty() {
+                octets.reserve_exact(len.unwrap_or(0));
+            }
+            octets.push(octet);
+            return Ok(());
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Octets { serializer, len, octets } => {
+                let mut list = serializer.serialize_seq(len)?;
+                octets.iter().try_for_each(|octet| list.serialize_element(octet))?;
+                State::List(list)
+            }
+            state => state,
+        };
+        match &mut self.state {
+            State::List(list) => list.serialize_element(&Guarded::<R, T>::new(value)),
+            _ => Err(broken()),
+        }
+    }
+
+    fn end(self) -> Result<S::Ok, S::Error> {
+        match self.state {
+            State::Octets { serializer, octets, .. } if !octets.is_empty() => serializer.serialize_bytes(&octets),
+            // Of an empty sequence nobody knows what it would have held.
+            State::Octets { serializer, .. } => serializer.serialize_seq(Some(0))?.end(),
+            State::List(list) => list.end(),
+            State::Broken => Err(broken()),
+        }
+    }
+}
+
+#[cold]
+fn broken<E: serde::ser::Error>() -> E {
+    E::custom("a sequence goes on after an error")
+}
