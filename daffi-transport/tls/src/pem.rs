@@ -1,0 +1,85 @@
+//! Certificates and keys out of files, never none.
+
+use std::{fs, path::Path};
+
+use rustls::{
+    RootCertStore,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+};
+
+use crate::SettingsError;
+
+/// A text in PEM form, and where it is from.
+pub(crate) struct Pem {
+    /// As in `CA file "ca.pem"`.
+    pub(crate) file: String,
+    text: Vec<u8>,
+}
+
+impl Pem {
+    pub(crate) fn read(what: &'static str, path: &Path) -> Result<Self, SettingsError> {
+        if path.as_os_str().is_empty() {
+            return Err(SettingsError::EmptyPath { file: what });
+        }
+        let file = format!("{what} {path:?}");
+        match fs::read(path) {
+            Ok(text) => Ok(Self { file, text }),
+            Err(source) => Err(SettingsError::Read { file, source }),
+        }
+    }
+
+    pub(crate) fn given(what: &'static str, text: &[u8]) -> Self {
+        Self { file: format!("given {what}"), text: text.to_owned() }
+    }
+
+    /// All certificates, in order; at least one.
+    pub(crate) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.text).collect();
+        match found {
+            Ok(found) if found.is_empty() => Err(self.missing("certificate")),
+            Ok(found) => Ok(found),
+            Err(source) => Err(self.damaged(source)),
+        }
+    }
+
+    /// The only certificate.
+    pub(crate) fn certificate(&self) -> Result<CertificateDer<'static>, SettingsError> {
+        let mut found = self.certificates()?;
+        match (found.pop(), found.len()) {
+            (Some(only), 0) => Ok(only),
+            (_, others) => Err(SettingsError::Several { file: self.file.clone(), count: others + 1 }),
+        }
+    }
+
+    /// All certificates as authorities; one that can't be one is an error.
+    pub(crate) fn authorities(&self) -> Result<RootCertStore, SettingsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in self.certificates()? {
+            roots.add(certificate).map_err(|error| self.unusable(error))?;
+        }
+        Ok(roots)
+    }
+
+    /// The first private key: PKCS #8, PKCS #1 or SEC 1.
+    pub(crate) fn key(&self) -> Result<PrivateKeyDer<'static>, SettingsError> {
+        PrivateKeyDer::from_pem_slice(&self.text).map_err(|error| match error {
+            pem::Error::NoItemsFound => self.missing("private key without a password"),
+            other => self.damaged(other),
+        })
+    }
+
+    pub(crate) fn unusable(&self, source: rustls::Error) -> SettingsError {
+        SettingsError::Unusable { file: self.file.clone(), source: source.into() }
+    }
+
+    fn missing(&self, wanted: &'static str) -> SettingsError {
+        SettingsError::Missing { file: self.file.clone(), wanted }
+    }
+
+    fn damaged(&self, source: pem::Error) -> SettingsError {
+        SettingsError::Pem { file: self.file.clone(), source: source.into() }
+    }
+}

@@ -1,0 +1,155 @@
+//! Links over TLS.
+
+use std::{
+    fmt, io,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use daffi_transport::{
+    BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, Link, LinkConfig, Listener, PeerInfo,
+    Pending, Phase,
+};
+use daffi_transport_tcp::{StreamListener, connect_stream};
+use rustls::pki_types::ServerName;
+use tokio::io::split;
+use tokio_rustls::TlsAcceptor;
+
+use crate::{ClientTls, ServerTls, TlsError, TlsHandshake, TlsStream, openssl_command};
+
+/// The scheme of this transport.
+pub const SCHEME: &str = "tls";
+
+fn check(endpoint: &Endpoint) -> Result<&str, EndpointError> {
+    if endpoint.scheme() == SCHEME {
+        Ok(endpoint.host_port()?.0)
+    } else {
+        Err(EndpointError::new(endpoint, "the TLS transport takes tls://host:port"))
+    }
+}
+
+/// Listens on `tls://host:port`. Dropping it stops listening; links that came from it stay.
+pub struct TlsListener {
+    streams: StreamListener,
+    acceptor: TlsAcceptor,
+}
+
+impl TlsListener {
+    /// Listens on the first address of the endpoint that can be bound. Cancel safe.
+    ///
+    /// A certificate that clients will refuse is logged as a warning ([`ServerTls::weakness`]).
+    ///
+    /// # Errors
+    /// [`BindError::Endpoint`] when the endpoint is not `tls://host:port`; [`BindError::Io`] when the host name can't be
+    /// resolved (the error names it) or no address can be bound.
+    pub async fn bind(endpoint: &Endpoint, tls: ServerTls) -> Result<Self, BindError> {
+        let host = check(endpoint)?;
+        if let Some(reason) = tls.weakness() {
+            tracing::warn!(
+                %endpoint,
+                "clients that verify certificates will refuse the one of this listener: {reason}; make a usable one \
+                 with `{}`, for the host that clients connect to",
+                openssl_command(host)
+            );
+        }
+        let acceptor = TlsAcceptor::from(Arc::new(tls.config()));
+        Ok(Self { streams: StreamListener::bind(endpoint).await?, acceptor })
+    }
+
+    /// The next connection as a byte stream to be, for other protocols over TLS.
+    ///
+    /// # Errors
+    /// An error of the operating system, such as no file descriptor left; the listener stays usable.
+    pub fn poll_accept_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TlsHandshake>> {
+        let (stream, address) = ready!(self.streams.poll_accept(cx))?;
+        let peer = PeerInfo::new(SCHEME, address.to_string());
+        Poll::Ready(Ok(TlsHandshake::new(peer, self.acceptor.accept(stream))))
+    }
+}
+
+impl Listener for TlsListener {
+    fn poll_accept(&mut self, cx: &mut Context<'_>, config: &LinkConfig) -> Poll<io::Result<Pending>> {
+        let handshake = ready!(self.poll_accept_stream(cx))?;
+        let config = *config;
+        Poll::Ready(Ok(Pending::new(handshake.peer.clone(), async move {
+            let (stream, peer) = handshake.complete().await?;
+            let (reader, writer) = split(stream);
+            Link::accepted(reader, writer, &config, peer).await
+        })))
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        self.streams.endpoint()
+    }
+}
+
+impl fmt::Debug for TlsListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsListener").field("streams", &self.streams).finish_non_exhaustive()
+    }
+}
+
+/// Connects to `tls://host:port`, resolving the host anew each time. Sends the host as SNI if it is a name.
+#[derive(Clone)]
+pub struct TlsConnector {
+    endpoint: Endpoint,
+    tls: tokio_rustls::TlsConnector,
+    verifies: bool,
+}
+
+impl TlsConnector {
+    /// Will connect to that endpoint; what is wrong with it shows when connecting.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, tls: ClientTls) -> Self {
+        Self { endpoint, tls: Arc::new(tls.config()).into(), verifies: tls.verifies() }
+    }
+
+    /// A new connection as a byte stream, for other protocols over TLS, and the peer with its certificate if that was
+    /// verified.
+    ///
+    /// With TLS 1.3 the server looks at our certificate after this is over: that it refuses it shows when reading.
+    /// Cancel safe: a dropped attempt is given up.
+    ///
+    /// # Errors
+    /// [`ConnectError::Endpoint`] when the endpoint is not `tls://host:port`; [`ConnectError::Failed`] with a
+    /// [`TlsError`] in phase [`Phase::Tls`], with an error of the operating system in others.
+    pub async fn connect_stream(&self) -> Result<(TlsStream, PeerInfo), ConnectError> {
+        let host = check(&self.endpoint)?;
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| EndpointError::new(&self.endpoint, "the host is no name or address that TLS can verify"))?;
+        let (stream, address) = connect_stream(&self.endpoint).await?;
+        let stream = match self.tls.connect(name, stream).await {
+            Ok(stream) => TlsStream::new(stream),
+            Err(error) => {
+                return Err(ConnectError::failed(&self.endpoint, Phase::Tls, TlsError::of(error, Some(host))));
+            }
+        };
+        let mut peer = PeerInfo::new(SCHEME, address.to_string());
+        peer.certificate = stream.peer_certificate().filter(|_| self.verifies);
+        Ok((stream, peer))
+    }
+}
+
+impl Connector for TlsConnector {
+    fn connect(&self, config: &LinkConfig) -> BoxFuture<'static, Result<Link, ConnectError>> {
+        let (connector, config) = (self.clone(), *config);
+        Box::pin(async move {
+            let (stream, peer) = connector.connect_stream().await?;
+            let (reader, writer) = split(stream);
+            Ok(Link::connected(reader, writer, &config, peer))
+        })
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl fmt::Debug for TlsConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConnector")
+            .field("endpoint", &self.endpoint)
+            .field("verifies", &self.verifies)
+            .finish_non_exhaustive()
+    }
+}
