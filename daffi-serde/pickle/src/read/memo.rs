@@ -1,0 +1,68 @@
+use std::collections::HashMap;
+
+use super::graph::Slot;
+
+/// Values that later opcodes refer to by number.
+///
+/// Python numbers them from zero without gaps, so they lie in a vector. Numbers that leave gaps are kept aside: the
+/// largest of them takes no more room than the smallest.
+#[derive(Debug, Default)]
+pub(super) struct Memo {
+    dense: Vec<Slot>,
+    sparse: HashMap<u64, Slot>,
+}
+
+impl Memo {
+    pub(super) fn len(&self) -> usize {
+        self.dense.len() + self.sparse.len()
+    }
+
+    pub(super) fn get(&self, index: u64) -> Option<Slot> {
+        let dense = usize::try_from(index).ok().and_then(|index| self.dense.get(index));
+        dense.or_else(|| self.sparse.get(&index)).copied()
+    }
+
+    pub(super) fn put(&mut self, index: u64, slot: Slot) {
+        match usize::try_from(index) {
+            Ok(at) if at < self.dense.len() => self.dense[at] = slot,
+            Ok(at) if at == self.dense.len() => {
+                self.sparse.remove(&index);
+                self.dense.push(slot);
+            }
+            _ => {
+                self.sparse.insert(index, slot);
+            }
+        }
+    }
+
+    /// Puts under the next number, which Python counts by how many there are.
+    pub(super) fn push(&mut self, slot: Slot) {
+        self.put(self.len() as u64, slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn int(memo: &Memo, index: u64) -> Option<i64> {
+        memo.get(index).map(|slot| match slot {
+            Slot::Int(int) => int,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn numbers_with_gaps_are_kept_aside() {
+        let mut memo = Memo::default();
+        memo.put(u64::MAX, Slot::Int(1));
+        memo.put(1, Slot::Int(2));
+        memo.put(0, Slot::Int(3));
+        memo.put(1, Slot::Int(4));
+        assert_eq!((memo.dense.len(), memo.sparse.len()), (2, 1));
+        assert_eq!((int(&memo, 0), int(&memo, 1), int(&memo, u64::MAX)), (Some(3), Some(4), Some(1)));
+        assert_eq!(int(&memo, 2), None);
+        memo.push(Slot::Int(5));
+        assert_eq!(int(&memo, 3), Some(5));
+    }
+}
