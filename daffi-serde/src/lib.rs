@@ -1,13 +1,16 @@
 //! Payload formats of daffi.
 mod args;
 mod bytes_like;
+pub mod envelope;
 pub mod erased;
 mod error;
 mod format;
 pub mod guard;
 mod limits;
+mod opaque;
 mod params;
 mod remote_error;
+mod single;
 pub mod value;
 
 pub use crate::{
@@ -16,7 +19,9 @@ pub use crate::{
     error::SerdeError,
     format::{Body, Codec, Format, FormatSet, Output},
     limits::ValueLimits,
+    opaque::Opaque,
     params::{ArgsSink, Binding, Defaulted, Param, Params, ResultSink},
     remote_error::RemoteError,
+    single::Single,
     value::{Value, from_value, to_value},
 };

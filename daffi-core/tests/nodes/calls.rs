@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use daffi_core::{CallError, Ended};
+use daffi_serde::{RemoteError, args};
+
+use crate::support::{asynchronous, client, plain, service};
+
+fn add() -> daffi_core::Callback {
+    plain("add", |(a, b): (i64, i64)| Ok(a + b))
+}
+
+#[tokio::test]
+async fn a_call_is_answered() {
+    let (service, at) = service(vec![add()]);
+    let client = client(&at, "c1").await;
+    for i in 0..100 {
+        let sum: i64 = client.rpc().call("add", (i, 4)).await.unwrap();
+        assert_eq!(sum, i + 4);
+    }
+    assert_eq!(service.clients(), ["c1"]);
+    client.stop().await;
+    assert_eq!(client.join().await, Ended::Stopped);
+    assert!(matches!(client.rpc().call::<i64>("add", (1, 2)).await, Err(CallError::Stopped)));
+    service.stop().await;
+    assert_eq!(service.join().await, Ended::Stopped);
+}
+
+#[tokio::test]
+async fn failures_arrive_as_errors() {
+    let (_service, at) = service(vec![
+        add(),
+        plain("fail", |(text,): (String,)| Err::<(), _>(RemoteError::new("ValueError", text))),
+        plain("panic", |(): ()| -> Result<(), _> { panic!("on purpose") }),
+        asynchronous("panic_later", |(): ()| async {
+            tokio::task::yield_now().await;
+            if true {
+                panic!("later")
+            }
+        }),
+    ]);
+    let client = client(&at, "c1").await;
+    let error = client.rpc().call::<()>("fail", ("bad",)).await.unwrap_err();
+    assert_eq!(error.remote(), Some(&RemoteError::new("ValueError", "bad")));
+    let error = client.rpc().call::<()>("panic", ()).await.unwrap_err();
+    assert_eq!(error.remote(), Some(&RemoteError::new("RuntimeError", "panic() panicked: on purpose")));
+    let error = client.rpc().call::<()>("panic_later", ()).await.unwrap_err();
+    assert_eq!(error.remote(), Some(&RemoteError::new("RuntimeError", "panic_later() panicked: later")));
+    let error = client.rpc().call::<i64>("add", (1,)).await.unwrap_err();
+    assert_eq!(error.remote().unwrap().class, "TypeError");
+    let error = client.rpc().call::<i64>("nope", (1,)).await.unwrap_err();
+    assert!(matches!(error, CallError::ReceiverNotFound { .. }));
+    let error = client.rpc().receiver("other").call::<i64>("add", (1, 2)).await.unwrap_err();
+    assert!(matches!(error, CallError::ReceiverNotFound { receiver: Some(_), .. }));
+    assert_eq!(client.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    assert!(client.rpc().call::<i64>("add", args![1, c = 2]).await.unwrap_err().to_string().contains("'c'"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_is_exact() {
+    let (_service, at) = service(vec![asynchronous("hang", |(): ()| std::future::pending::<()>())]);
+    let client = client(&at, "c1").await;
+    let begun = tokio::time::Instant::now();
+    let error = client.rpc().timeout(Duration::from_millis(250)).call::<()>("hang", ()).await.unwrap_err();
+    assert!(matches!(error, CallError::Timeout { .. }), "{error}");
+    assert_eq!(begun.elapsed().as_millis() / 10, 25);
+}

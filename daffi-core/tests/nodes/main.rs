@@ -1,0 +1,4 @@
+//! Services and clients of this crate, end to end.
+
+mod calls;
+mod support;
