@@ -1,0 +1,144 @@
+//! Connections that come, go and come back.
+
+use std::{sync::Arc, time::Duration};
+
+use daffi_core::{CallError, Disconnected, Ended, MemberEvent, NodeConfig};
+use futures::StreamExt;
+use tokio::sync::Notify;
+
+use crate::support::{asynchronous, client, client_with, endpoint, plain, service, service_at};
+
+fn add() -> daffi_core::Callback {
+    plain("add", |(a, b): (i64, i64)| Ok(a + b))
+}
+
+/// `begin` is told when the callback runs; it ends when `end` is.
+fn held(begin: &Arc<Notify>, end: &Arc<Notify>) -> daffi_core::Callback {
+    let (begin, end) = (Arc::clone(begin), Arc::clone(end));
+    asynchronous("held", move |(): ()| {
+        let (begin, end) = (Arc::clone(&begin), Arc::clone(&end));
+        async move {
+            begin.notify_one();
+            end.notified().await;
+            7
+        }
+    })
+}
+
+#[tokio::test]
+async fn the_newest_connection_takes_the_name() {
+    let (service, at) = service(vec![add()]);
+    let mut events = service.events();
+    let old = client(&at, "same").await;
+    let new = client(&at, "same").await;
+    assert_eq!(old.join().await, Ended::Evicted);
+    assert!(matches!(old.rpc().call::<i64>("add", (1, 2)).await, Err(CallError::Evicted)));
+    assert_eq!(new.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    assert_eq!(events.next().await, Some(MemberEvent::Added("same".into())));
+    assert_eq!(events.next().await, Some(MemberEvent::Evicted("same".into())));
+    assert_eq!(events.next().await, Some(MemberEvent::Added("same".into())));
+    new.stop().await;
+    assert_eq!(events.next().await, Some(MemberEvent::Removed("same".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_comes_back_by_itself() {
+    let (at, begin, end) = (endpoint(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let first = service_at(&at, NodeConfig::server(), vec![add(), held(&begin, &end)]);
+    let client = client(&at, "c").await;
+    let open = tokio::spawn({
+        let client = client.clone();
+        async move { client.rpc().call::<i64>("held", ()).await }
+    });
+    begin.notified().await;
+    drop(first);
+    let error = open.await.unwrap().unwrap_err();
+    assert!(matches!(error, CallError::Disconnected(_)), "{error}");
+    let error = client.rpc().call::<i64>("add", (1, 2)).await.unwrap_err();
+    assert!(matches!(error, CallError::Disconnected(Disconnected::NotConnected)), "{error}");
+    assert!(error.is_retryable());
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.rpc().wait_for_connection().call::<i64>("add", (3, 4)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let _second = service_at(&at, NodeConfig::server(), vec![add()]);
+    let back = tokio::time::Instant::now();
+    assert_eq!(waiting.await.unwrap().unwrap(), 7);
+    assert!(back.elapsed() <= Duration::from_millis(1100), "within the back-off's ceiling, not {:?}", back.elapsed());
+}
+
+#[tokio::test]
+async fn stop_lets_run_what_was_received() {
+    let (begin, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (service, at) = service(vec![held(&begin, &end)]);
+    let client = client(&at, "c").await;
+    let open = tokio::spawn({
+        let client = client.clone();
+        async move { client.rpc().call::<i64>("held", ()).await }
+    });
+    begin.notified().await;
+    let stopping = tokio::spawn({
+        let service = service.clone();
+        async move { service.stop().await }
+    });
+    let late = loop {
+        match client.rpc().call::<i64>("held", ()).await {
+            Err(error) => break error,
+            Ok(_) => panic!("a stopping service runs nothing new"),
+        }
+    };
+    assert!(late.to_string().contains("stopping"), "{late}");
+    end.notify_one();
+    assert_eq!(open.await.unwrap().unwrap(), 7);
+    stopping.await.unwrap();
+    assert_eq!(service.join().await, Ended::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_waits_no_longer_than_its_grace() {
+    let (begin, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (service, at) = service(vec![held(&begin, &end)]);
+    let client = client(&at, "c").await;
+    let open = tokio::spawn({
+        let client = client.clone();
+        async move { client.rpc().call::<i64>("held", ()).await }
+    });
+    begin.notified().await;
+    let begun = tokio::time::Instant::now();
+    service.stop().await;
+    assert!((10..14).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!(open.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn late_callbacks_are_told_at_once() {
+    let (service, at) = service(vec![]);
+    let client = client(&at, "c").await;
+    assert!(matches!(client.rpc().call::<i64>("add", (1, 2)).await, Err(CallError::ReceiverNotFound { .. })));
+    service.add_callbacks(vec![add()]).unwrap();
+    while client.members().exposing("add").is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(client.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    let error = service.add_callbacks(vec![add()]).unwrap_err();
+    assert_eq!(error.to_string(), "two callbacks are named add");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_is_closed_and_hurts_nobody() {
+    let (_service, at) = service(vec![add()]);
+    let connector = daffi_transport::mem::MemConnector::new(at.clone());
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(
+            daffi_transport::Connector::connect(&connector, &daffi_transport::LinkConfig::default()).await.unwrap(),
+        );
+    }
+    let client = client_with(&at, "c", NodeConfig::client()).await;
+    assert_eq!(client.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    for link in &mut silent {
+        let ended = std::future::poll_fn(|cx| link.reader.poll_fill(cx, 1024)).await;
+        assert!(matches!(ended, Ok(0) | Err(_)));
+    }
+}

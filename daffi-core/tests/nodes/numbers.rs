@@ -1,0 +1,87 @@
+//! Call numbers: never shared, never lost.
+
+use std::{sync::Arc, time::Duration};
+
+use daffi_core::CallError;
+use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
+use tokio::sync::Semaphore;
+
+use crate::support::{asynchronous, client, plain, service};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn given_up_calls_never_hand_their_answer_to_another() {
+    let (_service, at) = service(vec![plain("echo", |(n,): (u64,)| Ok(n))]);
+    let client = client(&at, "c").await;
+    let mut open = FuturesUnordered::new();
+    for n in 0..200_000u64 {
+        let rpc = client.rpc();
+        // Every other call is given up at one of several stages; the rest must get their own answer.
+        open.push(async move {
+            match n % 4 {
+                0 => {
+                    let call = rpc.call::<u64>("echo", (n,));
+                    futures::pin_mut!(call);
+                    let _given_up = futures::poll!(&mut call);
+                    true
+                }
+                2 => {
+                    let limit = Duration::from_nanos(n % 50_000);
+                    match rpc.timeout(limit).call::<u64>("echo", (n,)).await {
+                        Ok(answer) => answer == n,
+                        Err(CallError::Timeout { .. } | CallError::Overloaded(_)) => true,
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+                _ => rpc.call::<u64>("echo", (n,)).await.unwrap() == n,
+            }
+        });
+        if open.len() >= 512 {
+            assert!(open.next().await.unwrap());
+        }
+    }
+    while let Some(own) = open.next().await {
+        assert!(own);
+    }
+    // All numbers are free again: as many calls as there are numbers can be open at once.
+    let rpc = client.rpc();
+    let all = (0..65_535u64).map(|n| {
+        let rpc = rpc.clone();
+        async move { rpc.call::<u64>("echo", (n,)).await.unwrap() == n }
+    });
+    assert!(join_all(all).await.into_iter().all(|own| own));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_free_number_a_call_is_overloaded_and_later_works_again() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (_service, at) = service(vec![asynchronous("hang", {
+        let gate = Arc::clone(&gate);
+        move |(n,): (u32,)| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                n
+            }
+        }
+    })]);
+    let client = client(&at, "c").await;
+    let rpc = client.rpc();
+    let mut open: FuturesUnordered<_> = (0..65_535u32)
+        .map(|n| {
+            let rpc = rpc.clone();
+            async move { rpc.call::<u32>("hang", (n,)).await.unwrap() == n }
+        })
+        .collect();
+    // Each is polled once, so each has its number.
+    assert!(futures::poll!(open.next()).is_pending());
+    let error = rpc.clone().timeout(Duration::from_millis(50)).call::<u32>("hang", (0,)).await.unwrap_err();
+    assert!(matches!(error, CallError::Overloaded(_)), "{error}");
+    gate.add_permits(100_000);
+    let mut answered = 0;
+    while let Some(own) = open.next().await {
+        assert!(own);
+        answered += 1;
+    }
+    assert_eq!(answered, 65_535);
+    assert_eq!(rpc.call::<u32>("hang", (7,)).await.unwrap(), 7);
+}

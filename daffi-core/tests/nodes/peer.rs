@@ -1,0 +1,57 @@
+//! A peer that speaks by hand.
+
+use std::future::poll_fn;
+
+use bytes::Buf;
+use daffi_transport::{Batch, Connector, Endpoint, Link, LinkConfig, mem::MemConnector};
+use daffi_wire::{CallId, FormatId, Frame, Handshake, Header, Kind, Limits};
+
+/// A peer that writes frames by hand.
+pub(crate) struct Peer(pub(crate) Link);
+
+impl Peer {
+    pub(crate) async fn connect(at: &Endpoint) -> Self {
+        Self(MemConnector::new(at.clone()).connect(&LinkConfig::default()).await.unwrap())
+    }
+
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        let mut batch = Batch::new();
+        batch.push(bytes, None);
+        while batch.has_remaining() {
+            // The other end may have closed already.
+            if poll_fn(|cx| self.0.writer.poll_write(cx, &mut batch)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub(crate) async fn send(&mut self, kind: Kind, id: u16, from: &str, method: &str, body: &str) {
+        let header = Header::new(kind, CallId(id), FormatId::JSON, true, true);
+        let frame = Frame::new(header, from, "svc", method, body.as_bytes(), &Limits::default()).unwrap();
+        self.send_bytes(frame.as_bytes()).await;
+    }
+
+    pub(crate) async fn hello(&mut self, name: &str) -> Handshake {
+        let body =
+            format!(r#"{{"meta":{{"type":"client","error":null}},"members":[{{"name":"{name}","methods":null}}]}}"#);
+        let header = Header::control(Kind::Handshake, CallId(1), true);
+        let frame = Frame::new(header, name, "", "", body.as_bytes(), &Limits::default()).unwrap();
+        self.send_bytes(frame.as_bytes()).await;
+        let answer = self.receive().await.expect("an answer to the handshake");
+        assert_eq!(answer.header(), header, "the header is copied");
+        Handshake::parse(answer.payload(), &Limits::default()).unwrap()
+    }
+
+    /// The next frame, or `None` at the end.
+    pub(crate) async fn receive(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.0.reader.next_frame().unwrap() {
+                return Some(frame);
+            }
+            match poll_fn(|cx| self.0.reader.poll_fill(cx, 1 << 16)).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+}
