@@ -6,7 +6,7 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny},
 };
 
-use crate::{RemoteError, bytes_like};
+use crate::{DynArgs, RemoteError, Value, bytes_like};
 
 /// A type that a callback can take as a parameter.
 ///
@@ -117,12 +117,34 @@ pub trait ArgsSink {
         false
     }
 
-    /// How many parameters the callback has.
+    /// How many parameters the callback has; `usize::MAX` when it takes any number.
     fn len(&self) -> usize;
 
     /// Whether the callback takes no parameters.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Takes whatever it is given; nothing is missing, too much or unknown.
+impl ArgsSink for DynArgs {
+    fn positional<'de, D: Deserializer<'de>>(&mut self, _: usize, deserializer: D) -> Result<(), D::Error> {
+        self.positional.push(Value::deserialize(deserializer)?);
+        Ok(())
+    }
+
+    fn keyword<'de, D: Deserializer<'de>>(&mut self, name: &str, deserializer: D) -> Result<(), D::Error> {
+        self.keywords.push((name.to_owned(), Value::deserialize(deserializer)?));
+        Ok(())
+    }
+
+    fn shared(&mut self, bytes: &Bytes) -> bool {
+        self.positional.push(Value::Bytes(bytes.clone()));
+        true
+    }
+
+    fn len(&self) -> usize {
+        usize::MAX
     }
 }
 
@@ -133,6 +155,9 @@ pub trait Params: Sized + Send + 'static {
 
     /// How many parameters there are.
     const LEN: usize;
+
+    /// How many of them must be given.
+    fn required() -> usize;
 
     /// Reads an argument into its place.
     ///
@@ -158,6 +183,10 @@ macro_rules! tuple_params {
         impl<$($name: Param),*> Params for ($($name,)*) {
             type Slots = ($(Option<$name>,)*);
             const LEN: usize = $len;
+
+            fn required() -> usize {
+                0 $(+ usize::from($name::missing().is_none()))*
+            }
 
             fn read<'de, De: Deserializer<'de>>(
                 #[allow(unused_variables, reason = "the empty tuple has no places")] slots: &mut Self::Slots,
@@ -236,7 +265,7 @@ tuple_params! {
 /// use serde::de::IntoDeserializer;
 ///
 /// let mut call = Binding::<(i64, Option<i64>)>::new("add", &["a", "b"]);
-/// let three: I64Deserializer<Error> = 3.into_deserializer();
+/// let three: I64Deserializer<Error> = 3_i64.into_deserializer();
 /// call.positional(0, three)?;
 /// assert_eq!(call.finish(), Ok((3, None)));
 ///
@@ -282,8 +311,12 @@ impl<'a, P: Params> Binding<'a, P> {
                 format!("{method}() got multiple values for argument {}", quoted(names, index))
             }
             None if given > P::LEN => {
-                let (s, were) = (plural(P::LEN), if given == 1 { "was" } else { "were" });
-                format!("{method}() takes {} positional argument{s} but {given} {were} given", P::LEN)
+                let were = if given == 1 { "was" } else { "were" };
+                let takes = match (P::required(), P::LEN) {
+                    (least, most) if least < most => format!("from {least} to {most} positional arguments"),
+                    (_, most) => format!("{most} positional argument{}", plural(most)),
+                };
+                format!("{method}() takes {takes} but {given} {were} given")
             }
             None => match P::finish(slots) {
                 Ok(params) => return Ok(params),

@@ -41,7 +41,7 @@ impl<C: Codec> FormatSet for Single<C> {
         value: &T,
         out: &mut Output<'_>,
     ) -> Result<(), SerdeError> {
-        self.get(id)?.encode_result(value, out)
+        self.get(id)?.encode_return(value, out)
     }
 
     fn decode_args<S: ArgsSink>(&self, id: FormatId, body: &Body, sink: &mut S) -> Result<(), SerdeError> {

@@ -52,6 +52,8 @@ pub trait Rules: 'static {
     const WIDE_INTEGERS: bool = true;
     /// Whether its library reads an integer beyond 64 bits as a float when nothing is said about the type.
     const WIDE_INTEGERS_AS_FLOATS: bool = false;
+    /// Whether to read whatever is there where a number is asked for: for a library whose message is better then.
+    const NUMBERS_AS_ANY: bool = false;
     /// Whether sequences that hold nothing but `u8` are written as bytes.
     const OCTETS_AS_BYTES: bool = false;
 }

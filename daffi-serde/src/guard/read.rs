@@ -34,22 +34,20 @@ macro_rules! pass_on {
     )*};
 }
 
+macro_rules! numbers {
+    ($($method:ident),*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            let (inner, visitor) = self.split(Asked::Other, visitor);
+            if R::NUMBERS_AS_ANY { inner.deserialize_any(visitor) } else { inner.$method(visitor) }
+        }
+    )*};
+}
+
 impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R, D> {
     type Error = D::Error;
 
     pass_on! {
         deserialize_any() as Any;
-        deserialize_bool() as Other;
-        deserialize_i8() as Other;
-        deserialize_i16() as Other;
-        deserialize_i32() as Other;
-        deserialize_i64() as Other;
-        deserialize_u8() as Other;
-        deserialize_u16() as Other;
-        deserialize_u32() as Other;
-        deserialize_u64() as Other;
-        deserialize_f32() as Other;
-        deserialize_f64() as Other;
         deserialize_char() as Text;
         deserialize_str() as Text;
         deserialize_string() as Text;
@@ -68,15 +66,20 @@ impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R,
         deserialize_ignored_any() as Other;
     }
 
+    numbers! {
+        deserialize_bool, deserialize_i8, deserialize_i16, deserialize_i32, deserialize_i64, deserialize_u8,
+        deserialize_u16, deserialize_u32, deserialize_u64, deserialize_f32, deserialize_f64
+    }
+
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let (inner, visitor) = self.split(Asked::Other, visitor);
         // A library without wide integers may still have a form of its own for them: rmp-serde reads -1 as u128::MAX.
-        if R::WIDE_INTEGERS { inner.deserialize_i128(visitor) } else { inner.deserialize_i64(visitor) }
+        if R::WIDE_INTEGERS { inner.deserialize_i128(visitor) } else { inner.deserialize_any(visitor) }
     }
 
     fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let (inner, visitor) = self.split(Asked::Other, visitor);
-        if R::WIDE_INTEGERS { inner.deserialize_u128(visitor) } else { inner.deserialize_u64(visitor) }
+        if R::WIDE_INTEGERS { inner.deserialize_u128(visitor) } else { inner.deserialize_any(visitor) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {

@@ -93,8 +93,12 @@ impl Watch {
         Ok(depth)
     }
 
-    /// An element, a key or a value of a container is about to be read.
-    pub(super) fn count<E: Error>(&self) -> Result<(), E> {
+    /// Counts one value that is about to be read. Guards do so for what containers hold; a format that reads its
+    /// arguments one by one does so for each.
+    ///
+    /// # Errors
+    /// When it is one too many.
+    pub fn count<E: Error>(&self) -> Result<(), E> {
         match self.values_left.get().checked_sub(1) {
             Some(left) => self.values_left.set(left),
             None => return Err(self.broken(Breach::Values(self.limits.max_values))),

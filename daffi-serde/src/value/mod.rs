@@ -84,3 +84,5 @@ pub enum Value {
     /// `uuid.UUID`.
     Uuid(u128),
 }
+
+pub(crate) use self::display::PythonFloat;

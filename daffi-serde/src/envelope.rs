@@ -1,0 +1,131 @@
+//! Seeds that read what self-describing formats put around the user's values: a list of positional arguments, a map of
+//! keyword arguments, a list whose first element is the result (protocol notes, section 7).
+
+use std::fmt;
+
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+use crate::{ArgsSink, ResultSink};
+
+/// Reads a list as the positional arguments.
+#[derive(Debug)]
+pub struct ReadPositional<'a, S>(pub &'a mut S);
+
+impl<'de, S: ArgsSink> DeserializeSeed<'de> for ReadPositional<'_, S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, S: ArgsSink> Visitor<'de> for ReadPositional<'_, S> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of positional arguments")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        struct One<'a, S> {
+            sink: &'a mut S,
+            index: usize,
+        }
+        impl<'de, S: ArgsSink> DeserializeSeed<'de> for One<'_, S> {
+            type Value = ();
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+                self.sink.positional(self.index, deserializer)
+            }
+        }
+        let mut index = 0;
+        while seq.next_element_seed(One { sink: &mut *self.0, index })?.is_some() {
+            index += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a map as the keyword arguments.
+#[derive(Debug)]
+pub struct ReadKeywords<'a, S>(pub &'a mut S);
+
+impl<'de, S: ArgsSink> DeserializeSeed<'de> for ReadKeywords<'_, S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, S: ArgsSink> Visitor<'de> for ReadKeywords<'_, S> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of keyword arguments")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        struct One<'a, S> {
+            sink: &'a mut S,
+            name: &'a str,
+        }
+        impl<'de, S: ArgsSink> DeserializeSeed<'de> for One<'_, S> {
+            type Value = ();
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+                self.sink.keyword(self.name, deserializer)
+            }
+        }
+        while let Some(name) = map.next_key::<String>()? {
+            map.next_value_seed(One { sink: &mut *self.0, name: &name })?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a list whose first element is the result; the rest is skipped.
+#[derive(Debug)]
+pub struct ReadResult<'a, S>(pub &'a mut S);
+
+impl<'de, S: ResultSink> DeserializeSeed<'de> for ReadResult<'_, S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, S: ResultSink> Visitor<'de> for ReadResult<'_, S> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list that holds the result")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        struct One<'a, S>(&'a mut S);
+        impl<'de, S: ResultSink> DeserializeSeed<'de> for One<'_, S> {
+            type Value = ();
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+                self.0.result(deserializer)
+            }
+        }
+        seq.next_element_seed(One(self.0))?.ok_or_else(|| A::Error::invalid_length(0, &"one result"))?;
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+}
+
+/// Reads and drops a value: the part of an envelope that nobody asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Skip;
+
+impl<'de> DeserializeSeed<'de> for Skip {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_ignored_any(IgnoredAny).map(drop)
+    }
+}

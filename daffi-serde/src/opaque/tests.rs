@@ -1,0 +1,152 @@
+use bytes::{Bytes, BytesMut};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Args, Binding, Body, Codec, Opaque, Output, Params, Value, args};
+
+fn written<T: Serialize + ?Sized>(value: &T) -> Result<(String, bool), String> {
+    let mut buffer = BytesMut::new();
+    let mut out = Output::new(&mut buffer);
+    Opaque.encode_result(value, &mut out).map_err(|error| error.to_string())?;
+    let text = out.is_text();
+    Ok((String::from_utf8(buffer.to_vec()).unwrap(), text))
+}
+
+fn call(args: &impl Args) -> Result<(Bytes, bool, bool), String> {
+    let mut buffer = BytesMut::new();
+    let mut out = Output::new(&mut buffer);
+    Opaque.encode_args(args, &mut out).map_err(|error| error.to_string())?;
+    let (text, shared) = (out.is_text(), out.take_shared());
+    let is_shared = shared.is_some();
+    Ok((shared.unwrap_or_else(|| buffer.freeze()), text, is_shared))
+}
+
+fn read<T: DeserializeOwned + 'static>(body: &Body) -> Result<T, String> {
+    let mut slot = None;
+    Opaque.decode_result(body, &mut slot).map_err(|error| error.to_string())?;
+    Ok(slot.unwrap())
+}
+
+fn bound<P: Params>(body: &Body) -> Result<P, String> {
+    let mut binding = Binding::<P>::new("f", &["x", "y"]);
+    Opaque.decode_args(body, &mut binding).map_err(|error| error.to_string())?;
+    binding.finish().map_err(|error| error.message)
+}
+
+#[test]
+fn values_are_written_as_python_prints_them() {
+    let text = |text: &str| Ok((text.to_owned(), true));
+    assert_eq!(written(&3), text("3"), "7.1: 33");
+    assert_eq!(written(&-1_i8), text("-1"));
+    assert_eq!(written(&u128::MAX), text("340282366920938463463374607431768211455"));
+    assert_eq!(written(&1.0), text("1.0"));
+    assert_eq!(written(&1e16), text("1e+16"));
+    assert_eq!(written(&f64::NAN), text("nan"));
+    assert_eq!(written(&f64::INFINITY), text("inf"));
+    assert_eq!(written(&true), text("True"));
+    assert_eq!(written(&()), text("None"));
+    assert_eq!(written(&None::<i64>), text("None"));
+    assert_eq!(written(&Some("x")), text("x"));
+    assert_eq!(written("héllo"), text("héllo"));
+    assert_eq!(written(&'x'), text("x"));
+    assert_eq!(written(&Value::Decimal("1.50".into())), text("1.50"));
+    assert_eq!(written(&Value::Bytes("raw".into())), Ok(("raw".to_owned(), false)));
+}
+
+#[test]
+fn containers_are_errors_that_name_other_formats() {
+    let error = "cannot write OPAQUE: a list has no OPAQUE form; JSON, MSGPACK and PICKLE carry it";
+    assert_eq!(written(&vec![1]), Err(error.to_owned()));
+    assert!(written(&(1, 2)).is_err());
+    assert!(written(&Value::Map(vec![])).is_err());
+    assert!(written(&Value::Complex(1.0, 2.0)).is_err());
+}
+
+#[test]
+fn a_call_has_one_argument() {
+    assert_eq!(call(&()), Ok((Bytes::new(), false, false)));
+    assert_eq!(call(&("x",)), Ok((Bytes::from("x"), true, false)));
+    assert_eq!(call(&(vec![1_u8, 2],)), Ok((Bytes::from(vec![1, 2]), false, false)));
+    assert!(call(&(1, 2)).unwrap_err().contains("2 and 0 keyword arguments were given"));
+    assert!(call(&args![x = 1]).unwrap_err().contains("0 and 1 keyword arguments were given"));
+}
+
+#[test]
+fn large_bytes_are_shared_both_ways() {
+    let large = Bytes::from(vec![7; 4096]);
+    for (sent, shared) in [(large.slice(..1023), false), (large.slice(..1024), true)] {
+        let (body, text, was_shared) = call(&(sent.clone(),)).unwrap();
+        assert_eq!((body == sent, text, was_shared), (true, false, shared));
+        assert_eq!(body.as_ptr() == sent.as_ptr(), shared);
+    }
+    let mut buffer = BytesMut::new();
+    let mut out = Output::new(&mut buffer);
+    Opaque.encode_return(&large, &mut out).unwrap();
+    assert_eq!(out.take_shared().unwrap().as_ptr(), large.as_ptr());
+
+    let kept: Bytes = read(&Body::new(large.clone())).unwrap();
+    assert_eq!(kept.as_ptr(), large.as_ptr());
+    let (kept,): (Bytes,) = bound(&Body::new(large.clone())).unwrap();
+    assert_eq!(kept.as_ptr(), large.as_ptr());
+    assert!(matches!(read(&Body::new(large.clone())), Ok(Value::Bytes(kept)) if kept.as_ptr() == large.as_ptr()));
+    let copied: Bytes = read(&Body::new(large.slice(1..))).unwrap();
+    assert_ne!(copied.as_ptr(), large[1..].as_ptr());
+}
+
+#[test]
+fn the_type_asked_for_decides() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    enum Colour {
+        Red,
+    }
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Metres(f64);
+
+    assert_eq!(read(&Body::text("42")), Ok(42_u8));
+    assert_eq!(read(&Body::text("42")), Ok(42.0));
+    assert_eq!(read(&Body::text("1e+16")), Ok(Metres(1e16)));
+    assert_eq!(read(&Body::text("inf")), Ok(f64::INFINITY));
+    assert_eq!(read(&Body::text("False")), Ok(false));
+    assert_eq!(read(&Body::text("None")), Ok(()));
+    assert_eq!(read(&Body::text("None")), Ok(None::<String>));
+    assert_eq!(read(&Body::text("7")), Ok(Some(7)));
+    assert_eq!(read(&Body::text("Red")), Ok(Colour::Red));
+    assert_eq!(read(&Body::text("é")), Ok('é'));
+    assert_eq!(read(&Body::text("ab")), Ok("ab".to_owned()));
+    assert_eq!(read(&Body::text("ab")), Ok(b"ab".to_vec()));
+    assert_eq!(read(&Body::text("ab")), Ok(Bytes::from("ab")));
+    assert_eq!(read(&Body::text("42")), Ok(Value::from("42")));
+    assert_eq!(read(&Body::new("ab")), Ok(b"ab".to_vec()));
+    assert_eq!(read(&Body::new("ab")), Ok(Some(b"ab".to_vec())));
+    assert_eq!(read(&Body::new("ab")), Ok(Value::Bytes("ab".into())));
+    assert_eq!(read(&Body::new("")), Ok(()));
+}
+
+#[test]
+fn what_does_not_fit_is_said() {
+    let error = |result: Result<String, String>| result.unwrap_err();
+    assert_eq!(
+        error(read(&Body::new("ab"))),
+        "cannot read OPAQUE: invalid type: bytes, which are no text, expected a string"
+    );
+    assert_eq!(
+        read::<i8>(&Body::text("300")),
+        Err("cannot read OPAQUE: invalid value: string \"300\", expected i8".to_owned())
+    );
+    assert!(read::<bool>(&Body::text("true")).is_err());
+    assert!(read::<i64>(&Body::text("1.0")).is_err());
+    assert!(error(read(&Body::text(&b"\xff"[..]))).contains("not UTF-8"));
+    assert!(read::<Value>(&Body::text(&b"\xff"[..])).is_err());
+    assert!(read::<Vec<i64>>(&Body::text("[1]")).unwrap_err().contains("JSON, MSGPACK and PICKLE carry containers"));
+}
+
+#[test]
+fn parameters_and_the_one_argument() {
+    assert_eq!(bound(&Body::new("")), Ok(()));
+    assert_eq!(bound(&Body::text("x")), Err::<(), _>("f() takes 0 positional arguments but 1 was given".to_owned()));
+    assert_eq!(bound(&Body::new("")), Ok((Bytes::new(),)));
+    assert_eq!(bound(&Body::text("1")), Ok((1, None::<i64>)));
+    assert_eq!(
+        bound::<(i64, i64)>(&Body::text("1")),
+        Err("f() missing 1 required positional argument: 'y'".to_owned())
+    );
+}

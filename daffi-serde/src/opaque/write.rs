@@ -1,0 +1,126 @@
+use std::fmt::{Display, Write};
+
+use bytes::BytesMut;
+use serde::{
+    Serialize, Serializer,
+    de::value::Error,
+    ser::{Error as _, Impossible},
+};
+
+use crate::value::PythonFloat;
+
+/// Writes one value; tells whether it is text.
+pub(super) struct OpaqueSerializer<'a>(pub(super) &'a mut BytesMut);
+
+impl OpaqueSerializer<'_> {
+    fn text(self, text: impl Display) -> Result<bool, Error> {
+        write!(self.0, "{text}").map_err(Error::custom)?;
+        Ok(true)
+    }
+}
+
+fn refuse(what: &str) -> Error {
+    Error::custom(format_args!("{what} has no OPAQUE form; JSON, MSGPACK and PICKLE carry it"))
+}
+
+macro_rules! numbers {
+    ($($method:ident: $ty:ty),*) => {$(
+        fn $method(self, value: $ty) -> Result<bool, Error> {
+            self.text(value)
+        }
+    )*};
+}
+
+macro_rules! containers {
+    ($($method:ident($($ty:ty),*) -> $ok:ident as $what:literal;)*) => {$(
+        fn $method(self, $(_: $ty),*) -> Result<Self::$ok, Error> {
+            Err(refuse($what))
+        }
+    )*};
+}
+
+impl Serializer for OpaqueSerializer<'_> {
+    type Ok = bool;
+    type Error = Error;
+    type SerializeSeq = Impossible<bool, Error>;
+    type SerializeTuple = Impossible<bool, Error>;
+    type SerializeTupleStruct = Impossible<bool, Error>;
+    type SerializeTupleVariant = Impossible<bool, Error>;
+    type SerializeMap = Impossible<bool, Error>;
+    type SerializeStruct = Impossible<bool, Error>;
+    type SerializeStructVariant = Impossible<bool, Error>;
+
+    numbers! {
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128,
+        serialize_char: char
+    }
+
+    containers! {
+        serialize_seq(Option<usize>) -> SerializeSeq as "a list";
+        serialize_tuple(usize) -> SerializeTuple as "a tuple";
+        serialize_tuple_struct(&'static str, usize) -> SerializeTupleStruct as "a tuple";
+        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> SerializeTupleVariant
+            as "a variant with content";
+        serialize_map(Option<usize>) -> SerializeMap as "a map";
+        serialize_struct(&'static str, usize) -> SerializeStruct as "a struct";
+        serialize_struct_variant(&'static str, u32, &'static str, usize) -> SerializeStructVariant
+            as "a variant with content";
+    }
+
+    fn serialize_bool(self, value: bool) -> Result<bool, Error> {
+        self.text(if value { "True" } else { "False" })
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<bool, Error> {
+        self.text(PythonFloat(value))
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<bool, Error> {
+        self.text(PythonFloat(value))
+    }
+
+    fn serialize_str(self, value: &str) -> Result<bool, Error> {
+        self.0.extend_from_slice(value.as_bytes());
+        Ok(true)
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<bool, Error> {
+        self.0.extend_from_slice(value);
+        Ok(false)
+    }
+
+    fn serialize_none(self) -> Result<bool, Error> {
+        self.text("None")
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<bool, Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<bool, Error> {
+        self.text("None")
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<bool, Error> {
+        self.text("None")
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<bool, Error> {
+        self.text(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<bool, Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: &T,
+    ) -> Result<bool, Error> {
+        Err(refuse("a variant with content"))
+    }
+}
