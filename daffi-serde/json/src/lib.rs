@@ -1,1 +1,107 @@
 //! The JSON payload format of daffi.
+//!
+//! Arguments are `{"args": [...], "kwargs": {...}}`, a result is the first of `args` (protocol notes, section 7): what
+//! every node of a daffi network can read, a browser included. Take the facade crate `daffi` to call and serve; take this
+//! one alone to read or write such payloads yourself, in a proxy or a test.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use daffi_serde::{ArgsSink, Binding, Body, Codec, Output, args};
+//! use daffi_serde_json::Json;
+//!
+//! let json = Json::default();
+//! let mut buffer = BytesMut::new();
+//! json.encode_args(&args![3, b = 4], &mut Output::new(&mut buffer))?;
+//! assert_eq!(buffer, r#"{"args":[3],"kwargs":{"b":4}}"#);
+//!
+//! let mut call = Binding::<(i64, i64)>::new("add", &["a", "b"]);
+//! json.decode_args(&Body::text(buffer.freeze()), &mut call)?;
+//! assert_eq!(call.finish(), Ok((3, 4)));
+//! # Ok::<(), daffi_serde::SerdeError>(())
+//! ```
+//!
+//! # What JSON has not
+//!
+//! NaN, infinities and bytes are errors that name a format which carries them; a `Vec<u8>` is a list of numbers. Integers
+//! of up to 128 bits are written and read as `i128` and `u128`. Read as a [`Value`](daffi_serde::Value), an integer beyond
+//! 64 bits is an error and never a float that lost its last digits; so is, being indistinguishable, a float of 2^63 or
+//! more without a fraction.
+
+mod envelope;
+
+use bytes::BufMut;
+use daffi_serde::{
+    Args, ArgsSink, Body, Codec, Output, ResultSink, SerdeError, ValueLimits,
+    guard::{Guarded, GuardedArgs, Rules, Watch},
+};
+use daffi_wire::FormatId;
+use serde::{Serialize, de::DeserializeSeed};
+
+use crate::envelope::{ArgsObject, Call, Reply, ResultObject};
+
+/// The JSON format. `Default` has the default [`ValueLimits`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Json {
+    limits: ValueLimits,
+}
+
+impl Json {
+    /// Reads payloads under `limits`.
+    #[must_use]
+    pub const fn new(limits: ValueLimits) -> Self {
+        Self { limits }
+    }
+
+    fn write<T: Serialize>(value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
+        serde_json::to_writer(out.buffer().writer(), value).map_err(|e| SerdeError::encode(FormatId::JSON, e))?;
+        out.mark_text();
+        Ok(())
+    }
+
+    fn read<'de>(&self, body: &'de Body, seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
+        let text = std::str::from_utf8(&body.bytes)
+            .map_err(|error| SerdeError::decode(FormatId::JSON, format_args!("not UTF-8: {error}")))?;
+        let watch = Watch::new(self.limits, text.len()).with_envelope(2);
+        let mut json = serde_json::Deserializer::from_str(text);
+        // Its limit is fixed at 128 levels; ours is the user's.
+        json.disable_recursion_limit();
+        let read = seed.deserialize(watch.guard::<JsonRules, _>(&mut json)).and_then(|()| json.end());
+        read.map_err(|error| SerdeError::decode(FormatId::JSON, error))
+    }
+}
+
+/// What JSON has.
+#[derive(Debug)]
+struct JsonRules;
+
+impl Rules for JsonRules {
+    const NAME: &'static str = "JSON";
+    const NON_FINITE: bool = false;
+    const BYTES: bool = false;
+    const WIDE_INTEGERS_AS_FLOATS: bool = true;
+}
+
+impl Codec for Json {
+    fn id(&self) -> FormatId {
+        FormatId::JSON
+    }
+
+    fn encode_args<A: Args>(&self, args: &A, out: &mut Output<'_>) -> Result<(), SerdeError> {
+        Self::write(&Call::new(&GuardedArgs::<JsonRules, A>::new(args)), out)
+    }
+
+    fn encode_result<T: Serialize + ?Sized>(&self, value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
+        Self::write(&Reply::new(&Guarded::<JsonRules, T>::new(value)), out)
+    }
+
+    fn decode_args<S: ArgsSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
+        self.read(body, ArgsObject(sink))
+    }
+
+    fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
+        self.read(body, ResultObject(sink))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+use bytes::{Bytes, BytesMut};
+use daffi_serde::{Binding, Body, Codec, Output, Params, RemoteError, Value, ValueLimits, args};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::Json;
+
+fn written<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
+    let mut buffer = BytesMut::new();
+    let mut out = Output::new(&mut buffer);
+    Json::default().encode_result(value, &mut out).map_err(|error| error.to_string())?;
+    assert!(out.is_text());
+    Ok(String::from_utf8(buffer.to_vec()).unwrap())
+}
+
+fn read<T: DeserializeOwned + 'static>(text: impl Into<Bytes>) -> Result<T, String> {
+    let mut slot = None;
+    Json::default().decode_result(&Body::text(text), &mut slot).map_err(|error| error.to_string())?;
+    Ok(slot.unwrap())
+}
+
+fn result<T: DeserializeOwned + 'static>(text: &str) -> Result<T, String> {
+    read(format!(r#"{{"args": [{text}], "kwargs": {{}}}}"#))
+}
+
+fn bound<P: Params>(text: impl Into<Bytes>) -> Result<P, String> {
+    let mut binding = Binding::new("f", &["a", "b"]);
+    Json::default().decode_args(&Body::text(text), &mut binding).map_err(|error| error.to_string())?;
+    binding.finish().map_err(|error| error.message)
+}
+
+#[test]
+fn what_python_writes_is_read() {
+    // Protocol notes, 7.1 and 7.3.
+    assert_eq!(read(&b"{\"args\": [3], \"kwargs\": {}}"[..]), Ok(3));
+    let error = Body::text(r#"{"args": [["ValueError", "builtins", "bad", null]], "kwargs": {}}"#);
+    assert_eq!(Json::default().decode_error(&error), Ok(RemoteError::new("ValueError", "bad")));
+    assert_eq!(result(r#""\u00e9""#), Ok("é".to_owned()));
+}
+
+#[test]
+fn both_keys_once_in_any_order() {
+    assert_eq!(bound(r#"{"kwargs": {"b": 2}, "more": [[{}]], "args": [1]}"#), Ok((1, 2)));
+    assert!(bound::<()>(r#"{"args": []}"#).unwrap_err().contains("missing field `kwargs`"));
+    assert!(bound::<()>(r#"{"kwargs": {}}"#).unwrap_err().contains("missing field `args`"));
+    assert!(bound::<()>(r#"{"args": [], "args": [], "kwargs": {}}"#).unwrap_err().contains("duplicate field `args`"));
+    assert!(bound::<()>("[[], {}]").unwrap_err().contains(r#"expected an object with "args" and "kwargs""#));
+    assert!(bound::<()>(r#"{"args": [], "kwargs": {}} x"#).unwrap_err().contains("trailing characters"));
+    assert!(bound::<()>(&b"{\"args\": [\"\xff\"], \"kwargs\": {}}"[..]).unwrap_err().contains("not UTF-8"));
+    assert!(read::<i64>(r#"{"args": [], "kwargs": {}}"#).unwrap_err().contains("expected one result"));
+    assert_eq!(read(r#"{"args": [1, 2], "kwargs": {}}"#), Ok(1));
+}
+
+#[test]
+fn what_json_has_not_is_an_error_that_names_what_has() {
+    let error = |result: Result<String, String>| result.unwrap_err();
+    assert_eq!(error(written(&f64::NAN)), "cannot write JSON: JSON has no NaN; MSGPACK and PICKLE carry it");
+    assert!(error(written(&vec![Some(f32::NEG_INFINITY)])).contains("JSON has no -Infinity"));
+    assert_eq!(
+        error(written(&Value::Bytes("abc".into()))),
+        "cannot write JSON: JSON has no bytes (3 were given); MSGPACK, PICKLE and OPAQUE carry them"
+    );
+    let big: Value = u128::MAX.into();
+    assert!(error(written(&big)).contains("PICKLE carries it"));
+}
+
+#[test]
+fn octets_are_a_list_of_numbers() {
+    let mut buffer = BytesMut::new();
+    Json::default().encode_args(&args![vec![1_u8, 2], k = Vec::<u8>::new()], &mut Output::new(&mut buffer)).unwrap();
+    assert_eq!(buffer, r#"{"args":[[1,2]],"kwargs":{"k":[]}}"#);
+    assert_eq!(result("[1, 2]"), Ok(vec![1_u8, 2]));
+    assert_eq!(result("[1, 2]"), Ok(Bytes::from_static(&[1, 2])));
+}
+
+#[test]
+fn integers_never_become_floats() {
+    assert_eq!(written(&i128::MIN), Ok(format!(r#"{{"args":[{}],"kwargs":{{}}}}"#, i128::MIN)));
+    assert_eq!(result("18446744073709551615"), Ok(Value::from(u64::MAX)));
+    assert_eq!(result(&u128::MAX.to_string()), Ok(u128::MAX));
+    assert_eq!(result(&i128::MIN.to_string()), Ok(i128::MIN));
+    assert_eq!(result("18446744073709551616"), Ok(18_446_744_073_709_551_616.0));
+    for text in ["18446744073709551616", "-9223372036854775809", "[{\"k\": 18446744073709551616}]"] {
+        let error = result::<Value>(text).unwrap_err();
+        assert!(error.contains("may be an integer beyond 64 bits"), "{error}");
+    }
+    assert_eq!(result("1.5e10"), Ok(Value::from(1.5e10)));
+    assert!(result::<i64>("9223372036854775808").is_err());
+    assert!(result::<i64>("1.0").is_err());
+}
+
+#[test]
+fn keys_are_text() {
+    let map = Value::Map(vec![(1.into(), 2.into())]);
+    assert_eq!(written(&map), Ok(r#"{"args":[{"1":2}],"kwargs":{}}"#.to_owned()));
+    assert_eq!(result(r#"{"1": 2}"#), Ok(std::collections::HashMap::from([(1, 2)])));
+    assert!(written(&Value::Map(vec![(Value::Tuple(vec![]), Value::Null)])).is_err());
+}
+
+#[test]
+fn depth_and_number_of_values_are_limited() {
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    assert!(result::<Value>(&nested(256)).is_ok());
+    assert!(result::<Value>(&nested(257)).unwrap_err().contains("nested deeper than 256 levels (max_depth)"));
+    assert!(result::<Value>(&nested(1 << 20)).is_err());
+    assert_eq!(result::<()>("null").map(drop), Ok(()));
+
+    let json = Json::new(ValueLimits { max_values: 3, ..ValueLimits::default() });
+    let count = |text: &str| {
+        let mut slot = None::<Value>;
+        json.decode_result(&Body::text(format!(r#"{{"args": [{text}], "kwargs": {{}}}}"#)), &mut slot)
+    };
+    assert!(count("[1, 2]").is_ok());
+    assert!(count("[1, 2, 3, 4]").unwrap_err().to_string().contains("more than 3 values (max_values)"));
+}
