@@ -1,0 +1,151 @@
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use bytes::{Bytes, BytesMut};
+use daffi_serde::{Args, Binding, Body, Codec, Output, RemoteError, Value, args};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::Msgpack;
+
+fn written<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
+    let mut buffer = BytesMut::new();
+    let mut out = Output::new(&mut buffer);
+    Msgpack::default().encode_result(value, &mut out).map_err(|error| error.to_string())?;
+    assert!(!out.is_text());
+    Ok(buffer.freeze())
+}
+
+/// The value's own bytes.
+fn inner<T: Serialize + ?Sized>(value: &T) -> Bytes {
+    let whole = written(value).unwrap();
+    assert_eq!((&whole[..2], &whole[whole.len() - 1..]), (&[0x92, 0x91][..], &[0x80][..]));
+    whole.slice(2..whole.len() - 1)
+}
+
+fn called(args: &impl Args) -> BytesMut {
+    let mut buffer = BytesMut::new();
+    Msgpack::default().encode_args(args, &mut Output::new(&mut buffer)).unwrap();
+    buffer
+}
+
+fn read<T: DeserializeOwned + 'static>(bytes: impl Into<Bytes>) -> Result<T, String> {
+    let mut slot = None;
+    Msgpack::default().decode_result(&Body::new(bytes), &mut slot).map_err(|error| error.to_string())?;
+    Ok(slot.unwrap())
+}
+
+fn result<T: DeserializeOwned + 'static>(inner: &[u8]) -> Result<T, String> {
+    read([&[0x92, 0x91], inner, &[0x80]].concat())
+}
+
+#[test]
+fn the_bytes_are_those_of_python() {
+    // Protocol notes, 7.1 and 7.3.
+    assert_eq!(written(&3).unwrap(), [0x92, 0x91, 3, 0x80][..]);
+    let error = RemoteError::new("ValueError", "bad");
+    let bytes = b"\x92\x91\x94\xaaValueError\xa8builtins\xa3bad\xc0\x80";
+    assert_eq!(written(&error).unwrap(), bytes[..]);
+    assert_eq!(Msgpack::default().decode_error(&Body::new(&bytes[..])), Ok(error));
+    assert_eq!(called(&args![1, "a", k = true]), b"\x92\x92\x01\xa1a\x81\xa1k\xc3"[..]);
+}
+
+#[test]
+fn octets_are_bytes() {
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Nested {
+        data: Vec<u8>,
+    }
+    assert_eq!(inner(&Bytes::from("ab")), b"\xc4\x02ab"[..]);
+    assert_eq!(inner(&b"ab".to_vec()), b"\xc4\x02ab"[..]);
+    assert_eq!(inner(&Nested { data: vec![1] }), b"\x81\xa4data\xc4\x01\x01"[..]);
+    assert_eq!(called(&(Vec::<u8>::new(), 1_u8)), b"\x92\x92\xc4\x00\x01\x80"[..], "empty, and args are no bytes");
+    assert_eq!(called(&(1_u8, 2_u8)), b"\x92\x92\x01\x02\x80"[..]);
+    assert_eq!(inner(&vec![1_u16, 2]), b"\x92\x01\x02"[..]);
+    assert_eq!(inner(&Value::from(vec![1, 2])), b"\x92\x01\x02"[..]);
+
+    for bytes in [&b"\xc4\x02ab"[..], b"\x92\x61\x62"] {
+        assert_eq!(result(bytes), Ok(b"ab".to_vec()));
+        assert_eq!(result(bytes), Ok(Bytes::from("ab")));
+        assert_eq!(result(bytes), Ok([97_i32, 98]));
+    }
+    assert_eq!(result(b"\x81\xa4data\xc4\x01\x01"), Ok(Nested { data: vec![1] }));
+    assert!(result::<String>(b"\xc4\x02ab").unwrap_err().contains("invalid type: bytes, expected a string"));
+}
+
+#[test]
+fn integers_end_at_64_bits() {
+    assert_eq!(inner(&3_i128), [3][..]);
+    assert_eq!(inner(&u128::from(u64::MAX)), b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"[..]);
+    assert_eq!(
+        written(&(1_i128 << 64)).unwrap_err(),
+        "cannot write MSGPACK: 18446744073709551616 is beyond 64 bits, where integers of MSGPACK end; JSON and PICKLE \
+         carry it"
+    );
+    assert!(written(&Value::from(i128::MIN)).is_err());
+    assert!(written(&Value::from(u128::MAX)).unwrap_err().contains("PICKLE carries it"));
+    assert_eq!(result(b"\xff"), Ok(-1_i128));
+    assert!(result::<u128>(b"\xff").is_err(), "not 2^128 - 1");
+    assert_eq!(result(b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), Ok(u128::from(u64::MAX)));
+}
+
+#[test]
+fn structs_are_maps_and_addresses_text() {
+    #[derive(Serialize)]
+    struct Unit;
+    #[derive(Serialize)]
+    enum Shape {
+        Circle(u8),
+    }
+    assert_eq!(inner(&IpAddr::from(Ipv4Addr::LOCALHOST)), b"\xa9127.0.0.1"[..]);
+    assert_eq!(inner(&Unit), b"\xc0"[..]);
+    assert_eq!(inner(&Shape::Circle(1)), b"\x81\xa6Circle\x01"[..]);
+    assert_eq!(inner(&f64::NAN)[0], 0xcb);
+    assert_eq!(result(b"\xa9127.0.0.1"), Ok(IpAddr::from(Ipv4Addr::LOCALHOST)));
+}
+
+#[test]
+fn keys_are_anything() {
+    let map = Value::Map(vec![(Value::Tuple(vec![1.into()]), 2.into())]);
+    assert_eq!(inner(&map), b"\x81\x91\x01\x02"[..]);
+    assert_eq!(result(b"\x81\x91\x01\x02"), Ok(Value::Map(vec![(vec![1].into(), 2.into())])));
+    assert_eq!(result(b"\x81\x01\x02"), Ok(HashMap::from([(1, 2)])));
+}
+
+#[test]
+fn what_is_no_payload_is_refused() {
+    assert!(read::<i64>(&b"\x92\x91\x03\x80\x80"[..]).unwrap_err().contains("bytes after the end"));
+    assert!(read::<i64>(&b"\x92\x90\x80"[..]).unwrap_err().contains("expected one result"));
+    assert!(read::<i64>(&b"\x91\x91\x03"[..]).unwrap_err().contains("expected a pair"));
+    assert!(read::<i64>(&b"\x93\x91\x03\x80\x80"[..]).is_err());
+    assert!(read::<i64>(&b""[..]).is_err());
+    for timestamp in [&b"\xd6\xff\0\0\0\0"[..], b"\xc7\x00\x01"] {
+        assert!(result::<Value>(timestamp).unwrap_err().contains("extension types of MSGPACK are not read"));
+        assert!(result::<i64>(timestamp).unwrap_err().contains("extension types of MSGPACK are not read"));
+    }
+    let mut binding = Binding::<(i64,)>::new("f", &["a"]);
+    let error = Msgpack::default().decode_args(&Body::new(&b"\x92\x91\xa1x\x80"[..]), &mut binding).unwrap_err();
+    assert_eq!(
+        binding.explain(&error).message,
+        "f() argument 'a': cannot read MSGPACK: invalid type: string \"x\", expected i64"
+    );
+}
+
+#[test]
+fn depth_and_announced_lengths_are_limited() {
+    let nested = |levels: usize| [vec![0x91; levels], vec![0xc0]].concat();
+    assert!(result::<Value>(&nested(256)).is_ok());
+    assert!(result::<Value>(&nested(257)).unwrap_err().contains("nested deeper than 256 levels (max_depth)"));
+    assert!(result::<Value>(&nested(1 << 20)).is_err());
+    let mut binding = Binding::<()>::new("f", &[]);
+    let ignored = [&[0x92, 0x91][..], &nested(1 << 20), &[0x80]].concat();
+    assert!(Msgpack::default().decode_args(&Body::new(ignored), &mut binding).is_err());
+    for announced in
+        [&b"\xdd\xff\xff\xff\xff"[..], b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xdb\xff\xff\xff\xff"]
+    {
+        assert!(result::<Value>(announced).is_err());
+        assert!(result::<Vec<[u64; 32]>>(announced).is_err());
+        assert!(result::<Bytes>(announced).is_err());
+    }
+}
