@@ -1,0 +1,153 @@
+use bytes::{Bytes, BytesMut};
+use daffi_serde::{
+    ArgsSink, Binding, Body, Codec, DynArgs, Output, Params, RemoteError, Value, ValueLimits, args,
+    value::{Date, TimeDelta},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::Postcard;
+
+fn written<T: Serialize + ?Sized>(value: &T) -> BytesMut {
+    let mut buffer = BytesMut::new();
+    Postcard::default().encode_result(value, &mut Output::new(&mut buffer)).unwrap();
+    buffer
+}
+
+fn read<T: DeserializeOwned + 'static>(bytes: impl Into<Bytes>) -> Result<T, String> {
+    let mut slot = None;
+    Postcard::default().decode_result(&Body::new(bytes), &mut slot).map_err(|error| error.to_string())?;
+    Ok(slot.unwrap())
+}
+
+fn bound<P: Params>(bytes: impl Into<Bytes>) -> Result<P, String> {
+    let mut binding = Binding::new("f", &["a", "b"]);
+    Postcard::default().decode_args(&Body::new(bytes), &mut binding).map_err(|error| error.to_string())?;
+    binding.finish().map_err(|error| error.message)
+}
+
+#[test]
+fn arguments_are_counted_and_bear_their_length() {
+    let mut buffer = BytesMut::new();
+    Postcard::default().encode_args(&args!["é", 300_u16, b = Some(1_u8)], &mut Output::new(&mut buffer)).unwrap();
+    assert_eq!(buffer, b"\x02\x03\0\0\0\x02\xc3\xa9\x02\0\0\0\xac\x02\x01\x01b\x02\0\0\0\x01\x01"[..]);
+    let mut buffer = BytesMut::new();
+    Postcard::default().encode_args(&(), &mut Output::new(&mut buffer)).unwrap();
+    assert_eq!(buffer, [0, 0][..]);
+}
+
+#[test]
+fn a_result_is_the_value_alone() {
+    assert_eq!(written(&3_u8), [3][..]);
+    assert_eq!(written("ab"), b"\x02ab"[..]);
+    assert_eq!(written(&()), [][..]);
+    assert_eq!(read::<u8>(&[3][..]), Ok(3));
+    assert_eq!(read::<()>(Bytes::new()), Ok(()));
+}
+
+#[test]
+fn a_value_bears_its_kind() {
+    let date = Date::new(2024, 2, 29).unwrap();
+    let cases: [(Value, &[u8]); 9] = [
+        (Value::Null, b"\x00"),
+        (true.into(), b"\x01\x01"),
+        ((-1).into(), b"\x02\x01"),
+        ("ab".into(), b"\x05\x02ab"),
+        (Value::Bytes("ab".into()), b"\x06\x02ab"),
+        (Value::List(vec![1.into(), Value::Tuple(vec![])]), b"\x07\x02\x02\x02\x08\x00"),
+        (Value::Set(vec![Value::Map(vec![("k".into(), Value::Null)])]), b"\x09\x01\x0b\x01\x05\x01k\x00"),
+        (date.into(), b"\x0d\x0a2024-02-29"),
+        (TimeDelta::new(-1, 2, 3).unwrap().into(), b"\x10\x01\x02\x03"),
+    ];
+    for (value, bytes) in cases {
+        assert_eq!(written(&value), bytes, "{value}");
+        assert_eq!(read(bytes.to_vec()), Ok(value));
+    }
+}
+
+#[test]
+fn an_error_is_three_texts() {
+    let error = RemoteError::new("ValueError", "bad");
+    let bytes = written(&error);
+    assert_eq!(bytes, b"\x0aValueError\x08builtins\x03bad"[..]);
+    assert_eq!(Postcard::default().decode_error(&Body::new(bytes)), Ok(error));
+}
+
+#[test]
+fn arguments_nobody_takes_are_skipped() {
+    let mut buffer = BytesMut::new();
+    Postcard::default().encode_args(&args![1_u8, "more", "more"], &mut Output::new(&mut buffer)).unwrap();
+    assert_eq!(bound::<(u8,)>(buffer), Err("f() takes 1 positional argument but 3 were given".to_owned()));
+    let mut buffer = BytesMut::new();
+    Postcard::default().encode_args(&args![c = "more", a = 1_u8], &mut Output::new(&mut buffer)).unwrap();
+    assert_eq!(bound::<(u8,)>(buffer), Err("f() got an unexpected keyword argument 'c'".to_owned()));
+}
+
+#[test]
+fn bytes_that_are_no_arguments_are_refused() {
+    let cases: [(&[u8], &str); 9] = [
+        (b"", "the number of arguments is cut short"),
+        (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "the number of arguments is cut short"),
+        (b"\x01", "the length of an argument is cut short"),
+        (b"\x01\xff\xff\xff\xff\x01", "an argument is cut short"),
+        (b"\x01\x02\0\0\0\x01\x01\x00", "1 bytes after the end of a value"),
+        (b"\x00", "the number of keyword arguments is cut short"),
+        (b"\x00\x01\x02a", "a name is cut short"),
+        (b"\x00\x01\x01\xff\0\0\0\0", "a name is not UTF-8"),
+        (b"\x00\x00\x00", "1 bytes after the end of a value"),
+    ];
+    for (bytes, reason) in cases {
+        assert_eq!(bound::<(u8,)>(bytes), Err(format!("cannot read POSTCARD: {reason}")), "{bytes:?}");
+    }
+}
+
+#[test]
+fn lengths_that_are_not_true_cost_nothing() {
+    // 2^63 - 1 units, which take no bytes each.
+    let many = b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f";
+    assert_eq!(
+        read::<Vec<()>>(&many[..]),
+        Err("cannot read POSTCARD: more than 4194304 values (max_values)".to_owned())
+    );
+    assert!(read::<Vec<[u64; 32]>>(&many[..]).is_err());
+    assert!(read::<std::collections::HashMap<u64, String>>(&many[..]).is_err());
+    assert!(read::<String>(&many[..]).is_err());
+    assert!(read::<Bytes>(&many[..]).is_err());
+    let mut value = vec![7];
+    value.extend_from_slice(many);
+    assert!(read::<Value>(value).is_err());
+}
+
+#[test]
+fn deep_types_stop_at_the_limit() {
+    #[derive(Debug, serde::Deserialize)]
+    #[expect(dead_code, reason = "only read")]
+    enum Chain {
+        End,
+        Link(Box<Self>),
+        Maybe(Option<Box<Self>>),
+    }
+    #[derive(Debug, serde::Deserialize)]
+    #[expect(dead_code, reason = "only read")]
+    struct Nested(Vec<Self>);
+
+    let deep = "cannot read POSTCARD: nested deeper than 256 levels (max_depth)";
+    assert_eq!(read::<Chain>(vec![1; 1 << 20]).unwrap_err(), deep);
+    assert_eq!(read::<Nested>(vec![1; 1 << 20]).unwrap_err(), deep);
+    assert_eq!(read::<Value>([7, 1].repeat(1 << 20)).unwrap_err(), deep);
+    let mut at_limit = vec![1; 256];
+    at_limit[255] = 0;
+    assert!(read::<Nested>(at_limit).is_ok());
+}
+
+#[test]
+fn arguments_count_as_values() {
+    let limits = ValueLimits { max_values: 2, ..ValueLimits::default() };
+    let body = |count: u8| [vec![count], b"\x01\0\0\0\0".repeat(count.into()), vec![0]].concat();
+    let read = |count| {
+        let mut sink = DynArgs::default();
+        Postcard::new(limits).decode_args(&Body::new(body(count)), &mut sink).map(|()| sink.positional.len())
+    };
+    assert_eq!(DynArgs::default().len(), usize::MAX);
+    assert_eq!(read(2), Ok(2));
+    assert!(read(3).unwrap_err().to_string().ends_with("more than 2 values (max_values)"));
+}
