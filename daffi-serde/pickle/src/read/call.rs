@@ -60,6 +60,7 @@ impl<'a> Machine<'a> {
                 Some(Node::BlankUuid)
             }
             (Known::TimeZone, [delta] | [delta, _]) => self.zone(*delta),
+            (Known::Decimal, [text]) => self.decimal(*text)?,
             _ => self.plain(name, args).map(|value| Node::Plain(Box::new(value))),
         };
         node.map(|node| self.graph.add(node)).transpose()
@@ -82,10 +83,6 @@ impl<'a> Machine<'a> {
                     TimeDelta::new((*days).try_into().ok()?, (*seconds).try_into().ok()?, (*micros).try_into().ok()?);
                 delta.map(Value::TimeDelta)
             }
-            (Known::Decimal, [text]) => {
-                let text = self.graph.text(*text)?;
-                is_decimal(text).then(|| Value::Decimal(text.to_owned()))
-            }
             _ => None,
         }
     }
@@ -95,9 +92,22 @@ impl<'a> Machine<'a> {
         let (Some(text), Some("latin1" | "latin-1")) = (self.graph.text(text), self.graph.text(encoding)) else {
             return Ok(None);
         };
-        // The same text may be encoded again and again.
-        self.owned_left = self.owned_left.checked_sub(text.len()).ok_or_else(|| self.too_many_bytes())?;
-        Ok(latin1(text).map(|data| Node::Data(Cow::Owned(data))))
+        let data = latin1(text);
+        self.count_copied(text.len())?;
+        Ok(data.map(|data| Node::Data(Cow::Owned(data))))
+    }
+
+    fn decimal(&mut self, text: Slot) -> Result<Option<Node<'a>>, ReadError> {
+        let Some(text) = self.graph.text(text) else { return Ok(None) };
+        let decimal = is_decimal(text).then(|| Value::Decimal(text.to_owned()));
+        self.count_copied(text.len())?;
+        Ok(decimal.map(|value| Node::Plain(Box::new(value))))
+    }
+
+    /// Arguments are looked at and copied by each call, and the same text may be the argument of many.
+    fn count_copied(&mut self, bytes: usize) -> Result<(), ReadError> {
+        self.owned_left = self.owned_left.checked_sub(bytes).ok_or_else(|| self.too_many_bytes())?;
+        Ok(())
     }
 
     /// Copies what a set is made of; the same list may be copied again and again.
@@ -154,7 +164,7 @@ impl<'a> Machine<'a> {
 
     /// `{'int': number}`, with `is_safe` where the operating system vouched for the UUID.
     fn uuid(&self, state: Slot) -> Option<u128> {
-        let (pairs, []) = self.graph.dict(state)?.as_chunks() else { return None };
+        let (pairs @ ([_] | [_, _]), []) = self.graph.dict(state)?.as_chunks() else { return None };
         let mut uuid = None;
         for [key, value] in pairs {
             match (self.graph.text(*key)?, *value) {
