@@ -134,7 +134,7 @@ impl FormatSet for Formats {
     }
 
     fn encode_args<A: Args>(&self, id: FormatId, args: &A, out: &mut Output<'_>) -> Result<(), SerdeError> {
-        each_format!(self, id, f => f.encode_args(args, out), own => own.encode_args(args, out))
+        each_format!(self, id, f => Codec::encode_args(f, args, out), own => own.encode_args(args, out))
     }
 
     fn encode_result<T: Serialize + 'static>(
@@ -149,16 +149,16 @@ impl FormatSet for Formats {
             out.share(bytes.clone());
             return Ok(());
         }
-        each_format!(self, id, f => f.encode_result(value, out), own => own.encode_result(value, out))
+        each_format!(self, id, f => Codec::encode_result(f, value, out), own => own.encode_result(value, out))
     }
 
     fn decode_args<S: ArgsSink>(&self, id: FormatId, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        each_format!(self, id, f => f.decode_args(body, sink), own => own.decode_args(body, sink))
+        each_format!(self, id, f => Codec::decode_args(f, body, sink), own => own.decode_args(body, sink))
     }
 
     fn decode_result<T: DeserializeOwned + 'static>(&self, id: FormatId, body: &Body) -> Result<T, SerdeError> {
         let mut result: Option<T> = None;
-        each_format!(self, id, f => f.decode_result(body, &mut result), own => own.decode_result(body, &mut result))?;
+        each_format!(self, id, f => Codec::decode_result(f, body, &mut result), own => own.decode_result(body, &mut result))?;
         result.ok_or_else(|| SerdeError::decode(id, "the payload holds no result"))
     }
 
