@@ -3,6 +3,8 @@
 //! A [`Service`] exposes callbacks, a [`Client`] calls them, over TCP, Unix sockets and TLS, on the wire of the Python
 //! library daffi 3.0.1: Rust and Python nodes form one network.
 
+#[doc(hidden)]
+pub mod __private;
 mod callbacks;
 mod client;
 mod context;
@@ -50,12 +52,4 @@ pub mod prelude {
     };
     #[cfg(feature = "macros")]
     pub use crate::{callback, callbacks, remote};
-}
-
-/// For the macros' output only.
-#[doc(hidden)]
-pub mod __private {
-    pub use daffi_core::{CallbackOptions, remote_error};
-    pub use daffi_serde::{Defaulted, RemoteError};
-    pub use serde;
 }

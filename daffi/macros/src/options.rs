@@ -1,0 +1,91 @@
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Attribute, Ident, LitStr, Meta, Token, ext::IdentExt, meta::ParseNestedMeta, parse::Parser};
+
+use crate::errors::Errors;
+
+/// What `#[callback(..)]` says.
+#[derive(Default)]
+pub(crate) struct Options {
+    name: Option<LitStr>,
+    blocking: bool,
+    ordered: bool,
+}
+
+impl Options {
+    /// Reads what stands between the parentheses.
+    pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
+        let mut options = Self::default();
+        let parsed = syn::meta::parser(|meta| options.read_one(&meta, errors)).parse2(tokens);
+        errors.take(parsed);
+        options
+    }
+
+    /// Reads the `#[callback(..)]` of a method; one without parentheses sets nothing.
+    pub(crate) fn read_attributes(attrs: &[Attribute], errors: &mut Errors) -> Self {
+        if let [_, second, ..] = attrs {
+            errors.at(second, "a second `#[callback]`: put all options into one");
+        }
+        match attrs.first().map(|attr| &attr.meta) {
+            Some(Meta::List(list)) => Self::read(list.tokens.clone(), errors),
+            Some(meta @ Meta::NameValue(_)) => {
+                errors.at(meta, "options are written in parentheses: `#[callback(name = \"..\")]`");
+                Self::default()
+            }
+            Some(Meta::Path(_)) | None => Self::default(),
+        }
+    }
+
+    fn read_one(&mut self, meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<()> {
+        let switch = if meta.path.is_ident("name") {
+            let name: LitStr = meta.value()?.parse()?;
+            if let Some(problem) = name_problem(&name.value()) {
+                errors.at(&name, problem);
+            }
+            if self.name.replace(name).is_some() {
+                errors.at(&meta.path, "`name` is given twice");
+            }
+            return Ok(());
+        } else if meta.path.is_ident("blocking") {
+            &mut self.blocking
+        } else if meta.path.is_ident("ordered") {
+            &mut self.ordered
+        } else {
+            return Err(meta.error("unknown option: there are `name = \"..\"`, `blocking` and `ordered`"));
+        };
+        *switch = true;
+        if meta.input.peek(Token![=]) {
+            return Err(meta.error("this option takes no value: leave it out to switch it off"));
+        }
+        Ok(())
+    }
+
+    /// The name on the wire of the function called `ident`.
+    pub(crate) fn wire_name(&self, ident: &Ident) -> String {
+        self.name.as_ref().map_or_else(|| ident.unraw().to_string(), LitStr::value)
+    }
+
+    /// Always on the blocking pool.
+    pub(crate) const fn set_blocking(&mut self) {
+        self.blocking = true;
+    }
+
+    /// As the options of the facade, with these parameters.
+    pub(crate) fn to_tokens(&self, params: &[String]) -> TokenStream {
+        let Self { blocking, ordered, .. } = self;
+        quote! {
+            ::daffi::__private::CallbackOptions { params: &[#(#params),*], blocking: #blocking, ordered: #ordered }
+        }
+    }
+}
+
+/// The rules of callback names (protocol notes, section 2.1), so that a bad one is no surprise at run time.
+fn name_problem(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        return Some("a callback's name must not be empty");
+    }
+    if name.contains(['|', ',']) {
+        return Some("a callback's name must not contain `|` or `,`, which separate names on the wire");
+    }
+    (name.trim() != name).then_some("a callback's name must not begin or end with a blank")
+}

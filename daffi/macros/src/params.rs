@@ -1,0 +1,213 @@
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Attribute, Expr, ExprLit, FnArg, Lit, Meta, Pat, PatType, Type, ext::IdentExt, spanned::Spanned};
+
+use crate::{attributes, errors::Errors, types};
+
+/// As many as `daffi_serde::Params` is implemented for.
+const MAX_PARAMS: usize = 12;
+
+/// The parameters of a callback, a receiver not counted.
+#[derive(Default)]
+pub(crate) struct Params {
+    all: Vec<Param>,
+}
+
+/// One parameter.
+pub(crate) struct Param {
+    /// Its name in the source.
+    pub(crate) ident: Ident,
+    /// Its type in the source.
+    pub(crate) ty: Type,
+    role: Role,
+}
+
+enum Role {
+    /// Filled in by the node.
+    Context,
+    /// An argument of the call.
+    Argument { passing: Passing, default: Option<Expr> },
+}
+
+/// How an argument gets from the wire into the function.
+#[derive(Clone, Copy, PartialEq)]
+enum Passing {
+    Owned,
+    /// `&str`, of a `String` that the wrapper owns.
+    Str,
+    /// `&[u8]`, of `Bytes` that the wrapper owns.
+    Bytes,
+}
+
+impl Params {
+    /// Reads the parameters and removes the attributes that are ours.
+    pub(crate) fn read<'a>(inputs: impl IntoIterator<Item = &'a mut FnArg>, errors: &mut Errors) -> Self {
+        let typed = inputs.into_iter().filter_map(|input| match input {
+            FnArg::Typed(typed) => Some(typed),
+            FnArg::Receiver(_) => None,
+        });
+        let mut params = Self::default();
+        for typed in typed {
+            let Some(param) = Param::read(typed, errors) else { continue };
+            match param.role {
+                Role::Context if params.all.iter().any(|known| matches!(known.role, Role::Context)) => {
+                    errors.at(&typed.ty, "a callback has one context: remove this second `Context`");
+                }
+                Role::Argument { .. } if params.arguments().count() == MAX_PARAMS => errors.at(
+                    &*typed,
+                    "a callback takes at most 12 arguments: put several into a struct that derives `Deserialize`",
+                ),
+                _ => {}
+            }
+            params.all.push(param);
+        }
+        params
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Param> {
+        self.all.iter()
+    }
+
+    /// Those that are arguments of the call, in order.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &Param> {
+        self.all.iter().filter(|param| matches!(param.role, Role::Argument { .. }))
+    }
+
+    /// The names of the arguments, as callers write them.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.arguments().map(|param| param.ident.unraw().to_string()).collect()
+    }
+}
+
+impl Param {
+    fn read(typed: &mut PatType, errors: &mut Errors) -> Option<Self> {
+        let defaults = attributes::take(&mut typed.attrs, "default");
+        let default = read_default(&defaults, errors);
+        for cfg in attributes::named(&typed.attrs, &["cfg", "cfg_attr"]) {
+            errors.at(cfg, "the parameters of a callback can't depend on `cfg`: put it on the whole callback");
+        }
+        let role = role(&typed.ty, default, errors);
+        if let (Role::Context, Some(attr)) = (&role, defaults.first()) {
+            errors.at(attr, "a `Context` is filled in by the node and has no default");
+        }
+        match &*typed.pat {
+            Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
+                Some(Self { ident: pat.ident.clone(), ty: (*typed.ty).clone(), role })
+            }
+            pat => {
+                errors.at(pat, "a parameter of a callback needs a plain name, which is the argument's name for callers");
+                None
+            }
+        }
+    }
+
+    /// The type that the argument is read as; `None` for a context.
+    pub(crate) fn read_as(&self) -> Option<TokenStream> {
+        let Role::Argument { passing, default } = &self.role else { return None };
+        let owned = self.owned(*passing);
+        Some(match default {
+            Some(_) => quote_spanned!(self.span()=> ::daffi::__private::Defaulted<#owned>),
+            None => owned,
+        })
+    }
+
+    /// A statement that fails to compile, at the parameter's type, when it can't be read.
+    pub(crate) fn assertion(&self) -> Option<TokenStream> {
+        let Role::Argument { passing, .. } = &self.role else { return None };
+        let owned = self.owned(*passing);
+        Some(quote_spanned!(self.span()=> ::daffi::__private::assert_param::<#owned>();))
+    }
+
+    /// Puts the default in place of a missing argument.
+    pub(crate) fn fill_in(&self, local: &Ident) -> Option<TokenStream> {
+        let Role::Argument { passing, default: Some(default) } = &self.role else { return None };
+        let owned = self.owned(*passing);
+        let value = match (passing, default) {
+            (Passing::Owned, Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) | (Passing::Str, _) => {
+                quote_spanned!(default.span()=> <#owned as ::core::convert::From<&str>>::from(#default))
+            }
+            (Passing::Bytes, _) => {
+                quote_spanned!(default.span()=> ::daffi::__private::Bytes::copy_from_slice(#default))
+            }
+            (Passing::Owned, _) => default.to_token_stream(),
+        };
+        Some(quote! {
+            let #local: #owned = ::daffi::__private::Defaulted::or_else(#local, || #value);
+        })
+    }
+
+    /// The expression that hands a local variable to the function.
+    pub(crate) fn pass(&self, local: &Ident) -> TokenStream {
+        // At the type, where a `Context` that is another type of that name is a mismatch.
+        let local = Ident::new(&local.to_string(), local.span().located_at(self.ty.span()));
+        match self.role {
+            Role::Argument { passing: Passing::Str | Passing::Bytes, .. } => quote!(&#local),
+            _ => local.into_token_stream(),
+        }
+    }
+
+    /// The expression that makes the owned argument of what a typed client's method was given.
+    pub(crate) fn send(&self) -> Option<TokenStream> {
+        let Role::Argument { passing, .. } = &self.role else { return None };
+        let ident = &self.ident;
+        Some(match passing {
+            Passing::Owned => ident.into_token_stream(),
+            Passing::Str => quote!(::std::string::String::from(#ident)),
+            Passing::Bytes => quote!(::daffi::__private::Bytes::copy_from_slice(#ident)),
+        })
+    }
+
+    /// A name for the variable that holds the parameter at this position.
+    pub(crate) fn local(&self, index: usize) -> Ident {
+        match self.role {
+            Role::Context => format_ident!("__context", span = proc_macro2::Span::mixed_site()),
+            Role::Argument { .. } => format_ident!("__arg{index}", span = proc_macro2::Span::mixed_site()),
+        }
+    }
+
+    fn owned(&self, passing: Passing) -> TokenStream {
+        match passing {
+            Passing::Owned => self.ty.to_token_stream(),
+            Passing::Str => quote!(::std::string::String),
+            Passing::Bytes => quote!(::daffi::__private::Bytes),
+        }
+    }
+
+    fn span(&self) -> proc_macro2::Span {
+        proc_macro2::Span::mixed_site().located_at(self.ty.span())
+    }
+}
+
+fn role(ty: &Type, default: Option<Expr>, errors: &mut Errors) -> Role {
+    if types::is_name(ty, "Context") {
+        return Role::Context;
+    }
+    let passing = match types::peel(ty) {
+        Type::Reference(reference) if reference.mutability.is_none() && reference.lifetime.is_none() => {
+            match types::peel(&reference.elem) {
+                elem if types::is_name(elem, "str") => Passing::Str,
+                Type::Slice(slice) if types::is_name(&slice.elem, "u8") => Passing::Bytes,
+                _ => Passing::Owned,
+            }
+        }
+        _ => Passing::Owned,
+    };
+    if passing == Passing::Owned {
+        types::check_parameter(ty, errors);
+    }
+    Role::Argument { passing, default }
+}
+
+fn read_default(attrs: &[Attribute], errors: &mut Errors) -> Option<Expr> {
+    if let [_, second, ..] = attrs {
+        errors.at(second, "a second default");
+    }
+    let attr = attrs.first()?;
+    match &attr.meta {
+        Meta::List(list) => errors.take(list.parse_args()),
+        meta => {
+            errors.at(meta, "a default is written `#[default(expression)]`");
+            None
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What the macros know of types: only how they are written.
+
+use syn::{
+    GenericArgument, PathArguments, PathSegment, Type, TypeImplTrait, TypeReference,
+    visit::{self, Visit},
+};
+
+use crate::errors::Errors;
+
+/// The type without the invisible groups that `macro_rules` put around it.
+pub(crate) fn peel(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => peel(&group.elem),
+        Type::Paren(paren) => peel(&paren.elem),
+        _ => ty,
+    }
+}
+
+/// The last segment of a path type.
+pub(crate) fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match peel(ty) {
+        Type::Path(path) => path.path.segments.last(),
+        _ => None,
+    }
+}
+
+/// `T` of a segment `Name<T, ..>`.
+pub(crate) fn first_argument(segment: &PathSegment) -> Option<&Type> {
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
+}
+
+/// Whether the type is written as this name, without arguments.
+pub(crate) fn is_name(ty: &Type, name: &str) -> bool {
+    last_segment(ty).is_some_and(|last| last.ident == name && last.arguments.is_none())
+}
+
+/// Notes what no parameter may be or hold.
+pub(crate) fn check_parameter(ty: &Type, errors: &mut Errors) {
+    ParameterRules(errors).visit_type(ty);
+}
+
+struct ParameterRules<'a>(&'a mut Errors);
+
+impl Visit<'_> for ParameterRules<'_> {
+    fn visit_type_reference(&mut self, reference: &TypeReference) {
+        self.0.at(
+            reference,
+            "a callback owns its arguments: take an owned type, as `String` for `&str` or `Vec<T>` for `&[T]` \
+             (`&str` and `&[u8]` by themselves are fine)",
+        );
+    }
+
+    fn visit_type_impl_trait(&mut self, ty: &TypeImplTrait) {
+        self.0.at(ty, "an argument is read into one type, known when the callback is compiled: name the type");
+    }
+}
+
+/// Notes what no result may hold.
+pub(crate) fn check_result(ty: &Type, errors: &mut Errors) {
+    ResultRules(errors).visit_type(ty);
+}
+
+struct ResultRules<'a>(&'a mut Errors);
+
+impl Visit<'_> for ResultRules<'_> {
+    fn visit_type_reference(&mut self, reference: &TypeReference) {
+        if reference.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident != "static") {
+            self.0.at(
+                reference,
+                "a result is written after the call is over: return an owned type, as `String` for `&str`",
+            );
+        }
+        visit::visit_type_reference(self, reference);
+    }
+}

@@ -1,0 +1,32 @@
+//! For the macros' output only.
+
+use std::fmt::Display;
+
+pub use bytes::Bytes;
+pub use daffi_core::CallbackOptions;
+pub use daffi_serde::Defaulted;
+use daffi_serde::{Param, RemoteError};
+use serde::Serialize;
+pub use tokio::sync::RwLock;
+
+/// Fails to compile where it is written when `T` is no parameter.
+pub const fn assert_param<T: Param>() {}
+
+/// Fails to compile where it is written when an instance of `T` can't serve several calls.
+pub const fn assert_shared<T: Send + Sync + 'static>() {}
+
+/// What a callback that cannot fail returned.
+///
+/// # Errors
+/// Never.
+pub const fn returned<T: Serialize + 'static>(value: T) -> Result<T, RemoteError> {
+    Ok(value)
+}
+
+/// What a callback that can fail returned.
+///
+/// # Errors
+/// Its error, as it travels.
+pub fn returned_result<T: Serialize + 'static, E: Display + 'static>(result: Result<T, E>) -> Result<T, RemoteError> {
+    result.map_err(daffi_core::remote_error)
+}
