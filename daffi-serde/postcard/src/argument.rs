@@ -27,12 +27,24 @@ pub(crate) fn read<'de>(
 pub(crate) enum Problem {
     #[error(transparent)]
     Postcard(#[from] Error),
-    #[error("{0} bytes after the end of a value")]
+    #[error("{0} bytes after the end")]
     Rest(usize),
+    #[error("argument {which} is not of the type asked for: {rest} bytes after its end")]
+    RestOfArgument { which: String, rest: usize },
     #[error("{0} is cut short")]
     Short(&'static str),
     #[error("a name is not UTF-8")]
     Name,
+}
+
+impl Problem {
+    /// The same, of one argument among others.
+    pub(crate) fn of(self, which: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::Rest(rest) => Self::RestOfArgument { which: which(), rest },
+            other => other,
+        }
+    }
 }
 
 /// A value's deserializer. Unlike postcard's own it can skip the value, since its length is known.

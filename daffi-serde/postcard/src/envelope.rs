@@ -69,12 +69,14 @@ pub(crate) fn read<S: ArgsSink>(bytes: &[u8], watch: &Watch, sink: &mut S) -> Re
     let mut rest = Rest(bytes);
     for index in 0..rest.count("the number of arguments")? {
         watch.count::<postcard::Error>()?;
-        argument::read(rest.value()?, watch, |argument| sink.positional(index, argument))?;
+        argument::read(rest.value()?, watch, |argument| sink.positional(index, argument))
+            .map_err(|problem| problem.of(|| (index + 1).to_string()))?;
     }
     for _ in 0..rest.count("the number of keyword arguments")? {
         watch.count::<postcard::Error>()?;
         let name = rest.name()?;
-        argument::read(rest.value()?, watch, |argument| sink.keyword(name, argument))?;
+        argument::read(rest.value()?, watch, |argument| sink.keyword(name, argument))
+            .map_err(|problem| problem.of(|| format!("'{name}'")))?;
     }
     if rest.0.is_empty() { Ok(()) } else { Err(Problem::Rest(rest.0.len())) }
 }

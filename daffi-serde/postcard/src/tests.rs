@@ -89,11 +89,11 @@ fn bytes_that_are_no_arguments_are_refused() {
         (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "the number of arguments is cut short"),
         (b"\x01", "the length of an argument is cut short"),
         (b"\x01\xff\xff\xff\xff\x01", "an argument is cut short"),
-        (b"\x01\x02\0\0\0\x01\x01\x00", "1 bytes after the end of a value"),
+        (b"\x01\x02\0\0\0\x01\x01\x00", "argument 1 is not of the type asked for: 1 bytes after its end"),
         (b"\x00", "the number of keyword arguments is cut short"),
         (b"\x00\x01\x02a", "a name is cut short"),
         (b"\x00\x01\x01\xff\0\0\0\0", "a name is not UTF-8"),
-        (b"\x00\x00\x00", "1 bytes after the end of a value"),
+        (b"\x00\x00\x00", "1 bytes after the end"),
     ];
     for (bytes, reason) in cases {
         assert_eq!(bound::<(u8,)>(bytes), Err(format!("cannot read POSTCARD: {reason}")), "{bytes:?}");
