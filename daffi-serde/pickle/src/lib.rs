@@ -54,8 +54,8 @@
 //! | special kinds of [`Value`](daffi_serde::Value) | set, frozenset, complex, date, Decimal, UUID, ... |
 //!
 //! Reading, a bytearray is bytes, an `OrderedDict` a dict; `fold` and the name of a timezone are dropped. A key that
-//! a dict of a hostile pickle holds twice is kept twice. A `Vec<u8>` that was erased (`dyn erased_serde::Serialize`)
-//! is a list of numbers, since nothing tells it from other sequences there.
+//! a dict of a hostile pickle holds twice is kept twice. A `Vec<u8>` within a structure that was erased (`dyn Format`)
+//! is a list of numbers, since nothing tells it from other sequences there. A timezone by itself is refused.
 //!
 //! # Limits
 //!
@@ -65,7 +65,7 @@
 //!   becomes two equal ones and counts twice. A container that holds itself is refused.
 //! - Text and bytes, shared ones counted each time, take at most four times the input and 16 MiB.
 //! - While reading, the stack and all containers together see at most four times `max_values` entries; nodes and memo
-//!   hold twice as many as `max_values` each.
+//!   hold twice as many as `max_values` each. By default that is half a GiB for the worst input of 32 MiB that we found.
 //! - Integers have at most [`MAX_INT_BYTES`] or, as text, [`MAX_INT_DIGITS`].
 //! - A length is compared with the input that is left before memory is taken for it.
 //!

@@ -75,7 +75,7 @@ impl<'a> Graph<'a> {
     pub(super) fn new(max_values: usize) -> Self {
         // A decimal or a date is three nodes: the text, the tuple of arguments, the result. But these are longer in
         // the pickle, too: a payload that is full of them needs fewer nodes than one full of empty lists.
-        let max_nodes = max_values.saturating_mul(2).saturating_add(64).min(u32::MAX as usize);
+        let max_nodes = max_values.saturating_mul(2).clamp(64, u32::MAX as usize);
         Self { nodes: Vec::with_capacity(8), pool: Vec::with_capacity(8), max_nodes, max_values }
     }
 

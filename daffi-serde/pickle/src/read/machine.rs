@@ -46,7 +46,7 @@ impl<'a> Machine<'a> {
             memo: Memo::default(),
             unknown,
             // A date takes five pushes, a small UUID seven, a list of one element three. Most values take one.
-            pushes_left: max_values.saturating_mul(4).saturating_add(64),
+            pushes_left: max_values.saturating_mul(4).max(64),
             owned_left: allowance(bytes.len()),
         }
     }

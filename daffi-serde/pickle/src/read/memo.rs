@@ -26,7 +26,10 @@ impl Memo {
         match usize::try_from(index) {
             Ok(at) if at < self.dense.len() => self.dense[at] = slot,
             Ok(at) if at == self.dense.len() => {
-                self.sparse.remove(&index);
+                // Hashing is dear where nothing is ever found.
+                if !self.sparse.is_empty() {
+                    self.sparse.remove(&index);
+                }
                 self.dense.push(slot);
             }
             _ => {

@@ -14,6 +14,8 @@ mod input;
 mod int;
 mod machine;
 mod memo;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use self::machine::Machine;

@@ -204,12 +204,15 @@ where
     let (announced, _) = items.size_hint();
     writer.data_header(announced);
     let start = writer.out.len();
-    for item in items {
-        match item.serialize(ValueSerializer::new()) {
-            Ok(Value::Int(octet)) => writer.op(u8::try_from(octet).map_err(serde::ser::Error::custom)?),
+    writer.out.resize(start + announced, 0);
+    let mut written = 0;
+    for (place, item) in writer.out[start..].iter_mut().zip(items) {
+        // serde shows an element only to a serializer.
+        *place = match item.serialize(ValueSerializer::new()) {
+            Ok(Value::Int(octet)) => u8::try_from(octet).map_err(serde::ser::Error::custom)?,
             other => return Err(WriteError::Value(format!("{other:?} is no octet"))),
-        }
+        };
+        written += 1;
     }
-    let written = writer.out.len() - start;
     if written == announced { Ok(()) } else { Err(WriteError::Length { announced, written }) }
 }

@@ -1,0 +1,89 @@
+//! Opcodes and forms that today's CPython seldom writes, or never: literal bytes.
+
+use daffi_serde::{
+    Value,
+    value::{Date, Time},
+};
+
+use crate::from_slice;
+
+fn read(pickle: &[u8]) -> Value {
+    from_slice(pickle).unwrap_or_else(|error| panic!("{}: {error}", pickle.escape_ascii()))
+}
+
+fn list<T: Into<Value>>(items: impl IntoIterator<Item = T>) -> Value {
+    items.into_iter().collect()
+}
+
+#[test]
+fn stack_and_memo() {
+    assert_eq!(read(b"K\x01K\x020."), Value::Int(1));
+    assert_eq!(read(b"K\x01(0."), Value::Int(1), "POP takes a mark");
+    assert_eq!(read(b"K\x01(K\x02K\x031."), Value::Int(1));
+    assert_eq!(read(b"](K\x0122e."), list([1, 1, 1]));
+    assert_eq!(read(b"K\x01p7\n0(g7\ng7\nt."), Value::Tuple(vec![1.into(), 1.into()]));
+    assert_eq!(read(b"K\x01q\x070K\x02r\x08\0\0\x000h\x07j\x08\0\0\0\x86."), Value::Tuple(vec![1.into(), 2.into()]));
+    // MEMOIZE counts what is remembered, wherever it was put.
+    assert_eq!(read(b"K\x01q\x05\x940h\x01."), Value::Int(1));
+}
+
+#[test]
+fn numbers() {
+    for (pickle, int) in [
+        (&b"I-7\n."[..], -7),
+        (b"L7L\n.", 7),
+        (b"L7\n.", 7),
+        (b"J\xff\xff\xff\xff.", -1),
+        (b"\x8a\0.", 0),
+        (b"\x8b\x01\0\0\0\xff.", -1),
+        (b"L9223372036854775808L\n.", 1 << 63),
+    ] {
+        assert_eq!(read(pickle), Value::Int(int), "{}", pickle.escape_ascii());
+    }
+    assert_eq!(read(b"(I01\nI00\n\x88\x89l."), list([true, false, true, false]));
+    assert_eq!(read(b"(F1e+16\nFinf\nF-inf\nl."), list([1e16, f64::INFINITY, f64::NEG_INFINITY]));
+}
+
+#[test]
+fn text_of_python_2() {
+    assert_eq!(read(b"(S'it\\'s'\nT\x01\0\0\0aU\x01bl."), list(["it's", "a", "b"]));
+}
+
+#[test]
+fn containers() {
+    assert_eq!(read(b"(K\x01Nd."), Value::Map(vec![(1.into(), Value::Null)]));
+    assert_eq!(read(b"}(K\x01Nu(t0."), Value::Map(vec![(1.into(), Value::Null)]));
+    assert_eq!(read(b"](e."), list([0; 0]));
+    assert_eq!(read(b"ccollections\nOrderedDict\n)RK\x01Ns."), Value::Map(vec![(1.into(), Value::Null)]));
+    assert_eq!(read(b"c__builtin__\nfrozenset\n](K\x01e\x85R."), Value::FrozenSet(vec![1.into()]));
+    assert_eq!(read(b"cbuiltins\nset\n)R(K\x01\x90."), Value::Set(vec![1.into()]));
+}
+
+#[test]
+fn a_list_is_what_it_was_last() {
+    // x = []; pair = (x, x); x.append(1)
+    let pair = Value::Tuple(vec![list([1]), list([1])]);
+    assert_eq!(read(b"]\x94h\0\x86h\0K\x01a0."), pair);
+    // A set made of a list is a copy: x = []; pair = (set(x), x); x.append(1)
+    let pair = Value::Tuple(vec![Value::Set(vec![]), list([1])]);
+    assert_eq!(read(b"]\x94cbuiltins\nset\nh\0\x85Rh\0\x86h\0K\x01a0."), pair);
+}
+
+#[test]
+fn constructors() {
+    let abc = Value::Bytes(b"ab\xe9"[..].into());
+    assert_eq!(read(b"c__builtin__\nbytearray\n(Vab\xe9\nVlatin-1\ntR."), abc);
+    assert_eq!(read(b"c_codecs\nencode\n(Vab\xe9\nVlatin1\ntR."), abc);
+    assert_eq!(read(b"cbuiltins\nbytearray\nC\x03ab\xe9\x85R."), abc);
+    // As Python 2 wrote it, and Python 3 rewrites it.
+    let date = Date::new(2024, 2, 29).unwrap();
+    assert_eq!(read(b"cdatetime\ndate\n(V\x07\xe8\x02\x1d\ntR."), Value::Date(date));
+    let noon = Value::DateTime(date, Time::new(12, 0, 0, 0).unwrap());
+    assert_eq!(read(b"cdatetime\ndatetime\n(V\x07\xe8\x02\x1d\x0c\\u0000\\u0000\\u0000\\u0000\\u0000\ntR."), noon);
+    // Objects made with a class on the stack or in two lines.
+    assert_eq!(read(b"(cdecimal\nDecimal\nV1\no."), Value::Decimal("1".into()));
+    assert_eq!(read(b"(V1\nidecimal\nDecimal\n."), Value::Decimal("1".into()));
+    assert_eq!(read(b"cdecimal\nDecimal\n(V1\nt}\x92."), Value::Decimal("1".into()));
+    let complex = read(b"cbuiltins\ncomplex\nG\0\0\0\0\0\0\0\0F2\n\x86R.");
+    assert_eq!(complex, Value::Complex(0.0, 2.0));
+}
