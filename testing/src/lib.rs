@@ -1,1 +1,33 @@
-//! What the tests of this workspace share.
+//! What the tests of this workspace share: nodes of daffi 3.0.1 as child processes, certificates, paths for sockets.
+//!
+//! A missing piece fails a test with a text that names it; nothing here skips.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use daffi_testing::Peer;
+//! use serde_json::json;
+//!
+//! let service = Peer::service().start().await;
+//! let client = Peer::client(&service.endpoint()).start().await;
+//! assert_eq!(client.call("add", json!([3, 4])).serde("JSON").ok().await, 7);
+//! # });
+//! ```
+
+mod call;
+mod certificate;
+mod error;
+mod launch;
+mod peer;
+mod process;
+mod python;
+mod socket_path;
+
+pub use crate::{
+    call::Call,
+    certificate::Certificate,
+    error::PyError,
+    launch::Launch,
+    peer::Peer,
+    python::{python, repository},
+    socket_path::SocketPath,
+};
