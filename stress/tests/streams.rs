@@ -1,0 +1,114 @@
+//! Streams into a service that is slower than they are: every byte arrives, in order, and the service stays small.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use bytes::Bytes;
+use daffi::{Client, FormatId};
+use futures::stream;
+
+const MIB: usize = 1024 * 1024;
+
+/// What a service may hold at most, everything included.
+const MOST_RESIDENT: usize = 150 * MIB;
+
+/// A `slow_sink` process.
+struct Sink {
+    process: Child,
+    /// Closed when dropped, which ends the process.
+    _alive: ChildStdin,
+    endpoint: String,
+}
+
+impl Sink {
+    fn start(pause_at: u64, pause_seconds: u64, bytes_per_second: usize) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_slow_sink"))
+            .args([pause_at.to_string(), pause_seconds.to_string(), bytes_per_second.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut endpoint = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut endpoint).unwrap();
+        let alive = process.stdin.take().unwrap();
+        Self { process, _alive: alive, endpoint: endpoint.trim().to_owned() }
+    }
+
+    /// The most that was ever resident.
+    fn peak(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
+    async fn received(&self) -> [u64; 3] {
+        let client = Client::unnamed().connect(&self.endpoint).await.unwrap();
+        client.rpc().serde(FormatId::JSON).call("received", ()).await.unwrap()
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        // It may have ended by itself, which the test's own assertions tell.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn chunk(number: u32) -> Bytes {
+    let mut chunk = vec![0x5a; MIB];
+    chunk[..4].copy_from_slice(&number.to_le_bytes());
+    chunk.into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gibibyte_of_a_rust_client_with_a_pause_of_40_seconds() {
+    let sink = Sink::start(100, 40, 0);
+    let client = Client::builder("pump").connect(&sink.endpoint).await.unwrap();
+    let sent = client.stream_nowait().send("receive_chunk", stream::iter((0..1024).map(chunk))).await.unwrap();
+    assert_eq!(sent, 1024);
+    // Runs after all chunks: one worker, one connection.
+    let received: [u64; 3] = client.rpc().call("received", ()).await.unwrap();
+    assert_eq!(received, [1024, 1024 * MIB as u64, 0]);
+    let peak = sink.peak();
+    println!("peak resident of the service: {} MiB", peak / MIB);
+    assert!(peak < MOST_RESIDENT, "{} MiB", peak / MIB);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarter_gibibyte_of_a_python_client_at_4_mib_a_second_with_a_pause_of_10_seconds() {
+    let sink = Sink::start(20, 10, 4 * MIB);
+    let (host, port) = sink.endpoint.trim_start_matches("tcp://").split_once(':').unwrap();
+    let mut python =
+        Command::new(python()).arg("-c").arg(PUMP).arg(host).arg(port).stdin(Stdio::piped()).spawn().unwrap();
+    python.stdin.take().unwrap().flush().unwrap();
+    let status = tokio::task::spawn_blocking(move || python.wait().unwrap()).await.unwrap();
+    assert!(status.success(), "the Python client failed: {status}");
+    assert_eq!(sink.received().await, [256, 256 * MIB as u64, 0]);
+    let peak = sink.peak();
+    println!("peak resident of the service: {} MiB", peak / MIB);
+    assert!(peak < MOST_RESIDENT, "{} MiB", peak / MIB);
+}
+
+/// 256 chunks of 1 MiB from the unchanged library, then a call that waits for all of them.
+const PUMP: &str = r#"
+import sys
+from daffi import Client, SerdeFormat
+
+client = Client(app_name="pump", host=sys.argv[1], port=int(sys.argv[2]))
+connection = client.connect()
+chunks = (number.to_bytes(4, "little") + bytes(1024 * 1024 - 4) for number in range(256))
+connection.stream_nowait(serde=SerdeFormat.OPAQUE).receive_chunk(chunks)
+chunks, count, out_of_order = connection.rpc(serde=SerdeFormat.JSON, timeout=300).received()
+assert (chunks, count, out_of_order) == (256, 256 * 1024 * 1024, 0), (chunks, count, out_of_order)
+client.stop()
+"#;
+
+fn python() -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/python-env");
+    let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "scripts/python-env failed");
+    String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned()
+}
