@@ -1,4 +1,57 @@
-//! The engine of daffi.
+//! The engine of daffi: sessions, the table of open calls, membership, the registry of callbacks, dispatch through tower, and
+//! the drivers that move connections. It names no format and no transport: it is generic over a
+//! [`FormatSet`](daffi_serde::FormatSet) and takes any [`Listener`](daffi_transport::Listener) and
+//! [`Connector`](daffi_transport::Connector).
+//!
+//! Use the crate `daffi` to write services and clients. Use this one to build a node of other parts: a format of your
+//! own and nothing else, a transport of your own, callbacks that are known only at run time.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+//! use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, RoundRobin, Service};
+//! use daffi_serde::{Opaque, Single};
+//! use daffi_transport::{Endpoint, mem::{MemConnector, MemListener}};
+//! use daffi_wire::{FormatId, Limits, MethodName, NodeName};
+//!
+//! let (limits, formats) = (Limits::default(), Single::new(Opaque));
+//! let endpoint: Endpoint = "mem://shouting".parse()?;
+//!
+//! let shout = Callback::plain(
+//!     MethodName::new("shout", &limits)?,
+//!     CallbackOptions::default(),
+//!     formats.clone(),
+//!     |(text,): (String,), _context| Ok(text.to_uppercase()),
+//! );
+//! let listener = Box::new(MemListener::bind(&endpoint)?);
+//! let name = NodeName::new("service", &limits)?;
+//! let service =
+//!     Service::start(name, NodeConfig::server(), vec![listener], vec![shout], |callbacks| callbacks, formats.clone())?;
+//!
+//! let connector = Box::new(MemConnector::new(endpoint));
+//! let name = NodeName::new("client", &limits)?;
+//! let picker = Box::new(RoundRobin::default());
+//! let client =
+//!     Client::connect(name, NodeConfig::client(), connector, vec![], |callbacks| callbacks, picker, formats).await?;
+//! let loud: String = client.rpc().serde(FormatId::OPAQUE).call("shout", ("hello",)).await?;
+//! assert_eq!(loud, "HELLO");
+//! service.stop().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+//!
+//! # How a call travels
+//!
+//! The caller's future chooses a receiver and a format, writes the request into a buffer of its thread, takes a number from the
+//! connection's table and queues the frame. The connection's driver, one task for both directions, lets other ready tasks
+//! queue theirs and writes all in one system call. At the other end a driver cuts frames out of what one read brought and
+//! polls each request once where it is: quick callbacks cost no task and no wake-up, and their replies leave together. What does
+//! not finish at once joins the queue in order of arrival, on a task of its own. A plain function runs on the blocking
+//! pool until it has proved quick, and never again on a reader after it held one up for a millisecond.
+//!
+//! # What bounds what
+//!
+//! [`NodeConfig`] lists every bound. A server stops reading a peer whose requests wait beyond theirs, which TCP turns into
+//! waiting at the sender; a peer of daffi 3.0.1, which would break its stream, is read slowly instead, into a spool with a
+//! limit of its own.
 
 mod call;
 mod callback;

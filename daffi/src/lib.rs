@@ -1,10 +1,67 @@
 //! Remote procedure calls without ceremony.
 //!
-//! A [`Service`] exposes callbacks, a [`Client`] calls them, over TCP, Unix sockets and TLS, on the wire of the Python
-//! library daffi 3.0.1: Rust and Python nodes form one network.
+//! A [`Service`] exposes callbacks, a [`Client`] calls them, over TCP, Unix sockets and TLS, on the wire of the Python library
+//! daffi 3.0.1: Rust and Python nodes form one network, without a line changed on the Python side.
+//!
+//! ```
+//! use daffi::prelude::*;
+//!
+//! #[callback]
+//! fn add(a: i64, b: i64) -> i64 {
+//!     a + b
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let service = Service::builder("calc-service").callbacks(callbacks![add]).bind("tcp://127.0.0.1:0").await?;
+//!
+//!     let client = Client::builder("calc-client").connect(service.endpoints()[0].as_str()).await?;
+//!     let sum: i64 = client.rpc().call("add", (3, 4)).await?;
+//!     assert_eq!(sum, 7);
+//!     let sum: i64 = client.rpc().call("add", args![3, b = 4]).await?;
+//!     assert_eq!(sum, 7);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Calls
+//!
+//! | style | receivers | answer |
+//! |---|---|---|
+//! | [`Client::rpc`] | one | its result |
+//! | [`Client::rpc_nowait`] | one | none: returns once queued |
+//! | [`Client::cast`] | all that expose the callback, or some | the result or error of each |
+//! | [`Client::cast_nowait`] | all that expose the callback, or some | none |
+//! | [`Client::stream`] | one for all chunks | an acknowledgement of each chunk |
+//! | [`Client::stream_nowait`] | one for all chunks | none |
+//!
+//! Every call ends, with its result or with a [`CallError`] that says what happened. A timeout is exact; there is none
+//! unless it is set on the call or as the client's `default_timeout`, and the call still ends with its connection or its
+//! receiver.
+//!
+//! # Callbacks
+//!
+//! Plain functions, async functions, methods (`#[callback]` on the `impl` block) and closures. `workers` of them run at once,
+//! 1 by default, in order of arrival over all connections. A callback that returns a `Result` fails with the error's type as the
+//! class name that a Python caller sees, or with the class of a [`RemoteError`]; a panic is a `RuntimeError`. A callback
+//! that blocks for long belongs under `#[callback(blocking)]`. Two nodes with `workers=1` whose callbacks call each other
+//! in a circle wait for their timeout.
+//!
+//! # Formats
+//!
+//! | format | default for | holds |
+//! |---|---|---|
+//! | [`MSGPACK`](FormatId::MSGPACK) | calls to Rust nodes | plain data, bytes, any map keys |
+//! | [`PICKLE`](FormatId::PICKLE) | calls to daffi 3.0.1 | also sets, tuples, big integers, dates, decimals; read as plain data, nothing is executed |
+//! | [`JSON`](FormatId::JSON) | | plain data without bytes |
+//! | [`OPAQUE`](FormatId::OPAQUE) | streams | one argument: bytes or text, as they are; [`Bytes`] without a copy |
+//! | [`POSTCARD`](FormatId::POSTCARD) | | types known on both ends, between Rust nodes, smallest |
+//!
+//! # Features
+//!
+//! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls` and `macros`, all on by default. A feature adds, and changes
+//! nothing else.
 
-#[doc(hidden)]
-pub mod __private;
 mod callbacks;
 mod client;
 mod context;
@@ -16,6 +73,7 @@ mod settings;
 mod signals;
 mod transports;
 
+pub use bytes::Bytes;
 pub use daffi_core::{
     BoxError, CallError, CallOptions, Disconnected, Ended, Events, InitializationError, MemberEvent, Members,
     NodeConfig, Picker, RoundRobin, StreamError, remote_error,
