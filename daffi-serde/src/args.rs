@@ -10,7 +10,7 @@ use crate::{BytesLike, Value, bytes_like};
 
 /// What a call is made with: positional arguments and keyword arguments.
 ///
-/// Implemented for tuples of up to twelve serialisable values, for `()`, and for what [`args!`](crate::args) builds. A
+/// Implemented for tuples of up to twelve serialisable values, for `()`, and for what [`args!`](crate::args!) builds. A
 /// call owns its arguments, since they are written only after a receiver, and with it a format, was chosen. A `Vec<u8>`
 /// travels as bytes in every format that has them.
 #[diagnostic::on_unimplemented(
@@ -154,7 +154,7 @@ tuple_args! {
     (12; A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9, K.10, L.11)
 }
 
-/// Positional arguments followed by keyword arguments; made by [`args!`](crate::args).
+/// Positional arguments followed by keyword arguments; made by [`args!`](crate::args!).
 #[derive(Clone, Debug)]
 pub struct Mixed<P, K> {
     positional: P,

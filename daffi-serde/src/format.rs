@@ -1,6 +1,6 @@
 //! What a format is: written generically as a [`Codec`], used behind a pointer as a [`Format`].
 
-use std::fmt;
+use std::{fmt, io};
 
 use bytes::{Bytes, BytesMut};
 use daffi_wire::FormatId;
@@ -53,6 +53,11 @@ impl<'a> Output<'a> {
         self.buffer
     }
 
+    /// Appends to the buffer, for libraries that write to [`io::Write`]. Never fails.
+    pub const fn writer(&mut self) -> impl io::Write {
+        Append(self.buffer)
+    }
+
     /// Sends `bytes` as the whole payload, without a copy.
     pub fn share(&mut self, bytes: Bytes) {
         self.shared = Some(bytes);
@@ -72,6 +77,27 @@ impl<'a> Output<'a> {
     /// The shared payload, if the writer chose that.
     pub const fn take_shared(&mut self) -> Option<Bytes> {
         self.shared.take()
+    }
+}
+
+/// Formats write a few bytes at a time, for which `BufMut::writer` takes too many steps.
+struct Append<'a>(&'a mut BytesMut);
+
+impl io::Write for Append<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -29,7 +29,6 @@
 
 mod envelope;
 
-use bytes::BufMut;
 use daffi_serde::{
     Args, ArgsSink, Body, Codec, Output, ResultSink, SerdeError, ValueLimits,
     guard::{Guarded, GuardedArgs, Rules, Watch},
@@ -53,7 +52,7 @@ impl Json {
     }
 
     fn write<T: Serialize>(value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
-        serde_json::to_writer(out.buffer().writer(), value).map_err(|e| SerdeError::encode(FormatId::JSON, e))?;
+        serde_json::to_writer(out.writer(), value).map_err(|e| SerdeError::encode(FormatId::JSON, e))?;
         out.mark_text();
         Ok(())
     }

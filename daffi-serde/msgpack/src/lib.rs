@@ -29,7 +29,6 @@
 
 mod envelope;
 
-use bytes::BufMut;
 use daffi_serde::{
     Args, ArgsSink, Body, Codec, Output, ResultSink, SerdeError, ValueLimits,
     guard::{Guarded, GuardedArgs, Rules, Watch},
@@ -54,7 +53,7 @@ impl Msgpack {
     }
 
     fn write<T: Serialize>(value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
-        let mut writer = out.buffer().writer();
+        let mut writer = out.writer();
         let mut serializer = rmp_serde::Serializer::new(&mut writer).with_struct_map().with_human_readable();
         value.serialize(&mut serializer).map_err(|error| SerdeError::encode(FormatId::MSGPACK, error))
     }
