@@ -1,7 +1,9 @@
 //! Services and clients of this crate, end to end.
 
+mod bounds;
 mod calls;
 mod hostile;
+mod level_three;
 mod lifecycle;
 mod numbers;
 mod peer;

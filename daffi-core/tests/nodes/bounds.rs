@@ -1,0 +1,109 @@
+//! What a peer can't do: hold more than its share, or be waited for without end.
+
+use std::{sync::Arc, time::Duration};
+
+use daffi_core::{CallError, NodeConfig};
+use daffi_wire::Kind;
+use tokio::sync::Semaphore;
+
+use crate::{
+    peer::Peer,
+    support::{asynchronous, client, endpoint, plain, service_at},
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_no_answers_is_disconnected() {
+    let at = endpoint();
+    let config = NodeConfig { outbox_bytes: 256 * 1024, ..NodeConfig::server() };
+    let text = || plain("text", |(n,): (usize,)| Ok("x".repeat(n)));
+    let service = service_at(&at, config, vec![text()]);
+    let mut peer = Peer::connect(&at).await;
+    peer.hello("deaf").await;
+    for id in 2..40 {
+        peer.send(Kind::Request, id, "deaf", "text", r#"{"args": [100000], "kwargs": {}}"#).await;
+    }
+    let good = client(&at, "good").await;
+    assert_eq!(good.rpc().call::<String>("text", (3,)).await.unwrap(), "xxx", "nobody else waits for the deaf peer");
+    let begun = tokio::time::Instant::now();
+    while service.clients().contains(&"deaf".to_owned()) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!((59..65).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert_eq!(good.rpc().call::<String>("text", (3,)).await.unwrap(), "xxx");
+}
+
+#[tokio::test]
+async fn a_flood_beyond_the_queue_is_held_back_and_loses_nothing() {
+    let (at, gate) = (endpoint(), Arc::new(Semaphore::new(0)));
+    let config = NodeConfig { inbound_frames: 64, ..NodeConfig::server() };
+    let ran = Arc::new(Semaphore::new(0));
+    let callback = asynchronous("work", {
+        let (gate, ran) = (Arc::clone(&gate), Arc::clone(&ran));
+        move |(): ()| {
+            let (gate, ran) = (Arc::clone(&gate), Arc::clone(&ran));
+            async move {
+                gate.acquire().await.unwrap().forget();
+                ran.add_permits(1);
+            }
+        }
+    });
+    let _service = service_at(&at, config, vec![callback]);
+    let flood = client(&at, "flood").await;
+    for _ in 0..10_000 {
+        flood.rpc_nowait().call("work", ()).await.unwrap();
+    }
+    assert_eq!(ran.available_permits(), 0);
+    gate.add_permits(10_000);
+    ran.acquire_many(10_000).await.unwrap().forget();
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_closed() {
+    let at = endpoint();
+    let config = NodeConfig { max_connections: 2, ..NodeConfig::server() };
+    let service = service_at(&at, config, vec![plain("one", |(): ()| Ok(1))]);
+    let (first, second) = (client(&at, "a").await, client(&at, "b").await);
+    let mut third = Peer::connect(&at).await;
+    third.send(Kind::Handshake, 1, "c", "", r#"{"meta":{"type":"client"},"members":[]}"#).await;
+    assert!(third.receive().await.is_none());
+    assert_eq!(first.rpc().call::<i64>("one", ()).await.unwrap(), 1);
+    second.stop().await;
+    while service.clients().len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    let third = loop {
+        let mut third = Peer::connect(&at).await;
+        third.send(Kind::Handshake, 1, "c", "", r#"{"meta":{"type":"client"},"members":[]}"#).await;
+        if let Some(answer) = third.receive().await {
+            break answer;
+        }
+    };
+    assert_eq!(third.transmitter(), "c");
+}
+
+#[tokio::test]
+async fn silent_connections_push_out_their_own() {
+    let at = endpoint();
+    let config = NodeConfig { max_pending_handshakes: 4, ..NodeConfig::server() };
+    let _service = service_at(&at, config, vec![plain("one", |(): ()| Ok(1))]);
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(Peer::connect(&at).await);
+    }
+    let good = client(&at, "good").await;
+    assert_eq!(good.rpc().call::<i64>("one", ()).await.unwrap(), 1);
+    // All but the newest were pushed out, without waiting for their time.
+    for peer in &mut silent[..16] {
+        assert!(peer.receive().await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_members_ends() {
+    let at = endpoint();
+    let _service = service_at(&at, NodeConfig::server(), vec![]);
+    let client = client(&at, "c").await;
+    client.wait_for_members(&["svc"], None).await.unwrap();
+    let error = client.wait_for_members(&["svc", "w1"], Some(Duration::from_millis(1500))).await.unwrap_err();
+    assert!(matches!(&error, CallError::Timeout { receiver, .. } if receiver == "w1"), "{error}");
+}
