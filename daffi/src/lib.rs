@@ -62,6 +62,8 @@
 //! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls` and `macros`, all on by default. A feature adds, and changes
 //! nothing else.
 
+#[doc(hidden)]
+pub mod __private;
 mod callbacks;
 mod client;
 mod context;
@@ -96,6 +98,11 @@ pub use crate::{
 /// What tower layers see: requests and replies on the serving side, calls and answers on the calling side.
 pub mod tower {
     pub use daffi_core::{Answer, Call, Callbacks, Reply, Request, RpcOver};
+}
+
+/// The seam for formats of your own: implement [`Codec`](format::Codec) and hand it to the builders' `format`.
+pub mod format {
+    pub use daffi_serde::*;
 }
 
 /// The seam for transports of your own.
