@@ -34,7 +34,7 @@
 //! So an argument that nobody takes is skipped, and one that is longer than its type is an error. A result is the value
 //! alone. A [`Value`](daffi_serde::Value), wherever it stands, is an enum whose variant names its kind, with the numbers
 //! of [`daffi_serde::value::exact`]: nothing is lost. An error is a
-//! [`RemoteError`](daffi_serde::RemoteError): three texts, and a unit that takes no bytes.
+//! [`RemoteError`]: three texts, and a unit that takes no bytes.
 //!
 //! # Limits
 //!
