@@ -69,6 +69,14 @@ impl Formats {
         self
     }
 
+    /// The same formats, the built-in ones with other limits.
+    #[must_use]
+    pub fn with_limits(self, limits: ValueLimits) -> Self {
+        let mut changed = Self::new(limits);
+        Arc::make_mut(&mut changed.inner).own.clone_from(&self.inner.own);
+        changed
+    }
+
     fn own(&self, id: FormatId) -> Result<&dyn Format, SerdeError> {
         match self.inner.own.iter().find(|format| format.id() == id) {
             Some(format) => Ok(&**format),

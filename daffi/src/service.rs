@@ -47,7 +47,6 @@ impl Service {
     }
 
     /// A service under a made-up name.
-    #[must_use]
     pub fn unnamed() -> ServiceBuilder {
         Self::builder(made_up("service"))
     }

@@ -4,14 +4,12 @@ macro_rules! node_settings {
     () => {
         /// Exposes callbacks: `callbacks![add, greet]`, an instance of a class of callbacks, or
         /// [`Callbacks`](crate::Callbacks). May be called several times.
-        #[must_use]
         pub fn callbacks(mut self, callbacks: impl crate::IntoCallbacks) -> Self {
             self.callbacks = self.callbacks.and(callbacks);
             self
         }
 
         /// Exposes an async closure that cannot fail: `.callback_fn("double", |x: i64| async move { x * 2 })`.
-        #[must_use]
         pub fn callback_fn<M, C>(mut self, name: impl Into<String>, function: C) -> Self
         where
             C: crate::CallbackFn<M>,
@@ -22,7 +20,6 @@ macro_rules! node_settings {
         }
 
         /// Exposes an async closure that returns a `Result`.
-        #[must_use]
         pub fn try_callback_fn<M, C, T, E>(mut self, name: impl Into<String>, function: C) -> Self
         where
             C: crate::CallbackFn<M, Output = Result<T, E>>,
@@ -34,7 +31,6 @@ macro_rules! node_settings {
         }
 
         /// Callbacks that run at once. Default 1: one at a time, in order of arrival over all connections.
-        #[must_use]
         pub fn workers(mut self, workers: usize) -> Self {
             self.config.workers = workers;
             self
@@ -44,7 +40,6 @@ macro_rules! node_settings {
         ///
         /// A layer's failure becomes an error reply: tower's `Elapsed` a `TimeoutError`, tower's `Overloaded` an
         /// `Overloaded`, a [`RemoteError`](crate::RemoteError) itself, anything else a `RuntimeError`.
-        #[must_use]
         pub fn layer<L>(mut self, layer: L) -> Self
         where
             L: tower_layer::Layer<crate::tower::Callbacks> + Send + 'static,
@@ -63,21 +58,18 @@ macro_rules! node_settings {
         }
 
         /// Adds a format of your own, numbered 64 to 127. Nodes of daffi 3.0.1 can't read it.
-        #[must_use]
         pub fn format(mut self, format: impl crate::Format) -> Self {
             self.formats = self.formats.with(format);
             self
         }
 
-        /// What a payload may make this node hold, in every built-in format. Call it before [`format`](Self::format).
-        #[must_use]
+        /// What a payload may make this node hold, in every built-in format.
         pub fn value_limits(mut self, limits: crate::ValueLimits) -> Self {
-            self.formats = crate::Formats::new(limits);
+            self.formats = self.formats.with_limits(limits);
             self
         }
 
         /// Changes limits and times: `.configure(|c| c.grace = Duration::from_secs(30))`.
-        #[must_use]
         pub fn configure(mut self, change: impl FnOnce(&mut crate::NodeConfig)) -> Self {
             change(&mut self.config);
             self

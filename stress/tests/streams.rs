@@ -1,5 +1,7 @@
 //! Streams into a service that is slower than they are: every byte arrives, in order, and the service stays small.
 
+#![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
+
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, Command, Stdio},

@@ -212,7 +212,7 @@ impl<R: Role> Driver<R> {
             if let Some(frame) = self.reader.next_frame()? {
                 frames -= 1;
                 self.role.handle(frame)?;
-                if frames % FRAMES_PER_LOOK == 0 {
+                if frames.is_multiple_of(FRAMES_PER_LOOK) {
                     hold = self.hold();
                 }
                 continue;

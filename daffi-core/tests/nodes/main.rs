@@ -1,5 +1,7 @@
 //! Services and clients of this crate, end to end.
 
+#![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
+
 mod bounds;
 mod calls;
 mod hostile;
