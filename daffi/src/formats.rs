@@ -1,8 +1,7 @@
-use std::{any::Any, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
 use daffi_serde::{
-    Args, ArgsSink, Body, Codec, Format, FormatSet, Opaque, Output, RemoteError, SerdeError, ValueLimits,
+    Args, ArgsSink, Body, BytesLike, Codec, Format, FormatSet, Opaque, Output, RemoteError, SerdeError, ValueLimits,
 };
 use daffi_wire::FormatId;
 use serde::{Serialize, de::DeserializeOwned};
@@ -151,13 +150,7 @@ impl FormatSet for Formats {
         value: &T,
         out: &mut Output<'_>,
     ) -> Result<(), SerdeError> {
-        if id == FormatId::OPAQUE
-            && let Some(bytes) = (value as &dyn Any).downcast_ref::<Bytes>()
-        {
-            out.share(bytes.clone());
-            return Ok(());
-        }
-        each_format!(self, id, f => Codec::encode_result(f, value, out), own => own.encode_result(value, out))
+        each_format!(self, id, f => Codec::encode_return(f, value, out), own => own.encode_result(&BytesLike(value), out))
     }
 
     fn decode_args<S: ArgsSink>(&self, id: FormatId, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
