@@ -7,6 +7,7 @@ mod list;
 mod options;
 mod params;
 mod registration;
+mod remote;
 mod signature;
 mod types;
 
@@ -26,6 +27,6 @@ pub fn callbacks(input: TokenStream) -> TokenStream {
 
 /// x
 #[proc_macro_attribute]
-pub fn remote(_options: TokenStream, item: TokenStream) -> TokenStream {
-    item
+pub fn remote(options: TokenStream, item: TokenStream) -> TokenStream {
+    remote::expand(options.into(), item.into()).into()
 }

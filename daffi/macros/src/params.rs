@@ -95,7 +95,8 @@ impl Param {
                 Some(Self { ident: pat.ident.clone(), ty: (*typed.ty).clone(), role })
             }
             pat => {
-                errors.at(pat, "a parameter of a callback needs a plain name, which is the argument's name for callers");
+                errors
+                    .at(pat, "a parameter of a callback needs a plain name, which is the argument's name for callers");
                 None
             }
         }

@@ -102,10 +102,13 @@ impl Registration<'_> {
             }
         };
         let wait = is_async.then(|| quote_spanned!(span=> .await));
-        let returned = format_ident!("{}", match returns {
-            Returns::Result(_) => "returned_result",
-            Returns::Nothing | Returns::Value(_) => "returned",
-        });
+        let returned = format_ident!(
+            "{}",
+            match returns {
+                Returns::Result(_) => "returned_result",
+                Returns::Nothing | Returns::Value(_) => "returned",
+            }
+        );
         // At the return type, where a value that can't be written and an error that can't be shown are at fault.
         let at_output = Span::mixed_site().located_at(returns.span().unwrap_or_else(|| self.ident.span()));
         let call = quote_spanned!(span=> #callee(#receiver #(#passed),*) #wait);

@@ -37,11 +37,19 @@ pub(crate) fn expand(options: TokenStream, mut block: ItemImpl) -> TokenStream {
     }
     let implementation = implementation(&block, &mut methods, locked, errors.is_empty());
     let errors = errors.into_tokens();
-    quote!(#block #errors #implementation)
+    quote! {
+        #[allow(unreachable_pub, reason = "here `pub` says exported")]
+        #block
+        #errors
+        #implementation
+    }
 }
 
 /// After a mistake the implementation is there all the same, but empty, so that its uses raise no further errors.
 fn implementation(block: &ItemImpl, methods: &mut [Method], locked: bool, correct: bool) -> TokenStream {
+    if block.trait_.is_some() {
+        return TokenStream::new();
+    }
     let (callbacks, instance) = (callbacks(), instance());
     let (generics, _, where_clause) = block.generics.split_for_impl();
     let self_ty = &block.self_ty;

@@ -110,6 +110,9 @@ fn access(ty: &Type, receiver: &syn::Receiver, errors: &mut Errors) -> Option<Ac
             }
         }
     }
-    errors.at(receiver, "calls share the instance: take `&self` or `&mut self`, or keep the method local with `#[local]`");
+    errors.at(
+        receiver,
+        "calls share the instance: take `&self` or `&mut self`, or keep the method local with `#[local]`",
+    );
     None
 }

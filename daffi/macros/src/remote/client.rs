@@ -1,0 +1,74 @@
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::Visibility;
+
+use super::definition::{Definition, Method};
+use crate::attributes;
+
+/// A type with a method per method of the trait, each a call.
+pub(crate) fn expand(Definition { item, client, methods }: &Definition, correct: bool) -> TokenStream {
+    let visibility = &item.vis;
+    let methods = methods.iter().filter(|_| correct).map(|definition| method(definition, visibility));
+    let attrs: Vec<_> = attributes::named(&item.attrs, &["cfg", "deprecated", "doc"]).collect();
+    let cfgs = attributes::named(&item.attrs, &["cfg"]);
+    let summary = format!("A [`{}`] on another node: every method is a call.\n\n", item.ident);
+    quote! {
+        #[doc = #summary]
+        #(#attrs)*
+        #[allow(dead_code, reason = "a program may only call, or only serve")]
+        #[derive(::core::clone::Clone, ::core::fmt::Debug)]
+        #visibility struct #client {
+            rpc: ::daffi::Rpc,
+        }
+
+        #(#cfgs)*
+        #[allow(dead_code, reason = "a program may only call, or only serve")]
+        #[allow(clippy::too_many_arguments, reason = "as many as the trait has")]
+        #[allow(deprecated, reason = "the type may be deprecated as a whole")]
+        impl #client {
+            /// Calls over `client`, each method on any member that exposes it.
+            #[must_use]
+            #visibility fn new(client: ::daffi::Client) -> Self {
+                Self { rpc: ::daffi::Client::rpc(&client) }
+            }
+
+            /// Calls in this way from now on, which sets receiver, timeout and format:
+            /// `.with(client.rpc().timeout(after))`.
+            #[must_use]
+            #visibility fn with(mut self, rpc: ::daffi::Rpc) -> Self {
+                self.rpc = rpc;
+                self
+            }
+
+            #(#methods)*
+        }
+    }
+}
+
+fn method(Method { item, options, signature, result }: &Method, visibility: &Visibility) -> TokenStream {
+    let ident = &item.sig.ident;
+    let wire_name = options.wire_name(ident);
+    let summary = attributes::named(&item.attrs, &["doc"]).next().is_none().then(|| {
+        let text = format!("Calls `{wire_name}`.");
+        quote!(#[doc = #text])
+    });
+    let attrs = attributes::named(&item.attrs, &["allow", "cfg", "deprecated", "doc"]);
+    let parameters = signature.params.arguments().map(|param| {
+        let (ident, ty) = (&param.ident, &param.ty);
+        quote!(#ident: #ty)
+    });
+    let sent = signature.params.arguments().filter_map(|param| param.send());
+    // `self` is hygienic: it must be of the same making as the method's own.
+    let span = Span::call_site().located_at(ident.span());
+    let call = quote_spanned!(span=> ::daffi::Rpc::call(&self.rpc, #wire_name, (#(#sent,)*)).await);
+    quote! {
+        #summary
+        #(#attrs)*
+        #visibility async fn #ident(
+            &self,
+            #(#parameters),*
+        ) -> ::core::result::Result<#result, ::daffi::CallError> {
+            #call
+        }
+    }
+}

@@ -1,0 +1,81 @@
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::{ReturnType, TraitItem, parse_quote, parse_quote_spanned, spanned::Spanned};
+
+use super::definition::{Definition, Method};
+use crate::{
+    attributes,
+    registration::{Receiver, Registration, callbacks, instance},
+};
+
+/// The trait, whose methods return futures that are `Send`, and which knows its callbacks.
+pub(crate) fn expand(definition: &Definition, correct: bool) -> TokenStream {
+    let mut item = definition.item.clone();
+    item.attrs.push(parse_quote!(#[allow(dead_code, reason = "a program may only call, or only serve")]));
+    item.colon_token.get_or_insert_default();
+    item.supertraits.extend::<[syn::TypeParamBound; 3]>([
+        parse_quote!(::core::marker::Send),
+        parse_quote!(::core::marker::Sync),
+        parse_quote!('static),
+    ]);
+    item.items.extend(definition.methods.iter().map(method));
+    if correct {
+        item.items.push(TraitItem::Verbatim(into_callbacks(definition)));
+    }
+    quote!(#item)
+}
+
+fn method(method: &Method) -> TraitItem {
+    let mut item = method.item.clone();
+    let span = Span::call_site().located_at(item.sig.output.span());
+    let output = match &item.sig.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => quote!(#ty),
+    };
+    item.sig.asyncness = None;
+    item.sig.output = parse_quote_spanned! {span=>
+        -> impl ::core::future::Future<Output = #output> + ::core::marker::Send
+    };
+    TraitItem::Fn(item)
+}
+
+fn into_callbacks(Definition { item, methods, .. }: &Definition) -> TokenStream {
+    let (callbacks, instance) = (callbacks(), instance());
+    let additions = methods.iter().map(|method| {
+        let ident = &method.item.sig.ident;
+        let cfgs = attributes::named(&method.item.attrs, &["cfg"]);
+        let name = &item.ident;
+        let registration = Registration {
+            ident,
+            options: &method.options,
+            signature: &method.signature,
+            callee: quote!(<Self as #name>::#ident),
+            receiver: Some(Receiver::Ref),
+        };
+        let add = registration.to_tokens();
+        quote! {
+            #(#cfgs)*
+            {
+                let #instance = ::std::sync::Arc::clone(&#instance);
+                #add
+            }
+        }
+    });
+    quote! {
+        /// The methods as callbacks, to register: `Service::builder(..).callbacks(implementation.into_callbacks())`.
+        #[must_use]
+        #[allow(deprecated, reason = "a deprecated method may still be served")]
+        fn into_callbacks(self) -> ::daffi::Callbacks
+        where
+            Self: ::core::marker::Sized,
+        {
+            let #instance = ::std::sync::Arc::new(self);
+            let mut #callbacks = ::daffi::Callbacks::new();
+            {
+                let #callbacks = &mut #callbacks;
+                #(#additions)*
+            }
+            #callbacks
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `#[remote]`, both ends.
+
+use std::time::Duration;
+
+use daffi::{CallError, Context, FormatId, remote};
+use serde::{Deserialize, Serialize};
+
+use crate::support::serve;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pair {
+    left: i64,
+    right: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("refused: {0}")]
+pub(crate) struct Refused(String);
+
+/// Sums and more.
+#[remote]
+pub(crate) trait Calc {
+    /// The sum.
+    async fn add(&self, a: i64, b: i64) -> i64;
+    fn fail(&self, msg: String) -> Result<(), Refused>;
+    async fn swap(&self, pair: Pair) -> Result<Pair, Refused>;
+    async fn length(&self, text: &str, data: &[u8]) -> usize;
+    async fn caller(&self, ctx: Context, prefix: String) -> String;
+    #[callback(name = "calc.scale", ordered)]
+    async fn scale(&self, value: i64, #[default(10)] factor: i64) -> i64;
+    async fn nothing(&self);
+    async fn slow(&self);
+    #[cfg(any())]
+    async fn left_out(&self, a: NoSuchType);
+}
+
+struct Machine {
+    bias: i64,
+}
+
+impl Calc for Machine {
+    async fn add(&self, a: i64, b: i64) -> i64 {
+        tokio::task::yield_now().await;
+        a + b + self.bias
+    }
+
+    async fn fail(&self, msg: String) -> Result<(), Refused> {
+        Err(Refused(msg))
+    }
+
+    async fn swap(&self, Pair { left, right }: Pair) -> Result<Pair, Refused> {
+        Ok(Pair { left: right, right: left })
+    }
+
+    async fn length(&self, text: &str, data: &[u8]) -> usize {
+        tokio::task::yield_now().await;
+        text.len() + data.len()
+    }
+
+    async fn caller(&self, ctx: Context, prefix: String) -> String {
+        prefix + ctx.caller()
+    }
+
+    async fn scale(&self, value: i64, factor: i64) -> i64 {
+        value * factor
+    }
+
+    async fn nothing(&self) {}
+
+    async fn slow(&self) {
+        std::future::pending().await
+    }
+}
+
+#[remote(client = "Asker")]
+trait Oracle {
+    async fn ask(&self) -> std::io::Result<String>;
+}
+
+impl Oracle for () {
+    async fn ask(&self) -> std::io::Result<String> {
+        Ok("yes".into())
+    }
+}
+
+#[tokio::test]
+async fn calls_are_typed_on_both_ends() {
+    let (_service, client) = serve(2, Machine { bias: 0 }.into_callbacks()).await;
+    let calc = CalcClient::new(client.clone());
+    assert_eq!(calc.add(3, 4).await.unwrap(), 7);
+    assert_eq!(calc.swap(Pair { left: 1, right: 2 }).await.unwrap(), Pair { left: 2, right: 1 });
+    assert_eq!(calc.length("abc", &[1, 2]).await.unwrap(), 5);
+    assert_eq!(calc.caller("by ".into()).await.unwrap(), "by client");
+    assert_eq!(calc.scale(2, 3).await.unwrap(), 6);
+    calc.nothing().await.unwrap();
+    // The callbacks are callable by name as well.
+    assert_eq!(client.rpc().call::<i64>("calc.scale", (2,)).await.unwrap(), 20);
+}
+
+#[tokio::test]
+async fn errors_keep_their_class() {
+    let (_service, client) = serve(1, Machine { bias: 0 }.into_callbacks()).await;
+    match CalcClient::new(client).fail("no".into()).await {
+        Err(CallError::Remote { error, method, .. }) => {
+            assert_eq!((&*error.class, &*error.message, &*method), ("Refused", "refused: no", "fail"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn calls_take_options() {
+    let (_service, client) = serve(1, Machine { bias: 0 }.into_callbacks()).await;
+    let calc = CalcClient::new(client.clone()).with(client.rpc().timeout(Duration::from_millis(1)));
+    assert!(calc.slow().await.unwrap_err().is_timeout());
+    let calc = calc.with(client.rpc().receiver("nobody").serde(FormatId::MSGPACK));
+    assert!(matches!(calc.add(1, 2).await, Err(CallError::ReceiverNotFound { .. })));
+}
+
+#[tokio::test]
+async fn names_are_chosen() {
+    let (_service, client) = serve(1, ().into_callbacks()).await;
+    assert_eq!(Asker::new(client).ask().await.unwrap(), "yes");
+}
+
+#[tokio::test]
+async fn implementations_are_called_directly() {
+    assert_eq!(Machine { bias: 1 }.add(3, 4).await, 8);
+    assert_eq!(Machine { bias: 1 }.scale(3, 4).await, 12);
+}
+
+#[test]
+fn futures_are_send() {
+    fn is_send<T: Send>(_: T) {}
+    fn of_service(service: &impl Calc) {
+        is_send(service.add(1, 2));
+        is_send(service.length("", &[]));
+    }
+    fn of_client(client: &CalcClient) {
+        is_send(client.add(1, 2));
+        is_send(client.length("", &[]));
+        is_send(client.fail(String::new()));
+    }
+    of_service(&Machine { bias: 0 });
+    let _ = of_client;
+}

@@ -1,0 +1,72 @@
+//! Blocks and methods that can't be exported.
+#![allow(unused)]
+
+use std::{rc::Rc, sync::Arc};
+
+use daffi::{Service, callback};
+
+struct Generic<T>(T);
+
+#[callback]
+impl<T> Generic<T> {
+    pub fn get(&self) {}
+}
+
+struct Receivers;
+
+#[callback(blocking)]
+impl Receivers {
+    pub fn consume(self) {}
+    pub fn boxed(self: Box<Self>) {}
+    pub fn name(&self) -> &str {
+        ""
+    }
+    #[callback(name = "x")]
+    fn private(&self) {}
+    #[callback]
+    #[local]
+    pub fn kept(&self) {}
+    #[callback]
+    pub fn associated() {}
+    #[callback(name = "a,b")]
+    pub fn take(&self, text: &String) {}
+}
+
+struct Locked;
+
+#[callback]
+impl Locked {
+    pub fn change(&mut self) {}
+    pub fn handle(self: Arc<Self>) {}
+}
+
+struct Nothing;
+
+#[callback]
+impl Nothing {
+    fn private(&self) {}
+    pub fn associated() {}
+}
+
+#[callback]
+impl Clone for Nothing {
+    fn clone(&self) -> Self {
+        Self
+    }
+}
+
+struct NotShared(Rc<i64>);
+
+#[callback]
+impl NotShared {
+    pub fn get(&self) -> i64 {
+        *self.0
+    }
+}
+
+struct Forgotten;
+
+fn main() {
+    let _ = Service::builder("s").callbacks(Receivers).callbacks(Locked).callbacks(Nothing);
+    let _ = Service::builder("s").callbacks(Forgotten);
+}

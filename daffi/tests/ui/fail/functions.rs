@@ -1,0 +1,45 @@
+//! Functions that can't be callbacks, and options that there are not.
+#![allow(unused)]
+
+use daffi::callback;
+
+#[callback]
+fn generic<T>(value: T) where T: Clone {}
+
+#[callback]
+const unsafe extern "C" fn qualified() {}
+
+#[callback]
+fn borrowing() -> Option<&str> {
+    None
+}
+
+#[callback]
+fn u8() {}
+
+#[callback(name = "a|b", name = " c", colour = 3)]
+fn named() {}
+
+#[callback(name = "")]
+fn empty() {}
+
+#[callback(blocking = false)]
+fn switched() {}
+
+#[callback]
+struct Thing;
+
+#[callback]
+trait Trait {}
+
+struct Type;
+
+impl Type {
+    #[callback]
+    pub fn method(&self) {}
+}
+
+fn main() {
+    generic(3);
+    switched();
+}
