@@ -1,0 +1,11 @@
+//! Rust nodes and nodes of daffi 3.0.1 as peers of each other.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod errors;
+mod exposed;
+mod forms;
+mod matrix;
+mod pair;
+mod results;
+mod support;

@@ -1,0 +1,75 @@
+//! Services and clients on the transports that both libraries have.
+
+use std::time::{Duration, Instant};
+
+use daffi::{Client, ClientTls, FormatId, ServerTls, Service};
+use daffi_testing::{Certificate, Launch, Peer, SocketPath};
+
+use crate::exposed::Exposed;
+
+/// The formats that 3.0.1 has.
+pub(crate) const FORMATS: [FormatId; 4] = [FormatId::PICKLE, FormatId::JSON, FormatId::MSGPACK, FormatId::OPAQUE];
+
+/// Nothing takes so long unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Unix,
+    Tls,
+}
+
+impl Transport {
+    /// A Rust service with the callbacks of [`Exposed`].
+    pub(crate) async fn rust_service(self, name: &str, workers: usize) -> Service {
+        let tls = Certificate::localhost();
+        let at = match self {
+            Self::Tcp => "tcp://127.0.0.1:0".to_owned(),
+            Self::Tls => "tls://127.0.0.1:0".to_owned(),
+            Self::Unix => SocketPath::new().endpoint(),
+        };
+        Service::builder(name)
+            .callbacks(Exposed::default())
+            .workers(workers)
+            .tls(ServerTls::from_files(tls.certificate, tls.key).unwrap())
+            .bind(&at)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) fn python_service(self) -> Launch {
+        match self {
+            Self::Tcp => Peer::service(),
+            Self::Unix => Peer::service().on_socket(),
+            Self::Tls => Peer::service().with_certificate(&Certificate::localhost()),
+        }
+    }
+}
+
+/// Where a service listens.
+pub(crate) fn endpoint(service: &Service) -> &str {
+    service.endpoints()[0].as_str()
+}
+
+/// A Python client of a Rust service, which verifies it when it can.
+pub(crate) fn python_client(service: &Service) -> Launch {
+    Peer::client(endpoint(service)).trusting(&Certificate::localhost().authority)
+}
+
+pub(crate) async fn rust_client(name: &str, endpoint: &str) -> Client {
+    let tls = ClientTls::ca_file(Certificate::localhost().authority).unwrap();
+    Client::builder(name).tls(tls).default_timeout(PATIENCE).connect(endpoint).await.unwrap()
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
