@@ -52,7 +52,10 @@ impl Json {
     }
 
     fn write<T: Serialize>(value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
-        serde_json::to_writer(out.writer(), value).map_err(|e| SerdeError::encode(FormatId::JSON, e))?;
+        serde_json::to_writer(out.writer(), value).map_err(|error| match error.to_string() {
+            text if text == KEY_ERROR => SerdeError::encode(FormatId::JSON, format_args!("{text}; {OTHERS}")),
+            text => SerdeError::encode(FormatId::JSON, text),
+        })?;
         out.mark_text();
         Ok(())
     }
@@ -65,8 +68,25 @@ impl Json {
         // Its limit is fixed at 128 levels; ours is the user's.
         json.disable_recursion_limit();
         let read = seed.deserialize(watch.guard::<JsonRules, _>(&mut json)).and_then(|()| json.end());
-        read.map_err(|error| SerdeError::decode(FormatId::JSON, error))
+        read.map_err(|error| match number_of_python(&error, text) {
+            Some(number) => SerdeError::decode(
+                FormatId::JSON,
+                format_args!("JSON has no {number}; MSGPACK and PICKLE carry it: {error}"),
+            ),
+            None => SerdeError::decode(FormatId::JSON, error),
+        })
     }
+}
+
+/// What `serde_json` says of a map whose keys are no text, and what to add.
+const KEY_ERROR: &str = "key must be a string";
+const OTHERS: &str = "MSGPACK and PICKLE have keys of other kinds";
+
+/// The word that stopped the reader when it is one that Python's JSON has for a number.
+fn number_of_python(error: &serde_json::Error, text: &str) -> Option<&'static str> {
+    let line = text.lines().nth(error.line().checked_sub(1)?)?;
+    let rest = line.get(error.column().checked_sub(1)?..)?;
+    ["NaN", "Infinity"].into_iter().find(|word| rest.starts_with(word))
 }
 
 /// What JSON has.

@@ -61,6 +61,15 @@ fn what_json_has_not_is_an_error_that_names_what_has() {
     );
     let big: Value = u128::MAX.into();
     assert!(error(written(&big)).contains("PICKLE carries it"));
+    let pairs: Value = [(Value::Tuple(vec![1.into(), 2.into()]), "pair")].into_iter().collect();
+    assert_eq!(
+        error(written(&pairs)),
+        "cannot write JSON: key must be a string; MSGPACK and PICKLE have keys of other kinds"
+    );
+    for (text, number) in [("NaN", "NaN"), ("[\n 1, Infinity]", "Infinity"), ("{\"k\": -Infinity}", "Infinity")] {
+        let error = result::<Value>(text).unwrap_err();
+        assert!(error.contains(&format!("JSON has no {number}; MSGPACK and PICKLE carry it")), "{text}: {error}");
+    }
 }
 
 #[test]
