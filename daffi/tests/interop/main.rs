@@ -5,7 +5,11 @@
 mod errors;
 mod exposed;
 mod forms;
+mod large;
+mod load;
 mod matrix;
 mod pair;
 mod results;
+mod streams;
 mod support;
+mod values;

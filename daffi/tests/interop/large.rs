@@ -1,0 +1,94 @@
+//! Payloads of 16 MiB, and of more than a frame holds.
+
+use bytes::Bytes;
+use daffi::{CallError, FormatId, Value};
+use daffi_testing::Peer;
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    exposed::hex,
+    support::{FORMATS, Transport, python_client, rust_client},
+};
+
+const SIZE: usize = 16 * 1024 * 1024;
+const TOO_MUCH: usize = 34 * 1024 * 1024;
+const LIMIT: &str = "33554431";
+
+/// Formats that carry bytes.
+const BINARY: [FormatId; 3] = [FormatId::PICKLE, FormatId::MSGPACK, FormatId::OPAQUE];
+
+/// How `peer.py` shows so many `x`.
+fn digest(kind: &str) -> Json {
+    json!({"$sha256": hex(&Sha256::digest(vec![b'x'; SIZE])), "len": SIZE, "type": kind})
+}
+
+/// In OPAQUE a number comes back as text.
+fn number(format: FormatId) -> Json {
+    if format == FormatId::OPAQUE { json!(SIZE.to_string()) } else { json!(SIZE) }
+}
+
+#[tokio::test]
+async fn python_sends_and_gets_16_mib() {
+    let service = Transport::Tcp.rust_service("service", 1).await;
+    let client = python_client(&service).start().await;
+    let (bytes, text) = (json!([{"$repeat": ["78", SIZE]}]), json!([{"$repeat_text": ["x", SIZE]}]));
+    for format in FORMATS {
+        let name = format.to_string();
+        assert_eq!(client.call("total", text.clone()).serde(&name).ok().await, number(format), "{format}");
+        assert_eq!(client.call("echo", text.clone()).serde(&name).ok().await, digest("str"), "{format}");
+    }
+    for format in BINARY {
+        let name = format.to_string();
+        assert_eq!(client.call("total", bytes.clone()).serde(&name).ok().await, number(format), "{format}");
+        assert_eq!(client.call("echo", bytes.clone()).serde(&name).ok().await, digest("bytes"), "{format}");
+        assert_eq!(client.call("big", json!([SIZE])).serde(&name).ok().await, digest("bytes"), "{format}");
+    }
+}
+
+#[tokio::test]
+async fn rust_sends_and_gets_16_mib() {
+    let service = Transport::Tcp.python_service().start().await;
+    let client = rust_client("caller", &service.endpoint()).await;
+    let (bytes, text) = (Bytes::from(vec![b'x'; SIZE]), "x".repeat(SIZE));
+    for format in FORMATS {
+        let rpc = client.rpc().serde(format);
+        assert_eq!(rpc.call::<usize>("total", (text.clone(),)).await.unwrap(), SIZE, "{format}");
+        assert!(rpc.call::<String>("echo", (text.clone(),)).await.unwrap() == text, "{format}");
+    }
+    for format in BINARY {
+        let rpc = client.rpc().serde(format);
+        assert_eq!(rpc.call::<usize>("total", (bytes.clone(),)).await.unwrap(), SIZE, "{format}");
+        assert!(rpc.call::<Bytes>("echo", (bytes.clone(),)).await.unwrap() == bytes, "{format}");
+        assert!(rpc.call::<Value>("echo", (bytes.clone(),)).await.unwrap() == Value::Bytes(bytes.clone()), "{format}");
+    }
+    for format in [FormatId::PICKLE, FormatId::MSGPACK] {
+        assert!(client.rpc().serde(format).call::<Bytes>("big", (SIZE,)).await.unwrap() == bytes, "{format}");
+    }
+}
+
+#[tokio::test]
+async fn a_rust_caller_is_told_size_and_limit() {
+    let service = Transport::Tcp.python_service().start().await;
+    let client = rust_client("caller", &service.endpoint()).await;
+    for format in FORMATS {
+        let error = client.rpc().serde(format).call::<usize>("total", ("x".repeat(TOO_MUCH),)).await.unwrap_err();
+        assert!(matches!(error, CallError::TransmissionFailure { .. }), "{format}: {error}");
+        // The size of the whole message, which has some bytes around the text.
+        assert!(error.to_string().contains("35651") && error.to_string().contains(LIMIT), "{format}: {error}");
+    }
+    assert_eq!(client.rpc().call::<i64>("add", (3, 4)).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_large_is_an_error_and_the_service_goes_on() {
+    let service = Transport::Tcp.rust_service("service", 1).await;
+    let client: Peer = python_client(&service).start().await;
+    for format in BINARY {
+        let name = format.to_string();
+        let error = client.call("big", json!([TOO_MUCH])).serde(&name).error().await;
+        assert_eq!(error.class, "TransmissionFailure", "{format}: {error}");
+        assert!(error.is_remote() && error.message.contains("35651") && error.message.contains(LIMIT), "{error}");
+        assert_eq!(client.call("greet", json!(["you"])).serde(&name).ok().await, "Hello, you!");
+    }
+}
