@@ -103,7 +103,7 @@ impl fmt::Debug for Link {
 pub trait LinkReader: Send + 'static {
     /// Reads once, at most `limit` bytes or a little more. `Ok(0)`: the peer ended the stream between two frames.
     ///
-    /// Memory grows with the bytes that arrive, at most doubling, whatever a header announces.
+    /// Memory grows with the bytes that arrive, by at most a fixed factor, whatever a header announces.
     ///
     /// # Errors
     /// [`LinkError`], final.

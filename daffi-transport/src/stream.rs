@@ -19,6 +19,9 @@ const READ_FIRST: usize = 8 * 1024;
 /// Largest room offered to one read.
 const READ_MOST: usize = 256 * 1024;
 
+/// Room for an unfinished frame, beyond what arrived of it: so many times that.
+const GROWTH: usize = 4;
+
 /// Most slices given to one vectored write.
 const SLICES: usize = 64;
 
@@ -113,8 +116,9 @@ impl<R> StreamReader<R> {
 
 impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
     fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, LinkError>> {
-        // Enough for the rest of the frame, but never more than doubles what really arrived.
-        let wanted = self.decoder.missing(&self.buffer).clamp(self.room, self.buffer.len().max(READ_MOST));
+        // Enough for the rest of the frame, so that little is copied while it grows, but on the word of what arrived only.
+        let most = self.buffer.len().saturating_mul(GROWTH).max(READ_MOST);
+        let wanted = self.decoder.missing(&self.buffer).clamp(self.room, most);
         if self.buffer.capacity() - self.buffer.len() < wanted.min(self.room) {
             self.buffer.reserve(wanted);
         }
