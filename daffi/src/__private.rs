@@ -9,8 +9,18 @@ use daffi_serde::{Param, RemoteError};
 use serde::Serialize;
 pub use tokio::sync::RwLock;
 
-/// Fails to compile where it is written when `T` is no parameter.
-pub const fn assert_param<T: Param>() {}
+/// `T`, where it is a parameter. Elsewhere an error that points at it and, unlike that of a bound, brings no others along.
+pub type Checked<T> = <T as CheckedParam>::Type;
+
+/// See [`Checked`].
+pub trait CheckedParam {
+    /// The type itself.
+    type Type;
+}
+
+impl<T: Param> CheckedParam for T {
+    type Type = T;
+}
 
 /// Fails to compile where it is written when an instance of `T` can't serve several calls.
 pub const fn assert_shared<T: Send + Sync + 'static>() {}

@@ -74,11 +74,6 @@ impl Callbacks {
         C: CallbackFn<M>,
         C::Output: Serialize + 'static,
     {
-        let name = name.into();
-        if type_name::<C::Output>().starts_with("core::result::Result<") {
-            self.items.push(Item { make: Err(InitializationError::ResultAsValue(name.clone())), name });
-            return self;
-        }
         self.add_async(name, CallbackOptions::default(), move |params, ctx| {
             let running = function.call(params, ctx);
             async move { Ok(running.await) }
@@ -94,7 +89,7 @@ impl Callbacks {
         T: Serialize + 'static,
         E: fmt::Display + 'static,
     {
-        self.add_async(name.into(), CallbackOptions::default(), move |params, ctx| {
+        self.add_async(name, CallbackOptions::default(), move |params, ctx| {
             let running = function.call(params, ctx);
             async move { running.await.map_err(remote_error) }
         });
@@ -115,7 +110,7 @@ impl Callbacks {
         let make = move |name, formats| {
             Callback::plain(name, options, formats, move |params, ctx| function(params, Context::new(ctx)))
         };
-        self.items.push(Item { name: name.into(), make: Ok(Box::new(make)) });
+        self.push::<R>(name.into(), Box::new(make));
     }
 
     /// Adds an async function of its parameters and a [`Context`]. For macros.
@@ -133,7 +128,14 @@ impl Callbacks {
         let make = move |name, formats| {
             Callback::asynchronous(name, options, formats, move |params, ctx| function(params, Context::new(ctx)))
         };
-        self.items.push(Item { name: name.into(), make: Ok(Box::new(make)) });
+        self.push::<R>(name.into(), Box::new(make));
+    }
+
+    /// Adds one that gives `R`. A `Result` behind an alias was not taken apart: its errors would travel as results.
+    fn push<R>(&mut self, name: String, make: Make) {
+        let is_result = type_name::<R>().starts_with("core::result::Result<");
+        let make = if is_result { Err(InitializationError::ResultAsValue(name.clone())) } else { Ok(make) };
+        self.items.push(Item { name, make });
     }
 
     pub(crate) fn make(self, formats: &Formats, limits: &Limits) -> Result<Vec<Callback>, InitializationError> {

@@ -1,4 +1,43 @@
-//! The macros of daffi.
+//! The macros of daffi: [`#[callback]`](macro@callback), [`callbacks![]`](callbacks!) and [`#[remote]`](macro@remote).
+//!
+//! Use them through the crate `daffi`, which exports them (feature `macros`) and which their output names. They write what
+//! could be written by hand with `Callbacks` and closures, and add what a closure can't tell: the parameters' names, for
+//! keyword arguments; defaults; and errors of the compiler at the argument at fault. Nothing is registered behind your
+//! back: a callback is served by the node whose builder it is given to.
+//!
+//! ```
+//! use daffi::{callback, callbacks};
+//!
+//! #[callback]
+//! fn add(a: i64, #[default(1)] b: i64) -> i64 {
+//!     a + b
+//! }
+//!
+//! assert_eq!(callbacks![add].len(), 1);
+//! assert_eq!(add(3, 4), 7); // it is still a function
+//! ```
+//!
+//! # Parameters
+//!
+//! | parameter | argument of the call |
+//! |---|---|
+//! | `a: T` | `a`, of any `T` that implements `DeserializeOwned` |
+//! | `a: Option<T>` | may be left out: `None` |
+//! | `#[default(expression)] a: T` | may be left out: the expression, evaluated per call. A string literal becomes a `T` by `Into` |
+//! | `a: &str`, `a: &[u8]` | text, bytes |
+//! | `ctx: Context` | none: the node fills it in, wherever it stands |
+//!
+//! At most twelve, with plain names, which are the names of keyword arguments.
+//!
+//! # Results
+//!
+//! Any type that implements `Serialize`, or a type whose last name is `Result` (`io::Result`, `anyhow::Result`, ...): its
+//! error is sent as an error, under the name of its type. An alias of another name is refused when the node starts.
+//!
+//! # Options
+//!
+//! `#[callback(name = "..", blocking, ordered)]`, on a function or a method: the name on the wire; always off the thread
+//! that reads requests; one caller's requests one after another, whatever the number of workers.
 
 mod attributes;
 mod callback;
@@ -13,19 +52,144 @@ mod types;
 
 use proc_macro::TokenStream;
 
-/// x
+/// Makes a function, or the public methods of a type, callable by other nodes.
+///
+/// Parameters, results and options are described in the [crate's documentation](crate).
+///
+/// # On a function
+///
+/// The function stays as it is. Beside it a type of the same name is made, which imports and renames carry along and which
+/// [`callbacks!`] names; so no type or module of that name can be in the same place.
+///
+/// ```
+/// use daffi::{Context, callback, callbacks};
+///
+/// mod greetings {
+///     #[daffi::callback(name = "greet")]
+///     pub async fn hello(name: String, #[default("hello")] greeting: &str) -> String {
+///         format!("{greeting}, {name}")
+///     }
+/// }
+/// use greetings::hello as hi;
+///
+/// #[callback(blocking)]
+/// fn load(ctx: Context, path: String) -> std::io::Result<String> {
+///     println!("for {}", ctx.caller());
+///     std::fs::read_to_string(path)
+/// }
+///
+/// assert_eq!(format!("{:?}", callbacks![hi, load]), r#"["greet", "load"]"#);
+/// ```
+///
+/// # On an `impl` block
+///
+/// Exported are the `pub` methods with a `self`; not those whose name starts with `_` or that say `#[local]`. An instance
+/// is registered: `.callbacks(Counter::default())`. One block per type can be exported.
+///
+/// With `&self` and `self: Arc<Self>` alone the instance is shared as it is, so the type must be `Sync`. With a
+/// `&mut self` among them it is behind a lock that is fair: methods with `&mut self` run one at a time, whatever the number
+/// of workers, those with `&self` run together in between. Async methods hold the lock until they end, so one that calls
+/// back to its own instance waits for itself; plain ones run, and wait, on the pool for blocking functions. A panic does
+/// not poison the lock.
+///
+/// ```
+/// use daffi::{IntoCallbacks, callback};
+///
+/// #[derive(Default)]
+/// struct Counter {
+///     value: u64,
+/// }
+///
+/// #[callback]
+/// impl Counter {
+///     pub fn increment(&mut self, #[default(1)] by: u64) -> u64 {
+///         self.value += by;
+///         self.value
+///     }
+///
+///     #[callback(name = "current")]
+///     pub async fn value(&self) -> u64 {
+///         self.value
+///     }
+///
+///     #[local]
+///     pub fn reset(&mut self) {
+///         self.value = 0;
+///     }
+/// }
+///
+/// assert_eq!(format!("{:?}", Counter::default().into_callbacks()), r#"["increment", "current"]"#);
+/// ```
 #[proc_macro_attribute]
 pub fn callback(options: TokenStream, item: TokenStream) -> TokenStream {
     callback::expand(options.into(), item.into()).into()
 }
 
-/// x
+/// A list of functions that [`#[callback]`](macro@callback) was put on, by name or path, as `Callbacks`.
+///
+/// ```
+/// use daffi::{callback, callbacks};
+///
+/// #[callback]
+/// fn add(a: i64, b: i64) -> i64 {
+///     a + b
+/// }
+/// mod math {
+///     #[daffi::callback]
+///     pub fn mul(a: i64, b: i64) -> i64 {
+///         a * b
+///     }
+/// }
+///
+/// let callbacks = callbacks![add, math::mul];
+/// assert_eq!(callbacks.len(), 2);
+/// ```
 #[proc_macro]
 pub fn callbacks(input: TokenStream) -> TokenStream {
     list::expand(input.into()).into()
 }
 
-/// x
+/// Makes of one trait what both ends need: a trait for the service to implement, and a client that the compiler checks.
+///
+/// Every method takes `&self` and, `async` or not, is a call. Parameters and results are described in the
+/// [crate's documentation](crate); `#[callback(name = "..", blocking, ordered)]` may stand on a method.
+///
+/// - The trait's methods return futures that are `Send`; write `async fn` in the implementation. `into_callbacks` gives
+///   the implementation's callbacks.
+/// - The client, `CalcClient` for a trait `Calc` unless `#[remote(client = "..")]` names it, has the same methods, without
+///   `Context`. Each sends all its arguments by position and returns `Result<T, CallError>`, also where the trait says
+///   `Result<T, E>`. `new(client)` makes one; `with(client.rpc().timeout(..))` sets receiver, timeout and format.
+///
+/// ```
+/// use daffi::{CallError, Client, Service, remote};
+///
+/// #[remote]
+/// pub trait Calc {
+///     /// The sum.
+///     async fn add(&self, a: i64, b: i64) -> i64;
+///     async fn divide(&self, a: i64, b: i64) -> Result<i64, String>;
+/// }
+///
+/// struct Calculator;
+///
+/// impl Calc for Calculator {
+///     async fn add(&self, a: i64, b: i64) -> i64 {
+///         a + b
+///     }
+///
+///     async fn divide(&self, a: i64, b: i64) -> Result<i64, String> {
+///         a.checked_div(b).ok_or_else(|| format!("{a} / {b}"))
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let _service = Service::builder("calc").callbacks(Calculator.into_callbacks()).bind("mem://calc").await?;
+///
+/// let calc = CalcClient::new(Client::builder("client").connect("mem://calc").await?);
+/// assert_eq!(calc.add(3, 4).await?, 7);
+/// assert!(matches!(calc.divide(1, 0).await, Err(CallError::Remote { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 #[proc_macro_attribute]
 pub fn remote(options: TokenStream, item: TokenStream) -> TokenStream {
     remote::expand(options.into(), item.into()).into()

@@ -102,21 +102,16 @@ impl Param {
         }
     }
 
-    /// The type that the argument is read as; `None` for a context.
+    /// The type that the argument is read as; `None` for a context. An error, at the parameter's type, when there is no
+    /// reading it.
     pub(crate) fn read_as(&self) -> Option<TokenStream> {
         let Role::Argument { passing, default } = &self.role else { return None };
-        let owned = self.owned(*passing);
+        let (owned, span) = (self.owned(*passing), self.span());
+        let checked = quote_spanned!(span=> ::daffi::__private::Checked<#owned>);
         Some(match default {
-            Some(_) => quote_spanned!(self.span()=> ::daffi::__private::Defaulted<#owned>),
-            None => owned,
+            Some(_) => quote_spanned!(span=> ::daffi::__private::Defaulted<#checked>),
+            None => checked,
         })
-    }
-
-    /// A statement that fails to compile, at the parameter's type, when it can't be read.
-    pub(crate) fn assertion(&self) -> Option<TokenStream> {
-        let Role::Argument { passing, .. } = &self.role else { return None };
-        let owned = self.owned(*passing);
-        Some(quote_spanned!(self.span()=> ::daffi::__private::assert_param::<#owned>();))
     }
 
     /// Puts the default in place of a missing argument.
@@ -124,13 +119,15 @@ impl Param {
         let Role::Argument { passing, default: Some(default) } = &self.role else { return None };
         let owned = self.owned(*passing);
         let value = match (passing, default) {
-            (Passing::Owned, Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) | (Passing::Str, _) => {
-                quote_spanned!(default.span()=> <#owned as ::core::convert::From<&str>>::from(#default))
+            // Text as any type that is made of text.
+            (Passing::Owned, Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => {
+                quote_spanned!(default.span()=> ::core::convert::Into::into(#default))
             }
+            (Passing::Owned, _) => default.to_token_stream(),
+            (Passing::Str, _) => quote_spanned!(default.span()=> ::std::string::String::from(#default)),
             (Passing::Bytes, _) => {
                 quote_spanned!(default.span()=> ::daffi::__private::Bytes::copy_from_slice(#default))
             }
-            (Passing::Owned, _) => default.to_token_stream(),
         };
         Some(quote! {
             let #local: #owned = ::daffi::__private::Defaulted::or_else(#local, || #value);

@@ -33,19 +33,19 @@ pub(crate) enum Receiver {
 
 /// The variable of type `&mut Callbacks` in the expansion.
 pub(crate) fn callbacks() -> Ident {
-    format_ident!("__callbacks", span = Span::mixed_site())
+    Ident::new("__callbacks", Span::mixed_site())
 }
 
 /// The variable that holds a shared instance in the expansion.
 pub(crate) fn instance() -> Ident {
-    format_ident!("__instance", span = Span::mixed_site())
+    Ident::new("__instance", Span::mixed_site())
 }
 
 impl Registration<'_> {
     /// The statement.
     pub(crate) fn to_tokens(&self) -> TokenStream {
         let span = Span::mixed_site().located_at(self.ident.span());
-        let (callbacks, context) = (callbacks(), format_ident!("__context", span = Span::mixed_site()));
+        let (callbacks, context) = (callbacks(), Ident::new("__context", Span::mixed_site()));
         let Self { options, signature: Signature { params, is_async, .. }, .. } = self;
         let name = options.wire_name(self.ident);
         let options = options.to_tokens(&params.names());
@@ -53,7 +53,6 @@ impl Registration<'_> {
         let locals: Vec<_> = params.iter().enumerate().map(|(index, param)| (param.local(index), param)).collect();
         let arguments = locals.iter().filter_map(|(local, param)| Some((local, param.read_as()?)));
         let (names, types): (Vec<_>, Vec<_>) = arguments.unzip();
-        let assertions = params.iter().filter_map(|param| param.assertion());
         let defaults = locals.iter().filter_map(|(local, param)| param.fill_in(local));
         let passed = locals.iter().map(|(local, param)| param.pass(local));
 
@@ -64,9 +63,8 @@ impl Registration<'_> {
         } else {
             quote_spanned!(span=> { #(#defaults)* #call })
         };
-        let add = format_ident!("{}", if *is_async { "add_async" } else { "add_plain" }, span = span);
+        let add = Ident::new(if *is_async { "add_async" } else { "add_plain" }, span);
         quote_spanned! {span=>
-            #(#assertions)*
             ::daffi::Callbacks::#add(
                 #callbacks,
                 #name,
@@ -85,40 +83,51 @@ impl Registration<'_> {
 
     /// Takes the lock if there is one, calls, and turns what was returned into a `Result<_, RemoteError>`.
     fn call(&self, passed: impl Iterator<Item = TokenStream>) -> TokenStream {
-        let (callee, instance) = (&self.callee, instance());
         let Signature { returns, is_async, .. } = self.signature;
         let span = Span::mixed_site().located_at(self.ident.span());
-        let (lock, receiver) = match self.receiver {
+        let (callee, (lock, receiver)) = (&self.callee, self.access(span));
+        let wait = is_async.then(|| quote_spanned!(span=> .await));
+        let call = quote_spanned!(span=> #callee(#receiver #(#passed),*) #wait);
+        // At the return type, where a value that can't be written and an error that can't be shown are at fault.
+        let span = returns.span().map_or(span, |output| span.located_at(output));
+        let (result, returned) = (
+            Ident::new("__result", span),
+            match returns {
+                Returns::Result(_) => Ident::new("returned_result", span),
+                Returns::Nothing | Returns::Value(_) => Ident::new("returned", span),
+            },
+        );
+        quote_spanned!(span=> #lock let #result = #call; ::daffi::__private::#returned(#result))
+    }
+
+    /// The statement that takes the lock, and the first argument of the call.
+    fn access(&self, span: Span) -> (Option<TokenStream>, Option<TokenStream>) {
+        let instance = instance();
+        match self.receiver {
             None => (None, None),
             Some(Receiver::Ref) => (None, Some(quote_spanned!(span=> &#instance,))),
             Some(Receiver::Arc) => (None, Some(quote_spanned!(span=> ::std::sync::Arc::clone(&#instance),))),
             Some(Receiver::ReadLock) => {
-                let guard = lock(&instance, *is_async, "read", span);
+                let guard = self.guard("read", span);
                 (Some(quote_spanned!(span=> let #instance = #guard;)), Some(quote_spanned!(span=> &#instance,)))
             }
             Some(Receiver::WriteLock) => {
-                let guard = lock(&instance, *is_async, "write", span);
+                let guard = self.guard("write", span);
                 (Some(quote_spanned!(span=> let mut #instance = #guard;)), Some(quote_spanned!(span=> &mut #instance,)))
             }
-        };
-        let wait = is_async.then(|| quote_spanned!(span=> .await));
-        let returned = format_ident!(
-            "{}",
-            match returns {
-                Returns::Result(_) => "returned_result",
-                Returns::Nothing | Returns::Value(_) => "returned",
-            }
-        );
-        // At the return type, where a value that can't be written and an error that can't be shown are at fault.
-        let at_output = Span::mixed_site().located_at(returns.span().unwrap_or_else(|| self.ident.span()));
-        let call = quote_spanned!(span=> #callee(#receiver #(#passed),*) #wait);
-        quote_spanned!(at_output=> #lock ::daffi::__private::#returned(#call))
+        }
     }
-}
 
-/// A plain method has a thread of the blocking pool to itself and may wait there; an async one must not hold up its thread.
-fn lock(instance: &Ident, is_async: bool, access: &str, span: Span) -> TokenStream {
-    let method = format_ident!("{}{access}", if is_async { "" } else { "blocking_" }, span = span);
-    let wait = is_async.then(|| quote_spanned!(span=> .await));
-    quote_spanned!(span=> ::daffi::__private::RwLock::#method(&#instance)#wait)
+    /// A plain method has a thread of the blocking pool to itself and may wait there; an async one must not hold up its
+    /// thread.
+    fn guard(&self, access: &str, span: Span) -> TokenStream {
+        let instance = instance();
+        if self.signature.is_async {
+            let access = Ident::new(access, span);
+            quote_spanned!(span=> ::daffi::__private::RwLock::#access(&#instance).await)
+        } else {
+            let access = format_ident!("blocking_{access}", span = span);
+            quote_spanned!(span=> ::daffi::__private::RwLock::#access(&#instance))
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use daffi::{CallbackItem, Callbacks, Context, RemoteError, Value, args, callback, callbacks};
+use daffi::{
+    CallbackItem, Callbacks, Context, InitializationError, RemoteError, Service, Value, args, callback, callbacks,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{remote, serve};
@@ -242,6 +244,17 @@ async fn functions_within_functions() {
     }
     let (_service, client) = serve(1, callbacks![local]).await;
     assert_eq!(client.rpc().call::<i64>("local", (local(1),)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_result_under_another_name_is_told() {
+    type Outcome = Result<i64, String>;
+    #[callback]
+    fn aliased() -> Outcome {
+        Err("an error that would travel as a result".into())
+    }
+    let error = Service::builder("service").callbacks(callbacks![aliased]).bind("mem://macros-aliased").await;
+    assert!(matches!(error, Err(InitializationError::ResultAsValue(name)) if name == "aliased"));
 }
 
 #[test]

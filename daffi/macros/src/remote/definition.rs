@@ -73,7 +73,8 @@ impl Method {
             Some(receiver) => errors.at(receiver, "calls share the implementation: take `&self`"),
             None => errors.at(&item.sig, "a remote method takes `&self`"),
         }
-        if let Some(body) = &item.default {
+        item.semi_token.get_or_insert_default();
+        if let Some(body) = item.default.take() {
             errors.at(body, "a remote method has no body here: the implementation has it");
         }
         let callback = attributes::take(&mut item.attrs, "callback");

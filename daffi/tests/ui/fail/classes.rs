@@ -3,7 +3,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use daffi::{Service, callback};
+use daffi::{Callbacks, callback};
 
 struct Generic<T>(T);
 
@@ -67,6 +67,6 @@ impl NotShared {
 struct Forgotten;
 
 fn main() {
-    let _ = Service::builder("s").callbacks(Receivers).callbacks(Locked).callbacks(Nothing);
-    let _ = Service::builder("s").callbacks(Forgotten);
+    let _ = Callbacks::new().and(Receivers).and(Locked).and(Nothing);
+    let _ = Callbacks::new().and(Forgotten);
 }

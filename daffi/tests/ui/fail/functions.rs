@@ -10,8 +10,8 @@ fn generic<T>(value: T) where T: Clone {}
 const unsafe extern "C" fn qualified() {}
 
 #[callback]
-fn borrowing() -> Option<&str> {
-    None
+fn borrowing(text: &str) -> Option<&str> {
+    Some(text)
 }
 
 #[callback]

@@ -32,12 +32,4 @@ trait Methods {
 #[remote]
 struct Thing;
 
-struct NotSent;
-
-#[remote]
-trait Types {
-    async fn take(&self, value: NotSent);
-    async fn give(&self) -> NotSent;
-}
-
 fn main() {}

@@ -1,7 +1,7 @@
 //! What `#[remote]` takes, without a word from strict lints.
 #![deny(missing_debug_implementations, missing_docs, unnameable_types, unreachable_pub, unused, warnings)]
 
-use daffi::{CallError, Client, Context, remote};
+use daffi::prelude::*;
 
 /// A store.
 #[remote]
