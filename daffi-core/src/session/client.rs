@@ -85,14 +85,9 @@ impl ClientSession {
     fn handshake(&mut self, frame: &Frame) -> Result<Handled, Disconnected> {
         let body = Handshake::parse(frame.payload(), &self.limits)?;
         if frame.transmitter() != self.name.as_str() {
-            let news: Vec<_> = body
-                .members
-                .iter()
-                .filter(|m| self.members.get(&m.name).is_none())
-                .map(|m| (EventKind::Connected, m.name.to_string()))
-                .collect();
+            // That somebody came is told by the event that follows the notice, as for a node without callbacks.
             self.members.update(body.members, &self.name);
-            return Ok(Handled::MembersChanged(news, Vec::new()));
+            return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));
         }
         if let Some(reason) = body.error {
             return Err(Disconnected::Refused(reason));
@@ -193,8 +188,11 @@ mod tests {
         session.handle_frame(from_server(Kind::Handshake, CallId(1), "me", reply)).unwrap();
         let notice = r#"{"meta":{"type":"router"},"members":[{"name":"w1","methods":["f"]}]}"#;
         let handled = session.handle_frame(from_server(Kind::Handshake, CallId::NONE, "", notice));
-        assert!(matches!(handled, Ok(Handled::MembersChanged(news, _)) if news.len() == 1));
+        assert!(matches!(handled, Ok(Handled::MembersChanged(news, _)) if news.is_empty()));
         assert!(session.members.exposing("f").is_some());
+        let came = r#"{"type":"connected","member":"w1"}"#;
+        let handled = session.handle_frame(from_server(Kind::Events, CallId::NONE, "", came));
+        assert!(matches!(handled, Ok(Handled::Told(event, _)) if event.member == "w1"), "told once");
         let gone = r#"{"type":"disconnected","member":"w1"}"#;
         session.handle_frame(from_server(Kind::Events, CallId::NONE, "", gone)).unwrap();
         assert!(session.members.exposing("f").is_none());
