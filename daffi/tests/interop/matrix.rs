@@ -32,11 +32,14 @@ async fn styles(pair: &Pair) {
     }
 }
 
+async fn check_pair(pair: &Pair) {
+    styles(pair).await;
+    results::check(pair).await;
+    errors::check(pair).await;
+}
+
 async fn check(direction: Direction, transport: Transport) {
-    let pair = Pair::start(direction, transport).await;
-    styles(&pair).await;
-    results::check(&pair).await;
-    errors::check(&pair).await;
+    check_pair(&Pair::start(direction, transport).await).await;
 }
 
 #[tokio::test]
@@ -82,4 +85,24 @@ async fn rust_calls_python_over_tls() {
 #[tokio::test]
 async fn rust_calls_asyncio_over_tcp() {
     check(Direction::RustCallsAsyncio, Transport::Tcp).await;
+}
+
+#[tokio::test]
+async fn python_calls_a_rust_worker_through_a_router() {
+    check_pair(&Pair::behind_router(Direction::PythonCallsRust).await).await;
+}
+
+#[tokio::test]
+async fn asyncio_calls_a_rust_worker_through_a_router() {
+    check_pair(&Pair::behind_router(Direction::AsyncioCallsRust).await).await;
+}
+
+#[tokio::test]
+async fn rust_calls_a_python_worker_through_a_router() {
+    check_pair(&Pair::behind_router(Direction::RustCallsPython).await).await;
+}
+
+#[tokio::test]
+async fn rust_calls_an_asyncio_worker_through_a_router() {
+    check_pair(&Pair::behind_router(Direction::RustCallsAsyncio).await).await;
 }

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::{
     forms::{from_form, object, to_form},
-    support::{Transport, python_client, rust_client},
+    support::{Transport, python_client, rust_client, rust_worker},
 };
 
 /// The name of every service here.
@@ -84,22 +84,23 @@ enum Caller {
     Rust(Client),
 }
 
-#[expect(dead_code, reason = "held because a service ends with its handle")]
+#[expect(dead_code, reason = "held because a node ends with its handle")]
 enum Callee {
     Python(Peer),
     Rust(Service),
+    RustWorker(Client),
 }
 
 pub(crate) struct Pair {
-    pub(crate) direction: Direction,
-    transport: Transport,
+    label: String,
     caller: Caller,
     _callee: Callee,
+    _router: Option<Peer>,
 }
 
 impl fmt::Display for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} over {:?}", self.direction, self.transport)
+        f.write_str(&self.label)
     }
 }
 
@@ -120,7 +121,28 @@ impl Pair {
                 (Caller::Rust(client), Callee::Python(service))
             }
         };
-        Self { direction, transport, caller, _callee: callee }
+        Self { label: format!("{direction:?} over {transport:?}"), caller, _callee: callee, _router: None }
+    }
+
+    /// Two clients of a Python Router, of which one exposes callbacks.
+    pub(crate) async fn behind_router(direction: Direction) -> Self {
+        let router = Peer::router().start().await;
+        let at = router.endpoint();
+        let (caller, callee) = match direction {
+            Direction::PythonCallsRust | Direction::AsyncioCallsRust => {
+                let worker = rust_worker(SERVICE, &at).await;
+                let client = Peer::client(&at).name("caller");
+                let client = if direction == Direction::AsyncioCallsRust { client.aio() } else { client };
+                (Caller::Python(client.start().await), Callee::RustWorker(worker))
+            }
+            Direction::RustCallsPython | Direction::RustCallsAsyncio => {
+                let worker = Peer::client(&at).name(SERVICE).worker();
+                let worker = if direction == Direction::RustCallsAsyncio { worker.aio() } else { worker };
+                let worker = worker.start().await;
+                (Caller::Rust(rust_client("caller", &at).await), Callee::Python(worker))
+            }
+        };
+        Self { label: format!("{direction:?} behind a router"), caller, _callee: callee, _router: Some(router) }
     }
 
     pub(crate) fn calls_python(&self) -> bool {

@@ -62,6 +62,11 @@ pub(crate) async fn rust_client(name: &str, endpoint: &str) -> Client {
     Client::builder(name).tls(tls).default_timeout(PATIENCE).connect(endpoint).await.unwrap()
 }
 
+/// A client with the callbacks of [`Exposed`], one at a time.
+pub(crate) async fn rust_worker(name: &str, endpoint: &str) -> Client {
+    Client::builder(name).callbacks(Exposed::default()).default_timeout(PATIENCE).connect(endpoint).await.unwrap()
+}
+
 /// Asks again and again until there is an answer.
 pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
