@@ -62,6 +62,12 @@ impl TextProcessor {
     pub fn left_out(&self, a: NoSuchType) {}
 }
 
+#[callback]
+#[cfg(any())]
+impl LeftOut {
+    pub fn left_out(&self) {}
+}
+
 #[tokio::test]
 async fn public_methods_are_exported() {
     let (service, client) = serve(1, TextProcessor::new("!")).await;

@@ -4,6 +4,7 @@ use syn::{ImplItem, ItemImpl, spanned::Spanned};
 
 use super::method::{Access, Method};
 use crate::{
+    attributes,
     errors::Errors,
     registration::{callbacks, instance},
 };
@@ -52,12 +53,13 @@ fn implementation(block: &ItemImpl, methods: &mut [Method], locked: bool, correc
     }
     let (callbacks, instance) = (callbacks(), instance());
     let (generics, _, where_clause) = block.generics.split_for_impl();
-    let self_ty = &block.self_ty;
+    let (self_ty, cfgs) = (&block.self_ty, attributes::named(&block.attrs, &["cfg"]));
     let additions = methods.iter_mut().filter(|_| correct).map(|method| method.registration(locked));
     let wrapped = if locked { quote!(::daffi::__private::RwLock::new(self)) } else { quote!(self) };
     let span = Span::mixed_site().located_at(self_ty.span());
     let assertion = correct.then(|| quote_spanned!(span=> ::daffi::__private::assert_shared::<Self>();));
     quote! {
+        #(#cfgs)*
         #[automatically_derived]
         #[allow(deprecated, reason = "a deprecated method may still be served")]
         impl #generics ::daffi::IntoCallbacks for #self_ty #where_clause {
