@@ -42,7 +42,7 @@ impl<F: FormatSet> Rpc<F> {
     }
 }
 
-impl Rpc<()> {
+impl<F> Rpc<F> {
     /// The same sugar over any tower stack around a client: retry, rate limit, load balancing.
     pub fn over<S>(service: S) -> RpcOver<S> {
         RpcOver::new(service)
