@@ -37,6 +37,10 @@ const SLOW_PAUSE: Duration = Duration::from_millis(500);
 /// An unfinished frame below this size is not counted in the node's budget.
 const CHARGED_FROM: usize = 64 * 1024;
 
+/// Between the last answer and the end of the stream, for a peer of 3.0.1: it forgets an answer that its caller has not
+/// taken yet when the stream ends. 5 ms were enough where none at all lost 17 of 20 answers.
+const SETTLE: Duration = Duration::from_millis(100);
+
 /// How often a spent budget is looked at again.
 const BUDGET_PAUSE: Duration = Duration::from_millis(50);
 
@@ -81,6 +85,8 @@ pub(crate) struct Driver<R: Role> {
     /// Bytes taken since the last pause, while the peer is slowed down.
     slowly: usize,
     starved_since: Option<Instant>,
+    /// Runs before the stream is ended: [`SETTLE`].
+    settling: Option<Pin<Box<Sleep>>>,
     shutdown: Shutdown,
     reason: Option<Disconnected>,
 }
@@ -141,6 +147,7 @@ impl<R: Role> Driver<R> {
             pause: None,
             slowly: 0,
             starved_since: None,
+            settling: None,
             shutdown: Shutdown::No,
             reason: None,
         }
@@ -376,6 +383,15 @@ impl<R: Role> Driver<R> {
         }
     }
 
+    /// Whether a node that stops may end the stream now.
+    fn settled(&mut self, cx: &mut Context<'_>, reason: &Disconnected) -> bool {
+        if !matches!(reason, Disconnected::Stopped) || !self.role.is_open() || self.conn.level().at_least(Level::FOUR) {
+            return true;
+        }
+        let settling = self.settling.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + SETTLE)));
+        settling.as_mut().poll(cx).is_ready()
+    }
+
     /// Ends in order: all is written, the write side shut, the stream read to its end, so that no reply is destroyed by
     /// a reset.
     fn wind_up(
@@ -385,7 +401,7 @@ impl<R: Role> Driver<R> {
         reason: Disconnected,
     ) -> Result<Option<Disconnected>, Disconnected> {
         if matches!(self.shutdown, Shutdown::No) {
-            if !idle {
+            if !idle || !self.settled(cx, &reason) {
                 return Ok(None);
             }
             self.shutdown = Shutdown::Closing;
