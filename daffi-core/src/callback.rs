@@ -156,6 +156,11 @@ impl Callback {
         }
     }
 
+    /// It panicked where its request was read: it may need a thread that can block.
+    pub(crate) fn panicked_on_reader(&self) {
+        self.quick.store(NEVER_INLINE, Relaxed);
+    }
+
     /// With `ordered`: the lock of this caller's requests.
     pub(crate) fn turn_of(&self, caller: &NodeName) -> Option<Arc<tokio::sync::Mutex<()>>> {
         if !self.options.ordered {

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context as TaskContext, Poll, ready},
     time::Instant,
 };
@@ -14,7 +14,7 @@ use daffi_transport::BoxFuture;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tower_service::Service;
 
-use crate::{Reply, Request, callback::Run};
+use crate::{Callback, Reply, Request, callback::Run, conn::Conn};
 
 /// Runs callbacks: the service that layers are put around.
 ///
@@ -41,7 +41,13 @@ impl Service<Request> for Dispatch {
     }
 
     fn call(&mut self, request: Request) -> Dispatched {
-        Dispatched { workers: Arc::clone(&self.workers), turn: None, state: State::Arrived(request), polled: false }
+        Dispatched {
+            workers: Arc::clone(&self.workers),
+            turn: None,
+            gate: None,
+            state: State::Arrived(request),
+            polled: false,
+        }
     }
 }
 
@@ -49,6 +55,7 @@ impl Service<Request> for Dispatch {
 pub struct Dispatched {
     workers: Arc<Semaphore>,
     turn: Option<OwnedMutexGuard<()>>,
+    gate: Option<Gate>,
     state: State,
     /// The first poll happens where the request was read.
     polled: bool,
@@ -62,10 +69,10 @@ enum State {
     /// Waits for a worker.
     Worker(BoxFuture<'static, Option<OwnedSemaphorePermit>>, Request),
     /// Waits until the caller takes what was answered before.
-    Room(BoxFuture<'static, ()>, Request),
+    Room(BoxFuture<'static, Gate>, Request),
     /// Has a worker.
     Granted(OwnedSemaphorePermit, Request),
-    Running(BoxFuture<'static, Reply>, OwnedSemaphorePermit, Arc<crate::Callback>),
+    Running(BoxFuture<'static, Reply>, Option<OwnedSemaphorePermit>, Arc<Callback>),
     Done,
 }
 
@@ -123,21 +130,27 @@ impl Future for Dispatched {
                     }
                 },
                 State::Room(mut room, request) => match room.as_mut().poll(cx) {
-                    Poll::Ready(()) => self.state = State::Queue(request),
+                    Poll::Ready(gate) => {
+                        self.gate = Some(gate);
+                        self.state = State::Queue(request);
+                    }
                     Poll::Pending => {
                         self.state = State::Room(room, request);
                         return Poll::Pending;
                     }
                 },
                 State::Granted(permit, mut request) => {
-                    if request.wants_reply && request.context.conn.outbox.is_full() {
-                        // A caller that takes no answers must not hold a worker.
+                    let conn = &request.context.conn;
+                    let full = request.wants_reply && conn.outbox.is_full();
+                    if full || (self.gate.is_none() && conn.is_gated()) {
+                        // A caller that takes no answers must not hold a worker; its requests keep their order.
                         drop(permit);
+                        let gate = self.gate.take().unwrap_or_else(|| Gate::new(conn));
                         request.compact();
-                        let conn = Arc::clone(&request.context.conn);
-                        self.state = State::Room(Box::pin(async move { conn.outbox.room().await }), request);
+                        self.state = State::Room(Box::pin(gate.pass()), request);
                         continue;
                     }
+                    self.gate = None;
                     let callback = Arc::clone(&request.callback);
                     let quick = callback.is_quick();
                     match &callback.run {
@@ -150,17 +163,19 @@ impl Future for Dispatched {
                         }
                         Run::Async(run) => {
                             let future = run(request);
-                            self.state = State::Running(future, permit, callback);
+                            self.state = State::Running(future, Some(permit), callback);
                         }
                         Run::Plain(run) if quick => {
-                            let begun = Instant::now();
+                            // A panic counts as well: what blocks in tokio's own terms panics on a reader.
+                            let mut timed = Timed { callback: &callback, begun: Instant::now(), returned: false };
                             let reply = run(request);
-                            callback.took(begun.elapsed(), true);
+                            timed.returned = true;
                             return Poll::Ready(Ok(reply));
                         }
                         Run::Plain(_) => {
-                            let future = Box::pin(run_blocking(request));
-                            self.state = State::Running(future, permit, callback);
+                            // The worker and the turn are the function's until it returns, whoever gives up waiting for it.
+                            let future = Box::pin(run_blocking(request, permit, self.turn.take()));
+                            self.state = State::Running(future, None, callback);
                         }
                     }
                 }
@@ -181,12 +196,59 @@ impl Future for Dispatched {
     }
 }
 
+/// Notes how long a run on a reader took, or that it panicked.
+struct Timed<'a> {
+    callback: &'a Callback,
+    begun: Instant,
+    returned: bool,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        if self.returned {
+            self.callback.took(self.begun.elapsed(), true);
+        } else {
+            self.callback.panicked_on_reader();
+        }
+    }
+}
+
+/// A request's place among those of its connection that wait until answers are taken.
+struct Gate {
+    conn: Arc<Conn>,
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Gate {
+    fn new(conn: &Arc<Conn>) -> Self {
+        conn.gated.fetch_add(1, Ordering::Relaxed);
+        Self { conn: Arc::clone(conn), turn: None }
+    }
+
+    /// Waits for the requests before, then for room.
+    async fn pass(mut self) -> Self {
+        if self.turn.is_none() {
+            self.turn = Some(Arc::clone(&self.conn.gate).lock_owned().await);
+        }
+        while self.conn.outbox.is_full() {
+            self.conn.outbox.room().await;
+        }
+        self
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.conn.gated.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn stopped() -> RemoteError {
     RemoteError::new("RuntimeError", "the node stopped before the callback ran")
 }
 
 /// Runs a plain function where it may block.
-async fn run_blocking(mut request: Request) -> Reply {
+async fn run_blocking(mut request: Request, permit: OwnedSemaphorePermit, turn: Option<OwnedMutexGuard<()>>) -> Reply {
     request.compact();
     let callback = Arc::clone(&request.callback);
     let running = tokio::task::spawn_blocking(move || {
@@ -195,6 +257,7 @@ async fn run_blocking(mut request: Request) -> Reply {
         let Run::Plain(run) = &callback.run else { return Reply::error(stopped()) };
         let reply = run(request);
         callback.took(begun.elapsed(), false);
+        drop((permit, turn));
         reply
     });
     match running.await {

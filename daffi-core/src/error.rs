@@ -200,6 +200,22 @@ pub enum ProtocolError {
     NotAMember(String),
 }
 
+impl Disconnected {
+    /// A refusal in the peer's words, of which only the beginning is kept.
+    pub(crate) fn refused(reason: &str) -> Self {
+        Self::Refused(shortened(reason))
+    }
+}
+
+/// The beginning of a text that a peer chose.
+pub(crate) fn shortened(text: &str) -> String {
+    const MOST: usize = 400;
+    match text.char_indices().nth(MOST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{} ... ({} bytes)", &text[..end], text.len()),
+    }
+}
+
 impl From<ProtocolError> for Disconnected {
     fn from(error: ProtocolError) -> Self {
         Self::Protocol(Arc::new(error))
@@ -222,8 +238,10 @@ pub enum InitializationError {
     /// Two callbacks under one name.
     #[error("two callbacks are named {0}")]
     DuplicateCallback(String),
-    /// A closure that returns `Result` was registered as one that cannot fail.
-    #[error("callback {0} returns a Result: register it with try_callback_fn")]
+    /// A callback that returns a `Result` was registered as one that cannot fail.
+    #[error(
+        "callback {0} returns a Result: register a closure with try_callback_fn, and write a function's return type as Result"
+    )]
     ResultAsValue(String),
     /// It can't listen.
     #[error(transparent)]

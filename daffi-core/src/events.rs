@@ -7,6 +7,7 @@ use std::{
 
 use daffi_transport::BoxFuture;
 use futures::Stream;
+use parking_lot::Mutex;
 use tokio::sync::broadcast::{Receiver, Sender, channel, error::RecvError};
 
 /// Events kept for a listener that is slow to take them.
@@ -41,12 +42,36 @@ pub struct Events {
     next: BoxFuture<'static, (Result<MemberEvent, RecvError>, Receiver<MemberEvent>)>,
 }
 
-pub(crate) fn event_channel() -> Sender<MemberEvent> {
-    channel(KEPT).0
+/// Where a node tells its events. Closed when the node ends, which ends the streams.
+#[derive(Debug)]
+pub(crate) struct EventHub(Mutex<Option<Sender<MemberEvent>>>);
+
+impl EventHub {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Some(channel(KEPT).0)))
+    }
+
+    pub(crate) fn tell(&self, event: MemberEvent) {
+        if let Some(sender) = &*self.0.lock() {
+            // Fails when nobody listens.
+            let _nobody = sender.send(event);
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> Events {
+        Events::new(match &*self.0.lock() {
+            Some(sender) => sender.subscribe(),
+            None => channel(1).1,
+        })
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.lock().take();
+    }
 }
 
 impl Events {
-    pub(crate) fn new(receiver: Receiver<MemberEvent>) -> Self {
+    fn new(receiver: Receiver<MemberEvent>) -> Self {
         Self { next: receive(receiver) }
     }
 }

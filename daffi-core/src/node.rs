@@ -36,8 +36,10 @@ pub(crate) struct Node {
     pub(crate) running: TaskTracker,
     /// Set when `stop` was called: later requests get an error.
     pub(crate) stopping: CancellationToken,
-    /// Set when nothing may run any more.
+    /// Set when no callback may run any more.
     pub(crate) killed: CancellationToken,
+    /// Set when no connection may stand any more.
+    pub(crate) cut: CancellationToken,
     client: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
@@ -63,6 +65,7 @@ impl Node {
             running: TaskTracker::new(),
             stopping: CancellationToken::new(),
             killed: CancellationToken::new(),
+            cut: CancellationToken::new(),
             client: OnceLock::new(),
             config,
         }))

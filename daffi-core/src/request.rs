@@ -8,7 +8,7 @@ use daffi_transport::PeerInfo;
 use daffi_wire::{CallId, FormatId, FrameWriter, Header, Kind, NodeName};
 use serde::Serialize;
 
-use crate::{Callback, conn::Conn, node::Node, scratch::Scratch};
+use crate::{Callback, conn::Conn, error::shortened, node::Node, scratch::Scratch};
 
 /// A call that arrived, on its way to its callback through the layers around it.
 #[derive(Debug)]
@@ -197,7 +197,7 @@ pub(crate) struct ReplyTo {
 impl ReplyTo {
     pub(crate) fn send(&self, method: &str, reply: Reply) {
         match reply.0 {
-            Content::Frame(frame, shared) if self.wants_reply => self.push(method, &frame, shared),
+            Content::Frame(frame, shared) if self.wants_reply => self.push(method, frame, shared),
             Content::Failed(error) if self.wants_reply => self.send_error(method, &error),
             Content::Failed(error) => {
                 tracing::warn!(caller = %self.context.caller, method, %error, "a nowait call failed");
@@ -208,6 +208,10 @@ impl ReplyTo {
 
     /// Writes a failure: in the call's format where every node reads errors in it, else in JSON.
     fn send_error(&self, method: &str, error: &RemoteError) {
+        self.send_error_once(method, error, false);
+    }
+
+    fn send_error_once(&self, method: &str, error: &RemoteError, last_resort: bool) {
         let node = &self.context.node;
         let mut frame = Scratch::take();
         let written =
@@ -217,13 +221,24 @@ impl ReplyTo {
                 writer.finish(header, 0, &node.config.limits)
             });
         match written {
-            Ok(()) => self.push(method, &frame, None),
+            Ok(()) => self.push(method, frame, None),
+            Err(reason) if !last_resort => {
+                let text = format!("{}: the error itself does not fit: {reason}", shortened(&error.class));
+                self.send_error_once(method, &RemoteError::new("TransmissionFailure", text), true);
+            }
             Err(reason) => tracing::warn!(caller = %self.context.caller, method, %reason, "an error could not be sent"),
         }
     }
 
-    fn push(&self, method: &str, frame: &Scratch, shared: Option<Bytes>) {
-        if self.context.conn.send_parts(frame.get(), shared).is_err() {
+    fn push(&self, method: &str, frame: Scratch, shared: Option<Bytes>) {
+        let conn = &self.context.conn;
+        let sent = if shared.is_none() && frame.is_large() {
+            // Shared rather than copied into the queue.
+            conn.send_parts(&[], Some(frame.into_bytes()))
+        } else {
+            conn.send_parts(frame.get(), shared)
+        };
+        if sent.is_err() {
             tracing::debug!(caller = %self.context.caller, method, "the caller left before its answer was ready");
         }
     }

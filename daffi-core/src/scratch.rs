@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// Buffers kept per thread.
 const KEPT: usize = 4;
@@ -25,6 +25,15 @@ impl Scratch {
 
     pub(crate) fn get(&self) -> &BytesMut {
         &self.0
+    }
+
+    /// Whether it is better shared than copied.
+    pub(crate) fn is_large(&self) -> bool {
+        self.0.len() > KEPT_BYTES
+    }
+
+    pub(crate) fn into_bytes(mut self) -> Bytes {
+        std::mem::take(&mut self.0).freeze()
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut BytesMut {

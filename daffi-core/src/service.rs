@@ -17,9 +17,9 @@ use daffi_wire::{
 };
 use parking_lot::Mutex;
 use tokio::{
-    sync::{broadcast, watch},
+    sync::watch,
     task::AbortHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +27,8 @@ use crate::{
     Callback, Callbacks, Context, Disconnected, Ended, Events, InitializationError, MemberEvent, NodeConfig,
     ProtocolError, Reply,
     conn::{Conn, Driver, Role},
-    events::event_channel,
+    error::shortened,
+    events::EventHub,
     node::Node,
     request::ReplyTo,
     session::Hub,
@@ -53,6 +54,8 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.node.stopping.cancel();
         self.shared.node.killed.cancel();
+        self.shared.node.cut.cancel();
+        self.shared.events.close();
         let _nobody_waits = self.shared.ended.send_replace(Some(Ended::Stopped));
     }
 }
@@ -65,7 +68,7 @@ struct Shared {
     opening: Mutex<BTreeMap<u64, AbortHandle>>,
     connections: AtomicUsize,
     tasks: TaskTracker,
-    events: broadcast::Sender<MemberEvent>,
+    events: EventHub,
     ended: watch::Sender<Option<Ended>>,
     endpoints: Vec<Endpoint>,
 }
@@ -94,7 +97,7 @@ impl Service {
             opening: Mutex::default(),
             connections: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
-            events: event_channel(),
+            events: EventHub::new(),
             ended: watch::Sender::new(None),
             endpoints: listeners.iter().map(|l| l.endpoint().clone()).collect(),
         });
@@ -125,7 +128,7 @@ impl Service {
     /// Who joins and leaves from now on.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events::new(self.handle.shared.events.subscribe())
+        self.handle.shared.events.subscribe()
     }
 
     /// Exposes further callbacks, and tells all clients at once.
@@ -135,11 +138,13 @@ impl Service {
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
         let shared = &self.handle.shared;
         shared.node.registry.add(callbacks)?;
-        let body = |level| shared.hello(level).to_json();
+        // A notice, which clients of 3.0.1 take from any server (protocol notes, section 5.3). Who joins meanwhile is
+        // answered with the new list, or is in the hub already.
+        let header = Header::control(Kind::Handshake, CallId::NONE, false);
+        let [three, four] = [Level::THREE, Level::FOUR]
+            .map(|level| Frame::new(header, "", "", "", &shared.hello(level).to_json(), &shared.node.config.limits));
         for (name, conn) in shared.hub.lock().iter() {
-            // A notice, which clients of 3.0.1 take from any server (protocol notes, section 5.3).
-            let header = Header::control(Kind::Handshake, CallId::NONE, false);
-            shared.send(conn, name, Frame::new(header, "", "", "", &body(conn.level()), &shared.node.config.limits));
+            shared.send(conn, name, if conn.level().at_least(Level::FOUR) { four.clone() } else { three.clone() });
         }
         Ok(())
     }
@@ -182,13 +187,12 @@ impl Service {
             for conn in &conns {
                 conn.end(Disconnected::Stopped, true);
             }
-            if timeout(config.linger * 2, shared.tasks.wait()).await.is_err() {
-                for conn in &conns {
-                    conn.end(Disconnected::Stopped, false);
-                }
+            if timeout(config.linger.saturating_mul(2), shared.tasks.wait()).await.is_err() {
+                shared.node.cut.cancel();
                 shared.tasks.wait().await;
             }
         }
+        shared.events.close();
         shared.ended.send_replace(Some(Ended::Stopped));
     }
 }
@@ -206,11 +210,6 @@ impl Shared {
             Ok(frame) => drop(conn.send(&frame)),
             Err(error) => tracing::error!(service = %self.node.name, to, %error, "a notice does not fit into a frame"),
         }
-    }
-
-    fn tell(&self, event: MemberEvent) {
-        // Fails when nobody listens.
-        let _nobody = self.events.send(event);
     }
 }
 
@@ -244,9 +243,20 @@ impl Drop for Counted {
     }
 }
 
+/// Closes the oldest connection that has not finished its handshake. `false`: there is none.
+fn push_out(shared: &Shared) -> bool {
+    match shared.opening.lock().pop_first() {
+        Some((_, oldest)) => {
+            oldest.abort();
+            true
+        }
+        None => false,
+    }
+}
+
 fn open(shared: &Arc<Shared>, pending: Pending) {
     let config = &shared.node.config;
-    if shared.connections.fetch_add(1, Ordering::Relaxed) >= config.max_connections {
+    if shared.connections.fetch_add(1, Ordering::Relaxed) >= config.max_connections && !push_out(shared) {
         shared.connections.fetch_sub(1, Ordering::Relaxed);
         tracing::warn!(peer = %pending.peer, limit = config.max_connections, "refused a connection: max_connections reached");
         return;
@@ -260,13 +270,14 @@ fn open(shared: &Arc<Shared>, pending: Pending) {
     }
     let conn_budget = Arc::clone(&shared.node.budget);
     let limit = config.handshake_timeout;
+    let until = crate::call::later(limit);
     let conn_id = next_opening();
     let task = shared.tasks.spawn({
         let shared = Arc::clone(shared);
         async move {
             let _counted = counted;
             let peer = pending.peer.clone();
-            let link = timeout(limit, pending.upgrade()).await;
+            let link = timeout_at(until, pending.upgrade()).await;
             let link = match link {
                 Ok(Ok(link)) => link,
                 Ok(Err(error)) => {
@@ -280,11 +291,11 @@ fn open(shared: &Arc<Shared>, pending: Pending) {
                     return;
                 }
             };
-            let killed = shared.node.killed.clone();
-            let driver = driver(shared, link, conn_id, conn_budget);
+            let cut = shared.node.cut.clone();
+            let driver = driver(shared, link, conn_id, conn_budget, until.saturating_duration_since(Instant::now()));
             tokio::select! {
                 () = driver.run() => {}
-                () = killed.cancelled() => {}
+                () = cut.cancelled() => {}
             }
         }
     });
@@ -296,11 +307,17 @@ fn next_opening() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-fn driver(shared: Arc<Shared>, link: Link, opening: u64, budget: Arc<crate::conn::Budget>) -> Driver<ServiceRole> {
+fn driver(
+    shared: Arc<Shared>,
+    link: Link,
+    opening: u64,
+    budget: Arc<crate::conn::Budget>,
+    time: Duration,
+) -> Driver<ServiceRole> {
     let conn = Conn::new(link.peer.clone(), &shared.node.config, budget);
     let config = shared.node.config.clone();
     let role = ServiceRole { shared, conn: Arc::clone(&conn), opening, name: None };
-    Driver::new(link, conn, role, &config)
+    Driver::new(link, conn, role, &config, time)
 }
 
 /// A service's end of one connection.
@@ -341,11 +358,19 @@ impl Role for ServiceRole {
         match &self.name {
             Some(name) if self.shared.hub.lock().leave(name, self.conn.id) => {
                 tracing::debug!(client = %name, %reason, "a client left");
-                self.shared.tell(MemberEvent::Removed(name.to_string()));
+                self.shared.events.tell(MemberEvent::Removed(name.to_string()));
             }
             Some(_) => {}
             None => tracing::info!(peer = %self.conn.peer, %reason, "a connection ended before its handshake"),
         }
+    }
+}
+
+/// An error and its cause in one line: the peer reads nothing else.
+fn explained(error: &daffi_wire::BodyError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 
@@ -357,7 +382,7 @@ impl ServiceRole {
         let (name, body) = match (name, body) {
             (Ok(name), Ok(body)) => (name, body),
             (Err(error), _) | (_, Err(error)) => {
-                self.refuse(frame, error.to_string());
+                self.refuse(frame, explained(&error));
                 return Ok(());
             }
         };
@@ -373,16 +398,19 @@ impl ServiceRole {
         let offered = body.node_type;
         let level =
             if offered.role() == Some(NodeRole::Client) { Level::agreed(offered.level()) } else { Level::THREE };
-        let reply = self.reply(frame, &self.shared.hello(level));
-        self.shared.send(&self.conn, &name, reply);
         if self.name.is_some() {
             // A second handshake is an update; what a client exposes means nothing to a Service.
+            let reply = self.reply(frame, &self.shared.hello(self.conn.level()));
+            self.shared.send(&self.conn, &name, reply);
             return Ok(());
         }
         self.conn.set_level(level);
         self.name = Some(name.clone());
         self.shared.opening.lock().remove(&self.opening);
+        // In the hub first: callbacks added from here on are told to this client too.
         let evicted = self.shared.hub.lock().join(name.clone(), self.conn.id, Arc::clone(&self.conn));
+        let reply = self.reply(frame, &self.shared.hello(level));
+        self.shared.send(&self.conn, &name, reply);
         if let Some(old) = evicted {
             self.evict(&old, &name);
         }
@@ -391,7 +419,7 @@ impl ServiceRole {
             self.conn.drain();
         }
         tracing::debug!(client = %name, peer = %self.conn.peer, ?level, "a client joined");
-        self.shared.tell(MemberEvent::Added(name.to_string()));
+        self.shared.events.tell(MemberEvent::Added(name.to_string()));
         Ok(())
     }
 
@@ -400,11 +428,12 @@ impl ServiceRole {
         let header = Header::control(Kind::Events, CallId::NONE, false);
         self.shared.send(old, name, Frame::new(header, "", "", "", &body, &self.shared.node.config.limits));
         old.end(Disconnected::Evicted, true);
-        self.shared.tell(MemberEvent::Evicted(name.to_string()));
+        self.shared.events.tell(MemberEvent::Evicted(name.to_string()));
     }
 
     /// Answers a handshake in the only form of refusal that 3.0.1 clients read, and ends the connection.
     fn refuse(&self, frame: &Frame, reason: String) {
+        let reason = shortened(&reason);
         tracing::info!(peer = %self.conn.peer, reason, "refused a handshake");
         let refusal = Handshake::refusal(NodeType::new(NodeRole::Service, Level::THREE), reason.clone());
         let reply = self.reply(frame, &refusal);

@@ -9,6 +9,9 @@ use bytes::{Buf, Bytes, BytesMut};
 /// A copy of 4 KiB costs less than one more slice of a vectored write and one more reference count.
 pub const SHARE_FROM: usize = 4096;
 
+/// Room that an empty batch keeps for the next frames, in bytes.
+const KEPT: usize = 64 * 1024;
+
 /// Frames that are ready to leave, in order.
 ///
 /// Byte streams see it as a [`Buf`]; message transports take whole frames with [`next_frame`](Self::next_frame).
@@ -159,8 +162,13 @@ impl Buf for Batch {
             }
         }
         if self.remaining == 0 {
-            self.small.clear();
             self.sent = 0;
+            if self.small.capacity() > KEPT {
+                // One large moment must not stay with the connection for its life.
+                *self = Self::default();
+            } else {
+                self.small.clear();
+            }
         }
     }
 }

@@ -104,8 +104,8 @@ struct StreamReader<R> {
 }
 
 impl<R> StreamReader<R> {
-    /// Names the protocol of a peer that was taken for a daffi server. No server's first frame begins like these: it is
-    /// JSON with the number 0 or 1.
+    /// Names the protocol of a peer that was taken for a daffi server. No server's first frame begins like these: the
+    /// third byte of a handshake or an event is another.
     fn check_foreign(&self) -> Result<(), LinkError> {
         match Foreign::recognise(&self.buffer) {
             Some(foreign) if self.unheard => Err(LinkError::Foreign(foreign)),
@@ -129,6 +129,8 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
             self.decoder.finish(&self.buffer)?;
         } else if read == room && room < limit {
             self.room = (self.room * 2).min(READ_MOST);
+        } else if read < self.room / 4 {
+            self.room = (self.room / 2).max(READ_FIRST);
         }
         Poll::Ready(Ok(read))
     }
@@ -136,6 +138,10 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
     fn next_frame(&mut self) -> Result<Option<Frame>, LinkError> {
         let frame = self.decoder.decode(&mut self.buffer)?;
         self.unheard &= frame.is_none();
+        if frame.as_ref().is_some_and(|frame| frame.as_bytes().len() > READ_MOST) {
+            // A large frame keeps its memory for itself: small ones behind it must not keep it alive.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
         Ok(frame)
     }
 

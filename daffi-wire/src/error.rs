@@ -127,6 +127,16 @@ pub enum BodyError {
         #[source]
         source: serde_json::Error,
     },
+    /// The body is larger than [`Limits::max_control_bytes`](crate::Limits::max_control_bytes).
+    #[error("{what} body of {size} bytes, the limit is {limit}")]
+    TooLarge {
+        /// `handshake` or `event`.
+        what: &'static str,
+        /// Bytes of the body.
+        size: usize,
+        /// The limit in force.
+        limit: usize,
+    },
     /// A key that the protocol does not define, on a level 3 link (protocol notes, section 5.1).
     #[error("unknown key {key:?} in {place} of the handshake")]
     UnknownKey {

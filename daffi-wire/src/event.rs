@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::BodyError;
+use crate::{BodyError, Limits};
 
 /// What happened to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,10 +20,10 @@ pub enum EventKind {
 /// The body of an EVENTS frame.
 ///
 /// ```
-/// use daffi_wire::{EventBody, EventKind};
+/// use daffi_wire::{EventBody, EventKind, Limits};
 /// let body = EventBody { kind: EventKind::Connected, member: "w1".into() };
 /// assert_eq!(body.to_json(), br#"{"type":"connected","member":"w1"}"#);
-/// assert_eq!(EventBody::parse(&body.to_json())?, body);
+/// assert_eq!(EventBody::parse(&body.to_json(), &Limits::default())?, body);
 /// # Ok::<(), daffi_wire::BodyError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,10 @@ impl EventBody {
     ///
     /// # Errors
     /// [`BodyError`]: bad JSON, an unknown type or an unknown key. As 3.0.1 does, ignore such an event whole.
-    pub fn parse(body: &[u8]) -> Result<Self, BodyError> {
+    pub fn parse(body: &[u8], limits: &Limits) -> Result<Self, BodyError> {
+        if body.len() > limits.max_control_bytes {
+            return Err(BodyError::TooLarge { what: "event", size: body.len(), limit: limits.max_control_bytes });
+        }
         serde_json::from_slice(body).map_err(|source| BodyError::Json { what: "event", source })
     }
 }

@@ -69,6 +69,9 @@ impl Handshake {
     /// # Errors
     /// [`BodyError`] when the JSON is not a handshake's, or a name is unusable.
     pub fn parse(body: &[u8], limits: &Limits) -> Result<Self, BodyError> {
+        if body.len() > limits.max_control_bytes {
+            return Err(BodyError::TooLarge { what: "handshake", size: body.len(), limit: limits.max_control_bytes });
+        }
         let wire: Wire =
             serde_json::from_slice(body).map_err(|source| BodyError::Json { what: "handshake", source })?;
         let node_type = NodeType::parse(&wire.meta.node_type);

@@ -68,7 +68,7 @@ proptest! {
             let _ = (frame.transmitter(), frame.receiver(), frame.method(), frame.payload());
         }
         let _ = Handshake::parse(&bytes, &Limits::default());
-        let _ = EventBody::parse(&bytes);
+        let _ = EventBody::parse(&bytes, &Limits::default());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     CallOptions,
-    engine::{Progress, Written, choose, format_for, read, receive, send, send_nowait, write_request},
+    engine::{Progress, Written, choose, format_for, later, read, receive, send, send_nowait, write_request},
     setters,
 };
 use crate::{CallError, Client, client::ClientConn};
@@ -64,9 +64,9 @@ impl<F: FormatSet> Cast<F> {
         method: &str,
         args: impl Args + Send,
     ) -> Result<BTreeMap<String, Result<R, CallError>>, CallError> {
-        let deadline = self.options.timeout.map(|after| (after, Instant::now() + after));
+        let deadline = self.options.timeout.map(|after| (after, later(after)));
         let conn = connection(&self.client, &self.options, deadline, method).await?;
-        let prepared = prepare(&self.client, &self.options, self.receivers.as_deref(), method, &args, true)?;
+        let prepared = prepare(&self.client, &conn, &self.options, self.receivers.as_deref(), method, &args, true)?;
         drop(args);
         let calls = prepared.into_iter().map(|(name, prepared)| {
             let conn = &conn;
@@ -75,7 +75,7 @@ impl<F: FormatSet> Cast<F> {
                     let (receiver, written) = prepared?;
                     let mut progress = Progress::default();
                     progress.reached(conn, &receiver);
-                    let call = async { receive(send(conn, &receiver, written).await?, method).await };
+                    let call = async { receive(send(conn, &receiver, written, &mut progress).await?, method).await };
                     match deadline {
                         None => call.await,
                         Some((after, at)) => match timeout_at(at, call).await {
@@ -113,9 +113,9 @@ impl<F: FormatSet> CastNowait<F> {
     /// # Errors
     /// The first error; members that could be called were called.
     pub async fn call(&self, method: &str, args: impl Args + Send) -> Result<(), CallError> {
-        let deadline = self.options.timeout.map(|after| (after, Instant::now() + after));
+        let deadline = self.options.timeout.map(|after| (after, later(after)));
         let conn = connection(&self.client, &self.options, deadline, method).await?;
-        let prepared = prepare(&self.client, &self.options, self.receivers.as_deref(), method, &args, false)?;
+        let prepared = prepare(&self.client, &conn, &self.options, self.receivers.as_deref(), method, &args, false)?;
         drop(args);
         let mut first = Ok(());
         for (_, prepared) in prepared {
@@ -157,6 +157,7 @@ async fn connection<F: FormatSet>(
 /// Writes the request of each member: the arguments once per format, not per member.
 fn prepare<F: FormatSet, A: Args>(
     client: &Client<F>,
+    conn: &ClientConn,
     options: &CallOptions,
     receivers: Option<&[String]>,
     method: &str,
@@ -164,7 +165,7 @@ fn prepare<F: FormatSet, A: Args>(
     wants_reply: bool,
 ) -> Result<Prepared, CallError> {
     let shared = client.shared();
-    let members = shared.members.load();
+    let members = conn.members();
     let names: Vec<String> = match receivers {
         Some(names) => names.to_vec(),
         None => members.exposing(method).map(|all| all.iter().map(ToString::to_string).collect()).unwrap_or_default(),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use daffi_serde::{Args, Body, FormatSet, Output, RemoteError, SerdeError};
 use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, Level, NodeName};
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::CallOptions;
 use crate::{
@@ -19,6 +19,16 @@ use crate::{
 pub(super) struct Written {
     frame: Scratch,
     shared: Option<Bytes>,
+}
+
+impl Written {
+    /// A large frame is shared from here on rather than copied into the queue.
+    fn settled(mut self) -> Self {
+        if self.shared.is_none() && self.frame.is_large() {
+            self.shared = Some(std::mem::take(&mut self.frame).into_bytes());
+        }
+        self
+    }
 }
 
 /// Chooses the receiver of a call to `method`.
@@ -93,10 +103,12 @@ pub(super) async fn send(
     conn: &Arc<ClientConn>,
     receiver: &NodeName,
     mut written: Written,
+    progress: &mut Progress,
 ) -> Result<PendingReply, CallError> {
     let mut pending = conn.open(receiver).await?;
+    progress.numbered = true;
     Header::renumber(written.frame.get_mut(), pending.id);
-    queue(conn, &written).await?;
+    queue(conn, &written.settled()).await?;
     pending.sent();
     Ok(pending)
 }
@@ -105,7 +117,7 @@ pub(super) async fn send(
 pub(super) async fn send_nowait(conn: &Arc<ClientConn>, mut written: Written) -> Result<(), CallError> {
     let id = conn.session.lock().in_flight.pass();
     Header::renumber(written.frame.get_mut(), id);
-    queue(conn, &written).await
+    queue(conn, &written.settled()).await
 }
 
 async fn queue(conn: &Arc<ClientConn>, written: &Written) -> Result<(), CallError> {
@@ -128,8 +140,13 @@ pub(super) struct Received {
     pub(super) level: Level,
 }
 
-/// Waits for the answer to a request that was sent.
-pub(super) async fn receive(pending: PendingReply, method: &str) -> Result<Received, CallError> {
+/// Waits for the answer to a request that was sent. Cancel safe.
+pub(super) async fn receive(
+    pending: impl std::borrow::BorrowMut<PendingReply>,
+    method: &str,
+) -> Result<Received, CallError> {
+    let mut pending = pending;
+    let pending: &mut PendingReply = pending.borrow_mut();
     let level = pending.level();
     match pending.await {
         Ok(frame) => Ok(Received { frame, level }),
@@ -170,11 +187,19 @@ fn read_json_error(body: &Body) -> Result<RemoteError, SerdeError> {
     Ok(envelope.args.0)
 }
 
+/// `after` from now; a time beyond all clocks is thirty years.
+pub(crate) fn later(after: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    Instant::now() + after.min(FAR)
+}
+
 /// How far a call came, for the words of its timeout.
 #[derive(Default)]
 pub(super) struct Progress {
     receiver: Option<NodeName>,
     conn: Option<Arc<ClientConn>>,
+    /// It has a call number, so it may have left.
+    numbered: bool,
 }
 
 impl Progress {
@@ -184,7 +209,7 @@ impl Progress {
     }
 
     pub(super) fn expired(&self, method: &str, after: Duration) -> CallError {
-        if self.conn.as_ref().is_some_and(|conn| conn.is_full()) {
+        if !self.numbered && self.conn.as_ref().is_some_and(|conn| conn.is_full()) {
             let text = format!("all {} call numbers of the connection were in use for {after:?}", crate::session::IDS);
             return CallError::Overloaded(text);
         }
@@ -221,23 +246,24 @@ impl<F: FormatSet> Client<F> {
     ) -> Result<Received, CallError> {
         let shared = self.shared();
         let conn = shared.connection(options.wait_for_connection).await?;
-        let (receiver, written) = self.prepare(method, &args, options, true)?;
+        let (receiver, written) = self.prepare(&conn, method, &args, options, true)?;
         drop(args);
         progress.reached(&conn, &receiver);
-        let pending = send(&conn, &receiver, written).await?;
+        let pending = send(&conn, &receiver, written, progress).await?;
         receive(pending, method).await
     }
 
     /// Chooses receiver and format, and writes the request.
     pub(super) fn prepare<A: Args>(
         &self,
+        conn: &ClientConn,
         method: &str,
         args: &A,
         options: &CallOptions,
         wants_reply: bool,
     ) -> Result<(NodeName, Written), CallError> {
         let shared = self.shared();
-        let members = shared.members.load();
+        let members = conn.members();
         let receiver = choose(shared, &members, method, options.receiver.as_deref())?;
         let format = format_for(&self.formats, &members, &receiver, options.serde)?;
         let written = write_request(shared, &receiver, method, format, wants_reply, |out| {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use daffi_wire::FormatId;
 
+pub(crate) use self::engine::later;
 pub use self::{
     cast::{Cast, CastNowait},
     over::{Answer, Call, RpcOver},

@@ -73,7 +73,7 @@ impl<F: FormatSet> RpcNowait<F> {
         let mut progress = Progress::default();
         let attempt = async {
             let conn = self.client.shared().connection(self.options.wait_for_connection).await?;
-            let (receiver, written) = self.client.prepare(method, &args, &self.options, false)?;
+            let (receiver, written) = self.client.prepare(&conn, method, &args, &self.options, false)?;
             progress.reached(&conn, &receiver);
             send_nowait(&conn, written).await
         };

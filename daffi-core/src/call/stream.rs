@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     CallOptions,
-    engine::{Progress, Written, choose, format_for, read, receive, send, send_nowait, write_request},
+    engine::{Progress, Written, choose, format_for, later, read, receive, send, send_nowait, write_request},
     setters,
 };
 use crate::{
@@ -79,32 +79,49 @@ impl<F: FormatSet> StreamCall<F> {
         S: Stream,
         S::Item: Serialize + Send + 'static,
     {
-        let mut chunks = std::pin::pin!(chunks);
+        let mut chunks = std::pin::pin!(chunks.fuse());
         let target = target(&self.client, &self.options, method).await.map_err(at(0))?;
         let mut open: VecDeque<Unacknowledged> = VecDeque::new();
         let mut sent = 0;
-        while let Some(chunk) = chunks.next().await {
-            if open.len() >= self.window
-                && let Some(oldest) = open.pop_front()
-            {
-                self.acknowledged(oldest, method).await?;
-            }
+        loop {
+            // An acknowledgement, or its failure, is heard while the next chunk is waited for.
+            let next = match open.front_mut() {
+                None => chunks.next().await,
+                Some(oldest) => tokio::select! {
+                    biased;
+                    answered = self.acknowledged(oldest, method) => {
+                        answered?;
+                        open.pop_front();
+                        continue;
+                    }
+                    next = chunks.next(), if !chunks.is_done() && sent - oldest.chunk < self.window as u64 => match next {
+                        None => continue,
+                        next => next,
+                    },
+                },
+            };
+            let Some(chunk) = next else { return Ok(sent) };
             let written = write(&self.client, &target, method, &(chunk,), true).map_err(at(sent))?;
-            let deadline = self.options.timeout.map(|after| Instant::now() + after);
-            let sending = send(&target.conn, &target.receiver, written);
-            let pending = self.in_time(deadline, &target, method, sending).await.map_err(at(sent))?;
-            open.push_back(Unacknowledged { chunk: sent, pending, deadline });
+            let deadline = self.options.timeout.map(later);
+            let mut progress = Progress::default();
+            progress.reached(&target.conn, &target.receiver);
+            let sending = send(&target.conn, &target.receiver, written, &mut progress);
+            let pending = match (deadline, self.options.timeout) {
+                (Some(deadline), Some(after)) => match timeout_at(deadline, sending).await {
+                    Ok(pending) => pending,
+                    Err(_) => Err(progress.expired(method, after)),
+                },
+                _ => sending.await,
+            };
+            open.push_back(Unacknowledged { chunk: sent, pending: pending.map_err(at(sent))?, deadline });
             sent += 1;
         }
-        for oldest in open {
-            self.acknowledged(oldest, method).await?;
-        }
-        Ok(sent)
     }
 
-    async fn acknowledged(&self, oldest: Unacknowledged, method: &str) -> Result<(), StreamError> {
+    /// Waits for the answer to one chunk. Cancel safe.
+    async fn acknowledged(&self, oldest: &mut Unacknowledged, method: &str) -> Result<(), StreamError> {
         let Unacknowledged { chunk, pending, deadline } = oldest;
-        let receiver = pending.receiver().to_string();
+        let (chunk, receiver) = (*chunk, pending.receiver().clone());
         let answer = async {
             let received = receive(pending, method).await?;
             if received.frame.kind() == daffi_wire::Kind::Error {
@@ -112,34 +129,14 @@ impl<F: FormatSet> StreamCall<F> {
             }
             Ok(())
         };
-        let answered = match (deadline, self.options.timeout) {
+        let answered = match (*deadline, self.options.timeout) {
             (Some(deadline), Some(after)) => match timeout_at(deadline, answer).await {
                 Ok(answered) => answered,
-                Err(_) => Err(CallError::Timeout { receiver, method: method.to_owned(), after }),
+                Err(_) => Err(CallError::Timeout { receiver: receiver.to_string(), method: method.to_owned(), after }),
             },
             _ => answer.await,
         };
         answered.map_err(at(chunk))
-    }
-
-    async fn in_time<T>(
-        &self,
-        deadline: Option<Instant>,
-        target: &Target,
-        method: &str,
-        call: impl Future<Output = Result<T, CallError>>,
-    ) -> Result<T, CallError> {
-        match (deadline, self.options.timeout) {
-            (Some(deadline), Some(after)) => match timeout_at(deadline, call).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    let mut progress = Progress::default();
-                    progress.reached(&target.conn, &target.receiver);
-                    Err(progress.expired(method, after))
-                }
-            },
-            _ => call.await,
-        }
     }
 }
 
@@ -177,7 +174,7 @@ impl<F: FormatSet> StreamNowait<F> {
 async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &str) -> Result<Target, CallError> {
     let shared = client.shared();
     let conn = shared.connection(options.wait_for_connection).await?;
-    let members = shared.members.load();
+    let members = conn.members();
     let receiver = choose(shared, &members, method, options.receiver.as_deref())?;
     let asked = Some(options.serde.unwrap_or(FormatId::OPAQUE));
     let format = format_for(&client.formats, &members, &receiver, asked)?;

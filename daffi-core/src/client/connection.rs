@@ -7,13 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use arc_swap::ArcSwap;
 use daffi_wire::{CallId, EventKind, Frame, Level, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::Shared;
 use crate::{
-    CallError, Disconnected, MemberEvent,
+    CallError, Disconnected, MemberEvent, Members,
     conn::{Conn, Role},
     session::{ClientSession, Handled, Outcome},
 };
@@ -23,6 +24,8 @@ use crate::{
 pub(crate) struct ClientConn {
     pub(crate) conn: Arc<Conn>,
     pub(crate) session: Mutex<ClientSession>,
+    /// The members as this connection tells them.
+    members: ArcSwap<Members>,
     /// A call number became free.
     freed: Notify,
     /// Why the connection ended, once it did.
@@ -31,25 +34,51 @@ pub(crate) struct ClientConn {
 
 impl ClientConn {
     pub(crate) fn new(conn: Arc<Conn>, session: ClientSession) -> Arc<Self> {
-        Arc::new(Self { conn, session: Mutex::new(session), freed: Notify::new(), ended: OnceLock::new() })
+        Arc::new(Self {
+            conn,
+            session: Mutex::new(session),
+            members: ArcSwap::default(),
+            freed: Notify::new(),
+            ended: OnceLock::new(),
+        })
     }
 
     pub(crate) fn server_role(&self) -> Option<NodeRole> {
         self.session.lock().server_role()
     }
 
+    pub(crate) fn members(&self) -> Arc<Members> {
+        self.members.load_full()
+    }
+
+    /// Shows callers the members as the session has them now.
+    fn publish(&self) -> Arc<Members> {
+        let members = Arc::new(self.session.lock().members.clone());
+        self.members.store(Arc::clone(&members));
+        members
+    }
+
     /// Takes a call number for a call to `receiver`; waits when all are in use. Cancel safe.
     pub(crate) async fn open(self: &Arc<Self>, receiver: &NodeName) -> Result<PendingReply, CallError> {
+        let mut waited = false;
         loop {
             let freed = self.freed.notified();
-            let id = self.session.lock().in_flight.open(receiver);
+            let (id, more) = {
+                let in_flight = &mut self.session.lock().in_flight;
+                (in_flight.open(receiver), in_flight.has_free())
+            };
             if let Some(id) = id {
+                if waited && more {
+                    // Several numbers may have become free under one notification.
+                    self.freed.notify_one();
+                }
                 return Ok(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false });
             }
             if let Some(error) = self.ended() {
                 return Err(error);
             }
             freed.await;
+            waited = true;
         }
     }
 
@@ -150,7 +179,7 @@ impl ClientRole {
 
     /// The caller's name as one shared text, when it is a member's.
     fn caller(&self, frame: &Frame) -> Option<NodeName> {
-        if let Some(member) = self.shared.members.load().get(frame.transmitter()) {
+        if let Some(member) = self.link.members().get(frame.transmitter()) {
             return Some(member.name.clone());
         }
         NodeName::new(frame.transmitter(), &self.shared.node.config.limits).ok()
@@ -175,14 +204,22 @@ impl Role for ClientRole {
             },
             Handled::Opened(level) => {
                 self.link.conn.set_level(level);
+                self.link.publish();
                 if let Some(opened) = self.opened.take() {
+                    if opened.is_closed() {
+                        // Whoever asked for this connection gave it up.
+                        return Err(Disconnected::Stopped);
+                    }
+                    // Here, before the next frame is worked in, so that no news of a member is missed.
+                    self.shared.enter(&self.link);
                     let _gave_up = opened.send(Ok(()));
                 }
             }
             Handled::MembersChanged(news, wakers) => {
                 self.wake(wakers);
+                let members = self.link.publish();
                 if self.is_current() {
-                    self.shared.publish(self.link.session.lock().members.clone());
+                    self.shared.publish(members);
                     for (kind, member) in news {
                         self.tell(kind, member);
                     }
@@ -190,7 +227,9 @@ impl Role for ClientRole {
             }
             Handled::Told(event, wakers) => {
                 self.wake(wakers);
-                self.tell(event.kind, event.member);
+                if self.is_current() {
+                    self.tell(event.kind, event.member);
+                }
             }
             Handled::Dropped(what) => tracing::debug!(what, "dropped a frame"),
         }
@@ -199,6 +238,11 @@ impl Role for ClientRole {
 
     fn is_open(&self) -> bool {
         self.opened.is_none()
+    }
+
+    fn is_quiet(&self) -> bool {
+        // The thread of a 3.0.1 node that finds its caller gone dies (protocol notes, section 10).
+        self.link.conn.level().at_least(Level::FOUR) || self.link.session.lock().in_flight.is_quiet()
     }
 
     fn may_stop_reading(&self) -> bool {
@@ -214,10 +258,10 @@ impl Role for ClientRole {
         }
         self.link.freed.notify_waiters();
         self.link.freed.notify_one();
-        if let Some(opened) = self.opened.take() {
-            let _gave_up = opened.send(Err(reason.clone()));
+        match self.opened.take() {
+            Some(opened) => drop(opened.send(Err(reason.clone()))),
+            None => drop(self.ends.send((self.link.conn.id, reason.clone()))),
         }
-        let _supervisor_gone = self.ends.send((self.link.conn.id, reason.clone()));
     }
 }
 
@@ -231,9 +275,9 @@ impl ClientRole {
 
     fn tell(&self, kind: EventKind, member: String) {
         match kind {
-            EventKind::Connected => self.shared.tell(MemberEvent::Added(member)),
-            EventKind::Disconnected => self.shared.tell(MemberEvent::Removed(member)),
-            EventKind::Evicted => self.shared.tell(MemberEvent::Evicted(member)),
+            EventKind::Connected => self.shared.events.tell(MemberEvent::Added(member)),
+            EventKind::Disconnected => self.shared.events.tell(MemberEvent::Removed(member)),
+            EventKind::Evicted => self.shared.events.tell(MemberEvent::Evicted(member)),
             _ => {}
         }
     }

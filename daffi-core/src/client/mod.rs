@@ -4,6 +4,7 @@ mod connection;
 mod supervisor;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -13,15 +14,14 @@ use daffi_serde::FormatSet;
 use daffi_transport::{Connector, Endpoint};
 use daffi_wire::{NodeName, Role};
 use tokio::{
-    sync::{Notify, broadcast, watch},
+    sync::{Notify, watch},
     time::timeout,
 };
 
 pub(crate) use self::connection::{ClientConn, PendingReply};
 use crate::{
     CallError, CallOptions, Callback, Callbacks, Cast, CastNowait, Disconnected, Ended, Events, InitializationError,
-    MemberEvent, Members, NodeConfig, Picker, Rpc, RpcNowait, StreamCall, StreamNowait, events::event_channel,
-    node::Node,
+    MemberEvent, Members, NodeConfig, Picker, Rpc, RpcNowait, StreamCall, StreamNowait, events::EventHub, node::Node,
 };
 
 /// A connected node. It reconnects by itself, for as long as wished.
@@ -60,6 +60,8 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.node.stopping.cancel();
         self.shared.node.killed.cancel();
+        self.shared.node.cut.cancel();
+        self.shared.events.close();
         self.shared.set_state(State::Ended(Ended::Stopped));
     }
 }
@@ -87,7 +89,7 @@ pub(crate) struct Shared {
     pub(crate) members: ArcSwap<Members>,
     /// Counts changes of `members`.
     changes: watch::Sender<u64>,
-    events: broadcast::Sender<MemberEvent>,
+    pub(crate) events: EventHub,
     /// Callbacks were added and the server has to be told.
     announce: Notify,
     /// Asks for a new connection whether calls are open or not.
@@ -111,14 +113,24 @@ impl Shared {
         });
     }
 
-    fn tell(&self, event: MemberEvent) {
-        // Fails when nobody listens.
-        let _nobody = self.events.send(event);
+    fn publish(&self, members: Arc<Members>) {
+        self.members.store(members);
+        self.changes.send_modify(|n| *n = n.wrapping_add(1));
     }
 
-    fn publish(&self, members: Members) {
-        self.members.store(Arc::new(members));
-        self.changes.send_modify(|n| *n = n.wrapping_add(1));
+    /// Calls go to this connection from now on.
+    fn enter(&self, conn: &Arc<ClientConn>) {
+        let (before, members) = (self.members.load_full(), conn.members());
+        self.publish(Arc::clone(&members));
+        self.current.store(Some(Arc::clone(conn)));
+        self.set_state(State::Open);
+        // Between two connections members may have come and gone unseen.
+        let names = |members: &Members| members.iter().map(|m| m.name.to_string()).collect::<BTreeSet<_>>();
+        let (old, new) = (names(&before), names(&members));
+        if !old.is_empty() {
+            old.difference(&new).for_each(|gone| self.events.tell(MemberEvent::Removed(gone.clone())));
+            new.difference(&old).for_each(|come| self.events.tell(MemberEvent::Added(come.clone())));
+        }
     }
 
     /// The connection calls go to. `wait`: for one, if there is none.
@@ -173,7 +185,7 @@ impl<F: FormatSet> Client<F> {
             state: watch::Sender::new(State::Connecting),
             members: ArcSwap::default(),
             changes: watch::Sender::new(0),
-            events: event_channel(),
+            events: EventHub::new(),
             announce: Notify::new(),
             reannounce: Notify::new(),
         });
@@ -250,7 +262,7 @@ impl<F: FormatSet> Client<F> {
     /// Who joins and leaves from now on. What was missed without a connection is made up for by comparing lists.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events::new(self.shared().events.subscribe())
+        self.shared().events.subscribe()
     }
 
     /// Exposes further callbacks.

@@ -1,7 +1,6 @@
 //! Keeps a client connected.
 
 use std::{
-    collections::BTreeSet,
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::Duration,
@@ -15,22 +14,24 @@ use tokio::{
 
 use super::{ClientConn, Shared, State, connection::ClientRole};
 use crate::{
-    Disconnected, Ended, InitializationError, MemberEvent,
+    Disconnected, Ended, InitializationError,
     conn::{Conn, Driver},
-    session::ClientSession,
+    session::{ClientSession, InFlight},
 };
 
 type Ends = mpsc::UnboundedSender<(u64, Disconnected)>;
+
+/// The shortest pause between two attempts to connect.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// How often a client looks whether its calls have ended, while it has callbacks to announce to a 3.0.1 server.
 const QUIET_LOOK: Duration = Duration::from_millis(20);
 
 /// Connects once, then keeps the connection on a task of its own.
 pub(super) async fn start(shared: Arc<Shared>) -> Result<(), InitializationError> {
-    // Unbounded, but each connection sends once, and there are at most two.
+    // Unbounded, but only connections that were opened send, each once.
     let (ends, ended) = mpsc::unbounded_channel();
-    let first = establish(&shared, &ends).await?;
-    enter(&shared, Arc::clone(&first));
+    let first = establish(&shared, &ends, None).await?;
     tokio::spawn(supervise(shared, first, ends, ended));
     Ok(())
 }
@@ -42,6 +43,8 @@ async fn supervise(
     mut ended: mpsc::UnboundedReceiver<(u64, Disconnected)>,
 ) {
     let mut unannounced = false;
+    // An attempt to replace the connection failed half-way: the server may evict it for one that is not there.
+    let mut disputed = false;
     loop {
         tokio::select! {
             biased;
@@ -58,16 +61,16 @@ async fn supervise(
                     continue;
                 }
                 shared.current.store(None);
-                if matches!(reason, Disconnected::Evicted) {
+                if matches!(reason, Disconnected::Evicted) && !disputed {
                     tracing::warn!(node = %shared.node.name, "evicted: a newer connection took the name");
                     return finish(&shared, Ended::Evicted);
                 }
                 tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
                 shared.set_state(State::Connecting);
-                let Some(next) = reconnect(&shared, &ends).await else { return finish(&shared, Ended::Stopped) };
-                current = next;
-                unannounced = false;
-                enter(&shared, Arc::clone(&current));
+                let Some(next) = reconnect(&shared, &ends, &current).await else {
+                    return finish(&shared, Ended::Stopped);
+                };
+                (current, unannounced, disputed) = (next, false, false);
             }
             () = shared.announce.notified() => {
                 if current.conn.level().at_least(daffi_wire::Level::FOUR) {
@@ -78,13 +81,14 @@ async fn supervise(
             }
             () = shared.reannounce.notified() => {
                 if !current.conn.level().at_least(daffi_wire::Level::FOUR) {
-                    current = replace(&shared, current, &ends).await;
+                    (current, disputed) = replace(&shared, current, &ends).await;
                     unannounced = false;
                 }
             }
             () = sleep(QUIET_LOOK), if unannounced => {
-                if current.session.lock().in_flight.open_calls() == 0 && current.conn.inbound.frames() == 0 {
-                    current = replace(&shared, current, &ends).await;
+                let quiet = current.session.lock().in_flight.is_quiet();
+                if quiet && current.conn.inbound.frames() == 0 && current.conn.outbox.bytes() == 0 {
+                    (current, disputed) = replace(&shared, current, &ends).await;
                     unannounced = false;
                 }
             }
@@ -93,14 +97,21 @@ async fn supervise(
 }
 
 /// Makes a connection and waits for the server's answer to the handshake.
-async fn establish(shared: &Arc<Shared>, ends: &Ends) -> Result<Arc<ClientConn>, InitializationError> {
+///
+/// `before`: the connection whose call numbers go on.
+async fn establish(
+    shared: &Arc<Shared>,
+    ends: &Ends,
+    before: Option<&ClientConn>,
+) -> Result<Arc<ClientConn>, InitializationError> {
     let (node, config) = (&shared.node, &shared.node.config);
     let endpoint = || shared.connector.endpoint().to_string();
     let link = timeout(config.connect_timeout, shared.connector.connect(&LinkConfig { limits: config.limits }))
         .await
         .map_err(|_| InitializationError::ConnectTimeout { endpoint: endpoint(), after: config.connect_timeout })??;
     let conn = Conn::new(link.peer.clone(), config, Arc::clone(&node.budget));
-    let mut session = ClientSession::new(node.name.clone(), config.limits);
+    let in_flight = before.map(|conn| InFlight::following(&conn.session.lock().in_flight)).unwrap_or_default();
+    let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight);
     let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };
     let hello = session.hello(node.methods()).map_err(|source| InitializationError::Hello { source })?;
     let client = ClientConn::new(Arc::clone(&conn), session);
@@ -109,12 +120,12 @@ async fn establish(shared: &Arc<Shared>, ends: &Ends) -> Result<Arc<ClientConn>,
         ClientRole { shared: Arc::clone(shared), link: Arc::clone(&client), opened: Some(opened), ends: ends.clone() };
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(&hello);
-    let driver = Driver::new(link, Arc::clone(&conn), role, config);
-    let killed = node.killed.clone();
+    let driver = Driver::new(link, Arc::clone(&conn), role, config, config.handshake_timeout);
+    let cut = node.cut.clone();
     tokio::spawn(async move {
         tokio::select! {
             () = driver.run() => {}
-            () = killed.cancelled() => {}
+            () = cut.cancelled() => {}
         }
     });
     match answer.await {
@@ -124,32 +135,17 @@ async fn establish(shared: &Arc<Shared>, ends: &Ends) -> Result<Arc<ClientConn>,
     }
 }
 
-/// Calls go to this connection from now on.
-fn enter(shared: &Arc<Shared>, conn: Arc<ClientConn>) {
-    let members = conn.session.lock().members.clone();
-    let before = shared.members.load_full();
-    shared.current.store(Some(conn));
-    // Between two connections members may have come and gone unseen.
-    let name = |m: &daffi_wire::Member| m.name.to_string();
-    let (old, new): (BTreeSet<_>, BTreeSet<_>) =
-        (before.iter().map(name).collect(), members.iter().map(name).collect());
-    shared.publish(members);
-    shared.set_state(State::Open);
-    if !old.is_empty() {
-        old.difference(&new).for_each(|gone| shared.tell(MemberEvent::Removed(gone.clone())));
-        new.difference(&old).for_each(|come| shared.tell(MemberEvent::Added(come.clone())));
-    }
-}
-
 fn finish(shared: &Arc<Shared>, how: Ended) {
     shared.current.store(None);
     shared.set_state(State::Ended(how));
+    shared.events.close();
 }
 
 /// Tries until it works or the node is stopped.
-async fn reconnect(shared: &Arc<Shared>, ends: &Ends) -> Option<Arc<ClientConn>> {
+async fn reconnect(shared: &Arc<Shared>, ends: &Ends, before: &ClientConn) -> Option<Arc<ClientConn>> {
     let config = &shared.node.config;
-    let mut pause = config.reconnect_first;
+    let mut pause = config.reconnect_first.max(SHORTEST_PAUSE);
+    let mut told = false;
     loop {
         tokio::select! {
             () = shared.node.stopping.cancelled() => return None,
@@ -157,15 +153,19 @@ async fn reconnect(shared: &Arc<Shared>, ends: &Ends) -> Option<Arc<ClientConn>>
         }
         tokio::select! {
             () = shared.node.stopping.cancelled() => return None,
-            made = establish(shared, ends) => match made {
+            made = establish(shared, ends, Some(before)) => match made {
                 Ok(conn) => return Some(conn),
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::debug!(node = %shared.node.name, error, "no connection yet");
+                    if std::mem::replace(&mut told, true) {
+                        tracing::debug!(node = %shared.node.name, error, "no connection yet");
+                    } else {
+                        tracing::warn!(node = %shared.node.name, error, "no connection yet; trying on");
+                    }
                 }
             }
         }
-        pause = (pause * 2).min(config.reconnect_max);
+        pause = pause.saturating_mul(2).min(config.reconnect_max.max(SHORTEST_PAUSE));
     }
 }
 
@@ -195,21 +195,28 @@ fn withdraw(current: &Arc<ClientConn>) {
 }
 
 /// Tells a 3.0.1 server of added callbacks: a new connection takes the place of the old one.
-async fn replace(shared: &Arc<Shared>, old: Arc<ClientConn>, ends: &Ends) -> Arc<ClientConn> {
+///
+/// Gives the connection to go on with, and whether the server may take the old one for replaced although it is not.
+async fn replace(shared: &Arc<Shared>, old: Arc<ClientConn>, ends: &Ends) -> (Arc<ClientConn>, bool) {
     shared.set_state(State::Replacing);
     shared.current.store(None);
-    match establish(shared, ends).await {
-        Ok(new) => {
+    let made = tokio::select! {
+        () = shared.node.stopping.cancelled() => None,
+        made = establish(shared, ends, Some(&old)) => Some(made),
+    };
+    match made {
+        Some(Ok(new)) => {
             old.conn.end(Disconnected::Replaced, false);
-            enter(shared, Arc::clone(&new));
-            new
+            (new, false)
         }
-        Err(error) => {
-            tracing::warn!(node = %shared.node.name, %error, "callbacks could not be announced");
+        failed => {
+            if let Some(Err(error)) = failed {
+                tracing::warn!(node = %shared.node.name, %error, "callbacks could not be announced");
+            }
             // Whether the old connection still stands its driver knows: if not, its end is in the channel.
             shared.current.store(Some(Arc::clone(&old)));
             shared.set_state(State::Open);
-            old
+            (old, true)
         }
     }
 }
@@ -220,8 +227,8 @@ async fn drain(
     current: &Arc<ClientConn>,
     ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>,
 ) {
+    // Calls of callbacks that are still running find the connection as long as it stands.
     let config = &shared.node.config;
-    shared.current.store(None);
     if current.conn.level().at_least(daffi_wire::Level::FOUR) && current.server_role() == Some(daffi_wire::Role::Router)
     {
         // Nobody shall choose this node any more.
@@ -240,5 +247,8 @@ async fn drain(
         let callbacks = shared.node.running.len();
         tracing::warn!(node = %shared.node.name, callbacks, grace = ?config.grace, "stopping cut callbacks off");
         shared.node.killed.cancel();
+        current.conn.end(Disconnected::Stopped, true);
+        sleep(config.linger).await;
+        shared.node.cut.cancel();
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use bytes::Buf;
 use daffi_transport::{Batch, Link, LinkReader, LinkWriter};
 use daffi_wire::{Frame, Level};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::Conn;
 use crate::{Disconnected, NodeConfig};
@@ -60,6 +60,11 @@ pub(crate) trait Role: Send + 'static {
 
     /// Whether the peer sends requests only, so that not reading it is safe.
     fn may_stop_reading(&self) -> bool;
+
+    /// Whether nothing is to come that the connection has to be kept for.
+    fn is_quiet(&self) -> bool {
+        true
+    }
 }
 
 /// Moves one connection until it ends.
@@ -94,6 +99,7 @@ pub(crate) struct Driver<R: Role> {
 #[derive(Clone, Copy)]
 struct Times {
     handshake: Duration,
+    opening: Duration,
     slow_peer: Duration,
     linger: Duration,
 }
@@ -103,6 +109,7 @@ struct Limits {
     inbound_bytes: usize,
     inbound_frames: usize,
     spool_bytes: usize,
+    outbox_bytes: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,7 +128,8 @@ enum Shutdown {
 }
 
 impl<R: Role> Driver<R> {
-    pub(crate) fn new(link: Link, conn: Arc<Conn>, role: R, config: &NodeConfig) -> Self {
+    /// `opening`: how long the handshake may still take.
+    pub(crate) fn new(link: Link, conn: Arc<Conn>, role: R, config: &NodeConfig, opening: Duration) -> Self {
         Self {
             conn,
             role,
@@ -129,6 +137,7 @@ impl<R: Role> Driver<R> {
             writer: link.writer,
             times: Times {
                 handshake: config.handshake_timeout,
+                opening,
                 slow_peer: config.slow_peer_timeout,
                 linger: config.linger,
             },
@@ -136,6 +145,7 @@ impl<R: Role> Driver<R> {
                 inbound_bytes: config.inbound_bytes,
                 inbound_frames: config.inbound_frames,
                 spool_bytes: config.spool_bytes,
+                outbox_bytes: config.outbox_bytes,
             },
             batch: Batch::new(),
             unflushed: false,
@@ -155,7 +165,7 @@ impl<R: Role> Driver<R> {
 
     /// Runs until the connection ends. Dropped before that, it ends the connection at once.
     pub(crate) async fn run(mut self) {
-        self.opening = Some(Box::pin(sleep_until(Instant::now() + self.times.handshake)));
+        self.opening = Some(Box::pin(sleep(self.times.opening)));
         self.reason = Some(poll_fn(|cx| self.poll(cx)).await);
     }
 
@@ -182,6 +192,9 @@ impl<R: Role> Driver<R> {
         let queued_before = self.conn.outbox.is_waiting();
         let full_before = self.conn.outbox.is_full();
         let read = if asked_to_end.is_none() { self.read(cx) } else { Ok(()) };
+        // Before writing: what finishes from here on has its turn before the connection ends.
+        let drained = self.conn.is_draining()
+            && (!self.role.is_open() || self.conn.inbound.frames() == 0 && self.role.is_quiet());
         // Even a peer that broke a rule is sent what waits, an explanation for one, as far as it takes it at once.
         let wrote = self.write(cx, queued_before);
         read?;
@@ -201,7 +214,7 @@ impl<R: Role> Driver<R> {
                 self.wind_up(cx, false, Disconnected::PeerClosed)
             };
         }
-        if self.conn.is_draining() && (self.conn.inbound.frames() == 0 || !self.role.is_open()) {
+        if drained {
             return self.wind_up(cx, idle, Disconnected::Stopped);
         }
         Ok(None)
@@ -262,9 +275,16 @@ impl<R: Role> Driver<R> {
     /// Whether this peer must be held back now.
     fn hold(&mut self) -> Hold {
         let (bytes, frames) = (self.conn.inbound.bytes(), self.conn.inbound.frames());
-        let unread = self.reader.buffered();
+        let (unread, unwritten) = (self.reader.buffered(), self.conn.outbox.bytes());
+        let limit = self.limits.outbox_bytes.saturating_add(self.limits.spool_bytes);
+        if unwritten > limit {
+            // Refusals and answers to handshakes are queued without asking for room.
+            self.conn
+                .end(Disconnected::Limit { what: "answers the peer does not take", size: unwritten, limit }, false);
+            return Hold::Stop;
+        }
         // Replies that the peer does not take hold its requests back too.
-        let unanswered = self.role.may_stop_reading() && self.conn.outbox.is_full();
+        let unanswered = self.role.may_stop_reading() && unwritten >= self.limits.outbox_bytes;
         if bytes >= self.limits.inbound_bytes || frames >= self.limits.inbound_frames || unanswered {
             if self.role.may_stop_reading() && self.conn.level().at_least(Level::FOUR) {
                 return Hold::Stop;
@@ -322,11 +342,11 @@ impl<R: Role> Driver<R> {
     }
 
     fn pause_for(&mut self, time: Duration, cx: &mut Context<'_>) {
-        let mut sleep = Box::pin(sleep_until(Instant::now() + time));
-        if sleep.as_mut().poll(cx).is_ready() {
+        let mut pause = Box::pin(sleep(time));
+        if pause.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
-        self.pause = Some(sleep);
+        self.pause = Some(pause);
     }
 
     /// Writes what waits. `Ok(true)`: nothing waits any more.
@@ -375,7 +395,7 @@ impl<R: Role> Driver<R> {
     }
 
     fn stalls(&mut self, cx: &mut Context<'_>) -> Result<(), Disconnected> {
-        let until = || Box::pin(sleep_until(Instant::now() + self.times.slow_peer));
+        let until = || Box::pin(sleep(self.times.slow_peer));
         let stalled = self.stalled.get_or_insert_with(until);
         match stalled.as_mut().poll(cx) {
             Poll::Ready(()) => Err(Disconnected::SlowPeer(self.times.slow_peer)),
@@ -388,7 +408,7 @@ impl<R: Role> Driver<R> {
         if !matches!(reason, Disconnected::Stopped) || !self.role.is_open() || self.conn.level().at_least(Level::FOUR) {
             return true;
         }
-        let settling = self.settling.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + SETTLE)));
+        let settling = self.settling.get_or_insert_with(|| Box::pin(sleep(SETTLE)));
         settling.as_mut().poll(cx).is_ready()
     }
 
@@ -409,7 +429,7 @@ impl<R: Role> Driver<R> {
         if matches!(self.shutdown, Shutdown::Closing) {
             match self.writer.poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => {
-                    let linger = Box::pin(sleep_until(Instant::now() + self.times.linger));
+                    let linger = Box::pin(sleep(self.times.linger));
                     self.shutdown = Shutdown::Lingering(linger);
                 }
                 Poll::Ready(Err(_)) => return Ok(Some(reason)),
@@ -424,7 +444,13 @@ impl<R: Role> Driver<R> {
             match self.reader.poll_fill(cx, SLOW_BYTES) {
                 Poll::Pending => return Ok(None),
                 Poll::Ready(Ok(0) | Err(_)) => return Ok(Some(reason)),
-                Poll::Ready(Ok(_)) => while matches!(self.reader.next_frame(), Ok(Some(_))) {},
+                Poll::Ready(Ok(_)) => loop {
+                    match self.reader.next_frame() {
+                        Ok(Some(_)) => {}
+                        Ok(None) => break,
+                        Err(_) => return Ok(Some(reason)),
+                    }
+                },
             }
         }
     }

@@ -2,10 +2,16 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+    atomic::{
+        AtomicUsize,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 use super::Conn;
+
+/// What a request that waits takes beside its frame: a task, and places in queues.
+const WAITING_COST: usize = 1024;
 
 /// Bytes received and not worked off, over all connections of a node.
 #[derive(Debug)]
@@ -49,7 +55,7 @@ impl Inbound {
     }
 
     pub(crate) fn frames(&self) -> usize {
-        self.frames.load(Relaxed)
+        self.frames.load(Acquire)
     }
 }
 
@@ -62,6 +68,7 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(conn: Arc<Conn>, bytes: usize) -> Self {
+        let bytes = bytes + WAITING_COST;
         conn.inbound.bytes.fetch_add(bytes, Relaxed);
         conn.inbound.frames.fetch_add(1, Relaxed);
         conn.budget.add(bytes);
@@ -72,7 +79,8 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.conn.inbound.bytes.fetch_sub(self.bytes, Relaxed);
-        self.conn.inbound.frames.fetch_sub(1, Relaxed);
+        // Whoever sees the request gone sees its answer in the outbox.
+        self.conn.inbound.frames.fetch_sub(1, Release);
         self.conn.budget.sub(self.bytes);
         self.conn.wake();
     }

@@ -6,7 +6,7 @@ mod outbox;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
@@ -34,6 +34,9 @@ pub(crate) struct Conn {
     pub(crate) budget: Arc<Budget>,
     /// Cancelled when the connection ends.
     pub(crate) ended: CancellationToken,
+    /// Requests that wait until answers are taken, one after another.
+    pub(crate) gate: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) gated: AtomicUsize,
     level: AtomicU8,
     draining: AtomicBool,
     /// Set from outside: the driver ends with it, at once or when all that waits was written.
@@ -53,6 +56,8 @@ impl Conn {
             inbound: Inbound::default(),
             budget,
             ended: CancellationToken::new(),
+            gate: Arc::default(),
+            gated: AtomicUsize::new(0),
             level: AtomicU8::new(Level::THREE.number()),
             draining: AtomicBool::new(false),
             end: Mutex::new(None),
@@ -68,6 +73,10 @@ impl Conn {
 
     pub(crate) fn set_level(&self, level: Level) {
         self.level.store(level.number(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_gated(&self) -> bool {
+        self.gated.load(Ordering::Relaxed) > 0
     }
 
     /// Queues a frame at once and lets the driver run.

@@ -69,6 +69,12 @@ impl Outbox {
         !queue.closed && queue.batch.remaining() + queue.taken >= self.limit
     }
 
+    /// Bytes not written yet.
+    pub(crate) fn bytes(&self) -> usize {
+        let queue = self.queue.lock();
+        queue.batch.remaining() + queue.taken
+    }
+
     /// Whether anything waits that the driver has not taken.
     pub(crate) fn is_waiting(&self) -> bool {
         self.queue.lock().batch.has_remaining()

@@ -38,15 +38,9 @@ pub(crate) enum Handled {
 }
 
 impl ClientSession {
-    pub(crate) fn new(name: NodeName, limits: Limits) -> Self {
-        Self {
-            name,
-            limits,
-            in_flight: InFlight::default(),
-            members: Members::default(),
-            opened: false,
-            server_role: None,
-        }
+    /// A session on a new connection. `in_flight` goes on from the connection before, if there was one.
+    pub(crate) fn new(name: NodeName, limits: Limits, in_flight: InFlight) -> Self {
+        Self { name, limits, in_flight, members: Members::default(), opened: false, server_role: None }
     }
 
     /// The HANDSHAKE that announces this node and its callbacks (protocol notes, sections 5.1 and 12).
@@ -66,7 +60,7 @@ impl ClientSession {
             Kind::Response => Ok(self.complete(frame)),
             Kind::Error if !self.opened => {
                 // A refused handshake (section 3): OPAQUE text.
-                Err(Disconnected::Refused(String::from_utf8_lossy(frame.payload()).into_owned()))
+                Err(Disconnected::refused(&String::from_utf8_lossy(frame.payload())))
             }
             Kind::Error => Ok(self.complete(frame)),
             Kind::Handshake => self.handshake(&frame),
@@ -90,7 +84,7 @@ impl ClientSession {
             return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));
         }
         if let Some(reason) = body.error {
-            return Err(Disconnected::Refused(reason));
+            return Err(Disconnected::refused(&reason));
         }
         let level = Level::agreed(body.node_type.level());
         if !self.opened {
@@ -108,7 +102,7 @@ impl ClientSession {
 
     fn event(&mut self, frame: &Frame) -> Result<Handled, Disconnected> {
         // As 3.0.1 does, an event that can't be read is ignored whole (section 5.3).
-        let Ok(event) = EventBody::parse(frame.payload()) else {
+        let Ok(event) = EventBody::parse(frame.payload(), &self.limits) else {
             return Ok(Handled::Dropped("an event that can't be read"));
         };
         match event.kind {
@@ -142,7 +136,7 @@ mod tests {
     use super::*;
 
     fn session() -> ClientSession {
-        ClientSession::new(NodeName::new("me", &Limits::default()).unwrap(), Limits::default())
+        ClientSession::new(NodeName::new("me", &Limits::default()).unwrap(), Limits::default(), InFlight::default())
     }
 
     fn from_server(kind: Kind, id: CallId, transmitter: &str, body: &str) -> Frame {

@@ -11,6 +11,9 @@ use daffi_wire::{CallId, Frame, NodeName};
 /// Call numbers of one connection: 1 to 65 535.
 pub(crate) const IDS: usize = u16::MAX as usize;
 
+/// Numbers that rest beyond the end of their connection, at most.
+const CARRIED: usize = IDS / 4;
+
 /// How an open call ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
@@ -29,12 +32,15 @@ pub(crate) struct InFlight {
     calls: HashMap<u16, Slot, BuildHasherDefault<IdHasher>>,
     last: u16,
     resting: usize,
+    closed: bool,
 }
 
 #[derive(Debug)]
 struct Slot {
     receiver: NodeName,
     state: State,
+    /// Of the connection before this one.
+    carried: bool,
 }
 
 #[derive(Debug)]
@@ -45,6 +51,25 @@ enum State {
 }
 
 impl InFlight {
+    /// The table of the connection that follows `ended`: its numbers go on.
+    ///
+    /// A 3.0.1 server sends an answer to whoever bears the name by then (protocol notes, section 4), so what was open on
+    /// the connection before rests on this one. Of the ones before that nothing is left, and of very many nothing is kept:
+    /// their numbers come again only after all others.
+    pub(crate) fn following(ended: &Self) -> Self {
+        let mut next = Self { last: ended.last, ..Self::default() };
+        if ended.calls.len() <= CARRIED {
+            for (id, slot) in
+                ended.calls.iter().filter(|(_, slot)| !slot.carried && !matches!(slot.state, State::Done(_)))
+            {
+                let rests = Slot { receiver: slot.receiver.clone(), state: State::Resting, carried: true };
+                next.calls.insert(*id, rests);
+            }
+            next.resting = next.calls.len();
+        }
+        next
+    }
+
     /// Takes the next free number. `None`: all are in use.
     pub(crate) fn open(&mut self, receiver: &NodeName) -> Option<CallId> {
         if self.calls.len() >= IDS {
@@ -53,7 +78,7 @@ impl InFlight {
         loop {
             self.last = if self.last == u16::MAX { 1 } else { self.last + 1 };
             if let Entry::Vacant(vacant) = self.calls.entry(self.last) {
-                vacant.insert(Slot { receiver: receiver.clone(), state: State::Waiting(None) });
+                vacant.insert(Slot { receiver: receiver.clone(), state: State::Waiting(None), carried: false });
                 return Some(CallId(self.last));
             }
         }
@@ -69,6 +94,7 @@ impl InFlight {
     pub(crate) fn poll(&mut self, id: CallId, cx: &Context<'_>) -> Poll<Option<Outcome>> {
         let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return Poll::Ready(None) };
         match &mut entry.get_mut().state {
+            State::Waiting(_) if self.closed => return Poll::Ready(None),
             State::Waiting(waker) => {
                 match waker {
                     Some(known) => known.clone_from(cx.waker()),
@@ -149,22 +175,19 @@ impl InFlight {
 
     /// The connection ended: every call that has no outcome ends with `None` at its next poll.
     pub(crate) fn close(&mut self) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        self.resting = 0;
-        self.calls.retain(|_, slot| match &mut slot.state {
-            State::Waiting(waker) => {
-                wakers.extend(waker.take());
-                false
-            }
-            State::Done(_) => true,
-            State::Resting => false,
-        });
-        wakers
+        self.closed = true;
+        self.calls
+            .values_mut()
+            .filter_map(|slot| match &mut slot.state {
+                State::Waiting(waker) => waker.take(),
+                State::Done(_) | State::Resting => None,
+            })
+            .collect()
     }
 
-    /// Calls that somebody waits for.
-    pub(crate) fn open_calls(&self) -> usize {
-        self.calls.len() - self.resting
+    /// Whether no answer is to come any more.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.calls.is_empty()
     }
 
     /// Whether another call can be opened.
@@ -230,7 +253,7 @@ mod tests {
         assert_eq!(table.open(&svc), Some(CallId(3)));
         assert!(table.complete(reply(first, "svc")).is_some(), "the late reply is taken and reaches nobody");
         assert!(table.complete(reply(first, "svc")).is_none());
-        assert_eq!(table.open_calls(), 2);
+        assert_eq!((table.calls.len(), table.resting), (2, 0));
     }
 
     #[test]
@@ -253,7 +276,22 @@ mod tests {
         assert!(poll(&mut table, to_b).is_pending());
         table.close();
         assert!(matches!(poll(&mut table, to_b), Poll::Ready(None)));
-        assert_eq!(table.calls.len(), 0);
+    }
+
+    #[test]
+    fn numbers_go_on_over_connections() {
+        let (mut first, svc) = (InFlight::default(), name("svc"));
+        let (open, answered) = (first.open(&svc).unwrap(), first.open(&svc).unwrap());
+        first.complete(reply(answered, "svc"));
+        first.close();
+        let mut second = InFlight::following(&first);
+        assert_eq!(second.open(&svc), Some(CallId(3)));
+        assert!(second.complete(reply(open, "svc")).is_some(), "the late answer reaches nobody");
+        assert!(second.complete(reply(answered, "svc")).is_none());
+        let rests = second.open(&svc).unwrap();
+        second.give_up(rests, true);
+        let third = InFlight::following(&InFlight::following(&second));
+        assert_eq!((third.calls.len(), third.last), (0, 4), "what rests is carried once");
     }
 
     #[test]
