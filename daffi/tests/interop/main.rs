@@ -5,6 +5,7 @@
 mod errors;
 mod exposed;
 mod forms;
+mod hostile;
 mod large;
 mod lifecycle;
 mod load;

@@ -1,0 +1,197 @@
+//! Peers that break rules over real sockets, beside a Python client that keeps calling.
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use daffi::{FormatId, Limits};
+use daffi_testing::Peer;
+use daffi_wire::{CallId, Frame, FrameDecoder, Header, Kind, SYN};
+use futures::future::join_all;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::support::{PATIENCE, Transport, endpoint, python_client};
+
+/// A connection on which every byte is ours.
+struct Raw {
+    stream: TcpStream,
+    read: BytesMut,
+}
+
+fn frame(kind: Kind, id: u16, name: &str, method: &str, body: &str) -> Vec<u8> {
+    let header = match kind {
+        Kind::Handshake => Header::control(kind, CallId(id), true),
+        _ => Header::new(kind, CallId(id), FormatId::JSON, true, true),
+    };
+    Frame::new(header, name, "", method, body.as_bytes(), &Limits::default()).unwrap().as_bytes().to_vec()
+}
+
+fn hello(name: &str) -> Vec<u8> {
+    let body = format!(r#"{{"meta":{{"type":"client","error":null}},"members":[{{"name":"{name}","methods":null}}]}}"#);
+    frame(Kind::Handshake, 1, name, "", &body)
+}
+
+fn add(name: &str) -> Vec<u8> {
+    frame(Kind::Request, 2, name, "add", r#"{"args": [3, 4], "kwargs": {}}"#)
+}
+
+impl Raw {
+    async fn open(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        // Each write leaves as a segment of its own.
+        stream.set_nodelay(true).unwrap();
+        Self { stream, read: BytesMut::new() }
+    }
+
+    /// Fails when the other end has closed already, which is its right here.
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    async fn must_send(&mut self, pieces: impl IntoIterator<Item = &[u8]>) {
+        for piece in pieces {
+            self.send(piece).await.unwrap();
+            // Lets the service, which runs on these threads too, read the piece alone.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The next frame, or `None` when the other end has closed.
+    async fn receive(&mut self, attack: &str) -> Option<Frame> {
+        let mut decoder = FrameDecoder::new(Limits::default());
+        let reading = async {
+            loop {
+                if let Some(frame) = decoder.decode(&mut self.read).unwrap() {
+                    return Some(frame);
+                }
+                if !matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {
+                    return None;
+                }
+            }
+        };
+        timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("{attack}: neither answered nor closed"))
+    }
+
+    /// Handshake and call are answered.
+    async fn is_served(&mut self, attack: &str) {
+        let answer = self.receive(attack).await.unwrap_or_else(|| panic!("{attack}: closed instead of a handshake"));
+        assert_eq!(answer.kind(), Kind::Handshake, "{attack}");
+        let answer = self.receive(attack).await.unwrap_or_else(|| panic!("{attack}: closed instead of an answer"));
+        assert_eq!(answer.payload(), br#"{"args":[7],"kwargs":{}}"#, "{attack}");
+    }
+
+    async fn is_closed(&mut self, attack: &str) {
+        while let Some(frame) = self.receive(attack).await {
+            assert_eq!(frame.kind(), Kind::Handshake, "{attack} was answered: {frame:?}");
+        }
+    }
+}
+
+/// Correct bytes in odd pieces.
+async fn odd_pieces(address: &str) {
+    let whole = |name: &str| [&SYN[..], &hello(name), &add(name)].concat();
+    for (attack, first) in [("a SYN of 4 and 5 bytes", 4), ("a SYN of 8 bytes and 1", 8), ("a SYN and 3 bytes", 12)] {
+        let bytes = whole("split");
+        let (head, tail) = bytes.split_at(first);
+        let mut raw = Raw::open(address).await;
+        raw.must_send([head]).await;
+        // The first piece alone must not be answered, nor refused.
+        let mut byte = [0];
+        let early = timeout(Duration::from_millis(30), raw.stream.read(&mut byte)).await;
+        assert!(early.is_err(), "{attack}: {early:?}");
+        raw.must_send([tail]).await;
+        raw.is_served(attack).await;
+    }
+    let mut raw = Raw::open(address).await;
+    raw.must_send(whole("bytewise").chunks(1)).await;
+    raw.is_served("everything in single bytes").await;
+    let mut raw = Raw::open(address).await;
+    raw.must_send([&whole("at-once")[..]]).await;
+    raw.is_served("everything at once").await;
+}
+
+/// Bytes that are no daffi, after which the other end closes.
+async fn rubbish(address: &str) {
+    let after_hello = |bytes: &[u8]| [&SYN[..], &hello("bad"), bytes].concat();
+    // A message of 1 byte with 11 bytes of names in it.
+    let names_too_long = [2, 0, 0x91, 1, 0, 0, 0x16, 0, 0x81];
+    // A TLS 1.2 record with the first bytes of a ClientHello.
+    let tls = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[0x5a; 64]].concat();
+    let attacks: [(&str, Vec<u8>); 8] = [
+        ("a TLS hello", tls),
+        ("an HTTP POST", b"POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}".to_vec()),
+        ("garbage from the start", vec![0xa5; 4096]),
+        ("a SYN and garbage", [&SYN[..], &[0xa5; 4096]].concat()),
+        ("garbage after the handshake", after_hello(&[0xff; 64])),
+        ("metadata longer than its message", after_hello(&names_too_long)),
+        ("a request before the handshake", [&SYN[..], &add("nobody")].concat()),
+        ("a response to a service", after_hello(&frame(Kind::Response, 2, "bad", "add", "{}"))),
+    ];
+    for (attack, bytes) in attacks {
+        let mut raw = Raw::open(address).await;
+        let _closed_already = raw.send(&bytes).await;
+        raw.is_closed(attack).await;
+    }
+}
+
+/// Connections that end in the middle of something.
+async fn cut_short(address: &str) {
+    let bytes = [&SYN[..], &hello("cut"), &add("cut")].concat();
+    for length in (0..bytes.len()).step_by(5) {
+        let mut raw = Raw::open(address).await;
+        raw.must_send([&bytes[..length]]).await;
+        raw.stream.shutdown().await.unwrap();
+        raw.is_closed(&format!("{length} of {} bytes", bytes.len())).await;
+    }
+    let half = SYN.len() + hello("flood-000").len() / 2;
+    let flood = (0..200).map(|n| async move {
+        let mut raw = Raw::open(address).await;
+        raw.must_send([&[&SYN[..], &hello(&format!("flood-{n:03}"))].concat()[..half]]).await;
+    });
+    join_all(flood).await;
+}
+
+/// Calls until it is told to stop; every call must succeed.
+async fn calls_on(client: &Peer, stop: &AtomicBool) -> usize {
+    let mut calls = 0;
+    while !stop.load(Relaxed) {
+        for outcome in client.call("add", json!([{"$index": 0}, 1])).timeout(20).many(50, 2).await {
+            outcome.unwrap_or_else(|error| panic!("after {calls} calls: {error}"));
+        }
+        calls += 50;
+    }
+    calls
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_peers_hurt_nobody() {
+    let service = Transport::Tcp.rust_service("service", 1).await;
+    let address = endpoint(&service).trim_start_matches("tcp://");
+    let client = python_client(&service).name("good").start().await;
+    let stop = AtomicBool::new(false);
+    let attacks = async {
+        let silent = join_all((0..50).map(|_| Raw::open(address))).await;
+        let mut half = Raw::open(address).await;
+        half.must_send([&SYN[..5]]).await;
+        odd_pieces(address).await;
+        rubbish(address).await;
+        cut_short(address).await;
+        // While all of these are still open, newcomers get in.
+        let late = python_client(&service).name("late").start().await;
+        assert_eq!(late.call("add", json!([3, 4])).timeout(10).ok().await, 7);
+        drop((silent, half));
+        stop.store(true, Relaxed);
+    };
+    let (calls, ()) = tokio::join!(calls_on(&client, &stop), attacks);
+    assert!(calls > 0);
+    assert_eq!(client.call("add", json!([3, 4])).timeout(10).ok().await, 7);
+    assert!(service.clients().contains(&"good".to_owned()));
+}
