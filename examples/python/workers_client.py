@@ -15,6 +15,6 @@ with ThreadPoolExecutor(max_workers=4) as pool:
     squares = list(pool.map(conn.rpc(timeout=10).slow_square, [1, 2, 3, 4]))
 elapsed = time.monotonic() - started
 print("squares:", *squares)
-print("at the same time:", "yes" if elapsed < 1.5 else "no")
+print("at the same time:", "yes" if elapsed < 3 else "no")  # an answer may be noticed a second late
 
 client.stop()

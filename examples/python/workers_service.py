@@ -8,7 +8,7 @@ from daffi import Service, callback
 
 @callback
 def slow_square(number):
-    time.sleep(0.5)
+    time.sleep(1)
     return number * number
 
 

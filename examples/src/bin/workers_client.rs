@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let started = Instant::now();
     let squares = try_join_all((1..=4).map(|number| rpc.call::<i64>("slow_square", (number,)))).await?;
-    let at_once = started.elapsed() < Duration::from_millis(1500);
+    let at_once = started.elapsed() < Duration::from_secs(3);
     println!("squares: {}", squares.iter().map(i64::to_string).collect::<Vec<_>>().join(" "));
     println!("at the same time: {}", if at_once { "yes" } else { "no" });
 

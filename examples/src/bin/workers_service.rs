@@ -6,7 +6,7 @@ use daffi::prelude::*;
 
 #[callback]
 async fn slow_square(number: i64) -> i64 {
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     number * number
 }
 
