@@ -32,6 +32,23 @@ async fn a_peer_that_takes_no_answers_is_disconnected() {
     assert_eq!(good.rpc().call::<String>("text", (3,)).await.unwrap(), "xxx");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_provokes_refusals_and_takes_none_is_ended() {
+    let at = endpoint();
+    let (outbox_bytes, inbound_bytes, spool_bytes) = (64 * 1024, 64 * 1024, 64 * 1024);
+    let config = NodeConfig { outbox_bytes, inbound_bytes, spool_bytes, ..NodeConfig::server() };
+    let service = service_at(&at, config, vec![]);
+    let mut peer = Peer::connect(&at).await;
+    peer.hello("deaf").await;
+    let mut sent = 0;
+    while service.clients().contains(&"deaf".to_owned()) {
+        assert!(sent < 10_000, "{sent} refusals are kept for a peer that takes none");
+        peer.send(Kind::Request, 2, "deaf", "unknown", "").await;
+        sent += 1;
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_flood_beyond_the_queue_is_held_back_and_loses_nothing() {
     let (at, gate) = (endpoint(), Arc::new(Semaphore::new(0)));

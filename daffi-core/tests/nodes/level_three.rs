@@ -103,3 +103,57 @@ async fn calls_take_turns_among_workers() {
     }
     assert_eq!(seen, ["w1", "w2", "w1", "w2"]);
 }
+
+const SERVICE: &str =
+    r#"{"meta":{"type":"service","error":null},"members":[{"name":"svc","methods":["slow","fast"]}]}"#;
+
+#[tokio::test]
+async fn a_late_answer_on_the_next_connection_reaches_no_other_call() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (mut first, _)) = tokio::join!(connect(&at), server.accept(SERVICE));
+    let short = client.rpc().timeout(Duration::from_millis(50));
+    let (given_up, slow) = tokio::join!(short.call::<String>("slow", ()), first.receive());
+    given_up.unwrap_err();
+    let slow = slow.unwrap();
+    drop(first);
+    let (mut second, _) = server.accept(SERVICE).await;
+    client.wait_for_connection().await.unwrap();
+    let answers = async {
+        let fast = second.receive().await.unwrap();
+        // 3.0.1 sends the late answer to whoever bears the name by now (protocol notes, section 4).
+        for (request, text) in [(&slow, "answer of slow"), (&fast, "answer of fast")] {
+            let header = Header::new(Kind::Response, request.header().id(), daffi_wire::FormatId::JSON, true, false);
+            let body = format!(r#"{{"args": ["{text}"], "kwargs": {{}}}}"#);
+            let answer = Frame::new(header, "svc", "me", request.method(), body.as_bytes(), &Limits::default());
+            second.send_bytes(answer.unwrap().as_bytes()).await;
+        }
+    };
+    let rpc = client.rpc().wait_for_connection();
+    let (answer, ()) = tokio::join!(rpc.call::<String>("fast", ()), answers);
+    assert_eq!(answer.unwrap(), "answer of fast");
+}
+
+#[tokio::test]
+async fn a_client_leaves_a_3_0_1_server_only_when_its_calls_are_answered() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (mut service, _)) = tokio::join!(connect(&at), server.accept(SERVICE));
+    let open = tokio::spawn({
+        let client = client.clone();
+        async move { client.rpc().call::<String>("slow", ()).await }
+    });
+    let slow = service.receive().await.unwrap();
+    let stopping = tokio::spawn({
+        let client = client.clone();
+        async move { client.stop().await }
+    });
+    let early = tokio::time::timeout(Duration::from_millis(100), service.receive()).await;
+    assert!(early.is_err(), "the thread of a 3.0.1 service dies when its caller is gone");
+    let header = Header::new(Kind::Response, slow.header().id(), daffi_wire::FormatId::JSON, true, false);
+    let answer = Frame::new(header, "svc", "me", "slow", br#"{"args": ["done"], "kwargs": {}}"#, &Limits::default());
+    service.send_bytes(answer.unwrap().as_bytes()).await;
+    assert_eq!(open.await.unwrap().unwrap(), "done");
+    assert!(service.receive().await.is_none());
+    stopping.await.unwrap();
+}

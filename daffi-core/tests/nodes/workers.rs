@@ -188,3 +188,44 @@ async fn a_callback_runs_on_the_reader_while_it_is_quick() {
         assert_eq!(on_reader.lock().unwrap().last(), Some(&false), "and never again");
     }
 }
+
+#[tokio::test]
+async fn a_function_that_must_not_run_on_a_reader_fails_there_once() {
+    let (at, count) = (endpoint(), Arc::new(tokio::sync::Mutex::new(0)));
+    let callback = plain("count", move |(): ()| {
+        // Panics on a thread that drives tasks.
+        let mut count = count.blocking_lock();
+        *count += 1;
+        Ok(*count)
+    });
+    let _service = service_at(&at, workers(1), vec![callback]);
+    let client = client(&at, "c").await;
+    let mut failed = 0;
+    for _ in 0..100 {
+        failed += usize::from(client.rpc().call::<i64>("count", ()).await.is_err());
+    }
+    assert!(failed <= 1, "{failed} calls failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timeout_layer_frees_no_worker_while_the_function_runs() {
+    let (at, inside) = (endpoint(), Arc::new(Inside::default()));
+    let listener = Box::new(daffi_transport::mem::MemListener::bind(&at).unwrap());
+    let callback = plain("work", {
+        let inside = Arc::clone(&inside);
+        move |(): ()| {
+            inside.enter();
+            thread::sleep(Duration::from_millis(50));
+            inside.leave();
+            Ok(())
+        }
+    });
+    let layer = |callbacks: Callbacks| {
+        Callbacks::from_service(ServiceBuilder::new().timeout(Duration::from_millis(5)).service(callbacks))
+    };
+    let _service = Service::start(node("svc"), workers(1), vec![listener], vec![callback], layer, formats()).unwrap();
+    let client = client(&at, "c").await;
+    let errors = join_all((0..8).map(|_| async { client.rpc().call::<()>("work", ()).await.unwrap_err() })).await;
+    assert!(errors.iter().any(|e| e.remote().unwrap().class == "TimeoutError"), "{errors:?}");
+    assert_eq!(inside.most.load(SeqCst), 1);
+}
