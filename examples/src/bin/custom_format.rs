@@ -73,11 +73,13 @@ struct Watched<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Watched<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Room for 4096 elements may be reserved before they arrive; two levels around the user's values are ours.
         let watch = Watch::new(LIMITS, 4096).with_envelope(2);
         T::deserialize(watch.guard::<Cbor, D>(deserializer)).map(Self)
     }
 }
 
+/// Reads values first, since ciborium has no deserializer to hand on to a sink.
 fn read<T: for<'de> Deserialize<'de>>(body: &Body) -> Result<T, SerdeError> {
     let mut rest = &body.bytes[..];
     let Watched(value) = ciborium::from_reader(&mut rest).map_err(|error| match error {

@@ -69,6 +69,7 @@ fn process_id() -> u32 {
     std::process::id()
 }
 
+/// Nothing may be printed here: stdout carries the frames.
 async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let parent = Parent { endpoint: "child://stdin".parse()?, accepted: false };
     let service = Service::builder("child").callbacks(callbacks![process_id]).listen(vec![Box::new(parent)])?;

@@ -51,7 +51,7 @@ async fn nap(milliseconds: u64) -> &'static str {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let service = Service::builder("bedroom")
         .callbacks(callbacks![nap])
-        .layer(TimeoutLayer::new(Duration::from_millis(300)))
+        .layer(TimeoutLayer::new(Duration::from_secs(1)))
         .layer(layer_fn(Log)) // the last one is the outermost
         .bind("tcp://127.0.0.1:0")
         .await?;

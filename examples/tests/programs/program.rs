@@ -61,7 +61,7 @@ impl Program {
 
     /// What went wrong, and what the program said about it.
     pub(crate) fn failure(&self, what: &str) -> Failed {
-        let said: Vec<_> = self.stderr.try_iter().collect();
+        let said: Vec<_> = std::iter::from_fn(|| self.stderr.recv_timeout(Duration::from_millis(200)).ok()).collect();
         format!("{} {what}; its stderr:\n  {}", self.name, said.join("\n  ")).into()
     }
 
