@@ -100,7 +100,7 @@ pub mod tower {
     pub use daffi_core::{Answer, Call, Callbacks, Reply, Request, RpcOver};
 }
 
-/// The seam for formats of your own: implement [`Codec`](format::Codec) and hand it to the builders' `format`.
+/// The seam for formats of your own: implement [`Codec`] and hand it to the builders' `format`.
 pub mod format {
     pub use daffi_serde::*;
 }
