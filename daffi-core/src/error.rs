@@ -229,7 +229,9 @@ impl From<BodyError> for Disconnected {
 }
 
 /// Why a node could not be started.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` is the sentence and its causes, because that is what `main` prints of an error it returns.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum InitializationError {
     /// A name that can't be used.
@@ -277,6 +279,21 @@ pub enum InitializationError {
     /// The number of workers is 0.
     #[error("workers must be at least 1")]
     NoWorkers,
+}
+
+impl std::fmt::Debug for InitializationError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let words = error.to_string();
+            if !text.contains(&words) {
+                text = format!("{text}: {words}");
+            }
+            cause = error.source();
+        }
+        f.write_str(&text)
+    }
 }
 
 /// How a node ended.

@@ -71,7 +71,9 @@ mod service;
 mod session;
 
 pub use crate::{
-    call::{Answer, Call, CallOptions, Cast, CastNowait, Rpc, RpcNowait, RpcOver, StreamCall, StreamNowait},
+    call::{
+        Answer, Call, CallOptions, Cast, CastNowait, ReadAnswer, Rpc, RpcNowait, RpcOver, StreamCall, StreamNowait,
+    },
     callback::{Callback, CallbackOptions, remote_error},
     client::Client,
     config::NodeConfig,

@@ -13,7 +13,7 @@ use daffi_wire::FormatId;
 pub(crate) use self::engine::later;
 pub use self::{
     cast::{Cast, CastNowait},
-    over::{Answer, Call, RpcOver},
+    over::{Answer, Call, ReadAnswer, RpcOver},
     rpc::{Rpc, RpcNowait},
     stream::{StreamCall, StreamNowait},
 };

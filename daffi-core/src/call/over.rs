@@ -78,12 +78,19 @@ impl<F: FormatSet> Answer<F> {
     pub fn receiver(&self) -> &str {
         self.received.frame.transmitter()
     }
+}
 
+/// What a call through a tower stack gives: a layer may wrap an [`Answer`] as long as it can still be read.
+pub trait ReadAnswer {
     /// The result as a `R`.
     ///
     /// # Errors
     /// [`CallError::Remote`] when the callback failed, [`CallError::Decode`] when its result is no `R`.
-    pub fn read<R: DeserializeOwned + 'static>(&self) -> Result<R, CallError> {
+    fn read<R: DeserializeOwned + 'static>(&self) -> Result<R, CallError>;
+}
+
+impl<F: FormatSet> ReadAnswer for Answer<F> {
+    fn read<R: DeserializeOwned + 'static>(&self) -> Result<R, CallError> {
         read(&self.formats, &self.received, &self.method)
     }
 }
@@ -152,11 +159,11 @@ impl<S> RpcOver<S> {
     ///
     /// # Errors
     /// [`CallError`]; what a layer fails with, unless it is a `CallError`, is [`CallError::Layer`].
-    pub async fn call<R, F>(&self, method: &str, args: impl Args + Send + Sync + 'static) -> Result<R, CallError>
+    pub async fn call<R>(&self, method: &str, args: impl Args + Send + Sync + 'static) -> Result<R, CallError>
     where
         R: DeserializeOwned + 'static,
-        F: FormatSet,
-        S: Service<Call, Response = Answer<F>> + Clone,
+        S: Service<Call> + Clone,
+        S::Response: ReadAnswer,
         S::Error: Into<BoxError>,
     {
         let call = Call::new(method, args).with_options(self.options.clone());
