@@ -68,6 +68,21 @@ async fn rust_sends_and_gets_16_mib() {
 }
 
 #[tokio::test]
+async fn sixteen_mib_pass_every_transport() {
+    for transport in [Transport::Unix, Transport::Tls] {
+        let service = transport.rust_service("service", 1).await;
+        let client = python_client(&service).start().await;
+        let call = client.call("echo", json!([{"$repeat": ["78", SIZE]}])).serde("MSGPACK");
+        assert_eq!(call.ok().await, digest("bytes"), "{transport:?}");
+
+        let service = transport.python_service().start().await;
+        let client = rust_client("caller", &service.endpoint()).await;
+        let bytes = Bytes::from(vec![b'x'; SIZE]);
+        assert!(client.rpc().call::<Bytes>("echo", (bytes.clone(),)).await.unwrap() == bytes, "{transport:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_rust_caller_is_told_size_and_limit() {
     let service = Transport::Tcp.python_service().start().await;
     let client = rust_client("caller", &service.endpoint()).await;

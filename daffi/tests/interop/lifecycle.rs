@@ -1,17 +1,14 @@
 //! Nodes that come, go, come back, and take each other's names.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use daffi::{CallError, Callbacks, Client, Disconnected, Ended, Events, MemberEvent, Service};
 use daffi_testing::Peer;
 use futures::StreamExt;
 use serde_json::json;
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::net::TcpStream;
 
-use crate::support::{PATIENCE, Transport, endpoint, eventually, python_client, rust_client};
+use crate::support::{Held, PATIENCE, Transport, endpoint, eventually, python_client, rust_client};
 
 /// What ends "at once" has no time to wait for a poll interval of a second.
 pub(crate) const AT_ONCE: Duration = Duration::from_millis(900);
@@ -106,22 +103,11 @@ async fn a_killed_python_service_ends_calls_at_once_and_is_found_again() {
 
 #[tokio::test]
 async fn a_rust_service_that_stops_answers_what_it_has_received() {
-    let (begun, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let service = Service::builder("service").callback_fn("held", {
-        let (begun, end) = (Arc::clone(&begun), Arc::clone(&end));
-        move || {
-            let (begun, end) = (Arc::clone(&begun), Arc::clone(&end));
-            async move {
-                begun.notify_one();
-                end.notified().await;
-                7
-            }
-        }
-    });
-    let service = service.bind("tcp://127.0.0.1:0").await.unwrap();
+    let held = Held::default();
+    let service = Service::builder("service").callbacks(held.callbacks()).bind("tcp://127.0.0.1:0").await.unwrap();
     let client = python_client(&service).start().await;
     let stopping = async {
-        begun.notified().await;
+        held.begun.notified().await;
         let stopping = tokio::spawn({
             let service = service.clone();
             async move { service.stop().await }
@@ -129,7 +115,7 @@ async fn a_rust_service_that_stops_answers_what_it_has_received() {
         // New connections are refused once it is stopping.
         let at = endpoint(&service).trim_start_matches("tcp://");
         eventually("nobody listens any more", async || TcpStream::connect(at).await.err()).await;
-        end.notify_one();
+        held.end.notify_one();
         stopping.await.unwrap();
     };
     let (result, ()) = tokio::join!(client.call("held", json!([])).timeout(20).ok(), stopping);

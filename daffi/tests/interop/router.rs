@@ -5,14 +5,14 @@ use std::{
     time::Instant,
 };
 
-use daffi::{CallError, Callbacks, MemberEvent};
+use daffi::{CallError, Callbacks, Client, MemberEvent};
 use daffi_testing::Peer;
 use futures::future::join_all;
 use serde_json::json;
 
 use crate::{
     lifecycle::{AT_ONCE, held_call, next},
-    support::{eventually, rust_client, rust_worker},
+    support::{Held, eventually, rust_client, rust_worker},
 };
 
 #[tokio::test]
@@ -85,17 +85,15 @@ async fn a_python_workers_death_ends_rust_calls_at_once() {
 #[tokio::test]
 async fn a_rust_workers_end_is_seen_by_a_python_caller() {
     let router = Peer::router().start().await;
+    let held = Held::default();
+    let worker = Client::builder("worker").callbacks(held.callbacks()).connect(&router.endpoint()).await.unwrap();
     let client = Peer::client(&router.endpoint()).name("caller").start().await;
-    let worker = rust_worker("worker", &router.endpoint()).await;
-    client.wait_for_members(&["worker"]).await;
-    client.wait_event("added", "worker", 1).await;
-    let held = client.call("sleep", json!([600])).timeout(60);
     let ending = async {
-        client.call("record", json!(["running"])).style("rpc_nowait").ok().await;
+        held.begun.notified().await;
         drop(worker);
         client.wait_event("removed", "worker", 1).await;
     };
-    let (error, ()) = tokio::join!(held.error(), ending);
+    let (error, ()) = tokio::join!(client.call("held", json!([])).timeout(60).error(), ending);
     assert_eq!(error.class, "TransmissionFailure", "{error}");
 }
 

@@ -1,9 +1,13 @@
 //! Services and clients on the transports that both libraries have.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use daffi::{Client, ClientTls, FormatId, ServerTls, Service};
+use daffi::{Callbacks, Client, ClientTls, FormatId, ServerTls, Service};
 use daffi_testing::{Certificate, Launch, Peer, SocketPath};
+use tokio::sync::Notify;
 
 use crate::exposed::Exposed;
 
@@ -65,6 +69,28 @@ pub(crate) async fn rust_client(name: &str, endpoint: &str) -> Client {
 /// A client with the callbacks of [`Exposed`], one at a time.
 pub(crate) async fn rust_worker(name: &str, endpoint: &str) -> Client {
     Client::builder(name).callbacks(Exposed::default()).default_timeout(PATIENCE).connect(endpoint).await.unwrap()
+}
+
+/// A callback that tells when it runs and ends when it is told.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    pub(crate) begun: Arc<Notify>,
+    pub(crate) end: Arc<Notify>,
+}
+
+impl Held {
+    /// As the callback `held`, which gives 7.
+    pub(crate) fn callbacks(&self) -> Callbacks {
+        let held = self.clone();
+        Callbacks::new().callback_fn("held", move || {
+            let held = held.clone();
+            async move {
+                held.begun.notify_one();
+                held.end.notified().await;
+                7
+            }
+        })
+    }
 }
 
 /// Asks again and again until there is an answer.
