@@ -8,6 +8,7 @@ use daffi_wire::{Level, Member, MethodName, NodeName};
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     list: Vec<Member>,
+    by_name: HashMap<NodeName, usize>,
     by_method: HashMap<MethodName, Arc<[NodeName]>>,
     /// What receivers of this connection are known to speak.
     level: Option<Level>,
@@ -27,7 +28,7 @@ impl Members {
     /// The member of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Member> {
-        self.list.iter().find(|m| m.name.as_str() == name)
+        self.by_name.get(name).map(|at| &self.list[*at])
     }
 
     /// The members that expose `method`, in list order, without the node itself.
@@ -51,9 +52,12 @@ impl Members {
     /// Adds members, or replaces what they expose.
     pub(crate) fn update(&mut self, members: Vec<Member>, own: &str) {
         for member in members {
-            match self.list.iter_mut().find(|m| m.name == member.name) {
-                Some(known) => known.methods = member.methods,
-                None => self.list.push(member),
+            match self.by_name.get(&member.name) {
+                Some(at) => self.list[*at].methods = member.methods,
+                None => {
+                    self.by_name.insert(member.name.clone(), self.list.len());
+                    self.list.push(member);
+                }
             }
         }
         self.index(own);
@@ -61,13 +65,14 @@ impl Members {
 
     /// Removes a member; the last takes its place. `false`: it was none.
     pub(crate) fn remove(&mut self, name: &str, own: &str) -> bool {
-        let Some(at) = self.list.iter().position(|m| m.name.as_str() == name) else { return false };
+        let Some(at) = self.by_name.get(name).copied() else { return false };
         self.list.swap_remove(at);
         self.index(own);
         true
     }
 
     fn index(&mut self, own: &str) {
+        self.by_name = self.list.iter().enumerate().map(|(at, member)| (member.name.clone(), at)).collect();
         let mut by_method: HashMap<MethodName, Vec<NodeName>> = HashMap::new();
         for member in self.list.iter().filter(|m| m.name.as_str() != own) {
             for method in &member.methods {
