@@ -40,8 +40,17 @@ impl Sink {
 
     /// The most that was ever resident.
     fn peak(&self) -> usize {
+        self.status("VmHWM:")
+    }
+
+    /// What is resident now.
+    fn resident(&self) -> usize {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, key: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 
@@ -77,6 +86,23 @@ async fn a_gibibyte_of_a_rust_client_with_a_pause_of_40_seconds() {
     let peak = sink.peak();
     println!("peak resident of the service: {} MiB", peak / MIB);
     assert!(peak < MOST_RESIDENT, "{} MiB", peak / MIB);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_keep_nothing_of_a_large_frame() {
+    let sink = Sink::start(u64::MAX, 0, 0);
+    let mut idle = Vec::new();
+    for number in 0..12u32 {
+        let client = Client::builder(format!("c{number}")).connect(&sink.endpoint).await.unwrap();
+        let mut large = vec![0x5a; 30 * MIB];
+        large[..4].copy_from_slice(&number.to_le_bytes());
+        client.rpc().serde(FormatId::OPAQUE).call::<()>("receive_chunk", (Bytes::from(large),)).await.unwrap();
+        idle.push(client);
+    }
+    assert_eq!(sink.received().await, [12, 12 * 30 * MIB as u64, 0]);
+    let resident = sink.resident();
+    println!("resident with {} idle connections: {} MiB", idle.len(), resident / MIB);
+    assert!(resident < MOST_RESIDENT, "{} MiB", resident / MIB);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
