@@ -26,8 +26,9 @@ pub struct NodeConfig {
     pub grace: Duration,
     /// How long a closing connection waits for the peer's end of stream. Default 1 s.
     pub linger: Duration,
-    /// Bytes waiting to be written to one peer before senders wait. One frame more is let in. Refusals and notices are
-    /// queued beyond it; a peer for which that and `spool_bytes` together wait is disconnected. Default 16 MiB.
+    /// Bytes waiting to be written to one peer before senders wait. One frame more is let in. Answers of
+    /// workers that had begun, refusals and notices are queued beyond it; a peer for which this, a frame per worker and
+    /// `spool_bytes` together wait is disconnected. Default 16 MiB.
     pub outbox_bytes: usize,
     /// Bytes of requests of one peer that were received and have not run. Default 16 MiB.
     pub inbound_bytes: usize,

@@ -42,14 +42,7 @@ impl<F: FormatSet> Cast<F> {
         Self { client, options, receivers: None }
     }
 
-    setters!(serde timeout wait_for_connection);
-
-    /// Only these members, rather than all that expose the callback.
-    #[must_use]
-    pub fn receivers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.receivers = Some(names.into_iter().map(Into::into).collect());
-        self
-    }
+    setters!(receivers serde timeout wait_for_connection);
 
     /// Calls `method` on each member and gives the result or the error of each, by name.
     ///
@@ -97,14 +90,7 @@ impl<F: FormatSet> CastNowait<F> {
         Self { client, options, receivers: None }
     }
 
-    setters!(serde timeout wait_for_connection);
-
-    /// Only these members, rather than all that expose the callback.
-    #[must_use]
-    pub fn receivers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.receivers = Some(names.into_iter().map(Into::into).collect());
-        self
-    }
+    setters!(receivers serde timeout wait_for_connection);
 
     /// Calls `method` on each member; returns once all requests are queued. Nothing tells whether they arrived, or ran.
     ///

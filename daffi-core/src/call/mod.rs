@@ -44,6 +44,14 @@ macro_rules! setters {
             self
         }
     };
+    (@ receivers) => {
+        /// Only these members, rather than all that expose the callback.
+        #[must_use]
+        pub fn receivers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+            self.receivers = Some(names.into_iter().map(Into::into).collect());
+            self
+        }
+    };
     (@ serde) => {
         /// The format of arguments and result.
         #[must_use]

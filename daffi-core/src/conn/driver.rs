@@ -110,6 +110,7 @@ struct Limits {
     inbound_frames: usize,
     spool_bytes: usize,
     outbox_bytes: usize,
+    unwritten_bytes: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,6 +147,7 @@ impl<R: Role> Driver<R> {
                 inbound_frames: config.inbound_frames,
                 spool_bytes: config.spool_bytes,
                 outbox_bytes: config.outbox_bytes,
+                unwritten_bytes: most_unwritten(config),
             },
             batch: Batch::new(),
             unflushed: false,
@@ -276,7 +278,7 @@ impl<R: Role> Driver<R> {
     fn hold(&mut self) -> Hold {
         let (bytes, frames) = (self.conn.inbound.bytes(), self.conn.inbound.frames());
         let (unread, unwritten) = (self.reader.buffered(), self.conn.outbox.bytes());
-        let limit = self.limits.outbox_bytes.saturating_add(self.limits.spool_bytes);
+        let limit = self.limits.unwritten_bytes;
         if unwritten > limit {
             // Refusals and answers to handshakes are queued without asking for room.
             self.conn
@@ -478,6 +480,13 @@ enum Hold {
     Slow,
     /// The node's budget is spent.
     Starved,
+}
+
+/// What may wait for one peer: a full outbox, the answers of all workers that had begun before it was full, and as much
+/// as a spool holds of refusals and notices, which ask for no room.
+fn most_unwritten(config: &NodeConfig) -> usize {
+    let answers = config.workers.saturating_mul(config.limits.max_frame_bytes);
+    config.outbox_bytes.saturating_add(config.spool_bytes).saturating_add(answers)
 }
 
 fn elapsed(sleep: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> bool {

@@ -32,11 +32,31 @@ async fn a_peer_that_takes_no_answers_is_disconnected() {
     assert_eq!(good.rpc().call::<String>("text", (3,)).await.unwrap(), "xxx");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_large_answers_at_once_end_nobody() {
+    let at = endpoint();
+    let config = NodeConfig { workers: 8, outbox_bytes: 64 * 1024, spool_bytes: 64 * 1024, ..NodeConfig::server() };
+    let together = Arc::new(tokio::sync::Barrier::new(8));
+    let callback = asynchronous("large", move |(): ()| {
+        let together = Arc::clone(&together);
+        async move {
+            together.wait().await;
+            "x".repeat(1024 * 1024)
+        }
+    });
+    let _service = service_at(&at, config, vec![callback]);
+    let client = client(&at, "c").await;
+    let rpc = client.rpc();
+    let answers = futures::future::join_all((0..8).map(|_| rpc.call::<String>("large", ()))).await;
+    assert!(answers.into_iter().all(|answer| answer.unwrap().len() == 1024 * 1024));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_provokes_refusals_and_takes_none_is_ended() {
     let at = endpoint();
     let (outbox_bytes, inbound_bytes, spool_bytes) = (64 * 1024, 64 * 1024, 64 * 1024);
-    let config = NodeConfig { outbox_bytes, inbound_bytes, spool_bytes, ..NodeConfig::server() };
+    let limits = daffi_wire::Limits { max_frame_bytes: 64 * 1024, ..daffi_wire::Limits::default() };
+    let config = NodeConfig { limits, outbox_bytes, inbound_bytes, spool_bytes, ..NodeConfig::server() };
     let service = service_at(&at, config, vec![]);
     let mut peer = Peer::connect(&at).await;
     peer.hello("deaf").await;
