@@ -200,7 +200,7 @@ impl Service {
 impl Shared {
     /// What this service says of itself.
     fn hello(&self, level: Level) -> Handshake {
-        let member = Member { name: self.node.name.clone(), methods: self.node.methods() };
+        let member = Member::new(self.node.name.clone(), self.node.methods());
         Handshake::new(NodeType::new(NodeRole::Service, level), vec![member])
     }
 

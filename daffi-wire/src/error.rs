@@ -9,7 +9,7 @@ use crate::{Foreign, Kind};
 #[non_exhaustive]
 pub enum DecodeError {
     /// The four flag bits hold a number that no level of the protocol defines (protocol notes, section 3).
-    #[error("unknown frame kind {0}: daffi defines 0 to 4")]
+    #[error("unknown frame kind {0}: daffi defines 0 to 5")]
     UnknownKind(u8),
     /// `metadata_len` is larger than `msg_len` (section 2.1).
     #[error("metadata of {metadata} bytes announced inside a message of {message} bytes")]
@@ -148,6 +148,9 @@ pub enum BodyError {
     /// A name in the body is not usable.
     #[error("unusable name in the handshake")]
     Name(#[from] NameError),
+    /// The body of a CREDIT frame is not one 32-bit number.
+    #[error("a credit body of {0} bytes, it must have 4")]
+    Credit(usize),
     /// The frame is not of the kind whose body was asked for.
     #[error("a {0} frame has no such body")]
     Kind(Kind),

@@ -11,7 +11,7 @@ use crate::{BodyError, Level, Limits, MethodName, NodeName, NodeType};
 /// ```
 /// use daffi_wire::{Handshake, Level, Limits, Member, MethodName, NodeName, NodeType, Role};
 /// let limits = Limits::default();
-/// let service = Member { name: NodeName::new("svc", &limits)?, methods: vec![MethodName::new("add", &limits)?] };
+/// let service = Member::new(NodeName::new("svc", &limits)?, vec![MethodName::new("add", &limits)?]);
 /// let body = Handshake::new(NodeType::new(Role::Service, Level::THREE), vec![service]).to_json();
 /// assert_eq!(
 ///     std::str::from_utf8(&body)?,
@@ -37,6 +37,22 @@ pub struct Member {
     pub name: NodeName,
     /// Its callbacks, in the order announced; none travels as `null`.
     pub methods: Vec<MethodName>,
+    /// What it speaks, as far as the speaker knows. Travels on level 4 links only (protocol notes, section 12).
+    pub level: Level,
+}
+
+impl Member {
+    /// A member that has shown level 3.
+    #[must_use]
+    pub const fn new(name: NodeName, methods: Vec<MethodName>) -> Self {
+        Self { name, methods, level: Level::THREE }
+    }
+
+    /// The member as it stands in a list on a link of this level; what [`Handshake::assemble`] takes.
+    #[must_use]
+    pub fn to_json(&self, link: Level) -> Vec<u8> {
+        serde_json::to_vec(&WireMember::new(self, link)).expect("strings and lists always have a JSON form")
+    }
 }
 
 impl Handshake {
@@ -52,15 +68,41 @@ impl Handshake {
         Self { node_type, error: Some(reason.into()), members: Vec::new() }
     }
 
-    /// The body as 3.0.1 writes it: without blanks, in its order of keys.
+    /// The body as 3.0.1 writes it: without blanks, in its order of keys. Levels of members are told on level 4.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
+        let link = self.node_type.level();
         let wire = Wire {
             meta: WireMeta { node_type: self.node_type.to_string(), error: self.error.clone(), rest: BTreeMap::new() },
-            members: self.members.iter().map(WireMember::from).collect(),
+            members: self.members.iter().map(|member| WireMember::new(member, link)).collect(),
             rest: BTreeMap::new(),
         };
         serde_json::to_vec(&wire).expect("strings and lists always have a JSON form")
+    }
+
+    /// The same body from members that are JSON already, for servers that send long lists often.
+    ///
+    /// ```
+    /// use daffi_wire::{Handshake, Level, Limits, Member, NodeName, NodeType, Role};
+    /// let router = NodeType::new(Role::Router, Level::FOUR);
+    /// let member = Member::new(NodeName::new("a", &Limits::default())?, vec![]);
+    /// let whole = Handshake::new(router, vec![member.clone(), member.clone()]).to_json();
+    /// let json = member.to_json(Level::FOUR);
+    /// assert_eq!(Handshake::assemble(router, [&json[..], &json[..]]), whole);
+    /// # Ok::<(), daffi_wire::NameError>(())
+    /// ```
+    #[must_use]
+    pub fn assemble<'a>(node_type: NodeType, members: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut body = Self::new(node_type, Vec::new()).to_json();
+        body.truncate(body.len() - "]}".len());
+        for (index, member) in members.into_iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(member);
+        }
+        body.extend_from_slice(b"]}");
+        body
     }
 
     /// Reads a body. As strict as 3.0.1 on a level 3 link; keys that a later level may add are ignored when the
@@ -80,6 +122,9 @@ impl Handshake {
             refuse_unknown(&wire.rest, "the top")?;
             for member in &wire.members {
                 refuse_unknown(&member.rest, "a member")?;
+                if member.level.is_some() {
+                    return Err(BodyError::UnknownKey { place: "a member", key: "level".into() });
+                }
             }
         }
         let members = wire.members.into_iter().map(|m| m.check(limits)).collect::<Result<_, _>>()?;
@@ -124,24 +169,31 @@ struct WireMember {
     // `deserialize_with` makes the key required although its value may be null.
     #[serde(deserialize_with = "Option::deserialize")]
     methods: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    level: Option<u8>,
     #[serde(flatten)]
     rest: Rest,
 }
 
-impl From<&Member> for WireMember {
-    fn from(member: &Member) -> Self {
-        let methods: Vec<_> = member.methods.iter().map(ToString::to_string).collect();
-        Self { name: member.name.to_string(), methods: (!methods.is_empty()).then_some(methods), rest: BTreeMap::new() }
-    }
-}
-
 impl WireMember {
+    fn new(member: &Member, link: Level) -> Self {
+        let methods: Vec<_> = member.methods.iter().map(ToString::to_string).collect();
+        let told = link.at_least(Level::FOUR) && member.level.at_least(Level::FOUR);
+        Self {
+            name: member.name.to_string(),
+            methods: (!methods.is_empty()).then_some(methods),
+            level: told.then_some(member.level.number()),
+            rest: BTreeMap::new(),
+        }
+    }
+
     fn check(self, limits: &Limits) -> Result<Member, BodyError> {
         // 3.0.1 lists `[""]` as no methods (section 5.1).
         let methods = self.methods.unwrap_or_default().into_iter().filter(|m| !m.is_empty());
         Ok(Member {
             name: NodeName::new(self.name, limits)?,
             methods: methods.map(|m| MethodName::new(m, limits)).collect::<Result<_, _>>()?,
+            level: self.level.map_or(Level::THREE, Level::at_most),
         })
     }
 }
@@ -193,6 +245,7 @@ mod tests {
             r#"{"meta":{"type":"client","x":1},"members":[]}"#,
             r#"{"meta":{"type":"client"},"members":[],"x":1}"#,
             r#"{"meta":{"type":"client"},"members":[{"name":"a","methods":null,"x":1}]}"#,
+            r#"{"meta":{"type":"router"},"members":[{"name":"a","methods":null,"level":4}]}"#,
         ] {
             assert!(matches!(parse(body), Err(BodyError::UnknownKey { .. })), "{body}");
         }
@@ -206,6 +259,15 @@ mod tests {
     fn later_levels_may_add_keys() {
         let read =
             parse(r#"{"meta":{"type":"router/4","x":{"y":[1]}},"members":[{"name":"a","methods":null,"level":4}]}"#);
-        assert_eq!(read.unwrap().node_type.level(), Level::FOUR);
+        let read = read.unwrap();
+        assert_eq!((read.node_type.level(), read.members[0].level), (Level::FOUR, Level::FOUR));
+    }
+
+    #[test]
+    fn levels_of_members_are_told_on_level_four_only() {
+        let member =
+            Member { level: Level::FOUR, ..Member::new(NodeName::new("a", &Limits::default()).unwrap(), vec![]) };
+        assert_eq!(member.to_json(Level::THREE), br#"{"name":"a","methods":null}"#);
+        assert_eq!(member.to_json(Level::FOUR), br#"{"name":"a","methods":null,"level":4}"#);
     }
 }

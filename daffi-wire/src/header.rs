@@ -58,6 +58,8 @@ kinds! {
     Error = 3, "ERROR";
     /// Who came, went or was evicted.
     Events = 4, "EVENTS";
+    /// How much more nowait traffic a receiver takes from a sender; between level 4 nodes only.
+    Credit = 5, "CREDIT";
 }
 
 /// The two decoder bits.
@@ -255,7 +257,7 @@ mod tests {
     #[test]
     fn broken_rules_are_named() {
         let limits = Limits { max_frame_bytes: 100, ..Limits::default() };
-        for kind in 5..16 {
+        for kind in 6..16 {
             let bytes = [1, 0, kind, 10, 0, 0, 4, 0, 0x81];
             assert_eq!(Header::decode(&bytes, &limits), Err(DecodeError::UnknownKind(kind)));
         }

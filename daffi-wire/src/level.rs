@@ -27,7 +27,12 @@ impl Level {
     /// A level both sides speak, given what the peer offers.
     #[must_use]
     pub fn agreed(offered: Self) -> Self {
-        Self(offered.0.clamp(3, Self::HIGHEST.0))
+        Self::at_most(offered.0)
+    }
+
+    /// That level, or the nearest that this crate speaks.
+    pub(crate) fn at_most(number: u8) -> Self {
+        Self(number.clamp(Self::THREE.0, Self::HIGHEST.0))
     }
 }
 

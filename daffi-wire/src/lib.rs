@@ -31,8 +31,10 @@
 //! | tell the first bytes | [`Opening`], [`SYN`] |
 //! | read and write handshakes and events | [`Handshake`], [`EventBody`] |
 //! | check names where they enter | [`NodeName`], [`MethodName`] |
+//! | account for nowait traffic through a Router | [`credit_cost`], [`credit_frame`] |
 
 mod codec;
+mod credit;
 mod error;
 mod event;
 mod format_id;
@@ -46,6 +48,7 @@ mod opening;
 
 pub use crate::{
     codec::FrameDecoder,
+    credit::{CREDIT_WINDOW, credit_amount, credit_cost, credit_frame},
     error::{BodyError, DecodeError, EncodeError, NameError},
     event::{EventBody, EventKind},
     format_id::{FormatId, FormatIdError},

@@ -45,10 +45,8 @@ impl ClientSession {
 
     /// The HANDSHAKE that announces this node and its callbacks (protocol notes, sections 5.1 and 12).
     pub(crate) fn hello(&mut self, methods: Vec<daffi_wire::MethodName>) -> Result<Frame, daffi_wire::EncodeError> {
-        let body = Handshake::new(
-            NodeType::new(Role::Client, Level::HIGHEST),
-            vec![Member { name: self.name.clone(), methods }],
-        );
+        let body =
+            Handshake::new(NodeType::new(Role::Client, Level::HIGHEST), vec![Member::new(self.name.clone(), methods)]);
         let header = Header::control(Kind::Handshake, self.in_flight.pass(), true);
         Frame::new(header, &self.name, "", "", &body.to_json(), &self.limits)
     }

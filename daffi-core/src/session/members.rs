@@ -94,10 +94,10 @@ mod tests {
 
     fn member(name: &str, methods: &[&str]) -> Member {
         let limits = Limits::default();
-        Member {
-            name: NodeName::new(name, &limits).unwrap(),
-            methods: methods.iter().map(|m| MethodName::new(m, &limits).unwrap()).collect(),
-        }
+        Member::new(
+            NodeName::new(name, &limits).unwrap(),
+            methods.iter().map(|m| MethodName::new(m, &limits).unwrap()).collect(),
+        )
     }
 
     fn exposing(members: &Members, method: &str) -> Vec<String> {
