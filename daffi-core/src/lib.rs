@@ -64,9 +64,12 @@ mod events;
 mod layers;
 mod node;
 mod picker;
+mod refusal;
 mod registry;
 mod request;
+mod router;
 mod scratch;
+mod server;
 mod service;
 mod session;
 
@@ -81,8 +84,9 @@ pub use crate::{
     error::{CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError},
     events::{Events, MemberEvent},
     layers::{BoxError, Callbacks, Serving},
-    picker::{Picker, RoundRobin},
+    picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey},
     request::{Context, Reply, Request},
+    router::{Router, RouterStats},
     service::Service,
     session::Members,
 };

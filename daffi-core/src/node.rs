@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Context, InitializationError, NodeConfig, Reply, Request,
-    conn::{Budget, Conn, Ticket},
+    conn::{Budget, Conn, Ticket, WAITING_COST},
     dispatch::panicked,
     layers::{Callbacks, Serving},
     registry::Registry,
@@ -34,13 +34,28 @@ pub(crate) struct Node {
     pub(crate) budget: Arc<Budget>,
     /// Callbacks that did not finish where their request was read.
     pub(crate) running: TaskTracker,
-    /// Set when `stop` was called: later requests get an error.
-    pub(crate) stopping: CancellationToken,
-    /// Set when no callback may run any more.
-    pub(crate) killed: CancellationToken,
-    /// Set when no connection may stand any more.
-    pub(crate) cut: CancellationToken,
+    pub(crate) life: Lifecycle,
     client: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+/// The steps in which a node ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lifecycle {
+    /// `stop` was called: later requests get an error.
+    pub(crate) stopping: CancellationToken,
+    /// No callback may run any more.
+    pub(crate) killed: CancellationToken,
+    /// No connection may stand any more.
+    pub(crate) cut: CancellationToken,
+}
+
+impl Lifecycle {
+    /// All steps at once.
+    pub(crate) fn abandon(&self) {
+        self.stopping.cancel();
+        self.killed.cancel();
+        self.cut.cancel();
+    }
 }
 
 impl Node {
@@ -63,9 +78,7 @@ impl Node {
             errors: Box::new(Errors(formats)),
             budget: Arc::new(Budget::new(config.budget_bytes)),
             running: TaskTracker::new(),
-            stopping: CancellationToken::new(),
-            killed: CancellationToken::new(),
-            cut: CancellationToken::new(),
+            life: Lifecycle::default(),
             client: OnceLock::new(),
             config,
         }))
@@ -84,14 +97,30 @@ impl Node {
         self.client.get()?.downcast_ref::<crate::client::WeakClient<F>>()?.upgrade()
     }
 
-    /// Runs a callback for a REQUEST: at once if that is enough, else on a task of its own.
-    pub(crate) fn serve(self: &Arc<Self>, conn: &Arc<Conn>, caller: NodeName, frame: &Frame) {
+    /// Answers a REQUEST with an error instead of running its callback.
+    pub(crate) fn refuse(self: &Arc<Self>, conn: &Arc<Conn>, caller: NodeName, frame: &Frame, error: RemoteError) {
+        self.answer(conn, caller, frame).send(frame.method(), Reply::error(error));
+    }
+
+    fn answer(self: &Arc<Self>, conn: &Arc<Conn>, caller: NodeName, frame: &Frame) -> ReplyTo {
         let header = frame.header();
         let context = Context { caller, conn: Arc::clone(conn), node: Arc::clone(self) };
-        let format = header.format(conn.level());
-        let answer = ReplyTo { context, id: header.id(), format, wants_reply: header.wants_reply() };
+        ReplyTo { context, id: header.id(), format: header.format(conn.level()), wants_reply: header.wants_reply() }
+    }
+
+    /// Runs a callback for a REQUEST: at once if that is enough, else on a task of its own. `receipt` is dropped when the
+    /// request is worked off.
+    pub(crate) fn serve(
+        self: &Arc<Self>,
+        conn: &Arc<Conn>,
+        caller: NodeName,
+        frame: &Frame,
+        receipt: Option<crate::client::Receipt>,
+    ) {
+        let answer = self.answer(conn, caller, frame);
+        let header = frame.header();
         let refuse = |error| answer.send(frame.method(), Reply::error(error));
-        if self.stopping.is_cancelled() {
+        if self.life.stopping.is_cancelled() {
             return refuse(RemoteError::new("RuntimeError", format!("{} is stopping", self.name)));
         }
         let Some(callback) = self.registry.snapshot().get(frame.method()).cloned() else {
@@ -103,21 +132,21 @@ impl Node {
             callback: Arc::clone(&callback),
             body: Body { bytes: frame.payload_bytes(), text: header.is_text() },
             id: answer.id,
-            format,
+            format: answer.format,
             wants_reply: answer.wants_reply,
         };
         let mut serving = Guarded { serving: self.callbacks.start(request), method: callback };
         match Pin::new(&mut serving).poll(&mut TaskContext::from_waker(Waker::noop())) {
             Poll::Ready(reply) => answer.send(frame.method(), reply),
             Poll::Pending => {
-                let ticket = Ticket::new(Arc::clone(conn), frame.as_bytes().len());
+                let ticket = Ticket::new(Arc::clone(conn), frame.as_bytes().len() + WAITING_COST);
                 self.running.spawn(async move {
                     let method = Arc::clone(&serving.method);
                     tokio::select! {
                         reply = serving => answer.send(method.name(), reply),
-                        () = answer.context.node.killed.cancelled() => {}
+                        () = answer.context.node.life.killed.cancelled() => {}
                     }
-                    drop(ticket);
+                    drop((ticket, receipt));
                 });
             }
         }
@@ -148,6 +177,11 @@ pub(crate) trait WriteError: Send + Sync + std::fmt::Debug {
     fn write(&self, format: FormatId, error: &RemoteError, buffer: &mut BytesMut) -> FormatId;
 }
 
+/// An error in JSON, which every node reads whatever the call's format (protocol notes, section 7.3).
+pub(crate) fn json_error(error: &RemoteError) -> Vec<u8> {
+    serde_json::json!({ "args": [error], "kwargs": {} }).to_string().into_bytes()
+}
+
 struct Errors<F>(F);
 
 impl<F> std::fmt::Debug for Errors<F> {
@@ -165,8 +199,7 @@ impl<F: FormatSet> WriteError for Errors<F> {
             }
             buffer.truncate(start);
         }
-        let body = serde_json::json!({ "args": [error], "kwargs": {} }).to_string();
-        buffer.extend_from_slice(body.as_bytes());
+        buffer.extend_from_slice(&json_error(error));
         FormatId::JSON
     }
 }

@@ -5,12 +5,30 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use daffi_wire::NodeName;
 use parking_lot::Mutex;
 
+/// A call that several members could get.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Choice<'a> {
+    /// The callback.
+    pub method: &'a str,
+    /// The members that expose it, at least two, in the order of the server's list.
+    pub candidates: &'a [NodeName],
+    /// What the caller gave to keep related calls together.
+    pub key: Option<&'a str>,
+}
+
 /// Chooses the receiver of a call among the members that expose its callback.
 ///
 /// Asked only when there is a choice: never with a `receiver` given, never with a single candidate.
 pub trait Picker: Send + Sync + fmt::Debug + 'static {
     /// The index of the chosen candidate; taken modulo their number.
-    fn pick(&self, method: &str, candidates: &[NodeName]) -> usize;
+    fn pick(&self, choice: &Choice<'_>) -> usize;
+
+    /// A call that wants an answer is made to `receiver`, chosen or given.
+    fn started(&self, _receiver: &NodeName) {}
+
+    /// Such a call ended, however it did.
+    fn ended(&self, _receiver: &NodeName) {}
 }
 
 /// Each callback's calls in turn to each member that exposes it. The default.
@@ -22,16 +40,77 @@ pub struct RoundRobin {
 }
 
 impl Picker for RoundRobin {
-    fn pick(&self, method: &str, candidates: &[NodeName]) -> usize {
+    fn pick(&self, choice: &Choice<'_>) -> usize {
         let mut next = self.next.lock();
-        let at = match next.get_mut(method) {
+        let at = match next.get_mut(choice.method) {
             Some(at) => at,
-            None => next.entry(method.into()).or_default(),
+            None => next.entry(choice.method.into()).or_default(),
         };
-        let chosen = *at % candidates.len().max(1);
+        let chosen = *at % choice.candidates.len().max(1);
         *at = chosen + 1;
         chosen
     }
+}
+
+/// The member with the fewest calls of this node open, whatever they call; among equals, in turn. For calls that differ much
+/// in how long they take.
+#[derive(Debug, Default)]
+pub struct LeastInFlight {
+    open: Mutex<HashMap<NodeName, usize>>,
+    ties: RoundRobin,
+}
+
+impl Picker for LeastInFlight {
+    fn pick(&self, choice: &Choice<'_>) -> usize {
+        let open = self.open.lock();
+        let of = |name: &NodeName| open.get(name).copied().unwrap_or_default();
+        let least = choice.candidates.iter().map(of).min().unwrap_or_default();
+        let from = self.ties.pick(choice);
+        let all = choice.candidates.len().max(1);
+        (0..all).map(|step| (from + step) % all).find(|at| of(&choice.candidates[*at]) == least).unwrap_or(from)
+    }
+
+    fn started(&self, receiver: &NodeName) {
+        *self.open.lock().entry(receiver.clone()).or_default() += 1;
+    }
+
+    fn ended(&self, receiver: &NodeName) {
+        let mut open = self.open.lock();
+        if let Some(count) = open.get_mut(receiver) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(receiver);
+            }
+        }
+    }
+}
+
+/// Calls with the same key go to the same member as long as it is there; when one leaves, only its keys move. Calls without
+/// a key take turns.
+///
+/// Every client that sees the same members sends a key to the same one.
+#[derive(Debug, Default)]
+pub struct StickyByKey {
+    without_key: RoundRobin,
+}
+
+impl Picker for StickyByKey {
+    fn pick(&self, choice: &Choice<'_>) -> usize {
+        let Some(key) = choice.key else { return self.without_key.pick(choice) };
+        // The highest of the weights that the key has with each candidate (rendezvous hashing).
+        let weights = choice.candidates.iter().map(|name| weight(key, name)).enumerate();
+        weights.max_by_key(|(_, weight)| *weight).map_or(0, |(at, _)| at)
+    }
+}
+
+/// The same in every process and version: FNV-1a, then a finalizer that spreads it over all bits.
+fn weight(key: &str, member: &NodeName) -> u64 {
+    let bytes = key.bytes().chain([0]).chain(member.bytes());
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let hash = (hash ^ hash >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ hash >> 33
 }
 
 #[cfg(test)]
@@ -40,11 +119,54 @@ mod tests {
 
     use super::*;
 
+    fn names<const N: usize>(names: [&str; N]) -> [NodeName; N] {
+        names.map(|n| NodeName::new(n, &Limits::default()).unwrap())
+    }
+
+    fn choice<'a>(method: &'a str, candidates: &'a [NodeName], key: Option<&'a str>) -> Choice<'a> {
+        Choice { method, candidates, key }
+    }
+
     #[test]
     fn each_callback_has_its_own_turn() {
-        let names = ["a", "b", "c"].map(|n| NodeName::new(n, &Limits::default()).unwrap());
+        let names = names(["a", "b", "c"]);
         let picker = RoundRobin::default();
-        let picks: Vec<_> = (0..4).map(|_| (picker.pick("f", &names), picker.pick("g", &names))).collect();
-        assert_eq!(picks, [(0, 0), (1, 1), (2, 2), (0, 0)]);
+        let picks: Vec<_> =
+            (0..4).map(|_| ["f", "g"].map(|method| picker.pick(&choice(method, &names, None)))).collect();
+        assert_eq!(picks, [[0, 0], [1, 1], [2, 2], [0, 0]]);
+    }
+
+    #[test]
+    fn who_has_least_to_do_is_chosen() {
+        let names = names(["a", "b", "c"]);
+        let picker = LeastInFlight::default();
+        let pick = || picker.pick(&choice("f", &names, None));
+        assert_eq!([pick(), pick(), pick(), pick()], [0, 1, 2, 0], "equals take turns");
+        picker.started(&names[0]);
+        picker.started(&names[2]);
+        assert_eq!([pick(), pick()], [1, 1]);
+        picker.started(&names[1]);
+        picker.started(&names[1]);
+        picker.ended(&names[2]);
+        assert_eq!(pick(), 2);
+        picker.ended(&names[2]);
+        assert_eq!(picker.open.lock().len(), 2, "nothing is kept of idle members, and nothing underflows");
+    }
+
+    #[test]
+    fn a_key_stays_with_its_member() {
+        let all = names(["a", "b", "c"]);
+        let picker = StickyByKey::default();
+        let keys: Vec<_> = (0..300).map(|n| format!("user-{n}")).collect();
+        let of = |members: &[NodeName]| {
+            keys.iter().map(|key| members[picker.pick(&choice("f", members, Some(key)))].clone()).collect::<Vec<_>>()
+        };
+        let before = of(&all);
+        for name in &all {
+            assert!(before.iter().filter(|n| *n == name).count() > 60, "keys spread over all members");
+        }
+        let after = of(&all[..2]);
+        assert!(before.iter().zip(&after).all(|(old, new)| old == new || *old == all[2]), "only the keys of c move");
+        assert_eq!((0..3).map(|_| picker.pick(&choice("f", &all, None))).collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

@@ -1,41 +1,21 @@
 //! A node that listens and exposes callbacks.
 
-use std::{
-    collections::BTreeMap,
-    future::poll_fn,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use daffi_serde::{FormatSet, RemoteError};
-use daffi_transport::{Endpoint, Link, LinkConfig, Listener, Pending};
+use daffi_transport::{Endpoint, Listener};
 use daffi_wire::{
-    CallId, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Member, NodeName, NodeType, Role as NodeRole,
+    CallId, EventKind, Frame, Handshake, Header, Kind, Level, Member, NodeName, NodeType, Role as NodeRole,
 };
 use parking_lot::Mutex;
-use tokio::{
-    sync::watch,
-    task::AbortHandle,
-    time::{Instant, sleep, timeout, timeout_at},
-};
-use tokio_util::task::TaskTracker;
 
 use crate::{
-    Callback, Callbacks, Context, Disconnected, Ended, Events, InitializationError, MemberEvent, NodeConfig,
-    ProtocolError, Reply,
-    conn::{Conn, Driver, Role},
-    error::shortened,
-    events::EventHub,
+    Callback, Callbacks, Disconnected, Ended, Events, InitializationError, MemberEvent, NodeConfig, ProtocolError,
+    conn::{Conn, Role},
     node::Node,
-    request::ReplyTo,
+    server::{self, Hello, Host, Opening, Server, event_frame, handshake_reply},
     session::Hub,
 };
-
-/// Pause after the operating system refused to accept, for want of file descriptors for one.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A running service: listens, and runs callbacks for those who connect.
 ///
@@ -52,25 +32,15 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.node.stopping.cancel();
-        self.shared.node.killed.cancel();
-        self.shared.node.cut.cancel();
-        self.shared.events.close();
-        let _nobody_waits = self.shared.ended.send_replace(Some(Ended::Stopped));
+        self.shared.server.abandon();
     }
 }
 
 #[derive(Debug)]
 struct Shared {
+    server: Server,
     node: Arc<Node>,
     hub: Mutex<Hub<Arc<Conn>>>,
-    /// Connections without a handshake, the oldest first.
-    opening: Mutex<BTreeMap<u64, AbortHandle>>,
-    connections: AtomicUsize,
-    tasks: TaskTracker,
-    events: EventHub,
-    ended: watch::Sender<Option<Ended>>,
-    endpoints: Vec<Endpoint>,
 }
 
 impl Service {
@@ -88,22 +58,10 @@ impl Service {
         layer: impl FnOnce(Callbacks) -> Callbacks,
         formats: F,
     ) -> Result<Self, InitializationError> {
-        if listeners.is_empty() {
-            return Err(InitializationError::NoEndpoint);
-        }
-        let shared = Arc::new(Shared {
-            node: Node::new(name, config, layer, callbacks, formats)?,
-            hub: Mutex::default(),
-            opening: Mutex::default(),
-            connections: AtomicUsize::new(0),
-            tasks: TaskTracker::new(),
-            events: EventHub::new(),
-            ended: watch::Sender::new(None),
-            endpoints: listeners.iter().map(|l| l.endpoint().clone()).collect(),
-        });
-        for listener in listeners {
-            shared.tasks.spawn(accept(Arc::clone(&shared), listener));
-        }
+        let node = Node::new(name.clone(), config.clone(), layer, callbacks, formats)?;
+        let server = Server::new(name, config, Arc::clone(&node.budget), node.life.clone(), &listeners)?;
+        let shared = Arc::new(Shared { server, node, hub: Mutex::default() });
+        server::listen(&shared, listeners);
         Ok(Self { handle: Arc::new(Handle { shared }) })
     }
 
@@ -116,7 +74,7 @@ impl Service {
     /// Where it listens, with real ports in place of 0.
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
-        &self.handle.shared.endpoints
+        self.handle.shared.server.endpoints()
     }
 
     /// The names of the clients that are connected, in no order.
@@ -128,7 +86,7 @@ impl Service {
     /// Who joins and leaves from now on.
     #[must_use]
     pub fn events(&self) -> Events {
-        self.handle.shared.events.subscribe()
+        self.handle.shared.server.events()
     }
 
     /// Exposes further callbacks, and tells all clients at once.
@@ -144,18 +102,18 @@ impl Service {
         let [three, four] = [Level::THREE, Level::FOUR]
             .map(|level| Frame::new(header, "", "", "", &shared.hello(level).to_json(), &shared.node.config.limits));
         for (name, conn) in shared.hub.lock().iter() {
-            shared.send(conn, name, if conn.level().at_least(Level::FOUR) { four.clone() } else { three.clone() });
+            shared.server.send(
+                conn,
+                name,
+                if conn.level().at_least(Level::FOUR) { four.clone() } else { three.clone() },
+            );
         }
         Ok(())
     }
 
     /// Waits until the service was stopped. Cancel safe.
     pub async fn join(&self) -> Ended {
-        let mut ended = self.handle.shared.ended.subscribe();
-        match ended.wait_for(Option::is_some).await {
-            Ok(how) => how.unwrap_or(Ended::Stopped),
-            Err(_) => Ended::Stopped,
-        }
+        self.handle.shared.server.join().await
     }
 
     /// Stops in order: closes the listeners, lets run what was received, sends the replies and closes the connections.
@@ -165,35 +123,14 @@ impl Service {
     /// dropped.
     pub async fn stop(&self) {
         let shared = &self.handle.shared;
-        shared.node.stopping.cancel();
-        shared.tasks.close();
-        shared.node.running.close();
-        for abort in std::mem::take(&mut *shared.opening.lock()).into_values() {
-            abort.abort();
-        }
+        shared.server.close();
+        let running = &shared.node.running;
+        running.close();
         let conns: Vec<_> = shared.hub.lock().iter().map(|(_, conn)| Arc::clone(conn)).collect();
         for conn in &conns {
             conn.drain();
         }
-        let config = &shared.node.config;
-        let all = async {
-            shared.tasks.wait().await;
-            shared.node.running.wait().await;
-        };
-        if timeout(config.grace, all).await.is_err() {
-            let open = shared.node.running.len();
-            tracing::warn!(service = %shared.node.name, callbacks = open, grace = ?config.grace, "stopping cut callbacks off");
-            shared.node.killed.cancel();
-            for conn in &conns {
-                conn.end(Disconnected::Stopped, true);
-            }
-            if timeout(config.linger.saturating_mul(2), shared.tasks.wait()).await.is_err() {
-                shared.node.cut.cancel();
-                shared.tasks.wait().await;
-            }
-        }
-        shared.events.close();
-        shared.ended.send_replace(Some(Ended::Stopped));
+        shared.server.finish(&conns, async { running.wait().await }, || running.len()).await;
     }
 }
 
@@ -203,138 +140,38 @@ impl Shared {
         let member = Member::new(self.node.name.clone(), self.node.methods());
         Handshake::new(NodeType::new(NodeRole::Service, level), vec![member])
     }
-
-    fn send(&self, conn: &Conn, to: &str, frame: Result<Frame, daffi_wire::EncodeError>) {
-        match frame {
-            // A connection that has just ended needs no notice.
-            Ok(frame) => drop(conn.send(&frame)),
-            Err(error) => tracing::error!(service = %self.node.name, to, %error, "a notice does not fit into a frame"),
-        }
-    }
 }
 
-/// Accepts until the service stops; a connection's own handshakes happen beside this loop.
-async fn accept(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
-    let config = LinkConfig { limits: shared.node.config.limits };
-    loop {
-        let accepted = tokio::select! {
-            () = shared.node.stopping.cancelled() => return,
-            accepted = poll_fn(|cx| listener.poll_accept(cx, &config)) => accepted,
-        };
-        match accepted {
-            Ok(pending) => open(&shared, pending),
-            Err(error) => {
-                tracing::warn!(endpoint = %listener.endpoint(), %error, "cannot accept a connection; trying again");
-                tokio::select! {
-                    () = shared.node.stopping.cancelled() => return,
-                    () = sleep(ACCEPT_PAUSE) => {}
-                }
-            }
-        }
+impl Host for Shared {
+    type Role = ServiceRole;
+
+    fn server(&self) -> &Server {
+        &self.server
     }
-}
 
-/// One connection counted; dropped with its task.
-struct Counted(Arc<Shared>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> ServiceRole {
+        ServiceRole { shared: self, conn, opening, name: None }
     }
-}
-
-/// Closes the oldest connection that has not finished its handshake. `false`: there is none.
-fn push_out(shared: &Shared) -> bool {
-    match shared.opening.lock().pop_first() {
-        Some((_, oldest)) => {
-            oldest.abort();
-            true
-        }
-        None => false,
-    }
-}
-
-fn open(shared: &Arc<Shared>, pending: Pending) {
-    let config = &shared.node.config;
-    if shared.connections.fetch_add(1, Ordering::Relaxed) >= config.max_connections && !push_out(shared) {
-        shared.connections.fetch_sub(1, Ordering::Relaxed);
-        tracing::warn!(peer = %pending.peer, limit = config.max_connections, "refused a connection: max_connections reached");
-        return;
-    }
-    let counted = Counted(Arc::clone(shared));
-    let mut opening = shared.opening.lock();
-    // A flood of silent connections pushes out its own, not the one that speaks.
-    while opening.len() >= config.max_pending_handshakes.max(1) {
-        let Some((_, oldest)) = opening.pop_first() else { break };
-        oldest.abort();
-    }
-    let conn_budget = Arc::clone(&shared.node.budget);
-    let limit = config.handshake_timeout;
-    let until = crate::call::later(limit);
-    let conn_id = next_opening();
-    let task = shared.tasks.spawn({
-        let shared = Arc::clone(shared);
-        async move {
-            let _counted = counted;
-            let peer = pending.peer.clone();
-            let link = timeout_at(until, pending.upgrade()).await;
-            let link = match link {
-                Ok(Ok(link)) => link,
-                Ok(Err(error)) => {
-                    tracing::info!(%peer, %error, "a connection was not opened");
-                    shared.opening.lock().remove(&conn_id);
-                    return;
-                }
-                Err(_) => {
-                    tracing::info!(%peer, after = ?limit, "a connection was not opened in time");
-                    shared.opening.lock().remove(&conn_id);
-                    return;
-                }
-            };
-            let cut = shared.node.cut.clone();
-            let driver = driver(shared, link, conn_id, conn_budget, until.saturating_duration_since(Instant::now()));
-            tokio::select! {
-                () = driver.run() => {}
-                () = cut.cancelled() => {}
-            }
-        }
-    });
-    opening.insert(conn_id, task.abort_handle());
-}
-
-fn next_opening() -> u64 {
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-fn driver(
-    shared: Arc<Shared>,
-    link: Link,
-    opening: u64,
-    budget: Arc<crate::conn::Budget>,
-    time: Duration,
-) -> Driver<ServiceRole> {
-    let conn = Conn::new(link.peer.clone(), &shared.node.config, budget);
-    let config = shared.node.config.clone();
-    let role = ServiceRole { shared, conn: Arc::clone(&conn), opening, name: None };
-    Driver::new(link, conn, role, &config, time)
 }
 
 /// A service's end of one connection.
 struct ServiceRole {
     shared: Arc<Shared>,
     conn: Arc<Conn>,
-    opening: u64,
+    opening: Opening,
     name: Option<NodeName>,
 }
 
 impl Role for ServiceRole {
     fn handle(&mut self, frame: Frame) -> Result<(), Disconnected> {
         match (frame.kind(), &self.name) {
-            (Kind::Handshake, _) => self.handshake(&frame),
+            (Kind::Handshake, _) => {
+                self.handshake(&frame);
+                Ok(())
+            }
             (Kind::Request, Some(name)) => {
                 if name.as_str() == frame.transmitter() {
-                    self.shared.node.serve(&self.conn, name.clone(), &frame);
+                    self.shared.node.serve(&self.conn, name.clone(), &frame, None);
                 } else {
                     self.refuse_transmitter(name.clone(), &frame);
                 }
@@ -354,11 +191,11 @@ impl Role for ServiceRole {
     }
 
     fn ended(&mut self, reason: &Disconnected) {
-        self.shared.opening.lock().remove(&self.opening);
+        self.shared.server.opened(self.opening);
         match &self.name {
             Some(name) if self.shared.hub.lock().leave(name, self.conn.id) => {
                 tracing::debug!(client = %name, %reason, "a client left");
-                self.shared.events.tell(MemberEvent::Removed(name.to_string()));
+                self.shared.server.events.tell(MemberEvent::Removed(name.to_string()));
             }
             Some(_) => {}
             None => tracing::info!(peer = %self.conn.peer, %reason, "a connection ended before its handshake"),
@@ -366,100 +203,45 @@ impl Role for ServiceRole {
     }
 }
 
-/// An error and its cause in one line: the peer reads nothing else.
-fn explained(error: &daffi_wire::BodyError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
 impl ServiceRole {
-    fn handshake(&mut self, frame: &Frame) -> Result<(), Disconnected> {
-        let limits = self.shared.node.config.limits;
-        let name = NodeName::new(frame.transmitter(), &limits).map_err(daffi_wire::BodyError::from);
-        let body = Handshake::parse(frame.payload(), &limits);
-        let (name, body) = match (name, body) {
-            (Ok(name), Ok(body)) => (name, body),
-            (Err(error), _) | (_, Err(error)) => {
-                self.refuse(frame, explained(&error));
-                return Ok(());
-            }
+    fn handshake(&mut self, frame: &Frame) {
+        let server = &self.shared.server;
+        let Some(Hello { name, level, .. }) = server.hello(NodeRole::Service, &self.conn, self.name.as_ref(), frame)
+        else {
+            return;
         };
-        if self.name.as_ref().is_some_and(|known| *known != name) {
-            let error = ProtocolError::Renamed(name.to_string());
-            self.refuse(frame, error.to_string());
-            return Ok(());
-        }
-        if self.shared.node.stopping.is_cancelled() {
-            self.refuse(frame, format!("{} is stopping", self.shared.node.name));
-            return Ok(());
-        }
-        let offered = body.node_type;
-        let level =
-            if offered.role() == Some(NodeRole::Client) { Level::agreed(offered.level()) } else { Level::THREE };
         if self.name.is_some() {
             // A second handshake is an update; what a client exposes means nothing to a Service.
-            let reply = self.reply(frame, &self.shared.hello(self.conn.level()));
-            self.shared.send(&self.conn, &name, reply);
-            return Ok(());
+            return self.answer(frame, &name);
         }
         self.conn.set_level(level);
         self.name = Some(name.clone());
-        self.shared.opening.lock().remove(&self.opening);
+        server.opened(self.opening);
         // In the hub first: callbacks added from here on are told to this client too.
         let evicted = self.shared.hub.lock().join(name.clone(), self.conn.id, Arc::clone(&self.conn));
-        let reply = self.reply(frame, &self.shared.hello(level));
-        self.shared.send(&self.conn, &name, reply);
+        self.answer(frame, &name);
         if let Some(old) = evicted {
-            self.evict(&old, &name);
+            server.send(&old, &name, event_frame(EventKind::Evicted, &name, &server.config.limits));
+            old.end(Disconnected::Evicted, true);
+            server.events.tell(MemberEvent::Evicted(name.to_string()));
         }
-        if self.shared.node.stopping.is_cancelled() {
+        if server.is_stopping() {
             // `stop` may have looked through the hub just before.
             self.conn.drain();
         }
         tracing::debug!(client = %name, peer = %self.conn.peer, ?level, "a client joined");
-        self.shared.events.tell(MemberEvent::Added(name.to_string()));
-        Ok(())
+        server.events.tell(MemberEvent::Added(name.to_string()));
     }
 
-    fn evict(&self, old: &Conn, name: &NodeName) {
-        let body = EventBody { kind: EventKind::Evicted, member: name.to_string() }.to_json();
-        let header = Header::control(Kind::Events, CallId::NONE, false);
-        self.shared.send(old, name, Frame::new(header, "", "", "", &body, &self.shared.node.config.limits));
-        old.end(Disconnected::Evicted, true);
-        self.shared.events.tell(MemberEvent::Evicted(name.to_string()));
-    }
-
-    /// Answers a handshake in the only form of refusal that 3.0.1 clients read, and ends the connection.
-    fn refuse(&self, frame: &Frame, reason: String) {
-        let reason = shortened(&reason);
-        tracing::info!(peer = %self.conn.peer, reason, "refused a handshake");
-        let refusal = Handshake::refusal(NodeType::new(NodeRole::Service, Level::THREE), reason.clone());
-        let reply = self.reply(frame, &refusal);
-        self.shared.send(&self.conn, frame.transmitter(), reply);
-        self.conn.end(Disconnected::Refused(reason), true);
-    }
-
-    /// Header and names are copied from the request, as 3.0.1 does (protocol notes, section 3).
-    fn reply(&self, frame: &Frame, body: &Handshake) -> Result<Frame, daffi_wire::EncodeError> {
-        Frame::new(
-            frame.header().handshake_reply(),
-            frame.transmitter(),
-            frame.receiver(),
-            frame.method(),
-            &body.to_json(),
-            &self.shared.node.config.limits,
-        )
+    fn answer(&self, request: &Frame, name: &NodeName) {
+        let server = &self.shared.server;
+        let body = self.shared.hello(self.conn.level()).to_json();
+        server.send(&self.conn, name, handshake_reply(request, &body, &server.config.limits));
     }
 
     /// A transmitter must be who its handshake said.
     fn refuse_transmitter(&self, name: NodeName, frame: &Frame) {
         let text = format!("this connection is {name:?} and cannot speak for {:?}", frame.transmitter());
-        let header = frame.header();
-        let context = Context { caller: name, conn: Arc::clone(&self.conn), node: Arc::clone(&self.shared.node) };
-        let format = header.format(self.conn.level());
-        let answer = ReplyTo { context, id: header.id(), format, wants_reply: header.wants_reply() };
-        answer.send(frame.method(), Reply::error(RemoteError::new("PermissionError", text)));
+        self.shared.node.refuse(&self.conn, name, frame, RemoteError::new("PermissionError", text));
     }
 }

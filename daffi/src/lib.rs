@@ -70,6 +70,7 @@ mod context;
 mod events;
 mod formats;
 mod name;
+mod router;
 mod service;
 mod settings;
 mod signals;
@@ -77,21 +78,22 @@ mod transports;
 
 pub use bytes::Bytes;
 pub use daffi_core::{
-    BoxError, CallError, CallOptions, Disconnected, Ended, Events, InitializationError, MemberEvent, Members,
-    NodeConfig, Picker, RoundRobin, StreamError, remote_error,
+    BoxError, CallError, CallOptions, Choice, Disconnected, Ended, Events, InitializationError, LeastInFlight,
+    MemberEvent, Members, NodeConfig, Picker, RoundRobin, RouterStats, StickyByKey, StreamError, remote_error,
 };
 #[cfg(feature = "macros")]
 pub use daffi_macros::{callback, callbacks, remote};
 pub use daffi_serde::{Args, Codec, DynArgs, Format, Param, RemoteError, SerdeError, Value, ValueLimits, args, value};
 #[cfg(feature = "tls")]
 pub use daffi_transport_tls::{ClientTls, ServerTls};
-pub use daffi_wire::{FormatId, Limits, Role};
+pub use daffi_wire::{FormatId, Level, Limits, Member, MethodName, NodeName, Role};
 
 pub use crate::{
     callbacks::{CallbackFn, CallbackItem, Callbacks, IntoCallbacks},
     client::{Cast, CastNowait, Client, ClientBuilder, Rpc, RpcNowait, StreamCall, StreamNowait},
     context::{Context, NotAClient},
     formats::Formats,
+    router::{Router, RouterBuilder},
     service::{Service, ServiceBuilder},
 };
 
@@ -113,7 +115,8 @@ pub mod transport {
 /// What most programs need: `use daffi::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Args as _, CallError, Callbacks, Client, Context, FormatId, IntoCallbacks, RemoteError, Service, Value, args,
+        Args as _, CallError, Callbacks, Client, Context, FormatId, IntoCallbacks, RemoteError, Router, Service, Value,
+        args,
     };
     #[cfg(feature = "macros")]
     pub use crate::{callback, callbacks, remote};

@@ -5,9 +5,9 @@ use daffi_wire::NodeName;
 use crate::{
     Callbacks, Events, Formats, IntoCallbacks,
     name::made_up,
-    settings::{Layers, node_settings},
+    settings::{Layers, listening, node_settings},
     signals,
-    transports::{ServerSettings, listen},
+    transports::ServerSettings,
 };
 
 /// A node that listens and exposes callbacks.
@@ -132,33 +132,7 @@ impl std::fmt::Debug for ServiceBuilder {
 
 impl ServiceBuilder {
     node_settings!();
-
-    /// Certificate and key for `tls://` endpoints.
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: daffi_transport_tls::ServerTls) -> Self {
-        self.settings.tls = Some(tls);
-        self
-    }
-
-    /// A further endpoint to listen on, beside the one given to [`bind`](Self::bind).
-    pub fn also_bind(mut self, endpoint: &str) -> Self {
-        self.also.push(endpoint.parse());
-        self
-    }
-
-    /// Listens on `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path` or `mem://name`; port 0 takes a free one.
-    ///
-    /// # Errors
-    /// [`InitializationError`] says what can't be used. Nothing is listening then.
-    pub async fn bind(mut self, endpoint: &str) -> Result<Service, InitializationError> {
-        let mut listeners = Vec::new();
-        let also = std::mem::take(&mut self.also);
-        for endpoint in std::iter::once(endpoint.parse()).chain(also) {
-            let endpoint = endpoint.map_err(daffi_transport::BindError::from)?;
-            listeners.push(listen(&endpoint, &self.settings).await?);
-        }
-        self.listen(listeners)
-    }
+    listening!(Service);
 
     /// Serves listeners of any transport.
     ///

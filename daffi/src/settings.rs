@@ -1,7 +1,56 @@
-//! Setters that the builders of all nodes share.
+//! Setters that builders share.
 
+/// Of every node.
+macro_rules! limits {
+    () => {
+        /// Changes limits and times: `.configure(|c| c.grace = Duration::from_secs(30))`.
+        pub fn configure(mut self, change: impl FnOnce(&mut crate::NodeConfig)) -> Self {
+            change(&mut self.config);
+            self
+        }
+    };
+}
+pub(crate) use limits;
+
+/// Of nodes that listen. `$node` is what `$builder.listen(listeners)` starts.
+macro_rules! listening {
+    ($node:ident) => {
+        /// Certificate and key for `tls://` endpoints.
+        #[cfg(feature = "tls")]
+        pub fn tls(mut self, tls: daffi_transport_tls::ServerTls) -> Self {
+            self.settings.tls = Some(tls);
+            self
+        }
+
+        /// A further endpoint to listen on, beside the one given to [`bind`](Self::bind).
+        pub fn also_bind(mut self, endpoint: &str) -> Self {
+            self.also.push(endpoint.parse());
+            self
+        }
+
+        /// Listens on `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path` or `mem://name`; port 0 takes a free
+        /// one.
+        ///
+        /// # Errors
+        /// [`InitializationError`] says what can't be used. Nothing is listening then.
+        pub async fn bind(mut self, endpoint: &str) -> Result<$node, InitializationError> {
+            let mut listeners = Vec::new();
+            let also = std::mem::take(&mut self.also);
+            for endpoint in std::iter::once(endpoint.parse()).chain(also) {
+                let endpoint = endpoint.map_err(daffi_transport::BindError::from)?;
+                listeners.push(crate::transports::listen(&endpoint, &self.settings).await?);
+            }
+            self.listen(listeners)
+        }
+    };
+}
+pub(crate) use listening;
+
+/// Of nodes that expose callbacks.
 macro_rules! node_settings {
     () => {
+        crate::settings::limits!();
+
         /// Exposes callbacks: `callbacks![add, greet]`, an instance of a class of callbacks, or
         /// [`Callbacks`](crate::Callbacks). May be called several times.
         pub fn callbacks(mut self, callbacks: impl crate::IntoCallbacks) -> Self {
@@ -66,12 +115,6 @@ macro_rules! node_settings {
         /// What a payload may make this node hold, in every built-in format.
         pub fn value_limits(mut self, limits: crate::ValueLimits) -> Self {
             self.formats = self.formats.with_limits(limits);
-            self
-        }
-
-        /// Changes limits and times: `.configure(|c| c.grace = Duration::from_secs(30))`.
-        pub fn configure(mut self, change: impl FnOnce(&mut crate::NodeConfig)) -> Self {
-            change(&mut self.config);
             self
         }
     };

@@ -103,24 +103,24 @@ impl<F: FormatSet> CastNowait<F> {
         let conn = connection(&self.client, &self.options, deadline, method).await?;
         let prepared = prepare(&self.client, &conn, &self.options, self.receivers.as_deref(), method, &args, false)?;
         drop(args);
-        let mut first = Ok(());
-        for (_, prepared) in prepared {
-            let sent = match (prepared, deadline) {
-                (Err(error), _) => Err(error),
-                (Ok((_, written)), None) => send_nowait(&conn, written).await,
-                (Ok((receiver, written)), Some((after, at))) => match timeout_at(at, send_nowait(&conn, written)).await
-                {
+        // All at once: a receiver that takes no more for now holds back nobody else's request.
+        let sends = prepared.into_iter().map(|(_, prepared)| {
+            let conn = &conn;
+            async move {
+                let (receiver, written) = prepared?;
+                let sending = send_nowait(conn, &receiver, written, method);
+                let Some((after, at)) = deadline else { return sending.await };
+                match timeout_at(at, sending).await {
                     Ok(sent) => sent,
                     Err(_) => {
                         let mut progress = Progress::default();
-                        progress.reached(&conn, &receiver);
+                        progress.reached(conn, &receiver);
                         Err(progress.expired(method, after))
                     }
-                },
-            };
-            first = first.and(sent);
-        }
-        first
+                }
+            }
+        });
+        join_all(sends).await.into_iter().collect()
     }
 }
 
@@ -162,7 +162,7 @@ fn prepare<F: FormatSet, A: Args>(
     let mut payloads: HashMap<FormatId, (Bytes, bool)> = HashMap::new();
     let mut prepared = Vec::with_capacity(names.len());
     for name in names {
-        let one = choose(shared, &members, method, Some(&name)).and_then(|receiver| {
+        let one = choose(shared, &members, method, Some(&name), None).and_then(|receiver| {
             let format = format_for(&client.formats, &members, &receiver, options.serde)?;
             Ok((receiver, format))
         });

@@ -10,8 +10,9 @@ use tokio::time::{Instant, timeout};
 
 use super::CallOptions;
 use crate::{
-    CallError, Client, Members,
-    client::{ClientConn, PendingReply, Shared},
+    CallError, Choice, Client, Members,
+    client::{ClientConn, Gone, Paid, PendingReply, Shared},
+    refusal::Refusal,
     scratch::Scratch,
 };
 
@@ -37,6 +38,7 @@ pub(super) fn choose(
     members: &Members,
     method: &str,
     pinned: Option<&str>,
+    key: Option<&str>,
 ) -> Result<NodeName, CallError> {
     let candidates = members.exposing(method).map(|c| &c[..]).unwrap_or_default();
     let chosen = match pinned {
@@ -44,7 +46,10 @@ pub(super) fn choose(
         None => match candidates {
             [] => None,
             [only] => Some(only),
-            several => several.get(shared.picker.pick(method, several) % several.len()),
+            several => {
+                let picked = shared.picker.pick(&Choice { method, candidates: several, key });
+                several.get(picked % several.len())
+            }
         },
     };
     chosen.cloned().ok_or_else(|| CallError::ReceiverNotFound {
@@ -113,11 +118,36 @@ pub(super) async fn send(
     Ok(pending)
 }
 
-/// Queues a request that nobody answers. Cancel safe: nothing is sent, or all of it.
-pub(super) async fn send_nowait(conn: &Arc<ClientConn>, mut written: Written) -> Result<(), CallError> {
+/// Queues a request that nobody answers, as far as the receiver takes it; waits for either. Cancel safe: nothing is sent, or
+/// all of it.
+pub(super) async fn send_nowait(
+    conn: &Arc<ClientConn>,
+    receiver: &NodeName,
+    mut written: Written,
+    method: &str,
+) -> Result<(), CallError> {
+    let paid = pay(conn, receiver, &written, method).await?;
     let id = conn.session.lock().in_flight.pass();
     Header::renumber(written.frame.get_mut(), id);
-    queue(conn, &written.settled()).await
+    queue(conn, &written.settled()).await?;
+    paid.spend();
+    Ok(())
+}
+
+/// Waits until the receiver takes more of this node's nowait and stream traffic. Cancel safe.
+pub(super) async fn pay(
+    conn: &Arc<ClientConn>,
+    receiver: &NodeName,
+    written: &Written,
+    method: &str,
+) -> Result<Paid, CallError> {
+    let bytes = written.frame.get().len() + written.shared.as_ref().map_or(0, Bytes::len);
+    match conn.credit.pay(receiver, bytes).await {
+        Ok(paid) => Ok(paid),
+        Err(Gone) => Err(conn
+            .ended()
+            .unwrap_or_else(|| CallError::ReceiverGone { receiver: receiver.to_string(), method: method.to_owned() })),
+    }
 }
 
 async fn queue(conn: &Arc<ClientConn>, written: &Written) -> Result<(), CallError> {
@@ -175,7 +205,11 @@ pub(super) fn read<R: DeserializeOwned + 'static>(
         Err(SerdeError::UnknownFormat(FormatId::JSON)) => read_json_error(&body).map_err(failed)?,
         read => read.map_err(failed)?,
     };
-    Err(CallError::Remote { receiver: frame.transmitter().to_owned(), method: method.to_owned(), error })
+    let receiver = frame.transmitter();
+    Err(match Refusal::call_error(error, receiver, method) {
+        Ok(refused) => refused,
+        Err(error) => CallError::Remote { receiver: receiver.to_owned(), method: method.to_owned(), error },
+    })
 }
 
 fn read_json_error(body: &Body) -> Result<RemoteError, SerdeError> {
@@ -264,7 +298,7 @@ impl<F: FormatSet> Client<F> {
     ) -> Result<(NodeName, Written), CallError> {
         let shared = self.shared();
         let members = conn.members();
-        let receiver = choose(shared, &members, method, options.receiver.as_deref())?;
+        let receiver = choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref())?;
         let format = format_for(&self.formats, &members, &receiver, options.serde)?;
         let written = write_request(shared, &receiver, method, format, wants_reply, |out| {
             self.formats.encode_args(format, args, out)

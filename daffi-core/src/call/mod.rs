@@ -24,6 +24,8 @@ pub use self::{
 pub struct CallOptions {
     /// The member to call. Default: one is chosen among those that expose the callback.
     pub receiver: Option<String>,
+    /// What keeps related calls together, for a picker such as [`StickyByKey`](crate::StickyByKey).
+    pub key: Option<String>,
     /// The format of arguments and result. Default: MSGPACK for a receiver of this project, PICKLE for one of daffi
     /// 3.0.1, OPAQUE for streams.
     pub serde: Option<FormatId>,
@@ -41,6 +43,15 @@ macro_rules! setters {
         #[must_use]
         pub fn receiver(mut self, name: impl Into<String>) -> Self {
             self.options.receiver = Some(name.into());
+            self
+        }
+    };
+    (@ key) => {
+        /// What keeps related calls together: with [`StickyByKey`](crate::StickyByKey) calls of one key go to one member. Other
+        /// pickers ignore it.
+        #[must_use]
+        pub fn key(mut self, key: impl Into<String>) -> Self {
+            self.options.key = Some(key.into());
             self
         }
     };

@@ -153,7 +153,7 @@ impl<S> RpcOver<S> {
         Self { service, options: CallOptions::default() }
     }
 
-    setters!(receiver serde timeout wait_for_connection);
+    setters!(receiver key serde timeout wait_for_connection);
 
     /// Calls `method` through the stack and reads its result as a `R`.
     ///

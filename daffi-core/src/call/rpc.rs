@@ -24,7 +24,7 @@ impl<F: FormatSet> Rpc<F> {
         Self { client, options }
     }
 
-    setters!(receiver serde timeout wait_for_connection);
+    setters!(receiver key serde timeout wait_for_connection);
 
     /// Calls `method` and reads its result as a `R`.
     ///
@@ -61,11 +61,12 @@ impl<F: FormatSet> RpcNowait<F> {
         Self { client, options }
     }
 
-    setters!(receiver serde timeout wait_for_connection);
+    setters!(receiver key serde timeout wait_for_connection);
 
     /// Calls `method`; returns once the request is queued. Nothing tells whether it arrived, or ran.
     ///
-    /// Waits while the connection's queue is full. Cancel safe: dropped, it has queued all of the request or nothing.
+    /// Waits while the connection's queue is full, and behind a Router of this project while the receiver has as much waiting
+    /// as it takes. Cancel safe: dropped, it has queued all of the request or nothing.
     ///
     /// # Errors
     /// [`CallError`] when the request could not be queued.
@@ -75,7 +76,7 @@ impl<F: FormatSet> RpcNowait<F> {
             let conn = self.client.shared().connection(self.options.wait_for_connection).await?;
             let (receiver, written) = self.client.prepare(&conn, method, &args, &self.options, false)?;
             progress.reached(&conn, &receiver);
-            send_nowait(&conn, written).await
+            send_nowait(&conn, &receiver, written, method).await
         };
         match self.options.timeout {
             None => attempt.await,

@@ -8,12 +8,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     CallOptions,
-    engine::{Progress, Written, choose, format_for, later, read, receive, send, send_nowait, write_request},
+    engine::{Progress, Written, choose, format_for, later, pay, read, receive, send, send_nowait, write_request},
     setters,
 };
 use crate::{
     CallError, Client, StreamError,
-    client::{ClientConn, PendingReply},
+    client::{ClientConn, Paid, PendingReply},
 };
 
 /// Chunk after chunk to one receiver, each acknowledged: [`Client::stream`].
@@ -43,6 +43,8 @@ struct Unacknowledged {
     chunk: u64,
     pending: PendingReply,
     deadline: Option<Instant>,
+    /// Given back with the acknowledgement.
+    _paid: Paid,
 }
 
 impl<F: FormatSet> StreamCall<F> {
@@ -50,7 +52,7 @@ impl<F: FormatSet> StreamCall<F> {
         Self { client, options, window: 1 }
     }
 
-    setters!(receiver serde wait_for_connection);
+    setters!(receiver key serde wait_for_connection);
 
     /// From sending a chunk to its acknowledgement.
     #[must_use]
@@ -105,7 +107,10 @@ impl<F: FormatSet> StreamCall<F> {
             let deadline = self.options.timeout.map(later);
             let mut progress = Progress::default();
             progress.reached(&target.conn, &target.receiver);
-            let sending = send(&target.conn, &target.receiver, written, &mut progress);
+            let sending = async {
+                let paid = pay(&target.conn, &target.receiver, &written, method).await?;
+                Ok((send(&target.conn, &target.receiver, written, &mut progress).await?, paid))
+            };
             let pending = match (deadline, self.options.timeout) {
                 (Some(deadline), Some(after)) => match timeout_at(deadline, sending).await {
                     Ok(pending) => pending,
@@ -113,14 +118,15 @@ impl<F: FormatSet> StreamCall<F> {
                 },
                 _ => sending.await,
             };
-            open.push_back(Unacknowledged { chunk: sent, pending: pending.map_err(at(sent))?, deadline });
+            let (pending, paid) = pending.map_err(at(sent))?;
+            open.push_back(Unacknowledged { chunk: sent, pending, deadline, _paid: paid });
             sent += 1;
         }
     }
 
     /// Waits for the answer to one chunk. Cancel safe.
     async fn acknowledged(&self, oldest: &mut Unacknowledged, method: &str) -> Result<(), StreamError> {
-        let Unacknowledged { chunk, pending, deadline } = oldest;
+        let Unacknowledged { chunk, pending, deadline, .. } = oldest;
         let (chunk, receiver) = (*chunk, pending.receiver().clone());
         let answer = async {
             let received = receive(pending, method).await?;
@@ -145,7 +151,7 @@ impl<F: FormatSet> StreamNowait<F> {
         Self { client, options }
     }
 
-    setters!(receiver serde wait_for_connection);
+    setters!(receiver key serde wait_for_connection);
 
     /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks queued. Waits while the
     /// connection's queue is full, which a receiver that is slower than this holds back.
@@ -164,7 +170,7 @@ impl<F: FormatSet> StreamNowait<F> {
         let mut sent = 0;
         while let Some(chunk) = chunks.next().await {
             let written = write(&self.client, &target, method, &(chunk,), false).map_err(at(sent))?;
-            send_nowait(&target.conn, written).await.map_err(at(sent))?;
+            send_nowait(&target.conn, &target.receiver, written, method).await.map_err(at(sent))?;
             sent += 1;
         }
         Ok(sent)
@@ -175,7 +181,7 @@ async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method:
     let shared = client.shared();
     let conn = shared.connection(options.wait_for_connection).await?;
     let members = conn.members();
-    let receiver = choose(shared, &members, method, options.receiver.as_deref())?;
+    let receiver = choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref())?;
     let asked = Some(options.serde.unwrap_or(FormatId::OPAQUE));
     let format = format_for(&client.formats, &members, &receiver, asked)?;
     Ok(Target { conn, receiver, format })

@@ -12,18 +12,23 @@ use daffi_wire::{CallId, EventKind, Frame, Level, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::Shared;
+use super::{Credit, Receipt, Shared};
 use crate::{
-    CallError, Disconnected, MemberEvent, Members,
+    CallError, Disconnected, MemberEvent, Members, Picker,
     conn::{Conn, Role},
+    refusal::Refusal,
     session::{ClientSession, Handled, Outcome},
 };
 
 /// One connection of a client.
 #[derive(Debug)]
 pub(crate) struct ClientConn {
+    /// This node's name.
+    pub(crate) name: NodeName,
     pub(crate) conn: Arc<Conn>,
     pub(crate) session: Mutex<ClientSession>,
+    pub(crate) credit: Credit,
+    picker: Arc<dyn Picker>,
     /// The members as this connection tells them.
     members: ArcSwap<Members>,
     /// A call number became free.
@@ -33,10 +38,13 @@ pub(crate) struct ClientConn {
 }
 
 impl ClientConn {
-    pub(crate) fn new(conn: Arc<Conn>, session: ClientSession) -> Arc<Self> {
+    pub(crate) fn new(name: NodeName, conn: Arc<Conn>, session: ClientSession, picker: Arc<dyn Picker>) -> Arc<Self> {
         Arc::new(Self {
+            name,
             conn,
             session: Mutex::new(session),
+            credit: Credit::default(),
+            picker,
             members: ArcSwap::default(),
             freed: Notify::new(),
             ended: OnceLock::new(),
@@ -72,6 +80,7 @@ impl ClientConn {
                     // Several numbers may have become free under one notification.
                     self.freed.notify_one();
                 }
+                self.picker.started(receiver);
                 return Ok(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false });
             }
             if let Some(error) = self.ended() {
@@ -157,6 +166,7 @@ impl Future for PendingReply {
 
 impl Drop for PendingReply {
     fn drop(&mut self) {
+        self.conn.picker.ended(&self.receiver);
         if self.id != CallId::NONE && self.conn.session.lock().in_flight.give_up(self.id, self.sent) {
             self.conn.number_freed();
         }
@@ -199,11 +209,15 @@ impl Role for ClientRole {
                 }
             }
             Handled::Serve(frame) => match self.caller(&frame) {
-                Some(caller) => self.shared.node.serve(&self.link.conn, caller, &frame),
+                Some(caller) => self.serve(caller, &frame),
                 None => tracing::warn!("dropped a request without a transmitter"),
             },
+            Handled::Credit { receiver, amount } => self.link.credit.granted(&receiver, amount),
             Handled::Opened(level) => {
                 self.link.conn.set_level(level);
+                if level.at_least(Level::FOUR) && self.link.server_role() == Some(NodeRole::Router) {
+                    self.link.credit.govern();
+                }
                 self.link.publish();
                 if let Some(opened) = self.opened.take() {
                     if opened.is_closed() {
@@ -218,6 +232,9 @@ impl Role for ClientRole {
             Handled::MembersChanged(news, wakers) => {
                 self.wake(wakers);
                 let members = self.link.publish();
+                for (_, member) in &news {
+                    self.link.credit.forget(member);
+                }
                 if self.is_current() {
                     self.shared.publish(members);
                     for (kind, member) in news {
@@ -227,6 +244,9 @@ impl Role for ClientRole {
             }
             Handled::Told(event, wakers) => {
                 self.wake(wakers);
+                if matches!(event.kind, EventKind::Disconnected | EventKind::Evicted) {
+                    self.link.credit.forget(&event.member);
+                }
                 if self.is_current() {
                     self.tell(event.kind, event.member);
                 }
@@ -258,6 +278,7 @@ impl Role for ClientRole {
         }
         self.link.freed.notify_waiters();
         self.link.freed.notify_one();
+        self.link.credit.close();
         match self.opened.take() {
             Some(opened) => drop(opened.send(Err(reason.clone()))),
             None => drop(self.ends.send((self.link.conn.id, reason.clone()))),
@@ -266,6 +287,22 @@ impl Role for ClientRole {
 }
 
 impl ClientRole {
+    /// Runs a callback, unless too much waits already: this end never stops reading, because the replies to its own calls
+    /// come on the same connection.
+    fn serve(&self, caller: NodeName, frame: &Frame) {
+        let (node, conn) = (&self.shared.node, &self.link.conn);
+        if !frame.header().wants_reply() {
+            let receipt = Receipt::new(&self.link, &caller, frame.as_bytes().len(), node.config.limits);
+            return node.serve(conn, caller, frame, receipt);
+        }
+        let (bytes, frames) = (conn.inbound.bytes(), conn.inbound.frames());
+        if bytes >= node.config.inbound_bytes || frames >= node.config.inbound_frames {
+            let text = format!("{frames} requests of {bytes} bytes wait at {}", node.name);
+            return node.refuse(conn, caller, frame, Refusal::Overloaded.error(text));
+        }
+        node.serve(conn, caller, frame, None);
+    }
+
     fn wake(&self, wakers: Vec<std::task::Waker>) {
         for waker in wakers {
             waker.wake();

@@ -1,6 +1,7 @@
 //! A node that connects: it calls, exposes callbacks, or both.
 
 mod connection;
+mod credit;
 mod supervisor;
 
 use std::{
@@ -18,7 +19,10 @@ use tokio::{
     time::timeout,
 };
 
-pub(crate) use self::connection::{ClientConn, PendingReply};
+pub(crate) use self::{
+    connection::{ClientConn, PendingReply},
+    credit::{Credit, Gone, Paid, Receipt},
+};
 use crate::{
     CallError, CallOptions, Callback, Callbacks, Cast, CastNowait, Disconnected, Ended, Events, InitializationError,
     MemberEvent, Members, NodeConfig, Picker, Rpc, RpcNowait, StreamCall, StreamNowait, events::EventHub, node::Node,
@@ -58,9 +62,7 @@ pub(crate) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.node.stopping.cancel();
-        self.shared.node.killed.cancel();
-        self.shared.node.cut.cancel();
+        self.shared.node.life.abandon();
         self.shared.events.close();
         self.shared.set_state(State::Ended(Ended::Stopped));
     }
@@ -81,7 +83,7 @@ pub(crate) enum State {
 
 pub(crate) struct Shared {
     pub(crate) node: Arc<Node>,
-    pub(crate) picker: Box<dyn Picker>,
+    pub(crate) picker: Arc<dyn Picker>,
     connector: Box<dyn Connector>,
     /// The connection that calls go to.
     current: ArcSwapOption<ClientConn>,
@@ -179,7 +181,7 @@ impl<F: FormatSet> Client<F> {
         let node = Node::new(name, config, layer, callbacks, formats.clone())?;
         let shared = Arc::new(Shared {
             node,
-            picker,
+            picker: picker.into(),
             connector,
             current: ArcSwapOption::empty(),
             state: watch::Sender::new(State::Connecting),
@@ -226,8 +228,8 @@ impl<F: FormatSet> Client<F> {
         self.shared().members.load_full()
     }
 
-    /// Waits until all these nodes are members. A member without callbacks that joins later is not in the list (protocol
-    /// notes, section 5.3). Cancel safe.
+    /// Waits until all these nodes are members. A Router of 3.0.1 does not tell of a member without callbacks that joins later
+    /// (protocol notes, section 5.3). Cancel safe.
     ///
     /// # Errors
     /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and [`CallError::Evicted`].
@@ -308,7 +310,7 @@ impl<F: FormatSet> Client<F> {
     /// Stops in order: what was received runs, up to `grace`; replies are sent; open calls of this node end with
     /// [`CallError::Stopped`]. Cancel safe: dropped, the node goes on stopping.
     pub async fn stop(&self) {
-        self.shared().node.stopping.cancel();
+        self.shared().node.life.stopping.cancel();
         self.shared().node.running.close();
         self.join().await;
     }

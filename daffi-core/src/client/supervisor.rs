@@ -48,11 +48,11 @@ async fn supervise(
     loop {
         tokio::select! {
             biased;
-            () = shared.node.killed.cancelled() => {
+            () = shared.node.life.killed.cancelled() => {
                 current.conn.end(Disconnected::Stopped, false);
                 return finish(&shared, Ended::Stopped);
             }
-            () = shared.node.stopping.cancelled() => {
+            () = shared.node.life.stopping.cancelled() => {
                 drain(&shared, &current, &mut ended).await;
                 return finish(&shared, Ended::Stopped);
             }
@@ -114,14 +114,14 @@ async fn establish(
     let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight);
     let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };
     let hello = session.hello(node.methods()).map_err(|source| InitializationError::Hello { source })?;
-    let client = ClientConn::new(Arc::clone(&conn), session);
+    let client = ClientConn::new(node.name.clone(), Arc::clone(&conn), session, Arc::clone(&shared.picker));
     let (opened, answer) = oneshot::channel();
     let role =
         ClientRole { shared: Arc::clone(shared), link: Arc::clone(&client), opened: Some(opened), ends: ends.clone() };
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(&hello);
     let driver = Driver::new(link, Arc::clone(&conn), role, config, config.handshake_timeout);
-    let cut = node.cut.clone();
+    let cut = node.life.cut.clone();
     tokio::spawn(async move {
         tokio::select! {
             () = driver.run() => {}
@@ -148,11 +148,11 @@ async fn reconnect(shared: &Arc<Shared>, ends: &Ends, before: &ClientConn) -> Op
     let mut told = false;
     loop {
         tokio::select! {
-            () = shared.node.stopping.cancelled() => return None,
+            () = shared.node.life.stopping.cancelled() => return None,
             () = sleep(jittered(pause)) => {}
         }
         tokio::select! {
-            () = shared.node.stopping.cancelled() => return None,
+            () = shared.node.life.stopping.cancelled() => return None,
             made = establish(shared, ends, Some(before)) => match made {
                 Ok(conn) => return Some(conn),
                 Err(error) => {
@@ -201,7 +201,7 @@ async fn replace(shared: &Arc<Shared>, old: Arc<ClientConn>, ends: &Ends) -> (Ar
     shared.set_state(State::Replacing);
     shared.current.store(None);
     let made = tokio::select! {
-        () = shared.node.stopping.cancelled() => None,
+        () = shared.node.life.stopping.cancelled() => None,
         made = establish(shared, ends, Some(&old)) => Some(made),
     };
     match made {
@@ -246,9 +246,9 @@ async fn drain(
     if timeout(config.grace, gone).await.is_err() {
         let callbacks = shared.node.running.len();
         tracing::warn!(node = %shared.node.name, callbacks, grace = ?config.grace, "stopping cut callbacks off");
-        shared.node.killed.cancel();
+        shared.node.life.killed.cancel();
         current.conn.end(Disconnected::Stopped, true);
         sleep(config.linger).await;
-        shared.node.cut.cancel();
+        shared.node.life.cut.cancel();
     }
 }

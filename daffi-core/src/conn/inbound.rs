@@ -10,8 +10,8 @@ use std::sync::{
 
 use super::Conn;
 
-/// What a request that waits takes beside its frame: a task, and places in queues.
-const WAITING_COST: usize = 1024;
+/// What a request that waits for its callback takes beside its frame: a task, and places in queues.
+pub(crate) const WAITING_COST: usize = 1024;
 
 /// Bytes received and not worked off, over all connections of a node.
 #[derive(Debug)]
@@ -68,7 +68,6 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(conn: Arc<Conn>, bytes: usize) -> Self {
-        let bytes = bytes + WAITING_COST;
         conn.inbound.bytes.fetch_add(bytes, Relaxed);
         conn.inbound.frames.fetch_add(1, Relaxed);
         conn.budget.add(bytes);

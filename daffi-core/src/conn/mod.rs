@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
     driver::{Driver, Role},
-    inbound::{Budget, Inbound, Ticket},
-    outbox::{Closed, Outbox},
+    inbound::{Budget, Inbound, Ticket, WAITING_COST},
+    outbox::{Closed, Outbox, Receipt},
 };
 use crate::{Disconnected, NodeConfig};
 
@@ -44,6 +44,9 @@ pub(crate) struct Conn {
     ending: AtomicBool,
     driver: AtomicWaker,
 }
+
+/// Forwarded frames below this size are copied; a larger one keeps at most eight times its size of a read buffer alive.
+const COPIED_BELOW: usize = 32 * 1024;
 
 static IDS: AtomicU64 = AtomicU64::new(1);
 
@@ -82,6 +85,31 @@ impl Conn {
     /// Queues a frame at once and lets the driver run.
     pub(crate) fn send(&self, frame: &Frame) -> Result<(), Closed> {
         self.outbox.push(frame.as_bytes(), None)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Queues frames at once and lets the driver run.
+    pub(crate) fn send_all(&self, frames: &[Frame]) -> Result<(), Closed> {
+        for frame in frames {
+            self.outbox.push(frame.as_bytes(), None)?;
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// Queues a frame that somebody else sent, byte for byte, and lets the driver run.
+    pub(crate) fn forward(&self, frame: &Frame) -> Result<(), Closed> {
+        let (head, payload) = parts(frame);
+        self.outbox.push(head, payload)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// The same, with something to drop once the frame was written; made only if it is queued.
+    pub(crate) fn forward_with(&self, frame: &Frame, receipt: impl FnOnce() -> Receipt) -> Result<(), Closed> {
+        let (head, payload) = parts(frame);
+        self.outbox.push_with(head, payload, receipt)?;
         self.wake();
         Ok(())
     }
@@ -125,4 +153,10 @@ impl Conn {
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
+}
+
+/// A frame as an outbox takes it: a small part of a read buffer must not keep all of it alive.
+fn parts(frame: &Frame) -> (&[u8], Option<Bytes>) {
+    let bytes = frame.as_bytes();
+    if bytes.len() < COPIED_BELOW { (bytes, None) } else { (&[], Some(bytes.clone())) }
 }

@@ -1,5 +1,7 @@
 //! What waits to be written to one peer.
 
+use std::{any::Any, collections::VecDeque};
+
 use bytes::{Buf, Bytes};
 use daffi_transport::Batch;
 use parking_lot::Mutex;
@@ -18,7 +20,20 @@ struct Queue {
     batch: Batch,
     /// Bytes that the driver took and has not written yet.
     taken: usize,
+    /// Bytes written since the connection began.
+    written: u64,
+    /// What to drop when so many bytes were written.
+    receipts: VecDeque<(u64, Receipt)>,
     closed: bool,
+}
+
+/// Dropped when the frame it was queued with was written, or the connection ended.
+pub(crate) type Receipt = Box<dyn Any + Send + Sync>;
+
+impl Queue {
+    fn waiting(&self) -> usize {
+        self.batch.remaining() + self.taken
+    }
 }
 
 /// The connection ended; nothing is queued any more.
@@ -36,7 +51,7 @@ impl Outbox {
         if queue.closed {
             return Err(Closed);
         }
-        if queue.batch.remaining() + queue.taken >= self.limit {
+        if queue.waiting() >= self.limit {
             return Ok(false);
         }
         queue.batch.push(head, payload.cloned());
@@ -53,6 +68,23 @@ impl Outbox {
         Ok(())
     }
 
+    /// Queues a frame at once, with something to drop when it was written; made only if the frame is queued.
+    pub(crate) fn push_with(
+        &self,
+        head: &[u8],
+        payload: Option<Bytes>,
+        receipt: impl FnOnce() -> Receipt,
+    ) -> Result<(), Closed> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(Closed);
+        }
+        queue.batch.push(head, payload);
+        let until = queue.written + queue.waiting() as u64;
+        queue.receipts.push_back((until, receipt()));
+        Ok(())
+    }
+
     /// Waits until there may be room, or the connection ended. Cancel safe.
     pub(crate) async fn room(&self) {
         let mut notified = std::pin::pin!(self.room.notified());
@@ -66,13 +98,12 @@ impl Outbox {
     /// Whether those who can wait have to.
     pub(crate) fn is_full(&self) -> bool {
         let queue = self.queue.lock();
-        !queue.closed && queue.batch.remaining() + queue.taken >= self.limit
+        !queue.closed && queue.waiting() >= self.limit
     }
 
     /// Bytes not written yet.
     pub(crate) fn bytes(&self) -> usize {
-        let queue = self.queue.lock();
-        queue.batch.remaining() + queue.taken
+        self.queue.lock().waiting()
     }
 
     /// Whether anything waits that the driver has not taken.
@@ -91,10 +122,15 @@ impl Outbox {
     /// `bytes` of what was taken were written. For the driver.
     pub(crate) fn written(&self, bytes: usize) {
         let mut queue = self.queue.lock();
-        let before = queue.batch.remaining() + queue.taken;
+        let before = queue.waiting();
         queue.taken = queue.taken.saturating_sub(bytes);
-        let now = queue.batch.remaining() + queue.taken;
+        queue.written += bytes as u64;
+        let now = queue.waiting();
+        let written = queue.written;
+        let done = queue.receipts.partition_point(|(until, _)| *until <= written);
+        let receipts: Vec<_> = queue.receipts.drain(..done).collect();
         drop(queue);
+        drop(receipts);
         if before >= self.limit && now < self.limit {
             self.room.notify_waiters();
         }
@@ -105,7 +141,9 @@ impl Outbox {
         let mut queue = self.queue.lock();
         queue.closed = true;
         let unsent = std::mem::take(&mut queue.batch).frames();
+        let receipts = std::mem::take(&mut queue.receipts);
         drop(queue);
+        drop(receipts);
         self.room.notify_waiters();
         unsent
     }

@@ -4,6 +4,7 @@ use std::task::Waker;
 
 use daffi_wire::{
     EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName, NodeType, Role,
+    credit_amount,
 };
 
 use super::{InFlight, Members};
@@ -33,6 +34,8 @@ pub(crate) enum Handled {
     MembersChanged(Vec<(EventKind, String)>, Vec<Waker>),
     /// Something happened to a member that changes no list.
     Told(EventBody, Vec<Waker>),
+    /// A receiver takes so much more nowait traffic.
+    Credit { receiver: String, amount: usize },
     /// A reply that matches no open call, or an event that can't be read. Dropped.
     Dropped(&'static str),
 }
@@ -63,6 +66,10 @@ impl ClientSession {
             Kind::Error => Ok(self.complete(frame)),
             Kind::Handshake => self.handshake(&frame),
             Kind::Events => self.event(&frame),
+            Kind::Credit => Ok(Handled::Credit {
+                receiver: frame.transmitter().to_owned(),
+                amount: credit_amount(&frame.payload_bytes())?,
+            }),
             other => Err(ProtocolError::Direction(other).into()),
         }
     }
@@ -78,20 +85,25 @@ impl ClientSession {
         let body = Handshake::parse(frame.payload(), &self.limits)?;
         if frame.transmitter() != self.name.as_str() {
             // That somebody came is told by the event that follows the notice, as for a node without callbacks.
-            self.members.update(body.members, &self.name);
+            let mut members = body.members;
+            if self.server_role == Some(Role::Service) {
+                let level = Level::agreed(body.node_type.level());
+                members.iter_mut().for_each(|member| member.level = level);
+            }
+            self.members.update(members, &self.name);
             return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));
         }
         if let Some(reason) = body.error {
             return Err(Disconnected::refused(&reason));
         }
         let level = Level::agreed(body.node_type.level());
-        if !self.opened {
-            // Through a Router every node is level 3 to every other until it is told otherwise (section 12).
-            let receivers = if body.node_type.role() == Some(Role::Service) { level } else { Level::THREE };
-            self.members = Members::new(receivers);
-        }
         self.server_role = body.node_type.role();
-        self.members.replace(body.members, &self.name);
+        let mut members = body.members;
+        if self.server_role == Some(Role::Service) {
+            // A Router says of each member what it speaks (section 12); a Service is what the link is.
+            members.iter_mut().for_each(|member| member.level = level);
+        }
+        self.members.replace(members, &self.name);
         if std::mem::replace(&mut self.opened, true) {
             return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));
         }

@@ -29,7 +29,7 @@ pub(crate) enum Outcome {
 /// leaves or the connection ends, so that no late reply ever reaches another call.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    calls: HashMap<u16, Slot, BuildHasherDefault<IdHasher>>,
+    calls: HashMap<u16, Slot, BuildIdHasher>,
     last: u16,
     closed: bool,
 }
@@ -188,9 +188,11 @@ impl InFlight {
     }
 }
 
+pub(super) type BuildIdHasher = BuildHasherDefault<IdHasher>;
+
 /// Call numbers are consecutive: a multiplication spreads them well enough.
 #[derive(Debug, Default)]
-struct IdHasher(u64);
+pub(super) struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn finish(&self) -> u64 {

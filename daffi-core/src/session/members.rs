@@ -10,16 +10,9 @@ pub struct Members {
     list: Vec<Member>,
     by_name: HashMap<NodeName, usize>,
     by_method: HashMap<MethodName, Arc<[NodeName]>>,
-    /// What receivers of this connection are known to speak.
-    level: Option<Level>,
 }
 
 impl Members {
-    /// No members; receivers are known to speak `level`.
-    pub(crate) fn new(level: Level) -> Self {
-        Self { level: Some(level), ..Self::default() }
-    }
-
     /// The members in the order the server lists them.
     pub fn iter(&self) -> impl Iterator<Item = &Member> {
         self.list.iter()
@@ -39,8 +32,8 @@ impl Members {
 
     /// What this member is known to speak: level 3 unless it has shown more.
     #[must_use]
-    pub fn level(&self, _member: &str) -> Level {
-        self.level.unwrap_or(Level::THREE)
+    pub fn level(&self, member: &str) -> Level {
+        self.get(member).map_or(Level::THREE, |member| member.level)
     }
 
     /// The whole list anew (protocol notes, section 5.3).
@@ -53,7 +46,7 @@ impl Members {
     pub(crate) fn update(&mut self, members: Vec<Member>, own: &str) {
         for member in members {
             match self.by_name.get(&member.name) {
-                Some(at) => self.list[*at].methods = member.methods,
+                Some(at) => self.list[*at] = member,
                 None => {
                     self.by_name.insert(member.name.clone(), self.list.len());
                     self.list.push(member);
@@ -106,7 +99,7 @@ mod tests {
 
     #[test]
     fn lists_change_as_3_0_1_changes_them() {
-        let mut members = Members::new(Level::THREE);
+        let mut members = Members::default();
         members.replace(vec![member("a", &["f"]), member("b", &["f", "g"]), member("me", &["f"])], "me");
         assert_eq!(exposing(&members, "f"), ["a", "b"], "never the node itself");
         members.update(vec![member("c", &["f"]), member("b", &[])], "me");

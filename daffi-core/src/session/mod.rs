@@ -2,13 +2,19 @@
 //! lock.
 
 mod client;
+mod flow;
 mod hub;
 mod in_flight;
 mod members;
+mod membership;
+mod open_calls;
 
 pub use self::members::Members;
 pub(crate) use self::{
     client::{ClientSession, Handled},
+    flow::{Flow, Owed},
     hub::Hub,
     in_flight::{IDS, InFlight, Outcome},
+    membership::{Joined, Membership},
+    open_calls::OpenCalls,
 };

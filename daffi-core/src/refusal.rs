@@ -1,0 +1,65 @@
+//! Why a node of this project refuses a call, as it travels and as its callers see it.
+
+use daffi_serde::RemoteError;
+
+use crate::CallError;
+
+/// The module of refusals. No class of a callback's error bears it.
+const MODULE: &str = "daffi";
+
+/// A call that a Router cannot deliver, or a node does not take. Travels as an ERROR in JSON: a 3.0.1 caller raises a class
+/// of the refusal's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The receiver is no member, or does not expose the callback.
+    ReceiverNotFound,
+    /// The receiver left while the call was open.
+    ReceiverGone,
+    /// A queue on the way is full.
+    Overloaded,
+    /// A level 3 receiver cannot read the format.
+    FormatUnsupported,
+}
+
+impl Refusal {
+    const fn class(self) -> &'static str {
+        match self {
+            Self::ReceiverNotFound => "ReceiverNotFound",
+            Self::ReceiverGone => "ReceiverGone",
+            Self::Overloaded => "Overloaded",
+            Self::FormatUnsupported => "FormatUnsupported",
+        }
+    }
+
+    pub(crate) fn error(self, message: impl Into<String>) -> RemoteError {
+        RemoteError::new(self.class(), message).in_module(MODULE)
+    }
+
+    /// The error of a call that was refused; `Err`: the callback itself failed.
+    pub(crate) fn call_error(error: RemoteError, receiver: &str, method: &str) -> Result<CallError, RemoteError> {
+        let (receiver, method) = (receiver.to_owned(), method.to_owned());
+        match error.class.as_str() {
+            _ if error.module != MODULE => Err(error),
+            "ReceiverNotFound" => Ok(CallError::ReceiverNotFound { method, receiver: Some(receiver) }),
+            "ReceiverGone" => Ok(CallError::ReceiverGone { receiver, method }),
+            "Overloaded" => Ok(CallError::Overloaded(error.message)),
+            _ => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_come_back_as_what_they_were() {
+        let read = |error| Refusal::call_error(error, "w1", "f");
+        let gone = read(Refusal::ReceiverGone.error("w1 left"));
+        assert!(matches!(gone, Ok(CallError::ReceiverGone { receiver, .. }) if receiver == "w1"));
+        let busy = read(Refusal::Overloaded.error("w1 has too much waiting"));
+        assert!(matches!(busy, Ok(CallError::Overloaded(why)) if why == "w1 has too much waiting"));
+        let lookalike = RemoteError::new("Overloaded", "a callback's own");
+        assert_eq!(read(lookalike.clone()).unwrap_err(), lookalike);
+    }
+}

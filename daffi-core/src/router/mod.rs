@@ -1,0 +1,293 @@
+//! A node that joins many clients: it forwards their calls to each other and decodes none.
+
+mod peer;
+mod role;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use daffi_serde::RemoteError;
+use daffi_transport::{Endpoint, Listener};
+use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Member, NodeName};
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::sleep};
+
+use self::{peer::Peer, role::RouterRole};
+use crate::{
+    Ended, Events, InitializationError, MemberEvent, NodeConfig,
+    conn::{Budget, Conn},
+    node::{Lifecycle, json_error},
+    refusal::Refusal,
+    server::{self, Host, Opening, Server},
+    session::Membership,
+};
+
+/// How long news of members is gathered before all are told: thousands of members are written to once for many joins.
+const GATHERING: Duration = Duration::from_millis(50);
+
+/// How often a Router that stops looks whether calls are still open.
+const QUIET_LOOK: Duration = Duration::from_millis(5);
+
+/// A running router: listens, and forwards calls between those who connect.
+///
+/// Every member may call, expose callbacks, or both. Payloads are forwarded byte for byte and never decoded. A call that
+/// cannot be delivered is answered at once with an error.
+///
+/// A handle, cheap to clone. Dropping the last one ends the router at once; [`stop`](Self::stop) ends it in order.
+///
+/// ```
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+/// use daffi_core::{NodeConfig, Router};
+/// use daffi_transport::mem::MemListener;
+/// use daffi_wire::{Limits, NodeName};
+///
+/// let listener = Box::new(MemListener::bind(&"mem://crossing".parse()?)?);
+/// let router = Router::start(NodeName::new("router", &Limits::default())?, NodeConfig::server(), vec![listener])?;
+/// assert!(router.members().is_empty());
+/// router.stop().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Router {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.server.abandon();
+    }
+}
+
+/// What a Router counted since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RouterStats {
+    /// Members now.
+    pub members: usize,
+    /// Calls now that were forwarded and not answered yet.
+    pub open_calls: usize,
+    /// Nowait requests now that wait for their receiver.
+    pub held_requests: usize,
+    /// Replies that matched no open call, and were dropped.
+    pub dropped_replies: u64,
+    /// Calls that could not be delivered, and were answered with an error.
+    pub refused_calls: u64,
+    /// Nowait requests that could not be delivered, and were dropped.
+    pub dropped_requests: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    dropped_replies: AtomicU64,
+    refused_calls: AtomicU64,
+    dropped_requests: AtomicU64,
+}
+
+type Table = HashMap<NodeName, Arc<Peer>>;
+
+#[derive(Debug)]
+struct Shared {
+    server: Server,
+    /// Who bears which name. Read for every frame without a lock, replaced when a member comes or goes.
+    table: ArcSwap<Table>,
+    members: Mutex<Membership<Arc<Peer>>>,
+    /// There is something to tell the members.
+    news: Notify,
+    counters: Counters,
+}
+
+impl Router {
+    /// Starts a router on listeners that are bound already.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`InitializationError`] for settings that can't work.
+    pub fn start(
+        name: NodeName,
+        config: NodeConfig,
+        listeners: Vec<Box<dyn Listener>>,
+    ) -> Result<Self, InitializationError> {
+        let budget = Arc::new(Budget::new(config.budget_bytes));
+        let members = Mutex::new(Membership::new(config.limits));
+        let server = Server::new(name, config, budget, Lifecycle::default(), &listeners)?;
+        let shared = Arc::new(Shared {
+            server,
+            table: ArcSwap::default(),
+            members,
+            news: Notify::new(),
+            counters: Counters::default(),
+        });
+        server::listen(&shared, listeners);
+        tokio::spawn(tell_news(Arc::clone(&shared)));
+        Ok(Self { handle: Arc::new(Handle { shared }) })
+    }
+
+    /// The router's name, which members do not see.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared().server.name
+    }
+
+    /// Where it listens, with real ports in place of 0.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        self.shared().server.endpoints()
+    }
+
+    /// The members and what they expose, in the order that members see.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        self.shared().members.lock().iter().map(|(member, _)| member.clone()).collect()
+    }
+
+    /// Who joins and leaves from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.shared().server.events()
+    }
+
+    /// What it counted so far.
+    #[must_use]
+    pub fn stats(&self) -> RouterStats {
+        let shared = self.shared();
+        let (open_calls, held_requests) = shared.unfinished();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RouterStats {
+            members: shared.table.load().len(),
+            open_calls,
+            held_requests,
+            dropped_replies: count(&shared.counters.dropped_replies),
+            refused_calls: count(&shared.counters.refused_calls),
+            dropped_requests: count(&shared.counters.dropped_requests),
+        }
+    }
+
+    /// Waits until the router was stopped. Cancel safe.
+    pub async fn join(&self) -> Ended {
+        self.shared().server.join().await
+    }
+
+    /// Stops in order: closes the listeners, waits for the answers to open calls, sends them and closes the connections.
+    /// Calls that come meanwhile are refused; what takes longer than `grace` is cut off. Further calls wait for the same
+    /// end.
+    ///
+    /// Not cancel safe: dropped, it leaves the router stopping, and connections may stay open until the handle is dropped.
+    pub async fn stop(&self) {
+        let shared = self.shared();
+        shared.server.close();
+        let conns: Vec<_> = shared.members.lock().iter().map(|(_, peer)| Arc::clone(&peer.conn)).collect();
+        let work = async {
+            while shared.unfinished() != (0, 0) {
+                sleep(QUIET_LOOK).await;
+            }
+            for conn in &conns {
+                conn.drain();
+            }
+        };
+        shared.server.finish(&conns, work, || shared.unfinished().0).await;
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+}
+
+impl Host for Shared {
+    type Role = RouterRole;
+
+    fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> RouterRole {
+        RouterRole::new(self, conn, opening)
+    }
+}
+
+impl Shared {
+    /// Open calls and held requests of all members.
+    fn unfinished(&self) -> (usize, usize) {
+        self.table
+            .load()
+            .values()
+            .fold((0, 0), |(calls, held), peer| (calls + peer.open_calls(), held + peer.held_requests()))
+    }
+
+    /// Puts a peer under its name, which may have been another's.
+    fn enter(&self, peer: &Arc<Peer>) {
+        self.table.rcu(|table| {
+            let mut table = Table::clone(table);
+            table.insert(peer.name.clone(), Arc::clone(peer));
+            table
+        });
+    }
+
+    /// A member is gone from its name: the table forgets it, the others are told, and every call to it ends.
+    fn left(&self, peer: &Arc<Peer>) {
+        {
+            let mut members = self.members.lock();
+            if members.leave(&peer.name, peer.id()) {
+                self.table.rcu(|table| {
+                    let mut table = Table::clone(table);
+                    table.remove(&peer.name);
+                    table
+                });
+                self.server.events.tell(MemberEvent::Removed(peer.name.to_string()));
+                tracing::debug!(member = %peer.name, "a member left");
+            }
+        }
+        self.news.notify_one();
+        self.end_calls_to(peer);
+    }
+
+    /// Answers every open call to a peer that will not answer any more.
+    fn end_calls_to(&self, gone: &Peer) {
+        let error = Refusal::ReceiverGone.error(format!("{} left before it answered", gone.name));
+        for caller in self.table.load().values() {
+            let (calls, lost) = caller.forget(gone);
+            for id in calls {
+                self.refuse(caller, id, &gone.name, "", &error);
+            }
+            if lost > 0 {
+                self.counters.dropped_requests.fetch_add(lost as u64, Ordering::Relaxed);
+                tracing::warn!(sender = %caller.name, receiver = %gone.name, lost, "nowait requests are lost: their receiver left");
+            }
+        }
+    }
+
+    /// Answers a call in the place of its receiver: in JSON, which every node reads.
+    fn refuse(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
+        self.counters.refused_calls.fetch_add(1, Ordering::Relaxed);
+        let header = Header::new(Kind::Error, id, FormatId::JSON, true, false);
+        let frame = Frame::new(header, receiver, &caller.name, method, &json_error(error), &self.server.config.limits);
+        self.server.send(&caller.conn, &caller.name, frame);
+    }
+}
+
+/// Tells the members what is new: the first news at once, what follows closely together with more.
+async fn tell_news(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            () = shared.server.life.cut.cancelled() => return,
+            () = shared.news.notified() => {}
+        }
+        shared.members.lock().tell_all(|peer, frames| {
+            // A member that has just gone needs no news.
+            drop(peer.conn.send_all(frames));
+        });
+        sleep(GATHERING).await;
+    }
+}

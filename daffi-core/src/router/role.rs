@@ -1,0 +1,245 @@
+//! A Router's end of one connection.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use daffi_serde::RemoteError;
+use daffi_wire::{CallId, EncodeError, Frame, Kind, Member, NodeName, Role as NodeRole, credit_amount};
+
+use super::{Peer, Shared};
+use crate::{
+    Disconnected, MemberEvent, ProtocolError,
+    conn::{Conn, Role},
+    refusal::Refusal,
+    server::{Hello, Opening, handshake_reply},
+    session::Joined,
+};
+
+pub(super) struct RouterRole {
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    opening: Opening,
+    /// This connection as a member, after its handshake.
+    me: Option<Arc<Peer>>,
+}
+
+impl Role for RouterRole {
+    fn handle(&mut self, frame: Frame) -> Result<(), Disconnected> {
+        let kind = frame.kind();
+        if kind == Kind::Handshake {
+            self.handshake(&frame);
+            return Ok(());
+        }
+        let Some(me) = &self.me else { return Err(ProtocolError::BeforeHandshake(kind).into()) };
+        match kind {
+            Kind::Request => self.request(me, frame),
+            Kind::Response | Kind::Error => self.reply(me, &frame),
+            Kind::Credit if me.is_level_four() => return self.credit(me, &frame),
+            _ => return Err(ProtocolError::Direction(kind).into()),
+        }
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        self.me.is_some()
+    }
+
+    fn may_stop_reading(&self) -> bool {
+        // A member's replies to the calls of others come on the same connection as its requests.
+        false
+    }
+
+    fn ended(&mut self, reason: &Disconnected) {
+        self.shared.server.opened(self.opening);
+        match &self.me {
+            Some(me) => {
+                tracing::debug!(member = %me.name, %reason, "a connection ended");
+                self.shared.left(me);
+            }
+            None => tracing::info!(peer = %self.conn.peer, %reason, "a connection ended before its handshake"),
+        }
+    }
+}
+
+impl RouterRole {
+    pub(super) const fn new(shared: Arc<Shared>, conn: Arc<Conn>, opening: Opening) -> Self {
+        Self { shared, conn, opening, me: None }
+    }
+
+    /// Forwards a request, or answers it with an error.
+    fn request(&self, me: &Arc<Peer>, frame: Frame) {
+        let table = self.shared.table.load();
+        match self.route(me, &table, &frame) {
+            Ok(receiver) if frame.header().wants_reply() => self.call(me, receiver, frame),
+            Ok(receiver) => {
+                if me.pass_nowait(receiver, frame).is_err() {
+                    self.drop_nowait(me, &receiver.name, "it has just left");
+                }
+            }
+            Err(error) => self.refuse(me, &frame, &error),
+        }
+    }
+
+    /// Who gets a request; else why nobody does.
+    fn route<'t>(&self, me: &Peer, table: &'t super::Table, frame: &Frame) -> Result<&'t Arc<Peer>, RemoteError> {
+        let (header, method) = (frame.header(), frame.method());
+        if frame.transmitter() != me.name.as_str() {
+            let text = format!("this connection is {:?} and cannot speak for {:?}", me.name, frame.transmitter());
+            return Err(RemoteError::new("PermissionError", text));
+        }
+        if self.shared.server.is_stopping() {
+            return Err(RemoteError::new(
+                "RuntimeError",
+                format!("the router {} is stopping", self.shared.server.name),
+            ));
+        }
+        let not_found = |text| Err(Refusal::ReceiverNotFound.error(text));
+        let Some(receiver) = table.get(frame.receiver()) else {
+            return not_found(format!("{:?} is not a member of this router", frame.receiver()));
+        };
+        if !receiver.exposes(method) {
+            return not_found(format!("{} exposes no callback {method:?}", receiver.name));
+        }
+        if header.wants_reply() && header.id() == CallId::NONE {
+            // It ends the process of a 3.0.1 worker (protocol notes, section 10).
+            return Err(RemoteError::new("ValueError", "a call that wants an answer cannot have the number 0"));
+        }
+        let format = header.format(me.conn.level());
+        if !receiver.conn.level().at_least(format.min_level()) {
+            let text = format!("{} is a daffi 3.0.1 node and cannot read {format}", receiver.name);
+            return Err(Refusal::FormatUnsupported.error(text));
+        }
+        Ok(receiver)
+    }
+
+    fn call(&self, me: &Arc<Peer>, receiver: &Arc<Peer>, frame: Frame) {
+        let id = frame.header().id();
+        if receiver.conn.outbox.is_full() {
+            let limit = self.shared.server.config.outbox_bytes;
+            let text = format!("more than {limit} bytes wait to be taken by {}", receiver.name);
+            return self.refuse(me, &frame, &Refusal::Overloaded.error(text));
+        }
+        // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed before its calls are
+        // ended, so either that ends this call or the queueing fails.
+        me.open_call(id, receiver);
+        let method = frame.method().to_owned();
+        if me.pass_call(receiver, frame).is_err() && me.complete_call(id, receiver) {
+            let error = Refusal::ReceiverGone.error(format!("{} has just left", receiver.name));
+            self.shared.refuse(me, id, &receiver.name, &method, &error);
+        }
+    }
+
+    fn refuse(&self, me: &Peer, frame: &Frame, error: &RemoteError) {
+        if frame.header().wants_reply() {
+            self.shared.refuse(me, frame.header().id(), frame.receiver(), frame.method(), error);
+        } else {
+            self.drop_nowait(me, frame.receiver(), &error.message);
+        }
+    }
+
+    fn drop_nowait(&self, me: &Peer, receiver: &str, reason: &str) {
+        self.shared.counters.dropped_requests.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(sender = %me.name, receiver, reason, "dropped a nowait request");
+    }
+
+    /// Passes a reply on if it is the one that its receiver waits for.
+    fn reply(&self, me: &Peer, frame: &Frame) {
+        let table = self.shared.table.load();
+        let caller = table.get(frame.receiver()).filter(|_| frame.transmitter() == me.name.as_str());
+        match caller {
+            Some(caller) if caller.complete_call(frame.header().id(), me) => {
+                // A caller that has just gone needs no answer.
+                drop(caller.conn.forward(frame));
+            }
+            _ => {
+                self.shared.counters.dropped_replies.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(from = %me.name, to = frame.receiver(), "dropped a reply that matches no open call");
+            }
+        }
+    }
+
+    /// A level 4 receiver takes more nowait requests of one sender.
+    fn credit(&self, me: &Arc<Peer>, frame: &Frame) -> Result<(), Disconnected> {
+        let amount = credit_amount(&frame.payload_bytes())?;
+        let table = self.shared.table.load();
+        if let Some(sender) = table.get(frame.receiver())
+            && frame.transmitter() == me.name.as_str()
+        {
+            sender.granted(me, amount);
+            if sender.is_level_four() {
+                drop(sender.conn.forward(frame));
+            }
+        }
+        Ok(())
+    }
+
+    fn handshake(&mut self, frame: &Frame) {
+        let shared = Arc::clone(&self.shared);
+        let known = self.me.as_ref().map(|me| &me.name);
+        let Some(Hello { name, body, level }) = shared.server.hello(NodeRole::Router, &self.conn, known, frame) else {
+            return;
+        };
+        // Other names in the list would be names that this connection can't speak for.
+        let Some(listed) = body.members.into_iter().find(|member| member.name == name) else {
+            let reason = ProtocolError::NotAMember(name.to_string()).to_string();
+            return shared.server.refuse(NodeRole::Router, &self.conn, frame, &reason);
+        };
+        let done = match &self.me {
+            Some(me) => self.update(me, Member { level: me.conn.level(), ..listed }, frame),
+            None => self.join(Member { level, ..listed }, frame),
+        };
+        if let Err(error) = done {
+            shared.server.refuse(NodeRole::Router, &self.conn, frame, &format!("the callbacks do not fit: {error}"));
+        }
+    }
+
+    /// The first handshake (protocol notes, section 5.3: the order in which everybody hears of it).
+    fn join(&mut self, member: Member, frame: &Frame) -> Result<(), EncodeError> {
+        let shared = &self.shared;
+        let (name, level) = (member.name.clone(), member.level);
+        self.conn.set_level(level);
+        let me = Peer::new(name.clone(), Arc::clone(&self.conn), &member.methods, shared.server.config.limits);
+        let evicted = {
+            let mut members = shared.members.lock();
+            let Joined { evicted } = members.join(me.id(), member, Arc::clone(&me))?;
+            // The answer is the first thing that a newcomer hears: before news, and before calls find it in the table.
+            self.answer(&name, frame, &members.reply(level));
+            shared.enter(&me);
+            evicted
+        };
+        self.me = Some(Arc::clone(&me));
+        shared.server.opened(self.opening);
+        shared.news.notify_one();
+        if let Some((old, last)) = evicted {
+            // One that has just gone needs no word.
+            drop(old.conn.send_all(&last));
+            old.conn.end(Disconnected::Evicted, true);
+            shared.end_calls_to(&old);
+            shared.server.events.tell(MemberEvent::Evicted(name.to_string()));
+        }
+        if shared.server.is_stopping() {
+            // `stop` may have looked through the members just before.
+            self.conn.drain();
+        }
+        tracing::debug!(member = %name, peer = %self.conn.peer, ?level, "a member joined");
+        shared.server.events.tell(MemberEvent::Added(name.to_string()));
+        Ok(())
+    }
+
+    /// A second handshake changes what the member exposes; 3.0.1 would evict it (protocol notes, sections 5.4 and 12).
+    fn update(&self, me: &Arc<Peer>, member: Member, frame: &Frame) -> Result<(), EncodeError> {
+        let shared = &self.shared;
+        let mut members = shared.members.lock();
+        me.expose(&member.methods);
+        let Some(before) = members.update(me.id(), member)? else { return Ok(()) };
+        drop(self.conn.send_all(&before));
+        self.answer(&me.name, frame, &members.reply(self.conn.level()));
+        drop(members);
+        shared.news.notify_one();
+        Ok(())
+    }
+
+    fn answer(&self, name: &NodeName, request: &Frame, body: &[u8]) {
+        let server = &self.shared.server;
+        server.send(&self.conn, name, handshake_reply(request, body, &server.config.limits));
+    }
+}

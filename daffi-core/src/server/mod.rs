@@ -1,0 +1,273 @@
+//! What every node that listens has: listeners, connections that are opening, limits on both, and an end in order.
+
+mod handshake;
+
+use std::{
+    collections::BTreeMap,
+    future::{Future, poll_fn},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use daffi_transport::{Endpoint, Link, LinkConfig, Listener, Pending};
+use daffi_wire::{EncodeError, Frame, NodeName};
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    task::AbortHandle,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_util::task::TaskTracker;
+
+pub(crate) use self::handshake::{Hello, event_frame, handshake_reply};
+use crate::{
+    Disconnected, Ended, Events, InitializationError, NodeConfig,
+    conn::{Budget, Conn, Driver, Role},
+    events::EventHub,
+    node::Lifecycle,
+};
+
+/// Pause after the operating system refused to accept, for want of file descriptors for one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listening node, whatever it does with the frames it gets.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) name: NodeName,
+    pub(crate) config: NodeConfig,
+    pub(crate) life: Lifecycle,
+    pub(crate) events: EventHub,
+    /// Everything that runs for a connection.
+    pub(crate) tasks: TaskTracker,
+    budget: Arc<Budget>,
+    /// Connections without a handshake, the oldest first.
+    opening: Mutex<BTreeMap<u64, AbortHandle>>,
+    connections: AtomicUsize,
+    ended: watch::Sender<Option<Ended>>,
+    endpoints: Vec<Endpoint>,
+}
+
+/// A node around a [`Server`]: it says what a connection's frames mean.
+pub(crate) trait Host: Send + Sync + 'static {
+    type Role: Role;
+
+    fn server(&self) -> &Server;
+
+    /// The server's end of a new connection, which calls [`Server::opened`] with `opening` after its handshake and at
+    /// its end.
+    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> Self::Role;
+}
+
+/// A connection without a handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening(u64);
+
+impl Server {
+    pub(crate) fn new(
+        name: NodeName,
+        config: NodeConfig,
+        budget: Arc<Budget>,
+        life: Lifecycle,
+        listeners: &[Box<dyn Listener>],
+    ) -> Result<Self, InitializationError> {
+        if listeners.is_empty() {
+            return Err(InitializationError::NoEndpoint);
+        }
+        Ok(Self {
+            name,
+            config,
+            life,
+            events: EventHub::new(),
+            tasks: TaskTracker::new(),
+            budget,
+            opening: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            ended: watch::Sender::new(None),
+            endpoints: listeners.iter().map(|l| l.endpoint().clone()).collect(),
+        })
+    }
+
+    pub(crate) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    pub(crate) fn events(&self) -> Events {
+        self.events.subscribe()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.life.stopping.is_cancelled()
+    }
+
+    /// The connection's handshake is done, or it ended without one.
+    pub(crate) fn opened(&self, opening: Opening) {
+        self.opening.lock().remove(&opening.0);
+    }
+
+    /// Queues a frame of the server's own.
+    pub(crate) fn send(&self, conn: &Conn, to: &str, frame: Result<Frame, EncodeError>) {
+        match frame {
+            // A connection that has just ended needs no notice.
+            Ok(frame) => drop(conn.send(&frame)),
+            Err(error) => tracing::error!(node = %self.name, to, %error, "a notice does not fit into a frame"),
+        }
+    }
+
+    /// Waits until the node was stopped. Cancel safe.
+    pub(crate) async fn join(&self) -> Ended {
+        let mut ended = self.ended.subscribe();
+        match ended.wait_for(Option::is_some).await {
+            Ok(how) => how.unwrap_or(Ended::Stopped),
+            Err(_) => Ended::Stopped,
+        }
+    }
+
+    /// No connection is opened any more. The first step of stopping.
+    pub(crate) fn close(&self) {
+        self.life.stopping.cancel();
+        self.tasks.close();
+        for abort in std::mem::take(&mut *self.opening.lock()).into_values() {
+            abort.abort();
+        }
+    }
+
+    /// Ends after [`close`](Self::close): waits for `work` and for all connections, up to `grace`, then cuts off. `conns`:
+    /// those that bear a name; `left`: what is cut off.
+    pub(crate) async fn finish(&self, conns: &[Arc<Conn>], work: impl Future<Output = ()>, left: impl Fn() -> usize) {
+        let all = async {
+            work.await;
+            self.tasks.wait().await;
+        };
+        if timeout(self.config.grace, all).await.is_err() {
+            tracing::warn!(node = %self.name, open = left(), grace = ?self.config.grace, "stopping cut calls off");
+            self.life.killed.cancel();
+            for conn in conns {
+                conn.end(Disconnected::Stopped, true);
+            }
+            if timeout(self.config.linger.saturating_mul(2), self.tasks.wait()).await.is_err() {
+                self.life.cut.cancel();
+                self.tasks.wait().await;
+            }
+        }
+        self.ended();
+    }
+
+    /// Ends at once: the last handle was dropped.
+    pub(crate) fn abandon(&self) {
+        self.life.abandon();
+        self.ended();
+    }
+
+    fn ended(&self) {
+        self.events.close();
+        let _nobody_waits = self.ended.send_replace(Some(Ended::Stopped));
+    }
+}
+
+/// Accepts on each listener, on tasks of their own, until the node stops.
+pub(crate) fn listen<H: Host>(host: &Arc<H>, listeners: Vec<Box<dyn Listener>>) {
+    for listener in listeners {
+        host.server().tasks.spawn(accept(Arc::clone(host), listener));
+    }
+}
+
+/// A connection's own handshakes happen beside this loop.
+async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
+    let server = host.server();
+    let config = LinkConfig { limits: server.config.limits };
+    loop {
+        let accepted = tokio::select! {
+            () = server.life.stopping.cancelled() => return,
+            accepted = poll_fn(|cx| listener.poll_accept(cx, &config)) => accepted,
+        };
+        match accepted {
+            Ok(pending) => open(&host, pending),
+            Err(error) => {
+                tracing::warn!(endpoint = %listener.endpoint(), %error, "cannot accept a connection; trying again");
+                tokio::select! {
+                    () = server.life.stopping.cancelled() => return,
+                    () = sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// One connection counted; dropped with its task.
+struct Counted<H: Host>(Arc<H>);
+
+impl<H: Host> Drop for Counted<H> {
+    fn drop(&mut self) {
+        self.0.server().connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Closes the oldest connection that has not finished its handshake. `false`: there is none.
+fn push_out(server: &Server) -> bool {
+    match server.opening.lock().pop_first() {
+        Some((_, oldest)) => {
+            oldest.abort();
+            true
+        }
+        None => false,
+    }
+}
+
+fn open<H: Host>(host: &Arc<H>, pending: Pending) {
+    let server = host.server();
+    let config = &server.config;
+    if server.connections.fetch_add(1, Ordering::Relaxed) >= config.max_connections && !push_out(server) {
+        server.connections.fetch_sub(1, Ordering::Relaxed);
+        tracing::warn!(peer = %pending.peer, limit = config.max_connections, "refused a connection: max_connections reached");
+        return;
+    }
+    let counted = Counted(Arc::clone(host));
+    let mut opening = server.opening.lock();
+    // A flood of silent connections pushes out its own, not the one that speaks.
+    while opening.len() >= config.max_pending_handshakes.max(1) {
+        let Some((_, oldest)) = opening.pop_first() else { break };
+        oldest.abort();
+    }
+    let this = next_opening();
+    let until = crate::call::later(config.handshake_timeout);
+    let task = server.tasks.spawn(run(counted, pending, this, until));
+    opening.insert(this.0, task.abort_handle());
+}
+
+fn next_opening() -> Opening {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    Opening(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// One connection, from its upgrade to its end.
+async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: Opening, until: Instant) {
+    let host = &counted.0;
+    let server = host.server();
+    let peer = pending.peer.clone();
+    let link = match timeout_at(until, pending.upgrade()).await {
+        Ok(Ok(link)) => link,
+        Ok(Err(error)) => {
+            tracing::info!(%peer, %error, "a connection was not opened");
+            return server.opened(opening);
+        }
+        Err(_) => {
+            tracing::info!(%peer, after = ?server.config.handshake_timeout, "a connection was not opened in time");
+            return server.opened(opening);
+        }
+    };
+    let driver = driver(host, link, opening, until.saturating_duration_since(Instant::now()));
+    tokio::select! {
+        () = driver.run() => {}
+        () = server.life.cut.cancelled() => {}
+    }
+}
+
+fn driver<H: Host>(host: &Arc<H>, link: Link, opening: Opening, time: Duration) -> Driver<H::Role> {
+    let server = host.server();
+    let conn = Conn::new(link.peer.clone(), &server.config, Arc::clone(&server.budget));
+    let role = Arc::clone(host).role(Arc::clone(&conn), opening);
+    Driver::new(link, conn, role, &server.config, time)
+}
