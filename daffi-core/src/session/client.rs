@@ -19,6 +19,8 @@ pub(crate) struct ClientSession {
     pub(crate) members: Members,
     opened: bool,
     server_role: Option<Role>,
+    /// The server is a level 4 Router: it answers every call, also one whose receiver left.
+    router_ends_calls: bool,
 }
 
 /// What a frame from the server means.
@@ -43,7 +45,15 @@ pub(crate) enum Handled {
 impl ClientSession {
     /// A session on a new connection. `in_flight` goes on from the connection before, if there was one.
     pub(crate) fn new(name: NodeName, limits: Limits, in_flight: InFlight) -> Self {
-        Self { name, limits, in_flight, members: Members::default(), opened: false, server_role: None }
+        Self {
+            name,
+            limits,
+            in_flight,
+            members: Members::default(),
+            opened: false,
+            server_role: None,
+            router_ends_calls: false,
+        }
     }
 
     /// The HANDSHAKE that announces this node and its callbacks (protocol notes, sections 5.1 and 12).
@@ -98,6 +108,7 @@ impl ClientSession {
         }
         let level = Level::agreed(body.node_type.level());
         self.server_role = body.node_type.role();
+        self.router_ends_calls = self.server_role == Some(Role::Router) && level.at_least(Level::FOUR);
         let mut members = body.members;
         if self.server_role == Some(Role::Service) {
             // A Router says of each member what it speaks (section 12); a Service is what the link is.
@@ -115,22 +126,21 @@ impl ClientSession {
         let Ok(event) = EventBody::parse(frame.payload(), &self.limits) else {
             return Ok(Handled::Dropped("an event that can't be read"));
         };
-        match event.kind {
-            EventKind::Evicted if event.member == self.name.as_str() => Err(Disconnected::Evicted),
-            EventKind::Evicted => {
-                // The node that was asked is not the node that bears the name now.
-                let wakers = self.in_flight.receiver_gone(&event.member);
-                Ok(Handled::Told(event, wakers))
-            }
-            EventKind::Disconnected => {
-                let wakers = self.in_flight.receiver_gone(&event.member);
-                if self.members.remove(&event.member, &self.name) {
-                    return Ok(Handled::MembersChanged(vec![(event.kind, event.member)], wakers));
-                }
-                Ok(Handled::Told(event, wakers))
-            }
-            _ => Ok(Handled::Told(event, Vec::new())),
+        if event.kind == EventKind::Evicted && event.member == self.name.as_str() {
+            return Err(Disconnected::Evicted);
         }
+        // A Router of this project ends each call to a member that left itself, with an ERROR of its own.
+        let wakers = match event.kind {
+            _ if self.router_ends_calls => Vec::new(),
+            // The node that was asked is not the node that bears the name now.
+            EventKind::Evicted => self.in_flight.receiver_evicted(&event.member),
+            EventKind::Disconnected => self.in_flight.receiver_gone(&event.member),
+            _ => Vec::new(),
+        };
+        if event.kind == EventKind::Disconnected && self.members.remove(&event.member, &self.name) {
+            return Ok(Handled::MembersChanged(vec![(event.kind, event.member)], wakers));
+        }
+        Ok(Handled::Told(event, wakers))
     }
 
     /// What the server said it is.

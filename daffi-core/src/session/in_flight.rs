@@ -46,6 +46,8 @@ struct Slot {
 enum State {
     Waiting(Option<Waker>),
     Done(Outcome),
+    /// Ended, and an answer may come all the same.
+    Evicted,
     Resting,
 }
 
@@ -100,12 +102,16 @@ impl InFlight {
                 }
                 return Poll::Pending;
             }
+            State::Evicted => {
+                entry.get_mut().state = State::Resting;
+                return Poll::Ready(Some(Outcome::ReceiverGone));
+            }
             State::Done(_) => {}
             State::Resting => return Poll::Ready(None),
         }
         match entry.remove().state {
             State::Done(outcome) => Poll::Ready(Some(outcome)),
-            State::Waiting(_) | State::Resting => Poll::Ready(None),
+            State::Waiting(_) | State::Evicted | State::Resting => Poll::Ready(None),
         }
     }
 
@@ -122,6 +128,10 @@ impl InFlight {
                 Some(waker)
             }
             State::Done(_) => None,
+            State::Evicted => {
+                entry.get_mut().state = State::Done(Outcome::ReceiverGone);
+                Some(None)
+            }
             State::Resting => {
                 entry.remove();
                 Some(None)
@@ -141,8 +151,25 @@ impl InFlight {
                 entry.remove();
                 true
             }
+            State::Evicted => {
+                entry.get_mut().state = State::Resting;
+                false
+            }
             State::Resting => false,
         }
+    }
+
+    /// A newer connection took a member's name: the calls to it end. Their numbers rest, because a call that was sent
+    /// just before this was known is the newer node's to answer.
+    pub(crate) fn receiver_evicted(&mut self, receiver: &str) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        for slot in self.calls.values_mut().filter(|slot| slot.receiver.as_str() == receiver) {
+            if let State::Waiting(waker) = &mut slot.state {
+                wakers.extend(waker.take());
+                slot.state = State::Evicted;
+            }
+        }
+        wakers
     }
 
     /// A member left: its calls end, its resting numbers are free.
@@ -155,6 +182,10 @@ impl InFlight {
             match &mut slot.state {
                 State::Waiting(waker) => {
                     wakers.extend(waker.take());
+                    slot.state = State::Done(Outcome::ReceiverGone);
+                    true
+                }
+                State::Evicted => {
                     slot.state = State::Done(Outcome::ReceiverGone);
                     true
                 }
@@ -172,7 +203,7 @@ impl InFlight {
             .values_mut()
             .filter_map(|slot| match &mut slot.state {
                 State::Waiting(waker) => waker.take(),
-                State::Done(_) | State::Resting => None,
+                State::Done(_) | State::Evicted | State::Resting => None,
             })
             .collect()
     }
@@ -270,6 +301,20 @@ mod tests {
         assert!(poll(&mut table, to_b).is_pending());
         table.close();
         assert!(matches!(poll(&mut table, to_b), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn the_numbers_of_calls_to_an_evicted_receiver_rest() {
+        let (mut table, a) = (InFlight::default(), name("a"));
+        let (polled, answered) = (table.open(&a).unwrap(), table.open(&a).unwrap());
+        table.receiver_evicted("a");
+        assert!(table.complete(reply(answered, "a")).is_some(), "the newer node may have got the call");
+        for id in [polled, answered] {
+            assert!(matches!(poll(&mut table, id), Poll::Ready(Some(Outcome::ReceiverGone))));
+        }
+        assert_eq!(table.calls.len(), 1, "the one without an answer rests");
+        assert!(table.complete(reply(polled, "a")).is_some());
+        assert!(table.is_quiet());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Services and clients of this crate, end to end.
+//! Services, routers and clients of this crate, end to end.
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 
@@ -9,5 +9,7 @@ mod level_three;
 mod lifecycle;
 mod numbers;
 mod peer;
+mod router;
+mod router_flow;
 mod support;
 mod workers;

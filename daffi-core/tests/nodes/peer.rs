@@ -31,15 +31,36 @@ impl Peer {
         self.send_bytes(frame.as_bytes()).await;
     }
 
+    pub(crate) async fn send_to(&mut self, kind: Kind, id: u16, names: [&str; 3], body: &str, wants_reply: bool) {
+        let header = Header::new(kind, CallId(id), FormatId::JSON, true, wants_reply);
+        let [from, to, method] = names;
+        let frame = Frame::new(header, from, to, method, body.as_bytes(), &Limits::default()).unwrap();
+        self.send_bytes(frame.as_bytes()).await;
+    }
+
     pub(crate) async fn hello(&mut self, name: &str) -> Handshake {
-        let body =
-            format!(r#"{{"meta":{{"type":"client","error":null}},"members":[{{"name":"{name}","methods":null}}]}}"#);
+        self.hello_with(name, "client", "null").await
+    }
+
+    /// `methods`: the JSON of the list.
+    pub(crate) async fn hello_with(&mut self, name: &str, node_type: &str, methods: &str) -> Handshake {
+        let body = format!(
+            r#"{{"meta":{{"type":"{node_type}","error":null}},"members":[{{"name":"{name}","methods":{methods}}}]}}"#
+        );
         let header = Header::control(Kind::Handshake, CallId(1), true);
         let frame = Frame::new(header, name, "", "", body.as_bytes(), &Limits::default()).unwrap();
         self.send_bytes(frame.as_bytes()).await;
         let answer = self.receive().await.expect("an answer to the handshake");
         assert_eq!(answer.header(), header, "the header is copied");
         Handshake::parse(answer.payload(), &Limits::default()).unwrap()
+    }
+
+    /// The payload of the next frame, which must be of this kind.
+    pub(crate) async fn expect(&mut self, kind: Kind) -> String {
+        let frame = self.receive().await.expect("a frame");
+        let text = String::from_utf8_lossy(frame.payload()).into_owned();
+        assert_eq!(frame.kind(), kind, "{frame:?}: {text}");
+        text
     }
 
     /// The next frame, or `None` at the end.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::BufMut;
-use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, RoundRobin, Service};
+use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, RoundRobin, Router, Service};
 use daffi_serde::{
     Args, ArgsSink, Body, Codec, Keywords, Output, Params, Positional, RemoteError, ResultSink, SerdeError, Single,
 };
@@ -138,8 +138,26 @@ pub(crate) async fn client(at: &Endpoint, name: &str) -> Client<Formats> {
 }
 
 pub(crate) async fn client_with(at: &Endpoint, name: &str, config: NodeConfig) -> Client<Formats> {
+    client_exposing(at, name, config, Vec::new()).await
+}
+
+async fn client_exposing(at: &Endpoint, name: &str, config: NodeConfig, callbacks: Vec<Callback>) -> Client<Formats> {
     let connector = Box::new(mem::MemConnector::new(at.clone()));
-    Client::connect(node(name), config, connector, Vec::new(), |c| c, Box::new(RoundRobin::default()), formats())
+    Client::connect(node(name), config, connector, callbacks, |c| c, Box::new(RoundRobin::default()), formats())
         .await
         .expect("the client connects")
+}
+
+pub(crate) async fn worker(at: &Endpoint, name: &str, callbacks: Vec<Callback>) -> Client<Formats> {
+    client_exposing(at, name, NodeConfig::client(), callbacks).await
+}
+
+pub(crate) fn router_with(config: NodeConfig) -> (Router, Endpoint) {
+    let at = endpoint();
+    let listener = Box::new(mem::MemListener::bind(&at).expect("the name is free"));
+    (Router::start(node("router"), config, vec![listener]).expect("the router starts"), at)
+}
+
+pub(crate) fn router() -> (Router, Endpoint) {
+    router_with(NodeConfig::server())
 }
