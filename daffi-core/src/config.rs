@@ -26,13 +26,15 @@ pub struct NodeConfig {
     pub grace: Duration,
     /// How long a closing connection waits for the peer's end of stream. Default 1 s.
     pub linger: Duration,
-    /// Bytes waiting to be written to one peer before senders wait. One frame more is let in. Answers of
+    /// Bytes waiting to be written to one peer before senders wait, and before a Router answers calls to it with
+    /// `Overloaded`. One frame more is let in. Answers of
     /// workers that had begun, refusals and notices are queued beyond it; a peer for which this, a frame per worker and
     /// `spool_bytes` together wait is disconnected. Default 16 MiB.
     pub outbox_bytes: usize,
     /// Bytes of requests of one peer that were received and have not run. Default 16 MiB.
     pub inbound_bytes: usize,
-    /// Requests of one peer that were received and have not run. Default 16 384.
+    /// Requests of one peer that were received and have not run. Default 16 384. Beyond either, a Service holds its peer back;
+    /// a Client, which must go on reading, answers calls with `Overloaded`.
     pub inbound_frames: usize,
     /// Bytes taken beyond `inbound_bytes` from a peer that can't be held back (3.0.1). Default 48 MiB.
     pub spool_bytes: usize,
