@@ -61,7 +61,7 @@ impl ClientConn {
 
     /// Shows callers the members as the session has them now.
     fn publish(&self) -> Arc<Members> {
-        let members = Arc::new(self.session.lock().members.clone());
+        let members = Arc::new(self.session.lock().members());
         self.members.store(Arc::clone(&members));
         members
     }
@@ -180,6 +180,9 @@ pub(crate) struct ClientRole {
     /// Told once, when the session is open or when it failed.
     pub(crate) opened: Option<oneshot::Sender<Result<(), Disconnected>>>,
     pub(crate) ends: mpsc::UnboundedSender<(u64, Disconnected)>,
+    /// The list of members changed and was not shown yet; what is to be told then.
+    pub(crate) unshown: bool,
+    pub(crate) untold: Vec<MemberEvent>,
 }
 
 impl ClientRole {
@@ -201,6 +204,8 @@ impl Role for ClientRole {
         let handled = self.link.session.lock().handle_frame(frame)?;
         match handled {
             Handled::Completed(waker) => {
+                // Who goes on after its call sees what was told before the answer.
+                self.settle();
                 if let Some(waker) = waker {
                     waker.wake();
                 } else {
@@ -231,29 +236,33 @@ impl Role for ClientRole {
             }
             Handled::MembersChanged(news, wakers) => {
                 self.wake(wakers);
-                let members = self.link.publish();
-                for (_, member) in &news {
-                    self.link.credit.forget(member);
-                }
-                if self.is_current() {
-                    self.shared.publish(members);
-                    for (kind, member) in news {
-                        self.tell(kind, member);
-                    }
-                }
+                self.unshown = true;
+                news.into_iter().for_each(|(kind, member)| self.note(kind, member));
             }
             Handled::Told(event, wakers) => {
                 self.wake(wakers);
-                if matches!(event.kind, EventKind::Disconnected | EventKind::Evicted) {
-                    self.link.credit.forget(&event.member);
-                }
-                if self.is_current() {
-                    self.tell(event.kind, event.member);
-                }
+                self.note(event.kind, event.member);
             }
             Handled::Dropped(what) => tracing::debug!(what, "dropped a frame"),
         }
         Ok(())
+    }
+
+    fn settle(&mut self) {
+        if !self.unshown && self.untold.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.unshown) {
+            let members = self.link.publish();
+            if self.is_current() {
+                self.shared.publish(members);
+            }
+        }
+        for event in std::mem::take(&mut self.untold) {
+            if self.is_current() {
+                self.shared.events.tell(event);
+            }
+        }
     }
 
     fn is_open(&self) -> bool {
@@ -289,7 +298,9 @@ impl Role for ClientRole {
 impl ClientRole {
     /// Runs a callback, unless too much waits already: this end never stops reading, because the replies to its own calls
     /// come on the same connection.
-    fn serve(&self, caller: NodeName, frame: &Frame) {
+    fn serve(&mut self, caller: NodeName, frame: &Frame) {
+        // A callback that calls on sees what was told before its own call.
+        self.settle();
         let (node, conn) = (&self.shared.node, &self.link.conn);
         if !frame.header().wants_reply() {
             let receipt = Receipt::new(&self.link, &caller, frame.as_bytes().len(), node.config.limits);
@@ -310,12 +321,16 @@ impl ClientRole {
         self.link.number_freed();
     }
 
-    fn tell(&self, kind: EventKind, member: String) {
-        match kind {
-            EventKind::Connected => self.shared.events.tell(MemberEvent::Added(member)),
-            EventKind::Disconnected => self.shared.events.tell(MemberEvent::Removed(member)),
-            EventKind::Evicted => self.shared.events.tell(MemberEvent::Evicted(member)),
-            _ => {}
+    /// Keeps news until the list that goes with them is shown.
+    fn note(&mut self, kind: EventKind, member: String) {
+        if matches!(kind, EventKind::Disconnected | EventKind::Evicted) {
+            self.link.credit.forget(&member);
         }
+        self.untold.extend(match kind {
+            EventKind::Connected => Some(MemberEvent::Added(member)),
+            EventKind::Disconnected => Some(MemberEvent::Removed(member)),
+            EventKind::Evicted => Some(MemberEvent::Evicted(member)),
+            _ => None,
+        });
     }
 }

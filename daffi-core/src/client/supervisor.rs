@@ -116,8 +116,14 @@ async fn establish(
     let hello = session.hello(node.methods()).map_err(|source| InitializationError::Hello { source })?;
     let client = ClientConn::new(node.name.clone(), Arc::clone(&conn), session, Arc::clone(&shared.picker));
     let (opened, answer) = oneshot::channel();
-    let role =
-        ClientRole { shared: Arc::clone(shared), link: Arc::clone(&client), opened: Some(opened), ends: ends.clone() };
+    let role = ClientRole {
+        shared: Arc::clone(shared),
+        link: Arc::clone(&client),
+        opened: Some(opened),
+        ends: ends.clone(),
+        unshown: false,
+        untold: Vec::new(),
+    };
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(&hello);
     let driver = Driver::new(link, Arc::clone(&conn), role, config, config.handshake_timeout);

@@ -52,6 +52,9 @@ pub(crate) trait Role: Send + 'static {
     /// Works a frame in.
     fn handle(&mut self, frame: Frame) -> Result<(), Disconnected>;
 
+    /// All that one turn read was worked in.
+    fn settle(&mut self) {}
+
     /// Whether the handshake is done.
     fn is_open(&self) -> bool;
 
@@ -194,6 +197,7 @@ impl<R: Role> Driver<R> {
         let queued_before = self.conn.outbox.is_waiting();
         let full_before = self.conn.outbox.is_full();
         let read = if asked_to_end.is_none() { self.read(cx) } else { Ok(()) };
+        self.role.settle();
         // Before writing: what finishes from here on has its turn before the connection ends.
         let drained = self.conn.is_draining()
             && (!self.role.is_open() || self.conn.inbound.frames() == 0 && self.role.is_quiet());

@@ -7,7 +7,7 @@ use daffi_wire::{
     credit_amount,
 };
 
-use super::{InFlight, Members};
+use super::{InFlight, Members, members::MemberList};
 use crate::{Disconnected, ProtocolError};
 
 /// A client's end of one connection: its handshake, its members and its open calls.
@@ -16,7 +16,7 @@ pub(crate) struct ClientSession {
     name: NodeName,
     limits: Limits,
     pub(crate) in_flight: InFlight,
-    pub(crate) members: Members,
+    members: MemberList,
     opened: bool,
     server_role: Option<Role>,
     /// The server is a level 4 Router: it answers every call, also one whose receiver left.
@@ -49,7 +49,7 @@ impl ClientSession {
             name,
             limits,
             in_flight,
-            members: Members::default(),
+            members: MemberList::default(),
             opened: false,
             server_role: None,
             router_ends_calls: false,
@@ -100,7 +100,7 @@ impl ClientSession {
                 let level = Level::agreed(body.node_type.level());
                 members.iter_mut().for_each(|member| member.level = level);
             }
-            self.members.update(members, &self.name);
+            self.members.update(members);
             return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));
         }
         if let Some(reason) = body.error {
@@ -114,7 +114,7 @@ impl ClientSession {
             // A Router says of each member what it speaks (section 12); a Service is what the link is.
             members.iter_mut().for_each(|member| member.level = level);
         }
-        self.members.replace(members, &self.name);
+        self.members.replace(members);
         if std::mem::replace(&mut self.opened, true) {
             return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));
         }
@@ -137,10 +137,15 @@ impl ClientSession {
             EventKind::Disconnected => self.in_flight.receiver_gone(&event.member),
             _ => Vec::new(),
         };
-        if event.kind == EventKind::Disconnected && self.members.remove(&event.member, &self.name) {
+        if event.kind == EventKind::Disconnected && self.members.remove(&event.member) {
             return Ok(Handled::MembersChanged(vec![(event.kind, event.member)], wakers));
         }
         Ok(Handled::Told(event, wakers))
+    }
+
+    /// The members as this node sees them now.
+    pub(crate) fn members(&self) -> Members {
+        self.members.snapshot(&self.name)
     }
 
     /// What the server said it is.
@@ -182,8 +187,8 @@ mod tests {
         let reply = r#"{"meta":{"type":"service","error":null},"members":[{"name":"svc","methods":["add"]}]}"#;
         let handled = session.handle_frame(from_server(Kind::Handshake, CallId(1), "me", reply));
         assert!(matches!(handled, Ok(Handled::Opened(Level::THREE))));
-        assert_eq!(session.members.exposing("add").unwrap()[0].as_str(), "svc");
-        assert_eq!(session.members.level("svc"), Level::THREE);
+        assert_eq!(session.members().exposing("add").unwrap()[0].as_str(), "svc");
+        assert_eq!(session.members().level("svc"), Level::THREE);
     }
 
     #[test]
@@ -203,13 +208,13 @@ mod tests {
         let notice = r#"{"meta":{"type":"router"},"members":[{"name":"w1","methods":["f"]}]}"#;
         let handled = session.handle_frame(from_server(Kind::Handshake, CallId::NONE, "", notice));
         assert!(matches!(handled, Ok(Handled::MembersChanged(news, _)) if news.is_empty()));
-        assert!(session.members.exposing("f").is_some());
+        assert!(session.members().exposing("f").is_some());
         let came = r#"{"type":"connected","member":"w1"}"#;
         let handled = session.handle_frame(from_server(Kind::Events, CallId::NONE, "", came));
         assert!(matches!(handled, Ok(Handled::Told(event, _)) if event.member == "w1"), "told once");
         let gone = r#"{"type":"disconnected","member":"w1"}"#;
         session.handle_frame(from_server(Kind::Events, CallId::NONE, "", gone)).unwrap();
-        assert!(session.members.exposing("f").is_none());
+        assert!(session.members().exposing("f").is_none());
         let evicted = r#"{"type":"evicted","member":"me"}"#;
         let handled = session.handle_frame(from_server(Kind::Events, CallId::NONE, "", evicted));
         assert!(matches!(handled, Err(Disconnected::Evicted)));

@@ -35,15 +35,24 @@ impl Members {
     pub fn level(&self, member: &str) -> Level {
         self.get(member).map_or(Level::THREE, |member| member.level)
     }
+}
 
+/// The list that a server's frames change; callers see [snapshots](Self::snapshot) of it.
+#[derive(Debug, Default)]
+pub(crate) struct MemberList {
+    list: Vec<Member>,
+    by_name: HashMap<NodeName, usize>,
+}
+
+impl MemberList {
     /// The whole list anew (protocol notes, section 5.3).
-    pub(crate) fn replace(&mut self, list: Vec<Member>, own: &str) {
+    pub(crate) fn replace(&mut self, list: Vec<Member>) {
+        self.by_name = positions(&list);
         self.list = list;
-        self.index(own);
     }
 
     /// Adds members, or replaces what they expose.
-    pub(crate) fn update(&mut self, members: Vec<Member>, own: &str) {
+    pub(crate) fn update(&mut self, members: Vec<Member>) {
         for member in members {
             match self.by_name.get(&member.name) {
                 Some(at) => self.list[*at] = member,
@@ -53,19 +62,20 @@ impl Members {
                 }
             }
         }
-        self.index(own);
     }
 
     /// Removes a member; the last takes its place. `false`: it was none.
-    pub(crate) fn remove(&mut self, name: &str, own: &str) -> bool {
-        let Some(at) = self.by_name.get(name).copied() else { return false };
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let Some(at) = self.by_name.remove(name) else { return false };
         self.list.swap_remove(at);
-        self.index(own);
+        if let Some(moved) = self.list.get(at) {
+            self.by_name.insert(moved.name.clone(), at);
+        }
         true
     }
 
-    fn index(&mut self, own: &str) {
-        self.by_name = self.list.iter().enumerate().map(|(at, member)| (member.name.clone(), at)).collect();
+    /// The list as it is now, for the node `own`. Costs its length.
+    pub(crate) fn snapshot(&self, own: &str) -> Members {
         let mut by_method: HashMap<MethodName, Vec<NodeName>> = HashMap::new();
         for member in self.list.iter().filter(|m| m.name.as_str() != own) {
             for method in &member.methods {
@@ -75,8 +85,17 @@ impl Members {
                 }
             }
         }
-        self.by_method = by_method.into_iter().map(|(method, names)| (method, names.into())).collect();
+        Members {
+            list: self.list.clone(),
+            by_name: positions(&self.list),
+            by_method: by_method.into_iter().map(|(method, names)| (method, names.into())).collect(),
+        }
     }
+}
+
+/// The same name twice: the last one counts.
+fn positions(list: &[Member]) -> HashMap<NodeName, usize> {
+    list.iter().enumerate().map(|(at, member)| (member.name.clone(), at)).collect()
 }
 
 #[cfg(test)]
@@ -99,14 +118,18 @@ mod tests {
 
     #[test]
     fn lists_change_as_3_0_1_changes_them() {
-        let mut members = Members::default();
-        members.replace(vec![member("a", &["f"]), member("b", &["f", "g"]), member("me", &["f"])], "me");
-        assert_eq!(exposing(&members, "f"), ["a", "b"], "never the node itself");
-        members.update(vec![member("c", &["f"]), member("b", &[])], "me");
+        let mut list = MemberList::default();
+        list.replace(vec![member("a", &["f"]), member("b", &["f", "g"]), member("me", &["f"])]);
+        assert_eq!(exposing(&list.snapshot("me"), "f"), ["a", "b"], "never the node itself");
+        list.update(vec![member("c", &["f"]), member("b", &[])]);
+        let members = list.snapshot("me");
         assert_eq!(exposing(&members, "f"), ["a", "c"]);
         assert!(exposing(&members, "g").is_empty());
-        assert!(members.remove("a", "me"));
+        assert!(list.remove("a"));
+        let members = list.snapshot("me");
         assert_eq!(members.iter().next().unwrap().name.as_str(), "c", "the last takes the place");
-        assert!(!members.remove("a", "me"));
+        assert!(!list.remove("a"));
+        assert!(list.remove("c"));
+        assert_eq!(list.snapshot("me").iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["me", "b"]);
     }
 }
