@@ -194,7 +194,7 @@ impl Role for ServiceRole {
         self.shared.server.opened(self.opening);
         match &self.name {
             Some(name) if self.shared.hub.lock().leave(name, self.conn.id) => {
-                tracing::debug!(client = %name, %reason, "a client left");
+                self.shared.server.log_end(name, reason);
                 self.shared.server.events.tell(MemberEvent::Removed(name.to_string()));
             }
             Some(_) => {}

@@ -106,7 +106,17 @@ impl Conn {
         Ok(())
     }
 
-    /// The same, with something to drop once the frame was written; made only if it is queued.
+    /// The same if there is room. `Ok(false)`: there is none.
+    pub(crate) fn try_forward(&self, frame: &Frame) -> Result<bool, Closed> {
+        let (head, payload) = parts(frame);
+        let queued = self.outbox.try_push(head, payload.as_ref())?;
+        if queued {
+            self.wake();
+        }
+        Ok(queued)
+    }
+
+    /// As [`forward`](Self::forward), with something to drop once the frame was written; made only if it is queued.
     pub(crate) fn forward_with(&self, frame: &Frame, receipt: impl FnOnce() -> Receipt) -> Result<(), Closed> {
         let (head, payload) = parts(frame);
         self.outbox.push_with(head, payload, receipt)?;

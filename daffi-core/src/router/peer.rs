@@ -95,16 +95,16 @@ impl Peer {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Sends a call of this member on, behind what is held for the same receiver.
-    pub(super) fn pass_call(&self, receiver: &Self, frame: Frame) -> Result<(), Closed> {
+    /// Sends a call of this member on, behind what is held for the same receiver. `Ok(false)`: the receiver's queue is full.
+    pub(super) fn pass_call(&self, receiver: &Self, frame: &Frame) -> Result<bool, Closed> {
         if self.held_requests() > 0
             && let Some(out) = self.flows.lock().get_mut(&receiver.id())
             && !out.flow.pay(0)
         {
-            self.hold(out, 0, frame);
-            return Ok(());
+            self.hold(out, 0, frame.clone());
+            return Ok(true);
         }
-        receiver.conn.forward(&frame)
+        receiver.conn.try_forward(frame)
     }
 
     /// Sends a nowait request of this member on, as far as the receiver's credit goes; else it is held.

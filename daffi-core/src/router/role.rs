@@ -8,7 +8,7 @@ use daffi_wire::{CallId, EncodeError, Frame, Kind, Member, NodeName, Role as Nod
 use super::{Peer, Shared};
 use crate::{
     Disconnected, MemberEvent, ProtocolError,
-    conn::{Conn, Role},
+    conn::{Closed, Conn, Role},
     refusal::Refusal,
     server::{Hello, Opening, handshake_reply},
     session::Joined,
@@ -52,7 +52,7 @@ impl Role for RouterRole {
         self.shared.server.opened(self.opening);
         match &self.me {
             Some(me) => {
-                tracing::debug!(member = %me.name, %reason, "a connection ended");
+                self.shared.server.log_end(&me.name, reason);
                 self.shared.left(me);
             }
             None => tracing::info!(peer = %self.conn.peer, %reason, "a connection ended before its handshake"),
@@ -69,7 +69,7 @@ impl RouterRole {
     fn request(&self, me: &Arc<Peer>, frame: Frame) {
         let table = self.shared.table.load();
         match self.route(me, &table, &frame) {
-            Ok(receiver) if frame.header().wants_reply() => self.call(me, receiver, frame),
+            Ok(receiver) if frame.header().wants_reply() => self.call(me, receiver, &frame),
             Ok(receiver) => {
                 if me.pass_nowait(receiver, frame).is_err() {
                     self.drop_nowait(me, &receiver.name, "it has just left");
@@ -111,20 +111,21 @@ impl RouterRole {
         Ok(receiver)
     }
 
-    fn call(&self, me: &Arc<Peer>, receiver: &Arc<Peer>, frame: Frame) {
+    fn call(&self, me: &Arc<Peer>, receiver: &Arc<Peer>, frame: &Frame) {
         let id = frame.header().id();
-        if receiver.conn.outbox.is_full() {
-            let limit = self.shared.server.config.outbox_bytes;
-            let text = format!("more than {limit} bytes wait to be taken by {}", receiver.name);
-            return self.refuse(me, &frame, &Refusal::Overloaded.error(text));
-        }
         // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed before its calls are
         // ended, so either that ends this call or the queueing fails.
         me.open_call(id, receiver);
-        let method = frame.method().to_owned();
-        if me.pass_call(receiver, frame).is_err() && me.complete_call(id, receiver) {
-            let error = Refusal::ReceiverGone.error(format!("{} has just left", receiver.name));
-            self.shared.refuse(me, id, &receiver.name, &method, &error);
+        let error = match me.pass_call(receiver, frame) {
+            Ok(true) => return,
+            Ok(false) => {
+                let limit = self.shared.server.config.outbox_bytes;
+                Refusal::Overloaded.error(format!("more than {limit} bytes wait to be taken by {}", receiver.name))
+            }
+            Err(Closed) => Refusal::ReceiverGone.error(format!("{} has just left", receiver.name)),
+        };
+        if me.complete_call(id, receiver) {
+            self.shared.refuse(me, id, &receiver.name, frame.method(), &error);
         }
     }
 

@@ -107,6 +107,16 @@ impl Server {
         self.opening.lock().remove(&opening.0);
     }
 
+    /// Says why a named connection ended; loud when this end had to end it.
+    pub(crate) fn log_end(&self, name: &NodeName, reason: &Disconnected) {
+        use Disconnected::{Limit, Protocol, SlowPeer};
+        if matches!(reason, Limit { .. } | Protocol(_) | SlowPeer(_)) {
+            tracing::warn!(node = %self.name, client = %name, %reason, "ended a connection");
+        } else {
+            tracing::debug!(node = %self.name, client = %name, %reason, "a connection ended");
+        }
+    }
+
     /// Queues a frame of the server's own.
     pub(crate) fn send(&self, conn: &Conn, to: &str, frame: Result<Frame, EncodeError>) {
         match frame {
