@@ -40,6 +40,9 @@ pub struct NodeConfig {
     pub spool_bytes: usize,
     /// Bytes received and not yet worked off, over all connections. Default 256 MiB.
     pub budget_bytes: usize,
+    /// Bytes waiting to be written, over all connections. Beyond it those with more than 64 KiB waiting count as full: calls
+    /// to them get `Overloaded`, and one with more than `outbox_bytes` and a frame waiting is disconnected. Default 256 MiB.
+    pub unwritten_bytes: usize,
     /// First pause before reconnecting; doubles up to `reconnect_max`, jittered. Default 50 ms.
     pub reconnect_first: Duration,
     /// Longest pause before reconnecting. Default 1 s.
@@ -68,6 +71,7 @@ impl NodeConfig {
             inbound_frames: 16_384,
             spool_bytes: 48 * MIB,
             budget_bytes: 256 * MIB,
+            unwritten_bytes: 256 * MIB,
             reconnect_first: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(1),
         }

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Context, InitializationError, NodeConfig, Reply, Request,
-    conn::{Budget, Conn, Ticket, WAITING_COST},
+    conn::{Conn, Memory, Ticket, WAITING_COST},
     dispatch::panicked,
     layers::{Callbacks, Serving},
     registry::Registry,
@@ -31,7 +31,7 @@ pub(crate) struct Node {
     pub(crate) registry: Registry,
     pub(crate) callbacks: Callbacks,
     pub(crate) errors: Box<dyn WriteError>,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) memory: Arc<Memory>,
     /// Callbacks that did not finish where their request was read.
     pub(crate) running: TaskTracker,
     pub(crate) life: Lifecycle,
@@ -76,7 +76,7 @@ impl Node {
             registry,
             callbacks: layer(Callbacks::new(config.workers)),
             errors: Box::new(Errors(formats)),
-            budget: Arc::new(Budget::new(config.budget_bytes)),
+            memory: Memory::new(&config),
             running: TaskTracker::new(),
             life: Lifecycle::default(),
             client: OnceLock::new(),

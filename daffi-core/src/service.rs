@@ -59,7 +59,7 @@ impl Service {
         formats: F,
     ) -> Result<Self, InitializationError> {
         let node = Node::new(name.clone(), config.clone(), layer, callbacks, formats)?;
-        let server = Server::new(name, config, Arc::clone(&node.budget), node.life.clone(), &listeners)?;
+        let server = Server::new(name, config, Arc::clone(&node.memory), node.life.clone(), &listeners)?;
         let shared = Arc::new(Shared { server, node, hub: Mutex::default() });
         server::listen(&shared, listeners);
         Ok(Self { handle: Arc::new(Handle { shared }) })

@@ -127,7 +127,8 @@ pub enum BodyError {
         #[source]
         source: serde_json::Error,
     },
-    /// The body is larger than [`Limits::max_control_bytes`](crate::Limits::max_control_bytes).
+    /// The body is larger than [`Limits::max_control_bytes`](crate::Limits::max_control_bytes), or a list of members
+    /// longer than [`Limits::max_list_bytes`](crate::Limits::max_list_bytes).
     #[error("{what} body of {size} bytes, the limit is {limit}")]
     TooLarge {
         /// `handshake` or `event`.

@@ -59,7 +59,10 @@ pub use crate::{
     handshake::{Handshake, Member},
     header::{CallId, Header, Kind},
     level::{Level, NodeType, Role},
-    limits::{DEFAULT_MAX_CONTROL_BYTES, DEFAULT_MAX_NAME_BYTES, Limits, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES},
+    limits::{
+        DEFAULT_MAX_CONTROL_BYTES, DEFAULT_MAX_LIST_BYTES, DEFAULT_MAX_NAME_BYTES, Limits, MAX_MESSAGE_BYTES,
+        MAX_METADATA_BYTES,
+    },
     name::{MethodName, NodeName},
     opening::{Foreign, Opening, SYN},
 };

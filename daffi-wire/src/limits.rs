@@ -3,8 +3,11 @@
 pub struct Limits {
     /// Metadata and payload of one frame, in bytes. Default and highest: [`MAX_MESSAGE_BYTES`].
     pub max_frame_bytes: usize,
-    /// The body of a HANDSHAKE or EVENTS frame, in bytes. Default: [`DEFAULT_MAX_CONTROL_BYTES`].
+    /// The body of a HANDSHAKE of one node, or of an EVENTS frame, in bytes. Default: [`DEFAULT_MAX_CONTROL_BYTES`].
     pub max_control_bytes: usize,
+    /// The body of a server's HANDSHAKE with the list of all members, in bytes. A Router refuses who would make it longer.
+    /// Default: [`DEFAULT_MAX_LIST_BYTES`].
+    pub max_list_bytes: usize,
     /// One node or callback name, in bytes. Default: [`DEFAULT_MAX_NAME_BYTES`].
     pub max_name_bytes: usize,
 }
@@ -15,8 +18,11 @@ pub const MAX_MESSAGE_BYTES: usize = (1 << 25) - 1;
 /// The largest metadata the 15-bit length field can announce (protocol notes, section 2).
 pub const MAX_METADATA_BYTES: usize = (1 << 15) - 1;
 
-/// Some ten thousand members with their callbacks; a reader of JSON may take several times that for a moment.
+/// One node with some ten thousand callbacks; a reader of JSON may take several times that for a moment.
 pub const DEFAULT_MAX_CONTROL_BYTES: usize = 1024 * 1024;
+
+/// More than a hundred thousand members with a few callbacks each.
+pub const DEFAULT_MAX_LIST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Three names of this size and two separators still fit into the metadata.
 pub const DEFAULT_MAX_NAME_BYTES: usize = 10_000;
@@ -26,6 +32,7 @@ impl Default for Limits {
         Self {
             max_frame_bytes: MAX_MESSAGE_BYTES,
             max_control_bytes: DEFAULT_MAX_CONTROL_BYTES,
+            max_list_bytes: DEFAULT_MAX_LIST_BYTES,
             max_name_bytes: DEFAULT_MAX_NAME_BYTES,
         }
     }
@@ -37,6 +44,7 @@ impl Limits {
     pub fn clamped(self) -> Self {
         Self {
             max_frame_bytes: self.max_frame_bytes.min(MAX_MESSAGE_BYTES),
+            max_list_bytes: self.max_list_bytes.min(MAX_MESSAGE_BYTES),
             max_name_bytes: self.max_name_bytes.min(MAX_METADATA_BYTES),
             ..self
         }

@@ -109,7 +109,7 @@ async fn establish(
     let link = timeout(config.connect_timeout, shared.connector.connect(&LinkConfig { limits: config.limits }))
         .await
         .map_err(|_| InitializationError::ConnectTimeout { endpoint: endpoint(), after: config.connect_timeout })??;
-    let conn = Conn::new(link.peer.clone(), config, Arc::clone(&node.budget));
+    let conn = Conn::new(link.peer.clone(), config, Arc::clone(&node.memory));
     let in_flight = before.map(|conn| InFlight::following(&conn.session.lock().in_flight)).unwrap_or_default();
     let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight);
     let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };

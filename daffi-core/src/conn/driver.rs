@@ -114,6 +114,8 @@ struct Limits {
     spool_bytes: usize,
     outbox_bytes: usize,
     unwritten_bytes: usize,
+    /// The same while all connections together hold more than they may.
+    unwritten_spent: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,6 +153,7 @@ impl<R: Role> Driver<R> {
                 spool_bytes: config.spool_bytes,
                 outbox_bytes: config.outbox_bytes,
                 unwritten_bytes: most_unwritten(config),
+                unwritten_spent: config.outbox_bytes.saturating_add(config.limits.max_frame_bytes),
             },
             batch: Batch::new(),
             unflushed: false,
@@ -282,9 +285,10 @@ impl<R: Role> Driver<R> {
     fn hold(&mut self) -> Hold {
         let (bytes, frames) = (self.conn.inbound.bytes(), self.conn.inbound.frames());
         let (unread, unwritten) = (self.reader.buffered(), self.conn.outbox.bytes());
-        let limit = self.limits.unwritten_bytes;
+        let spent = self.conn.memory.unwritten.is_spent();
+        let limit = if spent { self.limits.unwritten_spent } else { self.limits.unwritten_bytes };
         if unwritten > limit {
-            // Refusals and answers to handshakes are queued without asking for room.
+            // Refusals, forwarded answers and answers to handshakes are queued without asking for room.
             self.conn
                 .end(Disconnected::Limit { what: "answers the peer does not take", size: unwritten, limit }, false);
             return Hold::Stop;
@@ -307,7 +311,7 @@ impl<R: Role> Driver<R> {
             }
             return Hold::Slow;
         }
-        if self.conn.budget.is_spent() {
+        if self.conn.memory.received.is_spent() {
             return if self.role.may_stop_reading() && self.conn.level().at_least(Level::FOUR) || unread > 0 {
                 Hold::Starved
             } else {
@@ -328,7 +332,7 @@ impl<R: Role> Driver<R> {
         if since.elapsed() < BUDGET_PATIENCE {
             return Ok(());
         }
-        let limit = self.conn.budget.limit();
+        let limit = self.conn.memory.received.limit();
         Err(Disconnected::Limit { what: "everything this node has received", size: limit, limit })
     }
 
@@ -340,9 +344,9 @@ impl<R: Role> Driver<R> {
             return;
         }
         if now > self.charged {
-            self.conn.budget.add(now - self.charged);
+            self.conn.memory.received.add(now - self.charged);
         } else {
-            self.conn.budget.sub(self.charged - now);
+            self.conn.memory.received.sub(self.charged - now);
         }
         self.charged = now;
     }
@@ -465,7 +469,7 @@ impl<R: Role> Driver<R> {
 impl<R: Role> Drop for Driver<R> {
     fn drop(&mut self) {
         let reason = self.reason.take().unwrap_or(Disconnected::Stopped);
-        self.conn.budget.sub(self.charged);
+        self.conn.memory.received.sub(self.charged);
         let unsent = self.conn.outbox.close() + self.batch.frames();
         if unsent > 0 {
             tracing::warn!(peer = %self.conn.peer, unsent, %reason, "a connection ended with unsent frames");

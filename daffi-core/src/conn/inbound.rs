@@ -9,11 +9,27 @@ use std::sync::{
 };
 
 use super::Conn;
+use crate::NodeConfig;
 
 /// What a request that waits for its callback takes beside its frame: a task, and places in queues.
 pub(crate) const WAITING_COST: usize = 1024;
 
-/// Bytes received and not worked off, over all connections of a node.
+/// What all connections of a node hold together.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// Bytes received and not worked off.
+    pub(crate) received: Budget,
+    /// Bytes that wait to be written, beyond a small free part of each connection.
+    pub(crate) unwritten: Budget,
+}
+
+impl Memory {
+    pub(crate) fn new(config: &NodeConfig) -> Arc<Self> {
+        Arc::new(Self { received: Budget::new(config.budget_bytes), unwritten: Budget::new(config.unwritten_bytes) })
+    }
+}
+
+/// Bytes in use, and their limit.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
@@ -21,7 +37,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) const fn new(limit: usize) -> Self {
+    const fn new(limit: usize) -> Self {
         Self { used: AtomicUsize::new(0), limit }
     }
 
@@ -70,7 +86,7 @@ impl Ticket {
     pub(crate) fn new(conn: Arc<Conn>, bytes: usize) -> Self {
         conn.inbound.bytes.fetch_add(bytes, Relaxed);
         conn.inbound.frames.fetch_add(1, Relaxed);
-        conn.budget.add(bytes);
+        conn.memory.received.add(bytes);
         Self { conn, bytes }
     }
 }
@@ -80,7 +96,7 @@ impl Drop for Ticket {
         self.conn.inbound.bytes.fetch_sub(self.bytes, Relaxed);
         // Whoever sees the request gone sees its answer in the outbox.
         self.conn.inbound.frames.fetch_sub(1, Release);
-        self.conn.budget.sub(self.bytes);
+        self.conn.memory.received.sub(self.bytes);
         self.conn.wake();
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
     driver::{Driver, Role},
-    inbound::{Budget, Inbound, Ticket, WAITING_COST},
+    inbound::{Inbound, Memory, Ticket, WAITING_COST},
     outbox::{Closed, Outbox, Receipt},
 };
 use crate::{Disconnected, NodeConfig};
@@ -31,7 +31,7 @@ pub(crate) struct Conn {
     pub(crate) peer: PeerInfo,
     pub(crate) outbox: Outbox,
     pub(crate) inbound: Inbound,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) memory: Arc<Memory>,
     /// Cancelled when the connection ends.
     pub(crate) ended: CancellationToken,
     /// Requests that wait until answers are taken, one after another.
@@ -51,13 +51,13 @@ const COPIED_BELOW: usize = 32 * 1024;
 static IDS: AtomicU64 = AtomicU64::new(1);
 
 impl Conn {
-    pub(crate) fn new(peer: PeerInfo, config: &NodeConfig, budget: Arc<Budget>) -> Arc<Self> {
+    pub(crate) fn new(peer: PeerInfo, config: &NodeConfig, memory: Arc<Memory>) -> Arc<Self> {
         Arc::new(Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             peer,
-            outbox: Outbox::new(config.outbox_bytes),
+            outbox: Outbox::new(config.outbox_bytes, Arc::clone(&memory)),
             inbound: Inbound::default(),
-            budget,
+            memory,
             ended: CancellationToken::new(),
             gate: Arc::default(),
             gated: AtomicUsize::new(0),

@@ -1,11 +1,20 @@
 //! What waits to be written to one peer.
 
-use std::{any::Any, collections::VecDeque};
+use std::{any::Any, collections::VecDeque, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use daffi_transport::Batch;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use super::Memory;
+
+/// Bytes that may wait for each peer whatever waits for all others: a node whose memory is spent by slow peers serves the
+/// quick ones as before.
+const FREE: usize = 64 * 1024;
+
+/// What waits beyond [`FREE`] is counted for all connections in steps of this size.
+const STEP: usize = 16 * 1024;
 
 /// Frames that wait to be written to one peer, bounded in bytes for those who can wait.
 #[derive(Debug)]
@@ -13,6 +22,7 @@ pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     room: Notify,
     limit: usize,
+    memory: Arc<Memory>,
 }
 
 #[derive(Debug, Default)]
@@ -20,6 +30,8 @@ struct Queue {
     batch: Batch,
     /// Bytes that the driver took and has not written yet.
     taken: usize,
+    /// Bytes counted for all connections.
+    counted: usize,
     /// Bytes written since the connection began.
     written: u64,
     /// What to drop when so many bytes were written.
@@ -41,8 +53,23 @@ impl Queue {
 pub(crate) struct Closed;
 
 impl Outbox {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { queue: Mutex::default(), room: Notify::new(), limit }
+    pub(crate) fn new(limit: usize, memory: Arc<Memory>) -> Self {
+        Self { queue: Mutex::default(), room: Notify::new(), limit, memory }
+    }
+
+    fn exceeds(&self, waiting: usize) -> bool {
+        waiting >= self.limit || (waiting >= FREE && self.memory.unwritten.is_spent())
+    }
+
+    /// Counts what waits now, if that changed by enough.
+    fn count(&self, queue: &mut Queue) {
+        let now = queue.waiting().saturating_sub(FREE) / STEP * STEP;
+        if now > queue.counted {
+            self.memory.unwritten.add(now - queue.counted);
+        } else if now < queue.counted {
+            self.memory.unwritten.sub(queue.counted - now);
+        }
+        queue.counted = now;
     }
 
     /// Queues a frame if there is room. `Ok(false)`: there is none.
@@ -51,10 +78,11 @@ impl Outbox {
         if queue.closed {
             return Err(Closed);
         }
-        if queue.waiting() >= self.limit {
+        if self.exceeds(queue.waiting()) {
             return Ok(false);
         }
         queue.batch.push(head, payload.cloned());
+        self.count(&mut queue);
         Ok(true)
     }
 
@@ -65,6 +93,7 @@ impl Outbox {
             return Err(Closed);
         }
         queue.batch.push(head, payload);
+        self.count(&mut queue);
         Ok(())
     }
 
@@ -80,6 +109,7 @@ impl Outbox {
             return Err(Closed);
         }
         queue.batch.push(head, payload);
+        self.count(&mut queue);
         let until = queue.written + queue.waiting() as u64;
         queue.receipts.push_back((until, receipt()));
         Ok(())
@@ -98,7 +128,7 @@ impl Outbox {
     /// Whether those who can wait have to.
     pub(crate) fn is_full(&self) -> bool {
         let queue = self.queue.lock();
-        !queue.closed && queue.waiting() >= self.limit
+        !queue.closed && self.exceeds(queue.waiting())
     }
 
     /// Bytes not written yet.
@@ -125,13 +155,14 @@ impl Outbox {
         let before = queue.waiting();
         queue.taken = queue.taken.saturating_sub(bytes);
         queue.written += bytes as u64;
+        self.count(&mut queue);
         let now = queue.waiting();
         let written = queue.written;
         let done = queue.receipts.partition_point(|(until, _)| *until <= written);
         let receipts: Vec<_> = queue.receipts.drain(..done).collect();
         drop(queue);
         drop(receipts);
-        if before >= self.limit && now < self.limit {
+        if [self.limit, FREE].iter().any(|limit| now < *limit && *limit <= before) {
             self.room.notify_waiters();
         }
     }
@@ -142,6 +173,8 @@ impl Outbox {
         queue.closed = true;
         let unsent = std::mem::take(&mut queue.batch).frames();
         let receipts = std::mem::take(&mut queue.receipts);
+        queue.taken = 0;
+        self.count(&mut queue);
         drop(queue);
         drop(receipts);
         self.room.notify_waiters();

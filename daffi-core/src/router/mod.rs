@@ -22,7 +22,7 @@ use tokio::{sync::Notify, time::sleep};
 use self::{peer::Peer, role::RouterRole};
 use crate::{
     Ended, Events, InitializationError, MemberEvent, NodeConfig,
-    conn::{Budget, Conn},
+    conn::{Conn, Memory},
     node::{Lifecycle, json_error},
     refusal::Refusal,
     server::{self, Host, Opening, Server},
@@ -120,9 +120,9 @@ impl Router {
         config: NodeConfig,
         listeners: Vec<Box<dyn Listener>>,
     ) -> Result<Self, InitializationError> {
-        let budget = Arc::new(Budget::new(config.budget_bytes));
+        let memory = Memory::new(&config);
         let members = Mutex::new(Membership::new(config.limits));
-        let server = Server::new(name, config, budget, Lifecycle::default(), &listeners)?;
+        let server = Server::new(name, config, memory, Lifecycle::default(), &listeners)?;
         let shared = Arc::new(Shared {
             server,
             table: ArcSwap::default(),
@@ -190,6 +190,8 @@ impl Router {
         shared.server.close();
         let conns: Vec<_> = shared.members.lock().iter().map(|(_, peer)| Arc::clone(&peer.conn)).collect();
         let work = async {
+            // At least once: a call that was let in just before is open by then.
+            sleep(QUIET_LOOK).await;
             while shared.unfinished() != (0, 0) {
                 sleep(QUIET_LOOK).await;
             }

@@ -119,8 +119,8 @@ impl RouterRole {
         let error = match me.pass_call(receiver, frame) {
             Ok(true) => return,
             Ok(false) => {
-                let limit = self.shared.server.config.outbox_bytes;
-                Refusal::Overloaded.error(format!("more than {limit} bytes wait to be taken by {}", receiver.name))
+                let waiting = receiver.conn.outbox.bytes();
+                Refusal::Overloaded.error(format!("{waiting} bytes wait to be taken by {}", receiver.name))
             }
             Err(Closed) => Refusal::ReceiverGone.error(format!("{} has just left", receiver.name)),
         };
@@ -189,7 +189,12 @@ impl RouterRole {
             None => self.join(Member { level, ..listed }, frame),
         };
         if let Err(error) = done {
-            shared.server.refuse(NodeRole::Router, &self.conn, frame, &format!("the callbacks do not fit: {error}"));
+            shared.server.refuse(
+                NodeRole::Router,
+                &self.conn,
+                frame,
+                &format!("the list of all members would not fit: {error}"),
+            );
         }
     }
 
@@ -230,8 +235,9 @@ impl RouterRole {
     fn update(&self, me: &Arc<Peer>, member: Member, frame: &Frame) -> Result<(), EncodeError> {
         let shared = &self.shared;
         let mut members = shared.members.lock();
-        me.expose(&member.methods);
+        let methods = member.methods.clone();
         let Some(before) = members.update(me.id(), member)? else { return Ok(()) };
+        me.expose(&methods);
         drop(self.conn.send_all(&before));
         self.answer(&me.name, frame, &members.reply(self.conn.level()));
         drop(members);

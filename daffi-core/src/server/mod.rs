@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::handshake::{Hello, event_frame, handshake_reply};
 use crate::{
     Disconnected, Ended, Events, InitializationError, NodeConfig,
-    conn::{Budget, Conn, Driver, Role},
+    conn::{Conn, Driver, Memory, Role},
     events::EventHub,
     node::Lifecycle,
 };
@@ -42,7 +42,7 @@ pub(crate) struct Server {
     pub(crate) events: EventHub,
     /// Everything that runs for a connection.
     pub(crate) tasks: TaskTracker,
-    budget: Arc<Budget>,
+    memory: Arc<Memory>,
     /// Connections without a handshake, the oldest first.
     opening: Mutex<BTreeMap<u64, AbortHandle>>,
     connections: AtomicUsize,
@@ -69,7 +69,7 @@ impl Server {
     pub(crate) fn new(
         name: NodeName,
         config: NodeConfig,
-        budget: Arc<Budget>,
+        memory: Arc<Memory>,
         life: Lifecycle,
         listeners: &[Box<dyn Listener>],
     ) -> Result<Self, InitializationError> {
@@ -82,7 +82,7 @@ impl Server {
             life,
             events: EventHub::new(),
             tasks: TaskTracker::new(),
-            budget,
+            memory,
             opening: Mutex::default(),
             connections: AtomicUsize::new(0),
             ended: watch::Sender::new(None),
@@ -277,7 +277,7 @@ async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: Opening, u
 
 fn driver<H: Host>(host: &Arc<H>, link: Link, opening: Opening, time: Duration) -> Driver<H::Role> {
     let server = host.server();
-    let conn = Conn::new(link.peer.clone(), &server.config, Arc::clone(&server.budget));
+    let conn = Conn::new(link.peer.clone(), &server.config, Arc::clone(&server.memory));
     let role = Arc::clone(host).role(Arc::clone(&conn), opening);
     Driver::new(link, conn, role, &server.config, time)
 }

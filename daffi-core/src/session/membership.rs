@@ -15,6 +15,8 @@ use daffi_wire::{
 pub(crate) struct Membership<P> {
     list: Vec<Entry<P>>,
     by_name: HashMap<NodeName, usize>,
+    /// Bytes of the list as JSON, at its longest.
+    list_bytes: usize,
     log: Vec<Notice>,
     /// The number of the first notice in the log.
     first: u64,
@@ -30,14 +32,24 @@ struct Entry<P> {
     json: [Vec<u8>; 2],
     /// The number of the next notice that this member has not got.
     next: u64,
+    /// Its last change that was not told to all yet: the notice of it, and its number.
+    changed: Option<(u64, [Frame; 2])>,
 }
 
 /// Something to tell all members but the one it is about.
 #[derive(Debug)]
 struct Notice {
     about: u64,
-    /// On level 3 and level 4 links; `None`: nothing is told on such links.
-    frames: [Option<Frame>; 2],
+    what: News,
+}
+
+#[derive(Debug)]
+enum News {
+    /// Frames for level 3 and level 4 links; `None`: nothing is told on such links.
+    Frames([Option<Frame>; 2]),
+    /// The member of that name exposes other callbacks: it keeps the notice itself, so that of many changes only the last is
+    /// told.
+    Changed(NodeName),
 }
 
 /// What a newcomer changed.
@@ -55,15 +67,17 @@ fn link(level: Level) -> usize {
 
 impl<P> Membership<P> {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { list: Vec::new(), by_name: HashMap::new(), log: Vec::new(), first: 0, limits }
+        Self { list: Vec::new(), by_name: HashMap::new(), list_bytes: 0, log: Vec::new(), first: 0, limits }
     }
 
     /// Connection `conn` takes its place, and its name from whoever bore it.
     ///
     /// # Errors
-    /// When a notice does not fit into a frame; nothing has changed then.
+    /// When the list grows beyond [`Limits::max_list_bytes`], or a notice does not fit into a frame; nothing has changed then.
     pub(crate) fn join(&mut self, conn: u64, member: Member, peer: P) -> Result<Joined<P>, EncodeError> {
         let notice = self.notice(&member)?;
+        let json = LINKS.map(|level| member.to_json(level));
+        self.check_length(&member.name, json[1].len())?;
         let connected = self.event(EventKind::Connected, &member.name)?;
         let mut evicted = None;
         if let Some(at) = self.by_name.get(&member.name).copied() {
@@ -77,10 +91,10 @@ impl<P> Membership<P> {
         }
         self.tell(conn, notice);
         self.tell(conn, [Some(connected.clone()), Some(connected)]);
-        let json = LINKS.map(|level| member.to_json(level));
         self.by_name.insert(member.name.clone(), self.list.len());
+        self.list_bytes += json[1].len();
         let next = self.end();
-        self.list.push(Entry { conn, peer, member, json, next });
+        self.list.push(Entry { conn, peer, member, json, next, changed: None });
         Ok(Joined { evicted })
     }
 
@@ -88,22 +102,32 @@ impl<P> Membership<P> {
     /// it is a member no more.
     ///
     /// # Errors
-    /// When the notice does not fit into a frame; nothing has changed then.
+    /// As [`join`](Self::join).
     pub(crate) fn update(&mut self, conn: u64, member: Member) -> Result<Option<Vec<Frame>>, EncodeError> {
         let Some(at) = self.position(&member.name, conn) else { return Ok(None) };
+        let [three, four] = LINKS.map(|level| self.handshake(level, &member));
         // To the others a change is told even when nothing is exposed any more: `null` empties their entry.
-        let notice = LINKS.map(|level| self.handshake(level, &member).map(Some));
-        let [three, four] = notice;
-        let (three, four) = (three?, four?);
+        let notice = [three?, four?];
+        let json = LINKS.map(|level| member.to_json(level));
+        self.check_length(&member.name, json[1].len())?;
         let mut before = Vec::new();
         let mut next = self.list[at].next;
         self.pending(&mut next, conn, link(member.level), &mut before);
-        self.tell(conn, [three, four]);
+        self.list_bytes = self.list_bytes + json[1].len() - self.list[at].json[1].len();
+        let changed = Some((self.end(), notice));
+        self.log.push(Notice { about: conn, what: News::Changed(member.name.clone()) });
         let entry = &mut self.list[at];
-        entry.next = next;
-        entry.json = LINKS.map(|level| member.to_json(level));
-        entry.member = member;
+        (entry.next, entry.json, entry.member, entry.changed) = (next, json, member, changed);
         Ok(Some(before))
+    }
+
+    /// Whether the list stays within its limit with this entry in it.
+    fn check_length(&self, name: &NodeName, entry: usize) -> Result<(), EncodeError> {
+        let replaced = self.by_name.get(name).map_or(0, |at| self.list[*at].json[1].len());
+        // A comma each, and what stands around the list.
+        let size = self.list_bytes - replaced + entry + self.list.len() + 64;
+        let limit = self.limits.max_list_bytes;
+        if size > limit { Err(EncodeError::FrameTooLarge { size, limit }) } else { Ok(()) }
     }
 
     /// Connection `conn` ended. `false`: it was no member, or its name had passed to a newer connection.
@@ -136,7 +160,13 @@ impl<P> Membership<P> {
             }
         }
         self.first = self.end();
-        self.log.clear();
+        for notice in std::mem::take(&mut self.log) {
+            if let News::Changed(name) = notice.what
+                && let Some(at) = self.by_name.get(&name)
+            {
+                self.list[*at].changed = None;
+            }
+        }
     }
 
     /// The members in order.
@@ -152,6 +182,7 @@ impl<P> Membership<P> {
     fn remove(&mut self, at: usize) -> Entry<P> {
         let removed = self.list.swap_remove(at);
         self.by_name.remove(&removed.member.name);
+        self.list_bytes -= removed.json[1].len();
         if let Some(moved) = self.list.get(at) {
             self.by_name.insert(moved.member.name.clone(), at);
         }
@@ -163,15 +194,25 @@ impl<P> Membership<P> {
     }
 
     fn tell(&mut self, about: u64, frames: [Option<Frame>; 2]) {
-        self.log.push(Notice { about, frames });
+        self.log.push(Notice { about, what: News::Frames(frames) });
     }
 
     /// Moves `next` to the end of the log and gives what lies between, for connection `conn`.
     fn pending(&self, next: &mut u64, conn: u64, link: usize, frames: &mut Vec<Frame>) {
         let from = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let unread = self.log.get(from..).unwrap_or_default();
-        frames.extend(unread.iter().filter(|n| n.about != conn).filter_map(|n| n.frames[link].clone()));
+        let numbered = (*next..).zip(unread).filter(|(_, notice)| notice.about != conn);
+        frames.extend(numbered.filter_map(|(number, notice)| match &notice.what {
+            News::Frames(frames) => frames[link].clone(),
+            News::Changed(name) => self.change(name, notice.about, number, link),
+        }));
         *next = self.end();
+    }
+
+    /// The notice of a change, if this is the last one of that member.
+    fn change(&self, name: &NodeName, conn: u64, number: u64, link: usize) -> Option<Frame> {
+        let entry = &self.list[self.position(name, conn)?];
+        entry.changed.as_ref().filter(|(last, _)| *last == number).map(|(_, frames)| frames[link].clone())
     }
 
     /// The notice of a newcomer. 3.0.1 sends none for a node without callbacks; on level 4 links there is always one, so
@@ -274,6 +315,40 @@ mod tests {
         let emptied = r#"{"meta":{"type":"router","error":null},"members":[{"name":"a","methods":null}]}"#;
         assert_eq!(told(&mut members), [("b", vec![emptied.to_owned()])]);
         assert!(members.update(7, member("a", &[], Level::THREE)).unwrap().is_none(), "not its connection");
+    }
+
+    #[test]
+    fn many_changes_at_once_are_told_as_one() {
+        let mut members = Membership::new(Limits::default());
+        members.join(1, member("a", &[], Level::THREE), "a").unwrap();
+        members.join(2, member("b", &[], Level::THREE), "b").unwrap();
+        told(&mut members);
+        for n in 0..1000 {
+            members.update(1, member("a", &[&format!("f{n}")], Level::THREE)).unwrap();
+        }
+        let last = r#"{"meta":{"type":"router","error":null},"members":[{"name":"a","methods":["f999"]}]}"#;
+        assert_eq!(told(&mut members), [("b", vec![last.to_owned()])]);
+        members.update(1, member("a", &[], Level::THREE)).unwrap();
+        // Who joins between two changes has the first in its list and hears of the second.
+        members.join(3, member("c", &[], Level::THREE), "c").unwrap();
+        members.update(1, member("a", &["last"], Level::THREE)).unwrap();
+        let news = told(&mut members);
+        let of_c = news.iter().find(|(peer, _)| *peer == "c").unwrap();
+        assert!(of_c.1.len() == 1 && of_c.1[0].contains(r#""methods":["last"]"#), "{of_c:?}");
+    }
+
+    #[test]
+    fn a_list_that_members_could_not_read_is_not_made() {
+        let limits = Limits { max_list_bytes: 145, ..Limits::default() };
+        let mut members = Membership::new(limits);
+        members.join(1, member("a", &["f"], Level::FOUR), "a").unwrap();
+        members.join(2, member("b", &[], Level::FOUR), "b").unwrap();
+        let error = members.join(3, member("c", &["f"], Level::FOUR), "c").unwrap_err();
+        assert!(matches!(error, EncodeError::FrameTooLarge { limit: 145, .. }), "{error}");
+        assert!(members.update(2, member("b", &["a long name"], Level::FOUR)).is_err());
+        members.join(4, member("a", &[], Level::FOUR), "in the place of a").unwrap();
+        assert!(members.reply(Level::FOUR).len() <= 145);
+        assert_eq!(names(&members), ["b", "a"]);
     }
 
     #[test]

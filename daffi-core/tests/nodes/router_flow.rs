@@ -225,3 +225,37 @@ async fn a_worker_with_too_much_waiting_refuses_calls() {
     assert_eq!((done.len(), refused.len()), (5, 3));
     assert!(refused.into_iter().all(|error| matches!(error, Err(CallError::Overloaded(why)) if why.contains("w"))));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_all_deaf_workers_together_is_bounded() {
+    const CALL: usize = 32 * 1024;
+    let config = NodeConfig { unwritten_bytes: 512 * 1024, ..NodeConfig::server() };
+    let (_router, at) = router_with(config);
+    let mut deaf = Vec::new();
+    for n in 0..20 {
+        let mut peer = Peer::connect(&at).await;
+        peer.hello_with(&format!("deaf{n}"), "client", r#"["f"]"#).await;
+        deaf.push(peer);
+    }
+    let _good = worker(&at, "good", vec![plain("echo", |(n,): (i64,)| Ok(n))]).await;
+    let caller = client(&at, "caller").await;
+    let mut open = Vec::new();
+    for _ in 0..20 * 16 {
+        let caller = caller.clone();
+        open.push(tokio::spawn(async move { caller.rpc().call::<i64>("f", ("x".repeat(CALL),)).await }));
+    }
+    // Of ten mebibytes the half that fits stays open: the budget, and for each worker its free part and a pipe.
+    let refused = async {
+        let mut refused = 0;
+        while refused < 20 * 16 - (512 * 1024 / CALL + 20 * 6) {
+            let (ended, _, rest) = futures::future::select_all(open).await;
+            assert!(matches!(ended.unwrap(), Err(CallError::Overloaded(_))));
+            refused += 1;
+            open = rest;
+        }
+    };
+    assert!(timeout(Duration::from_secs(30), refused).await.is_ok());
+    for n in 0..10 {
+        assert_eq!(caller.rpc().call::<i64>("echo", (n,)).await.unwrap(), n, "a quick worker is served as before");
+    }
+}
