@@ -255,6 +255,17 @@ impl Shared {
         self.end_calls_to(peer);
     }
 
+    /// Nothing of `from` reaches `to` before the news that `from` has already, that of its own coming for one.
+    fn keep_in_step(&self, from: &Peer, to: &Peer) {
+        if !to.is_behind(from) {
+            return;
+        }
+        let mut members = self.members.lock();
+        let news = members.tell_one(&to.name, to.id());
+        drop(to.conn.send_all(&news));
+        to.was_told(members.end());
+    }
+
     /// Answers every open call to a peer that will not answer any more.
     fn end_calls_to(&self, gone: &Peer) {
         let error = Refusal::ReceiverGone.error(format!("{} left before it answered", gone.name));
@@ -286,10 +297,15 @@ async fn tell_news(shared: Arc<Shared>) {
             () = shared.server.life.cut.cancelled() => return,
             () = shared.news.notified() => {}
         }
-        shared.members.lock().tell_all(|peer, frames| {
-            // A member that has just gone needs no news.
-            drop(peer.conn.send_all(frames));
-        });
+        {
+            let mut members = shared.members.lock();
+            let until = members.end();
+            members.tell_all(|peer, frames| {
+                // A member that has just gone needs no news.
+                drop(peer.conn.send_all(frames));
+                peer.was_told(until);
+            });
+        }
         sleep(GATHERING).await;
     }
 }

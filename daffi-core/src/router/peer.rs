@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Peer {
     flows: Mutex<HashMap<u64, Outgoing>>,
     /// Requests held in all flows, so that calls need not look while there are none.
     held: AtomicUsize,
+    /// The number of the next notice of members that this one was not told.
+    told: AtomicU64,
     limits: Limits,
 }
 
@@ -57,6 +59,7 @@ impl Peer {
             calls: Mutex::default(),
             flows: Mutex::default(),
             held: AtomicUsize::new(0),
+            told: AtomicU64::new(0),
             limits,
         })
     }
@@ -75,6 +78,16 @@ impl Peer {
 
     pub(super) fn expose(&self, methods: &[MethodName]) {
         self.methods.store(Arc::new(methods.iter().cloned().collect()));
+    }
+
+    /// All notices before that number were queued for this member.
+    pub(super) fn was_told(&self, until: u64) {
+        self.told.fetch_max(until, Ordering::Release);
+    }
+
+    /// Whether `other` was told something that this member was not.
+    pub(super) fn is_behind(&self, other: &Self) -> bool {
+        self.told.load(Ordering::Acquire) < other.told.load(Ordering::Acquire)
     }
 
     /// A call of this member to `receiver` is open from now on.

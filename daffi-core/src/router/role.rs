@@ -68,14 +68,15 @@ impl RouterRole {
     /// Forwards a request, or answers it with an error.
     fn request(&self, me: &Arc<Peer>, frame: Frame) {
         let table = self.shared.table.load();
-        match self.route(me, &table, &frame) {
-            Ok(receiver) if frame.header().wants_reply() => self.call(me, receiver, &frame),
-            Ok(receiver) => {
-                if me.pass_nowait(receiver, frame).is_err() {
-                    self.drop_nowait(me, &receiver.name, "it has just left");
-                }
-            }
-            Err(error) => self.refuse(me, &frame, &error),
+        let receiver = match self.route(me, &table, &frame) {
+            Ok(receiver) => receiver,
+            Err(error) => return self.refuse(me, &frame, &error),
+        };
+        self.shared.keep_in_step(me, receiver);
+        if frame.header().wants_reply() {
+            self.call(me, receiver, &frame);
+        } else if me.pass_nowait(receiver, frame).is_err() {
+            self.drop_nowait(me, &receiver.name, "it has just left");
         }
     }
 
@@ -148,6 +149,7 @@ impl RouterRole {
         let caller = table.get(frame.receiver()).filter(|_| frame.transmitter() == me.name.as_str());
         match caller {
             Some(caller) if caller.complete_call(frame.header().id(), me) => {
+                self.shared.keep_in_step(me, caller);
                 // A caller that has just gone needs no answer.
                 drop(caller.conn.forward(frame));
             }
@@ -209,6 +211,7 @@ impl RouterRole {
             let Joined { evicted } = members.join(me.id(), member, Arc::clone(&me))?;
             // The answer is the first thing that a newcomer hears: before news, and before calls find it in the table.
             self.answer(&name, frame, &members.reply(level));
+            me.was_told(members.end());
             shared.enter(&me);
             evicted
         };
@@ -240,6 +243,7 @@ impl RouterRole {
         me.expose(&methods);
         drop(self.conn.send_all(&before));
         self.answer(&me.name, frame, &members.reply(self.conn.level()));
+        me.was_told(members.end());
         drop(members);
         shared.news.notify_one();
         Ok(())

@@ -111,13 +111,14 @@ impl<P> Membership<P> {
         let json = LINKS.map(|level| member.to_json(level));
         self.check_length(&member.name, json[1].len())?;
         let mut before = Vec::new();
-        let mut next = self.list[at].next;
-        self.pending(&mut next, conn, link(member.level), &mut before);
+        self.read(at, &mut before);
         self.list_bytes = self.list_bytes + json[1].len() - self.list[at].json[1].len();
         let changed = Some((self.end(), notice));
         self.log.push(Notice { about: conn, what: News::Changed(member.name.clone()) });
         let entry = &mut self.list[at];
-        (entry.next, entry.json, entry.member, entry.changed) = (next, json, member, changed);
+        // Its own notice is not for itself.
+        (entry.json, entry.member, entry.changed) = (json, member, changed);
+        entry.next = self.first + self.log.len() as u64;
         Ok(Some(before))
     }
 
@@ -152,12 +153,8 @@ impl<P> Membership<P> {
         let mut frames = Vec::new();
         for at in 0..self.list.len() {
             frames.clear();
-            let Entry { mut next, conn, ref member, .. } = self.list[at];
-            self.pending(&mut next, conn, link(member.level), &mut frames);
-            self.list[at].next = next;
-            if !frames.is_empty() {
-                send(&self.list[at].peer, &frames);
-            }
+            self.read(at, &mut frames);
+            send(&self.list[at].peer, &frames);
         }
         self.first = self.end();
         for notice in std::mem::take(&mut self.log) {
@@ -167,6 +164,20 @@ impl<P> Membership<P> {
                 self.list[*at].changed = None;
             }
         }
+    }
+
+    /// Gives one member the notices it has not got, ahead of the others.
+    pub(crate) fn tell_one(&mut self, name: &NodeName, conn: u64) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        if let Some(at) = self.position(name, conn) {
+            self.read(at, &mut frames);
+        }
+        frames
+    }
+
+    /// The number of the next notice.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.log.len() as u64
     }
 
     /// The members in order.
@@ -189,12 +200,15 @@ impl<P> Membership<P> {
         removed
     }
 
-    fn end(&self) -> u64 {
-        self.first + self.log.len() as u64
-    }
-
     fn tell(&mut self, about: u64, frames: [Option<Frame>; 2]) {
         self.log.push(Notice { about, what: News::Frames(frames) });
+    }
+
+    /// What the member at this place has not got; it has, then.
+    fn read(&mut self, at: usize, frames: &mut Vec<Frame>) {
+        let Entry { mut next, conn, ref member, .. } = self.list[at];
+        self.pending(&mut next, conn, link(member.level), frames);
+        self.list[at].next = next;
     }
 
     /// Moves `next` to the end of the log and gives what lies between, for connection `conn`.
@@ -251,7 +265,8 @@ mod tests {
 
     fn told(members: &mut Membership<&'static str>) -> Vec<(&'static str, Vec<String>)> {
         let mut all = Vec::new();
-        members.tell_all(|peer, frames| all.push((*peer, frames.iter().map(text).collect())));
+        members.tell_all(|peer, frames| all.push((*peer, frames.iter().map(text).collect::<Vec<_>>())));
+        all.retain(|(_, frames)| !frames.is_empty());
         all
     }
 
@@ -315,6 +330,19 @@ mod tests {
         let emptied = r#"{"meta":{"type":"router","error":null},"members":[{"name":"a","methods":null}]}"#;
         assert_eq!(told(&mut members), [("b", vec![emptied.to_owned()])]);
         assert!(members.update(7, member("a", &[], Level::THREE)).unwrap().is_none(), "not its connection");
+    }
+
+    #[test]
+    fn one_member_can_be_told_ahead() {
+        let mut members = Membership::new(Limits::default());
+        for (conn, name) in [(1, "a"), (2, "b"), (3, "c")] {
+            members.join(conn, member(name, &[], Level::THREE), name).unwrap();
+        }
+        let name = NodeName::new("a", &Limits::default()).unwrap();
+        let ahead = members.tell_one(&name, 1);
+        assert_eq!(ahead.iter().map(text).collect::<Vec<_>>(), [connected("b"), connected("c")]);
+        assert!(members.tell_one(&name, 9).is_empty(), "not its connection");
+        assert_eq!(told(&mut members), [("b", vec![connected("c")])]);
     }
 
     #[test]

@@ -329,3 +329,25 @@ async fn a_router_that_stops_waits_for_the_answers() {
     let error = caller.rpc().call::<i64>("held", ()).await.unwrap_err();
     assert!(matches!(error, CallError::Disconnected(Disconnected::NotConnected)), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_overtakes_the_news_of_its_caller() {
+    let (_router, at) = router();
+    let mut w = join(&at, "w", r#"["f"]"#).await;
+    for n in 0..20_u16 {
+        let name = format!("c{n}");
+        let mut caller = Peer::connect(&at).await;
+        caller.hello_with(&name, "client", r#"["back"]"#).await;
+        caller.send_to(Kind::Request, 2 + n, [&name, "w", "f"], "{}", n % 2 == 0).await;
+        assert_eq!(w.expect(Kind::Handshake).await, notice(&name, r#"["back"]"#));
+        assert_eq!(w.expect(Kind::Events).await, event("connected", &name));
+        w.expect(Kind::Request).await;
+        // A change is news as well.
+        caller.hello_with(&name, "client", r#"["back","more"]"#).await;
+        caller.send_to(Kind::Request, 100 + n, [&name, "w", "f"], "{}", n % 2 == 1).await;
+        assert_eq!(w.expect(Kind::Handshake).await, notice(&name, r#"["back","more"]"#));
+        w.expect(Kind::Request).await;
+        drop(caller);
+        assert_eq!(w.expect(Kind::Events).await, event("disconnected", &name));
+    }
+}
