@@ -3,12 +3,17 @@
 import argparse
 
 
-def parse(option, default, *more):
-    """Reads --listen or --connect and the options in `more`; the result has .text, .host and .port for a daffi node."""
+def parse(option, default, *more, **optional):
+    """Reads --listen or --connect, the options in `more`, and those in `optional`, which have defaults.
+
+    The result has .text, .host and .port for a daffi node.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument(f"--{option}", default=default, metavar="ADDRESS", help=f"for example {default}")
     for name in more:
         parser.add_argument(f"--{name}", required=True, metavar="FILE")
+    for name, value in optional.items():
+        parser.add_argument(f"--{name}", default=value, metavar=name.upper(), help=f"for example {value}")
     arguments = parser.parse_args()
     arguments.text = getattr(arguments, option)
     scheme, _, place = arguments.text.rpartition("://")

@@ -1,4 +1,4 @@
-"""Watches a visitor come and go. At events_service.py only the service sees it, at events_router.py this program."""
+"""Watches a visitor come and go. At events_service.py only the service sees it, at router.py this program."""
 
 import queue
 

@@ -1,4 +1,4 @@
-//! Watches a visitor come and go. A service alone sees it; behind a router, `python/events_router.py`, this program does.
+//! Watches a visitor come and go. At `events_service` only the service sees it; at `router` this program does.
 
 use std::time::Duration;
 

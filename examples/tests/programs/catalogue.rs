@@ -6,6 +6,8 @@ use std::{
 
 use libtest_mimic::Failed;
 
+use crate::readme::{self, Row, Table};
+
 /// In which language a program is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
@@ -16,22 +18,49 @@ pub(crate) enum Source {
 /// What there is: programs from the directories, what they print from README.md.
 pub(crate) struct Catalogue {
     programs: BTreeMap<String, BTreeSet<Source>>,
-    /// What the client of a pair prints by the name of its server, and what programs that stand alone print.
-    prints: BTreeMap<String, Vec<String>>,
+    rows: Vec<Row>,
 }
 
 /// A server, a client of it, and in which languages.
 pub(crate) struct Pairing {
-    pub(crate) name: String,
-    pub(crate) server: Source,
-    pub(crate) client: Source,
+    title: String,
+    pub(crate) server: (String, Source),
+    pub(crate) client: (String, Source),
     /// What the client prints.
     pub(crate) prints: Vec<String>,
 }
 
+/// A router, workers behind it, and a caller.
+pub(crate) struct Routing {
+    title: String,
+    pub(crate) name: String,
+    pub(crate) router: Source,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) caller: Source,
+    /// What the caller prints.
+    pub(crate) prints: Vec<String>,
+}
+
+pub(crate) struct Worker {
+    /// What it is told to be called; `None`: it has one name only.
+    pub(crate) app_name: Option<String>,
+    pub(crate) source: Source,
+}
+
+/// The example that is there to show a router in every company.
+const IN_ALL_LANGUAGES: &str = "rpc";
+
 impl fmt::Display for Pairing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}::{}_called_from_{}", self.name, self.server, self.client)
+        write!(f, "{}::{}_called_from_{}", self.title, self.server.1, self.client.1)
+    }
+}
+
+impl fmt::Display for Routing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let workers: BTreeSet<_> = self.workers.iter().map(|worker| worker.source.to_string()).collect();
+        let workers = Vec::from_iter(workers).join("_and_");
+        write!(f, "{}::{}_with_{workers}_called_from_{}", self.title, self.router, self.caller)
     }
 }
 
@@ -48,12 +77,6 @@ pub(crate) fn examples() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The client that belongs to a server: `rpc_client` to `rpc_service`, `events_client` to `events_router`.
-pub(crate) fn client_of(server: &str) -> Option<String> {
-    let name = server.strip_suffix("_service").or_else(|| server.strip_suffix("_router"))?;
-    Some(format!("{name}_client"))
-}
-
 impl Catalogue {
     pub(crate) fn read() -> Self {
         let mut programs = BTreeMap::<_, BTreeSet<_>>::new();
@@ -63,37 +86,72 @@ impl Catalogue {
             }
         }
         programs.remove("addresses"); // what the Python programs share
-        Self { programs, prints: tables(&examples().join("README.md")) }
+        Self { programs, rows: readme::rows(&examples().join("README.md")) }
     }
 
-    fn sources(&self, program: &str) -> impl Iterator<Item = Source> + '_ {
-        self.programs.get(program).into_iter().flatten().copied()
+    /// A program, in each language it is written in.
+    fn versions(&self, program: &str) -> impl Iterator<Item = (String, Source)> {
+        let sources = self.programs.get(program).into_iter().flatten();
+        sources.map(|source| (program.to_owned(), *source)).collect::<Vec<_>>().into_iter()
     }
 
     /// Every server with its client, in all languages that both are written in.
     pub(crate) fn pairings(&self) -> Vec<Pairing> {
         let mut pairings = vec![];
-        for name in self.programs.keys() {
-            let (Some(client), Some(prints)) = (client_of(name), self.prints.get(name)) else { continue };
-            for server in self.sources(name) {
-                for client in self.sources(&client) {
-                    pairings.push(Pairing { name: name.clone(), server, client, prints: prints.clone() });
+        for row in self.rows.iter().filter(|row| row.table == Table::Pairs) {
+            let [server, client] = row.pair();
+            for server in self.versions(&server) {
+                for client in self.versions(&client) {
+                    let (title, server, prints) = (row.title(), server.clone(), row.prints.clone());
+                    pairings.push(Pairing { title, server, client, prints });
                 }
             }
         }
         pairings
     }
 
+    /// Every worker and its caller with the router. Of the eight mixes of languages the main example takes all, the others
+    /// four, in which any two of router, worker and caller meet in any two languages.
+    pub(crate) fn routings(&self) -> Vec<Routing> {
+        const BOTH: [Source; 2] = [Source::Rust, Source::Python];
+        let mut routings = vec![];
+        for row in self.rows.iter().filter(|row| row.table == Table::BehindRouter) {
+            for (router, caller) in BOTH.into_iter().flat_map(|router| BOTH.map(|caller| (router, caller))) {
+                let languages = match (router, caller) {
+                    _ if row.workers.iter().all(|worker| worker.language.is_some()) => vec![Source::Rust], // all the same
+                    _ if row.name == IN_ALL_LANGUAGES => BOTH.to_vec(),
+                    _ if router == caller => vec![Source::Rust],
+                    _ => vec![Source::Python],
+                };
+                for language in languages {
+                    let several = row.workers.len() > 1;
+                    let workers = row.workers.iter().map(|worker| Worker {
+                        app_name: (several && worker.language.is_none()).then(|| worker.app_name.clone()),
+                        source: worker.language.unwrap_or(language),
+                    });
+                    routings.push(Routing {
+                        title: row.title(),
+                        name: row.name.clone(),
+                        router,
+                        workers: workers.collect(),
+                        caller,
+                        prints: row.prints.clone(),
+                    });
+                }
+            }
+        }
+        routings
+    }
+
     /// The programs that are no part of a pair, and what they print.
     pub(crate) fn alone(&self) -> Vec<(String, Vec<String>)> {
-        let alone = self.programs.keys().filter(|name| !name.ends_with("_client") && client_of(name).is_none());
-        alone.filter_map(|name| Some((name.clone(), self.prints.get(name)?.clone()))).collect()
+        let alone = self.rows.iter().filter(|row| row.table == Table::Alone);
+        alone.map(|row| (row.name.clone(), row.prints.clone())).collect()
     }
 
     /// Every program is run: it has a row, or is the client of one that has; and every row has a program.
     pub(crate) fn check(&self) -> Result<(), Failed> {
-        let clients: BTreeSet<_> = self.programs.keys().filter_map(|name| client_of(name)).collect();
-        let named: BTreeSet<_> = self.prints.keys().cloned().chain(clients).collect();
+        let named: BTreeSet<_> = self.rows.iter().flat_map(Row::programs).collect();
         let there: BTreeSet<_> = self.programs.keys().cloned().collect();
         let (unnamed, missing): (Vec<_>, Vec<_>) =
             (there.difference(&named).collect(), named.difference(&there).collect());
@@ -110,28 +168,4 @@ fn names(directory: &Path, extension: &str) -> Vec<String> {
     let paths = entries.map_while(Result::ok).map(|entry| entry.path());
     let programs = paths.filter(|path: &PathBuf| path.extension().is_some_and(|found| found == extension));
     programs.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
-}
-
-/// The rows of all tables: the program, or the pair, of the first column, and the lines of the last one.
-fn tables(readme: &Path) -> BTreeMap<String, Vec<String>> {
-    let text = fs::read_to_string(readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
-    let mut prints = BTreeMap::new();
-    let mut of_pairs = false;
-    for line in text.lines() {
-        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
-        let (Some(first), Some(last)) = (cells.first(), cells.last()) else { continue };
-        match *first {
-            "example" => of_pairs = true,
-            "program" => of_pairs = false,
-            _ if line.starts_with("| `") => {
-                // "`events`", "`events` with `events_router`"
-                let name = first.rsplit(' ').next().unwrap_or(first).trim_matches('`').to_owned();
-                let name = if of_pairs && !first.contains(' ') { name + "_service" } else { name };
-                let lines = last.split("<br>").map(|line| line.trim_matches('`').to_owned());
-                prints.insert(name, lines.collect());
-            }
-            _ => {}
-        }
-    }
-    prints
 }

@@ -1,10 +1,12 @@
-//! Runs every example: each pair with Rust and Python on either side, and each program that stands alone.
+//! Runs every example: each pair with Rust and Python on either side, workers and callers behind routers of both languages,
+//! and each program that stands alone.
 //!
 //! What there is comes from the directories, what it prints from the tables in README.md. So a new example needs a row
 //! there, and nothing here.
 
 mod catalogue;
 mod program;
+mod readme;
 mod server;
 
 use std::time::Duration;
@@ -12,9 +14,9 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::{
-    catalogue::{Catalogue, Pairing, Source},
-    program::Program,
-    server::Server,
+    catalogue::{Catalogue, Pairing, Routing, Source},
+    program::{LONGEST, Program},
+    server::{Server, option},
 };
 
 fn main() {
@@ -24,6 +26,9 @@ fn main() {
     for pairing in catalogue.pairings() {
         trials.push(Trial::test(pairing.to_string(), move || pair(&pairing)));
     }
+    for routing in catalogue.routings() {
+        trials.push(Trial::test(routing.to_string(), move || routed(&routing)));
+    }
     for (name, prints) in catalogue.alone() {
         trials.push(Trial::test(name.clone(), move || alone(&name, &prints)));
     }
@@ -32,14 +37,44 @@ fn main() {
 }
 
 fn pair(pairing: &Pairing) -> Result<(), Failed> {
-    let server = Server::start(&pairing.name, pairing.server)?;
-    let client = Program::start(&server.client, pairing.client, &server.client_options)?.finish()?;
+    let Pairing { server: (server, in_language), client: (client, its_language), .. } = pairing;
+    let server = Server::start(server, *in_language)?;
+    let client = Program::start(client, *its_language, &server.client_options)?.finish()?;
     expect("the client", &client, &pairing.prints)?;
 
     // It hears of the client's end a moment later.
     let said = server.program.lines(server.prints.len(), Duration::from_secs(10));
     let rest = server.program.stop()?;
     expect("the service", &[said, rest].concat(), &server.prints)
+}
+
+/// A worker is started when the one before has joined, the caller when all have: what it sees does not depend on who was first.
+fn routed(routing: &Routing) -> Result<(), Failed> {
+    let router = Server::start("router", routing.router)?;
+    let start_caller = || Program::start(&format!("{}_caller", routing.name), routing.caller, &router.client_options);
+    // The example of waiting: its caller has to be first.
+    let waiting = if routing.name == "members" { Some(start_caller()?) } else { None };
+    let mut printed = waiting.as_ref().map(|caller| caller.lines(1, LONGEST)).unwrap_or_default();
+
+    let mut workers = vec![];
+    for worker in &routing.workers {
+        let name = worker.app_name.iter().flat_map(|name| option("--name", name));
+        let options = router.client_options.iter().cloned().chain(name);
+        let program = Program::start(&format!("{}_worker", routing.name), worker.source, &options.collect::<Vec<_>>())?;
+        let first = program.lines(1, LONGEST);
+        if !first.first().is_some_and(|line| line.starts_with("connected to ")) {
+            return Err(program.failure("does not connect"));
+        }
+        workers.push(program);
+    }
+
+    let caller = waiting.map_or_else(start_caller, Ok)?;
+    printed.extend(caller.finish()?);
+    expect("the caller", &printed, &routing.prints)?;
+    for worker in workers {
+        expect("a worker", &worker.stop()?, &[])?;
+    }
+    expect("the router", &router.program.stop()?, &[])
 }
 
 fn alone(name: &str, prints: &[String]) -> Result<(), Failed> {

@@ -12,7 +12,7 @@ use libtest_mimic::Failed;
 use crate::catalogue::{Source, examples};
 
 /// No program takes longer to end unless it hangs.
-const LONGEST: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
 /// An example that runs. It ends with this value at the latest.
 pub(crate) struct Program {

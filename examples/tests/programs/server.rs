@@ -3,18 +3,13 @@ use std::{net::TcpListener, time::Duration};
 use daffi_testing::{Certificate, SocketPath};
 use libtest_mimic::Failed;
 
-use crate::{
-    catalogue::{Source, client_of},
-    program::Program,
-};
+use crate::{catalogue::Source, program::Program};
 
 /// A service, or a router, that listens.
 pub(crate) struct Server {
     pub(crate) program: Program,
     /// What it prints, after its first line, while one client comes and goes.
     pub(crate) prints: Vec<String>,
-    /// The client that belongs to it.
-    pub(crate) client: String,
     pub(crate) client_options: Vec<String>,
     _socket: SocketPath,
 }
@@ -24,7 +19,6 @@ const ATTEMPTS: usize = 5;
 
 impl Server {
     pub(crate) fn start(name: &str, source: Source) -> Result<Self, Failed> {
-        let client = client_of(name).ok_or("it has no client")?;
         let prints = match name {
             "events_service" => &["added: watcher", "added: visitor", "removed: visitor", "removed: watcher"][..],
             _ => &[],
@@ -53,7 +47,7 @@ impl Server {
             if let Some(address) = first.first().and_then(|line| line.strip_prefix("listening on ")) {
                 client_options.extend(option("--connect", address));
                 let prints = prints.iter().map(ToString::to_string).collect();
-                return Ok(Self { program, prints, client, client_options, _socket: socket });
+                return Ok(Self { program, prints, client_options, _socket: socket });
             }
             attempts += 1;
             if attempts == ATTEMPTS {
@@ -63,7 +57,7 @@ impl Server {
     }
 }
 
-fn option(name: &str, value: impl ToString) -> [String; 2] {
+pub(crate) fn option(name: &str, value: impl ToString) -> [String; 2] {
     [name.to_owned(), value.to_string()]
 }
 
