@@ -5,7 +5,9 @@ use daffi_transport::{BindError, ConnectError, LinkError};
 use daffi_wire::{BodyError, EncodeError, FormatId, NameError};
 
 /// Why a call did not give a result. Cheap enough to clone: one cause may end many calls.
-#[derive(Clone, Debug, thiserror::Error)]
+///
+/// `Debug` is the sentence, because that is what `main` prints of an error it returns.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
     /// The callback failed, or the receiver refused the call.
@@ -98,6 +100,12 @@ fn no_receiver(method: &str, receiver: Option<&str>) -> String {
     match receiver {
         Some(receiver) => format!("{receiver} is not a member that exposes {method}"),
         None => format!("no member exposes {method}"),
+    }
+}
+
+impl std::fmt::Debug for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 
@@ -306,12 +314,18 @@ pub enum Ended {
     Evicted,
 }
 
-/// A stream that ended early.
-#[derive(Clone, Debug, thiserror::Error)]
+/// A stream that ended early. `Debug` is the sentence.
+#[derive(Clone, thiserror::Error)]
 #[error("chunk {chunk}: {source}")]
 pub struct StreamError {
     /// The chunk that failed, counted from 0.
     pub chunk: u64,
     /// Why.
     pub source: CallError,
+}
+
+impl std::fmt::Debug for StreamError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }

@@ -28,6 +28,9 @@ impl<F: FormatSet> Rpc<F> {
 
     /// Calls `method` and reads its result as a `R`.
     ///
+    /// Arguments are owned, because a call outlives the borrow it was made under: `(name.to_owned(),)`, not `(name,)`, for
+    /// a text that is not `'static`.
+    ///
     /// Dropping the future gives the call up locally: the receiver does not hear of it, and its answer is dropped.
     ///
     /// # Errors
