@@ -69,6 +69,13 @@ impl Batch {
         self.frames.len()
     }
 
+    /// Bytes of the first frame that have not left: the whole frame, for transports whose messages are frames and that
+    /// take just so many out.
+    #[must_use]
+    pub fn frame_len(&self) -> Option<usize> {
+        self.frames.front().copied()
+    }
+
     /// Takes the first frame out whole, for transports whose messages are frames.
     ///
     /// Not to be mixed with [`Buf::advance`]: a frame that has begun to leave is not whole any more.

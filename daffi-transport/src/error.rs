@@ -25,6 +25,16 @@ pub enum LinkError {
         /// The rule.
         rule: String,
     },
+    /// The peer ended a message transport with a code that means trouble.
+    #[error("the peer closed the {transport} with code {code}, reason {reason:?}")]
+    Closed {
+        /// The transport's name.
+        transport: &'static str,
+        /// The transport's code.
+        code: u16,
+        /// What the peer says of it.
+        reason: String,
+    },
 }
 
 impl From<io::Error> for LinkError {
@@ -100,9 +110,14 @@ pub enum AcceptError {
     /// The peer speaks another protocol.
     #[error("{0}")]
     Foreign(Foreign),
-    /// The peer asks for an HTTP upgrade, which this listener does not offer.
-    #[error("the peer asks for a WebSocket, which this listener does not offer")]
-    Http,
+    /// The peer's HTTP request was answered with an error.
+    #[error("the HTTP request was answered with \"{status}\": {reason}")]
+    HttpRefused {
+        /// The status, as in `403 Forbidden`.
+        status: &'static str,
+        /// The sentence in the answer.
+        reason: String,
+    },
 }
 
 impl AcceptError {

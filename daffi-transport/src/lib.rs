@@ -2,7 +2,7 @@
 //! fill, links over byte streams, and links inside one process.
 //!
 //! Use this crate to write a transport of your own, or to exchange daffi's frames without the rest. The transports
-//! themselves are crates of their own: `daffi-transport-tcp`, `-uds`, `-tls`.
+//! themselves are crates of their own: `daffi-transport-tcp`, `-uds`, `-tls`, `-ws`.
 //!
 //! A [`Link`] carries frames, not bytes: a byte stream becomes a link through the codec ([`Link::from_stream`]), and a
 //! transport whose messages are frames is a link by itself. Accepting gives a [`Pending`] connection at once; what it
@@ -26,14 +26,18 @@
 mod batch;
 mod endpoint;
 mod error;
+mod http;
 mod link;
 pub mod mem;
+mod read_buffer;
 mod stream;
 
 pub use crate::{
     batch::{Batch, SHARE_FROM},
     endpoint::{Endpoint, EndpointError},
     error::{AcceptError, BindError, ConnectError, LinkError, Phase},
+    http::{HttpConnection, HttpOffer, HttpUpgrade, REFUSAL_TIMEOUT},
     link::{BoxFuture, Connector, Link, LinkConfig, LinkReader, LinkWriter, Listener, PeerInfo, Pending},
+    read_buffer::ReadBuffer,
     stream::read_opening,
 };

@@ -6,21 +6,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use daffi_wire::{DecodeError, Foreign, Frame, FrameDecoder, Opening, SYN};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio_util::io::poll_read_buf;
 
-use crate::{AcceptError, Batch, Link, LinkConfig, LinkError, LinkReader, LinkWriter, PeerInfo, Phase};
+use crate::{
+    AcceptError, Batch, HttpConnection, HttpOffer, Link, LinkConfig, LinkError, LinkReader, LinkWriter, PeerInfo,
+    Phase, ReadBuffer,
+};
 
-/// First size of a read buffer; it doubles while reads fill it, up to [`READ_MOST`].
-const READ_FIRST: usize = 8 * 1024;
-
-/// Largest room offered to one read.
-const READ_MOST: usize = 256 * 1024;
-
-/// Room for an unfinished frame, beyond what arrived of it: so many times that.
-const GROWTH: usize = 4;
+/// Room for the first bytes of a connection.
+const OPENING_ROOM: usize = 8 * 1024;
 
 /// Most slices given to one vectored write.
 const SLICES: usize = 64;
@@ -40,7 +36,7 @@ impl Link {
         // An accepting side has looked at the first bytes already.
         let unheard = !opening.is_empty();
         Self {
-            reader: Box::new(StreamReader { io: reader, buffer: received, decoder, room: READ_FIRST, unheard }),
+            reader: Box::new(StreamReader { io: reader, buffer: ReadBuffer::new(received), decoder, unheard }),
             writer: Box::new(StreamWriter { io: writer, opening }),
             peer,
         }
@@ -56,23 +52,59 @@ impl Link {
         Self::from_stream(reader, writer, config, peer, BytesMut::new(), Bytes::from_static(&SYN))
     }
 
-    /// The accepting side: reads the opening bytes first.
+    /// The accepting side: reads the opening bytes first. An HTTP request is refused with a sentence.
     ///
     /// # Errors
     /// [`AcceptError`] when the peer closes early, or speaks another protocol.
+    ///
+    /// # Panics
+    /// When it has to refuse on a runtime without time enabled.
     pub async fn accepted(
-        mut reader: impl AsyncRead + Unpin + Send + 'static,
+        reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin + Send + 'static,
         config: &LinkConfig,
         peer: PeerInfo,
     ) -> Result<Self, AcceptError> {
+        Self::accepted_or_upgraded(reader, writer, config, peer, None).await
+    }
+
+    /// The same, and what begins with an HTTP request is handed to what the listener offers.
+    ///
+    /// # Errors
+    /// [`AcceptError`] when the peer closes early, speaks another protocol, or its upgrade fails.
+    ///
+    /// # Panics
+    /// When it has to refuse on a runtime without time enabled.
+    pub async fn accepted_or_upgraded(
+        mut reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin + Send + 'static,
+        config: &LinkConfig,
+        peer: PeerInfo,
+        http: Option<HttpOffer>,
+    ) -> Result<Self, AcceptError> {
         let (opening, mut received) = read_opening(&mut reader).await?;
         match opening {
-            Opening::Native => received.advance(SYN.len()),
-            Opening::Http => return Err(AcceptError::Http),
+            Opening::Native => {
+                received.advance(SYN.len());
+                return Ok(Self::from_stream(reader, writer, config, peer, received, Bytes::new()));
+            }
+            Opening::Http | Opening::Foreign(Foreign::Http) => {}
             Opening::Foreign(foreign) => return Err(AcceptError::Foreign(foreign)),
         }
-        Ok(Self::from_stream(reader, writer, config, peer, received, Bytes::new()))
+        let (reader, writer) = (Box::new(reader), Box::new(writer));
+        let (upgrade, listener) = http.map(|offer| (offer.upgrade, offer.listener)).unzip();
+        let connection = HttpConnection { reader, writer, received, config: *config, peer, listener };
+        match (opening, upgrade) {
+            (Opening::Http, Some(upgrade)) => upgrade.upgrade(connection).await,
+            (Opening::Http, None) => {
+                let reason = "this port speaks daffi, and WebSocket is not offered here";
+                Err(connection.refuse("400 Bad Request", &[], reason.to_owned()).await)
+            }
+            _ => {
+                let reason = "this port speaks daffi, not HTTP";
+                Err(connection.refuse("400 Bad Request", &[], reason.to_owned()).await)
+            }
+        }
     }
 }
 
@@ -81,7 +113,7 @@ impl Link {
 /// # Errors
 /// [`AcceptError`] when the stream fails or ends before that.
 pub async fn read_opening(reader: &mut (impl AsyncRead + Unpin)) -> Result<(Opening, BytesMut), AcceptError> {
-    let mut received = BytesMut::with_capacity(READ_FIRST);
+    let mut received = BytesMut::with_capacity(OPENING_ROOM);
     loop {
         if let Some(opening) = Opening::classify(&received) {
             return Ok((opening, received));
@@ -96,9 +128,8 @@ pub async fn read_opening(reader: &mut (impl AsyncRead + Unpin)) -> Result<(Open
 
 struct StreamReader<R> {
     io: R,
-    buffer: BytesMut,
+    buffer: ReadBuffer,
     decoder: FrameDecoder,
-    room: usize,
     /// Nothing has come from the peer yet that is a frame.
     unheard: bool,
 }
@@ -107,7 +138,7 @@ impl<R> StreamReader<R> {
     /// Names the protocol of a peer that was taken for a daffi server. No server's first frame begins like these: the
     /// third byte of a handshake or an event is another.
     fn check_foreign(&self) -> Result<(), LinkError> {
-        match Foreign::recognise(&self.buffer) {
+        match Foreign::recognise(&self.buffer.bytes) {
             Some(foreign) if self.unheard => Err(LinkError::Foreign(foreign)),
             _ => Ok(()),
         }
@@ -116,37 +147,26 @@ impl<R> StreamReader<R> {
 
 impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
     fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, LinkError>> {
-        // Enough for the rest of the frame, so that little is copied while it grows, but on the word of what arrived only.
-        let most = self.buffer.len().saturating_mul(GROWTH).max(READ_MOST);
-        let wanted = self.decoder.missing(&self.buffer).clamp(self.room, most);
-        if self.buffer.capacity() - self.buffer.len() < wanted.min(self.room) {
-            self.buffer.reserve(wanted);
-        }
-        let room = (self.buffer.capacity() - self.buffer.len()).min(limit.max(1));
-        let read = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut (&mut self.buffer).limit(room)))?;
+        let missing = self.decoder.missing(&self.buffer.bytes);
+        let read = ready!(self.buffer.poll_read(Pin::new(&mut self.io), cx, missing, limit))?;
         self.check_foreign()?;
         if read == 0 {
-            self.decoder.finish(&self.buffer)?;
-        } else if read == room && room < limit {
-            self.room = (self.room * 2).min(READ_MOST);
-        } else if read < self.room / 4 {
-            self.room = (self.room / 2).max(READ_FIRST);
+            self.decoder.finish(&self.buffer.bytes)?;
         }
         Poll::Ready(Ok(read))
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>, LinkError> {
-        let frame = self.decoder.decode(&mut self.buffer)?;
+        let frame = self.decoder.decode(&mut self.buffer.bytes)?;
         self.unheard &= frame.is_none();
-        if frame.as_ref().is_some_and(|frame| frame.as_bytes().len() > READ_MOST) {
-            // A large frame keeps its memory for itself: small ones behind it must not keep it alive.
-            self.buffer = BytesMut::from(&self.buffer[..]);
+        if let Some(frame) = &frame {
+            self.buffer.took(frame.as_bytes().len());
         }
         Ok(frame)
     }
 
     fn buffered(&self) -> usize {
-        self.buffer.len()
+        self.buffer.bytes.len()
     }
 }
 
@@ -194,7 +214,7 @@ impl From<DecodeError> for AcceptError {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncWriteExt, duplex, split};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 
     use super::*;
 
@@ -209,6 +229,25 @@ mod tests {
             let mut link = Link::connected(reader, writer, &LinkConfig::default(), PeerInfo::new("tcp", "test"));
             let error = link.receive().await.unwrap_err();
             assert!(matches!(error, LinkError::Foreign(seen) if seen == foreign), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn http_gets_an_answer_of_its_kind() {
+        for (request, says) in
+            [("GET / HTTP/1.1\r\n\r\n", "WebSocket is not offered"), ("POST / HTTP/1.1\r\n", "not HTTP")]
+        {
+            let (ours, mut theirs) = duplex(1024);
+            theirs.write_all(request.as_bytes()).await.unwrap();
+            let (reader, writer) = split(ours);
+            let peer = PeerInfo::new("tcp", "test");
+            let accepted = tokio::spawn(async { Link::accepted(reader, writer, &LinkConfig::default(), peer).await });
+            let mut answer = String::new();
+            theirs.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n") && answer.contains(says), "{answer}");
+            drop(theirs);
+            let error = accepted.await.unwrap().unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
         }
     }
 }

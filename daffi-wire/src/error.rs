@@ -52,6 +52,14 @@ pub enum DecodeError {
         /// Bytes of the whole frame, or of the header when that is incomplete too.
         need: usize,
     },
+    /// A message of a message transport is not exactly one whole frame (section 9).
+    #[error("message of {size} bytes holds a frame of {frame} bytes, it must be exactly one whole frame")]
+    NotOneFrame {
+        /// Bytes of the message.
+        size: usize,
+        /// Bytes of the frame at its beginning, or of the header when that is incomplete too.
+        frame: usize,
+    },
 }
 
 /// Why a frame can't be written.

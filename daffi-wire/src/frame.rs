@@ -52,6 +52,35 @@ impl Frame {
         Ok(Self { header, bytes: bytes.freeze(), first, second, body })
     }
 
+    /// The frame that a message of a message transport holds, without copying it.
+    ///
+    /// # Errors
+    /// [`DecodeError`], final for the connection; [`DecodeError::NotOneFrame`] when the message is not exactly one whole
+    /// frame.
+    ///
+    /// ```
+    /// use daffi_wire::{CallId, DecodeError, Frame, Header, Kind, Limits};
+    /// let limits = Limits::default();
+    /// let frame = Frame::new(Header::control(Kind::Events, CallId::NONE, false), "", "", "", b"{}", &limits)?;
+    /// let message = frame.as_bytes().clone();
+    /// assert_eq!(Frame::from_message(message.clone(), &limits)?, frame);
+    /// assert_eq!(Frame::from_message(message.slice(..9), &limits), Err(DecodeError::NotOneFrame { size: 9, frame: 13 }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_message(message: Bytes, limits: &Limits) -> Result<Self, DecodeError> {
+        let size = message.len();
+        let Some(head) = message.first_chunk() else {
+            return Err(DecodeError::NotOneFrame { size, frame: Header::LEN });
+        };
+        let limits = limits.clamped();
+        let (header, lengths) = Header::decode(head, &limits)?;
+        let frame = Header::LEN + lengths.message;
+        if size != frame {
+            return Err(DecodeError::NotOneFrame { size, frame });
+        }
+        Self::from_wire(header, lengths, message, &limits)
+    }
+
     /// Checks the metadata and cuts a frame out of its bytes.
     pub(crate) fn from_wire(
         header: Header,

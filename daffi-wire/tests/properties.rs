@@ -67,6 +67,7 @@ proptest! {
         while let Ok(Some(frame)) = decoder.decode(&mut buffer) {
             let _ = (frame.transmitter(), frame.receiver(), frame.method(), frame.payload());
         }
+        let _ = Frame::from_message(bytes.clone().into(), &Limits::default());
         let _ = Handshake::parse(&bytes, &Limits::default());
         let _ = EventBody::parse(&bytes, &Limits::default());
     }
@@ -77,10 +78,18 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = with;
         bytes.truncate(cut.index(bytes.len()) + 1);
+        let message = Frame::from_message(bytes.clone().into(), &Limits::default());
         let mut buffer = BytesMut::from(&bytes[..]);
         let mut decoder = FrameDecoder::new(Limits::default());
-        if let Ok(None) = decoder.decode(&mut buffer) {
+        let decoded = decoder.decode(&mut buffer);
+        if let Ok(None) = decoded {
             prop_assert!(decoder.finish(&buffer).is_err());
+        }
+        // A message and a stream are read alike, where the message is one whole frame.
+        match message {
+            Ok(frame) => prop_assert_eq!(decoded, Ok(Some(frame))),
+            Err(daffi_wire::DecodeError::NotOneFrame { .. }) => prop_assert!(!matches!(decoded, Ok(Some(_)) if buffer.is_empty())),
+            Err(error) => prop_assert_eq!(decoded, Err(error)),
         }
     }
 }

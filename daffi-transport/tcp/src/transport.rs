@@ -2,12 +2,13 @@
 
 use std::{
     io,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use daffi_transport::{
-    BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, Link, LinkConfig, Listener, PeerInfo,
-    Pending,
+    BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, HttpOffer, HttpUpgrade, Link, LinkConfig,
+    Listener, PeerInfo, Pending,
 };
 
 use crate::{StreamListener, connect_stream};
@@ -27,6 +28,7 @@ fn check(endpoint: &Endpoint) -> Result<(), EndpointError> {
 #[derive(Debug)]
 pub struct TcpListener {
     streams: StreamListener,
+    http: Option<HttpOffer>,
 }
 
 impl TcpListener {
@@ -37,7 +39,14 @@ impl TcpListener {
     /// resolved (the error names it) or no address can be bound.
     pub async fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
         check(endpoint)?;
-        Ok(Self { streams: StreamListener::bind(endpoint).await? })
+        Ok(Self { streams: StreamListener::bind(endpoint).await?, http: None })
+    }
+
+    /// Hands connections that begin with an HTTP request to `upgrade`: WebSockets. Without it they are refused.
+    #[must_use]
+    pub fn with_http(mut self, upgrade: Arc<dyn HttpUpgrade>) -> Self {
+        self.http = Some(HttpOffer { upgrade, listener: self.streams.endpoint().clone() });
+        self
     }
 }
 
@@ -47,8 +56,8 @@ impl Listener for TcpListener {
         let (peer, config) = (PeerInfo::new(SCHEME, address.to_string()), *config);
         let (reader, writer) = stream.into_split();
         let upgrade = {
-            let peer = peer.clone();
-            async move { Link::accepted(reader, writer, &config, peer).await }
+            let (peer, http) = (peer.clone(), self.http.clone());
+            async move { Link::accepted_or_upgraded(reader, writer, &config, peer, http).await }
         };
         Poll::Ready(Ok(Pending::new(peer, upgrade)))
     }

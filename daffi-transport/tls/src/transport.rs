@@ -7,8 +7,8 @@ use std::{
 };
 
 use daffi_transport::{
-    BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, Link, LinkConfig, Listener, PeerInfo,
-    Pending, Phase,
+    BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, HttpOffer, HttpUpgrade, Link, LinkConfig,
+    Listener, PeerInfo, Pending, Phase,
 };
 use daffi_transport_tcp::{StreamListener, connect_stream};
 use rustls::pki_types::ServerName;
@@ -32,6 +32,7 @@ fn check(endpoint: &Endpoint) -> Result<&str, EndpointError> {
 pub struct TlsListener {
     streams: StreamListener,
     acceptor: TlsAcceptor,
+    http: Option<HttpOffer>,
 }
 
 impl TlsListener {
@@ -53,7 +54,15 @@ impl TlsListener {
             );
         }
         let acceptor = TlsAcceptor::from(Arc::new(tls.config()));
-        Ok(Self { streams: StreamListener::bind(endpoint).await?, acceptor })
+        Ok(Self { streams: StreamListener::bind(endpoint).await?, acceptor, http: None })
+    }
+
+    /// Hands connections that begin with an HTTP request, inside TLS, to `upgrade`: WebSockets. Without it they are
+    /// refused.
+    #[must_use]
+    pub fn with_http(mut self, upgrade: Arc<dyn HttpUpgrade>) -> Self {
+        self.http = Some(HttpOffer { upgrade, listener: self.streams.endpoint().clone() });
+        self
     }
 
     /// The next connection as a byte stream to be, for other protocols over TLS.
@@ -70,11 +79,11 @@ impl TlsListener {
 impl Listener for TlsListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>, config: &LinkConfig) -> Poll<io::Result<Pending>> {
         let handshake = ready!(self.poll_accept_stream(cx))?;
-        let config = *config;
+        let (config, http) = (*config, self.http.clone());
         Poll::Ready(Ok(Pending::new(handshake.peer.clone(), async move {
             let (stream, peer) = handshake.complete().await?;
             let (reader, writer) = split(stream);
-            Link::accepted(reader, writer, &config, peer).await
+            Link::accepted_or_upgraded(reader, writer, &config, peer, http).await
         })))
     }
 

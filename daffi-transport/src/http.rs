@@ -1,0 +1,95 @@
+//! The seam for what begins with an HTTP request: WebSocket.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+use crate::{AcceptError, BoxFuture, Endpoint, Link, LinkConfig, PeerInfo};
+
+/// How long an answer that refuses may take to reach the peer, until the connection is closed.
+pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Makes links of connections whose first bytes are an HTTP request.
+///
+/// A listener of byte streams is given one and hands such connections over, so the crates of those listeners know
+/// nothing of HTTP. `daffi-transport-ws` has the one for WebSocket.
+pub trait HttpUpgrade: fmt::Debug + Send + Sync + 'static {
+    /// Answers the request and makes the link, or refuses. It runs under the time limit of [`Pending::upgrade`].
+    ///
+    /// [`Pending::upgrade`]: crate::Pending::upgrade
+    fn upgrade(&self, connection: HttpConnection) -> BoxFuture<'static, Result<Link, AcceptError>>;
+}
+
+/// An upgrade that a listener offers, and the listener's endpoint.
+#[derive(Clone, Debug)]
+pub struct HttpOffer {
+    /// What makes the link.
+    pub upgrade: Arc<dyn HttpUpgrade>,
+    /// Where the listener listens.
+    pub listener: Endpoint,
+}
+
+/// An accepted connection that begins with an HTTP request, nothing of which is worked in.
+pub struct HttpConnection {
+    /// What the peer sends further.
+    pub reader: Box<dyn AsyncRead + Unpin + Send>,
+    /// To the peer.
+    pub writer: Box<dyn AsyncWrite + Unpin + Send>,
+    /// What was read already: some or all of the request, perhaps more.
+    pub received: BytesMut,
+    /// What the node asks of the link.
+    pub config: LinkConfig,
+    /// Who connects.
+    pub peer: PeerInfo,
+    /// Where the listener listens; `None` where no upgrade is offered.
+    pub listener: Option<Endpoint>,
+}
+
+impl HttpConnection {
+    /// Answers with an error and closes, within [`REFUSAL_TIMEOUT`]. `status` is as in `403 Forbidden`, each of `headers`
+    /// a line without its end, `reason` a sentence for whoever reads the answer.
+    ///
+    /// What cannot be sent in that time is given up.
+    ///
+    /// # Panics
+    /// On a runtime without time enabled.
+    pub async fn refuse(mut self, status: &'static str, headers: &[&str], reason: String) -> AcceptError {
+        let answered = timeout(REFUSAL_TIMEOUT, self.answer(status, headers, &reason)).await;
+        drop(answered);
+        AcceptError::HttpRefused { status, reason }
+    }
+
+    async fn answer(&mut self, status: &str, headers: &[&str], reason: &str) -> io::Result<()> {
+        let mut answer = format!("HTTP/1.1 {status}\r\n");
+        for header in headers {
+            answer.push_str(header);
+            answer.push_str("\r\n");
+        }
+        let length = reason.len() + 1;
+        answer.push_str(&format!(
+            "Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\r\n{reason}\n"
+        ));
+        self.writer.write_all(answer.as_bytes()).await?;
+        self.writer.shutdown().await?;
+        // Closing with unread bytes would reset the connection and destroy the answer.
+        loop {
+            self.received.clear();
+            if self.reader.read_buf(&mut self.received).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for HttpConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpConnection")
+            .field("peer", &self.peer)
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
+}
