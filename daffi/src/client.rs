@@ -232,7 +232,7 @@ impl std::fmt::Debug for ClientBuilder {
 impl ClientBuilder {
     node_settings!();
 
-    /// How `tls://` endpoints are verified. Without it: against the platform's roots.
+    /// How `tls://` and `wss://` endpoints are verified. Without it: against the platform's roots.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: daffi_transport_tls::ClientTls) -> Self {
         self.settings.tls = Some(tls);
@@ -251,7 +251,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects to `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path` or `mem://name`.
+    /// Connects to `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path`, `mem://name`, and through what only
+    /// lets HTTP pass `ws://host:port/path` or `wss://host:port/path`.
     ///
     /// The first attempt decides; later ones are made for as long as the node lives.
     ///

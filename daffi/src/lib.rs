@@ -1,6 +1,6 @@
 //! Remote procedure calls without ceremony.
 //!
-//! A [`Service`] exposes callbacks, a [`Client`] calls them, over TCP, Unix sockets and TLS, on the wire of the Python library
+//! A [`Service`] exposes callbacks, a [`Client`] calls them, over TCP, Unix sockets, TLS and WebSocket, on the wire of the Python library
 //! daffi 3.0.1: Rust and Python nodes form one network, without a line changed on the Python side.
 //!
 //! ```
@@ -59,8 +59,8 @@
 //!
 //! # Features
 //!
-//! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls` and `macros`, all on by default. A feature adds, and changes
-//! nothing else.
+//! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and `macros`, all on by default. A feature adds, and
+//! changes nothing else; `ws` also has TCP and TLS listeners take WebSockets.
 
 #[doc(hidden)]
 pub mod __private;

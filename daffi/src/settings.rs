@@ -22,6 +22,17 @@ macro_rules! listening {
             self
         }
 
+        /// Lets web pages of this origin connect by WebSocket: `https://app.example`, with a port where it is not the
+        /// scheme's own; `null` for pages from files. May be called several times.
+        ///
+        /// Without it, pages from loopback may connect to endpoints on loopback, and pages from the host that they connect
+        /// to, to any other; requests that come from no page always.
+        #[cfg(feature = "ws")]
+        pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+            self.settings.origins.push(origin.into());
+            self
+        }
+
         /// A further endpoint to listen on, beside the one given to [`bind`](Self::bind).
         pub fn also_bind(mut self, endpoint: &str) -> Self {
             self.also.push(endpoint.parse());
@@ -29,7 +40,7 @@ macro_rules! listening {
         }
 
         /// Listens on `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path` or `mem://name`; port 0 takes a free
-        /// one.
+        /// one. TCP and TLS endpoints also take WebSockets, on the same port.
         ///
         /// # Errors
         /// [`InitializationError`] says what can't be used. Nothing is listening then.

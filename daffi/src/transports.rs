@@ -1,12 +1,17 @@
 //! Endpoints to transports.
 
-use daffi_transport::{BindError, ConnectError, Connector, Endpoint, EndpointError, Listener, mem};
+use std::sync::Arc;
+
+use daffi_transport::{BindError, ConnectError, Connector, Endpoint, EndpointError, HttpUpgrade, Listener, mem};
 
 /// What listening may need beside the endpoint.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServerSettings {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<daffi_transport_tls::ServerTls>,
+    /// Of pages that may connect by WebSocket.
+    #[cfg(feature = "ws")]
+    pub(crate) origins: Vec<String>,
 }
 
 /// What connecting may need beside the endpoint.
@@ -17,22 +22,52 @@ pub(crate) struct ClientSettings {
 }
 
 pub(crate) async fn listen(endpoint: &Endpoint, settings: &ServerSettings) -> Result<Box<dyn Listener>, BindError> {
-    let _unused_without_tls = settings;
+    let http = upgrade(endpoint, settings)?;
+    let _unused_without_tcp_and_tls = &http;
     match endpoint.scheme() {
         #[cfg(feature = "tcp")]
-        "tcp" => Ok(Box::new(daffi_transport_tcp::TcpListener::bind(endpoint).await?)),
+        "tcp" => {
+            let listener = daffi_transport_tcp::TcpListener::bind(endpoint).await?;
+            Ok(Box::new(match http {
+                Some(http) => listener.with_http(http),
+                None => listener,
+            }))
+        }
         #[cfg(feature = "uds")]
         "unix" => Ok(Box::new(daffi_transport_uds::UnixListener::bind(endpoint)?)),
         #[cfg(feature = "tls")]
-        "tls" => match &settings.tls {
-            Some(tls) => Ok(Box::new(daffi_transport_tls::TlsListener::bind(endpoint, tls.clone()).await?)),
-            None => {
-                Err(EndpointError::new(endpoint, "listening on tls:// needs a certificate and a key: tls(..)").into())
-            }
-        },
+        "tls" => {
+            let Some(tls) = &settings.tls else {
+                let rule = "listening on tls:// needs a certificate and a key: tls(..)";
+                return Err(EndpointError::new(endpoint, rule).into());
+            };
+            let listener = daffi_transport_tls::TlsListener::bind(endpoint, tls.clone()).await?;
+            Ok(Box::new(match http {
+                Some(http) => listener.with_http(http),
+                None => listener,
+            }))
+        }
         "mem" => Ok(Box::new(mem::MemListener::bind(endpoint)?)),
+        "ws" => Err(EndpointError::new(endpoint, "listen on tcp://host:port: it takes WebSockets, too").into()),
+        "wss" => Err(EndpointError::new(endpoint, "listen on tls://host:port: it takes WebSockets, too").into()),
         _ => Err(unknown(endpoint).into()),
     }
+}
+
+/// What takes WebSockets on a listener of TCP or TLS.
+#[cfg(feature = "ws")]
+fn upgrade(endpoint: &Endpoint, settings: &ServerSettings) -> Result<Option<Arc<dyn HttpUpgrade>>, BindError> {
+    let mut sockets = daffi_transport_ws::WebSockets::new();
+    for origin in &settings.origins {
+        let unusable = |e| BindError::Settings { endpoint: endpoint.clone(), source: Box::new(e) };
+        sockets = sockets.allow_origin(origin.parse().map_err(unusable)?);
+    }
+    Ok(Some(Arc::new(sockets)))
+}
+
+#[cfg(not(feature = "ws"))]
+fn upgrade(_: &Endpoint, _: &ServerSettings) -> Result<Option<Arc<dyn HttpUpgrade>>, BindError> {
+    Ok(None)
 }
 
 pub(crate) fn connector(endpoint: Endpoint, settings: &ClientSettings) -> Result<Box<dyn Connector>, ConnectError> {
@@ -44,19 +79,34 @@ pub(crate) fn connector(endpoint: Endpoint, settings: &ClientSettings) -> Result
         "unix" => Ok(Box::new(daffi_transport_uds::UnixConnector::new(endpoint))),
         #[cfg(feature = "tls")]
         "tls" => {
-            // Without settings the platform's roots: leaving an option out never skips a check.
-            let tls = match &settings.tls {
-                Some(tls) => tls.clone(),
-                None => daffi_transport_tls::ClientTls::platform_roots()
-                    .map_err(|e| ConnectError::failed(&endpoint, daffi_transport::Phase::Tls, e))?,
-            };
+            let tls = settings.trusting(&endpoint)?;
             Ok(Box::new(daffi_transport_tls::TlsConnector::new(endpoint, tls)))
+        }
+        #[cfg(feature = "ws")]
+        "ws" => Ok(Box::new(daffi_transport_ws::WsConnector::new(endpoint))),
+        #[cfg(all(feature = "tls", feature = "ws"))]
+        "wss" => {
+            let tls = settings.trusting(&endpoint)?;
+            Ok(Box::new(daffi_transport_ws::WsConnector::new(endpoint).tls(tls)))
         }
         "mem" => Ok(Box::new(mem::MemConnector::new(endpoint))),
         _ => Err(unknown(&endpoint).into()),
     }
 }
 
+#[cfg(feature = "tls")]
+impl ClientSettings {
+    /// Without settings the platform's roots: leaving an option out never skips a check.
+    fn trusting(&self, endpoint: &Endpoint) -> Result<daffi_transport_tls::ClientTls, ConnectError> {
+        match &self.tls {
+            Some(tls) => Ok(tls.clone()),
+            None => daffi_transport_tls::ClientTls::platform_roots()
+                .map_err(|e| ConnectError::failed(endpoint, daffi_transport::Phase::Tls, e)),
+        }
+    }
+}
+
 fn unknown(endpoint: &Endpoint) -> EndpointError {
-    EndpointError::new(endpoint, "the scheme must be tcp, tls, unix or mem, with its feature of the crate daffi on")
+    let rule = "the scheme must be tcp, tls, unix, mem, ws or wss, with its feature of the crate daffi on";
+    EndpointError::new(endpoint, rule)
 }

@@ -1,0 +1,81 @@
+//! Finding out that a peer is gone.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::sink::Sink;
+
+/// When a silent peer is pinged, and when it is given up.
+///
+/// Anything that comes from the peer is a sign of life, a pong or a part of a long message. Time in which the node
+/// does not read from the peer does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence after which the peer is pinged. Default: 20 seconds, less than what proxies allow.
+    pub interval: Duration,
+    /// Further silence after which the connection is ended, from when the ping could be sent. Default: 20 seconds.
+    pub patience: Duration,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(20), patience: Duration::from_secs(20) }
+    }
+}
+
+/// The keepalive of one link.
+pub(crate) struct Pulse {
+    times: Keepalive,
+    heard: Instant,
+    asked: Asked,
+    next: Pin<Box<Sleep>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    No,
+    /// The ping waits behind what the peer has not taken.
+    Queued,
+    Sent,
+}
+
+impl Pulse {
+    pub(crate) fn new(times: Keepalive) -> Self {
+        Self { times, heard: Instant::now(), asked: Asked::No, next: Box::pin(sleep(times.interval)) }
+    }
+
+    /// Something came from the peer.
+    pub(crate) fn heard(&mut self) {
+        self.heard = Instant::now();
+        self.asked = Asked::No;
+    }
+
+    /// To be called when nothing can be read. Ready: the peer is silent for this long although it was pinged.
+    pub(crate) fn poll_silence(&mut self, cx: &mut Context<'_>, sink: &mut Sink) -> Poll<io::Result<Duration>> {
+        loop {
+            ready!(self.next.as_mut().poll(cx));
+            let now = Instant::now();
+            let due = self.heard + self.times.interval;
+            if self.asked == Asked::No && now < due {
+                self.next.as_mut().reset(due);
+                continue;
+            }
+            match self.asked {
+                Asked::Sent => return Poll::Ready(Ok(now - self.heard)),
+                Asked::Queued => {}
+                Asked::No => {
+                    sink.ping();
+                    sink.see_to_controls(cx)?;
+                }
+            }
+            self.asked = if sink.holds_ping() { Asked::Queued } else { Asked::Sent };
+            self.next.as_mut().reset(now + self.times.patience);
+        }
+    }
+}

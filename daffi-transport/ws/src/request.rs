@@ -1,0 +1,156 @@
+//! The request of an upgrade, and what is wrong with others (protocol notes, section 9).
+
+use httparse::{EMPTY_HEADER, Header, Request, Status};
+use tungstenite::handshake::derive_accept_key;
+
+/// The largest head of a request or an answer, in bytes; as in 3.0.1.
+pub const MAX_HEAD_BYTES: usize = 8 * 1024;
+
+/// Most headers of a request or an answer.
+pub(crate) const MAX_HEADERS: usize = 100;
+
+/// What a browser, or whoever else asks for a WebSocket, tells of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UpgradeRequest {
+    /// The value of `Sec-WebSocket-Accept` in the answer.
+    pub(crate) accept: String,
+    pub(crate) host: Option<String>,
+    pub(crate) origins: Vec<String>,
+}
+
+/// An answer that refuses.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: &'static str,
+    pub(crate) headers: &'static [&'static str],
+    pub(crate) reason: String,
+}
+
+fn bad(reason: impl Into<String>) -> Refusal {
+    Refusal { status: "400 Bad Request", headers: &[], reason: reason.into() }
+}
+
+/// The request at the front of what was received, and its length; `None` while it is incomplete.
+pub(crate) fn parse(received: &mut [u8]) -> Result<Option<(usize, UpgradeRequest)>, Refusal> {
+    // 3.0.1 takes the method in any letter case.
+    if let Some(method) = received.first_chunk_mut::<3>() {
+        method.make_ascii_uppercase();
+    }
+    let too_large = || Refusal {
+        status: "431 Request Header Fields Too Large",
+        headers: &[],
+        reason: format!("the request has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers"),
+    };
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut request = Request::new(&mut headers);
+    match request.parse(received) {
+        Ok(Status::Complete(size)) if size <= MAX_HEAD_BYTES => check(&request).map(|request| Some((size, request))),
+        Ok(Status::Partial) if received.len() <= MAX_HEAD_BYTES => Ok(None),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => Err(too_large()),
+        Err(error) => Err(bad(format!("this is no HTTP request: {error}"))),
+    }
+}
+
+fn check(request: &Request<'_, '_>) -> Result<UpgradeRequest, Refusal> {
+    if request.method != Some("GET") {
+        return Err(bad("this port takes WebSockets, which begin with GET"));
+    }
+    if request.version != Some(1) {
+        return Err(bad("a WebSocket needs HTTP/1.1"));
+    }
+    if !has_word(request.headers, "upgrade", "websocket") {
+        return Err(Refusal {
+            status: "426 Upgrade Required",
+            headers: &["Upgrade: websocket"],
+            reason: "this port speaks daffi, not HTTP: connect with a WebSocket or a daffi client".to_owned(),
+        });
+    }
+    if !has_word(request.headers, "connection", "upgrade") {
+        return Err(bad("the header Connection must contain \"upgrade\""));
+    }
+    if !values(request.headers, "sec-websocket-version").any(|version| version == b"13") {
+        return Err(Refusal {
+            status: "426 Upgrade Required",
+            headers: &["Upgrade: websocket", "Sec-WebSocket-Version: 13"],
+            reason: "the header Sec-WebSocket-Version must be 13".to_owned(),
+        });
+    }
+    let Some(key) = values(request.headers, "sec-websocket-key").next() else {
+        return Err(bad("the header Sec-WebSocket-Key is missing"));
+    };
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    Ok(UpgradeRequest {
+        accept: derive_accept_key(key),
+        host: values(request.headers, "host").next().map(text),
+        origins: values(request.headers, "origin").map(text).collect(),
+    })
+}
+
+/// All values of a header, blanks around them removed.
+pub(crate) fn values<'a>(headers: &'a [Header<'a>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.trim_ascii())
+}
+
+/// Whether a header's comma-separated list has a word, in any letter case.
+pub(crate) fn has_word(headers: &[Header<'_>], name: &str, word: &str) -> bool {
+    values(headers, name)
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "GET /any?thing HTTP/1.1\r\nHost: node:5\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
+                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    fn parsed(text: &str) -> Result<Option<(usize, UpgradeRequest)>, Refusal> {
+        parse(&mut text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn the_usual_request_is_taken_whole_and_no_sooner() {
+        let whole = parsed(&format!("{GOOD}more")).unwrap().unwrap();
+        // The example of RFC 6455, section 1.3.
+        let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned();
+        assert_eq!(whole, (GOOD.len(), UpgradeRequest { accept, host: Some("node:5".into()), origins: Vec::new() }));
+        for end in 3..GOOD.len() {
+            assert_eq!(parsed(&GOOD[..end]), Ok(None));
+        }
+    }
+
+    #[test]
+    fn what_3_0_1_takes_is_taken() {
+        let loud = GOOD.to_uppercase().replace("/ANY?THING", "/[x]{y}");
+        let quiet = GOOD.to_lowercase().replace("http/1.1", "HTTP/1.1");
+        let short_key = GOOD.replace("dGhlIHNhbXBsZSBub25jZQ==", "any text");
+        let extras =
+            GOOD.replace("Host: node:5", "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Protocol: x");
+        for request in [loud, quiet, short_key, extras] {
+            assert!(matches!(parsed(&request), Ok(Some((size, _))) if size == request.len()), "{request}");
+        }
+    }
+
+    #[test]
+    fn others_are_told_what_is_wrong() {
+        for (from, to, status, reason) in [
+            ("HTTP/1.1", "HTTP/1.0", "400", "HTTP/1.1"),
+            ("HTTP/1.1", "SPDY", "400", "no HTTP request"),
+            ("GET", "GETX", "400", "begin with GET"),
+            ("Upgrade: websocket", "X: y", "426", "not HTTP"),
+            ("keep-alive, Upgrade", "keep-alive", "400", "Connection"),
+            ("13", "8", "426", "must be 13"),
+            ("Sec-WebSocket-Key", "X", "400", "Key is missing"),
+        ] {
+            let refusal = parsed(&GOOD.replacen(from, to, 1)).unwrap_err();
+            assert!(refusal.status.starts_with(status) && refusal.reason.contains(reason), "{to}: {refusal:?}");
+        }
+        for filler in [format!("X: {}\r\n", "y".repeat(MAX_HEAD_BYTES)), "X: y\r\n".repeat(MAX_HEADERS)] {
+            let refusal = parsed(&GOOD.replacen("Host", &format!("{filler}Host"), 1)).unwrap_err();
+            assert!(refusal.status.starts_with("431"), "{refusal:?}");
+        }
+        let endless = format!("GET /{}", "x".repeat(MAX_HEAD_BYTES));
+        assert!(parsed(&endless).unwrap_err().status.starts_with("431"));
+    }
+}

@@ -1,0 +1,169 @@
+//! What leaves: one message per frame, control frames between them.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BufMut, Bytes};
+use daffi_transport::{Batch, LinkError};
+use tokio::io::AsyncWrite;
+use tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{CloseCode, Control, Data, OpCode},
+};
+
+use crate::{mask, messages::Side};
+
+/// Bytes that may wait here before no further frame is taken.
+const FULL: usize = 64 * 1024;
+
+/// The longest reason in a close frame: what a control frame holds beside the code.
+const MAX_REASON_BYTES: usize = 123;
+
+/// What both halves of a link write to. Only one of them waits for the stream at a time.
+pub(crate) struct Sink {
+    io: Box<dyn AsyncWrite + Unpin + Send>,
+    side: Side,
+    /// Whole WebSocket frames, `sent` bytes of which have left.
+    out: Vec<u8>,
+    sent: usize,
+    unflushed: bool,
+    /// The payload of the last ping, unanswered. Earlier ones need no answer (RFC 6455, section 5.5.3).
+    pong: Option<Bytes>,
+    ping: bool,
+    /// A close frame was written, and this is why.
+    closed: Option<LinkError>,
+    /// The writing half waits for the stream: it will be woken, and sends what is here.
+    writer_waits: bool,
+}
+
+impl Sink {
+    pub(crate) fn new(io: Box<dyn AsyncWrite + Unpin + Send>, side: Side) -> Self {
+        Self {
+            io,
+            side,
+            out: Vec::new(),
+            sent: 0,
+            unflushed: false,
+            pong: None,
+            ping: false,
+            closed: None,
+            writer_waits: false,
+        }
+    }
+
+    /// Why nothing can be sent any more.
+    pub(crate) fn closed(&self) -> Option<&LinkError> {
+        self.closed.as_ref()
+    }
+
+    /// Takes frames out of `batch`, for as long as not much waits. They are copied, and so can be masked.
+    pub(crate) fn take(&mut self, batch: &mut Batch) {
+        while self.out.len() - self.sent < FULL
+            && let Some(length) = batch.frame_len()
+        {
+            self.put(OpCode::Data(Data::Binary), (&mut *batch).take(length));
+        }
+    }
+
+    pub(crate) fn answer_ping(&mut self, payload: Bytes) {
+        self.pong = Some(payload);
+    }
+
+    pub(crate) fn ping(&mut self) {
+        self.ping = true;
+    }
+
+    /// Whether a ping is still here.
+    pub(crate) fn holds_ping(&self) -> bool {
+        self.ping || self.sent < self.out.len()
+    }
+
+    /// Sends a close frame as the last one; `why` is what later writers are told. Only the first call counts.
+    pub(crate) fn close(&mut self, code: CloseCode, reason: &str, why: LinkError) {
+        if self.closed.is_some() {
+            return;
+        }
+        (self.pong, self.ping, self.closed) = (None, false, Some(why));
+        let mut end = reason.len().min(MAX_REASON_BYTES);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        let payload = [&u16::from(code).to_be_bytes()[..], &reason.as_bytes()[..end]].concat();
+        self.put(OpCode::Control(Control::Close), &payload[..]);
+    }
+
+    /// For the writing half: writes all that is here. `flush`: and sees it off.
+    pub(crate) fn poll_writer(&mut self, cx: &mut Context<'_>, flush: bool) -> Poll<io::Result<()>> {
+        let written = if flush { self.poll_flush(cx) } else { self.poll_out(cx) };
+        self.writer_waits = written.is_pending();
+        written
+    }
+
+    /// For the reading half: sends what it put here, or sees to it that it is called again.
+    pub(crate) fn see_to_controls(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.writer_waits {
+            return Ok(());
+        }
+        match self.poll_flush(cx) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Sends all that is here and ends the stream below.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_out(cx))?;
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            while self.sent < self.out.len() {
+                match ready!(Pin::new(&mut self.io).poll_write(cx, &self.out[self.sent..]))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    written => self.sent += written,
+                }
+                self.unflushed = true;
+            }
+            self.sent = 0;
+            if self.out.capacity() > FULL * 2 {
+                // One large frame must not stay with the connection for its life.
+                self.out = Vec::new();
+            } else {
+                self.out.clear();
+            }
+            if let Some(payload) = self.pong.take() {
+                self.put(OpCode::Control(Control::Pong), payload);
+            } else if std::mem::take(&mut self.ping) {
+                self.put(OpCode::Control(Control::Ping), Bytes::new());
+            } else {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn put(&mut self, opcode: OpCode, payload: impl Buf) {
+        let length = payload.remaining();
+        let mask = (self.side == Side::Client).then(rand::random);
+        let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+        self.out.reserve(header.len(length as u64) + length);
+        header.format(length as u64, &mut self.out).expect("writing to a Vec cannot fail");
+        let start = self.out.len();
+        self.out.put(payload);
+        if let Some(key) = mask {
+            mask::apply(&mut self.out[start..], key);
+        }
+    }
+}
