@@ -300,4 +300,12 @@ mod tests {
             [Event::Close(None, String::new()), Event::Close(Some(CloseCode::Library(4000)), "hi".into())]
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..100)) {
+            all(Side::Server, &bytes);
+            all(Side::Client, &bytes);
+        }
+    }
 }
