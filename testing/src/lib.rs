@@ -1,4 +1,5 @@
-//! What the tests of this workspace share: nodes of daffi 3.0.1 as child processes, certificates, paths for sockets.
+//! What the tests of this workspace share: nodes of daffi 3.0.1 as child processes, certificates, paths for
+//! sockets, a browser.
 //!
 //! A missing piece fails a test with a text that names it; nothing here skips.
 //!
@@ -13,6 +14,7 @@
 //! # });
 //! ```
 
+mod browser;
 mod call;
 mod certificate;
 mod error;
@@ -23,6 +25,7 @@ mod python;
 mod socket_path;
 
 pub use crate::{
+    browser::Browser,
     call::Call,
     certificate::Certificate,
     error::PyError,

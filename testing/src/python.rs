@@ -18,18 +18,23 @@ pub fn repository() -> &'static Path {
 /// When there is none; the text says why.
 pub fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| env::var_os("DAFFI_PYTHON").map_or_else(made_by_script, PathBuf::from))
+    let named = || env::var_os("DAFFI_PYTHON").map(PathBuf::from);
+    PYTHON.get_or_init(|| named().unwrap_or_else(|| PathBuf::from(run("scripts/python-env"))))
 }
 
-fn made_by_script() -> PathBuf {
-    let script = repository().join("scripts/python-env");
+/// The last line that a script of this repository prints.
+///
+/// # Panics
+/// When it fails; the text has what it complained of.
+pub(crate) fn run(script: &str) -> String {
+    let script = repository().join(script);
     let run = match Command::new(&script).output() {
         Ok(run) => run,
-        Err(error) => panic!("{} cannot be run: {error}; DAFFI_PYTHON may name an interpreter", script.display()),
+        Err(error) => panic!("{} cannot be run: {error}", script.display()),
     };
     let (said, complained) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     match said.lines().last() {
-        Some(python) if run.status.success() => PathBuf::from(python),
-        _ => panic!("{} made no Python environment, {}:\n{complained}", script.display(), run.status),
+        Some(line) if run.status.success() => line.to_owned(),
+        _ => panic!("{} failed, {}:\n{complained}", script.display(), run.status),
     }
 }

@@ -146,8 +146,17 @@ impl Catalogue {
 
     /// The programs that are no part of a pair, and what they print.
     pub(crate) fn alone(&self) -> Vec<(String, Vec<String>)> {
-        let alone = self.rows.iter().filter(|row| row.table == Table::Alone);
-        alone.map(|row| (row.name.clone(), row.prints.clone())).collect()
+        self.listed_in(Table::Alone)
+    }
+
+    /// The programs that serve a web page, and what the page writes.
+    pub(crate) fn pages(&self) -> Vec<(String, Vec<String>)> {
+        self.listed_in(Table::Pages)
+    }
+
+    fn listed_in(&self, table: Table) -> Vec<(String, Vec<String>)> {
+        let rows = self.rows.iter().filter(|row| row.table == table);
+        rows.map(|row| (row.name.clone(), row.prints.clone())).collect()
     }
 
     /// Every program is run, because a row speaks of it; and what the rows speak of exists.

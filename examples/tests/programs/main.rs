@@ -1,5 +1,5 @@
 //! Runs every example: each pair with Rust and Python on either side, workers and callers behind routers of both languages,
-//! and each program that stands alone.
+//! each program that stands alone, and each web page in a browser.
 //!
 //! What there is comes from the directories, what it prints from the tables in README.md. So a new example needs a row
 //! there, and nothing here.
@@ -11,6 +11,7 @@ mod server;
 
 use std::time::Duration;
 
+use daffi_testing::Browser;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::{
@@ -31,6 +32,13 @@ fn main() {
     }
     for (name, prints) in catalogue.alone() {
         trials.push(Trial::test(name.clone(), move || alone(&name, &prints)));
+    }
+    for (name, writes) in catalogue.pages() {
+        for service in [Source::Rust, Source::Python] {
+            let (name, writes) = (name.clone(), writes.clone());
+            let title = format!("{name}::{service}_called_from_chromium");
+            trials.push(Trial::test(title, move || page(&name, service, &writes)));
+        }
     }
     trials.push(Trial::test("readme_has_a_row_for_every_example", move || catalogue.check()));
     libtest_mimic::run(&arguments, trials).exit();
@@ -81,6 +89,36 @@ fn alone(name: &str, prints: &[String]) -> Result<(), Failed> {
     let printed = Program::start(name, Source::Rust, &[])?.finish()?;
     let printed: Vec<_> = printed.into_iter().map(|line| without_port(&line)).collect();
     expect(name, &printed, prints)
+}
+
+/// The page in a real browser, with its own service or with the one of the same callbacks in Python.
+fn page(name: &str, service: Source, writes: &[String]) -> Result<(), Failed> {
+    let options = ["--listen", "tcp://127.0.0.1:0", "--pages", "127.0.0.1:0"].map(str::to_owned);
+    let program = Program::start(name, Source::Rust, &options)?;
+    let lines = program.lines(2, Duration::from_secs(60));
+    let [listening, open] = &lines[..] else { return Err(program.failure("does not say where its page is")) };
+    let address = listening.strip_prefix("listening on tcp://").ok_or("it says where it listens")?;
+    let link = open.strip_prefix("open ").ok_or("it says where its page is")?;
+
+    let python = match service {
+        Source::Rust => None,
+        Source::Python => Some(Server::start("rpc_service", Source::Python)?),
+    };
+    let link = match &python {
+        None => link.to_owned(),
+        Some(server) => {
+            let there = server.client_options.last().ok_or("it listens")?.replace("tcp://", "");
+            link.replace(&format!("ws://{address}"), &format!("ws://{there}"))
+        }
+    };
+    let browser = Browser::open(&link);
+    expect("the page", &browser.console(writes.len()), writes)?;
+    if python.is_none() {
+        program.stop()?;
+        let ended = ["the connection ended with code 1000".to_owned()];
+        expect("the page", &browser.console(1), &ended)?;
+    }
+    Ok(())
 }
 
 fn expect(who: &str, printed: &[String], expected: &[String]) -> Result<(), Failed> {

@@ -11,6 +11,8 @@ pub(crate) enum Table {
     /// Workers and a caller, which need a router.
     BehindRouter,
     Alone,
+    /// A program that serves a web page.
+    Pages,
 }
 
 /// A row of a table.
@@ -54,7 +56,7 @@ impl Row {
             Table::BehindRouter => {
                 vec!["router".to_owned(), format!("{}_worker", self.name), format!("{}_caller", self.name)]
             }
-            Table::Alone => vec![self.name.clone()],
+            Table::Alone | Table::Pages => vec![self.name.clone()],
         }
     }
 }
@@ -70,6 +72,7 @@ pub(crate) fn rows(readme: &Path) -> Vec<Row> {
             ("example", _) => table = Some(Table::Pairs),
             ("example behind a router", _) => table = Some(Table::BehindRouter),
             ("program", _) => table = Some(Table::Alone),
+            ("page", _) => table = Some(Table::Pages),
             (_, Some(table)) if line.starts_with("| `") => rows.push(row(table, &cells)),
             _ => {}
         }
@@ -85,7 +88,7 @@ fn row(table: Table, cells: &[&str]) -> Row {
     };
     let workers = match table {
         Table::BehindRouter => cells[1].split(", ").map(worker).collect(),
-        Table::Pairs | Table::Alone => vec![],
+        Table::Pairs | Table::Alone | Table::Pages => vec![],
     };
     let prints = cells[cells.len() - 1].split("<br>").map(unquoted).collect();
     Row { table, name: unquoted(name), server, workers, prints }
