@@ -17,3 +17,4 @@ mod router;
 mod streams;
 mod support;
 mod values;
+mod web;

@@ -83,6 +83,16 @@ async fn rust_calls_python_over_tls() {
 }
 
 #[tokio::test]
+async fn rust_calls_python_over_websockets() {
+    check(Direction::RustCallsPython, Transport::Ws).await;
+}
+
+#[tokio::test]
+async fn rust_calls_python_over_websockets_over_tls() {
+    check(Direction::RustCallsPython, Transport::Wss).await;
+}
+
+#[tokio::test]
 async fn rust_calls_asyncio_over_tcp() {
     check(Direction::RustCallsAsyncio, Transport::Tcp).await;
 }
@@ -105,4 +115,14 @@ async fn rust_calls_a_python_worker_through_a_router() {
 #[tokio::test]
 async fn rust_calls_an_asyncio_worker_through_a_router() {
     check_pair(&Pair::behind_router(Direction::RustCallsAsyncio).await).await;
+}
+
+#[tokio::test]
+async fn python_calls_a_rust_worker_on_a_websocket_through_a_router() {
+    check_pair(&Pair::behind_router_over(Direction::PythonCallsRust, Transport::Ws).await).await;
+}
+
+#[tokio::test]
+async fn rust_calls_a_python_worker_over_a_websocket_through_a_router() {
+    check_pair(&Pair::behind_router_over(Direction::RustCallsPython, Transport::Ws).await).await;
 }

@@ -117,7 +117,7 @@ impl Pair {
                 let service = transport.python_service().name(SERVICE);
                 let service = if direction == Direction::RustCallsAsyncio { service.aio() } else { service };
                 let service = service.start().await;
-                let client = rust_client("caller", &service.endpoint()).await;
+                let client = rust_client("caller", &transport.of_client(&service.endpoint())).await;
                 (Caller::Rust(client), Callee::Python(service))
             }
         };
@@ -126,11 +126,17 @@ impl Pair {
 
     /// Two clients of a Python Router, of which one exposes callbacks.
     pub(crate) async fn behind_router(direction: Direction) -> Self {
+        Self::behind_router_over(direction, Transport::Tcp).await
+    }
+
+    /// The same; the Rust client comes over `transport`.
+    pub(crate) async fn behind_router_over(direction: Direction, transport: Transport) -> Self {
         let router = Peer::router().start().await;
         let at = router.endpoint();
+        let rust_at = transport.of_client(&at);
         let (caller, callee) = match direction {
             Direction::PythonCallsRust | Direction::AsyncioCallsRust => {
-                let worker = rust_worker(SERVICE, &at).await;
+                let worker = rust_worker(SERVICE, &rust_at).await;
                 let client = Peer::client(&at).name("caller");
                 let client = if direction == Direction::AsyncioCallsRust { client.aio() } else { client };
                 (Caller::Python(client.start().await), Callee::RustWorker(worker))
@@ -139,10 +145,15 @@ impl Pair {
                 let worker = Peer::client(&at).name(SERVICE).worker();
                 let worker = if direction == Direction::RustCallsAsyncio { worker.aio() } else { worker };
                 let worker = worker.start().await;
-                (Caller::Rust(rust_client("caller", &at).await), Callee::Python(worker))
+                (Caller::Rust(rust_client("caller", &rust_at).await), Callee::Python(worker))
             }
         };
-        Self { label: format!("{direction:?} behind a router"), caller, _callee: callee, _router: Some(router) }
+        Self {
+            label: format!("{direction:?} behind a router over {transport:?}"),
+            caller,
+            _callee: callee,
+            _router: Some(router),
+        }
     }
 
     pub(crate) fn calls_python(&self) -> bool {

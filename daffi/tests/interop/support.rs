@@ -22,6 +22,10 @@ pub(crate) enum Transport {
     Tcp,
     Unix,
     Tls,
+    /// Only Rust clients have it; servers take it on their TCP port.
+    Ws,
+    /// The same on a TLS port.
+    Wss,
 }
 
 impl Transport {
@@ -29,8 +33,8 @@ impl Transport {
     pub(crate) async fn rust_service(self, name: &str, workers: usize) -> Service {
         let tls = Certificate::localhost();
         let at = match self {
-            Self::Tcp => "tcp://127.0.0.1:0".to_owned(),
-            Self::Tls => "tls://127.0.0.1:0".to_owned(),
+            Self::Tcp | Self::Ws => "tcp://127.0.0.1:0".to_owned(),
+            Self::Tls | Self::Wss => "tls://127.0.0.1:0".to_owned(),
             Self::Unix => SocketPath::new().endpoint(),
         };
         Service::builder(name)
@@ -44,9 +48,20 @@ impl Transport {
 
     pub(crate) fn python_service(self) -> Launch {
         match self {
-            Self::Tcp => Peer::service(),
+            Self::Tcp | Self::Ws => Peer::service(),
             Self::Unix => Peer::service().on_socket(),
-            Self::Tls => Peer::service().with_certificate(&Certificate::localhost()),
+            Self::Tls | Self::Wss => Peer::service().with_certificate(&Certificate::localhost()),
+        }
+    }
+}
+
+impl Transport {
+    /// What a Rust client connects to, of a server that says where it listens.
+    pub(crate) fn of_client(self, endpoint: &str) -> String {
+        match self {
+            Self::Ws => endpoint.replace("tcp://", "ws://"),
+            Self::Wss => endpoint.replace("tls://", "wss://"),
+            Self::Tcp | Self::Unix | Self::Tls => endpoint.to_owned(),
         }
     }
 }
