@@ -1,7 +1,8 @@
 //! Remote procedure calls without ceremony.
 //!
-//! A [`Service`] exposes callbacks, a [`Client`] calls them, over TCP, Unix sockets, TLS and WebSocket, on the wire of the Python library
-//! daffi 3.0.1: Rust and Python nodes form one network, without a line changed on the Python side.
+//! A [`Service`] exposes callbacks, a [`Client`] calls them, over TCP, Unix sockets, TLS and WebSocket, on the wire of the
+//! Python library daffi 3.0.1: Rust nodes, Python nodes and browsers form one network, without a line changed on the Python
+//! side.
 //!
 //! ```
 //! use daffi::prelude::*;

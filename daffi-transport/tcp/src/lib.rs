@@ -9,6 +9,7 @@
 //!   so write `127.0.0.1` and not `localhost` where the peer writes an address.
 //! - Both sides set `TCP_NODELAY` and keepalive ([`KEEPALIVE_IDLE`] and so on), so a peer that vanished is found after
 //!   25 seconds. `TCP_USER_TIMEOUT` is never set: it would cut a sender that is held back on purpose.
+//! - What begins with an HTTP request is refused with a sentence, or handed on ([`TcpListener::with_http`]): WebSockets.
 //! - Time limits are the caller's: put a timeout around connecting and around [`Pending::upgrade`].
 //!
 //! [`Pending::upgrade`]: daffi_transport::Pending::upgrade

@@ -125,9 +125,8 @@ async fn rubbish(address: &str) {
     let names_too_long = [2, 0, 0x91, 1, 0, 0, 0x16, 0, 0x81];
     // A TLS 1.2 record with the first bytes of a ClientHello.
     let tls = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[0x5a; 64]].concat();
-    let attacks: [(&str, Vec<u8>); 8] = [
+    let attacks: [(&str, Vec<u8>); 7] = [
         ("a TLS hello", tls),
-        ("an HTTP POST", b"POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}".to_vec()),
         ("garbage from the start", vec![0xa5; 4096]),
         ("a SYN and garbage", [&SYN[..], &[0xa5; 4096]].concat()),
         ("garbage after the handshake", after_hello(&[0xff; 64])),
@@ -139,6 +138,46 @@ async fn rubbish(address: &str) {
         let mut raw = Raw::open(address).await;
         let _closed_already = raw.send(&bytes).await;
         raw.is_closed(attack).await;
+    }
+}
+
+/// HTTP that is no WebSocket: an answer in HTTP, and the connection ends. WebSockets that break rules: a close frame.
+async fn http(address: &str) {
+    let upgrade = "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: x\r\n\r\n";
+    let mut message = vec![0x82, u8::try_from(hello("page").len()).unwrap()];
+    message.extend(hello("page"));
+    let after_hello = |bytes: &[u8]| [upgrade.as_bytes(), &message, bytes].concat();
+    let refused = |code: u16| [&[0x88][..], &code.to_be_bytes()].concat();
+    let attacks: [(&str, Vec<u8>, Vec<u8>); 8] = [
+        ("a POST", b"POST /rpc HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}".to_vec(), b"HTTP/1.1 400 ".to_vec()),
+        ("a page", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(), b"HTTP/1.1 426 ".to_vec()),
+        ("an endless head", [b"GET /", &[b'x'; 10_000][..]].concat(), b"HTTP/1.1 431 ".to_vec()),
+        (
+            "a stranger's page",
+            upgrade.replacen('U', "Origin: http://a.example\r\nU", 1).into(),
+            b"HTTP/1.1 403 ".to_vec(),
+        ),
+        ("a SYN as a message", after_hello(&[&[0x82, 9][..], &SYN].concat()), refused(1007)),
+        ("half a frame as a message", after_hello(&[&[0x82, 20][..], &hello("page")[..20]].concat()), refused(1007)),
+        ("a huge message", after_hello(&[0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0]), refused(1009)),
+        ("a message of a reserved kind", after_hello(&[0x83, 0]), refused(1002)),
+    ];
+    for (attack, bytes, answer) in attacks {
+        let mut raw = Raw::open(address).await;
+        raw.send(&bytes).await.unwrap();
+        raw.stream.shutdown().await.unwrap();
+        let answered = async {
+            let mut answered = Vec::new();
+            while !matches!(raw.stream.read_buf(&mut answered).await, Ok(0) | Err(_)) {}
+            answered
+        };
+        let answered = timeout(PATIENCE, answered).await.unwrap_or_else(|_| panic!("{attack}: is not closed"));
+        let found = answered.windows(answer.len() + 1).any(|part| {
+            // Of a close frame the length of the reason lies between.
+            part.starts_with(&answer) || (part[0] == answer[0] && part[2..] == answer[1..])
+        });
+        assert!(found, "{attack}: {}", String::from_utf8_lossy(&answered));
     }
 }
 
@@ -183,11 +222,14 @@ async fn bad_peers_hurt_nobody() {
         half.must_send([&SYN[..5]]).await;
         odd_pieces(address).await;
         rubbish(address).await;
+        let mut half_upgrade = Raw::open(address).await;
+        half_upgrade.must_send([&b"GET / HTTP/1.1\r\nUpgrade: web"[..]]).await;
+        http(address).await;
         cut_short(address).await;
         // While all of these are still open, newcomers get in.
         let late = python_client(&service).name("late").start().await;
         assert_eq!(late.call("add", json!([3, 4])).timeout(10).ok().await, 7);
-        drop((silent, half));
+        drop((silent, half, half_upgrade));
         stop.store(true, Relaxed);
     };
     let (calls, ()) = tokio::join!(calls_on(&client, &stop), attacks);
