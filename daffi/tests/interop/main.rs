@@ -14,6 +14,7 @@ mod names;
 mod pair;
 mod results;
 mod router;
+mod routers;
 mod streams;
 mod support;
 mod values;
