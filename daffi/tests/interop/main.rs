@@ -12,6 +12,7 @@ mod load;
 mod matrix;
 mod names;
 mod pair;
+mod restart;
 mod results;
 mod router;
 mod routers;
