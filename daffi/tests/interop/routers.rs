@@ -39,14 +39,6 @@ impl AnyRouter {
         }
     }
 
-    /// The Rust router itself, for what only it can tell.
-    pub(crate) const fn rust(&self) -> Option<&Router> {
-        match self {
-            Self::Python(_) => None,
-            Self::Rust(router) => Some(router),
-        }
-    }
-
     /// Without a word to its members.
     pub(crate) fn kill(self) {
         match self {
