@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, Command, Stdio},
-};
+use std::process::Command;
 
 use bytes::Bytes;
 use daffi::{Client, FormatId};
+use daffi_stress::Node;
 use futures::stream;
 
 const MIB: usize = 1024 * 1024;
@@ -17,54 +15,17 @@ const MIB: usize = 1024 * 1024;
 const MOST_RESIDENT: usize = 150 * MIB;
 
 /// A `slow_sink` process.
-struct Sink {
-    process: Child,
-    /// Closed when dropped, which ends the process.
-    _alive: ChildStdin,
-    endpoint: String,
-}
+struct Sink(Node);
 
 impl Sink {
     fn start(pause_at: u64, pause_seconds: u64, bytes_per_second: usize) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_slow_sink"))
-            .args([pause_at.to_string(), pause_seconds.to_string(), bytes_per_second.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut endpoint = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut endpoint).unwrap();
-        let alive = process.stdin.take().unwrap();
-        Self { process, _alive: alive, endpoint: endpoint.trim().to_owned() }
-    }
-
-    /// The most that was ever resident.
-    fn peak(&self) -> usize {
-        self.status("VmHWM:")
-    }
-
-    /// What is resident now.
-    fn resident(&self) -> usize {
-        self.status("VmRSS:")
-    }
-
-    fn status(&self, key: &str) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+        let numbers = [pause_at.to_string(), pause_seconds.to_string(), bytes_per_second.to_string()];
+        Self(Node::start(env!("CARGO_BIN_EXE_slow_sink"), &numbers.each_ref().map(String::as_str)))
     }
 
     async fn received(&self) -> [u64; 3] {
-        let client = Client::unnamed().connect(&self.endpoint).await.unwrap();
+        let client = Client::unnamed().connect(self.0.endpoint()).await.unwrap();
         client.rpc().serde(FormatId::JSON).call("received", ()).await.unwrap()
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        // It may have ended by itself, which the test's own assertions tell.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -77,13 +38,13 @@ fn chunk(number: u32) -> Bytes {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gibibyte_of_a_rust_client_with_a_pause_of_40_seconds() {
     let sink = Sink::start(100, 40, 0);
-    let client = Client::builder("pump").connect(&sink.endpoint).await.unwrap();
+    let client = Client::builder("pump").connect(sink.0.endpoint()).await.unwrap();
     let sent = client.stream_nowait().send("receive_chunk", stream::iter((0..1024).map(chunk))).await.unwrap();
     assert_eq!(sent, 1024);
     // Runs after all chunks: one worker, one connection.
     let received: [u64; 3] = client.rpc().call("received", ()).await.unwrap();
     assert_eq!(received, [1024, 1024 * MIB as u64, 0]);
-    let peak = sink.peak();
+    let peak = sink.0.peak();
     println!("peak resident of the service: {} MiB", peak / MIB);
     assert!(peak < MOST_RESIDENT, "{} MiB", peak / MIB);
 }
@@ -93,14 +54,14 @@ async fn connections_keep_nothing_of_a_large_frame() {
     let sink = Sink::start(u64::MAX, 0, 0);
     let mut idle = Vec::new();
     for number in 0..12u32 {
-        let client = Client::builder(format!("c{number}")).connect(&sink.endpoint).await.unwrap();
+        let client = Client::builder(format!("c{number}")).connect(sink.0.endpoint()).await.unwrap();
         let mut large = vec![0x5a; 30 * MIB];
         large[..4].copy_from_slice(&number.to_le_bytes());
         client.rpc().serde(FormatId::OPAQUE).call::<()>("receive_chunk", (Bytes::from(large),)).await.unwrap();
         idle.push(client);
     }
     assert_eq!(sink.received().await, [12, 12 * 30 * MIB as u64, 0]);
-    let resident = sink.resident();
+    let resident = sink.0.resident();
     println!("resident with {} idle connections: {} MiB", idle.len(), resident / MIB);
     assert!(resident < MOST_RESIDENT, "{} MiB", resident / MIB);
 }
@@ -108,14 +69,12 @@ async fn connections_keep_nothing_of_a_large_frame() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quarter_gibibyte_of_a_python_client_at_4_mib_a_second_with_a_pause_of_10_seconds() {
     let sink = Sink::start(20, 10, 4 * MIB);
-    let (host, port) = sink.endpoint.trim_start_matches("tcp://").split_once(':').unwrap();
-    let mut python =
-        Command::new(python()).arg("-c").arg(PUMP).arg(host).arg(port).stdin(Stdio::piped()).spawn().unwrap();
-    python.stdin.take().unwrap().flush().unwrap();
+    let (host, port) = sink.0.address().split_once(':').unwrap();
+    let mut python = Command::new(daffi_testing::python()).arg("-c").arg(PUMP).args([host, port]).spawn().unwrap();
     let status = tokio::task::spawn_blocking(move || python.wait().unwrap()).await.unwrap();
     assert!(status.success(), "the Python client failed: {status}");
     assert_eq!(sink.received().await, [256, 256 * MIB as u64, 0]);
-    let peak = sink.peak();
+    let peak = sink.0.peak();
     println!("peak resident of the service: {} MiB", peak / MIB);
     assert!(peak < MOST_RESIDENT, "{} MiB", peak / MIB);
 }
@@ -133,10 +92,3 @@ chunks, count, out_of_order = connection.rpc(serde=SerdeFormat.JSON, timeout=300
 assert (chunks, count, out_of_order) == (256, 256 * 1024 * 1024, 0), (chunks, count, out_of_order)
 client.stop()
 "#;
-
-fn python() -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/python-env");
-    let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "scripts/python-env failed");
-    String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned()
-}

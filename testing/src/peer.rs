@@ -160,6 +160,12 @@ impl Peer {
         self.must("stop", json!({})).await;
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Ends the process at once, with SIGKILL.
     pub fn kill(&self) {
         self.process.kill();

@@ -138,6 +138,10 @@ impl Process {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        lock(&self.child).id()
+    }
+
     /// Ends it at once, with SIGKILL.
     pub(crate) fn kill(&self) {
         let mut child = lock(&self.child);

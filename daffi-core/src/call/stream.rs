@@ -107,18 +107,33 @@ impl<F: FormatSet> StreamCall<F> {
             let deadline = self.options.timeout.map(later);
             let mut progress = Progress::default();
             progress.reached(&target.conn, &target.receiver);
-            let sending = async {
-                let paid = pay(&target.conn, &target.receiver, &written, method).await?;
-                Ok((send(&target.conn, &target.receiver, written, &mut progress).await?, paid))
+            let sent_in_time = {
+                let sending = async {
+                    let paid = pay(&target.conn, &target.receiver, &written, method).await?;
+                    Ok((send(&target.conn, &target.receiver, written, &mut progress).await?, paid))
+                };
+                let mut sending = std::pin::pin!(async {
+                    match deadline {
+                        None => Ok(sending.await),
+                        Some(deadline) => timeout_at(deadline, sending).await,
+                    }
+                });
+                loop {
+                    let Some(oldest) = open.front_mut() else { break sending.await };
+                    tokio::select! {
+                        biased;
+                        // The credit waited for may be what earlier chunks give back with their acknowledgements.
+                        answered = self.acknowledged(oldest, method) => {
+                            answered?;
+                            open.pop_front();
+                        }
+                        sent = &mut sending => break sent,
+                    }
+                }
             };
-            let pending = match (deadline, self.options.timeout) {
-                (Some(deadline), Some(after)) => match timeout_at(deadline, sending).await {
-                    Ok(pending) => pending,
-                    Err(_) => Err(progress.expired(method, after)),
-                },
-                _ => sending.await,
-            };
-            let (pending, paid) = pending.map_err(at(sent))?;
+            let (pending, paid) = sent_in_time
+                .unwrap_or_else(|_| Err(progress.expired(method, self.options.timeout.unwrap_or_default())))
+                .map_err(at(sent))?;
             open.push_back(Unacknowledged { chunk: sent, pending, deadline, _paid: paid });
             sent += 1;
         }

@@ -1,98 +1,25 @@
 //! Peers that break rules over real sockets, beside a Python client that keeps calling.
 
 use std::{
-    io,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
-use bytes::BytesMut;
-use daffi::{FormatId, Limits};
 use daffi_testing::Peer;
-use daffi_wire::{CallId, Frame, FrameDecoder, Header, Kind, SYN};
+use daffi_wire::{Kind, SYN};
 use futures::future::join_all;
-use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::timeout,
 };
 
-use crate::support::{PATIENCE, Transport, endpoint, python_client};
-
-/// A connection on which every byte is ours.
-struct Raw {
-    stream: TcpStream,
-    read: BytesMut,
-}
-
-fn frame(kind: Kind, id: u16, name: &str, method: &str, body: &str) -> Vec<u8> {
-    let header = match kind {
-        Kind::Handshake => Header::control(kind, CallId(id), true),
-        _ => Header::new(kind, CallId(id), FormatId::JSON, true, true),
-    };
-    Frame::new(header, name, "", method, body.as_bytes(), &Limits::default()).unwrap().as_bytes().to_vec()
-}
-
-fn hello(name: &str) -> Vec<u8> {
-    let body = format!(r#"{{"meta":{{"type":"client","error":null}},"members":[{{"name":"{name}","methods":null}}]}}"#);
-    frame(Kind::Handshake, 1, name, "", &body)
-}
+use crate::{
+    raw::{Raw, hello, json},
+    support::{Transport, endpoint, python_client},
+};
 
 fn add(name: &str) -> Vec<u8> {
-    frame(Kind::Request, 2, name, "add", r#"{"args": [3, 4], "kwargs": {}}"#)
-}
-
-impl Raw {
-    async fn open(address: &str) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        // Each write leaves as a segment of its own.
-        stream.set_nodelay(true).unwrap();
-        Self { stream, read: BytesMut::new() }
-    }
-
-    /// Fails when the other end has closed already, which is its right here.
-    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
-    }
-
-    async fn must_send(&mut self, pieces: impl IntoIterator<Item = &[u8]>) {
-        for piece in pieces {
-            self.send(piece).await.unwrap();
-            // Lets the service, which runs on these threads too, read the piece alone.
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// The next frame, or `None` when the other end has closed.
-    async fn receive(&mut self, attack: &str) -> Option<Frame> {
-        let mut decoder = FrameDecoder::new(Limits::default());
-        let reading = async {
-            loop {
-                if let Some(frame) = decoder.decode(&mut self.read).unwrap() {
-                    return Some(frame);
-                }
-                if !matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {
-                    return None;
-                }
-            }
-        };
-        timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("{attack}: neither answered nor closed"))
-    }
-
-    /// Handshake and call are answered.
-    async fn is_served(&mut self, attack: &str) {
-        let answer = self.receive(attack).await.unwrap_or_else(|| panic!("{attack}: closed instead of a handshake"));
-        assert_eq!(answer.kind(), Kind::Handshake, "{attack}");
-        let answer = self.receive(attack).await.unwrap_or_else(|| panic!("{attack}: closed instead of an answer"));
-        assert_eq!(answer.payload(), br#"{"args":[7],"kwargs":{}}"#, "{attack}");
-    }
-
-    async fn is_closed(&mut self, attack: &str) {
-        while let Some(frame) = self.receive(attack).await {
-            assert_eq!(frame.kind(), Kind::Handshake, "{attack} was answered: {frame:?}");
-        }
-    }
+    json(Kind::Request, 2, [name, "", "add"], r#"{"args": [3, 4], "kwargs": {}}"#)
 }
 
 /// Correct bytes in odd pieces.
@@ -132,7 +59,7 @@ async fn rubbish(address: &str) {
         ("garbage after the handshake", after_hello(&[0xff; 64])),
         ("metadata longer than its message", after_hello(&names_too_long)),
         ("a request before the handshake", [&SYN[..], &add("nobody")].concat()),
-        ("a response to a service", after_hello(&frame(Kind::Response, 2, "bad", "add", "{}"))),
+        ("a response to a service", after_hello(&json(Kind::Response, 2, ["bad", "", "add"], "{}"))),
     ];
     for (attack, bytes) in attacks {
         let mut raw = Raw::open(address).await;
@@ -202,7 +129,7 @@ async fn cut_short(address: &str) {
 async fn calls_on(client: &Peer, stop: &AtomicBool) -> usize {
     let mut calls = 0;
     while !stop.load(Relaxed) {
-        for outcome in client.call("add", json!([{"$index": 0}, 1])).timeout(20).many(50, 2).await {
+        for outcome in client.call("add", serde_json::json!([{"$index": 0}, 1])).timeout(20).many(50, 2).await {
             outcome.unwrap_or_else(|error| panic!("after {calls} calls: {error}"));
         }
         calls += 50;
@@ -228,12 +155,12 @@ async fn bad_peers_hurt_nobody() {
         cut_short(address).await;
         // While all of these are still open, newcomers get in.
         let late = python_client(&service).name("late").start().await;
-        assert_eq!(late.call("add", json!([3, 4])).timeout(10).ok().await, 7);
+        assert_eq!(late.call("add", serde_json::json!([3, 4])).timeout(10).ok().await, 7);
         drop((silent, half, half_upgrade));
         stop.store(true, Relaxed);
     };
     let (calls, ()) = tokio::join!(calls_on(&client, &stop), attacks);
     assert!(calls > 0);
-    assert_eq!(client.call("add", json!([3, 4])).timeout(10).ok().await, 7);
+    assert_eq!(client.call("add", serde_json::json!([3, 4])).timeout(10).ok().await, 7);
     assert!(service.clients().contains(&"good".to_owned()));
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod deaths;
 mod errors;
 mod exposed;
 mod forms;
@@ -12,8 +13,13 @@ mod load;
 mod matrix;
 mod names;
 mod pair;
+mod pickers;
+mod raw;
+mod refusals;
+mod restart;
 mod results;
 mod router;
+mod routers;
 mod streams;
 mod support;
 mod values;

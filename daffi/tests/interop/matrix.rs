@@ -1,11 +1,12 @@
-//! Every format in every style, in both directions, over every transport.
+//! Every format in every style, between all pairs of libraries, over every transport and behind routers of both.
 
 use daffi::{FormatId, Value};
 
 use crate::{
     errors,
-    pair::{Direction, How, Pair, Style, positional},
+    pair::{How, Library, Pair, Style, positional},
     results,
+    routers::RouterKind,
     support::{FORMATS, Transport},
 };
 
@@ -38,91 +39,98 @@ async fn check_pair(pair: &Pair) {
     errors::check(pair).await;
 }
 
-async fn check(direction: Direction, transport: Transport) {
-    check_pair(&Pair::start(direction, transport).await).await;
+async fn check(caller: Library, callee: Library, transport: Transport) {
+    check_pair(&Pair::start(caller, callee, transport).await).await;
 }
 
-#[tokio::test]
-async fn python_calls_rust_over_tcp() {
-    check(Direction::PythonCallsRust, Transport::Tcp).await;
+async fn check_behind(router: RouterKind, caller: Library, callee: Library) {
+    check_pair(&Pair::behind(router, caller, callee).await).await;
 }
 
-#[tokio::test]
-async fn python_calls_rust_over_unix_sockets() {
-    check(Direction::PythonCallsRust, Transport::Unix).await;
+/// One test for each cell.
+macro_rules! cells {
+    ($($name:ident = $check:ident($($of:ident),*)),* $(,)?) => {
+        $(#[tokio::test] async fn $name() { $check($($of),*).await; })*
+    };
 }
 
-#[tokio::test]
-async fn python_calls_rust_over_tls() {
-    check(Direction::PythonCallsRust, Transport::Tls).await;
+mod direct {
+    use super::check;
+    use crate::{
+        pair::Library::{Asyncio, Python, Rust},
+        support::Transport::{Tcp, Tls, Unix},
+    };
+
+    cells! {
+        python_calls_rust_over_tcp = check(Python, Rust, Tcp),
+        python_calls_rust_over_unix_sockets = check(Python, Rust, Unix),
+        python_calls_rust_over_tls = check(Python, Rust, Tls),
+        asyncio_calls_rust_over_tcp = check(Asyncio, Rust, Tcp),
+        asyncio_calls_rust_over_unix_sockets = check(Asyncio, Rust, Unix),
+        rust_calls_python_over_tcp = check(Rust, Python, Tcp),
+        rust_calls_python_over_unix_sockets = check(Rust, Python, Unix),
+        rust_calls_python_over_tls = check(Rust, Python, Tls),
+        rust_calls_asyncio_over_tcp = check(Rust, Asyncio, Tcp),
+    }
 }
 
-#[tokio::test]
-async fn asyncio_calls_rust_over_tcp() {
-    check(Direction::AsyncioCallsRust, Transport::Tcp).await;
+mod behind_a_python_router {
+    use super::check_behind;
+    use crate::{
+        pair::Library::{Asyncio, Python as PythonNode, Rust},
+        routers::RouterKind::Python,
+    };
+
+    cells! {
+        python_calls_rust = check_behind(Python, PythonNode, Rust),
+        asyncio_calls_rust = check_behind(Python, Asyncio, Rust),
+        rust_calls_python = check_behind(Python, Rust, PythonNode),
+        rust_calls_asyncio = check_behind(Python, Rust, Asyncio),
+        rust_calls_rust = check_behind(Python, Rust, Rust),
+    }
 }
 
-#[tokio::test]
-async fn asyncio_calls_rust_over_unix_sockets() {
-    check(Direction::AsyncioCallsRust, Transport::Unix).await;
+mod behind_a_rust_router {
+    use super::check_behind;
+    use crate::{
+        pair::Library::{Asyncio, Python, Rust as RustNode},
+        routers::RouterKind::Rust,
+    };
+
+    cells! {
+        python_calls_rust = check_behind(Rust, Python, RustNode),
+        python_calls_python = check_behind(Rust, Python, Python),
+        python_calls_asyncio = check_behind(Rust, Python, Asyncio),
+        asyncio_calls_rust = check_behind(Rust, Asyncio, RustNode),
+        asyncio_calls_python = check_behind(Rust, Asyncio, Python),
+        rust_calls_python = check_behind(Rust, RustNode, Python),
+        rust_calls_asyncio = check_behind(Rust, RustNode, Asyncio),
+        rust_calls_rust = check_behind(Rust, RustNode, RustNode),
+    }
 }
 
-#[tokio::test]
-async fn rust_calls_python_over_tcp() {
-    check(Direction::RustCallsPython, Transport::Tcp).await;
-}
+mod over_websockets {
+    use super::{check, check_pair};
+    use crate::{
+        pair::{
+            Library::{Python, Rust},
+            Pair,
+        },
+        routers::RouterKind,
+        support::Transport::{Ws, Wss},
+    };
 
-#[tokio::test]
-async fn rust_calls_python_over_unix_sockets() {
-    check(Direction::RustCallsPython, Transport::Unix).await;
-}
+    cells! {
+        rust_calls_python = check(Rust, Python, Ws),
+        rust_calls_python_over_tls = check(Rust, Python, Wss),
+        rust_calls_rust = check(Rust, Rust, Ws),
+    }
 
-#[tokio::test]
-async fn rust_calls_python_over_tls() {
-    check(Direction::RustCallsPython, Transport::Tls).await;
-}
-
-#[tokio::test]
-async fn rust_calls_python_over_websockets() {
-    check(Direction::RustCallsPython, Transport::Ws).await;
-}
-
-#[tokio::test]
-async fn rust_calls_python_over_websockets_over_tls() {
-    check(Direction::RustCallsPython, Transport::Wss).await;
-}
-
-#[tokio::test]
-async fn rust_calls_asyncio_over_tcp() {
-    check(Direction::RustCallsAsyncio, Transport::Tcp).await;
-}
-
-#[tokio::test]
-async fn python_calls_a_rust_worker_through_a_router() {
-    check_pair(&Pair::behind_router(Direction::PythonCallsRust).await).await;
-}
-
-#[tokio::test]
-async fn asyncio_calls_a_rust_worker_through_a_router() {
-    check_pair(&Pair::behind_router(Direction::AsyncioCallsRust).await).await;
-}
-
-#[tokio::test]
-async fn rust_calls_a_python_worker_through_a_router() {
-    check_pair(&Pair::behind_router(Direction::RustCallsPython).await).await;
-}
-
-#[tokio::test]
-async fn rust_calls_an_asyncio_worker_through_a_router() {
-    check_pair(&Pair::behind_router(Direction::RustCallsAsyncio).await).await;
-}
-
-#[tokio::test]
-async fn python_calls_a_rust_worker_on_a_websocket_through_a_router() {
-    check_pair(&Pair::behind_router_over(Direction::PythonCallsRust, Transport::Ws).await).await;
-}
-
-#[tokio::test]
-async fn rust_calls_a_python_worker_over_a_websocket_through_a_router() {
-    check_pair(&Pair::behind_router_over(Direction::RustCallsPython, Transport::Ws).await).await;
+    #[tokio::test]
+    async fn behind_routers() {
+        for router in [RouterKind::Python, RouterKind::Rust] {
+            check_pair(&Pair::behind_over(router, Python, Rust, Ws).await).await;
+            check_pair(&Pair::behind_over(router, Rust, Python, Ws).await).await;
+        }
+    }
 }

@@ -1,27 +1,28 @@
-//! One caller and one service, of which one is Python's: checks are written once for both directions.
+//! One caller and one callee, each of either library: checks are written once for all pairs.
 
 use std::{collections::BTreeMap, fmt};
 
 use daffi::{CallError, Client, DynArgs, FormatId, RemoteError, Service, Value};
-use daffi_testing::{Peer, PyError};
+use daffi_testing::{Launch, Peer, PyError};
 use futures::stream;
 use serde_json::Value as Json;
 
 use crate::{
     forms::{from_form, object, to_form},
-    support::{Transport, python_client, rust_client, rust_worker},
+    routers::{AnyRouter, RouterKind},
+    support::{Transport, endpoint, python_client, rust_client, rust_worker},
 };
 
 /// The name of every service here.
 pub(crate) const SERVICE: &str = "service";
 
+/// Whose node it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    PythonCallsRust,
-    /// The same with 3.0.1's asyncio client.
-    AsyncioCallsRust,
-    RustCallsPython,
-    RustCallsAsyncio,
+pub(crate) enum Library {
+    Rust,
+    Python,
+    /// 3.0.1's asyncio classes.
+    Asyncio,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +95,8 @@ enum Callee {
 pub(crate) struct Pair {
     label: String,
     caller: Caller,
-    _callee: Callee,
-    _router: Option<Peer>,
+    callee: Callee,
+    _router: Option<AnyRouter>,
 }
 
 impl fmt::Display for Pair {
@@ -104,60 +105,63 @@ impl fmt::Display for Pair {
     }
 }
 
+fn classes(library: Library, launch: Launch) -> Launch {
+    if library == Library::Asyncio { launch.aio() } else { launch }
+}
+
 impl Pair {
-    pub(crate) async fn start(direction: Direction, transport: Transport) -> Self {
-        let (caller, callee) = match direction {
-            Direction::PythonCallsRust | Direction::AsyncioCallsRust => {
-                let service = transport.rust_service(SERVICE, 1).await;
-                let client = python_client(&service).name("caller");
-                let client = if direction == Direction::AsyncioCallsRust { client.aio() } else { client };
-                (Caller::Python(client.start().await), Callee::Rust(service))
-            }
-            Direction::RustCallsPython | Direction::RustCallsAsyncio => {
-                let service = transport.python_service().name(SERVICE);
-                let service = if direction == Direction::RustCallsAsyncio { service.aio() } else { service };
-                let service = service.start().await;
-                let client = rust_client("caller", &transport.of_client(&service.endpoint())).await;
-                (Caller::Rust(client), Callee::Python(service))
-            }
+    /// A client and a service.
+    pub(crate) async fn start(caller: Library, callee: Library, transport: Transport) -> Self {
+        let label = format!("{caller:?} calls {callee:?} over {transport:?}");
+        let (callee, client) = if callee == Library::Rust {
+            let service = transport.rust_service(SERVICE, 1).await;
+            let client = python_client(&service);
+            (Callee::Rust(service), client)
+        } else {
+            let service = classes(callee, transport.python_service()).name(SERVICE).start().await;
+            let client = Peer::client(&service.endpoint());
+            (Callee::Python(service), client)
         };
-        Self { label: format!("{direction:?} over {transport:?}"), caller, _callee: callee, _router: None }
-    }
-
-    /// Two clients of a Python Router, of which one exposes callbacks.
-    pub(crate) async fn behind_router(direction: Direction) -> Self {
-        Self::behind_router_over(direction, Transport::Tcp).await
-    }
-
-    /// The same; the Rust client comes over `transport`.
-    pub(crate) async fn behind_router_over(direction: Direction, transport: Transport) -> Self {
-        let router = Peer::router().start().await;
-        let at = router.endpoint();
-        let rust_at = transport.of_client(&at);
-        let (caller, callee) = match direction {
-            Direction::PythonCallsRust | Direction::AsyncioCallsRust => {
-                let worker = rust_worker(SERVICE, &rust_at).await;
-                let client = Peer::client(&at).name("caller");
-                let client = if direction == Direction::AsyncioCallsRust { client.aio() } else { client };
-                (Caller::Python(client.start().await), Callee::RustWorker(worker))
+        let caller = match (caller, &callee) {
+            (Library::Rust, Callee::Python(service)) => {
+                Caller::Rust(rust_client("caller", &transport.of_client(&service.endpoint())).await)
             }
-            Direction::RustCallsPython | Direction::RustCallsAsyncio => {
-                let worker = Peer::client(&at).name(SERVICE).worker();
-                let worker = if direction == Direction::RustCallsAsyncio { worker.aio() } else { worker };
-                let worker = worker.start().await;
-                (Caller::Rust(rust_client("caller", &rust_at).await), Callee::Python(worker))
+            (Library::Rust, Callee::Rust(service)) => {
+                Caller::Rust(rust_client("caller", &transport.of_client(endpoint(service))).await)
             }
+            _ => Caller::Python(classes(caller, client).name("caller").start().await),
         };
-        Self {
-            label: format!("{direction:?} behind a router over {transport:?}"),
-            caller,
-            _callee: callee,
-            _router: Some(router),
-        }
+        Self { label, caller, callee, _router: None }
     }
 
-    pub(crate) fn calls_python(&self) -> bool {
-        matches!(self.caller, Caller::Rust(_))
+    /// Two clients of a router, of which one exposes callbacks.
+    pub(crate) async fn behind(router: RouterKind, caller: Library, callee: Library) -> Self {
+        Self::behind_over(router, caller, callee, Transport::Tcp).await
+    }
+
+    /// The same; Rust clients come over `transport`.
+    pub(crate) async fn behind_over(
+        router: RouterKind,
+        caller: Library,
+        callee: Library,
+        transport: Transport,
+    ) -> Self {
+        let label = format!("{caller:?} calls {callee:?} behind a router of {router:?} over {transport:?}");
+        let router = router.start().await;
+        let at = transport.of_client(&router.endpoint());
+        let callee = match callee {
+            Library::Rust => Callee::RustWorker(rust_worker(SERVICE, &at).await),
+            callee => Callee::Python(classes(callee, router.python(SERVICE)).worker().start().await),
+        };
+        let caller = match caller {
+            Library::Rust => Caller::Rust(rust_client("caller", &at).await),
+            caller => Caller::Python(classes(caller, router.python("caller")).start().await),
+        };
+        Self { label, caller, callee, _router: Some(router) }
+    }
+
+    pub(crate) const fn calls_python(&self) -> bool {
+        matches!(self.callee, Callee::Python(_))
     }
 
     /// Makes a call and gives the result or the callback's error. Anything else fails the test and names the call.
