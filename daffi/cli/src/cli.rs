@@ -1,0 +1,71 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+use tracing::Level;
+
+use crate::{commands, logging::Logging};
+
+/// What `daffi --help` teaches behind the list of commands.
+const FIRST_STEPS: &str = "\
+First steps, in two terminals:
+  daffi demo --listen tcp://127.0.0.1:5001
+  daffi call tcp://127.0.0.1:5001 add 3 4
+
+Call a callback of a running network:
+  daffi members URL
+      who is there, and what they expose
+  daffi call URL METHOD [ARG]...
+      call it: numbers, text and JSON as they
+      are, --kwarg NAME=VALUE for keywords
+  daffi help call
+      all about arguments and answers
+
+URL:
+  tcp://HOST:PORT, tls://HOST:PORT,
+  ws://HOST:PORT, wss://HOST:PORT or
+  unix:///PATH; $DAFFI_ADDR when left out
+
+Exit codes:
+  0  done
+  1  the callback raised an error, or the
+     call failed otherwise
+  2  wrong usage
+  3  no connection, or it was lost
+  4  no answer in time
+  130  interrupted";
+
+/// Call, watch and measure a network of daffi nodes, or be its router.
+///
+/// Speaks the wire of the Python library daffi 3.0.1 and of the Rust crate daffi: nodes of both, in any mix.
+#[derive(Debug, Parser)]
+#[command(name = "daffi", version, after_help = FIRST_STEPS, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) logging: Logging,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Call(commands::call::Call),
+    Cast(commands::cast::Cast),
+    Nowait(commands::nowait::Nowait),
+    Stream(commands::stream::Stream),
+    Members(commands::members::Members),
+    Events(commands::events::Events),
+    Ping(commands::ping::Ping),
+    Bench(commands::bench::Bench),
+    Demo(commands::demo::Demo),
+    Completions(commands::completions::Completions),
+}
+
+impl Command {
+    /// What is logged unless something else is asked for.
+    pub(crate) const fn log_level(&self) -> Level {
+        match self {
+            Self::Demo(_) | Self::Events(_) => Level::INFO,
+            _ => Level::WARN,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! One module per command.
+
+pub(crate) mod bench;
+pub(crate) mod call;
+pub(crate) mod cast;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod events;
+pub(crate) mod members;
+pub(crate) mod nowait;
+pub(crate) mod ping;
+pub(crate) mod stream;
+
+use crate::{cli::Command, failure::Failure};
+
+/// Runs a command to its end. Ctrl-C stops a node in order and gives any other command up.
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    let running = async {
+        match command {
+            Command::Call(call) => call.run().await,
+            Command::Cast(cast) => cast.run().await,
+            Command::Nowait(nowait) => nowait.run().await,
+            Command::Stream(stream) => stream.run().await,
+            Command::Members(members) => members.run().await,
+            Command::Events(events) => events.run().await,
+            Command::Ping(ping) => ping.run().await,
+            Command::Bench(bench) => bench.run().await,
+            Command::Demo(demo) => demo.run().await,
+            Command::Completions(completions) => completions.run(),
+        }
+    };
+    running.await
+}
+
+/// Runs `work`; Ctrl-C gives it up.
+pub(crate) async fn interruptible<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    }
+}

@@ -1,0 +1,75 @@
+//! Answers go to stdout, everything else to stderr; colours only to a terminal.
+
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
+};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Writes to stdout, which nobody may read any more.
+pub(crate) fn answer(text: &str) -> io::Result<()> {
+    let mut stdout = anstream::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
+}
+
+/// Writes a line of JSON to stdout.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let line = serde_json::to_string(value).map_err(io::Error::from)?;
+    Ok(answer(&line)?)
+}
+
+/// Writes bytes to stdout as they are.
+pub(crate) fn raw(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// Writes to stderr. That nobody reads it is no reason to fail.
+pub(crate) fn tell(text: &str) {
+    let _unread = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Whether a person reads stdout.
+pub(crate) fn on_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Columns of the terminal that stdout is; `None` when it is none.
+pub(crate) fn width() -> Option<u16> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0)
+}
+
+/// A text of another node for a terminal: control characters, which could steer it, are escaped.
+pub(crate) fn displayable(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if harmful(c) {
+            let _infallible = write!(escaped, "{}", c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_steers_the_terminal() {
+        assert_eq!(displayable("a\tb\n\u{e4}"), "a\tb\n\u{e4}");
+        assert_eq!(displayable("\u{1b}[2J\u{9b}\r"), "\\u{1b}[2J\\u{9b}\\r");
+    }
+}
