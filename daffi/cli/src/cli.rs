@@ -5,34 +5,30 @@ use tracing::Level;
 
 use crate::{commands, logging::Logging};
 
-/// What `daffi --help` teaches behind the list of commands.
+/// What `daffi --help` teaches behind the list of commands. clap wraps each line by itself: those of a list are short.
 const FIRST_STEPS: &str = "\
 First steps, in two terminals:
-  daffi demo --listen tcp://127.0.0.1:5001
-  daffi call tcp://127.0.0.1:5001 add 3 4
+  daffi demo --listen URL
+  daffi call URL add 3 4
 
 Call a callback of a running network:
   daffi members URL
-      who is there, and what they expose
+    lists who is there, what they expose
   daffi call URL METHOD [ARG]...
-      call it: numbers, text and JSON as they
-      are, --kwarg NAME=VALUE for keywords
+    calls it; ARGs are JSON, else text
   daffi help call
-      all about arguments and answers
+    tells all of arguments and answers
 
-URL:
-  tcp://HOST:PORT, tls://HOST:PORT,
-  ws://HOST:PORT, wss://HOST:PORT or
-  unix:///PATH; $DAFFI_ADDR when left out
+URL, such as tcp://127.0.0.1:5001, is
+  tcp://HOST:PORT, tls://HOST:PORT or
+  unix:///PATH; left out: $DAFFI_ADDR
 
 Exit codes:
   0  done
-  1  the callback raised an error, or the
-     call failed otherwise
+  1  the callback raised an error
   2  wrong usage
   3  no connection, or it was lost
-  4  no answer in time
-  130  interrupted";
+  4  no answer in time";
 
 /// Call, watch and measure a network of daffi nodes, or be its router.
 ///

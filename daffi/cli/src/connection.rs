@@ -64,13 +64,13 @@ pub(crate) struct Connection {
 
 /// Whom to trust, and what to show, over TLS.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "TLS, for tls:// and wss://")]
+#[command(next_help_heading = "TLS")]
 struct Tls {
     /// Trust the authorities in this PEM file instead of the platform's
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["pin", "dangerous_accept_any_certificate"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pin", "dangerous_no_verify"])]
     ca: Option<PathBuf>,
     /// Trust exactly the certificate in this PEM file
-    #[arg(long, value_name = "FILE", conflicts_with = "dangerous_accept_any_certificate")]
+    #[arg(long, value_name = "FILE", conflicts_with = "dangerous_no_verify")]
     pin: Option<PathBuf>,
     /// Show this certificate, a PEM file, to a server that asks for one
     #[arg(long, value_name = "FILE", requires = "client_key")]
@@ -80,7 +80,7 @@ struct Tls {
     client_key: Option<PathBuf>,
     /// Verify nothing: whoever is on the way can read and change everything. --pin is as easy
     #[arg(long)]
-    dangerous_accept_any_certificate: bool,
+    dangerous_no_verify: bool,
 }
 
 impl Connection {
@@ -117,7 +117,7 @@ impl Tls {
     /// `None`: what the library does by itself.
     fn settings(&self, endpoint: &Endpoint) -> Result<Option<ClientTls>, Failure> {
         let given = self.ca.is_some() || self.pin.is_some() || self.client_cert.is_some();
-        if !given && !self.dangerous_accept_any_certificate {
+        if !given && !self.dangerous_no_verify {
             return Ok(None);
         }
         if !matches!(endpoint.scheme(), "tls" | "wss") {
@@ -128,7 +128,7 @@ impl Tls {
         let tls = match (&self.ca, &self.pin) {
             (Some(file), _) => ClientTls::ca_file(file),
             (_, Some(file)) => ClientTls::pin_certificate(file),
-            _ if self.dangerous_accept_any_certificate => Ok(ClientTls::dangerous_accept_any_certificate()),
+            _ if self.dangerous_no_verify => Ok(ClientTls::dangerous_accept_any_certificate()),
             _ => ClientTls::platform_roots(),
         };
         let tls = match (&self.client_cert, &self.client_key) {

@@ -14,12 +14,10 @@ use crate::{
 
 /// Behind the help of each such command.
 pub(crate) const ARGUMENTS: &str = "\
-Arguments:
-  Each ARG is JSON where it can be read as such, else text: 3, 1.5, true, null, '[1, 2]',
-  '{\"a\": 1}', world. '\"3\"' is the text 3. A value that begins with a dash and is no number goes
-  behind a `--`.
-  - is the bytes of stdin, @FILE those of a file; '{\"$bytes\": \"AP8=\"}' is bytes in base64, within
-  lists and maps, too.";
+About arguments:
+Each ARG is JSON where it can be read as such, else text: 3, 1.5, true, null, '[1, 2]' and '{\"a\": 1}' are JSON, world is \
+text, and so is '\"3\"'. What begins with a dash and is no number goes behind a --.
+- is the bytes of stdin, @FILE those of a file. In JSON {\"$bytes\": \"AP8=\"} is bytes in base64.";
 
 /// `[URL] METHOD [ARG]...`
 ///

@@ -10,7 +10,7 @@ use crate::{connection::sentence, failure::Failure, output};
 
 /// Certificates of a node that listens.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "TLS, for tls:// endpoints")]
+#[command(next_help_heading = "TLS of --listen")]
 pub(crate) struct Certificates {
     /// Certificate, a PEM file, with intermediate ones behind it
     #[arg(long, value_name = "FILE", requires = "tls_key")]

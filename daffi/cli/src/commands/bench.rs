@@ -20,14 +20,13 @@ use crate::{
 };
 
 const AFTER: &str = "\
-What is measured:
-  --in-flight callers call over one connection, each again as soon as its call is answered. Latency
-  is from the call to its answer; the first calls, during --warm-up, do not count. The first error
-  ends the run, after which nothing is reported.
+About the measurement:
+--in-flight callers share one connection, and each calls again as soon as it has its answer. The time of a call is that \
+from the call to its answer. Calls during --warm-up do not count. The first error ends the run, and nothing is reported.
 
 Examples:
-  daffi bench tcp://127.0.0.1:5001 add 3 4
-  daffi bench tcp://127.0.0.1:5001 echo --payload 64KiB --in-flight 32 --serde opaque";
+  daffi bench URL add 3 4
+  daffi bench URL echo -p 64KiB -f 32";
 
 /// Measure calls: how many a second, and how long they take
 #[derive(Debug, Args)]

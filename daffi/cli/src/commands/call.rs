@@ -11,17 +11,17 @@ use crate::{
 };
 
 const AFTER: &str = "\
-Answer:
-  Text is printed as it is, anything else as JSON. Bytes are written as they are to a file or a
-  pipe, and escaped to a terminal. With --json the answer is always one line of JSON: tuples and
-  sets are lists, dates and decimals text, bytes {\"$bytes\": base64}, and floats that JSON has not
-  {\"$float\": \"nan\"}.
+About answers:
+Text is printed as it is, anything else as JSON. Bytes are written as they are to a file or a pipe, and escaped to a \
+terminal.
+With --json the answer is always one line of JSON: tuples and sets are lists, dates and decimals text, keys of maps text, \
+bytes {\"$bytes\": base64}, floats that JSON has not {\"$float\": \"nan\"}.
 
 Examples:
-  daffi call tcp://127.0.0.1:5001 add 3 4
-  daffi call tcp://127.0.0.1:5001 add 3 --kwarg b=4
-  daffi call tls://10.0.0.5:5001 --ca ca.pem greet world
-  DAFFI_ADDR=unix:///run/calc.sock daffi call echo @picture.png >copy.png";
+  daffi call URL add 3 4
+  daffi call URL add 3 --kwarg b=4
+  daffi call URL --receiver w1 greet you
+  daffi call URL echo @in.png >out.png";
 
 /// Call a callback and print its result
 ///

@@ -14,14 +14,15 @@ use crate::{
 };
 
 const AFTER: &str = "\
-Answer:
-  A line for each member: its name, a tab, its result. Who failed is named on stderr, and the exit
-  code is that of the first failure. With --json one object with {\"ok\": result} or {\"error\": text}
-  for each member.
+About answers:
+A line for each member: its name, a tab, its result. Who failed is named on stderr, and the exit code is that of the \
+first failure.
+With --json one object, in which each member has {\"ok\": result} or {\"error\": text}; see `daffi help call` for how \
+results are written.
 
 Examples:
-  daffi cast tcp://127.0.0.1:5000 whoami
-  daffi cast tcp://127.0.0.1:5000 --receiver w1 --receiver w2 notify 'back in 5 minutes'";
+  daffi cast URL greet everybody
+  daffi cast URL -r w1 -r w2 greet both";
 
 /// Call a callback on every member that exposes it
 ///

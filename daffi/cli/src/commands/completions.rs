@@ -4,10 +4,10 @@ use clap_complete::Shell;
 use crate::{cli::Cli, failure::Failure, output};
 
 const INSTALL: &str = "\
-Install them:
-  bash: daffi completions bash >~/.local/share/bash-completion/completions/daffi
-  zsh:  daffi completions zsh >~/.zfunc/_daffi, with `fpath+=~/.zfunc` before compinit
-  fish: daffi completions fish >~/.config/fish/completions/daffi.fish";
+Examples:
+  source <(daffi completions bash)
+  daffi completions zsh >~/.zfunc/_daffi
+  daffi completions fish | source";
 
 /// Print completions for a shell
 #[derive(Debug, Args)]

@@ -20,8 +20,8 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  daffi stream tcp://127.0.0.1:5001 receive_chunk movie.mkv
-  tar c src | daffi stream tcp://127.0.0.1:5001 receive_chunk -";
+  daffi stream URL receive_chunk a.mkv
+  tar c . | daffi stream URL store -";
 
 /// Send a file chunk by chunk, one call for each
 ///

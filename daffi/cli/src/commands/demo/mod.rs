@@ -24,8 +24,8 @@ Callbacks:
   received()           bytes taken so far
 
 Examples:
-  daffi demo --listen tcp://127.0.0.1:5001
-  daffi demo --connect tcp://127.0.0.1:5000";
+  daffi demo --listen URL
+  daffi demo --connect URL-OF-A-ROUTER";
 
 /// Run a node to try things on
 ///
