@@ -52,6 +52,7 @@ pub(crate) enum Command {
     Events(commands::events::Events),
     Ping(commands::ping::Ping),
     Bench(commands::bench::Bench),
+    Router(commands::router::Router),
     Demo(commands::demo::Demo),
     Completions(commands::completions::Completions),
 }
@@ -60,7 +61,7 @@ impl Command {
     /// What is logged unless something else is asked for.
     pub(crate) const fn log_level(&self) -> Level {
         match self {
-            Self::Demo(_) | Self::Events(_) => Level::INFO,
+            Self::Router(_) | Self::Demo(_) | Self::Events(_) => Level::INFO,
             _ => Level::WARN,
         }
     }

@@ -3,13 +3,12 @@
 use std::{
     hash::{BuildHasher, RandomState},
     path::PathBuf,
-    time::Duration,
 };
 
 use clap::Args;
 use daffi::{Client, ClientTls, transport::Endpoint};
 
-use crate::{failure::Failure, quantity::seconds};
+use crate::{failure::Failure, quantity::Seconds};
 
 /// Names the endpoint that is meant when none is given.
 pub(crate) const ADDRESS: &str = "DAFFI_ADDR";
@@ -44,7 +43,7 @@ pub(crate) fn parsed(text: &str) -> Result<Endpoint, String> {
 }
 
 /// A name that no other run bears: a second node of one name evicts the first.
-fn made_up(role: &str) -> String {
+pub(crate) fn made_up(role: &str) -> String {
     format!("{role}-{:08x}", RandomState::new().hash_one(std::process::id()) & 0xffff_ffff)
 }
 
@@ -56,8 +55,8 @@ pub(crate) struct Connection {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Seconds to connect, and as many for the handshake
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    connect_timeout: Duration,
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    connect_timeout: Seconds,
     #[command(flatten)]
     tls: Tls,
 }
@@ -97,8 +96,8 @@ impl Connection {
         configure: impl FnOnce(daffi::ClientBuilder) -> daffi::ClientBuilder,
     ) -> Result<Client, Failure> {
         let builder = Client::builder(self.name_or(role)).configure(|config| {
-            config.connect_timeout = self.connect_timeout;
-            config.handshake_timeout = self.connect_timeout;
+            config.connect_timeout = self.connect_timeout.0;
+            config.handshake_timeout = self.connect_timeout.0;
         });
         let builder = match self.tls.settings(endpoint)? {
             Some(tls) => builder.tls(tls),

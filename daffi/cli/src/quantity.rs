@@ -1,44 +1,71 @@
 //! Times and sizes on the command line.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 
-/// Seconds with or without a fraction.
-pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "a number of seconds such as 30 or 0.5 is expected".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+/// A time: seconds with or without a fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let seconds: f64 = text.parse().map_err(|_| "a number of seconds such as 30 or 0.5 is expected".to_owned())?;
+        Duration::try_from_secs_f64(seconds).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_secs_f64().fmt(f)
+    }
 }
 
 /// How long to wait: seconds, or `none` for as long as it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait(pub(crate) Option<Duration>);
 
-impl std::str::FromStr for Wait {
+impl FromStr for Wait {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" => Ok(Self(None)),
-            text => match seconds(text) {
-                Ok(Duration::ZERO) => Err("0 s are over at once; `none` waits for as long as it takes".to_owned()),
-                other => other.map(|after| Self(Some(after))),
+            text => match text.parse::<Seconds>()?.0 {
+                Duration::ZERO => Err("0 s are over at once; `none` waits for as long as it takes".to_owned()),
+                after => Ok(Self(Some(after))),
             },
         }
     }
 }
 
-/// A size in bytes: `65536`, `64KiB`, `1.5MB`.
-pub(crate) fn size(text: &str) -> Result<usize, String> {
-    let size: ByteSize = text.parse().map_err(|_| "a size such as 65536, 64KiB or 1MB is expected".to_owned())?;
-    usize::try_from(size.as_u64()).map_err(|_| "more than this machine can address".to_owned())
+/// A number of bytes above 0: `65536`, `64KiB`, `1.5MB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) usize);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let size: ByteSize = text.parse().map_err(|_| "a size such as 65536, 64KiB or 1MB is expected".to_owned())?;
+        match usize::try_from(size.as_u64()) {
+            Ok(0) => Err("it must be more than 0".to_owned()),
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(_) => Err("more than this machine can address".to_owned()),
+        }
+    }
 }
 
-/// A size above 0.
-pub(crate) fn some_size(text: &str) -> Result<usize, String> {
-    match size(text) {
-        Ok(0) => Err("it must be more than 0".to_owned()),
-        other => other,
+/// Exact: with a unit only where that loses nothing.
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes % (1 << 20) == 0 => write!(f, "{}MiB", bytes >> 20),
+            bytes if bytes % (1 << 10) == 0 => write!(f, "{}KiB", bytes >> 10),
+            bytes => bytes.fmt(f),
+        }
     }
 }
 
@@ -70,8 +97,13 @@ mod tests {
         for bad in ["0", "-1", "nan", "5 s", ""] {
             assert!(bad.parse::<Wait>().is_err(), "{bad:?}");
         }
-        assert_eq!((size("7"), size("64KiB"), size("1MB")), (Ok(7), Ok(65_536), Ok(1_000_000)));
-        assert!(size("-1").is_err() && size("much").is_err() && some_size("0").is_err());
+        let size = |text: &str| text.parse::<Size>().map(|size| (size.0, size.to_string()));
+        assert_eq!(size("7"), Ok((7, "7".to_owned())));
+        assert_eq!(size("64KiB"), Ok((65_536, "64KiB".to_owned())));
+        assert_eq!(size("1MB"), Ok((1_000_000, "1000000".to_owned())));
+        assert_eq!(size("32 MiB"), Ok((33_554_432, "32MiB".to_owned())));
+        assert!(["-1", "much", "0"].into_iter().all(|bad| size(bad).is_err()));
+        assert_eq!(Seconds(Duration::from_millis(1500)).to_string(), "1.5");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use daffi::{MemberEvent, ServerTls, transport::Endpoint};
+use daffi::{Ended, MemberEvent, ServerTls, transport::Endpoint};
 use futures::{Stream, StreamExt};
 
 use crate::{connection::sentence, failure::Failure, output};
@@ -60,5 +60,16 @@ pub(crate) async fn log_members(mut events: impl Stream<Item = MemberEvent> + Un
             _ => "changed",
         };
         tracing::info!(node = event.member(), "{what}");
+    }
+}
+
+/// How a node's end is told.
+pub(crate) fn ended(how: std::io::Result<Ended>, name: &str) -> Result<(), Failure> {
+    match how {
+        Ok(Ended::Evicted) => {
+            Err(Failure::NoConnection(format!("a newer connection took the name {name}: choose another --name")))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::Failed(format!("signals cannot be listened for: {error}"))),
     }
 }

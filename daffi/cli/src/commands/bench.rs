@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     invocation::{ARGUMENTS, Invocation, Invoked},
     output,
-    quantity::{brief, seconds, size},
+    quantity::{Seconds, Size, brief},
 };
 
 const AFTER: &str = "\
@@ -45,14 +45,14 @@ pub(crate) struct Bench {
     #[arg(short = 'f', long, value_name = "N", default_value = "1")]
     in_flight: NonZeroUsize,
     /// Seconds to measure
-    #[arg(short, long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
-    duration: Duration,
+    #[arg(short, long, value_name = "SECONDS", default_value = "5")]
+    duration: Seconds,
     /// Seconds of calls before that
-    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
-    warm_up: Duration,
+    #[arg(long, value_name = "SECONDS", default_value = "0.5")]
+    warm_up: Seconds,
     /// One more argument: so many bytes
-    #[arg(short, long, value_name = "SIZE", value_parser = size)]
-    payload: Option<usize>,
+    #[arg(short, long, value_name = "SIZE")]
+    payload: Option<Size>,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
@@ -70,7 +70,7 @@ fn latencies() -> Latencies {
 impl Bench {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut invoked = self.invocation.read()?;
-        if let Some(size) = self.payload {
+        if let Some(Size(size)) = self.payload {
             invoked.args.positional.push(Value::Bytes(Bytes::from(vec![b'x'; size])));
         }
         let in_flight = self.in_flight.get();
@@ -79,7 +79,7 @@ impl Bench {
             let rpc = self.receiver.into_iter().fold(client.rpc(), Rpc::receiver);
             let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
             let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
-            let measured = measure(&rpc, Arc::new(invoked), in_flight, self.warm_up, self.duration).await?;
+            let measured = measure(&rpc, Arc::new(invoked), in_flight, self.warm_up.0, self.duration.0).await?;
             client.stop().await;
             Ok(measured)
         });
@@ -142,14 +142,14 @@ impl Measured {
         self.latencies.len() as f64 / self.elapsed.as_secs_f64()
     }
 
-    fn readable(&self, in_flight: usize, payload: Option<usize>) -> String {
+    fn readable(&self, in_flight: usize, payload: Option<Size>) -> String {
         let time = |nanos| brief(Duration::from_nanos(nanos));
         let at = |percentile| time(self.latencies.value_at_percentile(percentile));
         let rows = [
             ("calls", Some(format!("{} in {}", self.latencies.len(), brief(self.elapsed)))),
             ("rate", Some(format!("{:.0} calls/s", self.per_second()))),
             ("in flight", Some(in_flight.to_string())),
-            ("payload", payload.map(|bytes| bytesize::ByteSize(bytes as u64).to_string())),
+            ("payload", payload.map(|size| size.to_string())),
             ("fastest", Some(time(self.latencies.min()))),
             ("p50", Some(at(50.0))),
             ("p90", Some(at(90.0))),
@@ -161,7 +161,7 @@ impl Measured {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    fn report(&self, in_flight: usize, payload: Option<usize>) -> Report {
+    fn report(&self, in_flight: usize, payload: Option<Size>) -> Report {
         let micros = |nanos: u64| nanos as f64 / 1e3;
         let at = |percentile| micros(self.latencies.value_at_percentile(percentile));
         Report {
@@ -169,7 +169,7 @@ impl Measured {
             seconds: self.elapsed.as_secs_f64(),
             calls_per_second: self.per_second(),
             in_flight,
-            payload_bytes: payload,
+            payload_bytes: payload.map(|size| size.0),
             latency_us: Latency {
                 min: micros(self.latencies.min()),
                 p50: at(50.0),

@@ -9,27 +9,26 @@ pub(crate) mod events;
 pub(crate) mod members;
 pub(crate) mod nowait;
 pub(crate) mod ping;
+pub(crate) mod router;
 pub(crate) mod stream;
 
 use crate::{cli::Command, failure::Failure};
 
-/// Runs a command to its end. Ctrl-C stops a node in order and gives any other command up.
+/// Runs a command to its end.
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
-    let running = async {
-        match command {
-            Command::Call(call) => call.run().await,
-            Command::Cast(cast) => cast.run().await,
-            Command::Nowait(nowait) => nowait.run().await,
-            Command::Stream(stream) => stream.run().await,
-            Command::Members(members) => members.run().await,
-            Command::Events(events) => events.run().await,
-            Command::Ping(ping) => ping.run().await,
-            Command::Bench(bench) => bench.run().await,
-            Command::Demo(demo) => demo.run().await,
-            Command::Completions(completions) => completions.run(),
-        }
-    };
-    running.await
+    match command {
+        Command::Call(call) => call.run().await,
+        Command::Cast(cast) => cast.run().await,
+        Command::Nowait(nowait) => nowait.run().await,
+        Command::Stream(stream) => stream.run().await,
+        Command::Members(members) => members.run().await,
+        Command::Events(events) => events.run().await,
+        Command::Ping(ping) => ping.run().await,
+        Command::Bench(bench) => bench.run().await,
+        Command::Router(router) => router.run().await,
+        Command::Demo(demo) => demo.run().await,
+        Command::Completions(completions) => completions.run(),
+    }
 }
 
 /// Runs `work`; Ctrl-C gives it up.

@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     invocation::{Serde, split},
     output,
-    quantity::{Wait, some_size},
+    quantity::{Size, Wait},
 };
 
 const EXAMPLES: &str = "\
@@ -43,8 +43,8 @@ pub(crate) struct Stream {
     #[arg(short, long, value_name = "NAME")]
     receiver: Option<String>,
     /// Bytes of a chunk
-    #[arg(short, long, value_name = "SIZE", default_value = "64KiB", value_parser = some_size)]
-    chunk_size: usize,
+    #[arg(short, long, value_name = "SIZE", default_value = "64KiB")]
+    chunk_size: Size,
     /// Chunks that may be unacknowledged at once. Above 1 they run in order only where workers is 1
     #[arg(short, long, value_name = "CHUNKS", default_value = "1", conflicts_with = "nowait")]
     window: NonZeroUsize,
@@ -92,7 +92,7 @@ impl Stream {
         let mut failed = None;
         let input = open(&file, progress).await?;
         let client = self.connection.caller(&endpoint).await?;
-        let chunks = chunks(input, self.chunk_size, progress, &mut failed);
+        let chunks = chunks(input, self.chunk_size.0, progress, &mut failed);
         let sent = if self.nowait {
             let stream = self.receiver.into_iter().fold(client.stream_nowait(), StreamNowait::receiver);
             stream.serde(self.serde.into()).send(&method, chunks).await?

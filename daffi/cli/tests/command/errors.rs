@@ -122,9 +122,14 @@ fn wrong_usage_says_what_is_right() {
         let ran = run(args);
         assert!(ran.failure(2).contains(words), "{args:?}: {ran:?}");
     }
-    for args in
-        [&["call", "--timeout", "0", "x"][..], &["demo"], &["bench", "-f", "0"], &["nope"], &["call", "-s", "xml"]]
-    {
+    for args in [
+        &["call", "--timeout", "0", "x"][..],
+        &["demo"],
+        &["router"],
+        &["bench", "-f", "0"],
+        &["nope"],
+        &["call", "-s", "xml"],
+    ] {
         let ran = run(args);
         assert_eq!((ran.code, ran.stdout.as_slice()), (Some(2), &b""[..]), "{args:?}: {ran:?}");
         assert!(ran.stderr.starts_with("error: "), "{args:?}: {ran:?}");

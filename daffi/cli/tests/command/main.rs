@@ -6,5 +6,6 @@ mod demo;
 mod errors;
 mod network;
 mod python;
+mod router;
 mod streams;
 mod support;

@@ -99,6 +99,18 @@ impl Running {
         Self::start(&["demo", "--listen", "tcp://127.0.0.1:0", "--name", "demo"])
     }
 
+    /// A router on a free port.
+    pub(crate) fn router() -> Self {
+        Self::start(&["router", "--listen", "tcp://127.0.0.1:0"])
+    }
+
+    /// A demo worker of a router, connected.
+    pub(crate) fn worker(router: &str, name: &str) -> Self {
+        let worker = Self::start(&["demo", "--connect", router, "--name", name]);
+        worker.log("connected to");
+        worker
+    }
+
     /// The first endpoint it prints.
     pub(crate) fn endpoint(&self) -> String {
         self.answer("://")

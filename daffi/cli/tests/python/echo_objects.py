@@ -48,4 +48,3 @@ for sent in objects():
     assert pickle.dumps(came) == pickle.dumps(copy), (sent, came)
     count += 1
 print(count)
-client.stop()

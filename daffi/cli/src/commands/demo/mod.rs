@@ -4,13 +4,13 @@ mod callbacks;
 mod echo;
 
 use clap::Args;
-use daffi::{Callbacks, Ended, Role, Service, transport::Endpoint};
+use daffi::{Callbacks, Role, Service, transport::Endpoint};
 
 use self::{callbacks::Demonstration, echo::echo};
 use crate::{
     connection::{Connection, parsed},
     failure::Failure,
-    server::{Certificates, announce, log_members},
+    server::{Certificates, announce, ended, log_members},
 };
 
 const CALLBACKS: &str = "\
@@ -92,15 +92,4 @@ impl Demo {
 
 fn callbacks() -> Callbacks {
     Callbacks::new().and(Demonstration::default()).raw("echo", echo)
-}
-
-/// How a node's end is told.
-fn ended(how: std::io::Result<Ended>, name: &str) -> Result<(), Failure> {
-    match how {
-        Ok(Ended::Evicted) => {
-            Err(Failure::NoConnection(format!("a newer connection took the name {name}: choose another --name")))
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::Failed(format!("signals cannot be listened for: {error}"))),
-    }
 }
