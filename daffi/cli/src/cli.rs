@@ -25,7 +25,8 @@ URL, such as tcp://127.0.0.1:5001, is
 
 Exit codes:
   0  done
-  1  the callback raised an error
+  1  an error came back, or nobody
+     exposes the callback
   2  wrong usage
   3  no connection, or it was lost
   4  no answer in time";

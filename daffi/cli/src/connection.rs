@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::Args;
-use daffi::{Client, ClientTls, transport::Endpoint};
+use daffi::{
+    Client, ClientTls,
+    transport::{Endpoint, EndpointError},
+};
 
 use crate::{failure::Failure, quantity::Seconds};
 
@@ -33,13 +36,17 @@ pub(crate) fn endpoint(given: Option<&str>) -> Result<Endpoint, Failure> {
     given.map_or_else(default_endpoint, |text| parsed(text).map_err(Failure::Usage))
 }
 
+/// What another process can be reached by.
+const SCHEMES: [&str; 3] = ["tcp", "tls", "unix"];
+
 /// An endpoint that another process can be reached at.
 pub(crate) fn parsed(text: &str) -> Result<Endpoint, String> {
-    let endpoint: Endpoint = text.parse().map_err(|error: daffi::transport::EndpointError| error.to_string())?;
-    match endpoint.scheme() {
-        "tcp" | "tls" | "unix" => Ok(endpoint),
-        other => Err(format!("{text} is no endpoint: there is no {other}://, only tcp://, tls:// and unix://")),
+    let endpoint: Endpoint = text.parse().map_err(|error: EndpointError| error.to_string())?;
+    let scheme = endpoint.scheme();
+    if !SCHEMES.contains(&scheme) {
+        return Err(format!("{text} is no endpoint: there is no {scheme}://, only {}://", SCHEMES.join("://, ")));
     }
+    Ok(endpoint)
 }
 
 /// A name that no other run bears: a second node of one name evicts the first.

@@ -2,7 +2,6 @@
 
 use std::{error::Error, io, process::ExitCode};
 
-use anstyle::{AnsiColor, Style};
 use daffi::{CallError, Disconnected, InitializationError, StreamError, transport::BindError};
 
 use crate::output;
@@ -35,8 +34,7 @@ impl Failure {
             Self::Interrupted => return ExitCode::from(130),
             Self::PipeClosed => return ExitCode::SUCCESS,
         };
-        let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-        output::tell(&format!("{red}error:{red:#} {}", output::displayable(&sentence)));
+        output::complain(&sentence);
         ExitCode::from(code)
     }
 }

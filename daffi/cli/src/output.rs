@@ -6,6 +6,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
+use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -31,9 +32,25 @@ pub(crate) fn raw(bytes: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Writes to stderr. That nobody reads it is no reason to fail.
-pub(crate) fn tell(text: &str) {
-    let _unread = writeln!(anstream::stderr().lock(), "{text}");
+/// Writes `error:` and a sentence to stderr.
+pub(crate) fn complain(sentence: &str) {
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    let text = on_lines(&format!("error: {}", displayable(sentence)));
+    let text = text.strip_prefix("error:").unwrap_or(&text);
+    let _unread = writeln!(anstream::stderr().lock(), "{red}error:{red:#}{text}");
+}
+
+/// Writes a note to stderr. That nobody reads it is no reason to fail.
+pub(crate) fn tell(note: &str) {
+    let _unread = writeln!(anstream::stderr().lock(), "{}", on_lines(note));
+}
+
+/// A text for stderr: between words on a terminal, on one line elsewhere.
+fn on_lines(text: &str) -> String {
+    match terminal_size::terminal_size_of(io::stderr()) {
+        Some((width, _)) => textwrap::fill(text, usize::from(width.0)),
+        None => text.to_owned(),
+    }
 }
 
 /// Whether a person reads stdout.

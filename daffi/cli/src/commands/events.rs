@@ -84,5 +84,8 @@ fn now() -> humantime::Rfc3339Timestamp {
 fn readable(event: &MemberEvent) -> String {
     let (kind, sign, colour) = kind(event);
     let style = Style::new().fg_color(Some(colour.into()));
-    format!("{} {style}{sign} {kind:<7}{style:#} {}", now(), output::displayable(event.member()))
+    let time = now().to_string();
+    // A person knows the day, and a terminal may be narrow.
+    let time = if output::on_terminal() { time.split_once('T').map_or(&*time, |(_, time)| time) } else { &time };
+    format!("{time} {style}{sign} {kind:<7}{style:#} {}", output::displayable(event.member()))
 }

@@ -105,10 +105,10 @@ fn readable(endpoint: &Endpoint, found: &Found, times: &[Duration]) -> String {
     let took = match times {
         [_] => format!("connected in {}", brief(mean)),
         _ => format!(
-            "{} connections: fastest {}, mean {}, slowest {}",
+            "connected {} times in {} on average\nfastest {}, slowest {}",
             times.len(),
-            brief(shortest),
             brief(mean),
+            brief(shortest),
             brief(longest)
         ),
     };
