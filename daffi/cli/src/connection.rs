@@ -3,6 +3,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::Args;
@@ -12,6 +13,9 @@ use daffi::{
 };
 
 use crate::{failure::Failure, quantity::Seconds};
+
+/// What names made up for callers begin with.
+const ROLE: &str = "cli";
 
 /// Names the endpoint that is meant when none is given.
 pub(crate) const ADDRESS: &str = "DAFFI_ADDR";
@@ -113,9 +117,15 @@ impl Connection {
         Ok(configure(builder).connect(endpoint.as_str()).await?)
     }
 
-    /// Connects to call and to listen only.
+    /// Connects to make calls that are answered, or to look around.
     pub(crate) async fn caller(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
-        self.open(endpoint, "cli", |builder| builder).await
+        // A server of daffi 3.0.1 never closes its end, and nothing that is answered gets lost by not waiting for that.
+        self.open(endpoint, ROLE, |builder| builder.configure(|config| config.linger = Duration::from_millis(20))).await
+    }
+
+    /// Connects to make calls that nobody answers.
+    pub(crate) async fn sender(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
+        self.open(endpoint, ROLE, |builder| builder).await
     }
 }
 

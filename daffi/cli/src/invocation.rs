@@ -77,8 +77,13 @@ pub(crate) struct Invoked {
 }
 
 impl Invocation {
-    /// Reads it, and with it stdin and files.
-    pub(crate) fn read(self) -> Result<Invoked, Failure> {
+    /// Reads it, and with it stdin and files, where Ctrl-C is heard meanwhile.
+    pub(crate) async fn read(self) -> Result<Invoked, Failure> {
+        let reading = tokio::task::spawn_blocking(|| self.read_now());
+        reading.await.unwrap_or_else(|error| Err(Failure::Failed(format!("the arguments were not read: {error}"))))
+    }
+
+    fn read_now(self) -> Result<Invoked, Failure> {
         let words = self.first.into_iter().chain(self.second).chain(self.rest).collect();
         let (endpoint, words) = split(words)?;
         let mut words = words.into_iter();

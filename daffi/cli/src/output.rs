@@ -22,7 +22,21 @@ pub(crate) fn answer(text: &str) -> io::Result<()> {
 /// Writes a line of JSON to stdout.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let line = serde_json::to_string(value).map_err(io::Error::from)?;
-    Ok(answer(&line)?)
+    Ok(answer(&escaped_json(&line))?)
+}
+
+/// JSON in which the control characters are escaped that it allows in text, and that could steer a terminal.
+pub(crate) fn escaped_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(steers) {
+        return Cow::Borrowed(json);
+    }
+    let escaped = json.chars().map(|c| if steers(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() });
+    Cow::Owned(escaped.collect())
+}
+
+/// Control characters but for line feeds and tabs.
+fn steers(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
 }
 
 /// Writes bytes to stdout as they are.
@@ -65,13 +79,12 @@ pub(crate) fn width() -> Option<u16> {
 
 /// A text of another node for a terminal: control characters, which could steer it, are escaped.
 pub(crate) fn displayable(text: &str) -> Cow<'_, str> {
-    let harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(harmful) {
+    if !text.contains(steers) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if harmful(c) {
+        if steers(c) {
             let _infallible = write!(escaped, "{}", c.escape_default());
         } else {
             escaped.push(c);
@@ -88,5 +101,6 @@ mod tests {
     fn no_text_steers_the_terminal() {
         assert_eq!(displayable("a\tb\n\u{e4}"), "a\tb\n\u{e4}");
         assert_eq!(displayable("\u{1b}[2J\u{9b}\r"), "\\u{1b}[2J\\u{9b}\\r");
+        assert_eq!(escaped_json("[\"\u{9b}\u{7f}\u{e4}\"]"), "[\"\\u009b\\u007f\u{e4}\"]");
     }
 }

@@ -45,9 +45,12 @@ impl Certificates {
     }
 }
 
-/// Tells where a node listens: the answer of a command that starts one.
+/// Tells where a node listens: the answer of a command that starts one. A node whose answer nobody reads serves all the same.
 pub(crate) fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
-    Ok(endpoints.iter().try_for_each(|endpoint| output::answer(endpoint.as_str()))?)
+    match endpoints.iter().try_for_each(|endpoint| output::answer(endpoint.as_str())).map_err(Failure::from) {
+        Err(Failure::PipeClosed) => Ok(()),
+        other => other,
+    }
 }
 
 /// Logs who joins and leaves.

@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use daffi::Value;
 use serde::{
-    Serialize, Serializer,
+    Deserialize, Serialize, Serializer,
     ser::{Error, SerializeMap},
 };
 use serde_json::value::RawValue;
@@ -64,19 +64,17 @@ pub(crate) fn one_line(value: &Value) -> serde_json::Result<String> {
     if text.contains(char::is_control) { strict(value) } else { Ok(text) }
 }
 
-/// What a person reads: text as it is, anything else as JSON, on several lines when it is wider than `width`.
+/// What a person reads: text as it is, anything else as JSON, on several lines when it is wider than `width`, which is that
+/// of a terminal.
 pub(crate) fn readable(value: &Value, width: Option<u16>) -> serde_json::Result<String> {
     let text = match value {
         Value::Str(text) => text.clone(),
         Value::Float(value) if !value.is_finite() => value.to_string().to_lowercase(),
-        other => {
-            let json = serde_json::to_value(Json(other))?;
-            match json {
-                // A date, a decimal, a UUID.
-                serde_json::Value::String(text) => text,
-                _ => laid_out(other, width)?,
-            }
+        Value::Date(_) | Value::Time(_) | Value::DateTime(..) | Value::Decimal(_) | Value::Uuid(_) => {
+            // Text in JSON.
+            String::deserialize(serde_json::to_value(Json(value))?)?
         }
+        other => return laid_out(other, width).map(|json| output::escaped_json(&json).into_owned()),
     };
     Ok(if width.is_some() { output::displayable(&text).into_owned() } else { text })
 }

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use serde::{Serialize, de::IgnoredAny};
 use tokio::task::JoinSet;
 
-use super::interruptible;
+use super::{closing, interruptible};
 use crate::{
     connection::Connection,
     failure::Failure,
@@ -69,28 +69,26 @@ fn latencies() -> Latencies {
 
 impl Bench {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let mut invoked = self.invocation.read()?;
-        if let Some(Size(size)) = self.payload {
-            invoked.args.positional.push(Value::Bytes(Bytes::from(vec![b'x'; size])));
-        }
-        let in_flight = self.in_flight.get();
+        let (in_flight, payload) = (self.in_flight.get(), self.payload);
         let measured = interruptible(async {
+            let mut invoked = self.invocation.read().await?;
+            if let Some(Size(size)) = payload {
+                invoked.args.positional.push(Value::Bytes(Bytes::from(vec![b'x'; size])));
+            }
             let client = self.connection.caller(&invoked.endpoint).await?;
             let rpc = self.receiver.into_iter().fold(client.rpc(), Rpc::receiver);
             let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
             let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
-            let measured = measure(&rpc, Arc::new(invoked), in_flight, self.warm_up.0, self.duration.0).await?;
-            client.stop().await;
-            Ok(measured)
+            closing(&client, measure(&rpc, Arc::new(invoked), in_flight, self.warm_up.0, self.duration.0)).await
         });
         let measured = measured.await?;
         if measured.latencies.is_empty() {
             return Err(Failure::Failed("no call began and ended in time: raise --duration".to_owned()));
         }
         if self.json {
-            return output::json(&measured.report(in_flight, self.payload));
+            return output::json(&measured.report(in_flight, payload));
         }
-        Ok(output::answer(&measured.readable(in_flight, self.payload))?)
+        Ok(output::answer(&measured.readable(in_flight, payload))?)
     }
 }
 

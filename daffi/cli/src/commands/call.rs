@@ -1,7 +1,7 @@
 use clap::Args;
 use daffi::{Rpc, Value};
 
-use super::interruptible;
+use super::{closing, interruptible};
 use crate::{
     connection::Connection,
     failure::Failure,
@@ -48,14 +48,13 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let result = interruptible(async {
-            let invoked = self.invocation.read()?;
+            let invoked = self.invocation.read().await?;
             let client = self.connection.caller(&invoked.endpoint).await?;
             let rpc = client.rpc();
             let rpc = self.receiver.into_iter().fold(rpc, Rpc::receiver);
             let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
             let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
-            let result: Value = rpc.call(&invoked.method, invoked.args).await?;
-            client.stop().await;
+            let result: Value = closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
             Ok(result)
         });
         print(&result.await?, self.json)

@@ -4,7 +4,7 @@ use clap::Args;
 use daffi::{CallError, Cast as CastCall, Value};
 use serde::{Serialize, ser::SerializeMap};
 
-use super::interruptible;
+use super::{closing, interruptible};
 use crate::{
     connection::Connection,
     failure::Failure,
@@ -51,14 +51,13 @@ type Results = BTreeMap<String, Result<Value, CallError>>;
 impl Cast {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let results = interruptible(async {
-            let invoked = self.invocation.read()?;
+            let invoked = self.invocation.read().await?;
             let client = self.connection.caller(&invoked.endpoint).await?;
             let cast = client.cast();
             let cast = if self.receivers.is_empty() { cast } else { cast.receivers(self.receivers) };
             let cast = invoked.serde.into_iter().fold(cast, CastCall::serde);
             let cast = invoked.timeout.into_iter().fold(cast, CastCall::timeout);
-            let results: Results = cast.call(&invoked.method, invoked.args).await?;
-            client.stop().await;
+            let results: Results = closing(&client, cast.call(&invoked.method, invoked.args)).await?;
             Ok(results)
         });
         let results = results.await?;

@@ -12,6 +12,8 @@ pub(crate) mod ping;
 pub(crate) mod router;
 pub(crate) mod stream;
 
+use daffi::Client;
+
 use crate::{cli::Command, failure::Failure};
 
 /// Runs a command to its end.
@@ -29,6 +31,13 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(demo) => demo.run().await,
         Command::Completions(completions) => completions.run(),
     }
+}
+
+/// Does `work` over a connection, and closes it in order whatever comes of that.
+pub(crate) async fn closing<T, E>(client: &Client, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let done = work.await;
+    client.stop().await;
+    done
 }
 
 /// Runs `work`; Ctrl-C gives it up.

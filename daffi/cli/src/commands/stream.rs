@@ -9,7 +9,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
 };
 
-use super::interruptible;
+use super::{closing, interruptible};
 use crate::{
     connection::Connection,
     failure::Failure,
@@ -91,17 +91,18 @@ impl Stream {
         let (method, file) = target(&endpoint, words)?;
         let mut failed = None;
         let input = open(&file, progress).await?;
-        let client = self.connection.caller(&endpoint).await?;
         let chunks = chunks(input, self.chunk_size.0, progress, &mut failed);
         let sent = if self.nowait {
+            let client = self.connection.sender(&endpoint).await?;
             let stream = self.receiver.into_iter().fold(client.stream_nowait(), StreamNowait::receiver);
-            stream.serde(self.serde.into()).send(&method, chunks).await?
+            closing(&client, stream.serde(self.serde.into()).send(&method, chunks)).await?
         } else {
+            let client = self.connection.caller(&endpoint).await?;
             let stream = self.receiver.into_iter().fold(client.stream(), StreamCall::receiver);
             let stream = self.timeout.0.into_iter().fold(stream, StreamCall::timeout);
-            stream.serde(self.serde.into()).window(self.window.get()).send(&method, chunks).await?
+            let stream = stream.serde(self.serde.into()).window(self.window.get());
+            closing(&client, stream.send(&method, chunks)).await?
         };
-        client.stop().await;
         match failed {
             None => Ok(sent),
             Some(error) => Err(Failure::Failed(format!("{file} cannot be read on: {error}; {sent} chunks were sent"))),

@@ -1,7 +1,7 @@
 //! Runs the binary.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -78,6 +78,21 @@ pub(crate) fn finished(child: Child) -> Ran {
 pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status().unwrap();
     assert!(sent.success());
+}
+
+/// Waits until a process has a handler for SIGINT.
+pub(crate) fn hears_interrupts(child: &Child) {
+    let begun = Instant::now();
+    loop {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        // SIGINT is number 2.
+        if u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 1) != 0 {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it catches no SIGINT");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// A command that runs until it is stopped. Its stdout and stderr are kept line by line.
@@ -188,7 +203,7 @@ pub(crate) struct TempFile(PathBuf);
 impl TempFile {
     pub(crate) fn new(name: &str, bytes: &[u8]) -> Self {
         let path = env::temp_dir().join(format!("daffi-cli-{}-{name}", std::process::id()));
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
         Self(path)
     }
 
@@ -199,6 +214,6 @@ impl TempFile {
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        let _gone = std::fs::remove_file(&self.0);
+        let _gone = fs::remove_file(&self.0);
     }
 }
