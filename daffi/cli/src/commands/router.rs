@@ -49,6 +49,12 @@ struct Bounds {
     /// Bytes of one call or answer, names included
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_frame_bytes), value_parser = frame)]
     max_frame_bytes: Size,
+    /// Bytes of the callbacks' names of one node
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_control_bytes), value_parser = frame)]
+    max_control_bytes: Size,
+    /// Bytes of the list of all members and their callbacks; who would make it longer is refused
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_list_bytes), value_parser = frame)]
+    max_list_bytes: Size,
     /// Time from a connection to its handshake
     #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().handshake_timeout))]
     handshake_timeout: Seconds,
@@ -73,6 +79,9 @@ struct Bounds {
     /// Bytes received and not yet passed on, over all connections
     #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().budget_bytes))]
     budget_bytes: Size,
+    /// Bytes waiting to be written, over all connections
+    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().unwritten_bytes))]
+    unwritten_bytes: Size,
 }
 
 fn default_count(count: usize) -> NonZeroUsize {
@@ -90,6 +99,8 @@ impl Bounds {
         config.max_connections = self.max_connections.get();
         config.max_pending_handshakes = self.max_pending_handshakes.get();
         config.limits.max_frame_bytes = self.max_frame_bytes.0;
+        config.limits.max_control_bytes = self.max_control_bytes.0;
+        config.limits.max_list_bytes = self.max_list_bytes.0;
         config.handshake_timeout = self.handshake_timeout.0;
         config.slow_peer_timeout = self.slow_peer_timeout.0;
         config.grace = self.grace.0;
@@ -98,6 +109,7 @@ impl Bounds {
         config.inbound_frames = self.inbound_frames.get();
         config.spool_bytes = self.spool_bytes.0;
         config.budget_bytes = self.budget_bytes.0;
+        config.unwritten_bytes = self.unwritten_bytes.0;
     }
 }
 
