@@ -63,7 +63,10 @@ impl Command {
     pub(crate) const fn log_level(&self) -> Level {
         match self {
             Self::Router(_) | Self::Demo(_) | Self::Events(_) => Level::INFO,
-            _ => Level::WARN,
+            // Nobody answers that what they sent arrived.
+            Self::Nowait(_) | Self::Stream(_) => Level::WARN,
+            // What goes wrong is in the one sentence they end with.
+            _ => Level::ERROR,
         }
     }
 }

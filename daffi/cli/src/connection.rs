@@ -99,6 +99,11 @@ impl Connection {
         self.name.clone().unwrap_or_else(|| made_up(role))
     }
 
+    /// Whether there are settings for TLS.
+    pub(crate) const fn has_tls(&self) -> bool {
+        self.tls.are_given()
+    }
+
     /// Connects with callbacks or without, under a name made up for `role` unless one is given.
     pub(crate) async fn open(
         &self,
@@ -130,10 +135,13 @@ impl Connection {
 }
 
 impl Tls {
+    const fn are_given(&self) -> bool {
+        self.ca.is_some() || self.pin.is_some() || self.client_cert.is_some() || self.dangerous_no_verify
+    }
+
     /// `None`: what the library does by itself.
     fn settings(&self, endpoint: &Endpoint) -> Result<Option<ClientTls>, Failure> {
-        let given = self.ca.is_some() || self.pin.is_some() || self.client_cert.is_some();
-        if !given && !self.dangerous_no_verify {
+        if !self.are_given() {
             return Ok(None);
         }
         if !matches!(endpoint.scheme(), "tls" | "wss") {

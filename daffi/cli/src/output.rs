@@ -11,9 +11,17 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Writes to stdout, which nobody may read any more.
+/// Writes a line to stdout as it is.
 pub(crate) fn answer(text: &str) -> io::Result<()> {
-    let mut stdout = anstream::stdout().lock();
+    line(&mut io::stdout().lock(), text)
+}
+
+/// Writes a line with colours to stdout, without them where that is no terminal.
+pub(crate) fn styled(text: &str) -> io::Result<()> {
+    line(&mut anstream::stdout().lock(), text)
+}
+
+fn line(stdout: &mut impl Write, text: &str) -> io::Result<()> {
     stdout.write_all(text.as_bytes())?;
     stdout.write_all(b"\n")?;
     stdout.flush()

@@ -4,6 +4,9 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 
+/// Thirty years: what any clock can add to the present.
+const LONGEST: f64 = 1e9;
+
 /// A time: seconds with or without a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seconds(pub(crate) Duration);
@@ -13,6 +16,9 @@ impl FromStr for Seconds {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let seconds: f64 = text.parse().map_err(|_| "a number of seconds such as 30 or 0.5 is expected".to_owned())?;
+        if seconds > LONGEST {
+            return Err(format!("more than {LONGEST} s"));
+        }
         Duration::try_from_secs_f64(seconds).map(Self).map_err(|error| error.to_string())
     }
 }
@@ -94,7 +100,7 @@ mod tests {
     fn times_and_sizes_are_what_they_say() {
         assert_eq!("0.25".parse(), Ok(Wait(Some(Duration::from_millis(250)))));
         assert_eq!("none".parse(), Ok(Wait(None)));
-        for bad in ["0", "-1", "nan", "5 s", ""] {
+        for bad in ["0", "-1", "nan", "inf", "1e10", "5 s", ""] {
             assert!(bad.parse::<Wait>().is_err(), "{bad:?}");
         }
         let size = |text: &str| text.parse::<Size>().map(|size| (size.0, size.to_string()));

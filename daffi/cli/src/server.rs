@@ -24,6 +24,11 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
+    /// Whether there are any.
+    pub(crate) const fn are_given(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+
     /// `None`: none were given.
     pub(crate) fn settings(&self, endpoints: &[Endpoint]) -> Result<Option<ServerTls>, Failure> {
         let encrypted = endpoints.iter().find(|endpoint| endpoint.scheme() == "tls");

@@ -12,7 +12,7 @@ use crate::{
 
 const AFTER: &str = "\
 About answers:
-Text is printed as it is, anything else as JSON. Bytes are written as they are to a file or a pipe, and escaped to a \
+Text is printed as it is, anything else as JSON, and a line feed behind either. Bytes are written as they are to a file or a pipe, and escaped to a \
 terminal.
 With --json the answer is always one line of JSON: tuples and sets are lists, dates and decimals text, keys of maps text, \
 bytes {\"$bytes\": base64}, floats that JSON has not {\"$float\": \"nan\"}.

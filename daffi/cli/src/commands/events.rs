@@ -49,7 +49,7 @@ impl Events {
                 let (event, member) = (kind(&event).0, event.member());
                 output::json(&Told { time: now().to_string(), event, member })?;
             } else {
-                output::answer(&readable(&event))?;
+                output::styled(&readable(&event))?;
             }
         }
         Err(Failure::NoConnection(match client.join().await {

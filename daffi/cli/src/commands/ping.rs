@@ -79,7 +79,7 @@ fn found(client: &Client) -> Found {
         role: match client.server_role() {
             Some(Role::Service) => "service",
             Some(Role::Router) => "router",
-            _ => "node of an unknown kind",
+            _ => "unknown",
         },
         level: client.server_level().map_or(3, daffi::Level::number),
         members: others.collect(),

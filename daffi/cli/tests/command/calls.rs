@@ -64,6 +64,15 @@ fn bytes_come_from_stdin_and_files_and_go_as_they_are() {
 }
 
 #[test]
+fn text_is_not_touched_on_its_way_to_a_pipe() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let coloured = "\u{1b}[31mred\u{1b}[0m \u{9b}";
+    assert_eq!(run(&["call", &at, "echo", coloured]).answer(), format!("{coloured}\n"));
+    assert_eq!(run(&["call", &at, "echo", coloured, "--json"]).json(), json!(coloured));
+}
+
+#[test]
 fn a_cast_tells_of_each_member() {
     let demo = Running::demo();
     let at = demo.endpoint();

@@ -91,6 +91,23 @@ fn another_protocol_is_named() {
 }
 
 #[test]
+fn clients_show_certificates_where_that_is_demanded() {
+    let tls = Certificate::localhost();
+    let fixtures = tls.key.parent().unwrap();
+    let file = |name: &str| fixtures.join(name).to_str().unwrap().to_owned();
+    let (authority, certificate, key) = (file("authority.pem"), file("localhost.pem"), file("localhost.key"));
+    let listen = ["demo", "--listen", "tls://127.0.0.1:0", "--tls-cert", &certificate, "--tls-key", &key];
+    let demo = Running::start(&[&listen[..], &["--client-ca", &authority]].concat());
+    let at = demo.endpoint();
+    let call = ["call", &at, "--ca", &authority, "add", "3", "4"];
+    let (own, own_key) = (file("client.pem"), file("client.key"));
+    let shown = [&call[..], &["--client-cert", &own, "--client-key", &own_key]].concat();
+    assert_eq!(run(&shown).answer(), "7\n");
+    let refused = run(&call);
+    assert!(refused.failure(3).contains("ertificate"), "{refused:?}");
+}
+
+#[test]
 fn a_silent_server_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = format!("tcp://{}", listener.local_addr().unwrap());
@@ -116,6 +133,8 @@ fn wrong_usage_says_what_is_right() {
         (&["stream", "tcp://127.0.0.1:1", "f"], "METHOD and FILE are needed"),
         (&["stream", "tcp://127.0.0.1:1", "f", "/no/such/file"], "the file \"/no/such/file\" cannot be read"),
         (&["stream", "tcp://127.0.0.1:1", "f", "/"], "is a directory"),
+        (&["demo", "--listen", "tcp://127.0.0.1:0", "--ca", "x"], "--ca, --pin"),
+        (&["demo", "--connect", "tcp://127.0.0.1:1", "--tls-cert", "x", "--tls-key", "x"], "belong to --listen"),
         (&["demo", "--listen", "tls://127.0.0.1:0"], "needs --tls-cert FILE and --tls-key FILE"),
     ];
     for (args, words) in cases {

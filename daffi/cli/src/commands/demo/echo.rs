@@ -1,9 +1,8 @@
 //! Any payload back, unchanged.
 
 use bytes::BytesMut;
-use daffi::FormatId;
 use daffi::{
-    Formats, RemoteError, SerdeError, Value,
+    FormatId, Formats, RemoteError, SerdeError, Value,
     format::{ArgsSink, Binding, Body, FormatSet, Output},
     tower::{Reply, Request},
 };

@@ -59,6 +59,13 @@ impl Demo {
     }
 
     async fn serve(&self) -> Result<(), Failure> {
+        if self.connection.has_tls() {
+            return Err(Failure::Usage(
+                "--ca, --pin, --client-cert and --dangerous-no-verify belong to --connect; --listen has --tls-cert, --tls-key \
+                 and --client-ca"
+                    .to_owned(),
+            ));
+        }
         let builder =
             Service::builder(self.connection.name_or("demo")).callbacks(callbacks()).workers(self.workers.get());
         let builder = match self.certificates.settings(&self.listen)? {
@@ -75,6 +82,12 @@ impl Demo {
     }
 
     async fn work(&self, router: &Endpoint) -> Result<(), Failure> {
+        if self.certificates.are_given() {
+            return Err(Failure::Usage(
+                "--tls-cert, --tls-key and --client-ca belong to --listen; --connect has --client-cert, --client-key and --ca"
+                    .to_owned(),
+            ));
+        }
         let client = self
             .connection
             .open(router, "demo", |builder| builder.callbacks(callbacks()).workers(self.workers.get()))
