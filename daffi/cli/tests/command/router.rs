@@ -73,6 +73,27 @@ fn sigterm_drains_it_and_leaves_no_socket_file() {
 }
 
 #[test]
+fn nodes_come_back_to_a_router_that_was_started_again() {
+    let socket = SocketPath::new();
+    let at = socket.endpoint();
+    let start = || Running::start(&["router", "--listen", &at]);
+    let mut first = start();
+    first.endpoint();
+    let _worker = Running::worker(&at, "w1");
+    let events = Running::start(&["events", &at, "--name", "follower"]);
+    events.log("following");
+    first.signal("TERM");
+    assert_eq!(first.end().code(), Some(0));
+    events.log("connection lost; reconnecting");
+    let second = start();
+    second.log("joined node=\"w1\"");
+    second.log("joined node=\"follower\"");
+    assert_eq!(run(&["call", &at, "add", "3", "4"]).answer(), "7\n");
+    let _late = Running::worker(&at, "w2");
+    events.answer("+ added   w2");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let mut router = Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--grace", "1000"]);
     let at = router.endpoint();
