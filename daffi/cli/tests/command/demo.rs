@@ -43,7 +43,7 @@ fn what_was_accepted_is_answered_when_it_stops() {
     // The only worker is busy: the call runs.
     while run(&["call", &at, "echo", "1", "--timeout", "0.2"]).code == Some(0) {}
     demo.signal("TERM");
-    assert_eq!(finished(call).answer(), "2.0\n");
+    assert_eq!(finished(call).answer(), "2\n");
     assert_eq!(demo.end().code(), Some(0));
 }
 

@@ -20,6 +20,9 @@ fn a_call_that_fails_says_why() {
         run(&["call", &at, "add", "1"]).failure(1),
         "add on demo failed: TypeError: add() missing 1 required positional argument: 'b'"
     );
+    assert!(run(&["call", &at, "add", "1", "x"]).failure(1).ends_with("add() takes two numbers, not 1 and 'x'"));
+    assert!(run(&["call", &at, "sleep", "x"]).failure(1).ends_with("sleep() takes a number, not 'x'"));
+    assert!(run(&["call", &at, "sleep", "-1"]).failure(1).contains("ValueError: sleep(-1): "));
     assert_eq!(
         run(&["call", &at, "nope"]).failure(1),
         "no member exposes nope; `daffi members` lists who is there and what they expose"

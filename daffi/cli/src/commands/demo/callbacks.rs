@@ -30,8 +30,10 @@ impl Demonstration {
         format!("Hello, {name}!")
     }
 
-    pub async fn sleep(&self, seconds: f64) -> Result<f64, RemoteError> {
-        let time = Duration::try_from_secs_f64(seconds)
+    pub async fn sleep(&self, seconds: Value) -> Result<Value, RemoteError> {
+        let number = number(&seconds)
+            .ok_or_else(|| RemoteError::new("TypeError", format!("sleep() takes a number, not {seconds}")))?;
+        let time = Duration::try_from_secs_f64(number)
             .map_err(|error| RemoteError::new("ValueError", format!("sleep({seconds}): {error}")))?;
         tokio::time::sleep(time).await;
         Ok(seconds)
