@@ -118,6 +118,16 @@ impl Callback {
         Self::new(name, options, Run::Async(Box::new(run)))
     }
 
+    /// A plain function of the request as it travelled, which reads the arguments and makes the reply by itself: to pass
+    /// payloads on that this node need not understand. Run as [`plain`](Self::plain) ones are.
+    pub fn raw(
+        name: MethodName,
+        options: CallbackOptions,
+        function: impl Fn(Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(name, options, Run::Plain(Box::new(function)))
+    }
+
     fn new(name: MethodName, options: CallbackOptions, run: Run) -> Self {
         let quick = AtomicU32::new(if options.blocking { NEVER_INLINE } else { 0 });
         Self { name, options, run, quick, callers: Mutex::default() }

@@ -55,6 +55,24 @@ impl Request {
         self.wants_reply
     }
 
+    /// A reply whose payload is `body` as it is, in the format of the request: what [`Callback::raw`] answers.
+    ///
+    /// The payload must be that of a result (protocol notes, section 7), which nobody checks before the caller does.
+    #[must_use]
+    pub fn reply_raw(&self, body: &Body) -> Reply {
+        if !self.wants_reply {
+            return Reply(Content::Nothing);
+        }
+        let written = self.encode(Kind::Response, self.format, |out| {
+            if body.text {
+                out.mark_text();
+            }
+            out.share(body.bytes.clone());
+            Ok(())
+        });
+        written.unwrap_or_else(Reply::error)
+    }
+
     pub(crate) fn compact(&mut self) {
         if self.body.bytes.len() < COMPACT_BELOW {
             self.body.bytes = Bytes::copy_from_slice(&self.body.bytes);

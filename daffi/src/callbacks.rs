@@ -96,6 +96,29 @@ impl Callbacks {
         self
     }
 
+    /// Adds a plain function of the request as it travelled, which reads the arguments and makes the reply by itself: to
+    /// pass payloads on that this node need not understand.
+    ///
+    /// ```
+    /// use daffi::{Callbacks, RemoteError, tower::{Reply, Request}, FormatId};
+    ///
+    /// let callbacks = Callbacks::new().raw("echo", |request: Request| match request.format() {
+    ///     FormatId::OPAQUE => request.reply_raw(request.body()),
+    ///     other => Reply::error(RemoteError::new("TypeError", format!("echo() takes OPAQUE, not {other}"))),
+    /// });
+    /// assert_eq!(callbacks.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn raw(
+        mut self,
+        name: impl Into<String>,
+        function: impl Fn(crate::tower::Request) -> crate::tower::Reply + Send + Sync + 'static,
+    ) -> Self {
+        let make = move |name, _| Callback::raw(name, CallbackOptions::default(), function);
+        self.push::<()>(name.into(), Box::new(make));
+        self
+    }
+
     /// Adds a plain function of its parameters and a [`Context`]. For macros.
     #[doc(hidden)]
     pub fn add_plain<P, R>(

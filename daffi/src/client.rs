@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use daffi_core::{CallError, Ended, InitializationError, Members, NodeConfig, Picker, RoundRobin};
 use daffi_transport::{Connector, Endpoint};
-use daffi_wire::{NodeName, Role};
+use daffi_wire::{Level, NodeName, Role};
 
 use crate::{
     Callbacks, Events, Formats, IntoCallbacks,
@@ -129,6 +129,13 @@ impl Client {
     #[must_use]
     pub fn server_role(&self) -> Option<Role> {
         self.inner.server_role()
+    }
+
+    /// What the connection speaks: level 4 with a server of this project, level 3 with daffi 3.0.1; `None` while there is
+    /// no connection.
+    #[must_use]
+    pub fn server_level(&self) -> Option<Level> {
+        self.inner.server_level()
     }
 
     /// The members as last told by the server, and what they expose.

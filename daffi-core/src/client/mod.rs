@@ -222,6 +222,13 @@ impl<F: FormatSet> Client<F> {
         self.shared().current.load().as_ref().and_then(|conn| conn.server_role())
     }
 
+    /// What the connection speaks: level 4 with a server of this project, level 3 with daffi 3.0.1; `None` while there is
+    /// no connection.
+    #[must_use]
+    pub fn server_level(&self) -> Option<daffi_wire::Level> {
+        self.shared().current.load().as_ref().map(|conn| conn.conn.level())
+    }
+
     /// The members as last told by the server.
     #[must_use]
     pub fn members(&self) -> Arc<Members> {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use daffi_transport::{Endpoint, Link, LinkConfig, Listener, Pending};
+use daffi_transport::{Endpoint, Link, LinkConfig, LinkError, Listener, Pending};
 use daffi_wire::{EncodeError, Frame, NodeName};
 use parking_lot::Mutex;
 use tokio::{
@@ -109,8 +109,8 @@ impl Server {
 
     /// Says why a named connection ended; loud when this end had to end it.
     pub(crate) fn log_end(&self, name: &NodeName, reason: &Disconnected) {
-        use Disconnected::{Limit, Protocol, SlowPeer};
-        if matches!(reason, Limit { .. } | Protocol(_) | SlowPeer(_)) {
+        use Disconnected::{Limit, Link, Protocol, SlowPeer};
+        if matches!(reason, Limit { .. } | Protocol(_) | SlowPeer(_) | Link(LinkError::Protocol(_))) {
             tracing::warn!(node = %self.name, client = %name, %reason, "ended a connection");
         } else {
             tracing::debug!(node = %self.name, client = %name, %reason, "a connection ended");

@@ -64,6 +64,19 @@ impl Pickle {
         T::deserialize(ValueDeserializer::<ReadError>::new(value))
     }
 
+    /// Whether the payload of a call holds one positional argument and no other.
+    ///
+    /// Such a payload is, byte for byte, that of a result which is this argument (protocol notes, section 7): an echo can
+    /// send it back without understanding it. Classes and calls in it are not looked at, rather than refused.
+    ///
+    /// # Errors
+    /// [`ReadError`] for what is not the payload of a call, or breaks a limit.
+    pub fn is_sole_argument(&self, payload: &[u8]) -> Result<bool, ReadError> {
+        let loaded = Loaded::from_slice(payload, self.limits, Unknown::Skip)?;
+        let expander = loaded.expander();
+        Ok(matches!(envelope::arguments(expander.graph(), loaded.root)?, ([_], [])))
+    }
+
     /// Writes a pickle to the end of `out`.
     ///
     /// # Errors

@@ -140,3 +140,16 @@ fn the_same_bytes_behind_a_pointer() {
     format.encode_args(&args as &dyn ErasedArgs, &mut Output::new(&mut buffer)).unwrap();
     assert_eq!(buffer, args_of(&args));
 }
+
+#[test]
+fn a_sole_argument_is_told_whatever_class_it_is_of() {
+    let is_sole = |pickle: &[u8]| Pickle::default().is_sole_argument(pickle);
+    // ((Point(),), {})
+    assert_eq!(is_sole(b"c__main__\nPoint\n)\x81\x85}\x86."), Ok(true));
+    assert_eq!(is_sole(&args_of(&(3,))), Ok(true));
+    assert_eq!(args_of(&(3,)), result_of(&3), "what makes an echo possible");
+    for other in [args_of(&()), args_of(&(3, 4)), args_of(&args![3, b = 4]), args_of(&args![b = 4])] {
+        assert_eq!(is_sole(&other), Ok(false));
+    }
+    assert!(is_sole(b"N.").is_err());
+}

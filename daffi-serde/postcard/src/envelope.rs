@@ -81,6 +81,21 @@ pub(crate) fn read<S: ArgsSink>(bytes: &[u8], watch: &Watch, sink: &mut S) -> Re
     if rest.0.is_empty() { Ok(()) } else { Err(Problem::Rest(rest.0.len())) }
 }
 
+/// The bytes of the argument, if there is just one, and no keyword.
+pub(crate) fn sole(bytes: &[u8]) -> Result<Option<&[u8]>, Problem> {
+    let mut rest = Rest(bytes);
+    if rest.count("the number of arguments")? != 1 {
+        return Ok(None);
+    }
+    let value = rest.value()?;
+    let keywords = rest.count("the number of keyword arguments")?;
+    match (keywords, rest.0) {
+        (0, []) => Ok(Some(value)),
+        (0, more) => Err(Problem::Rest(more.len())),
+        _ => Ok(None),
+    }
+}
+
 /// What is not read yet.
 struct Rest<'de>(&'de [u8]);
 

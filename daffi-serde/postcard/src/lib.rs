@@ -46,6 +46,7 @@ mod argument;
 mod envelope;
 mod write;
 
+use bytes::Bytes;
 use daffi_serde::{
     Args, ArgsSink, Body, Codec, Output, RemoteError, ResultSink, SerdeError, ValueLimits,
     guard::{Guarded, Rules, Watch},
@@ -64,6 +65,16 @@ impl Postcard {
     #[must_use]
     pub const fn new(limits: ValueLimits) -> Self {
         Self { limits }
+    }
+
+    /// The only argument of a call as the payload of a result, which it is: a value without its length. `None` for a
+    /// call with fewer or more arguments, or with keywords. So an echo can answer without knowing the type.
+    ///
+    /// # Errors
+    /// For what is not the payload of a call.
+    pub fn sole_argument(&self, payload: &Bytes) -> Result<Option<Bytes>, SerdeError> {
+        let sole = envelope::sole(payload).map_err(|error| SerdeError::decode(FormatId::POSTCARD, error))?;
+        Ok(sole.map(|value| payload.slice_ref(value)))
     }
 
     fn watch(&self, body: &Body) -> Watch {

@@ -151,3 +151,15 @@ fn arguments_count_as_values() {
     assert_eq!(read(2), Ok(2));
     assert!(read(3).unwrap_err().to_string().ends_with("more than 2 values (max_values)"));
 }
+
+#[test]
+fn a_sole_argument_is_a_result() {
+    let sole = |body: &'static [u8]| Postcard::default().sole_argument(&body.into());
+    assert_eq!(sole(b"\x01\x02\0\0\0\x07\x08\0"), Ok(Some(Bytes::from_static(&[7, 8]))));
+    assert_eq!(sole(b"\x02\x01\0\0\0\x07\x01\0\0\0\x07\0"), Ok(None));
+    assert_eq!(sole(b"\x00\0"), Ok(None));
+    assert_eq!(sole(b"\x01\x01\0\0\0\x07\x01\x01b\x01\0\0\0\x07"), Ok(None), "a keyword");
+    for broken in [&b""[..], b"\x01\x02\0\0\0\x07", b"\x01\x01\0\0\0\x07\0\0"] {
+        assert!(sole(broken).is_err(), "{broken:?}");
+    }
+}

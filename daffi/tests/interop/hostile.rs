@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     raw::{Raw, hello, json},
-    support::{Transport, endpoint, python_client},
+    support::{PATIENCE, Transport, endpoint, python_client},
 };
 
 fn add(name: &str) -> Vec<u8> {

@@ -1,0 +1,72 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+use tracing::Level;
+
+use crate::{commands, logging::Logging};
+
+/// What `daffi --help` teaches behind the list of commands. clap wraps each line by itself: those of a list are short.
+const FIRST_STEPS: &str = "\
+First steps, in two terminals:
+  daffi demo --listen URL
+  daffi call URL add 3 4
+
+Call a callback of a running network:
+  daffi members URL
+    lists who is there, what they expose
+  daffi call URL METHOD [ARG]...
+    calls it; ARGs are JSON, else text
+  daffi help call
+    tells all of arguments and answers
+
+URL, such as tcp://127.0.0.1:5001, is
+  tcp://HOST:PORT, tls://HOST:PORT or
+  unix:///PATH; left out: $DAFFI_ADDR
+
+Exit codes:
+  0  done
+  1  an error came back, or nobody
+     exposes the callback
+  2  wrong usage
+  3  no connection, or it was lost
+  4  no answer in time";
+
+/// Call, watch and measure a network of daffi nodes, or be its router.
+///
+/// Speaks the wire of the Python library daffi 3.0.1 and of the Rust crate daffi: nodes of both, in any mix.
+#[derive(Debug, Parser)]
+#[command(name = "daffi", version, after_help = FIRST_STEPS, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) logging: Logging,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Call(commands::call::Call),
+    Cast(commands::cast::Cast),
+    Nowait(commands::nowait::Nowait),
+    Stream(commands::stream::Stream),
+    Members(commands::members::Members),
+    Events(commands::events::Events),
+    Ping(commands::ping::Ping),
+    Bench(commands::bench::Bench),
+    Router(commands::router::Router),
+    Demo(commands::demo::Demo),
+    Completions(commands::completions::Completions),
+}
+
+impl Command {
+    /// What is logged unless something else is asked for.
+    pub(crate) const fn log_level(&self) -> Level {
+        match self {
+            Self::Router(_) | Self::Demo(_) | Self::Events(_) => Level::INFO,
+            // Nobody answers that what they sent arrived.
+            Self::Nowait(_) | Self::Stream(_) => Level::WARN,
+            // What goes wrong is in the one sentence they end with.
+            _ => Level::ERROR,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+use clap::Args;
+use daffi::{Rpc, Value};
+
+use super::{closing, interruptible};
+use crate::{
+    connection::Connection,
+    failure::Failure,
+    invocation::{ARGUMENTS, Invocation},
+    output,
+    value::{Json, readable},
+};
+
+const AFTER: &str = "\
+About answers:
+Text is printed as it is, anything else as JSON, and a line feed behind either. Bytes are written as they are to a file or a pipe, and escaped to a \
+terminal.
+With --json the answer is always one line of JSON: tuples and sets are lists, dates and decimals text, keys of maps text, \
+bytes {\"$bytes\": base64}, floats that JSON has not {\"$float\": \"nan\"}.
+
+Examples:
+  daffi call URL add 3 4
+  daffi call URL add 3 --kwarg b=4
+  daffi call URL --receiver w1 greet you
+  daffi call URL echo @in.png >out.png";
+
+/// Call a callback and print its result
+///
+/// Of several members that expose it one is called, each in turn; --receiver names one.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "daffi call [OPTIONS] [URL] METHOD [ARG]...",
+    after_help = "Arguments and answers: daffi help call",
+    after_long_help = format!("{ARGUMENTS}\n\n{AFTER}")
+)]
+pub(crate) struct Call {
+    #[command(flatten)]
+    invocation: Invocation,
+    /// The member to call
+    #[arg(short, long, value_name = "NAME")]
+    receiver: Option<String>,
+    /// Print the result as one line of strict JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Call {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let result = interruptible(async {
+            let invoked = self.invocation.read().await?;
+            let client = self.connection.caller(&invoked.endpoint).await?;
+            let rpc = client.rpc();
+            let rpc = self.receiver.into_iter().fold(rpc, Rpc::receiver);
+            let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
+            let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
+            let result: Value = closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
+            Ok(result)
+        });
+        print(&result.await?, self.json)
+    }
+}
+
+/// Bytes of which a terminal shows no more.
+const SHOWN: usize = 1024;
+
+/// Prints a result, as the help says.
+fn print(result: &Value, json: bool) -> Result<(), Failure> {
+    match result {
+        _ if json => output::json(&Json(result))?,
+        Value::Bytes(bytes) if !output::on_terminal() => output::raw(bytes)?,
+        Value::Bytes(bytes) => {
+            let shown = &bytes[..bytes.len().min(SHOWN)];
+            output::answer(&format!("b\"{}\"", shown.escape_ascii()))?;
+            if shown.len() < bytes.len() {
+                output::tell(&format!("the first {SHOWN} of {} bytes; redirect stdout to get all", bytes.len()));
+            }
+        }
+        other => output::answer(&readable(other, output::width()).map_err(std::io::Error::from)?)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+use std::collections::BTreeMap;
+
+use clap::Args;
+use daffi::{CallError, Cast as CastCall, Value};
+use serde::{Serialize, ser::SerializeMap};
+
+use super::{closing, interruptible};
+use crate::{
+    connection::Connection,
+    failure::Failure,
+    invocation::{ARGUMENTS, Invocation},
+    output,
+    value::{self, Json},
+};
+
+const AFTER: &str = "\
+About answers:
+A line for each member: its name, a tab, its result. Who failed is named on stderr, and the exit code is that of the \
+first failure.
+With --json one object, in which each member has {\"ok\": result} or {\"error\": text}; see `daffi help call` for how \
+results are written.
+
+Examples:
+  daffi cast URL greet everybody
+  daffi cast URL -r w1 -r w2 greet both";
+
+/// Call a callback on every member that exposes it
+///
+/// Every member gets its own request at the same time; --receiver chooses some.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "daffi cast [OPTIONS] [URL] METHOD [ARG]...",
+    after_help = "Arguments and answers: daffi help cast",
+    after_long_help = format!("{ARGUMENTS}\n\n{AFTER}")
+)]
+pub(crate) struct Cast {
+    #[command(flatten)]
+    invocation: Invocation,
+    /// A member to call, rather than all that expose the callback; may be repeated
+    #[arg(short, long = "receiver", value_name = "NAME")]
+    receivers: Vec<String>,
+    /// Print all results as one line of strict JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+type Results = BTreeMap<String, Result<Value, CallError>>;
+
+impl Cast {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let results = interruptible(async {
+            let invoked = self.invocation.read().await?;
+            let client = self.connection.caller(&invoked.endpoint).await?;
+            let cast = client.cast();
+            let cast = if self.receivers.is_empty() { cast } else { cast.receivers(self.receivers) };
+            let cast = invoked.serde.into_iter().fold(cast, CastCall::serde);
+            let cast = invoked.timeout.into_iter().fold(cast, CastCall::timeout);
+            let results: Results = closing(&client, cast.call(&invoked.method, invoked.args)).await?;
+            Ok(results)
+        });
+        let results = results.await?;
+        if self.json {
+            output::json(&Outcomes(&results))?;
+        }
+        let mut failures = Vec::new();
+        for (name, result) in results {
+            match result {
+                Ok(_) if self.json => {}
+                Ok(result) => {
+                    let text = value::one_line(&result).map_err(std::io::Error::from)?;
+                    output::answer(&format!("{}\t{text}", output::displayable(&name)))?;
+                }
+                Err(error) => failures.push(Failure::from(error)),
+            }
+        }
+        let mut failures = failures.into_iter();
+        let first = failures.next();
+        for other in failures {
+            let _only_the_first = other.report();
+        }
+        first.map_or(Ok(()), Err)
+    }
+}
+
+/// `{"w1": {"ok": 7}, "w2": {"error": ".."}}`
+struct Outcomes<'a>(&'a Results);
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome<'a> {
+    Ok(Json<'a>),
+    Error(String),
+}
+
+impl Serialize for Outcomes<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, result) in self.0 {
+            let outcome = match result {
+                Ok(value) => Outcome::Ok(Json(value)),
+                Err(error) => Outcome::Error(error.to_string()),
+            };
+            map.serialize_entry(name, &outcome)?;
+        }
+        map.end()
+    }
+}

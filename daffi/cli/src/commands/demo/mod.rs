@@ -1,0 +1,108 @@
+//! A node to try things on.
+
+mod callbacks;
+mod echo;
+
+use clap::Args;
+use daffi::{Callbacks, Role, Service, transport::Endpoint};
+
+use self::{callbacks::Demonstration, echo::echo};
+use crate::{
+    connection::{Connection, parsed},
+    failure::Failure,
+    server::{Certificates, announce, ended, log_members},
+};
+
+const CALLBACKS: &str = "\
+Callbacks:
+  echo(payload)        its argument, unchanged
+  add(a, b)            the sum
+  greet(name)          Hello, NAME!
+  sleep(seconds)       its argument, later
+  fail(message)        raises ValueError
+  receive_chunk(data)  takes bytes or text
+  received()           bytes taken so far
+
+Examples:
+  daffi demo --listen URL
+  daffi demo --connect URL-OF-A-ROUTER";
+
+/// Run a node to try things on
+///
+/// With --listen it is a service, with --connect a worker of the router there. A service prints where it listens to
+/// stdout, one endpoint a line: with port 0 a free one. Ctrl-C or SIGTERM stops it in order: what was received runs, and is
+/// answered.
+#[derive(Debug, Args)]
+#[command(after_help = CALLBACKS, group = clap::ArgGroup::new("place").required(true))]
+pub(crate) struct Demo {
+    /// Be a service at tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH; may be repeated
+    #[arg(short, long, value_name = "URL", group = "place", conflicts_with = "connect", value_parser = parsed)]
+    listen: Vec<Endpoint>,
+    /// Be a worker of this router
+    #[arg(short, long, value_name = "URL", group = "place", value_parser = parsed)]
+    connect: Option<Endpoint>,
+    /// Callbacks that run at once
+    #[arg(short, long, value_name = "N", default_value = "1")]
+    workers: std::num::NonZeroUsize,
+    #[command(flatten)]
+    certificates: Certificates,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Demo {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match &self.connect {
+            Some(router) => self.work(router).await,
+            None => self.serve().await,
+        }
+    }
+
+    async fn serve(&self) -> Result<(), Failure> {
+        if self.connection.has_tls() {
+            return Err(Failure::Usage(
+                "--ca, --pin, --client-cert and --dangerous-no-verify belong to --connect; --listen has --tls-cert, --tls-key \
+                 and --client-ca"
+                    .to_owned(),
+            ));
+        }
+        let builder =
+            Service::builder(self.connection.name_or("demo")).callbacks(callbacks()).workers(self.workers.get());
+        let builder = match self.certificates.settings(&self.listen)? {
+            Some(tls) => builder.tls(tls),
+            None => builder,
+        };
+        let (first, others) = self.listen.split_first().expect("clap demands --listen or --connect");
+        let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
+        let service = builder.bind(first.as_str()).await?;
+        tokio::spawn(log_members(service.events()));
+        tracing::info!(name = service.name(), "listening");
+        announce(service.endpoints())?;
+        ended(service.join().await, service.name())
+    }
+
+    async fn work(&self, router: &Endpoint) -> Result<(), Failure> {
+        if self.certificates.are_given() {
+            return Err(Failure::Usage(
+                "--tls-cert, --tls-key and --client-ca belong to --listen; --connect has --client-cert, --client-key and --ca"
+                    .to_owned(),
+            ));
+        }
+        let client = self
+            .connection
+            .open(router, "demo", |builder| builder.callbacks(callbacks()).workers(self.workers.get()))
+            .await?;
+        if client.server_role() == Some(Role::Service) {
+            return Err(Failure::Usage(format!(
+                "{router} is a service, whose clients nobody can call: connect to a router"
+            )));
+        }
+        tokio::spawn(log_members(client.events()));
+        tracing::info!(name = client.name(), "connected to {router}");
+        ended(client.join().await, client.name())
+    }
+}
+
+fn callbacks() -> Callbacks {
+    Callbacks::new().and(Demonstration::default()).raw("echo", echo)
+}

@@ -1,0 +1,91 @@
+use std::time::SystemTime;
+
+use anstyle::{AnsiColor, Style};
+use clap::Args;
+use daffi::{Ended, MemberEvent, Role};
+use futures::StreamExt;
+use serde::Serialize;
+
+use super::interruptible;
+use crate::{
+    connection::{Connection, endpoint},
+    failure::Failure,
+    output,
+};
+
+/// Follow who joins and leaves a router, until Ctrl-C
+///
+/// A lost connection is made again, and what was missed meanwhile is told. A service tells nobody who comes and goes.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Where the router is; left out: $DAFFI_ADDR
+    url: Option<String>,
+    /// Print each event as a line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Events {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match interruptible(self.follow()).await {
+            // The way to end it.
+            Err(Failure::Interrupted) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn follow(self) -> Result<(), Failure> {
+        let endpoint = endpoint(self.url.as_deref())?;
+        let client = self.connection.caller(&endpoint).await?;
+        if client.server_role() == Some(Role::Service) {
+            return Err(Failure::Usage(format!("{endpoint} is a service: only a router tells who joins and leaves")));
+        }
+        let mut events = client.events();
+        tracing::info!("following {endpoint}");
+        while let Some(event) = events.next().await {
+            if self.json {
+                let (event, member) = (kind(&event).0, event.member());
+                output::json(&Told { time: now().to_string(), event, member })?;
+            } else {
+                output::styled(&readable(&event))?;
+            }
+        }
+        Err(Failure::NoConnection(match client.join().await {
+            Ok(Ended::Evicted) => format!("a newer connection took the name {}: choose another --name", client.name()),
+            _ => "the connection was stopped".to_owned(),
+        }))
+    }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Told<'a> {
+    time: String,
+    event: &'a str,
+    member: &'a str,
+}
+
+/// What happened, a sign for it and its colour.
+const fn kind(event: &MemberEvent) -> (&'static str, &'static str, AnsiColor) {
+    match event {
+        MemberEvent::Added(_) => ("added", "+", AnsiColor::Green),
+        MemberEvent::Removed(_) => ("removed", "-", AnsiColor::Red),
+        MemberEvent::Evicted(_) => ("evicted", "!", AnsiColor::Yellow),
+        _ => ("changed", "?", AnsiColor::White),
+    }
+}
+
+fn now() -> humantime::Rfc3339Timestamp {
+    humantime::format_rfc3339_seconds(SystemTime::now())
+}
+
+fn readable(event: &MemberEvent) -> String {
+    let (kind, sign, colour) = kind(event);
+    let style = Style::new().fg_color(Some(colour.into()));
+    let time = now().to_string();
+    // A person knows the day, and a terminal may be narrow.
+    let time = if output::on_terminal() { time.split_once('T').map_or(&*time, |(_, time)| time) } else { &time };
+    format!("{time} {style}{sign} {kind:<7}{style:#} {}", output::displayable(event.member()))
+}

@@ -1,0 +1,52 @@
+use clap::Args;
+use daffi::{CastNowait, RpcNowait};
+
+use super::{closing, interruptible};
+use crate::{
+    connection::Connection,
+    failure::Failure,
+    invocation::{ARGUMENTS, Invocation},
+};
+
+/// Call a callback without waiting for an answer
+///
+/// Ends once the request was sent. Nothing tells whether it arrived, or what came of it.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "daffi nowait [OPTIONS] [URL] METHOD [ARG]...",
+    after_help = "Arguments: daffi help nowait",
+    after_long_help = ARGUMENTS
+)]
+pub(crate) struct Nowait {
+    #[command(flatten)]
+    invocation: Invocation,
+    /// The member to call
+    #[arg(short, long, value_name = "NAME", conflicts_with = "all")]
+    receiver: Option<String>,
+    /// Call every member that exposes the callback
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Nowait {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        interruptible(async {
+            let invoked = self.invocation.read().await?;
+            let client = self.connection.sender(&invoked.endpoint).await?;
+            if self.all {
+                let cast = invoked.serde.into_iter().fold(client.cast_nowait(), CastNowait::serde);
+                let cast = invoked.timeout.into_iter().fold(cast, CastNowait::timeout);
+                closing(&client, cast.call(&invoked.method, invoked.args)).await?;
+            } else {
+                let rpc = self.receiver.into_iter().fold(client.rpc_nowait(), RpcNowait::receiver);
+                let rpc = invoked.serde.into_iter().fold(rpc, RpcNowait::serde);
+                let rpc = invoked.timeout.into_iter().fold(rpc, RpcNowait::timeout);
+                closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,140 @@
+use std::num::NonZeroUsize;
+
+use clap::Args;
+use daffi::{Limits, NodeConfig, Router as Node, transport::Endpoint};
+
+use crate::{
+    connection::{made_up, parsed},
+    failure::Failure,
+    quantity::{Seconds, Size},
+    server::{Certificates, announce, ended, log_members},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  daffi router --listen URL
+  daffi router -l tcp://0.0.0.0:5000 \\
+    -l unix:///run/daffi.sock";
+
+/// Run a router: one address at which many nodes call each other
+///
+/// Takes the place of the Router of daffi 3.0.1 under nodes in Python, which need no change. Prints where it listens to
+/// stdout, one endpoint a line: with port 0 a free one. Logs who joins and leaves to stderr. Ctrl-C or SIGTERM stops it in
+/// order: open calls are answered first, for as long as --grace allows; a second one ends it at once.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Router {
+    /// Listen at tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH; may be repeated
+    #[arg(short, long, value_name = "URL", required = true, value_parser = parsed)]
+    listen: Vec<Endpoint>,
+    /// Name in logs and refusals. Default: a made-up one
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    certificates: Certificates,
+    #[command(flatten)]
+    bounds: Bounds,
+}
+
+/// What a router holds, and for how long it waits: fields of [`NodeConfig`] by their names.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+struct Bounds {
+    /// Connections; further ones are closed at once
+    #[arg(long, value_name = "N", default_value_t = default_count(NodeConfig::server().max_connections))]
+    max_connections: NonZeroUsize,
+    /// Connections that have not finished their handshake; the oldest is closed for a new one
+    #[arg(long, value_name = "N", default_value_t = default_count(NodeConfig::server().max_pending_handshakes))]
+    max_pending_handshakes: NonZeroUsize,
+    /// Bytes of one call or answer, names included
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_frame_bytes), value_parser = frame)]
+    max_frame_bytes: Size,
+    /// Bytes of the callbacks' names of one node
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_control_bytes), value_parser = frame)]
+    max_control_bytes: Size,
+    /// Bytes of the list of all members and their callbacks; who would make it longer is refused
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_list_bytes), value_parser = frame)]
+    max_list_bytes: Size,
+    /// Time from a connection to its handshake
+    #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().handshake_timeout))]
+    handshake_timeout: Seconds,
+    /// A node that has bytes waiting and takes none for so long is disconnected
+    #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().slow_peer_timeout))]
+    slow_peer_timeout: Seconds,
+    /// How long stopping waits for the answers to open calls
+    #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().grace))]
+    grace: Seconds,
+    /// Bytes waiting for one node, before calls to it are answered with `Overloaded`
+    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().outbox_bytes))]
+    outbox_bytes: Size,
+    /// Bytes of calls without answers that one node sent and their receivers have not taken, before it is held back
+    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().inbound_bytes))]
+    inbound_bytes: Size,
+    /// The same as a number of calls
+    #[arg(long, value_name = "N", default_value_t = default_count(NodeConfig::server().inbound_frames))]
+    inbound_frames: NonZeroUsize,
+    /// Bytes taken beyond that from a node of daffi 3.0.1, which can be slowed only
+    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().spool_bytes))]
+    spool_bytes: Size,
+    /// Bytes received and not yet passed on, over all connections
+    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().budget_bytes))]
+    budget_bytes: Size,
+    /// Bytes waiting to be written, over all connections
+    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().unwritten_bytes))]
+    unwritten_bytes: Size,
+}
+
+fn default_count(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// A size that the wire can announce.
+fn frame(text: &str) -> Result<Size, String> {
+    let (size, most) = (text.parse::<Size>()?, Limits::default().max_frame_bytes);
+    if size.0 > most { Err(format!("the wire announces at most {most} bytes")) } else { Ok(size) }
+}
+
+impl Bounds {
+    fn apply(&self, config: &mut NodeConfig) {
+        config.max_connections = self.max_connections.get();
+        config.max_pending_handshakes = self.max_pending_handshakes.get();
+        config.limits.max_frame_bytes = self.max_frame_bytes.0;
+        config.limits.max_control_bytes = self.max_control_bytes.0;
+        config.limits.max_list_bytes = self.max_list_bytes.0;
+        config.handshake_timeout = self.handshake_timeout.0;
+        config.slow_peer_timeout = self.slow_peer_timeout.0;
+        config.grace = self.grace.0;
+        config.outbox_bytes = self.outbox_bytes.0;
+        config.inbound_bytes = self.inbound_bytes.0;
+        config.inbound_frames = self.inbound_frames.get();
+        config.spool_bytes = self.spool_bytes.0;
+        config.budget_bytes = self.budget_bytes.0;
+        config.unwritten_bytes = self.unwritten_bytes.0;
+    }
+}
+
+impl Router {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let name = self.name.unwrap_or_else(|| made_up("router"));
+        let builder = Node::builder(name).configure(|config| self.bounds.apply(config));
+        let builder = match self.certificates.settings(&self.listen)? {
+            Some(tls) => builder.tls(tls),
+            None => builder,
+        };
+        let (first, others) = self.listen.split_first().expect("clap demands one");
+        let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
+        let router = builder.bind(first.as_str()).await?;
+        tokio::spawn(log_members(router.events()));
+        tracing::info!(name = router.name(), "listening");
+        announce(router.endpoints())?;
+        let how = router.join().await;
+        let stats = router.stats();
+        tracing::info!(
+            refused_calls = stats.refused_calls,
+            dropped_requests = stats.dropped_requests,
+            dropped_replies = stats.dropped_replies,
+            "stopped"
+        );
+        ended(how, router.name())
+    }
+}

@@ -1,0 +1,166 @@
+use std::{io, num::NonZeroUsize, path::Path};
+
+use clap::Args;
+use daffi::{Bytes, StreamCall, StreamNowait, transport::Endpoint};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use tokio::{
+    fs::File,
+    io::{AsyncRead, AsyncReadExt},
+};
+
+use super::{closing, interruptible};
+use crate::{
+    connection::Connection,
+    failure::Failure,
+    invocation::{Serde, split},
+    output,
+    quantity::{Size, Wait},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  daffi stream URL receive_chunk a.mkv
+  tar c . | daffi stream URL store -";
+
+/// Send a file chunk by chunk, one call for each
+///
+/// All chunks go to one member, in order. Each is acknowledged before the next is sent, unless --window allows more to be
+/// on their way, or --nowait asks for no acknowledgement. Results are dropped; the first error ends the stream.
+#[derive(Debug, Args)]
+#[command(override_usage = "daffi stream [OPTIONS] [URL] METHOD FILE", after_help = EXAMPLES)]
+pub(crate) struct Stream {
+    /// Where the network is; left out: $DAFFI_ADDR
+    #[arg(value_name = "URL")]
+    first: Option<String>,
+    /// The callback, which takes one chunk as bytes
+    #[arg(value_name = "METHOD")]
+    second: Option<String>,
+    /// What to send; - is stdin
+    #[arg(value_name = "FILE")]
+    third: Option<String>,
+    /// The member to call
+    #[arg(short, long, value_name = "NAME")]
+    receiver: Option<String>,
+    /// Bytes of a chunk
+    #[arg(short, long, value_name = "SIZE", default_value = "64KiB")]
+    chunk_size: Size,
+    /// Chunks that may be unacknowledged at once. Above 1 they run in order only where workers is 1
+    #[arg(short, long, value_name = "CHUNKS", default_value = "1", conflicts_with = "nowait")]
+    window: NonZeroUsize,
+    /// Wait for no acknowledgement: ends once all was sent
+    #[arg(long)]
+    nowait: bool,
+    /// Format of the chunks
+    #[arg(short, long, value_name = "FORMAT", default_value = "opaque", ignore_case = true)]
+    serde: Serde,
+    /// Seconds to wait for the acknowledgement of a chunk, fractions allowed, or `none`
+    #[arg(short, long, value_name = "SECONDS", default_value = "30", conflicts_with = "nowait")]
+    timeout: Wait,
+    /// Print the number of chunks and bytes as one line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Sent {
+    chunks: u64,
+    bytes: u64,
+}
+
+impl Stream {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let json = self.json;
+        let sent = interruptible(self.send(&progress)).await;
+        // What it shows last stays.
+        progress.abandon();
+        let chunks = sent?;
+        if json {
+            output::json(&Sent { chunks, bytes: progress.position() })?;
+        }
+        Ok(())
+    }
+
+    async fn send(self, progress: &ProgressBar) -> Result<u64, Failure> {
+        let words = self.first.into_iter().chain(self.second).chain(self.third).collect();
+        let (endpoint, words) = split(words)?;
+        let (method, file) = target(&endpoint, words)?;
+        let mut failed = None;
+        let input = open(&file, progress).await?;
+        let chunks = chunks(input, self.chunk_size.0, progress, &mut failed);
+        let sent = if self.nowait {
+            let client = self.connection.sender(&endpoint).await?;
+            let stream = self.receiver.into_iter().fold(client.stream_nowait(), StreamNowait::receiver);
+            closing(&client, stream.serde(self.serde.into()).send(&method, chunks)).await?
+        } else {
+            let client = self.connection.caller(&endpoint).await?;
+            let stream = self.receiver.into_iter().fold(client.stream(), StreamCall::receiver);
+            let stream = self.timeout.0.into_iter().fold(stream, StreamCall::timeout);
+            let stream = stream.serde(self.serde.into()).window(self.window.get());
+            closing(&client, stream.send(&method, chunks)).await?
+        };
+        match failed {
+            None => Ok(sent),
+            Some(error) => Err(Failure::Failed(format!("{file} cannot be read on: {error}; {sent} chunks were sent"))),
+        }
+    }
+}
+
+fn target(endpoint: &Endpoint, words: Vec<String>) -> Result<(String, String), Failure> {
+    match <[String; 2]>::try_from(words) {
+        Ok([method, file]) => Ok((method, file)),
+        Err(words) if words.len() > 2 => Err(Failure::Usage(format!("too many words behind {}", words[1]))),
+        Err(_) => Err(Failure::Usage(format!(
+            "METHOD and FILE are needed, as in `daffi stream {endpoint} receive_chunk movie.mkv`; - is stdin"
+        ))),
+    }
+}
+
+/// Opens what is to be sent, and shows how much that is.
+async fn open(file: &str, progress: &ProgressBar) -> Result<Box<dyn AsyncRead + Send + Unpin>, Failure> {
+    const KNOWN: &str = "{percent:>3}% {wide_bar} {bytes} {bytes_per_sec}";
+    const UNKNOWN: &str = "{spinner} {bytes} {bytes_per_sec}";
+    let unreadable = |error: io::Error| Failure::Usage(format!("the file {file:?} cannot be read: {error}"));
+    let style = |template| ProgressStyle::with_template(template).expect("the template is constant and tested");
+    progress.set_style(style(UNKNOWN));
+    if file == "-" {
+        return Ok(Box::new(tokio::io::stdin()));
+    }
+    let opened = File::open(Path::new(file)).await.map_err(unreadable)?;
+    let about = opened.metadata().await.map_err(unreadable)?;
+    if about.is_dir() {
+        return Err(Failure::Usage(format!("{file:?} is a directory: send an archive of it, made with tar")));
+    }
+    if about.is_file() {
+        progress.set_length(about.len());
+        progress.set_style(style(KNOWN));
+    }
+    Ok(Box::new(opened))
+}
+
+/// The input in chunks of `size` bytes. An error ends them, and is kept.
+fn chunks<'a>(
+    input: Box<dyn AsyncRead + Send + Unpin>,
+    size: usize,
+    progress: &'a ProgressBar,
+    failed: &'a mut Option<io::Error>,
+) -> impl futures::Stream<Item = Bytes> + 'a {
+    futures::stream::unfold((input, failed), move |(mut input, failed)| async move {
+        let mut chunk = Vec::new();
+        match (&mut input).take(size as u64).read_to_end(&mut chunk).await {
+            Ok(0) => None,
+            Ok(read) => {
+                progress.inc(read as u64);
+                Some((Bytes::from(chunk), (input, failed)))
+            }
+            Err(error) => {
+                *failed = Some(error);
+                None
+            }
+        }
+    })
+}

@@ -1,0 +1,175 @@
+//! How the command joins a network.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Args;
+use daffi::{
+    Client, ClientTls,
+    transport::{Endpoint, EndpointError},
+};
+
+use crate::{failure::Failure, quantity::Seconds};
+
+/// What names made up for callers begin with.
+const ROLE: &str = "cli";
+
+/// Names the endpoint that is meant when none is given.
+pub(crate) const ADDRESS: &str = "DAFFI_ADDR";
+
+/// The endpoint in the environment.
+pub(crate) fn default_endpoint() -> Result<Endpoint, Failure> {
+    match std::env::var(ADDRESS) {
+        Ok(text) if !text.is_empty() => {
+            parsed(&text).map_err(|error| Failure::Usage(format!("the environment variable {ADDRESS}: {error}")))
+        }
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::Usage(format!("the environment variable {ADDRESS} is not text")))
+        }
+        _ => Err(Failure::Usage(format!(
+            "no endpoint: name one before all else, as in tcp://127.0.0.1:5001, or in the environment variable {ADDRESS}"
+        ))),
+    }
+}
+
+/// The endpoint given, or the one in the environment.
+pub(crate) fn endpoint(given: Option<&str>) -> Result<Endpoint, Failure> {
+    given.map_or_else(default_endpoint, |text| parsed(text).map_err(Failure::Usage))
+}
+
+/// What another process can be reached by.
+const SCHEMES: [&str; 3] = ["tcp", "tls", "unix"];
+
+/// An endpoint that another process can be reached at.
+pub(crate) fn parsed(text: &str) -> Result<Endpoint, String> {
+    let endpoint: Endpoint = text.parse().map_err(|error: EndpointError| error.to_string())?;
+    let scheme = endpoint.scheme();
+    if !SCHEMES.contains(&scheme) {
+        return Err(format!("{text} is no endpoint: there is no {scheme}://, only {}://", SCHEMES.join("://, ")));
+    }
+    Ok(endpoint)
+}
+
+/// A name that no other run bears: a second node of one name evicts the first.
+pub(crate) fn made_up(role: &str) -> String {
+    format!("{role}-{:08x}", RandomState::new().hash_one(std::process::id()) & 0xffff_ffff)
+}
+
+/// How to connect.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// Name in the network. Default: a made-up one, new for each run; a second node of one name evicts the first
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Seconds to connect, and as many for the handshake
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    connect_timeout: Seconds,
+    #[command(flatten)]
+    tls: Tls,
+}
+
+/// Whom to trust, and what to show, over TLS.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS")]
+struct Tls {
+    /// Trust the authorities in this PEM file instead of the platform's
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pin", "dangerous_no_verify"])]
+    ca: Option<PathBuf>,
+    /// Trust exactly the certificate in this PEM file
+    #[arg(long, value_name = "FILE", conflicts_with = "dangerous_no_verify")]
+    pin: Option<PathBuf>,
+    /// Show this certificate, a PEM file, to a server that asks for one
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// Its key, a PEM file
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
+    /// Verify nothing: whoever is on the way can read and change everything. --pin is as easy
+    #[arg(long)]
+    dangerous_no_verify: bool,
+}
+
+impl Connection {
+    /// The name given, or one made up for `role`.
+    pub(crate) fn name_or(&self, role: &str) -> String {
+        self.name.clone().unwrap_or_else(|| made_up(role))
+    }
+
+    /// Whether there are settings for TLS.
+    pub(crate) const fn has_tls(&self) -> bool {
+        self.tls.are_given()
+    }
+
+    /// Connects with callbacks or without, under a name made up for `role` unless one is given.
+    pub(crate) async fn open(
+        &self,
+        endpoint: &Endpoint,
+        role: &str,
+        configure: impl FnOnce(daffi::ClientBuilder) -> daffi::ClientBuilder,
+    ) -> Result<Client, Failure> {
+        let builder = Client::builder(self.name_or(role)).configure(|config| {
+            config.connect_timeout = self.connect_timeout.0;
+            config.handshake_timeout = self.connect_timeout.0;
+        });
+        let builder = match self.tls.settings(endpoint)? {
+            Some(tls) => builder.tls(tls),
+            None => builder,
+        };
+        Ok(configure(builder).connect(endpoint.as_str()).await?)
+    }
+
+    /// Connects to make calls that are answered, or to look around.
+    pub(crate) async fn caller(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
+        // A server of daffi 3.0.1 never closes its end, and nothing that is answered gets lost by not waiting for that.
+        self.open(endpoint, ROLE, |builder| builder.configure(|config| config.linger = Duration::from_millis(20))).await
+    }
+
+    /// Connects to make calls that nobody answers.
+    pub(crate) async fn sender(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
+        self.open(endpoint, ROLE, |builder| builder).await
+    }
+}
+
+impl Tls {
+    const fn are_given(&self) -> bool {
+        self.ca.is_some() || self.pin.is_some() || self.client_cert.is_some() || self.dangerous_no_verify
+    }
+
+    /// `None`: what the library does by itself.
+    fn settings(&self, endpoint: &Endpoint) -> Result<Option<ClientTls>, Failure> {
+        if !self.are_given() {
+            return Ok(None);
+        }
+        if !matches!(endpoint.scheme(), "tls" | "wss") {
+            return Err(Failure::Usage(format!(
+                "{endpoint} is not encrypted, so TLS options mean nothing there: write tls:// or wss://, or leave them out"
+            )));
+        }
+        let tls = match (&self.ca, &self.pin) {
+            (Some(file), _) => ClientTls::ca_file(file),
+            (_, Some(file)) => ClientTls::pin_certificate(file),
+            _ if self.dangerous_no_verify => Ok(ClientTls::dangerous_accept_any_certificate()),
+            _ => ClientTls::platform_roots(),
+        };
+        let tls = match (&self.client_cert, &self.client_key) {
+            (Some(certificate), Some(key)) => tls.and_then(|tls| tls.client_certificate(certificate, key)),
+            _ => tls,
+        };
+        tls.map(Some).map_err(|error| Failure::Usage(sentence(&error)))
+    }
+}
+
+/// An error and its causes.
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

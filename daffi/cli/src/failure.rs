@@ -1,0 +1,124 @@
+//! What can go wrong, in a sentence that says what to do, and as an exit code.
+
+use std::{error::Error, io, process::ExitCode};
+
+use daffi::{CallError, Disconnected, InitializationError, StreamError, transport::BindError};
+
+use crate::output;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The callback raised an error, or the call failed otherwise.
+    Failed(String),
+    /// Something about the command line, or a file named there.
+    Usage(String),
+    /// No connection, or it was lost before the answer.
+    NoConnection(String),
+    /// No answer in time.
+    TimedOut(String),
+    /// Ctrl-C.
+    Interrupted,
+    /// Nobody reads stdout any more, as under `head`.
+    PipeClosed,
+}
+
+impl Failure {
+    /// Says it on stderr and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        let (code, sentence) = match self {
+            Self::Failed(sentence) => (1, sentence),
+            Self::Usage(sentence) => (2, sentence),
+            Self::NoConnection(sentence) => (3, sentence),
+            Self::TimedOut(sentence) => (4, sentence),
+            Self::Interrupted => return ExitCode::from(130),
+            Self::PipeClosed => return ExitCode::SUCCESS,
+        };
+        output::complain(&sentence);
+        ExitCode::from(code)
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let text = error.to_string();
+        match error {
+            CallError::Timeout { .. } => Self::TimedOut(format!("{text}; --timeout SECONDS waits longer")),
+            CallError::ReceiverNotFound { .. } => {
+                Self::Failed(format!("{text}; `daffi members` lists who is there and what they expose"))
+            }
+            CallError::Disconnected(Disconnected::NotConnected) => Self::NoConnection(text),
+            CallError::ReceiverGone { .. } | CallError::Disconnected(_) | CallError::Evicted | CallError::Stopped => {
+                Self::NoConnection(format!("{text}; whether the callback ran is unknown"))
+            }
+            CallError::Encode { .. } | CallError::TransmissionFailure { .. } | CallError::FormatUnsupported { .. } => {
+                Self::Usage(text)
+            }
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+impl From<StreamError> for Failure {
+    fn from(error: StreamError) -> Self {
+        let at = format!("chunk {}: ", error.chunk);
+        match Self::from(error.source) {
+            Self::Failed(text) => Self::Failed(at + &text),
+            Self::Usage(text) => Self::Usage(at + &text),
+            Self::NoConnection(text) => Self::NoConnection(at + &text),
+            Self::TimedOut(text) => Self::TimedOut(at + &text),
+            other => other,
+        }
+    }
+}
+
+impl From<InitializationError> for Failure {
+    fn from(error: InitializationError) -> Self {
+        // Its `Debug` is the sentence with all causes.
+        let text = format!("{error:?}");
+        match &error {
+            InitializationError::Connect(daffi::transport::ConnectError::Failed { .. })
+            | InitializationError::ConnectTimeout { .. }
+            | InitializationError::Handshake { .. }
+            | InitializationError::Bind(BindError::Io { .. }) => {
+                Self::NoConnection(text + io_cause(&error).map_or("", advice))
+            }
+            _ => Self::Usage(text),
+        }
+    }
+}
+
+fn io_cause(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+const fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::ConnectionRefused => {
+            "; nobody listens there: check the address, or start a node with `daffi demo --listen URL`"
+        }
+        io::ErrorKind::NotFound => {
+            "; there is no such socket: check the path, or start a node with `daffi demo --listen URL`"
+        }
+        io::ErrorKind::PermissionDenied => "; it belongs to another user: check its permissions",
+        io::ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another address",
+        _ => "",
+    }
+}
+
+/// A failure to write the answer.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::PipeClosed,
+            _ => Self::Failed(format!("the answer cannot be written: {error}")),
+        }
+    }
+}

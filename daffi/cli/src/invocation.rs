@@ -1,0 +1,141 @@
+//! What all commands that call have in common: where, what, and with which arguments.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use daffi::{DynArgs, FormatId, transport::Endpoint};
+
+use crate::{
+    connection::{default_endpoint, endpoint},
+    failure::Failure,
+    input::Input,
+    quantity::Wait,
+};
+
+/// Behind the help of each such command.
+pub(crate) const ARGUMENTS: &str = "\
+About arguments:
+Each ARG is JSON where it can be read as such, else text: 3, 1.5, true, null, '[1, 2]' and '{\"a\": 1}' are JSON, world is \
+text, and so is '\"3\"'. What begins with a dash and is no number goes behind a --.
+- is the bytes of stdin, @FILE those of a file. In JSON {\"$bytes\": \"AP8=\"} is bytes in base64.";
+
+/// `[URL] METHOD [ARG]...`
+///
+/// All are optional to clap, because whether the first is the URL shows only when it is read.
+#[derive(Debug, Args)]
+pub(crate) struct Invocation {
+    /// Where the network is; left out: $DAFFI_ADDR
+    #[arg(value_name = "URL", allow_negative_numbers = true)]
+    first: Option<String>,
+    /// The callback
+    #[arg(value_name = "METHOD", allow_negative_numbers = true)]
+    second: Option<String>,
+    /// Its arguments: JSON, else text; - or @FILE for bytes
+    #[arg(value_name = "ARG", allow_negative_numbers = true)]
+    rest: Vec<String>,
+    /// A keyword argument; may be repeated
+    #[arg(short, long = "kwarg", value_name = "NAME=VALUE")]
+    kwargs: Vec<String>,
+    /// Format of arguments and result. Default: msgpack for nodes in Rust, pickle for daffi 3.0.1
+    #[arg(short, long, value_name = "FORMAT", ignore_case = true)]
+    serde: Option<Serde>,
+    /// Seconds to wait for an answer, fractions allowed, or `none`
+    #[arg(short, long, value_name = "SECONDS", default_value = "30")]
+    timeout: Wait,
+}
+
+/// The formats by their names in Python.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Serde {
+    Msgpack,
+    Pickle,
+    Json,
+    Opaque,
+    Postcard,
+}
+
+impl From<Serde> for FormatId {
+    fn from(serde: Serde) -> Self {
+        match serde {
+            Serde::Msgpack => Self::MSGPACK,
+            Serde::Pickle => Self::PICKLE,
+            Serde::Json => Self::JSON,
+            Serde::Opaque => Self::OPAQUE,
+            Serde::Postcard => Self::POSTCARD,
+        }
+    }
+}
+
+/// An invocation that was read.
+#[derive(Debug)]
+pub(crate) struct Invoked {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) method: String,
+    pub(crate) args: DynArgs,
+    pub(crate) serde: Option<FormatId>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Invocation {
+    /// Reads it, and with it stdin and files, where Ctrl-C is heard meanwhile.
+    pub(crate) async fn read(self) -> Result<Invoked, Failure> {
+        let reading = tokio::task::spawn_blocking(|| self.read_now());
+        reading.await.unwrap_or_else(|error| Err(Failure::Failed(format!("the arguments were not read: {error}"))))
+    }
+
+    fn read_now(self) -> Result<Invoked, Failure> {
+        let words = self.first.into_iter().chain(self.second).chain(self.rest).collect();
+        let (endpoint, words) = split(words)?;
+        let mut words = words.into_iter();
+        let method = words.next().ok_or_else(|| {
+            Failure::Usage("no METHOD: name the callback to call; `daffi members` lists them".to_owned())
+        })?;
+        let mut input = Input::default();
+        let mut args = DynArgs::default();
+        for word in words {
+            args.positional.push(input.argument(&word)?);
+        }
+        for word in &self.kwargs {
+            let (name, value) = input.keyword(word)?;
+            if args.keywords.iter().any(|(known, _)| *known == name) {
+                return Err(Failure::Usage(format!("--kwarg {name} is given twice")));
+            }
+            args.keywords.push((name, value));
+        }
+        Ok(Invoked { endpoint, method, args, serde: self.serde.map(Into::into), timeout: self.timeout.0 })
+    }
+}
+
+/// The endpoint, which is the first word when that is one, and the other words.
+pub(crate) fn split(mut words: Vec<String>) -> Result<(Endpoint, Vec<String>), Failure> {
+    let Some(first) = words.first() else { return Ok((default_endpoint()?, words)) };
+    if first.contains("://") {
+        let endpoint = endpoint(Some(first))?;
+        words.remove(0);
+        return Ok((endpoint, words));
+    }
+    if looks_like_an_address(first) {
+        return Err(Failure::Usage(format!("{first} is no endpoint: write it with its scheme, as in tcp://{first}")));
+    }
+    Ok((default_endpoint()?, words))
+}
+
+/// `host:port`, which nobody means as the name of a callback.
+fn looks_like_an_address(word: &str) -> bool {
+    word.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_is_the_endpoint_when_it_is_one() {
+        let words = |words: &[&str]| split(words.iter().map(ToString::to_string).collect());
+        let (endpoint, rest) = words(&["tcp://h:1", "add", "tcp://x:2"]).unwrap();
+        assert_eq!((endpoint.as_str(), rest), ("tcp://h:1", vec!["add".to_owned(), "tcp://x:2".to_owned()]));
+        for bad in [&["127.0.0.1:5001", "add"][..], &["localhost:5001"], &["://", "add"]] {
+            assert!(matches!(words(bad), Err(Failure::Usage(_))), "{bad:?}");
+        }
+    }
+}

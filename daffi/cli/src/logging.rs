@@ -1,0 +1,55 @@
+//! What is logged, to stderr.
+
+use std::{fmt, io::IsTerminal, time::SystemTime};
+
+use clap::{ArgAction, Args};
+use tracing::{Level, level_filters::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{format::Writer, time::FormatTime},
+};
+
+/// How much is logged.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logging")]
+pub(crate) struct Logging {
+    /// Log more; -vv still more. RUST_LOG chooses by module.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Log errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+impl Logging {
+    /// Logs from `usual` on unless told otherwise.
+    pub(crate) fn start(&self, usual: Level) {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => LevelFilter::ERROR,
+            (false, 0) => LevelFilter::from_level(usual),
+            (false, 1) => LevelFilter::from_level(usual.max(Level::INFO)),
+            (false, 2) => LevelFilter::DEBUG,
+            (false, _) => LevelFilter::TRACE,
+        };
+        let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+        let colours =
+            std::io::stderr().is_terminal() && anstream::stderr().current_choice() != anstream::ColorChoice::Never;
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_timer(Seconds)
+            .with_target(false)
+            .with_ansi(colours)
+            .with_writer(std::io::stderr)
+            .log_internal_errors(false)
+            .init();
+    }
+}
+
+/// Time to the second: what a person reads.
+struct Seconds;
+
+impl FormatTime for Seconds {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{}", humantime::format_rfc3339_seconds(SystemTime::now()))
+    }
+}

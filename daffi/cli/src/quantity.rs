@@ -1,0 +1,124 @@
+//! Times and sizes on the command line.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use bytesize::ByteSize;
+
+/// Thirty years: what any clock can add to the present.
+const LONGEST: f64 = 1e9;
+
+/// A time: seconds with or without a fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let seconds: f64 = text.parse().map_err(|_| "a number of seconds such as 30 or 0.5 is expected".to_owned())?;
+        if seconds > LONGEST {
+            return Err(format!("more than {LONGEST} s"));
+        }
+        Duration::try_from_secs_f64(seconds).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_secs_f64().fmt(f)
+    }
+}
+
+/// How long to wait: seconds, or `none` for as long as it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait(pub(crate) Option<Duration>);
+
+impl FromStr for Wait {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self(None)),
+            text => match text.parse::<Seconds>()?.0 {
+                Duration::ZERO => Err("0 s are over at once; `none` waits for as long as it takes".to_owned()),
+                after => Ok(Self(Some(after))),
+            },
+        }
+    }
+}
+
+/// A number of bytes above 0: `65536`, `64KiB`, `1.5MB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) usize);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let size: ByteSize = text.parse().map_err(|_| "a size such as 65536, 64KiB or 1MB is expected".to_owned())?;
+        match usize::try_from(size.as_u64()) {
+            Ok(0) => Err("it must be more than 0".to_owned()),
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(_) => Err("more than this machine can address".to_owned()),
+        }
+    }
+}
+
+/// Exact: with a unit only where that loses nothing.
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes % (1 << 20) == 0 => write!(f, "{}MiB", bytes >> 20),
+            bytes if bytes % (1 << 10) == 0 => write!(f, "{}KiB", bytes >> 10),
+            bytes => bytes.fmt(f),
+        }
+    }
+}
+
+/// A time as a person reads it: three digits and a unit.
+pub(crate) fn brief(time: Duration) -> String {
+    let nanos = time.as_secs_f64() * 1e9;
+    let (value, unit) = match nanos {
+        n if n < 1e3 => (n, "ns"),
+        n if n < 1e6 => (n / 1e3, "µs"),
+        n if n < 1e9 => (n / 1e6, "ms"),
+        n => (n / 1e9, "s"),
+    };
+    let places = match value {
+        v if v < 10.0 => 2,
+        v if v < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.places$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_are_what_they_say() {
+        assert_eq!("0.25".parse(), Ok(Wait(Some(Duration::from_millis(250)))));
+        assert_eq!("none".parse(), Ok(Wait(None)));
+        for bad in ["0", "-1", "nan", "inf", "1e10", "5 s", ""] {
+            assert!(bad.parse::<Wait>().is_err(), "{bad:?}");
+        }
+        let size = |text: &str| text.parse::<Size>().map(|size| (size.0, size.to_string()));
+        assert_eq!(size("7"), Ok((7, "7".to_owned())));
+        assert_eq!(size("64KiB"), Ok((65_536, "64KiB".to_owned())));
+        assert_eq!(size("1MB"), Ok((1_000_000, "1000000".to_owned())));
+        assert_eq!(size("32 MiB"), Ok((33_554_432, "32MiB".to_owned())));
+        assert!(["-1", "much", "0"].into_iter().all(|bad| size(bad).is_err()));
+        assert_eq!(Seconds(Duration::from_millis(1500)).to_string(), "1.5");
+    }
+
+    #[test]
+    fn brief_times_have_three_digits() {
+        let brief = |nanos| brief(Duration::from_nanos(nanos));
+        assert_eq!(
+            [brief(7), brief(1_234), brief(98_760), brief(432_100_000)],
+            ["7.00 ns", "1.23 µs", "98.8 µs", "432 ms"]
+        );
+        assert_eq!(brief(61_000_000_000), "61.0 s");
+    }
+}

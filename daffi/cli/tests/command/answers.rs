@@ -1,0 +1,87 @@
+//! stdout holds the answer and nothing else, whoever reads it or does not.
+
+use std::process::Stdio;
+
+use crate::support::{Running, command, finished, hears_interrupts, run, signal};
+
+#[test]
+fn help_teaches_how_to_call() {
+    let help = run(&["--help"]);
+    for words in ["daffi call URL METHOD [ARG]...", "daffi members URL", "DAFFI_ADDR", "Exit codes:"] {
+        assert!(help.answer().contains(words), "{words}: {}", help.answer());
+    }
+    let commands =
+        ["call", "cast", "nowait", "stream", "members", "events", "ping", "bench", "router", "demo", "completions"];
+    for name in commands {
+        assert!(help.answer().contains(&format!("\n  {name} ")), "{name}");
+        assert!(run(&[name, "--help"]).answer().contains(&format!("Usage: daffi {name}")), "{name}");
+    }
+}
+
+#[test]
+fn completions_are_written_for_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(run(&["completions", shell]).answer().contains("daffi"), "{shell}");
+    }
+}
+
+#[test]
+fn nobody_reading_is_no_crash() {
+    for args in [&["completions", "bash"][..], &["--help"]] {
+        let mut child = command(args).spawn().unwrap();
+        drop(child.stdout.take());
+        let ran = finished(child);
+        assert!(!ran.stderr.contains("panicked"), "{ran:?}");
+        assert_eq!(ran.code, Some(0));
+    }
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let mut child = command(&["call", &at, "sleep", "0.2"]).spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut child = command(&["call", &at, "fail", "unheard"]).spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let demo = Running::demo();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let child = command(&["call", &demo.endpoint(), "add", "3", "4"]).stdout(Stdio::from(full)).spawn().unwrap();
+    assert!(finished(child).failure(1).starts_with("the answer cannot be written: No space left"));
+}
+
+#[test]
+fn an_interrupt_gives_a_call_up() {
+    let demo = Running::demo();
+    let child = command(&["call", &demo.endpoint(), "sleep", "30"]).spawn().unwrap();
+    demo.log("joined");
+    signal(&child, "INT");
+    let ran = finished(child);
+    assert_eq!((ran.code, ran.stdout.as_slice(), ran.stderr.as_str()), (Some(130), &b""[..], ""));
+}
+
+#[test]
+fn as_much_is_logged_as_is_asked_for() {
+    let listen = ["demo", "--listen", "tcp://127.0.0.1:0"];
+    let logs = |more: &[&str]| {
+        let mut demo = Running::start(&[&listen[..], more].concat());
+        run(&["call", &demo.endpoint(), "fail", "x", "--name", "visitor"]).failure(1);
+        demo.signal("TERM");
+        demo.end();
+        demo.told()
+    };
+    assert!(logs(&[]).contains("joined"));
+    assert!(!logs(&["--quiet"]).contains("joined"));
+    assert!(!logs(&[]).contains("DEBUG") && logs(&["-vv"]).contains("DEBUG"));
+}
+
+#[test]
+fn an_interrupt_is_heard_while_stdin_is_waited_for() {
+    let demo = Running::demo();
+    let child = command(&["call", &demo.endpoint(), "echo", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    hears_interrupts(&child);
+    signal(&child, "INT");
+    assert_eq!(finished(child).code, Some(130));
+}

@@ -1,0 +1,103 @@
+//! `call`, `cast` and `nowait`: arguments in, the answer out.
+
+use serde_json::json;
+
+use crate::support::{Running, TempFile, command, finished, run, run_with};
+
+#[test]
+fn a_call_prints_its_result() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    assert_eq!(run(&["call", &at, "add", "3", "4"]).answer(), "7\n");
+    assert_eq!(run(&["call", &at, "add", "3", "--kwarg", "b=-4.5"]).answer(), "-1.5\n");
+    assert_eq!(run(&["call", &at, "greet", "world"]).answer(), "Hello, world!\n");
+    assert_eq!(run(&["call", &at, "greet", "world", "--json"]).json(), json!("Hello, world!"));
+    assert_eq!(run(&["call", &at, "add", "-3", "-1", "--receiver", "demo"]).answer(), "-4\n");
+    assert_eq!(run(&["call", &at, "greet", "--", "--name"]).answer(), "Hello, --name!\n");
+    assert_eq!(run(&["call", "--timeout", "none", &at, "sleep", "0.01"]).answer(), "0.01\n");
+}
+
+#[test]
+fn the_endpoint_may_stand_in_the_environment() {
+    let demo = Running::demo();
+    let add = |args: &[&str], addr: &str| finished(command(args).env("DAFFI_ADDR", addr).spawn().unwrap());
+    assert_eq!(add(&["call", "add", "3", "4"], &demo.endpoint()).answer(), "7\n");
+    assert_eq!(add(&["call", &demo.endpoint(), "add", "3", "4"], "tcp://127.0.0.1:1").answer(), "7\n", "the word wins");
+    assert!(add(&["members"], &demo.endpoint()).answer().contains("demo"));
+    assert_eq!(
+        add(&["call", "add", "3", "4"], "127.0.0.1:1").failure(2),
+        "the environment variable DAFFI_ADDR: \"127.0.0.1:1\" is not an endpoint: it needs a scheme, as in \
+         tcp://127.0.0.1:5001 or unix:///run/calc.sock"
+    );
+}
+
+#[test]
+fn every_format_carries_what_it_can() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let value = r#"{"a":[1,2.5,null,true,"text"]}"#;
+    for format in ["json", "msgpack", "pickle", "postcard", "PICKLE"] {
+        assert_eq!(run(&["call", &at, "echo", value, "--serde", format]).answer(), format!("{value}\n"), "{format}");
+        assert_eq!(run(&["call", &at, "echo", "-s", format, "-k", "payload=5"]).answer(), "5\n", "{format}");
+    }
+    assert_eq!(run(&["call", &at, "echo", "text", "--serde", "opaque"]).answer(), "text\n");
+    let refused = run(&["call", &at, "echo", "[1]", "--serde", "opaque"]);
+    assert!(refused.failure(2).contains("MSGPACK and PICKLE carry it"), "{refused:?}");
+}
+
+#[test]
+fn bytes_come_from_stdin_and_files_and_go_as_they_are() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let bytes: Vec<u8> = (0..=255).collect();
+    let file = TempFile::new("bytes", &bytes);
+    let from_file = format!("@{}", file.path());
+    for format in ["msgpack", "pickle", "opaque", "postcard"] {
+        assert_eq!(run(&["call", &at, "echo", &from_file, "-s", format]).stdout, bytes, "{format}");
+        assert_eq!(run_with(&["call", &at, "echo", "-", "-s", format], &bytes).stdout, bytes, "{format}");
+    }
+    assert_eq!(run_with(&["call", &at, "echo", "-", "--json"], b"\0\xff").json(), json!({"$bytes": "AP8="}));
+    let nested = r#"{"a":[{"$bytes":"AP8="}]}"#;
+    assert_eq!(run(&["call", &at, "echo", nested]).answer(), format!("{nested}\n"), "and back in");
+    assert!(run(&["call", &at, "echo", "-", "-k", "b=-"]).failure(2).contains("only once"));
+    assert!(run(&["call", &at, "echo", "@/no/such/file"]).failure(2).contains("/no/such/file"));
+}
+
+#[test]
+fn text_is_not_touched_on_its_way_to_a_pipe() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let coloured = "\u{1b}[31mred\u{1b}[0m \u{9b}";
+    assert_eq!(run(&["call", &at, "echo", coloured]).answer(), format!("{coloured}\n"));
+    assert_eq!(run(&["call", &at, "echo", coloured, "--json"]).json(), json!(coloured));
+}
+
+#[test]
+fn a_cast_tells_of_each_member() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    assert_eq!(run(&["cast", &at, "greet", "all"]).answer(), "demo\tHello, all!\n");
+    assert_eq!(run(&["cast", &at, "greet", "all", "--json"]).json(), json!({"demo": {"ok": "Hello, all!"}}));
+    let partly = run(&["cast", &at, "greet", "some", "-r", "demo", "-r", "nobody"]);
+    assert_eq!((partly.code, partly.stdout.as_slice()), (Some(1), &b"demo\tHello, some!\n"[..]));
+    assert!(partly.stderr.starts_with("error: nobody is not a member that exposes greet"), "{partly:?}");
+    let failed = run(&["cast", &at, "fail", "on purpose", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!(answer, json!({"demo": {"error": "fail on demo failed: ValueError: on purpose"}}));
+    assert_eq!(
+        (failed.code, failed.stderr.as_str()),
+        (Some(1), "error: fail on demo failed: ValueError: on purpose\n")
+    );
+}
+
+#[test]
+fn nowait_sends_before_it_ends() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    assert_eq!(run(&["nowait", &at, "receive_chunk", "hello"]).answer(), "");
+    assert_eq!(run(&["call", &at, "received"]).answer(), "5\n");
+    assert_eq!(run(&["nowait", &at, "receive_chunk", "hello", "--all"]).answer(), "");
+    assert_eq!(run(&["call", &at, "received"]).answer(), "10\n");
+    assert_eq!(run(&["nowait", &at, "fail", "unheard"]).answer(), "", "nobody hears of it");
+    demo.log("unheard");
+}

@@ -1,0 +1,166 @@
+//! What goes wrong, told in one sentence, with an exit code of its own for each kind.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
+};
+
+use daffi_testing::Certificate;
+
+use crate::support::{Running, run};
+
+/// Remote errors are 1, a call that takes too long is 4.
+#[test]
+fn a_call_that_fails_says_why() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    assert_eq!(run(&["call", &at, "fail", "on purpose"]).failure(1), "fail on demo failed: ValueError: on purpose");
+    assert_eq!(
+        run(&["call", &at, "add", "1"]).failure(1),
+        "add on demo failed: TypeError: add() missing 1 required positional argument: 'b'"
+    );
+    assert!(run(&["call", &at, "add", "1", "x"]).failure(1).ends_with("add() takes two numbers, not 1 and 'x'"));
+    assert!(run(&["call", &at, "sleep", "x"]).failure(1).ends_with("sleep() takes a number, not 'x'"));
+    assert!(run(&["call", &at, "sleep", "-1"]).failure(1).contains("ValueError: sleep(-1): "));
+    assert_eq!(
+        run(&["call", &at, "nope"]).failure(1),
+        "no member exposes nope; `daffi members` lists who is there and what they expose"
+    );
+    assert_eq!(
+        run(&["call", &at, "add", "-r", "w9"]).failure(1),
+        "w9 is not a member that exposes add; `daffi members` lists who is there and what they expose"
+    );
+    assert_eq!(
+        run(&["call", &at, "sleep", "10", "--timeout", "0.05"]).failure(4),
+        "no answer of demo to sleep within 50ms; --timeout SECONDS waits longer"
+    );
+    let stream = run(&["stream", &at, "add", "Cargo.toml"]);
+    assert!(stream.failure(1).starts_with("chunk 0: add on demo failed: TypeError: add() missing 1"), "{stream:?}");
+}
+
+/// 3: whether nobody is there, or somebody who is no node.
+#[test]
+fn no_connection_says_what_to_check() {
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("tcp://{}", listener.local_addr().unwrap())
+    };
+    for command in
+        [&["call", &closed, "add", "1", "2"][..], &["members", &closed], &["ping", &closed], &["events", &closed]]
+    {
+        let refused = run(command);
+        let sentence = refused.failure(3);
+        assert!(sentence.starts_with(&format!("connecting to {closed} failed: Connection refused")), "{sentence}");
+        assert!(sentence.ends_with("start a node with `daffi demo --listen URL`"), "{sentence}");
+    }
+    let no_file = run(&["ping", "unix:///no/such.sock"]);
+    assert!(no_file.failure(3).contains("there is no such socket: check the path"), "{no_file:?}");
+    let no_host = run(&["ping", "tcp://no.such.host.invalid:5001"]);
+    assert!(no_host.failure(3).contains("\"no.such.host.invalid\" cannot be resolved"), "{no_host:?}");
+}
+
+#[test]
+fn another_protocol_is_named() {
+    let demo = Running::demo();
+    let plain = demo.endpoint();
+    let tls_on_plain = run(&["ping", &plain.replace("tcp://", "tls://")]);
+    assert!(tls_on_plain.failure(3).contains("does it speak TLS?"), "{tls_on_plain:?}");
+
+    let tls = Certificate::localhost();
+    let (certificate, key, authority) =
+        (tls.certificate.to_str().unwrap(), tls.key.to_str().unwrap(), tls.authority.to_str().unwrap());
+    let secure =
+        Running::start(&["demo", "--listen", "tls://127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key]);
+    let at = secure.endpoint();
+    assert_eq!(run(&["call", &at, "--ca", authority, "add", "3", "4"]).answer(), "7\n");
+    assert_eq!(run(&["call", &at, "--pin", certificate, "add", "3", "4"]).answer(), "7\n");
+    assert_eq!(run(&["call", &at, "--dangerous-no-verify", "add", "3", "4"]).answer(), "7\n");
+    let unknown = run(&["call", &at, "add", "3", "4"]);
+    assert!(unknown.failure(3).contains("certificate"), "nothing is skipped by leaving it out: {unknown:?}");
+    let plain_on_tls = run(&["ping", &at.replace("tls://", "tcp://")]);
+    assert!(plain_on_tls.failure(3).contains("TLS"), "{plain_on_tls:?}");
+
+    // A web server.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let web = format!("tcp://{}", listener.local_addr().unwrap());
+    let serving = thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.read_exact(&mut [0; 9]).unwrap();
+        peer.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    assert!(run(&["ping", &web]).failure(3).contains("HTTP"));
+    serving.join().unwrap();
+}
+
+#[test]
+fn clients_show_certificates_where_that_is_demanded() {
+    let tls = Certificate::localhost();
+    let fixtures = tls.key.parent().unwrap();
+    let file = |name: &str| fixtures.join(name).to_str().unwrap().to_owned();
+    let (authority, certificate, key) = (file("authority.pem"), file("localhost.pem"), file("localhost.key"));
+    let listen = ["demo", "--listen", "tls://127.0.0.1:0", "--tls-cert", &certificate, "--tls-key", &key];
+    let demo = Running::start(&[&listen[..], &["--client-ca", &authority]].concat());
+    let at = demo.endpoint();
+    let call = ["call", &at, "--ca", &authority, "add", "3", "4"];
+    let (own, own_key) = (file("client.pem"), file("client.key"));
+    let shown = [&call[..], &["--client-cert", &own, "--client-key", &own_key]].concat();
+    assert_eq!(run(&shown).answer(), "7\n");
+    let refused = run(&call);
+    assert!(refused.failure(3).contains("ertificate"), "{refused:?}");
+}
+
+#[test]
+fn a_silent_server_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("tcp://{}", listener.local_addr().unwrap());
+    let silent = run(&["call", &at, "--connect-timeout", "0.1", "add"]);
+    assert!(silent.failure(3).contains("no handshake within 100ms"), "{silent:?}");
+}
+
+/// 2, and in one sentence where clap is not the one who complains.
+#[test]
+fn wrong_usage_says_what_is_right() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["call"], "no endpoint: name one before all else, as in tcp://127.0.0.1:5001"),
+        (&["call", "127.0.0.1:5001", "add"], "write it with its scheme, as in tcp://127.0.0.1:5001"),
+        (&["call", "tcp://127.0.0.1:5001"], "no METHOD: name the callback to call"),
+        (&["call", "http://127.0.0.1", "add"], "there is no http://, only tcp://"),
+        (&["call", "tcp://127.0.0.1:1", "f", "-k", "a"], "--kwarg a: write NAME=VALUE"),
+        (&["call", "tcp://127.0.0.1:1", "f", "-k", "a=1", "-k", "a=2"], "--kwarg a is given twice"),
+        (&["call", "tcp://127.0.0.1:1", "f", "[18446744073709551616]"], "argument [18446744073709551616]: "),
+        (&["call", "tcp://127.0.0.1:1", "--ca", "x", "f"], "tcp://127.0.0.1:1 is not encrypted"),
+        (&["call", "tls://127.0.0.1:1", "--ca", "/no/such.pem", "f"], "/no/such.pem"),
+        (&["call", "tcp://127.0.0.1:1", "--name", "a|b", "f"], "a|b"),
+        (&["members", "somewhere"], "\"somewhere\" is not an endpoint"),
+        (&["stream", "tcp://127.0.0.1:1", "f"], "METHOD and FILE are needed"),
+        (&["stream", "tcp://127.0.0.1:1", "f", "/no/such/file"], "the file \"/no/such/file\" cannot be read"),
+        (&["stream", "tcp://127.0.0.1:1", "f", "/"], "is a directory"),
+        (&["demo", "--listen", "tcp://127.0.0.1:0", "--ca", "x"], "--ca, --pin"),
+        (&["demo", "--connect", "tcp://127.0.0.1:1", "--tls-cert", "x", "--tls-key", "x"], "belong to --listen"),
+        (&["demo", "--listen", "tls://127.0.0.1:0"], "needs --tls-cert FILE and --tls-key FILE"),
+    ];
+    for (args, words) in cases {
+        let ran = run(args);
+        assert!(ran.failure(2).contains(words), "{args:?}: {ran:?}");
+    }
+    for args in [
+        &["call", "--timeout", "0", "x"][..],
+        &["demo"],
+        &["router"],
+        &["bench", "-f", "0"],
+        &["nope"],
+        &["call", "-s", "xml"],
+    ] {
+        let ran = run(args);
+        assert_eq!((ran.code, ran.stdout.as_slice()), (Some(2), &b""[..]), "{args:?}: {ran:?}");
+        assert!(ran.stderr.starts_with("error: "), "{args:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let demo = Running::demo();
+    let ran = run(&["demo", "--listen", &demo.endpoint()]);
+    assert!(ran.failure(3).ends_with("another program listens there: stop it, or choose another address"), "{ran:?}");
+}

@@ -1,0 +1,13 @@
+//! The command as its users run it: the built binary, its output, its exit codes.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod answers;
+mod calls;
+mod demo;
+mod errors;
+mod network;
+mod python;
+mod router;
+mod streams;
+mod support;

@@ -1,0 +1,145 @@
+//! `router`, and the other commands behind one.
+
+use daffi_testing::{Peer, SocketPath};
+use serde_json::json;
+
+use crate::support::{Running, command, finished, run};
+
+#[test]
+fn it_joins_those_who_connect() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let _workers = ["w1", "w2"].map(|name| Running::worker(&at, name));
+    router.log("joined node=\"w1\"");
+    router.log("joined node=\"w2\"");
+    assert_eq!(run(&["call", &at, "add", "3", "4"]).answer(), "7\n");
+    assert_eq!(run(&["call", &at, "greet", "you", "-r", "w2"]).answer(), "Hello, you!\n");
+    assert_eq!(run(&["cast", &at, "add", "3", "4"]).answer(), "w1\t7\nw2\t7\n");
+    assert_eq!(run(&["cast", &at, "add", "3", "4", "-r", "w2", "--json"]).json(), json!({"w2": {"ok": 7}}));
+    assert_eq!(run(&["nowait", &at, "receive_chunk", "hello", "--all"]).answer(), "");
+    assert_eq!(run(&["cast", &at, "received"]).answer(), "w1\t5\nw2\t5\n");
+    assert_eq!(run(&["stream", &at, "receive_chunk", "Cargo.toml", "-r", "w1", "-c", "1KiB"]).answer(), "");
+    let bytes = std::fs::metadata("Cargo.toml").unwrap().len();
+    assert_eq!(run(&["call", &at, "received", "-r", "w1"]).answer(), format!("{}\n", bytes + 5));
+    let members = run(&["members", &at]);
+    assert!(members.answer().lines().skip(1).all(|line| line.contains("add, greet, sleep")), "{members:?}");
+    let ping = run(&["ping", &at]);
+    assert!(ping.answer().contains("\nrouter, 2 members\nwire level 4\n"), "{ping:?}");
+    let missing = run(&["call", &at, "add", "1", "2", "-r", "w3"]);
+    assert!(missing.failure(1).starts_with("w3 is not a member that exposes add"), "{missing:?}");
+}
+
+#[test]
+fn events_tell_who_comes_and_goes() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let events = Running::start(&["events", &at, "--json"]);
+    events.log("following");
+    let mut worker = Running::worker(&at, "w1");
+    events.answer(r#""event":"added","member":"w1""#);
+    worker.signal("TERM");
+    assert_eq!(worker.end().code(), Some(0));
+    events.answer(r#""event":"removed","member":"w1""#);
+    router.log("left node=\"w1\"");
+}
+
+#[test]
+fn a_second_node_of_a_name_evicts_the_first() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let mut first = Running::worker(&at, "twin");
+    let _second = Running::worker(&at, "twin");
+    assert_eq!(first.end().code(), Some(3));
+    assert_eq!(first.log("error:"), "error: a newer connection took the name twin: choose another --name");
+}
+
+#[test]
+fn sigterm_drains_it_and_leaves_no_socket_file() {
+    let socket = SocketPath::new();
+    let mut router = Running::start(&["router", "-l", &socket.endpoint(), "-l", "tcp://127.0.0.1:0"]);
+    let at = router.answer("tcp://");
+    assert_eq!(router.answer("unix://"), socket.endpoint());
+    let worker = Running::start(&["demo", "--connect", &socket.endpoint(), "--workers", "2"]);
+    worker.log("connected to");
+    let calls = [&at, &socket.endpoint()].map(|at| command(&["call", at, "sleep", "3"]).spawn().unwrap());
+    // The worker runs two calls at a time: both do once this one has to wait.
+    while run(&["call", &at, "echo", "1", "--timeout", "0.2"]).code == Some(0) {}
+    router.signal("TERM");
+    for call in calls {
+        assert_eq!(finished(call).answer(), "3\n");
+    }
+    assert_eq!(router.end().code(), Some(0));
+    assert!(!socket.path().exists());
+}
+
+#[test]
+fn nodes_come_back_to_a_router_that_was_started_again() {
+    let socket = SocketPath::new();
+    let at = socket.endpoint();
+    let start = || Running::start(&["router", "--listen", &at]);
+    let mut first = start();
+    first.endpoint();
+    let _worker = Running::worker(&at, "w1");
+    let events = Running::start(&["events", &at, "--name", "follower"]);
+    events.log("following");
+    first.signal("TERM");
+    assert_eq!(first.end().code(), Some(0));
+    events.log("connection lost; reconnecting");
+    let second = start();
+    second.log("joined node=\"w1\"");
+    second.log("joined node=\"follower\"");
+    assert_eq!(run(&["call", &at, "add", "3", "4"]).answer(), "7\n");
+    let _late = Running::worker(&at, "w2");
+    events.answer("+ added   w2");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut router = Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--grace", "1000"]);
+    let at = router.endpoint();
+    let _worker = Running::worker(&at, "w1");
+    let call = command(&["call", &at, "sleep", "1000", "--timeout", "none"]).spawn().unwrap();
+    while run(&["call", &at, "echo", "1", "--timeout", "0.2"]).code == Some(0) {}
+    router.signal("INT");
+    router.log("stopping");
+    router.signal("INT");
+    assert_eq!(router.end().code(), Some(130));
+    assert_eq!(finished(call).code, Some(3), "it says that the connection was lost");
+}
+
+#[test]
+fn its_limits_hold() {
+    let router =
+        Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--max-frame-bytes", "10KiB", "--max-connections", "2"]);
+    let at = router.endpoint();
+    let _worker = Running::worker(&at, "w1");
+    assert_eq!(run(&["call", &at, "add", "3", "4"]).answer(), "7\n");
+    let ran = run(&["bench", &at, "echo", "--payload", "20KiB", "-d", "0.1"]);
+    assert!(ran.failure(3).contains("closed the connection"), "{ran:?}");
+    assert!(router.log("ended a connection").contains("10240"), "{}", router.told());
+    for (limit, words) in [
+        (["--max-frame-bytes", "32MiB"], "at most 33554431 bytes"),
+        (["--max-connections", "0"], "zero"),
+        (["--grace", "soon"], "a number of seconds such as"),
+        (["--outbox-bytes", "0"], "more than 0"),
+    ] {
+        let ran = run(&[&["router", "-l", "tcp://127.0.0.1:0"][..], &limit].concat());
+        assert!(ran.code == Some(2) && ran.stderr.contains(words), "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn it_takes_the_place_of_a_python_router() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let _rust = Running::worker(&at, "rust");
+    let python = Peer::client(&at).name("python").worker().expose(&["add", "whoami"]).start().await;
+    let caller = Peer::client(&at).name("caller").start().await;
+    caller.wait_for_members(&["rust", "python"]).await;
+    assert_eq!(caller.call("greet", json!(["you"])).ok().await, "Hello, you!");
+    assert_eq!(caller.call("add", json!([3, 4])).style("cast").ok().await, json!({"rust": 7, "python": 7}));
+    assert_eq!(run(&["call", &at, "whoami"]).answer(), "python\n");
+    assert_eq!(run(&["cast", &at, "add", "3", "4"]).answer(), "python\t7\nrust\t7\n");
+    drop(python);
+    router.log("left node=\"python\"");
+}
