@@ -1,0 +1,384 @@
+"""What scenarios are made of: real nodes of daffi 3.0.1, peers written by hand, and the recorder between them.
+
+A scenario is a function with the decorator `scenario`. It runs while the recorder stands between the server and everybody
+who connects. Every request to the recorder is answered when all is quiet, so that one thing happens after the other.
+"""
+
+import inspect
+import json
+import platform
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PEER = HERE.parent.parent / "daffi" / "tests" / "python" / "peer.py"
+
+# With the package tblib an error in PICKLE carries a traceback with paths of this machine. It is the installation's choice,
+# and 3.0.1 has none by itself.
+WITHOUT_TBLIB = (
+    "import sys, runpy; sys.modules['tblib'] = None; sys.argv = sys.argv[1:]; "
+    "sys.path.insert(0, sys.argv[0].rpartition('/')[0]); runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+
+SYN = b"\x1f" * 9
+KINDS = ["HANDSHAKE", "REQUEST", "RESPONSE", "ERROR", "EVENTS"]
+FORMATS = ["OPAQUE", "JSON", "PICKLE", "MSGPACK"]
+
+
+def scenario(*holds, free=()):
+    """Marks a scenario. Its docstring says what it shows; `holds` names rules of the protocol notes."""
+
+    def mark(function):
+        function.scenario, function.holds, function.free = True, holds, free
+        return function
+
+    return mark
+
+
+class Scene:
+    def __init__(self, run):
+        self._asking = threading.Lock()
+        self._numbers = iter(range(1, 1 << 20))
+        self._processes = []
+        self.port = None
+        self.ask(
+            "about",
+            about=" ".join(inspect.getdoc(run).split()),
+            holds=list(run.holds),
+            free=list(run.free),
+            **{"with": f"daffi {version('daffi')}, CPython {platform.python_version()}"},
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+    def ask(self, op, **fields):
+        """Asks the recorder. It answers when nothing is under way any more."""
+        with self._asking:
+            print(json.dumps({"op": op, **fields}), flush=True)
+            return json.loads(sys.stdin.readline())
+
+    def settle(self):
+        self.ask("settle")
+
+    # Nodes
+
+    def service(self, *exposes, name="svc", workers=1):
+        return self._server("service", name, workers, exposes)
+
+    def router(self, name="router"):
+        return self._server("router", name, 1, ())
+
+    def _server(self, kind, name, workers, exposes):
+        self.ask("node", name=name, kind=kind, real=True, workers=workers, exposes=exposes)
+        options = [kind, "--name", name, "--workers", str(workers)]
+        node = Node(self, name, options + (["--expose", ",".join(exposes)] if exposes else []))
+        ready = node.ready()
+        self.port = self.ask("proxy", target=ready["port"])["port"]
+        return node
+
+    def client(self, name="cli", *exposes, workers=1, connected=True):
+        """A real client. With connected=False it is asked for as an action, since it will not succeed."""
+        self.ask("node", name=name, kind="client", real=True, workers=workers, exposes=exposes)
+        self.ask("next", node=name)
+        options = ["client", "--name", name, "--port", str(self.port), "--workers", str(workers)]
+        node = Node(self, name, options + (["--expose", ",".join(exposes)] if exposes else []))
+        if connected:
+            node.ready()
+            self.settle()
+            return node
+        number = self.does(name, "connect", "")
+        ready = node.first()
+        self.gets(name, number, {"value": None} if ready["ready"] else {"failed": "refused"})
+        return node
+
+    def hand(self, name="hand", *exposes, declare=True):
+        """A client written by hand."""
+        if declare:
+            self.ask("node", name=name, kind="client", real=False, workers=1, exposes=exposes)
+        self.ask("next", node=name)
+        return Hand(self, name, socket.create_connection(("127.0.0.1", self.port)))
+
+    def hand_server(self, kind="service", name="svc"):
+        """A server written by hand; accept() gives its connections."""
+        self.ask("node", name=name, kind=kind, real=False, workers=1, exposes=[])
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.ask("proxy", target=listener.getsockname()[1])["port"]
+        return HandServer(self, name, kind, listener)
+
+    # What the program around a node asks of it
+
+    def does(self, node, verb, method, args=(), kwargs=None, options=None):
+        number = next(self._numbers)
+        self.ask(
+            "does", node=node, number=number, verb=verb, method=method, args=args, kwargs=kwargs or {}, options=options or {}
+        )
+        return number
+
+    def gets(self, node, number, outcome):
+        self.ask("gets", node=node, number=number, **outcome)
+
+    # Where nodes of this project differ on purpose
+
+    def theirs(self, key):
+        """`with scene.theirs(key):` what is recorded inside only 3.0.1 does."""
+        return Theirs(self, key)
+
+    def ours(self, key, *steps):
+        """Steps in the notation of the files, which our nodes do instead."""
+        self.ask("ours", key=key, steps="\n".join(steps) + "\n")
+
+
+class Theirs:
+    def __init__(self, scene, key):
+        self._scene, self._key = scene, key
+
+    def __enter__(self):
+        self._scene.ask("theirs", key=self._key)
+
+    def __exit__(self, *_):
+        self._scene.ask("theirs", key=None)
+
+
+class Node:
+    """A real node in a process of its own, asked as peer.py's README says."""
+
+    def __init__(self, scene, name, options):
+        self.name = name
+        self._scene = scene
+        self._ids = iter(range(1, 1 << 20))
+        self._answers, self._changed = {}, threading.Condition()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WITHOUT_TBLIB, str(PEER), *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        scene._processes.append(self.process)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            with self._changed:
+                self._answers[answer.get("id", 0)] = answer
+                self._changed.notify_all()
+        with self._changed:
+            self._answers[None] = None
+            self._changed.notify_all()
+
+    def first(self):
+        return self._answer(0)
+
+    def ready(self):
+        ready = self.first()
+        if not ready["ready"]:
+            raise RuntimeError(f"{self.name}: {ready}")
+        return ready
+
+    def _answer(self, number):
+        with self._changed:
+            if not self._changed.wait_for(lambda: number in self._answers or None in self._answers, 60):
+                raise TimeoutError(f"{self.name} does not answer")
+            if number not in self._answers:
+                raise RuntimeError(f"{self.name} ended: {self.process.poll()}")
+            return self._answers.pop(number)
+
+    def request(self, op, **fields):
+        number = next(self._ids)
+        self.process.stdin.write(json.dumps({"id": number, "op": op, **fields}) + "\n")
+        self.process.stdin.flush()
+        return number
+
+    def do(self, op, **fields):
+        """An operation that nothing is written down of."""
+        answer = self._answer(self.request(op, **fields))
+        if "error" in answer:
+            raise RuntimeError(f"{op} {fields}: {answer['error']}")
+        return answer["ok"]
+
+    def begin(self, verb, method, *args, kwargs=None, **options):
+        """Begins a call; end() waits for its outcome."""
+        number = self._scene.does(self.name, verb, method, args, kwargs, options)
+        what = {"chunks" if verb.startswith("stream") else "args": args}
+        return number, self.request("call", style=verb, method=method, kwargs=kwargs or {}, **what, **options)
+
+    def end(self, begun):
+        number, request = begun
+        outcome = outcome_of(self._answer(request))
+        self._scene.gets(self.name, number, outcome)
+        return outcome
+
+    def call(self, verb, method, *args, kwargs=None, **options):
+        return self.end(self.begin(verb, method, *args, kwargs=kwargs, **options))
+
+    def rpc(self, method, *args, kwargs=None, **options):
+        return self.call("rpc", method, *args, kwargs=kwargs, **options)
+
+    def late(self, method):
+        """Registers one more callback while the node runs."""
+        number = self._scene.does(self.name, "late", method)
+        answer = self._answer(self.request("invoke", method="late", args=[method]))
+        self._scene.settle()
+        self._scene.gets(self.name, number, {"value": None} if "ok" in answer else {"failed": "late"})
+
+    def wait(self, member):
+        number = self._scene.does(self.name, "wait", member)
+        self.do("wait_for_members", members=[member])
+        self._scene.gets(self.name, number, {"value": None})
+
+    def stop(self):
+        number = self._scene.does(self.name, "stop", "")
+        self._answer(self.request("stop"))
+        self._scene.settle()
+        self._scene.gets(self.name, number, {"value": None})
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self._scene.settle()
+
+
+def outcome_of(answer):
+    if "error" not in answer:
+        return {"value": plain(answer["ok"])}
+    error = answer["error"]
+    if "RemoteCallError" in error["bases"]:
+        return {"error": [error["class"], error["message"]]}
+    return {"failed": failure(error)}
+
+
+def failure(error):
+    """3.0.1's own errors in the words of recordings."""
+    text, kind = error["message"], error["class"]
+    if kind == "CallTimeout":
+        return "timeout"
+    if "No receivers found" in text or kind == "ReceiverNotFound":
+        return "no receiver"
+    if "ExceedsMaxMessageSize" in text:
+        return "does not fit"
+    if kind == "Disconnected":
+        return "disconnected"
+    if kind == "RemoteCallError" and ("ConnectionLost" in text or "ClientNotInitialized" in text):
+        return "disconnected"
+    return f"{kind} {text.splitlines()[0] if text else ''}".strip()
+
+
+def plain(form):
+    """Errors among the results of a cast, without what only this machine has."""
+    if isinstance(form, dict):
+        if set(form) == {"$error"}:
+            error = form["$error"]
+            return {"$error": [error["class"], error["message"]]}
+        return {key: plain(value) for key, value in form.items()}
+    return [plain(value) for value in form] if isinstance(form, list) else form
+
+
+def frame(kind, uuid, names, payload, format="JSON", reply=None, is_bytes=None, parts=1, little=True, lengths=None):
+    """The bytes of a frame (protocol notes, section 2)."""
+    kind = KINDS.index(kind) if isinstance(kind, str) else kind
+    decoder = FORMATS.index(format)
+    payload = payload.encode() if isinstance(payload, str) else payload
+    metadata = "|".join(names).encode()
+    is_bytes = format in ("PICKLE", "MSGPACK") if is_bytes is None else is_bytes
+    reply = kind in (0, 1) if reply is None else reply
+    message, names_size = lengths or (len(metadata) + len(payload), len(metadata))
+    flags = kind | decoder << 4 | is_bytes << 6 | reply << 7
+    sizes = (message | names_size << 25).to_bytes(5, "little")
+    return struct.pack("<HB", uuid, flags) + sizes + bytes([parts | little << 7]) + metadata + payload
+
+
+def hello(name, *methods, type="client", members=None):
+    """The body of a handshake."""
+    member = {"name": name, "methods": list(methods) or None}
+    members = [member] if members is None else members
+    return json.dumps({"meta": {"type": type, "error": None}, "members": members}, separators=(",", ":"), ensure_ascii=False)
+
+
+class Hand:
+    """A connection whose one end is spoken by hand."""
+
+    def __init__(self, scene, name, connection):
+        self.name = name
+        self._scene, self._socket = scene, connection
+        self._socket.settimeout(30)
+        self._received = b""
+
+    def send(self, *pieces):
+        self._socket.sendall(b"".join(pieces))
+        self._scene.settle()
+
+    def join(self, *methods, **options):
+        """SYN, HANDSHAKE and its answer."""
+        self.send(SYN, frame("HANDSHAKE", 1, [self.name, "", ""], hello(self.name, *methods), **options))
+        return self.receive()
+
+    def request(self, uuid, receiver, function, payload, **options):
+        self.send(frame("REQUEST", uuid, [self.name, receiver, function], payload, **options))
+
+    def _exactly(self, size):
+        while len(self._received) < size:
+            more = self._socket.recv(1 << 20)
+            if not more:
+                raise EOFError(f"{self.name}: the stream ended")
+            self._received += more
+        taken, self._received = self._received[:size], self._received[size:]
+        return taken
+
+    def receive(self):
+        """The next frame: kind, uuid, names, payload."""
+        header = self._exactly(9)
+        uuid, flags = struct.unpack("<HB", header[:3])
+        lengths = int.from_bytes(header[3:8], "little")
+        message, metadata = lengths & 0x1FFFFFF, lengths >> 25
+        body = self._exactly(message)
+        return KINDS[flags & 15], uuid, body[:metadata].decode().split("|"), body[metadata:]
+
+    def until(self, kind):
+        """The next frame of this kind."""
+        while True:
+            received = self.receive()
+            if received[0] == kind:
+                return received
+
+    def at_end(self):
+        """Waits for the end of the stream."""
+        while self._socket.recv(1 << 16):
+            pass
+
+    def close(self):
+        self._socket.close()
+        self._scene.settle()
+
+
+class HandServer:
+    def __init__(self, scene, name, kind, listener):
+        self._scene, self.name, self.kind, self._listener = scene, name, kind, listener
+        self.connection = None
+
+    def accept(self, answer=None, methods=(), members=None, type=None):
+        """In a thread: takes the next connection and answers its handshake, with `answer` if there is one."""
+        done = threading.Event()
+
+        def serve():
+            connection, _ = self._listener.accept()
+            self.connection = Hand(self._scene, self.name, connection)
+            self.connection._exactly(9)
+            _, uuid, names, _ = self.connection.receive()
+            listed = [{"name": self.name, "methods": list(methods) or None}] if members is None else members
+            body = answer or hello(self.name, type=type or self.kind, members=listed)
+            self.connection._socket.sendall(frame("HANDSHAKE", uuid, names, body))
+            done.set()
+
+        threading.Thread(target=serve, daemon=True).start()
+        return done

@@ -1,0 +1,56 @@
+//! Every recorded session against every node kind that took part in it.
+
+use conformance::{NodeKind, NodeSpec, Session, Started, nodes::Over, recordings, replay};
+use futures::{StreamExt, stream};
+
+/// Replays at once: most of their time they wait.
+const AT_ONCE: usize = 16;
+
+fn start(spec: &NodeSpec, over: Over) -> Option<Started> {
+    match spec.kind {
+        NodeKind::Service => Some(conformance::nodes::server::service(spec, over)),
+        NodeKind::Client => Some(conformance::nodes::client::client(spec, over)),
+        NodeKind::Router => None,
+    }
+}
+
+/// All sessions in which a node of this kind took part, with it in the place of ours.
+async fn all(kind: NodeKind, over: Over) {
+    let sessions = recordings().expect("the recordings can be read");
+    let parts = sessions
+        .iter()
+        .flat_map(|session| session.parts().filter(|part| part.kind == kind).map(move |part| (session, part)));
+    let outcomes: Vec<_> = stream::iter(parts)
+        .map(|(session, part)| one(session, part, over))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    assert!(!outcomes.is_empty(), "no session has a {}", kind.word());
+    let failures: Vec<_> = outcomes.iter().flatten().map(String::as_str).collect();
+    assert!(failures.is_empty(), "{} of {} replays:\n\n{}", failures.len(), outcomes.len(), failures.join("\n"));
+}
+
+async fn one(session: &Session, part: &NodeSpec, over: Over) -> Option<String> {
+    let ended = replay(session, &part.name, |spec| start(spec, over).expect("a kind of node that there is")).await;
+    ended.err().map(|mismatch| format!("{over:?}: {mismatch}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_over_memory() {
+    all(NodeKind::Service, Over::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_over_tcp() {
+    all(NodeKind::Service, Over::Tcp).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_over_memory() {
+    all(NodeKind::Client, Over::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_over_tcp() {
+    all(NodeKind::Client, Over::Tcp).await;
+}
