@@ -382,3 +382,13 @@ class HandServer:
 
         threading.Thread(target=serve, daemon=True).start()
         return done
+
+
+def frame_step(connection, arrow, kind, uuid, names, payload, format="JSON", bits=None):
+    """A step in the notation of the files."""
+    bits = bits or ("text wants-reply" if kind in ("HANDSHAKE", "REQUEST") else "text")
+    quoted = " ".join(json.dumps(name, ensure_ascii=False) for name in names)
+    lines = [f"{connection} {arrow} {kind} uuid {uuid} {format} {bits}", f"    names {quoted}"]
+    if payload:
+        lines.append(f"    text {payload}")
+    return "\n".join(lines)

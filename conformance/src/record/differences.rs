@@ -11,6 +11,8 @@ struct Known {
 }
 
 
+const SERVERS: &[NodeKind] = &[NodeKind::Service, NodeKind::Router];
+
 /// Every difference that a recording may name.
 const KNOWN: &[Known] = &[
     Known {
@@ -26,6 +28,76 @@ const KNOWN: &[Known] = &[
         theirs: "a Service sends the answer to a newcomer's handshake to every connected client",
         ours: "only the newcomer gets it",
         promise: "Memory is bounded: joining costs no frame per connected client",
+    },
+    Known {
+        key: "nowait-is-one-call",
+        kinds: &[NodeKind::Client],
+        theirs: "`rpc_nowait` makes one call of each element of a list given first, and drops all other arguments",
+        ours: "one call, with the arguments as given",
+        promise: "Names and defaults: `rpc_nowait` is one request; section 10, defect 24, is not repeated",
+    },
+    Known {
+        key: "names-unknown-function",
+        kinds: &[NodeKind::Service, NodeKind::Client],
+        theirs: "a call of an unknown function fails with `'NoneType' object is not callable`",
+        ours: "the error names the function",
+        promise: "Nothing fails silently: bad input gets an error that names the rule, the limit and the value",
+    },
+    Known {
+        key: "readable-refusal",
+        kinds: SERVERS,
+        theirs: "a refused handshake is answered with an ERROR that real clients cannot read, and the connection stays open",
+        ours: "it is answered with a handshake whose `error` says why, which clients show, and the connection ends",
+        promise: "Nothing fails silently: bad input gets an error that names the rule, the limit and the value",
+    },
+    Known {
+        key: "answers-unreadable-payload",
+        kinds: &[NodeKind::Service, NodeKind::Client],
+        theirs: "a payload that cannot be read is not answered, and ends one executing thread for good",
+        ours: "the caller gets an error that says what cannot be read; everybody else is served on",
+        promise: "Every call ends; No peer can stop a node",
+    },
+    Known {
+        key: "executor-survives",
+        kinds: &[NodeKind::Service, NodeKind::Client],
+        theirs: "a caller that is gone before its answer ends one executing thread for good",
+        ours: "everybody else is served on",
+        promise: "No peer can stop a node",
+    },
+    Known {
+        key: "second-handshake-updates",
+        kinds: SERVERS,
+        theirs: "a second handshake evicts its own connection",
+        ours: "it is an update, and is answered",
+        promise: "Late callbacks are announced at once; a second handshake is an update, from 3.0.1 clients too",
+    },
+    Known {
+        key: "one-name-per-connection",
+        kinds: SERVERS,
+        theirs: "a second handshake under another name adds a second name to the connection, which is never removed",
+        ours: "it is refused",
+        promise: "One name, one connection; a transmitter must be who its handshake said",
+    },
+    Known {
+        key: "late-callbacks-are-told",
+        kinds: &[NodeKind::Service],
+        theirs: "a callback registered on a running Service is told to nobody until the next client comes",
+        ours: "all clients get a notice at once",
+        promise: "Late callbacks are announced at once",
+    },
+    Known {
+        key: "out-of-step-ends",
+        kinds: SERVERS,
+        theirs: "a peer that breaks the protocol is not read any more, and its connection stays open",
+        ours: "its connection ends",
+        promise: "No peer can stop a node; Nothing fails silently",
+    },
+    Known {
+        key: "speaks-for-itself",
+        kinds: SERVERS,
+        theirs: "a request under another node's name is run, and its answer goes to that node",
+        ours: "it is refused with a PermissionError",
+        promise: "No peer can stop a node: a transmitter must be who its handshake said",
     },
 ];
 
