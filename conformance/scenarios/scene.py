@@ -45,6 +45,7 @@ class Scene:
         self._asking = threading.Lock()
         self._numbers = iter(range(1, 1 << 20))
         self._processes = []
+        self.hands = []  # kept open until the end
         self.port = None
         self.ask(
             "about",
@@ -74,7 +75,7 @@ class Scene:
     # Nodes
 
     def service(self, *exposes, name="svc", workers=1):
-        return self._server("service", name, workers, exposes)
+        return self._server("service", name, workers, exposes or ("none",))
 
     def router(self, name="router"):
         return self._server("router", name, 1, ())
@@ -102,10 +103,10 @@ class Scene:
         self.gets(name, number, {"value": None} if ready["ready"] else {"failed": "refused"})
         return node
 
-    def hand(self, name="hand", *exposes, declare=True):
+    def hand(self, name="hand", declare=True):
         """A client written by hand."""
         if declare:
-            self.ask("node", name=name, kind="client", real=False, workers=1, exposes=exposes)
+            self.ask("node", name=name, kind="client", real=False, workers=1, exposes=[])
         self.ask("next", node=name)
         return Hand(self, name, socket.create_connection(("127.0.0.1", self.port)))
 
@@ -137,6 +138,11 @@ class Scene:
     def ours(self, key, *steps):
         """Steps in the notation of the files, which our nodes do instead."""
         self.ask("ours", key=key, steps="\n".join(steps) + "\n")
+
+
+    def reacts(self, key, *steps, by="server"):
+        """What the server (or client) did on the last thing it was sent only 3.0.1 does; our nodes do these steps."""
+        self.ask("reacts", key=key, by=by, steps="\n".join(steps) + "\n")
 
 
 class Theirs:
@@ -263,7 +269,7 @@ def failure(error):
     text, kind = error["message"], error["class"]
     if kind == "CallTimeout":
         return "timeout"
-    if "No receivers found" in text or kind == "ReceiverNotFound":
+    if "No receivers found" in text or "ReceiverNotFound" in text:
         return "no receiver"
     if "ExceedsMaxMessageSize" in text:
         return "does not fit"
@@ -311,6 +317,7 @@ class Hand:
     def __init__(self, scene, name, connection):
         self.name = name
         self._scene, self._socket = scene, connection
+        scene.hands.append(self)
         self._socket.settimeout(30)
         self._received = b""
 
@@ -392,3 +399,15 @@ def frame_step(connection, arrow, kind, uuid, names, payload, format="JSON", bit
     if payload:
         lines.append(f"    text {payload}")
     return "\n".join(lines)
+
+
+def failed(connection, uuid, names, error):
+    """An ERROR step, in JSON."""
+    payload = json.dumps({"args": [[*error, None]], "kwargs": {}}, ensure_ascii=False)
+    return frame_step(connection, "<", "ERROR", uuid, names, payload)
+
+
+def refused(connection, uuid, name, why, kind="service"):
+    """The answer of our servers to a handshake they refuse."""
+    body = json.dumps({"meta": {"type": kind, "error": why}, "members": []}, ensure_ascii=False, separators=(",", ":"))
+    return frame_step(connection, "<", "HANDSHAKE", uuid, [name, "", ""], body) + f"\n{connection} < END"

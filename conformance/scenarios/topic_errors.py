@@ -1,6 +1,6 @@
 """Errors of callbacks, and requests that cannot be run."""
 
-from scene import frame_step, scenario
+from scene import failed, frame, frame_step, scenario
 
 FORMATS = ("JSON", "MSGPACK", "PICKLE", "OPAQUE")
 
@@ -10,10 +10,20 @@ def errors(scene):
     """The error of a callback in each format."""
     scene.service("fail")
     client = scene.client()
-    for serde in FORMATS:
+    for serde in ("JSON", "MSGPACK", "PICKLE"):
         client.rpc("fail", "bad", serde=serde)
     client.rpc("fail", "", serde="JSON")
     client.rpc("fail", "naïve \N{SNOWMAN}", serde="MSGPACK")
+
+
+@scenario("7.3")
+def opaque_error(scene):
+    """The error of a call in OPAQUE, which 3.0.1 pickles."""
+    scene.service("fail", "add")
+    peer = scene.hand("cli")
+    peer.join()
+    peer.send(frame("REQUEST", 2, ["cli", "svc", "fail"], "bad", format="OPAQUE"))
+    scene.reacts("opaque-errors-in-json", failed(1, 2, ["svc", "cli", "fail"], ["ValueError", "builtins", "bad"]))
 
 
 @scenario("7.3")
@@ -54,10 +64,10 @@ def unknown_function(scene):
     scene.service("add")
     peer = scene.hand("cli")
     peer.join()
-    for uuid, (serde, payload) in enumerate((("JSON", '{"args": [], "kwargs": {}}'), ("MSGPACK", b"\x92\x90\x80")), 2):
-        with scene.theirs("names-unknown-function"):
-            peer.request(uuid, "svc", "nothing", payload, format=serde)
-        peer.receive()
+    why = 'svc exposes no callback "nothing"'
+    peer.request(2, "svc", "nothing", '{"args": [], "kwargs": {}}')
+    peer.receive()
+    scene.reacts("names-unknown-function", failed(1, 2, ["svc", "cli", "nothing"], ["TypeError", "builtins", why]))
 
 
 @scenario("7", "10.5")
@@ -66,5 +76,9 @@ def bad_payloads(scene):
     scene.service("add")
     peer = scene.hand("cli")
     peer.join()
+    key = "answers-unreadable-payload"
     peer.request(2, "svc", "add", '{"args": [1, 2]}')
+    why = "add() arguments: cannot read JSON: missing field `kwargs` at line 1 column 16"
+    scene.reacts(key, failed(1, 2, ["svc", "cli", "add"], ["TypeError", "builtins", why]))
     peer.request(3, "svc", "add", '{"args": [1, 2], "kwargs": {}}')
+    scene.reacts(key, frame_step(1, "<", "RESPONSE", 3, ["svc", "cli", "add"], '{"args": [3], "kwargs": {}}'))

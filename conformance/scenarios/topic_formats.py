@@ -1,6 +1,6 @@
 """Each format: arguments, results, None, empty values, names, sizes."""
 
-from scene import frame, scenario, SYN
+from scene import scenario
 
 VALUES = (None, "", [], {}, 0, False, -1, 2.5, {"a": [1, 2.5, "naïve \N{SNOWMAN}", None, True]})
 MIB_16 = 16 * 1024 * 1024
@@ -158,7 +158,7 @@ def sixteen_mib_echo(scene):
     client.rpc("echo", {"$repeat": ["00", MIB_16]}, serde="MSGPACK")
 
 
-@scenario("2.1.size")
+@scenario("2.1.size", free=("uuid",))
 def too_large(scene):
     """A call that exceeds a frame is not sent, and the next one is."""
     scene.service("total")

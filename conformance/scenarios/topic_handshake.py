@@ -1,6 +1,6 @@
 """Handshakes in every form that 3.0.1 takes and refuses."""
 
-from scene import SYN, frame, hello, scenario
+from scene import SYN, frame, frame_step, hello, refused, scenario
 
 ADD = '{"args": [1, 2], "kwargs": {}}'
 
@@ -23,6 +23,17 @@ REFUSED = {
     "wrong type": '{"meta":{"type":5,"error":null},"members":[{"name":"cli","methods":null}]}',
     "trailing bytes": '{"meta":{"type":"client","error":null},"members":[{"name":"cli","methods":null}]}x',
     "nothing": "",
+}
+
+# In the words of our servers.
+WHY = {
+    "unknown key": 'unknown key "x" in meta of the handshake',
+    "no type": "not a valid handshake body: missing field `type` at line 1 column 22",
+    "no methods": "not a valid handshake body: missing field `methods` at line 1 column 78",
+    "key twice": "not a valid handshake body: duplicate field `type` at line 1 column 37",
+    "wrong type": "not a valid handshake body: invalid type: integer `5`, expected a string at line 1 column 17",
+    "trailing bytes": "not a valid handshake body: trailing characters at line 1 column 104",
+    "nothing": "not a valid handshake body: EOF while parsing a value at line 1 column 0",
 }
 
 
@@ -57,9 +68,9 @@ def refused_handshakes(scene):
     scene.service("add")
     for why, body in REFUSED.items():
         peer = scene.hand(why)
-        with scene.theirs("readable-refusal"):
-            peer.send(SYN, frame("HANDSHAKE", 1, [peer.name, "", ""], body.replace("cli", peer.name)))
-            peer.until("ERROR")
+        peer.send(SYN, frame("HANDSHAKE", 1, [peer.name, "", ""], body.replace("cli", peer.name)))
+        peer.until("ERROR")
+        scene.reacts("readable-refusal", refused(scene.hands.index(peer) + 1, 1, peer.name, WHY[why]))
         peer.close()
 
 
@@ -68,9 +79,10 @@ def refused_then_accepted(scene):
     """After a refused handshake 3.0.1 takes another one on the same connection."""
     scene.service("add")
     peer = scene.hand("cli")
+    peer.send(SYN, frame("HANDSHAKE", 1, ["cli", "", ""], REFUSED["unknown key"]))
+    peer.until("ERROR")
+    scene.reacts("readable-refusal", refused(1, 1, "cli", WHY["unknown key"]))
     with scene.theirs("readable-refusal"):
-        peer.send(SYN, frame("HANDSHAKE", 1, ["cli", "", ""], REFUSED["unknown key"]))
-        peer.until("ERROR")
         peer.send(frame("HANDSHAKE", 2, ["cli", "", ""], hello("cli")))
         peer.until("HANDSHAKE")
 
@@ -92,8 +104,9 @@ def second_handshake(scene):
     scene.service("add")
     peer = scene.hand("cli")
     peer.join()
-    with scene.theirs("second-handshake-updates"):
-        peer.send(frame("HANDSHAKE", 2, ["cli", "", ""], hello("cli", "f")))
+    peer.send(frame("HANDSHAKE", 2, ["cli", "", ""], hello("cli", "f")))
+    body = hello("svc", "add", type="service")
+    scene.reacts("second-handshake-updates", frame_step(1, "<", "HANDSHAKE", 2, ["cli", "", ""], body))
 
 
 @scenario("5.4.second")
@@ -102,5 +115,6 @@ def second_name(scene):
     scene.service("add")
     peer = scene.hand("cli")
     peer.join()
-    with scene.theirs("one-name-per-connection"):
-        peer.send(frame("HANDSHAKE", 2, ["second", "", ""], hello("second")))
+    peer.send(frame("HANDSHAKE", 2, ["second", "", ""], hello("second")))
+    why = 'a second handshake under another name: "second"'
+    scene.reacts("one-name-per-connection", refused(1, 2, "second", why))

@@ -2,7 +2,7 @@
 
 import time
 
-from scene import SYN, frame, frame_step, hello, scenario
+from scene import SYN, failed, frame, frame_step, hello, scenario
 
 ADD = '{"args": [1, 2], "kwargs": {}}'
 SUM = '{"args": [3], "kwargs": {}}'
@@ -38,10 +38,21 @@ def evicted_client(scene):
     scene.service("add")
     client = scene.client("twin")
     client.rpc("add", 1, 2, serde="JSON")
-    scene.ask("node", name="newer", kind="client", real=False, workers=1, exposes=[])
-    newer = scene.hand("newer", declare=False)
+    newer = scene.hand("newer")
     newer.send(SYN, frame("HANDSHAKE", 1, ["twin", "", ""], hello("twin")))
-    newer.request(2, "svc", "add", ADD)
+    newer.receive()
+    key = "eviction-is-final"
+    scene.ask("next", node="twin")
+    with scene.theirs(key):
+        client.rpc("add", 3, 4, serde="JSON")
+    scene.ours(
+        key,
+        '"twin" does 2 rpc "add"',
+        "    args [3,4]",
+        '    serde "JSON"',
+        '"twin" gets 2',
+        "    failed evicted",
+    )
 
 
 @scenario("5.2")
@@ -51,6 +62,8 @@ def late_on_service(scene):
     client = scene.hand("cli")
     client.join()
     service.late("extra")
+    notice = '{"meta":{"type":"service","error":null},"members":[{"name":"svc","methods":["add","extra"]}]}'
+    scene.ours("late-callbacks-are-told", frame_step(1, "<", "HANDSHAKE", 0, ["", "", ""], notice, bits="text"))
     client.request(2, "svc", "extra", '{"args": [], "kwargs": {}}')
     client.receive()
 
@@ -70,7 +83,8 @@ def syn_twice(scene):
     """The SYN twice: 3.0.1 is out of step and never answers."""
     scene.service("add")
     peer = scene.hand("cli")
-    peer.send(SYN, SYN, frame("HANDSHAKE", 1, ["cli", "", ""], hello("cli")))
+    peer.send(SYN, SYN)
+    scene.reacts("out-of-step-ends", "1 < END")
 
 
 @scenario("4.bits")
@@ -95,9 +109,9 @@ def speaking_for_another(scene):
     victim.join()
     peer = scene.hand("peer")
     peer.join()
-    key = "speaks-for-itself"
-    with scene.theirs(key):
-        peer.send(frame("REQUEST", 2, ["victim", "svc", "add"], ADD))
+    peer.send(frame("REQUEST", 2, ["victim", "svc", "add"], ADD))
+    why = 'this connection is "peer" and cannot speak for "victim"'
+    scene.reacts("speaks-for-itself", failed(2, 2, ["svc", "peer", "add"], ["PermissionError", "builtins", why]))
 
 
 @scenario("4.handshake", "10.5")
@@ -106,6 +120,7 @@ def request_before_handshake(scene):
     scene.service("add")
     peer = scene.hand("cli")
     peer.send(SYN, frame("REQUEST", 2, ["cli", "svc", "add"], ADD))
+    scene.reacts("out-of-step-ends", "1 < END")
 
 
 @scenario("10.5")
@@ -120,6 +135,7 @@ def caller_leaves(scene):
     peer.close()
     time.sleep(1.5)
     other.request(2, "svc", "add", ADD)
+    scene.reacts("executor-survives", frame_step(2, "<", "RESPONSE", 2, ["svc", "other", "add"], SUM))
 
 
 @scenario("8.order")
@@ -148,10 +164,20 @@ def two_workers(scene):
 
 
 @scenario("3")
-def wrong_direction(scene):
-    """Frames that no client sends to a Service: 3.0.1 stops reading that connection without a word."""
+def response_to_service(scene):
+    """A RESPONSE sent to a Service: 3.0.1 stops reading that connection without a word."""
+    wrong_direction(scene, "RESPONSE")
+
+
+@scenario("3")
+def event_to_service(scene):
+    """EVENTS sent to a Service: 3.0.1 stops reading that connection without a word."""
+    wrong_direction(scene, "EVENTS")
+
+
+def wrong_direction(scene, kind):
     scene.service("add")
-    for kind in ("RESPONSE", "ERROR", "EVENTS"):
-        peer = scene.hand(kind.lower())
-        peer.join()
-        peer.send(frame(kind, 2, [peer.name, "svc", "add"], SUM))
+    peer = scene.hand("cli")
+    peer.join()
+    peer.send(frame(kind, 2, ["cli", "svc", "add"], SUM))
+    scene.reacts("out-of-step-ends", "1 < END")

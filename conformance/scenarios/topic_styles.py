@@ -87,7 +87,7 @@ def nowait_of_a_list(scene):
         '"cli" does 1 rpc_nowait "notify"',
         '    args [[["a"],["b"]]]',
         '    serde "JSON"',
-        frame_step(1, ">", "REQUEST", 2, ["cli", "svc", "notify"], '{"args": [[["a"], ["b"]]], "kwargs": {}}'),
+        frame_step(1, ">", "REQUEST", 2, ["cli", "svc", "notify"], '{"args": [[["a"], ["b"]]], "kwargs": {}}', bits="text"),
         '"cli" gets 1',
         "    value null",
     )

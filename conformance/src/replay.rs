@@ -206,8 +206,14 @@ impl Replay<'_> {
     async fn silence(&mut self) -> Result<(), Why> {
         tokio::time::sleep(SILENCE).await;
         for (connection, wire) in &mut self.wires {
-            if let Ok(Ok(Some(item))) = timeout(Duration::from_millis(1), wire.receive()).await {
-                return Err(Why::Unexpected(*connection, item));
+            if wire.ended() {
+                continue;
+            }
+            match timeout(Duration::from_millis(1), wire.receive()).await {
+                Err(_) => {}
+                Ok(Ok(Some(item))) => return Err(Why::Unexpected(*connection, item)),
+                Ok(Ok(None)) => return Err(Why::Unexpected(*connection, Item::End)),
+                Ok(Err(error)) => return Err(Why::Ended(format!("failed: {error}"))),
             }
         }
         Ok(())

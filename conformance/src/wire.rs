@@ -14,6 +14,8 @@ pub(crate) struct Wire {
     outgoing: Cutter,
     /// Recorded numbers of calls, and those that the node uses instead.
     uuids: HashMap<u16, u16>,
+    /// One end has ended the stream.
+    ended: bool,
 }
 
 impl Wire {
@@ -25,6 +27,7 @@ impl Wire {
             incoming: Cutter::new(!to_server),
             outgoing: Cutter::new(to_server),
             uuids: HashMap::new(),
+            ended: false,
         }
     }
 
@@ -33,6 +36,7 @@ impl Wire {
         let Some(stream) = &mut self.stream else { return };
         let bytes = match item {
             Item::End => {
+                self.ended = true;
                 let _gone = stream.shutdown().await;
                 return;
             }
@@ -54,8 +58,19 @@ impl Wire {
         .await;
     }
 
+    /// Whether either end has ended the stream.
+    pub(crate) const fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// The next item; `None` at the end of the stream. Cancel safe.
     pub(crate) async fn receive(&mut self) -> io::Result<Option<Item>> {
+        let received = self.next().await;
+        self.ended |= matches!(received, Ok(None));
+        received
+    }
+
+    async fn next(&mut self) -> io::Result<Option<Item>> {
         loop {
             if let Some((item, used)) = self.incoming.cut(&self.received) {
                 self.received.advance(used);

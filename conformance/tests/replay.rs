@@ -1,16 +1,20 @@
 //! Every recorded session against every node kind that took part in it.
 
-use conformance::{NodeKind, NodeSpec, Session, Started, nodes::Over, recordings, replay};
+use conformance::{
+    NodeKind, NodeSpec, Session, Started,
+    nodes::{Over, client, server},
+    recordings, replay,
+};
 use futures::{StreamExt, stream};
 
 /// Replays at once: most of their time they wait.
 const AT_ONCE: usize = 16;
 
-fn start(spec: &NodeSpec, over: Over) -> Option<Started> {
+fn start(spec: &NodeSpec, over: Over) -> Started {
     match spec.kind {
-        NodeKind::Service => Some(conformance::nodes::server::service(spec, over)),
-        NodeKind::Client => Some(conformance::nodes::client::client(spec, over)),
-        NodeKind::Router => None,
+        NodeKind::Service => server::service(spec, over),
+        NodeKind::Router => server::router(spec, over),
+        NodeKind::Client => client::client(spec, over),
     }
 }
 
@@ -31,7 +35,7 @@ async fn all(kind: NodeKind, over: Over) {
 }
 
 async fn one(session: &Session, part: &NodeSpec, over: Over) -> Option<String> {
-    let ended = replay(session, &part.name, |spec| start(spec, over).expect("a kind of node that there is")).await;
+    let ended = replay(session, &part.name, |spec| start(spec, over)).await;
     ended.err().map(|mismatch| format!("{over:?}: {mismatch}"))
 }
 
@@ -53,4 +57,14 @@ async fn clients_over_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_over_tcp() {
     all(NodeKind::Client, Over::Tcp).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routers_over_memory() {
+    all(NodeKind::Router, Over::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routers_over_tcp() {
+    all(NodeKind::Router, Over::Tcp).await;
 }

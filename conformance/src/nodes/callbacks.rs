@@ -49,8 +49,13 @@ fn total(data: Bytes) -> usize {
 }
 
 #[callback]
-async fn sleep(seconds: f64) -> f64 {
-    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+async fn sleep(seconds: Value) -> Value {
+    let wait = match seconds {
+        Value::Int(seconds) => seconds as f64,
+        Value::Float(seconds) => seconds,
+        _ => 0.0,
+    };
+    tokio::time::sleep(Duration::from_secs_f64(wait.clamp(0.0, 10.0))).await;
     seconds
 }
 
@@ -64,14 +69,10 @@ fn fail_as(name: String, message: String) -> Result<(), RemoteError> {
     Err(RemoteError::new(name, message))
 }
 
-/// A class the caller cannot know.
-#[derive(Debug, thiserror::Error)]
-#[error("custom failure")]
-struct CustomError;
-
+/// A class the caller cannot know, in the module of the recorded one.
 #[callback]
-fn fail_custom() -> Result<(), CustomError> {
-    Err(CustomError)
+fn fail_custom() -> Result<(), RemoteError> {
+    Err(RemoteError { module: "callbacks".into(), ..RemoteError::new("CustomError", "custom failure") })
 }
 
 #[derive(Debug, Default)]

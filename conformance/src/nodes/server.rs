@@ -1,8 +1,8 @@
-//! Services of this project.
+//! Services and Routers of this project.
 
 use std::io;
 
-use daffi::Service;
+use daffi::{Router, Service};
 use futures::future::BoxFuture;
 use tokio::{io::DuplexStream, net::TcpStream, sync::mpsc};
 
@@ -54,6 +54,50 @@ pub fn service(spec: &NodeSpec, over: Over) -> Started {
 struct ServiceNode {
     service: Service,
     door: Door,
+}
+
+/// Starts a [`Router`] after its description.
+#[must_use]
+pub fn router(spec: &NodeSpec, over: Over) -> Started {
+    let spec = spec.clone();
+    Box::pin(async move {
+        let builder = Router::builder(&spec.name).configure(configure);
+        let (router, door) = match over {
+            Over::Tcp => {
+                let router = builder.bind("tcp://127.0.0.1:0").await.map_err(io::Error::other)?;
+                let address = router.endpoints()[0].address().to_owned();
+                (router, Door::Tcp(address))
+            }
+            Over::Memory => {
+                let (door, incoming) = pipe();
+                let listener = Box::new(PipeListener::new(incoming));
+                (builder.listen(vec![listener]).map_err(io::Error::other)?, Door::Pipe(door))
+            }
+        };
+        Ok(Box::new(RouterNode { router, door }) as Box<dyn Node>)
+    })
+}
+
+struct RouterNode {
+    router: Router,
+    door: Door,
+}
+
+impl Node for RouterNode {
+    fn open(&mut self) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(self.door.open())
+    }
+
+    fn act(&mut self, action: &Action) -> BoxFuture<'static, Outcome> {
+        let outcome = Outcome::Failed(format!("a router cannot {}", action.verb));
+        Box::pin(std::future::ready(outcome))
+    }
+
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        // Dropping the last handle ends it at once.
+        drop(self.router);
+        Box::pin(std::future::ready(()))
+    }
 }
 
 impl Node for ServiceNode {

@@ -85,6 +85,7 @@ pub async fn record(name: &str) -> Result<Session, RecordError> {
         proxy: None,
         next: String::new(),
         owners: HashMap::new(),
+        names: HashMap::new(),
         theirs: None,
     };
     let mut request = None;
@@ -144,6 +145,8 @@ struct Scene {
     next: String,
     /// Who opened which connection.
     owners: HashMap<u32, String>,
+    /// The names that connections had in their first handshakes.
+    names: HashMap<u32, String>,
     /// What is recorded from here on is done by 3.0.1 only.
     theirs: Option<String>,
 }
@@ -226,6 +229,15 @@ impl Scene {
                     self.session.steps.push(Step { only: Some(Only::Ours(key.clone())), ..step });
                 }
             }
+            "reacts" => {
+                let key = text("key")?;
+                self.differs(&key).map_err(|()| wrong("unknown difference"))?;
+                let direction = if text("by")? == "client" { Direction::ToServer } else { Direction::ToClient };
+                self.reacts(&key, direction);
+                for step in Session::parse(&format!("session ours\n{}", text("steps")?))?.steps {
+                    self.session.steps.push(Step { only: Some(Only::Ours(key.clone())), ..step });
+                }
+            }
             "settle" => {}
             "end" => {}
             _ => return Err(wrong("unknown")),
@@ -240,6 +252,16 @@ impl Scene {
             self.session.differences.push(known(key).ok_or(())?);
         }
         Ok(())
+    }
+
+    /// What the server, or the client, did since it was last sent something is done by 3.0.1 only.
+    fn reacts(&mut self, key: &str, by: Direction) {
+        let reactions = self.session.steps.iter_mut().rev().take_while(
+            |step| matches!(step.what, What::Sends { direction, .. } if direction == by),
+        );
+        for step in reactions.filter(|step| step.only.is_none()) {
+            step.only = Some(Only::Theirs(key.to_owned()));
+        }
     }
 
     fn push(&mut self, what: What) {
@@ -259,6 +281,11 @@ impl Scene {
     }
 
     fn sent(&mut self, connection: u32, direction: Direction, mut item: Item) {
+        if let Item::Frame(frame) = &item
+            && (direction, frame.kind) == (Direction::ToServer, Kind::HANDSHAKE)
+        {
+            self.names.entry(connection).or_insert_with(|| frame.names[0].clone());
+        }
         let owner = self.owners.get(&connection).and_then(|name| self.session.node(name)).cloned();
         let server = self.session.server().cloned();
         let sender = if direction == Direction::ToServer { owner.as_ref() } else { server.as_ref() };
@@ -279,7 +306,7 @@ impl Scene {
             && let Item::Frame(frame) = &item
             && frame.kind == Kind::HANDSHAKE
         {
-            let foreign = owner.is_some_and(|owner| owner.name != frame.names[0]);
+            let foreign = self.names.get(&connection).is_some_and(|name| *name != frame.names[0]);
             let standing = match kind {
                 Some(NodeKind::Client) => Some((OFFERS_LEVEL, Some(with_level(frame)))),
                 Some(NodeKind::Service) if foreign => Some((NEWCOMER_ONLY, None)),
