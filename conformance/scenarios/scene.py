@@ -110,6 +110,13 @@ class Scene:
         self.ask("next", node=name)
         return Hand(self, name, socket.create_connection(("127.0.0.1", self.port)))
 
+    def web(self, name="web", declare=True, **options):
+        """A WebSocket client written by hand, as the browser client of 3.0.1 speaks."""
+        if declare:
+            self.ask("node", name=name, kind="client", real=False, workers=1, exposes=[])
+        self.ask("next", node=name)
+        return Web(self, name, socket.create_connection(("127.0.0.1", self.port)), **options)
+
     def hand_server(self, kind="service", name="svc"):
         """A server written by hand; accept() gives its connections."""
         self.ask("node", name=name, kind=kind, real=False, workers=1, exposes=[])
@@ -273,6 +280,8 @@ def failure(error):
         return "no receiver"
     if "ExceedsMaxMessageSize" in text:
         return "does not fit"
+    if "unexpectedly disconnected" in text:
+        return "receiver gone"
     if kind == "Disconnected":
         return "disconnected"
     if kind == "RemoteCallError" and ("ConnectionLost" in text or "ClientNotInitialized" in text):
@@ -366,6 +375,64 @@ class Hand:
     def close(self):
         self._socket.close()
         self._scene.settle()
+
+
+UPGRADE = {
+    "Host": "127.0.0.1",
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+class Web(Hand):
+    """The same behind an upgrade to WebSocket: each piece that is sent is one binary message."""
+
+    def __init__(self, scene, name, connection, line="GET / HTTP/1.1", headers=None):
+        super().__init__(scene, name, connection)
+        fields = "".join(f"{key}: {value}\r\n" for key, value in (headers or UPGRADE).items())
+        self._socket.sendall(f"{line}\r\n{fields}\r\n".encode())
+        scene.settle()
+        while not self._received.endswith(b"\r\n\r\n"):
+            self._received += self._socket.recv(1)
+        self.answer, self._received = self._received.decode(), b""
+        self._messages = b""
+
+    def send(self, *pieces, opcode=2):
+        for piece in pieces:
+            self.message(opcode, piece)
+        self._scene.settle()
+
+    def message(self, opcode, payload):
+        size = len(payload)
+        length = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x7f" + size.to_bytes(8, "big")
+        # A mask of zeros: the bytes of the same message are the same in every recording.
+        self._socket.sendall(bytes([0x80 | opcode, length[0] | 0x80]) + length[1:] + bytes(4) + payload)
+
+    def join(self, *methods, **options):
+        self.send(frame("HANDSHAKE", 1, [self.name, "", ""], hello(self.name, *methods), **options))
+        return self.receive()
+
+    def _exactly(self, size):
+        # Messages are taken apart: what is in them is a stream of frames like any other.
+        while len(self._received) < size:
+            head = self._take(2)
+            length = head[1] & 0x7F
+            if length > 125:
+                length = int.from_bytes(self._take(2 if length == 126 else 8), "big")
+            self._received += self._take(length)
+        taken, self._received = self._received[:size], self._received[size:]
+        return taken
+
+    def _take(self, size):
+        while len(self._messages) < size:
+            more = self._socket.recv(1 << 20)
+            if not more:
+                raise EOFError(f"{self.name}: the stream ended")
+            self._messages += more
+        taken, self._messages = self._messages[:size], self._messages[size:]
+        return taken
 
 
 class HandServer:

@@ -1,8 +1,6 @@
 """What a client makes of a server that is written by hand."""
 
-import time
-
-from scene import SYN, failed, frame, frame_step, hello, scenario
+from scene import failed, frame, frame_step, hello, scenario
 
 SUM = '{"args": [3], "kwargs": {}}'
 
@@ -37,13 +35,13 @@ def reply_forms(scene):
 
 @scenario("7.2")
 def answers_by_number(scene):
-    """An answer counts by its number alone: whoever sends it, in whatever format, whatever its other bits."""
+    """An answer counts by its number: to whomever it is addressed, in whatever format, whatever its other bits."""
     server = scene.hand_server()
     server.accept(methods=["add"])
     client = scene.client("cli")
     for uuid, (payload, options) in enumerate(
         (
-            (SUM, {"names": ["other", "somebody", "nothing"]}),
+            (SUM, {"names": ["svc", "somebody", "nothing"]}),
             (b"\x92\x91\x03\x80", {"format": "MSGPACK"}),
             ("text", {"format": "OPAQUE"}),
             (SUM, {"reply": True, "parts": 9, "little": False}),
@@ -54,6 +52,55 @@ def answers_by_number(scene):
         scene.settle()
         answer(server, uuid, payload, **options)
         client.end(call)
+
+
+@scenario("7.2", "10.22")
+def answer_of_another(scene):
+    """An answer in the name of a node that was not asked: 3.0.1 takes it."""
+    server = scene.hand_server()
+    server.accept(methods=["add"])
+    client = scene.client("cli")
+    call = client.begin("rpc", "add", 1, 2, serde="JSON")
+    scene.settle()
+    answer(server, 2, names=["other", "cli", "add"])
+    with scene.theirs("answers-match-calls"):
+        client.end(call)
+    scene.ours(
+        "answers-match-calls",
+        frame_step(1, "<", "RESPONSE", 2, ["svc", "cli", "add"], '{"args": ["of its receiver"], "kwargs": {}}'),
+        '"cli" gets 1',
+        '    value "of its receiver"',
+    )
+
+
+@scenario("5.4.second", "10.13")
+def late_on_client(scene):
+    """A client registers a callback while it is connected: 3.0.1 sends a second handshake."""
+    server = scene.hand_server("router", "router")
+    server.accept(members=[{"name": "w1", "methods": ["add"]}])
+    worker = scene.client("w1", "add")
+    key = "late-by-new-connection"
+    with scene.theirs(key):
+        number = scene.does("w1", "late", "extra")
+        request = worker.request("invoke", method="late", args=["extra"])
+        scene.settle()
+        members = [{"name": "w1", "methods": ["add", "extra"]}]
+        kind, uuid, names, _ = server.connection.receive()
+        reply = hello("", type="router", members=members)
+        server.connection.send(frame("HANDSHAKE", uuid, names, reply))
+        worker._answer(request)
+        scene.gets("w1", number, {"value": None})
+    scene.ours(
+        key,
+        '"w1" does 1 late "extra"',
+        '"w1" gets 1',
+        "    value null",
+        '2 connects "w1"',
+        "2 > SYN",
+        frame_step(2, ">", "HANDSHAKE", uuid, names, hello("w1", "add", "extra", type="client/4")),
+        frame_step(2, "<", "HANDSHAKE", uuid, names, reply),
+        "1 > END",
+    )
 
 
 @scenario("7.3")

@@ -73,17 +73,32 @@ const KNOWN: &[Known] = &[
     },
     Known {
         key: "answers-match-calls",
-        kinds: &[NodeKind::Router],
-        theirs: "any answer of any member is forwarded",
-        ours: "only answers to open calls of that caller to that receiver are",
+        kinds: &[NodeKind::Router, NodeKind::Client],
+        theirs: "any answer of any member is forwarded, and taken for the call of its number",
+        ours: "only answers to open calls of that caller to that receiver are; others are dropped",
         promise: "Every call ends: a Router passes only replies that match an open call of that caller to that receiver",
     },
     Known {
         key: "names-stay-whole",
         kinds: &[NodeKind::Router],
         theirs: "a function `a,b` is listed as two, and blanks around names are dropped",
-        ours: "names are listed as they are",
-        promise: "Nothing fails silently",
+        ours: "a handshake with such a name is refused",
+        promise: "Nothing fails silently: bad input gets an error that names the rule; no peer can stop a node with \
+                  a name with separators in it",
+    },
+    Known {
+        key: "no-empty-notice",
+        kinds: &[NodeKind::Router],
+        theirs: "a function with an empty name makes the Router give notice of a member without functions",
+        ours: "an empty name is no function, and a member without functions is told by its event alone",
+        promise: "Protocol notes 5.3: a notice is sent only if the newcomer has functions",
+    },
+    Known {
+        key: "close-ends",
+        kinds: SERVERS,
+        theirs: "after the closing handshake of a WebSocket the TCP connection stays open",
+        ours: "the server ends it, as RFC 6455 asks",
+        promise: "WebSocket: clean close; section 10, defect 19, is not repeated",
     },
     Known {
         key: "late-by-new-connection",
