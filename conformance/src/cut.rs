@@ -32,6 +32,11 @@ impl Cutter {
         Self { stage: if to_server { Stage::Opening } else { Stage::Frames }, to_server }
     }
 
+    /// Whether the opening is over.
+    pub(crate) const fn is_open(&self) -> bool {
+        !matches!(self.stage, Stage::Opening)
+    }
+
     /// From here on messages go this way.
     pub(crate) const fn upgraded(&mut self) {
         self.stage = Stage::Messages;

@@ -164,6 +164,7 @@ impl Replay<'_> {
             }
             What::Does { node, number, action } if *node == self.spec.name => {
                 self.start(start).await?;
+                self.confirm().await?;
                 if let Some(node) = &mut self.node {
                     self.actions.insert(*number, tokio::spawn(node.act(action)));
                 }
@@ -200,6 +201,21 @@ impl Replay<'_> {
             Ok(Err(error)) => Err(Why::NotStarted(format!("no connection can be opened: {error}"))),
             Ok(Ok(stream)) => Ok(stream),
         }
+    }
+
+    /// Waits until a client has seen what it was sent before it is asked for something.
+    async fn confirm(&mut self) -> Result<(), Why> {
+        if self.listens {
+            return Ok(());
+        }
+        for wire in self.wires.values_mut() {
+            match timeout(PATIENCE, wire.confirm()).await {
+                Err(_) => return Err(Why::Missing(PATIENCE)),
+                Ok(Err(error)) => return Err(Why::Ended(format!("failed: {error}"))),
+                Ok(Ok(())) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Sees that nothing comes that was not recorded.

@@ -261,6 +261,12 @@ impl Session {
         self.nodes.iter().filter(|node| node.real)
     }
 
+    /// Whether a WebSocket takes part.
+    #[must_use]
+    pub fn has_websocket(&self) -> bool {
+        self.steps.iter().any(|step| matches!(&step.what, What::Sends { item: Item::Upgrade(_), .. }))
+    }
+
     /// Everything that was sent over one connection in one direction, as it was on the wire (without the framing of
     /// WebSocket); what 3.0.1 took part in, not what our nodes do instead. Seeds for fuzzing.
     ///

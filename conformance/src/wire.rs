@@ -1,11 +1,15 @@
 //! One connection of a replay: items out, items in.
 
-use std::{borrow::Cow, collections::HashMap, io};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+    io,
+};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::{Item, Stream, cut::Cutter};
+use crate::{Format, Frame, Item, Kind, Stream, cut::Cutter};
 
 pub(crate) struct Wire {
     stream: Option<Stream>,
@@ -16,7 +20,14 @@ pub(crate) struct Wire {
     uuids: HashMap<u16, u16>,
     /// One end has ended the stream.
     ended: bool,
+    /// Something was sent of which nothing tells yet that it was worked in.
+    unconfirmed: bool,
+    /// What came while something else was waited for.
+    early: VecDeque<Item>,
 }
+
+/// The number of the question that a node is asked between two steps.
+const QUESTION: u16 = 65_534;
 
 impl Wire {
     /// `to_server`: the node under test accepted the connection.
@@ -28,12 +39,15 @@ impl Wire {
             outgoing: Cutter::new(to_server),
             uuids: HashMap::new(),
             ended: false,
+            unconfirmed: false,
+            early: VecDeque::new(),
         }
     }
 
     /// Sends an item. What the node does not take shows in what it answers.
     pub(crate) async fn send(&mut self, item: &Item) {
         let Some(stream) = &mut self.stream else { return };
+        self.unconfirmed = true;
         let bytes = match item {
             Item::End => {
                 self.ended = true;
@@ -65,9 +79,41 @@ impl Wire {
 
     /// The next item; `None` at the end of the stream. Cancel safe.
     pub(crate) async fn receive(&mut self) -> io::Result<Option<Item>> {
+        if let Some(item) = self.early.pop_front() {
+            return Ok(Some(item));
+        }
         let received = self.next().await;
         self.ended |= matches!(received, Ok(None));
         received
+    }
+
+    /// Waits until a client has worked in all it was sent: it answers a call of a function that it does not have, and it
+    /// reads in order. Nothing else of the protocol tells that an event has arrived.
+    pub(crate) async fn confirm(&mut self) -> io::Result<()> {
+        if self.ended || !self.unconfirmed || !self.outgoing.is_open() {
+            return Ok(());
+        }
+        self.unconfirmed = false;
+        let question = Frame {
+            uuid: QUESTION,
+            kind: Kind::REQUEST,
+            format: Format::JSON,
+            is_bytes: false,
+            wants_reply: true,
+            parts: 1,
+            little_endian: true,
+            names: ["replay", "", "no function has this name"].map(str::to_owned),
+            payload: Bytes::from_static(br#"{"args": [], "kwargs": {}}"#),
+        };
+        self.send(&Item::Frame(Box::new(question))).await;
+        self.unconfirmed = false;
+        loop {
+            match self.next().await? {
+                Some(Item::Frame(frame)) if (frame.uuid, frame.kind) == (QUESTION, Kind::ERROR) => return Ok(()),
+                Some(item) => self.early.push_back(item),
+                None => return Ok(()),
+            }
+        }
     }
 
     async fn next(&mut self) -> io::Result<Option<Item>> {
