@@ -54,7 +54,7 @@ def answers_by_number(scene):
         client.end(call)
 
 
-@scenario("7.2", "10.22")
+@scenario("10.22")
 def answer_of_another(scene):
     """An answer in the name of a node that was not asked: 3.0.1 takes it."""
     server = scene.hand_server()
@@ -179,7 +179,7 @@ def member_lists(scene):
     client.rpc("g", serde="JSON")
 
 
-@scenario("3", "7.3", "4.function")
+@scenario("3.direction", "7.3", "4.function")
 def requests_to_a_client(scene):
     """Requests to a client that exposes callbacks: with and without an answer, in each format, and one that fails."""
     server = scene.hand_server("router", "router")

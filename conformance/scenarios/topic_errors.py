@@ -70,7 +70,7 @@ def unknown_function(scene):
     scene.reacts("names-unknown-function", failed(1, 2, ["svc", "cli", "nothing"], ["TypeError", "builtins", why]))
 
 
-@scenario("7", "10.5")
+@scenario("7.reply", "10.5")
 def bad_payloads(scene):
     """A payload that cannot be read: 3.0.1 says nothing, and with one worker never runs anything again."""
     scene.service("add")

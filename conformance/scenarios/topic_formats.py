@@ -6,7 +6,7 @@ VALUES = (None, "", [], {}, 0, False, -1, 2.5, {"a": [1, 2.5, "naïve \N{SNOWMAN
 MIB_16 = 16 * 1024 * 1024
 
 
-@scenario("2", "5.2", "7.json")
+@scenario("2.frame", "2.uuid", "5.1.form", "5.2.service", "7.json", "12.offer", "12.answer")
 def rpc_json(scene):
     """Calls in JSON to a Service: positional and keyword arguments, None, empty values, a nested value."""
     scene.service("add", "echo", "none", "kwargs_only")
@@ -19,7 +19,7 @@ def rpc_json(scene):
         client.rpc("echo", value, serde="JSON")
 
 
-@scenario("2", "7.pickle")
+@scenario("2.frame", "7.pickle")
 def rpc_pickle(scene):
     """Calls in the default format, PICKLE: positional and keyword arguments, None, empty values, a nested value."""
     scene.service("add", "echo", "none", "kwargs_only")
@@ -32,7 +32,7 @@ def rpc_pickle(scene):
         client.rpc("echo", value)
 
 
-@scenario("2", "7.msgpack")
+@scenario("2.frame", "7.msgpack")
 def rpc_msgpack(scene):
     """Calls in MSGPACK: positional and keyword arguments, None, empty values, bytes, a nested value."""
     scene.service("add", "echo", "none", "kwargs_only")
@@ -45,7 +45,7 @@ def rpc_msgpack(scene):
         client.rpc("echo", value, serde="MSGPACK")
 
 
-@scenario("2", "7.opaque")
+@scenario("2.frame", "7.opaque")
 def rpc_opaque(scene):
     """Calls in OPAQUE: bytes and text keep their kind, other values travel as their Python text."""
     scene.service("echo", "total")
@@ -122,7 +122,7 @@ def json_forms(scene):
     peer.receive()
 
 
-@scenario("2.1.names", "2")
+@scenario("2.1.names", "2.frame")
 def unicode_names(scene):
     """Names of nodes and callbacks outside ASCII, with blanks, quotes and a line feed."""
     service = scene.service(name="сервис \N{SNOWMAN}")
@@ -132,7 +132,7 @@ def unicode_names(scene):
     client.rpc("größe", serde="PICKLE")
 
 
-@scenario("2", "2.1.names")
+@scenario("2.frame", "2.1.names")
 def long_names(scene):
     """Long names of nodes and callbacks."""
     service = scene.service(name="s" * 1000)
@@ -141,7 +141,7 @@ def long_names(scene):
     client.rpc("f" * 2000, serde="MSGPACK")
 
 
-@scenario("2")
+@scenario("2.frame")
 def sixteen_mib(scene):
     """16 MiB there in OPAQUE, and 16 MiB back in PICKLE."""
     scene.service("total", "big")
@@ -150,7 +150,7 @@ def sixteen_mib(scene):
     client.rpc("big", MIB_16)
 
 
-@scenario("2")
+@scenario("2.frame")
 def sixteen_mib_echo(scene):
     """16 MiB there and back, in MSGPACK."""
     scene.service("echo")

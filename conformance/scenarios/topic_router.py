@@ -22,7 +22,7 @@ def router_members(scene):
     caller.rpc("add", 1, 2, serde="JSON")
 
 
-@scenario("3", "4.router")
+@scenario("3.direction", "4.router")
 def routed_rpc(scene):
     """A routed call in each format, and its error."""
     scene.router()
@@ -36,7 +36,7 @@ def routed_rpc(scene):
         caller.rpc("echo", value)
 
 
-@scenario("6")
+@scenario("6.receiver")
 def round_robin(scene):
     """Two workers take turns; a given receiver does not take part in that."""
     scene.router()
@@ -122,7 +122,7 @@ def both_ways(scene):
     two.rpc("add", 1, 2, serde="JSON")
 
 
-@scenario("5.4")
+@scenario("5.4.eviction")
 def router_eviction(scene):
     """A worker's name is taken by a newer connection."""
     scene.router()
@@ -137,7 +137,7 @@ def router_eviction(scene):
     new.send(frame("RESPONSE", uuid, ["w1", "cli", "echo"], SUM))
 
 
-@scenario("5.4")
+@scenario("5.4.eviction")
 def router_eviction_without_functions(scene):
     """A caller's name is taken by a newer connection that exposes nothing: the others keep the old list."""
     scene.router()
@@ -325,7 +325,7 @@ def worker_leaves(scene):
     scene.reacts("unroutable-is-answered", failed(2, 2, ["w1", "cli", ""], error), event)
 
 
-@scenario("2")
+@scenario("2.frame")
 def routed_sixteen_mib(scene):
     """16 MiB through a Router and back."""
     scene.router()

@@ -8,7 +8,7 @@ ADD = '{"args": [1, 2], "kwargs": {}}'
 SUM = '{"args": [3], "kwargs": {}}'
 
 
-@scenario("5.2")
+@scenario("5.2.service")
 def two_clients(scene):
     """A second client: the Service tells the first one too; nobody hears of it when one leaves."""
     scene.service("add")
@@ -20,7 +20,7 @@ def two_clients(scene):
     one.rpc("add", 5, 6, serde="JSON")
 
 
-@scenario("5.4")
+@scenario("5.4.eviction")
 def service_eviction(scene):
     """The same name twice: the older connection is told, and ended."""
     scene.service("add")
@@ -32,7 +32,7 @@ def service_eviction(scene):
     new.receive()
 
 
-@scenario("5.4")
+@scenario("5.4.eviction", "10.14")
 def evicted_client(scene):
     """A real client is evicted by a newer connection of its name."""
     scene.service("add")
@@ -55,7 +55,7 @@ def evicted_client(scene):
     )
 
 
-@scenario("5.2")
+@scenario("5.2.service")
 def late_on_service(scene):
     """A callback registered on a running Service: 3.0.1 tells nobody until the next client comes."""
     service = scene.service("add")
@@ -78,7 +78,7 @@ def syn_of_any_bytes(scene):
         peer.request(2, "svc", "add", ADD)
 
 
-@scenario("1.syn", "10.2")
+@scenario("1.syn", "2.1.violations")
 def syn_twice(scene):
     """The SYN twice: 3.0.1 is out of step and never answers."""
     scene.service("add")
@@ -163,13 +163,13 @@ def two_workers(scene):
     peer.receive()
 
 
-@scenario("3")
+@scenario("3.direction")
 def response_to_service(scene):
     """A RESPONSE sent to a Service: 3.0.1 stops reading that connection without a word."""
     wrong_direction(scene, "RESPONSE")
 
 
-@scenario("3")
+@scenario("3.direction")
 def event_to_service(scene):
     """EVENTS sent to a Service: 3.0.1 stops reading that connection without a word."""
     wrong_direction(scene, "EVENTS")

@@ -62,7 +62,7 @@ def stream_error(scene):
     client.rpc("add", 1, 2, serde="JSON")
 
 
-@scenario("6")
+@scenario("6.receiver")
 def receiver(scene):
     """Calls with a given receiver; one that is no member is refused where the call is made."""
     scene.service("add")

@@ -90,7 +90,7 @@ def web_router(scene):
     web.close()
 
 
-@scenario("9.router", "5.4")
+@scenario("9.router", "5.4.eviction")
 def web_eviction(scene):
     """A browser's name is taken by a native client."""
     scene.service("add")
@@ -98,5 +98,13 @@ def web_eviction(scene):
     web.join()
     native = scene.hand("twin", declare=False)
     native.join()
+    scene.reacts(
+        "eviction-closes",
+        frame_step(1, "<", "EVENTS", 0, ["", "", ""], '{"type":"evicted","member":"twin"}', bits="text"),
+        "1 < MESSAGE opcode 8",
+        "    hex 03e8",
+        "1 < END",
+        frame_step(2, "<", "HANDSHAKE", 1, ["twin", "", ""], hello("svc", "add", type="service")),
+    )
     native.request(2, "svc", "add", ADD)
     native.until("RESPONSE")

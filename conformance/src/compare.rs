@@ -6,7 +6,10 @@ use serde_json::Value as Json;
 
 use crate::{
     Format, Frame, Free, Item, Kind, Outcome,
-    text::{payload::{digest, hex}, write::write_outcome},
+    text::{
+        payload::{digest, hex},
+        write::write_outcome,
+    },
     value,
 };
 
@@ -98,7 +101,8 @@ impl Comparison {
         let line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
         self.plain("status", line(expected), line(got));
         for name in ["upgrade", "connection", "sec-websocket-accept", "sec-websocket-extensions"] {
-            let same_case = |name: &str, value: String| if name == "sec-websocket-accept" { value } else { value.to_lowercase() };
+            let same_case =
+                |name: &str, value: String| if name == "sec-websocket-accept" { value } else { value.to_lowercase() };
             self.plain(name, same_case(name, header(expected, name)), same_case(name, header(got, name)));
         }
     }

@@ -135,10 +135,13 @@ impl Frame {
 
     /// Cuts the first frame off a stream.
     pub(crate) fn cut(stream: &[u8]) -> Cut {
-        let Some(&[id0, id1, flags, l0, l1, l2, l3, l4, tail]) = stream.first_chunk::<HEADER>() else { return Cut::More };
+        let Some(&[id0, id1, flags, l0, l1, l2, l3, l4, tail]) = stream.first_chunk::<HEADER>() else {
+            return Cut::More;
+        };
         let lengths = u64::from_le_bytes([l0, l1, l2, l3, l4, 0, 0, 0]);
-        // 25 and 15 bits.
-        let [message, metadata] = [lengths & 0x1ff_ffff, lengths >> 25 & 0x7fff].map(|n| n as usize);
+        // 25 and 15 bits fit into any usize.
+        let [message, metadata] =
+            [lengths & 0x1ff_ffff, lengths >> 25 & 0x7fff].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let Some(rest) = stream.get(HEADER..HEADER + message) else { return Cut::More };
         let names = rest.get(..metadata).and_then(|text| std::str::from_utf8(text).ok()).map(|text| text.split('|'));
         let names: Vec<_> = names.into_iter().flatten().map(str::to_owned).collect();

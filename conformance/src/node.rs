@@ -16,10 +16,19 @@ pub type Stream = Box<dyn ByteStream>;
 
 /// A node under test, running: whatever its language, process and transport.
 ///
-/// It was started after a [`NodeSpec`](crate::NodeSpec), which names the callbacks it exposes. They are those of
-/// `daffi/tests/python/README.md`, as far as recordings use them: `echo`, `add`, `greet`, `none`, `kwargs_only`, `big`,
-/// `fail`, `fail_as`, `fail_custom`, `sleep`, `record`, `recorded`, `receive_chunk`, `received`, `total`, `whoami`,
-/// `notify` and `count`.
+/// It was started after a [`NodeSpec`](crate::NodeSpec), which names the callbacks it exposes:
+///
+/// | callback | does |
+/// |---|---|
+/// | `echo(payload)`, `add(a, b)`, `total(data)`, `none()` | gives its argument, the sum, the length, nothing |
+/// | `greet(name)`, `whoami()` | gives `"Hello, NAME!"`, the name of the node |
+/// | `kwargs_only(a, *, b=2)` | gives `[a, b]` |
+/// | `big(n)` | gives n bytes `x` |
+/// | `sleep(seconds)` | gives its argument after that time |
+/// | `fail(message)`, `fail_as(name, message)` | fails with a `ValueError`, with the builtin exception of that name |
+/// | `fail_custom()` | fails with `CustomError` of module `callbacks`: `custom failure` |
+/// | `notify(value)`, `count()` | counts calls, gives their number |
+/// | `receive_chunk(data)`, `received()` | takes bytes or text; gives `[chunks, bytes, sha256]` of all |
 pub trait Node: Send {
     /// To a Service or Router: a new connection. Of a Client: the next connection it opens.
     ///

@@ -20,6 +20,15 @@ const SILENCE: Duration = Duration::from_millis(30);
 /// A started node, or why there is none.
 pub type Started = BoxFuture<'static, io::Result<Box<dyn Node>>>;
 
+/// Which of two variants of a step a node is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Like {
+    /// What the nodes of this project do where they differ on purpose.
+    ThisProject,
+    /// Everything as 3.0.1 does it.
+    Original,
+}
+
 /// Puts a node in the place of `part` of a recorded session, plays everybody else from the file, and compares what the node
 /// sends.
 ///
@@ -30,11 +39,17 @@ pub type Started = BoxFuture<'static, io::Result<Box<dyn Node>>>;
 ///
 /// # Panics
 /// When the session has no node of that name.
-pub async fn replay(session: &Session, part: &str, start: impl FnOnce(&NodeSpec) -> Started) -> Result<(), Mismatch> {
+pub async fn replay(
+    session: &Session,
+    part: &str,
+    like: Like,
+    start: impl FnOnce(&NodeSpec) -> Started,
+) -> Result<(), Mismatch> {
     let spec = session.node(part).unwrap_or_else(|| panic!("{} has no node {part:?}", session.name));
     let mut replay = Replay {
         session,
         spec,
+        like,
         listens: spec.kind.listens(),
         node: None,
         wires: HashMap::new(),
@@ -119,6 +134,7 @@ impl fmt::Display for Mismatch {
 struct Replay<'a> {
     session: &'a Session,
     spec: &'a NodeSpec,
+    like: Like,
     listens: bool,
     node: Option<Box<dyn Node>>,
     wires: HashMap<u32, Wire>,
@@ -130,7 +146,7 @@ impl Replay<'_> {
     fn concerns(&self, step: &Step) -> bool {
         let differs = |key: &str| {
             let difference = self.session.differences.iter().find(|known| known.key == key);
-            difference.is_some_and(|known| known.kinds.contains(&self.spec.kind))
+            self.like == Like::ThisProject && difference.is_some_and(|known| known.kinds.contains(&self.spec.kind))
         };
         match &step.only {
             None => true,

@@ -261,6 +261,14 @@ impl Session {
         self.nodes.iter().filter(|node| node.real)
     }
 
+    /// What programs ask of their nodes, in order: the node and the action.
+    pub fn actions(&self) -> impl Iterator<Item = (&str, &Action)> {
+        self.steps.iter().filter_map(|step| match &step.what {
+            What::Does { node, action, .. } => Some((node.as_str(), action)),
+            _ => None,
+        })
+    }
+
     /// Whether a WebSocket takes part.
     #[must_use]
     pub fn has_websocket(&self) -> bool {

@@ -1,22 +1,14 @@
 //! Every recorded session against every node kind that took part in it.
 
 use conformance::{
-    NodeKind, NodeSpec, Session, Started,
-    nodes::{Over, client, server},
+    Like, NodeKind, NodeSpec, Session,
+    nodes::{Over, start},
     recordings, replay,
 };
 use futures::{StreamExt, stream};
 
 /// Replays at once: most of their time they wait.
 const AT_ONCE: usize = 16;
-
-fn start(spec: &NodeSpec, over: Over) -> Started {
-    match spec.kind {
-        NodeKind::Service => server::service(spec, over),
-        NodeKind::Router => server::router(spec, over),
-        NodeKind::Client => client::client(spec, over),
-    }
-}
 
 /// All sessions in which a node of this kind took part, with it in the place of ours.
 async fn all(kind: NodeKind, over: Over) {
@@ -26,18 +18,15 @@ async fn all(kind: NodeKind, over: Over) {
         .iter()
         .filter(|session| over == Over::Tcp || !session.has_websocket())
         .flat_map(|session| session.parts().filter(|part| part.kind == kind).map(move |part| (session, part)));
-    let outcomes: Vec<_> = stream::iter(parts)
-        .map(|(session, part)| one(session, part, over))
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let outcomes: Vec<_> =
+        stream::iter(parts).map(|(session, part)| one(session, part, over)).buffer_unordered(AT_ONCE).collect().await;
     assert!(!outcomes.is_empty(), "no session has a {}", kind.word());
     let failures: Vec<_> = outcomes.iter().flatten().map(String::as_str).collect();
     assert!(failures.is_empty(), "{} of {} replays:\n\n{}", failures.len(), outcomes.len(), failures.join("\n"));
 }
 
 async fn one(session: &Session, part: &NodeSpec, over: Over) -> Option<String> {
-    let ended = replay(session, &part.name, |spec| start(spec, over)).await;
+    let ended = replay(session, &part.name, Like::ThisProject, |spec| start(spec, over)).await;
     ended.err().map(|mismatch| format!("{over:?}: {mismatch}"))
 }
 

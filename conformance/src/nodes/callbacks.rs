@@ -77,7 +77,6 @@ fn fail_custom() -> Result<(), RemoteError> {
 
 #[derive(Debug, Default)]
 struct State {
-    records: Vec<Value>,
     chunks: u64,
     bytes: Vec<u8>,
     notified: u64,
@@ -118,14 +117,6 @@ fn one(name: &str, state: &Arc<Mutex<State>>) -> io::Result<Callbacks> {
         "fail" => list![fail],
         "fail_as" => list![fail_as],
         "fail_custom" => list![fail_custom],
-        "record" => all.callback_fn(
-            name,
-            with(|state, value| {
-                state.records.push(value);
-                (state.records.len() as u64).into()
-            }),
-        ),
-        "recorded" => all.callback_fn(name, without(|state, _| Value::List(state.records.clone()))),
         "notify" => all.callback_fn(
             name,
             with(|state, _| {

@@ -140,9 +140,9 @@ async fn call(client: &Client, action: &Action) -> Result<Result<Json, CallError
             }
         };
         ($builder:expr, many) => {{
-            let names = receiver.and_then(Json::as_array).map(|names| {
-                names.iter().filter_map(Json::as_str).map(str::to_owned).collect::<Vec<_>>()
-            });
+            let names = receiver
+                .and_then(Json::as_array)
+                .map(|names| names.iter().filter_map(Json::as_str).map(str::to_owned).collect::<Vec<_>>());
             match names {
                 Some(names) => styled!($builder.receivers(names)),
                 None => styled!($builder),

@@ -13,6 +13,8 @@ pub use self::{
     pipe::{PipeConnector, PipeListener, pipe},
 };
 
+use crate::{NodeKind, NodeSpec, Started};
+
 /// How the replay reaches a node of this project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
@@ -20,4 +22,14 @@ pub enum Over {
     Memory,
     /// TCP on the loopback interface.
     Tcp,
+}
+
+/// Starts a node of this project after its description.
+#[must_use]
+pub fn start(spec: &NodeSpec, over: Over) -> Started {
+    match spec.kind {
+        NodeKind::Service => server::service(spec, over),
+        NodeKind::Router => server::router(spec, over),
+        NodeKind::Client => client::client(spec, over),
+    }
 }

@@ -88,7 +88,11 @@ impl Connector for PipeConnector {
         Box::pin(async move {
             let (ours, theirs) = ends();
             if outgoing.send(theirs).await.is_err() {
-                return Err(ConnectError::failed(&endpoint, Phase::Connect, io::Error::from(io::ErrorKind::ConnectionRefused)));
+                return Err(ConnectError::failed(
+                    &endpoint,
+                    Phase::Connect,
+                    io::Error::from(io::ErrorKind::ConnectionRefused),
+                ));
             }
             let (reader, writer) = split(ours);
             Ok(Link::connected(reader, writer, &config, PeerInfo::new(SCHEME, "replay")))

@@ -33,8 +33,10 @@ impl Door {
 pub fn service(spec: &NodeSpec, over: Over) -> Started {
     let spec = spec.clone();
     Box::pin(async move {
-        let builder =
-            Service::builder(&spec.name).callbacks(callbacks(&spec.exposes)?).workers(spec.workers).configure(configure);
+        let builder = Service::builder(&spec.name)
+            .callbacks(callbacks(&spec.exposes)?)
+            .workers(spec.workers)
+            .configure(configure);
         let (service, door) = match over {
             Over::Tcp => {
                 let service = builder.bind("tcp://127.0.0.1:0").await.map_err(io::Error::other)?;

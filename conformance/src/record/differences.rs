@@ -10,7 +10,6 @@ struct Known {
     promise: &'static str,
 }
 
-
 const SERVERS: &[NodeKind] = &[NodeKind::Service, NodeKind::Router];
 
 /// Every difference that a recording may name.
@@ -92,6 +91,13 @@ const KNOWN: &[Known] = &[
         theirs: "a function with an empty name makes the Router give notice of a member without functions",
         ours: "an empty name is no function, and a member without functions is told by its event alone",
         promise: "Protocol notes 5.3: a notice is sent only if the newcomer has functions",
+    },
+    Known {
+        key: "eviction-closes",
+        kinds: SERVERS,
+        theirs: "an evicted WebSocket is cut off",
+        ours: "it is closed with a closing message",
+        promise: "WebSocket: clean close",
     },
     Known {
         key: "close-ends",

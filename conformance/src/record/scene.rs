@@ -73,9 +73,7 @@ pub async fn record(name: &str) -> Result<Session, RecordError> {
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        unreachable!("both are pipes")
-    };
+    let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { unreachable!("both are pipes") };
     let mut lines = BufReader::new(stdout).lines();
     let (arrivals, mut arrived) = mpsc::unbounded_channel();
     let mut scene = Scene {
@@ -161,7 +159,8 @@ impl Scene {
             let names = request[field].as_array().into_iter().flatten();
             names.filter_map(Json::as_str).map(str::to_owned).collect::<Vec<_>>()
         };
-        let number = |field: &str| request[field].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| wrong(field));
+        let number =
+            |field: &str| request[field].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| wrong(field));
         let mut answer = json!({});
         match text("op")?.as_str() {
             "about" => {
@@ -256,9 +255,12 @@ impl Scene {
 
     /// What the server, or the client, did since it was last sent something is done by 3.0.1 only.
     fn reacts(&mut self, key: &str, by: Direction) {
-        let reactions = self.session.steps.iter_mut().rev().take_while(
-            |step| matches!(step.what, What::Sends { direction, .. } if direction == by),
-        );
+        let reactions = self
+            .session
+            .steps
+            .iter_mut()
+            .rev()
+            .take_while(|step| matches!(step.what, What::Sends { direction, .. } if direction == by));
         for step in reactions.filter(|step| step.only.is_none()) {
             step.only = Some(Only::Theirs(key.to_owned()));
         }
@@ -317,7 +319,8 @@ impl Scene {
                 let steps = &mut self.session.steps;
                 steps.push(Step { only: Some(Only::Theirs(key.to_owned())), what: what(item) });
                 steps.extend(
-                    instead.map(|frame| Step { only: Some(Only::Ours(key.to_owned())), what: what(Item::Frame(frame)) }),
+                    instead
+                        .map(|frame| Step { only: Some(Only::Ours(key.to_owned())), what: what(Item::Frame(frame)) }),
                 );
                 return;
             }

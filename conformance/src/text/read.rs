@@ -86,7 +86,8 @@ impl Session {
             "node" => self.nodes.push(node(rest)?),
             "difference" => {
                 let (key, kinds) = split(rest);
-                let kinds = kinds.split_whitespace().map(|word| known(&NodeKind::ALL, word)).collect::<Result<_, _>>()?;
+                let kinds =
+                    kinds.split_whitespace().map(|word| known(&NodeKind::ALL, word)).collect::<Result<_, _>>()?;
                 let field = |name: &str| {
                     let line = block.lines.iter().find_map(|(_, line)| line.strip_prefix(name)?.strip_prefix(' '));
                     line.map(str::to_owned).ok_or_else(|| format!("a difference needs a line `{name}`"))
@@ -173,8 +174,11 @@ fn of_node(block: &Block<'_>, lines: &Lines<'_>) -> Result<What, ParseError> {
                 options: BTreeMap::new(),
             };
             for (at, word, rest) in lines {
-                let value = serde_json::from_str(rest)
-                    .map_err(|error| ParseError { line: *at, text: (*rest).into(), why: error.to_string() })?;
+                let value = serde_json::from_str(rest).map_err(|error| ParseError {
+                    line: *at,
+                    text: (*rest).into(),
+                    why: error.to_string(),
+                })?;
                 match *word {
                     "args" => action.args = value,
                     "kwargs" => action.kwargs = value,

@@ -1,9 +1,7 @@
 use std::fmt::Write;
 
 use super::payload;
-use crate::{
-    Action, Difference, Direction, Frame, Free, Item, NodeSpec, Only, Outcome, Session, Step, What, value,
-};
+use crate::{Action, Difference, Direction, Frame, Free, Item, NodeSpec, Only, Outcome, Session, Step, What, value};
 
 impl Session {
     /// The text of its file.
@@ -71,7 +69,9 @@ pub(crate) fn title(what: &What) -> String {
             format!("{} does {number} {} {}", quoted(node), action.verb, quoted(&action.method))
         }
         What::Gets { node, number, .. } => format!("{} gets {number}", quoted(node)),
-        What::Sends { connection, direction, item } => format!("{connection} {} {}", direction.arrow(), item_title(item)),
+        What::Sends { connection, direction, item } => {
+            format!("{connection} {} {}", direction.arrow(), item_title(item))
+        }
     }
 }
 

@@ -54,7 +54,8 @@ async fn one(name: &str, check: bool) -> bool {
     let path = directory().join(name).with_extension("session");
     let text = session.to_text();
     let before = fs::read_to_string(&path).unwrap_or_default();
-    let steady = |text: &str| text.lines().filter(|line| !line.starts_with("recorded-with ")).collect::<Vec<_>>().join("\n");
+    let steady =
+        |text: &str| text.lines().filter(|line| !line.starts_with("recorded-with ")).collect::<Vec<_>>().join("\n");
     if steady(&before) == steady(&text) {
         println!("{name}: as before");
         return true;
