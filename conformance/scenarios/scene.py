@@ -15,15 +15,7 @@ import threading
 from importlib.metadata import version
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-PEER = HERE.parent.parent / "daffi" / "tests" / "python" / "peer.py"
-
-# With the package tblib an error in PICKLE carries a traceback with paths of this machine. It is the installation's choice,
-# and 3.0.1 has none by itself.
-WITHOUT_TBLIB = (
-    "import sys, runpy; sys.modules['tblib'] = None; sys.argv = sys.argv[1:]; "
-    "sys.path.insert(0, sys.argv[0].rpartition('/')[0]); runpy.run_path(sys.argv[0], run_name='__main__')"
-)
+REAL_NODE = Path(__file__).resolve().parent / "real_node.py"
 
 SYN = b"\x1f" * 9
 KINDS = ["HANDSHAKE", "REQUEST", "RESPONSE", "ERROR", "EVENTS"]
@@ -172,7 +164,7 @@ class Node:
         self._ids = iter(range(1, 1 << 20))
         self._answers, self._changed = {}, threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WITHOUT_TBLIB, str(PEER), *options],
+            [sys.executable, str(REAL_NODE), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
