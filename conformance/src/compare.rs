@@ -94,7 +94,10 @@ impl Comparison {
             self.plain(name, &e.names[at], &g.names[at]);
         }
         let alike = e.payload == g.payload || e.kind == g.kind && e.format == g.format && same_payload(e, g, free);
-        self.field("payload", payload(e), payload(g), alike);
+        match first_difference(e, g).filter(|_| !alike && e.kind == g.kind) {
+            Some((path, expected, got)) => self.field("payload", format!("{expected} at {path}"), got, false),
+            None => self.field("payload", payload(e), payload(g), alike),
+        }
     }
 
     fn upgrades(&mut self, expected: &str, got: &str) {
@@ -157,6 +160,44 @@ pub(crate) fn in_order(frame: &Frame, methods: bool, members: bool) -> Option<St
     Some(format!("{head}\"members\":[{}]}}", all.join(",")))
 }
 
+/// Where two JSON payloads differ first, by the path of the member; or at which byte, when they are the same value.
+fn first_difference(expected: &Frame, got: &Frame) -> Option<(String, String, String)> {
+    let parse = |frame: &Frame| serde_json::from_slice::<Json>(&frame.payload).ok();
+    let (one, other) = (parse(expected)?, parse(got)?);
+    let mut path = String::new();
+    match descend(&one, &other, &mut path) {
+        Some((one, other)) if !path.is_empty() => Some((path, one, other)),
+        _ => {
+            let same = expected.payload.iter().zip(&got.payload).take_while(|(one, other)| one == other).count();
+            Some((format!("byte {same}"), payload(expected), payload(got)))
+        }
+    }
+}
+
+fn descend(one: &Json, other: &Json, path: &mut String) -> Option<(String, String)> {
+    if one == other {
+        return None;
+    }
+    let kept = path.len();
+    let inner: Vec<(String, &Json, &Json)> = match (one, other) {
+        (Json::Object(one), Json::Object(other)) if one.keys().eq(other.keys()) => {
+            one.iter().map(|(key, value)| (format!(".{key}"), value, &other[key])).collect()
+        }
+        (Json::Array(one), Json::Array(other)) if one.len() == other.len() => {
+            one.iter().zip(other).enumerate().map(|(at, (one, other))| (format!("[{at}]"), one, other)).collect()
+        }
+        _ => Vec::new(),
+    };
+    for (step, one, other) in inner {
+        path.push_str(&step);
+        if let Some(found) = descend(one, other, path) {
+            return Some(found);
+        }
+        path.truncate(kept);
+    }
+    Some((shown(one.to_string().as_bytes()), shown(other.to_string().as_bytes())))
+}
+
 /// Bytes of a payload that a difference shows.
 const SHOWN: usize = 400;
 
@@ -165,6 +206,7 @@ fn shown(bytes: &[u8]) -> String {
         _ if bytes.len() > SHOWN => {
             format!("{} bytes, sha256 {}, beginning {}", bytes.len(), digest(bytes), hex(&bytes[..SHOWN / 10]))
         }
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
         Ok(text) => format!("{text:?}"),
         Err(_) => hex(bytes),
     }
