@@ -1,0 +1,59 @@
+//! Payloads as values, where a recording leaves their form free or a reader wants to see what they hold.
+
+use daffi_serde::{Body, Codec, DynArgs, Value};
+use daffi_serde_msgpack::Msgpack;
+use daffi_serde_pickle::Pickle;
+
+use crate::{Format, Frame, Kind};
+
+/// What a pickle holds, the order of sets aside. `None`: it is none of plain data.
+///
+/// The reader is this project's own, which its own tests hold to what Python writes.
+pub(crate) fn pickled(payload: &bytes::Bytes) -> Option<Value> {
+    Pickle::default().read(payload).ok().map(sorted)
+}
+
+fn sorted(value: Value) -> Value {
+    let all = |items: Vec<Value>| items.into_iter().map(sorted).collect::<Vec<_>>();
+    let in_order = |items: Vec<Value>| {
+        let mut items = all(items);
+        items.sort_by_cached_key(ToString::to_string);
+        items
+    };
+    match value {
+        Value::List(items) => Value::List(all(items)),
+        Value::Tuple(items) => Value::Tuple(all(items)),
+        Value::Set(items) => Value::Set(in_order(items)),
+        Value::FrozenSet(items) => Value::FrozenSet(in_order(items)),
+        Value::Map(entries) => Value::Map(entries.into_iter().map(|(key, item)| (sorted(key), sorted(item))).collect()),
+        other => other,
+    }
+}
+
+/// Payloads longer than this are not shown decoded.
+const SHOWN: usize = 4096;
+
+/// What a binary payload holds, for the reader of a recording.
+pub(crate) fn readable(frame: &Frame) -> Option<String> {
+    if !frame.kind.is_call() || frame.payload.len() > SHOWN {
+        return None;
+    }
+    let text = match frame.format {
+        Format::PICKLE => pickled(&frame.payload)?.to_string(),
+        Format::MSGPACK => unpacked(frame)?,
+        _ => return None,
+    };
+    Some(text.replace(char::is_control, "."))
+}
+
+fn unpacked(frame: &Frame) -> Option<String> {
+    let body = Body::new(frame.payload.clone());
+    if frame.kind == Kind::REQUEST {
+        let mut args = DynArgs::default();
+        Msgpack::default().decode_args(&body, &mut args).ok()?;
+        return Some(format!("{}, {}", Value::List(args.positional), args.keywords.into_iter().collect::<Value>()));
+    }
+    let mut result = None::<Value>;
+    Msgpack::default().decode_result(&body, &mut result).ok()?;
+    Some(result?.to_string())
+}
