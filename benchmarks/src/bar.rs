@@ -7,6 +7,7 @@ use crate::{
     measure::{Measured, Sample, Settings, measure},
     report::{short, spread},
     stats::Spread,
+    subjects::ROUTER,
 };
 
 /// Who must be how good at what, compared with whom.
@@ -29,6 +30,8 @@ enum Figure {
     Cpu(&'static str),
     /// Rate of the first job to that of this subject.
     Rate(&'static str),
+    /// The same for the processes of one part.
+    CpuOf(&'static str, &'static str),
     Allocations,
     Faults,
     /// KiB of a connection.
@@ -45,13 +48,17 @@ const US: &str = "daffi";
 
 fn rows() -> Vec<Row> {
     use Bound::{AtLeast, AtMost};
-    use Figure::{Allocations, Cpu, Faults, Rate, Resident};
+    use Figure::{Allocations, Cpu, CpuOf, Faults, Rate, Resident};
     let check = |figure, bound| Check { figure, bound };
     let side_by_side = |work: Work, others: &[&'static str]| {
         std::iter::once(US).chain(others.iter().copied()).map(|subject| (subject, work)).collect::<Vec<_>>()
     };
     let add = |format| vec![(US, Work::Add { format, in_flight: 64 }), ("multiplexer", Work::echo(64))];
     let large = |mib: usize| Work::Echo { payload: mib << 20, connections: 1, in_flight: 1 };
+    let routed = |in_flight| Work::Routed { payload: 32, in_flight, workers: 1 };
+    let python = |work: Work| vec![("python-to-daffi", work), ("python", work)];
+    let of_python = |part| vec![check(Rate("python"), AtLeast(0.95)), check(CpuOf(part, "python"), AtMost(1.0))];
+    let python_add = |format| python(Work::Add { format, in_flight: 1 });
     let row = |what, jobs, checks| Row { what, jobs, pinned: true, checks };
     vec![
         row(
@@ -100,10 +107,25 @@ fn rows() -> Vec<Row> {
             vec![check(Cpu("multiplexer"), AtMost(2.0))],
         ),
         row(
+            "routed call, one at a time",
+            side_by_side(routed(1), &["raw", "multiplexer", "nats"]),
+            vec![check(CpuOf(ROUTER, "raw"), AtMost(1.6)), check(CpuOf(ROUTER, "nats"), AtMost(0.25))],
+        ),
+        row(
+            "routed call, 64 in flight",
+            side_by_side(routed(64), &["raw", "multiplexer", "nats"]),
+            vec![check(CpuOf(ROUTER, "raw"), AtMost(1.6)), check(CpuOf(ROUTER, "nats"), AtMost(0.25))],
+        ),
+        row(
             "idle connection, a second after one call",
             side_by_side(Work::Idle { connections: 1000 }, &["raw", "multiplexer", "tarpc", "tonic"]),
             vec![check(Resident, AtMost(12.0))],
         ),
+        row("caller of 3.0.1, our Service, OPAQUE", python(Work::echo(1)), of_python("server")),
+        row("caller of 3.0.1, our Service, MSGPACK", python_add(Format::Msgpack), of_python("server")),
+        row("caller of 3.0.1, our Service, JSON", python_add(Format::Json), of_python("server")),
+        row("caller of 3.0.1, our Service, PICKLE", python_add(Format::Pickle), of_python("server")),
+        row("caller and worker of 3.0.1, our Router", python(routed(1)), of_python(ROUTER)),
     ]
 }
 
@@ -192,6 +214,7 @@ impl Figure {
         let other = |name| measured.iter().skip(1).find(|m| m.job.subject == name);
         match self {
             Self::Cpu(name) => us.ratio(other(name)?, |s| Some(s.cpu)),
+            Self::CpuOf(part, name) => us.ratio(other(name)?, |s| s.cpu_of(part)),
             Self::Rate(name) => us.ratio(other(name)?, |s| Some(s.rate)),
             Self::Allocations => Spread::of([us.counts.allocations]),
             Self::Faults => us.spread(|s| Some(s.faults)),
@@ -217,6 +240,7 @@ impl std::fmt::Display for Check {
         };
         match self.figure {
             Figure::Cpu(whom) => write!(f, "CPU {words} {bound:.2}x {whom}"),
+            Figure::CpuOf(part, whom) => write!(f, "{part}'s CPU {words} {bound:.2}x {whom}'s"),
             Figure::Rate(whom) => write!(f, "rate {words} {bound:.2}x {whom}"),
             Figure::Allocations => write!(f, "{words} {bound} allocations per call"),
             Figure::Faults => write!(f, "{words} {bound} page faults per call"),

@@ -106,7 +106,8 @@ async fn run(subjects: &[Box<dyn Subject>], options: &Options) -> Result<()> {
     }
     let mut all = Vec::new();
     for scenario in chosen {
-        let jobs = scenario.jobs(subjects, options.runtime, options.cpu);
+        let usual = subjects.iter().map(AsRef::as_ref).filter(|s| options.only.is_some() || s.is_usual());
+        let jobs = scenario.jobs(usual, options.runtime, options.cpu);
         let measured = measure(subjects, jobs, options.settings, progress).await?;
         if let Some(first) = measured.first()
             && !options.json

@@ -31,6 +31,22 @@ pub enum Work {
         /// Calls open at any time on each connection.
         in_flight: usize,
     },
+    /// The same through a Router, from one caller to workers in turn.
+    Routed {
+        /// Bytes of the argument.
+        payload: usize,
+        /// Calls open at any time.
+        in_flight: usize,
+        /// Processes that answer.
+        workers: usize,
+    },
+    /// Calls through a Router that all of so many workers answer, one after another.
+    Cast {
+        /// Bytes of the argument.
+        payload: usize,
+        /// Processes that answer.
+        workers: usize,
+    },
     /// Typed calls of `add(i64, i64)`.
     Add {
         /// How arguments and results travel.
@@ -66,6 +82,15 @@ impl Work {
         Self::Echo { payload: 32, connections: 1, in_flight }
     }
 
+    /// How many processes answer behind a Router, when there is one.
+    #[must_use]
+    pub const fn workers(self) -> Option<usize> {
+        match self {
+            Self::Routed { workers, .. } | Self::Cast { workers, .. } => Some(workers),
+            _ => None,
+        }
+    }
+
     /// Whether processes must start anew for each measurement.
     #[must_use]
     pub const fn is_memory(self) -> bool {
@@ -76,7 +101,11 @@ impl Work {
     #[must_use]
     pub const fn payload(self) -> usize {
         match self {
-            Self::Echo { payload, .. } | Self::Nowait { payload } | Self::Stream { payload, .. } => payload,
+            Self::Echo { payload, .. }
+            | Self::Routed { payload, .. }
+            | Self::Cast { payload, .. }
+            | Self::Nowait { payload }
+            | Self::Stream { payload, .. } => payload,
             Self::Add { .. } | Self::Idle { .. } | Self::Connect => 0,
         }
     }
@@ -164,6 +193,10 @@ impl fmt::Display for Work {
             Self::Echo { payload, connections, in_flight } => {
                 write!(f, "echo {}, {connections} connections x {in_flight}", Size(payload))
             }
+            Self::Routed { payload, in_flight, workers } => {
+                write!(f, "routed echo {}, {in_flight} in flight, {workers} workers", Size(payload))
+            }
+            Self::Cast { payload, workers } => write!(f, "cast {} to {workers} workers", Size(payload)),
             Self::Add { format, in_flight } => write!(f, "add in {format}, {in_flight} in flight"),
             Self::Nowait { payload } => write!(f, "nowait {}", Size(payload)),
             Self::Stream { payload, window } => write!(f, "stream of {}, window {window}", Size(payload)),

@@ -18,6 +18,9 @@ use crate::{
 /// A child process that says nothing for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A child process that does not end with its input in that time is killed.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+
 /// Connections are idle after so long.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,14 @@ pub(crate) struct Sample {
     pub(crate) waits: f64,
     /// Bytes that the first part's process grew by per connection; for idle connections only.
     pub(crate) resident: Option<f64>,
+}
+
+impl Sample {
+    /// CPU of all processes that play this part; none when no process does.
+    pub(crate) fn cpu_of(&self, part: &str) -> Option<f64> {
+        let of_part = || self.cpu_of.iter().filter(|(name, _)| name == part).map(|(_, cpu)| *cpu);
+        of_part().next().map(|_| of_part().sum())
+    }
 }
 
 /// What is counted in a run of its own, because counting slows it down.
@@ -81,6 +92,7 @@ pub(crate) async fn measure(
             if repetition == 0 && !job.work.is_memory() {
                 measured.counts = running.counts(settings.time).await.map_err(failed)?;
             }
+            running.end().await;
         }
     }
     progress(None);
@@ -94,7 +106,7 @@ struct Running {
 
 struct Process {
     name: String,
-    _child: Child,
+    child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
     /// Whose counters are the part's.
@@ -111,6 +123,16 @@ impl Running {
             addresses.push(ready.address);
         }
         Ok(running)
+    }
+
+    /// The client first, so that nobody complains of a lost connection.
+    async fn end(self) {
+        for process in self.processes.into_iter().rev() {
+            let Process { mut child, input, .. } = process;
+            drop(input);
+            // One that does not end by itself is ended when it is dropped.
+            let _ended = timeout(ENDS_WITHIN, child.wait()).await;
+        }
     }
 
     fn client(&mut self) -> &mut Process {
@@ -192,7 +214,7 @@ impl Process {
         let input = child.stdin.take().ok_or("a child process has no standard input")?;
         let output = child.stdout.take().ok_or("a child process has no standard output")?;
         let output = BufReader::new(output).lines();
-        let mut process = Self { name: part.to_owned(), _child: child, input, output, pid: 0 };
+        let mut process = Self { name: part.to_owned(), child, input, output, pid: 0 };
         let ready: Ready = process.hear().await?;
         process.pid = ready.process;
         Ok((process, ready))

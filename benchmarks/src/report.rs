@@ -2,8 +2,10 @@
 
 use crate::{
     Work,
+    end::CLIENT,
     measure::{Measured, Sample},
     stats::Spread,
+    subjects::ROUTER,
 };
 
 impl Measured {
@@ -20,7 +22,7 @@ impl Measured {
 
 /// The columns of [`row`].
 pub(crate) const HEAD: &str = "\
-| scenario | who | calls/s | p50 us | p99 us | CPU us/call | of it client | CPU ratio to the first | syscalls | allocations | faults | waits |
+| scenario | who | calls/s | p50 us | p99 us | CPU us/call | of it client / router | CPU ratio to the first | syscalls | allocations | faults | waits |
 |---|---|---|---|---|---|---|---|---|---|---|---|";
 
 /// One subject's line of a scenario; `first` is what it is compared with.
@@ -33,6 +35,7 @@ pub(crate) fn row(name: &str, measured: &Measured, first: &Measured) -> String {
         return format!("| {name} | {} | {} KiB each ({least}..{most}) |", measured.job.subject, kib(resident.median));
     }
     let ratio = measured.ratio(first, |s| Some(s.cpu));
+    let client = median(&|s| s.cpu_of(CLIENT));
     format!(
         "| {name} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         measured.job.subject,
@@ -40,7 +43,10 @@ pub(crate) fn row(name: &str, measured: &Measured, first: &Measured) -> String {
         median(&|s| s.p50),
         median(&|s| s.p99),
         spread(measured.spread(|s| Some(s.cpu))),
-        median(&|s| s.cpu_of.last().map(|(_, cpu)| *cpu)),
+        match median(&|s| s.cpu_of(ROUTER)) {
+            router if router == "-" => client,
+            router => format!("{client} / {router}"),
+        },
         spread(ratio),
         number(measured.counts.syscalls),
         number(measured.counts.allocations),

@@ -15,8 +15,13 @@ impl Scenario {
         Self { name: name.into(), work, transport: Transport::Tcp }
     }
 
-    /// The jobs of all subjects that can do it.
-    pub(crate) fn jobs(&self, subjects: &[Box<dyn Subject>], runtime: Runtime, cpu: Option<usize>) -> Vec<Job> {
+    /// The jobs of those subjects that can do it.
+    pub(crate) fn jobs<'s>(
+        &self,
+        subjects: impl Iterator<Item = &'s dyn Subject>,
+        runtime: Runtime,
+        cpu: Option<usize>,
+    ) -> Vec<Job> {
         let job = |subject: &dyn Subject| Job {
             subject: subject.name().to_owned(),
             work: self.work,
@@ -24,7 +29,7 @@ impl Scenario {
             runtime,
             cpu,
         };
-        subjects.iter().map(|s| (s, job(s.as_ref()))).filter(|(s, job)| s.does(job)).map(|(_, job)| job).collect()
+        subjects.map(|s| (s, job(s))).filter(|(s, job)| s.does(job)).map(|(_, job)| job).collect()
     }
 }
 
@@ -43,6 +48,11 @@ pub(crate) fn all() -> Vec<Scenario> {
         Scenario::new("idle", Work::Idle { connections: 1000 }),
         Scenario::new("connect", Work::Connect),
     ];
+    for (workers, in_flight) in [(1, 1), (1, 64), (4, 64)] {
+        let work = Work::Routed { payload: 32, in_flight, workers };
+        all.push(Scenario::new(format!("routed-{workers}-{in_flight}"), work));
+    }
+    all.push(Scenario::new("cast-8", Work::Cast { payload: 32, workers: 8 }));
     for format in [Format::Msgpack, Format::Json, Format::Pickle, Format::Postcard] {
         for in_flight in [1, 64] {
             let name = format!("add-{format}-{in_flight}");

@@ -13,6 +13,11 @@ pub trait Subject: Send + Sync {
     /// Its name in tables and on the command line.
     fn name(&self) -> &'static str;
 
+    /// Whether it is measured in single scenarios without being named.
+    fn is_usual(&self) -> bool {
+        true
+    }
+
     /// Whether it can do that.
     fn does(&self, job: &Job) -> bool;
 

@@ -3,16 +3,26 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use daffi::{Client as Node, ClientTls, FormatId, Rpc, ServerTls, Service};
+use daffi::{Cast, Client as Node, ClientBuilder, ClientTls, FormatId, Router, Rpc, ServerTls, Service};
 use futures::{
     future::BoxFuture,
     stream::{self, StreamExt},
 };
 
-use super::socket::fixture;
+use super::{ROUTER, socket::fixture};
 use crate::{Caller, Client, Format, Job, Latencies, Outcome, Over, Part, Result, Subject, Transport, Work, calls};
 
-pub(crate) struct Daffi;
+/// The callbacks of all nodes that answer; both builders have the same methods.
+macro_rules! callbacks {
+    ($builder:expr) => {
+        $builder
+            .callback_fn("echo", |payload: Bytes| async move { payload })
+            .callback_fn("add", |a: i64, b: i64| async move { a + b })
+            .callback_fn("take", |_: Bytes| async {})
+    };
+}
+
+pub(super) struct Daffi;
 
 impl Subject for Daffi {
     fn name(&self) -> &'static str {
@@ -24,11 +34,24 @@ impl Subject for Daffi {
     }
 
     fn parts(&self, job: &Job) -> Vec<&'static str> {
-        if job.transport == Transport::Mem { Vec::new() } else { vec!["server"] }
+        match job.work.workers() {
+            Some(workers) => std::iter::once(ROUTER).chain(std::iter::repeat_n("worker", workers)).collect(),
+            None if job.transport == Transport::Mem => Vec::new(),
+            None => vec!["server"],
+        }
     }
 
-    fn start<'a>(&'a self, _: &'a str, job: &'a Job, _: &'a [String]) -> BoxFuture<'a, Result<Part>> {
+    fn start<'a>(&'a self, part: &'a str, job: &'a Job, addresses: &'a [String]) -> BoxFuture<'a, Result<Part>> {
         Box::pin(async move {
+            if part == ROUTER {
+                let router = route(job.transport).await?;
+                return Ok(Part::new(router.endpoints()[0].as_str().to_owned(), router));
+            }
+            if let Some(router) = addresses.first() {
+                let name = format!("worker-{}", addresses.len());
+                let worker = callbacks!(client(&name, job.transport)?).connect(router).await?;
+                return Ok(Part::new(name, worker));
+            }
             let service = serve(job.transport).await?;
             let address = service.endpoints()[0].as_str().to_owned();
             Ok(Part::new(address, service))
@@ -58,8 +81,8 @@ impl Subject for Daffi {
     }
 }
 
-async fn serve(transport: Transport) -> Result<Service> {
-    let address = match transport {
+fn endpoint(transport: Transport) -> String {
+    match transport {
         Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
         Transport::Tls => "tls://127.0.0.1:0".to_owned(),
         Transport::Mem => "mem://bench".to_owned(),
@@ -67,15 +90,31 @@ async fn serve(transport: Transport) -> Result<Service> {
             let path = std::env::temp_dir().join(format!("daffi-bench-{}", std::process::id()));
             format!("unix://{}", path.display())
         }
-    };
-    let mut builder = Service::builder("echo")
-        .callback_fn("echo", |payload: Bytes| async move { payload })
-        .callback_fn("add", |a: i64, b: i64| async move { a + b })
-        .callback_fn("take", |_: Bytes| async {});
+    }
+}
+
+pub(super) async fn serve(transport: Transport) -> Result<Service> {
+    let mut builder = callbacks!(Service::builder("echo"));
     if transport == Transport::Tls {
         builder = builder.tls(ServerTls::from_files(fixture("localhost.pem"), fixture("localhost.key"))?);
     }
-    Ok(builder.bind(&address).await?)
+    Ok(builder.bind(&endpoint(transport)).await?)
+}
+
+pub(super) async fn route(transport: Transport) -> Result<Router> {
+    let mut builder = Router::builder("crossing");
+    if transport == Transport::Tls {
+        builder = builder.tls(ServerTls::from_files(fixture("localhost.pem"), fixture("localhost.key"))?);
+    }
+    Ok(builder.bind(&endpoint(transport)).await?)
+}
+
+fn client(name: &str, transport: Transport) -> Result<ClientBuilder> {
+    let mut builder = Node::builder(name);
+    if transport == Transport::Tls {
+        builder = builder.tls(ClientTls::ca_file(fixture("authority.pem"))?);
+    }
+    Ok(builder)
 }
 
 struct Nodes {
@@ -89,11 +128,13 @@ struct Nodes {
 impl Nodes {
     async fn connect_one(&mut self) -> Result<&Node> {
         self.made += 1;
-        let mut builder = Node::builder(format!("bench-{}", self.made));
-        if self.job.transport == Transport::Tls {
-            builder = builder.tls(ClientTls::ca_file(fixture("authority.pem"))?);
+        let node = client(&format!("bench-{}", self.made), self.job.transport)?.connect(&self.address).await?;
+        if let Some(workers) = self.job.work.workers() {
+            let names: Vec<_> = (1..=workers).map(|n| format!("worker-{n}")).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            node.wait_for_members(&names, Some(Duration::from_secs(10))).await?;
         }
-        self.open.push(builder.connect(&self.address).await?);
+        self.open.push(node);
         Ok(self.open.last().expect("one was pushed"))
     }
 
@@ -109,7 +150,10 @@ impl Client for Nodes {
         let payload = Bytes::from(vec![7; self.job.work.payload()]);
         Box::pin(async move {
             match self.job.work {
-                Work::Echo { in_flight, .. } => echo(&self.open, payload, in_flight, time).await,
+                Work::Echo { in_flight, .. } | Work::Routed { in_flight, .. } => {
+                    echo(&self.open, payload, in_flight, time).await
+                }
+                Work::Cast { .. } => cast(&self.open[0], payload, time).await,
                 Work::Add { format, in_flight } => add(&self.open[0], format_id(format), in_flight, time).await,
                 Work::Nowait { .. } => nowait(&self.open[0], payload, time).await,
                 Work::Stream { window, .. } => chunks(&self.open[0], payload, window, time).await,
@@ -174,6 +218,21 @@ impl Caller for Add {
 
 async fn add(node: &Node, format: FormatId, in_flight: usize, time: Duration) -> Result<Outcome> {
     calls((0..in_flight).map(|_| Add(node.rpc().serde(format))), time).await
+}
+
+struct ToAll(Cast, Bytes);
+
+impl Caller for ToAll {
+    async fn call(&self) -> Result<()> {
+        for (_, back) in self.0.call::<Bytes>("echo", (self.1.clone(),)).await? {
+            back?;
+        }
+        Ok(())
+    }
+}
+
+async fn cast(node: &Node, payload: Bytes, time: Duration) -> Result<Outcome> {
+    calls([ToAll(node.cast().serde(FormatId::OPAQUE), payload)], time).await
 }
 
 async fn nowait(node: &Node, payload: Bytes, time: Duration) -> Result<Outcome> {

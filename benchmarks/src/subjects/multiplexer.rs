@@ -16,7 +16,10 @@ use tokio::{
     task::yield_now,
 };
 
-use super::socket::{Serve, Stream, Use, connect, listen};
+use super::{
+    ROUTER,
+    socket::{Boxed, Serve, Stream, Use, connect, listen},
+};
 use crate::{Caller, Client, Job, Latencies, Outcome, Over, Part, Result, Subject, Transport, Work, calls};
 
 /// Length of the payload and number of the call.
@@ -39,16 +42,31 @@ impl Subject for Multiplexer {
 
     fn does(&self, job: &Job) -> bool {
         job.transport != Transport::Mem
-            && matches!(job.work, Work::Echo { .. } | Work::Nowait { .. } | Work::Idle { .. })
+            && matches!(
+                job.work,
+                Work::Echo { .. } | Work::Routed { workers: 1, .. } | Work::Nowait { .. } | Work::Idle { .. }
+            )
     }
 
-    fn start<'a>(&'a self, _: &'a str, job: &'a Job, _: &'a [String]) -> BoxFuture<'a, Result<Part>> {
+    fn parts(&self, job: &Job) -> Vec<&'static str> {
+        if job.work.workers().is_some() { vec!["worker", ROUTER] } else { vec!["server"] }
+    }
+
+    fn start<'a>(&'a self, part: &'a str, job: &'a Job, addresses: &'a [String]) -> BoxFuture<'a, Result<Part>> {
+        if part == ROUTER {
+            return Box::pin(listen(
+                job.transport,
+                part,
+                Forward { transport: job.transport, to: addresses[0].clone() },
+            ));
+        }
         Box::pin(listen(job.transport, self.name(), Server))
     }
 
     fn connect<'a>(&'a self, job: &'a Job, addresses: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Client>>> {
         Box::pin(async move {
-            let mut client = Callers { job: job.clone(), address: addresses[0].clone(), open: Vec::new() };
+            let mut client =
+                Callers { job: job.clone(), address: addresses[addresses.len() - 1].clone(), open: Vec::new() };
             let connections = match job.work {
                 Work::Echo { connections, .. } => connections,
                 Work::Idle { .. } => 0,
@@ -80,6 +98,34 @@ impl Serve for Server {
         }
         Ok(())
     }
+}
+
+/// Two hops: cuts messages out of one connection and queues them for another, and back. It routes nothing.
+#[derive(Clone)]
+struct Forward {
+    transport: Transport,
+    to: String,
+}
+
+impl Serve for Forward {
+    async fn serve(self, stream: impl Stream + 'static) -> io::Result<()> {
+        let onward = connect(self.transport, &self.to, Boxed).await.map_err(io::Error::other)?;
+        let ((from, back), (answers, to)) = (split(stream), split(onward));
+        tokio::spawn(pass(answers, back));
+        pass(from, to).await
+    }
+}
+
+async fn pass<R: Stream, W: Stream + 'static>(reader: ReadHalf<R>, writer: WriteHalf<W>) -> io::Result<()> {
+    let (queue, waiting) = mpsc::channel(QUEUE);
+    tokio::spawn(write(writer, waiting));
+    let mut incoming = Incoming::new(reader);
+    while let Some(message) = incoming.next().await? {
+        if queue.send(message).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn write(mut writer: WriteHalf<impl Stream>, mut waiting: mpsc::Receiver<Message>) -> io::Result<()> {
@@ -210,7 +256,7 @@ impl Client for Callers {
                     }
                     Ok(Latencies::new().outcome(connections as u64, begun))
                 }
-                Work::Echo { in_flight, .. } => {
+                Work::Echo { in_flight, .. } | Work::Routed { in_flight, .. } => {
                     let callers = self.open.iter().flat_map(|caller| std::iter::repeat_n(caller, in_flight));
                     calls(callers.map(|caller| Echo(caller.clone(), payload.clone())), time).await
                 }

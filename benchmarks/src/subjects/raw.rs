@@ -10,9 +10,12 @@ use std::{
 };
 
 use futures::future::{BoxFuture, try_join_all};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, split};
 
-use super::socket::{Serve, Stream, Use, connect, listen};
+use super::{
+    ROUTER,
+    socket::{Boxed, Serve, Stream, connect, listen},
+};
 use crate::{Client, Job, Latencies, Outcome, Over, Part, Result, Subject, Transport, Work};
 
 /// Header and names of a daffi request.
@@ -29,10 +32,25 @@ impl Subject for Raw {
     }
 
     fn does(&self, job: &Job) -> bool {
-        job.transport != Transport::Mem && matches!(job.work, Work::Echo { .. } | Work::Idle { .. } | Work::Connect)
+        job.transport != Transport::Mem
+            && matches!(
+                job.work,
+                Work::Echo { .. } | Work::Routed { workers: 1, .. } | Work::Idle { .. } | Work::Connect
+            )
     }
 
-    fn start<'a>(&'a self, _: &'a str, job: &'a Job, _: &'a [String]) -> BoxFuture<'a, Result<Part>> {
+    fn parts(&self, job: &Job) -> Vec<&'static str> {
+        if job.work.workers().is_some() { vec!["worker", ROUTER] } else { vec!["server"] }
+    }
+
+    fn start<'a>(&'a self, part: &'a str, job: &'a Job, addresses: &'a [String]) -> BoxFuture<'a, Result<Part>> {
+        if part == ROUTER {
+            return Box::pin(listen(
+                job.transport,
+                part,
+                Forward { transport: job.transport, to: addresses[0].clone() },
+            ));
+        }
         let payload = job.work.payload();
         let whole = (payload >= WHOLE_FROM).then_some(OVERHEAD + payload);
         Box::pin(listen(job.transport, self.name(), Echo { whole }))
@@ -40,11 +58,15 @@ impl Subject for Raw {
 
     fn connect<'a>(&'a self, job: &'a Job, addresses: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Client>>> {
         Box::pin(async move {
-            let mut client = Batches { job: job.clone(), address: addresses[0].clone(), open: Vec::new() };
-            if let Work::Echo { connections, .. } = job.work {
-                for _ in 0..connections {
-                    client.connect_one().await?;
-                }
+            let mut client =
+                Batches { job: job.clone(), address: addresses[addresses.len() - 1].clone(), open: Vec::new() };
+            let connections = match job.work {
+                Work::Echo { connections, .. } => connections,
+                Work::Routed { .. } => 1,
+                _ => 0,
+            };
+            for _ in 0..connections {
+                client.connect_one().await?;
             }
             Ok(Box::new(client) as Box<dyn Client>)
         })
@@ -79,6 +101,21 @@ impl Serve for Echo {
     }
 }
 
+/// Two hops: what comes on a connection goes on over another one, and back, without being looked at.
+#[derive(Clone)]
+struct Forward {
+    transport: Transport,
+    to: String,
+}
+
+impl Serve for Forward {
+    async fn serve(self, mut stream: impl Stream + 'static) -> io::Result<()> {
+        let mut onward = connect(self.transport, &self.to, Boxed).await.map_err(io::Error::other)?;
+        copy_bidirectional(&mut stream, &mut onward).await?;
+        Ok(())
+    }
+}
+
 struct Connection {
     stream: Box<dyn Stream>,
     batch: Vec<u8>,
@@ -98,16 +135,6 @@ impl Connection {
     }
 }
 
-struct Boxed;
-
-impl Use for Boxed {
-    type Output = Box<dyn Stream>;
-
-    fn with(self, stream: impl Stream + 'static) -> Box<dyn Stream> {
-        Box::new(stream)
-    }
-}
-
 struct Batches {
     job: Job,
     address: String,
@@ -116,7 +143,10 @@ struct Batches {
 
 impl Batches {
     async fn connect_one(&mut self) -> Result<&mut Connection> {
-        let calls = if let Work::Echo { in_flight, .. } = self.job.work { in_flight } else { 1 };
+        let calls = match self.job.work {
+            Work::Echo { in_flight, .. } | Work::Routed { in_flight, .. } => in_flight,
+            _ => 1,
+        };
         let batch = vec![7; (OVERHEAD + self.job.work.payload()) * calls];
         let stream = connect(self.job.transport, &self.address, Boxed).await?;
         self.open.push(Connection { stream, back: vec![0; batch.len()], batch });
@@ -128,7 +158,9 @@ impl Client for Batches {
     fn run(&mut self, time: Duration) -> BoxFuture<'_, Result<Outcome>> {
         Box::pin(async move {
             match self.job.work {
-                Work::Echo { in_flight, .. } => exchange(&mut self.open, in_flight as u64, time).await,
+                Work::Echo { in_flight, .. } | Work::Routed { in_flight, .. } => {
+                    exchange(&mut self.open, in_flight as u64, time).await
+                }
                 Work::Idle { connections } => {
                     let begun = Instant::now();
                     for _ in 0..connections {

@@ -39,6 +39,17 @@ pub(crate) trait Use {
     fn with(self, stream: impl Stream + 'static) -> Self::Output;
 }
 
+/// As one type for all transports.
+pub(crate) struct Boxed;
+
+impl Use for Boxed {
+    type Output = Box<dyn Stream>;
+
+    fn with(self, stream: impl Stream + 'static) -> Box<dyn Stream> {
+        Box::new(stream)
+    }
+}
+
 struct Listening(tokio::task::JoinHandle<()>, Option<PathBuf>);
 
 impl Drop for Listening {
