@@ -180,10 +180,12 @@ impl Future for Dispatched {
                     }
                 }
                 State::Running(mut future, permit, callback) => {
-                    let begun = on_reader.then(Instant::now);
+                    // Elsewhere only one that has to prove itself is timed.
+                    let timed = matches!(callback.run, Run::Async(_)) && (on_reader || !callback.is_quick());
+                    let begun = timed.then(Instant::now);
                     let polled = future.as_mut().poll(cx);
-                    if let (Some(begun), Run::Async(_)) = (begun, &callback.run) {
-                        callback.took(begun.elapsed(), true);
+                    if let Some(begun) = begun {
+                        callback.took(begun.elapsed(), on_reader);
                     }
                     if polled.is_pending() {
                         self.state = State::Running(future, permit, callback);
