@@ -14,8 +14,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Credit, Receipt, Shared};
 use crate::{
-    CallError, Disconnected, MemberEvent, Members, Picker,
+    CallError, Context as Caller, Disconnected, MemberEvent, Members, Picker,
     conn::{Conn, Role},
+    node::Node,
     refusal::Refusal,
     session::{ClientSession, Handled, Outcome},
 };
@@ -183,6 +184,8 @@ pub(crate) struct ClientRole {
     /// The list of members changed and was not shown yet; what is to be told then.
     pub(crate) unshown: bool,
     pub(crate) untold: Vec<MemberEvent>,
+    /// Who called last.
+    pub(crate) caller: Option<Caller>,
 }
 
 impl ClientRole {
@@ -190,12 +193,19 @@ impl ClientRole {
         self.shared.current.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.link))
     }
 
-    /// The caller's name as one shared text, when it is a member's.
-    fn caller(&self, frame: &Frame) -> Option<NodeName> {
-        if let Some(member) = self.link.members().get(frame.transmitter()) {
-            return Some(member.name.clone());
+    /// Who calls. One caller often makes many calls.
+    fn caller(&mut self, frame: &Frame) -> Option<Caller> {
+        let name = frame.transmitter();
+        if let Some(known) = self.caller.as_ref().filter(|known| known.caller() == name) {
+            return Some(known.clone());
         }
-        NodeName::new(frame.transmitter(), &self.shared.node.config.limits).ok()
+        let name = match self.link.members().get(name) {
+            Some(member) => member.name.clone(),
+            None => NodeName::new(name, &self.shared.node.config.limits).ok()?,
+        };
+        let caller = Caller::new(name, Arc::clone(&self.link.conn), Arc::clone(&self.shared.node));
+        self.caller = Some(caller.clone());
+        Some(caller)
     }
 }
 
@@ -214,7 +224,7 @@ impl Role for ClientRole {
                 }
             }
             Handled::Serve(frame) => match self.caller(&frame) {
-                Some(caller) => self.serve(caller, &frame),
+                Some(caller) => self.serve(&caller, &frame),
                 None => tracing::warn!("dropped a request without a transmitter"),
             },
             Handled::Credit { receiver, amount } => self.link.credit.granted(&receiver, amount),
@@ -298,20 +308,20 @@ impl Role for ClientRole {
 impl ClientRole {
     /// Runs a callback, unless too much waits already: this end never stops reading, because the replies to its own calls
     /// come on the same connection.
-    fn serve(&mut self, caller: NodeName, frame: &Frame) {
+    fn serve(&mut self, caller: &Caller, frame: &Frame) {
         // A callback that calls on sees what was told before its own call.
         self.settle();
         let (node, conn) = (&self.shared.node, &self.link.conn);
         if !frame.header().wants_reply() {
-            let receipt = Receipt::new(&self.link, &caller, frame.as_bytes().len(), node.config.limits);
-            return node.serve(conn, caller, frame, receipt);
+            let receipt = Receipt::new(&self.link, caller.caller_name(), frame.as_bytes().len(), node.config.limits);
+            return node.serve(caller, frame, receipt);
         }
         let (bytes, frames) = (conn.inbound.bytes(), conn.inbound.frames());
         if bytes >= node.config.inbound_bytes || frames >= node.config.inbound_frames {
             let text = format!("{frames} requests of {bytes} bytes wait at {}", node.name);
-            return node.refuse(conn, caller, frame, Refusal::Overloaded.error(text));
+            return Node::refuse(caller, frame, Refusal::Overloaded.error(text));
         }
-        node.serve(conn, caller, frame, None);
+        node.serve(caller, frame, None);
     }
 
     fn wake(&self, wakers: Vec<std::task::Waker>) {
