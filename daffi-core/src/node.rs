@@ -5,7 +5,10 @@ use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context as TaskContext, Poll, Waker},
 };
 
@@ -43,6 +46,8 @@ pub(crate) struct Node {
 pub(crate) struct Lifecycle {
     /// `stop` was called: later requests get an error.
     pub(crate) stopping: CancellationToken,
+    /// The same, to be looked at for every request: the token takes a lock.
+    is_stopping: Arc<AtomicBool>,
     /// No callback may run any more.
     pub(crate) killed: CancellationToken,
     /// No connection may stand any more.
@@ -50,9 +55,18 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
+    pub(crate) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.stopping.cancel();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
     /// All steps at once.
     pub(crate) fn abandon(&self) {
-        self.stopping.cancel();
+        self.stop();
         self.killed.cancel();
         self.cut.cancel();
     }
@@ -105,7 +119,7 @@ impl Node {
     /// Runs a callback for a REQUEST: at once if that is enough, else on a task of its own. `receipt` is dropped when the
     /// request is worked off.
     pub(crate) fn serve(&self, context: &Context, frame: &Frame, receipt: Option<crate::client::Receipt>) {
-        if self.life.stopping.is_cancelled() {
+        if self.life.is_stopping() {
             let error = RemoteError::new("RuntimeError", format!("{} is stopping", self.name));
             return Self::refuse(context, frame, error);
         }

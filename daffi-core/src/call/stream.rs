@@ -109,7 +109,8 @@ impl<F: FormatSet> StreamCall<F> {
             progress.reached(&target.conn, &target.receiver);
             let sending = async {
                 let paid = pay(&target.conn, &target.receiver, &written, method).await?;
-                Ok((send(&target.conn, &target.receiver, written, &mut progress).await?, paid))
+                let (conn, receiver) = (Arc::clone(&target.conn), target.receiver.clone());
+                Ok((send(conn, receiver, written, Some(&mut progress)).await?, paid))
             };
             let pending = match (deadline, self.options.timeout) {
                 (Some(deadline), Some(after)) => match timeout_at(deadline, sending).await {

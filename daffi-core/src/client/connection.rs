@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use daffi_wire::{CallId, EventKind, Frame, Level, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -60,6 +60,11 @@ impl ClientConn {
         self.members.load_full()
     }
 
+    /// The same for a moment, without a share in them.
+    pub(crate) fn members_now(&self) -> Guard<Arc<Members>> {
+        self.members.load()
+    }
+
     /// Shows callers the members as the session has them now.
     fn publish(&self) -> Arc<Members> {
         let members = Arc::new(self.session.lock().members());
@@ -68,21 +73,22 @@ impl ClientConn {
     }
 
     /// Takes a call number for a call to `receiver`; waits when all are in use. Cancel safe.
-    pub(crate) async fn open(self: &Arc<Self>, receiver: &NodeName) -> Result<PendingReply, CallError> {
+    pub(crate) async fn open(self: Arc<Self>, receiver: NodeName) -> Result<PendingReply, CallError> {
         let mut waited = false;
         loop {
             let freed = self.freed.notified();
             let (id, more) = {
                 let in_flight = &mut self.session.lock().in_flight;
-                (in_flight.open(receiver), in_flight.has_free())
+                (in_flight.open(&receiver), in_flight.has_free())
             };
             if let Some(id) = id {
                 if waited && more {
                     // Several numbers may have become free under one notification.
                     self.freed.notify_one();
                 }
-                self.picker.started(receiver);
-                return Ok(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false });
+                self.picker.started(&receiver);
+                drop(freed);
+                return Ok(PendingReply { conn: self, id, receiver, sent: false });
             }
             if let Some(error) = self.ended() {
                 return Err(error);
@@ -107,8 +113,12 @@ impl ClientConn {
         self.ended().unwrap_or(CallError::Disconnected(Disconnected::NotConnected))
     }
 
-    fn number_freed(&self) {
-        self.freed.notify_one();
+    /// A number became free, of a table that was full before or not. Nobody waits for one of a table that was not: who
+    /// takes one and leaves others wakes the next.
+    fn number_freed(&self, was_full: bool) {
+        if was_full {
+            self.freed.notify_one();
+        }
     }
 }
 
@@ -135,6 +145,10 @@ impl PendingReply {
         self.sent = true;
     }
 
+    pub(crate) const fn conn(&self) -> &Arc<ClientConn> {
+        &self.conn
+    }
+
     pub(crate) const fn receiver(&self) -> &NodeName {
         &self.receiver
     }
@@ -148,13 +162,17 @@ impl Future for PendingReply {
     type Output = Result<Frame, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = match self.conn.session.lock().in_flight.poll(self.id, cx) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => return Poll::Pending,
+        let (outcome, was_full) = {
+            let in_flight = &mut self.conn.session.lock().in_flight;
+            let was_full = !in_flight.has_free();
+            match in_flight.poll(self.id, cx) {
+                Poll::Ready(outcome) => (outcome, was_full),
+                Poll::Pending => return Poll::Pending,
+            }
         };
         // The number is free already: nothing is left to give up.
         self.id = CallId::NONE;
-        self.conn.number_freed();
+        self.conn.number_freed(was_full);
         Poll::Ready(match outcome {
             Some(Outcome::Reply(frame)) => Ok(frame),
             Some(Outcome::ReceiverGone) => {
@@ -168,8 +186,16 @@ impl Future for PendingReply {
 impl Drop for PendingReply {
     fn drop(&mut self) {
         self.conn.picker.ended(&self.receiver);
-        if self.id != CallId::NONE && self.conn.session.lock().in_flight.give_up(self.id, self.sent) {
-            self.conn.number_freed();
+        if self.id == CallId::NONE {
+            return;
+        }
+        let (freed, was_full) = {
+            let in_flight = &mut self.conn.session.lock().in_flight;
+            let was_full = !in_flight.has_free();
+            (in_flight.give_up(self.id, self.sent), was_full)
+        };
+        if freed {
+            self.conn.number_freed(was_full);
         }
     }
 }
@@ -220,7 +246,7 @@ impl Role for ClientRole {
                     waker.wake();
                 } else {
                     // A resting number whose late reply came.
-                    self.link.number_freed();
+                    self.link.number_freed(true);
                 }
             }
             Handled::Serve(frame) => match self.caller(&frame) {
@@ -328,7 +354,7 @@ impl ClientRole {
         for waker in wakers {
             waker.wake();
         }
-        self.link.number_freed();
+        self.link.number_freed(true);
     }
 
     /// Keeps news until the list that goes with them is shown.
