@@ -1,61 +1,90 @@
-//! The table.
-
-use std::time::Duration;
+//! Tables and JSON.
 
 use crate::{
-    Settings,
-    scenario::{Sample, Scenario, Transport},
+    Work,
+    end::CLIENT,
+    measure::{Measured, Sample},
+    stats::Spread,
+    subjects::ROUTER,
 };
 
-pub(crate) fn head(settings: &Settings) {
+impl Measured {
+    pub(crate) fn spread(&self, of: impl Fn(&Sample) -> Option<f64>) -> Option<Spread> {
+        Spread::of(self.samples.iter().map(of))
+    }
+
+    /// The ratio to `other` in each repetition.
+    pub(crate) fn ratio(&self, other: &Self, of: impl Fn(&Sample) -> Option<f64>) -> Option<Spread> {
+        let pairs = self.samples.iter().zip(&other.samples);
+        Spread::of(pairs.map(|(a, b)| of(a).zip(of(b)).map(|(a, b)| a / b)))
+    }
+}
+
+/// The columns of [`row`].
+pub(crate) const HEAD: &str = "\
+| scenario | who | calls/s | p50 us | p99 us | CPU us/call | of it client / router | CPU ratio to the first | syscalls | allocations | faults | waits |
+|---|---|---|---|---|---|---|---|---|---|---|---|";
+
+/// One subject's line of a scenario; `first` is what it is compared with.
+pub(crate) fn row(name: &str, measured: &Measured, first: &Measured) -> String {
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), short);
+    let median = |of: &dyn Fn(&Sample) -> Option<f64>| number(measured.spread(of).map(|s| s.median));
+    if let Some(resident) = measured.spread(|s| s.resident) {
+        let kib = |bytes: f64| short(bytes / 1024.0);
+        let (most, least) = (kib(resident.most), kib(resident.least));
+        return format!("| {name} | {} | {} KiB each ({least}..{most}) |", measured.job.subject, kib(resident.median));
+    }
+    let ratio = measured.ratio(first, |s| Some(s.cpu));
+    let client = median(&|s| s.cpu_of(CLIENT));
+    format!(
+        "| {name} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        measured.job.subject,
+        median(&|s| Some(s.rate)),
+        median(&|s| s.p50),
+        median(&|s| s.p99),
+        spread(measured.spread(|s| Some(s.cpu))),
+        match median(&|s| s.cpu_of(ROUTER)) {
+            router if router == "-" => client,
+            router => format!("{client} / {router}"),
+        },
+        spread(ratio),
+        number(measured.counts.syscalls),
+        number(measured.counts.allocations),
+        median(&|s| Some(s.faults)),
+        median(&|s| Some(s.waits)),
+    )
+}
+
+/// A median with its spread.
+pub(crate) fn spread(spread: Option<Spread>) -> String {
+    spread.map_or_else(|| "-".to_owned(), |s| format!("{} ({}..{})", short(s.median), short(s.least), short(s.most)))
+}
+
+/// Three digits that say something.
+pub(crate) fn short(value: f64) -> String {
+    match value.abs() {
+        v if v >= 1e6 => format!("{:.2} M", value / 1e6),
+        v if v >= 1e4 => format!("{:.0} k", value / 1e3),
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// How the runs were made.
+pub(crate) fn settings(measured: &Measured, time: std::time::Duration) -> String {
+    let job = &measured.job;
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-    println!(
-        "settings: {cpus} CPUs, client and server in separate processes, {} tokio runtime each, \
-         median of {} interleaved runs of {:?}, OPAQUE bytes, workers=1, {} build",
-        settings.runtime,
-        settings.repetitions,
-        settings.time,
-        if cfg!(debug_assertions) { "DEBUG" } else { "release" },
-    );
-    println!("CPU is client and server together; raw is a tokio echo of the same bytes, batched by hand\n");
-    println!(
-        "| transport | in flight | payload | raw calls/s | daffi calls/s | rate | raw CPU us/call | daffi CPU us/call | CPU | daffi p50 us | daffi p99 us |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
-}
-
-pub(crate) fn line(transport: Transport, scenario: Scenario, raw: &[Sample], daffi: &[Sample]) {
-    let rate = |s: &Sample| s.calls as f64 / s.time.as_secs_f64();
-    let cpu = |s: &Sample| s.cpu.as_secs_f64() * 1e6 / s.calls.max(1) as f64;
-    let (raw_rate, daffi_rate) = (median(raw.iter().map(rate)), median(daffi.iter().map(rate)));
-    let (raw_cpu, daffi_cpu) = (median(raw.iter().map(cpu)), median(daffi.iter().map(cpu)));
-    let at = |share: f64| median(daffi.iter().map(|s| quantile(&s.latencies, share).as_secs_f64() * 1e6));
-    println!(
-        "| {transport} | {} | {} | {raw_rate:.0} | {daffi_rate:.0} | {:.2} | {raw_cpu:.2} | {daffi_cpu:.2} | {:.2} | {:.0} | {:.0} |",
-        scenario.in_flight,
-        size(scenario.payload),
-        daffi_rate / raw_rate,
-        daffi_cpu / raw_cpu,
-        at(0.5),
-        at(0.99),
-    );
-}
-
-fn size(bytes: usize) -> String {
-    if bytes >= 1024 * 1024 { format!("{} MiB", bytes / (1024 * 1024)) } else { format!("{bytes} B") }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn quantile(latencies: &[Duration], share: f64) -> Duration {
-    let mut sorted = latencies.to_vec();
-    sorted.sort_unstable();
-    let last = sorted.len().saturating_sub(1);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length is a length")]
-    let at = (last as f64 * share) as usize;
-    sorted.get(at).copied().unwrap_or_default()
+    let place = match job.cpu {
+        Some(cpu) => format!("all on CPU {cpu} of {cpus}"),
+        None => format!("on any of {cpus} CPUs"),
+    };
+    let build = if cfg!(debug_assertions) { "DEBUG" } else { "release" };
+    let what = if matches!(job.work, Work::Add { .. }) { "typed" } else { "OPAQUE bytes" };
+    format!(
+        "{}, {place}, {} tokio runtime per process, {what}, workers=1, medians of {} interleaved runs of {time:?}, {build} build",
+        job.transport,
+        job.runtime,
+        measured.samples.len(),
+    )
 }

@@ -20,16 +20,27 @@ use serde::Serialize;
 
 use crate::{Context, Reply, Request};
 
-/// A callback whose run takes longer is not run on a reader again.
+/// A callback whose run takes longer holds its reader up.
 pub(crate) const SLOW: Duration = Duration::from_millis(1);
 
 /// A plain function is run on the blocking pool until it was quick so often in a row.
 const PROBATION: u32 = 16;
 
+/// Each time it holds a reader up the number of quick runs asked of a callback grows by this factor ...
+///
+/// Time also passes while the operating system lets others run: on a busy CPU that happens to the quickest callback some
+/// time, and one that never came back cost a nowait call three times as much (measured). A slow one is never quick so
+/// often.
+const STRICTER: u32 = 4;
+
+/// ... up to this.
+const STRICTEST: u32 = 4096;
+
 /// A function is quick when it returns within this time.
 const QUICK: Duration = Duration::from_micros(100);
 
-const NEVER_INLINE: u32 = u32::MAX;
+/// More than any number of quick runs.
+const NEVER: u32 = u32::MAX;
 
 /// How a callback wants to be run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,8 +58,10 @@ pub struct Callback {
     name: MethodName,
     options: CallbackOptions,
     pub(crate) run: Run,
-    /// Quick runs in a row, or [`NEVER_INLINE`].
+    /// Quick runs in a row, away from readers.
     quick: AtomicU32,
+    /// So many let it run on a reader.
+    needed: AtomicU32,
     /// With `ordered`: one lock per caller that has requests.
     callers: Mutex<HashMap<NodeName, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -129,8 +142,12 @@ impl Callback {
     }
 
     fn new(name: MethodName, options: CallbackOptions, run: Run) -> Self {
-        let quick = AtomicU32::new(if options.blocking { NEVER_INLINE } else { 0 });
-        Self { name, options, run, quick, callers: Mutex::default() }
+        let needed = match run {
+            _ if options.blocking => NEVER,
+            Run::Plain(_) => PROBATION,
+            Run::Async(_) => 0,
+        };
+        Self { name, options, run, quick: AtomicU32::new(0), needed: AtomicU32::new(needed), callers: Mutex::default() }
     }
 
     /// Its name on the wire.
@@ -141,34 +158,42 @@ impl Callback {
 
     /// Whether it may run where its request was read.
     pub(crate) fn is_quick(&self) -> bool {
-        let quick = self.quick.load(Relaxed);
-        match self.run {
-            Run::Plain(_) => (PROBATION..NEVER_INLINE).contains(&quick),
-            Run::Async(_) => quick != NEVER_INLINE,
-        }
+        self.quick.load(Relaxed) >= self.needed.load(Relaxed)
     }
 
     /// Notes how long a run, or one poll of it, took.
     pub(crate) fn took(&self, time: Duration, on_reader: bool) {
-        if on_reader && time > SLOW {
-            if self.quick.swap(NEVER_INLINE, Relaxed) != NEVER_INLINE {
-                tracing::warn!(
-                    callback = %self.name,
-                    took = ?time,
-                    "a callback held up a connection and will not run there again; hint: #[callback(blocking)]"
-                );
+        if on_reader {
+            if time > SLOW {
+                self.held_up(time);
             }
-            return;
+        } else if time > QUICK {
+            self.quick.store(0, Relaxed);
+        } else {
+            // Never as many as `NEVER`.
+            let known = self.quick.load(Relaxed);
+            self.quick.store(known.saturating_add(1).min(STRICTEST), Relaxed);
         }
-        let known = self.quick.load(Relaxed);
-        if known < PROBATION {
-            self.quick.store(if time <= QUICK { known + 1 } else { 0 }, Relaxed);
+    }
+
+    fn held_up(&self, time: Duration) {
+        self.quick.store(0, Relaxed);
+        let needed = self.needed.load(Relaxed);
+        if needed <= PROBATION {
+            tracing::warn!(
+                callback = %self.name,
+                took = ?time,
+                "a callback held up a connection and will not run there until it has proved quick; hint: #[callback(blocking)]"
+            );
+        }
+        if needed != NEVER {
+            self.needed.store(needed.max(PROBATION).saturating_mul(STRICTER).min(STRICTEST), Relaxed);
         }
     }
 
     /// It panicked where its request was read: it may need a thread that can block.
     pub(crate) fn panicked_on_reader(&self) {
-        self.quick.store(NEVER_INLINE, Relaxed);
+        self.needed.store(NEVER, Relaxed);
     }
 
     /// With `ordered`: the lock of this caller's requests.

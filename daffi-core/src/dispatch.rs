@@ -29,6 +29,16 @@ impl Dispatch {
     pub(crate) fn new(workers: usize) -> Self {
         Self { workers: Arc::new(Semaphore::new(workers.min(Semaphore::MAX_PERMITS))) }
     }
+
+    pub(crate) fn start(&self, request: Request) -> Dispatched {
+        Dispatched {
+            workers: Arc::clone(&self.workers),
+            turn: None,
+            gate: None,
+            state: State::Arrived(request),
+            polled: false,
+        }
+    }
 }
 
 impl Service<Request> for Dispatch {
@@ -41,13 +51,7 @@ impl Service<Request> for Dispatch {
     }
 
     fn call(&mut self, request: Request) -> Dispatched {
-        Dispatched {
-            workers: Arc::clone(&self.workers),
-            turn: None,
-            gate: None,
-            state: State::Arrived(request),
-            polled: false,
-        }
+        self.start(request)
     }
 }
 
@@ -89,7 +93,7 @@ impl Future for Dispatched {
         let on_reader = !std::mem::replace(&mut self.polled, true);
         loop {
             match std::mem::replace(&mut self.state, State::Done) {
-                State::Arrived(mut request) => match request.callback.turn_of(&request.context.caller) {
+                State::Arrived(mut request) => match request.callback.turn_of(request.context.caller_name()) {
                     None => self.state = State::Queue(request),
                     Some(lock) => match Arc::clone(&lock).try_lock_owned() {
                         Ok(turn) => {
@@ -140,7 +144,7 @@ impl Future for Dispatched {
                     }
                 },
                 State::Granted(permit, mut request) => {
-                    let conn = &request.context.conn;
+                    let conn = request.context.conn();
                     let full = request.wants_reply && conn.outbox.is_full();
                     if full || (self.gate.is_none() && conn.is_gated()) {
                         // A caller that takes no answers must not hold a worker; its requests keep their order.
@@ -180,10 +184,12 @@ impl Future for Dispatched {
                     }
                 }
                 State::Running(mut future, permit, callback) => {
-                    let begun = on_reader.then(Instant::now);
+                    // Elsewhere only one that has to prove itself is timed.
+                    let timed = matches!(callback.run, Run::Async(_)) && (on_reader || !callback.is_quick());
+                    let begun = timed.then(Instant::now);
                     let polled = future.as_mut().poll(cx);
-                    if let (Some(begun), Run::Async(_)) = (begun, &callback.run) {
-                        callback.took(begun.elapsed(), true);
+                    if let Some(begun) = begun {
+                        callback.took(begun.elapsed(), on_reader);
                     }
                     if polled.is_pending() {
                         self.state = State::Running(future, permit, callback);

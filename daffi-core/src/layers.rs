@@ -81,7 +81,7 @@ impl Callbacks {
 
     pub(crate) fn start(&self, request: Request) -> Serving {
         Serving(match &self.0 {
-            Inner::Plain(dispatch) => ServingInner::Plain(dispatch.clone().call(request)),
+            Inner::Plain(dispatch) => ServingInner::Plain(dispatch.start(request)),
             Inner::Layered(layered) => ServingInner::Layered(layered.serve(request)),
         })
     }

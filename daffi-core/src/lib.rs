@@ -45,7 +45,8 @@
 //! queue theirs and writes all in one system call. At the other end a driver cuts frames out of what one read brought and
 //! polls each request once where it is: quick callbacks cost no task and no wake-up, and their replies leave together. What does
 //! not finish at once joins the queue in order of arrival, on a task of its own. A plain function runs on the blocking
-//! pool until it has proved quick, and never again on a reader after it held one up for a millisecond.
+//! pool until it has proved quick. What held a reader up for a millisecond runs elsewhere until it has proved quick more
+//! often than before.
 //!
 //! # What bounds what
 //!

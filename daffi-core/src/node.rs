@@ -2,10 +2,13 @@
 
 use std::{
     any::Any,
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context as TaskContext, Poll, Waker},
 };
 
@@ -16,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Context, InitializationError, NodeConfig, Reply, Request,
-    conn::{Conn, Memory, Ticket, WAITING_COST},
+    conn::{Memory, Ticket, WAITING_COST},
     dispatch::panicked,
     layers::{Callbacks, Serving},
     registry::Registry,
@@ -43,6 +46,8 @@ pub(crate) struct Node {
 pub(crate) struct Lifecycle {
     /// `stop` was called: later requests get an error.
     pub(crate) stopping: CancellationToken,
+    /// The same, to be looked at for every request: the token takes a lock.
+    is_stopping: Arc<AtomicBool>,
     /// No callback may run any more.
     pub(crate) killed: CancellationToken,
     /// No connection may stand any more.
@@ -50,9 +55,18 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
+    pub(crate) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.stopping.cancel();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
     /// All steps at once.
     pub(crate) fn abandon(&self) {
-        self.stopping.cancel();
+        self.stop();
         self.killed.cancel();
         self.cut.cancel();
     }
@@ -98,53 +112,43 @@ impl Node {
     }
 
     /// Answers a REQUEST with an error instead of running its callback.
-    pub(crate) fn refuse(self: &Arc<Self>, conn: &Arc<Conn>, caller: NodeName, frame: &Frame, error: RemoteError) {
-        self.answer(conn, caller, frame).send(frame.method(), Reply::error(error));
-    }
-
-    fn answer(self: &Arc<Self>, conn: &Arc<Conn>, caller: NodeName, frame: &Frame) -> ReplyTo {
-        let header = frame.header();
-        let context = Context { caller, conn: Arc::clone(conn), node: Arc::clone(self) };
-        ReplyTo { context, id: header.id(), format: header.format(conn.level()), wants_reply: header.wants_reply() }
+    pub(crate) fn refuse(context: &Context, frame: &Frame, error: RemoteError) {
+        ReplyTo::new(context, frame).send(context, frame.method(), Reply::error(error));
     }
 
     /// Runs a callback for a REQUEST: at once if that is enough, else on a task of its own. `receipt` is dropped when the
     /// request is worked off.
-    pub(crate) fn serve(
-        self: &Arc<Self>,
-        conn: &Arc<Conn>,
-        caller: NodeName,
-        frame: &Frame,
-        receipt: Option<crate::client::Receipt>,
-    ) {
-        let answer = self.answer(conn, caller, frame);
-        let header = frame.header();
-        let refuse = |error| answer.send(frame.method(), Reply::error(error));
-        if self.life.stopping.is_cancelled() {
-            return refuse(RemoteError::new("RuntimeError", format!("{} is stopping", self.name)));
+    pub(crate) fn serve(&self, context: &Context, frame: &Frame, receipt: Option<crate::client::Receipt>) {
+        if self.life.is_stopping() {
+            let error = RemoteError::new("RuntimeError", format!("{} is stopping", self.name));
+            return Self::refuse(context, frame, error);
         }
-        let Some(callback) = self.registry.snapshot().get(frame.method()).cloned() else {
+        let registry = self.registry.snapshot();
+        let Some(callback) = registry.get(frame.method()) else {
             let text = format!("{} exposes no callback {:?}", self.name, frame.method());
-            return refuse(RemoteError::new("TypeError", text));
+            return Self::refuse(context, frame, RemoteError::new("TypeError", text));
         };
+        let answer = ReplyTo::new(context, frame);
         let request = Request {
-            context: answer.context.clone(),
-            callback: Arc::clone(&callback),
-            body: Body { bytes: frame.payload_bytes(), text: header.is_text() },
+            context: context.clone(),
+            callback: Arc::clone(callback),
+            body: Body { bytes: frame.payload_bytes(), text: frame.header().is_text() },
             id: answer.id,
             format: answer.format,
             wants_reply: answer.wants_reply,
         };
-        let mut serving = Guarded { serving: self.callbacks.start(request), method: callback };
-        match Pin::new(&mut serving).poll(&mut TaskContext::from_waker(Waker::noop())) {
-            Poll::Ready(reply) => answer.send(frame.method(), reply),
+        let mut serving = Guarded(self.callbacks.start(request));
+        match serving.poll(callback, &mut TaskContext::from_waker(Waker::noop())) {
+            Poll::Ready(reply) => answer.send(context, frame.method(), reply),
             Poll::Pending => {
-                let ticket = Ticket::new(Arc::clone(conn), frame.as_bytes().len() + WAITING_COST);
+                let ticket = Ticket::new(Arc::clone(context.conn()), frame.as_bytes().len() + WAITING_COST);
+                let (context, callback) = (context.clone(), Arc::clone(callback));
                 self.running.spawn(async move {
-                    let method = Arc::clone(&serving.method);
                     tokio::select! {
-                        reply = serving => answer.send(method.name(), reply),
-                        () = answer.context.node.life.killed.cancelled() => {}
+                        reply = poll_fn(|cx| serving.poll(&callback, cx)) => {
+                            answer.send(&context, callback.name(), reply);
+                        }
+                        () = context.node().life.killed.cancelled() => {}
                     }
                     drop((ticket, receipt));
                 });
@@ -154,18 +158,13 @@ impl Node {
 }
 
 /// Turns a panic of a callback, or of a layer, into an error reply.
-struct Guarded {
-    serving: Serving,
-    method: Arc<crate::Callback>,
-}
+struct Guarded(Serving);
 
-impl Future for Guarded {
-    type Output = Reply;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Reply> {
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.serving).poll(cx))) {
+impl Guarded {
+    fn poll(&mut self, callback: &crate::Callback, cx: &mut TaskContext<'_>) -> Poll<Reply> {
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx))) {
             Ok(polled) => polled.map(|Ok(reply)| reply),
-            Err(panic) => Poll::Ready(Reply::error(panicked(self.method.name(), &*panic))),
+            Err(panic) => Poll::Ready(Reply::error(panicked(callback.name(), &*panic))),
         }
     }
 }

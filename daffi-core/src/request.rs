@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Instant};
 use bytes::Bytes;
 use daffi_serde::{Body, FormatSet, Output, RemoteError};
 use daffi_transport::PeerInfo;
-use daffi_wire::{CallId, FormatId, FrameWriter, Header, Kind, NodeName};
+use daffi_wire::{CallId, FormatId, Frame, FrameWriter, Header, Kind, NodeName};
 use serde::Serialize;
 
 use crate::{Callback, conn::Conn, error::shortened, node::Node, scratch::Scratch};
@@ -96,13 +96,13 @@ impl Request {
         format: FormatId,
         write: impl FnOnce(&mut Output<'_>) -> Result<(), daffi_serde::SerdeError>,
     ) -> Result<Reply, RemoteError> {
-        let node = &self.context.node;
+        let node = self.context.node();
         let mut frame = Scratch::take();
         let failure = |e: daffi_wire::EncodeError| {
             RemoteError::new("TransmissionFailure", format!("result of {}() does not fit: {e}", self.method()))
         };
         let mut writer =
-            FrameWriter::begin(frame.get_mut(), &node.name, &self.context.caller, self.method()).map_err(failure)?;
+            FrameWriter::begin(frame.get_mut(), &node.name, self.context.caller(), self.method()).map_err(failure)?;
         let mut out = Output::new(writer.body());
         write(&mut out).map_err(|e| RemoteError::new("TypeError", format!("result of {}(): {e}", self.method())))?;
         let (shared, text) = (out.take_shared(), out.is_text());
@@ -147,24 +147,43 @@ impl Reply {
 ///
 /// A parameter `ctx: Context` of a callback is filled in and is no argument of the call.
 #[derive(Clone)]
-pub struct Context {
-    pub(crate) caller: NodeName,
-    pub(crate) conn: Arc<Conn>,
-    pub(crate) node: Arc<Node>,
+pub struct Context(Arc<Parts>);
+
+/// The same for all calls of one caller on one connection, so that a call shares it and makes none.
+struct Parts {
+    caller: NodeName,
+    conn: Arc<Conn>,
+    node: Arc<Node>,
 }
 
 impl Context {
+    pub(crate) fn new(caller: NodeName, conn: Arc<Conn>, node: Arc<Node>) -> Self {
+        Self(Arc::new(Parts { caller, conn, node }))
+    }
+
+    pub(crate) fn caller_name(&self) -> &NodeName {
+        &self.0.caller
+    }
+
+    pub(crate) fn conn(&self) -> &Arc<Conn> {
+        &self.0.conn
+    }
+
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.0.node
+    }
+
     /// The name of the node that calls.
     #[must_use]
     pub fn caller(&self) -> &str {
-        &self.caller
+        &self.0.caller
     }
 
     /// The other end of the connection the call came on: its address and verified certificate. Behind a Router that is
     /// the Router.
     #[must_use]
     pub fn peer(&self) -> &PeerInfo {
-        &self.conn.peer
+        &self.0.conn.peer
     }
 
     /// When the caller stops waiting. Always `None` for now: the wire of level 3 does not carry it.
@@ -176,88 +195,96 @@ impl Context {
     /// Whether the connection the call came on has ended, so that nobody hears the answer.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.conn.ended.is_cancelled()
+        self.0.conn.ended.is_cancelled()
     }
 
     /// Waits until the connection the call came on has ended. Cancel safe.
     pub async fn cancelled(&self) {
-        self.conn.ended.cancelled().await;
+        self.0.conn.ended.cancelled().await;
     }
 
     /// The name of the node that serves the call.
     #[must_use]
     pub fn node_name(&self) -> &str {
-        &self.node.name
+        &self.0.node.name
     }
 
     /// The node that serves the call as a Client, to call on. `None` on a Service, which can't call.
     #[must_use]
     pub fn client<F: FormatSet>(&self) -> Option<crate::Client<F>> {
-        self.node.client()
+        self.0.node.client()
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("caller", &self.caller).field("peer", &self.conn.peer).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("caller", &self.0.caller)
+            .field("peer", &self.0.conn.peer)
+            .finish_non_exhaustive()
     }
 }
 
 /// Where the answer to a call goes.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ReplyTo {
-    pub(crate) context: Context,
     pub(crate) id: CallId,
     pub(crate) format: FormatId,
     pub(crate) wants_reply: bool,
 }
 
 impl ReplyTo {
-    pub(crate) fn send(&self, method: &str, reply: Reply) {
+    pub(crate) fn new(context: &Context, frame: &Frame) -> Self {
+        let header = frame.header();
+        let format = header.format(context.conn().level());
+        Self { id: header.id(), format, wants_reply: header.wants_reply() }
+    }
+
+    pub(crate) fn send(self, context: &Context, method: &str, reply: Reply) {
         match reply.0 {
-            Content::Frame(frame, shared) if self.wants_reply => self.push(method, frame, shared),
-            Content::Failed(error) if self.wants_reply => self.send_error(method, &error),
+            Content::Frame(frame, shared) if self.wants_reply => push(context, method, frame, shared),
+            Content::Failed(error) if self.wants_reply => self.send_error(context, method, &error),
             Content::Failed(error) => {
-                tracing::warn!(caller = %self.context.caller, method, %error, "a nowait call failed");
+                tracing::warn!(caller = %context.caller(), method, %error, "a nowait call failed");
             }
             Content::Frame(..) | Content::Nothing => {}
         }
     }
 
     /// Writes a failure: in the call's format where every node reads errors in it, else in JSON.
-    fn send_error(&self, method: &str, error: &RemoteError) {
-        self.send_error_once(method, error, false);
+    fn send_error(self, context: &Context, method: &str, error: &RemoteError) {
+        self.send_error_once(context, method, error, false);
     }
 
-    fn send_error_once(&self, method: &str, error: &RemoteError, last_resort: bool) {
-        let node = &self.context.node;
+    fn send_error_once(self, context: &Context, method: &str, error: &RemoteError, last_resort: bool) {
+        let node = context.node();
         let mut frame = Scratch::take();
         let written =
-            FrameWriter::begin(frame.get_mut(), &node.name, &self.context.caller, method).and_then(|mut writer| {
+            FrameWriter::begin(frame.get_mut(), &node.name, context.caller(), method).and_then(|mut writer| {
                 let format = node.errors.write(self.format, error, writer.body());
                 let header = Header::new(Kind::Error, self.id, format, format == FormatId::JSON, false);
                 writer.finish(header, 0, &node.config.limits)
             });
         match written {
-            Ok(()) => self.push(method, frame, None),
+            Ok(()) => push(context, method, frame, None),
             Err(reason) if !last_resort => {
                 let text = format!("{}: the error itself does not fit: {reason}", shortened(&error.class));
-                self.send_error_once(method, &RemoteError::new("TransmissionFailure", text), true);
+                self.send_error_once(context, method, &RemoteError::new("TransmissionFailure", text), true);
             }
-            Err(reason) => tracing::warn!(caller = %self.context.caller, method, %reason, "an error could not be sent"),
+            Err(reason) => tracing::warn!(caller = %context.caller(), method, %reason, "an error could not be sent"),
         }
     }
+}
 
-    fn push(&self, method: &str, frame: Scratch, shared: Option<Bytes>) {
-        let conn = &self.context.conn;
-        let sent = if shared.is_none() && frame.is_large() {
-            // Shared rather than copied into the queue.
-            conn.send_parts(&[], Some(frame.into_bytes()))
-        } else {
-            conn.send_parts(frame.get(), shared)
-        };
-        if sent.is_err() {
-            tracing::debug!(caller = %self.context.caller, method, "the caller left before its answer was ready");
-        }
+fn push(context: &Context, method: &str, frame: Scratch, shared: Option<Bytes>) {
+    let conn = context.conn();
+    let sent = if shared.is_none() && frame.is_large() {
+        // Shared rather than copied into the queue.
+        conn.send_parts(&[], Some(frame.into_bytes()))
+    } else {
+        conn.send_parts(frame.get(), shared)
+    };
+    if sent.is_err() {
+        tracing::debug!(caller = %context.caller(), method, "the caller left before its answer was ready");
     }
 }

@@ -10,7 +10,8 @@ use daffi_wire::{
 use parking_lot::Mutex;
 
 use crate::{
-    Callback, Callbacks, Disconnected, Ended, Events, InitializationError, MemberEvent, NodeConfig, ProtocolError,
+    Callback, Callbacks, Context, Disconnected, Ended, Events, InitializationError, MemberEvent, NodeConfig,
+    ProtocolError,
     conn::{Conn, Role},
     node::Node,
     server::{self, Hello, Host, Opening, Server, event_frame, handshake_reply},
@@ -150,7 +151,7 @@ impl Host for Shared {
     }
 
     fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> ServiceRole {
-        ServiceRole { shared: self, conn, opening, name: None }
+        ServiceRole { shared: self, conn, opening, caller: None }
     }
 }
 
@@ -159,21 +160,22 @@ struct ServiceRole {
     shared: Arc<Shared>,
     conn: Arc<Conn>,
     opening: Opening,
-    name: Option<NodeName>,
+    /// The client, after its handshake.
+    caller: Option<Context>,
 }
 
 impl Role for ServiceRole {
     fn handle(&mut self, frame: Frame) -> Result<(), Disconnected> {
-        match (frame.kind(), &self.name) {
+        match (frame.kind(), &self.caller) {
             (Kind::Handshake, _) => {
                 self.handshake(&frame);
                 Ok(())
             }
-            (Kind::Request, Some(name)) => {
-                if name.as_str() == frame.transmitter() {
-                    self.shared.node.serve(&self.conn, name.clone(), &frame, None);
+            (Kind::Request, Some(caller)) => {
+                if caller.caller() == frame.transmitter() {
+                    self.shared.node.serve(caller, &frame, None);
                 } else {
-                    self.refuse_transmitter(name.clone(), &frame);
+                    refuse_transmitter(caller, &frame);
                 }
                 Ok(())
             }
@@ -183,7 +185,7 @@ impl Role for ServiceRole {
     }
 
     fn is_open(&self) -> bool {
-        self.name.is_some()
+        self.caller.is_some()
     }
 
     fn may_stop_reading(&self) -> bool {
@@ -192,7 +194,7 @@ impl Role for ServiceRole {
 
     fn ended(&mut self, reason: &Disconnected) {
         self.shared.server.opened(self.opening);
-        match &self.name {
+        match self.caller.as_ref().map(Context::caller_name) {
             Some(name) if self.shared.hub.lock().leave(name, self.conn.id) => {
                 self.shared.server.log_end(name, reason);
                 self.shared.server.events.tell(MemberEvent::Removed(name.to_string()));
@@ -206,16 +208,16 @@ impl Role for ServiceRole {
 impl ServiceRole {
     fn handshake(&mut self, frame: &Frame) {
         let server = &self.shared.server;
-        let Some(Hello { name, level, .. }) = server.hello(NodeRole::Service, &self.conn, self.name.as_ref(), frame)
-        else {
+        let known = self.caller.as_ref().map(Context::caller_name);
+        let Some(Hello { name, level, .. }) = server.hello(NodeRole::Service, &self.conn, known, frame) else {
             return;
         };
-        if self.name.is_some() {
+        if known.is_some() {
             // A second handshake is an update; what a client exposes means nothing to a Service.
             return self.answer(frame, &name);
         }
         self.conn.set_level(level);
-        self.name = Some(name.clone());
+        self.caller = Some(Context::new(name.clone(), Arc::clone(&self.conn), Arc::clone(&self.shared.node)));
         server.opened(self.opening);
         // In the hub first: callbacks added from here on are told to this client too.
         let evicted = self.shared.hub.lock().join(name.clone(), self.conn.id, Arc::clone(&self.conn));
@@ -238,10 +240,10 @@ impl ServiceRole {
         let body = self.shared.hello(self.conn.level()).to_json();
         server.send(&self.conn, name, handshake_reply(request, &body, &server.config.limits));
     }
+}
 
-    /// A transmitter must be who its handshake said.
-    fn refuse_transmitter(&self, name: NodeName, frame: &Frame) {
-        let text = format!("this connection is {name:?} and cannot speak for {:?}", frame.transmitter());
-        self.shared.node.refuse(&self.conn, name, frame, RemoteError::new("PermissionError", text));
-    }
+/// A transmitter must be who its handshake said.
+fn refuse_transmitter(caller: &Context, frame: &Frame) {
+    let text = format!("this connection is {:?} and cannot speak for {:?}", caller.caller_name(), frame.transmitter());
+    Node::refuse(caller, frame, RemoteError::new("PermissionError", text));
 }

@@ -68,7 +68,8 @@ impl<F: FormatSet> Cast<F> {
                     let (receiver, written) = prepared?;
                     let mut progress = Progress::default();
                     progress.reached(conn, &receiver);
-                    let call = async { receive(send(conn, &receiver, written, &mut progress).await?, method).await };
+                    let sending = send(Arc::clone(conn), receiver, written, Some(&mut progress));
+                    let call = async { receive(sending.await?, method).await };
                     match deadline {
                         None => call.await,
                         Some((after, at)) => match timeout_at(at, call).await {

@@ -105,15 +105,17 @@ pub(super) fn write_request(
 
 /// Takes a number and queues the request; waits for either. Cancel safe: nothing is sent, or all of it.
 pub(super) async fn send(
-    conn: &Arc<ClientConn>,
-    receiver: &NodeName,
+    conn: Arc<ClientConn>,
+    receiver: NodeName,
     mut written: Written,
-    progress: &mut Progress,
+    progress: Option<&mut Progress>,
 ) -> Result<PendingReply, CallError> {
     let mut pending = conn.open(receiver).await?;
-    progress.numbered = true;
+    if let Some(progress) = progress {
+        progress.numbered = true;
+    }
     Header::renumber(written.frame.get_mut(), pending.id);
-    queue(conn, &written.settled()).await?;
+    queue(pending.conn(), &written.settled()).await?;
     pending.sent();
     Ok(pending)
 }
@@ -260,14 +262,11 @@ impl<F: FormatSet> Client<F> {
         args: A,
         options: &CallOptions,
     ) -> Result<Received, CallError> {
+        let Some(after) = options.timeout else { return self.attempt(method, args, options, None).await };
         let mut progress = Progress::default();
-        let attempt = self.attempt(method, args, options, &mut progress);
-        match options.timeout {
-            None => attempt.await,
-            Some(after) => match timeout(after, attempt).await {
-                Ok(ended) => ended,
-                Err(_) => Err(progress.expired(method, after)),
-            },
+        match timeout(after, self.attempt(method, args, options, Some(&mut progress))).await {
+            Ok(ended) => ended,
+            Err(_) => Err(progress.expired(method, after)),
         }
     }
 
@@ -276,14 +275,16 @@ impl<F: FormatSet> Client<F> {
         method: &str,
         args: A,
         options: &CallOptions,
-        progress: &mut Progress,
+        mut progress: Option<&mut Progress>,
     ) -> Result<Received, CallError> {
         let shared = self.shared();
         let conn = shared.connection(options.wait_for_connection).await?;
         let (receiver, written) = self.prepare(&conn, method, &args, options, true)?;
         drop(args);
-        progress.reached(&conn, &receiver);
-        let pending = send(&conn, &receiver, written, progress).await?;
+        if let Some(progress) = &mut progress {
+            progress.reached(&conn, &receiver);
+        }
+        let pending = send(conn, receiver, written, progress).await?;
         receive(pending, method).await
     }
 
@@ -297,7 +298,7 @@ impl<F: FormatSet> Client<F> {
         wants_reply: bool,
     ) -> Result<(NodeName, Written), CallError> {
         let shared = self.shared();
-        let members = conn.members();
+        let members = conn.members_now();
         let receiver = choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref())?;
         let format = format_for(&self.formats, &members, &receiver, options.serde)?;
         let written = write_request(shared, &receiver, method, format, wants_reply, |out| {

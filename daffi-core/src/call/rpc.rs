@@ -74,19 +74,26 @@ impl<F: FormatSet> RpcNowait<F> {
     /// # Errors
     /// [`CallError`] when the request could not be queued.
     pub async fn call(&self, method: &str, args: impl Args + Send) -> Result<(), CallError> {
+        let Some(after) = self.options.timeout else { return self.attempt(method, args, None).await };
         let mut progress = Progress::default();
-        let attempt = async {
-            let conn = self.client.shared().connection(self.options.wait_for_connection).await?;
-            let (receiver, written) = self.client.prepare(&conn, method, &args, &self.options, false)?;
-            progress.reached(&conn, &receiver);
-            send_nowait(&conn, &receiver, written, method).await
-        };
-        match self.options.timeout {
-            None => attempt.await,
-            Some(after) => match timeout(after, attempt).await {
-                Ok(ended) => ended,
-                Err(_) => Err(progress.expired(method, after)),
-            },
+        match timeout(after, self.attempt(method, args, Some(&mut progress))).await {
+            Ok(ended) => ended,
+            Err(_) => Err(progress.expired(method, after)),
         }
+    }
+
+    async fn attempt(
+        &self,
+        method: &str,
+        args: impl Args + Send,
+        progress: Option<&mut Progress>,
+    ) -> Result<(), CallError> {
+        let conn = self.client.shared().connection(self.options.wait_for_connection).await?;
+        let (receiver, written) = self.client.prepare(&conn, method, &args, &self.options, false)?;
+        drop(args);
+        if let Some(progress) = progress {
+            progress.reached(&conn, &receiver);
+        }
+        send_nowait(&conn, &receiver, written, method).await
     }
 }

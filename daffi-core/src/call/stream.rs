@@ -110,7 +110,8 @@ impl<F: FormatSet> StreamCall<F> {
             let sent_in_time = {
                 let sending = async {
                     let paid = pay(&target.conn, &target.receiver, &written, method).await?;
-                    Ok((send(&target.conn, &target.receiver, written, &mut progress).await?, paid))
+                    let (conn, receiver) = (Arc::clone(&target.conn), target.receiver.clone());
+                    Ok((send(conn, receiver, written, Some(&mut progress)).await?, paid))
                 };
                 let mut sending = std::pin::pin!(async {
                     match deadline {

@@ -7,15 +7,16 @@ use std::{
     task::{Context, Poll},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use daffi_wire::{CallId, EventKind, Frame, Level, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Credit, Receipt, Shared};
 use crate::{
-    CallError, Disconnected, MemberEvent, Members, Picker,
+    CallError, Context as Caller, Disconnected, MemberEvent, Members, Picker,
     conn::{Conn, Role},
+    node::Node,
     refusal::Refusal,
     session::{ClientSession, Handled, Outcome},
 };
@@ -59,6 +60,11 @@ impl ClientConn {
         self.members.load_full()
     }
 
+    /// The same for a moment, without a share in them.
+    pub(crate) fn members_now(&self) -> Guard<Arc<Members>> {
+        self.members.load()
+    }
+
     /// Shows callers the members as the session has them now.
     fn publish(&self) -> Arc<Members> {
         let members = Arc::new(self.session.lock().members());
@@ -67,21 +73,22 @@ impl ClientConn {
     }
 
     /// Takes a call number for a call to `receiver`; waits when all are in use. Cancel safe.
-    pub(crate) async fn open(self: &Arc<Self>, receiver: &NodeName) -> Result<PendingReply, CallError> {
+    pub(crate) async fn open(self: Arc<Self>, receiver: NodeName) -> Result<PendingReply, CallError> {
         let mut waited = false;
         loop {
             let freed = self.freed.notified();
             let (id, more) = {
                 let in_flight = &mut self.session.lock().in_flight;
-                (in_flight.open(receiver), in_flight.has_free())
+                (in_flight.open(&receiver), in_flight.has_free())
             };
             if let Some(id) = id {
                 if waited && more {
                     // Several numbers may have become free under one notification.
                     self.freed.notify_one();
                 }
-                self.picker.started(receiver);
-                return Ok(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false });
+                self.picker.started(&receiver);
+                drop(freed);
+                return Ok(PendingReply { conn: self, id, receiver, sent: false });
             }
             if let Some(error) = self.ended() {
                 return Err(error);
@@ -106,8 +113,12 @@ impl ClientConn {
         self.ended().unwrap_or(CallError::Disconnected(Disconnected::NotConnected))
     }
 
-    fn number_freed(&self) {
-        self.freed.notify_one();
+    /// A number became free, of a table that was full before or not. Nobody waits for one of a table that was not: who
+    /// takes one and leaves others wakes the next.
+    fn number_freed(&self, was_full: bool) {
+        if was_full {
+            self.freed.notify_one();
+        }
     }
 }
 
@@ -134,6 +145,10 @@ impl PendingReply {
         self.sent = true;
     }
 
+    pub(crate) const fn conn(&self) -> &Arc<ClientConn> {
+        &self.conn
+    }
+
     pub(crate) const fn receiver(&self) -> &NodeName {
         &self.receiver
     }
@@ -147,13 +162,17 @@ impl Future for PendingReply {
     type Output = Result<Frame, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = match self.conn.session.lock().in_flight.poll(self.id, cx) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => return Poll::Pending,
+        let (outcome, was_full) = {
+            let in_flight = &mut self.conn.session.lock().in_flight;
+            let was_full = !in_flight.has_free();
+            match in_flight.poll(self.id, cx) {
+                Poll::Ready(outcome) => (outcome, was_full),
+                Poll::Pending => return Poll::Pending,
+            }
         };
         // The number is free already: nothing is left to give up.
         self.id = CallId::NONE;
-        self.conn.number_freed();
+        self.conn.number_freed(was_full);
         Poll::Ready(match outcome {
             Some(Outcome::Reply(frame)) => Ok(frame),
             Some(Outcome::ReceiverGone) => {
@@ -167,8 +186,16 @@ impl Future for PendingReply {
 impl Drop for PendingReply {
     fn drop(&mut self) {
         self.conn.picker.ended(&self.receiver);
-        if self.id != CallId::NONE && self.conn.session.lock().in_flight.give_up(self.id, self.sent) {
-            self.conn.number_freed();
+        if self.id == CallId::NONE {
+            return;
+        }
+        let (freed, was_full) = {
+            let in_flight = &mut self.conn.session.lock().in_flight;
+            let was_full = !in_flight.has_free();
+            (in_flight.give_up(self.id, self.sent), was_full)
+        };
+        if freed {
+            self.conn.number_freed(was_full);
         }
     }
 }
@@ -183,6 +210,8 @@ pub(crate) struct ClientRole {
     /// The list of members changed and was not shown yet; what is to be told then.
     pub(crate) unshown: bool,
     pub(crate) untold: Vec<MemberEvent>,
+    /// Who called last.
+    pub(crate) caller: Option<Caller>,
 }
 
 impl ClientRole {
@@ -190,12 +219,19 @@ impl ClientRole {
         self.shared.current.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.link))
     }
 
-    /// The caller's name as one shared text, when it is a member's.
-    fn caller(&self, frame: &Frame) -> Option<NodeName> {
-        if let Some(member) = self.link.members().get(frame.transmitter()) {
-            return Some(member.name.clone());
+    /// Who calls. One caller often makes many calls.
+    fn caller(&mut self, frame: &Frame) -> Option<Caller> {
+        let name = frame.transmitter();
+        if let Some(known) = self.caller.as_ref().filter(|known| known.caller() == name) {
+            return Some(known.clone());
         }
-        NodeName::new(frame.transmitter(), &self.shared.node.config.limits).ok()
+        let name = match self.link.members().get(name) {
+            Some(member) => member.name.clone(),
+            None => NodeName::new(name, &self.shared.node.config.limits).ok()?,
+        };
+        let caller = Caller::new(name, Arc::clone(&self.link.conn), Arc::clone(&self.shared.node));
+        self.caller = Some(caller.clone());
+        Some(caller)
     }
 }
 
@@ -210,11 +246,11 @@ impl Role for ClientRole {
                     waker.wake();
                 } else {
                     // A resting number whose late reply came.
-                    self.link.number_freed();
+                    self.link.number_freed(true);
                 }
             }
             Handled::Serve(frame) => match self.caller(&frame) {
-                Some(caller) => self.serve(caller, &frame),
+                Some(caller) => self.serve(&caller, &frame),
                 None => tracing::warn!("dropped a request without a transmitter"),
             },
             Handled::Credit { receiver, amount } => self.link.credit.granted(&receiver, amount),
@@ -298,27 +334,27 @@ impl Role for ClientRole {
 impl ClientRole {
     /// Runs a callback, unless too much waits already: this end never stops reading, because the replies to its own calls
     /// come on the same connection.
-    fn serve(&mut self, caller: NodeName, frame: &Frame) {
+    fn serve(&mut self, caller: &Caller, frame: &Frame) {
         // A callback that calls on sees what was told before its own call.
         self.settle();
         let (node, conn) = (&self.shared.node, &self.link.conn);
         if !frame.header().wants_reply() {
-            let receipt = Receipt::new(&self.link, &caller, frame.as_bytes().len(), node.config.limits);
-            return node.serve(conn, caller, frame, receipt);
+            let receipt = Receipt::new(&self.link, caller.caller_name(), frame.as_bytes().len(), node.config.limits);
+            return node.serve(caller, frame, receipt);
         }
         let (bytes, frames) = (conn.inbound.bytes(), conn.inbound.frames());
         if bytes >= node.config.inbound_bytes || frames >= node.config.inbound_frames {
             let text = format!("{frames} requests of {bytes} bytes wait at {}", node.name);
-            return node.refuse(conn, caller, frame, Refusal::Overloaded.error(text));
+            return Node::refuse(caller, frame, Refusal::Overloaded.error(text));
         }
-        node.serve(conn, caller, frame, None);
+        node.serve(caller, frame, None);
     }
 
     fn wake(&self, wakers: Vec<std::task::Waker>) {
         for waker in wakers {
             waker.wake();
         }
-        self.link.number_freed();
+        self.link.number_freed(true);
     }
 
     /// Keeps news until the list that goes with them is shown.

@@ -317,7 +317,7 @@ impl<F: FormatSet> Client<F> {
     /// Stops in order: what was received runs, up to `grace`; replies are sent; open calls of this node end with
     /// [`CallError::Stopped`]. Cancel safe: dropped, the node goes on stopping.
     pub async fn stop(&self) {
-        self.shared().node.life.stopping.cancel();
+        self.shared().node.life.stop();
         self.shared().node.running.close();
         self.join().await;
     }

@@ -123,6 +123,7 @@ async fn establish(
         ends: ends.clone(),
         unshown: false,
         untold: Vec::new(),
+        caller: None,
     };
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(&hello);

@@ -99,7 +99,7 @@ impl Server {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.life.stopping.is_cancelled()
+        self.life.is_stopping()
     }
 
     /// The connection's handshake is done, or it ended without one.
@@ -137,7 +137,7 @@ impl Server {
 
     /// No connection is opened any more. The first step of stopping.
     pub(crate) fn close(&self) {
-        self.life.stopping.cancel();
+        self.life.stop();
         self.tasks.close();
         for abort in std::mem::take(&mut *self.opening.lock()).into_values() {
             abort.abort();

@@ -185,8 +185,15 @@ async fn a_callback_runs_on_the_reader_while_it_is_quick() {
     assert_eq!(on_reader.lock().unwrap().last(), Some(&true), "it held up its reader once");
     for slow in [true, false, true] {
         rpc.call::<()>("work", (slow,)).await.unwrap();
-        assert_eq!(on_reader.lock().unwrap().last(), Some(&false), "and never again");
+        assert_eq!(on_reader.lock().unwrap().last(), Some(&false), "and not again");
     }
+    // A busy machine may have made a quick call slow, which asks for more quick ones.
+    let before = on_reader.lock().unwrap().len();
+    while on_reader.lock().unwrap().last() != Some(&true) {
+        rpc.call::<()>("work", (false,)).await.unwrap();
+    }
+    let quick = on_reader.lock().unwrap().len() - before;
+    assert!(quick > 64, "it had to prove quick more often than at first, and did after {quick} calls");
 }
 
 #[tokio::test]

@@ -1,0 +1,15 @@
+//! The gRPC service of `src/tonic.rs`, described here because that needs no protobuf compiler.
+
+use tonic_build::manual::{Builder, Method, Service};
+
+fn main() {
+    let echo = Method::builder()
+        .name("echo")
+        .route_name("Echo")
+        .input_type("crate::tonic::Payload")
+        .output_type("crate::tonic::Payload")
+        .codec_path("tonic_prost::ProstCodec")
+        .build();
+    let service = Service::builder().name("Echo").package("bench").method(echo).build();
+    Builder::new().compile(&[service]);
+}

@@ -1,0 +1,259 @@
+//! A daffi Service and Clients of it, as users write them.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use daffi::{Cast, Client as Node, ClientBuilder, ClientTls, FormatId, Router, Rpc, ServerTls, Service};
+use futures::{
+    future::BoxFuture,
+    stream::{self, StreamExt},
+};
+
+use super::{ROUTER, socket::fixture};
+use crate::{Caller, Client, Format, Job, Latencies, Outcome, Over, Part, Result, Subject, Transport, Work, calls};
+
+/// The callbacks of all nodes that answer; both builders have the same methods.
+macro_rules! callbacks {
+    ($builder:expr) => {
+        $builder
+            .callback_fn("echo", |payload: Bytes| async move { payload })
+            .callback_fn("add", |a: i64, b: i64| async move { a + b })
+            .callback_fn("take", |_: Bytes| async {})
+    };
+}
+
+pub(super) struct Daffi;
+
+impl Subject for Daffi {
+    fn name(&self) -> &'static str {
+        "daffi"
+    }
+
+    fn does(&self, _: &Job) -> bool {
+        true
+    }
+
+    fn parts(&self, job: &Job) -> Vec<&'static str> {
+        match job.work.workers() {
+            Some(workers) => std::iter::once(ROUTER).chain(std::iter::repeat_n("worker", workers)).collect(),
+            None if job.transport == Transport::Mem => Vec::new(),
+            None => vec!["server"],
+        }
+    }
+
+    fn start<'a>(&'a self, part: &'a str, job: &'a Job, addresses: &'a [String]) -> BoxFuture<'a, Result<Part>> {
+        Box::pin(async move {
+            if part == ROUTER {
+                let router = route(job.transport).await?;
+                return Ok(Part::new(router.endpoints()[0].as_str().to_owned(), router));
+            }
+            if let Some(router) = addresses.first() {
+                let name = format!("worker-{}", addresses.len());
+                let worker = callbacks!(client(&name, job.transport)?).connect(router).await?;
+                return Ok(Part::new(name, worker));
+            }
+            let service = serve(job.transport).await?;
+            let address = service.endpoints()[0].as_str().to_owned();
+            Ok(Part::new(address, service))
+        })
+    }
+
+    fn connect<'a>(&'a self, job: &'a Job, addresses: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Client>>> {
+        Box::pin(async move {
+            let (address, service) = match addresses.first() {
+                Some(address) => (address.clone(), None),
+                None => {
+                    let service = serve(job.transport).await?;
+                    (service.endpoints()[0].as_str().to_owned(), Some(service))
+                }
+            };
+            let mut client = Nodes { job: job.clone(), address, open: Vec::new(), made: 0, _service: service };
+            let connections = match job.work {
+                Work::Echo { connections, .. } => connections,
+                Work::Idle { .. } | Work::Connect => 0,
+                _ => 1,
+            };
+            for _ in 0..connections {
+                client.connect_one().await?;
+            }
+            Ok(Box::new(client) as Box<dyn Client>)
+        })
+    }
+}
+
+fn endpoint(transport: Transport) -> String {
+    match transport {
+        Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
+        Transport::Tls => "tls://127.0.0.1:0".to_owned(),
+        Transport::Mem => "mem://bench".to_owned(),
+        Transport::Unix => {
+            let path = std::env::temp_dir().join(format!("daffi-bench-{}", std::process::id()));
+            format!("unix://{}", path.display())
+        }
+    }
+}
+
+pub(super) async fn serve(transport: Transport) -> Result<Service> {
+    let mut builder = callbacks!(Service::builder("echo"));
+    if transport == Transport::Tls {
+        builder = builder.tls(ServerTls::from_files(fixture("localhost.pem"), fixture("localhost.key"))?);
+    }
+    Ok(builder.bind(&endpoint(transport)).await?)
+}
+
+pub(super) async fn route(transport: Transport) -> Result<Router> {
+    let mut builder = Router::builder("crossing");
+    if transport == Transport::Tls {
+        builder = builder.tls(ServerTls::from_files(fixture("localhost.pem"), fixture("localhost.key"))?);
+    }
+    Ok(builder.bind(&endpoint(transport)).await?)
+}
+
+fn client(name: &str, transport: Transport) -> Result<ClientBuilder> {
+    let mut builder = Node::builder(name);
+    if transport == Transport::Tls {
+        builder = builder.tls(ClientTls::ca_file(fixture("authority.pem"))?);
+    }
+    Ok(builder)
+}
+
+struct Nodes {
+    job: Job,
+    address: String,
+    open: Vec<Node>,
+    made: usize,
+    _service: Option<Service>,
+}
+
+impl Nodes {
+    async fn connect_one(&mut self) -> Result<&Node> {
+        self.made += 1;
+        let node = client(&format!("bench-{}", self.made), self.job.transport)?.connect(&self.address).await?;
+        if let Some(workers) = self.job.work.workers() {
+            let names: Vec<_> = (1..=workers).map(|n| format!("worker-{n}")).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            node.wait_for_members(&names, Some(Duration::from_secs(10))).await?;
+        }
+        self.open.push(node);
+        Ok(self.open.last().expect("one was pushed"))
+    }
+
+    async fn echo_once(&mut self) -> Result<()> {
+        let node = self.connect_one().await?;
+        let _back: Bytes = node.rpc().serde(FormatId::OPAQUE).call("echo", (Bytes::from_static(&[7; 32]),)).await?;
+        Ok(())
+    }
+}
+
+impl Client for Nodes {
+    fn run(&mut self, time: Duration) -> BoxFuture<'_, Result<Outcome>> {
+        let payload = Bytes::from(vec![7; self.job.work.payload()]);
+        Box::pin(async move {
+            match self.job.work {
+                Work::Echo { in_flight, .. } | Work::Routed { in_flight, .. } => {
+                    echo(&self.open, payload, in_flight, time).await
+                }
+                Work::Cast { .. } => cast(&self.open[0], payload, time).await,
+                Work::Add { format, in_flight } => add(&self.open[0], format_id(format), in_flight, time).await,
+                Work::Nowait { .. } => nowait(&self.open[0], payload, time).await,
+                Work::Stream { window, .. } => chunks(&self.open[0], payload, window, time).await,
+                Work::Idle { connections } => {
+                    let begun = Instant::now();
+                    for _ in 0..connections {
+                        self.echo_once().await?;
+                    }
+                    Ok(Latencies::new().outcome(connections as u64, begun))
+                }
+                Work::Connect => {
+                    let (begun, over, mut calls) = (Instant::now(), Over::after(time), 0);
+                    let mut latencies = Latencies::new();
+                    while !over.is_over() {
+                        let sent = Instant::now();
+                        self.echo_once().await?;
+                        self.open.clear();
+                        latencies.note(sent.elapsed());
+                        calls += 1;
+                    }
+                    Ok(latencies.outcome(calls, begun))
+                }
+            }
+        })
+    }
+}
+
+fn format_id(format: Format) -> FormatId {
+    match format {
+        Format::Msgpack => FormatId::MSGPACK,
+        Format::Json => FormatId::JSON,
+        Format::Pickle => FormatId::PICKLE,
+        Format::Postcard => FormatId::POSTCARD,
+    }
+}
+
+struct Echo {
+    rpc: Rpc,
+    payload: Bytes,
+}
+
+impl Caller for Echo {
+    async fn call(&self) -> Result<()> {
+        let back: Bytes = self.rpc.call("echo", (self.payload.clone(),)).await?;
+        if back.len() == self.payload.len() { Ok(()) } else { Err("the echo is not whole".into()) }
+    }
+}
+
+async fn echo(nodes: &[Node], payload: Bytes, in_flight: usize, time: Duration) -> Result<Outcome> {
+    let nodes = nodes.iter().flat_map(|node| std::iter::repeat_n(node, in_flight));
+    calls(nodes.map(|node| Echo { rpc: node.rpc().serde(FormatId::OPAQUE), payload: payload.clone() }), time).await
+}
+
+struct Add(Rpc);
+
+impl Caller for Add {
+    async fn call(&self) -> Result<()> {
+        let sum: i64 = self.0.call("add", (3, 4)).await?;
+        if sum == 7 { Ok(()) } else { Err(format!("3 + 4 = {sum}").into()) }
+    }
+}
+
+async fn add(node: &Node, format: FormatId, in_flight: usize, time: Duration) -> Result<Outcome> {
+    calls((0..in_flight).map(|_| Add(node.rpc().serde(format))), time).await
+}
+
+struct ToAll(Cast, Bytes);
+
+impl Caller for ToAll {
+    async fn call(&self) -> Result<()> {
+        for (_, back) in self.0.call::<Bytes>("echo", (self.1.clone(),)).await? {
+            back?;
+        }
+        Ok(())
+    }
+}
+
+async fn cast(node: &Node, payload: Bytes, time: Duration) -> Result<Outcome> {
+    calls([ToAll(node.cast().serde(FormatId::OPAQUE), payload)], time).await
+}
+
+async fn nowait(node: &Node, payload: Bytes, time: Duration) -> Result<Outcome> {
+    let (begun, over, mut sent) = (Instant::now(), Over::after(time), 0);
+    let rpc = node.rpc_nowait().serde(FormatId::OPAQUE);
+    while !over.is_over() {
+        rpc.call("take", (payload.clone(),)).await?;
+        sent += 1;
+    }
+    // One worker: when this is answered, all that came before has run.
+    node.rpc().call::<i64>("add", (3, 4)).await?;
+    Ok(Latencies::new().outcome(sent, begun))
+}
+
+async fn chunks(node: &Node, payload: Bytes, window: usize, time: Duration) -> Result<Outcome> {
+    let (begun, over, sent) = (Instant::now(), Over::after(time), std::sync::atomic::AtomicU64::new(0));
+    let source = stream::repeat(payload).take_while(|_| {
+        let more = !over.is_over();
+        sent.fetch_add(u64::from(more), std::sync::atomic::Ordering::Relaxed);
+        std::future::ready(more)
+    });
+    node.stream().window(window).send("take", source).await?;
+    Ok(Latencies::new().outcome(sent.into_inner(), begun))
+}
