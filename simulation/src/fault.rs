@@ -107,8 +107,7 @@ impl Weather {
     ];
 
     /// What goes wrong, and when, in order.
-    pub fn plan(self, rng: &mut Rng, workers: &[String], callers: &[String]) -> Vec<(Duration, Fault)> {
-        let clients: Vec<_> = workers.iter().chain(callers).cloned().collect();
+    pub fn plan(self, rng: &mut Rng, workers: &[String], clients: &[String]) -> Vec<(Duration, Fault)> {
         let mut plan: Vec<_> = (0..rng.usize(1..8))
             .filter_map(|_| {
                 let kind = match self {
@@ -116,7 +115,7 @@ impl Weather {
                     kind => kind,
                 };
                 let at = duration(rng, CALLS_FROM, CALLS_UNTIL);
-                Some((at, kind.fault(rng, workers, &clients)?))
+                Some((at, kind.fault(rng, workers, clients)?))
             })
             .collect();
         plan.sort_by_key(|(at, _)| *at);
@@ -135,7 +134,7 @@ impl Weather {
             Self::ServerCrash if rng.bool() => Fault::PowerLoss { host: SERVER.into(), down: time },
             Self::ServerCrash => Fault::Crash { host: SERVER.into(), down: time },
             Self::WorkerCrash => {
-                let host = rng.choice(workers).or_else(|| rng.choice(clients))?.clone();
+                let host = rng.choice(workers)?.clone();
                 if rng.bool() { Fault::PowerLoss { host, down: time } } else { Fault::Crash { host, down: time } }
             }
             Self::SlowReader => Fault::Freeze { host, end, time },

@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use daffi_core::{Callback, Client, NodeConfig, RoundRobin, Service};
+use daffi_core::{Callback, Client, NodeConfig, RoundRobin, Router, Service};
 use daffi_transport::Endpoint;
 use fastrand::Rng;
 use tokio::{runtime::Handle, time::sleep};
@@ -35,6 +35,8 @@ pub(crate) struct Setting {
     pub(crate) workers: Vec<String>,
     /// Nodes that connect.
     pub(crate) clients: Vec<String>,
+    /// Nodes that call.
+    pub(crate) callers: Vec<String>,
     /// The server stops before its clients.
     pub(crate) server_first: bool,
 }
@@ -77,6 +79,26 @@ pub(crate) async fn service(setting: Arc<Setting>) -> Ended {
     compare(&setting, SERVER, service.clients(), &setting.clients);
     times::until(if setting.server_first { STOP } else { STOP_LATER }).await;
     service.stop().await;
+    drop(service);
+    expect_no_tasks(&setting, SERVER).await;
+    setting.ledger.note("server has stopped");
+    Ok(())
+}
+
+/// A Router.
+pub(crate) async fn router(setting: Arc<Setting>) -> Ended {
+    let listener = SimListener::bind(&endpoint(), PORT, Arc::clone(&setting.network)).await?;
+    let router = Router::start(name(SERVER), setting.config.clone(), vec![Box::new(listener)])?;
+    times::until(COMPARE).await;
+    let members = router.members().into_iter().map(|member| member.name.to_string()).collect();
+    compare(&setting, SERVER, members, &setting.clients);
+    let stats = router.stats();
+    if (stats.open_calls, stats.held_requests) != (0, 0) {
+        setting.ledger.violation(format!("the router still holds what nobody waits for: {stats:?}"));
+    }
+    times::until(if setting.server_first { STOP } else { STOP_LATER }).await;
+    router.stop().await;
+    drop(router);
     expect_no_tasks(&setting, SERVER).await;
     setting.ledger.note("server has stopped");
     Ok(())

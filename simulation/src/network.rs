@@ -1,7 +1,7 @@
 //! Connections that can be broken from outside: what a simulated cable, or the keepalive of an operating system, does.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -30,10 +30,30 @@ impl End {
 /// All connections of one simulation.
 #[derive(Debug, Default)]
 pub struct Network {
-    pipes: Mutex<HashMap<SocketAddr, Weak<Pipe>>>,
+    pipes: Mutex<BTreeMap<SocketAddr, Weak<Pipe>>>,
     breaks: Mutex<BTreeMap<String, (End, u64)>>,
-    /// Largest write, in bytes; 0: any.
-    largest_write: Mutex<usize>,
+    shape: Shape,
+}
+
+/// How bytes travel.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// The largest write, in bytes.
+    pub largest_write: usize,
+    /// Bytes that may be on their way in one direction before a writer waits. turmoil's own limit counts writes, and
+    /// forgets the end of a stream that it has no room for; it is never reached.
+    pub window: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { largest_write: usize::MAX, window: Self::LARGEST_WINDOW }
+    }
+}
+
+impl Shape {
+    /// The largest window.
+    pub const LARGEST_WINDOW: usize = 256 * 1024;
 }
 
 /// Some connections, as they stood at one moment.
@@ -76,6 +96,8 @@ struct PipeState {
     frozen: [bool; 2],
     /// Bytes read by each end.
     read: [u64; 2],
+    /// Bytes written by each end.
+    written: [u64; 2],
     /// The connection breaks when this end has read so many bytes.
     breaks: Option<(End, u64)>,
     readers: [Option<Waker>; 2],
@@ -101,9 +123,10 @@ impl PipeState {
 }
 
 impl Network {
-    /// Cuts writes into pieces of at most so many bytes.
-    pub fn set_largest_write(&self, bytes: usize) {
-        *self.largest_write.lock() = bytes;
+    /// A network without connections.
+    #[must_use]
+    pub fn new(shape: Shape) -> Self {
+        Self { shape, ..Self::default() }
     }
 
     /// The next connection that `host` opens breaks, at both ends, when `end` has read `bytes` of it.
@@ -173,7 +196,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Half<T> {
             ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         }
         let mut state = pipe.state.lock();
-        state.read[at] += (buf.filled().len() - before) as u64;
+        let read = buf.filled().len() - before;
+        state.read[at] += read as u64;
+        if read > 0
+            && let Some(writer) = state.writers[1 - at].take()
+        {
+            writer.wake();
+        }
         if state.left(self.end) == 0 {
             state.broken = [Some(io::ErrorKind::ConnectionReset); 2];
             state.wake();
@@ -187,18 +216,22 @@ impl<T: AsyncRead + Unpin> AsyncRead for Half<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Half<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        {
-            let mut state = self.pipe.state.lock();
-            if let Some(error) = state.broken[self.end.index()] {
+        let (at, pipe, shape) = (self.end.index(), Arc::clone(&self.pipe), self.network.shape);
+        let most = {
+            let mut state = pipe.state.lock();
+            if let Some(error) = state.broken[at] {
                 return Poll::Ready(Err(error.into()));
             }
-            state.writers[self.end.index()] = Some(cx.waker().clone());
-        }
-        let most = match *self.network.largest_write.lock() {
-            0 => buf.len(),
-            most => buf.len().min(most),
+            state.writers[at] = Some(cx.waker().clone());
+            let travelling = usize::try_from(state.written[at] - state.read[1 - at]).unwrap_or(usize::MAX);
+            shape.window.saturating_sub(travelling).min(shape.largest_write).min(buf.len())
         };
-        Pin::new(&mut self.io).poll_write(cx, &buf[..most])
+        if most == 0 && !buf.is_empty() {
+            return Poll::Pending;
+        }
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, &buf[..most]))?;
+        pipe.state.lock().written[at] += written as u64;
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -14,9 +14,9 @@ use turmoil::Sim;
 
 use crate::{
     fault::{Fault, SERVER, SILENT, Weather, noticed},
-    host::{Setting, member, service},
+    host::{Setting, member, router, service},
     ledger::Ledger,
-    network::{Connections, End, Network},
+    network::{Connections, End, Network, Shape},
     times::END,
 };
 
@@ -25,11 +25,13 @@ use crate::{
 pub enum Topology {
     /// A Service, and clients that call it.
     Service,
+    /// A Router, workers, callers, and nodes that are both.
+    Router,
 }
 
 impl Topology {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Service];
+    pub const ALL: [Self; 2] = [Self::Service, Self::Router];
 }
 
 /// What to simulate. The same value does the same thing.
@@ -81,16 +83,22 @@ impl Simulation {
         let mut rng = Rng::with_seed(self.seed);
         let mut sim = sim(&mut rng);
         let setting = Arc::new(self.setting(&mut rng, ledger));
-        sim.host(SERVER, {
-            let setting = Arc::clone(&setting);
-            move || service(Arc::clone(&setting))
+        let (topology, shared) = (self.topology, Arc::clone(&setting));
+        sim.host(SERVER, move || {
+            let setting = Arc::clone(&shared);
+            async move {
+                match topology {
+                    Topology::Service => service(setting).await,
+                    Topology::Router => router(setting).await,
+                }
+            }
         });
         for host in &setting.clients {
-            let (exposes, calls) = (setting.workers.contains(host), host.starts_with("caller"));
+            let (exposes, calls) = (setting.workers.contains(host), setting.callers.contains(host));
             let (setting, host) = (Arc::clone(&setting), host.clone());
             sim.host(host.clone(), move || member(Arc::clone(&setting), host.clone(), exposes, calls));
         }
-        let plan = self.weather.plan(&mut rng, &[], &setting.clients);
+        let plan = self.weather.plan(&mut rng, &setting.workers, &setting.clients);
         let mut pending: BinaryHeap<Step> = BinaryHeap::new();
         for (at, fault) in plan {
             pending.push(Step::new(at, pending.len(), Action::Begin(fault)));
@@ -120,16 +128,32 @@ impl Simulation {
     }
 
     fn setting(self, rng: &mut Rng, ledger: &Arc<Ledger>) -> Setting {
-        let network = Arc::new(Network::default());
-        network.set_largest_write(if rng.bool() { 0 } else { rng.usize(1..2_000) });
-        let clients: Vec<_> = (0..rng.usize(1..4)).map(|n| format!("caller-{n}")).collect();
+        let largest_write = if rng.bool() { usize::MAX } else { rng.usize(1..2_000) };
+        let network = Arc::new(Network::new(Shape { largest_write, window: rng.usize(500..Shape::LARGEST_WINDOW) }));
+        let named = |what: &str, count: usize| (0..count).map(|n| format!("{what}-{n}")).collect::<Vec<_>>();
+        let (workers, clients, callers) = match self.topology {
+            Topology::Service => {
+                let callers = named("caller", rng.usize(1..4));
+                (vec![SERVER.to_owned()], callers.clone(), callers)
+            }
+            Topology::Router => {
+                let (workers, callers, both) = (
+                    named("worker", rng.usize(1..3)),
+                    named("caller", rng.usize(1..3)),
+                    named("both", rng.usize(0..3)),
+                );
+                let clients = [&workers[..], &callers, &both].concat();
+                ([&workers[..], &both].concat(), clients, [callers, both].concat())
+            }
+        };
         Setting {
             seed: self.seed,
             network,
             ledger: Arc::clone(ledger),
             config: config(rng),
-            workers: vec![SERVER.into()],
+            workers,
             clients,
+            callers,
             server_first: rng.bool(),
         }
     }
@@ -159,7 +183,8 @@ fn sim(rng: &mut Rng) -> Sim<'static> {
         .tick_duration(Duration::from_millis(1))
         .min_message_latency(Duration::from_millis(0))
         .max_message_latency(Duration::from_millis(rng.u64(1..100)))
-        .tcp_capacity(rng.usize(4..200));
+        // In writes; the network's own window is what is reached.
+        .tcp_capacity(Shape::LARGEST_WINDOW);
     if rng.bool() {
         builder.enable_random_order();
     }
