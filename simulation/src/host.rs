@@ -1,10 +1,11 @@
 //! What runs on each host of a simulation.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, error::Error, sync::Arc, time::Duration};
 
 use daffi_core::{Callback, Client, NodeConfig, RoundRobin, Router, Service};
 use daffi_transport::Endpoint;
 use fastrand::Rng;
+use parking_lot::Mutex;
 use tokio::{runtime::Handle, time::sleep};
 
 use crate::{
@@ -37,6 +38,8 @@ pub(crate) struct Setting {
     pub(crate) clients: Vec<String>,
     /// Nodes that call.
     pub(crate) callers: Vec<String>,
+    /// Nodes that started more than once: an older connection of theirs may be the newest that the server hears of.
+    pub(crate) restarted: Mutex<BTreeSet<String>>,
     /// The server stops before its clients.
     pub(crate) server_first: bool,
 }
@@ -104,15 +107,38 @@ pub(crate) async fn router(setting: Arc<Setting>) -> Ended {
     Ok(())
 }
 
-/// A node that connects: it exposes callbacks, calls, or both.
+/// A node that connects: it exposes callbacks, calls, or both. Evicted, it starts anew, as a process manager would do.
 pub(crate) async fn member(setting: Arc<Setting>, host: String, exposes: bool, calls: bool) -> Ended {
-    let exposed = || if exposes { callbacks(&host, &setting.ledger) } else { Vec::new() };
-    let client = connect(&setting, &host, exposed).await?;
-    setting.ledger.note(format!("{host} is connected"));
+    loop {
+        let exposed = || if exposes { callbacks(&host, &setting.ledger) } else { Vec::new() };
+        let client = connect(&setting, &host, exposed).await?;
+        setting.ledger.note(format!("{host} is connected"));
+        let evicted = tokio::select! {
+            biased;
+            ended = client.join() => ended == daffi_core::Ended::Evicted,
+            () = live(&setting, &client, calls) => false,
+        };
+        if evicted {
+            setting.ledger.note(format!("{host} is evicted"));
+            if !setting.restarted.lock().contains(&host) {
+                setting.ledger.violation(format!("{host} is evicted, but nobody else ever bore its name"));
+            }
+            continue;
+        }
+        client.stop().await;
+        drop(client);
+        expect_no_tasks(&setting, &host).await;
+        setting.ledger.note(format!("{host} has stopped"));
+        return Ok(());
+    }
+}
+
+async fn live(setting: &Setting, client: &Client<Formats>, calls: bool) {
+    let host = client.name();
     let mut open = Vec::new();
     if calls {
-        let rng = Rng::with_seed(setting.seed ^ times::now().as_micros() as u64 ^ hash(&host));
-        open = make_calls(&client, &setting.ledger, rng, &setting.workers).await;
+        let rng = Rng::with_seed(setting.seed ^ hash(&format!("{host} {}", times::now().as_micros())));
+        open = make_calls(client, &setting.ledger, rng, &setting.workers).await;
     }
     times::until(PROBE).await;
     for call in open {
@@ -120,16 +146,11 @@ pub(crate) async fn member(setting: Arc<Setting>, host: String, exposes: bool, c
             setting.ledger.violation(format!("a call of {host} is still open after all is well again"));
         }
     }
-    probe(&setting, &client, calls).await;
+    probe(setting, client, calls).await;
     times::until(COMPARE).await;
     let seen = client.members().iter().filter(|m| !m.methods.is_empty()).map(|m| m.name.to_string()).collect();
-    compare(&setting, &host, seen, &setting.workers);
+    compare(setting, host, seen, &setting.workers);
     times::until(if setting.server_first { STOP_LATER } else { STOP }).await;
-    client.stop().await;
-    drop(client);
-    expect_no_tasks(&setting, &host).await;
-    setting.ledger.note(format!("{host} has stopped"));
-    Ok(())
 }
 
 async fn connect(

@@ -52,6 +52,9 @@ impl Default for Shape {
 }
 
 impl Shape {
+    /// The smallest window: the calls of a simulation fit through it in time.
+    pub const SMALLEST_WINDOW: usize = 32 * 1024;
+
     /// The largest window.
     pub const LARGEST_WINDOW: usize = 256 * 1024;
 }
@@ -132,6 +135,14 @@ impl Network {
     /// The next connection that `host` opens breaks, at both ends, when `end` has read `bytes` of it.
     pub fn break_next(&self, host: &str, end: End, bytes: u64) {
         self.breaks.lock().insert(host.to_owned(), (end, bytes));
+    }
+
+    /// Whatever has not broken by now stays.
+    pub fn stop_breaking(&self) {
+        self.breaks.lock().clear();
+        for pipe in self.pipes.lock().values().filter_map(Weak::upgrade) {
+            pipe.state.lock().breaks = None;
+        }
     }
 
     /// The connections that `host` opened and that stand now.

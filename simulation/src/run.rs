@@ -10,6 +10,7 @@ use std::{
 
 use daffi_core::NodeConfig;
 use fastrand::Rng;
+use parking_lot::Mutex;
 use turmoil::Sim;
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     host::{Setting, member, router, service},
     ledger::Ledger,
     network::{Connections, End, Network, Shape},
-    times::END,
+    times::{CALM, END},
 };
 
 /// Which nodes there are.
@@ -103,6 +104,7 @@ impl Simulation {
         for (at, fault) in plan {
             pending.push(Step::new(at, pending.len(), Action::Begin(fault)));
         }
+        pending.push(Step::new(CALM, pending.len(), Action::StopBreaking));
         let mut steps = pending.len();
         while sim.elapsed() < END {
             while pending.peek().is_some_and(|step| step.at <= sim.elapsed()) {
@@ -129,7 +131,10 @@ impl Simulation {
 
     fn setting(self, rng: &mut Rng, ledger: &Arc<Ledger>) -> Setting {
         let largest_write = if rng.bool() { usize::MAX } else { rng.usize(1..2_000) };
-        let network = Arc::new(Network::new(Shape { largest_write, window: rng.usize(500..Shape::LARGEST_WINDOW) }));
+        let network = Arc::new(Network::new(Shape {
+            largest_write,
+            window: rng.usize(Shape::SMALLEST_WINDOW..Shape::LARGEST_WINDOW),
+        }));
         let named = |what: &str, count: usize| (0..count).map(|n| format!("{what}-{n}")).collect::<Vec<_>>();
         let (workers, clients, callers) = match self.topology {
             Topology::Service => {
@@ -154,6 +159,7 @@ impl Simulation {
             workers,
             clients,
             callers,
+            restarted: Mutex::default(),
             server_first: rng.bool(),
         }
     }
@@ -205,6 +211,7 @@ enum Action {
     Repair(String),
     Break(Connections, End),
     Thaw(Connections, End),
+    StopBreaking,
 }
 
 impl Step {
@@ -224,6 +231,7 @@ impl Action {
             Self::Restart(host) => {
                 setting.ledger.note_at(sim.elapsed(), format!("{host} starts again"));
                 sim.bounce(host.as_str());
+                setting.restarted.lock().insert(host);
                 Vec::new()
             }
             Self::Release(host) => {
@@ -240,6 +248,10 @@ impl Action {
             }
             Self::Thaw(connections, end) => {
                 connections.freeze(end, false);
+                Vec::new()
+            }
+            Self::StopBreaking => {
+                setting.network.stop_breaking();
                 Vec::new()
             }
         }

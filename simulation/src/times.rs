@@ -14,6 +14,9 @@ pub(crate) const CALLS_FROM: Duration = ms(200);
 /// The last call, and the last fault.
 pub(crate) const CALLS_UNTIL: Duration = ms(4_000);
 
+/// No new fault from here on: the last began before [`CALLS_UNTIL`] and took [`LONGEST_FAULT`] at most.
+pub(crate) const CALM: Duration = ms(7_000);
+
 /// All faults are over and all dead connections noticed; what is asked now must be answered.
 pub(crate) const PROBE: Duration = ms(9_000);
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Payloads up to this size, rarely: larger than what a link writes or reads at once.
-const LARGE: usize = 200_000;
+const LARGE: usize = 100_000;
 
 /// What a callback answers.
 type Echo = (u64, String, Bytes);
