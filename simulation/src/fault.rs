@@ -12,6 +12,12 @@ use crate::{
 /// The host that all others connect to.
 pub const SERVER: &str = "server";
 
+/// The host of the node that takes another's name.
+pub const TWIN: &str = "twin";
+
+/// Bytes that the handshakes and several small calls take.
+const EVERY_BYTE: u64 = 800;
+
 /// Something that goes wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
@@ -55,6 +61,11 @@ pub enum Fault {
         /// How many bytes.
         bytes: u64,
     },
+    /// Another node takes the name, and has it until it is evicted.
+    Twin {
+        /// Whose name.
+        host: String,
+    },
     /// An end reads nothing for a while.
     Freeze {
         /// Who connected.
@@ -89,13 +100,17 @@ pub enum Weather {
     SlowReader,
     /// A node connects anew while the server still holds its dead connection.
     HalfOpen,
+    /// A second node takes a name for a while.
+    Twin,
     /// All of it.
     Storm,
+    /// The first connection of one node breaks at one end after a number of bytes, which the seed counts up.
+    EveryByte,
 }
 
 impl Weather {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Delay,
         Self::Loss,
         Self::Partition,
@@ -103,15 +118,35 @@ impl Weather {
         Self::WorkerCrash,
         Self::SlowReader,
         Self::HalfOpen,
+        Self::Twin,
         Self::Storm,
+        Self::EveryByte,
+    ];
+
+    /// What a storm is made of.
+    const STORM: [Self; 7] = [
+        Self::Loss,
+        Self::Partition,
+        Self::ServerCrash,
+        Self::WorkerCrash,
+        Self::SlowReader,
+        Self::HalfOpen,
+        Self::Twin,
     ];
 
     /// What goes wrong, and when, in order.
-    pub fn plan(self, rng: &mut Rng, workers: &[String], clients: &[String]) -> Vec<(Duration, Fault)> {
+    pub fn plan(self, seed: u64, rng: &mut Rng, workers: &[String], clients: &[String]) -> Vec<(Duration, Fault)> {
+        if self == Self::EveryByte {
+            // The first and the last of the clients: behind a Router a worker and a caller.
+            let host = if seed.is_multiple_of(2) { clients.first() } else { clients.last() };
+            let end = if (seed / 2).is_multiple_of(2) { End::Client } else { End::Server };
+            let host = host.cloned().unwrap_or_default();
+            return vec![(Duration::ZERO, Fault::BreakNext { host, end, bytes: seed / 4 % EVERY_BYTE })];
+        }
         let mut plan: Vec<_> = (0..rng.usize(1..8))
             .filter_map(|_| {
                 let kind = match self {
-                    Self::Storm => *rng.choice(&Self::ALL[1..7])?,
+                    Self::Storm => *rng.choice(&Self::STORM)?,
                     kind => kind,
                 };
                 let at = duration(rng, CALLS_FROM, CALLS_UNTIL);
@@ -127,7 +162,8 @@ impl Weather {
         let time = Duration::from_millis(rng.u64(1..LONGEST_FAULT));
         let end = if rng.bool() { End::Client } else { End::Server };
         Some(match self {
-            Self::Delay | Self::Storm => return None,
+            Self::Delay | Self::Storm | Self::EveryByte => return None,
+            Self::Twin => Fault::Twin { host },
             Self::Loss if rng.bool() => Fault::Cut { host },
             Self::Loss => Fault::BreakNext { host, end, bytes: rng.u64(0..400) },
             Self::Partition => Fault::Partition { host, time },

@@ -10,10 +10,10 @@ use tokio::{runtime::Handle, time::sleep};
 
 use crate::{
     callbacks::{ECHO, Formats, callbacks, formats, name},
-    fault::SERVER,
+    fault::{SERVER, TWIN},
     ledger::{Ledger, Outcome},
     network::Network,
-    times::{self, COMPARE, PROBE, STOP, STOP_LATER},
+    times::{self, CALM, COMPARE, PROBE, STOP, STOP_LATER},
     transport::{SimConnector, SimListener},
     workload::make_calls,
 };
@@ -40,6 +40,8 @@ pub(crate) struct Setting {
     pub(crate) callers: Vec<String>,
     /// Nodes that started more than once: an older connection of theirs may be the newest that the server hears of.
     pub(crate) restarted: Mutex<BTreeSet<String>>,
+    /// Whose name the twin takes when it starts.
+    pub(crate) twin_of: Mutex<Option<String>>,
     /// The server stops before its clients.
     pub(crate) server_first: bool,
 }
@@ -111,7 +113,7 @@ pub(crate) async fn router(setting: Arc<Setting>) -> Ended {
 pub(crate) async fn member(setting: Arc<Setting>, host: String, exposes: bool, calls: bool) -> Ended {
     loop {
         let exposed = || if exposes { callbacks(&host, &setting.ledger) } else { Vec::new() };
-        let client = connect(&setting, &host, exposed).await?;
+        let client = connect_as(&setting, &host, &host, exposed).await?;
         setting.ledger.note(format!("{host} is connected"));
         let evicted = tokio::select! {
             biased;
@@ -131,6 +133,24 @@ pub(crate) async fn member(setting: Arc<Setting>, host: String, exposes: bool, c
         setting.ledger.note(format!("{host} has stopped"));
         return Ok(());
     }
+}
+
+/// A second node under another's name: it takes the name and works until the other takes it back.
+pub(crate) async fn twin(setting: Arc<Setting>) -> Ended {
+    let Some(host) = setting.twin_of.lock().clone() else { return Ok(()) };
+    let exposes = setting.workers.contains(&host);
+    let exposed = || if exposes { callbacks(&host, &setting.ledger) } else { Vec::new() };
+    let client = connect_as(&setting, TWIN, &host, exposed).await?;
+    setting.ledger.note(format!("the twin of {host} is connected"));
+    tokio::select! {
+        biased;
+        _ = client.join() => {}
+        () = times::until(CALM) => client.stop().await,
+    }
+    drop(client);
+    expect_no_tasks(&setting, TWIN).await;
+    setting.ledger.note(format!("the twin of {host} is gone"));
+    Ok(())
 }
 
 async fn live(setting: &Setting, client: &Client<Formats>, calls: bool) {
@@ -153,15 +173,16 @@ async fn live(setting: &Setting, client: &Client<Formats>, calls: bool) {
     times::until(if setting.server_first { STOP_LATER } else { STOP }).await;
 }
 
-async fn connect(
+async fn connect_as(
     setting: &Setting,
     host: &str,
+    node: &str,
     exposed: impl Fn() -> Vec<Callback>,
 ) -> Result<Client<Formats>, Box<dyn Error>> {
     loop {
         let connector = SimConnector::new(&endpoint(), host, SERVER, PORT, Arc::clone(&setting.network));
         let (config, picker) = (setting.config.clone(), Box::new(RoundRobin::default()));
-        match Client::connect(name(host), config, Box::new(connector), exposed(), |c| c, picker, formats()).await {
+        match Client::connect(name(node), config, Box::new(connector), exposed(), |c| c, picker, formats()).await {
             Ok(client) => return Ok(client),
             Err(error) if times::now() < PROBE => {
                 setting.ledger.note(format!("{host} cannot connect: {error}"));

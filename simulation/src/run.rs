@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use turmoil::Sim;
 
 use crate::{
-    fault::{Fault, SERVER, SILENT, Weather, noticed},
-    host::{Setting, member, router, service},
+    fault::{Fault, SERVER, SILENT, TWIN, Weather, noticed},
+    host::{Setting, member, router, service, twin},
     ledger::Ledger,
     network::{Connections, End, Network, Shape},
     times::{CALM, END},
@@ -99,7 +99,9 @@ impl Simulation {
             let (setting, host) = (Arc::clone(&setting), host.clone());
             sim.host(host.clone(), move || member(Arc::clone(&setting), host.clone(), exposes, calls));
         }
-        let plan = self.weather.plan(&mut rng, &setting.workers, &setting.clients);
+        let shared = Arc::clone(&setting);
+        sim.host(TWIN, move || twin(Arc::clone(&shared)));
+        let plan = self.weather.plan(self.seed, &mut rng, &setting.workers, &setting.clients);
         let mut pending: BinaryHeap<Step> = BinaryHeap::new();
         for (at, fault) in plan {
             pending.push(Step::new(at, pending.len(), Action::Begin(fault)));
@@ -160,6 +162,7 @@ impl Simulation {
             clients,
             callers,
             restarted: Mutex::default(),
+            twin_of: Mutex::default(),
             server_first: rng.bool(),
         }
     }
@@ -305,6 +308,12 @@ fn begin(fault: Fault, sim: &mut Sim<'_>, setting: &Setting, rng: &mut Rng) -> V
         Fault::BreakNext { host, end, bytes } => {
             setting.network.break_next(&host, end, bytes);
             opened_by(&host).break_at(End::Client, std::io::ErrorKind::ConnectionReset);
+            Vec::new()
+        }
+        Fault::Twin { host } => {
+            setting.restarted.lock().insert(host.clone());
+            *setting.twin_of.lock() = Some(host);
+            sim.bounce(TWIN);
             Vec::new()
         }
         Fault::Freeze { host, end, time } => {
