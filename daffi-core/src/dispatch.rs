@@ -6,12 +6,14 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context as TaskContext, Poll, ready},
-    time::Instant,
 };
 
 use daffi_serde::RemoteError;
 use daffi_transport::BoxFuture;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::{
+    sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, TryAcquireError},
+    time::Instant,
+};
 use tower_service::Service;
 
 use crate::{Callback, Reply, Request, callback::Run, conn::Conn};

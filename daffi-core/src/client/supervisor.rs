@@ -1,10 +1,6 @@
 //! Keeps a client connected.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use daffi_transport::LinkConfig;
 use tokio::{
@@ -178,8 +174,8 @@ async fn reconnect(shared: &Arc<Shared>, ends: &Ends, before: &ClientConn) -> Op
 
 /// Half to all of `pause`, so that the clients of a restarted server do not come back all at once.
 fn jittered(pause: Duration) -> Duration {
-    let random = RandomState::new().hash_one(0u8) % 1024;
-    pause / 2 + pause.mul_f64(random as f64 / 2048.0)
+    // The generator of this thread, which a simulation seeds.
+    pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 /// Tells a server of this project of added callbacks: a second handshake is an update (protocol notes, section 12).

@@ -1,0 +1,79 @@
+//! A stream of frames, whole and in pieces.
+
+use bytes::BytesMut;
+use daffi_wire::{CallId, FormatId, Frame, FrameDecoder, Handshake, Header, Kind, Level, Limits};
+
+use crate::{Signature, Tape};
+
+/// Small limits, so that they are reached.
+const LIMITS: Limits =
+    Limits { max_frame_bytes: 4_096, max_control_bytes: 1_024, max_name_bytes: 64, max_list_bytes: 1_024 };
+
+pub(super) fn seeds() -> Vec<Vec<u8>> {
+    let limits = Limits::default();
+    let kinds = [Kind::Handshake, Kind::Request, Kind::Response, Kind::Error, Kind::Events, Kind::Credit];
+    let mut seeds: Vec<Vec<u8>> = kinds
+        .iter()
+        .filter_map(|kind| {
+            let header = Header::new(*kind, CallId(7), FormatId::MSGPACK, false, true);
+            Frame::new(header, "caller", "worker", "echo", b"\x92\x90\x80", &limits).ok()
+        })
+        .map(|frame| [&[5, 2], &frame.as_bytes()[..]].concat())
+        .collect();
+    seeds.push(seeds.iter().flat_map(|seed| seed[2..].to_vec()).collect());
+    seeds.push(Handshake::assemble(daffi_wire::NodeType::new(daffi_wire::Role::Client, Level::FOUR), [&b"{}"[..]]));
+    seeds
+}
+
+/// The frames of a stream, and how it ends.
+fn decode(stream: &[u8], limits: Limits, mut piece: impl FnMut() -> usize) -> (Vec<Frame>, String) {
+    let mut decoder = FrameDecoder::new(limits);
+    let (mut buffer, mut frames, mut rest) = (BytesMut::new(), Vec::new(), stream);
+    loop {
+        match decoder.decode(&mut buffer) {
+            Ok(Some(frame)) => frames.push(frame),
+            Err(error) => return (frames, error.to_string()),
+            Ok(None) if rest.is_empty() => {
+                let end = decoder.finish(&buffer).err().map(|error| error.to_string());
+                return (frames, end.unwrap_or_default());
+            }
+            Ok(None) => {
+                let (now, later) = rest.split_at(piece().clamp(1, rest.len()));
+                buffer.extend_from_slice(now);
+                rest = later;
+            }
+        }
+    }
+}
+
+pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
+    let mut tape = Tape::new(input);
+    let (choice, step) = (tape.byte(), usize::from(tape.byte()));
+    let limits = if choice.is_multiple_of(2) { LIMITS } else { Limits::default() };
+    let stream = tape.rest();
+    let (frames, end) = decode(stream, limits, || usize::MAX);
+    let mut turn = 0;
+    let pieces = decode(stream, limits, || {
+        turn += 1;
+        1 + step * turn % 31
+    });
+    if pieces != (frames.clone(), end.clone()) {
+        return Err(format!(
+            "whole: {} frames, then {end:?}; in pieces: {} frames, then {:?}",
+            frames.len(),
+            pieces.0.len(),
+            pieces.1
+        ));
+    }
+    for frame in &frames {
+        let again =
+            Frame::new(frame.header(), frame.transmitter(), frame.receiver(), frame.method(), frame.payload(), &limits);
+        match again {
+            Ok(again) if again.as_bytes() == frame.as_bytes() => {}
+            again => return Err(format!("{frame:?} was read and is written as {again:?}")),
+        }
+    }
+    let kinds: Vec<_> = frames.iter().take(4).map(Frame::kind).collect();
+    let digits = |c: char| c.is_ascii_digit();
+    Ok(Signature::of((format!("{kinds:?}"), end.replace(digits, ""))))
+}

@@ -1,0 +1,216 @@
+//! The calls that a host makes.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use daffi_core::{CallError, Client};
+use daffi_wire::FormatId;
+use fastrand::Rng;
+use futures::stream;
+use tokio::{
+    task::{JoinHandle, spawn_local},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    callbacks::{CHUNK, ECHO, Formats},
+    ledger::{Ledger, Outcome},
+    times::{self, CALLS_FROM, CALLS_UNTIL},
+};
+
+/// Payloads up to this size, rarely: larger than what a link writes or reads at once.
+const LARGE: usize = 100_000;
+
+/// What a callback answers.
+type Echo = (u64, String, Bytes);
+
+/// Makes calls of all styles until it is time to stop, and gives those that may still be open.
+pub(crate) async fn make_calls(
+    client: &Client<Formats>,
+    ledger: &Arc<Ledger>,
+    mut rng: Rng,
+    workers: &[String],
+) -> Vec<JoinHandle<()>> {
+    let mut open = Vec::new();
+    times::until(CALLS_FROM).await;
+    while times::now() < CALLS_UNTIL {
+        sleep(Duration::from_millis(rng.u64(0..200))).await;
+        for _ in 0..rng.usize(1..4) {
+            let call = Planned::new(&mut rng, workers);
+            open.push(spawn_local(call.make(client.clone(), Arc::clone(ledger))));
+        }
+    }
+    open
+}
+
+/// One call, as it was drawn.
+struct Planned {
+    style: Style,
+    /// How long the callback takes, in milliseconds.
+    delay: u64,
+    pad: Bytes,
+    timeout: Option<Duration>,
+    wait_for_connection: bool,
+    /// The caller drops the call after this time.
+    dropped: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum Style {
+    Rpc(Option<String>),
+    RpcNowait,
+    Cast,
+    CastNowait,
+    Stream { chunks: u64, window: usize },
+    StreamNowait { chunks: u64 },
+}
+
+impl Planned {
+    fn new(rng: &mut Rng, workers: &[String]) -> Self {
+        let style = match rng.u8(0..20) {
+            0..9 => Style::Rpc(None),
+            9..12 => Style::Rpc(rng.choice(workers).cloned()),
+            12..14 => Style::RpcNowait,
+            14..17 => Style::Cast,
+            17 => Style::CastNowait,
+            18 => Style::Stream { chunks: rng.u64(0..20), window: rng.usize(1..5) },
+            _ => Style::StreamNowait { chunks: rng.u64(0..20) },
+        };
+        let size = match rng.u8(0..20) {
+            0 => rng.usize(0..LARGE),
+            1..5 => rng.usize(0..10_000),
+            _ => rng.usize(0..50),
+        };
+        let timeout = match rng.u8(0..10) {
+            0..4 => None,
+            4 => Some(Duration::from_millis(rng.u64(0..100))),
+            _ => Some(Duration::from_millis(rng.u64(100..2_000))),
+        };
+        Self {
+            style,
+            delay: if rng.u8(0..4) == 0 { rng.u64(0..200) } else { 0 },
+            pad: vec![rng.u8(..); size].into(),
+            timeout,
+            wait_for_connection: rng.bool(),
+            dropped: (rng.u8(0..10) == 0).then(|| Duration::from_millis(rng.u64(0..300))),
+        }
+    }
+
+    async fn make(self, client: Client<Formats>, ledger: Arc<Ledger>) {
+        let what = format!("{:?} {} ms, {} bytes, timeout {:?}", self.style, self.delay, self.pad.len(), self.timeout);
+        // The timeout of a stream is one of each chunk.
+        let streams = matches!(self.style, Style::Stream { .. } | Style::StreamNowait { .. });
+        let call = ledger.begin(client.name(), what, self.timeout.filter(|_| !streams));
+        let id = call.id;
+        let outcomes = self.outcomes(&client, &ledger, id);
+        match self.dropped {
+            None => {
+                let outcomes = outcomes.await;
+                call.end(outcomes);
+            }
+            Some(after) => match timeout(after, outcomes).await {
+                Ok(outcomes) => call.end(outcomes),
+                Err(_) => call.give_up(),
+            },
+        }
+    }
+
+    async fn outcomes(&self, client: &Client<Formats>, ledger: &Ledger, id: u64) -> Vec<(Option<String>, Outcome)> {
+        let args = (id, self.delay, self.pad.clone());
+        // Options that the styles share, whose types differ.
+        macro_rules! with_options {
+            ($call:expr) => {{
+                let mut call = $call;
+                if let Some(timeout) = self.timeout {
+                    call = call.timeout(timeout);
+                }
+                if self.wait_for_connection {
+                    call = call.wait_for_connection();
+                }
+                call
+            }};
+        }
+        match &self.style {
+            Style::Rpc(receiver) => {
+                let mut call = with_options!(client.rpc());
+                if let Some(receiver) = receiver {
+                    call = call.receiver(receiver);
+                }
+                let answer = call.call::<Echo>(ECHO, args).await;
+                let outcome = self.checked(ledger, id, receiver.as_deref(), answer);
+                vec![(None, outcome)]
+            }
+            Style::RpcNowait => vec![(None, queued(with_options!(client.rpc_nowait()).call(ECHO, args).await))],
+            Style::Cast => match with_options!(client.cast()).call::<Echo>(ECHO, args).await {
+                Err(error) => vec![(None, error.into())],
+                Ok(answers) => answers
+                    .into_iter()
+                    .map(|(name, answer)| {
+                        let outcome = self.checked(ledger, id, Some(&name), answer);
+                        (Some(name), outcome)
+                    })
+                    .collect(),
+            },
+            Style::CastNowait => {
+                // One receiver may have been asked although another could not: the error tells nothing of any one.
+                let _sent = with_options!(client.cast_nowait()).call(ECHO, args).await;
+                Vec::new()
+            }
+            Style::Stream { chunks, window } => {
+                let sent = with_options!(client.stream()).window(*window).serde(FormatId::MSGPACK);
+                match sent.send(CHUNK, stream::iter((0..*chunks).map(|place| (id, place)))).await {
+                    Ok(count) => vec![(None, Outcome::Acknowledged(count, true))],
+                    // With a wider window the chunk that failed is not the first without acknowledgement.
+                    Err(error) => {
+                        vec![(None, Outcome::Acknowledged(if *window == 1 { error.chunk } else { 0 }, false))]
+                    }
+                }
+            }
+            Style::StreamNowait { chunks } => {
+                let sent = client.stream_nowait().serde(FormatId::MSGPACK);
+                let sent = if self.wait_for_connection { sent.wait_for_connection() } else { sent };
+                match sent.send(CHUNK, stream::iter((0..*chunks).map(|place| (id, place)))).await {
+                    Ok(_) => vec![(None, Outcome::Queued)],
+                    Err(error) => vec![(None, Outcome::Unknown(error.to_string()))],
+                }
+            }
+        }
+    }
+
+    /// An answer must be the call's own.
+    fn checked(&self, ledger: &Ledger, id: u64, receiver: Option<&str>, answer: Result<Echo, CallError>) -> Outcome {
+        match answer {
+            Ok((echoed, node, pad)) => {
+                if echoed != id || pad != self.pad || receiver.is_some_and(|receiver| receiver != node) {
+                    let text = format!("call {id} to {receiver:?} got the answer of {node} to call {echoed}");
+                    ledger.violation(text);
+                }
+                Outcome::Answered
+            }
+            Err(error) => {
+                let from_the_network = matches!(
+                    error,
+                    CallError::Remote { .. }
+                        | CallError::Timeout { .. }
+                        | CallError::ReceiverNotFound { .. }
+                        | CallError::ReceiverGone { .. }
+                        | CallError::Overloaded(_)
+                        | CallError::Disconnected(_)
+                        | CallError::Evicted
+                        | CallError::Stopped
+                );
+                if !from_the_network {
+                    ledger.violation(format!("call {id} failed with what no network does: {error}"));
+                }
+                error.into()
+            }
+        }
+    }
+}
+
+fn queued(sent: Result<(), CallError>) -> Outcome {
+    match sent {
+        Ok(()) => Outcome::Queued,
+        Err(error) => error.into(),
+    }
+}
