@@ -20,7 +20,8 @@ Call a callback of a running network:
     tells all of arguments and answers
 
 URL, such as tcp://127.0.0.1:5001, is
-  tcp://HOST:PORT, tls://HOST:PORT or
+  tcp://HOST:PORT, tls://HOST:PORT,
+  ws://HOST:PORT, wss://HOST:PORT or
   unix:///PATH; left out: $DAFFI_ADDR
 
 Exit codes:

@@ -41,7 +41,7 @@ pub(crate) fn endpoint(given: Option<&str>) -> Result<Endpoint, Failure> {
 }
 
 /// What another process can be reached by.
-const SCHEMES: [&str; 3] = ["tcp", "tls", "unix"];
+const SCHEMES: [&str; 5] = ["tcp", "tls", "ws", "wss", "unix"];
 
 /// An endpoint that another process can be reached at.
 pub(crate) fn parsed(text: &str) -> Result<Endpoint, String> {

@@ -24,9 +24,13 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Router {
-    /// Listen at tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH; may be repeated
+    /// Listen at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or unix:///PATH; may be repeated
     #[arg(short, long, value_name = "URL", required = true, value_parser = parsed)]
     listen: Vec<Endpoint>,
+    /// Let web pages of this origin connect, https://app.example for one; may be repeated. Without it pages from loopback
+    /// may connect to endpoints on loopback, and pages from the host they connect to, to any other
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    allowed_origins: Vec<String>,
     /// Name in logs and refusals. Default: a made-up one
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -121,6 +125,7 @@ impl Router {
             Some(tls) => builder.tls(tls),
             None => builder,
         };
+        let builder = self.allowed_origins.iter().fold(builder, |builder, origin| builder.allow_origin(origin));
         let (first, others) = self.listen.split_first().expect("clap demands one");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
         let router = builder.bind(first.as_str()).await?;

@@ -64,6 +64,14 @@ fn bytes_come_from_stdin_and_files_and_go_as_they_are() {
 }
 
 #[test]
+fn websockets_reach_what_tcp_reaches() {
+    let demo = Running::demo();
+    let at = demo.endpoint().replace("tcp://", "ws://");
+    assert_eq!(run(&["call", &at, "add", "3", "4"]).answer(), "7\n");
+    assert!(run(&["ping", &at]).answer().contains("service demo"));
+}
+
+#[test]
 fn text_is_not_touched_on_its_way_to_a_pipe() {
     let demo = Running::demo();
     let at = demo.endpoint();

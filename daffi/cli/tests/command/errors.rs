@@ -78,6 +78,8 @@ fn another_protocol_is_named() {
     assert_eq!(run(&["call", &at, "--dangerous-no-verify", "add", "3", "4"]).answer(), "7\n");
     let unknown = run(&["call", &at, "add", "3", "4"]);
     assert!(unknown.failure(3).contains("certificate"), "nothing is skipped by leaving it out: {unknown:?}");
+    let websocket = at.replace("tls://", "wss://");
+    assert_eq!(run(&["call", &websocket, "--ca", authority, "add", "3", "4"]).answer(), "7\n");
     let plain_on_tls = run(&["ping", &at.replace("tls://", "tcp://")]);
     assert!(plain_on_tls.failure(3).contains("TLS"), "{plain_on_tls:?}");
 
@@ -138,6 +140,8 @@ fn wrong_usage_says_what_is_right() {
         (&["stream", "tcp://127.0.0.1:1", "f", "/"], "is a directory"),
         (&["demo", "--listen", "tcp://127.0.0.1:0", "--ca", "x"], "--ca, --pin"),
         (&["demo", "--connect", "tcp://127.0.0.1:1", "--tls-cert", "x", "--tls-key", "x"], "belong to --listen"),
+        (&["router", "--listen", "ws://127.0.0.1:0"], "listen on tcp://host:port: it takes WebSockets, too"),
+        (&["router", "--listen", "tcp://127.0.0.1:0", "--allow-origin", "nowhere"], "nowhere"),
         (&["demo", "--listen", "tls://127.0.0.1:0"], "needs --tls-cert FILE and --tls-key FILE"),
     ];
     for (args, words) in cases {

@@ -1,5 +1,10 @@
 //! `router`, and the other commands behind one.
 
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+};
+
 use daffi_testing::{Peer, SocketPath};
 use serde_json::json;
 
@@ -126,6 +131,29 @@ fn its_limits_hold() {
         let ran = run(&[&["router", "-l", "tcp://127.0.0.1:0"][..], &limit].concat());
         assert!(ran.code == Some(2) && ran.stderr.contains(words), "{ran:?}");
     }
+}
+
+/// What a router answers to a page that asks for a WebSocket.
+fn upgrade(router: &Running, origin: &str) -> String {
+    let at = router.endpoint();
+    let address = at.strip_prefix("tcp://").unwrap();
+    let mut page = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {origin}\r\n\r\n"
+    );
+    page.write_all(request.as_bytes()).unwrap();
+    let mut status = String::new();
+    BufReader::new(page).read_line(&mut status).unwrap();
+    status
+}
+
+#[test]
+fn pages_of_allowed_origins_may_connect() {
+    let open = Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--allow-origin", "https://app.example"]);
+    assert!(upgrade(&open, "https://app.example").contains("101"));
+    assert!(upgrade(&open, "https://other.example").contains("403"));
+    assert!(upgrade(&Running::router(), "https://app.example").contains("403"));
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = CALLBACKS, group = clap::ArgGroup::new("place").required(true))]
 pub(crate) struct Demo {
-    /// Be a service at tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH; may be repeated
+    /// Be a service at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or unix:///PATH; may be repeated
     #[arg(short, long, value_name = "URL", group = "place", conflicts_with = "connect", value_parser = parsed)]
     listen: Vec<Endpoint>,
     /// Be a worker of this router
