@@ -51,22 +51,22 @@ impl Node for Parrot {
 }
 
 fn recorded() -> Vec<u8> {
-    let session = Session::parse(SESSION).unwrap();
+    let session = Session::parse(SESSION).expect("it is a session");
     session.bytes(1, conformance::Direction::ToClient).flatten().collect()
 }
 
 async fn replay(says: Vec<u8>) -> Result<(), conformance::Mismatch> {
-    let session = Session::parse(SESSION).unwrap();
+    let session = Session::parse(SESSION).expect("it is a session");
     let start = |_: &NodeSpec| -> Started { Box::pin(async { Ok(Box::new(Parrot(says)) as Box<dyn Node>) }) };
     Replay::of(&session, "svc").run(start).await
 }
 
 /// The frame that differs, and the first field of it.
 async fn differs(says: Vec<u8>) -> (usize, &'static str, String) {
-    let mismatch = replay(says).await.unwrap_err();
+    let mismatch = replay(says).await.expect_err("something differs");
     let text = mismatch.to_string();
     let Why::Differs(comparison) = mismatch.why else { panic!("{text}") };
-    (mismatch.step, comparison.first().unwrap().name, text)
+    (mismatch.step, comparison.first().expect("a field differs").name, text)
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,8 +97,7 @@ async fn every_field_of_a_header_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_payload_is_shown_by_its_member() {
-    let says = String::from_utf8(recorded()).unwrap_err();
-    let mut says = says.into_bytes();
+    let mut says = recorded();
     let at = says.windows(3).position(|window| window == b"svc").unwrap();
     says[at] = b'S';
     let (step, field, text) = differs(says).await;
