@@ -15,7 +15,7 @@
 
 use std::{io, process::ExitCode, process::Stdio};
 
-use conformance::{Action, Like, Node, NodeSpec, Outcome, Started, Stream, recordings, replay};
+use conformance::{Action, Like, Node, NodeSpec, Outcome, Replay, Started, Stream, recordings};
 use futures::future::BoxFuture;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -77,7 +77,7 @@ async fn main() -> io::Result<ExitCode> {
         // What its program asks of a server, another process would have to be told.
         let asked = |name: &str| session.actions().any(|(node, _)| node == name);
         let Some(server) = session.server().filter(|server| server.real && !asked(&server.name)) else { continue };
-        match replay(&session, &server.name, Like::Original, |spec| start(&command, spec)).await {
+        match Replay::of(&session, &server.name).like(Like::Original).run(|spec| start(&command, spec)).await {
             Ok(()) => passed += 1,
             Err(mismatch) => {
                 failed += 1;

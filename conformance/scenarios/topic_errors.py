@@ -2,8 +2,6 @@
 
 from scene import failed, frame, frame_step, scenario
 
-FORMATS = ("JSON", "MSGPACK", "PICKLE", "OPAQUE")
-
 
 @scenario("7.3")
 def errors(scene):

@@ -15,7 +15,7 @@
 //! ```
 //! use std::io;
 //!
-//! use conformance::{Action, Like, Node, Outcome, Stream, recorded, replay};
+//! use conformance::{Action, Node, NodeSpec, Outcome, Replay, Started, Stream, recorded};
 //! use daffi::{Service, prelude::*};
 //! use futures::future::BoxFuture;
 //! use tokio::net::TcpStream;
@@ -46,11 +46,14 @@
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let session = recorded("errors")?;
-//! let start = |spec: &conformance::NodeSpec| -> conformance::Started {
+//! let start = |spec: &NodeSpec| -> Started {
 //!     let builder = Service::builder(&spec.name).callbacks(callbacks![fail]);
-//!     Box::pin(async { Ok(Box::new(Mine(builder.bind("tcp://127.0.0.1:0").await.map_err(io::Error::other)?)) as Box<dyn Node>) })
+//!     Box::pin(async {
+//!         let service = builder.bind("tcp://127.0.0.1:0").await.map_err(io::Error::other)?;
+//!         Ok(Box::new(Mine(service)) as Box<dyn Node>)
+//!     })
 //! };
-//! replay(&session, "svc", Like::ThisProject, start).await?;
+//! Replay::of(&session, "svc").run(start).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -124,7 +127,6 @@ mod session;
 mod tables;
 mod text;
 mod value;
-mod wire;
 
 pub use crate::{
     compare::{Comparison, Field},
@@ -132,7 +134,7 @@ pub use crate::{
     frame::{Format, Frame, Kind},
     node::{ByteStream, Node, Stream},
     recordings::{directory, recorded, recordings},
-    replay::{Like, Mismatch, Started, Why, replay},
+    replay::{Like, Mismatch, Replay, Started, Why},
     session::{Action, Difference, Direction, Free, Item, NodeKind, NodeSpec, Only, Outcome, Session, Step, What},
     tables::tables,
     text::ParseError,

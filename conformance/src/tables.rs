@@ -141,10 +141,32 @@ fn rules(sessions: &[Session]) -> io::Result<String> {
 fn test_exists(file: &str, function: &str) -> io::Result<()> {
     let path = daffi_testing::repository().join(file);
     let source = fs::read_to_string(&path).map_err(|error| wrong(format!("rules.txt: {file}: {error}")))?;
-    let found = source.split(&format!("fn {function}(")).collect::<Vec<_>>();
-    let attributes = found.first().map(|before| before.rsplit("\n\n").next().unwrap_or_default()).unwrap_or_default();
-    if found.len() != 2 || !attributes.contains("test") {
-        return Err(wrong(format!("rules.txt: {file} has no test {function}")));
+    if is_test(&source, function) {
+        return Ok(());
     }
-    Ok(())
+    Err(wrong(format!("rules.txt: {file} has no test {function}")))
+}
+
+/// A function below `#[test]`, or a name at the front of a line in a macro's list.
+fn is_test(source: &str, name: &str) -> bool {
+    let written = source.split_once(&format!("fn {name}(")).is_some_and(|(before, _)| {
+        let attributes = before.rsplit("\n\n").next().unwrap_or_default();
+        attributes.contains("test]") || attributes.contains("test(") || attributes.contains("proptest!")
+    });
+    let starts =
+        |line: &str| line.trim_start().strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', ':', ',']));
+    let mut lists = source.split("! {\n").skip(1).filter_map(|after| after.split("\n}").next());
+    written || lists.any(|list| list.lines().any(starts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_told_from_other_functions() {
+        let source = "fn helper() {}\n\n#[tokio::test]\nasync fn real() {}\n\nall! {\n    made = x,\n    listed,\n}\n";
+        assert!(["real", "made", "listed"].iter().all(|name| is_test(source, name)));
+        assert!(!["helper", "gone", "mad"].iter().any(|name| is_test(source, name)));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, process::ExitCode};
 
-use conformance::{Like, nodes, nodes::Over, recordings, replay, tables};
+use conformance::{Replay, nodes, nodes::Over, recordings, tables};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, std::io::Error> {
@@ -10,7 +10,7 @@ async fn main() -> Result<ExitCode, std::io::Error> {
     let mut replays = 0;
     for session in &sessions {
         for part in session.parts() {
-            let ended = replay(session, &part.name, Like::ThisProject, |spec| nodes::start(spec, Over::Tcp)).await;
+            let ended = Replay::of(session, &part.name).run(|spec| nodes::start(spec, Over::Tcp)).await;
             if let Err(mismatch) = ended {
                 eprintln!("{mismatch}\nno table says that this holds");
                 return Ok(ExitCode::FAILURE);

@@ -21,7 +21,7 @@ const BACKLOG: usize = 16;
 
 const SCHEME: &str = "pipe";
 
-/// A listener for a node, and where its peers hand in their ends.
+/// Where peers hand in the ends of their streams, and where a node takes them.
 #[must_use]
 pub fn pipe() -> (mpsc::Sender<DuplexStream>, mpsc::Receiver<DuplexStream>) {
     mpsc::channel(BACKLOG)

@@ -11,8 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{Format, Frame, Item, Kind, Stream, cut::Cutter};
 
-pub(crate) struct Wire {
-    stream: Option<Stream>,
+pub(super) struct Wire {
+    stream: Stream,
+    /// Bytes that are written at once.
+    pieces: usize,
     received: BytesMut,
     incoming: Cutter,
     outgoing: Cutter,
@@ -31,9 +33,10 @@ const QUESTION: u16 = 65_534;
 
 impl Wire {
     /// `to_server`: the node under test accepted the connection.
-    pub(crate) fn new(stream: Stream, to_server: bool) -> Self {
+    pub(super) fn new(stream: Stream, to_server: bool, pieces: usize) -> Self {
         Self {
-            stream: Some(stream),
+            stream,
+            pieces,
             received: BytesMut::new(),
             incoming: Cutter::new(!to_server),
             outgoing: Cutter::new(to_server),
@@ -45,13 +48,12 @@ impl Wire {
     }
 
     /// Sends an item. What the node does not take shows in what it answers.
-    pub(crate) async fn send(&mut self, item: &Item) {
-        let Some(stream) = &mut self.stream else { return };
+    pub(super) async fn send(&mut self, item: &Item) {
         self.unconfirmed = true;
         let bytes = match item {
             Item::End => {
                 self.ended = true;
-                let _gone = stream.shutdown().await;
+                let _gone = self.stream.shutdown().await;
                 return;
             }
             Item::Frame(frame) if self.uuids.contains_key(&frame.uuid) => {
@@ -65,20 +67,25 @@ impl Wire {
             // Both directions change over; the answer itself is an upgrade still.
             self.outgoing.upgraded();
         }
-        let _gone = async {
-            stream.write_all(&bytes).await?;
-            stream.flush().await
+        let pieces = if matches!(item, Item::Syn(_)) { usize::MAX } else { self.pieces };
+        for piece in bytes.chunks(pieces) {
+            let written = async {
+                self.stream.write_all(piece).await?;
+                self.stream.flush().await
+            };
+            if written.await.is_err() {
+                return;
+            }
         }
-        .await;
     }
 
     /// Whether either end has ended the stream.
-    pub(crate) const fn ended(&self) -> bool {
+    pub(super) const fn ended(&self) -> bool {
         self.ended
     }
 
     /// The next item; `None` at the end of the stream. Cancel safe.
-    pub(crate) async fn receive(&mut self) -> io::Result<Option<Item>> {
+    pub(super) async fn receive(&mut self) -> io::Result<Option<Item>> {
         if let Some(item) = self.early.pop_front() {
             return Ok(Some(item));
         }
@@ -89,7 +96,7 @@ impl Wire {
 
     /// Waits until a client has worked in all it was sent: it answers a call of a function that it does not have, and it
     /// reads in order. Nothing else of the protocol tells that an event has arrived.
-    pub(crate) async fn confirm(&mut self) -> io::Result<()> {
+    pub(super) async fn confirm(&mut self) -> io::Result<()> {
         if self.ended || !self.unconfirmed || !self.outgoing.is_open() {
             return Ok(());
         }
@@ -122,8 +129,7 @@ impl Wire {
                 self.received.advance(used);
                 return Ok(Some(item));
             }
-            let Some(stream) = &mut self.stream else { return Ok(None) };
-            match stream.read_buf(&mut self.received).await {
+            match self.stream.read_buf(&mut self.received).await {
                 Ok(0) if self.received.is_empty() => return Ok(None),
                 Ok(0) => {
                     let rest = self.received.split().freeze();
@@ -138,7 +144,7 @@ impl Wire {
     }
 
     /// The expected item with the number that the node uses in place of the recorded one.
-    pub(crate) fn renumbered<'a>(&mut self, expected: &'a Item, got: &Item, free: bool) -> Cow<'a, Item> {
+    pub(super) fn renumbered<'a>(&mut self, expected: &'a Item, got: &Item, free: bool) -> Cow<'a, Item> {
         let (Item::Frame(recorded), Item::Frame(came)) = (expected, got) else { return Cow::Borrowed(expected) };
         if !free || recorded.uuid == 0 || came.uuid == 0 {
             return Cow::Borrowed(expected);

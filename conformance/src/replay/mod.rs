@@ -1,14 +1,17 @@
 //! Plays the other side of a recording to a node.
 
-use std::{collections::HashMap, fmt, io, time::Duration};
+mod mismatch;
+mod wire;
+
+use std::{collections::HashMap, io, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio::{task::JoinHandle, time::timeout};
 
+pub use self::mismatch::{Mismatch, Why};
+use self::wire::Wire;
 use crate::{
-    Comparison, Direction, Free, Item, Node, NodeSpec, Only, Outcome, Session, Step, Stream, What,
-    text::write::{title, write_item},
-    wire::Wire,
+    Comparison, Direction, Free, Item, Node, NodeSpec, Only, Outcome, Session, Step, Stream, What, text::write::title,
 };
 
 /// Nothing that a recording expects takes longer, unless it is missing.
@@ -29,116 +32,70 @@ pub enum Like {
     Original,
 }
 
-/// Puts a node in the place of `part` of a recorded session, plays everybody else from the file, and compares what the node
-/// sends.
+/// A replay of a recorded session: one node's place is taken, and everybody else is played from the file.
 ///
-/// `start` starts it; a Client must not wait there for its connection to be answered.
+/// ```no_run
+/// # async fn run(start: impl FnOnce(&conformance::NodeSpec) -> conformance::Started) -> Result<(), Box<dyn std::error::Error>> {
+/// use conformance::{Replay, recorded};
 ///
-/// # Errors
-/// [`Mismatch`]: the first step at which the node does something else than the recording says.
-///
-/// # Panics
-/// When the session has no node of that name.
-pub async fn replay(
-    session: &Session,
-    part: &str,
-    like: Like,
-    start: impl FnOnce(&NodeSpec) -> Started,
-) -> Result<(), Mismatch> {
-    let spec = session.node(part).unwrap_or_else(|| panic!("{} has no node {part:?}", session.name));
-    let mut replay = Replay {
-        session,
-        spec,
-        like,
-        listens: spec.kind.listens(),
-        node: None,
-        wires: HashMap::new(),
-        actions: HashMap::new(),
-    };
-    let mut start = Some(start);
-    let mut ended = Ok(());
-    for (index, step) in session.steps.iter().enumerate() {
-        if !replay.concerns(step) {
-            continue;
-        }
-        ended = replay.step(step, &mut start).await.map_err(|why| replay.mismatch(index, why));
-        if ended.is_err() {
-            break;
-        }
-    }
-    if ended.is_ok() {
-        ended = replay.silence().await.map_err(|why| replay.mismatch(session.steps.len(), why));
-    }
-    if let Some(node) = replay.node.take() {
-        node.stop().await;
-    }
-    ended
-}
-
-/// What a node did that a recording does not say.
-#[derive(Debug)]
-pub struct Mismatch {
-    /// The session.
-    pub session: String,
-    /// The node whose place was taken.
-    pub part: String,
-    /// The step, counted from 1; one more than there are when something came behind the last.
-    pub step: usize,
-    /// What it should have been, in the notation of the file.
-    pub title: String,
-    /// What differs.
-    pub why: Why,
-}
-
-/// What differs.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Why {
-    /// Something else came.
-    Differs(Comparison),
-    /// Nothing came.
-    Missing(Duration),
-    /// The stream ended or failed.
-    Ended(String),
-    /// Something came that the recording does not have.
-    Unexpected(u32, Item),
-    /// The node could not be started, or does not open its connection.
-    NotStarted(String),
-}
-
-impl std::error::Error for Mismatch {}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { session, part, step, title, why } = self;
-        writeln!(f, "{session}, in place of {part:?}, step {step}: {title}")?;
-        match why {
-            Why::Differs(comparison) => {
-                if let Some(first) = comparison.first() {
-                    writeln!(f, "the first field that differs is {}:", first.name)?;
-                }
-                write!(f, "{comparison}")
-            }
-            Why::Missing(after) => writeln!(f, "nothing came within {after:?}"),
-            Why::Ended(how) => writeln!(f, "instead the stream {how}"),
-            Why::NotStarted(error) => writeln!(f, "{error}"),
-            Why::Unexpected(connection, item) => {
-                let mut text = String::new();
-                write_item(item, &mut text);
-                writeln!(f, "on connection {connection} came: {}\n{text}", crate::text::write::item_title(item))
-            }
-        }
-    }
-}
-
-struct Replay<'a> {
+/// let session = recorded("rpc-json")?;
+/// Replay::of(&session, "svc").in_pieces(1).run(start).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "nothing runs until run() is awaited"]
+pub struct Replay<'a> {
     session: &'a Session,
     spec: &'a NodeSpec,
     like: Like,
-    listens: bool,
-    node: Option<Box<dyn Node>>,
-    wires: HashMap<u32, Wire>,
-    actions: HashMap<u32, JoinHandle<Outcome>>,
+    pieces: usize,
+}
+
+impl<'a> Replay<'a> {
+    /// Puts a node in the place of `part`.
+    ///
+    /// # Panics
+    /// When the session has no node of that name.
+    pub fn of(session: &'a Session, part: &str) -> Self {
+        let spec = session.node(part).unwrap_or_else(|| panic!("{} has no node {part:?}", session.name));
+        Self { session, spec, like: Like::ThisProject, pieces: usize::MAX }
+    }
+
+    /// Holds the node to this variant. Default: [`Like::ThisProject`].
+    pub fn like(mut self, like: Like) -> Self {
+        self.like = like;
+        self
+    }
+
+    /// Writes in pieces of so many bytes, each handed to the stream by itself; at least 1. The SYN stays whole, since 3.0.1
+    /// reads it with one read. Default: each item in one piece.
+    pub fn in_pieces(mut self, bytes: usize) -> Self {
+        self.pieces = bytes.max(1);
+        self
+    }
+
+    /// Starts the node with `start`, plays, and compares what it sends. A Client's `start` must not wait for its connection
+    /// to be answered. The node is stopped at the end.
+    ///
+    /// Not cancel safe: dropped, it drops the node.
+    ///
+    /// # Errors
+    /// [`Mismatch`]: the first step at which the node does something else than the recording says.
+    pub async fn run(self, start: impl FnOnce(&NodeSpec) -> Started) -> Result<(), Mismatch> {
+        let mut run = Run {
+            replay: self,
+            listens: self.spec.kind.listens(),
+            node: None,
+            wires: HashMap::new(),
+            actions: HashMap::new(),
+        };
+        let ended = run.all(start).await;
+        if let Some(node) = run.node.take() {
+            node.stop().await;
+        }
+        ended
+    }
 }
 
 impl Replay<'_> {
@@ -159,33 +116,54 @@ impl Replay<'_> {
         let title = self.session.steps.get(index).map_or_else(|| "the end".into(), |step| title(&step.what));
         Mismatch { session: self.session.name.clone(), part: self.spec.name.clone(), step: index + 1, title, why }
     }
+}
+
+/// A replay under way.
+struct Run<'a> {
+    replay: Replay<'a>,
+    listens: bool,
+    node: Option<Box<dyn Node>>,
+    wires: HashMap<u32, Wire>,
+    actions: HashMap<u32, JoinHandle<Outcome>>,
+}
+
+impl Run<'_> {
+    async fn all(&mut self, start: impl FnOnce(&NodeSpec) -> Started) -> Result<(), Mismatch> {
+        let mut start = Some(start);
+        let replay = self.replay;
+        let steps = &replay.session.steps;
+        for (index, step) in steps.iter().enumerate().filter(|(_, step)| replay.concerns(step)) {
+            self.step(step, &mut start).await.map_err(|why| replay.mismatch(index, why))?;
+        }
+        self.silence().await.map_err(|why| replay.mismatch(steps.len(), why))
+    }
 
     async fn step(&mut self, step: &Step, start: &mut Option<impl FnOnce(&NodeSpec) -> Started>) -> Result<(), Why> {
         match &step.what {
             What::Connects { connection, node } => {
-                if !self.listens && *node != self.spec.name {
+                if !self.listens && *node != self.replay.spec.name {
                     return Ok(());
                 }
                 self.start(start).await?;
                 let stream = self.open().await?;
-                self.wires.insert(*connection, Wire::new(stream, self.listens));
+                self.wires.insert(*connection, Wire::new(stream, self.listens, self.replay.pieces));
             }
             What::Sends { connection, direction, item } => {
                 let Some(wire) = self.wires.get_mut(connection) else { return Ok(()) };
                 if (*direction == Direction::ToServer) == self.listens {
                     wire.send(item).await;
                 } else {
-                    expect(wire, item, &self.session.free).await?;
+                    expect(wire, item, &self.replay.session.free).await?;
                 }
             }
-            What::Does { node, number, action } if *node == self.spec.name => {
+            What::Does { node, number, action } if *node == self.replay.spec.name => {
                 self.start(start).await?;
                 self.confirm().await?;
                 if let Some(node) = &mut self.node {
                     self.actions.insert(*number, tokio::spawn(node.act(action)));
                 }
             }
-            What::Gets { node, number, outcome } if *node == self.spec.name => {
+            What::Gets { node, number, outcome } if *node == self.replay.spec.name => {
                 let Some(action) = self.actions.remove(number) else { return Ok(()) };
                 let got = match timeout(PATIENCE, action).await {
                     Err(_) => return Err(Why::Missing(PATIENCE)),
@@ -204,7 +182,7 @@ impl Replay<'_> {
 
     async fn start(&mut self, start: &mut Option<impl FnOnce(&NodeSpec) -> Started>) -> Result<(), Why> {
         if let Some(start) = start.take() {
-            let node = start(self.spec).await;
+            let node = start(self.replay.spec).await;
             self.node = Some(node.map_err(|error| Why::NotStarted(format!("the node cannot be started: {error}")))?);
         }
         Ok(())
