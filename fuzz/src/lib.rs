@@ -1,6 +1,7 @@
 //! Hostile input for everything that reads a peer's bytes, on the stable toolchain.
 mod driver;
 mod mutate;
+mod recorded;
 mod tape;
 mod targets;
 
