@@ -31,7 +31,7 @@ pub(crate) fn name(text: &str) -> NodeName {
 pub(crate) fn callbacks(node: &str, ledger: &Arc<Ledger>) -> Vec<Callback> {
     let method = |text: &str| MethodName::new(text, &Limits::default()).expect("a callback's name is a good name");
     let ordered = CallbackOptions { ordered: true, ..CallbackOptions::default() };
-    let (node, ledger) = (node.to_owned(), Arc::clone(ledger));
+    let (node, start, ledger) = (node.to_owned(), ledger.start(), Arc::clone(ledger));
     let echo = {
         let (node, ledger) = (node.clone(), Arc::clone(&ledger));
         move |(id, delay, pad): (u64, u64, Bytes), context: Context| {
@@ -46,7 +46,7 @@ pub(crate) fn callbacks(node: &str, ledger: &Arc<Ledger>) -> Vec<Callback> {
         }
     };
     let chunk = move |((id, place),): ((u64, u64),), context: Context| {
-        ledger.chunk(id, place, &node, context.caller());
+        ledger.chunk(id, place, (&node, start), context.caller());
         async { Ok(()) }
     };
     vec![

@@ -1,6 +1,11 @@
 //! What runs on each host of a simulation.
 
-use std::{collections::BTreeSet, error::Error, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    sync::Arc,
+    time::Duration,
+};
 
 use daffi_core::{Callback, Client, NodeConfig, RoundRobin, Router, Service};
 use daffi_transport::Endpoint;
@@ -40,6 +45,8 @@ pub(crate) struct Setting {
     pub(crate) callers: Vec<String>,
     /// Nodes that started more than once: an older connection of theirs may be the newest that the server hears of.
     pub(crate) restarted: Mutex<BTreeSet<String>>,
+    /// How often each caller has started to call.
+    pub(crate) starts: Mutex<BTreeMap<String, u32>>,
     /// Whose name the twin takes when it starts.
     pub(crate) twin_of: Mutex<Option<String>>,
     /// The server stops before its clients.
@@ -157,7 +164,13 @@ async fn live(setting: &Setting, client: &Client<Formats>, calls: bool) {
     let host = client.name();
     let mut open = Vec::new();
     if calls {
-        let rng = Rng::with_seed(setting.seed ^ hash(&format!("{host} {}", times::now().as_micros())));
+        let start = {
+            let mut starts = setting.starts.lock();
+            let start = starts.entry(host.to_owned()).or_default();
+            *start += 1;
+            *start
+        };
+        let rng = Rng::with_seed(setting.seed ^ hash(&format!("{host} {start}")));
         open = make_calls(client, &setting.ledger, rng, &setting.workers).await;
     }
     times::until(PROBE).await;

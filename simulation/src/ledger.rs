@@ -1,7 +1,7 @@
 //! What happened in a simulation, and what must hold of it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -25,8 +25,11 @@ struct Inner {
     calls: Vec<Record>,
     /// Runs of a call's callback, by call and node.
     runs: BTreeMap<(u64, String), u32>,
-    /// Chunks of a stream that ran, in order, by call and node.
-    chunks: BTreeMap<(u64, String), Vec<u64>>,
+    /// Chunks of a stream that ran, in order, by call and start of a node: one that was evicted may still work off what it
+    /// received, beside the one that has its name now.
+    chunks: BTreeMap<(u64, String, u32), Vec<u64>>,
+    /// Starts of nodes.
+    starts: u32,
     log: Vec<Line>,
     violations: Vec<String>,
 }
@@ -167,12 +170,19 @@ impl Ledger {
         *inner.runs.entry((id, node.to_owned())).or_default() += 1;
     }
 
+    /// A node starts: the number of this start.
+    pub fn start(&self) -> u32 {
+        let mut inner = self.inner.lock();
+        inner.starts += 1;
+        inner.starts
+    }
+
     /// A callback runs for a chunk of a stream.
-    pub fn chunk(&self, id: u64, place: u64, node: &str, caller: &str) {
+    pub fn chunk(&self, id: u64, place: u64, (node, start): (&str, u32), caller: &str) {
         let mut inner = self.inner.lock();
         inner.log.push(Line(now(), format!("chunk {place} of {id} runs on {node}")));
         self.check_caller(&mut inner, id, node, caller);
-        inner.chunks.entry((id, node.to_owned())).or_default().push(place);
+        inner.chunks.entry((id, node.to_owned(), start)).or_default().push(place);
     }
 
     fn check_caller(&self, inner: &mut Inner, id: u64, node: &str, caller: &str) {
@@ -207,7 +217,7 @@ impl Ledger {
                 wrong.push(format!("the callback of call {id} ran {runs} times on {node}"));
             }
         }
-        for ((id, node), places) in &inner.chunks {
+        for ((id, node, _), places) in &inner.chunks {
             if !places.is_sorted_by(|a, b| a < b) {
                 wrong.push(format!("the chunks of stream {id} ran out of order on {node}: {places:?}"));
             }
@@ -234,14 +244,13 @@ impl Ledger {
                         wrong.push(format!("{} ran, and its error denies it: {error}", text()));
                     }
                     Outcome::Acknowledged(count, whole) => {
-                        let ran: Vec<_> = inner
-                            .chunks
-                            .range((id, String::new())..(id + 1, String::new()))
-                            .map(|(_, c)| c.len())
-                            .collect();
-                        let most = ran.iter().sum::<usize>() as u64;
-                        if ran.len() > 1 || most < *count || *whole && most != *count {
-                            wrong.push(format!("{}: {count} chunks acknowledged, on each node ran {ran:?}", text()));
+                        let from = (id, String::new(), 0);
+                        let ran = inner.chunks.range(from..(id + 1, String::new(), 0));
+                        let nodes: BTreeSet<_> = ran.clone().map(|((_, node, _), _)| node).collect();
+                        let chunks = ran.map(|(_, places)| places.len()).sum::<usize>() as u64;
+                        if nodes.len() > 1 || chunks < *count || *whole && chunks != *count {
+                            let text = format!("{}: {count} chunks acknowledged, {chunks} ran, on {nodes:?}", text());
+                            wrong.push(text);
                         }
                     }
                     _ if runs > 1 => wrong.push(format!("{} ran on {runs} nodes", text())),

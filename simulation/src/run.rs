@@ -162,6 +162,7 @@ impl Simulation {
             clients,
             callers,
             restarted: Mutex::default(),
+            starts: Mutex::default(),
             twin_of: Mutex::default(),
             server_first: rng.bool(),
         }

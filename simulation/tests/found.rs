@@ -1,5 +1,7 @@
 //! What simulations found, as small as it gets.
 
+#![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
+
 use std::{sync::Arc, time::Duration};
 
 use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, RoundRobin, Router};

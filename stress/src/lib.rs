@@ -108,11 +108,17 @@ impl Node {
         self.status("VmRSS:")
     }
 
+    /// Its file descriptors.
+    ///
+    /// # Panics
+    /// When they can't be counted.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        descriptors_of(&self.process.id().to_string())
+    }
+
     fn status(&self, key: &str) -> usize {
-        let path = format!("/proc/{}/status", self.process.id());
-        let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).and_then(|l| l.trim().strip_suffix(" kB"));
-        line.and_then(|kb| kb.parse::<usize>().ok()).unwrap_or_else(|| panic!("no {key} in {path}")) * 1024
+        status_of(&self.process.id().to_string(), key)
     }
 
     /// CPU time of all its living threads so far.
@@ -126,6 +132,27 @@ impl Node {
             .sum();
         Duration::from_nanos(nanos)
     }
+}
+
+/// The bytes of this process that are resident, and its file descriptors.
+///
+/// # Panics
+/// When they can't be read.
+#[must_use]
+pub fn own_usage() -> (usize, usize) {
+    (status_of("self", "VmRSS:"), descriptors_of("self"))
+}
+
+fn status_of(process: &str, key: &str) -> usize {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).and_then(|l| l.trim().strip_suffix(" kB"));
+    line.and_then(|kb| kb.parse::<usize>().ok()).unwrap_or_else(|| panic!("no {key} in {path}")) * 1024
+}
+
+fn descriptors_of(process: &str) -> usize {
+    let path = format!("/proc/{process}/fd");
+    fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
 }
 
 impl Drop for Node {

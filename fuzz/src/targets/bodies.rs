@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use daffi_wire::{
-    EventBody, EventKind, Handshake, Level, Limits, Member, MethodName, NodeName, NodeType, Role, credit_amount,
+    EventBody, EventKind, Handshake, Kind, Level, Limits, Member, MethodName, NodeName, NodeType, Role, credit_amount,
     credit_frame,
 };
 
-use crate::{Signature, Tape};
+use crate::{Signature, Tape, recorded::frames};
 
 const LIMITS: Limits =
     Limits { max_frame_bytes: 4_096, max_control_bytes: 2_048, max_name_bytes: 64, max_list_bytes: 2_048 };
@@ -26,6 +26,14 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         seeds.push([&[1], &EventBody { kind, member: "w,1 \u{7}".into() }.to_json()[..]].concat());
     }
     seeds.extend(credit_frame("a", "b", 300, &LIMITS).ok().map(|frame| [&[2], frame.payload()].concat()));
+    seeds.extend(frames().filter_map(|frame| {
+        let which = match frame.kind() {
+            Kind::Handshake => 0,
+            Kind::Events => 1,
+            _ => return None,
+        };
+        Some([&[which], frame.payload()].concat())
+    }));
     seeds
 }
 
@@ -68,5 +76,5 @@ fn text(error: &dyn std::error::Error) -> String {
     if let Some(cause) = error.source() {
         text.push_str(&cause.to_string());
     }
-    text.chars().filter(|c| c.is_ascii_alphabetic()).take(60).collect()
+    text.chars().filter(|c| c.is_ascii_alphabetic()).take(24).collect()
 }

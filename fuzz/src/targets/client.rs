@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use conformance::Direction;
 use daffi_wire::{CallId, Handshake, Header, Kind, Level, Limits, Member, MethodName, NodeType, Role};
 use futures::stream;
 use tokio::time::{sleep, timeout};
@@ -12,7 +13,7 @@ use super::{
     node::{FOREVER, Node, callback, client, ends, name, no_tasks_are_left, simulated},
     peer::{Raw, Seen, frame},
 };
-use crate::{Signature, Tape};
+use crate::{Signature, Tape, recorded};
 
 const STEPS: usize = 64;
 
@@ -28,6 +29,14 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
                 seeds.push(vec![welcome, 2, call, 1, 0, 2, 0, 0, 2, 0, kind, 0, 9, 2, call, 3, 4, 20]);
             }
         }
+    }
+    for (number, conversation) in (0u16..).zip(recorded::native(Direction::ToClient)) {
+        let [low, high] = number.to_le_bytes();
+        let mut seed = vec![1, 2, 0];
+        for item in 0..conversation.items.len().min(30) {
+            seed.extend([8, low, high, u8::try_from(item).unwrap_or(u8::MAX), 0, 2, 1]);
+        }
+        seeds.push(seed);
     }
     seeds
 }
@@ -76,12 +85,19 @@ pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
             if tape.is_over() {
                 break;
             }
-            match tape.byte() % 8 {
+            match tape.byte() % 9 {
                 0 | 1 => server.send(&frame(&mut tape, Role::Router)).await,
                 2 => calls.push(tokio::spawn(call(node.clone(), tape.byte()))),
                 3 => server.receive(&mut seen).await,
                 4 => sleep(Duration::from_millis(u64::from(tape.byte()))).await,
                 5 => server.send(tape.bytes()).await,
+                8 => {
+                    // Some of what a server of 3.0.1 sent, in the middle of everything else.
+                    let (conversation, first, count) = (tape.number(), tape.byte(), tape.byte() % 8);
+                    for item in first..=first.saturating_add(count) {
+                        server.send(recorded::item(Direction::ToClient, conversation, item)).await;
+                    }
+                }
                 6 => {
                     added += 1;
                     let _too_many = node.add_callbacks(vec![callback(&format!("late-{added}"))]);

@@ -6,8 +6,9 @@ use daffi_serde_json::Json;
 use daffi_serde_msgpack::Msgpack;
 use daffi_serde_pickle::Pickle;
 use daffi_serde_postcard::Postcard;
+use daffi_wire::{FormatId, Level};
 
-use crate::{Signature, Tape};
+use crate::{Signature, Tape, recorded::frames};
 
 fn sample() -> Value {
     let text = |text: &str| Value::Str(text.into());
@@ -51,6 +52,15 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         seeds.push([&[3], pickle].concat());
         seeds.push([&[8], pickle].concat());
     }
+    seeds.extend(frames().map(|frame| {
+        let format = match frame.header().format(Level::THREE) {
+            FormatId::JSON => 1,
+            FormatId::MSGPACK => 2,
+            FormatId::PICKLE => 3,
+            _ => 0,
+        };
+        [&[format], frame.payload()].concat()
+    }));
     seeds
 }
 

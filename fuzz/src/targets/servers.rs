@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use conformance::Direction;
 use daffi_core::{Router, Service};
 use daffi_wire::{Role, SYN};
 use tokio::time::sleep;
@@ -11,7 +12,7 @@ use super::{
     node::{FOREVER, Node, callback, client, config, ends, formats, honest_call, name, no_tasks_are_left, simulated},
     peer::{Raw, Seen, frame},
 };
-use crate::{Signature, Tape};
+use crate::{Signature, Tape, recorded};
 
 /// Raw connections at a time.
 const RAW: usize = 4;
@@ -30,6 +31,15 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
             call[7] = kind;
             seeds.push([&[0, 0], &hello[..], &call, &[4, 0], &call, &[5, 0, 20], &[4, 0]].concat());
         }
+    }
+    for (number, conversation) in (0u16..).zip(recorded::native(Direction::ToServer)) {
+        // Without the SYN, which the connection brings: its items, then what comes back.
+        let [low, high] = number.to_le_bytes();
+        let mut seed = vec![0, 0];
+        for item in 1..conversation.items.len().min(30) {
+            seed.extend([10, 0, low, high, u8::try_from(item).unwrap_or(u8::MAX), 0, 4, 0]);
+        }
+        seeds.push(seed);
     }
     seeds
 }
@@ -86,13 +96,13 @@ pub(super) fn router(input: &[u8]) -> Result<Signature, String> {
             "server",
         )
         .await;
+        sleep(Duration::from_secs(5)).await;
         // A raw peer may bear the honest worker's name: the newest has it, and the worker is told.
         let evicted = !server.is_connected();
         let seen = match seen {
-            Err(_) if evicted => return Ok(Signature::of("evicted")),
+            Err(_) if evicted => Seen::default(),
             seen => seen?,
         };
-        sleep(Duration::from_secs(5)).await;
         if !evicted {
             honest_call(&honest, "server", 1_000).await?;
             honest_call(&server, "honest", 1_001).await?;
@@ -131,7 +141,7 @@ async fn play(
         if tape.is_over() {
             break;
         }
-        let step = tape.byte() % 10;
+        let step = tape.byte() % 11;
         if step == 0 {
             let mut peer = match door.connect() {
                 Some(stream) => Raw::new(stream),
@@ -154,6 +164,13 @@ async fn play(
             }
             (_, 0) => {}
             (1 | 9, peers) => raw[which % peers].send(&frame(&mut tape, Role::Client)).await,
+            (10, peers) => {
+                // Some of what a client of 3.0.1 sent, in the middle of everything else.
+                let (conversation, first, count) = (tape.number(), tape.byte(), tape.byte() % 8);
+                for item in first..=first.saturating_add(count) {
+                    raw[which % peers].send(recorded::item(Direction::ToServer, conversation, item)).await;
+                }
+            }
             (2, peers) => raw[which % peers].send(tape.bytes()).await,
             (3, peers) => raw[which % peers].shut().await,
             (4, peers) => raw[which % peers].receive(&mut seen).await,
