@@ -14,7 +14,7 @@ pub(crate) enum RouterKind {
 /// A running router, which ends with this value.
 #[derive(Debug)]
 pub(crate) enum AnyRouter {
-    Python(Peer),
+    Python(Box<Peer>),
     Rust(Router),
 }
 
@@ -25,7 +25,7 @@ impl RouterKind {
 
     pub(crate) async fn start_at(self, at: &str) -> AnyRouter {
         match self {
-            Self::Python => AnyRouter::Python(Peer::router().at(at).start().await),
+            Self::Python => AnyRouter::Python(Box::new(Peer::router().at(at).start().await)),
             Self::Rust => AnyRouter::Rust(Router::builder("router").bind(at).await.unwrap()),
         }
     }
