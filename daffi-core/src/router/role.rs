@@ -120,8 +120,11 @@ impl RouterRole {
         let error = match me.pass_call(receiver, frame) {
             Ok(true) => return,
             Ok(false) => {
-                let waiting = receiver.conn.outbox.bytes();
-                Refusal::Overloaded.error(format!("{waiting} bytes wait to be taken by {}", receiver.name))
+                let (waiting, config) = (receiver.conn.outbox.bytes(), &self.shared.server.config);
+                Refusal::Overloaded.error(format!(
+                    "{waiting} bytes wait to be taken by {}, the limit is {} for each member and {} for all together",
+                    receiver.name, config.outbox_bytes, config.unwritten_bytes
+                ))
             }
             Err(Closed) => Refusal::ReceiverGone.error(format!("{} has just left", receiver.name)),
         };
