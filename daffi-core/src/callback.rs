@@ -196,6 +196,11 @@ impl Callback {
         self.needed.store(NEVER, Relaxed);
     }
 
+    /// Whether one caller's requests run one after another.
+    pub(crate) const fn is_ordered(&self) -> bool {
+        self.options.ordered
+    }
+
     /// With `ordered`: the lock of this caller's requests.
     pub(crate) fn turn_of(&self, caller: &NodeName) -> Option<Arc<tokio::sync::Mutex<()>>> {
         if !self.options.ordered {

@@ -93,6 +93,18 @@ impl Future for Dispatched {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let on_reader = !std::mem::replace(&mut self.polled, true);
+        if on_reader {
+            match std::mem::replace(&mut self.state, State::Done) {
+                State::Arrived(request) => match self.at_once(request, cx) {
+                    Ok(reply) => return Poll::Ready(Ok(reply)),
+                    Err(state) => self.state = state,
+                },
+                other => self.state = other,
+            }
+            if let State::Running(..) = self.state {
+                return Poll::Pending;
+            }
+        }
         loop {
             match std::mem::replace(&mut self.state, State::Done) {
                 State::Arrived(mut request) => match request.callback.turn_of(request.context.caller_name()) {
@@ -171,13 +183,7 @@ impl Future for Dispatched {
                             let future = run(request);
                             self.state = State::Running(future, Some(permit), callback);
                         }
-                        Run::Plain(run) if quick => {
-                            // A panic counts as well: what blocks in tokio's own terms panics on a reader.
-                            let mut timed = Timed { callback: &callback, begun: Instant::now(), returned: false };
-                            let reply = run(request);
-                            timed.returned = true;
-                            return Poll::Ready(Ok(reply));
-                        }
+                        Run::Plain(run) if quick => return Poll::Ready(Ok(run_plain(&callback, run, request))),
                         Run::Plain(_) => {
                             // The worker and the turn are the function's until it returns, whoever gives up waiting for it.
                             let future = Box::pin(run_blocking(request, permit, self.turn.take()));
@@ -202,6 +208,45 @@ impl Future for Dispatched {
             }
         }
     }
+}
+
+impl Dispatched {
+    /// The usual way, without a stop at each state: a worker is free, nothing has to be waited for, and the callback is quick.
+    /// The state to go on from, when it is not so or the callback does not finish.
+    fn at_once(&self, request: Request, cx: &mut TaskContext<'_>) -> Result<Reply, State> {
+        let conn = request.context.conn();
+        let waits = request.callback.is_ordered()
+            || !request.callback.is_quick()
+            || conn.is_gated()
+            || request.wants_reply && conn.outbox.is_full();
+        if waits {
+            return Err(State::Arrived(request));
+        }
+        let Ok(permit) = Arc::clone(&self.workers).try_acquire_owned() else { return Err(State::Arrived(request)) };
+        let callback = Arc::clone(&request.callback);
+        match &callback.run {
+            Run::Plain(run) => Ok(run_plain(&callback, run, request)),
+            Run::Async(run) => {
+                let mut future = run(request);
+                let begun = Instant::now();
+                let polled = future.as_mut().poll(cx);
+                callback.took(begun.elapsed(), true);
+                match polled {
+                    Poll::Ready(reply) => Ok(reply),
+                    Poll::Pending => Err(State::Running(future, Some(permit), callback)),
+                }
+            }
+        }
+    }
+}
+
+/// Runs a quick function on a reader.
+fn run_plain(callback: &Callback, run: impl FnOnce(Request) -> Reply, request: Request) -> Reply {
+    // A panic counts as well: what blocks in tokio's own terms panics on a reader.
+    let mut timed = Timed { callback, begun: Instant::now(), returned: false };
+    let reply = run(request);
+    timed.returned = true;
+    reply
 }
 
 /// Notes how long a run on a reader took, or that it panicked.

@@ -139,7 +139,7 @@ impl Node {
         };
         let mut serving = Guarded(self.callbacks.start(request));
         match serving.poll(callback, &mut TaskContext::from_waker(Waker::noop())) {
-            Poll::Ready(reply) => answer.send(context, frame.method(), reply),
+            Poll::Ready(reply) => answer.send(context, callback.name(), reply),
             Poll::Pending => {
                 let ticket = Ticket::new(Arc::clone(context.conn()), frame.as_bytes().len() + WAITING_COST);
                 let (context, callback) = (context.clone(), Arc::clone(callback));

@@ -1,9 +1,10 @@
 //! The callbacks of a node: read as a snapshot without a lock, replaced as a whole.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use daffi_wire::MethodName;
+use rustc_hash::FxHashMap;
 
 use crate::{Callback, InitializationError};
 
@@ -16,7 +17,8 @@ pub(crate) struct Registry {
 /// One state of the registry.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Callbacks {
-    by_name: HashMap<MethodName, Arc<Callback>>,
+    /// The keys are this node's own, so nobody can choose them to collide.
+    by_name: FxHashMap<MethodName, Arc<Callback>>,
     /// In order of registration, which a Service keeps on the wire (protocol notes, section 5.1).
     order: Vec<MethodName>,
 }

@@ -172,7 +172,7 @@ impl Role for ServiceRole {
                 Ok(())
             }
             (Kind::Request, Some(caller)) => {
-                if caller.caller() == frame.transmitter() {
+                if frame.is_from(caller.caller()) {
                     self.shared.node.serve(caller, &frame, None);
                 } else {
                     refuse_transmitter(caller, &frame);

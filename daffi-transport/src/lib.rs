@@ -27,6 +27,7 @@ mod batch;
 mod endpoint;
 mod error;
 mod http;
+mod large;
 mod link;
 pub mod mem;
 mod read_buffer;
@@ -37,6 +38,7 @@ pub use crate::{
     endpoint::{Endpoint, EndpointError},
     error::{AcceptError, BindError, ConnectError, LinkError, Phase},
     http::{HttpConnection, HttpOffer, HttpUpgrade, REFUSAL_TIMEOUT},
+    large::POOL_BYTES,
     link::{BoxFuture, Connector, Link, LinkConfig, LinkReader, LinkWriter, Listener, PeerInfo, Pending},
     read_buffer::ReadBuffer,
     stream::read_opening,

@@ -14,10 +14,10 @@ use tokio_util::io::poll_read_buf;
 const FIRST: usize = 8 * 1024;
 
 /// Largest room offered to one read.
-const MOST: usize = 256 * 1024;
+pub(crate) const MOST: usize = 256 * 1024;
 
 /// Room for something unfinished, beyond what arrived of it: so many times that.
-const GROWTH: usize = 4;
+pub(crate) const GROWTH: usize = 4;
 
 /// Bytes read from a stream and not worked in, for links of any byte stream.
 ///
@@ -61,6 +61,14 @@ impl ReadBuffer {
             self.room = (self.room / 2).max(FIRST);
         }
         Poll::Ready(Ok(read))
+    }
+
+    /// Takes all that was read out, because what has begun goes on in memory of its own. What comes behind it may be as
+    /// large, and its first bytes need little room here.
+    #[must_use]
+    pub(crate) fn take_all(&mut self) -> BytesMut {
+        self.room = FIRST;
+        std::mem::take(&mut self.bytes)
     }
 
     /// Something of `size` bytes was taken out without copying. Large things keep the memory for themselves: small ones

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use crate::{
     AcceptError, Batch, HttpConnection, HttpOffer, Link, LinkConfig, LinkError, LinkReader, LinkWriter, PeerInfo,
     Phase, ReadBuffer,
+    large::{LARGE_FROM, Large},
 };
 
 /// Room for the first bytes of a connection.
@@ -36,7 +37,13 @@ impl Link {
         // An accepting side has looked at the first bytes already.
         let unheard = !opening.is_empty();
         Self {
-            reader: Box::new(StreamReader { io: reader, buffer: ReadBuffer::new(received), decoder, unheard }),
+            reader: Box::new(StreamReader {
+                io: reader,
+                buffer: ReadBuffer::new(received),
+                large: None,
+                decoder,
+                unheard,
+            }),
             writer: Box::new(StreamWriter { io: writer, opening }),
             peer,
         }
@@ -129,6 +136,8 @@ pub async fn read_opening(reader: &mut (impl AsyncRead + Unpin)) -> Result<(Open
 struct StreamReader<R> {
     io: R,
     buffer: ReadBuffer,
+    /// A frame that has begun and gets memory of its own, so that small ones behind it don't keep that alive.
+    large: Option<Large>,
     decoder: FrameDecoder,
     /// Nothing has come from the peer yet that is a frame.
     unheard: bool,
@@ -147,6 +156,14 @@ impl<R> StreamReader<R> {
 
 impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
     fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, LinkError>> {
+        if let Some(large) = &mut self.large {
+            let missing = self.decoder.missing(large);
+            let read = ready!(large.poll_read(Pin::new(&mut self.io), cx, missing, limit))?;
+            if read == 0 {
+                self.decoder.finish(large)?;
+            }
+            return Poll::Ready(Ok(read));
+        }
         let missing = self.decoder.missing(&self.buffer.bytes);
         let read = ready!(self.buffer.poll_read(Pin::new(&mut self.io), cx, missing, limit))?;
         self.check_foreign()?;
@@ -157,16 +174,25 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>, LinkError> {
+        if self.large.as_ref().is_some_and(|large| self.decoder.missing(large) > 0) {
+            return Ok(None);
+        }
+        if let Some(large) = self.large.take() {
+            return Ok(Some(self.decoder.decode_whole(large.into_bytes())?));
+        }
         let frame = self.decoder.decode(&mut self.buffer.bytes)?;
         self.unheard &= frame.is_none();
-        if let Some(frame) = &frame {
-            self.buffer.took(frame.as_bytes().len());
+        if frame.is_none() {
+            let whole = self.buffer.bytes.len() + self.decoder.missing(&self.buffer.bytes);
+            if whole > LARGE_FROM {
+                self.large = Some(Large::holding(&self.buffer.take_all(), whole));
+            }
         }
         Ok(frame)
     }
 
     fn buffered(&self) -> usize {
-        self.buffer.bytes.len()
+        self.buffer.bytes.len() + self.large.as_ref().map_or(0, |large| large.len())
     }
 }
 
@@ -214,6 +240,7 @@ impl From<DecodeError> for AcceptError {
 
 #[cfg(test)]
 mod tests {
+    use daffi_wire::{CallId, Header, Kind};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 
     use super::*;
@@ -249,5 +276,44 @@ mod tests {
             let error = accepted.await.unwrap().unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn large_frames_come_whole_among_small_ones_and_leave_nothing_behind() {
+        let limits = LinkConfig::default().limits;
+        let frame = |bytes: usize| {
+            let header = Header::control(Kind::Events, CallId::NONE, false);
+            Frame::new(header, "", "", "", &vec![7; bytes], &limits).unwrap()
+        };
+        let frames: Vec<_> = [10, LARGE_FROM, 0, 3 * LARGE_FROM, LARGE_FROM - 20, 5].map(frame).into();
+        let (ours, mut theirs) = duplex(100 * 1024);
+        let sent: Vec<u8> = frames.iter().flat_map(|frame| frame.as_bytes().to_vec()).collect();
+        let sending = tokio::spawn(async move { theirs.write_all(&sent).await });
+        let (reader, writer) = split(ours);
+        let config = LinkConfig::default();
+        let peer = PeerInfo::new("tcp", "test");
+        let mut link = Link::from_stream(reader, writer, &config, peer, BytesMut::new(), Bytes::new());
+        for frame in frames {
+            assert_eq!(link.receive().await.unwrap(), Some(frame));
+        }
+        sending.await.unwrap().unwrap();
+        assert_eq!((link.receive().await.unwrap(), link.reader.buffered()), (None, 0));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_inside_a_large_frame_is_torn() {
+        let (ours, mut theirs) = duplex(1024 * 1024);
+        let header = Header::control(Kind::Events, CallId::NONE, false);
+        let frame = Frame::new(header, "", "", "", &vec![7; 2 * LARGE_FROM], &LinkConfig::default().limits).unwrap();
+        theirs.write_all(&frame.as_bytes()[..300_000]).await.unwrap();
+        drop(theirs);
+        let (reader, writer) = split(ours);
+        let mut link = Link::connected(reader, writer, &LinkConfig::default(), PeerInfo::new("tcp", "test"));
+        let error = link.receive().await.unwrap_err();
+        let need = frame.as_bytes().len();
+        assert!(
+            matches!(error, LinkError::Protocol(DecodeError::Truncated { have: 300_000, need: n }) if n == need),
+            "{error:?}"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Cuts frames out of a byte stream.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::{DecodeError, Foreign, Frame, Header, Limits, header::Lengths};
 
@@ -62,6 +62,25 @@ impl FrameDecoder {
         Frame::from_wire(header, lengths, src.split_to(total).freeze(), &self.limits).map(Some)
     }
 
+    /// A frame whose bytes the caller gathered somewhere else, because it is large: the [`missing`](Self::missing) ones with
+    /// those that [`decode`](Self::decode) left, and no more.
+    ///
+    /// # Errors
+    /// [`DecodeError`], final for this stream; [`DecodeError::Truncated`] when `whole` is not one frame.
+    pub fn decode_whole(&mut self, whole: Bytes) -> Result<Frame, DecodeError> {
+        let (have, need) = (whole.len(), Header::LEN);
+        let (header, lengths) = match self.pending.take() {
+            Some(pending) => pending,
+            None => Header::decode(whole.first_chunk().ok_or(DecodeError::Truncated { have, need })?, &self.limits)?,
+        };
+        let need = Header::LEN + lengths.message;
+        if have != need {
+            return Err(DecodeError::Truncated { have, need });
+        }
+        self.any_frame = true;
+        Frame::from_wire(header, lengths, whole, &self.limits)
+    }
+
     /// Bytes still to come before the frame at the front of `src` is whole; the header first.
     #[must_use]
     pub fn missing(&self, src: &BytesMut) -> usize {
@@ -121,6 +140,29 @@ mod tokio_codec {
         fn encode(&mut self, frame: Frame, dst: &mut BytesMut) -> io::Result<()> {
             dst.extend_from_slice(frame.as_bytes());
             Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CallId, Kind};
+
+    #[test]
+    fn a_frame_that_was_gathered_elsewhere() {
+        let limits = Limits::default();
+        let frame = Frame::new(Header::control(Kind::Events, CallId::NONE, false), "", "", "", b"{}", &limits).unwrap();
+        let whole = frame.as_bytes().clone();
+        for known in [0, 5, 10] {
+            let mut decoder = FrameDecoder::new(limits);
+            assert_eq!(decoder.decode(&mut BytesMut::from(&whole[..known])), Ok(None));
+            assert_eq!(decoder.decode_whole(whole.clone()), Ok(frame.clone()));
+            assert_eq!(decoder.decode(&mut BytesMut::from(&whole[..])), Ok(Some(frame.clone())));
+        }
+        for (have, need) in [(3, Header::LEN), (whole.len() - 1, whole.len())] {
+            let mut decoder = FrameDecoder::new(limits);
+            assert_eq!(decoder.decode_whole(whole.slice(..have)), Err(DecodeError::Truncated { have, need }));
         }
     }
 }

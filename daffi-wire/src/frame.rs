@@ -13,6 +13,7 @@ use crate::{DecodeError, EncodeError, Header, Kind, Limits, header::Lengths, lim
 /// let header = Header::new(Kind::Request, CallId(2), FormatId::JSON, true, true);
 /// let frame = Frame::new(header, "cli", "svc", "add", br#"{"args":[3,4],"kwargs":{}}"#, &Limits::default())?;
 /// assert_eq!(frame.method(), "add");
+/// assert!(frame.is_from("cli") && !frame.is_from("svc"));
 /// assert_eq!(frame.as_bytes().len(), 9 + "cli|svc|add".len() + frame.payload().len());
 /// # Ok::<(), daffi_wire::EncodeError>(())
 /// ```
@@ -89,10 +90,13 @@ impl Frame {
         limits: &Limits,
     ) -> Result<Self, DecodeError> {
         let metadata = &bytes[Header::LEN..Header::LEN + lengths.metadata];
-        let text = std::str::from_utf8(metadata).map_err(|e| DecodeError::NamesNotUtf8(e.valid_up_to()))?;
-        let mut separators = text.bytes().enumerate().filter(|&(_, b)| b == b'|').map(|(at, _)| at);
+        // Names are ASCII most of the time, and to see that is cheaper.
+        if !metadata.is_ascii() {
+            std::str::from_utf8(metadata).map_err(|e| DecodeError::NamesNotUtf8(e.valid_up_to()))?;
+        }
+        let mut separators = metadata.iter().enumerate().filter(|&(_, b)| *b == b'|').map(|(at, _)| at);
         let (Some(first), Some(second), None) = (separators.next(), separators.next(), separators.next()) else {
-            return Err(DecodeError::Separators(text.bytes().filter(|&b| b == b'|').count()));
+            return Err(DecodeError::Separators(metadata.iter().filter(|&b| *b == b'|').count()));
         };
         let longest = first.max(second - first - 1).max(lengths.metadata - second - 1);
         if longest > limits.max_name_bytes {
@@ -123,6 +127,12 @@ impl Frame {
     #[must_use]
     pub fn transmitter(&self) -> &str {
         self.text(Header::LEN, self.first.into())
+    }
+
+    /// Whether the first name is this one. Cheaper than to compare [`transmitter`](Self::transmitter).
+    #[must_use]
+    pub fn is_from(&self, name: &str) -> bool {
+        self.bytes[Header::LEN..self.first.into()] == *name.as_bytes()
     }
 
     /// The second name: who shall get it.

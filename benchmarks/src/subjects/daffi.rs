@@ -67,7 +67,8 @@ impl Subject for Daffi {
                     (service.endpoints()[0].as_str().to_owned(), Some(service))
                 }
             };
-            let mut client = Nodes { job: job.clone(), address, open: Vec::new(), made: 0, _service: service };
+            let payload = Bytes::from(vec![7; job.work.payload()]);
+            let mut client = Nodes { job: job.clone(), address, payload, open: Vec::new(), made: 0, _service: service };
             let connections = match job.work {
                 Work::Echo { connections, .. } => connections,
                 Work::Idle { .. } | Work::Connect => 0,
@@ -120,6 +121,7 @@ fn client(name: &str, transport: Transport) -> Result<ClientBuilder> {
 struct Nodes {
     job: Job,
     address: String,
+    payload: Bytes,
     open: Vec<Node>,
     made: usize,
     _service: Option<Service>,
@@ -147,8 +149,8 @@ impl Nodes {
 
 impl Client for Nodes {
     fn run(&mut self, time: Duration) -> BoxFuture<'_, Result<Outcome>> {
-        let payload = Bytes::from(vec![7; self.job.work.payload()]);
         Box::pin(async move {
+            let payload = self.payload.clone();
             match self.job.work {
                 Work::Echo { in_flight, .. } | Work::Routed { in_flight, .. } => {
                     echo(&self.open, payload, in_flight, time).await

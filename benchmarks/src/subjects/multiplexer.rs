@@ -65,9 +65,10 @@ impl Subject for Multiplexer {
 
     fn connect<'a>(&'a self, job: &'a Job, addresses: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Client>>> {
         Box::pin(async move {
-            let mut client =
-                Callers { job: job.clone(), address: addresses[addresses.len() - 1].clone(), open: Vec::new() };
-            let connections = match job.work {
+            let (job, address) = (job.clone(), addresses[addresses.len() - 1].clone());
+            let payload = Bytes::from(vec![7; job.work.payload()]);
+            let mut client = Callers { job, address, payload, open: Vec::new() };
+            let connections = match client.job.work {
                 Work::Echo { connections, .. } => connections,
                 Work::Idle { .. } => 0,
                 _ => 1,
@@ -224,6 +225,7 @@ impl Caller for Echo {
 struct Callers {
     job: Job,
     address: String,
+    payload: Bytes,
     open: Vec<Connection>,
 }
 
@@ -236,8 +238,8 @@ impl Callers {
 
 impl Client for Callers {
     fn run(&mut self, time: Duration) -> BoxFuture<'_, Result<Outcome>> {
-        let payload = Bytes::from(vec![7; self.job.work.payload()]);
         Box::pin(async move {
+            let payload = self.payload.clone();
             match self.job.work {
                 Work::Nowait { .. } => {
                     let (begun, over, mut sent) = (Instant::now(), Over::after(time), 0);

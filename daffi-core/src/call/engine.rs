@@ -65,6 +65,9 @@ pub(super) fn format_for(
     receiver: &NodeName,
     asked: Option<FormatId>,
 ) -> Result<FormatId, CallError> {
+    if let Some(format) = asked.filter(|format| format.min_level() == Level::THREE) {
+        return Ok(format);
+    }
     let level = members.level(receiver);
     match asked {
         Some(format) if !level.at_least(format.min_level()) => {

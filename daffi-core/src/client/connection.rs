@@ -221,10 +221,10 @@ impl ClientRole {
 
     /// Who calls. One caller often makes many calls.
     fn caller(&mut self, frame: &Frame) -> Option<Caller> {
-        let name = frame.transmitter();
-        if let Some(known) = self.caller.as_ref().filter(|known| known.caller() == name) {
+        if let Some(known) = self.caller.as_ref().filter(|known| frame.is_from(known.caller())) {
             return Some(known.clone());
         }
+        let name = frame.transmitter();
         let name = match self.link.members().get(name) {
             Some(member) => member.name.clone(),
             None => NodeName::new(name, &self.shared.node.config.limits).ok()?,

@@ -83,7 +83,7 @@ impl RouterRole {
     /// Who gets a request; else why nobody does.
     fn route<'t>(&self, me: &Peer, table: &'t super::Table, frame: &Frame) -> Result<&'t Arc<Peer>, RemoteError> {
         let (header, method) = (frame.header(), frame.method());
-        if frame.transmitter() != me.name.as_str() {
+        if !frame.is_from(&me.name) {
             let text = format!("this connection is {:?} and cannot speak for {:?}", me.name, frame.transmitter());
             return Err(RemoteError::new("PermissionError", text));
         }
@@ -149,7 +149,7 @@ impl RouterRole {
     /// Passes a reply on if it is the one that its receiver waits for.
     fn reply(&self, me: &Peer, frame: &Frame) {
         let table = self.shared.table.load();
-        let caller = table.get(frame.receiver()).filter(|_| frame.transmitter() == me.name.as_str());
+        let caller = table.get(frame.receiver()).filter(|_| frame.is_from(&me.name));
         match caller {
             Some(caller) if caller.complete_call(frame.header().id(), me) => {
                 self.shared.keep_in_step(me, caller);
@@ -168,7 +168,7 @@ impl RouterRole {
         let amount = credit_amount(&frame.payload_bytes())?;
         let table = self.shared.table.load();
         if let Some(sender) = table.get(frame.receiver())
-            && frame.transmitter() == me.name.as_str()
+            && frame.is_from(&me.name)
         {
             sender.granted(me, amount);
             if sender.is_level_four() {

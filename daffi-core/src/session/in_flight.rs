@@ -118,7 +118,7 @@ impl InFlight {
     /// A reply came. `None`: nobody waits for it, or it is not from whom was asked.
     pub(crate) fn complete(&mut self, frame: Frame) -> Option<Option<Waker>> {
         let Entry::Occupied(mut entry) = self.calls.entry(frame.header().id().0) else { return None };
-        if entry.get().receiver.as_str() != frame.transmitter() {
+        if !frame.is_from(&entry.get().receiver) {
             return None;
         }
         match &mut entry.get_mut().state {
