@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use daffi_transport::PeerInfo;
+use daffi_transport::{PeerInfo, SHARE_FROM};
 use daffi_wire::{Frame, Level};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -45,7 +45,8 @@ pub(crate) struct Conn {
     driver: AtomicWaker,
 }
 
-/// Forwarded frames below this size are copied; a larger one keeps at most eight times its size of a read buffer alive.
+/// Forwarded frames below this size are copied: a small part of a read buffer must not keep all of it alive. A larger one keeps
+/// at most eight times its size alive.
 const COPIED_BELOW: usize = 32 * 1024;
 
 static IDS: AtomicU64 = AtomicU64::new(1);
@@ -84,15 +85,14 @@ impl Conn {
 
     /// Queues a frame at once and lets the driver run.
     pub(crate) fn send(&self, frame: &Frame) -> Result<(), Closed> {
-        self.outbox.push(frame.as_bytes(), None)?;
-        self.wake();
-        Ok(())
+        self.send_all(std::slice::from_ref(frame))
     }
 
     /// Queues frames at once and lets the driver run.
     pub(crate) fn send_all(&self, frames: &[Frame]) -> Result<(), Closed> {
         for frame in frames {
-            self.outbox.push(frame.as_bytes(), None)?;
+            let (head, payload) = parts(frame, SHARE_FROM);
+            self.outbox.push(head, payload)?;
         }
         self.wake();
         Ok(())
@@ -100,7 +100,7 @@ impl Conn {
 
     /// Queues a frame that somebody else sent, byte for byte, and lets the driver run.
     pub(crate) fn forward(&self, frame: &Frame) -> Result<(), Closed> {
-        let (head, payload) = parts(frame);
+        let (head, payload) = parts(frame, COPIED_BELOW);
         self.outbox.push(head, payload)?;
         self.wake();
         Ok(())
@@ -108,7 +108,7 @@ impl Conn {
 
     /// The same if there is room. `Ok(false)`: there is none.
     pub(crate) fn try_forward(&self, frame: &Frame) -> Result<bool, Closed> {
-        let (head, payload) = parts(frame);
+        let (head, payload) = parts(frame, COPIED_BELOW);
         let queued = self.outbox.try_push(head, payload.as_ref())?;
         if queued {
             self.wake();
@@ -118,7 +118,7 @@ impl Conn {
 
     /// As [`forward`](Self::forward), with something to drop once the frame was written; made only if it is queued.
     pub(crate) fn forward_with(&self, frame: &Frame, receipt: impl FnOnce() -> Receipt) -> Result<(), Closed> {
-        let (head, payload) = parts(frame);
+        let (head, payload) = parts(frame, COPIED_BELOW);
         self.outbox.push_with(head, payload, receipt)?;
         self.wake();
         Ok(())
@@ -165,8 +165,8 @@ impl Conn {
     }
 }
 
-/// A frame as an outbox takes it: a small part of a read buffer must not keep all of it alive.
-fn parts(frame: &Frame) -> (&[u8], Option<Bytes>) {
+/// A frame as an outbox takes it: copied when small, shared when large.
+fn parts(frame: &Frame, share_from: usize) -> (&[u8], Option<Bytes>) {
     let bytes = frame.as_bytes();
-    if bytes.len() < COPIED_BELOW { (bytes, None) } else { (&[], Some(bytes.clone())) }
+    if bytes.len() < share_from { (bytes, None) } else { (&[], Some(bytes.clone())) }
 }

@@ -82,8 +82,8 @@ async fn listen(stream: &mut TcpStream, sent: &Sent, count: usize) -> Result<Hea
     Ok(heard)
 }
 
-/// Newcomers of one connection each, which stay.
-async fn newcomers(address: String, sent: Arc<Sent>, per_second: usize) -> Result<Vec<TcpStream>, BoxError> {
+/// Newcomers of one connection each, which stay and take what they are told.
+async fn newcomers(address: String, sent: Arc<Sent>, per_second: usize) -> Result<(), BoxError> {
     let begun = tokio::time::Instant::now();
     let (done, mut joined) = mpsc::unbounded_channel();
     for number in 0..sent.at.len() {
@@ -91,16 +91,18 @@ async fn newcomers(address: String, sent: Arc<Sent>, per_second: usize) -> Resul
         let (address, sent, done) = (address.clone(), Arc::clone(&sent), done.clone());
         tokio::spawn(async move {
             sent.at[number].store(sent.now(), Relaxed);
-            let stream = join(&address, &format!("new-{number}")).await.map_err(|error| error.to_string());
-            let _main_ended = done.send(stream);
+            let joined = join(&address, &format!("new-{number}")).await;
+            let _main_ended = done.send(joined.as_ref().map(drop).map_err(ToString::to_string));
+            if let Ok(mut stream) = joined {
+                let _router_ended = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            }
         });
     }
     drop(done);
-    let mut streams = Vec::new();
-    while let Some(stream) = joined.recv().await {
-        streams.push(stream?);
+    while let Some(joined) = joined.recv().await {
+        joined?;
     }
-    Ok(streams)
+    Ok(())
 }
 
 #[tokio::main]
@@ -128,7 +130,7 @@ async fn main() -> Result<(), BoxError> {
             (heard.map_err(|error| error.to_string()), stream)
         }));
     }
-    let stay = newcomers(address.clone(), Arc::clone(&sent), per_second).await?;
+    newcomers(address.clone(), Arc::clone(&sent), per_second).await?;
     let (mut took, mut disagree, mut order) = (Vec::new(), 0, Vec::new());
     for listener in listening {
         let (heard, _stream) = listener.await?;
@@ -143,7 +145,6 @@ async fn main() -> Result<(), BoxError> {
     took.sort_unstable();
     let [median, p99, worst] = [50, 99, 100].map(|percent| percentile(&took, percent).as_micros());
     println!("{} {disagree} {median} {p99} {worst}", took.len());
-    drop(stay);
     for line in stdin().lock().lines() {
         line?;
     }
