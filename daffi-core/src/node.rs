@@ -118,21 +118,22 @@ impl Node {
 
     /// Runs a callback for a REQUEST: at once if that is enough, else on a task of its own. `receipt` is dropped when the
     /// request is worked off.
-    pub(crate) fn serve(&self, context: &Context, frame: &Frame, receipt: Option<crate::client::Receipt>) {
+    pub(crate) fn serve(&self, context: &Context, frame: Frame, receipt: Option<crate::client::Receipt>) {
         if self.life.is_stopping() {
             let error = RemoteError::new("RuntimeError", format!("{} is stopping", self.name));
-            return Self::refuse(context, frame, error);
+            return Self::refuse(context, &frame, error);
         }
         let registry = self.registry.snapshot();
         let Some(callback) = registry.get(frame.method()) else {
             let text = format!("{} exposes no callback {:?}", self.name, frame.method());
-            return Self::refuse(context, frame, RemoteError::new("TypeError", text));
+            return Self::refuse(context, &frame, RemoteError::new("TypeError", text));
         };
-        let answer = ReplyTo::new(context, frame);
+        let (answer, received, text) =
+            (ReplyTo::new(context, &frame), frame.as_bytes().len(), frame.header().is_text());
         let request = Request {
             context: context.clone(),
             callback: Arc::clone(callback),
-            body: Body { bytes: frame.payload_bytes(), text: frame.header().is_text() },
+            body: Body { bytes: frame.into_payload(), text },
             id: answer.id,
             format: answer.format,
             wants_reply: answer.wants_reply,
@@ -141,7 +142,7 @@ impl Node {
         match serving.poll(callback, &mut TaskContext::from_waker(Waker::noop())) {
             Poll::Ready(reply) => answer.send(context, callback.name(), reply),
             Poll::Pending => {
-                let ticket = Ticket::new(Arc::clone(context.conn()), frame.as_bytes().len() + WAITING_COST);
+                let ticket = Ticket::new(Arc::clone(context.conn()), received + WAITING_COST);
                 let (context, callback) = (context.clone(), Arc::clone(callback));
                 self.running.spawn(async move {
                     tokio::select! {

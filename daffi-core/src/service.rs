@@ -173,7 +173,7 @@ impl Role for ServiceRole {
             }
             (Kind::Request, Some(caller)) => {
                 if frame.is_from(caller.caller()) {
-                    self.shared.node.serve(caller, &frame, None);
+                    self.shared.node.serve(caller, frame, None);
                 } else {
                     refuse_transmitter(caller, &frame);
                 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{DecodeError, EncodeError, Header, Kind, Limits, header::Lengths, limits::MAX_METADATA_BYTES};
 
@@ -13,6 +13,7 @@ use crate::{DecodeError, EncodeError, Header, Kind, Limits, header::Lengths, lim
 /// let header = Header::new(Kind::Request, CallId(2), FormatId::JSON, true, true);
 /// let frame = Frame::new(header, "cli", "svc", "add", br#"{"args":[3,4],"kwargs":{}}"#, &Limits::default())?;
 /// assert_eq!(frame.method(), "add");
+/// assert_eq!(frame.payload(), frame.clone().into_payload());
 /// assert!(frame.is_from("cli") && !frame.is_from("svc"));
 /// assert_eq!(frame.as_bytes().len(), 9 + "cli|svc|add".len() + frame.payload().len());
 /// # Ok::<(), daffi_wire::EncodeError>(())
@@ -157,6 +158,13 @@ impl Frame {
     #[must_use]
     pub fn payload_bytes(&self) -> Bytes {
         self.bytes.slice(usize::from(self.body)..)
+    }
+
+    /// The payload as shared bytes, without copying and without another share.
+    #[must_use]
+    pub fn into_payload(mut self) -> Bytes {
+        self.bytes.advance(self.body.into());
+        self.bytes
     }
 
     /// The whole frame as it travels.

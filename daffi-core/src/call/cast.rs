@@ -78,7 +78,7 @@ impl<F: FormatSet> Cast<F> {
                         },
                     }
                 };
-                let result = answer.await.and_then(|received| read(&self.client.formats, &received, method));
+                let result = answer.await.and_then(|received| read(&self.client.formats, received, method));
                 (name, result)
             }
         });

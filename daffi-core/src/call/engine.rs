@@ -195,16 +195,17 @@ pub(super) async fn receive(
 /// Reads an answer as a `R`, or as the receiver's error.
 pub(super) fn read<R: DeserializeOwned + 'static>(
     formats: &impl FormatSet,
-    received: &Received,
+    received: Received,
     method: &str,
 ) -> Result<R, CallError> {
-    let (frame, header) = (&received.frame, received.frame.header());
-    let format = header.format(received.level);
-    let body = Body { bytes: frame.payload_bytes(), text: header.is_text() };
+    let header = received.frame.header();
+    let frame = received.frame;
+    let (format, text) = (header.format(received.level), header.is_text());
     let failed = |source| CallError::Decode { method: method.to_owned(), source };
     if frame.kind() == Kind::Response {
-        return formats.decode_result(format, &body).map_err(failed);
+        return formats.decode_result(format, &Body { bytes: frame.into_payload(), text }).map_err(failed);
     }
+    let body = Body { bytes: frame.payload_bytes(), text };
     let error = match formats.decode_error(format, &body) {
         // Every node reads JSON errors, with or without the format.
         Err(SerdeError::UnknownFormat(FormatId::JSON)) => read_json_error(&body).map_err(failed)?,

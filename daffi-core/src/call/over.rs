@@ -91,7 +91,7 @@ pub trait ReadAnswer {
 
 impl<F: FormatSet> ReadAnswer for Answer<F> {
     fn read<R: DeserializeOwned + 'static>(&self) -> Result<R, CallError> {
-        read(&self.formats, &self.received, &self.method)
+        read(&self.formats, self.received.clone(), &self.method)
     }
 }
 

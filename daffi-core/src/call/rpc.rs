@@ -41,7 +41,7 @@ impl<F: FormatSet> Rpc<F> {
         args: impl Args + Send,
     ) -> Result<R, CallError> {
         let received = self.client.call_raw(method, args, &self.options).await?;
-        read(&self.client.formats, &received, method)
+        read(&self.client.formats, received, method)
     }
 }
 

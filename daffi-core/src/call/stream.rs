@@ -147,7 +147,7 @@ impl<F: FormatSet> StreamCall<F> {
         let answer = async {
             let received = receive(pending, method).await?;
             if received.frame.kind() == daffi_wire::Kind::Error {
-                read::<serde::de::IgnoredAny>(&self.client.formats, &received, method)?;
+                read::<serde::de::IgnoredAny>(&self.client.formats, received, method)?;
             }
             Ok(())
         };

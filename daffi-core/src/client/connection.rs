@@ -250,7 +250,7 @@ impl Role for ClientRole {
                 }
             }
             Handled::Serve(frame) => match self.caller(&frame) {
-                Some(caller) => self.serve(&caller, &frame),
+                Some(caller) => self.serve(&caller, frame),
                 None => tracing::warn!("dropped a request without a transmitter"),
             },
             Handled::Credit { receiver, amount } => self.link.credit.granted(&receiver, amount),
@@ -334,7 +334,7 @@ impl Role for ClientRole {
 impl ClientRole {
     /// Runs a callback, unless too much waits already: this end never stops reading, because the replies to its own calls
     /// come on the same connection.
-    fn serve(&mut self, caller: &Caller, frame: &Frame) {
+    fn serve(&mut self, caller: &Caller, frame: Frame) {
         // A callback that calls on sees what was told before its own call.
         self.settle();
         let (node, conn) = (&self.shared.node, &self.link.conn);
@@ -345,7 +345,7 @@ impl ClientRole {
         let (bytes, frames) = (conn.inbound.bytes(), conn.inbound.frames());
         if bytes >= node.config.inbound_bytes || frames >= node.config.inbound_frames {
             let text = format!("{frames} requests of {bytes} bytes wait at {}", node.name);
-            return Node::refuse(caller, frame, Refusal::Overloaded.error(text));
+            return Node::refuse(caller, &frame, Refusal::Overloaded.error(text));
         }
         node.serve(caller, frame, None);
     }

@@ -178,7 +178,7 @@ impl<R: Role> Driver<R> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
-        self.conn.driver.register(cx.waker());
+        self.conn.runs(cx);
         match self.turn(cx) {
             Ok(None) => Poll::Pending,
             Ok(Some(reason)) | Err(reason) => Poll::Ready(reason),

@@ -4,9 +4,12 @@ mod driver;
 mod inbound;
 mod outbox;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Context,
 };
 
 use bytes::Bytes;
@@ -43,6 +46,8 @@ pub(crate) struct Conn {
     end: Mutex<Option<(Disconnected, bool)>>,
     ending: AtomicBool,
     driver: AtomicWaker,
+    /// The driver was woken and has not run since: one wake-up does for all.
+    woken: AtomicBool,
 }
 
 /// Forwarded frames below this size are copied: a small part of a read buffer must not keep all of it alive. A larger one keeps
@@ -67,6 +72,7 @@ impl Conn {
             end: Mutex::new(None),
             ending: AtomicBool::new(false),
             driver: AtomicWaker::new(),
+            woken: AtomicBool::new(false),
         })
     }
 
@@ -133,7 +139,15 @@ impl Conn {
 
     /// Lets the driver run.
     pub(crate) fn wake(&self) {
-        self.driver.wake();
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.driver.wake();
+        }
+    }
+
+    /// The driver runs: `cx` is woken by what happens from here on, and sees what happened before.
+    pub(crate) fn runs(&self, cx: &Context<'_>) {
+        self.driver.register(cx.waker());
+        self.woken.swap(false, Ordering::AcqRel);
     }
 
     /// Ends the connection; `flush`: after all that waits was written.
