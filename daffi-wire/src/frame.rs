@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::{DecodeError, EncodeError, Header, Kind, Limits, header::Lengths, limits::MAX_METADATA_BYTES};
+use crate::{CallId, DecodeError, EncodeError, Header, Kind, Limits, header::Lengths, limits::MAX_METADATA_BYTES};
 
 /// A whole frame. Cheap to clone: every part is a slice of the same shared bytes.
 ///
@@ -167,6 +167,14 @@ impl Frame {
         self.bytes
     }
 
+    /// The same frame under another call number. Copies it whole.
+    #[must_use]
+    pub fn renumbered(&self, id: CallId) -> Self {
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        Header::renumber(&mut bytes, id);
+        Self { header: self.header.with_id(id), bytes: bytes.freeze(), ..*self }
+    }
+
     /// The whole frame as it travels.
     #[must_use]
     pub const fn as_bytes(&self) -> &Bytes {
@@ -269,7 +277,7 @@ impl Drop for FrameWriter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CallId, FormatId};
+    use crate::FormatId;
 
     #[test]
     fn an_unfinished_frame_leaves_no_trace() {
@@ -285,6 +293,15 @@ mod tests {
         let limits = Limits { max_frame_bytes: 11, ..Limits::default() };
         assert_eq!(writer.finish(header, 0, &limits), Err(EncodeError::FrameTooLarge { size: 12, limit: 11 }));
         assert_eq!(&dst[..], b"before");
+    }
+
+    #[test]
+    fn another_number_changes_nothing_else() {
+        let header = Header::new(Kind::Request, CallId(1), FormatId::OPAQUE, false, true);
+        let of = |header| Frame::new(header, "a", "b", "c", b"payload", &Limits::default()).unwrap();
+        let frame = of(header).renumbered(CallId(0x1234));
+        assert_eq!(frame, of(header.with_id(CallId(0x1234))));
+        assert_eq!(frame.as_bytes()[..2], [0x34, 0x12]);
     }
 
     #[test]

@@ -141,6 +141,13 @@ impl Header {
         self
     }
 
+    /// The same header with another call number.
+    #[must_use]
+    pub const fn with_id(mut self, id: CallId) -> Self {
+        self.id = id;
+        self
+    }
+
     /// The number of the call.
     #[must_use]
     pub const fn id(self) -> CallId {

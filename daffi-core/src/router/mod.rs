@@ -1,5 +1,6 @@
 //! A node that joins many clients: it forwards their calls to each other and decodes none.
 
+mod absent;
 mod peer;
 mod role;
 
@@ -19,7 +20,7 @@ use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Member, NodeName};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
-use self::{peer::Peer, role::RouterRole};
+use self::{absent::AbsentCallers, peer::Peer, role::RouterRole};
 use crate::{
     Ended, Events, InitializationError, MemberEvent, NodeConfig,
     conn::{Conn, Memory},
@@ -103,6 +104,8 @@ struct Shared {
     /// Who bears which name. Read for every frame without a lock, replaced when a member comes or goes.
     table: ArcSwap<Table>,
     members: Mutex<Membership<Arc<Peer>>>,
+    /// Calls of names that nobody bears now.
+    absent: Mutex<AbsentCallers>,
     /// There is something to tell the members.
     news: Notify,
     counters: Counters,
@@ -127,6 +130,7 @@ impl Router {
             server,
             table: ArcSwap::default(),
             members,
+            absent: Mutex::default(),
             news: Notify::new(),
             counters: Counters::default(),
         });
@@ -242,6 +246,7 @@ impl Shared {
         {
             let mut members = self.members.lock();
             if members.leave(&peer.name, peer.id()) {
+                self.absent.lock().keep(&peer.name, peer.close_calls());
                 self.table.rcu(|table| {
                     let mut table = Table::clone(table);
                     table.remove(&peer.name);
@@ -269,6 +274,7 @@ impl Shared {
     /// Answers every open call to a peer that will not answer any more.
     fn end_calls_to(&self, gone: &Peer) {
         let error = Refusal::ReceiverGone.error(format!("{} left before it answered", gone.name));
+        self.absent.lock().receiver_gone(gone.id());
         for caller in self.table.load().values() {
             let (calls, lost) = caller.forget(gone);
             for id in calls {

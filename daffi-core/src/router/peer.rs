@@ -80,6 +80,11 @@ impl Peer {
         self.methods.store(Arc::new(methods.iter().cloned().collect()));
     }
 
+    /// Answers may come to what an older connection of the same name asked.
+    pub(super) fn inherit(&self, calls: OpenCalls) {
+        *self.calls.lock() = calls;
+    }
+
     /// All notices before that number were queued for this member.
     pub(super) fn was_told(&self, until: u64) {
         self.told.fetch_max(until, Ordering::Release);
@@ -90,18 +95,23 @@ impl Peer {
         self.told.load(Ordering::Acquire) < other.told.load(Ordering::Acquire)
     }
 
-    /// A call of this member to `receiver` is open from now on.
-    pub(super) fn open_call(&self, id: CallId, receiver: &Self) {
-        self.calls.lock().open(id, receiver.id());
+    /// A call of this member to `receiver` is open from now on. Gives the number under which it travels.
+    pub(super) fn open_call(&self, id: CallId, receiver: &Self) -> Option<CallId> {
+        self.calls.lock().open(id, receiver.id())
     }
 
-    /// A reply of `receiver` came, or there will be none. `false`: it matches no open call.
-    pub(super) fn complete_call(&self, id: CallId, receiver: &Self) -> bool {
-        self.calls.lock().complete(id, receiver.id())
+    /// A reply of `receiver` came, or there will be none. Gives the caller's number; `None`: nobody waits for it.
+    pub(super) fn complete_call(&self, number: CallId, receiver: &Self) -> Option<CallId> {
+        self.calls.lock().complete(number, receiver.id())
     }
 
     pub(super) fn open_calls(&self) -> usize {
-        self.calls.lock().len()
+        self.calls.lock().waiting()
+    }
+
+    /// The connection ended: what receivers may still answer to its name.
+    pub(super) fn close_calls(&self) -> OpenCalls {
+        self.calls.lock().close()
     }
 
     pub(super) fn held_requests(&self) -> usize {

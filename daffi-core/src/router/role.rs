@@ -11,7 +11,7 @@ use crate::{
     conn::{Closed, Conn, Role},
     refusal::Refusal,
     server::{Hello, Opening, handshake_reply},
-    session::Joined,
+    session::{IDS, Joined},
 };
 
 pub(super) struct RouterRole {
@@ -116,8 +116,16 @@ impl RouterRole {
         let id = frame.header().id();
         // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed before its calls are
         // ended, so either that ends this call or the queueing fails.
-        me.open_call(id, receiver);
-        let error = match me.pass_call(receiver, frame) {
+        let Some(number) = me.open_call(id, receiver) else {
+            let error = Refusal::Overloaded.error(format!("all {IDS} call numbers of {} are in use", me.name));
+            return self.shared.refuse(me, id, &receiver.name, frame.method(), &error);
+        };
+        let passed = if number == id {
+            me.pass_call(receiver, frame)
+        } else {
+            me.pass_call(receiver, &frame.renumbered(number))
+        };
+        let error = match passed {
             Ok(true) => return,
             Ok(false) => {
                 let (waiting, config) = (receiver.conn.outbox.bytes(), &self.shared.server.config);
@@ -128,7 +136,7 @@ impl RouterRole {
             }
             Err(Closed) => Refusal::ReceiverGone.error(format!("{} has just left", receiver.name)),
         };
-        if me.complete_call(id, receiver) {
+        if me.complete_call(number, receiver).is_some() {
             self.shared.refuse(me, id, &receiver.name, frame.method(), &error);
         }
     }
@@ -149,18 +157,25 @@ impl RouterRole {
     /// Passes a reply on if it is the one that its receiver waits for.
     fn reply(&self, me: &Peer, frame: &Frame) {
         let table = self.shared.table.load();
-        let caller = table.get(frame.receiver()).filter(|_| frame.is_from(&me.name));
-        match caller {
-            Some(caller) if caller.complete_call(frame.header().id(), me) => {
-                self.shared.keep_in_step(me, caller);
-                // A caller that has just gone needs no answer.
-                drop(caller.conn.forward(frame));
-            }
-            _ => {
-                self.shared.counters.dropped_replies.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(from = %me.name, to = frame.receiver(), "dropped a reply that matches no open call");
+        let number = frame.header().id();
+        if frame.is_from(&me.name) {
+            match table.get(frame.receiver()) {
+                Some(caller) => {
+                    if let Some(id) = caller.complete_call(number, me) {
+                        self.shared.keep_in_step(me, caller);
+                        // A caller that has just gone needs no answer.
+                        return drop(if id == number {
+                            caller.conn.forward(frame)
+                        } else {
+                            caller.conn.forward(&frame.renumbered(id))
+                        });
+                    }
+                }
+                None => self.shared.absent.lock().complete(frame.receiver(), number, me.id()),
             }
         }
+        self.shared.counters.dropped_replies.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(from = %me.name, to = frame.receiver(), "dropped a reply that matches no open call");
     }
 
     /// A level 4 receiver takes more nowait requests of one sender.
@@ -212,6 +227,10 @@ impl RouterRole {
         let evicted = {
             let mut members = shared.members.lock();
             let Joined { evicted } = members.join(me.id(), member, Arc::clone(&me))?;
+            me.inherit(match &evicted {
+                Some((old, _)) => old.close_calls(),
+                None => shared.absent.lock().take(&name),
+            });
             // The answer is the first thing that a newcomer hears: before news, and before calls find it in the table.
             self.answer(&name, frame, &members.reply(level));
             me.was_told(members.end());

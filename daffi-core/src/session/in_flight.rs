@@ -219,7 +219,7 @@ impl InFlight {
     }
 }
 
-pub(super) type BuildIdHasher = BuildHasherDefault<IdHasher>;
+pub(crate) type BuildIdHasher = BuildHasherDefault<IdHasher>;
 
 /// Call numbers are consecutive: a multiplication spreads them well enough.
 #[derive(Debug, Default)]

@@ -351,3 +351,36 @@ async fn no_call_overtakes_the_news_of_its_caller() {
         assert_eq!(w.expect(Kind::Events).await, event("disconnected", &name));
     }
 }
+
+#[tokio::test]
+async fn an_answer_to_an_older_connection_reaches_no_call_of_the_newer() {
+    let (_router, at) = router();
+    let mut w = join(&at, "w", r#"["f"]"#).await;
+    for evicted in [true, false] {
+        let mut old = join(&at, "caller", "null").await;
+        old.send_to(Kind::Request, 2, ["caller", "w", "f"], "of the older", true).await;
+        while w.receive().await.unwrap().kind() != Kind::Request {}
+        let kept = evicted.then_some(old);
+        if !evicted {
+            // Its end is told before the newer one joins.
+            while !w.expect(Kind::Events).await.contains("disconnected") {}
+        }
+        let mut new = join(&at, "caller", "null").await;
+        new.send_to(Kind::Request, 2, ["caller", "w", "f"], "of the newer", true).await;
+        let request = loop {
+            let frame = w.receive().await.unwrap();
+            if frame.kind() == Kind::Request {
+                break frame;
+            }
+        };
+        assert_eq!(request.payload(), b"of the newer");
+        let number = request.header().id();
+        assert_ne!(number, CallId(2), "the number of a call that may still be answered");
+        w.send_to(Kind::Response, 2, ["w", "caller", "f"], "to the older", false).await;
+        w.send_to(Kind::Response, number.0, ["w", "caller", "f"], "to the newer", false).await;
+        let answer = new.receive().await.unwrap();
+        assert_eq!((answer.header().id(), answer.payload()), (CallId(2), &b"to the newer"[..]));
+        drop((kept, new));
+        while !w.expect(Kind::Events).await.contains("disconnected") {}
+    }
+}
