@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{DecodeError, Foreign, Frame, Header, Limits, header::Lengths};
+use crate::{DecodeError, Foreign, Frame, Header, Kind, Limits, header::Lengths};
 
 /// Cuts frames out of a buffer that the caller fills. Holds no bytes of its own and copies no payload.
 ///
@@ -50,7 +50,11 @@ impl FrameDecoder {
                     return Err(DecodeError::Foreign(foreign));
                 }
                 let Some(bytes) = src.first_chunk() else { return Ok(None) };
-                *self.pending.insert(Header::decode(bytes, &self.limits)?)
+                let (header, lengths) = Header::decode(bytes, &self.limits)?;
+                if !self.any_frame && header.kind() == Kind::Credit {
+                    return Err(DecodeError::TooEarly(Kind::Credit));
+                }
+                *self.pending.insert((header, lengths))
             }
         };
         let total = Header::LEN + lengths.message;

@@ -11,6 +11,9 @@ pub enum DecodeError {
     /// The four flag bits hold a number that no level of the protocol defines (protocol notes, section 3).
     #[error("unknown frame kind {0}: daffi defines 0 to 5")]
     UnknownKind(u8),
+    /// The stream begins with a kind that only level 4 links know, which no link is before its handshake.
+    #[error("the stream begins with a {0} frame: a handshake comes first")]
+    TooEarly(Kind),
     /// `metadata_len` is larger than `msg_len` (section 2.1).
     #[error("metadata of {metadata} bytes announced inside a message of {message} bytes")]
     MetadataExceedsMessage {

@@ -243,6 +243,9 @@ impl Shared {
 
     /// A member is gone from its name: the table forgets it, the others are told, and every call to it ends.
     fn left(&self, peer: &Arc<Peer>) {
+        // Before the news: a 3.0.1 caller that hears of the end first raises an error of its own. Its outbox is closed, so
+        // no call to it begins any more.
+        self.end_calls_to(peer);
         {
             let mut members = self.members.lock();
             if members.leave(&peer.name, peer.id()) {
@@ -257,7 +260,6 @@ impl Shared {
             }
         }
         self.news.notify_one();
-        self.end_calls_to(peer);
     }
 
     /// Nothing of `from` reaches `to` before the news that `from` has already, that of its own coming for one.
