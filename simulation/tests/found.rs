@@ -33,7 +33,6 @@ async fn client(at: &Endpoint, node: &str, callbacks: Vec<Callback>) -> Node {
 
 /// `--topology router --weather twin --seed 43`, `--weather worker-crash --seed 166`.
 #[tokio::test(start_paused = true)]
-#[ignore = "a Router gives a caller that was started again the late answers of its predecessor"]
 async fn a_caller_that_is_started_again_gets_no_answer_of_its_predecessor() {
     let at: Endpoint = "mem://started-again".parse().unwrap();
     let router = router(&at);

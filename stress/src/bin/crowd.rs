@@ -93,6 +93,7 @@ async fn newcomers(address: String, sent: Arc<Sent>, per_second: usize) -> Resul
             sent.at[number].store(sent.now(), Relaxed);
             let joined = join(&address, &format!("new-{number}")).await;
             let _main_ended = done.send(joined.as_ref().map(drop).map_err(ToString::to_string));
+            drop(done);
             if let Ok(mut stream) = joined {
                 let _router_ended = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
             }
