@@ -18,10 +18,13 @@ use daffi_wire::{MethodName, NodeName};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::{Context, Reply, Request};
+use crate::{Context, Reply, Request, conn::Span};
 
 /// A callback whose run takes longer holds its reader up.
 pub(crate) const SLOW: Duration = Duration::from_millis(1);
+
+/// So many runs are timed each for itself after a slow time that may have passed beside the callback.
+const SUSPECT: u32 = 64;
 
 /// A plain function is run on the blocking pool until it was quick so often in a row.
 const PROBATION: u32 = 16;
@@ -62,6 +65,8 @@ pub struct Callback {
     quick: AtomicU32,
     /// So many let it run on a reader.
     needed: AtomicU32,
+    /// So many runs on readers are still to be timed each for itself.
+    suspect: AtomicU32,
     /// With `ordered`: one lock per caller that has requests.
     callers: Mutex<HashMap<NodeName, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -147,7 +152,15 @@ impl Callback {
             Run::Plain(_) => PROBATION,
             Run::Async(_) => 0,
         };
-        Self { name, options, run, quick: AtomicU32::new(0), needed: AtomicU32::new(needed), callers: Mutex::default() }
+        Self {
+            name,
+            options,
+            run,
+            quick: AtomicU32::new(0),
+            needed: AtomicU32::new(needed),
+            suspect: AtomicU32::new(0),
+            callers: Mutex::default(),
+        }
     }
 
     /// Its name on the wire.
@@ -161,18 +174,34 @@ impl Callback {
         self.quick.load(Relaxed) >= self.needed.load(Relaxed)
     }
 
-    /// Notes how long a run, or one poll of it, took.
-    pub(crate) fn took(&self, time: Duration, on_reader: bool) {
-        if on_reader {
-            if time > SLOW {
-                self.held_up(time);
-            }
-        } else if time > QUICK {
+    /// Notes how long a run, or one poll of it, took away from readers.
+    pub(crate) fn took(&self, time: Duration) {
+        if time > QUICK {
             self.quick.store(0, Relaxed);
         } else {
             // Never as many as `NEVER`.
             let known = self.quick.load(Relaxed);
             self.quick.store(known.saturating_add(1).min(STRICTEST), Relaxed);
+        }
+    }
+
+    /// Whether its runs on readers have to be timed each for itself.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect.load(Relaxed) > 0
+    }
+
+    /// Notes how long a run on a reader took, or one poll of it.
+    pub(crate) fn took_on_reader(&self, span: Span) {
+        if span.time > SLOW {
+            if span.alone {
+                self.held_up(span.time);
+            } else {
+                self.suspect.store(SUSPECT, Relaxed);
+            }
+        } else if span.alone && self.is_suspect() {
+            // Lost updates of other readers only make for a few more.
+            let left = self.suspect.load(Relaxed);
+            self.suspect.store(left.saturating_sub(1), Relaxed);
         }
     }
 

@@ -5,18 +5,25 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context as TaskContext, Poll, ready},
+    task::{Context as TaskContext, Poll, Waker, ready},
 };
 
 use daffi_serde::RemoteError;
 use daffi_transport::BoxFuture;
 use tokio::{
-    sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, TryAcquireError},
+    sync::{OwnedMutexGuard, Semaphore, SemaphorePermit},
     time::Instant,
 };
 use tower_service::Service;
 
-use crate::{Callback, Reply, Request, callback::Run, conn::Conn};
+use crate::{
+    Callback, Reply, Request,
+    callback::Run,
+    conn::{Begun, Clock, Conn},
+};
+
+/// Arguments of so many bytes take time to read that is not the callback's.
+const LARGE: usize = 16 * 1024;
 
 /// Runs callbacks: the service that layers are put around.
 ///
@@ -32,14 +39,73 @@ impl Dispatch {
         Self { workers: Arc::new(Semaphore::new(workers.min(Semaphore::MAX_PERMITS))) }
     }
 
-    pub(crate) fn start(&self, request: Request) -> Dispatched {
-        Dispatched {
-            workers: Arc::clone(&self.workers),
-            turn: None,
-            gate: None,
-            state: State::Arrived(request),
-            polled: false,
+    /// The usual way, without a stop at each state: a worker is free, nothing has to be waited for, and the callback is quick.
+    /// What to go on with, when it is not so or the callback does not finish.
+    pub(crate) fn at_once(
+        &self,
+        callback: &Callback,
+        request: Request,
+        clock: &mut Clock,
+    ) -> Result<Reply, Dispatched> {
+        let conn = request.context.conn();
+        let waits = callback.is_ordered()
+            || !callback.is_quick()
+            || conn.is_gated()
+            || request.wants_reply && conn.outbox.is_full();
+        if waits {
+            return Err(self.wait(request));
         }
+        let Ok(permit) = self.workers.try_acquire() else { return Err(self.wait(request)) };
+        if callback.is_suspect() {
+            clock.interrupt();
+        }
+        match &callback.run {
+            Run::Plain(run) => Ok(run_plain(callback, run, request, clock)),
+            Run::Async(run) => {
+                let shared = Arc::clone(&request.callback);
+                let large = request.body.bytes.len() >= LARGE;
+                let mut future = run(request);
+                if large {
+                    // Reading the arguments took its time.
+                    clock.interrupt();
+                }
+                let begun = clock.begin();
+                let polled = future.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
+                callback.took_on_reader(clock.end(begun));
+                match polled {
+                    Poll::Ready(reply) => Ok(reply),
+                    Poll::Pending => {
+                        let worker = Worker::keep(permit, &self.workers);
+                        Err(Dispatched { polled: true, ..self.in_state(State::Running(future, Some(worker), shared)) })
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything that may come between a request and its callback.
+    pub(crate) fn wait(&self, request: Request) -> Dispatched {
+        self.in_state(State::Arrived(request))
+    }
+
+    fn in_state(&self, state: State) -> Dispatched {
+        Dispatched { workers: Arc::clone(&self.workers), turn: None, gate: None, state, polled: false }
+    }
+}
+
+/// One of the node's workers, busy until this is dropped.
+struct Worker(Arc<Semaphore>);
+
+impl Worker {
+    fn keep(permit: SemaphorePermit<'_>, workers: &Arc<Semaphore>) -> Self {
+        permit.forget();
+        Self(Arc::clone(workers))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
     }
 }
 
@@ -53,7 +119,7 @@ impl Service<Request> for Dispatch {
     }
 
     fn call(&mut self, request: Request) -> Dispatched {
-        self.start(request)
+        self.wait(request)
     }
 }
 
@@ -64,7 +130,7 @@ pub struct Dispatched {
     gate: Option<Gate>,
     state: State,
     /// The first poll happens where the request was read.
-    polled: bool,
+    pub(crate) polled: bool,
 }
 
 enum State {
@@ -73,12 +139,12 @@ enum State {
     Turn(BoxFuture<'static, OwnedMutexGuard<()>>, Request),
     Queue(Request),
     /// Waits for a worker.
-    Worker(BoxFuture<'static, Option<OwnedSemaphorePermit>>, Request),
+    Worker(BoxFuture<'static, Option<Worker>>, Request),
     /// Waits until the caller takes what was answered before.
     Room(BoxFuture<'static, Gate>, Request),
     /// Has a worker.
-    Granted(OwnedSemaphorePermit, Request),
-    Running(BoxFuture<'static, Reply>, Option<OwnedSemaphorePermit>, Arc<Callback>),
+    Granted(Worker, Request),
+    Running(BoxFuture<'static, Reply>, Option<Worker>, Arc<Callback>),
     Done,
 }
 
@@ -93,18 +159,6 @@ impl Future for Dispatched {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let on_reader = !std::mem::replace(&mut self.polled, true);
-        if on_reader {
-            match std::mem::replace(&mut self.state, State::Done) {
-                State::Arrived(request) => match self.at_once(request, cx) {
-                    Ok(reply) => return Poll::Ready(Ok(reply)),
-                    Err(state) => self.state = state,
-                },
-                other => self.state = other,
-            }
-            if let State::Running(..) = self.state {
-                return Poll::Pending;
-            }
-        }
         loop {
             match std::mem::replace(&mut self.state, State::Done) {
                 State::Arrived(mut request) => match request.callback.turn_of(request.context.caller_name()) {
@@ -130,15 +184,17 @@ impl Future for Dispatched {
                         return Poll::Pending;
                     }
                 },
-                State::Queue(mut request) => match Arc::clone(&self.workers).try_acquire_owned() {
-                    Ok(permit) => self.state = State::Granted(permit, request),
-                    Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
-                        request.compact();
-                        let workers = Arc::clone(&self.workers);
-                        self.state =
-                            State::Worker(Box::pin(async move { workers.acquire_owned().await.ok() }), request);
+                State::Queue(mut request) => {
+                    let worker = self.workers.try_acquire().ok().map(|permit| Worker::keep(permit, &self.workers));
+                    if let Some(worker) = worker {
+                        self.state = State::Granted(worker, request);
+                        continue;
                     }
-                },
+                    request.compact();
+                    let workers = Arc::clone(&self.workers);
+                    let worker = async move { workers.acquire().await.ok().map(|p| Worker::keep(p, &workers)) };
+                    self.state = State::Worker(Box::pin(worker), request);
+                }
                 State::Worker(mut permit, request) => match permit.as_mut().poll(cx) {
                     Poll::Ready(Some(permit)) => self.state = State::Granted(permit, request),
                     Poll::Ready(None) => return Poll::Ready(Ok(Reply::error(stopped()))),
@@ -183,7 +239,9 @@ impl Future for Dispatched {
                             let future = run(request);
                             self.state = State::Running(future, Some(permit), callback);
                         }
-                        Run::Plain(run) if quick => return Poll::Ready(Ok(run_plain(&callback, run, request))),
+                        Run::Plain(run) if quick => {
+                            return Poll::Ready(Ok(run_plain(&callback, run, request, &mut Clock::default())));
+                        }
                         Run::Plain(_) => {
                             // The worker and the turn are the function's until it returns, whoever gives up waiting for it.
                             let future = Box::pin(run_blocking(request, permit, self.turn.take()));
@@ -194,10 +252,13 @@ impl Future for Dispatched {
                 State::Running(mut future, permit, callback) => {
                     // Elsewhere only one that has to prove itself is timed.
                     let timed = matches!(callback.run, Run::Async(_)) && (on_reader || !callback.is_quick());
-                    let begun = timed.then(Instant::now);
+                    let mut clock = Clock::default();
+                    let begun = timed.then(|| clock.begin());
                     let polled = future.as_mut().poll(cx);
-                    if let Some(begun) = begun {
-                        callback.took(begun.elapsed(), on_reader);
+                    match begun.map(|begun| clock.end(begun)) {
+                        Some(span) if on_reader => callback.took_on_reader(span),
+                        Some(span) => callback.took(span.time),
+                        None => {}
                     }
                     if polled.is_pending() {
                         self.state = State::Running(future, permit, callback);
@@ -210,40 +271,11 @@ impl Future for Dispatched {
     }
 }
 
-impl Dispatched {
-    /// The usual way, without a stop at each state: a worker is free, nothing has to be waited for, and the callback is quick.
-    /// The state to go on from, when it is not so or the callback does not finish.
-    fn at_once(&self, request: Request, cx: &mut TaskContext<'_>) -> Result<Reply, State> {
-        let conn = request.context.conn();
-        let waits = request.callback.is_ordered()
-            || !request.callback.is_quick()
-            || conn.is_gated()
-            || request.wants_reply && conn.outbox.is_full();
-        if waits {
-            return Err(State::Arrived(request));
-        }
-        let Ok(permit) = Arc::clone(&self.workers).try_acquire_owned() else { return Err(State::Arrived(request)) };
-        let callback = Arc::clone(&request.callback);
-        match &callback.run {
-            Run::Plain(run) => Ok(run_plain(&callback, run, request)),
-            Run::Async(run) => {
-                let mut future = run(request);
-                let begun = Instant::now();
-                let polled = future.as_mut().poll(cx);
-                callback.took(begun.elapsed(), true);
-                match polled {
-                    Poll::Ready(reply) => Ok(reply),
-                    Poll::Pending => Err(State::Running(future, Some(permit), callback)),
-                }
-            }
-        }
-    }
-}
-
 /// Runs a quick function on a reader.
-fn run_plain(callback: &Callback, run: impl FnOnce(Request) -> Reply, request: Request) -> Reply {
+fn run_plain(callback: &Callback, run: impl FnOnce(Request) -> Reply, request: Request, clock: &mut Clock) -> Reply {
     // A panic counts as well: what blocks in tokio's own terms panics on a reader.
-    let mut timed = Timed { callback, begun: Instant::now(), returned: false };
+    let begun = clock.begin();
+    let mut timed = Timed { callback, clock, begun, returned: false };
     let reply = run(request);
     timed.returned = true;
     reply
@@ -252,14 +284,15 @@ fn run_plain(callback: &Callback, run: impl FnOnce(Request) -> Reply, request: R
 /// Notes how long a run on a reader took, or that it panicked.
 struct Timed<'a> {
     callback: &'a Callback,
-    begun: Instant,
+    clock: &'a mut Clock,
+    begun: Begun,
     returned: bool,
 }
 
 impl Drop for Timed<'_> {
     fn drop(&mut self) {
         if self.returned {
-            self.callback.took(self.begun.elapsed(), true);
+            self.callback.took_on_reader(self.clock.end(self.begun));
         } else {
             self.callback.panicked_on_reader();
         }
@@ -301,7 +334,7 @@ fn stopped() -> RemoteError {
 }
 
 /// Runs a plain function where it may block.
-async fn run_blocking(mut request: Request, permit: OwnedSemaphorePermit, turn: Option<OwnedMutexGuard<()>>) -> Reply {
+async fn run_blocking(mut request: Request, permit: Worker, turn: Option<OwnedMutexGuard<()>>) -> Reply {
     request.compact();
     let callback = Arc::clone(&request.callback);
     let running = tokio::task::spawn_blocking(move || {
@@ -309,7 +342,7 @@ async fn run_blocking(mut request: Request, permit: OwnedSemaphorePermit, turn: 
         let callback = Arc::clone(&request.callback);
         let Run::Plain(run) = &callback.run else { return Reply::error(stopped()) };
         let reply = run(request);
-        callback.took(begun.elapsed(), false);
+        callback.took(begun.elapsed());
         drop((permit, turn));
         reply
     });

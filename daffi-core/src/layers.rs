@@ -1,13 +1,21 @@
 //! Users' tower layers around all callbacks of a node.
 
-use std::{convert::Infallible, fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+use std::{
+    convert::Infallible,
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, Waker},
+};
 
 use daffi_serde::RemoteError;
 use daffi_transport::BoxFuture;
 use tower_service::Service;
 
 use crate::{
-    Reply, Request,
+    Callback, Reply, Request,
+    conn::Clock,
     dispatch::{Dispatch, Dispatched},
 };
 
@@ -79,11 +87,32 @@ impl Callbacks {
         Self(Inner::Layered(Arc::new(Layered(service))))
     }
 
-    pub(crate) fn start(&self, request: Request) -> Serving {
-        Serving(match &self.0 {
-            Inner::Plain(dispatch) => ServingInner::Plain(dispatch.start(request)),
-            Inner::Layered(layered) => ServingInner::Layered(layered.serve(request)),
-        })
+    /// Begins to serve a request for `callback` where it was read.
+    pub(crate) fn start(&self, callback: &Callback, request: Request, clock: &mut Clock) -> Started {
+        match &self.0 {
+            Inner::Plain(dispatch) => match dispatch.at_once(callback, request, clock) {
+                Ok(reply) => Started::Done(reply),
+                Err(dispatched) if dispatched.polled => Started::Goes(Serving(ServingInner::Plain(dispatched))),
+                Err(dispatched) => Started::begin(Serving(ServingInner::Plain(dispatched))),
+            },
+            Inner::Layered(layered) => Started::begin(Serving(ServingInner::Layered(layered.serve(request)))),
+        }
+    }
+}
+
+/// A request that was begun to be served.
+pub(crate) enum Started {
+    Done(Reply),
+    /// It needs a task of its own.
+    Goes(Serving),
+}
+
+impl Started {
+    fn begin(mut serving: Serving) -> Self {
+        match Pin::new(&mut serving).poll(&mut TaskContext::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(reply)) => Self::Done(reply),
+            Poll::Pending => Self::Goes(serving),
+        }
     }
 }
 
@@ -101,12 +130,15 @@ impl Service<Request> for Callbacks {
     type Error = Infallible;
     type Future = Serving;
 
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request) -> Serving {
-        self.start(request)
+        Serving(match &self.0 {
+            Inner::Plain(dispatch) => ServingInner::Plain(dispatch.wait(request)),
+            Inner::Layered(layered) => ServingInner::Layered(layered.serve(request)),
+        })
     }
 }
 
@@ -121,7 +153,7 @@ enum ServingInner {
 impl Future for Serving {
     type Output = Result<Reply, Infallible>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             ServingInner::Plain(dispatched) => Pin::new(dispatched).poll(cx),
             ServingInner::Layered(layered) => layered.as_mut().poll(cx).map(Ok),

@@ -9,7 +9,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context as TaskContext, Poll, Waker},
+    task::Poll,
 };
 
 use bytes::BytesMut;
@@ -19,10 +19,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Context, InitializationError, NodeConfig, Reply, Request,
-    conn::{Memory, Ticket, WAITING_COST},
+    conn::{Memory, Ticket, Turn, WAITING_COST},
     dispatch::panicked,
-    layers::{Callbacks, Serving},
-    registry::Registry,
+    layers::{Callbacks, Started},
+    registry::{Lookup, Registry},
     request::ReplyTo,
 };
 
@@ -112,21 +112,27 @@ impl Node {
     }
 
     /// Answers a REQUEST with an error instead of running its callback.
-    pub(crate) fn refuse(context: &Context, frame: &Frame, error: RemoteError) {
-        ReplyTo::new(context, frame).send(context, frame.method(), Reply::error(error));
+    pub(crate) fn refuse(turn: &mut Turn, context: &Context, frame: &Frame, error: RemoteError) {
+        ReplyTo::new(context, frame).send(context, frame.method(), Reply::error(error), Some(turn));
     }
 
     /// Runs a callback for a REQUEST: at once if that is enough, else on a task of its own. `receipt` is dropped when the
     /// request is worked off.
-    pub(crate) fn serve(&self, context: &Context, frame: Frame, receipt: Option<crate::client::Receipt>) {
+    pub(crate) fn serve(
+        &self,
+        turn: &mut Turn,
+        callbacks: &mut Lookup,
+        context: &Context,
+        frame: Frame,
+        receipt: Option<crate::client::Receipt>,
+    ) {
         if self.life.is_stopping() {
             let error = RemoteError::new("RuntimeError", format!("{} is stopping", self.name));
-            return Self::refuse(context, &frame, error);
+            return Self::refuse(turn, context, &frame, error);
         }
-        let registry = self.registry.snapshot();
-        let Some(callback) = registry.get(frame.method()) else {
+        let Some(callback) = callbacks.get(frame.method()) else {
             let text = format!("{} exposes no callback {:?}", self.name, frame.method());
-            return Self::refuse(context, &frame, RemoteError::new("TypeError", text));
+            return Self::refuse(turn, context, &frame, RemoteError::new("TypeError", text));
         };
         let (answer, received, text) =
             (ReplyTo::new(context, &frame), frame.as_bytes().len(), frame.header().is_text());
@@ -138,17 +144,19 @@ impl Node {
             format: answer.format,
             wants_reply: answer.wants_reply,
         };
-        let mut serving = Guarded(self.callbacks.start(request));
-        match serving.poll(callback, &mut TaskContext::from_waker(Waker::noop())) {
-            Poll::Ready(reply) => answer.send(context, callback.name(), reply),
-            Poll::Pending => {
+        match guarded(callback, || self.callbacks.start(callback, request, &mut turn.clock)) {
+            Ok(Started::Done(reply)) => answer.send(context, callback.name(), reply, Some(turn)),
+            Err(reply) => answer.send(context, callback.name(), reply, Some(turn)),
+            Ok(Started::Goes(mut serving)) => {
                 let ticket = Ticket::new(Arc::clone(context.conn()), received + WAITING_COST);
                 let (context, callback) = (context.clone(), Arc::clone(callback));
                 self.running.spawn(async move {
+                    let reply = poll_fn(|cx| match guarded(&callback, || Pin::new(&mut serving).poll(cx)) {
+                        Ok(polled) => polled.map(|Ok(reply)| reply),
+                        Err(reply) => Poll::Ready(reply),
+                    });
                     tokio::select! {
-                        reply = poll_fn(|cx| serving.poll(&callback, cx)) => {
-                            answer.send(&context, callback.name(), reply);
-                        }
+                        reply = reply => answer.send(&context, callback.name(), reply, None),
                         () = context.node().life.killed.cancelled() => {}
                     }
                     drop((ticket, receipt));
@@ -159,15 +167,8 @@ impl Node {
 }
 
 /// Turns a panic of a callback, or of a layer, into an error reply.
-struct Guarded(Serving);
-
-impl Guarded {
-    fn poll(&mut self, callback: &crate::Callback, cx: &mut TaskContext<'_>) -> Poll<Reply> {
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx))) {
-            Ok(polled) => polled.map(|Ok(reply)| reply),
-            Err(panic) => Poll::Ready(Reply::error(panicked(callback.name(), &*panic))),
-        }
-    }
+fn guarded<T>(callback: &crate::Callback, run: impl FnOnce() -> T) -> Result<T, Reply> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Reply::error(panicked(callback.name(), &*panic)))
 }
 
 /// Writes error replies in a node's formats.

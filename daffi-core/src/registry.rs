@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, Cache, Guard};
 use daffi_wire::MethodName;
 use rustc_hash::FxHashMap;
 
@@ -11,7 +11,7 @@ use crate::{Callback, InitializationError};
 /// The callbacks of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    current: ArcSwap<Callbacks>,
+    current: Arc<ArcSwap<Callbacks>>,
 }
 
 /// One state of the registry.
@@ -26,6 +26,11 @@ pub(crate) struct Callbacks {
 impl Registry {
     pub(crate) fn snapshot(&self) -> Guard<Arc<Callbacks>> {
         self.current.load()
+    }
+
+    /// The callbacks for one who looks them up often.
+    pub(crate) fn lookup(&self) -> Lookup {
+        Lookup(Cache::new(Arc::clone(&self.current)))
     }
 
     /// Adds callbacks; all or none.
@@ -52,11 +57,16 @@ impl Registry {
     }
 }
 
-impl Callbacks {
-    pub(crate) fn get(&self, method: &str) -> Option<&Arc<Callback>> {
-        self.by_name.get(method)
-    }
+/// The callbacks as seen last, and anew when they changed.
+pub(crate) struct Lookup(Cache<Arc<ArcSwap<Callbacks>>, Arc<Callbacks>>);
 
+impl Lookup {
+    pub(crate) fn get(&mut self, method: &str) -> Option<&Arc<Callback>> {
+        self.0.load().by_name.get(method)
+    }
+}
+
+impl Callbacks {
     pub(crate) fn names(&self) -> Vec<MethodName> {
         self.order.clone()
     }

@@ -5,10 +5,16 @@ use std::{fmt, sync::Arc, time::Instant};
 use bytes::Bytes;
 use daffi_serde::{Body, FormatSet, Output, RemoteError};
 use daffi_transport::PeerInfo;
-use daffi_wire::{CallId, FormatId, Frame, FrameWriter, Header, Kind, NodeName};
+use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, NodeName};
 use serde::Serialize;
 
-use crate::{Callback, conn::Conn, error::shortened, node::Node, scratch::Scratch};
+use crate::{
+    Callback,
+    conn::{Conn, Turn},
+    error::shortened,
+    node::Node,
+    scratch::Scratch,
+};
 
 /// A call that arrived, on its way to its callback through the layers around it.
 #[derive(Debug)]
@@ -240,10 +246,11 @@ impl ReplyTo {
         Self { id: header.id(), format, wants_reply: header.wants_reply() }
     }
 
-    pub(crate) fn send(self, context: &Context, method: &str, reply: Reply) {
+    /// Answers, with the turn that the request was read in if that goes on.
+    pub(crate) fn send(self, context: &Context, method: &str, reply: Reply, turn: Option<&mut Turn>) {
         match reply.0 {
-            Content::Frame(frame, shared) if self.wants_reply => push(context, method, frame, shared),
-            Content::Failed(error) if self.wants_reply => self.send_error(context, method, &error),
+            Content::Frame(frame, shared) if self.wants_reply => push(context, method, frame, shared, turn),
+            Content::Failed(error) if self.wants_reply => self.send_error(context, method, &error, turn),
             Content::Failed(error) => {
                 tracing::warn!(caller = %context.caller(), method, %error, "a nowait call failed");
             }
@@ -252,11 +259,18 @@ impl ReplyTo {
     }
 
     /// Writes a failure: in the call's format where every node reads errors in it, else in JSON.
-    fn send_error(self, context: &Context, method: &str, error: &RemoteError) {
-        self.send_error_once(context, method, error, false);
+    fn send_error(self, context: &Context, method: &str, error: &RemoteError, turn: Option<&mut Turn>) {
+        let written = self.write_error(context, method, error).or_else(|reason| {
+            let text = format!("{}: the error itself does not fit: {reason}", shortened(&error.class));
+            self.write_error(context, method, &RemoteError::new("TransmissionFailure", text))
+        });
+        match written {
+            Ok(frame) => push(context, method, frame, None, turn),
+            Err(reason) => tracing::warn!(caller = %context.caller(), method, %reason, "an error could not be sent"),
+        }
     }
 
-    fn send_error_once(self, context: &Context, method: &str, error: &RemoteError, last_resort: bool) {
+    fn write_error(self, context: &Context, method: &str, error: &RemoteError) -> Result<Scratch, EncodeError> {
         let node = context.node();
         let mut frame = Scratch::take();
         let written =
@@ -265,26 +279,24 @@ impl ReplyTo {
                 let header = Header::new(Kind::Error, self.id, format, format == FormatId::JSON, false);
                 writer.finish(header, 0, &node.config.limits)
             });
-        match written {
-            Ok(()) => push(context, method, frame, None),
-            Err(reason) if !last_resort => {
-                let text = format!("{}: the error itself does not fit: {reason}", shortened(&error.class));
-                self.send_error_once(context, method, &RemoteError::new("TransmissionFailure", text), true);
-            }
-            Err(reason) => tracing::warn!(caller = %context.caller(), method, %reason, "an error could not be sent"),
-        }
+        written.map(|()| frame)
     }
 }
 
-fn push(context: &Context, method: &str, frame: Scratch, shared: Option<Bytes>) {
-    let conn = context.conn();
-    let sent = if shared.is_none() && frame.is_large() {
+fn push(context: &Context, method: &str, frame: Scratch, shared: Option<Bytes>, turn: Option<&mut Turn>) {
+    if shared.is_none() && frame.is_large() {
         // Shared rather than copied into the queue.
-        conn.send_parts(&[], Some(frame.into_bytes()))
-    } else {
-        conn.send_parts(frame.get(), shared)
-    };
-    if sent.is_err() {
+        return push_parts(context, method, &[], Some(frame.into_bytes()), turn);
+    }
+    push_parts(context, method, frame.get(), shared, turn);
+}
+
+fn push_parts(context: &Context, method: &str, head: &[u8], payload: Option<Bytes>, turn: Option<&mut Turn>) {
+    let conn = context.conn();
+    if let Some(turn) = turn {
+        return turn.send(conn, head, payload);
+    }
+    if conn.send_parts(head, payload).is_err() {
         tracing::debug!(caller = %context.caller(), method, "the caller left before its answer was ready");
     }
 }

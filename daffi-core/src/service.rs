@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 use crate::{
     Callback, Callbacks, Context, Disconnected, Ended, Events, InitializationError, MemberEvent, NodeConfig,
     ProtocolError,
-    conn::{Conn, Role},
+    conn::{Conn, Role, Turn},
     node::Node,
+    registry::Lookup,
     server::{self, Hello, Host, Opening, Server, event_frame, handshake_reply},
     session::Hub,
 };
@@ -151,7 +152,8 @@ impl Host for Shared {
     }
 
     fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> ServiceRole {
-        ServiceRole { shared: self, conn, opening, caller: None }
+        let callbacks = self.node.registry.lookup();
+        ServiceRole { shared: self, conn, opening, caller: None, callbacks }
     }
 }
 
@@ -162,10 +164,11 @@ struct ServiceRole {
     opening: Opening,
     /// The client, after its handshake.
     caller: Option<Context>,
+    callbacks: Lookup,
 }
 
 impl Role for ServiceRole {
-    fn handle(&mut self, frame: Frame) -> Result<(), Disconnected> {
+    fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         match (frame.kind(), &self.caller) {
             (Kind::Handshake, _) => {
                 self.handshake(&frame);
@@ -173,9 +176,9 @@ impl Role for ServiceRole {
             }
             (Kind::Request, Some(caller)) => {
                 if frame.is_from(caller.caller()) {
-                    self.shared.node.serve(caller, frame, None);
+                    self.shared.node.serve(turn, &mut self.callbacks, caller, frame, None);
                 } else {
-                    refuse_transmitter(caller, &frame);
+                    refuse_transmitter(turn, caller, &frame);
                 }
                 Ok(())
             }
@@ -243,7 +246,7 @@ impl ServiceRole {
 }
 
 /// A transmitter must be who its handshake said.
-fn refuse_transmitter(caller: &Context, frame: &Frame) {
+fn refuse_transmitter(turn: &mut Turn, caller: &Context, frame: &Frame) {
     let text = format!("this connection is {:?} and cannot speak for {:?}", caller.caller_name(), frame.transmitter());
-    Node::refuse(caller, frame, RemoteError::new("PermissionError", text));
+    Node::refuse(turn, caller, frame, RemoteError::new("PermissionError", text));
 }

@@ -63,6 +63,20 @@ impl Batch {
         }
     }
 
+    /// Takes over all frames of `other`, behind its own, and leaves it empty.
+    pub fn append(&mut self, other: &mut Self) {
+        if self.remaining == 0 {
+            return std::mem::swap(self, other);
+        }
+        let at = self.small.len();
+        self.small.extend_from_slice(&other.small[other.sent..]);
+        self.large.extend(other.large.drain(..).map(|(behind, payload)| (at + behind - other.sent, payload)));
+        self.frames.extend(other.frames.drain(..));
+        self.remaining += std::mem::take(&mut other.remaining);
+        other.small.clear();
+        other.sent = 0;
+    }
+
     /// Frames that have not left wholly.
     #[must_use]
     pub fn frames(&self) -> usize {

@@ -15,9 +15,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::{Credit, Receipt, Shared};
 use crate::{
     CallError, Context as Caller, Disconnected, MemberEvent, Members, Picker,
-    conn::{Conn, Role},
+    conn::{Conn, Role, Turn},
     node::Node,
     refusal::Refusal,
+    registry::Lookup,
     session::{ClientSession, Handled, Outcome},
 };
 
@@ -212,6 +213,7 @@ pub(crate) struct ClientRole {
     pub(crate) untold: Vec<MemberEvent>,
     /// Who called last.
     pub(crate) caller: Option<Caller>,
+    pub(crate) callbacks: Lookup,
 }
 
 impl ClientRole {
@@ -236,12 +238,12 @@ impl ClientRole {
 }
 
 impl Role for ClientRole {
-    fn handle(&mut self, frame: Frame) -> Result<(), Disconnected> {
+    fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let handled = self.link.session.lock().handle_frame(frame)?;
         match handled {
             Handled::Completed(waker) => {
                 // Who goes on after its call sees what was told before the answer.
-                self.settle();
+                self.show();
                 if let Some(waker) = waker {
                     waker.wake();
                 } else {
@@ -250,7 +252,7 @@ impl Role for ClientRole {
                 }
             }
             Handled::Serve(frame) => match self.caller(&frame) {
-                Some(caller) => self.serve(&caller, frame),
+                Some(caller) => self.serve(turn, &caller, frame),
                 None => tracing::warn!("dropped a request without a transmitter"),
             },
             Handled::Credit { receiver, amount } => self.link.credit.granted(&receiver, amount),
@@ -284,21 +286,8 @@ impl Role for ClientRole {
         Ok(())
     }
 
-    fn settle(&mut self) {
-        if !self.unshown && self.untold.is_empty() {
-            return;
-        }
-        if std::mem::take(&mut self.unshown) {
-            let members = self.link.publish();
-            if self.is_current() {
-                self.shared.publish(members);
-            }
-        }
-        for event in std::mem::take(&mut self.untold) {
-            if self.is_current() {
-                self.shared.events.tell(event);
-            }
-        }
+    fn settle(&mut self, _: &mut Turn) {
+        self.show();
     }
 
     fn is_open(&self) -> bool {
@@ -332,22 +321,40 @@ impl Role for ClientRole {
 }
 
 impl ClientRole {
+    /// Shows callers the members as they are now, and tells what happened to them.
+    fn show(&mut self) {
+        if !self.unshown && self.untold.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.unshown) {
+            let members = self.link.publish();
+            if self.is_current() {
+                self.shared.publish(members);
+            }
+        }
+        for event in std::mem::take(&mut self.untold) {
+            if self.is_current() {
+                self.shared.events.tell(event);
+            }
+        }
+    }
+
     /// Runs a callback, unless too much waits already: this end never stops reading, because the replies to its own calls
     /// come on the same connection.
-    fn serve(&mut self, caller: &Caller, frame: Frame) {
+    fn serve(&mut self, turn: &mut Turn, caller: &Caller, frame: Frame) {
         // A callback that calls on sees what was told before its own call.
-        self.settle();
+        self.show();
         let (node, conn) = (&self.shared.node, &self.link.conn);
         if !frame.header().wants_reply() {
             let receipt = Receipt::new(&self.link, caller.caller_name(), frame.as_bytes().len(), node.config.limits);
-            return node.serve(caller, frame, receipt);
+            return node.serve(turn, &mut self.callbacks, caller, frame, receipt);
         }
         let (bytes, frames) = (conn.inbound.bytes(), conn.inbound.frames());
         if bytes >= node.config.inbound_bytes || frames >= node.config.inbound_frames {
             let text = format!("{frames} requests of {bytes} bytes wait at {}", node.name);
-            return Node::refuse(caller, &frame, Refusal::Overloaded.error(text));
+            return Node::refuse(turn, caller, &frame, Refusal::Overloaded.error(text));
         }
-        node.serve(caller, frame, None);
+        node.serve(turn, &mut self.callbacks, caller, frame, None);
     }
 
     fn wake(&self, wakers: Vec<std::task::Waker>) {

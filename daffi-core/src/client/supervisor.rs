@@ -120,6 +120,7 @@ async fn establish(
         unshown: false,
         untold: Vec::new(),
         caller: None,
+        callbacks: node.registry.lookup(),
     };
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(&hello);

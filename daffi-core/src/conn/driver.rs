@@ -13,7 +13,7 @@ use daffi_transport::{Batch, Link, LinkReader, LinkWriter};
 use daffi_wire::{Frame, Level};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::Conn;
+use super::{Conn, Turn};
 use crate::{Disconnected, NodeConfig};
 
 /// Frames worked in before other tasks get a turn.
@@ -49,11 +49,11 @@ const BUDGET_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What one end of a connection makes of the frames it gets.
 pub(crate) trait Role: Send + 'static {
-    /// Works a frame in.
-    fn handle(&mut self, frame: Frame) -> Result<(), Disconnected>;
+    /// Works a frame in. What it sends goes out with the turn.
+    fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected>;
 
     /// All that one turn read was worked in.
-    fn settle(&mut self) {}
+    fn settle(&mut self, _turn: &mut Turn) {}
 
     /// Whether the handshake is done.
     fn is_open(&self) -> bool;
@@ -200,10 +200,10 @@ impl<R: Role> Driver<R> {
         let queued_before = self.conn.outbox.is_waiting();
         let full_before = self.conn.outbox.is_full();
         let read = if asked_to_end.is_none() { self.read(cx) } else { Ok(()) };
-        self.role.settle();
         // Before writing: what finishes from here on has its turn before the connection ends.
         let drained = self.conn.is_draining()
-            && (!self.role.is_open() || self.conn.inbound.frames() == 0 && self.role.is_quiet());
+            && (!self.role.is_open()
+                || self.conn.inbound.frames() == 0 && !self.conn.is_promised() && self.role.is_quiet());
         // Even a peer that broke a rule is sent what waits, an explanation for one, as far as it takes it at once.
         let wrote = self.write(cx, queued_before);
         read?;
@@ -229,8 +229,16 @@ impl<R: Role> Driver<R> {
         Ok(None)
     }
 
-    /// Reads what is there, as far as limits allow.
+    /// Reads what is there, and queues what the role makes of it.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Disconnected> {
+        let mut turn = Turn::begin(&self.conn);
+        let read = self.read_frames(cx, &mut turn);
+        self.role.settle(&mut turn);
+        read
+    }
+
+    /// As far as limits allow.
+    fn read_frames(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Result<(), Disconnected> {
         let mut frames = FRAMES_PER_TURN;
         let mut hold = self.hold();
         while self.reading == Reading::Open && hold != Hold::Stop && !self.conn.is_ending() {
@@ -240,12 +248,15 @@ impl<R: Role> Driver<R> {
             }
             if let Some(frame) = self.reader.next_frame()? {
                 frames -= 1;
-                self.role.handle(frame)?;
+                self.role.handle(frame, turn)?;
                 if frames.is_multiple_of(FRAMES_PER_LOOK) {
+                    turn.flush();
                     hold = self.hold();
                 }
                 continue;
             }
+            turn.flush();
+            turn.clock.interrupt();
             hold = self.hold();
             if matches!(hold, Hold::No | Hold::Stop) {
                 self.pause = None;

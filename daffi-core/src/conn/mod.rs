@@ -3,6 +3,7 @@
 mod driver;
 mod inbound;
 mod outbox;
+mod turn;
 
 use std::{
     sync::{
@@ -23,6 +24,7 @@ pub(crate) use self::{
     driver::{Driver, Role},
     inbound::{Inbound, Memory, Ticket, WAITING_COST},
     outbox::{Closed, Outbox, Receipt},
+    turn::{Begun, Clock, Span, Turn},
 };
 use crate::{Disconnected, NodeConfig};
 
@@ -40,6 +42,8 @@ pub(crate) struct Conn {
     /// Requests that wait until answers are taken, one after another.
     pub(crate) gate: Arc<tokio::sync::Mutex<()>>,
     pub(crate) gated: AtomicUsize,
+    /// Turns of other connections that hold frames for this one.
+    promised: AtomicUsize,
     level: AtomicU8,
     draining: AtomicBool,
     /// Set from outside: the driver ends with it, at once or when all that waits was written.
@@ -67,6 +71,7 @@ impl Conn {
             ended: CancellationToken::new(),
             gate: Arc::default(),
             gated: AtomicUsize::new(0),
+            promised: AtomicUsize::new(0),
             level: AtomicU8::new(Level::THREE.number()),
             draining: AtomicBool::new(false),
             end: Mutex::new(None),
@@ -112,16 +117,6 @@ impl Conn {
         Ok(())
     }
 
-    /// The same if there is room. `Ok(false)`: there is none.
-    pub(crate) fn try_forward(&self, frame: &Frame) -> Result<bool, Closed> {
-        let (head, payload) = parts(frame, COPIED_BELOW);
-        let queued = self.outbox.try_push(head, payload.as_ref())?;
-        if queued {
-            self.wake();
-        }
-        Ok(queued)
-    }
-
     /// As [`forward`](Self::forward), with something to drop once the frame was written; made only if it is queued.
     pub(crate) fn forward_with(&self, frame: &Frame, receipt: impl FnOnce() -> Receipt) -> Result<(), Closed> {
         let (head, payload) = parts(frame, COPIED_BELOW);
@@ -135,6 +130,20 @@ impl Conn {
         self.outbox.push(head, payload)?;
         self.wake();
         Ok(())
+    }
+
+    /// A turn holds frames for this connection, which does not end in order before they are queued.
+    fn promise(&self) {
+        self.promised.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// They are queued.
+    fn kept(&self) {
+        self.promised.fetch_sub(1, Ordering::Release);
+    }
+
+    pub(crate) fn is_promised(&self) -> bool {
+        self.promised.load(Ordering::Acquire) > 0
     }
 
     /// Lets the driver run.

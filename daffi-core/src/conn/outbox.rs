@@ -1,6 +1,13 @@
 //! What waits to be written to one peer.
 
-use std::{any::Any, collections::VecDeque, sync::Arc};
+use std::{
+    any::Any,
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use bytes::{Buf, Bytes};
 use daffi_transport::Batch;
@@ -20,6 +27,8 @@ const STEP: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
+    /// Bytes not written yet, to be looked at without the lock.
+    waiting: AtomicUsize,
     room: Notify,
     limit: usize,
     memory: Arc<Memory>,
@@ -54,16 +63,18 @@ pub(crate) struct Closed;
 
 impl Outbox {
     pub(crate) fn new(limit: usize, memory: Arc<Memory>) -> Self {
-        Self { queue: Mutex::default(), room: Notify::new(), limit, memory }
+        Self { queue: Mutex::default(), waiting: AtomicUsize::new(0), room: Notify::new(), limit, memory }
     }
 
     fn exceeds(&self, waiting: usize) -> bool {
         waiting >= self.limit || (waiting >= FREE && self.memory.unwritten.is_spent())
     }
 
-    /// Counts what waits now, if that changed by enough.
+    /// Counts what waits now; for all connections together if that changed by enough.
     fn count(&self, queue: &mut Queue) {
-        let now = queue.waiting().saturating_sub(FREE) / STEP * STEP;
+        let waiting = queue.waiting();
+        self.waiting.store(waiting, Relaxed);
+        let now = waiting.saturating_sub(FREE) / STEP * STEP;
         if now > queue.counted {
             self.memory.unwritten.add(now - queue.counted);
         } else if now < queue.counted {
@@ -93,6 +104,17 @@ impl Outbox {
             return Err(Closed);
         }
         queue.batch.push(head, payload);
+        self.count(&mut queue);
+        Ok(())
+    }
+
+    /// Queues all frames of `batch` at once, and leaves it empty.
+    pub(crate) fn append(&self, batch: &mut Batch) -> Result<(), Closed> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(Closed);
+        }
+        queue.batch.append(batch);
         self.count(&mut queue);
         Ok(())
     }
@@ -127,13 +149,16 @@ impl Outbox {
 
     /// Whether those who can wait have to.
     pub(crate) fn is_full(&self) -> bool {
+        if self.bytes() < self.limit.min(FREE) {
+            return false;
+        }
         let queue = self.queue.lock();
         !queue.closed && self.exceeds(queue.waiting())
     }
 
     /// Bytes not written yet.
     pub(crate) fn bytes(&self) -> usize {
-        self.queue.lock().waiting()
+        self.waiting.load(Relaxed)
     }
 
     /// Whether anything waits that the driver has not taken.

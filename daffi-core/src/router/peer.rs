@@ -13,7 +13,7 @@ use daffi_wire::{CallId, Frame, Level, Limits, MethodName, NodeName, credit_cost
 use parking_lot::Mutex;
 
 use crate::{
-    conn::{Closed, Conn, Ticket},
+    conn::{Closed, Conn, Ticket, Turn},
     session::{Flow, OpenCalls, Owed},
 };
 
@@ -100,9 +100,10 @@ impl Peer {
         self.calls.lock().open(id, receiver.id())
     }
 
-    /// A reply of `receiver` came, or there will be none. Gives the caller's number; `None`: nobody waits for it.
-    pub(super) fn complete_call(&self, number: CallId, receiver: &Self) -> Option<CallId> {
-        self.calls.lock().complete(number, receiver.id())
+    /// A reply came on the connection `receiver`, or there will be none. Gives the caller's number; `None`: nobody waits for
+    /// it.
+    pub(super) fn complete_call(&self, number: CallId, receiver: u64) -> Option<CallId> {
+        self.calls.lock().complete(number, receiver)
     }
 
     pub(super) fn open_calls(&self) -> usize {
@@ -118,16 +119,20 @@ impl Peer {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Sends a call of this member on, behind what is held for the same receiver. `Ok(false)`: the receiver's queue is full.
-    pub(super) fn pass_call(&self, receiver: &Self, frame: &Frame) -> Result<bool, Closed> {
+    /// Sends a call of this member on, behind what is held for the same receiver. `false`: the receiver's queue is full.
+    pub(super) fn pass_call(&self, receiver: &Self, frame: &Frame, turn: &mut Turn) -> bool {
         if self.held_requests() > 0
             && let Some(out) = self.flows.lock().get_mut(&receiver.id())
             && !out.flow.pay(0)
         {
             self.hold(out, 0, frame.clone());
-            return Ok(true);
+            return true;
         }
-        receiver.conn.try_forward(frame)
+        if receiver.conn.outbox.is_full() {
+            return false;
+        }
+        turn.forward(&receiver.conn, frame);
+        true
     }
 
     /// Sends a nowait request of this member on, as far as the receiver's credit goes; else it is held.

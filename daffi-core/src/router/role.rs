@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use bytes::Bytes;
 use daffi_serde::RemoteError;
 use daffi_wire::{CallId, EncodeError, Frame, Kind, Member, NodeName, Role as NodeRole, credit_amount};
 
 use super::{Peer, Shared};
 use crate::{
     Disconnected, MemberEvent, ProtocolError,
-    conn::{Closed, Conn, Role},
+    conn::{Conn, Role, Turn},
     refusal::Refusal,
     server::{Hello, Opening, handshake_reply},
     session::{IDS, Joined},
@@ -23,7 +24,7 @@ pub(super) struct RouterRole {
 }
 
 impl Role for RouterRole {
-    fn handle(&mut self, frame: Frame) -> Result<(), Disconnected> {
+    fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let kind = frame.kind();
         if kind == Kind::Handshake {
             self.handshake(&frame);
@@ -31,12 +32,22 @@ impl Role for RouterRole {
         }
         let Some(me) = &self.me else { return Err(ProtocolError::BeforeHandshake(kind).into()) };
         match kind {
-            Kind::Request => self.request(me, frame),
-            Kind::Response | Kind::Error => self.reply(me, &frame),
+            Kind::Request => self.request(me, frame, turn),
+            Kind::Response | Kind::Error => self.reply(me, &frame, turn),
             Kind::Credit if me.is_level_four() => return self.credit(me, &frame),
             _ => return Err(ProtocolError::Direction(kind).into()),
         }
         Ok(())
+    }
+
+    fn settle(&mut self, turn: &mut Turn) {
+        turn.flush();
+        let Some(me) = &self.me else { return };
+        for (receiver, mut frames) in turn.take_lost() {
+            while let Some(frame) = frames.next_frame() {
+                self.lost(me, receiver, frame);
+            }
+        }
     }
 
     fn is_open(&self) -> bool {
@@ -66,7 +77,7 @@ impl RouterRole {
     }
 
     /// Forwards a request, or answers it with an error.
-    fn request(&self, me: &Arc<Peer>, frame: Frame) {
+    fn request(&self, me: &Arc<Peer>, frame: Frame, turn: &mut Turn) {
         let table = self.shared.table.load();
         let receiver = match self.route(me, &table, &frame) {
             Ok(receiver) => receiver,
@@ -74,8 +85,11 @@ impl RouterRole {
         };
         self.shared.keep_in_step(me, receiver);
         if frame.header().wants_reply() {
-            self.call(me, receiver, &frame);
-        } else if me.pass_nowait(receiver, frame).is_err() {
+            return self.call(me, receiver, &frame, turn);
+        }
+        // Behind the calls that are gathered for the same receiver.
+        turn.flush();
+        if me.pass_nowait(receiver, frame).is_err() {
             self.drop_nowait(me, &receiver.name, "it has just left");
         }
     }
@@ -112,32 +126,43 @@ impl RouterRole {
         Ok(receiver)
     }
 
-    fn call(&self, me: &Arc<Peer>, receiver: &Arc<Peer>, frame: &Frame) {
+    fn call(&self, me: &Arc<Peer>, receiver: &Arc<Peer>, frame: &Frame, turn: &mut Turn) {
         let id = frame.header().id();
         // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed before its calls are
-        // ended, so either that ends this call or the queueing fails.
+        // ended, so either that ends this call or the queueing fails, of which `settle` hears.
         let Some(number) = me.open_call(id, receiver) else {
             let error = Refusal::Overloaded.error(format!("all {IDS} call numbers of {} are in use", me.name));
             return self.shared.refuse(me, id, &receiver.name, frame.method(), &error);
         };
         let passed = if number == id {
-            me.pass_call(receiver, frame)
+            me.pass_call(receiver, frame, turn)
         } else {
-            me.pass_call(receiver, &frame.renumbered(number))
+            me.pass_call(receiver, &frame.renumbered(number), turn)
         };
-        let error = match passed {
-            Ok(true) => return,
-            Ok(false) => {
-                let (waiting, config) = (receiver.conn.outbox.bytes(), &self.shared.server.config);
-                Refusal::Overloaded.error(format!(
-                    "{waiting} bytes wait to be taken by {}, the limit is {} for each member and {} for all together",
-                    receiver.name, config.outbox_bytes, config.unwritten_bytes
-                ))
-            }
-            Err(Closed) => Refusal::ReceiverGone.error(format!("{} has just left", receiver.name)),
-        };
-        if me.complete_call(number, receiver).is_some() {
+        if passed {
+            return;
+        }
+        let (waiting, config) = (receiver.conn.outbox.bytes(), &self.shared.server.config);
+        let error = Refusal::Overloaded.error(format!(
+            "{waiting} bytes wait to be taken by {}, the limit is {} for each member and {} for all together",
+            receiver.name, config.outbox_bytes, config.unwritten_bytes
+        ));
+        if me.complete_call(number, receiver.id()).is_some() {
             self.shared.refuse(me, id, &receiver.name, frame.method(), &error);
+        }
+    }
+
+    /// A frame could not be queued: the connection it was for had ended.
+    fn lost(&self, me: &Peer, receiver: u64, frame: Bytes) {
+        let Ok(frame) = Frame::from_message(frame, &self.shared.server.config.limits) else { return };
+        if frame.kind() != Kind::Request {
+            // A caller that has just gone needs no answer.
+            return;
+        }
+        // The calls of that receiver may have been ended before this one was opened.
+        if let Some(id) = me.complete_call(frame.header().id(), receiver) {
+            let error = Refusal::ReceiverGone.error(format!("{} has just left", frame.receiver()));
+            self.shared.refuse(me, id, frame.receiver(), frame.method(), &error);
         }
     }
 
@@ -155,20 +180,20 @@ impl RouterRole {
     }
 
     /// Passes a reply on if it is the one that its receiver waits for.
-    fn reply(&self, me: &Peer, frame: &Frame) {
+    fn reply(&self, me: &Peer, frame: &Frame, turn: &mut Turn) {
         let table = self.shared.table.load();
         let number = frame.header().id();
         if frame.is_from(&me.name) {
             match table.get(frame.receiver()) {
                 Some(caller) => {
-                    if let Some(id) = caller.complete_call(number, me) {
+                    turn.promise(&caller.conn);
+                    if let Some(id) = caller.complete_call(number, me.id()) {
                         self.shared.keep_in_step(me, caller);
-                        // A caller that has just gone needs no answer.
-                        return drop(if id == number {
-                            caller.conn.forward(frame)
+                        return if id == number {
+                            turn.forward(&caller.conn, frame);
                         } else {
-                            caller.conn.forward(&frame.renumbered(id))
-                        });
+                            turn.forward(&caller.conn, &frame.renumbered(id));
+                        };
                     }
                 }
                 None => self.shared.absent.lock().complete(frame.receiver(), number, me.id()),
