@@ -40,6 +40,7 @@ impl FrameDecoder {
     ///
     /// # Errors
     /// [`DecodeError`], final for this stream. An announced length is refused before its bytes arrive.
+    #[inline]
     pub fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, DecodeError> {
         let (header, lengths) = match self.pending {
             Some(pending) => pending,

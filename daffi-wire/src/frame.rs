@@ -14,7 +14,8 @@ use crate::{CallId, DecodeError, EncodeError, Header, Kind, Limits, header::Leng
 /// let frame = Frame::new(header, "cli", "svc", "add", br#"{"args":[3,4],"kwargs":{}}"#, &Limits::default())?;
 /// assert_eq!(frame.method(), "add");
 /// assert_eq!(frame.payload(), frame.clone().into_payload());
-/// assert!(frame.is_from("cli") && !frame.is_from("svc"));
+/// assert!(frame.is_from("cli") && frame.is_to("svc") && frame.calls("add"));
+/// assert!(!frame.is_from("svc") && !frame.is_to("s") && !frame.calls(""));
 /// assert_eq!(frame.as_bytes().len(), 9 + "cli|svc|add".len() + frame.payload().len());
 /// # Ok::<(), daffi_wire::EncodeError>(())
 /// ```
@@ -84,21 +85,14 @@ impl Frame {
     }
 
     /// Checks the metadata and cuts a frame out of its bytes.
+    #[inline]
     pub(crate) fn from_wire(
         header: Header,
         lengths: Lengths,
         bytes: Bytes,
         limits: &Limits,
     ) -> Result<Self, DecodeError> {
-        let metadata = &bytes[Header::LEN..Header::LEN + lengths.metadata];
-        // Names are ASCII most of the time, and to see that is cheaper.
-        if !metadata.is_ascii() {
-            std::str::from_utf8(metadata).map_err(|e| DecodeError::NamesNotUtf8(e.valid_up_to()))?;
-        }
-        let mut separators = metadata.iter().enumerate().filter(|&(_, b)| *b == b'|').map(|(at, _)| at);
-        let (Some(first), Some(second), None) = (separators.next(), separators.next(), separators.next()) else {
-            return Err(DecodeError::Separators(metadata.iter().filter(|&b| *b == b'|').count()));
-        };
+        let (first, second) = Self::separators(&bytes[Header::LEN..Header::LEN + lengths.metadata])?;
         let longest = first.max(second - first - 1).max(lengths.metadata - second - 1);
         if longest > limits.max_name_bytes {
             return Err(DecodeError::NameTooLong { size: longest, limit: limits.max_name_bytes });
@@ -110,6 +104,23 @@ impl Frame {
             body: offset(Header::LEN + lengths.metadata),
             bytes,
         })
+    }
+
+    /// Where the two separators are in metadata that keeps the rules.
+    fn separators(metadata: &[u8]) -> Result<(usize, usize), DecodeError> {
+        let (mut first, mut second, mut found, mut any) = (0, 0, 0, 0);
+        for (at, byte) in metadata.iter().enumerate() {
+            any |= byte;
+            if *byte == b'|' {
+                found += 1;
+                (first, second) = (if found == 1 { at } else { first }, at);
+            }
+        }
+        // Names are ASCII most of the time, and to see that is cheaper.
+        if any >= 0x80 {
+            std::str::from_utf8(metadata).map_err(|e| DecodeError::NamesNotUtf8(e.valid_up_to()))?;
+        }
+        if found == 2 { Ok((first, second)) } else { Err(DecodeError::Separators(found)) }
     }
 
     /// The header.
@@ -146,6 +157,18 @@ impl Frame {
     #[must_use]
     pub fn method(&self) -> &str {
         self.text(usize::from(self.second) + 1, self.body.into())
+    }
+
+    /// Whether the second name is this one. Cheaper than to compare [`receiver`](Self::receiver).
+    #[must_use]
+    pub fn is_to(&self, name: &str) -> bool {
+        self.bytes[usize::from(self.first) + 1..self.second.into()] == *name.as_bytes()
+    }
+
+    /// Whether the third name is this one. Cheaper than to compare [`method`](Self::method).
+    #[must_use]
+    pub fn calls(&self, name: &str) -> bool {
+        self.bytes[usize::from(self.second) + 1..self.body.into()] == *name.as_bytes()
     }
 
     /// The payload.

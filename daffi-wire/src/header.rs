@@ -209,6 +209,7 @@ impl Header {
         frame[..2].copy_from_slice(&id.0.to_le_bytes());
     }
 
+    #[inline]
     pub(crate) fn decode(bytes: &[u8; Self::LEN], limits: &Limits) -> Result<(Self, Lengths), DecodeError> {
         let [id0, id1, flags, l0, l1, l2, l3, l4, tail] = *bytes;
         let kind = Kind::from_bits(flags & 0xf)?;
