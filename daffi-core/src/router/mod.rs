@@ -1,7 +1,9 @@
 //! A node that joins many clients: it forwards their calls to each other and decodes none.
 
 mod absent;
+mod forward;
 mod peer;
+mod recent;
 mod role;
 
 use std::{
@@ -239,6 +241,7 @@ impl Shared {
             table.insert(peer.name.clone(), Arc::clone(peer));
             table
         });
+        peer.named();
     }
 
     /// A member is gone from its name: the table forgets it, the others are told, and every call to it ends.
@@ -255,6 +258,7 @@ impl Shared {
                     table.remove(&peer.name);
                     table
                 });
+                peer.unnamed();
                 self.server.events.tell(MemberEvent::Removed(peer.name.to_string()));
                 tracing::debug!(member = %peer.name, "a member left");
             }

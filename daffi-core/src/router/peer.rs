@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -25,7 +25,11 @@ const HOLDING_COST: usize = 256;
 pub(super) struct Peer {
     pub(super) name: NodeName,
     pub(super) conn: Arc<Conn>,
+    /// It bears its name in the table.
+    named: AtomicBool,
     methods: ArcSwap<HashSet<MethodName>>,
+    /// Counts changes of `methods`.
+    exposed: AtomicU64,
     calls: Mutex<OpenCalls>,
     /// By the connection of the receiver.
     flows: Mutex<HashMap<u64, Outgoing>>,
@@ -55,7 +59,9 @@ impl Peer {
         Arc::new(Self {
             name,
             conn,
+            named: AtomicBool::new(false),
             methods: ArcSwap::from_pointee(methods.iter().cloned().collect()),
+            exposed: AtomicU64::new(0),
             calls: Mutex::default(),
             flows: Mutex::default(),
             held: AtomicUsize::new(0),
@@ -72,12 +78,34 @@ impl Peer {
         self.conn.level().at_least(Level::FOUR)
     }
 
-    pub(super) fn exposes(&self, method: &str) -> bool {
-        self.methods.load().contains(method)
+    /// It entered the table.
+    pub(super) fn named(&self) {
+        self.named.store(true, Ordering::Release);
+    }
+
+    /// It left the table, or its name passed on.
+    pub(super) fn unnamed(&self) {
+        self.named.store(false, Ordering::Release);
+    }
+
+    /// Whether the table still has it, for those who remember that it had.
+    pub(super) fn is_named(&self) -> bool {
+        self.named.load(Ordering::Acquire)
+    }
+
+    /// The callback of that name, if it is exposed.
+    pub(super) fn callback(&self, method: &str) -> Option<MethodName> {
+        self.methods.load().get(method).cloned()
+    }
+
+    /// Another number whenever other callbacks are exposed.
+    pub(super) fn exposed(&self) -> u64 {
+        self.exposed.load(Ordering::Acquire)
     }
 
     pub(super) fn expose(&self, methods: &[MethodName]) {
         self.methods.store(Arc::new(methods.iter().cloned().collect()));
+        self.exposed.fetch_add(1, Ordering::Release);
     }
 
     /// Answers may come to what an older connection of the same name asked.

@@ -1,0 +1,216 @@
+//! The frames of one member on their way to others.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::Bytes;
+use daffi_serde::RemoteError;
+use daffi_transport::Batch;
+use daffi_wire::{CallId, Frame, Kind, MethodName, credit_amount};
+
+use super::{Peer, Shared, recent::Recent};
+use crate::{Disconnected, ProtocolError, conn::Turn, refusal::Refusal, session::IDS};
+
+/// Forwards what one member sends, as long as it is allowed to.
+pub(super) struct Forwarder {
+    shared: Arc<Shared>,
+    pub(super) me: Arc<Peer>,
+    routes: Recent<Route>,
+    callers: Recent<Arc<Peer>>,
+}
+
+/// A callback of a member, as it stood in the table.
+struct Route {
+    receiver: Arc<Peer>,
+    method: MethodName,
+    /// Which state of what the receiver exposes.
+    exposed: u64,
+}
+
+impl Route {
+    /// Whether it is still the one that `frame` asks for.
+    fn fits(&self, frame: &Frame) -> bool {
+        frame.is_to(&self.receiver.name)
+            && frame.calls(&self.method)
+            && self.receiver.is_named()
+            && self.receiver.exposed() == self.exposed
+    }
+}
+
+impl Forwarder {
+    pub(super) fn new(shared: Arc<Shared>, me: Arc<Peer>) -> Self {
+        Self { shared, me, routes: Recent::default(), callers: Recent::default() }
+    }
+
+    /// Passes a frame of this member on.
+    pub(super) fn pass(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
+        match frame.kind() {
+            Kind::Request => self.request(frame, turn),
+            Kind::Response | Kind::Error => self.reply(&frame, turn),
+            Kind::Credit if self.me.is_level_four() => return self.credit(&frame),
+            kind => return Err(ProtocolError::Direction(kind).into()),
+        }
+        Ok(())
+    }
+
+    /// Forwards a request, or answers it with an error.
+    fn request(&mut self, frame: Frame, turn: &mut Turn) {
+        let Self { shared, me, routes, .. } = self;
+        let receiver = match route(shared, me, routes, &frame) {
+            Ok(receiver) => receiver,
+            Err(error) => return refuse(shared, me, &frame, &error),
+        };
+        shared.keep_in_step(me, receiver);
+        if frame.header().wants_reply() {
+            return call(shared, me, receiver, &frame, turn);
+        }
+        // Behind the calls that are gathered for the same receiver.
+        turn.flush();
+        if me.pass_nowait(receiver, frame).is_err() {
+            drop_nowait(shared, me, &receiver.name, "it has just left");
+        }
+    }
+
+    /// Frames could not be queued, because the connection they were for had ended.
+    pub(super) fn lost(&self, lost: Vec<(u64, Batch)>) {
+        for (receiver, mut frames) in lost {
+            while let Some(frame) = frames.next_frame() {
+                self.lost_frame(receiver, frame);
+            }
+        }
+    }
+
+    fn lost_frame(&self, receiver: u64, frame: Bytes) {
+        let Ok(frame) = Frame::from_message(frame, &self.shared.server.config.limits) else { return };
+        if frame.kind() != Kind::Request {
+            // A caller that has just gone needs no answer.
+            return;
+        }
+        // The calls of that receiver may have been ended before this one was opened.
+        if let Some(id) = self.me.complete_call(frame.header().id(), receiver) {
+            let error = Refusal::ReceiverGone.error(format!("{} has just left", frame.receiver()));
+            self.shared.refuse(&self.me, id, frame.receiver(), frame.method(), &error);
+        }
+    }
+
+    /// Passes a reply on if it is the one that its receiver waits for.
+    fn reply(&mut self, frame: &Frame, turn: &mut Turn) {
+        let Self { shared, me, callers, .. } = self;
+        let number = frame.header().id();
+        if frame.is_from(&me.name) {
+            let find = || shared.table.load().get(frame.receiver()).cloned().ok_or(());
+            match callers.get_or_find(|known| frame.is_to(&known.name) && known.is_named(), find) {
+                Ok(caller) => {
+                    // Before the call is complete: a Router that stops waits for open calls, and for promises.
+                    turn.promise(&caller.conn);
+                    if let Some(id) = caller.complete_call(number, me.id()) {
+                        shared.keep_in_step(me, caller);
+                        return if id == number {
+                            turn.forward(&caller.conn, frame);
+                        } else {
+                            turn.forward(&caller.conn, &frame.renumbered(id));
+                        };
+                    }
+                }
+                Err(()) => shared.absent.lock().complete(frame.receiver(), number, me.id()),
+            }
+        }
+        shared.counters.dropped_replies.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(from = %me.name, to = frame.receiver(), "dropped a reply that matches no open call");
+    }
+
+    /// A level 4 receiver takes more nowait requests of one sender.
+    fn credit(&self, frame: &Frame) -> Result<(), Disconnected> {
+        let amount = credit_amount(&frame.payload_bytes())?;
+        let table = self.shared.table.load();
+        if let Some(sender) = table.get(frame.receiver())
+            && frame.is_from(&self.me.name)
+        {
+            sender.granted(&self.me, amount);
+            if sender.is_level_four() {
+                drop(sender.conn.forward(frame));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who gets a request; else why nobody does.
+fn route<'r>(
+    shared: &Shared,
+    me: &Peer,
+    routes: &'r mut Recent<Route>,
+    frame: &Frame,
+) -> Result<&'r Arc<Peer>, RemoteError> {
+    let header = frame.header();
+    if !frame.is_from(&me.name) {
+        let text = format!("this connection is {:?} and cannot speak for {:?}", me.name, frame.transmitter());
+        return Err(RemoteError::new("PermissionError", text));
+    }
+    if shared.server.is_stopping() {
+        return Err(RemoteError::new("RuntimeError", format!("the router {} is stopping", shared.server.name)));
+    }
+    let receiver = &routes.get_or_find(|known| known.fits(frame), || look_up(shared, frame))?.receiver;
+    if header.wants_reply() && header.id() == CallId::NONE {
+        // It ends the process of a 3.0.1 worker (protocol notes, section 10).
+        return Err(RemoteError::new("ValueError", "a call that wants an answer cannot have the number 0"));
+    }
+    let format = header.format(me.conn.level());
+    if !receiver.conn.level().at_least(format.min_level()) {
+        let text = format!("{} is a daffi 3.0.1 node and cannot read {format}", receiver.name);
+        return Err(Refusal::FormatUnsupported.error(text));
+    }
+    Ok(receiver)
+}
+
+fn look_up(shared: &Shared, frame: &Frame) -> Result<Route, RemoteError> {
+    let not_found = |text| Refusal::ReceiverNotFound.error(text);
+    let table = shared.table.load();
+    let Some(receiver) = table.get(frame.receiver()) else {
+        return Err(not_found(format!("{:?} is not a member of this router", frame.receiver())));
+    };
+    // Before the look, so that a change after it is seen.
+    let exposed = receiver.exposed();
+    let Some(method) = receiver.callback(frame.method()) else {
+        return Err(not_found(format!("{} exposes no callback {:?}", receiver.name, frame.method())));
+    };
+    Ok(Route { receiver: Arc::clone(receiver), method, exposed })
+}
+
+fn call(shared: &Shared, me: &Arc<Peer>, receiver: &Arc<Peer>, frame: &Frame, turn: &mut Turn) {
+    let id = frame.header().id();
+    // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed before its calls are
+    // ended, so either that ends this call or the queueing fails, of which `lost` hears.
+    let Some(number) = me.open_call(id, receiver) else {
+        let error = Refusal::Overloaded.error(format!("all {IDS} call numbers of {} are in use", me.name));
+        return shared.refuse(me, id, &receiver.name, frame.method(), &error);
+    };
+    let passed = if number == id {
+        me.pass_call(receiver, frame, turn)
+    } else {
+        me.pass_call(receiver, &frame.renumbered(number), turn)
+    };
+    if passed {
+        return;
+    }
+    let (waiting, config) = (receiver.conn.outbox.bytes(), &shared.server.config);
+    let error = Refusal::Overloaded.error(format!(
+        "{waiting} bytes wait to be taken by {}, the limit is {} for each member and {} for all together",
+        receiver.name, config.outbox_bytes, config.unwritten_bytes
+    ));
+    if me.complete_call(number, receiver.id()).is_some() {
+        shared.refuse(me, id, &receiver.name, frame.method(), &error);
+    }
+}
+
+fn refuse(shared: &Shared, me: &Peer, frame: &Frame, error: &RemoteError) {
+    if frame.header().wants_reply() {
+        shared.refuse(me, frame.header().id(), frame.receiver(), frame.method(), error);
+    } else {
+        drop_nowait(shared, me, frame.receiver(), &error.message);
+    }
+}
+
+fn drop_nowait(shared: &Shared, me: &Peer, receiver: &str, reason: &str) {
+    shared.counters.dropped_requests.fetch_add(1, Ordering::Relaxed);
+    tracing::debug!(sender = %me.name, receiver, reason, "dropped a nowait request");
+}
