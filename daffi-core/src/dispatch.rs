@@ -40,29 +40,22 @@ impl Dispatch {
     }
 
     /// The usual way, without a stop at each state: a worker is free, nothing has to be waited for, and the callback is quick.
-    /// What to go on with, when it is not so or the callback does not finish.
-    pub(crate) fn at_once(
-        &self,
-        callback: &Callback,
-        request: Request,
-        clock: &mut Clock,
-    ) -> Result<Reply, Dispatched> {
+    pub(crate) fn at_once(&self, callback: &Arc<Callback>, request: Request, clock: &mut Clock) -> AtOnce {
         let conn = request.context.conn();
         let waits = callback.is_ordered()
             || !callback.is_quick()
             || conn.is_gated()
             || request.wants_reply && conn.outbox.is_full();
         if waits {
-            return Err(self.wait(request));
+            return AtOnce::Waits(self.wait(request));
         }
-        let Ok(permit) = self.workers.try_acquire() else { return Err(self.wait(request)) };
+        let Ok(permit) = self.workers.try_acquire() else { return AtOnce::Waits(self.wait(request)) };
         if callback.is_suspect() {
             clock.interrupt();
         }
         match &callback.run {
-            Run::Plain(run) => Ok(run_plain(callback, run, request, clock)),
+            Run::Plain(run) => AtOnce::Done(run_plain(callback, run, request, clock)),
             Run::Async(run) => {
-                let shared = Arc::clone(&request.callback);
                 let large = request.body.bytes.len() >= LARGE;
                 let mut future = run(request);
                 if large {
@@ -73,10 +66,11 @@ impl Dispatch {
                 let polled = future.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
                 callback.took_on_reader(clock.end(begun));
                 match polled {
-                    Poll::Ready(reply) => Ok(reply),
+                    Poll::Ready(reply) => AtOnce::Done(reply),
                     Poll::Pending => {
                         let worker = Worker::keep(permit, &self.workers);
-                        Err(Dispatched { polled: true, ..self.in_state(State::Running(future, Some(worker), shared)) })
+                        let state = State::Running(future, Some(worker), Arc::clone(callback));
+                        AtOnce::Runs(Dispatched { polled: true, ..self.in_state(state) })
                     }
                 }
             }
@@ -91,6 +85,15 @@ impl Dispatch {
     fn in_state(&self, state: State) -> Dispatched {
         Dispatched { workers: Arc::clone(&self.workers), turn: None, gate: None, state, polled: false }
     }
+}
+
+/// What became of a request where it was read.
+pub(crate) enum AtOnce {
+    Done(Reply),
+    /// Its callback began, and goes on elsewhere.
+    Runs(Dispatched),
+    /// Nothing of it happened yet.
+    Waits(Dispatched),
 }
 
 /// One of the node's workers, busy until this is dropped.
@@ -130,7 +133,7 @@ pub struct Dispatched {
     gate: Option<Gate>,
     state: State,
     /// The first poll happens where the request was read.
-    pub(crate) polled: bool,
+    polled: bool,
 }
 
 enum State {

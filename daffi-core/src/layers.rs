@@ -16,7 +16,7 @@ use tower_service::Service;
 use crate::{
     Callback, Reply, Request,
     conn::Clock,
-    dispatch::{Dispatch, Dispatched},
+    dispatch::{AtOnce, Dispatch, Dispatched},
 };
 
 /// Any error of a layer.
@@ -88,12 +88,12 @@ impl Callbacks {
     }
 
     /// Begins to serve a request for `callback` where it was read.
-    pub(crate) fn start(&self, callback: &Callback, request: Request, clock: &mut Clock) -> Started {
+    pub(crate) fn start(&self, callback: &Arc<Callback>, request: Request, clock: &mut Clock) -> Started {
         match &self.0 {
             Inner::Plain(dispatch) => match dispatch.at_once(callback, request, clock) {
-                Ok(reply) => Started::Done(reply),
-                Err(dispatched) if dispatched.polled => Started::Goes(Serving(ServingInner::Plain(dispatched))),
-                Err(dispatched) => Started::begin(Serving(ServingInner::Plain(dispatched))),
+                AtOnce::Done(reply) => Started::Done(reply),
+                AtOnce::Runs(dispatched) => Started::Goes(Serving(ServingInner::Plain(dispatched))),
+                AtOnce::Waits(dispatched) => Started::begin(Serving(ServingInner::Plain(dispatched))),
             },
             Inner::Layered(layered) => Started::begin(Serving(ServingInner::Layered(layered.serve(request)))),
         }

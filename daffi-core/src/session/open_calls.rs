@@ -1,6 +1,6 @@
 //! The calls that one member made through a Router and that are open.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use daffi_wire::CallId;
 
@@ -38,8 +38,10 @@ impl OpenCalls {
         if self.closed {
             return None;
         }
-        if self.renumbered == 0 && !self.calls.contains_key(&id.0) {
-            self.calls.insert(id.0, Slot { receiver, caller: Some(id.0) });
+        if self.renumbered == 0
+            && let Entry::Vacant(free) = self.calls.entry(id.0)
+        {
+            free.insert(Slot { receiver, caller: Some(id.0) });
             return Some(id);
         }
         self.give_up(id);
@@ -51,10 +53,11 @@ impl OpenCalls {
 
     /// A reply of `receiver` came. Gives the caller's number; `None`: it matches no call that somebody waits for.
     pub(crate) fn complete(&mut self, number: CallId, receiver: u64) -> Option<CallId> {
-        if self.calls.get(&number.0)?.receiver != receiver {
+        let Entry::Occupied(call) = self.calls.entry(number.0) else { return None };
+        if call.get().receiver != receiver {
             return None;
         }
-        let caller = self.calls.remove(&number.0)?.caller;
+        let caller = call.remove().caller;
         self.renumbered -= usize::from(caller.is_some_and(|id| id != number.0));
         if self.calls.is_empty() && self.calls.capacity() > KEPT {
             // One busy moment must not stay with the connection for its life.
