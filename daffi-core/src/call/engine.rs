@@ -23,8 +23,13 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// A large frame is shared from here on rather than copied into the queue.
-    fn settled(mut self) -> Self {
+    fn number(&mut self, id: CallId) {
+        Header::renumber(self.frame.get_mut(), id);
+    }
+
+    /// Has its final number. A large frame is shared from here on rather than copied into the queue.
+    fn numbered(mut self, id: CallId) -> Self {
+        self.number(id);
         if self.shared.is_none() && self.frame.is_large() {
             self.shared = Some(std::mem::take(&mut self.frame).into_bytes());
         }
@@ -106,21 +111,54 @@ pub(super) fn write_request(
     Ok(Written { frame, shared: payload })
 }
 
+/// Takes a number and queues the request. `Ok(None)`: one of them has to be waited for, and nothing happened.
+///
+/// The usual way, which [`send`] goes too: at once, without the state of a future that waits for nothing.
+pub(super) fn send_now(
+    conn: &Arc<ClientConn>,
+    receiver: &NodeName,
+    written: &mut Written,
+) -> Result<Option<PendingReply>, CallError> {
+    if written.frame.is_large() {
+        return Ok(None);
+    }
+    let Some(mut pending) = conn.open_now(receiver) else { return Ok(None) };
+    written.number(pending.id);
+    if !queue_now(conn, written)? {
+        return Ok(None);
+    }
+    pending.sent();
+    Ok(Some(pending))
+}
+
 /// Takes a number and queues the request; waits for either. Cancel safe: nothing is sent, or all of it.
 pub(super) async fn send(
     conn: Arc<ClientConn>,
     receiver: NodeName,
-    mut written: Written,
+    written: Written,
     progress: Option<&mut Progress>,
 ) -> Result<PendingReply, CallError> {
     let mut pending = conn.open(receiver).await?;
     if let Some(progress) = progress {
         progress.numbered = true;
     }
-    Header::renumber(written.frame.get_mut(), pending.id);
-    queue(pending.conn(), &written.settled()).await?;
+    queue(pending.conn(), &written.numbered(pending.id)).await?;
     pending.sent();
     Ok(pending)
+}
+
+/// Queues a request that nobody answers. `Ok(false)`: that has to be waited for, and nothing happened.
+pub(super) fn send_nowait_now(conn: &Arc<ClientConn>, written: &mut Written) -> Result<bool, CallError> {
+    if written.frame.is_large() {
+        return Ok(false);
+    }
+    let Some(paid) = conn.credit.pay_now() else { return Ok(false) };
+    written.number(conn.session.lock().in_flight.pass());
+    let queued = queue_now(conn, written)?;
+    if queued {
+        paid.spend();
+    }
+    Ok(queued)
 }
 
 /// Queues a request that nobody answers, as far as the receiver takes it; waits for either. Cancel safe: nothing is sent, or
@@ -128,13 +166,12 @@ pub(super) async fn send(
 pub(super) async fn send_nowait(
     conn: &Arc<ClientConn>,
     receiver: &NodeName,
-    mut written: Written,
+    written: Written,
     method: &str,
 ) -> Result<(), CallError> {
     let paid = pay(conn, receiver, &written, method).await?;
     let id = conn.session.lock().in_flight.pass();
-    Header::renumber(written.frame.get_mut(), id);
-    queue(conn, &written.settled()).await?;
+    queue(conn, &written.numbered(id)).await?;
     paid.spend();
     Ok(())
 }
@@ -155,17 +192,21 @@ pub(super) async fn pay(
     }
 }
 
-async fn queue(conn: &Arc<ClientConn>, written: &Written) -> Result<(), CallError> {
-    loop {
-        match conn.conn.outbox.try_push(written.frame.get(), written.shared.as_ref()) {
-            Ok(true) => {
-                conn.conn.wake();
-                return Ok(());
-            }
-            Ok(false) => conn.conn.outbox.room().await,
-            Err(_) => return Err(conn.closed()),
-        }
+/// `Ok(false)`: there is no room.
+fn queue_now(conn: &Arc<ClientConn>, written: &Written) -> Result<bool, CallError> {
+    match conn.conn.outbox.try_push(written.frame.get(), written.shared.as_ref()) {
+        Ok(true) => conn.conn.wake(),
+        Ok(false) => return Ok(false),
+        Err(_) => return Err(conn.closed()),
     }
+    Ok(true)
+}
+
+async fn queue(conn: &Arc<ClientConn>, written: &Written) -> Result<(), CallError> {
+    while !queue_now(conn, written)? {
+        conn.conn.outbox.room().await;
+    }
+    Ok(())
 }
 
 /// The answer of one receiver, as it travelled.
@@ -282,13 +323,27 @@ impl<F: FormatSet> Client<F> {
         mut progress: Option<&mut Progress>,
     ) -> Result<Received, CallError> {
         let shared = self.shared();
-        let conn = shared.connection(options.wait_for_connection).await?;
-        let (receiver, written) = self.prepare(&conn, method, &args, options, true)?;
+        let conn = match shared.connection_now() {
+            Some(conn) => conn,
+            None => shared.connection(options.wait_for_connection).await?,
+        };
+        let (receiver, mut written) = self.prepare(&conn, method, &args, options, true)?;
         drop(args);
-        if let Some(progress) = &mut progress {
-            progress.reached(&conn, &receiver);
-        }
-        let pending = send(conn, receiver, written, progress).await?;
+        let pending = match send_now(&conn, &receiver, &mut written)? {
+            Some(pending) => {
+                if let Some(progress) = progress {
+                    progress.reached(&conn, &receiver);
+                    progress.numbered = true;
+                }
+                pending
+            }
+            None => {
+                if let Some(progress) = &mut progress {
+                    progress.reached(&conn, &receiver);
+                }
+                send(conn, receiver, written, progress).await?
+            }
+        };
         receive(pending, method).await
     }
 

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     CallOptions, RpcOver,
-    engine::{Progress, read, send_nowait},
+    engine::{Progress, read, send_nowait, send_nowait_now},
     setters,
 };
 use crate::{CallError, Client};
@@ -88,9 +88,16 @@ impl<F: FormatSet> RpcNowait<F> {
         args: impl Args + Send,
         progress: Option<&mut Progress>,
     ) -> Result<(), CallError> {
-        let conn = self.client.shared().connection(self.options.wait_for_connection).await?;
-        let (receiver, written) = self.client.prepare(&conn, method, &args, &self.options, false)?;
+        let shared = self.client.shared();
+        let conn = match shared.connection_now() {
+            Some(conn) => conn,
+            None => shared.connection(self.options.wait_for_connection).await?,
+        };
+        let (receiver, mut written) = self.client.prepare(&conn, method, &args, &self.options, false)?;
         drop(args);
+        if send_nowait_now(&conn, &mut written)? {
+            return Ok(());
+        }
         if let Some(progress) = progress {
             progress.reached(&conn, &receiver);
         }

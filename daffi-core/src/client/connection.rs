@@ -73,6 +73,13 @@ impl ClientConn {
         members
     }
 
+    /// Takes a call number for a call to `receiver`. `None`: all are in use, or nobody answers any more.
+    pub(crate) fn open_now(self: &Arc<Self>, receiver: &NodeName) -> Option<PendingReply> {
+        let id = self.session.lock().in_flight.open(receiver)?;
+        self.picker.started(receiver);
+        Some(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false })
+    }
+
     /// Takes a call number for a call to `receiver`; waits when all are in use. Cancel safe.
     pub(crate) async fn open(self: Arc<Self>, receiver: NodeName) -> Result<PendingReply, CallError> {
         let mut waited = false;

@@ -135,9 +135,14 @@ impl Shared {
         }
     }
 
+    /// The connection calls go to, if there is one.
+    pub(crate) fn connection_now(&self) -> Option<Arc<ClientConn>> {
+        self.current.load_full()
+    }
+
     /// The connection calls go to. `wait`: for one, if there is none.
     pub(crate) async fn connection(&self, wait: bool) -> Result<Arc<ClientConn>, CallError> {
-        if let Some(conn) = self.current.load_full() {
+        if let Some(conn) = self.connection_now() {
             return Ok(conn);
         }
         let mut state = self.state.subscribe();
@@ -145,7 +150,7 @@ impl Shared {
             let now = *state.borrow_and_update();
             match now {
                 State::Open => {
-                    if let Some(conn) = self.current.load_full() {
+                    if let Some(conn) = self.connection_now() {
                         return Ok(conn);
                     }
                 }
