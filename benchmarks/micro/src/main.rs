@@ -43,6 +43,9 @@ fn print(options: &Options) -> io::Result<bool> {
         let measured = Measured::parse(&line?).map_err(io::Error::other)?;
         writeln!(out, "{}", table.add(measured))?;
     }
+    if table.is_empty() {
+        return Err(io::Error::other("nothing was measured; does a benchmark match the pattern?"));
+    }
     write!(out, "{}", table.summary(options.limit))?;
     Ok(table.has_grown(options.limit))
 }

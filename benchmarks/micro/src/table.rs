@@ -30,6 +30,10 @@ impl Table {
         text
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Which steps changed by `limit` percent or more, the one that changed most first.
     pub(crate) fn summary(&self, limit: f64) -> String {
         let compared = self.all.iter().filter(|measured| measured.before.is_some()).count();
