@@ -62,6 +62,9 @@ mod conn;
 mod dispatch;
 mod error;
 mod events;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod layers;
 mod node;
 mod picker;

@@ -1,6 +1,8 @@
 //! A node that joins many clients: it forwards their calls to each other and decodes none.
 
 mod absent;
+#[cfg(feature = "internals")]
+pub(crate) mod bare;
 mod forward;
 mod peer;
 mod recent;

@@ -247,7 +247,7 @@ fn open<H: Host>(host: &Arc<H>, pending: Pending) {
     opening.insert(this.0, task.abort_handle());
 }
 
-fn next_opening() -> Opening {
+pub(crate) fn next_opening() -> Opening {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     Opening(NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -9,6 +9,8 @@ mod members;
 mod membership;
 mod open_calls;
 
+#[cfg(feature = "internals")]
+pub(crate) use self::members::MemberList;
 pub use self::members::Members;
 pub(crate) use self::{
     client::{ClientSession, Handled},

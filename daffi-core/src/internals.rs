@@ -1,0 +1,94 @@
+//! Parts of the engine by themselves, for the project's own micro-benchmarks. No part of the API: they change without
+//! notice.
+
+use std::{
+    fmt,
+    task::{Context, Poll},
+};
+
+use daffi_wire::{CallId, Frame, Member, NodeName};
+
+pub use crate::router::bare::{BareMember, BareRouter};
+use crate::{
+    Callback, Choice, InitializationError, Members,
+    registry::{Lookup, Registry},
+    session::{self, MemberList},
+};
+
+/// The open calls of a connection, as a caller has them.
+#[derive(Debug, Default)]
+pub struct InFlight(session::InFlight);
+
+impl InFlight {
+    pub fn open(&mut self, receiver: &NodeName) -> Option<CallId> {
+        self.0.open(receiver)
+    }
+
+    /// Whether the call has ended; its number is free then.
+    pub fn poll(&mut self, id: CallId, cx: &Context<'_>) -> bool {
+        matches!(self.0.poll(id, cx), Poll::Ready(_))
+    }
+
+    /// Whether the reply belongs to a number that was not free.
+    pub fn complete(&mut self, reply: Frame) -> bool {
+        self.0.complete(reply).is_some()
+    }
+
+    pub fn give_up(&mut self, id: CallId) -> bool {
+        self.0.give_up(id, true)
+    }
+
+    /// How many callers are woken.
+    pub fn receiver_gone(&mut self, receiver: &str) -> usize {
+        self.0.receiver_gone(receiver).len()
+    }
+}
+
+/// The open calls of a member, as a Router has them.
+#[derive(Debug, Default)]
+pub struct OpenCalls(session::OpenCalls);
+
+impl OpenCalls {
+    pub fn open(&mut self, id: CallId, receiver: u64) -> Option<CallId> {
+        self.0.open(id, receiver)
+    }
+
+    pub fn complete(&mut self, number: CallId, receiver: u64) -> Option<CallId> {
+        self.0.complete(number, receiver)
+    }
+}
+
+/// The callbacks of a node, for one connection.
+pub struct Callbacks(Lookup);
+
+impl Callbacks {
+    pub fn new(callbacks: Vec<Callback>) -> Result<Self, InitializationError> {
+        let registry = Registry::default();
+        registry.add(callbacks)?;
+        Ok(Self(registry.lookup()))
+    }
+
+    pub fn has(&mut self, method: &str) -> bool {
+        self.0.get(method).is_some()
+    }
+}
+
+impl fmt::Debug for Callbacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Callbacks")
+    }
+}
+
+/// The members that a server listed, for the node `own`.
+#[must_use]
+pub fn members(list: Vec<Member>, own: &str) -> Members {
+    let mut all = MemberList::default();
+    all.replace(list);
+    all.snapshot(own)
+}
+
+/// A call that several members could get.
+#[must_use]
+pub const fn choice<'a>(method: &'a str, candidates: &'a [NodeName], key: Option<&'a str>) -> Choice<'a> {
+    Choice { method, candidates, key }
+}
