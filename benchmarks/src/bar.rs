@@ -121,6 +121,11 @@ fn rows() -> Vec<Row> {
             side_by_side(Work::Idle { connections: 1000 }, &["raw", "multiplexer", "tarpc", "tonic"]),
             vec![check(Resident, AtMost(12.0))],
         ),
+        row(
+            "idle member of a Router, a second after one call",
+            vec![(US, Work::Members { members: 500 })],
+            vec![check(Resident, AtMost(16.0))],
+        ),
         row("caller of 3.0.1, our Service, OPAQUE", python(Work::echo(1)), of_python("server")),
         row("caller of 3.0.1, our Service, MSGPACK", python_add(Format::Msgpack), of_python("server")),
         row("caller of 3.0.1, our Service, JSON", python_add(Format::Json), of_python("server")),

@@ -71,6 +71,11 @@ pub enum Work {
         /// How many.
         connections: usize,
     },
+    /// Members join a Router, make one call each to a worker behind it and stay.
+    Members {
+        /// How many.
+        members: usize,
+    },
     /// Opens a connection, makes one call and closes it, over and over.
     Connect,
 }
@@ -87,6 +92,7 @@ impl Work {
     pub const fn workers(self) -> Option<usize> {
         match self {
             Self::Routed { workers, .. } | Self::Cast { workers, .. } => Some(workers),
+            Self::Members { .. } => Some(1),
             _ => None,
         }
     }
@@ -94,7 +100,7 @@ impl Work {
     /// Whether processes must start anew for each measurement.
     #[must_use]
     pub const fn is_memory(self) -> bool {
-        matches!(self, Self::Idle { .. })
+        matches!(self, Self::Idle { .. } | Self::Members { .. })
     }
 
     /// Payload bytes of one call, both ways counted once.
@@ -106,7 +112,7 @@ impl Work {
             | Self::Cast { payload, .. }
             | Self::Nowait { payload }
             | Self::Stream { payload, .. } => payload,
-            Self::Add { .. } | Self::Idle { .. } | Self::Connect => 0,
+            Self::Add { .. } | Self::Idle { .. } | Self::Members { .. } | Self::Connect => 0,
         }
     }
 }
@@ -201,6 +207,7 @@ impl fmt::Display for Work {
             Self::Nowait { payload } => write!(f, "nowait {}", Size(payload)),
             Self::Stream { payload, window } => write!(f, "stream of {}, window {window}", Size(payload)),
             Self::Idle { connections } => write!(f, "{connections} idle connections"),
+            Self::Members { members } => write!(f, "{members} idle members of a Router"),
             Self::Connect => f.write_str("connect, call, close"),
         }
     }

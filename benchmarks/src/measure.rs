@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    Job, Outcome, Result, Subject, Work,
+    Job, Outcome, Result, Subject,
     counters::{Syscalls, Used, resident},
     end::{CLIENT, Command, Ready},
 };
@@ -159,7 +159,7 @@ impl Running {
         let outcome = self.run(time).await?;
         let used: Vec<Used> = self.used().into_iter().zip(before).map(|(after, before)| after - before).collect();
         let calls = outcome.calls.max(1) as f64;
-        let grown = if matches!(job.work, Work::Idle { .. }) {
+        let grown = if job.work.is_memory() {
             sleep(SETTLED).await;
             Some(resident(memory).saturating_sub(resident_before) as f64 / calls)
         } else {

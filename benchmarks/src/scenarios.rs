@@ -46,6 +46,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         Scenario::new("stream-1", Work::Stream { payload: 1024, window: 1 }),
         Scenario::new("stream-64", Work::Stream { payload: 1024, window: 64 }),
         Scenario::new("idle", Work::Idle { connections: 1000 }),
+        Scenario::new("members", Work::Members { members: 500 }),
         Scenario::new("connect", Work::Connect),
     ];
     for (workers, in_flight) in [(1, 1), (1, 64), (4, 64)] {

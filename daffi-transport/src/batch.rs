@@ -77,6 +77,12 @@ impl Batch {
         other.sent = 0;
     }
 
+    /// Whether small frames find room without an allocation.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.small.capacity() > self.small.len()
+    }
+
     /// Frames that have not left wholly.
     #[must_use]
     pub fn frames(&self) -> usize {

@@ -71,7 +71,7 @@ impl Subject for Daffi {
             let mut client = Nodes { job: job.clone(), address, payload, open: Vec::new(), made: 0, _service: service };
             let connections = match job.work {
                 Work::Echo { connections, .. } => connections,
-                Work::Idle { .. } | Work::Connect => 0,
+                Work::Idle { .. } | Work::Members { .. } | Work::Connect => 0,
                 _ => 1,
             };
             for _ in 0..connections {
@@ -159,7 +159,7 @@ impl Client for Nodes {
                 Work::Add { format, in_flight } => add(&self.open[0], format_id(format), in_flight, time).await,
                 Work::Nowait { .. } => nowait(&self.open[0], payload, time).await,
                 Work::Stream { window, .. } => chunks(&self.open[0], payload, window, time).await,
-                Work::Idle { connections } => {
+                Work::Idle { connections } | Work::Members { members: connections } => {
                     let begun = Instant::now();
                     for _ in 0..connections {
                         self.echo_once().await?;

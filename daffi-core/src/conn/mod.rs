@@ -3,6 +3,7 @@
 mod driver;
 mod inbound;
 mod outbox;
+mod spare;
 mod turn;
 
 use std::{

@@ -14,7 +14,7 @@ use daffi_transport::Batch;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Memory;
+use super::{Memory, spare};
 
 /// Bytes that may wait for each peer whatever waits for all others: a node whose memory is spent by slow peers serves the
 /// quick ones as before.
@@ -55,6 +55,13 @@ impl Queue {
     fn waiting(&self) -> usize {
         self.batch.remaining() + self.taken
     }
+
+    fn push(&mut self, head: &[u8], payload: Option<Bytes>) {
+        if !self.batch.has_remaining() && !self.batch.has_room() {
+            self.batch = spare::take();
+        }
+        self.batch.push(head, payload);
+    }
 }
 
 /// The connection ended; nothing is queued any more.
@@ -92,7 +99,7 @@ impl Outbox {
         if self.exceeds(queue.waiting()) {
             return Ok(false);
         }
-        queue.batch.push(head, payload.cloned());
+        queue.push(head, payload.cloned());
         self.count(&mut queue);
         Ok(true)
     }
@@ -103,7 +110,7 @@ impl Outbox {
         if queue.closed {
             return Err(Closed);
         }
-        queue.batch.push(head, payload);
+        queue.push(head, payload);
         self.count(&mut queue);
         Ok(())
     }
@@ -130,7 +137,7 @@ impl Outbox {
         if queue.closed {
             return Err(Closed);
         }
-        queue.batch.push(head, payload);
+        queue.push(head, payload);
         self.count(&mut queue);
         let until = queue.written + queue.waiting() as u64;
         queue.receipts.push_back((until, receipt()));
@@ -166,12 +173,20 @@ impl Outbox {
         self.queue.lock().batch.has_remaining()
     }
 
-    /// Exchanges all that waits for an empty batch. For the driver.
+    /// Exchanges all that waits for an empty batch; keeps no memory when nothing waits. For the driver.
     pub(crate) fn take(&self, batch: &mut Batch) {
         debug_assert!(!batch.has_remaining(), "the driver takes only when it wrote all");
         let mut queue = self.queue.lock();
-        std::mem::swap(&mut queue.batch, batch);
-        queue.taken = batch.remaining();
+        if queue.batch.has_remaining() {
+            std::mem::swap(&mut queue.batch, batch);
+            queue.taken = batch.remaining();
+            return;
+        }
+        queue.taken = 0;
+        let unused = std::mem::take(&mut queue.batch);
+        drop(queue);
+        spare::give(unused);
+        spare::give(std::mem::take(batch));
     }
 
     /// `bytes` of what was taken were written. For the driver.

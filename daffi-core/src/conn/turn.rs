@@ -7,7 +7,7 @@ use daffi_transport::Batch;
 use daffi_wire::Frame;
 use tokio::time::{Duration, Instant};
 
-use super::{COPIED_BELOW, Conn, parts};
+use super::{COPIED_BELOW, Conn, parts, spare};
 
 /// A lot that grew to so many bytes is queued at once, so that limits see it.
 const LOT_BYTES: usize = 64 * 1024;
@@ -16,15 +16,8 @@ const LOT_BYTES: usize = 64 * 1024;
 const LOTS: usize = 8;
 
 thread_local! {
-    static BUFFERS: Cell<Buffers> = const { Cell::new(Buffers { lots: Vec::new(), spare: Vec::new() }) };
-}
-
-/// Memory of one turn, for the next one on this thread.
-#[derive(Default)]
-struct Buffers {
-    lots: Vec<Lot>,
-    /// Empty, with the room they had.
-    spare: Vec<Batch>,
+    /// The empty list of the turn before.
+    static LOTS_OF_LAST: Cell<Vec<Lot>> = const { Cell::new(Vec::new()) };
 }
 
 /// Frames for one connection.
@@ -41,7 +34,7 @@ struct Lot {
 pub(crate) struct Turn {
     /// The connection whose driver runs, and so needs no wake-up.
     own: u64,
-    buffers: Buffers,
+    lots: Vec<Lot>,
     /// Frames that could not be queued, because their connection had ended.
     lost: Vec<(u64, Batch)>,
     pub(crate) clock: Clock,
@@ -49,9 +42,9 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(crate) fn begin(own: &Conn) -> Self {
-        // On a thread that is ending there is no memory of an earlier turn.
-        let buffers = BUFFERS.try_with(Cell::take).unwrap_or_default();
-        Self { own: own.id, buffers, lost: Vec::new(), clock: Clock::default() }
+        // On a thread that is ending there is none.
+        let lots = LOTS_OF_LAST.try_with(Cell::take).unwrap_or_default();
+        Self { own: own.id, lots, lost: Vec::new(), clock: Clock::default() }
     }
 
     /// Frames for `conn` are to come: it does not end in order before they are queued.
@@ -75,25 +68,23 @@ impl Turn {
     }
 
     fn lot(&mut self, conn: &Arc<Conn>) -> &mut Lot {
-        let at = match self.buffers.lots.iter().position(|lot| lot.conn.id == conn.id) {
+        let at = match self.lots.iter().position(|lot| lot.conn.id == conn.id) {
             Some(at) => at,
             None => {
-                if self.buffers.lots.len() == LOTS {
+                if self.lots.len() == LOTS {
                     self.flush();
                 }
                 conn.promise();
-                let batch = self.buffers.spare.pop().unwrap_or_default();
-                self.buffers.lots.push(Lot { conn: Arc::clone(conn), batch });
-                self.buffers.lots.len() - 1
+                self.lots.push(Lot { conn: Arc::clone(conn), batch: spare::take() });
+                self.lots.len() - 1
             }
         };
-        &mut self.buffers.lots[at]
+        &mut self.lots[at]
     }
 
     /// Queues all that was gathered.
     pub(crate) fn flush(&mut self) {
-        let Buffers { lots, spare } = &mut self.buffers;
-        for Lot { conn, mut batch } in lots.drain(..) {
+        for Lot { conn, mut batch } in self.lots.drain(..) {
             if batch.has_remaining() && conn.outbox.append(&mut batch).is_err() {
                 self.lost.push((conn.id, std::mem::take(&mut batch)));
             }
@@ -101,9 +92,7 @@ impl Turn {
             if conn.id != self.own {
                 conn.wake();
             }
-            if spare.len() < LOTS {
-                spare.push(batch);
-            }
+            spare::give(batch);
         }
     }
 
@@ -116,9 +105,9 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.flush();
-        let buffers = std::mem::take(&mut self.buffers);
+        let lots = std::mem::take(&mut self.lots);
         // A thread that is ending keeps none.
-        let _gone = BUFFERS.try_with(|kept| kept.set(buffers));
+        let _gone = LOTS_OF_LAST.try_with(|kept| kept.set(lots));
     }
 }
 
