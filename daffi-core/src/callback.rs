@@ -18,13 +18,10 @@ use daffi_wire::{MethodName, NodeName};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::{Context, Reply, Request, conn::Span};
+use crate::{Context, Reply, Request};
 
 /// A callback whose run takes longer holds its reader up.
 pub(crate) const SLOW: Duration = Duration::from_millis(1);
-
-/// So many runs are timed each for itself after a slow time that may have passed beside the callback.
-const SUSPECT: u32 = 64;
 
 /// A plain function is run on the blocking pool until it was quick so often in a row.
 const PROBATION: u32 = 16;
@@ -65,8 +62,6 @@ pub struct Callback {
     quick: AtomicU32,
     /// So many let it run on a reader.
     needed: AtomicU32,
-    /// So many runs on readers are still to be timed each for itself.
-    suspect: AtomicU32,
     /// With `ordered`: one lock per caller that has requests.
     callers: Mutex<HashMap<NodeName, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -83,12 +78,12 @@ impl fmt::Debug for Callback {
 }
 
 impl Callback {
-    /// A plain function. It runs on the blocking pool until it has proved quick, then where its request was read.
+    /// A plain function; it clones the context if it keeps it. It runs on the blocking pool until it has proved quick, then where its request was read.
     pub fn plain<F, P, R>(
         name: MethodName,
         options: CallbackOptions,
         formats: F,
-        function: impl Fn(P, Context) -> Result<R, RemoteError> + Send + Sync + 'static,
+        function: impl Fn(P, &Context) -> Result<R, RemoteError> + Send + Sync + 'static,
     ) -> Self
     where
         F: FormatSet,
@@ -96,7 +91,7 @@ impl Callback {
         R: Serialize + 'static,
     {
         let run = move |request: Request| match bind::<F, P>(&request, &formats) {
-            Ok(params) => match function(params, request.context.clone()) {
+            Ok(params) => match function(params, &request.context) {
                 Ok(value) => request.reply(&value, &formats),
                 Err(error) => Reply::error(error),
             },
@@ -105,12 +100,12 @@ impl Callback {
         Self::new(name, options, Run::Plain(Box::new(run)))
     }
 
-    /// An async function.
+    /// An async function. Its future owns what it takes of the context.
     pub fn asynchronous<F, P, R, Fut>(
         name: MethodName,
         options: CallbackOptions,
         formats: F,
-        function: impl Fn(P, Context) -> Fut + Send + Sync + 'static,
+        function: impl Fn(P, &Context) -> Fut + Send + Sync + 'static,
     ) -> Self
     where
         F: FormatSet,
@@ -123,7 +118,7 @@ impl Callback {
                 Ok(params) => params,
                 Err(error) => return Box::pin(std::future::ready(Reply::error(error))),
             };
-            let (future, formats) = (function(params, request.context.clone()), formats.clone());
+            let (future, formats) = (function(params, &request.context), formats.clone());
             // The arguments were read into the function's own types: the read buffer is free.
             let request = Request { body: daffi_serde::Body::new(bytes::Bytes::new()), ..request };
             Box::pin(async move {
@@ -152,15 +147,7 @@ impl Callback {
             Run::Plain(_) => PROBATION,
             Run::Async(_) => 0,
         };
-        Self {
-            name,
-            options,
-            run,
-            quick: AtomicU32::new(0),
-            needed: AtomicU32::new(needed),
-            suspect: AtomicU32::new(0),
-            callers: Mutex::default(),
-        }
+        Self { name, options, run, quick: AtomicU32::new(0), needed: AtomicU32::new(needed), callers: Mutex::default() }
     }
 
     /// Its name on the wire.
@@ -185,23 +172,10 @@ impl Callback {
         }
     }
 
-    /// Whether its runs on readers have to be timed each for itself.
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.suspect.load(Relaxed) > 0
-    }
-
-    /// Notes how long a run on a reader took, or one poll of it.
-    pub(crate) fn took_on_reader(&self, span: Span) {
-        if span.time > SLOW {
-            if span.alone {
-                self.held_up(span.time);
-            } else {
-                self.suspect.store(SUSPECT, Relaxed);
-            }
-        } else if span.alone && self.is_suspect() {
-            // Lost updates of other readers only make for a few more.
-            let left = self.suspect.load(Relaxed);
-            self.suspect.store(left.saturating_sub(1), Relaxed);
+    /// Notes how long a run on a reader took, or one poll of it, if it was timed for itself.
+    pub(crate) fn took_on_reader(&self, time: Option<Duration>) {
+        if let Some(time) = time.filter(|time| *time > SLOW) {
+            self.held_up(time);
         }
     }
 

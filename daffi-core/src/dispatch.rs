@@ -50,9 +50,6 @@ impl Dispatch {
             return AtOnce::Waits(self.wait(request));
         }
         let Ok(permit) = self.workers.try_acquire() else { return AtOnce::Waits(self.wait(request)) };
-        if callback.is_suspect() {
-            clock.interrupt();
-        }
         match &callback.run {
             Run::Plain(run) => AtOnce::Done(run_plain(callback, run, request, clock)),
             Run::Async(run) => {
@@ -243,7 +240,7 @@ impl Future for Dispatched {
                             self.state = State::Running(future, Some(permit), callback);
                         }
                         Run::Plain(run) if quick => {
-                            return Poll::Ready(Ok(run_plain(&callback, run, request, &mut Clock::default())));
+                            return Poll::Ready(Ok(run_plain(&callback, run, request, &mut Clock::new(0))));
                         }
                         Run::Plain(_) => {
                             // The worker and the turn are the function's until it returns, whoever gives up waiting for it.
@@ -255,12 +252,11 @@ impl Future for Dispatched {
                 State::Running(mut future, permit, callback) => {
                     // Elsewhere only one that has to prove itself is timed.
                     let timed = matches!(callback.run, Run::Async(_)) && (on_reader || !callback.is_quick());
-                    let mut clock = Clock::default();
-                    let begun = timed.then(|| clock.begin());
+                    let begun = timed.then(Instant::now);
                     let polled = future.as_mut().poll(cx);
-                    match begun.map(|begun| clock.end(begun)) {
-                        Some(span) if on_reader => callback.took_on_reader(span),
-                        Some(span) => callback.took(span.time),
+                    match begun.map(|begun| begun.elapsed()) {
+                        Some(time) if on_reader => callback.took_on_reader(Some(time)),
+                        Some(time) => callback.took(time),
                         None => {}
                     }
                     if polled.is_pending() {

@@ -68,8 +68,8 @@ impl Callbacks {
         Ok(Self(registry.lookup()))
     }
 
-    pub fn has(&mut self, method: &str) -> bool {
-        self.0.get(method).is_some()
+    pub fn has(&mut self, request: &Frame) -> bool {
+        self.0.get(request).is_some()
     }
 }
 

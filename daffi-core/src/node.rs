@@ -130,7 +130,7 @@ impl Node {
             let error = RemoteError::new("RuntimeError", format!("{} is stopping", self.name));
             return Self::refuse(turn, context, &frame, error);
         }
-        let Some(callback) = callbacks.get(frame.method()) else {
+        let Some(callback) = callbacks.get(&frame) else {
             let text = format!("{} exposes no callback {:?}", self.name, frame.method());
             return Self::refuse(turn, context, &frame, RemoteError::new("TypeError", text));
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache, Guard};
-use daffi_wire::MethodName;
+use daffi_wire::{Frame, MethodName};
 use rustc_hash::FxHashMap;
 
 use crate::{Callback, InitializationError};
@@ -30,7 +30,7 @@ impl Registry {
 
     /// The callbacks for one who looks them up often.
     pub(crate) fn lookup(&self) -> Lookup {
-        Lookup(Cache::new(Arc::clone(&self.current)))
+        Lookup { callbacks: Cache::new(Arc::clone(&self.current)), last: None }
     }
 
     /// Adds callbacks; all or none.
@@ -58,11 +58,19 @@ impl Registry {
 }
 
 /// The callbacks as seen last, and anew when they changed.
-pub(crate) struct Lookup(Cache<Arc<ArcSwap<Callbacks>>, Arc<Callbacks>>);
+pub(crate) struct Lookup {
+    callbacks: Cache<Arc<ArcSwap<Callbacks>>, Arc<Callbacks>>,
+    /// The one asked for last, which is exposed as long as the node lives.
+    last: Option<Arc<Callback>>,
+}
 
 impl Lookup {
-    pub(crate) fn get(&mut self, method: &str) -> Option<&Arc<Callback>> {
-        self.0.load().by_name.get(method)
+    /// The callback that a request asks for.
+    pub(crate) fn get(&mut self, request: &Frame) -> Option<&Arc<Callback>> {
+        if !self.last.as_ref().is_some_and(|last| request.calls(last.name())) {
+            self.last = Some(Arc::clone(self.callbacks.load().by_name.get(request.method())?));
+        }
+        self.last.as_ref()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 pub use bytes::Bytes;
-pub use daffi_core::CallbackOptions;
+pub use daffi_core::{CallbackOptions, Context as CoreContext};
 pub use daffi_serde::Defaulted;
 use daffi_serde::{Param, RemoteError};
 use serde::Serialize;
@@ -24,6 +24,12 @@ impl<T: Param> CheckedParam for T {
 
 /// Fails to compile where it is written when an instance of `T` can't serve several calls.
 pub const fn assert_shared<T: Send + Sync + 'static>() {}
+
+/// The context of a callback that takes one.
+#[must_use]
+pub fn context(context: &CoreContext) -> crate::Context {
+    crate::Context::new(context.clone())
+}
 
 /// What a callback that cannot fail returned.
 ///

@@ -125,14 +125,12 @@ impl Callbacks {
         &mut self,
         name: impl Into<String>,
         options: CallbackOptions,
-        function: impl Fn(P, Context) -> Result<R, RemoteError> + Send + Sync + 'static,
+        function: impl Fn(P, &daffi_core::Context) -> Result<R, RemoteError> + Send + Sync + 'static,
     ) where
         P: Params,
         R: Serialize + 'static,
     {
-        let make = move |name, formats| {
-            Callback::plain(name, options, formats, move |params, ctx| function(params, Context::new(ctx)))
-        };
+        let make = move |name, formats| Callback::plain(name, options, formats, function);
         self.push::<R>(name.into(), Box::new(make));
     }
 
@@ -142,15 +140,13 @@ impl Callbacks {
         &mut self,
         name: impl Into<String>,
         options: CallbackOptions,
-        function: impl Fn(P, Context) -> Fut + Send + Sync + 'static,
+        function: impl Fn(P, &daffi_core::Context) -> Fut + Send + Sync + 'static,
     ) where
         P: Params,
         R: Serialize + 'static,
         Fut: Future<Output = Result<R, RemoteError>> + Send + 'static,
     {
-        let make = move |name, formats| {
-            Callback::asynchronous(name, options, formats, move |params, ctx| function(params, Context::new(ctx)))
-        };
+        let make = move |name, formats| Callback::asynchronous(name, options, formats, function);
         self.push::<R>(name.into(), Box::new(make));
     }
 
@@ -208,7 +204,7 @@ pub trait CallbackFn<Marker>: Send + Sync + 'static {
     type Future: Future<Output = Self::Output> + Send + 'static;
 
     /// Runs it.
-    fn call(&self, params: Self::Params, context: Context) -> Self::Future;
+    fn call(&self, params: Self::Params, context: &daffi_core::Context) -> Self::Future;
 }
 
 macro_rules! callback_fns {
@@ -223,7 +219,7 @@ macro_rules! callback_fns {
             type Output = Fut::Output;
             type Future = Fut;
 
-            fn call(&self, ($($var,)*): Self::Params, _: Context) -> Fut {
+            fn call(&self, ($($var,)*): Self::Params, _: &daffi_core::Context) -> Fut {
                 self($($var),*)
             }
         }
@@ -238,8 +234,8 @@ macro_rules! callback_fns {
             type Output = Fut::Output;
             type Future = Fut;
 
-            fn call(&self, ($($var,)*): Self::Params, context: Context) -> Fut {
-                self(context, $($var),*)
+            fn call(&self, ($($var,)*): Self::Params, context: &daffi_core::Context) -> Fut {
+                self(Context::new(context.clone()), $($var),*)
             }
         }
     )*};

@@ -34,7 +34,7 @@ pub(crate) fn callbacks(node: &str, ledger: &Arc<Ledger>) -> Vec<Callback> {
     let (node, start, ledger) = (node.to_owned(), ledger.start(), Arc::clone(ledger));
     let echo = {
         let (node, ledger) = (node.clone(), Arc::clone(&ledger));
-        move |(id, delay, pad): (u64, u64, Bytes), context: Context| {
+        move |(id, delay, pad): (u64, u64, Bytes), context: &Context| {
             ledger.ran(id, &node, context.caller());
             let node = node.clone();
             async move {
@@ -45,7 +45,7 @@ pub(crate) fn callbacks(node: &str, ledger: &Arc<Ledger>) -> Vec<Callback> {
             }
         }
     };
-    let chunk = move |((id, place),): ((u64, u64),), context: Context| {
+    let chunk = move |((id, place),): ((u64, u64),), context: &Context| {
         ledger.chunk(id, place, (&node, start), context.caller());
         async { Ok(()) }
     };

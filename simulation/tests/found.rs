@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, RoundRobin, Router};
+use daffi_core::{Callback, CallbackOptions, Client, Context, NodeConfig, RoundRobin, Router};
 use daffi_serde::Single;
 use daffi_serde_msgpack::Msgpack;
 use daffi_transport::{
@@ -39,7 +39,7 @@ async fn a_caller_that_is_started_again_gets_no_answer_of_its_predecessor() {
     let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let echo = {
         let (arrived, go_on) = (Arc::clone(&arrived), Arc::clone(&go_on));
-        move |(number,): (u64,), _| {
+        move |(number,): (u64,), _: &Context| {
             let (arrived, go_on) = (Arc::clone(&arrived), Arc::clone(&go_on));
             async move {
                 arrived.notify_one();

@@ -83,6 +83,8 @@ pub(crate) struct Driver<R: Role> {
     /// Other ready tasks had their turn to add to what waits.
     yielded: bool,
     reading: Reading,
+    /// Callbacks still to be timed each for itself.
+    suspect: u32,
     /// Bytes of an unfinished frame that are counted in the node's budget.
     charged: usize,
     opening: Option<Pin<Box<Sleep>>>,
@@ -159,6 +161,7 @@ impl<R: Role> Driver<R> {
             unflushed: false,
             yielded: false,
             reading: Reading::Open,
+            suspect: 0,
             charged: 0,
             opening: None,
             stalled: None,
@@ -231,8 +234,10 @@ impl<R: Role> Driver<R> {
 
     /// Reads what is there, and queues what the role makes of it.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Disconnected> {
-        let mut turn = Turn::begin(&self.conn);
+        let mut turn = Turn::begin(&self.conn, self.suspect);
         let read = self.read_frames(cx, &mut turn);
+        turn.clock.interrupt();
+        self.suspect = turn.clock.suspect();
         self.role.settle(&mut turn);
         read
     }

@@ -25,7 +25,7 @@ pub(crate) use self::{
     driver::{Driver, Role},
     inbound::{Inbound, Memory, Ticket, WAITING_COST},
     outbox::{Closed, Outbox, Receipt},
-    turn::{Begun, Clock, Span, Turn},
+    turn::{Begun, Clock, Turn},
 };
 use crate::{Disconnected, NodeConfig};
 

@@ -8,6 +8,7 @@ use daffi_wire::Frame;
 use tokio::time::{Duration, Instant};
 
 use super::{COPIED_BELOW, Conn, parts, spare};
+use crate::callback::SLOW;
 
 /// A lot that grew to so many bytes is queued at once, so that limits see it.
 const LOT_BYTES: usize = 64 * 1024;
@@ -41,10 +42,11 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    pub(crate) fn begin(own: &Conn) -> Self {
+    /// `suspect`: as [`Clock::suspect`] was after the turn before.
+    pub(crate) fn begin(own: &Conn, suspect: u32) -> Self {
         // On a thread that is ending there is none.
         let lots = LOTS_OF_LAST.try_with(Cell::take).unwrap_or_default();
-        Self { own: own.id, lots, lost: Vec::new(), clock: Clock::default() }
+        Self { own: own.id, lots, lost: Vec::new(), clock: Clock::new(suspect) }
     }
 
     /// Frames for `conn` are to come: it does not end in order before they are queued.
@@ -111,42 +113,113 @@ impl Drop for Turn {
     }
 }
 
-/// Times callbacks that run one after another: the end of one is taken for the beginning of the next, because reading the
-/// clock twice costs a tenth of the quickest.
-#[derive(Debug, Default)]
-pub(crate) struct Clock(Option<Instant>);
+/// So many runs on one clock reading.
+const GROUP: u32 = 8;
 
-/// A run that began.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Begun {
-    at: Instant,
-    alone: bool,
+/// So many runs are timed each for itself after a group that was slow.
+const SUSPECT: u32 = 64;
+
+/// Times callbacks that run one after another. The first of a turn is timed for itself; then groups are, because reading
+/// the clock twice costs a tenth of the quickest callback. After a slow group each is timed for itself for some time, so
+/// that the slow one is found.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    /// The end of the last run that was timed.
+    last: Option<Instant>,
+    /// Runs since then.
+    untimed: u32,
+    /// Runs still to be timed each for itself.
+    suspect: u32,
 }
 
-/// How long a run took.
+/// A run that began; with its time if it is timed for itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Span {
-    pub(crate) time: Duration,
-    /// Nothing else is counted with it.
-    pub(crate) alone: bool,
-}
+pub(crate) struct Begun(Option<Instant>);
 
 impl Clock {
+    pub(crate) const fn new(suspect: u32) -> Self {
+        Self { last: None, untimed: 0, suspect }
+    }
+
     pub(crate) fn begin(&mut self) -> Begun {
-        match self.0.take() {
-            Some(at) => Begun { at, alone: false },
-            None => Begun { at: Instant::now(), alone: true },
+        if self.last.is_some() && self.suspect == 0 {
+            return Begun(None);
+        }
+        self.interrupt();
+        self.suspect = self.suspect.saturating_sub(1);
+        Begun(Some(Instant::now()))
+    }
+
+    /// How long the run took, if it was timed for itself.
+    pub(crate) fn end(&mut self, begun: Begun) -> Option<Duration> {
+        match begun.0 {
+            Some(at) => {
+                let now = Instant::now();
+                self.last = Some(now);
+                Some(now.saturating_duration_since(at))
+            }
+            None => {
+                self.untimed += 1;
+                if self.untimed == GROUP {
+                    self.end_group();
+                }
+                None
+            }
         }
     }
 
-    pub(crate) fn end(&mut self, begun: Begun) -> Span {
-        let now = Instant::now();
-        self.0 = Some(now);
-        Span { time: now.saturating_duration_since(begun.at), alone: begun.alone }
+    /// Something else than callbacks happens: the next run is timed for itself.
+    pub(crate) fn interrupt(&mut self) {
+        self.end_group();
+        self.last = None;
     }
 
-    /// The next run has a beginning of its own.
-    pub(crate) fn interrupt(&mut self) {
-        self.0 = None;
+    /// Runs still to be timed each for itself.
+    pub(crate) const fn suspect(&self) -> u32 {
+        self.suspect
+    }
+
+    fn end_group(&mut self) {
+        if let Some(last) = self.last
+            && self.untimed > 0
+        {
+            let now = Instant::now();
+            if now.saturating_duration_since(last) > SLOW {
+                self.suspect = SUSPECT;
+            }
+            self.last = Some(now);
+            self.untimed = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+
+    use super::*;
+
+    #[test]
+    fn a_slow_group_has_its_runs_timed_one_by_one() {
+        let mut clock = Clock::new(0);
+        let run = |clock: &mut Clock, slow: bool| {
+            let begun = clock.begin();
+            if slow {
+                sleep(2 * SLOW);
+            }
+            clock.end(begun)
+        };
+        assert!(run(&mut clock, true).unwrap() > SLOW, "the first is timed for itself");
+        assert_eq!(run(&mut clock, true), None);
+        for _ in 1..GROUP {
+            assert_eq!(run(&mut clock, false), None);
+        }
+        assert!(run(&mut clock, true).unwrap() > SLOW, "now it is found");
+        assert!(run(&mut clock, false).is_some());
+        let mut next = Clock::new(clock.suspect);
+        for _ in 2..SUSPECT {
+            assert!(run(&mut next, false).is_some());
+        }
+        assert_eq!(run(&mut next, false), None);
     }
 }

@@ -58,7 +58,7 @@ impl fmt::Debug for BareMember {
 impl BareMember {
     /// A frame of this member came.
     pub fn handle(&mut self, frame: Frame) -> Result<(), Disconnected> {
-        let mut turn = Turn::begin(&self.conn);
+        let mut turn = Turn::begin(&self.conn, 0);
         let handled = self.role.handle(frame, &mut turn);
         self.role.settle(&mut turn);
         handled

@@ -69,6 +69,11 @@ impl Params {
     }
 
     /// Those that are arguments of the call, in order.
+    /// Whether the function takes a context.
+    pub(crate) fn has_context(&self) -> bool {
+        self.all.iter().any(|param| matches!(param.role, Role::Context))
+    }
+
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Param> {
         self.all.iter().filter(|param| matches!(param.role, Role::Argument { .. }))
     }

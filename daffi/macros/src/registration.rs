@@ -57,11 +57,13 @@ impl Registration<'_> {
         let passed = locals.iter().map(|(local, param)| param.pass(local));
 
         let call = self.call(passed);
+        let own =
+            params.has_context().then(|| quote_spanned!(span=> let #context = ::daffi::__private::context(#context);));
         let body = if *is_async {
             let share = self.share();
-            quote_spanned!(span=> { #share async move { #(#defaults)* #call } })
+            quote_spanned!(span=> { #share #own async move { #(#defaults)* #call } })
         } else {
-            quote_spanned!(span=> { #(#defaults)* #call })
+            quote_spanned!(span=> { #own #(#defaults)* #call })
         };
         let add = Ident::new(if *is_async { "add_async" } else { "add_plain" }, span);
         quote_spanned! {span=>
@@ -69,7 +71,7 @@ impl Registration<'_> {
                 #callbacks,
                 #name,
                 #options,
-                move |(#(#names,)*): (#(#types,)*), #context: ::daffi::Context| #body,
+                move |(#(#names,)*): (#(#types,)*), #context: &::daffi::__private::CoreContext| #body,
             );
         }
     }
