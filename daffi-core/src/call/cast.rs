@@ -164,8 +164,8 @@ fn prepare<F: FormatSet, A: Args>(
     let mut prepared = Vec::with_capacity(names.len());
     for name in names {
         let one = choose(shared, &members, method, Some(&name), None).and_then(|receiver| {
-            let format = format_for(&client.formats, &members, &receiver, options.serde)?;
-            Ok((receiver, format))
+            let format = format_for(&client.formats, &members, receiver, options.serde)?;
+            Ok((receiver.clone(), format))
         });
         let one = match one {
             Ok((receiver, format)) => {

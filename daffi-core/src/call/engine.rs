@@ -38,13 +38,13 @@ impl Written {
 }
 
 /// Chooses the receiver of a call to `method`.
-pub(super) fn choose(
+pub(super) fn choose<'m>(
     shared: &Shared,
-    members: &Members,
+    members: &'m Members,
     method: &str,
     pinned: Option<&str>,
     key: Option<&str>,
-) -> Result<NodeName, CallError> {
+) -> Result<&'m NodeName, CallError> {
     let candidates = members.exposing(method).map(|c| &c[..]).unwrap_or_default();
     let chosen = match pinned {
         Some(name) => candidates.iter().find(|c| c.as_str() == name),
@@ -57,7 +57,7 @@ pub(super) fn choose(
             }
         },
     };
-    chosen.cloned().ok_or_else(|| CallError::ReceiverNotFound {
+    chosen.ok_or_else(|| CallError::ReceiverNotFound {
         method: method.to_owned(),
         receiver: pinned.map(ToOwned::to_owned),
     })
@@ -111,10 +111,19 @@ pub(super) fn write_request(
     Ok(Written { frame, shared: payload })
 }
 
+/// How far a call came at once.
+pub(super) enum Now<T> {
+    Done(T),
+    /// It has to wait for a number, for room or for credit.
+    Waits(Arc<ClientConn>, NodeName, Written),
+    /// There is no connection, so there are no members to choose from.
+    Unconnected,
+}
+
 /// Takes a number and queues the request. `Ok(None)`: one of them has to be waited for, and nothing happened.
 ///
 /// The usual way, which [`send`] goes too: at once, without the state of a future that waits for nothing.
-pub(super) fn send_now(
+fn send_now(
     conn: &Arc<ClientConn>,
     receiver: &NodeName,
     written: &mut Written,
@@ -148,7 +157,7 @@ pub(super) async fn send(
 }
 
 /// Queues a request that nobody answers. `Ok(false)`: that has to be waited for, and nothing happened.
-pub(super) fn send_nowait_now(conn: &Arc<ClientConn>, written: &mut Written) -> Result<bool, CallError> {
+fn send_nowait_now(conn: &Arc<ClientConn>, written: &mut Written) -> Result<bool, CallError> {
     if written.frame.is_large() {
         return Ok(false);
     }
@@ -322,45 +331,71 @@ impl<F: FormatSet> Client<F> {
         options: &CallOptions,
         mut progress: Option<&mut Progress>,
     ) -> Result<Received, CallError> {
-        let shared = self.shared();
-        let conn = match shared.connection_now() {
-            Some(conn) => conn,
-            None => shared.connection(options.wait_for_connection).await?,
-        };
-        let (receiver, mut written) = self.prepare(&conn, method, &args, options, true)?;
-        drop(args);
-        let pending = match send_now(&conn, &receiver, &mut written)? {
-            Some(pending) => {
+        let (conn, receiver, written) = match self.call_now(method, &args, options)? {
+            Now::Done(pending) => {
+                drop(args);
                 if let Some(progress) = progress {
-                    progress.reached(&conn, &receiver);
+                    progress.reached(pending.conn(), pending.receiver());
                     progress.numbered = true;
                 }
-                pending
+                return receive(pending, method).await;
             }
-            None => {
-                if let Some(progress) = &mut progress {
-                    progress.reached(&conn, &receiver);
-                }
-                send(conn, receiver, written, progress).await?
+            Now::Waits(conn, receiver, written) => (conn, receiver, written),
+            Now::Unconnected => {
+                let conn = self.shared().connection(options.wait_for_connection).await?;
+                let members = conn.members();
+                let (receiver, written) = self.prepare(&members, method, &args, options, true)?;
+                (conn, receiver.clone(), written)
             }
         };
-        receive(pending, method).await
+        drop(args);
+        if let Some(progress) = &mut progress {
+            progress.reached(&conn, &receiver);
+        }
+        receive(send(conn, receiver, written, progress).await?, method).await
+    }
+
+    /// Makes a call as far as nothing has to be waited for.
+    fn call_now<A: Args>(&self, method: &str, args: &A, options: &CallOptions) -> Result<Now<PendingReply>, CallError> {
+        let current = self.shared().current();
+        let Some(current) = &*current else { return Ok(Now::Unconnected) };
+        let (receiver, mut written) = self.prepare(&current.members, method, args, options, true)?;
+        Ok(match send_now(&current.conn, receiver, &mut written)? {
+            Some(pending) => Now::Done(pending),
+            None => Now::Waits(Arc::clone(&current.conn), receiver.clone(), written),
+        })
+    }
+
+    /// The same for a call that nobody answers.
+    pub(super) fn nowait_now<A: Args>(
+        &self,
+        method: &str,
+        args: &A,
+        options: &CallOptions,
+    ) -> Result<Now<()>, CallError> {
+        let current = self.shared().current();
+        let Some(current) = &*current else { return Ok(Now::Unconnected) };
+        let (receiver, mut written) = self.prepare(&current.members, method, args, options, false)?;
+        Ok(if send_nowait_now(&current.conn, &mut written)? {
+            Now::Done(())
+        } else {
+            Now::Waits(Arc::clone(&current.conn), receiver.clone(), written)
+        })
     }
 
     /// Chooses receiver and format, and writes the request.
-    pub(super) fn prepare<A: Args>(
+    pub(super) fn prepare<'m, A: Args>(
         &self,
-        conn: &ClientConn,
+        members: &'m Members,
         method: &str,
         args: &A,
         options: &CallOptions,
         wants_reply: bool,
-    ) -> Result<(NodeName, Written), CallError> {
+    ) -> Result<(&'m NodeName, Written), CallError> {
         let shared = self.shared();
-        let members = conn.members_now();
-        let receiver = choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref())?;
-        let format = format_for(&self.formats, &members, &receiver, options.serde)?;
-        let written = write_request(shared, &receiver, method, format, wants_reply, |out| {
+        let receiver = choose(shared, members, method, options.receiver.as_deref(), options.key.as_deref())?;
+        let format = format_for(&self.formats, members, receiver, options.serde)?;
+        let written = write_request(shared, receiver, method, format, wants_reply, |out| {
             self.formats.encode_args(format, args, out)
         })?;
         Ok((receiver, written))

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     CallOptions, RpcOver,
-    engine::{Progress, read, send_nowait, send_nowait_now},
+    engine::{Now, Progress, read, send_nowait},
     setters,
 };
 use crate::{CallError, Client};
@@ -88,16 +88,17 @@ impl<F: FormatSet> RpcNowait<F> {
         args: impl Args + Send,
         progress: Option<&mut Progress>,
     ) -> Result<(), CallError> {
-        let shared = self.client.shared();
-        let conn = match shared.connection_now() {
-            Some(conn) => conn,
-            None => shared.connection(self.options.wait_for_connection).await?,
+        let (conn, receiver, written) = match self.client.nowait_now(method, &args, &self.options)? {
+            Now::Done(()) => return Ok(()),
+            Now::Waits(conn, receiver, written) => (conn, receiver, written),
+            Now::Unconnected => {
+                let conn = self.client.shared().connection(self.options.wait_for_connection).await?;
+                let members = conn.members();
+                let (receiver, written) = self.client.prepare(&members, method, &args, &self.options, false)?;
+                (conn, receiver.clone(), written)
+            }
         };
-        let (receiver, mut written) = self.client.prepare(&conn, method, &args, &self.options, false)?;
         drop(args);
-        if send_nowait_now(&conn, &mut written)? {
-            return Ok(());
-        }
         if let Some(progress) = progress {
             progress.reached(&conn, &receiver);
         }

@@ -199,8 +199,8 @@ async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method:
     let members = conn.members();
     let receiver = choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref())?;
     let asked = Some(options.serde.unwrap_or(FormatId::OPAQUE));
-    let format = format_for(&client.formats, &members, &receiver, asked)?;
-    Ok(Target { conn, receiver, format })
+    let format = format_for(&client.formats, &members, receiver, asked)?;
+    Ok(Target { conn, receiver: receiver.clone(), format })
 }
 
 fn write<F: FormatSet, A: Args>(

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 use daffi_wire::{CallId, EventKind, Frame, Level, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -59,11 +59,6 @@ impl ClientConn {
 
     pub(crate) fn members(&self) -> Arc<Members> {
         self.members.load_full()
-    }
-
-    /// The same for a moment, without a share in them.
-    pub(crate) fn members_now(&self) -> Guard<Arc<Members>> {
-        self.members.load()
     }
 
     /// Shows callers the members as the session has them now.
@@ -224,10 +219,6 @@ pub(crate) struct ClientRole {
 }
 
 impl ClientRole {
-    fn is_current(&self) -> bool {
-        self.shared.current.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.link))
-    }
-
     /// Who calls. One caller often makes many calls.
     fn caller(&mut self, frame: &Frame) -> Option<Caller> {
         if let Some(known) = self.caller.as_ref().filter(|known| frame.is_from(known.caller())) {
@@ -335,12 +326,10 @@ impl ClientRole {
         }
         if std::mem::take(&mut self.unshown) {
             let members = self.link.publish();
-            if self.is_current() {
-                self.shared.publish(members);
-            }
+            self.shared.publish(&self.link, &members);
         }
         for event in std::mem::take(&mut self.untold) {
-            if self.is_current() {
+            if self.shared.is_current(&self.link) {
                 self.shared.events.tell(event);
             }
         }

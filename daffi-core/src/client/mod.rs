@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use daffi_serde::FormatSet;
 use daffi_transport::{Connector, Endpoint};
 use daffi_wire::{NodeName, Role};
@@ -85,8 +85,8 @@ pub(crate) struct Shared {
     pub(crate) node: Arc<Node>,
     pub(crate) picker: Arc<dyn Picker>,
     connector: Box<dyn Connector>,
-    /// The connection that calls go to.
-    current: ArcSwapOption<ClientConn>,
+    /// Where calls go.
+    current: ArcSwapOption<Current>,
     pub(crate) state: watch::Sender<State>,
     pub(crate) members: ArcSwap<Members>,
     /// Counts changes of `members`.
@@ -96,6 +96,12 @@ pub(crate) struct Shared {
     announce: Notify,
     /// Asks for a new connection whether calls are open or not.
     reannounce: Notify,
+}
+
+/// The connection that calls go to, with its members as they are now: what a call looks at, in one piece.
+pub(crate) struct Current {
+    pub(crate) conn: Arc<ClientConn>,
+    pub(crate) members: Arc<Members>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -115,7 +121,21 @@ impl Shared {
         });
     }
 
-    fn publish(&self, members: Arc<Members>) {
+    /// Shows the members of `conn`, if calls go there.
+    fn publish(&self, conn: &Arc<ClientConn>, members: &Arc<Members>) {
+        if !self.is_current(conn) {
+            return;
+        }
+        self.current.rcu(|current| match current {
+            Some(current) if Arc::ptr_eq(&current.conn, conn) => {
+                Some(Arc::new(Current { conn: Arc::clone(conn), members: Arc::clone(members) }))
+            }
+            other => other.clone(),
+        });
+        self.show(Arc::clone(members));
+    }
+
+    fn show(&self, members: Arc<Members>) {
         self.members.store(members);
         self.changes.send_modify(|n| *n = n.wrapping_add(1));
     }
@@ -123,8 +143,8 @@ impl Shared {
     /// Calls go to this connection from now on.
     fn enter(&self, conn: &Arc<ClientConn>) {
         let (before, members) = (self.members.load_full(), conn.members());
-        self.publish(Arc::clone(&members));
-        self.current.store(Some(Arc::clone(conn)));
+        self.show(Arc::clone(&members));
+        self.set_current(conn);
         self.set_state(State::Open);
         // Between two connections members may have come and gone unseen.
         let names = |members: &Members| members.iter().map(|m| m.name.to_string()).collect::<BTreeSet<_>>();
@@ -135,9 +155,30 @@ impl Shared {
         }
     }
 
-    /// The connection calls go to, if there is one.
-    pub(crate) fn connection_now(&self) -> Option<Arc<ClientConn>> {
-        self.current.load_full()
+    fn set_current(&self, conn: &Arc<ClientConn>) {
+        let mut members = conn.members();
+        loop {
+            self.current.store(Some(Arc::new(Current { conn: Arc::clone(conn), members: Arc::clone(&members) })));
+            // Who changed them just before did not see that this is the current one.
+            let now = conn.members();
+            if Arc::ptr_eq(&now, &members) {
+                return;
+            }
+            members = now;
+        }
+    }
+
+    fn is_current(&self, conn: &Arc<ClientConn>) -> bool {
+        self.current.load().as_ref().is_some_and(|current| Arc::ptr_eq(&current.conn, conn))
+    }
+
+    /// Where calls go, for a moment.
+    pub(crate) fn current(&self) -> Guard<Option<Arc<Current>>> {
+        self.current.load()
+    }
+
+    fn connection_now(&self) -> Option<Arc<ClientConn>> {
+        self.current().as_ref().map(|current| Arc::clone(&current.conn))
     }
 
     /// The connection calls go to. `wait`: for one, if there is none.
@@ -224,14 +265,14 @@ impl<F: FormatSet> Client<F> {
     /// Whether the other end is a Service or a Router; `None` while there is no connection, or when it does not say.
     #[must_use]
     pub fn server_role(&self) -> Option<Role> {
-        self.shared().current.load().as_ref().and_then(|conn| conn.server_role())
+        self.shared().current.load().as_ref().and_then(|current| current.conn.server_role())
     }
 
     /// What the connection speaks: level 4 with a server of this project, level 3 with daffi 3.0.1; `None` while there is
     /// no connection.
     #[must_use]
     pub fn server_level(&self) -> Option<daffi_wire::Level> {
-        self.shared().current.load().as_ref().map(|conn| conn.conn.level())
+        self.shared().current.load().as_ref().map(|current| current.conn.conn.level())
     }
 
     /// The members as last told by the server.

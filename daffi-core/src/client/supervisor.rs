@@ -218,7 +218,7 @@ async fn replace(shared: &Arc<Shared>, old: Arc<ClientConn>, ends: &Ends) -> (Ar
                 tracing::warn!(node = %shared.node.name, %error, "callbacks could not be announced");
             }
             // Whether the old connection still stands its driver knows: if not, its end is in the channel.
-            shared.current.store(Some(Arc::clone(&old)));
+            shared.set_current(&old);
             shared.set_state(State::Open);
             (old, true)
         }
