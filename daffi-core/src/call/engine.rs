@@ -203,12 +203,7 @@ pub(super) async fn pay(
 
 /// `Ok(false)`: there is no room.
 fn queue_now(conn: &Arc<ClientConn>, written: &Written) -> Result<bool, CallError> {
-    match conn.conn.outbox.try_push(written.frame.get(), written.shared.as_ref()) {
-        Ok(true) => conn.conn.wake(),
-        Ok(false) => return Ok(false),
-        Err(_) => return Err(conn.closed()),
-    }
-    Ok(true)
+    conn.conn.try_send(written.frame.get(), written.shared.as_ref()).map_err(|_| conn.closed())
 }
 
 async fn queue(conn: &Arc<ClientConn>, written: &Written) -> Result<(), CallError> {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::{
     driver::{Driver, Role},
     inbound::{Inbound, Memory, Ticket, WAITING_COST},
-    outbox::{Closed, Outbox, Receipt},
+    outbox::{Closed, Outbox, Queued, Receipt},
     turn::{Begun, Clock, Turn},
 };
 use crate::{Disconnected, NodeConfig};
@@ -104,32 +104,28 @@ impl Conn {
     pub(crate) fn send_all(&self, frames: &[Frame]) -> Result<(), Closed> {
         for frame in frames {
             let (head, payload) = parts(frame, SHARE_FROM);
-            self.outbox.push(head, payload)?;
+            self.ask(self.outbox.push(head, payload)?);
         }
-        self.wake();
         Ok(())
     }
 
     /// Queues a frame that somebody else sent, byte for byte, and lets the driver run.
     pub(crate) fn forward(&self, frame: &Frame) -> Result<(), Closed> {
         let (head, payload) = parts(frame, COPIED_BELOW);
-        self.outbox.push(head, payload)?;
-        self.wake();
+        self.ask(self.outbox.push(head, payload)?);
         Ok(())
     }
 
     /// As [`forward`](Self::forward), with something to drop once the frame was written; made only if it is queued.
     pub(crate) fn forward_with(&self, frame: &Frame, receipt: impl FnOnce() -> Receipt) -> Result<(), Closed> {
         let (head, payload) = parts(frame, COPIED_BELOW);
-        self.outbox.push_with(head, payload, receipt)?;
-        self.wake();
+        self.ask(self.outbox.push_with(head, payload, receipt)?);
         Ok(())
     }
 
     /// Queues a frame in two parts at once and lets the driver run.
     pub(crate) fn send_parts(&self, head: &[u8], payload: Option<Bytes>) -> Result<(), Closed> {
-        self.outbox.push(head, payload)?;
-        self.wake();
+        self.ask(self.outbox.push(head, payload)?);
         Ok(())
     }
 
@@ -145,6 +141,20 @@ impl Conn {
 
     pub(crate) fn is_promised(&self) -> bool {
         self.promised.load(Ordering::Acquire) > 0
+    }
+
+    /// The same if there is room. `Ok(false)`: there is none.
+    pub(crate) fn try_send(&self, head: &[u8], payload: Option<&Bytes>) -> Result<bool, Closed> {
+        let queued = self.outbox.try_push(head, payload)?;
+        self.ask(queued);
+        Ok(queued != Queued::Full)
+    }
+
+    /// Lets the driver run for what was queued, unless it was asked to.
+    fn ask(&self, queued: Queued) {
+        if queued == Queued::Ask {
+            self.driver.wake();
+        }
     }
 
     /// Lets the driver run.

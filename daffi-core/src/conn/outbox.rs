@@ -11,7 +11,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use daffi_transport::Batch;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{Memory, spare};
@@ -45,6 +45,8 @@ struct Queue {
     written: u64,
     /// What to drop when so many bytes were written.
     receipts: VecDeque<(u64, Receipt)>,
+    /// The driver was asked to run and has not looked since.
+    asked: bool,
     closed: bool,
 }
 
@@ -62,6 +64,17 @@ impl Queue {
         }
         self.batch.push(head, payload);
     }
+}
+
+/// What was queued, and whether the driver has to be asked to run for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Queued {
+    /// It was asked already.
+    Asked,
+    Ask,
+    /// There was no room for it.
+    Full,
 }
 
 /// The connection ended; nothing is queued any more.
@@ -90,40 +103,28 @@ impl Outbox {
         queue.counted = now;
     }
 
-    /// Queues a frame if there is room. `Ok(false)`: there is none.
-    pub(crate) fn try_push(&self, head: &[u8], payload: Option<&Bytes>) -> Result<bool, Closed> {
-        let mut queue = self.queue.lock();
-        if queue.closed {
-            return Err(Closed);
-        }
+    /// Queues a frame if there is room.
+    pub(crate) fn try_push(&self, head: &[u8], payload: Option<&Bytes>) -> Result<Queued, Closed> {
+        let mut queue = self.open()?;
         if self.exceeds(queue.waiting()) {
-            return Ok(false);
+            return Ok(Queued::Full);
         }
         queue.push(head, payload.cloned());
-        self.count(&mut queue);
-        Ok(true)
+        Ok(self.queued(&mut queue))
     }
 
     /// Queues a frame at once: replies, errors and events are bounded by what they answer.
-    pub(crate) fn push(&self, head: &[u8], payload: Option<Bytes>) -> Result<(), Closed> {
-        let mut queue = self.queue.lock();
-        if queue.closed {
-            return Err(Closed);
-        }
+    pub(crate) fn push(&self, head: &[u8], payload: Option<Bytes>) -> Result<Queued, Closed> {
+        let mut queue = self.open()?;
         queue.push(head, payload);
-        self.count(&mut queue);
-        Ok(())
+        Ok(self.queued(&mut queue))
     }
 
     /// Queues all frames of `batch` at once, and leaves it empty.
-    pub(crate) fn append(&self, batch: &mut Batch) -> Result<(), Closed> {
-        let mut queue = self.queue.lock();
-        if queue.closed {
-            return Err(Closed);
-        }
+    pub(crate) fn append(&self, batch: &mut Batch) -> Result<Queued, Closed> {
+        let mut queue = self.open()?;
         queue.batch.append(batch);
-        self.count(&mut queue);
-        Ok(())
+        Ok(self.queued(&mut queue))
     }
 
     /// Queues a frame at once, with something to drop when it was written; made only if the frame is queued.
@@ -132,16 +133,24 @@ impl Outbox {
         head: &[u8],
         payload: Option<Bytes>,
         receipt: impl FnOnce() -> Receipt,
-    ) -> Result<(), Closed> {
-        let mut queue = self.queue.lock();
-        if queue.closed {
-            return Err(Closed);
-        }
+    ) -> Result<Queued, Closed> {
+        let mut queue = self.open()?;
         queue.push(head, payload);
-        self.count(&mut queue);
         let until = queue.written + queue.waiting() as u64;
         queue.receipts.push_back((until, receipt()));
-        Ok(())
+        Ok(self.queued(&mut queue))
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Queue>, Closed> {
+        let queue = self.queue.lock();
+        if queue.closed { Err(Closed) } else { Ok(queue) }
+    }
+
+    fn queued(&self, queue: &mut Queue) -> Queued {
+        self.count(queue);
+        let asked = std::mem::replace(&mut queue.asked, true);
+        // One that can't write for now takes nothing, and still has to see when too much waits.
+        if asked && !self.exceeds(queue.waiting()) { Queued::Asked } else { Queued::Ask }
     }
 
     /// Waits until there may be room, or the connection ended. Cancel safe.
@@ -177,6 +186,7 @@ impl Outbox {
     pub(crate) fn take(&self, batch: &mut Batch) {
         debug_assert!(!batch.has_remaining(), "the driver takes only when it wrote all");
         let mut queue = self.queue.lock();
+        queue.asked = false;
         if queue.batch.has_remaining() {
             std::mem::swap(&mut queue.batch, batch);
             queue.taken = batch.remaining();

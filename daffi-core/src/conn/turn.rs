@@ -7,7 +7,7 @@ use daffi_transport::Batch;
 use daffi_wire::Frame;
 use tokio::time::{Duration, Instant};
 
-use super::{COPIED_BELOW, Conn, parts, spare};
+use super::{COPIED_BELOW, Conn, Queued, parts, spare};
 use crate::callback::SLOW;
 
 /// A lot that grew to so many bytes is queued at once, so that limits see it.
@@ -87,12 +87,18 @@ impl Turn {
     /// Queues all that was gathered.
     pub(crate) fn flush(&mut self) {
         for Lot { conn, mut batch } in self.lots.drain(..) {
-            if batch.has_remaining() && conn.outbox.append(&mut batch).is_err() {
+            let queued = if batch.has_remaining() { conn.outbox.append(&mut batch) } else { Ok(Queued::Asked) };
+            if queued.is_err() {
                 self.lost.push((conn.id, std::mem::take(&mut batch)));
             }
             conn.kept();
             if conn.id != self.own {
-                conn.wake();
+                if conn.is_draining() {
+                    // It may have waited for this promise only.
+                    conn.wake();
+                } else if let Ok(queued) = queued {
+                    conn.ask(queued);
+                }
             }
             spare::give(batch);
         }
