@@ -65,6 +65,7 @@ mod events;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
+mod keyed;
 mod layers;
 mod node;
 mod picker;

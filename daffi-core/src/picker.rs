@@ -1,9 +1,12 @@
 //! Which member gets a call.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use daffi_wire::NodeName;
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use crate::keyed::ByName;
 
 /// A call that several members could get.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +39,8 @@ pub trait Picker: Send + Sync + fmt::Debug + 'static {
 /// The turn is kept per callback: alternating between two callbacks spreads each of them evenly.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
-    next: Mutex<HashMap<Arc<str>, usize>>,
+    /// The keys are what this node calls, so nobody can choose them to collide.
+    next: Mutex<FxHashMap<Arc<str>, usize>>,
 }
 
 impl Picker for RoundRobin {
@@ -56,7 +60,7 @@ impl Picker for RoundRobin {
 /// in how long they take.
 #[derive(Debug, Default)]
 pub struct LeastInFlight {
-    open: Mutex<HashMap<NodeName, usize>>,
+    open: Mutex<ByName<NodeName, usize>>,
     ties: RoundRobin,
 }
 

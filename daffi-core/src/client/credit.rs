@@ -1,12 +1,9 @@
 //! Credit on a connection to a level 4 Router: what this node may send to each receiver without waiting for answers, and
 //! what it has worked off for each sender.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use daffi_wire::{CREDIT_WINDOW, Limits, NodeName, credit_cost, credit_frame};
@@ -14,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ClientConn;
-use crate::session::Owed;
+use crate::{keyed::ByName, session::Owed};
 
 /// Senders to whom credit may be owed at once; what is owed to more is granted before its part is full.
 const MOST_OWED: usize = 4096;
@@ -23,8 +20,8 @@ const MOST_OWED: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct Credit {
     governed: AtomicBool,
-    windows: Mutex<HashMap<NodeName, Arc<Semaphore>>>,
-    owed: Mutex<HashMap<NodeName, Owed>>,
+    windows: Mutex<ByName<NodeName, Arc<Semaphore>>>,
+    owed: Mutex<ByName<NodeName, Owed>>,
 }
 
 /// A request that is paid for. Dropped, it gives its price back: it was not sent, or its answer came.

@@ -9,7 +9,6 @@ mod recent;
 mod role;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -28,6 +27,7 @@ use self::{absent::AbsentCallers, peer::Peer, role::RouterRole};
 use crate::{
     Ended, Events, InitializationError, MemberEvent, NodeConfig,
     conn::{Conn, Memory},
+    keyed::ByName,
     node::{Lifecycle, json_error},
     refusal::Refusal,
     server::{self, Host, Opening, Server},
@@ -100,7 +100,7 @@ struct Counters {
     dropped_requests: AtomicU64,
 }
 
-type Table = HashMap<NodeName, Arc<Peer>>;
+type Table = ByName<NodeName, Arc<Peer>>;
 
 #[derive(Debug)]
 struct Shared {

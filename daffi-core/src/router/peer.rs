@@ -1,19 +1,18 @@
 //! One member of a Router, as all connections see it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
 use daffi_wire::{CallId, Frame, Level, Limits, MethodName, NodeName, credit_cost, credit_frame};
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use crate::{
     conn::{Closed, Conn, Ticket, Turn},
+    keyed::Names,
     session::{Flow, OpenCalls, Owed},
 };
 
@@ -27,12 +26,12 @@ pub(super) struct Peer {
     pub(super) conn: Arc<Conn>,
     /// It bears its name in the table.
     named: AtomicBool,
-    methods: ArcSwap<HashSet<MethodName>>,
+    methods: ArcSwap<Names<MethodName>>,
     /// Counts changes of `methods`.
     exposed: AtomicU64,
     calls: Mutex<OpenCalls>,
     /// By the connection of the receiver.
-    flows: Mutex<HashMap<u64, Outgoing>>,
+    flows: Mutex<FxHashMap<u64, Outgoing>>,
     /// Requests held in all flows, so that calls need not look while there are none.
     held: AtomicUsize,
     /// The number of the next notice of members that this one was not told.

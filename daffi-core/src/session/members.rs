@@ -1,15 +1,17 @@
 //! Who is there and what they expose, as one connection tells it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use daffi_wire::{Level, Member, MethodName, NodeName};
+
+use crate::keyed::ByName;
 
 /// A snapshot of the members of a connection. Replaced as a whole when one comes, goes or changes.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     list: Vec<Member>,
-    by_name: HashMap<NodeName, usize>,
-    by_method: HashMap<MethodName, Arc<[NodeName]>>,
+    by_name: ByName<NodeName, usize>,
+    by_method: ByName<MethodName, Arc<[NodeName]>>,
 }
 
 impl Members {
@@ -41,7 +43,7 @@ impl Members {
 #[derive(Debug, Default)]
 pub(crate) struct MemberList {
     list: Vec<Member>,
-    by_name: HashMap<NodeName, usize>,
+    by_name: ByName<NodeName, usize>,
 }
 
 impl MemberList {
@@ -76,7 +78,7 @@ impl MemberList {
 
     /// The list as it is now, for the node `own`. Costs its length.
     pub(crate) fn snapshot(&self, own: &str) -> Members {
-        let mut by_method: HashMap<MethodName, Vec<NodeName>> = HashMap::new();
+        let mut by_method: ByName<MethodName, Vec<NodeName>> = ByName::default();
         for member in self.list.iter().filter(|m| m.name.as_str() != own) {
             for method in &member.methods {
                 let exposing = by_method.entry(method.clone()).or_default();
@@ -94,7 +96,7 @@ impl MemberList {
 }
 
 /// The same name twice: the last one counts.
-fn positions(list: &[Member]) -> HashMap<NodeName, usize> {
+fn positions(list: &[Member]) -> ByName<NodeName, usize> {
     list.iter().enumerate().map(|(at, member)| (member.name.clone(), at)).collect()
 }
 
