@@ -21,7 +21,7 @@ pub struct InFlight(session::InFlight);
 
 impl InFlight {
     pub fn open(&mut self, receiver: &NodeName) -> Option<CallId> {
-        self.0.open(receiver)
+        self.0.open(receiver, None)
     }
 
     /// Whether the call has ended; its number is free then.

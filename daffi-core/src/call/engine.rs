@@ -1,6 +1,11 @@
 //! One call's way: receiver, format, frame, number, outbox, and back.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Poll, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use daffi_serde::{Args, Body, FormatSet, Output, RemoteError, SerdeError};
@@ -122,16 +127,18 @@ pub(super) enum Now<T> {
 
 /// Takes a number and queues the request. `Ok(None)`: one of them has to be waited for, and nothing happened.
 ///
-/// The usual way, which [`send`] goes too: at once, without the state of a future that waits for nothing.
+/// The usual way: without the state of a future that waits for nothing. The answer has to be awaited at once, by the task
+/// that `waker` wakes.
 fn send_now(
     conn: &Arc<ClientConn>,
     receiver: &NodeName,
     written: &mut Written,
+    waker: &Waker,
 ) -> Result<Option<PendingReply>, CallError> {
     if written.frame.is_large() {
         return Ok(None);
     }
-    let Some(mut pending) = conn.open_now(receiver) else { return Ok(None) };
+    let Some(mut pending) = conn.open_now(receiver, waker) else { return Ok(None) };
     written.number(pending.id);
     if !queue_now(conn, written)? {
         return Ok(None);
@@ -326,7 +333,14 @@ impl<F: FormatSet> Client<F> {
         options: &CallOptions,
         mut progress: Option<&mut Progress>,
     ) -> Result<Received, CallError> {
-        let (conn, receiver, written) = match self.call_now(method, &args, options)? {
+        // Owned over the await, so that arguments need not be `Sync`.
+        let mut given = Some(args);
+        let now = poll_fn(move |cx| {
+            let args = given.take().expect("it is ready when it is polled first");
+            Poll::Ready((self.call_now(method, &args, options, cx.waker()), args))
+        });
+        let (now, args) = now.await;
+        let (conn, receiver, written) = match now? {
             Now::Done(pending) => {
                 drop(args);
                 if let Some(progress) = progress {
@@ -351,11 +365,17 @@ impl<F: FormatSet> Client<F> {
     }
 
     /// Makes a call as far as nothing has to be waited for.
-    fn call_now<A: Args>(&self, method: &str, args: &A, options: &CallOptions) -> Result<Now<PendingReply>, CallError> {
+    fn call_now<A: Args>(
+        &self,
+        method: &str,
+        args: &A,
+        options: &CallOptions,
+        waker: &Waker,
+    ) -> Result<Now<PendingReply>, CallError> {
         let current = self.shared().current();
         let Some(current) = &*current else { return Ok(Now::Unconnected) };
         let (receiver, mut written) = self.prepare(&current.members, method, args, options, true)?;
-        Ok(match send_now(&current.conn, receiver, &mut written)? {
+        Ok(match send_now(&current.conn, receiver, &mut written, waker)? {
             Some(pending) => Now::Done(pending),
             None => Now::Waits(Arc::clone(&current.conn), receiver.clone(), written),
         })

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, OnceLock},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use arc_swap::ArcSwap;
@@ -68,11 +68,12 @@ impl ClientConn {
         members
     }
 
-    /// Takes a call number for a call to `receiver`. `None`: all are in use, or nobody answers any more.
-    pub(crate) fn open_now(self: &Arc<Self>, receiver: &NodeName) -> Option<PendingReply> {
-        let id = self.session.lock().in_flight.open(receiver)?;
+    /// Takes a call number for a call to `receiver`, to be awaited at once by the task that `waker` wakes. `None`: all are in
+    /// use, or nobody answers any more.
+    pub(crate) fn open_now(self: &Arc<Self>, receiver: &NodeName, waker: &Waker) -> Option<PendingReply> {
+        let id = self.session.lock().in_flight.open(receiver, Some(waker))?;
         self.picker.started(receiver);
-        Some(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false })
+        Some(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false, fresh: true })
     }
 
     /// Takes a call number for a call to `receiver`; waits when all are in use. Cancel safe.
@@ -82,7 +83,7 @@ impl ClientConn {
             let freed = self.freed.notified();
             let (id, more) = {
                 let in_flight = &mut self.session.lock().in_flight;
-                (in_flight.open(&receiver), in_flight.has_free())
+                (in_flight.open(&receiver, None), in_flight.has_free())
             };
             if let Some(id) = id {
                 if waited && more {
@@ -91,7 +92,7 @@ impl ClientConn {
                 }
                 self.picker.started(&receiver);
                 drop(freed);
-                return Ok(PendingReply { conn: self, id, receiver, sent: false });
+                return Ok(PendingReply { conn: self, id, receiver, sent: false, fresh: false });
             }
             if let Some(error) = self.ended() {
                 return Err(error);
@@ -140,6 +141,8 @@ pub(crate) struct PendingReply {
     pub(crate) id: CallId,
     receiver: NodeName,
     sent: bool,
+    /// The caller's task is known, and is woken for all that happened since: at first there is nothing to look at.
+    fresh: bool,
 }
 
 impl PendingReply {
@@ -165,6 +168,9 @@ impl Future for PendingReply {
     type Output = Result<Frame, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::take(&mut self.fresh) {
+            return Poll::Pending;
+        }
         let (outcome, was_full) = {
             let in_flight = &mut self.conn.session.lock().in_flight;
             let was_full = !in_flight.has_free();

@@ -180,7 +180,7 @@ mod tests {
             hello.payload(),
             br#"{"meta":{"type":"client/4","error":null},"members":[{"name":"me","methods":["f"]}]}"#
         );
-        assert_eq!(session.in_flight.open(&NodeName::new("svc", &Limits::default()).unwrap()), Some(CallId(2)));
+        assert_eq!(session.in_flight.open(&NodeName::new("svc", &Limits::default()).unwrap(), None), Some(CallId(2)));
     }
 
     #[test]

@@ -70,15 +70,16 @@ impl InFlight {
         next
     }
 
-    /// Takes the next free number. `None`: all are in use.
-    pub(crate) fn open(&mut self, receiver: &NodeName) -> Option<CallId> {
+    /// Takes the next free number. `None`: all are in use. `waker`: of the caller, if it is known.
+    pub(crate) fn open(&mut self, receiver: &NodeName, waker: Option<&Waker>) -> Option<CallId> {
         if self.calls.len() >= IDS {
             return None;
         }
         loop {
             self.last = if self.last == u16::MAX { 1 } else { self.last + 1 };
             if let Entry::Vacant(vacant) = self.calls.entry(self.last) {
-                vacant.insert(Slot { receiver: receiver.clone(), state: State::Waiting(None), carried: false });
+                let state = State::Waiting(waker.cloned());
+                vacant.insert(Slot { receiver: receiver.clone(), state, carried: false });
                 return Some(CallId(self.last));
             }
         }
@@ -263,11 +264,11 @@ mod tests {
     #[test]
     fn a_given_up_number_rests_until_its_reply() {
         let (mut table, svc) = (InFlight::default(), name("svc"));
-        let first = table.open(&svc).unwrap();
+        let first = table.open(&svc, None).unwrap();
         assert_eq!(first, CallId(1));
         assert!(!table.give_up(first, true));
         for expected in 2..=u16::MAX {
-            let id = table.open(&svc).unwrap();
+            let id = table.open(&svc, None).unwrap();
             assert_eq!(id, CallId(expected));
             if expected > 2 {
                 assert!(table.complete(reply(id, "svc")).is_some());
@@ -275,7 +276,7 @@ mod tests {
             }
         }
         // The cycle skips 1, which rests, and 2, which is open.
-        assert_eq!(table.open(&svc), Some(CallId(3)));
+        assert_eq!(table.open(&svc, None), Some(CallId(3)));
         assert!(table.complete(reply(first, "svc")).is_some(), "the late reply is taken and reaches nobody");
         assert!(table.complete(reply(first, "svc")).is_none());
         assert_eq!(table.calls.len(), 2);
@@ -284,7 +285,7 @@ mod tests {
     #[test]
     fn only_the_receiver_can_answer() {
         let (mut table, svc) = (InFlight::default(), name("svc"));
-        let id = table.open(&svc).unwrap();
+        let id = table.open(&svc, None).unwrap();
         assert!(table.complete(reply(id, "other")).is_none());
         assert!(poll(&mut table, id).is_pending());
         assert!(table.complete(reply(id, "svc")).is_some());
@@ -294,7 +295,8 @@ mod tests {
     #[test]
     fn a_leaving_receiver_ends_its_calls() {
         let (mut table, a, b) = (InFlight::default(), name("a"), name("b"));
-        let (to_a, to_b, rests) = (table.open(&a).unwrap(), table.open(&b).unwrap(), table.open(&a).unwrap());
+        let (to_a, to_b, rests) =
+            (table.open(&a, None).unwrap(), table.open(&b, None).unwrap(), table.open(&a, None).unwrap());
         table.give_up(rests, true);
         table.receiver_gone("a");
         assert!(matches!(poll(&mut table, to_a), Poll::Ready(Some(Outcome::ReceiverGone))));
@@ -306,7 +308,7 @@ mod tests {
     #[test]
     fn the_numbers_of_calls_to_an_evicted_receiver_rest() {
         let (mut table, a) = (InFlight::default(), name("a"));
-        let (polled, answered) = (table.open(&a).unwrap(), table.open(&a).unwrap());
+        let (polled, answered) = (table.open(&a, None).unwrap(), table.open(&a, None).unwrap());
         table.receiver_evicted("a");
         assert!(table.complete(reply(answered, "a")).is_some(), "the newer node may have got the call");
         for id in [polled, answered] {
@@ -320,14 +322,14 @@ mod tests {
     #[test]
     fn numbers_go_on_over_connections() {
         let (mut first, svc) = (InFlight::default(), name("svc"));
-        let (open, answered) = (first.open(&svc).unwrap(), first.open(&svc).unwrap());
+        let (open, answered) = (first.open(&svc, None).unwrap(), first.open(&svc, None).unwrap());
         first.complete(reply(answered, "svc"));
         first.close();
         let mut second = InFlight::following(&first);
-        assert_eq!(second.open(&svc), Some(CallId(3)));
+        assert_eq!(second.open(&svc, None), Some(CallId(3)));
         assert!(second.complete(reply(open, "svc")).is_some(), "the late answer reaches nobody");
         assert!(second.complete(reply(answered, "svc")).is_none());
-        let rests = second.open(&svc).unwrap();
+        let rests = second.open(&svc, None).unwrap();
         second.give_up(rests, true);
         let third = InFlight::following(&InFlight::following(&second));
         assert_eq!((third.calls.len(), third.last), (0, 4), "what rests is carried once");
@@ -337,10 +339,10 @@ mod tests {
     fn all_numbers_in_use() {
         let (mut table, svc) = (InFlight::default(), name("svc"));
         for _ in 0..IDS {
-            table.open(&svc).unwrap();
+            table.open(&svc, None).unwrap();
         }
-        assert_eq!(table.open(&svc), None);
+        assert_eq!(table.open(&svc, None), None);
         table.give_up(CallId(500), false);
-        assert_eq!(table.open(&svc), Some(CallId(500)));
+        assert_eq!(table.open(&svc, None), Some(CallId(500)));
     }
 }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use daffi_core::{CallError, Ended};
 use daffi_serde::{RemoteError, args};
@@ -63,4 +63,13 @@ async fn a_timeout_is_exact() {
     let error = client.rpc().timeout(Duration::from_millis(250)).call::<()>("hang", ()).await.unwrap_err();
     assert!(matches!(error, CallError::Timeout { .. }), "{error}");
     assert_eq!(begun.elapsed().as_millis() / 10, 25);
+}
+
+#[tokio::test]
+async fn calls_can_be_spawned_whatever_their_arguments_share() {
+    let (_service, at) = service(vec![add()]);
+    let client = client(&at, "c").await;
+    // `Cell` is `Send` and not `Sync`.
+    let sum = tokio::spawn(async move { client.rpc().call::<i64>("add", (Cell::new(3), Cell::new(4))).await });
+    assert_eq!(sum.await.unwrap().unwrap(), 7);
 }
