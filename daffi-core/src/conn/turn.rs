@@ -203,7 +203,64 @@ impl Clock {
 mod tests {
     use std::thread::sleep;
 
+    use daffi_transport::PeerInfo;
+
     use super::*;
+    use crate::{NodeConfig, conn::Memory};
+
+    fn conn() -> Arc<Conn> {
+        let config = NodeConfig::server();
+        Conn::new(PeerInfo::new("mem", "test"), &config, Memory::new(&config))
+    }
+
+    fn queued(conn: &Conn) -> Vec<Bytes> {
+        let mut batch = Batch::new();
+        conn.outbox.take(&mut batch);
+        std::iter::from_fn(|| batch.next_frame()).collect()
+    }
+
+    #[test]
+    fn frames_wait_for_the_end_of_the_turn_and_keep_their_order() {
+        let (own, other) = (conn(), conn());
+        let mut turn = Turn::begin(&own, 0);
+        turn.send(&other, b"one", None);
+        turn.send(&own, b"two", None);
+        turn.send(&other, b"three", Some(Bytes::from_static(b"!")));
+        assert!(queued(&other).is_empty() && other.is_promised() && own.is_promised());
+        drop(turn);
+        assert_eq!(queued(&other), ["one", "three!"]);
+        assert_eq!(queued(&own), ["two"]);
+        assert!(!other.is_promised() && !own.is_promised());
+    }
+
+    #[test]
+    fn limits_see_what_a_turn_sends() {
+        let (own, other) = (conn(), conn());
+        let mut turn = Turn::begin(&own, 0);
+        turn.send(&other, &[7; LOT_BYTES - 1], None);
+        assert_eq!(other.outbox.bytes(), 0);
+        turn.send(&other, b"7", None);
+        assert_eq!(other.outbox.bytes(), LOT_BYTES);
+        let many: Vec<_> = (0..=LOTS).map(|_| conn()).collect();
+        many.iter().for_each(|conn| turn.send(conn, b"small", None));
+        assert_eq!(many.iter().filter(|conn| conn.outbox.bytes() > 0).count(), LOTS);
+    }
+
+    #[test]
+    fn frames_for_a_connection_that_has_ended_come_back() {
+        let (own, gone) = (conn(), conn());
+        gone.outbox.close();
+        let mut turn = Turn::begin(&own, 0);
+        turn.send(&gone, b"one", None);
+        turn.send(&gone, b"two", None);
+        turn.flush();
+        let [(id, batch)] = &mut turn.take_lost()[..] else { panic!("one lot was lost") };
+        assert_eq!(
+            (*id, batch.next_frame().unwrap(), batch.next_frame().unwrap()),
+            (gone.id, "one".into(), "two".into())
+        );
+        assert!(!gone.is_promised());
+    }
 
     #[test]
     fn a_slow_group_has_its_runs_timed_one_by_one() {
