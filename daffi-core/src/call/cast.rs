@@ -69,7 +69,7 @@ impl<F: FormatSet> Cast<F> {
                     let mut progress = Progress::default();
                     progress.reached(conn, &receiver);
                     let sending = send(Arc::clone(conn), receiver, written, Some(&mut progress));
-                    let call = async { receive(sending.await?, method).await };
+                    let call = async { receive(&mut sending.await?, method).await };
                     match deadline {
                         None => call.await,
                         Some((after, at)) => match timeout_at(at, call).await {

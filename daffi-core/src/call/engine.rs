@@ -228,14 +228,13 @@ pub(super) struct Received {
 }
 
 /// Waits for the answer to a request that was sent. Cancel safe.
-pub(super) async fn receive(
-    pending: impl std::borrow::BorrowMut<PendingReply>,
-    method: &str,
-) -> Result<Received, CallError> {
-    let mut pending = pending;
-    let pending: &mut PendingReply = pending.borrow_mut();
+pub(super) async fn receive(pending: &mut PendingReply, method: &str) -> Result<Received, CallError> {
     let level = pending.level();
-    match pending.await {
+    received(pending.await, level, method)
+}
+
+fn received(answer: Result<Frame, CallError>, level: Level, method: &str) -> Result<Received, CallError> {
+    match answer {
         Ok(frame) => Ok(Received { frame, level }),
         Err(CallError::ReceiverGone { receiver, .. }) => {
             Err(CallError::ReceiverGone { receiver, method: method.to_owned() })
@@ -347,7 +346,8 @@ impl<F: FormatSet> Client<F> {
                     progress.reached(pending.conn(), pending.receiver());
                     progress.numbered = true;
                 }
-                return receive(pending, method).await;
+                let level = pending.level();
+                return received(pending.await, level, method);
             }
             Now::Waits(conn, receiver, written) => (conn, receiver, written),
             Now::Unconnected => {
@@ -361,7 +361,7 @@ impl<F: FormatSet> Client<F> {
         if let Some(progress) = &mut progress {
             progress.reached(&conn, &receiver);
         }
-        receive(send(conn, receiver, written, progress).await?, method).await
+        receive(&mut send(conn, receiver, written, progress).await?, method).await
     }
 
     /// Makes a call as far as nothing has to be waited for.
