@@ -46,7 +46,7 @@
 //! polls each request once where it is: quick callbacks cost no task and no wake-up, and their replies leave together. What does
 //! not finish at once joins the queue in order of arrival, on a task of its own. A plain function runs on the blocking
 //! pool until it has proved quick. What held a reader up for a millisecond runs elsewhere until it has proved quick more
-//! often than before.
+//! often than before; many requests in a row are timed in groups, so that it may take a second slow run to find the callback.
 //!
 //! # What bounds what
 //!

@@ -242,6 +242,27 @@ mod tests {
     }
 
     #[test]
+    fn batches_are_joined_wherever_they_are() {
+        let whole = sample().1.len();
+        for (ours, theirs) in [(0, 0), (whole, 0), (5, 0), (5000, 4), (4, whole), (whole, whole), (11, 5000)] {
+            let ((mut first, bytes, _), (mut second, _, frames)) = (sample(), sample());
+            first.advance(ours);
+            second.advance(theirs);
+            let left = (first.frames() + second.frames(), [&bytes[ours..], &bytes[theirs..]].concat());
+            first.append(&mut second);
+            assert_eq!((second.remaining(), second.frames()), (0, 0));
+            assert_eq!((first.frames(), first.remaining()), (left.0, left.1.len()));
+            assert_eq!(first.copy_to_bytes(left.1.len()), left.1);
+            assert!(!first.has_remaining() && first.frames() == 0);
+            // Both are as good as new.
+            for batch in [&mut first, &mut second] {
+                batch.append(&mut sample().0);
+                assert_eq!(batch.next_frame().unwrap(), frames[0]);
+            }
+        }
+    }
+
+    #[test]
     fn whole_frames_come_out_in_order() {
         let (mut batch, _, frames) = sample();
         for frame in frames {

@@ -122,8 +122,9 @@ impl Drop for Turn {
 /// So many runs on one clock reading.
 const GROUP: u32 = 8;
 
-/// So many runs are timed each for itself after a group that was slow.
-const SUSPECT: u32 = 64;
+/// So many runs are timed each for itself after a group that was slow. A group also is when the operating system lets others
+/// run, every few milliseconds on a busy CPU, where quick callbacks run ten thousand times.
+const SUSPECT: u32 = 1024;
 
 /// Times callbacks that run one after another. The first of a turn is timed for itself; then groups are, because reading
 /// the clock twice costs a tenth of the quickest callback. After a slow group each is timed for itself for some time, so
