@@ -13,7 +13,10 @@ use daffi_transport::{Batch, Link, LinkReader, LinkWriter};
 use daffi_wire::{Frame, Level};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{Conn, Turn};
+use super::{
+    Conn, Turn,
+    bounds::{Limits, Times},
+};
 use crate::{Disconnected, NodeConfig};
 
 /// Frames worked in before other tasks get a turn.
@@ -101,25 +104,6 @@ pub(crate) struct Driver<R: Role> {
     reason: Option<Disconnected>,
 }
 
-#[derive(Clone, Copy)]
-struct Times {
-    handshake: Duration,
-    opening: Duration,
-    slow_peer: Duration,
-    linger: Duration,
-}
-
-#[derive(Clone, Copy)]
-struct Limits {
-    inbound_bytes: usize,
-    inbound_frames: usize,
-    spool_bytes: usize,
-    outbox_bytes: usize,
-    unwritten_bytes: usize,
-    /// The same while all connections together hold more than they may.
-    unwritten_spent: usize,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reading {
     Open,
@@ -143,20 +127,8 @@ impl<R: Role> Driver<R> {
             role,
             reader: link.reader,
             writer: link.writer,
-            times: Times {
-                handshake: config.handshake_timeout,
-                opening,
-                slow_peer: config.slow_peer_timeout,
-                linger: config.linger,
-            },
-            limits: Limits {
-                inbound_bytes: config.inbound_bytes,
-                inbound_frames: config.inbound_frames,
-                spool_bytes: config.spool_bytes,
-                outbox_bytes: config.outbox_bytes,
-                unwritten_bytes: most_unwritten(config),
-                unwritten_spent: config.outbox_bytes.saturating_add(config.limits.max_frame_bytes),
-            },
+            times: Times::of(config, opening),
+            limits: Limits::of(config),
             batch: Batch::new(),
             unflushed: false,
             yielded: false,
@@ -504,13 +476,6 @@ enum Hold {
     Slow,
     /// The node's budget is spent.
     Starved,
-}
-
-/// What may wait for one peer: a full outbox, the answers of all workers that had begun before it was full, and as much
-/// as a spool holds of refusals and notices, which ask for no room.
-fn most_unwritten(config: &NodeConfig) -> usize {
-    let answers = config.workers.saturating_mul(config.limits.max_frame_bytes);
-    config.outbox_bytes.saturating_add(config.spool_bytes).saturating_add(answers)
 }
 
 fn elapsed(sleep: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> bool {

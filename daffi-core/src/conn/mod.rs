@@ -1,5 +1,6 @@
 //! One connection: what its driver, its callers and its callbacks share.
 
+mod bounds;
 mod driver;
 mod inbound;
 mod outbox;
