@@ -78,7 +78,8 @@ impl fmt::Debug for Callback {
 }
 
 impl Callback {
-    /// A plain function; it clones the context if it keeps it. It runs on the blocking pool until it has proved quick, then where its request was read.
+    /// A plain function; it clones the context if it keeps it. It runs on the blocking pool until it has proved quick, then
+    /// where its request was read.
     pub fn plain<F, P, R>(
         name: MethodName,
         options: CallbackOptions,

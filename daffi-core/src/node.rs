@@ -145,8 +145,7 @@ impl Node {
             wants_reply: answer.wants_reply,
         };
         match guarded(callback, || self.callbacks.start(callback, request, &mut turn.clock)) {
-            Ok(Started::Done(reply)) => answer.send(context, callback.name(), reply, Some(turn)),
-            Err(reply) => answer.send(context, callback.name(), reply, Some(turn)),
+            Ok(Started::Done(reply)) | Err(reply) => answer.send(context, callback.name(), reply, Some(turn)),
             Ok(Started::Goes(mut serving)) => {
                 let ticket = Ticket::new(Arc::clone(context.conn()), received + WAITING_COST);
                 let (context, callback) = (context.clone(), Arc::clone(callback));

@@ -9,8 +9,8 @@ use bytes::{Buf, Bytes, BytesMut};
 /// A copy of 4 KiB costs less than one more slice of a vectored write and one more reference count.
 pub const SHARE_FROM: usize = 4096;
 
-/// Room that an empty batch keeps for the next frames, in bytes.
-const KEPT: usize = 64 * 1024;
+/// Memory that an empty batch keeps for the next frames, in bytes.
+const KEPT: usize = 128 * 1024;
 
 /// Frames that are ready to leave, in order.
 ///
@@ -72,9 +72,23 @@ impl Batch {
         self.small.extend_from_slice(&other.small[other.sent..]);
         self.large.extend(other.large.drain(..).map(|(behind, payload)| (at + behind - other.sent, payload)));
         self.frames.extend(other.frames.drain(..));
-        self.remaining += std::mem::take(&mut other.remaining);
-        other.small.clear();
-        other.sent = 0;
+        self.remaining += other.remaining;
+        other.clear();
+    }
+
+    /// Empties it. The memory of one large moment is not kept.
+    fn clear(&mut self) {
+        let bytes = self.small.capacity()
+            + self.frames.capacity() * size_of::<usize>()
+            + self.large.capacity() * size_of::<(usize, Bytes)>();
+        if bytes > KEPT {
+            *self = Self::default();
+            return;
+        }
+        self.small.clear();
+        self.frames.clear();
+        self.large.clear();
+        (self.sent, self.remaining) = (0, 0);
     }
 
     /// Whether small frames find room without an allocation.
@@ -189,13 +203,7 @@ impl Buf for Batch {
             }
         }
         if self.remaining == 0 {
-            self.sent = 0;
-            if self.small.capacity() > KEPT {
-                // One large moment must not stay with the connection for its life.
-                *self = Self::default();
-            } else {
-                self.small.clear();
-            }
+            self.clear();
         }
     }
 }

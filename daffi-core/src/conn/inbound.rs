@@ -49,6 +49,11 @@ impl Budget {
         self.used.fetch_sub(bytes, Relaxed);
     }
 
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
     pub(crate) fn is_spent(&self) -> bool {
         self.used.load(Relaxed) >= self.limit
     }

@@ -130,25 +130,26 @@ impl Conn {
         Ok(())
     }
 
-    /// A turn holds frames for this connection, which does not end in order before they are queued.
-    fn promise(&self) {
-        self.promised.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// They are queued.
-    fn kept(&self) {
-        self.promised.fetch_sub(1, Ordering::Release);
-    }
-
-    pub(crate) fn is_promised(&self) -> bool {
-        self.promised.load(Ordering::Acquire) > 0
-    }
-
     /// The same if there is room. `Ok(false)`: there is none.
     pub(crate) fn try_send(&self, head: &[u8], payload: Option<&Bytes>) -> Result<bool, Closed> {
         let queued = self.outbox.try_push(head, payload)?;
         self.ask(queued);
         Ok(queued != Queued::Full)
+    }
+
+    /// A turn holds frames for this connection, which does not end in order before they are queued.
+    fn promise(&self) {
+        self.promised.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// They are queued. In one order with [`drain`](Self::drain): either who drains sees the promise kept, or who kept it sees
+    /// the draining and wakes.
+    fn kept(&self) {
+        self.promised.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_promised(&self) -> bool {
+        self.promised.load(Ordering::SeqCst) > 0
     }
 
     /// Lets the driver run for what was queued, unless it was asked to.
@@ -191,12 +192,12 @@ impl Conn {
 
     /// Ends the connection when what was received has run and what waits was written.
     pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.draining.store(true, Ordering::SeqCst);
         self.wake();
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.draining.load(Ordering::SeqCst)
     }
 }
 

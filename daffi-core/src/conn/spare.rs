@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use daffi_transport::Batch;
 
-/// Batches kept per thread, of at most 64 KiB each.
+/// Batches kept per thread, of at most 128 KiB each.
 const KEPT: usize = 16;
 
 thread_local! {

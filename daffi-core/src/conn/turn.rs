@@ -122,7 +122,7 @@ impl Drop for Turn {
 /// So many runs on one clock reading.
 const GROUP: u32 = 8;
 
-/// So many runs are timed each for itself after a group that was slow. A group also is when the operating system lets others
+/// So many runs are timed each for itself after a slow group. One is slow as well when the operating system lets others
 /// run, every few milliseconds on a busy CPU, where quick callbacks run ten thousand times.
 const SUSPECT: u32 = 1024;
 

@@ -1,5 +1,5 @@
-//! A Router that no task moves: frames are handed in, and lie in outboxes until they are taken. For the project's own
-//! micro-benchmarks.
+//! A Router that no task moves: frames are handed in, and lie in outboxes until they are taken. For tests, and for
+//! the project's own micro-benchmarks.
 
 use std::{
     fmt,
@@ -78,5 +78,43 @@ impl BareMember {
     pub fn leave(mut self) {
         self.conn.outbox.close();
         self.role.ended(&Disconnected::Stopped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daffi_transport::mem::MemListener;
+    use daffi_wire::{CallId, FormatId, Handshake, Header, Kind, Level, Limits, Member, MethodName, NodeType, Role};
+
+    use super::*;
+
+    fn frame(header: Header, names: [&str; 3], payload: &[u8]) -> Frame {
+        Frame::new(header, names[0], names[1], names[2], payload, &Limits::default()).unwrap()
+    }
+
+    fn joined(router: &BareRouter, name: &str) -> BareMember {
+        let limits = Limits::default();
+        let member = Member::new(NodeName::new(name, &limits).unwrap(), vec![MethodName::new("f", &limits).unwrap()]);
+        let body = Handshake::new(NodeType::new(Role::Client, Level::FOUR), vec![member]).to_json();
+        let mut joined = router.connect();
+        joined.handle(frame(Header::control(Kind::Handshake, CallId(1), true), [name, "", ""], &body)).unwrap();
+        joined
+    }
+
+    #[tokio::test]
+    async fn a_member_that_left_is_remembered_without_what_was_held_for_it() {
+        let listener = MemListener::bind(&"mem://bare-router-test".parse().unwrap()).unwrap();
+        let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
+        let (mut worker, mut sender) = (joined(&router, "worker"), joined(&router, "sender"));
+        let header = |kind, wants| Header::new(kind, CallId(7), FormatId::OPAQUE, false, wants);
+        sender.handle(frame(header(Kind::Request, true), ["sender", "worker", "f"], b"")).unwrap();
+        worker.handle(frame(header(Kind::Response, false), ["worker", "sender", "f"], b"")).unwrap();
+        for _ in 0..100 {
+            sender.handle(frame(header(Kind::Request, false), ["sender", "worker", "f"], &[7; 10_000])).unwrap();
+        }
+        assert!(router.memory.received.used() > 100_000, "requests beyond the worker's credit are held");
+        sender.leave();
+        assert_eq!(router.memory.received.used(), 0);
+        drop(worker);
     }
 }

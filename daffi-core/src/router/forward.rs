@@ -7,13 +7,13 @@ use daffi_serde::RemoteError;
 use daffi_transport::Batch;
 use daffi_wire::{CallId, Frame, Kind, MethodName, credit_amount};
 
-use super::{Peer, Shared, recent::Recent};
+use super::{Peer, Shared, recent::Recent, sender::Sender};
 use crate::{Disconnected, ProtocolError, conn::Turn, refusal::Refusal, session::IDS};
 
 /// Forwards what one member sends, as long as it is allowed to.
 pub(super) struct Forwarder {
     shared: Arc<Shared>,
-    pub(super) me: Arc<Peer>,
+    pub(super) me: Arc<Sender>,
     routes: Recent<Route>,
     callers: Recent<Arc<Peer>>,
 }
@@ -37,7 +37,7 @@ impl Route {
 }
 
 impl Forwarder {
-    pub(super) fn new(shared: Arc<Shared>, me: Arc<Peer>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, me: Arc<Sender>) -> Self {
         Self { shared, me, routes: Recent::default(), callers: Recent::default() }
     }
 
@@ -46,7 +46,7 @@ impl Forwarder {
         match frame.kind() {
             Kind::Request => self.request(frame, turn),
             Kind::Response | Kind::Error => self.reply(&frame, turn),
-            Kind::Credit if self.me.is_level_four() => return self.credit(&frame),
+            Kind::Credit if self.me.peer.is_level_four() => return self.credit(&frame),
             kind => return Err(ProtocolError::Direction(kind).into()),
         }
         Ok(())
@@ -55,18 +55,18 @@ impl Forwarder {
     /// Forwards a request, or answers it with an error.
     fn request(&mut self, frame: Frame, turn: &mut Turn) {
         let Self { shared, me, routes, .. } = self;
-        let receiver = match route(shared, me, routes, &frame) {
+        let receiver = match route(shared, &me.peer, routes, &frame) {
             Ok(receiver) => receiver,
-            Err(error) => return refuse(shared, me, &frame, &error),
+            Err(error) => return refuse(shared, &me.peer, &frame, &error),
         };
-        shared.keep_in_step(me, receiver);
+        shared.keep_in_step(&me.peer, receiver);
         if frame.header().wants_reply() {
             return call(shared, me, receiver, &frame, turn);
         }
         // Behind the calls that are gathered for the same receiver.
         turn.flush();
         if me.pass_nowait(receiver, frame).is_err() {
-            drop_nowait(shared, me, &receiver.name, "it has just left");
+            drop_nowait(shared, &me.peer, &receiver.name, "it has just left");
         }
     }
 
@@ -86,18 +86,19 @@ impl Forwarder {
             return;
         }
         // The calls of that receiver may have been ended before this one was opened.
-        if let Some(id) = self.me.complete_call(frame.header().id(), receiver) {
+        if let Some(id) = self.me.peer.complete_call(frame.header().id(), receiver) {
             let error = Refusal::ReceiverGone.error(format!("{} has just left", frame.receiver()));
-            self.shared.refuse(&self.me, id, frame.receiver(), frame.method(), &error);
+            self.shared.refuse(&self.me.peer, id, frame.receiver(), frame.method(), &error);
         }
     }
 
     /// Passes a reply on if it is the one that its receiver waits for.
     fn reply(&mut self, frame: &Frame, turn: &mut Turn) {
-        let Self { shared, me, callers, .. } = self;
+        let Self { shared, callers, .. } = self;
+        let me = &*self.me.peer;
         let number = frame.header().id();
         if frame.is_from(&me.name) {
-            let find = || shared.table.load().get(frame.receiver()).cloned().ok_or(());
+            let find = || shared.table.load().get(frame.receiver()).map(|found| Arc::clone(&found.peer)).ok_or(());
             match callers.get_or_find(|known| frame.is_to(&known.name) && known.is_named(), find) {
                 Ok(caller) => {
                     // Before the call is complete: a Router that stops waits for open calls, and for promises.
@@ -123,11 +124,11 @@ impl Forwarder {
         let amount = credit_amount(&frame.payload_bytes())?;
         let table = self.shared.table.load();
         if let Some(sender) = table.get(frame.receiver())
-            && frame.is_from(&self.me.name)
+            && frame.is_from(&self.me.peer.name)
         {
-            sender.granted(&self.me, amount);
-            if sender.is_level_four() {
-                drop(sender.conn.forward(frame));
+            sender.granted(&self.me.peer, amount);
+            if sender.peer.is_level_four() {
+                drop(sender.peer.conn.forward(frame));
             }
         }
         Ok(())
@@ -165,7 +166,7 @@ fn route<'r>(
 fn look_up(shared: &Shared, frame: &Frame) -> Result<Route, RemoteError> {
     let not_found = |text| Refusal::ReceiverNotFound.error(text);
     let table = shared.table.load();
-    let Some(receiver) = table.get(frame.receiver()) else {
+    let Some(receiver) = table.get(frame.receiver()).map(|found| &found.peer) else {
         return Err(not_found(format!("{:?} is not a member of this router", frame.receiver())));
     };
     // Before the look, so that a change after it is seen.
@@ -176,8 +177,8 @@ fn look_up(shared: &Shared, frame: &Frame) -> Result<Route, RemoteError> {
     Ok(Route { receiver: Arc::clone(receiver), method, exposed })
 }
 
-fn call(shared: &Shared, me: &Arc<Peer>, receiver: &Arc<Peer>, frame: &Frame, turn: &mut Turn) {
-    let id = frame.header().id();
+fn call(shared: &Shared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, turn: &mut Turn) {
+    let (id, me) = (frame.header().id(), &*sender.peer);
     // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed before its calls are
     // ended, so either that ends this call or the queueing fails, of which `lost` hears.
     let Some(number) = me.open_call(id, receiver) else {
@@ -185,9 +186,9 @@ fn call(shared: &Shared, me: &Arc<Peer>, receiver: &Arc<Peer>, frame: &Frame, tu
         return shared.refuse(me, id, &receiver.name, frame.method(), &error);
     };
     let passed = if number == id {
-        me.pass_call(receiver, frame, turn)
+        sender.pass_call(receiver, frame, turn)
     } else {
-        me.pass_call(receiver, &frame.renumbered(number), turn)
+        sender.pass_call(receiver, &frame.renumbered(number), turn)
     };
     if passed {
         return;

@@ -1,12 +1,13 @@
 //! A node that joins many clients: it forwards their calls to each other and decodes none.
 
 mod absent;
-#[cfg(feature = "internals")]
+#[cfg(any(test, feature = "internals"))]
 pub(crate) mod bare;
 mod forward;
 mod peer;
 mod recent;
 mod role;
+mod sender;
 
 use std::{
     sync::{
@@ -23,7 +24,7 @@ use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Member, NodeName};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
-use self::{absent::AbsentCallers, peer::Peer, role::RouterRole};
+use self::{absent::AbsentCallers, peer::Peer, role::RouterRole, sender::Sender};
 use crate::{
     Ended, Events, InitializationError, MemberEvent, NodeConfig,
     conn::{Conn, Memory},
@@ -100,7 +101,7 @@ struct Counters {
     dropped_requests: AtomicU64,
 }
 
-type Table = ByName<NodeName, Arc<Peer>>;
+type Table = ByName<NodeName, Arc<Sender>>;
 
 #[derive(Debug)]
 struct Shared {
@@ -230,24 +231,23 @@ impl Host for Shared {
 impl Shared {
     /// Open calls and held requests of all members.
     fn unfinished(&self) -> (usize, usize) {
-        self.table
-            .load()
-            .values()
-            .fold((0, 0), |(calls, held), peer| (calls + peer.open_calls(), held + peer.held_requests()))
+        let table = self.table.load();
+        let all = table.values().map(|member| (member.peer.open_calls(), member.held_requests()));
+        all.fold((0, 0), |(calls, held), of_one| (calls + of_one.0, held + of_one.1))
     }
 
-    /// Puts a peer under its name, which may have been another's.
-    fn enter(&self, peer: &Arc<Peer>) {
+    /// Puts a member under its name, which may have been another's.
+    fn enter(&self, member: &Arc<Sender>) {
         self.table.rcu(|table| {
             let mut table = Table::clone(table);
-            table.insert(peer.name.clone(), Arc::clone(peer));
+            table.insert(member.peer.name.clone(), Arc::clone(member));
             table
         });
-        peer.named();
+        member.peer.named();
     }
 
     /// A member is gone from its name: the table forgets it, the others are told, and every call to it ends.
-    fn left(&self, peer: &Arc<Peer>) {
+    fn left(&self, peer: &Peer) {
         // Before the news: a 3.0.1 caller that hears of the end first raises an error of its own. Its outbox is closed, so
         // no call to it begins any more.
         self.end_calls_to(peer);
@@ -284,8 +284,8 @@ impl Shared {
         let error = Refusal::ReceiverGone.error(format!("{} left before it answered", gone.name));
         self.absent.lock().receiver_gone(gone.id());
         for caller in self.table.load().values() {
-            let (calls, lost) = caller.forget(gone);
-            for id in calls {
+            let (lost, caller) = (caller.forget(gone.id()), &caller.peer);
+            for id in caller.end_calls_to(gone.id()) {
                 self.refuse(caller, id, &gone.name, "", &error);
             }
             if lost > 0 {

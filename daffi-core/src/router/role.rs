@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use daffi_wire::{EncodeError, Frame, Kind, Member, NodeName, Role as NodeRole};
 
-use super::{Peer, Shared, forward::Forwarder};
+use super::{Peer, Shared, forward::Forwarder, sender::Sender};
 use crate::{
     Disconnected, MemberEvent, ProtocolError,
     conn::{Conn, Role, Turn},
@@ -53,8 +53,8 @@ impl Role for RouterRole {
         self.shared.server.opened(self.opening);
         match &self.member {
             Some(Forwarder { me, .. }) => {
-                self.shared.server.log_end(&me.name, reason);
-                self.shared.left(me);
+                self.shared.server.log_end(&me.peer.name, reason);
+                self.shared.left(&me.peer);
             }
             None => tracing::info!(peer = %self.conn.peer, %reason, "a connection ended before its handshake"),
         }
@@ -68,7 +68,7 @@ impl RouterRole {
 
     fn handshake(&mut self, frame: &Frame) {
         let shared = Arc::clone(&self.shared);
-        let known = self.member.as_ref().map(|member| &member.me.name);
+        let known = self.member.as_ref().map(|member| &member.me.peer.name);
         let Some(Hello { name, body, level }) = shared.server.hello(NodeRole::Router, &self.conn, known, frame) else {
             return;
         };
@@ -78,7 +78,9 @@ impl RouterRole {
             return shared.server.refuse(NodeRole::Router, &self.conn, frame, &reason);
         };
         let done = match &self.member {
-            Some(Forwarder { me, .. }) => self.update(me, Member { level: me.conn.level(), ..listed }, frame),
+            Some(Forwarder { me, .. }) => {
+                self.update(&me.peer, Member { level: me.peer.conn.level(), ..listed }, frame)
+            }
             None => self.join(Member { level, ..listed }, frame),
         };
         if let Err(error) = done {
@@ -96,7 +98,8 @@ impl RouterRole {
         let shared = &self.shared;
         let (name, level) = (member.name.clone(), member.level);
         self.conn.set_level(level);
-        let me = Peer::new(name.clone(), Arc::clone(&self.conn), &member.methods, shared.server.config.limits);
+        let me = Peer::new(name.clone(), Arc::clone(&self.conn), &member.methods);
+        let sender = Sender::new(Arc::clone(&me), shared.server.config.limits);
         let evicted = {
             let mut members = shared.members.lock();
             let Joined { evicted } = members.join(me.id(), member, Arc::clone(&me))?;
@@ -107,13 +110,13 @@ impl RouterRole {
             // The answer is the first thing that a newcomer hears: before news, and before calls find it in the table.
             self.answer(&name, frame, &members.reply(level));
             me.was_told(members.end());
-            shared.enter(&me);
+            shared.enter(&sender);
             if let Some((old, _)) = &evicted {
                 old.unnamed();
             }
             evicted
         };
-        self.member = Some(Forwarder::new(Arc::clone(shared), Arc::clone(&me)));
+        self.member = Some(Forwarder::new(Arc::clone(shared), sender));
         shared.server.opened(self.opening);
         shared.news.notify_one();
         if let Some((old, last)) = evicted {
