@@ -19,6 +19,8 @@ pub(crate) enum Source {
 pub(crate) struct Catalogue {
     programs: BTreeMap<String, BTreeSet<Source>>,
     rows: Vec<Row>,
+    /// The text of README.md.
+    readme: String,
 }
 
 /// A server, a client of it, and in which languages.
@@ -73,20 +75,37 @@ impl fmt::Display for Source {
     }
 }
 
-pub(crate) fn examples() -> &'static Path {
+/// Where programs are, by their purpose.
+const FOLDERS: [&str; 3] = ["pairs", "router", "standalone"];
+
+/// The file of a program of one language. It may not exist.
+pub(crate) fn file(program: &str, source: Source) -> PathBuf {
+    let extension = match source {
+        Source::Rust => "rs",
+        Source::Python => "py",
+    };
+    let in_folder = |folder| examples().join(folder).join(program).with_extension(extension);
+    FOLDERS.map(in_folder).into_iter().find(|file| file.exists()).unwrap_or_else(|| in_folder(FOLDERS[0]))
+}
+
+fn examples() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 impl Catalogue {
     pub(crate) fn read() -> Self {
         let mut programs = BTreeMap::<_, BTreeSet<_>>::new();
-        for (directory, extension, source) in [("src/bin", "rs", Source::Rust), ("python", "py", Source::Python)] {
-            for name in names(&examples().join(directory), extension) {
-                programs.entry(name).or_default().insert(source);
+        for folder in FOLDERS {
+            for (extension, source) in [("rs", Source::Rust), ("py", Source::Python)] {
+                for name in names(&examples().join(folder), extension) {
+                    programs.entry(name).or_default().insert(source);
+                }
             }
         }
         programs.remove("addresses"); // what the Python programs share
-        Self { programs, rows: readme::rows(&examples().join("README.md")) }
+        let readme = examples().join("README.md");
+        let text = fs::read_to_string(&readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
+        Self { programs, rows: readme::rows(&text), readme: text }
     }
 
     /// A program, in each language it is written in.
@@ -144,6 +163,13 @@ impl Catalogue {
         routings
     }
 
+    /// The files of all programs, below the folder of the examples.
+    fn files(&self) -> impl Iterator<Item = String> {
+        let versions = self.programs.keys().flat_map(|program| self.versions(program));
+        let files = versions.map(|(program, source)| file(&program, source));
+        files.filter_map(|file| Some(file.strip_prefix(examples()).ok()?.to_str()?.to_owned()))
+    }
+
     /// The programs that are no part of a pair, and what they print.
     pub(crate) fn alone(&self) -> Vec<(String, Vec<String>)> {
         self.listed_in(Table::Alone)
@@ -159,8 +185,12 @@ impl Catalogue {
         rows.map(|row| (row.name.clone(), row.prints.clone())).collect()
     }
 
-    /// Every program is run, because a row speaks of it; and what the rows speak of exists.
+    /// Every program is run, because a row speaks of it; what the rows speak of exists; and a link leads to each file.
     pub(crate) fn check(&self) -> Result<(), Failed> {
+        let unlinked: Vec<_> = self.files().filter(|file| !self.readme.contains(&format!("]({file})"))).collect();
+        if !unlinked.is_empty() {
+            return Err(format!("README.md has no link to {unlinked:?}").into());
+        }
         let named: BTreeSet<_> = self.rows.iter().flat_map(Row::programs).collect();
         let there: BTreeSet<_> = self.programs.keys().cloned().collect();
         let (unnamed, missing): (Vec<_>, Vec<_>) =

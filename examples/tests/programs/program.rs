@@ -9,7 +9,7 @@ use std::{
 
 use libtest_mimic::Failed;
 
-use crate::catalogue::{Source, examples};
+use crate::catalogue::{Source, file};
 
 /// No program takes longer to end unless it hangs.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
@@ -92,7 +92,7 @@ fn command(name: &str, source: Source) -> Command {
         Source::Rust => Command::new(Path::new(env!("CARGO_BIN_EXE_quickstart")).with_file_name(name)),
         Source::Python => {
             let mut command = Command::new(daffi_testing::python());
-            command.arg(examples().join("python").join(name).with_extension("py"));
+            command.arg(file(name, source));
             command.env("PYTHONDONTWRITEBYTECODE", "1");
             command
         }

@@ -1,7 +1,5 @@
 //! The tables of README.md: what programs there are for, and what they print.
 
-use std::{fs, path::Path};
-
 use crate::catalogue::Source;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,8 +60,7 @@ impl Row {
 }
 
 /// The rows of all tables. The heading of the first column tells which table it is.
-pub(crate) fn rows(readme: &Path) -> Vec<Row> {
-    let text = fs::read_to_string(readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
+pub(crate) fn rows(text: &str) -> Vec<Row> {
     let mut rows = vec![];
     let mut table = None;
     for line in text.lines() {
@@ -81,10 +78,11 @@ pub(crate) fn rows(readme: &Path) -> Vec<Row> {
 }
 
 fn row(table: Table, cells: &[&str]) -> Row {
-    // "`events`", "`events` at `router`"
-    let (name, server) = match cells[0].split_once(" at ") {
+    // "`events`", "`events` at `router`", each before links to the programs.
+    let (name, _links) = cells[0].split_once("<br>").unwrap_or((cells[0], ""));
+    let (name, server) = match name.split_once(" at ") {
         Some((name, server)) => (name, Some(unquoted(server))),
-        None => (cells[0], None),
+        None => (name, None),
     };
     let workers = match table {
         Table::BehindRouter => cells[1].split(", ").map(worker).collect(),

@@ -1,4 +1,4 @@
-//! The Rust half of a pool: `python/pool_worker.py` exposes the same callback, and callers see no difference.
+//! The Rust half of a pool: `pool_worker.py` beside this file exposes the same callback, and callers see no difference.
 
 use daffi::prelude::*;
 

@@ -46,8 +46,8 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     BufReader::new(&mut stream).read_line(&mut request).await?;
     let path = request.split([' ', '?']).nth(1);
     let (status, kind, file) = match path {
-        Some("/") => ("200 OK", "text/html", include_str!("../../web/index.html")),
-        Some("/daffi.js") => ("200 OK", "text/javascript", include_str!("../../web/daffi.js")),
+        Some("/") => ("200 OK", "text/html", include_str!("../web/index.html")),
+        Some("/daffi.js") => ("200 OK", "text/javascript", include_str!("../web/daffi.js")),
         _ => ("404 Not Found", "text/plain", "there is no such file\n"),
     };
     let head = format!(

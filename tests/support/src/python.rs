@@ -9,7 +9,7 @@ use std::{
 #[must_use]
 pub fn repository() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
+    here.ancestors().nth(2).unwrap_or(here)
 }
 
 /// A Python interpreter with daffi 3.0.1: `$DAFFI_PYTHON`, or the one that `scripts/python-env` prints.

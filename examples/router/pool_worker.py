@@ -1,4 +1,4 @@
-"""The Python half of a pool: src/bin/pool_worker.rs exposes the same callback, and callers see no difference."""
+"""The Python half of a pool: pool_worker.rs beside this file exposes the same callback, and callers see no difference."""
 
 from addresses import parse
 from daffi import Client, callback

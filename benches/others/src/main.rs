@@ -1,4 +1,4 @@
-//! Other RPC libraries beside daffi: `benchmarks/README.md` says how to run it.
+//! Other RPC libraries beside daffi: `benches/README.md` says how to run it.
 
 mod nats;
 mod tarpc;

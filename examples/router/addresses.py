@@ -1,0 +1,1 @@
+../pairs/addresses.py
