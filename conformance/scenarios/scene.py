@@ -23,7 +23,7 @@ FORMATS = ["OPAQUE", "JSON", "PICKLE", "MSGPACK"]
 
 
 def scenario(*holds, free=()):
-    """Marks a scenario. Its docstring says what it shows; `holds` names rules of the protocol notes."""
+    """Marks a scenario. Its docstring says what it shows; `holds` names rules of rules.txt."""
 
     def mark(function):
         function.scenario, function.holds, function.free = True, holds, free
@@ -292,7 +292,7 @@ def plain(form):
 
 
 def frame(kind, uuid, names, payload, format="JSON", reply=None, is_bytes=None, parts=1, little=True, lengths=None):
-    """The bytes of a frame (protocol notes, section 2)."""
+    """The bytes of a frame (docs/protocol.md#2)."""
     kind = KINDS.index(kind) if isinstance(kind, str) else kind
     decoder = FORMATS.index(format)
     payload = payload.encode() if isinstance(payload, str) else payload

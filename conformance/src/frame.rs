@@ -1,5 +1,5 @@
-//! Frames as the protocol notes lay them out (section 2), read and written without this project's codec, so that a fault
-//! of the codec shows.
+//! Frames as docs/protocol.md#2 lays them out, read and written without this
+//! project's codec, so that a fault of the codec shows.
 
 use std::fmt;
 
@@ -166,7 +166,7 @@ impl Frame {
 mod tests {
     use super::*;
 
-    /// The second example of the protocol notes, section 2.
+    /// The second example of docs/protocol.md#2.
     #[test]
     fn an_example_of_the_notes() {
         let frame = Frame {

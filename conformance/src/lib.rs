@@ -70,7 +70,7 @@
 //! about Calls in JSON to a Service: ..
 //! recorded-with daffi 3.0.1, CPython 3.11.7
 //! volatile recorded-with
-//! holds 7.json                                            a rule of the protocol notes
+//! holds 7.json                                            a rule of `rules.txt`
 //! free json-form                                          what a comparison may overlook
 //! node "svc" service 3.0.1 workers 1 add echo
 //! node "cli" client 3.0.1 workers 1
@@ -109,7 +109,7 @@
 //!
 //! # The rules of the protocol, and what holds them
 //!
-//! By the sections of the protocol notes; made by the same command.
+//! By the sections of `docs/protocol.md`; made by the same command.
 //!
 #![doc = include_str!("../RULES.md")]
 

@@ -16,7 +16,7 @@ pub struct Session {
     pub about: String,
     /// With what it was recorded. Volatile: not compared when it is recorded again.
     pub recorded_with: String,
-    /// The rules of the protocol notes that it holds, as `RULES.md` numbers them.
+    /// The rules of the protocol that it holds, as `RULES.md` numbers them.
     pub holds: Vec<String>,
     /// What a comparison may overlook.
     pub free: Vec<Free>,

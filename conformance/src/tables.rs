@@ -103,7 +103,7 @@ fn read_rules() -> io::Result<Vec<Rule>> {
     Ok(rules)
 }
 
-/// Every rule of the protocol notes, and the sessions and tests that hold it.
+/// Every rule of the protocol, and the sessions and tests that hold it.
 fn rules(sessions: &[Session]) -> io::Result<String> {
     let rules = read_rules()?;
     let mut holding: BTreeMap<&str, Vec<&Session>> = BTreeMap::new();

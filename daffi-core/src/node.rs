@@ -173,11 +173,12 @@ fn guarded<T>(callback: &crate::Callback, run: impl FnOnce() -> T) -> Result<T, 
 /// Writes error replies in a node's formats.
 pub(crate) trait WriteError: Send + Sync + std::fmt::Debug {
     /// Appends the error and gives the format chosen: the call's where every node reads errors in it, else JSON
-    /// (protocol notes, section 7.3).
+    /// ([protocol, 7.3](daffi_wire::protocol#7.3)).
     fn write(&self, format: FormatId, error: &RemoteError, buffer: &mut BytesMut) -> FormatId;
 }
 
-/// An error in JSON, which every node reads whatever the call's format (protocol notes, section 7.3).
+/// An error in JSON, which every node reads whatever the call's format
+/// ([protocol, 7.3](daffi_wire::protocol#7.3)).
 pub(crate) fn json_error(error: &RemoteError) -> Vec<u8> {
     serde_json::json!({ "args": [error], "kwargs": {} }).to_string().into_bytes()
 }

@@ -63,7 +63,8 @@ impl Request {
 
     /// A reply whose payload is `body` as it is, in the format of the request: what [`Callback::raw`] answers.
     ///
-    /// The payload must be that of a result (protocol notes, section 7), which nobody checks before the caller does.
+    /// The payload must be that of a result ([protocol, 7](daffi_wire::protocol#7)), which nobody
+    /// checks before the caller does.
     #[must_use]
     pub fn reply_raw(&self, body: &Body) -> Reply {
         if !self.wants_reply {

@@ -98,8 +98,8 @@ impl Service {
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
         let shared = &self.handle.shared;
         shared.node.registry.add(callbacks)?;
-        // A notice, which clients of 3.0.1 take from any server (protocol notes, section 5.3). Who joins meanwhile is
-        // answered with the new list, or is in the hub already.
+        // A notice, which clients of 3.0.1 take from any server (docs/protocol.md#5.3). Who joins
+        // meanwhile is answered with the new list, or is in the hub already.
         let header = Header::control(Kind::Handshake, CallId::NONE, false);
         let [three, four] = [Level::THREE, Level::FOUR]
             .map(|level| Frame::new(header, "", "", "", &shared.hello(level).to_json(), &shared.node.config.limits));

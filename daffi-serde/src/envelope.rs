@@ -1,5 +1,6 @@
 //! Seeds that read what self-describing formats put around the user's values: a list of positional arguments, a map of
-//! keyword arguments, a list whose first element is the result (protocol notes, section 7).
+//! keyword arguments, a list whose first element is the result
+//! ([protocol, 7](daffi_wire::protocol#7)).
 
 use std::fmt;
 

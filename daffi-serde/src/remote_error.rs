@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize, de::IgnoredAny, ser::SerializeTuple};
 
 /// The failure of a callback as it travels: a class name, the module it lives in, and a message.
 ///
-/// A Python caller raises a class of that name (protocol notes, section 7.3). Return one from a callback to choose the
-/// class yourself.
+/// A Python caller raises a class of that name ([protocol, 7.3](daffi_wire::protocol#7.3)). Return
+/// one from a callback to choose the class yourself.
 ///
 /// ```
 /// use daffi_serde::RemoteError;
@@ -36,7 +36,7 @@ impl RemoteError {
     }
 }
 
-/// As four elements, the last of which is always null (section 7.3).
+/// As four elements, the last of which is always null ([protocol, 7.3](daffi_wire::protocol#7.3)).
 impl Serialize for RemoteError {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // Not a derived tuple struct: pickle and msgpack must write a plain sequence.

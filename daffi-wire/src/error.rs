@@ -8,13 +8,14 @@ use crate::{Foreign, Kind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The four flag bits hold a number that no level of the protocol defines (protocol notes, section 3).
+    /// The four flag bits hold a number that no level of the protocol defines
+    /// ([protocol, 3](crate::protocol#3)).
     #[error("unknown frame kind {0}: daffi defines 0 to 5")]
     UnknownKind(u8),
     /// The stream begins with a kind that only level 4 links know, which no link is before its handshake.
     #[error("the stream begins with a {0} frame: a handshake comes first")]
     TooEarly(Kind),
-    /// `metadata_len` is larger than `msg_len` (section 2.1).
+    /// `metadata_len` is larger than `msg_len` ([protocol, 2.1](crate::protocol#2.1)).
     #[error("metadata of {metadata} bytes announced inside a message of {message} bytes")]
     MetadataExceedsMessage {
         /// Bytes of metadata the header announces.
@@ -30,10 +31,10 @@ pub enum DecodeError {
         /// The limit in force.
         limit: usize,
     },
-    /// The metadata does not have exactly two separators (section 2).
+    /// The metadata does not have exactly two separators ([protocol, 2](crate::protocol#2)).
     #[error("metadata has {0} separators '|', it must have two")]
     Separators(usize),
-    /// The metadata is not UTF-8 (section 2).
+    /// The metadata is not UTF-8 ([protocol, 2](crate::protocol#2)).
     #[error("names in the metadata are not UTF-8 from byte {0} on")]
     NamesNotUtf8(usize),
     /// A name in the metadata is longer than [`Limits::max_name_bytes`](crate::Limits::max_name_bytes).
@@ -55,7 +56,8 @@ pub enum DecodeError {
         /// Bytes of the whole frame, or of the header when that is incomplete too.
         need: usize,
     },
-    /// A message of a message transport is not exactly one whole frame (section 9).
+    /// A message of a message transport is not exactly one whole frame
+    /// ([protocol, 9](crate::protocol#9)).
     #[error("message of {size} bytes holds a frame of {frame} bytes, it must be exactly one whole frame")]
     NotOneFrame {
         /// Bytes of the message.
@@ -69,7 +71,7 @@ pub enum DecodeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// Metadata and payload together exceed the limit (protocol notes, section 2.1).
+    /// Metadata and payload together exceed the limit ([protocol, 2.1](crate::protocol#2.1)).
     #[error("message of {size} bytes, the limit is {limit}")]
     FrameTooLarge {
         /// Bytes of metadata and payload.
@@ -91,7 +93,7 @@ pub enum EncodeError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// Empty names half work in 3.0.1 (protocol notes, section 2.1).
+    /// Empty names half work in 3.0.1 ([protocol, 2.1](crate::protocol#2.1)).
     #[error("a {what} name must not be empty")]
     Empty {
         /// `node` or `callback`.
@@ -107,7 +109,7 @@ pub enum NameError {
         /// The separator found.
         found: char,
     },
-    /// A Router of 3.0.1 trims blanks around callback names (section 2.1).
+    /// A Router of 3.0.1 trims blanks around callback names ([protocol, 2.1](crate::protocol#2.1)).
     #[error("callback name {name:?} begins or ends with a blank")]
     OuterBlank {
         /// The name as given.
@@ -149,7 +151,8 @@ pub enum BodyError {
         /// The limit in force.
         limit: usize,
     },
-    /// A key that the protocol does not define, on a level 3 link (protocol notes, section 5.1).
+    /// A key that the protocol does not define, on a level 3 link
+    /// ([protocol, 5.1](crate::protocol#5.1)).
     #[error("unknown key {key:?} in {place} of the handshake")]
     UnknownKey {
         /// Where: `meta`, `a member` or `the top`.

@@ -1,4 +1,5 @@
-//! The JSON bodies of EVENTS frames (protocol notes, sections 3 and 5.3).
+//! The JSON bodies of EVENTS frames ([protocol, 3](crate::protocol#3) and
+//! [protocol, 5.3](crate::protocol#5.3)).
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,8 @@ use std::fmt;
 
 use crate::{Level, header::Decoder};
 
-/// The number of a payload format on the wire (protocol notes, sections 2 and 12).
+/// The number of a payload format on the wire ([protocol, 2](crate::protocol#2) and
+/// [protocol, 12](crate::protocol#12)).
 ///
 /// 3.0.1 knows four, named by the two decoder bits. Between level 4 nodes more are told apart by `msg_parts` of an
 /// OPAQUE payload.

@@ -1,4 +1,4 @@
-//! The JSON bodies of HANDSHAKE frames (protocol notes, section 5.1).
+//! The JSON bodies of HANDSHAKE frames ([protocol, 5.1](crate::protocol#5.1)).
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,8 @@ pub struct Member {
     pub name: NodeName,
     /// Its callbacks, in the order announced; none travels as `null`.
     pub methods: Vec<MethodName>,
-    /// What it speaks, as far as the speaker knows. Travels on level 4 links only (protocol notes, section 12).
+    /// What it speaks, as far as the speaker knows. Travels on level 4 links only
+    /// ([protocol, 12](crate::protocol#12)).
     pub level: Level,
 }
 
@@ -106,7 +107,7 @@ impl Handshake {
     }
 
     /// Reads a body. As strict as 3.0.1 on a level 3 link; keys that a later level may add are ignored when the
-    /// speaker shows level 4 (protocol notes, section 12).
+    /// speaker shows level 4 ([protocol, 12](crate::protocol#12)).
     ///
     /// # Errors
     /// [`BodyError`] when the JSON is not a handshake's, or a name is unusable.
@@ -188,7 +189,7 @@ impl WireMember {
     }
 
     fn check(self, limits: &Limits) -> Result<Member, BodyError> {
-        // 3.0.1 lists `[""]` as no methods (section 5.1).
+        // 3.0.1 lists `[""]` as no methods (docs/protocol.md#5.1).
         let methods = self.methods.unwrap_or_default().into_iter().filter(|m| !m.is_empty());
         Ok(Member {
             name: NodeName::new(self.name, limits)?,

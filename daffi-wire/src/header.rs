@@ -1,4 +1,4 @@
-//! The nine bytes before every frame (protocol notes, section 2).
+//! The nine bytes before every frame ([protocol, 2](crate::protocol#2)).
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ impl fmt::Display for CallId {
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
-        /// What a frame is (protocol notes, section 3).
+        /// What a frame is ([protocol, 3](crate::protocol#3)).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Kind { $($(#[$doc])* $name = $value,)* }
@@ -135,7 +135,8 @@ impl Header {
         Self::new(kind, id, FormatId::JSON, true, wants_reply)
     }
 
-    /// The header of the answer to a HANDSHAKE with this header: every bit copied, as 3.0.1 does (section 3).
+    /// The header of the answer to a HANDSHAKE with this header: every bit copied, as 3.0.1 does
+    /// ([protocol, 3](crate::protocol#3)).
     #[must_use]
     pub const fn handshake_reply(self) -> Self {
         self
@@ -240,7 +241,7 @@ impl Header {
 mod tests {
     use super::*;
 
-    // The examples of the protocol notes, section 2.
+    // The examples of docs/protocol.md#2.
     #[test]
     fn examples_of_the_notes() {
         let limits = Limits::default();

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What two nodes may use with each other (protocol notes, section 12).
+/// What two nodes may use with each other ([protocol, 12](crate::protocol#12)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Level(u8);
 

@@ -4,8 +4,8 @@
 //! Use this crate alone to read or write daffi's bytes: for a proxy, a recorder, a port to another runtime. To call or
 //! serve, use the crate `daffi`, which stands on it.
 //!
-//! The protocol is the one of the Python library daffi 3.0.1; section numbers in these pages are those of the
-//! project's protocol notes. What nodes of this project add between each other stands in [`level_four`].
+//! The protocol is the one of the Python library daffi 3.0.1; [`protocol`] describes it, and numbers in these pages are
+//! those of its sections. What nodes of this project add between each other stands in [`level_four`].
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -32,6 +32,9 @@
 //! | read and write handshakes and events | [`Handshake`], [`EventBody`] |
 //! | check names where they enter | [`NodeName`], [`MethodName`] |
 //! | account for nowait traffic through a Router | [`credit_cost`], [`credit_frame`] |
+
+#[doc = include_str!("../PROTOCOL.md")]
+pub mod protocol {}
 
 #[doc = include_str!("../LEVEL_FOUR.md")]
 pub mod level_four {}

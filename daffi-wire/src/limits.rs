@@ -12,10 +12,11 @@ pub struct Limits {
     pub max_name_bytes: usize,
 }
 
-/// The largest metadata plus payload the 25-bit length field can announce (protocol notes, section 2).
+/// The largest metadata plus payload the 25-bit length field can announce
+/// ([protocol, 2](crate::protocol#2)).
 pub const MAX_MESSAGE_BYTES: usize = (1 << 25) - 1;
 
-/// The largest metadata the 15-bit length field can announce (protocol notes, section 2).
+/// The largest metadata the 15-bit length field can announce ([protocol, 2](crate::protocol#2)).
 pub const MAX_METADATA_BYTES: usize = (1 << 15) - 1;
 
 /// One node with some ten thousand callbacks; a reader of JSON may take several times that for a moment.

@@ -52,7 +52,8 @@ macro_rules! name_type {
 name_type! {
     /// The name of a node (`app_name`), checked: not empty, no `|`, not over-long.
     ///
-    /// Commas, blanks, quotes and line feeds work in 3.0.1 and are allowed (protocol notes, section 2.1).
+    /// Commas, blanks, quotes and line feeds work in 3.0.1 and are allowed
+    /// ([protocol, 2.1](crate::protocol#2.1)).
     ///
     /// ```
     /// use daffi_wire::{Limits, NodeName};
@@ -65,7 +66,8 @@ name_type! {
 name_type! {
     /// The name of a callback, checked: not empty, no `|`, no comma, no outer blanks, not over-long.
     ///
-    /// A Router of 3.0.1 takes `a,b` for two callbacks and trims blanks (protocol notes, section 2.1).
+    /// A Router of 3.0.1 takes `a,b` for two callbacks and trims blanks
+    /// ([protocol, 2.1](crate::protocol#2.1)).
     MethodName
 }
 

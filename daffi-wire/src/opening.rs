@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// What a native client sends before its first frame (protocol notes, section 1). Send it in one write with what
-/// follows: 3.0.1 reads it with a single read.
+/// What a native client sends before its first frame ([protocol, 1](crate::protocol#1)). Send it in
+/// one write with what follows: 3.0.1 reads it with a single read.
 pub const SYN: [u8; 9] = [0x1f; 9];
 
 /// What the first bytes of an accepted connection say.

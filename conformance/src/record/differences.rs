@@ -33,7 +33,7 @@ const KNOWN: &[Known] = &[
         kinds: &[NodeKind::Client],
         theirs: "`rpc_nowait` makes one call of each element of a list given first, and drops all other arguments",
         ours: "one call, with the arguments as given",
-        promise: "Names and defaults: `rpc_nowait` is one request; section 10, defect 24, is not repeated",
+        promise: "Names and defaults: `rpc_nowait` is one request; protocol, 10.24: not repeated",
     },
     Known {
         key: "names-unknown-function",
@@ -90,7 +90,7 @@ const KNOWN: &[Known] = &[
         kinds: &[NodeKind::Router],
         theirs: "a function with an empty name makes the Router give notice of a member without functions",
         ours: "an empty name is no function, and a member without functions is told by its event alone",
-        promise: "Protocol notes 5.3: a notice is sent only if the newcomer has functions",
+        promise: "Protocol, 5.3: a notice is sent only if the newcomer has functions",
     },
     Known {
         key: "eviction-closes",
@@ -104,7 +104,7 @@ const KNOWN: &[Known] = &[
         kinds: SERVERS,
         theirs: "after the closing handshake of a WebSocket the TCP connection stays open",
         ours: "the server ends it, as RFC 6455 asks",
-        promise: "WebSocket: clean close; section 10, defect 19, is not repeated",
+        promise: "WebSocket: clean close; protocol, 10.19: not repeated",
     },
     Known {
         key: "late-by-new-connection",

@@ -299,7 +299,7 @@ impl Role for ClientRole {
     }
 
     fn is_quiet(&self) -> bool {
-        // The thread of a 3.0.1 node that finds its caller gone dies (protocol notes, section 10).
+        // The thread of a 3.0.1 node that finds its caller gone dies (docs/protocol.md#10.5).
         self.link.conn.level().at_least(Level::FOUR) || self.link.session.lock().in_flight.is_quiet()
     }
 

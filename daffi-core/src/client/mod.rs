@@ -282,7 +282,7 @@ impl<F: FormatSet> Client<F> {
     }
 
     /// Waits until all these nodes are members. A Router of 3.0.1 does not tell of a member without callbacks that joins later
-    /// (protocol notes, section 5.3). Cancel safe.
+    /// ([protocol, 5.3](daffi_wire::protocol#5.3)). Cancel safe.
     ///
     /// # Errors
     /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and [`CallError::Evicted`].

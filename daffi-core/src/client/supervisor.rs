@@ -179,7 +179,8 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
-/// Tells a server of this project of added callbacks: a second handshake is an update (protocol notes, section 12).
+/// Tells a server of this project of added callbacks: a second handshake is an update
+/// ([protocol, 12](daffi_wire::protocol#12)).
 fn update(shared: &Arc<Shared>, current: &Arc<ClientConn>) {
     let hello = current.session.lock().hello(shared.node.methods());
     match hello {

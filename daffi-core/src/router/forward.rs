@@ -152,7 +152,7 @@ fn route<'r>(
     }
     let receiver = &routes.get_or_find(|known| known.fits(frame), || look_up(shared, frame))?.receiver;
     if header.wants_reply() && header.id() == CallId::NONE {
-        // It ends the process of a 3.0.1 worker (protocol notes, section 10).
+        // It ends the process of a 3.0.1 worker (docs/protocol.md#10.3).
         return Err(RemoteError::new("ValueError", "a call that wants an answer cannot have the number 0"));
     }
     let format = header.format(me.conn.level());

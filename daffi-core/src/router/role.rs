@@ -93,7 +93,8 @@ impl RouterRole {
         }
     }
 
-    /// The first handshake (protocol notes, section 5.3: the order in which everybody hears of it).
+    /// The first handshake ([protocol, 5.3](daffi_wire::protocol#5.3): the order in which everybody
+    /// hears of it).
     fn join(&mut self, member: Member, frame: &Frame) -> Result<(), EncodeError> {
         let shared = &self.shared;
         let (name, level) = (member.name.clone(), member.level);
@@ -135,7 +136,8 @@ impl RouterRole {
         Ok(())
     }
 
-    /// A second handshake changes what the member exposes; 3.0.1 would evict it (protocol notes, sections 5.4 and 12).
+    /// A second handshake changes what the member exposes; 3.0.1 would evict it
+    /// ([protocol, 5.4](daffi_wire::protocol#5.4) and [protocol, 12](daffi_wire::protocol#12)).
     fn update(&self, me: &Arc<Peer>, member: Member, frame: &Frame) -> Result<(), EncodeError> {
         let shared = &self.shared;
         let mut members = shared.members.lock();

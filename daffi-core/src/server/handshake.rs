@@ -47,13 +47,14 @@ impl Server {
     }
 }
 
-/// Header and names are copied from the request, as 3.0.1 does (protocol notes, section 3).
+/// Header and names are copied from the request, as 3.0.1 does
+/// ([protocol, 3](daffi_wire::protocol#3)).
 pub(crate) fn handshake_reply(request: &Frame, body: &[u8], limits: &Limits) -> Result<Frame, EncodeError> {
     let header = request.header().handshake_reply();
     Frame::new(header, request.transmitter(), request.receiver(), request.method(), body, limits)
 }
 
-/// An EVENTS frame (protocol notes, section 3).
+/// An EVENTS frame ([protocol, 3](daffi_wire::protocol#3)).
 pub(crate) fn event_frame(kind: EventKind, member: &NodeName, limits: &Limits) -> Result<Frame, EncodeError> {
     let body = EventBody { kind, member: member.to_string() }.to_json();
     Frame::new(Header::control(Kind::Events, CallId::NONE, false), "", "", "", &body, limits)

@@ -56,7 +56,8 @@ impl ClientSession {
         }
     }
 
-    /// The HANDSHAKE that announces this node and its callbacks (protocol notes, sections 5.1 and 12).
+    /// The HANDSHAKE that announces this node and its callbacks
+    /// ([protocol, 5.1](daffi_wire::protocol#5.1) and [protocol, 12](daffi_wire::protocol#12)).
     pub(crate) fn hello(&mut self, methods: Vec<daffi_wire::MethodName>) -> Result<Frame, daffi_wire::EncodeError> {
         let body =
             Handshake::new(NodeType::new(Role::Client, Level::HIGHEST), vec![Member::new(self.name.clone(), methods)]);
@@ -70,7 +71,7 @@ impl ClientSession {
             Kind::Request => Ok(Handled::Serve(frame)),
             Kind::Response => Ok(self.complete(frame)),
             Kind::Error if !self.opened => {
-                // A refused handshake (section 3): OPAQUE text.
+                // A refused handshake (docs/protocol.md#3): OPAQUE text.
                 Err(Disconnected::refused(&String::from_utf8_lossy(frame.payload())))
             }
             Kind::Error => Ok(self.complete(frame)),
@@ -113,7 +114,8 @@ impl ClientSession {
         self.router_ends_calls = self.server_role == Some(Role::Router) && level.at_least(Level::FOUR);
         let mut members = body.members;
         if self.server_role == Some(Role::Service) {
-            // A Router says of each member what it speaks (section 12); a Service is what the link is.
+            // A Router says of each member what it speaks (docs/protocol.md#12); a Service is what
+            // the link is.
             members.iter_mut().for_each(|member| member.level = level);
         }
         self.members.replace(members);
@@ -124,7 +126,7 @@ impl ClientSession {
     }
 
     fn event(&mut self, frame: &Frame) -> Result<Handled, Disconnected> {
-        // As 3.0.1 does, an event that can't be read is ignored whole (section 5.3).
+        // As 3.0.1 does, an event that can't be read is ignored whole (docs/protocol.md#5.3).
         let Ok(event) = EventBody::parse(frame.payload(), &self.limits) else {
             return Ok(Handled::Dropped("an event that can't be read"));
         };

@@ -54,9 +54,10 @@ enum State {
 impl InFlight {
     /// The table of the connection that follows `ended`: its numbers go on.
     ///
-    /// A 3.0.1 server sends an answer to whoever bears the name by then (protocol notes, section 4), so what was open on
-    /// the connection before rests on this one. Of the ones before that nothing is left, and of very many nothing is kept:
-    /// their numbers come again only after all others.
+    /// A 3.0.1 server sends an answer to whoever bears the name by then
+    /// ([protocol, 4](daffi_wire::protocol#4)), so what was open on the connection before rests on
+    /// this one. Of the ones before that nothing is left, and of very many nothing is kept: their
+    /// numbers come again only after all others.
     pub(crate) fn following(ended: &Self) -> Self {
         let mut next = Self { last: ended.last, ..Self::default() };
         if ended.calls.len() <= CARRIED {

@@ -47,7 +47,7 @@ pub(crate) struct MemberList {
 }
 
 impl MemberList {
-    /// The whole list anew (protocol notes, section 5.3).
+    /// The whole list anew ([protocol, 5.3](daffi_wire::protocol#5.3)).
     pub(crate) fn replace(&mut self, list: Vec<Member>) {
         self.by_name = positions(&list);
         self.list = list;

@@ -10,7 +10,8 @@ use daffi_wire::{
 /// The members in the order of 3.0.1, and the notices that have not been taken to all of them.
 ///
 /// Notices are one log for all: each member has read it up to some place. So a join costs the same with one member as with
-/// thousands, and each member sees every notice in order (protocol notes, section 5.3).
+/// thousands, and each member sees every notice in order
+/// ([protocol, 5.3](daffi_wire::protocol#5.3)).
 #[derive(Debug)]
 pub(crate) struct Membership<P> {
     list: Vec<Entry<P>>,

@@ -12,8 +12,9 @@ const KEPT: usize = 1024;
 /// The calls of one member that a receiver may still answer, by the number under which the receiver got them.
 ///
 /// A reply bears a name and a number, no connection. So a number under which a reply may come for a call that nobody waits for
-/// any more is not used again: not for a 3.0.1 caller that goes around (protocol notes, section 2), nor for a newer
-/// connection of the same name, which inherits what was open. Such a call travels under another number.
+/// any more is not used again: not for a 3.0.1 caller that goes around
+/// ([protocol, 2](daffi_wire::protocol#2)), nor for a newer connection of the same name, which
+/// inherits what was open. Such a call travels under another number.
 #[derive(Debug, Default)]
 pub(crate) struct OpenCalls {
     calls: HashMap<u16, Slot, BuildIdHasher>,

@@ -121,7 +121,7 @@ async fn a_late_answer_on_the_next_connection_reaches_no_other_call() {
     client.wait_for_connection().await.unwrap();
     let answers = async {
         let fast = second.receive().await.unwrap();
-        // 3.0.1 sends the late answer to whoever bears the name by now (protocol notes, section 4).
+        // 3.0.1 sends the late answer to whoever bears the name by now (docs/protocol.md#4).
         for (request, text) in [(&slow, "answer of slow"), (&fast, "answer of fast")] {
             let header = Header::new(Kind::Response, request.header().id(), daffi_wire::FormatId::JSON, true, false);
             let body = format!(r#"{{"args": ["{text}"], "kwargs": {{}}}}"#);

@@ -1,8 +1,9 @@
 //! The JSON payload format of daffi.
 //!
-//! Arguments are `{"args": [...], "kwargs": {...}}`, a result is the first of `args` (protocol notes, section 7): what
-//! every node of a daffi network can read, a browser included. Take the facade crate `daffi` to call and serve; take this
-//! one alone to read or write such payloads yourself, in a proxy or a test.
+//! Arguments are `{"args": [...], "kwargs": {...}}`, a result is the first of `args`
+//! ([protocol, 7](daffi_wire::protocol#7)): what every node of a daffi network can read, a browser
+//! included. Take the facade crate `daffi` to call and serve; take this one alone to read or write
+//! such payloads yourself, in a proxy or a test.
 //!
 //! ```
 //! use bytes::BytesMut;

@@ -30,7 +30,7 @@ fn bound<P: Params>(text: impl Into<Bytes>) -> Result<P, String> {
 
 #[test]
 fn what_python_writes_is_read() {
-    // Protocol notes, 7.1 and 7.3.
+    // docs/protocol.md#7.1 and docs/protocol.md#7.3.
     assert_eq!(read(&b"{\"args\": [3], \"kwargs\": {}}"[..]), Ok(3));
     let error = Body::text(r#"{"args": [["ValueError", "builtins", "bad", null]], "kwargs": {}}"#);
     assert_eq!(Json::default().decode_error(&error), Ok(RemoteError::new("ValueError", "bad")));

@@ -1,8 +1,10 @@
 //! The MSGPACK payload format of daffi.
 //!
-//! Arguments are `[args, kwargs]`, a result is `[[result], {}]` (protocol notes, section 7). Bytes travel as `bin`, and so
-//! does a `Vec<u8>`; structs travel as maps, so that Python sees a `dict`; addresses, UUIDs and their like as text. Take
-//! the facade crate `daffi` to call and serve; take this one alone to read or write such payloads yourself.
+//! Arguments are `[args, kwargs]`, a result is `[[result], {}]`
+//! ([protocol, 7](daffi_wire::protocol#7)). Bytes travel as `bin`, and so does a `Vec<u8>`; structs
+//! travel as maps, so that Python sees a `dict`; addresses, UUIDs and their like as text. Take the
+//! facade crate `daffi` to call and serve; take this one alone to read or write such payloads
+//! yourself.
 //!
 //! ```
 //! use bytes::BytesMut;

@@ -42,7 +42,7 @@ fn result<T: DeserializeOwned + 'static>(inner: &[u8]) -> Result<T, String> {
 
 #[test]
 fn the_bytes_are_those_of_python() {
-    // Protocol notes, 7.1 and 7.3.
+    // docs/protocol.md#7.1 and docs/protocol.md#7.3.
     assert_eq!(written(&3).unwrap(), [0x92, 0x91, 3, 0x80][..]);
     let error = RemoteError::new("ValueError", "bad");
     let bytes = b"\x92\x91\x94\xaaValueError\xa8builtins\xa3bad\xc0\x80";

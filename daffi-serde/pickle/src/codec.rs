@@ -66,8 +66,9 @@ impl Pickle {
 
     /// Whether the payload of a call holds one positional argument and no other.
     ///
-    /// Such a payload is, byte for byte, that of a result which is this argument (protocol notes, section 7): an echo can
-    /// send it back without understanding it. Classes and calls in it are not looked at, rather than refused.
+    /// Such a payload is, byte for byte, that of a result which is this argument
+    /// ([protocol, 7](daffi_wire::protocol#7)): an echo can send it back without understanding it.
+    /// Classes and calls in it are not looked at, rather than refused.
     ///
     /// # Errors
     /// [`ReadError`] for what is not the payload of a call, or breaks a limit.

@@ -1,4 +1,5 @@
-//! What a payload wraps around arguments, results and errors (protocol notes, section 7).
+//! What a payload wraps around arguments, results and errors
+//! ([protocol, 7](daffi_wire::protocol#7)).
 
 use daffi_serde::RemoteError;
 

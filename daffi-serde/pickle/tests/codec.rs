@@ -56,7 +56,7 @@ fn results_are_a_pair_too() {
 
 #[test]
 fn what_python_sends_is_read() {
-    // Protocol notes, section 7.1.
+    // docs/protocol.md#7.1.
     assert_eq!(result(&b"\x80\x04\x95\x09\0\0\0\0\0\0\0K\x03\x85\x94}\x94\x86\x94."[..]), Ok(3));
     assert_eq!(result::<Value>(&b"N\x85}\x86."[..]), Ok(Value::Null));
     for pickle in [

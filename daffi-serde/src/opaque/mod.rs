@@ -1,4 +1,4 @@
-//! OPAQUE: the one argument, or the result, is the payload (protocol notes, section 7).
+//! OPAQUE: the one argument, or the result, is the payload ([protocol, 7](daffi_wire::protocol#7)).
 
 use bytes::Bytes;
 use daffi_wire::FormatId;

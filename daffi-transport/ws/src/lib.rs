@@ -6,7 +6,8 @@
 //!
 //! - **What is a message.** Exactly one whole frame; anything else closes the connection with a code and a sentence. Text
 //!   and binary messages are taken alike and fragments are joined, up to the limit of a frame; unmasked messages of
-//!   clients are taken too (protocol notes, section 9). Memory grows with the bytes that arrive.
+//!   clients are taken too ([protocol, 9](daffi_wire::protocol#9)). Memory grows with the bytes
+//!   that arrive.
 //! - **Who may connect.** Browsers tell a page's origin; see [`WebSockets::allow_origin`] for the rule.
 //! - **Pings** of the peer are answered. A peer that was silent for [`Keepalive::interval`] is pinged, and ended when
 //!   nothing comes from it within [`Keepalive::patience`]. A server of daffi 3.0.1 breaks on a ping, so a connector pings

@@ -1,4 +1,5 @@
-//! The request of an upgrade, and what is wrong with others (protocol notes, section 9).
+//! The request of an upgrade, and what is wrong with others
+//! ([protocol, 9](daffi_wire::protocol#9)).
 
 use httparse::{EMPTY_HEADER, Header, Request, Status};
 use tungstenite::handshake::derive_accept_key;

@@ -6,7 +6,8 @@ use crate::request::{MAX_HEAD_BYTES, MAX_HEADERS, has_word, values};
 
 /// The header with which a server says, by the value `yes`, that it answers pings.
 ///
-/// daffi 3.0.1 does not send it, and stops reading a connection on which it was pinged (protocol notes, section 9).
+/// daffi 3.0.1 does not send it, and stops reading a connection on which it was pinged
+/// ([protocol, 9](daffi_wire::protocol#9)).
 pub const PING_HEADER: &str = "Daffi-Ping";
 
 /// Bytes of a refusing answer's body that go into the error.

@@ -79,7 +79,8 @@ impl Options {
     }
 }
 
-/// The rules of callback names (protocol notes, section 2.1), so that a bad one is no surprise at run time.
+/// The rules of callback names (docs/protocol.md#2.1), so that a bad one is no surprise at run
+/// time.
 fn name_problem(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         return Some("a callback's name must not be empty");

@@ -42,7 +42,7 @@ async fn a_python_service_and_a_rust_client_may_be_named_anything() {
     }
 }
 
-/// 3.0.1 would abort on it (protocol notes, section 2.1): nothing of it may leave this node.
+/// 3.0.1 would abort on it (docs/protocol.md#2.1): nothing of it may leave this node.
 #[tokio::test]
 async fn a_separator_is_refused_where_it_enters() {
     let service = Transport::Tcp.rust_service("service", 1).await;

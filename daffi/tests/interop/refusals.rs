@@ -187,7 +187,7 @@ async fn callers_of_a_full_receiver_hear_that_it_is_overloaded() {
     drop(full);
 }
 
-/// Through a router of 3.0.1 it loses its connection (protocol notes, section 5.4).
+/// Through a router of 3.0.1 it loses its connection (docs/protocol.md#5.4).
 #[tokio::test]
 async fn late_callbacks_of_a_python_worker_simply_work() {
     let (router, _) = start().await;

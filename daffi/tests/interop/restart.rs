@@ -38,7 +38,8 @@ async fn a_router_that_comes_back_finds_its_nodes_again(kind: RouterKind) {
     client.wait_for_members(&["worker"], None).await.unwrap();
     assert!(begun.elapsed() < CEILING, "{:?}", begun.elapsed());
     assert_eq!(client.rpc().call::<i64>("add", (3, 4)).await.unwrap(), 7);
-    // A 3.0.1 client connects again when it calls again, and one failed attempt is final (protocol notes, section 10).
+    // A 3.0.1 client connects again when it calls again, and one failed attempt is final
+    // (docs/protocol.md#10.15).
     let answer =
         eventually("3.0.1 has reconnected", async || python.call("add", json!([3, 4])).timeout(5).outcome().await.ok());
     assert_eq!(answer.await, 7);

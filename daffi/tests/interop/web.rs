@@ -1,5 +1,5 @@
-//! Browsers and other WebSockets. What 3.0.1's own browser client sends (protocol notes, section 9) is sent by hand, to
-//! servers of both libraries: what is proven of one is compared with the other.
+//! Browsers and other WebSockets. What 3.0.1's own browser client sends (docs/protocol.md#9) is
+//! sent by hand, to servers of both libraries: what is proven of one is compared with the other.
 
 use std::time::{Duration, Instant};
 

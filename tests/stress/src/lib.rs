@@ -171,7 +171,7 @@ pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }
 
-/// Payload and metadata length that a frame's header announces (protocol notes, section 2).
+/// Payload and metadata length that a frame's header announces (docs/protocol.md#2).
 #[must_use]
 pub const fn message_length(header: [u8; 9]) -> usize {
     u32::from_le_bytes([header[3], header[4], header[5], header[6]]) as usize & 0x01ff_ffff

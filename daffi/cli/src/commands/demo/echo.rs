@@ -31,8 +31,8 @@ fn payload(format: FormatId, body: &Body) -> Result<Body, RemoteError> {
     }
 }
 
-/// With one positional argument the body of the call is, byte for byte, that of the result (protocol notes, section 7), or
-/// holds it.
+/// With one positional argument the body of the call is, byte for byte, that of the result
+/// (docs/protocol.md#7), or holds it.
 fn as_it_is(format: FormatId, body: &Body) -> Result<Option<Body>, SerdeError> {
     let is_sole = match format {
         FormatId::OPAQUE => true,
