@@ -4,6 +4,9 @@ use daffi_serde::{RemoteError, SerdeError};
 use daffi_transport::{BindError, ConnectError, LinkError};
 use daffi_wire::{BodyError, EncodeError, FormatId, NameError};
 
+/// Any error of a tower layer.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a call did not give a result. Cheap enough to clone: one cause may end many calls.
 ///
 /// `Debug` is the sentence, because that is what `main` prints of an error it returns.

@@ -10,9 +10,10 @@ use daffi_wire::{CallId, Frame, Member, NodeName};
 
 pub use crate::router::bare::{BareMember, BareRouter};
 use crate::{
-    Callback, Choice, InitializationError, Members,
-    registry::{Lookup, Registry},
-    session::{self, MemberList},
+    client::Choice,
+    error::InitializationError,
+    serve::{Callback, Lookup, Registry},
+    session::{self, MemberList, Members},
 };
 
 /// The open calls of a connection, as a caller has them.

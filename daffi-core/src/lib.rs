@@ -55,25 +55,20 @@
 //! limit of its own.
 
 mod call;
-mod callback;
 mod client;
 mod config;
 mod conn;
-mod dispatch;
+mod deadline;
 mod error;
 mod events;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
 mod keyed;
-mod layers;
-mod node;
-mod picker;
 mod refusal;
-mod registry;
-mod request;
 mod router;
 mod scratch;
+mod serve;
 mod server;
 mod service;
 mod session;
@@ -82,16 +77,14 @@ pub use crate::{
     call::{
         Answer, Call, CallOptions, Cast, CastNowait, ReadAnswer, Rpc, RpcNowait, RpcOver, StreamCall, StreamNowait,
     },
-    callback::{Callback, CallbackOptions, remote_error},
-    client::Client,
+    client::{Choice, Client, LeastInFlight, Picker, RoundRobin, StickyByKey},
     config::NodeConfig,
-    dispatch::{Dispatch, Dispatched},
-    error::{CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError},
+    error::{BoxError, CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError},
     events::{Events, MemberEvent},
-    layers::{BoxError, Callbacks, Serving},
-    picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey},
-    request::{Context, Reply, Request},
     router::{Router, RouterStats},
+    serve::{
+        Callback, CallbackOptions, Callbacks, Context, Dispatch, Dispatched, Reply, Request, Serving, remote_error,
+    },
     service::Service,
     session::Members,
 };

@@ -2,7 +2,7 @@
 
 use daffi_serde::RemoteError;
 
-use crate::CallError;
+use crate::error::CallError;
 
 /// The module of refusals. No class of a callback's error bears it.
 const MODULE: &str = "daffi";
@@ -46,6 +46,12 @@ impl Refusal {
             _ => Err(error),
         }
     }
+}
+
+/// An error in JSON, which every node reads whatever the call's format
+/// ([protocol, 7.3](daffi_wire::protocol#7.3)).
+pub(crate) fn json_error(error: &RemoteError) -> Vec<u8> {
+    serde_json::json!({ "args": [error], "kwargs": {} }).to_string().into_bytes()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use daffi_serde::{FormatSet, RemoteError};
+use daffi_serde::FormatSet;
 use daffi_transport::{Endpoint, Listener};
 use daffi_wire::{
     CallId, EventKind, Frame, Handshake, Header, Kind, Level, Member, NodeName, NodeType, Role as NodeRole,
@@ -10,13 +10,13 @@ use daffi_wire::{
 use parking_lot::Mutex;
 
 use crate::{
-    Callback, Callbacks, Context, Disconnected, Ended, Events, InitializationError, MemberEvent, NodeConfig,
-    ProtocolError,
+    config::NodeConfig,
     conn::{Conn, Role, Turn},
-    node::Node,
-    registry::Lookup,
-    server::{self, Hello, Host, Opening, Server, event_frame, handshake_reply},
-    session::Hub,
+    error::{Disconnected, Ended, InitializationError, ProtocolError},
+    events::{Events, MemberEvent},
+    serve::{Callback, Callbacks, Context, Lookup, Node, ServingNode},
+    server::{self, Host, Opening, Server},
+    session::{Hello, Hub, event_frame, handshake_reply, routing},
 };
 
 /// A running service: listens, and runs callbacks for those who connect.
@@ -42,6 +42,7 @@ impl Drop for Handle {
 struct Shared {
     server: Server,
     node: Arc<Node>,
+    serving: ServingNode,
     hub: Mutex<Hub<Arc<Conn>>>,
 }
 
@@ -60,9 +61,10 @@ impl Service {
         layer: impl FnOnce(Callbacks) -> Callbacks,
         formats: F,
     ) -> Result<Self, InitializationError> {
-        let node = Node::new(name.clone(), config.clone(), layer, callbacks, formats)?;
+        let serving = ServingNode::new(name.clone(), config.clone(), layer, callbacks, formats)?;
+        let node = Arc::clone(&serving.node);
         let server = Server::new(name, config, Arc::clone(&node.memory), node.life.clone(), &listeners)?;
-        let shared = Arc::new(Shared { server, node, hub: Mutex::default() });
+        let shared = Arc::new(Shared { server, node, serving, hub: Mutex::default() });
         server::listen(&shared, listeners);
         Ok(Self { handle: Arc::new(Handle { shared }) })
     }
@@ -97,7 +99,7 @@ impl Service {
     /// [`InitializationError::DuplicateCallback`]: none was added.
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
         let shared = &self.handle.shared;
-        shared.node.registry.add(callbacks)?;
+        shared.serving.registry.add(callbacks)?;
         // A notice, which clients of 3.0.1 take from any server (docs/protocol.md#5.3). Who joins
         // meanwhile is answered with the new list, or is in the hub already.
         let header = Header::control(Kind::Handshake, CallId::NONE, false);
@@ -139,7 +141,7 @@ impl Service {
 impl Shared {
     /// What this service says of itself.
     fn hello(&self, level: Level) -> Handshake {
-        let member = Member::new(self.node.name.clone(), self.node.methods());
+        let member = Member::new(self.node.name.clone(), self.serving.methods());
         Handshake::new(NodeType::new(NodeRole::Service, level), vec![member])
     }
 }
@@ -152,7 +154,7 @@ impl Host for Shared {
     }
 
     fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> ServiceRole {
-        let callbacks = self.node.registry.lookup();
+        let callbacks = self.serving.registry.lookup();
         ServiceRole { shared: self, conn, opening, caller: None, callbacks }
     }
 }
@@ -175,10 +177,9 @@ impl Role for ServiceRole {
                 Ok(())
             }
             (Kind::Request, Some(caller)) => {
-                if frame.is_from(caller.caller()) {
-                    self.shared.node.serve(turn, &mut self.callbacks, caller, frame, None);
-                } else {
-                    refuse_transmitter(turn, caller, &frame);
+                match routing::check_transmitter(&frame, caller.caller_name()) {
+                    Ok(()) => self.shared.serving.serve(turn, &mut self.callbacks, caller, frame, ()),
+                    Err(error) => caller.answer_error(turn, &frame, error),
                 }
                 Ok(())
             }
@@ -243,10 +244,4 @@ impl ServiceRole {
         let body = self.shared.hello(self.conn.level()).to_json();
         server.send(&self.conn, name, handshake_reply(request, &body, &server.config.limits));
     }
-}
-
-/// A transmitter must be who its handshake said.
-fn refuse_transmitter(turn: &mut Turn, caller: &Context, frame: &Frame) {
-    let text = format!("this connection is {:?} and cannot speak for {:?}", caller.caller_name(), frame.transmitter());
-    Node::refuse(turn, caller, frame, RemoteError::new("PermissionError", text));
 }

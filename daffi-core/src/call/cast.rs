@@ -13,10 +13,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     CallOptions,
-    engine::{Progress, Written, choose, format_for, later, read, receive, send, send_nowait, write_request},
+    engine::{Progress, Written, choose, format_for, read, receive, send, send_nowait, write_request},
     setters,
 };
-use crate::{CallError, Client, client::ClientConn};
+use crate::{
+    client::{Client, ClientConn},
+    deadline::later,
+    error::CallError,
+};
 
 /// One call to several members: [`Client::cast`].
 #[derive(Clone, Debug)]

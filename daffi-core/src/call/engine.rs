@@ -11,14 +11,15 @@ use bytes::Bytes;
 use daffi_serde::{Args, Body, FormatSet, Output, RemoteError, SerdeError};
 use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, Level, NodeName};
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::CallOptions;
 use crate::{
-    CallError, Choice, Client, Members,
-    client::{ClientConn, Gone, Paid, PendingReply, Shared},
+    client::{Choice, Client, ClientConn, Gone, Paid, PendingReply, Shared},
+    error::CallError,
     refusal::Refusal,
     scratch::Scratch,
+    session::{IDS, Members},
 };
 
 /// A request that is written and has no number yet.
@@ -278,12 +279,6 @@ fn read_json_error(body: &Body) -> Result<RemoteError, SerdeError> {
     Ok(envelope.args.0)
 }
 
-/// `after` from now; a time beyond all clocks is thirty years.
-pub(crate) fn later(after: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    Instant::now() + after.min(FAR)
-}
-
 /// How far a call came, for the words of its timeout.
 #[derive(Default)]
 pub(super) struct Progress {
@@ -301,7 +296,7 @@ impl Progress {
 
     pub(super) fn expired(&self, method: &str, after: Duration) -> CallError {
         if !self.numbered && self.conn.as_ref().is_some_and(|conn| conn.is_full()) {
-            let text = format!("all {} call numbers of the connection were in use for {after:?}", crate::session::IDS);
+            let text = format!("all {} call numbers of the connection were in use for {after:?}", IDS);
             return CallError::Overloaded(text);
         }
         let receiver = self.receiver.as_ref().map_or_else(|| "any member".into(), ToString::to_string);

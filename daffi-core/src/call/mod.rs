@@ -1,6 +1,7 @@
 //! The six call styles, and the way of one call to its receiver and back.
 
 mod cast;
+mod client;
 mod engine;
 mod over;
 mod rpc;
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use daffi_wire::FormatId;
 
-pub(crate) use self::engine::later;
 pub use self::{
     cast::{Cast, CastNowait},
     over::{Answer, Call, ReadAnswer, RpcOver},

@@ -22,7 +22,10 @@ use super::{
     engine::{Received, read},
     setters,
 };
-use crate::{BoxError, CallError, Client};
+use crate::{
+    client::Client,
+    error::{BoxError, CallError},
+};
 
 /// A call that owns its arguments: cloned, it can be made again.
 #[derive(Clone)]

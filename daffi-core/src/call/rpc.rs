@@ -10,7 +10,7 @@ use super::{
     engine::{Now, Progress, read, send_nowait},
     setters,
 };
-use crate::{CallError, Client};
+use crate::{client::Client, error::CallError};
 
 /// One call, one receiver, one answer: [`Client::rpc`].
 #[derive(Clone, Debug)]

@@ -8,12 +8,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     CallOptions,
-    engine::{Progress, Written, choose, format_for, later, pay, read, receive, send, send_nowait, write_request},
+    engine::{Progress, Written, choose, format_for, pay, read, receive, send, send_nowait, write_request},
     setters,
 };
 use crate::{
-    CallError, Client, StreamError,
-    client::{ClientConn, Paid, PendingReply},
+    client::{Client, ClientConn, Paid, PendingReply},
+    deadline::later,
+    error::{CallError, StreamError},
 };
 
 /// Chunk after chunk to one receiver, each acknowledged: [`Client::stream`].

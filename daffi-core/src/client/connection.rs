@@ -12,14 +12,14 @@ use daffi_wire::{CallId, EventKind, Frame, Level, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{Credit, Receipt, Shared};
+use super::{Credit, Picker, Receipt, Shared};
 use crate::{
-    CallError, Context as Caller, Disconnected, MemberEvent, Members, Picker,
     conn::{Conn, Role, Turn},
-    node::Node,
+    error::{CallError, Disconnected},
+    events::MemberEvent,
     refusal::Refusal,
-    registry::Lookup,
-    session::{ClientSession, Handled, Outcome},
+    serve::{Context as Caller, Lookup},
+    session::{ClientSession, Handled, Members, Outcome},
 };
 
 /// One connection of a client.
@@ -349,14 +349,14 @@ impl ClientRole {
         let (node, conn) = (&self.shared.node, &self.link.conn);
         if !frame.header().wants_reply() {
             let receipt = Receipt::new(&self.link, caller.caller_name(), frame.as_bytes().len(), node.config.limits);
-            return node.serve(turn, &mut self.callbacks, caller, frame, receipt);
+            return self.shared.serving.serve(turn, &mut self.callbacks, caller, frame, receipt);
         }
         let (bytes, frames) = (conn.inbound.bytes(), conn.inbound.frames());
         if bytes >= node.config.inbound_bytes || frames >= node.config.inbound_frames {
             let text = format!("{frames} requests of {bytes} bytes wait at {}", node.name);
-            return Node::refuse(turn, caller, &frame, Refusal::Overloaded.error(text));
+            return caller.answer_error(turn, &frame, Refusal::Overloaded.error(text));
         }
-        node.serve(turn, &mut self.callbacks, caller, frame, None);
+        self.shared.serving.serve(turn, &mut self.callbacks, caller, frame, ());
     }
 
     fn wake(&self, wakers: Vec<std::task::Waker>) {

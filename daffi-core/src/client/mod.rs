@@ -1,14 +1,12 @@
 //! A node that connects: it calls, exposes callbacks, or both.
 
 mod connection;
+mod context;
 mod credit;
+mod picker;
 mod supervisor;
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use daffi_serde::FormatSet;
@@ -19,13 +17,18 @@ use tokio::{
     time::timeout,
 };
 
+use self::context::WeakClient;
+pub use self::picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
 pub(crate) use self::{
     connection::{ClientConn, PendingReply},
     credit::{Credit, Gone, Paid, Receipt},
 };
 use crate::{
-    CallError, CallOptions, Callback, Callbacks, Cast, CastNowait, Disconnected, Ended, Events, InitializationError,
-    MemberEvent, Members, NodeConfig, Picker, Rpc, RpcNowait, StreamCall, StreamNowait, events::EventHub, node::Node,
+    config::NodeConfig,
+    error::{CallError, Disconnected, Ended, InitializationError},
+    events::{EventHub, Events, MemberEvent},
+    serve::{Callback, Callbacks, Node, ServingNode},
+    session::Members,
 };
 
 /// A connected node. It reconnects by itself, for as long as wished.
@@ -40,18 +43,6 @@ pub struct Client<F> {
 impl<F> std::fmt::Debug for Client<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("name", &self.handle.shared.node.name).finish_non_exhaustive()
-    }
-}
-
-/// A [`Client`] that keeps nothing alive.
-pub(crate) struct WeakClient<F> {
-    handle: Weak<Handle>,
-    formats: F,
-}
-
-impl<F: FormatSet> WeakClient<F> {
-    pub(crate) fn upgrade(&self) -> Option<Client<F>> {
-        Some(Client { handle: self.handle.upgrade()?, formats: self.formats.clone() })
     }
 }
 
@@ -83,6 +74,7 @@ pub(crate) enum State {
 
 pub(crate) struct Shared {
     pub(crate) node: Arc<Node>,
+    serving: ServingNode,
     pub(crate) picker: Arc<dyn Picker>,
     connector: Box<dyn Connector>,
     /// Where calls go.
@@ -224,9 +216,10 @@ impl<F: FormatSet> Client<F> {
         picker: Box<dyn Picker>,
         formats: F,
     ) -> Result<Self, InitializationError> {
-        let node = Node::new(name, config, layer, callbacks, formats.clone())?;
+        let serving = ServingNode::new(name, config, layer, callbacks, formats.clone())?;
         let shared = Arc::new(Shared {
-            node,
+            node: Arc::clone(&serving.node),
+            serving,
             picker: picker.into(),
             connector,
             current: ArcSwapOption::empty(),
@@ -239,7 +232,7 @@ impl<F: FormatSet> Client<F> {
         });
         let handle = Arc::new(Handle { shared: Arc::clone(&shared) });
         // Known before the first request can arrive, so that the first callback can call on.
-        shared.node.set_client(WeakClient { handle: Arc::downgrade(&handle), formats: formats.clone() });
+        shared.node.set_client(Box::new(WeakClient { handle: Arc::downgrade(&handle), formats: formats.clone() }));
         supervisor::start(shared).await?;
         Ok(Self { handle, formats })
     }
@@ -328,7 +321,7 @@ impl<F: FormatSet> Client<F> {
     /// # Errors
     /// [`InitializationError::DuplicateCallback`]: none was added.
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
-        self.shared().node.registry.add(callbacks)?;
+        self.shared().serving.registry.add(callbacks)?;
         self.shared().announce.notify_one();
         Ok(())
     }
@@ -368,42 +361,6 @@ impl<F: FormatSet> Client<F> {
         self.join().await;
     }
 
-    /// One call, one receiver, one answer.
-    #[must_use]
-    pub fn rpc(&self) -> Rpc<F> {
-        Rpc::new(self.clone(), self.options())
-    }
-
-    /// One call, one receiver, no answer.
-    #[must_use]
-    pub fn rpc_nowait(&self) -> RpcNowait<F> {
-        RpcNowait::new(self.clone(), self.options())
-    }
-
-    /// One call to every member that exposes the callback, or to some; an answer of each.
-    #[must_use]
-    pub fn cast(&self) -> Cast<F> {
-        Cast::new(self.clone(), self.options())
-    }
-
-    /// One call to every member that exposes the callback, or to some; no answers.
-    #[must_use]
-    pub fn cast_nowait(&self) -> CastNowait<F> {
-        CastNowait::new(self.clone(), self.options())
-    }
-
-    /// Chunk after chunk to one receiver, each acknowledged.
-    #[must_use]
-    pub fn stream(&self) -> StreamCall<F> {
-        StreamCall::new(self.clone(), self.options())
-    }
-
-    /// Chunk after chunk to one receiver, none acknowledged.
-    #[must_use]
-    pub fn stream_nowait(&self) -> StreamNowait<F> {
-        StreamNowait::new(self.clone(), self.options())
-    }
-
     /// The formats of this node.
     #[must_use]
     pub const fn formats(&self) -> &F {
@@ -414,10 +371,6 @@ impl<F: FormatSet> Client<F> {
     #[must_use]
     pub fn limits(&self) -> &daffi_wire::Limits {
         &self.shared().node.config.limits
-    }
-
-    fn options(&self) -> CallOptions {
-        CallOptions { timeout: self.shared().node.config.default_timeout, ..CallOptions::default() }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -10,8 +10,8 @@ use tokio::{
 
 use super::{ClientConn, Shared, State, connection::ClientRole};
 use crate::{
-    Disconnected, Ended, InitializationError,
     conn::{Conn, Driver},
+    error::{Disconnected, Ended, InitializationError},
     session::{ClientSession, InFlight},
 };
 
@@ -109,7 +109,7 @@ async fn establish(
     let in_flight = before.map(|conn| InFlight::following(&conn.session.lock().in_flight)).unwrap_or_default();
     let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight);
     let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };
-    let hello = session.hello(node.methods()).map_err(|source| InitializationError::Hello { source })?;
+    let hello = session.hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
     let client = ClientConn::new(node.name.clone(), Arc::clone(&conn), session, Arc::clone(&shared.picker));
     let (opened, answer) = oneshot::channel();
     let role = ClientRole {
@@ -120,7 +120,7 @@ async fn establish(
         unshown: false,
         untold: Vec::new(),
         caller: None,
-        callbacks: node.registry.lookup(),
+        callbacks: shared.serving.registry.lookup(),
     };
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(&hello);
@@ -182,7 +182,7 @@ fn jittered(pause: Duration) -> Duration {
 /// Tells a server of this project of added callbacks: a second handshake is an update
 /// ([protocol, 12](daffi_wire::protocol#12)).
 fn update(shared: &Arc<Shared>, current: &Arc<ClientConn>) {
-    let hello = current.session.lock().hello(shared.node.methods());
+    let hello = current.session.lock().hello(shared.serving.methods());
     match hello {
         // A connection that has just ended is made again, and its handshake names all callbacks.
         Ok(frame) => drop(current.conn.send(&frame)),

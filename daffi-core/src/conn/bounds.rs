@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::NodeConfig;
+use crate::config::NodeConfig;
 
 #[derive(Clone, Copy)]
 pub(super) struct Times {

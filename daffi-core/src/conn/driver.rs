@@ -17,7 +17,7 @@ use super::{
     Conn, Turn,
     bounds::{Limits, Times},
 };
-use crate::{Disconnected, NodeConfig};
+use crate::{config::NodeConfig, error::Disconnected};
 
 /// Frames worked in before other tasks get a turn.
 const FRAMES_PER_TURN: usize = 256;

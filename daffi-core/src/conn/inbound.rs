@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use super::Conn;
-use crate::NodeConfig;
+use crate::config::NodeConfig;
 
 /// What a request that waits for its callback takes beside its frame: a task, and places in queues.
 pub(crate) const WAITING_COST: usize = 1024;

@@ -1,6 +1,7 @@
 //! One connection: what its driver, its callers and its callbacks share.
 
 mod bounds;
+mod clock;
 mod driver;
 mod inbound;
 mod outbox;
@@ -23,12 +24,13 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
+    clock::{Begun, Clock, SLOW},
     driver::{Driver, Role},
     inbound::{Inbound, Memory, Ticket, WAITING_COST},
     outbox::{Closed, Outbox, Queued, Receipt},
-    turn::{Begun, Clock, Turn},
+    turn::Turn,
 };
-use crate::{Disconnected, NodeConfig};
+use crate::{config::NodeConfig, error::Disconnected};
 
 /// One connection, as its driver, its callers and its callbacks share it.
 #[derive(Debug)]

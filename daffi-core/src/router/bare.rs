@@ -13,8 +13,9 @@ use daffi_wire::{Frame, NodeName};
 
 use super::{Router, RouterRole};
 use crate::{
-    Disconnected, InitializationError, NodeConfig,
+    config::NodeConfig,
     conn::{Conn, Memory, Role, Turn},
+    error::{Disconnected, InitializationError},
     server::next_opening,
 };
 

@@ -5,10 +5,15 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use daffi_serde::RemoteError;
 use daffi_transport::Batch;
-use daffi_wire::{CallId, Frame, Kind, MethodName, credit_amount};
+use daffi_wire::{Frame, Kind, MethodName, credit_amount};
 
 use super::{Peer, Shared, recent::Recent, sender::Sender};
-use crate::{Disconnected, ProtocolError, conn::Turn, refusal::Refusal, session::IDS};
+use crate::{
+    conn::Turn,
+    error::{Disconnected, ProtocolError},
+    refusal::Refusal,
+    session::{IDS, routing},
+};
 
 /// Forwards what one member sends, as long as it is allowed to.
 pub(super) struct Forwarder {
@@ -142,24 +147,12 @@ fn route<'r>(
     routes: &'r mut Recent<Route>,
     frame: &Frame,
 ) -> Result<&'r Arc<Peer>, RemoteError> {
-    let header = frame.header();
-    if !frame.is_from(&me.name) {
-        let text = format!("this connection is {:?} and cannot speak for {:?}", me.name, frame.transmitter());
-        return Err(RemoteError::new("PermissionError", text));
-    }
+    routing::check_transmitter(frame, &me.name)?;
     if shared.server.is_stopping() {
         return Err(RemoteError::new("RuntimeError", format!("the router {} is stopping", shared.server.name)));
     }
     let receiver = &routes.get_or_find(|known| known.fits(frame), || look_up(shared, frame))?.receiver;
-    if header.wants_reply() && header.id() == CallId::NONE {
-        // It ends the process of a 3.0.1 worker (docs/protocol.md#10.3).
-        return Err(RemoteError::new("ValueError", "a call that wants an answer cannot have the number 0"));
-    }
-    let format = header.format(me.conn.level());
-    if !receiver.conn.level().at_least(format.min_level()) {
-        let text = format!("{} is a daffi 3.0.1 node and cannot read {format}", receiver.name);
-        return Err(Refusal::FormatUnsupported.error(text));
-    }
+    routing::check_receiver(frame, me.conn.level(), &receiver.name, receiver.conn.level())?;
     Ok(receiver)
 }
 

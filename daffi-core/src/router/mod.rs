@@ -26,11 +26,13 @@ use tokio::{sync::Notify, time::sleep};
 
 use self::{absent::AbsentCallers, peer::Peer, role::RouterRole, sender::Sender};
 use crate::{
-    Ended, Events, InitializationError, MemberEvent, NodeConfig,
+    config::NodeConfig,
     conn::{Conn, Memory},
+    error::{Ended, InitializationError},
+    events::{Events, MemberEvent},
     keyed::ByName,
-    node::{Lifecycle, json_error},
-    refusal::Refusal,
+    refusal::{Refusal, json_error},
+    serve::Lifecycle,
     server::{self, Host, Opening, Server},
     session::Membership,
 };

@@ -6,10 +6,11 @@ use daffi_wire::{EncodeError, Frame, Kind, Member, NodeName, Role as NodeRole};
 
 use super::{Peer, Shared, forward::Forwarder, sender::Sender};
 use crate::{
-    Disconnected, MemberEvent, ProtocolError,
     conn::{Conn, Role, Turn},
-    server::{Hello, Opening, handshake_reply},
-    session::Joined,
+    error::{Disconnected, ProtocolError},
+    events::MemberEvent,
+    server::Opening,
+    session::{Hello, Joined, handshake_reply},
 };
 
 pub(super) struct RouterRole {
@@ -75,7 +76,7 @@ impl RouterRole {
         // Other names in the list would be names that this connection can't speak for.
         let Some(listed) = body.members.into_iter().find(|member| member.name == name) else {
             let reason = ProtocolError::NotAMember(name.to_string()).to_string();
-            return shared.server.refuse(NodeRole::Router, &self.conn, frame, &reason);
+            return shared.server.refuse_handshake(NodeRole::Router, &self.conn, frame, &reason);
         };
         let done = match &self.member {
             Some(Forwarder { me, .. }) => {
@@ -84,7 +85,7 @@ impl RouterRole {
             None => self.join(Member { level, ..listed }, frame),
         };
         if let Err(error) = done {
-            shared.server.refuse(
+            shared.server.refuse_handshake(
                 NodeRole::Router,
                 &self.conn,
                 frame,

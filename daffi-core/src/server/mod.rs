@@ -22,12 +22,13 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::handshake::{Hello, event_frame, handshake_reply};
 use crate::{
-    Disconnected, Ended, Events, InitializationError, NodeConfig,
+    config::NodeConfig,
     conn::{Conn, Driver, Memory, Role},
-    events::EventHub,
-    node::Lifecycle,
+    deadline::later,
+    error::{Disconnected, Ended, InitializationError},
+    events::{EventHub, Events},
+    serve::Lifecycle,
 };
 
 /// Pause after the operating system refused to accept, for want of file descriptors for one.
@@ -242,7 +243,7 @@ fn open<H: Host>(host: &Arc<H>, pending: Pending) {
         oldest.abort();
     }
     let this = next_opening();
-    let until = crate::call::later(config.handshake_timeout);
+    let until = later(config.handshake_timeout);
     let task = server.tasks.spawn(run(counted, pending, this, until));
     opening.insert(this.0, task.abort_handle());
 }

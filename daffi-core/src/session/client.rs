@@ -8,7 +8,7 @@ use daffi_wire::{
 };
 
 use super::{InFlight, Members, members::MemberList};
-use crate::{Disconnected, ProtocolError};
+use crate::error::{Disconnected, ProtocolError};
 
 /// A client's end of one connection: its handshake, its members and its open calls.
 #[derive(Debug)]

@@ -8,11 +8,10 @@ use daffi_transport::PeerInfo;
 use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, NodeName};
 use serde::Serialize;
 
+use super::{callback::Callback, node::Node};
 use crate::{
-    Callback,
     conn::{Conn, Turn},
     error::shortened,
-    node::Node,
     scratch::Scratch,
 };
 
@@ -216,10 +215,9 @@ impl Context {
         &self.0.node.name
     }
 
-    /// The node that serves the call as a Client, to call on. `None` on a Service, which can't call.
-    #[must_use]
-    pub fn client<F: FormatSet>(&self) -> Option<crate::Client<F>> {
-        self.0.node.client()
+    /// Answers a REQUEST with an error instead of running its callback.
+    pub(crate) fn answer_error(&self, turn: &mut Turn, frame: &Frame, error: RemoteError) {
+        ReplyTo::new(self, frame).send(self, frame.method(), Reply::error(error), Some(turn));
     }
 }
 

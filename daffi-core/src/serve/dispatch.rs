@@ -16,11 +16,11 @@ use tokio::{
 };
 use tower_service::Service;
 
-use crate::{
-    Callback, Reply, Request,
-    callback::Run,
-    conn::{Begun, Clock, Conn},
+use super::{
+    callback::{Callback, Run},
+    request::{Reply, Request},
 };
+use crate::conn::{Begun, Clock, Conn};
 
 /// Arguments of so many bytes take time to read that is not the callback's.
 const LARGE: usize = 16 * 1024;

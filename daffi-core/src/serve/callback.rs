@@ -18,10 +18,8 @@ use daffi_wire::{MethodName, NodeName};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::{Context, Reply, Request};
-
-/// A callback whose run takes longer holds its reader up.
-pub(crate) const SLOW: Duration = Duration::from_millis(1);
+use super::request::{Context, Reply, Request};
+use crate::conn::SLOW;
 
 /// A plain function is run on the blocking pool until it was quick so often in a row.
 const PROBATION: u32 = 16;

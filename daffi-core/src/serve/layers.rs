@@ -13,14 +13,12 @@ use daffi_serde::RemoteError;
 use daffi_transport::BoxFuture;
 use tower_service::Service;
 
-use crate::{
-    Callback, Reply, Request,
-    conn::Clock,
+use super::{
+    callback::Callback,
     dispatch::{AtOnce, Dispatch, Dispatched},
+    request::{Reply, Request},
 };
-
-/// Any error of a layer.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::{conn::Clock, error::BoxError};
 
 /// All callbacks of a node, with or without layers around them. What [`tower_layer::Layer`]s are given, and what a layered service is
 /// turned back into.

@@ -6,17 +6,18 @@ use arc_swap::{ArcSwap, Cache, Guard};
 use daffi_wire::{Frame, MethodName};
 use rustc_hash::FxHashMap;
 
-use crate::{Callback, InitializationError};
+use super::callback::Callback;
+use crate::error::InitializationError;
 
 /// The callbacks of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    current: Arc<ArcSwap<Callbacks>>,
+    current: Arc<ArcSwap<Exposed>>,
 }
 
 /// One state of the registry.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Callbacks {
+pub(crate) struct Exposed {
     /// The keys are this node's own, so nobody can choose them to collide.
     by_name: FxHashMap<MethodName, Arc<Callback>>,
     /// In order of registration, which a Service keeps on the wire
@@ -25,7 +26,7 @@ pub(crate) struct Callbacks {
 }
 
 impl Registry {
-    pub(crate) fn snapshot(&self) -> Guard<Arc<Callbacks>> {
+    pub(crate) fn snapshot(&self) -> Guard<Arc<Exposed>> {
         self.current.load()
     }
 
@@ -39,7 +40,7 @@ impl Registry {
         let callbacks: Vec<_> = callbacks.into_iter().map(Arc::new).collect();
         let mut duplicate = None;
         self.current.rcu(|current| {
-            let mut next = Callbacks::clone(current);
+            let mut next = Exposed::clone(current);
             duplicate = None;
             for callback in &callbacks {
                 let name = callback.name().clone();
@@ -60,7 +61,7 @@ impl Registry {
 
 /// The callbacks as seen last, and anew when they changed.
 pub(crate) struct Lookup {
-    callbacks: Cache<Arc<ArcSwap<Callbacks>>, Arc<Callbacks>>,
+    callbacks: Cache<Arc<ArcSwap<Exposed>>, Arc<Exposed>>,
     /// The one asked for last, which is exposed as long as the node lives.
     last: Option<Arc<Callback>>,
 }
@@ -75,7 +76,7 @@ impl Lookup {
     }
 }
 
-impl Callbacks {
+impl Exposed {
     pub(crate) fn names(&self) -> Vec<MethodName> {
         self.order.clone()
     }

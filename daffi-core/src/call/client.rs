@@ -1,0 +1,48 @@
+//! Where calls begin: what a client offers to call with.
+
+use daffi_serde::FormatSet;
+
+use super::{CallOptions, Cast, CastNowait, Rpc, RpcNowait, StreamCall, StreamNowait};
+use crate::client::Client;
+
+impl<F: FormatSet> Client<F> {
+    /// One call, one receiver, one answer.
+    #[must_use]
+    pub fn rpc(&self) -> Rpc<F> {
+        Rpc::new(self.clone(), self.options())
+    }
+
+    /// One call, one receiver, no answer.
+    #[must_use]
+    pub fn rpc_nowait(&self) -> RpcNowait<F> {
+        RpcNowait::new(self.clone(), self.options())
+    }
+
+    /// One call to every member that exposes the callback, or to some; an answer of each.
+    #[must_use]
+    pub fn cast(&self) -> Cast<F> {
+        Cast::new(self.clone(), self.options())
+    }
+
+    /// One call to every member that exposes the callback, or to some; no answers.
+    #[must_use]
+    pub fn cast_nowait(&self) -> CastNowait<F> {
+        CastNowait::new(self.clone(), self.options())
+    }
+
+    /// Chunk after chunk to one receiver, each acknowledged.
+    #[must_use]
+    pub fn stream(&self) -> StreamCall<F> {
+        StreamCall::new(self.clone(), self.options())
+    }
+
+    /// Chunk after chunk to one receiver, none acknowledged.
+    #[must_use]
+    pub fn stream_nowait(&self) -> StreamNowait<F> {
+        StreamNowait::new(self.clone(), self.options())
+    }
+
+    fn options(&self) -> CallOptions {
+        CallOptions { timeout: self.shared().node.config.default_timeout, ..CallOptions::default() }
+    }
+}

@@ -1,0 +1,39 @@
+//! The steps in which a node ends.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio_util::sync::CancellationToken;
+
+/// The steps in which a node ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lifecycle {
+    /// `stop` was called: later requests get an error.
+    pub(crate) stopping: CancellationToken,
+    /// The same, to be looked at for every request: the token takes a lock.
+    is_stopping: Arc<AtomicBool>,
+    /// No callback may run any more.
+    pub(crate) killed: CancellationToken,
+    /// No connection may stand any more.
+    pub(crate) cut: CancellationToken,
+}
+
+impl Lifecycle {
+    pub(crate) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.stopping.cancel();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// All steps at once.
+    pub(crate) fn abandon(&self) {
+        self.stop();
+        self.killed.cancel();
+        self.cut.cancel();
+    }
+}

@@ -1,0 +1,24 @@
+//! How a node serves calls: its callbacks, the layers around them, and the workers that run them.
+//!
+//! In one direction: [`node`] and [`lifecycle`] are what a node has by itself; a [`request`] and its [`callback`] name each
+//! other; [`registry`] finds a callback, [`dispatch`] runs it, [`layers`] stand around that, and [`run`] is where a request that
+//! was read begins.
+
+mod callback;
+mod dispatch;
+mod layers;
+mod lifecycle;
+mod node;
+mod registry;
+mod request;
+mod run;
+
+#[cfg(feature = "internals")]
+pub(crate) use self::registry::Registry;
+pub use self::{
+    callback::{Callback, CallbackOptions, remote_error},
+    dispatch::{Dispatch, Dispatched},
+    layers::{Callbacks, Serving},
+    request::{Context, Reply, Request},
+};
+pub(crate) use self::{lifecycle::Lifecycle, node::Node, registry::Lookup, run::ServingNode};

@@ -1,0 +1,81 @@
+//! What a node has by itself, whichever end of a connection it is and whatever it serves.
+
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::BytesMut;
+use daffi_serde::{FormatSet, Output, RemoteError};
+use daffi_wire::{FormatId, NodeName};
+use tokio_util::task::TaskTracker;
+
+use super::lifecycle::Lifecycle;
+use crate::{config::NodeConfig, conn::Memory, refusal::json_error};
+
+/// What a node has by itself: its name, its limits, its memory and its end. What it serves is a
+/// [`ServingNode`](super::ServingNode).
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) name: NodeName,
+    pub(crate) config: NodeConfig,
+    pub(crate) errors: Box<dyn WriteError>,
+    pub(crate) memory: Arc<Memory>,
+    /// Callbacks that did not finish where their request was read.
+    pub(crate) running: TaskTracker,
+    pub(crate) life: Lifecycle,
+    client: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl Node {
+    pub(crate) fn new<F: FormatSet>(name: NodeName, config: NodeConfig, formats: F) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            errors: Box::new(Errors(formats)),
+            memory: Memory::new(&config),
+            running: TaskTracker::new(),
+            life: Lifecycle::default(),
+            client: OnceLock::new(),
+            config,
+        })
+    }
+
+    /// Lets callbacks of this node call on with `client`, which must not keep the node alive.
+    pub(crate) fn set_client(&self, client: Box<dyn Any + Send + Sync>) {
+        let _already = self.client.set(client);
+    }
+
+    /// What callbacks call on with; `None` for a node that can't call.
+    pub(crate) fn client(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.client.get().map(|client| &**client)
+    }
+}
+
+/// Writes error replies in a node's formats.
+pub(crate) trait WriteError: Send + Sync + std::fmt::Debug {
+    /// Appends the error and gives the format chosen: the call's where every node reads errors in it, else JSON
+    /// ([protocol, 7.3](daffi_wire::protocol#7.3)).
+    fn write(&self, format: FormatId, error: &RemoteError, buffer: &mut BytesMut) -> FormatId;
+}
+
+struct Errors<F>(F);
+
+impl<F> std::fmt::Debug for Errors<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Errors")
+    }
+}
+
+impl<F: FormatSet> WriteError for Errors<F> {
+    fn write(&self, format: FormatId, error: &RemoteError, buffer: &mut BytesMut) -> FormatId {
+        if matches!(format, FormatId::PICKLE | FormatId::MSGPACK | FormatId::POSTCARD) {
+            let start = buffer.len();
+            if self.0.encode_result(format, error, &mut Output::new(buffer)).is_ok() {
+                return format;
+            }
+            buffer.truncate(start);
+        }
+        buffer.extend_from_slice(&json_error(error));
+        FormatId::JSON
+    }
+}

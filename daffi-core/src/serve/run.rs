@@ -1,0 +1,111 @@
+//! What a node serves, and how a request that was read begins to run.
+
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
+
+use daffi_serde::{Body, FormatSet, RemoteError};
+use daffi_wire::{Frame, MethodName, NodeName};
+
+use super::{
+    callback::Callback,
+    dispatch::panicked,
+    layers::{Callbacks, Started},
+    node::Node,
+    registry::{Lookup, Registry},
+    request::{Context, Reply, ReplyTo, Request},
+};
+use crate::{
+    config::NodeConfig,
+    conn::{Ticket, Turn, WAITING_COST},
+    error::InitializationError,
+};
+
+/// A node with what it serves: its callbacks and the layers around them.
+#[derive(Debug)]
+pub(crate) struct ServingNode {
+    pub(crate) node: Arc<Node>,
+    pub(crate) registry: Registry,
+    callbacks: Callbacks,
+}
+
+impl ServingNode {
+    pub(crate) fn new<F: FormatSet>(
+        name: NodeName,
+        config: NodeConfig,
+        layer: impl FnOnce(Callbacks) -> Callbacks,
+        callbacks: Vec<Callback>,
+        formats: F,
+    ) -> Result<Self, InitializationError> {
+        if config.workers == 0 {
+            return Err(InitializationError::NoWorkers);
+        }
+        let registry = Registry::default();
+        registry.add(callbacks)?;
+        let callbacks = layer(Callbacks::new(config.workers));
+        Ok(Self { node: Node::new(name, config, formats), registry, callbacks })
+    }
+
+    /// The names of the callbacks, in the order in which they were added.
+    pub(crate) fn methods(&self) -> Vec<MethodName> {
+        self.registry.snapshot().names()
+    }
+
+    /// Runs a callback for a REQUEST: at once if that is enough, else on a task of its own. `until_done` is dropped when the
+    /// request is worked off.
+    pub(crate) fn serve(
+        &self,
+        turn: &mut Turn,
+        callbacks: &mut Lookup,
+        context: &Context,
+        frame: Frame,
+        until_done: impl Send + 'static,
+    ) {
+        let node = &self.node;
+        if node.life.is_stopping() {
+            let error = RemoteError::new("RuntimeError", format!("{} is stopping", node.name));
+            return context.answer_error(turn, &frame, error);
+        }
+        let Some(callback) = callbacks.get(&frame) else {
+            let text = format!("{} exposes no callback {:?}", node.name, frame.method());
+            return context.answer_error(turn, &frame, RemoteError::new("TypeError", text));
+        };
+        let (answer, received, text) =
+            (ReplyTo::new(context, &frame), frame.as_bytes().len(), frame.header().is_text());
+        let request = Request {
+            context: context.clone(),
+            callback: Arc::clone(callback),
+            body: Body { bytes: frame.into_payload(), text },
+            id: answer.id,
+            format: answer.format,
+            wants_reply: answer.wants_reply,
+        };
+        match guarded(callback, || self.callbacks.start(callback, request, &mut turn.clock)) {
+            Ok(Started::Done(reply)) | Err(reply) => answer.send(context, callback.name(), reply, Some(turn)),
+            Ok(Started::Goes(mut serving)) => {
+                let ticket = Ticket::new(Arc::clone(context.conn()), received + WAITING_COST);
+                let (context, callback) = (context.clone(), Arc::clone(callback));
+                node.running.spawn(async move {
+                    let reply = poll_fn(|cx| match guarded(&callback, || Pin::new(&mut serving).poll(cx)) {
+                        Ok(polled) => polled.map(|Ok(reply)| reply),
+                        Err(reply) => Poll::Ready(reply),
+                    });
+                    tokio::select! {
+                        reply = reply => answer.send(&context, callback.name(), reply, None),
+                        () = context.node().life.killed.cancelled() => {}
+                    }
+                    drop((ticket, until_done));
+                });
+            }
+        }
+    }
+}
+
+/// Turns a panic of a callback, or of a layer, into an error reply.
+fn guarded<T>(callback: &Callback, run: impl FnOnce() -> T) -> Result<T, Reply> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Reply::error(panicked(callback.name(), &*panic)))
+}

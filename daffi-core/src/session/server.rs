@@ -1,0 +1,66 @@
+//! The server's side of a handshake, as far as Services and Routers do the same.
+
+use daffi_wire::{
+    BodyError, CallId, EncodeError, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, NodeName,
+    NodeType, Role,
+};
+
+use crate::error::{ProtocolError, shortened};
+
+/// A client's handshake that can be answered.
+#[derive(Debug)]
+pub(crate) struct Hello {
+    pub(crate) name: NodeName,
+    pub(crate) body: Handshake,
+    /// What both sides speak.
+    pub(crate) level: Level,
+}
+
+impl Hello {
+    /// Reads a HANDSHAKE of a connection that is `known` by a name or new.
+    ///
+    /// # Errors
+    /// Why it has to be refused, in words for the peer.
+    pub(crate) fn read(frame: &Frame, known: Option<&NodeName>, limits: &Limits) -> Result<Self, String> {
+        let name = NodeName::new(frame.transmitter(), limits).map_err(|error| explained(&error.into()))?;
+        let body = Handshake::parse(frame.payload(), limits).map_err(|error| explained(&error))?;
+        if known.is_some_and(|known| *known != name) {
+            return Err(ProtocolError::Renamed(name.to_string()).to_string());
+        }
+        let offered = body.node_type;
+        let level = if offered.role() == Some(Role::Client) { Level::agreed(offered.level()) } else { Level::THREE };
+        Ok(Self { name, body, level })
+    }
+}
+
+/// The only form of refusal that 3.0.1 clients read: the reply to a handshake with the reason in it.
+pub(crate) fn handshake_refusal(
+    role: Role,
+    request: &Frame,
+    reason: &str,
+    limits: &Limits,
+) -> Result<Frame, EncodeError> {
+    let refusal = Handshake::refusal(NodeType::new(role, Level::THREE), shortened(reason));
+    handshake_reply(request, &refusal.to_json(), limits)
+}
+
+/// Header and names are copied from the request, as 3.0.1 does
+/// ([protocol, 3](daffi_wire::protocol#3)).
+pub(crate) fn handshake_reply(request: &Frame, body: &[u8], limits: &Limits) -> Result<Frame, EncodeError> {
+    let header = request.header().handshake_reply();
+    Frame::new(header, request.transmitter(), request.receiver(), request.method(), body, limits)
+}
+
+/// An EVENTS frame ([protocol, 3](daffi_wire::protocol#3)).
+pub(crate) fn event_frame(kind: EventKind, member: &NodeName, limits: &Limits) -> Result<Frame, EncodeError> {
+    let body = EventBody { kind, member: member.to_string() }.to_json();
+    Frame::new(Header::control(Kind::Events, CallId::NONE, false), "", "", "", &body, limits)
+}
+
+/// An error and its cause in one line: the peer reads nothing else.
+fn explained(error: &BodyError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
