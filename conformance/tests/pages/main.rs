@@ -1,0 +1,5 @@
+//! The pages of the repository hold together: what they cite and link exists.
+
+mod files;
+mod links;
+mod protocol;
