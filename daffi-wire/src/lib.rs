@@ -31,6 +31,7 @@
 //! | tell the first bytes | [`Opening`], [`SYN`] |
 //! | read and write handshakes and events | [`Handshake`], [`EventBody`] |
 //! | check names where they enter | [`NodeName`], [`MethodName`] |
+//! | show a peer's text in a log or on a terminal | [`Shown`] |
 //! | account for nowait traffic through a Router | [`credit_cost`], [`credit_frame`] |
 
 #[doc = include_str!("../PROTOCOL.md")]
@@ -51,6 +52,7 @@ mod level;
 mod limits;
 mod name;
 mod opening;
+mod shown;
 
 pub use crate::{
     codec::FrameDecoder,
@@ -68,4 +70,5 @@ pub use crate::{
     },
     name::{MethodName, NodeName},
     opening::{Foreign, Opening, SYN},
+    shown::Shown,
 };

@@ -87,7 +87,7 @@ pub use daffi_macros::{callback, callbacks, remote};
 pub use daffi_serde::{Args, Codec, DynArgs, Format, Param, RemoteError, SerdeError, Value, ValueLimits, args, value};
 #[cfg(feature = "tls")]
 pub use daffi_transport_tls::{ClientTls, ServerTls};
-pub use daffi_wire::{FormatId, Level, Limits, Member, MethodName, NodeName, Role};
+pub use daffi_wire::{FormatId, Level, Limits, Member, MethodName, NodeName, Role, Shown};
 
 pub use crate::{
     callbacks::{CallbackFn, CallbackItem, Callbacks, IntoCallbacks},

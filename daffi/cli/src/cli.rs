@@ -30,7 +30,8 @@ Exit codes:
      exposes the callback
   2  wrong usage
   3  no connection, or it was lost
-  4  no answer in time";
+  4  no answer in time
+  130, 143  ended by Ctrl-C, SIGTERM";
 
 /// Call, watch and measure a network of daffi nodes, or be its router.
 ///
@@ -60,6 +61,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it serves others, whoever reads what it says.
+    pub(crate) const fn is_node(&self) -> bool {
+        matches!(self, Self::Router(_) | Self::Demo(_))
+    }
+
     /// What is logged unless something else is asked for.
     pub(crate) const fn log_level(&self) -> Level {
         match self {

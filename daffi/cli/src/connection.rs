@@ -65,8 +65,8 @@ pub(crate) struct Connection {
     /// Name in the network. Default: a made-up one, new for each run; a second node of one name evicts the first
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Seconds to connect, and as many for the handshake
-    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    /// Time to connect, and as much for the handshake: seconds, or a time such as 200ms
+    #[arg(long, value_name = "TIME", default_value = "10")]
     connect_timeout: Seconds,
     #[command(flatten)]
     tls: Tls,

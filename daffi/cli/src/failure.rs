@@ -2,9 +2,9 @@
 
 use std::{error::Error, io, process::ExitCode};
 
-use daffi::{CallError, Disconnected, InitializationError, StreamError, transport::BindError};
+use daffi::{CallError, Disconnected, InitializationError, transport::BindError};
 
-use crate::output;
+use crate::{interrupts::Signal, output};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(crate) enum Failure {
     NoConnection(String),
     /// No answer in time.
     TimedOut(String),
-    /// Ctrl-C.
-    Interrupted,
+    /// Ctrl-C or SIGTERM.
+    Interrupted(Signal),
     /// Nobody reads stdout any more, as under `head`.
     PipeClosed,
 }
@@ -31,7 +31,7 @@ impl Failure {
             Self::Usage(sentence) => (2, sentence),
             Self::NoConnection(sentence) => (3, sentence),
             Self::TimedOut(sentence) => (4, sentence),
-            Self::Interrupted => return ExitCode::from(130),
+            Self::Interrupted(signal) => return ExitCode::from(signal.exit_code()),
             Self::PipeClosed => return ExitCode::SUCCESS,
         };
         output::complain(&sentence);
@@ -43,7 +43,7 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let text = error.to_string();
         match error {
-            CallError::Timeout { .. } => Self::TimedOut(format!("{text}; --timeout SECONDS waits longer")),
+            CallError::Timeout { .. } => Self::TimedOut(format!("{text}; --timeout TIME waits longer")),
             CallError::ReceiverNotFound { .. } => {
                 Self::Failed(format!("{text}; `daffi members` lists who is there and what they expose"))
             }
@@ -59,10 +59,11 @@ impl From<CallError> for Failure {
     }
 }
 
-impl From<StreamError> for Failure {
-    fn from(error: StreamError) -> Self {
-        let at = format!("chunk {}: ", error.chunk);
-        match Self::from(error.source) {
+impl Failure {
+    /// It happened to the chunk of this number.
+    pub(crate) fn of_chunk(self, number: u64) -> Self {
+        let at = format!("chunk {number}: ");
+        match self {
             Self::Failed(text) => Self::Failed(at + &text),
             Self::Usage(text) => Self::Usage(at + &text),
             Self::NoConnection(text) => Self::NoConnection(at + &text),

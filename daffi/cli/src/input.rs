@@ -2,38 +2,36 @@
 
 use std::{fs, io::Read};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use daffi::{
-    Bytes, DynArgs, Value,
-    format::{Body, Codec},
-};
-use daffi_serde_json::Json;
-use serde::de::IgnoredAny;
+use daffi::{DynArgs, Value};
 
-use crate::{failure::Failure, value::BYTES_KEY};
+use crate::{failure::Failure, json};
 
 /// Reads the arguments of one command line. Stdin can be read once.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
+    /// Every argument is text, whatever it looks like.
+    text: bool,
     stdin_taken: bool,
 }
 
 impl Input {
+    pub(crate) fn new(text: bool) -> Self {
+        Self { text, stdin_taken: false }
+    }
+
     /// One argument.
     pub(crate) fn argument(&mut self, text: &str) -> Result<Value, Failure> {
+        if self.text {
+            return Ok(Value::Str(text.to_owned()));
+        }
         if text == "-" {
-            if std::mem::replace(&mut self.stdin_taken, true) {
-                return Err(Failure::Usage("- stands for stdin, which can be read only once: use @FILE".to_owned()));
-            }
-            let mut bytes = Vec::new();
-            let read = std::io::stdin().lock().read_to_end(&mut bytes);
-            read.map_err(|error| Failure::Usage(format!("stdin cannot be read: {error}")))?;
-            return Ok(Value::Bytes(bytes.into()));
+            return Ok(Value::Bytes(self.stdin()?.into()));
         }
         if let Some(path) = text.strip_prefix('@') {
             let bytes = fs::read(path).map_err(|error| {
                 Failure::Usage(format!(
-                    "the file {path:?} cannot be read: {error}; a text that begins with @ is written in quotes: '\"@..\"'"
+                    "the file {path:?} cannot be read: {error}; a text that begins with @ is written in quotes: '\"@..\"', \
+                     and with --text all arguments are text"
                 ))
             })?;
             return Ok(Value::Bytes(bytes.into()));
@@ -48,45 +46,87 @@ impl Input {
             _ => Err(Failure::Usage(format!("--kwarg {text}: write NAME=VALUE"))),
         }
     }
+
+    /// The arguments in a file, or in stdin for `-`: a list of positional ones, or an object of keyword arguments.
+    pub(crate) fn file(&mut self, path: &str) -> Result<DynArgs, Failure> {
+        let about = |what: &str| Failure::Usage(format!("--args-file {path}: {what}"));
+        let bytes = match path {
+            "-" => self.stdin()?,
+            path => fs::read(path).map_err(|error| about(&error.to_string()))?,
+        };
+        let text = String::from_utf8(bytes).map_err(|error| about(&error.utf8_error().to_string()))?;
+        let mut args = DynArgs::default();
+        match json::parse(&text).map_err(|error| about(&format!("not JSON: {error}")))? {
+            Value::List(items) => args.positional = items,
+            Value::Map(entries) => {
+                for (name, value) in entries {
+                    let Value::Str(name) = name else {
+                        return Err(about("the name of a keyword argument is text"));
+                    };
+                    args.keywords.push((name, value));
+                }
+            }
+            _ => return Err(about("a list of arguments is expected, or an object of keyword arguments")),
+        }
+        Ok(args)
+    }
+
+    fn stdin(&mut self) -> Result<Vec<u8>, Failure> {
+        if std::mem::replace(&mut self.stdin_taken, true) {
+            return Err(Failure::Usage("- stands for stdin, which can be read only once: use @FILE".to_owned()));
+        }
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|error| Failure::Usage(format!("stdin cannot be read: {error}")))?;
+        Ok(bytes)
+    }
 }
 
+/// What Python writes, and how to say it here.
+const PYTHON: [(&str, &str); 6] = [
+    ("True", "true"),
+    ("False", "false"),
+    ("None", "null"),
+    ("NaN", r#"'{"$float": "nan"}'"#),
+    ("Infinity", r#"'{"$float": "inf"}'"#),
+    ("-Infinity", r#"'{"$float": "-inf"}'"#),
+];
+
+/// Text that might be meant as something else is refused: in Python the text `False` is true.
 fn json_else_text(text: &str) -> Result<Value, Failure> {
-    if serde_json::from_str::<IgnoredAny>(text).is_err() {
-        return Ok(Value::Str(text.to_owned()));
+    let error = match json::parse(text) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let quoted = || format!("'{}'", serde_json::Value::from(text));
+    if let Some((_, json)) = PYTHON.iter().find(|(python, _)| *python == text) {
+        return Err(Failure::Usage(format!(
+            "{text} is how Python writes it: write {json} for the value, and {} or --text for the text",
+            quoted()
+        )));
     }
-    // Wider than what JSON's reader tells from floats.
-    if let Ok(number) = text.parse::<i128>() {
-        return Ok(Value::Int(number));
+    if error.is_about_a_value() || text.trim_start().starts_with(['[', '{', '"']) {
+        let hint = match PYTHON.iter().find(|(python, _)| has_word(text, python)) {
+            Some((python, json)) => format!(" ({python} is {} in JSON)", json.trim_matches('\'')),
+            None if text.contains('\'') => " (JSON has double quotes only)".to_owned(),
+            None => String::new(),
+        };
+        return Err(Failure::Usage(format!(
+            "argument {text}: it begins like JSON and is none: {error}{hint}; mend it, or write {} or --text for the text",
+            quoted()
+        )));
     }
-    // The format's own reader says what it can't hold instead of rounding it.
-    let mut args = DynArgs::default();
-    let body = Body::text(format!(r#"{{"args":[{text}],"kwargs":{{}}}}"#));
-    Codec::decode_args(&Json::default(), &body, &mut args)
-        .map_err(|error| Failure::Usage(format!("argument {text}: {error}")))?;
-    args.positional.pop().map_or_else(|| Ok(Value::Null), with_bytes)
+    Ok(Value::Str(text.to_owned()))
 }
 
-/// Makes bytes of `{"$bytes": base64}`, wherever it stands.
-fn with_bytes(value: Value) -> Result<Value, Failure> {
-    Ok(match value {
-        Value::List(items) => Value::List(items.into_iter().map(with_bytes).collect::<Result<_, _>>()?),
-        Value::Map(entries) => match &entries[..] {
-            [(Value::Str(key), Value::Str(text))] if key == BYTES_KEY => {
-                let bytes = BASE64_STANDARD.decode(text);
-                let bytes = bytes.map_err(|error| Failure::Usage(format!("{BYTES_KEY}: not base64: {error}")))?;
-                Value::Bytes(Bytes::from(bytes))
-            }
-            _ => {
-                let entries = entries.into_iter().map(|(key, value)| Ok((key, with_bytes(value)?)));
-                Value::Map(entries.collect::<Result<_, Failure>>()?)
-            }
-        },
-        other => other,
-    })
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '-').any(|found| found == word)
 }
 
 #[cfg(test)]
 mod tests {
+    use daffi::Bytes;
+
     use super::*;
 
     #[test]
@@ -97,25 +137,51 @@ mod tests {
             ("+3", "+3".into()),
             ("007", "007".into()),
             ("1.5", Value::from(1.5)),
+            ("6.02e23", Value::from(6.02e23)),
             ("null", Value::Null),
+            ("true", true.into()),
             ("world", "world".into()),
+            ("(see below)", "(see below)".into()),
             ("\"3\"", "3".into()),
             ("", "".into()),
             ("[1, [\"a\"]]", Value::List(vec![1.into(), Value::from(vec!["a"])])),
-            ("170141183460469231731687303715884105727", i128::MAX.into()),
             ("{\"$bytes\": \"AP8=\"}", Value::Bytes(Bytes::from_static(b"\0\xff"))),
-            ("[1], \"kwargs\": {}", "[1], \"kwargs\": {}".into()),
         ];
         for (text, value) in cases {
             assert_eq!(Input::default().argument(text).unwrap(), value, "{text}");
+            let mut all_text = Input::new(true);
+            assert_eq!(all_text.argument(text).unwrap(), text.into(), "{text}");
+        }
+    }
+
+    fn refusal(text: &str) -> String {
+        match Input::default().argument(text) {
+            Err(Failure::Usage(sentence)) => sentence,
+            other => panic!("{text}: {other:?}"),
         }
     }
 
     #[test]
-    fn nothing_is_rounded_and_no_error_passes_for_text() {
-        for bad in ["[18446744073709551616]", "{\"$bytes\": \"?\"}", "@/no/such/file"] {
-            assert!(matches!(Input::default().argument(bad), Err(Failure::Usage(_))), "{bad}");
+    fn what_python_writes_is_refused_with_how_to_say_it() {
+        for (python, json) in PYTHON {
+            let sentence = refusal(python);
+            assert!(sentence.contains(&format!("write {json} for the value")), "{sentence}");
+            assert!(sentence.contains(&format!("'\"{python}\"' or --text")), "{sentence}");
+            let json = json.trim_matches('\'');
+            Input::default().argument(json).unwrap();
         }
+    }
+
+    #[test]
+    fn what_begins_like_json_and_is_none_is_refused() {
+        for bad in
+            ["[1,", "{\"a\":1", "\"x", "[1], \"kwargs\": {}", "  {a: 1}", "{\"$bytes\": \"?\"}", "{\"$float\": \"x\"}"]
+        {
+            assert!(refusal(bad).contains("begins like JSON and is none"), "{bad}");
+        }
+        assert!(refusal("[True]").contains("(True is true in JSON)"));
+        assert!(refusal("['a']").contains("(JSON has double quotes only)"));
+        assert!(refusal("@/no/such/file").contains("in quotes"));
         assert!(matches!(Input::default().keyword("=3"), Err(Failure::Usage(_))));
         assert_eq!(Input::default().keyword("a=b=c").unwrap(), ("a".into(), "b=c".into()));
     }

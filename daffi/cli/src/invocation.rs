@@ -17,7 +17,11 @@ pub(crate) const ARGUMENTS: &str = "\
 About arguments:
 Each ARG is JSON where it can be read as such, else text: 3, 1.5, true, null, '[1, 2]' and '{\"a\": 1}' are JSON, world is \
 text, and so is '\"3\"'. What begins with a dash and is no number goes behind a --.
-- is the bytes of stdin, @FILE those of a file. In JSON {\"$bytes\": \"AP8=\"} is bytes in base64.";
+What Python writes (True, False, None, NaN) and what begins like JSON and is none are refused, with how to write it. \
+With --text all ARGs are text, whatever they look like.
+- is the bytes of stdin, @FILE those of a file. What --json prints is taken, too: {\"$bytes\": \"AP8=\"} is bytes in base64, \
+{\"$float\": \"nan\"}, \"inf\" or \"-inf\" a float that JSON has not.
+--args-file FILE reads JSON of any size: a list is positional arguments, an object keyword arguments. ARGs come behind them.";
 
 /// `[URL] METHOD [ARG]...`
 ///
@@ -36,11 +40,17 @@ pub(crate) struct Invocation {
     /// A keyword argument; may be repeated
     #[arg(short, long = "kwarg", value_name = "NAME=VALUE")]
     kwargs: Vec<String>,
+    /// Take every ARG and VALUE as text, as it is
+    #[arg(long)]
+    text: bool,
+    /// Arguments in JSON, a list or an object of keyword arguments; - is stdin. ARGs come behind them
+    #[arg(long, value_name = "FILE")]
+    args_file: Option<String>,
     /// Format of arguments and result. Default: msgpack for nodes in Rust, pickle for daffi 3.0.1
     #[arg(short, long, value_name = "FORMAT", ignore_case = true)]
     serde: Option<Serde>,
-    /// Seconds to wait for an answer, fractions allowed, or `none`
-    #[arg(short, long, value_name = "SECONDS", default_value = "30")]
+    /// How long to wait for an answer: seconds, or a time such as 200ms; `none` for as long as it takes
+    #[arg(short, long, value_name = "TIME", default_value = "30")]
     timeout: Wait,
 }
 
@@ -90,15 +100,21 @@ impl Invocation {
         let method = words.next().ok_or_else(|| {
             Failure::Usage("no METHOD: name the callback to call; `daffi members` lists them".to_owned())
         })?;
-        let mut input = Input::default();
-        let mut args = DynArgs::default();
+        if method.is_empty() {
+            return Err(Failure::Usage("METHOD is empty: name the callback to call".to_owned()));
+        }
+        let mut input = Input::new(self.text);
+        let mut args = match &self.args_file {
+            Some(path) => input.file(path)?,
+            None => DynArgs::default(),
+        };
         for word in words {
             args.positional.push(input.argument(&word)?);
         }
         for word in &self.kwargs {
             let (name, value) = input.keyword(word)?;
             if args.keywords.iter().any(|(known, _)| *known == name) {
-                return Err(Failure::Usage(format!("--kwarg {name} is given twice")));
+                return Err(Failure::Usage(format!("the keyword argument {name} is given twice")));
             }
             args.keywords.push((name, value));
         }

@@ -1,13 +1,20 @@
 //! What is logged, to stderr.
 
-use std::{fmt, io::IsTerminal, time::SystemTime};
+use std::{fmt, time::SystemTime};
 
 use clap::{ArgAction, Args};
-use tracing::{Level, level_filters::LevelFilter};
+use daffi::Shown;
+use tracing::{Level, field::Field, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter,
-    fmt::{format::Writer, time::FormatTime},
+    field::MakeExt,
+    fmt::{
+        format::{self, Writer},
+        time::FormatTime,
+    },
 };
+
+use crate::output;
 
 /// How much is logged.
 #[derive(Debug, Args)]
@@ -32,17 +39,23 @@ impl Logging {
             (false, _) => LevelFilter::TRACE,
         };
         let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-        let colours =
-            std::io::stderr().is_terminal() && anstream::stderr().current_choice() != anstream::ColorChoice::Never;
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_timer(Seconds)
             .with_target(false)
-            .with_ansi(colours)
-            .with_writer(std::io::stderr)
+            .with_ansi(output::coloured())
+            .fmt_fields(format::debug_fn(field).delimited(" "))
+            .with_writer(output::stderr)
             .log_internal_errors(false)
             .init();
     }
+}
+
+/// Many fields hold what a peer sent, and those of other libraries are not escaped by who logs them.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = format!("{value:?}");
+    let text = Shown::new(&text).at_most(2 * Shown::MOST);
+    if field.name() == "message" { write!(writer, "{text}") } else { write!(writer, "{}={text}", field.name()) }
 }
 
 /// Time to the second: what a person reads.

@@ -3,33 +3,46 @@
 mod cli;
 mod commands;
 mod connection;
+mod escaped;
 mod failure;
 mod input;
+mod interrupts;
 mod invocation;
+mod json;
 mod logging;
+mod lossy;
 mod output;
 mod quantity;
 mod server;
+mod suggestion;
 mod value;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
 use crate::{cli::Cli, failure::Failure};
 
+/// How long a node that ends waits for a reader of its log.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
     let Cli { command, logging } = Cli::parse();
     logging.start(command.log_level());
+    let patience = command.is_node().then_some(LAST_WORDS);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::Failed(format!("the runtime cannot be started: {error}")).report(),
     };
-    let ended = runtime.block_on(commands::run(command));
+    let ended = runtime.block_on(async {
+        match commands::run(command).await {
+            Ok(()) => ExitCode::SUCCESS,
+            // While signals are heard: nobody may read.
+            Err(failure) => failure.report(),
+        }
+    });
+    output::finish(patience);
     // A read of stdin that nobody waits for any more must not hold the process.
     runtime.shutdown_background();
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    ended
 }

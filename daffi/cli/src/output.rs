@@ -1,15 +1,24 @@
 //! Answers go to stdout, everything else to stderr; colours only to a terminal.
 
 use std::{
-    borrow::Cow,
-    fmt::Write as _,
-    io::{self, IsTerminal, Write},
+    fmt::Display,
+    io::{self, BufWriter, IsTerminal, Write},
+    sync::LazyLock,
+    thread,
+    time::Duration,
 };
 
 use anstyle::{AnsiColor, Style};
+use daffi::Shown;
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::{escaped, failure::Failure, lossy::Lossy};
+
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: u16 = 80;
+
+/// Everything for stderr goes through it, in order. `None`: there is no thread to be had.
+static STDERR: LazyLock<Option<Lossy>> = LazyLock::new(|| Lossy::new(io::stderr()).ok());
 
 /// Writes a line to stdout as it is.
 pub(crate) fn answer(text: &str) -> io::Result<()> {
@@ -27,24 +36,27 @@ fn line(stdout: &mut impl Write, text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Writes lines to stdout from a thread of its own: a node serves whether or not somebody reads them.
+pub(crate) fn announce(lines: Vec<String>) -> io::Result<()> {
+    let writing = move || {
+        let _unread = answer(&lines.join("\n"));
+    };
+    thread::Builder::new().name("answer".to_owned()).spawn(writing).map(drop)
+}
+
 /// Writes a line of JSON to stdout.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let line = serde_json::to_string(value).map_err(io::Error::from)?;
-    Ok(answer(&escaped_json(&line))?)
+    answer_by(|stdout| escaped::write_json(value, false, stdout).map_err(io::Error::from))
 }
 
-/// JSON in which the control characters are escaped that it allows in text, and that could steer a terminal.
-pub(crate) fn escaped_json(json: &str) -> Cow<'_, str> {
-    if !json.contains(steers) {
-        return Cow::Borrowed(json);
-    }
-    let escaped = json.chars().map(|c| if steers(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() });
-    Cow::Owned(escaped.collect())
-}
-
-/// Control characters but for line feeds and tabs.
-fn steers(c: char) -> bool {
-    c.is_control() && !matches!(c, '\n' | '\t')
+/// Writes to stdout what `write` does, and a line feed behind it.
+pub(crate) fn answer_by(
+    write: impl FnOnce(&mut BufWriter<io::StdoutLock<'static>>) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    write(&mut stdout)?;
+    stdout.write_all(b"\n")?;
+    Ok(stdout.flush()?)
 }
 
 /// Writes bytes to stdout as they are.
@@ -56,21 +68,46 @@ pub(crate) fn raw(bytes: &[u8]) -> io::Result<()> {
 
 /// Writes `error:` and a sentence to stderr.
 pub(crate) fn complain(sentence: &str) {
-    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    let text = on_lines(&format!("error: {}", displayable(sentence)));
+    let text = on_lines(&format!("error: {}", shown(sentence)));
     let text = text.strip_prefix("error:").unwrap_or(&text);
-    let _unread = writeln!(anstream::stderr().lock(), "{red}error:{red:#}{text}");
+    let red = if coloured() { Style::new().bold().fg_color(Some(AnsiColor::Red.into())) } else { Style::new() };
+    write_err(&format!("{red}error:{red:#}{text}\n"));
 }
 
-/// Writes a note to stderr. That nobody reads it is no reason to fail.
+/// Writes a note to stderr.
 pub(crate) fn tell(note: &str) {
-    let _unread = writeln!(anstream::stderr().lock(), "{}", on_lines(note));
+    write_err(&format!("{}\n", on_lines(note)));
+}
+
+/// That nobody reads it is no reason to fail.
+fn write_err(line: &str) {
+    let _unread = stderr().write_all(line.as_bytes());
+}
+
+/// Whether stderr takes colours.
+pub(crate) fn coloured() -> bool {
+    io::stderr().is_terminal() && anstream::stderr().current_choice() != anstream::ColorChoice::Never
+}
+
+/// Where lines for stderr are queued. Writing to it never waits.
+pub(crate) fn stderr() -> Box<dyn Write> {
+    match &*STDERR {
+        Some(queue) => Box::new(queue.clone()),
+        None => Box::new(io::stderr()),
+    }
+}
+
+/// Waits until stderr has all, for so long at most; `None`: for as long as it takes.
+pub(crate) fn finish(patience: Option<Duration>) {
+    if let Some(queue) = &*STDERR {
+        queue.flush(patience);
+    }
 }
 
 /// A text for stderr: between words on a terminal, on one line elsewhere.
 fn on_lines(text: &str) -> String {
-    match terminal_size::terminal_size_of(io::stderr()) {
-        Some((width, _)) => textwrap::fill(text, usize::from(width.0)),
+    match columns(&io::stderr()) {
+        Some(width) => textwrap::fill(text, usize::from(width)),
         None => text.to_owned(),
     }
 }
@@ -82,33 +119,18 @@ pub(crate) fn on_terminal() -> bool {
 
 /// Columns of the terminal that stdout is; `None` when it is none.
 pub(crate) fn width() -> Option<u16> {
-    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0)
+    columns(&io::stdout())
 }
 
-/// A text of another node for a terminal: control characters, which could steer it, are escaped.
-pub(crate) fn displayable(text: &str) -> Cow<'_, str> {
-    if !text.contains(steers) {
-        return Cow::Borrowed(text);
-    }
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) {
-            let _infallible = write!(escaped, "{}", c.escape_default());
-        } else {
-            escaped.push(c);
-        }
-    }
-    Cow::Owned(escaped)
+fn columns(stream: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<u16> {
+    let size = || terminal_size::terminal_size_of(stream).map_or(COLUMNS, |(width, _)| width.0);
+    stream.is_terminal().then(size)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Bytes of a sentence that are shown: what a peer sent is cut before, to a part of it.
+const SENTENCE: usize = 4 * Shown::MOST;
 
-    #[test]
-    fn no_text_steers_the_terminal() {
-        assert_eq!(displayable("a\tb\n\u{e4}"), "a\tb\n\u{e4}");
-        assert_eq!(displayable("\u{1b}[2J\u{9b}\r"), "\\u{1b}[2J\\u{9b}\\r");
-        assert_eq!(escaped_json("[\"\u{9b}\u{7f}\u{e4}\"]"), "[\"\\u009b\\u007f\u{e4}\"]");
-    }
+/// A text of another node, or with one in it, on one line.
+pub(crate) fn shown(text: &str) -> impl Display {
+    Shown::new(text).at_most(SENTENCE).to_string()
 }

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 /// Thirty years: what any clock can add to the present.
 const LONGEST: f64 = 1e9;
 
-/// A time: seconds with or without a fraction.
+/// A time: seconds with or without a fraction, or with units, `5s` or `1min 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seconds(pub(crate) Duration);
 
@@ -15,7 +15,14 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let seconds: f64 = text.parse().map_err(|_| "a number of seconds such as 30 or 0.5 is expected".to_owned())?;
+        let seconds = match text.parse::<f64>() {
+            Ok(seconds) => seconds,
+            Err(_) => humantime::parse_duration(text)
+                .map_err(|_| {
+                    "a number of seconds such as 30 or 0.5 is expected, or a time such as 200ms or 2min".to_owned()
+                })?
+                .as_secs_f64(),
+        };
         if seconds > LONGEST {
             return Err(format!("more than {LONGEST} s"));
         }
@@ -29,7 +36,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// How long to wait: seconds, or `none` for as long as it takes.
+/// How long to wait: a time, or `none` for as long as it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait(pub(crate) Option<Duration>);
 
@@ -100,7 +107,10 @@ mod tests {
     fn times_and_sizes_are_what_they_say() {
         assert_eq!("0.25".parse(), Ok(Wait(Some(Duration::from_millis(250)))));
         assert_eq!("none".parse(), Ok(Wait(None)));
-        for bad in ["0", "-1", "nan", "inf", "1e10", "5 s", ""] {
+        for (text, millis) in [("5s", 5000), ("200ms", 200), ("1min 30s", 90_000), ("5 s", 5000)] {
+            assert_eq!(text.parse(), Ok(Wait(Some(Duration::from_millis(millis)))), "{text}");
+        }
+        for bad in ["0", "-1", "nan", "inf", "1e10", "5 apples", ""] {
             assert!(bad.parse::<Wait>().is_err(), "{bad:?}");
         }
         let size = |text: &str| text.parse::<Size>().map(|size| (size.0, size.to_string()));

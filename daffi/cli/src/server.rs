@@ -1,12 +1,12 @@
 //! What nodes that listen have in common.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use clap::Args;
 use daffi::{Ended, MemberEvent, ServerTls, transport::Endpoint};
 use futures::{Stream, StreamExt};
 
-use crate::{connection::sentence, failure::Failure, output};
+use crate::{connection::sentence, failure::Failure, interrupts::Interrupts, output};
 
 /// Certificates of a node that listens.
 #[derive(Debug, Args)]
@@ -50,12 +50,30 @@ impl Certificates {
     }
 }
 
-/// Tells where a node listens: the answer of a command that starts one. A node whose answer nobody reads serves all the same.
+/// Tells where a node listens: the answer of a command that starts one.
 pub(crate) fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
-    match endpoints.iter().try_for_each(|endpoint| output::answer(endpoint.as_str())).map_err(Failure::from) {
-        Err(Failure::PipeClosed) => Ok(()),
-        other => other,
-    }
+    let lines = endpoints.iter().map(ToString::to_string).collect();
+    output::announce(lines).map_err(|error| Failure::Failed(format!("no thread can be started: {error}")))
+}
+
+/// Waits until a node has ended. A signal that came before it listened for signals itself stops it all the same.
+pub(crate) async fn until_ended(
+    interrupts: &Interrupts,
+    join: impl Future<Output = io::Result<Ended>>,
+    stop: impl Future<Output = ()>,
+    name: &str,
+) -> Result<(), Failure> {
+    interrupts.be_patient();
+    let stopped = async {
+        interrupts.asked().await;
+        stop.await;
+        Ok(Ended::Stopped)
+    };
+    let how = tokio::select! {
+        how = join => how,
+        how = stopped => how,
+    };
+    ended(how, name)
 }
 
 /// Logs who joins and leaves.
@@ -72,7 +90,7 @@ pub(crate) async fn log_members(mut events: impl Stream<Item = MemberEvent> + Un
 }
 
 /// How a node's end is told.
-pub(crate) fn ended(how: std::io::Result<Ended>, name: &str) -> Result<(), Failure> {
+fn ended(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
     match how {
         Ok(Ended::Evicted) => {
             Err(Failure::NoConnection(format!("a newer connection took the name {name}: choose another --name")))

@@ -1,22 +1,30 @@
 //! Values as text: strict JSON for scripts, and nearly that for people.
 
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
+
 use base64::{Engine, prelude::BASE64_STANDARD};
-use daffi::Value;
+use daffi::{Shown, Value};
 use serde::{
     Deserialize, Serialize, Serializer,
     ser::{Error, SerializeMap},
 };
 use serde_json::value::RawValue;
 
-use crate::output;
+use crate::escaped::{length, write_json};
 
 /// The key under which JSON carries bytes, as base64.
 pub(crate) const BYTES_KEY: &str = "$bytes";
 /// The key under which JSON carries `nan`, `inf` and `-inf`.
-const FLOAT_KEY: &str = "$float";
+pub(crate) const FLOAT_KEY: &str = "$float";
+/// The key under which JSON carries a map in whose keys there are maps, as a list of pairs.
+pub(crate) const MAP_KEY: &str = "$map";
 
 /// A value as strict JSON. Tuples and sets are lists; dates, decimals and UUIDs text; keys that are no text the text of
-/// their JSON; bytes `{"$bytes": base64}`; floats that JSON has not `{"$float": "nan"}`.
+/// their JSON; bytes `{"$bytes": base64}`; floats that JSON has not `{"$float": "nan"}`. A map with a map in one of its keys,
+/// which no Python has, is `{"$map": [[key, value]]}`: as text, each level of such keys would double what is below it.
 pub(crate) struct Json<'a>(pub(crate) &'a Value);
 
 impl Serialize for Json<'_> {
@@ -31,6 +39,11 @@ impl Serialize for Json<'_> {
             }
             Value::List(items) | Value::Tuple(items) | Value::Set(items) | Value::FrozenSet(items) => {
                 serializer.collect_seq(items.iter().map(Json))
+            }
+            Value::Map(entries) if entries.iter().any(|(key, _)| has_map(key)) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry(MAP_KEY, &Pairs(entries))?;
+                map.end()
             }
             Value::Map(entries) => {
                 let mut map = serializer.serialize_map(Some(entries.len()))?;
@@ -47,6 +60,15 @@ impl Serialize for Json<'_> {
     }
 }
 
+/// The entries of a map, each a list of two.
+struct Pairs<'a>(&'a [(Value, Value)]);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|(key, value)| [Json(key), Json(value)]))
+    }
+}
+
 fn tagged<S: Serializer>(key: &str, text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry(key, text)?;
@@ -58,33 +80,51 @@ pub(crate) fn strict(value: &Value) -> serde_json::Result<String> {
     serde_json::to_string(&Json(value))
 }
 
-/// Text as it is when that is one line, anything else as JSON on one line.
-pub(crate) fn one_line(value: &Value) -> serde_json::Result<String> {
-    let text = readable(value, None)?;
-    if text.contains(char::is_control) { strict(value) } else { Ok(text) }
+/// Whether a value is a map, or has one in it.
+fn has_map(value: &Value) -> bool {
+    match value {
+        Value::Map(_) => true,
+        Value::List(items) | Value::Tuple(items) | Value::Set(items) | Value::FrozenSet(items) => {
+            items.iter().any(has_map)
+        }
+        _ => false,
+    }
 }
 
-/// What a person reads: text as it is, anything else as JSON, on several lines when it is wider than `width`, which is that
-/// of a terminal.
-pub(crate) fn readable(value: &Value, width: Option<u16>) -> serde_json::Result<String> {
-    let text = match value {
-        Value::Str(text) => text.clone(),
-        Value::Float(value) if !value.is_finite() => value.to_string().to_lowercase(),
+/// Writes text as it is when that is one line, anything else as JSON on one line.
+pub(crate) fn write_line(value: &Value, out: &mut impl Write) -> io::Result<()> {
+    match bare(value)? {
+        Some(text) if Shown::new(&text).at_most(usize::MAX).is_plain() => out.write_all(text.as_bytes()),
+        _ => Ok(write_json(&Json(value), false, out)?),
+    }
+}
+
+/// Writes what a person reads: text as it is, anything else as JSON, on several lines when it is wider than `width`, which
+/// is that of a terminal. Nothing steers that.
+pub(crate) fn write_readable(value: &Value, width: Option<u16>, out: &mut impl Write) -> io::Result<()> {
+    match (bare(value)?, width) {
+        (Some(text), None) => out.write_all(text.as_bytes()),
+        (Some(text), Some(_)) => write!(out, "{}", Shown::new(&text).at_most(usize::MAX).with_lines()),
+        (None, None) => Ok(write_json(&Json(value), false, out)?),
+        (None, Some(width)) => {
+            let width = usize::from(width);
+            let is_wider = length(&Json(value), width + 1) > width;
+            Ok(write_json(&Json(value), is_wider, out)?)
+        }
+    }
+}
+
+/// The text of a value that needs no notation.
+fn bare(value: &Value) -> serde_json::Result<Option<Cow<'_, str>>> {
+    Ok(Some(match value {
+        Value::Str(text) => Cow::Borrowed(text),
+        Value::Float(value) if !value.is_finite() => Cow::Owned(value.to_string().to_lowercase()),
         Value::Date(_) | Value::Time(_) | Value::DateTime(..) | Value::Decimal(_) | Value::Uuid(_) => {
             // Text in JSON.
-            String::deserialize(serde_json::to_value(Json(value))?)?
+            Cow::Owned(String::deserialize(serde_json::to_value(Json(value))?)?)
         }
-        other => return laid_out(other, width).map(|json| output::escaped_json(&json).into_owned()),
-    };
-    Ok(if width.is_some() { output::displayable(&text).into_owned() } else { text })
-}
-
-fn laid_out(value: &Value, width: Option<u16>) -> serde_json::Result<String> {
-    let line = strict(value)?;
-    match width {
-        Some(width) if line.chars().count() > usize::from(width) => serde_json::to_string_pretty(&Json(value)),
-        _ => Ok(line),
-    }
+        _ => return Ok(None),
+    }))
 }
 
 #[cfg(test)]
@@ -113,14 +153,39 @@ mod tests {
     }
 
     #[test]
+    fn maps_as_keys_of_maps_cost_what_they_are_worth() {
+        let nested = (0..100).fold(Value::Null, |key, _| Value::Map(vec![(key, 1.into())]));
+        let json = strict(&nested).unwrap();
+        assert!(json.starts_with(r#"{"$map":[[{"$map":[["#) && json.len() < 2000, "{} bytes", json.len());
+        let in_a_list = Value::Map(vec![(Value::Tuple(vec![Value::Map(vec![])]), 1.into())]);
+        assert_eq!(strict(&in_a_list).unwrap(), r#"{"$map":[[[{}],1]]}"#);
+    }
+
+    #[test]
     fn people_read_text_bare_and_wide_values_on_lines() {
-        let readable = |value: Value, width| readable(&value, width).unwrap();
-        assert_eq!(readable("it's\u{1b}".into(), Some(80)), "it's\\u{1b}");
+        let readable = |value: Value, width| {
+            let mut text = Vec::new();
+            write_readable(&value, width, &mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(readable("it's\n\u{1b}\u{202e}".into(), Some(80)), "it's\n\\u{1b}\\u{202e}");
         assert_eq!(readable("it's\u{1b}".into(), None), "it's\u{1b}");
         assert_eq!(readable(Date::new(2024, 2, 29).map(Value::Date).unwrap(), None), "2024-02-29");
         let list = || Value::from(vec!["some", "words"]);
         assert_eq!(readable(list(), Some(16)), r#"["some","words"]"#);
         assert_eq!(readable(list(), Some(15)), "[\n  \"some\",\n  \"words\"\n]");
         assert_eq!(readable(list(), None), r#"["some","words"]"#);
+    }
+
+    #[test]
+    fn one_line_is_one_line() {
+        let line = |value: Value| {
+            let mut text = Vec::new();
+            write_line(&value, &mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(line("plain".into()), "plain");
+        assert_eq!(line("a\nb\u{9b}".into()), r#""a\nb\u009b""#);
+        assert_eq!(line(Value::from(vec!["\u{9b}\u{2028}"])), r#"["\u009b\u2028"]"#);
     }
 }

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use serde::{Serialize, de::IgnoredAny};
 use tokio::task::JoinSet;
 
-use super::{closing, interruptible};
+use super::closing;
 use crate::{
     connection::Connection,
     failure::Failure,
@@ -70,18 +70,16 @@ fn latencies() -> Latencies {
 impl Bench {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (in_flight, payload) = (self.in_flight.get(), self.payload);
-        let measured = interruptible(async {
-            let mut invoked = self.invocation.read().await?;
-            if let Some(Size(size)) = payload {
-                invoked.args.positional.push(Value::Bytes(Bytes::from(vec![b'x'; size])));
-            }
-            let client = self.connection.caller(&invoked.endpoint).await?;
-            let rpc = self.receiver.into_iter().fold(client.rpc(), Rpc::receiver);
-            let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
-            let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
-            closing(&client, measure(&rpc, Arc::new(invoked), in_flight, self.warm_up.0, self.duration.0)).await
-        });
-        let measured = measured.await?;
+        let mut invoked = self.invocation.read().await?;
+        if let Some(Size(size)) = payload {
+            invoked.args.positional.push(Value::Bytes(Bytes::from(vec![b'x'; size])));
+        }
+        let client = self.connection.caller(&invoked.endpoint).await?;
+        let rpc = self.receiver.into_iter().fold(client.rpc(), Rpc::receiver);
+        let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
+        let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
+        let measuring = measure(&rpc, Arc::new(invoked), in_flight, self.warm_up.0, self.duration.0);
+        let measured = closing(&client, measuring).await?;
         if measured.latencies.is_empty() {
             return Err(Failure::Failed("no call began and ended in time: raise --duration".to_owned()));
         }

@@ -1,13 +1,13 @@
 use clap::Args;
 use daffi::{Rpc, Value};
 
-use super::{closing, interruptible};
+use super::closing;
 use crate::{
     connection::Connection,
     failure::Failure,
     invocation::{ARGUMENTS, Invocation},
     output,
-    value::{Json, readable},
+    value::{Json, write_readable},
 };
 
 const AFTER: &str = "\
@@ -47,17 +47,14 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let result = interruptible(async {
-            let invoked = self.invocation.read().await?;
-            let client = self.connection.caller(&invoked.endpoint).await?;
-            let rpc = client.rpc();
-            let rpc = self.receiver.into_iter().fold(rpc, Rpc::receiver);
-            let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
-            let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
-            let result: Value = closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
-            Ok(result)
-        });
-        print(&result.await?, self.json)
+        let invoked = self.invocation.read().await?;
+        let client = self.connection.caller(&invoked.endpoint).await?;
+        let rpc = client.rpc();
+        let rpc = self.receiver.into_iter().fold(rpc, Rpc::receiver);
+        let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
+        let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
+        let result: Value = closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
+        print(&result, self.json)
     }
 }
 
@@ -76,7 +73,7 @@ fn print(result: &Value, json: bool) -> Result<(), Failure> {
                 output::tell(&format!("the first {SHOWN} of {} bytes; redirect stdout to get all", bytes.len()));
             }
         }
-        other => output::answer(&readable(other, output::width()).map_err(std::io::Error::from)?)?,
+        other => output::answer_by(|stdout| write_readable(other, output::width(), stdout))?,
     }
     Ok(())
 }

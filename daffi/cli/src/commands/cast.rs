@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write};
 
 use clap::Args;
-use daffi::{CallError, Cast as CastCall, Value};
+use daffi::{CallError, Cast as CastCall, Shown, Value};
 use serde::{Serialize, ser::SerializeMap};
 
-use super::{closing, interruptible};
+use super::closing;
 use crate::{
     connection::Connection,
     failure::Failure,
@@ -50,17 +50,13 @@ type Results = BTreeMap<String, Result<Value, CallError>>;
 
 impl Cast {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let results = interruptible(async {
-            let invoked = self.invocation.read().await?;
-            let client = self.connection.caller(&invoked.endpoint).await?;
-            let cast = client.cast();
-            let cast = if self.receivers.is_empty() { cast } else { cast.receivers(self.receivers) };
-            let cast = invoked.serde.into_iter().fold(cast, CastCall::serde);
-            let cast = invoked.timeout.into_iter().fold(cast, CastCall::timeout);
-            let results: Results = closing(&client, cast.call(&invoked.method, invoked.args)).await?;
-            Ok(results)
-        });
-        let results = results.await?;
+        let invoked = self.invocation.read().await?;
+        let client = self.connection.caller(&invoked.endpoint).await?;
+        let cast = client.cast();
+        let cast = if self.receivers.is_empty() { cast } else { cast.receivers(self.receivers) };
+        let cast = invoked.serde.into_iter().fold(cast, CastCall::serde);
+        let cast = invoked.timeout.into_iter().fold(cast, CastCall::timeout);
+        let results: Results = closing(&client, cast.call(&invoked.method, invoked.args)).await?;
         if self.json {
             output::json(&Outcomes(&results))?;
         }
@@ -68,10 +64,10 @@ impl Cast {
         for (name, result) in results {
             match result {
                 Ok(_) if self.json => {}
-                Ok(result) => {
-                    let text = value::one_line(&result).map_err(std::io::Error::from)?;
-                    output::answer(&format!("{}\t{text}", output::displayable(&name)))?;
-                }
+                Ok(result) => output::answer_by(|stdout| {
+                    write!(stdout, "{}\t", Shown::new(&name))?;
+                    value::write_line(&result, stdout)
+                })?,
                 Err(error) => failures.push(Failure::from(error)),
             }
         }

@@ -2,11 +2,10 @@ use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
-use daffi::{Ended, MemberEvent, Role};
+use daffi::{Ended, MemberEvent, Role, Shown};
 use futures::StreamExt;
 use serde::Serialize;
 
-use super::interruptible;
 use crate::{
     connection::{Connection, endpoint},
     failure::Failure,
@@ -29,14 +28,6 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        match interruptible(self.follow()).await {
-            // The way to end it.
-            Err(Failure::Interrupted) => Ok(()),
-            other => other,
-        }
-    }
-
-    async fn follow(self) -> Result<(), Failure> {
         let endpoint = endpoint(self.url.as_deref())?;
         let client = self.connection.caller(&endpoint).await?;
         if client.server_role() == Some(Role::Service) {
@@ -87,5 +78,5 @@ fn readable(event: &MemberEvent) -> String {
     let time = now().to_string();
     // A person knows the day, and a terminal may be narrow.
     let time = if output::on_terminal() { time.split_once('T').map_or(&*time, |(_, time)| time) } else { &time };
-    format!("{time} {style}{sign} {kind:<7}{style:#} {}", output::displayable(event.member()))
+    format!("{time} {style}{sign} {kind:<7}{style:#} {}", Shown::new(event.member()))
 }

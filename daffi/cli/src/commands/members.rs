@@ -1,9 +1,8 @@
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
-use daffi::Member;
+use daffi::{Member, Shown};
 use serde::Serialize;
 
-use super::interruptible;
 use crate::{
     connection::{Connection, endpoint},
     failure::Failure,
@@ -26,14 +25,11 @@ pub(crate) struct Members {
 
 impl Members {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let members = interruptible(async {
-            let client = self.connection.caller(&endpoint(self.url.as_deref())?).await?;
-            let members = client.members();
-            client.stop().await;
-            let others = members.iter().filter(|member| member.name.as_str() != client.name());
-            Ok(others.map(Listed::from).collect::<Vec<_>>())
-        });
-        let members = members.await?;
+        let client = self.connection.caller(&endpoint(self.url.as_deref())?).await?;
+        let members = client.members();
+        client.stop().await;
+        let others = members.iter().filter(|member| member.name.as_str() != client.name());
+        let members: Vec<_> = others.map(Listed::from).collect();
         if self.json { output::json(&members) } else { Ok(output::answer(&table(&members, output::width()))?) }
     }
 }
@@ -59,7 +55,7 @@ fn table(members: &[Listed], width: Option<u16>) -> String {
     }
     for Listed { name, methods } in members {
         let methods = if methods.is_empty() { "-".to_owned() } else { methods.join(", ") };
-        table.add_row([output::displayable(name), output::displayable(&methods)]);
+        table.add_row([Shown::new(name).to_string(), Shown::new(&methods).at_most(usize::MAX).to_string()]);
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

@@ -14,36 +14,39 @@ pub(crate) mod stream;
 
 use daffi::Client;
 
-use crate::{cli::Command, failure::Failure};
+use crate::{cli::Command, failure::Failure, interrupts::Interrupts, suggestion::Explain};
 
 /// Runs a command to its end.
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    let unheard = |error| Failure::Failed(format!("signals cannot be listened for: {error}"));
+    // To be interrupted is how `events` ends.
+    let code = matches!(command, Command::Events(_)).then_some(0);
+    let interrupts = Interrupts::listen(code).map_err(unheard)?;
     match command {
-        Command::Call(call) => call.run().await,
-        Command::Cast(cast) => cast.run().await,
-        Command::Nowait(nowait) => nowait.run().await,
-        Command::Stream(stream) => stream.run().await,
-        Command::Members(members) => members.run().await,
-        Command::Events(events) => events.run().await,
-        Command::Ping(ping) => ping.run().await,
-        Command::Bench(bench) => bench.run().await,
-        Command::Router(router) => router.run().await,
-        Command::Demo(demo) => demo.run().await,
+        Command::Call(call) => interrupts.cut(call.run()).await,
+        Command::Cast(cast) => interrupts.cut(cast.run()).await,
+        Command::Nowait(nowait) => interrupts.cut(nowait.run()).await,
+        Command::Stream(stream) => interrupts.cut(stream.run()).await,
+        Command::Members(members) => interrupts.cut(members.run()).await,
+        Command::Events(events) => match interrupts.cut(events.run()).await {
+            Err(Failure::Interrupted(_)) => Ok(()),
+            other => other,
+        },
+        Command::Ping(ping) => interrupts.cut(ping.run()).await,
+        Command::Bench(bench) => interrupts.cut(bench.run()).await,
+        Command::Router(router) => router.run(&interrupts).await,
+        Command::Demo(demo) => demo.run(&interrupts).await,
         Command::Completions(completions) => completions.run(),
     }
 }
 
 /// Does `work` over a connection, and closes it in order whatever comes of that.
-pub(crate) async fn closing<T, E>(client: &Client, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    let done = work.await;
+pub(crate) async fn closing<T, E: Explain>(
+    client: &Client,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    // The members are known as long as the connection lasts.
+    let done = work.await.map_err(|error| error.explain(client));
     client.stop().await;
     done
-}
-
-/// Runs `work`; Ctrl-C gives it up.
-pub(crate) async fn interruptible<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::select! {
-        done = work => done,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-    }
 }

@@ -1,7 +1,7 @@
 use clap::Args;
 use daffi::{CastNowait, RpcNowait};
 
-use super::{closing, interruptible};
+use super::closing;
 use crate::{
     connection::Connection,
     failure::Failure,
@@ -32,21 +32,18 @@ pub(crate) struct Nowait {
 
 impl Nowait {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        interruptible(async {
-            let invoked = self.invocation.read().await?;
-            let client = self.connection.sender(&invoked.endpoint).await?;
-            if self.all {
-                let cast = invoked.serde.into_iter().fold(client.cast_nowait(), CastNowait::serde);
-                let cast = invoked.timeout.into_iter().fold(cast, CastNowait::timeout);
-                closing(&client, cast.call(&invoked.method, invoked.args)).await?;
-            } else {
-                let rpc = self.receiver.into_iter().fold(client.rpc_nowait(), RpcNowait::receiver);
-                let rpc = invoked.serde.into_iter().fold(rpc, RpcNowait::serde);
-                let rpc = invoked.timeout.into_iter().fold(rpc, RpcNowait::timeout);
-                closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
-            }
-            Ok(())
-        })
-        .await
+        let invoked = self.invocation.read().await?;
+        let client = self.connection.sender(&invoked.endpoint).await?;
+        if self.all {
+            let cast = invoked.serde.into_iter().fold(client.cast_nowait(), CastNowait::serde);
+            let cast = invoked.timeout.into_iter().fold(cast, CastNowait::timeout);
+            closing(&client, cast.call(&invoked.method, invoked.args)).await?;
+        } else {
+            let rpc = self.receiver.into_iter().fold(client.rpc_nowait(), RpcNowait::receiver);
+            let rpc = invoked.serde.into_iter().fold(rpc, RpcNowait::serde);
+            let rpc = invoked.timeout.into_iter().fold(rpc, RpcNowait::timeout);
+            closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
+        }
+        Ok(())
     }
 }

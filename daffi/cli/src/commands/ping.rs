@@ -1,10 +1,9 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use daffi::{Client, Role, transport::Endpoint};
+use daffi::{Client, Role, Shown, transport::Endpoint};
 use serde::Serialize;
 
-use super::interruptible;
 use crate::{
     connection::{Connection, endpoint},
     failure::Failure,
@@ -49,7 +48,7 @@ struct Found {
 impl Ping {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let endpoint = endpoint(self.url.as_deref())?;
-        let (found, times) = interruptible(self.measure(&endpoint)).await?;
+        let (found, times) = self.measure(&endpoint).await?;
         if !self.json {
             return Ok(output::answer(&readable(&endpoint, &found, &times))?);
         }
@@ -98,7 +97,7 @@ fn readable(endpoint: &Endpoint, found: &Found, times: &[Duration]) -> String {
     let speaks = if found.level >= 4 { "wire level 4" } else { "wire level 3, that of daffi 3.0.1" };
     let (shortest, mean, longest) = summary(times);
     let who = match (&found.members[..], found.role) {
-        ([name], "service") => format!("service {}", output::displayable(name)),
+        ([name], "service") => format!("service {}", Shown::new(name)),
         ([_], role) => format!("{role}, 1 member"),
         (members, role) => format!("{role}, {} members", members.len()),
     };

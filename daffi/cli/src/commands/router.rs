@@ -6,8 +6,9 @@ use daffi::{Limits, NodeConfig, Router as Node, transport::Endpoint};
 use crate::{
     connection::{made_up, parsed},
     failure::Failure,
+    interrupts::Interrupts,
     quantity::{Seconds, Size},
-    server::{Certificates, announce, ended, log_members},
+    server::{Certificates, announce, log_members, until_ended},
 };
 
 const EXAMPLES: &str = "\
@@ -118,7 +119,7 @@ impl Bounds {
 }
 
 impl Router {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let name = self.name.unwrap_or_else(|| made_up("router"));
         let builder = Node::builder(name).configure(|config| self.bounds.apply(config));
         let builder = match self.certificates.settings(&self.listen)? {
@@ -128,11 +129,11 @@ impl Router {
         let builder = self.allowed_origins.iter().fold(builder, |builder, origin| builder.allow_origin(origin));
         let (first, others) = self.listen.split_first().expect("clap demands one");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
-        let router = builder.bind(first.as_str()).await?;
+        let router = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
         tokio::spawn(log_members(router.events()));
         tracing::info!(name = router.name(), "listening");
         announce(router.endpoints())?;
-        let how = router.join().await;
+        let ended = until_ended(interrupts, router.join(), router.stop(), router.name()).await;
         let stats = router.stats();
         tracing::info!(
             refused_calls = stats.refused_calls,
@@ -140,6 +141,6 @@ impl Router {
             dropped_replies = stats.dropped_replies,
             "stopped"
         );
-        ended(how, router.name())
+        ended
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
 };
 
-use super::{closing, interruptible};
+use super::closing;
 use crate::{
     connection::Connection,
     failure::Failure,
@@ -54,8 +54,8 @@ pub(crate) struct Stream {
     /// Format of the chunks
     #[arg(short, long, value_name = "FORMAT", default_value = "opaque", ignore_case = true)]
     serde: Serde,
-    /// Seconds to wait for the acknowledgement of a chunk, fractions allowed, or `none`
-    #[arg(short, long, value_name = "SECONDS", default_value = "30", conflicts_with = "nowait")]
+    /// How long to wait for the acknowledgement of a chunk: seconds, or a time such as 200ms; `none` for as long as it takes
+    #[arg(short, long, value_name = "TIME", default_value = "30", conflicts_with = "nowait")]
     timeout: Wait,
     /// Print the number of chunks and bytes as one line of JSON
     #[arg(long)]
@@ -75,7 +75,7 @@ impl Stream {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let json = self.json;
-        let sent = interruptible(self.send(&progress)).await;
+        let sent = self.send(&progress).await;
         // What it shows last stays.
         progress.abandon();
         let chunks = sent?;

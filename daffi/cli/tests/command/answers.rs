@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::support::{Running, command, finished, hears_interrupts, run, signal};
+use crate::support::{Running, command, finished, hears_signals, run, signal};
 
 #[test]
 fn help_teaches_how_to_call() {
@@ -81,7 +81,7 @@ fn as_much_is_logged_as_is_asked_for() {
 fn an_interrupt_is_heard_while_stdin_is_waited_for() {
     let demo = Running::demo();
     let child = command(&["call", &demo.endpoint(), "echo", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    hears_interrupts(&child);
+    hears_signals(&child);
     signal(&child, "INT");
     assert_eq!(finished(child).code, Some(130));
 }

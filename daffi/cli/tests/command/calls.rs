@@ -15,6 +15,35 @@ fn a_call_prints_its_result() {
     assert_eq!(run(&["call", &at, "add", "-3", "-1", "--receiver", "demo"]).answer(), "-4\n");
     assert_eq!(run(&["call", &at, "greet", "--", "--name"]).answer(), "Hello, --name!\n");
     assert_eq!(run(&["call", "--timeout", "none", &at, "sleep", "0.01"]).answer(), "0.01\n");
+    assert_eq!(run(&["call", "-t", "5s", &at, "add", "3", "4"]).answer(), "7\n");
+    assert_eq!(run(&["call", "--text", &at, "greet", "True"]).answer(), "Hello, True!\n");
+    assert_eq!(run(&["call", "--text", &at, "greet", "-k", "name=[1,"]).answer(), "Hello, [1,!\n");
+}
+
+#[test]
+fn arguments_come_from_a_file_of_any_size() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let text = "x".repeat(300_000);
+    let list = TempFile::new("list.json", json!([text]).to_string().as_bytes());
+    assert_eq!(run(&["call", &at, "echo", "--args-file", list.path()]).answer(), format!("{text}\n"));
+    assert_eq!(run_with(&["call", &at, "add", "--args-file", "-"], b"{\"a\": 3, \"b\": 4}").answer(), "7\n");
+    assert_eq!(run_with(&["call", &at, "add", "--args-file", "-", "4"], b"[3]").answer(), "7\n");
+    let refused = run_with(&["call", &at, "add", "--args-file", "-"], b"3");
+    assert!(refused.failure(2).contains("a list of arguments is expected, or an object"), "{refused:?}");
+    assert!(run_with(&["call", &at, "echo", "--args-file", "-", "-"], b"[]").failure(2).contains("only once"));
+}
+
+#[test]
+fn what_is_printed_is_taken_back_in_any_format() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    for value in [r#"{"$float":"nan"}"#, r#"{"$float":"-inf"}"#, r#"{"$bytes":"AP8="}"#, "6.02e+23"] {
+        for format in ["msgpack", "pickle", "postcard"] {
+            let printed = run(&["call", &at, "echo", value, "-s", format, "--json"]);
+            assert_eq!(printed.answer(), format!("{value}\n"), "{format}");
+        }
+    }
 }
 
 #[test]

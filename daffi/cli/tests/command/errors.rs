@@ -33,7 +33,7 @@ fn a_call_that_fails_says_why() {
     );
     assert_eq!(
         run(&["call", &at, "sleep", "10", "--timeout", "0.05"]).failure(4),
-        "no answer of demo to sleep within 50ms; --timeout SECONDS waits longer"
+        "no answer of demo to sleep within 50ms; --timeout TIME waits longer"
     );
     let stream = run(&["stream", &at, "add", "Cargo.toml"]);
     assert!(stream.failure(1).starts_with("chunk 0: add on demo failed: TypeError: add() missing 1"), "{stream:?}");
@@ -129,8 +129,14 @@ fn wrong_usage_says_what_is_right() {
         (&["call", "tcp://127.0.0.1:5001"], "no METHOD: name the callback to call"),
         (&["call", "http://127.0.0.1", "add"], "there is no http://, only tcp://"),
         (&["call", "tcp://127.0.0.1:1", "f", "-k", "a"], "--kwarg a: write NAME=VALUE"),
-        (&["call", "tcp://127.0.0.1:1", "f", "-k", "a=1", "-k", "a=2"], "--kwarg a is given twice"),
-        (&["call", "tcp://127.0.0.1:1", "f", "[18446744073709551616]"], "argument [18446744073709551616]: "),
+        (&["call", "tcp://127.0.0.1:1", "f", "-k", "a=1", "-k", "a=2"], "the keyword argument a is given twice"),
+        (&["call", "tcp://127.0.0.1:1", "f", "True"], "True is how Python writes it: write true for the value"),
+        (&["call", "tcp://127.0.0.1:1", "f", "-k", "a=None"], "None is how Python writes it: write null for the value"),
+        (&["call", "tcp://127.0.0.1:1", "f", "--", "-Infinity"], "write '{\"$float\": \"-inf\"}' for the value"),
+        (&["call", "tcp://127.0.0.1:1", "f", "[1,"], "argument [1,: it begins like JSON and is none: EOF"),
+        (&["call", "tcp://127.0.0.1:1", "f", "{\"a\":1"], "write '\"{\\\"a\\\":1\"' or --text for the text"),
+        (&["call", "tcp://127.0.0.1:1", "f", "--args-file", "/no/such"], "--args-file /no/such: No such file"),
+        (&["call", "tcp://127.0.0.1:1", ""], "METHOD is empty"),
         (&["call", "tcp://127.0.0.1:1", "--ca", "x", "f"], "tcp://127.0.0.1:1 is not encrypted"),
         (&["call", "tls://127.0.0.1:1", "--ca", "/no/such.pem", "f"], "/no/such.pem"),
         (&["call", "tcp://127.0.0.1:1", "--name", "a|b", "f"], "a|b"),

@@ -9,5 +9,6 @@ mod errors;
 mod network;
 mod python;
 mod router;
+mod signals;
 mod streams;
 mod support;

@@ -80,17 +80,17 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// Waits until a process has a handler for SIGINT.
-pub(crate) fn hears_interrupts(child: &Child) {
+/// Waits until a process has handlers for SIGINT and SIGTERM.
+pub(crate) fn hears_signals(child: &Child) {
+    const BOTH: u64 = 1 << (2 - 1) | 1 << (15 - 1);
     let begun = Instant::now();
     loop {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
-        // SIGINT is number 2.
-        if u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 1) != 0 {
+        if u64::from_str_radix(caught.trim(), 16).unwrap() & BOTH == BOTH {
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "it catches no SIGINT");
+        assert!(begun.elapsed() < PATIENCE, "it does not catch both");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -104,8 +104,13 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = command(args).spawn().unwrap();
-        let (stdout, stderr) = (Lines::of(child.stdout.take().unwrap()), Lines::of(child.stderr.take().unwrap()));
+        Self::adopt(command(args).spawn().unwrap())
+    }
+
+    /// Reads those of its pipes that nobody else does.
+    pub(crate) fn adopt(mut child: Child) -> Self {
+        let stdout = child.stdout.take().map(Lines::of).unwrap_or_default();
+        let stderr = child.stderr.take().map(Lines::of).unwrap_or_default();
         Self { child, stdout, stderr }
     }
 
@@ -151,14 +156,20 @@ impl Running {
 
     /// Waits for its end.
     pub(crate) fn end(&mut self) -> ExitStatus {
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it does not end; {}", self.told());
-            thread::sleep(Duration::from_millis(5));
+        let (stdout, stderr) = (&self.stdout, &self.stderr);
+        end_of(&mut self.child, || format!("stdout {:?}, stderr {:?}", stdout.so_far(), stderr.so_far()))
+    }
+}
+
+/// Waits for the end of a process.
+pub(crate) fn end_of(child: &mut Child, told: impl Fn() -> String) -> ExitStatus {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
         }
+        assert!(begun.elapsed() < PATIENCE, "it does not end; {}", told());
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -170,6 +181,7 @@ impl Drop for Running {
 }
 
 /// The lines of a pipe as they come.
+#[derive(Default)]
 struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
 
 impl Lines {

@@ -4,13 +4,14 @@ mod callbacks;
 mod echo;
 
 use clap::Args;
-use daffi::{Callbacks, Role, Service, transport::Endpoint};
+use daffi::{Callbacks, ClientBuilder, Role, Service, transport::Endpoint};
 
 use self::{callbacks::Demonstration, echo::echo};
 use crate::{
     connection::{Connection, parsed},
     failure::Failure,
-    server::{Certificates, announce, ended, log_members},
+    interrupts::Interrupts,
+    server::{Certificates, announce, log_members, until_ended},
 };
 
 const CALLBACKS: &str = "\
@@ -51,14 +52,14 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         match &self.connect {
-            Some(router) => self.work(router).await,
-            None => self.serve().await,
+            Some(router) => self.work(router, interrupts).await,
+            None => self.serve(interrupts).await,
         }
     }
 
-    async fn serve(&self) -> Result<(), Failure> {
+    async fn serve(&self, interrupts: &Interrupts) -> Result<(), Failure> {
         if self.connection.has_tls() {
             return Err(Failure::Usage(
                 "--ca, --pin, --client-cert and --dangerous-no-verify belong to --connect; --listen has --tls-cert, --tls-key \
@@ -74,24 +75,22 @@ impl Demo {
         };
         let (first, others) = self.listen.split_first().expect("clap demands --listen or --connect");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
-        let service = builder.bind(first.as_str()).await?;
+        let service = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
         tokio::spawn(log_members(service.events()));
         tracing::info!(name = service.name(), "listening");
         announce(service.endpoints())?;
-        ended(service.join().await, service.name())
+        until_ended(interrupts, service.join(), service.stop(), service.name()).await
     }
 
-    async fn work(&self, router: &Endpoint) -> Result<(), Failure> {
+    async fn work(&self, router: &Endpoint, interrupts: &Interrupts) -> Result<(), Failure> {
         if self.certificates.are_given() {
             return Err(Failure::Usage(
                 "--tls-cert, --tls-key and --client-ca belong to --listen; --connect has --client-cert, --client-key and --ca"
                     .to_owned(),
             ));
         }
-        let client = self
-            .connection
-            .open(router, "demo", |builder| builder.callbacks(callbacks()).workers(self.workers.get()))
-            .await?;
+        let settings = |builder: ClientBuilder| builder.callbacks(callbacks()).workers(self.workers.get());
+        let client = interrupts.cut(self.connection.open(router, "demo", settings)).await?;
         if client.server_role() == Some(Role::Service) {
             return Err(Failure::Usage(format!(
                 "{router} is a service, whose clients nobody can call: connect to a router"
@@ -99,7 +98,7 @@ impl Demo {
         }
         tokio::spawn(log_members(client.events()));
         tracing::info!(name = client.name(), "connected to {router}");
-        ended(client.join().await, client.name())
+        until_ended(interrupts, client.join(), client.stop(), client.name()).await
     }
 }
 

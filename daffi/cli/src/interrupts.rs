@@ -1,0 +1,95 @@
+//! Ctrl-C and SIGTERM, heard from the start: they end every command, whatever it waits for.
+
+use std::{io, process, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::AbortHandle,
+};
+
+use crate::failure::Failure;
+
+/// How long a command may take to end after a signal. It waits for a reader of stdout otherwise, or has far to go.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A signal that asks a process to end, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signal(u8);
+
+impl Signal {
+    const INTERRUPT: Self = Self(2);
+    const TERMINATE: Self = Self(15);
+
+    /// As shells tell of it: 130 for Ctrl-C, 143 for SIGTERM.
+    pub(crate) const fn exit_code(self) -> u8 {
+        128 + self.0
+    }
+}
+
+/// The signals that came. A process without handlers does not end by them when it is the first of its container.
+#[derive(Debug)]
+pub(crate) struct Interrupts {
+    first: watch::Receiver<Option<Signal>>,
+    deadline: AbortHandle,
+}
+
+impl Interrupts {
+    /// Hears signals from now on. A second one ends the process at once, and so does the first when the process has not
+    /// ended a second later, with `code` or that of the signal.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub(crate) fn listen(code: Option<u8>) -> io::Result<Self> {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (told, first) = watch::channel(None);
+        let (late, mut is_late) = watch::channel(());
+        // Dropped by an abort, and with it what makes the process late.
+        let deadline = tokio::spawn({
+            let mut first = first.clone();
+            async move {
+                drop(first.wait_for(Option::is_some).await);
+                tokio::time::sleep(PATIENCE).await;
+                let _heard = late.send(());
+            }
+        });
+        tokio::spawn(async move {
+            loop {
+                let signal = tokio::select! {
+                    Some(()) = interrupt.recv() => Signal::INTERRUPT,
+                    Some(()) = terminate.recv() => Signal::TERMINATE,
+                    Ok(()) = is_late.changed() => told.borrow().unwrap_or(Signal::INTERRUPT),
+                    else => return,
+                };
+                if told.borrow().is_some() {
+                    process::exit(code.unwrap_or(signal.exit_code()).into());
+                }
+                let _nobody_asks = told.send(Some(signal));
+            }
+        });
+        Ok(Self { first, deadline: deadline.abort_handle() })
+    }
+
+    /// Waits for the first signal. Cancel safe.
+    pub(crate) async fn asked(&self) -> Signal {
+        let mut first = self.first.clone();
+        let signal = first.wait_for(Option::is_some).await.ok().and_then(|signal| *signal);
+        match signal {
+            Some(signal) => signal,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Runs `work`, which a signal gives up.
+    pub(crate) async fn cut<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => done,
+            signal = self.asked() => Err(Failure::Interrupted(signal)),
+        }
+    }
+
+    /// Lets what follows the first signal take its time: a node ends in order.
+    pub(crate) fn be_patient(&self) {
+        self.deadline.abort();
+    }
+}

@@ -1,0 +1,194 @@
+//! JSON as it was written: no number loses a digit, and what `--json` prints is taken back.
+
+use std::fmt;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use daffi::{Bytes, Value};
+use num_bigint::BigInt;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::value::{BYTES_KEY, FLOAT_KEY, MAP_KEY};
+
+/// Why a text is not a value.
+#[derive(Debug)]
+pub(crate) enum ParseError {
+    /// It is no JSON.
+    Json(serde_json::Error),
+    /// It is JSON, and means nothing.
+    Value(String),
+}
+
+impl ParseError {
+    /// Whether it is JSON.
+    pub(crate) const fn is_about_a_value(&self) -> bool {
+        matches!(self, Self::Value(_))
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => error.fmt(f),
+            Self::Value(what) => what.fmt(f),
+        }
+    }
+}
+
+impl From<serde_json::Error> for ParseError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+}
+
+/// Levels of lists and objects, as many as formats carry.
+const DEPTH: usize = 256;
+
+/// Reads a whole text.
+pub(crate) fn parse(text: &str) -> Result<Value, ParseError> {
+    // The whole is checked first, and its places are those that errors name.
+    value(serde_json::from_str(text)?, DEPTH)
+}
+
+/// Reads one level, and those in it, up to `depth` of them. Each is read from the text again: few have many.
+fn value(raw: &RawValue, depth: usize) -> Result<Value, ParseError> {
+    let text = raw.get();
+    let deeper = || depth.checked_sub(1).ok_or_else(|| ParseError::Value(format!("more than {DEPTH} levels deep")));
+    match text.as_bytes().first() {
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(text)?;
+            let depth = deeper()?;
+            items.into_iter().map(|item| value(item, depth)).collect::<Result<_, _>>().map(Value::List)
+        }
+        Some(b'{') => object(serde_json::from_str::<Entries<'_>>(text)?.0, deeper()?),
+        Some(b'-' | b'0'..=b'9') => number(text),
+        Some(b'"') => Ok(Value::Str(serde_json::from_str(text)?)),
+        _ => Ok(serde_json::from_str::<Option<bool>>(text)?.map_or(Value::Null, Value::from)),
+    }
+}
+
+fn number(text: &str) -> Result<Value, ParseError> {
+    if text.contains(['.', 'e', 'E']) {
+        return match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Value::Float(number)),
+            _ => Err(ParseError::Value(format!("the number {text} is beyond those of 64 bits"))),
+        };
+    }
+    match text.parse::<i128>() {
+        Ok(number) => Ok(Value::Int(number)),
+        Err(_) => text.parse::<BigInt>().map(Value::from).map_err(|error| ParseError::Value(error.to_string())),
+    }
+}
+
+fn object(entries: Vec<(String, &RawValue)>, depth: usize) -> Result<Value, ParseError> {
+    if let [(key, only)] = &entries[..] {
+        match key.as_str() {
+            BYTES_KEY => return bytes(only),
+            FLOAT_KEY => return float(only),
+            MAP_KEY => return map(only, depth),
+            _ => {}
+        }
+    }
+    let entries = entries.into_iter().map(|(key, raw)| Ok((Value::Str(key), value(raw, depth)?)));
+    entries.collect::<Result<_, _>>().map(Value::Map)
+}
+
+fn bytes(raw: &RawValue) -> Result<Value, ParseError> {
+    let text: String = serde_json::from_str(raw.get())
+        .map_err(|_| ParseError::Value(format!("{BYTES_KEY}: text in base64 is expected")))?;
+    let bytes = BASE64_STANDARD.decode(text);
+    bytes
+        .map(|bytes| Value::Bytes(Bytes::from(bytes)))
+        .map_err(|error| ParseError::Value(format!("{BYTES_KEY}: not base64: {error}")))
+}
+
+fn float(raw: &RawValue) -> Result<Value, ParseError> {
+    match raw.get() {
+        r#""nan""# => Ok(Value::Float(f64::NAN)),
+        r#""inf""# => Ok(Value::Float(f64::INFINITY)),
+        r#""-inf""# => Ok(Value::Float(f64::NEG_INFINITY)),
+        other => Err(ParseError::Value(format!(r#"{FLOAT_KEY}: "nan", "inf" or "-inf" is expected, not {other}"#))),
+    }
+}
+
+fn map(raw: &RawValue, depth: usize) -> Result<Value, ParseError> {
+    let pairs: Vec<[&RawValue; 2]> = serde_json::from_str(raw.get())
+        .map_err(|_| ParseError::Value(format!("{MAP_KEY}: a list of pairs is expected")))?;
+    pairs
+        .into_iter()
+        .map(|[key, held]| Ok((value(key, depth)?, value(held, depth)?)))
+        .collect::<Result<_, _>>()
+        .map(Value::Map)
+}
+
+/// The entries of an object in their order.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::strict;
+
+    #[test]
+    fn what_is_printed_is_taken_back() {
+        let values = [
+            Value::Null,
+            Value::from(vec![1, 2]),
+            Value::Float(f64::NEG_INFINITY),
+            Value::Float(6.02e23),
+            Value::Float(1e300),
+            Value::from(i128::MIN),
+            Value::from(u128::MAX),
+            "a\u{9b}\"".into(),
+            Value::Bytes(Bytes::from_static(b"\0\xff")),
+            Value::Map(vec![("b".into(), 1.into()), ("a".into(), Value::Null)]),
+            Value::Map(vec![(Value::Map(vec![]), 1.into())]),
+        ];
+        for value in values {
+            assert_eq!(parse(&strict(&value).unwrap()).unwrap(), value);
+        }
+        assert!(matches!(parse(r#"{"$float": "nan"}"#), Ok(Value::Float(nan)) if nan.is_nan()));
+    }
+
+    #[test]
+    fn no_number_loses_a_digit() {
+        let digits = "1606938044258990275541962092341162602522202993782792835301377";
+        assert_eq!(strict(&parse(digits).unwrap()).unwrap(), digits);
+        assert_eq!(parse("18446744073709551616").unwrap(), Value::from(1_i128 << 64));
+        assert!(parse("1e999").unwrap_err().to_string().contains("1e999"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |levels| parse(&format!("{}{}", "[".repeat(levels), "]".repeat(levels)));
+        assert!(nested(DEPTH).is_ok());
+        for deep in [DEPTH + 1, 100_000] {
+            assert_eq!(nested(deep).unwrap_err().to_string(), "more than 256 levels deep");
+        }
+    }
+}
