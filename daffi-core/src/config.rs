@@ -1,6 +1,8 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use daffi_wire::Limits;
+
+use crate::conn::{ACCOUNTS, Budget};
 
 /// The limits and times of a node. Every bound on memory and on waiting stands here, with its default.
 #[derive(Clone, Debug)]
@@ -19,30 +21,23 @@ pub struct NodeConfig {
     pub handshake_timeout: Duration,
     /// Name resolution, connecting and TLS together. Default 15 s.
     pub connect_timeout: Duration,
-    /// A peer that has bytes waiting and takes none for so long is disconnected. Default 60 s for servers; 300 s for
-    /// clients, whose server may hold them back on purpose.
+    /// A peer that has bytes waiting, or that has begun a frame, must take or send a KiB a second, looked at after each such
+    /// time; else it is disconnected. Default 60 s for servers; 300 s for clients, whose server may hold them back on
+    /// purpose. While others find no room because of it, a server's peer must send 64 KiB in 5 s or take 256 KiB in 20 s.
     pub slow_peer_timeout: Duration,
     /// How long `stop` waits for callbacks and replies. Default 10 s.
     pub grace: Duration,
     /// How long a closing connection waits for the peer's end of stream. Default 1 s.
     pub linger: Duration,
-    /// Bytes waiting to be written to one peer before senders wait, and before a Router answers calls to it with
-    /// `Overloaded`. One frame more is let in. Answers of
-    /// workers that had begun, refusals and notices are queued beyond it; a peer for which this, a frame per worker and
-    /// `spool_bytes` together wait is disconnected. Default 16 MiB.
-    pub outbox_bytes: usize,
-    /// Bytes of requests of one peer that were received and have not run. Default 16 MiB.
-    pub inbound_bytes: usize,
-    /// Requests of one peer that were received and have not run. Default 16 384. Beyond either, a Service holds its peer back;
-    /// a Client, which must go on reading, answers calls with `Overloaded`.
-    pub inbound_frames: usize,
-    /// Bytes taken beyond `inbound_bytes` from a peer that can't be held back (3.0.1). Default 48 MiB.
-    pub spool_bytes: usize,
-    /// Bytes received and not yet worked off, over all connections. Default 256 MiB.
+    /// Memory that all peers together can make this node hold, in bytes: requests that wait, frames that have begun, what
+    /// waits to be written. Default 256 MiB. Each connection owns up to 128 KiB of it, half of it at most for all together; of the
+    /// rest it has its `share`. When that is full, its peer is held back, a call to it is refused as `Overloaded`, and an answer
+    /// to it is replaced by the error `AnswerLost`; one of daffi 3.0.1, which cannot be held back, is slowed down, and ended
+    /// when three of the largest frames are held beyond the budget and by nobody more than by it.
     pub budget_bytes: usize,
-    /// Bytes waiting to be written, over all connections. Beyond it those with more than 64 KiB waiting count as full: calls
-    /// to them get `Overloaded`, and one with more than `outbox_bytes` and a frame waiting is disconnected. Default 256 MiB.
-    pub unwritten_bytes: usize,
+    /// How many times what is still free of the budget one connection may hold in each direction. Default 1: one alone
+    /// takes half of it, a hundred greedy ones a hundredth each, and the next one gets as much.
+    pub share: f64,
     /// First pause before reconnecting; doubles up to `reconnect_max`, jittered. Default 50 ms.
     pub reconnect_first: Duration,
     /// Longest pause before reconnecting. Default 1 s.
@@ -66,15 +61,17 @@ impl NodeConfig {
             slow_peer_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(10),
             linger: Duration::from_secs(1),
-            outbox_bytes: 16 * MIB,
-            inbound_bytes: 16 * MIB,
-            inbound_frames: 16_384,
-            spool_bytes: 48 * MIB,
             budget_bytes: 256 * MIB,
-            unwritten_bytes: 256 * MIB,
+            share: 1.0,
             reconnect_first: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(1),
         }
+    }
+
+    /// The budget of a node with these settings.
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        let accounts = self.max_connections.saturating_mul(ACCOUNTS);
+        Budget::new(self.budget_bytes, self.share, accounts, self.limits.max_frame_bytes)
     }
 
     /// The defaults of a Client.

@@ -53,6 +53,10 @@ pub enum CallError {
     /// A bound was reached: no free call number, or the receiver's queue is full.
     #[error("overloaded: {0}")]
     Overloaded(String),
+    /// The callback ran, and its answer was dropped: this node did not take what waited for it. Ask for less at once, or
+    /// read answers sooner; repeating the call runs it again.
+    #[error("the answer was lost: {0}")]
+    AnswerLost(String),
     /// There is no connection, or it ended while the call was open. Whether the callback ran is unknown.
     #[error("disconnected: {0}")]
     Disconnected(Disconnected),
@@ -160,9 +164,26 @@ pub enum Disconnected {
     /// The peer broke a rule of the session.
     #[error("the peer broke the protocol: {0}")]
     Protocol(Arc<ProtocolError>),
-    /// Bytes were waiting for the peer and it took none.
-    #[error("the peer took no byte for {0:?}")]
-    SlowPeer(Duration),
+    /// Bytes were waiting for the peer, and it took too few of them.
+    #[error("the peer took {moved} bytes in {within:?} while {waiting} waited")]
+    SlowPeer {
+        /// Bytes it took.
+        moved: usize,
+        /// In this time.
+        within: Duration,
+        /// Bytes that waited at the end.
+        waiting: usize,
+    },
+    /// The peer began a frame and sent too little of the rest.
+    #[error("the peer sent {moved} bytes in {within:?} of a frame that it had begun and sent {unfinished} bytes of")]
+    SlowSender {
+        /// Bytes it sent.
+        moved: usize,
+        /// In this time.
+        within: Duration,
+        /// Bytes that had come of the frame.
+        unfinished: usize,
+    },
     /// No handshake in time.
     #[error("no handshake within {0:?}")]
     HandshakeTimeout(Duration),

@@ -19,6 +19,8 @@ pub(crate) enum Refusal {
     Overloaded,
     /// A level 3 receiver cannot read the format.
     FormatUnsupported,
+    /// The callback ran, and its answer found no room on the way back.
+    AnswerLost,
 }
 
 impl Refusal {
@@ -28,6 +30,7 @@ impl Refusal {
             Self::ReceiverGone => "ReceiverGone",
             Self::Overloaded => "Overloaded",
             Self::FormatUnsupported => "FormatUnsupported",
+            Self::AnswerLost => "AnswerLost",
         }
     }
 
@@ -43,6 +46,7 @@ impl Refusal {
             "ReceiverNotFound" => Ok(CallError::ReceiverNotFound { method, receiver: Some(receiver) }),
             "ReceiverGone" => Ok(CallError::ReceiverGone { receiver, method }),
             "Overloaded" => Ok(CallError::Overloaded(error.message)),
+            "AnswerLost" => Ok(CallError::AnswerLost(error.message)),
             _ => Err(error),
         }
     }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::{
     config::NodeConfig,
-    conn::{Conn, Role, Turn},
+    conn::{Class, Conn, Role, Turn},
     error::{Disconnected, Ended, InitializationError, ProtocolError},
     events::{Events, MemberEvent},
     serve::{Callback, Callbacks, Context, Lookup, Node, ServingNode},
@@ -63,7 +63,7 @@ impl Service {
     ) -> Result<Self, InitializationError> {
         let serving = ServingNode::new(name.clone(), config.clone(), layer, callbacks, formats)?;
         let node = Arc::clone(&serving.node);
-        let server = Server::new(name, config, Arc::clone(&node.memory), node.life.clone(), &listeners)?;
+        let server = Server::new(name, config, Arc::clone(&node.budget), node.life.clone(), &listeners)?;
         let shared = Arc::new(Shared { server, node, serving, hub: Mutex::default() });
         server::listen(&shared, listeners);
         Ok(Self { handle: Arc::new(Handle { shared }) })
@@ -108,6 +108,7 @@ impl Service {
         for (name, conn) in shared.hub.lock().iter() {
             shared.server.send(
                 conn,
+                Class::Notice,
                 name,
                 if conn.level().at_least(Level::FOUR) { four.clone() } else { three.clone() },
             );
@@ -170,6 +171,8 @@ struct ServiceRole {
 }
 
 impl Role for ServiceRole {
+    const SERVES: bool = true;
+
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         match (frame.kind(), &self.caller) {
             (Kind::Handshake, _) => {
@@ -227,7 +230,7 @@ impl ServiceRole {
         let evicted = self.shared.hub.lock().join(name.clone(), self.conn.id, Arc::clone(&self.conn));
         self.answer(frame, &name);
         if let Some(old) = evicted {
-            server.send(&old, &name, event_frame(EventKind::Evicted, &name, &server.config.limits));
+            server.send(&old, Class::Notice, &name, event_frame(EventKind::Evicted, &name, &server.config.limits));
             old.end(Disconnected::Evicted, true);
             server.events.tell(MemberEvent::Evicted(name.to_string()));
         }
@@ -242,6 +245,6 @@ impl ServiceRole {
     fn answer(&self, request: &Frame, name: &NodeName) {
         let server = &self.shared.server;
         let body = self.shared.hello(self.conn.level()).to_json();
-        server.send(&self.conn, name, handshake_reply(request, &body, &server.config.limits));
+        server.send(&self.conn, Class::Provoked, name, handshake_reply(request, &body, &server.config.limits));
     }
 }

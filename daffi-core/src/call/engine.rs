@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::CallOptions;
 use crate::{
     client::{Choice, Client, ClientConn, Gone, Paid, PendingReply, Shared},
+    conn::Class,
     error::CallError,
     refusal::Refusal,
     scratch::Scratch,
@@ -29,6 +30,10 @@ pub(super) struct Written {
 }
 
 impl Written {
+    fn bytes(&self) -> usize {
+        self.frame.get().len() + self.shared.as_ref().map_or(0, Bytes::len)
+    }
+
     fn number(&mut self, id: CallId) {
         Header::renumber(self.frame.get_mut(), id);
     }
@@ -200,8 +205,7 @@ pub(super) async fn pay(
     written: &Written,
     method: &str,
 ) -> Result<Paid, CallError> {
-    let bytes = written.frame.get().len() + written.shared.as_ref().map_or(0, Bytes::len);
-    match conn.credit.pay(receiver, bytes).await {
+    match conn.credit.pay(receiver, written.bytes()).await {
         Ok(paid) => Ok(paid),
         Err(Gone) => Err(conn
             .ended()
@@ -211,12 +215,12 @@ pub(super) async fn pay(
 
 /// `Ok(false)`: there is no room.
 fn queue_now(conn: &Arc<ClientConn>, written: &Written) -> Result<bool, CallError> {
-    conn.conn.try_send(written.frame.get(), written.shared.as_ref()).map_err(|_| conn.closed())
+    conn.conn.send_parts(Class::Own, written.frame.get(), written.shared.clone()).map_err(|_| conn.closed())
 }
 
 async fn queue(conn: &Arc<ClientConn>, written: &Written) -> Result<(), CallError> {
     while !queue_now(conn, written)? {
-        conn.conn.outbox.room().await;
+        conn.conn.outbox.room(Class::Own, written.bytes()).await;
     }
     Ok(())
 }

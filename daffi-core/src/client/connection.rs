@@ -242,6 +242,8 @@ impl ClientRole {
 }
 
 impl Role for ClientRole {
+    const SERVES: bool = false;
+
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let handled = self.link.session.lock().handle_frame(frame)?;
         match handled {
@@ -351,8 +353,8 @@ impl ClientRole {
             let receipt = Receipt::new(&self.link, caller.caller_name(), frame.as_bytes().len(), node.config.limits);
             return self.shared.serving.serve(turn, &mut self.callbacks, caller, frame, receipt);
         }
-        let (bytes, frames) = (conn.inbound.bytes(), conn.inbound.frames());
-        if bytes >= node.config.inbound_bytes || frames >= node.config.inbound_frames {
+        if conn.inbound.is_full() {
+            let (bytes, frames) = (conn.inbound.bytes(), conn.inbound.frames());
             let text = format!("{frames} requests of {bytes} bytes wait at {}", node.name);
             return caller.answer_error(turn, &frame, Refusal::Overloaded.error(text));
         }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ClientConn;
-use crate::{keyed::ByName, session::Owed};
+use crate::{conn::Class, keyed::ByName, session::Owed};
 
 /// Senders to whom credit may be owed at once; what is owed to more is granted before its part is full.
 const MOST_OWED: usize = 4096;
@@ -135,7 +135,7 @@ impl Drop for Receipt {
         for (sender, amount) in self.link.credit.worked_off(&self.sender, self.cost) {
             if let Ok(frame) = credit_frame(&self.link.name, &sender, amount, &self.limits) {
                 // Without the connection there is no credit to grant.
-                drop(self.link.conn.send(&frame));
+                drop(self.link.conn.send(Class::Notice, &frame));
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{ClientConn, Shared, State, connection::ClientRole};
 use crate::{
-    conn::{Conn, Driver},
+    conn::{Class, Conn, Driver},
     error::{Disconnected, Ended, InitializationError},
     session::{ClientSession, InFlight},
 };
@@ -105,7 +105,7 @@ async fn establish(
     let link = timeout(config.connect_timeout, shared.connector.connect(&LinkConfig { limits: config.limits }))
         .await
         .map_err(|_| InitializationError::ConnectTimeout { endpoint: endpoint(), after: config.connect_timeout })??;
-    let conn = Conn::new(link.peer.clone(), config, Arc::clone(&node.memory));
+    let conn = Conn::new(link.peer.clone(), &node.budget);
     let in_flight = before.map(|conn| InFlight::following(&conn.session.lock().in_flight)).unwrap_or_default();
     let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight);
     let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };
@@ -123,7 +123,7 @@ async fn establish(
         callbacks: shared.serving.registry.lookup(),
     };
     // The connection is new: its outbox is open and empty.
-    let _open = conn.send(&hello);
+    let _open = conn.send(Class::Notice, &hello);
     let driver = Driver::new(link, Arc::clone(&conn), role, config, config.handshake_timeout);
     let cut = node.life.cut.clone();
     tokio::spawn(async move {
@@ -185,7 +185,7 @@ fn update(shared: &Arc<Shared>, current: &Arc<ClientConn>) {
     let hello = current.session.lock().hello(shared.serving.methods());
     match hello {
         // A connection that has just ended is made again, and its handshake names all callbacks.
-        Ok(frame) => drop(current.conn.send(&frame)),
+        Ok(frame) => drop(current.conn.send(Class::Notice, &frame)),
         Err(error) => tracing::error!(node = %shared.node.name, %error, "the callbacks do not fit into a handshake"),
     }
 }
@@ -195,7 +195,7 @@ fn withdraw(current: &Arc<ClientConn>) {
     let hello = current.session.lock().hello(Vec::new());
     if let Ok(frame) = hello {
         // A connection that has just ended needs no word.
-        drop(current.conn.send(&frame));
+        drop(current.conn.send(Class::Notice, &frame));
     }
 }
 

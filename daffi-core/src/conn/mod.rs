@@ -1,12 +1,20 @@
 //! One connection: what its driver, its callers and its callbacks share.
 
 mod bounds;
+mod budget;
 mod clock;
 mod driver;
+mod hold;
 mod inbound;
 mod outbox;
+mod read;
+mod shutdown;
+mod slow_peer;
 mod spare;
+mod timers;
 mod turn;
+mod unfinished;
+mod write;
 
 use std::{
     sync::{
@@ -24,13 +32,14 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
+    budget::{ACCOUNTS, Account, Budget, Charge},
     clock::{Begun, Clock, SLOW},
     driver::{Driver, Role},
-    inbound::{Inbound, Memory, Ticket, WAITING_COST},
-    outbox::{Closed, Outbox, Queued, Receipt},
+    inbound::{Inbound, Ticket, WAITING_COST},
+    outbox::{Class, Closed, Outbox, Queued, Receipt},
     turn::Turn,
 };
-use crate::{config::NodeConfig, error::Disconnected};
+use crate::error::Disconnected;
 
 /// One connection, as its driver, its callers and its callbacks share it.
 #[derive(Debug)]
@@ -40,7 +49,6 @@ pub(crate) struct Conn {
     pub(crate) peer: PeerInfo,
     pub(crate) outbox: Outbox,
     pub(crate) inbound: Inbound,
-    pub(crate) memory: Arc<Memory>,
     /// Cancelled when the connection ends.
     pub(crate) ended: CancellationToken,
     /// Requests that wait until answers are taken, one after another.
@@ -56,6 +64,8 @@ pub(crate) struct Conn {
     driver: AtomicWaker,
     /// The driver was woken and has not run since: one wake-up does for all.
     woken: AtomicBool,
+    /// The role put something off until there is room.
+    wants_room: AtomicBool,
 }
 
 /// Forwarded frames below this size are copied: a small part of a read buffer must not keep all of it alive. A larger one keeps
@@ -65,13 +75,13 @@ const COPIED_BELOW: usize = 32 * 1024;
 static IDS: AtomicU64 = AtomicU64::new(1);
 
 impl Conn {
-    pub(crate) fn new(peer: PeerInfo, config: &NodeConfig, memory: Arc<Memory>) -> Arc<Self> {
+    /// A connection whose memory is taken from `budget`.
+    pub(crate) fn new(peer: PeerInfo, budget: &Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             peer,
-            outbox: Outbox::new(config.outbox_bytes, Arc::clone(&memory)),
-            inbound: Inbound::default(),
-            memory,
+            outbox: Outbox::new(budget.open()),
+            inbound: Inbound::new(budget.open()),
             ended: CancellationToken::new(),
             gate: Arc::default(),
             gated: AtomicUsize::new(0),
@@ -82,6 +92,7 @@ impl Conn {
             ending: AtomicBool::new(false),
             driver: AtomicWaker::new(),
             woken: AtomicBool::new(false),
+            wants_room: AtomicBool::new(false),
         })
     }
 
@@ -98,45 +109,54 @@ impl Conn {
         self.gated.load(Ordering::Relaxed) > 0
     }
 
-    /// Queues a frame at once and lets the driver run.
-    pub(crate) fn send(&self, frame: &Frame) -> Result<(), Closed> {
-        self.send_all(std::slice::from_ref(frame))
+    /// Queues a frame and lets the driver run. `Ok(false)`: there is no room for one of its class.
+    pub(crate) fn send(&self, class: Class, frame: &Frame) -> Result<bool, Closed> {
+        let (head, payload) = parts(frame, SHARE_FROM);
+        self.send_parts(class, head, payload)
     }
 
-    /// Queues frames at once and lets the driver run.
-    pub(crate) fn send_all(&self, frames: &[Frame]) -> Result<(), Closed> {
+    /// Queues what this node says of itself or others.
+    pub(crate) fn notify(&self, frames: &[Frame]) -> Result<(), Closed> {
         for frame in frames {
-            let (head, payload) = parts(frame, SHARE_FROM);
-            self.ask(self.outbox.push(head, payload)?);
+            self.send(Class::Notice, frame)?;
         }
         Ok(())
     }
 
-    /// Queues a frame that somebody else sent, byte for byte, and lets the driver run.
-    pub(crate) fn forward(&self, frame: &Frame) -> Result<(), Closed> {
+    /// Queues a frame that somebody else sent, byte for byte, and lets the driver run. `Ok(false)`: there is no room.
+    pub(crate) fn forward(&self, class: Class, frame: &Frame) -> Result<bool, Closed> {
         let (head, payload) = parts(frame, COPIED_BELOW);
-        self.ask(self.outbox.push(head, payload)?);
-        Ok(())
+        self.send_parts(class, head, payload)
     }
 
-    /// As [`forward`](Self::forward), with something to drop once the frame was written; made only if it is queued.
+    /// Queues a nowait request that somebody else sent, with something to drop once it was written; made only if it is
+    /// queued.
     pub(crate) fn forward_with(&self, frame: &Frame, receipt: impl FnOnce() -> Receipt) -> Result<(), Closed> {
         let (head, payload) = parts(frame, COPIED_BELOW);
         self.ask(self.outbox.push_with(head, payload, receipt)?);
         Ok(())
     }
 
-    /// Queues a frame in two parts at once and lets the driver run.
-    pub(crate) fn send_parts(&self, head: &[u8], payload: Option<Bytes>) -> Result<(), Closed> {
-        self.ask(self.outbox.push(head, payload)?);
-        Ok(())
-    }
-
-    /// The same if there is room. `Ok(false)`: there is none.
-    pub(crate) fn try_send(&self, head: &[u8], payload: Option<&Bytes>) -> Result<bool, Closed> {
-        let queued = self.outbox.try_push(head, payload)?;
+    /// Queues a frame in two parts and lets the driver run. `Ok(false)`: there is no room for one of its class.
+    pub(crate) fn send_parts(&self, class: Class, head: &[u8], payload: Option<Bytes>) -> Result<bool, Closed> {
+        let queued = self.outbox.push(class, head, payload)?;
         self.ask(queued);
         Ok(queued != Queued::Full)
+    }
+
+    /// The role has something to send that can wait until the peer has taken most of what waits: the driver calls
+    /// [`Role::on_room`] then.
+    pub(crate) fn ask_for_room(&self) {
+        if !self.wants_room.swap(true, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Whether the role wanted room and there is some. For the driver.
+    fn takes_room(&self) -> bool {
+        self.wants_room.load(Ordering::SeqCst)
+            && self.outbox.bytes() <= self.outbox.account().own()
+            && self.wants_room.swap(false, Ordering::SeqCst)
     }
 
     /// A turn holds frames for this connection, which does not end in order before they are queued.
@@ -186,6 +206,11 @@ impl Conn {
         }
         self.ending.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// Why and how it was ended from outside.
+    fn asked_to_end(&self) -> Option<(Disconnected, bool)> {
+        if self.is_ending() { self.end.lock().clone() } else { None }
     }
 
     pub(crate) fn is_ending(&self) -> bool {

@@ -10,43 +10,66 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use daffi_serde::RemoteError;
 use daffi_transport::Batch;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
-use super::{Memory, spare};
+use super::{Account, spare};
+use crate::refusal::Refusal;
 
-/// Bytes that may wait for each peer whatever waits for all others: a node whose memory is spent by slow peers serves the
-/// quick ones as before.
-const FREE: usize = 64 * 1024;
+/// What a queued frame takes beside its bytes.
+const FRAME_COST: usize = 48;
 
-/// What waits beyond [`FREE`] is counted for all connections in steps of this size.
-const STEP: usize = 16 * 1024;
+/// What a frame is to the peer that it is queued for, which says what happens when there is no room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// A request that this node's own program makes: it waits for room.
+    Own,
+    /// A request that wants an answer. Its caller hears that the receiver is `Overloaded`.
+    Request,
+    /// A request that wants none. It enters: its sender paid for it with credit.
+    Nowait,
+    /// What a callback gave. Its caller gets an `AnswerLost` in its place.
+    Answer,
+    /// What the peer provoked itself, a refusal or the answer to a handshake. It enters, and a peer that takes none of them is
+    /// held back for it.
+    Provoked,
+    /// What this node says of itself or others. It enters; whoever sends many merges them, see
+    /// [`Role::on_room`](super::Role::on_room).
+    Notice,
+    /// The end of an open call. It enters, on the account of that call.
+    Terminal,
+}
 
-/// Frames that wait to be written to one peer, bounded in bytes for those who can wait.
+/// Frames that wait to be written to one peer.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     /// Bytes not written yet, to be looked at without the lock.
     waiting: AtomicUsize,
     room: Notify,
-    limit: usize,
-    memory: Arc<Memory>,
+    account: Arc<Account>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     batch: Batch,
-    /// Bytes that the driver took and has not written yet.
+    /// Bytes that the driver took and has not written yet, and what their frames take beside them.
     taken: usize,
-    /// Bytes counted for all connections.
+    taken_cost: usize,
+    /// Bytes that the account holds.
     counted: usize,
+    /// Bytes of what the peer provoked, at most.
+    provoked: usize,
     /// Bytes written since the connection began.
     written: u64,
     /// What to drop when so many bytes were written.
     receipts: VecDeque<(u64, Receipt)>,
     /// The driver was asked to run and has not looked since.
     asked: bool,
+    /// Somebody waits for room.
+    awaited: bool,
     closed: bool,
 }
 
@@ -56,6 +79,10 @@ pub(crate) type Receipt = Box<dyn Any + Send + Sync>;
 impl Queue {
     fn waiting(&self) -> usize {
         self.batch.remaining() + self.taken
+    }
+
+    fn held(&self) -> usize {
+        self.waiting() + self.batch.frames() * FRAME_COST + self.taken_cost
     }
 
     fn push(&mut self, head: &[u8], payload: Option<Bytes>) {
@@ -82,52 +109,93 @@ pub(crate) enum Queued {
 pub(crate) struct Closed;
 
 impl Outbox {
-    pub(crate) fn new(limit: usize, memory: Arc<Memory>) -> Self {
-        Self { queue: Mutex::default(), waiting: AtomicUsize::new(0), room: Notify::new(), limit, memory }
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { queue: Mutex::default(), waiting: AtomicUsize::new(0), room: Notify::new(), account }
     }
 
-    fn exceeds(&self, waiting: usize) -> bool {
-        waiting >= self.limit || (waiting >= FREE && self.memory.unwritten.is_spent())
+    pub(crate) const fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
-    /// Counts what waits now; for all connections together if that changed by enough.
+    /// Counts what waits now.
     fn count(&self, queue: &mut Queue) {
-        let waiting = queue.waiting();
-        self.waiting.store(waiting, Relaxed);
-        let now = waiting.saturating_sub(FREE) / STEP * STEP;
-        if now > queue.counted {
-            self.memory.unwritten.add(now - queue.counted);
-        } else if now < queue.counted {
-            self.memory.unwritten.sub(queue.counted - now);
-        }
-        queue.counted = now;
+        self.waiting.store(queue.waiting(), Relaxed);
+        let held = queue.held();
+        self.account.change(std::mem::replace(&mut queue.counted, held), held);
     }
 
-    /// Queues a frame if there is room.
-    pub(crate) fn try_push(&self, head: &[u8], payload: Option<&Bytes>) -> Result<Queued, Closed> {
+    /// Whether a frame of `bytes` may be queued now; if not, it is known to all that somebody was refused.
+    pub(crate) fn admits(&self, class: Class, bytes: usize) -> bool {
+        let admits = self.has_room(class, bytes);
+        if !admits && class != Class::Own {
+            self.account.budget().refused(self.account.held(), Instant::now().into_std());
+        }
+        admits
+    }
+
+    fn has_room(&self, class: Class, bytes: usize) -> bool {
+        match class {
+            Class::Own => !self.is_crowded() && (self.account.admits(bytes) || self.bytes() == 0),
+            Class::Request => !self.is_crowded() && self.fits(bytes),
+            Class::Answer => self.fits(bytes),
+            Class::Nowait | Class::Provoked | Class::Notice | Class::Terminal => true,
+        }
+    }
+
+    /// One frame goes to a peer for which nothing waits, from the reserve if need be: what was received can be passed on.
+    fn fits(&self, bytes: usize) -> bool {
+        self.account.admits(bytes) || (self.bytes() == 0 && self.account.budget().has_reserve())
+    }
+
+    /// Whether so much waits that those who can wait do.
+    fn is_crowded(&self) -> bool {
+        let held = self.account.held();
+        held > 0 && held >= self.account.own() && held >= self.account.soft_share()
+    }
+
+    /// What a caller hears whose request found no room at `receiver`.
+    pub(crate) fn crowd(&self, receiver: &str) -> String {
+        let (waiting, budget) = (self.bytes(), self.account.budget());
+        format!(
+            "{waiting} bytes wait to be taken by {receiver}; as things stand {} may, of {} for all that this node holds",
+            self.account.soft_share(),
+            budget.limit()
+        )
+    }
+
+    /// What a caller hears whose answer found no room.
+    pub(crate) fn lost_answer(&self, method: &str, bytes: usize, caller: &str) -> RemoteError {
+        Refusal::AnswerLost.error(format!(
+            "{method}() ran, and its answer of {bytes} bytes found no room: {} wait to be taken by {caller}, which may be {}",
+            self.bytes(),
+            self.account.share()
+        ))
+    }
+
+    /// Queues a frame if there is room for one of its class.
+    pub(crate) fn push(&self, class: Class, head: &[u8], payload: Option<Bytes>) -> Result<Queued, Closed> {
         let mut queue = self.open()?;
-        if self.exceeds(queue.waiting()) {
+        let bytes = head.len() + payload.as_ref().map_or(0, Bytes::len);
+        if !self.admits(class, bytes) {
             return Ok(Queued::Full);
         }
-        queue.push(head, payload.cloned());
-        Ok(self.queued(&mut queue))
-    }
-
-    /// Queues a frame at once: replies, errors and events are bounded by what they answer.
-    pub(crate) fn push(&self, head: &[u8], payload: Option<Bytes>) -> Result<Queued, Closed> {
-        let mut queue = self.open()?;
+        if class == Class::Provoked {
+            queue.provoked += bytes + FRAME_COST;
+        }
         queue.push(head, payload);
         Ok(self.queued(&mut queue))
     }
 
-    /// Queues all frames of `batch` at once, and leaves it empty.
-    pub(crate) fn append(&self, batch: &mut Batch) -> Result<Queued, Closed> {
+    /// Queues all frames of `batch`, for which room was found before, and leaves it empty. The peer provoked so many bytes of
+    /// them.
+    pub(crate) fn append(&self, batch: &mut Batch, provoked: usize) -> Result<Queued, Closed> {
         let mut queue = self.open()?;
+        queue.provoked += provoked;
         queue.batch.append(batch);
         Ok(self.queued(&mut queue))
     }
 
-    /// Queues a frame at once, with something to drop when it was written; made only if the frame is queued.
+    /// Queues a nowait request, with something to drop when it was written; made only if the frame is queued.
     pub(crate) fn push_with(
         &self,
         head: &[u8],
@@ -149,32 +217,41 @@ impl Outbox {
     fn queued(&self, queue: &mut Queue) -> Queued {
         self.count(queue);
         let asked = std::mem::replace(&mut queue.asked, true);
-        // One that can't write for now takes nothing, and still has to see when too much waits.
-        if asked && !self.exceeds(queue.waiting()) { Queued::Asked } else { Queued::Ask }
+        if asked { Queued::Asked } else { Queued::Ask }
     }
 
-    /// Waits until there may be room, or the connection ended. Cancel safe.
-    pub(crate) async fn room(&self) {
-        let mut notified = std::pin::pin!(self.room.notified());
-        notified.as_mut().enable();
-        if !self.is_full() {
-            return;
+    /// Waits until there is room for a frame of `bytes`, or the connection ended. Cancel safe.
+    pub(crate) async fn room(&self, class: Class, bytes: usize) {
+        loop {
+            let mut notified = std::pin::pin!(self.room.notified());
+            notified.as_mut().enable();
+            {
+                let mut queue = self.queue.lock();
+                if queue.closed || self.has_room(class, bytes) {
+                    return;
+                }
+                queue.awaited = true;
+            }
+            notified.await;
         }
-        notified.await;
     }
 
     /// Whether those who can wait have to.
     pub(crate) fn is_full(&self) -> bool {
-        if self.bytes() < self.limit.min(FREE) {
-            return false;
-        }
-        let queue = self.queue.lock();
-        !queue.closed && self.exceeds(queue.waiting())
+        self.is_crowded() && !self.queue.lock().closed
     }
 
     /// Bytes not written yet.
     pub(crate) fn bytes(&self) -> usize {
         self.waiting.load(Relaxed)
+    }
+
+    /// Bytes not written yet that the peer provoked.
+    pub(crate) fn provoked(&self) -> usize {
+        if self.bytes() <= self.account.own() {
+            return 0;
+        }
+        self.queue.lock().provoked
     }
 
     /// Whether anything waits that the driver has not taken.
@@ -187,12 +264,16 @@ impl Outbox {
         debug_assert!(!batch.has_remaining(), "the driver takes only when it wrote all");
         let mut queue = self.queue.lock();
         queue.asked = false;
+        queue.taken_cost = 0;
         if queue.batch.has_remaining() {
             std::mem::swap(&mut queue.batch, batch);
             queue.taken = batch.remaining();
+            queue.taken_cost = batch.frames() * FRAME_COST;
             return;
         }
         queue.taken = 0;
+        queue.provoked = 0;
+        self.count(&mut queue);
         let unused = std::mem::take(&mut queue.batch);
         drop(queue);
         spare::give(unused);
@@ -202,17 +283,21 @@ impl Outbox {
     /// `bytes` of what was taken were written. For the driver.
     pub(crate) fn written(&self, bytes: usize) {
         let mut queue = self.queue.lock();
-        let before = queue.waiting();
         queue.taken = queue.taken.saturating_sub(bytes);
+        if queue.taken == 0 {
+            queue.taken_cost = 0;
+        }
+        queue.provoked = queue.provoked.saturating_sub(bytes);
         queue.written += bytes as u64;
         self.count(&mut queue);
-        let now = queue.waiting();
         let written = queue.written;
         let done = queue.receipts.partition_point(|(until, _)| *until <= written);
         let receipts: Vec<_> = queue.receipts.drain(..done).collect();
+        let freed = queue.awaited && !self.is_crowded();
+        queue.awaited &= !freed;
         drop(queue);
         drop(receipts);
-        if [self.limit, FREE].iter().any(|limit| now < *limit && *limit <= before) {
+        if freed {
             self.room.notify_waiters();
         }
     }
@@ -223,11 +308,110 @@ impl Outbox {
         queue.closed = true;
         let unsent = std::mem::take(&mut queue.batch).frames();
         let receipts = std::mem::take(&mut queue.receipts);
-        queue.taken = 0;
+        (queue.taken, queue.taken_cost) = (0, 0);
         self.count(&mut queue);
         drop(queue);
         drop(receipts);
         self.room.notify_waiters();
         unsent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Budget;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn outbox(limit: usize) -> Outbox {
+        Outbox::new(Budget::new(limit, 1.0, 100, MIB).open())
+    }
+
+    fn push(outbox: &Outbox, class: Class, bytes: usize) -> bool {
+        outbox.push(class, &vec![0; bytes], None).unwrap() != Queued::Full
+    }
+
+    /// The peer takes all.
+    fn write(outbox: &Outbox) {
+        let mut batch = Batch::new();
+        outbox.take(&mut batch);
+        outbox.written(batch.remaining());
+        batch.advance(batch.remaining());
+        outbox.take(&mut batch);
+    }
+
+    #[test]
+    fn each_class_has_its_own_room() {
+        let outbox = outbox(16 * MIB);
+        while push(&outbox, Class::Request, 10_000) {}
+        let (soft, share) = (outbox.account.soft_share(), outbox.account.share());
+        assert!((soft..soft + 20_000).contains(&outbox.account.held()), "requests wait from an eighth of the share on");
+        while push(&outbox, Class::Answer, 10_000) {}
+        assert!(outbox.account.held() > share / 3, "answers have the whole share");
+        for class in [Class::Nowait, Class::Provoked, Class::Notice, Class::Terminal] {
+            assert!(push(&outbox, class, 100), "{class:?}");
+        }
+        write(&outbox);
+        assert_eq!((outbox.bytes(), outbox.account.held(), outbox.account.budget().used()), (0, 0, 0));
+        assert!(push(&outbox, Class::Request, 10_000));
+        outbox.close();
+    }
+
+    #[test]
+    fn a_frame_larger_than_all_room_passes_when_nothing_waits() {
+        let outbox = outbox(4 * MIB);
+        assert!(push(&outbox, Class::Answer, 6 * MIB));
+        assert!(!push(&outbox, Class::Answer, 6 * MIB) && !push(&outbox, Class::Request, 10));
+        write(&outbox);
+        assert!(push(&outbox, Class::Request, 6 * MIB));
+        outbox.close();
+    }
+
+    #[test]
+    fn small_frames_cost_what_they_hold() {
+        let outbox = outbox(16 * MIB);
+        for _ in 0..1000 {
+            assert!(push(&outbox, Class::Answer, 17));
+        }
+        assert_eq!(outbox.account.held(), 1000 * (17 + FRAME_COST));
+        let mut batch = Batch::new();
+        outbox.take(&mut batch);
+        assert_eq!(outbox.account.held(), 1000 * (17 + FRAME_COST), "the driver has it");
+        assert_eq!(outbox.close(), 0);
+        assert_eq!(outbox.account.held(), 0);
+    }
+
+    #[test]
+    fn what_the_peer_provoked_is_forgotten_as_it_is_taken() {
+        let outbox = outbox(16 * MIB);
+        for _ in 0..1000 {
+            assert!(push(&outbox, Class::Provoked, 1000));
+        }
+        assert_eq!(outbox.provoked(), 1000 * (1000 + FRAME_COST));
+        let mut batch = Batch::new();
+        outbox.take(&mut batch);
+        outbox.written(400_000);
+        assert_eq!(outbox.provoked(), 600_000 + 1000 * FRAME_COST);
+        batch.advance(batch.remaining());
+        outbox.written(600_000);
+        outbox.take(&mut batch);
+        assert_eq!(outbox.provoked(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_woken_when_there_is_some() {
+        let outbox = outbox(16 * MIB);
+        outbox.room(Class::Own, 1).await;
+        while push(&outbox, Class::Request, 10_000) {}
+        let mut waiting = Box::pin(outbox.room(Class::Own, 1));
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        write(&outbox);
+        waiting.await;
+        while push(&outbox, Class::Request, 10_000) {}
+        let mut waiting = Box::pin(outbox.room(Class::Own, 1));
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        outbox.close();
+        waiting.await;
     }
 }

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use daffi_transport::Batch;
 use daffi_wire::Frame;
 
-use super::{COPIED_BELOW, Clock, Conn, Queued, parts, spare};
+use super::{COPIED_BELOW, Class, Clock, Conn, Queued, parts, spare};
 
 /// A lot that grew to so many bytes is queued at once, so that limits see it.
 const LOT_BYTES: usize = 64 * 1024;
@@ -23,6 +23,8 @@ thread_local! {
 struct Lot {
     conn: Arc<Conn>,
     batch: Batch,
+    /// Bytes of what the peer provoked.
+    provoked: usize,
 }
 
 /// One turn of the driver of one connection: what its role sends is queued with one lock and one wake-up for each connection
@@ -52,19 +54,28 @@ impl Turn {
         self.lot(conn);
     }
 
-    /// One more frame for `conn`: `head` is copied, `payload` is shared when large.
-    pub(crate) fn send(&mut self, conn: &Arc<Conn>, head: &[u8], payload: Option<Bytes>) {
+    /// One more frame for `conn`: `head` is copied, `payload` is shared when large. `false`: there is no room for one of its
+    /// class.
+    pub(crate) fn send(&mut self, conn: &Arc<Conn>, class: Class, head: &[u8], payload: Option<Bytes>) -> bool {
+        let bytes = head.len() + payload.as_ref().map_or(0, Bytes::len);
+        if !conn.outbox.admits(class, bytes) {
+            return false;
+        }
         let lot = self.lot(conn);
         lot.batch.push(head, payload);
+        if class == Class::Provoked {
+            lot.provoked += bytes;
+        }
         if lot.batch.remaining() >= LOT_BYTES {
             self.flush();
         }
+        true
     }
 
-    /// A frame that somebody else sent, byte for byte.
-    pub(crate) fn forward(&mut self, conn: &Arc<Conn>, frame: &Frame) {
+    /// A frame that somebody else sent, byte for byte. `false`: there is no room for one of its class.
+    pub(crate) fn forward(&mut self, conn: &Arc<Conn>, class: Class, frame: &Frame) -> bool {
         let (head, payload) = parts(frame, COPIED_BELOW);
-        self.send(conn, head, payload);
+        self.send(conn, class, head, payload)
     }
 
     fn lot(&mut self, conn: &Arc<Conn>) -> &mut Lot {
@@ -75,7 +86,7 @@ impl Turn {
                     self.flush();
                 }
                 conn.promise();
-                self.lots.push(Lot { conn: Arc::clone(conn), batch: spare::take() });
+                self.lots.push(Lot { conn: Arc::clone(conn), batch: spare::take(), provoked: 0 });
                 self.lots.len() - 1
             }
         };
@@ -84,8 +95,9 @@ impl Turn {
 
     /// Queues all that was gathered.
     pub(crate) fn flush(&mut self) {
-        for Lot { conn, mut batch } in self.lots.drain(..) {
-            let queued = if batch.has_remaining() { conn.outbox.append(&mut batch) } else { Ok(Queued::Asked) };
+        for Lot { conn, mut batch, provoked } in self.lots.drain(..) {
+            let queued =
+                if batch.has_remaining() { conn.outbox.append(&mut batch, provoked) } else { Ok(Queued::Asked) };
             if queued.is_err() {
                 self.lost.push((conn.id, std::mem::take(&mut batch)));
             }
@@ -122,11 +134,10 @@ mod tests {
     use daffi_transport::PeerInfo;
 
     use super::*;
-    use crate::{config::NodeConfig, conn::Memory};
+    use crate::conn::Budget;
 
     fn conn() -> Arc<Conn> {
-        let config = NodeConfig::server();
-        Conn::new(PeerInfo::new("mem", "test"), &config, Memory::new(&config))
+        Conn::new(PeerInfo::new("mem", "test"), &Budget::new(1 << 28, 1.0, 100, 1 << 20))
     }
 
     fn queued(conn: &Conn) -> Vec<Bytes> {
@@ -139,9 +150,9 @@ mod tests {
     fn frames_wait_for_the_end_of_the_turn_and_keep_their_order() {
         let (own, other) = (conn(), conn());
         let mut turn = Turn::begin(&own, 0);
-        turn.send(&other, b"one", None);
-        turn.send(&own, b"two", None);
-        turn.send(&other, b"three", Some(Bytes::from_static(b"!")));
+        assert!(turn.send(&other, Class::Answer, b"one", None));
+        assert!(turn.send(&own, Class::Answer, b"two", None));
+        assert!(turn.send(&other, Class::Answer, b"three", Some(Bytes::from_static(b"!"))));
         assert!(queued(&other).is_empty() && other.is_promised() && own.is_promised());
         drop(turn);
         assert_eq!(queued(&other), ["one", "three!"]);
@@ -153,12 +164,12 @@ mod tests {
     fn limits_see_what_a_turn_sends() {
         let (own, other) = (conn(), conn());
         let mut turn = Turn::begin(&own, 0);
-        turn.send(&other, &[7; LOT_BYTES - 1], None);
+        assert!(turn.send(&other, Class::Answer, &[7; LOT_BYTES - 1], None));
         assert_eq!(other.outbox.bytes(), 0);
-        turn.send(&other, b"7", None);
+        assert!(turn.send(&other, Class::Answer, b"7", None));
         assert_eq!(other.outbox.bytes(), LOT_BYTES);
         let many: Vec<_> = (0..=LOTS).map(|_| conn()).collect();
-        many.iter().for_each(|conn| turn.send(conn, b"small", None));
+        many.iter().for_each(|conn| assert!(turn.send(conn, Class::Answer, b"small", None)));
         assert_eq!(many.iter().filter(|conn| conn.outbox.bytes() > 0).count(), LOTS);
     }
 
@@ -167,8 +178,8 @@ mod tests {
         let (own, gone) = (conn(), conn());
         gone.outbox.close();
         let mut turn = Turn::begin(&own, 0);
-        turn.send(&gone, b"one", None);
-        turn.send(&gone, b"two", None);
+        assert!(turn.send(&gone, Class::Answer, b"one", None));
+        assert!(turn.send(&gone, Class::Answer, b"two", None));
         turn.flush();
         let [(id, batch)] = &mut turn.take_lost()[..] else { panic!("one lot was lost") };
         assert_eq!(

@@ -9,7 +9,7 @@ use daffi_wire::{Frame, Kind, MethodName, credit_amount};
 
 use super::{Peer, Shared, recent::Recent, sender::Sender};
 use crate::{
-    conn::Turn,
+    conn::{Class, Turn},
     error::{Disconnected, ProtocolError},
     refusal::Refusal,
     session::{IDS, routing},
@@ -110,11 +110,15 @@ impl Forwarder {
                     turn.promise(&caller.conn);
                     if let Some(id) = caller.complete_call(number, me.id()) {
                         shared.keep_in_step(me, caller);
-                        return if id == number {
-                            turn.forward(&caller.conn, frame);
+                        let passed = if id == number {
+                            turn.forward(&caller.conn, Class::Answer, frame)
                         } else {
-                            turn.forward(&caller.conn, &frame.renumbered(id));
+                            turn.forward(&caller.conn, Class::Answer, &frame.renumbered(id))
                         };
+                        if !passed {
+                            shared.lose_answer(caller, id, &me.name, frame);
+                        }
+                        return;
                     }
                 }
                 Err(()) => shared.absent.lock().complete(frame.receiver(), number, me.id()),
@@ -133,7 +137,7 @@ impl Forwarder {
         {
             sender.granted(&self.me.peer, amount);
             if sender.peer.is_level_four() {
-                drop(sender.peer.conn.forward(frame));
+                drop(sender.peer.conn.forward(Class::Notice, frame));
             }
         }
         Ok(())
@@ -172,6 +176,12 @@ fn look_up(shared: &Shared, frame: &Frame) -> Result<Route, RemoteError> {
 
 fn call(shared: &Shared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, turn: &mut Turn) {
     let (id, me) = (frame.header().id(), &*sender.peer);
+    if me.conn.outbox.is_full() {
+        // What comes back must find room.
+        let waiting = me.conn.outbox.bytes();
+        let error = Refusal::Overloaded.error(format!("{waiting} bytes wait to be taken by the caller, {}", me.name));
+        return shared.refuse(me, id, &receiver.name, frame.method(), &error);
+    }
     // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed before its calls are
     // ended, so either that ends this call or the queueing fails, of which `lost` hears.
     let Some(number) = me.open_call(id, receiver) else {
@@ -186,11 +196,7 @@ fn call(shared: &Shared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, t
     if passed {
         return;
     }
-    let (waiting, config) = (receiver.conn.outbox.bytes(), &shared.server.config);
-    let error = Refusal::Overloaded.error(format!(
-        "{waiting} bytes wait to be taken by {}, the limit is {} for each member and {} for all together",
-        receiver.name, config.outbox_bytes, config.unwritten_bytes
-    ));
+    let error = Refusal::Overloaded.error(receiver.conn.outbox.crowd(&receiver.name));
     if me.complete_call(number, receiver.id()).is_some() {
         shared.refuse(me, id, &receiver.name, frame.method(), &error);
     }

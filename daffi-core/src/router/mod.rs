@@ -27,7 +27,7 @@ use tokio::{sync::Notify, time::sleep};
 use self::{absent::AbsentCallers, peer::Peer, role::RouterRole, sender::Sender};
 use crate::{
     config::NodeConfig,
-    conn::{Conn, Memory},
+    conn::{Class, Conn},
     error::{Ended, InitializationError},
     events::{Events, MemberEvent},
     keyed::ByName,
@@ -130,9 +130,9 @@ impl Router {
         config: NodeConfig,
         listeners: Vec<Box<dyn Listener>>,
     ) -> Result<Self, InitializationError> {
-        let memory = Memory::new(&config);
+        let budget = config.budget();
         let members = Mutex::new(Membership::new(config.limits));
-        let server = Server::new(name, config, memory, Lifecycle::default(), &listeners)?;
+        let server = Server::new(name, config, budget, Lifecycle::default(), &listeners)?;
         let shared = Arc::new(Shared {
             server,
             table: ArcSwap::default(),
@@ -277,7 +277,7 @@ impl Shared {
         }
         let mut members = self.members.lock();
         let news = members.tell_one(&to.name, to.id());
-        drop(to.conn.send_all(&news));
+        drop(to.conn.notify(&news));
         to.was_told(members.end());
     }
 
@@ -297,12 +297,19 @@ impl Shared {
         }
     }
 
+    /// An answer found no room at its caller, which hears of that instead.
+    fn lose_answer(&self, caller: &Peer, id: CallId, receiver: &str, answer: &Frame) {
+        let error = caller.conn.outbox.lost_answer(answer.method(), answer.as_bytes().len(), &caller.name);
+        tracing::warn!(caller = %caller.name, receiver, %error, "an answer was lost");
+        self.refuse(caller, id, receiver, answer.method(), &error);
+    }
+
     /// Answers a call in the place of its receiver: in JSON, which every node reads.
     fn refuse(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
         self.counters.refused_calls.fetch_add(1, Ordering::Relaxed);
         let header = Header::new(Kind::Error, id, FormatId::JSON, true, false);
         let frame = Frame::new(header, receiver, &caller.name, method, &json_error(error), &self.server.config.limits);
-        self.server.send(&caller.conn, &caller.name, frame);
+        self.server.send(&caller.conn, Class::Provoked, &caller.name, frame);
     }
 }
 
@@ -318,7 +325,7 @@ async fn tell_news(shared: Arc<Shared>) {
             let until = members.end();
             members.tell_all(|peer, frames| {
                 // A member that has just gone needs no news.
-                drop(peer.conn.send_all(frames));
+                drop(peer.conn.notify(frames));
                 peer.was_told(until);
             });
         }

@@ -6,7 +6,7 @@ use daffi_wire::{EncodeError, Frame, Kind, Member, NodeName, Role as NodeRole};
 
 use super::{Peer, Shared, forward::Forwarder, sender::Sender};
 use crate::{
-    conn::{Conn, Role, Turn},
+    conn::{Class, Conn, Role, Turn},
     error::{Disconnected, ProtocolError},
     events::MemberEvent,
     server::Opening,
@@ -22,6 +22,8 @@ pub(super) struct RouterRole {
 }
 
 impl Role for RouterRole {
+    const SERVES: bool = true;
+
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let kind = frame.kind();
         if kind == Kind::Handshake {
@@ -123,7 +125,7 @@ impl RouterRole {
         shared.news.notify_one();
         if let Some((old, last)) = evicted {
             // One that has just gone needs no word.
-            drop(old.conn.send_all(&last));
+            drop(old.conn.notify(&last));
             old.conn.end(Disconnected::Evicted, true);
             shared.end_calls_to(&old);
             shared.server.events.tell(MemberEvent::Evicted(name.to_string()));
@@ -145,7 +147,7 @@ impl RouterRole {
         let methods = member.methods.clone();
         let Some(before) = members.update(me.id(), member)? else { return Ok(()) };
         me.expose(&methods);
-        drop(self.conn.send_all(&before));
+        drop(self.conn.notify(&before));
         self.answer(&me.name, frame, &members.reply(self.conn.level()));
         me.was_told(members.end());
         drop(members);
@@ -155,6 +157,6 @@ impl RouterRole {
 
     fn answer(&self, name: &NodeName, request: &Frame, body: &[u8]) {
         let server = &self.shared.server;
-        server.send(&self.conn, name, handshake_reply(request, body, &server.config.limits));
+        server.send(&self.conn, Class::Provoked, name, handshake_reply(request, body, &server.config.limits));
     }
 }

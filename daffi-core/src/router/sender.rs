@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::Peer;
 use crate::{
-    conn::{Closed, Ticket, Turn},
+    conn::{Class, Closed, Ticket, Turn},
     session::{Flow, Owed},
 };
 
@@ -62,11 +62,7 @@ impl Sender {
             self.hold(out, 0, frame.clone());
             return true;
         }
-        if receiver.conn.outbox.is_full() {
-            return false;
-        }
-        turn.forward(&receiver.conn, frame);
-        true
+        turn.forward(&receiver.conn, Class::Request, frame)
     }
 
     /// Sends a nowait request of this member on, as far as the receiver's credit goes; else it is held.
@@ -96,7 +92,7 @@ impl Sender {
     /// A level 4 receiver grants credit itself when it worked the request off. For one of level 3, being written counts.
     fn forward_nowait(self: &Arc<Self>, receiver: &Arc<Peer>, frame: &Frame, cost: usize) -> Result<(), Closed> {
         if receiver.is_level_four() {
-            return receiver.conn.forward(frame);
+            return receiver.conn.forward(Class::Nowait, frame).map(drop);
         }
         receiver.conn.forward_with(frame, || {
             Box::new(Written { sender: Arc::clone(self), receiver: Arc::downgrade(receiver), cost })
@@ -111,7 +107,7 @@ impl Sender {
         while let Some((cost, held)) = out.flow.release() {
             // To a connection that has just ended nothing goes any more.
             let _gone = if cost == 0 {
-                receiver.conn.forward(&held.frame)
+                receiver.conn.forward(Class::Nowait, &held.frame).map(drop)
             } else {
                 self.forward_nowait(receiver, &held.frame, cost)
             };
@@ -130,7 +126,7 @@ impl Sender {
             && let Ok(frame) = credit_frame(&receiver.name, &self.peer.name, amount, &self.limits)
         {
             // A sender that has just gone needs no credit.
-            drop(self.peer.conn.send(&frame));
+            drop(self.peer.conn.send(Class::Notice, &frame));
         }
     }
 

@@ -20,7 +20,7 @@ use super::{
     callback::{Callback, Run},
     request::{Reply, Request},
 };
-use crate::conn::{Begun, Clock, Conn};
+use crate::conn::{Begun, Class, Clock, Conn};
 
 /// Arguments of so many bytes take time to read that is not the callback's.
 const LARGE: usize = 16 * 1024;
@@ -316,7 +316,7 @@ impl Gate {
             self.turn = Some(Arc::clone(&self.conn.gate).lock_owned().await);
         }
         while self.conn.outbox.is_full() {
-            self.conn.outbox.room().await;
+            self.conn.outbox.room(Class::Own, 0).await;
         }
         self
     }

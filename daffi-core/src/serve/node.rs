@@ -11,7 +11,7 @@ use daffi_wire::{FormatId, NodeName};
 use tokio_util::task::TaskTracker;
 
 use super::lifecycle::Lifecycle;
-use crate::{config::NodeConfig, conn::Memory, refusal::json_error};
+use crate::{config::NodeConfig, conn::Budget, refusal::json_error};
 
 /// What a node has by itself: its name, its limits, its memory and its end. What it serves is a
 /// [`ServingNode`](super::ServingNode).
@@ -20,7 +20,7 @@ pub(crate) struct Node {
     pub(crate) name: NodeName,
     pub(crate) config: NodeConfig,
     pub(crate) errors: Box<dyn WriteError>,
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) budget: Arc<Budget>,
     /// Callbacks that did not finish where their request was read.
     pub(crate) running: TaskTracker,
     pub(crate) life: Lifecycle,
@@ -32,7 +32,7 @@ impl Node {
         Arc::new(Self {
             name,
             errors: Box::new(Errors(formats)),
-            memory: Memory::new(&config),
+            budget: config.budget(),
             running: TaskTracker::new(),
             life: Lifecycle::default(),
             client: OnceLock::new(),

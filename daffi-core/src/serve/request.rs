@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{callback::Callback, node::Node};
 use crate::{
-    conn::{Conn, Turn},
+    conn::{Class, Conn, Turn},
     error::shortened,
     scratch::Scratch,
 };
@@ -217,7 +217,7 @@ impl Context {
 
     /// Answers a REQUEST with an error instead of running its callback.
     pub(crate) fn answer_error(&self, turn: &mut Turn, frame: &Frame, error: RemoteError) {
-        ReplyTo::new(self, frame).send(self, frame.method(), Reply::error(error), Some(turn));
+        ReplyTo::new(self, frame).refuse(self, frame.method(), &error, turn);
     }
 }
 
@@ -248,8 +248,14 @@ impl ReplyTo {
     /// Answers, with the turn that the request was read in if that goes on.
     pub(crate) fn send(self, context: &Context, method: &str, reply: Reply, turn: Option<&mut Turn>) {
         match reply.0 {
-            Content::Frame(frame, shared) if self.wants_reply => push(context, method, frame, shared, turn),
-            Content::Failed(error) if self.wants_reply => self.send_error(context, method, &error, turn),
+            Content::Frame(frame, shared) if self.wants_reply => {
+                self.answer(context, method, (frame, shared), turn);
+            }
+            Content::Failed(error) if self.wants_reply => {
+                if let Some(frame) = self.error(context, method, &error) {
+                    self.answer(context, method, (frame, None), turn);
+                }
+            }
             Content::Failed(error) => {
                 tracing::warn!(caller = %context.caller(), method, %error, "a nowait call failed");
             }
@@ -257,16 +263,39 @@ impl ReplyTo {
         }
     }
 
+    /// Answers with an error instead of running the callback.
+    pub(crate) fn refuse(self, context: &Context, method: &str, error: &RemoteError, turn: &mut Turn) {
+        if !self.wants_reply {
+            tracing::warn!(caller = %context.caller(), method, %error, "a nowait call was refused");
+        } else if let Some(frame) = self.error(context, method, error) {
+            queue(context, method, Class::Provoked, (frame, None), Some(turn));
+        }
+    }
+
+    /// Queues an answer, or says that there was no room for it.
+    fn answer(self, context: &Context, method: &str, answer: Written, mut turn: Option<&mut Turn>) {
+        let bytes = answer.0.get().len() + answer.1.as_ref().map_or(0, Bytes::len);
+        if queue(context, method, Class::Answer, answer, turn.as_deref_mut()) {
+            return;
+        }
+        let lost = context.conn().outbox.lost_answer(method, bytes, context.caller());
+        tracing::warn!(caller = %context.caller(), method, bytes, "an answer was lost: its caller does not take what waits");
+        if let Some(frame) = self.error(context, method, &lost) {
+            queue(context, method, Class::Terminal, (frame, None), turn);
+        }
+    }
+
     /// Writes a failure: in the call's format where every node reads errors in it, else in JSON.
-    fn send_error(self, context: &Context, method: &str, error: &RemoteError, turn: Option<&mut Turn>) {
+    fn error(self, context: &Context, method: &str, error: &RemoteError) -> Option<Scratch> {
         let written = self.write_error(context, method, error).or_else(|reason| {
             let text = format!("{}: the error itself does not fit: {reason}", shortened(&error.class));
             self.write_error(context, method, &RemoteError::new("TransmissionFailure", text))
         });
-        match written {
-            Ok(frame) => push(context, method, frame, None, turn),
-            Err(reason) => tracing::warn!(caller = %context.caller(), method, %reason, "an error could not be sent"),
-        }
+        written
+            .inspect_err(|reason| {
+                tracing::warn!(caller = %context.caller(), method, %reason, "an error could not be sent");
+            })
+            .ok()
     }
 
     fn write_error(self, context: &Context, method: &str, error: &RemoteError) -> Result<Scratch, EncodeError> {
@@ -282,20 +311,33 @@ impl ReplyTo {
     }
 }
 
-fn push(context: &Context, method: &str, frame: Scratch, shared: Option<Bytes>, turn: Option<&mut Turn>) {
+/// A frame, and a payload part that is sent behind it without a copy.
+type Written = (Scratch, Option<Bytes>);
+
+/// `false`: there is no room for it.
+fn queue(context: &Context, method: &str, class: Class, written: Written, turn: Option<&mut Turn>) -> bool {
+    let (frame, shared) = written;
     if shared.is_none() && frame.is_large() {
         // Shared rather than copied into the queue.
-        return push_parts(context, method, &[], Some(frame.into_bytes()), turn);
+        return queue_parts(context, method, class, &[], Some(frame.into_bytes()), turn);
     }
-    push_parts(context, method, frame.get(), shared, turn);
+    queue_parts(context, method, class, frame.get(), shared, turn)
 }
 
-fn push_parts(context: &Context, method: &str, head: &[u8], payload: Option<Bytes>, turn: Option<&mut Turn>) {
+fn queue_parts(
+    context: &Context,
+    method: &str,
+    class: Class,
+    head: &[u8],
+    payload: Option<Bytes>,
+    turn: Option<&mut Turn>,
+) -> bool {
     let conn = context.conn();
     if let Some(turn) = turn {
-        return turn.send(conn, head, payload);
+        return turn.send(conn, class, head, payload);
     }
-    if conn.send_parts(head, payload).is_err() {
+    conn.send_parts(class, head, payload).unwrap_or_else(|_| {
         tracing::debug!(caller = %context.caller(), method, "the caller left before its answer was ready");
-    }
+        true
+    })
 }

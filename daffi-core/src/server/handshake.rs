@@ -4,7 +4,7 @@ use daffi_wire::{Frame, NodeName, Role};
 
 use super::Server;
 use crate::{
-    conn::Conn,
+    conn::{Class, Conn},
     error::{Disconnected, shortened},
     session::{Hello, handshake_refusal},
 };
@@ -25,7 +25,7 @@ impl Server {
     pub(crate) fn refuse_handshake(&self, role: Role, conn: &Conn, frame: &Frame, reason: &str) {
         let reason = shortened(reason);
         tracing::info!(peer = %conn.peer, reason, "refused a handshake");
-        self.send(conn, frame.transmitter(), handshake_refusal(role, frame, &reason, &self.config.limits));
+        self.send(conn, Class::Provoked, frame.transmitter(), handshake_refusal(role, frame, &reason, &self.config.limits));
         conn.end(Disconnected::Refused(reason), true);
     }
 }

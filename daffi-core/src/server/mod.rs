@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     config::NodeConfig,
-    conn::{Conn, Driver, Memory, Role},
+    conn::{Budget, Class, Conn, Driver, Role},
     deadline::later,
     error::{Disconnected, Ended, InitializationError},
     events::{EventHub, Events},
@@ -43,7 +43,7 @@ pub(crate) struct Server {
     pub(crate) events: EventHub,
     /// Everything that runs for a connection.
     pub(crate) tasks: TaskTracker,
-    memory: Arc<Memory>,
+    budget: Arc<Budget>,
     /// Connections without a handshake, the oldest first.
     opening: Mutex<BTreeMap<u64, AbortHandle>>,
     connections: AtomicUsize,
@@ -70,7 +70,7 @@ impl Server {
     pub(crate) fn new(
         name: NodeName,
         config: NodeConfig,
-        memory: Arc<Memory>,
+        budget: Arc<Budget>,
         life: Lifecycle,
         listeners: &[Box<dyn Listener>],
     ) -> Result<Self, InitializationError> {
@@ -83,7 +83,7 @@ impl Server {
             life,
             events: EventHub::new(),
             tasks: TaskTracker::new(),
-            memory,
+            budget,
             opening: Mutex::default(),
             connections: AtomicUsize::new(0),
             ended: watch::Sender::new(None),
@@ -110,8 +110,8 @@ impl Server {
 
     /// Says why a named connection ended; loud when this end had to end it.
     pub(crate) fn log_end(&self, name: &NodeName, reason: &Disconnected) {
-        use Disconnected::{Limit, Link, Protocol, SlowPeer};
-        if matches!(reason, Limit { .. } | Protocol(_) | SlowPeer(_) | Link(LinkError::Protocol(_))) {
+        use Disconnected::{Limit, Link, Protocol, SlowPeer, SlowSender};
+        if matches!(reason, Limit { .. } | Protocol(_) | SlowPeer { .. } | SlowSender { .. } | Link(LinkError::Protocol(_))) {
             tracing::warn!(node = %self.name, client = %name, %reason, "ended a connection");
         } else {
             tracing::debug!(node = %self.name, client = %name, %reason, "a connection ended");
@@ -119,10 +119,10 @@ impl Server {
     }
 
     /// Queues a frame of the server's own.
-    pub(crate) fn send(&self, conn: &Conn, to: &str, frame: Result<Frame, EncodeError>) {
+    pub(crate) fn send(&self, conn: &Conn, class: Class, to: &str, frame: Result<Frame, EncodeError>) {
         match frame {
-            // A connection that has just ended needs no notice.
-            Ok(frame) => drop(conn.send(&frame)),
+            // A connection that has just ended needs no notice, and what is the server's own always finds room.
+            Ok(frame) => drop(conn.send(class, &frame)),
             Err(error) => tracing::error!(node = %self.name, to, %error, "a notice does not fit into a frame"),
         }
     }
@@ -278,7 +278,7 @@ async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: Opening, u
 
 fn driver<H: Host>(host: &Arc<H>, link: Link, opening: Opening, time: Duration) -> Driver<H::Role> {
     let server = host.server();
-    let conn = Conn::new(link.peer.clone(), &server.config, Arc::clone(&server.memory));
+    let conn = Conn::new(link.peer.clone(), &server.budget);
     let role = Arc::clone(host).role(Arc::clone(&conn), opening);
     Driver::new(link, conn, role, &server.config, time)
 }

@@ -14,7 +14,7 @@ use crate::{
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_no_answers_is_disconnected() {
     let at = endpoint();
-    let config = NodeConfig { outbox_bytes: 256 * 1024, ..NodeConfig::server() };
+    let config = NodeConfig { budget_bytes: 4 * 1024 * 1024, ..NodeConfig::server() };
     let text = || plain("text", |(n,): (usize,)| Ok("x".repeat(n)));
     let service = service_at(&at, config, vec![text()]);
     let mut peer = Peer::connect(&at).await;
@@ -35,7 +35,7 @@ async fn a_peer_that_takes_no_answers_is_disconnected() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_large_answers_at_once_end_nobody() {
     let at = endpoint();
-    let config = NodeConfig { workers: 8, outbox_bytes: 64 * 1024, spool_bytes: 64 * 1024, ..NodeConfig::server() };
+    let config = NodeConfig { workers: 8, budget_bytes: 32 * 1024 * 1024, ..NodeConfig::server() };
     let together = Arc::new(tokio::sync::Barrier::new(8));
     let callback = asynchronous("large", move |(): ()| {
         let together = Arc::clone(&together);
@@ -54,9 +54,7 @@ async fn many_large_answers_at_once_end_nobody() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_provokes_refusals_and_takes_none_is_ended() {
     let at = endpoint();
-    let (outbox_bytes, inbound_bytes, spool_bytes) = (64 * 1024, 64 * 1024, 64 * 1024);
-    let limits = daffi_wire::Limits { max_frame_bytes: 64 * 1024, ..daffi_wire::Limits::default() };
-    let config = NodeConfig { limits, outbox_bytes, inbound_bytes, spool_bytes, ..NodeConfig::server() };
+    let config = NodeConfig { budget_bytes: 1024 * 1024, ..NodeConfig::server() };
     let service = service_at(&at, config, vec![]);
     let mut peer = Peer::connect(&at).await;
     peer.hello("deaf").await;
@@ -72,7 +70,7 @@ async fn a_peer_that_provokes_refusals_and_takes_none_is_ended() {
 #[tokio::test]
 async fn a_flood_beyond_the_queue_is_held_back_and_loses_nothing() {
     let (at, gate) = (endpoint(), Arc::new(Semaphore::new(0)));
-    let config = NodeConfig { inbound_frames: 64, ..NodeConfig::server() };
+    let config = NodeConfig { budget_bytes: 256 * 1024, ..NodeConfig::server() };
     let ran = Arc::new(Semaphore::new(0));
     let callback = asynchronous("work", {
         let (gate, ran) = (Arc::clone(&gate), Arc::clone(&ran));

@@ -1,0 +1,472 @@
+//! What a node may hold for all its peers, and the part of each.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+/// The most that an account owns, whatever all others hold.
+const MOST_OWN: usize = 64 * 1024;
+
+/// What an account holds beyond its own part is counted for all of them in steps of this size, so that small requests
+/// never touch memory that other threads write.
+const STEP: usize = 16 * 1024;
+
+/// So long after somebody was refused, those who hold more than that one have to keep a higher pace.
+const PRESSED_FOR: Duration = Duration::from_secs(5);
+
+/// Accounts of each connection: what was received from it, and what waits to be written to it.
+pub(crate) const ACCOUNTS: usize = 2;
+
+/// The memory of a node that its peers can make it hold.
+///
+/// Each account owns a small part that nobody can take. Of the rest it may hold `share` times what is still free (the
+/// dynamic threshold of switches with a shared buffer): one alone gets half of it with a share of 1, and whatever number
+/// of greedy peers come, as much as each of them holds stays free for the next.
+///
+/// Beside the budget stand the *reserve*, of the size of the largest frame, from which the oldest unfinished frame that found
+/// no room is read to its end; and the *overdraft*, twice that, for the peers that break when they are not read.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: usize,
+    /// In 256ths.
+    share: usize,
+    reserve: usize,
+    /// What an account owns at least.
+    least_own: usize,
+    /// What all that are not open yet own at least.
+    unopened: AtomicUsize,
+    /// What the open ones own.
+    owned: AtomicUsize,
+    /// What accounts hold beyond their own parts, in steps.
+    used: AtomicUsize,
+    /// What unfinished frames hold of the overdraft.
+    drawn: AtomicUsize,
+    /// When somebody was refused last, in milliseconds since `begun`, and what that one held.
+    refused_at: AtomicU64,
+    refused_with: AtomicUsize,
+    begun: Instant,
+    /// Who holds more than its share: it waits for the reserve, which the first has.
+    line: Mutex<VecDeque<InLine>>,
+}
+
+#[derive(Debug)]
+struct InLine {
+    id: u64,
+    held: usize,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes for at most `accounts` open at once. `reserve`: the largest frame.
+    pub(crate) fn new(limit: usize, share: f64, accounts: usize, reserve: usize) -> Arc<Self> {
+        let accounts = accounts.max(1);
+        // A quarter for accounts that have the least, another for those that come first and have more.
+        let least_own = (limit / 4 / accounts).min(MOST_OWN);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+        let share = (share.clamp(1.0 / 256.0, 256.0) * 256.0) as usize;
+        Arc::new(Self {
+            limit,
+            share,
+            reserve,
+            least_own,
+            unopened: AtomicUsize::new(least_own * accounts),
+            owned: AtomicUsize::new(0),
+            used: AtomicUsize::new(0),
+            drawn: AtomicUsize::new(0),
+            refused_at: AtomicU64::new(0),
+            refused_with: AtomicUsize::new(0),
+            begun: Instant::now(),
+            line: Mutex::default(),
+        })
+    }
+
+    /// A new account.
+    pub(crate) fn open(self: &Arc<Self>) -> Arc<Account> {
+        let unopened = self.unopened.load(Relaxed);
+        let rich = self.owned.load(Relaxed) + MOST_OWN + unopened <= self.limit / 2;
+        let own = if rich { MOST_OWN } else { self.least_own };
+        self.unopened.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(self.least_own))).ok();
+        self.owned.fetch_add(own, Relaxed);
+        Arc::new(Account { budget: Arc::clone(self), own, held: AtomicUsize::new(0) })
+    }
+
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Bytes held beyond what accounts own.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
+    /// What neither belongs to an account nor is held.
+    fn free(&self) -> usize {
+        self.limit.saturating_sub(self.owned.load(Relaxed)).saturating_sub(self.used())
+    }
+
+    /// Whether nothing that was read from the reserve waits to be worked off.
+    pub(crate) fn has_reserve(&self) -> bool {
+        self.owned.load(Relaxed) + self.used() <= self.limit
+    }
+
+    /// Whether those who cannot be stopped have used up what they may take beyond their shares.
+    pub(crate) fn is_overdrawn(&self) -> bool {
+        let most = self.limit.saturating_add(self.reserve.saturating_mul(2));
+        self.owned.load(Relaxed) + self.used() + self.drawn.load(Relaxed) > most
+    }
+
+    /// Unfinished frames hold `now` bytes of the overdraft in the place of `before`.
+    pub(crate) fn draw(&self, before: usize, now: usize) {
+        if now > before {
+            self.drawn.fetch_add(now - before, Relaxed);
+        } else {
+            self.drawn.fetch_sub(before - now, Relaxed);
+        }
+    }
+
+    /// Somebody who holds so much found no room.
+    pub(crate) fn refused(&self, held: usize, now: Instant) {
+        if !self.was_refused(now) || held < self.refused_with.load(Relaxed) {
+            self.refused_with.store(held, Relaxed);
+        }
+        self.refused_at.store(self.millis(now), Relaxed);
+    }
+
+    /// Whether somebody found no room of late who holds less than `held`.
+    pub(crate) fn presses(&self, held: usize, now: Instant) -> bool {
+        self.was_refused(now) && self.refused_with.load(Relaxed) < held
+    }
+
+    fn was_refused(&self, now: Instant) -> bool {
+        let at = self.refused_at.load(Relaxed);
+        at > 0 && self.millis(now).saturating_sub(at) < PRESSED_FOR.as_millis() as u64
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.begun).as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Takes the last place in the line for the reserve. `id` is the connection's.
+    pub(crate) fn queue(self: &Arc<Self>, id: u64, held: usize) -> Place {
+        self.line.lock().push_back(InLine { id, held });
+        Place { budget: Arc::clone(self), id }
+    }
+}
+
+/// A place among those who hold more than their share. Dropping it makes room for the next.
+#[derive(Debug)]
+pub(crate) struct Place {
+    budget: Arc<Budget>,
+    id: u64,
+}
+
+impl Place {
+    /// What is held now by whom it belongs to.
+    pub(crate) fn update(&self, held: usize) {
+        if let Some(own) = self.budget.line.lock().iter_mut().find(|other| other.id == self.id) {
+            own.held = held;
+        }
+    }
+
+    /// Whether it may use the reserve: it is the first, and what came before was worked off.
+    pub(crate) fn has_reserve(&self) -> bool {
+        let budget = &*self.budget;
+        budget.has_reserve() && budget.line.lock().front().is_some_and(|first| first.id == self.id)
+    }
+
+    /// Whether nobody in the line holds more.
+    pub(crate) fn is_heaviest(&self) -> bool {
+        self.budget.line.lock().iter().max_by_key(|other| other.held).is_some_and(|heaviest| heaviest.id == self.id)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.budget.line.lock().retain(|other| other.id != self.id);
+    }
+}
+
+/// What is held for one peer in one direction.
+#[derive(Debug)]
+pub(crate) struct Account {
+    budget: Arc<Budget>,
+    own: usize,
+    held: AtomicUsize,
+}
+
+impl Account {
+    pub(crate) const fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// The part that nobody can take.
+    pub(crate) const fn own(&self) -> usize {
+        self.own
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
+    /// What it may hold as things stand.
+    pub(crate) fn share(&self) -> usize {
+        let of_rest = self.budget.free().saturating_mul(self.budget.share) / 256;
+        self.own.saturating_add(of_rest)
+    }
+
+    /// From here on those who can wait do: an eighth of the share, so that one peer's backlog is a matter of seconds.
+    pub(crate) fn soft_share(&self) -> usize {
+        (self.share() / 8).max(self.own)
+    }
+
+    /// Whether `bytes` more find room.
+    pub(crate) fn admits(&self, bytes: usize) -> bool {
+        let after = self.held().saturating_add(bytes);
+        after <= self.own || (after <= self.share() && bytes <= self.budget.free())
+    }
+
+    /// Holds `bytes` more, whether there is room or not.
+    pub(crate) fn add(&self, bytes: usize) {
+        let before = self.held.fetch_add(bytes, Relaxed);
+        let more = self.counted(before + bytes) - self.counted(before);
+        if more > 0 {
+            self.budget.used.fetch_add(more, Relaxed);
+        }
+    }
+
+    pub(crate) fn sub(&self, bytes: usize) {
+        let before = self.held.fetch_sub(bytes, Relaxed);
+        debug_assert!(before >= bytes, "more is given back than was taken");
+        let less = self.counted(before) - self.counted(before - bytes);
+        if less > 0 {
+            self.budget.used.fetch_sub(less, Relaxed);
+        }
+    }
+
+    /// Holds `now` bytes in the place of `before`.
+    pub(crate) fn change(&self, before: usize, now: usize) {
+        if now > before {
+            self.add(now - before);
+        } else if now < before {
+            self.sub(before - now);
+        }
+    }
+
+    /// Takes `bytes` if there is room, until the guard is dropped.
+    pub(crate) fn try_charge(self: &Arc<Self>, bytes: usize, now: Instant) -> Option<Charge> {
+        if !self.admits(bytes) {
+            self.budget.refused(self.held(), now);
+            return None;
+        }
+        Some(self.charge(bytes))
+    }
+
+    /// Takes `bytes` in any case, until the guard is dropped.
+    pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
+        self.add(bytes);
+        Charge { account: Arc::clone(self), bytes }
+    }
+
+    /// What of `held` is counted for all accounts. The differences of all changes add up to what is counted now.
+    const fn counted(&self, held: usize) -> usize {
+        held.saturating_sub(self.own).div_ceil(STEP) * STEP
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let held = *self.held.get_mut();
+        self.budget.used.fetch_sub(self.counted(held), Relaxed);
+        self.budget.owned.fetch_sub(self.own, Relaxed);
+        self.budget.unopened.fetch_add(self.budget.least_own, Relaxed);
+    }
+}
+
+/// Memory taken from an account, given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    account: Arc<Account>,
+    bytes: usize,
+}
+
+impl Charge {
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.account.sub(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn budget() -> Arc<Budget> {
+        Budget::new(256 * MIB, 1.0, 20_000, 32 * MIB)
+    }
+
+    /// Takes until there is no room.
+    fn fill(account: &Arc<Account>, piece: usize) -> Vec<Charge> {
+        std::iter::from_fn(|| account.try_charge(piece, Instant::now())).collect()
+    }
+
+    #[test]
+    fn one_alone_gets_half_and_many_leave_room_for_the_next() {
+        for greedy in [1, 2, 8, 17, 100, 1000] {
+            let budget = budget();
+            let accounts: Vec<_> = (0..greedy).map(|_| budget.open()).collect();
+            // In turns, as they would come.
+            let mut held: Vec<Vec<Charge>> = accounts.iter().map(|_| Vec::new()).collect();
+            let mut went_on = true;
+            while std::mem::take(&mut went_on) {
+                for (account, charges) in accounts.iter().zip(&mut held) {
+                    if let Some(charge) = account.try_charge(40_000, Instant::now()) {
+                        charges.push(charge);
+                        went_on = true;
+                    }
+                }
+            }
+            let next = budget.open();
+            let (least, room) = (accounts.iter().map(|a| a.held()).min().unwrap(), next.share());
+            assert!(room + 2 * 64 * 1024 >= least, "{greedy}: {least} each, {room} for the next");
+            assert!(next.try_charge(10, Instant::now()).is_some());
+            assert!(budget.used() + budget.owned.load(Relaxed) <= budget.limit);
+        }
+    }
+
+    #[test]
+    fn in_a_race_the_first_leave_something_for_the_last() {
+        let budget = budget();
+        let accounts: Vec<_> = (0..30).map(|_| budget.open()).collect();
+        let held: Vec<_> = accounts.iter().map(|account| fill(account, 100_000)).collect();
+        let last = accounts.last().unwrap();
+        // Each took half of what was free: after 12 of them only own parts are left, and later ones have theirs.
+        assert!(last.held() + 100_000 > last.own());
+        assert!(budget.open().try_charge(10, Instant::now()).is_some());
+        drop(held);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn own_parts_are_half_of_the_budget_at_most() {
+        let budget = budget();
+        let accounts: Vec<_> = (0..20_000).map(|_| budget.open()).collect();
+        assert_eq!(accounts[0].own(), MOST_OWN);
+        assert!(accounts.last().unwrap().own() > 3000);
+        let owned: usize = accounts.iter().map(|account| account.own()).sum();
+        assert_eq!(owned, budget.owned.load(Relaxed));
+        assert!(owned <= budget.limit / 2, "{owned}");
+        drop(accounts);
+        assert_eq!((budget.owned.load(Relaxed), budget.open().own()), (0, MOST_OWN));
+    }
+
+    #[test]
+    fn small_budgets_have_small_parts() {
+        let budget = Budget::new(64 * 1024, 1.0, 20_000, 1024);
+        let account = budget.open();
+        assert_eq!(account.own(), 0);
+        assert!(account.admits(10_000) && !account.admits(100_000));
+    }
+
+    #[test]
+    fn what_is_counted_is_what_is_held() {
+        let budget = budget();
+        let accounts: Vec<_> = (0..20).map(|_| budget.open()).collect();
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut charges: Vec<Charge> = Vec::new();
+        for _ in 0..20_000 {
+            if rng.bool() || charges.is_empty() {
+                let account = &accounts[rng.usize(..accounts.len())];
+                let most = [100, 10_000, 3_000_000][rng.usize(..3)];
+                let bytes = rng.usize(..most);
+                charges.extend(account.try_charge(bytes, Instant::now()));
+            } else {
+                charges.swap_remove(rng.usize(..charges.len()));
+            }
+            let beyond: usize = accounts.iter().map(|account| account.held().saturating_sub(account.own())).sum();
+            let used = budget.used();
+            assert!((beyond..beyond + accounts.len() * STEP).contains(&used), "{used} for {beyond}");
+            assert!(used <= budget.limit);
+        }
+        let held: usize = charges.iter().map(Charge::bytes).sum();
+        assert_eq!(held, accounts.iter().map(|account| account.held()).sum::<usize>());
+        drop(charges);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn threads_count_what_they_hold() {
+        let budget = budget();
+        let account = budget.open();
+        std::thread::scope(|scope| {
+            for seed in 0..4 {
+                let account = &account;
+                scope.spawn(move || {
+                    let mut rng = fastrand::Rng::with_seed(seed);
+                    for _ in 0..10_000 {
+                        drop(account.charge(rng.usize(..100_000)));
+                    }
+                });
+            }
+        });
+        assert_eq!((account.held(), budget.used()), (0, 0));
+    }
+
+    #[test]
+    fn pressure_is_felt_by_those_who_hold_more_than_the_refused() {
+        let (budget, now) = (budget(), Instant::now() + Duration::from_secs(1));
+        assert!(!budget.presses(usize::MAX, now));
+        budget.refused(1000, now);
+        assert!(budget.presses(1001, now) && !budget.presses(1000, now));
+        budget.refused(5000, now);
+        assert!(budget.presses(1001, now), "the smallest counts");
+        let later = now + PRESSED_FOR;
+        assert!(!budget.presses(usize::MAX, later));
+        budget.refused(5000, later);
+        assert!(!budget.presses(5000, later));
+    }
+
+    #[test]
+    fn the_reserve_is_for_one_after_another() {
+        let budget = budget();
+        let (one, two, three) = (budget.queue(1, 10), budget.queue(2, 30), budget.queue(3, 20));
+        assert!(one.has_reserve() && !two.has_reserve());
+        assert!(two.is_heaviest() && !one.is_heaviest());
+        drop(two);
+        assert!(three.is_heaviest());
+        one.update(21);
+        assert!(one.is_heaviest());
+        drop(one);
+        assert!(three.has_reserve());
+        let account = budget.open();
+        let finished = account.charge(300 * MIB);
+        assert!(!three.has_reserve(), "what was read from it has not been worked off");
+        drop(finished);
+        assert!(three.has_reserve());
+    }
+
+    #[test]
+    fn the_overdraft_is_bounded() {
+        let budget = budget();
+        let account = budget.open();
+        let full = account.charge(256 * MIB);
+        assert!(!budget.is_overdrawn());
+        budget.draw(0, 65 * MIB);
+        assert!(budget.is_overdrawn());
+        budget.draw(65 * MIB, 0);
+        drop(full);
+        assert_eq!((budget.used(), budget.is_overdrawn()), (0, false));
+    }
+}

@@ -1,0 +1,169 @@
+//! Whether, and how, a peer is held back: a function of what is held for it.
+
+/// What is held for a peer now, and what may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    /// Bytes of its requests that were received and have not run.
+    pub(super) waiting: usize,
+    /// Memory of a frame that has begun.
+    pub(super) unfinished: usize,
+    /// What both together may be, and from where on requests make it wait.
+    pub(super) share: usize,
+    pub(super) soft_share: usize,
+    /// It may use the reserve.
+    pub(super) has_reserve: bool,
+    /// What may be held beyond shares is used up, by nobody more than by this peer.
+    pub(super) spent: bool,
+    /// Answers wait that it should take before it asks for more.
+    pub(super) answers_wait: bool,
+    /// Bytes that wait to be written because it provoked them: refusals, answers to handshakes.
+    pub(super) provoked: usize,
+    /// What may wait to be written, and from where on it is too much.
+    pub(super) unwritten_share: usize,
+    pub(super) unwritten_soft_share: usize,
+}
+
+/// What kind of peer it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// It sends requests only, so that nobody else waits when it is not read.
+    pub(super) asks_only: bool,
+    /// It waits as long as it has to. One of 3.0.1 breaks its own stream when a write takes more than a second.
+    pub(super) waits: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Not at all.
+    Read,
+    /// Read slowly: it cannot wait, or others wait for what it sends.
+    Slow,
+    /// Read as little as keeps a stream of 3.0.1 alive: it holds more than its share.
+    Trickle,
+    /// Don't read, until requests of its have run or it took what waits.
+    Stop,
+    /// Don't read, until others gave memory back or the reserve is free.
+    Starve,
+}
+
+/// What a peer holds that cannot be held back any more: it has to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Excess {
+    pub(super) what: &'static str,
+    pub(super) size: usize,
+    pub(super) limit: usize,
+}
+
+/// How to read on.
+pub(super) fn hold(counts: &Counts, peer: Peer) -> Result<Hold, Excess> {
+    let Counts { waiting, unfinished, share, .. } = *counts;
+    let excess = |what, size, limit| Err(Excess { what, size, limit });
+    let unanswered = peer.asks_only && counts.answers_wait;
+    let provokes = counts.provoked >= counts.unwritten_soft_share;
+    if waiting >= counts.soft_share || unanswered || provokes {
+        if peer.asks_only && peer.waits {
+            return Ok(Hold::Stop);
+        }
+        if counts.provoked > counts.unwritten_share {
+            let what = "refusals and answers to handshakes that the peer does not take";
+            return excess(what, counts.provoked, counts.unwritten_share);
+        }
+        // Credit bounds what others send through a Router; the answers that come with it are not slowed down for that.
+        let credited = peer.waits && !provokes;
+        if waiting > share && counts.spent {
+            return excess("requests of a peer that cannot be held back any more", waiting, share);
+        }
+        if !credited || waiting > share {
+            return Ok(Hold::Slow);
+        }
+    }
+    let held = waiting.saturating_add(unfinished);
+    if unfinished == 0 || held <= share || counts.has_reserve {
+        Ok(Hold::Read)
+    } else if peer.waits {
+        Ok(Hold::Starve)
+    } else if counts.spent {
+        excess("an unfinished frame of a peer that cannot be held back any more", held, share)
+    } else {
+        Ok(Hold::Trickle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Counts = Counts {
+        waiting: 0,
+        unfinished: 0,
+        share: 1000,
+        soft_share: 100,
+        has_reserve: false,
+        spent: false,
+        answers_wait: false,
+        provoked: 0,
+        unwritten_share: 1000,
+        unwritten_soft_share: 100,
+    };
+    /// Of a Service: one of level 4, and one of 3.0.1; of a Router: the same.
+    const CLIENT: Peer = Peer { asks_only: true, waits: true };
+    const OLD_CLIENT: Peer = Peer { asks_only: true, waits: false };
+    const MEMBER: Peer = Peer { asks_only: false, waits: true };
+    const OLD_MEMBER: Peer = Peer { asks_only: false, waits: false };
+
+    /// `None`: it is ended.
+    fn all(counts: Counts) -> [Option<Hold>; 4] {
+        [CLIENT, OLD_CLIENT, MEMBER, OLD_MEMBER].map(|peer| hold(&counts, peer).ok())
+    }
+
+    const READ: Option<Hold> = Some(Hold::Read);
+    const SLOW: Option<Hold> = Some(Hold::Slow);
+    const TRICKLE: Option<Hold> = Some(Hold::Trickle);
+    const STOP: Option<Hold> = Some(Hold::Stop);
+    const STARVE: Option<Hold> = Some(Hold::Starve);
+
+    #[test]
+    fn nobody_is_held_back_without_need() {
+        assert_eq!(all(IDLE), [READ; 4]);
+        assert_eq!(all(Counts { waiting: 99, unfinished: 901, ..IDLE }), [READ; 4]);
+    }
+
+    #[test]
+    fn a_backlog_stops_who_can_wait_and_slows_who_cannot() {
+        assert_eq!(all(Counts { waiting: 100, ..IDLE }), [STOP, SLOW, READ, SLOW]);
+        assert_eq!(all(Counts { waiting: 1001, ..IDLE }), [STOP, SLOW, SLOW, SLOW]);
+        assert_eq!(all(Counts { waiting: 1001, spent: true, ..IDLE }), [STOP, None, None, None]);
+    }
+
+    #[test]
+    fn who_takes_no_answers_asks_no_more() {
+        assert_eq!(all(Counts { answers_wait: true, ..IDLE }), [STOP, SLOW, READ, READ]);
+    }
+
+    #[test]
+    fn who_provokes_and_takes_nothing_is_slowed_and_ended_past_its_part() {
+        assert_eq!(all(Counts { provoked: 100, ..IDLE }), [STOP, SLOW, SLOW, SLOW]);
+        assert_eq!(all(Counts { provoked: 1001, ..IDLE }), [STOP, None, None, None]);
+    }
+
+    #[test]
+    fn a_frame_beyond_the_share_waits_for_memory() {
+        let large = Counts { unfinished: 1001, ..IDLE };
+        assert_eq!(all(large), [STARVE, TRICKLE, STARVE, TRICKLE]);
+        assert_eq!(all(Counts { spent: true, ..large }), [STARVE, None, STARVE, None]);
+        assert_eq!(all(Counts { has_reserve: true, spent: true, ..large }), [READ; 4]);
+    }
+
+    #[test]
+    fn the_reserve_is_no_excuse_for_a_backlog() {
+        let both = Counts { waiting: 500, unfinished: 900, has_reserve: true, ..IDLE };
+        assert_eq!(all(both), [STOP, SLOW, READ, SLOW]);
+    }
+
+    #[test]
+    fn reasons_say_what_and_how_much() {
+        let excess = hold(&Counts { waiting: 2000, spent: true, ..IDLE }, OLD_CLIENT).unwrap_err();
+        assert_eq!((excess.size, excess.limit), (2000, 1000));
+        assert!(excess.what.contains("requests"));
+    }
+}

@@ -1,0 +1,259 @@
+//! The half of a driver that reads frames and hands them to the role, as far as the peer is not held back.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use daffi_transport::LinkReader;
+use daffi_wire::Level;
+
+use super::{
+    Role, Turn,
+    budget::Place,
+    driver::Driver,
+    hold::{Counts, Hold, Peer, hold},
+    slow_peer::Watch,
+    timers::{Timer, now},
+    unfinished::{Pot, Unfinished},
+};
+use crate::error::Disconnected;
+
+/// Frames worked in before other tasks get a turn.
+const FRAMES_PER_TURN: usize = 256;
+
+/// Frames worked in before limits are looked at again.
+const FRAMES_PER_LOOK: usize = 32;
+
+/// Bytes queued for the peer itself in one turn before they are written.
+const QUEUED_PER_TURN: usize = 64 * 1024;
+
+/// Bytes one read may bring.
+const READ_LIMIT: usize = 1024 * 1024;
+
+/// A sender that can't be held back is slowed down to this many bytes ...
+///
+/// Linux opens a closed TCP window only when a sixteenth of the receive buffer is free, which is 384 KiB of the usual
+/// largest one: taking 64 KiB at a time leaves the sender without a byte for more than its second (measured).
+pub(super) const SLOW_BYTES: usize = 512 * 1024;
+
+/// ... in this time: twice within the second after which a write of 3.0.1 fails.
+const SLOW_PAUSE: Duration = Duration::from_millis(500);
+
+/// One that never had so much ready at once has a small window, which opens for less.
+const TRICKLE_BYTES: usize = 64 * 1024;
+const TRICKLE_PAUSE: Duration = Duration::from_millis(250);
+
+/// How often one that found no memory looks again.
+const STARVING_PAUSE: Duration = Duration::from_millis(50);
+
+/// The first bytes of a frame, which every connection may hold beside the budget.
+const UNCOUNTED: usize = 16 * 1024;
+
+pub(super) struct ReadSide {
+    pub(super) reader: Box<dyn LinkReader>,
+    /// The peer ended the stream.
+    pub(super) ended: bool,
+    /// Callbacks still to be timed each for itself.
+    suspect: u32,
+    unfinished: Unfinished,
+    /// Held while more than the share is.
+    place: Option<Place>,
+    /// Bytes taken since the last pause, while the peer is slowed down.
+    slowly: usize,
+    /// Bytes that were there at once, and the most that ever were.
+    burst: usize,
+    widest: usize,
+    watch: Watch,
+}
+
+impl ReadSide {
+    pub(super) fn new(reader: Box<dyn LinkReader>, watch: Watch) -> Self {
+        Self {
+            reader,
+            ended: false,
+            suspect: 0,
+            unfinished: Unfinished::default(),
+            place: None,
+            slowly: 0,
+            burst: 0,
+            widest: 0,
+            watch,
+        }
+    }
+}
+
+impl<R: Role> Driver<R> {
+    /// Reads what is there, and queues what the role makes of it.
+    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Disconnected> {
+        let mut turn = Turn::begin(&self.conn, self.read.suspect);
+        let read = self.read_frames(cx, &mut turn);
+        turn.clock.interrupt();
+        self.read.suspect = turn.clock.suspect();
+        self.role.settle(&mut turn);
+        read
+    }
+
+    /// As far as limits allow.
+    fn read_frames(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Result<(), Disconnected> {
+        let mut frames = FRAMES_PER_TURN;
+        let queued = self.conn.outbox.bytes() + QUEUED_PER_TURN;
+        let mut hold = self.hold()?;
+        while !self.read.ended && hold != Hold::Stop && !self.conn.is_ending() {
+            if frames == 0 || self.conn.outbox.bytes() >= queued {
+                // What the peer provoked is written before more of it is worked in.
+                cx.waker().wake_by_ref();
+                return Ok(());
+            }
+            if let Some(frame) = self.read.reader.next_frame()? {
+                frames -= 1;
+                self.role.handle(frame, turn)?;
+                if frames.is_multiple_of(FRAMES_PER_LOOK) {
+                    turn.flush();
+                    hold = self.hold()?;
+                }
+                continue;
+            }
+            turn.flush();
+            turn.clock.interrupt();
+            hold = self.hold()?;
+            self.count_unfinished(hold);
+            if self.fill(cx, hold)?.is_pending() {
+                return Ok(());
+            }
+        }
+        // What is not wanted does not have to come.
+        self.read.watch.rest();
+        self.timers.clear(Timer::Read);
+        Ok(())
+    }
+
+    /// Reads once, unless the peer is held back. `Ready`: there may be frames.
+    fn fill(&mut self, cx: &mut Context<'_>, hold: Hold) -> Result<Poll<()>, Disconnected> {
+        let (most, pause) = match hold {
+            Hold::Read => {
+                self.timers.clear(Timer::Pause);
+                self.read.slowly = 0;
+                (READ_LIMIT, Duration::ZERO)
+            }
+            Hold::Trickle if self.read.widest < SLOW_BYTES => (TRICKLE_BYTES, TRICKLE_PAUSE),
+            Hold::Slow | Hold::Trickle => (SLOW_BYTES, SLOW_PAUSE),
+            Hold::Starve => {
+                self.timers.set(Timer::Pause, now() + STARVING_PAUSE);
+                self.rest();
+                return Ok(Poll::Pending);
+            }
+            Hold::Stop => return Ok(Poll::Pending),
+        };
+        if self.timers.is_set(Timer::Pause) && !self.timers.is_due(Timer::Pause, now()) {
+            self.rest();
+            return Ok(Poll::Pending);
+        }
+        let limit = most - self.read.slowly.min(most - 1);
+        match self.read.reader.poll_fill(cx, limit) {
+            Poll::Pending => {
+                self.read.burst = 0;
+                self.awaits_rest()?;
+                return Ok(Poll::Pending);
+            }
+            Poll::Ready(read) => {
+                let read = read?;
+                self.read.ended = read == 0;
+                self.read.watch.moves(read);
+                self.read.burst += read;
+                self.read.widest = self.read.widest.max(self.read.burst);
+                if hold != Hold::Read {
+                    self.read.slowly += read;
+                }
+            }
+        }
+        if hold != Hold::Read && self.read.slowly >= most {
+            self.read.slowly = 0;
+            self.timers.set(Timer::Pause, now() + pause);
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Nothing is there. A frame that has begun has to go on.
+    fn awaits_rest(&mut self) -> Result<(), Disconnected> {
+        if self.read.reader.buffered() == 0 {
+            self.rest();
+            return Ok(());
+        }
+        let at = self.read.watch.wait(self.conn.inbound.account(), now()).map_err(|slow| {
+            Disconnected::SlowSender {
+                moved: slow.moved,
+                within: slow.within,
+                unfinished: self.read.reader.buffered(),
+            }
+        })?;
+        self.timers.set(Timer::Read, at);
+        Ok(())
+    }
+
+    fn rest(&mut self) {
+        self.read.watch.rest();
+        self.timers.clear(Timer::Read);
+    }
+
+    /// Whether this peer must be held back now.
+    fn hold(&mut self) -> Result<Hold, Disconnected> {
+        let (inbound, outbox) = (&self.conn.inbound, &self.conn.outbox);
+        let (account, unwritten) = (inbound.account(), outbox.account());
+        let counts = Counts {
+            waiting: inbound.bytes(),
+            unfinished: self.memory_of_unfinished(),
+            share: account.share(),
+            soft_share: account.soft_share(),
+            has_reserve: self.read.place.as_ref().is_some_and(Place::has_reserve),
+            spent: self.read.place.as_ref().is_some_and(Place::is_heaviest) && account.budget().is_overdrawn(),
+            answers_wait: outbox.is_full(),
+            provoked: outbox.provoked(),
+            unwritten_share: unwritten.share(),
+            unwritten_soft_share: unwritten.soft_share(),
+        };
+        let peer =
+            Peer { asks_only: self.role.may_stop_reading(), waits: self.conn.level().at_least(Level::FOUR) };
+        let hold = hold(&counts, peer).map_err(|excess| Disconnected::Limit {
+            what: excess.what,
+            size: excess.size,
+            limit: excess.limit,
+        })?;
+        let held = counts.waiting + counts.unfinished;
+        if held <= counts.share && hold == Hold::Read {
+            self.read.place = None;
+            return Ok(hold);
+        }
+        if matches!(hold, Hold::Starve | Hold::Trickle) {
+            account.budget().refused(held, now());
+        }
+        if held > counts.share {
+            match &self.read.place {
+                Some(place) => place.update(held),
+                None => self.read.place = Some(account.budget().queue(self.conn.id, held)),
+            }
+        }
+        Ok(hold)
+    }
+
+    fn memory_of_unfinished(&self) -> usize {
+        self.read.reader.buffered().saturating_sub(UNCOUNTED)
+    }
+
+    /// Counts the memory of a frame that has begun.
+    fn count_unfinished(&mut self, hold: Hold) {
+        let bytes = self.memory_of_unfinished();
+        let pot = match hold {
+            Hold::Trickle => Pot::Overdraft,
+            Hold::Read if self.read.place.is_some() => Pot::Reserve,
+            _ => Pot::Share,
+        };
+        self.read.unfinished.set(bytes, pot, self.conn.inbound.account());
+    }
+
+    /// The connection has ended.
+    pub(super) fn forget_unfinished(&mut self) {
+        self.read.place = None;
+        self.read.unfinished.set(0, Pot::Share, self.conn.inbound.account());
+    }
+}

@@ -1,0 +1,216 @@
+//! The pace that a peer has to keep with what it began or has to take.
+
+use std::time::{Duration, Instant};
+
+use super::Account;
+
+/// One that looks at a clock so much later than it meant to was stopped or suspended itself: the silence may be its own.
+const LATE: Duration = Duration::from_secs(2);
+
+/// So many bytes in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rate {
+    pub(super) bytes: usize,
+    pub(super) within: Duration,
+}
+
+impl Rate {
+    /// 1 KiB/s, looked at after `within`: what a peer must move of what it began.
+    pub(super) fn steady(within: Duration) -> Self {
+        let bytes = within.as_millis().saturating_mul(1024) / 1000;
+        Self { bytes: usize::try_from(bytes).unwrap_or(usize::MAX).max(1), within }
+    }
+}
+
+/// How quickly a peer moves bytes, while they are waited for.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    since: Option<Instant>,
+    moved: usize,
+}
+
+impl Pace {
+    /// The peer moved so many bytes.
+    pub(super) const fn moves(&mut self, bytes: usize) {
+        self.moved = self.moved.saturating_add(bytes);
+    }
+
+    /// Nothing is waited for: what went before does not count.
+    pub(super) const fn rest(&mut self) {
+        self.since = None;
+        self.moved = 0;
+    }
+
+    /// Bytes are waited for now, and should come at this rate. Gives when to look again; `Err`: it was too slow.
+    pub(super) fn wait(&mut self, rate: Rate, now: Instant) -> Result<Instant, TooSlow> {
+        let begun = match self.since {
+            Some(begun) if self.moved < rate.bytes => begun,
+            _ => self.restart(now),
+        };
+        // A time beyond all clocks never comes.
+        let Some(until) = begun.checked_add(rate.within) else { return Ok(now + Duration::from_secs(3600)) };
+        if now < until {
+            Ok(until)
+        } else if now - until > LATE {
+            Ok(self.restart(now) + rate.within)
+        } else {
+            Err(TooSlow { moved: self.moved, within: rate.within })
+        }
+    }
+
+    const fn restart(&mut self, now: Instant) -> Instant {
+        self.since = Some(now);
+        self.moved = 0;
+        now
+    }
+}
+
+/// A peer moved fewer bytes than it had to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooSlow {
+    pub(super) moved: usize,
+    pub(super) within: Duration,
+}
+
+/// While others find no room because of it, a peer that sends an unfinished frame must be this quick ..
+const PRESSED_READ: Rate = Rate { bytes: 64 * 1024, within: Duration::from_secs(5) };
+
+/// .. and one that has to take something this quick. A system tells of what its peer took in large steps: a reader of 64 KiB/s
+/// is seen to take a mebibyte every 16 s.
+const PRESSED_WRITE: Rate = Rate { bytes: 256 * 1024, within: Duration::from_secs(20) };
+
+/// Pressure is looked for as often as this.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Judges a peer by the bytes it moves in one direction, while they are waited for.
+#[derive(Debug)]
+pub(super) struct Watch {
+    steady: Rate,
+    /// `None`: the only peer of this node, which takes no room from others.
+    pressed: Option<Rate>,
+    pace: Pace,
+    pressed_pace: Pace,
+}
+
+impl Watch {
+    pub(super) fn reading(within: Duration, has_others: bool) -> Self {
+        Self::new(within, has_others.then_some(PRESSED_READ))
+    }
+
+    pub(super) fn writing(within: Duration, has_others: bool) -> Self {
+        Self::new(within, has_others.then_some(PRESSED_WRITE))
+    }
+
+    fn new(within: Duration, pressed: Option<Rate>) -> Self {
+        Self { steady: Rate::steady(within), pressed, pace: Pace::default(), pressed_pace: Pace::default() }
+    }
+
+    pub(super) const fn moves(&mut self, bytes: usize) {
+        self.pace.moves(bytes);
+        self.pressed_pace.moves(bytes);
+    }
+
+    pub(super) const fn rest(&mut self) {
+        self.pace.rest();
+        self.pressed_pace.rest();
+    }
+
+    /// Bytes are waited for now; `account` holds what they are part of. Gives when to look again.
+    pub(super) fn wait(&mut self, account: &Account, now: Instant) -> Result<Instant, TooSlow> {
+        let mut until = self.pace.wait(self.steady, now)?;
+        let Some(pressed) = self.pressed.filter(|_| account.held() > account.own()) else {
+            self.pressed_pace.rest();
+            return Ok(until);
+        };
+        if account.budget().presses(account.held(), now) {
+            until = until.min(self.pressed_pace.wait(pressed, now)?);
+        } else {
+            self.pressed_pace.rest();
+        }
+        Ok(until.min(now + LOOK))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Budget;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const RATE: Rate = Rate { bytes: 100, within: Duration::from_secs(5) };
+
+    #[test]
+    fn a_steady_peer_goes_on_for_ever_and_a_byte_now_and_then_is_not_enough() {
+        for (bytes, lives) in [(20, true), (19, false), (1, false), (0, false)] {
+            let (mut pace, mut now) = (Pace::default(), Instant::now());
+            let mut kept = true;
+            for _ in 0..100 {
+                kept = kept && pace.wait(RATE, now).is_ok();
+                now += SECOND;
+                pace.moves(bytes);
+            }
+            assert_eq!(kept, lives, "{bytes} a second");
+        }
+    }
+
+    #[test]
+    fn too_slow_says_how_slow() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert_eq!(pace.wait(RATE, now), Ok(now + 5 * SECOND));
+        pace.moves(99);
+        assert_eq!(pace.wait(RATE, now + 5 * SECOND), Err(TooSlow { moved: 99, within: 5 * SECOND }));
+    }
+
+    #[test]
+    fn only_time_that_was_waited_counts() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert!(pace.wait(RATE, now).is_ok());
+        pace.rest();
+        assert_eq!(pace.wait(RATE, now + 60 * SECOND), Ok(now + 65 * SECOND));
+    }
+
+    #[test]
+    fn one_that_was_stopped_itself_blames_nobody() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert!(pace.wait(RATE, now).is_ok());
+        let back = now + 30 * SECOND;
+        assert_eq!(pace.wait(RATE, back), Ok(back + 5 * SECOND));
+        assert!(pace.wait(RATE, back + 5 * SECOND).is_err());
+    }
+
+    #[test]
+    fn a_steady_rate_is_a_kibibyte_a_second() {
+        assert_eq!(Rate::steady(60 * SECOND).bytes, 60 * 1024);
+        assert_eq!(Rate::steady(Duration::ZERO).bytes, 1);
+        let mut pace = Pace::default();
+        assert!(pace.wait(Rate::steady(Duration::MAX), Instant::now()).is_ok());
+    }
+
+    #[test]
+    fn who_holds_more_than_the_refused_has_to_be_quicker() {
+        let budget = Budget::new(1 << 28, 1.0, 100, 1 << 20);
+        let (account, mut now) = (budget.open(), Instant::now());
+        let charge = account.charge(1 << 20);
+        let mut watch = Watch::reading(60 * SECOND, true);
+        let lives = |watch: &mut Watch, now: &mut Instant, pressed: bool| {
+            let mut lives = true;
+            for _ in 0..20 {
+                if pressed {
+                    budget.refused(1000, *now);
+                }
+                lives = lives && watch.wait(&account, *now).is_ok();
+                watch.moves(2000);
+                *now += SECOND;
+            }
+            lives
+        };
+        assert!(lives(&mut watch, &mut now, false));
+        assert!(!lives(&mut watch, &mut now, true));
+        watch.rest();
+        let mut only = Watch::reading(60 * SECOND, false);
+        assert!(lives(&mut only, &mut now, true));
+        drop(charge);
+        watch.rest();
+        assert!(lives(&mut watch, &mut now, true), "its own part is nobody else's");
+    }
+}

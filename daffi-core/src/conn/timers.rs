@@ -1,0 +1,140 @@
+//! The clocks of one connection: one table of deadlines, and the one timer that wakes its driver for them.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use tokio::time::{Sleep, sleep_until};
+
+/// The time as the runtime has it, which tests may stop.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// The handshake must be done.
+    Handshake,
+    /// An unfinished frame must have gone on.
+    Read,
+    /// The peer must have taken of what waits.
+    Write,
+    /// Reading goes on.
+    Pause,
+    /// The stream may be ended.
+    Settle,
+    /// The peer must have ended its stream too.
+    Linger,
+    /// The peer may not have seen all that was written.
+    Active,
+    /// For the role.
+    Role,
+}
+
+impl Timer {
+    const COUNT: usize = Self::Role as usize + 1;
+}
+
+/// Deadlines by what they are for.
+#[derive(Debug, Default)]
+pub(super) struct Timers([Option<Instant>; Timer::COUNT]);
+
+impl Timers {
+    pub(super) const fn set(&mut self, timer: Timer, at: Instant) {
+        self.0[timer as usize] = Some(at);
+    }
+
+    pub(super) const fn clear(&mut self, timer: Timer) {
+        self.0[timer as usize] = None;
+    }
+
+    pub(super) const fn is_set(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_some()
+    }
+
+    /// Whether it was set and its time has come; then it is cleared.
+    pub(super) fn is_due(&mut self, timer: Timer, now: Instant) -> bool {
+        let due = self.0[timer as usize].is_some_and(|at| at <= now);
+        if due {
+            self.clear(timer);
+        }
+        due
+    }
+
+    /// The earliest deadline.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.iter().flatten().min().copied()
+    }
+}
+
+/// Wakes a driver at the earliest of its deadlines.
+#[derive(Debug, Default)]
+pub(super) struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// Who is woken.
+    waker: Option<Waker>,
+}
+
+impl Alarm {
+    /// Whether it woke the driver, and was not set again since.
+    pub(super) fn rang(&self) -> bool {
+        self.sleep.as_ref().is_some_and(|sleep| sleep.is_elapsed())
+    }
+
+    /// Asks to be woken at `next`. It may be earlier; `Ready`: it is time already.
+    pub(super) fn poll(&mut self, next: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(next) = next.map(tokio::time::Instant::from_std) else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
+        if sleep.deadline() > next || sleep.is_elapsed() {
+            sleep.as_mut().reset(next);
+        } else if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
+        sleep.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_earliest_deadline_is_next() {
+        let (mut timers, now) = (Timers::default(), Instant::now());
+        assert_eq!(timers.next(), None);
+        timers.set(Timer::Role, now + 3 * SECOND);
+        timers.set(Timer::Pause, now + SECOND);
+        assert_eq!(timers.next(), Some(now + SECOND));
+        assert!(!timers.is_due(Timer::Pause, now) && timers.is_set(Timer::Pause));
+        assert!(timers.is_due(Timer::Pause, now + SECOND) && !timers.is_set(Timer::Pause));
+        assert!(!timers.is_due(Timer::Pause, now + SECOND));
+        timers.clear(Timer::Role);
+        assert_eq!(timers.next(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_alarm_wakes_for_an_earlier_deadline_too() {
+        let (mut alarm, begun) = (Alarm::default(), now());
+        let (later, earlier) = (begun + 60 * SECOND, begun + SECOND);
+        let wait = |alarm: &mut Alarm, at, cx: &mut Context<'_>| alarm.poll(Some(at), cx);
+        std::future::poll_fn(|cx| {
+            assert!(wait(&mut alarm, later, cx).is_pending());
+            assert!(wait(&mut alarm, later, cx).is_pending());
+            wait(&mut alarm, earlier, cx)
+        })
+        .await;
+        assert!(now() >= earlier && now() < later);
+        std::future::poll_fn(|cx| alarm.poll(Some(later), cx)).await;
+        assert!(now() >= later);
+        assert!(futures::poll!(std::future::poll_fn(|cx| alarm.poll(None, cx))).is_pending());
+    }
+}

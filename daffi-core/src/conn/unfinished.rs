@@ -1,0 +1,67 @@
+//! What a frame that has begun holds, and of what.
+
+use super::Account;
+
+/// Where memory of an unfinished frame comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pot {
+    /// The peer's share.
+    Share,
+    /// The reserve, which one at a time has.
+    Reserve,
+    /// The overdraft of those that break when they are not read.
+    Overdraft,
+}
+
+/// The memory of an unfinished frame, by the pot that it was taken from.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    of_share: usize,
+    of_reserve: usize,
+    of_overdraft: usize,
+}
+
+impl Unfinished {
+    /// The frame holds `bytes` now; what it grew by comes from `pot`. With another frame all begins anew.
+    pub(super) fn set(&mut self, bytes: usize, pot: Pot, account: &Account) {
+        let before = self.of_share + self.of_reserve + self.of_overdraft;
+        if bytes == before && (pot != Pot::Share || before == self.of_share) {
+            return;
+        }
+        let (share, reserve, overdraft) = match pot {
+            _ if bytes < before => (bytes, 0, 0),
+            // There is room again for all of it.
+            Pot::Share => (bytes, 0, 0),
+            Pot::Reserve => (self.of_share, bytes - self.of_share, 0),
+            Pot::Overdraft => (self.of_share, 0, bytes - self.of_share),
+        };
+        account.change(self.of_share, share);
+        account.budget().draw(self.of_overdraft, overdraft);
+        *self = Self { of_share: share, of_reserve: reserve, of_overdraft: overdraft };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Budget;
+
+    #[test]
+    fn memory_comes_from_where_there_is_some_and_goes_back_there() {
+        let budget = Budget::new(1 << 28, 1.0, 100, 1 << 20);
+        let account = budget.open();
+        let mut frame = Unfinished::default();
+        let mut set = |bytes, pot| {
+            frame.set(bytes, pot, &account);
+            (account.held(), frame.of_reserve, frame.of_overdraft)
+        };
+        assert_eq!(set(1000, Pot::Share), (1000, 0, 0));
+        assert_eq!(set(1500, Pot::Overdraft), (1000, 0, 500));
+        assert_eq!(set(2500, Pot::Reserve), (1000, 1500, 0));
+        assert_eq!(set(2600, Pot::Share), (2600, 0, 0));
+        assert_eq!(set(2700, Pot::Reserve), (2600, 100, 0));
+        assert_eq!(set(10, Pot::Reserve), (10, 0, 0), "another frame");
+        assert_eq!(set(0, Pot::Share), (0, 0, 0));
+        assert!(!budget.is_overdrawn() && budget.used() == 0);
+    }
+}
