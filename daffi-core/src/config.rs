@@ -1,8 +1,6 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use daffi_wire::Limits;
-
-use crate::conn::{ACCOUNTS, Budget};
 
 /// The limits and times of a node. Every bound on memory and on waiting stands here, with its default.
 #[derive(Clone, Debug)]
@@ -66,12 +64,6 @@ impl NodeConfig {
             reconnect_first: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(1),
         }
-    }
-
-    /// The budget of a node with these settings.
-    pub(crate) fn budget(&self) -> Arc<Budget> {
-        let accounts = self.max_connections.saturating_mul(ACCOUNTS);
-        Budget::new(self.budget_bytes, self.share, accounts, self.limits.max_frame_bytes)
     }
 
     /// The defaults of a Client.

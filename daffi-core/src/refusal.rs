@@ -34,6 +34,13 @@ impl Refusal {
         }
     }
 
+    /// The refusal of which errors bear this class.
+    pub(crate) fn of_class(class: &str) -> Option<Self> {
+        let all =
+            [Self::ReceiverNotFound, Self::ReceiverGone, Self::Overloaded, Self::FormatUnsupported, Self::AnswerLost];
+        all.into_iter().find(|refusal| refusal.class() == class)
+    }
+
     pub(crate) fn error(self, message: impl Into<String>) -> RemoteError {
         RemoteError::new(self.class(), message).in_module(MODULE)
     }

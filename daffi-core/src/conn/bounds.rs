@@ -15,10 +15,6 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) const fn of(config: &NodeConfig, opening: Duration) -> Self {
-        Self {
-            handshake: config.handshake_timeout,
-            opening,
-            linger: config.linger,
-        }
+        Self { handshake: config.handshake_timeout, opening, linger: config.linger }
     }
 }

@@ -6,10 +6,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
+
+use crate::config::NodeConfig;
 
 /// The most that an account owns, whatever all others hold.
 const MOST_OWN: usize = 64 * 1024;
@@ -18,11 +20,11 @@ const MOST_OWN: usize = 64 * 1024;
 /// never touch memory that other threads write.
 const STEP: usize = 16 * 1024;
 
-/// So long after somebody was refused, those who hold more than that one have to keep a higher pace.
-const PRESSED_FOR: Duration = Duration::from_secs(5);
+/// So many milliseconds after somebody was refused, those who hold more than that one have to keep a higher pace.
+const PRESSED_FOR: u64 = 5_000;
 
 /// Accounts of each connection: what was received from it, and what waits to be written to it.
-pub(crate) const ACCOUNTS: usize = 2;
+const ACCOUNTS: usize = 2;
 
 /// The memory of a node that its peers can make it hold.
 ///
@@ -63,6 +65,12 @@ struct InLine {
 }
 
 impl Budget {
+    /// The budget of a node with these settings.
+    pub(crate) fn of(config: &NodeConfig) -> Arc<Self> {
+        let accounts = config.max_connections.saturating_mul(ACCOUNTS);
+        Self::new(config.budget_bytes, config.share, accounts, config.limits.max_frame_bytes)
+    }
+
     /// A budget of `limit` bytes for at most `accounts` open at once. `reserve`: the largest frame.
     pub(crate) fn new(limit: usize, share: f64, accounts: usize, reserve: usize) -> Arc<Self> {
         let accounts = accounts.max(1);
@@ -112,7 +120,8 @@ impl Budget {
 
     /// Whether nothing that was read from the reserve waits to be worked off.
     pub(crate) fn has_reserve(&self) -> bool {
-        self.owned.load(Relaxed) + self.used() <= self.limit
+        // Each account may be over its share by a step.
+        self.owned.load(Relaxed) + self.used() <= self.limit.saturating_add(self.reserve / 4)
     }
 
     /// Whether those who cannot be stopped have used up what they may take beyond their shares.
@@ -145,7 +154,7 @@ impl Budget {
 
     fn was_refused(&self, now: Instant) -> bool {
         let at = self.refused_at.load(Relaxed);
-        at > 0 && self.millis(now).saturating_sub(at) < PRESSED_FOR.as_millis() as u64
+        at > 0 && self.millis(now).saturating_sub(at) < PRESSED_FOR
     }
 
     fn millis(&self, now: Instant) -> u64 {
@@ -259,6 +268,7 @@ impl Account {
     }
 
     /// Takes `bytes` if there is room, until the guard is dropped.
+    #[cfg(test)]
     pub(crate) fn try_charge(self: &Arc<Self>, bytes: usize, now: Instant) -> Option<Charge> {
         if !self.admits(bytes) {
             self.budget.refused(self.held(), now);
@@ -309,6 +319,8 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const MIB: usize = 1024 * 1024;
@@ -432,7 +444,7 @@ mod tests {
         assert!(budget.presses(1001, now) && !budget.presses(1000, now));
         budget.refused(5000, now);
         assert!(budget.presses(1001, now), "the smallest counts");
-        let later = now + PRESSED_FOR;
+        let later = now + Duration::from_millis(PRESSED_FOR);
         assert!(!budget.presses(usize::MAX, later));
         budget.refused(5000, later);
         assert!(!budget.presses(5000, later));

@@ -7,6 +7,8 @@ mod driver;
 mod hold;
 mod inbound;
 mod outbox;
+#[cfg(test)]
+mod pair;
 mod read;
 mod shutdown;
 mod slow_peer;
@@ -32,7 +34,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
-    budget::{ACCOUNTS, Account, Budget, Charge},
+    budget::{Account, Budget, Charge},
     clock::{Begun, Clock, SLOW},
     driver::{Driver, Role},
     inbound::{Inbound, Ticket, WAITING_COST},

@@ -31,6 +31,9 @@ const QUEUED_PER_TURN: usize = 64 * 1024;
 /// Bytes one read may bring.
 const READ_LIMIT: usize = 1024 * 1024;
 
+/// .. and at least may, by a peer that is not over its share yet.
+const LEAST_READ: usize = 1024;
+
 /// A sender that can't be held back is slowed down to this many bytes ...
 ///
 /// Linux opens a closed TCP window only when a sixteenth of the receive buffer is free, which is 384 KiB of the usual
@@ -59,6 +62,8 @@ pub(super) struct ReadSide {
     unfinished: Unfinished,
     /// Held while more than the share is.
     place: Option<Place>,
+    /// What its memory may grow by.
+    room: usize,
     /// Bytes taken since the last pause, while the peer is slowed down.
     slowly: usize,
     /// Bytes that were there at once, and the most that ever were.
@@ -75,6 +80,7 @@ impl ReadSide {
             suspect: 0,
             unfinished: Unfinished::default(),
             place: None,
+            room: 0,
             slowly: 0,
             burst: 0,
             widest: 0,
@@ -134,7 +140,7 @@ impl<R: Role> Driver<R> {
             Hold::Read => {
                 self.timers.clear(Timer::Pause);
                 self.read.slowly = 0;
-                (READ_LIMIT, Duration::ZERO)
+                (self.read.room.clamp(LEAST_READ, READ_LIMIT), Duration::ZERO)
             }
             Hold::Trickle if self.read.widest < SLOW_BYTES => (TRICKLE_BYTES, TRICKLE_PAUSE),
             Hold::Slow | Hold::Trickle => (SLOW_BYTES, SLOW_PAUSE),
@@ -180,12 +186,10 @@ impl<R: Role> Driver<R> {
             self.rest();
             return Ok(());
         }
-        let at = self.read.watch.wait(self.conn.inbound.account(), now()).map_err(|slow| {
-            Disconnected::SlowSender {
-                moved: slow.moved,
-                within: slow.within,
-                unfinished: self.read.reader.buffered(),
-            }
+        let at = self.read.watch.wait(self.conn.inbound.account(), now()).map_err(|slow| Disconnected::SlowSender {
+            moved: slow.moved,
+            within: slow.within,
+            unfinished: self.read.reader.buffered(),
         })?;
         self.timers.set(Timer::Read, at);
         Ok(())
@@ -212,14 +216,14 @@ impl<R: Role> Driver<R> {
             unwritten_share: unwritten.share(),
             unwritten_soft_share: unwritten.soft_share(),
         };
-        let peer =
-            Peer { asks_only: self.role.may_stop_reading(), waits: self.conn.level().at_least(Level::FOUR) };
+        let peer = Peer { asks_only: self.role.may_stop_reading(), waits: self.conn.level().at_least(Level::FOUR) };
         let hold = hold(&counts, peer).map_err(|excess| Disconnected::Limit {
             what: excess.what,
             size: excess.size,
             limit: excess.limit,
         })?;
         let held = counts.waiting + counts.unfinished;
+        self.read.room = if counts.has_reserve { READ_LIMIT } else { counts.share.saturating_sub(held) };
         if held <= counts.share && hold == Hold::Read {
             self.read.place = None;
             return Ok(hold);

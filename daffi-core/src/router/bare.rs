@@ -30,7 +30,7 @@ impl BareRouter {
     /// Must be called within a tokio runtime, which is not to run.
     pub fn new(name: NodeName, listener: Box<dyn Listener>) -> Result<Self, InitializationError> {
         let config = NodeConfig::server();
-        let budget = config.budget();
+        let budget = Budget::of(&config);
         Ok(Self { router: Router::start(name, config, vec![listener])?, budget })
     }
 

@@ -4,6 +4,7 @@ mod absent;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod bare;
 mod forward;
+mod later;
 mod peer;
 mod recent;
 mod role;
@@ -27,7 +28,7 @@ use tokio::{sync::Notify, time::sleep};
 use self::{absent::AbsentCallers, peer::Peer, role::RouterRole, sender::Sender};
 use crate::{
     config::NodeConfig,
-    conn::{Class, Conn},
+    conn::{Budget, Class, Conn},
     error::{Ended, InitializationError},
     events::{Events, MemberEvent},
     keyed::ByName,
@@ -130,7 +131,7 @@ impl Router {
         config: NodeConfig,
         listeners: Vec<Box<dyn Listener>>,
     ) -> Result<Self, InitializationError> {
-        let budget = config.budget();
+        let budget = Budget::of(&config);
         let members = Mutex::new(Membership::new(config.limits));
         let server = Server::new(name, config, budget, Lifecycle::default(), &listeners)?;
         let shared = Arc::new(Shared {
@@ -304,9 +305,28 @@ impl Shared {
         self.refuse(caller, id, receiver, answer.method(), &error);
     }
 
+    /// Tells a member of ends of calls that were put off. Whether there are more.
+    fn tell_ends(&self, caller: &Peer) -> bool {
+        let (ends, more) = caller.later.take();
+        for end in ends {
+            let text = match end.why {
+                Refusal::AnswerLost => "it ran, and its answer was dropped: too much waited for you",
+                _ => "too much waited for you",
+            };
+            self.send_error(caller, end.id, &end.receiver, "", &end.why.error(text));
+        }
+        more
+    }
+
     /// Answers a call in the place of its receiver: in JSON, which every node reads.
     fn refuse(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
         self.counters.refused_calls.fetch_add(1, Ordering::Relaxed);
+        if !caller.put_off(id, receiver, &error.class, &self.server.config.limits) {
+            self.send_error(caller, id, receiver, method, error);
+        }
+    }
+
+    fn send_error(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
         let header = Header::new(Kind::Error, id, FormatId::JSON, true, false);
         let frame = Frame::new(header, receiver, &caller.name, method, &json_error(error), &self.server.config.limits);
         self.server.send(&caller.conn, Class::Provoked, &caller.name, frame);

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use daffi_wire::{CallId, Level, MethodName, NodeName};
 use parking_lot::Mutex;
 
+use super::later::Later;
 use crate::{conn::Conn, keyed::Names, session::OpenCalls};
 
 /// A member: its connection, what it exposes and the calls it made.
@@ -28,6 +29,8 @@ pub(super) struct Peer {
     calls: Mutex<OpenCalls>,
     /// The number of the next notice of members that this one was not told.
     told: AtomicU64,
+    /// Ends of its calls that it is told when it takes what waits.
+    pub(super) later: Later,
 }
 
 impl Peer {
@@ -40,6 +43,7 @@ impl Peer {
             exposed: AtomicU64::new(0),
             calls: Mutex::default(),
             told: AtomicU64::new(0),
+            later: Later::default(),
         })
     }
 

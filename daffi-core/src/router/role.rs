@@ -43,6 +43,14 @@ impl Role for RouterRole {
         }
     }
 
+    fn on_room(&mut self, _: &mut Turn) {
+        if let Some(Forwarder { me, .. }) = &self.member
+            && self.shared.tell_ends(&me.peer)
+        {
+            self.conn.ask_for_room();
+        }
+    }
+
     fn is_open(&self) -> bool {
         self.member.is_some()
     }

@@ -32,7 +32,7 @@ impl Node {
         Arc::new(Self {
             name,
             errors: Box::new(Errors(formats)),
-            budget: config.budget(),
+            budget: Budget::of(&config),
             running: TaskTracker::new(),
             life: Lifecycle::default(),
             client: OnceLock::new(),

@@ -25,7 +25,12 @@ impl Server {
     pub(crate) fn refuse_handshake(&self, role: Role, conn: &Conn, frame: &Frame, reason: &str) {
         let reason = shortened(reason);
         tracing::info!(peer = %conn.peer, reason, "refused a handshake");
-        self.send(conn, Class::Provoked, frame.transmitter(), handshake_refusal(role, frame, &reason, &self.config.limits));
+        self.send(
+            conn,
+            Class::Provoked,
+            frame.transmitter(),
+            handshake_refusal(role, frame, &reason, &self.config.limits),
+        );
         conn.end(Disconnected::Refused(reason), true);
     }
 }

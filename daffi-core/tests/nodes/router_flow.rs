@@ -134,8 +134,11 @@ async fn a_level_three_sender_is_held_at_the_router_and_keeps_its_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_never_reads_costs_nobody_else_anything() {
-    let config =
-        NodeConfig { budget_bytes: 4 * 1024 * 1024, slow_peer_timeout: Duration::from_millis(1500), ..NodeConfig::server() };
+    let config = NodeConfig {
+        budget_bytes: 4 * 1024 * 1024,
+        slow_peer_timeout: Duration::from_millis(1500),
+        ..NodeConfig::server()
+    };
     let (router, at) = router_with(config);
     let mut deaf = Peer::connect(&at).await;
     deaf.hello_with("deaf", "client", r#"["f"]"#).await;
@@ -202,7 +205,7 @@ async fn a_worker_with_too_much_waiting_refuses_calls() {
     let (_router, at) = router();
     let (chunk, permits, _) = chunks();
     let connector = Box::new(daffi_transport::mem::MemConnector::new(at.clone()));
-    let config = NodeConfig { budget_bytes: 40 * 1024, ..NodeConfig::client() };
+    let config = NodeConfig { budget_bytes: 56 * 1024, ..NodeConfig::client() };
     let picker = Box::new(daffi_core::RoundRobin::default());
     let name = crate::support::node("w");
     let _worker = daffi_core::Client::connect(
@@ -249,7 +252,15 @@ async fn what_waits_for_all_deaf_workers_together_is_bounded() {
         let mut refused = 0;
         while refused < 20 * 16 - (512 * 1024 / CALL + 20 * 6) {
             let (ended, _, rest) = futures::future::select_all(open).await;
-            assert!(matches!(ended.unwrap(), Err(CallError::Overloaded(_))));
+            // Deaf workers that leave no room for others are ended after a while.
+            let error = ended.unwrap().unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    CallError::Overloaded(_) | CallError::ReceiverGone { .. } | CallError::ReceiverNotFound { .. }
+                ),
+                "{error}"
+            );
             refused += 1;
             open = rest;
         }

@@ -160,7 +160,7 @@ async fn a_python_caller_hears_that_its_receiver_is_gone() {
 #[tokio::test]
 async fn callers_of_a_full_receiver_hear_that_it_is_overloaded() {
     let most = 1024 * 1024;
-    let router = Router::builder("router").configure(|c| c.outbox_bytes = most).bind("tcp://127.0.0.1:0");
+    let router = Router::builder("router").configure(|c| c.budget_bytes = 8 * most).bind("tcp://127.0.0.1:0");
     let router = router.await.unwrap();
     let address = router.endpoints()[0].as_str().trim_start_matches("tcp://").to_owned();
     // It never reads again.
@@ -178,7 +178,7 @@ async fn callers_of_a_full_receiver_hear_that_it_is_overloaded() {
         }
         assert!(open.len() < 100, "never full");
     };
-    assert!(overloaded.contains("full") && overloaded.contains(&most.to_string()), "{overloaded}");
+    assert!(overloaded.contains("full") && overloaded.contains(&(8 * most).to_string()), "{overloaded}");
     let error = python.call("take", value!(["x"])).timeout(30).error().await;
     assert_eq!((error.class.as_str(), error.is_remote()), ("Overloaded", true), "{error}");
     // Nobody else is hurt.

@@ -1,4 +1,4 @@
-use std::num::NonZeroUsize;
+use std::{convert::Infallible, num::NonZeroUsize};
 
 use clap::Args;
 use daffi::{Limits, NodeConfig, Router as Node, transport::Endpoint};
@@ -63,30 +63,48 @@ struct Bounds {
     /// Time from a connection to its handshake
     #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().handshake_timeout))]
     handshake_timeout: Seconds,
-    /// A node that has bytes waiting and takes none for so long is disconnected
+    /// A node that takes or goes on with less than a KiB a second in such a time is disconnected
     #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().slow_peer_timeout))]
     slow_peer_timeout: Seconds,
     /// How long stopping waits for the answers to open calls
     #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().grace))]
     grace: Seconds,
-    /// Bytes waiting for one node, before calls to it are answered with `Overloaded`
-    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().outbox_bytes))]
-    outbox_bytes: Size,
-    /// Bytes of calls without answers that one node sent and their receivers have not taken, before it is held back
-    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().inbound_bytes))]
-    inbound_bytes: Size,
-    /// The same as a number of calls
-    #[arg(long, value_name = "N", default_value_t = default_count(NodeConfig::server().inbound_frames))]
-    inbound_frames: NonZeroUsize,
-    /// Bytes taken beyond that from a node of daffi 3.0.1, which can be slowed only
-    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().spool_bytes))]
-    spool_bytes: Size,
-    /// Bytes received and not yet passed on, over all connections
+    /// Memory that all nodes together can make the router hold; what each may hold of it depends on what is free
     #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().budget_bytes))]
     budget_bytes: Size,
-    /// Bytes waiting to be written, over all connections
-    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().unwritten_bytes))]
-    unwritten_bytes: Size,
+    /// How many times what is still free of that one node may hold in each direction
+    #[arg(long, value_name = "FACTOR", default_value_t = NodeConfig::server().share, value_parser = share)]
+    share: f64,
+    #[command(flatten)]
+    replaced: Replaced,
+}
+
+/// Options that are gone. Each says what took its place.
+#[derive(Debug, Args)]
+struct Replaced {
+    #[arg(long, hide = true, value_parser = replaced)]
+    outbox_bytes: Option<Infallible>,
+    #[arg(long, hide = true, value_parser = replaced)]
+    inbound_bytes: Option<Infallible>,
+    #[arg(long, hide = true, value_parser = replaced)]
+    inbound_frames: Option<Infallible>,
+    #[arg(long, hide = true, value_parser = replaced)]
+    spool_bytes: Option<Infallible>,
+    #[arg(long, hide = true, value_parser = replaced)]
+    unwritten_bytes: Option<Infallible>,
+}
+
+fn replaced(_: &str) -> Result<Infallible, &'static str> {
+    Err(
+        "this option is gone: --budget-bytes bounds all that the nodes make the router hold, and --share what one of them may",
+    )
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share.is_finite() && share > 0.0 => Ok(share),
+        _ => Err("a share is a number above 0".into()),
+    }
 }
 
 fn default_count(count: usize) -> NonZeroUsize {
@@ -109,12 +127,8 @@ impl Bounds {
         config.handshake_timeout = self.handshake_timeout.0;
         config.slow_peer_timeout = self.slow_peer_timeout.0;
         config.grace = self.grace.0;
-        config.outbox_bytes = self.outbox_bytes.0;
-        config.inbound_bytes = self.inbound_bytes.0;
-        config.inbound_frames = self.inbound_frames.get();
-        config.spool_bytes = self.spool_bytes.0;
         config.budget_bytes = self.budget_bytes.0;
-        config.unwritten_bytes = self.unwritten_bytes.0;
+        config.share = self.share;
     }
 }
 

@@ -126,7 +126,10 @@ fn its_limits_hold() {
         (["--max-frame-bytes", "32MiB"], "at most 33554431 bytes"),
         (["--max-connections", "0"], "zero"),
         (["--grace", "soon"], "a number of seconds such as"),
-        (["--outbox-bytes", "0"], "more than 0"),
+        (["--budget-bytes", "0"], "more than 0"),
+        (["--share", "0"], "a number above 0"),
+        (["--outbox-bytes", "16M"], "--budget-bytes bounds"),
+        (["--inbound-frames", "7"], "--share"),
     ] {
         let ran = run(&[&["router", "-l", "tcp://127.0.0.1:0"][..], &limit].concat());
         assert!(ran.code == Some(2) && ran.stderr.contains(words), "{ran:?}");

@@ -37,10 +37,7 @@ pub(super) fn config() -> NodeConfig {
         linger: ms(100),
         reconnect_first: ms(20),
         reconnect_max: ms(200),
-        outbox_bytes: 64 * 1024,
-        inbound_bytes: 64 * 1024,
-        inbound_frames: 64,
-        spool_bytes: 128 * 1024,
+        budget_bytes: 512 * 1024,
         ..NodeConfig::server()
     }
 }

@@ -1,0 +1,447 @@
+//! A driver that a test moves by hand: the other end of its connection is two queues of bytes, and time stands still until the
+//! test lets it pass.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use bytes::{Buf, BytesMut};
+use daffi_transport::{Batch, Link, LinkError, LinkReader, LinkWriter, PeerInfo};
+use daffi_wire::{CallId, Frame, FrameDecoder, Header, Kind, Level, Limits};
+use parking_lot::Mutex;
+
+use super::{Budget, Class, Conn, Driver, Role, Ticket, Turn};
+use crate::{config::NodeConfig, error::Disconnected};
+
+/// One direction: bytes on their way.
+#[derive(Debug, Default)]
+struct Wire {
+    bytes: VecDeque<u8>,
+    /// Bytes that a writer may put in before it waits.
+    room: usize,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+type Shared = Arc<Mutex<Wire>>;
+
+fn wake(wire: &Mutex<Wire>) {
+    if let Some(waker) = wire.lock().waker.take() {
+        waker.wake();
+    }
+}
+
+struct Reader {
+    wire: Shared,
+    buffer: BytesMut,
+    decoder: FrameDecoder,
+}
+
+impl LinkReader for Reader {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, LinkError>> {
+        let mut wire = self.wire.lock();
+        let take = limit.min(wire.bytes.len());
+        if take == 0 && !wire.ended {
+            wire.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.buffer.extend(wire.bytes.drain(..take));
+        Poll::Ready(Ok(take))
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>, LinkError> {
+        Ok(self.decoder.decode(&mut self.buffer)?)
+    }
+
+    fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+}
+
+struct Writer(Shared);
+
+impl LinkWriter for Writer {
+    fn poll_write(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<usize, LinkError>> {
+        let mut wire = self.0.lock();
+        let mut written = 0;
+        while wire.room > 0 && batch.has_remaining() {
+            let take = wire.room.min(batch.chunk().len());
+            wire.bytes.extend(&batch.chunk()[..take]);
+            batch.advance(take);
+            wire.room -= take;
+            written += take;
+        }
+        if written == 0 {
+            wire.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.0.lock().ended = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What the driver's end does with what it gets.
+pub(super) struct TestRole {
+    conn: Arc<Conn>,
+    /// Bytes of the answer to each frame.
+    pub(super) answer: Option<usize>,
+    /// Keeps each request as if its callback ran for ever.
+    pub(super) keeps: bool,
+    pub(super) asks_only: bool,
+    pub(super) handled: usize,
+    pub(super) kept: Vec<Ticket>,
+    pub(super) rooms: usize,
+}
+
+impl Role for TestRole {
+    const SERVES: bool = true;
+
+    fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
+        self.handled += 1;
+        if self.keeps {
+            self.kept.push(Ticket::new(Arc::clone(&self.conn), frame.as_bytes().len()));
+        }
+        if let Some(bytes) = self.answer {
+            assert!(turn.send(&self.conn, Class::Provoked, &vec![7; bytes], None));
+        }
+        Ok(())
+    }
+
+    fn on_room(&mut self, _: &mut Turn) {
+        self.rooms += 1;
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn ended(&mut self, _: &Disconnected) {}
+
+    fn may_stop_reading(&self) -> bool {
+        self.asks_only
+    }
+}
+
+/// A driver, and the other end of its connection.
+pub(super) struct Pair {
+    pub(super) conn: Arc<Conn>,
+    pub(super) driver: Driver<TestRole>,
+    inward: Shared,
+    outward: Shared,
+    flag: Arc<Flag>,
+}
+
+impl Pair {
+    pub(super) fn new(budget: &Arc<Budget>, level: Level) -> Self {
+        let (inward, outward) = (Shared::default(), Shared::default());
+        let decoder = FrameDecoder::new(Limits::default());
+        let reader = Box::new(Reader { wire: Arc::clone(&inward), buffer: BytesMut::new(), decoder });
+        let writer = Box::new(Writer(Arc::clone(&outward)));
+        let peer = PeerInfo::new("mem", "pair");
+        let conn = Conn::new(peer.clone(), budget);
+        conn.set_level(level);
+        let role = TestRole {
+            conn: Arc::clone(&conn),
+            answer: None,
+            keeps: false,
+            asks_only: true,
+            handled: 0,
+            kept: Vec::new(),
+            rooms: 0,
+        };
+        let config = NodeConfig::server();
+        let driver =
+            Driver::new(Link { reader, writer, peer }, Arc::clone(&conn), role, &config, config.handshake_timeout);
+        Self { conn, driver, inward, outward, flag: Arc::default() }
+    }
+
+    /// Lets the driver run as long as it has something to do, at most so many turns.
+    pub(super) fn run(&mut self) -> Poll<Disconnected> {
+        let waker = Waker::from(Arc::clone(&self.flag));
+        for _ in 0..100_000 {
+            self.flag.0.store(false, Ordering::SeqCst);
+            let polled = self.driver.poll(&mut Context::from_waker(&waker));
+            if polled.is_ready() || !self.flag.0.load(Ordering::SeqCst) {
+                return polled;
+            }
+        }
+        panic!("the driver never rests");
+    }
+
+    /// One turn only.
+    pub(super) fn turn(&mut self) -> Poll<Disconnected> {
+        let waker = Waker::from(Arc::clone(&self.flag));
+        self.driver.poll(&mut Context::from_waker(&waker))
+    }
+
+    /// The peer sends bytes.
+    pub(super) fn send(&self, bytes: &[u8]) {
+        self.inward.lock().bytes.extend(bytes);
+        wake(&self.inward);
+    }
+
+    /// Bytes that the driver has not read.
+    pub(super) fn unread(&self) -> usize {
+        self.inward.lock().bytes.len()
+    }
+
+    /// The peer takes at most so many bytes from now on; gives what was written before.
+    pub(super) fn take(&self, bytes: usize) -> usize {
+        let mut wire = self.outward.lock();
+        wire.room = bytes;
+        let before = wire.bytes.len();
+        wire.bytes.clear();
+        drop(wire);
+        wake(&self.outward);
+        before
+    }
+
+    /// The driver has shut its side.
+    pub(super) fn is_shut(&self) -> bool {
+        self.outward.lock().ended
+    }
+}
+
+/// A request with a payload of so many bytes.
+pub(super) fn request(bytes: usize) -> Vec<u8> {
+    let header = Header::control(Kind::Request, CallId(7), true);
+    let frame = Frame::new(header, "a", "b", "f", &vec![1; bytes], &Limits::default()).unwrap();
+    frame.as_bytes().to_vec()
+}
+
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MIB: usize = 1024 * 1024;
+
+    fn budget() -> Arc<Budget> {
+        Budget::new(256 * MIB, 1.0, 100, 32 * MIB)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unfinished_frame_must_go_on() {
+        let mut pair = Pair::new(&budget(), Level::FOUR);
+        pair.send(&request(200_000)[..1000]);
+        for _ in 0..59 {
+            assert!(pair.run().is_pending());
+            advance(SECOND).await;
+        }
+        assert!(pair.run().is_pending());
+        advance(SECOND).await;
+        let Poll::Ready(Disconnected::SlowSender { moved: 0, unfinished: 1000, .. }) = pair.run() else {
+            panic!("a minute of silence")
+        };
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_frame_comes_through_however_long_it_takes() {
+        let mut pair = Pair::new(&budget(), Level::FOUR);
+        let frame = request(1_000_000);
+        for piece in frame.chunks(1500) {
+            pair.send(piece);
+            assert!(pair.run().is_pending());
+            advance(SECOND).await;
+        }
+        assert_eq!(pair.driver.role.handled, 1);
+        assert_eq!((pair.conn.inbound.account().held(), pair.conn.inbound.account().budget().used()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_while_this_process_was_stopped_is_not_the_peers() {
+        let mut pair = Pair::new(&budget(), Level::FOUR);
+        pair.send(&request(200_000)[..1000]);
+        assert!(pair.run().is_pending());
+        advance(600 * SECOND).await;
+        assert!(pair.run().is_pending());
+        advance(60 * SECOND).await;
+        assert!(pair.run().is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_a_byte_now_and_then_is_ended_and_a_steady_one_is_not() {
+        for (bytes, lives) in [(1, false), (500, false), (2000, true)] {
+            let mut pair = Pair::new(&budget(), Level::FOUR);
+            pair.conn.send_parts(Class::Answer, &vec![7; 500_000], None).unwrap();
+            let mut ended = false;
+            for _ in 0..200 {
+                ended = ended || pair.run().is_ready();
+                if ended {
+                    break;
+                }
+                pair.take(bytes);
+                advance(SECOND).await;
+            }
+            assert_eq!(ended, !lives, "{bytes} bytes a second");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_peer_provokes_is_written_before_more_of_it_is_worked_in() {
+        let mut pair = Pair::new(&budget(), Level::THREE);
+        pair.driver.role.answer = Some(10_000);
+        for _ in 0..1000 {
+            pair.send(&request(100));
+        }
+        let mut taken = 0;
+        for _ in 0..10_000 {
+            taken += pair.take(usize::MAX);
+            assert!(pair.turn().is_pending(), "one that reads is never ended");
+            assert!(pair.conn.outbox.bytes() <= 64 * 1024 + 20_000, "{} wait", pair.conn.outbox.bytes());
+        }
+        assert_eq!((pair.driver.role.handled, taken), (1000, 10_000_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_provokes_and_takes_nothing_is_held_back() {
+        for (level, asks_only) in [(Level::FOUR, true), (Level::THREE, true), (Level::FOUR, false)] {
+            let mut pair = Pair::new(&Budget::new(16 * MIB, 1.0, 100, MIB), level);
+            (pair.driver.role.answer, pair.driver.role.asks_only) = (Some(10_000), asks_only);
+            let mut ended = None;
+            for _ in 0..50 {
+                for _ in 0..1000 {
+                    pair.send(&request(100));
+                }
+                if let Poll::Ready(reason) = pair.run() {
+                    ended = Some(reason);
+                    break;
+                }
+                advance(SECOND).await;
+            }
+            assert!(pair.conn.outbox.bytes() < 16 * MIB, "{}", pair.conn.outbox.bytes());
+            match ended {
+                None => assert!(level == Level::FOUR && asks_only && pair.unread() > MIB, "it waits"),
+                Some(Disconnected::Limit { what, .. }) => assert!(what.contains("refusals"), "{what}"),
+                Some(other) => panic!("{other}"),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_beyond_all_memory_come_one_after_another_from_the_reserve() {
+        let budget = Budget::new(16 * MIB, 1.0, 100, 12 * MIB);
+        let mut pairs: Vec<_> = (0..8).map(|_| Pair::new(&budget, Level::FOUR)).collect();
+        let frame = request(12 * MIB - 100);
+        for pair in &mut pairs {
+            pair.send(&frame);
+            assert!(pair.run().is_pending());
+        }
+        let held: usize = pairs.iter().map(|pair| pair.conn.inbound.account().held()).sum();
+        assert!(held <= 17 * MIB, "{held}");
+        // A small call beside them has its own part.
+        let mut small = Pair::new(&budget, Level::FOUR);
+        small.send(&request(10));
+        assert!(small.run().is_pending());
+        assert_eq!(small.driver.role.handled, 1);
+        for _ in 0..100 {
+            advance(Duration::from_millis(50)).await;
+            for pair in &mut pairs {
+                assert!(pair.run().is_pending());
+            }
+        }
+        assert!(pairs.iter().all(|pair| pair.driver.role.handled == 1));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_stalls_with_the_reserve_loses_it_to_the_others() {
+        let budget = Budget::new(16 * MIB, 1.0, 100, 12 * MIB);
+        let mut stalled = Some(Pair::new(&budget, Level::FOUR));
+        let mut pairs: Vec<_> = (1..8).map(|_| Pair::new(&budget, Level::FOUR)).collect();
+        let frame = request(12 * MIB - 100);
+        // It sends all but a byte and goes silent.
+        stalled.as_ref().unwrap().send(&frame[..frame.len() - 1]);
+        pairs.iter().for_each(|pair| pair.send(&frame));
+        for _ in 0..20 * 60 {
+            stalled = stalled.and_then(|mut pair| pair.run().is_pending().then_some(pair));
+            assert!(pairs.iter_mut().all(|pair| pair.run().is_pending()));
+            advance(Duration::from_millis(50)).await;
+        }
+        assert!(stalled.is_none());
+        assert!(pairs.iter().all(|pair| pair.driver.role.handled == 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_of_level_three_is_slowed_down_and_never_stopped() {
+        let mut pair = Pair::new(&budget(), Level::THREE);
+        pair.driver.role.keeps = true;
+        for _ in 0..60 {
+            pair.send(&request(MIB));
+        }
+        assert!(pair.run().is_pending());
+        let soft = pair.conn.inbound.account().soft_share();
+        assert!(pair.conn.inbound.bytes() >= soft && pair.unread() > 0);
+        let mut before = pair.unread();
+        while before > 0 {
+            advance(Duration::from_millis(500)).await;
+            assert!(pair.run().is_pending());
+            let now = pair.unread();
+            assert_eq!(before - now, before.min(512 * 1024));
+            before = now;
+        }
+        pair.driver.role.kept.clear();
+        pair.send(&request(10));
+        assert!(pair.run().is_pending());
+        assert_eq!((pair.driver.role.handled, pair.unread()), (61, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_peers_are_not_waited_for_when_a_node_stops() {
+        for busy in [false, true] {
+            let mut pair = Pair::new(&budget(), Level::THREE);
+            pair.take(usize::MAX);
+            pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+            assert!(pair.run().is_pending());
+            advance(if busy { SECOND / 2 } else { 3 * SECOND }).await;
+            assert!(pair.run().is_pending());
+            pair.conn.drain();
+            if !busy {
+                assert!(pair.run().is_ready() && pair.is_shut());
+                continue;
+            }
+            assert!(pair.run().is_pending() && !pair.is_shut(), "its last answer settles");
+            advance(SECOND / 8).await;
+            assert!(pair.run().is_pending() && pair.is_shut(), "it may send its own end");
+            advance(2 * SECOND).await;
+            assert!(pair.run().is_ready());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_role_hears_when_there_is_room() {
+        let mut pair = Pair::new(&budget(), Level::FOUR);
+        pair.conn.send_parts(Class::Answer, &vec![7; MIB], None).unwrap();
+        pair.conn.ask_for_room();
+        assert!(pair.run().is_pending());
+        assert_eq!(pair.driver.role.rooms, 0);
+        pair.take(usize::MAX);
+        assert!(pair.run().is_pending());
+        assert_eq!(pair.driver.role.rooms, 1);
+    }
+}
