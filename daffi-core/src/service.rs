@@ -186,6 +186,12 @@ impl Role for ServiceRole {
                 }
                 Ok(())
             }
+            (Kind::Ping, Some(_)) => self.conn.ping(&frame),
+            // Nothing of them is used here; which links carry them the driver knows.
+            (Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_), Some(_)) => {
+                tracing::debug!(kind = %frame.kind(), "skipped a frame");
+                Ok(())
+            }
             (Kind::Request, None) => Err(ProtocolError::BeforeHandshake(frame.kind()).into()),
             (kind, _) => Err(ProtocolError::Direction(kind).into()),
         }

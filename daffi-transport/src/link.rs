@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Buf;
-use daffi_wire::{Frame, Limits};
+use daffi_wire::{Frame, Level, Limits};
 
 use crate::{AcceptError, Batch, ConnectError, Endpoint, LinkError};
 
@@ -114,6 +114,11 @@ pub trait LinkReader: Send + 'static {
     /// # Errors
     /// [`LinkError::Protocol`], final.
     fn next_frame(&mut self) -> Result<Option<Frame>, LinkError>;
+
+    /// What both ends speak, from the next frame on: a reader of streams tells its
+    /// [`FrameDecoder`](daffi_wire::FrameDecoder::set_level). A reader that does nothing takes frames that only level 4 links
+    /// carry for errors.
+    fn set_level(&mut self, _level: Level) {}
 
     /// Bytes read that are not a whole frame yet.
     fn buffered(&self) -> usize;

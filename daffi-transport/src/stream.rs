@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use daffi_wire::{DecodeError, Foreign, Frame, FrameDecoder, Opening, SYN};
+use daffi_wire::{DecodeError, Foreign, Frame, FrameDecoder, Level, Opening, SYN};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use crate::{
@@ -189,6 +189,10 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
             }
         }
         Ok(frame)
+    }
+
+    fn set_level(&mut self, level: Level) {
+        self.decoder.set_level(level);
     }
 
     fn buffered(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{DecodeError, Foreign, Frame, Header, Kind, Limits, header::Lengths};
+use crate::{DecodeError, Foreign, Frame, Header, Level, Limits, header::Lengths};
 
 /// Cuts frames out of a buffer that the caller fills. Holds no bytes of its own and copies no payload.
 ///
@@ -27,16 +27,24 @@ pub struct FrameDecoder {
     /// The header at the front of the buffer, once its nine bytes were checked.
     pending: Option<(Header, Lengths)>,
     any_frame: bool,
+    level: Level,
 }
 
 impl FrameDecoder {
     /// A decoder at the start of a stream.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits: limits.clamped(), pending: None, any_frame: false }
+        Self { limits: limits.clamped(), pending: None, any_frame: false, level: Level::THREE }
+    }
+
+    /// What the link speaks, from the next frame on. Until this is said, kinds that only level 4 links carry are errors.
+    pub const fn set_level(&mut self, level: Level) {
+        self.level = level;
     }
 
     /// The next whole frame at the front of `src`. `Ok(None)`: incomplete, nothing consumed.
+    ///
+    /// On a level 4 link a frame of an unknown kind is a frame as any other, to be skipped by who gets it.
     ///
     /// # Errors
     /// [`DecodeError`], final for this stream. An announced length is refused before its bytes arrive.
@@ -51,11 +59,8 @@ impl FrameDecoder {
                     return Err(DecodeError::Foreign(foreign));
                 }
                 let Some(bytes) = src.first_chunk() else { return Ok(None) };
-                let (header, lengths) = Header::decode(bytes, &self.limits)?;
-                if !self.any_frame && header.kind() == Kind::Credit {
-                    return Err(DecodeError::TooEarly(Kind::Credit));
-                }
-                *self.pending.insert((header, lengths))
+                let header = self.header(bytes)?;
+                *self.pending.insert(header)
             }
         };
         let total = Header::LEN + lengths.message;
@@ -76,7 +81,7 @@ impl FrameDecoder {
         let (have, need) = (whole.len(), Header::LEN);
         let (header, lengths) = match self.pending.take() {
             Some(pending) => pending,
-            None => Header::decode(whole.first_chunk().ok_or(DecodeError::Truncated { have, need })?, &self.limits)?,
+            None => self.header(whole.first_chunk().ok_or(DecodeError::Truncated { have, need })?)?,
         };
         let need = Header::LEN + lengths.message;
         if have != need {
@@ -84,6 +89,16 @@ impl FrameDecoder {
         }
         self.any_frame = true;
         Frame::from_wire(header, lengths, whole, &self.limits)
+    }
+
+    /// A header that this link may carry now.
+    fn header(&self, bytes: &[u8; Header::LEN]) -> Result<(Header, Lengths), DecodeError> {
+        let (header, lengths) = Header::decode(bytes, &self.limits)?;
+        let kind = header.kind();
+        if self.level.at_least(kind.min_level()) {
+            return Ok((header, lengths));
+        }
+        Err(if self.any_frame { DecodeError::UnknownKind(kind.number()) } else { DecodeError::TooEarly(kind) })
     }
 
     /// Bytes still to come before the frame at the front of `src` is whole; the header first.

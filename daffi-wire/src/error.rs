@@ -8,12 +8,11 @@ use crate::{Foreign, Kind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The four flag bits hold a number that no level of the protocol defines
-    /// ([protocol, 3](crate::protocol#3)).
-    #[error("unknown frame kind {0}: daffi defines 0 to 5")]
+    /// A frame of a kind that links of this level do not carry ([protocol, 3](crate::protocol#3)).
+    #[error("unknown frame kind {0}: a link of level 3 carries 0 to 4")]
     UnknownKind(u8),
-    /// The stream begins with a kind that only level 4 links know, which no link is before its handshake.
-    #[error("the stream begins with a {0} frame: a handshake comes first")]
+    /// The stream begins with a kind that only level 4 links carry, which no link is before its handshake.
+    #[error("the stream begins with a frame of {0}: a handshake comes first")]
     TooEarly(Kind),
     /// `metadata_len` is larger than `msg_len` ([protocol, 2.1](crate::protocol#2.1)).
     #[error("metadata of {metadata} bytes announced inside a message of {message} bytes")]
@@ -163,9 +162,24 @@ pub enum BodyError {
     /// A name in the body is not usable.
     #[error("unusable name in the handshake")]
     Name(#[from] NameError),
-    /// The body of a CREDIT frame is not one 32-bit number.
-    #[error("a credit body of {0} bytes, it must have 4")]
-    Credit(usize),
+    /// The body of a CREDIT or a PING frame has another length than its kind asks for.
+    #[error("a {kind} body of {size} bytes, it must have {expected}")]
+    Length {
+        /// The kind of the frame.
+        kind: Kind,
+        /// Bytes of the body.
+        size: usize,
+        /// Bytes that it must have.
+        expected: usize,
+    },
+    /// A CREDIT frame grants more than a flow can ever have.
+    #[error("a credit of {window} bytes beyond {worked_off} overflows")]
+    Overflow {
+        /// What was worked off.
+        worked_off: u64,
+        /// The window beyond it.
+        window: u32,
+    },
     /// The frame is not of the kind whose body was asked for.
     #[error("a {0} frame has no such body")]
     Kind(Kind),

@@ -4,7 +4,9 @@ use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::{CallId, DecodeError, EncodeError, Header, Kind, Limits, header::Lengths, limits::MAX_METADATA_BYTES};
+use crate::{
+    CallId, DecodeError, EncodeError, Header, Kind, Level, Limits, header::Lengths, limits::MAX_METADATA_BYTES,
+};
 
 /// A whole frame. Cheap to clone: every part is a slice of the same shared bytes.
 ///
@@ -92,6 +94,11 @@ impl Frame {
         bytes: Bytes,
         limits: &Limits,
     ) -> Result<Self, DecodeError> {
+        if let Kind::Unknown(_) = header.kind() {
+            // What its metadata means nobody knows yet: all of it is payload.
+            let at = offset(Header::LEN);
+            return Ok(Self { header, first: at, second: at, body: at, bytes });
+        }
         let (first, second) = separators(&bytes[Header::LEN..Header::LEN + lengths.metadata])?;
         let longest = first.max(second - first - 1).max(lengths.metadata - second - 1);
         if longest > limits.max_name_bytes {
@@ -118,7 +125,29 @@ impl Frame {
         self.header.kind()
     }
 
-    /// The first name: who sent it.
+    /// Whether a link of this level carries such a frame, for messages, of which no decoder knows the level. `Ok(false)`: it
+    /// does, and who does not know the kind skips it.
+    ///
+    /// # Errors
+    /// [`DecodeError::UnknownKind`] on a level 3 link, final for the connection.
+    ///
+    /// ```
+    /// use daffi_wire::{CallId, DecodeError, FormatId, Frame, Header, Kind, Level, Limits};
+    /// let header = Header::new(Kind::from_number(12), CallId(2), FormatId::OPAQUE, false, false);
+    /// let frame = Frame::new(header, "a", "b", "", b"", &Limits::default())?;
+    /// assert_eq!(frame.check_level(Level::FOUR), Ok(false));
+    /// assert_eq!(frame.check_level(Level::THREE), Err(DecodeError::UnknownKind(12)));
+    /// # Ok::<(), daffi_wire::EncodeError>(())
+    /// ```
+    pub const fn check_level(&self, link: Level) -> Result<bool, DecodeError> {
+        let kind = self.kind();
+        if !link.at_least(kind.min_level()) {
+            return Err(DecodeError::UnknownKind(kind.number()));
+        }
+        Ok(!matches!(kind, Kind::Unknown(_)))
+    }
+
+    /// The first name: who sent it. A frame of an unknown kind has no names.
     #[must_use]
     pub fn transmitter(&self) -> &str {
         self.text(Header::LEN, self.first.into())
@@ -145,13 +174,13 @@ impl Frame {
     /// Whether the second name is this one. Cheaper than to compare [`receiver`](Self::receiver).
     #[must_use]
     pub fn is_to(&self, name: &str) -> bool {
-        self.bytes[usize::from(self.first) + 1..self.second.into()] == *name.as_bytes()
+        self.bytes.get(usize::from(self.first) + 1..self.second.into()) == Some(name.as_bytes())
     }
 
     /// Whether the third name is this one. Cheaper than to compare [`method`](Self::method).
     #[must_use]
     pub fn calls(&self, name: &str) -> bool {
-        self.bytes[usize::from(self.second) + 1..self.body.into()] == *name.as_bytes()
+        self.bytes.get(usize::from(self.second) + 1..self.body.into()) == Some(name.as_bytes())
     }
 
     /// The payload.
@@ -194,8 +223,9 @@ impl Frame {
     }
 
     fn text(&self, from: usize, to: usize) -> &str {
-        std::str::from_utf8(&self.bytes[from..to])
-            .expect("the metadata was checked to be UTF-8 when the frame was made")
+        // A frame of an unknown kind has no names, and says so by offsets that leave no room for any.
+        let name = self.bytes.get(from..to).unwrap_or_default();
+        std::str::from_utf8(name).expect("the metadata was checked to be UTF-8 when the frame was made")
     }
 }
 
@@ -288,6 +318,12 @@ impl<'a> FrameWriter<'a> {
         self.dst
     }
 
+    /// Bytes that were appended so far.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        self.dst.len() - self.start - Header::LEN - self.metadata
+    }
+
     fn offsets(&self) -> (u16, u16, u16) {
         (self.first, self.second, offset(Header::LEN + self.metadata))
     }
@@ -297,8 +333,7 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     /// [`EncodeError`] when the frame is too large; the buffer is then as it was before [`begin`](Self::begin).
     pub fn finish(mut self, header: Header, more: usize, limits: &Limits) -> Result<(), EncodeError> {
-        let written = self.dst.len() - self.start - Header::LEN - self.metadata;
-        let head = header.encode(self.metadata, written.saturating_add(more), limits)?;
+        let head = header.encode(self.metadata, self.payload_len().saturating_add(more), limits)?;
         self.dst[self.start..self.start + Header::LEN].copy_from_slice(&head);
         self.done = true;
         Ok(())

@@ -27,24 +27,54 @@ macro_rules! kinds {
         /// What a frame is ([protocol, 3](crate::protocol#3)).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum Kind { $($(#[$doc])* $name = $value,)* }
+        pub enum Kind {
+            $($(#[$doc])* $name,)*
+            /// A kind that has no meaning yet. On a level 4 link such a frame is skipped; its names are not looked at.
+            Unknown(UnknownKind),
+        }
 
         impl Kind {
-            const fn from_bits(bits: u8) -> Result<Self, DecodeError> {
-                match bits { $($value => Ok(Self::$name),)* n => Err(DecodeError::UnknownKind(n)) }
+            /// The kind of this number; only the lower four bits travel.
+            #[must_use]
+            pub const fn from_number(number: u8) -> Self {
+                match number & 0xf { $($value => Self::$name,)* n => Self::Unknown(UnknownKind(n)) }
             }
 
-            const fn bits(self) -> u8 {
-                match self { $(Self::$name => $value,)* }
+            /// The number as it travels, 0 to 15.
+            #[must_use]
+            pub const fn number(self) -> u8 {
+                match self { $(Self::$name => $value,)* Self::Unknown(UnknownKind(n)) => n }
             }
         }
 
         impl fmt::Display for Kind {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Self::$name => $text,)* })
+                match self {
+                    $(Self::$name => f.write_str($text),)*
+                    Self::Unknown(UnknownKind(n)) => write!(f, "kind {n}"),
+                }
             }
         }
     };
+}
+
+/// The number of a kind that this crate gives no meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UnknownKind(u8);
+
+impl Kind {
+    /// The level of the links that may carry such a frame.
+    ///
+    /// ```
+    /// use daffi_wire::{Kind, Level};
+    /// assert_eq!(Kind::Events.min_level(), Level::THREE);
+    /// assert_eq!(Kind::Ping.min_level(), Level::FOUR);
+    /// assert_eq!(Kind::from_number(10).min_level(), Level::FOUR);
+    /// ```
+    #[must_use]
+    pub const fn min_level(self) -> Level {
+        if self.number() <= Self::Events.number() { Level::THREE } else { Level::FOUR }
+    }
 }
 
 kinds! {
@@ -58,8 +88,16 @@ kinds! {
     Error = 3, "ERROR";
     /// Who came, went or was evicted.
     Events = 4, "EVENTS";
-    /// How much more nowait traffic a receiver takes from a sender; between level 4 nodes only.
+    /// How much more nowait traffic a receiver takes from a sender, and the sender's word that a flow begins (level 4).
     Credit = 5, "CREDIT";
+    /// Nobody waits for a call any more (level 4; not used yet).
+    Cancel = 6, "CANCEL";
+    /// A part of the body or of the stream of a call (level 4; not used yet).
+    Data = 7, "DATA";
+    /// What a client wants to hear of (level 4; not used yet).
+    Watch = 8, "WATCH";
+    /// Asks the other end of the link whether it lives, or answers that (level 4).
+    Ping = 9, "PING";
 }
 
 /// The two decoder bits.
@@ -193,7 +231,7 @@ impl Header {
             return Err(EncodeError::FrameTooLarge { size: message, limit });
         }
         let id = self.id.0.to_le_bytes();
-        let flags = self.kind.bits()
+        let flags = self.kind.number()
             | self.decoder.bits() << 4
             | u8::from(self.is_bytes) << 6
             | u8::from(self.wants_reply) << 7;
@@ -213,7 +251,7 @@ impl Header {
     #[inline]
     pub(crate) fn decode(bytes: &[u8; Self::LEN], limits: &Limits) -> Result<(Self, Lengths), DecodeError> {
         let [id0, id1, flags, l0, l1, l2, l3, l4, tail] = *bytes;
-        let kind = Kind::from_bits(flags & 0xf)?;
+        let kind = Kind::from_number(flags);
         let lengths = u64::from_le_bytes([l0, l1, l2, l3, l4, 0, 0, 0]);
         // Both masks are below 2^25, so the values fit any usize.
         let message = usize::try_from(lengths & 0x1ff_ffff).unwrap_or(usize::MAX);
@@ -266,10 +304,6 @@ mod tests {
     #[test]
     fn broken_rules_are_named() {
         let limits = Limits { max_frame_bytes: 100, ..Limits::default() };
-        for kind in 6..16 {
-            let bytes = [1, 0, kind, 10, 0, 0, 4, 0, 0x81];
-            assert_eq!(Header::decode(&bytes, &limits), Err(DecodeError::UnknownKind(kind)));
-        }
         let bytes = [1, 0, 1, 1, 0, 0, 4, 0, 0x81];
         assert_eq!(
             Header::decode(&bytes, &limits),
@@ -280,6 +314,18 @@ mod tests {
         let header = Header::control(Kind::Request, CallId(1), true);
         assert_eq!(header.encode(50, 51, &limits), Err(EncodeError::FrameTooLarge { size: 101, limit: 100 }));
         assert!(matches!(header.encode(32_768, 0, &limits), Err(EncodeError::MetadataTooLarge { .. })));
+    }
+
+    #[test]
+    fn every_number_is_a_kind_of_its_own() {
+        for number in 0..16 {
+            let kind = Kind::from_number(number);
+            assert_eq!(kind.number(), number);
+            assert_eq!(matches!(kind, Kind::Unknown(_)), number >= 10);
+            assert_eq!(kind.min_level() == Level::FOUR, number >= 5);
+            assert_eq!(Kind::from_number(number | 0xf0), kind, "the other bits are not the kind's");
+        }
+        assert_eq!(Kind::from_number(12).to_string(), "kind 12");
     }
 
     #[test]

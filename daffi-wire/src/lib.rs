@@ -32,7 +32,8 @@
 //! | read and write handshakes and events | [`Handshake`], [`EventBody`] |
 //! | check names where they enter | [`NodeName`], [`MethodName`] |
 //! | show a peer's text in a log or on a terminal | [`Shown`] |
-//! | account for nowait traffic through a Router | [`credit_cost`], [`credit_frame`] |
+//! | account for nowait traffic through a Router | [`credit_cost`], [`Credit`], [`Grant`] |
+//! | ask whether the other end lives | [`Ping`] |
 
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
@@ -52,17 +53,18 @@ mod level;
 mod limits;
 mod name;
 mod opening;
+mod ping;
 mod shown;
 
 pub use crate::{
     codec::FrameDecoder,
-    credit::{CREDIT_WINDOW, credit_amount, credit_cost, credit_frame},
+    credit::{Credit, FIRST_WINDOW, FlowId, Grant, MAX_WINDOW, credit_cost},
     error::{BodyError, DecodeError, EncodeError, NameError},
     event::{EventBody, EventKind},
     format_id::{FormatId, FormatIdError},
     frame::{Frame, FrameWriter},
     handshake::{Handshake, Member},
-    header::{CallId, Header, Kind},
+    header::{CallId, Header, Kind, UnknownKind},
     level::{Level, NodeType, Role},
     limits::{
         DEFAULT_MAX_CONTROL_BYTES, DEFAULT_MAX_LIST_BYTES, DEFAULT_MAX_NAME_BYTES, Limits, MAX_MESSAGE_BYTES,
@@ -70,5 +72,6 @@ pub use crate::{
     },
     name::{MethodName, NodeName},
     opening::{Foreign, Opening, SYN},
+    ping::Ping,
     shown::Shown,
 };

@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 use daffi_wire::{
-    CallId, EventBody, EventKind, FormatId, Frame, FrameDecoder, Handshake, Header, Kind, Level, Limits, Member,
-    MethodName, NodeName, NodeType, Opening, Role, credit_amount, credit_frame,
+    CallId, Credit, DecodeError, EventBody, EventKind, FlowId, FormatId, Frame, FrameDecoder, Grant, Handshake, Header,
+    Kind, Level, Limits, Member, MethodName, NodeName, NodeType, Opening, Ping, Role,
 };
 use proptest::prelude::*;
 
@@ -13,7 +13,10 @@ fn frames() -> impl Strategy<Value = Frame> {
         Just(Kind::Request),
         Just(Kind::Response),
         Just(Kind::Error),
-        Just(Kind::Events)
+        Just(Kind::Events),
+        Just(Kind::Credit),
+        Just(Kind::Data),
+        Just(Kind::Ping)
     ];
     let format = prop_oneof![
         Just(FormatId::OPAQUE),
@@ -66,7 +69,7 @@ proptest! {
     }
 
     #[test]
-    fn any_event_and_credit_is_read_as_it_was_written(member in ".{0,20}", amount in any::<u32>(), kind in 0usize..3) {
+    fn any_event_is_read_as_it_was_written(member in ".{0,20}", kind in 0usize..3) {
         let kind = [EventKind::Connected, EventKind::Disconnected, EventKind::Evicted][kind];
         let event = EventBody { kind, member };
         let body = event.to_json();
@@ -74,9 +77,45 @@ proptest! {
         for end in 0..body.len() {
             prop_assert!(EventBody::parse(&body[..end], &Limits::default()).is_err());
         }
-        let amount = usize::try_from(amount).expect("32 bits fit");
-        let frame = credit_frame("worker", "caller", amount, &Limits::default()).expect("small names fit");
-        prop_assert_eq!(credit_amount(&frame.payload_bytes()).ok(), Some(amount));
+    }
+
+    #[test]
+    fn any_credit_and_ping_is_read_as_it_was_written(flow in any::<u32>(), worked_off in any::<u64>(), window in any::<u32>(), token in any::<[u8; 8]>()) {
+        let begins = Credit::Begins(FlowId(flow));
+        let grant = Grant::new(FlowId(flow), worked_off, window);
+        prop_assert_eq!(grant.is_ok(), worked_off.checked_add(u64::from(window)).is_some());
+        for credit in [Some(begins), grant.ok().map(Credit::Grants)].into_iter().flatten() {
+            let frame = credit.frame("worker", "caller", &Limits::default()).expect("small names fit");
+            prop_assert_eq!(Credit::read(&frame).ok(), Some(credit));
+            prop_assert!(Ping::read(&frame).is_err());
+        }
+        for ping in [Ping::Asks(token), Ping::Answers(token)] {
+            prop_assert_eq!(Ping::read(&ping.frame()).ok(), Some(ping));
+            prop_assert!(Credit::read(&ping.frame()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_frame_of_an_unknown_kind_is_skipped_whatever_it_holds(kind in 10u8..16, between in frames(), rest in prop::collection::vec(any::<u8>(), 0..300), metadata in 0usize..300) {
+        // Any header bits, and metadata that is none.
+        let header = Header::new(Kind::from_number(kind), CallId(9), FormatId::OPAQUE, false, true);
+        let head = header.encode(metadata.min(rest.len()), rest.len() - metadata.min(rest.len()), &Limits::default());
+        let unknown = [&head.expect("small")[..], &rest].concat();
+        let hello = Frame::new(Header::control(Kind::Handshake, CallId(1), true), "a", "", "", b"{}", &Limits::default());
+        let hello = hello.expect("small");
+        let mut stream = BytesMut::from(&[hello.as_bytes(), &unknown[..], between.as_bytes()].concat()[..]);
+        let mut decoder = FrameDecoder::new(Limits::default());
+        prop_assert_eq!(decoder.decode(&mut stream), Ok(Some(hello)));
+        prop_assert_eq!(decoder.clone().decode(&mut stream.clone()), Err(DecodeError::UnknownKind(kind)));
+        decoder.set_level(Level::FOUR);
+        let frame = decoder.decode(&mut stream).expect("no error").expect("whole");
+        prop_assert_eq!((frame.transmitter(), frame.receiver(), frame.method()), ("", "", ""));
+        prop_assert!(!frame.is_to("") && !frame.calls("") && frame.is_from(""));
+        prop_assert_eq!(frame.as_bytes(), &unknown);
+        prop_assert_eq!(frame.check_level(Level::FOUR), Ok(false));
+        prop_assert_eq!(frame.check_level(Level::THREE), Err(DecodeError::UnknownKind(kind)));
+        prop_assert_eq!(decoder.decode(&mut stream), Ok(Some(between)));
+        prop_assert_eq!(FrameDecoder::new(Limits::default()).decode(&mut BytesMut::from(&unknown[..])), Err(DecodeError::TooEarly(Kind::from_number(kind))));
     }
 
     #[test]
@@ -93,6 +132,7 @@ proptest! {
     fn any_split_gives_the_same_frames(frames in prop::collection::vec(frames(), 1..6), cuts in prop::collection::vec(1usize..40, 1..60)) {
         let stream: Vec<u8> = frames.iter().flat_map(|f| f.as_bytes().to_vec()).collect();
         let mut decoder = FrameDecoder::new(Limits::default());
+        decoder.set_level(Level::FOUR);
         let (mut buffer, mut seen, mut rest) = (BytesMut::new(), Vec::new(), &stream[..]);
         for cut in cuts.iter().cycle() {
             let (now, later) = rest.split_at((*cut).min(rest.len()));
@@ -117,6 +157,7 @@ proptest! {
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut buffer = BytesMut::from(&bytes[..]);
         let mut decoder = FrameDecoder::new(Limits::default());
+        decoder.set_level(if bytes.len().is_multiple_of(2) { Level::FOUR } else { Level::THREE });
         while let Ok(Some(frame)) = decoder.decode(&mut buffer) {
             let _ = (frame.transmitter(), frame.receiver(), frame.method(), frame.payload());
         }
@@ -134,6 +175,7 @@ proptest! {
         let message = Frame::from_message(bytes.clone().into(), &Limits::default());
         let mut buffer = BytesMut::from(&bytes[..]);
         let mut decoder = FrameDecoder::new(Limits::default());
+        decoder.set_level(Level::FOUR);
         let decoded = decoder.decode(&mut buffer);
         if let Ok(None) = decoded {
             prop_assert!(decoder.finish(&buffer).is_err());

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::CallOptions;
 use crate::{
-    client::{Choice, Client, ClientConn, Gone, Paid, PendingReply, Shared},
+    client::{Choice, Client, ClientConn, Gone, Paid, PendingReply, Shared, Style},
     conn::Class,
     error::CallError,
     refusal::Refusal,
@@ -27,6 +27,8 @@ use crate::{
 pub(super) struct Written {
     frame: Scratch,
     shared: Option<Bytes>,
+    /// Bytes of the payload, wherever they are.
+    pub(super) payload: usize,
 }
 
 impl Written {
@@ -118,8 +120,9 @@ pub(super) fn write_request(
     let (payload, text) = (out.take_shared(), out.is_text());
     let header = Header::new(Kind::Request, CallId::NONE, format, text, wants_reply);
     let more = payload.as_ref().map_or(0, Bytes::len);
+    let bytes = writer.payload_len() + more;
     writer.finish(header, more, &shared.node.config.limits).map_err(too_large)?;
-    Ok(Written { frame, shared: payload })
+    Ok(Written { frame, shared: payload, payload: bytes })
 }
 
 /// How far a call came at once.
@@ -170,11 +173,17 @@ pub(super) async fn send(
 }
 
 /// Queues a request that nobody answers. `Ok(false)`: that has to be waited for, and nothing happened.
-fn send_nowait_now(conn: &Arc<ClientConn>, written: &mut Written) -> Result<bool, CallError> {
+fn send_nowait_now(
+    conn: &Arc<ClientConn>,
+    receiver: &NodeName,
+    written: &mut Written,
+    method: &str,
+) -> Result<bool, CallError> {
     if written.frame.is_large() {
         return Ok(false);
     }
-    let Some(paid) = conn.credit.pay_now() else { return Ok(false) };
+    let paid = conn.pay_now(receiver, Style::Nowait, written.payload);
+    let Some(paid) = paid.map_err(|Gone| gone(conn, receiver, method))? else { return Ok(false) };
     written.number(conn.session.lock().in_flight.pass());
     let queued = queue_now(conn, written)?;
     if queued {
@@ -191,26 +200,22 @@ pub(super) async fn send_nowait(
     written: Written,
     method: &str,
 ) -> Result<(), CallError> {
-    let paid = pay(conn, receiver, &written, method).await?;
+    let paid = conn.pay(receiver, Style::Nowait, written.payload).await;
+    send_paid(conn, paid.map_err(|Gone| gone(conn, receiver, method))?, written).await
+}
+
+/// Queues a request that nobody answers and that is paid for. Cancel safe: nothing is sent, or all of it.
+pub(super) async fn send_paid(conn: &Arc<ClientConn>, paid: Paid, written: Written) -> Result<(), CallError> {
     let id = conn.session.lock().in_flight.pass();
     queue(conn, &written.numbered(id)).await?;
     paid.spend();
     Ok(())
 }
 
-/// Waits until the receiver takes more of this node's nowait and stream traffic. Cancel safe.
-pub(super) async fn pay(
-    conn: &Arc<ClientConn>,
-    receiver: &NodeName,
-    written: &Written,
-    method: &str,
-) -> Result<Paid, CallError> {
-    match conn.credit.pay(receiver, written.bytes()).await {
-        Ok(paid) => Ok(paid),
-        Err(Gone) => Err(conn
-            .ended()
-            .unwrap_or_else(|| CallError::ReceiverGone { receiver: receiver.to_string(), method: method.to_owned() })),
-    }
+/// The error of a request to a receiver that is not there any more.
+pub(super) fn gone(conn: &ClientConn, receiver: &NodeName, method: &str) -> CallError {
+    conn.ended()
+        .unwrap_or_else(|| CallError::ReceiverGone { receiver: receiver.to_string(), method: method.to_owned() })
 }
 
 /// `Ok(false)`: there is no room.
@@ -390,7 +395,7 @@ impl<F: FormatSet> Client<F> {
         let current = self.shared().current();
         let Some(current) = &*current else { return Ok(Now::Unconnected) };
         let (receiver, mut written) = self.prepare(&current.members, method, args, options, false)?;
-        Ok(if send_nowait_now(&current.conn, &mut written)? {
+        Ok(if send_nowait_now(&current.conn, receiver, &mut written, method)? {
             Now::Done(())
         } else {
             Now::Waits(Arc::clone(&current.conn), receiver.clone(), written)

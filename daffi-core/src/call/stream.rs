@@ -8,11 +8,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     CallOptions,
-    engine::{Progress, Written, choose, format_for, pay, read, receive, send, send_nowait, write_request},
+    engine::{Progress, Written, choose, format_for, gone, read, receive, send, send_paid, write_request},
     setters,
 };
 use crate::{
-    client::{Client, ClientConn, Paid, PendingReply},
+    client::{Client, ClientConn, Flow, Gone, Paid, PendingReply, Style},
     deadline::later,
     error::{CallError, StreamError},
 };
@@ -37,6 +37,19 @@ struct Target {
     conn: Arc<ClientConn>,
     receiver: NodeName,
     format: FormatId,
+    /// What is sent to that receiver, and not to one that bears its name later; `None`: nobody counts it.
+    flow: Option<Arc<Flow>>,
+}
+
+impl Target {
+    /// Waits until the receiver takes the chunk. Cancel safe.
+    async fn pay(&self, style: Style, chunk: &Written, method: &str) -> Result<Paid, CallError> {
+        let paid = match &self.flow {
+            Some(flow) => flow.pay(style, chunk.payload).await,
+            None => self.conn.pay(&self.receiver, style, chunk.payload).await,
+        };
+        paid.map_err(|Gone| gone(&self.conn, &self.receiver, method))
+    }
 }
 
 /// A chunk that was sent and is not acknowledged.
@@ -110,7 +123,7 @@ impl<F: FormatSet> StreamCall<F> {
             progress.reached(&target.conn, &target.receiver);
             let sent_in_time = {
                 let sending = async {
-                    let paid = pay(&target.conn, &target.receiver, &written, method).await?;
+                    let paid = target.pay(Style::Chunk, &written, method).await?;
                     let (conn, receiver) = (Arc::clone(&target.conn), target.receiver.clone());
                     Ok((send(conn, receiver, written, Some(&mut progress)).await?, paid))
                 };
@@ -187,7 +200,8 @@ impl<F: FormatSet> StreamNowait<F> {
         let mut sent = 0;
         while let Some(chunk) = chunks.next().await {
             let written = write(&self.client, &target, method, &(chunk,), false).map_err(at(sent))?;
-            send_nowait(&target.conn, &target.receiver, written, method).await.map_err(at(sent))?;
+            let paid = target.pay(Style::Nowait, &written, method).await.map_err(at(sent))?;
+            send_paid(&target.conn, paid, written).await.map_err(at(sent))?;
             sent += 1;
         }
         Ok(sent)
@@ -201,7 +215,9 @@ async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method:
     let receiver = choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref())?;
     let asked = Some(options.serde.unwrap_or(FormatId::OPAQUE));
     let format = format_for(&client.formats, &members, receiver, asked)?;
-    Ok(Target { conn, receiver: receiver.clone(), format })
+    let flow = conn.flow_to(receiver).map_err(|Gone| gone(&conn, receiver, method))?;
+    let receiver = receiver.clone();
+    Ok(Target { conn, receiver, format, flow })
 }
 
 fn write<F: FormatSet, A: Args>(

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use daffi_wire::{CallId, EventKind, Frame, Level, NodeName, Role as NodeRole};
+use daffi_wire::{CallId, Credit as Said, EventKind, Frame, Level, Limits, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -18,7 +18,7 @@ use crate::{
     error::{CallError, Disconnected},
     events::MemberEvent,
     refusal::Refusal,
-    serve::{Context as Caller, Lookup},
+    serve::{Context as Caller, Lookup, Node},
     session::{ClientSession, Handled, Members, Outcome},
 };
 
@@ -29,7 +29,8 @@ pub(crate) struct ClientConn {
     pub(crate) name: NodeName,
     pub(crate) conn: Arc<Conn>,
     pub(crate) session: Mutex<ClientSession>,
-    pub(crate) credit: Credit,
+    pub(super) credit: Credit,
+    pub(super) limits: Limits,
     picker: Arc<dyn Picker>,
     /// The members as this connection tells them.
     members: ArcSwap<Members>,
@@ -40,12 +41,13 @@ pub(crate) struct ClientConn {
 }
 
 impl ClientConn {
-    pub(crate) fn new(name: NodeName, conn: Arc<Conn>, session: ClientSession, picker: Arc<dyn Picker>) -> Arc<Self> {
+    pub(crate) fn new(node: &Node, conn: Arc<Conn>, session: ClientSession, picker: Arc<dyn Picker>) -> Arc<Self> {
         Arc::new(Self {
-            name,
+            name: node.name.clone(),
             conn,
             session: Mutex::new(session),
-            credit: Credit::default(),
+            credit: Credit::new(node.config.budget_bytes),
+            limits: node.config.limits,
             picker,
             members: ArcSwap::default(),
             freed: Notify::new(),
@@ -261,7 +263,13 @@ impl Role for ClientRole {
                 Some(caller) => self.serve(turn, &caller, frame),
                 None => tracing::warn!("dropped a request without a transmitter"),
             },
-            Handled::Credit { receiver, amount } => self.link.credit.granted(&receiver, amount),
+            Handled::Ping(frame) => self.link.conn.ping(&frame)?,
+            Handled::Credit { from, says: Said::Grants(grant) } => self.link.credit.granted(&from, grant),
+            Handled::Credit { from, says: Said::Begins(flow) } => {
+                if let Ok(sender) = NodeName::new(from, &self.link.limits) {
+                    self.link.credit.begins(sender, flow);
+                }
+            }
             Handled::Opened(level) => {
                 self.link.conn.set_level(level);
                 if level.at_least(Level::FOUR) && self.link.server_role() == Some(NodeRole::Router) {
@@ -294,6 +302,7 @@ impl Role for ClientRole {
 
     fn settle(&mut self, _: &mut Turn) {
         self.show();
+        self.link.tell_owed();
     }
 
     fn is_open(&self) -> bool {
@@ -337,6 +346,10 @@ impl ClientRole {
             self.shared.publish(&self.link, &members);
         }
         for event in std::mem::take(&mut self.untold) {
+            if let MemberEvent::Removed(member) | MemberEvent::Evicted(member) = &event {
+                // Who begins a flow from here on sees the list without it.
+                self.link.credit.forget(member);
+            }
             if self.shared.is_current(&self.link) {
                 self.shared.events.tell(event);
             }
@@ -350,7 +363,7 @@ impl ClientRole {
         self.show();
         let (node, conn) = (&self.shared.node, &self.link.conn);
         if !frame.header().wants_reply() {
-            let receipt = Receipt::new(&self.link, caller.caller_name(), frame.as_bytes().len(), node.config.limits);
+            let receipt = Receipt::new(&self.link, caller.caller_name(), frame.payload().len());
             return self.shared.serving.serve(turn, &mut self.callbacks, caller, frame, receipt);
         }
         if conn.inbound.is_full() {
@@ -370,9 +383,6 @@ impl ClientRole {
 
     /// Keeps news until the list that goes with them is shown.
     fn note(&mut self, kind: EventKind, member: String) {
-        if matches!(kind, EventKind::Disconnected | EventKind::Evicted) {
-            self.link.credit.forget(&member);
-        }
         self.untold.extend(match kind {
             EventKind::Connected => Some(MemberEvent::Added(member)),
             EventKind::Disconnected => Some(MemberEvent::Removed(member)),

@@ -6,42 +6,165 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use daffi_wire::{CREDIT_WINDOW, Limits, NodeName, credit_cost, credit_frame};
+use daffi_wire::{Credit as Said, FlowId, Grant, NodeName, credit_cost};
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as Line, Notify};
 
 use super::ClientConn;
-use crate::{conn::Class, keyed::ByName, session::Owed};
+use crate::{
+    conn::Class,
+    keyed::ByName,
+    session::{Members, Outgoing, Receiving},
+};
 
-/// Senders to whom credit may be owed at once; what is owed to more is granted before its part is full.
-const MOST_OWED: usize = 4096;
+/// What chunks of acknowledged streams to one receiver may be unacknowledged at once; a larger one goes alone.
+const UNACKNOWLEDGED: u64 = 512 * 1024;
+
+/// Of the node's budget, what requests of all senders may cost together. What a small one really holds while it waits is
+/// four times that.
+const POOL: usize = 64;
 
 /// The credit of one connection, both ways. Everything is free on a connection to anything but a level 4 Router.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Credit {
     governed: AtomicBool,
-    windows: Mutex<ByName<NodeName, Arc<Semaphore>>>,
-    owed: Mutex<ByName<NodeName, Owed>>,
+    sending: Mutex<Sending>,
+    receiving: Mutex<Incoming>,
+}
+
+#[derive(Debug, Default)]
+struct Sending {
+    flows: ByName<NodeName, Arc<Flow>>,
+    /// The connection ended.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Incoming {
+    senders: Receiving<NodeName, RandomState>,
+    /// A turn of the driver goes on, which tells all that is owed when it ends.
+    in_turn: bool,
+}
+
+/// What this node sends to one receiver, until that leaves or loses its name.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    account: Mutex<Account>,
+    /// Those who wait to pay, the first at its head; one line for requests that nobody answers, one for chunks.
+    lines: [Line<()>; 2],
+    /// More can be paid in that line, or the flow has ended.
+    more: [Notify; 2],
+}
+
+#[derive(Debug)]
+struct Account {
+    nowait: Outgoing,
+    unacknowledged: u64,
+    ended: bool,
+}
+
+/// What is paid for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Style {
+    /// A request that nobody answers: its receiver tells when it is worked off.
+    Nowait = 0,
+    /// A chunk of an acknowledged stream: its answer tells that.
+    Chunk = 1,
+}
+
+impl Account {
+    /// `None`: not now.
+    fn pay(&mut self, style: Style, cost: u64) -> Result<bool, Gone> {
+        if self.ended {
+            return Err(Gone);
+        }
+        Ok(match style {
+            Style::Nowait => self.nowait.pay(cost),
+            Style::Chunk => {
+                let pays = self.unacknowledged == 0 || self.unacknowledged + cost <= UNACKNOWLEDGED;
+                self.unacknowledged += if pays { cost } else { 0 };
+                pays
+            }
+        })
+    }
+}
+
+impl Flow {
+    fn new(flow: FlowId) -> Arc<Self> {
+        let account = Account { nowait: Outgoing::new(flow), unacknowledged: 0, ended: false };
+        Arc::new(Self { account: Mutex::new(account), lines: Default::default(), more: Default::default() })
+    }
+
+    fn end(&self) {
+        self.account.lock().ended = true;
+        self.more.iter().for_each(Notify::notify_one);
+    }
+
+    /// Pays if nobody waits to.
+    fn pay_now(self: &Arc<Self>, style: Style, payload: usize) -> Result<Option<Paid>, Gone> {
+        let cost = credit_cost(payload);
+        let Ok(_first) = self.lines[style as usize].try_lock() else { return Ok(None) };
+        let paid = self.account.lock().pay(style, cost)?;
+        Ok(paid.then(|| self.paid(style, cost)))
+    }
+
+    /// Pays for a request with such a payload; waits in order of arrival until the receiver takes more. Cancel safe.
+    pub(crate) async fn pay(self: &Arc<Self>, style: Style, payload: usize) -> Result<Paid, Gone> {
+        let cost = credit_cost(payload);
+        let _first = self.lines[style as usize].lock().await;
+        loop {
+            if self.account.lock().pay(style, cost)? {
+                return Ok(self.paid(style, cost));
+            }
+            self.more[style as usize].notified().await;
+        }
+    }
+
+    fn paid(self: &Arc<Self>, style: Style, cost: u64) -> Paid {
+        Paid(Some((Arc::clone(self), style, cost)))
+    }
 }
 
 /// A request that is paid for. Dropped, it gives its price back: it was not sent, or its answer came.
 #[derive(Debug)]
-pub(crate) struct Paid(Option<OwnedSemaphorePermit>);
+pub(crate) struct Paid(Option<(Arc<Flow>, Style, u64)>);
 
 impl Paid {
     /// The request was sent, and only the receiver gives the price back.
-    pub(crate) fn spend(self) {
-        if let Some(permit) = self.0 {
-            permit.forget();
-        }
+    pub(crate) fn spend(mut self) {
+        self.0 = None;
     }
 }
 
-/// The receiver, or the connection, ended while credit was waited for.
+impl Drop for Paid {
+    fn drop(&mut self) {
+        let Some((flow, style, cost)) = self.0.take() else { return };
+        let mut account = flow.account.lock();
+        match style {
+            Style::Nowait => account.nowait.refund(cost),
+            Style::Chunk => account.unacknowledged = account.unacknowledged.saturating_sub(cost),
+        }
+        drop(account);
+        flow.more[style as usize].notify_one();
+    }
+}
+
+/// The receiver is not there any more, or the connection is not.
 #[derive(Debug)]
 pub(crate) struct Gone;
 
 impl Credit {
+    /// `budget`: what the node may hold.
+    pub(crate) fn new(budget: usize) -> Self {
+        let senders = Receiving::new((budget / POOL) as u64);
+        Self {
+            governed: AtomicBool::new(false),
+            sending: Mutex::default(),
+            receiving: Mutex::new(Incoming { senders, in_turn: false }),
+        }
+    }
+
     /// The server is a level 4 Router.
     pub(crate) fn govern(&self) {
         self.governed.store(true, Ordering::Relaxed);
@@ -51,65 +174,119 @@ impl Credit {
         self.governed.load(Ordering::Relaxed)
     }
 
-    /// Pays for a request at once, as far as nobody counts it.
-    pub(crate) fn pay_now(&self) -> Option<Paid> {
-        (!self.is_governed()).then_some(Paid(None))
-    }
-
-    /// Pays for a request of `frame_bytes` to `receiver`; waits in order of arrival until there is credit. Cancel safe.
-    pub(crate) async fn pay(&self, receiver: &NodeName, frame_bytes: usize) -> Result<Paid, Gone> {
-        if let Some(free) = self.pay_now() {
-            return Ok(free);
+    /// The flow to `receiver`, if that is one of `members`. `begin` tells it of a new one, before anybody can pay.
+    fn flow(
+        &self,
+        receiver: &NodeName,
+        members: impl Fn() -> Arc<Members>,
+        begin: impl FnOnce(FlowId),
+    ) -> Result<Arc<Flow>, Gone> {
+        let mut sending = self.sending.lock();
+        if let Some(flow) = sending.flows.get(receiver) {
+            return Ok(Arc::clone(flow));
         }
-        let window = {
-            let mut windows = self.windows.lock();
-            match windows.get(receiver) {
-                Some(window) => Arc::clone(window),
-                None => Arc::clone(
-                    windows.entry(receiver.clone()).or_insert_with(|| Arc::new(Semaphore::new(CREDIT_WINDOW))),
-                ),
-            }
-        };
-        let cost = u32::try_from(credit_cost(frame_bytes)).expect("a cost is at most a window, which fits");
-        window.acquire_many_owned(cost).await.map(|permit| Paid(Some(permit))).map_err(|_| Gone)
+        // Under the lock: who leaves is no member before it is forgotten.
+        if sending.closed || members().get(receiver).is_none() {
+            return Err(Gone);
+        }
+        // No number of an earlier connection: its grants may still be on their way.
+        let number = FlowId(fastrand::u32(..));
+        begin(number);
+        let flow = Flow::new(number);
+        sending.flows.insert(receiver.clone(), Arc::clone(&flow));
+        Ok(flow)
     }
 
-    /// `receiver` takes so much more.
-    pub(crate) fn granted(&self, receiver: &str, amount: usize) {
-        let windows = self.windows.lock();
-        if let Some(window) = windows.get(receiver)
-            && !window.is_closed()
+    /// `receiver` takes more.
+    pub(crate) fn granted(&self, receiver: &str, grant: Grant) {
+        let sending = self.sending.lock();
+        if let Some(flow) = sending.flows.get(receiver)
+            && flow.account.lock().nowait.granted(grant)
         {
-            // Never above a window, whatever a server says.
-            window.add_permits(amount.min(CREDIT_WINDOW - window.available_permits().min(CREDIT_WINDOW)));
+            flow.more[Style::Nowait as usize].notify_one();
         }
     }
 
-    /// A member left: who bears its name next has a window of its own.
+    /// `sender` begins a flow.
+    pub(crate) fn begins(&self, sender: NodeName, flow: FlowId) {
+        self.receiving.lock().senders.begin(sender, flow);
+    }
+
+    /// A member left, or another bears its name: flows from it and to it are over.
     pub(crate) fn forget(&self, member: &str) {
-        if let Some(window) = self.windows.lock().remove(member) {
-            window.close();
+        let flow = self.sending.lock().flows.remove(member);
+        if let Some(flow) = flow {
+            flow.end();
         }
-        self.owed.lock().remove(member);
+        self.receiving.lock().senders.forget(member);
     }
 
     /// The connection ended.
     pub(crate) fn close(&self) {
-        for (_, window) in self.windows.lock().drain() {
-            window.close();
+        let flows = {
+            let mut sending = self.sending.lock();
+            sending.closed = true;
+            std::mem::take(&mut sending.flows)
+        };
+        flows.values().for_each(|flow| flow.end());
+    }
+}
+
+impl ClientConn {
+    /// Pays for a request with such a payload to `receiver` at once. `None`: that has to be waited for.
+    pub(crate) fn pay_now(&self, receiver: &NodeName, style: Style, payload: usize) -> Result<Option<Paid>, Gone> {
+        if !self.credit.is_governed() {
+            return Ok(Some(Paid(None)));
+        }
+        self.flow(receiver)?.pay_now(style, payload)
+    }
+
+    /// Pays for a request with such a payload to `receiver`; waits in order of arrival until that takes more. Cancel safe.
+    pub(crate) async fn pay(&self, receiver: &NodeName, style: Style, payload: usize) -> Result<Paid, Gone> {
+        if !self.credit.is_governed() {
+            // Nothing counts, and still nothing is sent to who is not there.
+            return self.members().get(receiver).map(|_| Paid(None)).ok_or(Gone);
+        }
+        let flow = self.flow(receiver)?;
+        flow.pay(style, payload).await
+    }
+
+    /// What is sent to `receiver` from here on, for as long as it keeps its name; `None`: nobody counts it.
+    pub(crate) fn flow_to(&self, receiver: &NodeName) -> Result<Option<Arc<Flow>>, Gone> {
+        self.credit.is_governed().then(|| self.flow(receiver)).transpose()
+    }
+
+    fn flow(&self, receiver: &NodeName) -> Result<Arc<Flow>, Gone> {
+        let begin = |flow| self.say(Said::Begins(flow), receiver);
+        self.credit.flow(receiver, || self.members(), begin)
+    }
+
+    fn say(&self, credit: Said, to: &NodeName) {
+        if let Ok(frame) = credit.frame(&self.name, to, &self.limits) {
+            // Without the connection there is no credit.
+            drop(self.conn.send(Class::Notice, &frame));
         }
     }
 
-    /// A request of `sender` was worked off. Gives what to grant now, and to whom.
-    fn worked_off(&self, sender: &NodeName, cost: usize) -> Vec<(NodeName, usize)> {
-        let mut owed = self.owed.lock();
-        let everything = owed.len() >= MOST_OWED && !owed.contains_key(sender);
-        let mut grants = Vec::new();
-        if everything {
-            grants.extend(owed.drain().map(|(name, owed)| (name, owed.take())));
+    /// The turn that read requests is over: senders of whom nothing waits any more are told.
+    pub(crate) fn tell_owed(&self) {
+        if !self.credit.is_governed() {
+            return;
         }
-        grants.extend(owed.entry(sender.clone()).or_default().add(cost).map(|amount| (sender.clone(), amount)));
-        grants
+        let grants = {
+            let mut receiving = self.credit.receiving.lock();
+            if !std::mem::take(&mut receiving.in_turn) {
+                return;
+            }
+            receiving.senders.grants()
+        };
+        self.tell(grants);
+    }
+
+    fn tell(&self, grants: Vec<(NodeName, Grant)>) {
+        for (sender, grant) in grants {
+            self.say(Said::Grants(grant), &sender);
+        }
     }
 }
 
@@ -118,74 +295,113 @@ impl Credit {
 pub(crate) struct Receipt {
     link: Arc<ClientConn>,
     sender: NodeName,
-    cost: usize,
-    limits: Limits,
+    flow: FlowId,
+    cost: u64,
 }
 
 impl Receipt {
     /// `None`: nobody counts this request.
-    pub(crate) fn new(link: &Arc<ClientConn>, sender: &NodeName, frame_bytes: usize, limits: Limits) -> Option<Self> {
-        let counted = link.credit.is_governed();
-        counted.then(|| Self { link: Arc::clone(link), sender: sender.clone(), cost: credit_cost(frame_bytes), limits })
+    pub(crate) fn new(link: &Arc<ClientConn>, sender: &NodeName, payload: usize) -> Option<Self> {
+        if !link.credit.is_governed() {
+            return None;
+        }
+        let cost = credit_cost(payload);
+        let flow = {
+            let mut receiving = link.credit.receiving.lock();
+            receiving.in_turn = true;
+            receiving.senders.receive(sender, cost)?
+        };
+        Some(Self { link: Arc::clone(link), sender: sender.clone(), flow, cost })
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        for (sender, amount) in self.link.credit.worked_off(&self.sender, self.cost) {
-            if let Ok(frame) = credit_frame(&self.link.name, &sender, amount, &self.limits) {
-                // Without the connection there is no credit to grant.
-                drop(self.link.conn.send(Class::Notice, &frame));
+        let grants = {
+            let mut receiving = self.link.credit.receiving.lock();
+            let owed = receiving.senders.work_off(&self.sender, self.flow, self.cost);
+            if !owed || receiving.in_turn {
+                return;
             }
-        }
+            receiving.senders.grants()
+        };
+        self.link.tell(grants);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use daffi_wire::{Limits, Member};
+
     use super::*;
+    use crate::session::MemberList;
 
     fn name(text: &str) -> NodeName {
         NodeName::new(text, &Limits::default()).unwrap()
     }
 
+    fn flow(credit: &Credit) -> Result<Arc<Flow>, Gone> {
+        let mut members = MemberList::default();
+        members.replace(vec![Member::new(name("worker"), Vec::new())]);
+        let members = Arc::new(members.snapshot("me"));
+        credit.flow(&name("worker"), || Arc::clone(&members), |_| {})
+    }
+
+    fn grant(flow: &Flow, worked_off: u64, window: u32) -> Grant {
+        Grant::new(flow.account.lock().nowait.flow(), worked_off, window).unwrap()
+    }
+
     #[tokio::test]
-    async fn credit_is_waited_for_and_comes_from_the_receiver() {
-        let (credit, worker) = (Credit::default(), name("worker"));
-        credit.pay(&worker, usize::MAX).await.unwrap().spend();
-        credit.govern();
-        credit.pay(&worker, usize::MAX).await.unwrap().spend();
-        let mut waiting = Box::pin(credit.pay(&worker, 100));
-        assert!(futures::poll!(waiting.as_mut()).is_pending());
-        credit.granted("other", 1000);
-        credit.granted("worker", 355);
-        assert!(futures::poll!(waiting.as_mut()).is_pending());
-        credit.granted("worker", 1);
-        waiting.await.unwrap();
+    async fn credit_is_waited_for_in_order_and_comes_from_the_receiver() {
+        let credit = Credit::new(1 << 28);
+        let flow = flow(&credit).unwrap();
+        flow.pay_now(Style::Nowait, 1 << 20).unwrap().unwrap().spend();
+        let mut first = Box::pin(flow.pay(Style::Nowait, 1 << 20));
+        assert!(futures::poll!(first.as_mut()).is_pending());
+        let mut second = Box::pin(flow.pay(Style::Nowait, 10));
+        assert!(futures::poll!(second.as_mut()).is_pending());
+        credit.granted("other", grant(&flow, credit_cost(1 << 20), 9000));
+        assert!(futures::poll!(first.as_mut()).is_pending());
+        credit.granted("worker", grant(&flow, credit_cost(1 << 20), 9000));
+        assert!(futures::poll!(second.as_mut()).is_pending(), "behind the first");
+        first.await.unwrap().spend();
+        assert!(futures::poll!(second.as_mut()).is_pending());
+        credit.granted("worker", grant(&flow, 2 * credit_cost(1 << 20), 9000));
+        second.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_waiting_leaves_the_line_to_the_next() {
+        let credit = Credit::new(1 << 28);
+        let flow = flow(&credit).unwrap();
+        let large = flow.pay_now(Style::Chunk, 1 << 20).unwrap().unwrap();
+        let mut first = Box::pin(flow.pay(Style::Chunk, 10));
+        let mut second = Box::pin(flow.pay(Style::Chunk, 10));
+        assert!(futures::poll!(first.as_mut()).is_pending() && futures::poll!(second.as_mut()).is_pending());
+        drop(large);
+        drop(first);
+        second.await.unwrap();
     }
 
     #[tokio::test]
     async fn a_receiver_that_leaves_ends_the_waiting_and_the_next_has_its_own_window() {
-        let (credit, worker) = (Credit::default(), name("worker"));
-        credit.govern();
-        credit.pay(&worker, usize::MAX).await.unwrap().spend();
-        let mut waiting = Box::pin(credit.pay(&worker, 100));
-        assert!(futures::poll!(waiting.as_mut()).is_pending());
-        credit.forget("worker");
-        assert!(waiting.await.is_err());
-        credit.pay(&worker, usize::MAX).await.unwrap().spend();
-        credit.granted("worker", usize::MAX);
-        credit.pay(&worker, usize::MAX).await.unwrap();
-    }
-
-    #[test]
-    fn very_many_senders_are_granted_early() {
-        let credit = Credit::default();
-        for n in 0..MOST_OWED {
-            assert!(credit.worked_off(&name(&format!("s{n}")), 300).is_empty());
+        let credit = Credit::new(1 << 28);
+        let before = flow(&credit).unwrap();
+        before.pay_now(Style::Nowait, 1 << 20).unwrap().unwrap().spend();
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(before.pay(Style::Nowait, 100))).collect();
+        for one in &mut waiting {
+            assert!(futures::poll!(one.as_mut()).is_pending());
         }
-        let grants = credit.worked_off(&name("one more"), 300);
-        assert_eq!((grants.len(), grants[0].1), (MOST_OWED, 300));
-        assert_eq!(credit.owed.lock().len(), 1);
+        credit.forget("worker");
+        for one in waiting {
+            assert!(one.await.is_err());
+        }
+        let after = flow(&credit).unwrap();
+        assert_ne!(before.account.lock().nowait.flow(), after.account.lock().nowait.flow());
+        after.pay_now(Style::Nowait, 1 << 20).unwrap().unwrap().spend();
+        credit.granted("worker", grant(&before, credit_cost(1 << 20), 9000));
+        assert!(after.pay_now(Style::Nowait, 10).unwrap().is_none(), "a grant of the flow before");
+        credit.close();
+        assert!(matches!(flow(&credit), Err(Gone)), "nothing begins on a connection that has ended");
     }
 }

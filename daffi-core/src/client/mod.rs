@@ -21,7 +21,7 @@ use self::context::WeakClient;
 pub use self::picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
 pub(crate) use self::{
     connection::{ClientConn, PendingReply},
-    credit::{Credit, Gone, Paid, Receipt},
+    credit::{Credit, Flow, Gone, Paid, Receipt, Style},
 };
 use crate::{
     config::NodeConfig,

@@ -110,7 +110,7 @@ async fn establish(
     let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight);
     let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };
     let hello = session.hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
-    let client = ClientConn::new(node.name.clone(), Arc::clone(&conn), session, Arc::clone(&shared.picker));
+    let client = ClientConn::new(node, Arc::clone(&conn), session, Arc::clone(&shared.picker));
     let (opened, answer) = oneshot::channel();
     let role = ClientRole {
         shared: Arc::clone(shared),

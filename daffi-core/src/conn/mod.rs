@@ -28,7 +28,7 @@ use std::{
 
 use bytes::Bytes;
 use daffi_transport::{PeerInfo, SHARE_FROM};
-use daffi_wire::{Frame, Level};
+use daffi_wire::{Frame, Level, Ping};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -159,6 +159,15 @@ impl Conn {
         self.wants_room.load(Ordering::SeqCst)
             && self.outbox.bytes() <= self.outbox.account().own()
             && self.wants_room.swap(false, Ordering::SeqCst)
+    }
+
+    /// Works a PING in: a question is answered, whatever callbacks do.
+    pub(crate) fn ping(&self, frame: &Frame) -> Result<(), Disconnected> {
+        if let Some(answer) = Ping::read(frame)?.answer() {
+            // A connection that has just ended answers nothing any more.
+            drop(self.send(Class::Provoked, &answer.frame()));
+        }
+        Ok(())
     }
 
     /// A turn holds frames for this connection, which does not end in order before they are queued.

@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
-use daffi_transport::LinkReader;
-use daffi_wire::Level;
+use daffi_transport::{LinkError, LinkReader};
+use daffi_wire::{Kind, Level};
 
 use super::{
     Role, Turn,
@@ -113,7 +113,12 @@ impl<R: Role> Driver<R> {
             }
             if let Some(frame) = self.read.reader.next_frame()? {
                 frames -= 1;
+                frame.check_level(self.conn.level()).map_err(LinkError::from)?;
+                let agrees = frame.kind() == Kind::Handshake;
                 self.role.handle(frame, turn)?;
+                if agrees {
+                    self.read.reader.set_level(self.conn.level());
+                }
                 if frames.is_multiple_of(FRAMES_PER_LOOK) {
                     turn.flush();
                     hold = self.hold()?;

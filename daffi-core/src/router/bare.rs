@@ -84,12 +84,19 @@ impl BareMember {
 #[cfg(test)]
 mod tests {
     use daffi_transport::mem::MemListener;
-    use daffi_wire::{CallId, FormatId, Handshake, Header, Kind, Level, Limits, Member, MethodName, NodeType, Role};
+    use daffi_wire::{
+        CallId, Credit, FlowId, FormatId, Grant, Handshake, Header, Kind, Level, Limits, Member, MethodName, NodeType,
+        Role, credit_cost,
+    };
 
     use super::*;
 
     fn frame(header: Header, names: [&str; 3], payload: &[u8]) -> Frame {
         Frame::new(header, names[0], names[1], names[2], payload, &Limits::default()).unwrap()
+    }
+
+    fn credit(says: Credit, from: &str, to: &str) -> Frame {
+        says.frame(from, to, &Limits::default()).unwrap()
     }
 
     fn joined(router: &BareRouter, name: &str) -> BareMember {
@@ -102,11 +109,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_new_flow_gives_no_new_window() {
+        let listener = MemListener::bind(&"mem://bare-router-flows".parse().unwrap()).unwrap();
+        let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
+        let (mut worker, mut sender) = (joined(&router, "worker"), joined(&router, "sender"));
+        let header = Header::new(Kind::Request, CallId(7), FormatId::OPAQUE, false, false);
+        let request = || frame(header, ["sender", "worker", "f"], &[7; 10_000]);
+        sender.handle(request()).unwrap();
+        worker.written();
+        assert_eq!(router.router.stats().dropped_requests, 1, "it belongs to no flow");
+        for flow in [1, 2] {
+            sender.handle(credit(Credit::Begins(FlowId(flow)), "sender", "worker")).unwrap();
+            sender.handle(request()).unwrap();
+        }
+        assert_eq!((worker.written(), router.router.stats().held_requests), (2, 2));
+        let grant = |flow| Credit::Grants(Grant::new(FlowId(flow), credit_cost(10_000), 8192).unwrap());
+        for (flow, written) in [(2, 0), (1, 2), (1, 0), (2, 0)] {
+            worker.handle(credit(grant(flow), "worker", "sender")).unwrap();
+            assert_eq!(worker.written(), written, "the new flow begins when the old one is worked off");
+        }
+        assert_eq!(router.router.stats().held_requests, 0);
+    }
+
+    #[tokio::test]
     async fn a_member_that_left_is_remembered_without_what_was_held_for_it() {
         let listener = MemListener::bind(&"mem://bare-router-test".parse().unwrap()).unwrap();
         let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
         let (mut worker, mut sender) = (joined(&router, "worker"), joined(&router, "sender"));
         let header = |kind, wants| Header::new(kind, CallId(7), FormatId::OPAQUE, false, wants);
+        sender.handle(credit(Credit::Begins(FlowId(1)), "sender", "worker")).unwrap();
         sender.handle(frame(header(Kind::Request, true), ["sender", "worker", "f"], b"")).unwrap();
         worker.handle(frame(header(Kind::Response, false), ["worker", "sender", "f"], b"")).unwrap();
         for _ in 0..100 {

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use daffi_serde::RemoteError;
 use daffi_transport::Batch;
-use daffi_wire::{Frame, Kind, MethodName, credit_amount};
+use daffi_wire::{Credit, Frame, Kind, MethodName};
 
 use super::{Peer, Shared, recent::Recent, sender::Sender};
 use crate::{
@@ -51,7 +51,13 @@ impl Forwarder {
         match frame.kind() {
             Kind::Request => self.request(frame, turn),
             Kind::Response | Kind::Error => self.reply(&frame, turn),
-            Kind::Credit if self.me.peer.is_level_four() => return self.credit(&frame),
+            Kind::Credit => return self.credit(frame, turn),
+            Kind::Ping => return self.me.peer.conn.ping(&frame),
+            // Which links carry them the driver knows.
+            Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_) => {
+                // Nothing of them is used yet, and who sends them may be newer than this node.
+                self.shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
+            }
             kind => return Err(ProtocolError::Direction(kind).into()),
         }
         Ok(())
@@ -70,8 +76,8 @@ impl Forwarder {
         }
         // Behind the calls that are gathered for the same receiver.
         turn.flush();
-        if me.pass_nowait(receiver, frame).is_err() {
-            drop_nowait(shared, &me.peer, &receiver.name, "it has just left");
+        if let Err(lost) = me.pass_nowait(receiver, frame) {
+            drop_nowait(shared, &me.peer, &receiver.name, lost.reason());
         }
     }
 
@@ -128,17 +134,19 @@ impl Forwarder {
         tracing::debug!(from = %me.name, to = frame.receiver(), "dropped a reply that matches no open call");
     }
 
-    /// A level 4 receiver takes more nowait requests of one sender.
-    fn credit(&self, frame: &Frame) -> Result<(), Disconnected> {
-        let amount = credit_amount(&frame.payload_bytes())?;
+    /// This member begins a flow, or takes more of one.
+    fn credit(&self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
+        let says = Credit::read(&frame)?;
         let table = self.shared.table.load();
-        if let Some(sender) = table.get(frame.receiver())
-            && frame.is_from(&self.me.peer.name)
-        {
-            sender.granted(&self.me.peer, amount);
-            if sender.peer.is_level_four() {
-                drop(sender.peer.conn.forward(Class::Notice, frame));
+        let Some(other) = table.get(frame.receiver()).filter(|_| frame.is_from(&self.me.peer.name)) else {
+            return Ok(());
+        };
+        match says {
+            Credit::Begins(flow) => {
+                turn.flush();
+                self.me.begins(&other.peer, flow, frame);
             }
+            Credit::Grants(grant) => other.granted(&self.me.peer, grant),
         }
         Ok(())
     }

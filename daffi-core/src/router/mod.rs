@@ -95,6 +95,8 @@ pub struct RouterStats {
     pub refused_calls: u64,
     /// Nowait requests that could not be delivered, and were dropped.
     pub dropped_requests: u64,
+    /// Frames of kinds that this node gives no meaning, and were skipped.
+    pub skipped_frames: u64,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +104,7 @@ struct Counters {
     dropped_replies: AtomicU64,
     refused_calls: AtomicU64,
     dropped_requests: AtomicU64,
+    skipped_frames: AtomicU64,
 }
 
 type Table = ByName<NodeName, Arc<Sender>>;
@@ -184,6 +187,7 @@ impl Router {
             dropped_replies: count(&shared.counters.dropped_replies),
             refused_calls: count(&shared.counters.refused_calls),
             dropped_requests: count(&shared.counters.dropped_requests),
+            skipped_frames: count(&shared.counters.skipped_frames),
         }
     }
 

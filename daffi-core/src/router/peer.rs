@@ -10,7 +10,11 @@ use daffi_wire::{CallId, Level, MethodName, NodeName};
 use parking_lot::Mutex;
 
 use super::later::Later;
-use crate::{conn::Conn, keyed::Names, session::OpenCalls};
+use crate::{
+    conn::Conn,
+    keyed::Names,
+    session::{OpenCalls, Pool},
+};
 
 /// A member: its connection, what it exposes and the calls it made.
 ///
@@ -27,6 +31,8 @@ pub(super) struct Peer {
     /// Counts changes of `methods`.
     exposed: AtomicU64,
     calls: Mutex<OpenCalls>,
+    /// What all senders together may have outstanding with it, as far as the Router has to say that in its place.
+    pub(super) pool: Mutex<Pool>,
     /// The number of the next notice of members that this one was not told.
     told: AtomicU64,
     /// Ends of its calls that it is told when it takes what waits.
@@ -34,8 +40,10 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(name: NodeName, conn: Arc<Conn>, methods: &[MethodName]) -> Arc<Self> {
+    /// `pool`: of a receiver of level 3, in what requests cost.
+    pub(super) fn new(name: NodeName, conn: Arc<Conn>, methods: &[MethodName], pool: usize) -> Arc<Self> {
         Arc::new(Self {
+            pool: Mutex::new(Pool::new(pool as u64)),
             name,
             conn,
             named: AtomicBool::new(false),

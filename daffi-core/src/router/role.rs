@@ -13,6 +13,9 @@ use crate::{
     session::{Hello, Joined, handshake_reply},
 };
 
+/// Of the node's budget, what nowait requests to one receiver of level 3 may cost together until they are written.
+const POOL: usize = 64;
+
 pub(super) struct RouterRole {
     shared: Arc<Shared>,
     conn: Arc<Conn>,
@@ -110,7 +113,8 @@ impl RouterRole {
         let shared = &self.shared;
         let (name, level) = (member.name.clone(), member.level);
         self.conn.set_level(level);
-        let me = Peer::new(name.clone(), Arc::clone(&self.conn), &member.methods);
+        let me =
+            Peer::new(name.clone(), Arc::clone(&self.conn), &member.methods, shared.server.config.budget_bytes / POOL);
         let sender = Sender::new(Arc::clone(&me), shared.server.config.limits);
         let evicted = {
             let mut members = shared.members.lock();

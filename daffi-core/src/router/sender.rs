@@ -1,18 +1,21 @@
 //! What one member of a Router sends: calls, and its nowait traffic as far as each receiver takes it.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use daffi_wire::{Frame, Limits, credit_cost, credit_frame};
+use daffi_wire::{Credit, FlowId, Frame, Grant, Limits, credit_cost};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::Peer;
 use crate::{
     conn::{Class, Closed, Ticket, Turn},
-    session::{Flow, Owed},
+    session::{Incoming, Outgoing},
 };
 
 /// What a held request takes beside its frame.
@@ -24,24 +27,95 @@ const HOLDING_COST: usize = 256;
 pub(super) struct Sender {
     pub(super) peer: Arc<Peer>,
     /// By the connection of the receiver.
-    flows: Mutex<FxHashMap<u64, Outgoing>>,
+    flows: Mutex<FxHashMap<u64, Flow>>,
     /// Requests held in all flows, so that calls need not look while there are none.
     held: AtomicUsize,
     limits: Limits,
 }
 
-#[derive(Debug, Default)]
-struct Outgoing {
-    flow: Flow<Held>,
-    /// What a level 3 receiver was written and this sender was not granted again yet.
-    owed: Owed,
+/// What goes to one receiver: the sender's account as the Router keeps it, and the requests beyond it, in order.
+#[derive(Debug)]
+struct Flow {
+    account: Outgoing,
+    held: VecDeque<Held>,
+    /// In the place of a receiver that knows nothing of credit.
+    local: Option<Local>,
+    /// A CREDIT frame to the sender is in its outbox; `Some`: a newer one is to follow when that is written.
+    telling: Option<Option<Grant>>,
 }
 
-/// A request that waits for credit. Counted as received from its sender, which is so slowed down.
+/// A frame that waits. Counted as received from its sender, which is so slowed down.
 #[derive(Debug)]
 struct Held {
     frame: Frame,
+    waits: Waits,
     _counted: Ticket,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Waits {
+    /// For its turn: a call costs nothing.
+    Turn,
+    /// For so much credit.
+    Credit(u64),
+    /// Until nothing of the flow before is outstanding, for this one to begin: nobody gets a new window by a new flow.
+    Quiet(FlowId),
+}
+
+/// What a level 3 receiver was written, which counts as worked off.
+#[derive(Debug)]
+struct Local {
+    incoming: Incoming,
+    receiver: Weak<Peer>,
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if let Some(receiver) = self.receiver.upgrade() {
+            self.incoming.end(&mut receiver.pool.lock());
+        }
+    }
+}
+
+/// Why a nowait request went nowhere.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// The receiver's connection ended just now.
+    Left,
+    /// Its sender believes in a receiver that bore the name before.
+    OldFlow,
+}
+
+impl Lost {
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Left => "it has just left",
+            Self::OldFlow => "it was meant for one that bore the name before",
+        }
+    }
+}
+
+impl Flow {
+    fn new(flow: FlowId, receiver: &Arc<Peer>) -> Self {
+        let local = || Local { incoming: Incoming::new(flow), receiver: Arc::downgrade(receiver) };
+        Self {
+            account: Outgoing::new(flow),
+            held: VecDeque::new(),
+            local: (!receiver.is_level_four()).then(local),
+            telling: None,
+        }
+    }
+
+    /// Nothing is outstanding, and a flow of another number begins; `begins` says so to the receiver.
+    fn renew(&mut self, number: FlowId, receiver: &Arc<Peer>, begins: &Frame) -> Result<(), Closed> {
+        self.account = Outgoing::new(number);
+        let Some(local) = &mut self.local else {
+            return receiver.conn.forward(Class::Notice, begins).map(drop);
+        };
+        local.incoming.end(&mut receiver.pool.lock());
+        local.incoming = Incoming::new(number);
+        Ok(())
+    }
 }
 
 impl Sender {
@@ -56,83 +130,158 @@ impl Sender {
     /// Sends a call of this member on, behind what is held for the same receiver. `false`: the receiver's queue is full.
     pub(super) fn pass_call(&self, receiver: &Peer, frame: &Frame, turn: &mut Turn) -> bool {
         if self.held_requests() > 0
-            && let Some(out) = self.flows.lock().get_mut(&receiver.id())
-            && !out.flow.pay(0)
+            && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
+            && !flow.held.is_empty()
         {
-            self.hold(out, 0, frame.clone());
+            self.hold(flow, Waits::Turn, frame.clone());
             return true;
         }
         turn.forward(&receiver.conn, Class::Request, frame)
     }
 
-    /// Sends a nowait request of this member on, as far as the receiver's credit goes; else it is held.
-    pub(super) fn pass_nowait(self: &Arc<Self>, receiver: &Arc<Peer>, frame: Frame) -> Result<(), Closed> {
-        let cost = credit_cost(frame.as_bytes().len());
-        // Held over the queueing, so that nothing overtakes what `granted` lets go at the same time.
+    /// This member says that a flow to `receiver` begins.
+    pub(super) fn begins(&self, receiver: &Arc<Peer>, number: FlowId, frame: Frame) {
         let mut flows = self.flows.lock();
-        let out = flows.entry(receiver.id()).or_default();
-        if !out.flow.pay(cost) {
-            self.hold(out, cost, frame);
-            return Ok(());
+        if let Some(flow) = flows.get_mut(&receiver.id()) {
+            // It heard late that another bears the name now, which this flow went to already.
+            if flow.held.is_empty() && flow.account.is_quiet() {
+                let _gone = flow.renew(number, receiver, &frame);
+            } else {
+                self.hold(flow, Waits::Quiet(number), frame);
+            }
+            return;
         }
-        let passed = self.forward_nowait(receiver, &frame, cost);
-        if passed.is_err() {
+        if receiver.is_level_four() && receiver.conn.forward(Class::Notice, &frame).is_err() {
             // It left just now, and `forget` may have been before.
-            flows.remove(&receiver.id());
+            return;
         }
-        passed
+        flows.insert(receiver.id(), Flow::new(number, receiver));
     }
 
-    fn hold(&self, out: &mut Outgoing, cost: usize, frame: Frame) {
+    /// Sends a nowait request of this member on, as far as the receiver's credit goes; else it is held.
+    pub(super) fn pass_nowait(self: &Arc<Self>, receiver: &Arc<Peer>, frame: Frame) -> Result<(), Lost> {
+        let cost = credit_cost(frame.payload().len());
+        // Held over the queueing, so that nothing overtakes what `granted` lets go at the same time.
+        let mut flows = self.flows.lock();
+        let flow = match flows.get_mut(&receiver.id()) {
+            Some(flow) => flow,
+            None if self.peer.is_level_four() => return Err(Lost::OldFlow),
+            None => {
+                let number = FlowId(fastrand::u32(..));
+                if receiver.is_level_four()
+                    && let Ok(begins) = Credit::Begins(number).frame(&self.peer.name, &receiver.name, &self.limits)
+                {
+                    receiver.conn.send(Class::Notice, &begins).map_err(|Closed| Lost::Left)?;
+                }
+                flows.entry(receiver.id()).or_insert(Flow::new(number, receiver))
+            }
+        };
+        if !flow.held.is_empty() || !flow.account.pay(cost) {
+            self.hold(flow, Waits::Credit(cost), frame);
+            return Ok(());
+        }
+        if self.forward_nowait(flow, receiver, &frame, cost).is_err() {
+            // It left just now, and `forget` may have been before.
+            flows.remove(&receiver.id());
+            return Err(Lost::Left);
+        }
+        Ok(())
+    }
+
+    fn hold(&self, flow: &mut Flow, waits: Waits, frame: Frame) {
         self.held.fetch_add(1, Ordering::Relaxed);
         let counted = Ticket::new(Arc::clone(&self.peer.conn), frame.as_bytes().len() + HOLDING_COST);
-        out.flow.hold(cost, Held { frame, _counted: counted });
+        flow.held.push_back(Held { frame, waits, _counted: counted });
     }
 
     /// A level 4 receiver grants credit itself when it worked the request off. For one of level 3, being written counts.
-    fn forward_nowait(self: &Arc<Self>, receiver: &Arc<Peer>, frame: &Frame, cost: usize) -> Result<(), Closed> {
-        if receiver.is_level_four() {
+    fn forward_nowait(
+        self: &Arc<Self>,
+        flow: &mut Flow,
+        receiver: &Arc<Peer>,
+        frame: &Frame,
+        cost: u64,
+    ) -> Result<(), Closed> {
+        let Some(local) = &mut flow.local else {
             return receiver.conn.forward(Class::Nowait, frame).map(drop);
-        }
+        };
+        local.incoming.receive(cost);
         receiver.conn.forward_with(frame, || {
             Box::new(Written { sender: Arc::clone(self), receiver: Arc::downgrade(receiver), cost })
         })
     }
 
-    /// `receiver` takes so much more from this member: what was held goes on.
-    pub(super) fn granted(self: &Arc<Self>, receiver: &Arc<Peer>, amount: usize) {
+    /// `receiver` takes more from this member: what was held goes on, and the member hears of it.
+    pub(super) fn granted(self: &Arc<Self>, receiver: &Arc<Peer>, grant: Grant) {
         let mut flows = self.flows.lock();
-        let Some(out) = flows.get_mut(&receiver.id()) else { return };
-        out.flow.grant(amount);
-        while let Some((cost, held)) = out.flow.release() {
+        if let Some(flow) = flows.get_mut(&receiver.id()) {
+            self.grant(flow, receiver, grant);
+        }
+    }
+
+    fn grant(self: &Arc<Self>, flow: &mut Flow, receiver: &Arc<Peer>, grant: Grant) {
+        if !flow.account.granted(grant) {
+            return;
+        }
+        while let Some(Held { waits, .. }) = flow.held.front()
+            && match waits {
+                Waits::Turn => true,
+                Waits::Credit(cost) => flow.account.pay(*cost),
+                Waits::Quiet(_) => flow.account.is_quiet(),
+            }
+            && let Some(Held { frame, waits, _counted }) = flow.held.pop_front()
+        {
             // To a connection that has just ended nothing goes any more.
-            let _gone = if cost == 0 {
-                receiver.conn.forward(Class::Nowait, &held.frame).map(drop)
-            } else {
-                self.forward_nowait(receiver, &held.frame, cost)
+            let _gone = match waits {
+                Waits::Turn => receiver.conn.forward(Class::Nowait, &frame).map(drop),
+                Waits::Credit(cost) => self.forward_nowait(flow, receiver, &frame, cost),
+                Waits::Quiet(number) => flow.renew(number, receiver, &frame),
             };
             self.held.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.peer.is_level_four() {
+            self.tell(flow, receiver, grant);
+        }
+    }
+
+    /// Tells this member what it may send. One frame for each flow waits to be written, at most: the newest says it all.
+    fn tell(self: &Arc<Self>, flow: &mut Flow, receiver: &Arc<Peer>, grant: Grant) {
+        if let Some(newer) = &mut flow.telling {
+            *newer = Some(grant);
+            return;
+        }
+        let Ok(frame) = Credit::Grants(grant).frame(&receiver.name, &self.peer.name, &self.limits) else { return };
+        let told = || Told { sender: Arc::downgrade(self), receiver: Arc::downgrade(receiver) };
+        // A sender that has just gone needs no credit.
+        if self.peer.conn.forward_with(&frame, || Box::new(told())).is_ok() {
+            flow.telling = Some(None);
+        }
+    }
+
+    /// The last that this member was told of a flow was written.
+    fn told(self: &Arc<Self>, receiver: &Arc<Peer>) {
+        if let Some(flow) = self.flows.lock().get_mut(&receiver.id())
+            && let Some(Some(newer)) = flow.telling.take()
+        {
+            self.tell(flow, receiver, newer);
         }
     }
 
     /// A nowait request was written to a level 3 receiver.
-    fn worked_off(self: &Arc<Self>, receiver: &Arc<Peer>, cost: usize) {
-        self.granted(receiver, cost);
-        if !self.peer.is_level_four() {
-            return;
-        }
-        let owed = self.flows.lock().get_mut(&receiver.id()).and_then(|out| out.owed.add(cost));
-        if let Some(amount) = owed
-            && let Ok(frame) = credit_frame(&receiver.name, &self.peer.name, amount, &self.limits)
+    fn worked_off(self: &Arc<Self>, receiver: &Arc<Peer>, cost: u64) {
+        let mut flows = self.flows.lock();
+        if let Some(flow) = flows.get_mut(&receiver.id())
+            && let Some(local) = &mut flow.local
+            && local.incoming.work_off(cost)
+            && let Some(grant) = local.incoming.grant(&mut receiver.pool.lock())
         {
-            // A sender that has just gone needs no credit.
-            drop(self.peer.conn.send(Class::Notice, &frame));
+            self.grant(flow, receiver, grant);
         }
     }
 
     /// `receiver` left. Gives the number of nowait requests that are lost.
     pub(super) fn forget(&self, receiver: u64) -> usize {
-        let lost = self.flows.lock().remove(&receiver).map_or(0, |out| out.flow.held());
+        let lost = self.flows.lock().remove(&receiver).map_or(0, |flow| flow.held.len());
         self.held.fetch_sub(lost, Ordering::Relaxed);
         lost
     }
@@ -142,13 +291,27 @@ impl Sender {
 struct Written {
     sender: Arc<Sender>,
     receiver: Weak<Peer>,
-    cost: usize,
+    cost: u64,
 }
 
 impl Drop for Written {
     fn drop(&mut self) {
         if let Some(receiver) = self.receiver.upgrade() {
             self.sender.worked_off(&receiver, self.cost);
+        }
+    }
+}
+
+/// Lies in the outbox of a level 4 sender behind a CREDIT frame.
+struct Told {
+    sender: Weak<Sender>,
+    receiver: Weak<Peer>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let (Some(sender), Some(receiver)) = (self.sender.upgrade(), self.receiver.upgrade()) {
+            sender.told(&receiver);
         }
     }
 }

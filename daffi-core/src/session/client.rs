@@ -3,8 +3,7 @@
 use std::task::Waker;
 
 use daffi_wire::{
-    EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName, NodeType, Role,
-    credit_amount,
+    Credit, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName, NodeType, Role,
 };
 
 use super::{InFlight, Members, members::MemberList};
@@ -36,8 +35,10 @@ pub(crate) enum Handled {
     MembersChanged(Vec<(EventKind, String)>, Vec<Waker>),
     /// Something happened to a member that changes no list.
     Told(EventBody, Vec<Waker>),
-    /// A receiver takes so much more nowait traffic.
-    Credit { receiver: String, amount: usize },
+    /// Whether this node lives, or the server does.
+    Ping(Frame),
+    /// A receiver or a sender speaks of credit.
+    Credit { from: String, says: Credit },
     /// A reply that matches no open call, or an event that can't be read. Dropped.
     Dropped(&'static str),
 }
@@ -77,10 +78,12 @@ impl ClientSession {
             Kind::Error => Ok(self.complete(frame)),
             Kind::Handshake => self.handshake(&frame),
             Kind::Events => self.event(&frame),
-            Kind::Credit => Ok(Handled::Credit {
-                receiver: frame.transmitter().to_owned(),
-                amount: credit_amount(&frame.payload_bytes())?,
-            }),
+            Kind::Credit => Ok(Handled::Credit { from: frame.transmitter().to_owned(), says: Credit::read(&frame)? }),
+            Kind::Ping => Ok(Handled::Ping(frame)),
+            // Nothing of them is used yet, and who sends them may be newer than this node.
+            Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_) => {
+                Ok(Handled::Dropped("a frame of a kind that is not used yet"))
+            }
             other => Err(ProtocolError::Direction(other).into()),
         }
     }

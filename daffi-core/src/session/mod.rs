@@ -8,7 +8,7 @@
 //! that owned the table would have to be locked for each frame.
 
 mod client;
-mod flow;
+mod credit;
 mod hub;
 mod in_flight;
 mod members;
@@ -17,12 +17,12 @@ mod open_calls;
 pub(crate) mod routing;
 mod server;
 
-#[cfg(feature = "internals")]
+#[cfg(any(test, feature = "internals"))]
 pub(crate) use self::members::MemberList;
 pub use self::members::Members;
 pub(crate) use self::{
     client::{ClientSession, Handled},
-    flow::{Flow, Owed},
+    credit::{Incoming, Outgoing, Pool, Receiving},
     hub::Hub,
     in_flight::{IDS, InFlight, Outcome},
     membership::{Joined, Membership},

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod calls;
+mod credit;
 mod hostile;
 mod level_three;
 mod lifecycle;

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use bytes::Buf;
 use daffi_transport::{Batch, Connector, Endpoint, Link, LinkConfig, mem::MemConnector};
-use daffi_wire::{CallId, FormatId, Frame, Handshake, Header, Kind, Limits};
+use daffi_wire::{CallId, FormatId, Frame, Handshake, Header, Kind, Level, Limits};
 
 /// A peer that writes frames by hand.
 pub(crate) struct Peer(pub(crate) Link);
@@ -52,6 +52,9 @@ impl Peer {
         self.send_bytes(frame.as_bytes()).await;
         let answer = self.receive().await.expect("an answer to the handshake");
         assert_eq!(answer.header(), header, "the header is copied");
+        if node_type.ends_with("/4") {
+            self.0.reader.set_level(Level::FOUR);
+        }
         Handshake::parse(answer.payload(), &Limits::default()).unwrap()
     }
 

@@ -141,7 +141,12 @@ pub(crate) async fn client_with(at: &Endpoint, name: &str, config: NodeConfig) -
     client_exposing(at, name, config, Vec::new()).await
 }
 
-async fn client_exposing(at: &Endpoint, name: &str, config: NodeConfig, callbacks: Vec<Callback>) -> Client<Formats> {
+pub(crate) async fn client_exposing(
+    at: &Endpoint,
+    name: &str,
+    config: NodeConfig,
+    callbacks: Vec<Callback>,
+) -> Client<Formats> {
     let connector = Box::new(mem::MemConnector::new(at.clone()));
     Client::connect(node(name), config, connector, callbacks, |c| c, Box::new(RoundRobin::default()), formats())
         .await

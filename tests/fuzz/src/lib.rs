@@ -9,7 +9,7 @@
 //! | target | what it reads | what must hold |
 //! |---|---|---|
 //! | `frames` | a stream of frames | in pieces it gives the same frames; a frame is written as it was read |
-//! | `bodies` | handshakes, events, credit | what was read is written so that it is read alike |
+//! | `bodies` | handshakes, events, credit, pings | what was read is written so that it is read alike |
 //! | `formats` | payloads of all formats | a value that was read survives a round trip |
 //! | `opening` | first bytes, WebSocket upgrade, messages | more bytes change no verdict; in pieces it ends alike |
 //! | `service`, `router` | raw peers: frames, garbage, parts of recorded sessions, API calls | honest nodes get their own answers; nothing is left of the raw peers |

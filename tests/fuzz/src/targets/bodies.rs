@@ -1,9 +1,8 @@
-//! Handshakes, events and credit.
+//! Handshakes, events, credit and pings.
 
-use bytes::Bytes;
 use daffi_wire::{
-    EventBody, EventKind, Handshake, Kind, Level, Limits, Member, MethodName, NodeName, NodeType, Role, credit_amount,
-    credit_frame,
+    CallId, Credit, EventBody, EventKind, FlowId, FormatId, Frame, Grant, Handshake, Header, Kind, Level, Limits,
+    Member, MethodName, NodeName, NodeType, Ping, Role,
 };
 
 use crate::{Signature, Tape, recorded::frames};
@@ -25,7 +24,13 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     for kind in [EventKind::Connected, EventKind::Disconnected, EventKind::Evicted] {
         seeds.push([&[1], &EventBody { kind, member: "w,1 \u{7}".into() }.to_json()[..]].concat());
     }
-    seeds.extend(credit_frame("a", "b", 300, &LIMITS).ok().map(|frame| [&[2], frame.payload()].concat()));
+    let grant = Grant::new(FlowId(7), 300, 65_536).ok().map(Credit::Grants);
+    let credit = [Some(Credit::Begins(FlowId(7))), grant].into_iter().flatten();
+    seeds.extend(credit.filter_map(|credit| {
+        let frame = credit.frame("a", "b", &LIMITS).ok()?;
+        Some([&[if frame.header().wants_reply() { 2 } else { 3 }], frame.payload()].concat())
+    }));
+    seeds.push([&[4], Ping::Asks(*b"12345678").frame().payload()].concat());
     seeds.extend(frames().filter_map(|frame| {
         let which = match frame.kind() {
             Kind::Handshake => 0,
@@ -39,7 +44,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
 
 pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
     let mut tape = Tape::new(input);
-    let (which, body) = (tape.byte() % 3, tape.rest());
+    let (which, body) = (tape.byte() % 5, tape.rest());
     let error = match which {
         0 => match Handshake::parse(body, &LIMITS) {
             Ok(parsed) => {
@@ -62,12 +67,31 @@ pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
             }
             Err(error) => text(&error),
         },
-        _ => match credit_amount(&Bytes::copy_from_slice(body)) {
-            Ok(amount) => format!("{}", amount.min(1)),
+        2 | 3 => {
+            let frame = framed(Kind::Credit, which == 2, body)?;
+            match Credit::read(&frame) {
+                Ok(credit) => {
+                    let again = credit.frame("a", "b", &Limits::default()).map_err(|e| e.to_string())?;
+                    if again != frame {
+                        return Err(format!("{credit:?} is written as {again:?}"));
+                    }
+                    matches!(credit, Credit::Begins(_)).to_string()
+                }
+                Err(error) => text(&error),
+            }
+        }
+        _ => match Ping::read(&framed(Kind::Ping, true, body)?) {
+            Ok(ping) if ping.frame().payload() != body => return Err(format!("{ping:?} is written as something else")),
+            Ok(_) => String::new(),
             Err(error) => text(&error),
         },
     };
     Ok(Signature::of((which, error)))
+}
+
+fn framed(kind: Kind, wants_reply: bool, body: &[u8]) -> Result<Frame, String> {
+    let header = Header::new(kind, CallId::NONE, FormatId::OPAQUE, false, wants_reply);
+    Frame::new(header, "a", "b", "", body, &Limits::default()).map_err(|error| error.to_string())
 }
 
 /// An error and its causes without numbers and quoted words, which are the input's own.

@@ -1,7 +1,7 @@
 //! A stream of frames, whole and in pieces.
 
 use bytes::BytesMut;
-use daffi_wire::{CallId, FormatId, Frame, FrameDecoder, Header, Kind, Limits};
+use daffi_wire::{CallId, FormatId, Frame, FrameDecoder, Header, Kind, Level, Limits};
 
 use crate::{Signature, Tape, recorded::conversations};
 
@@ -11,11 +11,9 @@ const LIMITS: Limits =
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let limits = Limits::default();
-    let kinds = [Kind::Handshake, Kind::Request, Kind::Response, Kind::Error, Kind::Events, Kind::Credit];
-    let mut seeds: Vec<Vec<u8>> = kinds
-        .iter()
+    let mut seeds: Vec<Vec<u8>> = (0..12)
         .filter_map(|kind| {
-            let header = Header::new(*kind, CallId(7), FormatId::MSGPACK, false, true);
+            let header = Header::new(Kind::from_number(kind), CallId(7), FormatId::MSGPACK, false, true);
             Frame::new(header, "caller", "worker", "echo", b"\x92\x90\x80", &limits).ok()
         })
         .map(|frame| [&[5, 2], &frame.as_bytes()[..]].concat())
@@ -26,8 +24,9 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
 }
 
 /// The frames of a stream, and how it ends.
-fn decode(stream: &[u8], limits: Limits, mut piece: impl FnMut() -> usize) -> (Vec<Frame>, String) {
+fn decode(stream: &[u8], limits: Limits, level: Level, mut piece: impl FnMut() -> usize) -> (Vec<Frame>, String) {
     let mut decoder = FrameDecoder::new(limits);
+    decoder.set_level(level);
     let (mut buffer, mut frames, mut rest) = (BytesMut::new(), Vec::new(), stream);
     loop {
         match decoder.decode(&mut buffer) {
@@ -50,10 +49,11 @@ pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
     let mut tape = Tape::new(input);
     let (choice, step) = (tape.byte(), usize::from(tape.byte()));
     let limits = if choice.is_multiple_of(2) { LIMITS } else { Limits::default() };
+    let level = if choice & 2 == 0 { Level::FOUR } else { Level::THREE };
     let stream = tape.rest();
-    let (frames, end) = decode(stream, limits, || usize::MAX);
+    let (frames, end) = decode(stream, limits, level, || usize::MAX);
     let mut turn = 0;
-    let pieces = decode(stream, limits, || {
+    let pieces = decode(stream, limits, level, || {
         turn += 1;
         1 + step * turn % 31
     });
@@ -65,7 +65,7 @@ pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
             pieces.1
         ));
     }
-    for frame in &frames {
+    for frame in frames.iter().filter(|frame| !matches!(frame.kind(), Kind::Unknown(_))) {
         let again =
             Frame::new(frame.header(), frame.transmitter(), frame.receiver(), frame.method(), frame.payload(), &limits);
         match again {

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use daffi_wire::{
-    CallId, EventBody, EventKind, FormatId, Frame, FrameDecoder, Handshake, Header, Kind, Level, Limits, Member,
-    MethodName, NodeName, NodeType, Role, credit_frame,
+    CallId, Credit, EncodeError, EventBody, EventKind, FlowId, FormatId, Frame, FrameDecoder, Grant, Handshake, Header,
+    Kind, Level, Limits, Member, MethodName, NodeName, NodeType, Ping, Role,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
@@ -32,7 +32,9 @@ pub(super) struct Raw {
 
 impl Raw {
     pub(super) fn new(stream: DuplexStream) -> Self {
-        Self { stream, decoder: FrameDecoder::new(Limits::default()), received: BytesMut::new() }
+        let mut decoder = FrameDecoder::new(Limits::default());
+        decoder.set_level(Level::FOUR);
+        Self { stream, decoder, received: BytesMut::new() }
     }
 
     /// Writes as far as the other end reads.
@@ -107,6 +109,24 @@ fn handshake_body(tape: &mut Tape<'_>, role: Role, name: &str) -> Vec<u8> {
     Handshake::new(NodeType::new(role, level), members).to_json()
 }
 
+/// What only level 4 links carry.
+fn level_four(tape: &mut Tape<'_>, transmitter: &str, receiver: &str, limits: &Limits) -> Result<Frame, EncodeError> {
+    let (flow, total) = (FlowId(u32::from(tape.byte() % 4)), u64::from(tape.number()) << (tape.byte() % 48));
+    let token = total.to_le_bytes();
+    match tape.byte() % 6 {
+        0 | 1 => Credit::Begins(flow).frame(transmitter, receiver, limits),
+        2 | 3 => match Grant::new(flow, total, u32::from(tape.number()) << (tape.byte() % 16)) {
+            Ok(grant) => Credit::Grants(grant).frame(transmitter, receiver, limits),
+            Err(_) => Credit::Begins(flow).frame(transmitter, receiver, limits),
+        },
+        4 => Ok(if tape.byte() & 1 == 1 { Ping::Asks(token) } else { Ping::Answers(token) }.frame()),
+        _ => {
+            let header = Header::new(Kind::from_number(tape.byte()), CallId(3), FormatId::OPAQUE, false, false);
+            Frame::new(header, transmitter, receiver, "", &token, limits)
+        }
+    }
+}
+
 /// A frame that is well made; whether it makes sense is another matter.
 pub(super) fn frame(tape: &mut Tape<'_>, role: Role) -> Vec<u8> {
     let limits = Limits::default();
@@ -128,7 +148,7 @@ pub(super) fn frame(tape: &mut Tape<'_>, role: Role) -> Vec<u8> {
             let body = EventBody { kind, member: receiver.to_owned() }.to_json();
             Frame::new(Header::control(Kind::Events, CallId::NONE, false), "", "", "", &body, &limits)
         }
-        4 => credit_frame(transmitter, receiver, usize::from(tape.number()) << (tape.byte() % 20), &limits),
+        4 => level_four(tape, transmitter, receiver, &limits),
         kind => {
             let kind =
                 [Kind::Request, Kind::Request, Kind::Request, Kind::Response, Kind::Error][usize::from(kind - 5)];

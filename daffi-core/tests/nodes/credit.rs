@@ -1,0 +1,242 @@
+//! Nowait traffic through a Router: what is owed is told, windows are divided, flows end with their receivers.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use daffi_core::{CallError, Client, NodeConfig};
+use daffi_wire::{FIRST_WINDOW, FormatId, Kind, Level};
+use futures::{StreamExt, stream};
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::{
+    peer::Peer,
+    support::{Formats, asynchronous, client, client_exposing, plain, router, worker},
+};
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(60), waiting).await.is_ok(), "not in time: {what}");
+}
+
+/// Waits for what has to come at once, longer than any busy machine takes.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
+/// A callback that takes text, the bytes that it got, and the permits that it waits for.
+fn taking() -> (daffi_core::Callback, Arc<AtomicUsize>, Arc<Semaphore>) {
+    let (taken, permits) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let callback = {
+        let (taken, permits) = (Arc::clone(&taken), Arc::clone(&permits));
+        asynchronous("take", move |(text,): (String,)| {
+            let (taken, permits) = (Arc::clone(&taken), Arc::clone(&permits));
+            async move {
+                permits.acquire_owned().await.expect("never closed").forget();
+                taken.fetch_add(text.len(), Ordering::SeqCst);
+            }
+        })
+    };
+    (callback, taken, permits)
+}
+
+const SMALL: usize = 100;
+const LARGE: usize = 1 << 20;
+
+/// The second costs more than any window.
+async fn send_small_and_large(sender: &Client<Formats>) {
+    soon("the small one", sender.rpc_nowait().call("take", ("x".repeat(SMALL),))).await.unwrap();
+    soon("the large one", sender.rpc_nowait().call("take", ("x".repeat(LARGE),))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_request_passes_behind_a_small_one() {
+    let (_router, at) = router();
+    let (take, taken, permits) = taking();
+    permits.add_permits(1000);
+    let _worker = worker(&at, "w", vec![take, plain("echo", |(n,): (i64,)| Ok(n))]).await;
+    let sender = client(&at, "sender").await;
+    for round in 1..4 {
+        send_small_and_large(&sender).await;
+        assert_eq!(soon("a call behind them", sender.rpc().call::<i64>("echo", (round,))).await.unwrap(), round);
+    }
+    until("all arrived", || taken.load(Ordering::SeqCst) == 3 * (SMALL + LARGE)).await;
+    let chunks = stream::iter([SMALL, 600_000, SMALL, 2_000_000]).map(|size| "x".repeat(size));
+    let stream = sender.stream().serde(FormatId::JSON).window(4);
+    let acknowledged = stream.send("take", chunks);
+    assert_eq!(soon("large chunks that are acknowledged", acknowledged).await.unwrap(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_request_of_a_level_three_sender_passes_behind_a_small_one() {
+    let (_router, at) = router();
+    let (take, taken, permits) = taking();
+    permits.add_permits(1000);
+    let _worker = worker(&at, "w", vec![take, plain("echo", |(n,): (i64,)| Ok(n))]).await;
+    let mut sender = Peer::connect(&at).await;
+    sender.hello("old").await;
+    for size in [SMALL, LARGE] {
+        let body = format!(r#"{{"args":["{}"],"kwargs":{{}}}}"#, "x".repeat(size));
+        sender.send_to(Kind::Request, 2, ["old", "w", "take"], &body, false).await;
+    }
+    sender.send_to(Kind::Request, 3, ["old", "w", "echo"], r#"{"args":[5],"kwargs":{}}"#, true).await;
+    let answer = soon("the call behind them", sender.expect(Kind::Response)).await;
+    assert_eq!(answer.replace(' ', ""), r#"{"args":[5],"kwargs":{}}"#);
+    until("all arrived", || taken.load(Ordering::SeqCst) == SMALL + LARGE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_request_to_a_level_three_worker_passes_behind_a_small_one() {
+    let (_router, at) = router();
+    let mut w = Peer::connect(&at).await;
+    w.hello_with("w", "client", r#"["take"]"#).await;
+    let sender = client(&at, "sender").await;
+    let reading = tokio::spawn(async move {
+        let mut requests = 0;
+        while requests < 2 {
+            requests += usize::from(w.receive().await.unwrap().kind() == Kind::Request);
+        }
+        w
+    });
+    send_small_and_large(&sender).await;
+    soon("both", reading).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_to_a_worker_that_leaves_ends_and_the_next_of_the_name_is_served() {
+    let (router, at) = router();
+    let (take, _, _never) = taking();
+    let first = worker(&at, "w", vec![take]).await;
+    let sender = client(&at, "sender").await;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let streaming = tokio::spawn({
+        let (sender, sent) = (sender.clone(), Arc::clone(&sent));
+        async move {
+            let chunks = stream::repeat("x".repeat(1000)).inspect(|_| {
+                sent.fetch_add(1, Ordering::SeqCst);
+            });
+            sender.stream_nowait().serde(FormatId::JSON).send("take", chunks).await
+        }
+    });
+    let window = FIRST_WINDOW as usize / 1300;
+    until("a window was sent", || sent.load(Ordering::SeqCst) > window).await;
+    let waiting = tokio::spawn({
+        let sender = sender.clone();
+        async move { sender.rpc_nowait().call("take", ("x".repeat(LARGE),)).await }
+    });
+    drop(first);
+    let error = soon("the stream ends", streaming).await.unwrap().unwrap_err();
+    assert!(matches!(error.source, CallError::ReceiverGone { .. }), "{error}");
+    // It either waited then, or came when nobody bore the name.
+    let error = soon("so does who waited", waiting).await.unwrap().unwrap_err();
+    assert!(matches!(error, CallError::ReceiverGone { .. } | CallError::ReceiverNotFound { .. }), "{error}");
+    until("it left", || router.stats().members == 1).await;
+
+    let (take, taken, permits) = taking();
+    permits.add_permits(1000);
+    let _second = worker(&at, "w", vec![take]).await;
+    soon("it is known", sender.wait_for_members(&["w"], None)).await.unwrap();
+    send_small_and_large(&sender).await;
+    until("the new one got all", || taken.load(Ordering::SeqCst) == SMALL + LARGE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_does_not_go_on_to_another_of_the_name() {
+    let (_router, at) = router();
+    let (take, _, _never) = taking();
+    let first = worker(&at, "w", vec![take]).await;
+    let sender = client(&at, "sender").await;
+    let (chunks, feed) = futures::channel::mpsc::unbounded::<String>();
+    let streaming = tokio::spawn({
+        let sender = sender.clone();
+        async move { sender.stream_nowait().serde(FormatId::JSON).send("take", feed).await }
+    });
+    chunks.unbounded_send("x".into()).unwrap();
+    let mut events = sender.events();
+    let (take, taken, permits) = taking();
+    permits.add_permits(1000);
+    let _second = worker(&at, "w", vec![take]).await;
+    soon("the first is told", first.join()).await;
+    soon("the sender is told", events.next()).await.unwrap();
+    // Without an error of the first the stream would take all of them.
+    let error = soon("the stream ends", async {
+        while !streaming.is_finished() {
+            let _ended = chunks.unbounded_send("x".into());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        streaming.await.unwrap().unwrap_err()
+    });
+    assert!(matches!(error.await.source, CallError::ReceiverGone { .. }));
+    assert_eq!(taken.load(Ordering::SeqCst), 0);
+    soon("a new one", sender.rpc_nowait().call("take", ("abc",))).await.unwrap();
+    until("it came", || taken.load(Ordering::SeqCst) == 3).await;
+}
+
+/// Each stays within its credit, and together they would be more than the worker may hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_senders_divide_what_a_worker_takes() {
+    const SENDERS: usize = 40;
+    const REQUESTS: usize = 500;
+    const MIB: usize = 1 << 20;
+    let (router, at) = router();
+    let (take, taken, permits) = taking();
+    let config = NodeConfig { budget_bytes: 16 * MIB, ..NodeConfig::client() };
+    let worker = client_exposing(&at, "w", config, vec![take]).await;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let mut senders = Vec::new();
+    for n in 0..SENDERS {
+        let (sender, sent) = (client(&at, &format!("s{n}")).await, Arc::clone(&sent));
+        senders.push(tokio::spawn(async move {
+            for _ in 0..REQUESTS {
+                sender.rpc_nowait().call("take", ("x",)).await.unwrap();
+                sent.fetch_add(1, Ordering::SeqCst);
+            }
+            sender
+        }));
+    }
+    let first_windows = SENDERS * (FIRST_WINDOW as usize / 300);
+    until("all have sent what they may", || sent.load(Ordering::SeqCst) >= first_windows).await;
+    permits.add_permits(SENDERS * REQUESTS);
+    let mut all = Vec::new();
+    for sender in senders {
+        all.push(soon("all are sent", sender).await.unwrap());
+    }
+    until("all ran", || taken.load(Ordering::SeqCst) == SENDERS * REQUESTS).await;
+    assert_eq!(router.stats().dropped_requests, 0);
+    assert!(worker.is_connected());
+}
+
+#[tokio::test]
+async fn frames_of_unknown_kinds_are_skipped_on_level_four_links_and_pings_answered() {
+    for (node_type, level) in [("client/4", Level::FOUR), ("client", Level::THREE)] {
+        let (router, at) = router();
+        let mut peer = Peer::connect(&at).await;
+        peer.hello_with("p", node_type, "null").await;
+        // No names at all, and kinds of which only the names are known.
+        for kind in (6..16).filter(|kind| *kind != 9) {
+            peer.send_bytes(&[1, 0, kind, 5, 0, 0, 4, 0, 0x81]).await;
+            peer.send_bytes(if kind < 9 { b"||\0\0\0" } else { b"\xff\xff\xff\xff\xff" }).await;
+            if level == Level::THREE {
+                break;
+            }
+        }
+        let token = *b"12345678";
+        peer.send_bytes(daffi_wire::Ping::Asks(token).frame().as_bytes()).await;
+        let answer = soon("an answer or the end", peer.receive()).await;
+        if level == Level::FOUR {
+            assert_eq!(answer, Some(daffi_wire::Ping::Answers(token).frame()));
+            assert_eq!((router.stats().skipped_frames, router.stats().members), (9, 1));
+        } else {
+            assert_eq!(answer, None);
+            until("it is gone", || router.stats().members == 0).await;
+        }
+    }
+}
