@@ -26,3 +26,8 @@ pub fn options<const N: usize>(known: [(&str, &str); N]) -> [String; N] {
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// The programs of the README at the root.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -71,7 +71,7 @@ fn literal(bytes: &[u8], out: &mut String) {
     }
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 #[derive(Default)]
 pub(super) struct Reader {
     payload: Vec<u8>,
