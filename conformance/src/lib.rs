@@ -136,6 +136,6 @@ pub use crate::{
     recordings::{directory, recorded, recordings},
     replay::{Like, Mismatch, Replay, Started, Why},
     session::{Action, Difference, Direction, Free, Item, NodeKind, NodeSpec, Only, Outcome, Session, Step, What},
-    tables::tables,
+    tables::{tables, test_exists},
     text::ParseError,
 };

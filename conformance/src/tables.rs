@@ -124,7 +124,7 @@ fn rules(sessions: &[Session]) -> io::Result<String> {
             return Err(wrong(format!("nothing holds rule {}: {}", rule.number, rule.text)));
         }
         for (file, function) in &rule.tests {
-            test_exists(file, function)?;
+            test_exists(file, function).map_err(|error| wrong(format!("rules.txt: {error}")))?;
         }
         let kinds: BTreeSet<NodeKind> =
             sessions.iter().flat_map(|session| session.parts()).map(|part| part.kind).collect();
@@ -137,14 +137,17 @@ fn rules(sessions: &[Session]) -> io::Result<String> {
     Ok(text)
 }
 
-/// Sees that a test stands where a rule says, and is one.
-fn test_exists(file: &str, function: &str) -> io::Result<()> {
+/// Sees that a test stands where a page says, and is one.
+///
+/// # Errors
+/// There is no such file below the root of the repository, or no such test in it.
+pub fn test_exists(file: &str, function: &str) -> io::Result<()> {
     let path = daffi_testing::repository().join(file);
-    let source = fs::read_to_string(&path).map_err(|error| wrong(format!("rules.txt: {file}: {error}")))?;
+    let source = fs::read_to_string(&path).map_err(|error| wrong(format!("{file}: {error}")))?;
     if is_test(&source, function) {
         return Ok(());
     }
-    Err(wrong(format!("rules.txt: {file} has no test {function}")))
+    Err(wrong(format!("{file} has no test {function}")))
 }
 
 /// A function below `#[test]`, or a name at the front of a line in a macro's list.

@@ -58,10 +58,25 @@
 //! | [`OPAQUE`](FormatId::OPAQUE) | streams | one argument: bytes or text, as they are; [`Bytes`] without a copy |
 //! | [`POSTCARD`](FormatId::POSTCARD) | | types known on both ends, between Rust nodes, smallest |
 //!
+//! # Further pages
+//!
+//! [Logging](guide::logging), [programs without async and callbacks that block](guide::blocking), and
+//! [testing](guide::testing).
+//!
 //! # Features
 //!
 //! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and `macros`, all on by default. A feature adds, and
 //! changes nothing else; `ws` also has TCP and TLS listeners take WebSockets.
+
+/// Pages on what goes around calls and callbacks.
+pub mod guide {
+    #[doc = include_str!("../guide/blocking.md")]
+    pub mod blocking {}
+    #[doc = include_str!("../guide/logging.md")]
+    pub mod logging {}
+    #[doc = include_str!("../guide/testing.md")]
+    pub mod testing {}
+}
 
 #[doc(hidden)]
 pub mod __private;
