@@ -12,5 +12,6 @@ mod numbers;
 mod peer;
 mod router;
 mod router_flow;
+mod shares;
 mod support;
 mod workers;

@@ -1,0 +1,269 @@
+//! Memory is shared out: the greedy, the silent and the deaf leave room for the honest, and nobody honest is cut.
+
+use std::{future::Future, time::Duration};
+
+use daffi_core::{CallError, Callback, NodeConfig};
+use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Limits};
+use tokio::{task::yield_now, time::sleep};
+
+use crate::{
+    peer::Peer,
+    support::{asynchronous, client, endpoint, router_with, service_at, worker},
+};
+
+const MIB: usize = 1024 * 1024;
+
+/// A budget of 8 MiB, and frames of one.
+fn small() -> NodeConfig {
+    let limits = Limits { max_frame_bytes: MIB, ..Limits::default() };
+    NodeConfig { limits, budget_bytes: 8 * MIB, max_connections: 100, ..NodeConfig::server() }
+}
+
+fn length() -> Callback {
+    asynchronous("length", |(text,): (String,)| async move { text.len() })
+}
+
+fn text() -> Callback {
+    asynchronous("text", |(n,): (usize,)| async move { "x".repeat(n) })
+}
+
+/// A call of "length" with so many letters.
+fn upload(from: &str, to: &str, letters: usize) -> Vec<u8> {
+    let header = Header::new(Kind::Request, CallId(2), FormatId::JSON, true, true);
+    let body = format!(r#"{{"args":["{}"],"kwargs":{{}}}}"#, "x".repeat(letters));
+    let frame = Frame::new(header, from, to, "length", body.as_bytes(), &Limits::default()).unwrap();
+    frame.as_bytes().to_vec()
+}
+
+/// Lets all other tasks go on until `condition` holds.
+async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    for _ in 0..10_000 {
+        if condition().await {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("not in 200 s: {what}");
+}
+
+/// Together they are more than the budget, and each is slower than anything a server slows down.
+#[tokio::test(start_paused = true)]
+async fn slow_uploads_beyond_all_memory_lose_nobody() {
+    let at = endpoint();
+    let limits = Limits { max_frame_bytes: 4 * MIB, ..Limits::default() };
+    let config = NodeConfig { limits, budget_bytes: 32 * MIB, ..small() };
+    let _service = service_at(&at, config, vec![length()]);
+    let good = client(&at, "good").await;
+    let letters = 4 * MIB - 1000;
+    let mut uploads = Vec::new();
+    for n in 0..12 {
+        let at = at.clone();
+        uploads.push(tokio::spawn(async move {
+            let name = format!("slow{n}");
+            let mut peer = Peer::connect(&at).await;
+            peer.hello(&name).await;
+            for piece in upload(&name, "svc", letters).chunks(128 * 1024) {
+                peer.send_bytes(piece).await;
+                sleep(Duration::from_millis(250)).await;
+            }
+            peer.expect(Kind::Response).await
+        }));
+    }
+    while !uploads.iter().all(tokio::task::JoinHandle::is_finished) {
+        assert_eq!(good.rpc().call::<usize>("length", ("small",)).await.unwrap(), 5);
+        sleep(Duration::from_millis(100)).await;
+    }
+    for upload in uploads {
+        assert!(upload.await.unwrap().contains(&letters.to_string()));
+    }
+}
+
+/// Those who begin a large frame and go silent hold up nobody, and are ended.
+#[tokio::test(start_paused = true)]
+async fn frames_that_never_end_stop_no_service() {
+    let at = endpoint();
+    let service = service_at(&at, small(), vec![length()]);
+    let mut silent = Vec::new();
+    for n in 0..8 {
+        let name = format!("silent{n}");
+        let mut peer = Peer::connect(&at).await;
+        peer.hello(&name).await;
+        let frame = upload(&name, "svc", MIB - 1000);
+        silent.push(tokio::spawn(async move {
+            peer.send_bytes(&frame[..frame.len() - 1]).await;
+            peer.receive().await
+        }));
+    }
+    let good = client(&at, "good").await;
+    for letters in [5, 50_000, 150_000] {
+        let rpc = good.rpc().timeout(Duration::from_secs(1));
+        assert_eq!(rpc.call::<usize>("length", ("x".repeat(letters),)).await.unwrap(), letters);
+    }
+    until("the silent are ended", || async { service.clients() == ["good"] }).await;
+    for peer in silent {
+        assert!(peer.await.unwrap().is_none());
+    }
+    assert_eq!(good.rpc().call::<usize>("length", ("x".repeat(900_000),)).await.unwrap(), 900_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_never_end_stop_no_router() {
+    let (router, at) = router_with(small());
+    let mut silent = Vec::new();
+    for n in 0..8 {
+        let name = format!("silent{n}");
+        let mut peer = Peer::connect(&at).await;
+        peer.hello(&name).await;
+        let frame = upload(&name, "good", MIB - 1000);
+        silent.push(tokio::spawn(async move {
+            peer.send_bytes(&frame[..frame.len() - 1]).await;
+            while peer.receive().await.is_some() {}
+        }));
+    }
+    let _worker = worker(&at, "good", vec![length()]).await;
+    let caller = client(&at, "caller").await;
+    for letters in [5, 50_000, 150_000] {
+        let rpc = caller.rpc().timeout(Duration::from_secs(1));
+        assert_eq!(rpc.call::<usize>("length", ("x".repeat(letters),)).await.unwrap(), letters);
+    }
+    until("the silent are ended", || async { router.members().len() == 2 }).await;
+    for peer in silent {
+        peer.await.unwrap();
+    }
+}
+
+/// Members that read nothing, or a byte now and then, take their shares only, and are ended.
+#[tokio::test(start_paused = true)]
+async fn deaf_members_make_no_call_to_a_healthy_worker_fail() {
+    let (router, at) = router_with(small());
+    let mut deaf = Vec::new();
+    for n in 0..17 {
+        let mut peer = Peer::connect(&at).await;
+        peer.hello_with(&format!("deaf{n}"), "client", r#"["f"]"#).await;
+        deaf.push(peer);
+    }
+    let _worker = worker(&at, "good", vec![length()]).await;
+    let (flooder, caller) = (client(&at, "flooder").await, client(&at, "caller").await);
+    let mut open = Vec::new();
+    for n in 0..17 * 40 {
+        let flooder = flooder.clone();
+        open.push(tokio::spawn(async move {
+            let to = format!("deaf{}", n % 17);
+            flooder.rpc().receiver(&to).call::<()>("f", ("x".repeat(50_000),)).await
+        }));
+        yield_now().await;
+    }
+    let trickling = tokio::spawn(async move {
+        loop {
+            for peer in &mut deaf {
+                let read = std::future::poll_fn(|cx| peer.0.reader.poll_fill(cx, 1)).await;
+                if matches!(read, Ok(0) | Err(_)) {
+                    return;
+                }
+            }
+            sleep(Duration::from_secs(5)).await;
+        }
+    });
+    for n in 0..100 {
+        let letters = [5, 100_000][n % 2];
+        let rpc = caller.rpc().timeout(Duration::from_secs(5));
+        assert_eq!(rpc.call::<usize>("length", ("x".repeat(letters),)).await.unwrap(), letters);
+        sleep(Duration::from_millis(500)).await;
+    }
+    for call in open {
+        let error = call.await.unwrap().unwrap_err();
+        let expected = matches!(
+            error,
+            CallError::Overloaded(_) | CallError::ReceiverGone { .. } | CallError::ReceiverNotFound { .. }
+        );
+        assert!(expected, "{error}");
+    }
+    until("the deaf are ended", || async { router.members().len() == 3 }).await;
+    trickling.await.unwrap();
+}
+
+/// A caller that reads steadily gets every answer, however many it asked for at once, and keeps its connection.
+#[tokio::test(start_paused = true)]
+async fn many_large_answers_to_a_caller_that_reads_slowly_end_nobody() {
+    let (router, at) = router_with(NodeConfig { budget_bytes: 32 * MIB, ..small() });
+    let _worker = worker(&at, "good", vec![text()]).await;
+    let mut caller = Peer::connect(&at).await;
+    caller.hello("caller").await;
+    for id in 2..122 {
+        let names = ["caller", "good", "text"];
+        caller.send_to(Kind::Request, id, names, r#"{"args":[100000],"kwargs":{}}"#, true).await;
+    }
+    let mut answered = 0;
+    while answered < 120 {
+        let frame = caller.receive().await.expect("it is never cut");
+        answered += usize::from(frame.kind() == Kind::Response);
+        assert_ne!(frame.kind(), Kind::Error, "{frame:?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(router.members().len(), 2);
+}
+
+/// With less memory some answers are lost; each call ends, and the connection lives.
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_room_is_an_error_that_says_so() {
+    let (router, at) = router_with(small());
+    let worker = worker(&at, "good", vec![text()]).await;
+    let mut caller = Peer::connect(&at).await;
+    caller.hello("caller").await;
+    for id in 2..122 {
+        let names = ["caller", "good", "text"];
+        caller.send_to(Kind::Request, id, names, r#"{"args":[100000],"kwargs":{}}"#, true).await;
+    }
+    // All have run before it reads.
+    sleep(Duration::from_secs(5)).await;
+    let (mut whole, mut lost) = (0, 0);
+    while whole + lost < 120 {
+        let frame = caller.receive().await.expect("it is never cut");
+        let body = String::from_utf8_lossy(frame.payload());
+        match frame.kind() {
+            Kind::Response => whole += 1,
+            Kind::Error => {
+                assert!(body.contains("AnswerLost") || body.contains("Overloaded"), "{body}");
+                lost += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(whole > 10 && lost > 10, "{whole} whole, {lost} lost");
+    assert_eq!(router.members().len(), 2);
+    drop(worker);
+}
+
+/// One that announces again and again, and takes every answer, is no deaf peer.
+#[tokio::test]
+async fn one_that_announces_and_reads_is_never_cut() {
+    let (router, at) = router_with(small());
+    let mut peer = Peer::connect(&at).await;
+    let names: Vec<_> = (0..3000).map(|n| format!("\"a callback with a rather long name {n}\"")).collect();
+    let methods = format!("[{}]", names.join(","));
+    peer.hello_with("busy", "client", &methods).await;
+    let body =
+        format!(r#"{{"meta":{{"type":"client","error":null}},"members":[{{"name":"busy","methods":{methods}}}]}}"#);
+    let header = Header::control(Kind::Handshake, CallId(1), true);
+    let frame = Frame::new(header, "busy", "", "", body.as_bytes(), &Limits::default()).unwrap();
+    let (mut reader, mut writer) = (peer.0.reader, peer.0.writer);
+    let sending = tokio::spawn(async move {
+        let mut batch = daffi_transport::Batch::new();
+        for _ in 0..150 {
+            batch.push_frame(frame.as_bytes());
+            while batch.frames() > 0 {
+                std::future::poll_fn(|cx| writer.poll_write(cx, &mut batch)).await.unwrap();
+            }
+        }
+        writer
+    });
+    let mut answers = 0;
+    while answers < 150 {
+        match reader.next_frame().unwrap() {
+            Some(frame) => answers += usize::from(frame.kind() == Kind::Handshake),
+            None => assert!(std::future::poll_fn(|cx| reader.poll_fill(cx, 1 << 16)).await.unwrap() > 0, "it was cut"),
+        }
+    }
+    assert_eq!(router.members().len(), 1);
+    drop(sending.await.unwrap());
+}
