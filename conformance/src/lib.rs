@@ -103,13 +103,13 @@
 //!
 //! # Differences on purpose
 //!
-//! Made of the recordings by `cargo run -p conformance --bin tables`, after all of them were replayed.
+//! This table is made of the recordings by `cargo run -p conformance --bin tables`, after all of them were replayed.
 //!
 #![doc = include_str!("../DIFFERENCES.md")]
 //!
 //! # The rules of the protocol, and what holds them
 //!
-//! By the sections of `docs/protocol.md`; made by the same command.
+//! The rules are ordered by the sections of `docs/protocol.md`; the same command makes this table.
 //!
 #![doc = include_str!("../RULES.md")]
 
