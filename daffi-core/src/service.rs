@@ -14,7 +14,7 @@ use crate::{
     conn::{Class, Conn, Role, Turn},
     error::{Disconnected, Ended, InitializationError, ProtocolError},
     events::{Events, MemberEvent},
-    serve::{Callback, Callbacks, Context, Lookup, Node, ServingNode},
+    serve::{Callback, Callbacks, Context, Intake, Node, ServingNode},
     server::{self, Host, Opening, Server},
     session::{Hello, Hub, event_frame, handshake_reply, routing},
 };
@@ -155,8 +155,8 @@ impl Host for Shared {
     }
 
     fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> ServiceRole {
-        let callbacks = self.serving.registry.lookup();
-        ServiceRole { shared: self, conn, opening, caller: None, callbacks }
+        let intake = self.serving.intake();
+        ServiceRole { shared: self, conn, opening, caller: None, intake }
     }
 }
 
@@ -167,7 +167,7 @@ struct ServiceRole {
     opening: Opening,
     /// The client, after its handshake.
     caller: Option<Context>,
-    callbacks: Lookup,
+    intake: Intake,
 }
 
 impl Role for ServiceRole {
@@ -181,7 +181,7 @@ impl Role for ServiceRole {
             }
             (Kind::Request, Some(caller)) => {
                 match routing::check_transmitter(&frame, caller.caller_name()) {
-                    Ok(()) => self.shared.serving.serve(turn, &mut self.callbacks, caller, frame, ()),
+                    Ok(()) => self.shared.serving.serve(turn, &mut self.intake, caller, frame, ()),
                     Err(error) => caller.answer_error(turn, &frame, error),
                 }
                 Ok(())
@@ -195,6 +195,10 @@ impl Role for ServiceRole {
             (Kind::Request, None) => Err(ProtocolError::BeforeHandshake(frame.kind()).into()),
             (kind, _) => Err(ProtocolError::Direction(kind).into()),
         }
+    }
+
+    fn settle(&mut self, _: &mut Turn) {
+        self.shared.serving.settle(&mut self.intake);
     }
 
     fn is_open(&self) -> bool {

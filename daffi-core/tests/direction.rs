@@ -17,10 +17,11 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("session", &[]),
     ("conn", &["session"]),
     ("serve::lifecycle", &[]),
+    ("serve::pace", &["conn"]),
     ("serve::node", &["conn", "serve::lifecycle"]),
     // A request is on its way to a callback, and a callback is a function of requests.
     ("serve::request", &["conn", "serve::node", "serve::callback"]),
-    ("serve::callback", &["conn", "serve::node", "serve::request"]),
+    ("serve::callback", &["serve::pace", "serve::request"]),
     ("serve::registry", &["serve::callback"]),
     ("serve::dispatch", &["conn", "serve::request", "serve::callback"]),
     ("serve::layers", &["conn", "serve::request", "serve::callback", "serve::dispatch"]),
@@ -63,12 +64,19 @@ fn modules_import_downwards_only() {
 #[test]
 fn imports_are_seen() {
     let module = ["client".to_owned(), "credit".to_owned()];
-    let source = "use super::{ClientConn, inner::{A, B as C}};\nuse crate::session::Owed;\n// use crate::no::No;\n\
+    let source = "use super::{ClientConn, inner::{A, B as C}, super::scratch::Scratch};\nuse crate::session::Owed;\n// use crate::no::No;\n\
                   fn f() { crate::call::later(); }\nmod tests { use super::*; }";
     let seen: Vec<_> = imported(source, &module).into_iter().map(|import| import.join("::")).collect();
     assert_eq!(
         seen,
-        ["client::ClientConn", "client::inner::A", "client::inner::B as C", "session::Owed", "call::later",]
+        [
+            "client::ClientConn",
+            "client::inner::A",
+            "client::inner::B as C",
+            "scratch::Scratch",
+            "session::Owed",
+            "call::later",
+        ]
     );
     let of = |path: &str| path.split("::").map(ToOwned::to_owned).collect::<Vec<_>>();
     assert!(is_allowed(&of("client::credit"), &of("session::Owed")));
@@ -104,7 +112,8 @@ fn imported(source: &str, module: &[String]) -> Vec<Vec<String>> {
         rest = &rest[at + "crate::".len()..];
         if is_new && !rest.starts_with('*') {
             let end = rest.find([';', '(', ')', '>', '<', ' ', '\n', ',']).unwrap_or(rest.len());
-            let tree = if rest[..end].contains('{') { &rest[..rest.find(';').unwrap()] } else { rest[..end].trim() };
+            let tree = if rest[..end].contains('{') { &rest[..rest.find(';').unwrap()] } else { &rest[..end] };
+            rest = &rest[tree.len()..];
             expand(tree, &from, &mut all);
         }
     }
@@ -114,11 +123,9 @@ fn imported(source: &str, module: &[String]) -> Vec<Vec<String>> {
 /// Writes an import tree out as single paths.
 fn expand(tree: &str, from: &[String], all: &mut Vec<Vec<String>>) {
     let Some((path, branches)) = tree.split_once('{') else {
-        let parts = tree.split("::").map(|part| part.trim().to_owned());
-        return all.push(from.iter().cloned().chain(parts.filter(|part| !part.is_empty())).collect());
+        return all.push(below(from, tree));
     };
-    let mut from = from.to_vec();
-    from.extend(path.split("::").map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()));
+    let from = below(from, path);
     let branches = branches.trim().strip_suffix('}').unwrap();
     let (mut depth, mut start) = (0, 0);
     for (at, c) in branches.char_indices().chain([(branches.len(), ',')]) {
@@ -134,6 +141,19 @@ fn expand(tree: &str, from: &[String], all: &mut Vec<Vec<String>>) {
             _ => {}
         }
     }
+}
+
+/// The path that `path` is, seen from `from`.
+fn below(from: &[String], path: &str) -> Vec<String> {
+    let mut whole = from.to_vec();
+    for part in path.split("::").map(str::trim).filter(|part| !part.is_empty()) {
+        if part == "super" {
+            whole.pop();
+        } else {
+            whole.push(part.to_owned());
+        }
+    }
+    whole
 }
 
 fn is_allowed(module: &[String], import: &[String]) -> bool {

@@ -18,7 +18,7 @@ use crate::{
     error::{CallError, Disconnected},
     events::MemberEvent,
     refusal::Refusal,
-    serve::{Context as Caller, Lookup, Node},
+    serve::{Context as Caller, Intake, Node},
     session::{ClientSession, Handled, Members, Outcome},
 };
 
@@ -223,7 +223,7 @@ pub(crate) struct ClientRole {
     pub(crate) untold: Vec<MemberEvent>,
     /// Who called last.
     pub(crate) caller: Option<Caller>,
-    pub(crate) callbacks: Lookup,
+    pub(crate) intake: Intake,
 }
 
 impl ClientRole {
@@ -302,6 +302,7 @@ impl Role for ClientRole {
 
     fn settle(&mut self, _: &mut Turn) {
         self.show();
+        self.shared.serving.settle(&mut self.intake);
         self.link.tell_owed();
     }
 
@@ -364,14 +365,14 @@ impl ClientRole {
         let (node, conn) = (&self.shared.node, &self.link.conn);
         if !frame.header().wants_reply() {
             let receipt = Receipt::new(&self.link, caller.caller_name(), frame.payload().len());
-            return self.shared.serving.serve(turn, &mut self.callbacks, caller, frame, receipt);
+            return self.shared.serving.serve(turn, &mut self.intake, caller, frame, receipt);
         }
         if conn.inbound.is_full() {
             let (bytes, frames) = (conn.inbound.bytes(), conn.inbound.frames());
             let text = format!("{frames} requests of {bytes} bytes wait at {}", node.name);
             return caller.answer_error(turn, &frame, Refusal::Overloaded.error(text));
         }
-        self.shared.serving.serve(turn, &mut self.callbacks, caller, frame, ());
+        self.shared.serving.serve(turn, &mut self.intake, caller, frame, ());
     }
 
     fn wake(&self, wakers: Vec<std::task::Waker>) {

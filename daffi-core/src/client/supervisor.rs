@@ -120,7 +120,7 @@ async fn establish(
         unshown: false,
         untold: Vec::new(),
         caller: None,
-        callbacks: shared.serving.registry.lookup(),
+        intake: shared.serving.intake(),
     };
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(Class::Notice, &hello);
@@ -251,7 +251,7 @@ async fn drain(
     if timeout(config.grace, gone).await.is_err() {
         let callbacks = shared.node.running.len();
         tracing::warn!(node = %shared.node.name, callbacks, grace = ?config.grace, "stopping cut callbacks off");
-        shared.node.life.killed.cancel();
+        shared.node.life.kill();
         current.conn.end(Disconnected::Stopped, true);
         sleep(config.linger).await;
         shared.node.life.cut.cancel();

@@ -2,53 +2,79 @@
 
 use std::{
     any::type_name,
-    collections::HashMap,
     fmt::{self, Display},
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
     time::Duration,
 };
 
 use daffi_serde::{Binding, FormatSet, Params, RemoteError};
 use daffi_transport::BoxFuture;
-use daffi_wire::{MethodName, NodeName};
-use parking_lot::Mutex;
+use daffi_wire::MethodName;
 use serde::Serialize;
 
-use super::request::{Context, Reply, Request};
-use crate::conn::SLOW;
-
-/// A plain function is run on the blocking pool until it was quick so often in a row.
-const PROBATION: u32 = 16;
-
-/// Each time it holds a reader up the number of quick runs asked of a callback grows by this factor ...
-///
-/// Time also passes while the operating system lets others run: on a busy CPU that happens to the quickest callback some
-/// time, and one that never came back cost a nowait call three times as much (measured). A slow one is never quick so
-/// often.
-const STRICTER: u32 = 4;
-
-/// ... up to this.
-const STRICTEST: u32 = 4096;
-
-/// A function is quick when it returns within this time.
-const QUICK: Duration = Duration::from_micros(100);
-
-/// More than any number of quick runs.
-const NEVER: u32 = u32::MAX;
+use super::{
+    pace::Pace,
+    request::{Context, Reply, Request},
+};
 
 /// How a callback wants to be run.
+///
+/// ```
+/// use daffi_core::CallbackOptions;
+/// let options = CallbackOptions::new().params(&["path"]).ordered();
+/// assert!(options.ordered && !options.inline);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallbackOptions {
     /// The parameters' names, for keyword arguments and for error messages.
     pub params: &'static [&'static str],
-    /// Always on the blocking pool.
+    /// It may hold up the thread that it runs on. Every plain function may, unless it is `inline`; an async one runs on a
+    /// task of its own, never where its request was read.
     pub blocking: bool,
     /// One caller's requests one after another, whatever the number of workers.
     pub ordered: bool,
+    /// A plain function that promises to be quick: it runs where its request was read, which spares a hand-over to another
+    /// thread. It must not block, sleep or call `block_on`. One that takes longer than a millisecond all the same is named
+    /// in the log and runs on other threads until it has been quick many times in a row; one that panics runs there for
+    /// good. Without meaning for async functions, which promise the same, and beside `blocking`.
+    pub inline: bool,
+}
+
+impl CallbackOptions {
+    /// Those of a function that says nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { params: &[], blocking: false, ordered: false, inline: false }
+    }
+
+    /// Sets the names of the parameters.
+    #[must_use]
+    pub const fn params(mut self, names: &'static [&'static str]) -> Self {
+        self.params = names;
+        self
+    }
+
+    /// It may hold up the thread that it runs on.
+    #[must_use]
+    pub const fn blocking(mut self) -> Self {
+        self.blocking = true;
+        self
+    }
+
+    /// One caller's requests run one after another.
+    #[must_use]
+    pub const fn ordered(mut self) -> Self {
+        self.ordered = true;
+        self
+    }
+
+    /// It promises to be quick.
+    #[must_use]
+    pub const fn inline(mut self) -> Self {
+        self.inline = true;
+        self
+    }
 }
 
 /// A named function that a node exposes.
@@ -56,12 +82,8 @@ pub struct Callback {
     name: MethodName,
     options: CallbackOptions,
     pub(crate) run: Run,
-    /// Quick runs in a row, away from readers.
-    quick: AtomicU32,
-    /// So many let it run on a reader.
-    needed: AtomicU32,
-    /// With `ordered`: one lock per caller that has requests.
-    callers: Mutex<HashMap<NodeName, Arc<tokio::sync::Mutex<()>>>>,
+    /// Whether it runs where its request was read.
+    pub(crate) pace: Pace,
 }
 
 pub(crate) enum Run {
@@ -76,8 +98,10 @@ impl fmt::Debug for Callback {
 }
 
 impl Callback {
-    /// A plain function; it clones the context if it keeps it. It runs on the blocking pool until it has proved quick, then
-    /// where its request was read.
+    /// A plain function; it clones the context if it keeps it.
+    ///
+    /// It runs on a thread of tokio's pool for blocking functions, so it may block, sleep and call `Handle::block_on`, in
+    /// every run. With [`inline`](CallbackOptions::inline) it promises not to, and runs where its request was read.
     pub fn plain<F, P, R>(
         name: MethodName,
         options: CallbackOptions,
@@ -100,6 +124,10 @@ impl Callback {
     }
 
     /// An async function. Its future owns what it takes of the context.
+    ///
+    /// It promises to be quick between two awaits: it is polled first where its request was read. One that holds that up for
+    /// more than a millisecond is named in the log and begins on a task of its own until it has been quick many times in a
+    /// row.
     pub fn asynchronous<F, P, R, Fut>(
         name: MethodName,
         options: CallbackOptions,
@@ -141,12 +169,9 @@ impl Callback {
     }
 
     fn new(name: MethodName, options: CallbackOptions, run: Run) -> Self {
-        let needed = match run {
-            _ if options.blocking => NEVER,
-            Run::Plain(_) => PROBATION,
-            Run::Async(_) => 0,
-        };
-        Self { name, options, run, quick: AtomicU32::new(0), needed: AtomicU32::new(needed), callers: Mutex::default() }
+        let promises = !options.blocking && (options.inline || matches!(run, Run::Async(_)));
+        let pace = if promises { Pace::promised() } else { Pace::free() };
+        Self { name, options, run, pace }
     }
 
     /// Its name on the wire.
@@ -155,65 +180,35 @@ impl Callback {
         &self.name
     }
 
-    /// Whether it may run where its request was read.
-    pub(crate) fn is_quick(&self) -> bool {
-        self.quick.load(Relaxed) >= self.needed.load(Relaxed)
+    pub(crate) const fn is_plain(&self) -> bool {
+        matches!(self.run, Run::Plain(_))
     }
 
-    /// Notes how long a run, or one poll of it, took away from readers.
-    pub(crate) fn took(&self, time: Duration) {
-        if time > QUICK {
-            self.quick.store(0, Relaxed);
-        } else {
-            // Never as many as `NEVER`.
-            let known = self.quick.load(Relaxed);
-            self.quick.store(known.saturating_add(1).min(STRICTEST), Relaxed);
-        }
+    /// Whether it promises to be quick although nothing stops it from blocking.
+    pub(crate) const fn is_inline(&self) -> bool {
+        self.options.inline && !self.options.blocking
     }
 
-    /// Notes how long a run on a reader took, or one poll of it, if it was timed for itself.
-    pub(crate) fn took_on_reader(&self, time: Option<Duration>) {
-        if let Some(time) = time.filter(|time| *time > SLOW) {
-            self.held_up(time);
-        }
-    }
-
-    fn held_up(&self, time: Duration) {
-        self.quick.store(0, Relaxed);
-        let needed = self.needed.load(Relaxed);
-        if needed <= PROBATION {
+    /// Notes how long a run on a reader took, or one poll of it.
+    pub(crate) fn note_on_reader(&self, time: Duration) {
+        if self.pace.note_on_reader(time) {
+            let hint = if self.is_plain() {
+                "leave `inline` out"
+            } else {
+                "what blocks belongs into a plain fn, or into spawn_blocking"
+            };
             tracing::warn!(
                 callback = %self.name,
                 took = ?time,
-                "a callback held up a connection and will not run there until it has proved quick; hint: #[callback(blocking)]"
+                hint,
+                "a callback held up a connection and will not run there until it has proved quick"
             );
         }
-        if needed != NEVER {
-            self.needed.store(needed.max(PROBATION).saturating_mul(STRICTER).min(STRICTEST), Relaxed);
-        }
-    }
-
-    /// It panicked where its request was read: it may need a thread that can block.
-    pub(crate) fn panicked_on_reader(&self) {
-        self.needed.store(NEVER, Relaxed);
     }
 
     /// Whether one caller's requests run one after another.
     pub(crate) const fn is_ordered(&self) -> bool {
         self.options.ordered
-    }
-
-    /// With `ordered`: the lock of this caller's requests.
-    pub(crate) fn turn_of(&self, caller: &NodeName) -> Option<Arc<tokio::sync::Mutex<()>>> {
-        if !self.options.ordered {
-            return None;
-        }
-        let mut callers = self.callers.lock();
-        // Callers without requests hold no lock: forget them before the table grows.
-        if callers.len() == callers.capacity() {
-            callers.retain(|_, lock| Arc::strong_count(lock) > 1);
-        }
-        Some(callers.entry(caller.clone()).or_default().clone())
     }
 }
 

@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::{
     callback::Callback,
-    dispatch::{AtOnce, Dispatch, Dispatched},
+    dispatch::{Arrival, Begun, Dispatch, Dispatched, Job},
     request::{Reply, Request},
 };
 use crate::{conn::Clock, error::BoxError};
@@ -86,14 +86,27 @@ impl Callbacks {
     }
 
     /// Begins to serve a request for `callback` where it was read.
-    pub(crate) fn start(&self, callback: &Arc<Callback>, request: Request, clock: &mut Clock) -> Started {
+    pub(crate) fn start(&self, request: Request, clock: &mut Clock) -> Started {
         match &self.0 {
-            Inner::Plain(dispatch) => match dispatch.at_once(callback, request, clock) {
-                AtOnce::Done(reply) => Started::Done(reply),
-                AtOnce::Runs(dispatched) => Started::Goes(Serving(ServingInner::Plain(dispatched))),
-                AtOnce::Waits(dispatched) => Started::begin(Serving(ServingInner::Plain(dispatched))),
+            Inner::Plain(dispatch) => match dispatch.begin(request, clock) {
+                Begun::Done(reply) => Started::Done(reply),
+                Begun::Runs(dispatched) => Started::Goes(Serving(ServingInner::Plain(dispatched))),
+                Begun::Waits(dispatched) => Started::begin(Serving(ServingInner::Plain(dispatched))),
+                Begun::Plain(arrival) => Started::Plain(arrival),
             },
             Inner::Layered(layered) => Started::begin(Serving(ServingInner::Layered(layered.serve(request)))),
+        }
+    }
+
+    /// Whether a request for `callback` that is read now is one for [`submit`](Self::submit).
+    pub(crate) fn is_for_threads(&self, callback: &Callback) -> bool {
+        matches!(self.0, Inner::Plain(_)) && Dispatch::is_for_threads(callback)
+    }
+
+    /// Lets plain functions run that were [`Started::Plain`], in this order.
+    pub(crate) fn submit(&self, jobs: &mut Vec<Job>) {
+        if let Inner::Plain(dispatch) = &self.0 {
+            dispatch.submit(jobs);
         }
     }
 }
@@ -103,6 +116,8 @@ pub(crate) enum Started {
     Done(Reply),
     /// It needs a task of its own.
     Goes(Serving),
+    /// It is a plain function, which runs on a thread that may block.
+    Plain(Arrival),
 }
 
 impl Started {
@@ -134,7 +149,7 @@ impl Service<Request> for Callbacks {
 
     fn call(&mut self, request: Request) -> Serving {
         Serving(match &self.0 {
-            Inner::Plain(dispatch) => ServingInner::Plain(dispatch.wait(request)),
+            Inner::Plain(dispatch) => ServingInner::Plain(dispatch.clone().call(request)),
             Inner::Layered(layered) => ServingInner::Layered(layered.serve(request)),
         })
     }

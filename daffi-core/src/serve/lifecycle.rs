@@ -16,6 +16,8 @@ pub(crate) struct Lifecycle {
     is_stopping: Arc<AtomicBool>,
     /// No callback may run any more.
     pub(crate) killed: CancellationToken,
+    /// The same, to be looked at for every plain function.
+    is_killed: Arc<AtomicBool>,
     /// No connection may stand any more.
     pub(crate) cut: CancellationToken,
 }
@@ -30,10 +32,20 @@ impl Lifecycle {
         self.is_stopping.load(Ordering::Acquire)
     }
 
+    /// No callback may run any more.
+    pub(crate) fn kill(&self) {
+        self.is_killed.store(true, Ordering::Release);
+        self.killed.cancel();
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.is_killed.load(Ordering::Acquire)
+    }
+
     /// All steps at once.
     pub(crate) fn abandon(&self) {
         self.stop();
-        self.killed.cancel();
+        self.kill();
         self.cut.cancel();
     }
 }

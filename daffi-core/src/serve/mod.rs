@@ -9,16 +9,21 @@ mod dispatch;
 mod layers;
 mod lifecycle;
 mod node;
+mod pace;
 mod registry;
 mod request;
 mod run;
 
 #[cfg(feature = "internals")]
-pub(crate) use self::registry::Registry;
+pub(crate) use self::registry::{Lookup, Registry};
 pub use self::{
     callback::{Callback, CallbackOptions, remote_error},
     dispatch::{Dispatch, Dispatched},
     layers::{Callbacks, Serving},
     request::{Context, Reply, Request},
 };
-pub(crate) use self::{lifecycle::Lifecycle, node::Node, registry::Lookup, run::ServingNode};
+pub(crate) use self::{
+    lifecycle::Lifecycle,
+    node::Node,
+    run::{Intake, ServingNode},
+};

@@ -10,10 +10,11 @@ use std::{
 
 use daffi_serde::{Body, FormatSet, RemoteError};
 use daffi_wire::{Frame, MethodName, NodeName};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     callback::Callback,
-    dispatch::panicked,
+    dispatch::{Answer, Job, panicked},
     layers::{Callbacks, Started},
     node::Node,
     registry::{Lookup, Registry},
@@ -55,12 +56,17 @@ impl ServingNode {
         self.registry.snapshot().names()
     }
 
-    /// Runs a callback for a REQUEST: at once if that is enough, else on a task of its own. `until_done` is dropped when the
-    /// request is worked off.
+    /// What one connection asks of this node.
+    pub(crate) fn intake(&self) -> Intake {
+        Intake { callbacks: self.registry.lookup(), jobs: Vec::new() }
+    }
+
+    /// Runs a callback for a REQUEST: at once if that is enough, else elsewhere. `until_done` is dropped when the request is
+    /// worked off. [`settle`](Self::settle) when there is nothing more to read for now.
     pub(crate) fn serve(
         &self,
         turn: &mut Turn,
-        callbacks: &mut Lookup,
+        intake: &mut Intake,
         context: &Context,
         frame: Frame,
         until_done: impl Send + 'static,
@@ -70,10 +76,14 @@ impl ServingNode {
             let error = RemoteError::new("RuntimeError", format!("{} is stopping", node.name));
             return context.answer_error(turn, &frame, error);
         }
-        let Some(callback) = callbacks.get(&frame) else {
+        let Some(callback) = intake.callbacks.get(&frame) else {
             let text = format!("{} exposes no callback {:?}", node.name, frame.method());
             return context.answer_error(turn, &frame, RemoteError::new("TypeError", text));
         };
+        if !intake.jobs.is_empty() && !self.callbacks.is_for_threads(callback) {
+            // It must not overtake them.
+            self.callbacks.submit(&mut intake.jobs);
+        }
         let (answer, received, text) =
             (ReplyTo::new(context, &frame), frame.as_bytes().len(), frame.header().is_text());
         let request = Request {
@@ -84,7 +94,7 @@ impl ServingNode {
             format: answer.format,
             wants_reply: answer.wants_reply,
         };
-        match guarded(callback, || self.callbacks.start(callback, request, &mut turn.clock)) {
+        match guarded(callback, || self.callbacks.start(request, &mut turn.clock)) {
             Ok(Started::Done(reply)) | Err(reply) => answer.send(context, callback.name(), reply, Some(turn)),
             Ok(Started::Goes(mut serving)) => {
                 let ticket = Ticket::new(Arc::clone(context.conn()), received + WAITING_COST);
@@ -101,7 +111,52 @@ impl ServingNode {
                     drop((ticket, until_done));
                 });
             }
+            Ok(Started::Plain(arrival)) => {
+                let kept = (Ticket::new(Arc::clone(context.conn()), received + WAITING_COST), until_done);
+                let running = node.running.token();
+                let answer = Box::new(Direct { to: answer, context: context.clone(), _kept: kept, _running: running });
+                intake.jobs.push(Job::new(arrival, answer));
+                if intake.jobs.len() >= JOBS {
+                    self.callbacks.submit(&mut intake.jobs);
+                }
+            }
         }
+    }
+
+    /// All that was read for now was [served](Self::serve).
+    pub(crate) fn settle(&self, intake: &mut Intake) {
+        if !intake.jobs.is_empty() {
+            self.callbacks.submit(&mut intake.jobs);
+        }
+    }
+}
+
+/// So many plain functions are handed to the threads that run them at once.
+const JOBS: usize = 64;
+
+/// What one connection asks of a node.
+pub(crate) struct Intake {
+    callbacks: Lookup,
+    /// Plain functions that were read together: one lock and one wake-up for all.
+    jobs: Vec<Job>,
+}
+
+/// The reply of a plain function goes straight to its caller.
+struct Direct<K> {
+    to: ReplyTo,
+    context: Context,
+    /// Dropped when the request is worked off.
+    _kept: K,
+    _running: TaskTrackerToken,
+}
+
+impl<K: Send> Answer for Direct<K> {
+    fn is_wanted(&self) -> bool {
+        !self.context.node().life.is_killed()
+    }
+
+    fn answer(self: Box<Self>, callback: &Callback, reply: Reply) {
+        self.to.send(&self.context, callback.name(), reply, None);
     }
 }
 

@@ -157,7 +157,7 @@ impl Server {
         };
         if timeout(self.config.grace, all).await.is_err() {
             tracing::warn!(node = %self.name, open = left(), grace = ?self.config.grace, "stopping cut calls off");
-            self.life.killed.cancel();
+            self.life.kill();
             for conn in conns {
                 conn.end(Disconnected::Stopped, true);
             }

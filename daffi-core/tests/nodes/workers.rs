@@ -133,7 +133,7 @@ async fn one_worker_runs_in_order_of_arrival() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ordered_callbacks_keep_each_callers_order() {
     let (at, ran) = (endpoint(), Arc::new(Mutex::new(Vec::new())));
-    let callback = plain_with("note", CallbackOptions { ordered: true, ..CallbackOptions::default() }, {
+    let callback = plain_with("note", CallbackOptions::new().ordered(), {
         let ran = Arc::clone(&ran);
         move |(who, n): (usize, usize)| {
             if n % 7 == 0 {
@@ -157,61 +157,177 @@ async fn ordered_callbacks_keep_each_callers_order() {
     }
 }
 
-#[tokio::test]
-async fn a_callback_runs_on_the_reader_while_it_is_quick() {
-    let (at, reader, on_reader) = (endpoint(), thread::current().id(), Arc::new(Mutex::new(Vec::new())));
-    let callback = plain("work", {
-        let on_reader = Arc::clone(&on_reader);
-        move |(slow,): (bool,)| {
-            on_reader.lock().unwrap().push(thread::current().id() == reader);
-            if slow {
-                thread::sleep(Duration::from_millis(3));
-            }
-            Ok(())
+/// Callbacks that run where their request was read, if they may, and say whether they did: `true` asks for a slow run.
+fn quick_ones(ran: &Arc<Mutex<Vec<bool>>>) -> [Callback; 2] {
+    let (reader, ran) = (thread::current().id(), Arc::clone(ran));
+    let work = move |slow: bool| {
+        ran.lock().unwrap().push(thread::current().id() == reader);
+        if slow {
+            thread::sleep(Duration::from_millis(3));
         }
-    });
-    let _service = service_at(&at, workers(1), vec![callback]);
-    let client = client(&at, "c").await;
-    let rpc = client.rpc();
-    assert!(!{
-        rpc.call::<()>("work", (false,)).await.unwrap();
-        on_reader.lock().unwrap()[0]
-    });
-    // A busy machine may make a quick call slow for once: it proves itself again.
-    while on_reader.lock().unwrap().last() != Some(&true) {
-        rpc.call::<()>("work", (false,)).await.unwrap();
-    }
-    rpc.call::<()>("work", (true,)).await.unwrap();
-    assert_eq!(on_reader.lock().unwrap().last(), Some(&true), "it held up its reader once");
-    for slow in [true, false, true] {
-        rpc.call::<()>("work", (slow,)).await.unwrap();
-        assert_eq!(on_reader.lock().unwrap().last(), Some(&false), "and not again");
-    }
-    // A busy machine may have made a quick call slow, which asks for more quick ones.
-    let before = on_reader.lock().unwrap().len();
-    while on_reader.lock().unwrap().last() != Some(&true) {
-        rpc.call::<()>("work", (false,)).await.unwrap();
-    }
-    let quick = on_reader.lock().unwrap().len() - before;
-    assert!(quick > 64, "it had to prove quick more often than at first, and did after {quick} calls");
+    };
+    let again = work.clone();
+    [
+        plain_with("plain", CallbackOptions::new().inline(), move |(slow,): (bool,)| {
+            work(slow);
+            Ok(())
+        }),
+        asynchronous("async", move |(slow,): (bool,)| {
+            let work = again.clone();
+            async move { work(slow) }
+        }),
+    ]
 }
 
 #[tokio::test]
-async fn a_function_that_must_not_run_on_a_reader_fails_there_once() {
-    let (at, count) = (endpoint(), Arc::new(tokio::sync::Mutex::new(0)));
-    let callback = plain("count", move |(): ()| {
-        // Panics on a thread that drives tasks.
-        let mut count = count.blocking_lock();
-        *count += 1;
-        Ok(*count)
-    });
-    let _service = service_at(&at, workers(1), vec![callback]);
+async fn what_promises_to_be_quick_runs_on_the_reader_while_it_is() {
+    let (at, ran) = (endpoint(), Arc::new(Mutex::new(Vec::new())));
+    let _service = service_at(&at, workers(1), quick_ones(&ran).into());
     let client = client(&at, "c").await;
-    let mut failed = 0;
-    for _ in 0..100 {
-        failed += usize::from(client.rpc().call::<i64>("count", ()).await.is_err());
+    let rpc = client.rpc();
+    let on_reader = || *ran.lock().unwrap().last().unwrap();
+    rpc.call::<()>("plain", (false,)).await.unwrap();
+    assert!(on_reader());
+    rpc.call::<()>("plain", (true,)).await.unwrap();
+    assert!(on_reader(), "it held up its reader once");
+    for slow in [true, false, true] {
+        rpc.call::<()>("plain", (slow,)).await.unwrap();
+        assert!(!on_reader(), "and not again");
     }
-    assert!(failed <= 1, "{failed} calls failed");
+    // A busy machine may have made a quick call slow, which asks for more quick ones.
+    let before = ran.lock().unwrap().len();
+    while !on_reader() {
+        rpc.call::<()>("plain", (false,)).await.unwrap();
+    }
+    let quick = ran.lock().unwrap().len() - before;
+    assert!(quick > 64, "it proved itself quick, and did after {quick} calls");
+}
+
+/// Calls whose function runs on a task of its own look like those on the reader on one thread, but do not hold it up.
+#[tokio::test]
+async fn an_async_function_that_blocks_is_found_and_begins_elsewhere() {
+    let (at, ran) = (endpoint(), Arc::new(Mutex::new(Vec::new())));
+    let _service = service_at(&at, workers(1), quick_ones(&ran).into());
+    let mut peer = Peer::connect(&at).await;
+    peer.hello("c").await;
+    let slow = r#"{"args": [true], "kwargs": {}}"#;
+    peer.send(Kind::Request, 2, "c", "async", slow).await;
+    assert_eq!(peer.receive().await.unwrap().header().id(), CallId(2));
+    // Both are read together: one on the reader would be answered before the refusal.
+    peer.send(Kind::Request, 3, "c", "async", slow).await;
+    peer.send(Kind::Request, 4, "c", "unknown", "").await;
+    assert_eq!(peer.receive().await.unwrap().header().id(), CallId(4));
+    assert_eq!(peer.receive().await.unwrap().header().id(), CallId(3));
+}
+
+/// One that waits in tokio's own terms, which a thread that drives tasks must not.
+fn waiting(name: &str, options: CallbackOptions) -> Callback {
+    plain_with(name, options, move |(n,): (i64,)| {
+        Ok(tokio::runtime::Handle::current().block_on(async move {
+            tokio::task::yield_now().await;
+            n
+        }))
+    })
+}
+
+#[tokio::test]
+async fn plain_functions_may_block_on_futures_in_every_run() {
+    let at = endpoint();
+    let _service = service_at(&at, workers(1), vec![waiting("wait", CallbackOptions::new())]);
+    let client = client(&at, "c").await;
+    let rpc = client.rpc();
+    for n in 0..1000 {
+        assert_eq!(rpc.call::<i64>("wait", (n,)).await.unwrap(), n);
+    }
+    let many = join_all((0..1000).map(|n| rpc.call::<i64>("wait", (n,)))).await;
+    for (n, waited) in many.into_iter().enumerate() {
+        assert_eq!(waited.unwrap(), n as i64);
+    }
+}
+
+#[tokio::test]
+async fn an_inline_function_that_must_not_run_on_a_reader_fails_there_once() {
+    let at = endpoint();
+    let _service = service_at(&at, workers(1), vec![waiting("wait", CallbackOptions::new().inline())]);
+    let client = client(&at, "c").await;
+    assert!(client.rpc().call::<i64>("wait", (0,)).await.unwrap_err().to_string().contains("panicked"));
+    for n in 0..100 {
+        assert_eq!(client.rpc().call::<i64>("wait", (n,)).await.unwrap(), n);
+    }
+}
+
+/// A plain function that blocks until something else was called on the same connection, and one that does so.
+fn blocked_and_release() -> Vec<Callback> {
+    let (release, released) = std::sync::mpsc::channel();
+    let released = Mutex::new(released);
+    vec![
+        plain("blocked", move |(): ()| Ok(released.lock().unwrap().recv().unwrap())),
+        asynchronous("release", move |(n,): (i64,)| {
+            let release = release.clone();
+            async move { release.send(n).unwrap() }
+        }),
+    ]
+}
+
+#[tokio::test]
+async fn a_plain_function_that_blocks_holds_up_no_reader() {
+    let at = endpoint();
+    let _service = service_at(&at, workers(2), blocked_and_release());
+    let client = client(&at, "c").await;
+    let rpc = client.rpc();
+    for n in 0..100 {
+        let both = tokio::join!(rpc.call::<i64>("blocked", ()), rpc.call::<()>("release", (n,)));
+        assert_eq!((both.0.unwrap(), both.1.unwrap()), (n, ()));
+    }
+}
+
+#[tokio::test]
+async fn nothing_overtakes_plain_functions_that_were_read_before() {
+    let (at, ran) = (endpoint(), Arc::new(Mutex::new(Vec::new())));
+    let note = |name, options| {
+        let ran = Arc::clone(&ran);
+        plain_with(name, options, move |(n,): (usize,)| {
+            ran.lock().unwrap().push(n);
+            Ok(())
+        })
+    };
+    let callbacks = vec![
+        note("plain", CallbackOptions::new()),
+        note("inline", CallbackOptions::new().inline()),
+        asynchronous("async", {
+            let ran = Arc::clone(&ran);
+            move |(n,): (usize,)| {
+                ran.lock().unwrap().push(n);
+                async {}
+            }
+        }),
+    ];
+    let _service = service_at(&at, workers(1), callbacks);
+    let client = client(&at, "c").await;
+    for n in 0..500 {
+        client.rpc_nowait().call(["plain", "plain", "inline", "plain", "async"][n % 5], (n,)).await.unwrap();
+    }
+    client.rpc().call::<()>("plain", (500,)).await.unwrap();
+    assert_eq!(*ran.lock().unwrap(), (0..=500).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_panic_of_a_plain_function_is_its_own_callers_error() {
+    let at = endpoint();
+    let odd = plain("odd", |(n,): (i64,)| {
+        assert!(n % 2 == 1, "{n} is even");
+        Ok(n)
+    });
+    let _service = service_at(&at, workers(1), vec![odd]);
+    let client = client(&at, "c").await;
+    let client = &client;
+    let all = join_all((0..200).map(|n| async move { client.rpc().call::<i64>("odd", (n,)).await })).await;
+    for (n, answer) in all.into_iter().enumerate() {
+        match answer {
+            Ok(odd) => assert_eq!(odd, n as i64),
+            Err(error) => assert!(n % 2 == 0 && error.to_string().contains(&format!("{n} is even")), "{error}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,8 +36,14 @@
 //!
 //! # Options
 //!
-//! `#[callback(name = "..", blocking, ordered)]`, on a function or a method: the name on the wire; always off the thread
-//! that reads requests; one caller's requests one after another, whatever the number of workers.
+//! On a function or a method, `#[callback(name = "..", inline, blocking, ordered)]`:
+//!
+//! | option | means |
+//! |---|---|
+//! | `name = ".."` | its name on the wire |
+//! | `inline` | a plain function that promises to be quick, as async ones do: it runs where requests are read |
+//! | `blocking` | an async function that may hold up its thread: it is never polled where requests are read. Plain functions may without saying so |
+//! | `ordered` | one caller's requests run one after another, whatever the number of workers |
 
 mod attributes;
 mod callback;
@@ -72,7 +78,7 @@ use proc_macro::TokenStream;
 /// }
 /// use greetings::hello as hi;
 ///
-/// #[callback(blocking)]
+/// #[callback(ordered)]
 /// fn load(ctx: Context, path: String) -> std::io::Result<String> {
 ///     println!("for {}", ctx.caller());
 ///     std::fs::read_to_string(path)
@@ -152,7 +158,7 @@ pub fn callbacks(input: TokenStream) -> TokenStream {
 /// Makes of one trait what both ends need: a trait for the service to implement, and a client that the compiler checks.
 ///
 /// Every method takes `&self` and, `async` or not, is a call. Parameters and results are described in the
-/// [crate's documentation](crate); `#[callback(name = "..", blocking, ordered)]` may stand on a method.
+/// [crate's documentation](crate); `#[callback(name = "..", inline, blocking, ordered)]` may stand on a method.
 ///
 /// - The trait's methods return futures that are `Send`; write `async fn` in the implementation. `into_callbacks` gives
 ///   the implementation's callbacks.

@@ -10,6 +10,7 @@ pub(crate) struct Options {
     name: Option<LitStr>,
     blocking: bool,
     ordered: bool,
+    inline: bool,
 }
 
 impl Options {
@@ -50,10 +51,18 @@ impl Options {
             &mut self.blocking
         } else if meta.path.is_ident("ordered") {
             &mut self.ordered
+        } else if meta.path.is_ident("inline") {
+            &mut self.inline
         } else {
-            return Err(meta.error("unknown option: there are `name = \"..\"`, `blocking` and `ordered`"));
+            return Err(meta.error("unknown option: there are `name = \"..\"`, `blocking`, `inline` and `ordered`"));
         };
         *switch = true;
+        if self.blocking && self.inline {
+            errors.at(
+                &meta.path,
+                "`blocking` and `inline` exclude each other: it holds up its thread, or promises not to",
+            );
+        }
         if meta.input.peek(Token![=]) {
             return Err(meta.error("this option takes no value: leave it out to switch it off"));
         }
@@ -72,10 +81,13 @@ impl Options {
 
     /// As the options of the facade, with these parameters.
     pub(crate) fn to_tokens(&self, params: &[String]) -> TokenStream {
-        let Self { blocking, ordered, .. } = self;
-        quote! {
-            ::daffi::__private::CallbackOptions { params: &[#(#params),*], blocking: #blocking, ordered: #ordered }
-        }
+        let set = [
+            (self.blocking, quote!(.blocking())),
+            (self.inline, quote!(.inline())),
+            (self.ordered, quote!(.ordered())),
+        ];
+        let set = set.into_iter().filter_map(|(is_set, setter)| is_set.then_some(setter));
+        quote!(::daffi::__private::CallbackOptions::new().params(&[#(#params),*]) #(#set)*)
     }
 }
 

@@ -81,7 +81,7 @@ fn multiply(a: i64, b: i64) -> i64 {
     a * b
 }
 
-#[callback(ordered)]
+#[callback(inline, ordered)]
 fn r#type(r#struct: i64) -> i64 {
     r#struct
 }

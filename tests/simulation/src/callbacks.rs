@@ -30,7 +30,7 @@ pub(crate) fn name(text: &str) -> NodeName {
 /// The callbacks of a node.
 pub(crate) fn callbacks(node: &str, ledger: &Arc<Ledger>) -> Vec<Callback> {
     let method = |text: &str| MethodName::new(text, &Limits::default()).expect("a callback's name is a good name");
-    let ordered = CallbackOptions { ordered: true, ..CallbackOptions::default() };
+    let ordered = CallbackOptions::new().ordered();
     let (node, start, ledger) = (node.to_owned(), ledger.start(), Arc::clone(ledger));
     let echo = {
         let (node, ledger) = (node.clone(), Arc::clone(&ledger));

@@ -39,6 +39,9 @@ impl Type {
     pub fn method(&self) {}
 }
 
+#[callback(inline, blocking)]
+fn both() {}
+
 fn main() {
     generic(3);
     switched();

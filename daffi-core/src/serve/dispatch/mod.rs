@@ -1,0 +1,355 @@
+//! The innermost service around all callbacks of a node: as many run at once as there are workers, in order of arrival.
+//!
+//! A callback that promises to be quick (an async one, and a plain one with `inline`) runs where its request was read, if a
+//! worker is free and nothing has to be waited for. All other plain functions run on threads that may block. What has to
+//! wait does so in this order: for the caller's earlier requests if the callback is ordered, for a worker, and for the caller
+//! to take what was answered before.
+
+mod blocking;
+mod gate;
+mod inline;
+mod order;
+mod worker;
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Instant,
+};
+
+use daffi_serde::RemoteError;
+use daffi_transport::BoxFuture;
+use tokio::sync::oneshot;
+use tower_service::Service;
+
+pub(crate) use self::blocking::{Answer, Job};
+use self::{
+    blocking::Runner,
+    gate::Gate,
+    inline::Ran,
+    order::{InOrder, Order},
+    worker::{Waits, Worker, Workers},
+};
+use super::{
+    callback::{Callback, Run},
+    request::{Reply, Request},
+};
+use crate::conn::Clock;
+
+/// Runs callbacks: the service that layers are put around.
+///
+/// Always ready: who finds no free worker waits inside the response future, in order of arrival. A request takes its
+/// place in that order when the future is first polled.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    workers: Arc<Workers>,
+    order: Arc<Order>,
+}
+
+/// A request with the places that it holds in the ways it went.
+pub(crate) struct Arrival {
+    request: Request,
+    order: Option<InOrder>,
+    gate: Option<Gate>,
+}
+
+/// What became of a request where it was read.
+pub(crate) enum Begun {
+    Done(Reply),
+    /// Its callback began, and goes on elsewhere.
+    Runs(Dispatched),
+    /// It has to wait, and has its place in the order once it was polled.
+    Waits(Dispatched),
+    /// It runs on a thread that may block.
+    Plain(Arrival),
+}
+
+impl Dispatch {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { workers: Workers::new(workers), order: Arc::default() }
+    }
+
+    /// Whether `callback` would run on a thread that may block rather than here.
+    pub(crate) fn is_for_threads(callback: &Callback) -> bool {
+        callback.is_plain() && !callback.pace.is_quick()
+    }
+
+    /// Begins to serve a request where it was read: the one way in, for requests with layers around them and without.
+    pub(crate) fn begin(&self, request: Request, clock: &mut Clock) -> Begun {
+        let callback = &request.callback;
+        // One worker alone runs all requests in order.
+        let order = if callback.is_ordered() && !self.workers.is_one() {
+            let lock = self.order.lock_for(&request);
+            match Arc::clone(&lock).try_lock_owned() {
+                Ok(order) => Some(order),
+                Err(_) => return Begun::Waits(self.in_order(Box::pin(lock.lock_owned()), request)),
+            }
+        } else {
+            None
+        };
+        let quick = callback.pace.is_quick();
+        if callback.is_plain() && !quick {
+            return Begun::Plain(Arrival { request, order, gate: None });
+        }
+        if quick
+            && !Gate::stops(&request, None)
+            && let Some(worker) = self.workers.try_borrow()
+        {
+            let callback = Arc::clone(callback);
+            return match inline::run(&callback, request, clock) {
+                Ran::Done(reply) => Begun::Done(reply),
+                Ran::Waits(future) => {
+                    let running = Running { future, callback, _worker: worker.keep(), _order: order };
+                    Begun::Runs(Dispatched { polled: true, ..self.at(State::Running(running)) })
+                }
+            };
+        }
+        Begun::Waits(self.at(State::Queue(Arrival { request, order, gate: None })))
+    }
+
+    /// Lets plain functions run on threads that may block, in this order.
+    pub(crate) fn submit(&self, jobs: &mut Vec<Job>) {
+        self.workers.submit(jobs);
+    }
+
+    fn in_order(&self, lock: BoxFuture<'static, InOrder>, mut request: Request) -> Dispatched {
+        request.compact();
+        self.at(State::Order(lock, request))
+    }
+
+    fn at(&self, state: State) -> Dispatched {
+        Dispatched { dispatch: self.clone(), state, polled: false }
+    }
+}
+
+impl Service<Request> for Dispatch {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = Dispatched;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Dispatched {
+        self.at(State::Arrived(request))
+    }
+}
+
+/// A callback that waits for a worker, or runs.
+pub struct Dispatched {
+    dispatch: Dispatch,
+    state: State,
+    /// The first poll happens where the request was read.
+    polled: bool,
+}
+
+enum State {
+    Arrived(Request),
+    /// Waits for the caller's earlier requests.
+    Order(BoxFuture<'static, InOrder>, Request),
+    /// Goes to the end of the line.
+    Queue(Arrival),
+    /// Stands in line for a worker.
+    Line(Waits, Arrival),
+    /// Has a worker.
+    Granted(Worker, Arrival),
+    /// Waits until the caller takes what was answered before.
+    Room(BoxFuture<'static, Gate>, Arrival),
+    Running(Running),
+    /// A plain function that runs, or stands in line, elsewhere.
+    Plain(oneshot::Receiver<Reply>),
+    Done,
+}
+
+struct Running {
+    future: BoxFuture<'static, Reply>,
+    callback: Arc<Callback>,
+    _worker: Worker,
+    _order: Option<InOrder>,
+}
+
+/// Where a state leads to.
+enum Step {
+    On(State),
+    /// Nothing to do until woken.
+    Stay(State),
+    Done(Reply),
+}
+
+impl Dispatched {
+    fn step(&mut self, state: State, on_reader: bool, cx: &mut TaskContext<'_>) -> Step {
+        match state {
+            State::Arrived(request) => self.arrive(request),
+            State::Order(lock, request) => self.wait_for_order(lock, request, cx),
+            State::Queue(arrival) => self.queue(arrival),
+            State::Line(waits, arrival) => wait_for_worker(waits, arrival, cx),
+            State::Granted(worker, arrival) => grant(worker, arrival, on_reader, cx),
+            State::Room(gate, arrival) => wait_for_room(gate, arrival, cx),
+            State::Running(running) => run(running, on_reader, cx),
+            State::Plain(reply) => wait_for_thread(reply, cx),
+            State::Done => Step::Done(Reply::error(stopped())),
+        }
+    }
+
+    fn arrive(&self, request: Request) -> Step {
+        match self.dispatch.begin(request, &mut Clock::new(0)) {
+            Begun::Done(reply) => Step::Done(reply),
+            // A callback that began is polled once more, so that it knows whom to wake.
+            Begun::Runs(dispatched) | Begun::Waits(dispatched) => Step::On(dispatched.state),
+            Begun::Plain(arrival) => Step::On(self.submit(arrival)),
+        }
+    }
+
+    fn wait_for_order(
+        &self,
+        mut lock: BoxFuture<'static, InOrder>,
+        request: Request,
+        cx: &mut TaskContext<'_>,
+    ) -> Step {
+        match lock.as_mut().poll(cx) {
+            Poll::Pending => Step::Stay(State::Order(lock, request)),
+            Poll::Ready(order) => {
+                let arrival = Arrival { request, order: Some(order), gate: None };
+                let plain = Dispatch::is_for_threads(&arrival.request.callback);
+                Step::On(if plain { self.submit(arrival) } else { State::Queue(arrival) })
+            }
+        }
+    }
+
+    fn queue(&self, mut arrival: Arrival) -> Step {
+        if let Some(worker) = self.dispatch.workers.try_acquire() {
+            return Step::On(State::Granted(worker, arrival));
+        }
+        arrival.request.compact();
+        Step::On(State::Line(self.dispatch.workers.wait(), arrival))
+    }
+
+    /// Has a plain function run on a thread that may block.
+    fn submit(&self, arrival: Arrival) -> State {
+        let (answer, reply) = oneshot::channel();
+        self.dispatch.submit(&mut vec![Job::new(arrival, Box::new(answer))]);
+        State::Plain(reply)
+    }
+}
+
+fn wait_for_worker(mut waits: Waits, arrival: Arrival, cx: &mut TaskContext<'_>) -> Step {
+    match Pin::new(&mut waits).poll(cx) {
+        Poll::Pending => Step::Stay(State::Line(waits, arrival)),
+        Poll::Ready(Some(worker)) => Step::On(State::Granted(worker, arrival)),
+        Poll::Ready(None) => Step::Done(Reply::error(stopped())),
+    }
+}
+
+fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext<'_>) -> Step {
+    if Gate::stops(&arrival.request, arrival.gate.as_ref()) {
+        // A caller that takes no answers must not hold a worker; its requests keep their order.
+        drop(worker);
+        let gate = arrival.gate.take().unwrap_or_else(|| Gate::new(arrival.request.context.conn()));
+        arrival.request.compact();
+        return Step::On(State::Room(Box::pin(gate.pass()), arrival));
+    }
+    let callback = Arc::clone(&arrival.request.callback);
+    if on_reader && !callback.pace.is_quick() {
+        // The place in the order is taken; the run itself happens on a task of its own.
+        arrival.request.compact();
+        cx.waker().wake_by_ref();
+        return Step::Stay(State::Granted(worker, arrival));
+    }
+    match &callback.run {
+        Run::Plain(_) if callback.pace.is_quick() => {
+            match inline::run(&callback, arrival.request, &mut Clock::new(0)) {
+                Ran::Done(reply) => Step::Done(reply),
+                Ran::Waits(future) => {
+                    Step::On(State::Running(Running { future, callback, _worker: worker, _order: arrival.order }))
+                }
+            }
+        }
+        Run::Plain(_) => {
+            // It broke its promise while this request stood in line.
+            let (answer, reply) = oneshot::channel();
+            Runner::start(worker, Job::new(arrival, Box::new(answer)));
+            Step::On(State::Plain(reply))
+        }
+        Run::Async(run) => {
+            let Arrival { request, order, .. } = arrival;
+            Step::On(State::Running(Running { future: run(request), callback, _worker: worker, _order: order }))
+        }
+    }
+}
+
+fn wait_for_room(mut gate: BoxFuture<'static, Gate>, arrival: Arrival, cx: &mut TaskContext<'_>) -> Step {
+    match gate.as_mut().poll(cx) {
+        Poll::Pending => Step::Stay(State::Room(gate, arrival)),
+        Poll::Ready(gate) => Step::On(State::Queue(Arrival { gate: Some(gate), ..arrival })),
+    }
+}
+
+fn run(mut running: Running, on_reader: bool, cx: &mut TaskContext<'_>) -> Step {
+    // Elsewhere only one that has to prove itself is timed.
+    let callback = &running.callback;
+    let begun = (on_reader || !callback.pace.is_quick()).then(Instant::now);
+    let polled = running.future.as_mut().poll(cx);
+    if let Some(time) = begun.map(|begun| begun.elapsed()) {
+        if on_reader {
+            callback.note_on_reader(time);
+        } else {
+            callback.pace.note(time);
+        }
+    }
+    match polled {
+        Poll::Pending => Step::Stay(State::Running(running)),
+        Poll::Ready(reply) => Step::Done(reply),
+    }
+}
+
+fn wait_for_thread(mut reply: oneshot::Receiver<Reply>, cx: &mut TaskContext<'_>) -> Step {
+    match Pin::new(&mut reply).poll(cx) {
+        Poll::Pending => Step::Stay(State::Plain(reply)),
+        Poll::Ready(reply) => Step::Done(reply.unwrap_or_else(|_| Reply::error(stopped()))),
+    }
+}
+
+impl fmt::Debug for Dispatched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatched").field("polled", &self.polled).finish_non_exhaustive()
+    }
+}
+
+impl Future for Dispatched {
+    type Output = Result<Reply, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let on_reader = !std::mem::replace(&mut self.polled, true);
+        loop {
+            let state = std::mem::replace(&mut self.state, State::Done);
+            match self.step(state, on_reader, cx) {
+                Step::On(next) => self.state = next,
+                Step::Stay(same) => {
+                    self.state = same;
+                    return Poll::Pending;
+                }
+                Step::Done(reply) => return Poll::Ready(Ok(reply)),
+            }
+        }
+    }
+}
+
+pub(crate) fn stopped() -> RemoteError {
+    RemoteError::new("RuntimeError", "the node stopped before the callback ran")
+}
+
+/// What the caller of a callback that panicked hears.
+pub(crate) fn panicked(method: &str, panic: &(dyn std::any::Any + Send)) -> RemoteError {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into());
+    tracing::error!(callback = method, panic = %text, "a callback panicked");
+    RemoteError::new("RuntimeError", format!("{method}() panicked: {text}"))
+}

@@ -1,0 +1,280 @@
+//! The workers of a node: so many callbacks run at once as there are, in order of arrival.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::blocking::{Job, Runner};
+
+/// One free worker in [`Workers::state`].
+const ONE: usize = 2;
+
+/// Somebody stands in line, so a worker that becomes free belongs to the first of them.
+const LINE: usize = 1;
+
+/// The workers of a node, and the line of those that wait for one.
+///
+/// A semaphore of its own because of who waits: plain functions stand in line as what they are, not as a task each, and a
+/// thread that has run one goes on with the next under the same permit, without a wake-up in between.
+pub(crate) struct Workers {
+    /// Free workers times [`ONE`], and [`LINE`]. While somebody stands in line no worker is free.
+    state: AtomicUsize,
+    all: usize,
+    line: Mutex<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<Waiting>,
+    /// The runtime is gone: nothing runs any more.
+    closed: bool,
+}
+
+enum Waiting {
+    /// A plain function: whoever frees a worker runs it, or has it run.
+    Job(Job),
+    /// A future that waits for its worker.
+    Future(oneshot::Sender<Worker>),
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = self.state.load(Ordering::Relaxed) / ONE;
+        f.debug_struct("Workers").field("all", &self.all).field("free", &free).finish_non_exhaustive()
+    }
+}
+
+impl Workers {
+    pub(crate) fn new(workers: usize) -> Arc<Self> {
+        let all = workers.min(usize::MAX / ONE);
+        Arc::new(Self { state: AtomicUsize::new(all * ONE), all, line: Mutex::default() })
+    }
+
+    /// Whether callbacks run one after another.
+    pub(crate) const fn is_one(&self) -> bool {
+        self.all == 1
+    }
+
+    /// Takes a worker for the moment, if one is free and nobody waits.
+    pub(crate) fn try_borrow(self: &Arc<Self>) -> Option<Borrowed<'_>> {
+        self.try_take().then(|| Borrowed(self))
+    }
+
+    /// The same, to keep it.
+    pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Worker> {
+        self.try_borrow().map(Borrowed::keep)
+    }
+
+    /// Takes a place in line now; the future gives a worker when it is this one's turn, and nothing when the runtime is gone.
+    /// Dropped, it gives its place up.
+    pub(crate) fn wait(self: &Arc<Self>) -> Waits {
+        let (sender, receiver) = oneshot::channel();
+        let mut line = self.line.lock();
+        if self.take_or_line_up() {
+            drop(line);
+            // The receiver is here.
+            drop(sender.send(Worker(Some(Arc::clone(self)))));
+        } else if !line.closed {
+            line.waiting.push_back(Waiting::Future(sender));
+        }
+        Waits(receiver)
+    }
+
+    /// Lets plain functions run on threads of their own, in this order.
+    pub(crate) fn submit(self: &Arc<Self>, jobs: &mut Vec<Job>) {
+        let mut now = Vec::new();
+        {
+            let mut line = self.line.lock();
+            if line.closed {
+                drop(line);
+                return jobs.clear();
+            }
+            for job in jobs.drain(..) {
+                if self.take_or_line_up() {
+                    now.push(job);
+                } else {
+                    line.waiting.push_back(Waiting::Job(job));
+                }
+            }
+        }
+        for job in now {
+            Runner::start(Worker(Some(Arc::clone(self))), job);
+        }
+    }
+
+    /// Nothing runs any more, because there are no threads: whoever waits is told so.
+    pub(crate) fn close(&self) {
+        let waiting = {
+            let mut line = self.line.lock();
+            line.closed = true;
+            std::mem::take(&mut line.waiting)
+        };
+        drop(waiting);
+    }
+
+    fn try_take(&self) -> bool {
+        // Acquire: what the callback before did happened before what the next one does.
+        self.state
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |state| {
+                if state & LINE == 0 { state.checked_sub(ONE) } else { None }
+            })
+            .is_ok()
+    }
+
+    /// Takes a free worker, or notes that somebody stands in line. For those who hold the line's lock.
+    fn take_or_line_up(&self) -> bool {
+        if self.try_take() {
+            return true;
+        }
+        let line_up = |state: usize| if state < ONE { Some(state | LINE) } else { None };
+        while self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, line_up).is_err() {
+            // One became free just now.
+            if self.try_take() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A worker is free: if nobody stands in line it stays so.
+    fn give_back(&self) -> bool {
+        self.state
+            .fetch_update(Ordering::Release, Ordering::Relaxed, |state| (state & LINE == 0).then_some(state + ONE))
+            .is_ok()
+    }
+}
+
+/// A worker that is taken while something runs in place.
+pub(crate) struct Borrowed<'a>(&'a Arc<Workers>);
+
+impl Borrowed<'_> {
+    pub(crate) fn keep(self) -> Worker {
+        let workers = Arc::clone(self.0);
+        std::mem::forget(self);
+        Worker(Some(workers))
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        if !self.0.give_back() {
+            drop(Worker(Some(Arc::clone(self.0))));
+        }
+    }
+}
+
+/// One of the node's workers, busy until this is dropped.
+pub(crate) struct Worker(Option<Arc<Workers>>);
+
+impl Worker {
+    pub(crate) const fn workers(&self) -> &Arc<Workers> {
+        self.0.as_ref().expect("a worker has its node's workers until it is passed on")
+    }
+
+    /// Passes this worker on to the first in line. Gives it back if that is a plain function, which has to be run with it.
+    pub(crate) fn pass_on(mut self) -> Option<(Self, Job)> {
+        let workers = self.0.take()?;
+        loop {
+            let next = {
+                let mut line = workers.line.lock();
+                let next = line.waiting.pop_front();
+                if line.waiting.is_empty() {
+                    workers.state.fetch_and(!LINE, Ordering::Relaxed);
+                }
+                if next.is_none() {
+                    workers.state.fetch_add(ONE, Ordering::Release);
+                }
+                next
+            };
+            match next {
+                None => return None,
+                Some(Waiting::Job(job)) if job.is_wanted() => return Some((Self(Some(workers)), job)),
+                Some(Waiting::Job(_)) => {}
+                Some(Waiting::Future(place)) => match place.send(Self(Some(Arc::clone(&workers)))) {
+                    Ok(()) => return None,
+                    // It gave its place up.
+                    Err(mut worker) => worker.0 = None,
+                },
+            }
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let Some(workers) = self.0.take() else { return };
+        if workers.give_back() {
+            return;
+        }
+        if let Some((worker, job)) = Self(Some(workers)).pass_on() {
+            Runner::start(worker, job);
+        }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Worker")
+    }
+}
+
+/// A place in line: [`Workers::wait`].
+pub(crate) struct Waits(oneshot::Receiver<Worker>);
+
+impl Future for Waits {
+    type Output = Option<Worker>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(Result::ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn workers_go_to_those_in_line_in_order() {
+        let workers = Workers::new(2);
+        let (one, two) = (workers.try_acquire().unwrap(), workers.try_borrow().unwrap());
+        assert!(workers.try_borrow().is_none());
+        let (mut first, second, mut third) = (workers.wait(), workers.wait(), workers.wait());
+        assert!((&mut first).now_or_never().is_none());
+        drop(second);
+        drop(two);
+        let first = first.now_or_never().unwrap().unwrap();
+        assert!((&mut third).now_or_never().is_none());
+        drop(one);
+        assert!(workers.try_borrow().is_none(), "it belongs to the one in line, who did not look yet");
+        drop(third);
+        assert!(workers.try_borrow().is_some(), "who gave a place up, or a worker, is passed over");
+        drop(first);
+        let both = (workers.try_borrow(), workers.try_borrow());
+        assert!(both.0.is_some() && both.1.is_some() && workers.try_borrow().is_none());
+    }
+
+    #[test]
+    fn the_line_ends_with_the_runtime() {
+        let workers = Workers::new(1);
+        let busy = workers.try_acquire().unwrap();
+        let waits = workers.wait();
+        workers.close();
+        assert!(waits.now_or_never().unwrap().is_none());
+        assert!(workers.wait().now_or_never().unwrap().is_none());
+        drop(busy);
+        assert!(workers.try_borrow().is_some());
+    }
+}
