@@ -34,6 +34,8 @@ enum Figure {
     Rate(&'static str),
     /// The same for the processes of one part.
     CpuOf(&'static str, &'static str),
+    /// Microseconds of CPU that a call takes more than with this subject.
+    More(&'static str),
     Allocations,
     Faults,
     /// KiB of a connection.
@@ -50,7 +52,7 @@ const US: &str = "daffi";
 
 fn rows() -> Vec<Row> {
     use Bound::{AtLeast, AtMost};
-    use Figure::{Allocations, Cpu, CpuOf, Faults, Rate, Resident};
+    use Figure::{Allocations, Cpu, CpuOf, Faults, More, Rate, Resident};
     let check = |figure, bound| Check { figure, bound };
     let side_by_side = |work: Work, others: &[&'static str]| {
         std::iter::once(US).chain(others.iter().copied()).map(|subject| (subject, work)).collect::<Vec<_>>()
@@ -83,6 +85,16 @@ fn rows() -> Vec<Row> {
         },
         row("typed add in MSGPACK, 64 in flight", add(Format::Msgpack), vec![check(Cpu("multiplexer"), AtMost(2.2))]),
         row("typed add in postcard, 64 in flight", add(Format::Postcard), vec![check(Cpu("multiplexer"), AtMost(2.0))]),
+        row(
+            "plain functions, 64 in flight",
+            vec![("daffi-plain", Work::echo(64)), ("daffi-inline", Work::echo(64))],
+            vec![check(More("daffi-inline"), AtMost(1.5))],
+        ),
+        row(
+            "plain functions, one call at a time",
+            vec![("daffi-plain", Work::echo(1)), ("daffi-inline", Work::echo(1))],
+            vec![check(More("daffi-inline"), AtMost(15.0))],
+        ),
         row(
             "one call at a time",
             side_by_side(Work::echo(1), &["raw", "multiplexer", "tarpc", "tonic"]),
@@ -227,6 +239,10 @@ impl Figure {
             Self::Cpu(name) => us.ratio(other(name)?, |s| Some(s.cpu)),
             Self::CpuOf(part, name) => us.ratio(other(name)?, |s| s.cpu_of(part)),
             Self::Rate(name) => us.ratio(other(name)?, |s| Some(s.rate)),
+            Self::More(name) => {
+                let theirs = other(name)?.spread(|s| Some(s.cpu))?.median;
+                us.spread(|s| Some(s.cpu - theirs))
+            }
             Self::Allocations => Spread::of([us.counts.allocations]),
             Self::Faults => us.spread(|s| Some(s.faults)),
             Self::Resident => us.spread(|s| s.resident.map(|bytes| bytes / 1024.0)),
@@ -252,6 +268,7 @@ impl std::fmt::Display for Check {
         match self.figure {
             Figure::Cpu(whom) => write!(f, "CPU {words} {bound:.2}x {whom}"),
             Figure::CpuOf(part, whom) => write!(f, "{part}'s CPU {words} {bound:.2}x {whom}'s"),
+            Figure::More(whom) => write!(f, "{words} {bound} us of CPU more than {whom}"),
             Figure::Rate(whom) => write!(f, "rate {words} {bound:.2}x {whom}"),
             Figure::Allocations => write!(f, "{words} {bound} allocations per call"),
             Figure::Faults => write!(f, "{words} {bound} page faults per call"),

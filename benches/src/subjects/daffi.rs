@@ -22,15 +22,47 @@ macro_rules! callbacks {
     };
 }
 
-pub(super) struct Daffi;
+/// Plain functions, which run on threads of their own.
+mod plain {
+    use bytes::Bytes;
+
+    #[daffi::callback]
+    pub(super) fn echo(payload: Bytes) -> Bytes {
+        payload
+    }
+}
+
+/// Plain functions that promise to be quick, and run where their request was read.
+mod inline {
+    use bytes::Bytes;
+
+    #[daffi::callback(inline)]
+    pub(super) fn echo(payload: Bytes) -> Bytes {
+        payload
+    }
+}
+
+/// What the callbacks are written as.
+#[derive(Clone, Copy)]
+pub(super) enum Functions {
+    Async,
+    Plain,
+    Inline,
+}
+
+pub(super) struct Daffi(pub(super) Functions);
 
 impl Subject for Daffi {
     fn name(&self) -> &'static str {
-        "daffi"
+        match self.0 {
+            Functions::Async => "daffi",
+            Functions::Plain => "daffi-plain",
+            Functions::Inline => "daffi-inline",
+        }
     }
 
-    fn does(&self, _: &Job) -> bool {
-        true
+    fn does(&self, job: &Job) -> bool {
+        matches!(self.0, Functions::Async) || matches!(job.work, Work::Echo { .. })
     }
 
     fn parts(&self, job: &Job) -> Vec<&'static str> {
@@ -52,7 +84,7 @@ impl Subject for Daffi {
                 let worker = callbacks!(client(&name, job.transport)?).connect(router).await?;
                 return Ok(Part::new(name, worker));
             }
-            let service = serve(job.transport).await?;
+            let service = serve(job.transport, self.0).await?;
             let address = service.endpoints()[0].as_str().to_owned();
             Ok(Part::new(address, service))
         })
@@ -63,7 +95,7 @@ impl Subject for Daffi {
             let (address, service) = match addresses.first() {
                 Some(address) => (address.clone(), None),
                 None => {
-                    let service = serve(job.transport).await?;
+                    let service = serve(job.transport, self.0).await?;
                     (service.endpoints()[0].as_str().to_owned(), Some(service))
                 }
             };
@@ -94,8 +126,13 @@ fn endpoint(transport: Transport) -> String {
     }
 }
 
-pub(super) async fn serve(transport: Transport) -> Result<Service> {
-    let mut builder = callbacks!(Service::builder("echo"));
+pub(super) async fn serve(transport: Transport, functions: Functions) -> Result<Service> {
+    let builder = Service::builder("echo");
+    let mut builder = match functions {
+        Functions::Async => callbacks!(builder),
+        Functions::Plain => builder.callbacks(daffi::callbacks![plain::echo]),
+        Functions::Inline => builder.callbacks(daffi::callbacks![inline::echo]),
+    };
     if transport == Transport::Tls {
         builder = builder.tls(ServerTls::from_files(fixture("localhost.pem"), fixture("localhost.key"))?);
     }

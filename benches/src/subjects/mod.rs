@@ -6,6 +6,7 @@ mod python;
 mod raw;
 mod socket;
 
+use self::daffi::Functions;
 use crate::Subject;
 
 /// The part between clients and workers, whoever plays it.
@@ -17,7 +18,9 @@ pub fn all() -> Vec<Box<dyn Subject>> {
     vec![
         Box::new(raw::Raw),
         Box::new(multiplexer::Multiplexer),
-        Box::new(daffi::Daffi),
+        Box::new(daffi::Daffi(Functions::Async)),
+        Box::new(daffi::Daffi(Functions::Inline)),
+        Box::new(daffi::Daffi(Functions::Plain)),
         Box::new(python::Python { ours: false }),
         Box::new(python::Python { ours: true }),
     ]

@@ -13,8 +13,11 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use super::daffi::Daffi;
+use super::daffi::{Daffi, Functions};
 use crate::{Client, Format, Job, Outcome, Part, Result, Subject, Transport, Work};
+
+/// Our end, where there is one.
+const DAFFI: Daffi = Daffi(Functions::Async);
 
 pub(super) struct Python {
     /// Whether the node it connects to is ours.
@@ -42,13 +45,13 @@ impl Subject for Python {
     }
 
     fn parts(&self, job: &Job) -> Vec<&'static str> {
-        Daffi.parts(job)
+        DAFFI.parts(job)
     }
 
     fn start<'a>(&'a self, part: &'a str, job: &'a Job, addresses: &'a [String]) -> BoxFuture<'a, Result<Part>> {
         if self.ours && part != "worker" {
             return Box::pin(async move {
-                let mut started = Daffi.start(part, job, addresses).await?;
+                let mut started = DAFFI.start(part, job, addresses).await?;
                 started.address = started.address.trim_start_matches("tcp://").to_owned();
                 Ok(started)
             });
