@@ -4,6 +4,8 @@ use std::{collections::VecDeque, io::IoSlice};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::OWN_FROM;
+
 /// Payloads of at least this size are sent from where they are; smaller ones are copied next to their header.
 ///
 /// A copy of 4 KiB costs less than one more slice of a vectored write and one more reference count.
@@ -23,6 +25,12 @@ pub struct Batch {
     sent: usize,
     /// Shared payloads, and where in `small` they belong.
     large: VecDeque<(usize, Bytes)>,
+    /// So many of `large`, from the front, own their memory.
+    compact: usize,
+    /// Bytes of memory in `large`.
+    shared: usize,
+    /// Bytes of the first of `large` that already left; its memory is held to the end.
+    left: usize,
     /// Length of each frame that has not left wholly; the first may have begun to.
     frames: VecDeque<usize>,
     remaining: usize,
@@ -42,6 +50,7 @@ impl Batch {
         match payload {
             Some(payload) if payload.len() >= SHARE_FROM => {
                 length += payload.len();
+                self.shared += payload.len();
                 self.large.push_back((self.small.len(), payload));
             }
             Some(payload) => {
@@ -70,6 +79,10 @@ impl Batch {
         }
         let at = self.small.len();
         self.small.extend_from_slice(&other.small[other.sent..]);
+        if self.compact == self.large.len() {
+            self.compact += other.compact;
+        }
+        self.shared += other.shared - other.left;
         self.large.extend(other.large.drain(..).map(|(behind, payload)| (at + behind - other.sent, payload)));
         self.frames.extend(other.frames.drain(..));
         self.remaining += other.remaining;
@@ -78,17 +91,40 @@ impl Batch {
 
     /// Empties it. The memory of one large moment is not kept.
     fn clear(&mut self) {
-        let bytes = self.small.capacity()
-            + self.frames.capacity() * size_of::<usize>()
-            + self.large.capacity() * size_of::<(usize, Bytes)>();
-        if bytes > KEPT {
+        if self.own() > KEPT {
             *self = Self::default();
             return;
         }
         self.small.clear();
         self.frames.clear();
         self.large.clear();
-        (self.sent, self.remaining) = (0, 0);
+        (self.sent, self.compact, self.shared, self.left, self.remaining) = (0, 0, 0, 0, 0);
+    }
+
+    /// Bytes of memory of the batch itself.
+    fn own(&self) -> usize {
+        self.small.capacity()
+            + self.frames.capacity() * size_of::<usize>()
+            + self.large.capacity() * size_of::<(usize, Bytes)>()
+    }
+
+    /// Bytes of memory that are held for what waits here: the capacity of buffers, and the shared payloads.
+    ///
+    /// A shared payload may be part of a larger read buffer, until [`compact`](Self::compact) is called.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.own() + self.shared
+    }
+
+    /// To be called when what is here has to wait: shared payloads of up to [`OWN_FROM`](crate::OWN_FROM) bytes are copied,
+    /// each once, so that they keep no read buffers alive. Larger ones own about what they need.
+    pub fn compact(&mut self) {
+        for (_, payload) in self.large.iter_mut().skip(self.compact) {
+            if payload.len() <= OWN_FROM {
+                *payload = Bytes::copy_from_slice(payload);
+            }
+        }
+        self.compact = self.large.len();
     }
 
     /// Whether small frames find room without an allocation.
@@ -197,8 +233,11 @@ impl Buf for Batch {
                 let here = bytes.len().min(count);
                 bytes.advance(here);
                 count -= here;
+                self.left += here;
                 if bytes.is_empty() {
                     self.large.pop_front();
+                    self.shared -= std::mem::take(&mut self.left);
+                    self.compact = self.compact.saturating_sub(1);
                 }
             }
         }
@@ -268,6 +307,34 @@ mod tests {
                 assert_eq!(batch.next_frame().unwrap(), frames[0]);
             }
         }
+    }
+
+    #[test]
+    fn what_waits_can_be_made_to_own_its_memory() {
+        let read = Bytes::from(vec![7; 10 * OWN_FROM]);
+        let sizes = [SHARE_FROM, OWN_FROM, OWN_FROM + 1];
+        let mut batch = Batch::new();
+        let mut frames = Vec::new();
+        for size in sizes.into_iter().chain(sizes) {
+            batch.push(b"head", Some(read.slice(..size)));
+            batch.compact();
+            frames.push([b"head", &read[..size]].concat());
+        }
+        let is_shared =
+            |batch: &Batch| batch.large.iter().map(|(_, p)| p.as_ptr() == read.as_ptr()).collect::<Vec<_>>();
+        assert_eq!(is_shared(&batch), [false, false, true, false, false, true]);
+        assert!(batch.held() >= batch.remaining() && batch.held() < batch.remaining() + 4096, "{}", batch.held());
+
+        let mut other = Batch::new();
+        other.push(&[], Some(read.slice(..SHARE_FROM)));
+        other.append(&mut batch);
+        assert_eq!((other.compact, other.shared), (0, SHARE_FROM + 2 * sizes.iter().sum::<usize>()));
+        other.compact();
+        assert_eq!(other.next_frame().unwrap(), read[..SHARE_FROM]);
+        for frame in frames {
+            assert_eq!(other.next_frame().unwrap(), frame);
+        }
+        assert_eq!((other.compact, other.shared), (0, 0));
     }
 
     #[test]

@@ -1,109 +1,197 @@
-//! Memory of large frames, used over and over: fresh pages cost more than the protocol.
+//! Memory of large things, used over and over: fresh pages cost more than the protocol.
 
 use std::{
+    collections::VecDeque,
     io,
-    ops::Deref,
+    ops::{Deref, DerefMut},
     pin::Pin,
     sync::{Mutex, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
 use crate::read_buffer::{GROWTH, MOST};
 
-/// What a process keeps of such memory while no frame uses it, in bytes: at most one frame of the largest size.
+/// What a process keeps of the memory of large frames beside what its links say they [hold](crate::LinkReader::held), in
+/// bytes: that which no frame uses, and that which was given to a frame before its bytes arrived.
 pub const POOL_BYTES: usize = 32 * 1024 * 1024;
 
-/// Frames above this size get memory of their own.
-pub(crate) const LARGE_FROM: usize = MOST;
+/// Frames of more than this many bytes have memory of their own, at most a quarter more than they need; smaller ones are
+/// parts of a read buffer, which they keep alive: see [`keep`](crate::keep).
+pub const OWN_FROM: usize = MOST;
 
-static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), bytes: 0 });
+static POOL: Mutex<Pool> = Mutex::new(Pool::new());
+
+fn pool<T>(with: impl FnOnce(&mut Pool) -> T) -> T {
+    with(&mut POOL.lock().unwrap_or_else(PoisonError::into_inner))
+}
 
 #[derive(Debug)]
 struct Pool {
-    free: Vec<BytesMut>,
+    /// The ones that were given back last are at the end.
+    free: VecDeque<Vec<u8>>,
+    /// Bytes in `free`.
     bytes: usize,
+    /// Bytes that were lent to frames which have not arrived.
+    lent: usize,
 }
 
 impl Pool {
-    /// The smallest that is large enough, else the largest.
-    fn take(&mut self, bytes: usize) -> Option<BytesMut> {
-        let fits = |buffer: &BytesMut| (buffer.capacity() < bytes, buffer.capacity().abs_diff(bytes));
-        let (at, _) = self.free.iter().enumerate().min_by_key(|(_, buffer)| fits(buffer))?;
-        let buffer = self.free.swap_remove(at);
+    const fn new() -> Self {
+        Self { free: VecDeque::new(), bytes: 0, lent: 0 }
+    }
+
+    /// Lends the smallest that is large enough, and at most a quarter larger than it has to be.
+    fn lend(&mut self, bytes: usize) -> Option<Vec<u8>> {
+        let fits = bytes..=bytes + bytes / 4;
+        let fitting = self.free.iter().enumerate().filter(|(_, buffer)| fits.contains(&buffer.capacity()));
+        let (at, _) = fitting.min_by_key(|(_, buffer)| buffer.capacity())?;
+        let buffer = self.free.remove(at)?;
         self.bytes -= buffer.capacity();
+        self.lent += buffer.capacity();
         Some(buffer)
     }
 
-    /// `false`: it would be too much.
-    fn put(&mut self, mut buffer: BytesMut) -> bool {
-        let bytes = self.bytes + buffer.capacity();
-        if buffer.capacity() == 0 || bytes > POOL_BYTES {
-            return false;
+    /// Takes memory back, in place of what was not used for the longest time. Gives what is to be freed.
+    fn put(&mut self, mut buffer: Vec<u8>) -> Vec<Vec<u8>> {
+        let (size, room) = (buffer.capacity(), POOL_BYTES - self.lent.min(POOL_BYTES));
+        if size == 0 || size > room {
+            return vec![buffer];
+        }
+        let mut surplus = Vec::new();
+        while self.bytes + size > room
+            && let Some(oldest) = self.free.pop_front()
+        {
+            self.bytes -= oldest.capacity();
+            surplus.push(oldest);
         }
         buffer.clear();
-        self.bytes = bytes;
-        self.free.push(buffer);
-        true
+        self.bytes += size;
+        self.free.push_back(buffer);
+        surplus
     }
 }
 
-/// The bytes of one large frame, which grow as they arrive. Its memory returns to the pool when the last handle to the
-/// frame is dropped.
+/// The bytes of one large thing, which grow as they arrive. Its memory returns to the pool when the last handle to it is
+/// dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Large(BytesMut);
+pub struct Large {
+    bytes: Vec<u8>,
+    /// Length of the whole thing.
+    whole: usize,
+    /// Bytes of memory that it may use: what has arrived of it warrants that many, whatever happens to be there.
+    granted: usize,
+    /// Bytes of memory that are on loan.
+    lent: usize,
+}
+
+/// Bytes of memory that `arrived` bytes of something warrant.
+const fn warranted(arrived: usize) -> usize {
+    let ahead = arrived.saturating_mul(GROWTH);
+    arrived.saturating_add(if ahead > MOST { ahead } else { MOST })
+}
 
 impl Large {
-    /// Memory for a frame of `bytes` that has `begun`, with as much room as happens to be there.
-    pub(crate) fn holding(begun: &[u8], bytes: usize) -> Self {
-        let mut large = Self(POOL.lock().unwrap_or_else(PoisonError::into_inner).take(bytes).unwrap_or_default());
-        large.0.extend_from_slice(begun);
+    /// Memory for a thing of `whole` bytes that has `begun`.
+    pub(crate) fn holding(begun: &[u8], whole: usize) -> Self {
+        let bytes = pool(|pool| pool.lend(whole)).unwrap_or_default();
+        let mut large = Self { lent: bytes.capacity(), bytes, whole, granted: 0 };
+        large.grant(begun.len());
+        large.bytes.extend_from_slice(begun);
         large
     }
 
-    /// Reads once, at most `limit` bytes and none beyond the `missing` ones. `Ok(0)`: the stream ended.
+    /// Lets it use as much memory as what has arrived warrants.
+    fn grant(&mut self, arrived: usize) {
+        self.granted = self.whole.min(warranted(arrived));
+        if self.bytes.capacity() < self.granted {
+            // Exactly: a thing that is kept owns about what it needs.
+            self.bytes.reserve_exact(self.granted - self.bytes.len());
+        }
+    }
+
+    /// Bytes still to come.
+    pub(crate) fn missing(&self) -> usize {
+        self.whole - self.bytes.len()
+    }
+
+    /// Bytes of memory that it uses.
+    pub(crate) fn held(&self) -> usize {
+        if self.lent > 0 { self.granted } else { self.bytes.capacity() }
+    }
+
+    /// Bytes by which the next read may raise [`held`](Self::held).
+    pub(crate) fn growth(&self) -> usize {
+        if self.is_short() { self.whole.min(warranted(self.bytes.len())).saturating_sub(self.held()) } else { 0 }
+    }
+
+    /// Whether the next read needs more memory.
+    fn is_short(&self) -> bool {
+        self.granted - self.bytes.len() < self.missing().min(MOST)
+    }
+
+    /// Reads once, at most `limit` bytes and none beyond the missing ones. `Ok(0)`: the stream ended.
     pub(crate) fn poll_read(
         &mut self,
         io: Pin<&mut impl AsyncRead>,
         cx: &mut Context<'_>,
-        missing: usize,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
-        let buffer = &mut self.0;
-        if buffer.capacity() - buffer.len() < missing.min(MOST) {
-            // Enough for the rest, so that little is copied while it grows, but on the word of what arrived only.
-            buffer.reserve(missing.min(buffer.len().saturating_mul(GROWTH).max(MOST)));
+        if self.is_short() {
+            self.grant(self.bytes.len());
         }
-        let room = (buffer.capacity() - buffer.len()).min(missing).min(limit.max(1));
-        poll_read_buf(io, cx, &mut buffer.limit(room))
+        let room = (self.granted - self.bytes.len()).min(limit.max(1));
+        let read = ready!(poll_read_buf(io, cx, &mut (&mut self.bytes).limit(room)))?;
+        if self.missing() == 0 {
+            self.arrived();
+        }
+        Poll::Ready(Ok(read))
     }
 
-    pub(crate) fn into_bytes(self) -> Bytes {
+    /// What was lent belongs to the thing now, which counts for itself.
+    fn arrived(&mut self) {
+        let lent = std::mem::take(&mut self.lent);
+        if lent > 0 {
+            pool(|pool| pool.lent -= lent);
+        }
+    }
+
+    /// The whole thing.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }
 
 impl Drop for Large {
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.0);
-        POOL.lock().unwrap_or_else(PoisonError::into_inner).put(buffer);
+        self.arrived();
+        let buffer = std::mem::take(&mut self.bytes);
+        // Freed without the lock.
+        drop(pool(|pool| pool.put(buffer)));
     }
 }
 
 impl AsRef<[u8]> for Large {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 
 impl Deref for Large {
-    type Target = BytesMut;
+    type Target = [u8];
 
-    fn deref(&self) -> &BytesMut {
-        &self.0
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Large {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
     }
 }
 
@@ -114,15 +202,38 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     #[test]
-    fn the_pool_is_bounded_and_gives_what_fits_best() {
-        let mut pool = Pool { free: Vec::new(), bytes: 0 };
+    fn the_pool_lends_what_fits_and_forgets_what_is_not_used() {
+        let mut pool = Pool::new();
         for mib in [2, 20, 4] {
-            assert!(pool.put(BytesMut::with_capacity(mib * MIB)));
+            assert!(pool.put(Vec::with_capacity(mib * MIB)).is_empty());
         }
-        assert!(!pool.put(BytesMut::with_capacity(7 * MIB)), "26 and 7 are more than 32");
-        assert!(!pool.put(BytesMut::new()));
-        let sizes = [3 * MIB, 5 * MIB, 3 * MIB].map(|bytes| pool.take(bytes).map(|b| b.capacity() / MIB));
-        assert_eq!(sizes, [Some(4), Some(20), Some(2)]);
-        assert_eq!((pool.take(1).map(|b| b.capacity()), pool.bytes), (None, 0));
+        let mut lend = |bytes| pool.lend(bytes).map(|buffer| buffer.capacity() / MIB);
+        assert_eq!([lend(3 * MIB), lend(15 * MIB), lend(16 * MIB)], [None, None, Some(20)]);
+        assert_eq!([lend(4 * MIB), lend(4 * MIB), lend(1)], [Some(4), None, None]);
+        assert_eq!((pool.bytes, pool.lent), (2 * MIB, 24 * MIB));
+        // What is lent takes its place.
+        assert_eq!(pool.put(Vec::with_capacity(9 * MIB)).len(), 1);
+        assert!(pool.put(Vec::with_capacity(6 * MIB)).is_empty());
+        let surplus = pool.put(Vec::with_capacity(5 * MIB));
+        assert_eq!(surplus.iter().map(|buffer| buffer.capacity() / MIB).collect::<Vec<_>>(), [2, 6]);
+        assert_eq!(pool.bytes, 5 * MIB);
+    }
+
+    #[test]
+    fn memory_follows_what_arrives() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let whole = 9 * MIB;
+        let sent = vec![7; whole];
+        let mut large = Large::holding(&sent[..9], whole);
+        let mut rest = &sent[9..];
+        while large.missing() > 0 {
+            let (held, growth, had) = (large.held(), large.growth(), large.len());
+            let Poll::Ready(Ok(read)) = large.poll_read(Pin::new(&mut rest), &mut cx, 10_000) else { panic!() };
+            assert!((1..=10_000).contains(&read));
+            assert!(large.held() <= held + growth, "{held} + {growth} < {}", large.held());
+            assert!(large.held() <= warranted(had).min(whole), "{} for {had}", large.held());
+        }
+        assert_eq!((large.held(), large.growth()), (whole, 0));
+        assert!(large.into_bytes() == sent);
     }
 }

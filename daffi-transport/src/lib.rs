@@ -38,8 +38,11 @@ pub use crate::{
     endpoint::{Endpoint, EndpointError},
     error::{AcceptError, BindError, ConnectError, LinkError, Phase},
     http::{HttpConnection, HttpOffer, HttpUpgrade, REFUSAL_TIMEOUT},
-    large::POOL_BYTES,
-    link::{BoxFuture, Connector, Link, LinkConfig, LinkReader, LinkWriter, Listener, PeerInfo, Pending},
+    large::{Large, OWN_FROM, POOL_BYTES},
+    link::{
+        BoxFuture, Connector, Link, LinkConfig, LinkReader, LinkWriter, Listener, PATH_DEAD_AFTER, Path, PeerInfo,
+        Pending, keep,
+    },
     read_buffer::ReadBuffer,
     stream::read_opening,
 };

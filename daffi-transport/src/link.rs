@@ -6,21 +6,39 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Buf;
 use daffi_wire::{Frame, Level, Limits};
 
-use crate::{AcceptError, Batch, ConnectError, Endpoint, LinkError};
+use crate::{AcceptError, Batch, ConnectError, Endpoint, LinkError, OWN_FROM};
 
 /// A boxed future, for what happens once per connection.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a node asks of each of its links.
+///
+/// ```
+/// use daffi_transport::LinkConfig;
+/// use daffi_wire::Limits;
+/// let config = LinkConfig::default().limits(Limits { max_frame_bytes: 1024 * 1024, ..Limits::default() });
+/// assert_eq!(config.limits.max_frame_bytes, 1024 * 1024);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct LinkConfig {
-    /// What is accepted from the wire.
+    /// What is accepted from the wire. Default: what 3.0.1 can send.
     pub limits: Limits,
+}
+
+impl LinkConfig {
+    /// Accepts this from the wire.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
 }
 
 /// What is known of the other end.
@@ -49,6 +67,7 @@ impl fmt::Display for PeerInfo {
 }
 
 /// An established connection: two halves that work independently.
+#[non_exhaustive]
 pub struct Link {
     /// Frames from the peer.
     pub reader: Box<dyn LinkReader>,
@@ -56,9 +75,23 @@ pub struct Link {
     pub writer: Box<dyn LinkWriter>,
     /// Who the peer is.
     pub peer: PeerInfo,
+    /// What the system knows of the way to the peer; `None` where it tells nothing.
+    pub path: Option<Box<dyn Path>>,
 }
 
 impl Link {
+    /// A link of two halves, of a transport whose messages are frames. Byte streams: [`Link::from_stream`].
+    pub fn new(reader: impl LinkReader, writer: impl LinkWriter, peer: PeerInfo) -> Self {
+        Self { reader: Box::new(reader), writer: Box::new(writer), peer, path: None }
+    }
+
+    /// The same link, over a way of which the system tells whether it is dead.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Path) -> Self {
+        self.path = Some(Box::new(path));
+        self
+    }
+
     /// Sends one frame on its way, for tools and tests; a node batches its frames instead.
     ///
     /// Not cancel safe: a dropped future may leave half a frame written.
@@ -120,9 +153,49 @@ pub trait LinkReader: Send + 'static {
     /// carry for errors.
     fn set_level(&mut self, _level: Level) {}
 
-    /// Bytes read that are not a whole frame yet.
+    /// Bytes that were read and not taken as frames: of an unfinished one, and of those that wait behind it.
     fn buffered(&self) -> usize;
+
+    /// Bytes of memory that are held for what was read: the capacity of buffers, not the length of what is in them.
+    ///
+    /// Frames that were taken and are still alive are not in it, but see [`keep`].
+    fn held(&self) -> usize;
+
+    /// Bytes by which the next [`poll_fill`](Self::poll_fill) may raise [`held`](Self::held), so that a node can find the
+    /// room first, or not read on. What arrived warrants it, not what a header announces: at most four times what is there
+    /// already, or 64 KiB.
+    fn growth(&self) -> usize;
 }
+
+/// A frame to be kept beyond the turn in which it was read: a small one is copied, because it shares a read buffer of up to
+/// 128 KiB with others.
+///
+/// What comes out owns at most twice its size: exactly its size up to [`OWN_FROM`](crate::OWN_FROM) bytes.
+///
+/// ```
+/// use daffi_wire::{CallId, Frame, Header, Kind, Limits};
+/// let frame = Frame::new(Header::control(Kind::Events, CallId::NONE, false), "", "", "", b"{}", &Limits::default())?;
+/// assert_eq!(daffi_transport::keep(frame.clone()), frame);
+/// # Ok::<(), daffi_wire::EncodeError>(())
+/// ```
+#[must_use]
+pub fn keep(frame: Frame) -> Frame {
+    if frame.as_bytes().len() <= OWN_FROM { frame.detached() } else { frame }
+}
+
+/// What the system knows of the way to a peer, beside what the peer itself says.
+pub trait Path: Send + 'static {
+    /// For how long nothing at all has come back from the peer's host although the system waits for its acknowledgement
+    /// and has asked again; `None` when it does not wait, or does not know.
+    ///
+    /// It tells a dead way from a slow peer: the host of a process that reads nothing, or is stopped, still acknowledges,
+    /// and answers questions after a closed window. A peer whose way is silent for [`PATH_DEAD_AFTER`] is gone; ask every
+    /// few seconds while something was sent and nothing is heard. Costs about two system calls.
+    fn silence(&mut self) -> Option<Duration>;
+}
+
+/// The [silence](Path::silence) of a way after which a peer is gone: seven questions at growing distances without an answer.
+pub const PATH_DEAD_AFTER: Duration = Duration::from_secs(20);
 
 /// The writing half.
 pub trait LinkWriter: Send + 'static {
@@ -144,6 +217,11 @@ pub trait LinkWriter: Send + 'static {
     /// # Errors
     /// [`LinkError`], final.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+
+    /// Bytes of memory that are held for what was taken out of batches and has not left.
+    fn held(&self) -> usize {
+        0
+    }
 }
 
 /// A connection that was accepted and still has to become a link: TLS handshake, opening bytes, upgrade.

@@ -3,41 +3,69 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-/// First size of the room offered to one read; it doubles while reads fill it, up to [`MOST`].
-const FIRST: usize = 8 * 1024;
+use crate::{Large, OWN_FROM};
 
-/// Largest room offered to one read.
-pub(crate) const MOST: usize = 256 * 1024;
+/// First size of the room offered to one read; it doubles while reads fill it, up to [`MOST`]. A buffer in which nothing
+/// waits keeps no more than this.
+pub(crate) const FIRST: usize = 8 * 1024;
 
-/// Room for something unfinished, beyond what arrived of it: so many times that.
+/// Largest room offered to one read of what is not [`Large`].
+pub(crate) const MOST: usize = 64 * 1024;
+
+/// Room for something large and unfinished, beyond what arrived of it: so many times that.
 pub(crate) const GROWTH: usize = 4;
 
 /// Bytes read from a stream and not worked in, for links of any byte stream.
 ///
-/// It grows with what arrives, never on the word of a length that a peer announces.
+/// It grows with what arrives, never on the word of a length that a peer announces. Things of up to [`OWN_FROM`] bytes are
+/// cut out of one shared buffer; a larger one gets memory of its own ([`expect`](Self::expect)).
 #[derive(Debug)]
 pub struct ReadBuffer {
-    /// What was read; take whole things from its front, and say so with [`took`](Self::took).
+    /// What was read; take whole things from its front. Empty while something large is read.
     pub bytes: BytesMut,
+    /// Bytes of memory that `bytes` is a part of.
+    chunk: usize,
     room: usize,
+    large: Option<Large>,
 }
 
 impl ReadBuffer {
     /// A buffer that begins with what was `received` already.
     #[must_use]
-    pub const fn new(received: BytesMut) -> Self {
-        Self { bytes: received, room: FIRST }
+    pub fn new(received: BytesMut) -> Self {
+        Self { chunk: received.capacity(), bytes: received, room: FIRST, large: None }
     }
 
-    /// Reads once, at most `limit` bytes. `missing` is what the thing at the front still lacks, if that is known: room is
-    /// made for it, as far as what arrived of it warrants. `Ok(0)`: the stream ended.
+    /// Says that the thing at the front has `whole` bytes and is not complete. If it is large, it moves to memory of its
+    /// own, from which [`take_large`](Self::take_large) gives it.
+    pub fn expect(&mut self, whole: usize) {
+        if self.large.is_none() && whole > OWN_FROM && self.bytes.len() < whole {
+            self.large = Some(Large::holding(&self.bytes, whole));
+            // What comes behind it may be as large, and its first bytes need little room here.
+            self.release();
+        }
+    }
+
+    /// Something large is being read, or waits to be taken.
+    #[must_use]
+    pub const fn is_large(&self) -> bool {
+        self.large.is_some()
+    }
+
+    /// The large thing, if it is complete.
+    pub fn take_large(&mut self) -> Option<Large> {
+        self.large.take_if(|large| large.missing() == 0)
+    }
+
+    /// Reads once, at most `limit` bytes. `missing` is what the thing at the front still lacks, if that is known: no more
+    /// than [`OWN_FROM`], unless it was [expected](Self::expect). `Ok(0)`: the stream ended.
     ///
     /// # Errors
     /// Those of the stream.
@@ -48,13 +76,24 @@ impl ReadBuffer {
         missing: usize,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
-        let most = self.bytes.len().saturating_mul(GROWTH).max(MOST);
-        let wanted = missing.clamp(self.room, most);
-        if self.bytes.capacity() - self.bytes.len() < wanted.min(self.room) {
-            self.bytes.reserve(wanted);
+        if let Some(large) = &mut self.large {
+            return large.poll_read(io, cx, limit);
+        }
+        if let Some(wanted) = self.shortage(missing)
+            && !self.bytes.try_reclaim(wanted)
+        {
+            let mut fresh = BytesMut::with_capacity(self.bytes.len() + wanted);
+            fresh.extend_from_slice(&self.bytes);
+            (self.chunk, self.bytes) = (fresh.capacity(), fresh);
         }
         let room = (self.bytes.capacity() - self.bytes.len()).min(limit.max(1));
-        let read = ready!(poll_read_buf(io, cx, &mut (&mut self.bytes).limit(room)))?;
+        let Poll::Ready(read) = poll_read_buf(io, cx, &mut (&mut self.bytes).limit(room)) else {
+            if self.bytes.is_empty() && self.chunk > FIRST {
+                self.release();
+            }
+            return Poll::Pending;
+        };
+        let read = read?;
         if read == room && room < limit {
             self.room = (self.room * 2).min(MOST);
         } else if 0 < read && read < self.room / 4 {
@@ -63,19 +102,70 @@ impl ReadBuffer {
         Poll::Ready(Ok(read))
     }
 
-    /// Takes all that was read out, because what has begun goes on in memory of its own. What comes behind it may be as
-    /// large, and its first bytes need little room here.
-    #[must_use]
-    pub(crate) fn take_all(&mut self) -> BytesMut {
-        self.room = FIRST;
-        std::mem::take(&mut self.bytes)
+    /// Room to be made before the next read, if there is too little.
+    fn shortage(&self, missing: usize) -> Option<usize> {
+        let wanted = missing.clamp(self.room, MOST);
+        (self.bytes.capacity() - self.bytes.len() < wanted.min(self.room)).then_some(wanted)
     }
 
-    /// Something of `size` bytes was taken out without copying. Large things keep the memory for themselves: small ones
-    /// behind them must not keep it alive.
-    pub fn took(&mut self, size: usize) {
-        if size > MOST {
-            self.bytes = BytesMut::from(&self.bytes[..]);
+    fn release(&mut self) {
+        (self.bytes, self.chunk, self.room) = (BytesMut::new(), 0, FIRST);
+    }
+
+    /// Forgets all that was read.
+    pub fn clear(&mut self) {
+        self.large = None;
+        self.bytes.clear();
+    }
+
+    /// Bytes that were read and not taken.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.bytes.len() + self.large.as_ref().map_or(0, |large| large.len())
+    }
+
+    /// Bytes of memory that are held, those of things that were cut out of the same memory included.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.chunk + self.large.as_ref().map_or(0, Large::held)
+    }
+
+    /// Bytes by which the next read may raise [`held`](Self::held).
+    #[must_use]
+    pub fn growth(&self, missing: usize) -> usize {
+        match &self.large {
+            Some(large) => large.growth(),
+            None => self.shortage(missing).map_or(0, |wanted| self.bytes.len() + wanted),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(buffer: &mut ReadBuffer, mut from: &[u8], missing: usize) -> usize {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let (held, growth) = (buffer.held(), buffer.growth(missing));
+        let Poll::Ready(Ok(read)) = buffer.poll_read(Pin::new(&mut from), &mut cx, missing, usize::MAX) else {
+            panic!()
+        };
+        assert!(buffer.held() <= held + growth, "{held} + {growth} < {}", buffer.held());
+        read
+    }
+
+    #[test]
+    fn small_things_are_cut_out_of_little_memory() {
+        let source = vec![7; 1024 * 1024];
+        let mut buffer = ReadBuffer::new(BytesMut::new());
+        let mut kept = Vec::new();
+        for _ in 0..100 {
+            assert!(read(&mut buffer, &source, 100) > 0);
+            assert!(buffer.held() <= 2 * MOST, "{}", buffer.held());
+            while buffer.bytes.len() >= 1000 {
+                kept.push(buffer.bytes.split_to(1000).freeze());
+            }
+        }
+        assert!(kept.iter().all(|thing| thing == &source[..1000]));
     }
 }

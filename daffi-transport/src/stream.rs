@@ -13,7 +13,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use crate::{
     AcceptError, Batch, HttpConnection, HttpOffer, Link, LinkConfig, LinkError, LinkReader, LinkWriter, PeerInfo,
     Phase, ReadBuffer,
-    large::{LARGE_FROM, Large},
 };
 
 /// Room for the first bytes of a connection.
@@ -36,17 +35,8 @@ impl Link {
         let decoder = FrameDecoder::new(config.limits);
         // An accepting side has looked at the first bytes already.
         let unheard = !opening.is_empty();
-        Self {
-            reader: Box::new(StreamReader {
-                io: reader,
-                buffer: ReadBuffer::new(received),
-                large: None,
-                decoder,
-                unheard,
-            }),
-            writer: Box::new(StreamWriter { io: writer, opening }),
-            peer,
-        }
+        let reader = StreamReader { io: reader, buffer: ReadBuffer::new(received), decoder, unheard };
+        Self::new(reader, StreamWriter { io: writer, opening }, peer)
     }
 
     /// The connecting side: the SYN goes out with the first frame.
@@ -136,8 +126,6 @@ pub async fn read_opening(reader: &mut (impl AsyncRead + Unpin)) -> Result<(Open
 struct StreamReader<R> {
     io: R,
     buffer: ReadBuffer,
-    /// A frame that has begun and gets memory of its own, so that small ones behind it don't keep that alive.
-    large: Option<Large>,
     decoder: FrameDecoder,
     /// Nothing has come from the peer yet that is a frame.
     unheard: bool,
@@ -156,37 +144,25 @@ impl<R> StreamReader<R> {
 
 impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
     fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, LinkError>> {
-        if let Some(large) = &mut self.large {
-            let missing = self.decoder.missing(large);
-            let read = ready!(large.poll_read(Pin::new(&mut self.io), cx, missing, limit))?;
-            if read == 0 {
-                self.decoder.finish(large)?;
-            }
-            return Poll::Ready(Ok(read));
-        }
-        let missing = self.decoder.missing(&self.buffer.bytes);
+        let missing = self.decoder.missing(self.buffer.buffered());
         let read = ready!(self.buffer.poll_read(Pin::new(&mut self.io), cx, missing, limit))?;
         self.check_foreign()?;
         if read == 0 {
-            self.decoder.finish(&self.buffer.bytes)?;
+            self.decoder.finish(self.buffer.buffered())?;
         }
         Poll::Ready(Ok(read))
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>, LinkError> {
-        if self.large.as_ref().is_some_and(|large| self.decoder.missing(large) > 0) {
-            return Ok(None);
-        }
-        if let Some(large) = self.large.take() {
-            return Ok(Some(self.decoder.decode_whole(large.into_bytes())?));
+        if self.buffer.is_large() {
+            let whole = self.buffer.take_large();
+            return Ok(whole.map(|large| self.decoder.decode_whole(large.into_bytes())).transpose()?);
         }
         let frame = self.decoder.decode(&mut self.buffer.bytes)?;
         self.unheard &= frame.is_none();
         if frame.is_none() {
-            let whole = self.buffer.bytes.len() + self.decoder.missing(&self.buffer.bytes);
-            if whole > LARGE_FROM {
-                self.large = Some(Large::holding(&self.buffer.take_all(), whole));
-            }
+            let buffered = self.buffer.buffered();
+            self.buffer.expect(buffered + self.decoder.missing(buffered));
         }
         Ok(frame)
     }
@@ -196,7 +172,15 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
     }
 
     fn buffered(&self) -> usize {
-        self.buffer.bytes.len() + self.large.as_ref().map_or(0, |large| large.len())
+        self.buffer.buffered()
+    }
+
+    fn held(&self) -> usize {
+        self.buffer.held()
+    }
+
+    fn growth(&self) -> usize {
+        self.buffer.growth(self.decoder.missing(self.buffer.buffered()))
     }
 }
 
@@ -248,6 +232,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 
     use super::*;
+    use crate::OWN_FROM;
 
     #[tokio::test]
     async fn a_server_that_speaks_another_protocol_is_named() {
@@ -289,7 +274,7 @@ mod tests {
             let header = Header::control(Kind::Events, CallId::NONE, false);
             Frame::new(header, "", "", "", &vec![7; bytes], &limits).unwrap()
         };
-        let frames: Vec<_> = [10, LARGE_FROM, 0, 3 * LARGE_FROM, LARGE_FROM - 20, 5].map(frame).into();
+        let frames: Vec<_> = [10, OWN_FROM, 0, 3 * OWN_FROM, OWN_FROM - 20, 5].map(frame).into();
         let (ours, mut theirs) = duplex(100 * 1024);
         let sent: Vec<u8> = frames.iter().flat_map(|frame| frame.as_bytes().to_vec()).collect();
         let sending = tokio::spawn(async move { theirs.write_all(&sent).await });
@@ -302,13 +287,14 @@ mod tests {
         }
         sending.await.unwrap().unwrap();
         assert_eq!((link.receive().await.unwrap(), link.reader.buffered()), (None, 0));
+        assert!(link.reader.held() <= 2 * OWN_FROM, "{}", link.reader.held());
     }
 
     #[tokio::test]
     async fn a_stream_that_ends_inside_a_large_frame_is_torn() {
         let (ours, mut theirs) = duplex(1024 * 1024);
         let header = Header::control(Kind::Events, CallId::NONE, false);
-        let frame = Frame::new(header, "", "", "", &vec![7; 2 * LARGE_FROM], &LinkConfig::default().limits).unwrap();
+        let frame = Frame::new(header, "", "", "", &vec![7; 8 * OWN_FROM], &LinkConfig::default().limits).unwrap();
         theirs.write_all(&frame.as_bytes()[..300_000]).await.unwrap();
         drop(theirs);
         let (reader, writer) = split(ours);

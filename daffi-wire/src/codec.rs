@@ -101,22 +101,22 @@ impl FrameDecoder {
         Err(if self.any_frame { DecodeError::UnknownKind(kind.number()) } else { DecodeError::TooEarly(kind) })
     }
 
-    /// Bytes still to come before the frame at the front of `src` is whole; the header first.
+    /// Bytes still to come before a frame of which `have` bytes have arrived is whole; the header first.
     #[must_use]
-    pub fn missing(&self, src: &BytesMut) -> usize {
+    pub fn missing(&self, have: usize) -> usize {
         let need = self.pending.map_or(Header::LEN, |(_, lengths)| Header::LEN + lengths.message);
-        need.saturating_sub(src.len())
+        need.saturating_sub(have)
     }
 
-    /// Whether a stream that ends here, with `rest` undecoded, ended between two frames.
+    /// Whether a stream that ends here, with `have` bytes undecoded, ended between two frames.
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] when it ended inside a frame.
-    pub fn finish(&self, rest: &BytesMut) -> Result<(), DecodeError> {
-        if rest.is_empty() {
+    pub fn finish(&self, have: usize) -> Result<(), DecodeError> {
+        if have == 0 {
             return Ok(());
         }
-        Err(DecodeError::Truncated { have: rest.len(), need: rest.len() + self.missing(rest) })
+        Err(DecodeError::Truncated { have, need: have + self.missing(have) })
     }
 
     /// The limits in force.
@@ -146,7 +146,7 @@ mod tokio_codec {
         fn decode_eof(&mut self, src: &mut BytesMut) -> io::Result<Option<Frame>> {
             match Decoder::decode(self, src)? {
                 Some(frame) => Ok(Some(frame)),
-                None => match self.finish(src) {
+                None => match self.finish(src.len()) {
                     Ok(()) => Ok(None),
                     Err(e) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, e)),
                 },

@@ -210,6 +210,13 @@ impl Frame {
         Self { header: self.header.with_id(id), bytes: bytes.freeze(), ..*self }
     }
 
+    /// The same frame in memory of its own, of just its size. What was read from a stream shares the memory of what was
+    /// read with it, and a small frame keeps all of that alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), ..*self }
+    }
+
     /// The whole frame as it travels.
     #[must_use]
     pub const fn as_bytes(&self) -> &Bytes {

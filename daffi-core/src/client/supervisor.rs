@@ -102,7 +102,7 @@ async fn establish(
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let (node, config) = (&shared.node, &shared.node.config);
     let endpoint = || shared.connector.endpoint().to_string();
-    let link = timeout(config.connect_timeout, shared.connector.connect(&LinkConfig { limits: config.limits }))
+    let link = timeout(config.connect_timeout, shared.connector.connect(&LinkConfig::default().limits(config.limits)))
         .await
         .map_err(|_| InitializationError::ConnectTimeout { endpoint: endpoint(), after: config.connect_timeout })??;
     let conn = Conn::new(link.peer.clone(), &node.budget);

@@ -61,6 +61,14 @@ impl LinkReader for Reader {
     fn buffered(&self) -> usize {
         self.buffer.len()
     }
+
+    fn held(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    fn growth(&self) -> usize {
+        0
+    }
 }
 
 struct Writer(Shared);

@@ -191,7 +191,7 @@ pub(crate) fn listen<H: Host>(host: &Arc<H>, listeners: Vec<Box<dyn Listener>>) 
 /// A connection's own handshakes happen beside this loop.
 async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
     let server = host.server();
-    let config = LinkConfig { limits: server.config.limits };
+    let config = LinkConfig::default().limits(server.config.limits);
     loop {
         let accepted = tokio::select! {
             () = server.life.stopping.cancelled() => return,

@@ -40,7 +40,7 @@ impl Upgraded {
         let messages = Messages::new(side, limits.max_frame_bytes.saturating_add(Header::LEN), self.received);
         let sink = Arc::new(Mutex::new(Sink::new(self.writer, side)));
         let reader = Reader::new(self.reader, limits, messages, Arc::clone(&sink), keepalive.map(Pulse::new));
-        Link { reader: Box::new(reader), writer: Box::new(Writer(sink)), peer }
+        Link::new(reader, Writer(sink), peer)
     }
 }
 
@@ -71,5 +71,9 @@ impl LinkWriter for Writer {
         // The TCP stream is not ended: proxies take that for the end of both directions.
         sink.close(CloseCode::Normal, "", io::Error::from(io::ErrorKind::BrokenPipe).into());
         sink.poll_writer(cx, true).map_err(LinkError::from)
+    }
+
+    fn held(&self) -> usize {
+        self.0.lock().held()
     }
 }

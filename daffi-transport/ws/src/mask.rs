@@ -11,6 +11,12 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
     }
 }
 
+/// The key for what follows `done` bytes.
+pub(crate) fn rotated(mut key: [u8; 4], done: usize) -> [u8; 4] {
+    key.rotate_left(done % 4);
+    key
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -22,6 +28,12 @@ mod tests {
             let mut bytes = plain.clone();
             super::apply(&mut bytes, key);
             assert_eq!(bytes, masked);
+            for cut in 0..=size {
+                let mut bytes = plain.clone();
+                super::apply(&mut bytes[..cut], key);
+                super::apply(&mut bytes[cut..], super::rotated(key, cut));
+                assert_eq!(bytes, masked);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use daffi_transport::ReadBuffer;
+use daffi_transport::{Large, ReadBuffer};
 use tokio::io::AsyncRead;
 use tungstenite::protocol::frame::{
     FrameHeader,
@@ -58,11 +58,33 @@ pub(crate) struct Messages {
     /// The header whose payload is at the front of the buffer, and the payload's length.
     head: Option<(FrameHeader, usize)>,
     /// The fragments so far of an unfinished message.
-    message: Option<BytesMut>,
+    message: Option<Vec<u8>>,
+}
+
+/// The payload of one WebSocket frame.
+enum Payload {
+    Small(BytesMut),
+    Large(Large),
+}
+
+impl Payload {
+    fn bytes(&mut self) -> &mut [u8] {
+        match self {
+            Self::Small(bytes) => bytes,
+            Self::Large(bytes) => bytes,
+        }
+    }
+
+    fn freeze(self) -> Bytes {
+        match self {
+            Self::Small(bytes) => bytes.freeze(),
+            Self::Large(bytes) => bytes.into_bytes(),
+        }
+    }
 }
 
 impl Messages {
-    pub(crate) const fn new(side: Side, limit: usize, received: BytesMut) -> Self {
+    pub(crate) fn new(side: Side, limit: usize, received: BytesMut) -> Self {
         Self { side, limit, buffer: ReadBuffer::new(received), head: None, message: None }
     }
 
@@ -73,24 +95,44 @@ impl Messages {
         cx: &mut Context<'_>,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
-        let missing = self.head.as_ref().map_or(0, |(_, length)| length.saturating_sub(self.buffer.bytes.len()));
-        self.buffer.poll_read(io, cx, missing, limit)
+        self.buffer.poll_read(io, cx, self.missing(), limit)
+    }
+
+    fn missing(&self) -> usize {
+        self.head.as_ref().map_or(0, |(_, length)| length.saturating_sub(self.buffer.buffered()))
     }
 
     /// Forgets all that was read.
     pub(crate) fn clear(&mut self) {
-        self.buffer.bytes.clear();
+        self.buffer.clear();
         (self.head, self.message) = (None, None);
     }
 
-    /// Bytes that are held.
+    /// Bytes that were read and are no whole message yet.
     pub(crate) fn buffered(&self) -> usize {
-        self.buffer.bytes.len() + self.message.as_ref().map_or(0, BytesMut::len)
+        self.buffer.buffered() + self.message.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Bytes of memory that are held.
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.held() + self.message.as_ref().map_or(0, Vec::capacity)
+    }
+
+    /// Bytes by which the next read may raise [`held`](Self::held).
+    pub(crate) fn growth(&self) -> usize {
+        let read = self.buffer.growth(self.missing());
+        let joined = self.message.as_ref().map_or(0, |message| {
+            let whole = message.len() + self.buffer.held() + read;
+            let capacity =
+                if whole > message.capacity() { whole.max(2 * message.capacity()) } else { message.capacity() };
+            capacity - message.capacity()
+        });
+        read + joined
     }
 
     /// Whether what was read ends between two messages.
     pub(crate) fn is_between(&self) -> bool {
-        self.buffer.bytes.is_empty() && self.head.is_none() && self.message.is_none()
+        self.buffer.buffered() == 0 && self.head.is_none() && self.message.is_none()
     }
 
     /// What comes next. `Ok(None)`: read more.
@@ -103,14 +145,12 @@ impl Messages {
                     None => return Ok(None),
                 },
             };
-            if self.buffer.bytes.len() < length {
+            let Some(mut payload) = self.take(length) else {
                 self.head = Some((header, length));
                 return Ok(None);
-            }
-            let mut payload = self.buffer.bytes.split_to(length);
-            self.buffer.took(length);
+            };
             if let Some(key) = header.mask {
-                mask::apply(&mut payload, key);
+                mask::apply(payload.bytes(), key);
             }
             match header.opcode {
                 OpCode::Control(control) => return event(control, payload.freeze()).map(Some),
@@ -121,6 +161,18 @@ impl Messages {
                 }
             }
         }
+    }
+
+    /// The payload at the front, if it is whole.
+    fn take(&mut self, length: usize) -> Option<Payload> {
+        if self.buffer.is_large() {
+            return self.buffer.take_large().map(Payload::Large);
+        }
+        if self.buffer.bytes.len() < length {
+            self.buffer.expect(length);
+            return None;
+        }
+        Some(Payload::Small(self.buffer.bytes.split_to(length)))
     }
 
     /// The next header, checked: whatever it announces may arrive.
@@ -139,7 +191,7 @@ impl Messages {
         if self.side == Side::Client && header.mask.is_some() {
             return Err(violation("a server must not mask what it sends"));
         }
-        let before = self.message.as_ref().map_or(0, BytesMut::len);
+        let before = self.message.as_ref().map_or(0, Vec::len);
         let limit = match (header.opcode, &self.message) {
             (OpCode::Control(_), _) if !header.is_final => return Err(violation("a control frame must be whole")),
             (OpCode::Control(_), _) if length > MAX_CONTROL_BYTES as u64 => {
@@ -161,19 +213,22 @@ impl Messages {
         }
     }
 
-    fn join(&mut self, payload: BytesMut, is_final: bool) -> Option<Bytes> {
-        let message = match self.message.take() {
-            None => payload,
-            Some(mut message) => {
-                message.extend_from_slice(&payload);
-                message
+    fn join(&mut self, mut payload: Payload, is_final: bool) -> Option<Bytes> {
+        let Some(mut message) = self.message.take() else {
+            if is_final {
+                return Some(payload.freeze());
             }
+            self.message = Some(payload.bytes().to_vec());
+            return None;
         };
-        if is_final {
-            return Some(message.freeze());
+        message.extend_from_slice(payload.bytes());
+        if !is_final {
+            self.message = Some(message);
+            return None;
         }
-        self.message = Some(message);
-        None
+        // A message that is kept owns about what it needs.
+        message.shrink_to_fit();
+        Some(message.into())
     }
 }
 

@@ -1,14 +1,12 @@
 //! The reading half, and how a link ends.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
 use daffi_transport::{LinkError, LinkReader};
 use daffi_wire::{DecodeError, Frame, Limits};
 use parking_lot::Mutex;
@@ -35,9 +33,6 @@ pub(crate) struct Reader {
     io: Box<dyn AsyncRead + Unpin + Send>,
     limits: Limits,
     messages: Messages,
-    frames: VecDeque<Frame>,
-    /// Bytes in `frames`.
-    waiting: usize,
     sink: Arc<Mutex<Sink>>,
     pulse: Option<Pulse>,
     ending: Option<Ending>,
@@ -59,43 +54,34 @@ impl Reader {
         sink: Arc<Mutex<Sink>>,
         pulse: Option<Pulse>,
     ) -> Self {
-        let mut reader = Self { io, limits, messages, frames: VecDeque::new(), waiting: 0, sink, pulse, ending: None };
-        // The first message may have come with the request.
-        reader.digest();
-        reader
+        Self { io, limits, messages, sink, pulse, ending: None }
     }
 
-    /// Works in all that was read.
-    fn digest(&mut self) {
+    /// The next frame of what was read. What comes before it is worked in: pings, and the end.
+    fn digest(&mut self) -> Option<Frame> {
         while self.ending.is_none() {
             match self.messages.next() {
-                Ok(Some(Event::Message(message))) => self.message(message),
+                Ok(Some(Event::Message(message))) => match Frame::from_message(message, &self.limits) {
+                    Ok(frame) => return Some(frame),
+                    Err(error) => {
+                        let code = match error {
+                            DecodeError::FrameTooLarge { .. } => CloseCode::Size,
+                            _ => CloseCode::Invalid,
+                        };
+                        self.fail(code, &error.to_string(), error.into());
+                    }
+                },
                 Ok(Some(Event::Ping(payload))) => self.sink.lock().answer_ping(payload),
                 Ok(Some(Event::Pong)) => {}
                 Ok(Some(Event::Close(code, reason))) => self.closed(code, reason),
-                Ok(None) => return,
+                Ok(None) => break,
                 Err(violation) => {
                     let error = LinkError::Transport { transport: NAME, rule: violation.rule.clone() };
                     self.fail(violation.code, &violation.rule, error);
                 }
             }
         }
-    }
-
-    fn message(&mut self, message: Bytes) {
-        match Frame::from_message(message, &self.limits) {
-            Ok(frame) => {
-                self.waiting += frame.as_bytes().len();
-                self.frames.push_back(frame);
-            }
-            Err(error) => {
-                let code = match error {
-                    DecodeError::FrameTooLarge { .. } => CloseCode::Size,
-                    _ => CloseCode::Invalid,
-                };
-                self.fail(code, &error.to_string(), error.into());
-            }
-        }
+        None
     }
 
     /// The peer broke a rule: it is told, and the link ends.
@@ -152,11 +138,6 @@ impl LinkReader for Reader {
                 if let Some(pulse) = &mut self.pulse {
                     pulse.heard();
                 }
-                self.digest();
-                if self.ending.is_some() && self.frames.is_empty() {
-                    return self.poll_end(cx);
-                }
-                self.sink.lock().see_to_controls(cx)?;
                 Poll::Ready(Ok(read))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
@@ -176,12 +157,18 @@ impl LinkReader for Reader {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>, LinkError> {
-        let frame = self.frames.pop_front();
-        self.waiting -= frame.as_ref().map_or(0, |frame| frame.as_bytes().len());
-        Ok(frame)
+        Ok(self.digest())
     }
 
     fn buffered(&self) -> usize {
-        self.messages.buffered() + self.waiting
+        self.messages.buffered()
+    }
+
+    fn held(&self) -> usize {
+        self.messages.held()
+    }
+
+    fn growth(&self) -> usize {
+        self.messages.growth()
     }
 }

@@ -16,8 +16,12 @@ use tungstenite::protocol::frame::{
 
 use crate::{mask, messages::Side};
 
-/// Bytes that may wait here before no further frame is taken.
+/// Bytes of messages that wait here at most: a frame that is larger is taken piece by piece, and the rest of it waits
+/// where it is counted.
 const FULL: usize = 64 * 1024;
+
+/// Memory that is kept while nothing waits here, in bytes.
+const KEPT: usize = 8 * 1024;
 
 /// The longest reason in a close frame: what a control frame holds beside the code.
 const MAX_REASON_BYTES: usize = 123;
@@ -29,6 +33,9 @@ pub(crate) struct Sink {
     /// Whole WebSocket frames, `sent` bytes of which have left.
     out: Vec<u8>,
     sent: usize,
+    /// The message that has begun and is not whole in `out`: bytes still to come, and what to mask them with. Nothing else
+    /// may be sent before they are.
+    begun: Option<(usize, Option<[u8; 4]>)>,
     unflushed: bool,
     /// The payload of the last ping, unanswered. Earlier ones need no answer (RFC 6455, section 5.5.3).
     pong: Option<Bytes>,
@@ -46,6 +53,7 @@ impl Sink {
             side,
             out: Vec::new(),
             sent: 0,
+            begun: None,
             unflushed: false,
             pong: None,
             ping: false,
@@ -59,12 +67,27 @@ impl Sink {
         self.closed.as_ref()
     }
 
+    /// Bytes of memory that are held.
+    pub(crate) fn held(&self) -> usize {
+        self.out.capacity()
+    }
+
     /// Takes frames out of `batch`, for as long as not much waits. They are copied, and so can be masked.
     pub(crate) fn take(&mut self, batch: &mut Batch) {
-        while self.out.len() - self.sent < FULL
-            && let Some(length) = batch.frame_len()
-        {
-            self.put(OpCode::Data(Data::Binary), (&mut *batch).take(length));
+        while self.out.len() - self.sent < FULL {
+            let (rest, mask) = match self.begun.take() {
+                Some(begun) => begun,
+                None => {
+                    self.put_controls();
+                    let Some(length) = batch.frame_len() else { return };
+                    (length, self.put_header(OpCode::Data(Data::Binary), length))
+                }
+            };
+            let now = rest.min(FULL);
+            self.put(batch.take(now), mask);
+            if now < rest {
+                self.begun = Some((rest - now, mask.map(|key| mask::rotated(key, now))));
+            }
         }
     }
 
@@ -81,18 +104,22 @@ impl Sink {
         self.ping || self.sent < self.out.len()
     }
 
-    /// Sends a close frame as the last one; `why` is what later writers are told. Only the first call counts.
+    /// Sends a close frame as the last one, unless a message has to end first; `why` is what later writers are told. Only
+    /// the first call counts.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str, why: LinkError) {
         if self.closed.is_some() {
             return;
         }
         (self.pong, self.ping, self.closed) = (None, false, Some(why));
+        if self.begun.is_some() {
+            return;
+        }
         let mut end = reason.len().min(MAX_REASON_BYTES);
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
         let payload = [&u16::from(code).to_be_bytes()[..], &reason.as_bytes()[..end]].concat();
-        self.put(OpCode::Control(Control::Close), &payload[..]);
+        self.put_whole(OpCode::Control(Control::Close), &payload[..]);
     }
 
     /// For the writing half: writes all that is here. `flush`: and sees it off.
@@ -138,28 +165,43 @@ impl Sink {
                 self.unflushed = true;
             }
             self.sent = 0;
-            if self.out.capacity() > FULL * 2 {
-                // One large frame must not stay with the connection for its life.
-                self.out = Vec::new();
-            } else {
-                self.out.clear();
-            }
-            if let Some(payload) = self.pong.take() {
-                self.put(OpCode::Control(Control::Pong), payload);
-            } else if std::mem::take(&mut self.ping) {
-                self.put(OpCode::Control(Control::Ping), Bytes::new());
-            } else {
+            self.out.clear();
+            self.out.shrink_to(KEPT);
+            self.put_controls();
+            if self.out.is_empty() {
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
-    fn put(&mut self, opcode: OpCode, payload: impl Buf) {
-        let length = payload.remaining();
+    /// What waits to be sent between two messages.
+    fn put_controls(&mut self) {
+        if self.begun.is_some() {
+            return;
+        }
+        if let Some(payload) = self.pong.take() {
+            self.put_whole(OpCode::Control(Control::Pong), &payload[..]);
+        }
+        if std::mem::take(&mut self.ping) {
+            self.put_whole(OpCode::Control(Control::Ping), &[][..]);
+        }
+    }
+
+    fn put_whole(&mut self, opcode: OpCode, payload: &[u8]) {
+        let mask = self.put_header(opcode, payload.len());
+        self.put(payload, mask);
+    }
+
+    /// Gives what the payload is to be masked with.
+    fn put_header(&mut self, opcode: OpCode, length: usize) -> Option<[u8; 4]> {
         let mask = (self.side == Side::Client).then(rand::random);
         let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
-        self.out.reserve(header.len(length as u64) + length);
         header.format(length as u64, &mut self.out).expect("writing to a Vec cannot fail");
+        mask
+    }
+
+    fn put(&mut self, payload: impl Buf, mask: Option<[u8; 4]>) {
+        self.out.reserve(payload.remaining());
         let start = self.out.len();
         self.out.put(payload);
         if let Some(key) = mask {

@@ -33,7 +33,7 @@ fn decode(stream: &[u8], limits: Limits, level: Level, mut piece: impl FnMut() -
             Ok(Some(frame)) => frames.push(frame),
             Err(error) => return (frames, error.to_string()),
             Ok(None) if rest.is_empty() => {
-                let end = decoder.finish(&buffer).err().map(|error| error.to_string());
+                let end = decoder.finish(buffer.len()).err().map(|error| error.to_string());
                 return (frames, end.unwrap_or_default());
             }
             Ok(None) => {
