@@ -165,8 +165,8 @@ impl Pair {
     pub(super) fn new(budget: &Arc<Budget>, level: Level) -> Self {
         let (inward, outward) = (Shared::default(), Shared::default());
         let decoder = FrameDecoder::new(Limits::default());
-        let reader = Box::new(Reader { wire: Arc::clone(&inward), buffer: BytesMut::new(), decoder });
-        let writer = Box::new(Writer(Arc::clone(&outward)));
+        let reader = Reader { wire: Arc::clone(&inward), buffer: BytesMut::new(), decoder };
+        let writer = Writer(Arc::clone(&outward));
         let peer = PeerInfo::new("mem", "pair");
         let conn = Conn::new(peer.clone(), budget);
         conn.set_level(level);
@@ -181,7 +181,7 @@ impl Pair {
         };
         let config = NodeConfig::server();
         let driver =
-            Driver::new(Link { reader, writer, peer }, Arc::clone(&conn), role, &config, config.handshake_timeout);
+            Driver::new(Link::new(reader, writer, peer), Arc::clone(&conn), role, &config, config.handshake_timeout);
         Self { conn, driver, inward, outward, flag: Arc::default() }
     }
 
