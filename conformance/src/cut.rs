@@ -1,4 +1,4 @@
-//! A stream of bytes as items: the opening, then frames, behind an upgrade in WebSocket messages.
+//! Reads a stream of bytes as items: the opening, then frames, which stand in WebSocket messages behind an upgrade.
 
 use std::borrow::Cow;
 
@@ -37,12 +37,12 @@ impl Cutter {
         !matches!(self.stage, Stage::Opening)
     }
 
-    /// From here on messages go this way.
+    /// Says that from here on messages go this way.
     pub(crate) const fn upgraded(&mut self) {
         self.stage = Stage::Messages;
     }
 
-    /// The first item of `bytes` and its length; `None`: more is needed.
+    /// Returns the first item of `bytes` and its length. `None` says that more bytes are needed.
     pub(crate) fn cut(&mut self, bytes: &[u8]) -> Option<(Item, usize)> {
         let is_upgrade = match self.stage {
             Stage::Opening => bytes.len() >= 3 && bytes[..3].eq_ignore_ascii_case(b"get"),
@@ -106,7 +106,7 @@ fn wrapped(opcode: u8, payload: &[u8], masked: bool) -> Bytes {
     bytes.into()
 }
 
-/// The first WebSocket message of `bytes`. 3.0.1 sends none in fragments, and dies of any it gets.
+/// Returns the first WebSocket message of `bytes`. 3.0.1 sends none in fragments, and aborts on any that it gets.
 fn message(bytes: &[u8]) -> Option<(Item, usize)> {
     let [first, second, ..] = *bytes else { return None };
     let (size, mut at) = match second & 0x7f {

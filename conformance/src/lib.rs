@@ -1,6 +1,6 @@
 //! Recorded wire sessions of daffi 3.0.1, and their replay against any node.
 //!
-//! `cargo test -p conformance` is how one knows that a node speaks daffi. The recordings in `sessions/` were made between
+//! `cargo test -p conformance` shows whether a node speaks daffi. The recordings in `sessions/` were made between
 //! real nodes of 3.0.1, or between one and a peer written by hand for what no real node sends. A replay puts another
 //! node in the place of one of them, plays everybody else from the file, and compares what it sends, byte for byte. No
 //! Python is needed for that.
@@ -9,8 +9,8 @@
 //!
 //! # Testing a node of your own
 //!
-//! A [`Node`] is whatever can be connected to, or connects: in this process or another, in any language, over any stream of
-//! bytes. It exposes the callbacks that the session's [`NodeSpec`] names.
+//! A [`Node`] is whatever can be connected to, or connects itself. It may live in this process or another, be written in any
+//! language, and speak over any stream of bytes. It exposes the callbacks that the session's [`NodeSpec`] names.
 //!
 //! ```
 //! use std::io;
@@ -92,8 +92,8 @@
 //!     value 7
 //! ```
 //!
-//! What is free: [`Free`]. Everything else is compared byte for byte, and what comes without being recorded is a mismatch
-//! too. [`Session::bytes`] gives what went over a connection, as seeds for fuzzing.
+//! [`Free`] lists what a recording may leave free. Everything else is compared byte for byte, and what comes without being
+//! recorded is a mismatch too. [`Session::bytes`] gives what went over a connection, as seeds for fuzzing.
 //!
 //! # Recording
 //!

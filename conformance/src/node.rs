@@ -30,7 +30,7 @@ pub type Stream = Box<dyn ByteStream>;
 /// | `notify(value)`, `count()` | counts calls, gives their number |
 /// | `receive_chunk(data)`, `received()` | takes bytes or text; gives `[chunks, bytes, sha256]` of all |
 pub trait Node: Send {
-    /// To a Service or Router: a new connection. Of a Client: the next connection it opens.
+    /// Opens a new connection to a Service or Router, or waits for the next one that a Client opens.
     ///
     /// # Errors
     /// What kept the connection from being made.

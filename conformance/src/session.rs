@@ -14,7 +14,7 @@ pub struct Session {
     pub name: String,
     /// What it shows, in a sentence.
     pub about: String,
-    /// With what it was recorded. Volatile: not compared when it is recorded again.
+    /// With what it was recorded. This is not compared when it is recorded again.
     pub recorded_with: String,
     /// The rules of the protocol that it holds, as `RULES.md` numbers them.
     pub holds: Vec<String>,
@@ -31,17 +31,17 @@ pub struct Session {
 /// What a comparison may overlook; everything else is compared byte for byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Free {
-    /// JSON of arguments, results and errors is compared as a value: blanks, escapes.
+    /// JSON of arguments, results and errors is compared as a value, so blanks and escapes may differ.
     JsonForm,
-    /// Pickles are compared as values: protocol, memo, framing.
+    /// Pickles are compared as values, so protocol, memo and framing may differ.
     PickleForm,
     /// A reply to an upgrade is compared by its status and the headers that make a WebSocket.
     UpgradeForm,
-    /// The order of the functions of a member.
+    /// The functions of a member may come in any order.
     MethodOrder,
-    /// The order of the members.
+    /// The members may come in any order.
     MemberOrder,
-    /// The numbers of calls: one number stands for another throughout a connection.
+    /// Calls may have other numbers, if one number stands for another throughout a connection.
     Uuid,
 }
 
@@ -132,7 +132,7 @@ pub struct Step {
 /// A step that belongs to one of two variants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Only {
-    /// 3.0.1 does so, nodes of this project do not; the key of the difference.
+    /// 3.0.1 does so and nodes of this project do not; the key tells the difference.
     Theirs(String),
     /// Nodes of this project do so instead.
     Ours(String),

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{DecodeError, Foreign, Frame, Header, Level, Limits, header::Lengths};
 
-/// Cuts frames out of a buffer that the caller fills. Holds no bytes of its own and copies no payload.
+/// Cuts frames out of a buffer that the caller fills. It holds no bytes of its own and copies no payload.
 ///
 /// The memory a frame takes grows with the bytes that arrived, not with the length its header announces: reserve at
 /// most what [`missing`](Self::missing) says, in steps of your own choice.
@@ -31,18 +31,18 @@ pub struct FrameDecoder {
 }
 
 impl FrameDecoder {
-    /// A decoder at the start of a stream.
+    /// Makes a decoder for the start of a stream.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { limits: limits.clamped(), pending: None, any_frame: false, level: Level::THREE }
     }
 
-    /// What the link speaks, from the next frame on. Until this is said, kinds that only level 4 links carry are errors.
+    /// Says what the link speaks, from the next frame on. Until then, kinds that only level 4 links carry are errors.
     pub const fn set_level(&mut self, level: Level) {
         self.level = level;
     }
 
-    /// The next whole frame at the front of `src`. `Ok(None)`: incomplete, nothing consumed.
+    /// Takes the next whole frame from the front of `src`. While it is incomplete the result is `Ok(None)`, and nothing is taken.
     ///
     /// On a level 4 link a frame of an unknown kind is a frame as any other, to be skipped by who gets it.
     ///
@@ -101,14 +101,14 @@ impl FrameDecoder {
         Err(if self.any_frame { DecodeError::UnknownKind(kind.number()) } else { DecodeError::TooEarly(kind) })
     }
 
-    /// Bytes still to come before a frame of which `have` bytes have arrived is whole; the header first.
+    /// Returns how many bytes must still come before a frame of which `have` bytes have arrived, or its header, is whole.
     #[must_use]
     pub fn missing(&self, have: usize) -> usize {
         let need = self.pending.map_or(Header::LEN, |(_, lengths)| Header::LEN + lengths.message);
         need.saturating_sub(have)
     }
 
-    /// Whether a stream that ends here, with `have` bytes undecoded, ended between two frames.
+    /// Checks that a stream which ends here, with `have` bytes undecoded, ended between two frames.
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] when it ended inside a frame.
@@ -119,7 +119,7 @@ impl FrameDecoder {
         Err(DecodeError::Truncated { have, need: have + self.missing(have) })
     }
 
-    /// The limits in force.
+    /// Returns the limits in force.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits

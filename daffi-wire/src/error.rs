@@ -2,9 +2,9 @@
 
 use crate::{Foreign, Kind};
 
-/// A rule of the protocol that the peer's bytes break. Final for the connection they came on.
+/// A rule of the protocol that the peer's bytes break. It is final for the connection that they came on.
 ///
-/// `Copy` and comparable: it holds the numbers seen, never the peer's data.
+/// It holds the numbers seen and never the peer's data, so it is `Copy` and can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -130,7 +130,7 @@ pub enum NameError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// Not the JSON that the protocol asks for: a syntax error, a missing or doubled key, a wrong type.
+    /// The body is not the JSON that the protocol asks for: it has a syntax error, a missing or doubled key, or a wrong type.
     #[error("not a valid {what} body")]
     Json {
         /// `handshake` or `event`.
@@ -154,7 +154,7 @@ pub enum BodyError {
     /// ([protocol, 5.1](crate::protocol#5.1)).
     #[error("unknown key {key:?} in {place} of the handshake")]
     UnknownKey {
-        /// Where: `meta`, `a member` or `the top`.
+        /// Where it stands: `meta`, `a member` or `the top`.
         place: &'static str,
         /// The key.
         key: String,

@@ -33,12 +33,12 @@ pub struct EventBody {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: EventKind,
-    /// To whom.
+    /// The member that it happened to.
     pub member: String,
 }
 
 impl EventBody {
-    /// The body as 3.0.1 writes it.
+    /// Writes the body as 3.0.1 does.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("two strings always have a JSON form")

@@ -8,7 +8,7 @@ use crate::{
     CallId, DecodeError, EncodeError, Header, Kind, Level, Limits, header::Lengths, limits::MAX_METADATA_BYTES,
 };
 
-/// A whole frame. Cheap to clone: every part is a slice of the same shared bytes.
+/// A whole frame. It is cheap to clone: every part is a slice of the same shared bytes.
 ///
 /// ```
 /// use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Limits};
@@ -57,7 +57,7 @@ impl Frame {
         Ok(Self { header, bytes: bytes.freeze(), first, second, body })
     }
 
-    /// The frame that a message of a message transport holds, without copying it.
+    /// Takes the frame that a message of a message transport holds, without copying it.
     ///
     /// # Errors
     /// [`DecodeError`], final for the connection; [`DecodeError::NotOneFrame`] when the message is not exactly one whole
@@ -125,8 +125,8 @@ impl Frame {
         self.header.kind()
     }
 
-    /// Whether a link of this level carries such a frame, for messages, of which no decoder knows the level. `Ok(false)`: it
-    /// does, and who does not know the kind skips it.
+    /// Checks whether a link of this level carries such a frame, for messages, whose level no decoder knows. `Ok(false)` says that
+    /// it does, and that whoever does not know the kind skips it.
     ///
     /// # Errors
     /// [`DecodeError::UnknownKind`] on a level 3 link, final for the connection.
@@ -202,7 +202,7 @@ impl Frame {
         self.bytes
     }
 
-    /// The same frame under another call number. Copies it whole.
+    /// Copies the whole frame, under another call number.
     #[must_use]
     pub fn renumbered(&self, id: CallId) -> Self {
         let mut bytes = BytesMut::from(&self.bytes[..]);
@@ -320,7 +320,7 @@ impl<'a> FrameWriter<'a> {
         Ok(Self { dst, start, first: offset(first), second: offset(first + 1 + receiver.len()), metadata, done: false })
     }
 
-    /// Where the payload goes: append only.
+    /// Returns the buffer that the payload is appended to; nothing else may be done to it.
     pub fn body(&mut self) -> &mut BytesMut {
         self.dst
     }

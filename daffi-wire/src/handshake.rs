@@ -24,7 +24,7 @@ use crate::{BodyError, Level, Limits, MethodName, NodeName, NodeType};
 pub struct Handshake {
     /// The speaker's role and level.
     pub node_type: NodeType,
-    /// Why a server refuses; only a server's answer means anything by it. Empty counts as none.
+    /// Why a server refuses. It has a meaning in a server's answer only, and an empty text counts as none.
     pub error: Option<String>,
     /// The members; a client lists itself.
     pub members: Vec<Member>,
@@ -37,7 +37,7 @@ pub struct Member {
     pub name: NodeName,
     /// Its callbacks, in the order announced; none travels as `null`.
     pub methods: Vec<MethodName>,
-    /// What it speaks, as far as the speaker knows. Travels on level 4 links only
+    /// What it speaks, as far as the speaker knows. This travels on level 4 links only
     /// ([protocol, 12](crate::protocol#12)).
     pub level: Level,
 }
@@ -69,7 +69,7 @@ impl Handshake {
         Self { node_type, error: Some(reason.into()), members: Vec::new() }
     }
 
-    /// The body as 3.0.1 writes it: without blanks, in its order of keys. Levels of members are told on level 4.
+    /// Writes the body as 3.0.1 does, without blanks and in its order of keys. Levels of members are told on level 4.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let link = self.node_type.level();
@@ -106,7 +106,7 @@ impl Handshake {
         body
     }
 
-    /// Reads a body. As strict as 3.0.1 on a level 3 link; keys that a later level may add are ignored when the
+    /// Reads a body. On a level 3 link it is as strict as 3.0.1; keys that a later level may add are ignored when the
     /// speaker shows level 4 ([protocol, 12](crate::protocol#12)).
     ///
     /// # Errors

@@ -281,7 +281,7 @@ mod tests {
 
     // The examples of docs/protocol.md#2.
     #[test]
-    fn examples_of_the_notes() {
+    fn examples_of_the_protocol() {
         let limits = Limits::default();
         let handshake = Header::control(Kind::Handshake, CallId(1), true);
         assert_eq!(handshake.encode(4, 80, &limits), Ok([1, 0, 0x90, 0x54, 0, 0, 8, 0, 0x81]));

@@ -81,7 +81,7 @@ impl NodeType {
         Self { role: Some(role), level }
     }
 
-    /// Reads any text: unknown roles have none, anything but `role/N` with N of at least 4 is level 3.
+    /// Reads any text. An unknown role is none, and anything but `role/N` with N of at least 4 is level 3.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let (name, level) = match text.split_once('/') {
@@ -105,7 +105,7 @@ impl NodeType {
         self.role
     }
 
-    /// The level offered or answered; may be higher than [`Level::HIGHEST`].
+    /// The level offered or answered. It may be higher than [`Level::HIGHEST`].
     #[must_use]
     pub const fn level(self) -> Level {
         self.level

@@ -1,4 +1,4 @@
-/// What a node accepts from the wire. A value the user sets; the defaults are what 3.0.1 can send.
+/// What a node accepts from the wire. The user sets it; the defaults let through what 3.0.1 can send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Metadata and payload of one frame, in bytes. Default and highest: [`MAX_MESSAGE_BYTES`].
@@ -40,7 +40,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The same limits, with no field above what the wire can express.
+    /// Lowers each limit to what the wire can express.
     #[must_use]
     pub fn clamped(self) -> Self {
         Self {

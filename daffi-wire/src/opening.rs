@@ -9,9 +9,9 @@ pub const SYN: [u8; 9] = [0x1f; 9];
 /// What the first bytes of an accepted connection say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
-    /// A native client: drop [`SYN`]'s nine bytes, frames follow.
+    /// A native client begins. Drop [`SYN`]'s nine bytes; frames follow.
     Native,
-    /// `GET` in any letter case: an HTTP upgrade to WebSocket.
+    /// An HTTP upgrade to WebSocket begins: `GET` in any letter case.
     Http,
     /// Another protocol.
     Foreign(Foreign),
@@ -21,7 +21,7 @@ impl Opening {
     /// Bytes after which [`classify`](Self::classify) always has an answer.
     pub const LEN: usize = SYN.len();
 
-    /// Tells what `first` begins. `None`: too few bytes to say.
+    /// Tells what `first` begins. `None` says that these are too few bytes to tell.
     ///
     /// As 3.0.1 does, any nine bytes that are nothing else count as the SYN.
     ///
