@@ -9,19 +9,19 @@ use crate::{Args, ArgsSink, ArgsVisitor, ResultSink};
 
 /// [`Args`] behind a pointer. Implemented for every `Args`.
 pub trait ErasedArgs {
-    /// [`Args::positional_len`].
+    /// Does what [`Args::positional_len`] does, behind a pointer.
     fn positional_len(&self) -> usize;
 
-    /// [`Args::keyword_len`].
+    /// Does what [`Args::keyword_len`] does, behind a pointer.
     fn keyword_len(&self) -> usize;
 
-    /// [`Args::visit`].
+    /// Does what [`Args::visit`] does, behind a pointer.
     ///
     /// # Errors
     /// [`Stop`] when the visitor wants no more.
     fn visit(&self, visitor: &mut dyn ErasedArgsVisitor) -> Result<(), Stop>;
 
-    /// [`Args::sole_bytes`].
+    /// Does what [`Args::sole_bytes`] does, behind a pointer.
     fn sole_bytes(&self) -> Option<&Bytes>;
 }
 
@@ -65,13 +65,13 @@ pub struct Stop;
 
 /// [`ArgsVisitor`] behind a pointer.
 pub trait ErasedArgsVisitor {
-    /// [`ArgsVisitor::positional`].
+    /// Does what [`ArgsVisitor::positional`] does, behind a pointer.
     ///
     /// # Errors
     /// [`Stop`] when the visitor wants no more.
     fn positional(&mut self, value: &dyn erased_serde::Serialize) -> Result<(), Stop>;
 
-    /// [`ArgsVisitor::keyword`].
+    /// Does what [`ArgsVisitor::keyword`] does, behind a pointer.
     ///
     /// # Errors
     /// [`Stop`] when the visitor wants no more.
@@ -126,30 +126,30 @@ impl Args for ArgsRef<'_> {
 
 /// [`ArgsSink`] behind a pointer. Implemented for every `ArgsSink`.
 pub trait ErasedArgsSink {
-    /// [`ArgsSink::positional`].
+    /// Does what [`ArgsSink::positional`] does, behind a pointer.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`ArgsSink::positional`].
     fn positional(
         &mut self,
         index: usize,
         deserializer: &mut dyn erased_serde::Deserializer<'_>,
     ) -> Result<(), erased_serde::Error>;
 
-    /// [`ArgsSink::keyword`].
+    /// Does what [`ArgsSink::keyword`] does, behind a pointer.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`ArgsSink::keyword`].
     fn keyword(
         &mut self,
         name: &str,
         deserializer: &mut dyn erased_serde::Deserializer<'_>,
     ) -> Result<(), erased_serde::Error>;
 
-    /// [`ArgsSink::shared`].
+    /// Does what [`ArgsSink::shared`] does, behind a pointer.
     fn shared(&mut self, bytes: &Bytes) -> bool;
 
-    /// [`ArgsSink::len`].
+    /// Does what [`ArgsSink::len`] does, behind a pointer.
     fn params(&self) -> usize;
 }
 
@@ -181,13 +181,13 @@ impl<S: ArgsSink> ErasedArgsSink for S {
 
 /// [`ResultSink`] behind a pointer. Implemented for every `ResultSink`.
 pub trait ErasedResultSink {
-    /// [`ResultSink::result`].
+    /// Does what [`ResultSink::result`] does, behind a pointer.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`ResultSink::result`].
     fn result(&mut self, deserializer: &mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error>;
 
-    /// [`ResultSink::shared`].
+    /// Does what [`ResultSink::shared`] does, behind a pointer.
     fn shared(&mut self, bytes: &Bytes) -> bool;
 }
 

@@ -124,7 +124,7 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// every format that has them, and OPAQUE sends large [`Bytes`] without a copy.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`encode_result`](Self::encode_result).
     fn encode_return<T: Serialize + 'static>(&self, value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
         self.encode_result(&BytesLike(value), out)
     }
@@ -169,34 +169,34 @@ pub trait Format: Send + Sync + fmt::Debug + 'static {
     /// Its number on the wire.
     fn id(&self) -> FormatId;
 
-    /// [`Codec::encode_args`].
+    /// Does what [`Codec::encode_args`] does, behind a pointer.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Codec::encode_args`].
     fn encode_args(&self, args: &dyn ErasedArgs, out: &mut Output<'_>) -> Result<(), SerdeError>;
 
-    /// [`Codec::encode_result`].
+    /// Does what [`Codec::encode_result`] does, behind a pointer.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Codec::encode_result`].
     fn encode_result(&self, value: &dyn erased_serde::Serialize, out: &mut Output<'_>) -> Result<(), SerdeError>;
 
-    /// [`Codec::decode_args`].
+    /// Does what [`Codec::decode_args`] does, behind a pointer.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Codec::decode_args`].
     fn decode_args(&self, body: &Body, sink: &mut dyn ErasedArgsSink) -> Result<(), SerdeError>;
 
-    /// [`Codec::decode_result`].
+    /// Does what [`Codec::decode_result`] does, behind a pointer.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Codec::decode_result`].
     fn decode_result(&self, body: &Body, sink: &mut dyn ErasedResultSink) -> Result<(), SerdeError>;
 
-    /// [`Codec::decode_error`].
+    /// Does what [`Codec::decode_error`] does, behind a pointer.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Codec::decode_error`].
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError>;
 }
 
