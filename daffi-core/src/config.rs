@@ -7,7 +7,8 @@ use daffi_wire::Limits;
 pub struct NodeConfig {
     /// What is accepted from the wire.
     pub limits: Limits,
-    /// Callbacks that run at once. Default 1: one at a time, in order of arrival.
+    /// Callbacks that run at once. Default 1: one at a time, in order of arrival. A caller that has more than 16 requests
+    /// waiting leaves the others their turn: its later ones step up one by one, in their own order.
     pub workers: usize,
     /// Timeout of a call that sets none. Default: none; the call ends with its connection or receiver.
     pub default_timeout: Option<Duration>,

@@ -43,7 +43,8 @@
 //! # Callbacks
 //!
 //! Plain functions, async functions, methods (`#[callback]` on the `impl` block) and closures. `workers` of them run at once,
-//! 1 by default, in order of arrival over all connections. A callback that returns a `Result` fails with the error's type as the
+//! 1 by default, in order of arrival over all connections; a caller that has more than 16 requests waiting leaves the others
+//! their turn. A callback that returns a `Result` fails with the error's type as the
 //! class name that a Python caller sees, or with the class of a [`RemoteError`]; a panic is a `RuntimeError`.
 //!
 //! A plain `fn` may block, sleep and call `block_on`, in every run: it runs on a thread of its own and holds up nobody but

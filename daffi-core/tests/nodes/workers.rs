@@ -352,3 +352,51 @@ async fn a_timeout_layer_frees_no_worker_while_the_function_runs() {
     assert!(errors.iter().any(|e| e.remote().unwrap().class == "TimeoutError"), "{errors:?}");
     assert_eq!(inside.most.load(SeqCst), 1);
 }
+
+#[tokio::test]
+async fn greedy_callers_leave_an_honest_one_its_turn() {
+    let (at, ran, permits) = (endpoint(), Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
+    let callbacks = ["plain", "async"].map(|name| {
+        let (ran, permits) = (Arc::clone(&ran), Arc::clone(&permits));
+        let note = move |who: usize| ran.lock().unwrap().push(who);
+        if name == "plain" {
+            plain(name, move |(who,): (usize,)| {
+                note(who);
+                Ok(())
+            })
+        } else {
+            asynchronous(name, move |(who,): (usize,)| {
+                let (note, permits) = (note.clone(), Arc::clone(&permits));
+                async move {
+                    permits.acquire().await.unwrap().forget();
+                    note(who);
+                }
+            })
+        }
+    });
+    let _service = service_at(&at, workers(1), callbacks.into());
+    let mut peers = Vec::new();
+    for n in 0..=20 {
+        let mut peer = Peer::connect(&at).await;
+        peer.hello(&format!("c{n}")).await;
+        peers.push(peer);
+    }
+    let (honest, greedy) = peers.split_last_mut().unwrap();
+    for (who, peer) in greedy.iter_mut().enumerate() {
+        let name = format!("c{who}");
+        for n in 0..200 {
+            let method = ["async", "plain"][n % 2];
+            peer.send(Kind::Request, 2, &name, method, &format!(r#"{{"args": [{who}], "kwargs": {{}}}}"#)).await;
+        }
+        // Refused where it is read: all before was read too.
+        peer.send(Kind::Request, 3, &name, "unknown", "").await;
+        assert_eq!(peer.receive().await.unwrap().header().id(), CallId(3));
+    }
+    honest.send(Kind::Request, 2, "c20", "plain", r#"{"args": [20], "kwargs": {}}"#).await;
+    honest.send(Kind::Request, 3, "c20", "unknown", "").await;
+    assert_eq!(honest.receive().await.unwrap().header().id(), CallId(3));
+    permits.add_permits(20 * 200);
+    assert_eq!(honest.receive().await.unwrap().header().id(), CallId(2));
+    let before = ran.lock().unwrap().iter().position(|who| *who == 20).unwrap();
+    assert!(before <= 20 * 16 + 1, "{before} requests of others ran before");
+}

@@ -14,7 +14,9 @@ use super::{
         callback::{Callback, Run},
         request::Reply,
     },
-    Arrival, Gate, panicked, stopped,
+    Arrival, Gate,
+    line::Caller,
+    panicked, stopped,
     worker::{Worker, Workers},
 };
 
@@ -52,6 +54,10 @@ impl Job {
 
     pub(crate) fn is_wanted(&self) -> bool {
         self.answer.is_wanted()
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        self.arrival.caller()
     }
 
     fn run(self) {

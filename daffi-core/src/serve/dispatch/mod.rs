@@ -3,11 +3,12 @@
 //! A callback that promises to be quick (an async one, and a plain one with `inline`) runs where its request was read, if a
 //! worker is free and nothing has to be waited for. All other plain functions run on threads that may block. What has to
 //! wait does so in this order: for the caller's earlier requests if the callback is ordered, for a worker, and for the caller
-//! to take what was answered before.
+//! to take what was answered before. The line for a worker is fair: of one caller at most sixteen requests stand in it.
 
 mod blocking;
 mod gate;
 mod inline;
+mod line;
 mod order;
 mod worker;
 
@@ -31,6 +32,7 @@ use self::{
     blocking::Runner,
     gate::Gate,
     inline::Ran,
+    line::Caller,
     order::{InOrder, Order},
     worker::{Waits, Worker, Workers},
 };
@@ -55,6 +57,14 @@ pub(crate) struct Arrival {
     request: Request,
     order: Option<InOrder>,
     gate: Option<Gate>,
+}
+
+impl Arrival {
+    /// Who waits if this does.
+    fn caller(&self) -> Caller {
+        let context = self.request.context();
+        (context.conn().id, context.caller_name().clone())
+    }
 }
 
 /// What became of a request where it was read.
@@ -226,7 +236,8 @@ impl Dispatched {
             return Step::On(State::Granted(worker, arrival));
         }
         arrival.request.compact();
-        Step::On(State::Line(self.dispatch.workers.wait(), arrival))
+        let waits = self.dispatch.workers.wait(arrival.caller());
+        Step::On(State::Line(waits, arrival))
     }
 
     /// Has a plain function run on a thread that may block.

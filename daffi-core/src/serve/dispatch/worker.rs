@@ -1,7 +1,6 @@
 //! The workers of a node: so many callbacks run at once as there are, in order of arrival.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::Future,
     pin::Pin,
@@ -15,7 +14,10 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::blocking::{Job, Runner};
+use super::{
+    blocking::{Job, Runner},
+    line::{Caller, Line},
+};
 
 /// One free worker in [`Workers::state`].
 const ONE: usize = 2;
@@ -31,12 +33,12 @@ pub(crate) struct Workers {
     /// Free workers times [`ONE`], and [`LINE`]. While somebody stands in line no worker is free.
     state: AtomicUsize,
     all: usize,
-    line: Mutex<Line>,
+    waiting: Mutex<AllWaiting>,
 }
 
 #[derive(Default)]
-struct Line {
-    waiting: VecDeque<Waiting>,
+struct AllWaiting {
+    line: Line<Waiting>,
     /// The runtime is gone: nothing runs any more.
     closed: bool,
 }
@@ -58,7 +60,7 @@ impl fmt::Debug for Workers {
 impl Workers {
     pub(crate) fn new(workers: usize) -> Arc<Self> {
         let all = workers.min(usize::MAX / ONE);
-        Arc::new(Self { state: AtomicUsize::new(all * ONE), all, line: Mutex::default() })
+        Arc::new(Self { state: AtomicUsize::new(all * ONE), all, waiting: Mutex::default() })
     }
 
     /// Whether callbacks run one after another.
@@ -78,15 +80,15 @@ impl Workers {
 
     /// Takes a place in line now; the future gives a worker when it is this one's turn, and nothing when the runtime is gone.
     /// Dropped, it gives its place up.
-    pub(crate) fn wait(self: &Arc<Self>) -> Waits {
+    pub(crate) fn wait(self: &Arc<Self>, caller: Caller) -> Waits {
         let (sender, receiver) = oneshot::channel();
-        let mut line = self.line.lock();
+        let mut waiting = self.waiting.lock();
         if self.take_or_line_up() {
-            drop(line);
+            drop(waiting);
             // The receiver is here.
             drop(sender.send(Worker(Some(Arc::clone(self)))));
-        } else if !line.closed {
-            line.waiting.push_back(Waiting::Future(sender));
+        } else if !waiting.closed {
+            waiting.line.push(caller, Waiting::Future(sender));
         }
         Waits(receiver)
     }
@@ -95,16 +97,16 @@ impl Workers {
     pub(crate) fn submit(self: &Arc<Self>, jobs: &mut Vec<Job>) {
         let mut now = Vec::new();
         {
-            let mut line = self.line.lock();
-            if line.closed {
-                drop(line);
+            let mut waiting = self.waiting.lock();
+            if waiting.closed {
+                drop(waiting);
                 return jobs.clear();
             }
             for job in jobs.drain(..) {
                 if self.take_or_line_up() {
                     now.push(job);
                 } else {
-                    line.waiting.push_back(Waiting::Job(job));
+                    waiting.line.push(job.caller(), Waiting::Job(job));
                 }
             }
         }
@@ -115,12 +117,12 @@ impl Workers {
 
     /// Nothing runs any more, because there are no threads: whoever waits is told so.
     pub(crate) fn close(&self) {
-        let waiting = {
-            let mut line = self.line.lock();
-            line.closed = true;
-            std::mem::take(&mut line.waiting)
+        let line = {
+            let mut waiting = self.waiting.lock();
+            waiting.closed = true;
+            std::mem::take(&mut waiting.line)
         };
-        drop(waiting);
+        drop(line);
     }
 
     fn try_take(&self) -> bool {
@@ -187,9 +189,9 @@ impl Worker {
         let workers = self.0.take()?;
         loop {
             let next = {
-                let mut line = workers.line.lock();
-                let next = line.waiting.pop_front();
-                if line.waiting.is_empty() {
+                let mut waiting = workers.waiting.lock();
+                let next = waiting.line.pop();
+                if waiting.line.is_empty() {
                     workers.state.fetch_and(!LINE, Ordering::Relaxed);
                 }
                 if next.is_none() {
@@ -242,6 +244,7 @@ impl Future for Waits {
 
 #[cfg(test)]
 mod tests {
+    use daffi_wire::{Limits, NodeName};
     use futures::FutureExt;
 
     use super::*;
@@ -251,7 +254,8 @@ mod tests {
         let workers = Workers::new(2);
         let (one, two) = (workers.try_acquire().unwrap(), workers.try_borrow().unwrap());
         assert!(workers.try_borrow().is_none());
-        let (mut first, second, mut third) = (workers.wait(), workers.wait(), workers.wait());
+        let wait = |n| workers.wait((n, NodeName::new("c", &Limits::default()).unwrap()));
+        let (mut first, second, mut third) = (wait(1), wait(2), wait(1));
         assert!((&mut first).now_or_never().is_none());
         drop(second);
         drop(two);
@@ -270,10 +274,11 @@ mod tests {
     fn the_line_ends_with_the_runtime() {
         let workers = Workers::new(1);
         let busy = workers.try_acquire().unwrap();
-        let waits = workers.wait();
+        let caller = (1, NodeName::new("c", &Limits::default()).unwrap());
+        let waits = workers.wait(caller.clone());
         workers.close();
         assert!(waits.now_or_never().unwrap().is_none());
-        assert!(workers.wait().now_or_never().unwrap().is_none());
+        assert!(workers.wait(caller).now_or_never().unwrap().is_none());
         drop(busy);
         assert!(workers.try_borrow().is_some());
     }
