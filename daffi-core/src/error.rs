@@ -53,6 +53,10 @@ pub enum CallError {
     /// A bound was reached: no free call number, or the receiver's queue is full.
     #[error("overloaded: {0}")]
     Overloaded(String),
+    /// The receiver, or the Router on the way to it, is stopping. The callback did not run: call again, and another member or
+    /// the next node of the name gets it.
+    #[error("{0}")]
+    Stopping(String),
     /// The callback ran, and its answer was dropped: this node did not take what waited for it. Ask for less at once, or
     /// read answers sooner; repeating the call runs it again.
     #[error("the answer was lost: {0}")]
@@ -66,6 +70,9 @@ pub enum CallError {
     /// The node was stopped.
     #[error("this node was stopped")]
     Stopped,
+    /// The runtime that this node ran on was dropped. Final: make a node anew on a runtime that lives.
+    #[error("the tokio runtime of this node was dropped")]
+    RuntimeGone,
     /// The arguments can't be written in the call's format.
     #[error("arguments of {method}: {source}")]
     Encode {
@@ -134,7 +141,10 @@ impl CallError {
     pub const fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::ReceiverNotFound { .. } | Self::Overloaded(_) | Self::Disconnected(Disconnected::NotConnected)
+            Self::ReceiverNotFound { .. }
+                | Self::Overloaded(_)
+                | Self::Stopping(_)
+                | Self::Disconnected(Disconnected::NotConnected)
         )
     }
 
@@ -193,6 +203,9 @@ pub enum Disconnected {
     /// A newer connection took the name.
     #[error("a newer connection took the name")]
     Evicted,
+    /// The Service has the name of this node, which so takes all its callbacks for its own.
+    #[error("the service has the name of this node, {0}, so that no call would find it: give this node another name")]
+    SameName(String),
     /// A queue that could not be held back reached its limit.
     #[error("{what}: {size} bytes, the limit is {limit}")]
     Limit {
@@ -336,6 +349,19 @@ pub enum Ended {
     Stopped,
     /// A newer connection took the name. Final.
     Evicted,
+    /// The tokio runtime that it ran on was dropped before it was stopped. Final.
+    RuntimeGone,
+}
+
+impl Ended {
+    /// The error of a call on a node that ended so.
+    pub(crate) const fn call_error(self) -> CallError {
+        match self {
+            Self::Stopped => CallError::Stopped,
+            Self::Evicted => CallError::Evicted,
+            Self::RuntimeGone => CallError::RuntimeGone,
+        }
+    }
 }
 
 /// A stream that ended early. `Debug` is the sentence.

@@ -19,6 +19,8 @@ pub(crate) enum Refusal {
     Overloaded,
     /// A level 3 receiver cannot read the format.
     FormatUnsupported,
+    /// The node that was to run the callback, or the Router on the way, is stopping: it did not run.
+    NodeStopping,
     /// The callback ran, and its answer found no room on the way back.
     AnswerLost,
 }
@@ -30,14 +32,21 @@ impl Refusal {
             Self::ReceiverGone => "ReceiverGone",
             Self::Overloaded => "Overloaded",
             Self::FormatUnsupported => "FormatUnsupported",
+            Self::NodeStopping => "NodeStopping",
             Self::AnswerLost => "AnswerLost",
         }
     }
 
     /// The refusal of which errors bear this class.
     pub(crate) fn of_class(class: &str) -> Option<Self> {
-        let all =
-            [Self::ReceiverNotFound, Self::ReceiverGone, Self::Overloaded, Self::FormatUnsupported, Self::AnswerLost];
+        let all = [
+            Self::ReceiverNotFound,
+            Self::ReceiverGone,
+            Self::Overloaded,
+            Self::FormatUnsupported,
+            Self::NodeStopping,
+            Self::AnswerLost,
+        ];
         all.into_iter().find(|refusal| refusal.class() == class)
     }
 
@@ -53,6 +62,7 @@ impl Refusal {
             "ReceiverNotFound" => Ok(CallError::ReceiverNotFound { method, receiver: Some(receiver) }),
             "ReceiverGone" => Ok(CallError::ReceiverGone { receiver, method }),
             "Overloaded" => Ok(CallError::Overloaded(error.message)),
+            "NodeStopping" => Ok(CallError::Stopping(error.message)),
             "AnswerLost" => Ok(CallError::AnswerLost(error.message)),
             _ => Err(error),
         }

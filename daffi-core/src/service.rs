@@ -34,7 +34,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.server.abandon();
+        self.shared.server.abandon(Ended::Stopped);
     }
 }
 
@@ -124,19 +124,23 @@ impl Service {
     /// Stops in order: closes the listeners, lets run what was received, sends the replies and closes the connections.
     /// What takes longer than `grace` is cut off. Further calls wait for the same end.
     ///
-    /// Not cancel safe: dropped, it leaves the service stopping, and connections may stay open until the handle is
-    /// dropped.
+    /// Cancel safe: dropped, the service goes on stopping. A callback of this service that waits for it waits for itself: it
+    /// is cut off after `grace`, so let it spawn a task that stops.
     pub async fn stop(&self) {
         let shared = &self.handle.shared;
-        shared.server.close();
-        let running = &shared.node.running;
-        running.close();
-        let conns: Vec<_> = shared.hub.lock().iter().map(|(_, conn)| Arc::clone(conn)).collect();
-        for conn in &conns {
-            conn.drain();
-        }
-        shared.server.finish(&conns, async { running.wait().await }, || running.len()).await;
+        server::begin_stop(shared, || stop(Arc::clone(shared)));
+        shared.server.join().await;
     }
+}
+
+async fn stop(shared: Arc<Shared>) {
+    let running = &shared.node.running;
+    running.close();
+    let conns: Vec<_> = shared.hub.lock().iter().map(|(_, conn)| Arc::clone(conn)).collect();
+    for conn in &conns {
+        conn.drain();
+    }
+    shared.server.finish(&conns, async { running.wait().await }, || running.len()).await;
 }
 
 impl Shared {
@@ -229,6 +233,11 @@ impl ServiceRole {
         let Some(Hello { name, level, .. }) = server.hello(NodeRole::Service, &self.conn, known, frame) else {
             return;
         };
+        if name == self.shared.node.name {
+            let reason =
+                format!("{name} is the name of the service itself, which a client cannot bear: choose another");
+            return server.refuse_handshake(NodeRole::Service, &self.conn, frame, &reason);
+        }
         if known.is_some() {
             // A second handshake is an update; what a client exposes means nothing to a Service.
             return self.answer(frame, &name);

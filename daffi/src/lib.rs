@@ -103,14 +103,18 @@ mod transports;
 pub use bytes::Bytes;
 pub use daffi_core::{
     BoxError, CallError, CallOptions, Choice, Disconnected, Ended, Events, InitializationError, LeastInFlight,
-    MemberEvent, Members, NodeConfig, Picker, RoundRobin, RouterStats, StickyByKey, StreamError, remote_error,
+    MemberEvent, Members, NodeConfig, Picker, ProtocolError, RoundRobin, RouterStats, StickyByKey, StreamError,
+    remote_error,
 };
 #[cfg(feature = "macros")]
 pub use daffi_macros::{callback, callbacks, remote};
 pub use daffi_serde::{Args, Codec, DynArgs, Format, Param, RemoteError, SerdeError, Value, ValueLimits, args, value};
+pub use daffi_transport::{BindError, ConnectError, LinkError};
 #[cfg(feature = "tls")]
 pub use daffi_transport_tls::{ClientTls, ServerTls};
-pub use daffi_wire::{FormatId, Level, Limits, Member, MethodName, NodeName, Role, Shown};
+pub use daffi_wire::{
+    BodyError, EncodeError, FormatId, Level, Limits, Member, MethodName, NameError, NodeName, Role, Shown,
+};
 
 pub use crate::{
     callbacks::{CallbackFn, CallbackItem, Callbacks, IntoCallbacks},

@@ -68,7 +68,7 @@ impl<F: FormatSet> StreamCall<F> {
 
     setters!(receiver key serde wait_for_connection);
 
-    /// From sending a chunk to its acknowledgement.
+    /// From sending a chunk to its acknowledgement; and how long the stream waits for a connection.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
@@ -183,6 +183,13 @@ impl<F: FormatSet> StreamNowait<F> {
 
     setters!(receiver key serde wait_for_connection);
 
+    /// How long a chunk may take until it is queued; and how long the stream waits for a connection.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
     /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks queued. Waits while the
     /// connection's queue is full, which a receiver that is slower than this holds back.
     ///
@@ -200,8 +207,17 @@ impl<F: FormatSet> StreamNowait<F> {
         let mut sent = 0;
         while let Some(chunk) = chunks.next().await {
             let written = write(&self.client, &target, method, &(chunk,), false).map_err(at(sent))?;
-            let paid = target.pay(Style::Nowait, &written, method).await.map_err(at(sent))?;
-            send_paid(&target.conn, paid, written).await.map_err(at(sent))?;
+            let sending = async {
+                let paid = target.pay(Style::Nowait, &written, method).await?;
+                send_paid(&target.conn, paid, written).await
+            };
+            within(self.options.timeout, sending, |after| {
+                let mut progress = Progress::default();
+                progress.reached(&target.conn, &target.receiver);
+                progress.expired(method, after)
+            })
+            .await
+            .map_err(at(sent))?;
             sent += 1;
         }
         Ok(sent)
@@ -210,7 +226,8 @@ impl<F: FormatSet> StreamNowait<F> {
 
 async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &str) -> Result<Target, CallError> {
     let shared = client.shared();
-    let conn = shared.connection(options.wait_for_connection).await?;
+    let connection = shared.connection(options.wait_for_connection);
+    let conn = within(options.timeout, connection, |after| Progress::default().expired(method, after)).await?;
     let members = conn.members();
     let receiver = choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref())?;
     let asked = Some(options.serde.unwrap_or(FormatId::OPAQUE));
@@ -230,6 +247,16 @@ fn write<F: FormatSet, A: Args>(
     write_request(client.shared(), &target.receiver, method, target.format, wants_reply, |out| {
         client.formats.encode_args(target.format, args, out)
     })
+}
+
+/// The same with an error when the time is over.
+async fn within<T>(
+    limit: Option<Duration>,
+    waiting: impl Future<Output = Result<T, CallError>>,
+    expired: impl FnOnce(Duration) -> CallError,
+) -> Result<T, CallError> {
+    let Some(after) = limit else { return waiting.await };
+    timeout_at(later(after), waiting).await.unwrap_or_else(|_| Err(expired(after)))
 }
 
 fn at(chunk: u64) -> impl FnOnce(CallError) -> StreamError {

@@ -187,8 +187,7 @@ impl Shared {
                         return Ok(conn);
                     }
                 }
-                State::Ended(Ended::Evicted) => return Err(CallError::Evicted),
-                State::Ended(Ended::Stopped) => return Err(CallError::Stopped),
+                State::Ended(how) => return Err(how.call_error()),
                 State::Connecting if !wait => return Err(CallError::Disconnected(Disconnected::NotConnected)),
                 State::Connecting | State::Replacing => {}
             }
@@ -278,7 +277,8 @@ impl<F: FormatSet> Client<F> {
     /// ([protocol, 5.3](daffi_wire::protocol#5.3)). Cancel safe.
     ///
     /// # Errors
-    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and [`CallError::Evicted`].
+    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`], [`CallError::Evicted`] and
+    /// [`CallError::RuntimeGone`].
     pub async fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
         let missing = || names.iter().filter(|n| self.members().get(n).is_none()).copied().collect::<Vec<_>>();
         let all = async {
@@ -287,10 +287,8 @@ impl<F: FormatSet> Client<F> {
                 if missing().is_empty() {
                     return Ok(());
                 }
-                match *state.borrow_and_update() {
-                    State::Ended(Ended::Stopped) => return Err(CallError::Stopped),
-                    State::Ended(Ended::Evicted) => return Err(CallError::Evicted),
-                    _ => {}
+                if let State::Ended(how) = *state.borrow_and_update() {
+                    return Err(how.call_error());
                 }
                 tokio::select! {
                     _ = changes.changed() => {}
@@ -335,7 +333,7 @@ impl<F: FormatSet> Client<F> {
     /// Waits until there is a connection. Cancel safe.
     ///
     /// # Errors
-    /// [`CallError::Stopped`] or [`CallError::Evicted`]: there will be none.
+    /// [`CallError::Stopped`], [`CallError::Evicted`] or [`CallError::RuntimeGone`]: there will be none.
     pub async fn wait_for_connection(&self) -> Result<(), CallError> {
         self.shared().connection(true).await.map(drop)
     }
@@ -355,6 +353,9 @@ impl<F: FormatSet> Client<F> {
 
     /// Stops in order: what was received runs, up to `grace`; replies are sent; open calls of this node end with
     /// [`CallError::Stopped`]. Cancel safe: dropped, the node goes on stopping.
+    ///
+    /// A callback of this node that waits for it waits for itself: it is cut off after `grace`, so let it spawn a task that
+    /// stops.
     pub async fn stop(&self) {
         self.shared().node.life.stop();
         self.shared().node.running.close();

@@ -36,7 +36,8 @@ pub trait Picker: Send + Sync + fmt::Debug + 'static {
 
 /// Each callback's calls in turn to each member that exposes it. The default.
 ///
-/// The turn is kept per callback: alternating between two callbacks spreads each of them evenly.
+/// The turn is kept per callback: alternating between two callbacks spreads each of them evenly. It begins anywhere, so that
+/// many clients that make one call each spread too.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
     /// The keys are what this node calls, so nobody can choose them to collide.
@@ -48,7 +49,10 @@ impl Picker for RoundRobin {
         let mut next = self.next.lock();
         let at = match next.get_mut(choice.method) {
             Some(at) => at,
-            None => next.entry(choice.method.into()).or_default(),
+            // The generator of this thread, which a simulation seeds.
+            None => {
+                next.entry(choice.method.into()).or_insert_with(|| fastrand::usize(..choice.candidates.len().max(1)))
+            }
         };
         let chosen = *at % choice.candidates.len().max(1);
         *at = chosen + 1;
@@ -137,7 +141,18 @@ mod tests {
         let picker = RoundRobin::default();
         let picks: Vec<_> =
             (0..4).map(|_| ["f", "g"].map(|method| picker.pick(&choice(method, &names, None)))).collect();
-        assert_eq!(picks, [[0, 0], [1, 1], [2, 2], [0, 0]]);
+        let [first_of_f, first_of_g] = picks[0];
+        assert_eq!(picks, [0, 1, 2, 3].map(|n| [(first_of_f + n) % 3, (first_of_g + n) % 3]));
+    }
+
+    #[test]
+    fn the_first_turn_is_anybodys() {
+        let names = names(["a", "b", "c"]);
+        fastrand::seed(7);
+        let firsts: Vec<_> = (0..300).map(|_| RoundRobin::default().pick(&choice("f", &names, None))).collect();
+        for n in 0..3 {
+            assert!(firsts.iter().filter(|first| **first == n).count() > 60, "{firsts:?}");
+        }
     }
 
     #[test]
@@ -145,7 +160,8 @@ mod tests {
         let names = names(["a", "b", "c"]);
         let picker = LeastInFlight::default();
         let pick = || picker.pick(&choice("f", &names, None));
-        assert_eq!([pick(), pick(), pick(), pick()], [0, 1, 2, 0], "equals take turns");
+        let first = pick();
+        assert_eq!([pick(), pick(), pick()], [1, 2, 3].map(|n| (first + n) % 3), "equals take turns");
         picker.started(&names[0]);
         picker.started(&names[2]);
         assert_eq!([pick(), pick()], [1, 1]);
@@ -171,6 +187,7 @@ mod tests {
         }
         let after = of(&all[..2]);
         assert!(before.iter().zip(&after).all(|(old, new)| old == new || *old == all[2]), "only the keys of c move");
-        assert_eq!((0..3).map(|_| picker.pick(&choice("f", &all, None))).collect::<Vec<_>>(), [0, 1, 2]);
+        let picks: Vec<_> = (0..3).map(|_| picker.pick(&choice("f", &all, None))).collect();
+        assert_eq!(picks, [0, 1, 2].map(|n| (picks[0] + n) % 3));
     }
 }

@@ -28,16 +28,49 @@ pub(super) async fn start(shared: Arc<Shared>) -> Result<(), InitializationError
     // Unbounded, but only connections that were opened send, each once.
     let (ends, ended) = mpsc::unbounded_channel();
     let first = establish(&shared, &ends, None).await?;
-    tokio::spawn(supervise(shared, first, ends, ended));
+    // Made before the task: one that is dropped before it ran ends the node too.
+    let end = End { shared, how: Ended::RuntimeGone };
+    tokio::spawn(supervise(end, first, ends, ended));
     Ok(())
 }
 
 async fn supervise(
-    shared: Arc<Shared>,
+    mut end: End,
     mut current: Arc<ClientConn>,
     ends: Ends,
     mut ended: mpsc::UnboundedReceiver<(u64, Disconnected)>,
 ) {
+    let shared = Arc::clone(&end.shared);
+    end.how = stay_connected(&shared, &mut current, &ends, &mut ended).await;
+    if end.how == Ended::Stopped {
+        finish_callbacks(&shared).await;
+    }
+}
+
+/// Sets the node's end when it is dropped: by then it was stopped or evicted, or its runtime is.
+struct End {
+    shared: Arc<Shared>,
+    how: Ended,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.how == Ended::RuntimeGone {
+            self.shared.node.life.abandon();
+        }
+        self.shared.current.store(None);
+        self.shared.set_state(State::Ended(self.how));
+        self.shared.events.close();
+    }
+}
+
+/// Keeps `current` a connection that stands, until the node ends.
+async fn stay_connected(
+    shared: &Arc<Shared>,
+    current: &mut Arc<ClientConn>,
+    ends: &Ends,
+    ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>,
+) -> Ended {
     let mut unannounced = false;
     // An attempt to replace the connection failed half-way: the server may evict it for one that is not there.
     let mut disputed = false;
@@ -46,11 +79,11 @@ async fn supervise(
             biased;
             () = shared.node.life.killed.cancelled() => {
                 current.conn.end(Disconnected::Stopped, false);
-                return finish(&shared, Ended::Stopped);
+                return Ended::Stopped;
             }
             () = shared.node.life.stopping.cancelled() => {
-                drain(&shared, &current, &mut ended).await;
-                return finish(&shared, Ended::Stopped);
+                drain(shared, current, ended).await;
+                return Ended::Stopped;
             }
             Some((id, reason)) = ended.recv() => {
                 if id != current.conn.id {
@@ -59,32 +92,32 @@ async fn supervise(
                 shared.current.store(None);
                 if matches!(reason, Disconnected::Evicted) && !disputed {
                     tracing::warn!(node = %shared.node.name, "evicted: a newer connection took the name");
-                    return finish(&shared, Ended::Evicted);
+                    return Ended::Evicted;
                 }
                 tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
                 shared.set_state(State::Connecting);
-                let Some(next) = reconnect(&shared, &ends, &current).await else {
-                    return finish(&shared, Ended::Stopped);
+                let Some(next) = reconnect(shared, ends, current).await else {
+                    return Ended::Stopped;
                 };
-                (current, unannounced, disputed) = (next, false, false);
+                (*current, unannounced, disputed) = (next, false, false);
             }
             () = shared.announce.notified() => {
                 if current.conn.level().at_least(daffi_wire::Level::FOUR) {
-                    update(&shared, &current);
+                    update(shared, current);
                 } else {
                     unannounced = true;
                 }
             }
             () = shared.reannounce.notified() => {
                 if !current.conn.level().at_least(daffi_wire::Level::FOUR) {
-                    (current, disputed) = replace(&shared, current, &ends).await;
+                    (*current, disputed) = replace(shared, Arc::clone(current), ends).await;
                     unannounced = false;
                 }
             }
             () = sleep(QUIET_LOOK), if unannounced => {
                 let quiet = current.session.lock().in_flight.is_quiet();
                 if quiet && current.conn.inbound.frames() == 0 && current.conn.outbox.bytes() == 0 {
-                    (current, disputed) = replace(&shared, current, &ends).await;
+                    (*current, disputed) = replace(shared, Arc::clone(current), ends).await;
                     unannounced = false;
                 }
             }
@@ -139,10 +172,19 @@ async fn establish(
     }
 }
 
-fn finish(shared: &Arc<Shared>, how: Ended) {
-    shared.current.store(None);
-    shared.set_state(State::Ended(how));
-    shared.events.close();
+/// Lets the callbacks end that run, within `grace`: also those of a connection that was lost.
+async fn finish_callbacks(shared: &Shared) {
+    let node = &shared.node;
+    let grace = node.config.grace;
+    tokio::select! {
+        biased;
+        () = node.running.wait() => {}
+        () = node.life.killed.cancelled() => {}
+        () = sleep(grace) => {
+            tracing::warn!(node = %node.name, callbacks = node.running.len(), ?grace, "stopping cut callbacks off");
+            node.life.kill();
+        }
+    }
 }
 
 /// Tries until it works or the node is stopped.

@@ -161,7 +161,8 @@ fn route<'r>(
 ) -> Result<&'r Arc<Peer>, RemoteError> {
     routing::check_transmitter(frame, &me.name)?;
     if shared.server.is_stopping() {
-        return Err(RemoteError::new("RuntimeError", format!("the router {} is stopping", shared.server.name)));
+        let text = format!("the router {} is stopping: {} did not run", shared.server.name, frame.method());
+        return Err(Refusal::NodeStopping.error(text));
     }
     let receiver = &routes.get_or_find(|known| known.fits(frame), || look_up(shared, frame))?.receiver;
     routing::check_receiver(frame, me.conn.level(), &receiver.name, receiver.conn.level())?;

@@ -75,7 +75,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.server.abandon();
+        self.shared.server.abandon(Ended::Stopped);
     }
 }
 
@@ -200,27 +200,31 @@ impl Router {
     /// Calls that come meanwhile are refused; what takes longer than `grace` is cut off. Further calls wait for the same
     /// end.
     ///
-    /// Not cancel safe: dropped, it leaves the router stopping, and connections may stay open until the handle is dropped.
+    /// Cancel safe: dropped, the router goes on stopping.
     pub async fn stop(&self) {
         let shared = self.shared();
-        shared.server.close();
-        let conns: Vec<_> = shared.members.lock().iter().map(|(_, peer)| Arc::clone(&peer.conn)).collect();
-        let work = async {
-            // At least once: a call that was let in just before is open by then.
-            sleep(QUIET_LOOK).await;
-            while shared.unfinished() != (0, 0) {
-                sleep(QUIET_LOOK).await;
-            }
-            for conn in &conns {
-                conn.drain();
-            }
-        };
-        shared.server.finish(&conns, work, || shared.unfinished().0).await;
+        server::begin_stop(shared, || stop(Arc::clone(shared)));
+        shared.server.join().await;
     }
 
     fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
+}
+
+async fn stop(shared: Arc<Shared>) {
+    let conns: Vec<_> = shared.members.lock().iter().map(|(_, peer)| Arc::clone(&peer.conn)).collect();
+    let work = async {
+        // At least once: a call that was let in just before is open by then.
+        sleep(QUIET_LOOK).await;
+        while shared.unfinished() != (0, 0) {
+            sleep(QUIET_LOOK).await;
+        }
+        for conn in &conns {
+            conn.drain();
+        }
+    };
+    shared.server.finish(&conns, work, || shared.unfinished().0).await;
 }
 
 impl Host for Shared {

@@ -14,6 +14,8 @@ pub(crate) struct Lifecycle {
     pub(crate) stopping: CancellationToken,
     /// The same, to be looked at for every request: the token takes a lock.
     is_stopping: Arc<AtomicBool>,
+    /// What comes after it has begun.
+    began_to_stop: Arc<AtomicBool>,
     /// No callback may run any more.
     pub(crate) killed: CancellationToken,
     /// The same, to be looked at for every plain function.
@@ -26,6 +28,11 @@ impl Lifecycle {
     pub(crate) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
         self.stopping.cancel();
+    }
+
+    /// `true` for the first one who asks: it has to carry the stop out.
+    pub(crate) fn begin_stop(&self) -> bool {
+        !self.began_to_stop.swap(true, Ordering::AcqRel)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

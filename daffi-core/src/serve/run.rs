@@ -24,6 +24,7 @@ use crate::{
     config::NodeConfig,
     conn::{Ticket, Turn, WAITING_COST},
     error::InitializationError,
+    refusal::Refusal,
 };
 
 /// A node with what it serves: its callbacks and the layers around them.
@@ -73,8 +74,8 @@ impl ServingNode {
     ) {
         let node = &self.node;
         if node.life.is_stopping() {
-            let error = RemoteError::new("RuntimeError", format!("{} is stopping", node.name));
-            return context.answer_error(turn, &frame, error);
+            let text = format!("{} is stopping: {} did not run", node.name, frame.method());
+            return context.answer_error(turn, &frame, Refusal::NodeStopping.error(text));
         }
         let Some(callback) = intake.callbacks.get(&frame) else {
             let text = format!("{} exposes no callback {:?}", node.name, frame.method());

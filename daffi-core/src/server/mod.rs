@@ -16,6 +16,7 @@ use daffi_transport::{Endpoint, Link, LinkConfig, LinkError, Listener, Pending};
 use daffi_wire::{EncodeError, Frame, NodeName};
 use parking_lot::Mutex;
 use tokio::{
+    runtime::Handle,
     sync::watch,
     task::AbortHandle,
     time::{Instant, sleep, timeout, timeout_at},
@@ -49,6 +50,8 @@ pub(crate) struct Server {
     connections: AtomicUsize,
     ended: watch::Sender<Option<Ended>>,
     endpoints: Vec<Endpoint>,
+    /// Where everything of this node runs.
+    runtime: Handle,
 }
 
 /// A node around a [`Server`]: it says what a connection's frames mean.
@@ -88,6 +91,7 @@ impl Server {
             connections: AtomicUsize::new(0),
             ended: watch::Sender::new(None),
             endpoints: listeners.iter().map(|l| l.endpoint().clone()).collect(),
+            runtime: Handle::current(),
         })
     }
 
@@ -166,23 +170,49 @@ impl Server {
                 self.tasks.wait().await;
             }
         }
-        self.ended();
+        self.end(Ended::Stopped);
     }
 
-    /// Ends at once: the last handle was dropped.
-    pub(crate) fn abandon(&self) {
+    /// Ends at once.
+    pub(crate) fn abandon(&self, how: Ended) {
         self.life.abandon();
-        self.ended();
+        self.end(how);
     }
 
-    fn ended(&self) {
+    /// The node has ended; how it did first counts.
+    fn end(&self, how: Ended) {
         self.events.close();
-        let _nobody_waits = self.ended.send_replace(Some(Ended::Stopped));
+        self.ended.send_if_modified(|ended| ended.replace(ended.unwrap_or(how)).is_none());
+    }
+}
+
+/// Begins to stop, if that was not done: closes the listeners, then goes on with `rest` on a task of its own, whoever waits
+/// for it.
+pub(crate) fn begin_stop<H: Host, R: Future<Output = ()> + Send + 'static>(host: &Arc<H>, rest: impl FnOnce() -> R) {
+    let server = host.server();
+    if server.life.begin_stop() {
+        server.close();
+        let rest = rest();
+        server.runtime.spawn(rest);
+    }
+}
+
+/// Lives on the node's runtime until the node ends: when it is dropped before, the runtime was.
+struct Lives<H: Host>(Arc<H>);
+
+impl<H: Host> Drop for Lives<H> {
+    fn drop(&mut self) {
+        // Without effect on a node that has ended.
+        self.0.server().abandon(Ended::RuntimeGone);
     }
 }
 
 /// Accepts on each listener, on tasks of their own, until the node stops.
 pub(crate) fn listen<H: Host>(host: &Arc<H>, listeners: Vec<Box<dyn Listener>>) {
+    let lives = Lives(Arc::clone(host));
+    tokio::spawn(async move {
+        lives.0.server().join().await;
+    });
     for listener in listeners {
         host.server().tasks.spawn(accept(Arc::clone(host), listener));
     }

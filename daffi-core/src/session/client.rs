@@ -121,6 +121,9 @@ impl ClientSession {
             // the link is.
             members.iter_mut().for_each(|member| member.level = level);
         }
+        if self.server_role == Some(Role::Service) && members.iter().any(|member| member.name == self.name) {
+            return Err(Disconnected::SameName(self.name.to_string()));
+        }
         self.members.replace(members);
         if std::mem::replace(&mut self.opened, true) {
             return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));

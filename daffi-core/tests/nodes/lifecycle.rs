@@ -84,7 +84,8 @@ async fn stop_lets_run_what_was_received() {
     });
     // One thread: the stop begins before this call is sent.
     let late = client.rpc().call::<i64>("held", ()).await.unwrap_err();
-    assert!(late.to_string().contains("stopping"), "{late}");
+    assert!(matches!(&late, CallError::Stopping(why) if why == "svc is stopping: held did not run"), "{late}");
+    assert!(late.is_retryable());
     end.notify_one();
     assert_eq!(open.await.unwrap().unwrap(), 7);
     stopping.await.unwrap();

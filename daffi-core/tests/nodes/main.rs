@@ -5,6 +5,7 @@
 mod bounds;
 mod calls;
 mod credit;
+mod ends;
 mod hostile;
 mod level_three;
 mod lifecycle;

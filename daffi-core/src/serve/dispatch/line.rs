@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn caller(n: u64) -> Caller {
-        (n % 3, NodeName::new(&format!("c{n}"), &Limits::default()).unwrap())
+        (n % 3, NodeName::new(format!("c{n}"), &Limits::default()).unwrap())
     }
 
     #[test]
