@@ -3,7 +3,14 @@ use std::time::Duration;
 use daffi_wire::Limits;
 
 /// The limits and times of a node. Every bound on memory and on waiting stands here, with its default.
+///
+/// ```
+/// use daffi_core::NodeConfig;
+/// let config = NodeConfig::server().workers(4).max_connections(100);
+/// assert_eq!((config.workers, config.max_connections), (4, 100));
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct NodeConfig {
     /// What is accepted from the wire.
     pub limits: Limits,
@@ -72,4 +79,37 @@ impl NodeConfig {
     pub fn client() -> Self {
         Self { slow_peer_timeout: Duration::from_secs(300), ..Self::server() }
     }
+}
+
+macro_rules! setters {
+    ($($field:ident: $type:ty,)*) => {
+        /// Each sets the field of its name.
+        impl NodeConfig {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](NodeConfig#structfield.", stringify!($field), ").")]
+                #[must_use]
+                pub fn $field(mut self, $field: $type) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    limits: Limits,
+    workers: usize,
+    default_timeout: Option<Duration>,
+    max_connections: usize,
+    max_pending_handshakes: usize,
+    handshake_timeout: Duration,
+    connect_timeout: Duration,
+    slow_peer_timeout: Duration,
+    grace: Duration,
+    linger: Duration,
+    budget_bytes: usize,
+    share: f64,
+    reconnect_first: Duration,
+    reconnect_max: Duration,
 }

@@ -24,22 +24,22 @@ use crate::{
 /// A handle, cheap to clone. Dropping the last one ends the service at once; [`stop`](Self::stop) ends it in order.
 #[derive(Clone, Debug)]
 pub struct Service {
-    handle: Arc<Handle>,
+    handle: Arc<ServiceOwner>,
 }
 
 #[derive(Debug)]
-struct Handle {
-    shared: Arc<Shared>,
+struct ServiceOwner {
+    shared: Arc<ServiceCore>,
 }
 
-impl Drop for Handle {
+impl Drop for ServiceOwner {
     fn drop(&mut self) {
         self.shared.server.abandon(Ended::Stopped);
     }
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ServiceCore {
     server: Server,
     node: Arc<Node>,
     serving: ServingNode,
@@ -64,9 +64,9 @@ impl Service {
         let serving = ServingNode::new(name.clone(), config.clone(), layer, callbacks, formats)?;
         let node = Arc::clone(&serving.node);
         let server = Server::new(name, config, Arc::clone(&node.budget), node.life.clone(), &listeners)?;
-        let shared = Arc::new(Shared { server, node, serving, hub: Mutex::default() });
+        let shared = Arc::new(ServiceCore { server, node, serving, hub: Mutex::default() });
         server::listen(&shared, listeners);
-        Ok(Self { handle: Arc::new(Handle { shared }) })
+        Ok(Self { handle: Arc::new(ServiceOwner { shared }) })
     }
 
     /// The service's name.
@@ -133,7 +133,7 @@ impl Service {
     }
 }
 
-async fn stop(shared: Arc<Shared>) {
+async fn stop(shared: Arc<ServiceCore>) {
     let running = &shared.node.running;
     running.close();
     let conns: Vec<_> = shared.hub.lock().iter().map(|(_, conn)| Arc::clone(conn)).collect();
@@ -143,7 +143,7 @@ async fn stop(shared: Arc<Shared>) {
     shared.server.finish(&conns, async { running.wait().await }, || running.len()).await;
 }
 
-impl Shared {
+impl ServiceCore {
     /// What this service says of itself.
     fn hello(&self, level: Level) -> Handshake {
         let member = Member::new(self.node.name.clone(), self.serving.methods());
@@ -151,7 +151,7 @@ impl Shared {
     }
 }
 
-impl Host for Shared {
+impl Host for ServiceCore {
     type Role = ServiceRole;
 
     fn server(&self) -> &Server {
@@ -166,7 +166,7 @@ impl Host for Shared {
 
 /// A service's end of one connection.
 struct ServiceRole {
-    shared: Arc<Shared>,
+    shared: Arc<ServiceCore>,
     conn: Arc<Conn>,
     opening: Opening,
     /// The client, after its handshake.

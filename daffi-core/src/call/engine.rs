@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::CallOptions;
 use crate::{
-    client::{Choice, Client, ClientConn, Gone, Paid, PendingReply, Shared, Style},
+    client::{Choice, Client, ClientConn, ClientCore, Gone, Paid, PendingReply, Style},
     conn::Class,
     error::CallError,
     refusal::Refusal,
@@ -52,7 +52,7 @@ impl Written {
 
 /// Chooses the receiver of a call to `method`.
 pub(super) fn choose<'m>(
-    shared: &Shared,
+    shared: &ClientCore,
     members: &'m Members,
     method: &str,
     pinned: Option<&str>,
@@ -105,7 +105,7 @@ pub(super) fn format_for(
 
 /// Writes a request, all but its number.
 pub(super) fn write_request(
-    shared: &Shared,
+    shared: &ClientCore,
     receiver: &NodeName,
     method: &str,
     format: FormatId,

@@ -111,7 +111,7 @@ impl<F: FormatSet> Service<Call> for Client<F> {
     fn call(&mut self, call: Call) -> Self::Future {
         let client = self.clone();
         Box::pin(async move {
-            let args = Shared(call.args);
+            let args = SharedArgs(call.args);
             let received = client.call_raw(&call.method, args, &call.options).await?;
             // A failure of the callback is an error here, so that retry and the like can see it.
             let answer = Answer { received, method: call.method, formats: client.formats };
@@ -124,9 +124,9 @@ impl<F: FormatSet> Service<Call> for Client<F> {
 }
 
 /// Arguments that several calls own together.
-struct Shared(Arc<dyn ErasedArgs + Send + Sync>);
+struct SharedArgs(Arc<dyn ErasedArgs + Send + Sync>);
 
-impl Args for Shared {
+impl Args for SharedArgs {
     fn positional_len(&self) -> usize {
         self.0.positional_len()
     }

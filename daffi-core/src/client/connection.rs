@@ -12,14 +12,14 @@ use daffi_wire::{CallId, Credit as Said, EventKind, Frame, Level, Limits, NodeNa
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{Credit, Picker, Receipt, Shared};
+use super::{ClientCore, Credit, Picker, Receipt};
 use crate::{
     conn::{Conn, Role, Turn},
     error::{CallError, Disconnected},
     events::MemberEvent,
     refusal::Refusal,
     serve::{Context as Caller, Intake, Node},
-    session::{ClientSession, Handled, Members, Outcome},
+    session::{ClientSession, Completed, Handled, Members, Outcome},
 };
 
 /// One connection of a client.
@@ -213,8 +213,8 @@ impl Drop for PendingReply {
 
 /// A client's end of one connection, for the driver.
 pub(crate) struct ClientRole {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) link: Arc<ClientConn>,
+    pub(crate) shared: Arc<ClientCore>,
+    pub(crate) connection: Arc<ClientConn>,
     /// Told once, when the session is open or when it failed.
     pub(crate) opened: Option<oneshot::Sender<Result<(), Disconnected>>>,
     pub(crate) ends: mpsc::UnboundedSender<(u64, Disconnected)>,
@@ -233,11 +233,11 @@ impl ClientRole {
             return Some(known.clone());
         }
         let name = frame.transmitter();
-        let name = match self.link.members().get(name) {
+        let name = match self.connection.members().get(name) {
             Some(member) => member.name.clone(),
             None => NodeName::new(name, &self.shared.node.config.limits).ok()?,
         };
-        let caller = Caller::new(name, Arc::clone(&self.link.conn), Arc::clone(&self.shared.node));
+        let caller = Caller::new(name, Arc::clone(&self.connection.conn), Arc::clone(&self.shared.node));
         self.caller = Some(caller.clone());
         Some(caller)
     }
@@ -247,42 +247,41 @@ impl Role for ClientRole {
     const SERVES: bool = false;
 
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
-        let handled = self.link.session.lock().handle_frame(frame)?;
+        let handled = self.connection.session.lock().handle_frame(frame)?;
         match handled {
-            Handled::Completed(waker) => {
+            Handled::Completed(completed) => {
                 // Who goes on after its call sees what was told before the answer.
                 self.show();
-                if let Some(waker) = waker {
-                    waker.wake();
-                } else {
-                    // A resting number whose late reply came.
-                    self.link.number_freed(true);
+                match completed {
+                    Completed::Wake(waker) => waker.wake(),
+                    // It may be a resting number whose late reply came.
+                    Completed::Quietly => self.connection.number_freed(true),
                 }
             }
             Handled::Serve(frame) => match self.caller(&frame) {
                 Some(caller) => self.serve(turn, &caller, frame),
                 None => tracing::warn!("dropped a request without a transmitter"),
             },
-            Handled::Ping(frame) => self.link.conn.ping(&frame)?,
-            Handled::Credit { from, says: Said::Grants(grant) } => self.link.credit.granted(&from, grant),
+            Handled::Ping(frame) => self.connection.conn.ping(&frame)?,
+            Handled::Credit { from, says: Said::Grants(grant) } => self.connection.credit.granted(&from, grant),
             Handled::Credit { from, says: Said::Begins(flow) } => {
-                if let Ok(sender) = NodeName::new(from, &self.link.limits) {
-                    self.link.credit.begins(sender, flow);
+                if let Ok(sender) = NodeName::new(from, &self.connection.limits) {
+                    self.connection.credit.begins(sender, flow);
                 }
             }
             Handled::Opened(level) => {
-                self.link.conn.set_level(level);
-                if level.at_least(Level::FOUR) && self.link.server_role() == Some(NodeRole::Router) {
-                    self.link.credit.govern();
+                self.connection.conn.set_level(level);
+                if level.at_least(Level::FOUR) && self.connection.server_role() == Some(NodeRole::Router) {
+                    self.connection.credit.govern();
                 }
-                self.link.publish();
+                self.connection.publish();
                 if let Some(opened) = self.opened.take() {
                     if opened.is_closed() {
                         // Whoever asked for this connection gave it up.
                         return Err(Disconnected::Stopped);
                     }
                     // Here, before the next frame is worked in, so that no news of a member is missed.
-                    self.shared.enter(&self.link);
+                    self.shared.enter(&self.connection);
                     let _gave_up = opened.send(Ok(()));
                 }
             }
@@ -303,7 +302,7 @@ impl Role for ClientRole {
     fn settle(&mut self, _: &mut Turn) {
         self.show();
         self.shared.serving.settle(&mut self.intake);
-        self.link.tell_owed();
+        self.connection.tell_owed();
     }
 
     fn is_open(&self) -> bool {
@@ -312,7 +311,7 @@ impl Role for ClientRole {
 
     fn is_quiet(&self) -> bool {
         // The thread of a 3.0.1 node that finds its caller gone dies (docs/protocol.md#10.5).
-        self.link.conn.level().at_least(Level::FOUR) || self.link.session.lock().in_flight.is_quiet()
+        self.connection.conn.level().at_least(Level::FOUR) || self.connection.session.lock().in_flight.is_quiet()
     }
 
     fn may_stop_reading(&self) -> bool {
@@ -321,17 +320,17 @@ impl Role for ClientRole {
     }
 
     fn ended(&mut self, reason: &Disconnected) {
-        let _first = self.link.ended.set(reason.clone());
-        let wakers = self.link.session.lock().in_flight.close();
+        let _first = self.connection.ended.set(reason.clone());
+        let wakers = self.connection.session.lock().in_flight.close();
         for waker in wakers {
             waker.wake();
         }
-        self.link.freed.notify_waiters();
-        self.link.freed.notify_one();
-        self.link.credit.close();
+        self.connection.freed.notify_waiters();
+        self.connection.freed.notify_one();
+        self.connection.credit.close();
         match self.opened.take() {
             Some(opened) => drop(opened.send(Err(reason.clone()))),
-            None => drop(self.ends.send((self.link.conn.id, reason.clone()))),
+            None => drop(self.ends.send((self.connection.conn.id, reason.clone()))),
         }
     }
 }
@@ -343,15 +342,15 @@ impl ClientRole {
             return;
         }
         if std::mem::take(&mut self.unshown) {
-            let members = self.link.publish();
-            self.shared.publish(&self.link, &members);
+            let members = self.connection.publish();
+            self.shared.publish(&self.connection, &members);
         }
         for event in std::mem::take(&mut self.untold) {
             if let MemberEvent::Removed(member) | MemberEvent::Evicted(member) = &event {
                 // Who begins a flow from here on sees the list without it.
-                self.link.credit.forget(member);
+                self.connection.credit.forget(member);
             }
-            if self.shared.is_current(&self.link) {
+            if self.shared.is_current(&self.connection) {
                 self.shared.events.tell(event);
             }
         }
@@ -362,9 +361,9 @@ impl ClientRole {
     fn serve(&mut self, turn: &mut Turn, caller: &Caller, frame: Frame) {
         // A callback that calls on sees what was told before its own call.
         self.show();
-        let (node, conn) = (&self.shared.node, &self.link.conn);
+        let (node, conn) = (&self.shared.node, &self.connection.conn);
         if !frame.header().wants_reply() {
-            let receipt = Receipt::new(&self.link, caller.caller_name(), frame.payload().len());
+            let receipt = Receipt::new(&self.connection, caller.caller_name(), frame.payload().len());
             return self.shared.serving.serve(turn, &mut self.intake, caller, frame, receipt);
         }
         if conn.inbound.is_full() {
@@ -379,7 +378,7 @@ impl ClientRole {
         for waker in wakers {
             waker.wake();
         }
-        self.link.number_freed(true);
+        self.connection.number_freed(true);
     }
 
     /// Keeps news until the list that goes with them is shown.

@@ -4,12 +4,12 @@ use std::sync::Weak;
 
 use daffi_serde::FormatSet;
 
-use super::{Client, Handle};
+use super::{Client, ClientOwner};
 use crate::serve::Context;
 
 /// A [`Client`] that keeps nothing alive.
 pub(super) struct WeakClient<F> {
-    pub(super) handle: Weak<Handle>,
+    pub(super) handle: Weak<ClientOwner>,
     pub(super) formats: F,
 }
 

@@ -36,7 +36,7 @@ use crate::{
 /// A handle, cheap to clone. Dropping the last one ends the connection at once; [`stop`](Self::stop) ends it in order.
 #[derive(Clone)]
 pub struct Client<F> {
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) handle: Arc<ClientOwner>,
     pub(crate) formats: F,
 }
 
@@ -47,11 +47,11 @@ impl<F> std::fmt::Debug for Client<F> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared>,
+pub(crate) struct ClientOwner {
+    pub(crate) shared: Arc<ClientCore>,
 }
 
-impl Drop for Handle {
+impl Drop for ClientOwner {
     fn drop(&mut self) {
         self.shared.node.life.abandon();
         self.shared.events.close();
@@ -72,7 +72,7 @@ pub(crate) enum State {
     Ended(Ended),
 }
 
-pub(crate) struct Shared {
+pub(crate) struct ClientCore {
     pub(crate) node: Arc<Node>,
     serving: ServingNode,
     pub(crate) picker: Arc<dyn Picker>,
@@ -96,13 +96,13 @@ pub(crate) struct Current {
     pub(crate) members: Arc<Members>,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for ClientCore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("name", &self.node.name).finish_non_exhaustive()
+        f.debug_struct("ClientCore").field("name", &self.node.name).finish_non_exhaustive()
     }
 }
 
-impl Shared {
+impl ClientCore {
     fn set_state(&self, state: State) {
         self.state.send_if_modified(|current| {
             if matches!(current, State::Ended(_)) || *current == state {
@@ -216,7 +216,7 @@ impl<F: FormatSet> Client<F> {
         formats: F,
     ) -> Result<Self, InitializationError> {
         let serving = ServingNode::new(name, config, layer, callbacks, formats.clone())?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ClientCore {
             node: Arc::clone(&serving.node),
             serving,
             picker: picker.into(),
@@ -229,7 +229,7 @@ impl<F: FormatSet> Client<F> {
             announce: Notify::new(),
             reannounce: Notify::new(),
         });
-        let handle = Arc::new(Handle { shared: Arc::clone(&shared) });
+        let handle = Arc::new(ClientOwner { shared: Arc::clone(&shared) });
         // Known before the first request can arrive, so that the first callback can call on.
         shared.node.set_client(Box::new(WeakClient { handle: Arc::downgrade(&handle), formats: formats.clone() }));
         supervisor::start(shared).await?;
@@ -374,7 +374,7 @@ impl<F: FormatSet> Client<F> {
         &self.shared().node.config.limits
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<ClientCore> {
         &self.handle.shared
     }
 }

@@ -8,7 +8,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{ClientConn, Shared, State, connection::ClientRole};
+use super::{ClientConn, ClientCore, State, connection::ClientRole};
 use crate::{
     conn::{Class, Conn, Driver},
     error::{Disconnected, Ended, InitializationError},
@@ -24,7 +24,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const QUIET_LOOK: Duration = Duration::from_millis(20);
 
 /// Connects once, then keeps the connection on a task of its own.
-pub(super) async fn start(shared: Arc<Shared>) -> Result<(), InitializationError> {
+pub(super) async fn start(shared: Arc<ClientCore>) -> Result<(), InitializationError> {
     // Unbounded, but only connections that were opened send, each once.
     let (ends, ended) = mpsc::unbounded_channel();
     let first = establish(&shared, &ends, None).await?;
@@ -49,7 +49,7 @@ async fn supervise(
 
 /// Sets the node's end when it is dropped: by then it was stopped or evicted, or its runtime is.
 struct End {
-    shared: Arc<Shared>,
+    shared: Arc<ClientCore>,
     how: Ended,
 }
 
@@ -66,7 +66,7 @@ impl Drop for End {
 
 /// Keeps `current` a connection that stands, until the node ends.
 async fn stay_connected(
-    shared: &Arc<Shared>,
+    shared: &Arc<ClientCore>,
     current: &mut Arc<ClientConn>,
     ends: &Ends,
     ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>,
@@ -129,7 +129,7 @@ async fn stay_connected(
 ///
 /// `before`: the connection whose call numbers go on.
 async fn establish(
-    shared: &Arc<Shared>,
+    shared: &Arc<ClientCore>,
     ends: &Ends,
     before: Option<&ClientConn>,
 ) -> Result<Arc<ClientConn>, InitializationError> {
@@ -147,7 +147,7 @@ async fn establish(
     let (opened, answer) = oneshot::channel();
     let role = ClientRole {
         shared: Arc::clone(shared),
-        link: Arc::clone(&client),
+        connection: Arc::clone(&client),
         opened: Some(opened),
         ends: ends.clone(),
         unshown: false,
@@ -173,7 +173,7 @@ async fn establish(
 }
 
 /// Lets the callbacks end that run, within `grace`: also those of a connection that was lost.
-async fn finish_callbacks(shared: &Shared) {
+async fn finish_callbacks(shared: &ClientCore) {
     let node = &shared.node;
     let grace = node.config.grace;
     tokio::select! {
@@ -188,7 +188,7 @@ async fn finish_callbacks(shared: &Shared) {
 }
 
 /// Tries until it works or the node is stopped.
-async fn reconnect(shared: &Arc<Shared>, ends: &Ends, before: &ClientConn) -> Option<Arc<ClientConn>> {
+async fn reconnect(shared: &Arc<ClientCore>, ends: &Ends, before: &ClientConn) -> Option<Arc<ClientConn>> {
     let config = &shared.node.config;
     let mut pause = config.reconnect_first.max(SHORTEST_PAUSE);
     let mut told = false;
@@ -223,7 +223,7 @@ fn jittered(pause: Duration) -> Duration {
 
 /// Tells a server of this project of added callbacks: a second handshake is an update
 /// ([protocol, 12](daffi_wire::protocol#12)).
-fn update(shared: &Arc<Shared>, current: &Arc<ClientConn>) {
+fn update(shared: &Arc<ClientCore>, current: &Arc<ClientConn>) {
     let hello = current.session.lock().hello(shared.serving.methods());
     match hello {
         // A connection that has just ended is made again, and its handshake names all callbacks.
@@ -244,7 +244,7 @@ fn withdraw(current: &Arc<ClientConn>) {
 /// Tells a 3.0.1 server of added callbacks: a new connection takes the place of the old one.
 ///
 /// Gives the connection to go on with, and whether the server may take the old one for replaced although it is not.
-async fn replace(shared: &Arc<Shared>, old: Arc<ClientConn>, ends: &Ends) -> (Arc<ClientConn>, bool) {
+async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) -> (Arc<ClientConn>, bool) {
     shared.set_state(State::Replacing);
     shared.current.store(None);
     let made = tokio::select! {
@@ -270,7 +270,7 @@ async fn replace(shared: &Arc<Shared>, old: Arc<ClientConn>, ends: &Ends) -> (Ar
 
 /// Lets what was received run and sends what waits, within `grace`.
 async fn drain(
-    shared: &Arc<Shared>,
+    shared: &Arc<ClientCore>,
     current: &Arc<ClientConn>,
     ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>,
 ) {

@@ -6,7 +6,7 @@ use daffi_wire::{
     Credit, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName, NodeType, Role,
 };
 
-use super::{InFlight, Members, members::MemberList};
+use super::{Completed, InFlight, Members, members::MemberList};
 use crate::error::{Disconnected, ProtocolError};
 
 /// A client's end of one connection: its handshake, its members and its open calls.
@@ -28,7 +28,7 @@ pub(crate) enum Handled {
     /// A call for this node's callbacks.
     Serve(Frame),
     /// An open call ended; wake its caller.
-    Completed(Option<Waker>),
+    Completed(Completed),
     /// The server answered the handshake: the session is open, at this level.
     Opened(Level),
     /// The list of members changed.
@@ -90,7 +90,7 @@ impl ClientSession {
 
     fn complete(&mut self, frame: Frame) -> Handled {
         match self.in_flight.complete(frame) {
-            Some(waker) => Handled::Completed(waker),
+            Some(completed) => Handled::Completed(completed),
             None => Handled::Dropped("a reply that matches no open call"),
         }
     }

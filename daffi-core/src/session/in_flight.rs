@@ -23,6 +23,21 @@ pub(crate) enum Outcome {
     ReceiverGone,
 }
 
+/// What a reply met.
+#[derive(Debug)]
+pub(crate) enum Completed {
+    /// An open call, whose caller is to be woken.
+    Wake(Waker),
+    /// An open call whose caller looks by itself, or a number that rested and is free now.
+    Quietly,
+}
+
+impl Completed {
+    fn of(waker: Option<Waker>) -> Self {
+        waker.map_or(Self::Quietly, Self::Wake)
+    }
+}
+
 /// The open calls of one connection, by their number.
 ///
 /// Numbers are given out in a cycle. The number of a call that was given up rests until its reply comes, its receiver
@@ -118,7 +133,7 @@ impl InFlight {
     }
 
     /// A reply came. `None`: nobody waits for it, or it is not from whom was asked.
-    pub(crate) fn complete(&mut self, frame: Frame) -> Option<Option<Waker>> {
+    pub(crate) fn complete(&mut self, frame: Frame) -> Option<Completed> {
         let Entry::Occupied(mut entry) = self.calls.entry(frame.header().id().0) else { return None };
         if !frame.is_from(&entry.get().receiver) {
             return None;
@@ -127,16 +142,16 @@ impl InFlight {
             State::Waiting(waker) => {
                 let waker = waker.take();
                 entry.get_mut().state = State::Done(Outcome::Reply(frame));
-                Some(waker)
+                Some(Completed::of(waker))
             }
             State::Done(_) => None,
             State::Evicted => {
                 entry.get_mut().state = State::Done(Outcome::ReceiverGone);
-                Some(None)
+                Some(Completed::Quietly)
             }
             State::Resting => {
                 entry.remove();
-                Some(None)
+                Some(Completed::Quietly)
             }
         }
     }

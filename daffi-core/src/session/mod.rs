@@ -24,7 +24,7 @@ pub(crate) use self::{
     client::{ClientSession, Handled},
     credit::{Incoming, Outgoing, Pool, Receiving},
     hub::Hub,
-    in_flight::{IDS, InFlight, Outcome},
+    in_flight::{Completed, IDS, InFlight, Outcome},
     membership::{Joined, Membership},
     open_calls::OpenCalls,
     server::{Hello, event_frame, handshake_refusal, handshake_reply},

@@ -14,7 +14,7 @@ use crate::{
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_no_answers_is_disconnected() {
     let at = endpoint();
-    let config = NodeConfig { budget_bytes: 4 * 1024 * 1024, ..NodeConfig::server() };
+    let config = NodeConfig::server().budget_bytes(4 * 1024 * 1024);
     let text = || plain("text", |(n,): (usize,)| Ok("x".repeat(n)));
     let service = service_at(&at, config, vec![text()]);
     let mut peer = Peer::connect(&at).await;
@@ -35,7 +35,7 @@ async fn a_peer_that_takes_no_answers_is_disconnected() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_large_answers_at_once_end_nobody() {
     let at = endpoint();
-    let config = NodeConfig { workers: 8, budget_bytes: 32 * 1024 * 1024, ..NodeConfig::server() };
+    let config = NodeConfig::server().workers(8).budget_bytes(32 * 1024 * 1024);
     let together = Arc::new(tokio::sync::Barrier::new(8));
     let callback = asynchronous("large", move |(): ()| {
         let together = Arc::clone(&together);
@@ -54,7 +54,7 @@ async fn many_large_answers_at_once_end_nobody() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_provokes_refusals_and_takes_none_is_ended() {
     let at = endpoint();
-    let config = NodeConfig { budget_bytes: 1024 * 1024, ..NodeConfig::server() };
+    let config = NodeConfig::server().budget_bytes(1024 * 1024);
     let service = service_at(&at, config, vec![]);
     let mut peer = Peer::connect(&at).await;
     peer.hello("deaf").await;
@@ -70,7 +70,7 @@ async fn a_peer_that_provokes_refusals_and_takes_none_is_ended() {
 #[tokio::test]
 async fn a_flood_beyond_the_queue_is_held_back_and_loses_nothing() {
     let (at, gate) = (endpoint(), Arc::new(Semaphore::new(0)));
-    let config = NodeConfig { budget_bytes: 256 * 1024, ..NodeConfig::server() };
+    let config = NodeConfig::server().budget_bytes(256 * 1024);
     let ran = Arc::new(Semaphore::new(0));
     let callback = asynchronous("work", {
         let (gate, ran) = (Arc::clone(&gate), Arc::clone(&ran));
@@ -95,7 +95,7 @@ async fn a_flood_beyond_the_queue_is_held_back_and_loses_nothing() {
 #[tokio::test]
 async fn connections_beyond_the_limit_are_closed() {
     let at = endpoint();
-    let config = NodeConfig { max_connections: 2, ..NodeConfig::server() };
+    let config = NodeConfig::server().max_connections(2);
     let service = service_at(&at, config, vec![plain("one", |(): ()| Ok(1))]);
     let (first, second) = (client(&at, "a").await, client(&at, "b").await);
     let mut third = Peer::connect(&at).await;
@@ -119,7 +119,7 @@ async fn connections_beyond_the_limit_are_closed() {
 #[tokio::test]
 async fn silent_connections_push_out_their_own() {
     let at = endpoint();
-    let config = NodeConfig { max_pending_handshakes: 4, ..NodeConfig::server() };
+    let config = NodeConfig::server().max_pending_handshakes(4);
     let _service = service_at(&at, config, vec![plain("one", |(): ()| Ok(1))]);
     let mut silent = Vec::new();
     for _ in 0..20 {

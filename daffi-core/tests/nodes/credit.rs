@@ -188,7 +188,7 @@ async fn many_senders_divide_what_a_worker_takes() {
     const MIB: usize = 1 << 20;
     let (router, at) = router();
     let (take, taken, permits) = taking();
-    let config = NodeConfig { budget_bytes: 16 * MIB, ..NodeConfig::client() };
+    let config = NodeConfig::client().budget_bytes(16 * MIB);
     let worker = client_exposing(&at, "w", config, vec![take]).await;
     let sent = Arc::new(AtomicUsize::new(0));
     let mut senders = Vec::new();

@@ -260,8 +260,7 @@ async fn so_is_a_plain_one() {
         }
     });
     let at = endpoint();
-    let config =
-        NodeConfig { grace: Duration::from_millis(50), linger: Duration::from_millis(20), ..NodeConfig::server() };
+    let config = NodeConfig::server().grace(Duration::from_millis(50)).linger(Duration::from_millis(20));
     service.set(service_at(&at, config, vec![stop])).unwrap();
     let caller = client(&at, "caller").await;
     assert!(ends("the call", caller.rpc().call::<()>("stop", ())).await.is_err());

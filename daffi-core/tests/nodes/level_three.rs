@@ -101,7 +101,9 @@ async fn calls_take_turns_among_workers() {
         client.rpc_nowait().call("f", ()).await.unwrap();
         seen.push(router.receive().await.unwrap().receiver().to_owned());
     }
-    assert_eq!(seen, ["w1", "w2", "w1", "w2"]);
+    // The first turn is anybody's.
+    let expected = if seen[0] == "w1" { ["w1", "w2", "w1", "w2"] } else { ["w2", "w1", "w2", "w1"] };
+    assert_eq!(seen, expected);
 }
 
 const SERVICE: &str =

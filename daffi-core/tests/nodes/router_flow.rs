@@ -134,11 +134,7 @@ async fn a_level_three_sender_is_held_at_the_router_and_keeps_its_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_never_reads_costs_nobody_else_anything() {
-    let config = NodeConfig {
-        budget_bytes: 4 * 1024 * 1024,
-        slow_peer_timeout: Duration::from_millis(1500),
-        ..NodeConfig::server()
-    };
+    let config = NodeConfig::server().budget_bytes(4 * 1024 * 1024).slow_peer_timeout(Duration::from_millis(1500));
     let (router, at) = router_with(config);
     let mut deaf = Peer::connect(&at).await;
     deaf.hello_with("deaf", "client", r#"["f"]"#).await;
@@ -205,7 +201,7 @@ async fn a_worker_with_too_much_waiting_refuses_calls() {
     let (_router, at) = router();
     let (chunk, permits, _) = chunks();
     let connector = Box::new(daffi_transport::mem::MemConnector::new(at.clone()));
-    let config = NodeConfig { budget_bytes: 56 * 1024, ..NodeConfig::client() };
+    let config = NodeConfig::client().budget_bytes(56 * 1024);
     let picker = Box::new(daffi_core::RoundRobin::default());
     let name = crate::support::node("w");
     let _worker = daffi_core::Client::connect(
@@ -232,7 +228,7 @@ async fn a_worker_with_too_much_waiting_refuses_calls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_for_all_deaf_workers_together_is_bounded() {
     const CALL: usize = 32 * 1024;
-    let config = NodeConfig { budget_bytes: 1024 * 1024, ..NodeConfig::server() };
+    let config = NodeConfig::server().budget_bytes(1024 * 1024);
     let (_router, at) = router_with(config);
     let mut deaf = Vec::new();
     for n in 0..20 {

@@ -16,7 +16,7 @@ const MIB: usize = 1024 * 1024;
 /// A budget of 8 MiB, and frames of one.
 fn small() -> NodeConfig {
     let limits = Limits { max_frame_bytes: MIB, ..Limits::default() };
-    NodeConfig { limits, budget_bytes: 8 * MIB, max_connections: 100, ..NodeConfig::server() }
+    NodeConfig::server().limits(limits).budget_bytes(8 * MIB).max_connections(100)
 }
 
 fn length() -> Callback {
@@ -51,7 +51,7 @@ async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut()
 async fn slow_uploads_beyond_all_memory_lose_nobody() {
     let at = endpoint();
     let limits = Limits { max_frame_bytes: 4 * MIB, ..Limits::default() };
-    let config = NodeConfig { limits, budget_bytes: 32 * MIB, ..small() };
+    let config = small().limits(limits).budget_bytes(32 * MIB);
     let _service = service_at(&at, config, vec![length()]);
     let good = client(&at, "good").await;
     let letters = 4 * MIB - 1000;
@@ -185,7 +185,7 @@ async fn deaf_members_make_no_call_to_a_healthy_worker_fail() {
 /// A caller that reads steadily gets every answer, however many it asked for at once, and keeps its connection.
 #[tokio::test(start_paused = true)]
 async fn many_large_answers_to_a_caller_that_reads_slowly_end_nobody() {
-    let (router, at) = router_with(NodeConfig { budget_bytes: 32 * MIB, ..small() });
+    let (router, at) = router_with(small().budget_bytes(32 * MIB));
     let _worker = worker(&at, "good", vec![text()]).await;
     let mut caller = Peer::connect(&at).await;
     caller.hello("caller").await;

@@ -40,7 +40,7 @@ impl Inside {
 }
 
 fn workers(n: usize) -> NodeConfig {
-    NodeConfig { workers: n, ..NodeConfig::server() }
+    NodeConfig::server().workers(n)
 }
 
 /// A plain function that returns once `meet` callers are inside it.

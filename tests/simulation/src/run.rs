@@ -172,17 +172,15 @@ impl Simulation {
 /// Times far below the defaults, so that a simulation sees many of them pass.
 fn config(rng: &mut Rng) -> NodeConfig {
     let ms = Duration::from_millis;
-    NodeConfig {
-        workers: rng.usize(1..4),
-        handshake_timeout: ms(1_000),
-        connect_timeout: ms(1_000),
-        slow_peer_timeout: ms(1_500),
-        grace: ms(1_000),
-        linger: ms(100),
-        reconnect_first: ms(20),
-        reconnect_max: ms(300),
-        ..NodeConfig::client()
-    }
+    NodeConfig::client()
+        .workers(rng.usize(1..4))
+        .handshake_timeout(ms(1_000))
+        .connect_timeout(ms(1_000))
+        .slow_peer_timeout(ms(1_500))
+        .grace(ms(1_000))
+        .linger(ms(100))
+        .reconnect_first(ms(20))
+        .reconnect_max(ms(300))
 }
 
 fn sim(rng: &mut Rng) -> Sim<'static> {

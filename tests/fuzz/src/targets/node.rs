@@ -29,17 +29,15 @@ pub(super) fn name(text: &str) -> NodeName {
 
 pub(super) fn config() -> NodeConfig {
     let ms = Duration::from_millis;
-    NodeConfig {
-        handshake_timeout: ms(500),
-        connect_timeout: ms(500),
-        slow_peer_timeout: ms(2_000),
-        grace: ms(1_000),
-        linger: ms(100),
-        reconnect_first: ms(20),
-        reconnect_max: ms(200),
-        budget_bytes: 512 * 1024,
-        ..NodeConfig::server()
-    }
+    NodeConfig::server()
+        .handshake_timeout(ms(500))
+        .connect_timeout(ms(500))
+        .slow_peer_timeout(ms(2_000))
+        .grace(ms(1_000))
+        .linger(ms(100))
+        .reconnect_first(ms(20))
+        .reconnect_max(ms(200))
+        .budget_bytes(512 * 1024)
 }
 
 pub(super) fn callback(method: &str) -> Callback {
