@@ -116,7 +116,7 @@ impl Batch {
         self.own() + self.shared
     }
 
-    /// To be called when what is here has to wait: shared payloads of up to [`OWN_FROM`](crate::OWN_FROM) bytes are copied,
+    /// To be called when what is here has to wait: shared payloads of up to [`OWN_FROM`] bytes are copied,
     /// each once, so that they keep no read buffers alive. Larger ones own about what they need.
     pub fn compact(&mut self) {
         for (_, payload) in self.large.iter_mut().skip(self.compact) {

@@ -170,7 +170,7 @@ pub trait LinkReader: Send + 'static {
 /// A frame to be kept beyond the turn in which it was read: a small one is copied, because it shares a read buffer of up to
 /// 128 KiB with others.
 ///
-/// What comes out owns at most twice its size: exactly its size up to [`OWN_FROM`](crate::OWN_FROM) bytes.
+/// What comes out owns at most twice its size: exactly its size up to [`OWN_FROM`] bytes.
 ///
 /// ```
 /// use daffi_wire::{CallId, Frame, Header, Kind, Limits};

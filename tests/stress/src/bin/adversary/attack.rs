@@ -163,7 +163,8 @@ impl Attack {
                 Ok(())
             }
             Self::Crediting => {
-                let mut writer = Socket::join(&target.address, me, 4, &[target.callback.clone()]).await?.read_all();
+                let mut writer =
+                    Socket::join(&target.address, me, 4, std::slice::from_ref(&target.callback)).await?.read_all();
                 let grant = |number: u16| {
                     let payload: Vec<u8> = (0..20).map(|_| fastrand::u8(..)).collect();
                     let size = [4, 12, 20][usize::from(number) % 3];
@@ -172,7 +173,8 @@ impl Attack {
                 Self::repeat(&mut writer, grant).await
             }
             Self::Answering => {
-                let mut writer = Socket::join(&target.address, me, 3, &[target.callback.clone()]).await?.read_all();
+                let mut writer =
+                    Socket::join(&target.address, me, 3, std::slice::from_ref(&target.callback)).await?.read_all();
                 let names = [me, &target.receiver, &target.callback];
                 let answer = |number: u16| {
                     let kind = if number.is_multiple_of(2) { RESPONSE } else { ERROR };
