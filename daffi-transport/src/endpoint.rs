@@ -2,12 +2,13 @@ use std::{fmt, str::FromStr};
 
 /// Where a node listens or connects: `scheme://address`.
 ///
-/// The scheme chooses the transport; what the address means is the transport's own matter.
+/// The scheme, in any letter case, chooses the transport; what the address means is the transport's own matter.
 ///
 /// ```
 /// use daffi_transport::Endpoint;
 /// let endpoint: Endpoint = "tcp://127.0.0.1:5001".parse()?;
 /// assert_eq!((endpoint.scheme(), endpoint.address()), ("tcp", "127.0.0.1:5001"));
+/// assert_eq!("TCP://Calc.local:5001".parse::<Endpoint>()?.as_str(), "tcp://Calc.local:5001");
 /// assert!("127.0.0.1:5001".parse::<Endpoint>().unwrap_err().to_string().contains("tcp://"));
 /// # Ok::<(), daffi_transport::EndpointError>(())
 /// ```
@@ -76,7 +77,9 @@ impl FromStr for Endpoint {
         if text.len() == colon + 3 {
             return bad("the address behind :// is empty");
         }
-        Ok(Self { text: text.to_owned(), colon })
+        let mut text = text.to_owned();
+        text[..colon].make_ascii_lowercase();
+        Ok(Self { text, colon })
     }
 }
 
@@ -86,9 +89,9 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A text that is no endpoint.
+/// An endpoint that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an endpoint: {rule}")]
+#[error("the endpoint {text:?} cannot be used: {rule}")]
 pub struct EndpointError {
     /// The text.
     pub text: String,

@@ -76,7 +76,7 @@ pub enum ConnectError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     /// A phase failed.
-    #[error("{phase} to {endpoint} failed")]
+    #[error("{}", what_failed(*phase, endpoint))]
     Failed {
         /// Where to.
         endpoint: Endpoint,
@@ -92,6 +92,24 @@ impl ConnectError {
     /// A phase that failed.
     pub fn failed(endpoint: &Endpoint, phase: Phase, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Failed { endpoint: endpoint.clone(), phase, source: source.into() }
+    }
+
+    /// The same, with the endpoint that the user wrote in place of that of the transport below.
+    #[must_use]
+    pub fn of(self, endpoint: &Endpoint) -> Self {
+        match self {
+            Self::Endpoint(EndpointError { rule, .. }) => EndpointError::new(endpoint, rule).into(),
+            Self::Failed { phase, source, .. } => Self::Failed { endpoint: endpoint.clone(), phase, source },
+        }
+    }
+}
+
+fn what_failed(phase: Phase, endpoint: &Endpoint) -> String {
+    match phase {
+        Phase::Resolve => format!("cannot find the host of {endpoint}"),
+        Phase::Connect => format!("cannot connect to {endpoint}"),
+        Phase::Tls => format!("the TLS handshake with {endpoint} failed"),
+        Phase::Opening => format!("cannot open a connection to {endpoint}"),
     }
 }
 

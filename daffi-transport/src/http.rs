@@ -1,6 +1,6 @@
 //! The seam for what begins with an HTTP request: WebSocket.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use tokio::{
@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{AcceptError, BoxFuture, Endpoint, Link, LinkConfig, PeerInfo};
+use crate::{AcceptError, BoxFuture, Link, LinkConfig, PeerInfo};
 
 /// How long an answer that refuses may take to reach the peer, until the connection is closed.
 pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -24,13 +24,14 @@ pub trait HttpUpgrade: fmt::Debug + Send + Sync + 'static {
     fn upgrade(&self, connection: HttpConnection) -> BoxFuture<'static, Result<Link, AcceptError>>;
 }
 
-/// An upgrade that a listener offers, and the listener's endpoint.
+/// An upgrade that a listener offers to one connection.
 #[derive(Clone, Debug)]
 pub struct HttpOffer {
     /// What makes the link.
     pub upgrade: Arc<dyn HttpUpgrade>,
-    /// Where the listener listens.
-    pub listener: Endpoint,
+    /// The connection's own address on this side, which tells how far the peer is away: a listener on all addresses is
+    /// reached from this machine and from elsewhere. `None` when it is not known.
+    pub local: Option<IpAddr>,
 }
 
 /// An accepted connection that begins with an HTTP request, nothing of which is worked in.
@@ -45,8 +46,8 @@ pub struct HttpConnection {
     pub config: LinkConfig,
     /// Who connects.
     pub peer: PeerInfo,
-    /// Where the listener listens; `None` where no upgrade is offered.
-    pub listener: Option<Endpoint>,
+    /// The connection's own address on this side; `None` when it is not known.
+    pub local: Option<IpAddr>,
 }
 
 impl HttpConnection {
@@ -87,9 +88,6 @@ impl HttpConnection {
 
 impl fmt::Debug for HttpConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpConnection")
-            .field("peer", &self.peer)
-            .field("listener", &self.listener)
-            .finish_non_exhaustive()
+        f.debug_struct("HttpConnection").field("peer", &self.peer).field("local", &self.local).finish_non_exhaustive()
     }
 }

@@ -89,8 +89,8 @@ impl Link {
             Opening::Foreign(foreign) => return Err(AcceptError::Foreign(foreign)),
         }
         let (reader, writer) = (Box::new(reader), Box::new(writer));
-        let (upgrade, listener) = http.map(|offer| (offer.upgrade, offer.listener)).unzip();
-        let connection = HttpConnection { reader, writer, received, config: *config, peer, listener };
+        let (upgrade, local) = http.map(|offer| (offer.upgrade, offer.local)).unzip();
+        let connection = HttpConnection { reader, writer, received, config: *config, peer, local: local.flatten() };
         match (opening, upgrade) {
             (Opening::Http, Some(upgrade)) => upgrade.upgrade(connection).await,
             (Opening::Http, None) => {

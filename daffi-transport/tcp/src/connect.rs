@@ -1,24 +1,35 @@
 //! Connecting, as far as a byte stream.
 
-use std::{io, net::SocketAddr};
+use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
 use daffi_transport::{ConnectError, Endpoint, Phase};
-use tokio::net::TcpStream;
+use futures::{
+    future::{Either, select},
+    stream::{FuturesUnordered, StreamExt},
+};
+use tokio::{net::TcpStream, time::sleep};
 
 use crate::{
     resolve::{ResolveError, resolve},
     socket::{canonical, configure, none_worked},
 };
 
+/// How long an attempt to connect has before the next address is tried beside it (RFC 8305, section 5).
+pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
 /// A TCP connection to an endpoint of any scheme, with its options set, and the address it went to; for transports that
 /// run on top of TCP.
 ///
-/// The addresses of a host name are tried one after another, without a time limit of their own. Cancel safe: a dropped
-/// attempt is given up.
+/// The addresses of a host name are tried as RFC 8305 says: IPv6 and IPv4 in turn, the next one when the one before failed
+/// or has not answered within [`ATTEMPT_DELAY`], and the first that answers is taken. So an address that is silent costs
+/// that much. There is no time limit of its own. Cancel safe: dropped attempts are given up.
 ///
 /// # Errors
 /// [`ConnectError::Endpoint`] when the endpoint is not `host:port`; [`ConnectError::Failed`] when the host name can't be
 /// resolved (the error names it) or no address can be reached (the error lists them, when there are several).
+///
+/// # Panics
+/// When the host has several addresses, on a runtime without time enabled.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
@@ -33,14 +44,51 @@ pub async fn connect_stream(endpoint: &Endpoint) -> Result<(TcpStream, SocketAdd
         ResolveError::Endpoint(error) => error.into(),
         ResolveError::Host(source) => ConnectError::failed(endpoint, Phase::Resolve, source),
     })?;
+    match first_of(in_turn(addresses), connect).await {
+        Ok((address, stream)) => Ok((stream, canonical(address))),
+        Err(failures) => Err(ConnectError::failed(endpoint, Phase::Connect, none_worked(failures))),
+    }
+}
+
+/// Both families in turn, beginning with the one that the resolver puts first; each in the resolver's order.
+fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let is_first = |address: &SocketAddr| addresses.first().is_some_and(|first| first.is_ipv4() == address.is_ipv4());
+    let (first, second): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(is_first);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut ordered = Vec::with_capacity(addresses.len());
+    while first.len() + second.len() > 0 {
+        ordered.extend(first.next().into_iter().chain(second.next()));
+    }
+    ordered
+}
+
+/// The first attempt that succeeds; each begins when the one before failed, or after [`ATTEMPT_DELAY`].
+async fn first_of<T, F: Future<Output = io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    attempt: impl Fn(SocketAddr) -> F,
+) -> Result<(SocketAddr, T), Vec<(SocketAddr, io::Error)>> {
+    let mut waiting = addresses.into_iter();
+    let mut running = FuturesUnordered::new();
     let mut failures = Vec::new();
-    for address in addresses {
-        match connect(address).await {
-            Ok(stream) => return Ok((stream, canonical(address))),
-            Err(error) => failures.push((address, error)),
+    loop {
+        if let Some(address) = waiting.next() {
+            let outcome = attempt(address);
+            running.push(async move { (address, outcome.await) });
+        }
+        let outcome = if waiting.len() == 0 {
+            running.next().await
+        } else {
+            match select(running.next(), pin!(sleep(ATTEMPT_DELAY))).await {
+                Either::Left((outcome, _)) => outcome,
+                Either::Right(_) => continue,
+            }
+        };
+        match outcome {
+            Some((address, Ok(value))) => return Ok((address, value)),
+            Some((address, Err(error))) => failures.push((address, error)),
+            None => return Err(failures),
         }
     }
-    Err(ConnectError::failed(endpoint, Phase::Connect, none_worked(failures)))
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
@@ -51,4 +99,59 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     }
     configure(&stream)?;
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        for (given, ordered) in [
+            (&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"][..], &["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"][..]),
+            (&["1.1.1.1:1", "1.1.1.2:1", "[::1]:1"], &["1.1.1.1:1", "[::1]:1", "1.1.1.2:1"]),
+            (&["1.1.1.1:1"], &["1.1.1.1:1"]),
+        ] {
+            assert_eq!(in_turn(addresses(given)), addresses(ordered));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_address_costs_a_moment_and_a_refused_one_nothing() {
+        let all = addresses(&["1.1.1.1:1", "1.1.1.2:2", "1.1.1.3:3", "1.1.1.4:4"]);
+        let start = Instant::now();
+        let (address, began) = first_of(all.clone(), |address| async move {
+            let began = start.elapsed();
+            match address.port() {
+                1 | 3 => pending().await,
+                2 => Err(io::ErrorKind::ConnectionRefused.into()),
+                _ => Ok(began),
+            }
+        })
+        .await
+        .unwrap();
+        assert_eq!((address, began, start.elapsed()), (all[3], 2 * ATTEMPT_DELAY, 2 * ATTEMPT_DELAY));
+
+        // One that is slow is not given up for those behind it.
+        let slow = |address: SocketAddr| async move {
+            if address.port() > 1 {
+                pending::<()>().await;
+            }
+            sleep(4 * ATTEMPT_DELAY).await;
+            Ok(())
+        };
+        assert_eq!(first_of(all.clone(), slow).await.unwrap().0, all[0]);
+
+        let refused = |_| async { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionRefused)) };
+        let failures = first_of(all.clone(), refused).await.unwrap_err();
+        assert_eq!(failures.into_iter().map(|(address, _)| address).collect::<Vec<_>>(), all);
+    }
 }

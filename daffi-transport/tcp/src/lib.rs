@@ -5,10 +5,13 @@
 //! The TLS transport is made of them.
 //!
 //! - Host names are resolved; an IPv6 address is written in brackets, `tcp://[::1]:5001`; port 0 takes a free port.
-//! - A name with several addresses is tried in the order of the resolver. A listener takes the first one it can bind,
-//!   so write `127.0.0.1` and not `localhost` where the peer writes an address.
-//! - Both sides set `TCP_NODELAY` and keepalive ([`KEEPALIVE_IDLE`] and so on), so a peer that vanished is found after
-//!   25 seconds. `TCP_USER_TIMEOUT` is never set: it would cut a sender that is held back on purpose.
+//! - Of a name with several addresses the first that answers is taken, each tried a moment after the one before
+//!   ([`ATTEMPT_DELAY`]). A listener takes the first one it can bind, so write `127.0.0.1` and not `localhost` where the
+//!   peer writes an address.
+//! - Both sides set `TCP_NODELAY` and keepalive ([`KEEPALIVE_IDLE`] and so on), so a peer that vanished while nothing was on
+//!   its way is found after 25 seconds. `TCP_USER_TIMEOUT` is never set: it would cut a sender that is held back on
+//!   purpose. While something is unacknowledged keepalive asks nothing; then the way tells on Linux ([`TcpPath`]).
+//! - Before its handshake a connection holds at most 8 KiB of first bytes, beside the buffers of the system.
 //! - What begins with an HTTP request is refused with a sentence, or handed on ([`TcpListener::with_http`]): WebSockets.
 //! - Time limits are the caller's: put a timeout around connecting and around [`Pending::upgrade`].
 //!
@@ -37,13 +40,15 @@
 
 mod connect;
 mod listen;
+mod path;
 mod resolve;
 mod socket;
 mod transport;
 
 pub use crate::{
-    connect::connect_stream,
+    connect::{ATTEMPT_DELAY, connect_stream},
     listen::StreamListener,
+    path::TcpPath,
     socket::{BACKLOG, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES},
     transport::{SCHEME, TcpConnector, TcpListener},
 };

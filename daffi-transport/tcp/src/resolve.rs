@@ -21,12 +21,19 @@ impl From<EndpointError> for ResolveError {
 pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ResolveError> {
     let (host, port) = endpoint.host_port()?;
     let named = |kind, why: &str| {
-        ResolveError::Host(io::Error::new(kind, format!("the host name {host:?} cannot be resolved: {why}")))
+        ResolveError::Host(io::Error::new(
+            kind,
+            format!("the host name {host:?} cannot be resolved: {why}; is it written correctly?"),
+        ))
     };
     match tokio::net::lookup_host((host, port)).await {
         Ok(found) => {
             let addresses: Vec<SocketAddr> = found.collect();
-            if addresses.is_empty() { Err(named(io::ErrorKind::NotFound, "it has no address")) } else { Ok(addresses) }
+            if addresses.is_empty() {
+                Err(named(io::ErrorKind::HostUnreachable, "it has no address"))
+            } else {
+                Ok(addresses)
+            }
         }
         Err(error) => Err(named(error.kind(), &error.to_string())),
     }

@@ -11,7 +11,7 @@ use daffi_transport::{
     Listener, PeerInfo, Pending,
 };
 
-use crate::{StreamListener, connect_stream};
+use crate::{StreamListener, TcpPath, connect_stream};
 
 /// The scheme of this transport.
 pub const SCHEME: &str = "tcp";
@@ -28,7 +28,7 @@ fn check(endpoint: &Endpoint) -> Result<(), EndpointError> {
 #[derive(Debug)]
 pub struct TcpListener {
     streams: StreamListener,
-    http: Option<HttpOffer>,
+    http: Option<Arc<dyn HttpUpgrade>>,
 }
 
 impl TcpListener {
@@ -45,7 +45,7 @@ impl TcpListener {
     /// Hands connections that begin with an HTTP request to `upgrade`: WebSockets. Without it they are refused.
     #[must_use]
     pub fn with_http(mut self, upgrade: Arc<dyn HttpUpgrade>) -> Self {
-        self.http = Some(HttpOffer { upgrade, listener: self.streams.endpoint().clone() });
+        self.http = Some(upgrade);
         self
     }
 }
@@ -54,10 +54,16 @@ impl Listener for TcpListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>, config: &LinkConfig) -> Poll<io::Result<Pending>> {
         let (stream, address) = ready!(self.streams.poll_accept(cx))?;
         let (peer, config) = (PeerInfo::new(SCHEME, address.to_string()), *config);
+        let path = TcpPath::of(&stream);
+        let local = stream.local_addr().ok().map(|address| address.ip());
+        let http = self.http.clone().map(|upgrade| HttpOffer { upgrade, local });
         let (reader, writer) = stream.into_split();
         let upgrade = {
-            let (peer, http) = (peer.clone(), self.http.clone());
-            async move { Link::accepted_or_upgraded(reader, writer, &config, peer, http).await }
+            let peer = peer.clone();
+            async move {
+                let link = Link::accepted_or_upgraded(reader, writer, &config, peer, http).await?;
+                Ok(link.with_path(path))
+            }
         };
         Poll::Ready(Ok(Pending::new(peer, upgrade)))
     }
@@ -87,8 +93,10 @@ impl Connector for TcpConnector {
         Box::pin(async move {
             check(&endpoint)?;
             let (stream, address) = connect_stream(&endpoint).await?;
+            let path = TcpPath::of(&stream);
             let (reader, writer) = stream.into_split();
-            Ok(Link::connected(reader, writer, &config, PeerInfo::new(SCHEME, address.to_string())))
+            let peer = PeerInfo::new(SCHEME, address.to_string());
+            Ok(Link::connected(reader, writer, &config, peer).with_path(path))
         })
     }
 

@@ -35,7 +35,11 @@ pub(crate) fn reason(error: &CertificateError) -> (String, bool) {
             let names: Vec<String> = presented.iter().map(|name| plain(name)).collect();
             format!("it is for {}, not for {}", names.join(", "), expected.to_str())
         }
-        CertificateError::UnknownIssuer => "its issuer is not among the trusted authorities".to_owned(),
+        CertificateError::UnknownIssuer => {
+            let text = "its issuer is not among the trusted authorities; trust the CA file of whoever issued it (of a \
+                        self-signed certificate that is the certificate itself), or pin the certificate";
+            return (text.to_owned(), false);
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
         CertificateError::Other(other) if other.0.is::<NotPinned>() => return (other.0.to_string(), false),
         CertificateError::Other(other) => match other.0.to_string().as_str() {

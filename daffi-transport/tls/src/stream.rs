@@ -28,6 +28,12 @@ impl TlsStream {
         Self(stream.into())
     }
 
+    /// The TCP stream below.
+    #[must_use]
+    pub fn tcp(&self) -> &TcpStream {
+        self.0.get_ref().0
+    }
+
     /// The certificate of the peer, if it showed one.
     pub(crate) fn peer_certificate(&self) -> Option<Vec<u8>> {
         let (_, session): (_, &CommonState) = self.0.get_ref();

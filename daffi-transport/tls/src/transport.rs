@@ -10,7 +10,7 @@ use daffi_transport::{
     BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, HttpOffer, HttpUpgrade, Link, LinkConfig,
     Listener, PeerInfo, Pending, Phase,
 };
-use daffi_transport_tcp::{StreamListener, connect_stream};
+use daffi_transport_tcp::{StreamListener, TcpPath, connect_stream};
 use rustls::pki_types::ServerName;
 use tokio::io::split;
 use tokio_rustls::TlsAcceptor;
@@ -32,7 +32,7 @@ fn check(endpoint: &Endpoint) -> Result<&str, EndpointError> {
 pub struct TlsListener {
     streams: StreamListener,
     acceptor: TlsAcceptor,
-    http: Option<HttpOffer>,
+    http: Option<Arc<dyn HttpUpgrade>>,
 }
 
 impl TlsListener {
@@ -61,7 +61,7 @@ impl TlsListener {
     /// refused.
     #[must_use]
     pub fn with_http(mut self, upgrade: Arc<dyn HttpUpgrade>) -> Self {
-        self.http = Some(HttpOffer { upgrade, listener: self.streams.endpoint().clone() });
+        self.http = Some(upgrade);
         self
     }
 
@@ -82,8 +82,11 @@ impl Listener for TlsListener {
         let (config, http) = (*config, self.http.clone());
         Poll::Ready(Ok(Pending::new(handshake.peer.clone(), async move {
             let (stream, peer) = handshake.complete().await?;
+            let path = TcpPath::of(stream.tcp());
+            let local = stream.tcp().local_addr().ok().map(|address| address.ip());
+            let http = http.map(|upgrade| HttpOffer { upgrade, local });
             let (reader, writer) = split(stream);
-            Link::accepted_or_upgraded(reader, writer, &config, peer, http).await
+            Ok(Link::accepted_or_upgraded(reader, writer, &config, peer, http).await?.with_path(path))
         })))
     }
 
@@ -144,8 +147,9 @@ impl Connector for TlsConnector {
         let (connector, config) = (self.clone(), *config);
         Box::pin(async move {
             let (stream, peer) = connector.connect_stream().await?;
+            let path = TcpPath::of(stream.tcp());
             let (reader, writer) = split(stream);
-            Ok(Link::connected(reader, writer, &config, peer))
+            Ok(Link::connected(reader, writer, &config, peer).with_path(path))
         })
     }
 

@@ -77,7 +77,7 @@ async fn a_tls_client_is_told_that_the_port_is_plain() {
     let (server, client) = tokio::join!(async { accept(&mut listener).await.upgrade().await }, connect(&connector));
     assert!(matches!(server, Err(AcceptError::Foreign(Foreign::Tls))));
     let text = chain(&client.unwrap_err());
-    assert!(text.contains("the TLS handshake to tls://localhost:"), "{text}");
+    assert!(text.contains("the TLS handshake with tls://localhost:"), "{text}");
 }
 
 #[tokio::test]

@@ -3,9 +3,12 @@
 use std::{
     fs::{self, Metadata},
     io::{self, ErrorKind},
-    os::unix::{
-        fs::{FileTypeExt, MetadataExt},
-        net::UnixDatagram,
+    os::{
+        fd::AsRawFd,
+        unix::{
+            fs::{FileTypeExt, MetadataExt},
+            net::UnixDatagram,
+        },
     },
     path::{Path, PathBuf},
 };
@@ -57,10 +60,25 @@ pub(crate) fn bind<S>(path: &Path, socket: fn(&Path) -> io::Result<S>) -> io::Re
                 return Ok((socket, SocketFile { device: file.dev(), inode: file.ino(), path }));
             }
             Err(error) if error.kind() == ErrorKind::AddrInUse => make_room(path)?,
-            Err(error) => return Err(error),
+            Err(error) => return Err(about_directory(path, error)),
         }
     }
     Err(io::Error::new(ErrorKind::AddrInUse, "other processes keep binding the path"))
+}
+
+/// Names the directory if that is what is missing.
+pub(crate) fn about_directory(path: &Path, error: io::Error) -> io::Error {
+    match path.parent() {
+        Some(directory)
+            if error.kind() == ErrorKind::NotFound && !directory.as_os_str().is_empty() && !directory.exists() =>
+        {
+            io::Error::new(
+                ErrorKind::NotADirectory,
+                format!("there is no directory {}; make it first", directory.display()),
+            )
+        }
+        _ => error,
+    }
 }
 
 /// Removes a dead socket file; `Ok` when there is nothing at the path any more, too.
@@ -96,22 +114,44 @@ fn find_dead(path: &Path) -> io::Result<Option<Metadata>> {
 /// only the holder of a claim removes the file: a socket bound for that moment to a name made of the file's identity.
 /// Binding is exclusive, and a claim whose holder was killed is a dead socket itself.
 fn remove_dead(path: &Path, dead: &Metadata) -> io::Result<()> {
-    let claim = claim_name(path, dead);
-    let (socket, file) = bind(&claim, |path| UnixDatagram::bind(path))?;
+    let name = claim_name(dead);
+    let claim = Claim::at(path, &name)?;
+    let (socket, file) = bind(&claim.path, |path| UnixDatagram::bind(path))?;
     let removed = match find_dead(path) {
         // Nobody else removes it now, and a dead socket never comes alive.
-        Ok(Some(found)) if claim_name(path, &found) == claim => fs::remove_file(path),
+        Ok(Some(found)) if claim_name(&found) == name => fs::remove_file(path),
         Ok(_) => Ok(()),
         Err(error) => Err(error),
     };
     drop(file);
     drop(socket);
+    drop(claim);
     removed
 }
 
-fn claim_name(path: &Path, dead: &Metadata) -> PathBuf {
+fn claim_name(dead: &Metadata) -> String {
     // The time, because the inode number of a removed file is given out again.
-    path.with_file_name(format!(".{:x}-{:x}", dead.ino(), dead.mtime_nsec()))
+    format!(".{:x}-{:x}", dead.ino(), dead.mtime_nsec())
+}
+
+/// Where a claim is bound: beside the socket, whose name may be shorter than the claim's and its path near the limit.
+struct Claim {
+    path: PathBuf,
+    /// Open while `path` goes by way of it.
+    _directory: Option<fs::File>,
+}
+
+impl Claim {
+    fn at(socket: &Path, name: &str) -> io::Result<Self> {
+        let path = socket.with_file_name(name);
+        if path.as_os_str().len() <= MAX_PATH_BYTES || !cfg!(target_os = "linux") {
+            return Ok(Self { path, _directory: None });
+        }
+        // However long the way to the directory is, a descriptor of it is a short name for it.
+        let directory = fs::File::open(std::path::absolute(socket)?.with_file_name("."))?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()));
+        Ok(Self { path, _directory: Some(directory) })
+    }
 }
 
 /// Whether any socket is bound to the file; `NotFound` when there is no file.
@@ -158,7 +198,7 @@ mod tests {
     fn a_claim_holds_others_off_until_its_holder_is_gone() {
         let path = std::env::temp_dir().join(format!("daffi-claim-{}.sock", std::process::id()));
         drop(UnixDatagram::bind(&path).unwrap());
-        let claim = claim_name(&path, &fs::symlink_metadata(&path).unwrap());
+        let claim = path.with_file_name(claim_name(&fs::symlink_metadata(&path).unwrap()));
         let holder = UnixDatagram::bind(&claim).unwrap();
         assert_eq!(make_room(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
         assert!(path.exists());

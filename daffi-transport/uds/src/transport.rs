@@ -12,7 +12,7 @@ use daffi_transport::{
 };
 use tokio::net::UnixStream;
 
-use crate::file::{SocketFile, bind, check_length};
+use crate::file::{SocketFile, about_directory, bind, check_length};
 
 /// The scheme of this transport.
 pub const SCHEME: &str = "unix";
@@ -120,7 +120,8 @@ impl Connector for UnixConnector {
             let path = path_of(&endpoint)?;
             let failed = |error| ConnectError::failed(&endpoint, Phase::Connect, error);
             check_length(path).map_err(failed)?;
-            let (reader, writer) = UnixStream::connect(path).await.map_err(failed)?.into_split();
+            let (reader, writer) =
+                UnixStream::connect(path).await.map_err(|error| failed(about_directory(path, error)))?.into_split();
             Ok(Link::connected(reader, writer, &config, PeerInfo::new(SCHEME, endpoint.address())))
         })
     }

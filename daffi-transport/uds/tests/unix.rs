@@ -223,3 +223,33 @@ fn of_many_starters_on_a_dead_socket_one_gets_it() {
     }
     assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn a_dead_socket_is_replaced_however_long_its_path_is() {
+    let dir = Dir::new("long");
+    let room = MAX_PATH_BYTES - dir.path("").as_os_str().len() - "/s".len();
+    let deep = dir.path(&"d".repeat(room));
+    fs::create_dir(&deep).unwrap();
+    let path = deep.join("s");
+    assert_eq!(path.as_os_str().len(), MAX_PATH_BYTES);
+    drop(StdListener::bind(&path).unwrap());
+    assert!(path.exists(), "a dead socket");
+    let listener = UnixListener::bind(&Endpoint::new("unix", path.to_str().unwrap()).unwrap()).unwrap();
+    assert_eq!(fs::read_dir(&deep).unwrap().count(), 1, "nothing else is left");
+    drop(listener);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_missing_directory_is_named() {
+    let dir = Dir::new("missing");
+    let endpoint = dir.endpoint("nowhere/a.sock");
+    let says = format!("there is no directory {}", dir.path("nowhere").display());
+    let error = UnixListener::bind(&endpoint).unwrap_err().to_string();
+    assert!(error.contains(&says), "{error}");
+    let Err(ConnectError::Failed { source, .. }) = UnixConnector::new(endpoint).connect(&LinkConfig::default()).await
+    else {
+        panic!()
+    };
+    assert!(source.to_string().contains(&says), "{source}");
+}

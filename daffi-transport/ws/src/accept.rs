@@ -1,9 +1,9 @@
 //! The accepting side of the handshake.
 
-use std::{io, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc};
 
 use bytes::Buf;
-use daffi_transport::{AcceptError, BoxFuture, Endpoint, HttpConnection, HttpUpgrade, Link, Phase};
+use daffi_transport::{AcceptError, BoxFuture, HttpConnection, HttpUpgrade, Link, Phase};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
@@ -31,8 +31,12 @@ impl WebSockets {
     /// Lets pages of this origin in, too. May be called several times.
     ///
     /// Browsers let any page connect to any host, and tell the page's origin. Without this, a request
-    /// without origin is accepted (it comes from no page), a page from loopback on a listener that listens on loopback,
-    /// and a page from the host that the request is for on any other listener. All else is answered with 403.
+    /// without origin is accepted (it comes from no page), a page from loopback over a connection that arrives on a
+    /// loopback address, and a page from the host that the request is for over any other connection. All else is answered
+    /// with 403.
+    ///
+    /// What counts is the address on which the connection arrives and not where the listener listens: on 0.0.0.0 a page
+    /// of a stranger whose name resolves to 127.0.0.1 asks for its own host.
     #[must_use]
     pub fn allow_origin(mut self, origin: Origin) -> Self {
         Arc::make_mut(&mut self.origins).push(origin);
@@ -46,12 +50,12 @@ impl WebSockets {
         self
     }
 
-    fn check_origin(&self, request: &UpgradeRequest, listener: Option<&Endpoint>) -> Result<(), Refusal> {
+    fn check_origin(&self, request: &UpgradeRequest, local: Option<IpAddr>) -> Result<(), Refusal> {
         for text in &request.origins {
             let origin: Result<Origin, OriginError> = text.parse();
-            let is_welcome = origin.as_ref().is_ok_and(|origin| {
-                self.origins.contains(origin) || origin.is_at_home(listener, request.host.as_deref())
-            });
+            let is_welcome = origin
+                .as_ref()
+                .is_ok_and(|origin| self.origins.contains(origin) || origin.is_at_home(local, &request.host));
             if !is_welcome {
                 let seen = origin.map_or_else(|_| format!("{text:?}"), |origin| origin.to_string());
                 let reason = format!(
@@ -69,7 +73,7 @@ impl WebSockets {
         let checked = loop {
             match request::parse(&mut connection.received) {
                 Ok(Some((size, request))) => {
-                    break self.check_origin(&request, connection.listener.as_ref()).map(|()| (size, request));
+                    break self.check_origin(&request, connection.local).map(|()| (size, request));
                 }
                 Ok(None) => {}
                 Err(refusal) => break Err(refusal),

@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 use daffi_transport::{BoxFuture, ConnectError, Connector, Endpoint, Link, LinkConfig, PeerInfo, Phase};
+use daffi_transport_tcp::{TcpPath, connect_stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tungstenite::handshake::{client::generate_key, derive_accept_key};
 
@@ -60,12 +61,16 @@ impl WsConnector {
     async fn open(self, config: LinkConfig) -> Result<Link, ConnectError> {
         let address = Address::of(&self.endpoint)?;
         if address.is_tls {
-            let (stream, mut peer) = self.tls_stream(&address).await?;
+            let secured = self.tls_stream(&address).await;
+            let (stream, mut peer, path) = secured.map_err(|error| error.of(&self.endpoint))?;
             peer.scheme = "wss";
-            self.upgrade(stream, &address, peer, &config).await
+            Ok(self.upgrade(stream, &address, peer, &config).await?.with_path(path))
         } else {
-            let (stream, remote) = daffi_transport_tcp::connect_stream(&address.below()?).await?;
-            self.upgrade(stream, &address, PeerInfo::new("ws", remote.to_string()), &config).await
+            let connected = connect_stream(&address.below()?).await;
+            let (stream, remote) = connected.map_err(|error| error.of(&self.endpoint))?;
+            let path = TcpPath::of(&stream);
+            let peer = PeerInfo::new("ws", remote.to_string());
+            Ok(self.upgrade(stream, &address, peer, &config).await?.with_path(path))
         }
     }
 
@@ -73,16 +78,19 @@ impl WsConnector {
     async fn tls_stream(
         &self,
         address: &Address<'_>,
-    ) -> Result<(daffi_transport_tls::TlsStream, PeerInfo), ConnectError> {
+    ) -> Result<(daffi_transport_tls::TlsStream, PeerInfo, TcpPath), ConnectError> {
         let Some(tls) = &self.tls else {
             let rule = "wss:// needs settings that say whom to trust";
             return Err(daffi_transport::EndpointError::new(&self.endpoint, rule).into());
         };
-        daffi_transport_tls::TlsConnector::new(address.below()?, tls.clone()).connect_stream().await
+        let connector = daffi_transport_tls::TlsConnector::new(address.below()?, tls.clone());
+        let (stream, peer) = connector.connect_stream().await?;
+        let path = TcpPath::of(stream.tcp());
+        Ok((stream, peer, path))
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn tls_stream(&self, _: &Address<'_>) -> Result<(tokio::io::DuplexStream, PeerInfo), ConnectError> {
+    async fn tls_stream(&self, _: &Address<'_>) -> Result<(tokio::io::DuplexStream, PeerInfo, TcpPath), ConnectError> {
         let rule = "wss:// needs the feature tls";
         Err(daffi_transport::EndpointError::new(&self.endpoint, rule).into())
     }

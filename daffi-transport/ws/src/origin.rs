@@ -2,8 +2,6 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-use daffi_transport::Endpoint;
-
 /// The origin of a web page: scheme, host and port.
 ///
 /// Compared as browsers do: the host in any letter case, a port that is left out is the scheme's own.
@@ -66,17 +64,17 @@ impl FromStr for Origin {
 }
 
 impl Origin {
-    /// Whether a page of this origin may connect to a listener without being listed: a page from loopback to a listener
-    /// on loopback, a page from the host that it asks for to any other. `asked` is the `Host` of the request.
+    /// Whether a page of this origin may connect without being listed: a page from loopback over loopback, a page from the
+    /// host that it asks for from elsewhere. `local` is the address on which the connection arrived, `asked` the `Host` of
+    /// the request.
     ///
     /// On loopback the request's own word is not enough: a stranger's page can have its name resolve to 127.0.0.1.
-    pub(crate) fn is_at_home(&self, listener: Option<&Endpoint>, asked: Option<&str>) -> bool {
+    pub(crate) fn is_at_home(&self, local: Option<IpAddr>, asked: &str) -> bool {
         let Kind::Site { host, .. } = &self.0 else { return false };
-        let listens = listener.and_then(|listener| listener.host_port().ok()).and_then(|(host, _)| Host::parse(host));
-        if listens.is_some_and(|listens| listens.is_loopback()) {
+        if local.is_none_or(|local| local.to_canonical().is_loopback()) {
             return host.is_loopback();
         }
-        asked.and_then(Host::with_port).is_some_and(|(asked, _)| asked == *host)
+        Host::with_port(asked).is_some_and(|(asked, _)| asked == *host)
     }
 }
 
@@ -203,21 +201,23 @@ mod tests {
 
     #[test]
     fn at_home_is_loopback_on_loopback_and_the_same_host_elsewhere() {
-        let at_home = |page: &str, listener: &str, asked: Option<&str>| {
-            origin(page).is_at_home(Some(&listener.parse().unwrap()), asked)
+        let at_home = |page: &str, local: &str, asked: &str| {
+            let local = (!local.is_empty()).then(|| local.parse().unwrap());
+            origin(page).is_at_home(local, asked)
         };
         for page in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:1", "http://app.localhost"] {
-            for listener in ["tcp://127.0.0.1:5", "tls://localhost:5", "tcp://[::1]:5"] {
-                assert!(at_home(page, listener, None), "{page} to {listener}");
+            for local in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", ""] {
+                assert!(at_home(page, local, "any"), "{page} over {local}");
             }
         }
-        assert!(at_home("http://Node.lan", "tcp://0.0.0.0:5", Some("node.LAN:5")));
-        assert!(at_home("https://10.0.0.7:8443", "tcp://10.0.0.7:5", Some("10.0.0.7:5")));
+        assert!(at_home("http://Node.lan", "10.0.0.7", "node.LAN:5"));
+        assert!(at_home("https://10.0.0.7:8443", "10.0.0.7", "10.0.0.7:5"));
 
-        assert!(!at_home("http://evil.example", "tcp://127.0.0.1:5", Some("evil.example:5")), "a rebound name");
-        assert!(!at_home("http://localhost", "tcp://0.0.0.0:5", Some("node.lan:5")));
-        assert!(!at_home("http://node.lan.evil", "tcp://0.0.0.0:5", Some("node.lan:5")));
-        assert!(!at_home("http://node.lan", "tcp://0.0.0.0:5", None));
-        assert!(!at_home("null", "tcp://127.0.0.1:5", Some("127.0.0.1:5")));
+        for local in ["127.0.0.1", "::1", "::ffff:127.0.0.1", ""] {
+            assert!(!at_home("http://evil.example", local, "evil.example:5"), "a rebound name");
+        }
+        assert!(!at_home("http://localhost", "10.0.0.7", "node.lan:5"));
+        assert!(!at_home("http://node.lan.evil", "10.0.0.7", "node.lan:5"));
+        assert!(!at_home("null", "127.0.0.1", "127.0.0.1:5"));
     }
 }

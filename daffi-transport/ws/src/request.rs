@@ -15,7 +15,7 @@ pub(crate) const MAX_HEADERS: usize = 100;
 pub(crate) struct UpgradeRequest {
     /// The value of `Sec-WebSocket-Accept` in the answer.
     pub(crate) accept: String,
-    pub(crate) host: Option<String>,
+    pub(crate) host: String,
     pub(crate) origins: Vec<String>,
 }
 
@@ -45,10 +45,32 @@ pub(crate) fn parse(received: &mut [u8]) -> Result<Option<(usize, UpgradeRequest
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut request = Request::new(&mut headers);
     match request.parse(received) {
-        Ok(Status::Complete(size)) if size <= MAX_HEAD_BYTES => check(&request).map(|request| Some((size, request))),
+        Ok(Status::Complete(size)) if size <= MAX_HEAD_BYTES => {
+            let checked = check(&request)?;
+            if has_bare_line_feed(&received[..size]) {
+                return Err(bad("a line of the request ends without a carriage return"));
+            }
+            Ok(Some((size, checked)))
+        }
         Ok(Status::Partial) if received.len() <= MAX_HEAD_BYTES => Ok(None),
         Ok(_) | Err(httparse::Error::TooManyHeaders) => Err(too_large()),
         Err(error) => Err(bad(format!("this is no HTTP request: {error}"))),
+    }
+}
+
+/// httparse takes lines that end in a line feed alone; 3.0.1 does not, and what is between us and the peer may not.
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    head.iter().enumerate().any(|(at, byte)| *byte == b'\n' && (at == 0 || head[at - 1] != b'\r'))
+}
+
+/// The value of a header that must be there exactly once, and not be empty.
+fn only<'a>(headers: &'a [Header<'a>], name: &'static str) -> Result<&'a [u8], Refusal> {
+    let mut found = values(headers, name);
+    match (found.next(), found.next()) {
+        (Some(value), None) if !value.is_empty() => Ok(value),
+        (Some(_), None) => Err(bad(format!("the header {name} is empty"))),
+        (Some(_), Some(_)) => Err(bad(format!("the header {name} is there more than once"))),
+        (None, _) => Err(bad(format!("the header {name} is missing"))),
     }
 }
 
@@ -76,13 +98,17 @@ fn check(request: &Request<'_, '_>) -> Result<UpgradeRequest, Refusal> {
             reason: "the header Sec-WebSocket-Version must be 13".to_owned(),
         });
     }
-    let Some(key) = values(request.headers, "sec-websocket-key").next() else {
-        return Err(bad("the header Sec-WebSocket-Key is missing"));
-    };
+    let has_body = values(request.headers, "content-length").any(|length| length != b"0")
+        || values(request.headers, "transfer-encoding").next().is_some();
+    if has_body {
+        return Err(bad("a request for a WebSocket has no body"));
+    }
+    let host = only(request.headers, "Host")?;
+    let key = only(request.headers, "Sec-WebSocket-Key")?;
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     Ok(UpgradeRequest {
         accept: derive_accept_key(key),
-        host: values(request.headers, "host").next().map(text),
+        host: text(host),
         origins: values(request.headers, "origin").map(text).collect(),
     })
 }
@@ -115,7 +141,7 @@ mod tests {
         let whole = parsed(&format!("{GOOD}more")).unwrap().unwrap();
         // The example of RFC 6455, section 1.3.
         let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned();
-        assert_eq!(whole, (GOOD.len(), UpgradeRequest { accept, host: Some("node:5".into()), origins: Vec::new() }));
+        assert_eq!(whole, (GOOD.len(), UpgradeRequest { accept, host: "node:5".into(), origins: Vec::new() }));
         for end in 3..GOOD.len() {
             assert_eq!(parsed(&GOOD[..end]), Ok(None));
         }
@@ -126,8 +152,10 @@ mod tests {
         let loud = GOOD.to_uppercase().replace("/ANY?THING", "/[x]{y}");
         let quiet = GOOD.to_lowercase().replace("http/1.1", "HTTP/1.1");
         let short_key = GOOD.replace("dGhlIHNhbXBsZSBub25jZQ==", "any text");
-        let extras =
-            GOOD.replace("Host: node:5", "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Protocol: x");
+        let extras = GOOD.replace(
+            "Host: node:5",
+            "Host: node:5\r\nSec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Protocol: x\r\nContent-Length: 0",
+        );
         for request in [loud, quiet, short_key, extras] {
             assert!(matches!(parsed(&request), Ok(Some((size, _))) if size == request.len()), "{request}");
         }
@@ -143,6 +171,14 @@ mod tests {
             ("keep-alive, Upgrade", "keep-alive", "400", "Connection"),
             ("13", "8", "426", "must be 13"),
             ("Sec-WebSocket-Key", "X", "400", "Key is missing"),
+            ("dGhlIHNhbXBsZSBub25jZQ==", " ", "400", "Key is empty"),
+            ("Sec-WebSocket-Key", "Sec-WebSocket-Key: x\r\nSec-WebSocket-Key", "400", "Key is there more than once"),
+            ("Host: node:5\r\n", "", "400", "Host is missing"),
+            ("Host: node:5", "Host:", "400", "Host is empty"),
+            ("Host: node:5", "Host: node:5\r\nhost: evil:5", "400", "Host is there more than once"),
+            ("Host: node:5", "Host: node:5\r\nContent-Length: 5", "400", "no body"),
+            ("Host: node:5", "Host: node:5\r\nTransfer-Encoding: chunked", "400", "no body"),
+            ("Host: node:5\r\n", "Host: node:5\n", "400", "carriage return"),
         ] {
             let refusal = parsed(&GOOD.replacen(from, to, 1)).unwrap_err();
             assert!(refusal.status.starts_with(status) && refusal.reason.contains(reason), "{to}: {refusal:?}");

@@ -1,5 +1,6 @@
 //! The answer to an upgrade: ours as text, the server's checked.
 
+use daffi_wire::Foreign;
 use httparse::{EMPTY_HEADER, Response, Status};
 
 use crate::request::{MAX_HEAD_BYTES, MAX_HEADERS, has_word, values};
@@ -17,6 +18,9 @@ const MAX_REASON_BYTES: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpgradeError {
+    /// The server's first bytes are TLS.
+    #[error("the server speaks TLS on this port: use wss:// in place of ws://")]
+    Tls,
     /// The server's first bytes are not HTTP.
     #[error("the server does not answer in HTTP; does it take WebSockets?")]
     NotHttp,
@@ -63,6 +67,7 @@ pub(crate) fn parse(received: &[u8], accept: &str, ended: bool) -> Result<Option
         Ok(Status::Partial) if ended => return Err(UpgradeError::Closed),
         Ok(Status::Partial) if received.len() <= MAX_HEAD_BYTES => return Ok(None),
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(UpgradeError::TooLarge),
+        Err(_) if Foreign::recognise(received) == Some(Foreign::Tls) => return Err(UpgradeError::Tls),
         Err(_) => return Err(UpgradeError::NotHttp),
     };
     let headers = &*response.headers;
@@ -127,6 +132,7 @@ mod tests {
         let refused = |status, reason: &str| UpgradeError::Refused { status, reason: reason.to_owned() };
         for (answer, error) in [
             ("\x1f\x1f\x1f".to_owned(), UpgradeError::NotHttp),
+            ("\x15\x03\x03\x00\x02\x02\x32".to_owned(), UpgradeError::Tls),
             (format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(MAX_HEAD_BYTES)), UpgradeError::TooLarge),
             ("HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nno way".to_owned(), refused(403, "no way")),
             ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(), refused(404, "")),

@@ -4,13 +4,16 @@
 
 mod common;
 
-use std::future::poll_fn;
+use std::{future::poll_fn, sync::Arc};
 
 use common::{BINARY, PATIENCE, RawClient, Server, UPGRADE, frame, upgrade_with, ws};
-use daffi_transport::{AcceptError, Connector, Link, Listener};
+use daffi_transport::{AcceptError, Connector, HttpOffer, Link, LinkConfig, Listener, PeerInfo};
 use daffi_transport_tcp::{TcpConnector, TcpListener};
 use daffi_transport_ws::{WebSockets, WsConnector};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncWriteExt, duplex, split},
+    time::timeout,
+};
 
 #[tokio::test]
 async fn native_clients_and_websockets_share_a_port() {
@@ -150,24 +153,31 @@ async fn listed_origins_and_the_same_host_may_connect_elsewhere() {
     with_origin(&mut server, "Origin: http://app.example").await.unwrap_err();
     with_origin(&mut server, "Origin: https://app.example:8443").await.unwrap_err();
 
+    // What counts is where the connection arrives: a listener on all addresses is reached over loopback, too.
     let listener = TcpListener::bind(&"tcp://0.0.0.0:0".parse().unwrap()).await.unwrap();
     let (_, port) = listener.endpoint().host_port().unwrap();
-    let everywhere = Server { listener: listener.with_http(std::sync::Arc::new(sockets)), config: server.config };
-    let mut server = everywhere;
+    let mut client = RawClient::connect(&format!("127.0.0.1:{port}")).await;
+    let mut everywhere = Server { listener: listener.with_http(Arc::new(sockets.clone())), config: server.config };
+    client.send(&upgrade_with("Host: evil.example:5\r\nOrigin: http://evil.example:5")).await;
+    let (refused, answer) = tokio::join!(everywhere.accept(), client.answer());
+    assert!(answer.starts_with("HTTP/1.1 403 "), "a name that was rebound to loopback: {answer}");
+    refused.unwrap_err();
+
+    let arrives = Some("10.0.0.7".parse().unwrap());
     for (host, origin, welcome) in [
         ("node.lan:5", "http://Node.LAN:8000", true),
         ("10.0.0.7", "https://10.0.0.7", true),
         ("node.lan:5", "http://other.lan:5", false),
         ("node.lan:5", "http://localhost", false),
     ] {
-        let mut client = RawClient::connect(&format!("127.0.0.1:{port}")).await;
-        client.send(&upgrade_with(&format!("Host: {host}\r\nOrigin: {origin}"))).await;
-        let (accepted, ()) = tokio::join!(server.accept(), async {
-            let head = client.head().await;
-            assert_eq!(head.starts_with("HTTP/1.1 101 "), welcome, "{host} {origin}: {head}");
-            drop(client);
-        });
-        assert_eq!(accepted.is_ok(), welcome);
+        let (ours, mut client) = duplex(64 * 1024);
+        client.write_all(&upgrade_with(&format!("Host: {host}\r\nOrigin: {origin}"))).await.unwrap();
+        client.shutdown().await.unwrap();
+        let (reader, writer) = split(ours);
+        let offer = HttpOffer { upgrade: Arc::new(sockets.clone()), local: arrives };
+        let peer = PeerInfo::new("tcp", "test");
+        let accepted = Link::accepted_or_upgraded(reader, writer, &LinkConfig::default(), peer, Some(offer)).await;
+        assert_eq!(accepted.is_ok(), welcome, "{host} {origin}");
     }
 }
 

@@ -58,14 +58,16 @@ impl Server {
     }
 }
 
-/// What 3.0.1 needs, and not a byte more.
+/// What is needed, and not a byte more.
 pub(crate) const UPGRADE: &[u8] =
-    b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
                              Sec-WebSocket-Key: x\r\n\r\n";
 
-/// [`UPGRADE`] with further headers.
+/// [`UPGRADE`] with further headers, or another `Host`.
 pub(crate) fn upgrade_with(headers: &str) -> Vec<u8> {
-    String::from_utf8_lossy(UPGRADE).replacen("Upgrade", &format!("{headers}\r\nUpgrade"), 1).into_bytes()
+    let host = if headers.starts_with("Host:") { "" } else { "Host: 127.0.0.1\r\n" };
+    let text = String::from_utf8_lossy(UPGRADE);
+    text.replacen("Host: 127.0.0.1\r\n", &format!("{host}{headers}\r\n"), 1).into_bytes()
 }
 
 /// A frame of WebSocket, unmasked.

@@ -55,7 +55,7 @@ fn the_endpoint_may_stand_in_the_environment() {
     assert!(add(&["members"], &demo.endpoint()).answer().contains("demo"));
     assert_eq!(
         add(&["call", "add", "3", "4"], "127.0.0.1:1").failure(2),
-        "the environment variable DAFFI_ADDR: \"127.0.0.1:1\" is not an endpoint: it needs a scheme, as in \
+        "the environment variable DAFFI_ADDR: the endpoint \"127.0.0.1:1\" cannot be used: it needs a scheme, as in \
          tcp://127.0.0.1:5001 or unix:///run/calc.sock"
     );
 }

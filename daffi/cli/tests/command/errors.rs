@@ -51,7 +51,7 @@ fn no_connection_says_what_to_check() {
     {
         let refused = run(command);
         let sentence = refused.failure(3);
-        assert!(sentence.starts_with(&format!("connecting to {closed} failed: Connection refused")), "{sentence}");
+        assert!(sentence.starts_with(&format!("cannot connect to {closed}: Connection refused")), "{sentence}");
         assert!(sentence.ends_with("start a node with `daffi demo --listen URL`"), "{sentence}");
     }
     let no_file = run(&["ping", "unix:///no/such.sock"]);
@@ -140,7 +140,7 @@ fn wrong_usage_says_what_is_right() {
         (&["call", "tcp://127.0.0.1:1", "--ca", "x", "f"], "tcp://127.0.0.1:1 is not encrypted"),
         (&["call", "tls://127.0.0.1:1", "--ca", "/no/such.pem", "f"], "/no/such.pem"),
         (&["call", "tcp://127.0.0.1:1", "--name", "a|b", "f"], "a|b"),
-        (&["members", "somewhere"], "\"somewhere\" is not an endpoint"),
+        (&["members", "somewhere"], "the endpoint \"somewhere\" cannot be used"),
         (&["stream", "tcp://127.0.0.1:1", "f"], "METHOD and FILE are needed"),
         (&["stream", "tcp://127.0.0.1:1", "f", "/no/such/file"], "the file \"/no/such/file\" cannot be read"),
         (&["stream", "tcp://127.0.0.1:1", "f", "/"], "is a directory"),

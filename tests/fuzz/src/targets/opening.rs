@@ -8,7 +8,7 @@ use std::{
 };
 
 use conformance::Direction;
-use daffi_transport::{Endpoint, HttpOffer, Link, LinkConfig, PeerInfo};
+use daffi_transport::{HttpOffer, Link, LinkConfig, PeerInfo};
 use daffi_transport_ws::WebSockets;
 use daffi_wire::{CallId, Handshake, Header, Kind, Level, Limits, NodeType, Opening, Role, SYN};
 use tokio::io::{AsyncRead, ReadBuf, sink};
@@ -92,8 +92,8 @@ pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
 
 /// How many frames come of a stream, and in what words it ends.
 async fn open(stream: &[u8], piece: usize) -> (usize, String) {
-    let listener = Endpoint::new("tcp", "127.0.0.1:5001").expect("an address is an endpoint");
-    let offer = HttpOffer { upgrade: Arc::new(WebSockets::new()), listener };
+    let local = Some(std::net::Ipv4Addr::LOCALHOST.into());
+    let offer = HttpOffer { upgrade: Arc::new(WebSockets::new()), local };
     let (reader, peer) = (Pieces { rest: stream.to_vec(), piece }, PeerInfo::new("tcp", "127.0.0.1:5002"));
     let letters = |text: String| text.chars().filter(|c| c.is_ascii_alphabetic()).take(40).collect::<String>();
     match Link::accepted_or_upgraded(reader, sink(), &LinkConfig::default(), peer, Some(offer)).await {

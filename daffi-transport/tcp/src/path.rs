@@ -1,0 +1,193 @@
+//! Whether the way to a peer is dead, as the system's own state of the connection tells.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use daffi_transport::Path;
+use tokio::net::TcpStream;
+
+/// The way of one TCP connection. On Linux it knows of [silence](Path::silence), elsewhere of none.
+///
+/// `TCP_USER_TIMEOUT` would end a connection whose peer keeps its window closed on purpose as well. This does not: the host
+/// of such a peer answers the system's questions, and every answer is a sign of life. The state comes from the same place
+/// as `TCP_INFO` (`sock_diag(7)`), and takes neither rights nor a descriptor while it is not asked for.
+#[derive(Debug)]
+pub struct TcpPath {
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells"))]
+    ends: Option<(SocketAddr, SocketAddr)>,
+    /// Since when the system asks in vain, as far as was seen.
+    asking: Option<Instant>,
+}
+
+impl TcpPath {
+    /// The way of this connection.
+    #[must_use]
+    pub fn of(stream: &TcpStream) -> Self {
+        // One that broke already has no ends, and its reader finds that out.
+        Self { ends: stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?))).ok(), asking: None }
+    }
+
+    /// What a state seen at `now` says.
+    fn judge(&mut self, state: Option<State>, now: Instant) -> Option<Duration> {
+        let Some((state, asked_for)) = state.and_then(|state| Some((state, state.asked_in_vain()?))) else {
+            self.asking = None;
+            return None;
+        };
+        let since = *self.asking.get_or_insert_with(|| now.checked_sub(asked_for).unwrap_or(now));
+        // Whatever came back in between was a sign of life, what the system waits for or not.
+        Some(now.duration_since(since).max(asked_for).min(state.heard))
+    }
+}
+
+impl Path for TcpPath {
+    fn silence(&mut self) -> Option<Duration> {
+        #[cfg(target_os = "linux")]
+        let state = self.ends.and_then(diag::state);
+        #[cfg(not(target_os = "linux"))]
+        let state = None;
+        self.judge(state, Instant::now())
+    }
+}
+
+/// What the system knows of a connection.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells"))]
+struct State {
+    /// Timeouts in a row after which something was sent again.
+    retransmits: u8,
+    /// Questions in a row, about a closed window or of the keepalive, that were not answered.
+    probes: u8,
+    /// Doublings of `timeout`.
+    backoff: u8,
+    /// After which something is sent again, the next time.
+    timeout: Duration,
+    /// Since anything came from the peer's host.
+    heard: Duration,
+}
+
+impl State {
+    /// For how long at least the system has asked in vain.
+    fn asked_in_vain(&self) -> Option<Duration> {
+        match (self.retransmits, self.probes) {
+            (0, 0) => None,
+            (0, _) => Some(Duration::ZERO),
+            // Each wait was twice the one before.
+            _ => Some(self.timeout.saturating_sub(self.timeout / 2u32.saturating_pow(self.backoff.into()))),
+        }
+    }
+}
+
+/// Asks the system about a connection by its two addresses.
+#[cfg(target_os = "linux")]
+mod diag {
+    use std::{
+        io::{Read, Write},
+        net::{IpAddr, SocketAddr},
+        time::Duration,
+    };
+
+    use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+    use netlink_packet_sock_diag::{
+        SockDiagMessage,
+        constants::{AF_INET, AF_INET6, IPPROTO_TCP},
+        inet::{ExtensionFlags, InetRequest, SocketId, StateFlags, nlas::Nla},
+    };
+    use socket2::{Domain, Protocol, Socket, Type};
+
+    use super::State;
+
+    /// `AF_NETLINK` and `NETLINK_SOCK_DIAG` of the kernel's interface.
+    const NETLINK: (i32, i32) = (16, 4);
+
+    /// The answer has about 400 bytes.
+    const ANSWER_BYTES: usize = 4096;
+
+    pub(super) fn state((local, peer): (SocketAddr, SocketAddr)) -> Option<State> {
+        let mut socket = Socket::new(Domain::from(NETLINK.0), Type::DGRAM, Some(Protocol::from(NETLINK.1))).ok()?;
+        // The kernel answers before the request returns.
+        socket.set_nonblocking(true).ok()?;
+        socket.write_all(&request(local, peer)).ok()?;
+        let mut answer = [0; ANSWER_BYTES];
+        let size = socket.read(&mut answer).ok()?;
+        let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer[..size]).ok()?;
+        let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(answer)) = answer.payload else { return None };
+        answer.nlas.iter().find_map(|attribute| match attribute {
+            Nla::TcpInfo(info) => Some(State {
+                retransmits: info.retransmits,
+                probes: info.probes,
+                backoff: info.backoff,
+                timeout: Duration::from_micros(info.rto.into()),
+                heard: Duration::from_millis(info.last_ack_recv.into()),
+            }),
+            _ => None,
+        })
+    }
+
+    fn request(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
+        let mut id = if local.is_ipv4() { SocketId::new_v4() } else { SocketId::new_v6() };
+        (id.source_address, id.source_port) = (local.ip(), local.port());
+        (id.destination_address, id.destination_port) = (peer.ip(), peer.port());
+        if let SocketAddr::V6(peer) = peer {
+            id.interface_id = peer.scope_id();
+        }
+        // Any socket of these addresses.
+        id.cookie = [0xff; 8];
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST;
+        let request = InetRequest {
+            family: if matches!(local.ip(), IpAddr::V4(_)) { AF_INET } else { AF_INET6 },
+            protocol: IPPROTO_TCP,
+            extensions: ExtensionFlags::INFO,
+            states: StateFlags::all(),
+            socket_id: id,
+        };
+        let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn path() -> TcpPath {
+        TcpPath { ends: None, asking: None }
+    }
+
+    fn resending(backoff: u8, heard: Duration) -> Option<State> {
+        let timeout = Duration::from_millis(200) * 2u32.pow(backoff.into());
+        Some(State { retransmits: backoff, probes: 0, backoff, timeout, heard })
+    }
+
+    #[test]
+    fn what_is_sent_again_in_vain_is_silence() {
+        let (mut path, start) = (path(), Instant::now());
+        assert_eq!(path.judge(resending(0, 9 * SECOND), start), None, "nothing was sent again");
+        // 0.2 + 0.4 + 0.8 s have passed at the third time.
+        assert_eq!(path.judge(resending(3, 9 * SECOND), start), Some(Duration::from_millis(1400)));
+        assert_eq!(path.judge(resending(6, 17 * SECOND), start + 12 * SECOND), Some(Duration::from_millis(13_400)));
+        assert_eq!(path.judge(resending(6, SECOND), start + 13 * SECOND), Some(SECOND), "something came back");
+        assert_eq!(path.judge(None, start + 14 * SECOND), None);
+        assert_eq!(path.judge(resending(1, 20 * SECOND), start + 15 * SECOND), Some(SECOND / 5));
+    }
+
+    #[test]
+    fn a_closed_window_is_silence_only_while_questions_about_it_stay_unanswered() {
+        let (mut path, start) = (path(), Instant::now());
+        // Between two questions, whose distance grows to two minutes, nothing is heard and nothing is wrong.
+        let waits =
+            |probes| Some(State { retransmits: 0, probes, backoff: 9, timeout: 120 * SECOND, heard: 110 * SECOND });
+        assert_eq!(path.judge(waits(0), start), None);
+        assert_eq!(path.judge(waits(1), start), Some(Duration::ZERO), "it was asked this moment");
+        assert_eq!(path.judge(waits(0), start + 5 * SECOND), None, "it was answered");
+        assert_eq!(path.judge(waits(1), start + 9 * SECOND), Some(Duration::ZERO));
+        assert_eq!(path.judge(waits(1), start + 30 * SECOND), Some(21 * SECOND));
+    }
+}
