@@ -44,10 +44,26 @@ pub struct NodeConfig {
     /// How many times what is still free of the budget one connection may hold in each direction. Default 1: one alone
     /// takes half of it, a hundred greedy ones a hundredth each, and the next one gets as much.
     pub share: f64,
+    /// Who keeps a name that a second connection asks for. Default: the newest, as with daffi 3.0.1. For servers.
+    pub name_policy: NamePolicy,
+    /// Whether a client whose name a newer connection took comes back, after the longest pause. Default: no; it has ended then, as
+    /// with daffi 3.0.1. Two clients of one name that both come back take turns, without end.
+    pub reconnect_when_evicted: bool,
     /// First pause before reconnecting; doubles up to `reconnect_max`, jittered. Default 50 ms.
     pub reconnect_first: Duration,
     /// Longest pause before reconnecting. Default 1 s.
     pub reconnect_max: Duration,
+}
+
+/// Who keeps a name that two connections ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NamePolicy {
+    /// The newer one; the older one is told `evicted` and ended, which is final for nodes of daffi 3.0.1.
+    #[default]
+    Newest,
+    /// The older one, as long as it lives; the newer one is refused.
+    First,
 }
 
 const MIB: usize = 1024 * 1024;
@@ -69,6 +85,8 @@ impl NodeConfig {
             linger: Duration::from_secs(1),
             budget_bytes: 256 * MIB,
             share: 1.0,
+            name_policy: NamePolicy::Newest,
+            reconnect_when_evicted: false,
             reconnect_first: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(1),
         }
@@ -110,6 +128,8 @@ setters! {
     linger: Duration,
     budget_bytes: usize,
     share: f64,
+    name_policy: NamePolicy,
+    reconnect_when_evicted: bool,
     reconnect_first: Duration,
     reconnect_max: Duration,
 }

@@ -194,6 +194,9 @@ pub enum Disconnected {
         /// Bytes that had come of the frame.
         unfinished: usize,
     },
+    /// The peer was asked whether it lives, and gave no sign of it: its process stands still, or the way to it is cut.
+    #[error("the peer gave no sign of life for {0:?}")]
+    Silent(Duration),
     /// No handshake in time.
     #[error("no handshake within {0:?}")]
     HandshakeTimeout(Duration),

@@ -78,7 +78,7 @@ pub use crate::{
         Answer, Call, CallOptions, Cast, CastNowait, ReadAnswer, Rpc, RpcNowait, RpcOver, StreamCall, StreamNowait,
     },
     client::{Choice, Client, LeastInFlight, Picker, RoundRobin, StickyByKey},
-    config::NodeConfig,
+    config::{NamePolicy, NodeConfig},
     error::{BoxError, CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError},
     events::{Events, MemberEvent},
     router::{Router, RouterStats},

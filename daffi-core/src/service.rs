@@ -1,6 +1,6 @@
 //! A node that listens and exposes callbacks.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use daffi_serde::FormatSet;
 use daffi_transport::{Endpoint, Listener};
@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 
 use crate::{
     config::NodeConfig,
-    conn::{Class, Conn, Role, Turn},
+    conn::{Alive, Class, Conn, Role, Turn},
     error::{Disconnected, Ended, InitializationError, ProtocolError},
     events::{Events, MemberEvent},
     serve::{Callback, Callbacks, Context, Intake, Node, ServingNode},
     server::{self, Host, Opening, Server},
-    session::{Hello, Hub, event_frame, handshake_reply, routing},
+    session::{Hello, Hub, event_frame, handshake_reply, name_taken, routing},
 };
 
 /// A running service: listens, and runs callbacks for those who connect.
@@ -160,7 +160,7 @@ impl Host for ServiceCore {
 
     fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> ServiceRole {
         let intake = self.serving.intake();
-        ServiceRole { shared: self, conn, opening, caller: None, intake }
+        ServiceRole { shared: self, conn, opening, caller: None, intake, alive: Alive::default() }
     }
 }
 
@@ -172,6 +172,7 @@ struct ServiceRole {
     /// The client, after its handshake.
     caller: Option<Context>,
     intake: Intake,
+    alive: Alive,
 }
 
 impl Role for ServiceRole {
@@ -203,6 +204,14 @@ impl Role for ServiceRole {
 
     fn settle(&mut self, _: &mut Turn) {
         self.shared.serving.settle(&mut self.intake);
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        self.alive.next()
+    }
+
+    fn on_time(&mut self, now: Instant, _: &mut Turn) -> Result<(), Disconnected> {
+        self.alive.on_time(&self.conn, now).map(drop)
     }
 
     fn is_open(&self) -> bool {
@@ -242,11 +251,19 @@ impl ServiceRole {
             // A second handshake is an update; what a client exposes means nothing to a Service.
             return self.answer(frame, &name);
         }
-        self.conn.set_level(level);
+        // In the hub first: callbacks added from here on are told to this client too, at the level that it has by then.
+        let evicted = {
+            let mut hub = self.shared.hub.lock();
+            if !server.yields(hub.get(&name).map(|holder| &**holder)) {
+                drop(hub);
+                return server.refuse_handshake(NodeRole::Service, &self.conn, frame, &name_taken(&name));
+            }
+            self.conn.set_level(level);
+            hub.join(name.clone(), self.conn.id, Arc::clone(&self.conn))
+        };
         self.caller = Some(Context::new(name.clone(), Arc::clone(&self.conn), Arc::clone(&self.shared.node)));
         server.opened(self.opening);
-        // In the hub first: callbacks added from here on are told to this client too.
-        let evicted = self.shared.hub.lock().join(name.clone(), self.conn.id, Arc::clone(&self.conn));
+        self.alive.begin(&self.conn);
         self.answer(frame, &name);
         if let Some(old) = evicted {
             server.send(&old, Class::Notice, &name, event_frame(EventKind::Evicted, &name, &server.config.limits));

@@ -103,8 +103,8 @@ mod transports;
 pub use bytes::Bytes;
 pub use daffi_core::{
     BoxError, CallError, CallOptions, Choice, Disconnected, Ended, Events, InitializationError, LeastInFlight,
-    MemberEvent, Members, NodeConfig, Picker, ProtocolError, RoundRobin, RouterStats, StickyByKey, StreamError,
-    remote_error,
+    MemberEvent, Members, NamePolicy, NodeConfig, Picker, ProtocolError, RoundRobin, RouterStats, StickyByKey,
+    StreamError, remote_error,
 };
 #[cfg(feature = "macros")]
 pub use daffi_macros::{callback, callbacks, remote};

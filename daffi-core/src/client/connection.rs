@@ -5,18 +5,21 @@ use std::{
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use arc_swap::ArcSwap;
 use daffi_wire::{CallId, Credit as Said, EventKind, Frame, Level, Limits, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{ClientCore, Credit, Picker, Receipt};
 use crate::{
-    conn::{Conn, Role, Turn},
+    conn::{Alive, Conn, Role, Turn},
     error::{CallError, Disconnected},
     events::MemberEvent,
+    keyed::ByName,
     refusal::Refusal,
     serve::{Context as Caller, Intake, Node},
     session::{ClientSession, Completed, Handled, Members, Outcome},
@@ -36,8 +39,12 @@ pub(crate) struct ClientConn {
     members: ArcSwap<Members>,
     /// A call number became free.
     freed: Notify,
+    /// So many numbers rest that a new connection should take the place of this one.
+    pub(super) worn: Notify,
     /// Why the connection ended, once it did.
     ended: OnceLock<Disconnected>,
+    /// An eviction is no end of the node.
+    comes_back: bool,
 }
 
 impl ClientConn {
@@ -51,7 +58,9 @@ impl ClientConn {
             picker,
             members: ArcSwap::default(),
             freed: Notify::new(),
+            worn: Notify::new(),
             ended: OnceLock::new(),
+            comes_back: node.config.reconnect_when_evicted,
         })
     }
 
@@ -73,7 +82,13 @@ impl ClientConn {
     /// Takes a call number for a call to `receiver`, to be awaited at once by the task that `waker` wakes. `None`: all are in
     /// use, or nobody answers any more.
     pub(crate) fn open_now(self: &Arc<Self>, receiver: &NodeName, waker: &Waker) -> Option<PendingReply> {
-        let id = self.session.lock().in_flight.open(receiver, Some(waker))?;
+        let id = {
+            let session = &mut *self.session.lock();
+            if session.rest_too_many(receiver).is_some() {
+                return None;
+            }
+            session.in_flight.open(receiver, Some(waker))?
+        };
         self.picker.started(receiver);
         Some(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false, fresh: true })
     }
@@ -84,7 +99,14 @@ impl ClientConn {
         loop {
             let freed = self.freed.notified();
             let (id, more) = {
-                let in_flight = &mut self.session.lock().in_flight;
+                let session = &mut *self.session.lock();
+                if let Some(resting) = session.rest_too_many(&receiver) {
+                    return Err(CallError::Overloaded(format!(
+                        "{resting} calls to {receiver} that were given up still wait for its answers; more call numbers are \
+                         kept for other members"
+                    )));
+                }
+                let in_flight = &mut session.in_flight;
                 (in_flight.open(&receiver, None), in_flight.has_free())
             };
             if let Some(id) = id {
@@ -111,7 +133,7 @@ impl ClientConn {
 
     /// The error of calls on a connection that has ended.
     pub(crate) fn ended(&self) -> Option<CallError> {
-        self.ended.get().map(call_error)
+        self.ended.get().map(|reason| call_error(reason, self.comes_back))
     }
 
     /// The error of a call that found the outbox closed.
@@ -128,9 +150,9 @@ impl ClientConn {
     }
 }
 
-fn call_error(reason: &Disconnected) -> CallError {
+fn call_error(reason: &Disconnected, comes_back: bool) -> CallError {
     match reason {
-        Disconnected::Evicted => CallError::Evicted,
+        Disconnected::Evicted if !comes_back => CallError::Evicted,
         Disconnected::Stopped => CallError::Stopped,
         other => CallError::Disconnected(other.clone()),
     }
@@ -200,16 +222,22 @@ impl Drop for PendingReply {
         if self.id == CallId::NONE {
             return;
         }
-        let (freed, was_full) = {
+        let (freed, was_full, worn) = {
             let in_flight = &mut self.conn.session.lock().in_flight;
             let was_full = !in_flight.has_free();
-            (in_flight.give_up(self.id, self.sent), was_full)
+            (in_flight.give_up(self.id, self.sent), was_full, in_flight.is_worn())
         };
+        if worn {
+            self.conn.worn.notify_one();
+        }
         if freed {
             self.conn.number_freed(was_full);
         }
     }
 }
+
+/// Callers of which a connection remembers that they called.
+const MOST_CALLERS: usize = 65_536;
 
 /// A client's end of one connection, for the driver.
 pub(crate) struct ClientRole {
@@ -224,6 +252,9 @@ pub(crate) struct ClientRole {
     /// Who called last.
     pub(crate) caller: Option<Caller>,
     pub(crate) intake: Intake,
+    /// Those who called, to hear that they are gone.
+    pub(crate) callers: ByName<NodeName, CancellationToken>,
+    pub(crate) alive: Alive,
 }
 
 impl ClientRole {
@@ -237,7 +268,18 @@ impl ClientRole {
             Some(member) => member.name.clone(),
             None => NodeName::new(name, &self.shared.node.config.limits).ok()?,
         };
-        let caller = Caller::new(name, Arc::clone(&self.connection.conn), Arc::clone(&self.shared.node));
+        let conn = &self.connection.conn;
+        let gone = match self.callers.get(&name) {
+            Some(gone) => gone.clone(),
+            None => {
+                if self.callers.len() >= MOST_CALLERS {
+                    // A server that names ever new callers and never says that one left.
+                    self.callers.clear();
+                }
+                self.callers.entry(name.clone()).insert_entry(conn.ended.child_token()).get().clone()
+            }
+        };
+        let caller = Caller::behind(name, Arc::clone(conn), Arc::clone(&self.shared.node), gone);
         self.caller = Some(caller.clone());
         Some(caller)
     }
@@ -248,6 +290,11 @@ impl Role for ClientRole {
 
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let handled = self.connection.session.lock().handle_frame(frame)?;
+        if matches!(handled, Handled::Serve(_) | Handled::Credit { .. }) {
+            // Who bears a name by now is another than who left it just before; and a callback that calls on sees what was
+            // told before its own call.
+            self.show();
+        }
         match handled {
             Handled::Completed(completed) => {
                 // Who goes on after its call sees what was told before the answer.
@@ -271,6 +318,7 @@ impl Role for ClientRole {
             }
             Handled::Opened(level) => {
                 self.connection.conn.set_level(level);
+                self.alive.begin(&self.connection.conn);
                 if level.at_least(Level::FOUR) && self.connection.server_role() == Some(NodeRole::Router) {
                     self.connection.credit.govern();
                 }
@@ -303,6 +351,14 @@ impl Role for ClientRole {
         self.show();
         self.shared.serving.settle(&mut self.intake);
         self.connection.tell_owed();
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        self.alive.next()
+    }
+
+    fn on_time(&mut self, now: Instant, _: &mut Turn) -> Result<(), Disconnected> {
+        self.alive.on_time(&self.connection.conn, now).map(drop)
     }
 
     fn is_open(&self) -> bool {
@@ -349,6 +405,10 @@ impl ClientRole {
             if let MemberEvent::Removed(member) | MemberEvent::Evicted(member) = &event {
                 // Who begins a flow from here on sees the list without it.
                 self.connection.credit.forget(member);
+                if let Some(gone) = self.callers.remove(member.as_str()) {
+                    gone.cancel();
+                    self.caller = self.caller.take().filter(|caller| caller.caller() != member);
+                }
             }
             if self.shared.is_current(&self.connection) {
                 self.shared.events.tell(event);
@@ -359,8 +419,6 @@ impl ClientRole {
     /// Runs a callback, unless too much waits already: this end never stops reading, because the replies to its own calls
     /// come on the same connection.
     fn serve(&mut self, turn: &mut Turn, caller: &Caller, frame: Frame) {
-        // A callback that calls on sees what was told before its own call.
-        self.show();
         let (node, conn) = (&self.shared.node, &self.connection.conn);
         if !frame.header().wants_reply() {
             let receipt = Receipt::new(&self.connection, caller.caller_name(), frame.payload().len());

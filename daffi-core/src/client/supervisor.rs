@@ -10,8 +10,9 @@ use tokio::{
 
 use super::{ClientConn, ClientCore, State, connection::ClientRole};
 use crate::{
-    conn::{Class, Conn, Driver},
+    conn::{Alive, Class, Conn, Driver},
     error::{Disconnected, Ended, InitializationError},
+    keyed::ByName,
     session::{ClientSession, InFlight},
 };
 
@@ -72,6 +73,8 @@ async fn stay_connected(
     ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>,
 ) -> Ended {
     let mut unannounced = false;
+    // Numbers of its calls are used up by receivers that do not answer.
+    let mut worn = false;
     // An attempt to replace the connection failed half-way: the server may evict it for one that is not there.
     let mut disputed = false;
     loop {
@@ -90,16 +93,20 @@ async fn stay_connected(
                     continue;
                 }
                 shared.current.store(None);
-                if matches!(reason, Disconnected::Evicted) && !disputed {
+                let evicted = matches!(reason, Disconnected::Evicted) && !disputed;
+                let config = &shared.node.config;
+                if evicted && !config.reconnect_when_evicted {
                     tracing::warn!(node = %shared.node.name, "evicted: a newer connection took the name");
                     return Ended::Evicted;
                 }
                 tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
                 shared.set_state(State::Connecting);
-                let Some(next) = reconnect(shared, ends, current).await else {
+                // Two nodes of one name that both come back must not do so without a pause.
+                let pause = if evicted { config.reconnect_max } else { config.reconnect_first };
+                let Some(next) = reconnect(shared, ends, current, pause).await else {
                     return Ended::Stopped;
                 };
-                (*current, unannounced, disputed) = (next, false, false);
+                (*current, unannounced, disputed, worn) = (next, false, false, false);
             }
             () = shared.announce.notified() => {
                 if current.conn.level().at_least(daffi_wire::Level::FOUR) {
@@ -114,11 +121,16 @@ async fn stay_connected(
                     unannounced = false;
                 }
             }
-            () = sleep(QUIET_LOOK), if unannounced => {
-                let quiet = current.session.lock().in_flight.is_quiet();
+            () = current.worn.notified(), if !worn => worn = true,
+            () = sleep(QUIET_LOOK), if unannounced || worn => {
+                let quiet = {
+                    let in_flight = &current.session.lock().in_flight;
+                    worn &= in_flight.is_worn();
+                    unannounced && in_flight.is_quiet() || worn && in_flight.nobody_waits()
+                };
                 if quiet && current.conn.inbound.frames() == 0 && current.conn.outbox.bytes() == 0 {
                     (*current, disputed) = replace(shared, Arc::clone(current), ends).await;
-                    unannounced = false;
+                    (unannounced, worn) = (false, false);
                 }
             }
         }
@@ -154,6 +166,8 @@ async fn establish(
         untold: Vec::new(),
         caller: None,
         intake: shared.serving.intake(),
+        callers: ByName::default(),
+        alive: Alive::default(),
     };
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(Class::Notice, &hello);
@@ -188,9 +202,14 @@ async fn finish_callbacks(shared: &ClientCore) {
 }
 
 /// Tries until it works or the node is stopped.
-async fn reconnect(shared: &Arc<ClientCore>, ends: &Ends, before: &ClientConn) -> Option<Arc<ClientConn>> {
+async fn reconnect(
+    shared: &Arc<ClientCore>,
+    ends: &Ends,
+    before: &ClientConn,
+    first_pause: Duration,
+) -> Option<Arc<ClientConn>> {
     let config = &shared.node.config;
-    let mut pause = config.reconnect_first.max(SHORTEST_PAUSE);
+    let mut pause = first_pause.max(SHORTEST_PAUSE);
     let mut told = false;
     loop {
         tokio::select! {

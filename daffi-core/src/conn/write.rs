@@ -23,11 +23,13 @@ pub(super) struct WriteSide {
     watch: Watch,
     /// Something was written since the clock of activity was set.
     wrote: bool,
+    /// The peer took nothing the last time.
+    stuck: bool,
 }
 
 impl WriteSide {
     pub(super) fn new(writer: Box<dyn LinkWriter>, watch: Watch) -> Self {
-        Self { writer, batch: Batch::new(), unflushed: false, yielded: false, watch, wrote: false }
+        Self { writer, batch: Batch::new(), unflushed: false, yielded: false, watch, wrote: false, stuck: false }
     }
 }
 
@@ -57,6 +59,10 @@ impl<R: Role> Driver<R> {
                     side.watch.moves(written);
                     side.unflushed = true;
                     side.wrote = true;
+                    if std::mem::take(&mut side.stuck) {
+                        // The kernel at the other end takes what fits; only its process makes room for more.
+                        self.conn.note_sign_of_life();
+                    }
                 }
                 Poll::Pending => return self.stalls().map(|()| false),
             }
@@ -76,6 +82,7 @@ impl<R: Role> Driver<R> {
 
     /// The peer has something to take, and takes nothing now.
     pub(super) fn stalls(&mut self) -> Result<(), Disconnected> {
+        self.write.stuck = true;
         let at = self.write.watch.wait(self.conn.outbox.account(), now()).map_err(|slow| Disconnected::SlowPeer {
             moved: slow.moved,
             within: slow.within,

@@ -144,6 +144,8 @@ impl Forwarder {
         match says {
             Credit::Begins(flow) => {
                 turn.flush();
+                // What the receiver is told of one that bore this name before ends that one's flow, not this.
+                self.shared.keep_in_step(&self.me.peer, &other.peer);
                 self.me.begins(&other.peer, flow, frame);
             }
             Credit::Grants(grant) => other.granted(&self.me.peer, grant),
@@ -194,7 +196,10 @@ fn call(shared: &Shared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, t
     // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed before its calls are
     // ended, so either that ends this call or the queueing fails, of which `lost` hears.
     let Some(number) = me.open_call(id, receiver) else {
-        let error = Refusal::Overloaded.error(format!("all {IDS} call numbers of {} are in use", me.name));
+        let error = Refusal::Overloaded.error(format!(
+            "{} has answered too few of the calls of {}: of the {IDS} numbers that those have, the rest is for others",
+            receiver.name, me.name
+        ));
         return shared.refuse(me, id, &receiver.name, frame.method(), &error);
     };
     let passed = if number == id {

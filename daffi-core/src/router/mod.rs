@@ -85,6 +85,8 @@ impl Drop for Handle {
 pub struct RouterStats {
     /// Members now.
     pub members: usize,
+    /// Members now that give no sign of life although they were asked for one: their processes may be stopped.
+    pub stopped_members: usize,
     /// Calls now that were forwarded and not answered yet.
     pub open_calls: usize,
     /// Nowait requests now that wait for their receiver.
@@ -182,6 +184,7 @@ impl Router {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RouterStats {
             members: shared.table.load().len(),
+            stopped_members: shared.table.load().values().filter(|member| member.peer.conn.is_stopped()).count(),
             open_calls,
             held_requests,
             dropped_replies: count(&shared.counters.dropped_replies),

@@ -1,16 +1,16 @@
 //! A Router's end of one connection.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use daffi_wire::{EncodeError, Frame, Kind, Member, NodeName, Role as NodeRole};
 
 use super::{Peer, Shared, forward::Forwarder, sender::Sender};
 use crate::{
-    conn::{Class, Conn, Role, Turn},
+    conn::{Alive, Class, Conn, Role, Turn},
     error::{Disconnected, ProtocolError},
     events::MemberEvent,
     server::Opening,
-    session::{Hello, Joined, handshake_reply},
+    session::{Hello, Joined, handshake_reply, name_taken},
 };
 
 /// Of the node's budget, what nowait requests to one receiver of level 3 may cost together until they are written.
@@ -22,6 +22,7 @@ pub(super) struct RouterRole {
     opening: Opening,
     /// This connection as a member, after its handshake.
     member: Option<Forwarder>,
+    alive: Alive,
 }
 
 impl Role for RouterRole {
@@ -54,6 +55,14 @@ impl Role for RouterRole {
         }
     }
 
+    fn next_time(&self) -> Option<Instant> {
+        self.alive.next()
+    }
+
+    fn on_time(&mut self, now: Instant, _: &mut Turn) -> Result<(), Disconnected> {
+        self.alive.on_time(&self.conn, now).map(drop)
+    }
+
     fn is_open(&self) -> bool {
         self.member.is_some()
     }
@@ -76,8 +85,8 @@ impl Role for RouterRole {
 }
 
 impl RouterRole {
-    pub(super) const fn new(shared: Arc<Shared>, conn: Arc<Conn>, opening: Opening) -> Self {
-        Self { shared, conn, opening, member: None }
+    pub(super) fn new(shared: Arc<Shared>, conn: Arc<Conn>, opening: Opening) -> Self {
+        Self { shared, conn, opening, member: None, alive: Alive::default() }
     }
 
     fn handshake(&mut self, frame: &Frame) {
@@ -97,28 +106,26 @@ impl RouterRole {
             }
             None => self.join(Member { level, ..listed }, frame),
         };
-        if let Err(error) = done {
-            shared.server.refuse_handshake(
-                NodeRole::Router,
-                &self.conn,
-                frame,
-                &format!("the list of all members would not fit: {error}"),
-            );
+        if let Err(reason) = done {
+            shared.server.refuse_handshake(NodeRole::Router, &self.conn, frame, &reason);
         }
     }
 
     /// The first handshake ([protocol, 5.3](daffi_wire::protocol#5.3): the order in which everybody
     /// hears of it).
-    fn join(&mut self, member: Member, frame: &Frame) -> Result<(), EncodeError> {
+    fn join(&mut self, member: Member, frame: &Frame) -> Result<(), String> {
         let shared = &self.shared;
         let (name, level) = (member.name.clone(), member.level);
-        self.conn.set_level(level);
         let me =
             Peer::new(name.clone(), Arc::clone(&self.conn), &member.methods, shared.server.config.budget_bytes / POOL);
         let sender = Sender::new(Arc::clone(&me), shared.server.config.limits);
         let evicted = {
             let mut members = shared.members.lock();
-            let Joined { evicted } = members.join(me.id(), member, Arc::clone(&me))?;
+            if !shared.server.yields(members.get(&name).map(|holder| &*holder.conn)) {
+                return Err(name_taken(&name));
+            }
+            let Joined { evicted } = members.join(me.id(), member, Arc::clone(&me)).map_err(no_room)?;
+            self.conn.set_level(level);
             me.inherit(match &evicted {
                 Some((old, _)) => old.close_calls(),
                 None => shared.absent.lock().take(&name),
@@ -133,6 +140,7 @@ impl RouterRole {
             evicted
         };
         self.member = Some(Forwarder::new(Arc::clone(shared), sender));
+        self.alive.begin(&self.conn);
         shared.server.opened(self.opening);
         shared.news.notify_one();
         if let Some((old, last)) = evicted {
@@ -153,11 +161,11 @@ impl RouterRole {
 
     /// A second handshake changes what the member exposes; 3.0.1 would evict it
     /// ([protocol, 5.4](daffi_wire::protocol#5.4) and [protocol, 12](daffi_wire::protocol#12)).
-    fn update(&self, me: &Arc<Peer>, member: Member, frame: &Frame) -> Result<(), EncodeError> {
+    fn update(&self, me: &Arc<Peer>, member: Member, frame: &Frame) -> Result<(), String> {
         let shared = &self.shared;
         let mut members = shared.members.lock();
         let methods = member.methods.clone();
-        let Some(before) = members.update(me.id(), member)? else { return Ok(()) };
+        let Some(before) = members.update(me.id(), member).map_err(no_room)? else { return Ok(()) };
         me.expose(&methods);
         drop(self.conn.notify(&before));
         self.answer(&me.name, frame, &members.reply(self.conn.level()));
@@ -171,4 +179,10 @@ impl RouterRole {
         let server = &self.shared.server;
         server.send(&self.conn, Class::Provoked, name, handshake_reply(request, body, &server.config.limits));
     }
+}
+
+fn no_room(error: EncodeError) -> String {
+    format!(
+        "the list of all members would not fit: {error}; expose fewer callbacks, or raise max_list_bytes of the router"
+    )
 }

@@ -7,6 +7,7 @@ use daffi_serde::{Body, FormatSet, Output, RemoteError};
 use daffi_transport::PeerInfo;
 use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, NodeName};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::{callback::Callback, node::Node};
 use crate::{
@@ -30,6 +31,12 @@ pub struct Request {
 const COMPACT_BELOW: usize = 64 * 1024;
 
 impl Request {
+    /// Whether it is to run: a call whose caller is gone is not, for others wait behind it. What asks for no answer is, for its
+    /// sender may have meant to leave.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !(self.wants_reply && self.context.is_cancelled())
+    }
+
     /// The callback's name.
     #[must_use]
     pub fn method(&self) -> &str {
@@ -133,6 +140,11 @@ pub(crate) enum Content {
 }
 
 impl Reply {
+    /// Nobody waits for it.
+    pub(crate) const fn nothing() -> Self {
+        Self(Content::Nothing)
+    }
+
     /// A failure; what a layer answers in the callback's place.
     #[must_use]
     pub const fn error(error: RemoteError) -> Self {
@@ -160,11 +172,20 @@ struct Parts {
     caller: NodeName,
     conn: Arc<Conn>,
     node: Arc<Node>,
+    /// Cancelled when the caller is gone, or the connection.
+    gone: CancellationToken,
 }
 
 impl Context {
+    /// A caller at the other end of the connection.
     pub(crate) fn new(caller: NodeName, conn: Arc<Conn>, node: Arc<Node>) -> Self {
-        Self(Arc::new(Parts { caller, conn, node }))
+        let gone = conn.ended.clone();
+        Self::behind(caller, conn, node, gone)
+    }
+
+    /// A caller behind a Router. `gone`: cancelled when it is, or the connection.
+    pub(crate) fn behind(caller: NodeName, conn: Arc<Conn>, node: Arc<Node>, gone: CancellationToken) -> Self {
+        Self(Arc::new(Parts { caller, conn, node, gone }))
     }
 
     pub(crate) fn caller_name(&self) -> &NodeName {
@@ -198,15 +219,16 @@ impl Context {
         None
     }
 
-    /// Whether the connection the call came on has ended, so that nobody hears the answer.
+    /// Whether the connection the call came on has ended, or its caller behind a Router has left, so that nobody hears the
+    /// answer. A call that has not begun by then never does.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.conn.ended.is_cancelled()
+        self.0.gone.is_cancelled()
     }
 
-    /// Waits until the connection the call came on has ended. Cancel safe.
+    /// Waits until the connection the call came on has ended, or its caller behind a Router has left. Cancel safe.
     pub async fn cancelled(&self) {
-        self.0.conn.ended.cancelled().await;
+        self.0.gone.cancelled().await;
     }
 
     /// The name of the node that serves the call.

@@ -4,6 +4,7 @@ use daffi_wire::{Frame, NodeName, Role};
 
 use super::Server;
 use crate::{
+    config::NamePolicy,
     conn::{Class, Conn},
     error::{Disconnected, shortened},
     session::{Hello, handshake_refusal},
@@ -19,6 +20,12 @@ impl Server {
         };
         self.refuse_handshake(role, conn, frame, &reason);
         None
+    }
+
+    /// Whether a newcomer may have the name of `holder`.
+    pub(crate) fn yields(&self, holder: Option<&Conn>) -> bool {
+        self.config.name_policy == NamePolicy::Newest
+            || holder.is_none_or(|holder| holder.is_ending() || holder.is_draining() || holder.ended.is_cancelled())
     }
 
     /// Refuses a handshake, and ends the connection.

@@ -88,6 +88,12 @@ impl ClientSession {
         }
     }
 
+    /// Numbers of calls to `receiver` that rest, if so many do that no other should be made: only where there are others
+    /// to call.
+    pub(crate) fn rest_too_many(&self, receiver: &str) -> Option<usize> {
+        self.in_flight.rest_too_many(receiver).filter(|_| self.server_role != Some(Role::Service))
+    }
+
     fn complete(&mut self, frame: Frame) -> Handled {
         match self.in_flight.complete(frame) {
             Some(completed) => Handled::Completed(completed),

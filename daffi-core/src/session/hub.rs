@@ -22,6 +22,11 @@ impl<P> Hub<P> {
         self.peers.insert(name, (id, peer)).map(|(_, old)| old)
     }
 
+    /// The peer that bears `name`.
+    pub(crate) fn get(&self, name: &str) -> Option<&P> {
+        self.peers.get(name).map(|(_, peer)| peer)
+    }
+
     /// Connection `id` ended. `true`: the name is free now; `false`: it had passed to a newer connection.
     pub(crate) fn leave(&mut self, name: &str, id: u64) -> bool {
         match self.peers.get(name) {

@@ -8,11 +8,16 @@ use std::{
 
 use daffi_wire::{CallId, Frame, NodeName};
 
+use crate::keyed::ByName;
+
 /// Call numbers of one connection: 1 to 65 535.
 pub(crate) const IDS: usize = u16::MAX as usize;
 
 /// Numbers that rest beyond the end of their connection, at most.
 const CARRIED: usize = IDS / 4;
+
+/// Numbers that rest on a connection that is worn out.
+const WORN: usize = IDS / 4;
 
 /// How an open call ended.
 #[derive(Clone, Debug)]
@@ -45,6 +50,9 @@ impl Completed {
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     calls: HashMap<u16, Slot, BuildIdHasher>,
+    /// Numbers that rest, in all and by receiver.
+    resting: usize,
+    resting_by: ByName<NodeName, usize>,
     last: u16,
     closed: bool,
 }
@@ -81,6 +89,7 @@ impl InFlight {
             {
                 let rests = Slot { receiver: slot.receiver.clone(), state: State::Resting, carried: true };
                 next.calls.insert(*id, rests);
+                next.rests(&slot.receiver);
             }
         }
         next
@@ -121,6 +130,8 @@ impl InFlight {
             }
             State::Evicted => {
                 entry.get_mut().state = State::Resting;
+                let receiver = entry.get().receiver.clone();
+                self.rests(&receiver);
                 return Poll::Ready(Some(Outcome::ReceiverGone));
             }
             State::Done(_) => {}
@@ -150,7 +161,8 @@ impl InFlight {
                 Some(Completed::Quietly)
             }
             State::Resting => {
-                entry.remove();
+                let slot = entry.remove();
+                self.rests_no_more(&slot.receiver);
                 Some(Completed::Quietly)
             }
         }
@@ -162,6 +174,8 @@ impl InFlight {
         match entry.get().state {
             State::Waiting(_) if sent => {
                 entry.get_mut().state = State::Resting;
+                let receiver = entry.get().receiver.clone();
+                self.rests(&receiver);
                 false
             }
             State::Waiting(_) | State::Done(_) => {
@@ -170,10 +184,46 @@ impl InFlight {
             }
             State::Evicted => {
                 entry.get_mut().state = State::Resting;
+                let receiver = entry.get().receiver.clone();
+                self.rests(&receiver);
                 false
             }
             State::Resting => false,
         }
+    }
+
+    fn rests(&mut self, receiver: &NodeName) {
+        self.resting += 1;
+        *self.resting_by.entry(receiver.clone()).or_default() += 1;
+    }
+
+    fn rests_no_more(&mut self, receiver: &str) {
+        self.resting -= 1;
+        if let Some(resting) = self.resting_by.get_mut(receiver) {
+            *resting -= 1;
+            if *resting == 0 {
+                self.resting_by.remove(receiver);
+            }
+        }
+    }
+
+    /// Numbers of calls to `receiver` that rest, if they are as many as are left for all others: no further call should be
+    /// made to it.
+    pub(crate) fn rest_too_many(&self, receiver: &str) -> Option<usize> {
+        if self.resting == 0 {
+            return None;
+        }
+        self.resting_by.get(receiver).copied().filter(|resting| *resting >= IDS - self.calls.len())
+    }
+
+    /// Whether so many numbers rest that the connection should be replaced by a new one.
+    pub(crate) const fn is_worn(&self) -> bool {
+        self.resting >= WORN
+    }
+
+    /// Whether no call is open that somebody waits for.
+    pub(crate) fn nobody_waits(&self) -> bool {
+        self.calls.len() == self.resting
     }
 
     /// A newer connection took a member's name: the calls to it end. Their numbers rest, because a call that was sent
@@ -192,6 +242,7 @@ impl InFlight {
     /// A member left: its calls end, its resting numbers are free.
     pub(crate) fn receiver_gone(&mut self, receiver: &str) -> Vec<Waker> {
         let mut wakers = Vec::new();
+        self.resting -= self.resting_by.remove(receiver).unwrap_or_default();
         self.calls.retain(|_, slot| {
             if slot.receiver.as_str() != receiver {
                 return true;
@@ -349,6 +400,29 @@ mod tests {
         second.give_up(rests, true);
         let third = InFlight::following(&InFlight::following(&second));
         assert_eq!((third.calls.len(), third.last), (0, 4), "what rests is carried once");
+    }
+
+    #[test]
+    fn one_receiver_that_never_answers_leaves_numbers_for_the_others() {
+        let (mut table, hung, svc) = (InFlight::default(), name("hung"), name("svc"));
+        let mut given_up = Vec::new();
+        while table.rest_too_many("hung").is_none() {
+            assert_eq!(table.is_worn(), given_up.len() >= WORN);
+            let id = table.open(&hung, None).unwrap();
+            table.give_up(id, true);
+            given_up.push(id);
+        }
+        assert_eq!(given_up.len(), IDS / 2 + 1);
+        assert!(table.rest_too_many("svc").is_none() && table.nobody_waits());
+        let id = table.open(&svc, None).unwrap();
+        assert!(!table.nobody_waits());
+        table.complete(reply(id, "svc"));
+        assert!(matches!(poll(&mut table, id), Poll::Ready(Some(Outcome::Reply(_)))));
+        assert!(table.complete(reply(given_up[0], "hung")).is_some());
+        assert_eq!(table.rest_too_many("hung"), None, "one came back");
+        assert!(!InFlight::following(&table).is_worn());
+        table.receiver_gone("hung");
+        assert!(table.is_quiet() && table.resting == 0 && table.resting_by.is_empty());
     }
 
     #[test]

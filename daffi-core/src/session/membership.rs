@@ -99,6 +99,11 @@ impl<P> Membership<P> {
         Ok(Joined { evicted })
     }
 
+    /// The peer of the member of that name.
+    pub(crate) fn get(&self, name: &NodeName) -> Option<&P> {
+        self.by_name.get(name).map(|at| &self.list[*at].peer)
+    }
+
     /// A member's second handshake: it exposes other callbacks now. Gives what it has to be told before the answer; `None`:
     /// it is a member no more.
     ///

@@ -14,6 +14,7 @@ mod in_flight;
 mod members;
 mod membership;
 mod open_calls;
+mod pulse;
 pub(crate) mod routing;
 mod server;
 
@@ -27,5 +28,6 @@ pub(crate) use self::{
     in_flight::{Completed, IDS, InFlight, Outcome},
     membership::{Joined, Membership},
     open_calls::OpenCalls,
-    server::{Hello, event_frame, handshake_refusal, handshake_reply},
+    pulse::{Beat, ENDED, Pulse},
+    server::{Hello, event_frame, handshake_refusal, handshake_reply, name_taken},
 };

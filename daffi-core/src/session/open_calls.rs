@@ -3,6 +3,7 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use daffi_wire::CallId;
+use rustc_hash::FxHashMap;
 
 use super::in_flight::{BuildIdHasher, IDS};
 
@@ -15,11 +16,18 @@ const KEPT: usize = 1024;
 /// any more is not used again: not for a 3.0.1 caller that goes around
 /// ([protocol, 2](daffi_wire::protocol#2)), nor for a newer connection of the same name, which
 /// inherits what was open. Such a call travels under another number.
+///
+/// The calls to one receiver take at most as many numbers as are left for all others, so that one which never answers takes none
+/// from those that do.
 #[derive(Debug, Default)]
 pub(crate) struct OpenCalls {
     calls: HashMap<u16, Slot, BuildIdHasher>,
-    /// Calls that travel under another number than their caller's.
-    renumbered: usize,
+    /// The numbers under which calls travel that are not their caller's, by the caller's.
+    renumbered: HashMap<u16, u16, BuildIdHasher>,
+    /// Calls to each receiver.
+    held: FxHashMap<u64, usize>,
+    /// Calls that somebody waits for.
+    waiting: usize,
     last: u16,
     closed: bool,
 }
@@ -39,16 +47,18 @@ impl OpenCalls {
         if self.closed {
             return None;
         }
-        if self.renumbered == 0
-            && let Entry::Vacant(free) = self.calls.entry(id.0)
-        {
-            free.insert(Slot { receiver, caller: Some(id.0) });
-            return Some(id);
-        }
         self.give_up(id);
-        let number = self.free(id)?;
-        self.renumbered += usize::from(number != id);
+        let held = self.held.entry(receiver).or_default();
+        if *held >= IDS - self.calls.len() {
+            return None;
+        }
+        *held += 1;
+        let number = self.free(id);
+        if number != id {
+            self.renumbered.insert(id.0, number.0);
+        }
         self.calls.insert(number.0, Slot { receiver, caller: Some(id.0) });
+        self.waiting += 1;
         Some(number)
     }
 
@@ -59,7 +69,13 @@ impl OpenCalls {
             return None;
         }
         let caller = call.remove().caller;
-        self.renumbered -= usize::from(caller.is_some_and(|id| id != number.0));
+        if let Some(id) = caller {
+            self.waiting -= 1;
+            if id != number.0 {
+                self.renumbered.remove(&id);
+            }
+        }
+        self.released(receiver);
         if self.calls.is_empty() && self.calls.capacity() > KEPT {
             // One busy moment must not stay with the connection for its life.
             self.calls = HashMap::default();
@@ -69,7 +85,7 @@ impl OpenCalls {
 
     /// The receiver left: the callers' numbers of the calls that end with it.
     pub(crate) fn receiver_gone(&mut self, receiver: u64) -> Vec<CallId> {
-        if self.calls.is_empty() {
+        if self.held.remove(&receiver).is_none() {
             return Vec::new();
         }
         let mut gone = Vec::new();
@@ -77,11 +93,14 @@ impl OpenCalls {
         self.calls.retain(|number, slot| {
             let stays = slot.receiver != receiver;
             if let Some(id) = slot.caller.filter(|_| !stays) {
-                *renumbered -= usize::from(id != *number);
+                if id != *number {
+                    renumbered.remove(&id);
+                }
                 gone.push(CallId(id));
             }
             stays
         });
+        self.waiting -= gone.len();
         gone.sort_unstable();
         gone
     }
@@ -91,13 +110,24 @@ impl OpenCalls {
         self.closed = true;
         let mut calls = std::mem::take(&mut self.calls);
         calls.values_mut().for_each(|slot| slot.caller = None);
-        self.renumbered = 0;
-        Self { calls, last: self.last, ..Self::default() }
+        self.renumbered = HashMap::default();
+        self.waiting = 0;
+        Self { calls, held: std::mem::take(&mut self.held), last: self.last, ..Self::default() }
+    }
+
+    /// One call less to that receiver.
+    fn released(&mut self, receiver: u64) {
+        if let Some(held) = self.held.get_mut(&receiver) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&receiver);
+            }
+        }
     }
 
     /// Calls that somebody waits for.
-    pub(crate) fn waiting(&self) -> usize {
-        self.calls.values().filter(|slot| slot.caller.is_some()).count()
+    pub(crate) const fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// Calls that a receiver may still answer.
@@ -107,33 +137,26 @@ impl OpenCalls {
 
     /// The caller uses a number again: it does not wait for the call before.
     fn give_up(&mut self, id: CallId) {
-        let before = match self.calls.get_mut(&id.0) {
-            Some(slot) if slot.caller == Some(id.0) => Some(slot),
-            _ if self.renumbered == 0 => None,
-            _ => {
-                let other = self.calls.values_mut().find(|slot| slot.caller == Some(id.0));
-                self.renumbered -= usize::from(other.is_some());
-                other
-            }
+        let number = match self.renumbered.is_empty() {
+            true => id.0,
+            false => self.renumbered.remove(&id.0).unwrap_or(id.0),
         };
-        if let Some(slot) = before {
+        if let Some(slot) = self.calls.get_mut(&number).filter(|slot| slot.caller == Some(id.0)) {
             slot.caller = None;
+            self.waiting -= 1;
         }
     }
 
-    /// The number itself if it is free, else another.
-    fn free(&mut self, id: CallId) -> Option<CallId> {
+    /// The number itself if it is free, else another, of which there is one.
+    fn free(&mut self, id: CallId) -> CallId {
         if !self.calls.contains_key(&id.0) {
-            return Some(id);
-        }
-        if self.calls.len() >= IDS {
-            return None;
+            return id;
         }
         loop {
             // From the far end, which a caller that counts reaches last.
             self.last = if self.last <= 1 { u16::MAX } else { self.last - 1 };
             if !self.calls.contains_key(&self.last) {
-                return Some(CallId(self.last));
+                return CallId(self.last);
             }
         }
     }
@@ -164,7 +187,7 @@ mod tests {
         assert_eq!(calls.complete(CallId(2), 10), None, "the reply to the first, which nobody waits for");
         assert_eq!(calls.complete(second, 10), None);
         assert_eq!(calls.complete(third, 10), Some(CallId(2)));
-        assert_eq!((calls.len(), calls.renumbered), (0, 0));
+        assert_eq!((calls.len(), calls.renumbered.len(), calls.held.len()), (0, 0, 0));
     }
 
     #[test]
@@ -176,7 +199,7 @@ mod tests {
         assert_ne!(other, renumbered);
         assert_eq!(calls.complete(renumbered, 10), Some(CallId(2)));
         assert_eq!(calls.complete(other, 10), Some(renumbered));
-        assert_eq!(calls.renumbered, 0);
+        assert!(calls.renumbered.is_empty());
     }
 
     #[test]
@@ -197,16 +220,29 @@ mod tests {
             calls.open(CallId(id), receiver);
         }
         assert_eq!(calls.receiver_gone(10), [CallId(2), CallId(5)]);
-        assert_eq!((calls.len(), calls.renumbered), (1, 0));
+        assert_eq!((calls.len(), calls.renumbered.len(), calls.waiting()), (1, 0, 1));
     }
 
+    /// The one that answers stays callable, whatever the others do not answer, and however often the caller goes around.
     #[test]
-    fn without_a_free_number_there_is_no_call() {
+    fn receivers_that_never_answer_leave_numbers_for_the_others() {
         let mut calls = OpenCalls::default();
-        for id in 1..=u16::MAX {
-            calls.open(CallId(id), 10);
+        let mut refused = [0; 3];
+        for round in 0..3 {
+            for id in 1..=u16::MAX {
+                for (hung, refused) in refused.iter_mut().enumerate() {
+                    *refused += usize::from(calls.open(CallId(id), 10 + hung as u64).is_none());
+                }
+                let number = calls.open(CallId(id), 99).unwrap_or_else(|| panic!("call {id} of round {round}"));
+                assert_eq!(calls.complete(number, 99), Some(CallId(id)));
+            }
         }
-        assert_eq!(calls.open(CallId(7), 10), None);
-        assert_eq!(calls.len(), IDS);
+        assert!(refused.iter().all(|refused| *refused > 0), "{refused:?}");
+        assert!(calls.len() < IDS - IDS / 5, "{} numbers", calls.len());
+        assert!(calls.waiting() <= IDS);
+        for hung in 10..13 {
+            calls.receiver_gone(hung);
+        }
+        assert_eq!((calls.len(), calls.waiting(), calls.renumbered.len(), calls.held.len()), (0, 0, 0, 0));
     }
 }

@@ -44,6 +44,11 @@ pub(crate) fn handshake_refusal(
     handshake_reply(request, &refusal.to_json(), limits)
 }
 
+/// Why a second connection cannot have a name.
+pub(crate) fn name_taken(name: &NodeName) -> String {
+    format!("another connection bears the name {:?}, and this server lets the first one keep it", shortened(name))
+}
+
 /// Header and names are copied from the request, as 3.0.1 does
 /// ([protocol, 3](daffi_wire::protocol#3)).
 pub(crate) fn handshake_reply(request: &Frame, body: &[u8], limits: &Limits) -> Result<Frame, EncodeError> {

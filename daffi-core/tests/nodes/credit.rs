@@ -240,3 +240,22 @@ async fn frames_of_unknown_kinds_are_skipped_on_level_four_links_and_pings_answe
         }
     }
 }
+
+/// What is told of the one that left, and what the next of its name sends, arrive together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_that_comes_back_begins_anew() {
+    let (_router, at) = router();
+    let (take, taken, permits) = taking();
+    permits.add_permits(1000);
+    let _worker = worker(&at, "w", vec![take]).await;
+    let mut before = None;
+    for round in 1..20 {
+        // Each takes the name from the one before, which has not left yet.
+        let sender = client(&at, "sender").await;
+        for _ in 0..3 {
+            soon("it is granted", sender.rpc_nowait().call("take", ("x".repeat(20_000),))).await.unwrap();
+        }
+        until("all arrived", || taken.load(Ordering::SeqCst) >= round * 60_000).await;
+        drop(before.replace(sender));
+    }
+}

@@ -9,6 +9,7 @@ mod ends;
 mod hostile;
 mod level_three;
 mod lifecycle;
+mod names;
 mod numbers;
 mod peer;
 mod router;

@@ -53,7 +53,7 @@ impl Job {
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
-        self.answer.is_wanted()
+        self.answer.is_wanted() && self.arrival.request.is_wanted()
     }
 
     pub(crate) fn caller(&self) -> Caller {
@@ -111,7 +111,9 @@ impl Runner {
 
     fn run(&mut self) {
         while let Some((worker, job)) = self.next.take() {
-            if Gate::stops(&job.arrival.request, job.arrival.gate.as_ref()) {
+            if !job.is_wanted() {
+                drop(job);
+            } else if Gate::stops(&job.arrival.request, job.arrival.gate.as_ref()) {
                 // A caller that takes no answers must not hold a worker; its requests keep their order.
                 job.wait_for_room(worker.workers());
             } else {

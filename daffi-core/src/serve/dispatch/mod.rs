@@ -257,6 +257,9 @@ fn wait_for_worker(mut waits: Waits, arrival: Arrival, cx: &mut TaskContext<'_>)
 }
 
 fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext<'_>) -> Step {
+    if !arrival.request.is_wanted() {
+        return Step::Done(Reply::nothing());
+    }
     if Gate::stops(&arrival.request, arrival.gate.as_ref()) {
         // A caller that takes no answers must not hold a worker; its requests keep their order.
         drop(worker);

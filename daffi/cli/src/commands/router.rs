@@ -1,7 +1,7 @@
 use std::{convert::Infallible, num::NonZeroUsize};
 
-use clap::Args;
-use daffi::{Limits, NodeConfig, Router as Node, transport::Endpoint};
+use clap::{Args, ValueEnum};
+use daffi::{Limits, NamePolicy, NodeConfig, Router as Node, transport::Endpoint};
 
 use crate::{
     connection::{made_up, parsed},
@@ -16,6 +16,13 @@ Examples:
   daffi router --listen URL
   daffi router -l tcp://0.0.0.0:5000 \\
     -l unix:///run/daffi.sock";
+
+/// Who keeps a name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Names {
+    Newest,
+    First,
+}
 
 /// Run a router: one address at which many nodes call each other
 ///
@@ -66,6 +73,9 @@ struct Bounds {
     /// A node that takes or goes on with less than a KiB a second in such a time is disconnected
     #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().slow_peer_timeout))]
     slow_peer_timeout: Seconds,
+    /// Who keeps a name that a second connection asks for: the newest, as with daffi 3.0.1, or the first as long as it lives
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = Names::Newest)]
+    name_policy: Names,
     /// How long stopping waits for the answers to open calls
     #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().grace))]
     grace: Seconds,
@@ -127,6 +137,10 @@ impl Bounds {
         config.handshake_timeout = self.handshake_timeout.0;
         config.slow_peer_timeout = self.slow_peer_timeout.0;
         config.grace = self.grace.0;
+        config.name_policy = match self.name_policy {
+            Names::Newest => NamePolicy::Newest,
+            Names::First => NamePolicy::First,
+        };
         config.budget_bytes = self.budget_bytes.0;
         config.share = self.share;
     }

@@ -1,0 +1,214 @@
+//! Who keeps a name, who lives, and what is left of those who are gone.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use daffi_core::{CallError, Ended, MemberEvent, NamePolicy, NodeConfig};
+use daffi_wire::{Kind, Ping};
+use futures::StreamExt;
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::{
+    peer::Peer,
+    support::{
+        asynchronous, client, client_exposing, client_with, endpoint, plain, router, router_with, service, service_at,
+        worker,
+    },
+};
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(300), future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    soon(what, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_keeps_its_name_where_the_server_says_so() {
+    let config = NodeConfig::server().name_policy(NamePolicy::First);
+    let at_service = endpoint();
+    let _service = service_at(&at_service, config.clone(), vec![plain("echo", |(n,): (i64,)| Ok(n))]);
+    let (_router, at_router) = router_with(config);
+    let _worker = worker(&at_router, "w", vec![plain("echo", |(n,): (i64,)| Ok(n))]).await;
+    for at in [at_service, at_router] {
+        let first = client(&at, "same").await;
+        for node_type in ["client", "client/4"] {
+            let mut second = Peer::connect(&at).await;
+            let refused = second.hello_with("same", node_type, "null").await;
+            assert!(refused.error.is_some_and(|why| why.contains("same")));
+            assert!(soon("the newcomer is ended", second.receive()).await.is_none());
+        }
+        assert_eq!(first.rpc().call::<i64>("echo", (5,)).await.unwrap(), 5);
+        // Whoever leaves gives the name back.
+        first.stop().await;
+        let second = client(&at, "same").await;
+        assert_eq!(second.rpc().call::<i64>("echo", (6,)).await.unwrap(), 6);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_evicted_client_comes_back_if_it_is_told_to() {
+    let (_router, at) = router();
+    let _worker = worker(&at, "w", vec![plain("echo", |(n,): (i64,)| Ok(n))]).await;
+    let config = NodeConfig::client().reconnect_when_evicted(true).reconnect_max(Duration::from_millis(10));
+    let stubborn = client_with(&at, "same", config).await;
+    let mut thief = Peer::connect(&at).await;
+    thief.hello("same").await;
+    let evicted = soon("the thief loses the name", async {
+        loop {
+            let Some(frame) = thief.receive().await else { return false };
+            if frame.kind() == Kind::Events && frame.payload() == br#"{"type":"evicted","member":"same"}"# {
+                return true;
+            }
+        }
+    });
+    assert!(evicted.await);
+    stubborn.wait_for_connection().await.unwrap();
+    assert_eq!(stubborn.rpc().call::<i64>("echo", (5,)).await.unwrap(), 5);
+    let meek = client(&at, "meek").await;
+    let mut thief = Peer::connect(&at).await;
+    thief.hello("meek").await;
+    assert_eq!(soon("it has ended", meek.join()).await, Ended::Evicted);
+}
+
+/// Calls that wait behind a slow one, and who still runs.
+async fn waiting_calls(through_router: bool) {
+    let (gate, ran) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let running = Arc::new(AtomicUsize::new(0));
+    let (router, at) = router();
+    let (service, service_at) = service(callbacks_of(&gate, &running, &ran));
+    let worker = if through_router { Some(worker(&at, "w", callbacks_of(&gate, &running, &ran)).await) } else { None };
+    let at = if through_router { at } else { service_at };
+    let honest = client(&at, "honest").await;
+    let receiver = if through_router { "w" } else { "svc" };
+    let mut greedy = Peer::connect(&at).await;
+    greedy.hello("greedy").await;
+    let slow = tokio::spawn({
+        let honest = honest.clone();
+        async move { honest.rpc().call::<()>("slow", ()).await }
+    });
+    until("it runs", || running.load(Ordering::SeqCst) == 1).await;
+    for id in 2..100 {
+        greedy.send_to(Kind::Request, id, ["greedy", receiver, "count"], r#"{"args":[1],"kwargs":{}}"#, true).await;
+    }
+    // One that nobody waits for runs all the same: its sender may have meant to leave.
+    greedy.send_to(Kind::Request, 100, ["greedy", receiver, "count"], r#"{"args":[1],"kwargs":{}}"#, false).await;
+    let mut events = honest.events();
+    drop(greedy);
+    if through_router {
+        while soon("it is gone", events.next()).await != Some(MemberEvent::Removed("greedy".into())) {}
+        until("the worker knows", || worker.as_ref().is_some_and(|w| w.members().get("greedy").is_none())).await;
+    } else {
+        until("it is gone", || service.clients() == ["honest"]).await;
+    }
+    let last = tokio::spawn(async move { honest.rpc().call::<usize>("count", (7,)).await });
+    gate.add_permits(1);
+    soon("the slow one", slow).await.unwrap().unwrap();
+    assert_eq!(soon("the honest one", last).await.unwrap().unwrap(), 7);
+    assert_eq!(ran.load(Ordering::SeqCst), 2, "the nowait call and the honest one");
+    drop(router);
+}
+
+fn callbacks_of(
+    gate: &Arc<Semaphore>,
+    running: &Arc<AtomicUsize>,
+    ran: &Arc<AtomicUsize>,
+) -> Vec<daffi_core::Callback> {
+    let (gate, running, ran) = (Arc::clone(gate), Arc::clone(running), Arc::clone(ran));
+    vec![
+        asynchronous("slow", move |(): ()| {
+            running.fetch_add(1, Ordering::SeqCst);
+            let gate = Arc::clone(&gate);
+            async move { gate.acquire_owned().await.expect("never closed").forget() }
+        }),
+        plain("count", move |(n,): (usize,)| {
+            ran.fetch_add(1, Ordering::SeqCst);
+            Ok(n)
+        }),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_of_a_client_that_is_gone_never_runs() {
+    waiting_calls(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_of_a_member_that_is_gone_never_runs() {
+    waiting_calls(true).await;
+}
+
+/// In stopped time, which goes on when nothing else can happen.
+#[tokio::test(start_paused = true)]
+async fn calls_to_a_member_that_stands_still_end_and_it_is_shown() {
+    let (router, at) = router();
+    let mut stopped = Peer::connect(&at).await;
+    stopped.hello_with("w", "client/4", r#"["f"]"#).await;
+    let caller = client(&at, "caller").await;
+    let begun = tokio::time::Instant::now();
+    let call = tokio::spawn(async move {
+        let ended = caller.rpc().call::<()>("f", ()).await;
+        (caller, ended)
+    });
+    until("it is shown as stopped", || router.stats().stopped_members == 1).await;
+    assert_eq!(router.stats().members, 2, "and is a member still");
+    let (caller, ended) = soon("the call ends", call).await.unwrap();
+    assert!(matches!(ended, Err(CallError::ReceiverGone { .. })), "{ended:?}");
+    let after = begun.elapsed();
+    assert!((Duration::from_secs(30)..=Duration::from_secs(41)).contains(&after), "{after:?}");
+    assert!(caller.is_connected());
+    assert_eq!((router.stats().members, router.stats().stopped_members), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_answer_or_cannot_be_asked_stay() {
+    let (router, at) = router();
+    let mut answers = Peer::connect(&at).await;
+    answers.hello_with("answers", "client/4", "null").await;
+    let mut old = Peer::connect(&at).await;
+    old.hello_with("old", "client", "null").await;
+    let idle = client(&at, "idle").await;
+    let mut asked = 0;
+    while asked < 20 {
+        let frame = soon("a question", answers.receive()).await.unwrap();
+        if frame.kind() == Kind::Ping {
+            asked += 1;
+            answers.send_bytes(Ping::read(&frame).unwrap().answer().unwrap().frame().as_bytes()).await;
+        }
+    }
+    assert_eq!((router.stats().members, router.stats().stopped_members), (3, 0));
+    assert!(idle.is_connected());
+    drop(old);
+}
+
+/// Both ends ask: a client finds a server that stands still.
+#[tokio::test(start_paused = true)]
+async fn a_client_leaves_a_server_that_stands_still() {
+    use daffi_transport::{LinkConfig, Listener, mem::MemListener};
+    let at = endpoint();
+    let mut listener = MemListener::bind(&at).unwrap();
+    let connecting = tokio::spawn({
+        let at = at.clone();
+        async move { client_exposing(&at, "c", NodeConfig::client(), Vec::new()).await }
+    });
+    let accept = std::future::poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default()));
+    let mut link = accept.await.unwrap().upgrade().await.unwrap();
+    let hello = link.receive().await.unwrap().unwrap();
+    let body = br#"{"meta":{"type":"service/4","error":null},"members":[{"name":"svc","methods":["f"]}]}"#;
+    let limits = daffi_wire::Limits::default();
+    link.send(&daffi_wire::Frame::new(hello.header(), "c", "", "", body, &limits).unwrap()).await.unwrap();
+    let client = connecting.await.unwrap();
+    let ended = soon("the call ends", client.rpc().call::<()>("f", ())).await;
+    assert!(matches!(&ended, Err(CallError::Disconnected(daffi_core::Disconnected::Silent(_)))), "{ended:?}");
+}
