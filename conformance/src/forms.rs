@@ -1,7 +1,10 @@
 //! Values as recordings write them: JSON, and `{"$bytes": "00ff"}` for what JSON cannot carry, as in
 //! `daffi/tests/python/README.md`.
 
-use daffi_serde::{Value, value::TimeDelta};
+use daffi_serde::{
+    Value,
+    value::{DateTime, Time, TimeDelta},
+};
 use num_bigint::BigInt;
 use serde_json::{Map, Value as Json, json};
 
@@ -23,12 +26,11 @@ pub fn to_form(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Bool(value) => json!(value),
-        Value::Int(value) => match (i64::try_from(*value), u64::try_from(*value)) {
-            (Ok(value), _) => json!(value),
-            (_, Ok(value)) => json!(value),
-            _ => json!({"$int": value.to_string()}),
+        Value::Int(value) => json!(value),
+        Value::BigInt(big) => match value.as_u64() {
+            Some(value) => json!(value),
+            None => json!({"$int": big.to_string()}),
         },
-        Value::BigInt(value) => json!({"$int": value.to_string()}),
         Value::Float(value) if value.is_finite() => json!(value),
         Value::Float(value) => json!({"$float": value.to_string().to_lowercase()}),
         Value::Str(text) if text.chars().count() > MOST_TEXT => digested("str", text.as_bytes()),
@@ -41,7 +43,7 @@ pub fn to_form(value: &Value) -> Json {
         Value::FrozenSet(items) => json!({"$frozenset": sorted(items)}),
         Value::Map(entries) => {
             let plain = entries.iter().map(|(key, value)| match key {
-                Value::Str(key) if !key.starts_with('$') => Some((key.clone(), to_form(value))),
+                Value::Str(key) if !key.starts_with('$') => Some((key.to_string(), to_form(value))),
                 _ => None,
             });
             match plain.collect::<Option<Map<_, _>>>() {
@@ -55,7 +57,7 @@ pub fn to_form(value: &Value) -> Json {
         Value::Complex(real, imaginary) => json!({"$complex": [real, imaginary]}),
         Value::Date(date) => json!({"$date": date.to_string()}),
         Value::Time(time) => json!({"$time": time.to_string()}),
-        Value::DateTime(date, time) => json!({"$datetime": format!("{date}T{time}")}),
+        Value::DateTime(moment) => json!({"$datetime": moment.to_string()}),
         Value::TimeDelta(delta) => json!({"$timedelta": [delta.days, delta.seconds, delta.microseconds]}),
         Value::Decimal(text) => json!({"$decimal": text}),
         Value::Uuid(_) => json!({"$uuid": value.to_string()}),
@@ -76,19 +78,19 @@ pub fn from_form(form: &Json) -> Result<Value, String> {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
         Json::Number(number) => match (number.as_i128(), number.as_f64()) {
-            (Some(integer), _) => Value::Int(integer),
+            (Some(integer), _) => Value::from(integer),
             (_, Some(float)) => Value::Float(float),
             _ => return Err(format!("{number} is out of range")),
         },
         Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => Value::List(all(items)?),
+        Json::Array(items) => Value::List(all(items)?.into()),
         Json::Object(entries) => match entries.iter().next() {
             Some((tag, body)) if tag.starts_with('$') => tagged(tag, body).map_err(|why| format!("{form}: {why}"))?,
             _ => entries
                 .iter()
                 .map(|(key, value)| Ok((Value::from(key.as_str()), from_form(value)?)))
                 .collect::<Result<Vec<_>, String>>()
-                .map(Value::Map)?,
+                .map(|entries| Value::Map(entries.into()))?,
         },
     })
 }
@@ -108,9 +110,9 @@ fn tagged(tag: &str, body: &Json) -> Result<Value, String> {
             let times = usize::try_from(times).map_err(|error| wrong(&error))?;
             if tag == "$repeat" { Value::Bytes(unhex(what)?.repeat(times).into()) } else { what.repeat(times).into() }
         }
-        "$tuple" => Value::Tuple(items()?),
-        "$set" => Value::Set(items()?),
-        "$frozenset" => Value::FrozenSet(items()?),
+        "$tuple" => Value::Tuple(items()?.into()),
+        "$set" => Value::Set(items()?.into()),
+        "$frozenset" => Value::FrozenSet(items()?.into()),
         "$dict" => {
             let pairs = body.as_array().ok_or("not a list")?;
             let pair = |pair: &Json| Ok((from_form(&pair[0])?, from_form(&pair[1])?));
@@ -119,18 +121,18 @@ fn tagged(tag: &str, body: &Json) -> Result<Value, String> {
         "$int" => Value::from(text()?.parse::<BigInt>().map_err(|error| wrong(&error))?),
         "$float" => Value::Float(text()?.parse().map_err(|_| "not a float")?),
         "$date" => Value::Date(text()?.parse().map_err(|_| "not a date")?),
-        "$time" => Value::Time(text()?.parse().map_err(|_| "not a time")?),
-        "$datetime" => {
-            let (date, time) = text()?.split_once('T').ok_or("no T")?;
-            Value::DateTime(date.parse().map_err(|_| "not a date")?, time.parse().map_err(|_| "not a time")?)
-        }
+        "$time" => Value::from(text()?.parse::<Time>().map_err(|_| "not a time")?),
+        "$datetime" => Value::from(text()?.parse::<DateTime>().map_err(|_| "not a date and time")?),
         "$timedelta" => {
             let [days, seconds, micros] = [0, 1, 2].map(|at| body[at].as_i64().unwrap_or_default());
             let total = (i128::from(days) * 86_400 + i128::from(seconds)) * 1_000_000 + i128::from(micros);
             Value::TimeDelta(TimeDelta::from_microseconds(total).ok_or("out of range")?)
         }
-        "$decimal" => Value::Decimal(text()?.to_owned()),
-        "$uuid" => Value::Uuid(u128::from_str_radix(&text()?.replace('-', ""), 16).map_err(|error| wrong(&error))?),
+        "$decimal" => Value::Decimal(text()?.to_owned().into()),
+        "$uuid" => {
+            let uuid = u128::from_str_radix(&text()?.replace('-', ""), 16).map_err(|error| wrong(&error))?;
+            Value::Uuid(uuid.into())
+        }
         "$complex" => {
             let part = |at: usize| body[at].as_f64().ok_or("not a number");
             Value::Complex(part(0)?, part(1)?)

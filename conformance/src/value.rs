@@ -14,17 +14,17 @@ pub(crate) fn pickled(payload: &bytes::Bytes) -> Option<Value> {
 }
 
 fn sorted(value: Value) -> Value {
-    let all = |items: Vec<Value>| items.into_iter().map(sorted).collect::<Vec<_>>();
-    let in_order = |items: Vec<Value>| {
+    let all = |items: Box<[Value]>| items.into_iter().map(sorted).collect::<Vec<_>>();
+    let in_order = |items: Box<[Value]>| {
         let mut items = all(items);
         items.sort_by_cached_key(ToString::to_string);
         items
     };
     match value {
-        Value::List(items) => Value::List(all(items)),
-        Value::Tuple(items) => Value::Tuple(all(items)),
-        Value::Set(items) => Value::Set(in_order(items)),
-        Value::FrozenSet(items) => Value::FrozenSet(in_order(items)),
+        Value::List(items) => Value::List(all(items).into()),
+        Value::Tuple(items) => Value::Tuple(all(items).into()),
+        Value::Set(items) => Value::Set(in_order(items).into()),
+        Value::FrozenSet(items) => Value::FrozenSet(in_order(items).into()),
         Value::Map(entries) => Value::Map(entries.into_iter().map(|(key, item)| (sorted(key), sorted(item))).collect()),
         other => other,
     }
@@ -51,7 +51,11 @@ fn unpacked(frame: &Frame) -> Option<String> {
     if frame.kind == Kind::REQUEST {
         let mut args = DynArgs::default();
         Msgpack::default().decode_args(&body, &mut args).ok()?;
-        return Some(format!("{}, {}", Value::List(args.positional), args.keywords.into_iter().collect::<Value>()));
+        return Some(format!(
+            "{}, {}",
+            Value::List(args.positional.into()),
+            args.keywords.into_iter().collect::<Value>()
+        ));
     }
     let mut result = None::<Value>;
     Msgpack::default().decode_result(&body, &mut result).ok()?;

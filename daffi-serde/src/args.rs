@@ -244,13 +244,6 @@ impl Args for DynArgs {
         self.positional.iter().try_for_each(|value| visitor.positional(value))?;
         self.keywords.iter().try_for_each(|(name, value)| visitor.keyword(name, value))
     }
-
-    fn sole_bytes(&self) -> Option<&Bytes> {
-        match (&self.positional[..], &self.keywords[..]) {
-            ([Value::Bytes(bytes)], []) => Some(bytes),
-            _ => None,
-        }
-    }
 }
 
 /// Arguments known only at run time.

@@ -8,7 +8,7 @@ use serde::{
     de::{DeserializeOwned, Visitor},
 };
 
-use crate::value::{Value, tag};
+use crate::value::tag;
 
 /// A value that is written as it is, except that a `Vec<u8>` is written as bytes.
 ///
@@ -34,14 +34,11 @@ impl Serialize for Octets<'_> {
     }
 }
 
-/// The bytes that `value` shares, if it is [`Bytes`] or a [`Value`] that holds them.
+/// The bytes that `value` shares, if it is [`Bytes`].
 #[must_use]
 pub(crate) fn shared<T: 'static>(value: &T) -> Option<&Bytes> {
     let value: &dyn Any = value;
-    match value.downcast_ref() {
-        Some(Value::Bytes(bytes)) => Some(bytes),
-        _ => value.downcast_ref(),
-    }
+    value.downcast_ref()
 }
 
 /// Reads a `T`; a `Vec<u8>` in one piece when the format has bytes.
@@ -58,23 +55,13 @@ pub(crate) fn read<'de, T: DeserializeOwned + 'static, D: Deserializer<'de>>(des
     Ok(slot.take().expect("it was filled above"))
 }
 
-/// `bytes` as a `T` when that is [`Bytes`] or a [`Value`].
+/// `bytes` as a `T` when that is [`Bytes`].
 #[must_use]
 pub(crate) fn from_shared<T: 'static>(bytes: &Bytes) -> Option<T> {
-    if TypeId::of::<T>() == TypeId::of::<Bytes>() {
-        return moved(bytes.clone());
-    }
-    if TypeId::of::<T>() == TypeId::of::<Value>() {
-        return moved(Value::Bytes(bytes.clone()));
-    }
-    None
-}
-
-/// `value` as a `T`, if they are one type.
-fn moved<F: 'static, T: 'static>(value: F) -> Option<T> {
-    let mut slot = Some(value);
-    let slot: &mut dyn Any = &mut slot;
-    slot.downcast_mut::<Option<T>>().and_then(Option::take)
+    let mut slot: Option<T> = None;
+    let place: &mut dyn Any = &mut slot;
+    *place.downcast_mut::<Option<Bytes>>()? = Some(bytes.clone());
+    slot
 }
 
 struct OctetsVisitor;

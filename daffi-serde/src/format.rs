@@ -7,7 +7,7 @@ use daffi_wire::FormatId;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Args, ArgsSink, BytesLike, RemoteError, ResultSink, SerdeError,
+    Args, ArgsSink, BytesLike, RemoteError, ResultSink, SerdeError, ValueLimits,
     erased::{ArgsRef, ErasedArgs, ErasedArgsSink, ErasedResultSink, SinkRef},
 };
 
@@ -141,6 +141,12 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// As [`decode_args`](Self::decode_args).
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError>;
 
+    /// The most bytes that reading a payload of `len` bytes holds at one time, beside the payload itself and what types
+    /// of the user take beyond their content. A node takes them from its budget first.
+    fn decode_bound(&self, len: usize) -> usize {
+        ValueLimits::default().decode_bound(len)
+    }
+
     /// Reads the failure of a call. Formats that can meet a pickled traceback skip it here.
     ///
     /// # Errors
@@ -193,6 +199,9 @@ pub trait Format: Send + Sync + fmt::Debug + 'static {
     /// Those of [`Codec::decode_result`].
     fn decode_result(&self, body: &Body, sink: &mut dyn ErasedResultSink) -> Result<(), SerdeError>;
 
+    /// Does what [`Codec::decode_bound`] does, behind a pointer.
+    fn decode_bound(&self, len: usize) -> usize;
+
     /// Does what [`Codec::decode_error`] does, behind a pointer.
     ///
     /// # Errors
@@ -234,6 +243,12 @@ pub trait FormatSet: Clone + Send + Sync + 'static {
     /// [`SerdeError::UnknownFormat`], and as [`Codec::decode_result`].
     fn decode_result<T: DeserializeOwned + 'static>(&self, id: FormatId, body: &Body) -> Result<T, SerdeError>;
 
+    /// How many bytes reading a payload of `len` bytes in format `id` may hold; see [`Codec::decode_bound`].
+    fn decode_bound(&self, id: FormatId, len: usize) -> usize {
+        let _one_bound_for_all = id;
+        ValueLimits::default().decode_bound(len)
+    }
+
     /// Reads the failure of a call in format `id`.
     ///
     /// # Errors
@@ -260,6 +275,10 @@ impl<C: Codec> Format for C {
 
     fn decode_result(&self, body: &Body, sink: &mut dyn ErasedResultSink) -> Result<(), SerdeError> {
         Codec::decode_result(self, body, &mut SinkRef(sink))
+    }
+
+    fn decode_bound(&self, len: usize) -> usize {
+        Codec::decode_bound(self, len)
     }
 
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError> {

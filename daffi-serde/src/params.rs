@@ -138,11 +138,6 @@ impl ArgsSink for DynArgs {
         Ok(())
     }
 
-    fn shared(&mut self, bytes: &Bytes) -> bool {
-        self.positional.push(Value::Bytes(bytes.clone()));
-        true
-    }
-
     fn len(&self) -> usize {
         usize::MAX
     }

@@ -20,7 +20,7 @@ mod check {
     use bytes::Bytes;
     use daffi_serde::{
         Args, Binding, Body, Defaulted, DynArgs, Params, RemoteError, Value, args,
-        value::{Date, Time},
+        value::{Date, DateTime, Time},
     };
     use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -91,9 +91,9 @@ mod check {
         survives(subject, &Value::from(u64::MAX));
         survives(subject, &Value::from("text"));
         survives(subject, &Value::from(vec![true, false]));
-        survives(subject, &Value::Map(vec![("k".into(), Value::Map(vec![])), ("l".into(), 1.5.into())]));
+        survives(subject, &Value::Map(vec![("k".into(), Value::Map(vec![].into())), ("l".into(), 1.5.into())].into()));
         // The nearest form, if not the same.
-        let moment = Value::DateTime(Date::new(2024, 2, 29).unwrap(), Time::new(1, 2, 3, 4).unwrap());
+        let moment = Value::from(DateTime::new(Date::new(2024, 2, 29).unwrap(), Time::new(1, 2, 3, 4).unwrap()));
         let body = subject.result(&moment).unwrap();
         let text = "2024-02-29T01:02:03.000004".into();
         let read: Value = subject.read(&body).unwrap();
@@ -203,7 +203,7 @@ mod check {
 
     /// Tests run on threads of 2 MiB, as a runtime's do: the deepest value must fit.
     pub(super) fn depth_is_limited(subject: &impl Subject) {
-        let nested = |levels| (0..levels).fold(Value::Null, |inner, _| Value::List(vec![inner]));
+        let nested = |levels| (0..levels).fold(Value::Null, |inner, _| Value::List(vec![inner].into()));
         let at = subject.result(&nested(256)).unwrap();
         assert_eq!(subject.read::<Value>(&at).unwrap(), nested(256));
         // Some formats do not even write it.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use daffi_serde::{
     Binding, Body, Codec, DynArgs, Opaque, Output, Value, ValueLimits, to_value,
-    value::{Date, Time, TimeDelta},
+    value::{Date, DateTime, Time, TimeDelta},
 };
 use daffi_serde_json::Json;
 use daffi_serde_msgpack::Msgpack;
@@ -52,11 +52,11 @@ fn any_scalar() -> impl Strategy<Value = Value> {
         any::<[i128; 3]>().prop_map(|[a, b, c]| (num_bigint::BigInt::from(a) * b * c).into()),
         any::<(f64, f64)>().prop_map(|(real, imaginary)| Value::Complex(real, imaginary)),
         date().prop_map(Value::Date),
-        time().prop_map(Value::Time),
-        (date(), time()).prop_map(|(date, time)| Value::DateTime(date, time)),
+        time().prop_map(Value::from),
+        (date(), time()).prop_map(|(date, time)| DateTime::new(date, time).into()),
         offset().prop_map(Value::TimeDelta),
-        any::<String>().prop_map(Value::Decimal),
-        any::<u128>().prop_map(Value::Uuid),
+        any::<String>().prop_map(|text| Value::Decimal(text.into())),
+        any::<u128>().prop_map(|uuid| Value::Uuid(uuid.into())),
     ]
 }
 
@@ -65,15 +65,15 @@ fn nested(scalar: impl Strategy<Value = Value> + 'static, all: bool) -> impl Str
     scalar.prop_recursive(4, 64, 8, move |inner| {
         let list = proptest::collection::vec(inner.clone(), 0..8);
         let key = if all { inner.clone() } else { any::<String>().prop_map(Value::from).boxed() };
-        let map = proptest::collection::vec((key, inner), 0..8).prop_map(Value::Map);
+        let map = proptest::collection::vec((key, inner), 0..8).prop_map(|entries| Value::Map(entries.into()));
         let kinds = if all { 0..4 } else { 0..1 };
         prop_oneof![
             map,
             (kinds, list).prop_map(|(kind, items)| match kind {
-                0 => Value::List(items),
-                1 => Value::Tuple(items),
-                2 => Value::Set(items),
-                _ => Value::FrozenSet(items),
+                0 => Value::List(items.into()),
+                1 => Value::Tuple(items.into()),
+                2 => Value::Set(items.into()),
+                _ => Value::FrozenSet(items.into()),
             })
         ]
     })
@@ -110,7 +110,7 @@ fn read_any_way(codec: &impl Codec, bytes: &[u8]) {
 }
 
 fn read_by_all(bytes: &[u8]) {
-    let limits = ValueLimits { max_values: 1 << 12, ..ValueLimits::default() };
+    let limits = ValueLimits::default().max_values(1 << 12);
     read_any_way(&Opaque, bytes);
     read_any_way(&Json::new(limits), bytes);
     read_any_way(&Msgpack::new(limits), bytes);

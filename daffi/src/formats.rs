@@ -163,6 +163,14 @@ impl FormatSet for Formats {
         result.ok_or_else(|| SerdeError::decode(id, "the payload holds no result"))
     }
 
+    fn decode_bound(&self, id: FormatId, len: usize) -> usize {
+        let bound = || {
+            Ok::<_, SerdeError>(each_format!(self, id, f => Codec::decode_bound(f, len), own => own.decode_bound(len)))
+        };
+        // Nothing is read in a format that the node does not have.
+        bound().unwrap_or(0)
+    }
+
     fn decode_error(&self, id: FormatId, body: &Body) -> Result<RemoteError, SerdeError> {
         each_format!(self, id, f => Codec::decode_error(f, body), own => own.decode_error(body))
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use daffi::prelude::*;
+use daffi::{prelude::*, value::DateTime};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rpc = client.rpc().timeout(Duration::from_secs(5)).serde(FormatId::PICKLE);
 
     // Dates and decimals can be read as their text.
-    let moment = Value::DateTime("2024-02-28".parse()?, "12:30".parse()?);
+    let moment = Value::from("2024-02-28T12:30".parse::<DateTime>()?);
     println!("shift: {}", rpc.call::<String>("shift", (moment, 2)).await?);
     let prices = ["9.95", "2.80"].map(|price| Value::Decimal(price.into()));
     println!("total: {}", rpc.call::<String>("total", (prices,)).await?);

@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 
 use bigdecimal::BigDecimal;
 use chrono::{Days, NaiveDateTime};
-use daffi::prelude::*;
+use daffi::{prelude::*, value::DateTime};
 
 // Dates and decimals are read into any type that reads their text; to give them back as such takes a `Value`.
 #[callback]
 fn shift(moment: NaiveDateTime, days: u64) -> Result<Value, Box<dyn std::error::Error>> {
     let moment = moment.checked_add_days(Days::new(days)).ok_or("beyond the calendar")?;
-    Ok(Value::DateTime(moment.date().to_string().parse()?, moment.format("%T%.6f").to_string().parse()?))
+    Ok(moment.format("%FT%T%.6f").to_string().parse::<DateTime>()?.into())
 }
 
 #[callback]
 fn total(prices: Vec<BigDecimal>) -> Value {
-    Value::Decimal(prices.iter().sum::<BigDecimal>().to_string())
+    Value::Decimal(prices.iter().sum::<BigDecimal>().to_string().into())
 }
 
 #[callback]

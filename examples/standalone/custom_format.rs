@@ -66,7 +66,7 @@ fn unreadable(error: Error) -> SerdeError {
 }
 
 /// What a payload may make us hold.
-const LIMITS: ValueLimits = ValueLimits { max_depth: 64, max_values: 1 << 20 };
+const LIMITS: ValueLimits = ValueLimits::DEFAULT.max_depth(64).max_values(1 << 20);
 
 /// Something that is read under a guard, which counts depth and values and believes no announced length.
 struct Watched<T>(T);
@@ -106,7 +106,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("echo: {value}");
 
     // What a stranger sends may be nested as deep as it likes.
-    let deep = (0..1000).fold(Value::Null, |inner, _| Value::List(vec![inner]));
+    let deep = (0..1000).fold(Value::Null, |inner, _| Value::List(vec![inner].into()));
     if let Err(error) = rpc.call::<Value>("echo", (deep,)).await {
         println!("{error}");
     }

@@ -140,7 +140,9 @@ fn one(name: &str, state: &Arc<Mutex<State>>) -> io::Result<Callbacks> {
         "received" => all.callback_fn(
             name,
             without(|state, _| {
-                Value::List(vec![state.chunks.into(), (state.bytes.len() as u64).into(), digest(&state.bytes).into()])
+                Value::List(
+                    vec![state.chunks.into(), (state.bytes.len() as u64).into(), digest(&state.bytes).into()].into(),
+                )
             }),
         ),
         _ => return Err(io::Error::other(format!("there is no callback {name}"))),

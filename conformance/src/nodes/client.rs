@@ -119,7 +119,7 @@ async fn call(client: &Client, action: &Action) -> Result<Result<Json, CallError
     let timeout = action.options.get("timeout").and_then(Json::as_f64).map(Duration::from_secs_f64);
     let receiver = action.options.get("receiver");
     let Value::List(positional) = from_form(&action.args)? else { return Err("arguments are a list".into()) };
-    let mut args = DynArgs { positional, keywords: Vec::new() };
+    let mut args = DynArgs { positional: positional.into(), keywords: Vec::new() };
     for (name, value) in action.kwargs.as_object().into_iter().flatten() {
         args.keywords.push((name.clone(), from_form(value)?));
     }

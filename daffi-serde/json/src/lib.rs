@@ -118,6 +118,10 @@ impl Codec for Json {
         self.read(body, ArgsObject(sink))
     }
 
+    fn decode_bound(&self, len: usize) -> usize {
+        self.limits.decode_bound(len)
+    }
+
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
         self.read(body, ResultObject(sink))
     }

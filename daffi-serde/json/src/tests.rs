@@ -56,12 +56,12 @@ fn what_json_has_not_is_an_error_that_names_what_has() {
     assert_eq!(error(written(&f64::NAN)), "cannot write JSON: JSON has no NaN; MSGPACK and PICKLE carry it");
     assert!(error(written(&vec![Some(f32::NEG_INFINITY)])).contains("JSON has no -Infinity"));
     assert_eq!(
-        error(written(&Value::Bytes("abc".into()))),
+        error(written(&Value::Bytes(b"abc".as_slice().into()))),
         "cannot write JSON: JSON has no bytes (3 were given); MSGPACK, PICKLE and OPAQUE carry them"
     );
     let big: Value = u128::MAX.into();
     assert!(error(written(&big)).contains("PICKLE carries it"));
-    let pairs: Value = [(Value::Tuple(vec![1.into(), 2.into()]), "pair")].into_iter().collect();
+    let pairs: Value = [(Value::Tuple(vec![1.into(), 2.into()].into()), "pair")].into_iter().collect();
     assert_eq!(
         error(written(&pairs)),
         "cannot write JSON: key must be a string; MSGPACK and PICKLE have keys of other kinds"
@@ -99,10 +99,10 @@ fn integers_never_become_floats() {
 
 #[test]
 fn keys_are_text() {
-    let map = Value::Map(vec![(1.into(), 2.into())]);
+    let map = Value::Map(vec![(1.into(), 2.into())].into());
     assert_eq!(written(&map), Ok(r#"{"args":[{"1":2}],"kwargs":{}}"#.to_owned()));
     assert_eq!(result(r#"{"1": 2}"#), Ok(std::collections::HashMap::from([(1, 2)])));
-    assert!(written(&Value::Map(vec![(Value::Tuple(vec![]), Value::Null)])).is_err());
+    assert!(written(&Value::Map(vec![(Value::Tuple(vec![].into()), Value::Null)].into())).is_err());
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn depth_and_number_of_values_are_limited() {
     assert!(result::<Value>(&nested(1 << 20)).is_err());
     assert_eq!(result::<()>("null").map(drop), Ok(()));
 
-    let json = Json::new(ValueLimits { max_values: 3, ..ValueLimits::default() });
+    let json = Json::new(ValueLimits::default().max_values(3));
     let count = |text: &str| {
         let mut slot = None::<Value>;
         json.decode_result(&Body::text(format!(r#"{{"args": [{text}], "kwargs": {{}}}}"#)), &mut slot)

@@ -104,6 +104,10 @@ impl Codec for Msgpack {
         self.read(body, ArgsPair(sink))
     }
 
+    fn decode_bound(&self, len: usize) -> usize {
+        self.limits.decode_bound(len)
+    }
+
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
         self.read(body, ResultPair(sink))
     }

@@ -1,10 +1,7 @@
-use bytes::{Bytes, BytesMut};
-use daffi_serde::{
-    Args, ArgsSink, Body, Codec, Output, RemoteError, ResultSink, SerdeError, Value, ValueLimits,
-    value::ValueDeserializer,
-};
+use bytes::BytesMut;
+use daffi_serde::{Args, ArgsSink, Body, Codec, Output, RemoteError, ResultSink, SerdeError, Value, ValueLimits};
 use daffi_wire::FormatId;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     ReadError, WriteError, envelope,
@@ -18,15 +15,15 @@ use crate::{
 /// [`to_vec`](crate::to_vec), read and write any single value.
 ///
 /// ```
-/// use daffi_serde::{Value, ValueLimits};
+/// use daffi_serde::ValueLimits;
 /// use daffi_serde_pickle::Pickle;
 ///
 /// // pickle.dumps([3, 'four'], protocol=0)
-/// let value = Pickle::default().read(&b"(lp0\nI3\naVfour\np1\na.".as_slice().into())?;
-/// assert_eq!(value, Value::List(vec![3.into(), "four".into()]));
+/// let value = Pickle::default().read(b"(lp0\nI3\naVfour\np1\na.")?;
+/// assert_eq!(value.to_string(), "[3, 'four']");
 ///
-/// let strict = Pickle::new(ValueLimits { max_depth: 1, ..ValueLimits::default() });
-/// assert!(strict.read(&b"((tt.".as_slice().into()).is_err());
+/// let strict = Pickle::new(ValueLimits::default().max_depth(1));
+/// assert!(strict.read(b"((tt.").is_err());
 /// # Ok::<(), daffi_serde_pickle::ReadError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,21 +44,21 @@ impl Pickle {
         self.limits
     }
 
-    /// Reads a pickle of any protocol. Bytes of 4 KiB or more are shared with `pickle`, others are copied.
+    /// Reads a pickle of any protocol.
     ///
     /// # Errors
     /// [`ReadError`] for what is no pickle of plain data, or breaks a limit.
-    pub fn read(&self, pickle: &Bytes) -> Result<Value, ReadError> {
-        Loaded::from_shared(pickle, self.limits, Unknown::Refuse)?.value()
+    pub fn read(&self, pickle: &[u8]) -> Result<Value, ReadError> {
+        self.read_as(pickle)
     }
 
-    /// Reads a pickle of any protocol as a `T`.
+    /// Reads a pickle of any protocol as a `T`, which may borrow text and bytes from it.
     ///
     /// # Errors
     /// As [`read`](Self::read), and [`ReadError::Type`] for what is no `T`.
-    pub fn read_as<T: DeserializeOwned>(&self, pickle: &[u8]) -> Result<T, ReadError> {
-        let value = Loaded::from_slice(pickle, self.limits, Unknown::Refuse)?.value()?;
-        T::deserialize(ValueDeserializer::<ReadError>::new(value))
+    pub fn read_as<'de, T: Deserialize<'de>>(&self, pickle: &'de [u8]) -> Result<T, ReadError> {
+        let loaded = Loaded::new(pickle, self.limits, Unknown::Refuse)?;
+        T::deserialize(loaded.at(loaded.root))
     }
 
     /// Whether the payload of a call holds one positional argument and no other.
@@ -73,9 +70,9 @@ impl Pickle {
     /// # Errors
     /// [`ReadError`] for what is not the payload of a call, or breaks a limit.
     pub fn is_sole_argument(&self, payload: &[u8]) -> Result<bool, ReadError> {
-        let loaded = Loaded::from_slice(payload, self.limits, Unknown::Skip)?;
-        let expander = loaded.expander();
-        Ok(matches!(envelope::arguments(expander.graph(), loaded.root)?, ([_], [])))
+        let loaded = Loaded::new(payload, self.limits, Unknown::Skip)?;
+        let (positional, keywords) = envelope::arguments(&loaded)?;
+        Ok(positional.len() == 1 && keywords.len() == 0)
     }
 
     /// Writes a pickle to the end of `out`.
@@ -109,41 +106,44 @@ impl Codec for Pickle {
     }
 
     fn decode_args<S: ArgsSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        let loaded = Loaded::from_shared(&body.bytes, self.limits, Unknown::Refuse)?;
-        let mut expander = loaded.expander();
-        let graph = expander.graph();
-        let (positional, keywords) = envelope::arguments(graph, loaded.root)?;
-        if let ([sole], []) = (positional, keywords)
-            && let Some(bytes) = expander.shared_bytes(*sole)
+        let loaded = Loaded::new(&body.bytes, self.limits, Unknown::Refuse)?;
+        let (positional, mut keywords) = envelope::arguments(&loaded)?;
+        if positional.len() == 1
+            && keywords.len() == 0
+            && let Some(bytes) = positional.clone().next().and_then(|sole| loaded.shared_bytes(sole, &body.bytes))
             && sink.shared(&bytes)
         {
             return Ok(());
         }
-        for (index, slot) in positional.iter().enumerate() {
-            sink.positional(index, ValueDeserializer::<ReadError>::new(expander.value(*slot)?))?;
+        loaded.count(positional.len() + keywords.len())?;
+        for (index, slot) in positional.enumerate() {
+            sink.positional(index, loaded.at(slot))?;
         }
-        for [name, slot] in keywords {
-            let name = graph.text(*name).ok_or(ReadError::Envelope("arguments: a keyword is not text"))?;
-            sink.keyword(name, ValueDeserializer::<ReadError>::new(expander.value(*slot)?))?;
+        while let (Some(name), Some(slot)) = (keywords.next(), keywords.next()) {
+            let name = loaded.text(name).ok_or(ReadError::Envelope("arguments: a keyword is not text"))?;
+            sink.keyword(&name, loaded.at(slot))?;
         }
         Ok(())
     }
 
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        let loaded = Loaded::from_shared(&body.bytes, self.limits, Unknown::Refuse)?;
-        let mut expander = loaded.expander();
-        let result = envelope::result(expander.graph(), loaded.root)?;
-        if let Some(bytes) = expander.shared_bytes(result)
+        let loaded = Loaded::new(&body.bytes, self.limits, Unknown::Refuse)?;
+        let result = envelope::result(&loaded)?;
+        if let Some(bytes) = loaded.shared_bytes(result, &body.bytes)
             && sink.shared(&bytes)
         {
             return Ok(());
         }
-        Ok(sink.result(ValueDeserializer::<ReadError>::new(expander.value(result)?))?)
+        Ok(sink.result(loaded.at(result))?)
     }
 
     /// A traceback (the fourth element) is not looked at: names and calls in it are skipped rather than refused.
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError> {
-        let loaded = Loaded::from_shared(&body.bytes, self.limits, Unknown::Skip)?;
-        Ok(envelope::error(loaded.expander().graph(), loaded.root)?)
+        let loaded = Loaded::new(&body.bytes, self.limits, Unknown::Skip)?;
+        Ok(envelope::error(&loaded)?)
+    }
+
+    fn decode_bound(&self, len: usize) -> usize {
+        self.limits.decode_bound(len)
     }
 }

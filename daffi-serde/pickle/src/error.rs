@@ -54,16 +54,25 @@ pub enum ReadError {
         limit: usize,
     },
     /// More values than [`ValueLimits::max_values`](daffi_serde::ValueLimits::max_values), shared ones counted each time.
-    #[error("more than {limit} values, counting shared ones each time, or too many steps for as many")]
+    #[error("more than {limit} values (max_values), counting shared ones each time")]
     Values {
         /// The limit.
         limit: usize,
     },
-    /// Shared text and bytes that would take more memory than [the limit](crate#limits).
-    #[error("more than {limit} bytes of text and bytes, counting shared ones each time")]
-    Bytes {
+    /// More memory than [a pickle of this length may take](crate#limits).
+    #[error(
+        "values that take more than {limit} bytes, which is 64 KiB and 24 times the length of the pickle; one that is \
+         referred to twice becomes two: send copies less often, or send it in MSGPACK"
+    )]
+    Memory {
         /// The limit.
         limit: usize,
+    },
+    /// An input whose parts cannot be numbered.
+    #[error("a pickle of {bytes} bytes; 2 GiB are read")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
     },
     /// An integer of more than [`MAX_INT_DIGITS`](crate::MAX_INT_DIGITS).
     #[error("an integer of {digits} decimal digits; {} are read", crate::MAX_INT_DIGITS)]

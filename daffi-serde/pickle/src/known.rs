@@ -9,8 +9,11 @@ macro_rules! known {
         }
 
         impl Known {
+            /// Each of them, by its number.
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
+
             /// How many there are.
-            pub(crate) const COUNT: usize = [$(Self::$variant),*].len();
+            pub(crate) const COUNT: usize = Self::ALL.len();
 
             /// The constructor of that name.
             pub(crate) fn find(module: &str, name: &str) -> Option<Self> {
@@ -55,4 +58,9 @@ known! {
     TimeZone = "datetime"."timezone",
     Decimal = "decimal"."Decimal",
     Uuid = "uuid"."UUID",
+    GetAttr = "builtins" | "__builtin__"."getattr",
+    ZoneInfo = "zoneinfo"."ZoneInfo",
+    UnpickleZone = "zoneinfo"."ZoneInfo._unpickle",
+    PytzUtc = "pytz"."_UTC",
+    PytzZone = "pytz"."_p",
 }

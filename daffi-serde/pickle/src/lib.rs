@@ -53,7 +53,8 @@
 //! | enum | `'Unit'`, `{'Newtype': value}`, `{'Tuple': (..)}`, `{'Struct': {..}}` |
 //! | special kinds of [`Value`](daffi_serde::Value) | set, frozenset, complex, date, Decimal, UUID, ... |
 //!
-//! Reading, a bytearray is bytes, an `OrderedDict` a dict; `fold` and the name of a timezone are dropped. A key that
+//! Reading, a bytearray is bytes, an `OrderedDict` a dict. A `datetime` in a `ZoneInfo` has the offset of
+//! that moment and the name of its zone; it is written with a fixed offset of that name. A key that
 //! a dict of a hostile pickle holds twice is kept twice. A `Vec<u8>` within a structure that was erased (`dyn Format`)
 //! is a list of numbers, since nothing tells it from other sequences there. A timezone by itself is refused.
 //!
@@ -63,15 +64,16 @@
 //!
 //! - [`ValueLimits`](daffi_serde::ValueLimits) bounds depth and number of values. A value that is referred to twice
 //!   becomes two equal ones and counts twice. A container that holds itself is refused.
-//! - Text and bytes, shared ones counted each time, take at most four times the input and 16 MiB.
-//! - While reading, the stack and all containers together see at most four times `max_values` entries; nodes and memo
-//!   hold twice as many as `max_values` each. By default that is half a GiB for the worst input of 32 MiB that we found.
+//! - What a pickle builds and what is made of it takes at most
+//!   [`decode_bound`](daffi_serde::ValueLimits::decode_bound): 64 KiB and 24 times its length. Only what is referred to
+//!   many times, or many tuples of one small value, comes near it.
+//! - Text and bytes stay in the input until a type asks for them. An argument that nobody takes is not built.
 //! - Integers have at most [`MAX_INT_BYTES`] or, as text, [`MAX_INT_DIGITS`].
 //! - A length is compared with the input that is left before memory is taken for it.
 //!
 //! # Map
 //!
-//! [`from_slice`] and [`to_vec`] for single values; [`Pickle`] for the same with limits and shared bytes, and as the
+//! [`from_slice`] and [`to_vec`] for single values; [`Pickle`] for the same with limits, and as the
 //! [`Codec`](daffi_serde::Codec) of daffi; [`ReadError`] and [`WriteError`] for what can go wrong.
 
 mod codec;
@@ -83,7 +85,7 @@ mod opcode;
 mod read;
 mod write;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 pub use crate::{
     codec::Pickle,
@@ -107,7 +109,7 @@ pub const MAX_INT_BYTES: usize = 4096;
 ///
 /// # Errors
 /// [`ReadError`] for what is no pickle of plain data, breaks a limit, or is no `T`.
-pub fn from_slice<T: DeserializeOwned>(pickle: &[u8]) -> Result<T, ReadError> {
+pub fn from_slice<'de, T: Deserialize<'de>>(pickle: &'de [u8]) -> Result<T, ReadError> {
     Pickle::default().read_as(pickle)
 }
 

@@ -103,7 +103,7 @@ fn errors_are_four_texts() {
 fn values_of_all_arguments_are_counted_together() {
     let pickle = Body::new(&b"](NNNe](NNNe\x86}\x86."[..]);
     let read = |max_values| {
-        let format = Pickle::new(ValueLimits { max_values, ..ValueLimits::default() });
+        let format = Pickle::new(ValueLimits::default().max_values(max_values));
         let mut call = Binding::<(Value, Value)>::new("f", &[]);
         Codec::decode_args(&format, &pickle, &mut call)
     };
@@ -124,18 +124,13 @@ fn large_bytes_are_shared_and_small_ones_copied() {
         let mut call = Binding::<(Bytes,)>::new("f", &[]);
         Codec::decode_args(&Pickle::default(), &body, &mut call).unwrap();
         assert_eq!(within(&call.finish().unwrap().0), shared);
-
-        let Value::Tuple(parts) = Pickle::default().read(&body.bytes).unwrap() else { panic!("a pair") };
-        let Value::Tuple(args) = &parts[0] else { panic!("arguments") };
-        let Value::Bytes(bytes) = &args[0] else { panic!("bytes") };
-        assert_eq!((bytes.len(), within(bytes)), (len, shared));
     }
 }
 
 #[test]
 fn the_same_bytes_behind_a_pointer() {
     let format: &dyn Format = &Pickle::default();
-    let args = args![Value::Uuid(5), b = Value::Set(vec![1.into()])];
+    let args = args![Value::Uuid(Box::new(5)), b = Value::Set(vec![1.into()].into())];
     let mut buffer = BytesMut::new();
     format.encode_args(&args as &dyn ErasedArgs, &mut Output::new(&mut buffer)).unwrap();
     assert_eq!(buffer, args_of(&args));

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use daffi_serde::{
     Body, Codec, RemoteError, Value, ValueLimits,
-    value::{Date, Time, TimeDelta},
+    value::{Date, DateTime, Time, TimeDelta},
 };
 use daffi_serde_pickle::{Pickle, from_slice, to_vec};
 use num_bigint::BigInt;
@@ -42,29 +42,29 @@ fn leaves() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
-        ints().prop_map(Value::Int),
+        ints().prop_map(Value::from),
         vec(any::<u8>(), 17..600).prop_map(|bytes| BigInt::from_signed_bytes_le(&bytes).into()),
         any::<f64>().prop_filter("equal to itself", |float| !float.is_nan()).prop_map(Value::Float),
-        ".{0,300}".prop_map(Value::Str),
+        ".{0,300}".prop_map(Value::from),
         vec(any::<u8>(), 0..300).prop_map(|bytes| Value::Bytes(bytes.into())),
         (-1e9..1e9, -1e9..1e9).prop_map(|(real, imaginary)| Value::Complex(real, imaginary)),
         dates().prop_map(Value::Date),
-        times().prop_map(Value::Time),
-        (dates(), times()).prop_map(|(date, time)| Value::DateTime(date, time)),
+        times().prop_map(Value::from),
+        (dates(), times()).prop_map(|(date, time)| DateTime::new(date, time).into()),
         deltas().prop_map(Value::TimeDelta),
-        "-?[0-9]{1,9}(\\.[0-9]{1,9})?(E[+-][0-9]{1,3})?".prop_map(Value::Decimal),
-        any::<u128>().prop_map(Value::Uuid),
+        "-?[0-9]{1,9}(\\.[0-9]{1,9})?(E[+-][0-9]{1,3})?".prop_map(|text| Value::Decimal(text.into())),
+        any::<u128>().prop_map(|uuid| Value::Uuid(uuid.into())),
     ]
 }
 
 fn values() -> impl Strategy<Value = Value> {
     leaves().prop_recursive(5, 60, 8, |inner| {
         prop_oneof![
-            vec(inner.clone(), 0..8).prop_map(Value::List),
-            vec(inner.clone(), 0..8).prop_map(Value::Tuple),
-            vec(inner.clone(), 0..8).prop_map(Value::Set),
-            vec(inner.clone(), 0..8).prop_map(Value::FrozenSet),
-            vec((inner.clone(), inner), 0..8).prop_map(Value::Map),
+            vec(inner.clone(), 0..8).prop_map(|items| Value::List(items.into())),
+            vec(inner.clone(), 0..8).prop_map(|items| Value::Tuple(items.into())),
+            vec(inner.clone(), 0..8).prop_map(|items| Value::Set(items.into())),
+            vec(inner.clone(), 0..8).prop_map(|items| Value::FrozenSet(items.into())),
+            vec((inner.clone(), inner), 0..8).prop_map(|entries| Value::Map(entries.into())),
         ]
     })
 }
@@ -137,7 +137,7 @@ fn programs() -> impl Strategy<Value = Vec<u8>> {
 
 /// Reads in all the ways there are. What is read must be written, too.
 fn read_all_ways(pickle: &[u8]) {
-    let limits = ValueLimits { max_values: 10_000, ..ValueLimits::default() };
+    let limits = ValueLimits::default().max_values(10_000);
     let (format, body) = (Pickle::new(limits), Body::new(Bytes::copy_from_slice(pickle)));
     let read = format.read(&body.bytes);
     assert_eq!(read.is_ok(), from_slice::<Value>(pickle).is_ok());

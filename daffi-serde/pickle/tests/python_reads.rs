@@ -11,7 +11,7 @@ use std::{
 use bytes::BytesMut;
 use daffi_serde::{
     Codec, DynArgs, Output, RemoteError, Value,
-    value::{Date, Time, TimeDelta},
+    value::{Date, DateTime, Time, TimeDelta},
 };
 use daffi_serde_pickle::{Pickle, to_vec};
 use serde::Serialize;
@@ -95,12 +95,12 @@ fn values() {
         let offset = offset.map(|micros| TimeDelta::from_microseconds(micros).unwrap());
         offset.map_or(time, |offset| time.at_offset(offset).unwrap())
     };
-    let date_time = |offset| Value::DateTime(Date::new(9999, 12, 31).unwrap(), moment(offset));
+    let date_time = |offset| Value::from(DateTime::new(Date::new(9999, 12, 31).unwrap(), moment(offset)));
 
     let mut lines = Lines::default();
     lines.value(&Value::from(vec![date.clone(), date]), "[datetime.date(2024, 2, 29)] * 2");
-    lines.value(&Value::Time(moment(None)), "datetime.time(1, 2, 3, 4)");
-    lines.value(&Value::Time(moment(Some(0))), "datetime.time(1, 2, 3, 4, datetime.timezone.utc)");
+    lines.value(&Value::from(moment(None)), "datetime.time(1, 2, 3, 4)");
+    lines.value(&Value::from(moment(Some(0))), "datetime.time(1, 2, 3, 4, datetime.timezone.utc)");
     lines.value(&date_time(None), "datetime.datetime(9999, 12, 31, 1, 2, 3, 4)");
     lines.value(
         &date_time(Some(-60_000_000)),
@@ -108,14 +108,14 @@ fn values() {
     );
     lines.value(&Value::TimeDelta(TimeDelta::from_microseconds(-1).unwrap()), "datetime.timedelta(microseconds=-1)");
     lines.value(&Value::Decimal("-1.50".into()), "decimal.Decimal('-1.50')");
-    lines.value(&Value::Uuid(u128::MAX), "uuid.UUID(int=2**128 - 1)");
-    lines.value(&Value::Uuid(5), "uuid.UUID(int=5)");
+    lines.value(&Value::Uuid(Box::new(u128::MAX)), "uuid.UUID(int=2**128 - 1)");
+    lines.value(&Value::Uuid(Box::new(5)), "uuid.UUID(int=5)");
     lines.value(&Value::Complex(1.5, -0.0), "complex(1.5, -0.0)");
-    lines.value(&Value::Set(vec![]), "set()");
-    lines.value(&Value::Set(vec![1.into()]), "{1}");
-    lines.value(&Value::FrozenSet(vec![]), "frozenset()");
-    lines.value(&Value::FrozenSet(vec![Value::Tuple(vec![])]), "frozenset([()])");
-    lines.value(&Value::Map(vec![(Value::Null, Value::Tuple(vec![1.into()]))]), "{None: (1,)}");
+    lines.value(&Value::Set(vec![].into()), "set()");
+    lines.value(&Value::Set(vec![1.into()].into()), "{1}");
+    lines.value(&Value::FrozenSet(vec![].into()), "frozenset()");
+    lines.value(&Value::FrozenSet(vec![Value::Tuple(vec![].into())].into()), "frozenset([()])");
+    lines.value(&Value::Map(vec![(Value::Null, Value::Tuple(vec![1.into()].into()))].into()), "{None: (1,)}");
     for power in [128, 1000, 3000] {
         let big = num_bigint::BigInt::from(2).pow(power);
         lines.value(&Value::from(big.clone()), &format!("2**{power}"));
@@ -127,8 +127,8 @@ fn values() {
 #[test]
 fn payloads() {
     let args = DynArgs {
-        positional: vec![1.into(), "two".into(), Value::Null, Value::Uuid(5)],
-        keywords: vec![("b".into(), Value::Uuid(5)), ("c".into(), Value::from(vec![1]))],
+        positional: vec![1.into(), "two".into(), Value::Null, Value::Uuid(Box::new(5))],
+        keywords: vec![("b".into(), Value::Uuid(Box::new(5))), ("c".into(), Value::from(vec![1]))],
     };
     let mut lines = Lines::default();
     for (len, expression) in [(0, "()"), (1, "(1,)"), (2, "(1, 'two')"), (3, "(1, 'two', None)")] {

@@ -121,6 +121,10 @@ impl Codec for Postcard {
         envelope::read(&body.bytes, &watch, sink).map_err(|error| decode_error(error, &watch))
     }
 
+    fn decode_bound(&self, len: usize) -> usize {
+        self.limits.decode_bound(len)
+    }
+
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
         let watch = self.watch(body);
         argument::read(&body.bytes, &watch, |argument| sink.result(argument))

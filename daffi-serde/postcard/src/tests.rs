@@ -52,9 +52,9 @@ fn a_value_bears_its_kind() {
         (true.into(), b"\x01\x01"),
         ((-1).into(), b"\x02\x01"),
         ("ab".into(), b"\x05\x02ab"),
-        (Value::Bytes("ab".into()), b"\x06\x02ab"),
-        (Value::List(vec![1.into(), Value::Tuple(vec![])]), b"\x07\x02\x02\x02\x08\x00"),
-        (Value::Set(vec![Value::Map(vec![("k".into(), Value::Null)])]), b"\x09\x01\x0b\x01\x05\x01k\x00"),
+        (Value::Bytes(b"ab".as_slice().into()), b"\x06\x02ab"),
+        (Value::List(vec![1.into(), Value::Tuple(vec![].into())].into()), b"\x07\x02\x02\x02\x08\x00"),
+        (Value::Set(vec![Value::Map(vec![("k".into(), Value::Null)].into())].into()), b"\x09\x01\x0b\x01\x05\x01k\x00"),
         (date.into(), b"\x0d\x0a2024-02-29"),
         (TimeDelta::new(-1, 2, 3).unwrap().into(), b"\x10\x01\x02\x03"),
     ];
@@ -141,7 +141,7 @@ fn deep_types_stop_at_the_limit() {
 
 #[test]
 fn arguments_count_as_values() {
-    let limits = ValueLimits { max_values: 2, ..ValueLimits::default() };
+    let limits = ValueLimits::default().max_values(2);
     let body = |count: u8| [vec![count], b"\x01\0\0\0\0".repeat(count.into()), vec![0]].concat();
     let read = |count| {
         let mut sink = DynArgs::default();

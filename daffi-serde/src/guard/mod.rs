@@ -15,7 +15,7 @@
 //!     const NON_FINITE: bool = false;
 //! }
 //!
-//! let watch = Watch::new(ValueLimits { max_depth: 2, ..ValueLimits::default() }, 7);
+//! let watch = Watch::new(ValueLimits::default().max_depth(2), 7);
 //! let mut json = serde_json::Deserializer::from_str("[[[1]]]");
 //! let error = Value::deserialize(watch.guard::<Json, _>(&mut json)).unwrap_err();
 //! assert!(error.to_string().starts_with("nested deeper than 2 levels"));

@@ -134,6 +134,11 @@ impl Codec for Opaque {
         sink.positional(0, OpaqueDeserializer::new(body).map_err(decode_error)?).map_err(decode_error)
     }
 
+    /// Whatever is made of a payload is its bytes, copied once.
+    fn decode_bound(&self, len: usize) -> usize {
+        len
+    }
+
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
         if worth_keeping(body) && sink.shared(&body.bytes) {
             return Ok(());

@@ -1,5 +1,6 @@
 //! What a [`Value`] is.
 
+use num_traits::ToPrimitive;
 use serde::de::{DeserializeOwned, value::Error};
 
 use super::{Value, from_value};
@@ -30,17 +31,21 @@ impl Value {
 
     /// The integer, if it is one of up to 128 bits.
     #[must_use]
-    pub const fn as_i128(&self) -> Option<i128> {
+    pub fn as_i128(&self) -> Option<i128> {
         match self {
-            Self::Int(value) => Some(*value),
+            Self::Int(value) => Some((*value).into()),
+            Self::BigInt(value) => value.as_ref().try_into().ok(),
             _ => None,
         }
     }
 
     /// The integer, if it is one within `i64`.
     #[must_use]
-    pub fn as_i64(&self) -> Option<i64> {
-        self.as_i128()?.try_into().ok()
+    pub const fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Int(value) => Some(*value),
+            _ => None,
+        }
     }
 
     /// The integer, if it is one within `u64`.
@@ -52,10 +57,11 @@ impl Value {
     /// The number as a float: a float itself, or an integer, rounded where it must be.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "documented")]
-    pub const fn as_f64(&self) -> Option<f64> {
+    pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Float(value) => Some(*value),
             Self::Int(value) => Some(*value as f64),
+            Self::BigInt(value) => value.to_f64(),
             _ => None,
         }
     }
@@ -116,7 +122,7 @@ impl Value {
             Self::Null => "None",
             Self::Bool(_) => "a boolean",
             Self::Int(_) => "an integer",
-            Self::BigInt(_) => "an integer beyond 128 bits",
+            Self::BigInt(_) => "an integer beyond 64 bits",
             Self::Float(_) => "a float",
             Self::Str(_) => "text",
             Self::Bytes(_) => "bytes",
@@ -128,7 +134,7 @@ impl Value {
             Self::Complex(..) => "a complex number",
             Self::Date(_) => "a date",
             Self::Time(_) => "a time",
-            Self::DateTime(..) => "a date and time",
+            Self::DateTime(_) => "a date and time",
             Self::TimeDelta(_) => "a length of time",
             Self::Decimal(_) => "a decimal",
             Self::Uuid(_) => "a UUID",

@@ -36,6 +36,19 @@ pub struct Time {
     pub offset: Option<TimeDelta>,
 }
 
+/// A day and a time of that day. Its text is ISO 8601, `2024-02-29T03:04:05+01:00`, with the name of its zone in brackets
+/// behind it when it has one (RFC 9557): `2024-02-29T03:04:05+01:00[Europe/Berlin]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct DateTime {
+    /// The day.
+    pub date: Date,
+    /// The time, with the offset from UTC of that moment when one is known.
+    pub time: Time,
+    /// The name of the time zone, as IANA's database has it. PICKLE and postcard carry it; others only the offset.
+    pub zone: Option<Box<str>>,
+}
+
 /// A length of time, normalised as Python does: only the days are negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimeDelta {
@@ -76,7 +89,25 @@ impl Date {
     }
 }
 
+impl Date {
+    /// Whether the calendar has it. The fields can be set to what it has not; such a date is not written.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        Self::new(self.year, self.month, self.day).is_some()
+    }
+}
+
 impl Time {
+    /// Whether the clock has it. The fields can be set to what it has not; such a time is not written.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let time = Self::new(self.hour, self.minute, self.second, self.microsecond);
+        match self.offset {
+            Some(offset) => offset.is_valid() && time.is_some_and(|time| time.at_offset(offset).is_some()),
+            None => time.is_some(),
+        }
+    }
+
     /// A time of day without an offset, if the clock has it.
     #[must_use]
     pub const fn new(hour: u8, minute: u8, second: u8, microsecond: u32) -> Option<Self> {
@@ -94,6 +125,26 @@ impl Time {
     }
 }
 
+impl DateTime {
+    /// A moment, without the name of a zone.
+    #[must_use]
+    pub const fn new(date: Date, time: Time) -> Self {
+        Self { date, time, zone: None }
+    }
+
+    /// The same moment in a zone of that name. The offset from UTC stays what it is.
+    #[must_use]
+    pub fn in_zone(mut self, name: impl Into<Box<str>>) -> Self {
+        self.zone = Some(name.into());
+        self
+    }
+
+    /// ISO 8601 without the name of the zone.
+    pub(super) fn iso(&self) -> String {
+        format!("{}T{}", self.date, self.time)
+    }
+}
+
 impl TimeDelta {
     /// A length of time, if its parts are normalised and in range.
     #[must_use]
@@ -103,6 +154,12 @@ impl TimeDelta {
         } else {
             None
         }
+    }
+
+    /// Whether its parts are normalised and in range. Such that are not can be set; they are not written.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        Self::new(self.days, self.seconds, self.microseconds).is_some()
     }
 
     /// A length of time in microseconds, unless it is beyond 999 999 999 days.
@@ -154,6 +211,13 @@ impl fmt::Display for Time {
             write!(f, ".{micros:06}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for DateTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}T{}", self.date, self.time)?;
+        self.zone.as_ref().map_or(Ok(()), |zone| write!(f, "[{zone}]"))
     }
 }
 
@@ -209,10 +273,17 @@ impl FromStr for Time {
     }
 }
 
-/// Reads a date and a time joined by `T`.
-pub(super) fn parse_date_time(text: &str) -> Result<(Date, Time), NotInCalendar> {
-    let (date, time) = text.split_once('T').ok_or(NO_DATE_TIME)?;
-    Ok((date.parse()?, time.parse()?))
+impl FromStr for DateTime {
+    type Err = NotInCalendar;
+
+    fn from_str(text: &str) -> Result<Self, NotInCalendar> {
+        let (date, rest) = text.split_once('T').ok_or(NO_DATE_TIME)?;
+        let (time, zone) = match rest.strip_suffix(']') {
+            Some(rest) => rest.split_once('[').map(|(time, zone)| (time, Some(zone.into()))).ok_or(NO_DATE_TIME)?,
+            None => (rest, None),
+        };
+        Ok(Self { date: date.parse()?, time: time.parse()?, zone })
+    }
 }
 
 /// `03:04`, `03:04:05`, `03:04:05.000006`.

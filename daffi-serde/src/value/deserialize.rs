@@ -9,10 +9,10 @@ use serde::{
     de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor},
 };
 
-use super::{TimeDelta, Value, calendar::parse_date_time, exact::Kind, tag};
+use super::{DateTime, Time, TimeDelta, Value, exact::Kind, tag};
 
-/// No more places than this are made on a format's word alone.
-const MAX_PLACES_AHEAD: usize = 4096;
+/// No more places than this are made on a format's word alone; later ones are at most as many as are filled already.
+const MAX_PLACES_AHEAD: usize = 1024;
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value, E> {
-        Ok(Value::Bytes(Bytes::copy_from_slice(bytes)))
+        Ok(Value::Bytes(bytes.into()))
     }
 
     fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Value, E> {
@@ -99,30 +99,26 @@ fn read_single<'de, A: VariantAccess<'de>>(kind: Kind, content: A) -> Result<Val
     Ok(match kind {
         Kind::Null => content.unit_variant()?.into(),
         Kind::Bool => Value::Bool(content.newtype_variant()?),
-        Kind::Int => Value::Int(content.newtype_variant()?),
+        Kind::Int => content.newtype_variant::<i128>()?.into(),
         // Bytes, for decimal digits take a time that grows with the square of their number.
         Kind::BigInt => BigInt::from_signed_bytes_le(&content.newtype_variant::<Bytes>()?).into(),
         Kind::Float => Value::Float(content.newtype_variant()?),
         Kind::Str => Value::Str(content.newtype_variant()?),
-        Kind::Bytes => Value::Bytes(content.newtype_variant()?),
+        Kind::Bytes => content.newtype_variant::<Bytes>()?.into(),
         Kind::Complex => {
             let (real, imaginary) = content.newtype_variant()?;
             Value::Complex(real, imaginary)
         }
         Kind::Date => Value::Date(content.newtype_variant_seed(Text::new("a date"))?),
-        Kind::Time => Value::Time(content.newtype_variant_seed(Text::new("a time"))?),
-        Kind::DateTime => {
-            let text: String = content.newtype_variant()?;
-            let (date, time) = parse_date_time(&text).map_err(A::Error::custom)?;
-            Value::DateTime(date, time)
-        }
+        Kind::Time => content.newtype_variant_seed(Text::<Time>::new("a time"))?.into(),
+        Kind::DateTime => content.newtype_variant_seed(Text::<DateTime>::new("a date and time"))?.into(),
         Kind::TimeDelta => {
             let (days, seconds, microseconds) = content.newtype_variant()?;
             let delta = TimeDelta::new(days, seconds, microseconds);
             Value::TimeDelta(delta.ok_or_else(|| A::Error::custom("a length of time out of range"))?)
         }
         Kind::Decimal => Value::Decimal(content.newtype_variant()?),
-        Kind::Uuid => Value::Uuid(content.newtype_variant()?),
+        Kind::Uuid => Value::Uuid(Box::new(content.newtype_variant()?)),
         Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => Value::List(content.newtype_variant_seed(Items)?),
         Kind::Map => Value::Map(content.newtype_variant_seed(Entries)?),
     })
@@ -146,29 +142,43 @@ impl<'de> Deserialize<'de> for Kind {
     }
 }
 
+/// Makes room for one more. With a format that knows how many follow, the last place made is the last one needed.
+fn make_room<T>(items: &mut Vec<T>, following: impl FnOnce() -> Option<usize>) {
+    if items.len() < items.capacity() {
+        return;
+    }
+    let most = items.len().max(MAX_PLACES_AHEAD);
+    match following() {
+        Some(more) => items.reserve_exact(more.saturating_add(1).min(most)),
+        // Few lists are long, and what grows by halves is never far too large.
+        None => items.reserve_exact((items.len() / 2).max(2)),
+    }
+}
+
 /// The elements of a list.
 struct Items;
 
 impl<'de> Visitor<'de> for Items {
-    type Value = Vec<Value>;
+    type Value = Box<[Value]>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of values")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Value>, A::Error> {
-        let mut items = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(MAX_PLACES_AHEAD));
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Box<[Value]>, A::Error> {
+        let mut items = Vec::new();
         while let Some(item) = seq.next_element()? {
+            make_room(&mut items, || seq.size_hint());
             items.push(item);
         }
-        Ok(items)
+        Ok(items.into())
     }
 }
 
 impl<'de> DeserializeSeed<'de> for Items {
-    type Value = Vec<Value>;
+    type Value = Box<[Value]>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Value>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<[Value]>, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
@@ -177,25 +187,26 @@ impl<'de> DeserializeSeed<'de> for Items {
 struct Entries;
 
 impl<'de> Visitor<'de> for Entries {
-    type Value = Vec<(Value, Value)>;
+    type Value = Box<[(Value, Value)]>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map of values")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<(Value, Value)>, A::Error> {
-        let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(0).min(MAX_PLACES_AHEAD));
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Box<[(Value, Value)]>, A::Error> {
+        let mut entries = Vec::new();
         while let Some(entry) = map.next_entry()? {
+            make_room(&mut entries, || map.size_hint());
             entries.push(entry);
         }
-        Ok(entries)
+        Ok(entries.into())
     }
 }
 
 impl<'de> DeserializeSeed<'de> for Entries {
-    type Value = Vec<(Value, Value)>;
+    type Value = Box<[(Value, Value)]>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<(Value, Value)>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<[(Value, Value)]>, D::Error> {
         deserializer.deserialize_map(self)
     }
 }

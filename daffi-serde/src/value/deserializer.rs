@@ -18,7 +18,7 @@ use super::{Value, exact::Kind, serialize::hyphenated, tag};
 ///
 /// ```
 /// use daffi_serde::value::{Value, from_value};
-/// let value = Value::List(vec![1.into(), "two".into()]);
+/// let value = Value::List(vec![1.into(), "two".into()].into());
 /// assert_eq!(from_value(value), Ok((1_u8, "two".to_owned())));
 /// ```
 ///
@@ -133,7 +133,7 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
     ) -> Result<V::Value, E> {
         let (variant, content) = match self.value {
             Value::Str(_) => (self.value, None),
-            Value::Map(entries) => match <[_; 1]>::try_from(entries) {
+            Value::Map(entries) => match <Box<[_; 1]>>::try_from(entries).map(|one| *one) {
                 Ok([(variant, content)]) => (variant, Some(content)),
                 Err(entries) => return Err(E::invalid_length(entries.len(), &"a map of one entry: a variant")),
             },
@@ -156,22 +156,22 @@ fn visit_single<'de, V: Visitor<'de>, E: Error>(value: Value, visitor: V) -> Res
     match value {
         Value::Null => visitor.visit_unit(),
         Value::Bool(value) => visitor.visit_bool(value),
-        Value::Int(value) => visit_int(value, visitor),
-        Value::BigInt(big) => match (i128::try_from(&big), u128::try_from(&big)) {
+        Value::Int(value) => visitor.visit_i64(value),
+        Value::BigInt(big) => match (i128::try_from(&*big), u128::try_from(&*big)) {
             (Ok(value), _) => visit_int(value, visitor),
             (_, Ok(value)) => visitor.visit_u128(value),
             _ => Err(E::invalid_type(Unexpected::Other("an integer beyond 128 bits"), &visitor)),
         },
         Value::Float(value) => visitor.visit_f64(value),
-        Value::Str(text) => visitor.visit_string(text),
+        Value::Str(text) => visitor.visit_string(text.into()),
         Value::Bytes(bytes) => visitor.visit_byte_buf(bytes.into()),
-        Value::Complex(real, imaginary) => visit_items(vec![real.into(), imaginary.into()], visitor),
+        Value::Complex(real, imaginary) => visit_items(Box::new([real.into(), imaginary.into()]), visitor),
         Value::Date(date) => visitor.visit_string(date.to_string()),
         Value::Time(time) => visitor.visit_string(time.to_string()),
-        Value::DateTime(date, time) => visitor.visit_string(format!("{date}T{time}")),
+        Value::DateTime(moment) => visitor.visit_string(moment.iso()),
         Value::TimeDelta(delta) => visitor.visit_f64(delta.as_secs_f64()),
-        Value::Decimal(text) => visitor.visit_string(text),
-        Value::Uuid(uuid) => visitor.visit_string(hyphenated(uuid)),
+        Value::Decimal(text) => visitor.visit_string(text.into()),
+        Value::Uuid(uuid) => visitor.visit_string(hyphenated(*uuid)),
         Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Map(_) => {
             ValueDeserializer::new(value).deserialize_any(visitor)
         }
@@ -179,22 +179,16 @@ fn visit_single<'de, V: Visitor<'de>, E: Error>(value: Value, visitor: V) -> Res
 }
 
 fn visit_int<'de, V: Visitor<'de>, E: Error>(value: i128, visitor: V) -> Result<V::Value, E> {
-    if let Ok(value) = i64::try_from(value) {
-        visitor.visit_i64(value)
-    } else if let Ok(value) = u64::try_from(value) {
-        visitor.visit_u64(value)
-    } else {
-        visitor.visit_i128(value)
-    }
+    if let Ok(value) = u64::try_from(value) { visitor.visit_u64(value) } else { visitor.visit_i128(value) }
 }
 
-fn visit_items<'de, V: Visitor<'de>, E: Error>(items: Vec<Value>, visitor: V) -> Result<V::Value, E> {
+fn visit_items<'de, V: Visitor<'de>, E: Error>(items: Box<[Value]>, visitor: V) -> Result<V::Value, E> {
     let mut items = SeqDeserializer::new(items.into_iter());
     let made = visitor.visit_seq(&mut items)?;
     items.end().map(|()| made)
 }
 
-fn visit_entries<'de, V: Visitor<'de>, E: Error>(entries: Vec<(Value, Value)>, visitor: V) -> Result<V::Value, E> {
+fn visit_entries<'de, V: Visitor<'de>, E: Error>(entries: Box<[(Value, Value)]>, visitor: V) -> Result<V::Value, E> {
     let mut entries = MapDeserializer::new(entries.into_iter());
     let made = visitor.visit_map(&mut entries)?;
     entries.end().map(|()| made)
@@ -255,12 +249,12 @@ fn exactly(value: Value) -> (Kind, Value) {
         Value::Complex(..) => (Kind::Complex, value),
         Value::Date(_) => (Kind::Date, value),
         Value::Time(_) => (Kind::Time, value),
-        Value::DateTime(..) => (Kind::DateTime, value),
+        Value::DateTime(moment) => (Kind::DateTime, moment.to_string().into()),
         Value::TimeDelta(delta) => {
             (Kind::TimeDelta, Value::from(vec![i64::from(delta.days), delta.seconds.into(), delta.microseconds.into()]))
         }
         Value::Decimal(_) => (Kind::Decimal, value),
-        Value::Uuid(uuid) => (Kind::Uuid, uuid.into()),
+        Value::Uuid(uuid) => (Kind::Uuid, (*uuid).into()),
     }
 }
 

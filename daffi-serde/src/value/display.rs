@@ -31,10 +31,10 @@ impl Display for Value {
             Self::Complex(real, imaginary) => write!(f, "({real}{imaginary:+}j)"),
             Self::Date(date) => date.fmt(f),
             Self::Time(time) => time.fmt(f),
-            Self::DateTime(date, time) => write!(f, "{date} {time}"),
+            Self::DateTime(moment) => write!(f, "{} {}", moment.date, moment.time),
             Self::TimeDelta(delta) => delta.fmt(f),
             Self::Decimal(text) => f.write_str(text),
-            Self::Uuid(uuid) => f.write_str(&hyphenated(*uuid)),
+            Self::Uuid(uuid) => f.write_str(&hyphenated(**uuid)),
         }
     }
 }
@@ -124,15 +124,18 @@ mod tests {
 
     #[test]
     fn values_are_what_python_shows() {
-        let value = Value::Map(vec![
-            ("it's".into(), Value::Tuple(vec![1.into()])),
-            (Value::Null, Value::from(vec![true, false])),
-            (2.5.into(), Value::Bytes("a\0'".into())),
-        ]);
+        let value = Value::Map(
+            vec![
+                ("it's".into(), Value::Tuple(vec![1.into()].into())),
+                (Value::Null, Value::from(vec![true, false])),
+                (2.5.into(), Value::Bytes(b"a\0'".as_slice().into())),
+            ]
+            .into(),
+        );
         assert_eq!(value.to_string(), r#"{"it's": (1,), None: [True, False], 2.5: b'a\x00\''}"#);
-        assert_eq!(Value::Set(vec![]).to_string(), "set()");
+        assert_eq!(Value::Set(vec![].into()).to_string(), "set()");
         assert_eq!(Value::Complex(1.0, -2.0).to_string(), "(1-2j)");
         assert_eq!(Value::from("a\n\u{7f}").to_string(), r"'a\n\x7f'");
-        assert_eq!(Value::Uuid(1).to_string(), "00000000-0000-0000-0000-000000000001");
+        assert_eq!(Value::Uuid(Box::new(1)).to_string(), "00000000-0000-0000-0000-000000000001");
     }
 }

@@ -54,6 +54,13 @@ kinds! {
     FrozenSet = 10, Map = 11, Complex = 12, Date = 13, Time = 14, DateTime = 15, TimeDelta = 16, Decimal = 17, Uuid = 18,
 }
 
+/// The index of [`Value::Tuple`], for deserializers that answer with the enum where serde has no method.
+pub const TUPLE: u32 = Kind::Tuple.index();
+/// The index of [`Value::Set`].
+pub const SET: u32 = Kind::Set.index();
+/// The index of [`Value::FrozenSet`].
+pub const FROZEN_SET: u32 = Kind::FrozenSet.index();
+
 /// Writes a [`Value`] as an enum. Refuses what no value writes itself as.
 #[derive(Clone, Copy, Debug)]
 pub struct ExactSerializer<S> {
@@ -84,10 +91,10 @@ impl<S: Serializer> ExactSerializer<S> {
             Value::Complex(real, imaginary) => self.one(Kind::Complex, &(real, imaginary)),
             Value::Date(date) => self.one(Kind::Date, &date.to_string()),
             Value::Time(time) => self.one(Kind::Time, &time.to_string()),
-            Value::DateTime(date, time) => self.one(Kind::DateTime, &format!("{date}T{time}")),
+            Value::DateTime(moment) => self.one(Kind::DateTime, &moment.to_string()),
             Value::TimeDelta(d) => self.one(Kind::TimeDelta, &(d.days, d.seconds, d.microseconds)),
             Value::Decimal(text) => self.one(Kind::Decimal, text),
-            Value::Uuid(uuid) => self.one(Kind::Uuid, uuid),
+            Value::Uuid(uuid) => self.one(Kind::Uuid, &**uuid),
             _ => Err(no_value()),
         }
     }

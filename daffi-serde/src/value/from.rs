@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use num_bigint::BigInt;
 
-use super::{Date, Time, TimeDelta, Value};
+use super::{Date, DateTime, Time, TimeDelta, Value};
 
 macro_rules! from {
     ($($ty:ty: $value:ident => $made:expr;)*) => {$(
@@ -26,23 +26,27 @@ from! {
     i8: value => Self::Int(value.into());
     i16: value => Self::Int(value.into());
     i32: value => Self::Int(value.into());
-    i64: value => Self::Int(value.into());
-    i128: value => Self::Int(value);
+    i64: value => Self::Int(value);
+    isize: value => (value as i128).into();
+    usize: value => (value as u128).into();
+    i128: value => i64::try_from(value).map_or_else(|_| Self::BigInt(Box::new(value.into())), Self::Int);
     u8: value => Self::Int(value.into());
     u16: value => Self::Int(value.into());
     u32: value => Self::Int(value.into());
-    u64: value => Self::Int(value.into());
-    u128: value => i128::try_from(value).map_or_else(|_| Self::BigInt(value.into()), Self::Int);
-    BigInt: value => i128::try_from(&value).map_or_else(|_| Self::BigInt(value), Self::Int);
+    u64: value => i128::from(value).into();
+    u128: value => i64::try_from(value).map_or_else(|_| Self::BigInt(Box::new(value.into())), Self::Int);
+    BigInt: value => i64::try_from(&value).map_or_else(|_| Self::BigInt(Box::new(value)), Self::Int);
     f32: value => Self::Float(value.into());
     f64: value => Self::Float(value);
-    char: value => Self::Str(value.into());
+    char: value => Self::Str(value.encode_utf8(&mut [0; 4]).into());
     &str: value => Self::Str(value.into());
-    String: value => Self::Str(value);
+    String: value => Self::Str(value.into());
+    Box<str>: value => Self::Str(value);
     Cow<'_, str>: value => Self::Str(value.into());
-    Bytes: value => Self::Bytes(value);
+    Bytes: value => Self::Bytes(Vec::from(value).into());
     Date: value => Self::Date(value);
-    Time: value => Self::Time(value);
+    Time: value => Self::Time(Box::new(value));
+    DateTime: value => Self::DateTime(Box::new(value));
     TimeDelta: value => Self::TimeDelta(value);
 }
 

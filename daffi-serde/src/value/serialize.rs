@@ -3,10 +3,10 @@
 use num_bigint::BigInt;
 use serde::{
     Serialize, Serializer,
-    ser::{SerializeMap, SerializeTuple},
+    ser::{Error, SerializeMap, SerializeTuple},
 };
 
-use super::{TimeDelta, Value, tag};
+use super::{DateTime, TimeDelta, Value, tag};
 
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -22,7 +22,7 @@ impl Serialize for Natural<'_> {
         match self.0 {
             Value::Null => serializer.serialize_unit(),
             Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::Int(value) => serialize_int(*value, serializer),
+            Value::Int(value) => serializer.serialize_i64(*value),
             Value::BigInt(value) => serialize_big(value, serializer),
             Value::Float(value) => serializer.serialize_f64(*value),
             Value::Str(text) => serializer.serialize_str(text),
@@ -33,14 +33,19 @@ impl Serialize for Natural<'_> {
             Value::FrozenSet(items) => serializer.serialize_newtype_struct(tag::FROZEN_SET, items),
             Value::Map(entries) => serialize_map(entries, serializer),
             Value::Complex(real, imaginary) => serializer.serialize_newtype_struct(tag::COMPLEX, &(*real, *imaginary)),
+            // The fields of dates and times are anybody's to set.
+            Value::Date(date) if !date.is_valid() => Err(S::Error::custom(not_in_calendar("date", date))),
+            Value::Time(time) if !time.is_valid() => Err(S::Error::custom(not_in_calendar("time of day", time))),
+            Value::DateTime(moment) if !(moment.date.is_valid() && moment.time.is_valid()) => {
+                Err(S::Error::custom(not_in_calendar("date and time", moment)))
+            }
+            Value::TimeDelta(delta) if !delta.is_valid() => Err(S::Error::custom(not_in_calendar("timedelta", delta))),
             Value::Date(date) => serializer.serialize_newtype_struct(tag::DATE, &date.to_string()),
             Value::Time(time) => serializer.serialize_newtype_struct(tag::TIME, &time.to_string()),
-            Value::DateTime(date, time) => {
-                serializer.serialize_newtype_struct(tag::DATE_TIME, &format!("{date}T{time}"))
-            }
+            Value::DateTime(moment) => serializer.serialize_newtype_struct(tag::DATE_TIME, &Moment(moment)),
             Value::TimeDelta(delta) => serializer.serialize_newtype_struct(tag::TIME_DELTA, &Seconds(*delta)),
             Value::Decimal(text) => serializer.serialize_newtype_struct(tag::DECIMAL, text),
-            Value::Uuid(uuid) => serializer.serialize_newtype_struct(tag::UUID, &hyphenated(*uuid)),
+            Value::Uuid(uuid) => serializer.serialize_newtype_struct(tag::UUID, &hyphenated(**uuid)),
         }
     }
 }
@@ -76,6 +81,10 @@ fn serialize_map<S: Serializer>(entries: &[(Value, Value)], serializer: S) -> Re
     map.end()
 }
 
+fn not_in_calendar(what: &str, value: &impl std::fmt::Display) -> String {
+    format!("{value} is no {what}: make it with `new`, which checks the calendar and the clock")
+}
+
 struct Digits<'a>(&'a BigInt);
 
 impl Serialize for Digits<'_> {
@@ -84,6 +93,19 @@ impl Serialize for Digits<'_> {
             serializer.collect_str(self.0)
         } else {
             serializer.serialize_bytes(&self.0.to_signed_bytes_le())
+        }
+    }
+}
+
+struct Moment<'a>(&'a DateTime);
+
+impl Serialize for Moment<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The name of a zone is for formats that have room for it; those that others read as text have not.
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&self.0.iso())
+        } else {
+            serializer.collect_str(self.0)
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Any serialisable value as a [`Value`].
 
-use bytes::Bytes;
 use serde::{
     Serialize, Serializer,
     de::value::Error,
@@ -17,7 +16,7 @@ use super::{Value, tag};
 /// ```
 /// use daffi_serde::{Value, value::to_value};
 /// let pair = to_value(&(1, "two"))?;
-/// assert_eq!(pair, Value::Tuple(vec![Value::Int(1), Value::Str("two".into())]));
+/// assert_eq!(pair, Value::Tuple(vec![Value::Int(1), Value::Str("two".into())].into()));
 /// # Ok::<(), serde::de::value::Error>(())
 /// ```
 ///
@@ -55,7 +54,7 @@ impl Default for ValueSerializer {
 macro_rules! as_int {
     ($($method:ident: $ty:ty),*) => {$(
         fn $method(self, value: $ty) -> Result<Value, Error> {
-            Ok(Value::Int(value.into()))
+            Ok(value.into())
         }
     )*};
 }
@@ -73,11 +72,7 @@ impl Serializer for ValueSerializer {
 
     as_int! {
         serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
-        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64
-    }
-
-    fn serialize_u128(self, value: u128) -> Result<Value, Error> {
-        Ok(value.into())
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128
     }
 
     fn serialize_bool(self, value: bool) -> Result<Value, Error> {
@@ -93,7 +88,7 @@ impl Serializer for ValueSerializer {
     }
 
     fn serialize_char(self, value: char) -> Result<Value, Error> {
-        Ok(Value::Str(value.into()))
+        Ok(value.into())
     }
 
     fn serialize_str(self, value: &str) -> Result<Value, Error> {
@@ -101,7 +96,7 @@ impl Serializer for ValueSerializer {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<Value, Error> {
-        Ok(Value::Bytes(Bytes::copy_from_slice(value)))
+        Ok(Value::Bytes(value.into()))
     }
 
     fn serialize_none(self) -> Result<Value, Error> {
@@ -191,7 +186,7 @@ impl Serializer for ValueSerializer {
 }
 
 fn variant_of(variant: &str, content: Value) -> Value {
-    Value::Map(vec![(variant.into(), content)])
+    Value::Map(Box::new([(variant.into(), content)]))
 }
 
 enum Made {
@@ -217,9 +212,9 @@ impl Items {
 
     fn finish(self) -> Value {
         match self.made {
-            Made::List => Value::List(self.items),
-            Made::Tuple => Value::Tuple(self.items),
-            Made::Variant(variant) => variant_of(variant, Value::Tuple(self.items)),
+            Made::List => Value::List(self.items.into()),
+            Made::Tuple => Value::Tuple(self.items.into()),
+            Made::Variant(variant) => variant_of(variant, Value::Tuple(self.items.into())),
         }
     }
 }
@@ -272,7 +267,7 @@ impl SerializeMap for Entries {
     }
 
     fn end(self) -> Result<Value, Error> {
-        Ok(Value::Map(self.entries))
+        Ok(Value::Map(self.entries.into()))
     }
 }
 
@@ -288,7 +283,7 @@ macro_rules! fields {
             }
 
             fn end(self) -> Result<Value, Error> {
-                let map = Value::Map(self.entries);
+                let map = Value::Map(self.entries.into());
                 Ok(match self.variant {
                     Some(variant) => variant_of(variant, map),
                     None => map,

@@ -7,7 +7,7 @@
 use num_bigint::BigInt;
 use serde::Serialize;
 
-use super::{Value, ValueSerializer, calendar::parse_date_time};
+use super::{Value, ValueSerializer};
 
 /// Any [`Value`]; also the name it is read by.
 pub const VALUE: &str = "$daffi::Value";
@@ -56,10 +56,10 @@ pub fn special<T: Serialize + ?Sized>(name: &str, content: &T) -> Option<Value> 
     match name {
         BIG_INT => content()?.as_bytes().map(|bytes| BigInt::from_signed_bytes_le(bytes).into()),
         DECIMAL => text().map(Value::Decimal),
-        UUID => parse_uuid(&text()?).map(Value::Uuid),
+        UUID => parse_uuid(&text()?).map(|uuid| Value::Uuid(Box::new(uuid))),
         DATE => text()?.parse().ok().map(Value::Date),
-        TIME => text()?.parse().ok().map(Value::Time),
-        DATE_TIME => parse_date_time(&text()?).ok().map(|(date, time)| Value::DateTime(date, time)),
+        TIME => text()?.parse().ok().map(|time: super::Time| time.into()),
+        DATE_TIME => text()?.parse().ok().map(|moment: super::DateTime| moment.into()),
         TIME_DELTA => content()?.into_typed::<(i32, u32, u32)>().ok().and_then(|(days, seconds, microseconds)| {
             super::TimeDelta::new(days, seconds, microseconds).map(Value::TimeDelta)
         }),

@@ -22,7 +22,7 @@ impl Input {
     /// One argument.
     pub(crate) fn argument(&mut self, text: &str) -> Result<Value, Failure> {
         if self.text {
-            return Ok(Value::Str(text.to_owned()));
+            return Ok(Value::Str(text.to_owned().into()));
         }
         if text == "-" {
             return Ok(Value::Bytes(self.stdin()?.into()));
@@ -57,13 +57,13 @@ impl Input {
         let text = String::from_utf8(bytes).map_err(|error| about(&error.utf8_error().to_string()))?;
         let mut args = DynArgs::default();
         match json::parse(&text).map_err(|error| about(&format!("not JSON: {error}")))? {
-            Value::List(items) => args.positional = items,
+            Value::List(items) => args.positional = items.into(),
             Value::Map(entries) => {
                 for (name, value) in entries {
                     let Value::Str(name) = name else {
                         return Err(about("the name of a keyword argument is text"));
                     };
-                    args.keywords.push((name, value));
+                    args.keywords.push((name.into(), value));
                 }
             }
             _ => return Err(about("a list of arguments is expected, or an object of keyword arguments")),
@@ -116,7 +116,7 @@ fn json_else_text(text: &str) -> Result<Value, Failure> {
             quoted()
         )));
     }
-    Ok(Value::Str(text.to_owned()))
+    Ok(Value::Str(text.to_owned().into()))
 }
 
 fn has_word(text: &str, word: &str) -> bool {
@@ -125,8 +125,6 @@ fn has_word(text: &str, word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use daffi::Bytes;
-
     use super::*;
 
     #[test]
@@ -144,8 +142,8 @@ mod tests {
             ("(see below)", "(see below)".into()),
             ("\"3\"", "3".into()),
             ("", "".into()),
-            ("[1, [\"a\"]]", Value::List(vec![1.into(), Value::from(vec!["a"])])),
-            ("{\"$bytes\": \"AP8=\"}", Value::Bytes(Bytes::from_static(b"\0\xff"))),
+            ("[1, [\"a\"]]", Value::List(vec![1.into(), Value::from(vec!["a"])].into())),
+            ("{\"$bytes\": \"AP8=\"}", Value::Bytes(b"\0\xff".as_slice().into())),
         ];
         for (text, value) in cases {
             assert_eq!(Input::default().argument(text).unwrap(), value, "{text}");

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use daffi::{Bytes, Value};
+use daffi::Value;
 use num_bigint::BigInt;
 use serde::{
     Deserialize, Deserializer,
@@ -78,7 +78,7 @@ fn number(text: &str) -> Result<Value, ParseError> {
         };
     }
     match text.parse::<i128>() {
-        Ok(number) => Ok(Value::Int(number)),
+        Ok(number) => Ok(number.into()),
         Err(_) => text.parse::<BigInt>().map(Value::from).map_err(|error| ParseError::Value(error.to_string())),
     }
 }
@@ -92,7 +92,7 @@ fn object(entries: Vec<(String, &RawValue)>, depth: usize) -> Result<Value, Pars
             _ => {}
         }
     }
-    let entries = entries.into_iter().map(|(key, raw)| Ok((Value::Str(key), value(raw, depth)?)));
+    let entries = entries.into_iter().map(|(key, raw)| Ok((Value::Str(key.into()), value(raw, depth)?)));
     entries.collect::<Result<_, _>>().map(Value::Map)
 }
 
@@ -101,7 +101,7 @@ fn bytes(raw: &RawValue) -> Result<Value, ParseError> {
         .map_err(|_| ParseError::Value(format!("{BYTES_KEY}: text in base64 is expected")))?;
     let bytes = BASE64_STANDARD.decode(text);
     bytes
-        .map(|bytes| Value::Bytes(Bytes::from(bytes)))
+        .map(|bytes| Value::Bytes(bytes.into()))
         .map_err(|error| ParseError::Value(format!("{BYTES_KEY}: not base64: {error}")))
 }
 
@@ -165,9 +165,9 @@ mod tests {
             Value::from(i128::MIN),
             Value::from(u128::MAX),
             "a\u{9b}\"".into(),
-            Value::Bytes(Bytes::from_static(b"\0\xff")),
-            Value::Map(vec![("b".into(), 1.into()), ("a".into(), Value::Null)]),
-            Value::Map(vec![(Value::Map(vec![]), 1.into())]),
+            Value::Bytes(b"\0\xff".as_slice().into()),
+            Value::Map(vec![("b".into(), 1.into()), ("a".into(), Value::Null)].into()),
+            Value::Map(vec![(Value::Map(vec![].into()), 1.into())].into()),
         ];
         for value in values {
             assert_eq!(parse(&strict(&value).unwrap()).unwrap(), value);

@@ -129,7 +129,7 @@ fn bare(value: &Value) -> serde_json::Result<Option<Cow<'_, str>>> {
 
 #[cfg(test)]
 mod tests {
-    use daffi::{Bytes, value::Date};
+    use daffi::value::Date;
 
     use super::*;
 
@@ -140,10 +140,10 @@ mod tests {
             (Value::from(u64::MAX), "18446744073709551615"),
             (Value::from(i128::MIN), "-170141183460469231731687303715884105728"),
             (Value::from(u128::MAX), "340282366920938463463374607431768211455"),
-            (Value::Bytes(Bytes::from_static(b"\0\xff")), r#"{"$bytes":"AP8="}"#),
+            (Value::Bytes(b"\0\xff".as_slice().into()), r#"{"$bytes":"AP8="}"#),
             (Value::Float(f64::NEG_INFINITY), r#"{"$float":"-inf"}"#),
             (Value::Float(f64::NAN), r#"{"$float":"nan"}"#),
-            (Value::Set(vec![1.into(), Value::Tuple(vec!["a".into()])]), r#"[1,["a"]]"#),
+            (Value::Set(vec![1.into(), Value::Tuple(vec!["a".into()].into())].into()), r#"[1,["a"]]"#),
             (Value::from_iter([(1, "a"), (2, "b")]), r#"{"1":"a","2":"b"}"#),
             (Value::Decimal("1.50".into()), r#""1.50""#),
         ];
@@ -154,10 +154,10 @@ mod tests {
 
     #[test]
     fn maps_as_keys_of_maps_cost_what_they_are_worth() {
-        let nested = (0..100).fold(Value::Null, |key, _| Value::Map(vec![(key, 1.into())]));
+        let nested = (0..100).fold(Value::Null, |key, _| Value::Map(vec![(key, 1.into())].into()));
         let json = strict(&nested).unwrap();
         assert!(json.starts_with(r#"{"$map":[[{"$map":[["#) && json.len() < 2000, "{} bytes", json.len());
-        let in_a_list = Value::Map(vec![(Value::Tuple(vec![Value::Map(vec![])]), 1.into())]);
+        let in_a_list = Value::Map(vec![(Value::Tuple(vec![Value::Map(vec![].into())].into()), 1.into())].into());
         assert_eq!(strict(&in_a_list).unwrap(), r#"{"$map":[[[{}],1]]}"#);
     }
 

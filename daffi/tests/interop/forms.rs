@@ -29,10 +29,10 @@ pub(crate) fn to_form(value: &Value) -> Json {
         Value::Complex(real, imaginary) => json!({"$complex": [real, imaginary]}),
         Value::Date(date) => json!({"$date": date.to_string()}),
         Value::Time(time) => json!({"$time": time.to_string()}),
-        Value::DateTime(date, time) => json!({"$datetime": format!("{date}T{time}")}),
+        Value::DateTime(moment) => json!({"$datetime": moment.to_string()}),
         Value::TimeDelta(delta) => json!({"$timedelta": [delta.days, delta.seconds, delta.microseconds]}),
         Value::Decimal(text) => json!({"$decimal": text}),
-        Value::Uuid(uuid) => json!({"$uuid": format!("{uuid:032x}")}),
+        Value::Uuid(uuid) => json!({"$uuid": format!("{:032x}", **uuid)}),
         other => panic!("{other:?} has no form"),
     }
 }
@@ -43,11 +43,11 @@ pub(crate) fn from_form(form: &Json) -> Value {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
         Json::Number(number) => match number.as_i128() {
-            Some(integer) => Value::Int(integer),
+            Some(integer) => Value::from(integer),
             None => Value::Float(number.as_f64().unwrap()),
         },
         Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => Value::List(all(items)),
+        Json::Array(items) => Value::List(all(items).into()),
         Json::Object(entries) => match entries.iter().next() {
             Some((tag, body)) if tag.starts_with('$') => tagged(tag, body),
             _ => entries.iter().map(|(key, value)| (key.as_str(), from_form(value))).collect(),
@@ -64,26 +64,23 @@ fn tagged(tag: &str, body: &Json) -> Value {
     let text = || body.as_str().unwrap();
     let pairs = || body.as_array().unwrap().iter().map(|pair| (from_form(&pair[0]), from_form(&pair[1])));
     match tag {
-        "$bytes" => Value::Bytes(unhex(text())),
-        "$tuple" => Value::Tuple(items()),
-        "$set" => Value::Set(items()),
-        "$frozenset" => Value::FrozenSet(items()),
+        "$bytes" => unhex(text()).into(),
+        "$tuple" => Value::Tuple(items().into()),
+        "$set" => Value::Set(items().into()),
+        "$frozenset" => Value::FrozenSet(items().into()),
         "$dict" => pairs().collect(),
         "$int" => Value::from(text().parse::<BigInt>().unwrap()),
         "$float" => Value::Float(text().parse().unwrap()),
         "$date" => Value::Date(text().parse().unwrap()),
-        "$time" => Value::Time(text().parse().unwrap()),
-        "$datetime" => {
-            let (date, time) = text().split_once('T').unwrap();
-            Value::DateTime(date.parse().unwrap(), time.parse().unwrap())
-        }
+        "$time" => Value::from(text().parse::<daffi::value::Time>().unwrap()),
+        "$datetime" => Value::from(text().parse::<daffi::value::DateTime>().unwrap()),
         "$timedelta" => {
             let [days, seconds, microseconds] = [0, 1, 2].map(|at| body[at].as_i64().unwrap());
             let total = (i128::from(days) * 86_400 + i128::from(seconds)) * 1_000_000 + i128::from(microseconds);
             Value::TimeDelta(daffi::value::TimeDelta::from_microseconds(total).unwrap())
         }
-        "$decimal" => Value::Decimal(text().to_owned()),
-        "$uuid" => Value::Uuid(u128::from_str_radix(&text().replace('-', ""), 16).unwrap()),
+        "$decimal" => Value::Decimal(text().into()),
+        "$uuid" => Value::Uuid(Box::new(u128::from_str_radix(&text().replace('-', ""), 16).unwrap())),
         "$complex" => Value::Complex(body[0].as_f64().unwrap(), body[1].as_f64().unwrap()),
         // Kinds that Rust has no value for stay as they are, so that a comparison shows them.
         _ => Value::from_iter([(tag, body.to_string())]),

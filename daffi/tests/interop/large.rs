@@ -60,7 +60,7 @@ async fn rust_sends_and_gets_16_mib() {
         let rpc = client.rpc().serde(format);
         assert_eq!(rpc.call::<usize>("total", (bytes.clone(),)).await.unwrap(), SIZE, "{format}");
         assert!(rpc.call::<Bytes>("echo", (bytes.clone(),)).await.unwrap() == bytes, "{format}");
-        assert!(rpc.call::<Value>("echo", (bytes.clone(),)).await.unwrap() == Value::Bytes(bytes.clone()), "{format}");
+        assert!(rpc.call::<Value>("echo", (bytes.clone(),)).await.unwrap() == Value::from(bytes.clone()), "{format}");
     }
     for format in [FormatId::PICKLE, FormatId::MSGPACK] {
         assert!(client.rpc().serde(format).call::<Bytes>("big", (SIZE,)).await.unwrap() == bytes, "{format}");

@@ -15,7 +15,7 @@ fn named(values: &[i64], keywords: &[(&str, i64)]) -> DynArgs {
 
 /// A call with several arguments or none, and its result in a format that keeps lists and tuples apart.
 fn several() -> [(&'static str, DynArgs, Value); 8] {
-    let pair = |a: i64, b: i64| Value::List(vec![a.into(), b.into()]);
+    let pair = |a: i64, b: i64| Value::List(vec![a.into(), b.into()].into());
     [
         ("add", named(&[3, 4], &[]), 7.into()),
         ("add", named(&[3], &[("b", 4)]), 7.into()),
@@ -40,9 +40,9 @@ fn plain() -> Vec<Value> {
         (-1.5e15).into(),
         "".into(),
         "naïve ☃ 💩 \0 \"quoted\" | bar".into(),
-        Value::List(Vec::new()),
-        Value::Map(Vec::new()),
-        Value::List(vec![Value::Null, vec![1, 2].into(), "three".into(), 4.5.into()]),
+        Value::List(Vec::new().into()),
+        Value::Map(Vec::new().into()),
+        Value::List(vec![Value::Null, vec![1, 2].into(), "three".into(), 4.5.into()].into()),
         [("a", Value::from(vec![1])), ("z", [("deep", true)].into_iter().collect()), ("ü", Value::Null)]
             .into_iter()
             .collect(),
@@ -52,7 +52,7 @@ fn plain() -> Vec<Value> {
 /// What reaches a callback in OPAQUE as it is, and comes back so.
 fn opaque() -> [Value; 5] {
     let all: Vec<u8> = (0..=255).collect();
-    ["".into(), "naïve ☃".into(), "7".into(), Value::Bytes(all.into()), Value::Bytes(bytes::Bytes::new())]
+    ["".into(), "naïve ☃".into(), "7".into(), Value::Bytes(all.into()), Value::Bytes(Box::default())]
 }
 
 pub(crate) async fn check(pair: &Pair) {

@@ -2,7 +2,7 @@
 
 use daffi_serde::value::{Date, Time};
 
-/// Set in a month or an hour for the second of two equal times when clocks are set back. Read, but not kept.
+/// Set in a month or an hour for the second of two equal times when clocks are set back.
 const FOLD: u8 = 0x80;
 
 pub(super) fn date(state: [u8; 4]) -> Option<Date> {
@@ -16,12 +16,13 @@ pub(super) fn time(state: [u8; 6]) -> Option<Time> {
     Time::new(hour & !FOLD, minute, second, u32::from_be_bytes([0, high, middle, low]))
 }
 
-pub(super) fn date_time(state: [u8; 10]) -> Option<(Date, Time)> {
+/// A moment, and whether it is the second of two that clocks show alike.
+pub(super) fn date_time(state: [u8; 10]) -> Option<(Date, Time, bool)> {
     let [year_high, year_low, month, day, clock @ ..] = state;
     if clock[0] & FOLD != 0 {
         return None;
     }
-    Some((date([year_high, year_low, month & !FOLD, day])?, time(clock)?))
+    Some((date([year_high, year_low, month & !FOLD, day])?, time(clock)?, month & FOLD != 0))
 }
 
 #[cfg(test)]
@@ -34,7 +35,7 @@ mod tests {
         assert_eq!(date([7, 231, 2, 29]), None);
         assert_eq!(time([0x81, 2, 3, 0x0f, 0x42, 0x3f]), Time::new(1, 2, 3, 999_999));
         assert_eq!(time([1, 2, 3, 0x0f, 0x42, 0x40]), None);
-        let moment = (Date::new(2024, 2, 29).unwrap(), Time::new(1, 2, 3, 4).unwrap());
+        let moment = (Date::new(2024, 2, 29).unwrap(), Time::new(1, 2, 3, 4).unwrap(), true);
         assert_eq!(date_time([7, 232, 0x82, 29, 1, 2, 3, 0, 0, 4]), Some(moment));
         assert_eq!(date_time([7, 232, 2, 29, 0x81, 2, 3, 0, 0, 4]), None);
     }

@@ -2,85 +2,111 @@
 
 use std::borrow::Cow;
 
-use daffi_serde::{Value, value::TimeDelta};
+use daffi_serde::{
+    Value,
+    value::{DateTime, Time, TimeDelta},
+};
 
 use super::{
-    calendar,
-    graph::{Node, Slot},
-    int,
+    arena::{Elements, Kind, Owned},
+    calendar, int,
     machine::Machine,
+    scalar::Scalar,
+    slot::{Place, Slot},
     text::latin1,
+    zone,
 };
 use crate::{ReadError, decimal::is_decimal, known::Known};
 
-impl<'a> Machine<'a> {
+impl Machine<'_> {
     /// What `callable(*args)` makes; nothing is ever called.
     pub(super) fn call(&mut self, callable: Slot, args: Slot) -> Result<Slot, ReadError> {
-        let Slot::Name(name) = callable else {
+        let Some(name) = self.name_of(callable) else {
             return match callable {
-                _ if self.skips(callable) => self.graph.add(Node::Skipped),
+                _ if self.skips(callable) => self.arena.add_skipped(),
                 _ => Err(self.malformed("it calls what is no name")),
             };
         };
-        let args = self.graph.tuple(args).ok_or_else(|| self.malformed("arguments are no tuple"))?;
-        // No constructor takes more than three.
-        let mut copy = [Slot::Null; 3];
-        let made = match copy.get_mut(..args.len()) {
-            Some(copy) => {
-                copy.copy_from_slice(args);
-                self.construct(name, copy)?
+        let is_list = self.kind_of(args) == Some(Kind::List);
+        let args = self.sequence(args).filter(|_| !is_list);
+        let args = args.ok_or_else(|| self.malformed("arguments are no tuple"))?;
+        // No constructor takes more than four.
+        let mut places = [callable; 4];
+        let count = args.len();
+        let made = match places.get_mut(..count) {
+            Some(places) => {
+                places.iter_mut().zip(args).for_each(|(place, arg)| *place = arg);
+                self.construct(name, places)?
             }
             None => None,
         };
         match made {
             Some(slot) => Ok(slot),
-            None if self.skipping() => self.graph.add(Node::Skipped),
+            None if self.skipping() => self.arena.add_skipped(),
             None => Err(ReadError::Call(name.full_name())),
         }
     }
 
     /// `None`: not the arguments that Python writes.
     fn construct(&mut self, name: Known, args: &[Slot]) -> Result<Option<Slot>, ReadError> {
-        let node = match (name, args) {
-            (Known::Bytes | Known::ByteArray, []) => Some(Node::Data(Cow::Borrowed(&[]))),
+        let owned = match (name, args) {
+            (Known::Bytes | Known::ByteArray, []) => Some(Owned::Data(Box::default())),
             // Bytes are never changed here, so two names for the same ones do no harm.
-            (Known::Bytes | Known::ByteArray, [data]) if self.graph.data(*data).is_some() => return Ok(Some(*data)),
+            (Known::Bytes | Known::ByteArray, [data]) if self.is_data(*data) => return Ok(Some(*data)),
             (Known::ByteArray | Known::Encode, [text, encoding]) => self.encode(*text, *encoding)?,
-            (Known::Set, []) => Some(Node::Set(Vec::new())),
-            (Known::Set, [items]) => self.copy_items(*items)?.map(Node::Set),
-            (Known::FrozenSet, []) => return self.graph.add_frozen_set(&[]).map(Some),
-            (Known::FrozenSet, [items]) => {
+            (Known::Set, []) => return self.arena.add_empty(Kind::Set).map(Some),
+            (Known::FrozenSet, []) => return self.copied(Kind::FrozenSet, &[]).map(Some),
+            (Known::Set | Known::FrozenSet, [items]) => {
                 let Some(items) = self.copy_items(*items)? else { return Ok(None) };
-                return self.graph.add_frozen_set(&items).map(Some);
+                let kind = if name == Known::Set { Kind::Set } else { Kind::FrozenSet };
+                return self.copied(kind, &items).map(Some);
             }
-            (Known::OrderedDict, []) => Some(Node::Dict(Vec::new())),
-            (Known::Reconstructor, [Slot::Skipped, ..]) => Some(Node::Skipped),
-            (Known::Uuid, [])
-            | (Known::Reconstructor, [Slot::Name(Known::Uuid), Slot::Name(Known::Object), Slot::Null]) => {
-                Some(Node::BlankUuid)
+            (Known::OrderedDict, []) => return self.arena.add_empty(Kind::Dict).map(Some),
+            (Known::Reconstructor, [class, ..]) if self.skips(*class) => return self.arena.add_skipped().map(Some),
+            (Known::Uuid, []) => Some(Owned::BlankUuid),
+            (Known::Reconstructor, [class, base, state])
+                if self.name_of(*class) == Some(Known::Uuid)
+                    && self.name_of(*base) == Some(Known::Object)
+                    && matches!(self.scalar(*state), Some(Scalar::Null)) =>
+            {
+                Some(Owned::BlankUuid)
             }
-            (Known::TimeZone, [delta] | [delta, _]) => self.zone(*delta),
+            (Known::GetAttr, [class, attribute])
+                if self.name_of(*class) == Some(Known::ZoneInfo)
+                    && self.text(*attribute).as_deref() == Some("_unpickle") =>
+            {
+                return self.arena.add_name(Known::UnpickleZone).map(Some);
+            }
+            (Known::TimeZone, [delta, name @ ..]) if name.len() < 2 => self.zone(*delta, name.first())?,
+            (Known::UnpickleZone | Known::ZoneInfo, [name, ..]) => self.named_zone(*name)?,
+            (Known::PytzUtc, []) => Some(Owned::Zone(TimeDelta::default(), None)),
+            (Known::PytzZone, [name] | [name, _, _, _]) => self.pytz(*name, &args[1..])?,
             (Known::Decimal, [text]) => self.decimal(*text)?,
-            _ => self.plain(name, args).map(|value| Node::Plain(Box::new(value))),
+            _ => self.plain(name, args).map(Owned::Value),
         };
-        node.map(|node| self.graph.add(node)).transpose()
+        owned.map(|owned| self.arena.add_owned(owned)).transpose()
     }
 
     fn plain(&self, name: Known, args: &[Slot]) -> Option<Value> {
         match (name, args) {
-            (Known::Complex, [real, imaginary]) => Some(Value::Complex(float(*real)?, float(*imaginary)?)),
+            (Known::Complex, [real, imaginary]) => Some(Value::Complex(self.float(*real)?, self.float(*imaginary)?)),
             (Known::Date, [state]) => calendar::date(self.state(*state)?).map(Value::Date),
             (Known::Time, [state, zone @ ..]) => {
                 let time = calendar::time(self.state(*state)?)?;
-                self.at_zone(time, zone).map(Value::Time)
+                self.at_zone(time, zone).map(Value::from)
             }
             (Known::DateTime, [state, zone @ ..]) => {
-                let (date, time) = calendar::date_time(self.state(*state)?)?;
-                self.at_zone(time, zone).map(|time| Value::DateTime(date, time))
+                let (date, time, second) = calendar::date_time(self.state(*state)?)?;
+                let moment = match zone.first().and_then(|zone| self.owned(*zone)) {
+                    Some(Owned::NamedZone(name)) => zone::at(date, time, second, name),
+                    Some(Owned::Zone(_, Some(name))) => DateTime::new(date, self.at_zone(time, zone)?).in_zone(&**name),
+                    _ => DateTime::new(date, self.at_zone(time, zone)?),
+                };
+                Some(moment.into())
             }
-            (Known::TimeDelta, [Slot::Int(days), Slot::Int(seconds), Slot::Int(micros)]) => {
-                let delta =
-                    TimeDelta::new((*days).try_into().ok()?, (*seconds).try_into().ok()?, (*micros).try_into().ok()?);
+            (Known::TimeDelta, [days, seconds, micros]) => {
+                let [days, seconds, micros] = [self.int(*days)?, self.int(*seconds)?, self.int(*micros)?];
+                let delta = TimeDelta::new(days.try_into().ok()?, seconds.try_into().ok()?, micros.try_into().ok()?);
                 delta.map(Value::TimeDelta)
             }
             _ => None,
@@ -88,63 +114,102 @@ impl<'a> Machine<'a> {
     }
 
     /// Latin-1 is how protocols 0 to 2 write bytes. Python spells its name in two ways.
-    fn encode(&mut self, text: Slot, encoding: Slot) -> Result<Option<Node<'a>>, ReadError> {
-        let (Some(text), Some("latin1" | "latin-1")) = (self.graph.text(text), self.graph.text(encoding)) else {
+    fn encode(&mut self, text: Slot, encoding: Slot) -> Result<Option<Owned>, ReadError> {
+        let (Some(text), Some("latin1" | "latin-1")) = (self.text(text), self.text(encoding).as_deref()) else {
             return Ok(None);
         };
-        let data = latin1(text);
-        self.count_copied(text.len())?;
-        Ok(data.map(|data| Node::Data(Cow::Owned(data))))
+        // The same text may be the argument of many calls, each of which copies it.
+        self.arena.take_room(text.len())?;
+        Ok(latin1(&text).map(|data| Owned::Data(data.into())))
     }
 
-    fn decimal(&mut self, text: Slot) -> Result<Option<Node<'a>>, ReadError> {
-        let Some(text) = self.graph.text(text) else { return Ok(None) };
-        let decimal = is_decimal(text).then(|| Value::Decimal(text.to_owned()));
-        self.count_copied(text.len())?;
-        Ok(decimal.map(|value| Node::Plain(Box::new(value))))
+    fn decimal(&mut self, text: Slot) -> Result<Option<Owned>, ReadError> {
+        let Some(text) = self.text(text) else { return Ok(None) };
+        self.arena.take_room(text.len())?;
+        Ok(is_decimal(&text).then(|| Owned::Value(Value::Decimal(text.into()))))
     }
 
-    /// Arguments are looked at and copied by each call, and the same text may be the argument of many.
-    fn count_copied(&mut self, bytes: usize) -> Result<(), ReadError> {
-        self.owned_left = self.owned_left.checked_sub(bytes).ok_or_else(|| self.too_many_bytes())?;
-        Ok(())
-    }
-
-    /// Copies what a set is made of; the same list may be copied again and again.
+    /// Copies what a set is made of; the same list may be copied again and again, into room that is counted.
     fn copy_items(&mut self, items: Slot) -> Result<Option<Vec<Slot>>, ReadError> {
-        let Some(items) = self.graph.sequence(items) else { return Ok(None) };
-        self.pushes_left = self.pushes_left.checked_sub(items.len()).ok_or_else(|| self.graph.too_many())?;
-        Ok(Some(items.to_vec()))
+        let Some(items) = self.sequence(items) else { return Ok(None) };
+        let (count, items) = (items.len(), items.collect());
+        self.arena.take_room(count * size_of::<Slot>())?;
+        Ok(Some(items))
+    }
+
+    fn copied(&mut self, kind: Kind, slots: &[Slot]) -> Result<Slot, ReadError> {
+        let elements = Elements { slots, run: false };
+        if kind == Kind::FrozenSet {
+            return self.arena.add_fixed(kind, elements);
+        }
+        let set = self.arena.add_empty(kind)?;
+        if let Place::Node(node) = set.place() {
+            self.arena.extend(node, elements)?;
+        }
+        Ok(set)
+    }
+
+    fn is_data(&self, slot: Slot) -> bool {
+        matches!(self.scalar(slot), Some(Scalar::Data(_))) || matches!(self.owned(slot), Some(Owned::Data(_)))
+    }
+
+    fn float(&self, slot: Slot) -> Option<f64> {
+        match self.scalar(slot)? {
+            Scalar::Float(float) => Some(float),
+            _ => None,
+        }
     }
 
     /// The state of a `datetime` object: bytes, or the same as Latin-1 text where Python 2 wrote it.
     fn state<const N: usize>(&self, slot: Slot) -> Option<[u8; N]> {
-        match self.graph.node_of(slot)? {
-            Node::Data(data) => data.as_ref().try_into().ok(),
+        if let Some(Owned::Data(data)) = self.owned(slot) {
+            return data.as_ref().try_into().ok();
+        }
+        match self.scalar(slot)? {
+            Scalar::Data(data) => data.try_into().ok(),
             // A character takes up to two bytes, so longer text cannot be one.
-            Node::Text(text) if text.len() <= 2 * N => latin1(text)?.try_into().ok(),
+            Scalar::Utf8(bytes) if bytes.len() <= 2 * N => latin1(std::str::from_utf8(bytes).ok()?)?.try_into().ok(),
+            Scalar::Text(Cow::Borrowed(text)) => latin1(text)?.try_into().ok(),
+            Scalar::Text(Cow::Owned(text)) => latin1(&text)?.try_into().ok(),
             _ => None,
         }
     }
 
-    fn at_zone(&self, time: daffi_serde::value::Time, zone: &[Slot]) -> Option<daffi_serde::value::Time> {
+    /// A time of day at a zone of a fixed offset. In a named zone it has none, as in Python.
+    fn at_zone(&self, time: Time, zone: &[Slot]) -> Option<Time> {
         match zone {
             [] => Some(time),
-            [zone] => match self.graph.node_of(*zone)? {
-                Node::Zone(offset) => time.at_offset(*offset),
+            [zone] => match self.owned(*zone)? {
+                Owned::Zone(offset, _) => time.at_offset(*offset),
+                Owned::NamedZone(_) => Some(time),
                 _ => None,
             },
             _ => None,
         }
     }
 
-    fn zone(&self, delta: Slot) -> Option<Node<'a>> {
-        match self.graph.node_of(delta)? {
-            Node::Plain(value) => match **value {
-                Value::TimeDelta(offset) => Some(Node::Zone(offset)),
-                _ => None,
-            },
-            _ => None,
+    fn zone(&mut self, delta: Slot, name: Option<&Slot>) -> Result<Option<Owned>, ReadError> {
+        let Some(Owned::Value(Value::TimeDelta(offset))) = self.owned(delta) else { return Ok(None) };
+        let offset = *offset;
+        let name = name.and_then(|name| self.text(*name)).filter(|name| zone::is_name(name));
+        self.arena.take_room(name.as_ref().map_or(0, |name| name.len()))?;
+        Ok(Some(Owned::Zone(offset, name.map(Into::into))))
+    }
+
+    fn named_zone(&mut self, name: Slot) -> Result<Option<Owned>, ReadError> {
+        let Some(name) = self.text(name).filter(|name| zone::is_name(name)) else { return Ok(None) };
+        self.arena.take_room(name.len())?;
+        Ok(Some(Owned::NamedZone(name.into())))
+    }
+
+    /// A zone of the package pytz, with the offset in seconds that it has at the moment it is written for.
+    fn pytz(&mut self, name: Slot, offset: &[Slot]) -> Result<Option<Owned>, ReadError> {
+        match offset.first().map(|seconds| self.int(*seconds)) {
+            None => self.named_zone(name),
+            Some(seconds) => {
+                let offset = seconds.and_then(|s| TimeDelta::from_microseconds(i128::from(s) * 1_000_000));
+                Ok(offset.map(|offset| Owned::Zone(offset, None)))
+            }
         }
     }
 
@@ -153,24 +218,22 @@ impl<'a> Machine<'a> {
         if self.skips(object) {
             return Ok(());
         }
-        let Slot::Node(id) = object else { return Err(self.malformed("it gives a state to what has none")) };
-        if !matches!(self.graph.node(id), Node::BlankUuid) {
+        let (Place::Node(node), Some(Owned::BlankUuid)) = (object.place(), self.owned(object)) else {
             return Err(self.malformed("it gives a state to what has none"));
-        }
+        };
         let uuid = self.uuid(state).ok_or(ReadError::Call(Known::Uuid.full_name()))?;
-        *self.graph.node_mut(id) = Node::Plain(Box::new(Value::Uuid(uuid)));
+        *self.arena.owned_mut(node) = Owned::Value(Value::Uuid(Box::new(uuid)));
         Ok(())
     }
 
     /// `{'int': number}`, with `is_safe` where the operating system vouched for the UUID.
     fn uuid(&self, state: Slot) -> Option<u128> {
-        let (pairs @ ([_] | [_, _]), []) = self.graph.dict(state)?.as_chunks() else { return None };
+        let mut items = self.dict(state).filter(|items| items.len() <= 4)?;
         let mut uuid = None;
-        for [key, value] in pairs {
-            match (self.graph.text(*key)?, *value) {
-                ("int", Slot::Int(int)) => uuid = Some(int.try_into().ok()?),
-                ("int", slot) => uuid = Some(self.wide(slot)?),
-                ("is_safe", Slot::Int(_) | Slot::Null) => {}
+        while let (Some(key), Some(value)) = (items.next(), items.next()) {
+            match &*self.text(key)? {
+                "int" => uuid = Some(self.wide(value)?),
+                "is_safe" => {}
                 _ => return None,
             }
         }
@@ -178,18 +241,12 @@ impl<'a> Machine<'a> {
     }
 
     fn wide(&self, slot: Slot) -> Option<u128> {
-        match self.graph.node_of(slot)? {
-            Node::Long([bytes @ .., 0]) if bytes.len() == 16 => Some(u128::from_le_bytes(bytes.try_into().ok()?)),
-            Node::Long(bytes) => int::extended(bytes)?.try_into().ok(),
-            Node::Big(big) => big.as_ref().try_into().ok(),
+        match self.scalar(slot)? {
+            Scalar::Int(int) => int.try_into().ok(),
+            Scalar::Long([bytes @ .., 0]) if bytes.len() == 16 => Some(u128::from_le_bytes(bytes.try_into().ok()?)),
+            Scalar::Long(bytes) => int::extended(bytes)?.try_into().ok(),
+            Scalar::Big(big) => u128::try_from(&big).ok(),
             _ => None,
         }
-    }
-}
-
-fn float(slot: Slot) -> Option<f64> {
-    match slot {
-        Slot::Float(float) => Some(float),
-        _ => None,
     }
 }

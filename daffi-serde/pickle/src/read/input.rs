@@ -13,6 +13,20 @@ impl<'a> Input<'a> {
         Self { bytes, at: 0, op_at: 0 }
     }
 
+    /// The same bytes, from an offset within them on.
+    pub(super) const fn from(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at, op_at: at }
+    }
+
+    /// How far they were read.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The next opcode.
     pub(super) fn opcode(&mut self) -> Result<u8, ReadError> {
         self.op_at = self.at;
@@ -22,10 +36,6 @@ impl<'a> Input<'a> {
     /// Offset of the opcode read last.
     pub(super) const fn op_at(&self) -> usize {
         self.op_at
-    }
-
-    pub(super) const fn len(&self) -> usize {
-        self.bytes.len()
     }
 
     pub(super) const fn remaining(&self) -> usize {
@@ -52,13 +62,19 @@ impl<'a> Input<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
-        let array = *self.bytes[self.at..].first_chunk().ok_or(ReadError::CutOff { at: self.op_at })?;
+        let array = *self
+            .bytes
+            .get(self.at..)
+            .and_then(|rest| rest.first_chunk())
+            .ok_or(ReadError::CutOff { at: self.op_at })?;
         self.at += N;
         Ok(array)
     }
 
     /// As many bytes as the peer announced, if they are there.
+    #[inline]
     pub(super) fn take(&mut self, len: u64) -> Result<&'a [u8], ReadError> {
         let (taken, _) = usize::try_from(len)
             .ok()

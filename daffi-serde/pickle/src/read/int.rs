@@ -29,7 +29,7 @@ pub(super) fn small(bytes: &[u8]) -> Option<i64> {
 
 /// An integer of any size.
 pub(super) fn value(bytes: &[u8]) -> Value {
-    extended(bytes).map_or_else(|| BigInt::from_signed_bytes_le(bytes).into(), Value::Int)
+    extended(bytes).map_or_else(|| BigInt::from_signed_bytes_le(bytes).into(), Value::from)
 }
 
 /// An integer of at most 16 bytes.
@@ -52,11 +52,11 @@ mod tests {
         assert_eq!(small(b"\x00\x80"), Some(-32768));
         assert_eq!(small(&[0xff; 20]), None);
         assert_eq!(value(&[0xff; 20]), Value::Int(-1));
-        assert_eq!(value(&i128::MIN.to_le_bytes()), Value::Int(i128::MIN));
+        assert_eq!(value(&i128::MIN.to_le_bytes()), Value::from(i128::MIN));
         assert_eq!(value(&u128::MAX.to_le_bytes()), Value::Int(-1));
         let mut above = u128::MAX.to_le_bytes().to_vec();
         above.push(0);
-        assert_eq!(value(&above), Value::BigInt(u128::MAX.into()));
+        assert_eq!(value(&above), Value::from(u128::MAX));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use super::{
-    graph::{Graph, Node, Slot},
+    arena::{Arena, Elements, Items, Kind, Owned},
     input::Input,
-    int,
     memo::Memo,
-    text::{ascii, quoted_ascii, raw_unicode_escape},
+    scalar::{self, Scalar},
+    slot::{MAX_INPUT, Place, Slot},
+    text::ascii,
 };
-use crate::{ReadError, known::Known, opcode as op, read::allowance};
+use crate::{ReadError, known::Known, opcode as op};
 
 /// What becomes of names that are not in the table of plain data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,76 +22,97 @@ pub(crate) enum Unknown {
 }
 
 /// Reads opcodes until the last. Every loop is over the input: nothing here recurses.
+///
+/// A byte of the input makes at most one entry of four bytes on the stack, in the memo or among the marks; what goes into
+/// the arena, where elements can be copied, is counted there.
 #[derive(Debug)]
 pub(super) struct Machine<'a> {
-    input: Input<'a>,
-    pub(super) graph: Graph<'a>,
+    pub(super) input: Input<'a>,
+    pub(super) arena: Arena,
     stack: Vec<Slot>,
     /// Heights of the stack at which a mark was set.
-    marks: Vec<usize>,
+    marks: Vec<u32>,
     memo: Memo,
     unknown: Unknown,
-    /// Bounds the time and what the stack and all containers hold together.
-    pub(super) pushes_left: usize,
-    /// Bounds bytes that were decoded rather than borrowed from the input.
-    pub(super) owned_left: usize,
+    /// From this height on, the stack is a run: values that follow each other in the input.
+    run_from: usize,
 }
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(bytes: &'a [u8], max_values: usize, unknown: Unknown) -> Self {
-        Self {
+    /// Will run `bytes`, and take at most `limit` bytes for what they build.
+    pub(super) fn new(bytes: &'a [u8], limit: usize, unknown: Unknown) -> Result<Self, ReadError> {
+        if bytes.len() > MAX_INPUT {
+            return Err(ReadError::TooLong { bytes: bytes.len() });
+        }
+        Ok(Self {
             input: Input::new(bytes),
-            graph: Graph::new(max_values),
+            arena: Arena::new(limit),
             stack: Vec::with_capacity(16),
             marks: Vec::new(),
             memo: Memo::default(),
             unknown,
-            // A date takes five pushes, a small UUID seven, a list of one element three. Most values take one.
-            pushes_left: max_values.saturating_mul(4).max(64),
-            owned_left: allowance(bytes.len()),
-        }
+            run_from: 0,
+        })
     }
 
     /// Runs to the end. Gives all that was built and which of it is the result.
-    pub(super) fn run(mut self) -> Result<(Graph<'a>, Slot), ReadError> {
+    pub(super) fn run(mut self) -> Result<(Arena, Slot), ReadError> {
         loop {
             let opcode = self.input.opcode()?;
+            if scalar::skip(opcode, &mut self.input)? {
+                self.stack.push(Slot::input(self.input.op_at()));
+                continue;
+            }
             if opcode == op::STOP {
                 let root = self.pop()?;
                 return match self.input.remaining() {
-                    0 => Ok((self.graph, root)),
+                    0 => Ok((self.arena, root)),
                     bytes => Err(ReadError::Trailing { bytes }),
                 };
             }
-            self.step(opcode)?;
+            if !self.passing(opcode)? {
+                self.step(opcode)?;
+                self.run_from = self.stack.len();
+            }
         }
+    }
+
+    /// Opcodes that leave the stack as it is.
+    fn passing(&mut self, opcode: u8) -> Result<bool, ReadError> {
+        match opcode {
+            op::PUT | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.remember(opcode)?,
+            op::PROTO => match self.input.u8()? {
+                0..=5 => {}
+                version => return Err(ReadError::Protocol(version)),
+            },
+            // Frames help those who read from a file.
+            op::FRAME => match self.input.u64()? {
+                len if len > self.input.remaining() as u64 => {
+                    return Err(ReadError::CutOff { at: self.input.op_at() });
+                }
+                _ => {}
+            },
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn step(&mut self, opcode: u8) -> Result<(), ReadError> {
         match opcode {
-            op::NONE => self.push(Slot::Null),
-            op::NEWTRUE => self.push(Slot::Bool(true)),
-            op::NEWFALSE => self.push(Slot::Bool(false)),
-            op::EMPTY_TUPLE => self.push(Slot::EmptyTuple),
-            op::EMPTY_LIST => self.push_node(Node::List(Vec::new())),
-            op::EMPTY_DICT => self.push_node(Node::Dict(Vec::new())),
-            op::EMPTY_SET => self.push_node(Node::Set(Vec::new())),
-
-            op::INT | op::BININT | op::BININT1 | op::BININT2 | op::LONG | op::LONG1 | op::LONG4 => self.integer(opcode),
-            op::FLOAT | op::BINFLOAT => self.float(opcode),
-            op::STRING | op::BINSTRING | op::SHORT_BINSTRING => self.string(opcode),
-            op::UNICODE | op::SHORT_BINUNICODE | op::BINUNICODE | op::BINUNICODE8 => self.text(opcode),
-            op::SHORT_BINBYTES | op::BINBYTES | op::BINBYTES8 | op::BYTEARRAY8 => self.data(opcode),
-
             op::MARK => {
-                self.count_push()?;
-                self.marks.push(self.stack.len());
+                // The stack is no higher than the input is long.
+                let height = u32::try_from(self.stack.len()).map_err(|_| self.arena.too_much())?;
+                self.marks.push(height);
                 Ok(())
             }
-            op::POP if self.marks.last() == Some(&self.stack.len()) => self.pop_mark().map(drop),
+            op::POP if self.floor() == self.stack.len() && !self.marks.is_empty() => self.pop_mark().map(drop),
             op::POP => self.pop().map(drop),
             op::POP_MARK => self.pop_mark().map(|at| self.stack.truncate(at)),
-            op::DUP => self.top().and_then(|slot| self.push(slot)),
+            op::DUP => {
+                let top = self.shareable_top()?;
+                self.push(top);
+                Ok(())
+            }
 
             op::TUPLE => self.pop_mark().and_then(|at| self.tuple(at)),
             op::TUPLE1 => self.below(1).and_then(|at| self.tuple(at)),
@@ -99,7 +121,6 @@ impl<'a> Machine<'a> {
             op::LIST | op::DICT | op::FROZENSET => self.container(opcode),
             op::APPEND | op::SETITEM | op::APPENDS | op::SETITEMS | op::ADDITEMS => self.extend(opcode),
 
-            op::PUT | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.remember(opcode),
             op::GET | op::BINGET | op::LONG_BINGET => self.recall(opcode),
 
             op::GLOBAL | op::STACK_GLOBAL => self.global(opcode),
@@ -107,15 +128,18 @@ impl<'a> Machine<'a> {
                 let args = self.pop()?;
                 let callable = self.pop()?;
                 let made = self.call(callable, args)?;
-                self.push(made)
+                self.push(made);
+                Ok(())
             }
             op::NEWOBJ_EX => {
                 let keywords = self.pop()?;
                 let args = self.pop()?;
                 let class = self.pop()?;
-                match (class, self.graph.dict(keywords)) {
-                    (Slot::Name(name), Some([_, ..]) | None) => Err(ReadError::Call(name.full_name())),
-                    _ => self.call(class, args).and_then(|made| self.push(made)),
+                match self.name_of(class) {
+                    Some(name) if self.dict(keywords).is_none_or(|items| items.len() > 0) => {
+                        Err(ReadError::Call(name.full_name()))
+                    }
+                    _ => self.call(class, args).map(|made| self.push(made)),
                 }
             }
             op::INST => {
@@ -137,16 +161,6 @@ impl<'a> Machine<'a> {
                 self.build(object, state)
             }
 
-            op::PROTO => match self.input.u8()? {
-                0..=5 => Ok(()),
-                version => Err(ReadError::Protocol(version)),
-            },
-            // Frames help those who read from a file.
-            op::FRAME => match self.input.u64()? {
-                len if len > self.input.remaining() as u64 => Err(ReadError::CutOff { at: self.input.op_at() }),
-                _ => Ok(()),
-            },
-
             op::PERSID | op::BINPERSID => Err(ReadError::Outside("a persistent id")),
             op::EXT1 | op::EXT2 | op::EXT4 => Err(ReadError::Outside("an extension code")),
             op::NEXT_BUFFER | op::READONLY_BUFFER => Err(ReadError::Outside("an out-of-band buffer")),
@@ -156,25 +170,18 @@ impl<'a> Machine<'a> {
 
     // The stack.
 
-    fn count_push(&mut self) -> Result<(), ReadError> {
-        self.pushes_left = self.pushes_left.checked_sub(1).ok_or_else(|| self.graph.too_many())?;
-        Ok(())
-    }
-
-    fn push(&mut self, slot: Slot) -> Result<(), ReadError> {
-        self.count_push()?;
+    fn push(&mut self, slot: Slot) {
         self.stack.push(slot);
-        Ok(())
     }
 
-    fn push_node(&mut self, node: Node<'a>) -> Result<(), ReadError> {
-        let slot = self.graph.add(node)?;
-        self.push(slot)
+    /// The height beneath which nothing may be taken: that of the last mark.
+    fn floor(&self) -> usize {
+        self.marks.last().map_or(0, |height| *height as usize)
     }
 
     /// The place of the `count`-th value from the top, none of which may lie beneath the last mark.
     fn below(&self, count: usize) -> Result<usize, ReadError> {
-        let floor = self.marks.last().copied().unwrap_or(0);
+        let floor = self.floor();
         let at = self.stack.len().checked_sub(count).filter(|at| *at >= floor);
         at.ok_or_else(|| self.malformed("the stack is empty"))
     }
@@ -190,115 +197,67 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_mark(&mut self) -> Result<usize, ReadError> {
-        self.marks.pop().ok_or_else(|| self.malformed("no mark is set"))
+        self.marks.pop().map(|height| height as usize).ok_or_else(|| self.malformed("no mark is set"))
     }
 
-    // Scalars.
-
-    fn integer(&mut self, opcode: u8) -> Result<(), ReadError> {
-        let slot = match opcode {
-            op::BININT => Slot::Int(self.input.i32()?.into()),
-            op::BININT1 => Slot::Int(self.input.u8()?.into()),
-            op::BININT2 => Slot::Int(self.input.u16()?.into()),
-            op::LONG1 | op::LONG4 => {
-                let len = if opcode == op::LONG1 { self.input.u8()?.into() } else { self.input.u32()?.into() };
-                let bytes = self.input.take(int::check_len(len)?)?;
-                match int::small(bytes) {
-                    Some(int) => Slot::Int(int),
-                    None => self.graph.add(Node::Long(bytes))?,
-                }
-            }
-            _ => match self.input.line()? {
-                b"00" if opcode == op::INT => Slot::Bool(false),
-                b"01" if opcode == op::INT => Slot::Bool(true),
-                line => {
-                    let digits = if opcode == op::LONG { line.strip_suffix(b"L").unwrap_or(line) } else { line };
-                    let big = int::from_decimal(digits).ok_or_else(|| self.malformed("no decimal number"))??;
-                    match i64::try_from(&big) {
-                        Ok(int) => Slot::Int(int),
-                        Err(_) => self.graph.add(Node::Big(Box::new(big)))?,
-                    }
-                }
-            },
-        };
-        self.push(slot)
+    /// The top of the stack, to be referred to from a second place as well. An empty container may change later, so it
+    /// becomes a node that both refer to.
+    fn shareable_top(&mut self) -> Result<Slot, ReadError> {
+        let slot = self.top()?;
+        let Some(kind) = self.changeable(slot) else { return Ok(slot) };
+        let at = self.stack.len() - 1;
+        self.become_node(at, kind)
     }
 
-    fn float(&mut self, opcode: u8) -> Result<(), ReadError> {
-        let float = match opcode {
-            op::BINFLOAT => f64::from_be_bytes(self.input.array()?),
-            _ => {
-                let text = ascii(self.input.line()?).and_then(|line| line.parse().ok());
-                text.ok_or_else(|| self.malformed("no float"))?
-            }
-        };
-        self.push(Slot::Float(float))
+    /// The kind of an empty container that is still only an opcode in the input.
+    fn changeable(&self, slot: Slot) -> Option<Kind> {
+        let Place::Input(at) = slot.place() else { return None };
+        match self.input.bytes().get(at)? {
+            &op::EMPTY_LIST => Some(Kind::List),
+            &op::EMPTY_DICT => Some(Kind::Dict),
+            &op::EMPTY_SET => Some(Kind::Set),
+            _ => None,
+        }
     }
 
-    /// The `str` of Python 2. Like Python 3 by default, this reads it as ASCII.
-    fn string(&mut self, opcode: u8) -> Result<(), ReadError> {
-        let text = match opcode {
-            op::STRING => quoted_ascii(self.input.line()?),
-            op::SHORT_BINSTRING => {
-                let len = self.input.u8()?;
-                ascii(self.input.take(len.into())?).map(Cow::Borrowed)
-            }
-            _ => {
-                let len = self.input.u32()?;
-                ascii(self.input.take(len.into())?).map(Cow::Borrowed)
-            }
-        };
-        let text = text.ok_or_else(|| self.malformed("a Python 2 string that is not ASCII"))?;
-        self.push_node(Node::Text(text))
-    }
-
-    fn text(&mut self, opcode: u8) -> Result<(), ReadError> {
-        let len = match opcode {
-            op::SHORT_BINUNICODE => self.input.u8()?.into(),
-            op::BINUNICODE => self.input.u32()?.into(),
-            op::BINUNICODE8 => self.input.u64()?,
-            _ => {
-                let text = raw_unicode_escape(self.input.line()?);
-                let text = text.ok_or(ReadError::Text { at: self.input.op_at() })?;
-                return self.push_node(Node::Text(text));
-            }
-        };
-        let text = std::str::from_utf8(self.input.take(len)?);
-        let text = text.map_err(|_| ReadError::Text { at: self.input.op_at() })?;
-        self.push_node(Node::Text(Cow::Borrowed(text)))
-    }
-
-    fn data(&mut self, opcode: u8) -> Result<(), ReadError> {
-        let len = match opcode {
-            op::SHORT_BINBYTES => self.input.u8()?.into(),
-            op::BINBYTES => self.input.u32()?.into(),
-            _ => self.input.u64()?,
-        };
-        let data = self.input.take(len)?;
-        self.push_node(Node::Data(Cow::Borrowed(data)))
+    fn become_node(&mut self, at: usize, kind: Kind) -> Result<Slot, ReadError> {
+        let node = self.arena.add_empty(kind)?;
+        self.stack[at] = node;
+        self.run_from = self.run_from.max(at + 1);
+        Ok(node)
     }
 
     // Containers.
 
+    fn elements(stack: &[Slot], at: usize, run_from: usize) -> Elements<'_> {
+        let slots = &stack[at..];
+        Elements { slots, run: run_from <= at && slots.len() > 1 }
+    }
+
     /// Makes a tuple of all that lies on the stack from `at`.
     fn tuple(&mut self, at: usize) -> Result<(), ReadError> {
-        let tuple = self.graph.add_tuple(&self.stack[at..])?;
+        let elements = Self::elements(&self.stack, at, self.run_from);
+        let tuple = self.arena.add_fixed(Kind::Tuple, elements)?;
         self.stack.truncate(at);
-        self.push(tuple)
+        self.push(tuple);
+        Ok(())
     }
 
     /// Makes a list, dict or frozen set of all that lies above the last mark.
     fn container(&mut self, opcode: u8) -> Result<(), ReadError> {
         let at = self.pop_mark()?;
-        let items = &self.stack[at..];
+        let elements = Self::elements(&self.stack, at, self.run_from);
         let slot = match opcode {
-            op::FROZENSET => self.graph.add_frozen_set(items)?,
-            op::DICT if !items.len().is_multiple_of(2) => return Err(self.malformed("a key has no value")),
-            op::DICT => self.graph.add(Node::Dict(items.to_vec()))?,
-            _ => self.graph.add(Node::List(items.to_vec()))?,
+            op::FROZENSET => self.arena.add_fixed(Kind::FrozenSet, elements)?,
+            op::DICT if !elements.slots.len().is_multiple_of(2) => return Err(self.malformed("a key has no value")),
+            _ => self.arena.add_empty(if opcode == op::DICT { Kind::Dict } else { Kind::List })?,
         };
+        if let (Place::Node(node), true) = (slot.place(), opcode != op::FROZENSET) {
+            self.arena.extend(node, elements)?;
+        }
         self.stack.truncate(at);
-        self.push(slot)
+        self.push(slot);
+        Ok(())
     }
 
     /// Moves the top of the stack into the container beneath it.
@@ -308,26 +267,37 @@ impl<'a> Machine<'a> {
             op::SETITEM => self.below(2)?,
             _ => self.pop_mark()?,
         };
-        let floor = self.marks.last().copied().unwrap_or(0);
-        let container = at.checked_sub(1).filter(|under| *under >= floor).map(|under| self.stack[under]);
-        let container = container.ok_or_else(|| self.malformed("the stack is empty"))?;
-        let added = self.stack.len() - at;
+        let floor = self.floor();
+        let under = at.checked_sub(1).filter(|under| *under >= floor);
+        let under = under.ok_or_else(|| self.malformed("the stack is empty"))?;
+        let mut container = self.stack[under];
         if self.skips(container) {
             self.stack.truncate(at);
             return Ok(());
         }
-        let items = match container {
-            Slot::Node(id) => items_of(self.graph.node_mut(id), opcode, added),
-            _ => None,
-        };
-        let Some(items) = items else { return Err(self.malformed("items do not fit what they are added to")) };
-        if items.capacity() == 0 {
-            // Most containers are written in one go; a vector that doubles would start at four.
-            items.reserve_exact(added);
+        if let Some(kind) = self.changeable(container) {
+            // The elements above it stay the run they are.
+            let run_from = self.run_from;
+            container = self.become_node(under, kind)?;
+            self.run_from = run_from;
         }
-        items.extend_from_slice(&self.stack[at..]);
+        let added = self.stack.len() - at;
+        let Place::Node(node) = container.place() else { return Err(self.does_not_fit()) };
+        let fits = match (self.arena.kind(node), opcode) {
+            (Kind::List, op::APPEND | op::APPENDS) | (Kind::Set, op::ADDITEMS) => true,
+            (Kind::Dict, op::SETITEM | op::SETITEMS) => added.is_multiple_of(2),
+            _ => false,
+        };
+        if !fits {
+            return Err(self.does_not_fit());
+        }
+        self.arena.extend(node, Self::elements(&self.stack, at, self.run_from))?;
         self.stack.truncate(at);
         Ok(())
+    }
+
+    const fn does_not_fit(&self) -> ReadError {
+        self.malformed("items do not fit what they are added to")
     }
 
     // The memo.
@@ -339,11 +309,7 @@ impl<'a> Machine<'a> {
             op::LONG_BINPUT => Some(self.input.u32()?.into()),
             _ => None,
         };
-        let slot = self.top()?;
-        // Python remembers nodes and names only, each of them once.
-        if self.memo.len() >= self.graph.max_nodes() {
-            return Err(self.graph.too_many());
-        }
+        let slot = self.shareable_top()?;
         match index {
             Some(index) => self.memo.put(index, slot),
             None => self.memo.push(slot),
@@ -358,7 +324,8 @@ impl<'a> Machine<'a> {
             _ => self.input.u32()?.into(),
         };
         let slot = self.memo.get(index).ok_or_else(|| self.malformed("nothing is remembered under that number"))?;
-        self.push(slot)
+        self.push(slot);
+        Ok(())
     }
 
     fn line_index(&mut self) -> Result<u64, ReadError> {
@@ -371,15 +338,17 @@ impl<'a> Machine<'a> {
     fn global(&mut self, opcode: u8) -> Result<(), ReadError> {
         if opcode == op::GLOBAL {
             let named = self.named_by_lines()?;
-            return self.push(named);
+            self.push(named);
+            return Ok(());
         }
         let name = self.pop()?;
         let module = self.pop()?;
-        let (Some(module), Some(name)) = (self.graph.text(module), self.graph.text(name)) else {
+        let (Some(module), Some(name)) = (self.text(module), self.text(name)) else {
             return Err(self.malformed("a name is not text"));
         };
-        let named = self.lookup(module, name)?;
-        self.push(named)
+        let named = self.lookup(&module, &name)?;
+        self.push(named);
+        Ok(())
     }
 
     fn named_by_lines(&mut self) -> Result<Slot, ReadError> {
@@ -391,20 +360,21 @@ impl<'a> Machine<'a> {
         self.lookup(module, name)
     }
 
-    fn lookup(&self, module: &str, name: &str) -> Result<Slot, ReadError> {
+    fn lookup(&mut self, module: &str, name: &str) -> Result<Slot, ReadError> {
         match Known::find(module, name) {
-            Some(known) => Ok(Slot::Name(known)),
-            None if self.skipping() => Ok(Slot::Skipped),
+            Some(known) => self.arena.add_name(known),
+            None if self.skipping() => self.arena.add_skipped(),
             None => Err(ReadError::Name(shown(module, name))),
         }
     }
 
     /// Calls `class` with all that lies on the stack from `at`.
     fn call_with_rest(&mut self, class: Slot, at: usize) -> Result<(), ReadError> {
-        let args = self.graph.add_tuple(&self.stack[at..])?;
+        let args = self.arena.add_fixed(Kind::Tuple, Elements { slots: &self.stack[at..], run: false })?;
         self.stack.truncate(at);
         let made = self.call(class, args)?;
-        self.push(made)
+        self.push(made);
+        Ok(())
     }
 
     /// Whether unknown names are skipped.
@@ -414,26 +384,83 @@ impl<'a> Machine<'a> {
 
     /// Whether `slot` is a placeholder for something that was skipped.
     pub(super) fn skips(&self, slot: Slot) -> bool {
-        matches!(slot, Slot::Skipped) || matches!(self.graph.node_of(slot), Some(Node::Skipped))
+        self.kind_of(slot) == Some(Kind::Skipped)
+    }
+
+    // What lies in slots.
+
+    pub(super) fn kind_of(&self, slot: Slot) -> Option<Kind> {
+        match slot.place() {
+            Place::Node(node) => Some(self.arena.kind(node)),
+            Place::Input(_) => None,
+        }
+    }
+
+    /// The constructor that a slot names.
+    pub(super) fn name_of(&self, slot: Slot) -> Option<Known> {
+        match slot.place() {
+            Place::Node(node) if self.arena.kind(node) == Kind::Name => Some(self.arena.name(node)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn owned(&self, slot: Slot) -> Option<&Owned> {
+        match slot.place() {
+            Place::Node(node) if self.arena.kind(node) == Kind::Owned => Some(self.arena.owned(node)),
+            _ => None,
+        }
+    }
+
+    /// What an opcode of the input makes by itself; `None` for anything else, and for what is broken.
+    pub(super) fn scalar(&self, slot: Slot) -> Option<Scalar<'a>> {
+        match slot.place() {
+            Place::Input(at) => scalar::read(self.input.bytes(), at).ok(),
+            Place::Node(_) => None,
+        }
+    }
+
+    pub(super) fn text(&self, slot: Slot) -> Option<Cow<'a, str>> {
+        match self.scalar(slot)? {
+            Scalar::Utf8(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Scalar::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn int(&self, slot: Slot) -> Option<i64> {
+        match self.scalar(slot)? {
+            Scalar::Int(int) => Some(int),
+            _ => None,
+        }
+    }
+
+    /// The elements of a tuple or a list.
+    pub(super) fn sequence(&self, slot: Slot) -> Option<Items<'_>> {
+        match slot.place() {
+            Place::Node(node) if matches!(self.arena.kind(node), Kind::Tuple | Kind::List) => {
+                Some(self.arena.items(node, self.input.bytes()))
+            }
+            Place::Node(_) => None,
+            Place::Input(_) => matches!(self.scalar(slot)?, Scalar::EmptyTuple | Scalar::EmptyList)
+                .then(|| Items::none(self.input.bytes())),
+        }
+    }
+
+    /// The keys and values of a dict, in turn.
+    pub(super) fn dict(&self, slot: Slot) -> Option<Items<'_>> {
+        match slot.place() {
+            Place::Node(node) if self.arena.kind(node) == Kind::Dict => {
+                Some(self.arena.items(node, self.input.bytes()))
+            }
+            Place::Node(_) => None,
+            Place::Input(_) => matches!(self.scalar(slot)?, Scalar::EmptyDict).then(|| Items::none(self.input.bytes())),
+        }
     }
 
     // Errors.
 
     pub(super) const fn malformed(&self, what: &'static str) -> ReadError {
         ReadError::Malformed { at: self.input.op_at(), what }
-    }
-
-    pub(super) const fn too_many_bytes(&self) -> ReadError {
-        ReadError::Bytes { limit: allowance(self.input.len()) }
-    }
-}
-
-/// The elements of a container, if `opcode` adds to such a one.
-fn items_of<'n>(node: &'n mut Node<'_>, opcode: u8, added: usize) -> Option<&'n mut Vec<Slot>> {
-    match (node, opcode) {
-        (Node::List(items), op::APPEND | op::APPENDS) | (Node::Set(items), op::ADDITEMS) => Some(items),
-        (Node::Dict(items), op::SETITEM | op::SETITEMS) => added.is_multiple_of(2).then_some(items),
-        _ => None,
     }
 }
 

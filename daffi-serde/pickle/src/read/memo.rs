@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::graph::Slot;
+use super::slot::Slot;
 
 /// Values that later opcodes refer to by number.
 ///
@@ -48,24 +48,21 @@ impl Memo {
 mod tests {
     use super::*;
 
-    fn int(memo: &Memo, index: u64) -> Option<i64> {
-        memo.get(index).map(|slot| match slot {
-            Slot::Int(int) => int,
-            other => panic!("{other:?}"),
-        })
-    }
-
     #[test]
     fn numbers_with_gaps_are_kept_aside() {
         let mut memo = Memo::default();
-        memo.put(u64::MAX, Slot::Int(1));
-        memo.put(1, Slot::Int(2));
-        memo.put(0, Slot::Int(3));
-        memo.put(1, Slot::Int(4));
+        for (index, at) in [(u64::MAX, 1), (1, 2), (0, 3), (1, 4)] {
+            memo.put(index, Slot::input(at));
+        }
         assert_eq!((memo.dense.len(), memo.sparse.len()), (2, 1));
-        assert_eq!((int(&memo, 0), int(&memo, 1), int(&memo, u64::MAX)), (Some(3), Some(4), Some(1)));
-        assert_eq!(int(&memo, 2), None);
-        memo.push(Slot::Int(5));
-        assert_eq!(int(&memo, 3), Some(5));
+        assert_eq!(
+            [0, 1, u64::MAX, 2].map(|index| memo.get(index)),
+            [3, 4, 1, 0].map(|at| match at {
+                0 => None,
+                at => Some(Slot::input(at)),
+            })
+        );
+        memo.push(Slot::input(5));
+        assert_eq!(memo.get(3), Some(Slot::input(5)));
     }
 }

@@ -1,66 +1,147 @@
-//! Reading, in two steps: a [`Machine`] runs the opcodes and builds a [`Graph`], an [`Expander`] turns parts of it into
-//! values.
+//! Reading, in two steps: a [`Machine`] runs the opcodes and notes what they build, a [`SlotDeserializer`] visits that
+//! with the types that were asked for. Text and bytes stay in the input until then.
+
+use std::borrow::Cow;
+use std::cell::Cell;
 
 use bytes::Bytes;
-use daffi_serde::{Value, ValueLimits};
+use daffi_serde::ValueLimits;
 
 use crate::ReadError;
 
+mod access;
+mod arena;
 mod calendar;
 mod call;
-mod expand;
-mod graph;
+mod deserialize;
 mod input;
 mod int;
 mod machine;
 mod memo;
+mod scalar;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod text;
+mod zone;
 
-use self::machine::Machine;
-pub(crate) use self::{
-    expand::Expander,
-    graph::{Graph, Slot},
-    machine::Unknown,
+pub(crate) use self::{arena::Items, deserialize::SlotDeserializer, machine::Unknown, slot::Slot};
+use self::{
+    arena::{Arena, Kind},
+    machine::Machine,
+    scalar::Scalar,
+    slot::Place,
 };
 
-/// How many bytes of text and bytes an input of `len` bytes may become, shared ones counted each time.
-pub(crate) const fn allowance(len: usize) -> usize {
-    len.saturating_mul(4).saturating_add(16 << 20)
-}
+/// Bytes of this length or more are shared with the input rather than copied.
+pub(crate) const SHARED_FROM: usize = 4096;
+
+/// What one value may take when nothing is known of its type but that it has one.
+const TYPED_COST: usize = 16;
+/// What one [`Value`](daffi_serde::Value) takes.
+const VALUE_COST: usize = size_of::<daffi_serde::Value>();
 
 /// A pickle that was run to its end.
 #[derive(Debug)]
 pub(crate) struct Loaded<'a> {
-    graph: Graph<'a>,
+    input: &'a [u8],
+    arena: Arena,
     /// What the pickle stands for.
     pub(crate) root: Slot,
-    shared: Option<&'a Bytes>,
-    input_len: usize,
     limits: ValueLimits,
+    values_left: Cell<usize>,
+    /// Bytes that values may still take, text and bytes within them included.
+    room: Cell<usize>,
 }
 
 impl<'a> Loaded<'a> {
-    /// Runs `bytes`, which large values will share.
-    pub(crate) fn from_shared(bytes: &'a Bytes, limits: ValueLimits, unknown: Unknown) -> Result<Self, ReadError> {
-        let loaded = Self::from_slice(bytes, limits, unknown)?;
-        Ok(Self { shared: Some(bytes), ..loaded })
-    }
-
     /// Runs `bytes`.
-    pub(crate) fn from_slice(bytes: &'a [u8], limits: ValueLimits, unknown: Unknown) -> Result<Self, ReadError> {
-        let (graph, root) = Machine::new(bytes, limits.max_values, unknown).run()?;
-        Ok(Self { graph, root, shared: None, input_len: bytes.len(), limits })
+    pub(crate) fn new(bytes: &'a [u8], limits: ValueLimits, unknown: Unknown) -> Result<Self, ReadError> {
+        let (mut arena, root) = Machine::new(bytes, limits.decode_bound(bytes.len()), unknown)?.run()?;
+        let room = Cell::new(arena.settle());
+        Ok(Self { input: bytes, arena, root, limits, values_left: Cell::new(limits.max_values), room })
     }
 
-    /// What turns parts of it into values.
-    pub(crate) fn expander(&self) -> Expander<'_, 'a> {
-        Expander::new(&self.graph, self.shared, self.input_len, self.limits)
+    /// What reads the value of a slot.
+    pub(crate) const fn at(&self, slot: Slot) -> SlotDeserializer<'_, 'a> {
+        SlotDeserializer::new(self, slot)
     }
 
-    /// All of it as a value.
-    pub(crate) fn value(&self) -> Result<Value, ReadError> {
-        self.expander().value(self.root)
+    /// Counts arguments.
+    pub(crate) fn count(&self, values: usize) -> Result<(), ReadError> {
+        self.count_at(values, VALUE_COST)
+    }
+
+    /// Counts values that are about to be read, and what each is taken to hold.
+    fn count_at(&self, values: usize, cost: usize) -> Result<(), ReadError> {
+        let left = self.values_left.get().checked_sub(values);
+        self.values_left.set(left.ok_or(ReadError::Values { limit: self.limits.max_values })?);
+        self.take_room(values.saturating_mul(cost))
+    }
+
+    fn take_room(&self, bytes: usize) -> Result<(), ReadError> {
+        let limit = self.limits.decode_bound(self.input.len());
+        self.room.set(self.room.get().checked_sub(bytes).ok_or(ReadError::Memory { limit })?);
+        Ok(())
+    }
+
+    fn kind(&self, slot: Slot) -> Option<Kind> {
+        match slot.place() {
+            Place::Node(node) => Some(self.arena.kind(node)),
+            Place::Input(_) => None,
+        }
+    }
+
+    fn scalar(&self, slot: Slot) -> Option<Scalar<'a>> {
+        match slot.place() {
+            Place::Input(at) => scalar::read(self.input, at).ok(),
+            Place::Node(_) => None,
+        }
+    }
+
+    /// The elements of a tuple or a list.
+    pub(crate) fn sequence(&self, slot: Slot) -> Option<Items<'_>> {
+        match (slot.place(), self.kind(slot)) {
+            (Place::Node(node), Some(Kind::Tuple | Kind::List)) => Some(self.arena.items(node, self.input)),
+            (Place::Input(_), _) => {
+                matches!(self.scalar(slot)?, Scalar::EmptyTuple | Scalar::EmptyList).then(|| Items::none(self.input))
+            }
+            _ => None,
+        }
+    }
+
+    /// The keys and values of a dict, in turn.
+    pub(crate) fn dict(&self, slot: Slot) -> Option<Items<'_>> {
+        match (slot.place(), self.kind(slot)) {
+            (Place::Node(node), Some(Kind::Dict)) => Some(self.arena.items(node, self.input)),
+            (Place::Input(_), _) => matches!(self.scalar(slot)?, Scalar::EmptyDict).then(|| Items::none(self.input)),
+            _ => None,
+        }
+    }
+
+    /// Text, in which a lone surrogate stands as a replacement character.
+    pub(crate) fn lossy_text(&self, slot: Slot) -> Option<Cow<'a, str>> {
+        match self.scalar(slot)? {
+            Scalar::Utf8(bytes) => Some(text::lossy(bytes)),
+            Scalar::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Text.
+    pub(crate) fn text(&self, slot: Slot) -> Option<Cow<'a, str>> {
+        match self.scalar(slot)? {
+            Scalar::Utf8(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Scalar::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Large bytes that can be shared with `input`, which is what was run.
+    pub(crate) fn shared_bytes(&self, slot: Slot, input: &Bytes) -> Option<Bytes> {
+        match self.scalar(slot)? {
+            Scalar::Data(data) if data.len() >= SHARED_FROM => Some(input.slice_ref(data)),
+            _ => None,
+        }
     }
 }

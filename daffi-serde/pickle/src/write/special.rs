@@ -3,7 +3,7 @@
 use bytes::BufMut;
 use daffi_serde::{
     Value,
-    value::{Date, Time, TimeDelta},
+    value::{Date, DateTime, Time, TimeDelta},
 };
 use num_bigint::BigInt;
 use serde::Serializer;
@@ -16,7 +16,10 @@ impl Writer<'_> {
     pub(super) fn special(&mut self, value: &Value) -> Result<(), WriteError> {
         match value {
             Value::BigInt(big) => return self.big(big),
-            Value::Int(int) => return self.serialize_i128(*int),
+            Value::Int(int) => {
+                self.int(*int);
+                return Ok(());
+            }
             Value::Complex(real, imaginary) => {
                 self.name(Known::Complex);
                 self.float(*real);
@@ -25,13 +28,13 @@ impl Writer<'_> {
             }
             Value::Decimal(text) => {
                 if !is_decimal(text) {
-                    return Err(WriteError::Decimal(text.clone()));
+                    return Err(WriteError::Decimal(text.to_string()));
                 }
                 self.name(Known::Decimal);
                 self.text(text);
                 self.op(op::TUPLE1);
             }
-            Value::Uuid(uuid) => return self.uuid(*uuid),
+            Value::Uuid(uuid) => return self.uuid(**uuid),
             Value::Date(date) => {
                 self.name(Known::Date);
                 self.data(&date_state(*date));
@@ -39,13 +42,19 @@ impl Writer<'_> {
             }
             Value::Time(time) => {
                 self.name(Known::Time);
-                self.data(&time_state(*time));
-                self.zone(time.offset);
+                self.data(&time_state(**time));
+                self.zone(time.offset, None);
             }
-            Value::DateTime(date, time) => {
+            Value::DateTime(moment) => {
+                let DateTime { date, time, zone, .. } = &**moment;
+                if let (Some(zone), None) = (zone, time.offset) {
+                    return Err(WriteError::Value(format!(
+                        "the offset from UTC that {moment} has in {zone} is not known"
+                    )));
+                }
                 self.name(Known::DateTime);
                 self.data(&[&date_state(*date)[..], &time_state(*time)].concat());
-                self.zone(time.offset);
+                self.zone(time.offset, zone.as_deref());
             }
             Value::TimeDelta(delta) => {
                 self.delta(*delta);
@@ -81,12 +90,20 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Ends the arguments of a time: its offset from UTC, if it has one.
-    fn zone(&mut self, offset: Option<TimeDelta>) {
+    /// Ends the arguments of a time: its offset from UTC, if it has one. A name goes with it, and not as a `ZoneInfo`,
+    /// for which the reader would need a database that has the zone.
+    fn zone(&mut self, offset: Option<TimeDelta>, name: Option<&str>) {
         let Some(offset) = offset else { return self.op(op::TUPLE1) };
         self.name(Known::TimeZone);
         self.delta(offset);
-        self.out.put_slice(&[op::TUPLE1, op::REDUCE, op::TUPLE2]);
+        match name {
+            Some(name) => {
+                self.text(name);
+                self.op(op::TUPLE2);
+            }
+            None => self.op(op::TUPLE1),
+        }
+        self.out.put_slice(&[op::REDUCE, op::TUPLE2]);
     }
 
     fn delta(&mut self, delta: TimeDelta) {

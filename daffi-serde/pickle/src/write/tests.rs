@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use daffi_serde::{
     Value, ValueLimits,
-    value::{Date, Time, TimeDelta},
+    value::{Date, DateTime, Time, TimeDelta},
 };
 use serde::{Serialize, Serializer, ser::SerializeTuple};
 use serde_bytes::Bytes as SerdeBytes;
@@ -65,10 +65,10 @@ fn containers() {
     assert_eq!(written(&[(); 0]), b")");
     assert_eq!(written(&BTreeMap::<u8, u8>::new()), b"}");
     assert_eq!(written(&BTreeMap::from([(1, 2)])), b"}(K\x01K\x02u");
-    assert_eq!(written(&Value::Set(vec![])), b"\x8f");
-    assert_eq!(written(&Value::Set(vec![1.into()])), b"\x8f(K\x01\x90");
-    assert_eq!(written(&Value::FrozenSet(vec![])), b"(\x91");
-    assert_eq!(written(&Value::FrozenSet(vec![Value::from(vec![1])])), b"(](K\x01e\x91");
+    assert_eq!(written(&Value::Set(vec![].into())), b"\x8f");
+    assert_eq!(written(&Value::Set(vec![1.into()].into())), b"\x8f(K\x01\x90");
+    assert_eq!(written(&Value::FrozenSet(vec![].into())), b"(\x91");
+    assert_eq!(written(&Value::FrozenSet(vec![Value::from(vec![1])].into())), b"(](K\x01e\x91");
 }
 
 #[test]
@@ -134,13 +134,16 @@ fn constructors() {
         (Value::Complex(1.0, 0.0), call("builtins", "complex", b"G\x3f\xf0\0\0\0\0\0\0G\0\0\0\0\0\0\0\0\x86")),
         (Value::Decimal("1.5".into()), call("decimal", "Decimal", b"\x8c\x031.5\x85")),
         (Value::Date(date), call("datetime", "date", b"C\x04\x07\xe8\x02\x1d\x85")),
-        (Value::Time(time), call("datetime", "time", b"C\x06\x01\x02\x03\0\0\x04\x85")),
-        (Value::DateTime(date, time), call("datetime", "datetime", b"C\x0a\x07\xe8\x02\x1d\x01\x02\x03\0\0\x04\x85")),
+        (Value::from(time), call("datetime", "time", b"C\x06\x01\x02\x03\0\0\x04\x85")),
+        (
+            Value::from(DateTime::new(date, time)),
+            call("datetime", "datetime", b"C\x0a\x07\xe8\x02\x1d\x01\x02\x03\0\0\x04\x85"),
+        ),
         (
             Value::TimeDelta(TimeDelta::new(-1, 2, 3).unwrap()),
             call("datetime", "timedelta", b"J\xff\xff\xff\xffK\x02K\x03\x87"),
         ),
-        (Value::Uuid(5), [&name("uuid", "UUID")[..], b")\x81}\x8c\x03intK\x05sb"].concat()),
+        (Value::Uuid(Box::new(5)), [&name("uuid", "UUID")[..], b")\x81}\x8c\x03intK\x05sb"].concat()),
     ] {
         assert_eq!(written(&value), pickle, "{value:?}");
     }
@@ -164,11 +167,11 @@ fn what_is_not_written() {
     assert_eq!(to_vec(&Short), Err(WriteError::Length { announced: 2, written: 1 }));
     assert_eq!(to_vec(&Value::Decimal("1_0".into())), Err(WriteError::Decimal("1_0".into())));
 
-    let shallow = Pickle::new(ValueLimits { max_depth: 2, ..ValueLimits::default() });
+    let shallow = Pickle::new(ValueLimits::default().max_depth(2));
     let mut out = bytes::BytesMut::new();
     assert_eq!(shallow.write(&vec![vec![1]], &mut out), Ok(()));
     assert_eq!(shallow.write(&vec![vec![vec![1]]], &mut out), Err(WriteError::Depth { limit: 2 }));
-    let deep = (0..100_000).fold(Value::Null, |value, _| Value::List(vec![value]));
+    let deep = (0..100_000).fold(Value::Null, |value, _| Value::List(vec![value].into()));
     assert_eq!(to_vec(&deep), Err(WriteError::Depth { limit: 256 }));
     // Its drop would recurse.
     std::mem::forget(deep);

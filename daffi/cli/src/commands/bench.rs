@@ -5,7 +5,7 @@ use std::{
 };
 
 use clap::Args;
-use daffi::{Bytes, CallError, Rpc, Value};
+use daffi::{CallError, Rpc, Value};
 use hdrhistogram::Histogram;
 use serde::{Serialize, de::IgnoredAny};
 use tokio::task::JoinSet;
@@ -72,7 +72,7 @@ impl Bench {
         let (in_flight, payload) = (self.in_flight.get(), self.payload);
         let mut invoked = self.invocation.read().await?;
         if let Some(Size(size)) = payload {
-            invoked.args.positional.push(Value::Bytes(Bytes::from(vec![b'x'; size])));
+            invoked.args.positional.push(Value::Bytes(vec![b'x'; size].into()));
         }
         let client = self.connection.caller(&invoked.endpoint).await?;
         let rpc = self.receiver.into_iter().fold(client.rpc(), Rpc::receiver);

@@ -12,15 +12,18 @@ use crate::{Signature, Tape, recorded::frames};
 
 fn sample() -> Value {
     let text = |text: &str| Value::Str(text.into());
-    Value::List(vec![
-        Value::Null,
-        Value::Bool(true),
-        Value::Int(-70_000),
-        Value::Float(1.5),
-        text("é"),
-        Value::Bytes(b"\x00\xff".to_vec().into()),
-        Value::Map(vec![(text("k"), Value::List(vec![Value::Int(1 << 62)]))]),
-    ])
+    Value::List(
+        vec![
+            Value::Null,
+            Value::Bool(true),
+            Value::Int(-70_000),
+            Value::Float(1.5),
+            text("é"),
+            Value::Bytes(b"\x00\xff".to_vec().into()),
+            Value::Map(vec![(text("k"), Value::List(vec![Value::Int(1 << 62)].into()))].into()),
+        ]
+        .into(),
+    )
 }
 
 fn written<C: Codec>(number: u8, codec: &C, value: &Value) -> Option<Vec<u8>> {

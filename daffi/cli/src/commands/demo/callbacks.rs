@@ -14,10 +14,10 @@ pub(super) struct Demonstration {
 #[callback]
 impl Demonstration {
     pub fn add(&self, a: Value, b: Value) -> Result<Value, RemoteError> {
-        match (&a, &b) {
-            (Value::Int(one), Value::Int(other)) => one
-                .checked_add(*other)
-                .map(Value::Int)
+        match (a.as_i128(), b.as_i128()) {
+            (Some(one), Some(other)) => one
+                .checked_add(other)
+                .map(Value::from)
                 .ok_or_else(|| RemoteError::new("OverflowError", "the sum does not fit into 128 bits")),
             _ => match (number(&a), number(&b)) {
                 (Some(one), Some(other)) => Ok(Value::Float(one + other)),
@@ -61,9 +61,5 @@ impl Demonstration {
 }
 
 fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Int(number) => Some(*number as f64),
-        Value::Float(number) => Some(*number),
-        _ => None,
-    }
+    value.as_f64()
 }
