@@ -25,7 +25,8 @@
 //! # What MSGPACK has not
 //!
 //! Integers beyond 64 bits are an error that names formats which carry them. Extension types, timestamps among them, are
-//! refused when read. A sequence nested in a value that holds only `u8` is written as `bin`; of an empty one nobody can
+//! refused when read. A list, tuple, map or set as a key of a map is refused when written, since a Python node that reads
+//! one stops. A sequence nested in a value that holds only `u8` is written as `bin`; of an empty one nobody can
 //! tell, so it is an empty list: use [`bytes::Bytes`] where a peer must see bytes even then. Reading, either is taken for
 //! the other.
 
@@ -85,6 +86,7 @@ impl Rules for MsgpackRules {
     const WIDE_INTEGERS: bool = false;
     const NUMBERS_AS_ANY: bool = true;
     const OCTETS_AS_BYTES: bool = true;
+    const CONTAINERS_AS_KEYS: bool = false;
 }
 
 impl Codec for Msgpack {

@@ -136,6 +136,18 @@ pub enum WriteError {
     /// Text that Python's `Decimal` does not print.
     #[error("{0:?} is no decimal number")]
     Decimal(String),
+    /// A list, dict or set as a key of a dict or an element of a set. A Python node that reads such a pickle stops.
+    #[error(
+        "{kind} cannot be a key of a map or an element of a set: Python cannot hash it (the key is {}); tuples and frozen \
+         sets can",
+        key.as_deref().unwrap_or("not shown")
+    )]
+    Unhashable {
+        /// What it is.
+        kind: &'static str,
+        /// The key or element, cut where it is long.
+        key: Option<String>,
+    },
     /// An integer of 2 GiB or more.
     #[error("an integer of {bytes} bytes")]
     IntBytes {

@@ -16,6 +16,8 @@ pub(super) struct WatchedSeq<'a, R, A> {
     pub(super) inner: A,
     pub(super) watch: &'a Watch,
     pub(super) depth: Depth,
+    /// How many elements may be made room for ahead of reading them.
+    pub(super) places: Option<usize>,
     pub(super) rules: PhantomData<R>,
 }
 
@@ -23,11 +25,12 @@ impl<'de, R: Rules, A: SeqAccess<'de>> SeqAccess<'de> for WatchedSeq<'_, R, A> {
     type Error = A::Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, A::Error> {
+        self.places = self.places.map(|places| places.saturating_sub(1));
         self.inner.next_element_seed(Element::<R, T>::new(seed, self.watch, self.depth))
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.watch.grant(self.inner.size_hint())
+        self.places
     }
 }
 
@@ -36,6 +39,8 @@ pub(super) struct WatchedMap<'a, R, A> {
     pub(super) inner: A,
     pub(super) watch: &'a Watch,
     pub(super) depth: Depth,
+    /// How many entries may be made room for ahead of reading them.
+    pub(super) places: Option<usize>,
     pub(super) rules: PhantomData<R>,
 }
 
@@ -43,6 +48,7 @@ impl<'de, R: Rules, A: MapAccess<'de>> MapAccess<'de> for WatchedMap<'_, R, A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        self.places = self.places.map(|places| places.saturating_sub(1));
         self.inner.next_key_seed(Element::<R, K>::new(seed, self.watch, self.depth))
     }
 
@@ -51,7 +57,7 @@ impl<'de, R: Rules, A: MapAccess<'de>> MapAccess<'de> for WatchedMap<'_, R, A> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.watch.grant(self.inner.size_hint())
+        self.places
     }
 }
 

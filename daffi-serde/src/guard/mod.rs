@@ -25,6 +25,7 @@
 //! ```
 
 mod access;
+mod keys;
 mod octets;
 mod read;
 mod visitor;
@@ -54,6 +55,8 @@ pub trait Rules: 'static {
     const WIDE_INTEGERS_AS_FLOATS: bool = false;
     /// Whether to read whatever is there where a number is asked for: for a library whose message is better then.
     const NUMBERS_AS_ANY: bool = false;
+    /// Whether keys of maps may be lists or maps. Where a Python node reads them as such, it stops: it cannot hash them.
+    const CONTAINERS_AS_KEYS: bool = true;
     /// Whether sequences that hold nothing but `u8` are written as bytes.
     const OCTETS_AS_BYTES: bool = false;
 }

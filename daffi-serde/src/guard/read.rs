@@ -84,7 +84,10 @@ impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R,
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
         match name {
-            tag::VALUE if R::SELF_DESCRIBING => self.deserialize_any(visitor),
+            tag::VALUE if R::SELF_DESCRIBING => {
+                let (inner, visitor) = self.split(Asked::Value, visitor);
+                inner.deserialize_any(visitor)
+            }
             tag::VALUE => self.deserialize_enum(exact::NAME, exact::VARIANTS, visitor),
             _ => {
                 let (inner, visitor) = self.split(Asked::Newtype, visitor);

@@ -14,7 +14,11 @@ use super::{
 /// What a type asked for, as far as it changes what is done with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
+    /// Whatever is there, for a type that keeps it until it knows what to make of it: serde's own buffers (tagged and
+    /// untagged enums, `flatten`), `serde_json::Value`.
     Any,
+    /// Whatever is there, as a [`Value`](crate::Value).
+    Value,
     Text,
     List,
     Newtype,
@@ -42,7 +46,8 @@ impl<'de, R: Rules, V: Visitor<'de>> Watched<'_, R, V> {
         match self.asked {
             // A String would take bytes that happen to be UTF-8.
             Asked::Text => Err(E::invalid_type(Unexpected::Other("bytes"), &self.visitor)),
-            Asked::List => {
+            // What keeps bytes as such gives them to nobody who asks for a list, as `Vec<u8>` does; a list goes to both.
+            Asked::List | Asked::Any => {
                 let mut octets = SeqDeserializer::new(bytes.iter().copied());
                 let made = self.visitor.visit_seq(&mut octets)?;
                 octets.end().map(|()| made)
@@ -91,7 +96,7 @@ impl<'de, R: Rules, V: Visitor<'de>> Visitor<'de> for Watched<'_, R, V> {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
         if R::WIDE_INTEGERS_AS_FLOATS
-            && self.asked == Asked::Any
+            && matches!(self.asked, Asked::Any | Asked::Value)
             && value.abs() >= TWO_TO_THE_63
             && value.fract() == 0.0
         {
@@ -114,7 +119,7 @@ impl<'de, R: Rules, V: Visitor<'de>> Visitor<'de> for Watched<'_, R, V> {
 
     fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<V::Value, E> {
         match self.asked {
-            Asked::Text | Asked::List => self.visit_bytes(&bytes),
+            Asked::Text | Asked::List | Asked::Any => self.visit_bytes(&bytes),
             _ => self.visitor.visit_byte_buf(bytes),
         }
     }
@@ -142,12 +147,14 @@ impl<'de, R: Rules, V: Visitor<'de>> Visitor<'de> for Watched<'_, R, V> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let depth = self.watch.enter(self.depth)?;
-        self.visitor.visit_seq(WatchedSeq::<R, A> { inner, watch: self.watch, depth, rules: PhantomData })
+        let places = self.watch.grant::<R, _>(inner.size_hint(), 1)?;
+        self.visitor.visit_seq(WatchedSeq::<R, A> { inner, watch: self.watch, depth, places, rules: PhantomData })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let depth = self.watch.enter(self.depth)?;
-        self.visitor.visit_map(WatchedMap::<R, A> { inner, watch: self.watch, depth, rules: PhantomData })
+        let places = self.watch.grant::<R, _>(inner.size_hint(), 2)?;
+        self.visitor.visit_map(WatchedMap::<R, A> { inner, watch: self.watch, depth, places, rules: PhantomData })
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {

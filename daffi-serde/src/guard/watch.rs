@@ -106,11 +106,23 @@ impl Watch {
         Ok(())
     }
 
-    /// How much of an announced length may be reserved: in all containers together, one place per byte of the payload.
-    pub(super) fn grant(&self, announced: Option<usize>) -> Option<usize> {
-        let granted = announced?.min(self.places_left.get());
+    /// How much of an announced length may be made room for: in all containers together, one value per byte of the
+    /// payload. In formats whose values take a byte each, to announce more is not to be able to keep it.
+    pub(super) fn grant<R: Rules, E: Error>(
+        &self,
+        announced: Option<usize>,
+        values_each: usize,
+    ) -> Result<Option<usize>, E> {
+        let Some(announced) = announced else { return Ok(None) };
+        let values = announced.saturating_mul(values_each);
+        let granted = values.min(self.places_left.get());
+        if R::SELF_DESCRIBING && granted < values {
+            return Err(E::custom(format_args!(
+                "{announced} elements are announced, more than the payload has bytes for"
+            )));
+        }
         self.places_left.set(self.places_left.get() - granted);
-        Some(granted)
+        Ok(Some(granted / values_each))
     }
 
     #[cold]

@@ -8,7 +8,7 @@ use serde::{
     },
 };
 
-use super::{Guarded, Rules, octets::as_octet};
+use super::{Guarded, Rules, keys, octets::as_octet};
 
 /// A container being written, each element guarded.
 #[expect(missing_debug_implementations, reason = "lives within one call")]
@@ -54,6 +54,7 @@ impl<R: Rules, S: SerializeMap> SerializeMap for Part<R, S> {
     type Error = S::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
+        keys::check::<R, T, S::Error>(key)?;
         self.inner.serialize_key(&Guarded::<R, T>::new(key))
     }
 
@@ -66,6 +67,7 @@ impl<R: Rules, S: SerializeMap> SerializeMap for Part<R, S> {
         key: &K,
         value: &T,
     ) -> Result<(), S::Error> {
+        keys::check::<R, K, S::Error>(key)?;
         self.inner.serialize_entry(&Guarded::<R, K>::new(key), &Guarded::<R, T>::new(value))
     }
 

@@ -4,7 +4,6 @@ use serde::{
         Error as _, IntoDeserializer, Unexpected, Visitor,
         value::{Error, SeqDeserializer},
     },
-    forward_to_deserialize_any,
 };
 
 use crate::{Body, value::tag};
@@ -80,9 +79,21 @@ impl<'de> Deserializer<'de> for OpaqueDeserializer<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self {
+            // Who keeps what is there may be asked for a list later.
+            Self::Bytes(_) => self.deserialize_seq(visitor),
+            Self::Text(text) => visitor.visit_borrowed_str(text),
+        }
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
             Self::Bytes(bytes) => visitor.visit_borrowed_bytes(bytes),
             Self::Text(text) => visitor.visit_borrowed_str(text),
         }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
     }
 
     numbers! {
@@ -138,7 +149,7 @@ impl<'de> Deserializer<'de> for OpaqueDeserializer<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
         match name {
-            tag::VALUE => self.deserialize_any(visitor),
+            tag::VALUE => self.deserialize_identifier(visitor),
             _ => visitor.visit_newtype_struct(self),
         }
     }
@@ -178,6 +189,4 @@ impl<'de> Deserializer<'de> for OpaqueDeserializer<'de> {
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         self.deserialize_bytes(visitor)
     }
-
-    forward_to_deserialize_any! { identifier ignored_any }
 }

@@ -149,9 +149,9 @@ fn make_room<T>(items: &mut Vec<T>, following: impl FnOnce() -> Option<usize>) {
     }
     let most = items.len().max(MAX_PLACES_AHEAD);
     match following() {
-        Some(more) => items.reserve_exact(more.saturating_add(1).min(most)),
+        Some(more) if more > 0 || items.is_empty() => items.reserve_exact(more.saturating_add(1).min(most)),
         // Few lists are long, and what grows by halves is never far too large.
-        None => items.reserve_exact((items.len() / 2).max(2)),
+        _ => items.reserve_exact((items.len() / 2).max(2)),
     }
 }
 

@@ -64,6 +64,8 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
                 visit_items(items, visitor)
             }
             Value::Map(entries) => visit_entries(entries, visitor),
+            // As in payloads: whoever keeps what is there may be asked for a list later.
+            Value::Bytes(bytes) => visit_octets(&bytes, visitor),
             single => visit_single(single, visitor),
         }
     }
@@ -94,6 +96,21 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        match self.value {
+            Value::Bytes(bytes) => visitor.visit_byte_buf(bytes.into()),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        self.deserialize_bytes(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        self.deserialize_bytes(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
@@ -147,7 +164,7 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 bytes byte_buf unit unit_struct map struct identifier
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 unit unit_struct map struct
     }
 }
 

@@ -4,6 +4,9 @@ use std::fmt::{self, Display, Write};
 
 use super::{Value, serialize::hyphenated};
 
+/// Bytes of a value that a message shows.
+const SHOWN: usize = 100;
+
 /// As Python would show it: `{'a': [1, 2.0, None]}`. Dates, decimals and UUIDs are their plain text.
 impl Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,6 +40,27 @@ impl Display for Value {
             Self::Uuid(uuid) => f.write_str(&hyphenated(**uuid)),
         }
     }
+}
+
+/// What a value is, for a message: as [`Value`] prints it, cut after a hundred characters.
+#[must_use]
+pub fn shown<T: serde::Serialize + ?Sized>(value: &T) -> String {
+    struct Cut(String);
+    impl Write for Cut {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let room = SHOWN.saturating_sub(self.0.len());
+            let end = (0..=room.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            self.0.push_str(&text[..end]);
+            // Printing stops here, however large the value is.
+            if end < text.len() { Err(fmt::Error) } else { Ok(()) }
+        }
+    }
+    let Ok(value) = super::to_value(value) else { return "not shown".to_owned() };
+    let mut cut = Cut(String::new());
+    if write!(cut, "{value}").is_err() {
+        cut.0.push_str("...");
+    }
+    cut.0
 }
 
 fn write_items(open: &str, items: &[Value], close: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,6 +23,7 @@ mod tests;
 pub use self::{
     calendar::{Date, DateTime, NotInCalendar, Time, TimeDelta},
     deserializer::{ValueDeserializer, from_value},
+    display::shown,
     exact::ExactSerializer,
     serializer::{ValueSerializer, to_value},
 };

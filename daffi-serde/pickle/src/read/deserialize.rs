@@ -284,8 +284,21 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
         match self.container() {
             Some((Kind::Dict, items)) => self.visit_entries(items, visitor),
             Some((_, items)) => self.visit_items(items, visitor),
+            // Who keeps what is there until it knows its type may be asked for a list later; a list goes to those who
+            // ask for bytes, too.
+            None => self.visit_octets(visitor),
+        }
+    }
+
+    fn deserialize_bytes<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self.container() {
+            Some(_) => self.deserialize_any(visitor),
             None => self.visit_leaf(visitor),
         }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_bytes(visitor)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "as serde does with smaller integers")]
@@ -378,7 +391,7 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
     }
 
     fn deserialize_identifier<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        self.deserialize_any(visitor)
+        self.deserialize_bytes(visitor)
     }
 
     fn deserialize_ignored_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
@@ -387,6 +400,6 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
 
     forward_to_deserialize_any! {
         <V: Visitor<'a>>
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 bytes byte_buf unit unit_struct map struct
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 unit unit_struct map struct
     }
 }

@@ -21,8 +21,13 @@ pub(crate) struct SequenceWriter<'a, 'b> {
 
 impl<'a, 'b> SequenceWriter<'a, 'b> {
     pub(super) fn new(writer: &'a mut Writer<'b>) -> Result<Self, WriteError> {
-        writer.enter()?;
         let sequence = std::mem::take(&mut writer.next_sequence);
+        match sequence {
+            Sequence::List => writer.check_hashable("a list")?,
+            Sequence::Set => writer.check_hashable("a set")?,
+            Sequence::FrozenSet => {}
+        }
+        writer.enter()?;
         match sequence {
             Sequence::List => writer.op(op::EMPTY_LIST),
             Sequence::Set => writer.op(op::EMPTY_SET),
@@ -42,7 +47,10 @@ impl SerializeSeq for SequenceWriter<'_, '_> {
             self.writer.op(op::MARK);
         }
         self.empty = false;
-        item.serialize(&mut *self.writer)
+        match self.sequence {
+            Sequence::List => item.serialize(&mut *self.writer),
+            Sequence::Set | Sequence::FrozenSet => self.writer.key(item),
+        }
     }
 
     fn end(self) -> Result<(), WriteError> {
@@ -116,6 +124,7 @@ pub(crate) struct DictWriter<'a, 'b> {
 
 impl<'a, 'b> DictWriter<'a, 'b> {
     pub(super) fn new(writer: &'a mut Writer<'b>) -> Result<Self, WriteError> {
+        writer.check_hashable("a map")?;
         writer.enter()?;
         writer.op(op::EMPTY_DICT);
         Ok(Self { writer, keys: 0, values: 0, variant: false })
@@ -146,7 +155,7 @@ impl SerializeMap for DictWriter<'_, '_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), WriteError> {
         self.begin_key();
-        key.serialize(&mut *self.writer)
+        self.writer.key(key)
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError> {
@@ -229,6 +238,7 @@ pub(super) fn close_tuple(writer: &mut Writer<'_>, len: usize) {
 
 /// Begins `{variant: ..}`.
 pub(super) fn open_variant(writer: &mut Writer<'_>, variant: &str) -> Result<(), WriteError> {
+    writer.check_hashable("a variant that holds something, which is a map,")?;
     writer.enter()?;
     writer.op(op::EMPTY_DICT);
     writer.text(variant);

@@ -24,6 +24,8 @@ pub(crate) struct Writer<'b> {
     out: &'b mut BytesMut,
     max_depth: usize,
     depth: usize,
+    /// Whether what is written is, or is part of, a key of a dict or an element of a set, which Python must hash.
+    hashed: bool,
     /// Which sequence a tag announced; only that very next one is it.
     next_sequence: Sequence,
     /// Under which number of the memo each name is found, once it was written.
@@ -44,7 +46,15 @@ impl<'b> Writer<'b> {
     /// Begins a pickle.
     pub(crate) fn new(out: &'b mut BytesMut, max_depth: usize) -> Self {
         out.put_slice(&[op::PROTO, PROTOCOL]);
-        Self { out, max_depth, depth: 0, next_sequence: Sequence::default(), names: [None; Known::COUNT], memoized: 0 }
+        Self {
+            out,
+            max_depth,
+            depth: 0,
+            hashed: false,
+            next_sequence: Sequence::default(),
+            names: [None; Known::COUNT],
+            memoized: 0,
+        }
     }
 
     /// Ends the pickle.
@@ -139,6 +149,25 @@ impl<'b> Writer<'b> {
         self.text(module);
         self.text(name);
         self.out.put_slice(&[op::STACK_GLOBAL, op::MEMOIZE]);
+    }
+
+    /// Writes what Python must hash: a key of a dict, or an element of a set.
+    fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), WriteError> {
+        let outer = std::mem::replace(&mut self.hashed, true);
+        let written = key.serialize(&mut *self);
+        self.hashed = outer;
+        match written {
+            // The outermost key says what it is.
+            Err(WriteError::Unhashable { kind, key: None }) if !outer => {
+                Err(WriteError::Unhashable { kind, key: Some(daffi_serde::value::shown(key)) })
+            }
+            other => other,
+        }
+    }
+
+    /// Refuses what Python cannot hash, where it must.
+    const fn check_hashable(&self, kind: &'static str) -> Result<(), WriteError> {
+        if self.hashed { Err(WriteError::Unhashable { kind, key: None }) } else { Ok(()) }
     }
 
     fn enter(&mut self) -> Result<(), WriteError> {

@@ -68,7 +68,8 @@ fn containers() {
     assert_eq!(written(&Value::Set(vec![].into())), b"\x8f");
     assert_eq!(written(&Value::Set(vec![1.into()].into())), b"\x8f(K\x01\x90");
     assert_eq!(written(&Value::FrozenSet(vec![].into())), b"(\x91");
-    assert_eq!(written(&Value::FrozenSet(vec![Value::from(vec![1])].into())), b"(](K\x01e\x91");
+    let pair = Value::Tuple(vec![1.into(), Value::FrozenSet(vec![].into())].into());
+    assert_eq!(written(&Value::FrozenSet(vec![pair].into())), b"(K\x01(\x91\x86\x91");
 }
 
 #[test]

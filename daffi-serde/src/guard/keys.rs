@@ -1,0 +1,161 @@
+//! Keys that Python cannot hash.
+
+use std::fmt;
+
+use serde::{
+    Serialize, Serializer,
+    ser::{Error, Impossible, SerializeSeq},
+};
+
+use super::{Rules, octets::as_octet};
+use crate::value::shown;
+
+/// Refuses a key that is a container, where the format has none.
+pub(super) fn check<R: Rules, K: Serialize + ?Sized, E: Error>(key: &K) -> Result<(), E> {
+    if R::CONTAINERS_AS_KEYS {
+        return Ok(());
+    }
+    match key.serialize(Kind) {
+        Err(Problem::Container(kind)) => Err(E::custom(format_args!(
+            "{kind} cannot be a key of a map in {}: Python cannot hash it (the key is {}); PICKLE carries tuples and frozen \
+             sets as keys",
+            R::NAME,
+            shown(key)
+        ))),
+        // What else is wrong with it, its writer says better.
+        _ => Ok(()),
+    }
+}
+
+/// A sequence of nothing but `u8` travels as bytes, which Python can hash.
+struct Octets {
+    any: bool,
+}
+
+impl SerializeSeq for Octets {
+    type Ok = ();
+    type Error = Problem;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Problem> {
+        self.any = true;
+        as_octet(value).map(drop).ok_or(Problem::Container("a list"))
+    }
+
+    fn end(self) -> Result<(), Problem> {
+        if self.any { Ok(()) } else { Err(Problem::Container("a list")) }
+    }
+}
+
+/// Finds out whether a value is a container, and writes nothing.
+struct Kind;
+
+#[derive(Debug)]
+enum Problem {
+    Container(&'static str),
+    Other,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no key")
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl Error for Problem {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self::Other
+    }
+}
+
+macro_rules! scalars {
+    ($($method:ident($($ty:ty),*);)*) => {$(
+        #[inline]
+        fn $method(self, $(_: $ty),*) -> Result<(), Problem> {
+            Ok(())
+        }
+    )*};
+}
+
+macro_rules! containers {
+    ($($method:ident($($ty:ty),*) -> $ok:ty = $kind:literal;)*) => {$(
+        fn $method(self, $(_: $ty),*) -> Result<$ok, Problem> {
+            Err(Problem::Container($kind))
+        }
+    )*};
+}
+
+impl Serializer for Kind {
+    type Ok = ();
+    type Error = Problem;
+    type SerializeSeq = Octets;
+    type SerializeTuple = Impossible<(), Problem>;
+    type SerializeTupleStruct = Impossible<(), Problem>;
+    type SerializeTupleVariant = Impossible<(), Problem>;
+    type SerializeMap = Impossible<(), Problem>;
+    type SerializeStruct = Impossible<(), Problem>;
+    type SerializeStructVariant = Impossible<(), Problem>;
+
+    scalars! {
+        serialize_bool(bool);
+        serialize_i8(i8);
+        serialize_i16(i16);
+        serialize_i32(i32);
+        serialize_i64(i64);
+        serialize_i128(i128);
+        serialize_u8(u8);
+        serialize_u16(u16);
+        serialize_u32(u32);
+        serialize_u64(u64);
+        serialize_u128(u128);
+        serialize_f32(f32);
+        serialize_f64(f64);
+        serialize_char(char);
+        serialize_str(&str);
+        serialize_bytes(&[u8]);
+        serialize_none();
+        serialize_unit();
+        serialize_unit_struct(&'static str);
+        serialize_unit_variant(&'static str, u32, &'static str);
+    }
+
+    containers! {
+        serialize_tuple(usize) -> Self::SerializeTuple = "a tuple, which is a list there,";
+        serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct = "a tuple, which is a list there,";
+        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant = "a map";
+        serialize_map(Option<usize>) -> Self::SerializeMap = "a map";
+        serialize_struct(&'static str, usize) -> Self::SerializeStruct = "a map";
+        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant = "a map";
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Octets, Problem> {
+        Ok(Octets { any: false })
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Problem> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Problem> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: &T,
+    ) -> Result<(), Problem> {
+        Err(Problem::Container("a map"))
+    }
+
+    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    fn is_human_readable(&self) -> bool {
+        true
+    }
+}
