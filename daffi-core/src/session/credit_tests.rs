@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-type Senders = Receiving<u8, std::hash::RandomState>;
+type Senders = Receiving<usize, std::hash::RandomState>;
 
 fn grant(flow: u32, worked_off: u64, window: u32) -> Grant {
     Grant::new(FlowId(flow), worked_off, window).unwrap()
@@ -102,7 +102,7 @@ fn one_pool_is_divided_among_all_senders() {
 #[test]
 fn windows_of_senders_that_are_silent_are_taken_back() {
     let mut senders = Senders::new(1 << 22);
-    let busy = |senders: &mut Senders, sender: u8| {
+    let busy = |senders: &mut Senders, sender: usize| {
         senders.receive(&sender, 300);
         senders.work_off(&sender, FlowId(1), 300);
         senders.grants()
@@ -192,7 +192,7 @@ impl Link {
         }
     }
 
-    fn arrive(&mut self, name: u8, receiver: &mut Senders) {
+    fn arrive(&mut self, name: usize, receiver: &mut Senders) {
         match self.second.pop_front() {
             Some(Sent::Begins(flow)) => receiver.begin(name, flow),
             Some(Sent::Request(cost)) => {
@@ -223,10 +223,10 @@ impl Link {
 
 fn work(links: &mut [Link], at: usize, receiver: &mut Senders) {
     if let Some((flow, cost)) = links[at].waiting.pop_front()
-        && receiver.work_off(&(at as u8), flow, cost)
+        && receiver.work_off(&at, flow, cost)
     {
         for (sender, grant) in receiver.grants() {
-            links[usize::from(sender)].back.push_back(grant);
+            links[sender].back.push_back(grant);
         }
     }
 }
@@ -252,7 +252,7 @@ proptest! {
             match step {
                 0 | 1 => links[at].send(),
                 2 | 3 => links[at].route(),
-                4 | 5 => links[at].arrive(at as u8, &mut receiver),
+                4 | 5 => links[at].arrive(at, &mut receiver),
                 6 => work(&mut links, at, &mut receiver),
                 7 => links[at].return_credit(),
                 8 => links[at].hear(),
@@ -277,7 +277,7 @@ proptest! {
             for at in 0..links.len() {
                 links[at].send();
                 links[at].route();
-                links[at].arrive(at as u8, &mut receiver);
+                links[at].arrive(at, &mut receiver);
                 work(&mut links, at, &mut receiver);
                 links[at].return_credit();
                 links[at].hear();
@@ -293,7 +293,7 @@ proptest! {
             let (Some(sender), Some(router)) = (&link.sender, &link.router) else { continue };
             prop_assert_eq!((sender.sent, sender.worked_off, sender.limit), (router.sent, router.worked_off, router.limit));
             prop_assert_eq!(sender.sent, sender.worked_off, "all is worked off, and known to be");
-            let incoming = &receiver.flows[&(at as u8)];
+            let incoming = &receiver.flows[&at];
             prop_assert_eq!((incoming.flow, incoming.worked_off), (sender.flow(), sender.sent));
         }
         let all: u64 = receiver.flows.values().map(|flow| u64::from(flow.window - FIRST_WINDOW)).sum();
