@@ -48,7 +48,7 @@ impl ValueLimits {
         // A list whose length is not announced grows by halves, so its places may be half as many again.
         let places = self.max_values.saturating_add(self.max_values / 2);
         let most = if len < places { len } else { places };
-        let text = if len < places { 0 } else { len - places };
+        let text = len.saturating_sub(places);
         ALWAYS.saturating_add(most.saturating_mul(PER_BYTE)).saturating_add(text)
     }
 }

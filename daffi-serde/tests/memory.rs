@@ -23,7 +23,7 @@ static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 /// allocator's message below the line that says what was tried.
 fn within<T>(most: usize, what: &str, run: impl FnOnce() -> T) -> T {
     // Not through the capture of the test's output, which would be lost.
-    writeln!(stderr(), "{what}: at most {most} bytes").unwrap();
+    stderr().write_all(format!("{what}: at most {most} bytes\n").as_bytes()).unwrap();
     MEMORY.set_limit(MEMORY.allocated() + most).unwrap();
     let made = run();
     MEMORY.set_limit(usize::MAX).unwrap();

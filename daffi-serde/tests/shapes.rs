@@ -1,7 +1,5 @@
 //! The shapes that serde gives to types, in each format: what comes back is what was sent, or nothing is sent.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
-
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Debug,
@@ -113,7 +111,7 @@ shapes! {
     struct Renamed { first_name: String }
     #[serde(transparent)]
     struct Transparent { data: Vec<u8> }
-    enum Tree { Leaf, Node(Box<Tree>, Box<Tree>) }
+    enum Tree { Leaf, Node(Box<Self>, Box<Self>) }
 }
 
 fn named() -> Named {

@@ -212,10 +212,10 @@ impl<'a> Machine<'a> {
     /// The kind of an empty container that is still only an opcode in the input.
     fn changeable(&self, slot: Slot) -> Option<Kind> {
         let Place::Input(at) = slot.place() else { return None };
-        match self.input.bytes().get(at)? {
-            &op::EMPTY_LIST => Some(Kind::List),
-            &op::EMPTY_DICT => Some(Kind::Dict),
-            &op::EMPTY_SET => Some(Kind::Set),
+        match *self.input.bytes().get(at)? {
+            op::EMPTY_LIST => Some(Kind::List),
+            op::EMPTY_DICT => Some(Kind::Dict),
+            op::EMPTY_SET => Some(Kind::Set),
             _ => None,
         }
     }

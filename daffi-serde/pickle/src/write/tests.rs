@@ -46,7 +46,7 @@ fn integers_take_the_shortest_form() {
     ] {
         assert_eq!(written(&value), pickle, "{value}");
         assert_eq!(written(&i128::from(value)), pickle, "{value}");
-        assert_eq!(written(&Value::Int(value.into())), pickle, "{value}");
+        assert_eq!(written(&Value::Int(value)), pickle, "{value}");
     }
     assert_eq!(written(&u64::MAX), b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\0");
     assert_eq!(written(&u128::MAX), [&b"\x8a\x11"[..], &[0xff; 16], b"\0"].concat());
