@@ -20,6 +20,13 @@ const MOST_OWN: usize = 64 * 1024;
 /// never touch memory that other threads write.
 const STEP: usize = 16 * 1024;
 
+/// Arguments below this size are read without asking: with 64 KiB each they make a bound of some MiB for all workers.
+const READ_FREELY: usize = 16 * 1024;
+
+/// What reading arguments may hold: so many times their bytes, and this.
+const READ_FACTOR: usize = 16;
+const READ_BASE: usize = 64 * 1024;
+
 /// So many milliseconds after somebody was refused, those who hold more than that one have to keep a higher pace.
 const PRESSED_FOR: u64 = 5_000;
 
@@ -50,6 +57,8 @@ pub(crate) struct Budget {
     used: AtomicUsize,
     /// What unfinished frames hold of the overdraft.
     drawn: AtomicUsize,
+    /// Large arguments that are held as values now.
+    readings: AtomicUsize,
     /// When somebody was refused last, in milliseconds since `begun`, and what that one held.
     refused_at: AtomicU64,
     refused_with: AtomicUsize,
@@ -87,6 +96,7 @@ impl Budget {
             owned: AtomicUsize::new(0),
             used: AtomicUsize::new(0),
             drawn: AtomicUsize::new(0),
+            readings: AtomicUsize::new(0),
             refused_at: AtomicU64::new(0),
             refused_with: AtomicUsize::new(0),
             begun: Instant::now(),
@@ -277,6 +287,23 @@ impl Account {
         Some(self.charge(bytes))
     }
 
+    /// Takes what arguments of `bytes` may hold when they are read, until the guard is dropped. One at a time always may;
+    /// so may those that `must`, because nobody could be told.
+    pub(crate) fn read_arguments(self: &Arc<Self>, bytes: usize, must: bool, now: Instant) -> Result<Reading, NoRoom> {
+        if bytes < READ_FREELY {
+            return Ok(Reading(None));
+        }
+        // No budget is too small for one.
+        let may_hold = bytes.saturating_mul(READ_FACTOR).saturating_add(READ_BASE).min(self.budget.limit / 4);
+        let alone = self.budget.readings.load(Relaxed) == 0;
+        if !alone && !must && !self.admits(may_hold) {
+            self.budget.refused(self.held(), now);
+            return Err(NoRoom { may_hold, share: self.share() });
+        }
+        self.budget.readings.fetch_add(1, Relaxed);
+        Ok(Reading(Some(self.charge(may_hold))))
+    }
+
     /// Takes `bytes` in any case, until the guard is dropped.
     pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
         self.add(bytes);
@@ -296,6 +323,25 @@ impl Drop for Account {
         self.budget.owned.fetch_sub(self.own, Relaxed);
         self.budget.unopened.fetch_add(self.budget.least_own, Relaxed);
     }
+}
+
+/// Memory of arguments that were read, given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Reading(Option<Charge>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(charge) = &self.0 {
+            charge.account.budget.readings.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+/// There is no room for what reading arguments may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoRoom {
+    pub(crate) may_hold: usize,
+    pub(crate) share: usize,
 }
 
 /// Memory taken from an account, given back when this is dropped.
@@ -434,6 +480,26 @@ mod tests {
             }
         });
         assert_eq!((account.held(), budget.used()), (0, 0));
+    }
+
+    #[test]
+    fn large_arguments_are_read_one_at_a_time_or_as_there_is_room() {
+        let (budget, now) = (Budget::new(8 * MIB, 1.0, 10, MIB), Instant::now());
+        let account = budget.open();
+        let read = |bytes, must| account.read_arguments(bytes, must, now);
+        let small: Vec<_> = (0..1000).map(|_| read(1000, false).unwrap()).collect();
+        assert_eq!(account.held(), 0);
+        let first = read(MIB, false).unwrap();
+        assert_eq!(account.held(), 2 * MIB, "a quarter of the budget at most");
+        let second = read(MIB, false).unwrap();
+        let refused = read(MIB, false).unwrap_err();
+        assert!(refused.may_hold == 2 * MIB && budget.presses(usize::MAX, now));
+        let must = read(MIB, true).unwrap();
+        drop((small, first, second, must));
+        assert_eq!((account.held(), budget.readings.load(Relaxed)), (0, 0));
+        let full = account.charge(8 * MIB);
+        assert!(read(MIB, false).is_ok(), "one always may");
+        drop(full);
     }
 
     #[test]

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
     alive::Alive,
-    budget::{Account, Budget, Charge},
+    budget::{Account, Budget, Charge, Reading},
     clock::{Begun, Clock, SLOW},
     driver::{Driver, Role},
     inbound::{Inbound, Ticket, WAITING_COST},

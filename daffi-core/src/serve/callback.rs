@@ -16,6 +16,7 @@ use super::{
     pace::Pace,
     request::{Context, Reply, Request},
 };
+use crate::conn::Reading;
 
 /// How a callback wants to be run.
 ///
@@ -114,7 +115,7 @@ impl Callback {
         R: Serialize + 'static,
     {
         let run = move |request: Request| match bind::<F, P>(&request, &formats) {
-            Ok(params) => match function(params, &request.context) {
+            Ok((params, _memory)) => match function(params, &request.context) {
                 Ok(value) => request.reply(&value, &formats),
                 Err(error) => Reply::error(error),
             },
@@ -141,15 +142,17 @@ impl Callback {
         Fut: Future<Output = Result<R, RemoteError>> + Send + 'static,
     {
         let run = move |request: Request| -> BoxFuture<'static, Reply> {
-            let params = match bind::<F, P>(&request, &formats) {
-                Ok(params) => params,
+            let (params, memory) = match bind::<F, P>(&request, &formats) {
+                Ok(bound) => bound,
                 Err(error) => return Box::pin(std::future::ready(Reply::error(error))),
             };
             let (future, formats) = (function(params, &request.context), formats.clone());
             // The arguments were read into the function's own types: the read buffer is free.
             let request = Request { body: daffi_serde::Body::new(bytes::Bytes::new()), ..request };
             Box::pin(async move {
-                match future.await {
+                let result = future.await;
+                drop(memory);
+                match result {
                     Ok(value) => request.reply(&value, &formats),
                     Err(error) => Reply::error(error),
                 }
@@ -212,10 +215,12 @@ impl Callback {
     }
 }
 
-fn bind<F: FormatSet, P: Params>(request: &Request, formats: &F) -> Result<P, RemoteError> {
+/// Reads the arguments, with what they may hold until the callback is done.
+fn bind<F: FormatSet, P: Params>(request: &Request, formats: &F) -> Result<(P, Reading), RemoteError> {
+    let memory = request.memory_of_arguments()?;
     let mut binding = Binding::<P>::new(request.method(), request.callback.options.params);
     match formats.decode_args(request.format, &request.body, &mut binding) {
-        Ok(()) => binding.finish(),
+        Ok(()) => binding.finish().map(|params| (params, memory)),
         Err(error) => Err(binding.explain(&error)),
     }
 }

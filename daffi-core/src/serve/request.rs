@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{callback::Callback, node::Node};
 use crate::{
-    conn::{Class, Conn, Turn},
+    conn::{Class, Conn, Reading, Turn},
     error::shortened,
+    refusal::Refusal,
     scratch::Scratch,
 };
 
@@ -84,6 +85,20 @@ impl Request {
             Ok(())
         });
         written.unwrap_or_else(Reply::error)
+    }
+
+    /// Takes what the arguments may hold when they are read. Bytes as they are hold nothing more.
+    pub(crate) fn memory_of_arguments(&self) -> Result<Reading, RemoteError> {
+        let bytes = if self.format == FormatId::OPAQUE { 0 } else { self.body.bytes.len() };
+        let account = self.context.conn().inbound.account();
+        account.read_arguments(bytes, !self.wants_reply, Instant::now()).map_err(|no_room| {
+            Refusal::Overloaded.error(format!(
+                "reading arguments of {bytes} bytes may take {} of memory; as things stand {} may hold {}",
+                no_room.may_hold,
+                self.context.caller(),
+                no_room.share
+            ))
+        })
     }
 
     pub(crate) fn compact(&mut self) {

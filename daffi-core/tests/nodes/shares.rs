@@ -267,3 +267,27 @@ async fn one_that_announces_and_reads_is_never_cut() {
     assert_eq!(router.members().len(), 1);
     drop(sending.await.unwrap());
 }
+
+/// What arguments may hold once they are read is taken from the budget first.
+#[tokio::test(start_paused = true)]
+async fn large_arguments_without_room_are_refused_before_they_are_read() {
+    let at = endpoint();
+    let hold = asynchronous("hold", |(text,): (String,)| async move {
+        sleep(Duration::from_secs(1)).await;
+        text.len()
+    });
+    let _service = service_at(&at, NodeConfig { workers: 8, ..small() }, vec![hold]);
+    let mut clients = Vec::new();
+    for n in 0..8 {
+        clients.push(client(&at, &format!("c{n}")).await);
+    }
+    let calls = clients.iter().map(|client| {
+        let rpc = client.rpc();
+        async move { rpc.call::<usize>("hold", ("x".repeat(300_000),)).await }
+    });
+    let (done, refused): (Vec<_>, Vec<_>) = futures::future::join_all(calls).await.into_iter().partition(Result::is_ok);
+    assert!(!done.is_empty() && !refused.is_empty(), "{} done", done.len());
+    assert!(refused.iter().all(|error| matches!(error, Err(CallError::Overloaded(why)) if why.contains("300"))));
+    let rpc = clients[0].rpc();
+    assert_eq!(rpc.call::<usize>("hold", ("x".repeat(300_000),)).await.unwrap(), 300_000);
+}
