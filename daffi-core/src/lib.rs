@@ -50,9 +50,10 @@
 //!
 //! # What bounds what
 //!
-//! [`NodeConfig`] lists every bound. A server stops reading a peer whose requests wait beyond theirs, which TCP turns into
-//! waiting at the sender; a peer of daffi 3.0.1, which would break its stream, is read slowly instead, into a spool with a
-//! limit of its own.
+//! [`NodeConfig`] lists every bound. All memory that peers can make a node hold is one budget, of which each connection has a
+//! small part of its own and a share of what is free. A server stops reading a peer whose requests wait beyond its share,
+//! which TCP turns into waiting at the sender; a peer of daffi 3.0.1, which would break its stream, is read slowly instead. A
+//! call for which there is no room is refused as `Overloaded`, and an answer for which there is none becomes `AnswerLost`.
 
 mod call;
 mod client;
