@@ -1,14 +1,14 @@
 //! Payloads of 16 MiB, and of more than a frame holds.
 
 use bytes::Bytes;
-use daffi::{CallError, FormatId, Value};
+use daffi::{CallError, FormatId, Service, Value};
 use daffi_testing::Peer;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    exposed::hex,
-    support::{FORMATS, Transport, python_client, rust_client},
+    exposed::{Exposed, hex},
+    support::{FORMATS, Transport, endpoint, python_client, rust_client},
 };
 
 const SIZE: usize = 16 * 1024 * 1024;
@@ -106,4 +106,35 @@ async fn a_result_that_is_too_large_is_an_error_and_the_service_goes_on() {
         assert!(error.is_remote() && error.message.contains("35651") && error.message.contains(LIMIT), "{error}");
         assert_eq!(client.call("greet", json!(["you"])).serde(&name).ok().await, "Hello, you!");
     }
+}
+
+/// Together they are more than the service may hold, and none of them can wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_uploads_beyond_all_memory_lose_nobody() {
+    let service = Service::builder("service")
+        .callbacks(Exposed::default())
+        .configure(|config| config.budget_bytes = 96 * 1024 * 1024)
+        .bind("tcp://127.0.0.1:0")
+        .await
+        .unwrap();
+    let size = 30_000_000;
+    let mut clients = Vec::new();
+    for n in 0..6 {
+        clients.push(Peer::client(endpoint(&service)).name(&format!("python{n}")).start().await);
+    }
+    let uploads = clients.iter().map(|client| {
+        let call = client.call("total", json!([{"$repeat": ["78", size]}])).serde("MSGPACK").timeout(120);
+        call.ok()
+    });
+    let small = rust_client("small", endpoint(&service)).await;
+    let uploads = futures::future::join_all(uploads);
+    tokio::pin!(uploads);
+    let totals = loop {
+        tokio::select! {
+            totals = &mut uploads => break totals,
+            answer = async { small.rpc().call::<i64>("add", (3, 4)).await } => assert_eq!(answer.unwrap(), 7),
+        }
+    };
+    assert_eq!(totals, vec![json!(size); 6]);
+    assert_eq!(service.clients().len(), 7);
 }
