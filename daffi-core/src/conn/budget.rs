@@ -199,6 +199,11 @@ impl Place {
         budget.has_reserve() && budget.line.lock().front().is_some_and(|first| first.id == self.id)
     }
 
+    /// Whether it has the reserve and others wait for it.
+    pub(crate) fn is_in_the_way(&self) -> bool {
+        self.budget.line.lock().len() > 1 && self.has_reserve()
+    }
+
     /// Whether nobody in the line holds more.
     pub(crate) fn is_heaviest(&self) -> bool {
         self.budget.line.lock().iter().max_by_key(|other| other.held).is_some_and(|heaviest| heaviest.id == self.id)
@@ -521,13 +526,14 @@ mod tests {
         let budget = budget();
         let (one, two, three) = (budget.queue(1, 10), budget.queue(2, 30), budget.queue(3, 20));
         assert!(one.has_reserve() && !two.has_reserve());
+        assert!(one.is_in_the_way() && !two.is_in_the_way());
         assert!(two.is_heaviest() && !one.is_heaviest());
         drop(two);
         assert!(three.is_heaviest());
         one.update(21);
         assert!(one.is_heaviest());
         drop(one);
-        assert!(three.has_reserve());
+        assert!(three.has_reserve() && !three.is_in_the_way());
         let account = budget.open();
         let finished = account.charge(300 * MIB);
         assert!(!three.has_reserve(), "what was read from it has not been worked off");

@@ -1,5 +1,11 @@
 //! Whether, and how, a peer is held back: a function of what is held for it.
 
+/// A peer may provoke so much in any case before it is held back for it ..
+const PROVOKED_FREELY: usize = 64 * 1024;
+
+/// .. and so much before it is ended: what others leave it of the budget is not its fault.
+const PROVOKED_AT_MOST: usize = 256 * 1024;
+
 /// What is held for a peer now, and what may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts {
@@ -59,14 +65,15 @@ pub(super) fn hold(counts: &Counts, peer: Peer) -> Result<Hold, Excess> {
     let Counts { waiting, unfinished, share, .. } = *counts;
     let excess = |what, size, limit| Err(Excess { what, size, limit });
     let unanswered = peer.asks_only && counts.answers_wait;
-    let provokes = counts.provoked >= counts.unwritten_soft_share;
+    let provokes = counts.provoked >= counts.unwritten_soft_share.max(PROVOKED_FREELY);
     if waiting >= counts.soft_share || unanswered || provokes {
         if peer.asks_only && peer.waits {
             return Ok(Hold::Stop);
         }
-        if counts.provoked > counts.unwritten_share {
+        let most = counts.unwritten_share.max(PROVOKED_AT_MOST);
+        if counts.provoked > most {
             let what = "refusals and answers to handshakes that the peer does not take";
-            return excess(what, counts.provoked, counts.unwritten_share);
+            return excess(what, counts.provoked, most);
         }
         // Credit bounds what others send through a Router; the answers that come with it are not slowed down for that.
         let credited = peer.waits && !provokes;
@@ -142,8 +149,11 @@ mod tests {
 
     #[test]
     fn who_provokes_and_takes_nothing_is_slowed_and_ended_past_its_part() {
-        assert_eq!(all(Counts { provoked: 100, ..IDLE }), [STOP, SLOW, SLOW, SLOW]);
-        assert_eq!(all(Counts { provoked: 1001, ..IDLE }), [STOP, None, None, None]);
+        assert_eq!(all(Counts { provoked: PROVOKED_FREELY - 1, ..IDLE }), [READ; 4]);
+        assert_eq!(all(Counts { provoked: PROVOKED_FREELY, ..IDLE }), [STOP, SLOW, SLOW, SLOW]);
+        assert_eq!(all(Counts { provoked: PROVOKED_AT_MOST + 1, ..IDLE }), [STOP, None, None, None]);
+        let roomy = Counts { unwritten_share: 1 << 20, unwritten_soft_share: 1 << 19, ..IDLE };
+        assert_eq!(all(Counts { provoked: 1 << 18, ..roomy }), [READ; 4]);
     }
 
     #[test]

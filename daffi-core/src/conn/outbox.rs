@@ -21,6 +21,9 @@ use crate::refusal::Refusal;
 /// What a queued frame takes beside its bytes.
 const FRAME_COST: usize = 48;
 
+/// So little is not worth counting: small calls never touch the account.
+const UNCOUNTED: usize = 4 * 1024;
+
 /// What a frame is to the peer that it is queued for, which says what happens when there is no room for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -120,7 +123,7 @@ impl Outbox {
     /// Counts what waits now.
     fn count(&self, queue: &mut Queue) {
         self.waiting.store(queue.waiting(), Relaxed);
-        let held = queue.held();
+        let held = if queue.held() < UNCOUNTED { 0 } else { queue.held() };
         self.account.change(std::mem::replace(&mut queue.counted, held), held);
     }
 

@@ -196,7 +196,9 @@ impl<R: Role> Driver<R> {
             self.rest();
             return Ok(());
         }
-        let at = self.read.watch.wait(self.conn.inbound.account(), now()).map_err(|slow| Disconnected::SlowSender {
+        let in_the_way = self.read.place.as_ref().is_some_and(Place::is_in_the_way);
+        let waited = self.read.watch.wait(self.conn.inbound.account(), in_the_way, now());
+        let at = waited.map_err(|slow| Disconnected::SlowSender {
             moved: slow.moved,
             within: slow.within,
             unfinished: self.read.reader.buffered(),
@@ -215,10 +217,17 @@ impl<R: Role> Driver<R> {
     fn hold(&mut self) -> Result<Hold, Disconnected> {
         let (inbound, outbox) = (&self.conn.inbound, &self.conn.outbox);
         let (account, unwritten) = (inbound.account(), outbox.account());
+        let (waiting, unfinished, share) = (inbound.bytes(), self.memory_of_unfinished(), account.share());
+        let small = waiting + unfinished <= account.own() && outbox.bytes() <= unwritten.own();
+        if small && self.read.place.is_none() {
+            // The usual case: nobody can take its own part.
+            self.read.room = share;
+            return Ok(Hold::Read);
+        }
         let counts = Counts {
-            waiting: inbound.bytes(),
-            unfinished: self.memory_of_unfinished(),
-            share: account.share(),
+            waiting,
+            unfinished,
+            share,
             soft_share: account.soft_share(),
             has_reserve: self.read.place.as_ref().is_some_and(Place::has_reserve),
             spent: self.read.place.as_ref().is_some_and(Place::is_heaviest) && account.budget().is_overdrawn(),

@@ -115,14 +115,15 @@ impl Watch {
         self.pressed_pace.rest();
     }
 
-    /// Bytes are waited for now; `account` holds what they are part of. Gives when to look again.
-    pub(super) fn wait(&mut self, account: &Account, now: Instant) -> Result<Instant, TooSlow> {
+    /// Bytes are waited for now; `account` holds what they are part of. `in_the_way`: others wait for what this peer alone
+    /// has. Gives when to look again.
+    pub(super) fn wait(&mut self, account: &Account, in_the_way: bool, now: Instant) -> Result<Instant, TooSlow> {
         let mut until = self.pace.wait(self.steady, now)?;
-        let Some(pressed) = self.pressed.filter(|_| account.held() > account.own()) else {
+        let Some(pressed) = self.pressed.filter(|_| in_the_way || account.held() > account.own()) else {
             self.pressed_pace.rest();
             return Ok(until);
         };
-        if account.budget().presses(account.held(), now) {
+        if in_the_way || account.budget().presses(account.held(), now) {
             until = until.min(self.pressed_pace.wait(pressed, now)?);
         } else {
             self.pressed_pace.rest();
@@ -198,7 +199,7 @@ mod tests {
                 if pressed {
                     budget.refused(1000, *now);
                 }
-                lives = lives && watch.wait(&account, *now).is_ok();
+                lives = lives && watch.wait(&account, false, *now).is_ok();
                 watch.moves(2000);
                 *now += SECOND;
             }
@@ -212,5 +213,11 @@ mod tests {
         drop(charge);
         watch.rest();
         assert!(lives(&mut watch, &mut now, true), "its own part is nobody else's");
+        watch.rest();
+        let stalls = (0..20).any(|second| {
+            watch.moves(2000);
+            watch.wait(&account, true, now + second * SECOND).is_err()
+        });
+        assert!(stalls, "others wait for what it has");
     }
 }

@@ -83,10 +83,8 @@ impl<R: Role> Driver<R> {
     /// The peer has something to take, and takes nothing now.
     pub(super) fn stalls(&mut self) -> Result<(), Disconnected> {
         self.write.stuck = true;
-        let at = self.write.watch.wait(self.conn.outbox.account(), now()).map_err(|slow| Disconnected::SlowPeer {
-            moved: slow.moved,
-            within: slow.within,
-            waiting: self.conn.outbox.bytes(),
+        let at = self.write.watch.wait(self.conn.outbox.account(), false, now()).map_err(|slow| {
+            Disconnected::SlowPeer { moved: slow.moved, within: slow.within, waiting: self.conn.outbox.bytes() }
         })?;
         self.timers.set(Timer::Write, at);
         self.note_activity();
