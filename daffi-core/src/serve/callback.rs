@@ -16,7 +16,6 @@ use super::{
     pace::Pace,
     request::{Context, Reply, Request},
 };
-use crate::conn::Reading;
 
 /// How a callback wants to be run.
 ///
@@ -216,7 +215,7 @@ impl Callback {
 }
 
 /// Reads the arguments, with what they may hold until the callback is done.
-fn bind<F: FormatSet, P: Params>(request: &Request, formats: &F) -> Result<(P, Reading), RemoteError> {
+fn bind<F: FormatSet, P: Params>(request: &Request, formats: &F) -> Result<(P, impl Send + use<F, P>), RemoteError> {
     let memory = request.memory_of_arguments()?;
     let mut binding = Binding::<P>::new(request.method(), request.callback.options.params);
     match formats.decode_args(request.format, &request.body, &mut binding) {

@@ -276,7 +276,7 @@ async fn large_arguments_without_room_are_refused_before_they_are_read() {
         sleep(Duration::from_secs(1)).await;
         text.len()
     });
-    let _service = service_at(&at, NodeConfig { workers: 8, ..small() }, vec![hold]);
+    let _service = service_at(&at, small().workers(8), vec![hold]);
     let mut clients = Vec::new();
     for n in 0..8 {
         clients.push(client(&at, &format!("c{n}")).await);
