@@ -22,7 +22,8 @@ Call a callback of a running network:
 URL, such as tcp://127.0.0.1:5001, is
   tcp://HOST:PORT, tls://HOST:PORT,
   ws://HOST:PORT, wss://HOST:PORT or
-  unix:///PATH; left out: $DAFFI_ADDR
+  unix:///PATH; left out: $DAFFI_ADDR,
+  or what `daffi context` saved
 
 Exit codes:
   0  done
@@ -31,7 +32,11 @@ Exit codes:
   2  wrong usage
   3  no connection, or it was lost
   4  no answer in time
-  130, 143  ended by Ctrl-C, SIGTERM";
+  5  cannot listen there
+  6  stopped, and --grace cut calls off
+  130, 143  ended by Ctrl-C, SIGTERM
+With --json errors are JSON, too:
+  {\"error\": .., \"exit_code\": ..}";
 
 /// Call, watch and measure a network of daffi nodes, or be its router.
 ///
@@ -57,13 +62,31 @@ pub(crate) enum Command {
     Bench(commands::bench::Bench),
     Router(commands::router::Router),
     Demo(commands::demo::Demo),
+    Context(commands::context::Context),
     Completions(commands::completions::Completions),
+    Version(commands::version::Version),
 }
 
 impl Command {
     /// Whether it serves others, whoever reads what it says.
     pub(crate) const fn is_node(&self) -> bool {
         matches!(self, Self::Router(_) | Self::Demo(_))
+    }
+
+    /// Whether it answers in JSON, and fails in it.
+    pub(crate) const fn json(&self) -> bool {
+        match self {
+            Self::Call(call) => call.json,
+            Self::Cast(cast) => cast.json,
+            Self::Stream(stream) => stream.json,
+            Self::Members(members) => members.json,
+            Self::Events(events) => events.json,
+            Self::Ping(ping) => ping.json,
+            Self::Bench(bench) => bench.json,
+            Self::Context(context) => context.json(),
+            Self::Version(version) => version.json,
+            _ => false,
+        }
     }
 
     /// What is logged unless something else is asked for.

@@ -8,11 +8,15 @@ use std::{
 
 use clap::Args;
 use daffi::{
-    Client, ClientTls,
+    Client, ClientTls, NodeConfig,
     transport::{Endpoint, EndpointError},
 };
 
-use crate::{failure::Failure, quantity::Seconds};
+use crate::{
+    contexts::{self, Contexts},
+    failure::Failure,
+    quantity::Seconds,
+};
 
 /// What names made up for callers begin with.
 const ROLE: &str = "cli";
@@ -20,24 +24,50 @@ const ROLE: &str = "cli";
 /// Names the endpoint that is meant when none is given.
 pub(crate) const ADDRESS: &str = "DAFFI_ADDR";
 
-/// The endpoint in the environment.
-pub(crate) fn default_endpoint() -> Result<Endpoint, Failure> {
-    match std::env::var(ADDRESS) {
-        Ok(text) if !text.is_empty() => {
-            parsed(&text).map_err(|error| Failure::Usage(format!("the environment variable {ADDRESS}: {error}")))
+/// Which network is meant.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Place {
+    /// The address saved under this name, where no URL is given; see `daffi context`
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+}
+
+impl Place {
+    /// The endpoint given, else that of the context named, in the environment or of the context in use.
+    pub(crate) fn endpoint(&self, given: Option<&str>) -> Result<Endpoint, Failure> {
+        given.map_or_else(|| self.default_endpoint(), |text| parsed(text).map_err(Failure::Usage))
+    }
+
+    pub(crate) fn default_endpoint(&self) -> Result<Endpoint, Failure> {
+        if let Some(name) = &self.context {
+            return Contexts::load(&contexts::path()?)?.endpoint(name);
         }
-        Err(std::env::VarError::NotUnicode(_)) => {
-            Err(Failure::Usage(format!("the environment variable {ADDRESS} is not text")))
+        match std::env::var(ADDRESS) {
+            Ok(text) if !text.is_empty() => {
+                parsed(&text).map_err(|error| Failure::Usage(format!("the environment variable {ADDRESS}: {error}")))
+            }
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(Failure::Usage(format!("the environment variable {ADDRESS} is not text")))
+            }
+            _ => in_use(),
         }
-        _ => Err(Failure::Usage(format!(
-            "no endpoint: name one before all else, as in tcp://127.0.0.1:5001, or in the environment variable {ADDRESS}"
-        ))),
     }
 }
 
-/// The endpoint given, or the one in the environment.
-pub(crate) fn endpoint(given: Option<&str>) -> Result<Endpoint, Failure> {
-    given.map_or_else(default_endpoint, |text| parsed(text).map_err(Failure::Usage))
+/// The endpoint of the context in use.
+fn in_use() -> Result<Endpoint, Failure> {
+    // Who has no home has no contexts.
+    if let Ok(path) = contexts::path() {
+        let saved = Contexts::load(&path)?;
+        if let Some(name) = &saved.current {
+            return saved.endpoint(name);
+        }
+    }
+    Err(Failure::Usage(format!(
+        "no endpoint: name one before all else, as in tcp://127.0.0.1:5001, or in the environment variable {ADDRESS}, or \
+         save one with `daffi context add`"
+    )))
 }
 
 /// What another process can be reached by.
@@ -59,7 +89,7 @@ pub(crate) fn made_up(role: &str) -> String {
 }
 
 /// How to connect.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
     /// Name in the network. Default: a made-up one, new for each run; a second node of one name evicts the first
@@ -73,7 +103,7 @@ pub(crate) struct Connection {
 }
 
 /// Whom to trust, and what to show, over TLS.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "TLS")]
 struct Tls {
     /// Trust the authorities in this PEM file instead of the platform's
@@ -97,6 +127,11 @@ impl Connection {
     /// The name given, or one made up for `role`.
     pub(crate) fn name_or(&self, role: &str) -> String {
         self.name.clone().unwrap_or_else(|| made_up(role))
+    }
+
+    /// The same for one of several connections: two of one name evict each other.
+    pub(crate) fn numbered(&self, number: usize) -> Self {
+        Self { name: self.name.as_ref().map(|name| format!("{name}-{number}")), ..self.clone() }
     }
 
     /// Whether there are settings for TLS.
@@ -126,6 +161,12 @@ impl Connection {
     pub(crate) async fn caller(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
         // A server of daffi 3.0.1 never closes its end, and nothing that is answered gets lost by not waiting for that.
         self.open(endpoint, ROLE, |builder| builder.configure(|config| config.linger = Duration::from_millis(20))).await
+    }
+
+    /// Connects to look around, and joins nobody's list.
+    pub(crate) async fn onlooker(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
+        let at_once = |config: &mut NodeConfig| config.linger = Duration::from_millis(20);
+        self.open(endpoint, ROLE, |builder| builder.look_only().configure(at_once)).await
     }
 
     /// Connects to make calls that nobody answers.

@@ -17,6 +17,10 @@ pub(crate) enum Failure {
     NoConnection(String),
     /// No answer in time.
     TimedOut(String),
+    /// It cannot listen where it should.
+    NotListening(String),
+    /// It ended, and calls with it.
+    CutOff(String),
     /// Ctrl-C or SIGTERM.
     Interrupted(Signal),
     /// Nobody reads stdout any more, as under `head`.
@@ -24,17 +28,19 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Says it on stderr and gives the exit code.
-    pub(crate) fn report(self) -> ExitCode {
+    /// Says it on stderr, as a line of JSON if asked to, and gives the exit code.
+    pub(crate) fn report(self, json: bool) -> ExitCode {
         let (code, sentence) = match self {
             Self::Failed(sentence) => (1, sentence),
             Self::Usage(sentence) => (2, sentence),
             Self::NoConnection(sentence) => (3, sentence),
             Self::TimedOut(sentence) => (4, sentence),
+            Self::NotListening(sentence) => (5, sentence),
+            Self::CutOff(sentence) => (6, sentence),
             Self::Interrupted(signal) => return ExitCode::from(signal.exit_code()),
             Self::PipeClosed => return ExitCode::SUCCESS,
         };
-        output::complain(&sentence);
+        if json { output::complain_in_json(&sentence, code) } else { output::complain(&sentence) }
         ExitCode::from(code)
     }
 }
@@ -60,14 +66,29 @@ impl From<CallError> for Failure {
 }
 
 impl Failure {
-    /// It happened to the chunk of this number.
-    pub(crate) fn of_chunk(self, number: u64) -> Self {
-        let at = format!("chunk {number}: ");
+    /// What went wrong, without what it was done for.
+    pub(crate) fn sentence(&self) -> &str {
         match self {
-            Self::Failed(text) => Self::Failed(at + &text),
-            Self::Usage(text) => Self::Usage(at + &text),
-            Self::NoConnection(text) => Self::NoConnection(at + &text),
-            Self::TimedOut(text) => Self::TimedOut(at + &text),
+            Self::Failed(text)
+            | Self::Usage(text)
+            | Self::NoConnection(text)
+            | Self::TimedOut(text)
+            | Self::NotListening(text)
+            | Self::CutOff(text) => text,
+            Self::Interrupted(_) => "interrupted",
+            Self::PipeClosed => "nobody reads the answer",
+        }
+    }
+
+    /// The same with words before its sentence.
+    pub(crate) fn preceded_by(self, words: &str) -> Self {
+        match self {
+            Self::Failed(text) => Self::Failed(words.to_owned() + &text),
+            Self::Usage(text) => Self::Usage(words.to_owned() + &text),
+            Self::NoConnection(text) => Self::NoConnection(words.to_owned() + &text),
+            Self::TimedOut(text) => Self::TimedOut(words.to_owned() + &text),
+            Self::NotListening(text) => Self::NotListening(words.to_owned() + &text),
+            Self::CutOff(text) => Self::CutOff(words.to_owned() + &text),
             other => other,
         }
     }
@@ -80,9 +101,9 @@ impl From<InitializationError> for Failure {
         match &error {
             InitializationError::Connect(daffi::transport::ConnectError::Failed { .. })
             | InitializationError::ConnectTimeout { .. }
-            | InitializationError::Handshake { .. }
-            | InitializationError::Bind(BindError::Io { .. }) => {
-                Self::NoConnection(text + io_cause(&error).map_or("", advice))
+            | InitializationError::Handshake { .. } => Self::NoConnection(text + io_cause(&error).map_or("", advice)),
+            InitializationError::Bind(BindError::Io { .. }) => {
+                Self::NotListening(text + io_cause(&error).map_or("", advice_to_listen))
             }
             _ => Self::Usage(text),
         }
@@ -109,7 +130,18 @@ const fn advice(kind: io::ErrorKind) -> &'static str {
             "; there is no such socket: check the path, or start a node with `daffi demo --listen URL`"
         }
         io::ErrorKind::PermissionDenied => "; it belongs to another user: check its permissions",
+        _ => "",
+    }
+}
+
+const fn advice_to_listen(kind: io::ErrorKind) -> &'static str {
+    match kind {
         io::ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another address",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: 0.0.0.0 and [::] are all it has",
+        io::ErrorKind::NotFound => "; there is no such directory: make it, or choose another path",
+        io::ErrorKind::PermissionDenied => {
+            "; this user may not listen there: choose a port above 1023, or a directory that it can write to"
+        }
         _ => "",
     }
 }

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use daffi::{DynArgs, FormatId, transport::Endpoint};
 
 use crate::{
-    connection::{default_endpoint, endpoint},
+    connection::Place,
     failure::Failure,
     input::Input,
     quantity::Wait,
@@ -26,9 +26,9 @@ With --text all ARGs are text, whatever they look like.
 /// `[URL] METHOD [ARG]...`
 ///
 /// All are optional to clap, because whether the first is the URL shows only when it is read.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Invocation {
-    /// Where the network is; left out: $DAFFI_ADDR
+    /// Where the network is; left out: see `daffi context`
     #[arg(value_name = "URL", allow_negative_numbers = true)]
     first: Option<String>,
     /// The callback
@@ -88,14 +88,14 @@ pub(crate) struct Invoked {
 
 impl Invocation {
     /// Reads it, and with it stdin and files, where Ctrl-C is heard meanwhile.
-    pub(crate) async fn read(self) -> Result<Invoked, Failure> {
-        let reading = tokio::task::spawn_blocking(|| self.read_now());
+    pub(crate) async fn read(self, place: &Place) -> Result<Invoked, Failure> {
+        let words = self.first.iter().chain(&self.second).chain(&self.rest).cloned().collect();
+        let (endpoint, words) = split(words, place)?;
+        let reading = tokio::task::spawn_blocking(|| self.read_now(endpoint, words));
         reading.await.unwrap_or_else(|error| Err(Failure::Failed(format!("the arguments were not read: {error}"))))
     }
 
-    fn read_now(self) -> Result<Invoked, Failure> {
-        let words = self.first.into_iter().chain(self.second).chain(self.rest).collect();
-        let (endpoint, words) = split(words)?;
+    fn read_now(self, endpoint: Endpoint, words: Vec<String>) -> Result<Invoked, Failure> {
         let mut words = words.into_iter();
         let method = words.next().ok_or_else(|| {
             Failure::Usage("no METHOD: name the callback to call; `daffi members` lists them".to_owned())
@@ -123,17 +123,17 @@ impl Invocation {
 }
 
 /// The endpoint, which is the first word when that is one, and the other words.
-pub(crate) fn split(mut words: Vec<String>) -> Result<(Endpoint, Vec<String>), Failure> {
-    let Some(first) = words.first() else { return Ok((default_endpoint()?, words)) };
+pub(crate) fn split(mut words: Vec<String>, place: &Place) -> Result<(Endpoint, Vec<String>), Failure> {
+    let Some(first) = words.first() else { return Ok((place.default_endpoint()?, words)) };
     if first.contains("://") {
-        let endpoint = endpoint(Some(first))?;
+        let endpoint = place.endpoint(Some(first))?;
         words.remove(0);
         return Ok((endpoint, words));
     }
     if looks_like_an_address(first) {
         return Err(Failure::Usage(format!("{first} is no endpoint: write it with its scheme, as in tcp://{first}")));
     }
-    Ok((default_endpoint()?, words))
+    Ok((place.default_endpoint()?, words))
 }
 
 /// `host:port`, which nobody means as the name of a callback.
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_first_word_is_the_endpoint_when_it_is_one() {
-        let words = |words: &[&str]| split(words.iter().map(ToString::to_string).collect());
+        let words = |words: &[&str]| split(words.iter().map(ToString::to_string).collect(), &Place::default());
         let (endpoint, rest) = words(&["tcp://h:1", "add", "tcp://x:2"]).unwrap();
         assert_eq!((endpoint.as_str(), rest), ("tcp://h:1", vec!["add".to_owned(), "tcp://x:2".to_owned()]));
         for bad in [&["127.0.0.1:5001", "add"][..], &["localhost:5001"], &["://", "add"]] {

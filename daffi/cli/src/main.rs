@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod connection;
+mod contexts;
 mod escaped;
 mod failure;
 mod input;
@@ -15,6 +16,8 @@ mod output;
 mod quantity;
 mod server;
 mod suggestion;
+mod table;
+mod tally;
 mod value;
 
 use std::{process::ExitCode, time::Duration};
@@ -29,16 +32,17 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 fn main() -> ExitCode {
     let Cli { command, logging } = Cli::parse();
     logging.start(command.log_level());
+    let json = command.json();
     let patience = command.is_node().then_some(LAST_WORDS);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::Failed(format!("the runtime cannot be started: {error}")).report(),
+        Err(error) => return Failure::Failed(format!("the runtime cannot be started: {error}")).report(json),
     };
     let ended = runtime.block_on(async {
         match commands::run(command).await {
             Ok(()) => ExitCode::SUCCESS,
             // While signals are heard: nobody may read.
-            Err(failure) => failure.report(),
+            Err(failure) => failure.report(json),
         }
     });
     output::finish(patience);

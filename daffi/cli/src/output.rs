@@ -1,7 +1,6 @@
 //! Answers go to stdout, everything else to stderr; colours only to a terminal.
 
 use std::{
-    fmt::Display,
     io::{self, BufWriter, IsTerminal, Write},
     sync::LazyLock,
     thread,
@@ -74,6 +73,20 @@ pub(crate) fn complain(sentence: &str) {
     write_err(&format!("{red}error:{red:#}{text}\n"));
 }
 
+/// Writes the same as `{"error": sentence, "exit_code": code}`.
+pub(crate) fn complain_in_json(sentence: &str, code: u8) {
+    #[derive(Serialize)]
+    struct Complaint<'a> {
+        error: &'a str,
+        exit_code: u8,
+    }
+    let mut line = Vec::new();
+    let complaint = Complaint { error: &shown(sentence), exit_code: code };
+    let _infallible = escaped::write_json(&complaint, false, &mut line);
+    line.push(b'\n');
+    let _unread = stderr().write_all(&line);
+}
+
 /// Writes a note to stderr.
 pub(crate) fn tell(note: &str) {
     write_err(&format!("{}\n", on_lines(note)));
@@ -131,6 +144,6 @@ fn columns(stream: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<u16> {
 const SENTENCE: usize = 4 * Shown::MOST;
 
 /// A text of another node, or with one in it, on one line.
-pub(crate) fn shown(text: &str) -> impl Display {
+fn shown(text: &str) -> String {
     Shown::new(text).at_most(SENTENCE).to_string()
 }

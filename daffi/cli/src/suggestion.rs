@@ -29,7 +29,7 @@ impl Explain for CallError {
 impl Explain for StreamError {
     fn explain(self, client: &Client) -> Failure {
         let Self { chunk, source, .. } = self;
-        source.explain(client).of_chunk(chunk)
+        source.explain(client).preceded_by(&format!("chunk {chunk}: "))
     }
 }
 

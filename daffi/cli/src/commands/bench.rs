@@ -1,32 +1,39 @@
-use std::{
-    num::NonZeroUsize,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+//! Measures calls.
+
+mod callers;
+mod report;
+
+use std::{num::NonZeroUsize, time::Duration};
 
 use clap::Args;
-use daffi::{CallError, Rpc, Value};
-use hdrhistogram::Histogram;
-use serde::{Serialize, de::IgnoredAny};
-use tokio::task::JoinSet;
+use daffi::{Rpc, Value};
+use futures::future::join_all;
 
-use super::closing;
+use self::{
+    callers::{Measured, Plan, measure},
+    report::{Report, readable},
+};
 use crate::{
-    connection::Connection,
+    connection::{Connection, Place},
     failure::Failure,
-    invocation::{ARGUMENTS, Invocation, Invoked},
+    interrupts::Interrupts,
+    invocation::{ARGUMENTS, Invocation},
     output,
-    quantity::{Seconds, Size, brief},
+    quantity::{Seconds, Size},
 };
 
 const AFTER: &str = "\
 About the measurement:
---in-flight callers share one connection, and each calls again as soon as it has its answer. The time of a call is that \
-from the call to its answer. Calls during --warm-up do not count. The first error ends the run, and nothing is reported.
+--in-flight callers share a connection, and each calls again as soon as it has its answer. The time of a call is that \
+from the call to its answer. With --rate calls begin at fixed times, whatever became of those before, and their time counts from \
+when they were due. Calls during --warm-up do not count.
+Errors are counted by their class and do not end the run; their exit code is that of the first. Ctrl-C ends it early, and \
+what was measured until then is told.
 
 Examples:
   daffi bench URL add 3 4
-  daffi bench URL echo -p 64KiB -f 32";
+  daffi bench URL echo -p 64KiB -f 32
+  daffi bench URL add 3 4 -c 8 --rate 5000";
 
 /// Measure calls: how many a second, and how long they take
 #[derive(Debug, Args)]
@@ -41,162 +48,80 @@ pub(crate) struct Bench {
     /// The member to call
     #[arg(short, long, value_name = "NAME")]
     receiver: Option<String>,
-    /// Calls that are open at once
+    /// Connections to call over
+    #[arg(short, long, value_name = "N", default_value = "1")]
+    connections: NonZeroUsize,
+    /// Calls that are open at once, on each connection
     #[arg(short = 'f', long, value_name = "N", default_value = "1")]
     in_flight: NonZeroUsize,
-    /// Seconds to measure
-    #[arg(short, long, value_name = "SECONDS", default_value = "5")]
+    /// Calls a second, over all connections. Default: as many as there can be
+    #[arg(long, value_name = "CALLS", value_parser = rate)]
+    rate: Option<f64>,
+    /// Time to measure
+    #[arg(short, long, value_name = "TIME", default_value = "5")]
     duration: Seconds,
-    /// Seconds of calls before that
-    #[arg(long, value_name = "SECONDS", default_value = "0.5")]
+    /// Time of calls before that
+    #[arg(long, value_name = "TIME", default_value = "0.5")]
     warm_up: Seconds,
     /// One more argument: so many bytes
     #[arg(short, long, value_name = "SIZE")]
     payload: Option<Size>,
     /// Print one line of JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     connection: Connection,
 }
 
-/// Nanoseconds, to three digits.
-type Latencies = Histogram<u64>;
-
-fn latencies() -> Latencies {
-    Histogram::new(3).expect("three digits are among those that a histogram can have")
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("a number of calls a second above 0 is expected".to_owned()),
+    }
 }
 
 impl Bench {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let (in_flight, payload) = (self.in_flight.get(), self.payload);
-        let mut invoked = self.invocation.read().await?;
-        if let Some(Size(size)) = payload {
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
+        let mut invoked = interrupts.cut(self.invocation.clone().read(&self.place)).await?;
+        if let Some(Size(size)) = self.payload {
             invoked.args.positional.push(Value::Bytes(vec![b'x'; size].into()));
         }
-        let client = self.connection.caller(&invoked.endpoint).await?;
-        let rpc = self.receiver.into_iter().fold(client.rpc(), Rpc::receiver);
-        let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
-        let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
-        let measuring = measure(&rpc, Arc::new(invoked), in_flight, self.warm_up.0, self.duration.0);
-        let measured = closing(&client, measuring).await?;
-        if measured.latencies.is_empty() {
-            return Err(Failure::Failed("no call began and ended in time: raise --duration".to_owned()));
+        let connections = self.connections.get();
+        let mut clients = Vec::new();
+        for number in 1..=connections {
+            let connection = if connections > 1 { &self.connection.numbered(number) } else { &self.connection };
+            clients.push(interrupts.cut(connection.caller(&invoked.endpoint)).await?);
         }
-        if self.json {
-            return output::json(&measured.report(in_flight, payload));
+        let rpcs = clients.iter().map(|client| {
+            let rpc = self.receiver.iter().fold(client.rpc(), |rpc, name| rpc.receiver(name));
+            let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
+            invoked.timeout.into_iter().fold(rpc, Rpc::timeout)
+        });
+        let plan = Plan {
+            in_flight: self.in_flight.get(),
+            period: self.rate.map(|rate| Duration::from_secs_f64(1.0 / rate)),
+            warm_up: self.warm_up.0,
+            duration: self.duration.0,
+        };
+        let (measured, ended) = measure(rpcs.collect(), clients[0].clone(), invoked, &plan, interrupts).await;
+        join_all(clients.iter().map(daffi::Client::stop)).await;
+        self.tell(measured, ended)
+    }
+
+    /// Prints what was measured, whatever ended it.
+    fn tell(&self, measured: Measured, ended: Result<(), Failure>) -> Result<(), Failure> {
+        let (calls, failed) = (measured.calls(), measured.failed());
+        if calls + failed == 0 {
+            return ended.and(Err(Failure::Failed("no call began and ended in time: raise --duration".to_owned())));
         }
-        Ok(output::answer(&measured.readable(in_flight, payload))?)
-    }
-}
-
-struct Measured {
-    latencies: Latencies,
-    /// From the end of the warm-up to the last answer.
-    elapsed: Duration,
-}
-
-async fn measure(
-    rpc: &Rpc,
-    invoked: Arc<Invoked>,
-    in_flight: usize,
-    warm_up: Duration,
-    duration: Duration,
-) -> Result<Measured, Failure> {
-    let start = Instant::now() + warm_up;
-    let end = start + duration;
-    let mut callers = JoinSet::new();
-    for _ in 0..in_flight {
-        callers.spawn(call_until(rpc.clone(), Arc::clone(&invoked), start, end));
-    }
-    let mut latencies = latencies();
-    while let Some(caller) = callers.join_next().await {
-        let one = caller.map_err(|error| Failure::Failed(format!("a caller broke off: {error}")))??;
-        latencies.add(&one).expect("a histogram without bounds grows");
-    }
-    Ok(Measured { latencies, elapsed: start.elapsed() })
-}
-
-/// Calls again and again until `end`, and records the calls that began after `start`.
-async fn call_until(rpc: Rpc, invoked: Arc<Invoked>, start: Instant, end: Instant) -> Result<Latencies, CallError> {
-    let mut latencies = latencies();
-    loop {
-        let begun = Instant::now();
-        if begun >= end {
-            return Ok(latencies);
-        }
-        let _result: IgnoredAny = rpc.call(&invoked.method, invoked.args.clone()).await?;
-        if begun >= start {
-            let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            latencies.record(nanos).expect("a histogram without bounds grows");
+        let report = Report::new(&measured, self.connections.get(), self.in_flight.get(), self.rate, self.payload);
+        if self.json { output::json(&report)? } else { output::answer(&readable(&report))? }
+        ended?;
+        match measured.first_failure {
+            Some(first) => Err(first.preceded_by(&format!("{failed} of {} calls failed, the first: ", calls + failed))),
+            None => Ok(()),
         }
     }
-}
-
-impl Measured {
-    fn per_second(&self) -> f64 {
-        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
-    }
-
-    fn readable(&self, in_flight: usize, payload: Option<Size>) -> String {
-        let time = |nanos| brief(Duration::from_nanos(nanos));
-        let at = |percentile| time(self.latencies.value_at_percentile(percentile));
-        let rows = [
-            ("calls", Some(format!("{} in {}", self.latencies.len(), brief(self.elapsed)))),
-            ("rate", Some(format!("{:.0} calls/s", self.per_second()))),
-            ("in flight", Some(in_flight.to_string())),
-            ("payload", payload.map(|size| size.to_string())),
-            ("fastest", Some(time(self.latencies.min()))),
-            ("p50", Some(at(50.0))),
-            ("p90", Some(at(90.0))),
-            ("p99", Some(at(99.0))),
-            ("p99.9", Some(at(99.9))),
-            ("slowest", Some(time(self.latencies.max()))),
-        ];
-        let lines = rows.into_iter().filter_map(|(name, value)| Some(format!("{name:<9}  {}", value?)));
-        lines.collect::<Vec<_>>().join("\n")
-    }
-
-    fn report(&self, in_flight: usize, payload: Option<Size>) -> Report {
-        let micros = |nanos: u64| nanos as f64 / 1e3;
-        let at = |percentile| micros(self.latencies.value_at_percentile(percentile));
-        Report {
-            calls: self.latencies.len(),
-            seconds: self.elapsed.as_secs_f64(),
-            calls_per_second: self.per_second(),
-            in_flight,
-            payload_bytes: payload.map(|size| size.0),
-            latency_us: Latency {
-                min: micros(self.latencies.min()),
-                p50: at(50.0),
-                p90: at(90.0),
-                p99: at(99.0),
-                p99_9: at(99.9),
-                max: micros(self.latencies.max()),
-            },
-        }
-    }
-}
-
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Report {
-    calls: u64,
-    seconds: f64,
-    calls_per_second: f64,
-    in_flight: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload_bytes: Option<usize>,
-    latency_us: Latency,
-}
-
-#[derive(Serialize)]
-struct Latency {
-    min: f64,
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    #[serde(rename = "p99.9")]
-    p99_9: f64,
-    max: f64,
 }

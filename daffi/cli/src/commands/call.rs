@@ -1,12 +1,17 @@
+use std::time::Duration;
+
 use clap::Args;
 use daffi::{Rpc, Value};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::closing;
 use crate::{
-    connection::Connection,
+    connection::{Connection, Place},
     failure::Failure,
     invocation::{ARGUMENTS, Invocation},
     output,
+    quantity::Seconds,
+    suggestion::Explain,
     value::{Json, write_readable},
 };
 
@@ -21,7 +26,8 @@ Examples:
   daffi call URL add 3 4
   daffi call URL add 3 --kwarg b=4
   daffi call URL --receiver w1 greet you
-  daffi call URL echo @in.png >out.png";
+  daffi call URL echo @in.png >out.png
+  daffi call URL received --every 1s";
 
 /// Call a callback and print its result
 ///
@@ -38,23 +44,46 @@ pub(crate) struct Call {
     /// The member to call
     #[arg(short, long, value_name = "NAME")]
     receiver: Option<String>,
+    /// Call again and again, once in so long, until Ctrl-C. What fails is told, and does not end it
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub(crate) every: Option<Seconds>,
     /// Print the result as one line of strict JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     connection: Connection,
 }
 
 impl Call {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let invoked = self.invocation.read().await?;
+        let invoked = self.invocation.read(&self.place).await?;
         let client = self.connection.caller(&invoked.endpoint).await?;
         let rpc = client.rpc();
         let rpc = self.receiver.into_iter().fold(rpc, Rpc::receiver);
         let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
         let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
-        let result: Value = closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
-        print(&result, self.json)
+        let Some(Seconds(period)) = self.every else {
+            let result: Value = closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
+            return print(&result, self.json);
+        };
+        let mut due = interval(period);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            due.tick().await;
+            match rpc.call::<Value>(&invoked.method, invoked.args.clone()).await {
+                Ok(result) => print(&result, self.json)?,
+                Err(error) => drop(error.explain(&client).report(self.json)),
+            }
+        }
+    }
+}
+
+fn period(text: &str) -> Result<Seconds, String> {
+    match text.parse()? {
+        Seconds(Duration::ZERO) => Err("it must be more than 0".to_owned()),
+        period => Ok(period),
     }
 }
 

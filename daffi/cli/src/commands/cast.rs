@@ -6,7 +6,7 @@ use serde::{Serialize, ser::SerializeMap};
 
 use super::closing;
 use crate::{
-    connection::Connection,
+    connection::{Connection, Place},
     failure::Failure,
     invocation::{ARGUMENTS, Invocation},
     output,
@@ -41,7 +41,9 @@ pub(crate) struct Cast {
     receivers: Vec<String>,
     /// Print all results as one line of strict JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     connection: Connection,
 }
@@ -50,7 +52,7 @@ type Results = BTreeMap<String, Result<Value, CallError>>;
 
 impl Cast {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let invoked = self.invocation.read().await?;
+        let invoked = self.invocation.read(&self.place).await?;
         let client = self.connection.caller(&invoked.endpoint).await?;
         let cast = client.cast();
         let cast = if self.receivers.is_empty() { cast } else { cast.receivers(self.receivers) };
@@ -74,7 +76,7 @@ impl Cast {
         let mut failures = failures.into_iter();
         let first = failures.next();
         for other in failures {
-            let _only_the_first = other.report();
+            let _only_the_first = other.report(self.json);
         }
         first.map_or(Ok(()), Err)
     }

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use serde::Serialize;
 
 use crate::{
-    connection::{Connection, endpoint},
+    connection::{Connection, Place},
     failure::Failure,
     output,
 };
@@ -17,18 +17,20 @@ use crate::{
 /// A lost connection is made again, and what was missed meanwhile is told. A service tells nobody who comes and goes.
 #[derive(Debug, Args)]
 pub(crate) struct Events {
-    /// Where the router is; left out: $DAFFI_ADDR
+    /// Where the router is; left out: see `daffi context`
     url: Option<String>,
     /// Print each event as a line of JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     connection: Connection,
 }
 
 impl Events {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let endpoint = endpoint(self.url.as_deref())?;
+        let endpoint = self.place.endpoint(self.url.as_deref())?;
         let client = self.connection.caller(&endpoint).await?;
         if client.server_role() == Some(Role::Service) {
             return Err(Failure::Usage(format!("{endpoint} is a service: only a router tells who joins and leaves")));

@@ -1,36 +1,60 @@
+use std::collections::BTreeMap;
+
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
-use daffi::{Member, Shown};
+use daffi::Member;
 use serde::Serialize;
 
 use crate::{
-    connection::{Connection, endpoint},
+    connection::{Connection, Place},
     failure::Failure,
     output,
+    table::table,
 };
 
 /// List who is there and what they expose
 ///
-/// A service lists itself, a router all nodes that are connected to it. The command's own connection is left out.
+/// A service lists itself, a router all nodes that are connected to it. The command itself joins nobody's list where it
+/// looks at a node of this project; on one of daffi 3.0.1 it is a member as long as it looks, and leaves itself out.
 #[derive(Debug, Args)]
 pub(crate) struct Members {
-    /// Where the network is; left out: $DAFFI_ADDR
+    /// Where the network is; left out: see `daffi context`
     url: Option<String>,
-    /// Print one line of JSON: [{"name": .., "methods": [..]}, ..]
+    /// List callbacks, each with the members that expose it
+    #[arg(short, long)]
+    by_callback: bool,
+    /// List only members with this text in their names, and callbacks with it in theirs
+    #[arg(short, long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Print one line of JSON: [{"name": .., "methods": [..]}, ..], by callback [{"method": .., "members": [..]}, ..]
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     connection: Connection,
 }
 
 impl Members {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let client = self.connection.caller(&endpoint(self.url.as_deref())?).await?;
+        let client = self.connection.onlooker(&self.place.endpoint(self.url.as_deref())?).await?;
         let members = client.members();
         client.stop().await;
         let others = members.iter().filter(|member| member.name.as_str() != client.name());
-        let members: Vec<_> = others.map(Listed::from).collect();
-        if self.json { output::json(&members) } else { Ok(output::answer(&table(&members, output::width()))?) }
+        let wanted = self.filter.as_deref().unwrap_or_default();
+        let members: Vec<_> = others.filter_map(|member| Listed::matching(member, wanted)).collect();
+        match (self.by_callback, self.json) {
+            (false, true) => output::json(&members),
+            (true, true) => output::json(&by_callback(&members)),
+            (false, false) => {
+                let rows = members.iter().map(|member| (&*member.name, &*member.methods));
+                Ok(output::answer(&table(["NAME", "METHODS"], rows, output::width()))?)
+            }
+            (true, false) => {
+                let exposed = by_callback(&members);
+                let rows = exposed.iter().map(|exposed| (&*exposed.method, &*exposed.members));
+                Ok(output::answer(&table(["METHOD", "MEMBERS"], rows, output::width()))?)
+            }
+        }
     }
 }
 
@@ -40,44 +64,28 @@ struct Listed {
     methods: Vec<String>,
 }
 
-impl From<&Member> for Listed {
-    fn from(member: &Member) -> Self {
-        Self { name: member.name.to_string(), methods: member.methods.iter().map(ToString::to_string).collect() }
+#[derive(Serialize)]
+struct Exposed {
+    method: String,
+    members: Vec<String>,
+}
+
+impl Listed {
+    /// The member with what it exposes: all when its name has the text in it, else those callbacks that have.
+    fn matching(member: &Member, text: &str) -> Option<Self> {
+        let all = member.name.as_str().contains(text);
+        let methods = member.methods.iter().filter(|method| all || method.as_str().contains(text));
+        let methods: Vec<_> = methods.map(ToString::to_string).collect();
+        (all || !methods.is_empty()).then(|| Self { name: member.name.to_string(), methods })
     }
 }
 
-/// Two columns, of which the second is wrapped where it leaves the terminal.
-fn table(members: &[Listed], width: Option<u16>) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["NAME", "METHODS"]);
-    if let Some(width) = width {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    }
+fn by_callback(members: &[Listed]) -> Vec<Exposed> {
+    let mut exposed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for Listed { name, methods } in members {
-        let methods = if methods.is_empty() { "-".to_owned() } else { methods.join(", ") };
-        table.add_row([Shown::new(name).to_string(), Shown::new(&methods).at_most(usize::MAX).to_string()]);
+        for method in methods {
+            exposed.entry(method).or_default().push(name.clone());
+        }
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table.trim_fmt()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn listed(name: &str, methods: &[&str]) -> Listed {
-        Listed { name: name.to_owned(), methods: methods.iter().map(ToString::to_string).collect() }
-    }
-
-    #[test]
-    fn methods_are_wrapped_on_a_narrow_terminal() {
-        let members = [listed("worker-1", &["add", "echo", "greet", "receive_chunk"]), listed("viewer", &[])];
-        assert_eq!(table(&members, None), "NAME      METHODS\nworker-1  add, echo, greet, receive_chunk\nviewer    -");
-        assert_eq!(
-            table(&members, Some(30)),
-            "NAME      METHODS\nworker-1  add, echo, greet,\n          receive_chunk\nviewer    -"
-        );
-    }
+    exposed.into_iter().map(|(method, members)| Exposed { method: method.to_owned(), members }).collect()
 }

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod cast;
 pub(crate) mod completions;
+pub(crate) mod context;
 pub(crate) mod demo;
 pub(crate) mod events;
 pub(crate) mod members;
@@ -11,6 +12,7 @@ pub(crate) mod nowait;
 pub(crate) mod ping;
 pub(crate) mod router;
 pub(crate) mod stream;
+pub(crate) mod version;
 
 use daffi::Client;
 
@@ -19,24 +21,31 @@ use crate::{cli::Command, failure::Failure, interrupts::Interrupts, suggestion::
 /// Runs a command to its end.
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     let unheard = |error| Failure::Failed(format!("signals cannot be listened for: {error}"));
-    // To be interrupted is how `events` ends.
-    let code = matches!(command, Command::Events(_)).then_some(0);
+    // To be interrupted is how these end.
+    let code = match &command {
+        Command::Events(_) => Some(0),
+        Command::Call(call) if call.every.is_some() => Some(0),
+        _ => None,
+    };
     let interrupts = Interrupts::listen(code).map_err(unheard)?;
-    match command {
+    let ended = match command {
         Command::Call(call) => interrupts.cut(call.run()).await,
         Command::Cast(cast) => interrupts.cut(cast.run()).await,
         Command::Nowait(nowait) => interrupts.cut(nowait.run()).await,
         Command::Stream(stream) => interrupts.cut(stream.run()).await,
         Command::Members(members) => interrupts.cut(members.run()).await,
-        Command::Events(events) => match interrupts.cut(events.run()).await {
-            Err(Failure::Interrupted(_)) => Ok(()),
-            other => other,
-        },
-        Command::Ping(ping) => interrupts.cut(ping.run()).await,
-        Command::Bench(bench) => interrupts.cut(bench.run()).await,
+        Command::Events(events) => interrupts.cut(events.run()).await,
+        Command::Ping(ping) => ping.run(&interrupts).await,
+        Command::Bench(bench) => bench.run(&interrupts).await,
         Command::Router(router) => router.run(&interrupts).await,
         Command::Demo(demo) => demo.run(&interrupts).await,
+        Command::Context(context) => context.run(),
         Command::Completions(completions) => completions.run(),
+        Command::Version(version) => version.run(),
+    };
+    match ended {
+        Err(Failure::Interrupted(_)) if code == Some(0) => Ok(()),
+        other => other,
     }
 }
 

@@ -3,7 +3,7 @@ use daffi::{CastNowait, RpcNowait};
 
 use super::closing;
 use crate::{
-    connection::Connection,
+    connection::{Connection, Place},
     failure::Failure,
     invocation::{ARGUMENTS, Invocation},
 };
@@ -27,12 +27,14 @@ pub(crate) struct Nowait {
     #[arg(short, long)]
     all: bool,
     #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
     connection: Connection,
 }
 
 impl Nowait {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let invoked = self.invocation.read().await?;
+        let invoked = self.invocation.read(&self.place).await?;
         let client = self.connection.sender(&invoked.endpoint).await?;
         if self.all {
             let cast = invoked.serde.into_iter().fold(client.cast_nowait(), CastNowait::serde);

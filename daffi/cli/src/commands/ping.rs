@@ -5,25 +5,31 @@ use daffi::{Client, Role, Shown, transport::Endpoint};
 use serde::Serialize;
 
 use crate::{
-    connection::{Connection, endpoint},
+    connection::{Connection, Place},
     failure::Failure,
+    interrupts::Interrupts,
     output,
     quantity::brief,
+    tally::Tally,
 };
 
 /// Tell what answers at an endpoint, and how fast
 ///
-/// Each ping is a connection of its own, from connecting to the answer to the handshake: what a new node needs.
+/// Each ping is a connection of its own, from connecting to the answer to the handshake: what a new node needs. It joins
+/// nobody's list where a node of this project answers. Of several, those that fail are counted; Ctrl-C ends them early, and what was
+/// measured is told.
 #[derive(Debug, Args)]
 pub(crate) struct Ping {
-    /// Where to connect to; left out: $DAFFI_ADDR
+    /// Where to connect to; left out: see `daffi context`
     url: Option<String>,
     /// How many connections, one after another
     #[arg(short = 'n', long, value_name = "N", default_value = "1")]
     count: std::num::NonZeroU32,
     /// Print one line of JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     connection: Connection,
 }
@@ -35,6 +41,8 @@ struct Report<'a> {
     #[serde(flatten)]
     found: &'a Found,
     connect_ms: Vec<f64>,
+    failed: u64,
+    errors: &'a Tally,
 }
 
 /// What is known of the other end.
@@ -45,29 +53,57 @@ struct Found {
     members: Vec<String>,
 }
 
-impl Ping {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let endpoint = endpoint(self.url.as_deref())?;
-        let (found, times) = self.measure(&endpoint).await?;
-        if !self.json {
-            return Ok(output::answer(&readable(&endpoint, &found, &times))?);
-        }
-        let connect_ms = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
-        output::json(&Report { endpoint: endpoint.as_str(), found: &found, connect_ms })
-    }
+/// What was seen so far.
+#[derive(Default)]
+struct Seen {
+    found: Option<Found>,
+    times: Vec<Duration>,
+    errors: Tally,
+    first_failure: Option<Failure>,
+}
 
-    async fn measure(&self, endpoint: &Endpoint) -> Result<(Found, Vec<Duration>), Failure> {
-        let mut times = Vec::new();
-        loop {
-            let begun = Instant::now();
-            let client = self.connection.caller(endpoint).await?;
-            times.push(begun.elapsed());
-            let found = found(&client);
-            client.stop().await;
-            if times.len() >= self.count.get() as usize {
-                return Ok((found, times));
+impl Ping {
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
+        let endpoint = self.place.endpoint(self.url.as_deref())?;
+        let mut seen = Seen::default();
+        let ended = interrupts.cut(self.measure(&endpoint, &mut seen)).await;
+        let Seen { found, times, errors, first_failure } = seen;
+        let failed = errors.total();
+        if let Some(found) = &found {
+            if self.json {
+                let connect_ms = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+                let endpoint = endpoint.as_str();
+                output::json(&Report { endpoint, found, connect_ms, failed, errors: &errors })?;
+            } else {
+                output::answer(&readable(&endpoint, found, &times))?;
             }
         }
+        ended?;
+        match first_failure {
+            None => Ok(()),
+            Some(only) if self.count.get() == 1 => Err(only),
+            Some(first) => Err(first.preceded_by(&format!("{failed} of {} failed, the first: ", self.count))),
+        }
+    }
+
+    async fn measure(&self, endpoint: &Endpoint, seen: &mut Seen) -> Result<(), Failure> {
+        for _ in 0..self.count.get() {
+            let begun = Instant::now();
+            match self.connection.onlooker(endpoint).await {
+                Ok(client) => {
+                    seen.times.push(begun.elapsed());
+                    seen.found = Some(found(&client));
+                    client.stop().await;
+                }
+                // Nothing makes it right the next time.
+                Err(wrong @ Failure::Usage(_)) => return Err(wrong),
+                Err(failure) => {
+                    seen.errors.count(failure.sentence());
+                    seen.first_failure.get_or_insert(failure);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

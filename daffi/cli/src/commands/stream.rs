@@ -11,7 +11,7 @@ use tokio::{
 
 use super::closing;
 use crate::{
-    connection::Connection,
+    connection::{Connection, Place},
     failure::Failure,
     invocation::{Serde, split},
     output,
@@ -30,7 +30,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(override_usage = "daffi stream [OPTIONS] [URL] METHOD FILE", after_help = EXAMPLES)]
 pub(crate) struct Stream {
-    /// Where the network is; left out: $DAFFI_ADDR
+    /// Where the network is; left out: see `daffi context`
     #[arg(value_name = "URL")]
     first: Option<String>,
     /// The callback, which takes one chunk as bytes
@@ -59,7 +59,9 @@ pub(crate) struct Stream {
     timeout: Wait,
     /// Print the number of chunks and bytes as one line of JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     connection: Connection,
 }
@@ -87,7 +89,7 @@ impl Stream {
 
     async fn send(self, progress: &ProgressBar) -> Result<u64, Failure> {
         let words = self.first.into_iter().chain(self.second).chain(self.third).collect();
-        let (endpoint, words) = split(words)?;
+        let (endpoint, words) = split(words, &self.place)?;
         let (method, file) = target(&endpoint, words)?;
         let mut failed = None;
         let input = open(&file, progress).await?;

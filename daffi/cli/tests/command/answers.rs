@@ -11,7 +11,7 @@ fn help_teaches_how_to_call() {
         assert!(help.answer().contains(words), "{words}: {}", help.answer());
     }
     let commands =
-        ["call", "cast", "nowait", "stream", "members", "events", "ping", "bench", "router", "demo", "completions"];
+        ["call", "cast", "nowait", "stream", "members", "events", "ping", "bench", "router", "demo", "context", "completions", "version"];
     for name in commands {
         assert!(help.answer().contains(&format!("\n  {name} ")), "{name}");
         assert!(run(&[name, "--help"]).answer().contains(&format!("Usage: daffi {name}")), "{name}");

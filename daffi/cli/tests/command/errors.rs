@@ -174,5 +174,5 @@ fn wrong_usage_says_what_is_right() {
 fn an_address_in_use_is_named() {
     let demo = Running::demo();
     let ran = run(&["demo", "--listen", &demo.endpoint()]);
-    assert!(ran.failure(3).ends_with("another program listens there: stop it, or choose another address"), "{ran:?}");
+    assert!(ran.failure(5).ends_with("another program listens there: stop it, or choose another address"), "{ran:?}");
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod calls;
+mod contexts;
 mod demo;
 mod errors;
 mod network;

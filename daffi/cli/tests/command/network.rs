@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Running, run};
+use crate::support::{Running, command, finished, run, signal};
 
 const METHODS: [&str; 7] = ["add", "greet", "sleep", "fail", "receive_chunk", "received", "echo"];
 
@@ -51,7 +51,6 @@ fn a_benchmark_reports_what_it_measured() {
     for name in ["calls", "rate", "in flight", "fastest", "p50", "p99.9", "slowest"] {
         assert!(ran.answer().lines().any(|line| line.starts_with(&format!("{name:<9}  "))), "{name}: {ran:?}");
     }
-    assert_eq!(bench(&["fail", "x"]).failure(1), "fail on demo failed: ValueError: x");
 }
 
 #[test]
@@ -59,4 +58,93 @@ fn a_service_has_no_events() {
     let demo = Running::demo();
     let ran = run(&["events", &demo.endpoint()]);
     assert!(ran.failure(2).ends_with("is a service: only a router tells who joins and leaves"), "{ran:?}");
+}
+
+#[test]
+fn errors_are_counted_and_do_not_end_a_benchmark() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let bench = |more: &[&str]| run(&[&["bench", &at, "-d", "0.2", "--warm-up", "0"], more].concat());
+    let failed = bench(&["fail", "x", "--json"]);
+    let report: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!((&report["calls"], &report["failed"]), (&json!(0), &report["errors"]["ValueError"]));
+    assert!(report["failed"].as_u64().unwrap() > 0, "{failed:?}");
+    let complaint: Value = serde_json::from_str(&failed.stderr).unwrap();
+    assert_eq!((failed.code, &complaint["exit_code"]), (Some(1), &json!(1)));
+    assert!(complaint["error"].as_str().unwrap().ends_with("the first: fail on demo failed: ValueError: x"));
+    let readable = bench(&["fail", "x"]);
+    assert!(String::from_utf8(readable.stdout).unwrap().contains(" ValueError"), "{}", readable.stderr);
+    assert!(readable.stderr.contains(" calls failed, the first: fail on demo failed: ValueError: x"));
+}
+
+#[test]
+fn a_rate_is_kept_over_all_connections() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let ran = run(&[
+        "bench", &at, "add", "3", "4", "-d", "1", "--warm-up", "0", "--rate", "100", "-c", "2", "-f", "2", "--name", "b", "--json",
+    ]);
+    let report = ran.json();
+    // Those that were due in a second, late or not.
+    assert_eq!((&report["calls"], &report["connections"], &report["rate"]), (&json!(100), &json!(2), &json!(100.0)));
+    demo.log("joined node=\"b-1\"");
+    demo.log("joined node=\"b-2\"");
+}
+
+#[test]
+fn what_was_measured_is_told_when_it_is_interrupted() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let bench = command(&["bench", &at, "add", "3", "4", "-d", "1000", "--warm-up", "0", "--json"]).spawn().unwrap();
+    demo.log("joined");
+    // It calls by now, or soon.
+    while run(&["call", &at, "echo", "1"]).code != Some(0) {}
+    signal(&bench, "INT");
+    let ended = finished(bench);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(130), ""), "{ended:?}");
+    if !ended.stdout.is_empty() {
+        let report: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert!(report["calls"].as_u64().unwrap() > 0, "{report}");
+    }
+}
+
+#[test]
+fn pings_that_fail_are_counted() {
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("tcp://{}", listener.local_addr().unwrap())
+    };
+    let failed = run(&["ping", &closed, "-n", "3"]);
+    let sentence = failed.failure(3);
+    assert!(sentence.starts_with(&format!("3 of 3 failed, the first: connecting to {closed} failed")), "{sentence}");
+}
+
+#[test]
+fn members_are_listed_by_callback_and_filtered() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let _workers = ["w1", "w2"].map(|name| Running::worker(&at, name));
+    let by_callback = run(&["members", &at, "--by-callback", "--filter", "e"]);
+    assert_eq!(
+        by_callback.answer(),
+        "METHOD         MEMBERS\necho           w1, w2\ngreet          w1, w2\nreceive_chunk  w1, w2\nreceived       w1, w2\n\
+         sleep          w1, w2\n"
+    );
+    assert_eq!(run(&["members", &at, "--filter", "w2", "-b", "--json"]).json().as_array().unwrap().len(), METHODS.len());
+    assert_eq!(run(&["members", &at, "-f", "greet", "--json"]).json()[0], json!({"name": "w1", "methods": ["greet"]}));
+    assert_eq!(run(&["members", &at, "-f", "nothing", "--json"]).json(), json!([]));
+}
+
+#[test]
+fn a_call_is_repeated() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let mut calls = Running::start(&["call", &at, "add", "3", "4", "--every", "10ms", "--json"]);
+    calls.nth_answer("7", 3);
+    calls.signal("TERM");
+    assert_eq!(calls.end().code(), Some(0), "this is how it ends");
+    let mut failing = Running::start(&["call", &at, "fail", "x", "--every", "0.01"]);
+    failing.log("ValueError: x");
+    failing.signal("INT");
+    assert_eq!(failing.end().code(), Some(0));
 }

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -51,6 +51,7 @@ impl Ran {
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_daffi"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("XDG_CONFIG_HOME", "/nobody/has/contexts");
     for name in ["DAFFI_ADDR", "RUST_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
@@ -141,6 +142,13 @@ impl Running {
         self.stdout.wait(text).unwrap_or_else(|| panic!("no {text:?} on stdout; {}", self.told()))
     }
 
+    /// Waits until so many lines of stdout are `text`.
+    pub(crate) fn nth_answer(&self, text: &str, count: usize) {
+        let enough = |lines: &Vec<String>| lines.iter().filter(|line| *line == text).count() >= count;
+        let lines = self.stdout.wait_for(enough);
+        assert!(enough(&lines), "{lines:?}");
+    }
+
     /// Waits for a line of stderr that contains `text`.
     pub(crate) fn log(&self, text: &str) -> String {
         self.stderr.wait(text).unwrap_or_else(|| panic!("no {text:?} on stderr; {}", self.told()))
@@ -199,9 +207,13 @@ impl Lines {
 
     fn wait(&self, text: &str) -> Option<String> {
         let found = |lines: &Vec<String>| lines.iter().find(|line| line.contains(text)).cloned();
+        found(&self.wait_for(|lines| found(lines).is_some()))
+    }
+
+    /// What there is as soon as it is enough, or when it was waited for long enough.
+    fn wait_for(&self, enough: impl Fn(&Vec<String>) -> bool) -> MutexGuard<'_, Vec<String>> {
         let lines = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (lines, _) = self.0.1.wait_timeout_while(lines, PATIENCE, |lines| found(lines).is_none()).unwrap();
-        found(&lines)
+        self.0.1.wait_timeout_while(lines, PATIENCE, |lines| !enough(lines)).unwrap().0
     }
 
     fn so_far(&self) -> Vec<String> {

@@ -1,0 +1,226 @@
+//! Those who call, and what they note.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use daffi::{CallError, Client, Rpc};
+use hdrhistogram::Histogram;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
+use serde::de::IgnoredAny;
+use tokio::{task::JoinSet, time::sleep_until};
+
+use crate::{failure::Failure, interrupts::Interrupts, invocation::Invoked, suggestion::Explain, tally::Tally};
+
+/// Who cannot call at all tries again after so long.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How often the line of progress is drawn.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What is to be measured.
+pub(super) struct Plan {
+    /// Callers on each connection.
+    pub(super) in_flight: usize,
+    /// Time from one call to the next, over all callers. `None`: none.
+    pub(super) period: Option<Duration>,
+    pub(super) warm_up: Duration,
+    pub(super) duration: Duration,
+}
+
+/// Nanoseconds, to three digits.
+pub(super) type Latencies = Histogram<u64>;
+
+/// What was measured.
+pub(super) struct Measured {
+    pub(super) latencies: Latencies,
+    pub(super) errors: Tally,
+    pub(super) first_failure: Option<Failure>,
+    /// From the end of the warm-up to the last answer.
+    pub(super) elapsed: Duration,
+}
+
+impl Measured {
+    pub(super) fn calls(&self) -> u64 {
+        self.latencies.len()
+    }
+
+    pub(super) fn failed(&self) -> u64 {
+        self.errors.total()
+    }
+}
+
+/// What one caller noted so far.
+struct Notes {
+    latencies: Latencies,
+    errors: Tally,
+    first_error: Option<CallError>,
+}
+
+impl Notes {
+    fn new() -> Self {
+        Self { latencies: latencies(), errors: Tally::default(), first_error: None }
+    }
+}
+
+fn latencies() -> Latencies {
+    Histogram::new(3).expect("three digits are among those that a histogram can have")
+}
+
+/// Calls over each of `rpcs` as planned, until it is time or a signal comes, which is the error. `known` knows the members.
+pub(super) async fn measure(
+    rpcs: Vec<Rpc>,
+    known: Client,
+    invoked: Invoked,
+    plan: &Plan,
+    interrupts: &Interrupts,
+) -> (Measured, Result<(), Failure>) {
+    let begin = Instant::now();
+    let start = begin + plan.warm_up;
+    let end = start + plan.duration;
+    let invoked = Arc::new(invoked);
+    let callers = rpcs.len() * plan.in_flight;
+    let mut tasks = JoinSet::new();
+    let mut notes = Vec::new();
+    for number in 0..callers {
+        let kept = Arc::new(Mutex::new(Notes::new()));
+        notes.push(Arc::clone(&kept));
+        // They take turns.
+        let due = plan.period.map(|period| Due { next: begin + times(period, number), step: times(period, callers) });
+        let rpc = rpcs[number / plan.in_flight].clone();
+        tasks.spawn(Caller { rpc, invoked: Arc::clone(&invoked), start, end, notes: kept }.call_on(due));
+    }
+    let finished = async { while tasks.join_next().await.is_some() {} };
+    let ended = tokio::select! {
+        () = finished => Ok(()),
+        signal = interrupts.asked() => Err(Failure::Interrupted(signal)),
+        never = show_progress(&notes, start, plan.duration) => never,
+    };
+    let elapsed = start.elapsed();
+    tasks.shutdown().await;
+    let mut measured = Measured { latencies: latencies(), errors: Tally::default(), first_failure: None, elapsed };
+    for notes in notes {
+        let mut notes = notes.lock();
+        measured.latencies.add(&notes.latencies).expect("a histogram without bounds grows");
+        measured.errors.add(&notes.errors);
+        if let (None, Some(error)) = (&measured.first_failure, notes.first_error.take()) {
+            measured.first_failure = Some(error.explain(&known));
+        }
+    }
+    (measured, ended)
+}
+
+fn times(period: Duration, count: usize) -> Duration {
+    period.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// When a caller calls.
+struct Due {
+    next: Instant,
+    step: Duration,
+}
+
+struct Caller {
+    rpc: Rpc,
+    invoked: Arc<Invoked>,
+    start: Instant,
+    end: Instant,
+    notes: Arc<Mutex<Notes>>,
+}
+
+impl Caller {
+    /// Calls again and again until the end, and notes the calls that began after the start.
+    async fn call_on(self, mut due: Option<Due>) {
+        loop {
+            let begun = match &mut due {
+                None => Instant::now(),
+                Some(Due { next, step }) => {
+                    let this = *next;
+                    *next += *step;
+                    if this < self.end {
+                        sleep_until(this.into()).await;
+                    }
+                    this
+                }
+            };
+            if begun >= self.end {
+                return;
+            }
+            let called: Result<IgnoredAny, _> = self.rpc.call(&self.invoked.method, self.invoked.args.clone()).await;
+            if begun >= self.start {
+                self.note(begun, called.as_ref().err());
+            }
+            if let Err(CallError::Disconnected(_) | CallError::ReceiverNotFound { .. } | CallError::Overloaded(_)) = called {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn note(&self, begun: Instant, error: Option<&CallError>) {
+        let mut notes = self.notes.lock();
+        match error {
+            None => {
+                let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                notes.latencies.record(nanos).expect("a histogram without bounds grows");
+            }
+            Some(error) => {
+                notes.errors.count(class(error));
+                notes.first_error.get_or_insert_with(|| error.clone());
+            }
+        }
+    }
+}
+
+/// What errors are counted by.
+fn class(error: &CallError) -> &str {
+    match error {
+        CallError::Remote { error, .. } => &error.class,
+        CallError::Timeout { .. } => "CallTimeout",
+        CallError::ReceiverNotFound { .. } => "ReceiverNotFound",
+        CallError::ReceiverGone { .. } => "ReceiverGone",
+        CallError::Overloaded(_) => "Overloaded",
+        CallError::Disconnected(_) => "Disconnected",
+        CallError::Evicted => "Evicted",
+        CallError::Encode { .. } | CallError::Decode { .. } => "SerdeError",
+        CallError::TransmissionFailure { .. } => "TransmissionFailure",
+        _ => "other",
+    }
+}
+
+/// A line on a terminal that tells how far it is. Never ends.
+async fn show_progress(notes: &[Arc<Mutex<Notes>>], start: Instant, duration: Duration) -> Result<(), Failure> {
+    let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg}").expect("the template is constant and tested");
+    line.set_style(style);
+    // The line goes, and the answer stands in its place.
+    let line = Cleared(line);
+    loop {
+        tokio::time::sleep(TICK).await;
+        let now = start.elapsed();
+        let count = |of: fn(&Notes) -> u64| notes.iter().map(|notes| of(&notes.lock())).sum::<u64>();
+        let calls = count(|notes| notes.latencies.len());
+        let failed = match count(|notes| notes.errors.total()) {
+            0 => String::new(),
+            failed => format!(", {failed} failed"),
+        };
+        line.0.set_message(match now {
+            Duration::ZERO => "warming up".to_owned(),
+            now => format!(
+                "{:.0} of {:.0} s, {:.0} calls/s{failed}",
+                now.as_secs_f64(),
+                duration.as_secs_f64(),
+                calls as f64 / now.as_secs_f64()
+            ),
+        });
+    }
+}
+
+struct Cleared(ProgressBar);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+

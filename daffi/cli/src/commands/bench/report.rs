@@ -1,0 +1,101 @@
+//! What was measured, for people and as JSON.
+
+use std::time::Duration;
+
+use daffi::Shown;
+use serde::Serialize;
+
+use super::callers::Measured;
+use crate::{
+    quantity::{Size, brief},
+    tally::Tally,
+};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+pub(super) struct Report<'a> {
+    calls: u64,
+    seconds: f64,
+    calls_per_second: f64,
+    connections: usize,
+    in_flight: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_bytes: Option<usize>,
+    failed: u64,
+    errors: &'a Tally,
+    /// Of calls that succeeded, in microseconds.
+    latency_us: Latency,
+}
+
+#[derive(Serialize)]
+struct Latency {
+    min: f64,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    #[serde(rename = "p99.9")]
+    p99_9: f64,
+    max: f64,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(
+        measured: &'a Measured,
+        connections: usize,
+        in_flight: usize,
+        rate: Option<f64>,
+        payload: Option<Size>,
+    ) -> Self {
+        let latencies = &measured.latencies;
+        let micros = |nanos: u64| nanos as f64 / 1e3;
+        let at = |percentile| micros(latencies.value_at_percentile(percentile));
+        // Cut off during the warm-up it measured for no time.
+        let seconds = measured.elapsed.as_secs_f64();
+        Self {
+            calls: measured.calls(),
+            seconds,
+            calls_per_second: if seconds > 0.0 { measured.calls() as f64 / seconds } else { 0.0 },
+            connections,
+            in_flight,
+            rate,
+            payload_bytes: payload.map(|size| size.0),
+            failed: measured.failed(),
+            errors: &measured.errors,
+            latency_us: Latency {
+                // An empty histogram says u64::MAX.
+                min: micros(latencies.min().min(latencies.max())),
+                p50: at(50.0),
+                p90: at(90.0),
+                p99: at(99.0),
+                p99_9: at(99.9),
+                max: micros(latencies.max()),
+            },
+        }
+    }
+}
+
+/// The same for people: a line for each figure.
+pub(super) fn readable(report: &Report<'_>) -> String {
+    let time = |micros: f64| Some(brief(Duration::from_nanos((micros * 1e3) as u64))).filter(|_| report.calls > 0);
+    let latency = &report.latency_us;
+    let rows = [
+        ("calls", Some(format!("{} in {}", report.calls, brief(Duration::from_secs_f64(report.seconds))))),
+        ("rate", Some(format!("{:.0} calls/s", report.calls_per_second))),
+        ("wanted", report.rate.map(|rate| format!("{rate} calls/s"))),
+        ("on", Some(report.connections).filter(|on| *on > 1).map(|on| format!("{on} connections"))),
+        ("in flight", Some(report.in_flight.to_string())),
+        ("payload", report.payload_bytes.map(|size| Size(size).to_string())),
+        ("fastest", time(latency.min)),
+        ("p50", time(latency.p50)),
+        ("p90", time(latency.p90)),
+        ("p99", time(latency.p99)),
+        ("p99.9", time(latency.p99_9)),
+        ("slowest", time(latency.max)),
+        ("failed", Some(report.failed).filter(|failed| *failed > 0).map(|failed| failed.to_string())),
+    ];
+    let lines = rows.into_iter().filter_map(|(name, value)| Some(format!("{name:<9}  {}", value?)));
+    let errors = report.errors.iter().map(|(class, count)| format!("  {count} {}", Shown::new(class)));
+    lines.chain(errors).collect::<Vec<_>>().join("\n")
+}
