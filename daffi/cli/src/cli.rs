@@ -33,7 +33,6 @@ Exit codes:
   3  no connection, or it was lost
   4  no answer in time
   5  cannot listen there
-  6  stopped, and --grace cut calls off
   130, 143  ended by Ctrl-C, SIGTERM
 With --json errors are JSON, too:
   {\"error\": .., \"exit_code\": ..}";

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use daffi::{
-    Client, ClientTls, NodeConfig,
+    Client, ClientTls,
     transport::{Endpoint, EndpointError},
 };
 
@@ -161,12 +161,6 @@ impl Connection {
     pub(crate) async fn caller(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
         // A server of daffi 3.0.1 never closes its end, and nothing that is answered gets lost by not waiting for that.
         self.open(endpoint, ROLE, |builder| builder.configure(|config| config.linger = Duration::from_millis(20))).await
-    }
-
-    /// Connects to look around, and joins nobody's list.
-    pub(crate) async fn onlooker(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
-        let at_once = |config: &mut NodeConfig| config.linger = Duration::from_millis(20);
-        self.open(endpoint, ROLE, |builder| builder.look_only().configure(at_once)).await
     }
 
     /// Connects to make calls that nobody answers.

@@ -40,7 +40,10 @@ impl Contexts {
     /// Reads the file. There are none as long as it is not there.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         let unusable = |error: &dyn std::fmt::Display| {
-            Failure::Usage(format!("the contexts in {} cannot be read: {error}; mend the file or remove it", path.display()))
+            Failure::Usage(format!(
+                "the contexts in {} cannot be read: {error}; mend the file or remove it",
+                path.display()
+            ))
         };
         match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| unusable(&error)),
@@ -76,7 +79,8 @@ impl Contexts {
 
     pub(crate) fn unknown(&self, name: &str) -> Failure {
         let known: Vec<&str> = self.contexts.keys().map(String::as_str).collect();
-        let known = if known.is_empty() { "none is saved".to_owned() } else { format!("saved are {}", known.join(", ")) };
+        let known =
+            if known.is_empty() { "none is saved".to_owned() } else { format!("saved are {}", known.join(", ")) };
         Failure::Usage(format!("there is no context {name}: {known}; `daffi context add {name} URL` saves one"))
     }
 }

@@ -19,8 +19,6 @@ pub(crate) enum Failure {
     TimedOut(String),
     /// It cannot listen where it should.
     NotListening(String),
-    /// It ended, and calls with it.
-    CutOff(String),
     /// Ctrl-C or SIGTERM.
     Interrupted(Signal),
     /// Nobody reads stdout any more, as under `head`.
@@ -36,11 +34,14 @@ impl Failure {
             Self::NoConnection(sentence) => (3, sentence),
             Self::TimedOut(sentence) => (4, sentence),
             Self::NotListening(sentence) => (5, sentence),
-            Self::CutOff(sentence) => (6, sentence),
             Self::Interrupted(signal) => return ExitCode::from(signal.exit_code()),
             Self::PipeClosed => return ExitCode::SUCCESS,
         };
-        if json { output::complain_in_json(&sentence, code) } else { output::complain(&sentence) }
+        if json {
+            output::complain_in_json(&sentence, code)
+        } else {
+            output::complain(&sentence)
+        }
         ExitCode::from(code)
     }
 }
@@ -73,8 +74,7 @@ impl Failure {
             | Self::Usage(text)
             | Self::NoConnection(text)
             | Self::TimedOut(text)
-            | Self::NotListening(text)
-            | Self::CutOff(text) => text,
+            | Self::NotListening(text) => text,
             Self::Interrupted(_) => "interrupted",
             Self::PipeClosed => "nobody reads the answer",
         }
@@ -88,7 +88,6 @@ impl Failure {
             Self::NoConnection(text) => Self::NoConnection(words.to_owned() + &text),
             Self::TimedOut(text) => Self::TimedOut(words.to_owned() + &text),
             Self::NotListening(text) => Self::NotListening(words.to_owned() + &text),
-            Self::CutOff(text) => Self::CutOff(words.to_owned() + &text),
             other => other,
         }
     }

@@ -5,12 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use daffi::{DynArgs, FormatId, transport::Endpoint};
 
-use crate::{
-    connection::Place,
-    failure::Failure,
-    input::Input,
-    quantity::Wait,
-};
+use crate::{connection::Place, failure::Failure, input::Input, quantity::Wait};
 
 /// Behind the help of each such command.
 pub(crate) const ARGUMENTS: &str = "\

@@ -24,7 +24,8 @@ pub(crate) fn table<'a>(
     };
     let mut lines = String::new();
     for (name, words) in [(name.to_owned(), words.to_owned())].into_iter().chain(rows) {
-        let row = if below { below_each_other(&name, &words, width) } else { side_by_side(&name, &words, indent, width) };
+        let row =
+            if below { below_each_other(&name, &words, width) } else { side_by_side(&name, &words, indent, width) };
         let _infallible = writeln!(lines, "{row}");
     }
     lines.truncate(lines.trim_end().len());
@@ -75,10 +76,7 @@ mod tests {
     #[test]
     fn words_are_wrapped_on_a_narrow_terminal() {
         let rows: [(_, &[_]); 2] = [("worker-1", &["add", "echo", "greet", "receive_chunk"]), ("viewer", &[])];
-        assert_eq!(
-            members(&rows, None),
-            "NAME      METHODS\nworker-1  add, echo, greet, receive_chunk\nviewer    -"
-        );
+        assert_eq!(members(&rows, None), "NAME      METHODS\nworker-1  add, echo, greet, receive_chunk\nviewer    -");
         assert_eq!(
             members(&rows, Some(30)),
             "NAME      METHODS\nworker-1  add, echo, greet,\n          receive_chunk\nviewer    -"
@@ -106,6 +104,6 @@ mod tests {
     #[test]
     fn a_hostile_name_is_one_word_on_one_line() {
         let text = members(&[("a\nNAME\u{1b}[2J", &["x\ty z"])], Some(80));
-        assert_eq!(text, "NAME               METHODS\na\\nNAME\\u{1b}[2J  x\\ty z");
+        assert_eq!(text, "NAME              METHODS\na\\nNAME\\u{1b}[2J  x\\ty z");
     }
 }

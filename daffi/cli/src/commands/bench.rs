@@ -117,7 +117,11 @@ impl Bench {
             return ended.and(Err(Failure::Failed("no call began and ended in time: raise --duration".to_owned())));
         }
         let report = Report::new(&measured, self.connections.get(), self.in_flight.get(), self.rate, self.payload);
-        if self.json { output::json(&report)? } else { output::answer(&readable(&report))? }
+        if self.json {
+            output::json(&report)?
+        } else {
+            output::answer(&readable(&report))?
+        }
         ended?;
         match measured.first_failure {
             Some(first) => Err(first.preceded_by(&format!("{failed} of {} calls failed, the first: ", calls + failed))),

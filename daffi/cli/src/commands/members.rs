@@ -13,8 +13,7 @@ use crate::{
 
 /// List who is there and what they expose
 ///
-/// A service lists itself, a router all nodes that are connected to it. The command itself joins nobody's list where it
-/// looks at a node of this project; on one of daffi 3.0.1 it is a member as long as it looks, and leaves itself out.
+/// A service lists itself, a router all nodes that are connected to it. The command's own connection is left out.
 #[derive(Debug, Args)]
 pub(crate) struct Members {
     /// Where the network is; left out: see `daffi context`
@@ -36,7 +35,7 @@ pub(crate) struct Members {
 
 impl Members {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let client = self.connection.onlooker(&self.place.endpoint(self.url.as_deref())?).await?;
+        let client = self.connection.caller(&self.place.endpoint(self.url.as_deref())?).await?;
         let members = client.members();
         client.stop().await;
         let others = members.iter().filter(|member| member.name.as_str() != client.name());

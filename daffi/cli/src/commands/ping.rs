@@ -15,9 +15,8 @@ use crate::{
 
 /// Tell what answers at an endpoint, and how fast
 ///
-/// Each ping is a connection of its own, from connecting to the answer to the handshake: what a new node needs. It joins
-/// nobody's list where a node of this project answers. Of several, those that fail are counted; Ctrl-C ends them early, and what was
-/// measured is told.
+/// Each ping is a connection of its own, from connecting to the answer to the handshake: what a new node needs. Of several,
+/// those that fail are counted; Ctrl-C ends them early, and what was measured is told.
 #[derive(Debug, Args)]
 pub(crate) struct Ping {
     /// Where to connect to; left out: see `daffi context`
@@ -89,7 +88,7 @@ impl Ping {
     async fn measure(&self, endpoint: &Endpoint, seen: &mut Seen) -> Result<(), Failure> {
         for _ in 0..self.count.get() {
             let begun = Instant::now();
-            match self.connection.onlooker(endpoint).await {
+            match self.connection.caller(endpoint).await {
                 Ok(client) => {
                     seen.times.push(begun.elapsed());
                     seen.found = Some(found(&client));

@@ -146,6 +146,19 @@ impl Bounds {
     }
 }
 
+/// Each connection takes a file descriptor.
+fn warn_of_descriptors(max_connections: usize) {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    if limit.is_some_and(|limit| limit < max_connections as u64) {
+        tracing::warn!(
+            limit,
+            max_connections,
+            "fewer files may be open than connections are let in: raise `ulimit -n`, in systemd LimitNOFILE=, or lower \
+             --max-connections"
+        );
+    }
+}
+
 impl Router {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let name = self.name.unwrap_or_else(|| made_up("router"));
@@ -160,6 +173,7 @@ impl Router {
         let router = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
         tokio::spawn(log_members(router.events()));
         tracing::info!(name = router.name(), "listening");
+        warn_of_descriptors(self.bounds.max_connections.get());
         announce(router.endpoints())?;
         let ended = until_ended(interrupts, router.join(), router.stop(), router.name()).await;
         let stats = router.stats();

@@ -10,8 +10,21 @@ fn help_teaches_how_to_call() {
     for words in ["daffi call URL METHOD [ARG]...", "daffi members URL", "DAFFI_ADDR", "Exit codes:"] {
         assert!(help.answer().contains(words), "{words}: {}", help.answer());
     }
-    let commands =
-        ["call", "cast", "nowait", "stream", "members", "events", "ping", "bench", "router", "demo", "context", "completions", "version"];
+    let commands = [
+        "call",
+        "cast",
+        "nowait",
+        "stream",
+        "members",
+        "events",
+        "ping",
+        "bench",
+        "router",
+        "demo",
+        "context",
+        "completions",
+        "version",
+    ];
     for name in commands {
         assert!(help.answer().contains(&format!("\n  {name} ")), "{name}");
         assert!(run(&[name, "--help"]).answer().contains(&format!("Usage: daffi {name}")), "{name}");

@@ -123,7 +123,7 @@ fn a_cast_tells_of_each_member() {
     assert_eq!(answer, json!({"demo": {"error": "fail on demo failed: ValueError: on purpose"}}));
     assert_eq!(
         (failed.code, failed.stderr.as_str()),
-        (Some(1), "error: fail on demo failed: ValueError: on purpose\n")
+        (Some(1), "{\"error\":\"fail on demo failed: ValueError: on purpose\",\"exit_code\":1}\n")
     );
 }
 

@@ -21,7 +21,8 @@ fn addresses_are_saved_and_used() {
     let list = format!("* one  {}\n  two  {}\n", one.endpoint(), two.endpoint());
     assert_eq!(with(&["context", "list"]).answer(), list);
 
-    let who = |args: &[&str]| with(&[&["members", "--json"], args].concat()).json()[0]["name"].as_str().unwrap().to_owned();
+    let who =
+        |args: &[&str]| with(&[&["members", "--json"], args].concat()).json()[0]["name"].as_str().unwrap().to_owned();
     assert_eq!(who(&[]), "demo", "the one in use");
     assert_eq!(who(&["--context", "two"]), "two");
     assert_eq!(who(&["--context", "one", &two.endpoint()]), "two", "a URL goes before all");
@@ -32,7 +33,10 @@ fn addresses_are_saved_and_used() {
 
     with(&["context", "use", "two"]).answer();
     assert_eq!(who(&[]), "two");
-    assert_eq!(with(&["context", "list", "--json"]).json()[1], json!({"name": "two", "url": two.endpoint(), "in_use": true}));
+    assert_eq!(
+        with(&["context", "list", "--json"]).json()[1],
+        json!({"name": "two", "url": two.endpoint(), "in_use": true})
+    );
     with(&["context", "remove", "two"]).answer();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(with(&["members"]).failure(2).starts_with("no endpoint"));

@@ -82,7 +82,24 @@ fn a_rate_is_kept_over_all_connections() {
     let demo = Running::demo();
     let at = demo.endpoint();
     let ran = run(&[
-        "bench", &at, "add", "3", "4", "-d", "1", "--warm-up", "0", "--rate", "100", "-c", "2", "-f", "2", "--name", "b", "--json",
+        "bench",
+        &at,
+        "add",
+        "3",
+        "4",
+        "-d",
+        "1",
+        "--warm-up",
+        "0",
+        "--rate",
+        "100",
+        "-c",
+        "2",
+        "-f",
+        "2",
+        "--name",
+        "b",
+        "--json",
     ]);
     let report = ran.json();
     // Those that were due in a second, late or not.
@@ -130,7 +147,10 @@ fn members_are_listed_by_callback_and_filtered() {
         "METHOD         MEMBERS\necho           w1, w2\ngreet          w1, w2\nreceive_chunk  w1, w2\nreceived       w1, w2\n\
          sleep          w1, w2\n"
     );
-    assert_eq!(run(&["members", &at, "--filter", "w2", "-b", "--json"]).json().as_array().unwrap().len(), METHODS.len());
+    assert_eq!(
+        run(&["members", &at, "--filter", "w2", "-b", "--json"]).json().as_array().unwrap().len(),
+        METHODS.len()
+    );
     assert_eq!(run(&["members", &at, "-f", "greet", "--json"]).json()[0], json!({"name": "w1", "methods": ["greet"]}));
     assert_eq!(run(&["members", &at, "-f", "nothing", "--json"]).json(), json!([]));
 }

@@ -151,7 +151,9 @@ impl Caller {
             if begun >= self.start {
                 self.note(begun, called.as_ref().err());
             }
-            if let Err(CallError::Disconnected(_) | CallError::ReceiverNotFound { .. } | CallError::Overloaded(_)) = called {
+            if let Err(CallError::Disconnected(_) | CallError::ReceiverNotFound { .. } | CallError::Overloaded(_)) =
+                called
+            {
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -223,4 +225,3 @@ impl Drop for Cleared {
         self.0.finish_and_clear();
     }
 }
-
