@@ -78,7 +78,7 @@ impl<'a> Report<'a> {
 
 /// The same for people: a line for each figure.
 pub(super) fn readable(report: &Report<'_>) -> String {
-    let time = |micros: f64| Some(brief(Duration::from_nanos((micros * 1e3) as u64))).filter(|_| report.calls > 0);
+    let time = |micros: f64| Some(brief(Duration::from_secs_f64(micros / 1e6))).filter(|_| report.calls > 0);
     let latency = &report.latency_us;
     let rows = [
         ("calls", Some(format!("{} in {}", report.calls, brief(Duration::from_secs_f64(report.seconds))))),
