@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use daffi_serde::{RemoteError, SerdeError};
 use daffi_transport::{BindError, ConnectError, LinkError};
@@ -9,23 +9,22 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call did not give a result. Cheap enough to clone: one cause may end many calls.
 ///
-/// `Debug` is the sentence, because that is what `main` prints of an error it returns.
-#[derive(Clone, thiserror::Error)]
+/// `Display` is the whole sentence, the cause's words included; so `source` gives what is behind the cause, and nothing is
+/// said twice where a chain of errors is printed. `Debug` is the sentence, because that is what `main` prints of an error it
+/// returns.
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum CallError {
     /// The callback failed, or the receiver refused the call.
-    #[error("{method} on {receiver} failed: {error}")]
     Remote {
         /// Who answered.
         receiver: String,
         /// The callback.
         method: String,
         /// Class name, module and message.
-        #[source]
         error: RemoteError,
     },
     /// No answer within the call's timeout.
-    #[error("no answer of {receiver} to {method} within {after:?}")]
     Timeout {
         /// Who was asked; `any member` when none could be chosen in time.
         receiver: String,
@@ -33,9 +32,10 @@ pub enum CallError {
         method: String,
         /// The timeout.
         after: Duration,
+        /// What the call waited for when its time was up.
+        waited_for: WaitedFor,
     },
     /// No member exposes the callback, or the named one is no member or does not expose it.
-    #[error("{}", no_receiver(method, receiver.as_deref()))]
     ReceiverNotFound {
         /// The callback.
         method: String,
@@ -43,7 +43,6 @@ pub enum CallError {
         receiver: Option<String>,
     },
     /// The receiver left while the call was open.
-    #[error("{receiver} left before it answered {method}")]
     ReceiverGone {
         /// Who left.
         receiver: String,
@@ -51,30 +50,22 @@ pub enum CallError {
         method: String,
     },
     /// A bound was reached: no free call number, or the receiver's queue is full.
-    #[error("overloaded: {0}")]
     Overloaded(String),
     /// The receiver, or the Router on the way to it, is stopping. The callback did not run: call again, and another member or
     /// the next node of the name gets it.
-    #[error("{0}")]
     Stopping(String),
     /// The callback ran, and its answer was dropped: this node did not take what waited for it. Ask for less at once, or
     /// read answers sooner; repeating the call runs it again.
-    #[error("the answer was lost: {0}")]
     AnswerLost(String),
     /// There is no connection, or it ended while the call was open. Whether the callback ran is unknown.
-    #[error("disconnected: {0}")]
     Disconnected(Disconnected),
     /// A newer connection took this node's name. Final.
-    #[error("evicted: a newer connection took the name of this node")]
     Evicted,
     /// The node was stopped.
-    #[error("this node was stopped")]
     Stopped,
     /// The runtime that this node ran on was dropped. Final: make a node anew on a runtime that lives.
-    #[error("the tokio runtime of this node was dropped")]
     RuntimeGone,
     /// The arguments can't be written in the call's format.
-    #[error("arguments of {method}: {source}")]
     Encode {
         /// The callback.
         method: String,
@@ -82,7 +73,6 @@ pub enum CallError {
         source: SerdeError,
     },
     /// The result is not of the type asked for.
-    #[error("result of {method}: {source}")]
     Decode {
         /// The callback.
         method: String,
@@ -90,7 +80,6 @@ pub enum CallError {
         source: SerdeError,
     },
     /// The call does not fit into a frame.
-    #[error("call of {method} does not fit: {source}")]
     TransmissionFailure {
         /// The callback.
         method: String,
@@ -98,7 +87,6 @@ pub enum CallError {
         source: EncodeError,
     },
     /// The receiver speaks wire level 3, which has no such format.
-    #[error("{receiver} is a daffi 3.0.1 node and cannot read {format}; use MSGPACK, PICKLE, JSON or OPAQUE")]
     FormatUnsupported {
         /// The receiver.
         receiver: String,
@@ -106,20 +94,96 @@ pub enum CallError {
         format: FormatId,
     },
     /// A tower layer around the calls failed.
-    #[error("{0}")]
     Layer(Arc<dyn std::error::Error + Send + Sync>),
 }
 
-fn no_receiver(method: &str, receiver: Option<&str>) -> String {
-    match receiver {
-        Some(receiver) => format!("{receiver} is not a member that exposes {method}"),
-        None => format!("no member exposes {method}"),
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote { receiver, method, error } => write!(f, "{method} on {receiver} failed: {error}"),
+            Self::Timeout { receiver, method, after, waited_for } => {
+                f.write_str(&no_answer(receiver, method, *after, *waited_for))
+            }
+            Self::ReceiverNotFound { method, .. } if method.is_empty() => {
+                f.write_str("no callback has an empty name: name the one to call")
+            }
+            Self::ReceiverNotFound { method, receiver: Some(receiver) } if receiver.is_empty() => {
+                write!(f, "no member has an empty name: name the one that is to run {method}, or none for any")
+            }
+            Self::ReceiverNotFound { method, receiver: Some(receiver) } => {
+                write!(f, "{receiver} is not a member that exposes {method}")
+            }
+            Self::ReceiverNotFound { method, receiver: None } => write!(f, "no member exposes {method}"),
+            Self::ReceiverGone { receiver, method } => {
+                write!(f, "{receiver} left before it answered {method}")
+            }
+            Self::Overloaded(text) => write!(f, "overloaded: {text}"),
+            Self::Stopping(text) => f.write_str(text),
+            Self::RuntimeGone => {
+                f.write_str("the tokio runtime of this node was dropped: keep it for as long as the node is used")
+            }
+            Self::AnswerLost(text) => write!(f, "the answer was lost: {text}"),
+            Self::Disconnected(reason) => write!(f, "disconnected: {reason}"),
+            Self::Evicted => f.write_str(
+                "evicted: a newer connection took the name of this node, for good; every node needs a name of its own",
+            ),
+            Self::Stopped => f.write_str("this node was stopped: connect a new one to call"),
+            Self::Encode { method, source } => write!(f, "arguments of {method}: {source}"),
+            Self::Decode { method, source } => write!(f, "result of {method}: {source}"),
+            Self::TransmissionFailure { method, source } => write!(f, "call of {method} does not fit: {source}"),
+            Self::FormatUnsupported { receiver, format } => write!(
+                f,
+                "{receiver} is a daffi 3.0.1 node and cannot read {format}; use MSGPACK, PICKLE, JSON or OPAQUE"
+            ),
+            Self::Layer(error) => error.fmt(f),
+        }
     }
 }
 
-impl std::fmt::Debug for CallError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
+/// What is behind a cause whose own words the error says already.
+impl std::error::Error for CallError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Remote { error, .. } => error.source(),
+            Self::Encode { source, .. } | Self::Decode { source, .. } => source.source(),
+            Self::TransmissionFailure { source, .. } => source.source(),
+            Self::Disconnected(reason) => reason.source(),
+            Self::Layer(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// What a call waited for when its time was up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitedFor {
+    /// A connection; the call was not sent.
+    Connection,
+    /// A member that exposes the callback; the call was not sent.
+    Receiver,
+    /// Members to join.
+    Members,
+    /// Room for the request, or the answer: it may have run.
+    Answer,
+}
+
+fn no_answer(receiver: &str, method: &str, after: Duration, waited_for: WaitedFor) -> String {
+    match waited_for {
+        WaitedFor::Connection => {
+            format!("no connection within {after:?}, so {method:?} was not called; is the server there?")
+        }
+        WaitedFor::Receiver => {
+            format!("no member exposed {method:?} within {after:?}, so it was not called; is a node that has it there?")
+        }
+        WaitedFor::Members => format!("not a member within {after:?}: {receiver}"),
+        WaitedFor::Answer => format!("no answer of {receiver} to {method} within {after:?}"),
+    }
+}
+
+impl fmt::Debug for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -163,7 +227,7 @@ impl CallError {
 #[non_exhaustive]
 pub enum Disconnected {
     /// There is none at the moment; the client is connecting.
-    #[error("not connected")]
+    #[error("there is no connection at the moment; one is being made")]
     NotConnected,
     /// The peer ended the stream.
     #[error("the peer closed the connection")]
@@ -198,19 +262,19 @@ pub enum Disconnected {
     #[error("the peer gave no sign of life for {0:?}")]
     Silent(Duration),
     /// No handshake in time.
-    #[error("no handshake within {0:?}")]
+    #[error("no handshake within {0:?} (handshake_timeout): is the other end a daffi node?")]
     HandshakeTimeout(Duration),
     /// The server refused the handshake.
     #[error("the server refused the handshake: {0}")]
     Refused(String),
     /// A newer connection took the name.
-    #[error("a newer connection took the name")]
+    #[error("a newer connection took the name of this node")]
     Evicted,
     /// The Service has the name of this node, which so takes all its callbacks for its own.
     #[error("the service has the name of this node, {0}, so that no call would find it: give this node another name")]
     SameName(String),
     /// A queue that could not be held back reached its limit.
-    #[error("{what}: {size} bytes, the limit is {limit}")]
+    #[error("{what}: {size} bytes, the limit is {limit} bytes")]
     Limit {
         /// Which bound.
         what: &'static str,
@@ -278,29 +342,21 @@ impl From<BodyError> for Disconnected {
 
 /// Why a node could not be started.
 ///
-/// `Debug` is the sentence and its causes, because that is what `main` prints of an error it returns.
-#[derive(thiserror::Error)]
+/// `Display` is the whole sentence; where it has the cause's words, `source` gives what is behind that cause. `Debug` is the
+/// sentence and its causes, because that is what `main` prints of an error it returns.
 #[non_exhaustive]
 pub enum InitializationError {
     /// A name that can't be used.
-    #[error(transparent)]
-    Name(#[from] NameError),
+    Name(NameError),
     /// Two callbacks under one name.
-    #[error("two callbacks are named {0}")]
     DuplicateCallback(String),
     /// A callback that returns a `Result` was registered as one that cannot fail.
-    #[error(
-        "callback {0} returns a Result: register a closure with try_callback_fn, and write a function's return type as Result"
-    )]
     ResultAsValue(String),
     /// It can't listen.
-    #[error(transparent)]
-    Bind(#[from] BindError),
+    Bind(BindError),
     /// It can't connect.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(ConnectError),
     /// No connection in time.
-    #[error("no connection to {endpoint} within {after:?}")]
     ConnectTimeout {
         /// Where to.
         endpoint: String,
@@ -308,7 +364,6 @@ pub enum InitializationError {
         after: Duration,
     },
     /// The handshake failed.
-    #[error("handshake with {endpoint} failed: {source}")]
     Handshake {
         /// Where to.
         endpoint: String,
@@ -316,21 +371,87 @@ pub enum InitializationError {
         source: Disconnected,
     },
     /// The callbacks' names do not fit into a handshake.
-    #[error("the callbacks do not fit into a handshake: {source}")]
     Hello {
         /// Size and limit.
         source: EncodeError,
     },
+    /// There is no thread for a client that blocks.
+    Thread(std::io::Error),
     /// Nothing to listen on was given.
-    #[error("a service needs at least one endpoint to listen on")]
     NoEndpoint,
     /// The number of workers is 0.
-    #[error("workers must be at least 1")]
     NoWorkers,
 }
 
-impl std::fmt::Debug for InitializationError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for InitializationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => error.fmt(f),
+            Self::DuplicateCallback(name) => {
+                write!(f, "two callbacks are named {name}: give one of them another name")
+            }
+            Self::ResultAsValue(name) => write!(
+                f,
+                "callback {name} returns a Result: register a closure with try_callback_fn, and write a function's return \
+                 type as Result"
+            ),
+            Self::Bind(error) => error.fmt(f),
+            Self::Connect(error) => error.fmt(f),
+            Self::ConnectTimeout { endpoint, after } => write!(
+                f,
+                "no connection to {endpoint} within {after:?}: is the server there, and does a firewall let it through?"
+            ),
+            Self::Handshake { endpoint, source } => write!(f, "handshake with {endpoint} failed: {source}"),
+            Self::Hello { source } => write!(f, "the callbacks do not fit into a handshake: {source}"),
+            Self::Thread(error) => write!(f, "cannot start the thread of a blocking client: {error}"),
+            Self::NoEndpoint => f.write_str("a node that listens needs at least one endpoint to listen on"),
+            Self::NoWorkers => f.write_str("workers is 0: at least 1 callback must be able to run"),
+        }
+    }
+}
+
+impl std::error::Error for InitializationError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Name(error) => error.source(),
+            Self::Bind(error) => error.source(),
+            Self::Connect(error) => error.source(),
+            Self::Handshake { source, .. } => source.source(),
+            Self::Hello { source } => source.source(),
+            Self::Thread(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<NameError> for InitializationError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+impl From<BindError> for InitializationError {
+    fn from(error: BindError) -> Self {
+        Self::Bind(error)
+    }
+}
+
+impl From<ConnectError> for InitializationError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl InitializationError {
+    /// Whether the same attempt may work later: the other end is not there yet, or it did not answer as it should.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Bind(_) | Self::Connect(_) | Self::ConnectTimeout { .. } | Self::Handshake { .. })
+    }
+}
+
+impl fmt::Debug for InitializationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
@@ -367,9 +488,8 @@ impl Ended {
     }
 }
 
-/// A stream that ended early. `Debug` is the sentence.
-#[derive(Clone, thiserror::Error)]
-#[error("chunk {chunk}: {source}")]
+/// A stream that ended early. `Display` is the whole sentence, the cause's words included; so is `Debug`.
+#[derive(Clone)]
 pub struct StreamError {
     /// The chunk that failed, counted from 0.
     pub chunk: u64,
@@ -377,8 +497,21 @@ pub struct StreamError {
     pub source: CallError,
 }
 
-impl std::fmt::Debug for StreamError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { chunk, source } = self;
+        write!(f, "chunk {chunk}: {source}")
+    }
+}
+
+impl std::error::Error for StreamError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.source()
+    }
+}
+
+impl fmt::Debug for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

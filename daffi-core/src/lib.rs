@@ -8,7 +8,7 @@
 //!
 //! ```
 //! # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
-//! use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, RoundRobin, Service};
+//! use daffi_core::{Callback, CallbackOptions, Client, Service};
 //! use daffi_serde::{Opaque, Single};
 //! use daffi_transport::{Endpoint, mem::{MemConnector, MemListener}};
 //! use daffi_wire::{FormatId, Limits, MethodName, NodeName};
@@ -23,15 +23,12 @@
 //!     |(text,): (String,), _context| Ok(text.to_uppercase()),
 //! );
 //! let listener = Box::new(MemListener::bind(&endpoint)?);
-//! let name = NodeName::new("service", &limits)?;
-//! let service =
-//!     Service::start(name, NodeConfig::server(), vec![listener], vec![shout], |callbacks| callbacks, formats.clone())?;
+//! let service = Service::builder(NodeName::new("service", &limits)?, formats.clone())
+//!     .callbacks(vec![shout])
+//!     .listen(vec![listener])?;
 //!
 //! let connector = Box::new(MemConnector::new(endpoint));
-//! let name = NodeName::new("client", &limits)?;
-//! let picker = Box::new(RoundRobin::default());
-//! let client =
-//!     Client::connect(name, NodeConfig::client(), connector, vec![], |callbacks| callbacks, picker, formats).await?;
+//! let client = Client::builder(NodeName::new("client", &limits)?, connector, formats).connect().await?;
 //! let loud: String = client.rpc().serde(FormatId::OPAQUE).call("shout", ("hello",)).await?;
 //! assert_eq!(loud, "HELLO");
 //! service.stop().await;
@@ -55,6 +52,10 @@
 //! which TCP turns into waiting at the sender; a peer of daffi 3.0.1, which would break its stream, is read slowly instead. A
 //! call for which there is no room is refused as `Overloaded`, and an answer for which there is none becomes `AnswerLost`.
 
+// First, since what it defines is seen below it only.
+#[macro_use]
+mod words;
+
 mod call;
 mod client;
 mod config;
@@ -76,16 +77,17 @@ mod session;
 
 pub use crate::{
     call::{
-        Answer, Call, CallOptions, Cast, CastNowait, ReadAnswer, Rpc, RpcNowait, RpcOver, StreamCall, StreamNowait,
+        Answer, Call, CallOptions, Calling, Cast, CastNowait, Queueing, ReadAnswer, Rpc, RpcNowait, RpcOver,
+        StreamCall, StreamNowait,
     },
-    client::{Choice, Client, LeastInFlight, Picker, RoundRobin, StickyByKey},
+    client::{Choice, Client, ClientBuilder, ClientState, LeastInFlight, Picker, RoundRobin, StickyByKey},
     config::{NamePolicy, NodeConfig},
-    error::{BoxError, CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError},
+    error::{BoxError, CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError, WaitedFor},
     events::{Events, MemberEvent},
     router::{Router, RouterStats},
     serve::{
         Callback, CallbackOptions, Callbacks, Context, Dispatch, Dispatched, Reply, Request, Serving, remote_error,
     },
-    service::Service,
+    service::{Service, ServiceBuilder},
     session::Members,
 };

@@ -1,6 +1,6 @@
 //! A node that listens and exposes callbacks.
 
-use std::{sync::Arc, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use daffi_serde::FormatSet;
 use daffi_transport::{Endpoint, Listener};
@@ -46,27 +46,68 @@ struct ServiceCore {
     hub: Mutex<Hub<Arc<Conn>>>,
 }
 
-impl Service {
-    /// Starts a service on listeners that are bound already.
+/// Sets up a [`Service`]: [`Service::builder`].
+#[must_use = "a builder does nothing until it listens"]
+pub struct ServiceBuilder<F> {
+    name: NodeName,
+    formats: F,
+    config: NodeConfig,
+    callbacks: Vec<Callback>,
+    layer: Box<dyn FnOnce(Callbacks) -> Callbacks + Send>,
+}
+
+impl<F> fmt::Debug for ServiceBuilder<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<F: FormatSet> ServiceBuilder<F> {
+    /// Limits and times. Default: [`NodeConfig::server`].
+    pub fn config(mut self, config: NodeConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// What it exposes. Default: nothing.
+    pub fn callbacks(mut self, callbacks: Vec<Callback>) -> Self {
+        self.callbacks = callbacks;
+        self
+    }
+
+    /// What stands around all its callbacks. Default: nothing.
+    pub fn layer(mut self, layer: impl FnOnce(Callbacks) -> Callbacks + Send + 'static) -> Self {
+        self.layer = Box::new(layer);
+        self
+    }
+
+    /// Serves listeners that are bound already.
     ///
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`InitializationError`] for settings that can't work.
-    pub fn start<F: FormatSet>(
-        name: NodeName,
-        config: NodeConfig,
-        listeners: Vec<Box<dyn Listener>>,
-        callbacks: Vec<Callback>,
-        layer: impl FnOnce(Callbacks) -> Callbacks,
-        formats: F,
-    ) -> Result<Self, InitializationError> {
+    pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Service, InitializationError> {
+        let Self { name, formats, config, callbacks, layer } = self;
         let serving = ServingNode::new(name.clone(), config.clone(), layer, callbacks, formats)?;
         let node = Arc::clone(&serving.node);
         let server = Server::new(name, config, Arc::clone(&node.budget), node.life.clone(), &listeners)?;
         let shared = Arc::new(ServiceCore { server, node, serving, hub: Mutex::default() });
         server::listen(&shared, listeners);
-        Ok(Self { handle: Arc::new(ServiceOwner { shared }) })
+        Ok(Service { handle: Arc::new(ServiceOwner { shared }) })
+    }
+}
+
+impl Service {
+    /// A service of this name, which other nodes see.
+    pub fn builder<F: FormatSet>(name: NodeName, formats: F) -> ServiceBuilder<F> {
+        ServiceBuilder {
+            name,
+            formats,
+            config: NodeConfig::server(),
+            callbacks: Vec::new(),
+            layer: Box::new(|callbacks| callbacks),
+        }
     }
 
     /// The service's name.

@@ -10,13 +10,15 @@ use crate::{BytesLike, Value, bytes_like};
 
 /// What a call is made with: positional arguments and keyword arguments.
 ///
-/// Implemented for tuples of up to twelve serialisable values, for `()`, and for what [`args!`](crate::args!) builds. A
-/// call owns its arguments, since they are written only after a receiver, and with it a format, was chosen. A `Vec<u8>`
-/// travels as bytes in every format that has them.
+/// Implemented for tuples of up to twelve serialisable values, for `()`, for what [`args!`](crate::args!) builds, and for
+/// [`Bytes`], which are the only argument then. References are fine: arguments are written when the call is made, not when
+/// it is awaited. A `Vec<u8>` and a `&[u8]` travel as bytes in every format that has them.
+///
+/// OPAQUE copies `(bytes,)`, and sends `bytes` and [`Owned`]`(bytes)` from where they are.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of arguments",
     label = "expected a tuple or `args![..]`",
-    note = "one argument is written `(value,)`; every element must implement `Serialize` and own its data"
+    note = "one argument is written `(value,)`; every element must implement `Serialize`"
 )]
 pub trait Args {
     /// How many positional arguments there are.
@@ -103,7 +105,7 @@ impl<A: Args> Serialize for Keywords<'_, A> {
 
 macro_rules! tuple_args {
     ($(($len:literal; $($name:ident . $at:tt),*))*) => {$(
-        impl<$($name: Serialize + 'static),*> Args for ($($name,)*) {
+        impl<$($name: Serialize),*> Args for ($($name,)*) {
             fn positional_len(&self) -> usize {
                 $len
             }
@@ -126,7 +128,31 @@ impl Args for () {
     }
 }
 
-impl<A: Serialize + 'static> Args for (A,) {
+/// The only argument.
+impl Args for Bytes {
+    fn positional_len(&self) -> usize {
+        1
+    }
+
+    fn visit<V: ArgsVisitor>(&self, visitor: &mut V) -> Result<(), V::Error> {
+        visitor.positional(self)
+    }
+
+    fn sole_bytes(&self) -> Option<&Bytes> {
+        Some(self)
+    }
+}
+
+/// One argument that owns its data: [`Bytes`] in it are found, whatever the type is called where it is used.
+///
+/// ```
+/// use daffi_serde::{Args, Owned};
+/// assert!(Owned(bytes::Bytes::from_static(b"large")).sole_bytes().is_some());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owned<T>(pub T);
+
+impl<T: Serialize + 'static> Args for Owned<T> {
     fn positional_len(&self) -> usize {
         1
     }
@@ -141,6 +167,7 @@ impl<A: Serialize + 'static> Args for (A,) {
 }
 
 tuple_args! {
+    (1; A.0)
     (2; A.0, B.1)
     (3; A.0, B.1, C.2)
     (4; A.0, B.1, C.2, D.3)
@@ -169,8 +196,9 @@ impl<P: Args> Mixed<P, ()> {
 }
 
 impl<P, K> Mixed<P, K> {
-    /// One keyword argument more.
-    pub fn keyword<T: Serialize + 'static>(self, name: &'static str, value: T) -> Mixed<P, (K, Keyword<T>)> {
+    /// One keyword argument more. A raw identifier stands for the name that it spells: `r#match` for `match`.
+    pub fn keyword<T: Serialize>(self, name: &'static str, value: T) -> Mixed<P, (K, Keyword<T>)> {
+        let name = name.strip_prefix("r#").unwrap_or(name);
         Mixed { positional: self.positional, keywords: (self.keywords, Keyword { name, value }) }
     }
 }
@@ -202,7 +230,7 @@ impl KeywordList for () {
     }
 }
 
-impl<K: KeywordList, T: Serialize + 'static> KeywordList for (K, Keyword<T>) {
+impl<K: KeywordList, T: Serialize> KeywordList for (K, Keyword<T>) {
     const LEN: usize = K::LEN + 1;
 
     fn visit<V: ArgsVisitor>(&self, visitor: &mut V) -> Result<(), V::Error> {
@@ -262,6 +290,8 @@ pub struct DynArgs {
 /// let args = args![3, b = 4, c = "five"];
 /// assert_eq!((args.positional_len(), args.keyword_len()), (1, 2));
 /// assert_eq!(args![1, 2].keyword_len(), 0);
+/// // A word of the language is a name as any other, raw or not.
+/// assert_eq!(args![r#match = 1, type = 2].keyword_len(), 2);
 /// ```
 #[macro_export]
 macro_rules! args {

@@ -23,7 +23,7 @@ pub enum SerdeError {
         reason: String,
     },
     /// The node has no such format.
-    #[error("no format {0} on this node")]
+    #[error("this node has no {0}: add it with the builder's format(), or turn its feature on")]
     UnknownFormat(FormatId),
 }
 

@@ -49,13 +49,13 @@ mod single;
 pub mod value;
 
 pub use crate::{
-    args::{Args, ArgsVisitor, DynArgs, Keyword, KeywordList, Keywords, Mixed, Positional},
+    args::{Args, ArgsVisitor, DynArgs, Keyword, KeywordList, Keywords, Mixed, Owned, Positional},
     bytes_like::BytesLike,
     error::SerdeError,
     format::{Body, Codec, Format, FormatSet, Output},
     limits::ValueLimits,
     opaque::Opaque,
-    params::{ArgsSink, Binding, Defaulted, Param, Params, ResultSink},
+    params::{ArgsSink, Binding, Defaulted, Param, Params, ResultSink, Returned},
     remote_error::RemoteError,
     single::Single,
     value::{Value, from_value, to_value},

@@ -399,6 +399,21 @@ fn listed(items: &[String]) -> String {
     }
 }
 
+/// A type that the result of a call can be read as: every type that can be deserialised and owns its data.
+///
+/// `()` takes any result and drops it unread.
+#[diagnostic::on_unimplemented(
+    message = "a call cannot give `{Self}`",
+    label = "this is no type that the result of a call can be read as",
+    note = "if nothing says what the result is (`!`), write `let sum: i64 = ..call(..)..` or `call::<i64>(..)`; \
+            `run(..)` is for a result that is not wanted",
+    note = "a result implements `Deserialize` and owns its data: `String` in place of `&str`"
+)]
+pub trait Returned: DeserializeOwned + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned + 'static> Returned for T {}
+
 /// Where a format puts the result it reads.
 pub trait ResultSink {
     /// Takes the result.

@@ -11,8 +11,9 @@ use crate::{Level, header::Decoder};
 /// ```
 /// use daffi_wire::FormatId;
 /// assert_eq!(FormatId::PICKLE.to_string(), "PICKLE");
-/// assert!(FormatId::user(64).is_ok());
-/// assert!(FormatId::user(63).is_err(), "kept for formats of this project");
+/// const CBOR: FormatId = FormatId::user(64).expect("64 is free");
+/// assert_eq!(CBOR.min_level(), daffi_wire::Level::FOUR);
+/// assert!(FormatId::user(63).is_none(), "kept for formats of this project");
 /// assert_eq!(FormatId::POSTCARD.min_level(), daffi_wire::Level::FOUR);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,14 +34,14 @@ impl FormatId {
     /// postcard, between level 4 nodes.
     pub const POSTCARD: Self = Self(EXTENDED | 2);
 
-    /// A number for a user's own format.
+    /// A number for a user's own format; `None` unless `number` is in 64..=127, which are kept for users.
     ///
-    /// # Errors
-    /// [`FormatIdError`] unless `number` is in 64..=127.
-    pub const fn user(number: u8) -> Result<Self, FormatIdError> {
+    /// An `Option`, so that a constant can unwrap it and a number that is not free does not compile.
+    #[must_use]
+    pub const fn user(number: u8) -> Option<Self> {
         match number {
-            64..=127 => Ok(Self(EXTENDED | number)),
-            _ => Err(FormatIdError(number)),
+            64..=127 => Some(Self(EXTENDED | number)),
+            _ => None,
         }
     }
 
@@ -93,8 +94,3 @@ impl fmt::Debug for FormatId {
         fmt::Display::fmt(self, f)
     }
 }
-
-/// A number outside the range kept for users' formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("format number {0} is not free: users' own formats are numbered 64 to 127")]
-pub struct FormatIdError(pub u8);

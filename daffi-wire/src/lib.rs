@@ -61,7 +61,7 @@ pub use crate::{
     credit::{Credit, FIRST_WINDOW, FlowId, Grant, MAX_WINDOW, credit_cost},
     error::{BodyError, DecodeError, EncodeError, NameError},
     event::{EventBody, EventKind},
-    format_id::{FormatId, FormatIdError},
+    format_id::FormatId,
     frame::{Frame, FrameWriter},
     handshake::{Handshake, Member},
     header::{CallId, Header, Kind, UnknownKind},

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 pub use bytes::Bytes;
 pub use daffi_core::{CallbackOptions, Context as CoreContext};
-pub use daffi_serde::Defaulted;
+pub use daffi_serde::{Defaulted, Owned};
 use daffi_serde::{Param, RemoteError};
 use serde::Serialize;
 pub use tokio::sync::RwLock;

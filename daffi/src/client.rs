@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use daffi_core::{CallError, Ended, InitializationError, Members, NodeConfig, Picker, RoundRobin};
+use daffi_core::{CallError, ClientState, Ended, InitializationError, Members, NodeConfig, Picker, RoundRobin};
 use daffi_transport::{Connector, Endpoint};
 use daffi_wire::{Level, NodeName, Role};
 
 use crate::{
-    Callbacks, Events, Formats, IntoCallbacks,
+    Callbacks, Cast, CastNowait, Events, Formats, IntoCallbacks, Rpc, RpcNowait, StreamCall, StreamNowait,
     name::made_up,
     settings::{Layers, node_settings},
     signals,
@@ -35,19 +35,6 @@ pub struct Client {
     inner: daffi_core::Client<Formats>,
 }
 
-/// One call, one receiver, one answer.
-pub type Rpc = daffi_core::Rpc<Formats>;
-/// One call, one receiver, no answer.
-pub type RpcNowait = daffi_core::RpcNowait<Formats>;
-/// One call to several members, an answer of each.
-pub type Cast = daffi_core::Cast<Formats>;
-/// One call to several members, no answers.
-pub type CastNowait = daffi_core::CastNowait<Formats>;
-/// Chunk after chunk to one receiver, each acknowledged.
-pub type StreamCall = daffi_core::StreamCall<Formats>;
-/// Chunk after chunk to one receiver, none acknowledged.
-pub type StreamNowait = daffi_core::StreamNowait<Formats>;
-
 impl Client {
     pub(crate) const fn new(inner: daffi_core::Client<Formats>) -> Self {
         Self { inner }
@@ -63,6 +50,7 @@ impl Client {
             formats: Formats::default(),
             settings: ClientSettings::default(),
             picker: Box::new(RoundRobin::default()),
+            retry: None,
         }
     }
 
@@ -72,39 +60,33 @@ impl Client {
     }
 
     /// One call, one receiver, one answer.
-    #[must_use]
     pub fn rpc(&self) -> Rpc {
-        self.inner.rpc()
+        Rpc::new(self.inner.rpc())
     }
 
     /// One call, one receiver, no answer: returns once the request is queued.
-    #[must_use]
     pub fn rpc_nowait(&self) -> RpcNowait {
-        self.inner.rpc_nowait()
+        RpcNowait::new(self.inner.rpc_nowait())
     }
 
     /// One call to every member that exposes the callback, or to some; an answer of each.
-    #[must_use]
     pub fn cast(&self) -> Cast {
-        self.inner.cast()
+        Cast::new(self.inner.cast())
     }
 
     /// One call to every member that exposes the callback, or to some; no answers.
-    #[must_use]
     pub fn cast_nowait(&self) -> CastNowait {
-        self.inner.cast_nowait()
+        CastNowait::new(self.inner.cast_nowait())
     }
 
     /// Chunk after chunk to one receiver, each acknowledged before the next is sent, unless a larger window is asked for.
-    #[must_use]
     pub fn stream(&self) -> StreamCall {
-        self.inner.stream()
+        StreamCall::new(self.inner.stream())
     }
 
     /// Chunk after chunk to one receiver, none acknowledged.
-    #[must_use]
     pub fn stream_nowait(&self) -> StreamNowait {
-        self.inner.stream_nowait()
+        StreamNowait::new(self.inner.stream_nowait())
     }
 
     /// The node's name.
@@ -117,6 +99,23 @@ impl Client {
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         self.inner.endpoint()
+    }
+
+    /// How it stands, now and from now on. Only the newest state is kept, so that short ones may be missed. Cancel safe.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+    /// use daffi::{Client, ClientState};
+    /// let client = Client::builder("early").connect_lazy("mem://nobody")?;
+    /// let mut state = client.state();
+    /// assert_eq!(*state.borrow(), ClientState::Connecting);
+    /// tokio::spawn(async move { client.stop().await });
+    /// state.wait_for(|state| matches!(state, ClientState::Ended(_))).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn state(&self) -> tokio::sync::watch::Receiver<ClientState> {
+        self.inner.state()
     }
 
     /// Whether there is a connection at this moment.
@@ -225,6 +224,7 @@ pub struct ClientBuilder {
     formats: Formats,
     settings: ClientSettings,
     picker: Box<dyn Picker>,
+    retry: Option<Duration>,
 }
 
 impl std::fmt::Debug for ClientBuilder {
@@ -258,10 +258,18 @@ impl ClientBuilder {
         self
     }
 
+    /// Makes [`connect`](Self::connect) try again for so long, with the pauses of a reconnect, when nobody listens there yet
+    /// or the handshake fails. Without it the first attempt decides.
+    pub fn connect_retry(mut self, within: Duration) -> Self {
+        self.retry = Some(within);
+        self
+    }
+
     /// Connects to `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path`, `mem://name`, and through what only
     /// lets HTTP pass `ws://host:port/path` or `wss://host:port/path`.
     ///
-    /// The first attempt decides; later ones are made for as long as the node lives.
+    /// The first attempt decides, unless [`connect_retry`](Self::connect_retry) gives it time; once connected, lost
+    /// connections are made again for as long as the node lives.
     ///
     /// # Errors
     /// [`InitializationError`] says which step failed, and where to.
@@ -276,19 +284,49 @@ impl ClientBuilder {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_with(self, connector: Box<dyn Connector>) -> Result<Client, InitializationError> {
+        Ok(Client { inner: self.core(connector)?.connect().await? })
+    }
+
+    /// Gives the client at once, connecting in the background: to start before its server does.
+    ///
+    /// It tries for as long as it lives. Until there is a connection [`Client::state`] is `Connecting`, there are no
+    /// [`members`](Client::members), and calls fail at once with [`Disconnected`](crate::CallError::Disconnected) unless
+    /// they `wait_for_connection()` or `wait_for_receiver()`.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+    /// use daffi::{Client, Service};
+    /// let client = Client::builder("early").connect_lazy("mem://late")?;
+    /// let sum = client.rpc().wait_for_receiver().call::<i64>("add", (3, 4));
+    ///
+    /// let add = |a: i64, b: i64| async move { a + b };
+    /// let _service = Service::builder("calc").callback_fn("add", add).bind("mem://late").await?;
+    /// assert_eq!(sum.await?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`InitializationError`] for what can't work whoever is there: a name, an endpoint, a setting.
+    ///
+    /// # Panics
+    /// When called outside a tokio runtime.
+    pub fn connect_lazy(self, endpoint: &str) -> Result<Client, InitializationError> {
+        let endpoint = endpoint.parse().map_err(daffi_transport::ConnectError::from)?;
+        let connector = connector(endpoint, &self.settings)?;
+        Ok(Client { inner: self.core(connector)?.connect_lazy()? })
+    }
+
+    fn core(self, connector: Box<dyn Connector>) -> Result<daffi_core::ClientBuilder<Formats>, InitializationError> {
         let limits = self.config.limits;
-        let name = NodeName::new(self.name, &limits)?;
         let callbacks = self.callbacks.make(&self.formats, &limits)?;
-        let inner = daffi_core::Client::connect(
-            name,
-            self.config,
-            connector,
-            callbacks,
-            self.layers,
-            self.picker,
-            self.formats,
-        )
-        .await?;
-        Ok(Client { inner })
+        let builder = daffi_core::Client::builder(NodeName::new(self.name, &limits)?, connector, self.formats)
+            .config(self.config)
+            .callbacks(callbacks)
+            .layer(self.layers)
+            .picker(self.picker);
+        Ok(match self.retry {
+            Some(within) => builder.retry(within),
+            None => builder,
+        })
     }
 }

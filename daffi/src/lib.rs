@@ -73,8 +73,8 @@
 //!
 //! # Features
 //!
-//! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and `macros`, all on by default. A feature adds, and
-//! changes nothing else; `ws` also has TCP and TLS listeners take WebSockets.
+//! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and `macros`, all on by default, and `blocking`, for a
+//! client outside tokio. A feature adds, and changes nothing else; `ws` also has TCP and TLS listeners take WebSockets.
 
 /// Pages on what goes around calls and callbacks.
 pub mod guide {
@@ -88,7 +88,10 @@ pub mod guide {
 
 #[doc(hidden)]
 pub mod __private;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod callbacks;
+mod calls;
 mod client;
 mod context;
 mod events;
@@ -102,13 +105,15 @@ mod transports;
 
 pub use bytes::Bytes;
 pub use daffi_core::{
-    BoxError, CallError, CallOptions, Choice, Disconnected, Ended, Events, InitializationError, LeastInFlight,
-    MemberEvent, Members, NamePolicy, NodeConfig, Picker, ProtocolError, RoundRobin, RouterStats, StickyByKey,
-    StreamError, remote_error,
+    BoxError, CallError, CallOptions, Choice, ClientState, Disconnected, Ended, Events, InitializationError,
+    LeastInFlight, MemberEvent, Members, NamePolicy, NodeConfig, Picker, ProtocolError, RoundRobin, RouterStats,
+    StickyByKey, StreamError, WaitedFor, remote_error,
 };
 #[cfg(feature = "macros")]
 pub use daffi_macros::{callback, callbacks, remote};
-pub use daffi_serde::{Args, Codec, DynArgs, Format, Param, RemoteError, SerdeError, Value, ValueLimits, args, value};
+pub use daffi_serde::{
+    Args, Codec, DynArgs, Format, Owned, Param, RemoteError, Returned, SerdeError, Value, ValueLimits, args, value,
+};
 pub use daffi_transport::{BindError, ConnectError, LinkError};
 #[cfg(feature = "tls")]
 pub use daffi_transport_tls::{ClientTls, ServerTls};
@@ -118,7 +123,8 @@ pub use daffi_wire::{
 
 pub use crate::{
     callbacks::{CallbackFn, CallbackItem, Callbacks, IntoCallbacks},
-    client::{Cast, CastNowait, Client, ClientBuilder, Rpc, RpcNowait, StreamCall, StreamNowait},
+    calls::{Calling, Cast, CastNowait, Queueing, Rpc, RpcNowait, StreamCall, StreamNowait},
+    client::{Client, ClientBuilder},
     context::{Context, NotAClient},
     formats::Formats,
     router::{Router, RouterBuilder},
@@ -132,12 +138,20 @@ pub mod tower {
 
 /// The seam for formats of your own: implement [`Codec`] and hand it to the builders' `format`.
 pub mod format {
-    pub use daffi_serde::*;
+    pub use daffi_serde::{
+        Args, ArgsSink, ArgsVisitor, Binding, Body, BytesLike, Codec, Defaulted, DynArgs, Format, FormatSet, Keyword,
+        KeywordList, Keywords, Mixed, Opaque, Output, Owned, Param, Params, Positional, RemoteError, ResultSink,
+        Returned, SerdeError, Single, Value, ValueLimits, args, envelope, erased, from_value, guard, to_value, value,
+    };
 }
 
 /// The seam for transports of your own.
 pub mod transport {
-    pub use daffi_transport::*;
+    pub use daffi_transport::{
+        AcceptError, Batch, BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, HttpConnection,
+        HttpOffer, HttpUpgrade, Link, LinkConfig, LinkError, LinkReader, LinkWriter, Listener, POOL_BYTES, PeerInfo,
+        Pending, Phase, REFUSAL_TIMEOUT, ReadBuffer, SHARE_FROM, mem, read_opening,
+    };
 }
 
 /// What most programs need: `use daffi::prelude::*;`.

@@ -145,8 +145,11 @@ impl ServiceBuilder {
         let limits = self.config.limits;
         let name = NodeName::new(self.name, &limits)?;
         let callbacks = self.callbacks.make(&self.formats, &limits)?;
-        let inner =
-            daffi_core::Service::start(name, self.config, listeners, callbacks, self.layers, self.formats.clone())?;
+        let inner = daffi_core::Service::builder(name, self.formats.clone())
+            .config(self.config)
+            .callbacks(callbacks)
+            .layer(self.layers)
+            .listen(listeners)?;
         Ok(Service { inner, formats: self.formats, limits })
     }
 }

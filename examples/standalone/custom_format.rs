@@ -14,10 +14,7 @@ use daffi::{
 use serde::{Deserialize, Deserializer, Serialize, de::value::Error};
 
 /// 64 to 127 are for formats of users.
-const CBOR: FormatId = match FormatId::user(64) {
-    Ok(id) => id,
-    Err(_) => unreachable!(),
-};
+const CBOR: FormatId = FormatId::user(64).expect("64 is one of them");
 
 #[derive(Debug)]
 struct Cbor;

@@ -236,7 +236,7 @@ struct Echo {
 
 impl Caller for Echo {
     async fn call(&self) -> Result<()> {
-        let back: Bytes = self.rpc.call("echo", (self.payload.clone(),)).await?;
+        let back: Bytes = self.rpc.call("echo", self.payload.clone()).await?;
         if back.len() == self.payload.len() { Ok(()) } else { Err("the echo is not whole".into()) }
     }
 }
@@ -263,7 +263,7 @@ struct ToAll(Cast, Bytes);
 
 impl Caller for ToAll {
     async fn call(&self) -> Result<()> {
-        for (_, back) in self.0.call::<Bytes>("echo", (self.1.clone(),)).await? {
+        for (_, back) in self.0.call::<Bytes>("echo", self.1.clone()).await? {
             back?;
         }
         Ok(())
@@ -278,7 +278,7 @@ async fn nowait(node: &Node, payload: Bytes, time: Duration) -> Result<Outcome> 
     let (begun, over, mut sent) = (Instant::now(), Over::after(time), 0);
     let rpc = node.rpc_nowait().serde(FormatId::OPAQUE);
     while !over.is_over() {
-        rpc.call("take", (payload.clone(),)).await?;
+        rpc.call("take", payload.clone()).await?;
         sent += 1;
     }
     // One worker: when this is answered, all that came before has run.

@@ -1,19 +1,16 @@
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use daffi_serde::{Args, FormatSet, Output};
+use daffi_serde::{Args, FormatSet, Returned};
+use daffi_transport::BoxFuture;
 use daffi_wire::{FormatId, NodeName};
 use futures::future::join_all;
-use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     CallOptions,
-    engine::{Progress, Written, choose, format_for, read, receive, send, send_nowait, write_request},
+    engine::{read, receive, send, send_nowait},
+    progress::Progress,
+    request::{Payloads, Written, choose, format_for, write_payload},
     setters,
 };
 use crate::{
@@ -39,7 +36,7 @@ pub struct CastNowait<F> {
 }
 
 /// A request for one member, or why there is none.
-type Prepared = Vec<(String, Result<(NodeName, Written), CallError>)>;
+type Requests = Vec<(String, Result<(NodeName, Written), CallError>)>;
 
 impl<F: FormatSet> Cast<F> {
     pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
@@ -48,31 +45,35 @@ impl<F: FormatSet> Cast<F> {
 
     setters!(receivers serde timeout wait_for_connection);
 
-    /// Calls `method` on each member and gives the result or the error of each, by name.
+    /// Calls `method` on each member and gives the result or the error of each, by name; `()` takes any result.
     ///
-    /// The timeout holds for each member: one that is late costs nobody else's answer. Dropping the future gives all
-    /// calls up locally.
-    ///
-    /// # Errors
-    /// [`CallError`] when nothing could be sent at all: no connection, nobody who exposes the callback, arguments that
-    /// can't be written.
-    pub async fn call<R: DeserializeOwned + 'static>(
+    #[doc = words!(cast)]
+    pub fn call<'m, R: Returned + Send>(
+        &self,
+        method: &'m str,
+        args: impl Args,
+    ) -> BoxFuture<'m, Result<BTreeMap<String, Result<R, CallError>>, CallError>> {
+        let (cast, payloads) = (self.clone(), payloads(&self.client, &self.options, method, &args));
+        Box::pin(async move { cast.send(method, &payloads).await })
+    }
+
+    async fn send<R: Returned + Send>(
         &self,
         method: &str,
-        args: impl Args + Send,
+        payloads: &Payloads,
     ) -> Result<BTreeMap<String, Result<R, CallError>>, CallError> {
         let deadline = self.options.timeout.map(|after| (after, later(after)));
         let conn = connection(&self.client, &self.options, deadline, method).await?;
-        let prepared = prepare(&self.client, &conn, &self.options, self.receivers.as_deref(), method, &args, true)?;
-        drop(args);
-        let calls = prepared.into_iter().map(|(name, prepared)| {
+        let receivers = self.receivers.as_deref();
+        let requests = address(&self.client, &conn, &self.options, receivers, method, payloads, true)?;
+        let calls = requests.into_iter().map(|(name, request)| {
             let conn = &conn;
             async move {
                 let answer = async {
-                    let (receiver, written) = prepared?;
+                    let (receiver, written) = request?;
                     let mut progress = Progress::default();
                     progress.reached(conn, &receiver);
-                    let sending = send(Arc::clone(conn), receiver, written, Some(&mut progress));
+                    let sending = send(Arc::clone(conn), receiver, written, &mut progress);
                     let call = async { receive(&mut sending.await?, method).await };
                     match deadline {
                         None => call.await,
@@ -82,7 +83,7 @@ impl<F: FormatSet> Cast<F> {
                         },
                     }
                 };
-                let result = answer.await.and_then(|received| read(&self.client.formats, received, method));
+                let result = answer.await.and_then(|received| read(self.client.formats(), received, method));
                 (name, result)
             }
         });
@@ -99,20 +100,22 @@ impl<F: FormatSet> CastNowait<F> {
 
     /// Calls `method` on each member; returns once all requests are queued. Nothing tells whether they arrived, or ran.
     ///
-    /// Dropping the future may leave some members called and others not.
-    ///
-    /// # Errors
-    /// The first error; members that could be called were called.
-    pub async fn call(&self, method: &str, args: impl Args + Send) -> Result<(), CallError> {
+    #[doc = words!(cast_nowait)]
+    pub fn call<'m>(&self, method: &'m str, args: impl Args) -> BoxFuture<'m, Result<(), CallError>> {
+        let (cast, payloads) = (self.clone(), payloads(&self.client, &self.options, method, &args));
+        Box::pin(async move { cast.send(method, &payloads).await })
+    }
+
+    async fn send(&self, method: &str, payloads: &Payloads) -> Result<(), CallError> {
         let deadline = self.options.timeout.map(|after| (after, later(after)));
         let conn = connection(&self.client, &self.options, deadline, method).await?;
-        let prepared = prepare(&self.client, &conn, &self.options, self.receivers.as_deref(), method, &args, false)?;
-        drop(args);
+        let receivers = self.receivers.as_deref();
+        let requests = address(&self.client, &conn, &self.options, receivers, method, payloads, false)?;
         // All at once: a receiver that takes no more for now holds back nobody else's request.
-        let sends = prepared.into_iter().map(|(_, prepared)| {
+        let sends = requests.into_iter().map(|(_, request)| {
             let conn = &conn;
             async move {
-                let (receiver, written) = prepared?;
+                let (receiver, written) = request?;
                 let sending = send_nowait(conn, &receiver, written, method);
                 let Some((after, at)) = deadline else { return sending.await };
                 match timeout_at(at, sending).await {
@@ -145,16 +148,26 @@ async fn connection<F: FormatSet>(
     }
 }
 
-/// Writes the request of each member: the arguments once per format, not per member.
-fn prepare<F: FormatSet, A: Args>(
+/// The arguments in the formats that the members take, once per format and not per member.
+fn payloads<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &str, args: &impl Args) -> Payloads {
+    let current = client.shared().current();
+    let levels = current.as_ref().map(|current| {
+        let exposing = current.members.exposing(method).map(|all| &all[..]).unwrap_or_default();
+        exposing.iter().map(|member| current.members.level(member)).collect()
+    });
+    client.payloads(args, options, levels)
+}
+
+/// The request of each member.
+fn address<F: FormatSet>(
     client: &Client<F>,
     conn: &ClientConn,
     options: &CallOptions,
     receivers: Option<&[String]>,
     method: &str,
-    args: &A,
+    payloads: &Payloads,
     wants_reply: bool,
-) -> Result<Prepared, CallError> {
+) -> Result<Requests, CallError> {
     let shared = client.shared();
     let members = conn.members();
     let names: Vec<String> = match receivers {
@@ -164,47 +177,20 @@ fn prepare<F: FormatSet, A: Args>(
     if names.is_empty() {
         return Err(CallError::ReceiverNotFound { method: method.to_owned(), receiver: None });
     }
-    let mut payloads: HashMap<FormatId, (Bytes, bool)> = HashMap::new();
-    let mut prepared = Vec::with_capacity(names.len());
+    let mut requests = Vec::with_capacity(names.len());
     for name in names {
-        let one = choose(shared, &members, method, Some(&name), None).and_then(|receiver| {
-            let format = format_for(&client.formats, &members, receiver, options.serde)?;
+        let chosen = choose(shared, &members, method, Some(&name), None).and_then(|receiver| {
+            let format = format_for(client.formats(), &members, receiver, options.serde)?;
             Ok((receiver.clone(), format))
         });
-        let one = match one {
+        let request = match chosen {
             Ok((receiver, format)) => {
-                let (payload, text) = match payloads.get(&format) {
-                    Some(known) => known.clone(),
-                    None => {
-                        let written = encode(&client.formats, format, args)
-                            .map_err(|source| CallError::Encode { method: method.to_owned(), source })?;
-                        payloads.entry(format).or_insert(written).clone()
-                    }
-                };
-                let written = write_request(shared, &receiver, method, format, wants_reply, |out| {
-                    if text {
-                        out.mark_text();
-                    }
-                    out.share(payload);
-                    Ok(())
-                })?;
+                let written = write_payload(shared, &receiver, method, payloads.get(format), wants_reply)?;
                 Ok((receiver, written))
             }
             Err(error) => Err(error),
         };
-        prepared.push((name, one));
+        requests.push((name, request));
     }
-    Ok(prepared)
-}
-
-fn encode<F: FormatSet, A: Args>(
-    formats: &F,
-    format: FormatId,
-    args: &A,
-) -> Result<(Bytes, bool), daffi_serde::SerdeError> {
-    let mut buffer = BytesMut::new();
-    let mut out = Output::new(&mut buffer);
-    formats.encode_args(format, args, &mut out)?;
-    let (shared, text) = (out.take_shared(), out.is_text());
-    Ok((shared.unwrap_or_else(|| buffer.freeze()), text))
+    Ok(requests)
 }

@@ -1,9 +1,12 @@
 //! The six call styles, and the way of one call to its receiver and back.
 
+mod calling;
 mod cast;
 mod client;
 mod engine;
 mod over;
+mod progress;
+mod request;
 mod rpc;
 mod stream;
 
@@ -12,6 +15,7 @@ use std::time::Duration;
 use daffi_wire::FormatId;
 
 pub use self::{
+    calling::{Calling, Queueing},
     cast::{Cast, CastNowait},
     over::{Answer, Call, ReadAnswer, RpcOver},
     rpc::{Rpc, RpcNowait},
@@ -33,6 +37,8 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// Without a connection, wait for one instead of failing at once.
     pub wait_for_connection: bool,
+    /// While no member exposes the callback, wait for one instead of failing at once; and for a connection.
+    pub wait_for_receiver: bool,
 }
 
 /// The setters that call styles share.
@@ -84,6 +90,15 @@ macro_rules! setters {
         #[must_use]
         pub fn wait_for_connection(mut self) -> Self {
             self.options.wait_for_connection = true;
+            self
+        }
+    };
+    (@ wait_for_receiver) => {
+        /// While no member exposes the callback, or the one asked for does not, wait (within the timeout) instead of failing
+        /// at once; and wait for a connection.
+        #[must_use]
+        pub fn wait_for_receiver(mut self) -> Self {
+            self.options.wait_for_receiver = true;
             self
         }
     };

@@ -9,16 +9,16 @@ use std::{
 };
 
 use daffi_serde::{
-    Args, FormatSet,
+    Args, FormatSet, Returned,
     erased::{ArgsRef, ErasedArgs},
 };
 use daffi_transport::BoxFuture;
 use daffi_wire::FormatId;
-use serde::de::DeserializeOwned;
 use tower_service::Service;
 
 use super::{
     CallOptions,
+    calling::RawCall,
     engine::{Received, read},
     setters,
 };
@@ -89,11 +89,11 @@ pub trait ReadAnswer {
     ///
     /// # Errors
     /// [`CallError::Remote`] when the callback failed, [`CallError::Decode`] when its result is no `R`.
-    fn read<R: DeserializeOwned + 'static>(&self) -> Result<R, CallError>;
+    fn read<R: Returned>(&self) -> Result<R, CallError>;
 }
 
 impl<F: FormatSet> ReadAnswer for Answer<F> {
-    fn read<R: DeserializeOwned + 'static>(&self) -> Result<R, CallError> {
+    fn read<R: Returned>(&self) -> Result<R, CallError> {
         read(&self.formats, self.received.clone(), &self.method)
     }
 }
@@ -112,9 +112,9 @@ impl<F: FormatSet> Service<Call> for Client<F> {
         let client = self.clone();
         Box::pin(async move {
             let args = SharedArgs(call.args);
-            let received = client.call_raw(&call.method, args, &call.options).await?;
+            let received = RawCall::new(&client, &call.method, &args, &call.options).await?;
             // A failure of the callback is an error here, so that retry and the like can see it.
-            let answer = Answer { received, method: call.method, formats: client.formats };
+            let answer = Answer { received, method: call.method, formats: client.formats().clone() };
             if answer.received.frame.kind() == daffi_wire::Kind::Error {
                 answer.read::<()>()?;
             }
@@ -156,7 +156,7 @@ impl<S> RpcOver<S> {
         Self { service, options: CallOptions::default() }
     }
 
-    setters!(receiver key serde timeout wait_for_connection);
+    setters!(receiver key serde timeout wait_for_connection wait_for_receiver);
 
     /// Calls `method` through the stack and reads its result as a `R`.
     ///
@@ -164,7 +164,7 @@ impl<S> RpcOver<S> {
     /// [`CallError`]; what a layer fails with, unless it is a `CallError`, is [`CallError::Layer`].
     pub async fn call<R>(&self, method: &str, args: impl Args + Send + Sync + 'static) -> Result<R, CallError>
     where
-        R: DeserializeOwned + 'static,
+        R: Returned,
         S: Service<Call> + Clone,
         S::Response: ReadAnswer,
         S::Error: Into<BoxError>,

@@ -1,16 +1,14 @@
 use std::time::Duration;
 
-use daffi_serde::{Args, FormatSet};
+use daffi_serde::{Args, FormatSet, Returned};
 use daffi_wire::FormatId;
-use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
 use super::{
     CallOptions, RpcOver,
-    engine::{Now, Progress, read, send_nowait},
+    calling::{Calling, Queueing},
     setters,
 };
-use crate::{client::Client, error::CallError};
+use crate::client::Client;
 
 /// One call, one receiver, one answer: [`Client::rpc`].
 #[derive(Clone, Debug)]
@@ -24,24 +22,20 @@ impl<F: FormatSet> Rpc<F> {
         Self { client, options }
     }
 
-    setters!(receiver key serde timeout wait_for_connection);
+    setters!(receiver key serde timeout wait_for_connection wait_for_receiver);
 
-    /// Calls `method` and reads its result as a `R`.
+    /// Calls `method` and reads its result as a `R`; `()` takes any result.
     ///
-    /// Arguments are owned, because a call outlives the borrow it was made under: `(name.to_owned(),)`, not `(name,)`, for
-    /// a text that is not `'static`.
+    #[doc = words!(call)]
+    pub fn call<'m, R: Returned>(&self, method: &'m str, args: impl Args) -> Calling<'m, R, F> {
+        Calling::new(&self.client, method, &args, &self.options)
+    }
+
+    /// Calls `method`, waits until it has run, and drops its result: [`call`](Self::call) of `()`.
     ///
-    /// Dropping the future gives the call up locally: the receiver does not hear of it, and its answer is dropped.
-    ///
-    /// # Errors
-    /// [`CallError`]; every call ends, with its result or with an error that says what happened.
-    pub async fn call<R: DeserializeOwned + 'static>(
-        &self,
-        method: &str,
-        args: impl Args + Send,
-    ) -> Result<R, CallError> {
-        let received = self.client.call_raw(method, args, &self.options).await?;
-        read(&self.client.formats, received, method)
+    #[doc = words!(call)]
+    pub fn run<'m>(&self, method: &'m str, args: impl Args) -> Calling<'m, (), F> {
+        self.call(method, args)
     }
 }
 
@@ -64,44 +58,12 @@ impl<F: FormatSet> RpcNowait<F> {
         Self { client, options }
     }
 
-    setters!(receiver key serde timeout wait_for_connection);
+    setters!(receiver key serde timeout wait_for_connection wait_for_receiver);
 
     /// Calls `method`; returns once the request is queued. Nothing tells whether it arrived, or ran.
     ///
-    /// Waits while the connection's queue is full, and behind a Router of this project while the receiver has as much waiting
-    /// as it takes. Cancel safe: dropped, it has queued all of the request or nothing.
-    ///
-    /// # Errors
-    /// [`CallError`] when the request could not be queued.
-    pub async fn call(&self, method: &str, args: impl Args + Send) -> Result<(), CallError> {
-        let Some(after) = self.options.timeout else { return self.attempt(method, args, None).await };
-        let mut progress = Progress::default();
-        match timeout(after, self.attempt(method, args, Some(&mut progress))).await {
-            Ok(ended) => ended,
-            Err(_) => Err(progress.expired(method, after)),
-        }
-    }
-
-    async fn attempt(
-        &self,
-        method: &str,
-        args: impl Args + Send,
-        progress: Option<&mut Progress>,
-    ) -> Result<(), CallError> {
-        let (conn, receiver, written) = match self.client.nowait_now(method, &args, &self.options)? {
-            Now::Done(()) => return Ok(()),
-            Now::Waits(conn, receiver, written) => (conn, receiver, written),
-            Now::Unconnected => {
-                let conn = self.client.shared().connection(self.options.wait_for_connection).await?;
-                let members = conn.members();
-                let (receiver, written) = self.client.prepare(&members, method, &args, &self.options, false)?;
-                (conn, receiver.clone(), written)
-            }
-        };
-        drop(args);
-        if let Some(progress) = progress {
-            progress.reached(&conn, &receiver);
-        }
-        send_nowait(&conn, &receiver, written, method).await
+    #[doc = words!(call_nowait)]
+    pub fn call<'m>(&self, method: &'m str, args: impl Args) -> Queueing<'m, F> {
+        Queueing::new(&self.client, method, &args, &self.options)
     }
 }

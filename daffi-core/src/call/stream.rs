@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use daffi_serde::{Args, FormatSet};
+use daffi_serde::{Args, FormatSet, Owned};
 use daffi_wire::{FormatId, NodeName};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
@@ -8,13 +8,16 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     CallOptions,
-    engine::{Progress, Written, choose, format_for, gone, read, receive, send, send_paid, write_request},
+    calling::within,
+    engine::{gone, read, receive, send, send_paid},
+    progress::Progress,
+    request::{Written, write_request},
     setters,
 };
 use crate::{
     client::{Client, ClientConn, Flow, Gone, Paid, PendingReply, Style},
     deadline::later,
-    error::{CallError, StreamError},
+    error::{CallError, StreamError, WaitedFor},
 };
 
 /// Chunk after chunk to one receiver, each acknowledged: [`Client::stream`].
@@ -66,7 +69,7 @@ impl<F: FormatSet> StreamCall<F> {
         Self { client, options, window: 1 }
     }
 
-    setters!(receiver key serde wait_for_connection);
+    setters!(receiver key serde wait_for_connection wait_for_receiver);
 
     /// From sending a chunk to its acknowledgement; and how long the stream waits for a connection.
     #[must_use]
@@ -86,11 +89,21 @@ impl<F: FormatSet> StreamCall<F> {
     /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks acknowledged. Results are
     /// dropped; the first error ends the stream.
     ///
-    /// Dropping the future ends the stream after a whole number of chunks.
-    ///
-    /// # Errors
-    /// [`StreamError`] names the chunk that failed.
-    pub async fn send<S>(&self, method: &str, chunks: S) -> Result<u64, StreamError>
+    #[doc = words!(stream)]
+    pub fn send<'m, S>(
+        &self,
+        method: &'m str,
+        chunks: S,
+    ) -> impl Future<Output = Result<u64, StreamError>> + use<'m, S, F>
+    where
+        S: Stream,
+        S::Item: Serialize + Send + 'static,
+    {
+        let call = self.clone();
+        async move { call.send_all(method, chunks).await }
+    }
+
+    async fn send_all<S>(&self, method: &str, chunks: S) -> Result<u64, StreamError>
     where
         S: Stream,
         S::Item: Serialize + Send + 'static,
@@ -117,7 +130,7 @@ impl<F: FormatSet> StreamCall<F> {
                 },
             };
             let Some(chunk) = next else { return Ok(sent) };
-            let written = write(&self.client, &target, method, &(chunk,), true).map_err(at(sent))?;
+            let written = write(&self.client, &target, method, &Owned(chunk), true).map_err(at(sent))?;
             let deadline = self.options.timeout.map(later);
             let mut progress = Progress::default();
             progress.reached(&target.conn, &target.receiver);
@@ -125,7 +138,7 @@ impl<F: FormatSet> StreamCall<F> {
                 let sending = async {
                     let paid = target.pay(Style::Chunk, &written, method).await?;
                     let (conn, receiver) = (Arc::clone(&target.conn), target.receiver.clone());
-                    Ok((send(conn, receiver, written, Some(&mut progress)).await?, paid))
+                    Ok((send(conn, receiver, written, &mut progress).await?, paid))
                 };
                 let mut sending = std::pin::pin!(async {
                     match deadline {
@@ -161,14 +174,19 @@ impl<F: FormatSet> StreamCall<F> {
         let answer = async {
             let received = receive(pending, method).await?;
             if received.frame.kind() == daffi_wire::Kind::Error {
-                read::<serde::de::IgnoredAny>(&self.client.formats, received, method)?;
+                read::<serde::de::IgnoredAny>(self.client.formats(), received, method)?;
             }
             Ok(())
         };
         let answered = match (*deadline, self.options.timeout) {
             (Some(deadline), Some(after)) => match timeout_at(deadline, answer).await {
                 Ok(answered) => answered,
-                Err(_) => Err(CallError::Timeout { receiver: receiver.to_string(), method: method.to_owned(), after }),
+                Err(_) => Err(CallError::Timeout {
+                    receiver: receiver.to_string(),
+                    method: method.to_owned(),
+                    after,
+                    waited_for: WaitedFor::Answer,
+                }),
             },
             _ => answer.await,
         };
@@ -181,7 +199,7 @@ impl<F: FormatSet> StreamNowait<F> {
         Self { client, options }
     }
 
-    setters!(receiver key serde wait_for_connection);
+    setters!(receiver key serde wait_for_connection wait_for_receiver);
 
     /// How long a chunk may take until it is queued; and how long the stream waits for a connection.
     #[must_use]
@@ -193,11 +211,21 @@ impl<F: FormatSet> StreamNowait<F> {
     /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks queued. Waits while the
     /// connection's queue is full, which a receiver that is slower than this holds back.
     ///
-    /// Dropping the future ends the stream after a whole number of chunks.
-    ///
-    /// # Errors
-    /// [`StreamError`] names the chunk that could not be queued.
-    pub async fn send<S>(&self, method: &str, chunks: S) -> Result<u64, StreamError>
+    #[doc = words!(stream)]
+    pub fn send<'m, S>(
+        &self,
+        method: &'m str,
+        chunks: S,
+    ) -> impl Future<Output = Result<u64, StreamError>> + use<'m, S, F>
+    where
+        S: Stream,
+        S::Item: Serialize + Send + 'static,
+    {
+        let call = self.clone();
+        async move { call.send_all(method, chunks).await }
+    }
+
+    async fn send_all<S>(&self, method: &str, chunks: S) -> Result<u64, StreamError>
     where
         S: Stream,
         S::Item: Serialize + Send + 'static,
@@ -206,18 +234,17 @@ impl<F: FormatSet> StreamNowait<F> {
         let target = target(&self.client, &self.options, method).await.map_err(at(0))?;
         let mut sent = 0;
         while let Some(chunk) = chunks.next().await {
-            let written = write(&self.client, &target, method, &(chunk,), false).map_err(at(sent))?;
+            let written = write(&self.client, &target, method, &Owned(chunk), false).map_err(at(sent))?;
             let sending = async {
                 let paid = target.pay(Style::Nowait, &written, method).await?;
                 send_paid(&target.conn, paid, written).await
             };
-            within(self.options.timeout, sending, |after| {
+            let queued = within(self.options.timeout, sending).await.unwrap_or_else(|after| {
                 let mut progress = Progress::default();
                 progress.reached(&target.conn, &target.receiver);
-                progress.expired(method, after)
-            })
-            .await
-            .map_err(at(sent))?;
+                Err(progress.expired(method, after))
+            });
+            queued.map_err(at(sent))?;
             sent += 1;
         }
         Ok(sent)
@@ -225,15 +252,11 @@ impl<F: FormatSet> StreamNowait<F> {
 }
 
 async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &str) -> Result<Target, CallError> {
-    let shared = client.shared();
-    let connection = shared.connection(options.wait_for_connection);
-    let conn = within(options.timeout, connection, |after| Progress::default().expired(method, after)).await?;
-    let members = conn.members();
-    let receiver = choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref())?;
     let asked = Some(options.serde.unwrap_or(FormatId::OPAQUE));
-    let format = format_for(&client.formats, &members, receiver, asked)?;
-    let flow = conn.flow_to(receiver).map_err(|Gone| gone(&conn, receiver, method))?;
-    let receiver = receiver.clone();
+    let mut progress = Progress::default();
+    let found = within(options.timeout, client.find(method, options, asked, &mut progress)).await;
+    let (conn, receiver, format) = found.unwrap_or_else(|after| Err(progress.expired(method, after)))?;
+    let flow = conn.flow_to(&receiver).map_err(|Gone| gone(&conn, &receiver, method))?;
     Ok(Target { conn, receiver, format, flow })
 }
 
@@ -245,18 +268,8 @@ fn write<F: FormatSet, A: Args>(
     wants_reply: bool,
 ) -> Result<Written, CallError> {
     write_request(client.shared(), &target.receiver, method, target.format, wants_reply, |out| {
-        client.formats.encode_args(target.format, args, out)
+        client.formats().encode_args(target.format, args, out)
     })
-}
-
-/// The same with an error when the time is over.
-async fn within<T>(
-    limit: Option<Duration>,
-    waiting: impl Future<Output = Result<T, CallError>>,
-    expired: impl FnOnce(Duration) -> CallError,
-) -> Result<T, CallError> {
-    let Some(after) = limit else { return waiting.await };
-    timeout_at(later(after), waiting).await.unwrap_or_else(|_| Err(expired(after)))
 }
 
 fn at(chunk: u64) -> impl FnOnce(CallError) -> StreamError {

@@ -9,13 +9,12 @@ use crate::serve::Context;
 
 /// A [`Client`] that keeps nothing alive.
 pub(super) struct WeakClient<F> {
-    pub(super) handle: Weak<ClientOwner>,
-    pub(super) formats: F,
+    pub(super) handle: Weak<ClientOwner<F>>,
 }
 
 impl<F: FormatSet> WeakClient<F> {
     fn upgrade(&self) -> Option<Client<F>> {
-        Some(Client { handle: self.handle.upgrade()?, formats: self.formats.clone() })
+        Some(Client { handle: self.handle.upgrade()? })
     }
 }
 

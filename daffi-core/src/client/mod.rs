@@ -1,5 +1,6 @@
 //! A node that connects: it calls, exposes callbacks, or both.
 
+mod builder;
 mod connection;
 mod context;
 mod credit;
@@ -11,33 +12,36 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use daffi_serde::FormatSet;
 use daffi_transport::{Connector, Endpoint};
-use daffi_wire::{NodeName, Role};
+use daffi_wire::Role;
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
 };
 
-use self::context::WeakClient;
+pub use self::builder::ClientBuilder;
 pub use self::picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
 pub(crate) use self::{
     connection::{ClientConn, PendingReply},
     credit::{Credit, Flow, Gone, Paid, Receipt, Style},
 };
 use crate::{
-    config::NodeConfig,
-    error::{CallError, Disconnected, Ended, InitializationError},
+    error::{CallError, Disconnected, Ended, InitializationError, WaitedFor},
     events::{EventHub, Events, MemberEvent},
-    serve::{Callback, Callbacks, Node, ServingNode},
+    serve::{Callback, Node, ServingNode},
     session::Members,
 };
 
 /// A connected node. It reconnects by itself, for as long as wished.
 ///
 /// A handle, cheap to clone. Dropping the last one ends the connection at once; [`stop`](Self::stop) ends it in order.
-#[derive(Clone)]
 pub struct Client<F> {
-    pub(crate) handle: Arc<ClientOwner>,
-    pub(crate) formats: F,
+    pub(crate) handle: Arc<ClientOwner<F>>,
+}
+
+impl<F> Clone for Client<F> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
 }
 
 impl<F> std::fmt::Debug for Client<F> {
@@ -46,28 +50,32 @@ impl<F> std::fmt::Debug for Client<F> {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct ClientOwner {
+/// What the clones of a client share, and the node outlives.
+pub(crate) struct ClientOwner<F> {
     pub(crate) shared: Arc<ClientCore>,
+    pub(crate) formats: F,
 }
 
-impl Drop for ClientOwner {
+impl<F> Drop for ClientOwner<F> {
     fn drop(&mut self) {
         self.shared.node.life.abandon();
         self.shared.events.close();
-        self.shared.set_state(State::Ended(Ended::Stopped));
+        self.shared.set_state(ClientState::Ended(Ended::Stopped));
     }
 }
 
 /// How a client stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// No connection; one is being made.
+#[non_exhaustive]
+pub enum ClientState {
+    /// No connection yet; the first one is being made.
     Connecting,
-    /// A new connection is taking the place of the old one, on purpose: calls wait.
-    Replacing,
     /// Calls can be made.
-    Open,
+    Connected,
+    /// The connection was lost; one is being made in its place.
+    Reconnecting,
+    /// A new connection is taking the place of the old one, to announce callbacks to a 3.0.1 server: calls wait.
+    Replacing,
     /// Never again.
     Ended(Ended),
 }
@@ -79,7 +87,7 @@ pub(crate) struct ClientCore {
     connector: Box<dyn Connector>,
     /// Where calls go.
     current: ArcSwapOption<Current>,
-    pub(crate) state: watch::Sender<State>,
+    pub(crate) state: watch::Sender<ClientState>,
     pub(crate) members: ArcSwap<Members>,
     /// Counts changes of `members`.
     changes: watch::Sender<u64>,
@@ -103,9 +111,9 @@ impl std::fmt::Debug for ClientCore {
 }
 
 impl ClientCore {
-    fn set_state(&self, state: State) {
+    fn set_state(&self, state: ClientState) {
         self.state.send_if_modified(|current| {
-            if matches!(current, State::Ended(_)) || *current == state {
+            if matches!(current, ClientState::Ended(_)) || *current == state {
                 return false;
             }
             *current = state;
@@ -137,7 +145,7 @@ impl ClientCore {
         let (before, members) = (self.members.load_full(), conn.members());
         self.show(Arc::clone(&members));
         self.set_current(conn);
-        self.set_state(State::Open);
+        self.set_state(ClientState::Connected);
         // Between two connections members may have come and gone unseen.
         let names = |members: &Members| members.iter().map(|m| m.name.to_string()).collect::<BTreeSet<_>>();
         let (old, new) = (names(&before), names(&members));
@@ -169,6 +177,11 @@ impl ClientCore {
         self.current.load()
     }
 
+    /// Tells of every change of the members.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
     fn connection_now(&self) -> Option<Arc<ClientConn>> {
         self.current().as_ref().map(|current| Arc::clone(&current.conn))
     }
@@ -182,14 +195,16 @@ impl ClientCore {
         loop {
             let now = *state.borrow_and_update();
             match now {
-                State::Open => {
+                ClientState::Connected => {
                     if let Some(conn) = self.connection_now() {
                         return Ok(conn);
                     }
                 }
-                State::Ended(how) => return Err(how.call_error()),
-                State::Connecting if !wait => return Err(CallError::Disconnected(Disconnected::NotConnected)),
-                State::Connecting | State::Replacing => {}
+                ClientState::Ended(how) => return Err(how.call_error()),
+                ClientState::Connecting | ClientState::Reconnecting if !wait => {
+                    return Err(CallError::Disconnected(Disconnected::NotConnected));
+                }
+                ClientState::Connecting | ClientState::Reconnecting | ClientState::Replacing => {}
             }
             if state.changed().await.is_err() {
                 return Err(CallError::Stopped);
@@ -199,43 +214,6 @@ impl ClientCore {
 }
 
 impl<F: FormatSet> Client<F> {
-    /// Connects, and keeps the connection.
-    ///
-    /// The first attempt decides: when it fails, so does this. Must be called within a tokio runtime. Not cancel safe: a
-    /// dropped attempt is given up.
-    ///
-    /// # Errors
-    /// [`InitializationError`] says which step failed, and where to.
-    pub async fn connect(
-        name: NodeName,
-        config: NodeConfig,
-        connector: Box<dyn Connector>,
-        callbacks: Vec<Callback>,
-        layer: impl FnOnce(Callbacks) -> Callbacks,
-        picker: Box<dyn Picker>,
-        formats: F,
-    ) -> Result<Self, InitializationError> {
-        let serving = ServingNode::new(name, config, layer, callbacks, formats.clone())?;
-        let shared = Arc::new(ClientCore {
-            node: Arc::clone(&serving.node),
-            serving,
-            picker: picker.into(),
-            connector,
-            current: ArcSwapOption::empty(),
-            state: watch::Sender::new(State::Connecting),
-            members: ArcSwap::default(),
-            changes: watch::Sender::new(0),
-            events: EventHub::new(),
-            announce: Notify::new(),
-            reannounce: Notify::new(),
-        });
-        let handle = Arc::new(ClientOwner { shared: Arc::clone(&shared) });
-        // Known before the first request can arrive, so that the first callback can call on.
-        shared.node.set_client(Box::new(WeakClient { handle: Arc::downgrade(&handle), formats: formats.clone() }));
-        supervisor::start(shared).await?;
-        Ok(Self { handle, formats })
-    }
-
     /// The node's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -251,7 +229,14 @@ impl<F: FormatSet> Client<F> {
     /// Whether there is a connection at this moment.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        *self.shared().state.borrow() == State::Open
+        *self.shared().state.borrow() == ClientState::Connected
+    }
+
+    /// How it stands, now and from now on: `wait_for(|state| ..)` waits for a state. Only the newest state is kept, so that
+    /// short ones may be missed. Cancel safe.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<ClientState> {
+        self.shared().state.subscribe()
     }
 
     /// Whether the other end is a Service or a Router; `None` while there is no connection, or when it does not say.
@@ -287,7 +272,7 @@ impl<F: FormatSet> Client<F> {
                 if missing().is_empty() {
                     return Ok(());
                 }
-                if let State::Ended(how) = *state.borrow_and_update() {
+                if let ClientState::Ended(how) = *state.borrow_and_update() {
                     return Err(how.call_error());
                 }
                 tokio::select! {
@@ -300,7 +285,12 @@ impl<F: FormatSet> Client<F> {
             None => all.await,
             Some(after) => timeout(after, all).await.unwrap_or_else(|_| {
                 let receiver = missing().join(", ");
-                Err(CallError::Timeout { receiver, method: "wait_for_members".into(), after })
+                Err(CallError::Timeout {
+                    receiver,
+                    method: "wait_for_members".into(),
+                    after,
+                    waited_for: WaitedFor::Members,
+                })
             }),
         }
     }
@@ -342,7 +332,7 @@ impl<F: FormatSet> Client<F> {
     pub async fn join(&self) -> Ended {
         let mut state = self.shared().state.subscribe();
         loop {
-            if let State::Ended(how) = *state.borrow_and_update() {
+            if let ClientState::Ended(how) = *state.borrow_and_update() {
                 return how;
             }
             if state.changed().await.is_err() {
@@ -364,8 +354,8 @@ impl<F: FormatSet> Client<F> {
 
     /// The formats of this node.
     #[must_use]
-    pub const fn formats(&self) -> &F {
-        &self.formats
+    pub fn formats(&self) -> &F {
+        &self.handle.formats
     }
 
     /// The wire limits of this node.

@@ -5,12 +5,14 @@ use std::{sync::Arc, time::Duration};
 use daffi_transport::LinkConfig;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{ClientConn, ClientCore, State, connection::ClientRole};
+use super::{ClientConn, ClientCore, ClientState, connection::ClientRole};
 use crate::{
+    config::NodeConfig,
     conn::{Alive, Class, Conn, Driver},
+    deadline::later,
     error::{Disconnected, Ended, InitializationError},
     keyed::ByName,
     session::{ClientSession, InFlight},
@@ -24,15 +26,61 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 /// How often a client looks whether its calls have ended, while it has callbacks to announce to a 3.0.1 server.
 const QUIET_LOOK: Duration = Duration::from_millis(20);
 
-/// Connects once, then keeps the connection on a task of its own.
-pub(super) async fn start(shared: Arc<ClientCore>) -> Result<(), InitializationError> {
-    // Unbounded, but only connections that were opened send, each once.
-    let (ends, ended) = mpsc::unbounded_channel();
-    let first = establish(&shared, &ends, None).await?;
+/// Connects, then keeps the connection on a task of its own. The first attempt decides; with `retry`, those of so long a
+/// time.
+pub(super) async fn start(shared: Arc<ClientCore>, retry: Option<Duration>) -> Result<(), InitializationError> {
+    let (ends, ended) = ends();
+    let first = match retry {
+        None => establish(&shared, &ends, None).await?,
+        Some(within) => first_within(&shared, &ends, within).await?,
+    };
     // Made before the task: one that is dropped before it ran ends the node too.
     let end = End { shared, how: Ended::RuntimeGone };
     tokio::spawn(supervise(end, first, ends, ended));
     Ok(())
+}
+
+/// Connects and keeps the connection, all on a task of its own.
+pub(super) fn start_lazily(shared: Arc<ClientCore>) {
+    let (ends, ended) = ends();
+    let mut end = End { shared, how: Ended::RuntimeGone };
+    tokio::spawn(async move {
+        match persist(&end.shared, &ends, None).await {
+            Some(first) => supervise(end, first, ends, ended).await,
+            None => end.set(Ended::Stopped),
+        }
+    });
+}
+
+/// Unbounded, but only connections that were opened send, each once.
+fn ends() -> (Ends, mpsc::UnboundedReceiver<(u64, Disconnected)>) {
+    mpsc::unbounded_channel()
+}
+
+/// Tries until it works or the time is up; what failed last is told then.
+async fn first_within(
+    shared: &Arc<ClientCore>,
+    ends: &Ends,
+    within: Duration,
+) -> Result<Arc<ClientConn>, InitializationError> {
+    let until = later(within);
+    let mut pauses = Pauses::new(&shared.node.config, None);
+    loop {
+        let error = match timeout_at(until, establish(shared, ends, None)).await {
+            Ok(Ok(conn)) => return Ok(conn),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let endpoint = shared.connector.endpoint().to_string();
+                return Err(InitializationError::ConnectTimeout { endpoint, after: within });
+            }
+        };
+        let pause = pauses.next();
+        if !error.is_retryable() || Instant::now() + pause >= until {
+            return Err(error);
+        }
+        tracing::debug!(node = %shared.node.name, error = &error as &dyn std::error::Error, "no connection yet");
+        sleep(pause).await;
+    }
 }
 
 async fn supervise(
@@ -54,13 +102,19 @@ struct End {
     how: Ended,
 }
 
+impl End {
+    fn set(&mut self, how: Ended) {
+        self.how = how;
+    }
+}
+
 impl Drop for End {
     fn drop(&mut self) {
         if self.how == Ended::RuntimeGone {
             self.shared.node.life.abandon();
         }
         self.shared.current.store(None);
-        self.shared.set_state(State::Ended(self.how));
+        self.shared.set_state(ClientState::Ended(self.how));
         self.shared.events.close();
     }
 }
@@ -100,10 +154,10 @@ async fn stay_connected(
                     return Ended::Evicted;
                 }
                 tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
-                shared.set_state(State::Connecting);
+                shared.set_state(ClientState::Reconnecting);
                 // Two nodes of one name that both come back must not do so without a pause.
                 let pause = if evicted { config.reconnect_max } else { config.reconnect_first };
-                let Some(next) = reconnect(shared, ends, current, pause).await else {
+                let Some(next) = persist(shared, ends, Some((current, pause))).await else {
                     return Ended::Stopped;
                 };
                 (*current, unannounced, disputed, worn) = (next, false, false, false);
@@ -201,24 +255,27 @@ async fn finish_callbacks(shared: &ClientCore) {
     }
 }
 
-/// Tries until it works or the node is stopped.
-async fn reconnect(
+/// Tries until it works or the node is stopped. The first attempt is made at once, if there was no connection `before`, and
+/// else after the pause beside it.
+async fn persist(
     shared: &Arc<ClientCore>,
     ends: &Ends,
-    before: &ClientConn,
-    first_pause: Duration,
+    before: Option<(&ClientConn, Duration)>,
 ) -> Option<Arc<ClientConn>> {
-    let config = &shared.node.config;
-    let mut pause = first_pause.max(SHORTEST_PAUSE);
+    let (before, first) = before.unzip();
+    let mut pauses = Pauses::new(&shared.node.config, first);
+    let mut pause = before.map(|_| pauses.next());
     let mut told = false;
     loop {
-        tokio::select! {
-            () = shared.node.life.stopping.cancelled() => return None,
-            () = sleep(jittered(pause)) => {}
+        if let Some(pause) = pause {
+            tokio::select! {
+                () = shared.node.life.stopping.cancelled() => return None,
+                () = sleep(pause) => {}
+            }
         }
         tokio::select! {
             () = shared.node.life.stopping.cancelled() => return None,
-            made = establish(shared, ends, Some(before)) => match made {
+            made = establish(shared, ends, before) => match made {
                 Ok(conn) => return Some(conn),
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
@@ -230,7 +287,26 @@ async fn reconnect(
                 }
             }
         }
-        pause = pause.saturating_mul(2).min(config.reconnect_max.max(SHORTEST_PAUSE));
+        pause = Some(pauses.next());
+    }
+}
+
+/// Pauses between attempts: doubling, jittered.
+struct Pauses {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Pauses {
+    fn new(config: &NodeConfig, first: Option<Duration>) -> Self {
+        let first = first.unwrap_or(config.reconnect_first);
+        Self { next: first.max(SHORTEST_PAUSE), longest: config.reconnect_max.max(SHORTEST_PAUSE) }
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = pause.saturating_mul(2).min(self.longest);
+        jittered(pause)
     }
 }
 
@@ -264,7 +340,7 @@ fn withdraw(current: &Arc<ClientConn>) {
 ///
 /// Gives the connection to go on with, and whether the server may take the old one for replaced although it is not.
 async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) -> (Arc<ClientConn>, bool) {
-    shared.set_state(State::Replacing);
+    shared.set_state(ClientState::Replacing);
     shared.current.store(None);
     let made = tokio::select! {
         () = shared.node.life.stopping.cancelled() => None,
@@ -281,7 +357,7 @@ async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) ->
             }
             // Whether the old connection still stands its driver knows: if not, its end is in the channel.
             shared.set_current(&old);
-            shared.set_state(State::Open);
+            shared.set_state(ClientState::Connected);
             (old, true)
         }
     }

@@ -184,8 +184,7 @@ async fn everything_asked_of_a_client_ends_in_every_state() {
 async fn a_client_that_cannot_connect_says_so() {
     let nobody: Endpoint = endpoint();
     let connector = Box::new(daffi_transport::mem::MemConnector::new(nobody));
-    let picker = Box::new(daffi_core::RoundRobin::default());
-    let connecting = Client::connect(node("c"), NodeConfig::client(), connector, vec![], |c| c, picker, formats());
+    let connecting = Client::builder(node("c"), connector, formats()).connect();
     assert!(matches!(ends("connecting", connecting).await, Err(InitializationError::Connect(_))));
 }
 
@@ -289,8 +288,7 @@ async fn a_client_that_reconnects_stops_after_its_callbacks() {
 async fn a_client_with_the_name_of_its_service_is_refused() {
     let (_service, at) = service(vec![add()]);
     let connector = Box::new(daffi_transport::mem::MemConnector::new(at.clone()));
-    let picker = Box::new(daffi_core::RoundRobin::default());
-    let error = Client::connect(node("svc"), NodeConfig::client(), connector, vec![], |c| c, picker, formats()).await;
+    let error = Client::builder(node("svc"), connector, formats()).connect().await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains("svc is the name of the service itself"), "{error}");
     let client = client_with(&at, "c", NodeConfig::client()).await;

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, time::Duration};
 
-use daffi_core::{CallError, Client, NodeConfig, RoundRobin};
+use daffi_core::{CallError, Client, NodeConfig};
 use daffi_transport::{Endpoint, LinkConfig, Listener, mem::MemListener};
 use daffi_wire::{Frame, Handshake, Header, Kind, Limits};
 
@@ -36,9 +36,7 @@ const ROUTER: &str = r#"{"meta":{"type":"router","error":null},"members":[{"name
 async fn connect(at: &Endpoint) -> Client<Formats> {
     let connector = Box::new(daffi_transport::mem::MemConnector::new(at.clone()));
     let config = NodeConfig::client();
-    Client::connect(node("me"), config, connector, vec![], |c| c, Box::new(RoundRobin::default()), formats())
-        .await
-        .unwrap()
+    Client::builder(node("me"), connector, formats()).config(config).connect().await.unwrap()
 }
 
 #[tokio::test]

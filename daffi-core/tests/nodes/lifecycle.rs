@@ -119,7 +119,7 @@ async fn late_callbacks_are_told_at_once() {
     }
     assert_eq!(client.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);
     let error = service.add_callbacks(vec![add()]).unwrap_err();
-    assert_eq!(error.to_string(), "two callbacks are named add");
+    assert_eq!(error.to_string(), "two callbacks are named add: give one of them another name");
 }
 
 #[tokio::test(start_paused = true)]

@@ -202,19 +202,8 @@ async fn a_worker_with_too_much_waiting_refuses_calls() {
     let (chunk, permits, _) = chunks();
     let connector = Box::new(daffi_transport::mem::MemConnector::new(at.clone()));
     let config = NodeConfig::client().budget_bytes(56 * 1024);
-    let picker = Box::new(daffi_core::RoundRobin::default());
-    let name = crate::support::node("w");
-    let _worker = daffi_core::Client::connect(
-        name,
-        config,
-        connector,
-        vec![chunk],
-        |callbacks| callbacks,
-        picker,
-        crate::support::formats(),
-    )
-    .await
-    .unwrap();
+    let builder = daffi_core::Client::builder(crate::support::node("w"), connector, crate::support::formats());
+    let _worker = builder.config(config).callbacks(vec![chunk]).connect().await.unwrap();
     let caller = client(&at, "caller").await;
     let calls = (0..8).map(|_| caller.rpc()).map(|rpc| async move { rpc.call::<()>("chunk", ("x",)).await });
     let calls = tokio::spawn(futures::future::join_all(calls));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::BufMut;
-use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, RoundRobin, Router, Service};
+use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, Router, Service};
 use daffi_serde::{
     Args, ArgsSink, Body, Codec, Keywords, Output, Params, Positional, RemoteError, ResultSink, SerdeError, Single,
 };
@@ -125,7 +125,8 @@ pub(crate) fn endpoint() -> Endpoint {
 
 pub(crate) fn service_at(at: &Endpoint, config: NodeConfig, callbacks: Vec<Callback>) -> Service {
     let listener = Box::new(mem::MemListener::bind(at).expect("the name is free"));
-    Service::start(node("svc"), config, vec![listener], callbacks, |c| c, formats()).expect("the service starts")
+    let builder = Service::builder(node("svc"), formats()).config(config).callbacks(callbacks);
+    builder.listen(vec![listener]).expect("the service starts")
 }
 
 pub(crate) fn service(callbacks: Vec<Callback>) -> (Service, Endpoint) {
@@ -148,7 +149,10 @@ pub(crate) async fn client_exposing(
     callbacks: Vec<Callback>,
 ) -> Client<Formats> {
     let connector = Box::new(mem::MemConnector::new(at.clone()));
-    Client::connect(node(name), config, connector, callbacks, |c| c, Box::new(RoundRobin::default()), formats())
+    Client::builder(node(name), connector, formats())
+        .config(config)
+        .callbacks(callbacks)
+        .connect()
         .await
         .expect("the client connects")
 }

@@ -76,7 +76,12 @@ async fn also_on_one_connection_and_under_layers() {
         Callbacks::from_service(ServiceBuilder::new().timeout(Duration::from_secs(60)).service(timeout))
     };
     let callbacks = vec![barrier(Arc::clone(&inside), 10)];
-    let _service = Service::start(node("svc"), workers(10), vec![listener], callbacks, layer, formats()).unwrap();
+    let _service = Service::builder(node("svc"), formats())
+        .config(workers(10))
+        .callbacks(callbacks)
+        .layer(layer)
+        .listen(vec![listener])
+        .unwrap();
     let client = client(&at, "c").await;
     join_all((0..30).map(|_| async { client.rpc().call::<()>("meet", ()).await.unwrap() })).await;
     assert_eq!(inside.most.load(SeqCst), 10, "never more than there are workers");
@@ -346,7 +351,12 @@ async fn a_timeout_layer_frees_no_worker_while_the_function_runs() {
     let layer = |callbacks: Callbacks| {
         Callbacks::from_service(ServiceBuilder::new().timeout(Duration::from_millis(5)).service(callbacks))
     };
-    let _service = Service::start(node("svc"), workers(1), vec![listener], vec![callback], layer, formats()).unwrap();
+    let _service = Service::builder(node("svc"), formats())
+        .config(workers(1))
+        .callbacks(vec![callback])
+        .layer(layer)
+        .listen(vec![listener])
+        .unwrap();
     let client = client(&at, "c").await;
     let errors = join_all((0..8).map(|_| async { client.rpc().call::<()>("work", ()).await.unwrap_err() })).await;
     assert!(errors.iter().any(|e| e.remote().unwrap().class == "TimeoutError"), "{errors:?}");

@@ -26,7 +26,7 @@
 
 mod access;
 mod keys;
-mod octets;
+pub(crate) mod octets;
 mod read;
 mod visitor;
 mod watch;

@@ -6,7 +6,7 @@ use serde::{
 };
 
 /// The `u8` that `value` is, if it writes itself as one.
-pub(super) fn as_octet<T: Serialize + ?Sized>(value: &T) -> Option<u8> {
+pub(crate) fn as_octet<T: Serialize + ?Sized>(value: &T) -> Option<u8> {
     value.serialize(OnlyOctet).ok()
 }
 
@@ -14,7 +14,7 @@ struct OnlyOctet;
 
 /// Carries no text, so that refusing costs nothing.
 #[derive(Debug)]
-struct NoOctet;
+pub(crate) struct NoOctet;
 
 impl fmt::Display for NoOctet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

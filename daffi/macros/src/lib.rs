@@ -24,10 +24,12 @@
 //! | `a: T` | `a`, of any `T` that implements `DeserializeOwned` |
 //! | `a: Option<T>` | may be left out: `None` |
 //! | `#[default(expression)] a: T` | may be left out: the expression, evaluated per call. A string literal becomes a `T` by `Into` |
-//! | `a: &str`, `a: &[u8]` | text, bytes |
-//! | `ctx: Context` | none: the node fills it in, wherever it stands |
+//! | `a: &T`, `a: &[T]` | a `T`, a `Vec<T>`, lent to the function; `&str` of text, `&[u8]` of bytes |
+//! | `a: Option<&str>`, `a: Option<&[u8]>` | may be left out |
+//! | `ctx: Context`, `ctx: &Context` | none: the node fills it in, wherever it stands |
 //!
-//! At most twelve, with plain names, which are the names of keyword arguments.
+//! At most twelve, with plain names, which are the names of keyword arguments: `r#type` is called `type`. A function may
+//! have lifetimes of its own, and is not generic otherwise.
 //!
 //! # Results
 //!
@@ -90,7 +92,8 @@ use proc_macro::TokenStream;
 /// # On an `impl` block
 ///
 /// Exported are the `pub` methods with a `self`; not those whose name starts with `_` or that say `#[local]`. An instance
-/// is registered: `.callbacks(Counter::default())`. One block per type can be exported.
+/// is registered: `.callbacks(Counter::default())`. One block per type can be exported. The type may be generic
+/// (`impl<D: Db> Api<D>`), its methods not; an instance can be registered whose type is `Send`, `Sync` and `'static`.
 ///
 /// With `&self` and `self: Arc<Self>` alone the instance is shared as it is, so the type must be `Sync`. With a
 /// `&mut self` among them it is behind a lock that is fair: methods with `&mut self` run one at a time, whatever the number

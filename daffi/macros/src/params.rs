@@ -23,20 +23,28 @@ pub(crate) struct Param {
 }
 
 enum Role {
-    /// Filled in by the node.
-    Context,
+    /// Filled in by the node; taken as `&Context` or by value.
+    Context { by_ref: bool },
     /// An argument of the call.
     Argument { passing: Passing, default: Option<Expr> },
 }
 
 /// How an argument gets from the wire into the function.
-#[derive(Clone, Copy, PartialEq)]
 enum Passing {
-    Owned,
+    /// As it is, of this type, which names no lifetimes.
+    Owned(Type),
     /// `&str`, of a `String` that the wrapper owns.
     Str,
     /// `&[u8]`, of `Bytes` that the wrapper owns.
     Bytes,
+    /// `Option<&str>`, of an `Option<String>`.
+    OptionalStr,
+    /// `Option<&[u8]>`, of `Option<Bytes>`.
+    OptionalBytes,
+    /// `&[T]`, of a `Vec<T>`.
+    Slice(Type),
+    /// `&T`, of a `T`.
+    Ref(Type),
 }
 
 impl Params {
@@ -50,7 +58,7 @@ impl Params {
         for typed in typed {
             let Some(param) = Param::read(typed, errors) else { continue };
             match param.role {
-                Role::Context if params.all.iter().any(|known| matches!(known.role, Role::Context)) => {
+                Role::Context { .. } if params.has_context() => {
                     errors.at(&typed.ty, "a callback has one context: remove this second `Context`");
                 }
                 Role::Argument { .. } if params.arguments().count() == MAX_PARAMS => errors.at(
@@ -68,12 +76,12 @@ impl Params {
         self.all.iter()
     }
 
-    /// Those that are arguments of the call, in order.
     /// Whether the function takes a context.
     pub(crate) fn has_context(&self) -> bool {
-        self.all.iter().any(|param| matches!(param.role, Role::Context))
+        self.all.iter().any(|param| matches!(param.role, Role::Context { .. }))
     }
 
+    /// Those that are arguments of the call, in order.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Param> {
         self.all.iter().filter(|param| matches!(param.role, Role::Argument { .. }))
     }
@@ -92,7 +100,7 @@ impl Param {
             errors.at(cfg, "the parameters of a callback can't depend on `cfg`: put it on the whole callback");
         }
         let role = role(&typed.ty, default, errors);
-        if let (Role::Context, Some(attr)) = (&role, defaults.first()) {
+        if let (Role::Context { .. }, Some(attr)) = (&role, defaults.first()) {
             errors.at(attr, "a `Context` is filled in by the node and has no default");
         }
         match &*typed.pat {
@@ -111,7 +119,7 @@ impl Param {
     /// reading it.
     pub(crate) fn read_as(&self) -> Option<TokenStream> {
         let Role::Argument { passing, default } = &self.role else { return None };
-        let (owned, span) = (self.owned(*passing), self.span());
+        let (owned, span) = (passing.owned(), self.span());
         let checked = quote_spanned!(span=> ::daffi::__private::Checked<#owned>);
         Some(match default {
             Some(_) => quote_spanned!(span=> ::daffi::__private::Defaulted<#checked>),
@@ -122,17 +130,20 @@ impl Param {
     /// Puts the default in place of a missing argument.
     pub(crate) fn fill_in(&self, local: &Ident) -> Option<TokenStream> {
         let Role::Argument { passing, default: Some(default) } = &self.role else { return None };
-        let owned = self.owned(*passing);
+        let owned = passing.owned();
         let value = match (passing, default) {
             // Text as any type that is made of text.
-            (Passing::Owned, Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => {
+            (Passing::Owned(_) | Passing::Ref(_), Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => {
                 quote_spanned!(default.span()=> ::core::convert::Into::into(#default))
             }
-            (Passing::Owned, _) => default.to_token_stream(),
+            (Passing::Owned(_) | Passing::Ref(_) | Passing::OptionalStr | Passing::OptionalBytes, _) => {
+                default.to_token_stream()
+            }
             (Passing::Str, _) => quote_spanned!(default.span()=> ::std::string::String::from(#default)),
             (Passing::Bytes, _) => {
                 quote_spanned!(default.span()=> ::daffi::__private::Bytes::copy_from_slice(#default))
             }
+            (Passing::Slice(_), _) => quote_spanned!(default.span()=> ::std::vec::Vec::from(#default)),
         };
         Some(quote! {
             let #local: #owned = ::daffi::__private::Defaulted::or_else(#local, || #value);
@@ -143,36 +154,38 @@ impl Param {
     pub(crate) fn pass(&self, local: &Ident) -> TokenStream {
         // At the type, where a `Context` that is another type of that name is a mismatch.
         let local = Ident::new(&local.to_string(), local.span().located_at(self.ty.span()));
-        match self.role {
-            Role::Argument { passing: Passing::Str | Passing::Bytes, .. } => quote!(&#local),
-            _ => local.into_token_stream(),
+        match &self.role {
+            Role::Context { by_ref: false } => local.into_token_stream(),
+            Role::Context { by_ref: true } => quote!(&#local),
+            Role::Argument { passing, .. } => match passing {
+                Passing::Owned(_) => local.into_token_stream(),
+                Passing::OptionalStr | Passing::OptionalBytes => quote!(::core::option::Option::as_deref(&#local)),
+                Passing::Str | Passing::Bytes | Passing::Slice(_) | Passing::Ref(_) => quote!(&#local),
+            },
         }
     }
 
-    /// The expression that makes the owned argument of what a typed client's method was given.
-    pub(crate) fn send(&self) -> Option<TokenStream> {
-        let Role::Argument { passing, .. } = &self.role else { return None };
+    /// The expression that makes an argument of what a typed client's method was given.
+    pub(crate) fn send(&self) -> TokenStream {
         let ident = &self.ident;
-        Some(match passing {
-            Passing::Owned => ident.into_token_stream(),
-            Passing::Str => quote!(::std::string::String::from(#ident)),
-            Passing::Bytes => quote!(::daffi::__private::Bytes::copy_from_slice(#ident)),
-        })
+        match &self.role {
+            Role::Argument { passing: Passing::OptionalBytes, .. } => {
+                quote!(::core::option::Option::map(#ident, ::daffi::__private::Bytes::copy_from_slice))
+            }
+            _ => ident.into_token_stream(),
+        }
+    }
+
+    /// Whether it is likely to be of a type whose bytes are sent from where they are.
+    pub(crate) fn is_shared(&self) -> bool {
+        types::is_name(&self.ty, "Bytes") || types::is_name(&self.ty, "Value")
     }
 
     /// A name for the variable that holds the parameter at this position.
     pub(crate) fn local(&self, index: usize) -> Ident {
         match self.role {
-            Role::Context => format_ident!("__context", span = proc_macro2::Span::mixed_site()),
+            Role::Context { .. } => format_ident!("__context", span = proc_macro2::Span::mixed_site()),
             Role::Argument { .. } => format_ident!("__arg{index}", span = proc_macro2::Span::mixed_site()),
-        }
-    }
-
-    fn owned(&self, passing: Passing) -> TokenStream {
-        match passing {
-            Passing::Owned => self.ty.to_token_stream(),
-            Passing::Str => quote!(::std::string::String),
-            Passing::Bytes => quote!(::daffi::__private::Bytes),
         }
     }
 
@@ -181,24 +194,64 @@ impl Param {
     }
 }
 
+impl Passing {
+    fn read(ty: &Type, errors: &mut Errors) -> Self {
+        if let Type::Reference(reference) = types::peel(ty)
+            && reference.mutability.is_none()
+        {
+            return match types::peel(&reference.elem) {
+                elem if types::is_name(elem, "str") => Self::Str,
+                Type::Slice(slice) if types::is_name(&slice.elem, "u8") => Self::Bytes,
+                Type::Slice(slice) => Self::Slice(owned(&slice.elem, errors)),
+                elem => Self::Ref(owned(elem, errors)),
+            };
+        }
+        match optional_reference(ty) {
+            Some(elem) if types::is_name(elem, "str") => Self::OptionalStr,
+            Some(Type::Slice(slice)) if types::is_name(&slice.elem, "u8") => Self::OptionalBytes,
+            _ => Self::Owned(owned(ty, errors)),
+        }
+    }
+
+    /// The type that is read and that the wrapper owns.
+    fn owned(&self) -> TokenStream {
+        match self {
+            Self::Owned(ty) | Self::Ref(ty) => ty.to_token_stream(),
+            Self::Str => quote!(::std::string::String),
+            Self::Bytes => quote!(::daffi::__private::Bytes),
+            Self::OptionalStr => quote!(::core::option::Option<::std::string::String>),
+            Self::OptionalBytes => quote!(::core::option::Option<::daffi::__private::Bytes>),
+            Self::Slice(ty) => quote!(::std::vec::Vec<#ty>),
+        }
+    }
+}
+
+/// The type as the wrapper names it, which owns its data.
+fn owned(ty: &Type, errors: &mut Errors) -> Type {
+    types::check_parameter(ty, errors);
+    types::with_static_lifetimes(ty)
+}
+
+/// `T` of an `Option<&T>`.
+fn optional_reference(ty: &Type) -> Option<&Type> {
+    let option = types::last_segment(ty).filter(|last| last.ident == "Option")?;
+    match types::peel(types::first_argument(option)?) {
+        Type::Reference(reference) if reference.mutability.is_none() => Some(types::peel(&reference.elem)),
+        _ => None,
+    }
+}
+
 fn role(ty: &Type, default: Option<Expr>, errors: &mut Errors) -> Role {
     if types::is_name(ty, "Context") {
-        return Role::Context;
+        return Role::Context { by_ref: false };
     }
-    let passing = match types::peel(ty) {
-        Type::Reference(reference) if reference.mutability.is_none() && reference.lifetime.is_none() => {
-            match types::peel(&reference.elem) {
-                elem if types::is_name(elem, "str") => Passing::Str,
-                Type::Slice(slice) if types::is_name(&slice.elem, "u8") => Passing::Bytes,
-                _ => Passing::Owned,
-            }
-        }
-        _ => Passing::Owned,
-    };
-    if passing == Passing::Owned {
-        types::check_parameter(ty, errors);
+    if let Type::Reference(reference) = types::peel(ty)
+        && types::is_name(&reference.elem, "Context")
+        && reference.mutability.is_none()
+    {
+        return Role::Context { by_ref: true };
     }
-    Role::Argument { passing, default }
+    Role::Argument { passing: Passing::read(ty, errors), default }
 }
 
 fn read_default(attrs: &[Attribute], errors: &mut Errors) -> Option<Expr> {

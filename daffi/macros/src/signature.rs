@@ -1,5 +1,5 @@
 use proc_macro2::Span;
-use syn::{FnArg, ReturnType, Type};
+use syn::{FnArg, GenericParam, ReturnType, Type};
 
 use crate::{errors::Errors, params::Params, types};
 
@@ -63,8 +63,8 @@ fn refuse_qualifiers(signature: &syn::Signature, errors: &mut Errors) {
         errors.at(variadic, "a callback can't be variadic: take a `Vec<T>`");
     }
     let generics = &signature.generics;
-    if !generics.params.is_empty() {
-        errors.at(generics, "a callback can't be generic, since its arguments are read into its types: name the types");
+    for param in generics.params.iter().filter(|param| !matches!(param, GenericParam::Lifetime(_))) {
+        errors.at(param, "a callback can't be generic, since its arguments are read into its types: name the types");
     }
     if let Some(clause) = &generics.where_clause {
         errors.at(clause, "a callback can't have a `where` clause");

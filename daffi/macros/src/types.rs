@@ -1,8 +1,9 @@
 //! What the macros know of types: only how they are written.
 
 use syn::{
-    GenericArgument, PathArguments, PathSegment, Type, TypeImplTrait, TypeReference,
+    GenericArgument, Lifetime, PathArguments, PathSegment, Type, TypeImplTrait, TypeReference, TypeTraitObject,
     visit::{self, Visit},
+    visit_mut::VisitMut,
 };
 
 use crate::errors::Errors;
@@ -49,14 +50,31 @@ impl Visit<'_> for ParameterRules<'_> {
     fn visit_type_reference(&mut self, reference: &TypeReference) {
         self.0.at(
             reference,
-            "a callback owns its arguments: take an owned type, as `String` for `&str` or `Vec<T>` for `&[T]` \
-             (`&str` and `&[u8]` by themselves are fine)",
+            "an argument is lent as a whole only, as `&T`, `&[T]`, `&str` or `Option<&str>`: take an owned type here, \
+             as `String` for `&str` or `Vec<T>` for `&[T]`",
         );
+    }
+
+    fn visit_type_trait_object(&mut self, ty: &TypeTraitObject) {
+        self.0.at(ty, "an argument is read into one type, known when the callback is compiled: name the type");
     }
 
     fn visit_type_impl_trait(&mut self, ty: &TypeImplTrait) {
         self.0.at(ty, "an argument is read into one type, known when the callback is compiled: name the type");
     }
+}
+
+/// The type with `'static` for all its lifetimes: as what is read, which borrows from nothing.
+pub(crate) fn with_static_lifetimes(ty: &Type) -> Type {
+    struct Static;
+    impl VisitMut for Static {
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            lifetime.ident = syn::Ident::new("static", lifetime.ident.span());
+        }
+    }
+    let mut ty = ty.clone();
+    Static.visit_type_mut(&mut ty);
+    ty
 }
 
 /// Notes what no result may hold.

@@ -85,6 +85,37 @@ async fn public_methods_are_exported() {
     assert_eq!(exposed, ["upper", "pad", "text.caller", "strict", "handle"]);
 }
 
+trait Db: Send + Sync + 'static {
+    fn get(&self, key: &str) -> Option<i64>;
+}
+
+impl Db for i64 {
+    fn get(&self, key: &str) -> Option<i64> {
+        (key == "answer").then_some(*self)
+    }
+}
+
+struct Api<D> {
+    db: D,
+}
+
+#[callback]
+impl<D: Db> Api<D> {
+    pub async fn get(&self, key: &str) -> Option<i64> {
+        tokio::task::yield_now().await;
+        self.db.get(key)
+    }
+
+    #[cfg_attr(all(), cfg(any()))]
+    pub fn left_out(&self, a: NoSuchType) {}
+}
+
+#[tokio::test]
+async fn a_generic_type_is_exported_for_each_of_its_types() {
+    let (_service, client) = serve(1, Api { db: 42_i64 }).await;
+    assert_eq!(client.rpc().call::<Option<i64>>("get", ("answer",)).await.unwrap(), Some(42));
+}
+
 #[test]
 fn methods_stay_methods() {
     let processor = TextProcessor::new("?");

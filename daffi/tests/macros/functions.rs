@@ -117,6 +117,17 @@ fn twelve(
     format!("{a}{b}{c}{d}{e}{f}{g}{h}{i}{j}{k}{l}")
 }
 
+#[callback]
+fn keywords(r#match: i64, r#type: i64) -> i64 {
+    r#match * 10 + r#type
+}
+
+#[callback]
+async fn lent(point: &Point, numbers: &[i64], name: Option<&str>, data: Option<&[u8]>, ctx: &Context) -> String {
+    tokio::task::yield_now().await;
+    format!("{point:?} {numbers:?} {name:?} {data:?} {}", ctx.caller())
+}
+
 mod math {
     use daffi::callback;
 
@@ -189,6 +200,25 @@ async fn arguments_come_by_position_and_by_name() {
     assert_eq!(message, "add() got multiple values for argument 'a'");
     let (_, message) = remote(rpc.call::<i64>("add", (1, "two")).await);
     assert!(message.starts_with("add() argument 'b': "), "{message}");
+}
+
+#[tokio::test]
+async fn words_of_the_language_are_names_as_any_other() {
+    let (_service, client) = serve(1, callbacks![keywords]).await;
+    let rpc = client.rpc();
+    assert_eq!(rpc.call::<i64>("keywords", args![r#match = 1, r#type = 2]).await.unwrap(), 12);
+    assert_eq!(rpc.call::<i64>("keywords", args![1, type = 2]).await.unwrap(), 12);
+}
+
+#[tokio::test]
+async fn parameters_may_be_lent() {
+    let (_service, client) = serve(1, callbacks![lent]).await;
+    let rpc = client.rpc();
+    let (point, numbers) = (Point { x: 1, y: 2 }, vec![3, 4]);
+    let all: String = rpc.call("lent", (&point, &numbers[..], "five", &[6_u8][..])).await.unwrap();
+    assert_eq!(all, r#"Point { x: 1, y: 2 } [3, 4] Some("five") Some([6]) client"#);
+    let least: String = rpc.call("lent", args![&point, numbers = numbers]).await.unwrap();
+    assert_eq!(least, "Point { x: 1, y: 2 } [3, 4] None None client");
 }
 
 #[tokio::test]

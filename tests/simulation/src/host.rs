@@ -86,7 +86,8 @@ pub(crate) async fn service(setting: Arc<Setting>) -> Ended {
     let listener = SimListener::bind(&endpoint(), PORT, Arc::clone(&setting.network)).await?;
     let exposed = callbacks(SERVER, &setting.ledger);
     let config = setting.config.clone();
-    let service = Service::start(name(SERVER), config, vec![Box::new(listener)], exposed, |c| c, formats())?;
+    let service =
+        Service::builder(name(SERVER), formats()).config(config).callbacks(exposed).listen(vec![Box::new(listener)])?;
     times::until(COMPARE).await;
     compare(&setting, SERVER, service.clients(), &setting.clients);
     times::until(if setting.server_first { STOP } else { STOP_LATER }).await;
@@ -195,7 +196,13 @@ async fn connect_as(
     loop {
         let connector = SimConnector::new(&endpoint(), host, SERVER, PORT, Arc::clone(&setting.network));
         let (config, picker) = (setting.config.clone(), Box::new(RoundRobin::default()));
-        match Client::connect(name(node), config, Box::new(connector), exposed(), |c| c, picker, formats()).await {
+        match Client::builder(name(node), Box::new(connector), formats())
+            .config(config)
+            .callbacks(exposed())
+            .picker(picker)
+            .connect()
+            .await
+        {
             Ok(client) => return Ok(client),
             Err(error) if times::now() < PROBE => {
                 setting.ledger.note(format!("{host} cannot connect: {error}"));

@@ -28,7 +28,7 @@ fn router(at: &Endpoint) -> Router {
 async fn client(at: &Endpoint, node: &str, callbacks: Vec<Callback>) -> Node {
     let (connector, picker) = (Box::new(MemConnector::new(at.clone())), Box::new(RoundRobin::default()));
     let formats = Single::new(Msgpack::default());
-    Client::connect(name(node), NodeConfig::client(), connector, callbacks, |c| c, picker, formats).await.unwrap()
+    Client::builder(name(node), connector, formats).callbacks(callbacks).picker(picker).connect().await.unwrap()
 }
 
 /// `--topology router --weather twin --seed 43`, `--weather worker-crash --seed 166`.

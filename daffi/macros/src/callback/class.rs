@@ -1,6 +1,6 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{ImplItem, ItemImpl, spanned::Spanned};
+use syn::{ImplItem, ItemImpl, parse_quote, spanned::Spanned};
 
 use super::method::{Access, Method};
 use crate::{
@@ -18,8 +18,8 @@ pub(crate) fn expand(options: TokenStream, mut block: ItemImpl) -> TokenStream {
     if let Some((_, path, _)) = &block.trait_ {
         errors.at(path, "the methods of a trait can't be exported here: use an `impl` block of the type itself");
     }
-    if !block.generics.params.is_empty() {
-        errors.at(&block.generics, "a generic type can't be exported, since arguments are read into its types");
+    for lifetime in block.generics.lifetimes() {
+        errors.at(lifetime, "a node keeps what it exports: an exported type owns its data and has no lifetimes");
     }
     let functions = block.items.iter_mut().filter_map(|item| match item {
         ImplItem::Fn(function) => Some(function),
@@ -52,8 +52,14 @@ fn implementation(block: &ItemImpl, methods: &mut [Method], locked: bool, correc
         return TokenStream::new();
     }
     let (callbacks, instance) = (callbacks(), instance());
-    let (generics, _, where_clause) = block.generics.split_for_impl();
-    let (self_ty, cfgs) = (&block.self_ty, attributes::named(&block.attrs, &["cfg"]));
+    let mut generics = block.generics.clone();
+    if !generics.params.is_empty() {
+        // Which types can be shared is known where an instance is registered.
+        let shared = parse_quote!(Self: ::core::marker::Send + ::core::marker::Sync + 'static);
+        generics.make_where_clause().predicates.push(shared);
+    }
+    let (generics, _, where_clause) = generics.split_for_impl();
+    let (self_ty, cfgs) = (&block.self_ty, attributes::conditions(&block.attrs));
     let additions = methods.iter_mut().filter(|_| correct).map(|method| method.registration(locked));
     let wrapped = if locked { quote!(::daffi::__private::RwLock::new(self)) } else { quote!(self) };
     let span = Span::mixed_site().located_at(self_ty.span());

@@ -36,7 +36,7 @@ pub(crate) fn expand(options: TokenStream, mut function: ItemFn) -> TokenStream 
     });
     let errors = errors.into_tokens();
     let (visibility, callbacks) = (&function.vis, callbacks());
-    let cfgs: Vec<_> = attributes::named(&function.attrs, &["cfg"]).collect();
+    let cfgs = attributes::conditions(&function.attrs);
     quote! {
         #function
         #errors

@@ -34,6 +34,7 @@ pub(crate) enum Access {
 impl Method {
     /// Reads a method and removes the attributes that are ours; `None` when it is not exported.
     pub(crate) fn read(method: &mut ImplItemFn, errors: &mut Errors) -> Option<Self> {
+        attributes::refuse_conditional(&method.attrs, &["callback", "local"], errors);
         let local = attributes::take(&mut method.attrs, "local");
         let callback = attributes::take(&mut method.attrs, "callback");
         let options = Options::read_attributes(&callback, errors);
@@ -46,7 +47,7 @@ impl Method {
         let access = receiver(&method.sig).and_then(|receiver| access(&receiver.ty, receiver, errors))?;
         Some(Self {
             ident: method.sig.ident.clone(),
-            cfgs: attributes::named(&method.attrs, &["cfg"]).cloned().collect(),
+            cfgs: attributes::conditions(&method.attrs),
             options,
             signature: Signature::read(&mut method.sig, errors),
             access,

@@ -9,12 +9,13 @@ use crate::attributes;
 pub(crate) fn expand(Definition { item, client, methods }: &Definition, correct: bool) -> TokenStream {
     let visibility = &item.vis;
     let methods = methods.iter().filter(|_| correct).map(|definition| method(definition, visibility));
-    let attrs: Vec<_> = attributes::named(&item.attrs, &["cfg", "deprecated", "doc"]).collect();
-    let cfgs = attributes::named(&item.attrs, &["cfg"]);
+    let attrs: Vec<_> = attributes::named(&item.attrs, &["deprecated", "doc"]).collect();
+    let cfgs = attributes::conditions(&item.attrs);
     let summary = format!("A [`{}`] on another node: every method is a call.\n\n", item.ident);
     quote! {
         #[doc = #summary]
         #(#attrs)*
+        #(#cfgs)*
         #[allow(dead_code, reason = "a program may only call, or only serve")]
         #[derive(::core::clone::Clone, ::core::fmt::Debug)]
         #visibility struct #client {
@@ -52,19 +53,32 @@ fn method(Method { item, options, signature, result }: &Method, visibility: &Vis
         let text = format!("Calls `{wire_name}`.");
         quote!(#[doc = #text])
     });
-    let attrs = attributes::named(&item.attrs, &["allow", "cfg", "deprecated", "doc"]);
+    let attrs = attributes::named(&item.attrs, &["allow", "deprecated", "doc"]);
+    let cfgs = attributes::conditions(&item.attrs);
+    let generics = &item.sig.generics;
     let parameters = signature.params.arguments().map(|param| {
         let (ident, ty) = (&param.ident, &param.ty);
         quote!(#ident: #ty)
     });
-    let sent = signature.params.arguments().filter_map(|param| param.send());
+    let arguments: Vec<_> = signature.params.arguments().collect();
+    let sent = match &arguments[..] {
+        [sole] if sole.is_shared() => {
+            let sent = sole.send();
+            quote!(::daffi::__private::Owned(#sent))
+        }
+        all => {
+            let sent = all.iter().map(|param| param.send());
+            quote!((#(#sent,)*))
+        }
+    };
     // `self` is hygienic: it must be of the same making as the method's own.
     let span = Span::call_site().located_at(ident.span());
-    let call = quote_spanned!(span=> ::daffi::Rpc::call(&self.rpc, #wire_name, (#(#sent,)*)).await);
+    let call = quote_spanned!(span=> ::daffi::Rpc::call(&self.rpc, #wire_name, #sent).await);
     quote! {
         #summary
         #(#attrs)*
-        #visibility async fn #ident(
+        #(#cfgs)*
+        #visibility async fn #ident #generics(
             &self,
             #(#parameters),*
         ) -> ::core::result::Result<#result, ::daffi::CallError> {

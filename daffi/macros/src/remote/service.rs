@@ -43,7 +43,7 @@ fn into_callbacks(Definition { item, methods, .. }: &Definition) -> TokenStream 
     let (callbacks, instance) = (callbacks(), instance());
     let additions = methods.iter().map(|method| {
         let ident = &method.item.sig.ident;
-        let cfgs = attributes::named(&method.item.attrs, &["cfg"]);
+        let cfgs = attributes::conditions(&method.item.attrs);
         let name = &item.ident;
         let registration = Registration {
             ident,

@@ -9,7 +9,9 @@ struct Generic<T>(T);
 
 #[callback]
 impl<T> Generic<T> {
-    pub fn get(&self) {}
+    pub fn get<U>(&self, value: U) {}
+    #[cfg_attr(all(), local)]
+    pub fn kept(&self) {}
 }
 
 struct Receivers;
@@ -29,7 +31,7 @@ impl Receivers {
     #[callback]
     pub fn associated() {}
     #[callback(name = "a,b")]
-    pub fn take(&self, text: &String) {}
+    pub fn take(&self, texts: Vec<&str>, text: &mut String, any: &dyn std::any::Any) {}
 }
 
 struct Locked;

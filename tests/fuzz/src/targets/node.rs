@@ -53,7 +53,12 @@ pub(super) fn callback(method: &str) -> Callback {
 
 pub(super) async fn client(door: &Door, node: &str, callbacks: Vec<Callback>) -> Result<Node, InitializationError> {
     let picker = Box::new(RoundRobin::default());
-    Client::connect(name(node), config(), door.connector(), callbacks, |c| c, picker, formats()).await
+    Client::builder(name(node), door.connector(), formats())
+        .config(config())
+        .callbacks(callbacks)
+        .picker(picker)
+        .connect()
+        .await
 }
 
 /// A call of an honest node to an honest node gets its own answer.

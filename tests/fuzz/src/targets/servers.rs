@@ -48,7 +48,10 @@ pub(super) fn service(input: &[u8]) -> Result<Signature, String> {
     simulated(async {
         let (door, behind) = Door::new();
         let exposed = ["echo", "slow"].map(callback).into();
-        let service = Service::start(name("server"), config(), vec![Box::new(behind)], exposed, |c| c, formats())
+        let service = Service::builder(name("server"), formats())
+            .config(config())
+            .callbacks(exposed)
+            .listen(vec![Box::new(behind)])
             .map_err(|error| error.to_string())?;
         let honest = client(&door, "honest", Vec::new()).await.map_err(|error| format!("{error:?}"))?;
         let mut added = 0;

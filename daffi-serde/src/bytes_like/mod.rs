@@ -1,4 +1,6 @@
-//! `Bytes` and `Vec<u8>` as bytes: serde alone takes a `Vec<u8>` element by element.
+//! `Bytes`, `Vec<u8>` and `&[u8]` as bytes: serde alone takes a slice element by element.
+
+mod collect;
 
 use std::any::{Any, TypeId};
 
@@ -8,22 +10,33 @@ use serde::{
     de::{DeserializeOwned, Visitor},
 };
 
+use self::collect::Collect;
 use crate::value::tag;
 
-/// A value that is written as it is, except that a `Vec<u8>` is written as bytes.
+/// A value that is written as it is, except that a `Vec<u8>` and a `&[u8]` are written as bytes.
 ///
 /// Arguments are written so; [`Codec::encode_return`](crate::Codec::encode_return) writes results so. Within a structure
 /// a `Vec<u8>` is what its format makes of it, and [`Bytes`] are bytes everywhere.
 #[derive(Clone, Copy, Debug)]
 pub struct BytesLike<'a, T: ?Sized>(pub &'a T);
 
-impl<T: Serialize + 'static> Serialize for BytesLike<'_, T> {
+impl<T: Serialize> Serialize for BytesLike<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (self.0 as &dyn Any).downcast_ref::<Vec<u8>>() {
-            Some(octets) => serializer.serialize_newtype_struct(tag::OCTETS, &Octets(octets)),
-            None => self.0.serialize(serializer),
+        if let Ok(octets) = castaway::cast!(self.0, &Vec<u8>) {
+            return serializer.serialize_newtype_struct(tag::OCTETS, &Octets(octets));
         }
+        if is_borrowed_octets::<T>() {
+            let octets = self.0.serialize(Collect).map_err(serde::ser::Error::custom)?;
+            return serializer.serialize_newtype_struct(tag::OCTETS, &Octets(&octets));
+        }
+        self.0.serialize(serializer)
     }
+}
+
+/// Whether `T` is a reference to octets, of any lifetime.
+fn is_borrowed_octets<T>() -> bool {
+    let id = typeid::of::<T>();
+    id == typeid::of::<&[u8]>() || id == typeid::of::<&Vec<u8>>()
 }
 
 struct Octets<'a>(&'a [u8]);

@@ -1,0 +1,299 @@
+//! The futures of calls, which hold neither the call style nor the arguments.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use daffi_serde::{Args, FormatSet, Returned};
+use daffi_transport::BoxFuture;
+use daffi_wire::NodeName;
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until, timeout};
+
+use super::{
+    CallOptions,
+    engine::{Received, read, receive, received, send, send_now, send_nowait, send_nowait_now},
+    progress::Progress,
+    request::{Addressed, Payloads, Prepared, Written},
+};
+use crate::{
+    client::{Client, ClientConn, PendingReply},
+    deadline::later,
+    error::{CallError, WaitedFor},
+};
+
+pin_project! {
+    /// A call on its way; gives its result. What [`Rpc::call`](super::Rpc::call) returns.
+    ///
+    /// Receiver and format were chosen and the arguments written when the call was made; it is sent, and its timeout
+    /// starts, when this is polled first. Where there was no connection then, the receiver is chosen once there is one.
+    ///
+    /// Dropped, it gives the call up locally: the receiver does not hear of it, and its answer is dropped.
+    #[must_use = "a call is sent when it is awaited"]
+    pub struct Calling<'m, R, F> {
+        #[pin]
+        raw: RawCall<'m, F>,
+        result: PhantomData<fn() -> R>,
+    }
+}
+
+pin_project! {
+    /// A call on its way; gives its answer unread.
+    pub(super) struct RawCall<'m, F> {
+        client: Client<F>,
+        method: &'m str,
+        made: Option<Made>,
+        #[pin]
+        step: Step<'m>,
+    }
+}
+
+/// A call that was not sent yet.
+struct Made {
+    prepared: Prepared,
+    options: CallOptions,
+}
+
+pin_project! {
+    #[project = StepProjection]
+    enum Step<'m> {
+        Made,
+        /// Sent at once; the usual way.
+        Sent { pending: PendingReply, #[pin] expires: Option<Sleep>, after: Duration },
+        /// Something had to be waited for before it could be sent.
+        Waits { call: BoxFuture<'m, Result<Received, CallError>> },
+    }
+}
+
+impl<'m, R, F: FormatSet> Calling<'m, R, F> {
+    pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
+        Self { raw: RawCall::new(client, method, args, options), result: PhantomData }
+    }
+}
+
+impl<R, F> fmt::Debug for Calling<'_, R, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calling").field("method", &self.raw.method).finish_non_exhaustive()
+    }
+}
+
+impl<R: Returned, F: FormatSet> Future for Calling<'_, R, F> {
+    type Output = Result<R, CallError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let received = ready!(this.raw.as_mut().poll(cx))?;
+        let raw = this.raw.project();
+        Poll::Ready(read(raw.client.formats(), received, raw.method))
+    }
+}
+
+impl<'m, F: FormatSet> RawCall<'m, F> {
+    pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
+        let prepared = client.prepare(method, args, options, true);
+        let made = Made { prepared, options: options.clone() };
+        Self { client: client.clone(), method, made: Some(made), step: Step::Made }
+    }
+}
+
+impl<'m, F: FormatSet> Future for RawCall<'m, F> {
+    type Output = Result<Received, CallError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.step.as_mut().project() {
+                StepProjection::Made => {
+                    let made = this.made.take().expect(ENDED);
+                    this.step.set(begin(this.client, this.method, made, cx)?);
+                }
+                StepProjection::Sent { pending, expires, after } => {
+                    let level = pending.level();
+                    if let Poll::Ready(answer) = Pin::new(&mut *pending).poll(cx) {
+                        return Poll::Ready(received(answer, level, this.method));
+                    }
+                    if let Some(expires) = expires.as_pin_mut() {
+                        ready!(expires.poll(cx));
+                        let error = CallError::Timeout {
+                            receiver: pending.receiver().to_string(),
+                            method: (*this.method).to_owned(),
+                            after: *after,
+                            waited_for: WaitedFor::Answer,
+                        };
+                        // The call is given up now, not when this is dropped.
+                        this.step.set(Step::Made);
+                        return Poll::Ready(Err(error));
+                    }
+                    return Poll::Pending;
+                }
+                StepProjection::Waits { call } => return call.as_mut().poll(cx),
+            }
+        }
+    }
+}
+
+/// Sends a call, if nothing has to be waited for.
+fn begin<'m, F: FormatSet>(
+    client: &Client<F>,
+    method: &'m str,
+    Made { prepared, options }: Made,
+    cx: &Context<'_>,
+) -> Result<Step<'m>, CallError> {
+    let unsent = match prepared {
+        Prepared::Failed(error) => return Err(error),
+        Prepared::Unaddressed(payloads) => Unsent::Payloads(payloads),
+        Prepared::Addressed(mut addressed) => match &*client.shared().current() {
+            Some(current) if current.conn.conn.id == addressed.conn => {
+                if let Some(pending) = send_now(&current.conn, &addressed.receiver, &mut addressed.written, cx.waker())?
+                {
+                    let expires = options.timeout.map(|after| sleep_until(later(after)));
+                    return Ok(Step::Sent { pending, expires, after: options.timeout.unwrap_or_default() });
+                }
+                Unsent::Addressed(Arc::clone(&current.conn), addressed)
+            }
+            // For a connection that is not there any more.
+            _ => Unsent::Payloads(addressed.written.into_payloads()),
+        },
+    };
+    Ok(Step::Waits { call: Box::pin(call(client.clone(), method, unsent, options)) })
+}
+
+/// A request that something has to be waited for.
+enum Unsent {
+    /// For a number, or for room on this connection.
+    Addressed(Arc<ClientConn>, Addressed),
+    /// For a connection or a receiver.
+    Payloads(Payloads),
+}
+
+impl Unsent {
+    /// A connection and a receiver. Cancel safe.
+    async fn address<F: FormatSet>(
+        self,
+        client: &Client<F>,
+        method: &str,
+        options: &CallOptions,
+        wants_reply: bool,
+        progress: &mut Progress,
+    ) -> Result<(Arc<ClientConn>, NodeName, Written), CallError> {
+        let (conn, receiver, written) = match self {
+            Self::Addressed(conn, addressed) => (conn, addressed.receiver, addressed.written),
+            Self::Payloads(payloads) => client.address(method, &payloads, options, wants_reply, progress).await?,
+        };
+        progress.reached(&conn, &receiver);
+        Ok((conn, receiver, written))
+    }
+}
+
+async fn call<F: FormatSet>(
+    client: Client<F>,
+    method: &str,
+    unsent: Unsent,
+    options: CallOptions,
+) -> Result<Received, CallError> {
+    let mut progress = Progress::default();
+    let ended = within(options.timeout, async {
+        let (conn, receiver, written) = unsent.address(&client, method, &options, true, &mut progress).await?;
+        receive(&mut send(conn, receiver, written, &mut progress).await?, method).await
+    });
+    match ended.await {
+        Ok(ended) => ended,
+        Err(after) => Err(progress.expired(method, after)),
+    }
+}
+
+async fn queue<F: FormatSet>(
+    client: Client<F>,
+    method: &str,
+    unsent: Unsent,
+    options: CallOptions,
+) -> Result<(), CallError> {
+    let mut progress = Progress::default();
+    let ended = within(options.timeout, async {
+        let (conn, receiver, written) = unsent.address(&client, method, &options, false, &mut progress).await?;
+        send_nowait(&conn, &receiver, written, method).await
+    });
+    match ended.await {
+        Ok(ended) => ended,
+        Err(after) => Err(progress.expired(method, after)),
+    }
+}
+
+/// What the future gives, or the time within which it gave nothing.
+pub(super) async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Result<T, Duration> {
+    match limit {
+        None => Ok(future.await),
+        Some(after) => timeout(after, future).await.map_err(|_| after),
+    }
+}
+
+/// A call that nobody answers, on its way. What [`RpcNowait::call`](super::RpcNowait::call) returns.
+///
+/// Receiver and format were chosen and the arguments written when the call was made; it is queued when this is polled
+/// first. Where there was no connection then, the receiver is chosen once there is one.
+///
+/// Cancel safe: dropped, it has queued all of the request or nothing.
+#[must_use = "a call is sent when it is awaited"]
+pub struct Queueing<'m, F> {
+    client: Client<F>,
+    method: &'m str,
+    step: QueueStep<'m>,
+}
+
+enum QueueStep<'m> {
+    Made(Option<Made>),
+    Waits(BoxFuture<'m, Result<(), CallError>>),
+}
+
+impl<'m, F: FormatSet> Queueing<'m, F> {
+    pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
+        let prepared = client.prepare(method, args, options, false);
+        let made = Made { prepared, options: options.clone() };
+        Self { client: client.clone(), method, step: QueueStep::Made(Some(made)) }
+    }
+}
+
+impl<F> fmt::Debug for Queueing<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queueing").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+impl<F: FormatSet> Future for Queueing<'_, F> {
+    type Output = Result<(), CallError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let QueueStep::Made(made) = &mut this.step {
+            let Made { prepared, options } = made.take().expect(ENDED);
+            let unsent = match prepared {
+                Prepared::Failed(error) => return Poll::Ready(Err(error)),
+                Prepared::Unaddressed(payloads) => Unsent::Payloads(payloads),
+                Prepared::Addressed(mut addressed) => match &*this.client.shared().current() {
+                    Some(current) if current.conn.conn.id == addressed.conn => {
+                        let Addressed { receiver, written, .. } = &mut addressed;
+                        if send_nowait_now(&current.conn, receiver, written, this.method)? {
+                            return Poll::Ready(Ok(()));
+                        }
+                        Unsent::Addressed(Arc::clone(&current.conn), addressed)
+                    }
+                    _ => Unsent::Payloads(addressed.written.into_payloads()),
+                },
+            };
+            this.step = QueueStep::Waits(Box::pin(queue(this.client.clone(), this.method, unsent, options)));
+        }
+        match &mut this.step {
+            QueueStep::Waits(queueing) => queueing.as_mut().poll(cx),
+            QueueStep::Made(_) => Poll::Pending,
+        }
+    }
+}
+
+/// Why a step has what it takes.
+const ENDED: &str = "a future that gave its output is not polled again";

@@ -1,0 +1,53 @@
+//! How far a call came, for the words of its timeout.
+
+use std::{sync::Arc, time::Duration};
+
+use daffi_wire::NodeName;
+
+use crate::{
+    client::ClientConn,
+    error::{CallError, WaitedFor},
+    session::IDS,
+};
+
+/// How far a call came.
+#[derive(Debug)]
+pub(super) struct Progress {
+    waited_for: WaitedFor,
+    conn: Option<Arc<ClientConn>>,
+    receiver: Option<NodeName>,
+    /// It has a call number, so it may have left.
+    numbered: bool,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { waited_for: WaitedFor::Connection, conn: None, receiver: None, numbered: false }
+    }
+}
+
+impl Progress {
+    pub(super) const fn waits_for(&mut self, what: WaitedFor) {
+        self.waited_for = what;
+    }
+
+    /// The call has a connection and a receiver.
+    pub(super) fn reached(&mut self, conn: &Arc<ClientConn>, receiver: &NodeName) {
+        self.conn = Some(Arc::clone(conn));
+        self.receiver = Some(receiver.clone());
+        self.waited_for = WaitedFor::Answer;
+    }
+
+    pub(super) const fn numbered(&mut self) {
+        self.numbered = true;
+    }
+
+    pub(super) fn expired(&self, method: &str, after: Duration) -> CallError {
+        if !self.numbered && self.conn.as_ref().is_some_and(|conn| conn.is_full()) {
+            let text = format!("all {IDS} call numbers of the connection were in use for {after:?}");
+            return CallError::Overloaded(text);
+        }
+        let receiver = self.receiver.as_ref().map_or_else(|| "any member".into(), ToString::to_string);
+        CallError::Timeout { receiver, method: method.to_owned(), after, waited_for: self.waited_for }
+    }
+}

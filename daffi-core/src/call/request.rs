@@ -1,0 +1,286 @@
+//! A request as far as it is written when the call is made: arguments in the format of its receiver.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use daffi_serde::{Args, FormatSet, Output, SerdeError};
+use daffi_wire::{CallId, EncodeError, FormatId, FrameWriter, Header, Kind, Level, NodeName};
+
+use super::{CallOptions, progress::Progress};
+use crate::{
+    client::{Choice, Client, ClientConn, ClientCore},
+    error::{CallError, WaitedFor},
+    scratch::Scratch,
+    session::Members,
+};
+
+/// What making a call gives, before anything is sent.
+pub(super) enum Prepared {
+    /// Written for a receiver.
+    Addressed(Addressed),
+    /// There was nobody to choose: the arguments in every format that the call may take.
+    Unaddressed(Payloads),
+    Failed(CallError),
+}
+
+/// A request for a receiver that the connection of that moment told of.
+pub(super) struct Addressed {
+    /// The connection's number.
+    pub(super) conn: u64,
+    pub(super) receiver: NodeName,
+    pub(super) written: Written,
+}
+
+/// Arguments of a call, written.
+#[derive(Clone)]
+pub(super) struct Payload {
+    bytes: Bytes,
+    text: bool,
+}
+
+/// Arguments of a call in every format that it may take.
+pub(super) struct Payloads(Vec<(FormatId, Result<Payload, SerdeError>)>);
+
+impl Payloads {
+    /// The arguments in this format; in the one there is, when the format was chosen for another connection.
+    pub(super) fn get(&self, format: FormatId) -> (FormatId, Result<Payload, SerdeError>) {
+        let exact = self.0.iter().find(|(known, _)| *known == format);
+        exact.or(self.0.first()).cloned().unwrap_or((format, Err(SerdeError::UnknownFormat(format))))
+    }
+}
+
+/// A request that is written and has no number yet.
+pub(super) struct Written {
+    pub(super) frame: Scratch,
+    pub(super) shared: Option<Bytes>,
+    /// Bytes of the payload, wherever they are.
+    pub(super) payload: usize,
+    /// Where the payload begins.
+    body: usize,
+    format: FormatId,
+    text: bool,
+}
+
+impl Written {
+    /// How long it is.
+    pub(super) fn len(&self) -> usize {
+        self.frame.get().len() + self.shared.as_ref().map_or(0, Bytes::len)
+    }
+
+    pub(super) fn number(&mut self, id: CallId) {
+        Header::renumber(self.frame.get_mut(), id);
+    }
+
+    /// Has its final number. A large frame is shared from here on rather than copied into the queue.
+    pub(super) fn numbered(mut self, id: CallId) -> Self {
+        self.number(id);
+        if self.shared.is_none() && self.frame.is_large() {
+            self.shared = Some(std::mem::take(&mut self.frame).into_bytes());
+        }
+        self
+    }
+
+    /// Its arguments, to be written for another receiver.
+    pub(super) fn into_payloads(mut self) -> Payloads {
+        let bytes = match self.shared.take() {
+            Some(shared) => shared,
+            None => Bytes::copy_from_slice(&self.frame.get()[self.body..]),
+        };
+        Payloads(vec![(self.format, Ok(Payload { bytes, text: self.text }))])
+    }
+}
+
+/// Chooses the receiver of a call to `method`.
+pub(super) fn choose<'m>(
+    shared: &ClientCore,
+    members: &'m Members,
+    method: &str,
+    pinned: Option<&str>,
+    key: Option<&str>,
+) -> Result<&'m NodeName, CallError> {
+    let candidates = members.exposing(method).map(|c| &c[..]).unwrap_or_default();
+    let chosen = match pinned {
+        Some(name) => candidates.iter().find(|c| c.as_str() == name),
+        None => match candidates {
+            [] => None,
+            [only] => Some(only),
+            several => {
+                let picked = shared.picker.pick(&Choice { method, candidates: several, key });
+                several.get(picked % several.len())
+            }
+        },
+    };
+    chosen.ok_or_else(|| CallError::ReceiverNotFound {
+        method: method.to_owned(),
+        receiver: pinned.map(ToOwned::to_owned),
+    })
+}
+
+/// The format of a call: the one asked for, if the receiver can read it, else the default for that receiver.
+pub(super) fn format_for(
+    formats: &impl FormatSet,
+    members: &Members,
+    receiver: &NodeName,
+    asked: Option<FormatId>,
+) -> Result<FormatId, CallError> {
+    if let Some(format) = asked.filter(|format| format.min_level() == Level::THREE) {
+        return Ok(format);
+    }
+    let level = members.level(receiver);
+    match asked {
+        Some(format) if !level.at_least(format.min_level()) => {
+            Err(CallError::FormatUnsupported { receiver: receiver.to_string(), format })
+        }
+        Some(format) => Ok(format),
+        None => Ok(default_format(formats, level)),
+    }
+}
+
+/// The format of calls that ask for none, to receivers of this level.
+fn default_format(formats: &impl FormatSet, level: Level) -> FormatId {
+    let preferred = if level.at_least(Level::FOUR) {
+        [FormatId::MSGPACK, FormatId::JSON, FormatId::PICKLE]
+    } else {
+        [FormatId::PICKLE, FormatId::MSGPACK, FormatId::JSON]
+    };
+    preferred.into_iter().find(|format| formats.contains(*format)).unwrap_or(FormatId::OPAQUE)
+}
+
+/// Writes a request, all but its number.
+pub(super) fn write_request(
+    shared: &ClientCore,
+    receiver: &NodeName,
+    method: &str,
+    format: FormatId,
+    wants_reply: bool,
+    write: impl FnOnce(&mut Output<'_>) -> Result<(), SerdeError>,
+) -> Result<Written, CallError> {
+    let too_large = |source: EncodeError| CallError::TransmissionFailure { method: method.to_owned(), source };
+    let mut frame = Scratch::take();
+    let mut writer = FrameWriter::begin(frame.get_mut(), &shared.node.name, receiver, method).map_err(too_large)?;
+    let body = writer.body().len();
+    let mut out = Output::new(writer.body());
+    write(&mut out).map_err(|source| CallError::Encode { method: method.to_owned(), source })?;
+    let (payload, text) = (out.take_shared(), out.is_text());
+    let header = Header::new(Kind::Request, CallId::NONE, format, text, wants_reply);
+    let more = payload.as_ref().map_or(0, Bytes::len);
+    let bytes = writer.payload_len() + more;
+    writer.finish(header, more, &shared.node.config.limits).map_err(too_large)?;
+    Ok(Written { frame, shared: payload, payload: bytes, body, format, text })
+}
+
+/// Writes a request whose arguments are written.
+pub(super) fn write_payload(
+    shared: &ClientCore,
+    receiver: &NodeName,
+    method: &str,
+    (format, payload): (FormatId, Result<Payload, SerdeError>),
+    wants_reply: bool,
+) -> Result<Written, CallError> {
+    write_request(shared, receiver, method, format, wants_reply, |out| {
+        let Payload { bytes, text } = payload?;
+        if text {
+            out.mark_text();
+        }
+        out.share(bytes);
+        Ok(())
+    })
+}
+
+impl<F: FormatSet> Client<F> {
+    /// Makes a call as far as nothing is sent: chooses receiver and format, and writes the request.
+    pub(super) fn prepare<A: Args>(
+        &self,
+        method: &str,
+        args: &A,
+        options: &CallOptions,
+        wants_reply: bool,
+    ) -> Prepared {
+        let shared = self.shared();
+        let current = shared.current();
+        let Some(current) = &*current else { return Prepared::Unaddressed(self.payloads(args, options, None)) };
+        let members = &current.members;
+        let addressed = choose(shared, members, method, options.receiver.as_deref(), options.key.as_deref());
+        let addressed = addressed.and_then(|receiver| {
+            let format = format_for(self.formats(), members, receiver, options.serde)?;
+            let write = |out: &mut Output<'_>| self.formats().encode_args(format, args, out);
+            let written = write_request(shared, receiver, method, format, wants_reply, write)?;
+            Ok(Addressed { conn: current.conn.conn.id, receiver: receiver.clone(), written })
+        });
+        match addressed {
+            Ok(addressed) => Prepared::Addressed(addressed),
+            Err(CallError::ReceiverNotFound { .. }) if options.wait_for_receiver => {
+                Prepared::Unaddressed(self.payloads(args, options, None))
+            }
+            Err(error) => Prepared::Failed(error),
+        }
+    }
+
+    /// The arguments in the format asked for, or in the default ones of receivers of these levels; of all levels when it is
+    /// not known who they are.
+    pub(super) fn payloads<A: Args>(&self, args: &A, options: &CallOptions, levels: Option<Vec<Level>>) -> Payloads {
+        let formats: BTreeSet<_> = match (options.serde, levels) {
+            (Some(format), _) => [format].into(),
+            (None, Some(levels)) if !levels.is_empty() => {
+                levels.into_iter().map(|level| default_format(self.formats(), level)).collect()
+            }
+            _ => [Level::FOUR, Level::THREE].map(|level| default_format(self.formats(), level)).into(),
+        };
+        Payloads(formats.into_iter().map(|format| (format, self.payload(format, args))).collect())
+    }
+
+    /// The arguments in one format.
+    fn payload<A: Args>(&self, format: FormatId, args: &A) -> Result<Payload, SerdeError> {
+        let mut buffer = BytesMut::new();
+        let mut out = Output::new(&mut buffer);
+        self.formats().encode_args(format, args, &mut out)?;
+        let (shared, text) = (out.take_shared(), out.is_text());
+        Ok(Payload { bytes: shared.unwrap_or_else(|| buffer.freeze()), text })
+    }
+
+    /// Chooses receiver and format of a call that had none when it was made, and writes its request. Waits as
+    /// [`find`](Self::find). Cancel safe.
+    pub(super) async fn address(
+        &self,
+        method: &str,
+        payloads: &Payloads,
+        options: &CallOptions,
+        wants_reply: bool,
+        progress: &mut Progress,
+    ) -> Result<(Arc<ClientConn>, NodeName, Written), CallError> {
+        let (conn, receiver, format) = self.find(method, options, options.serde, progress).await?;
+        let written = write_payload(self.shared(), &receiver, method, payloads.get(format), wants_reply)?;
+        Ok((conn, receiver, written))
+    }
+
+    /// Chooses receiver and format. Waits for a connection and for a receiver as the options say. Cancel safe.
+    pub(super) async fn find(
+        &self,
+        method: &str,
+        options: &CallOptions,
+        asked: Option<FormatId>,
+        progress: &mut Progress,
+    ) -> Result<(Arc<ClientConn>, NodeName, FormatId), CallError> {
+        let shared = self.shared();
+        let (mut changes, mut state) = (shared.changes(), shared.state.subscribe());
+        loop {
+            progress.waits_for(WaitedFor::Connection);
+            let conn = shared.connection(options.wait_for_connection || options.wait_for_receiver).await?;
+            let members = conn.members();
+            match choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref()) {
+                Ok(receiver) => {
+                    let format = format_for(self.formats(), &members, receiver, asked)?;
+                    let receiver = receiver.clone();
+                    return Ok((conn, receiver, format));
+                }
+                Err(CallError::ReceiverNotFound { .. }) if options.wait_for_receiver => {}
+                Err(error) => return Err(error),
+            }
+            progress.waits_for(WaitedFor::Receiver);
+            tokio::select! {
+                _ = changes.changed() => {}
+                _ = state.changed() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The thread that a blocking client runs on.
+
+use std::{future::Future, io, sync::Arc, thread};
+
+use daffi_core::CallError;
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
+
+/// A runtime on a thread of its own, which ends with this.
+#[derive(Debug)]
+pub(super) struct Background {
+    handle: Handle,
+    thread: thread::ThreadId,
+    _until_dropped: oneshot::Sender<()>,
+}
+
+/// What would wait for itself.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a blocking call on the blocking client's own thread would wait for itself: in a callback call on with \
+     `ctx.node()?` and await it"
+)]
+struct OwnThread;
+
+impl Background {
+    pub(super) fn start() -> io::Result<Arc<Self>> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (until_dropped, dropped) = oneshot::channel::<()>();
+        let thread = thread::Builder::new().name("daffi-blocking".into()).spawn(move || {
+            // Ends when the sender is dropped: nobody sends.
+            let _ends = runtime.block_on(dropped);
+            // A plain callback that blocks for ever must not keep the thread.
+            runtime.shutdown_background();
+        })?;
+        Ok(Arc::new(Self { handle, thread: thread.thread().id(), _until_dropped: until_dropped }))
+    }
+
+    /// Blocks this thread until the future is done. Timers and tasks of the future run on the background's thread, so this
+    /// thread may be any, one of another runtime, too.
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let _entered = self.handle.enter();
+        pollster::block_on(future)
+    }
+
+    /// As [`block_on`](Self::block_on), unless this is the background's own thread.
+    pub(super) fn run<F: Future>(&self, future: F) -> Result<F::Output, CallError> {
+        if thread::current().id() == self.thread {
+            return Err(CallError::Layer(Arc::new(OwnThread)));
+        }
+        Ok(self.block_on(future))
+    }
+}

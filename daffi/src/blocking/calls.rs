@@ -1,0 +1,148 @@
+//! The six call styles, blocking.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use daffi_core::{CallError, StreamError};
+use daffi_serde::{Args, Returned};
+use daffi_wire::FormatId;
+use futures::stream;
+use serde::Serialize;
+
+use super::Background;
+
+/// Makes a call style of this crate one that blocks.
+macro_rules! style {
+    ($(#[$attr:meta])* $name:ident: $($setter:ident)*) => {
+        $(#[$attr])*
+        #[derive(Clone, Debug)]
+        #[must_use = "it is no call yet"]
+        pub struct $name {
+            inner: crate::$name,
+            background: Arc<Background>,
+        }
+
+        impl $name {
+            pub(super) const fn new(inner: crate::$name, background: Arc<Background>) -> Self {
+                Self { inner, background }
+            }
+
+            fn map(self, change: impl FnOnce(crate::$name) -> crate::$name) -> Self {
+                Self { inner: change(self.inner), background: self.background }
+            }
+
+            $(crate::calls::setter!($setter);)*
+        }
+    };
+}
+
+style! {
+    /// One call, one receiver, one answer: [`Client::rpc`](super::Client::rpc).
+    Rpc: receiver key serde timeout wait_for_connection wait_for_receiver
+}
+
+impl Rpc {
+    /// Calls `method`, blocks until its answer is there, and reads its result as a `R`; `()` takes any result.
+    ///
+    /// # Errors
+    /// [`CallError`]; every call ends, with its result or with an error that says what happened.
+    pub fn call<R: Returned>(&self, method: &str, args: impl Args) -> Result<R, CallError> {
+        self.background.run(self.inner.call(method, args))?
+    }
+
+    /// Calls `method`, blocks until it has run, and drops its result, whatever it is.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn run(&self, method: &str, args: impl Args) -> Result<(), CallError> {
+        self.call(method, args)
+    }
+}
+
+style! {
+    /// One call, one receiver, no answer: [`Client::rpc_nowait`](super::Client::rpc_nowait).
+    RpcNowait: receiver key serde timeout wait_for_connection wait_for_receiver
+}
+
+impl RpcNowait {
+    /// Calls `method`; returns once the request is queued. Blocks while there is no room for it.
+    ///
+    /// # Errors
+    /// [`CallError`] when the request could not be queued.
+    pub fn call(&self, method: &str, args: impl Args) -> Result<(), CallError> {
+        self.background.run(self.inner.call(method, args))?
+    }
+}
+
+style! {
+    /// One call to several members, an answer of each: [`Client::cast`](super::Client::cast).
+    Cast: receivers serde timeout wait_for_connection
+}
+
+impl Cast {
+    /// Calls `method` on each member, blocks until each has answered, and gives the result or the error of each, by name.
+    ///
+    /// # Errors
+    /// [`CallError`] when nothing could be sent at all.
+    pub fn call<R: Returned + Send>(
+        &self,
+        method: &str,
+        args: impl Args,
+    ) -> Result<BTreeMap<String, Result<R, CallError>>, CallError> {
+        self.background.run(self.inner.call(method, args))?
+    }
+}
+
+style! {
+    /// One call to several members, no answers: [`Client::cast_nowait`](super::Client::cast_nowait).
+    CastNowait: receivers serde timeout wait_for_connection
+}
+
+impl CastNowait {
+    /// Calls `method` on each member; returns once all requests are queued.
+    ///
+    /// # Errors
+    /// The first error; members that could be called were called.
+    pub fn call(&self, method: &str, args: impl Args) -> Result<(), CallError> {
+        self.background.run(self.inner.call(method, args))?
+    }
+}
+
+style! {
+    /// Chunk after chunk to one receiver, each acknowledged: [`Client::stream`](super::Client::stream).
+    StreamCall: receiver key serde chunk_timeout wait_for_connection wait_for_receiver
+}
+
+impl StreamCall {
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks acknowledged.
+    ///
+    /// # Errors
+    /// [`StreamError`] names the chunk that failed.
+    pub fn send<I>(&self, method: &str, chunks: I) -> Result<u64, StreamError>
+    where
+        I: IntoIterator,
+        I::Item: Serialize + Send + 'static,
+    {
+        let sent = self.background.run(self.inner.send(method, stream::iter(chunks)));
+        sent.map_err(|source| StreamError { chunk: 0, source })?
+    }
+}
+
+style! {
+    /// Chunk after chunk to one receiver, none acknowledged: [`Client::stream_nowait`](super::Client::stream_nowait).
+    StreamNowait: receiver key serde queue_timeout wait_for_connection wait_for_receiver
+}
+
+impl StreamNowait {
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks queued.
+    ///
+    /// # Errors
+    /// [`StreamError`] names the chunk that could not be queued.
+    pub fn send<I>(&self, method: &str, chunks: I) -> Result<u64, StreamError>
+    where
+        I: IntoIterator,
+        I::Item: Serialize + Send + 'static,
+    {
+        let sent = self.background.run(self.inner.send(method, stream::iter(chunks)));
+        sent.map_err(|source| StreamError { chunk: 0, source })?
+    }
+}

@@ -1,0 +1,246 @@
+//! The six call styles.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use daffi_core::{CallError, StreamError};
+use daffi_serde::{Args, Returned};
+use daffi_transport::BoxFuture;
+use daffi_wire::FormatId;
+use futures::Stream;
+use serde::Serialize;
+
+use crate::Formats;
+
+/// A call on its way, to be awaited: what [`Rpc::call`] returns.
+pub type Calling<'m, R> = daffi_core::Calling<'m, R, Formats>;
+/// A call that nobody answers on its way, to be awaited: what [`RpcNowait::call`] returns.
+pub type Queueing<'m> = daffi_core::Queueing<'m, Formats>;
+
+/// Makes a call style of the core one of this crate, with the setters named.
+macro_rules! style {
+    ($(#[$attr:meta])* $name:ident: $($setter:ident)*) => {
+        $(#[$attr])*
+        #[derive(Clone, Debug)]
+        #[must_use = "it is no call yet"]
+        pub struct $name {
+            inner: daffi_core::$name<Formats>,
+        }
+
+        impl $name {
+            pub(crate) const fn new(inner: daffi_core::$name<Formats>) -> Self {
+                Self { inner }
+            }
+
+            fn map(
+                self,
+                change: impl FnOnce(daffi_core::$name<Formats>) -> daffi_core::$name<Formats>,
+            ) -> Self {
+                Self { inner: change(self.inner) }
+            }
+
+            $(crate::calls::setter!($setter);)*
+        }
+    };
+}
+
+/// The setters that call styles share.
+macro_rules! setter {
+    (receiver) => {
+        /// The member to call, rather than one chosen among those that expose the callback.
+        pub fn receiver(self, name: impl Into<String>) -> Self {
+            self.map(|inner| inner.receiver(name))
+        }
+    };
+    (receivers) => {
+        /// Only these members, rather than all that expose the callback.
+        pub fn receivers<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+            self.map(|inner| inner.receivers(names))
+        }
+    };
+    (key) => {
+        /// What keeps related calls together: with [`StickyByKey`](crate::StickyByKey) calls of one key go to one member.
+        /// Other pickers ignore it.
+        pub fn key(self, key: impl Into<String>) -> Self {
+            self.map(|inner| inner.key(key))
+        }
+    };
+    (serde) => {
+        /// The format of arguments and result.
+        pub fn serde(self, format: FormatId) -> Self {
+            self.map(|inner| inner.serde(format))
+        }
+    };
+    (timeout) => {
+        /// From the first poll of the call to its answer, exact, waiting for anything in between included.
+        pub fn timeout(self, timeout: Duration) -> Self {
+            self.map(|inner| inner.timeout(timeout))
+        }
+    };
+    (chunk_timeout) => {
+        /// From sending a chunk to its acknowledgement.
+        pub fn timeout(self, timeout: Duration) -> Self {
+            self.map(|inner| inner.timeout(timeout))
+        }
+
+        /// Chunks that may be unacknowledged at once. Default 1: each is acknowledged before the next is sent. Above 1 the
+        /// chunks run in order only on a receiver with `workers=1`, or in an `ordered` callback.
+        pub fn window(self, chunks: usize) -> Self {
+            self.map(|inner| inner.window(chunks))
+        }
+    };
+    (queue_timeout) => {
+        /// How long a chunk may take until it is queued; and how long the stream waits for a connection.
+        pub fn timeout(self, timeout: Duration) -> Self {
+            self.map(|inner| inner.timeout(timeout))
+        }
+    };
+    (wait_for_connection) => {
+        /// Without a connection, wait for one (within the timeout) instead of failing at once.
+        pub fn wait_for_connection(self) -> Self {
+            self.map(|inner| inner.wait_for_connection())
+        }
+    };
+    (wait_for_receiver) => {
+        /// While no member exposes the callback, or the one asked for does not, wait (within the timeout) instead of failing
+        /// at once; and wait for a connection.
+        pub fn wait_for_receiver(self) -> Self {
+            self.map(|inner| inner.wait_for_receiver())
+        }
+    };
+}
+
+#[cfg_attr(not(feature = "blocking"), allow(unused_imports, reason = "blocking call styles take it from here"))]
+pub(crate) use setter;
+
+style! {
+    /// One call, one receiver, one answer: [`Client::rpc`](crate::Client::rpc).
+    ///
+    /// ```
+    /// # use daffi::{CallError, Client};
+    /// # use std::time::Duration;
+    /// # async fn calls(client: Client) -> Result<(), CallError> {
+    /// let sum: i64 = client.rpc().call("add", (3, 4)).await?;
+    /// let rpc = client.rpc().timeout(Duration::from_secs(5)).receiver("calc-service");
+    /// let more = rpc.call::<i64>("add", (sum, 1)).await?;
+    /// rpc.run("report", (more,)).await?; // whatever it returns
+    /// # Ok(()) }
+    /// ```
+    Rpc: receiver key serde timeout wait_for_connection wait_for_receiver
+}
+
+impl Rpc {
+    /// Calls `method` and reads its result as a `R`; `()` takes any result.
+    ///
+    #[doc = daffi_core::words!(call)]
+    pub fn call<'m, R: Returned>(&self, method: &'m str, args: impl Args) -> Calling<'m, R> {
+        self.inner.call(method, args)
+    }
+
+    /// Calls `method`, waits until it has run, and drops its result, whatever it is.
+    ///
+    #[doc = daffi_core::words!(call)]
+    pub fn run<'m>(&self, method: &'m str, args: impl Args) -> Calling<'m, ()> {
+        self.inner.run(method, args)
+    }
+
+    /// The same sugar over any tower stack around a client: retry, rate limit, load balancing. See
+    /// [`Client::into_service`](crate::Client::into_service).
+    pub fn over<S>(service: S) -> daffi_core::RpcOver<S> {
+        daffi_core::Rpc::<Formats>::over(service)
+    }
+}
+
+style! {
+    /// One call, one receiver, no answer: [`Client::rpc_nowait`](crate::Client::rpc_nowait).
+    RpcNowait: receiver key serde timeout wait_for_connection wait_for_receiver
+}
+
+impl RpcNowait {
+    /// Calls `method`; returns once the request is queued. Nothing tells whether it arrived, or ran.
+    ///
+    #[doc = daffi_core::words!(call_nowait)]
+    pub fn call<'m>(&self, method: &'m str, args: impl Args) -> Queueing<'m> {
+        self.inner.call(method, args)
+    }
+}
+
+style! {
+    /// One call to several members, an answer of each: [`Client::cast`](crate::Client::cast).
+    ///
+    /// ```
+    /// # async fn casts(client: daffi::Client) -> Result<(), daffi::CallError> {
+    /// for (member, answer) in client.cast().call::<String>("status", ()).await? {
+    ///     match answer {
+    ///         Ok(status) => println!("{member}: {status}"),
+    ///         Err(error) => println!("{member}: {error}"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    Cast: receivers serde timeout wait_for_connection
+}
+
+impl Cast {
+    /// Calls `method` on each member and gives the result or the error of each, by name; `()` takes any result.
+    ///
+    #[doc = daffi_core::words!(cast)]
+    pub fn call<'m, R: Returned + Send>(
+        &self,
+        method: &'m str,
+        args: impl Args,
+    ) -> BoxFuture<'m, Result<BTreeMap<String, Result<R, CallError>>, CallError>> {
+        self.inner.call(method, args)
+    }
+}
+
+style! {
+    /// One call to several members, no answers: [`Client::cast_nowait`](crate::Client::cast_nowait).
+    CastNowait: receivers serde timeout wait_for_connection
+}
+
+impl CastNowait {
+    /// Calls `method` on each member; returns once all requests are queued. Nothing tells whether they arrived, or ran.
+    ///
+    #[doc = daffi_core::words!(cast_nowait)]
+    pub fn call<'m>(&self, method: &'m str, args: impl Args) -> BoxFuture<'m, Result<(), CallError>> {
+        self.inner.call(method, args)
+    }
+}
+
+style! {
+    /// Chunk after chunk to one receiver, each acknowledged: [`Client::stream`](crate::Client::stream).
+    StreamCall: receiver key serde chunk_timeout wait_for_connection wait_for_receiver
+}
+
+impl StreamCall {
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks acknowledged. Results are
+    /// dropped; the first error ends the stream.
+    ///
+    #[doc = daffi_core::words!(stream)]
+    pub fn send<'m, S>(&self, method: &'m str, chunks: S) -> impl Future<Output = Result<u64, StreamError>> + use<'m, S>
+    where
+        S: Stream,
+        S::Item: Serialize + Send + 'static,
+    {
+        self.inner.send(method, chunks)
+    }
+}
+
+style! {
+    /// Chunk after chunk to one receiver, none acknowledged: [`Client::stream_nowait`](crate::Client::stream_nowait).
+    StreamNowait: receiver key serde queue_timeout wait_for_connection wait_for_receiver
+}
+
+impl StreamNowait {
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks queued. Waits while the
+    /// connection's queue is full, which a receiver that is slower than this holds back.
+    ///
+    #[doc = daffi_core::words!(stream)]
+    pub fn send<'m, S>(&self, method: &'m str, chunks: S) -> impl Future<Output = Result<u64, StreamError>> + use<'m, S>
+    where
+        S: Stream,
+        S::Item: Serialize + Send + 'static,
+    {
+        self.inner.send(method, chunks)
+    }
+}
