@@ -494,7 +494,7 @@ pub struct StreamError {
     /// The chunk that failed, counted from 0.
     pub chunk: u64,
     /// Why.
-    pub source: CallError,
+    pub source: Box<CallError>,
 }
 
 impl fmt::Display for StreamError {

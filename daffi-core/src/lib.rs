@@ -77,7 +77,7 @@ mod session;
 
 pub use crate::{
     call::{
-        Answer, Call, CallOptions, Calling, Cast, CastNowait, Queueing, ReadAnswer, Rpc, RpcNowait, RpcOver,
+        Answer, Answers, Call, CallOptions, Calling, Cast, CastNowait, Queueing, ReadAnswer, Rpc, RpcNowait, RpcOver,
         StreamCall, StreamNowait,
     },
     client::{Choice, Client, ClientBuilder, ClientState, LeastInFlight, Picker, RoundRobin, StickyByKey},

@@ -1,8 +1,8 @@
 //! The six call styles.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use daffi_core::{CallError, StreamError};
+use daffi_core::{Answers, CallError, StreamError};
 use daffi_serde::{Args, Returned};
 use daffi_transport::BoxFuture;
 use daffi_wire::FormatId;
@@ -188,7 +188,7 @@ impl Cast {
         &self,
         method: &'m str,
         args: impl Args,
-    ) -> BoxFuture<'m, Result<BTreeMap<String, Result<R, CallError>>, CallError>> {
+    ) -> BoxFuture<'m, Result<Answers<R>, CallError>> {
         self.inner.call(method, args)
     }
 }

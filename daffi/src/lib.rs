@@ -105,7 +105,7 @@ mod transports;
 
 pub use bytes::Bytes;
 pub use daffi_core::{
-    BoxError, CallError, CallOptions, Choice, ClientState, Disconnected, Ended, Events, InitializationError,
+    Answers, BoxError, CallError, CallOptions, Choice, ClientState, Disconnected, Ended, Events, InitializationError,
     LeastInFlight, MemberEvent, Members, NamePolicy, NodeConfig, Picker, ProtocolError, RoundRobin, RouterStats,
     StickyByKey, StreamError, WaitedFor, remote_error,
 };

@@ -167,11 +167,11 @@ async fn call(client: &Client, action: &Action) -> Result<Result<Json, CallError
         "cast_nowait" => styled!(client.cast_nowait(), many).call(method, args).await.map(|()| Json::Null),
         "stream" => {
             let sent = timed!(styled!(client.stream(), one)).send(method, stream::iter(args.positional)).await;
-            sent.map(|_| Json::Null).map_err(|error| error.source)
+            sent.map(|_| Json::Null).map_err(|error| *error.source)
         }
         "stream_nowait" => {
             let sent = styled!(client.stream_nowait(), one).send(method, stream::iter(args.positional)).await;
-            sent.map(|_| Json::Null).map_err(|error| error.source)
+            sent.map(|_| Json::Null).map_err(|error| *error.source)
         }
         verb => return Err(format!("a client cannot {verb}")),
     })

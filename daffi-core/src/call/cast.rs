@@ -35,6 +35,9 @@ pub struct CastNowait<F> {
     receivers: Option<Vec<String>>,
 }
 
+/// What each member answered to a cast, its result or its error, by the member's name.
+pub type Answers<R> = BTreeMap<String, Result<R, CallError>>;
+
 /// A request for one member, or why there is none.
 type Requests = Vec<(String, Result<(NodeName, Written), CallError>)>;
 
@@ -52,16 +55,12 @@ impl<F: FormatSet> Cast<F> {
         &self,
         method: &'m str,
         args: impl Args,
-    ) -> BoxFuture<'m, Result<BTreeMap<String, Result<R, CallError>>, CallError>> {
+    ) -> BoxFuture<'m, Result<Answers<R>, CallError>> {
         let (cast, payloads) = (self.clone(), payloads(&self.client, &self.options, method, &args));
         Box::pin(async move { cast.send(method, &payloads).await })
     }
 
-    async fn send<R: Returned + Send>(
-        &self,
-        method: &str,
-        payloads: &Payloads,
-    ) -> Result<BTreeMap<String, Result<R, CallError>>, CallError> {
+    async fn send<R: Returned + Send>(&self, method: &str, payloads: &Payloads) -> Result<Answers<R>, CallError> {
         let deadline = self.options.timeout.map(|after| (after, later(after)));
         let conn = connection(&self.client, &self.options, deadline, method).await?;
         let receivers = self.receivers.as_deref();

@@ -16,7 +16,7 @@ use daffi_wire::FormatId;
 
 pub use self::{
     calling::{Calling, Queueing},
-    cast::{Cast, CastNowait},
+    cast::{Answers, Cast, CastNowait},
     over::{Answer, Call, ReadAnswer, RpcOver},
     rpc::{Rpc, RpcNowait},
     stream::{StreamCall, StreamNowait},

@@ -22,6 +22,7 @@ pub(crate) struct Param {
     role: Role,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a macro reads a few parameters at a time and keeps none")]
 enum Role {
     /// Filled in by the node; taken as `&Context` or by value.
     Context { by_ref: bool },

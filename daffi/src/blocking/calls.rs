@@ -1,8 +1,8 @@
 //! The six call styles, blocking.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use daffi_core::{CallError, StreamError};
+use daffi_core::{Answers, CallError, StreamError};
 use daffi_serde::{Args, Returned};
 use daffi_wire::FormatId;
 use futures::stream;
@@ -83,11 +83,7 @@ impl Cast {
     ///
     /// # Errors
     /// [`CallError`] when nothing could be sent at all.
-    pub fn call<R: Returned + Send>(
-        &self,
-        method: &str,
-        args: impl Args,
-    ) -> Result<BTreeMap<String, Result<R, CallError>>, CallError> {
+    pub fn call<R: Returned + Send>(&self, method: &str, args: impl Args) -> Result<Answers<R>, CallError> {
         self.background.run(self.inner.call(method, args))?
     }
 }
@@ -123,7 +119,7 @@ impl StreamCall {
         I::Item: Serialize + Send + 'static,
     {
         let sent = self.background.run(self.inner.send(method, stream::iter(chunks)));
-        sent.map_err(|source| StreamError { chunk: 0, source })?
+        sent.map_err(|source| StreamError { chunk: 0, source: Box::new(source) })?
     }
 }
 
@@ -143,6 +139,6 @@ impl StreamNowait {
         I::Item: Serialize + Send + 'static,
     {
         let sent = self.background.run(self.inner.send(method, stream::iter(chunks)));
-        sent.map_err(|source| StreamError { chunk: 0, source })?
+        sent.map_err(|source| StreamError { chunk: 0, source: Box::new(source) })?
     }
 }
