@@ -146,7 +146,7 @@ async fn call(node: Node, style: u8) -> String {
         _ => {
             let chunks = stream::iter(0..4u64);
             let sent = node.stream().serde(daffi_wire::FormatId::MSGPACK).timeout(TIMEOUT).window(2);
-            sent.send("chunk", chunks).await.map(drop).map_err(|error| error.source)
+            sent.send("chunk", chunks).await.map(drop).map_err(|error| *error.source)
         }
     };
     match ended {
