@@ -106,9 +106,15 @@ fn structs_are_maps_and_addresses_text() {
 }
 
 #[test]
-fn keys_are_anything() {
-    let map = Value::Map(vec![(Value::Tuple(vec![1.into()].into()), 2.into())].into());
-    assert_eq!(inner(&map), b"\x81\x91\x01\x02"[..]);
+fn keys_are_read_whatever_they_are_and_written_if_python_can_hash_them() {
+    // msgpack of Python reads both as a list, and ends with `unhashable type: 'list'`.
+    for key in [Value::Tuple(vec![1.into()].into()), vec![1].into()] {
+        let map = Value::Map(vec![(key.clone(), 2.into())].into());
+        let mut buffer = BytesMut::new();
+        let error = Msgpack::default().encode_result(&map, &mut Output::new(&mut buffer)).unwrap_err().to_string();
+        assert!(error.contains(&format!("(the key is {key})")), "{error}");
+    }
+    assert_eq!(inner(&Value::from_iter([(Value::Null, 2)])), b"\x81\xc0\x02"[..]);
     assert_eq!(result(b"\x81\x91\x01\x02"), Ok(Value::Map(vec![(vec![1].into(), 2.into())].into())));
     assert_eq!(result(b"\x81\x01\x02"), Ok(HashMap::from([(1, 2)])));
 }
