@@ -14,7 +14,7 @@ fn serve(at: &str) -> (Runtime, Service) {
         Service::builder("service")
             .workers(64)
             .callback_fn("add", |a: i64, b: i64| async move { a + b })
-            .callback_fn("hang", || std::future::pending::<()>())
+            .callback_fn("hang", std::future::pending::<()>)
             .callback_fn("take", |_: String| async {})
             .bind(at),
     );

@@ -26,7 +26,7 @@ async fn service(at: &str) -> Service {
         .callback_fn("add", |a: i64, b: i64| async move { a + b })
         .callback_fn("echo", |value: Value| async move { value })
         .callback_fn("length", |data: Bytes| async move { data.len() })
-        .callback_fn("hang", || std::future::pending::<()>())
+        .callback_fn("hang", std::future::pending::<()>)
         .bind(at)
         .await
         .unwrap()
