@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, time::Duration};
 
-use daffi::{CallError, Client, Disconnected, DynArgs, FormatId, Value};
+use daffi::{CallError, Client, Disconnected, DynArgs, FormatId, RoundRobin, Value};
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -25,8 +25,11 @@ enum Porch {
 pub fn client(spec: &NodeSpec, over: Over) -> Started {
     let spec = spec.clone();
     Box::pin(async move {
-        let builder =
-            Client::builder(&spec.name).callbacks(callbacks(&spec.exposes)?).workers(spec.workers).configure(configure);
+        let builder = Client::builder(&spec.name)
+            .callbacks(callbacks(&spec.exposes)?)
+            .workers(spec.workers)
+            .picker(RoundRobin::from_first())
+            .configure(configure);
         // It connects on a task of its own: the replay answers it.
         let (connecting, porch) = match over {
             Over::Tcp => {

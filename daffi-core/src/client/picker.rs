@@ -42,6 +42,20 @@ pub trait Picker: Send + Sync + fmt::Debug + 'static {
 pub struct RoundRobin {
     /// The keys are what this node calls, so nobody can choose them to collide.
     next: Mutex<FxHashMap<Arc<str>, usize>>,
+    from_first: bool,
+}
+
+impl RoundRobin {
+    /// Begins at the first member of the list, as daffi 3.0.1 does, for those who need the same order in every run.
+    #[must_use]
+    pub fn from_first() -> Self {
+        Self { from_first: true, ..Self::default() }
+    }
+
+    fn beginning(&self, candidates: usize) -> usize {
+        // The generator of this thread, which a simulation seeds.
+        if self.from_first { 0 } else { fastrand::usize(..candidates.max(1)) }
+    }
 }
 
 impl Picker for RoundRobin {
@@ -49,10 +63,7 @@ impl Picker for RoundRobin {
         let mut next = self.next.lock();
         let at = match next.get_mut(choice.method) {
             Some(at) => at,
-            // The generator of this thread, which a simulation seeds.
-            None => {
-                next.entry(choice.method.into()).or_insert_with(|| fastrand::usize(..choice.candidates.len().max(1)))
-            }
+            None => next.entry(choice.method.into()).or_insert_with(|| self.beginning(choice.candidates.len())),
         };
         let chosen = *at % choice.candidates.len().max(1);
         *at = chosen + 1;

@@ -1,6 +1,6 @@
 //! A call as callbacks and layers see it, and what they answer.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{any::Any, fmt, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use daffi_serde::{Body, FormatSet, Output, RemoteError};
@@ -75,7 +75,7 @@ impl Request {
     #[must_use]
     pub fn reply_raw(&self, body: &Body) -> Reply {
         if !self.wants_reply {
-            return Reply(Content::Nothing);
+            return Reply::nothing();
         }
         let written = self.encode(Kind::Response, self.format, |out| {
             if body.text {
@@ -110,7 +110,7 @@ impl Request {
     /// Writes `value` as the reply, straight into a frame.
     pub(crate) fn reply<T: Serialize + 'static>(&self, value: &T, formats: &impl FormatSet) -> Reply {
         if !self.wants_reply {
-            return Reply(Content::Nothing);
+            return Reply::nothing();
         }
         match self.encode(Kind::Response, self.format, |out| formats.encode_result(self.format, value, out)) {
             Ok(reply) => reply,
@@ -136,13 +136,17 @@ impl Request {
         let (shared, text) = (out.take_shared(), out.is_text());
         let header = Header::new(kind, self.id, format, text, false);
         writer.finish(header, shared.as_ref().map_or(0, Bytes::len), &node.config.limits).map_err(failure)?;
-        Ok(Reply(Content::Frame(frame, shared)))
+        Ok(Reply::of(Content::Frame(frame, shared)))
     }
 }
 
 /// The answer to a call.
 #[derive(Debug)]
-pub struct Reply(pub(crate) Content);
+pub struct Reply {
+    content: Content,
+    /// The worker that made it: dropped once the answer is queued, so that no later answer overtakes it.
+    until_sent: Option<Box<dyn Any + Send + Sync>>,
+}
 
 #[derive(Debug)]
 pub(crate) enum Content {
@@ -155,21 +159,30 @@ pub(crate) enum Content {
 }
 
 impl Reply {
+    const fn of(content: Content) -> Self {
+        Self { content, until_sent: None }
+    }
+
+    /// Keeps `what` until the answer is queued, or dropped.
+    pub(crate) fn keep(self, what: impl Any + Send + Sync) -> Self {
+        Self { until_sent: Some(Box::new(what)), ..self }
+    }
+
     /// Nobody waits for it.
     pub(crate) const fn nothing() -> Self {
-        Self(Content::Nothing)
+        Self::of(Content::Nothing)
     }
 
     /// A failure; what a layer answers in the callback's place.
     #[must_use]
     pub const fn error(error: RemoteError) -> Self {
-        Self(Content::Failed(error))
+        Self::of(Content::Failed(error))
     }
 
     /// The failure, if it is one.
     #[must_use]
     pub const fn as_error(&self) -> Option<&RemoteError> {
-        match &self.0 {
+        match &self.content {
             Content::Failed(error) => Some(error),
             Content::Frame(..) | Content::Nothing => None,
         }
@@ -283,20 +296,26 @@ impl ReplyTo {
     }
 
     /// Answers, with the turn that the request was read in if that goes on.
-    pub(crate) fn send(self, context: &Context, method: &str, reply: Reply, turn: Option<&mut Turn>) {
-        match reply.0 {
+    pub(crate) fn send(self, context: &Context, method: &str, reply: Reply, mut turn: Option<&mut Turn>) {
+        let Reply { content, until_sent } = reply;
+        match content {
             Content::Frame(frame, shared) if self.wants_reply => {
-                self.answer(context, method, (frame, shared), turn);
+                self.answer(context, method, (frame, shared), turn.as_deref_mut());
             }
             Content::Failed(error) if self.wants_reply => {
                 if let Some(frame) = self.error(context, method, &error) {
-                    self.answer(context, method, (frame, None), turn);
+                    self.answer(context, method, (frame, None), turn.as_deref_mut());
                 }
             }
             Content::Failed(error) => {
                 tracing::warn!(caller = %context.caller(), method, %error, "a nowait call failed");
             }
             Content::Frame(..) | Content::Nothing => {}
+        }
+        if until_sent.is_some()
+            && let Some(turn) = turn
+        {
+            turn.flush();
         }
     }
 

@@ -236,11 +236,11 @@ async fn rust(client: &Client, how: How, method: &str, args: DynArgs) -> Result<
         Style::CastNowait => styled!(client.cast_nowait()).call(method, args).await.map(Value::from),
         Style::Stream => {
             let sent = styled!(client.stream()).send(method, stream::iter(args.positional)).await;
-            sent.map(|_| Value::Null).map_err(|error| error.source)
+            sent.map(|_| Value::Null).map_err(|error| *error.source)
         }
         Style::StreamNowait => {
             let sent = styled!(client.stream_nowait()).send(method, stream::iter(args.positional)).await;
-            sent.map(|_| Value::Null).map_err(|error| error.source)
+            sent.map(|_| Value::Null).map_err(|error| *error.source)
         }
     }
 }

@@ -113,7 +113,7 @@ impl Dispatch {
             return match inline::run(&callback, request, clock) {
                 Ran::Done(reply) => Begun::Done(reply),
                 Ran::Waits(future) => {
-                    let running = Running { future, callback, _worker: worker.keep(), _order: order };
+                    let running = Running { future, callback, worker: worker.keep(), order };
                     Begun::Runs(Dispatched { polled: true, ..self.at(State::Running(running)) })
                 }
             };
@@ -179,8 +179,8 @@ enum State {
 struct Running {
     future: BoxFuture<'static, Reply>,
     callback: Arc<Callback>,
-    _worker: Worker,
-    _order: Option<InOrder>,
+    worker: Worker,
+    order: Option<InOrder>,
 }
 
 /// Where a state leads to.
@@ -279,7 +279,7 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
             match inline::run(&callback, arrival.request, &mut Clock::new(0)) {
                 Ran::Done(reply) => Step::Done(reply),
                 Ran::Waits(future) => {
-                    Step::On(State::Running(Running { future, callback, _worker: worker, _order: arrival.order }))
+                    Step::On(State::Running(Running { future, callback, worker, order: arrival.order }))
                 }
             }
         }
@@ -291,7 +291,7 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
         }
         Run::Async(run) => {
             let Arrival { request, order, .. } = arrival;
-            Step::On(State::Running(Running { future: run(request), callback, _worker: worker, _order: order }))
+            Step::On(State::Running(Running { future: run(request), callback, worker, order }))
         }
     }
 }
@@ -317,7 +317,8 @@ fn run(mut running: Running, on_reader: bool, cx: &mut TaskContext<'_>) -> Step 
     }
     match polled {
         Poll::Pending => Step::Stay(State::Running(running)),
-        Poll::Ready(reply) => Step::Done(reply),
+        // The next in line may be quick: it begins when this answer is queued.
+        Poll::Ready(reply) => Step::Done(reply.keep((running.worker, running.order))),
     }
 }
 

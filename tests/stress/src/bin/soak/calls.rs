@@ -140,7 +140,7 @@ async fn one_call(client: Client, number: u64, tally: Arc<Tally>) -> bool {
         _ => {
             let chunks = stream::iter((0..4u64).map(|chunk| chunk.to_string()));
             let sent = client.stream().timeout(TIMEOUT).send("echo", chunks).await;
-            sent.map(|count| count == 4).map_err(|error| error.source)
+            sent.map(|count| count == 4).map_err(|error| *error.source)
         }
     };
     tally.count(&outcome);
