@@ -134,7 +134,7 @@ async fn a_stream_to_a_worker_that_leaves_ends_and_the_next_of_the_name_is_serve
     });
     drop(first);
     let error = soon("the stream ends", streaming).await.unwrap().unwrap_err();
-    assert!(matches!(error.source, CallError::ReceiverGone { .. }), "{error}");
+    assert!(matches!(*error.source, CallError::ReceiverGone { .. }), "{error}");
     // It either waited then, or came when nobody bore the name.
     let error = soon("so does who waited", waiting).await.unwrap().unwrap_err();
     assert!(matches!(error, CallError::ReceiverGone { .. } | CallError::ReceiverNotFound { .. }), "{error}");
@@ -174,7 +174,7 @@ async fn a_stream_does_not_go_on_to_another_of_the_name() {
         }
         streaming.await.unwrap().unwrap_err()
     });
-    assert!(matches!(error.await.source, CallError::ReceiverGone { .. }));
+    assert!(matches!(*error.await.source, CallError::ReceiverGone { .. }));
     assert_eq!(taken.load(Ordering::SeqCst), 0);
     soon("a new one", sender.rpc_nowait().call("take", ("abc",))).await.unwrap();
     until("it came", || taken.load(Ordering::SeqCst) == 3).await;

@@ -135,11 +135,11 @@ async fn everything_asked_of_a_client_ends_in_every_state() {
                     }
                     "stream" => {
                         let stream = client.stream().serde(daffi_wire::FormatId::JSON).timeout(WITHIN);
-                        stream.wait_for_connection().send("missing", chunks()).await.err().map(|error| error.source)
+                        stream.wait_for_connection().send("missing", chunks()).await.err().map(|error| *error.source)
                     }
                     "stream_nowait" => {
                         let stream = client.stream_nowait().serde(daffi_wire::FormatId::JSON).timeout(WITHIN);
-                        stream.wait_for_connection().send("missing", chunks()).await.err().map(|error| error.source)
+                        stream.wait_for_connection().send("missing", chunks()).await.err().map(|error| *error.source)
                     }
                     _ => client.wait_for_members(&["nobody"], Some(WITHIN)).await.err(),
                 }

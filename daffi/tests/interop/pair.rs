@@ -81,7 +81,7 @@ impl fmt::Display for How {
 }
 
 enum Caller {
-    Python(Peer),
+    Python(Box<Peer>),
     Rust(Client),
 }
 
@@ -129,7 +129,7 @@ impl Pair {
             (Library::Rust, Callee::Rust(service)) => {
                 Caller::Rust(rust_client("caller", &transport.of_client(endpoint(service))).await)
             }
-            _ => Caller::Python(classes(caller, client).name("caller").start().await),
+            _ => Caller::Python(Box::new(classes(caller, client).name("caller").start().await)),
         };
         Self { label, caller, callee, _router: None }
     }
@@ -155,7 +155,7 @@ impl Pair {
         };
         let caller = match caller {
             Library::Rust => Caller::Rust(rust_client("caller", &at).await),
-            caller => Caller::Python(classes(caller, router.python("caller")).start().await),
+            caller => Caller::Python(Box::new(classes(caller, router.python("caller")).start().await)),
         };
         Self { label, caller, callee, _router: Some(router) }
     }
