@@ -151,7 +151,8 @@ async fn a_stream_to_a_worker_that_leaves_ends_and_the_next_of_the_name_is_serve
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_does_not_go_on_to_another_of_the_name() {
     let (_router, at) = router();
-    let (take, _, _never) = taking();
+    let (take, begun, one) = taking();
+    one.add_permits(1);
     let first = worker(&at, "w", vec![take]).await;
     let sender = client(&at, "sender").await;
     let (chunks, feed) = futures::channel::mpsc::unbounded::<String>();
@@ -160,6 +161,7 @@ async fn a_stream_does_not_go_on_to_another_of_the_name() {
         async move { sender.stream_nowait().serde(FormatId::JSON).send("take", feed).await }
     });
     chunks.unbounded_send("x".into()).unwrap();
+    until("the stream goes to the first", || begun.load(Ordering::SeqCst) == 1).await;
     let mut events = sender.events();
     let (take, taken, permits) = taking();
     permits.add_permits(1000);
