@@ -29,11 +29,13 @@ async fn a_thousand_rust_calls_end_at_once() {
         let client = router.rust_client("caller").await;
         let worker = router.python_worker("worker").await;
         client.wait_for_members(&["worker"], None).await.unwrap();
-        let calls = (0..CALLS).map(|_| {
-            let client = client.clone();
-            tokio::spawn(async move { (client.rpc().call::<f64>("sleep", (600,)).await, Instant::now()) })
-        });
-        let calls: Vec<_> = calls.collect();
+        let mut calls = Vec::with_capacity(CALLS);
+        for _ in 0..CALLS {
+            let mut call = Box::pin(client.rpc().call::<f64>("sleep", (600,)));
+            // Polled once it is sent, so that none begins after the worker's death.
+            assert!(futures::poll!(call.as_mut()).is_pending());
+            calls.push(tokio::spawn(async move { (call.await, Instant::now()) }));
+        }
         all_open(&router, &worker).await;
         let killed = Instant::now();
         worker.kill();
