@@ -74,9 +74,14 @@ fn a_call_has_one_argument() {
 fn large_bytes_are_shared_both_ways() {
     let large = Bytes::from(vec![7; 4096]);
     for (sent, shared) in [(large.slice(..1023), false), (large.slice(..1024), true)] {
-        let (body, text, was_shared) = call(&(sent.clone(),)).unwrap();
+        let (body, text, was_shared) = call(&sent).unwrap();
         assert_eq!((body == sent, text, was_shared), (true, false, shared));
         assert_eq!(body.as_ptr() == sent.as_ptr(), shared);
+        let (body, _, was_shared) = call(&crate::Owned(sent.clone())).unwrap();
+        assert_eq!((body == sent, was_shared), (true, shared));
+        // A tuple's elements may be borrowed, so nothing is known of what they share.
+        let (body, _, was_shared) = call(&(sent.clone(),)).unwrap();
+        assert_eq!((body == sent, was_shared), (true, false));
     }
     let mut buffer = BytesMut::new();
     let mut out = Output::new(&mut buffer);
