@@ -7,19 +7,19 @@ macro_rules! words {
     (call) => {
         "Arguments are written here, so they may be borrowed; the call is sent, and its timeout begins, when the future is \
          polled first.\n\nCancelling: dropping the future gives the call up locally. The receiver does not hear of it, and \
-         its answer is dropped.\n\n# Errors\n[`CallError`](crate::CallError); every call ends, with its result or with an \
+         its answer is dropped.\n\n# Errors\n`CallError`; every call ends, with its result or with an \
          error that says what happened."
     };
     (call_nowait) => {
         "Arguments are written here, so they may be borrowed. The future waits while the connection's queue is full, and \
          behind a Router of this project while the receiver has as much waiting as it takes.\n\nCancel safe: dropped, it \
-         has queued all of the request or nothing.\n\n# Errors\n[`CallError`](crate::CallError) when the request could \
+         has queued all of the request or nothing.\n\n# Errors\n`CallError` when the request could \
          not be queued."
     };
     (cast) => {
         "Arguments are written here, so they may be borrowed; the calls are sent when the future is polled first. The \
          timeout holds for each member: one that is late costs nobody else's answer.\n\nCancelling: dropping the future \
-         gives all calls up locally.\n\n# Errors\n[`CallError`](crate::CallError) when nothing could be sent at all: no \
+         gives all calls up locally.\n\n# Errors\n`CallError` when nothing could be sent at all: no \
          connection, nobody who exposes the callback, arguments that can't be written."
     };
     (cast_nowait) => {
@@ -28,6 +28,6 @@ macro_rules! words {
     };
     (stream) => {
         "Cancelling: dropping the future ends the stream after a whole number of chunks.\n\n# Errors\n\
-         [`StreamError`](crate::StreamError) names the chunk that failed."
+         `StreamError` names the chunk that failed."
     };
 }

@@ -31,8 +31,11 @@ async fn not_send() {
     drop(here);
 }
 
+#[derive(serde::Deserialize)]
+struct Number(i64);
+
 #[callback]
-fn wrong_default(#[default("ten")] number: i64) {
+fn wrong_default(#[default("ten")] number: Number) {
     let _ = number;
 }
 
