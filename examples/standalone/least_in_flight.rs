@@ -22,12 +22,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let roast = rpc.call::<String>("cook", (1000,));
     let salads = async {
         // In turns, the second of these would queue behind the roast.
+        let mut cooks = vec![];
         for _ in 0..3 {
-            println!("{} made a salad", rpc.call::<String>("cook", (1,)).await?);
+            cooks.push(rpc.call::<String>("cook", (1,)).await?);
         }
-        Ok::<_, CallError>(())
+        Ok::<_, CallError>(cooks)
     };
-    let (roast, ()) = tokio::try_join!(roast, salads)?;
-    println!("{roast} made the roast");
+    let (roast, salads) = tokio::try_join!(roast, salads)?;
+    println!("{} salads by another cook than the roast", salads.iter().filter(|cook| **cook != roast).count());
     Ok(())
 }

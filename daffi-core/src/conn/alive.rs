@@ -32,7 +32,10 @@ impl Alive {
     /// [`Disconnected::Silent`]: it has for so long that the connection is given up.
     pub(crate) fn on_time(&mut self, conn: &Conn, now: Instant) -> Result<Option<bool>, Disconnected> {
         let Some(pulse) = &mut self.0 else { return Ok(None) };
-        match pulse.beat(now, conn.takes_sign_of_life()) {
+        // One that holds this end back reads no question and cannot answer. How long it may is the business of the clock
+        // that runs while bytes wait for a peer.
+        let held_back = conn.outbox.bytes() > 0;
+        match pulse.beat(now, conn.takes_sign_of_life() || held_back) {
             Beat::Nothing => Ok(None),
             Beat::Ask => {
                 // Any bytes would do: whoever answers late is as alive.
