@@ -164,6 +164,8 @@ pub enum WaitedFor {
     Receiver,
     /// Members to join.
     Members,
+    /// The tower stack that the call goes through to be ready; the call was not made.
+    Readiness,
     /// Room for the request, or the answer: it may have run.
     Answer,
 }
@@ -177,6 +179,9 @@ fn no_answer(receiver: &str, method: &str, after: Duration, waited_for: WaitedFo
             format!("no member exposed {method:?} within {after:?}, so it was not called; is a node that has it there?")
         }
         WaitedFor::Members => format!("not a member within {after:?}: {receiver}"),
+        WaitedFor::Readiness => format!(
+            "the layers around calls were not ready within {after:?}, so {method:?} was not called; is the client connected?"
+        ),
         WaitedFor::Answer => format!("no answer of {receiver} to {method} within {after:?}"),
     }
 }

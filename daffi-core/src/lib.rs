@@ -77,8 +77,8 @@ mod session;
 
 pub use crate::{
     call::{
-        Answer, Answers, Call, CallOptions, Calling, Cast, CastNowait, Queueing, ReadAnswer, Rpc, RpcNowait, RpcOver,
-        StreamCall, StreamNowait,
+        Answer, Answers, Call, CallOptions, CallService, Calling, Cast, CastNowait, Queueing, ReadAnswer, Rpc,
+        RpcNowait, RpcOver, StreamCall, StreamNowait,
     },
     client::{Choice, Client, ClientBuilder, ClientState, LeastInFlight, Picker, RoundRobin, StickyByKey},
     config::{NamePolicy, NodeConfig},

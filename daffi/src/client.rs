@@ -207,10 +207,10 @@ impl Client {
     }
 
     /// The calling side as a [`tower_service::Service`] of [`Call`](crate::tower::Call)s, to put middleware around; see
-    /// [`Rpc::over`].
+    /// [`Rpc::over`]. It is ready when a call could be made at once, so that load shedding and balancing work.
     #[must_use]
-    pub fn into_service(self) -> daffi_core::Client<Formats> {
-        self.inner
+    pub fn into_service(self) -> crate::tower::CallService<Formats> {
+        self.inner.into_service()
     }
 }
 

@@ -8,6 +8,7 @@ mod over;
 mod progress;
 mod request;
 mod rpc;
+mod service;
 mod stream;
 
 use std::time::Duration;
@@ -17,8 +18,9 @@ use daffi_wire::FormatId;
 pub use self::{
     calling::{Calling, Queueing},
     cast::{Answers, Cast, CastNowait},
-    over::{Answer, Call, ReadAnswer, RpcOver},
+    over::RpcOver,
     rpc::{Rpc, RpcNowait},
+    service::{Answer, Call, CallService, ReadAnswer},
     stream::{StreamCall, StreamNowait},
 };
 

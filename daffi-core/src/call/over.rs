@@ -1,148 +1,19 @@
-//! The calling side as a tower service, so that tower's middleware can stand between.
+//! Calls through a tower stack.
 
-use std::{
-    fmt,
-    future::poll_fn,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::poll_fn, time::Duration};
 
-use daffi_serde::{
-    Args, FormatSet, Returned,
-    erased::{ArgsRef, ErasedArgs},
-};
-use daffi_transport::BoxFuture;
+use daffi_serde::{Args, Returned};
 use daffi_wire::FormatId;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
     CallOptions,
-    calling::RawCall,
-    engine::{Received, read},
+    calling::within,
+    service::{Call, ReadAnswer},
     setters,
 };
-use crate::{
-    client::Client,
-    error::{BoxError, CallError},
-};
-
-/// A call that owns its arguments: cloned, it can be made again.
-#[derive(Clone)]
-pub struct Call {
-    method: Arc<str>,
-    args: Arc<dyn ErasedArgs + Send + Sync>,
-    options: CallOptions,
-}
-
-impl Call {
-    /// A call of `method`.
-    pub fn new(method: &str, args: impl Args + Send + Sync + 'static) -> Self {
-        Self { method: method.into(), args: Arc::new(args), options: CallOptions::default() }
-    }
-
-    /// The same call with other options.
-    #[must_use]
-    pub fn with_options(mut self, options: CallOptions) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// The callback.
-    #[must_use]
-    pub fn method(&self) -> &str {
-        &self.method
-    }
-
-    /// How the call is made.
-    #[must_use]
-    pub const fn options(&self) -> &CallOptions {
-        &self.options
-    }
-}
-
-impl fmt::Debug for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("method", &self.method).field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-/// What came back, not read yet.
-#[derive(Clone, Debug)]
-pub struct Answer<F> {
-    received: Received,
-    method: Arc<str>,
-    formats: F,
-}
-
-impl<F: FormatSet> Answer<F> {
-    /// Who answered.
-    #[must_use]
-    pub fn receiver(&self) -> &str {
-        self.received.frame.transmitter()
-    }
-}
-
-/// What a call through a tower stack gives: a layer may wrap an [`Answer`] as long as it can still be read.
-pub trait ReadAnswer {
-    /// The result as a `R`.
-    ///
-    /// # Errors
-    /// [`CallError::Remote`] when the callback failed, [`CallError::Decode`] when its result is no `R`.
-    fn read<R: Returned>(&self) -> Result<R, CallError>;
-}
-
-impl<F: FormatSet> ReadAnswer for Answer<F> {
-    fn read<R: Returned>(&self) -> Result<R, CallError> {
-        read(&self.formats, self.received.clone(), &self.method)
-    }
-}
-
-/// Always ready: a call waits inside its future.
-impl<F: FormatSet> Service<Call> for Client<F> {
-    type Response = Answer<F>;
-    type Error = CallError;
-    type Future = BoxFuture<'static, Result<Answer<F>, CallError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        let client = self.clone();
-        Box::pin(async move {
-            let args = SharedArgs(call.args);
-            let received = RawCall::new(&client, &call.method, &args, &call.options).await?;
-            // A failure of the callback is an error here, so that retry and the like can see it.
-            let answer = Answer { received, method: call.method, formats: client.formats().clone() };
-            if answer.received.frame.kind() == daffi_wire::Kind::Error {
-                answer.read::<()>()?;
-            }
-            Ok(answer)
-        })
-    }
-}
-
-/// Arguments that several calls own together.
-struct SharedArgs(Arc<dyn ErasedArgs + Send + Sync>);
-
-impl Args for SharedArgs {
-    fn positional_len(&self) -> usize {
-        self.0.positional_len()
-    }
-
-    fn keyword_len(&self) -> usize {
-        self.0.keyword_len()
-    }
-
-    fn visit<V: daffi_serde::ArgsVisitor>(&self, visitor: &mut V) -> Result<(), V::Error> {
-        Args::visit(&ArgsRef(&*self.0), visitor)
-    }
-
-    fn sole_bytes(&self) -> Option<&bytes::Bytes> {
-        self.0.sole_bytes()
-    }
-}
+use crate::error::{BoxError, CallError, WaitedFor};
 
 /// Calls with the sugar of [`Rpc`](super::Rpc) over any tower stack around a client.
 #[derive(Clone, Debug)]
@@ -160,6 +31,9 @@ impl<S> RpcOver<S> {
 
     /// Calls `method` through the stack and reads its result as a `R`.
     ///
+    /// Waits until the stack is ready, within the timeout: without a layer that refuses calls, such as `load_shed`, that is
+    /// until the client has a connection and takes a call. Cancelling: dropping the future gives the call up locally.
+    ///
     /// # Errors
     /// [`CallError`]; what a layer fails with, unless it is a `CallError`, is [`CallError::Layer`].
     pub async fn call<R>(&self, method: &str, args: impl Args + Send + Sync + 'static) -> Result<R, CallError>
@@ -169,11 +43,30 @@ impl<S> RpcOver<S> {
         S::Response: ReadAnswer,
         S::Error: Into<BoxError>,
     {
-        let call = Call::new(method, args).with_options(self.options.clone());
         let mut service = self.service.clone();
-        poll_fn(|cx| service.poll_ready(cx)).await.map_err(layer_error)?;
+        let mut options = self.options.clone();
+        let mut asked = None;
+        let ready = poll_fn(|cx| {
+            let polled = service.poll_ready(cx);
+            if polled.is_pending() {
+                asked.get_or_insert_with(Instant::now);
+            }
+            polled
+        });
+        within(options.timeout, ready)
+            .await
+            .map_or_else(|after| Err(not_ready(method, after)), |ready| ready.map_err(layer_error))?;
+        if let Some(asked) = asked {
+            options.timeout = options.timeout.map(|timeout| timeout.saturating_sub(asked.elapsed()));
+        }
+        let call = Call::new(method, args).with_options(options);
         service.call(call).await.map_err(layer_error)?.read()
     }
+}
+
+fn not_ready(method: &str, after: Duration) -> CallError {
+    let waited_for = WaitedFor::Readiness;
+    CallError::Timeout { receiver: "any member".into(), method: method.to_owned(), after, waited_for }
 }
 
 fn layer_error(error: impl Into<BoxError>) -> CallError {

@@ -37,8 +37,10 @@ pub(crate) struct ClientConn {
     picker: Arc<dyn Picker>,
     /// The members as this connection tells them.
     members: ArcSwap<Members>,
-    /// A call number became free.
+    /// A call number became free: wakes one of those who take it at once.
     freed: Notify,
+    /// A call number became free: wakes all who look whether a call could be made.
+    pub(super) ready: Notify,
     /// So many numbers rest that a new connection should take the place of this one.
     pub(super) worn: Notify,
     /// Why the connection ended, once it did.
@@ -58,6 +60,7 @@ impl ClientConn {
             picker,
             members: ArcSwap::default(),
             freed: Notify::new(),
+            ready: Notify::new(),
             worn: Notify::new(),
             ended: OnceLock::new(),
             comes_back: node.config.reconnect_when_evicted,
@@ -143,9 +146,10 @@ impl ClientConn {
 
     /// A number became free, of a table that was full before or not. Nobody waits for one of a table that was not: who
     /// takes one and leaves others wakes the next.
-    fn number_freed(&self, was_full: bool) {
+    pub(super) fn number_freed(&self, was_full: bool) {
         if was_full {
             self.freed.notify_one();
+            self.ready.notify_waiters();
         }
     }
 }
@@ -383,6 +387,7 @@ impl Role for ClientRole {
         }
         self.connection.freed.notify_waiters();
         self.connection.freed.notify_one();
+        self.connection.ready.notify_waiters();
         self.connection.credit.close();
         match self.opened.take() {
             Some(opened) => drop(opened.send(Err(reason.clone()))),

@@ -4,6 +4,7 @@ mod builder;
 mod connection;
 mod context;
 mod credit;
+mod permit;
 mod picker;
 mod supervisor;
 
@@ -23,6 +24,7 @@ pub use self::picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
 pub(crate) use self::{
     connection::{ClientConn, PendingReply},
     credit::{Credit, Flow, Gone, Paid, Receipt, Style},
+    permit::Permit,
 };
 use crate::{
     error::{CallError, Disconnected, Ended, InitializationError, WaitedFor},

@@ -53,6 +53,8 @@ pub(crate) struct InFlight {
     /// Numbers that rest, in all and by receiver.
     resting: usize,
     resting_by: ByName<NodeName, usize>,
+    /// Numbers that are kept for calls to come.
+    reserved: usize,
     last: u16,
     closed: bool,
 }
@@ -97,7 +99,7 @@ impl InFlight {
 
     /// Takes the next free number. `None`: all are in use. `waker`: of the caller, if it is known.
     pub(crate) fn open(&mut self, receiver: &NodeName, waker: Option<&Waker>) -> Option<CallId> {
-        if self.calls.len() >= IDS {
+        if !self.has_free() {
             return None;
         }
         loop {
@@ -108,6 +110,19 @@ impl InFlight {
                 return Some(CallId(self.last));
             }
         }
+    }
+
+    /// Keeps a number for a call that is still to be made. `false`: all are in use. When the connection has ended, a call
+    /// finds that out by itself.
+    pub(crate) fn reserve(&mut self) -> bool {
+        let reserves = self.has_free() || self.closed;
+        self.reserved += usize::from(reserves);
+        reserves
+    }
+
+    /// Ends what [`reserve`](Self::reserve) began: the call is being made, or will not be.
+    pub(crate) fn release(&mut self) {
+        self.reserved -= 1;
     }
 
     /// The next number, without an entry: nobody answers a nowait call.
@@ -283,7 +298,7 @@ impl InFlight {
 
     /// Whether another call can be opened.
     pub(crate) fn has_free(&self) -> bool {
-        self.calls.len() < IDS
+        self.calls.len() + self.reserved < IDS
     }
 }
 
@@ -433,6 +448,9 @@ mod tests {
         }
         assert_eq!(table.open(&svc, None), None);
         table.give_up(CallId(500), false);
+        assert!(table.reserve() && !table.reserve(), "one is free");
+        assert_eq!(table.open(&svc, None), None, "it is reserved");
+        table.release();
         assert_eq!(table.open(&svc, None), Some(CallId(500)));
     }
 }

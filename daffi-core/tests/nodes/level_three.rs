@@ -11,15 +11,15 @@ use crate::{
     support::{Formats, endpoint, formats, node, plain},
 };
 
-struct Server(MemListener);
+pub(crate) struct Server(MemListener);
 
 impl Server {
-    fn bind(at: &Endpoint) -> Self {
+    pub(crate) fn bind(at: &Endpoint) -> Self {
         Self(MemListener::bind(at).unwrap())
     }
 
     /// The next connection, its handshake read and answered as a 3.0.1 server does.
-    async fn accept(&mut self, answer: &str) -> (Peer, Handshake) {
+    pub(crate) async fn accept(&mut self, answer: &str) -> (Peer, Handshake) {
         let config = LinkConfig::default();
         let pending = poll_fn(|cx| self.0.poll_accept(cx, &config)).await.unwrap();
         let mut peer = Peer(pending.upgrade().await.unwrap());
@@ -31,9 +31,9 @@ impl Server {
     }
 }
 
-const ROUTER: &str = r#"{"meta":{"type":"router","error":null},"members":[{"name":"me","methods":null},{"name":"w1","methods":["f"]},{"name":"w2","methods":["f"]}]}"#;
+pub(crate) const ROUTER: &str = r#"{"meta":{"type":"router","error":null},"members":[{"name":"me","methods":null},{"name":"w1","methods":["f"]},{"name":"w2","methods":["f"]}]}"#;
 
-async fn connect(at: &Endpoint) -> Client<Formats> {
+pub(crate) async fn connect(at: &Endpoint) -> Client<Formats> {
     let connector = Box::new(daffi_transport::mem::MemConnector::new(at.clone()));
     let config = NodeConfig::client();
     Client::builder(node("me"), connector, formats()).config(config).connect().await.unwrap()

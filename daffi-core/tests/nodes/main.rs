@@ -16,4 +16,5 @@ mod router;
 mod router_flow;
 mod shares;
 mod support;
+mod tower_services;
 mod workers;
