@@ -386,6 +386,8 @@ pub enum InitializationError {
     NoEndpoint,
     /// The number of workers is 0.
     NoWorkers,
+    /// A client that only looks was given callbacks.
+    LooksOnly,
 }
 
 impl fmt::Display for InitializationError {
@@ -410,6 +412,9 @@ impl fmt::Display for InitializationError {
             Self::Hello { source } => write!(f, "the callbacks do not fit into a handshake: {source}"),
             Self::Thread(error) => write!(f, "cannot start the thread of a blocking client: {error}"),
             Self::NoEndpoint => f.write_str("a node that listens needs at least one endpoint to listen on"),
+            Self::LooksOnly => f.write_str(
+                "a client that only looks (look_only) exposes no callbacks: leave them out, or let it be a member",
+            ),
             Self::NoWorkers => f.write_str("workers is 0: at least 1 callback must be able to run"),
         }
     }

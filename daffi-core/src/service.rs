@@ -194,9 +194,14 @@ impl ServiceCore {
 
 impl Host for ServiceCore {
     type Role = ServiceRole;
+    const KIND: NodeRole = NodeRole::Service;
 
     fn server(&self) -> &Server {
         &self.server
+    }
+
+    fn list(&self, level: Level) -> Vec<u8> {
+        self.hello(level).to_json()
     }
 
     fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> ServiceRole {
@@ -321,7 +326,7 @@ impl ServiceRole {
 
     fn answer(&self, request: &Frame, name: &NodeName) {
         let server = &self.shared.server;
-        let body = self.shared.hello(self.conn.level()).to_json();
+        let body = self.shared.list(self.conn.level());
         server.send(&self.conn, Class::Provoked, name, handshake_reply(request, &body, &server.config.limits));
     }
 }

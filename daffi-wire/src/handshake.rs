@@ -57,6 +57,10 @@ impl Member {
 }
 
 impl Handshake {
+    /// What a client that only looks writes in the function section of its HANDSHAKE
+    /// ([level 4](crate::level_four#clients-that-only-look)). 3.0.1 gives that section no meaning.
+    pub const LOOK_ONLY: &'static str = "look:only";
+
     /// A handshake without an error.
     #[must_use]
     pub const fn new(node_type: NodeType, members: Vec<Member>) -> Self {

@@ -51,6 +51,7 @@ impl Client {
             settings: ClientSettings::default(),
             picker: Box::new(RoundRobin::default()),
             retry: None,
+            looks: false,
         }
     }
 
@@ -225,6 +226,7 @@ pub struct ClientBuilder {
     settings: ClientSettings,
     picker: Box<dyn Picker>,
     retry: Option<Duration>,
+    looks: bool,
 }
 
 impl std::fmt::Debug for ClientBuilder {
@@ -262,6 +264,27 @@ impl ClientBuilder {
     /// or the handshake fails. Without it the first attempt decides.
     pub fn connect_retry(mut self, within: Duration) -> Self {
         self.retry = Some(within);
+        self
+    }
+
+    /// Only looks who is there, and disturbs nobody: for health checks and lists.
+    ///
+    /// A server of this project lists this client to nobody, tells no node of its coming and going, and gives it no name, so
+    /// that it evicts nobody. It gets the [`members`](Client::members) as they are when it connects and hears nothing after
+    /// that, and a call of it fails with `PermissionError`. To a server of daffi 3.0.1 it is a member like others. It cannot
+    /// expose callbacks.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+    /// use daffi::{Client, Service};
+    /// let service = Service::builder("calc").bind("mem://watched").await?;
+    /// let looker = Client::unnamed().look_only().connect("mem://watched").await?;
+    /// assert!(looker.members().get("calc").is_some());
+    /// assert!(service.clients().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn look_only(mut self) -> Self {
+        self.looks = true;
         self
     }
 
@@ -324,6 +347,7 @@ impl ClientBuilder {
             .callbacks(callbacks)
             .layer(self.layers)
             .picker(self.picker);
+        let builder = if self.looks { builder.look_only() } else { builder };
         Ok(match self.retry {
             Some(within) => builder.retry(within),
             None => builder,

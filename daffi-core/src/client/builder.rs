@@ -27,6 +27,7 @@ pub struct ClientBuilder<F> {
     layer: Box<dyn FnOnce(Callbacks) -> Callbacks + Send>,
     picker: Box<dyn Picker>,
     retry: Option<Duration>,
+    looks: bool,
 }
 
 impl<F> fmt::Debug for ClientBuilder<F> {
@@ -47,6 +48,7 @@ impl<F: FormatSet> Client<F> {
             layer: Box::new(|callbacks| callbacks),
             picker: Box::new(RoundRobin::default()),
             retry: None,
+            looks: false,
         }
     }
 }
@@ -73,6 +75,13 @@ impl<F: FormatSet> ClientBuilder<F> {
     /// Chooses among several members that expose a callback. Default: [`RoundRobin`].
     pub fn picker(mut self, picker: Box<dyn Picker>) -> Self {
         self.picker = picker;
+        self
+    }
+
+    /// Only looks who is there: a server of this project tells nobody of this client, which then cannot call and hears
+    /// nothing after the list of members; to one of daffi 3.0.1 it is a member like others. It exposes nothing.
+    pub const fn look_only(mut self) -> Self {
+        self.looks = true;
         self
     }
 
@@ -111,10 +120,14 @@ impl<F: FormatSet> ClientBuilder<F> {
     }
 
     fn build(self) -> Result<Client<F>, InitializationError> {
+        if self.looks && !self.callbacks.is_empty() {
+            return Err(InitializationError::LooksOnly);
+        }
         let serving = ServingNode::new(self.name, self.config, self.layer, self.callbacks, self.formats.clone())?;
         let shared = Arc::new(ClientCore {
             node: Arc::clone(&serving.node),
             serving,
+            looks: self.looks,
             picker: self.picker.into(),
             connector: self.connector,
             current: ArcSwapOption::empty(),

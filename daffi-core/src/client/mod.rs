@@ -85,6 +85,8 @@ pub enum ClientState {
 pub(crate) struct ClientCore {
     pub(crate) node: Arc<Node>,
     serving: ServingNode,
+    /// It is told who is there, and nobody is told of it.
+    looks: bool,
     pub(crate) picker: Arc<dyn Picker>,
     connector: Box<dyn Connector>,
     /// Where calls go.
@@ -309,8 +311,11 @@ impl<F: FormatSet> Client<F> {
     /// a new connection in place of the old one, as soon as no call is open; see [`reannounce`](Self::reannounce).
     ///
     /// # Errors
-    /// [`InitializationError::DuplicateCallback`]: none was added.
+    /// [`InitializationError::DuplicateCallback`] and [`InitializationError::LooksOnly`]: none was added.
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
+        if self.shared().looks && !callbacks.is_empty() {
+            return Err(InitializationError::LooksOnly);
+        }
         self.shared().serving.registry.add(callbacks)?;
         self.shared().announce.notify_one();
         Ok(())

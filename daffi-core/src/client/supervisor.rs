@@ -206,7 +206,7 @@ async fn establish(
         .map_err(|_| InitializationError::ConnectTimeout { endpoint: endpoint(), after: config.connect_timeout })??;
     let conn = Conn::new(link.peer.clone(), &node.budget);
     let in_flight = before.map(|conn| InFlight::following(&conn.session.lock().in_flight)).unwrap_or_default();
-    let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight);
+    let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight).look_only(shared.looks);
     let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };
     let hello = session.hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
     let client = ClientConn::new(node, Arc::clone(&conn), session, Arc::clone(&shared.picker));

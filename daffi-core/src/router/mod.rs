@@ -21,18 +21,18 @@ use std::{
 use arc_swap::ArcSwap;
 use daffi_serde::RemoteError;
 use daffi_transport::{Endpoint, Listener};
-use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Member, NodeName};
+use daffi_wire::{CallId, Frame, Level, Member, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
 use self::{absent::AbsentCallers, peer::Peer, role::RouterRole, sender::Sender};
 use crate::{
     config::NodeConfig,
-    conn::{Budget, Class, Conn},
+    conn::{Budget, Conn},
     error::{Ended, InitializationError},
     events::{Events, MemberEvent},
     keyed::ByName,
-    refusal::{Refusal, json_error},
+    refusal::Refusal,
     serve::Lifecycle,
     server::{self, Host, Opening, Server},
     session::Membership,
@@ -232,9 +232,14 @@ async fn stop(shared: Arc<Shared>) {
 
 impl Host for Shared {
     type Role = RouterRole;
+    const KIND: NodeRole = NodeRole::Router;
 
     fn server(&self) -> &Server {
         &self.server
+    }
+
+    fn list(&self, level: Level) -> Vec<u8> {
+        self.members.lock().reply(level)
     }
 
     fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> RouterRole {
@@ -338,9 +343,7 @@ impl Shared {
     }
 
     fn send_error(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
-        let header = Header::new(Kind::Error, id, FormatId::JSON, true, false);
-        let frame = Frame::new(header, receiver, &caller.name, method, &json_error(error), &self.server.config.limits);
-        self.server.send(&caller.conn, Class::Provoked, &caller.name, frame);
+        self.server.send_error(&caller.conn, &caller.name, id, receiver, method, error);
     }
 }
 

@@ -1,9 +1,10 @@
 //! What every node that listens has: listeners, connections that are opening, limits on both, and an end in order.
 
 mod handshake;
+mod looker;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     future::{Future, poll_fn},
     sync::{
         Arc,
@@ -12,8 +13,9 @@ use std::{
     time::Duration,
 };
 
+use daffi_serde::RemoteError;
 use daffi_transport::{Endpoint, Link, LinkConfig, LinkError, Listener, Pending};
-use daffi_wire::{EncodeError, Frame, NodeName};
+use daffi_wire::{CallId, EncodeError, FormatId, Frame, Header, Kind, Level, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
@@ -23,12 +25,14 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+use self::looker::Door;
 use crate::{
     config::NodeConfig,
     conn::{Budget, Class, Conn, Driver, Role},
     deadline::later,
     error::{Disconnected, Ended, InitializationError},
     events::{EventHub, Events},
+    refusal::json_error,
     serve::Lifecycle,
 };
 
@@ -47,6 +51,8 @@ pub(crate) struct Server {
     budget: Arc<Budget>,
     /// Connections without a handshake, the oldest first.
     opening: Mutex<BTreeMap<u64, AbortHandle>>,
+    /// Connections of clients that only look, which bear no name here.
+    lookers: Mutex<HashMap<u64, Arc<Conn>>>,
     connections: AtomicUsize,
     ended: watch::Sender<Option<Ended>>,
     endpoints: Vec<Endpoint>,
@@ -57,8 +63,13 @@ pub(crate) struct Server {
 /// A node around a [`Server`]: it says what a connection's frames mean.
 pub(crate) trait Host: Send + Sync + 'static {
     type Role: Role;
+    /// What the node is.
+    const KIND: NodeRole;
 
     fn server(&self) -> &Server;
+
+    /// The body of the answer to a handshake on a link of this level: who is there.
+    fn list(&self, level: Level) -> Vec<u8>;
 
     /// The server's end of a new connection, which calls [`Server::opened`] with `opening` after its handshake and at
     /// its end.
@@ -88,6 +99,7 @@ impl Server {
             tasks: TaskTracker::new(),
             budget,
             opening: Mutex::default(),
+            lookers: Mutex::default(),
             connections: AtomicUsize::new(0),
             ended: watch::Sender::new(None),
             endpoints: listeners.iter().map(|l| l.endpoint().clone()).collect(),
@@ -134,6 +146,21 @@ impl Server {
         }
     }
 
+    /// Queues an error of the server's own, in the receiver's name: the answer to a call.
+    pub(crate) fn send_error(
+        &self,
+        conn: &Conn,
+        to: &str,
+        id: CallId,
+        receiver: &str,
+        method: &str,
+        error: &RemoteError,
+    ) {
+        let header = Header::new(Kind::Error, id, FormatId::JSON, true, false);
+        let frame = Frame::new(header, receiver, to, method, &json_error(error), &self.config.limits);
+        self.send(conn, Class::Provoked, to, frame);
+    }
+
     /// Waits until the node was stopped. Cancel safe.
     pub(crate) async fn join(&self) -> Ended {
         let mut ended = self.ended.subscribe();
@@ -149,6 +176,9 @@ impl Server {
         self.tasks.close();
         for abort in std::mem::take(&mut *self.opening.lock()).into_values() {
             abort.abort();
+        }
+        for conn in self.lookers.lock().values() {
+            conn.drain();
         }
     }
 
@@ -309,9 +339,9 @@ async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: Opening, u
     }
 }
 
-fn driver<H: Host>(host: &Arc<H>, link: Link, opening: Opening, time: Duration) -> Driver<H::Role> {
+fn driver<H: Host>(host: &Arc<H>, link: Link, opening: Opening, time: Duration) -> Driver<Door<H>> {
     let server = host.server();
     let conn = Conn::new(link.peer.clone(), &server.budget);
-    let role = Arc::clone(host).role(Arc::clone(&conn), opening);
+    let role = Door::new(host, Arc::clone(&conn), opening);
     Driver::new(link, conn, role, &server.config, time)
 }

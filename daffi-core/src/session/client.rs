@@ -20,6 +20,8 @@ pub(crate) struct ClientSession {
     server_role: Option<Role>,
     /// The server is a level 4 Router: it answers every call, also one whose receiver left.
     router_ends_calls: bool,
+    /// This node only looks who is there.
+    looks: bool,
 }
 
 /// What a frame from the server means.
@@ -54,7 +56,14 @@ impl ClientSession {
             opened: false,
             server_role: None,
             router_ends_calls: false,
+            looks: false,
         }
+    }
+
+    /// Asks the server to tell nobody of this node ([level 4](daffi_wire::level_four#clients-that-only-look)).
+    pub(crate) fn look_only(mut self, looks: bool) -> Self {
+        self.looks = looks;
+        self
     }
 
     /// The HANDSHAKE that announces this node and its callbacks
@@ -63,7 +72,8 @@ impl ClientSession {
         let body =
             Handshake::new(NodeType::new(Role::Client, Level::HIGHEST), vec![Member::new(self.name.clone(), methods)]);
         let header = Header::control(Kind::Handshake, self.in_flight.pass(), true);
-        Frame::new(header, &self.name, "", "", &body.to_json(), &self.limits)
+        let section = if self.looks { Handshake::LOOK_ONLY } else { "" };
+        Frame::new(header, &self.name, "", section, &body.to_json(), &self.limits)
     }
 
     /// Works one frame of the server in.

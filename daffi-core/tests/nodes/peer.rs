@@ -44,11 +44,16 @@ impl Peer {
 
     /// `methods`: the JSON of the list.
     pub(crate) async fn hello_with(&mut self, name: &str, node_type: &str, methods: &str) -> Handshake {
+        self.hello_saying(name, node_type, methods, "").await
+    }
+
+    /// `says`: the function section.
+    pub(crate) async fn hello_saying(&mut self, name: &str, node_type: &str, methods: &str, says: &str) -> Handshake {
         let body = format!(
             r#"{{"meta":{{"type":"{node_type}","error":null}},"members":[{{"name":"{name}","methods":{methods}}}]}}"#
         );
         let header = Header::control(Kind::Handshake, CallId(1), true);
-        let frame = Frame::new(header, name, "", "", body.as_bytes(), &Limits::default()).unwrap();
+        let frame = Frame::new(header, name, "", says, body.as_bytes(), &Limits::default()).unwrap();
         self.send_bytes(frame.as_bytes()).await;
         let answer = self.receive().await.expect("an answer to the handshake");
         assert_eq!(answer.header(), header, "the header is copied");

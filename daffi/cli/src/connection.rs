@@ -18,6 +18,18 @@ use crate::{
     quantity::Seconds,
 };
 
+/// A server of daffi 3.0.1 never closes its end, and nothing that is answered gets lost by not waiting for that.
+fn leaving_soon(builder: daffi::ClientBuilder) -> daffi::ClientBuilder {
+    builder.configure(|config| config.linger = Duration::from_millis(20))
+}
+
+/// The members that a client sees, without itself: to a server of daffi 3.0.1 one that only looks is a member, too.
+pub(crate) fn others(client: &Client) -> Vec<daffi::Member> {
+    let is_listed = !client.server_level().is_some_and(|level| level.at_least(daffi::Level::FOUR));
+    let members = client.members();
+    members.iter().filter(|member| !is_listed || member.name.as_str() != client.name()).cloned().collect()
+}
+
 /// What names made up for callers begin with.
 const ROLE: &str = "cli";
 
@@ -157,10 +169,14 @@ impl Connection {
         Ok(configure(builder).connect(endpoint.as_str()).await?)
     }
 
-    /// Connects to make calls that are answered, or to look around.
+    /// Connects to make calls that are answered.
     pub(crate) async fn caller(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
-        // A server of daffi 3.0.1 never closes its end, and nothing that is answered gets lost by not waiting for that.
-        self.open(endpoint, ROLE, |builder| builder.configure(|config| config.linger = Duration::from_millis(20))).await
+        self.open(endpoint, ROLE, leaving_soon).await
+    }
+
+    /// Connects to see who is there, of which a server of this project tells nobody.
+    pub(crate) async fn looker(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
+        self.open(endpoint, ROLE, |builder| leaving_soon(builder).look_only()).await
     }
 
     /// Connects to make calls that nobody answers.

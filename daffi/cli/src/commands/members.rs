@@ -5,7 +5,7 @@ use daffi::Member;
 use serde::Serialize;
 
 use crate::{
-    connection::{Connection, Place},
+    connection::{Connection, Place, others},
     failure::Failure,
     output,
     table::table,
@@ -13,7 +13,8 @@ use crate::{
 
 /// List who is there and what they expose
 ///
-/// A service lists itself, a router all nodes that are connected to it. The command's own connection is left out.
+/// A service lists itself, a router all nodes that are connected to it. The command's own connection is left out, and no
+/// node is told of it, but by a router of daffi 3.0.1.
 #[derive(Debug, Args)]
 pub(crate) struct Members {
     /// Where the network is; left out: see `daffi context`
@@ -35,12 +36,11 @@ pub(crate) struct Members {
 
 impl Members {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let client = self.connection.caller(&self.place.endpoint(self.url.as_deref())?).await?;
-        let members = client.members();
+        let client = self.connection.looker(&self.place.endpoint(self.url.as_deref())?).await?;
+        let members = others(&client);
         client.stop().await;
-        let others = members.iter().filter(|member| member.name.as_str() != client.name());
         let wanted = self.filter.as_deref().unwrap_or_default();
-        let members: Vec<_> = others.filter_map(|member| Listed::matching(member, wanted)).collect();
+        let members: Vec<_> = members.iter().filter_map(|member| Listed::matching(member, wanted)).collect();
         match (self.by_callback, self.json) {
             (false, true) => output::json(&members),
             (true, true) => output::json(&by_callback(&members)),

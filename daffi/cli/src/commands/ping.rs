@@ -5,7 +5,7 @@ use daffi::{Client, Role, Shown, transport::Endpoint};
 use serde::Serialize;
 
 use crate::{
-    connection::{Connection, Place},
+    connection::{Connection, Place, others},
     failure::Failure,
     interrupts::Interrupts,
     output,
@@ -16,7 +16,8 @@ use crate::{
 /// Tell what answers at an endpoint, and how fast
 ///
 /// Each ping is a connection of its own, from connecting to the answer to the handshake: what a new node needs. Of several,
-/// those that fail are counted; Ctrl-C ends them early, and what was measured is told.
+/// those that fail are counted; Ctrl-C ends them early, and what was measured is told. No node is told of it, but by a router of
+/// daffi 3.0.1.
 #[derive(Debug, Args)]
 pub(crate) struct Ping {
     /// Where to connect to; left out: see `daffi context`
@@ -88,7 +89,7 @@ impl Ping {
     async fn measure(&self, endpoint: &Endpoint, seen: &mut Seen) -> Result<(), Failure> {
         for _ in 0..self.count.get() {
             let begun = Instant::now();
-            match self.connection.caller(endpoint).await {
+            match self.connection.looker(endpoint).await {
                 Ok(client) => {
                     seen.times.push(begun.elapsed());
                     seen.found = Some(found(&client));
@@ -107,8 +108,6 @@ impl Ping {
 }
 
 fn found(client: &Client) -> Found {
-    let members = client.members();
-    let others = members.iter().map(|member| member.name.to_string()).filter(|name| name != client.name());
     Found {
         role: match client.server_role() {
             Some(Role::Service) => "service",
@@ -116,7 +115,7 @@ fn found(client: &Client) -> Found {
             _ => "unknown",
         },
         level: client.server_level().map_or(3, daffi::Level::number),
-        members: others.collect(),
+        members: others(client).iter().map(|member| member.name.to_string()).collect(),
     }
 }
 

@@ -49,6 +49,24 @@ fn events_tell_who_comes_and_goes() {
 }
 
 #[test]
+fn nobody_hears_of_those_who_look() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let _worker = Running::worker(&at, "w1");
+    let events = Running::start(&["events", &at, "--json", "--name", "follower"]);
+    events.log("following");
+    // Under the name of a member, which keeps it and is listed.
+    assert!(run(&["members", &at, "--name", "w1"]).answer().contains("w1  "));
+    assert_eq!(run(&["ping", &at, "-n", "3", "--json"]).json()["members"], json!(["w1", "follower"]));
+    let _late = Running::worker(&at, "w2");
+    events.answer(r#""member":"w2""#);
+    router.log("joined node=\"w2\"");
+    assert!(!events.told().contains("cli-") && !events.told().contains("w1"), "{}", events.told());
+    assert!(!router.told().contains("cli-"), "{}", router.told());
+    assert!(!router.told().contains("left") && !router.told().contains("evicted"), "{}", router.told());
+}
+
+#[test]
 fn a_second_node_of_a_name_evicts_the_first() {
     let router = Running::router();
     let at = router.endpoint();

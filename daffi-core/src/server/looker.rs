@@ -1,0 +1,160 @@
+//! Connections that only look: they are told who is there, and nobody is told of them.
+
+use std::{sync::Arc, time::Instant};
+
+use daffi_serde::RemoteError;
+use daffi_wire::{Frame, Handshake, Kind, Level, NodeName, Shown};
+
+use super::{Host, Opening};
+use crate::{
+    conn::{Alive, Class, Conn, Role, Turn},
+    error::{Disconnected, ProtocolError},
+    session::{Hello, handshake_reply},
+};
+
+/// A server's end of one connection: that of the node's own kind, unless the first handshake says that its client only looks
+/// ([level 4](daffi_wire::level_four)).
+pub(crate) struct Door<H: Host> {
+    host: Arc<H>,
+    conn: Arc<Conn>,
+    opening: Opening,
+    role: H::Role,
+    looker: Option<Looker>,
+}
+
+/// A client that only looks, after its handshake.
+struct Looker {
+    name: NodeName,
+    alive: Alive,
+}
+
+impl<H: Host> Door<H> {
+    pub(super) fn new(host: &Arc<H>, conn: Arc<Conn>, opening: Opening) -> Self {
+        let role = Arc::clone(host).role(Arc::clone(&conn), opening);
+        Self { host: Arc::clone(host), conn, opening, role, looker: None }
+    }
+
+    /// Answers a handshake of a client that only looks: its first, or one by which it asks for the list anew. `false`: it
+    /// is one of level 3, where the section has no meaning.
+    fn look(&mut self, frame: &Frame) -> bool {
+        let server = self.host.server();
+        let known = self.looker.as_ref().map(|looker| &looker.name);
+        let Some(Hello { name, body, level }) = server.hello(H::KIND, &self.conn, known, frame) else { return true };
+        if !level.at_least(Level::FOUR) {
+            return false;
+        }
+        if body.members.iter().any(|member| !member.methods.is_empty()) {
+            let reason = "a connection that only looks (look:only) exposes no callbacks";
+            server.refuse_handshake(H::KIND, &self.conn, frame, reason);
+            return true;
+        }
+        if self.looker.is_none() {
+            self.conn.set_level(level);
+            let mut alive = Alive::default();
+            alive.begin(&self.conn);
+            server.opened(self.opening);
+            server.lookers.lock().insert(self.conn.id, Arc::clone(&self.conn));
+            if server.is_stopping() {
+                // `close` may have looked through them just before.
+                self.conn.drain();
+            }
+            tracing::debug!(client = %name, peer = %self.conn.peer, "a client looks who is there");
+            self.looker = Some(Looker { name: name.clone(), alive });
+        }
+        let list = self.host.list(self.conn.level());
+        let answer = handshake_reply(frame, &list, &server.config.limits);
+        server.send(&self.conn, Class::Provoked, &name, answer);
+        true
+    }
+
+    fn looked(&mut self, frame: &Frame) -> Result<(), Disconnected> {
+        match frame.kind() {
+            Kind::Handshake => {
+                self.look(frame);
+            }
+            Kind::Ping => return self.conn.ping(frame),
+            Kind::Request => self.refuse(frame),
+            // Which links carry them the driver knows; nothing of them is used here.
+            Kind::Credit | Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_) => {
+                tracing::debug!(kind = %frame.kind(), "skipped a frame");
+            }
+            kind => return Err(ProtocolError::Direction(kind).into()),
+        }
+        Ok(())
+    }
+
+    /// Answers a call: nobody could send the reply to it.
+    fn refuse(&self, frame: &Frame) {
+        if frame.header().wants_reply() {
+            let error = RemoteError::new("PermissionError", "this connection only looks (look:only): it cannot call");
+            let (id, receiver, method) = (frame.header().id(), frame.receiver(), frame.method());
+            self.host.server().send_error(&self.conn, frame.transmitter(), id, receiver, method, &error);
+        } else {
+            tracing::debug!(method = %Shown::new(frame.method()), "dropped a nowait request of a client that only looks");
+        }
+    }
+}
+
+/// Whether a client asks to be let in to look.
+fn asks_to_look(frame: &Frame) -> bool {
+    frame.kind() == Kind::Handshake && frame.method() == Handshake::LOOK_ONLY
+}
+
+impl<H: Host> Role for Door<H> {
+    const SERVES: bool = H::Role::SERVES;
+
+    fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
+        if self.looker.is_some() {
+            return self.looked(&frame);
+        }
+        if !self.role.is_open() && asks_to_look(&frame) && self.look(&frame) {
+            return Ok(());
+        }
+        self.role.handle(frame, turn)
+    }
+
+    fn settle(&mut self, turn: &mut Turn) {
+        self.role.settle(turn);
+    }
+
+    fn on_room(&mut self, turn: &mut Turn) {
+        self.role.on_room(turn);
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        match &self.looker {
+            Some(looker) => looker.alive.next(),
+            None => self.role.next_time(),
+        }
+    }
+
+    fn on_time(&mut self, now: Instant, turn: &mut Turn) -> Result<(), Disconnected> {
+        match &mut self.looker {
+            Some(looker) => looker.alive.on_time(&self.conn, now).map(drop),
+            None => self.role.on_time(now, turn),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.looker.is_some() || self.role.is_open()
+    }
+
+    fn may_stop_reading(&self) -> bool {
+        self.looker.is_some() || self.role.may_stop_reading()
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.role.is_quiet()
+    }
+
+    fn ended(&mut self, reason: &Disconnected) {
+        match &self.looker {
+            Some(Looker { name, .. }) => {
+                let server = self.host.server();
+                server.lookers.lock().remove(&self.conn.id);
+                server.log_end(name, reason);
+            }
+            None => self.role.ended(reason),
+        }
+    }
+}
