@@ -183,4 +183,58 @@ pub enum BodyError {
     /// The frame is not of the kind whose body was asked for.
     #[error("a {0} frame has no such body")]
     Kind(Kind),
+    /// A frame that is about an open call has the number 0, which no call has.
+    #[error("a {0} frame with the number 0 belongs to no call")]
+    NoCall(Kind),
+    /// A DATA frame that carries several items breaks a rule of theirs.
+    #[error("a DATA frame of several items has {0}")]
+    Packed(&'static str),
+}
+
+/// Why the extension block of a call is refused. The call ends with it; the connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtensionError {
+    /// The block, or what is to be written into one, is longer than the limit.
+    #[error("extensions of {size} bytes, the limit is {limit}")]
+    TooLong {
+        /// Bytes of the block.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The keys and values of all headers are longer than the limit.
+    #[error("headers of {size} bytes together, the limit is {limit}")]
+    Headers {
+        /// Bytes of all keys and values, and one for each.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The frame says that it has extensions, and ends inside them.
+    #[error("the frame ends inside its extensions: {have} of {need} bytes arrived")]
+    Cut {
+        /// Bytes behind the names.
+        have: usize,
+        /// Bytes that the block takes.
+        need: usize,
+    },
+    /// The block ends inside the value of this tag.
+    #[error("extension {0} is cut short")]
+    Truncated(u8),
+    /// The length behind this tag is not one or two bytes, or longer than needed.
+    #[error("the length of extension {0} is malformed")]
+    Length(u8),
+    /// The value of this tag is not one that it can have.
+    #[error("extension {0} has a value that it cannot have")]
+    Value(u8),
+    /// The tag stands there twice.
+    #[error("extension {0} stands there twice")]
+    Doubled(u8),
+    /// TIME_LEFT does not stand first, where a Router looks for it.
+    #[error("extension 1, the time left, does not stand first")]
+    NotFirst,
+    /// A tag that this node does not know, and that must not be overlooked.
+    #[error("extension {0} is not supported")]
+    Unsupported(u8),
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{
-    CallId, DecodeError, EncodeError, Header, Kind, Level, Limits, header::Lengths, limits::MAX_METADATA_BYTES,
+    CallId, DecodeError, EncodeError, ExtensionError, Extensions, Header, Kind, Level, Limits, MAX_EXTENSION_BYTES,
+    header::Lengths, limits::MAX_METADATA_BYTES,
 };
 
 /// A whole frame. It is cheap to clone: every part is a slice of the same shared bytes.
@@ -25,9 +26,10 @@ use crate::{
 pub struct Frame {
     header: Header,
     bytes: Bytes,
-    /// Offsets into `bytes`, of the two separators and of the payload.
+    /// Offsets into `bytes`, of the two separators, of the end of the names, and of the payload.
     first: u16,
     second: u16,
+    names_end: u16,
     body: u16,
 }
 
@@ -54,7 +56,7 @@ impl Frame {
         writer.body().put_slice(payload);
         let (first, second, body) = writer.offsets();
         writer.finish(header, 0, limits)?;
-        Ok(Self { header, bytes: bytes.freeze(), first, second, body })
+        Ok(Self { header, bytes: bytes.freeze(), first, second, names_end: body, body })
     }
 
     /// Takes the frame that a message of a message transport holds, without copying it.
@@ -97,7 +99,7 @@ impl Frame {
         if let Kind::Unknown(_) = header.kind() {
             // What its metadata means nobody knows yet: all of it is payload.
             let at = offset(Header::LEN);
-            return Ok(Self { header, first: at, second: at, body: at, bytes });
+            return Ok(Self { header, first: at, second: at, names_end: at, body: at, bytes });
         }
         let (first, second) = separators(&bytes[Header::LEN..Header::LEN + lengths.metadata])?;
         let longest = first.max(second - first - 1).max(lengths.metadata - second - 1);
@@ -108,6 +110,7 @@ impl Frame {
             header,
             first: offset(Header::LEN + first),
             second: offset(Header::LEN + second),
+            names_end: offset(Header::LEN + lengths.metadata),
             body: offset(Header::LEN + lengths.metadata),
             bytes,
         })
@@ -147,6 +150,48 @@ impl Frame {
         Ok(!matches!(kind, Kind::Unknown(_)))
     }
 
+    /// Takes the extensions that a frame of a level 4 link may have before its payload; from then on
+    /// [`payload`](Self::payload) is what stands behind them. A frame that has none says nothing. Call it on level 4 links
+    /// only: at level 3 such a frame is all payload.
+    ///
+    /// # Errors
+    /// [`ExtensionError`]; the frame is then as it was. The call is to be refused, and the connection goes on.
+    ///
+    /// ```
+    /// use daffi_wire::{CallId, Extensions, FormatId, Frame, FrameWriter, Header, Kind, Limits};
+    /// let (limits, mut bytes) = (Limits::default(), bytes::BytesMut::new());
+    /// let header = Header::new(Kind::Request, CallId(2), FormatId::OPAQUE, false, true);
+    /// let said = Extensions::builder().time_left_ms(300).build()?;
+    /// let mut writer = FrameWriter::begin(&mut bytes, "cli", "svc", "add")?;
+    /// writer.extensions(&said);
+    /// writer.body().extend_from_slice(b"payload");
+    /// writer.finish(header, 0, &limits)?;
+    ///
+    /// let mut frame = Frame::from_message(bytes.freeze(), &limits)?;
+    /// assert_eq!(frame.take_extensions()?, said);
+    /// assert_eq!((frame.method(), frame.payload()), ("add", &b"payload"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take_extensions(&mut self) -> Result<Extensions, ExtensionError> {
+        if !self.header.has_extensions() || self.body != self.names_end {
+            return Ok(Extensions::default());
+        }
+        let from = usize::from(self.names_end) + 2;
+        let behind = &self.bytes[self.names_end.into()..];
+        let have = behind.len();
+        let Some(length) = behind.first_chunk() else { return Err(ExtensionError::Cut { have, need: 2 }) };
+        let size = usize::from(u16::from_le_bytes(*length));
+        if size > MAX_EXTENSION_BYTES {
+            return Err(ExtensionError::TooLong { size, limit: MAX_EXTENSION_BYTES });
+        }
+        if size > have - 2 {
+            return Err(ExtensionError::Cut { have, need: size + 2 });
+        }
+        let said = Extensions::read(self.bytes.slice(from..from + size))?;
+        self.body = offset(from + size);
+        Ok(said)
+    }
+
     /// The first name: who sent it. A frame of an unknown kind has no names.
     #[must_use]
     pub fn transmitter(&self) -> &str {
@@ -168,7 +213,7 @@ impl Frame {
     /// The third name: the callback.
     #[must_use]
     pub fn method(&self) -> &str {
-        self.text(usize::from(self.second) + 1, self.body.into())
+        self.text(usize::from(self.second) + 1, self.names_end.into())
     }
 
     /// Whether the second name is this one. Cheaper than to compare [`receiver`](Self::receiver).
@@ -180,7 +225,7 @@ impl Frame {
     /// Whether the third name is this one. Cheaper than to compare [`method`](Self::method).
     #[must_use]
     pub fn calls(&self, name: &str) -> bool {
-        self.bytes.get(usize::from(self.second) + 1..self.body.into()) == Some(name.as_bytes())
+        self.bytes.get(usize::from(self.second) + 1..self.names_end.into()) == Some(name.as_bytes())
     }
 
     /// The payload.
@@ -282,9 +327,9 @@ const fn equal_bytes(word: u64, byte: u8) -> u64 {
     !(((differs & LOW) + LOW) | differs | LOW)
 }
 
-/// Offsets stay below 9 + 32 767.
+/// Offsets stay below 9 + 32 767 + 2 + 8 192.
 fn offset(at: usize) -> u16 {
-    u16::try_from(at).expect("header and metadata are below 65 536 bytes")
+    u16::try_from(at).expect("header, metadata and extensions are below 65 536 bytes together")
 }
 
 /// Writes one frame at the end of a buffer: header and names first, then whatever the caller appends.
@@ -297,6 +342,8 @@ pub struct FrameWriter<'a> {
     first: u16,
     second: u16,
     metadata: usize,
+    /// Bytes of the extensions and of their length.
+    extensions: usize,
     done: bool,
 }
 
@@ -317,7 +364,30 @@ impl<'a> FrameWriter<'a> {
             dst.put_slice(part.as_bytes());
         }
         let first = Header::LEN + transmitter.len();
-        Ok(Self { dst, start, first: offset(first), second: offset(first + 1 + receiver.len()), metadata, done: false })
+        Ok(Self {
+            dst,
+            start,
+            first: offset(first),
+            second: offset(first + 1 + receiver.len()),
+            metadata,
+            extensions: 0,
+            done: false,
+        })
+    }
+
+    /// Writes extensions, for a frame of a level 4 link, before anything of the payload. Empty ones take no room.
+    ///
+    /// # Panics
+    /// When something was written behind the names already.
+    pub fn extensions(&mut self, said: &Extensions) {
+        if said.is_empty() {
+            return;
+        }
+        assert_eq!(self.payload_len(), 0, "extensions stand before the payload, and once");
+        let bytes = said.as_bytes();
+        self.dst.put_u16_le(u16::try_from(bytes.len()).expect("extensions were checked to be at most 8 192 bytes"));
+        self.dst.put_slice(bytes);
+        self.extensions = 2 + bytes.len();
     }
 
     /// Returns the buffer that the payload is appended to; nothing else may be done to it.
@@ -328,7 +398,7 @@ impl<'a> FrameWriter<'a> {
     /// Bytes that were appended so far.
     #[must_use]
     pub fn payload_len(&self) -> usize {
-        self.dst.len() - self.start - Header::LEN - self.metadata
+        self.dst.len() - self.start - Header::LEN - self.metadata - self.extensions
     }
 
     fn offsets(&self) -> (u16, u16, u16) {
@@ -340,7 +410,9 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     /// [`EncodeError`] when the frame is too large; the buffer is then as it was before [`begin`](Self::begin).
     pub fn finish(mut self, header: Header, more: usize, limits: &Limits) -> Result<(), EncodeError> {
-        let head = header.encode(self.metadata, self.payload_len().saturating_add(more), limits)?;
+        let header = if self.extensions > 0 { header.with_extensions(true) } else { header };
+        let behind = (self.extensions + self.payload_len()).saturating_add(more);
+        let head = header.encode(self.metadata, behind, limits)?;
         self.dst[self.start..self.start + Header::LEN].copy_from_slice(&head);
         self.done = true;
         Ok(())
@@ -393,6 +465,39 @@ mod tests {
                 }
             }
             assert_eq!(separators(&vec![b'{'; length]), Err(DecodeError::Separators(0)));
+        }
+    }
+
+    #[test]
+    fn extensions_that_the_frame_cuts_short_are_refused() {
+        let header = Header::new(Kind::Request, CallId(1), FormatId::OPAQUE, false, true).with_extensions(true);
+        let frame = |payload: &[u8]| Frame::new(header, "a", "b", "c", payload, &Limits::default()).unwrap();
+        let cases: [(&[u8], ExtensionError); 4] = [
+            (b"", ExtensionError::Cut { have: 0, need: 2 }),
+            (b"\x03", ExtensionError::Cut { have: 1, need: 2 }),
+            (b"\x03\0\x05\x01", ExtensionError::Cut { have: 4, need: 5 }),
+            (b"\x01\x20", ExtensionError::TooLong { size: 8193, limit: 8192 }),
+        ];
+        for (payload, error) in cases {
+            let mut frame = frame(payload);
+            assert_eq!(frame.take_extensions(), Err(error));
+            assert_eq!((frame.method(), frame.payload()), ("c", payload));
+        }
+        let mut whole = frame(b"\x03\0\x05\x01\x01rest");
+        assert!(whole.take_extensions().unwrap().stream().items_follow);
+        assert_eq!((whole.method(), whole.payload()), ("c", &b"rest"[..]));
+        assert!(whole.take_extensions().unwrap().is_empty(), "they were taken");
+        let mut none = frame(b"\0\0rest");
+        assert!(none.take_extensions().unwrap().is_empty());
+        assert_eq!(none.payload(), b"rest");
+    }
+
+    #[test]
+    fn only_calls_and_their_ends_have_extensions() {
+        for number in 0..16 {
+            let header = Header::new(Kind::from_number(number), CallId(1), FormatId::OPAQUE, false, true);
+            assert!(!header.has_extensions());
+            assert_eq!(header.with_extensions(true).has_extensions(), (1..=3).contains(&number));
         }
     }
 

@@ -90,9 +90,9 @@ kinds! {
     Events = 4, "EVENTS";
     /// How much more nowait traffic a receiver takes from a sender, and the sender's word that a flow begins (level 4).
     Credit = 5, "CREDIT";
-    /// Nobody waits for a call any more (level 4; not used yet).
+    /// One end of an open call needs no more of the other (level 4; no node sends it yet).
     Cancel = 6, "CANCEL";
-    /// A part of the body or of the stream of a call (level 4; not used yet).
+    /// A part of the body or of the stream of a call (level 4; no node sends it yet).
     Data = 7, "DATA";
     /// What a client wants to hear of (level 4; not used yet).
     Watch = 8, "WATCH";
@@ -178,6 +178,32 @@ impl Header {
     #[must_use]
     pub const fn handshake_reply(self) -> Self {
         self
+    }
+
+    /// The header of a DATA frame, whose `msg_parts` say what it ends.
+    pub(crate) const fn data(id: CallId, from_caller: bool, parts: u8) -> Self {
+        let mut header = Self::new(Kind::Data, id, FormatId::OPAQUE, false, from_caller);
+        header.parts = parts;
+        header
+    }
+
+    /// The same header with the bit that says on a level 4 link whether extensions follow the names.
+    #[must_use]
+    pub const fn with_extensions(mut self, follow: bool) -> Self {
+        self.little_endian = !follow;
+        self
+    }
+
+    /// Whether extensions follow the names, if the link is of level 4. At level 3 the bit has another meaning, and is
+    /// overlooked.
+    #[must_use]
+    pub const fn has_extensions(self) -> bool {
+        !self.little_endian && matches!(self.kind, Kind::Request | Kind::Response | Kind::Error)
+    }
+
+    /// The seven bits of `msg_parts`.
+    pub(crate) const fn parts(self) -> u8 {
+        self.parts
     }
 
     /// The same header with another call number.

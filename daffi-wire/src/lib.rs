@@ -34,6 +34,7 @@
 //! | show a peer's text in a log or on a terminal | [`Shown`] |
 //! | account for nowait traffic through a Router | [`credit_cost`], [`Credit`], [`Grant`] |
 //! | ask whether the other end lives | [`Ping`] |
+//! | say what travels beside a call, or send it in parts | [`Extensions`], [`Data`], [`Cancel`] |
 
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
@@ -41,10 +42,13 @@ pub mod protocol {}
 #[doc = include_str!("../LEVEL_FOUR.md")]
 pub mod level_four {}
 
+mod cancel;
 mod codec;
 mod credit;
+mod data;
 mod error;
 mod event;
+mod extensions;
 mod format_id;
 mod frame;
 mod handshake;
@@ -55,12 +59,18 @@ mod name;
 mod opening;
 mod ping;
 mod shown;
+mod varint;
 
 pub use crate::{
+    cancel::{Cancel, CancelReason},
     codec::FrameDecoder,
     credit::{Credit, FIRST_WINDOW, FlowId, Grant, MAX_WINDOW, credit_cost},
-    error::{BodyError, DecodeError, EncodeError, NameError},
+    data::{Data, DataEnd, MAX_DATA_BYTES, PackedItems},
+    error::{BodyError, DecodeError, EncodeError, ExtensionError, NameError},
     event::{EventBody, EventKind},
+    extensions::{
+        EXTENSION_ROOM, Extensions, ExtensionsBuilder, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES, StreamFlags, TraceParent,
+    },
     format_id::FormatId,
     frame::{Frame, FrameWriter},
     handshake::{Handshake, Member},

@@ -2,8 +2,9 @@
 
 use bytes::BytesMut;
 use daffi_wire::{
-    CallId, Credit, DecodeError, EventBody, EventKind, FlowId, FormatId, Frame, FrameDecoder, Grant, Handshake, Header,
-    Kind, Level, Limits, Member, MethodName, NodeName, NodeType, Opening, Ping, Role,
+    CallId, Cancel, CancelReason, Credit, Data, DataEnd, DecodeError, EventBody, EventKind, Extensions, FlowId,
+    FormatId, Frame, FrameDecoder, FrameWriter, Grant, Handshake, Header, Kind, Level, Limits, Member, MethodName,
+    NodeName, NodeType, Opening, PackedItems, Ping, Role, StreamFlags, TraceParent,
 };
 use proptest::prelude::*;
 
@@ -56,7 +57,91 @@ fn node_types() -> impl Strategy<Value = NodeType> {
     (role, prop_oneof![Just(Level::THREE), Just(Level::FOUR)]).prop_map(|(role, level)| NodeType::new(role, level))
 }
 
+fn extensions() -> impl Strategy<Value = Extensions> {
+    let trace = any::<([u8; 16], [u8; 8], u8)>().prop_map(|(trace_id, span_id, flags)| TraceParent {
+        trace_id,
+        span_id,
+        flags,
+    });
+    let flags =
+        any::<(bool, bool)>().prop_map(|(items_follow, takes_results)| StreamFlags { items_follow, takes_results });
+    let numbers = (any::<Option<u32>>(), prop::option::of(trace), any::<Option<u64>>(), flags, any::<Option<u32>>());
+    let headers = prop::collection::vec((".{1,20}", ".{0,40}"), 0..6);
+    (numbers, headers, prop::option::of(".{0,30}"), prop::option::of(".{0,30}")).prop_map(
+        |((time_left, trace, body, flags, window), headers, state, identity)| {
+            let mut builder = Extensions::builder().stream(flags);
+            builder = time_left.into_iter().fold(builder, daffi_wire::ExtensionsBuilder::time_left_ms);
+            builder = trace.into_iter().fold(builder, daffi_wire::ExtensionsBuilder::trace);
+            builder = body.into_iter().fold(builder, daffi_wire::ExtensionsBuilder::body);
+            builder = window.into_iter().fold(builder, daffi_wire::ExtensionsBuilder::window);
+            for (key, value) in &headers {
+                builder = builder.header(key, value).expect("short");
+            }
+            builder = state.iter().fold(builder, |builder, state| builder.trace_state(state).expect("short"));
+            builder = identity.iter().fold(builder, |builder, who| builder.identity(who).expect("short"));
+            builder.build().expect("small")
+        },
+    )
+}
+
 proptest! {
+    #[test]
+    fn any_extensions_are_read_as_they_were_written(said in extensions(), payload in prop::collection::vec(any::<u8>(), 0..40), cut in any::<prop::sample::Index>()) {
+        let (limits, mut bytes) = (Limits::default(), BytesMut::new());
+        let header = Header::new(Kind::Request, CallId(2), FormatId::MSGPACK, false, true);
+        let mut writer = FrameWriter::begin(&mut bytes, "caller", "worker", "echo").expect("short names");
+        writer.extensions(&said);
+        writer.body().extend_from_slice(&payload);
+        writer.finish(header, 0, &limits).expect("small");
+        let mut frame = Frame::from_message(bytes.freeze(), &limits).expect("a whole frame");
+        prop_assert_eq!(frame.header().has_extensions(), !said.is_empty());
+        let read = frame.take_extensions().expect("as it was written");
+        prop_assert_eq!(&read, &said);
+        prop_assert_eq!(read.headers().collect::<Vec<_>>(), said.headers().collect::<Vec<_>>());
+        prop_assert_eq!((frame.transmitter(), frame.receiver(), frame.method(), frame.payload()), ("caller", "worker", "echo", &payload[..]));
+        // A piece of a block is refused, or is a block that says less.
+        let piece = said.as_bytes().slice(..cut.index(said.as_bytes().len() + 1));
+        if let Ok(less) = Extensions::read(piece.clone()) {
+            prop_assert_eq!(less.as_bytes(), &piece);
+        }
+    }
+
+    #[test]
+    fn any_extensions_at_all_are_read_or_refused(bytes in prop::collection::vec(prop_oneof![0u8..12, any::<u8>()], 0..60)) {
+        if let Ok(read) = Extensions::read(bytes.clone().into()) {
+            prop_assert_eq!(&read.as_bytes()[..], &bytes[..]);
+            let _ = (read.headers().count(), read.identity(), read.trace_state());
+        }
+    }
+
+    #[test]
+    fn any_data_and_cancel_is_read_as_it_was_written(id in 1u16.., from_caller: bool, end in 0usize..3, bytes in prop::collection::vec(any::<u8>(), 0..300), reason in 0u8..7) {
+        let end = [DataEnd::Nothing, DataEnd::Item, DataEnd::Direction][end];
+        let data = Data { id: CallId(id), from_caller, end, packed: false, bytes: bytes.clone().into() };
+        let frame = data.frame("a", "b", &Limits::default()).expect("small");
+        prop_assert_eq!(Data::read(frame).ok(), Some(data));
+        let items: Vec<_> = PackedItems::new(bytes.into()).collect();
+        prop_assert!(items.iter().rev().skip(1).all(Result::is_ok), "after an error nothing follows");
+
+        let header = Header::new(Kind::Cancel, CallId(id), FormatId::OPAQUE, false, from_caller);
+        let cancel = Cancel::read(&Frame::new(header, "a", "b", "", &[reason], &Limits::default()).expect("small"));
+        let cancel = cancel.expect("a reason that has no meaning yet is the plainest");
+        prop_assert_eq!(cancel.reason.is_from_caller(), from_caller);
+        prop_assert!(from_caller || cancel.reason == CancelReason::EnoughItems);
+        let again = cancel.frame("a", "b", &Limits::default()).expect("small");
+        prop_assert_eq!(Cancel::read(&again).ok(), Some(cancel));
+    }
+
+    #[test]
+    fn items_in_one_frame_are_read_as_they_were_written(items in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20)) {
+        let mut packed = BytesMut::new();
+        for item in &items {
+            PackedItems::put(&mut packed, item);
+        }
+        let read: Result<Vec<_>, _> = PackedItems::new(packed.freeze()).collect();
+        prop_assert_eq!(read.expect("as they were written"), items);
+    }
+
     #[test]
     fn any_handshake_is_read_as_it_was_written(node_type in node_types(), members in members(), error in prop::option::of(".{1,20}")) {
         let handshake = Handshake { error, ..Handshake::new(node_type, members) };

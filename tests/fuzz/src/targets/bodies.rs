@@ -1,8 +1,9 @@
-//! Handshakes, events, credit and pings.
+//! Handshakes, events, credit, pings, extensions, data and cancels.
 
 use daffi_wire::{
-    CallId, Credit, EventBody, EventKind, FlowId, FormatId, Frame, Grant, Handshake, Header, Kind, Level, Limits,
-    Member, MethodName, NodeName, NodeType, Ping, Role,
+    CallId, Cancel, CancelReason, Credit, Data, DataEnd, EventBody, EventKind, Extensions, FlowId, FormatId, Frame,
+    Grant, Handshake, Header, Kind, Level, Limits, Member, MethodName, NodeName, NodeType, PackedItems, Ping, Role,
+    StreamFlags,
 };
 
 use crate::{Signature, Tape, recorded::frames};
@@ -31,6 +32,12 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         Some([&[if frame.header().wants_reply() { 2 } else { 3 }], frame.payload()].concat())
     }));
     seeds.push([&[4], Ping::Asks(*b"12345678").frame().payload()].concat());
+    let flags = StreamFlags { items_follow: true, takes_results: true };
+    let said = Extensions::builder().time_left_ms(300).body(1 << 40).window(65_536).stream(flags);
+    let said = said.header("tenant", "blue").and_then(|said| said.identity("anna")).and_then(|said| said.build());
+    seeds.extend(said.ok().map(|said| [&[5], &said.as_bytes()[..]].concat()));
+    seeds.push(b"\x06\x05\x03one\x03two".to_vec());
+    seeds.push([7, CancelReason::Dropped.number()].to_vec());
     seeds.extend(frames().filter_map(|frame| {
         let which = match frame.kind() {
             Kind::Handshake => 0,
@@ -44,7 +51,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
 
 pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
     let mut tape = Tape::new(input);
-    let (which, body) = (tape.byte() % 5, tape.rest());
+    let (which, body) = (tape.byte() % 8, tape.rest());
     let error = match which {
         0 => match Handshake::parse(body, &LIMITS) {
             Ok(parsed) => {
@@ -80,6 +87,18 @@ pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
                 Err(error) => text(&error),
             }
         }
+        5 => match Extensions::read(body.to_vec().into()) {
+            Ok(said) if said.as_bytes() != body => return Err(format!("{said:?} is kept as something else")),
+            Ok(said) => {
+                format!("{} {:?}", said.headers().count().min(3), said.identity().map(str::len).map(|n| n.min(3)))
+            }
+            Err(error) => text(&error),
+        },
+        6 => data(body)?,
+        7 => match Cancel::read(&framed(Kind::Cancel, true, body)?) {
+            Ok(cancel) => format!("{:?}", cancel.reason),
+            Err(error) => text(&error),
+        },
         _ => match Ping::read(&framed(Kind::Ping, true, body)?) {
             Ok(ping) if ping.frame().payload() != body => return Err(format!("{ping:?} is written as something else")),
             Ok(_) => String::new(),
@@ -89,8 +108,30 @@ pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
     Ok(Signature::of((which, error)))
 }
 
+/// The first byte says what the frame ends and whether it is packed.
+fn data(body: &[u8]) -> Result<String, String> {
+    let (how, body) = body.split_first().map_or((0, body), |(how, body)| (*how, body));
+    let end = [DataEnd::Nothing, DataEnd::Item, DataEnd::Direction][usize::from(how % 3)];
+    let data =
+        Data { id: CallId(7), from_caller: how & 8 != 0, end, packed: how & 4 != 0, bytes: body.to_vec().into() };
+    let frame = data.frame("a", "b", &Limits::default()).map_err(|error| error.to_string())?;
+    match Data::read(frame) {
+        Ok(read) if read != data => Err(format!("{data:?} is read as {read:?}")),
+        Ok(read) => {
+            let items: Vec<_> = PackedItems::new(read.bytes).collect();
+            let whole = items.iter().filter(|item| item.is_ok()).count();
+            if whole + 1 < items.len() {
+                return Err(format!("{} items follow an error", items.len() - whole));
+            }
+            Ok(format!("{} {}", whole.min(3), items.len() - whole))
+        }
+        Err(error) => Ok(text(&error)),
+    }
+}
+
 fn framed(kind: Kind, wants_reply: bool, body: &[u8]) -> Result<Frame, String> {
-    let header = Header::new(kind, CallId::NONE, FormatId::OPAQUE, false, wants_reply);
+    let id = if kind == Kind::Cancel { CallId(7) } else { CallId::NONE };
+    let header = Header::new(kind, id, FormatId::OPAQUE, false, wants_reply);
     Frame::new(header, "a", "b", "", body, &Limits::default()).map_err(|error| error.to_string())
 }
 

@@ -15,7 +15,12 @@ use crate::Target;
 /// All of them.
 pub const TARGETS: [Target; 7] = [
     Target { name: "frames", about: "a stream of frames, whole and in pieces", seeds: frames::seeds, run: frames::run },
-    Target { name: "bodies", about: "handshakes, events, credit and pings", seeds: bodies::seeds, run: bodies::run },
+    Target {
+        name: "bodies",
+        about: "handshakes, events and what level 4 adds",
+        seeds: bodies::seeds,
+        run: bodies::run,
+    },
     Target { name: "formats", about: "payloads of each format", seeds: formats::seeds, run: formats::run },
     Target { name: "opening", about: "the first bytes of a connection", seeds: opening::seeds, run: opening::run },
     Target {
