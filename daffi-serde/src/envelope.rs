@@ -2,7 +2,7 @@
 //! keyword arguments, a list whose first element is the result
 //! ([protocol, 7](daffi_wire::protocol#7)).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserializer,
@@ -117,6 +117,37 @@ impl<'de, S: ResultSink> Visitor<'de> for ReadResult<'_, S> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
+}
+
+/// UTF-8 as Python and JSON may hold it, where a lone surrogate stands for something that was no text: each becomes one
+/// replacement character, and so does what is broken otherwise. For text that is better read in part than not at all,
+/// which is that of an error.
+///
+/// ```
+/// use daffi_serde::envelope::lossy_text;
+/// assert_eq!(lossy_text(b"file \xed\xb3\xbf"), "file \u{fffd}");
+/// ```
+#[must_use]
+pub fn lossy_text(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(chunk) = rest.utf8_chunks().next() {
+        text.push_str(chunk.valid());
+        let broken = chunk.invalid();
+        rest = &rest[chunk.valid().len()..];
+        let len = match rest {
+            [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] => 3,
+            _ => broken.len(),
+        };
+        if len > 0 {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+        rest = &rest[len..];
+    }
+    Cow::Owned(text)
 }
 
 /// Reads and drops a value: the part of an envelope that nobody asked for.

@@ -202,7 +202,13 @@ impl<S: ResultSink> ErasedResultSink for S {
 }
 
 /// A pointer to an erased sink as the sink it was.
-pub(crate) struct SinkRef<'a, S: ?Sized>(pub(crate) &'a mut S);
+pub struct SinkRef<'a, S: ?Sized>(pub &'a mut S);
+
+impl<S: ?Sized> fmt::Debug for SinkRef<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sink")
+    }
+}
 
 impl ArgsSink for SinkRef<'_, dyn ErasedArgsSink + '_> {
     fn positional<'de, D: Deserializer<'de>>(&mut self, index: usize, deserializer: D) -> Result<(), D::Error> {

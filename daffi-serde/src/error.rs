@@ -1,8 +1,11 @@
-use std::fmt;
+use std::fmt::{self, Write};
 
-use daffi_wire::FormatId;
+use daffi_wire::{FormatId, Shown};
 
 /// A value that could not be written in a format, or read from it.
+///
+/// A reason may repeat what a peer sent. The constructors keep 1 KiB of it, and escape what could forge a line of a log or
+/// steer a terminal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SerdeError {
@@ -30,11 +33,60 @@ pub enum SerdeError {
 impl SerdeError {
     /// A value that `format` could not write.
     pub fn encode(format: FormatId, reason: impl fmt::Display) -> Self {
-        Self::Encode { format, reason: reason.to_string() }
+        Self::Encode { format, reason: bounded(reason) }
     }
 
     /// Bytes that could not be read as the value asked for.
     pub fn decode(format: FormatId, reason: impl fmt::Display) -> Self {
-        Self::Decode { format, reason: reason.to_string() }
+        Self::Decode { format, reason: bounded(reason) }
+    }
+}
+
+/// The first KiB of a reason, as [`Shown`] shows it. For every error of a format whose text may repeat what a peer sent.
+///
+/// ```
+/// use daffi_serde::bounded;
+/// assert_eq!(bounded("no variant `a\n`"), r"no variant `a\n`");
+/// assert_eq!(bounded("x".repeat(1 << 20)), format!("{}...", "x".repeat(1024)));
+/// ```
+pub fn bounded(reason: impl fmt::Display) -> String {
+    let mut first = First(String::new());
+    // It fails where there is more, so that no more is made of a long reason than is kept.
+    let cut = write!(first, "{reason}").is_err();
+    let shown = Shown::new(&first.0);
+    if cut { format!("{shown}...") } else { shown.to_string() }
+}
+
+/// The first [`Shown::MOST`] bytes of what is written to it.
+struct First(String);
+
+impl Write for First {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = Shown::MOST - self.0.len();
+        let end = (0..=room.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        self.0.push_str(&text[..end]);
+        if end < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_keeps_a_kib_of_what_a_peer_sent_and_forges_no_line() {
+        let error = SerdeError::decode(FormatId::JSON, format_args!("a\n{}", "\u{e4}".repeat(1 << 20)));
+        assert_eq!(error.to_string(), format!("cannot read JSON: a\\n{}...", "\u{e4}".repeat(511)));
+        assert_eq!(bounded(format_args!("{}{}", "x".repeat(1024), "")), "x".repeat(1024));
+        // A text without an end is not written to its end.
+        struct Endless;
+        impl fmt::Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("\u{1b}")?;
+                }
+            }
+        }
+        assert_eq!(bounded(Endless), format!("{}...", "\\u{1b}".repeat(1024)));
     }
 }

@@ -51,7 +51,7 @@ pub mod value;
 pub use crate::{
     args::{Args, ArgsVisitor, DynArgs, Keyword, KeywordList, Keywords, Mixed, Owned, Positional},
     bytes_like::BytesLike,
-    error::SerdeError,
+    error::{SerdeError, bounded},
     format::{Body, Codec, Format, FormatSet, Output},
     limits::ValueLimits,
     opaque::Opaque,

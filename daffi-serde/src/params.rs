@@ -1,6 +1,7 @@
 //! The parameters of a callback, on the serving side: arguments are read into the function's own types.
 
 use bytes::Bytes;
+use daffi_wire::Shown;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, IgnoredAny},
@@ -301,7 +302,9 @@ impl<'a, P: Params> Binding<'a, P> {
     pub fn finish(self) -> Result<P, RemoteError> {
         let Self { method, names, slots, given, problem, .. } = self;
         let text = match problem {
-            Some(Problem::Unexpected(name)) => format!("{method}() got an unexpected keyword argument '{name}'"),
+            Some(Problem::Unexpected(name)) => {
+                format!("{method}() got an unexpected keyword argument '{}'", Shown::new(&name))
+            }
             Some(Problem::Multiple(index)) => {
                 format!("{method}() got multiple values for argument {}", quoted(names, index))
             }

@@ -1,4 +1,12 @@
-use serde::{Deserialize, Serialize, de::IgnoredAny, ser::SerializeTuple};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, IgnoredAny, Visitor},
+    ser::SerializeTuple,
+};
+
+use crate::envelope::lossy_text;
 
 /// The failure of a callback as it travels: a class name, the module it lives in, and a message.
 ///
@@ -49,10 +57,43 @@ impl Serialize for RemoteError {
     }
 }
 
+/// A lone surrogate in one of the texts, which Python and JSON may have, stands as a replacement character: the rest of the
+/// error is worth more.
 impl<'de> Deserialize<'de> for RemoteError {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (class, module, message, _traceback): (String, String, String, IgnoredAny) =
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (Text(class), Text(module), Text(message), _traceback): (Text, Text, Text, IgnoredAny) =
             Deserialize::deserialize(deserializer)?;
         Ok(Self { class, module, message })
+    }
+}
+
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Formats that describe themselves give text to who asks for bytes, and serde_json even what is not UTF-8.
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_bytes(TextVisitor)
+        } else {
+            deserializer.deserialize_str(TextVisitor)
+        }
+    }
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text of an error")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+        Ok(Text(text.to_owned()))
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text, E> {
+        Ok(Text(lossy_text(bytes).into_owned()))
     }
 }

@@ -55,7 +55,7 @@ fn any_scalar() -> impl Strategy<Value = Value> {
         time().prop_map(Value::from),
         (date(), time()).prop_map(|(date, time)| DateTime::new(date, time).into()),
         offset().prop_map(Value::TimeDelta),
-        any::<String>().prop_map(|text| Value::Decimal(text.into())),
+        "-?[0-9]{1,9}(\\.[0-9]{1,9})?(E[+-][0-9]{1,3})?".prop_map(|text| Value::Decimal(text.into())),
         any::<u128>().prop_map(|uuid| Value::Uuid(uuid.into())),
     ]
 }

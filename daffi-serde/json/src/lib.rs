@@ -23,21 +23,36 @@
 //!
 //! # What JSON has not
 //!
-//! NaN, infinities and bytes are errors that name a format which carries them; a `Vec<u8>` is a list of numbers. Integers
-//! of up to 128 bits are written and read as `i128` and `u128`. Read as a [`Value`](daffi_serde::Value), an integer beyond
-//! 64 bits is an error and never a float that lost its last digits; so is, being indistinguishable, a float of 2^63 or
-//! more without a fraction.
+//! NaN, infinities and bytes are errors that name a format which carries them; a `Vec<u8>` is a list of numbers.
+//!
+//! Integers of up to 128 bits are read and written as `i128` and `u128`, and those of up to [`MAX_INT_DIGITS`] as a
+//! [`Value`](daffi_serde::Value), in which an integer stays one with all its digits, and a float stays a float. Other types
+//! that take whatever is there have no place for an integer beyond 64 bits (serde's own buffers for tagged and untagged
+//! enums and for `flatten`, `serde_json::Value`): for them it is an error.
+//!
+//! Text with a lone surrogate, which Python can send as `"\ud800"`, is no text in Rust, and an error; only in the texts of
+//! an exception it is read as a replacement character, so that class and message arrive.
 
 mod envelope;
+mod tracked;
 
 use daffi_serde::{
     Args, ArgsSink, Body, Codec, Output, ResultSink, SerdeError, ValueLimits,
+    erased::{ErasedArgsSink, ErasedResultSink, SinkRef},
     guard::{Guarded, GuardedArgs, Rules, Watch},
 };
 use daffi_wire::FormatId;
-use serde::{Serialize, de::DeserializeSeed};
+use num_bigint::BigInt;
+use serde::{Serialize, Serializer, de::DeserializeSeed, ser::Error as _};
+use serde_json::value::RawValue;
 
-use crate::envelope::{ArgsObject, Call, Reply, ResultObject};
+use crate::{
+    envelope::{ArgsObject, Call, Reply, ResultObject},
+    tracked::{Tracked, has_long_number},
+};
+
+/// Decimal digits that an integer may have. One with more may be beyond what a float can be, where JSON's readers stop.
+pub const MAX_INT_DIGITS: usize = 308;
 
 /// The JSON format. `Default` has the default [`ValueLimits`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,11 +76,28 @@ impl Json {
         Ok(())
     }
 
-    fn read<'de>(&self, body: &'de Body, seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
-        let text = std::str::from_utf8(&body.bytes)
-            .map_err(|error| SerdeError::decode(FormatId::JSON, format_args!("not UTF-8: {error}")))?;
-        let watch = Watch::new(self.limits, text.len()).with_envelope(2);
-        let mut json = serde_json::Deserializer::from_str(text);
+    fn watch(&self, text: &str) -> Watch<'static> {
+        Watch::new(self.limits, text.len()).with_envelope(2)
+    }
+
+    fn read<'de>(&self, text: &'de str, seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
+        Self::run(serde_json::Deserializer::from_str(text), text, &self.watch(text), seed)
+    }
+
+    /// Reads a payload in which there may be integers that `serde_json` rounds. It is slower, and rare, so that types are
+    /// not compiled for it: it goes through pointers.
+    fn read_tracked<'de>(&self, text: &'de str, seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
+        let tracked = Tracked::new(text);
+        let watch = self.watch(text).with_source(&tracked);
+        Self::run(serde_json::Deserializer::from_reader(&tracked), text, &watch, seed)
+    }
+
+    fn run<'de, R: serde_json::de::Read<'de>>(
+        mut json: serde_json::Deserializer<R>,
+        text: &str,
+        watch: &Watch<'_>,
+        seed: impl DeserializeSeed<'de, Value = ()>,
+    ) -> Result<(), SerdeError> {
         // Its limit is fixed at 128 levels; ours is the user's.
         json.disable_recursion_limit();
         let read = seed.deserialize(watch.guard::<JsonRules, _>(&mut json)).and_then(|()| json.end());
@@ -77,6 +109,11 @@ impl Json {
             None => SerdeError::decode(FormatId::JSON, error),
         })
     }
+}
+
+fn text(body: &Body) -> Result<&str, SerdeError> {
+    std::str::from_utf8(&body.bytes)
+        .map_err(|error| SerdeError::decode(FormatId::JSON, format_args!("not UTF-8: {error}")))
 }
 
 /// What `serde_json` says of a map whose keys are no text, and what to add.
@@ -98,7 +135,17 @@ impl Rules for JsonRules {
     const NAME: &'static str = "JSON";
     const NON_FINITE: bool = false;
     const BYTES: bool = false;
-    const WIDE_INTEGERS_AS_FLOATS: bool = true;
+
+    fn write_big_integer<S: Serializer>(integer: &BigInt, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = integer.to_string();
+        let digits = text.trim_start_matches('-').len();
+        if digits > MAX_INT_DIGITS {
+            return Err(S::Error::custom(format_args!(
+                "an integer of {digits} digits; those of JSON have at most {MAX_INT_DIGITS}, PICKLE carries larger ones"
+            )));
+        }
+        RawValue::from_string(text).map_err(S::Error::custom)?.serialize(serializer)
+    }
 }
 
 impl Codec for Json {
@@ -115,7 +162,12 @@ impl Codec for Json {
     }
 
     fn decode_args<S: ArgsSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        self.read(body, ArgsObject(sink))
+        let text = text(body)?;
+        if has_long_number(text) {
+            let sink: &mut dyn ErasedArgsSink = sink;
+            return self.read_tracked(text, ArgsObject(&mut SinkRef(sink)));
+        }
+        self.read(text, ArgsObject(sink))
     }
 
     fn decode_bound(&self, len: usize) -> usize {
@@ -123,7 +175,12 @@ impl Codec for Json {
     }
 
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        self.read(body, ResultObject(sink))
+        let text = text(body)?;
+        if has_long_number(text) {
+            let sink: &mut dyn ErasedResultSink = sink;
+            return self.read_tracked(text, ResultObject(&mut SinkRef(sink)));
+        }
+        self.read(text, ResultObject(sink))
     }
 }
 

@@ -1,5 +1,6 @@
 use bytes::{Bytes, BytesMut};
 use daffi_serde::{Binding, Body, Codec, Output, Params, RemoteError, Value, ValueLimits, args};
+use num_bigint::BigInt;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Json;
@@ -59,8 +60,6 @@ fn what_json_has_not_is_an_error_that_names_what_has() {
         error(written(&Value::Bytes(b"abc".as_slice().into()))),
         "cannot write JSON: JSON has no bytes (3 were given); MSGPACK, PICKLE and OPAQUE carry them"
     );
-    let big: Value = u128::MAX.into();
-    assert!(error(written(&big)).contains("PICKLE carries it"));
     let pairs: Value = [(Value::Tuple(vec![1.into(), 2.into()].into()), "pair")].into_iter().collect();
     assert_eq!(
         error(written(&pairs)),
@@ -88,13 +87,79 @@ fn integers_never_become_floats() {
     assert_eq!(result(&u128::MAX.to_string()), Ok(u128::MAX));
     assert_eq!(result(&i128::MIN.to_string()), Ok(i128::MIN));
     assert_eq!(result("18446744073709551616"), Ok(18_446_744_073_709_551_616.0));
-    for text in ["18446744073709551616", "-9223372036854775809", "[{\"k\": 18446744073709551616}]"] {
-        let error = result::<Value>(text).unwrap_err();
-        assert!(error.contains("may be an integer beyond 64 bits"), "{error}");
-    }
-    assert_eq!(result("1.5e10"), Ok(Value::from(1.5e10)));
     assert!(result::<i64>("9223372036854775808").is_err());
     assert!(result::<i64>("1.0").is_err());
+    // The first three are one float.
+    for text in ["18446744073709551616", "18446744073709551617", "18446744073709551615", "-9223372036854775809"] {
+        let integer = Value::from(text.parse::<BigInt>().unwrap());
+        for around in [text.to_owned(), format!(" {text} ")] {
+            assert_eq!(result(&around), Ok(integer.clone()), "{around}");
+        }
+        let list = format!("[{text}, 1.8446744073709552e19,\t{{\"k\":{text}}}, {text}.0]");
+        let read = Value::from(vec![
+            integer.clone(),
+            18_446_744_073_709_552_000.0.into(),
+            [("k", integer.clone())].into_iter().collect(),
+            text.parse::<f64>().unwrap().into(),
+        ]);
+        assert_eq!(result(&list), Ok(read.clone()));
+        assert_eq!(written(&integer), Ok(format!(r#"{{"args":[{text}],"kwargs":{{}}}}"#)));
+        assert_eq!(
+            bound::<(Value, Value)>(format!(r#"{{"args":[{text}],"kwargs":{{"b":{list}}}}}"#)),
+            Ok((integer, read))
+        );
+    }
+}
+
+#[test]
+fn the_largest_integers_are_read_and_written_whole() {
+    let power = |exponent| Value::from(BigInt::from(2).pow(exponent));
+    for value in [power(70), power(128), power(1000), Value::from(-BigInt::from(10).pow(307)), u128::MAX.into()] {
+        assert_eq!(written(&value), Ok(format!(r#"{{"args":[{value}],"kwargs":{{}}}}"#)));
+        assert_eq!(result(&value.to_string()), Ok(value.clone()));
+        assert_eq!(result(&format!("[{value}, 6.02e23]")), Ok((value, 6.02e23)));
+    }
+    assert_eq!(
+        written(&power(1024)).unwrap_err(),
+        "cannot write JSON: an integer of 309 digits; those of JSON have at most 308, PICKLE carries larger ones"
+    );
+    assert!(result::<Value>(&format!("1{}", "0".repeat(400))).unwrap_err().contains("number out of range"));
+}
+
+#[test]
+fn large_floats_stay_floats() {
+    for text in ["6.02e23", "1e300", "-1e19", "9223372036854775808.0", "1E+20", "602000000000000000000000e0"] {
+        let float: f64 = text.parse().unwrap();
+        assert_eq!(result(text), Ok(Value::Float(float)), "{text}");
+        assert_eq!(result(&format!("[{text}]")), Ok(serde_json::json!([float])), "{text}");
+        let written = written(&Value::Float(float)).unwrap();
+        assert_eq!(read(written), Ok(Value::Float(float)), "{text}");
+    }
+}
+
+#[test]
+fn an_integer_that_a_type_has_no_place_for_is_an_error() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Integer(i64),
+        Float(f64),
+    }
+    assert_eq!(result("[1, 2.5, 1e20]"), Ok(vec![Number::Integer(1), Number::Float(2.5), Number::Float(1e20)]));
+    let error = result::<Number>("18446744073709551616").unwrap_err();
+    assert!(error.contains("18446744073709551616 is an integer beyond 64 bits"), "{error}");
+    assert!(result::<serde_json::Value>("[18446744073709551616]").is_err());
+}
+
+#[test]
+fn a_lone_surrogate_is_no_text_but_loses_no_exception() {
+    // What `json.dumps` writes for text with the name of a file that is not UTF-8.
+    let text = r#""no file a\udcff \ud83d\ude00""#;
+    assert!(result::<String>(text).unwrap_err().contains("lone leading surrogate"), "{:?}", result::<String>(text));
+    assert!(result::<Value>(text).is_err());
+    let error = format!(r#"{{"args": [["OSError", "builtins", {text}, null]], "kwargs": {{}}}}"#);
+    let read = Json::default().decode_error(&Body::text(error));
+    assert_eq!(read, Ok(RemoteError::new("OSError", "no file a\u{fffd} \u{1f600}")));
 }
 
 #[test]

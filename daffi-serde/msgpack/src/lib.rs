@@ -25,12 +25,13 @@
 //! # What MSGPACK has not
 //!
 //! Integers beyond 64 bits are an error that names formats which carry them. Extension types, timestamps among them, are
-//! refused when read. A list, tuple, map or set as a key of a map is refused when written, since a Python node that reads
+//! refused when read, and so is text (`str`) that is not UTF-8, unless a type asks for bytes. A list, tuple, map or set as a key of a map is refused when written, since a Python node that reads
 //! one stops. A sequence nested in a value that holds only `u8` is written as `bin`; of an empty one nobody can
 //! tell, so it is an empty list: use [`bytes::Bytes`] where a peer must see bytes even then. Reading, either is taken for
 //! the other.
 
 mod envelope;
+mod payload;
 
 use daffi_serde::{
     Args, ArgsSink, Body, Codec, Output, ResultSink, SerdeError, ValueLimits,
@@ -40,7 +41,10 @@ use daffi_wire::FormatId;
 use rmp_serde::decode::Error;
 use serde::{Deserialize, Serialize, de::DeserializeSeed};
 
-use crate::envelope::{ArgsPair, ResultPair, call, reply};
+use crate::{
+    envelope::{ArgsPair, ResultPair, call, reply},
+    payload::Payload,
+};
 
 /// The MSGPACK format. `Default` has the default [`ValueLimits`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +66,8 @@ impl Msgpack {
     }
 
     fn read<'de>(&self, body: &'de Body, seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
-        let watch = Watch::new(self.limits, body.bytes.len()).with_envelope(2);
+        let payload = Payload(&body.bytes);
+        let watch = Watch::new(self.limits, body.bytes.len()).with_envelope(2).with_source(&payload);
         let mut msgpack = rmp_serde::Deserializer::from_read_ref(&body.bytes[..]).with_human_readable();
         // The watch counts; this one must only not be in its way.
         msgpack.set_max_depth(usize::MAX);
@@ -73,7 +78,13 @@ impl Msgpack {
                     _ => Err(serde::de::Error::custom("bytes after the end")),
                 }
             });
-        read.map_err(|error| SerdeError::decode(FormatId::MSGPACK, error))
+        read.map_err(|error| match error {
+            Error::Utf8Error(why) => SerdeError::decode(
+                FormatId::MSGPACK,
+                format_args!("text (str) that is not UTF-8: {why}; bytes are sent as bin, and read as such"),
+            ),
+            other => SerdeError::decode(FormatId::MSGPACK, other),
+        })
     }
 }
 

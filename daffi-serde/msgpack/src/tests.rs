@@ -84,10 +84,37 @@ fn integers_end_at_64_bits() {
          carry it"
     );
     assert!(written(&Value::from(i128::MIN)).is_err());
-    assert!(written(&Value::from(u128::MAX)).unwrap_err().contains("PICKLE carries it"));
+    let widest = written(&Value::from(u128::MAX)).unwrap_err();
+    assert!(
+        widest.contains(&format!("{} is beyond 64 bits", u128::MAX)) && widest.contains("JSON and PICKLE"),
+        "{widest}"
+    );
     assert_eq!(result(b"\xff"), Ok(-1_i128));
     assert!(result::<u128>(b"\xff").is_err(), "not 2^128 - 1");
     assert_eq!(result(b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), Ok(u128::from(u64::MAX)));
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_an_error_and_loses_no_exception() {
+    let why = "text (str) that is not UTF-8: invalid utf-8 sequence of 1 bytes from index 1; bytes are sent as bin";
+    let long = [b"\xd9\x28a\xff".as_slice(), &[b'x'; 38]].concat();
+    for text in [b"\xa2a\xff".as_slice(), b"\xda\0\x02a\xff", b"\xdb\0\0\0\x02a\xff", &long] {
+        for error in [
+            result::<Value>(text).unwrap_err(),
+            result::<String>(text).unwrap_err(),
+            result::<Vec<u16>>(text).unwrap_err(),
+            result::<serde::de::IgnoredAny>(text).map(drop).unwrap_err(),
+            result::<Value>(&[b"\x81", text, b"\x01"].concat()).unwrap_err(),
+        ] {
+            assert!(error.contains(why), "{error}");
+        }
+        // Bytes are what it asks for.
+        assert_eq!(result::<Bytes>(text).map(|bytes| bytes[..2].to_vec()), Ok(b"a\xff".to_vec()));
+    }
+    assert_eq!(result(b"\xc4\x02a\xff"), Ok(Value::Bytes(b"a\xff".as_slice().into())));
+
+    let error = b"\x92\x91\x94\xa7OSError\xa8builtins\xa5a\xed\xb3\xbfb\xc0\x80";
+    assert_eq!(Msgpack::default().decode_error(&Body::new(&error[..])), Ok(RemoteError::new("OSError", "a\u{fffd}b")));
 }
 
 #[test]

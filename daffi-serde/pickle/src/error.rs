@@ -1,6 +1,6 @@
 use std::fmt;
 
-use daffi_serde::SerdeError;
+use daffi_serde::{SerdeError, bounded};
 use daffi_wire::FormatId;
 
 /// Why a pickle was not read.
@@ -105,7 +105,7 @@ pub enum ReadError {
 
 impl serde::de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::Type(message.to_string())
+        Self::Type(bounded(message))
     }
 }
 
@@ -161,7 +161,7 @@ pub enum WriteError {
 
 impl serde::ser::Error for WriteError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::Value(message.to_string())
+        Self::Value(bounded(message))
     }
 }
 

@@ -77,7 +77,6 @@
 //! [`Codec`](daffi_serde::Codec) of daffi; [`ReadError`] and [`WriteError`] for what can go wrong.
 
 mod codec;
-mod decimal;
 mod envelope;
 mod error;
 mod known;

@@ -50,7 +50,7 @@ impl Problem {
 /// A value's deserializer. Unlike postcard's own it can skip the value, since its length is known.
 pub(crate) struct Argument<'a, 'de> {
     reader: &'a mut Deserializer<'de, Slice<'de>>,
-    watch: &'a Watch,
+    watch: &'a Watch<'a>,
     skipped: &'a mut bool,
 }
 

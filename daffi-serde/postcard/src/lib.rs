@@ -77,7 +77,7 @@ impl Postcard {
         Ok(sole.map(|value| payload.slice_ref(value)))
     }
 
-    fn watch(&self, body: &Body) -> Watch {
+    fn watch(&self, body: &Body) -> Watch<'static> {
         Watch::new(self.limits, body.bytes.len())
     }
 }

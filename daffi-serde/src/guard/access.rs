@@ -14,7 +14,7 @@ use super::{
 /// The elements of a list.
 pub(super) struct WatchedSeq<'a, R, A> {
     pub(super) inner: A,
-    pub(super) watch: &'a Watch,
+    pub(super) watch: &'a Watch<'a>,
     pub(super) depth: Depth,
     /// How many elements may be made room for ahead of reading them.
     pub(super) places: Option<usize>,
@@ -37,7 +37,7 @@ impl<'de, R: Rules, A: SeqAccess<'de>> SeqAccess<'de> for WatchedSeq<'_, R, A> {
 /// The entries of a map.
 pub(super) struct WatchedMap<'a, R, A> {
     pub(super) inner: A,
-    pub(super) watch: &'a Watch,
+    pub(super) watch: &'a Watch<'a>,
     pub(super) depth: Depth,
     /// How many entries may be made room for ahead of reading them.
     pub(super) places: Option<usize>,
@@ -64,14 +64,14 @@ impl<'de, R: Rules, A: MapAccess<'de>> MapAccess<'de> for WatchedMap<'_, R, A> {
 /// One element: counted when it is read, and guarded itself.
 struct Element<'a, R, T> {
     seed: T,
-    watch: &'a Watch,
+    watch: &'a Watch<'a>,
     depth: Depth,
     counted: bool,
     rules: PhantomData<R>,
 }
 
 impl<'a, R, T> Element<'a, R, T> {
-    const fn new(seed: T, watch: &'a Watch, depth: Depth) -> Self {
+    const fn new(seed: T, watch: &'a Watch<'a>, depth: Depth) -> Self {
         Self { seed, watch, depth, counted: true, rules: PhantomData }
     }
 }
@@ -91,7 +91,7 @@ impl<'de, R: Rules, T: DeserializeSeed<'de>> DeserializeSeed<'de> for Element<'_
 /// An enum before its variant is known.
 pub(super) struct WatchedEnum<'a, R, A> {
     pub(super) inner: A,
-    pub(super) watch: &'a Watch,
+    pub(super) watch: &'a Watch<'a>,
     pub(super) depth: Depth,
     pub(super) rules: PhantomData<R>,
 }
@@ -111,7 +111,7 @@ impl<'a, 'de, R: Rules, A: EnumAccess<'de>> EnumAccess<'de> for WatchedEnum<'a, 
 /// What a variant holds.
 pub(super) struct WatchedVariant<'a, R, A> {
     inner: A,
-    watch: &'a Watch,
+    watch: &'a Watch<'a>,
     depth: Depth,
     rules: PhantomData<R>,
 }

@@ -3,7 +3,8 @@
 //! [`ReadGuard`] wraps a `Deserializer`. It counts depth and values against [`ValueLimits`](crate::ValueLimits), keeps
 //! announced lengths from reserving memory, and reads bytes where a list of numbers is asked for. [`Guarded`] wraps a
 //! value that is to be written. It turns what the library would change silently into an error that names a format which
-//! carries it. What a format has and has not is said once, in its [`Rules`].
+//! carries it. What a format has and has not is said once, in its [`Rules`]; what its library does not say of what it read
+//! is looked up in the payload, its [`Source`].
 //!
 //! ```
 //! use daffi_serde::{Value, ValueLimits, guard::{Guarded, Rules, Watch}};
@@ -28,13 +29,20 @@ mod access;
 mod keys;
 pub(crate) mod octets;
 mod read;
+mod source;
 mod visitor;
 mod watch;
 mod write;
 mod write_parts;
 
+use num_bigint::BigInt;
+use serde::{Serializer, ser::Error};
+
+use crate::value::{self, Value};
+
 pub use self::{
     read::ReadGuard,
+    source::Source,
     watch::Watch,
     write::{Guarded, GuardedArgs, WriteGuard},
 };
@@ -51,12 +59,24 @@ pub trait Rules: 'static {
     const BYTES: bool = true;
     /// Whether it has integers between 64 and 128 bits.
     const WIDE_INTEGERS: bool = true;
-    /// Whether its library reads an integer beyond 64 bits as a float when nothing is said about the type.
-    const WIDE_INTEGERS_AS_FLOATS: bool = false;
     /// Whether to read whatever is there where a number is asked for: for a library whose message is better then.
     const NUMBERS_AS_ANY: bool = false;
     /// Whether keys of maps may be lists or maps. Where a Python node reads them as such, it stops: it cannot hash them.
     const CONTAINERS_AS_KEYS: bool = true;
     /// Whether sequences that hold nothing but `u8` are written as bytes.
     const OCTETS_AS_BYTES: bool = false;
+
+    /// Writes an integer beyond 128 bits, for which serde has no method. A format that has such integers does it by
+    /// means of its own library; by default they are refused.
+    ///
+    /// # Errors
+    /// What the serializer says; and always, unless the format has such integers.
+    fn write_big_integer<S: Serializer>(integer: &BigInt, serializer: S) -> Result<S::Ok, S::Error> {
+        let _unused = serializer;
+        Err(S::Error::custom(format_args!(
+            "{} is beyond 128 bits, and integers of {} are not; JSON and PICKLE carry it",
+            value::shown(&Value::from(integer.clone())),
+            Self::NAME
+        )))
+    }
 }

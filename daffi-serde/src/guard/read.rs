@@ -13,7 +13,7 @@ use crate::value::{exact, tag};
 #[derive(Debug)]
 pub struct ReadGuard<'a, R, D> {
     pub(super) inner: D,
-    pub(super) watch: &'a Watch,
+    pub(super) watch: &'a Watch<'a>,
     pub(super) depth: Depth,
     pub(super) rules: PhantomData<R>,
 }
@@ -51,8 +51,8 @@ impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R,
         deserialize_char() as Text;
         deserialize_str() as Text;
         deserialize_string() as Text;
-        deserialize_bytes() as Other;
-        deserialize_byte_buf() as Other;
+        deserialize_bytes() as Bytes;
+        deserialize_byte_buf() as Bytes;
         deserialize_option() as Other;
         deserialize_unit() as Other;
         deserialize_unit_struct(name: &'static str) as Other;

@@ -5,11 +5,14 @@ use serde::{
     de::{EnumAccess, Error, MapAccess, SeqAccess, Unexpected, Visitor, value::SeqDeserializer},
 };
 
+use num_bigint::BigInt;
+
 use super::{
     ReadGuard, Rules, Watch,
     access::{WatchedEnum, WatchedMap, WatchedSeq},
     watch::Depth,
 };
+use crate::value::{Value, ValueDeserializer, tag};
 
 /// What a type asked for, as far as it changes what is done with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,7 @@ pub(super) enum Asked {
     /// Whatever is there, as a [`Value`](crate::Value).
     Value,
     Text,
+    Bytes,
     List,
     Newtype,
     Other,
@@ -28,14 +32,14 @@ pub(super) enum Asked {
 /// A visitor whose containers are counted.
 pub(super) struct Watched<'a, R, V> {
     pub(super) visitor: V,
-    pub(super) watch: &'a Watch,
+    pub(super) watch: &'a Watch<'a>,
     pub(super) depth: Depth,
     pub(super) asked: Asked,
     pub(super) rules: PhantomData<R>,
 }
 
 impl<'a, R: Rules, V> Watched<'a, R, V> {
-    fn guard<D>(watch: &'a Watch, depth: Depth, inner: D) -> ReadGuard<'a, R, D> {
+    fn guard<D>(watch: &'a Watch<'a>, depth: Depth, inner: D) -> ReadGuard<'a, R, D> {
         ReadGuard { inner, watch, depth, rules: PhantomData }
     }
 }
@@ -55,9 +59,24 @@ impl<'de, R: Rules, V: Visitor<'de>> Watched<'_, R, V> {
             _ => visit(self.visitor),
         }
     }
+
+    /// An integer that the library gave as a float, with the digits it has in the payload.
+    #[cold]
+    fn wide_integer<E: Error>(self, digits: &str) -> Result<V::Value, E> {
+        let big: BigInt = digits.parse().map_err(|_| E::custom(format_args!("{digits} is no integer")))?;
+        match self.asked {
+            Asked::Value => {
+                ValueDeserializer::<E>::new(Value::from(big)).deserialize_newtype_struct(tag::VALUE, self.visitor)
+            }
+            _ => Err(E::custom(format_args!(
+                "{digits} is an integer beyond 64 bits, for which a type that takes whatever is there (a tagged or \
+                 untagged enum, `flatten`, serde_json's Value) has no place: read it as daffi's Value, i128, u128 or f64"
+            ))),
+        }
+    }
 }
 
-/// From here on a float that is an integer may be one that lost its last digits.
+/// A library gives integers as such up to here, and may round those beyond to floats.
 const TWO_TO_THE_63: f64 = 9_223_372_036_854_775_808.0;
 
 macro_rules! pass_on {
@@ -95,16 +114,11 @@ impl<'de, R: Rules, V: Visitor<'de>> Visitor<'de> for Watched<'_, R, V> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
-        if R::WIDE_INTEGERS_AS_FLOATS
-            && matches!(self.asked, Asked::Any | Asked::Value)
+        if matches!(self.asked, Asked::Any | Asked::Value)
             && value.abs() >= TWO_TO_THE_63
-            && value.fract() == 0.0
+            && let Some(digits) = self.watch.rounded_integer()
         {
-            return Err(E::custom(format_args!(
-                "{value:e} may be an integer beyond 64 bits, which {} only reads as i128, u128 or f64; MSGPACK and \
-                 PICKLE tell integers from floats",
-                R::NAME
-            )));
+            return self.wide_integer(digits);
         }
         self.visitor.visit_f64(value)
     }
@@ -114,6 +128,10 @@ impl<'de, R: Rules, V: Visitor<'de>> Visitor<'de> for Watched<'_, R, V> {
     }
 
     fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<V::Value, E> {
+        // Who asks for bytes is given those of text, too.
+        if self.asked != Asked::Bytes && self.watch.is_broken_text(bytes) {
+            return Err(E::custom(format_args!("text of {} that is not UTF-8", R::NAME)));
+        }
         self.octets(bytes, |visitor| visitor.visit_borrowed_bytes(bytes))
     }
 

@@ -2,18 +2,19 @@ use std::{cell::Cell, fmt, marker::PhantomData};
 
 use serde::de::Error;
 
-use super::{ReadGuard, Rules};
+use super::{ReadGuard, Rules, Source};
 use crate::ValueLimits;
 
 /// What was counted while one payload is read. One per payload, shared by all its guards.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Watch<'a> {
     limits: ValueLimits,
     /// Levels of the payload that are not the user's: the list of arguments, for one.
     envelope: usize,
     values_left: Cell<usize>,
     places_left: Cell<usize>,
     breach: Cell<Option<Breach>>,
+    source: Option<&'a dyn Source>,
 }
 
 /// A limit that was reached.
@@ -41,7 +42,7 @@ pub(super) struct Depth {
     all: usize,
 }
 
-impl Watch {
+impl<'a> Watch<'a> {
     /// Reads a payload of `len` bytes under `limits`.
     #[must_use]
     pub const fn new(limits: ValueLimits, len: usize) -> Self {
@@ -51,7 +52,15 @@ impl Watch {
             values_left: Cell::new(limits.max_values),
             places_left: Cell::new(len),
             breach: Cell::new(None),
+            source: None,
         }
+    }
+
+    /// Asks `source` what the format's library leaves unsaid.
+    #[must_use]
+    pub const fn with_source(mut self, source: &'a dyn Source) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// Allows `levels` more, and as many values as they are made of: for what a format puts around the user's values.
@@ -123,6 +132,16 @@ impl Watch {
         }
         self.places_left.set(self.places_left.get() - granted);
         Ok(Some(granted / values_each))
+    }
+
+    /// The digits of the number that was read last, where the library rounded an integer.
+    pub(super) fn rounded_integer(&self) -> Option<&'a str> {
+        self.source?.rounded_integer()
+    }
+
+    /// Whether `bytes` stand in the payload as text, which they are not.
+    pub(super) fn is_broken_text(&self, bytes: &[u8]) -> bool {
+        self.source.is_some_and(|source| source.is_text(bytes)) && std::str::from_utf8(bytes).is_err()
     }
 
     #[cold]

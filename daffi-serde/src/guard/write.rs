@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Args, ArgsVisitor, Value, to_value,
-    value::{ExactSerializer, tag},
+    value::{ExactSerializer, shown, tag},
 };
 
 /// A value that is written under the [`Rules`] of a format.
@@ -228,10 +228,13 @@ impl<R: Rules, S: Serializer> Serializer for WriteGuard<R, S> {
         match name {
             tag::VALUE if R::SELF_DESCRIBING => value.serialize(self),
             tag::VALUE => value.serialize(ExactSerializer::new(self.inner)),
-            tag::BIG_INT => Err(S::Error::custom(format_args!(
-                "an integer beyond 128 bits is not for {}; PICKLE carries it",
-                R::NAME
-            ))),
+            tag::BIG_INT => match tag::special(name, value) {
+                Some(Value::BigInt(integer)) if !R::WIDE_INTEGERS => {
+                    Err(refuse_wide::<R, _>(shown(&Value::BigInt(integer))))
+                }
+                Some(Value::BigInt(integer)) => R::write_big_integer(&integer, self.inner),
+                _ => Err(S::Error::custom("an integer that is none")),
+            },
             tag::OCTETS if !R::BYTES => match to_value(value) {
                 Ok(Value::Bytes(bytes)) => self.inner.collect_seq(bytes.iter()),
                 _ => value.serialize(self),

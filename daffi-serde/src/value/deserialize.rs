@@ -9,7 +9,7 @@ use serde::{
     de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor},
 };
 
-use super::{DateTime, Time, TimeDelta, Value, exact::Kind, tag};
+use super::{DateTime, Time, TimeDelta, Value, decimal::is_decimal, exact::Kind, tag};
 
 /// No more places than this are made on a format's word alone; later ones are at most as many as are filled already.
 const MAX_PLACES_AHEAD: usize = 1024;
@@ -117,7 +117,13 @@ fn read_single<'de, A: VariantAccess<'de>>(kind: Kind, content: A) -> Result<Val
             let delta = TimeDelta::new(days, seconds, microseconds);
             Value::TimeDelta(delta.ok_or_else(|| A::Error::custom("a length of time out of range"))?)
         }
-        Kind::Decimal => Value::Decimal(content.newtype_variant()?),
+        Kind::Decimal => {
+            let text: Box<str> = content.newtype_variant()?;
+            if !is_decimal(&text) {
+                return Err(A::Error::invalid_value(Unexpected::Str(&text), &"a decimal number as Python prints it"));
+            }
+            Value::Decimal(text)
+        }
         Kind::Uuid => Value::Uuid(Box::new(content.newtype_variant()?)),
         Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => Value::List(content.newtype_variant_seed(Items)?),
         Kind::Map => Value::Map(content.newtype_variant_seed(Entries)?),

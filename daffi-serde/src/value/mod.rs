@@ -8,6 +8,7 @@ use num_bigint::BigInt;
 
 mod access;
 mod calendar;
+mod decimal;
 mod deserialize;
 mod deserializer;
 mod display;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use self::{
     calendar::{Date, DateTime, NotInCalendar, Time, TimeDelta},
+    decimal::is_decimal,
     deserializer::{ValueDeserializer, from_value},
     display::shown,
     exact::ExactSerializer,
@@ -82,7 +84,7 @@ pub enum Value {
     DateTime(Box<DateTime>),
     /// `datetime.timedelta`.
     TimeDelta(TimeDelta),
-    /// `decimal.Decimal`, in the notation Python prints.
+    /// `decimal.Decimal`, in the notation Python prints ([`is_decimal`]). Other text is not written.
     Decimal(Box<str>),
     /// `uuid.UUID`.
     Uuid(Box<u128>),

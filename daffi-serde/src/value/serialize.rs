@@ -6,7 +6,7 @@ use serde::{
     ser::{Error, SerializeMap, SerializeTuple},
 };
 
-use super::{DateTime, TimeDelta, Value, tag};
+use super::{DateTime, TimeDelta, Value, decimal::is_decimal, display::shown, tag};
 
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -40,6 +40,9 @@ impl Serialize for Natural<'_> {
                 Err(S::Error::custom(not_in_calendar("date and time", moment)))
             }
             Value::TimeDelta(delta) if !delta.is_valid() => Err(S::Error::custom(not_in_calendar("timedelta", delta))),
+            Value::Decimal(text) if !is_decimal(text) => {
+                Err(S::Error::custom(format_args!("{} is no decimal number as Python prints it", shown(&**text))))
+            }
             Value::Date(date) => serializer.serialize_newtype_struct(tag::DATE, &date.to_string()),
             Value::Time(time) => serializer.serialize_newtype_struct(tag::TIME, &time.to_string()),
             Value::DateTime(moment) => serializer.serialize_newtype_struct(tag::DATE_TIME, &Moment(moment)),

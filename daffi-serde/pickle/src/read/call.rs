@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use daffi_serde::{
     Value,
-    value::{DateTime, Time, TimeDelta},
+    value::{DateTime, Time, TimeDelta, is_decimal},
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     text::latin1,
     zone,
 };
-use crate::{ReadError, decimal::is_decimal, known::Known};
+use crate::{ReadError, known::Known};
 
 impl Machine<'_> {
     /// What `callable(*args)` makes; nothing is ever called.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use bytes::Bytes;
-use daffi_serde::ValueLimits;
+use daffi_serde::{ValueLimits, envelope::lossy_text};
 
 use crate::ReadError;
 
@@ -122,7 +122,7 @@ impl<'a> Loaded<'a> {
     /// Text, in which a lone surrogate stands as a replacement character.
     pub(crate) fn lossy_text(&self, slot: Slot) -> Option<Cow<'a, str>> {
         match self.scalar(slot)? {
-            Scalar::Utf8(bytes) => Some(text::lossy(bytes)),
+            Scalar::Utf8(bytes) => Some(lossy_text(bytes)),
             Scalar::Text(text) => Some(text),
             _ => None,
         }

@@ -92,32 +92,6 @@ pub(super) fn latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|c| u8::try_from(c).ok()).collect()
 }
 
-/// UTF-8 as Python writes it, where a lone surrogate may stand for something that was no text: a replacement character
-/// each.
-pub(super) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => {
-            let mut text = String::with_capacity(bytes.len());
-            let mut rest = bytes;
-            while let Some(chunk) = rest.utf8_chunks().next() {
-                text.push_str(chunk.valid());
-                let broken = chunk.invalid();
-                rest = &rest[chunk.valid().len()..];
-                let len = match rest {
-                    [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] => 3,
-                    _ => broken.len(),
-                };
-                if len > 0 {
-                    text.push(char::REPLACEMENT_CHARACTER);
-                }
-                rest = &rest[len..];
-            }
-            Cow::Owned(text)
-        }
-    }
-}
-
 /// At most eight hexadecimal digits.
 fn parse_hex(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))

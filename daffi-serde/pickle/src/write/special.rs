@@ -3,13 +3,13 @@
 use bytes::BufMut;
 use daffi_serde::{
     Value,
-    value::{Date, DateTime, Time, TimeDelta},
+    value::{Date, DateTime, Time, TimeDelta, is_decimal},
 };
 use num_bigint::BigInt;
 use serde::Serializer;
 
 use super::Writer;
-use crate::{WriteError, decimal::is_decimal, known::Known, opcode as op};
+use crate::{WriteError, known::Known, opcode as op};
 
 impl Writer<'_> {
     /// Writes what [`tag::special`](daffi_serde::value::tag::special) recognised.

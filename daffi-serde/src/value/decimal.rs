@@ -1,7 +1,9 @@
 //! The text of `decimal.Decimal`.
 
-/// Whether Python's `Decimal` could have printed `text`.
-pub(crate) fn is_decimal(text: &str) -> bool {
+/// Whether Python's `Decimal` could have printed `text`, which is what a [`Value::Decimal`](super::Value::Decimal) may
+/// hold.
+#[must_use]
+pub fn is_decimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if unsigned.eq_ignore_ascii_case("inf") || unsigned.eq_ignore_ascii_case("infinity") {
         return true;
