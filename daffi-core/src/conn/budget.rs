@@ -20,12 +20,8 @@ const MOST_OWN: usize = 64 * 1024;
 /// never touch memory that other threads write.
 const STEP: usize = 16 * 1024;
 
-/// Arguments below this size are read without asking: with 64 KiB each they make a bound of some MiB for all workers.
+/// Arguments below this size are read without asking: at most 448 KiB for each worker, by the bound that formats have.
 const READ_FREELY: usize = 16 * 1024;
-
-/// What reading arguments may hold: so many times their bytes, and this.
-const READ_FACTOR: usize = 16;
-const READ_BASE: usize = 64 * 1024;
 
 /// So many milliseconds after somebody was refused, those who hold more than that one have to keep a higher pace.
 const PRESSED_FOR: u64 = 5_000;
@@ -292,14 +288,20 @@ impl Account {
         Some(self.charge(bytes))
     }
 
-    /// Takes what arguments of `bytes` may hold when they are read, until the guard is dropped. One at a time always may;
-    /// so may those that `must`, because nobody could be told.
-    pub(crate) fn read_arguments(self: &Arc<Self>, bytes: usize, must: bool, now: Instant) -> Result<Reading, NoRoom> {
+    /// Takes what arguments of `bytes` may hold when they are read, by the `bound` of their format, until the guard is
+    /// dropped. One at a time always may; so may those that `must`, because nobody could be told.
+    pub(crate) fn read_arguments(
+        self: &Arc<Self>,
+        bytes: usize,
+        bound: impl FnOnce() -> usize,
+        must: bool,
+        now: Instant,
+    ) -> Result<Reading, NoRoom> {
         if bytes < READ_FREELY {
             return Ok(Reading(None));
         }
         // No budget is too small for one.
-        let may_hold = bytes.saturating_mul(READ_FACTOR).saturating_add(READ_BASE).min(self.budget.limit / 4);
+        let may_hold = bound().min(self.budget.limit / 4);
         let alone = self.budget.readings.load(Relaxed) == 0;
         if !alone && !must && !self.admits(may_hold) {
             self.budget.refused(self.held(), now);
@@ -491,7 +493,7 @@ mod tests {
     fn large_arguments_are_read_one_at_a_time_or_as_there_is_room() {
         let (budget, now) = (Budget::new(8 * MIB, 1.0, 10, MIB), Instant::now());
         let account = budget.open();
-        let read = |bytes, must| account.read_arguments(bytes, must, now);
+        let read = |bytes, must| account.read_arguments(bytes, || 24 * bytes, must, now);
         let small: Vec<_> = (0..1000).map(|_| read(1000, false).unwrap()).collect();
         assert_eq!(account.held(), 0);
         let first = read(MIB, false).unwrap();

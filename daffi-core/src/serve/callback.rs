@@ -216,7 +216,7 @@ impl Callback {
 
 /// Reads the arguments, with what they may hold until the callback is done.
 fn bind<F: FormatSet, P: Params>(request: &Request, formats: &F) -> Result<(P, impl Send + use<F, P>), RemoteError> {
-    let memory = request.memory_of_arguments()?;
+    let memory = request.memory_of_arguments(formats)?;
     let mut binding = Binding::<P>::new(request.method(), request.callback.options.params);
     match formats.decode_args(request.format, &request.body, &mut binding) {
         Ok(()) => binding.finish().map(|params| (params, memory)),

@@ -87,11 +87,12 @@ impl Request {
         written.unwrap_or_else(Reply::error)
     }
 
-    /// Takes what the arguments may hold when they are read. Bytes as they are hold nothing more.
-    pub(crate) fn memory_of_arguments(&self) -> Result<Reading, RemoteError> {
-        let bytes = if self.format == FormatId::OPAQUE { 0 } else { self.body.bytes.len() };
+    /// Takes what the arguments may hold when they are read, as their format bounds it.
+    pub(crate) fn memory_of_arguments(&self, formats: &impl FormatSet) -> Result<Reading, RemoteError> {
+        let bytes = self.body.bytes.len();
         let account = self.context.conn().inbound.account();
-        account.read_arguments(bytes, !self.wants_reply, Instant::now()).map_err(|no_room| {
+        let bound = || formats.decode_bound(self.format, bytes);
+        account.read_arguments(bytes, bound, !self.wants_reply, Instant::now()).map_err(|no_room| {
             Refusal::Overloaded.error(format!(
                 "reading arguments of {bytes} bytes may take {} of memory; as things stand {} may hold {}",
                 no_room.may_hold,
