@@ -59,7 +59,8 @@ pub enum CallError {
     AnswerLost(String),
     /// There is no connection, or it ended while the call was open. Whether the callback ran is unknown.
     Disconnected(Disconnected),
-    /// A newer connection took this node's name. Final.
+    /// A newer connection took this node's name, and it does not come back: see
+    /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted).
     Evicted,
     /// The node was stopped.
     Stopped,
@@ -125,7 +126,8 @@ impl fmt::Display for CallError {
             Self::AnswerLost(text) => write!(f, "the answer was lost: {text}"),
             Self::Disconnected(reason) => write!(f, "disconnected: {reason}"),
             Self::Evicted => f.write_str(
-                "evicted: a newer connection took the name of this node, for good; every node needs a name of its own",
+                "evicted: a newer connection took the name of this node, which does not come back; give every node a name of its \
+                 own, or set reconnect_when_evicted",
             ),
             Self::Stopped => f.write_str("this node was stopped: connect a new one to call"),
             Self::Encode { method, source } => write!(f, "arguments of {method}: {source}"),
@@ -266,6 +268,9 @@ pub enum Disconnected {
     /// The peer was asked whether it lives, and gave no sign of it: its process stands still, or the way to it is cut.
     #[error("the peer gave no sign of life for {0:?}")]
     Silent(Duration),
+    /// The peer's host acknowledges nothing of what was sent to it: it is gone, or the way to it is cut.
+    #[error("nothing has come back from the peer's host for {0:?}: it is gone, or the way to it is cut")]
+    Unreachable(Duration),
     /// No handshake in time.
     #[error("no handshake within {0:?} (handshake_timeout): is the other end a daffi node?")]
     HandshakeTimeout(Duration),
@@ -481,7 +486,8 @@ impl fmt::Debug for InitializationError {
 pub enum Ended {
     /// Stopped: by `stop`, or by a signal.
     Stopped,
-    /// A newer connection took the name. Final.
+    /// A newer connection took the name, and
+    /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted) is not set: a client only.
     Evicted,
     /// The tokio runtime that it ran on was dropped before it was stopped. Final.
     RuntimeGone,

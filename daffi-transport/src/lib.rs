@@ -41,7 +41,7 @@ pub use crate::{
     large::{Large, OWN_FROM, POOL_BYTES},
     link::{
         BoxFuture, Connector, Link, LinkConfig, LinkReader, LinkWriter, Listener, PATH_DEAD_AFTER, Path, PeerInfo,
-        Pending, keep,
+        Pending, Way, keep,
     },
     read_buffer::ReadBuffer,
     stream::read_opening,

@@ -185,16 +185,27 @@ pub fn keep(frame: Frame) -> Frame {
 
 /// What the system knows of the way to a peer, beside what the peer itself says.
 pub trait Path: Send + 'static {
-    /// For how long nothing at all has come back from the peer's host although the system waits for its acknowledgement
-    /// and has asked again; `None` when it does not wait, or does not know.
+    /// How things stand; `None`: the system does not tell.
     ///
-    /// It tells a dead way from a slow peer: the host of a process that reads nothing, or is stopped, still acknowledges,
-    /// and answers questions after a closed window. A peer whose way is silent for [`PATH_DEAD_AFTER`] is gone; ask every
-    /// few seconds while something was sent and nothing is heard. Costs about two system calls.
-    fn silence(&mut self) -> Option<Duration>;
+    /// Ask every few seconds while something was sent and nothing is heard. Costs a few system calls.
+    fn look(&mut self) -> Option<Way>;
 }
 
-/// The [silence](Path::silence) of a way after which a peer is gone: seven questions at growing distances without an answer.
+/// How things stand between this host and a peer's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// Bytes that left the process and that the peer's host has not acknowledged: they travel, are lost, or wait until the
+    /// peer's process makes room for them there.
+    pub unacknowledged: usize,
+    /// For how long nothing at all has come back from the peer's host although the system waits for its acknowledgement
+    /// and has asked again; `None` when it does not wait.
+    ///
+    /// It tells a dead way from a slow peer: the host of a process that reads nothing, or is stopped, still acknowledges,
+    /// and answers questions after a closed window. A peer whose way is silent for [`PATH_DEAD_AFTER`] is gone.
+    pub silence: Option<Duration>,
+}
+
+/// The [silence](Way::silence) of a way after which a peer is gone: seven questions at growing distances without an answer.
 pub const PATH_DEAD_AFTER: Duration = Duration::from_secs(20);
 
 /// The writing half.

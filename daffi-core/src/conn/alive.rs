@@ -1,6 +1,9 @@
 //! Asks the other end of a level 4 link whether it lives.
 
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    time::Instant,
+};
 
 use daffi_wire::{Level, Ping};
 
@@ -10,20 +13,77 @@ use crate::{
     session::{Beat, ENDED, Pulse},
 };
 
+/// What the driver of a connection saw of its peer's life since that was looked at.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// The peer sent something, or took what it had not taken before.
+    heard: AtomicBool,
+    /// This end did not read what the peer may have sent.
+    held_back: AtomicBool,
+    /// The peer gave no sign of life although it was asked for one.
+    stopped: AtomicBool,
+    /// Bytes of what was sent that the peer's host has not acknowledged, as far as the system tells.
+    unacknowledged: AtomicUsize,
+    /// What was acknowledged, in bytes since the connection began, and whether it has become more.
+    acknowledged: AtomicU64,
+    advances: AtomicBool,
+}
+
+impl Signs {
+    /// The peer sent something, or took what it had not taken before.
+    pub(super) fn note_life(&self) {
+        self.heard.store(true, Relaxed);
+    }
+
+    /// This end does not read now. It can blame nobody for being silent, and does not see what it is asked.
+    pub(super) fn note_holding_back(&self) {
+        self.held_back.store(true, Relaxed);
+    }
+
+    /// Of `written` bytes since the connection began so many are not acknowledged.
+    pub(super) fn note_way(&self, written: u64, unacknowledged: usize) {
+        self.unacknowledged.store(unacknowledged, Relaxed);
+        let acknowledged = written.saturating_sub(unacknowledged as u64);
+        if self.acknowledged.fetch_max(acknowledged, Relaxed) < acknowledged {
+            self.advances.store(true, Relaxed);
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Relaxed)
+    }
+
+    fn show_stopped(&self, conn: &Conn, stopped: bool) {
+        self.stopped.store(stopped, Relaxed);
+        if stopped {
+            tracing::warn!(peer = %conn.peer, "a peer does not answer whether it lives: its process may be stopped");
+        } else {
+            tracing::info!(peer = %conn.peer, "a peer that gave no sign of life goes on");
+        }
+    }
+}
+
 /// The clock of a peer that can be asked; it runs from the handshake on, on links of level 4.
 #[derive(Debug, Default)]
-pub(crate) struct Alive(Option<Pulse>);
+pub(crate) struct Alive(Option<Asking>);
+
+#[derive(Debug)]
+struct Asking {
+    pulse: Pulse,
+    /// Where the last question ends, in bytes since the connection began.
+    question: u64,
+}
 
 impl Alive {
     /// The handshake is done.
     pub(crate) fn begin(&mut self, conn: &Conn) {
         if self.0.is_none() && conn.level().at_least(Level::FOUR) {
-            self.0 = Some(Pulse::new(now()));
+            self.0 = Some(Asking { pulse: Pulse::new(now()), question: 0 });
         }
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.0.as_ref().map(Pulse::next)
+        self.0.as_ref().map(|asking| asking.pulse.next())
     }
 
     /// Its time has come. Gives whether the peer now stands still, if that changed.
@@ -31,23 +91,32 @@ impl Alive {
     /// # Errors
     /// [`Disconnected::Silent`]: it has for so long that the connection is given up.
     pub(crate) fn on_time(&mut self, conn: &Conn, now: Instant) -> Result<Option<bool>, Disconnected> {
-        let Some(pulse) = &mut self.0 else { return Ok(None) };
-        // One that holds this end back reads no question and cannot answer. How long it may is the business of the clock
-        // that runs while bytes wait for a peer.
-        let held_back = conn.outbox.bytes() > 0;
-        match pulse.beat(now, conn.takes_sign_of_life() || held_back) {
+        let Some(Asking { pulse, question }) = &mut self.0 else { return Ok(None) };
+        let signs = &conn.signs;
+        let held_back = signs.held_back.swap(false, Relaxed);
+        if held_back && conn.outbox.bytes() == 0 {
+            // Its questions are not read as long as it is held back, and this is no silence of a process that stands still.
+            drop(conn.send(Class::Notice, &Ping::Answers(conn.id.to_le_bytes()).frame()));
+        }
+        let heard = signs.heard.swap(false, Relaxed);
+        let travels = signs.advances.swap(false, Relaxed) && signs.unacknowledged.load(Relaxed) > 0 && {
+            // A slow way is no silence: the question is still behind what was sent before it.
+            signs.acknowledged.load(Relaxed) < *question
+        };
+        match pulse.beat(now, heard || held_back || travels) {
             Beat::Nothing => Ok(None),
             Beat::Ask => {
                 // Any bytes would do: whoever answers late is as alive.
                 drop(conn.send(Class::Notice, &Ping::Asks(conn.id.to_le_bytes()).frame()));
+                *question = conn.outbox.end();
                 Ok(None)
             }
             Beat::Stopped => {
-                conn.show_stopped(true);
+                signs.show_stopped(conn, true);
                 Ok(Some(true))
             }
             Beat::GoesOn => {
-                conn.show_stopped(false);
+                signs.show_stopped(conn, false);
                 Ok(Some(false))
             }
             Beat::End => Err(Disconnected::Silent(ENDED)),

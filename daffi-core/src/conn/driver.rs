@@ -17,6 +17,7 @@ use super::{
     shutdown::Shutdown,
     slow_peer::Watch,
     timers::{Alarm, Timer, Timers, now},
+    way::WaySide,
     write::WriteSide,
 };
 use crate::{config::NodeConfig, error::Disconnected};
@@ -66,6 +67,7 @@ pub(crate) struct Driver<R: Role> {
     pub(super) role: R,
     pub(super) read: ReadSide,
     pub(super) write: WriteSide,
+    pub(super) way: WaySide,
     pub(super) shutdown: Shutdown,
     /// The time to settle has begun.
     pub(super) settling: bool,
@@ -84,6 +86,7 @@ impl<R: Role> Driver<R> {
             role,
             read: ReadSide::new(link.reader, Watch::reading(within, R::SERVES)),
             write: WriteSide::new(link.writer, Watch::writing(within, R::SERVES)),
+            way: WaySide::new(link.path),
             shutdown: Shutdown::No,
             settling: false,
             timers: Timers::default(),
@@ -170,6 +173,9 @@ impl<R: Role> Driver<R> {
         }
         if self.timers.is_due(Timer::Active, now) {
             self.note_activity();
+        }
+        if self.timers.is_due(Timer::Way, now) {
+            self.look_at_way(now)?;
         }
         if self.timers.is_due(Timer::Role, now) {
             self.role.on_time(now, &mut Turn::begin(&self.conn, 0))?;

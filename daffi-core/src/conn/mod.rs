@@ -17,6 +17,7 @@ mod spare;
 mod timers;
 mod turn;
 mod unfinished;
+mod way;
 mod write;
 
 use std::{
@@ -34,6 +35,7 @@ use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use self::alive::Signs;
 pub(crate) use self::{
     alive::Alive,
     budget::{Account, Budget, Charge, Reading},
@@ -70,10 +72,7 @@ pub(crate) struct Conn {
     woken: AtomicBool,
     /// The role put something off until there is room.
     wants_room: AtomicBool,
-    /// The peer gave a sign of life since that was looked at.
-    heard: AtomicBool,
-    /// It gave none although it was asked.
-    stopped: AtomicBool,
+    signs: Signs,
 }
 
 /// Forwarded frames below this size are copied: a small part of a read buffer must not keep all of it alive. A larger one keeps
@@ -101,8 +100,7 @@ impl Conn {
             driver: AtomicWaker::new(),
             woken: AtomicBool::new(false),
             wants_room: AtomicBool::new(false),
-            heard: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
+            signs: Signs::default(),
         })
     }
 
@@ -169,27 +167,9 @@ impl Conn {
             && self.wants_room.swap(false, Ordering::SeqCst)
     }
 
-    /// The peer sent something, or took what it had not taken before; or nobody looks what it sends.
-    fn note_sign_of_life(&self) {
-        self.heard.store(true, Ordering::Relaxed);
-    }
-
-    fn takes_sign_of_life(&self) -> bool {
-        self.heard.swap(false, Ordering::Relaxed)
-    }
-
-    fn show_stopped(&self, stopped: bool) {
-        self.stopped.store(stopped, Ordering::Relaxed);
-        if stopped {
-            tracing::warn!(peer = %self.peer, "a peer does not answer whether it lives: its process may be stopped");
-        } else {
-            tracing::info!(peer = %self.peer, "a peer that gave no sign of life goes on");
-        }
-    }
-
     /// Whether the peer gave no sign of life although it was asked for one.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        self.signs.is_stopped()
     }
 
     /// Works a PING in: a question is answered, whatever callbacks do.

@@ -239,6 +239,17 @@ impl Outbox {
         }
     }
 
+    /// Bytes written since the connection began.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.queue.lock().written
+    }
+
+    /// The same, once all that waits now is written.
+    pub(crate) fn end(&self) -> u64 {
+        let queue = self.queue.lock();
+        queue.written + queue.waiting() as u64
+    }
+
     /// Whether those who can wait have to.
     pub(crate) fn is_full(&self) -> bool {
         self.is_crowded() && !self.queue.lock().closed

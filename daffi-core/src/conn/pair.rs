@@ -8,14 +8,15 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, BytesMut};
-use daffi_transport::{Batch, Link, LinkError, LinkReader, LinkWriter, PeerInfo};
-use daffi_wire::{CallId, Frame, FrameDecoder, Header, Kind, Level, Limits};
+use daffi_transport::{Batch, Link, LinkError, LinkReader, LinkWriter, Path, PeerInfo, Way};
+use daffi_wire::{CallId, Frame, FrameDecoder, Header, Kind, Level, Limits, Ping};
 use parking_lot::Mutex;
 
-use super::{Budget, Class, Conn, Driver, Role, Ticket, Turn};
+use super::{Alive, Budget, Class, Conn, Driver, Role, Ticket, Turn};
 use crate::{config::NodeConfig, error::Disconnected};
 
 /// One direction: bytes on their way.
@@ -101,6 +102,18 @@ impl LinkWriter for Writer {
     }
 }
 
+/// What the system would tell of the way to the peer, and how often it was asked.
+#[derive(Clone, Debug, Default)]
+struct TestPath(Arc<Mutex<(Way, usize)>>);
+
+impl Path for TestPath {
+    fn look(&mut self) -> Option<Way> {
+        let mut told = self.0.lock();
+        told.1 += 1;
+        Some(told.0)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Flag(AtomicBool);
 
@@ -121,6 +134,7 @@ pub(super) struct TestRole {
     pub(super) handled: usize,
     pub(super) kept: Vec<Ticket>,
     pub(super) rooms: usize,
+    alive: Alive,
 }
 
 impl Role for TestRole {
@@ -141,6 +155,14 @@ impl Role for TestRole {
         self.rooms += 1;
     }
 
+    fn next_time(&self) -> Option<Instant> {
+        self.alive.next()
+    }
+
+    fn on_time(&mut self, now: Instant, _: &mut Turn) -> Result<(), Disconnected> {
+        self.alive.on_time(&self.conn, now).map(drop)
+    }
+
     fn is_open(&self) -> bool {
         true
     }
@@ -158,13 +180,15 @@ pub(super) struct Pair {
     pub(super) driver: Driver<TestRole>,
     inward: Shared,
     outward: Shared,
+    path: TestPath,
     flag: Arc<Flag>,
 }
 
 impl Pair {
     pub(super) fn new(budget: &Arc<Budget>, level: Level) -> Self {
         let (inward, outward) = (Shared::default(), Shared::default());
-        let decoder = FrameDecoder::new(Limits::default());
+        let mut decoder = FrameDecoder::new(Limits::default());
+        decoder.set_level(level);
         let reader = Reader { wire: Arc::clone(&inward), buffer: BytesMut::new(), decoder };
         let writer = Writer(Arc::clone(&outward));
         let peer = PeerInfo::new("mem", "pair");
@@ -178,11 +202,37 @@ impl Pair {
             handled: 0,
             kept: Vec::new(),
             rooms: 0,
+            alive: Alive::default(),
         };
+        let path = TestPath::default();
+        let link = Link::new(reader, writer, peer).with_path(path.clone());
         let config = NodeConfig::server();
-        let driver =
-            Driver::new(Link::new(reader, writer, peer), Arc::clone(&conn), role, &config, config.handshake_timeout);
-        Self { conn, driver, inward, outward, flag: Arc::default() }
+        let driver = Driver::new(link, Arc::clone(&conn), role, &config, config.handshake_timeout);
+        Self { conn, driver, inward, outward, path, flag: Arc::default() }
+    }
+
+    /// The driver asks whether the peer lives, as it does after a handshake of level 4.
+    fn asking(mut self) -> Self {
+        self.driver.role.alive.begin(&self.conn);
+        self
+    }
+
+    /// The system tells so of the way from now on.
+    fn tell(&self, unacknowledged: usize, silence: Option<Duration>) {
+        self.path.0.lock().0 = Way { unacknowledged, silence };
+    }
+
+    /// How often the system was asked of the way.
+    fn looks(&self) -> usize {
+        self.path.0.lock().1
+    }
+
+    /// What was written and not taken, as frames.
+    fn frames(&self) -> Vec<Frame> {
+        let (mut decoder, mut bytes) = (FrameDecoder::new(Limits::default()), BytesMut::new());
+        decoder.set_level(Level::FOUR);
+        bytes.extend(self.outward.lock().bytes.drain(..));
+        std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect()
     }
 
     /// Lets the driver run as long as it has something to do, at most so many turns.
@@ -240,8 +290,6 @@ pub(super) fn request(bytes: usize) -> Vec<u8> {
 }
 
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::advance;
 
     use super::*;
@@ -451,5 +499,129 @@ mod tests {
         pair.take(usize::MAX);
         assert!(pair.run().is_pending());
         assert_eq!(pair.driver.role.rooms, 1);
+    }
+
+    /// Lets so many seconds pass, and gives why the connection ended and after how many.
+    async fn live(pair: &mut Pair, seconds: u64, mut each: impl FnMut(&Pair, u64)) -> Option<(Disconnected, u64)> {
+        for second in 0..seconds {
+            each(pair, second);
+            if let Poll::Ready(reason) = pair.run() {
+                return Some((reason, second));
+            }
+            advance(SECOND).await;
+        }
+        None
+    }
+
+    fn answer() -> Vec<u8> {
+        Ping::Answers(*b"12345678").frame().as_bytes().to_vec()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_way_ends_a_connection_while_something_is_unacknowledged() {
+        for level in [Level::THREE, Level::FOUR] {
+            let mut pair = Pair::new(&budget(), level);
+            pair.take(usize::MAX);
+            pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+            let dies = |pair: &Pair, second| pair.tell(6, Some(Duration::from_secs(second)));
+            let (reason, after) = live(&mut pair, 60, dies).await.expect("nobody is there any more");
+            assert!(matches!(reason, Disconnected::Unreachable(_)), "{reason}");
+            assert!((20..25).contains(&after), "{after}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_and_one_that_hears_from_its_peer_cost_no_look_at_the_way() {
+        let mut pair = Pair::new(&budget(), Level::THREE);
+        pair.take(usize::MAX);
+        assert!(live(&mut pair, 60, |_, _| {}).await.is_none());
+        assert_eq!(pair.looks(), 0);
+        let talks = |pair: &Pair, _| {
+            pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+            pair.send(&request(10));
+            pair.take(usize::MAX);
+        };
+        assert!(live(&mut pair, 60, talks).await.is_none());
+        assert_eq!(pair.looks(), 0);
+        assert!(live(&mut pair, 60, |_, _| {}).await.is_none());
+        assert_eq!((pair.looks(), pair.driver.timers.next()), (1, None), "all is acknowledged");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_keeps_its_window_closed_is_left_as_long_as_its_host_answers() {
+        let mut pair = Pair::new(&budget(), Level::THREE);
+        pair.take(usize::MAX);
+        pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+        pair.tell(6, None);
+        assert!(live(&mut pair, 3600, |_, _| {}).await.is_none());
+        let (_, after) =
+            live(&mut pair, 60, |pair, second| pair.tell(6, Some(Duration::from_secs(second)))).await.unwrap();
+        assert!(after < 26, "looked at as long as something is unacknowledged: {after}");
+    }
+
+    /// Whether what was sent before lies in buffers on the way, which the system takes at first, or here.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_holds_this_end_back_lives_and_one_that_stands_still_is_ended() {
+        for room in [usize::MAX, 1_000] {
+            let stuck = || {
+                let pair = Pair::new(&budget(), Level::FOUR).asking();
+                pair.take(room);
+                pair.conn.send_parts(Class::Answer, &vec![7; 10_000], None).unwrap();
+                pair
+            };
+            let unread = |pair: &Pair| pair.tell(usize::try_from(pair.conn.outbox.bytes_written()).unwrap(), None);
+            let holds = |pair: &Pair, second: u64| {
+                unread(pair);
+                if second.is_multiple_of(5) {
+                    pair.send(&answer());
+                }
+            };
+            let mut pair = stuck();
+            let ended = live(&mut pair, 50, holds).await;
+            assert!(ended.is_none() && !pair.conn.is_stopped(), "{ended:?}");
+            let (reason, after) =
+                live(&mut stuck(), 59, |pair, _| unread(pair)).await.expect("it gives no sign of life");
+            assert!(matches!(reason, Disconnected::Silent(_)) && after < 45, "{reason} after {after}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_this_end_holds_back_hears_that_it_lives() {
+        let mut pair = Pair::new(&Budget::new(16 * MIB, 1.0, 100, 12 * MIB), Level::FOUR).asking();
+        pair.driver.role.keeps = true;
+        pair.take(usize::MAX);
+        for _ in 0..20 {
+            pair.send(&request(MIB));
+        }
+        let mut signs = 0;
+        let count = |pair: &Pair, _| {
+            for frame in pair.frames() {
+                assert!(matches!(Ping::read(&frame), Ok(Ping::Answers(_))), "who does not read asks nobody");
+                signs += 1;
+            }
+        };
+        assert!(live(&mut pair, 600, count).await.is_none());
+        assert!(pair.unread() > 0);
+        assert!(signs >= 100, "one in five seconds: {signs}");
+        // One that takes nothing is told nothing more.
+        pair.take(0);
+        assert!(
+            live(&mut pair, 600, |_, _| {}).await.is_none_or(|(reason, _)| !matches!(reason, Disconnected::Silent(_)))
+        );
+        assert!(pair.conn.outbox.bytes() < 100, "{}", pair.conn.outbox.bytes());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_travels_slowly_behind_other_bytes_is_waited_for() {
+        let mut pair = Pair::new(&budget(), Level::FOUR).asking();
+        pair.take(usize::MAX);
+        pair.conn.send_parts(Class::Answer, &vec![7; 4 * MIB], None).unwrap();
+        // All of it is in the system's buffers at once, and 20 KiB/s travel.
+        let travels = |pair: &Pair, second: u64| {
+            let sent = usize::try_from(pair.conn.outbox.bytes_written()).unwrap();
+            pair.tell(sent.saturating_sub(20 * 1024 * usize::try_from(second).unwrap()), None);
+        };
+        let (reason, after) = live(&mut pair, 400, travels).await.expect("it never answers");
+        assert!(matches!(reason, Disconnected::Silent(_)) && (200..250).contains(&after), "{reason} after {after}");
     }
 }

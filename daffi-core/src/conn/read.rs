@@ -135,7 +135,7 @@ impl<R: Role> Driver<R> {
             }
         }
         // What is not wanted does not have to come.
-        self.conn.note_sign_of_life();
+        self.conn.signs.note_holding_back();
         self.read.watch.rest();
         self.timers.clear(Timer::Read);
         Ok(())
@@ -153,14 +153,14 @@ impl<R: Role> Driver<R> {
             Hold::Slow | Hold::Trickle => (SLOW_BYTES, SLOW_PAUSE),
             Hold::Starve => {
                 self.timers.set(Timer::Pause, now() + STARVING_PAUSE);
-                self.conn.note_sign_of_life();
+                self.conn.signs.note_holding_back();
                 self.rest();
                 return Ok(Poll::Pending);
             }
             Hold::Stop => return Ok(Poll::Pending),
         };
         if self.timers.is_set(Timer::Pause) && !self.timers.is_due(Timer::Pause, now()) {
-            self.conn.note_sign_of_life();
+            self.conn.signs.note_holding_back();
             self.rest();
             return Ok(Poll::Pending);
         }
@@ -174,7 +174,8 @@ impl<R: Role> Driver<R> {
             Poll::Ready(read) => {
                 let read = read?;
                 self.read.ended = read == 0;
-                self.conn.note_sign_of_life();
+                self.conn.signs.note_life();
+                self.way.hears();
                 self.read.watch.moves(read);
                 self.read.burst += read;
                 self.read.widest = self.read.widest.max(self.read.burst);

@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Linger,
     /// The peer may not have seen all that was written.
     Active,
+    /// The way to the peer is to be looked at.
+    Way,
     /// For the role.
     Role,
 }

@@ -61,7 +61,7 @@ impl<R: Role> Driver<R> {
                     side.wrote = true;
                     if std::mem::take(&mut side.stuck) {
                         // The kernel at the other end takes what fits; only its process makes room for more.
-                        self.conn.note_sign_of_life();
+                        self.conn.signs.note_life();
                     }
                 }
                 Poll::Pending => return self.stalls().map(|()| false),
@@ -96,6 +96,7 @@ impl<R: Role> Driver<R> {
         if !self.write.wrote {
             return;
         }
+        self.await_acknowledgement();
         if !self.timers.is_set(Timer::Active) {
             self.write.wrote = false;
             self.timers.set(Timer::Active, now() + self.times.linger);

@@ -126,10 +126,16 @@ impl Server {
 
     /// Says why a named connection ended; loud when this end had to end it.
     pub(crate) fn log_end(&self, name: &NodeName, reason: &Disconnected) {
-        use Disconnected::{Limit, Link, Protocol, Silent, SlowPeer, SlowSender};
+        use Disconnected::{Limit, Link, Protocol, Silent, SlowPeer, SlowSender, Unreachable};
         if matches!(
             reason,
-            Limit { .. } | Protocol(_) | Silent(_) | SlowPeer { .. } | SlowSender { .. } | Link(LinkError::Protocol(_))
+            Limit { .. }
+                | Protocol(_)
+                | Silent(_)
+                | Unreachable(_)
+                | SlowPeer { .. }
+                | SlowSender { .. }
+                | Link(LinkError::Protocol(_))
         ) {
             tracing::warn!(node = %self.name, client = %name, %reason, "ended a connection");
         } else {

@@ -5,10 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use daffi_transport::Path;
+use daffi_transport::{Path, Way};
 use tokio::net::TcpStream;
 
-/// The way of one TCP connection. On Linux it knows of [silence](Path::silence), elsewhere of none.
+/// So many questions in a row about a closed window have to stay unanswered: they come up to two minutes apart, and one of
+/// them, or its answer, may be lost on the way to a peer that is well.
+const PROBES: u8 = 3;
+
+/// The way of one TCP connection. It [tells](Path::look) on Linux, elsewhere it does not.
 ///
 /// `TCP_USER_TIMEOUT` would end a connection whose peer keeps its window closed on purpose as well. This does not: the host
 /// of such a peer answers the system's questions, and every answer is a sign of life. The state comes from the same place
@@ -30,24 +34,26 @@ impl TcpPath {
     }
 
     /// What a state seen at `now` says.
-    fn judge(&mut self, state: Option<State>, now: Instant) -> Option<Duration> {
-        let Some((state, asked_for)) = state.and_then(|state| Some((state, state.asked_in_vain()?))) else {
+    fn judge(&mut self, state: &State, now: Instant) -> Option<Duration> {
+        let Some(asked_for) = state.asked_in_vain() else {
             self.asking = None;
             return None;
         };
         let since = *self.asking.get_or_insert_with(|| now.checked_sub(asked_for).unwrap_or(now));
+        let is_certain = state.retransmits > 0 || state.probes >= PROBES;
         // Whatever came back in between was a sign of life, what the system waits for or not.
-        Some(now.duration_since(since).max(asked_for).min(state.heard))
+        is_certain.then(|| now.duration_since(since).max(asked_for).min(state.heard))
     }
 }
 
 impl Path for TcpPath {
-    fn silence(&mut self) -> Option<Duration> {
+    fn look(&mut self) -> Option<Way> {
         #[cfg(target_os = "linux")]
         let state = self.ends.and_then(diag::state);
         #[cfg(not(target_os = "linux"))]
-        let state = None;
-        self.judge(state, Instant::now())
+        let state: Option<State> = None;
+        let state = state?;
+        Some(Way { unacknowledged: state.unacknowledged, silence: self.judge(&state, Instant::now()) })
     }
 }
 
@@ -55,6 +61,8 @@ impl Path for TcpPath {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells"))]
 struct State {
+    /// Bytes that were written and not acknowledged, those not sent yet included.
+    unacknowledged: usize,
     /// Timeouts in a row after which something was sent again.
     retransmits: u8,
     /// Questions in a row, about a closed window or of the keepalive, that were not answered.
@@ -113,8 +121,10 @@ mod diag {
         let size = socket.read(&mut answer).ok()?;
         let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer[..size]).ok()?;
         let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(answer)) = answer.payload else { return None };
+        let unacknowledged = usize::try_from(answer.header.send_queue).unwrap_or(usize::MAX);
         answer.nlas.iter().find_map(|attribute| match attribute {
             Nla::TcpInfo(info) => Some(State {
+                unacknowledged,
                 retransmits: info.retransmits,
                 probes: info.probes,
                 backoff: info.backoff,
@@ -161,33 +171,36 @@ mod tests {
         TcpPath { ends: None, asking: None }
     }
 
-    fn resending(backoff: u8, heard: Duration) -> Option<State> {
+    const IDLE: State =
+        State { unacknowledged: 0, retransmits: 0, probes: 0, backoff: 0, timeout: SECOND, heard: SECOND };
+
+    fn resending(backoff: u8, heard: Duration) -> State {
         let timeout = Duration::from_millis(200) * 2u32.pow(backoff.into());
-        Some(State { retransmits: backoff, probes: 0, backoff, timeout, heard })
+        State { unacknowledged: 1, retransmits: backoff, probes: 0, backoff, timeout, heard }
     }
 
     #[test]
     fn what_is_sent_again_in_vain_is_silence() {
         let (mut path, start) = (path(), Instant::now());
-        assert_eq!(path.judge(resending(0, 9 * SECOND), start), None, "nothing was sent again");
+        assert_eq!(path.judge(&resending(0, 9 * SECOND), start), None, "nothing was sent again");
         // 0.2 + 0.4 + 0.8 s have passed at the third time.
-        assert_eq!(path.judge(resending(3, 9 * SECOND), start), Some(Duration::from_millis(1400)));
-        assert_eq!(path.judge(resending(6, 17 * SECOND), start + 12 * SECOND), Some(Duration::from_millis(13_400)));
-        assert_eq!(path.judge(resending(6, SECOND), start + 13 * SECOND), Some(SECOND), "something came back");
-        assert_eq!(path.judge(None, start + 14 * SECOND), None);
-        assert_eq!(path.judge(resending(1, 20 * SECOND), start + 15 * SECOND), Some(SECOND / 5));
+        assert_eq!(path.judge(&resending(3, 9 * SECOND), start), Some(Duration::from_millis(1400)));
+        assert_eq!(path.judge(&resending(6, 17 * SECOND), start + 12 * SECOND), Some(Duration::from_millis(13_400)));
+        assert_eq!(path.judge(&resending(6, SECOND), start + 13 * SECOND), Some(SECOND), "something came back");
+        assert_eq!(path.judge(&IDLE, start + 14 * SECOND), None);
+        assert_eq!(path.judge(&resending(1, 20 * SECOND), start + 15 * SECOND), Some(SECOND / 5));
     }
 
     #[test]
     fn a_closed_window_is_silence_only_while_questions_about_it_stay_unanswered() {
         let (mut path, start) = (path(), Instant::now());
         // Between two questions, whose distance grows to two minutes, nothing is heard and nothing is wrong.
-        let waits =
-            |probes| Some(State { retransmits: 0, probes, backoff: 9, timeout: 120 * SECOND, heard: 110 * SECOND });
-        assert_eq!(path.judge(waits(0), start), None);
-        assert_eq!(path.judge(waits(1), start), Some(Duration::ZERO), "it was asked this moment");
-        assert_eq!(path.judge(waits(0), start + 5 * SECOND), None, "it was answered");
-        assert_eq!(path.judge(waits(1), start + 9 * SECOND), Some(Duration::ZERO));
-        assert_eq!(path.judge(waits(1), start + 30 * SECOND), Some(21 * SECOND));
+        let waits = |probes| State { probes, backoff: 9, timeout: 120 * SECOND, heard: 110 * SECOND, ..IDLE };
+        assert_eq!(path.judge(&waits(0), start), None);
+        assert_eq!(path.judge(&waits(1), start), None, "it was asked this moment");
+        assert_eq!(path.judge(&waits(0), start + 5 * SECOND), None, "it was answered");
+        assert_eq!(path.judge(&waits(1), start + 9 * SECOND), None);
+        assert_eq!(path.judge(&waits(1), start + 60 * SECOND), None, "one question may be lost");
+        assert_eq!(path.judge(&waits(3), start + 70 * SECOND), Some(61 * SECOND));
     }
 }
