@@ -86,7 +86,8 @@ pub use crate::{
     events::{Events, MemberEvent},
     router::{Router, RouterStats},
     serve::{
-        Callback, CallbackOptions, Callbacks, Context, Dispatch, Dispatched, Reply, Request, Serving, remote_error,
+        Callback, CallbackOptions, Callbacks, Context, Dispatch, Dispatched, Extensions, Reply, Request, Serving,
+        remote_error,
     },
     service::{Service, ServiceBuilder},
     session::Members,

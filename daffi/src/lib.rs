@@ -68,7 +68,7 @@
 //!
 //! # Further pages
 //!
-//! [Logging](guide::logging), [programs without async and callbacks that block](guide::blocking), and
+//! [Layers](guide::layers), [logging](guide::logging), [programs without async and callbacks that block](guide::blocking), and
 //! [testing](guide::testing).
 //!
 //! # Features
@@ -80,6 +80,8 @@
 pub mod guide {
     #[doc = include_str!("../guide/blocking.md")]
     pub mod blocking {}
+    #[doc = include_str!("../guide/layers.md")]
+    pub mod layers {}
     #[doc = include_str!("../guide/logging.md")]
     pub mod logging {}
     #[doc = include_str!("../guide/testing.md")]
@@ -133,7 +135,7 @@ pub use crate::{
 
 /// What tower layers see: requests and replies on the serving side, calls and answers on the calling side.
 pub mod tower {
-    pub use daffi_core::{Answer, Call, CallService, Callbacks, ReadAnswer, Reply, Request, RpcOver};
+    pub use daffi_core::{Answer, Call, CallService, Callbacks, Extensions, ReadAnswer, Reply, Request, RpcOver};
 }
 
 /// The seam for formats of your own: implement [`Codec`] and hand it to the builders' `format`.

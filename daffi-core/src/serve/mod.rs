@@ -6,6 +6,7 @@
 
 mod callback;
 mod dispatch;
+mod extensions;
 mod layers;
 mod lifecycle;
 mod node;
@@ -19,6 +20,7 @@ pub(crate) use self::registry::{Lookup, Registry};
 pub use self::{
     callback::{Callback, CallbackOptions, remote_error},
     dispatch::{Dispatch, Dispatched},
+    extensions::Extensions,
     layers::{Callbacks, Serving},
     request::{Context, Reply, Request},
 };

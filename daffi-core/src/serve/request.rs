@@ -3,14 +3,19 @@
 use std::{any::Any, fmt, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use daffi_serde::{Body, FormatSet, Output, RemoteError};
+use daffi_serde::{Body, FormatSet, Opaque, Output, RemoteError, Single};
 use daffi_transport::PeerInfo;
-use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, NodeName};
+use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, MethodName, NodeName};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{callback::Callback, node::Node};
+use super::{
+    callback::{Callback, CallbackOptions},
+    extensions::Extensions,
+    node::Node,
+};
 use crate::{
+    config::NodeConfig,
     conn::{Class, Conn, Reading, Turn},
     error::shortened,
     refusal::Refusal,
@@ -32,6 +37,43 @@ pub struct Request {
 const COMPACT_BELOW: usize = 64 * 1024;
 
 impl Request {
+    /// A call of `method` that came over no connection, to test layers with: `context` names its caller, and it wants an
+    /// answer. Its callback, should it reach one, answers that there is none.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use daffi_core::{Context, Reply, Request};
+    /// use daffi_serde::{Body, RemoteError};
+    /// use daffi_wire::{FormatId, Limits, MethodName, NodeName};
+    /// use tower::{Layer, Service, filter::FilterLayer, service_fn};
+    ///
+    /// // The layer lets nobody but ada in.
+    /// let layer = FilterLayer::new(|request: Request| match request.context().caller() {
+    ///     "ada" => Ok(request),
+    ///     other => Err(RemoteError::new("PermissionError", format!("{other} may not"))),
+    /// });
+    /// let echo = service_fn(|request: Request| async move { Ok::<Reply, RemoteError>(request.reply_raw(request.body())) });
+    /// let mut service = layer.layer(echo);
+    ///
+    /// let limits = Limits::default();
+    /// let mut answers = Vec::new();
+    /// for caller in ["ada", "eve"] {
+    ///     let context = Context::detached(NodeName::new(caller, &limits)?, NodeName::new("service", &limits)?);
+    ///     let method = MethodName::new("echo", &limits)?;
+    ///     let request = Request::new(context, method, FormatId::OPAQUE, Body::new("hello"));
+    ///     answers.push(service.call(request).await);
+    /// }
+    /// assert!(answers[0].is_ok() && answers[1].is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn new(context: Context, method: MethodName, format: FormatId, body: Body) -> Self {
+        let callback = Callback::raw(method, CallbackOptions::new(), |request| {
+            Reply::error(RemoteError::new("TypeError", format!("no node serves {}()", request.method())))
+        });
+        Self { context, callback: Arc::new(callback), body, id: CallId::NONE, format, wants_reply: true }
+    }
+
     /// Whether it is to run: a call whose caller is gone is not, for others wait behind it. What asks for no answer is, for its
     /// sender may have meant to leave.
     pub(crate) fn is_wanted(&self) -> bool {
@@ -48,6 +90,18 @@ impl Request {
     #[must_use]
     pub const fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// What layers handed on with this call.
+    #[must_use]
+    pub const fn extensions(&self) -> &Extensions {
+        &self.context.extensions
+    }
+
+    /// What is handed on with this call: to the layers further in, and to the callback by its context.
+    #[must_use]
+    pub const fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.context.extensions
     }
 
     /// The format of the arguments.
@@ -194,7 +248,11 @@ impl Reply {
 ///
 /// A parameter `ctx: Context` of a callback is filled in and is no argument of the call.
 #[derive(Clone)]
-pub struct Context(Arc<Parts>);
+pub struct Context {
+    parts: Arc<Parts>,
+    /// Those of this call.
+    extensions: Extensions,
+}
 
 /// The same for all calls of one caller on one connection, so that a call shares it and makes none.
 struct Parts {
@@ -214,32 +272,54 @@ impl Context {
 
     /// A caller behind a Router. `gone`: cancelled when it is, or the connection.
     pub(crate) fn behind(caller: NodeName, conn: Arc<Conn>, node: Arc<Node>, gone: CancellationToken) -> Self {
-        Self(Arc::new(Parts { caller, conn, node, gone }))
+        Self { parts: Arc::new(Parts { caller, conn, node, gone }), extensions: Extensions::new() }
+    }
+
+    /// The context of a call that came over no connection, to test layers and callbacks with: `caller` calls `node`, and
+    /// never leaves.
+    #[must_use]
+    pub fn detached(caller: NodeName, node: NodeName) -> Self {
+        let node = Node::new(node, NodeConfig::server(), Single::new(Opaque));
+        let conn = Conn::new(PeerInfo::new("detached", caller.as_str()), &node.budget);
+        Self::new(caller, conn, node)
+    }
+
+    /// The same context with one more extension, which replaces one of the same type.
+    #[must_use]
+    pub fn with_extension<T: Any + Send + Sync>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// What layers handed on with this call.
+    #[must_use]
+    pub const fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 
     pub(crate) fn caller_name(&self) -> &NodeName {
-        &self.0.caller
+        &self.parts.caller
     }
 
     pub(crate) fn conn(&self) -> &Arc<Conn> {
-        &self.0.conn
+        &self.parts.conn
     }
 
     pub(crate) fn node(&self) -> &Arc<Node> {
-        &self.0.node
+        &self.parts.node
     }
 
     /// The name of the node that calls.
     #[must_use]
     pub fn caller(&self) -> &str {
-        &self.0.caller
+        &self.parts.caller
     }
 
     /// The other end of the connection the call came on: its address and verified certificate. Behind a Router that is
     /// the Router.
     #[must_use]
     pub fn peer(&self) -> &PeerInfo {
-        &self.0.conn.peer
+        &self.parts.conn.peer
     }
 
     /// When the caller stops waiting. Always `None` for now: the wire of level 3 does not carry it.
@@ -252,18 +332,18 @@ impl Context {
     /// answer. A call that has not begun by then never does.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.gone.is_cancelled()
+        self.parts.gone.is_cancelled()
     }
 
     /// Waits until the connection the call came on has ended, or its caller behind a Router has left. Cancel safe.
     pub async fn cancelled(&self) {
-        self.0.gone.cancelled().await;
+        self.parts.gone.cancelled().await;
     }
 
     /// The name of the node that serves the call.
     #[must_use]
     pub fn node_name(&self) -> &str {
-        &self.0.node.name
+        &self.parts.node.name
     }
 
     /// Answers a REQUEST with an error instead of running its callback.
@@ -275,8 +355,8 @@ impl Context {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("caller", &self.0.caller)
-            .field("peer", &self.0.conn.peer)
+            .field("caller", &self.parts.caller)
+            .field("peer", &self.parts.conn.peer)
             .finish_non_exhaustive()
     }
 }

@@ -7,8 +7,12 @@ use std::{
     time::Duration,
 };
 
-use daffi_core::{Call, CallError, CallService, Callbacks, Client, NodeConfig, Rpc, Service, WaitedFor};
+use daffi_core::{
+    Call, CallError, CallService, Callback, CallbackOptions, Callbacks, Client, NodeConfig, Request, Rpc, Service,
+    WaitedFor,
+};
 use daffi_transport::mem::{MemConnector, MemListener};
+use daffi_wire::{Limits, MethodName};
 use futures::{FutureExt, StreamExt, future::join_all, stream::FuturesUnordered};
 use tokio::sync::Semaphore;
 use tower::{Service as _, ServiceBuilder, load_shed::error::Overloaded, service_fn};
@@ -182,4 +186,47 @@ async fn a_layer_answers_in_the_place_of_a_client() {
     let rpc = Rpc::<Formats>::over(counted);
     assert_eq!(rpc.call::<i64>("add", (3, 4)).await.unwrap(), 7);
     assert!(matches!(rpc.call::<i64>("forbidden", ()).await.unwrap_err(), CallError::Stopping(_)));
+}
+
+#[tokio::test]
+async fn what_a_layer_hands_on_reaches_the_callback_of_that_call_only() {
+    struct User(&'static str);
+
+    let at = endpoint();
+    let name = MethodName::new("who", &Limits::default()).unwrap();
+    let who = |(): (), context: &daffi_core::Context| {
+        Ok(context.extensions().get::<User>().map_or("nobody", |user| user.0).to_owned())
+    };
+    let asynchronous = Callback::asynchronous(name, CallbackOptions::new(), formats(), move |(): (), context| {
+        let who: Result<String, _> = who((), context);
+        async move { who }
+    });
+    let name = MethodName::new("who_plain", &Limits::default()).unwrap();
+    let plain = Callback::plain(name, CallbackOptions::new(), formats(), who);
+    let layer = |callbacks: Callbacks| {
+        Callbacks::from_service(
+            ServiceBuilder::new()
+                .map_request(move |mut request: Request| {
+                    assert!(request.extensions().is_empty(), "nothing of another call");
+                    if request.context().caller() == "till" {
+                        assert!(request.extensions_mut().insert(User("somebody")).is_none());
+                        request.extensions_mut().insert(User("ada"));
+                    }
+                    request
+                })
+                .service(callbacks),
+        )
+    };
+    let _service = Service::builder(node("svc"), formats())
+        .callbacks(vec![asynchronous, plain])
+        .layer(layer)
+        .listen(vec![Box::new(MemListener::bind(&at).unwrap())])
+        .unwrap();
+    let (till, other) = (client(&at, "till").await, client(&at, "other").await);
+    for _ in 0..3 {
+        for method in ["who", "who_plain"] {
+            assert_eq!(till.rpc().call::<String>(method, ()).await.unwrap(), "ada");
+            assert_eq!(other.rpc().call::<String>(method, ()).await.unwrap(), "nobody");
+        }
+    }
 }
