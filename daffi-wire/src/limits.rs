@@ -5,7 +5,8 @@ pub struct Limits {
     pub max_frame_bytes: usize,
     /// The body of a HANDSHAKE of one node, or of an EVENTS frame, in bytes. Default: [`DEFAULT_MAX_CONTROL_BYTES`].
     pub max_control_bytes: usize,
-    /// The body of a server's HANDSHAKE with the list of all members, in bytes. A Router refuses who would make it longer.
+    /// The body of a server's HANDSHAKE with the list of all members, in bytes. A Router shares it out among its members, each
+    /// callback counted with 64 bytes beside its name, and refuses who takes more than its share.
     /// Default: [`DEFAULT_MAX_LIST_BYTES`].
     pub max_list_bytes: usize,
     /// One node or callback name, in bytes. Default: [`DEFAULT_MAX_NAME_BYTES`].

@@ -131,6 +131,15 @@ impl Conn {
         Ok(())
     }
 
+    /// The same, with something to drop once all was written; made only if it is queued.
+    pub(crate) fn notify_with(&self, frames: &[Frame], receipt: impl FnOnce() -> Receipt) -> Result<(), Closed> {
+        let Some((last, before)) = frames.split_last() else { return Ok(()) };
+        self.notify(before)?;
+        let (head, payload) = parts(last, SHARE_FROM);
+        self.ask(self.outbox.push_with(head, payload, receipt)?);
+        Ok(())
+    }
+
     /// Queues a frame that somebody else sent, byte for byte, and lets the driver run. `Ok(false)`: there is no room.
     pub(crate) fn forward(&self, class: Class, frame: &Frame) -> Result<bool, Closed> {
         let (head, payload) = parts(frame, COPIED_BELOW);

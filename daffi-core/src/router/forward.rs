@@ -70,13 +70,17 @@ impl Forwarder {
             Ok(receiver) => receiver,
             Err(error) => return refuse(shared, &me.peer, &frame, &error),
         };
-        shared.keep_in_step(&me.peer, receiver);
+        let in_step = shared.keep_in_step(&me.peer, receiver);
         if frame.header().wants_reply() {
+            if !in_step {
+                let error = Refusal::Overloaded.error(receiver.conn.outbox.crowd(&receiver.name));
+                return refuse(shared, &me.peer, &frame, &error);
+            }
             return call(shared, me, receiver, &frame, turn);
         }
         // Behind the calls that are gathered for the same receiver.
         turn.flush();
-        if let Err(lost) = me.pass_nowait(receiver, frame) {
+        if let Err(lost) = me.pass_nowait(receiver, frame, in_step) {
             drop_nowait(shared, &me.peer, &receiver.name, lost.reason());
         }
     }
@@ -115,6 +119,7 @@ impl Forwarder {
                     // Before the call is complete: a Router that stops waits for open calls, and for promises.
                     turn.promise(&caller.conn);
                     if let Some(id) = caller.complete_call(number, me.id()) {
+                        // It knew whom it called: an answer need not wait for other news.
                         shared.keep_in_step(me, caller);
                         let passed = if id == number {
                             turn.forward(&caller.conn, Class::Answer, frame)
@@ -145,8 +150,8 @@ impl Forwarder {
             Credit::Begins(flow) => {
                 turn.flush();
                 // What the receiver is told of one that bore this name before ends that one's flow, not this.
-                self.shared.keep_in_step(&self.me.peer, &other.peer);
-                self.me.begins(&other.peer, flow, frame);
+                let in_step = self.shared.keep_in_step(&self.me.peer, &other.peer);
+                self.me.begins(&other.peer, flow, frame, in_step);
             }
             Credit::Grants(grant) => other.granted(&self.me.peer, grant),
         }

@@ -1,6 +1,7 @@
 //! A node that joins many clients: it forwards their calls to each other and decodes none.
 
 mod absent;
+mod announcing;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod bare;
 mod forward;
@@ -9,6 +10,7 @@ mod peer;
 mod recent;
 mod role;
 mod sender;
+mod telling;
 
 use std::{
     sync::{
@@ -25,7 +27,7 @@ use daffi_wire::{CallId, Frame, Level, Member, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
-use self::{absent::AbsentCallers, peer::Peer, role::RouterRole, sender::Sender};
+use self::{absent::AbsentCallers, peer::Peer, role::RouterRole, sender::Sender, telling::tell_news};
 use crate::{
     config::NodeConfig,
     conn::{Budget, Conn},
@@ -37,9 +39,6 @@ use crate::{
     server::{self, Host, Opening, Server},
     session::Membership,
 };
-
-/// How long news of members is gathered before all are told: thousands of members are written to once for many joins.
-const GATHERING: Duration = Duration::from_millis(50);
 
 /// How often a Router that stops looks whether calls are still open.
 const QUIET_LOOK: Duration = Duration::from_millis(5);
@@ -120,7 +119,7 @@ struct Shared {
     /// Calls of names that nobody bears now.
     absent: Mutex<AbsentCallers>,
     /// There is something to tell the members.
-    news: Notify,
+    news: Arc<Notify>,
     counters: Counters,
 }
 
@@ -137,14 +136,14 @@ impl Router {
         listeners: Vec<Box<dyn Listener>>,
     ) -> Result<Self, InitializationError> {
         let budget = Budget::of(&config);
-        let members = Mutex::new(Membership::new(config.limits));
+        let members = Mutex::new(Membership::new(config.limits, config.max_connections));
         let server = Server::new(name, config, budget, Lifecycle::default(), &listeners)?;
         let shared = Arc::new(Shared {
             server,
             table: ArcSwap::default(),
             members,
             absent: Mutex::default(),
-            news: Notify::new(),
+            news: Arc::default(),
             counters: Counters::default(),
         });
         server::listen(&shared, listeners);
@@ -287,17 +286,6 @@ impl Shared {
         self.news.notify_one();
     }
 
-    /// Nothing of `from` reaches `to` before the news that `from` has already, that of its own coming for one.
-    fn keep_in_step(&self, from: &Peer, to: &Peer) {
-        if !to.is_behind(from) {
-            return;
-        }
-        let mut members = self.members.lock();
-        let news = members.tell_one(&to.name, to.id());
-        drop(to.conn.notify(&news));
-        to.was_told(members.end());
-    }
-
     /// Answers every open call to a peer that will not answer any more.
     fn end_calls_to(&self, gone: &Peer) {
         let error = Refusal::ReceiverGone.error(format!("{} left before it answered", gone.name));
@@ -344,25 +332,5 @@ impl Shared {
 
     fn send_error(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
         self.server.send_error(&caller.conn, &caller.name, id, receiver, method, error);
-    }
-}
-
-/// Tells the members what is new: the first news at once, what follows closely together with more.
-async fn tell_news(shared: Arc<Shared>) {
-    loop {
-        tokio::select! {
-            () = shared.server.life.cut.cancelled() => return,
-            () = shared.news.notified() => {}
-        }
-        {
-            let mut members = shared.members.lock();
-            let until = members.end();
-            members.tell_all(|peer, frames| {
-                // A member that has just gone needs no news.
-                drop(peer.conn.notify(frames));
-                peer.was_told(until);
-            });
-        }
-        sleep(GATHERING).await;
     }
 }

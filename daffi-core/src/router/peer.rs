@@ -1,7 +1,7 @@
 //! One member of a Router, as all connections see and remember it.
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use daffi_wire::{CallId, Level, MethodName, NodeName};
 use parking_lot::Mutex;
 
-use super::later::Later;
+use super::{later::Later, sender::Sender, telling::Told};
 use crate::{
     conn::Conn,
     keyed::Names,
@@ -33,8 +33,10 @@ pub(super) struct Peer {
     calls: Mutex<OpenCalls>,
     /// What all senders together may have outstanding with it, as far as the Router has to say that in its place.
     pub(super) pool: Mutex<Pool>,
-    /// The number of the next notice of members that this one was not told.
-    told: AtomicU64,
+    /// What it was told of the others.
+    pub(super) told: Told,
+    /// Those with flows that are to begin when this member has heard of them.
+    unheard: Mutex<Vec<Weak<Sender>>>,
     /// Ends of its calls that it is told when it takes what waits.
     pub(super) later: Later,
 }
@@ -50,7 +52,8 @@ impl Peer {
             methods: ArcSwap::from_pointee(methods.iter().cloned().collect()),
             exposed: AtomicU64::new(0),
             calls: Mutex::default(),
-            told: AtomicU64::new(0),
+            told: Told::default(),
+            unheard: Mutex::default(),
             later: Later::default(),
         })
     }
@@ -99,14 +102,21 @@ impl Peer {
         *self.calls.lock() = calls;
     }
 
-    /// All notices before that number were queued for this member.
-    pub(super) fn was_told(&self, until: u64) {
-        self.told.fetch_max(until, Ordering::Release);
+    /// A flow of `sender` to this member begins when it was told of it.
+    pub(super) fn is_to_hear_of(&self, sender: &Arc<Sender>) {
+        let mut unheard = self.unheard.lock();
+        // Of those that have gone nothing is kept.
+        unheard.retain(|other| other.strong_count() > 0 && !std::ptr::eq(other.as_ptr(), Arc::as_ptr(sender)));
+        unheard.push(Arc::downgrade(sender));
     }
 
-    /// Whether `other` was told something that this member was not.
-    pub(super) fn is_behind(&self, other: &Self) -> bool {
-        self.told.load(Ordering::Acquire) < other.told.load(Ordering::Acquire)
+    pub(super) fn has_unheard(&self) -> bool {
+        !self.unheard.lock().is_empty()
+    }
+
+    pub(super) fn take_unheard(&self) -> Vec<Arc<Sender>> {
+        let unheard = std::mem::take(&mut *self.unheard.lock());
+        unheard.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// A call of this member to `receiver` is open from now on. Gives the number under which it travels.

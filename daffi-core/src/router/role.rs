@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Instant};
 
-use daffi_wire::{EncodeError, Frame, Kind, Member, NodeName, Role as NodeRole};
+use daffi_wire::{Frame, Kind, Level, Member, NodeName, Role as NodeRole};
 
-use super::{Peer, Shared, forward::Forwarder, sender::Sender};
+use super::{Peer, Shared, announcing::Announcing, forward::Forwarder, sender::Sender};
 use crate::{
-    conn::{Alive, Class, Conn, Role, Turn},
+    conn::{Alive, Class, Conn, Role, Ticket, Turn},
     error::{Disconnected, ProtocolError},
     events::MemberEvent,
     server::Opening,
-    session::{Hello, Joined, handshake_reply, name_taken},
+    session::{Hello, Joined, Updated, handshake_reply, name_taken, no_room_for_list},
 };
 
 /// Of the node's budget, what nowait requests to one receiver of level 3 may cost together until they are written.
@@ -23,6 +23,7 @@ pub(super) struct RouterRole {
     /// This connection as a member, after its handshake.
     member: Option<Forwarder>,
     alive: Alive,
+    announcing: Announcing,
 }
 
 impl Role for RouterRole {
@@ -31,7 +32,7 @@ impl Role for RouterRole {
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let kind = frame.kind();
         if kind == Kind::Handshake {
-            self.handshake(&frame);
+            self.handshake(frame);
             return Ok(());
         }
         match &mut self.member {
@@ -56,10 +57,13 @@ impl Role for RouterRole {
     }
 
     fn next_time(&self) -> Option<Instant> {
-        self.alive.next()
+        [self.alive.next(), self.announcing.next()].into_iter().flatten().min()
     }
 
     fn on_time(&mut self, now: Instant, _: &mut Turn) -> Result<(), Disconnected> {
+        if let Some(frame) = self.announcing.take_due(now) {
+            self.announce(&frame, now);
+        }
         self.alive.on_time(&self.conn, now).map(drop)
     }
 
@@ -86,10 +90,24 @@ impl Role for RouterRole {
 
 impl RouterRole {
     pub(super) fn new(shared: Arc<Shared>, conn: Arc<Conn>, opening: Opening) -> Self {
-        Self { shared, conn, opening, member: None, alive: Alive::default() }
+        Self { shared, conn, opening, member: None, alive: Alive::default(), announcing: Announcing::default() }
     }
 
-    fn handshake(&mut self, frame: &Frame) {
+    /// The first handshake joins; a later one waits for its time.
+    fn handshake(&mut self, frame: Frame) {
+        let now = now();
+        let small = frame.payload().len() <= self.shared.server.config.limits.max_control_bytes;
+        if self.member.is_some()
+            && small
+            && let Some(due) = self.announcing.again(now)
+        {
+            let counted = Ticket::new(Arc::clone(&self.conn), frame.as_bytes().len());
+            return self.announcing.keep(frame, counted, due);
+        }
+        self.announce(&frame, now);
+    }
+
+    fn announce(&mut self, frame: &Frame, now: Instant) {
         let shared = Arc::clone(&self.shared);
         let known = self.member.as_ref().map(|member| &member.me.peer.name);
         let Some(Hello { name, body, level }) = shared.server.hello(NodeRole::Router, &self.conn, known, frame) else {
@@ -100,9 +118,11 @@ impl RouterRole {
             let reason = ProtocolError::NotAMember(name.to_string()).to_string();
             return shared.server.refuse_handshake(NodeRole::Router, &self.conn, frame, &reason);
         };
+        self.announcing.announced(frame.payload().len(), now);
         let done = match &self.member {
             Some(Forwarder { me, .. }) => {
-                self.update(&me.peer, Member { level: me.peer.conn.level(), ..listed }, frame)
+                let me = Arc::clone(&me.peer);
+                self.update(&me, Member { level: self.conn.level(), ..listed }, frame, now)
             }
             None => self.join(Member { level, ..listed }, frame),
         };
@@ -124,7 +144,13 @@ impl RouterRole {
             if !shared.server.yields(members.get(&name).map(|holder| &*holder.conn)) {
                 return Err(name_taken(&name));
             }
-            let Joined { evicted } = members.join(me.id(), member, Arc::clone(&me)).map_err(no_room)?;
+            let list = members.reply_bytes();
+            if !self.conn.outbox.admits(Class::Answer, list) {
+                // Others who do not take theirs are ended for that, so that one that comes again finds room.
+                return Err(no_room_for_list(list));
+            }
+            let Joined { evicted } =
+                members.join(me.id(), member, Arc::clone(&me)).map_err(|refused| refused.to_string())?;
             self.conn.set_level(level);
             me.inherit(match &evicted {
                 Some((old, _)) => old.close_calls(),
@@ -161,17 +187,30 @@ impl RouterRole {
 
     /// A second handshake changes what the member exposes; 3.0.1 would evict it
     /// ([protocol, 5.4](daffi_wire::protocol#5.4) and [protocol, 12](daffi_wire::protocol#12)).
-    fn update(&self, me: &Arc<Peer>, member: Member, frame: &Frame) -> Result<(), String> {
+    fn update(&mut self, me: &Arc<Peer>, member: Member, frame: &Frame, now: Instant) -> Result<(), String> {
         let shared = &self.shared;
         let mut members = shared.members.lock();
+        if me.takes_news() {
+            let before = members.tell_one(&me.name, me.id());
+            me.tell(&before, members.end(), &shared.news);
+        }
         let methods = member.methods.clone();
-        let Some(before) = members.update(me.id(), member).map_err(no_room)? else { return Ok(()) };
-        me.expose(&methods);
-        drop(self.conn.notify(&before));
-        self.answer(&me.name, frame, &members.reply(self.conn.level()));
-        me.was_told(members.end());
+        match members.update(me.id(), member).map_err(|refused| refused.to_string())? {
+            Updated::Gone => return Ok(()),
+            Updated::Same => {}
+            Updated::Changed => {
+                me.expose(&methods);
+                me.knows(members.end());
+                shared.news.notify_one();
+            }
+        }
+        let level_four = me.is_level_four();
+        let reply = if level_four { members.reply_to_update(&me.name) } else { members.reply(Level::THREE) };
         drop(members);
-        shared.news.notify_one();
+        if !level_four {
+            self.announcing.announced(reply.len(), now);
+        }
+        self.answer(&me.name, frame, &reply);
         Ok(())
     }
 
@@ -181,8 +220,7 @@ impl RouterRole {
     }
 }
 
-fn no_room(error: EncodeError) -> String {
-    format!(
-        "the list of all members would not fit: {error}; expose fewer callbacks, or raise max_list_bytes of the router"
-    )
+/// The time as the runtime has it, which tests may stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }

@@ -60,6 +60,8 @@ enum Waits {
     Credit(u64),
     /// Until nothing of the flow before is outstanding, for this one to begin: nobody gets a new window by a new flow.
     Quiet(FlowId),
+    /// Until the receiver has heard of the sender, for the flow to begin.
+    News,
 }
 
 /// What a level 3 receiver was written, which counts as worked off.
@@ -140,7 +142,10 @@ impl Sender {
     }
 
     /// This member says that a flow to `receiver` begins.
-    pub(super) fn begins(&self, receiver: &Arc<Peer>, number: FlowId, frame: Frame) {
+    ///
+    /// `in_step`: the receiver has heard of this member. What it is told of one that bore the name before ends that one's flow,
+    /// and not this, which else begins later.
+    pub(super) fn begins(self: &Arc<Self>, receiver: &Arc<Peer>, number: FlowId, frame: Frame, in_step: bool) {
         let mut flows = self.flows.lock();
         if let Some(flow) = flows.get_mut(&receiver.id()) {
             // It heard late that another bears the name now, which this flow went to already.
@@ -151,15 +156,40 @@ impl Sender {
             }
             return;
         }
-        if receiver.is_level_four() && receiver.conn.forward(Class::Notice, &frame).is_err() {
+        let mut flow = Flow::new(number, receiver);
+        if !in_step {
+            self.begin_later(&mut flow, receiver, frame);
+        } else if receiver.is_level_four() && receiver.conn.forward(Class::Notice, &frame).is_err() {
             // It left just now, and `forget` may have been before.
             return;
         }
-        flows.insert(receiver.id(), Flow::new(number, receiver));
+        flows.insert(receiver.id(), flow);
+    }
+
+    fn begin_later(self: &Arc<Self>, flow: &mut Flow, receiver: &Peer, begins: Frame) {
+        self.hold(flow, Waits::News, begins);
+        receiver.is_to_hear_of(self);
+    }
+
+    /// `receiver` was told of this member: a flow that waited for that begins.
+    pub(super) fn heard_of(self: &Arc<Self>, receiver: &Arc<Peer>) {
+        let mut flows = self.flows.lock();
+        let Some(flow) = flows.get_mut(&receiver.id()) else { return };
+        if matches!(flow.held.front(), Some(Held { waits: Waits::News, .. }))
+            && let Some(Held { frame, .. }) = flow.held.pop_front()
+        {
+            self.held.fetch_sub(1, Ordering::Relaxed);
+            if receiver.is_level_four() {
+                // To a connection that has just ended nothing goes any more.
+                let _gone = receiver.conn.forward(Class::Notice, &frame);
+            }
+            self.release(flow, receiver);
+        }
     }
 
     /// Sends a nowait request of this member on, as far as the receiver's credit goes; else it is held.
-    pub(super) fn pass_nowait(self: &Arc<Self>, receiver: &Arc<Peer>, frame: Frame) -> Result<(), Lost> {
+    /// `in_step`: the receiver has heard of this member.
+    pub(super) fn pass_nowait(self: &Arc<Self>, receiver: &Arc<Peer>, frame: Frame, in_step: bool) -> Result<(), Lost> {
         let cost = credit_cost(frame.payload().len());
         // Held over the queueing, so that nothing overtakes what `granted` lets go at the same time.
         let mut flows = self.flows.lock();
@@ -168,12 +198,17 @@ impl Sender {
             None if self.peer.is_level_four() => return Err(Lost::OldFlow),
             None => {
                 let number = FlowId(fastrand::u32(..));
+                let mut flow = Flow::new(number, receiver);
                 if receiver.is_level_four()
                     && let Ok(begins) = Credit::Begins(number).frame(&self.peer.name, &receiver.name, &self.limits)
                 {
-                    receiver.conn.send(Class::Notice, &begins).map_err(|Closed| Lost::Left)?;
+                    if in_step {
+                        receiver.conn.send(Class::Notice, &begins).map_err(|Closed| Lost::Left)?;
+                    } else {
+                        self.begin_later(&mut flow, receiver, begins);
+                    }
                 }
-                flows.entry(receiver.id()).or_insert(Flow::new(number, receiver))
+                flows.entry(receiver.id()).or_insert(flow)
             }
         };
         if !flow.held.is_empty() || !flow.account.pay(cost) {
@@ -223,24 +258,30 @@ impl Sender {
         if !flow.account.granted(grant) {
             return;
         }
+        self.release(flow, receiver);
+        if self.peer.is_level_four() {
+            self.tell(flow, receiver, grant);
+        }
+    }
+
+    /// What was held goes on as far as it may by now.
+    fn release(self: &Arc<Self>, flow: &mut Flow, receiver: &Arc<Peer>) {
         while let Some(Held { waits, .. }) = flow.held.front()
             && match waits {
                 Waits::Turn => true,
                 Waits::Credit(cost) => flow.account.pay(*cost),
                 Waits::Quiet(_) => flow.account.is_quiet(),
+                Waits::News => false,
             }
             && let Some(Held { frame, waits, _counted }) = flow.held.pop_front()
         {
             // To a connection that has just ended nothing goes any more.
             let _gone = match waits {
-                Waits::Turn => receiver.conn.forward(Class::Nowait, &frame).map(drop),
+                Waits::Turn | Waits::News => receiver.conn.forward(Class::Nowait, &frame).map(drop),
                 Waits::Credit(cost) => self.forward_nowait(flow, receiver, &frame, cost),
                 Waits::Quiet(number) => flow.renew(number, receiver, &frame),
             };
             self.held.fetch_sub(1, Ordering::Relaxed);
-        }
-        if self.peer.is_level_four() {
-            self.tell(flow, receiver, grant);
         }
     }
 

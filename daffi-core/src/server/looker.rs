@@ -9,7 +9,7 @@ use super::{Host, Opening};
 use crate::{
     conn::{Alive, Class, Conn, Role, Turn},
     error::{Disconnected, ProtocolError},
-    session::{Hello, handshake_reply},
+    session::{Hello, handshake_reply, no_room_for_list},
 };
 
 /// A server's end of one connection: that of the node's own kind, unless the first handshake says that its client only looks
@@ -48,6 +48,11 @@ impl<H: Host> Door<H> {
             server.refuse_handshake(H::KIND, &self.conn, frame, reason);
             return true;
         }
+        let list = self.host.list(level);
+        if self.looker.is_none() && !self.conn.outbox.admits(Class::Answer, list.len()) {
+            server.refuse_handshake(H::KIND, &self.conn, frame, &no_room_for_list(list.len()));
+            return true;
+        }
         if self.looker.is_none() {
             self.conn.set_level(level);
             let mut alive = Alive::default();
@@ -61,7 +66,6 @@ impl<H: Host> Door<H> {
             tracing::debug!(client = %name, peer = %self.conn.peer, "a client looks who is there");
             self.looker = Some(Looker { name: name.clone(), alive });
         }
-        let list = self.host.list(self.conn.level());
         let answer = handshake_reply(frame, &list, &server.config.limits);
         server.send(&self.conn, Class::Provoked, &name, answer);
         true

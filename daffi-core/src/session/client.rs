@@ -140,11 +140,17 @@ impl ClientSession {
         if self.server_role == Some(Role::Service) && members.iter().any(|member| member.name == self.name) {
             return Err(Disconnected::SameName(self.name.to_string()));
         }
-        self.members.replace(members);
-        if std::mem::replace(&mut self.opened, true) {
-            return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));
+        if !std::mem::replace(&mut self.opened, true) {
+            self.members.replace(members);
+            return Ok(Handled::Opened(level));
         }
-        Ok(Handled::Opened(level))
+        if level.at_least(Level::FOUR) && !self.looks {
+            // The answer to a second handshake lists who changed (LEVEL_FOUR.md, "A second handshake").
+            self.members.update(members);
+        } else {
+            self.members.replace(members);
+        }
+        Ok(Handled::MembersChanged(Vec::new(), Vec::new()))
     }
 
     fn event(&mut self, frame: &Frame) -> Result<Handled, Disconnected> {

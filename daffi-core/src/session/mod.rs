@@ -11,8 +11,10 @@ mod client;
 mod credit;
 mod hub;
 mod in_flight;
+mod list_shares;
 mod members;
 mod membership;
+mod news;
 mod open_calls;
 mod pulse;
 pub(crate) mod routing;
@@ -26,8 +28,8 @@ pub(crate) use self::{
     credit::{Incoming, Outgoing, Pool, Receiving},
     hub::Hub,
     in_flight::{Completed, IDS, InFlight, Outcome},
-    membership::{Joined, Membership},
+    membership::{Joined, Membership, Updated},
     open_calls::OpenCalls,
     pulse::{Beat, ENDED, Pulse},
-    server::{Hello, event_frame, handshake_refusal, handshake_reply, name_taken},
+    server::{Hello, event_frame, handshake_refusal, handshake_reply, name_taken, no_room_for_list},
 };

@@ -49,6 +49,11 @@ pub(crate) fn name_taken(name: &NodeName) -> String {
     format!("another connection bears the name {:?}, and this server lets the first one keep it", shortened(name))
 }
 
+/// Why a newcomer is not told who is there.
+pub(crate) fn no_room_for_list(bytes: usize) -> String {
+    format!("too much waits for others now to give out the list of members, of {bytes} bytes; try again")
+}
+
 /// Header and names are copied from the request, as 3.0.1 does
 /// ([protocol, 3](daffi_wire::protocol#3)).
 pub(crate) fn handshake_reply(request: &Frame, body: &[u8], limits: &Limits) -> Result<Frame, EncodeError> {

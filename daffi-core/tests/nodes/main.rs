@@ -9,6 +9,7 @@ mod ends;
 mod hostile;
 mod level_three;
 mod lifecycle;
+mod lists;
 mod looking;
 mod names;
 mod numbers;

@@ -64,7 +64,7 @@ struct Bounds {
     /// Bytes of the callbacks' names of one node
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_control_bytes), value_parser = frame)]
     max_control_bytes: Size,
-    /// Bytes of the list of all members and their callbacks; who would make it longer is refused
+    /// Bytes of the list of all members and their callbacks; who takes more than its share of it is refused
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_list_bytes), value_parser = frame)]
     max_list_bytes: Size,
     /// Time from a connection to its handshake

@@ -1,0 +1,96 @@
+//! How often a member may say anew what it exposes. Everybody else is told of it.
+
+use std::time::{Duration, Instant};
+
+use daffi_wire::Frame;
+
+use crate::conn::Ticket;
+
+/// Bytes that a member may announce in a second in the long run ..
+const IN_A_SECOND: u64 = 64 * 1024;
+
+/// .. and at once.
+const AT_ONCE: u64 = 256 * 1024;
+
+/// What an announcement costs beside its bytes.
+const COST: u64 = 1024;
+
+/// What a member announced of late, and the newest that waits for its time.
+#[derive(Debug, Default)]
+pub(super) struct Announcing {
+    /// Bytes announced beyond what the time since allows, as it was then.
+    debt: u64,
+    at: Option<Instant>,
+    waiting: Option<Waiting>,
+}
+
+/// A handshake that was not looked at. It counts as received.
+#[derive(Debug)]
+struct Waiting {
+    frame: Frame,
+    due: Instant,
+    _counted: Ticket,
+}
+
+impl Announcing {
+    /// It announced something of so many bytes.
+    pub(super) fn announced(&mut self, bytes: usize, now: Instant) {
+        self.debt = self.debt_at(now).saturating_add(bytes as u64).saturating_add(COST);
+        self.at = Some(now);
+    }
+
+    /// When it may announce again; `None`: now.
+    pub(super) fn again(&self, now: Instant) -> Option<Instant> {
+        let beyond = self.debt_at(now).checked_sub(AT_ONCE + 1)? + 1;
+        Some(now + Duration::from_millis(beyond.saturating_mul(1000).div_ceil(IN_A_SECOND)))
+    }
+
+    fn debt_at(&self, now: Instant) -> u64 {
+        let since = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let paid = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).saturating_mul(IN_A_SECOND) / 1000;
+        self.debt.saturating_sub(paid)
+    }
+
+    /// Keeps a handshake until then, in the place of an older one.
+    pub(super) fn keep(&mut self, frame: Frame, counted: Ticket, due: Instant) {
+        self.waiting = Some(Waiting { frame, due, _counted: counted });
+    }
+
+    /// When the one that waits is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.waiting.as_ref().map(|waiting| waiting.due)
+    }
+
+    /// The one that waited, if its time has come.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Frame> {
+        self.waiting.take_if(|waiting| waiting.due <= now).map(|waiting| waiting.frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn much_at_once_is_followed_by_a_pause() {
+        let (mut announcing, begun) = (Announcing::default(), Instant::now());
+        assert_eq!(announcing.again(begun), None);
+        for _ in 0..100 {
+            announcing.announced(1000, begun);
+        }
+        assert_eq!(announcing.again(begun), None, "small ones are free for a while");
+        announcing.announced(1 << 20, begun);
+        let again = announcing.again(begun).unwrap();
+        assert!((14..18).contains(&(again - begun).as_secs()), "{:?}", again - begun);
+        assert!(announcing.again(again - Duration::from_millis(10)).is_some());
+        assert_eq!(announcing.again(again), None);
+        // In the long run.
+        let (mut now, mut bytes) = (again, 0_u64);
+        while now < again + Duration::from_secs(1000) {
+            announcing.announced(900_000, now);
+            bytes += 900_000;
+            now = announcing.again(now).unwrap();
+        }
+        assert!(bytes < 1000 * (IN_A_SECOND + 1000), "{bytes}");
+    }
+}
