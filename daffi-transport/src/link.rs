@@ -275,6 +275,13 @@ pub trait Listener: Send + 'static {
 
     /// Where it listens, with the real port in place of 0.
     fn endpoint(&self) -> &Endpoint;
+
+    /// Whether another process holds the socket, too, and goes on with it: a supervisor that hands it to the next process.
+    /// A node that stops then leaves connections that it has not accepted to that one. Default: no; they are lost when the
+    /// listener is dropped.
+    fn is_handed_over(&self) -> bool {
+        false
+    }
 }
 
 /// Connects, as often as asked.

@@ -73,8 +73,8 @@
 //!
 //! # Features
 //!
-//! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and `macros`, all on by default, and `blocking`, for a
-//! client outside tokio. A feature adds, and changes nothing else; `ws` also has TCP and TLS listeners take WebSockets.
+//! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and `macros`, all on by default; `blocking`, for a
+//! client outside tokio, and `fd`, for listening sockets that a supervisor hands over. A feature adds, and changes nothing else; `ws` also has TCP and TLS listeners take WebSockets.
 
 /// Pages on what goes around calls and callbacks.
 pub mod guide {
@@ -98,6 +98,8 @@ mod client;
 mod context;
 mod events;
 mod formats;
+#[cfg(feature = "fd")]
+mod handed_over;
 mod name;
 mod router;
 mod service;

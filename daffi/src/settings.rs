@@ -42,6 +42,10 @@ macro_rules! listening {
         /// Listens on `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path` or `mem://name`; port 0 takes a free
         /// one. TCP and TLS endpoints also take WebSockets, on the same port.
         ///
+        /// With the feature `fd`: `fd://3`, or `fd://NAME`, is a listening socket, of TCP or Unix, that a supervisor such as
+        /// systemd hands over (`LISTEN_FDS`), and `tls+fd://3` the same with TLS. The supervisor keeps it, so that nobody is
+        /// refused while the node restarts: whoever connects meanwhile waits for the next process.
+        ///
         /// # Errors
         /// [`InitializationError`] says what can't be used. Nothing is listening then.
         pub async fn bind(mut self, endpoint: &str) -> Result<$node, InitializationError> {

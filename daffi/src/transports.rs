@@ -26,31 +26,65 @@ pub(crate) async fn listen(endpoint: &Endpoint, settings: &ServerSettings) -> Re
     let _unused_without_tcp_and_tls = &http;
     match endpoint.scheme() {
         #[cfg(feature = "tcp")]
-        "tcp" => {
-            let listener = daffi_transport_tcp::TcpListener::bind(endpoint).await?;
-            Ok(Box::new(match http {
-                Some(http) => listener.with_http(http),
-                None => listener,
-            }))
-        }
+        "tcp" => Ok(over_tcp(daffi_transport_tcp::TcpListener::bind(endpoint).await?, http)),
         #[cfg(feature = "uds")]
         "unix" => Ok(Box::new(daffi_transport_uds::UnixListener::bind(endpoint)?)),
         #[cfg(feature = "tls")]
         "tls" => {
-            let Some(tls) = &settings.tls else {
-                let rule = "listening on tls:// needs a certificate and a key: tls(..)";
-                return Err(EndpointError::new(endpoint, rule).into());
-            };
-            let listener = daffi_transport_tls::TlsListener::bind(endpoint, tls.clone()).await?;
-            Ok(Box::new(match http {
-                Some(http) => listener.with_http(http),
-                None => listener,
-            }))
+            let tls = settings.certificate(endpoint)?;
+            Ok(over_tls(daffi_transport_tls::TlsListener::bind(endpoint, tls).await?, http))
         }
         "mem" => Ok(Box::new(mem::MemListener::bind(endpoint)?)),
+        #[cfg(feature = "fd")]
+        "fd" => {
+            use crate::handed_over::{Socket, take};
+            let failed = |source| BindError::Io { endpoint: endpoint.clone(), source };
+            match take(endpoint)? {
+                Socket::Tcp(socket) => {
+                    Ok(over_tcp(daffi_transport_tcp::TcpListener::handed_over(socket).map_err(failed)?, http))
+                }
+                Socket::Unix(socket) => {
+                    Ok(Box::new(daffi_transport_uds::UnixListener::handed_over(socket).map_err(failed)?))
+                }
+            }
+        }
+        #[cfg(all(feature = "fd", feature = "tls"))]
+        "tls+fd" => {
+            use crate::handed_over::{Socket, take};
+            let tls = settings.certificate(endpoint)?;
+            let Socket::Tcp(socket) = take(endpoint)? else {
+                return Err(EndpointError::new(endpoint, "TLS needs a TCP socket, and this is a Unix socket").into());
+            };
+            let listener = daffi_transport_tls::TlsListener::handed_over(socket, tls);
+            Ok(over_tls(listener.map_err(|source| BindError::Io { endpoint: endpoint.clone(), source })?, http))
+        }
         "ws" => Err(EndpointError::new(endpoint, "listen on tcp://host:port: it takes WebSockets, too").into()),
         "wss" => Err(EndpointError::new(endpoint, "listen on tls://host:port: it takes WebSockets, too").into()),
         _ => Err(unknown(endpoint).into()),
+    }
+}
+
+#[cfg(feature = "tcp")]
+fn over_tcp(listener: daffi_transport_tcp::TcpListener, http: Option<Arc<dyn HttpUpgrade>>) -> Box<dyn Listener> {
+    Box::new(match http {
+        Some(http) => listener.with_http(http),
+        None => listener,
+    })
+}
+
+#[cfg(feature = "tls")]
+fn over_tls(listener: daffi_transport_tls::TlsListener, http: Option<Arc<dyn HttpUpgrade>>) -> Box<dyn Listener> {
+    Box::new(match http {
+        Some(http) => listener.with_http(http),
+        None => listener,
+    })
+}
+
+#[cfg(feature = "tls")]
+impl ServerSettings {
+    fn certificate(&self, endpoint: &Endpoint) -> Result<daffi_transport_tls::ServerTls, BindError> {
+        let rule = "listening with TLS needs a certificate and a key: tls(..)";
+        self.tls.clone().ok_or_else(|| EndpointError::new(endpoint, rule).into())
     }
 }
 
@@ -107,6 +141,6 @@ impl ClientSettings {
 }
 
 fn unknown(endpoint: &Endpoint) -> EndpointError {
-    let rule = "the scheme must be tcp, tls, unix, mem, ws or wss, with its feature of the crate daffi on";
+    let rule = "the scheme must be tcp, tls, unix, mem, ws, wss or, to listen, fd or tls+fd, with its feature of the crate daffi on";
     EndpointError::new(endpoint, rule)
 }

@@ -13,6 +13,7 @@
 //!   purpose. While something is unacknowledged keepalive asks nothing; then the way tells on Linux ([`TcpPath`]).
 //! - Before its handshake a connection holds at most 8 KiB of first bytes, beside the buffers of the system.
 //! - What begins with an HTTP request is refused with a sentence, or handed on ([`TcpListener::with_http`]): WebSockets.
+//! - A socket that listens already is taken, too ([`TcpListener::handed_over`]), from a supervisor for one.
 //! - Time limits are the caller's: put a timeout around connecting and around [`Pending::upgrade`].
 //!
 //! [`Pending::upgrade`]: daffi_transport::Pending::upgrade

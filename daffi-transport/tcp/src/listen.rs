@@ -27,6 +27,7 @@ use crate::{
 pub struct StreamListener {
     socket: TcpListener,
     endpoint: Endpoint,
+    handed_over: bool,
 }
 
 impl StreamListener {
@@ -46,11 +47,27 @@ impl StreamListener {
         let mut failures = Vec::new();
         for address in addresses {
             match listen(address).and_then(|socket| Ok((socket.local_addr()?, socket))) {
-                Ok((local, socket)) => return Ok(Self { socket, endpoint: with_port(endpoint, local.port())? }),
+                Ok((local, socket)) => {
+                    return Ok(Self { socket, endpoint: with_port(endpoint, local.port())?, handed_over: false });
+                }
                 Err(error) => failures.push((address, error)),
             }
         }
         Err(failed(none_worked(failures)))
+    }
+
+    /// Takes a socket that listens already and that whoever handed it over keeps: a supervisor, which hands it to the next
+    /// process as well. `scheme` is that of the transport on top.
+    ///
+    /// # Errors
+    /// An error of the operating system.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn handed_over(scheme: &str, socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let endpoint = Endpoint::new(scheme, &socket.local_addr()?.to_string()).map_err(io::Error::other)?;
+        Ok(Self { socket: TcpListener::from_std(socket)?, endpoint, handed_over: true })
     }
 
     /// The next connection, with its options set, and the peer's address. Connections that broke before they were
@@ -77,6 +94,12 @@ impl StreamListener {
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Whether it was [handed over](Self::handed_over).
+    #[must_use]
+    pub const fn is_handed_over(&self) -> bool {
+        self.handed_over
     }
 }
 

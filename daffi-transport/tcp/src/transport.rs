@@ -42,6 +42,17 @@ impl TcpListener {
         Ok(Self { streams: StreamListener::bind(endpoint).await?, http: None })
     }
 
+    /// Takes a socket that listens already and that whoever handed it over keeps: see [`StreamListener::handed_over`].
+    ///
+    /// # Errors
+    /// An error of the operating system.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn handed_over(socket: std::net::TcpListener) -> io::Result<Self> {
+        Ok(Self { streams: StreamListener::handed_over(SCHEME, socket)?, http: None })
+    }
+
     /// Hands connections that begin with an HTTP request to `upgrade`: WebSockets. Without it they are refused.
     #[must_use]
     pub fn with_http(mut self, upgrade: Arc<dyn HttpUpgrade>) -> Self {
@@ -70,6 +81,10 @@ impl Listener for TcpListener {
 
     fn endpoint(&self) -> &Endpoint {
         self.streams.endpoint()
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.streams.is_handed_over()
     }
 }
 

@@ -44,8 +44,27 @@ impl TlsListener {
     /// [`BindError::Endpoint`] when the endpoint is not `tls://host:port`; [`BindError::Io`] when the host name can't be
     /// resolved (the error names it) or no address can be bound.
     pub async fn bind(endpoint: &Endpoint, tls: ServerTls) -> Result<Self, BindError> {
-        let host = check(endpoint)?;
+        check(endpoint)?;
+        Ok(Self::over(StreamListener::bind(endpoint).await?, tls))
+    }
+
+    /// Takes a TCP socket that listens already and that whoever handed it over keeps: see [`StreamListener::handed_over`].
+    ///
+    /// A certificate that clients will refuse is logged as a warning ([`ServerTls::weakness`]).
+    ///
+    /// # Errors
+    /// An error of the operating system.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn handed_over(socket: std::net::TcpListener, tls: ServerTls) -> io::Result<Self> {
+        Ok(Self::over(StreamListener::handed_over(SCHEME, socket)?, tls))
+    }
+
+    fn over(streams: StreamListener, tls: ServerTls) -> Self {
         if let Some(reason) = tls.weakness() {
+            let endpoint = streams.endpoint();
+            let host = endpoint.host_port().map_or("localhost", |(host, _)| host);
             tracing::warn!(
                 %endpoint,
                 "clients that verify certificates will refuse the one of this listener: {reason}; make a usable one \
@@ -53,8 +72,7 @@ impl TlsListener {
                 openssl_command(host)
             );
         }
-        let acceptor = TlsAcceptor::from(Arc::new(tls.config()));
-        Ok(Self { streams: StreamListener::bind(endpoint).await?, acceptor, http: None })
+        Self { streams, acceptor: TlsAcceptor::from(Arc::new(tls.config())), http: None }
     }
 
     /// Hands connections that begin with an HTTP request, inside TLS, to `upgrade`: WebSockets. Without it they are
@@ -92,6 +110,10 @@ impl Listener for TlsListener {
 
     fn endpoint(&self) -> &Endpoint {
         self.streams.endpoint()
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.streams.is_handed_over()
     }
 }
 

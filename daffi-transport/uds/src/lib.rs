@@ -8,6 +8,7 @@
 //! - A socket file that nobody listens on is replaced. One that a process listens on is never taken from it, and a path
 //!   that is something else than a socket is never touched: both are errors.
 //! - The file goes away with the listener, unless somebody has put another one in its place.
+//! - A socket that listens already is taken, too ([`UnixListener::handed_over`]), from a supervisor for one. Its file stays.
 //! - Who may connect is decided by the permissions of the socket file and its directories.
 //!
 //! # Beside daffi 3.0.1

@@ -28,11 +28,11 @@ fn path_of(endpoint: &Endpoint) -> Result<&Path, EndpointError> {
 }
 
 /// Listens on a Unix socket. Dropping it stops listening and removes the socket file if it is still the one that was
-/// made; links that came from it stay.
+/// made; links that came from it stay. The file of a socket that was handed over is its owner's, and stays.
 #[derive(Debug)]
 pub struct UnixListener {
     // Declared before the socket, and so dropped before it: see `SocketFile`.
-    _file: SocketFile,
+    file: Option<SocketFile>,
     socket: tokio::net::UnixListener,
     endpoint: Endpoint,
 }
@@ -55,7 +55,26 @@ impl UnixListener {
         let path = path_of(endpoint)?;
         let (socket, file) = bind(path, |path| tokio::net::UnixListener::bind(path))
             .map_err(|source| BindError::Io { endpoint: endpoint.clone(), source })?;
-        Ok(Self { _file: file, socket, endpoint: endpoint.clone() })
+        Ok(Self { file: Some(file), socket, endpoint: endpoint.clone() })
+    }
+
+    /// Takes a socket that listens already and that whoever handed it over keeps: a supervisor, which hands it to the next
+    /// process as well.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it is bound to no path, or to one that is not text; else an error of the operating system.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn handed_over(socket: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        let Some(path) = address.as_pathname().and_then(Path::to_str) else {
+            let text = format!("the socket is bound to {address:?}, and not to a path that is text");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        };
+        let endpoint = Endpoint::new(SCHEME, path).map_err(io::Error::other)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { file: None, socket: tokio::net::UnixListener::from_std(socket)?, endpoint })
     }
 }
 
@@ -80,6 +99,10 @@ impl Listener for UnixListener {
 
     fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.file.is_none()
     }
 }
 

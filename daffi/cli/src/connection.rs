@@ -87,10 +87,14 @@ const SCHEMES: [&str; 5] = ["tcp", "tls", "ws", "wss", "unix"];
 
 /// An endpoint that another process can be reached at.
 pub(crate) fn parsed(text: &str) -> Result<Endpoint, String> {
+    of_schemes(text, &SCHEMES)
+}
+
+pub(crate) fn of_schemes(text: &str, schemes: &[&str]) -> Result<Endpoint, String> {
     let endpoint: Endpoint = text.parse().map_err(|error: EndpointError| error.to_string())?;
     let scheme = endpoint.scheme();
-    if !SCHEMES.contains(&scheme) {
-        return Err(format!("{text} is no endpoint: there is no {scheme}://, only {}://", SCHEMES.join("://, ")));
+    if !schemes.contains(&scheme) {
+        return Err(format!("{text} is no endpoint: there is no {scheme}://, only {}://", schemes.join("://, ")));
     }
     Ok(endpoint)
 }

@@ -6,7 +6,12 @@ use clap::Args;
 use daffi::{Ended, MemberEvent, ServerTls, transport::Endpoint};
 use futures::{Stream, StreamExt};
 
-use crate::{connection::sentence, failure::Failure, interrupts::Interrupts, output};
+use crate::{
+    connection::{of_schemes, sentence},
+    failure::Failure,
+    interrupts::Interrupts,
+    output,
+};
 
 /// Certificates of a node that listens.
 #[derive(Debug, Args)]
@@ -31,7 +36,7 @@ impl Certificates {
 
     /// `None`: none were given.
     pub(crate) fn settings(&self, endpoints: &[Endpoint]) -> Result<Option<ServerTls>, Failure> {
-        let encrypted = endpoints.iter().find(|endpoint| endpoint.scheme() == "tls");
+        let encrypted = endpoints.iter().find(|endpoint| matches!(endpoint.scheme(), "tls" | "tls+fd"));
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
             return match encrypted {
                 Some(endpoint) => Err(Failure::Usage(format!("{endpoint} needs --tls-cert FILE and --tls-key FILE"))),
@@ -48,6 +53,14 @@ impl Certificates {
         };
         tls.map(Some).map_err(|error| Failure::Usage(sentence(&error)))
     }
+}
+
+/// Where a node can listen.
+const SCHEMES: [&str; 5] = ["tcp", "tls", "unix", "fd", "tls+fd"];
+
+/// An endpoint that a node can listen at.
+pub(crate) fn listening(text: &str) -> Result<Endpoint, String> {
+    of_schemes(text, &SCHEMES)
 }
 
 /// Tells where a node listens: the answer of a command that starts one.

@@ -4,11 +4,11 @@ use clap::{Args, ValueEnum};
 use daffi::{Limits, NamePolicy, NodeConfig, Router as Node, transport::Endpoint};
 
 use crate::{
-    connection::{made_up, parsed},
+    connection::made_up,
     failure::Failure,
     interrupts::Interrupts,
     quantity::{Seconds, Size},
-    server::{Certificates, announce, log_members, until_ended},
+    server::{Certificates, announce, listening, log_members, until_ended},
 };
 
 const EXAMPLES: &str = "\
@@ -32,8 +32,9 @@ enum Names {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Router {
-    /// Listen at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or unix:///PATH; may be repeated
-    #[arg(short, long, value_name = "URL", required = true, value_parser = parsed)]
+    /// Listen at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or unix:///PATH; or at fd://3 or
+    /// fd://NAME, a socket that systemd hands over, with TLS tls+fd://3; may be repeated
+    #[arg(short, long, value_name = "URL", required = true, value_parser = listening)]
     listen: Vec<Endpoint>,
     /// Let web pages of this origin connect, https://app.example for one; may be repeated. Without it pages from loopback
     /// may connect to endpoints on loopback, and pages from the host they connect to, to any other

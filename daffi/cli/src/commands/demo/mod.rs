@@ -11,7 +11,7 @@ use crate::{
     connection::{Connection, parsed},
     failure::Failure,
     interrupts::Interrupts,
-    server::{Certificates, announce, log_members, until_ended},
+    server::{Certificates, announce, listening, log_members, until_ended},
 };
 
 const CALLBACKS: &str = "\
@@ -36,8 +36,9 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = CALLBACKS, group = clap::ArgGroup::new("place").required(true))]
 pub(crate) struct Demo {
-    /// Be a service at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or unix:///PATH; may be repeated
-    #[arg(short, long, value_name = "URL", group = "place", conflicts_with = "connect", value_parser = parsed)]
+    /// Be a service at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or unix:///PATH; or at fd://3 or
+    /// fd://NAME, a socket that systemd hands over, with TLS tls+fd://3; may be repeated
+    #[arg(short, long, value_name = "URL", group = "place", conflicts_with = "connect", value_parser = listening)]
     listen: Vec<Endpoint>,
     /// Be a worker of this router
     #[arg(short, long, value_name = "URL", group = "place", value_parser = parsed)]
