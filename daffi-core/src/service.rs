@@ -162,8 +162,9 @@ impl Service {
         self.handle.shared.server.join().await
     }
 
-    /// Stops in order: closes the listeners, lets run what was received, sends the replies and closes the connections.
-    /// What takes longer than `grace` is cut off. Further calls wait for the same end.
+    /// Stops in order: lets run what was received and sends the replies, then closes the listeners and the connections.
+    /// Calls that come meanwhile are refused; what takes longer than `grace` is cut off. Further calls wait for the same
+    /// end.
     ///
     /// Cancel safe: dropped, the service goes on stopping. A callback of this service that waits for it waits for itself: it
     /// is cut off after `grace`, so let it spawn a task that stops.
@@ -177,11 +178,8 @@ impl Service {
 async fn stop(shared: Arc<ServiceCore>) {
     let running = &shared.node.running;
     running.close();
-    let conns: Vec<_> = shared.hub.lock().iter().map(|(_, conn)| Arc::clone(conn)).collect();
-    for conn in &conns {
-        conn.drain();
-    }
-    shared.server.finish(&conns, async { running.wait().await }, || running.len()).await;
+    let conns = || shared.hub.lock().iter().map(|(_, conn)| Arc::clone(conn)).collect();
+    shared.server.finish(async { running.wait().await }, conns, || running.len()).await;
 }
 
 impl ServiceCore {
@@ -316,7 +314,7 @@ impl ServiceRole {
             old.end(Disconnected::Evicted, true);
             server.events.tell(MemberEvent::Evicted(name.to_string()));
         }
-        if server.is_stopping() {
+        if server.life.is_closing() {
             // `stop` may have looked through the hub just before.
             self.conn.drain();
         }

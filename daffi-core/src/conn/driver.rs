@@ -135,7 +135,7 @@ impl<R: Role> Driver<R> {
         let full_before = self.conn.outbox.is_full();
         let read = if asked_to_end.is_none() { self.read(cx) } else { Ok(()) };
         // Before writing: what finishes from here on has its turn before the connection ends.
-        let drained = self.conn.is_draining()
+        let drained = (self.conn.is_draining() || self.conn.is_settling())
             && (!self.role.is_open()
                 || self.conn.inbound.frames() == 0 && !self.conn.is_promised() && self.role.is_quiet());
         // Even a peer that broke a rule is sent what waits, an explanation for one, as far as it takes it at once.
@@ -159,8 +159,11 @@ impl<R: Role> Driver<R> {
                 self.wind_up(cx, false, Disconnected::PeerClosed)
             };
         }
-        if drained {
+        if drained && self.conn.is_draining() {
             return self.wind_up(cx, idle, Disconnected::Stopped);
+        }
+        if drained && idle && self.is_settled(&Disconnected::Stopped) {
+            self.conn.note_settled();
         }
         Ok(None)
     }

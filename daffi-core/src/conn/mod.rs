@@ -64,6 +64,8 @@ pub(crate) struct Conn {
     promised: AtomicUsize,
     level: AtomicU8,
     draining: AtomicBool,
+    settling: AtomicBool,
+    settled: AtomicBool,
     /// Set from outside: the driver ends with it, at once or when all that waits was written.
     end: Mutex<Option<(Disconnected, bool)>>,
     ending: AtomicBool,
@@ -95,6 +97,8 @@ impl Conn {
             promised: AtomicUsize::new(0),
             level: AtomicU8::new(Level::THREE.number()),
             draining: AtomicBool::new(false),
+            settling: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
             end: Mutex::new(None),
             ending: AtomicBool::new(false),
             driver: AtomicWaker::new(),
@@ -256,6 +260,27 @@ impl Conn {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Lets what was received run and what waits be written, and the last answer settle, so that [`drain`](Self::drain) ends
+    /// the connection in a moment.
+    pub(crate) fn settle(&self) {
+        if !self.settling.swap(true, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    fn is_settling(&self) -> bool {
+        self.settling.load(Ordering::SeqCst)
+    }
+
+    fn note_settled(&self) {
+        self.settled.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it has [settled](Self::settle), or has ended.
+    pub(crate) fn has_settled(&self) -> bool {
+        self.settled.load(Ordering::SeqCst) || self.ended.is_cancelled()
     }
 }
 

@@ -46,7 +46,7 @@ impl<R: Role> Driver<R> {
         if self.shutdown == Shutdown::Closing {
             match self.write.writer.poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => {
-                    let busy = self.timers.is_set(Timer::Active);
+                    let busy = self.timers.is_set(Timer::Active) && !self.conn.has_settled();
                     self.timers.set(Timer::Linger, now() + if busy { self.times.linger } else { Duration::ZERO });
                     self.shutdown = Shutdown::Lingering;
                 }
@@ -74,7 +74,10 @@ impl<R: Role> Driver<R> {
     }
 
     /// Whether a node that stops may end the stream now.
-    fn is_settled(&mut self, reason: &Disconnected) -> bool {
+    pub(super) fn is_settled(&mut self, reason: &Disconnected) -> bool {
+        if self.conn.has_settled() {
+            return true;
+        }
         let old = self.role.is_open() && !self.conn.level().at_least(Level::FOUR);
         if !old || !matches!(reason, Disconnected::Stopped) || !self.timers.is_set(Timer::Active) {
             return true;

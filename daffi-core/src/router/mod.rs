@@ -198,7 +198,7 @@ impl Router {
         self.shared().server.join().await
     }
 
-    /// Stops in order: closes the listeners, waits for the answers to open calls, sends them and closes the connections.
+    /// Stops in order: waits for the answers to open calls and sends them, then closes the listeners and the connections.
     /// Calls that come meanwhile are refused; what takes longer than `grace` is cut off. Further calls wait for the same
     /// end.
     ///
@@ -215,18 +215,15 @@ impl Router {
 }
 
 async fn stop(shared: Arc<Shared>) {
-    let conns: Vec<_> = shared.members.lock().iter().map(|(_, peer)| Arc::clone(&peer.conn)).collect();
+    let conns = || shared.members.lock().iter().map(|(_, peer)| Arc::clone(&peer.conn)).collect();
     let work = async {
         // At least once: a call that was let in just before is open by then.
         sleep(QUIET_LOOK).await;
         while shared.unfinished() != (0, 0) {
             sleep(QUIET_LOOK).await;
         }
-        for conn in &conns {
-            conn.drain();
-        }
     };
-    shared.server.finish(&conns, work, || shared.unfinished().0).await;
+    shared.server.finish(work, conns, || shared.unfinished().0).await;
 }
 
 impl Host for Shared {

@@ -176,7 +176,7 @@ impl RouterRole {
             shared.end_calls_to(&old);
             shared.server.events.tell(MemberEvent::Evicted(name.to_string()));
         }
-        if shared.server.is_stopping() {
+        if shared.server.life.is_closing() {
             // `stop` may have looked through the members just before.
             self.conn.drain();
         }

@@ -14,6 +14,8 @@ pub(crate) struct Lifecycle {
     pub(crate) stopping: CancellationToken,
     /// The same, to be looked at for every request: the token takes a lock.
     is_stopping: Arc<AtomicBool>,
+    /// Nobody gets in any more.
+    pub(crate) closing: CancellationToken,
     /// What comes after it has begun.
     began_to_stop: Arc<AtomicBool>,
     /// No callback may run any more.
@@ -28,6 +30,14 @@ impl Lifecycle {
     pub(crate) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
         self.stopping.cancel();
+    }
+
+    pub(crate) fn close(&self) {
+        self.closing.cancel();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
     }
 
     /// `true` for the first one who asks: it has to carry the stop out.
@@ -52,6 +62,7 @@ impl Lifecycle {
     /// All steps at once.
     pub(crate) fn abandon(&self) {
         self.stop();
+        self.close();
         self.kill();
         self.cut.cancel();
     }

@@ -1,6 +1,6 @@
 //! Answers to handshakes, as far as Services and Routers do the same.
 
-use daffi_wire::{Frame, NodeName, Role};
+use daffi_wire::{Frame, Level, NodeName, Role};
 
 use super::Server;
 use crate::{
@@ -14,7 +14,10 @@ impl Server {
     /// Reads a HANDSHAKE of a connection that is `known` by a name or new. `None`: it was refused, and the connection ends.
     pub(crate) fn hello(&self, role: Role, conn: &Conn, known: Option<&NodeName>, frame: &Frame) -> Option<Hello> {
         let reason = match Hello::read(frame, known, &self.config.limits) {
-            Ok(_) if self.is_stopping() => format!("{} is stopping", self.name),
+            // One of level 4 tries again. One of 3.0.1 never would, and is let in to hear of each call that it did not run.
+            Ok(Hello { level, .. }) if known.is_none() && self.is_stopping() && level.at_least(Level::FOUR) => {
+                format!("{} is stopping", self.name)
+            }
             Ok(hello) => return Some(hello),
             Err(reason) => reason,
         };

@@ -2,10 +2,11 @@
 
 mod handshake;
 mod looker;
+mod stop;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    future::{Future, poll_fn},
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -21,11 +22,12 @@ use tokio::{
     runtime::Handle,
     sync::watch,
     task::AbortHandle,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 
 use self::looker::Door;
+pub(crate) use self::stop::begin_stop;
 use crate::{
     config::NodeConfig,
     conn::{Budget, Class, Conn, Driver, Role},
@@ -48,6 +50,8 @@ pub(crate) struct Server {
     pub(crate) events: EventHub,
     /// Everything that runs for a connection.
     pub(crate) tasks: TaskTracker,
+    /// What accepts connections.
+    listening: TaskTracker,
     budget: Arc<Budget>,
     /// Connections without a handshake, the oldest first.
     opening: Mutex<BTreeMap<u64, AbortHandle>>,
@@ -97,6 +101,7 @@ impl Server {
             life,
             events: EventHub::new(),
             tasks: TaskTracker::new(),
+            listening: TaskTracker::new(),
             budget,
             opening: Mutex::default(),
             lookers: Mutex::default(),
@@ -176,39 +181,6 @@ impl Server {
         }
     }
 
-    /// No connection is opened any more. The first step of stopping.
-    pub(crate) fn close(&self) {
-        self.life.stop();
-        self.tasks.close();
-        for abort in std::mem::take(&mut *self.opening.lock()).into_values() {
-            abort.abort();
-        }
-        for conn in self.lookers.lock().values() {
-            conn.drain();
-        }
-    }
-
-    /// Ends after [`close`](Self::close): waits for `work` and for all connections, up to `grace`, then cuts off. `conns`:
-    /// those that bear a name; `left`: what is cut off.
-    pub(crate) async fn finish(&self, conns: &[Arc<Conn>], work: impl Future<Output = ()>, left: impl Fn() -> usize) {
-        let all = async {
-            work.await;
-            self.tasks.wait().await;
-        };
-        if timeout(self.config.grace, all).await.is_err() {
-            tracing::warn!(node = %self.name, open = left(), grace = ?self.config.grace, "stopping cut calls off");
-            self.life.kill();
-            for conn in conns {
-                conn.end(Disconnected::Stopped, true);
-            }
-            if timeout(self.config.linger.saturating_mul(2), self.tasks.wait()).await.is_err() {
-                self.life.cut.cancel();
-                self.tasks.wait().await;
-            }
-        }
-        self.end(Ended::Stopped);
-    }
-
     /// Ends at once.
     pub(crate) fn abandon(&self, how: Ended) {
         self.life.abandon();
@@ -222,17 +194,6 @@ impl Server {
     }
 }
 
-/// Begins to stop, if that was not done: closes the listeners, then goes on with `rest` on a task of its own, whoever waits
-/// for it.
-pub(crate) fn begin_stop<H: Host, R: Future<Output = ()> + Send + 'static>(host: &Arc<H>, rest: impl FnOnce() -> R) {
-    let server = host.server();
-    if server.life.begin_stop() {
-        server.close();
-        let rest = rest();
-        server.runtime.spawn(rest);
-    }
-}
-
 /// Lives on the node's runtime until the node ends: when it is dropped before, the runtime was.
 struct Lives<H: Host>(Arc<H>);
 
@@ -243,14 +204,14 @@ impl<H: Host> Drop for Lives<H> {
     }
 }
 
-/// Accepts on each listener, on tasks of their own, until the node stops.
+/// Accepts on each listener, on tasks of their own, until the node ends.
 pub(crate) fn listen<H: Host>(host: &Arc<H>, listeners: Vec<Box<dyn Listener>>) {
     let lives = Lives(Arc::clone(host));
     tokio::spawn(async move {
         lives.0.server().join().await;
     });
     for listener in listeners {
-        host.server().tasks.spawn(accept(Arc::clone(host), listener));
+        host.server().listening.spawn(accept(Arc::clone(host), listener));
     }
 }
 
@@ -258,9 +219,12 @@ pub(crate) fn listen<H: Host>(host: &Arc<H>, listeners: Vec<Box<dyn Listener>>) 
 async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
     let server = host.server();
     let config = LinkConfig::default().limits(server.config.limits);
+    // What is not accepted from a listener of this process alone is lost; from another one the next process takes it.
+    let life = &server.life;
+    let over = if listener.is_handed_over() { &life.stopping } else { &life.closing };
     loop {
         let accepted = tokio::select! {
-            () = server.life.stopping.cancelled() => return,
+            () = over.cancelled() => return,
             accepted = poll_fn(|cx| listener.poll_accept(cx, &config)) => accepted,
         };
         match accepted {
@@ -268,7 +232,7 @@ async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
             Err(error) => {
                 tracing::warn!(endpoint = %listener.endpoint(), %error, "cannot accept a connection; trying again");
                 tokio::select! {
-                    () = server.life.stopping.cancelled() => return,
+                    () = over.cancelled() => return,
                     () = sleep(ACCEPT_PAUSE) => {}
                 }
             }

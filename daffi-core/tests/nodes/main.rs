@@ -14,6 +14,7 @@ mod looking;
 mod names;
 mod numbers;
 mod peer;
+mod restart;
 mod router;
 mod router_flow;
 mod shares;

@@ -9,6 +9,7 @@ mod demo;
 mod errors;
 mod network;
 mod python;
+mod restarts;
 mod router;
 mod signals;
 mod streams;

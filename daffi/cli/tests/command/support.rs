@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
+    os::fd::OwnedFd,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -60,6 +61,21 @@ pub(crate) fn command(args: &[&str]) -> Command {
 
 pub(crate) fn run(args: &[&str]) -> Ran {
     finished(command(args).spawn().unwrap())
+}
+
+/// Starts it as a supervisor does that keeps a listening socket: it finds that as descriptor 3, under a name.
+pub(crate) fn handed(socket: impl Into<OwnedFd>, name: &str, args: &[&str]) -> Running {
+    let inner = command(args);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"LISTEN_PID=$$ exec "$0" "$@" 3<&0 </dev/null"#]).arg(inner.get_program()).args(args);
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", name);
+    Running::adopt(shell.stdin(socket.into()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
 }
 
 /// Runs it with `stdin`.

@@ -1,0 +1,99 @@
+//! How a node that listens ends: nobody is turned away before all are, and that is its last moment.
+//!
+//! A client of 3.0.1 whose connection has ended connects again at its next call, and only once
+//! ([protocol, 10](daffi_wire::protocol#10.15)): refused, or connected and not answered, it is lost for good. So listeners
+//! stay open while calls finish and answers settle, those who come meanwhile are let in, and their connections end
+//! together with the listeners. How long nobody listens is then up to whoever starts the next process.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use daffi_wire::Level;
+use tokio::time::{sleep, timeout};
+
+use super::{Host, Server};
+use crate::{
+    conn::Conn,
+    error::{Disconnected, Ended},
+};
+
+/// How often a node that stops looks whether all its connections are ready to end.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Begins to stop, if that was not done: requests are refused from here on. Goes on with `rest` on a task of its own, whoever
+/// waits for it.
+pub(crate) fn begin_stop<H: Host, R: Future<Output = ()> + Send + 'static>(host: &Arc<H>, rest: impl FnOnce() -> R) {
+    let server = host.server();
+    if server.life.begin_stop() {
+        server.life.stop();
+        let rest = rest();
+        server.runtime.spawn(rest);
+    }
+}
+
+impl Server {
+    /// Ends after [`begin_stop`]: waits for `work` and for all connections, up to `grace`, then cuts off. `conns`: those that
+    /// bear a name, whenever it is asked; `left`: what is cut off.
+    pub(crate) async fn finish(
+        &self,
+        work: impl Future<Output = ()>,
+        conns: impl Fn() -> Vec<Arc<Conn>>,
+        left: impl Fn() -> usize,
+    ) {
+        let all = async {
+            work.await;
+            self.settle(&conns).await;
+            self.close().await;
+            for conn in conns() {
+                conn.drain();
+            }
+            self.tasks.wait().await;
+        };
+        if timeout(self.config.grace, all).await.is_err() {
+            tracing::warn!(node = %self.name, open = left(), grace = ?self.config.grace, "stopping cut calls off");
+            self.life.kill();
+            self.close().await;
+            for conn in conns() {
+                conn.end(Disconnected::Stopped, true);
+            }
+            if timeout(self.config.linger.saturating_mul(2), self.tasks.wait()).await.is_err() {
+                self.life.cut.cancel();
+                self.tasks.wait().await;
+            }
+        }
+        self.end(Ended::Stopped);
+    }
+
+    /// Waits until every answer has reached its caller. Who comes back as often as needed does not have to stay for that.
+    async fn settle(&self, conns: impl Fn() -> Vec<Arc<Conn>>) {
+        loop {
+            let mut all_are_ready = true;
+            for conn in conns() {
+                if conn.level().at_least(Level::FOUR) {
+                    conn.drain();
+                    all_are_ready &= conn.ended.is_cancelled();
+                } else {
+                    conn.settle();
+                    all_are_ready &= conn.has_settled();
+                }
+            }
+            if all_are_ready {
+                return;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Closes the listeners, and connections that have not opened yet: nobody gets in any more.
+    async fn close(&self) {
+        self.life.close();
+        self.listening.close();
+        self.listening.wait().await;
+        self.tasks.close();
+        for abort in std::mem::take(&mut *self.opening.lock()).into_values() {
+            abort.abort();
+        }
+        for conn in self.lookers.lock().values() {
+            conn.drain();
+        }
+    }
+}
