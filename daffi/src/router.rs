@@ -101,8 +101,8 @@ impl Router {
         signals::join(self.inner.join(), self.inner.stop()).await
     }
 
-    /// Stops in order: closes the listeners, waits for the answers to open calls (up to `grace`), sends them and closes
-    /// the connections; calls that come meanwhile are refused.
+    /// Stops in order: waits for the answers to open calls (up to `grace`) and sends them, then closes the listeners and the
+    /// connections, in one moment; calls that come meanwhile are refused.
     pub async fn stop(&self) {
         self.inner.stop().await;
     }

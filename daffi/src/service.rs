@@ -102,8 +102,8 @@ impl Service {
         signals::join(self.inner.join(), self.inner.stop()).await
     }
 
-    /// Stops in order: closes the listeners, lets run what was received (up to `grace`), sends the replies and closes the
-    /// connections; requests that come later get an error.
+    /// Stops in order: lets what was received run (up to `grace`) and sends the replies, then closes the listeners and the
+    /// connections, in one moment; requests that come later get an error.
     pub async fn stop(&self) {
         self.inner.stop().await;
     }

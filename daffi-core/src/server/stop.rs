@@ -63,23 +63,22 @@ impl Server {
         self.end(Ended::Stopped);
     }
 
-    /// Waits until every answer has reached its caller. Who comes back as often as needed does not have to stay for that.
+    /// Waits until the last answers have settled at peers that come back only once, then until the others are gone, which come
+    /// back as often as needed: their end takes as long as the slowest of them.
     async fn settle(&self, conns: impl Fn() -> Vec<Arc<Conn>>) {
+        let is_old = |conn: &Arc<Conn>| !conn.level().at_least(Level::FOUR);
         loop {
-            let mut all_are_ready = true;
-            for conn in conns() {
-                if conn.level().at_least(Level::FOUR) {
-                    conn.drain();
-                    all_are_ready &= conn.ended.is_cancelled();
-                } else {
-                    conn.settle();
-                    all_are_ready &= conn.has_settled();
-                }
-            }
-            if all_are_ready {
-                return;
+            let old: Vec<_> = conns().into_iter().filter(is_old).collect();
+            old.iter().for_each(|conn| conn.settle());
+            if old.iter().all(|conn| conn.has_settled()) {
+                break;
             }
             sleep(LOOK).await;
+        }
+        let new: Vec<_> = conns().into_iter().filter(|conn| !is_old(conn)).collect();
+        new.iter().for_each(|conn| conn.drain());
+        for conn in new {
+            conn.ended.cancelled().await;
         }
     }
 

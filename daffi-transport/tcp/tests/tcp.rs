@@ -184,3 +184,20 @@ async fn shutting_down_ends_one_direction_only() {
     peer.write_all(frame(1, 10).as_bytes()).await.unwrap();
     assert_eq!(server.receive().await.unwrap(), Some(frame(1, 10)));
 }
+
+#[tokio::test]
+async fn a_socket_that_is_handed_over_goes_on_without_its_listener() {
+    let kept = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let take = || TcpListener::handed_over(kept.try_clone().unwrap()).unwrap();
+    let mut first = take();
+    let at = first.endpoint().clone();
+    assert_eq!(at.as_str(), format!("tcp://{}", kept.local_addr().unwrap()));
+    assert!(first.is_handed_over() && !bind("tcp://127.0.0.1:0").await.is_handed_over());
+    let _client = connect(&at).await.unwrap();
+    accept(&mut first).await;
+    drop(first);
+    let mut client = connect(&at).await.unwrap();
+    client.send(&frame(1, 10)).await.unwrap();
+    let mut server = accept(&mut take()).await.upgrade().await.unwrap();
+    assert_eq!(server.receive().await.unwrap(), Some(frame(1, 10)));
+}

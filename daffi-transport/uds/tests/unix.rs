@@ -253,3 +253,28 @@ async fn a_missing_directory_is_named() {
     };
     assert!(source.to_string().contains(&says), "{source}");
 }
+
+#[tokio::test]
+async fn a_socket_that_is_handed_over_keeps_its_file() {
+    let dir = Dir::new("handed-over");
+    let kept = StdListener::bind(dir.path("kept.sock")).unwrap();
+    let take = || UnixListener::handed_over(kept.try_clone().unwrap()).unwrap();
+    let first = take();
+    assert!(first.is_handed_over());
+    assert_eq!(first.endpoint(), &dir.endpoint("kept.sock"));
+    drop(first);
+    let mut client = connect(&dir.endpoint("kept.sock")).await.unwrap();
+    client.send(&frame(1, 10)).await.unwrap();
+    let mut server = accept(&mut take()).await.upgrade().await.unwrap();
+    assert_eq!(server.receive().await.unwrap(), Some(frame(1, 10)));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_socket_without_a_path_is_refused() {
+    use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+    let address = SocketAddr::from_abstract_name(format!("daffi-{}", std::process::id())).unwrap();
+    let error = UnixListener::handed_over(StdListener::bind_addr(&address).unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("not to a path"), "{error}");
+}
