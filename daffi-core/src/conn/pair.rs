@@ -490,6 +490,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_has_settled_ends_at_once_and_does_so_when_it_has_arrived() {
+        for arrives in [true, false] {
+            let mut pair = Pair::new(&budget(), Level::THREE);
+            pair.take(usize::MAX);
+            pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+            pair.tell(6, None);
+            pair.conn.settle();
+            assert!(pair.run().is_pending() && !pair.conn.has_settled());
+            advance(SECOND / 8).await;
+            assert!(pair.run().is_pending() && !pair.conn.has_settled(), "it is on its way");
+            if arrives {
+                pair.tell(0, None);
+                advance(SECOND / 8).await;
+            } else {
+                advance(SECOND).await;
+            }
+            assert!(pair.run().is_pending() && pair.conn.has_settled() && !pair.is_shut());
+            pair.conn.drain();
+            assert!(pair.run().is_ready() && pair.is_shut());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_role_hears_when_there_is_room() {
         let mut pair = Pair::new(&budget(), Level::FOUR);
         pair.conn.send_parts(Class::Answer, &vec![7; MIB], None).unwrap();

@@ -73,7 +73,8 @@ impl<R: Role> Driver<R> {
         }
     }
 
-    /// Whether a node that stops may end the stream now.
+    /// Whether a node that stops may end the stream now: a peer of 3.0.1 has had time for what was written last, and its
+    /// host has it, as far as that is known. So nothing is left that a reset could destroy.
     pub(super) fn is_settled(&mut self, reason: &Disconnected) -> bool {
         if self.conn.has_settled() {
             return true;
@@ -82,10 +83,19 @@ impl<R: Role> Driver<R> {
         if !old || !matches!(reason, Disconnected::Stopped) || !self.timers.is_set(Timer::Active) {
             return true;
         }
+        let now = now();
         if !self.settling {
             self.settling = true;
-            self.timers.set(Timer::Settle, now() + SETTLE);
+            self.timers.set(Timer::Settle, now + SETTLE);
+            self.timers.set(Timer::Linger, now + SETTLE + self.times.linger);
         }
-        self.timers.is_due(Timer::Settle, now())
+        if !self.timers.is_due(Timer::Settle, now) {
+            return false;
+        }
+        if self.way.unacknowledged() > 0 && !self.timers.is_due(Timer::Linger, now) {
+            self.timers.set(Timer::Settle, now + SETTLE);
+            return false;
+        }
+        true
     }
 }

@@ -31,6 +31,13 @@ impl WaySide {
     }
 }
 
+impl WaySide {
+    /// Bytes that left this process and have not arrived at the peer's host, as far as the system tells.
+    pub(super) fn unacknowledged(&mut self) -> usize {
+        self.path.as_mut().and_then(|path| path.look()).map_or(0, |way| way.unacknowledged)
+    }
+}
+
 impl<R: Role> Driver<R> {
     /// Something was written that the peer's host should acknowledge. A connection on which nothing is written has no timer.
     pub(super) fn await_acknowledgement(&mut self) {
