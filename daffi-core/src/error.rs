@@ -10,9 +10,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Why a call did not give a result. Cheap enough to clone: one cause may end many calls.
 ///
 /// `Display` is the whole sentence, the cause's words included; so `source` gives what is behind the cause, and nothing is
-/// said twice where a chain of errors is printed. `Debug` is the sentence, because that is what `main` prints of an error it
-/// returns.
-#[derive(Clone)]
+/// said twice where a chain of errors is printed.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CallError {
     /// The callback failed, or the receiver refused the call.
@@ -188,12 +187,6 @@ fn no_answer(receiver: &str, method: &str, after: Duration, waited_for: WaitedFo
     }
 }
 
-impl fmt::Debug for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl CallError {
     /// Whether the receiver answered with an error, rather than something going wrong on the way.
     #[must_use]
@@ -352,8 +345,8 @@ impl From<BodyError> for Disconnected {
 
 /// Why a node could not be started.
 ///
-/// `Display` is the whole sentence; where it has the cause's words, `source` gives what is behind that cause. `Debug` is the
-/// sentence and its causes, because that is what `main` prints of an error it returns.
+/// `Display` says which step failed; where it has the cause's words, `source` gives what is behind that cause.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum InitializationError {
     /// A name that can't be used.
@@ -465,21 +458,6 @@ impl InitializationError {
     }
 }
 
-impl fmt::Debug for InitializationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let words = error.to_string();
-            if !text.contains(&words) {
-                text = format!("{text}: {words}");
-            }
-            cause = error.source();
-        }
-        f.write_str(&text)
-    }
-}
-
 /// How a node ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -504,8 +482,9 @@ impl Ended {
     }
 }
 
-/// A stream that ended early. `Display` is the whole sentence, the cause's words included; so is `Debug`.
-#[derive(Clone)]
+/// A stream that ended early. `Display` is the whole sentence, the cause's words included, and `source` gives what is behind
+/// the cause.
+#[derive(Clone, Debug)]
 pub struct StreamError {
     /// The chunk that failed, counted from 0.
     pub chunk: u64,
@@ -523,11 +502,5 @@ impl fmt::Display for StreamError {
 impl std::error::Error for StreamError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.source()
-    }
-}
-
-impl fmt::Debug for StreamError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }

@@ -84,7 +84,7 @@ pub use crate::{
     config::{NamePolicy, NodeConfig},
     error::{BoxError, CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError, WaitedFor},
     events::{Events, MemberEvent},
-    router::{Router, RouterStats},
+    router::{Router, RouterBuilder, RouterStats},
     serve::{
         Callback, CallbackOptions, Callbacks, Context, Dispatch, Dispatched, Extensions, Reply, Request, Serving,
         remote_error,

@@ -9,11 +9,11 @@ use crate::{Endpoint, EndpointError};
 #[non_exhaustive]
 pub enum LinkError {
     /// The operating system, or the byte stream below, failed.
-    #[error("{0}")]
-    Io(#[source] Arc<io::Error>),
+    #[error(transparent)]
+    Io(Arc<io::Error>),
     /// The peer's bytes break a rule of the protocol.
     #[error("the peer broke the protocol: {0}")]
-    Protocol(#[from] DecodeError),
+    Protocol(DecodeError),
     /// The peer answers in another protocol.
     #[error("{0}")]
     Foreign(Foreign),
@@ -35,6 +35,12 @@ pub enum LinkError {
         /// What the peer says of it.
         reason: String,
     },
+}
+
+impl From<DecodeError> for LinkError {
+    fn from(error: DecodeError) -> Self {
+        Self::Protocol(error)
+    }
 }
 
 impl From<io::Error> for LinkError {
@@ -118,7 +124,7 @@ fn what_failed(phase: Phase, endpoint: &Endpoint) -> String {
 #[non_exhaustive]
 pub enum AcceptError {
     /// The peer closed, or the connection broke, during a phase.
-    #[error("{phase} failed: {source}")]
+    #[error("{phase} failed")]
     Failed {
         /// What failed.
         phase: Phase,
@@ -153,7 +159,7 @@ pub enum BindError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     /// The operating system refused.
-    #[error("cannot listen on {endpoint}: {source}")]
+    #[error("cannot listen on {endpoint}")]
     Io {
         /// Where.
         endpoint: Endpoint,

@@ -22,7 +22,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// ```
 /// use daffi_transport::LinkConfig;
 /// use daffi_wire::Limits;
-/// let config = LinkConfig::default().limits(Limits { max_frame_bytes: 1024 * 1024, ..Limits::default() });
+/// let config = LinkConfig::default().limits(Limits::default().max_frame_bytes(1024 * 1024));
 /// assert_eq!(config.limits.max_frame_bytes, 1024 * 1024);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

@@ -32,6 +32,7 @@ pub struct Handshake {
 
 /// A node and the callbacks it exposes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Member {
     /// The node.
     pub name: NodeName,
@@ -47,6 +48,13 @@ impl Member {
     #[must_use]
     pub const fn new(name: NodeName, methods: Vec<MethodName>) -> Self {
         Self { name, methods, level: Level::THREE }
+    }
+
+    /// The same member, which has shown this level.
+    #[must_use]
+    pub fn with_level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
     }
 
     /// The member as it stands in a list on a link of this level; what [`Handshake::assemble`] takes.

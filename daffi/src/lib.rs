@@ -118,11 +118,15 @@ pub use daffi_macros::{callback, callbacks, remote};
 pub use daffi_serde::{
     Args, Codec, DynArgs, Format, Owned, Param, RemoteError, Returned, SerdeError, Value, ValueLimits, args, value,
 };
+#[cfg(feature = "pickle")]
+pub use daffi_serde_pickle::{ReadError as PickleReadError, WriteError as PickleWriteError};
 pub use daffi_transport::{BindError, ConnectError, LinkError};
 #[cfg(feature = "tls")]
-pub use daffi_transport_tls::{ClientTls, ServerTls};
+pub use daffi_transport_tls::{ClientTls, ServerTls, SettingsError as TlsSettingsError, TlsError};
+#[cfg(feature = "ws")]
+pub use daffi_transport_ws::{OriginError, UpgradeError};
 pub use daffi_wire::{
-    BodyError, EncodeError, FormatId, Level, Limits, Member, MethodName, NameError, NodeName, Role, Shown,
+    BodyError, DecodeError, EncodeError, FormatId, Level, Limits, Member, MethodName, NameError, NodeName, Role, Shown,
 };
 
 pub use crate::{
@@ -156,6 +160,7 @@ pub mod transport {
         HttpOffer, HttpUpgrade, Link, LinkConfig, LinkError, LinkReader, LinkWriter, Listener, POOL_BYTES, PeerInfo,
         Pending, Phase, REFUSAL_TIMEOUT, ReadBuffer, SHARE_FROM, mem, read_opening,
     };
+    pub use daffi_wire::Foreign;
 }
 
 /// What most programs need: `use daffi::prelude::*;`.

@@ -131,6 +131,6 @@ impl RouterBuilder {
     /// When called outside a tokio runtime.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Router, InitializationError> {
         let name = NodeName::new(self.name, &self.config.limits)?;
-        Ok(Router { inner: daffi_core::Router::start(name, self.config, listeners)? })
+        Ok(Router { inner: daffi_core::Router::builder(name).config(self.config).listen(listeners)? })
     }
 }

@@ -31,7 +31,7 @@ impl BareRouter {
     pub fn new(name: NodeName, listener: Box<dyn Listener>) -> Result<Self, InitializationError> {
         let config = NodeConfig::server();
         let budget = Budget::of(&config);
-        Ok(Self { router: Router::start(name, config, vec![listener])?, budget })
+        Ok(Self { router: Router::builder(name).config(config).listen(vec![listener])?, budget })
     }
 
     /// A connection without a handshake.

@@ -52,12 +52,12 @@ const QUIET_LOOK: Duration = Duration::from_millis(5);
 ///
 /// ```
 /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
-/// use daffi_core::{NodeConfig, Router};
+/// use daffi_core::Router;
 /// use daffi_transport::mem::MemListener;
 /// use daffi_wire::{Limits, NodeName};
 ///
 /// let listener = Box::new(MemListener::bind(&"mem://crossing".parse()?)?);
-/// let router = Router::start(NodeName::new("router", &Limits::default())?, NodeConfig::server(), vec![listener])?;
+/// let router = Router::builder(NodeName::new("router", &Limits::default())?).listen(vec![listener])?;
 /// assert!(router.members().is_empty());
 /// router.stop().await;
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
@@ -123,18 +123,29 @@ struct Shared {
     counters: Counters,
 }
 
-impl Router {
-    /// Starts a router on listeners that are bound already.
+/// Sets up a [`Router`]: [`Router::builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it listens"]
+pub struct RouterBuilder {
+    name: NodeName,
+    config: NodeConfig,
+}
+
+impl RouterBuilder {
+    /// Limits and times. Default: [`NodeConfig::server`].
+    pub fn config(mut self, config: NodeConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Starts the router on listeners that are bound already.
     ///
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`InitializationError`] for settings that can't work.
-    pub fn start(
-        name: NodeName,
-        config: NodeConfig,
-        listeners: Vec<Box<dyn Listener>>,
-    ) -> Result<Self, InitializationError> {
+    pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Router, InitializationError> {
+        let Self { name, config } = self;
         let budget = Budget::of(&config);
         let members = Mutex::new(Membership::new(config.limits, config.max_connections));
         let server = Server::new(name, config, budget, Lifecycle::default(), &listeners)?;
@@ -148,7 +159,14 @@ impl Router {
         });
         server::listen(&shared, listeners);
         tokio::spawn(tell_news(Arc::clone(&shared)));
-        Ok(Self { handle: Arc::new(Handle { shared }) })
+        Ok(Router { handle: Arc::new(Handle { shared }) })
+    }
+}
+
+impl Router {
+    /// A router of this name, which its logs and refusals bear; members do not see it.
+    pub fn builder(name: NodeName) -> RouterBuilder {
+        RouterBuilder { name, config: NodeConfig::server() }
     }
 
     /// The router's name, which members do not see.

@@ -122,9 +122,9 @@ impl RouterRole {
         let done = match &self.member {
             Some(Forwarder { me, .. }) => {
                 let me = Arc::clone(&me.peer);
-                self.update(&me, Member { level: self.conn.level(), ..listed }, frame, now)
+                self.update(&me, listed.with_level(self.conn.level()), frame, now)
             }
-            None => self.join(Member { level, ..listed }, frame),
+            None => self.join(listed.with_level(level), frame),
         };
         if let Err(reason) = done {
             shared.server.refuse_handshake(NodeRole::Router, &self.conn, frame, &reason);

@@ -294,7 +294,8 @@ async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: Opening, u
     let link = match timeout_at(until, pending.upgrade()).await {
         Ok(Ok(link)) => link,
         Ok(Err(error)) => {
-            tracing::info!(%peer, %error, "a connection was not opened");
+            let error: &dyn std::error::Error = &error;
+            tracing::info!(%peer, error, "a connection was not opened");
             return server.opened(opening);
         }
         Err(_) => {

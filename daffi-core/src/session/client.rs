@@ -113,7 +113,7 @@ impl ClientSession {
 
     fn handshake(&mut self, frame: &Frame) -> Result<Handled, Disconnected> {
         // A server lists all members, where a client lists itself.
-        let limits = Limits { max_control_bytes: self.limits.max_list_bytes, ..self.limits };
+        let limits = self.limits.max_control_bytes(self.limits.max_list_bytes);
         let body = Handshake::parse(frame.payload(), &limits)?;
         if frame.transmitter() != self.name.as_str() {
             // That somebody came is told by the event that follows the notice, as for a node without callbacks.

@@ -278,7 +278,7 @@ mod tests {
     fn member(name: &str, methods: &[&str], level: Level) -> Member {
         let limits = Limits::default();
         let methods = methods.iter().map(|m| MethodName::new(m, &limits).unwrap()).collect();
-        Member { level, ..Member::new(NodeName::new(name, &limits).unwrap(), methods) }
+        Member::new(NodeName::new(name, &limits).unwrap(), methods).with_level(level)
     }
 
     fn text(frame: &Frame) -> String {
@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn who_takes_too_much_of_the_list_is_refused_and_the_next_is_not() {
-        let limits = Limits { max_list_bytes: 64 * 1024, ..Limits::default() };
+        let limits = Limits::default().max_list_bytes(64 * 1024);
         let mut members = Membership::new(limits, 100);
         let many: Vec<_> = (0..1000).map(|n| format!("f{n}")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();

@@ -112,7 +112,7 @@ async fn nobody_speaks_for_another() {
 #[tokio::test]
 async fn results_that_do_not_fit_are_errors_that_name_size_and_limit() {
     let at = endpoint();
-    let limits = Limits { max_frame_bytes: 1000, ..Limits::default() };
+    let limits = Limits::default().max_frame_bytes(1000);
     let config = NodeConfig::server().limits(limits);
     let _service = service_at(&at, config, vec![plain("text", |(n,): (usize,)| Ok("x".repeat(n)))]);
     let client = client(&at, "c").await;

@@ -147,7 +147,7 @@ async fn news_wait_merged_for_one_that_does_not_take_them() {
 /// A call does not reach one that has not heard of its caller, and waits for nobody who takes no news.
 #[tokio::test(start_paused = true)]
 async fn newcomers_that_call_a_deaf_member_make_the_router_hold_no_more_than_its_share() {
-    let limits = Limits { max_frame_bytes: 1024 * 1024, ..Limits::default() };
+    let limits = Limits::default().max_frame_bytes(1024 * 1024);
     let config = NodeConfig::server().limits(limits).budget_bytes(8 * 1024 * 1024).max_connections(100);
     let (router, at) = router_with(config);
     let (mut deaf, _) = join(&at, "deaf", "client/4", r#"["f"]"#).await;

@@ -15,7 +15,7 @@ const MIB: usize = 1024 * 1024;
 
 /// A budget of 8 MiB, and frames of one.
 fn small() -> NodeConfig {
-    let limits = Limits { max_frame_bytes: MIB, ..Limits::default() };
+    let limits = Limits::default().max_frame_bytes(MIB);
     NodeConfig::server().limits(limits).budget_bytes(8 * MIB).max_connections(100)
 }
 
@@ -50,7 +50,7 @@ async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut()
 #[tokio::test(start_paused = true)]
 async fn slow_uploads_beyond_all_memory_lose_nobody() {
     let at = endpoint();
-    let limits = Limits { max_frame_bytes: 4 * MIB, ..Limits::default() };
+    let limits = Limits::default().max_frame_bytes(4 * MIB);
     let config = small().limits(limits).budget_bytes(32 * MIB);
     let _service = service_at(&at, config, vec![length()]);
     let good = client(&at, "good").await;

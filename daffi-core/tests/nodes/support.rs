@@ -164,7 +164,7 @@ pub(crate) async fn worker(at: &Endpoint, name: &str, callbacks: Vec<Callback>) 
 pub(crate) fn router_with(config: NodeConfig) -> (Router, Endpoint) {
     let at = endpoint();
     let listener = Box::new(mem::MemListener::bind(&at).expect("the name is free"));
-    (Router::start(node("router"), config, vec![listener]).expect("the router starts"), at)
+    (Router::builder(node("router")).config(config).listen(vec![listener]).expect("the router starts"), at)
 }
 
 pub(crate) fn router() -> (Router, Endpoint) {

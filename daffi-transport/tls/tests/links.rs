@@ -65,7 +65,7 @@ async fn a_plain_client_is_told_that_the_port_speaks_tls() {
     let mut client = TcpConnector::new(plain).connect(&LinkConfig::default()).await.unwrap();
     client.send(&frame(1, 100)).await.unwrap();
     let error = accept(&mut listener).await.upgrade().await.unwrap_err();
-    assert_eq!(error.to_string(), "the TLS handshake failed: the peer does not speak TLS; use tls:// on both sides");
+    assert_eq!(chain(&error), "the TLS handshake failed: the peer does not speak TLS; use tls:// on both sides");
     let error = client.receive().await.unwrap_err();
     assert!(matches!(error, LinkError::Foreign(Foreign::Tls)), "{error}");
 }

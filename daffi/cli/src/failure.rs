@@ -95,8 +95,7 @@ impl Failure {
 
 impl From<InitializationError> for Failure {
     fn from(error: InitializationError) -> Self {
-        // Its `Debug` is the sentence with all causes.
-        let text = format!("{error:?}");
+        let text = with_causes(&error);
         match &error {
             InitializationError::Connect(daffi::transport::ConnectError::Failed { .. })
             | InitializationError::ConnectTimeout { .. }
@@ -107,6 +106,16 @@ impl From<InitializationError> for Failure {
             _ => Self::Usage(text),
         }
     }
+}
+
+/// What an error says, and behind it what caused it.
+fn with_causes(error: &dyn Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn io_cause(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {

@@ -101,7 +101,7 @@ pub(crate) async fn service(setting: Arc<Setting>) -> Ended {
 /// A Router.
 pub(crate) async fn router(setting: Arc<Setting>) -> Ended {
     let listener = SimListener::bind(&endpoint(), PORT, Arc::clone(&setting.network)).await?;
-    let router = Router::start(name(SERVER), setting.config.clone(), vec![Box::new(listener)])?;
+    let router = Router::builder(name(SERVER)).config(setting.config.clone()).listen(vec![Box::new(listener)])?;
     times::until(COMPARE).await;
     let members = router.members().into_iter().map(|member| member.name.to_string()).collect();
     compare(&setting, SERVER, members, &setting.clients);

@@ -22,7 +22,7 @@ fn name(text: &str) -> NodeName {
 
 fn router(at: &Endpoint) -> Router {
     let listener = Box::new(MemListener::bind(at).unwrap());
-    Router::start(name("router"), NodeConfig::server(), vec![listener]).unwrap()
+    Router::builder(name("router")).listen(vec![listener]).unwrap()
 }
 
 async fn client(at: &Endpoint, node: &str, callbacks: Vec<Callback>) -> Node {

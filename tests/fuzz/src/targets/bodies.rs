@@ -9,7 +9,7 @@ use daffi_wire::{
 use crate::{Signature, Tape, recorded::frames};
 
 const LIMITS: Limits =
-    Limits { max_frame_bytes: 4_096, max_control_bytes: 2_048, max_name_bytes: 64, max_list_bytes: 2_048 };
+    Limits::new().max_frame_bytes(4_096).max_control_bytes(2_048).max_name_bytes(64).max_list_bytes(2_048);
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();

@@ -7,7 +7,7 @@ use crate::{Signature, Tape, recorded::conversations};
 
 /// Small limits, so that they are reached.
 const LIMITS: Limits =
-    Limits { max_frame_bytes: 4_096, max_control_bytes: 1_024, max_name_bytes: 64, max_list_bytes: 1_024 };
+    Limits::new().max_frame_bytes(4_096).max_control_bytes(1_024).max_name_bytes(64).max_list_bytes(1_024);
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let limits = Limits::default();

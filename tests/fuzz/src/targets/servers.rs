@@ -82,8 +82,10 @@ pub(super) fn service(input: &[u8]) -> Result<Signature, String> {
 pub(super) fn router(input: &[u8]) -> Result<Signature, String> {
     simulated(async {
         let (door, behind) = Door::new();
-        let router =
-            Router::start(name("router"), config(), vec![Box::new(behind)]).map_err(|error| error.to_string())?;
+        let router = Router::builder(name("router"))
+            .config(config())
+            .listen(vec![Box::new(behind)])
+            .map_err(|error| error.to_string())?;
         let exposed = ["echo", "slow"].map(callback).into();
         let server = client(&door, "server", exposed).await.map_err(|error| format!("{error:?}"))?;
         let honest = client(&door, "honest", vec![callback("echo")]).await.map_err(|error| format!("{error:?}"))?;

@@ -1,0 +1,147 @@
+//! What the errors of the facade say, and what is behind them.
+
+#![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
+
+use std::{error::Error, io, sync::Arc, time::Duration};
+
+use daffi::{
+    BindError, BodyError, CallError, ConnectError, DecodeError, Disconnected, EncodeError, FormatId,
+    InitializationError, LinkError, NameError, NodeName, ProtocolError, RemoteError, SerdeError, StreamError,
+    WaitedFor,
+    transport::{AcceptError, Endpoint, EndpointError, Phase},
+};
+
+fn boxed(error: impl Error + Send + Sync + 'static) -> Box<dyn Error + Send + Sync> {
+    Box::new(error)
+}
+
+/// An error with a source of its own, as those of libraries are.
+#[derive(Debug, thiserror::Error)]
+#[error("refused by a library")]
+struct Refused(#[source] NameError);
+
+fn refused() -> io::Error {
+    io::Error::other(Refused(name_error()))
+}
+
+fn name_error() -> NameError {
+    NodeName::new("a|b", &daffi::Limits::default()).unwrap_err()
+}
+
+fn body_error() -> BodyError {
+    daffi_wire::Handshake::parse(b"no JSON", &daffi::Limits::default()).unwrap_err()
+}
+
+fn disconnected() -> Vec<Disconnected> {
+    let second = Duration::from_secs(1);
+    vec![
+        Disconnected::NotConnected,
+        Disconnected::PeerClosed,
+        LinkError::from(refused()).into(),
+        LinkError::from(DecodeError::UnknownKind(77)).into(),
+        Disconnected::Protocol(Arc::new(ProtocolError::Body(body_error()))),
+        Disconnected::Protocol(Arc::new(ProtocolError::Renamed("other".into()))),
+        Disconnected::SlowPeer { moved: 1, within: second, waiting: 2 },
+        Disconnected::Silent(second),
+        Disconnected::Refused("no".into()),
+        Disconnected::Evicted,
+    ]
+}
+
+fn calls() -> Vec<CallError> {
+    let method = || "add".to_owned();
+    let serde = || SerdeError::decode(FormatId::JSON, refused());
+    let mut all = vec![
+        CallError::Remote { receiver: "calc".into(), method: method(), error: RemoteError::new("ValueError", "bad") },
+        CallError::Timeout {
+            receiver: "calc".into(),
+            method: method(),
+            after: Duration::from_secs(1),
+            waited_for: WaitedFor::Answer,
+        },
+        CallError::Overloaded("too much".into()),
+        CallError::Encode { method: method(), source: serde() },
+        CallError::Decode { method: method(), source: serde() },
+        CallError::TransmissionFailure { method: method(), source: EncodeError::FrameTooLarge { size: 2, limit: 1 } },
+        CallError::Layer(Arc::new(refused())),
+    ];
+    all.extend(disconnected().into_iter().map(CallError::Disconnected));
+    all
+}
+
+fn setups() -> Vec<InitializationError> {
+    let at: Endpoint = "tcp://127.0.0.1:5000".parse().unwrap();
+    let endpoint = || EndpointError::new(&at, "a rule");
+    let mut all = vec![
+        InitializationError::Name(name_error()),
+        InitializationError::DuplicateCallback("add".into()),
+        BindError::Endpoint(endpoint()).into(),
+        BindError::Io { endpoint: at.clone(), source: refused() }.into(),
+        BindError::Settings { endpoint: at.clone(), source: boxed(refused()) }.into(),
+        ConnectError::Endpoint(endpoint()).into(),
+        ConnectError::failed(&at, Phase::Connect, refused()).into(),
+        InitializationError::Hello { source: EncodeError::FrameTooLarge { size: 2, limit: 1 } },
+        InitializationError::Thread(refused()),
+    ];
+    let handshake = |source| InitializationError::Handshake { endpoint: at.to_string(), source };
+    all.extend(disconnected().into_iter().map(handshake));
+    all
+}
+
+#[test]
+fn no_error_says_what_its_source_says() {
+    let mut all: Vec<Box<dyn Error>> = Vec::new();
+    all.extend(disconnected().into_iter().map(|error| Box::new(error) as Box<dyn Error>));
+    all.extend(calls().into_iter().map(|error| Box::new(error) as Box<dyn Error>));
+    let streams = calls().into_iter().map(|source| StreamError { chunk: 3, source: Box::new(source) });
+    all.extend(streams.map(|error| Box::new(error) as Box<dyn Error>));
+    all.extend(setups().into_iter().map(|error| Box::new(error) as Box<dyn Error>));
+    let phases = [Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Opening];
+    all.extend(phases.map(|phase| Box::new(AcceptError::failed(phase, refused())) as Box<dyn Error>));
+    all.push(Box::new(LinkError::from(refused())));
+    all.push(Box::new(body_error()));
+    all.push(Box::new(ProtocolError::Body(body_error())));
+    all.push(Box::new(daffi::NotAClient));
+    #[cfg(feature = "tls")]
+    {
+        let file = || "CA file \"ca.pem\"".to_owned();
+        all.push(Box::new(daffi::TlsSettingsError::Read { file: file(), source: refused() }));
+        all.push(Box::new(daffi::TlsSettingsError::Unusable { file: file(), source: boxed(refused()) }));
+        all.push(Box::new(daffi::TlsError::Tls(boxed(refused()))));
+        all.push(Box::new(daffi::TlsError::Io(refused())));
+    }
+    let mut sources = 0;
+    for error in &all {
+        let mut outer: &dyn Error = &**error;
+        while let Some(inner) = outer.source() {
+            let (said, behind) = (outer.to_string(), inner.to_string());
+            assert!(!said.contains(&behind), "{error:?}: {said:?} has the words of its source, {behind:?}");
+            outer = inner;
+            sources += 1;
+        }
+    }
+    assert!(sources > 20, "errors have sources: {sources}");
+}
+
+#[test]
+fn what_can_be_done_about_an_error_is_in_its_sentence_or_behind_it() {
+    let said = |error: &dyn Error| {
+        let (mut text, mut cause) = (error.to_string(), error.source());
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    };
+    let at: Endpoint = "tcp://127.0.0.1:5000".parse().unwrap();
+    let taken = io::Error::new(io::ErrorKind::AddrInUse, "the address is taken");
+    let bind = InitializationError::from(BindError::Io { endpoint: at, source: taken });
+    assert_eq!(said(&bind), "cannot listen on tcp://127.0.0.1:5000: the address is taken");
+    let reset = LinkError::from(io::Error::new(io::ErrorKind::ConnectionReset, "reset by the peer"));
+    assert_eq!(said(&CallError::Disconnected(reset.into())), "disconnected: reset by the peer");
+    let broken = LinkError::from(DecodeError::UnknownKind(77));
+    assert_eq!(
+        said(&CallError::Disconnected(broken.into())),
+        "disconnected: the peer broke the protocol: unknown frame kind 77: a link of level 3 carries 0 to 4"
+    );
+}
