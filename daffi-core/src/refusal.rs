@@ -21,6 +21,8 @@ pub(crate) enum Refusal {
     FormatUnsupported,
     /// The node that was to run the callback, or the Router on the way, is stopping: it did not run.
     NodeStopping,
+    /// The caller gave the call up.
+    Cancelled,
     /// The callback ran, and its answer found no room on the way back.
     AnswerLost,
 }
@@ -33,6 +35,7 @@ impl Refusal {
             Self::Overloaded => "Overloaded",
             Self::FormatUnsupported => "FormatUnsupported",
             Self::NodeStopping => "NodeStopping",
+            Self::Cancelled => "Cancelled",
             Self::AnswerLost => "AnswerLost",
         }
     }
@@ -45,6 +48,7 @@ impl Refusal {
             Self::Overloaded,
             Self::FormatUnsupported,
             Self::NodeStopping,
+            Self::Cancelled,
             Self::AnswerLost,
         ];
         all.into_iter().find(|refusal| refusal.class() == class)

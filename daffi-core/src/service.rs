@@ -236,6 +236,9 @@ impl Role for ServiceRole {
                 Ok(())
             }
             (Kind::Ping, Some(_)) => self.conn.ping(&frame),
+            (Kind::Cancel, Some(caller)) if frame.is_from(caller.caller()) => {
+                self.shared.serving.cancel(turn, &self.intake, caller, &frame)
+            }
             // Nothing of them is used here; which links carry them the driver knows.
             (Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_), Some(_)) => {
                 tracing::debug!(kind = %frame.kind(), "skipped a frame");

@@ -6,8 +6,9 @@
 macro_rules! words {
     (call) => {
         "Arguments are written here, so they may be borrowed; the call is sent, and its timeout begins, when the future is \
-         polled first.\n\nCancelling: dropping the future gives the call up locally. The receiver does not hear of it, and \
-         its answer is dropped.\n\n# Errors\n`CallError`; every call ends, with its result or with an \
+         polled first.\n\nCancelling: dropping the future gives the call up, and so does its timeout. A receiver of this \
+         project is told: what it has not begun never runs, and a callback that runs can see it by \
+         `Context::cancelled`. One of 3.0.1 is not, and its answer is dropped.\n\n# Errors\n`CallError`; every call ends, with its result or with an \
          error that says what happened."
     };
     (call_nowait) => {
@@ -19,7 +20,7 @@ macro_rules! words {
     (cast) => {
         "Arguments are written here, so they may be borrowed; the calls are sent when the future is polled first. The \
          timeout holds for each member: one that is late costs nobody else's answer.\n\nCancelling: dropping the future \
-         gives all calls up locally.\n\n# Errors\n`CallError` when nothing could be sent at all: no \
+         gives all calls up, as dropping one call does.\n\n# Errors\n`CallError` when nothing could be sent at all: no \
          connection, nobody who exposes the callback, arguments that can't be written."
     };
     (cast_nowait) => {

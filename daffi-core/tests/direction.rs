@@ -21,7 +21,8 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("serve::node", &["conn", "serve::lifecycle"]),
     // A request is on its way to a callback, and a callback is a function of requests.
     ("serve::extensions", &[]),
-    ("serve::request", &["conn", "serve::extensions", "serve::node", "serve::callback"]),
+    ("serve::invocation", &[]),
+    ("serve::request", &["conn", "serve::extensions", "serve::invocation", "serve::node", "serve::callback"]),
     ("serve::callback", &["serve::pace", "serve::request"]),
     ("serve::registry", &["serve::callback"]),
     ("serve::dispatch", &["conn", "serve::request", "serve::callback"]),

@@ -90,7 +90,7 @@ kinds! {
     Events = 4, "EVENTS";
     /// How much more nowait traffic a receiver takes from a sender, and the sender's word that a flow begins (level 4).
     Credit = 5, "CREDIT";
-    /// One end of an open call needs no more of the other (level 4; no node sends it yet).
+    /// One end of an open call needs no more of the other (level 4).
     Cancel = 6, "CANCEL";
     /// A part of the body or of the stream of a call (level 4; no node sends it yet).
     Data = 7, "DATA";

@@ -34,7 +34,9 @@ pin_project! {
     /// Receiver and format were chosen and the arguments written when the call was made; it is sent, and its timeout
     /// starts, when this is polled first. Where there was no connection then, the receiver is chosen once there is one.
     ///
-    /// Dropped, it gives the call up locally: the receiver does not hear of it, and its answer is dropped.
+    /// Dropped, it gives the call up. A receiver of this project is told: a call that it has not begun never runs, and a
+    /// callback that runs can see it by [`Context::cancelled`](crate::Context::cancelled). One of daffi 3.0.1 is not told,
+    /// and its answer is dropped.
     #[must_use = "a call is sent when it is awaited"]
     pub struct Calling<'m, R, F> {
         #[pin]

@@ -9,14 +9,16 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use daffi_wire::{CallId, Credit as Said, EventKind, Frame, Level, Limits, NodeName, Role as NodeRole};
+use daffi_wire::{
+    CallId, Cancel, CancelReason, Credit as Said, EventKind, Frame, Level, Limits, NodeName, Role as NodeRole,
+};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{ClientCore, Credit, Picker, Receipt};
 use crate::{
-    conn::{Alive, Conn, Role, Turn},
+    conn::{Alive, Class, Conn, Role, Turn},
     error::{CallError, Disconnected},
     events::MemberEvent,
     keyed::ByName,
@@ -144,6 +146,18 @@ impl ClientConn {
         self.ended().unwrap_or(CallError::Disconnected(Disconnected::NotConnected))
     }
 
+    /// Tells the receiver of a call that was sent that nobody waits for it. A node of 3.0.1 knows no such frame, and behind
+    /// a Router of this project the Router answers in its place.
+    fn cancel(&self, id: CallId, receiver: &NodeName) {
+        let reason = CancelReason::Dropped;
+        if self.conn.level().at_least(Level::FOUR)
+            && let Ok(frame) = (Cancel { id, reason }).frame(&self.name, receiver, &self.limits)
+        {
+            // A connection that has ended has no open calls.
+            drop(self.conn.send(Class::Terminal, &frame));
+        }
+    }
+
     /// A number became free, of a table that was full before or not. Nobody waits for one of a table that was not: who
     /// takes one and leaves others wakes the next.
     pub(super) fn number_freed(&self, was_full: bool) {
@@ -162,7 +176,8 @@ fn call_error(reason: &Disconnected, comes_back: bool) -> CallError {
     }
 }
 
-/// An open call. Dropped before its answer, it lets its number rest until the answer comes.
+/// An open call. Dropped before its answer, it tells the receiver so, and lets its number rest until the answer comes or the
+/// word that there will be none.
 #[derive(Debug)]
 pub(crate) struct PendingReply {
     conn: Arc<ClientConn>,
@@ -236,6 +251,8 @@ impl Drop for PendingReply {
         }
         if freed {
             self.conn.number_freed(was_full);
+        } else if self.sent {
+            self.conn.cancel(self.id, &self.receiver);
         }
     }
 }
@@ -314,6 +331,11 @@ impl Role for ClientRole {
                 None => tracing::warn!("dropped a request without a transmitter"),
             },
             Handled::Ping(frame) => self.connection.conn.ping(&frame)?,
+            Handled::Cancel(frame) => {
+                if let Some(caller) = self.caller(&frame) {
+                    self.shared.serving.cancel(turn, &self.intake, &caller, &frame)?;
+                }
+            }
             Handled::Credit { from, says: Said::Grants(grant) } => self.connection.credit.granted(&from, grant),
             Handled::Credit { from, says: Said::Begins(flow) } => {
                 if let Ok(sender) = NodeName::new(from, &self.connection.limits) {

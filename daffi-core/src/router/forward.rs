@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use daffi_serde::RemoteError;
 use daffi_transport::Batch;
-use daffi_wire::{Credit, Frame, Kind, MethodName};
+use daffi_wire::{Cancel, Credit, Frame, Kind, MethodName};
 
 use super::{Peer, Shared, recent::Recent, sender::Sender};
 use crate::{
@@ -54,7 +54,8 @@ impl Forwarder {
             Kind::Credit => return self.credit(frame, turn),
             Kind::Ping => return self.me.peer.conn.ping(&frame),
             // Which links carry them the driver knows.
-            Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_) => {
+            Kind::Cancel => return self.cancel(&frame, turn),
+            Kind::Data | Kind::Watch | Kind::Unknown(_) => {
                 // Nothing of them is used yet, and who sends them may be newer than this node.
                 self.shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
             }
@@ -137,6 +138,29 @@ impl Forwarder {
         }
         shared.counters.dropped_replies.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(from = %me.name, to = frame.receiver(), "dropped a reply that matches no open call");
+    }
+
+    /// This member gives one of its calls up: the receiver hears of it, or is spared it if it could not read it.
+    fn cancel(&self, frame: &Frame, turn: &mut Turn) -> Result<(), Disconnected> {
+        let (shared, me, id) = (&self.shared, &*self.me.peer, Cancel::read(frame)?.id);
+        let table = shared.table.load();
+        let open = me.find_call(id).filter(|_| frame.is_from(&me.name) && frame.header().wants_reply());
+        let found = open.and_then(|(number, receiver)| {
+            table.get(frame.receiver()).filter(|found| found.peer.id() == receiver).map(|found| (number, &found.peer))
+        });
+        let Some((number, receiver)) = found else {
+            // Its terminal is on the way, or it is another's.
+            shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        };
+        if receiver.is_level_four() {
+            turn.forward(&receiver.conn, Class::Terminal, &frame.renumbered(number));
+            return Ok(());
+        }
+        me.give_up_call(id);
+        let error = Refusal::Cancelled.error(format!("{} gave the call up; {} was not told", me.name, receiver.name));
+        shared.refuse(me, id, &receiver.name, "", &error);
+        Ok(())
     }
 
     /// This member begins a flow, or takes more of one.

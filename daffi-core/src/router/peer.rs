@@ -124,6 +124,16 @@ impl Peer {
         self.calls.lock().open(id, receiver.id())
     }
 
+    /// The number under which an open call of this member travels, and the connection of its receiver.
+    pub(super) fn find_call(&self, id: CallId) -> Option<(CallId, u64)> {
+        self.calls.lock().find(id)
+    }
+
+    /// This member does not wait for the answer to a call any more. The receiver may still answer: the number rests.
+    pub(super) fn give_up_call(&self, id: CallId) {
+        self.calls.lock().give_up(id);
+    }
+
     /// A reply came on the connection `receiver`, or there will be none. Gives the caller's number; `None`: nobody waits for
     /// it.
     pub(super) fn complete_call(&self, number: CallId, receiver: u64) -> Option<CallId> {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     callback::{Callback, CallbackOptions},
     extensions::Extensions,
+    invocation::Invocation,
     node::Node,
 };
 use crate::{
@@ -74,10 +75,15 @@ impl Request {
         Self { context, callback: Arc::new(callback), body, id: CallId::NONE, format, wants_reply: true }
     }
 
-    /// Whether it is to run: a call whose caller is gone is not, for others wait behind it. What asks for no answer is, for its
-    /// sender may have meant to leave.
+    /// Whether it is to run: a call whose caller is gone, or gave it up, is not, for others wait behind it. What asks for no
+    /// answer is, for its sender may have meant to leave.
     pub(crate) fn is_wanted(&self) -> bool {
         !(self.wants_reply && self.context.is_cancelled())
+    }
+
+    /// The callback is to run now. `false`: its caller gave it up.
+    pub(crate) fn begin(&self) -> bool {
+        self.context.call.as_ref().is_none_or(|call| call.begin())
     }
 
     /// The callback's name.
@@ -252,6 +258,8 @@ pub struct Context {
     parts: Arc<Parts>,
     /// Those of this call.
     extensions: Extensions,
+    /// The call, if its caller can cancel it.
+    call: Option<Arc<Invocation>>,
 }
 
 /// The same for all calls of one caller on one connection, so that a call shares it and makes none.
@@ -272,7 +280,7 @@ impl Context {
 
     /// A caller behind a Router. `gone`: cancelled when it is, or the connection.
     pub(crate) fn behind(caller: NodeName, conn: Arc<Conn>, node: Arc<Node>, gone: CancellationToken) -> Self {
-        Self { parts: Arc::new(Parts { caller, conn, node, gone }), extensions: Extensions::new() }
+        Self { parts: Arc::new(Parts { caller, conn, node, gone }), extensions: Extensions::new(), call: None }
     }
 
     /// The context of a call that came over no connection, to test layers and callbacks with: `caller` calls `node`, and
@@ -295,6 +303,16 @@ impl Context {
     #[must_use]
     pub const fn extensions(&self) -> &Extensions {
         &self.extensions
+    }
+
+    /// That of one call of this caller.
+    pub(crate) fn of_call(&self, call: Option<Arc<Invocation>>) -> Self {
+        Self { parts: Arc::clone(&self.parts), extensions: Extensions::new(), call }
+    }
+
+    /// The call is to be answered. `false`: it has ended for its caller.
+    fn end_call(&self) -> bool {
+        self.call.as_ref().is_none_or(|call| call.end())
     }
 
     pub(crate) fn caller_name(&self) -> &NodeName {
@@ -328,16 +346,26 @@ impl Context {
         None
     }
 
-    /// Whether the connection the call came on has ended, or its caller behind a Router has left, so that nobody hears the
-    /// answer. A call that has not begun by then never does.
+    /// Whether nobody waits for the answer any more: the caller dropped its call or its timeout passed, it has left, or the
+    /// connection the call came on has ended. A call that has not begun by then never does.
+    ///
+    /// A caller of daffi 3.0.1, and one behind a Router of 3.0.1, does not say that it gave a call up, only that it left.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.parts.gone.is_cancelled()
+        self.parts.gone.is_cancelled() || self.call.as_ref().is_some_and(|call| call.is_cancelled())
     }
 
-    /// Waits until the connection the call came on has ended, or its caller behind a Router has left. Cancel safe.
+    /// Waits until nobody waits for the answer any more, as [`is_cancelled`](Self::is_cancelled) says. Cancel safe.
+    ///
+    /// The callback is not stopped: it decides what to do, and what it returns then is dropped.
     pub async fn cancelled(&self) {
-        self.parts.gone.cancelled().await;
+        match &self.call {
+            None => self.parts.gone.cancelled().await,
+            Some(call) => tokio::select! {
+                () = call.cancelled() => {}
+                () = self.parts.gone.cancelled() => {}
+            },
+        }
     }
 
     /// The name of the node that serves the call.
@@ -376,8 +404,21 @@ impl ReplyTo {
         Self { id: header.id(), format, wants_reply: header.wants_reply() }
     }
 
+    /// Tells a caller that gave its call up that the call has ended.
+    pub(crate) fn cancelled(context: &Context, id: CallId, turn: &mut Turn) {
+        let to = Self { id, format: FormatId::JSON, wants_reply: true };
+        let error = Refusal::Cancelled.error(format!("{} gave the call up", context.caller()));
+        if let Some(frame) = to.error(context, "", &error) {
+            queue(context, "", Class::Terminal, (frame, None), Some(turn));
+        }
+    }
+
     /// Answers, with the turn that the request was read in if that goes on.
     pub(crate) fn send(self, context: &Context, method: &str, reply: Reply, mut turn: Option<&mut Turn>) {
+        if !context.end_call() {
+            // Its caller gave it up, and was answered so.
+            return;
+        }
         let Reply { content, until_sent } = reply;
         match content {
             Content::Frame(frame, shared) if self.wants_reply => {

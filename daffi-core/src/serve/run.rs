@@ -9,12 +9,13 @@ use std::{
 };
 
 use daffi_serde::{Body, FormatSet, RemoteError};
-use daffi_wire::{Frame, MethodName, NodeName};
+use daffi_wire::{CallId, Cancel, CancelReason, Frame, Level, MethodName, NodeName};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     callback::Callback,
     dispatch::{Answer, Job, panicked},
+    invocation::{Entered, Invocation, Invocations},
     layers::{Callbacks, Started},
     node::Node,
     registry::{Lookup, Registry},
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     config::NodeConfig,
     conn::{Ticket, Turn, WAITING_COST},
-    error::InitializationError,
+    error::{Disconnected, InitializationError},
     refusal::Refusal,
 };
 
@@ -59,7 +60,7 @@ impl ServingNode {
 
     /// What one connection asks of this node.
     pub(crate) fn intake(&self) -> Intake {
-        Intake { callbacks: self.registry.lookup(), jobs: Vec::new() }
+        Intake { callbacks: self.registry.lookup(), jobs: Vec::new(), spare: None, invocations: Arc::default() }
     }
 
     /// Runs a callback for a REQUEST: at once if that is enough, else elsewhere. `until_done` is dropped when the request is
@@ -87,6 +88,9 @@ impl ServingNode {
         }
         let (answer, received, text) =
             (ReplyTo::new(context, &frame), frame.as_bytes().len(), frame.header().is_text());
+        let can_be_cancelled = answer.wants_reply && context.conn().level().at_least(Level::FOUR);
+        let mut invocation = can_be_cancelled.then(|| intake.spare.take().unwrap_or_default());
+        let context = context.of_call(invocation.clone());
         let request = Request {
             context: context.clone(),
             callback: Arc::clone(callback),
@@ -96,10 +100,19 @@ impl ServingNode {
             wants_reply: answer.wants_reply,
         };
         match guarded(callback, || self.callbacks.start(request, &mut turn.clock)) {
-            Ok(Started::Done(reply)) | Err(reply) => answer.send(context, callback.name(), reply, Some(turn)),
+            Ok(Started::Done(reply)) | Err(reply) => {
+                answer.send(&context, callback.name(), reply, Some(turn));
+                drop(context);
+                // Nobody else has seen most calls that end here: the next one takes its place.
+                intake.spare = invocation.take().and_then(|mut used| {
+                    *Arc::get_mut(&mut used)? = Invocation::default();
+                    Some(used)
+                });
+            }
             Ok(Started::Goes(mut serving)) => {
                 let ticket = Ticket::new(Arc::clone(context.conn()), received + WAITING_COST);
-                let (context, callback) = (context.clone(), Arc::clone(callback));
+                let entered = enter(&intake.invocations, &context, answer.id, invocation.clone());
+                let callback = Arc::clone(callback);
                 node.running.spawn(async move {
                     let reply = poll_fn(|cx| match guarded(&callback, || Pin::new(&mut serving).poll(cx)) {
                         Ok(polled) => polled.map(|Ok(reply)| reply),
@@ -107,21 +120,42 @@ impl ServingNode {
                     });
                     tokio::select! {
                         reply = reply => answer.send(&context, callback.name(), reply, None),
+                        () = withdrawn(invocation.as_deref()) => {}
                         () = context.node().life.killed.cancelled() => {}
                     }
-                    drop((ticket, until_done));
+                    drop((ticket, until_done, entered));
                 });
             }
             Ok(Started::Plain(arrival)) => {
-                let kept = (Ticket::new(Arc::clone(context.conn()), received + WAITING_COST), until_done);
+                let ticket = Ticket::new(Arc::clone(context.conn()), received + WAITING_COST);
+                let kept = (ticket, until_done, enter(&intake.invocations, &context, answer.id, invocation));
                 let running = node.running.token();
-                let answer = Box::new(Direct { to: answer, context: context.clone(), _kept: kept, _running: running });
+                let answer = Box::new(Direct { to: answer, context, _kept: kept, _running: running });
                 intake.jobs.push(Job::new(arrival, answer));
                 if intake.jobs.len() >= JOBS {
                     self.callbacks.submit(&mut intake.jobs);
                 }
             }
         }
+    }
+
+    /// Works a CANCEL of `context`'s caller in: the call has ended for it, does not run if it has not begun, and its callback
+    /// hears of it if it has.
+    pub(crate) fn cancel(
+        &self,
+        turn: &mut Turn,
+        intake: &Intake,
+        context: &Context,
+        frame: &Frame,
+    ) -> Result<(), Disconnected> {
+        let Cancel { id, reason } = Cancel::read(frame)?;
+        // Of a caller that is gone its node is told by events; and no callback takes items.
+        if matches!(reason, CancelReason::Dropped | CancelReason::Deadline | CancelReason::EnoughResults)
+            && intake.invocations.cancel(context.caller_name(), id)
+        {
+            ReplyTo::cancelled(context, id, turn);
+        }
+        Ok(())
     }
 
     /// All that was read for now was [served](Self::serve).
@@ -140,6 +174,28 @@ pub(crate) struct Intake {
     callbacks: Lookup,
     /// Plain functions that were read together: one lock and one wake-up for all.
     jobs: Vec<Job>,
+    /// For the next call that can be cancelled.
+    spare: Option<Arc<Invocation>>,
+    /// Those that went on elsewhere.
+    invocations: Arc<Invocations>,
+}
+
+/// A call goes on elsewhere; if its caller can cancel it, it can be until the result is dropped.
+fn enter(
+    invocations: &Arc<Invocations>,
+    context: &Context,
+    id: CallId,
+    invocation: Option<Arc<Invocation>>,
+) -> Option<Entered> {
+    invocation.map(|invocation| invocations.enter(context.caller_name().clone(), id, invocation))
+}
+
+/// Waits until a call that has not begun is given up.
+async fn withdrawn(invocation: Option<&Invocation>) {
+    match invocation {
+        Some(invocation) => invocation.withdrawn().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The reply of a plain function goes straight to its caller.

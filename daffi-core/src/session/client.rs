@@ -39,6 +39,8 @@ pub(crate) enum Handled {
     Told(EventBody, Vec<Waker>),
     /// Whether this node lives, or the server does.
     Ping(Frame),
+    /// A caller gave a call to this node up.
+    Cancel(Frame),
     /// A receiver or a sender speaks of credit.
     Credit { from: String, says: Credit },
     /// A reply that matches no open call, or an event that can't be read. Dropped.
@@ -90,8 +92,9 @@ impl ClientSession {
             Kind::Events => self.event(&frame),
             Kind::Credit => Ok(Handled::Credit { from: frame.transmitter().to_owned(), says: Credit::read(&frame)? }),
             Kind::Ping => Ok(Handled::Ping(frame)),
+            Kind::Cancel => Ok(Handled::Cancel(frame)),
             // Nothing of them is used yet, and who sends them may be newer than this node.
-            Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_) => {
+            Kind::Data | Kind::Watch | Kind::Unknown(_) => {
                 Ok(Handled::Dropped("a frame of a kind that is not used yet"))
             }
             other => Err(ProtocolError::Direction(other).into()),

@@ -62,6 +62,13 @@ impl OpenCalls {
         Some(number)
     }
 
+    /// The number under which a call travels that its caller waits for, and the connection of its receiver.
+    pub(crate) fn find(&self, id: CallId) -> Option<(CallId, u64)> {
+        let number = self.renumbered.get(&id.0).copied().unwrap_or(id.0);
+        let slot = self.calls.get(&number).filter(|slot| slot.caller == Some(id.0))?;
+        Some((CallId(number), slot.receiver))
+    }
+
     /// A reply of `receiver` came. Gives the caller's number; `None`: it matches no call that somebody waits for.
     pub(crate) fn complete(&mut self, number: CallId, receiver: u64) -> Option<CallId> {
         let Entry::Occupied(call) = self.calls.entry(number.0) else { return None };
@@ -135,8 +142,8 @@ impl OpenCalls {
         self.calls.len()
     }
 
-    /// The caller uses a number again: it does not wait for the call before.
-    fn give_up(&mut self, id: CallId) {
+    /// The caller does not wait for the call of that number, if there is one: it said so, or uses the number again.
+    pub(crate) fn give_up(&mut self, id: CallId) {
         let number = match self.renumbered.is_empty() {
             true => id.0,
             false => self.renumbered.remove(&id.0).unwrap_or(id.0),

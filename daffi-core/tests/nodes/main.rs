@@ -4,6 +4,7 @@
 
 mod bounds;
 mod calls;
+mod cancel;
 mod credit;
 mod ends;
 mod hostile;

@@ -63,6 +63,9 @@ impl Job {
     fn run(self) {
         let Self { arrival: Arrival { request, order, gate }, answer } = self;
         drop(gate);
+        if !request.begin() {
+            return;
+        }
         let callback = Arc::clone(&request.callback);
         let Run::Plain(run) = &callback.run else { return answer.answer(&callback, Reply::error(stopped())) };
         let begun = callback.is_inline().then(Instant::now);

@@ -25,6 +25,9 @@ pub(crate) enum Ran {
 
 /// Runs a callback, an async one up to where it first waits.
 pub(crate) fn run(callback: &Arc<Callback>, request: Request, clock: &mut Clock) -> Ran {
+    if !request.begin() {
+        return Ran::Done(Reply::nothing());
+    }
     match &callback.run {
         Run::Plain(run) => {
             let mut timed = Timed { callback, begun: clock.begin(), clock, returned: false };

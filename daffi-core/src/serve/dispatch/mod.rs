@@ -291,6 +291,9 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
         }
         Run::Async(run) => {
             let Arrival { request, order, .. } = arrival;
+            if !request.begin() {
+                return Step::Done(Reply::nothing());
+            }
             Step::On(State::Running(Running { future: run(request), callback, worker, order }))
         }
     }

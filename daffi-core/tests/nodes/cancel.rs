@@ -1,0 +1,255 @@
+//! Calls that their callers give up: the callback hears of it, what has not begun does not run, and numbers come back.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use daffi_core::{Callback, CallbackOptions, Client, NodeConfig};
+use daffi_transport::Endpoint;
+use daffi_wire::{CallId, Cancel, CancelReason, Frame, Kind, Limits, MethodName};
+use futures::FutureExt;
+use tokio::{sync::Notify, time::timeout};
+
+use crate::{
+    peer::Peer,
+    support::{Formats, client, client_exposing, endpoint, formats, plain, router, service_at},
+};
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(300), future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
+/// What callbacks saw.
+#[derive(Default)]
+struct Seen {
+    begun: AtomicUsize,
+    cancelled: AtomicUsize,
+    changed: Notify,
+}
+
+impl Seen {
+    fn count(&self, counter: &AtomicUsize) {
+        counter.fetch_add(1, SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    async fn until(&self, what: &str, counter: &AtomicUsize, count: usize) {
+        soon(what, async {
+            loop {
+                let changed = self.changed.notified();
+                if counter.load(SeqCst) >= count {
+                    return;
+                }
+                changed.await;
+            }
+        })
+        .await;
+    }
+
+    async fn begun(&self, count: usize) {
+        self.until("callbacks begin", &self.begun, count).await;
+    }
+
+    async fn cancelled(&self, count: usize) {
+        self.until("callbacks see that they were cancelled", &self.cancelled, count).await;
+    }
+}
+
+/// `wait`: async, ends when it is cancelled. `block`: plain, the same on a thread. `add`: at once.
+fn callbacks(seen: &Arc<Seen>) -> Vec<Callback> {
+    let name = |name: &str| MethodName::new(name, &Limits::default()).unwrap();
+    let (waits, blocks) = (Arc::clone(seen), Arc::clone(seen));
+    let wait = Callback::asynchronous(name("wait"), CallbackOptions::new(), formats(), move |(): (), ctx| {
+        let (ctx, seen) = (ctx.clone(), Arc::clone(&waits));
+        async move {
+            seen.count(&seen.begun);
+            ctx.cancelled().await;
+            assert!(ctx.is_cancelled());
+            seen.count(&seen.cancelled);
+            Ok("too late")
+        }
+    });
+    let block = Callback::plain(name("block"), CallbackOptions::new(), formats(), move |(): (), ctx| {
+        blocks.count(&blocks.begun);
+        tokio::runtime::Handle::current().block_on(ctx.cancelled());
+        blocks.count(&blocks.cancelled);
+        Ok("too late")
+    });
+    vec![wait, block, plain("add", |(a, b): (i64, i64)| Ok(a + b))]
+}
+
+/// Keeps the node, or the nodes, that serve.
+type Nodes = Box<dyn std::any::Any>;
+
+/// A callee with `workers`, and where its callers connect: a Service, or a worker behind a Router.
+async fn callee(behind_router: bool, workers: usize, seen: &Arc<Seen>) -> (Nodes, Endpoint) {
+    if behind_router {
+        let (router, at) = router();
+        let config = NodeConfig::client().workers(workers);
+        let worker = client_exposing(&at, "worker", config, callbacks(seen)).await;
+        (Box::new((router, worker)), at)
+    } else {
+        let at = endpoint();
+        let service = service_at(&at, NodeConfig::server().workers(workers), callbacks(seen));
+        (Box::new(service), at)
+    }
+}
+
+/// Polls a call once, which sends it.
+async fn begin<T>(call: impl Future<Output = T>) -> impl Future<Output = T> {
+    let mut call = Box::pin(call);
+    assert!((&mut call).now_or_never().is_none(), "it waits for its answer");
+    call
+}
+
+async fn answers(caller: &Client<Formats>) {
+    let sum = soon("an answer", caller.rpc().call::<i64>("add", (3, 4))).await;
+    assert_eq!(sum.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_callback_hears_that_its_caller_dropped_the_call_or_ran_out_of_time() {
+    for behind_router in [false, true] {
+        for method in ["wait", "block"] {
+            let seen = Arc::default();
+            let (_nodes, at) = callee(behind_router, 4, &seen).await;
+            let caller = client(&at, "caller").await;
+            let call = begin(caller.rpc().call::<String>(method, ())).await;
+            seen.begun(1).await;
+            assert_eq!(seen.cancelled.load(SeqCst), 0);
+            drop(call);
+            seen.cancelled(1).await;
+            let late = caller.rpc().timeout(Duration::from_millis(1)).call::<String>(method, ()).await;
+            assert!(late.is_err(), "{late:?}");
+            // It may have been taken back before it began.
+            answers(&caller).await;
+            seen.cancelled(seen.begun.load(SeqCst)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_given_up_before_it_began_does_not_run() {
+    for behind_router in [false, true] {
+        for method in ["wait", "block"] {
+            let seen = Arc::default();
+            let (_nodes, at) = callee(behind_router, 1, &seen).await;
+            let caller = client(&at, "caller").await;
+            let first = begin(caller.rpc().call::<String>(method, ())).await;
+            seen.begun(1).await;
+            let mut waiting = Vec::new();
+            for _ in 0..100 {
+                waiting.push(begin(caller.rpc().call::<String>(method, ())).await);
+            }
+            let last = begin(caller.rpc().call::<i64>("add", (1, 2))).await;
+            drop(waiting);
+            drop(first);
+            assert_eq!(soon("the one that was kept", last).await.unwrap(), 3);
+            assert_eq!(seen.begun.load(SeqCst), 1, "{method}, behind a router: {behind_router}");
+        }
+    }
+}
+
+/// More than there are call numbers: each comes back, though no callback ever answers by itself.
+#[tokio::test]
+async fn numbers_of_cancelled_calls_come_back() {
+    for behind_router in [false, true] {
+        let seen = Arc::default();
+        let (_nodes, at) = callee(behind_router, 100_000, &seen).await;
+        let caller = client(&at, "caller").await;
+        for _ in 0..656 {
+            let mut calls = Vec::new();
+            for _ in 0..100 {
+                calls.push(begin(caller.rpc().call::<String>("wait", ())).await);
+            }
+            drop(calls);
+            answers(&caller).await;
+        }
+        seen.cancelled(seen.begun.load(SeqCst)).await;
+    }
+}
+
+async fn cancel(peer: &mut Peer, id: u16, from: &str, to: &str, reason: CancelReason) {
+    let frame = Cancel { id: CallId(id), reason }.frame(from, to, &Limits::default()).unwrap();
+    peer.send_bytes(frame.as_bytes()).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_call_has_one_end() {
+    let seen = Arc::default();
+    let at = endpoint();
+    let service = service_at(&at, NodeConfig::server().workers(4), callbacks(&seen));
+    let mut caller = Peer::connect(&at).await;
+    caller.hello_with("caller", "client/4", "null").await;
+    caller.send_to(Kind::Request, 2, ["caller", "svc", "wait"], r#"{"args":[],"kwargs":{}}"#, true).await;
+    seen.begun(1).await;
+    // Of a call that is not open, of another's, and one that says more than its caller may: nothing happens.
+    cancel(&mut caller, 3, "caller", "svc", CancelReason::Dropped).await;
+    cancel(&mut caller, 2, "another", "svc", CancelReason::Dropped).await;
+    cancel(&mut caller, 2, "caller", "svc", CancelReason::EnoughItems).await;
+    caller.send_to(Kind::Request, 4, ["caller", "svc", "add"], r#"{"args":[1,2],"kwargs":{}}"#, true).await;
+    assert!(caller.expect(Kind::Response).await.contains('3'));
+    assert_eq!(seen.cancelled.load(SeqCst), 0);
+    for _ in 0..2 {
+        cancel(&mut caller, 2, "caller", "svc", CancelReason::Deadline).await;
+    }
+    let ended = caller.receive().await.unwrap();
+    let text = String::from_utf8_lossy(ended.payload()).into_owned();
+    assert_eq!((ended.kind(), ended.header().id()), (Kind::Error, CallId(2)), "{text}");
+    assert!(text.contains("Cancelled") && text.contains("daffi"), "{text}");
+    seen.cancelled(1).await;
+    service.stop().await;
+    assert!(caller.receive().await.is_none(), "what the callback returned is dropped");
+}
+
+#[tokio::test]
+async fn a_worker_of_3_0_1_is_told_nothing_and_its_late_answer_reaches_nobody() {
+    let (_router, at) = router();
+    let mut worker = Peer::connect(&at).await;
+    worker.hello_with("worker", "client", r#"["f"]"#).await;
+    let caller = client(&at, "caller").await;
+    worker.expect(Kind::Events).await;
+    let call = begin(caller.rpc().call::<String>("f", ())).await;
+    let request = worker.receive().await.unwrap();
+    drop(call);
+    let next = begin(caller.rpc().call::<String>("f", ())).await;
+    let second = worker.receive().await.unwrap();
+    assert_eq!((second.kind(), second.method()), (Kind::Request, "f"), "no frame in between");
+    for frame in [request, second] {
+        let body = format!(r#"{{"args":["to {}"],"kwargs":{{}}}}"#, frame.header().id().0);
+        let id = frame.header().id();
+        let header = daffi_wire::Header::new(Kind::Response, id, daffi_wire::FormatId::JSON, true, false);
+        let answer = Frame::new(header, "worker", "caller", "f", body.as_bytes(), &Limits::default()).unwrap();
+        worker.send_bytes(answer.as_bytes()).await;
+    }
+    assert_eq!(soon("the answer", next).await.unwrap(), "to 3");
+}
+
+#[tokio::test]
+async fn nobody_cancels_the_calls_of_another() {
+    let seen = Arc::default();
+    let (_nodes, at) = callee(true, 4, &seen).await;
+    let caller = client(&at, "caller").await;
+    let call = begin(caller.rpc().call::<String>("wait", ())).await;
+    seen.begun(1).await;
+    let mut other = Peer::connect(&at).await;
+    other.hello_with("other", "client/4", "null").await;
+    for id in 1..100 {
+        for from in ["caller", "other"] {
+            cancel(&mut other, id, from, "worker", CancelReason::Dropped).await;
+            cancel(&mut other, id, from, "worker", CancelReason::CallerGone).await;
+        }
+    }
+    cancel(&mut other, 0, "caller", "worker", CancelReason::CallerGone).await;
+    other.send_to(Kind::Request, 200, ["other", "worker", "add"], r#"{"args":[1,2],"kwargs":{}}"#, true).await;
+    while other.receive().await.unwrap().header().id() != CallId(200) {}
+    answers(&caller).await;
+    assert_eq!(seen.cancelled.load(SeqCst), 0);
+    drop(call);
+    seen.cancelled(1).await;
+}
