@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use daffi_core::{NodeConfig, Router, Service};
+use daffi_core::{Router, Service};
 use daffi_transport::{Connector, Endpoint, LinkConfig, Listener, Pending, mem};
 use daffi_wire::Kind;
 use tokio::{
@@ -81,7 +81,7 @@ async fn old_clients_are_let_in_to_the_end_and_all_end_together() {
 async fn idle_clients_take_no_time() {
     let at = endpoint();
     let listener = Box::new(mem::MemListener::bind(&at).unwrap());
-    let router = Router::start(node("router"), NodeConfig::server(), vec![listener]).unwrap();
+    let router = Router::builder(node("router")).listen(vec![listener]).unwrap();
     let mut peers = Vec::new();
     for number in 0..20 {
         let mut peer = Peer::connect(&at).await;

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use daffi_core::{Callback, CallbackOptions, Client, Context, NodeConfig, RoundRobin, Router};
+use daffi_core::{Callback, CallbackOptions, Client, Context, RoundRobin, Router};
 use daffi_serde::Single;
 use daffi_serde_msgpack::Msgpack;
 use daffi_transport::{
