@@ -225,7 +225,7 @@ async fn establish(
     };
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(Class::Notice, &hello);
-    let driver = Driver::new(link, Arc::clone(&conn), role, config, config.handshake_timeout);
+    let driver = Driver::new(link, Arc::clone(&conn), role, config, config.handshake_timeout, None);
     let cut = node.life.cut.clone();
     tokio::spawn(async move {
         tokio::select! {

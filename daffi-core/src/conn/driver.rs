@@ -13,6 +13,7 @@ use daffi_wire::Frame;
 use super::{
     Conn, Turn,
     bounds::Times,
+    long_turns::{LongTurns, Pace, after_others},
     read::ReadSide,
     shutdown::Shutdown,
     slow_peer::Watch,
@@ -68,6 +69,7 @@ pub(crate) struct Driver<R: Role> {
     pub(super) read: ReadSide,
     pub(super) write: WriteSide,
     pub(super) way: WaySide,
+    pub(super) pace: Pace,
     pub(super) shutdown: Shutdown,
     /// The time to settle has begun.
     pub(super) settling: bool,
@@ -78,8 +80,15 @@ pub(crate) struct Driver<R: Role> {
 }
 
 impl<R: Role> Driver<R> {
-    /// `opening`: how long the handshake may still take.
-    pub(crate) fn new(link: Link, conn: Arc<Conn>, role: R, config: &NodeConfig, opening: Duration) -> Self {
+    /// `opening`: how long the handshake may still take. `line`: of the connections of a node that serves.
+    pub(crate) fn new(
+        link: Link,
+        conn: Arc<Conn>,
+        role: R,
+        config: &NodeConfig,
+        opening: Duration,
+        line: Option<LongTurns>,
+    ) -> Self {
         let within = config.slow_peer_timeout;
         Self {
             conn,
@@ -87,6 +96,7 @@ impl<R: Role> Driver<R> {
             read: ReadSide::new(link.reader, Watch::reading(within, R::SERVES)),
             write: WriteSide::new(link.writer, Watch::writing(within, R::SERVES)),
             way: WaySide::new(link.path),
+            pace: Pace::new(line),
             shutdown: Shutdown::No,
             settling: false,
             timers: Timers::default(),
@@ -99,11 +109,19 @@ impl<R: Role> Driver<R> {
     /// Runs until the connection ends. Dropped before that, it ends the connection at once.
     pub(crate) async fn run(mut self) {
         self.timers.set(Timer::Handshake, now() + self.times.opening);
-        self.reason = Some(poll_fn(|cx| self.poll(cx)).await);
+        let ended = poll_fn(|cx| {
+            let polled = self.poll(cx);
+            if self.pace.goes_on() {
+                after_others(cx);
+            }
+            polled
+        });
+        self.reason = Some(ended.await);
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
         self.conn.runs(cx);
+        self.pace.begin();
         match self.turn(cx) {
             Ok(None) => {}
             Ok(Some(reason)) | Err(reason) => return Poll::Ready(reason),
@@ -133,14 +151,17 @@ impl<R: Role> Driver<R> {
         // What other tasks queued may have company soon; what this turn queues is complete.
         let queued_before = self.conn.outbox.is_waiting();
         let full_before = self.conn.outbox.is_full();
-        let read = if asked_to_end.is_none() { self.read(cx) } else { Ok(()) };
+        let read = if asked_to_end.is_none() { self.read(cx) } else { Poll::Ready(Ok(())) };
         // Before writing: what finishes from here on has its turn before the connection ends.
         let drained = (self.conn.is_draining() || self.conn.is_settling())
+            && read.is_ready()
             && (!self.role.is_open()
                 || self.conn.inbound.frames() == 0 && !self.conn.is_promised() && self.role.is_quiet());
         // Even a peer that broke a rule is sent what waits, an explanation for one, as far as it takes it at once.
         let wrote = self.write(cx, queued_before);
-        read?;
+        if let Poll::Ready(read) = read {
+            read?;
+        }
         let idle = wrote?;
         let more = self.offer_room();
         if more || full_before && !self.conn.outbox.is_full() {

@@ -7,6 +7,7 @@ mod clock;
 mod driver;
 mod hold;
 mod inbound;
+mod long_turns;
 mod outbox;
 #[cfg(test)]
 mod pair;
@@ -42,6 +43,7 @@ pub(crate) use self::{
     clock::{Begun, Clock, SLOW},
     driver::{Driver, Role},
     inbound::{Inbound, Ticket, WAITING_COST},
+    long_turns::LongTurns,
     outbox::{Class, Closed, Outbox, Queued, Receipt},
     turn::Turn,
 };

@@ -16,7 +16,7 @@ use daffi_transport::{Batch, Link, LinkError, LinkReader, LinkWriter, Path, Peer
 use daffi_wire::{CallId, Frame, FrameDecoder, Header, Kind, Level, Limits, Ping};
 use parking_lot::Mutex;
 
-use super::{Alive, Budget, Class, Conn, Driver, Role, Ticket, Turn};
+use super::{Alive, Budget, Class, Conn, Driver, LongTurns, Role, Ticket, Turn};
 use crate::{config::NodeConfig, error::Disconnected};
 
 /// One direction: bytes on their way.
@@ -186,6 +186,11 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) fn new(budget: &Arc<Budget>, level: Level) -> Self {
+        Self::in_line(budget, level, None)
+    }
+
+    /// One of several connections that give way to each other.
+    pub(super) fn in_line(budget: &Arc<Budget>, level: Level, line: Option<LongTurns>) -> Self {
         let (inward, outward) = (Shared::default(), Shared::default());
         let mut decoder = FrameDecoder::new(Limits::default());
         decoder.set_level(level);
@@ -207,7 +212,7 @@ impl Pair {
         let path = TestPath::default();
         let link = Link::new(reader, writer, peer).with_path(path.clone());
         let config = NodeConfig::server();
-        let driver = Driver::new(link, Arc::clone(&conn), role, &config, config.handshake_timeout);
+        let driver = Driver::new(link, Arc::clone(&conn), role, &config, config.handshake_timeout, line);
         Self { conn, driver, inward, outward, path, flag: Arc::default() }
     }
 
@@ -241,7 +246,7 @@ impl Pair {
         for _ in 0..100_000 {
             self.flag.0.store(false, Ordering::SeqCst);
             let polled = self.driver.poll(&mut Context::from_waker(&waker));
-            if polled.is_ready() || !self.flag.0.load(Ordering::SeqCst) {
+            if polled.is_ready() || !(self.driver.pace.goes_on() || self.flag.0.load(Ordering::SeqCst)) {
                 return polled;
             }
         }
@@ -646,5 +651,35 @@ mod tests {
         };
         let (reason, after) = live(&mut pair, 400, travels).await.expect("it never answers");
         assert!(matches!(reason, Disconnected::Silent(_)) && (200..250).contains(&after), "{reason} after {after}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_turns_come_one_by_one_and_short_ones_between_them() {
+        let (budget, line) = (budget(), LongTurns::of(1));
+        let pair = || Pair::in_line(&budget, Level::THREE, Some(line.clone()));
+        let (mut greedy, mut other, mut small) = (pair(), pair(), pair());
+        assert!(small.run().is_pending());
+        for _ in 0..10_000 {
+            greedy.send(&request(10));
+            other.send(&request(10));
+        }
+        let mut handled = |pair: &mut Pair| {
+            assert!(pair.turn().is_pending());
+            small.send(&request(10));
+            let before = small.driver.role.handled;
+            assert!(small.turn().is_pending());
+            assert_eq!(small.driver.role.handled, before + 1, "one that asks little waits for no line");
+            pair.driver.role.handled
+        };
+        assert_eq!(handled(&mut greedy), 256);
+        assert_eq!(handled(&mut other), 0, "the runtime has not looked for others yet");
+        assert_eq!(handled(&mut greedy), 256, "it had its turn, the other had none");
+        assert_eq!(handled(&mut other), 256);
+        assert_eq!(handled(&mut other), 256);
+        assert_eq!(handled(&mut greedy), 512);
+        // One that ends leaves the line to the others.
+        drop(greedy);
+        assert!(other.run().is_pending());
+        assert_eq!(other.driver.role.handled, 10_000);
     }
 }

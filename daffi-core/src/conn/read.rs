@@ -13,17 +13,12 @@ use super::{
     budget::Place,
     driver::Driver,
     hold::{Counts, Hold, Peer, hold},
+    long_turns::Work,
     slow_peer::Watch,
     timers::{Timer, now},
     unfinished::{Pot, Unfinished},
 };
 use crate::error::Disconnected;
-
-/// Frames worked in before other tasks get a turn.
-const FRAMES_PER_TURN: usize = 256;
-
-/// Frames worked in before limits are looked at again.
-const FRAMES_PER_LOOK: usize = 32;
 
 /// Bytes queued for the peer itself in one turn before they are written.
 const QUEUED_PER_TURN: usize = 64 * 1024;
@@ -91,38 +86,46 @@ impl ReadSide {
 }
 
 impl<R: Role> Driver<R> {
-    /// Reads what is there, and queues what the role makes of it.
-    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Disconnected> {
+    /// Reads what is there, and queues what the role makes of it. `Pending`: others are first.
+    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
+        if self.pace.poll(cx).is_pending() {
+            // It is not read now, whatever it sends.
+            self.conn.signs.note_holding_back();
+            return Poll::Pending;
+        }
         let mut turn = Turn::begin(&self.conn, self.read.suspect);
         let read = self.read_frames(cx, &mut turn);
         turn.clock.interrupt();
         self.read.suspect = turn.clock.suspect();
         self.role.settle(&mut turn);
-        read
+        Poll::Ready(read)
     }
 
     /// As far as limits allow.
     fn read_frames(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Result<(), Disconnected> {
-        let mut frames = FRAMES_PER_TURN;
+        let mut work = Work::default();
         let queued = self.conn.outbox.bytes() + QUEUED_PER_TURN;
         let mut hold = self.hold()?;
         while !self.read.ended && hold != Hold::Stop && !self.conn.is_ending() {
-            if frames == 0 || self.conn.outbox.bytes() >= queued {
+            let looks = work.wants_look();
+            if work.is_enough() || self.conn.outbox.bytes() >= queued {
                 // What the peer provoked is written before more of it is worked in.
-                cx.waker().wake_by_ref();
+                self.pace.note(&work, true);
                 return Ok(());
             }
+            if looks {
+                turn.flush();
+                hold = self.hold()?;
+                continue;
+            }
             if let Some(frame) = self.read.reader.next_frame()? {
-                frames -= 1;
+                work.add(frame.as_bytes().len());
                 frame.check_level(self.conn.level()).map_err(LinkError::from)?;
                 let agrees = frame.kind() == Kind::Handshake;
                 self.role.handle(frame, turn)?;
                 if agrees {
                     self.read.reader.set_level(self.conn.level());
-                }
-                if frames.is_multiple_of(FRAMES_PER_LOOK) {
-                    turn.flush();
-                    hold = self.hold()?;
+                    work.add_much();
                 }
                 continue;
             }
@@ -131,9 +134,11 @@ impl<R: Role> Driver<R> {
             hold = self.hold()?;
             self.count_unfinished(hold);
             if self.fill(cx, hold)?.is_pending() {
+                self.pace.note(&work, false);
                 return Ok(());
             }
         }
+        self.pace.note(&work, false);
         // What is not wanted does not have to come.
         self.conn.signs.note_holding_back();
         self.read.watch.rest();

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
     sync::watch,
-    task::AbortHandle,
+    task::{AbortHandle, yield_now},
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::task::TaskTracker;
@@ -30,7 +30,7 @@ use self::looker::Door;
 pub(crate) use self::stop::begin_stop;
 use crate::{
     config::NodeConfig,
-    conn::{Budget, Class, Conn, Driver, Role},
+    conn::{Budget, Class, Conn, Driver, LongTurns, Role},
     deadline::later,
     error::{Disconnected, Ended, InitializationError},
     events::{EventHub, Events},
@@ -53,6 +53,7 @@ pub(crate) struct Server {
     /// What accepts connections.
     listening: TaskTracker,
     budget: Arc<Budget>,
+    long_turns: LongTurns,
     /// Connections without a handshake, the oldest first.
     opening: Mutex<BTreeMap<u64, AbortHandle>>,
     /// Connections of clients that only look, which bear no name here.
@@ -95,6 +96,7 @@ impl Server {
         if listeners.is_empty() {
             return Err(InitializationError::NoEndpoint);
         }
+        let runtime = Handle::current();
         Ok(Self {
             name,
             config,
@@ -103,12 +105,13 @@ impl Server {
             tasks: TaskTracker::new(),
             listening: TaskTracker::new(),
             budget,
+            long_turns: LongTurns::on(&runtime),
             opening: Mutex::default(),
             lookers: Mutex::default(),
             connections: AtomicUsize::new(0),
             ended: watch::Sender::new(None),
             endpoints: listeners.iter().map(|l| l.endpoint().clone()).collect(),
-            runtime: Handle::current(),
+            runtime,
         })
     }
 
@@ -228,7 +231,11 @@ async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
             accepted = poll_fn(|cx| listener.poll_accept(cx, &config)) => accepted,
         };
         match accepted {
-            Ok(pending) => open(&host, pending),
+            Ok(pending) => {
+                open(&host, pending);
+                // However many knock, those that are in have their turn.
+                yield_now().await;
+            }
             Err(error) => {
                 tracing::warn!(endpoint = %listener.endpoint(), %error, "cannot accept a connection; trying again");
                 tokio::select! {
@@ -314,5 +321,5 @@ fn driver<H: Host>(host: &Arc<H>, link: Link, opening: Opening, time: Duration) 
     let server = host.server();
     let conn = Conn::new(link.peer.clone(), &server.budget);
     let role = Door::new(host, Arc::clone(&conn), opening);
-    Driver::new(link, conn, role, &server.config, time)
+    Driver::new(link, conn, role, &server.config, time, Some(server.long_turns.clone()))
 }

@@ -124,14 +124,29 @@ impl Node {
     /// CPU time of all its living threads so far.
     #[must_use]
     pub fn cpu(&self) -> Duration {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.process.id())) else { return Duration::ZERO };
-        let nanos = tasks
-            .flatten()
-            .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
-            .filter_map(|stat| stat.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()))
-            .sum();
-        Duration::from_nanos(nanos)
+        cpu_of(self.process.id())
     }
+}
+
+/// CPU time of all living threads of this process so far.
+#[must_use]
+pub fn cpu_of(process: u32) -> Duration {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return Duration::ZERO };
+    let nanos = tasks
+        .flatten()
+        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|stat| stat.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()))
+        .sum();
+    Duration::from_nanos(nanos)
+}
+
+/// The bytes of this process that are resident.
+///
+/// # Panics
+/// When there is no such process.
+#[must_use]
+pub fn resident_of(process: u32) -> usize {
+    status_of(&process.to_string(), "VmRSS:")
 }
 
 /// The bytes of this process that are resident, and its file descriptors.

@@ -3,7 +3,8 @@
 //! A callback that promises to be quick (an async one, and a plain one with `inline`) runs where its request was read, if a
 //! worker is free and nothing has to be waited for. All other plain functions run on threads that may block. What has to
 //! wait does so in this order: for the caller's earlier requests if the callback is ordered, for a worker, and for the caller
-//! to take what was answered before. The line for a worker is fair: of one caller at most sixteen requests stand in it.
+//! to take what was answered before. The line for a worker is fair: who has few requests in it does not wait
+//! for those that have many.
 
 mod blocking;
 mod gate;

@@ -95,6 +95,11 @@ fn pickle() -> Vec<u8> {
 }
 
 impl Attack {
+    /// As it is called on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
     /// Does it on one connection. Ends with the connection, or never.
     pub(crate) async fn run(self, target: &Target, me: &str) -> io::Result<()> {
         match self {

@@ -3,26 +3,25 @@
 //! `adversary HOST:PORT --callback add` tries each attack for a while. The node is a Service, or a Router with a worker, of
 //! your own: this is made to find out what a deployment stands, and whoever runs it answers for it. The exit code is 1 when a
 //! call of the honest caller failed, or its rate fell below half.
+//!
+//! What is measured is the node, so the attack runs in a process of its own, which gives way (`nice`) to the honest caller
+//! wherever both want the same CPU. Keep it off the node's: `taskset -c 0 daffi router ..`, `taskset -c 1 adversary ..`.
 
 mod attack;
+mod flood;
 mod honest;
 mod wire;
 
-use std::{
-    fs,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use daffi::{BoxError, Client};
-use tokio::time::sleep;
 
-use self::attack::{Attack, Target};
+use self::{
+    attack::{Attack, Target},
+    flood::Flood,
+    honest::{Process, Seen},
+};
 
 /// Attacks a node of your own, and says what an honest caller beside it saw.
 #[derive(Debug, Parser)]
@@ -41,81 +40,65 @@ struct Options {
     /// How long each attack takes.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// The process of the node, whose resident memory is shown (Linux).
+    /// The process of the node, whose resident memory and CPU time are shown (Linux).
     #[arg(long)]
     pid: Option<u32>,
+    /// This is the process that attacks, and this the receiver of its requests.
+    #[arg(long, hide = true)]
+    receiver: Option<String>,
 }
 
-#[tokio::main]
-async fn main() -> Result<ExitCode, BoxError> {
+fn main() -> Result<ExitCode, BoxError> {
     let options = Options::parse();
+    if let Some(receiver) = &options.receiver {
+        let (address, callback) = (options.address.clone(), options.callback.clone());
+        let target = Target { address, receiver: receiver.clone(), callback };
+        flood::attack(options.attacks[0], &target, options.connections)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(try_all(options))
+}
+
+async fn try_all(options: Options) -> Result<ExitCode, BoxError> {
     let attacks = if options.attacks.is_empty() { Attack::value_variants() } else { &options.attacks };
     let client = Client::builder("honest").connect(&format!("tcp://{}", options.address)).await?;
     let receiver = honest::find(&client, &options.callback).await?;
-    let target = Target { address: options.address.clone(), receiver, callback: options.callback.clone() };
+    let target = Target { address: options.address, receiver, callback: options.callback };
     println!(
-        "{:<14} {:>9} {:>9} {:>6} {:>9} {:>9} {:>6} {:>6} {:>8}",
-        "attack", "calls/s", "before", "ratio", "p99", "worst", "errors", "ended", "MiB"
+        "{:<14} {:>8} {:>8} {:>6} {:>9} {:>9} {:>6} {:>6} {:>5} {:>6} {:>8}",
+        "attack", "calls/s", "before", "ratio", "p99", "worst", "errors", "ended", "MiB", "CPU %", "us/call"
     );
     let mut well = true;
     for attack in attacks {
-        well &= try_one(*attack, &target, &client, &options).await;
+        let calm = Duration::from_secs(1);
+        let before = honest::call(&client, &target, calm, options.pid.map(Process)).await;
+        let mut flood = Flood::start(*attack, &target, options.connections);
+        let time = Duration::from_secs(options.seconds);
+        let during = honest::call(&client, &target, time, options.pid.map(Process)).await;
+        well &= report(*attack, &before, &during, &flood.end());
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether the honest caller was served well during the attack.
-async fn try_one(attack: Attack, target: &Target, client: &Client, options: &Options) -> bool {
-    let calm = Duration::from_secs(1);
-    let before = honest::call(client, &target.receiver, &target.callback, calm).await;
-    let ended = Arc::new(AtomicUsize::new(0));
-    let adversaries: Vec<_> = (0..options.connections)
-        .map(|number| {
-            let (target, ended) = (target.clone(), Arc::clone(&ended));
-            tokio::spawn(async move {
-                let me = format!("adversary-{number}");
-                loop {
-                    // How it ended is the node's decision; it is counted, and tried again.
-                    let _ended_by_the_node = attack.run(&target, &me).await;
-                    ended.fetch_add(1, Relaxed);
-                    sleep(Duration::from_millis(100)).await;
-                }
-            })
-        })
-        .collect();
-    let peak = Arc::new(AtomicUsize::new(0));
-    let watching = tokio::spawn(watch(options.pid, Arc::clone(&peak)));
-    let time = Duration::from_secs(options.seconds);
-    let during = honest::call(client, &target.receiver, &target.callback, time).await;
-    adversaries.iter().for_each(tokio::task::JoinHandle::abort);
-    watching.abort();
+/// Says how the honest caller was served during the attack, and whether that was well.
+fn report(attack: Attack, before: &Seen, during: &Seen, ended: &str) -> bool {
     let ratio = during.per_second / before.per_second;
     println!(
-        "{:<14} {:>9.0} {:>9.0} {:>6.2} {:>9} {:>9} {:>6} {:>6} {:>8}",
-        attack.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()),
+        "{:<14} {:>8.0} {:>8.0} {:>6.2} {:>9} {:>9} {:>6} {:>6} {:>5} {:>6.0} {:>8.1}",
+        attack.name(),
         during.per_second,
         before.per_second,
         ratio,
         format!("{:.1?}", during.p99),
         format!("{:.1?}", during.worst),
         during.errors.len() + before.errors.len(),
-        ended.load(Relaxed),
-        peak.load(Relaxed) / (1024 * 1024)
+        ended,
+        during.peak / (1024 * 1024),
+        during.cpu.as_secs_f64() * 100.0 / during.time.as_secs_f64(),
+        during.cpu_per_call() * 1e6,
     );
     if let Some(first) = before.errors.first().or(during.errors.first()) {
         println!("    first error: {first}");
     }
     before.errors.is_empty() && during.errors.is_empty() && ratio >= 0.5
-}
-
-/// Keeps the most that the process had resident.
-async fn watch(pid: Option<u32>, peak: Arc<AtomicUsize>) {
-    let Some(pid) = pid else { return };
-    loop {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|l| l.trim().strip_suffix(" kB")).and_then(|kb| kb.trim().parse::<usize>().ok());
-        peak.fetch_max(kib.unwrap_or(0) * 1024, Relaxed);
-        sleep(Duration::from_millis(50)).await;
-    }
 }
