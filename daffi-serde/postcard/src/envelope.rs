@@ -1,14 +1,10 @@
 //! The arguments of a call: counted, and each with its length.
 
 use bytes::{BufMut, BytesMut};
-use daffi_serde::{
-    Args, ArgsSink, ArgsVisitor, SerdeError,
-    guard::{Guarded, Watch},
-};
+use daffi_serde::{Args, ArgsSink, ArgsVisitor, SerdeError, guard::Watch};
 use serde::Serialize;
 
 use crate::{
-    PostcardRules,
     argument::{self, Problem},
     encode_error, write,
 };
@@ -36,7 +32,7 @@ impl Writer<'_> {
         let at = self.buffer.len();
         // Until it is known, a length that no reader takes.
         self.buffer.put_u32_le(u32::MAX);
-        write::value(&Guarded::<PostcardRules, T>::new(value), self.buffer).map_err(encode_error)?;
+        write::value(value, self.buffer)?;
         let start = at + size_of::<u32>();
         let len = u32::try_from(self.buffer.len() - start).map_err(|_| encode_error("an argument of over 4 GiB"))?;
         self.buffer[at..start].copy_from_slice(&len.to_le_bytes());
@@ -53,13 +49,13 @@ impl ArgsVisitor for Writer<'_> {
 
     fn keyword<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), SerdeError> {
         self.begin_keywords()?;
-        write::value(&name, self.buffer).map_err(encode_error)?;
+        write::own(&name, self.buffer)?;
         self.put(value)
     }
 }
 
 fn put_count(count: usize, buffer: &mut BytesMut) -> Result<(), SerdeError> {
-    write::value(&count, buffer).map_err(encode_error)
+    write::own(&count, buffer)
 }
 
 /// Reads the arguments into `sink`.

@@ -38,9 +38,20 @@
 //!
 //! # Limits
 //!
-//! postcard keeps no text of errors that a type itself makes, so such an error says little more than which argument it was.
-//! What postcard cannot read back, it cannot carry: `#[serde(flatten)]`, untagged and internally tagged enums,
-//! `skip_serializing_if`.
+//! What cannot be read back is not carried. Where the writer sees it, nothing is sent:
+//!
+//! - a field that `skip_serializing_if` leaves out, since no field bears its name;
+//! - what does not know its length beforehand: `#[serde(flatten)]`, `serialize_seq(None)`.
+//!
+//! The bytes of others look like those of a plain struct, list or number, so that only their reader can refuse them. It does,
+//! with an error that says so, and reads nothing else in their place:
+//!
+//! - enums that are internally tagged (`tag`), adjacently tagged (`tag` and `content`) or `untagged`;
+//! - types that take whatever is there, `serde_json::Value` and `IgnoredAny` in a struct among them. The exception is
+//!   daffi's own [`Value`](daffi_serde::Value).
+//!
+//! When a type fails by itself while it is read, postcard keeps no text, so that the error says little more than which
+//! argument it was. Both ends must agree on the type: bytes of one may be those of another, `u8` and `bool` for two.
 
 mod argument;
 mod envelope;
@@ -49,7 +60,7 @@ mod write;
 use bytes::Bytes;
 use daffi_serde::{
     Args, ArgsSink, Body, Codec, Output, RemoteError, ResultSink, SerdeError, ValueLimits,
-    guard::{Guarded, Rules, Watch},
+    guard::{Rules, Watch},
 };
 use daffi_wire::FormatId;
 use serde::Serialize;
@@ -113,7 +124,7 @@ impl Codec for Postcard {
     }
 
     fn encode_result<T: Serialize + ?Sized>(&self, value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
-        write::value(&Guarded::<PostcardRules, T>::new(value), out.buffer()).map_err(encode_error)
+        write::value(value, out.buffer())
     }
 
     fn decode_args<S: ArgsSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {

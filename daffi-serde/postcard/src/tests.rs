@@ -65,6 +65,58 @@ fn a_value_bears_its_kind() {
 }
 
 #[test]
+fn what_cannot_be_read_back_is_refused_in_words() {
+    #[derive(serde::Serialize)]
+    struct Skips {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        a: Option<u8>,
+        b: u8,
+    }
+    #[derive(serde::Serialize)]
+    struct Flat {
+        id: u8,
+        #[serde(flatten)]
+        rest: std::collections::BTreeMap<String, u8>,
+    }
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[serde(tag = "kind")]
+    enum Internal {
+        A { b: u8 },
+    }
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[serde(tag = "kind", content = "of")]
+    enum Adjacent {
+        A(u8),
+    }
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        A(u8),
+    }
+    fn refused<T: Serialize>(value: &T) -> String {
+        let mut buffer = BytesMut::new();
+        Postcard::default().encode_result(value, &mut Output::new(&mut buffer)).unwrap_err().to_string()
+    }
+    let skipped = refused(&Skips { a: None, b: 1 });
+    assert!(skipped.starts_with("cannot write POSTCARD: the field a is left out (`skip_serializing_if`)"), "{skipped}");
+    let flat = refused(&Flat { id: 1, rest: [("a".to_owned(), 1)].into() });
+    assert!(flat.contains("whose length is not known before its end (`flatten`"), "{flat}");
+    let date = refused(&Value::Date(Date { year: 2023, ..Date::new(2024, 2, 29).unwrap() }));
+    assert!(date.contains("2023-02-29 is no date"), "{date}");
+
+    let asks = "cannot read POSTCARD: the type asks what is there, which POSTCARD does not say";
+    for error in [
+        read::<Internal>(written(&Internal::A { b: 1 })).unwrap_err(),
+        read::<Adjacent>(written(&Adjacent::A(1))).unwrap_err(),
+        read::<Untagged>(written(&Untagged::A(1))).unwrap_err(),
+        read::<Vec<serde_json::Value>>(written(&[1, 2])).unwrap_err(),
+        read::<Vec<serde::de::IgnoredAny>>(written(&[1, 2])).unwrap_err(),
+    ] {
+        assert!(error.starts_with(asks), "{error}");
+    }
+}
+
+#[test]
 fn an_error_is_three_texts() {
     let error = RemoteError::new("ValueError", "bad");
     let bytes = written(&error);

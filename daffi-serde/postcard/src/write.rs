@@ -1,12 +1,28 @@
 //! Values into a frame's buffer.
 
 use bytes::{BufMut, BytesMut};
+use daffi_serde::{SerdeError, guard::Guarded, to_value};
 use postcard::{Error, Serializer, ser_flavors::Flavor};
 use serde::Serialize;
 
-/// Appends `value`.
-pub(crate) fn value<T: Serialize>(value: &T, buffer: &mut BytesMut) -> Result<(), Error> {
-    value.serialize(&mut Serializer { output: Append(buffer) })
+use crate::{PostcardRules, encode_error};
+
+/// Appends what nobody but this crate made, and postcard has.
+pub(crate) fn own<T: Serialize>(value: &T, buffer: &mut BytesMut) -> Result<(), SerdeError> {
+    value.serialize(&mut Serializer { output: Append(buffer) }).map_err(encode_error)
+}
+
+/// Appends a value of the user.
+pub(crate) fn value<T: Serialize + ?Sized>(value: &T, buffer: &mut BytesMut) -> Result<(), SerdeError> {
+    let value = Guarded::<PostcardRules, T>::new(value);
+    value.serialize(&mut Serializer { output: Append(buffer) }).map_err(|error| match error {
+        // postcard keeps no reason; one that keeps it is given the value once more.
+        Error::SerdeSerCustom => encode_error(to_value(&value).err().map_or_else(|| error.to_string(), |why| why.to_string())),
+        Error::SerializeSeqLengthUnknown => encode_error(
+            "a list or map whose length is not known before its end (`flatten`, an iterator), which POSTCARD needs to know",
+        ),
+        other => encode_error(other),
+    })
 }
 
 struct Append<'a>(&'a mut BytesMut);

@@ -34,6 +34,19 @@ macro_rules! pass_on {
     )*};
 }
 
+/// What only a format can answer whose bytes say what they are.
+macro_rules! described {
+    ($($method:ident as $asked:ident;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            if !R::SELF_DESCRIBING {
+                return Err(self.watch.undescribed::<R, _>());
+            }
+            let (inner, visitor) = self.split(Asked::$asked, visitor);
+            inner.$method(visitor)
+        }
+    )*};
+}
+
 macro_rules! numbers {
     ($($method:ident),*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -47,7 +60,6 @@ impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R,
     type Error = D::Error;
 
     pass_on! {
-        deserialize_any() as Any;
         deserialize_char() as Text;
         deserialize_str() as Text;
         deserialize_string() as Text;
@@ -62,8 +74,12 @@ impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R,
         deserialize_map() as Other;
         deserialize_struct(name: &'static str, fields: &'static [&'static str]) as Other;
         deserialize_enum(name: &'static str, variants: &'static [&'static str]) as Other;
-        deserialize_identifier() as Other;
-        deserialize_ignored_any() as Other;
+    }
+
+    described! {
+        deserialize_any as Any;
+        deserialize_identifier as Other;
+        deserialize_ignored_any as Other;
     }
 
     numbers! {

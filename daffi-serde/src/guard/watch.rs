@@ -22,6 +22,8 @@ pub struct Watch<'a> {
 enum Breach {
     Depth(usize),
     Values(usize),
+    /// A type asks a format that does not say so what is there.
+    Undescribed(&'static str),
 }
 
 impl fmt::Display for Breach {
@@ -29,6 +31,11 @@ impl fmt::Display for Breach {
         match self {
             Self::Depth(limit) => write!(f, "nested deeper than {limit} levels (max_depth)"),
             Self::Values(limit) => write!(f, "more than {limit} values (max_values)"),
+            Self::Undescribed(format) => write!(
+                f,
+                "the type asks what is there, which {format} does not say (an internally or adjacently tagged or untagged \
+                 enum, `flatten`, serde_json's Value): use JSON, MSGPACK or PICKLE, or daffi's Value"
+            ),
         }
     }
 }
@@ -76,7 +83,7 @@ impl<'a> Watch<'a> {
         ReadGuard { inner: deserializer, watch: self, depth: Depth { containers: 0, all: 0 }, rules: PhantomData }
     }
 
-    /// The limit that was broken, in words; for formats whose errors keep no text.
+    /// The rule or limit that was broken, in words; for formats whose errors keep no text.
     #[must_use]
     pub fn breach(&self) -> Option<String> {
         self.breach.get().map(|breach| breach.to_string())
@@ -142,6 +149,12 @@ impl<'a> Watch<'a> {
     /// Whether `bytes` stand in the payload as text, which they are not.
     pub(super) fn is_broken_text(&self, bytes: &[u8]) -> bool {
         self.source.is_some_and(|source| source.is_text(bytes)) && std::str::from_utf8(bytes).is_err()
+    }
+
+    /// A type asks what is there, and the format does not say.
+    #[cold]
+    pub(super) fn undescribed<R: Rules, E: Error>(&self) -> E {
+        self.broken(Breach::Undescribed(R::NAME))
     }
 
     #[cold]

@@ -3,8 +3,8 @@ use std::marker::PhantomData;
 use serde::{
     Serialize, Serializer,
     ser::{
-        SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple, SerializeTupleStruct,
-        SerializeTupleVariant,
+        Error, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+        SerializeTupleStruct, SerializeTupleVariant,
     },
 };
 
@@ -25,7 +25,7 @@ impl<R, S> Part<R, S> {
 }
 
 macro_rules! elements {
-    ($($of:ident::$method:ident($($key:ident: $ty:ty)?);)*) => {$(
+    ($($of:ident::$method:ident($($key:ident: $ty:ty)?) $(or $skip:ident)?;)*) => {$(
         impl<R: Rules, S: $of> $of for Part<R, S> {
             type Ok = S::Ok;
             type Error = S::Error;
@@ -33,6 +33,11 @@ macro_rules! elements {
             fn $method<T: Serialize + ?Sized>(&mut self, $($key: $ty,)? value: &T) -> Result<(), S::Error> {
                 self.inner.$method($($key,)? &Guarded::<R, T>::new(value))
             }
+
+            $(fn $skip(&mut self, key: &'static str) -> Result<(), S::Error> {
+                // Where nothing names a field, its reader takes the next one for it.
+                if R::SELF_DESCRIBING { self.inner.$skip(key) } else { Err(skipped::<R, _>(key)) }
+            })?
 
             fn end(self) -> Result<S::Ok, S::Error> {
                 self.inner.end()
@@ -45,8 +50,17 @@ elements! {
     SerializeTuple::serialize_element();
     SerializeTupleStruct::serialize_field();
     SerializeTupleVariant::serialize_field();
-    SerializeStruct::serialize_field(key: &'static str);
-    SerializeStructVariant::serialize_field(key: &'static str);
+    SerializeStruct::serialize_field(key: &'static str) or skip_field;
+    SerializeStructVariant::serialize_field(key: &'static str) or skip_field;
+}
+
+#[cold]
+fn skipped<R: Rules, E: Error>(field: &str) -> E {
+    E::custom(format_args!(
+        "the field {field} is left out (`skip_serializing_if`), and in {} no field bears its name, so that its reader would \
+         take the next one for it: send it always, or use JSON, MSGPACK or PICKLE",
+        R::NAME
+    ))
 }
 
 impl<R: Rules, S: SerializeMap> SerializeMap for Part<R, S> {
