@@ -60,9 +60,9 @@ impl OpenCalls {
 }
 
 /// The callbacks of a node, for one connection.
-pub struct Callbacks(Lookup);
+pub struct CallbackLookup(Lookup);
 
-impl Callbacks {
+impl CallbackLookup {
     pub fn new(callbacks: Vec<Callback>) -> Result<Self, InitializationError> {
         let registry = Registry::default();
         registry.add(callbacks)?;
@@ -74,9 +74,9 @@ impl Callbacks {
     }
 }
 
-impl fmt::Debug for Callbacks {
+impl fmt::Debug for CallbackLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Callbacks")
+        f.write_str("CallbackLookup")
     }
 }
 

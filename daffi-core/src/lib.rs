@@ -86,7 +86,7 @@ pub use crate::{
     events::{Events, MemberEvent},
     router::{Router, RouterBuilder, RouterStats},
     serve::{
-        Callback, CallbackOptions, Callbacks, Context, Dispatch, Dispatched, Extensions, Reply, Request, Serving,
+        Callback, CallbackOptions, CallbackService, Context, Dispatch, Dispatched, Extensions, Reply, Request, Serving,
         remote_error,
     },
     service::{Service, ServiceBuilder},

@@ -14,7 +14,7 @@ use crate::{
     conn::{Alive, Class, Conn, Role, Turn},
     error::{Disconnected, Ended, InitializationError, ProtocolError},
     events::{Events, MemberEvent},
-    serve::{Callback, Callbacks, Context, Intake, Node, ServingNode},
+    serve::{Callback, CallbackService, Context, Intake, Node, ServingNode},
     server::{self, Host, Opening, Server},
     session::{Hello, Hub, event_frame, handshake_reply, name_taken, routing},
 };
@@ -53,7 +53,7 @@ pub struct ServiceBuilder<F> {
     formats: F,
     config: NodeConfig,
     callbacks: Vec<Callback>,
-    layer: Box<dyn FnOnce(Callbacks) -> Callbacks + Send>,
+    layer: Box<dyn FnOnce(CallbackService) -> CallbackService + Send>,
 }
 
 impl<F> fmt::Debug for ServiceBuilder<F> {
@@ -76,7 +76,7 @@ impl<F: FormatSet> ServiceBuilder<F> {
     }
 
     /// What stands around all its callbacks. Default: nothing.
-    pub fn layer(mut self, layer: impl FnOnce(Callbacks) -> Callbacks + Send + 'static) -> Self {
+    pub fn layer(mut self, layer: impl FnOnce(CallbackService) -> CallbackService + Send + 'static) -> Self {
         self.layer = Box::new(layer);
         self
     }

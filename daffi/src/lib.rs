@@ -141,7 +141,7 @@ pub use crate::{
 
 /// What tower layers see: requests and replies on the serving side, calls and answers on the calling side.
 pub mod tower {
-    pub use daffi_core::{Answer, Call, CallService, Callbacks, Extensions, ReadAnswer, Reply, Request, RpcOver};
+    pub use daffi_core::{Answer, Call, CallService, CallbackService, Extensions, ReadAnswer, Reply, Request, RpcOver};
 }
 
 /// The seam for formats of your own: implement [`Codec`] and hand it to the builders' `format`.

@@ -106,7 +106,7 @@ macro_rules! node_settings {
         /// `Overloaded`, a [`RemoteError`](crate::RemoteError) itself, anything else a `RuntimeError`.
         pub fn layer<L>(mut self, layer: L) -> Self
         where
-            L: tower_layer::Layer<crate::tower::Callbacks> + Send + 'static,
+            L: tower_layer::Layer<crate::tower::CallbackService> + Send + 'static,
             L::Service: tower_service::Service<crate::tower::Request, Response = crate::tower::Reply>
                 + Clone
                 + Send
@@ -117,7 +117,7 @@ macro_rules! node_settings {
         {
             let inner = self.layers;
             self.layers =
-                Box::new(move |callbacks| crate::tower::Callbacks::from_service(layer.layer(inner(callbacks))));
+                Box::new(move |callbacks| crate::tower::CallbackService::from_service(layer.layer(inner(callbacks))));
             self
         }
 
@@ -137,4 +137,4 @@ macro_rules! node_settings {
 pub(crate) use node_settings;
 
 /// What the layers make of the innermost service.
-pub(crate) type Layers = Box<dyn FnOnce(daffi_core::Callbacks) -> daffi_core::Callbacks + Send>;
+pub(crate) type Layers = Box<dyn FnOnce(daffi_core::CallbackService) -> daffi_core::CallbackService + Send>;

@@ -8,14 +8,14 @@ use std::{
 
 use daffi::{
     prelude::*,
-    tower::{Callbacks, Reply, Request},
+    tower::{CallbackService, Reply, Request},
 };
 use futures::{FutureExt, future::BoxFuture};
 use tower::{layer::layer_fn, timeout::TimeoutLayer};
 
 /// Prints how each call went.
 #[derive(Clone)]
-struct Log(Callbacks);
+struct Log(CallbackService);
 
 impl tower::Service<Request> for Log {
     type Response = Reply;

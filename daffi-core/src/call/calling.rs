@@ -18,9 +18,9 @@ use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::{
     CallOptions,
-    engine::{Received, read, receive, received, send, send_now, send_nowait, send_nowait_now},
+    engine::{Received, read, receive, send, send_now, send_nowait, send_nowait_now, to_received},
     progress::Progress,
-    request::{Addressed, Payloads, Prepared, Written},
+    request::{Addressed, Payloads, Prepared, WrittenRequest},
 };
 use crate::{
     client::{Client, ClientConn, PendingReply},
@@ -118,7 +118,7 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                 StepProjection::Sent { pending, expires, after } => {
                     let level = pending.level();
                     if let Poll::Ready(answer) = Pin::new(&mut *pending).poll(cx) {
-                        return Poll::Ready(received(answer, level, this.method));
+                        return Poll::Ready(to_received(answer, level, this.method));
                     }
                     if let Some(expires) = expires.as_pin_mut() {
                         ready!(expires.poll(cx));
@@ -183,12 +183,12 @@ impl Unsent {
         options: &CallOptions,
         wants_reply: bool,
         progress: &mut Progress,
-    ) -> Result<(Arc<ClientConn>, NodeName, Written), CallError> {
+    ) -> Result<(Arc<ClientConn>, NodeName, WrittenRequest), CallError> {
         let (conn, receiver, written) = match self {
             Self::Addressed(conn, addressed) => (conn, addressed.receiver, addressed.written),
             Self::Payloads(payloads) => client.address(method, &payloads, options, wants_reply, progress).await?,
         };
-        progress.reached(&conn, &receiver);
+        progress.set_target(&conn, &receiver);
         Ok((conn, receiver, written))
     }
 }

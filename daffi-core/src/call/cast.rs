@@ -10,7 +10,7 @@ use super::{
     CallOptions,
     engine::{read, receive, send, send_nowait},
     progress::Progress,
-    request::{Payloads, Written, choose, format_for, write_payload},
+    request::{Payloads, WrittenRequest, choose, format_for, write_payload},
     setters,
 };
 use crate::{
@@ -39,7 +39,7 @@ pub struct CastNowait<F> {
 pub type Answers<R> = BTreeMap<String, Result<R, CallError>>;
 
 /// A request for one member, or why there is none.
-type Requests = Vec<(String, Result<(NodeName, Written), CallError>)>;
+type Requests = Vec<(String, Result<(NodeName, WrittenRequest), CallError>)>;
 
 impl<F: FormatSet> Cast<F> {
     pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
@@ -71,7 +71,7 @@ impl<F: FormatSet> Cast<F> {
                 let answer = async {
                     let (receiver, written) = request?;
                     let mut progress = Progress::default();
-                    progress.reached(conn, &receiver);
+                    progress.set_target(conn, &receiver);
                     let sending = send(Arc::clone(conn), receiver, written, &mut progress);
                     let call = async { receive(&mut sending.await?, method).await };
                     match deadline {
@@ -121,7 +121,7 @@ impl<F: FormatSet> CastNowait<F> {
                     Ok(sent) => sent,
                     Err(_) => {
                         let mut progress = Progress::default();
-                        progress.reached(conn, &receiver);
+                        progress.set_target(conn, &receiver);
                         Err(progress.expired(method, after))
                     }
                 }

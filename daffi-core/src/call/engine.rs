@@ -5,7 +5,7 @@ use std::{sync::Arc, task::Waker};
 use daffi_serde::{Body, FormatSet, RemoteError, Returned, SerdeError};
 use daffi_wire::{FormatId, Frame, Kind, Level, NodeName};
 
-use super::{progress::Progress, request::Written};
+use super::{progress::Progress, request::WrittenRequest};
 use crate::{
     client::{ClientConn, Gone, Paid, PendingReply, Style},
     conn::Class,
@@ -20,14 +20,14 @@ use crate::{
 pub(super) fn send_now(
     conn: &Arc<ClientConn>,
     receiver: &NodeName,
-    written: &mut Written,
+    written: &mut WrittenRequest,
     waker: &Waker,
 ) -> Result<Option<PendingReply>, CallError> {
     if written.frame.is_large() {
         return Ok(None);
     }
     let Some(mut pending) = conn.open_now(receiver, waker) else { return Ok(None) };
-    written.number(pending.id);
+    written.set_number(pending.id);
     if !queue_now(conn, written)? {
         return Ok(None);
     }
@@ -39,12 +39,12 @@ pub(super) fn send_now(
 pub(super) async fn send(
     conn: Arc<ClientConn>,
     receiver: NodeName,
-    written: Written,
+    written: WrittenRequest,
     progress: &mut Progress,
 ) -> Result<PendingReply, CallError> {
     let mut pending = conn.open(receiver).await?;
-    progress.numbered();
-    queue(pending.conn(), &written.numbered(pending.id)).await?;
+    progress.set_numbered();
+    queue(pending.conn(), &written.with_number(pending.id)).await?;
     pending.sent();
     Ok(pending)
 }
@@ -53,7 +53,7 @@ pub(super) async fn send(
 pub(super) fn send_nowait_now(
     conn: &Arc<ClientConn>,
     receiver: &NodeName,
-    written: &mut Written,
+    written: &mut WrittenRequest,
     method: &str,
 ) -> Result<bool, CallError> {
     if written.frame.is_large() {
@@ -61,7 +61,7 @@ pub(super) fn send_nowait_now(
     }
     let paid = conn.pay_now(receiver, Style::Nowait, written.payload);
     let Some(paid) = paid.map_err(|Gone| gone(conn, receiver, method))? else { return Ok(false) };
-    written.number(conn.session.lock().in_flight.pass());
+    written.set_number(conn.session.lock().in_flight.pass());
     let queued = queue_now(conn, written)?;
     if queued {
         paid.spend();
@@ -74,7 +74,7 @@ pub(super) fn send_nowait_now(
 pub(super) async fn send_nowait(
     conn: &Arc<ClientConn>,
     receiver: &NodeName,
-    written: Written,
+    written: WrittenRequest,
     method: &str,
 ) -> Result<(), CallError> {
     let paid = conn.pay(receiver, Style::Nowait, written.payload).await;
@@ -82,9 +82,9 @@ pub(super) async fn send_nowait(
 }
 
 /// Queues a request that nobody answers and that is paid for. Cancel safe: nothing is sent, or all of it.
-pub(super) async fn send_paid(conn: &Arc<ClientConn>, paid: Paid, written: Written) -> Result<(), CallError> {
+pub(super) async fn send_paid(conn: &Arc<ClientConn>, paid: Paid, written: WrittenRequest) -> Result<(), CallError> {
     let id = conn.session.lock().in_flight.pass();
-    queue(conn, &written.numbered(id)).await?;
+    queue(conn, &written.with_number(id)).await?;
     paid.spend();
     Ok(())
 }
@@ -96,11 +96,11 @@ pub(super) fn gone(conn: &ClientConn, receiver: &NodeName, method: &str) -> Call
 }
 
 /// `Ok(false)`: there is no room.
-fn queue_now(conn: &Arc<ClientConn>, written: &Written) -> Result<bool, CallError> {
+fn queue_now(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<bool, CallError> {
     conn.conn.send_parts(Class::Own, written.frame.get(), written.shared.clone()).map_err(|_| conn.closed())
 }
 
-async fn queue(conn: &Arc<ClientConn>, written: &Written) -> Result<(), CallError> {
+async fn queue(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<(), CallError> {
     while !queue_now(conn, written)? {
         conn.conn.outbox.room(Class::Own, written.len()).await;
     }
@@ -117,10 +117,10 @@ pub(super) struct Received {
 /// Waits for the answer to a request that was sent. Cancel safe.
 pub(super) async fn receive(pending: &mut PendingReply, method: &str) -> Result<Received, CallError> {
     let level = pending.level();
-    received(pending.await, level, method)
+    to_received(pending.await, level, method)
 }
 
-pub(super) fn received(answer: Result<Frame, CallError>, level: Level, method: &str) -> Result<Received, CallError> {
+pub(super) fn to_received(answer: Result<Frame, CallError>, level: Level, method: &str) -> Result<Received, CallError> {
     match answer {
         Ok(frame) => Ok(Received { frame, level }),
         Err(CallError::ReceiverGone { receiver, .. }) => {

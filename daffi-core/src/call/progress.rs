@@ -32,13 +32,13 @@ impl Progress {
     }
 
     /// The call has a connection and a receiver.
-    pub(super) fn reached(&mut self, conn: &Arc<ClientConn>, receiver: &NodeName) {
+    pub(super) fn set_target(&mut self, conn: &Arc<ClientConn>, receiver: &NodeName) {
         self.conn = Some(Arc::clone(conn));
         self.receiver = Some(receiver.clone());
         self.waited_for = WaitedFor::Answer;
     }
 
-    pub(super) const fn numbered(&mut self) {
+    pub(super) const fn set_numbered(&mut self) {
         self.numbered = true;
     }
 

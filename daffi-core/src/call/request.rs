@@ -16,7 +16,7 @@ use crate::{
 
 /// What making a call gives, before anything is sent.
 pub(super) enum Prepared {
-    /// Written for a receiver.
+    /// WrittenRequest for a receiver.
     Addressed(Addressed),
     /// There was nobody to choose: the arguments in every format that the call may take.
     Unaddressed(Payloads),
@@ -28,7 +28,7 @@ pub(super) struct Addressed {
     /// The connection's number.
     pub(super) conn: u64,
     pub(super) receiver: NodeName,
-    pub(super) written: Written,
+    pub(super) written: WrittenRequest,
 }
 
 /// Arguments of a call, written.
@@ -50,7 +50,7 @@ impl Payloads {
 }
 
 /// A request that is written and has no number yet.
-pub(super) struct Written {
+pub(super) struct WrittenRequest {
     pub(super) frame: Scratch,
     pub(super) shared: Option<Bytes>,
     /// Bytes of the payload, wherever they are.
@@ -61,19 +61,19 @@ pub(super) struct Written {
     text: bool,
 }
 
-impl Written {
+impl WrittenRequest {
     /// How long it is.
     pub(super) fn len(&self) -> usize {
         self.frame.get().len() + self.shared.as_ref().map_or(0, Bytes::len)
     }
 
-    pub(super) fn number(&mut self, id: CallId) {
+    pub(super) fn set_number(&mut self, id: CallId) {
         Header::renumber(self.frame.get_mut(), id);
     }
 
     /// Has its final number. A large frame is shared from here on rather than copied into the queue.
-    pub(super) fn numbered(mut self, id: CallId) -> Self {
-        self.number(id);
+    pub(super) fn with_number(mut self, id: CallId) -> Self {
+        self.set_number(id);
         if self.shared.is_none() && self.frame.is_large() {
             self.shared = Some(std::mem::take(&mut self.frame).into_bytes());
         }
@@ -154,7 +154,7 @@ pub(super) fn write_request(
     format: FormatId,
     wants_reply: bool,
     write: impl FnOnce(&mut Output<'_>) -> Result<(), SerdeError>,
-) -> Result<Written, CallError> {
+) -> Result<WrittenRequest, CallError> {
     let too_large = |source: EncodeError| CallError::TransmissionFailure { method: method.to_owned(), source };
     let mut frame = Scratch::take();
     let mut writer = FrameWriter::begin(frame.get_mut(), &shared.node.name, receiver, method).map_err(too_large)?;
@@ -166,7 +166,7 @@ pub(super) fn write_request(
     let more = payload.as_ref().map_or(0, Bytes::len);
     let bytes = writer.payload_len() + more;
     writer.finish(header, more, &shared.node.config.limits).map_err(too_large)?;
-    Ok(Written { frame, shared: payload, payload: bytes, body, format, text })
+    Ok(WrittenRequest { frame, shared: payload, payload: bytes, body, format, text })
 }
 
 /// Writes a request whose arguments are written.
@@ -176,7 +176,7 @@ pub(super) fn write_payload(
     method: &str,
     (format, payload): (FormatId, Result<Payload, SerdeError>),
     wants_reply: bool,
-) -> Result<Written, CallError> {
+) -> Result<WrittenRequest, CallError> {
     write_request(shared, receiver, method, format, wants_reply, |out| {
         let Payload { bytes, text } = payload?;
         if text {
@@ -247,7 +247,7 @@ impl<F: FormatSet> Client<F> {
         options: &CallOptions,
         wants_reply: bool,
         progress: &mut Progress,
-    ) -> Result<(Arc<ClientConn>, NodeName, Written), CallError> {
+    ) -> Result<(Arc<ClientConn>, NodeName, WrittenRequest), CallError> {
         let (conn, receiver, format) = self.find(method, options, options.serde, progress).await?;
         let written = write_payload(self.shared(), &receiver, method, payloads.get(format), wants_reply)?;
         Ok((conn, receiver, written))

@@ -11,7 +11,7 @@ use super::{
     calling::within,
     engine::{gone, read, receive, send, send_paid},
     progress::Progress,
-    request::{Written, write_request},
+    request::{WrittenRequest, write_request},
     setters,
 };
 use crate::{
@@ -46,7 +46,7 @@ struct Target {
 
 impl Target {
     /// Waits until the receiver takes the chunk. Cancel safe.
-    async fn pay(&self, style: Style, chunk: &Written, method: &str) -> Result<Paid, CallError> {
+    async fn pay(&self, style: Style, chunk: &WrittenRequest, method: &str) -> Result<Paid, CallError> {
         let paid = match &self.flow {
             Some(flow) => flow.pay(style, chunk.payload).await,
             None => self.conn.pay(&self.receiver, style, chunk.payload).await,
@@ -133,7 +133,7 @@ impl<F: FormatSet> StreamCall<F> {
             let written = write(&self.client, &target, method, &Owned(chunk), true).map_err(at(sent))?;
             let deadline = self.options.timeout.map(later);
             let mut progress = Progress::default();
-            progress.reached(&target.conn, &target.receiver);
+            progress.set_target(&target.conn, &target.receiver);
             let sent_in_time = {
                 let sending = async {
                     let paid = target.pay(Style::Chunk, &written, method).await?;
@@ -241,7 +241,7 @@ impl<F: FormatSet> StreamNowait<F> {
             };
             let queued = within(self.options.timeout, sending).await.unwrap_or_else(|after| {
                 let mut progress = Progress::default();
-                progress.reached(&target.conn, &target.receiver);
+                progress.set_target(&target.conn, &target.receiver);
                 Err(progress.expired(method, after))
             });
             queued.map_err(at(sent))?;
@@ -266,7 +266,7 @@ fn write<F: FormatSet, A: Args>(
     method: &str,
     args: &A,
     wants_reply: bool,
-) -> Result<Written, CallError> {
+) -> Result<WrittenRequest, CallError> {
     write_request(client.shared(), &target.receiver, method, target.format, wants_reply, |out| {
         client.formats().encode_args(target.format, args, out)
     })

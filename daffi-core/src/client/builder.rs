@@ -13,7 +13,7 @@ use crate::{
     config::NodeConfig,
     error::InitializationError,
     events::EventHub,
-    serve::{Callback, Callbacks, ServingNode},
+    serve::{Callback, CallbackService, ServingNode},
 };
 
 /// Sets up a [`Client`]: [`Client::builder`].
@@ -24,7 +24,7 @@ pub struct ClientBuilder<F> {
     formats: F,
     config: NodeConfig,
     callbacks: Vec<Callback>,
-    layer: Box<dyn FnOnce(Callbacks) -> Callbacks + Send>,
+    layer: Box<dyn FnOnce(CallbackService) -> CallbackService + Send>,
     picker: Box<dyn Picker>,
     retry: Option<Duration>,
     looks: bool,
@@ -67,7 +67,7 @@ impl<F: FormatSet> ClientBuilder<F> {
     }
 
     /// What stands around all its callbacks. Default: nothing.
-    pub fn layer(mut self, layer: impl FnOnce(Callbacks) -> Callbacks + Send + 'static) -> Self {
+    pub fn layer(mut self, layer: impl FnOnce(CallbackService) -> CallbackService + Send + 'static) -> Self {
         self.layer = Box::new(layer);
         self
     }

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{ClientCore, Credit, Picker, Receipt};
+use super::{ClientCore, Credit, NowaitReceipt, Picker};
 use crate::{
     conn::{Alive, Class, Conn, Role, Turn},
     error::{CallError, Disconnected},
@@ -448,7 +448,7 @@ impl ClientRole {
     fn serve(&mut self, turn: &mut Turn, caller: &Caller, frame: Frame) {
         let (node, conn) = (&self.shared.node, &self.connection.conn);
         if !frame.header().wants_reply() {
-            let receipt = Receipt::new(&self.connection, caller.caller_name(), frame.payload().len());
+            let receipt = NowaitReceipt::new(&self.connection, caller.caller_name(), frame.payload().len());
             return self.shared.serving.serve(turn, &mut self.intake, caller, frame, receipt);
         }
         if conn.inbound.is_full() {

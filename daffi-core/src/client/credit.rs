@@ -292,40 +292,40 @@ impl ClientConn {
 
 /// A nowait request that came through a level 4 Router. Dropped when it is worked off, which its sender hears of.
 #[derive(Debug)]
-pub(crate) struct Receipt {
-    link: Arc<ClientConn>,
+pub(crate) struct NowaitReceipt {
+    conn: Arc<ClientConn>,
     sender: NodeName,
     flow: FlowId,
     cost: u64,
 }
 
-impl Receipt {
+impl NowaitReceipt {
     /// `None`: nobody counts this request.
-    pub(crate) fn new(link: &Arc<ClientConn>, sender: &NodeName, payload: usize) -> Option<Self> {
-        if !link.credit.is_governed() {
+    pub(crate) fn new(conn: &Arc<ClientConn>, sender: &NodeName, payload: usize) -> Option<Self> {
+        if !conn.credit.is_governed() {
             return None;
         }
         let cost = credit_cost(payload);
         let flow = {
-            let mut receiving = link.credit.receiving.lock();
+            let mut receiving = conn.credit.receiving.lock();
             receiving.in_turn = true;
             receiving.senders.receive(sender, cost)?
         };
-        Some(Self { link: Arc::clone(link), sender: sender.clone(), flow, cost })
+        Some(Self { conn: Arc::clone(conn), sender: sender.clone(), flow, cost })
     }
 }
 
-impl Drop for Receipt {
+impl Drop for NowaitReceipt {
     fn drop(&mut self) {
         let grants = {
-            let mut receiving = self.link.credit.receiving.lock();
+            let mut receiving = self.conn.credit.receiving.lock();
             let owed = receiving.senders.work_off(&self.sender, self.flow, self.cost);
             if !owed || receiving.in_turn {
                 return;
             }
             receiving.senders.grants()
         };
-        self.link.tell(grants);
+        self.conn.tell(grants);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{conn::Clock, error::BoxError};
 /// All callbacks of a node, with or without layers around them. What [`tower_layer::Layer`]s are given, and what a layered service is
 /// turned back into.
 #[derive(Clone)]
-pub struct Callbacks(Inner);
+pub struct CallbackService(Inner);
 
 #[derive(Clone)]
 enum Inner {
@@ -70,7 +70,7 @@ fn layer_error(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Remot
     RemoteError::new(class, error.to_string())
 }
 
-impl Callbacks {
+impl CallbackService {
     pub(crate) fn new(workers: usize) -> Self {
         Self(Inner::Plain(Dispatch::new(workers)))
     }
@@ -129,16 +129,16 @@ impl Started {
     }
 }
 
-impl fmt::Debug for Callbacks {
+impl fmt::Debug for CallbackService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Inner::Plain(_) => "Callbacks",
-            Inner::Layered(_) => "Callbacks (layered)",
+            Inner::Plain(_) => "CallbackService",
+            Inner::Layered(_) => "CallbackService (layered)",
         })
     }
 }
 
-impl Service<Request> for Callbacks {
+impl Service<Request> for CallbackService {
     type Response = Reply;
     type Error = Infallible;
     type Future = Serving;

@@ -23,7 +23,7 @@ pub use self::{
     callback::{Callback, CallbackOptions, remote_error},
     dispatch::{Dispatch, Dispatched},
     extensions::Extensions,
-    layers::{Callbacks, Serving},
+    layers::{CallbackService, Serving},
     request::{Context, Reply, Request},
 };
 pub(crate) use self::{

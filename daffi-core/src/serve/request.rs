@@ -376,7 +376,7 @@ impl Context {
 
     /// Answers a REQUEST with an error instead of running its callback.
     pub(crate) fn answer_error(&self, turn: &mut Turn, frame: &Frame, error: RemoteError) {
-        ReplyTo::new(self, frame).refuse(self, frame.method(), &error, turn);
+        ReplyTo::new(self, frame).send_error(self, frame.method(), &error, turn);
     }
 }
 
@@ -442,7 +442,7 @@ impl ReplyTo {
     }
 
     /// Answers with an error instead of running the callback.
-    pub(crate) fn refuse(self, context: &Context, method: &str, error: &RemoteError, turn: &mut Turn) {
+    pub(crate) fn send_error(self, context: &Context, method: &str, error: &RemoteError, turn: &mut Turn) {
         if !self.wants_reply {
             tracing::warn!(caller = %context.caller(), method, %error, "a nowait call was refused");
         } else if let Some(frame) = self.error(context, method, error) {
@@ -451,7 +451,7 @@ impl ReplyTo {
     }
 
     /// Queues an answer, or says that there was no room for it.
-    fn answer(self, context: &Context, method: &str, answer: Written, mut turn: Option<&mut Turn>) {
+    fn answer(self, context: &Context, method: &str, answer: AnswerFrame, mut turn: Option<&mut Turn>) {
         let bytes = answer.0.get().len() + answer.1.as_ref().map_or(0, Bytes::len);
         if queue(context, method, Class::Answer, answer, turn.as_deref_mut()) {
             return;
@@ -490,10 +490,10 @@ impl ReplyTo {
 }
 
 /// A frame, and a payload part that is sent behind it without a copy.
-type Written = (Scratch, Option<Bytes>);
+type AnswerFrame = (Scratch, Option<Bytes>);
 
 /// `false`: there is no room for it.
-fn queue(context: &Context, method: &str, class: Class, written: Written, turn: Option<&mut Turn>) -> bool {
+fn queue(context: &Context, method: &str, class: Class, written: AnswerFrame, turn: Option<&mut Turn>) -> bool {
     let (frame, shared) = written;
     if shared.is_none() && frame.is_large() {
         // Shared rather than copied into the queue.

@@ -16,7 +16,7 @@ use super::{
     callback::Callback,
     dispatch::{Answer, Job, panicked},
     invocation::{Entered, Invocation, Invocations},
-    layers::{Callbacks, Started},
+    layers::{CallbackService, Started},
     node::Node,
     registry::{Lookup, Registry},
     request::{Context, Reply, ReplyTo, Request},
@@ -33,14 +33,14 @@ use crate::{
 pub(crate) struct ServingNode {
     pub(crate) node: Arc<Node>,
     pub(crate) registry: Registry,
-    callbacks: Callbacks,
+    callbacks: CallbackService,
 }
 
 impl ServingNode {
     pub(crate) fn new<F: FormatSet>(
         name: NodeName,
         config: NodeConfig,
-        layer: impl FnOnce(Callbacks) -> Callbacks,
+        layer: impl FnOnce(CallbackService) -> CallbackService,
         callbacks: Vec<Callback>,
         formats: F,
     ) -> Result<Self, InitializationError> {
@@ -49,7 +49,7 @@ impl ServingNode {
         }
         let registry = Registry::default();
         registry.add(callbacks)?;
-        let callbacks = layer(Callbacks::new(config.workers));
+        let callbacks = layer(CallbackService::new(config.workers));
         Ok(Self { node: Node::new(name, config, formats), registry, callbacks })
     }
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use daffi_core::{
-    Call, CallError, CallService, Callback, CallbackOptions, Callbacks, Client, NodeConfig, Request, Rpc, Service,
-    WaitedFor,
+    Call, CallError, CallService, Callback, CallbackOptions, CallbackService, Client, NodeConfig, Request, Rpc,
+    Service, WaitedFor,
 };
 use daffi_transport::mem::{MemConnector, MemListener};
 use daffi_wire::{Limits, MethodName};
@@ -149,8 +149,8 @@ async fn load_is_shed_around_callbacks_by_a_limit_inside() {
             async move { gate.acquire().await.unwrap().forget() }
         }
     });
-    let layer = |callbacks: Callbacks| {
-        Callbacks::from_service(ServiceBuilder::new().load_shed().concurrency_limit(3).service(callbacks))
+    let layer = |callbacks: CallbackService| {
+        CallbackService::from_service(ServiceBuilder::new().load_shed().concurrency_limit(3).service(callbacks))
     };
     let _service = Service::builder(node("svc"), formats())
         .callbacks(vec![hang])
@@ -203,8 +203,8 @@ async fn what_a_layer_hands_on_reaches_the_callback_of_that_call_only() {
     });
     let name = MethodName::new("who_plain", &Limits::default()).unwrap();
     let plain = Callback::plain(name, CallbackOptions::new(), formats(), who);
-    let layer = |callbacks: Callbacks| {
-        Callbacks::from_service(
+    let layer = |callbacks: CallbackService| {
+        CallbackService::from_service(
             ServiceBuilder::new()
                 .map_request(move |mut request: Request| {
                     assert!(request.extensions().is_empty(), "nothing of another call");

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use daffi_core::{Callback, CallbackOptions, Callbacks, NodeConfig, Service};
+use daffi_core::{Callback, CallbackOptions, CallbackService, NodeConfig, Service};
 use daffi_wire::{CallId, Kind};
 use futures::future::join_all;
 use tokio::sync::Semaphore;
@@ -71,9 +71,9 @@ async fn plain_functions_that_sleep_run_as_many_at_once_as_there_are_workers() {
 async fn also_on_one_connection_and_under_layers() {
     let (at, inside) = (endpoint(), Arc::new(Inside::default()));
     let listener = Box::new(daffi_transport::mem::MemListener::bind(&at).unwrap());
-    let layer = |callbacks: Callbacks| {
+    let layer = |callbacks: CallbackService| {
         let timeout = ServiceBuilder::new().timeout(Duration::from_secs(60)).service(callbacks);
-        Callbacks::from_service(ServiceBuilder::new().timeout(Duration::from_secs(60)).service(timeout))
+        CallbackService::from_service(ServiceBuilder::new().timeout(Duration::from_secs(60)).service(timeout))
     };
     let callbacks = vec![barrier(Arc::clone(&inside), 10)];
     let _service = Service::builder(node("svc"), formats())
@@ -348,8 +348,8 @@ async fn a_timeout_layer_frees_no_worker_while_the_function_runs() {
             Ok(())
         }
     });
-    let layer = |callbacks: Callbacks| {
-        Callbacks::from_service(ServiceBuilder::new().timeout(Duration::from_millis(5)).service(callbacks))
+    let layer = |callbacks: CallbackService| {
+        CallbackService::from_service(ServiceBuilder::new().timeout(Duration::from_millis(5)).service(callbacks))
     };
     let _service = Service::builder(node("svc"), formats())
         .config(workers(1))

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use daffi_core::{
     Callback, CallbackOptions, LeastInFlight, Picker, RoundRobin, StickyByKey,
-    internals::{Callbacks, choice, members},
+    internals::{CallbackLookup, choice, members},
 };
 use daffi_serde::{Opaque, Single};
 use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Limits, Member};
@@ -97,7 +97,7 @@ fn callback(count: usize) -> Case {
         let formats = Single::new(Opaque);
         Callback::plain(name.clone(), CallbackOptions::default(), formats, |(text,): (String,), _| Ok(text))
     };
-    let mut callbacks = Callbacks::new(names.iter().map(plain).collect()).expect("each name is there once");
+    let mut callbacks = CallbackLookup::new(names.iter().map(plain).collect()).expect("each name is there once");
     let request = |name: &daffi_wire::MethodName| {
         let header = Header::new(Kind::Request, CallId(1), FormatId::OPAQUE, true, true);
         Frame::new(header, "caller", "worker", name, b"", &Limits::default()).expect("it is small")
