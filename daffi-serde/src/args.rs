@@ -10,7 +10,8 @@ use crate::{BytesLike, Value, bytes_like};
 
 /// What a call is made with: positional arguments and keyword arguments.
 ///
-/// Implemented for tuples of up to twelve serialisable values, for `()`, for what [`args!`](crate::args!) builds, and for
+/// Implemented for tuples of up to twelve serialisable values, for `()`, for what
+/// [`args!`](crate::args!) builds, and for
 /// [`Bytes`], which are the only argument then. References are fine: arguments are written when the call is made, not when
 /// it is awaited. A `Vec<u8>` and a `&[u8]` travel as bytes in every format that has them.
 ///
@@ -35,7 +36,8 @@ pub trait Args {
     /// The first error of the visitor.
     fn visit<V: ArgsVisitor>(&self, visitor: &mut V) -> Result<(), V::Error>;
 
-    /// The bytes of the only argument, when there is just one and it is [`Bytes`]: sent without a copy in OPAQUE.
+    /// The bytes of the only argument, when there is just one and it is [`Bytes`]: sent without a
+    /// copy in OPAQUE.
     fn sole_bytes(&self) -> Option<&Bytes> {
         None
     }
@@ -143,7 +145,8 @@ impl Args for Bytes {
     }
 }
 
-/// One argument that owns its data: [`Bytes`] in it are found, whatever the type is called where it is used.
+/// One argument that owns its data: [`Bytes`] in it are found, whatever the type is called where it
+/// is used.
 ///
 /// ```
 /// use daffi_serde::{Args, Owned};
@@ -196,7 +199,8 @@ impl<P: Args> Mixed<P, ()> {
 }
 
 impl<P, K> Mixed<P, K> {
-    /// One keyword argument more. A raw identifier stands for the name that it spells: `r#match` for `match`.
+    /// One keyword argument more. A raw identifier stands for the name that it spells: `r#match`
+    /// for `match`.
     pub fn keyword<T: Serialize>(self, name: &'static str, value: T) -> Mixed<P, (K, Keyword<T>)> {
         let name = name.strip_prefix("r#").unwrap_or(name);
         Mixed { positional: self.positional, keywords: (self.keywords, Keyword { name, value }) }

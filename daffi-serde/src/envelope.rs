@@ -1,5 +1,5 @@
-//! Seeds that read what self-describing formats put around the user's values: a list of positional arguments, a map of
-//! keyword arguments, a list whose first element is the result
+//! Seeds that read what self-describing formats put around the user's values: a list of positional
+//! arguments, a map of keyword arguments, a list whose first element is the result
 //! ([protocol, 7](daffi_wire::protocol#7)).
 
 use std::{borrow::Cow, fmt};
@@ -119,9 +119,9 @@ impl<'de, S: ResultSink> Visitor<'de> for ReadResult<'_, S> {
     }
 }
 
-/// UTF-8 as Python and JSON may hold it, where a lone surrogate stands for something that was no text: each becomes one
-/// replacement character, and so does what is broken otherwise. For text that is better read in part than not at all,
-/// which is that of an error.
+/// UTF-8 as Python and JSON may hold it, where a lone surrogate stands for something that was no
+/// text: each becomes one replacement character, and so does what is broken otherwise. For text
+/// that is better read in part than not at all, which is that of an error.
 ///
 /// ```
 /// use daffi_serde::envelope::lossy_text;

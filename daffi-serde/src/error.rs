@@ -4,8 +4,8 @@ use daffi_wire::{FormatId, Shown};
 
 /// A value that could not be written in a format, or read from it.
 ///
-/// A reason may repeat what a peer sent. The constructors keep 1 KiB of it, and escape what could forge a line of a log or
-/// steer a terminal.
+/// A reason may repeat what a peer sent. The constructors keep 1 KiB of it, and escape what could
+/// forge a line of a log or steer a terminal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SerdeError {
@@ -42,7 +42,8 @@ impl SerdeError {
     }
 }
 
-/// The first KiB of a reason, as [`Shown`] shows it. For every error of a format whose text may repeat what a peer sent.
+/// The first KiB of a reason, as [`Shown`] shows it. For every error of a format whose text may
+/// repeat what a peer sent.
 ///
 /// ```
 /// use daffi_serde::bounded;

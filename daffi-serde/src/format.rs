@@ -34,7 +34,8 @@ impl Body {
     }
 }
 
-/// Where a payload is written: the end of a frame's buffer, or shared bytes that are sent behind it without a copy.
+/// Where a payload is written: the end of a frame's buffer, or shared bytes that are sent behind it
+/// without a copy.
 #[derive(Debug)]
 pub struct Output<'a> {
     buffer: &'a mut BytesMut,
@@ -103,7 +104,8 @@ impl io::Write for Append<'_> {
 
 /// A payload format, written with generic methods so that it costs no indirection per value.
 ///
-/// Implement this for a format of your own; every `Codec` is a [`Format`], which is what a node takes at run time.
+/// Implement this for a format of your own; every `Codec` is a [`Format`], which is what a node
+/// takes at run time.
 pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// Its number on the wire.
     fn id(&self) -> FormatId;
@@ -120,8 +122,9 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// [`SerdeError`] for what the format cannot hold; the output may then hold half a payload.
     fn encode_result<T: Serialize + ?Sized>(&self, value: &T, out: &mut Output<'_>) -> Result<(), SerdeError>;
 
-    /// Writes what a callback returned: as [`encode_result`](Self::encode_result), but a `Vec<u8>` travels as bytes in
-    /// every format that has them, and OPAQUE sends large [`Bytes`] without a copy.
+    /// Writes what a callback returned: as [`encode_result`](Self::encode_result), but a `Vec<u8>`
+    /// travels as bytes in every format that has them, and OPAQUE sends large [`Bytes`] without a
+    /// copy.
     ///
     /// # Errors
     /// Those of [`encode_result`](Self::encode_result).
@@ -141,8 +144,9 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// As [`decode_args`](Self::decode_args).
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError>;
 
-    /// The most bytes that reading a payload of `len` bytes holds at one time, beside the payload itself and what types
-    /// of the user take beyond their content. A node takes them from its budget first.
+    /// The most bytes that reading a payload of `len` bytes holds at one time, beside the payload
+    /// itself and what types of the user take beyond their content. A node takes them from its
+    /// budget first.
     fn decode_bound(&self, len: usize) -> usize {
         ValueLimits::default().decode_bound(len)
     }
@@ -243,7 +247,8 @@ pub trait FormatSet: Clone + Send + Sync + 'static {
     /// [`SerdeError::UnknownFormat`], and as [`Codec::decode_result`].
     fn decode_result<T: DeserializeOwned + 'static>(&self, id: FormatId, body: &Body) -> Result<T, SerdeError>;
 
-    /// How many bytes reading a payload of `len` bytes in format `id` may hold; see [`Codec::decode_bound`].
+    /// How many bytes reading a payload of `len` bytes in format `id` may hold; see
+    /// [`Codec::decode_bound`].
     fn decode_bound(&self, id: FormatId, len: usize) -> usize {
         let _one_bound_for_all = id;
         ValueLimits::default().decode_bound(len)

@@ -9,16 +9,19 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ValueLimits {
-    /// Containers inside containers. Default: 256, which needs up to 256 KiB of the reading thread's stack, and 1.25 MiB
-    /// in a debug build: lower it where threads have less than tokio's 2 MiB.
+    /// Containers inside containers. Default: 256, which needs up to 256 KiB of the reading
+    /// thread's stack, and 1.25 MiB in a debug build: lower it where threads have less than tokio's
+    /// 2 MiB.
     pub max_depth: usize,
-    /// Values in one payload, each element of a container counted. Default: 4 194 304, which take at most 96 MiB.
+    /// Values in one payload, each element of a container counted. Default: 4 194 304, which take
+    /// at most 96 MiB.
     pub max_values: usize,
 }
 
 /// Bytes that every decode may hold, however short its payload is.
 const ALWAYS: usize = 64 << 10;
-/// Bytes that a decode may hold for each byte of its payload: the smallest value takes one there, and 24 as a
+/// Bytes that a decode may hold for each byte of its payload: the smallest value takes one there,
+/// and 24 as a
 /// [`Value`](crate::Value).
 const PER_BYTE: usize = 24;
 
@@ -40,12 +43,14 @@ impl ValueLimits {
         self
     }
 
-    /// The most bytes that reading a payload of `len` bytes as [`Value`](crate::Value)s holds at one time, beside the
-    /// payload itself: 64 KiB, 24 bytes for each value the payload can have, and its text and bytes. A node takes them
-    /// from its budget before it reads. Types of the user may be larger than the values they are made of.
+    /// The most bytes that reading a payload of `len` bytes as [`Value`](crate::Value)s holds at
+    /// one time, beside the payload itself: 64 KiB, 24 bytes for each value the payload can have,
+    /// and its text and bytes. A node takes them from its budget before it reads. Types of the user
+    /// may be larger than the values they are made of.
     #[must_use]
     pub const fn decode_bound(&self, len: usize) -> usize {
-        // A list whose length is not announced grows by halves, so its places may be half as many again.
+        // A list whose length is not announced grows by halves, so its places may be half as many
+        // again.
         let places = self.max_values.saturating_add(self.max_values / 2);
         let most = if len < places { len } else { places };
         let text = len.saturating_sub(places);

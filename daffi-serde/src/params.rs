@@ -1,4 +1,5 @@
-//! The parameters of a callback, on the serving side: arguments are read into the function's own types.
+//! The parameters of a callback, on the serving side: arguments are read into the function's own
+//! types.
 
 use bytes::Bytes;
 use daffi_wire::Shown;
@@ -104,13 +105,15 @@ pub trait ArgsSink {
     /// Takes the positional argument at `index`.
     ///
     /// # Errors
-    /// When it is not of the parameter's type. One argument too many is no error here: see [`Binding::finish`].
+    /// When it is not of the parameter's type. One argument too many is no error here: see
+    /// [`Binding::finish`].
     fn positional<'de, D: Deserializer<'de>>(&mut self, index: usize, deserializer: D) -> Result<(), D::Error>;
 
     /// Takes the keyword argument `name`.
     ///
     /// # Errors
-    /// When it is not of the parameter's type. An unknown or doubled name is no error here: see [`Binding::finish`].
+    /// When it is not of the parameter's type. An unknown or doubled name is no error here: see
+    /// [`Binding::finish`].
     fn keyword<'de, D: Deserializer<'de>>(&mut self, name: &str, deserializer: D) -> Result<(), D::Error>;
 
     /// Offers the payload as the only positional argument, shared. `true`: taken.
@@ -253,7 +256,8 @@ tuple_params! {
     (12; A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9, K.10, L.11)
 }
 
-/// Binds the arguments of one call to the parameters of a callback, with Python's rules and Python's words.
+/// Binds the arguments of one call to the parameters of a callback, with Python's rules and
+/// Python's words.
 ///
 /// ```
 /// use daffi_serde::{ArgsSink, Binding};
@@ -289,7 +293,8 @@ enum Problem {
 }
 
 impl<'a, P: Params> Binding<'a, P> {
-    /// A call of `method`, whose parameters bear `names`; closures pass none and take no keyword arguments.
+    /// A call of `method`, whose parameters bear `names`; closures pass none and take no keyword
+    /// arguments.
     #[must_use]
     pub fn new(method: &'a str, names: &'a [&'static str]) -> Self {
         Self { method, names, slots: P::Slots::default(), given: 0, reading: None, problem: None }
@@ -402,7 +407,8 @@ fn listed(items: &[String]) -> String {
     }
 }
 
-/// A type that the result of a call can be read as: every type that can be deserialised and owns its data.
+/// A type that the result of a call can be read as: every type that can be deserialised and owns
+/// its data.
 ///
 /// `()` takes any result and drops it unread.
 #[diagnostic::on_unimplemented(

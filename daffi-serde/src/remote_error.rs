@@ -57,8 +57,8 @@ impl Serialize for RemoteError {
     }
 }
 
-/// A lone surrogate in one of the texts, which Python and JSON may have, stands as a replacement character: the rest of the
-/// error is worth more.
+/// A lone surrogate in one of the texts, which Python and JSON may have, stands as a replacement
+/// character: the rest of the error is worth more.
 impl<'de> Deserialize<'de> for RemoteError {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (Text(class), Text(module), Text(message), _traceback): (Text, Text, Text, IgnoredAny) =
@@ -71,7 +71,8 @@ struct Text(String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Formats that describe themselves give text to who asks for bytes, and serde_json even what is not UTF-8.
+        // Formats that describe themselves give text to who asks for bytes, and serde_json even
+        // what is not UTF-8.
         if deserializer.is_human_readable() {
             deserializer.deserialize_bytes(TextVisitor)
         } else {

@@ -19,8 +19,8 @@ use serde::Serialize;
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
-/// Runs with at most `most` bytes beyond those that are held already. More cannot be had: the test ends with the
-/// allocator's message below the line that says what was tried.
+/// Runs with at most `most` bytes beyond those that are held already. More cannot be had: the test
+/// ends with the allocator's message below the line that says what was tried.
 fn within<T>(most: usize, what: &str, run: impl FnOnce() -> T) -> T {
     // Not through the capture of the test's output, which would be lost.
     stderr().write_all(format!("{what}: at most {most} bytes\n").as_bytes()).unwrap();

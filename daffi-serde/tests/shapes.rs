@@ -1,4 +1,5 @@
-//! The shapes that serde gives to types, in each format: what comes back is what was sent, or nothing is sent.
+//! The shapes that serde gives to types, in each format: what comes back is what was sent, or
+//! nothing is sent.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

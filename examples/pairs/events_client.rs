@@ -1,4 +1,5 @@
-//! Watches a visitor come and go. At `events_service` only the service sees it; at `router` this program does.
+//! Watches a visitor come and go. At `events_service` only the service sees it; at `router` this
+//! program does.
 
 use std::time::Duration;
 

@@ -6,7 +6,8 @@ use bigdecimal::BigDecimal;
 use chrono::{Days, NaiveDateTime};
 use daffi::{prelude::*, value::DateTime};
 
-// Dates and decimals are read into any type that reads their text; to give them back as such takes a `Value`.
+// Dates and decimals are read into any type that reads their text; to give them back as such takes
+// a `Value`.
 #[callback]
 fn shift(moment: NaiveDateTime, days: u64) -> Result<Value, Box<dyn std::error::Error>> {
     let moment = moment.checked_add_days(Days::new(days)).ok_or("beyond the calendar")?;

@@ -1,4 +1,5 @@
-//! The Rust half of a pool: `pool_worker.py` beside this file exposes the same callback, and callers see no difference.
+//! The Rust half of a pool: `pool_worker.py` beside this file exposes the same callback, and
+//! callers see no difference.
 
 use daffi::prelude::*;
 

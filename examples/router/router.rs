@@ -1,4 +1,5 @@
-//! Joins nodes that call each other, all at one address. Start it first; then workers, then callers.
+//! Joins nodes that call each other, all at one address. Start it first; then workers, then
+//! callers.
 
 use daffi::prelude::*;
 

@@ -15,7 +15,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000")]);
     let caller = Client::builder("stream-caller").default_timeout(Duration::from_secs(30)).connect(&address).await?;
 
-    // A stream has one receiver for all its chunks. Whoever has to ask about it later names that receiver.
+    // A stream has one receiver for all its chunks. Whoever has to ask about it later names that
+    // receiver.
     caller.stream().receiver("east").send("receive_chunk", source(100, 64 * 1024)).await?;
     caller.stream_nowait().receiver("west").send("receive_chunk", source(1000, 1024)).await?;
     for name in ["east", "west"] {

@@ -2,7 +2,8 @@
 
 use std::env;
 
-/// The values of the options `--NAME VALUE`, in the order asked for; of one that is not given, the default beside it.
+/// The values of the options `--NAME VALUE`, in the order asked for; of one that is not given, the
+/// default beside it.
 ///
 /// Ends the program when the command line has anything else.
 #[must_use]

@@ -65,12 +65,14 @@ fn unreadable(error: Error) -> SerdeError {
 /// What a payload may make us hold.
 const LIMITS: ValueLimits = ValueLimits::DEFAULT.max_depth(64).max_values(1 << 20);
 
-/// Something that is read under a guard, which counts depth and values and believes no announced length.
+/// Something that is read under a guard, which counts depth and values and believes no announced
+/// length.
 struct Watched<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Watched<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Room for 4096 elements may be reserved before they arrive; two levels around the user's values are ours.
+        // Room for 4096 elements may be reserved before they arrive; two levels around the user's
+        // values are ours.
         let watch = Watch::new(LIMITS, 4096).with_envelope(2);
         T::deserialize(watch.guard::<Cbor, D>(deserializer)).map(Self)
     }

@@ -1,4 +1,5 @@
-//! A proxy that prints every frame it passes on, between nodes and servers of this library or of Python.
+//! A proxy that prints every frame it passes on, between nodes and servers of this library or of
+//! Python.
 //!
 //! ```sh
 //! cargo run --bin frame_proxy -- --listen 127.0.0.1:5000 --connect 127.0.0.1:5001

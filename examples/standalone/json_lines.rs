@@ -1,4 +1,5 @@
-//! A format of one's own, in thirty lines: each argument is a line of JSON, a keyword argument `name=JSON`.
+//! A format of one's own, in thirty lines: each argument is a line of JSON, a keyword argument
+//! `name=JSON`.
 
 use daffi::{
     format::{

@@ -1,4 +1,5 @@
-//! Postcard: the smallest form, for types that both ends know. Between programs of this project only.
+//! Postcard: the smallest form, for types that both ends know. Between programs of this project
+//! only.
 
 use daffi::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -114,8 +114,8 @@ impl Listener for QuicListener {
     }
 }
 
-/// A stream that ends when the peer has acknowledged all of it: with the last handle of a connection QUIC forgets what is
-/// still on its way.
+/// A stream that ends when the peer has acknowledged all of it: with the last handle of a
+/// connection QUIC forgets what is still on its way.
 struct Writer {
     stream: SendStream,
     acknowledged: Option<BoxFuture<'static, ()>>,

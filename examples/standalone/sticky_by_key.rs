@@ -1,4 +1,5 @@
-//! A picker: calls with the same key go to the same worker, which may so remember something about it.
+//! A picker: calls with the same key go to the same worker, which may so remember something about
+//! it.
 
 use std::collections::HashMap;
 

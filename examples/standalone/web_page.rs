@@ -24,7 +24,8 @@ fn divide(a: i64, b: i64) -> Result<i64, RemoteError> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [address, pages] = daffi_examples::options([("listen", "tcp://127.0.0.1:5001"), ("pages", "127.0.0.1:8080")]);
-    // A TCP endpoint takes WebSockets, too. A page from another host than this one would need `.allow_origin("https://..")`.
+    // A TCP endpoint takes WebSockets, too. A page from another host than this one would need
+    // `.allow_origin("https://..")`.
     let service = Service::builder("rpc-service").callbacks(callbacks![add, greet, divide]).bind(&address).await?;
     let websocket = service.endpoints()[0].as_str().replace("tcp://", "ws://");
     println!("listening on {}", service.endpoints()[0]);

@@ -23,15 +23,18 @@
 //!
 //! # What JSON has not
 //!
-//! NaN, infinities and bytes are errors that name a format which carries them; a `Vec<u8>` is a list of numbers.
+//! NaN, infinities and bytes are errors that name a format which carries them; a `Vec<u8>` is a
+//! list of numbers.
 //!
-//! Integers of up to 128 bits are read and written as `i128` and `u128`, and those of up to [`MAX_INT_DIGITS`] as a
+//! Integers of up to 128 bits are read and written as `i128` and `u128`, and those of up to
+//! [`MAX_INT_DIGITS`] as a
 //! [`Value`](daffi_serde::Value), in which an integer stays one with all its digits, and a float stays a float. Other types
-//! that take whatever is there have no place for an integer beyond 64 bits (serde's own buffers for tagged and untagged
-//! enums and for `flatten`, `serde_json::Value`): for them it is an error.
+//! that take whatever is there have no place for an integer beyond 64 bits (serde's own buffers for
+//! tagged and untagged enums and for `flatten`, `serde_json::Value`): for them it is an error.
 //!
-//! Text with a lone surrogate, which Python can send as `"\ud800"`, is no text in Rust, and an error; only in the texts of
-//! an exception it is read as a replacement character, so that class and message arrive.
+//! Text with a lone surrogate, which Python can send as `"\ud800"`, is no text in Rust, and an
+//! error; only in the texts of an exception it is read as a replacement character, so that class
+//! and message arrive.
 
 mod envelope;
 mod tracked;
@@ -51,7 +54,8 @@ use crate::{
     tracked::{Tracked, has_long_number},
 };
 
-/// Decimal digits that an integer may have. One with more may be beyond what a float can be, where JSON's readers stop.
+/// Decimal digits that an integer may have. One with more may be beyond what a float can be, where
+/// JSON's readers stop.
 pub const MAX_INT_DIGITS: usize = 308;
 
 /// The JSON format. `Default` has the default [`ValueLimits`].
@@ -84,8 +88,8 @@ impl Json {
         Self::run(serde_json::Deserializer::from_str(text), text, &self.watch(text), seed)
     }
 
-    /// Reads a payload in which there may be integers that `serde_json` rounds. It is slower, and rare, so that types are
-    /// not compiled for it: it goes through pointers.
+    /// Reads a payload in which there may be integers that `serde_json` rounds. It is slower, and
+    /// rare, so that types are not compiled for it: it goes through pointers.
     fn read_tracked<'de>(&self, text: &'de str, seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
         let tracked = Tracked::new(text);
         let watch = self.watch(text).with_source(&tracked);

@@ -10,8 +10,8 @@ use daffi_serde::guard::Source;
 /// Digits of the shortest integer that does not fit in 64 bits, -9223372036854775809.
 const LONG: usize = 19;
 
-/// Whether so many digits stand in a row that they may be an integer beyond 64 bits. Looks at one byte in nineteen where
-/// there are none.
+/// Whether so many digits stand in a row that they may be an integer beyond 64 bits. Looks at one
+/// byte in nineteen where there are none.
 pub(crate) fn has_long_number(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = LONG - 1;
@@ -43,7 +43,8 @@ impl<'a> Tracked<'a> {
     }
 }
 
-/// `serde_json` reads byte by byte, and no further than the byte behind a number before it gives the number away.
+/// `serde_json` reads byte by byte, and no further than the byte behind a number before it gives
+/// the number away.
 impl Read for &Tracked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut rest = self.text.as_bytes().get(self.at.get()..).unwrap_or_default();

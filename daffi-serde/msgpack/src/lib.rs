@@ -24,11 +24,12 @@
 //!
 //! # What MSGPACK has not
 //!
-//! Integers beyond 64 bits are an error that names formats which carry them. Extension types, timestamps among them, are
-//! refused when read, and so is text (`str`) that is not UTF-8, unless a type asks for bytes. A list, tuple, map or set as a key of a map is refused when written, since a Python node that reads
-//! one stops. A sequence nested in a value that holds only `u8` is written as `bin`; of an empty one nobody can
-//! tell, so it is an empty list: use [`bytes::Bytes`] where a peer must see bytes even then. Reading, either is taken for
-//! the other.
+//! Integers beyond 64 bits are an error that names formats which carry them. Extension types,
+//! timestamps among them, are refused when read, and so is text (`str`) that is not UTF-8, unless a
+//! type asks for bytes. A list, tuple, map or set as a key of a map is refused when written, since
+//! a Python node that reads one stops. A sequence nested in a value that holds only `u8` is written
+//! as `bin`; of an empty one nobody can tell, so it is an empty list: use [`bytes::Bytes`] where a
+//! peer must see bytes even then. Reading, either is taken for the other.
 
 mod envelope;
 mod payload;

@@ -1,6 +1,7 @@
 use daffi_serde::guard::Source;
 
-/// The payload itself: rmp-serde gives text that is not UTF-8 as bytes, and only what stands before it tells the two apart.
+/// The payload itself: rmp-serde gives text that is not UTF-8 as bytes, and only what stands before
+/// it tells the two apart.
 #[derive(Debug)]
 pub(crate) struct Payload<'a>(pub(crate) &'a [u8]);
 
@@ -11,7 +12,8 @@ impl Source for Payload<'_> {
     }
 }
 
-/// Whether `before` ends in the head of a `str` of `len` bytes. That of a `bin` has another marker in the same place.
+/// Whether `before` ends in the head of a `str` of `len` bytes. That of a `bin` has another marker
+/// in the same place.
 fn is_head_of_text(before: &[u8], len: usize) -> bool {
     match before {
         [.., head] if len < 32 && usize::from(*head) == 0xa0 | len => true,

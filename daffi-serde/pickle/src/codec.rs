@@ -11,7 +11,8 @@ use crate::{
 
 /// The PICKLE format.
 ///
-/// As a [`Codec`] it reads and writes the payloads of a call. Its own methods, and [`from_slice`](crate::from_slice) and
+/// As a [`Codec`] it reads and writes the payloads of a call. Its own methods, and
+/// [`from_slice`](crate::from_slice) and
 /// [`to_vec`](crate::to_vec), read and write any single value.
 ///
 /// ```
@@ -137,7 +138,8 @@ impl Codec for Pickle {
         Ok(sink.result(loaded.at(result))?)
     }
 
-    /// A traceback (the fourth element) is not looked at: names and calls in it are skipped rather than refused.
+    /// A traceback (the fourth element) is not looked at: names and calls in it are skipped rather
+    /// than refused.
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError> {
         let loaded = Loaded::new(&body.bytes, self.limits, Unknown::Skip)?;
         Ok(envelope::error(&loaded)?)

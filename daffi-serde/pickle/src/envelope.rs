@@ -26,8 +26,9 @@ pub(crate) fn result(loaded: &Loaded<'_>) -> Result<Slot, ReadError> {
     }
 }
 
-/// `(([class, module, message, traceback],), {})`. Nothing looks at the traceback. In a text a lone surrogate, which
-/// Python may have, stands as a replacement character: the rest of the error is worth more.
+/// `(([class, module, message, traceback],), {})`. Nothing looks at the traceback. In a text a lone
+/// surrogate, which Python may have, stands as a replacement character: the rest of the error is
+/// worth more.
 pub(crate) fn error(loaded: &Loaded<'_>) -> Result<RemoteError, ReadError> {
     let parts = || {
         let [class, module, message, _traceback] = all(loaded.sequence(result(loaded).ok()?)?)?;

@@ -53,7 +53,8 @@ pub enum ReadError {
         /// The limit.
         limit: usize,
     },
-    /// More values than [`ValueLimits::max_values`](daffi_serde::ValueLimits::max_values), shared ones counted each time.
+    /// More values than [`ValueLimits::max_values`](daffi_serde::ValueLimits::max_values), shared
+    /// ones counted each time.
     #[error("more than {limit} values (max_values), counting shared ones each time")]
     Values {
         /// The limit.
@@ -136,7 +137,8 @@ pub enum WriteError {
     /// Text that Python's `Decimal` does not print.
     #[error("{0:?} is no decimal number")]
     Decimal(String),
-    /// A list, dict or set as a key of a dict or an element of a set. A Python node that reads such a pickle stops.
+    /// A list, dict or set as a key of a dict or an element of a set. A Python node that reads such
+    /// a pickle stops.
     #[error(
         "{kind} cannot be a key of a map or an element of a set: Python cannot hash it (the key is {}); tuples and frozen \
          sets can",

@@ -1,16 +1,17 @@
 //! The PICKLE payload format of daffi: plain data only, read without executing anything.
 //!
-//! A pickle is a program. Python runs it, and so runs whatever a stranger wrote into it. This crate runs a small part of
-//! it, that which makes data: `None`, truth values, numbers, text, bytes, lists, tuples, dicts and sets, and a fixed
-//! table of constructors (`complex`, `OrderedDict`, `date`, `time`, `datetime`, `timedelta`, `Decimal`, `UUID`, and what
-//! older protocols write for bytes and sets). Anything else is refused by its name; nothing is imported or called.
+//! A pickle is a program. Python runs it, and so runs whatever a stranger wrote into it. This crate
+//! runs a small part of it, that which makes data: `None`, truth values, numbers, text, bytes,
+//! lists, tuples, dicts and sets, and a fixed table of constructors (`complex`, `OrderedDict`,
+//! `date`, `time`, `datetime`, `timedelta`, `Decimal`, `UUID`, and what older protocols write for
+//! bytes and sets). Anything else is refused by its name; nothing is imported or called.
 //!
 //! It reads protocols 0 to 5 and writes protocol 4, which every Python since 3.4 reads.
 //!
 //! # When to use it
 //!
-//! With the `daffi` crate a feature brings it along. Alone it is useful wherever pickles of plain data are exchanged with
-//! Python, above all when they come from somebody you do not trust.
+//! With the `daffi` crate a feature brings it along. Alone it is useful wherever pickles of plain
+//! data are exchanged with Python, above all when they come from somebody you do not trust.
 //!
 //! ```
 //! use daffi_serde::Value;
@@ -53,21 +54,24 @@
 //! | enum | `'Unit'`, `{'Newtype': value}`, `{'Tuple': (..)}`, `{'Struct': {..}}` |
 //! | special kinds of [`Value`](daffi_serde::Value) | set, frozenset, complex, date, Decimal, UUID, ... |
 //!
-//! Reading, a bytearray is bytes, an `OrderedDict` a dict. A `datetime` in a `ZoneInfo` has the offset of
-//! that moment and the name of its zone; it is written with a fixed offset of that name. A key that
-//! a dict of a hostile pickle holds twice is kept twice. A `Vec<u8>` within a structure that was erased (`dyn Format`)
-//! is a list of numbers, since nothing tells it from other sequences there. A timezone by itself is refused.
+//! Reading, a bytearray is bytes, an `OrderedDict` a dict. A `datetime` in a `ZoneInfo` has the
+//! offset of that moment and the name of its zone; it is written with a fixed offset of that name.
+//! A key that a dict of a hostile pickle holds twice is kept twice. A `Vec<u8>` within a structure
+//! that was erased (`dyn Format`) is a list of numbers, since nothing tells it from other sequences
+//! there. A timezone by itself is refused.
 //!
 //! # Limits
 //!
 //! Neither time nor memory nor depth of the call stack are at the mercy of the input:
 //!
-//! - [`ValueLimits`](daffi_serde::ValueLimits) bounds depth and number of values. A value that is referred to twice
-//!   becomes two equal ones and counts twice. A container that holds itself is refused.
+//! - [`ValueLimits`](daffi_serde::ValueLimits) bounds depth and number of values. A value that is
+//!   referred to twice becomes two equal ones and counts twice. A container that holds itself is
+//!   refused.
 //! - What a pickle builds and what is made of it takes at most
 //!   [`decode_bound`](daffi_serde::ValueLimits::decode_bound): 64 KiB and 24 times its length. Only what is referred to
 //!   many times, or many tuples of one small value, comes near it.
-//! - Text and bytes stay in the input until a type asks for them. An argument that nobody takes is not built.
+//! - Text and bytes stay in the input until a type asks for them. An argument that nobody takes is
+//!   not built.
 //! - Integers have at most [`MAX_INT_BYTES`] or, as text, [`MAX_INT_DIGITS`].
 //! - A length is compared with the input that is left before memory is taken for it.
 //!
@@ -91,7 +95,8 @@ pub use crate::{
     error::{ReadError, WriteError},
 };
 
-/// Decimal digits that an integer written as text may have, as in CPython: reading them takes quadratic time.
+/// Decimal digits that an integer written as text may have, as in CPython: reading them takes
+/// quadratic time.
 pub const MAX_INT_DIGITS: usize = 4300;
 
 /// Bytes that an integer may have. Far beyond any key of RSA, and still quick to print.

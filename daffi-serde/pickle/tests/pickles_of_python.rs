@@ -1,4 +1,5 @@
-//! What CPython 3.9 to 3.13 writes, in every protocol, is read as the same value. `python/pickles.py` made the tables.
+//! What CPython 3.9 to 3.13 writes, in every protocol, is read as the same value.
+//! `python/pickles.py` made the tables.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 

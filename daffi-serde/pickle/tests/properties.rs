@@ -152,7 +152,8 @@ fn read_all_ways(pickle: &[u8]) {
     let read = format.read(&body.bytes);
     assert_eq!(read.is_ok(), from_slice::<Value>(pickle).is_ok());
     if let Ok(value) = read {
-        // Nothing but a dict or list for a key, which Python would not have written, is not written again.
+        // Nothing but a dict or list for a key, which Python would not have written, is not written
+        // again.
         let written = to_vec(&value);
         assert!(matches!(written, Ok(_) | Err(WriteError::Unhashable { .. })), "{written:?}");
     }

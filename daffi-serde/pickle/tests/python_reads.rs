@@ -1,4 +1,5 @@
-//! CPython reads what this crate writes. Needs a Python 3: `python3`, or the program that `DAFFI_PYTHON` names.
+//! CPython reads what this crate writes. Needs a Python 3: `python3`, or the program that
+//! `DAFFI_PYTHON` names.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 

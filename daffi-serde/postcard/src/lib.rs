@@ -1,8 +1,8 @@
 //! The postcard payload format of daffi, for Rust nodes among themselves.
 //!
-//! The smallest and fastest of the formats, and the only one that does not describe itself: both ends must agree on the
-//! types. Only level 4 nodes read it. Take the facade crate `daffi` to call and serve; take this one alone to read or
-//! write such payloads yourself.
+//! The smallest and fastest of the formats, and the only one that does not describe itself: both
+//! ends must agree on the types. Only level 4 nodes read it. Take the facade crate `daffi` to call
+//! and serve; take this one alone to read or write such payloads yourself.
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -31,9 +31,10 @@
 //! | number of keyword arguments | varint |
 //! | each of them | length of the name as varint, the name in UTF-8, and the value as above |
 //!
-//! So an argument that nobody takes is skipped, and one that is longer than its type is an error. A result is the value
-//! alone. A [`Value`](daffi_serde::Value), wherever it stands, is an enum whose variant names its kind, with the numbers
-//! of [`daffi_serde::value::exact`]: nothing is lost. An error is a
+//! So an argument that nobody takes is skipped, and one that is longer than its type is an error. A
+//! result is the value alone. A [`Value`](daffi_serde::Value), wherever it stands, is an enum whose
+//! variant names its kind, with the numbers of [`daffi_serde::value::exact`]: nothing is lost. An
+//! error is a
 //! [`RemoteError`]: three texts, and a unit that takes no bytes.
 //!
 //! # Limits
@@ -43,15 +44,17 @@
 //! - a field that `skip_serializing_if` leaves out, since no field bears its name;
 //! - what does not know its length beforehand: `#[serde(flatten)]`, `serialize_seq(None)`.
 //!
-//! The bytes of others look like those of a plain struct, list or number, so that only their reader can refuse them. It does,
-//! with an error that says so, and reads nothing else in their place:
+//! The bytes of others look like those of a plain struct, list or number, so that only their reader
+//! can refuse them. It does, with an error that says so, and reads nothing else in their place:
 //!
-//! - enums that are internally tagged (`tag`), adjacently tagged (`tag` and `content`) or `untagged`;
-//! - types that take whatever is there, `serde_json::Value` and `IgnoredAny` in a struct among them. The exception is
-//!   daffi's own [`Value`](daffi_serde::Value).
+//! - enums that are internally tagged (`tag`), adjacently tagged (`tag` and `content`) or
+//!   `untagged`;
+//! - types that take whatever is there, `serde_json::Value` and `IgnoredAny` in a struct among
+//!   them. The exception is daffi's own [`Value`](daffi_serde::Value).
 //!
-//! When a type fails by itself while it is read, postcard keeps no text, so that the error says little more than which
-//! argument it was. Both ends must agree on the type: bytes of one may be those of another, `u8` and `bool` for two.
+//! When a type fails by itself while it is read, postcard keeps no text, so that the error says
+//! little more than which argument it was. Both ends must agree on the type: bytes of one may be
+//! those of another, `u8` and `bool` for two.
 
 mod argument;
 mod envelope;
@@ -78,8 +81,9 @@ impl Postcard {
         Self { limits }
     }
 
-    /// The only argument of a call as the payload of a result, which it is: a value without its length. `None` for a
-    /// call with fewer or more arguments, or with keywords. So an echo can answer without knowing the type.
+    /// The only argument of a call as the payload of a result, which it is: a value without its
+    /// length. `None` for a call with fewer or more arguments, or with keywords. So an echo can
+    /// answer without knowing the type.
     ///
     /// # Errors
     /// For what is not the payload of a call.

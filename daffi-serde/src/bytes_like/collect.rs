@@ -1,4 +1,5 @@
-//! The octets behind a reference in a generic value, which cannot be looked through without `unsafe` but serialised.
+//! The octets behind a reference in a generic value, which cannot be looked through without
+//! `unsafe` but serialised.
 
 use serde::{
     Serialize, Serializer,

@@ -15,8 +15,9 @@ use crate::value::tag;
 
 /// A value that is written as it is, except that a `Vec<u8>` and a `&[u8]` are written as bytes.
 ///
-/// Arguments are written so; [`Codec::encode_return`](crate::Codec::encode_return) writes results so. Within a structure
-/// a `Vec<u8>` is what its format makes of it, and [`Bytes`] are bytes everywhere.
+/// Arguments are written so; [`Codec::encode_return`](crate::Codec::encode_return) writes results
+/// so. Within a structure a `Vec<u8>` is what its format makes of it, and [`Bytes`] are bytes
+/// everywhere.
 #[derive(Clone, Copy, Debug)]
 pub struct BytesLike<'a, T: ?Sized>(pub &'a T);
 

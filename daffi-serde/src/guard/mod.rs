@@ -1,10 +1,12 @@
-//! What stands between a format's library and the data of strangers, for use by every [`Codec`](crate::Codec).
+//! What stands between a format's library and the data of strangers, for use by every
+//! [`Codec`](crate::Codec).
 //!
 //! [`ReadGuard`] wraps a `Deserializer`. It counts depth and values against [`ValueLimits`](crate::ValueLimits), keeps
-//! announced lengths from reserving memory, and reads bytes where a list of numbers is asked for. [`Guarded`] wraps a
-//! value that is to be written. It turns what the library would change silently into an error that names a format which
-//! carries it. What a format has and has not is said once, in its [`Rules`]; what its library does not say of what it read
-//! is looked up in the payload, its [`Source`].
+//! announced lengths from reserving memory, and reads bytes where a list of numbers is asked for.
+//! [`Guarded`] wraps a value that is to be written. It turns what the library would change silently
+//! into an error that names a format which carries it. What a format has and has not is said once,
+//! in its [`Rules`]; what its library does not say of what it read is looked up in the payload, its
+//! [`Source`].
 //!
 //! ```
 //! use daffi_serde::{Value, ValueLimits, guard::{Guarded, Rules, Watch}};
@@ -47,27 +49,32 @@ pub use self::{
     write::{Guarded, GuardedArgs, WriteGuard},
 };
 
-/// What a format has. The defaults are those of a format that has everything but integers beyond 128 bits.
+/// What a format has. The defaults are those of a format that has everything but integers beyond
+/// 128 bits.
 pub trait Rules: 'static {
     /// The format's name in messages.
     const NAME: &'static str;
-    /// Whether its bytes say what they are. In one that does not, [`Value`](crate::Value) is written as an enum.
+    /// Whether its bytes say what they are. In one that does not, [`Value`](crate::Value) is
+    /// written as an enum.
     const SELF_DESCRIBING: bool = true;
     /// Whether it has NaN and infinities.
     const NON_FINITE: bool = true;
-    /// Whether it has bytes. In one that has not, a `Vec<u8>` is a list and anything else made of bytes an error.
+    /// Whether it has bytes. In one that has not, a `Vec<u8>` is a list and anything else made of
+    /// bytes an error.
     const BYTES: bool = true;
     /// Whether it has integers between 64 and 128 bits.
     const WIDE_INTEGERS: bool = true;
-    /// Whether to read whatever is there where a number is asked for: for a library whose message is better then.
+    /// Whether to read whatever is there where a number is asked for: for a library whose message
+    /// is better then.
     const NUMBERS_AS_ANY: bool = false;
-    /// Whether keys of maps may be lists or maps. Where a Python node reads them as such, it stops: it cannot hash them.
+    /// Whether keys of maps may be lists or maps. Where a Python node reads them as such, it stops:
+    /// it cannot hash them.
     const CONTAINERS_AS_KEYS: bool = true;
     /// Whether sequences that hold nothing but `u8` are written as bytes.
     const OCTETS_AS_BYTES: bool = false;
 
-    /// Writes an integer beyond 128 bits, for which serde has no method. A format that has such integers does it by
-    /// means of its own library; by default they are refused.
+    /// Writes an integer beyond 128 bits, for which serde has no method. A format that has such
+    /// integers does it by means of its own library; by default they are refused.
     ///
     /// # Errors
     /// What the serializer says; and always, unless the format has such integers.

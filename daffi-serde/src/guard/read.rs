@@ -89,7 +89,8 @@ impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R,
 
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let (inner, visitor) = self.split(Asked::Other, visitor);
-        // A library without wide integers may still have a form of its own for them: rmp-serde reads -1 as u128::MAX.
+        // A library without wide integers may still have a form of its own for them: rmp-serde
+        // reads -1 as u128::MAX.
         if R::WIDE_INTEGERS { inner.deserialize_i128(visitor) } else { inner.deserialize_any(visitor) }
     }
 

@@ -2,18 +2,19 @@ use std::fmt;
 
 /// A payload in which is looked up what the format's library does not say of what it read.
 ///
-/// A codec whose library leaves something unsaid gives one to [`Watch::with_source`](super::Watch::with_source).
+/// A codec whose library leaves something unsaid gives one to
+/// [`Watch::with_source`](super::Watch::with_source).
 pub trait Source: fmt::Debug {
     /// The digits of the number that was read last, with its sign, if it is an integer.
     ///
-    /// It is asked where the library gave a float of 2^63 or more to a type that takes what is there, so that an integer
-    /// beyond 64 bits is not taken for the float next to it.
+    /// It is asked where the library gave a float of 2^63 or more to a type that takes what is
+    /// there, so that an integer beyond 64 bits is not taken for the float next to it.
     fn rounded_integer(&self) -> Option<&str> {
         None
     }
 
-    /// Whether `bytes`, a part of the payload, stand there as text. It is asked before they are given to a type that
-    /// did not ask for bytes; what is not UTF-8 then is an error.
+    /// Whether `bytes`, a part of the payload, stand there as text. It is asked before they are
+    /// given to a type that did not ask for bytes; what is not UTF-8 then is an error.
     fn is_text(&self, bytes: &[u8]) -> bool {
         let _all_are_bytes = bytes;
         false

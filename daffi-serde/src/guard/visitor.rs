@@ -17,8 +17,8 @@ use crate::value::{Value, ValueDeserializer, tag};
 /// What a type asked for, as far as it changes what is done with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Whatever is there, for a type that keeps it until it knows what to make of it: serde's own buffers (tagged and
-    /// untagged enums, `flatten`), `serde_json::Value`.
+    /// Whatever is there, for a type that keeps it until it knows what to make of it: serde's own
+    /// buffers (tagged and untagged enums, `flatten`), `serde_json::Value`.
     Any,
     /// Whatever is there, as a [`Value`](crate::Value).
     Value,
@@ -50,7 +50,8 @@ impl<'de, R: Rules, V: Visitor<'de>> Watched<'_, R, V> {
         match self.asked {
             // A String would take bytes that happen to be UTF-8.
             Asked::Text => Err(E::invalid_type(Unexpected::Other("bytes"), &self.visitor)),
-            // What keeps bytes as such gives them to nobody who asks for a list, as `Vec<u8>` does; a list goes to both.
+            // What keeps bytes as such gives them to nobody who asks for a list, as `Vec<u8>` does;
+            // a list goes to both.
             Asked::List | Asked::Any => {
                 let mut octets = SeqDeserializer::new(bytes.iter().copied());
                 let made = self.visitor.visit_seq(&mut octets)?;

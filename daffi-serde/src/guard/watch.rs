@@ -44,8 +44,8 @@ impl fmt::Display for Breach {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Depth {
     containers: usize,
-    /// Containers, and what nests without being one: `Some` and newtype variants, which a format may spend nothing or
-    /// one byte on.
+    /// Containers, and what nests without being one: `Some` and newtype variants, which a format
+    /// may spend nothing or one byte on.
     all: usize,
 }
 
@@ -70,7 +70,8 @@ impl<'a> Watch<'a> {
         self
     }
 
-    /// Allows `levels` more, and as many values as they are made of: for what a format puts around the user's values.
+    /// Allows `levels` more, and as many values as they are made of: for what a format puts around
+    /// the user's values.
     #[must_use]
     pub fn with_envelope(mut self, levels: usize) -> Self {
         self.envelope = levels;
@@ -109,8 +110,8 @@ impl<'a> Watch<'a> {
         Ok(depth)
     }
 
-    /// Counts one value that is about to be read. Guards do so for what containers hold; a format that reads its
-    /// arguments one by one does so for each.
+    /// Counts one value that is about to be read. Guards do so for what containers hold; a format
+    /// that reads its arguments one by one does so for each.
     ///
     /// # Errors
     /// When it is one too many.
@@ -122,8 +123,9 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// How much of an announced length may be made room for: in all containers together, one value per byte of the
-    /// payload. In formats whose values take a byte each, to announce more is not to be able to keep it.
+    /// How much of an announced length may be made room for: in all containers together, one value
+    /// per byte of the payload. In formats whose values take a byte each, to announce more is not
+    /// to be able to keep it.
     pub(super) fn grant<R: Rules, E: Error>(
         &self,
         announced: Option<usize>,

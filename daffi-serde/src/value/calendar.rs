@@ -1,4 +1,5 @@
-//! Days, times of day and lengths of time, as Python's `datetime` knows them, and their ISO 8601 text.
+//! Days, times of day and lengths of time, as Python's `datetime` knows them, and their ISO 8601
+//! text.
 
 use std::{fmt, str::FromStr};
 
@@ -36,8 +37,9 @@ pub struct Time {
     pub offset: Option<TimeDelta>,
 }
 
-/// A day and a time of that day. Its text is ISO 8601, `2024-02-29T03:04:05+01:00`, with the name of its zone in brackets
-/// behind it when it has one (RFC 9557): `2024-02-29T03:04:05+01:00[Europe/Berlin]`.
+/// A day and a time of that day. Its text is ISO 8601, `2024-02-29T03:04:05+01:00`, with the name
+/// of its zone in brackets behind it when it has one (RFC 9557):
+/// `2024-02-29T03:04:05+01:00[Europe/Berlin]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct DateTime {
@@ -45,7 +47,8 @@ pub struct DateTime {
     pub date: Date,
     /// The time, with the offset from UTC of that moment when one is known.
     pub time: Time,
-    /// The name of the time zone, as IANA's database has it. PICKLE and postcard carry it; others only the offset.
+    /// The name of the time zone, as IANA's database has it. PICKLE and postcard carry it; others
+    /// only the offset.
     pub zone: Option<Box<str>>,
 }
 
@@ -90,7 +93,8 @@ impl Date {
 }
 
 impl Date {
-    /// Whether the calendar has it. The fields can be set to what it has not; such a date is not written.
+    /// Whether the calendar has it. The fields can be set to what it has not; such a date is not
+    /// written.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         Self::new(self.year, self.month, self.day).is_some()
@@ -98,7 +102,8 @@ impl Date {
 }
 
 impl Time {
-    /// Whether the clock has it. The fields can be set to what it has not; such a time is not written.
+    /// Whether the clock has it. The fields can be set to what it has not; such a time is not
+    /// written.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         let time = Self::new(self.hour, self.minute, self.second, self.microsecond);
@@ -156,7 +161,8 @@ impl TimeDelta {
         }
     }
 
-    /// Whether its parts are normalised and in range. Such that are not can be set; they are not written.
+    /// Whether its parts are normalised and in range. Such that are not can be set; they are not
+    /// written.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         Self::new(self.days, self.seconds, self.microseconds).is_some()

@@ -1,7 +1,7 @@
 //! The text of `decimal.Decimal`.
 
-/// Whether Python's `Decimal` could have printed `text`, which is what a [`Value::Decimal`](super::Value::Decimal) may
-/// hold.
+/// Whether Python's `Decimal` could have printed `text`, which is what a
+/// [`Value::Decimal`](super::Value::Decimal) may hold.
 #[must_use]
 pub fn is_decimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);

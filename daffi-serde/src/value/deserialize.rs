@@ -11,7 +11,8 @@ use serde::{
 
 use super::{DateTime, Time, TimeDelta, Value, decimal::is_decimal, exact::Kind, tag};
 
-/// No more places than this are made on a format's word alone; later ones are at most as many as are filled already.
+/// No more places than this are made on a format's word alone; later ones are at most as many as
+/// are filled already.
 const MAX_PLACES_AHEAD: usize = 1024;
 
 impl<'de> Deserialize<'de> for Value {
@@ -148,7 +149,8 @@ impl<'de> Deserialize<'de> for Kind {
     }
 }
 
-/// Makes room for one more. With a format that knows how many follow, the last place made is the last one needed.
+/// Makes room for one more. With a format that knows how many follow, the last place made is the
+/// last one needed.
 fn make_room<T>(items: &mut Vec<T>, following: impl FnOnce() -> Option<usize>) {
     if items.len() < items.capacity() {
         return;

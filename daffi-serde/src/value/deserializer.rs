@@ -30,8 +30,9 @@ pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, serde::de::val
 
 /// The [`Deserializer`] behind [`from_value`], with an error type of its user's choice.
 ///
-/// A type that reads itself as text in some formats (an address, a UUID) does so here. Dates and their like are visited
-/// as text, a [`TimeDelta`](super::TimeDelta) as a number of seconds. A [`Value`] read from it is the same value.
+/// A type that reads itself as text in some formats (an address, a UUID) does so here. Dates and
+/// their like are visited as text, a [`TimeDelta`](super::TimeDelta) as a number of seconds. A
+/// [`Value`] read from it is the same value.
 #[derive(Clone, Debug)]
 pub struct ValueDeserializer<E = serde::de::value::Error> {
     value: Value,

@@ -7,7 +7,8 @@ use super::{Value, serialize::hyphenated};
 /// Bytes of a value that a message shows.
 const SHOWN: usize = 100;
 
-/// As Python would show it: `{'a': [1, 2.0, None]}`. Dates, decimals and UUIDs are their plain text.
+/// As Python would show it: `{'a': [1, 2.0, None]}`. Dates, decimals and UUIDs are their plain
+/// text.
 impl Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,7 +94,8 @@ fn write_text(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_char(quote)
 }
 
-/// A float as Python writes it: the fewest digits that read back the same, an exponent from 1e16 on and below 1e-4.
+/// A float as Python writes it: the fewest digits that read back the same, an exponent from 1e16 on
+/// and below 1e-4.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PythonFloat<F>(pub(crate) F);
 

@@ -1,9 +1,10 @@
 //! A [`Value`] as an enum, for formats whose bytes do not say what they are.
 //!
-//! A format such as postcard cannot read "whatever is there". Its codec hands what [`tag::VALUE`] announces to
+//! A format such as postcard cannot read "whatever is there". Its codec hands what [`tag::VALUE`]
+//! announces to
 //! [`ExactSerializer`], which puts the kind of every value before it, as the index of an enum variant. Reading, the
-//! codec answers `deserialize_newtype_struct` of that name by `deserialize_enum` with [`NAME`] and [`VARIANTS`].
-//! Nothing is lost on the way: a set stays a set, a date a date.
+//! codec answers `deserialize_newtype_struct` of that name by `deserialize_enum` with [`NAME`] and
+//! [`VARIANTS`]. Nothing is lost on the way: a set stays a set, a date a date.
 
 use serde::{
     Serialize, Serializer,
@@ -54,7 +55,8 @@ kinds! {
     FrozenSet = 10, Map = 11, Complex = 12, Date = 13, Time = 14, DateTime = 15, TimeDelta = 16, Decimal = 17, Uuid = 18,
 }
 
-/// The index of [`Value::Tuple`], for deserializers that answer with the enum where serde has no method.
+/// The index of [`Value::Tuple`], for deserializers that answer with the enum where serde has no
+/// method.
 pub const TUPLE: u32 = Kind::Tuple.index();
 /// The index of [`Value::Set`].
 pub const SET: u32 = Kind::Set.index();

@@ -1,8 +1,9 @@
 //! Data without a Rust type.
 //!
 //! [`Value`] holds whatever a format can carry. [`to_value`] makes one of any serialisable value, [`from_value`] makes a
-//! value of any type of it. In between stand the rules for writing and reading it: [`tag`] for formats that tell more
-//! kinds of data apart than serde does, [`exact`] for formats that describe nothing by themselves.
+//! value of any type of it. In between stand the rules for writing and reading it: [`tag`] for
+//! formats that tell more kinds of data apart than serde does, [`exact`] for formats that describe
+//! nothing by themselves.
 
 use num_bigint::BigInt;
 
@@ -32,9 +33,9 @@ pub use self::{
 
 /// Any plain data that a format can carry, for callers and callbacks that have no type for it.
 ///
-/// What PICKLE tells apart and other formats do not (tuples, sets, dates, decimals) travels in those as their nearest
-/// form: a list, or text in ISO 8601 or decimal notation, or for [`TimeDelta`] a number of seconds. Read back they are
-/// that form.
+/// What PICKLE tells apart and other formats do not (tuples, sets, dates, decimals) travels in
+/// those as their nearest form: a list, or text in ISO 8601 or decimal notation, or for
+/// [`TimeDelta`] a number of seconds. Read back they are that form.
 ///
 /// ```
 /// use daffi_serde::Value;
@@ -44,8 +45,8 @@ pub use self::{
 /// assert_eq!(value.into_typed::<Vec<u8>>(), Ok(vec![1, 2, 3]));
 /// ```
 ///
-/// A value takes 24 bytes, and what it holds is boxed at exactly its size: a list of a million small values takes 24 MB.
-/// `From` and `into` make the boxes, of `Vec`s and `String`s too.
+/// A value takes 24 bytes, and what it holds is boxed at exactly its size: a list of a million
+/// small values takes 24 MB. `From` and `into` make the boxes, of `Vec`s and `String`s too.
 #[derive(Clone, Debug, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Value {
@@ -56,7 +57,8 @@ pub enum Value {
     Bool(bool),
     /// An integer within `i64`.
     Int(i64),
-    /// An integer beyond that. `From` chooses between the two. Beyond 64 bits it is not for MSGPACK.
+    /// An integer beyond that. `From` chooses between the two. Beyond 64 bits it is not for
+    /// MSGPACK.
     BigInt(Box<BigInt>),
     /// A float, NaN and infinities included.
     Float(f64),
@@ -84,7 +86,8 @@ pub enum Value {
     DateTime(Box<DateTime>),
     /// `datetime.timedelta`.
     TimeDelta(TimeDelta),
-    /// `decimal.Decimal`, in the notation Python prints ([`is_decimal`]). Other text is not written.
+    /// `decimal.Decimal`, in the notation Python prints ([`is_decimal`]). Other text is not
+    /// written.
     Decimal(Box<str>),
     /// `uuid.UUID`.
     Uuid(Box<u128>),

@@ -104,7 +104,8 @@ struct Moment<'a>(&'a DateTime);
 
 impl Serialize for Moment<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // The name of a zone is for formats that have room for it; those that others read as text have not.
+        // The name of a zone is for formats that have room for it; those that others read as text
+        // have not.
         if serializer.is_human_readable() {
             serializer.serialize_str(&self.0.iso())
         } else {

@@ -11,7 +11,8 @@ use serde::{
 
 use super::{Value, tag};
 
-/// Makes a [`Value`] of anything serialisable: structs become maps, enums text or a map of one, as in JSON.
+/// Makes a [`Value`] of anything serialisable: structs become maps, enums text or a map of one, as
+/// in JSON.
 ///
 /// ```
 /// use daffi_serde::{Value, value::to_value};

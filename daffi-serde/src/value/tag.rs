@@ -1,8 +1,9 @@
 //! Names by which data that serde has no method for announces itself.
 //!
-//! A [`Value`] is written as `serialize_newtype_struct(VALUE, ..)` around its natural form, and within that the kinds
-//! below as `serialize_newtype_struct(BIG_INT, ..)` and so on. Most formats write a newtype struct as what it holds and
-//! never see the name. One with a form of its own for, say, dates compares the name and asks [`special`] what it holds.
+//! A [`Value`] is written as `serialize_newtype_struct(VALUE, ..)` around its natural form, and
+//! within that the kinds below as `serialize_newtype_struct(BIG_INT, ..)` and so on. Most formats
+//! write a newtype struct as what it holds and never see the name. One with a form of its own for,
+//! say, dates compares the name and asks [`special`] what it holds.
 
 use num_bigint::BigInt;
 use serde::Serialize;
@@ -31,10 +32,12 @@ pub const SET: &str = "$daffi::Set";
 pub const FROZEN_SET: &str = "$daffi::FrozenSet";
 /// [`Value::Complex`]: a tuple of two floats.
 pub const COMPLEX: &str = "$daffi::Complex";
-/// A `Vec<u8>` given as an argument or result: bytes. A format without bytes may write a list of numbers.
+/// A `Vec<u8>` given as an argument or result: bytes. A format without bytes may write a list of
+/// numbers.
 pub const OCTETS: &str = "$daffi::Octets";
 
-/// What a newtype struct of that name holds, when it is one of the kinds above that are a single value: all but
+/// What a newtype struct of that name holds, when it is one of the kinds above that are a single
+/// value: all but
 /// [`VALUE`], [`SET`], [`FROZEN_SET`] and [`OCTETS`], which a writer passes through or writes element by element.
 ///
 /// ```

@@ -129,8 +129,9 @@ impl Catalogue {
         pairings
     }
 
-    /// Every worker and its caller with the router. Of the eight mixes of languages the main example takes all, the others
-    /// four, in which any two of router, worker and caller meet in any two languages.
+    /// Every worker and its caller with the router. Of the eight mixes of languages the main
+    /// example takes all, the others four, in which any two of router, worker and caller meet in
+    /// any two languages.
     pub(crate) fn routings(&self) -> Vec<Routing> {
         const BOTH: [Source; 2] = [Source::Rust, Source::Python];
         let mut routings = vec![];
@@ -185,7 +186,8 @@ impl Catalogue {
         rows.map(|row| (row.name.clone(), row.prints.clone())).collect()
     }
 
-    /// Every program is run, because a row speaks of it; what the rows speak of exists; and a link leads to each file.
+    /// Every program is run, because a row speaks of it; what the rows speak of exists; and a link
+    /// leads to each file.
     pub(crate) fn check(&self) -> Result<(), Failed> {
         let unlinked: Vec<_> = self.files().filter(|file| !self.readme.contains(&format!("]({file})"))).collect();
         if !unlinked.is_empty() {

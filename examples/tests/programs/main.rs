@@ -1,8 +1,8 @@
-//! Runs every example: each pair with Rust and Python on either side, workers and callers behind routers of both languages,
-//! each program that stands alone, and each web page in a browser.
+//! Runs every example: each pair with Rust and Python on either side, workers and callers behind
+//! routers of both languages, each program that stands alone, and each web page in a browser.
 //!
-//! What there is comes from the directories, what it prints from the tables in README.md. So a new example needs a row
-//! there, and nothing here.
+//! What there is comes from the directories, what it prints from the tables in README.md. So a new
+//! example needs a row there, and nothing here.
 
 mod catalogue;
 mod program;
@@ -56,7 +56,8 @@ fn pair(pairing: &Pairing) -> Result<(), Failed> {
     expect("the service", &[said, rest].concat(), &server.prints)
 }
 
-/// A worker is started when the one before has joined, the caller when all have: what it sees does not depend on who was first.
+/// A worker is started when the one before has joined, the caller when all have: what it sees does
+/// not depend on who was first.
 fn routed(routing: &Routing) -> Result<(), Failed> {
     let router = Server::start("router", routing.router)?;
     let start_caller = || Program::start(&format!("{}_caller", routing.name), routing.caller, &router.client_options);
@@ -91,7 +92,8 @@ fn alone(name: &str, prints: &[String]) -> Result<(), Failed> {
     expect(name, &printed, prints)
 }
 
-/// The page in a real browser, with its own service or with the one of the same callbacks in Python.
+/// The page in a real browser, with its own service or with the one of the same callbacks in
+/// Python.
 fn page(name: &str, service: Source, writes: &[String]) -> Result<(), Failed> {
     let options = ["--listen", "tcp://127.0.0.1:0", "--pages", "127.0.0.1:0"].map(str::to_owned);
     let program = Program::start(name, Source::Rust, &options)?;

@@ -39,7 +39,8 @@ impl Server {
             let asked = match (scheme, source) {
                 ("unix", _) => socket.endpoint(),
                 (_, Source::Rust) => format!("{scheme}://127.0.0.1:0"),
-                // A server of 3.0.1 does not say which port it got. One that is free now may be taken by then.
+                // A server of 3.0.1 does not say which port it got. One that is free now may be
+                // taken by then.
                 (_, Source::Python) => format!("{scheme}://127.0.0.1:{}", free_port()?),
             };
             let program = Program::start(name, source, &[&option("--listen", asked)[..], &options].concat())?;

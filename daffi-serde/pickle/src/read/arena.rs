@@ -1,8 +1,9 @@
 //! What a pickle builds: containers that refer to values by number, in one vector of words.
 //!
-//! Containers may change after others refer to them, and may refer to themselves. So they become values only when the
-//! pickle has ended. A container takes one to five words, and each element one; elements that follow each other in the
-//! input without anything between them (a *run*) take one word together.
+//! Containers may change after others refer to them, and may refer to themselves. So they become
+//! values only when the pickle has ended. A container takes one to five words, and each element
+//! one; elements that follow each other in the input without anything between them (a *run*) take
+//! one word together.
 
 use daffi_serde::{Value, value::TimeDelta};
 
@@ -32,7 +33,8 @@ pub(super) enum Kind {
 const KINDS: [Kind; 8] =
     [Kind::Tuple, Kind::FrozenSet, Kind::List, Kind::Set, Kind::Dict, Kind::Name, Kind::Owned, Kind::Skipped];
 
-/// The first word of a node or chunk: kind, whether the elements are a run, and a number (of elements, mostly).
+/// The first word of a node or chunk: kind, whether the elements are a run, and a number (of
+/// elements, mostly).
 #[derive(Clone, Copy, Debug)]
 struct Header(u32);
 
@@ -77,7 +79,8 @@ pub(super) enum Owned {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Elements<'s> {
     pub(super) slots: &'s [Slot],
-    /// Whether they follow each other in the input, with nothing between them that makes or moves a value.
+    /// Whether they follow each other in the input, with nothing between them that makes or moves a
+    /// value.
     pub(super) run: bool,
 }
 
@@ -194,7 +197,8 @@ impl Arena {
         let header = Header(self.words[node]);
         let total = self.header(header.kind(), false, header.number() + count)?;
         let last = self.words[node + LAST] as usize;
-        // Old protocols add one element at a time: they go behind the last one, if nothing else was put there.
+        // Old protocols add one element at a time: they go behind the last one, if nothing else was
+        // put there.
         if last != 0 && !elements.run {
             let chunk = Header(self.words[last]);
             if !chunk.is_run() && last + ELEMENTS + chunk.number() == self.words.len() {

@@ -129,7 +129,8 @@ impl Machine<'_> {
         Ok(is_decimal(&text).then(|| Owned::Value(Value::Decimal(text.into()))))
     }
 
-    /// Copies what a set is made of; the same list may be copied again and again, into room that is counted.
+    /// Copies what a set is made of; the same list may be copied again and again, into room that is
+    /// counted.
     fn copy_items(&mut self, items: Slot) -> Result<Option<Vec<Slot>>, ReadError> {
         let Some(items) = self.sequence(items) else { return Ok(None) };
         let (count, items) = (items.len(), items.collect());
@@ -160,7 +161,8 @@ impl Machine<'_> {
         }
     }
 
-    /// The state of a `datetime` object: bytes, or the same as Latin-1 text where Python 2 wrote it.
+    /// The state of a `datetime` object: bytes, or the same as Latin-1 text where Python 2 wrote
+    /// it.
     fn state<const N: usize>(&self, slot: Slot) -> Option<[u8; N]> {
         if let Some(Owned::Data(data)) = self.owned(slot) {
             return data.as_ref().try_into().ok();
@@ -202,7 +204,8 @@ impl Machine<'_> {
         Ok(Some(Owned::NamedZone(name.into())))
     }
 
-    /// A zone of the package pytz, with the offset in seconds that it has at the moment it is written for.
+    /// A zone of the package pytz, with the offset in seconds that it has at the moment it is
+    /// written for.
     fn pytz(&mut self, name: Slot, offset: &[Slot]) -> Result<Option<Owned>, ReadError> {
         match offset.first().map(|seconds| self.int(*seconds)) {
             None => self.named_zone(name),

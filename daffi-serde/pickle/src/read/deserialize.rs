@@ -160,7 +160,8 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
         }
     }
 
-    /// What is no container that was built, where a sequence is asked for: bytes are one of numbers.
+    /// What is no container that was built, where a sequence is asked for: bytes are one of
+    /// numbers.
     fn visit_octets<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
         let data = match self.content()? {
             Content::Scalar(Scalar::Data(data)) => data,
@@ -228,7 +229,8 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
 }
 
 impl Path<'_> {
-    /// The error for a container that holds itself, if one on this path does. Looked for only where a limit is met.
+    /// The error for a container that holds itself, if one on this path does. Looked for only where
+    /// a limit is met.
     fn cycle(&self) -> Option<ReadError> {
         let mut slots = Vec::new();
         let mut path = Some(self);
@@ -284,8 +286,8 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
         match self.container() {
             Some((Kind::Dict, items)) => self.visit_entries(items, visitor),
             Some((_, items)) => self.visit_items(items, visitor),
-            // Who keeps what is there until it knows its type may be asked for a list later; a list goes to those who
-            // ask for bytes, too.
+            // Who keeps what is there until it knows its type may be asked for a list later; a list
+            // goes to those who ask for bytes, too.
             None => self.visit_octets(visitor),
         }
     }

@@ -1,6 +1,7 @@
 use crate::ReadError;
 
-/// The bytes of a pickle, and how far they were read. A length in them is compared with what is left before it is used.
+/// The bytes of a pickle, and how far they were read. A length in them is compared with what is
+/// left before it is used.
 #[derive(Debug)]
 pub(super) struct Input<'a> {
     bytes: &'a [u8],

@@ -5,7 +5,8 @@ use num_bigint::BigInt;
 
 use crate::{MAX_INT_BYTES, MAX_INT_DIGITS, ReadError};
 
-/// Reads decimal text; `None` when it is none. The number of digits is limited since parsing takes quadratic time.
+/// Reads decimal text; `None` when it is none. The number of digits is limited since parsing takes
+/// quadratic time.
 pub(super) fn from_decimal(text: &[u8]) -> Option<Result<BigInt, ReadError>> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {

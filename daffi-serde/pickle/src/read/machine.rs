@@ -23,8 +23,8 @@ pub(crate) enum Unknown {
 
 /// Reads opcodes until the last. Every loop is over the input: nothing here recurses.
 ///
-/// A byte of the input makes at most one entry of four bytes on the stack, in the memo or among the marks; what goes into
-/// the arena, where elements can be copied, is counted there.
+/// A byte of the input makes at most one entry of four bytes on the stack, in the memo or among the
+/// marks; what goes into the arena, where elements can be copied, is counted there.
 #[derive(Debug)]
 pub(super) struct Machine<'a> {
     pub(super) input: Input<'a>,
@@ -200,8 +200,8 @@ impl<'a> Machine<'a> {
         self.marks.pop().map(|height| height as usize).ok_or_else(|| self.malformed("no mark is set"))
     }
 
-    /// The top of the stack, to be referred to from a second place as well. An empty container may change later, so it
-    /// becomes a node that both refer to.
+    /// The top of the stack, to be referred to from a second place as well. An empty container may
+    /// change later, so it becomes a node that both refer to.
     fn shareable_top(&mut self) -> Result<Slot, ReadError> {
         let slot = self.top()?;
         let Some(kind) = self.changeable(slot) else { return Ok(slot) };
@@ -411,7 +411,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What an opcode of the input makes by itself; `None` for anything else, and for what is broken.
+    /// What an opcode of the input makes by itself; `None` for anything else, and for what is
+    /// broken.
     pub(super) fn scalar(&self, slot: Slot) -> Option<Scalar<'a>> {
         match slot.place() {
             Place::Input(at) => scalar::read(self.input.bytes(), at).ok(),

@@ -4,8 +4,8 @@ use super::slot::Slot;
 
 /// Values that later opcodes refer to by number.
 ///
-/// Python numbers them from zero without gaps, so they lie in a vector. Numbers that leave gaps are kept aside: the
-/// largest of them takes no more room than the smallest.
+/// Python numbers them from zero without gaps, so they lie in a vector. Numbers that leave gaps are
+/// kept aside: the largest of them takes no more room than the smallest.
 #[derive(Debug, Default)]
 pub(super) struct Memo {
     dense: Vec<Slot>,

@@ -1,5 +1,6 @@
-//! Reading, in two steps: a [`Machine`] runs the opcodes and notes what they build, a [`SlotDeserializer`] visits that
-//! with the types that were asked for. Text and bytes stay in the input until then.
+//! Reading, in two steps: a [`Machine`] runs the opcodes and notes what they build, a
+//! [`SlotDeserializer`] visits that with the types that were asked for. Text and bytes stay in the
+//! input until then.
 
 use std::borrow::Cow;
 use std::cell::Cell;

@@ -32,7 +32,8 @@ pub(super) enum Scalar<'a> {
     EmptySet,
 }
 
-/// What the opcode at `at` makes. `Machine` has found there an opcode of this kind, and all its bytes.
+/// What the opcode at `at` makes. `Machine` has found there an opcode of this kind, and all its
+/// bytes.
 pub(super) fn read(input: &[u8], at: usize) -> Result<Scalar<'_>, ReadError> {
     let mut input = Input::from(input, at);
     let opcode = input.opcode()?;
@@ -73,8 +74,8 @@ pub(super) fn read(input: &[u8], at: usize) -> Result<Scalar<'_>, ReadError> {
     })
 }
 
-/// What older protocols write as a line of text, and the `str` of Python 2. Like Python 3 by default, this reads such
-/// a one as ASCII.
+/// What older protocols write as a line of text, and the `str` of Python 2. Like Python 3 by
+/// default, this reads such a one as ASCII.
 fn line<'a>(opcode: u8, input: &mut Input<'a>) -> Result<Scalar<'a>, ReadError> {
     let malformed = |what| ReadError::Malformed { at: input.op_at(), what };
     let no_ascii = malformed("a Python 2 string that is not ASCII");
@@ -102,7 +103,8 @@ fn line<'a>(opcode: u8, input: &mut Input<'a>) -> Result<Scalar<'a>, ReadError> 
     }
 }
 
-/// Moves `input` behind an opcode that makes a value by itself, or that only remembers one. `false` for any other.
+/// Moves `input` behind an opcode that makes a value by itself, or that only remembers one. `false`
+/// for any other.
 #[inline]
 pub(super) fn skip(opcode: u8, input: &mut Input<'_>) -> Result<bool, ReadError> {
     let len = match opcode {
@@ -123,7 +125,8 @@ pub(super) fn skip(opcode: u8, input: &mut Input<'_>) -> Result<bool, ReadError>
     Ok(true)
 }
 
-/// Where the value after the one at `at` begins, in a run of values with nothing but memos and frames between them.
+/// Where the value after the one at `at` begins, in a run of values with nothing but memos and
+/// frames between them.
 #[inline]
 pub(super) fn next_in_run(bytes: &[u8], at: usize) -> usize {
     let mut input = Input::from(bytes, at);

@@ -1,7 +1,7 @@
 //! Values by where they are found: in the input, or among what was built.
 
-/// A value on the stack, in the memo or in a container. Those that the input holds in one piece stay there, and are read
-/// when somebody asks for them.
+/// A value on the stack, in the memo or in a container. Those that the input holds in one piece
+/// stay there, and are read when somebody asks for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
 

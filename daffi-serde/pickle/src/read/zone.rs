@@ -12,8 +12,9 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('/')
 }
 
-/// A moment in the zone of that name, with the offset that it has there. Of two that clocks show alike when they are set
-/// back, `second` says which. In a zone that the database does not have the moment bears the name alone.
+/// A moment in the zone of that name, with the offset that it has there. Of two that clocks show
+/// alike when they are set back, `second` says which. In a zone that the database does not have the
+/// moment bears the name alone.
 pub(super) fn at(date: Date, time: Time, second: bool, name: &str) -> DateTime {
     let time = offset(date, time, second, name).and_then(|offset| time.at_offset(offset)).unwrap_or(time);
     DateTime::new(date, time).in_zone(name)
@@ -25,7 +26,8 @@ fn offset(date: Date, time: Time, second: bool, name: &str) -> Option<TimeDelta>
     let nanos = i32::try_from(time.microsecond).ok()? * 1000;
     let time = civil::Time::new(small(time.hour)?, small(time.minute)?, small(time.second)?, nanos).ok()?;
     let zone = TimeZone::get(name).ok()?;
-    // Where clocks are set forward, too, Python takes the offset before for the first and that after for the second.
+    // Where clocks are set forward, too, Python takes the offset before for the first and that
+    // after for the second.
     let offset = match zone.to_ambiguous_timestamp(date.to_datetime(time)).offset() {
         AmbiguousOffset::Unambiguous { offset } => offset,
         AmbiguousOffset::Gap { before, after } | AmbiguousOffset::Fold { before, after } => {

@@ -1,5 +1,5 @@
-//! Writing: pickle protocol 4, which every Python since 3.4 reads. No frames and, but for names, no memo: both are
-//! optional, and small messages are shorter without.
+//! Writing: pickle protocol 4, which every Python since 3.4 reads. No frames and, but for names, no
+//! memo: both are optional, and small messages are shorter without.
 
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
@@ -24,7 +24,8 @@ pub(crate) struct Writer<'b> {
     out: &'b mut BytesMut,
     max_depth: usize,
     depth: usize,
-    /// Whether what is written is, or is part of, a key of a dict or an element of a set, which Python must hash.
+    /// Whether what is written is, or is part of, a key of a dict or an element of a set, which
+    /// Python must hash.
     hashed: bool,
     /// Which sequence a tag announced; only that very next one is it.
     next_sequence: Sequence,
@@ -87,7 +88,8 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// An integer of at most 17 bytes, in two's complement, without the bytes that only repeat its sign.
+    /// An integer of at most 17 bytes, in two's complement, without the bytes that only repeat its
+    /// sign.
     fn long(&mut self, bytes: &[u8], negative: bool) {
         let filler = if negative { 0xff } else { 0 };
         let mut bytes = bytes;

@@ -187,10 +187,11 @@ impl<'a, 'b> Serializer for &'a mut Writer<'b> {
     }
 }
 
-/// Whether serde writes a `Vec<u8>` or a slice of `u8`, of which it tells a serializer only that it is a sequence.
+/// Whether serde writes a `Vec<u8>` or a slice of `u8`, of which it tells a serializer only that it
+/// is a sequence.
 ///
-/// By name, since the type may hold references and so has no `TypeId`. Should a compiler name it otherwise, a test
-/// says so, and such a value is a list of numbers as in other formats.
+/// By name, since the type may hold references and so has no `TypeId`. Should a compiler name it
+/// otherwise, a test says so, and such a value is a list of numbers as in other formats.
 fn is_octets<I>() -> bool {
     matches!(type_name::<I>(), "&[u8]" | "&alloc::vec::Vec<u8>")
 }

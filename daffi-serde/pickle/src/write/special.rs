@@ -1,4 +1,5 @@
-//! Data that Python makes by calling a constructor: dates, decimals, UUIDs, complex numbers; and large integers.
+//! Data that Python makes by calling a constructor: dates, decimals, UUIDs, complex numbers; and
+//! large integers.
 
 use bytes::BufMut;
 use daffi_serde::{
@@ -90,8 +91,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Ends the arguments of a time: its offset from UTC, if it has one. A name goes with it, and not as a `ZoneInfo`,
-    /// for which the reader would need a database that has the zone.
+    /// Ends the arguments of a time: its offset from UTC, if it has one. A name goes with it, and
+    /// not as a `ZoneInfo`, for which the reader would need a database that has the zone.
     fn zone(&mut self, offset: Option<TimeDelta>, name: Option<&str>) {
         let Some(offset) = offset else { return self.op(op::TUPLE1) };
         self.name(Known::TimeZone);
