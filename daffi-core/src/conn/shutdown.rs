@@ -73,14 +73,19 @@ impl<R: Role> Driver<R> {
         }
     }
 
-    /// Whether a node that stops may end the stream now: a peer of 3.0.1 has had time for what was written last, and its
+    /// Whether a node that stops, or refuses a peer, may end the stream now: a peer of 3.0.1 has had time for what was written last, and its
     /// host has it, as far as that is known. So nothing is left that a reset could destroy.
     pub(super) fn is_settled(&mut self, reason: &Disconnected) -> bool {
         if self.conn.has_settled() {
             return true;
         }
-        let old = self.role.is_open() && !self.conn.level().at_least(Level::FOUR);
-        if !old || !matches!(reason, Disconnected::Stopped) || !self.timers.is_set(Timer::Active) {
+        let has_answer = match reason {
+            Disconnected::Stopped => self.role.is_open(),
+            // Why it was not let in is all that it hears.
+            Disconnected::Refused(_) => true,
+            _ => false,
+        };
+        if !has_answer || self.conn.level().at_least(Level::FOUR) || !self.timers.is_set(Timer::Active) {
             return true;
         }
         let now = now();

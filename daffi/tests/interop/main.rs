@@ -12,6 +12,7 @@ mod lifecycle;
 mod load;
 mod matrix;
 mod names;
+mod nowait;
 mod pair;
 mod pickers;
 mod raw;

@@ -1,11 +1,14 @@
 //! Names that need care on the wire.
 
-use daffi::{CallError, Client, InitializationError, Service};
+use std::time::{Duration, Instant};
+
+use daffi::{CallError, Client, InitializationError, NamePolicy, Router, Service};
+use daffi_testing::Peer;
 use serde_json::json;
 
 use crate::{
     exposed::Exposed,
-    support::{Transport, endpoint, python_client, rust_client},
+    support::{PATIENCE, Transport, endpoint, python_client, rust_client},
 };
 
 const NODES: [&str; 3] = ["two words, and a comma", "\"double\" 'single' \\ {\"json\": 1}", "naïve ☃ 💩\nline"];
@@ -58,4 +61,36 @@ async fn a_separator_is_refused_where_it_enters() {
     let error = client.rpc().receiver("a|b").call::<i64>("add", (3, 4)).await.unwrap_err();
     assert!(matches!(error, CallError::ReceiverNotFound { .. }), "{error}");
     assert_eq!(client.rpc().call::<i64>("add", (3, 4)).await.unwrap(), 7);
+}
+
+/// A client of 3.0.1 gives a handshake half a minute; a refusal it hears at once.
+#[tokio::test]
+async fn where_the_first_keeps_its_name_a_second_python_node_is_told() {
+    let first_keeps = |config: &mut daffi::NodeConfig| config.name_policy = NamePolicy::First;
+    let service = Service::builder("service").callbacks(Exposed::default()).configure(first_keeps);
+    let service = service.bind("tcp://127.0.0.1:0").await.unwrap();
+    let router = Router::builder("router").configure(first_keeps).bind("tcp://127.0.0.1:0").await.unwrap();
+    let rust = Client::builder("rust").callbacks(Exposed::default());
+    let _worker = rust.connect(router.endpoints()[0].as_str()).await.unwrap();
+    for at in [endpoint(&service), router.endpoints()[0].as_str()] {
+        let first = Peer::client(at).name("same").start().await;
+        for asyncio in [false, true] {
+            let second = Peer::client(at).name("same");
+            let (begun, second) = (Instant::now(), if asyncio { second.aio() } else { second });
+            let error = second.try_start().await.unwrap_err();
+            assert!(begun.elapsed() < Duration::from_secs(20), "it waited: {error}");
+            assert_eq!(error.class, "InitializationError", "{error}");
+            assert!(error.message.contains("another connection bears the name \"same\""), "{error}");
+        }
+        assert_eq!(first.call("add", json!([3, 4])).timeout(20).ok().await, 7, "the first keeps its name");
+        first.kill();
+        let begun = Instant::now();
+        let next = loop {
+            match Peer::client(at).name("same").try_start().await {
+                Ok(next) => break next,
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+            }
+        };
+        assert_eq!(next.call("add", json!([3, 4])).timeout(20).ok().await, 7);
+    }
 }

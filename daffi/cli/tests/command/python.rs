@@ -101,3 +101,25 @@ async fn events_of_a_python_router_are_followed() {
         assert_eq!(command.end().code(), Some(0), "Ctrl-C is how it ends");
     }
 }
+
+/// It would stay open for ever: its callback runs, its worker is connected, and nobody set a timeout.
+#[tokio::test]
+async fn a_call_of_python_to_a_worker_that_stands_still_ends() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let worker = Running::worker(&at, "w1");
+    let python = Peer::client(&at).name("py").start().await;
+    python.wait_for_members(&["w1"]).await;
+    assert_eq!(python.call("add", json!([3, 4])).ok().await, 7);
+    worker.signal("STOP");
+    let error = python.call("add", json!([3, 4])).error().await;
+    // 3.0.1 looks at its own list once a second, and may find the worker gone before it reads the answer.
+    assert!(["ReceiverGone", "TransmissionFailure"].contains(&error.class.as_str()), "{error}");
+    assert!(error.message.contains("w1"), "{error}");
+    router.log("does not answer whether it lives");
+    router.log("left node=\"w1\"");
+    worker.signal("CONT");
+    router.log("joined node=\"w1\"");
+    python.wait_event("added", "w1", 1).await;
+    assert_eq!(python.call("add", json!([3, 4])).timeout(20).ok().await, 7);
+}
