@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use daffi::{CallError, Client};
-use daffi_testing::Peer;
+use daffi_testing::{Peer, go_on, stand_still};
 use futures::{future::join_all, stream};
 use serde_json::{Value as Json, json};
 
@@ -199,7 +199,7 @@ async fn calls_to_a_python_worker_that_stands_still_end_by_their_timeout() {
     let worker = router.python_worker(WORKER).await;
     let (python, rust) = (Node::sender(&router, "python", true).await, Node::sender(&router, "rust", false).await);
     let (Node::Python(old), Node::Rust(new)) = (&python, &rust) else { unreachable!("as they were started") };
-    signal(&worker, "STOP");
+    stand_still(worker.pid());
     let error = new.rpc().timeout(Duration::from_millis(500)).call::<i64>("add", (3, 4)).await.unwrap_err();
     assert!(matches!(error, CallError::Timeout { .. }), "{error}");
     let error = old.call("add", json!([3, 4])).timeout(2).error().await;
@@ -207,15 +207,10 @@ async fn calls_to_a_python_worker_that_stands_still_end_by_their_timeout() {
     for sender in [&python, &rust] {
         sender.record(100).await;
     }
-    signal(&worker, "CONT");
+    go_on(worker.pid());
     for number in 0..10 {
         assert_eq!(new.rpc().timeout(PATIENCE).call::<i64>("add", (number, 1)).await.unwrap(), number + 1);
         assert_eq!(old.call("add", json!([number, 2])).timeout(20).ok().await, number + 2);
     }
     assert_eq!(worker.invoke("recorded", json!([])).await.as_array().unwrap().len(), 200);
-}
-
-fn signal(peer: &Peer, name: &str) {
-    let sent = std::process::Command::new("kill").arg(format!("-{name}")).arg(peer.pid().to_string()).status();
-    assert!(sent.unwrap().success());
 }

@@ -23,6 +23,7 @@ mod peer;
 mod process;
 mod python;
 mod socket_path;
+mod stopped;
 
 pub use crate::{
     browser::Browser,
@@ -33,4 +34,5 @@ pub use crate::{
     peer::Peer,
     python::{python, repository},
     socket_path::SocketPath,
+    stopped::{go_on, stand_still},
 };

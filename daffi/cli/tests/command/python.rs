@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use daffi_testing::{Peer, python, repository};
+use daffi_testing::{Peer, go_on, python, repository, stand_still};
 use serde_json::json;
 
 use crate::support::{Running, run};
@@ -111,14 +111,14 @@ async fn a_call_of_python_to_a_worker_that_stands_still_ends() {
     let python = Peer::client(&at).name("py").start().await;
     python.wait_for_members(&["w1"]).await;
     assert_eq!(python.call("add", json!([3, 4])).ok().await, 7);
-    worker.signal("STOP");
+    stand_still(worker.pid());
     let error = python.call("add", json!([3, 4])).error().await;
     // 3.0.1 looks at its own list once a second, and may find the worker gone before it reads the answer.
     assert!(["ReceiverGone", "TransmissionFailure"].contains(&error.class.as_str()), "{error}");
     assert!(error.message.contains("w1"), "{error}");
     router.log("does not answer whether it lives");
     router.log("left node=\"w1\"");
-    worker.signal("CONT");
+    go_on(worker.pid());
     router.log("joined node=\"w1\"");
     python.wait_event("added", "w1", 1).await;
     assert_eq!(python.call("add", json!([3, 4])).timeout(20).ok().await, 7);

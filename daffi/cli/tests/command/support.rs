@@ -178,6 +178,10 @@ impl Running {
         signal(&self.child, name);
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     pub(crate) fn end(&mut self) -> ExitStatus {
         let (stdout, stderr) = (&self.stdout, &self.stderr);
