@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use daffi_wire::Limits;
 
-/// The limits and times of a node. Every bound on memory and on waiting stands here, with its default.
+/// The limits and times of a node: every bound on memory and on waiting, with its default.
 ///
 /// ```
 /// use daffi_core::NodeConfig;
@@ -14,40 +14,50 @@ use daffi_wire::Limits;
 pub struct NodeConfig {
     /// What is accepted from the wire.
     pub limits: Limits,
-    /// Callbacks that run at once. Default 1: one at a time, in order of arrival. A caller that has more than 16 requests
-    /// waiting leaves the others their turn: its later ones step up one by one, in their own order.
+    /// Callbacks that run at once. Default 1: one at a time, in order of arrival. A caller that has
+    /// more than 16 requests waiting leaves the others their turn: its later ones step up one by
+    /// one, in their own order.
     pub workers: usize,
-    /// Timeout of a call that sets none. Default: none; the call ends with its connection or receiver.
+    /// Timeout of a call that sets none. Default: none; the call ends with its connection or
+    /// receiver.
     pub default_timeout: Option<Duration>,
     /// Connections a server holds; further ones are closed at once. Default 10 000.
     pub max_connections: usize,
-    /// Connections that have not finished their handshake; the oldest is closed for a new one. Default 1 024.
+    /// Connections that have not finished their handshake; the oldest is closed for a new one.
+    /// Default 1 024.
     pub max_pending_handshakes: usize,
-    /// From accepting a connection to its HANDSHAKE, or from sending ours to the answer. Default 10 s.
+    /// From accepting a connection to its HANDSHAKE, or from sending ours to the answer. Default 10
+    /// s.
     pub handshake_timeout: Duration,
     /// Name resolution, connecting and TLS together. Default 15 s.
     pub connect_timeout: Duration,
-    /// A peer that has bytes waiting, or that has begun a frame, must take or send a KiB a second, looked at after each such
-    /// time; else it is disconnected. Default 60 s for servers; 300 s for clients, whose server may hold them back on
-    /// purpose. While others find no room because of it, a server's peer must send 64 KiB in 5 s or take 256 KiB in 20 s.
+    /// A peer that has bytes waiting, or that has begun a frame, must take or send a KiB a second,
+    /// looked at after each such time; else it is disconnected. Default 60 s for servers; 300 s for
+    /// clients, whose server may hold them back on purpose. While others find no room because of
+    /// it, a server's peer must send 64 KiB in 5 s or take 256 KiB in 20 s.
     pub slow_peer_timeout: Duration,
     /// How long `stop` waits for callbacks and replies. Default 10 s.
     pub grace: Duration,
     /// How long a closing connection waits for the peer's end of stream. Default 1 s.
     pub linger: Duration,
-    /// Memory that all peers together can make this node hold, in bytes: requests that wait, frames that have begun, what
-    /// waits to be written. Default 256 MiB. Each connection owns up to 128 KiB of it, half of it at most for all together; of the
-    /// rest it has its `share`. When that is full, its peer is held back, a call to it is refused as `Overloaded`, and an answer
-    /// to it is replaced by the error `AnswerLost`; one of daffi 3.0.1, which cannot be held back, is slowed down, and ended
-    /// when three of the largest frames are held beyond the budget and by nobody more than by it.
+    /// Memory that all peers together can make this node hold, in bytes: requests that wait, frames
+    /// that have begun, what waits to be written. Default 256 MiB. Each connection owns up to 128
+    /// KiB of it, half of it at most for all together; of the rest it has its `share`. When that is
+    /// full, its peer is held back, a call to it is refused as `Overloaded`, and an answer to it is
+    /// replaced by the error `AnswerLost`; one of daffi 3.0.1, which cannot be held back, is slowed
+    /// down, and ended when three of the largest frames are held beyond the budget and by nobody
+    /// more than by it.
     pub budget_bytes: usize,
-    /// How many times what is still free of the budget one connection may hold in each direction. Default 1: one alone
-    /// takes half of it, a hundred greedy ones a hundredth each, and the next one gets as much.
+    /// How many times what is still free of the budget one connection may hold in each direction.
+    /// Default 1: one alone takes half of it, a hundred greedy ones a hundredth each, and the next
+    /// one gets as much.
     pub share: f64,
-    /// Who keeps a name that a second connection asks for. Default: the newest, as with daffi 3.0.1. For servers.
+    /// Who keeps a name that a second connection asks for. Default: the newest, as with daffi
+    /// 3.0.1. For servers.
     pub name_policy: NamePolicy,
-    /// Whether a client whose name a newer connection took comes back, after the longest pause. Default: no; it has ended then, as
-    /// with daffi 3.0.1. Two clients of one name that both come back take turns, without end.
+    /// Whether a client whose name a newer connection took comes back, after the longest pause.
+    /// Default: no; it has ended then, as with daffi 3.0.1. Two clients of one name that both come
+    /// back take turns, without end.
     pub reconnect_when_evicted: bool,
     /// First pause before reconnecting; doubles up to `reconnect_max`, jittered. Default 50 ms.
     pub reconnect_first: Duration,
@@ -59,7 +69,8 @@ pub struct NodeConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NamePolicy {
-    /// The newer one; the older one is told `evicted` and ended, which is final for nodes of daffi 3.0.1.
+    /// The newer one; the older one is told `evicted` and ended, which is final for nodes of daffi
+    /// 3.0.1.
     #[default]
     Newest,
     /// The older one, as long as it lives; the newer one is refused.
@@ -101,7 +112,7 @@ impl NodeConfig {
 
 macro_rules! setters {
     ($($field:ident: $type:ty,)*) => {
-        /// Each sets the field of its name.
+        /// Setters. Each sets the field of its name.
         impl NodeConfig {
             $(
                 #[doc = concat!("Sets [`", stringify!($field), "`](NodeConfig#structfield.", stringify!($field), ").")]

@@ -9,8 +9,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call did not give a result. Cheap enough to clone: one cause may end many calls.
 ///
-/// `Display` is the whole sentence, the cause's words included; so `source` gives what is behind the cause, and nothing is
-/// said twice where a chain of errors is printed.
+/// `Display` is the whole sentence, the cause's words included; so `source` gives what is behind
+/// the cause, and nothing is said twice where a chain of errors is printed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CallError {
@@ -50,20 +50,22 @@ pub enum CallError {
     },
     /// A bound was reached: no free call number, or the receiver's queue is full.
     Overloaded(String),
-    /// The receiver, or the Router on the way to it, is stopping. The callback did not run: call again, and another member or
-    /// the next node of the name gets it.
+    /// The receiver, or the Router on the way to it, is stopping. The callback did not run: call
+    /// again, and another member or the next node of the name gets it.
     Stopping(String),
-    /// The callback ran, and its answer was dropped: this node did not take what waited for it. Ask for less at once, or
-    /// read answers sooner; repeating the call runs it again.
+    /// The callback ran, and its answer was dropped: this node did not take what waited for it. Ask
+    /// for less at once, or read answers sooner; repeating the call runs it again.
     AnswerLost(String),
-    /// There is no connection, or it ended while the call was open. Whether the callback ran is unknown.
+    /// There is no connection, or it ended while the call was open. Whether the callback ran is
+    /// unknown.
     Disconnected(Disconnected),
     /// A newer connection took this node's name, and it does not come back: see
     /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted).
     Evicted,
     /// The node was stopped.
     Stopped,
-    /// The runtime that this node ran on was dropped. Final: make a node anew on a runtime that lives.
+    /// The runtime that this node ran on was dropped. Final: make a node anew on a runtime that
+    /// lives.
     RuntimeGone,
     /// The arguments can't be written in the call's format.
     Encode {
@@ -258,10 +260,12 @@ pub enum Disconnected {
         /// Bytes that had come of the frame.
         unfinished: usize,
     },
-    /// The peer was asked whether it lives, and gave no sign of it: its process stands still, or the way to it is cut.
+    /// The peer was asked whether it lives, and gave no sign of it: its process stands still, or
+    /// the way to it is cut.
     #[error("the peer gave no sign of life for {0:?}")]
     Silent(Duration),
-    /// The peer's host acknowledges nothing of what was sent to it: it is gone, or the way to it is cut.
+    /// The peer's host acknowledges nothing of what was sent to it: it is gone, or the way to it is
+    /// cut.
     #[error("nothing has come back from the peer's host for {0:?}: it is gone, or the way to it is cut")]
     Unreachable(Duration),
     /// No handshake in time.
@@ -345,7 +349,8 @@ impl From<BodyError> for Disconnected {
 
 /// Why a node could not be started.
 ///
-/// `Display` says which step failed; where it has the cause's words, `source` gives what is behind that cause.
+/// `Display` says which step failed; where it has the cause's words, `source` gives what is behind
+/// that cause.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum InitializationError {
@@ -451,7 +456,8 @@ impl From<ConnectError> for InitializationError {
 }
 
 impl InitializationError {
-    /// Whether the same attempt may work later: the other end is not there yet, or it did not answer as it should.
+    /// Whether the same attempt may work later: the other end is not there yet, or it did not
+    /// answer as it should.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Bind(_) | Self::Connect(_) | Self::ConnectTimeout { .. } | Self::Handshake { .. })
@@ -465,7 +471,8 @@ pub enum Ended {
     /// Stopped: by `stop`, or by a signal.
     Stopped,
     /// A newer connection took the name, and
-    /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted) is not set: a client only.
+    /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted) is not set: a client
+    /// only.
     Evicted,
     /// The tokio runtime that it ran on was dropped before it was stopped. Final.
     RuntimeGone,
@@ -482,8 +489,8 @@ impl Ended {
     }
 }
 
-/// A stream that ended early. `Display` is the whole sentence, the cause's words included, and `source` gives what is behind
-/// the cause.
+/// A stream that ended early. `Display` is the whole sentence, the cause's words included, and
+/// `source` gives what is behind the cause.
 #[derive(Clone, Debug)]
 pub struct StreamError {
     /// The chunk that failed, counted from 0.

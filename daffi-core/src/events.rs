@@ -10,23 +10,23 @@ use futures::Stream;
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{Receiver, Sender, channel, error::RecvError};
 
-/// Events kept for a listener that is slow to take them.
+/// The number of events that are kept for a listener that is slow to take them.
 const KEPT: usize = 1024;
 
-/// What happened to another node.
+/// A change among the other nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemberEvent {
-    /// It joined.
+    /// The node of this name joined.
     Added(String),
-    /// It left.
+    /// The node of this name left.
     Removed(String),
-    /// A newer connection took its name.
+    /// A newer connection took the name of this node.
     Evicted(String),
 }
 
 impl MemberEvent {
-    /// The node.
+    /// The name of the node.
     #[must_use]
     pub fn member(&self) -> &str {
         match self {
@@ -37,7 +37,8 @@ impl MemberEvent {
 
 /// The stream of [`MemberEvent`]s of a node, from the moment it was asked for. Ends with the node.
 ///
-/// A listener that falls more than 1 024 events behind misses the oldest; their number is logged. Cancel safe.
+/// A listener that falls more than 1 024 events behind misses the oldest; their number is logged.
+/// Cancel safe.
 pub struct Events {
     next: BoxFuture<'static, (Result<MemberEvent, RecvError>, Receiver<MemberEvent>)>,
 }

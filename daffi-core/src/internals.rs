@@ -1,5 +1,5 @@
-//! Parts of the engine by themselves, for the project's own micro-benchmarks. No part of the API: they change without
-//! notice.
+//! Parts of the engine by themselves, for the project's own micro-benchmarks. No part of the API:
+//! they change without notice.
 
 use std::{
     fmt,

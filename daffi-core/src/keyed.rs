@@ -1,4 +1,5 @@
-//! Maps of names that peers choose: quick, and seeded anew in each process, so that no peer knows which names collide.
+//! Maps of names that peers choose: quick, and seeded anew in each process, so that no peer knows
+//! which names collide.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,10 +1,11 @@
-//! The engine of daffi: sessions, the table of open calls, membership, the registry of callbacks, dispatch through tower, and
-//! the drivers that move connections. It names no format and no transport: it is generic over a
-//! [`FormatSet`](daffi_serde::FormatSet) and takes any [`Listener`](daffi_transport::Listener) and
-//! [`Connector`](daffi_transport::Connector).
+//! The engine of daffi: sessions, the table of open calls, membership, the registry of callbacks,
+//! dispatch through tower, and the drivers that move connections. It names no format and no
+//! transport: it is generic over a [`FormatSet`](daffi_serde::FormatSet) and takes any
+//! [`Listener`](daffi_transport::Listener) and [`Connector`](daffi_transport::Connector).
 //!
-//! Use the crate `daffi` to write services and clients. Use this one to build a node of other parts: a format of your
-//! own and nothing else, a transport of your own, callbacks that are known only at run time.
+//! Use the crate `daffi` to write services and clients. Use this one to build a node of other
+//! parts: a format of your own and nothing else, a transport of your own, callbacks that are known
+//! only at run time.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -37,20 +38,24 @@
 //!
 //! # How a call travels
 //!
-//! The caller's future chooses a receiver and a format, writes the request into a buffer of its thread, takes a number from the
-//! connection's table and queues the frame. The connection's driver, one task for both directions, lets other ready tasks
-//! queue theirs and writes all in one system call. At the other end a driver cuts frames out of what one read brought and
-//! polls each request once where it is: quick callbacks cost no task and no wake-up, and their replies leave together. What does
-//! not finish at once joins the queue in order of arrival, on a task of its own. A plain function runs on the blocking
-//! pool until it has proved quick. What held a reader up for a millisecond runs elsewhere until it has proved quick more
-//! often than before; many requests in a row are timed in groups, so that it may take a second slow run to find the callback.
+//! The caller's future chooses a receiver and a format, writes the request into a buffer of its
+//! thread, takes a number from the connection's table and queues the frame. The connection's
+//! driver, one task for both directions, lets other ready tasks queue theirs and writes all in one
+//! system call. At the other end a driver cuts frames out of what one read brought and polls each
+//! request once where it is: quick callbacks cost no task and no wake-up, and their replies leave
+//! together. What does not finish at once joins the queue in order of arrival, on a task of its
+//! own. A plain function runs on the blocking pool until it has proved quick. What held a reader up
+//! for a millisecond runs elsewhere until it has proved quick more often than before; many requests
+//! in a row are timed in groups, so that it may take a second slow run to find the callback.
 //!
 //! # What bounds what
 //!
-//! [`NodeConfig`] lists every bound. All memory that peers can make a node hold is one budget, of which each connection has a
-//! small part of its own and a share of what is free. A server stops reading a peer whose requests wait beyond its share,
-//! which TCP turns into waiting at the sender; a peer of daffi 3.0.1, which would break its stream, is read slowly instead. A
-//! call for which there is no room is refused as `Overloaded`, and an answer for which there is none becomes `AnswerLost`.
+//! [`NodeConfig`] lists every bound. All memory that peers can make a node hold is one budget, of
+//! which each connection has a small part of its own and a share of what is free. A server stops
+//! reading a peer whose requests wait beyond its share, which TCP turns into waiting at the sender;
+//! a peer of daffi 3.0.1, which would break its stream, is read slowly instead. A call for which
+//! there is no room is refused as `Overloaded`, and an answer for which there is none becomes
+//! `AnswerLost`.
 
 // First, since what it defines is seen below it only.
 #[macro_use]

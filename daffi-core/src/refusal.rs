@@ -7,8 +7,8 @@ use crate::error::CallError;
 /// The module of refusals. No class of a callback's error bears it.
 const MODULE: &str = "daffi";
 
-/// A call that a Router cannot deliver, or a node does not take. Travels as an ERROR in JSON: a 3.0.1 caller raises a class
-/// of the refusal's name.
+/// A call that a Router cannot deliver, or a node does not take. Travels as an ERROR in JSON: a
+/// 3.0.1 caller raises a class of the refusal's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The receiver is no member, or does not expose the callback.
@@ -19,7 +19,8 @@ pub(crate) enum Refusal {
     Overloaded,
     /// A level 3 receiver cannot read the format.
     FormatUnsupported,
-    /// The node that was to run the callback, or the Router on the way, is stopping: it did not run.
+    /// The node that was to run the callback, or the Router on the way, is stopping: it did not
+    /// run.
     NodeStopping,
     /// The caller gave the call up.
     Cancelled,

@@ -1,4 +1,5 @@
-//! What is true of a call whoever documents it, as one source: the facade says it in the same words.
+//! What is true of a call whoever documents it, as one source: the facade says it in the same
+//! words.
 
 /// The paragraphs on when a call is sent, on dropping it, and on its errors.
 #[doc(hidden)]

@@ -9,7 +9,8 @@ use daffi_serde::{Param, RemoteError};
 use serde::Serialize;
 pub use tokio::sync::RwLock;
 
-/// `T`, where it is a parameter. Elsewhere an error that points at it and, unlike that of a bound, brings no others along.
+/// `T`, where it is a parameter. Elsewhere an error that points at it and, unlike that of a bound,
+/// brings no others along.
 pub type Checked<T> = <T as CheckedParam>::Type;
 
 /// See [`Checked`].

@@ -96,8 +96,8 @@ impl Callbacks {
         self
     }
 
-    /// Adds a plain function of the request as it travelled, which reads the arguments and makes the reply by itself: to
-    /// pass payloads on that this node need not understand.
+    /// Adds a plain function of the request as it travelled, which reads the arguments and makes
+    /// the reply by itself: to pass payloads on that this node need not understand.
     ///
     /// ```
     /// use daffi::{Callbacks, RemoteError, tower::{Reply, Request}, FormatId};
@@ -150,7 +150,8 @@ impl Callbacks {
         self.push::<R>(name.into(), Box::new(make));
     }
 
-    /// Adds one that gives `R`. A `Result` behind an alias was not taken apart: its errors would travel as results.
+    /// Adds one that gives `R`. A `Result` behind an alias was not taken apart: its errors would
+    /// travel as results.
     fn push<R>(&mut self, name: String, make: Make) {
         let is_result = type_name::<R>().starts_with("core::result::Result<");
         let make = if is_result { Err(InitializationError::ResultAsValue(name.clone())) } else { Ok(make) };
@@ -163,7 +164,8 @@ impl Callbacks {
     }
 }
 
-/// What a node can expose: [`Callbacks`], and instances of types that `#[callback]` was put on the `impl` of.
+/// What a node can expose: [`Callbacks`], and instances of types that `#[callback]` was put on the
+/// `impl` of.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` holds no callbacks",
     note = "put `#[callback]` on its `impl` block, or list functions with `callbacks![..]`"
@@ -189,7 +191,8 @@ pub trait CallbackItem {
     fn add_to(callbacks: &mut Callbacks);
 }
 
-/// An async function or closure of up to twelve parameters, with or without a [`Context`] before them.
+/// An async function or closure of up to twelve parameters, with or without a [`Context`] before
+/// them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a callback",
     note = "a callback is an `async` function or closure whose parameters implement `DeserializeOwned`; \

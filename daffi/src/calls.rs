@@ -58,8 +58,8 @@ macro_rules! setter {
         }
     };
     (key) => {
-        /// What keeps related calls together: with [`StickyByKey`](crate::StickyByKey) calls of one key go to one member.
-        /// Other pickers ignore it.
+        /// What keeps related calls together: with [`StickyByKey`](crate::StickyByKey) calls of one
+        /// key go to one member. Other pickers ignore it.
         pub fn key(self, key: impl Into<String>) -> Self {
             self.map(|inner| inner.key(key))
         }
@@ -71,7 +71,8 @@ macro_rules! setter {
         }
     };
     (timeout) => {
-        /// From the first poll of the call to its answer, exact, waiting for anything in between included.
+        /// From the first poll of the call to its answer, exact, waiting for anything in between
+        /// included.
         pub fn timeout(self, timeout: Duration) -> Self {
             self.map(|inner| inner.timeout(timeout))
         }
@@ -82,14 +83,16 @@ macro_rules! setter {
             self.map(|inner| inner.timeout(timeout))
         }
 
-        /// Chunks that may be unacknowledged at once. Default 1: each is acknowledged before the next is sent. Above 1 the
-        /// chunks run in order only on a receiver with `workers=1`, or in an `ordered` callback.
+        /// Chunks that may be unacknowledged at once. Default 1: each is acknowledged before the
+        /// next is sent. Above 1 the chunks run in order only on a receiver with `workers=1`, or in
+        /// an `ordered` callback.
         pub fn window(self, chunks: usize) -> Self {
             self.map(|inner| inner.window(chunks))
         }
     };
     (queue_timeout) => {
-        /// How long a chunk may take until it is queued; and how long the stream waits for a connection.
+        /// How long a chunk may take until it is queued; and how long the stream waits for a
+        /// connection.
         pub fn timeout(self, timeout: Duration) -> Self {
             self.map(|inner| inner.timeout(timeout))
         }
@@ -101,8 +104,8 @@ macro_rules! setter {
         }
     };
     (wait_for_receiver) => {
-        /// While no member exposes the callback, or the one asked for does not, wait (within the timeout) instead of failing
-        /// at once; and wait for a connection.
+        /// While no member exposes the callback, or the one asked for does not, wait (within the
+        /// timeout) instead of failing at once; and wait for a connection.
         pub fn wait_for_receiver(self) -> Self {
             self.map(|inner| inner.wait_for_receiver())
         }
@@ -156,7 +159,8 @@ style! {
 }
 
 impl RpcNowait {
-    /// Calls `method`; returns once the request is queued. Nothing tells whether it arrived, or ran.
+    /// Calls `method`; returns once the request is queued. Nothing tells whether it arrived, or
+    /// ran.
     ///
     #[doc = daffi_core::words!(call_nowait)]
     pub fn call<'m>(&self, method: &'m str, args: impl Args) -> Queueing<'m> {
@@ -181,7 +185,8 @@ style! {
 }
 
 impl Cast {
-    /// Calls `method` on each member and gives the result or the error of each, by name; `()` takes any result.
+    /// Calls `method` on each member and gives the result or the error of each, by name; `()` takes
+    /// any result.
     ///
     #[doc = daffi_core::words!(cast)]
     pub fn call<'m, R: Returned + Send>(
@@ -194,12 +199,14 @@ impl Cast {
 }
 
 style! {
-    /// One call to several members, no answers: [`Client::cast_nowait`](crate::Client::cast_nowait).
+    /// One call to several members, no answers:
+    /// [`Client::cast_nowait`](crate::Client::cast_nowait).
     CastNowait: receivers serde timeout wait_for_connection
 }
 
 impl CastNowait {
-    /// Calls `method` on each member; returns once all requests are queued. Nothing tells whether they arrived, or ran.
+    /// Calls `method` on each member; returns once all requests are queued. Nothing tells whether
+    /// they arrived, or ran.
     ///
     #[doc = daffi_core::words!(cast_nowait)]
     pub fn call<'m>(&self, method: &'m str, args: impl Args) -> BoxFuture<'m, Result<(), CallError>> {
@@ -208,13 +215,14 @@ impl CastNowait {
 }
 
 style! {
-    /// Chunk after chunk to one receiver, each acknowledged: [`Client::stream`](crate::Client::stream).
+    /// Chunk after chunk to one receiver, each acknowledged:
+    /// [`Client::stream`](crate::Client::stream).
     StreamCall: receiver key serde chunk_timeout wait_for_connection wait_for_receiver
 }
 
 impl StreamCall {
-    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks acknowledged. Results are
-    /// dropped; the first error ends the stream.
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks
+    /// acknowledged. Results are dropped; the first error ends the stream.
     ///
     #[doc = daffi_core::words!(stream)]
     pub fn send<'m, S>(&self, method: &'m str, chunks: S) -> impl Future<Output = Result<u64, StreamError>> + use<'m, S>
@@ -227,13 +235,15 @@ impl StreamCall {
 }
 
 style! {
-    /// Chunk after chunk to one receiver, none acknowledged: [`Client::stream_nowait`](crate::Client::stream_nowait).
+    /// Chunk after chunk to one receiver, none acknowledged:
+    /// [`Client::stream_nowait`](crate::Client::stream_nowait).
     StreamNowait: receiver key serde queue_timeout wait_for_connection wait_for_receiver
 }
 
 impl StreamNowait {
-    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks queued. Waits while the
-    /// connection's queue is full, which a receiver that is slower than this holds back.
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks queued.
+    /// Waits while the connection's queue is full, which a receiver that is slower than this holds
+    /// back.
     ///
     #[doc = daffi_core::words!(stream)]
     pub fn send<'m, S>(&self, method: &'m str, chunks: S) -> impl Future<Output = Result<u64, StreamError>> + use<'m, S>

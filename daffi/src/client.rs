@@ -14,9 +14,9 @@ use crate::{
 
 /// A node that connects: it calls, exposes callbacks, or both.
 ///
-/// It reconnects by itself, for as long as wished; calls that were open fail with `Disconnected` and are never repeated
-/// silently. A handle, cheap to clone. Dropping the last one ends the connection at once; [`stop`](Self::stop) ends it in
-/// order.
+/// It reconnects by itself, for as long as wished; calls that were open fail with `Disconnected`
+/// and are never repeated silently. A handle, cheap to clone. Dropping the last one ends the
+/// connection at once; [`stop`](Self::stop) ends it in order.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -40,7 +40,8 @@ impl Client {
         Self { inner }
     }
 
-    /// A client under this name, which must be unique: a newer connection of the same name evicts an older one.
+    /// A client under this name, which must be unique: a newer connection of the same name evicts
+    /// an older one.
     pub fn builder(app_name: impl Into<String>) -> ClientBuilder {
         ClientBuilder {
             name: app_name.into(),
@@ -80,7 +81,8 @@ impl Client {
         CastNowait::new(self.inner.cast_nowait())
     }
 
-    /// Chunk after chunk to one receiver, each acknowledged before the next is sent, unless a larger window is asked for.
+    /// Chunk after chunk to one receiver, each acknowledged before the next is sent, unless a
+    /// larger window is asked for.
     pub fn stream(&self) -> StreamCall {
         StreamCall::new(self.inner.stream())
     }
@@ -102,7 +104,8 @@ impl Client {
         self.inner.endpoint()
     }
 
-    /// How it stands, now and from now on. Only the newest state is kept, so that short ones may be missed. Cancel safe.
+    /// How it stands, now and from now on. Only the newest state is kept, so that short ones may be
+    /// missed. Cancel safe.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -125,14 +128,15 @@ impl Client {
         self.inner.is_connected()
     }
 
-    /// Whether the other end is a Service or a Router; `None` while there is no connection, or when it does not say.
+    /// Whether the other end is a Service or a Router; `None` while there is no connection, or when
+    /// it does not say.
     #[must_use]
     pub fn server_role(&self) -> Option<Role> {
         self.inner.server_role()
     }
 
-    /// What the connection speaks: level 4 with a server of this project, level 3 with daffi 3.0.1; `None` while there is
-    /// no connection.
+    /// What the connection speaks: level 4 with a server of this project, level 3 with daffi 3.0.1;
+    /// `None` while there is no connection.
     #[must_use]
     pub fn server_level(&self) -> Option<Level> {
         self.inner.server_level()
@@ -147,7 +151,8 @@ impl Client {
     /// Waits until all these nodes are members. Cancel safe.
     ///
     /// # Errors
-    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and [`CallError::Evicted`].
+    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and
+    /// [`CallError::Evicted`].
     pub async fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
         self.inner.wait_for_members(names, within).await
     }
@@ -176,8 +181,9 @@ impl Client {
         crate::events::on_removed(self.events(), handler);
     }
 
-    /// Exposes further callbacks. Servers of this project are told at once; a 3.0.1 server as soon as no call is open, by
-    /// a new connection in place of the old one. See [`reannounce`](Self::reannounce).
+    /// Exposes further callbacks. Servers of this project are told at once; a 3.0.1 server as soon
+    /// as no call is open, by a new connection in place of the old one. See
+    /// [`reannounce`](Self::reannounce).
     ///
     /// # Errors
     /// [`InitializationError`] for a name that can't be used or is taken: none was added.
@@ -186,14 +192,15 @@ impl Client {
         self.inner.add_callbacks(made)
     }
 
-    /// Tells a 3.0.1 server of added callbacks without waiting: open calls of this node end with `Disconnected`, and
-    /// whoever calls it in that moment gets no answer. Servers of this project need none of it.
+    /// Tells a 3.0.1 server of added callbacks without waiting: open calls of this node end with
+    /// `Disconnected`, and whoever calls it in that moment gets no answer. Servers of this project
+    /// need none of it.
     pub fn reannounce(&self) {
         self.inner.reannounce();
     }
 
-    /// Waits until SIGINT, SIGTERM, [`stop`](Self::stop) or an eviction. A signal stops the node in order, a second one
-    /// ends the process at once. A lost connection is no end. Cancel safe.
+    /// Waits until SIGINT, SIGTERM, [`stop`](Self::stop) or an eviction. A signal stops the node in
+    /// order, a second one ends the process at once. A lost connection is no end. Cancel safe.
     ///
     /// # Errors
     /// When the process can't listen for signals.
@@ -201,14 +208,15 @@ impl Client {
         signals::join(self.inner.join(), self.inner.stop()).await
     }
 
-    /// Stops in order: what was received runs (up to `grace`), replies and queued requests are sent; open calls of this
-    /// node end with [`CallError::Stopped`].
+    /// Stops in order: what was received runs (up to `grace`), replies and queued requests are
+    /// sent; open calls of this node end with [`CallError::Stopped`].
     pub async fn stop(&self) {
         self.inner.stop().await;
     }
 
-    /// The calling side as a [`tower_service::Service`] of [`Call`](crate::tower::Call)s, to put middleware around; see
-    /// [`Rpc::over`]. It is ready when a call could be made at once, so that load shedding and balancing work.
+    /// The calling side as a [`tower_service::Service`] of [`Call`](crate::tower::Call)s, to put
+    /// middleware around; see [`Rpc::over`]. It is ready when a call could be made at once, so that
+    /// load shedding and balancing work.
     #[must_use]
     pub fn into_service(self) -> crate::tower::CallService<Formats> {
         self.inner.into_service()
@@ -260,8 +268,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Makes [`connect`](Self::connect) try again for so long, with the pauses of a reconnect, when nobody listens there yet
-    /// or the handshake fails. Without it the first attempt decides.
+    /// Makes [`connect`](Self::connect) try again for so long, with the pauses of a reconnect, when
+    /// nobody listens there yet or the handshake fails. Without it the first attempt decides.
     pub fn connect_retry(mut self, within: Duration) -> Self {
         self.retry = Some(within);
         self
@@ -269,10 +277,11 @@ impl ClientBuilder {
 
     /// Only looks who is there, and disturbs nobody: for health checks and lists.
     ///
-    /// A server of this project lists this client to nobody, tells no node of its coming and going, and gives it no name, so
-    /// that it evicts nobody. It gets the [`members`](Client::members) as they are when it connects and hears nothing after
-    /// that, and a call of it fails with `PermissionError`. To a server of daffi 3.0.1 it is a member like others. It cannot
-    /// expose callbacks.
+    /// A server of this project lists this client to nobody, tells no node of its coming and going,
+    /// and gives it no name, so that it evicts nobody. It gets the [`members`](Client::members) as
+    /// they are when it connects and hears nothing after that, and a call of it fails with
+    /// `PermissionError`. To a server of daffi 3.0.1 it is a member like others. It cannot expose
+    /// callbacks.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -288,11 +297,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects to `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path`, `mem://name`, and through what only
-    /// lets HTTP pass `ws://host:port/path` or `wss://host:port/path`.
+    /// Connects to `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path`, `mem://name`,
+    /// and through what only lets HTTP pass `ws://host:port/path` or `wss://host:port/path`.
     ///
-    /// The first attempt decides, unless [`connect_retry`](Self::connect_retry) gives it time; once connected, lost
-    /// connections are made again for as long as the node lives.
+    /// The first attempt decides, unless [`connect_retry`](Self::connect_retry) gives it time; once
+    /// connected, lost connections are made again for as long as the node lives.
     ///
     /// # Errors
     /// [`InitializationError`] says which step failed, and where to.
@@ -312,9 +321,10 @@ impl ClientBuilder {
 
     /// Gives the client at once, connecting in the background: to start before its server does.
     ///
-    /// It tries for as long as it lives. Until there is a connection [`Client::state`] is `Connecting`, there are no
-    /// [`members`](Client::members), and calls fail at once with [`Disconnected`](crate::CallError::Disconnected) unless
-    /// they `wait_for_connection()` or `wait_for_receiver()`.
+    /// It tries for as long as it lives. Until there is a connection [`Client::state`] is
+    /// `Connecting`, there are no [`members`](Client::members), and calls fail at once with
+    /// [`Disconnected`](crate::CallError::Disconnected) unless they `wait_for_connection()` or
+    /// `wait_for_receiver()`.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -329,7 +339,8 @@ impl ClientBuilder {
     /// ```
     ///
     /// # Errors
-    /// [`InitializationError`] for what can't work whoever is there: a name, an endpoint, a setting.
+    /// [`InitializationError`] for what can't work whoever is there: a name, an endpoint, a
+    /// setting.
     ///
     /// # Panics
     /// When called outside a tokio runtime.

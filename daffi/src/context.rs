@@ -4,10 +4,11 @@ use daffi_wire::{Limits, NameError, NodeName};
 
 use crate::Client;
 
-/// What a callback may know of the call it serves. A parameter of this type is filled in and is no argument of the call.
+/// What a callback may know of the call it serves. A parameter of this type is filled in and is no
+/// argument of the call.
 ///
-/// It gives what [`daffi_core::Context`] gives (caller, peer, deadline, cancellation, what layers handed on), and the node
-/// itself, to call on:
+/// It gives what [`daffi_core::Context`] gives (caller, peer, deadline, cancellation, what layers
+/// handed on), and the node itself, to call on:
 ///
 /// ```
 /// use daffi::{CallError, Callbacks, Context, NotAClient};
@@ -28,8 +29,8 @@ impl Context {
         Self { inner }
     }
 
-    /// The context of a call that came over no connection, to call a callback as the function that it is: `caller` calls,
-    /// and never leaves. [`node`](Self::node) fails.
+    /// The context of a call that came over no connection, to call a callback as the function that
+    /// it is: `caller` calls, and never leaves. [`node`](Self::node) fails.
     ///
     /// ```
     /// use daffi::{Context, NotAClient};

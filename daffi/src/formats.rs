@@ -59,7 +59,8 @@ impl Formats {
         }
     }
 
-    /// Adds a format of your own. One with the number of another takes its place, among your own formats.
+    /// Adds a format of your own. One with the number of another takes its place, among your own
+    /// formats.
     #[must_use]
     pub fn with(mut self, format: impl Format) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
@@ -92,7 +93,8 @@ impl fmt::Debug for Formats {
     }
 }
 
-/// Calls `$call` on the built-in format of that number, statically; otherwise evaluates `$own` with the user's format.
+/// Calls `$call` on the built-in format of that number, statically; otherwise evaluates `$own` with
+/// the user's format.
 macro_rules! each_format {
     ($set:expr, $id:expr, $format:ident => $call:expr, $own:ident => $own_call:expr) => {
         match $id {

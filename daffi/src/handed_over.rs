@@ -90,8 +90,9 @@ impl Handed {
     }
 }
 
-/// The socket that an endpoint means by its address, `fd://3` or `fd://NAME`. The first call reads `LISTEN_FDS` and
-/// `LISTEN_PID`, and removes them from the environment, so that children of this process do not take them for theirs.
+/// The socket that an endpoint means by its address, `fd://3` or `fd://NAME`. The first call reads
+/// `LISTEN_FDS` and `LISTEN_PID`, and removes them from the environment, so that children of this
+/// process do not take them for theirs.
 pub(crate) fn take(endpoint: &Endpoint) -> Result<Socket, BindError> {
     let mut handed = HANDED.lock().unwrap_or_else(PoisonError::into_inner);
     let found = handed.get_or_insert_with(Handed::from_env).find(endpoint.address());

@@ -1,8 +1,8 @@
 //! Remote procedure calls without ceremony.
 //!
-//! A [`Service`] exposes callbacks, a [`Client`] calls them, over TCP, Unix sockets, TLS and WebSocket, on the wire of the
-//! Python library daffi 3.0.1: Rust nodes, Python nodes and browsers form one network, without a line changed on the Python
-//! side.
+//! A [`Service`] exposes callbacks, a [`Client`] calls them, over TCP, Unix sockets, TLS and
+//! WebSocket, on the wire of the Python library daffi 3.0.1: Rust nodes, Python nodes and browsers
+//! form one network, without a line changed on the Python side.
 //!
 //! ```
 //! use daffi::prelude::*;
@@ -36,22 +36,24 @@
 //! | [`Client::stream`] | one for all chunks | an acknowledgement of each chunk |
 //! | [`Client::stream_nowait`] | one for all chunks | none |
 //!
-//! Every call ends, with its result or with a [`CallError`] that says what happened. A timeout is exact; there is none
-//! unless it is set on the call or as the client's `default_timeout`, and the call still ends with its connection or its
-//! receiver.
+//! Every call ends, with its result or with a [`CallError`] that says what happened. A timeout is
+//! exact; there is none unless it is set on the call or as the client's `default_timeout`, and the
+//! call still ends with its connection or its receiver.
 //!
 //! # Callbacks
 //!
-//! Plain functions, async functions, methods (`#[callback]` on the `impl` block) and closures. `workers` of them run at once,
-//! 1 by default, in order of arrival over all connections; a caller that has more than 16 requests waiting leaves the others
-//! their turn. A callback that returns a `Result` fails with the error's type as the
-//! class name that a Python caller sees, or with the class of a [`RemoteError`]; a panic is a `RuntimeError`.
+//! Plain functions, async functions, methods (`#[callback]` on the `impl` block) and closures.
+//! `workers` of them run at once, 1 by default, in order of arrival over all connections; a caller
+//! that has more than 16 requests waiting leaves the others their turn. A callback that returns a
+//! `Result` fails with the error's type as the class name that a Python caller sees, or with the
+//! class of a [`RemoteError`]; a panic is a `RuntimeError`.
 //!
-//! A plain `fn` may block, sleep and call `block_on`, in every run: it runs on a thread of its own and holds up nobody but
-//! the calls that wait for its worker. An `async fn`, and a plain one under `#[callback(inline)]`, promises to be quick
-//! between two awaits: it runs where its request was read, which saves a hand-over to another thread, about a microsecond of
-//! CPU a call under load and some ten when calls come one at a time. One that takes longer than a millisecond all the same is
-//! named in the log and runs elsewhere until it has been quick many times in a row.
+//! A plain `fn` may block, sleep and call `block_on`, in every run: it runs on a thread of its own
+//! and holds up nobody but the calls that wait for its worker. An `async fn`, and a plain one under
+//! `#[callback(inline)]`, promises to be quick between two awaits: it runs where its request was
+//! read, which saves a hand-over to another thread, about a microsecond of CPU a call under load
+//! and some ten when calls come one at a time. One that takes longer than a millisecond all the
+//! same is named in the log and runs elsewhere until it has been quick many times in a row.
 //!
 //! Two nodes with `workers=1` whose callbacks call each other
 //! in a circle wait for their timeout.
@@ -68,13 +70,15 @@
 //!
 //! # Further pages
 //!
-//! [Layers](guide::layers), [logging](guide::logging), [programs without async and callbacks that block](guide::blocking), and
-//! [testing](guide::testing).
+//! [Layers](guide::layers), [logging](guide::logging), [programs without async and callbacks that
+//! block](guide::blocking), and [testing](guide::testing).
 //!
 //! # Features
 //!
-//! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and `macros`, all on by default; `blocking`, for a
-//! client outside tokio, and `fd`, for listening sockets that a supervisor hands over. A feature adds, and changes nothing else; `ws` also has TCP and TLS listeners take WebSockets.
+//! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and `macros`, all on by
+//! default; `blocking`, for a client outside tokio, and `fd`, for listening sockets that a
+//! supervisor hands over. A feature adds, and changes nothing else; `ws` also has TCP and TLS
+//! listeners take WebSockets.
 
 /// Pages on what goes around calls and callbacks.
 pub mod guide {
@@ -139,7 +143,8 @@ pub use crate::{
     service::{Service, ServiceBuilder},
 };
 
-/// What tower layers see: requests and replies on the serving side, calls and answers on the calling side.
+/// What tower layers see: requests and replies on the serving side, calls and answers on the
+/// calling side.
 pub mod tower {
     pub use daffi_core::{Answer, Call, CallService, CallbackService, Extensions, ReadAnswer, Reply, Request, RpcOver};
 }

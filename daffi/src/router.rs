@@ -12,11 +12,12 @@ use crate::{
 
 /// A node that joins many clients, which call each other through it.
 ///
-/// Every member may call, expose callbacks, or both. Payloads are forwarded byte for byte, whatever their format. A call
-/// that cannot be delivered is answered at once with an error: unknown receiver, callback not exposed, receiver gone,
-/// receiver overloaded.
+/// Every member may call, expose callbacks, or both. Payloads are forwarded byte for byte, whatever
+/// their format. A call that cannot be delivered is answered at once with an error: unknown
+/// receiver, callback not exposed, receiver gone, receiver overloaded.
 ///
-/// A handle, cheap to clone. Dropping the last one ends the router at once; [`stop`](Self::stop) ends it in order.
+/// A handle, cheap to clone. Dropping the last one ends the router at once; [`stop`](Self::stop)
+/// ends it in order.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -92,8 +93,8 @@ impl Router {
         crate::events::on_removed(self.events(), handler);
     }
 
-    /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the router in order, a second one ends the
-    /// process at once. Cancel safe.
+    /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the router in order, a
+    /// second one ends the process at once. Cancel safe.
     ///
     /// # Errors
     /// When the process can't listen for signals.
@@ -101,8 +102,9 @@ impl Router {
         signals::join(self.inner.join(), self.inner.stop()).await
     }
 
-    /// Stops in order: waits for the answers to open calls (up to `grace`) and sends them, then closes the listeners and the
-    /// connections, in one moment; calls that come meanwhile are refused.
+    /// Stops in order: waits for the answers to open calls (up to `grace`) and sends them, then
+    /// closes the listeners and the connections, in one moment; calls that come meanwhile are
+    /// refused.
     pub async fn stop(&self) {
         self.inner.stop().await;
     }

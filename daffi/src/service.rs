@@ -12,7 +12,8 @@ use crate::{
 
 /// A node that listens and exposes callbacks.
 ///
-/// A handle, cheap to clone. Dropping the last one ends the service at once; [`stop`](Self::stop) ends it in order.
+/// A handle, cheap to clone. Dropping the last one ends the service at once; [`stop`](Self::stop)
+/// ends it in order.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -93,8 +94,8 @@ impl Service {
         self.inner.add_callbacks(callbacks.into_callbacks().make(&self.formats, &self.limits)?)
     }
 
-    /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the service in order, a second one ends the
-    /// process at once. Cancel safe.
+    /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the service in order, a
+    /// second one ends the process at once. Cancel safe.
     ///
     /// # Errors
     /// When the process can't listen for signals.
@@ -102,8 +103,9 @@ impl Service {
         signals::join(self.inner.join(), self.inner.stop()).await
     }
 
-    /// Stops in order: lets what was received run (up to `grace`) and sends the replies, then closes the listeners and the
-    /// connections, in one moment; requests that come later get an error.
+    /// Stops in order: lets what was received run (up to `grace`) and sends the replies, then
+    /// closes the listeners and the connections, in one moment; requests that come later get an
+    /// error.
     pub async fn stop(&self) {
         self.inner.stop().await;
     }

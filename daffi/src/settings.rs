@@ -22,11 +22,12 @@ macro_rules! listening {
             self
         }
 
-        /// Lets web pages of this origin connect by WebSocket: `https://app.example`, with a port where it is not the
-        /// scheme's own; `null` for pages from files. May be called several times.
+        /// Lets web pages of this origin connect by WebSocket: `https://app.example`, with a port
+        /// where it is not the scheme's own; `null` for pages from files. May be called several
+        /// times.
         ///
-        /// Without it, pages from loopback may connect to endpoints on loopback, and pages from the host that they connect
-        /// to, to any other; requests that come from no page always.
+        /// Without it, pages from loopback may connect to endpoints on loopback, and pages from the
+        /// host that they connect to, to any other; requests that come from no page always.
         #[cfg(feature = "ws")]
         pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
             self.settings.origins.push(origin.into());
@@ -39,12 +40,14 @@ macro_rules! listening {
             self
         }
 
-        /// Listens on `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path` or `mem://name`; port 0 takes a free
-        /// one. TCP and TLS endpoints also take WebSockets, on the same port.
+        /// Listens on `endpoint`: `tcp://host:port`, `tls://host:port`, `unix:///path` or
+        /// `mem://name`; port 0 takes a free one. TCP and TLS endpoints also take WebSockets, on
+        /// the same port.
         ///
-        /// With the feature `fd`: `fd://3`, or `fd://NAME`, is a listening socket, of TCP or Unix, that a supervisor such as
-        /// systemd hands over (`LISTEN_FDS`), and `tls+fd://3` the same with TLS. The supervisor keeps it, so that nobody is
-        /// refused while the node restarts: whoever connects meanwhile waits for the next process.
+        /// With the feature `fd`: `fd://3`, or `fd://NAME`, is a listening socket, of TCP or Unix,
+        /// that a supervisor such as systemd hands over (`LISTEN_FDS`), and `tls+fd://3` the same
+        /// with TLS. The supervisor keeps it, so that nobody is refused while the node restarts:
+        /// whoever connects meanwhile waits for the next process.
         ///
         /// # Errors
         /// [`InitializationError`] says what can't be used. Nothing is listening then.
@@ -73,7 +76,8 @@ macro_rules! node_settings {
             self
         }
 
-        /// Exposes an async closure that cannot fail: `.callback_fn("double", |x: i64| async move { x * 2 })`.
+        /// Exposes an async closure that cannot fail: `.callback_fn("double", |x: i64| async move {
+        /// x * 2 })`.
         pub fn callback_fn<M, C>(mut self, name: impl Into<String>, function: C) -> Self
         where
             C: crate::CallbackFn<M>,
@@ -94,16 +98,19 @@ macro_rules! node_settings {
             self
         }
 
-        /// Callbacks that run at once. Default 1: one at a time, in order of arrival over all connections.
+        /// Callbacks that run at once. Default 1: one at a time, in order of arrival over all
+        /// connections.
         pub fn workers(mut self, workers: usize) -> Self {
             self.config.workers = workers;
             self
         }
 
-        /// Puts a tower layer around all callbacks, outside the limit of `workers`. The last one added is the outermost.
+        /// Puts a tower layer around all callbacks, outside the limit of `workers`. The last one
+        /// added is the outermost.
         ///
-        /// A layer's failure becomes an error reply: tower's `Elapsed` a `TimeoutError`, tower's `Overloaded` an
-        /// `Overloaded`, a [`RemoteError`](crate::RemoteError) itself, anything else a `RuntimeError`.
+        /// A layer's failure becomes an error reply: tower's `Elapsed` a `TimeoutError`, tower's
+        /// `Overloaded` an `Overloaded`, a [`RemoteError`](crate::RemoteError) itself, anything
+        /// else a `RuntimeError`.
         pub fn layer<L>(mut self, layer: L) -> Self
         where
             L: tower_layer::Layer<crate::tower::CallbackService> + Send + 'static,

@@ -31,12 +31,14 @@ use crate::{
 pin_project! {
     /// A call on its way; gives its result. What [`Rpc::call`](super::Rpc::call) returns.
     ///
-    /// Receiver and format were chosen and the arguments written when the call was made; it is sent, and its timeout
-    /// starts, when this is polled first. Where there was no connection then, the receiver is chosen once there is one.
+    /// Receiver and format were chosen and the arguments written when the call was made; it is
+    /// sent, and its timeout starts, when this is polled first. Where there was no connection then,
+    /// the receiver is chosen once there is one.
     ///
-    /// Dropped, it gives the call up. A receiver of this project is told: a call that it has not begun never runs, and a
-    /// callback that runs can see it by [`Context::cancelled`](crate::Context::cancelled). One of daffi 3.0.1 is not told,
-    /// and its answer is dropped.
+    /// Dropped, it gives the call up. A receiver of this project is told: a call that it has not
+    /// begun never runs, and a callback that runs can see it by
+    /// [`Context::cancelled`](crate::Context::cancelled). One of daffi 3.0.1 is not told, and its
+    /// answer is dropped.
     #[must_use = "a call is sent when it is awaited"]
     pub struct Calling<'m, R, F> {
         #[pin]
@@ -66,9 +68,10 @@ pin_project! {
     #[project = StepProjection]
     enum Step<'m> {
         Made,
-        /// Sent at once; the usual way.
+        /// The call was sent at once, which is the usual way.
         Sent { pending: PendingReply, #[pin] expires: Option<Sleep>, after: Duration },
-        /// Something had to be waited for before it could be sent.
+        /// The call could not be sent at once: it waits for a connection, a receiver, a number or
+        /// room.
         Waits { call: BoxFuture<'m, Result<Received, CallError>> },
     }
 }
@@ -166,16 +169,16 @@ fn begin<'m, F: FormatSet>(
     Ok(Step::Waits { call: Box::pin(call(client.clone(), method, unsent, options)) })
 }
 
-/// A request that something has to be waited for.
+/// A request that could not be sent at once.
 enum Unsent {
-    /// For a number, or for room on this connection.
+    /// It waits for a number, or for room on this connection.
     Addressed(Arc<ClientConn>, Addressed),
-    /// For a connection or a receiver.
+    /// It waits for a connection or a receiver.
     Payloads(Payloads),
 }
 
 impl Unsent {
-    /// A connection and a receiver. Cancel safe.
+    /// Waits for a connection and a receiver, and gives them with the request. Cancel safe.
     async fn address<F: FormatSet>(
         self,
         client: &Client<F>,
@@ -227,7 +230,8 @@ async fn queue<F: FormatSet>(
     }
 }
 
-/// What the future gives, or the time within which it gave nothing.
+/// Awaits the future for as long as the limit allows. The error is the time within which it did not
+/// finish.
 pub(super) async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Result<T, Duration> {
     match limit {
         None => Ok(future.await),
@@ -235,10 +239,12 @@ pub(super) async fn within<T>(limit: Option<Duration>, future: impl Future<Outpu
     }
 }
 
-/// A call that nobody answers, on its way. What [`RpcNowait::call`](super::RpcNowait::call) returns.
+/// A call that nobody answers, on its way. What [`RpcNowait::call`](super::RpcNowait::call)
+/// returns.
 ///
-/// Receiver and format were chosen and the arguments written when the call was made; it is queued when this is polled
-/// first. Where there was no connection then, the receiver is chosen once there is one.
+/// Receiver and format were chosen and the arguments written when the call was made; it is queued
+/// when this is polled first. Where there was no connection then, the receiver is chosen once there
+/// is one.
 ///
 /// Cancel safe: dropped, it has queued all of the request or nothing.
 #[must_use = "a call is sent when it is awaited"]

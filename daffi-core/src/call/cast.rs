@@ -48,7 +48,8 @@ impl<F: FormatSet> Cast<F> {
 
     setters!(receivers serde timeout wait_for_connection);
 
-    /// Calls `method` on each member and gives the result or the error of each, by name; `()` takes any result.
+    /// Calls `method` on each member and gives the result or the error of each, by name; `()` takes
+    /// any result.
     ///
     #[doc = words!(cast)]
     pub fn call<'m, R: Returned + Send>(
@@ -97,7 +98,8 @@ impl<F: FormatSet> CastNowait<F> {
 
     setters!(receivers serde timeout wait_for_connection);
 
-    /// Calls `method` on each member; returns once all requests are queued. Nothing tells whether they arrived, or ran.
+    /// Calls `method` on each member; returns once all requests are queued. Nothing tells whether
+    /// they arrived, or ran.
     ///
     #[doc = words!(cast_nowait)]
     pub fn call<'m>(&self, method: &'m str, args: impl Args) -> BoxFuture<'m, Result<(), CallError>> {

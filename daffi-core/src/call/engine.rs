@@ -13,10 +13,11 @@ use crate::{
     refusal::Refusal,
 };
 
-/// Takes a number and queues the request. `Ok(None)`: one of them has to be waited for, and nothing happened.
+/// Takes a number and queues the request. Returns `Ok(None)`, and has done nothing, if the call
+/// would have to wait for a number or for room.
 ///
-/// The usual way: without the state of a future that waits for nothing. The answer has to be awaited at once, by the task
-/// that `waker` wakes.
+/// Most calls go this way, which needs no state of a future. The answer has to be awaited at once,
+/// by the task that `waker` wakes.
 pub(super) fn send_now(
     conn: &Arc<ClientConn>,
     receiver: &NodeName,
@@ -35,7 +36,8 @@ pub(super) fn send_now(
     Ok(Some(pending))
 }
 
-/// Takes a number and queues the request; waits for either. Cancel safe: nothing is sent, or all of it.
+/// Takes a number and queues the request, and waits where there is none or no room. Cancel safe:
+/// dropped, it has queued all of the request or nothing.
 pub(super) async fn send(
     conn: Arc<ClientConn>,
     receiver: NodeName,
@@ -49,7 +51,8 @@ pub(super) async fn send(
     Ok(pending)
 }
 
-/// Queues a request that nobody answers. `Ok(false)`: that has to be waited for, and nothing happened.
+/// Queues a request that nobody answers. Returns `Ok(false)`, and has done nothing, if it would
+/// have to wait.
 pub(super) fn send_nowait_now(
     conn: &Arc<ClientConn>,
     receiver: &NodeName,
@@ -69,8 +72,8 @@ pub(super) fn send_nowait_now(
     Ok(queued)
 }
 
-/// Queues a request that nobody answers, as far as the receiver takes it; waits for either. Cancel safe: nothing is sent, or
-/// all of it.
+/// Queues a request that nobody answers. Waits until the receiver takes it and until there is room.
+/// Cancel safe: dropped, it has queued all of the request or nothing.
 pub(super) async fn send_nowait(
     conn: &Arc<ClientConn>,
     receiver: &NodeName,
@@ -81,7 +84,8 @@ pub(super) async fn send_nowait(
     send_paid(conn, paid.map_err(|Gone| gone(conn, receiver, method))?, written).await
 }
 
-/// Queues a request that nobody answers and that is paid for. Cancel safe: nothing is sent, or all of it.
+/// Queues a request that nobody answers and whose credit is paid. Cancel safe: dropped, it has
+/// queued all of the request or nothing.
 pub(super) async fn send_paid(conn: &Arc<ClientConn>, paid: Paid, written: WrittenRequest) -> Result<(), CallError> {
     let id = conn.session.lock().in_flight.pass();
     queue(conn, &written.with_number(id)).await?;
@@ -95,7 +99,7 @@ pub(super) fn gone(conn: &ClientConn, receiver: &NodeName, method: &str) -> Call
         .unwrap_or_else(|| CallError::ReceiverGone { receiver: receiver.to_string(), method: method.to_owned() })
 }
 
-/// `Ok(false)`: there is no room.
+/// Queues a written request. Returns `Ok(false)` if there is no room.
 fn queue_now(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<bool, CallError> {
     conn.conn.send_parts(Class::Own, written.frame.get(), written.shared.clone()).map_err(|_| conn.closed())
 }
@@ -130,7 +134,8 @@ pub(super) fn to_received(answer: Result<Frame, CallError>, level: Level, method
     }
 }
 
-/// Reads an answer as a `R`, or as the receiver's error. `()` takes whatever the callback returned, unread.
+/// Reads an answer as a `R`, or as the receiver's error. `()` takes whatever the callback returned,
+/// unread.
 pub(super) fn read<R: Returned>(formats: &impl FormatSet, received: Received, method: &str) -> Result<R, CallError> {
     let header = received.frame.header();
     let frame = received.frame;

@@ -32,14 +32,15 @@ pub struct CallOptions {
     pub receiver: Option<String>,
     /// What keeps related calls together, for a picker such as [`StickyByKey`](crate::StickyByKey).
     pub key: Option<String>,
-    /// The format of arguments and result. Default: MSGPACK for a receiver of this project, PICKLE for one of daffi
-    /// 3.0.1, OPAQUE for streams.
+    /// The format of arguments and result. Default: MSGPACK for a receiver of this project, PICKLE
+    /// for one of daffi 3.0.1, OPAQUE for streams.
     pub serde: Option<FormatId>,
     /// From the call to its answer. Default: the client's `default_timeout`, else none.
     pub timeout: Option<Duration>,
     /// Without a connection, wait for one instead of failing at once.
     pub wait_for_connection: bool,
-    /// While no member exposes the callback, wait for one instead of failing at once; and for a connection.
+    /// While no member exposes the callback, wait for one instead of failing at once; and for a
+    /// connection.
     pub wait_for_receiver: bool,
 }
 
@@ -55,8 +56,8 @@ macro_rules! setters {
         }
     };
     (@ key) => {
-        /// What keeps related calls together: with [`StickyByKey`](crate::StickyByKey) calls of one key go to one member. Other
-        /// pickers ignore it.
+        /// What keeps related calls together: with [`StickyByKey`](crate::StickyByKey) calls of one
+        /// key go to one member. Other pickers ignore it.
         #[must_use]
         pub fn key(mut self, key: impl Into<String>) -> Self {
             self.options.key = Some(key.into());
@@ -96,8 +97,8 @@ macro_rules! setters {
         }
     };
     (@ wait_for_receiver) => {
-        /// While no member exposes the callback, or the one asked for does not, wait (within the timeout) instead of failing
-        /// at once; and wait for a connection.
+        /// While no member exposes the callback, or the one asked for does not, wait (within the
+        /// timeout) instead of failing at once; and wait for a connection.
         #[must_use]
         pub fn wait_for_receiver(mut self) -> Self {
             self.options.wait_for_receiver = true;

@@ -31,8 +31,9 @@ impl<S> RpcOver<S> {
 
     /// Calls `method` through the stack and reads its result as a `R`.
     ///
-    /// Waits until the stack is ready, within the timeout: without a layer that refuses calls, such as `load_shed`, that is
-    /// until the client has a connection and takes a call. Cancelling: dropping the future gives the call up.
+    /// Waits until the stack is ready, within the timeout: without a layer that refuses calls, such
+    /// as `load_shed`, that is until the client has a connection and takes a call. Cancelling:
+    /// dropping the future gives the call up.
     ///
     /// # Errors
     /// [`CallError`]; what a layer fails with, unless it is a `CallError`, is [`CallError::Layer`].

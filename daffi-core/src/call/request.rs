@@ -1,4 +1,5 @@
-//! A request as far as it is written when the call is made: arguments in the format of its receiver.
+//! A request as far as it is written when the call is made: arguments in the format of its
+//! receiver.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -18,7 +19,8 @@ use crate::{
 pub(super) enum Prepared {
     /// WrittenRequest for a receiver.
     Addressed(Addressed),
-    /// There was nobody to choose: the arguments in every format that the call may take.
+    /// There was no receiver to choose, so the arguments are written in every format that the call
+    /// may take.
     Unaddressed(Payloads),
     Failed(CallError),
 }
@@ -42,7 +44,8 @@ pub(super) struct Payload {
 pub(super) struct Payloads(Vec<(FormatId, Result<Payload, SerdeError>)>);
 
 impl Payloads {
-    /// The arguments in this format; in the one there is, when the format was chosen for another connection.
+    /// The arguments in this format, or in the only one there is if the format was chosen for
+    /// another connection.
     pub(super) fn get(&self, format: FormatId) -> (FormatId, Result<Payload, SerdeError>) {
         let exact = self.0.iter().find(|(known, _)| *known == format);
         exact.or(self.0.first()).cloned().unwrap_or((format, Err(SerdeError::UnknownFormat(format))))
@@ -62,7 +65,7 @@ pub(super) struct WrittenRequest {
 }
 
 impl WrittenRequest {
-    /// How long it is.
+    /// The length of the whole frame in bytes.
     pub(super) fn len(&self) -> usize {
         self.frame.get().len() + self.shared.as_ref().map_or(0, Bytes::len)
     }
@@ -71,7 +74,8 @@ impl WrittenRequest {
         Header::renumber(self.frame.get_mut(), id);
     }
 
-    /// Has its final number. A large frame is shared from here on rather than copied into the queue.
+    /// Has its final number. A large frame is shared from here on rather than copied into the
+    /// queue.
     pub(super) fn with_number(mut self, id: CallId) -> Self {
         self.set_number(id);
         if self.shared.is_none() && self.frame.is_large() {
@@ -116,7 +120,8 @@ pub(super) fn choose<'m>(
     })
 }
 
-/// The format of a call: the one asked for, if the receiver can read it, else the default for that receiver.
+/// The format of a call: the one asked for, if the receiver can read it, else the default for that
+/// receiver.
 pub(super) fn format_for(
     formats: &impl FormatSet,
     members: &Members,
@@ -216,8 +221,8 @@ impl<F: FormatSet> Client<F> {
         }
     }
 
-    /// The arguments in the format asked for, or in the default ones of receivers of these levels; of all levels when it is
-    /// not known who they are.
+    /// The arguments in the format asked for, or in the default ones of receivers of these levels;
+    /// of all levels when it is not known who they are.
     pub(super) fn payloads<A: Args>(&self, args: &A, options: &CallOptions, levels: Option<Vec<Level>>) -> Payloads {
         let formats: BTreeSet<_> = match (options.serde, levels) {
             (Some(format), _) => [format].into(),
@@ -238,8 +243,8 @@ impl<F: FormatSet> Client<F> {
         Ok(Payload { bytes: shared.unwrap_or_else(|| buffer.freeze()), text })
     }
 
-    /// Chooses receiver and format of a call that had none when it was made, and writes its request. Waits as
-    /// [`find`](Self::find). Cancel safe.
+    /// Chooses receiver and format of a call that had none when it was made, and writes its
+    /// request. Waits as [`find`](Self::find). Cancel safe.
     pub(super) async fn address(
         &self,
         method: &str,
@@ -253,7 +258,8 @@ impl<F: FormatSet> Client<F> {
         Ok((conn, receiver, written))
     }
 
-    /// Chooses receiver and format. Waits for a connection and for a receiver as the options say. Cancel safe.
+    /// Chooses receiver and format. Waits for a connection and for a receiver as the options say.
+    /// Cancel safe.
     pub(super) async fn find(
         &self,
         method: &str,

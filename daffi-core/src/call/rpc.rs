@@ -60,7 +60,8 @@ impl<F: FormatSet> RpcNowait<F> {
 
     setters!(receiver key serde timeout wait_for_connection wait_for_receiver);
 
-    /// Calls `method`; returns once the request is queued. Nothing tells whether it arrived, or ran.
+    /// Calls `method`; returns once the request is queued. Nothing tells whether it arrived, or
+    /// ran.
     ///
     #[doc = words!(call_nowait)]
     pub fn call<'m>(&self, method: &'m str, args: impl Args) -> Queueing<'m, F> {

@@ -81,12 +81,14 @@ impl<F: FormatSet> Answer<F> {
     }
 }
 
-/// What a call through a tower stack gives: a layer may wrap an [`Answer`] as long as it can still be read.
+/// What a call through a tower stack gives: a layer may wrap an [`Answer`] as long as it can still
+/// be read.
 pub trait ReadAnswer {
     /// The result as a `R`.
     ///
     /// # Errors
-    /// [`CallError::Remote`] when the callback failed, [`CallError::Decode`] when its result is no `R`.
+    /// [`CallError::Remote`] when the callback failed, [`CallError::Decode`] when its result is no
+    /// `R`.
     fn read<R: Returned>(&self) -> Result<R, CallError>;
 }
 
@@ -96,17 +98,18 @@ impl<F: FormatSet> ReadAnswer for Answer<F> {
     }
 }
 
-/// A client as a [`tower_service::Service`] of [`Call`]s, for tower's middleware to stand around: what
-/// [`Client::into_service`] gives.
+/// A client as a [`tower_service::Service`] of [`Call`]s, for tower's middleware to stand around:
+/// what [`Client::into_service`] gives.
 ///
-/// It is ready when a call could be made at once: there is a connection, one of its 65 535 call numbers is free, and what
-/// waits to be written leaves room. So `load_shed` refuses calls that would wait, and `balance` passes over a client that is
-/// reconnecting. Being ready keeps a call number for the next call; dropping the service, or the call, gives it back. A clone
-/// is not ready. Whether a member exposes the callback, and takes the call, the call itself finds out.
+/// It is ready when a call could be made at once: there is a connection, one of its 65 535 call
+/// numbers is free, and what waits to be written leaves room. So `load_shed` refuses calls that
+/// would wait, and `balance` passes over a client that is reconnecting. Being ready keeps a call
+/// number for the next call; dropping the service, or the call, gives it back. A clone is not
+/// ready. Whether a member exposes the callback, and takes the call, the call itself finds out.
 ///
 /// # Errors
-/// When the node has ended, being asked whether it is ready fails with [`CallError::Stopped`], [`CallError::Evicted`] or
-/// [`CallError::RuntimeGone`].
+/// When the node has ended, being asked whether it is ready fails with [`CallError::Stopped`],
+/// [`CallError::Evicted`] or [`CallError::RuntimeGone`].
 pub struct CallService<F> {
     client: Client<F>,
     readiness: Readiness,
@@ -120,7 +123,8 @@ enum Readiness {
 }
 
 impl<F: FormatSet> Client<F> {
-    /// The calling side as a tower service, to put middleware around; [`Rpc::over`](super::Rpc::over) calls through it.
+    /// The calling side as a tower service, to put middleware around;
+    /// [`Rpc::over`](super::Rpc::over) calls through it.
     #[must_use]
     pub fn into_service(self) -> CallService<F> {
         CallService { client: self, readiness: Readiness::Unknown }

@@ -40,7 +40,8 @@ struct Target {
     conn: Arc<ClientConn>,
     receiver: NodeName,
     format: FormatId,
-    /// What is sent to that receiver, and not to one that bears its name later; `None`: nobody counts it.
+    /// What is sent to that receiver, and not to one that bears its name later; `None`: nobody
+    /// counts it.
     flow: Option<Arc<Flow>>,
 }
 
@@ -78,16 +79,17 @@ impl<F: FormatSet> StreamCall<F> {
         self
     }
 
-    /// Chunks that may be unacknowledged at once. Default 1: each is acknowledged before the next is sent. Above 1 the
-    /// chunks run in order only on a receiver with `workers=1`, or in an `ordered` callback.
+    /// Chunks that may be unacknowledged at once. Default 1: each is acknowledged before the next
+    /// is sent. Above 1 the chunks run in order only on a receiver with `workers=1`, or in an
+    /// `ordered` callback.
     #[must_use]
     pub fn window(mut self, chunks: usize) -> Self {
         self.window = chunks.max(1);
         self
     }
 
-    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks acknowledged. Results are
-    /// dropped; the first error ends the stream.
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks
+    /// acknowledged. Results are dropped; the first error ends the stream.
     ///
     #[doc = words!(stream)]
     pub fn send<'m, S>(
@@ -150,7 +152,8 @@ impl<F: FormatSet> StreamCall<F> {
                     let Some(oldest) = open.front_mut() else { break sending.await };
                     tokio::select! {
                         biased;
-                        // The credit waited for may be what earlier chunks give back with their acknowledgements.
+                        // The credit waited for may be what earlier chunks give back with their
+                        // acknowledgements.
                         answered = self.acknowledged(oldest, method) => {
                             answered?;
                             open.pop_front();
@@ -201,15 +204,17 @@ impl<F: FormatSet> StreamNowait<F> {
 
     setters!(receiver key serde wait_for_connection wait_for_receiver);
 
-    /// How long a chunk may take until it is queued; and how long the stream waits for a connection.
+    /// How long a chunk may take until it is queued; and how long the stream waits for a
+    /// connection.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
     }
 
-    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks queued. Waits while the
-    /// connection's queue is full, which a receiver that is slower than this holds back.
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks queued.
+    /// Waits while the connection's queue is full, which a receiver that is slower than this holds
+    /// back.
     ///
     #[doc = words!(stream)]
     pub fn send<'m, S>(

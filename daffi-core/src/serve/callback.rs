@@ -17,7 +17,7 @@ use super::{
     request::{Context, Reply, Request},
 };
 
-/// How a callback wants to be run.
+/// How a callback is to be run.
 ///
 /// ```
 /// use daffi_core::CallbackOptions;
@@ -29,20 +29,21 @@ use super::{
 pub struct CallbackOptions {
     /// The parameters' names, for keyword arguments and for error messages.
     pub params: &'static [&'static str],
-    /// It may hold up the thread that it runs on. Every plain function may, unless it is `inline`; an async one runs on a
-    /// task of its own, never where its request was read.
+    /// The callback may hold up the thread that it runs on. Every plain function may, unless it is
+    /// `inline`; an async one then runs on a task of its own, never where its request was read.
     pub blocking: bool,
-    /// One caller's requests one after another, whatever the number of workers.
+    /// The requests of one caller run one after another, whatever the number of workers.
     pub ordered: bool,
-    /// A plain function that promises to be quick: it runs where its request was read, which spares a hand-over to another
-    /// thread. It must not block, sleep or call `block_on`. One that takes longer than a millisecond all the same is named
-    /// in the log and runs on other threads until it has been quick many times in a row; one that panics runs there for
-    /// good. Without meaning for async functions, which promise the same, and beside `blocking`.
+    /// A plain function that promises to be quick: it runs where its request was read, which spares
+    /// a hand-over to another thread. It must not block, sleep or call `block_on`. One that takes
+    /// longer than a millisecond all the same is named in the log and runs on other threads until
+    /// it has been quick many times in a row; one that panics runs there for good. Without meaning
+    /// for async functions, which promise the same, and beside `blocking`.
     pub inline: bool,
 }
 
 impl CallbackOptions {
-    /// Those of a function that says nothing.
+    /// The options of a function that states none.
     #[must_use]
     pub const fn new() -> Self {
         Self { params: &[], blocking: false, ordered: false, inline: false }
@@ -55,21 +56,21 @@ impl CallbackOptions {
         self
     }
 
-    /// It may hold up the thread that it runs on.
+    /// Declares that the callback may hold up the thread that it runs on.
     #[must_use]
     pub const fn blocking(mut self) -> Self {
         self.blocking = true;
         self
     }
 
-    /// One caller's requests run one after another.
+    /// Runs the requests of one caller one after another.
     #[must_use]
     pub const fn ordered(mut self) -> Self {
         self.ordered = true;
         self
     }
 
-    /// It promises to be quick.
+    /// Declares that the callback promises to be quick.
     #[must_use]
     pub const fn inline(mut self) -> Self {
         self.inline = true;
@@ -100,8 +101,9 @@ impl fmt::Debug for Callback {
 impl Callback {
     /// A plain function; it clones the context if it keeps it.
     ///
-    /// It runs on a thread of tokio's pool for blocking functions, so it may block, sleep and call `Handle::block_on`, in
-    /// every run. With [`inline`](CallbackOptions::inline) it promises not to, and runs where its request was read.
+    /// It runs on a thread of tokio's pool for blocking functions, so it may block, sleep and call
+    /// `Handle::block_on`, in every run. With [`inline`](CallbackOptions::inline) it promises not
+    /// to, and runs where its request was read.
     pub fn plain<F, P, R>(
         name: MethodName,
         options: CallbackOptions,
@@ -125,9 +127,9 @@ impl Callback {
 
     /// An async function. Its future owns what it takes of the context.
     ///
-    /// It promises to be quick between two awaits: it is polled first where its request was read. One that holds that up for
-    /// more than a millisecond is named in the log and begins on a task of its own until it has been quick many times in a
-    /// row.
+    /// It promises to be quick between two awaits: it is polled first where its request was read.
+    /// One that holds that up for more than a millisecond is named in the log and begins on a task
+    /// of its own until it has been quick many times in a row.
     pub fn asynchronous<F, P, R, Fut>(
         name: MethodName,
         options: CallbackOptions,
@@ -160,8 +162,9 @@ impl Callback {
         Self::new(name, options, Run::Async(Box::new(run)))
     }
 
-    /// A plain function of the request as it travelled, which reads the arguments and makes the reply by itself: to pass
-    /// payloads on that this node need not understand. Run as [`plain`](Self::plain) ones are.
+    /// A plain function of the request as it travelled, which reads the arguments and makes the
+    /// reply by itself: to pass payloads on that this node need not understand. Run as
+    /// [`plain`](Self::plain) ones are.
     pub fn raw(
         name: MethodName,
         options: CallbackOptions,
@@ -224,10 +227,11 @@ fn bind<F: FormatSet, P: Params>(request: &Request, formats: &F) -> Result<(P, i
     }
 }
 
-/// Any error as it travels: the class is the name of its type, as Python's is the name of the exception's class.
+/// Any error as it travels: the class is the name of its type, as Python's is the name of the
+/// exception's class.
 ///
-/// A [`RemoteError`] travels as it is, which is how a callback chooses the class itself. Text and boxed errors, whose
-/// types say nothing, travel as `RuntimeError`; `std::io::Error` as `OSError`.
+/// A [`RemoteError`] travels as it is, which is how a callback chooses the class itself. Text and
+/// boxed errors, whose types say nothing, travel as `RuntimeError`; `std::io::Error` as `OSError`.
 ///
 /// ```
 /// use daffi_core::remote_error;

@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
 };
 
-/// Values that belong to one call, at most one of each type: what a layer found out and a callback reads, such as the user
-/// that a call is made for.
+/// Values that belong to one call, at most one of each type: what a layer found out and a callback
+/// reads, such as the user that a call is made for.
 ///
-/// A layer adds them with [`Request::extensions_mut`](super::Request::extensions_mut), a callback reads them with
-/// [`Context::extensions`](super::Context::extensions). They stay on this node: nothing of them is sent. A clone shares the
-/// values; what is added to it later is its own.
+/// A layer adds them with [`Request::extensions_mut`](super::Request::extensions_mut), a callback
+/// reads them with [`Context::extensions`](super::Context::extensions). They stay on this node:
+/// nothing of them is sent. A clone shares the values; what is added to it later is its own.
 ///
 /// ```
 /// # use daffi_core::Extensions;

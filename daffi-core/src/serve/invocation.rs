@@ -78,7 +78,8 @@ impl Invocations {
     /// A call goes on elsewhere: it can be cancelled until the result is dropped.
     pub(crate) fn enter(self: &Arc<Self>, caller: NodeName, id: CallId, invocation: Arc<Invocation>) -> Entered {
         let key = (caller, id);
-        // Only a caller that breaks the rules uses the number of an open call; the older one can then not be cancelled.
+        // Only a caller that breaks the rules uses the number of an open call; the older one can
+        // then not be cancelled.
         self.0.lock().insert(key.clone(), Arc::clone(&invocation));
         Entered { all: Arc::clone(self), key, invocation }
     }
@@ -122,7 +123,8 @@ mod tests {
         NodeName::new(text, &Limits::default()).unwrap()
     }
 
-    /// Every order of begin, end and cancel: one terminal, and what was cancelled before it began does not begin.
+    /// Every order of begin, end and cancel: one terminal, and what was cancelled before it began
+    /// does not begin.
     #[test]
     fn a_call_ends_once_whatever_comes_first() {
         let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{conn::Clock, error::BoxError};
 
-/// All callbacks of a node, with or without layers around them. What [`tower_layer::Layer`]s are given, and what a layered service is
-/// turned back into.
+/// All callbacks of a node, with or without layers around them. What [`tower_layer::Layer`]s are
+/// given, and what a layered service is turned back into.
 #[derive(Clone)]
 pub struct CallbackService(Inner);
 
@@ -55,7 +55,8 @@ where
     }
 }
 
-/// A layer's failure as an error reply. A layer chooses the class itself by failing with a [`RemoteError`].
+/// A layer's failure as an error reply. A layer chooses the class itself by failing with a
+/// [`RemoteError`].
 fn layer_error(error: &(dyn std::error::Error + Send + Sync + 'static)) -> RemoteError {
     if let Some(remote) = error.downcast_ref::<RemoteError>() {
         return remote.clone();

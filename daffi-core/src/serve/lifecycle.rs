@@ -12,17 +12,18 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Lifecycle {
     /// `stop` was called: later requests get an error.
     pub(crate) stopping: CancellationToken,
-    /// The same, to be looked at for every request: the token takes a lock.
+    /// Whether `stopping` is cancelled. It is looked at for every request, and the token would take
+    /// a lock.
     is_stopping: Arc<AtomicBool>,
     /// Nobody gets in any more.
     pub(crate) closing: CancellationToken,
-    /// What comes after it has begun.
+    /// Whether somebody carries the stop out already.
     began_to_stop: Arc<AtomicBool>,
-    /// No callback may run any more.
+    /// Cancelled when no callback may run any more.
     pub(crate) killed: CancellationToken,
-    /// The same, to be looked at for every plain function.
+    /// Whether `killed` is cancelled. It is looked at for every plain function.
     is_killed: Arc<AtomicBool>,
-    /// No connection may stand any more.
+    /// Cancelled when no connection may stay open any more.
     pub(crate) cut: CancellationToken,
 }
 
@@ -40,7 +41,7 @@ impl Lifecycle {
         self.closing.is_cancelled()
     }
 
-    /// `true` for the first one who asks: it has to carry the stop out.
+    /// Returns `true` to the first caller, which has to carry the stop out.
     pub(crate) fn begin_stop(&self) -> bool {
         !self.began_to_stop.swap(true, Ordering::AcqRel)
     }
@@ -49,7 +50,7 @@ impl Lifecycle {
         self.is_stopping.load(Ordering::Acquire)
     }
 
-    /// No callback may run any more.
+    /// Lets no callback run any more.
     pub(crate) fn kill(&self) {
         self.is_killed.store(true, Ordering::Release);
         self.killed.cancel();
@@ -59,7 +60,7 @@ impl Lifecycle {
         self.is_killed.load(Ordering::Acquire)
     }
 
-    /// All steps at once.
+    /// Takes all steps at once.
     pub(crate) fn abandon(&self) {
         self.stop();
         self.close();

@@ -53,8 +53,8 @@ impl Node {
 
 /// Writes error replies in a node's formats.
 pub(crate) trait WriteError: Send + Sync + std::fmt::Debug {
-    /// Appends the error and gives the format chosen: the call's where every node reads errors in it, else JSON
-    /// ([protocol, 7.3](daffi_wire::protocol#7.3)).
+    /// Appends the error and gives the format chosen: the call's where every node reads errors in
+    /// it, else JSON ([protocol, 7.3](daffi_wire::protocol#7.3)).
     fn write(&self, format: FormatId, error: &RemoteError, buffer: &mut BytesMut) -> FormatId;
 }
 

@@ -7,23 +7,27 @@ use std::{
 
 use crate::conn::SLOW;
 
-/// A callback that held a reader up has to be quick so often in a row, away from readers, before it runs on one again.
+/// A callback that held a reader up has to be quick so often in a row, away from readers, before it
+/// runs on one again.
 const PROBATION: u32 = 64;
 
-/// Each further time the number grows by this factor ...
+/// The number of quick runs that are needed grows by this factor each further time, up to
+/// [`STRICTEST`].
 ///
-/// Time also passes while the operating system lets others run: on a busy CPU that happens to the quickest callback some
-/// time, and one that never came back cost a nowait call three times as much (measured). A slow one is never quick so
-/// often.
+/// Time also passes while the operating system runs other programs. On a busy CPU this happens to
+/// the quickest callback at some time, and if that callback never came back to the reader, a nowait
+/// call would cost three times as much (measured). A slow callback is never quick so often in a
+/// row.
 const STRICTER: u32 = 4;
 
-/// ... up to this.
+/// The largest number of quick runs in a row that a callback has to show.
 const STRICTEST: u32 = 4096;
 
 /// A run is quick when it ends within this time.
 const QUICK: Duration = Duration::from_micros(100);
 
-/// More than any number of quick runs.
+/// The threshold of a callback that never runs on a reader: it is larger than any count of quick
+/// runs.
 const NEVER: u32 = u32::MAX;
 
 /// How quick one callback was so far.
@@ -31,17 +35,18 @@ const NEVER: u32 = u32::MAX;
 pub(crate) struct Pace {
     /// Quick runs in a row, away from readers.
     quick: AtomicU32,
-    /// So many let it run on a reader.
+    /// The callback may run on a reader once this many runs in a row were quick.
     needed: AtomicU32,
 }
 
 impl Pace {
-    /// Of a callback that promises to be quick, and is believed.
+    /// The pace of a callback that promises to be quick, which is believed until it breaks the
+    /// promise.
     pub(crate) const fn promised() -> Self {
         Self { quick: AtomicU32::new(0), needed: AtomicU32::new(0) }
     }
 
-    /// Of a callback that may take its time.
+    /// The pace of a callback that promises nothing, and never runs on a reader.
     pub(crate) const fn free() -> Self {
         Self { quick: AtomicU32::new(0), needed: AtomicU32::new(NEVER) }
     }
@@ -62,7 +67,8 @@ impl Pace {
         }
     }
 
-    /// Notes how long a run on a reader took, or one poll of it. `true`: it broke its promise for the first time.
+    /// Notes how long a run on a reader took, or one poll of it. Returns `true` when the callback
+    /// broke its promise for the first time.
     pub(crate) fn note_on_reader(&self, time: Duration) -> bool {
         if time <= SLOW {
             return false;
@@ -75,7 +81,7 @@ impl Pace {
         needed == 0
     }
 
-    /// It is believed never again.
+    /// Makes the callback run away from readers for good.
     pub(crate) fn distrust(&self) {
         self.needed.store(NEVER, Relaxed);
     }

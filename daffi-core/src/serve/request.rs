@@ -34,12 +34,14 @@ pub struct Request {
     pub(crate) wants_reply: bool,
 }
 
-/// A body below this size is copied when its request has to wait, so that it keeps no larger read buffer alive.
+/// A body below this size is copied when its request has to wait, so that it keeps no larger read
+/// buffer alive.
 const COMPACT_BELOW: usize = 64 * 1024;
 
 impl Request {
-    /// A call of `method` that came over no connection, to test layers with: `context` names its caller, and it wants an
-    /// answer. Its callback, should it reach one, answers that there is none.
+    /// A call of `method` that came over no connection, to test layers with: `context` names its
+    /// caller, and it wants an answer. Its callback, should it reach one, answers that there is
+    /// none.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -75,8 +77,8 @@ impl Request {
         Self { context, callback: Arc::new(callback), body, id: CallId::NONE, format, wants_reply: true }
     }
 
-    /// Whether it is to run: a call whose caller is gone, or gave it up, is not, for others wait behind it. What asks for no
-    /// answer is, for its sender may have meant to leave.
+    /// Whether it is to run: a call whose caller is gone, or gave it up, is not, for others wait
+    /// behind it. What asks for no answer is, for its sender may have meant to leave.
     pub(crate) fn is_wanted(&self) -> bool {
         !(self.wants_reply && self.context.is_cancelled())
     }
@@ -104,7 +106,8 @@ impl Request {
         &self.context.extensions
     }
 
-    /// What is handed on with this call: to the layers further in, and to the callback by its context.
+    /// What is handed on with this call: to the layers further in, and to the callback by its
+    /// context.
     #[must_use]
     pub const fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.context.extensions
@@ -128,7 +131,8 @@ impl Request {
         self.wants_reply
     }
 
-    /// A reply whose payload is `body` as it is, in the format of the request: what [`Callback::raw`] answers.
+    /// A reply whose payload is `body` as it is, in the format of the request: what
+    /// [`Callback::raw`] answers.
     ///
     /// The payload must be that of a result ([protocol, 7](daffi_wire::protocol#7)), which nobody
     /// checks before the caller does.
@@ -205,7 +209,8 @@ impl Request {
 #[derive(Debug)]
 pub struct Reply {
     content: Content,
-    /// The worker that made it: dropped once the answer is queued, so that no later answer overtakes it.
+    /// The worker that made it: dropped once the answer is queued, so that no later answer
+    /// overtakes it.
     until_sent: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -250,7 +255,8 @@ impl Reply {
     }
 }
 
-/// What a callback may know of the call it serves: the caller, the peer, cancellation and the node itself.
+/// What a callback may know of the call it serves: the caller, the peer, cancellation and the node
+/// itself.
 ///
 /// A parameter `ctx: Context` of a callback is filled in and is no argument of the call.
 #[derive(Clone)]
@@ -283,8 +289,8 @@ impl Context {
         Self { parts: Arc::new(Parts { caller, conn, node, gone }), extensions: Extensions::new(), call: None }
     }
 
-    /// The context of a call that came over no connection, to test layers and callbacks with: `caller` calls `node`, and
-    /// never leaves.
+    /// The context of a call that came over no connection, to test layers and callbacks with:
+    /// `caller` calls `node`, and never leaves.
     #[must_use]
     pub fn detached(caller: NodeName, node: NodeName) -> Self {
         let node = Node::new(node, NodeConfig::server(), Single::new(Opaque));
@@ -333,8 +339,8 @@ impl Context {
         &self.parts.caller
     }
 
-    /// The other end of the connection the call came on: its address and verified certificate. Behind a Router that is
-    /// the Router.
+    /// The other end of the connection the call came on: its address and verified certificate.
+    /// Behind a Router that is the Router.
     #[must_use]
     pub fn peer(&self) -> &PeerInfo {
         &self.parts.conn.peer
@@ -346,16 +352,19 @@ impl Context {
         None
     }
 
-    /// Whether nobody waits for the answer any more: the caller dropped its call or its timeout passed, it has left, or the
-    /// connection the call came on has ended. A call that has not begun by then never does.
+    /// Whether nobody waits for the answer any more: the caller dropped its call or its timeout
+    /// passed, it has left, or the connection the call came on has ended. A call that has not begun
+    /// by then never does.
     ///
-    /// A caller of daffi 3.0.1, and one behind a Router of 3.0.1, does not say that it gave a call up, only that it left.
+    /// A caller of daffi 3.0.1, and one behind a Router of 3.0.1, does not say that it gave a call
+    /// up, only that it left.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.parts.gone.is_cancelled() || self.call.as_ref().is_some_and(|call| call.is_cancelled())
     }
 
-    /// Waits until nobody waits for the answer any more, as [`is_cancelled`](Self::is_cancelled) says. Cancel safe.
+    /// Waits until nobody waits for the answer any more, as [`is_cancelled`](Self::is_cancelled)
+    /// says. Cancel safe.
     ///
     /// The callback is not stopped: it decides what to do, and what it returns then is dropped.
     pub async fn cancelled(&self) {

@@ -58,13 +58,14 @@ impl ServingNode {
         self.registry.snapshot().names()
     }
 
-    /// What one connection asks of this node.
+    /// The state that one connection needs to hand requests to this node.
     pub(crate) fn intake(&self) -> Intake {
         Intake { callbacks: self.registry.lookup(), jobs: Vec::new(), spare: None, invocations: Arc::default() }
     }
 
-    /// Runs a callback for a REQUEST: at once if that is enough, else elsewhere. `until_done` is dropped when the request is
-    /// worked off. [`settle`](Self::settle) when there is nothing more to read for now.
+    /// Runs a callback for a REQUEST: at once if that is enough, else elsewhere. `until_done` is
+    /// dropped when the request is worked off. [`settle`](Self::settle) when there is nothing more
+    /// to read for now.
     pub(crate) fn serve(
         &self,
         turn: &mut Turn,
@@ -139,8 +140,8 @@ impl ServingNode {
         }
     }
 
-    /// Works a CANCEL of `context`'s caller in: the call has ended for it, does not run if it has not begun, and its callback
-    /// hears of it if it has.
+    /// Works a CANCEL of `context`'s caller in: the call has ended for it, does not run if it has
+    /// not begun, and its callback hears of it if it has.
     pub(crate) fn cancel(
         &self,
         turn: &mut Turn,
@@ -158,7 +159,7 @@ impl ServingNode {
         Ok(())
     }
 
-    /// All that was read for now was [served](Self::serve).
+    /// Hands over what [`serve`](Self::serve) gathered, after all that one read brought was served.
     pub(crate) fn settle(&self, intake: &mut Intake) {
         if !intake.jobs.is_empty() {
             self.callbacks.submit(&mut intake.jobs);
@@ -166,10 +167,10 @@ impl ServingNode {
     }
 }
 
-/// So many plain functions are handed to the threads that run them at once.
+/// The most plain functions that are handed to the threads at once.
 const JOBS: usize = 64;
 
-/// What one connection asks of a node.
+/// The state that one connection needs to hand requests to a node.
 pub(crate) struct Intake {
     callbacks: Lookup,
     /// Plain functions that were read together: one lock and one wake-up for all.

@@ -30,7 +30,8 @@ fn condition(meta: &Meta) -> Option<Meta> {
     (!added.is_empty()).then(|| parse_quote!(cfg_attr(#predicate, #(#added),*)))
 }
 
-/// The predicate of a `cfg_attr`, and the attributes it adds. One that cannot be read is left to the compiler.
+/// The predicate of a `cfg_attr`, and the attributes it adds. One that cannot be read is left to
+/// the compiler.
 fn conditional(meta: &Meta) -> Option<(Meta, Vec<Meta>)> {
     let Meta::List(list) = meta else { return None };
     if !list.path.is_ident("cfg_attr") {
@@ -40,7 +41,8 @@ fn conditional(meta: &Meta) -> Option<(Meta, Vec<Meta>)> {
     Some((all.next()?, all.collect()))
 }
 
-/// Notes attributes of ours that only a `cfg_attr` would add: the compiler adds them after this macro is done.
+/// Notes attributes of ours that only a `cfg_attr` would add: the compiler adds them after this
+/// macro is done.
 pub(crate) fn refuse_conditional(attrs: &[Attribute], names: &[&str], errors: &mut Errors) {
     for attr in attrs {
         let added = conditional(&attr.meta).map(|(_, added)| added).unwrap_or_default();

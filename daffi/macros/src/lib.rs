@@ -1,9 +1,11 @@
-//! The macros of daffi: [`#[callback]`](macro@callback), [`callbacks![]`](callbacks!) and [`#[remote]`](macro@remote).
+//! The macros of daffi: [`#[callback]`](macro@callback), [`callbacks![]`](callbacks!) and
+//! [`#[remote]`](macro@remote).
 //!
-//! Use them through the crate `daffi`, which exports them (feature `macros`) and which their output names. They write what
-//! could be written by hand with `Callbacks` and closures, and add what a closure can't tell: the parameters' names, for
-//! keyword arguments; defaults; and errors of the compiler at the argument at fault. Nothing is registered behind your
-//! back: a callback is served by the node whose builder it is given to.
+//! Use them through the crate `daffi`, which exports them (feature `macros`) and which their output
+//! names. They write what could be written by hand with `Callbacks` and closures, and add what a
+//! closure can't tell: the parameters' names, for keyword arguments; defaults; and errors of the
+//! compiler at the argument at fault. Nothing is registered behind your back: a callback is served
+//! by the node whose builder it is given to.
 //!
 //! ```
 //! use daffi::{callback, callbacks};
@@ -28,13 +30,14 @@
 //! | `a: Option<&str>`, `a: Option<&[u8]>` | may be left out |
 //! | `ctx: Context`, `ctx: &Context` | none: the node fills it in, wherever it stands |
 //!
-//! At most twelve, with plain names, which are the names of keyword arguments: `r#type` is called `type`. A function may
-//! have lifetimes of its own, and is not generic otherwise.
+//! At most twelve, with plain names, which are the names of keyword arguments: `r#type` is called
+//! `type`. A function may have lifetimes of its own, and is not generic otherwise.
 //!
 //! # Results
 //!
-//! Any type that implements `Serialize`, or a type whose last name is `Result` (`io::Result`, `anyhow::Result`, ...): its
-//! error is sent as an error, under the name of its type. An alias of another name is refused when the node starts.
+//! Any type that implements `Serialize`, or a type whose last name is `Result` (`io::Result`,
+//! `anyhow::Result`, ...): its error is sent as an error, under the name of its type. An alias of
+//! another name is refused when the node starts.
 //!
 //! # Options
 //!
@@ -66,8 +69,9 @@ use proc_macro::TokenStream;
 ///
 /// # On a function
 ///
-/// The function stays as it is. Beside it a type of the same name is made, which imports and renames carry along and which
-/// [`callbacks!`] names; so no type or module of that name can be in the same place.
+/// The function stays as it is. Beside it a type of the same name is made, which imports and
+/// renames carry along and which [`callbacks!`] names; so no type or module of that name can be in
+/// the same place.
 ///
 /// ```
 /// use daffi::{Context, callback, callbacks};
@@ -91,15 +95,17 @@ use proc_macro::TokenStream;
 ///
 /// # On an `impl` block
 ///
-/// Exported are the `pub` methods with a `self`; not those whose name starts with `_` or that say `#[local]`. An instance
-/// is registered: `.callbacks(Counter::default())`. One block per type can be exported. The type may be generic
-/// (`impl<D: Db> Api<D>`), its methods not; an instance can be registered whose type is `Send`, `Sync` and `'static`.
+/// Exported are the `pub` methods with a `self`; not those whose name starts with `_` or that say
+/// `#[local]`. An instance is registered: `.callbacks(Counter::default())`. One block per type can
+/// be exported. The type may be generic (`impl<D: Db> Api<D>`), its methods not; an instance can be
+/// registered whose type is `Send`, `Sync` and `'static`.
 ///
-/// With `&self` and `self: Arc<Self>` alone the instance is shared as it is, so the type must be `Sync`. With a
-/// `&mut self` among them it is behind a lock that is fair: methods with `&mut self` run one at a time, whatever the number
-/// of workers, those with `&self` run together in between. Async methods hold the lock until they end, so one that calls
-/// back to its own instance waits for itself; plain ones run, and wait, on the pool for blocking functions. A panic does
-/// not poison the lock.
+/// With `&self` and `self: Arc<Self>` alone the instance is shared as it is, so the type must be
+/// `Sync`. With a `&mut self` among them it is behind a lock that is fair: methods with `&mut self`
+/// run one at a time, whatever the number of workers, those with `&self` run together in between.
+/// Async methods hold the lock until they end, so one that calls back to its own instance waits for
+/// itself; plain ones run, and wait, on the pool for blocking functions. A panic does not poison
+/// the lock.
 ///
 /// ```
 /// use daffi::{IntoCallbacks, callback};
@@ -134,7 +140,8 @@ pub fn callback(options: TokenStream, item: TokenStream) -> TokenStream {
     callback::expand(options.into(), item.into()).into()
 }
 
-/// A list of functions that [`#[callback]`](macro@callback) was put on, by name or path, as `Callbacks`.
+/// A list of functions that [`#[callback]`](macro@callback) was put on, by name or path, as
+/// `Callbacks`.
 ///
 /// ```
 /// use daffi::{callback, callbacks};
@@ -158,16 +165,19 @@ pub fn callbacks(input: TokenStream) -> TokenStream {
     list::expand(input.into()).into()
 }
 
-/// Makes of one trait what both ends need: a trait for the service to implement, and a client that the compiler checks.
+/// Makes of one trait what both ends need: a trait for the service to implement, and a client that
+/// the compiler checks.
 ///
-/// Every method takes `&self` and, `async` or not, is a call. Parameters and results are described in the
-/// [crate's documentation](crate); `#[callback(name = "..", inline, blocking, ordered)]` may stand on a method.
+/// Every method takes `&self` and, `async` or not, is a call. Parameters and results are described
+/// in the [crate's documentation](crate); `#[callback(name = "..", inline, blocking, ordered)]` may
+/// stand on a method.
 ///
 /// - The trait's methods return futures that are `Send`; write `async fn` in the implementation. `into_callbacks` gives
 ///   the implementation's callbacks.
 /// - The client, `CalcClient` for a trait `Calc` unless `#[remote(client = "..")]` names it, has the same methods, without
-///   `Context`. Each sends all its arguments by position and returns `Result<T, CallError>`, also where the trait says
-///   `Result<T, E>`. `new(client)` makes one; `with(client.rpc().timeout(..))` sets receiver, timeout and format.
+///   `Context`. Each sends all its arguments by position and returns `Result<T, CallError>`, also
+/// where the trait says   `Result<T, E>`. `new(client)` makes one; `with(client.rpc().timeout(..))`
+/// sets receiver, timeout and format.
 ///
 /// ```
 /// use daffi::{CallError, Client, Service, remote};

@@ -116,8 +116,8 @@ impl Param {
         }
     }
 
-    /// The type that the argument is read as; `None` for a context. An error, at the parameter's type, when there is no
-    /// reading it.
+    /// The type that the argument is read as; `None` for a context. An error, at the parameter's
+    /// type, when there is no reading it.
     pub(crate) fn read_as(&self) -> Option<TokenStream> {
         let Role::Argument { passing, default } = &self.role else { return None };
         let (owned, span) = (passing.owned(), self.span());

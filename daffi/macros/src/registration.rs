@@ -83,14 +83,16 @@ impl Registration<'_> {
         self.receiver.map(|_| quote_spanned!(span=> let #instance = ::std::sync::Arc::clone(&#instance);))
     }
 
-    /// Takes the lock if there is one, calls, and turns what was returned into a `Result<_, RemoteError>`.
+    /// Takes the lock if there is one, calls, and turns what was returned into a `Result<_,
+    /// RemoteError>`.
     fn call(&self, passed: impl Iterator<Item = TokenStream>) -> TokenStream {
         let Signature { returns, is_async, .. } = self.signature;
         let span = Span::mixed_site().located_at(self.ident.span());
         let (callee, (lock, receiver)) = (&self.callee, self.access(span));
         let wait = is_async.then(|| quote_spanned!(span=> .await));
         let call = quote_spanned!(span=> #callee(#receiver #(#passed),*) #wait);
-        // At the return type, where a value that can't be written and an error that can't be shown are at fault.
+        // At the return type, where a value that can't be written and an error that can't be shown
+        // are at fault.
         let span = returns.span().map_or(span, |output| span.located_at(output));
         let (result, returned) = (
             Ident::new("__result", span),
@@ -120,8 +122,8 @@ impl Registration<'_> {
         }
     }
 
-    /// A plain method has a thread of the blocking pool to itself and may wait there; an async one must not hold up its
-    /// thread.
+    /// A plain method has a thread of the blocking pool to itself and may wait there; an async one
+    /// must not hold up its thread.
     fn guard(&self, access: &str, span: Span) -> TokenStream {
         let instance = instance();
         if self.signature.is_async {

@@ -38,8 +38,8 @@ impl Background {
         Ok(Arc::new(Self { handle, thread: thread.thread().id(), _until_dropped: until_dropped }))
     }
 
-    /// Blocks this thread until the future is done. Timers and tasks of the future run on the background's thread, so this
-    /// thread may be any, one of another runtime, too.
+    /// Blocks this thread until the future is done. Timers and tasks of the future run on the
+    /// background's thread, so this thread may be any, one of another runtime, too.
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
         let _entered = self.handle.enter();
         pollster::block_on(future)

@@ -41,7 +41,8 @@ style! {
 }
 
 impl Rpc {
-    /// Calls `method`, blocks until its answer is there, and reads its result as a `R`; `()` takes any result.
+    /// Calls `method`, blocks until its answer is there, and reads its result as a `R`; `()` takes
+    /// any result.
     ///
     /// # Errors
     /// [`CallError`]; every call ends, with its result or with an error that says what happened.
@@ -79,7 +80,8 @@ style! {
 }
 
 impl Cast {
-    /// Calls `method` on each member, blocks until each has answered, and gives the result or the error of each, by name.
+    /// Calls `method` on each member, blocks until each has answered, and gives the result or the
+    /// error of each, by name.
     ///
     /// # Errors
     /// [`CallError`] when nothing could be sent at all.
@@ -89,7 +91,8 @@ impl Cast {
 }
 
 style! {
-    /// One call to several members, no answers: [`Client::cast_nowait`](super::Client::cast_nowait).
+    /// One call to several members, no answers:
+    /// [`Client::cast_nowait`](super::Client::cast_nowait).
     CastNowait: receivers serde timeout wait_for_connection
 }
 
@@ -104,12 +107,14 @@ impl CastNowait {
 }
 
 style! {
-    /// Chunk after chunk to one receiver, each acknowledged: [`Client::stream`](super::Client::stream).
+    /// Chunk after chunk to one receiver, each acknowledged:
+    /// [`Client::stream`](super::Client::stream).
     StreamCall: receiver key serde chunk_timeout wait_for_connection wait_for_receiver
 }
 
 impl StreamCall {
-    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks acknowledged.
+    /// Calls `method` with each chunk, all on one receiver, and gives the number of chunks
+    /// acknowledged.
     ///
     /// # Errors
     /// [`StreamError`] names the chunk that failed.
@@ -124,7 +129,8 @@ impl StreamCall {
 }
 
 style! {
-    /// Chunk after chunk to one receiver, none acknowledged: [`Client::stream_nowait`](super::Client::stream_nowait).
+    /// Chunk after chunk to one receiver, none acknowledged:
+    /// [`Client::stream_nowait`](super::Client::stream_nowait).
     StreamNowait: receiver key serde queue_timeout wait_for_connection wait_for_receiver
 }
 

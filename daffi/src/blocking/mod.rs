@@ -1,9 +1,10 @@
 //! A client for programs, and parts of programs, that do not run on tokio.
 //!
-//! It has a thread of its own, on which its connection and its callbacks run, and blocks the calling thread until a call
-//! has ended. So it works outside a runtime, and inside one where blocking is in order: it never panics for being called
-//! there. A Service on the same single-threaded runtime cannot answer while the thread is blocked; give such a call a
-//! timeout, or use [`crate::Client`].
+//! It has a thread of its own, on which its connection and its callbacks run, and blocks the
+//! calling thread until a call has ended. So it works outside a runtime, and inside one where
+//! blocking is in order: it never panics for being called there. A Service on the same
+//! single-threaded runtime cannot answer while the thread is blocked; give such a call a timeout,
+//! or use [`crate::Client`].
 //!
 //! ```
 //! # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -33,8 +34,8 @@ use crate::{ClientBuilder, IntoCallbacks};
 /// A [`crate::Client`] whose methods block; made by
 /// [`ClientBuilder::connect_blocking`](crate::ClientBuilder::connect_blocking).
 ///
-/// A handle, cheap to clone. Dropping the last one ends the connection at once, and the thread with it;
-/// [`stop`](Self::stop) ends it in order.
+/// A handle, cheap to clone. Dropping the last one ends the connection at once, and the thread with
+/// it; [`stop`](Self::stop) ends it in order.
 #[derive(Clone, Debug)]
 pub struct Client {
     // Dropped before the thread that it runs on.
@@ -43,11 +44,12 @@ pub struct Client {
 }
 
 impl ClientBuilder {
-    /// Connects as [`connect`](Self::connect), blocks until it has, and gives a client that blocks: for programs that do not
-    /// run on tokio.
+    /// Connects as [`connect`](Self::connect), blocks until it has, and gives a client that blocks:
+    /// for programs that do not run on tokio.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); [`InitializationError::Thread`] when there is no thread for it.
+    /// As [`connect`](Self::connect); [`InitializationError::Thread`] when there is no thread for
+    /// it.
     pub fn connect_blocking(self, endpoint: &str) -> Result<Client, InitializationError> {
         let background = Background::start().map_err(InitializationError::Thread)?;
         let inner = background.block_on(self.connect(endpoint))?;
@@ -56,7 +58,8 @@ impl ClientBuilder {
 }
 
 impl Client {
-    /// The same client without the blocking: for what is not here, and for parts of the program that run on tokio.
+    /// The same client without the blocking: for what is not here, and for parts of the program
+    /// that run on tokio.
     #[must_use]
     pub const fn as_async(&self) -> &crate::Client {
         &self.inner
@@ -82,7 +85,8 @@ impl Client {
         CastNowait::new(self.inner.cast_nowait(), Arc::clone(&self.background))
     }
 
-    /// Chunk after chunk to one receiver, each acknowledged before the next is sent, unless a larger window is asked for.
+    /// Chunk after chunk to one receiver, each acknowledged before the next is sent, unless a
+    /// larger window is asked for.
     pub fn stream(&self) -> StreamCall {
         StreamCall::new(self.inner.stream(), Arc::clone(&self.background))
     }
@@ -113,7 +117,8 @@ impl Client {
     /// Waits until all these nodes are members; without a limit for as long as it takes.
     ///
     /// # Errors
-    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and [`CallError::Evicted`].
+    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and
+    /// [`CallError::Evicted`].
     pub fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
         self.background.run(self.inner.wait_for_members(names, within))?
     }
@@ -121,7 +126,8 @@ impl Client {
     /// Waits until there is a connection; without a limit for as long as it takes.
     ///
     /// # Errors
-    /// [`CallError::Timeout`]; [`CallError::Stopped`] or [`CallError::Evicted`]: there will be none.
+    /// [`CallError::Timeout`]; [`CallError::Stopped`] or [`CallError::Evicted`]: there will be
+    /// none.
     pub fn wait_for_connection(&self, within: Option<Duration>) -> Result<(), CallError> {
         let connected = self.inner.wait_for_connection();
         let Some(after) = within else { return self.background.run(connected)? };
@@ -146,8 +152,8 @@ impl Client {
         self.inner.add_callbacks(callbacks)
     }
 
-    /// Stops in order, as [`Client::stop`](crate::Client::stop), and blocks until it has. On the client's own thread, which
-    /// an async callback of it runs on, it only asks for it.
+    /// Stops in order, as [`Client::stop`](crate::Client::stop), and blocks until it has. On the
+    /// client's own thread, which an async callback of it runs on, it only asks for it.
     pub fn stop(&self) {
         match self.background.run(self.inner.stop()) {
             Ok(()) => {}

@@ -78,7 +78,8 @@ impl Job {
         drop(order);
     }
 
-    /// Waits until the caller takes answers, behind its earlier requests, then stands in line again.
+    /// Waits until the caller takes answers, behind its earlier requests, then stands in line
+    /// again.
     fn wait_for_room(mut self, workers: &Arc<Workers>) {
         let gate = self.arrival.gate.take().unwrap_or_else(|| Gate::new(self.arrival.request.context.conn()));
         let mut passing = Box::pin(gate.pass());
@@ -97,14 +98,15 @@ impl Job {
 
 /// Runs plain functions one after another, on a thread that may block.
 ///
-/// It takes the next out of the line as long as there is one, so under load a function costs no task, no channel and no
-/// wake-up of a thread.
+/// It takes the next out of the line as long as there is one, so under load a function costs no
+/// task, no channel and no wake-up of a thread.
 pub(crate) struct Runner {
     next: Option<(Worker, Job)>,
 }
 
 impl Runner {
-    /// Begins on a thread of the runtime's pool for blocking functions, where `block_on` and `Handle::current` work.
+    /// Begins on a thread of the runtime's pool for blocking functions, where `block_on` and
+    /// `Handle::current` work.
     pub(crate) fn start(worker: Worker, job: Job) {
         let mut runner = Self { next: Some((worker, job)) };
         if let Ok(runtime) = Handle::try_current() {
@@ -117,7 +119,8 @@ impl Runner {
             if !job.is_wanted() {
                 drop(job);
             } else if Gate::stops(&job.arrival.request, job.arrival.gate.as_ref()) {
-                // A caller that takes no answers must not hold a worker; its requests keep their order.
+                // A caller that takes no answers must not hold a worker; its requests keep their
+                // order.
                 job.wait_for_room(worker.workers());
             } else {
                 job.run();
@@ -129,7 +132,8 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        // It never ran: the runtime is gone, and with it the threads for all others. Only then is the worker passed on.
+        // It never ran: the runtime is gone, and with it the threads for all others. Only then is
+        // the worker passed on.
         if let Some((worker, job)) = self.next.take() {
             worker.workers().close();
             drop((job, worker));

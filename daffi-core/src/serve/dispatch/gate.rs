@@ -19,7 +19,8 @@ impl Gate {
         Self { conn: Arc::clone(conn), turn: None }
     }
 
-    /// Whether `request` has to wait here before it may hold a worker. `passed`: its own place, if it has waited.
+    /// Whether `request` has to wait here before it may hold a worker. `passed`: its own place, if
+    /// it has waited.
     pub(crate) fn stops(request: &Request, passed: Option<&Self>) -> bool {
         let conn = request.context.conn();
         request.wants_reply && conn.outbox.is_full() || passed.is_none() && conn.is_gated()

@@ -13,13 +13,13 @@ use super::super::{
 };
 use crate::conn::{Begun, Clock};
 
-/// Arguments of so many bytes take time to read that is not the callback's.
+/// From this size on, the time that reading the arguments takes is not counted as the callback's.
 const LARGE: usize = 16 * 1024;
 
-/// What came of it.
+/// How far a callback came where its request was read.
 pub(crate) enum Ran {
     Done(Reply),
-    /// It waits for something, and goes on elsewhere.
+    /// The callback waits for something, and goes on as a task of its own.
     Waits(BoxFuture<'static, Reply>),
 }
 
@@ -55,7 +55,8 @@ pub(crate) fn run(callback: &Arc<Callback>, request: Request, clock: &mut Clock)
     }
 }
 
-/// Notes how long a plain function took, or that it panicked: what blocks in tokio's own terms panics on a reader.
+/// Notes how long a plain function took, or that it panicked: what blocks in tokio's own terms
+/// panics on a reader.
 struct Timed<'a> {
     callback: &'a Callback,
     clock: &'a mut Clock,

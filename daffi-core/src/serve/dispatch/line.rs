@@ -9,7 +9,8 @@ use daffi_wire::NodeName;
 
 use crate::keyed::ByName;
 
-/// A caller with so many requests in line is one of few; one with more is a crowd until all of them have run.
+/// A caller with so many requests in line is one of few; one with more is a crowd until all of them
+/// have run.
 pub(crate) const FEW: usize = 8;
 
 /// Who waits: a caller on one connection.
@@ -17,9 +18,10 @@ pub(crate) type Caller = (u64, NodeName);
 
 /// What waits, in the order in which it is to be taken.
 ///
-/// Requests of callers that have few waiting are taken in order of arrival, and between each two of them one of a crowd, whose
-/// callers take turns. So who asks little waits for others that ask little and for as many of all crowds together, however
-/// many callers flood the node; and of a crowd at least every second request is.
+/// Requests of callers that have few waiting are taken in order of arrival, and between each two of
+/// them one of a crowd, whose callers take turns. So who asks little waits for others that ask
+/// little and for as many of all crowds together, however many callers flood the node; and of a
+/// crowd at least every second request is.
 #[derive(Debug)]
 pub(crate) struct Line<T> {
     few: VecDeque<(Caller, T)>,

@@ -1,10 +1,12 @@
-//! The innermost service around all callbacks of a node: as many run at once as there are workers, in order of arrival.
+//! The innermost service around all callbacks of a node: as many run at once as there are workers,
+//! in order of arrival.
 //!
-//! A callback that promises to be quick (an async one, and a plain one with `inline`) runs where its request was read, if a
-//! worker is free and nothing has to be waited for. All other plain functions run on threads that may block. What has to
-//! wait does so in this order: for the caller's earlier requests if the callback is ordered, for a worker, and for the caller
-//! to take what was answered before. The line for a worker is fair: who has few requests in it does not wait
-//! for those that have many.
+//! A callback that promises to be quick (an async one, and a plain one with `inline`) runs where
+//! its request was read, if a worker is free and nothing has to be waited for. All other plain
+//! functions run on threads that may block. What has to wait does so in this order: for the
+//! caller's earlier requests if the callback is ordered, for a worker, and for the caller to take
+//! what was answered before. The line for a worker is fair: who has few requests in it does not
+//! wait for those that have many.
 
 mod blocking;
 mod gate;
@@ -45,8 +47,8 @@ use crate::conn::Clock;
 
 /// Runs callbacks: the service that layers are put around.
 ///
-/// Always ready: who finds no free worker waits inside the response future, in order of arrival. A request takes its
-/// place in that order when the future is first polled.
+/// Always ready: who finds no free worker waits inside the response future, in order of arrival. A
+/// request takes its place in that order when the future is first polled.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     workers: Arc<Workers>,
@@ -89,7 +91,8 @@ impl Dispatch {
         callback.is_plain() && !callback.pace.is_quick()
     }
 
-    /// Begins to serve a request where it was read: the one way in, for requests with layers around them and without.
+    /// Begins to serve a request where it was read: the one way in, for requests with layers around
+    /// them and without.
     pub(crate) fn begin(&self, request: Request, clock: &mut Clock) -> Begun {
         let callback = &request.callback;
         // One worker alone runs all requests in order.

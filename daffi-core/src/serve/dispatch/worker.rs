@@ -27,8 +27,9 @@ const LINE: usize = 1;
 
 /// The workers of a node, and the line of those that wait for one.
 ///
-/// A semaphore of its own because of who waits: plain functions stand in line as what they are, not as a task each, and a
-/// thread that has run one goes on with the next under the same permit, without a wake-up in between.
+/// A semaphore of its own because of who waits: plain functions stand in line as what they are, not
+/// as a task each, and a thread that has run one goes on with the next under the same permit,
+/// without a wake-up in between.
 pub(crate) struct Workers {
     /// Free workers times [`ONE`], and [`LINE`]. While somebody stands in line no worker is free.
     state: AtomicUsize,
@@ -78,8 +79,8 @@ impl Workers {
         self.try_borrow().map(Borrowed::keep)
     }
 
-    /// Takes a place in line now; the future gives a worker when it is this one's turn, and nothing when the runtime is gone.
-    /// Dropped, it gives its place up.
+    /// Takes a place in line now; the future gives a worker when it is this one's turn, and nothing
+    /// when the runtime is gone. Dropped, it gives its place up.
     pub(crate) fn wait(self: &Arc<Self>, caller: Caller) -> Waits {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock();
@@ -134,7 +135,8 @@ impl Workers {
             .is_ok()
     }
 
-    /// Takes a free worker, or notes that somebody stands in line. For those who hold the line's lock.
+    /// Takes a free worker, or notes that somebody stands in line. For those who hold the line's
+    /// lock.
     fn take_or_line_up(&self) -> bool {
         if self.try_take() {
             return true;
@@ -184,7 +186,8 @@ impl Worker {
         self.0.as_ref().expect("a worker has its node's workers until it is passed on")
     }
 
-    /// Passes this worker on to the first in line. Gives it back if that is a plain function, which has to be run with it.
+    /// Passes this worker on to the first in line. Gives it back if that is a plain function, which
+    /// has to be run with it.
     pub(crate) fn pass_on(mut self) -> Option<(Self, Job)> {
         let workers = self.0.take()?;
         loop {

@@ -46,7 +46,8 @@ pub(crate) fn expand(options: TokenStream, mut block: ItemImpl) -> TokenStream {
     }
 }
 
-/// After a mistake the implementation is there all the same, but empty, so that its uses raise no further errors.
+/// After a mistake the implementation is there all the same, but empty, so that its uses raise no
+/// further errors.
 fn implementation(block: &ItemImpl, methods: &mut [Method], locked: bool, correct: bool) -> TokenStream {
     if block.trait_.is_some() {
         return TokenStream::new();

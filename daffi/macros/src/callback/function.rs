@@ -41,7 +41,8 @@ pub(crate) fn expand(options: TokenStream, mut function: ItemFn) -> TokenStream 
         #function
         #errors
 
-        // Braces keep it out of the namespace of values, where the function is: both are imported under one name.
+        // Braces keep it out of the namespace of values, where the function is: both are imported
+        // under one name.
         #(#cfgs)*
         #[doc(hidden)]
         #[allow(

@@ -62,7 +62,8 @@ fn into_callbacks(Definition { item, methods, .. }: &Definition) -> TokenStream 
         }
     });
     quote! {
-        /// The methods as callbacks, to register: `Service::builder(..).callbacks(implementation.into_callbacks())`.
+        /// The methods as callbacks, to register:
+        /// `Service::builder(..).callbacks(implementation.into_callbacks())`.
         #[must_use]
         #[allow(deprecated, reason = "a deprecated method may still be served")]
         fn into_callbacks(self) -> ::daffi::Callbacks
