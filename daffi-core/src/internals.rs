@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use daffi_wire::{CallId, Frame, Member, NodeName};
+use daffi_wire::{CallId, Frame, Limits, Member, NodeName};
 
 pub use crate::router::bare::{BareMember, BareRouter};
 use crate::{
@@ -83,9 +83,10 @@ impl fmt::Debug for CallbackLookup {
 /// The members that a server listed, for the node `own`.
 #[must_use]
 pub fn members(list: Vec<Member>, own: &str) -> Members {
-    let mut all = MemberList::default();
+    let own = NodeName::new(own, &Limits::default()).expect("the name of a node that runs is good");
+    let mut all = MemberList::new(own);
     all.replace(list);
-    all.snapshot(own)
+    all.snapshot()
 }
 
 /// A call that several members could get.

@@ -341,9 +341,9 @@ mod tests {
     }
 
     fn flow(credit: &Credit) -> Result<Arc<Flow>, Gone> {
-        let mut members = MemberList::default();
+        let mut members = MemberList::new(name("me"));
         members.replace(vec![Member::new(name("worker"), Vec::new())]);
-        let members = Arc::new(members.snapshot("me"));
+        let members = Arc::new(members.snapshot());
         credit.flow(&name("worker"), || Arc::clone(&members), |_| {})
     }
 

@@ -358,6 +358,7 @@ pub(crate) struct Charge {
     bytes: usize,
 }
 
+#[cfg(test)]
 impl Charge {
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes

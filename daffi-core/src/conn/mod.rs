@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use self::alive::Signs;
 pub(crate) use self::{
     alive::Alive,
-    budget::{Account, Budget, Charge, Reading},
+    budget::{Account, Budget, Reading},
     clock::{Begun, Clock, SLOW},
     driver::{Driver, Role},
     inbound::{Inbound, Ticket, WAITING_COST},

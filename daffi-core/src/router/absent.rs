@@ -1,10 +1,12 @@
 //! Callers that left while calls of theirs were open.
 
-use std::collections::HashMap;
-
 use daffi_wire::{CallId, NodeName};
+use rustc_hash::FxHashMap;
 
-use crate::session::OpenCalls;
+use crate::{
+    keyed::{ByName, Names},
+    session::OpenCalls,
+};
 
 /// Calls kept of all that left, at most.
 const MOST: usize = 1_000_000;
@@ -14,7 +16,9 @@ const MOST: usize = 1_000_000;
 /// A name is forgotten with the last answer, or when the last receiver leaves.
 #[derive(Debug, Default)]
 pub(super) struct AbsentCallers {
-    calls: HashMap<NodeName, OpenCalls>,
+    calls: ByName<NodeName, OpenCalls>,
+    /// Whose calls each receiver may still answer, so that its end costs what it had to do and not all that is kept.
+    callers: FxHashMap<u64, Names<NodeName>>,
     total: usize,
 }
 
@@ -31,33 +35,55 @@ impl AbsentCallers {
             *self = Self::default();
         }
         self.total += calls.len();
+        for receiver in calls.receivers() {
+            self.callers.entry(receiver).or_default().insert(name.clone());
+        }
         self.calls.insert(name.clone(), calls);
     }
 
     pub(super) fn take(&mut self, name: &NodeName) -> OpenCalls {
         let calls = self.calls.remove(name).unwrap_or_default();
         self.total -= calls.len();
+        for receiver in calls.receivers() {
+            forget(&mut self.callers, receiver, name);
+        }
         calls
     }
 
     /// An answer came that nobody waits for.
     pub(super) fn complete(&mut self, name: &str, number: CallId, receiver: u64) {
-        if let Some(calls) = self.calls.get_mut(name) {
-            let before = calls.len();
-            calls.complete(number, receiver);
-            self.total -= before - calls.len();
-            if calls.len() == 0 {
-                self.calls.remove(name);
-            }
+        let Some(calls) = self.calls.get_mut(name) else { return };
+        let before = calls.len();
+        calls.complete(number, receiver);
+        self.total -= before - calls.len();
+        let (answered, done) = (!calls.is_asked(receiver), calls.len() == 0);
+        if answered {
+            forget(&mut self.callers, receiver, name);
+        }
+        if done {
+            self.calls.remove(name);
         }
     }
 
     pub(super) fn receiver_gone(&mut self, receiver: u64) {
-        self.calls.retain(|_, calls| {
+        for name in self.callers.remove(&receiver).unwrap_or_default() {
+            let Some(calls) = self.calls.get_mut(&name) else { continue };
+            let before = calls.len();
             calls.receiver_gone(receiver);
-            calls.len() > 0
-        });
-        self.total = self.calls.values().map(OpenCalls::len).sum();
+            self.total -= before - calls.len();
+            if calls.len() == 0 {
+                self.calls.remove(&name);
+            }
+        }
+    }
+}
+
+fn forget(callers: &mut FxHashMap<u64, Names<NodeName>>, receiver: u64, name: &str) {
+    if let Some(names) = callers.get_mut(&receiver) {
+        names.remove(name);
+        if names.is_empty() {
+            callers.remove(&receiver);
+        }
     }
 }
 
@@ -83,8 +109,8 @@ mod tests {
         assert_eq!(absent.total, 2, "not from whom was asked");
         absent.complete("caller", CallId(2), 10);
         absent.receiver_gone(11);
-        assert_eq!((absent.total, absent.calls.len()), (0, 0));
+        assert_eq!((absent.total, absent.calls.len(), absent.callers.len()), (0, 0, 0));
         absent.keep(&name, open());
-        assert_eq!((absent.take(&name).len(), absent.total), (2, 0));
+        assert_eq!((absent.take(&name).len(), absent.total, absent.callers.len()), (2, 0, 0));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use daffi_transport::keep;
 use daffi_wire::Frame;
 
 use crate::conn::Ticket;
@@ -53,7 +54,7 @@ impl Announcing {
 
     /// Keeps a handshake until then, in the place of an older one.
     pub(super) fn keep(&mut self, frame: Frame, counted: Ticket, due: Instant) {
-        self.waiting = Some(Waiting { frame, due, _counted: counted });
+        self.waiting = Some(Waiting { frame: keep(frame), due, _counted: counted });
     }
 
     /// When the one that waits is due.

@@ -83,6 +83,7 @@ impl BareMember {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use daffi_transport::mem::MemListener;
     use daffi_wire::{
         CallId, Credit, FlowId, FormatId, Grant, Handshake, Header, Kind, Level, Limits, Member, MethodName, NodeType,
@@ -148,5 +149,48 @@ mod tests {
         worker.written();
         assert_eq!(router.budget.used(), 0);
         drop(worker);
+    }
+
+    #[tokio::test]
+    async fn small_requests_that_are_held_keep_no_read_buffer_alive() {
+        let listener = MemListener::bind(&"mem://bare-router-held".parse().unwrap()).unwrap();
+        let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
+        let (_worker, mut sender) = (joined(&router, "worker"), joined(&router, "sender"));
+        sender.handle(credit(Credit::Begins(FlowId(1)), "sender", "worker")).unwrap();
+        let header = Header::new(Kind::Request, CallId(7), FormatId::OPAQUE, false, false);
+        let small = frame(header, ["sender", "worker", "f"], b"");
+        let (size, read) = (small.as_bytes().len(), Bytes::from(small.as_bytes().repeat(1000)));
+        for n in 0..1000 {
+            let one = read.slice(n * size..(n + 1) * size);
+            sender.handle(Frame::from_message(one, &Limits::default()).unwrap()).unwrap();
+        }
+        assert!(router.router.stats().held_requests > 900 && read.is_unique());
+    }
+
+    /// Thirty members call what is not there and take no refusal.
+    #[tokio::test]
+    async fn refusals_that_nobody_takes_are_bounded() {
+        let listener = MemListener::bind(&"mem://bare-router-refused".parse().unwrap()).unwrap();
+        let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
+        let (mut worker, mut caller) = (joined(&router, "worker"), joined(&router, "caller"));
+        let mut deaf: Vec<_> = (0..30).map(|n| joined(&router, &format!("deaf{n}"))).collect();
+        let nobody = "n".repeat(9000);
+        let call = |id: u16, from: &str, to: &str| {
+            frame(Header::new(Kind::Request, CallId(id), FormatId::OPAQUE, false, true), [from, to, "f"], b"")
+        };
+        for (n, member) in deaf.iter_mut().enumerate() {
+            let name = format!("deaf{n}");
+            for id in 1..=600 {
+                member.handle(call(id, &name, &nobody)).unwrap();
+            }
+        }
+        let held = deaf.iter().map(|member| member.conn.outbox.account().held()).sum::<usize>();
+        let limit = NodeConfig::server().budget_bytes;
+        assert!(router.budget.used() <= limit && held <= limit, "{held} of {limit}, where all refusals are 324 MB");
+        worker.written();
+        caller.written();
+        caller.handle(call(7, "caller", "worker")).unwrap();
+        // Of 31 newcomers it had not heard: two frames each, and the call.
+        assert_eq!(worker.written(), 63, "others are served");
     }
 }

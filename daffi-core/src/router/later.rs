@@ -7,16 +7,14 @@ use daffi_wire::{CallId, Limits, NodeName};
 use parking_lot::Mutex;
 
 use super::Peer;
-use crate::{
-    conn::{Account, Charge},
-    refusal::Refusal,
-};
+use crate::{conn::Account, refusal::Refusal};
 
-/// What is kept for one caller at most, in bytes: errors for every call number, if receivers have usual names.
-const MOST: usize = 4 * 1024 * 1024;
+/// What is kept for one caller at most, in bytes: ends of calls with every number, if receivers have usual names.
+const MOST: usize = 1024 * 1024;
 
-/// What one end takes beside the receiver's name.
-const COST: usize = 64;
+/// What the ends of calls to one receiver take beside its name, and each of them.
+const COST: usize = 96;
+const COST_OF_EACH: usize = size_of::<CallId>();
 
 /// Ends told at a time.
 const AT_ONCE: usize = 256;
@@ -27,8 +25,18 @@ pub(super) struct Later(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    ends: VecDeque<End>,
+    ends: VecDeque<Ends>,
     bytes: usize,
+    /// What counts them; known since the first.
+    account: Option<Arc<Account>>,
+}
+
+/// Calls to one receiver that ended for one reason, one after another.
+#[derive(Debug)]
+struct Ends {
+    receiver: NodeName,
+    why: Refusal,
+    ids: VecDeque<CallId>,
 }
 
 /// How a call ended.
@@ -37,32 +45,65 @@ pub(super) struct End {
     pub(super) id: CallId,
     pub(super) receiver: NodeName,
     pub(super) why: Refusal,
-    charge: Charge,
+}
+
+impl Kept {
+    fn count(&mut self, bytes: usize) {
+        if let Some(account) = &self.account {
+            account.change(self.bytes, bytes);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.count(0);
+    }
 }
 
 impl Later {
-    /// Keeps an end of a call. `false`: too many are kept already.
+    /// Keeps an end of a call. `false`: there is no room for it. A call that was open had some; one that is refused has to find
+    /// it in the share of its caller.
     pub(super) fn keep(&self, id: CallId, receiver: NodeName, why: Refusal, account: &Arc<Account>) -> bool {
         let mut kept = self.0.lock();
-        let bytes = COST + receiver.len();
-        if kept.bytes + bytes > MOST {
+        let joins = kept.ends.back().is_some_and(|ends| ends.receiver == receiver && ends.why == why);
+        let more = if joins { COST_OF_EACH } else { COST + receiver.len() + COST_OF_EACH };
+        let was_open = matches!(why, Refusal::ReceiverGone | Refusal::AnswerLost);
+        if kept.bytes + more > MOST || !was_open && !account.admits(more) {
             return false;
         }
-        kept.bytes += bytes;
-        kept.ends.push_back(End { id, receiver, why, charge: account.charge(bytes) });
+        kept.account.get_or_insert_with(|| Arc::clone(account));
+        let bytes = kept.bytes + more;
+        kept.count(bytes);
+        match kept.ends.back_mut().filter(|_| joins) {
+            Some(ends) => ends.ids.push_back(id),
+            None => kept.ends.push_back(Ends { receiver, why, ids: VecDeque::from([id]) }),
+        }
         true
     }
 
     /// The next ends to be told, and whether there are more.
     pub(super) fn take(&self) -> (Vec<End>, bool) {
         let mut kept = self.0.lock();
-        let count = kept.ends.len().min(AT_ONCE);
-        let ends: Vec<_> = kept.ends.drain(..count).collect();
-        kept.bytes -= ends.iter().map(|end| end.charge.bytes()).sum::<usize>();
+        let (mut taken, mut bytes) = (Vec::new(), kept.bytes);
+        while taken.len() < AT_ONCE
+            && let Some(Ends { receiver, why, ids }) = kept.ends.front_mut()
+        {
+            if let Some(id) = ids.pop_front() {
+                bytes -= COST_OF_EACH;
+                taken.push(End { id, receiver: receiver.clone(), why: *why });
+            }
+            if ids.is_empty() {
+                bytes -= COST + receiver.len();
+                kept.ends.pop_front();
+            }
+        }
+        kept.count(bytes);
         if kept.ends.is_empty() {
             kept.ends = VecDeque::new();
         }
-        (ends, !kept.ends.is_empty())
+        (taken, !kept.ends.is_empty())
     }
 }
 
@@ -86,33 +127,51 @@ mod tests {
     use super::*;
     use crate::conn::Budget;
 
+    fn name(text: &str) -> NodeName {
+        NodeName::new(text, &Limits::default()).unwrap()
+    }
+
     #[test]
-    fn ends_are_kept_in_order_up_to_a_bound_and_counted() {
+    fn all_open_calls_may_end_at_once_in_order_and_are_counted() {
         let account = Budget::new(1 << 28, 1.0, 100, 1 << 20).open();
-        let (later, limits) = (Later::default(), Limits::default());
-        let name = |text: &str| NodeName::new(text, &limits).unwrap();
-        let mut kept = 0;
-        while later.keep(
-            CallId(u16::try_from(kept % 65_535 + 1).unwrap()),
-            name("worker"),
-            Refusal::Overloaded,
-            &account,
-        ) {
-            kept += 1;
+        let later = Later::default();
+        for id in 1..=u16::MAX {
+            // Three receivers leave, one after another.
+            let receiver = name(&format!("worker{}", id / 30_000));
+            assert!(later.keep(CallId(id), receiver, Refusal::ReceiverGone, &account));
         }
-        assert_eq!(kept, MOST / (COST + 6));
-        assert_eq!(account.held(), kept * (COST + 6));
+        assert_eq!(account.held(), 3 * (COST + 7) + usize::from(u16::MAX) * COST_OF_EACH);
         let mut told = 0;
         loop {
             let (ends, more) = later.take();
             for end in ends {
                 told += 1;
-                assert_eq!(usize::from(end.id.0), (told - 1) % 65_535 + 1);
+                assert_eq!((end.id, end.receiver), (CallId(told), name(&format!("worker{}", told / 30_000))));
             }
             if !more {
                 break;
             }
         }
-        assert_eq!((told, account.held()), (kept, 0));
+        assert_eq!((told, account.held()), (u16::MAX, 0));
+    }
+
+    #[test]
+    fn refusals_find_room_in_the_share_or_not_at_all() {
+        let budget = Budget::new(1 << 28, 1.0, 100, 1 << 20);
+        let (account, full) = (budget.open(), budget.open().charge(1 << 28));
+        let (later, mut kept) = (Later::default(), 0);
+        let other = |n: u16| name(["a", "b"][usize::from(n % 2)]);
+        while later.keep(CallId(kept + 1), other(kept), Refusal::Overloaded, &account) {
+            kept += 1;
+        }
+        assert!(account.held() <= account.own() && kept > 100, "{kept}");
+        assert!(later.keep(CallId(1), name("a"), Refusal::ReceiverGone, &account), "it was open");
+        drop(full);
+        while later.keep(CallId(1), other(kept), Refusal::Overloaded, &account) {
+            kept = (kept + 1) % 1000;
+        }
+        assert!(account.held() <= MOST);
+        drop(later);
+        assert_eq!(account.held(), 0);
     }
 }

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use daffi_transport::keep;
 use daffi_wire::{Credit, FlowId, Frame, Grant, Limits, credit_cost};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -225,6 +226,8 @@ impl Sender {
 
     fn hold(&self, flow: &mut Flow, waits: Waits, frame: Frame) {
         self.held.fetch_add(1, Ordering::Relaxed);
+        // It may be a small part of a read buffer, which must not wait with it.
+        let frame = keep(frame);
         let counted = Ticket::new(Arc::clone(&self.peer.conn), frame.as_bytes().len() + HOLDING_COST);
         flow.held.push_back(Held { frame, waits, _counted: counted });
     }

@@ -3,11 +3,15 @@
 use std::task::Waker;
 
 use daffi_wire::{
-    Credit, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName, NodeType, Role,
+    BodyError, Credit, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName, NodeType,
+    Role,
 };
 
 use super::{Completed, InFlight, Members, members::MemberList};
 use crate::error::{Disconnected, ProtocolError};
+
+/// What the members may take in memory: so many times the longest list in one frame.
+const LIST_FACTOR: usize = 4;
 
 /// A client's end of one connection: its handshake, its members and its open calls.
 #[derive(Debug)]
@@ -51,10 +55,10 @@ impl ClientSession {
     /// A session on a new connection. `in_flight` goes on from the connection before, if there was one.
     pub(crate) fn new(name: NodeName, limits: Limits, in_flight: InFlight) -> Self {
         Self {
+            members: MemberList::new(name.clone()),
             name,
             limits,
             in_flight,
-            members: MemberList::default(),
             opened: false,
             server_role: None,
             router_ends_calls: false,
@@ -126,6 +130,7 @@ impl ClientSession {
                 members.iter_mut().for_each(|member| member.level = level);
             }
             self.members.update(members);
+            self.check_members()?;
             return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));
         }
         if let Some(reason) = body.error {
@@ -145,6 +150,7 @@ impl ClientSession {
         }
         if !std::mem::replace(&mut self.opened, true) {
             self.members.replace(members);
+            self.check_members()?;
             return Ok(Handled::Opened(level));
         }
         if level.at_least(Level::FOUR) && !self.looks {
@@ -153,7 +159,14 @@ impl ClientSession {
         } else {
             self.members.replace(members);
         }
+        self.check_members()?;
         Ok(Handled::MembersChanged(Vec::new(), Vec::new()))
+    }
+
+    /// A server cannot make this node remember ever more members.
+    fn check_members(&self) -> Result<(), BodyError> {
+        let (size, limit) = (self.members.bytes(), self.limits.max_list_bytes.saturating_mul(LIST_FACTOR));
+        if size > limit { Err(BodyError::TooLarge { what: "list of all members", size, limit }) } else { Ok(()) }
     }
 
     fn event(&mut self, frame: &Frame) -> Result<Handled, Disconnected> {
@@ -180,7 +193,7 @@ impl ClientSession {
 
     /// The members as this node sees them now.
     pub(crate) fn members(&self) -> Members {
-        self.members.snapshot(&self.name)
+        self.members.snapshot()
     }
 
     /// What the server said it is.

@@ -1,29 +1,31 @@
 //! Who is there and what they expose, as one connection tells it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use daffi_wire::{Level, Member, MethodName, NodeName};
 
-use crate::keyed::ByName;
+use super::cow::{List, Map};
 
-/// A snapshot of the members of a connection. Replaced as a whole when one comes, goes or changes.
+/// A snapshot of the members of a connection. Replaced as a whole when one comes, goes or changes; the snapshots share what did
+/// not change.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
-    list: Vec<Member>,
-    by_name: ByName<NodeName, usize>,
-    by_method: ByName<MethodName, Arc<[NodeName]>>,
+    list: List<Arc<Member>>,
+    by_name: Map<NodeName, usize>,
+    /// In list order, without the node itself.
+    by_method: Map<MethodName, Arc<[NodeName]>>,
 }
 
 impl Members {
     /// The members in the order the server lists them.
     pub fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.list.iter()
+        self.list.iter().map(|member| &**member)
     }
 
     /// The member of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Member> {
-        self.by_name.get(name).map(|at| &self.list[*at])
+        self.by_name.get(name).and_then(|at| self.list.get(*at)).map(|member| &**member)
     }
 
     /// The members that expose `method`, in list order, without the node itself.
@@ -39,65 +41,128 @@ impl Members {
     }
 }
 
-/// The list that a server's frames change; callers see [snapshots](Self::snapshot) of it.
-#[derive(Debug, Default)]
+/// What a member and each of its callbacks take beside their names, about.
+const ENTRY_COST: usize = 64;
+
+/// The list that a server's frames change; callers see [snapshots](Self::snapshot) of it. A change costs what changes.
+#[derive(Debug)]
 pub(crate) struct MemberList {
-    list: Vec<Member>,
-    by_name: ByName<NodeName, usize>,
+    /// The node itself, which is never its own receiver.
+    own: NodeName,
+    now: Members,
+    /// What the members take, about.
+    bytes: usize,
 }
 
 impl MemberList {
-    /// The whole list anew ([protocol, 5.3](daffi_wire::protocol#5.3)).
+    /// No members yet, for the node `own`.
+    pub(crate) fn new(own: NodeName) -> Self {
+        Self { own, now: Members::default(), bytes: 0 }
+    }
+
+    /// The whole list anew ([protocol, 5.3](daffi_wire::protocol#5.3)). The same name twice: the last one counts.
     pub(crate) fn replace(&mut self, list: Vec<Member>) {
-        self.by_name = positions(&list);
-        self.list = list;
+        (self.now, self.bytes) = (Members::default(), 0);
+        self.update(list);
     }
 
     /// Adds members, or replaces what they expose.
     pub(crate) fn update(&mut self, members: Vec<Member>) {
         for member in members {
-            match self.by_name.get(&member.name) {
-                Some(at) => self.list[*at] = member,
-                None => {
-                    self.by_name.insert(member.name.clone(), self.list.len());
-                    self.list.push(member);
-                }
+            match self.now.by_name.get(&member.name).copied() {
+                Some(at) => self.change(at, Arc::new(member)),
+                None => self.add(Arc::new(member)),
             }
         }
+    }
+
+    fn add(&mut self, member: Arc<Member>) {
+        let at = self.now.list.len();
+        self.bytes += bytes(&member);
+        self.now.by_name.insert(member.name.clone(), at);
+        self.now.list.push(Arc::clone(&member));
+        if member.name != self.own {
+            member.methods.iter().for_each(|method| self.expose(method, &member.name, at));
+        }
+    }
+
+    fn change(&mut self, at: usize, member: Arc<Member>) {
+        let Some(before) = self.now.list.get(at).cloned() else { return };
+        if before == member {
+            return;
+        }
+        self.bytes = self.bytes - bytes(&before) + bytes(&member);
+        self.now.list.set(at, Arc::clone(&member));
+        if member.name == self.own || before.methods == member.methods {
+            return;
+        }
+        let (old, new): (HashSet<_>, HashSet<_>) = (before.methods.iter().collect(), member.methods.iter().collect());
+        old.difference(&new).for_each(|method| self.withdraw(method, &member.name));
+        new.difference(&old).for_each(|method| self.expose(method, &member.name, at));
     }
 
     /// Removes a member; the last takes its place. `false`: it was none.
     pub(crate) fn remove(&mut self, name: &str) -> bool {
-        let Some(at) = self.by_name.remove(name) else { return false };
-        self.list.swap_remove(at);
-        if let Some(moved) = self.list.get(at) {
-            self.by_name.insert(moved.name.clone(), at);
+        let Some(at) = self.now.by_name.remove(name) else { return false };
+        if let Some(gone) = self.now.list.get(at).cloned() {
+            self.bytes -= bytes(&gone);
+            if gone.name != self.own {
+                gone.methods.iter().for_each(|method| self.withdraw(method, &gone.name));
+            }
+        }
+        self.now.list.swap_remove(at);
+        if let Some(moved) = self.now.list.get(at).cloned() {
+            self.now.by_name.insert(moved.name.clone(), at);
+            if moved.name != self.own {
+                moved.methods.iter().for_each(|method| self.move_up(method, &moved.name, at));
+            }
         }
         true
     }
 
-    /// The list as it is now, for the node `own`. Costs its length.
-    pub(crate) fn snapshot(&self, own: &str) -> Members {
-        let mut by_method: ByName<MethodName, Vec<NodeName>> = ByName::default();
-        for member in self.list.iter().filter(|m| m.name.as_str() != own) {
-            for method in &member.methods {
-                let exposing = by_method.entry(method.clone()).or_default();
-                if exposing.last() != Some(&member.name) {
-                    exposing.push(member.name.clone());
-                }
-            }
+    /// The member at `at` exposes `method`.
+    fn expose(&mut self, method: &MethodName, name: &NodeName, at: usize) {
+        let exposing = self.now.by_method.get(method).map(|all| &all[..]).unwrap_or_default();
+        let place = exposing.partition_point(|other| self.now.by_name.get(other).is_some_and(|other| *other < at));
+        if exposing.get(place) != Some(name) {
+            let all = exposing[..place].iter().chain([name]).chain(&exposing[place..]).cloned().collect();
+            self.now.by_method.insert(method.clone(), all);
         }
-        Members {
-            list: self.list.clone(),
-            by_name: positions(&self.list),
-            by_method: by_method.into_iter().map(|(method, names)| (method, names.into())).collect(),
+    }
+
+    /// A member exposes `method` no more.
+    fn withdraw(&mut self, method: &MethodName, name: &NodeName) {
+        let Some(exposing) = self.now.by_method.get(method) else { return };
+        let rest: Arc<[NodeName]> = exposing.iter().filter(|other| *other != name).cloned().collect();
+        if rest.is_empty() {
+            self.now.by_method.remove(method);
+        } else {
+            self.now.by_method.insert(method.clone(), rest);
         }
+    }
+
+    /// The last member of the list is at `at` now.
+    fn move_up(&mut self, method: &MethodName, name: &NodeName, at: usize) {
+        if self.now.by_method.get(method).is_some_and(|exposing| exposing.len() > 1) {
+            self.withdraw(method, name);
+            self.expose(method, name, at);
+        }
+    }
+
+    /// What the members take in memory, about.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The list as it is now.
+    pub(crate) fn snapshot(&self) -> Members {
+        self.now.clone()
     }
 }
 
-/// The same name twice: the last one counts.
-fn positions(list: &[Member]) -> ByName<NodeName, usize> {
-    list.iter().enumerate().map(|(at, member)| (member.name.clone(), at)).collect()
+fn bytes(member: &Member) -> usize {
+    let methods: usize = member.methods.iter().map(|method| ENTRY_COST + method.len()).sum();
+    ENTRY_COST + member.name.len() + methods
 }
 
 #[cfg(test)]
@@ -120,18 +185,50 @@ mod tests {
 
     #[test]
     fn lists_change_as_3_0_1_changes_them() {
-        let mut list = MemberList::default();
+        let mut list = MemberList::new(member("me", &[]).name);
         list.replace(vec![member("a", &["f"]), member("b", &["f", "g"]), member("me", &["f"])]);
-        assert_eq!(exposing(&list.snapshot("me"), "f"), ["a", "b"], "never the node itself");
+        assert_eq!(exposing(&list.snapshot(), "f"), ["a", "b"], "never the node itself");
         list.update(vec![member("c", &["f"]), member("b", &[])]);
-        let members = list.snapshot("me");
+        let members = list.snapshot();
         assert_eq!(exposing(&members, "f"), ["a", "c"]);
         assert!(exposing(&members, "g").is_empty());
         assert!(list.remove("a"));
-        let members = list.snapshot("me");
+        let members = list.snapshot();
         assert_eq!(members.iter().next().unwrap().name.as_str(), "c", "the last takes the place");
         assert!(!list.remove("a"));
         assert!(list.remove("c"));
-        assert_eq!(list.snapshot("me").iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["me", "b"]);
+        assert_eq!(list.snapshot().iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["me", "b"]);
+    }
+
+    /// After every change the same as from the list itself, and snapshots stay as they were.
+    #[test]
+    fn what_is_exposed_follows_every_change() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut list = MemberList::new(member("m0", &[]).name);
+        let mut snapshots = Vec::new();
+        for _ in 0..3000 {
+            let name = format!("m{}", rng.usize(..40));
+            let methods: Vec<_> = (0..rng.usize(..6)).map(|_| format!("f{}", rng.usize(..30))).collect();
+            if rng.u8(..4) == 0 {
+                list.remove(&name);
+            } else {
+                list.update(vec![member(&name, &methods.iter().map(String::as_str).collect::<Vec<_>>())]);
+            }
+            snapshots.push((list.snapshot(), list.now.iter().cloned().collect::<Vec<_>>()));
+        }
+        for (members, all) in snapshots {
+            assert!(members.iter().eq(&all));
+            assert!(all.iter().all(|member| members.get(&member.name) == Some(member)));
+            for method in (0..30).map(|n| format!("f{n}")) {
+                let expected =
+                    all.iter().filter(|m| m.name.as_str() != "m0" && m.methods.iter().any(|f| f.as_str() == method));
+                let expected: Vec<_> = expected.map(|m| m.name.to_string()).collect();
+                assert_eq!(exposing(&members, &method), expected);
+                assert_eq!(members.exposing(&method).is_some(), !expected.is_empty());
+            }
+        }
+        let all: Vec<_> = list.now.iter().map(|member| member.name.to_string()).collect();
+        assert!(list.bytes() > 0 && all.iter().all(|name| list.remove(name)));
+        assert_eq!(list.bytes(), 0);
     }
 }

@@ -8,6 +8,7 @@
 //! that owned the table would have to be locked for each frame.
 
 mod client;
+mod cow;
 mod credit;
 mod hub;
 mod in_flight;

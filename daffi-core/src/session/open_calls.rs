@@ -24,8 +24,8 @@ pub(crate) struct OpenCalls {
     calls: HashMap<u16, Slot, BuildIdHasher>,
     /// The numbers under which calls travel that are not their caller's, by the caller's.
     renumbered: HashMap<u16, u16, BuildIdHasher>,
-    /// Calls to each receiver.
-    held: FxHashMap<u64, usize>,
+    /// The calls to each receiver, by its connection.
+    held: FxHashMap<u64, Held>,
     /// Calls that somebody waits for.
     waiting: usize,
     last: u16,
@@ -38,6 +38,17 @@ struct Slot {
     receiver: u64,
     /// The caller's number; `None`: nobody waits for the reply.
     caller: Option<u16>,
+    /// The calls to the same receiver before and after this one, 0 at the ends: the end of one that has few is not looked for
+    /// among all.
+    newer: u16,
+    older: u16,
+}
+
+/// The calls to one receiver.
+#[derive(Debug, Default)]
+struct Held {
+    count: usize,
+    newest: u16,
 }
 
 impl OpenCalls {
@@ -48,16 +59,21 @@ impl OpenCalls {
             return None;
         }
         self.give_up(id);
-        let held = self.held.entry(receiver).or_default();
-        if *held >= IDS - self.calls.len() {
+        let count = self.held.get(&receiver).map_or(0, |held| held.count);
+        if count >= IDS - self.calls.len() {
             return None;
         }
-        *held += 1;
         let number = self.free(id);
         if number != id {
             self.renumbered.insert(id.0, number.0);
         }
-        self.calls.insert(number.0, Slot { receiver, caller: Some(id.0) });
+        let held = self.held.entry(receiver).or_default();
+        held.count += 1;
+        let older = std::mem::replace(&mut held.newest, number.0);
+        if let Some(older) = self.calls.get_mut(&older) {
+            older.newer = number.0;
+        }
+        self.calls.insert(number.0, Slot { receiver, caller: Some(id.0), newer: 0, older });
         self.waiting += 1;
         Some(number)
     }
@@ -75,14 +91,15 @@ impl OpenCalls {
         if call.get().receiver != receiver {
             return None;
         }
-        let caller = call.remove().caller;
+        let slot = call.remove();
+        let caller = slot.caller;
         if let Some(id) = caller {
             self.waiting -= 1;
             if id != number.0 {
                 self.renumbered.remove(&id);
             }
         }
-        self.released(receiver);
+        self.released(&slot);
         if self.calls.is_empty() && self.calls.capacity() > KEPT {
             // One busy moment must not stay with the connection for its life.
             self.calls = HashMap::default();
@@ -92,21 +109,17 @@ impl OpenCalls {
 
     /// The receiver left: the callers' numbers of the calls that end with it.
     pub(crate) fn receiver_gone(&mut self, receiver: u64) -> Vec<CallId> {
-        if self.held.remove(&receiver).is_none() {
-            return Vec::new();
-        }
-        let mut gone = Vec::new();
-        let renumbered = &mut self.renumbered;
-        self.calls.retain(|number, slot| {
-            let stays = slot.receiver != receiver;
-            if let Some(id) = slot.caller.filter(|_| !stays) {
-                if id != *number {
-                    renumbered.remove(&id);
+        let Some(held) = self.held.remove(&receiver) else { return Vec::new() };
+        let (mut gone, mut number) = (Vec::new(), held.newest);
+        while let Some(slot) = self.calls.remove(&number) {
+            if let Some(id) = slot.caller {
+                if id != number {
+                    self.renumbered.remove(&id);
                 }
                 gone.push(CallId(id));
             }
-            stays
-        });
+            number = slot.older;
+        }
         self.waiting -= gone.len();
         gone.sort_unstable();
         gone
@@ -122,14 +135,35 @@ impl OpenCalls {
         Self { calls, held: std::mem::take(&mut self.held), last: self.last, ..Self::default() }
     }
 
-    /// One call less to that receiver.
-    fn released(&mut self, receiver: u64) {
-        if let Some(held) = self.held.get_mut(&receiver) {
-            *held -= 1;
-            if *held == 0 {
-                self.held.remove(&receiver);
+    /// One call less to its receiver.
+    fn released(&mut self, call: &Slot) {
+        if let Some(older) = self.calls.get_mut(&call.older) {
+            older.newer = call.newer;
+        }
+        match self.calls.get_mut(&call.newer) {
+            Some(newer) => newer.older = call.older,
+            None => {
+                if let Some(held) = self.held.get_mut(&call.receiver) {
+                    held.newest = call.older;
+                }
             }
         }
+        if let Entry::Occupied(mut held) = self.held.entry(call.receiver) {
+            held.get_mut().count -= 1;
+            if held.get().count == 0 {
+                held.remove();
+            }
+        }
+    }
+
+    /// Whether `receiver` may still answer one of these calls.
+    pub(crate) fn is_asked(&self, receiver: u64) -> bool {
+        self.held.contains_key(&receiver)
+    }
+
+    /// The receivers of these calls.
+    pub(crate) fn receivers(&self) -> impl Iterator<Item = u64> {
+        self.held.keys().copied()
     }
 
     /// Calls that somebody waits for.
@@ -228,6 +262,38 @@ mod tests {
         }
         assert_eq!(calls.receiver_gone(10), [CallId(2), CallId(5)]);
         assert_eq!((calls.len(), calls.renumbered.len(), calls.waiting()), (1, 0, 1));
+    }
+
+    /// Whatever was answered and opened before, the end of one receiver ends its calls and no others.
+    #[test]
+    fn the_calls_to_each_receiver_are_known_after_any_history() {
+        let (mut calls, mut open) = (OpenCalls::default(), HashMap::new());
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..50_000 {
+            let (id, receiver) = (CallId(rng.u16(1..200)), rng.u64(..8));
+            match rng.u8(..16) {
+                0 => {
+                    let gone: Vec<u16> = calls.receiver_gone(receiver).iter().map(|id| id.0).collect();
+                    let mut expected: Vec<u16> =
+                        open.extract_if(|_, (_, to)| *to == receiver).filter_map(|(_, (id, _))| id).collect();
+                    expected.sort_unstable();
+                    assert_eq!(gone, expected);
+                }
+                1..8 => {
+                    let to = open.get(&id.0).map_or(receiver, |(_, to)| *to);
+                    let caller = open.remove(&id.0).and_then(|(caller, _)| caller).map(CallId);
+                    assert_eq!(calls.complete(id, to), caller);
+                }
+                _ => {
+                    open.values_mut().for_each(|(caller, _)| *caller = caller.filter(|caller| *caller != id.0));
+                    let number = calls.open(id, receiver).unwrap();
+                    assert!(open.insert(number.0, (Some(id.0), receiver)).is_none());
+                }
+            }
+            assert_eq!(calls.len(), open.len());
+        }
+        (0..8).for_each(|receiver| drop(calls.receiver_gone(receiver)));
+        assert!(calls.calls.is_empty() && calls.held.is_empty() && calls.renumbered.is_empty() && calls.waiting == 0);
     }
 
     /// The one that answers stays callable, whatever the others do not answer, and however often the caller goes around.

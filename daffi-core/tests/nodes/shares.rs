@@ -294,3 +294,45 @@ async fn large_arguments_without_room_are_refused_before_they_are_read() {
     let rpc = clients[0].rpc();
     assert_eq!(rpc.call::<usize>("hold", ("x".repeat(300_000),)).await.unwrap(), 300_000);
 }
+
+/// Members that take neither refusals nor answers to handshakes are ended; others are served all the time.
+#[tokio::test(start_paused = true)]
+async fn members_that_take_nothing_of_what_they_provoke_are_ended() {
+    let (router, at) = router_with(small());
+    let _worker = worker(&at, "good", vec![length()]).await;
+    let caller = client(&at, "caller").await;
+    let mut deaf = Vec::new();
+    for n in 0..32 {
+        let (at, name) = (at.clone(), format!("deaf{n}"));
+        deaf.push(tokio::spawn(async move {
+            let mut peer = Peer::connect(&at).await;
+            peer.hello_with(&name, "client/4", "null").await;
+            for round in 0..2000_u16 {
+                if n < 30 {
+                    let nobody = "n".repeat(usize::from(500 + round % 7));
+                    peer.send_to(Kind::Request, round + 2, [&name, &nobody, "f"], "{}", true).await;
+                } else {
+                    let methods: Vec<_> = (0..60).map(|n| format!("\"{}{round}-{n}\"", "m".repeat(90))).collect();
+                    let (meta, methods) = (r#""meta":{"type":"client/4","error":null}"#, methods.join(","));
+                    let body = format!(r#"{{{meta},"members":[{{"name":"{name}","methods":[{methods}]}}]}}"#);
+                    let header = Header::control(Kind::Handshake, CallId(1), true);
+                    let frame = Frame::new(header, &name, "", "", body.as_bytes(), &Limits::default()).unwrap();
+                    peer.send_bytes(frame.as_bytes()).await;
+                }
+                if round % 100 == 0 {
+                    yield_now().await;
+                }
+            }
+            peer
+        }));
+    }
+    until("the deaf are ended", || async {
+        for letters in [5, 50_000] {
+            let rpc = caller.rpc().timeout(Duration::from_secs(5));
+            assert_eq!(rpc.call::<usize>("length", ("x".repeat(letters),)).await.unwrap(), letters);
+        }
+        router.members().len() == 2 && deaf.iter().all(tokio::task::JoinHandle::is_finished)
+    })
+    .await;
+    drop(deaf);
+}
