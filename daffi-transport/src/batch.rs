@@ -14,6 +14,9 @@ pub const SHARE_FROM: usize = 4096;
 /// Memory that an empty batch keeps for the next frames, in bytes.
 const KEPT: usize = 128 * 1024;
 
+/// Memory that small frames which wait may keep beside twice their size, in bytes.
+const SLACK: usize = 1024;
+
 /// Frames that are ready to leave, in order.
 ///
 /// Byte streams see it as a [`Buf`]; message transports take whole frames with [`next_frame`](Self::next_frame).
@@ -117,8 +120,17 @@ impl Batch {
     }
 
     /// To be called when what is here has to wait: shared payloads of up to [`OWN_FROM`] bytes are copied,
-    /// each once, so that they keep no read buffers alive. Larger ones own about what they need.
+    /// each once, so that they keep no read buffers alive; larger ones own about what they need. Small frames keep no
+    /// more than about twice their size.
     pub fn compact(&mut self) {
+        let waits = self.small.len() - self.sent;
+        if self.small.capacity() > 2 * waits + SLACK {
+            self.small = BytesMut::from(&self.small[self.sent..]);
+            self.large.iter_mut().for_each(|(at, _)| *at -= self.sent);
+            self.sent = 0;
+            self.large.shrink_to_fit();
+            self.frames.shrink_to_fit();
+        }
         for (_, payload) in self.large.iter_mut().skip(self.compact) {
             if payload.len() <= OWN_FROM {
                 *payload = Bytes::copy_from_slice(payload);
@@ -335,6 +347,29 @@ mod tests {
             assert_eq!(other.next_frame().unwrap(), frame);
         }
         assert_eq!((other.compact, other.shared), (0, 0));
+    }
+
+    #[test]
+    fn few_small_frames_that_wait_keep_no_large_buffer() {
+        let many = || {
+            let mut batch = Batch::new();
+            for number in 0..2_000u32 {
+                batch.push(&[7; 96], Some(Bytes::copy_from_slice(&number.to_le_bytes())));
+                if number % 100 == 0 {
+                    batch.push_frame(&Bytes::from(vec![7; SHARE_FROM]));
+                }
+            }
+            batch
+        };
+        let whole = many().copy_to_bytes(many().remaining());
+        for sent in [0, 4_000, 150_000, 200_000, whole.len() - 50] {
+            let mut batch = many();
+            batch.advance(sent);
+            batch.compact();
+            let waits = batch.remaining();
+            assert!(batch.held() < 2 * waits + SLACK + SHARE_FROM, "{} for {waits}", batch.held());
+            assert!(batch.copy_to_bytes(waits) == whole[sent..]);
+        }
     }
 
     #[test]

@@ -88,6 +88,9 @@ pub struct Large {
     lent: usize,
 }
 
+/// Memory for what is about to arrive, however little is to be read.
+const LEAST: usize = 16 * 1024;
+
 /// Bytes of memory that `arrived` bytes of something warrant.
 const fn warranted(arrived: usize) -> usize {
     let ahead = arrived.saturating_mul(GROWTH);
@@ -99,14 +102,14 @@ impl Large {
     pub(crate) fn holding(begun: &[u8], whole: usize) -> Self {
         let bytes = pool(|pool| pool.lend(whole)).unwrap_or_default();
         let mut large = Self { lent: bytes.capacity(), bytes, whole, granted: 0 };
-        large.grant(begun.len());
+        large.grant(begun.len(), MOST);
         large.bytes.extend_from_slice(begun);
         large
     }
 
-    /// Lets it use as much memory as what has arrived warrants.
-    fn grant(&mut self, arrived: usize) {
-        self.granted = self.whole.min(warranted(arrived));
+    /// Lets it use as much memory as what has arrived warrants, and at most so much `ahead` of it.
+    fn grant(&mut self, arrived: usize, ahead: usize) {
+        self.granted = self.whole.min(warranted(arrived)).min(arrived.saturating_add(ahead));
         if self.bytes.capacity() < self.granted {
             // Exactly: a thing that is kept owns about what it needs.
             self.bytes.reserve_exact(self.granted - self.bytes.len());
@@ -141,7 +144,7 @@ impl Large {
         limit: usize,
     ) -> Poll<io::Result<usize>> {
         if self.is_short() {
-            self.grant(self.bytes.len());
+            self.grant(self.bytes.len(), limit.saturating_mul(GROWTH).max(LEAST));
         }
         let room = (self.granted - self.bytes.len()).min(limit.max(1));
         let read = ready!(poll_read_buf(io, cx, &mut (&mut self.bytes).limit(room)))?;
@@ -232,6 +235,11 @@ mod tests {
             assert!((1..=10_000).contains(&read));
             assert!(large.held() <= held + growth, "{held} + {growth} < {}", large.held());
             assert!(large.held() <= warranted(had).min(whole), "{} for {had}", large.held());
+            assert!(
+                large.held() <= had + 4 * 10_000 + MOST,
+                "who reads little takes little: {} for {had}",
+                large.held()
+            );
         }
         assert_eq!((large.held(), large.growth()), (whole, 0));
         assert!(large.into_bytes() == sent);

@@ -136,7 +136,8 @@ impl fmt::Debug for Link {
 pub trait LinkReader: Send + 'static {
     /// Reads once, at most `limit` bytes or a little more. `Ok(0)`: the peer ended the stream between two frames.
     ///
-    /// Memory grows with the bytes that arrive, by at most a fixed factor, whatever a header announces.
+    /// Memory grows with the bytes that arrive, by at most a fixed factor, whatever a header announces; and by no more than
+    /// four times `limit`, or 16 KiB, beyond the first 64 KiB.
     ///
     /// # Errors
     /// [`LinkError`], final.
@@ -165,6 +166,10 @@ pub trait LinkReader: Send + 'static {
     /// room first, or not read on. What arrived warrants it, not what a header announces: at most four times what is there
     /// already, or 64 KiB.
     fn growth(&self) -> usize;
+
+    /// To be called when what was read has to wait: a little of it keeps no large buffer from then on. A reader that always
+    /// holds about as much as is [`buffered`](Self::buffered) does nothing.
+    fn compact(&mut self) {}
 }
 
 /// A frame to be kept beyond the turn in which it was read: a small one is copied, because it shares a read buffer of up to

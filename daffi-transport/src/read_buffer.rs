@@ -112,6 +112,19 @@ impl ReadBuffer {
         (self.bytes, self.chunk, self.room) = (BytesMut::new(), 0, FIRST);
     }
 
+    /// To be called when what was read has to wait: what is left of it moves to memory of its size, so that a few bytes keep
+    /// no large buffer. What is [large](Self::is_large) has such memory already.
+    pub fn compact(&mut self) {
+        if self.bytes.is_empty() {
+            self.release();
+        } else if self.chunk > self.bytes.len() + 2 * FIRST {
+            // With the room of the next read.
+            let mut fresh = BytesMut::with_capacity(self.bytes.len() + FIRST);
+            fresh.extend_from_slice(&self.bytes);
+            (self.chunk, self.bytes, self.room) = (fresh.capacity(), fresh, FIRST);
+        }
+    }
+
     /// Forgets all that was read.
     pub fn clear(&mut self) {
         self.large = None;
@@ -135,7 +148,7 @@ impl ReadBuffer {
     pub fn growth(&self, missing: usize) -> usize {
         match &self.large {
             Some(large) => large.growth(),
-            None => self.shortage(missing).map_or(0, |wanted| self.bytes.len() + wanted),
+            None => self.shortage(missing).map_or(0, |wanted| (self.bytes.len() + wanted).saturating_sub(self.chunk)),
         }
     }
 }
@@ -152,6 +165,22 @@ mod tests {
         };
         assert!(buffer.held() <= held + growth, "{held} + {growth} < {}", buffer.held());
         read
+    }
+
+    #[test]
+    fn the_beginning_of_a_thing_that_has_to_wait_keeps_no_large_buffer() {
+        let source = vec![7; 1024 * 1024];
+        let mut buffer = ReadBuffer::new(BytesMut::new());
+        while buffer.held() < MOST {
+            read(&mut buffer, &source, 100);
+        }
+        let taken = buffer.bytes.split_to(buffer.bytes.len() - 100);
+        buffer.compact();
+        assert_eq!((buffer.held(), buffer.growth(50), &buffer.bytes[..]), (100 + FIRST, 0, &source[..100]));
+        assert!(read(&mut buffer, &source, 50) > 0 && taken == source[..taken.len()]);
+        buffer.bytes.clear();
+        buffer.compact();
+        assert_eq!(buffer.held(), 0);
     }
 
     #[test]

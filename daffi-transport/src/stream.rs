@@ -182,6 +182,10 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
     fn growth(&self) -> usize {
         self.buffer.growth(self.decoder.missing(self.buffer.buffered()))
     }
+
+    fn compact(&mut self) {
+        self.buffer.compact();
+    }
 }
 
 struct StreamWriter<W> {

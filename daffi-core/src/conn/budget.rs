@@ -236,7 +236,12 @@ impl Account {
 
     /// What it may hold as things stand.
     pub(crate) fn share(&self) -> usize {
-        let of_rest = self.budget.free().saturating_mul(self.budget.share) / 256;
+        self.share_after(0)
+    }
+
+    /// What it may hold once `more` is taken: a large step leaves as much to others as many small ones.
+    pub(crate) fn share_after(&self, more: usize) -> usize {
+        let of_rest = self.budget.free().saturating_sub(more).saturating_mul(self.budget.share) / 256;
         self.own.saturating_add(of_rest)
     }
 
@@ -410,6 +415,21 @@ mod tests {
             assert!(next.try_charge(10, Instant::now()).is_some());
             assert!(budget.used() + budget.owned.load(Relaxed) <= budget.limit);
         }
+    }
+
+    #[test]
+    fn a_large_step_leaves_as_much_to_others_as_small_ones() {
+        let budget = budget();
+        let (account, next) = (budget.open(), budget.open());
+        let most = |step: usize| {
+            let mut charges = Vec::new();
+            while account.held() + step <= account.share_after(step) {
+                charges.push(account.charge(step));
+            }
+            (account.held(), next.share())
+        };
+        let ((small, left), (large, left_after_large)) = (most(10_000), most(40 * MIB));
+        assert!(large <= small && left_after_large >= left, "{large} and {small}, {left_after_large} and {left}");
     }
 
     #[test]

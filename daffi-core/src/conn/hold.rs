@@ -13,6 +13,8 @@ pub(super) struct Counts {
     pub(super) waiting: usize,
     /// Memory of a frame that has begun.
     pub(super) unfinished: usize,
+    /// Reading on takes more memory than that.
+    pub(super) grows: bool,
     /// What both together may be, and from where on requests make it wait.
     pub(super) share: usize,
     pub(super) soft_share: usize,
@@ -85,7 +87,7 @@ pub(super) fn hold(counts: &Counts, peer: Peer) -> Result<Hold, Excess> {
         }
     }
     let held = waiting.saturating_add(unfinished);
-    if unfinished == 0 || held <= share || counts.has_reserve {
+    if unfinished == 0 || held <= share || counts.has_reserve || !counts.grows {
         Ok(Hold::Read)
     } else if peer.waits {
         Ok(Hold::Starve)
@@ -103,6 +105,7 @@ mod tests {
     const IDLE: Counts = Counts {
         waiting: 0,
         unfinished: 0,
+        grows: true,
         share: 1000,
         soft_share: 100,
         has_reserve: false,
@@ -162,6 +165,7 @@ mod tests {
         assert_eq!(all(large), [STARVE, TRICKLE, STARVE, TRICKLE]);
         assert_eq!(all(Counts { spent: true, ..large }), [STARVE, None, STARVE, None]);
         assert_eq!(all(Counts { has_reserve: true, spent: true, ..large }), [READ; 4]);
+        assert_eq!(all(Counts { grows: false, spent: true, ..large }), [READ; 4], "it has what it needs");
     }
 
     #[test]

@@ -21,6 +21,9 @@ use crate::refusal::Refusal;
 /// What a queued frame takes beside its bytes.
 const FRAME_COST: usize = 48;
 
+/// What takes a [`Receipt`] with it takes so much more.
+const RECEIPT_COST: usize = 96;
+
 /// So little is not worth counting: small calls never touch the account.
 const UNCOUNTED: usize = 4 * 1024;
 
@@ -58,9 +61,11 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct Queue {
     batch: Batch,
-    /// Bytes that the driver took and has not written yet, and what their frames take beside them.
+    /// Bytes that the driver took and has not written yet, and the memory that they hold.
     taken: usize,
-    taken_cost: usize,
+    taken_held: usize,
+    /// The peer takes nothing. What waits is compact, and is counted as it is held.
+    stuck: bool,
     /// Bytes that the account holds.
     counted: usize,
     /// Bytes of what the peer provoked, at most.
@@ -84,16 +89,27 @@ impl Queue {
         self.batch.remaining() + self.taken
     }
 
+    /// Memory for what waits. What is on its way to a peer that takes it is counted by its size: the buffers that it passes
+    /// through are the threads', not the peer's.
     fn held(&self) -> usize {
-        self.waiting() + self.batch.frames() * FRAME_COST + self.taken_cost
+        let batch = if self.stuck { self.batch.held() } else { cost_of(&self.batch) };
+        batch + self.taken_held + self.receipts.len() * RECEIPT_COST
     }
 
     fn push(&mut self, head: &[u8], payload: Option<Bytes>) {
+        if self.stuck {
+            self.batch.push(head, payload);
+            return self.batch.compact();
+        }
         if !self.batch.has_remaining() && !self.batch.has_room() {
             self.batch = spare::take();
         }
         self.batch.push(head, payload);
     }
+}
+
+fn cost_of(batch: &Batch) -> usize {
+    batch.remaining() + batch.frames() * FRAME_COST
 }
 
 /// What was queued, and whether the driver has to be asked to run for it.
@@ -195,6 +211,9 @@ impl Outbox {
         let mut queue = self.open()?;
         queue.provoked += provoked;
         queue.batch.append(batch);
+        if queue.stuck {
+            queue.batch.compact();
+        }
         Ok(self.queued(&mut queue))
     }
 
@@ -278,14 +297,12 @@ impl Outbox {
         debug_assert!(!batch.has_remaining(), "the driver takes only when it wrote all");
         let mut queue = self.queue.lock();
         queue.asked = false;
-        queue.taken_cost = 0;
         if queue.batch.has_remaining() {
             std::mem::swap(&mut queue.batch, batch);
-            queue.taken = batch.remaining();
-            queue.taken_cost = batch.frames() * FRAME_COST;
+            (queue.taken, queue.taken_held) = (batch.remaining(), cost_of(batch));
             return;
         }
-        queue.taken = 0;
+        (queue.taken, queue.taken_held) = (0, 0);
         queue.provoked = 0;
         self.count(&mut queue);
         let unused = std::mem::take(&mut queue.batch);
@@ -297,10 +314,9 @@ impl Outbox {
     /// `bytes` of what was taken were written. For the driver.
     pub(crate) fn written(&self, bytes: usize) {
         let mut queue = self.queue.lock();
+        queue.stuck = false;
         queue.taken = queue.taken.saturating_sub(bytes);
-        if queue.taken == 0 {
-            queue.taken_cost = 0;
-        }
+        queue.taken_held = if queue.taken == 0 { 0 } else { queue.taken_held.saturating_sub(bytes) };
         queue.provoked = queue.provoked.saturating_sub(bytes);
         queue.written += bytes as u64;
         self.count(&mut queue);
@@ -316,13 +332,29 @@ impl Outbox {
         }
     }
 
+    /// The peer takes nothing now of `batch`, which was taken, nor of what waits behind it; `held` is what its link holds.
+    /// From here on it keeps no memory of others alive, and no more than about twice its size. For the driver.
+    pub(crate) fn stalled(&self, batch: &mut Batch, held: usize) {
+        let mut queue = self.queue.lock();
+        queue.stuck = true;
+        for waits in [&mut *batch, &mut queue.batch] {
+            if waits.has_remaining() {
+                waits.compact();
+            } else {
+                spare::give(std::mem::take(waits));
+            }
+        }
+        queue.taken_held = batch.held() + held;
+        self.count(&mut queue);
+    }
+
     /// The connection ended: what waits is dropped, its number of frames given.
     pub(crate) fn close(&self) -> usize {
         let mut queue = self.queue.lock();
         queue.closed = true;
         let unsent = std::mem::take(&mut queue.batch).frames();
         let receipts = std::mem::take(&mut queue.receipts);
-        (queue.taken, queue.taken_cost) = (0, 0);
+        (queue.taken, queue.taken_held) = (0, 0);
         self.count(&mut queue);
         drop(queue);
         drop(receipts);
@@ -394,6 +426,52 @@ mod tests {
         assert_eq!(outbox.account.held(), 1000 * (17 + FRAME_COST), "the driver has it");
         assert_eq!(outbox.close(), 0);
         assert_eq!(outbox.account.held(), 0);
+    }
+
+    /// A part of a large read buffer, and a flag that this is gone.
+    fn part_of_a_read_buffer(bytes: usize) -> (Bytes, std::sync::Weak<()>) {
+        struct Read(Vec<u8>, #[expect(dead_code, reason = "dropped with it")] Arc<()>);
+        impl AsRef<[u8]> for Read {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        let alive = Arc::new(());
+        let gone = Arc::downgrade(&alive);
+        (Bytes::from_owner(Read(vec![7; 128 * 1024], alive)).slice(..bytes), gone)
+    }
+
+    #[test]
+    fn what_a_peer_does_not_take_keeps_no_read_buffer_and_is_counted_as_it_is_held() {
+        let outbox = outbox(16 * MIB);
+        let (taken, first) = part_of_a_read_buffer(40_000);
+        let (waits, second) = part_of_a_read_buffer(40_000);
+        let mut batch = Batch::new();
+        let _asked = outbox.push(Class::Nowait, b"", Some(taken)).unwrap();
+        outbox.take(&mut batch);
+        let _asked = outbox.push(Class::Nowait, b"", Some(waits)).unwrap();
+        assert!(first.upgrade().is_some() && second.upgrade().is_some(), "what goes on is not copied");
+        outbox.stalled(&mut batch, 1000);
+        assert!(first.upgrade().is_none() && second.upgrade().is_none());
+        let (later, third) = part_of_a_read_buffer(40_000);
+        let _asked = outbox.push(Class::Nowait, b"", Some(later)).unwrap();
+        assert!(third.upgrade().is_none());
+        for _ in 0..10_000 {
+            assert!(push(&outbox, Class::Nowait, 17));
+        }
+        let held = batch.held() + outbox.queue.lock().batch.held() + 1000;
+        assert_eq!(outbox.account.held(), held);
+        assert!(held < 2 * (3 * 40_000 + 10_000 * (17 + FRAME_COST)), "{held}");
+        // It goes on.
+        let all = batch.remaining();
+        batch.advance(all);
+        outbox.written(all);
+        outbox.take(&mut batch);
+        let all = batch.remaining();
+        batch.advance(all);
+        outbox.written(all);
+        outbox.take(&mut batch);
+        assert_eq!((outbox.bytes(), outbox.account.held(), outbox.account.budget().used()), (0, 0, 0));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::{
     collections::VecDeque,
+    io,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,10 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, BytesMut};
-use daffi_transport::{Batch, Link, LinkError, LinkReader, LinkWriter, Path, PeerInfo, Way};
+use bytes::{Bytes, BytesMut};
+use daffi_transport::{Link, LinkConfig, Path, PeerInfo, Way};
 use daffi_wire::{CallId, Frame, FrameDecoder, Header, Kind, Level, Limits, Ping};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Alive, Budget, Class, Conn, Driver, LongTurns, Role, Ticket, Turn};
 use crate::{config::NodeConfig, error::Disconnected};
@@ -37,66 +40,42 @@ fn wake(wire: &Mutex<Wire>) {
     }
 }
 
-struct Reader {
-    wire: Shared,
-    buffer: BytesMut,
-    decoder: FrameDecoder,
-}
+struct ReadEnd(Shared);
 
-impl LinkReader for Reader {
-    fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, LinkError>> {
-        let mut wire = self.wire.lock();
-        let take = limit.min(wire.bytes.len());
+impl AsyncRead for ReadEnd {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut wire = self.0.lock();
+        let take = buffer.remaining().min(wire.bytes.len());
         if take == 0 && !wire.ended {
             wire.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        self.buffer.extend(wire.bytes.drain(..take));
-        Poll::Ready(Ok(take))
-    }
-
-    fn next_frame(&mut self) -> Result<Option<Frame>, LinkError> {
-        Ok(self.decoder.decode(&mut self.buffer)?)
-    }
-
-    fn buffered(&self) -> usize {
-        self.buffer.len()
-    }
-
-    fn held(&self) -> usize {
-        self.buffer.capacity()
-    }
-
-    fn growth(&self) -> usize {
-        0
+        let taken: Vec<u8> = wire.bytes.drain(..take).collect();
+        buffer.put_slice(&taken);
+        Poll::Ready(Ok(()))
     }
 }
 
-struct Writer(Shared);
+struct WriteEnd(Shared);
 
-impl LinkWriter for Writer {
-    fn poll_write(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<usize, LinkError>> {
+impl AsyncWrite for WriteEnd {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut wire = self.0.lock();
-        let mut written = 0;
-        while wire.room > 0 && batch.has_remaining() {
-            let take = wire.room.min(batch.chunk().len());
-            wire.bytes.extend(&batch.chunk()[..take]);
-            batch.advance(take);
-            wire.room -= take;
-            written += take;
-        }
-        if written == 0 {
+        let take = wire.room.min(bytes.len());
+        if take == 0 {
             wire.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        Poll::Ready(Ok(written))
+        wire.bytes.extend(&bytes[..take]);
+        wire.room -= take;
+        Poll::Ready(Ok(take))
     }
 
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.lock().ended = true;
         Poll::Ready(Ok(()))
     }
@@ -192,10 +171,7 @@ impl Pair {
     /// One of several connections that give way to each other.
     pub(super) fn in_line(budget: &Arc<Budget>, level: Level, line: Option<LongTurns>) -> Self {
         let (inward, outward) = (Shared::default(), Shared::default());
-        let mut decoder = FrameDecoder::new(Limits::default());
-        decoder.set_level(level);
-        let reader = Reader { wire: Arc::clone(&inward), buffer: BytesMut::new(), decoder };
-        let writer = Writer(Arc::clone(&outward));
+        let (reader, writer) = (ReadEnd(Arc::clone(&inward)), WriteEnd(Arc::clone(&outward)));
         let peer = PeerInfo::new("mem", "pair");
         let conn = Conn::new(peer.clone(), budget);
         conn.set_level(level);
@@ -210,7 +186,9 @@ impl Pair {
             alive: Alive::default(),
         };
         let path = TestPath::default();
-        let link = Link::new(reader, writer, peer).with_path(path.clone());
+        let (none, links) = (BytesMut::new(), LinkConfig::default());
+        let mut link = Link::from_stream(reader, writer, &links, peer, none, Bytes::new()).with_path(path.clone());
+        link.reader.set_level(level);
         let config = NodeConfig::server();
         let driver = Driver::new(link, Arc::clone(&conn), role, &config, config.handshake_timeout, line);
         Self { conn, driver, inward, outward, path, flag: Arc::default() }
@@ -279,6 +257,11 @@ impl Pair {
         drop(wire);
         wake(&self.outward);
         before
+    }
+
+    /// Memory that is held for what was read and not worked in.
+    fn held(&self) -> usize {
+        self.driver.read.reader.held()
     }
 
     /// The driver has shut its side.
@@ -681,5 +664,65 @@ mod tests {
         drop(greedy);
         assert!(other.run().is_pending());
         assert_eq!(other.driver.role.handled, 10_000);
+    }
+
+    /// Small frames and large ones, whole and in pieces, from many peers, with memory to spare and with none.
+    #[tokio::test(start_paused = true)]
+    async fn memory_of_what_was_read_is_counted_as_it_is_held() {
+        const UNCOUNTED: usize = 8 * 1024;
+        let mut rng = fastrand::Rng::with_seed(11);
+        for (limit, bound) in [(256 * MIB, 400 * MIB), (4 * MIB, 8 * MIB)] {
+            let budget = Budget::new(limit, 1.0, 100, 3 * MIB);
+            let mut pairs: Vec<_> = (0..20).map(|_| (Pair::new(&budget, Level::FOUR), BytesMut::new())).collect();
+            for _ in 0..1_000 {
+                let (pair, rest) = &mut pairs[rng.usize(..20)];
+                while rest.len() < 100_000 {
+                    let most = [100, 5_000, 100_000, 2 * MIB][rng.usize(..4)];
+                    rest.extend(request(rng.usize(..most)));
+                }
+                let most = [10, 1_000, 70_000, 100_000][rng.usize(..4)];
+                pair.send(&rest.split_to(rng.usize(1..most)));
+                assert!(pair.run().is_pending());
+                advance(Duration::from_millis(10)).await;
+                for (pair, _) in &pairs {
+                    let counted = pair.conn.inbound.account().held();
+                    let beyond =
+                        pair.held().saturating_sub(UNCOUNTED).checked_sub(counted).expect("all was given back");
+                    assert!(beyond == 0 || limit < 256 * MIB, "{beyond} of {} are not counted", pair.held());
+                }
+                let held: usize = pairs.iter().map(|(pair, _)| pair.held()).sum();
+                assert!(held < bound, "{held}");
+            }
+            pairs.iter().for_each(|(pair, rest)| pair.send(rest));
+            while pairs.iter().any(|(pair, _)| pair.unread() > 0) {
+                pairs.iter_mut().for_each(|(pair, _)| assert!(pair.run().is_pending()));
+                advance(Duration::from_millis(50)).await;
+            }
+            assert!(pairs.iter().all(|(pair, _)| pair.conn.inbound.account().held() == 0));
+            assert_eq!(budget.used(), 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_bytes_of_a_frame_keep_no_large_buffer_when_memory_is_short() {
+        let budget = Budget::new(16 * MIB, 1.0, 10_000, MIB);
+        // Who comes first owns more.
+        let others: Vec<_> = (0..64).map(|_| budget.open()).collect();
+        let full = others[0].charge(16 * MIB);
+        let mut pairs: Vec<_> = (0..100).map(|_| Pair::new(&budget, Level::FOUR)).collect();
+        let small = request(100);
+        for _ in 0..5 {
+            for pair in &mut pairs {
+                let many: Vec<u8> = (0..2_000).flat_map(|_| small.clone()).collect();
+                pair.send(&many);
+                pair.send(&small[..50]);
+                assert!(pair.run().is_pending());
+                assert!(pair.held() <= 20 * 1024, "{}", pair.held());
+                pair.send(&small[50..]);
+                assert!(pair.run().is_pending());
+            }
+        }
+        assert!(pairs.iter().all(|pair| pair.driver.role.handled == 5 * 2_001 && pair.held() <= 8 * 1024));
+        drop(full);
     }
 }

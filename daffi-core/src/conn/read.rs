@@ -26,6 +26,9 @@ const QUEUED_PER_TURN: usize = 64 * 1024;
 /// Bytes one read may bring.
 const READ_LIMIT: usize = 1024 * 1024;
 
+/// .. while memory is short, for which a link takes four times as much ..
+const SHORT_READ: usize = 4 * 1024;
+
 /// .. and at least may, by a peer that is not over its share yet.
 const LEAST_READ: usize = 1024;
 
@@ -46,8 +49,8 @@ const TRICKLE_PAUSE: Duration = Duration::from_millis(250);
 /// How often one that found no memory looks again.
 const STARVING_PAUSE: Duration = Duration::from_millis(50);
 
-/// The first bytes of a frame, which every connection may hold beside the budget.
-const UNCOUNTED: usize = 16 * 1024;
+/// The first bytes of a frame, which every connection may hold beside the budget: the smallest read buffer.
+const UNCOUNTED: usize = 8 * 1024;
 
 pub(super) struct ReadSide {
     pub(super) reader: Box<dyn LinkReader>,
@@ -56,6 +59,10 @@ pub(super) struct ReadSide {
     /// Callbacks still to be timed each for itself.
     suspect: u32,
     unfinished: Unfinished,
+    /// Where memory for more of it comes from.
+    pot: Pot,
+    /// There is no room for all that it might have.
+    is_short: bool,
     /// Held while more than the share is.
     place: Option<Place>,
     /// What its memory may grow by.
@@ -75,6 +82,8 @@ impl ReadSide {
             ended: false,
             suspect: 0,
             unfinished: Unfinished::default(),
+            pot: Pot::Share,
+            is_short: false,
             place: None,
             room: 0,
             slowly: 0,
@@ -95,6 +104,7 @@ impl<R: Role> Driver<R> {
         }
         let mut turn = Turn::begin(&self.conn, self.read.suspect);
         let read = self.read_frames(cx, &mut turn);
+        self.count_unfinished(0);
         turn.clock.interrupt();
         self.read.suspect = turn.clock.suspect();
         self.role.settle(&mut turn);
@@ -105,7 +115,7 @@ impl<R: Role> Driver<R> {
     fn read_frames(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Result<(), Disconnected> {
         let mut work = Work::default();
         let queued = self.conn.outbox.bytes() + QUEUED_PER_TURN;
-        let mut hold = self.hold()?;
+        let mut hold = self.hold(None)?;
         while !self.read.ended && hold != Hold::Stop && !self.conn.is_ending() {
             let looks = work.wants_look();
             if work.is_enough() || self.conn.outbox.bytes() >= queued {
@@ -115,7 +125,7 @@ impl<R: Role> Driver<R> {
             }
             if looks {
                 turn.flush();
-                hold = self.hold()?;
+                hold = self.hold(None)?;
                 continue;
             }
             if let Some(frame) = self.read.reader.next_frame()? {
@@ -131,8 +141,7 @@ impl<R: Role> Driver<R> {
             }
             turn.flush();
             turn.clock.interrupt();
-            hold = self.hold()?;
-            self.count_unfinished(hold);
+            hold = self.make_room()?;
             if self.fill(cx, hold)?.is_pending() {
                 self.pace.note(&work, false);
                 return Ok(());
@@ -170,6 +179,7 @@ impl<R: Role> Driver<R> {
             return Ok(Poll::Pending);
         }
         let limit = most - self.read.slowly.min(most - 1);
+        let limit = if self.read.is_short { limit.min(SHORT_READ) } else { limit };
         match self.read.reader.poll_fill(cx, limit) {
             Poll::Pending => {
                 self.read.burst = 0;
@@ -202,6 +212,12 @@ impl<R: Role> Driver<R> {
             self.rest();
             return Ok(());
         }
+        let reader = &mut self.read.reader;
+        if reader.held() > self.conn.inbound.account().own() && reader.held() > 2 * (reader.buffered() + UNCOUNTED) {
+            reader.compact();
+        }
+        // It is judged by what it holds, not by what it might have.
+        self.count_unfinished(0);
         let in_the_way = self.read.place.as_ref().is_some_and(Place::is_in_the_way);
         let waited = self.read.watch.wait(self.conn.inbound.account(), in_the_way, now());
         let at = waited.map_err(|slow| Disconnected::SlowSender {
@@ -219,20 +235,49 @@ impl<R: Role> Driver<R> {
         self.timers.clear(Timer::Read);
     }
 
-    /// Whether this peer must be held back now.
-    fn hold(&mut self) -> Result<Hold, Disconnected> {
+    /// Takes what the next read may hold from the budget, as far as this peer is not held back.
+    fn make_room(&mut self) -> Result<Hold, Disconnected> {
+        let mut growth = self.growth(READ_LIMIT);
+        let inbound = &self.conn.inbound;
+        let unfinished = self.memory_of_unfinished(growth);
+        let (held, account) = (inbound.bytes() + unfinished, inbound.account());
+        self.read.is_short = held > account.own()
+            && held > account.share_after(self.more(unfinished))
+            && !self.read.place.as_ref().is_some_and(Place::has_reserve);
+        if self.read.is_short {
+            // A few bytes keep no large buffer, and get no larger one than they need.
+            self.read.reader.compact();
+            growth = self.growth(SHORT_READ);
+        }
+        let hold = self.hold(Some(growth))?;
+        self.count_unfinished(if hold == Hold::Starve { 0 } else { growth });
+        Ok(hold)
+    }
+
+    /// What the next read of at most `limit` bytes may need. Between two frames that is a buffer which lasts no longer than the
+    /// turn.
+    fn growth(&self, limit: usize) -> usize {
+        let reader = &self.read.reader;
+        if reader.buffered() == 0 { 0 } else { reader.growth().min(4 * limit) }
+    }
+
+    /// Whether this peer must be held back now. `growth`: what reading on would take; `None`: what was read is to be worked in
+    /// first, whatever it holds.
+    fn hold(&mut self, growth: Option<usize>) -> Result<Hold, Disconnected> {
         let (inbound, outbox) = (&self.conn.inbound, &self.conn.outbox);
         let (account, unwritten) = (inbound.account(), outbox.account());
-        let (waiting, unfinished, share) = (inbound.bytes(), self.memory_of_unfinished(), account.share());
+        let unfinished = growth.map_or(0, |growth| self.memory_of_unfinished(growth));
+        let (waiting, share) = (inbound.bytes(), account.share_after(self.more(unfinished)));
         let small = waiting + unfinished <= account.own() && outbox.bytes() <= unwritten.own();
         if small && self.read.place.is_none() {
             // The usual case: nobody can take its own part.
-            self.read.room = share;
+            (self.read.room, self.read.pot) = (share, Pot::Share);
             return Ok(Hold::Read);
         }
         let counts = Counts {
             waiting,
             unfinished,
+            grows: growth.is_some_and(|growth| growth > 0),
             share,
             soft_share: account.soft_share(),
             has_reserve: self.read.place.as_ref().is_some_and(Place::has_reserve),
@@ -248,10 +293,21 @@ impl<R: Role> Driver<R> {
             size: excess.size,
             limit: excess.limit,
         })?;
+        if growth.is_none() {
+            return Ok(hold);
+        }
         let held = counts.waiting + counts.unfinished;
         self.read.room = if counts.has_reserve { READ_LIMIT } else { counts.share.saturating_sub(held) };
         if held <= counts.share && hold == Hold::Read {
-            self.read.place = None;
+            (self.read.place, self.read.pot) = (None, Pot::Share);
+            return Ok(hold);
+        }
+        if !counts.grows {
+            // It has what it needs, and gives the reserve back if it has none of that.
+            (self.read.room, self.read.pot) = (READ_LIMIT, Pot::Reserve);
+            if !self.read.unfinished.has_reserve() {
+                self.read.place = None;
+            }
             return Ok(hold);
         }
         if matches!(hold, Hold::Starve | Hold::Trickle) {
@@ -263,22 +319,28 @@ impl<R: Role> Driver<R> {
                 None => self.read.place = Some(account.budget().queue(self.conn.id, held)),
             }
         }
-        Ok(hold)
-    }
-
-    fn memory_of_unfinished(&self) -> usize {
-        self.read.reader.buffered().saturating_sub(UNCOUNTED)
-    }
-
-    /// Counts the memory of a frame that has begun.
-    fn count_unfinished(&mut self, hold: Hold) {
-        let bytes = self.memory_of_unfinished();
-        let pot = match hold {
+        self.read.pot = match hold {
             Hold::Trickle => Pot::Overdraft,
             Hold::Read if self.read.place.is_some() => Pot::Reserve,
             _ => Pot::Share,
         };
-        self.read.unfinished.set(bytes, pot, self.conn.inbound.account());
+        Ok(hold)
+    }
+
+    /// What is held for what was read and not worked in, with `growth` more.
+    fn memory_of_unfinished(&self, growth: usize) -> usize {
+        (self.read.reader.held() + growth).saturating_sub(UNCOUNTED)
+    }
+
+    /// What of that is not counted yet.
+    const fn more(&self, unfinished: usize) -> usize {
+        unfinished.saturating_sub(self.read.unfinished.bytes())
+    }
+
+    /// Counts that memory.
+    pub(super) fn count_unfinished(&mut self, growth: usize) {
+        let bytes = self.memory_of_unfinished(growth);
+        self.read.unfinished.set(bytes, self.read.pot, self.conn.inbound.account());
     }
 
     /// The connection has ended.

@@ -67,7 +67,9 @@ impl<R: Role> Driver<R> {
                     }
                 },
             }
-            if self.timers.is_due(Timer::Linger, now()) {
+            self.count_unfinished(0);
+            let account = self.conn.inbound.account();
+            if account.held() > account.share() || self.timers.is_due(Timer::Linger, now()) {
                 return Ok(Some(reason));
             }
         }

@@ -22,16 +22,30 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// The frame holds `bytes` now; what it grew by comes from `pot`. With another frame all begins anew.
+    /// What it holds.
+    pub(super) const fn bytes(&self) -> usize {
+        self.of_share + self.of_reserve + self.of_overdraft
+    }
+
+    /// Whether something of it came from the reserve.
+    pub(super) const fn has_reserve(&self) -> bool {
+        self.of_reserve > 0
+    }
+
+    /// The frame holds `bytes` now; what it grew by comes from `pot`, and what it shrank by goes back to the last it came from.
     pub(super) fn set(&mut self, bytes: usize, pot: Pot, account: &Account) {
-        let before = self.of_share + self.of_reserve + self.of_overdraft;
+        let before = self.bytes();
         if bytes == before && (pot != Pot::Share || before == self.of_share) {
             return;
         }
         let (share, reserve, overdraft) = match pot {
-            _ if bytes < before => (bytes, 0, 0),
             // There is room again for all of it.
             Pot::Share => (bytes, 0, 0),
+            _ if bytes < before => {
+                let share = self.of_share.min(bytes);
+                let reserve = self.of_reserve.min(bytes - share);
+                (share, reserve, bytes - share - reserve)
+            }
             Pot::Reserve => (self.of_share, bytes - self.of_share, 0),
             Pot::Overdraft => (self.of_share, 0, bytes - self.of_share),
         };
@@ -60,6 +74,7 @@ mod tests {
         assert_eq!(set(2500, Pot::Reserve), (1000, 1500, 0));
         assert_eq!(set(2600, Pot::Share), (2600, 0, 0));
         assert_eq!(set(2700, Pot::Reserve), (2600, 100, 0));
+        assert_eq!(set(2620, Pot::Reserve), (2600, 20, 0), "it took less than it might have");
         assert_eq!(set(10, Pot::Reserve), (10, 0, 0), "another frame");
         assert_eq!(set(0, Pot::Share), (0, 0, 0));
         assert!(!budget.is_overdrawn() && budget.used() == 0);

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use daffi_core::NodeConfig;
 use daffi_transport::Endpoint;
-use daffi_wire::{CallId, Frame, Handshake, Header, Kind, Limits};
+use daffi_wire::{CallId, Frame, Handshake, Header, Kind, Limits, Ping};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
@@ -36,9 +36,15 @@ fn announcement(name: &str, methods: &str) -> Frame {
     Frame::new(header, name, "", "", body.as_bytes(), &Limits::default()).unwrap()
 }
 
-/// Reads all that comes, for ever.
+/// Reads all that comes, for ever, and shows that it lives when it is asked.
 fn reads_all(mut peer: Peer) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move { while peer.receive().await.is_some() {} })
+    tokio::spawn(async move {
+        while let Some(frame) = peer.receive().await {
+            if let Some(answer) = Ping::read(&frame).ok().and_then(Ping::answer) {
+                peer.send_bytes(answer.frame().as_bytes()).await;
+            }
+        }
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -118,6 +118,11 @@ impl Messages {
         self.buffer.held() + self.message.as_ref().map_or(0, Vec::capacity)
     }
 
+    /// What was read has to wait.
+    pub(crate) fn compact(&mut self) {
+        self.buffer.compact();
+    }
+
     /// Bytes by which the next read may raise [`held`](Self::held).
     pub(crate) fn growth(&self) -> usize {
         let read = self.buffer.growth(self.missing());

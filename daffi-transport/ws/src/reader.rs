@@ -171,4 +171,8 @@ impl LinkReader for Reader {
     fn growth(&self) -> usize {
         self.messages.growth()
     }
+
+    fn compact(&mut self) {
+        self.messages.compact();
+    }
 }

@@ -10,6 +10,7 @@ use std::{
     future::poll_fn,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -269,7 +270,9 @@ struct Network {
 
 impl Network {
     fn new() -> Self {
-        let name = |host| format!("daffi-{host}-{}", std::process::id());
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = |host| format!("daffi-{host}-{}-{number}", std::process::id());
         let network = Self { near: name("near"), router: name("router"), far: name("far") };
         let Self { near, router, far } = &network;
         for host in [near, router, far] {
@@ -280,6 +283,7 @@ impl Network {
             ip(&format!("-n {host} addr add 10.83.{subnet}.1/24 dev host"));
             ip(&format!("-n {router} addr add 10.83.{subnet}.2/24 dev to{subnet}"));
             ip(&format!("-n {host} link set host up"));
+            ip(&format!("-n {host} link set lo up"));
             ip(&format!("-n {router} link set to{subnet} up"));
             ip(&format!("-n {host} route add default via 10.83.{subnet}.2"));
         }
