@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use daffi_serde::{RemoteError, SerdeError};
 use daffi_transport::{BindError, ConnectError, LinkError};
-use daffi_wire::{BodyError, EncodeError, FormatId, NameError};
+use daffi_wire::{BodyError, EncodeError, FormatId, NameError, Shown};
 
 /// Any error of a tower layer.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -102,7 +102,9 @@ pub enum CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Remote { receiver, method, error } => write!(f, "{method} on {receiver} failed: {error}"),
+            Self::Remote { receiver, method, error } => {
+                write!(f, "{} on {} failed: {error}", Shown::new(method), Shown::new(receiver))
+            }
             Self::Timeout { receiver, method, after, waited_for } => {
                 f.write_str(&no_answer(receiver, method, *after, *waited_for))
             }
@@ -113,18 +115,18 @@ impl fmt::Display for CallError {
                 write!(f, "no member has an empty name: name the one that is to run {method}, or none for any")
             }
             Self::ReceiverNotFound { method, receiver: Some(receiver) } => {
-                write!(f, "{receiver} is not a member that exposes {method}")
+                write!(f, "{} is not a member that exposes {}", Shown::new(receiver), Shown::new(method))
             }
-            Self::ReceiverNotFound { method, receiver: None } => write!(f, "no member exposes {method}"),
+            Self::ReceiverNotFound { method, receiver: None } => write!(f, "no member exposes {}", Shown::new(method)),
             Self::ReceiverGone { receiver, method } => {
-                write!(f, "{receiver} left before it answered {method}")
+                write!(f, "{} left before it answered {}", Shown::new(receiver), Shown::new(method))
             }
-            Self::Overloaded(text) => write!(f, "overloaded: {text}"),
-            Self::Stopping(text) => f.write_str(text),
+            Self::Overloaded(text) => write!(f, "overloaded: {}", Shown::new(text)),
+            Self::Stopping(text) => Shown::new(text).fmt(f),
             Self::RuntimeGone => {
                 f.write_str("the tokio runtime of this node was dropped: keep it for as long as the node is used")
             }
-            Self::AnswerLost(text) => write!(f, "the answer was lost: {text}"),
+            Self::AnswerLost(text) => write!(f, "the answer was lost: {}", Shown::new(text)),
             Self::Disconnected(reason) => write!(f, "disconnected: {reason}"),
             Self::Evicted => f.write_str(
                 "evicted: a newer connection took the name of this node, which does not come back; give every node a name of its \
@@ -136,7 +138,8 @@ impl fmt::Display for CallError {
             Self::TransmissionFailure { method, source } => write!(f, "call of {method} does not fit: {source}"),
             Self::FormatUnsupported { receiver, format } => write!(
                 f,
-                "{receiver} is a daffi 3.0.1 node and cannot read {format}; use MSGPACK, PICKLE, JSON or OPAQUE"
+                "{} is a daffi 3.0.1 node and cannot read {format}; use MSGPACK, PICKLE, JSON or OPAQUE",
+                Shown::new(receiver)
             ),
             Self::Layer(error) => error.fmt(f),
         }
@@ -185,7 +188,9 @@ fn no_answer(receiver: &str, method: &str, after: Duration, waited_for: WaitedFo
         WaitedFor::Readiness => format!(
             "the layers around calls were not ready within {after:?}, so {method:?} was not called; is the client connected?"
         ),
-        WaitedFor::Answer => format!("no answer of {receiver} to {method} within {after:?}"),
+        WaitedFor::Answer => {
+            format!("no answer of {} to {} within {after:?}", Shown::new(receiver), Shown::new(method))
+        }
     }
 }
 
@@ -236,7 +241,7 @@ pub enum Disconnected {
     PeerClosed,
     /// The link failed.
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Link(LinkError),
     /// The peer broke a rule of the session.
     #[error("the peer broke the protocol: {0}")]
     Protocol(Arc<ProtocolError>),
@@ -272,13 +277,13 @@ pub enum Disconnected {
     #[error("no handshake within {0:?} (handshake_timeout): is the other end a daffi node?")]
     HandshakeTimeout(Duration),
     /// The server refused the handshake.
-    #[error("the server refused the handshake: {0}")]
+    #[error("the server refused the handshake: {}", Shown::new(.0))]
     Refused(String),
     /// A newer connection took the name.
     #[error("a newer connection took the name of this node")]
     Evicted,
     /// The Service has the name of this node, which so takes all its callbacks for its own.
-    #[error("the service has the name of this node, {0}, so that no call would find it: give this node another name")]
+    #[error("the service has the name of this node, {}, so that no call would find it: give this node another name", Shown::new(.0))]
     SameName(String),
     /// A queue that could not be held back reached its limit.
     #[error("{what}: {size} bytes, the limit is {limit} bytes")]
@@ -312,10 +317,10 @@ pub enum ProtocolError {
     #[error("a {0} frame before the handshake")]
     BeforeHandshake(daffi_wire::Kind),
     /// A second handshake under another name.
-    #[error("a second handshake under another name: {0:?}")]
+    #[error("a second handshake under another name: \"{}\"", Shown::new(.0))]
     Renamed(String),
     /// The handshake does not list its own sender.
-    #[error("the handshake of {0:?} does not list its sender as its member")]
+    #[error("the handshake of \"{}\" does not list its sender as its member", Shown::new(.0))]
     NotAMember(String),
 }
 
@@ -332,6 +337,15 @@ pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MOST) {
         None => text.to_owned(),
         Some((end, _)) => format!("{} ... ({} bytes)", &text[..end], text.len()),
+    }
+}
+
+impl From<LinkError> for Disconnected {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Ended => Self::PeerClosed,
+            error => Self::Link(error),
+        }
     }
 }
 
@@ -470,6 +484,8 @@ impl InitializationError {
 pub enum Ended {
     /// Stopped: by `stop`, or by a signal.
     Stopped,
+    /// Stopped, and `grace` was over before all was done: so many calls were cut off.
+    CutOff(usize),
     /// A newer connection took the name, and
     /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted) is not set: a client
     /// only.
@@ -479,10 +495,15 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// The end of a node that was stopped and cut off so many calls.
+    pub(crate) const fn after(cut_off: usize) -> Self {
+        if cut_off == 0 { Self::Stopped } else { Self::CutOff(cut_off) }
+    }
+
     /// The error of a call on a node that ended so.
     pub(crate) const fn call_error(self) -> CallError {
         match self {
-            Self::Stopped => CallError::Stopped,
+            Self::Stopped | Self::CutOff(_) => CallError::Stopped,
             Self::Evicted => CallError::Evicted,
             Self::RuntimeGone => CallError::RuntimeGone,
         }

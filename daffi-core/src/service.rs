@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Instant};
 use daffi_serde::FormatSet;
 use daffi_transport::{Endpoint, Listener};
 use daffi_wire::{
-    CallId, EventKind, Frame, Handshake, Header, Kind, Level, Member, NodeName, NodeType, Role as NodeRole,
+    CallId, EventKind, Frame, Handshake, Header, Kind, Level, Member, NodeName, NodeType, Role as NodeRole, Shown,
 };
 use parking_lot::Mutex;
 
@@ -321,7 +321,7 @@ impl ServiceRole {
             // `stop` may have looked through the hub just before.
             self.conn.drain();
         }
-        tracing::debug!(client = %name, peer = %self.conn.peer, ?level, "a client joined");
+        tracing::debug!(client = %Shown::new(&name), peer = %self.conn.peer, ?level, "a client joined");
         server.events.tell(MemberEvent::Added(name.to_string()));
     }
 

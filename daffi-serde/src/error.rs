@@ -31,12 +31,13 @@ pub enum SerdeError {
 }
 
 impl SerdeError {
-    /// A value that `format` could not write.
+    /// A value that `format` could not write. The reason is [shown](Shown): it may quote the value.
     pub fn encode(format: FormatId, reason: impl fmt::Display) -> Self {
         Self::Encode { format, reason: bounded(reason) }
     }
 
-    /// Bytes that could not be read as the value asked for.
+    /// Bytes that could not be read as the value asked for. The reason is [shown](Shown), so that it carries at most a KiB of
+    /// what a peer sent.
     pub fn decode(format: FormatId, reason: impl fmt::Display) -> Self {
         Self::Decode { format, reason: bounded(reason) }
     }

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use daffi_wire::Shown;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error, IgnoredAny, Visitor},
@@ -19,8 +20,9 @@ use crate::envelope::lossy_text;
 /// assert_eq!(error.module, "builtins");
 /// assert_eq!(error.to_string(), "ValueError: bad");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("{class}: {message}")]
+///
+/// Its fields are what the peer sent, whatever that is. `Display` is one line for a log or a terminal, [shown](Shown).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RemoteError {
     /// Name of the exception's class, `ValueError` for one.
     pub class: String,
@@ -29,6 +31,14 @@ pub struct RemoteError {
     /// What went wrong.
     pub message: String,
 }
+
+impl fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", Shown::new(&self.class), Shown::new(&self.message))
+    }
+}
+
+impl std::error::Error for RemoteError {}
 
 impl RemoteError {
     /// An error of one of Python's built-in classes, or of a class that only has a name.

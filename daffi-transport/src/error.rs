@@ -1,6 +1,6 @@
 use std::{error::Error as StdError, io, sync::Arc};
 
-use daffi_wire::{DecodeError, Foreign};
+use daffi_wire::{DecodeError, Foreign, Shown};
 
 use crate::{Endpoint, EndpointError};
 
@@ -25,8 +25,11 @@ pub enum LinkError {
         /// The rule.
         rule: String,
     },
+    /// The peer closed a message transport in order, and takes nothing any more: what was still to be sent is lost.
+    #[error("the peer closed the connection")]
+    Ended,
     /// The peer ended a message transport with a code that means trouble.
-    #[error("the peer closed the {transport} with code {code}, reason {reason:?}")]
+    #[error("the peer closed the {transport} with code {code}, reason \"{}\"", Shown::new(reason))]
     Closed {
         /// The transport's name.
         transport: &'static str,
@@ -135,7 +138,7 @@ pub enum AcceptError {
     #[error("{0}")]
     Foreign(Foreign),
     /// The peer's HTTP request was answered with an error.
-    #[error("the HTTP request was answered with \"{status}\": {reason}")]
+    #[error("the HTTP request was answered with \"{status}\": {}", Shown::new(reason))]
     HttpRefused {
         /// The status, as in `403 Forbidden`.
         status: &'static str,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Buf;
-use daffi_wire::{Frame, Level, Limits};
+use daffi_wire::{Frame, Level, Limits, Shown};
 
 use crate::{AcceptError, Batch, ConnectError, Endpoint, LinkError, OWN_FROM};
 
@@ -62,7 +62,8 @@ impl PeerInfo {
 
 impl fmt::Display for PeerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.address)
+        // On a Unix socket the peer chooses it.
+        write!(f, "{}://{}", self.scheme, Shown::new(&self.address))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can be wrong with bytes from a peer, and with what we were asked to send.
 
-use crate::{Foreign, Kind};
+use crate::{Foreign, Kind, Shown};
 
 /// A rule of the protocol that the peer's bytes break. It is final for the connection that they came on.
 ///
@@ -99,7 +99,7 @@ pub enum NameError {
         what: &'static str,
     },
     /// The name holds a character that would break a peer's parser.
-    #[error("{what} name {name:?} holds {found:?}, which separates names on the wire")]
+    #[error("{what} name \"{}\" holds {found:?}, which separates names on the wire", Shown::new(name))]
     Separator {
         /// `node` or `callback`.
         what: &'static str,
@@ -109,7 +109,7 @@ pub enum NameError {
         found: char,
     },
     /// A Router of 3.0.1 trims blanks around callback names ([protocol, 2.1](crate::protocol#2.1)).
-    #[error("callback name {name:?} begins or ends with a blank")]
+    #[error("callback name \"{}\" begins or ends with a blank", Shown::new(name))]
     OuterBlank {
         /// The name as given.
         name: String,
@@ -131,13 +131,12 @@ pub enum NameError {
 #[non_exhaustive]
 pub enum BodyError {
     /// The body is not the JSON that the protocol asks for: it has a syntax error, a missing or doubled key, or a wrong type.
-    #[error("not a valid {what} body")]
+    #[error("not a valid {what} body: {reason}")]
     Json {
         /// `handshake` or `event`.
         what: &'static str,
-        /// What the JSON reader says.
-        #[source]
-        source: serde_json::Error,
+        /// What the JSON reader says, [shown](Shown): it may quote what the peer sent.
+        reason: String,
     },
     /// The body is larger than [`Limits::max_control_bytes`](crate::Limits::max_control_bytes), or a list of members
     /// longer than [`Limits::max_list_bytes`](crate::Limits::max_list_bytes).
@@ -152,7 +151,7 @@ pub enum BodyError {
     },
     /// A key that the protocol does not define, on a level 3 link
     /// ([protocol, 5.1](crate::protocol#5.1)).
-    #[error("unknown key {key:?} in {place} of the handshake")]
+    #[error("unknown key \"{}\" in {place} of the handshake", Shown::new(key))]
     UnknownKey {
         /// Where it stands: `meta`, `a member` or `the top`.
         place: &'static str,
@@ -237,4 +236,10 @@ pub enum ExtensionError {
     /// A tag that this node does not know, and that must not be overlooked.
     #[error("extension {0} is not supported")]
     Unsupported(u8),
+}
+
+impl BodyError {
+    pub(crate) fn json(what: &'static str, error: &serde_json::Error) -> Self {
+        Self::Json { what, reason: Shown::of(error) }
+    }
 }

@@ -52,6 +52,6 @@ impl EventBody {
         if body.len() > limits.max_control_bytes {
             return Err(BodyError::TooLarge { what: "event", size: body.len(), limit: limits.max_control_bytes });
         }
-        serde_json::from_slice(body).map_err(|source| BodyError::Json { what: "event", source })
+        serde_json::from_slice(body).map_err(|error| BodyError::json("event", &error))
     }
 }

@@ -127,8 +127,7 @@ impl Handshake {
         if body.len() > limits.max_control_bytes {
             return Err(BodyError::TooLarge { what: "handshake", size: body.len(), limit: limits.max_control_bytes });
         }
-        let wire: Wire =
-            serde_json::from_slice(body).map_err(|source| BodyError::Json { what: "handshake", source })?;
+        let wire: Wire = serde_json::from_slice(body).map_err(|error| BodyError::json("handshake", &error))?;
         let node_type = NodeType::parse(&wire.meta.node_type);
         if !node_type.level().at_least(Level::FOUR) {
             refuse_unknown(&wire.meta.rest, "meta")?;

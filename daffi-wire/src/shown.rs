@@ -14,6 +14,8 @@ use std::fmt::{self, Write};
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
     text: &'a str,
+    /// Of the whole, of which `text` may be the beginning.
+    bytes: usize,
     most: usize,
     lines: bool,
 }
@@ -25,7 +27,25 @@ impl<'a> Shown<'a> {
     /// On one line.
     #[must_use]
     pub const fn new(text: &'a str) -> Self {
-        Self { text, most: Self::MOST, lines: false }
+        Self { text, bytes: text.len(), most: Self::MOST, lines: false }
+    }
+
+    /// What something says of itself, as it may stand in an error: for texts with a peer's input in them, which may be long.
+    /// No more than its beginning is ever kept.
+    ///
+    /// ```
+    /// use daffi_wire::Shown;
+    /// let error = format_args!("no {} and {}", "a\n", "b".repeat(2000)).to_string();
+    /// assert!(Shown::of(&error).starts_with(r"no a\n and bbb"));
+    /// assert!(Shown::of(&error).ends_with("bbb... (2010 bytes)"));
+    /// ```
+    #[must_use]
+    pub fn of(what: &dyn fmt::Display) -> String {
+        let mut beginning = Beginning::default();
+        // Who says nothing of itself shows what it said until then.
+        let _said = write!(beginning, "{what}");
+        let Beginning { kept, bytes } = beginning;
+        Shown { bytes, ..Shown::new(&kept) }.to_string()
     }
 
     /// Shows so many bytes of the text. `usize::MAX` shows all.
@@ -44,7 +64,7 @@ impl<'a> Shown<'a> {
     /// Whether it is shown as it is.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.text.len() <= self.most && !self.text.contains(|c| self.escapes(c))
+        self.bytes <= self.most && !self.text.contains(|c| self.escapes(c))
     }
 
     /// Whether this character is escaped.
@@ -72,7 +92,24 @@ impl fmt::Display for Shown<'_> {
         for c in shown.chars() {
             if self.escapes(c) { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
         }
-        if shown.len() < self.text.len() { write!(f, "... ({} bytes)", self.text.len()) } else { Ok(()) }
+        if shown.len() < self.bytes { write!(f, "... ({} bytes)", self.bytes) } else { Ok(()) }
+    }
+}
+
+/// As much of a text as is shown, and its length.
+#[derive(Default)]
+struct Beginning {
+    kept: String,
+    bytes: usize,
+}
+
+impl Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.kept.len() == self.bytes {
+            self.kept.push_str(beginning(text, Shown::MOST.saturating_sub(self.bytes)));
+        }
+        self.bytes += text.len();
+        Ok(())
     }
 }
 

@@ -128,7 +128,7 @@ pub use daffi_transport::{BindError, ConnectError, LinkError};
 #[cfg(feature = "tls")]
 pub use daffi_transport_tls::{ClientTls, ServerTls, SettingsError as TlsSettingsError, TlsError};
 #[cfg(feature = "ws")]
-pub use daffi_transport_ws::{OriginError, UpgradeError};
+pub use daffi_transport_ws::{Keepalive, OriginError, UpgradeError};
 pub use daffi_wire::{
     BodyError, DecodeError, EncodeError, FormatId, Level, Limits, Member, MethodName, NameError, NodeName, Role, Shown,
 };

@@ -12,6 +12,11 @@ pub(crate) struct ServerSettings {
     /// Of pages that may connect by WebSocket.
     #[cfg(feature = "ws")]
     pub(crate) origins: Vec<String>,
+    #[cfg(feature = "ws")]
+    pub(crate) keepalive: daffi_transport_ws::Keepalive,
+    /// Of Unix sockets.
+    #[cfg(feature = "uds")]
+    pub(crate) socket: daffi_transport_uds::SocketOptions,
 }
 
 /// What connecting may need beside the endpoint.
@@ -19,6 +24,8 @@ pub(crate) struct ServerSettings {
 pub(crate) struct ClientSettings {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<daffi_transport_tls::ClientTls>,
+    #[cfg(feature = "ws")]
+    pub(crate) keepalive: daffi_transport_ws::Keepalive,
 }
 
 pub(crate) async fn listen(endpoint: &Endpoint, settings: &ServerSettings) -> Result<Box<dyn Listener>, BindError> {
@@ -28,7 +35,7 @@ pub(crate) async fn listen(endpoint: &Endpoint, settings: &ServerSettings) -> Re
         #[cfg(feature = "tcp")]
         "tcp" => Ok(over_tcp(daffi_transport_tcp::TcpListener::bind(endpoint).await?, http)),
         #[cfg(feature = "uds")]
-        "unix" => Ok(Box::new(daffi_transport_uds::UnixListener::bind(endpoint)?)),
+        "unix" => Ok(Box::new(daffi_transport_uds::UnixListener::bind_with(endpoint, settings.socket)?)),
         #[cfg(feature = "tls")]
         "tls" => {
             let tls = settings.certificate(endpoint)?;
@@ -91,7 +98,7 @@ impl ServerSettings {
 /// What takes WebSockets on a listener of TCP or TLS.
 #[cfg(feature = "ws")]
 fn upgrade(endpoint: &Endpoint, settings: &ServerSettings) -> Result<Option<Arc<dyn HttpUpgrade>>, BindError> {
-    let mut sockets = daffi_transport_ws::WebSockets::new();
+    let mut sockets = daffi_transport_ws::WebSockets::new().keepalive(settings.keepalive);
     for origin in &settings.origins {
         let unusable = |e| BindError::Settings { endpoint: endpoint.clone(), source: Box::new(e) };
         sockets = sockets.allow_origin(origin.parse().map_err(unusable)?);
@@ -117,11 +124,11 @@ pub(crate) fn connector(endpoint: Endpoint, settings: &ClientSettings) -> Result
             Ok(Box::new(daffi_transport_tls::TlsConnector::new(endpoint, tls)))
         }
         #[cfg(feature = "ws")]
-        "ws" => Ok(Box::new(daffi_transport_ws::WsConnector::new(endpoint))),
+        "ws" => Ok(Box::new(daffi_transport_ws::WsConnector::new(endpoint).keepalive(settings.keepalive))),
         #[cfg(all(feature = "tls", feature = "ws"))]
         "wss" => {
             let tls = settings.trusting(&endpoint)?;
-            Ok(Box::new(daffi_transport_ws::WsConnector::new(endpoint).tls(tls)))
+            Ok(Box::new(daffi_transport_ws::WsConnector::new(endpoint).keepalive(settings.keepalive).tls(tls)))
         }
         "mem" => Ok(Box::new(mem::MemConnector::new(endpoint))),
         _ => Err(unknown(&endpoint).into()),

@@ -328,7 +328,7 @@ impl Role for ClientRole {
             }
             Handled::Serve(frame) => match self.caller(&frame) {
                 Some(caller) => self.serve(turn, &caller, frame),
-                None => tracing::warn!("dropped a request without a transmitter"),
+                None => tracing::debug!("dropped a request without a transmitter"),
             },
             Handled::Ping(frame) => self.connection.conn.ping(&frame)?,
             Handled::Cancel(frame) => {

@@ -92,7 +92,7 @@ async fn supervise(
     let shared = Arc::clone(&end.shared);
     end.how = stay_connected(&shared, &mut current, &ends, &mut ended).await;
     if end.how == Ended::Stopped {
-        finish_callbacks(&shared).await;
+        end.how = Ended::after(finish_callbacks(&shared).await);
     }
 }
 
@@ -139,8 +139,7 @@ async fn stay_connected(
                 return Ended::Stopped;
             }
             () = shared.node.life.stopping.cancelled() => {
-                drain(shared, current, ended).await;
-                return Ended::Stopped;
+                return Ended::after(drain(shared, current, ended).await);
             }
             Some((id, reason)) = ended.recv() => {
                 if id != current.conn.id {
@@ -240,17 +239,19 @@ async fn establish(
     }
 }
 
-/// Lets the callbacks end that run, within `grace`: also those of a connection that was lost.
-async fn finish_callbacks(shared: &ClientCore) {
+/// Lets the callbacks end that run, within `grace`: also those of a connection that was lost. Gives how many were cut off.
+async fn finish_callbacks(shared: &ClientCore) -> usize {
     let node = &shared.node;
     let grace = node.config.grace;
     tokio::select! {
         biased;
-        () = node.running.wait() => {}
-        () = node.life.killed.cancelled() => {}
+        () = node.running.wait() => 0,
+        () = node.life.killed.cancelled() => 0,
         () = sleep(grace) => {
-            tracing::warn!(node = %node.name, callbacks = node.running.len(), ?grace, "stopping cut callbacks off");
+            let callbacks = node.running.len();
+            tracing::warn!(node = %node.name, callbacks, ?grace, "stopping cut callbacks off");
             node.life.kill();
+            callbacks
         }
     }
 }
@@ -363,12 +364,12 @@ async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) ->
     }
 }
 
-/// Lets what was received run and sends what waits, within `grace`.
+/// Lets what was received run and sends what waits, within `grace`. Gives how many callbacks were cut off.
 async fn drain(
     shared: &Arc<ClientCore>,
     current: &Arc<ClientConn>,
     ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>,
-) {
+) -> usize {
     // Calls of callbacks that are still running find the connection as long as it stands.
     let config = &shared.node.config;
     if current.conn.level().at_least(daffi_wire::Level::FOUR) && current.server_role() == Some(daffi_wire::Role::Router)
@@ -385,12 +386,14 @@ async fn drain(
         }
         shared.node.running.wait().await;
     };
-    if timeout(config.grace, gone).await.is_err() {
-        let callbacks = shared.node.running.len();
-        tracing::warn!(node = %shared.node.name, callbacks, grace = ?config.grace, "stopping cut callbacks off");
-        shared.node.life.kill();
-        current.conn.end(Disconnected::Stopped, true);
-        sleep(config.linger).await;
-        shared.node.life.cut.cancel();
+    if timeout(config.grace, gone).await.is_ok() {
+        return 0;
     }
+    let callbacks = shared.node.running.len();
+    tracing::warn!(node = %shared.node.name, callbacks, grace = ?config.grace, "stopping cut callbacks off");
+    shared.node.life.kill();
+    current.conn.end(Disconnected::Stopped, true);
+    sleep(config.linger).await;
+    shared.node.life.cut.cancel();
+    callbacks
 }

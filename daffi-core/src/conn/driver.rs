@@ -222,7 +222,10 @@ impl<R: Role> Drop for Driver<R> {
         let reason = self.reason.take().unwrap_or(Disconnected::Stopped);
         self.forget_unfinished();
         let unsent = self.conn.outbox.close() + self.write.batch.frames();
-        if unsent > 0 {
+        if unsent > 0 && matches!(reason, Disconnected::PeerClosed) {
+            // It does not want them: the list that answers its farewell for one.
+            tracing::debug!(peer = %self.conn.peer, unsent, "a peer closed before it had taken all");
+        } else if unsent > 0 {
             tracing::warn!(peer = %self.conn.peer, unsent, %reason, "a connection ended with unsent frames");
         }
         self.role.ended(&reason);

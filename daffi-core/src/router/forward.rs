@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use daffi_serde::RemoteError;
 use daffi_transport::Batch;
-use daffi_wire::{Cancel, Credit, Frame, Kind, MethodName};
+use daffi_wire::{Cancel, Credit, Frame, Kind, MethodName, Shown};
 
 use super::{Peer, Shared, recent::Recent, sender::Sender};
 use crate::{
@@ -137,7 +137,7 @@ impl Forwarder {
             }
         }
         shared.counters.dropped_replies.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(from = %me.name, to = frame.receiver(), "dropped a reply that matches no open call");
+        tracing::debug!(from = %Shown::new(&me.name), to = frame.receiver(), "dropped a reply that matches no open call");
     }
 
     /// This member gives one of its calls up: the receiver hears of it, or is spared it if it could not read it.
@@ -255,5 +255,5 @@ fn refuse(shared: &Shared, me: &Peer, frame: &Frame, error: &RemoteError) {
 
 fn drop_nowait(shared: &Shared, me: &Peer, receiver: &str, reason: &str) {
     shared.counters.dropped_requests.fetch_add(1, Ordering::Relaxed);
-    tracing::debug!(sender = %me.name, receiver, reason, "dropped a nowait request");
+    tracing::debug!(sender = %Shown::new(&me.name), receiver, reason, "dropped a nowait request");
 }

@@ -23,7 +23,7 @@ use std::{
 use arc_swap::ArcSwap;
 use daffi_serde::RemoteError;
 use daffi_transport::{Endpoint, Listener};
-use daffi_wire::{CallId, Frame, Level, Member, NodeName, Role as NodeRole};
+use daffi_wire::{CallId, Frame, Level, Member, NodeName, Role as NodeRole, Shown};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
@@ -295,7 +295,7 @@ impl Shared {
                 });
                 peer.unnamed();
                 self.server.events.tell(MemberEvent::Removed(peer.name.to_string()));
-                tracing::debug!(member = %peer.name, "a member left");
+                tracing::debug!(member = %Shown::new(&peer.name), "a member left");
             }
         }
         self.news.notify_one();
@@ -312,7 +312,7 @@ impl Shared {
             }
             if lost > 0 {
                 self.counters.dropped_requests.fetch_add(lost as u64, Ordering::Relaxed);
-                tracing::warn!(sender = %caller.name, receiver = %gone.name, lost, "nowait requests are lost: their receiver left");
+                tracing::warn!(sender = %Shown::new(&caller.name), receiver = %Shown::new(&gone.name), lost, "nowait requests are lost: their receiver left");
             }
         }
     }
@@ -320,7 +320,7 @@ impl Shared {
     /// An answer found no room at its caller, which hears of that instead.
     fn lose_answer(&self, caller: &Peer, id: CallId, receiver: &str, answer: &Frame) {
         let error = caller.conn.outbox.lost_answer(answer.method(), answer.as_bytes().len(), &caller.name);
-        tracing::warn!(caller = %caller.name, receiver, %error, "an answer was lost");
+        tracing::warn!(caller = %Shown::new(&caller.name), receiver, %error, "an answer was lost");
         self.refuse(caller, id, receiver, answer.method(), &error);
     }
 

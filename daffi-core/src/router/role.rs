@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use daffi_wire::{Frame, Kind, Level, Member, NodeName, Role as NodeRole};
+use daffi_wire::{Frame, Kind, Level, Member, NodeName, Role as NodeRole, Shown};
 
 use super::{Peer, Shared, announcing::Announcing, forward::Forwarder, sender::Sender};
 use crate::{
@@ -180,7 +180,7 @@ impl RouterRole {
             // `stop` may have looked through the members just before.
             self.conn.drain();
         }
-        tracing::debug!(member = %name, peer = %self.conn.peer, ?level, "a member joined");
+        tracing::debug!(member = %Shown::new(&name), peer = %self.conn.peer, ?level, "a member joined");
         shared.server.events.tell(MemberEvent::Added(name.to_string()));
         Ok(())
     }

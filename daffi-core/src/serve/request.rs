@@ -5,7 +5,7 @@ use std::{any::Any, fmt, sync::Arc, time::Instant};
 use bytes::Bytes;
 use daffi_serde::{Body, FormatSet, Opaque, Output, RemoteError, Single};
 use daffi_transport::PeerInfo;
-use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, MethodName, NodeName};
+use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, MethodName, NodeName, Shown};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -439,7 +439,7 @@ impl ReplyTo {
                 }
             }
             Content::Failed(error) => {
-                tracing::warn!(caller = %context.caller(), method, %error, "a nowait call failed");
+                tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call failed");
             }
             Content::Frame(..) | Content::Nothing => {}
         }
@@ -453,7 +453,7 @@ impl ReplyTo {
     /// Answers with an error instead of running the callback.
     pub(crate) fn send_error(self, context: &Context, method: &str, error: &RemoteError, turn: &mut Turn) {
         if !self.wants_reply {
-            tracing::warn!(caller = %context.caller(), method, %error, "a nowait call was refused");
+            tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call was refused");
         } else if let Some(frame) = self.error(context, method, error) {
             queue(context, method, Class::Provoked, (frame, None), Some(turn));
         }
@@ -466,7 +466,7 @@ impl ReplyTo {
             return;
         }
         let lost = context.conn().outbox.lost_answer(method, bytes, context.caller());
-        tracing::warn!(caller = %context.caller(), method, bytes, "an answer was lost: its caller does not take what waits");
+        tracing::warn!(caller = %Shown::new(context.caller()), method, bytes, "an answer was lost: its caller does not take what waits");
         if let Some(frame) = self.error(context, method, &lost) {
             queue(context, method, Class::Terminal, (frame, None), turn);
         }
@@ -480,7 +480,7 @@ impl ReplyTo {
         });
         written
             .inspect_err(|reason| {
-                tracing::warn!(caller = %context.caller(), method, %reason, "an error could not be sent");
+                tracing::warn!(caller = %Shown::new(context.caller()), method, %reason, "an error could not be sent");
             })
             .ok()
     }
@@ -524,7 +524,7 @@ fn queue_parts(
         return turn.send(conn, class, head, payload);
     }
     conn.send_parts(class, head, payload).unwrap_or_else(|_| {
-        tracing::debug!(caller = %context.caller(), method, "the caller left before its answer was ready");
+        tracing::debug!(caller = %Shown::new(context.caller()), method, "the caller left before its answer was ready");
         true
     })
 }

@@ -63,7 +63,7 @@ impl<H: Host> Door<H> {
                 // `close` may have looked through them just before.
                 self.conn.drain();
             }
-            tracing::debug!(client = %name, peer = %self.conn.peer, "a client looks who is there");
+            tracing::debug!(client = %Shown::new(&name), peer = %self.conn.peer, "a client looks who is there");
             self.looker = Some(Looker { name: name.clone(), alive });
         }
         let answer = handshake_reply(frame, &list, &server.config.limits);

@@ -16,7 +16,7 @@ use std::{
 
 use daffi_serde::RemoteError;
 use daffi_transport::{Endpoint, Link, LinkConfig, LinkError, Listener, Pending};
-use daffi_wire::{CallId, EncodeError, FormatId, Frame, Header, Kind, Level, NodeName, Role as NodeRole};
+use daffi_wire::{CallId, EncodeError, FormatId, Frame, Header, Kind, Level, NodeName, Role as NodeRole, Shown};
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
@@ -145,9 +145,9 @@ impl Server {
                 | SlowSender { .. }
                 | Link(LinkError::Protocol(_))
         ) {
-            tracing::warn!(node = %self.name, client = %name, %reason, "ended a connection");
+            tracing::warn!(node = %self.name, client = %Shown::new(name), %reason, "ended a connection");
         } else {
-            tracing::debug!(node = %self.name, client = %name, %reason, "a connection ended");
+            tracing::debug!(node = %self.name, client = %Shown::new(name), %reason, "a connection ended");
         }
     }
 

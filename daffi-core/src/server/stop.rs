@@ -48,8 +48,10 @@ impl Server {
             }
             self.tasks.wait().await;
         };
+        let mut cut_off = 0;
         if timeout(self.config.grace, all).await.is_err() {
-            tracing::warn!(node = %self.name, open = left(), grace = ?self.config.grace, "stopping cut calls off");
+            cut_off = left();
+            tracing::warn!(node = %self.name, open = cut_off, grace = ?self.config.grace, "stopping cut calls off");
             self.life.kill();
             self.close().await;
             for conn in conns() {
@@ -60,7 +62,7 @@ impl Server {
                 self.tasks.wait().await;
             }
         }
-        self.end(Ended::Stopped);
+        self.end(Ended::after(cut_off));
     }
 
     /// Waits until the last answers have settled at peers that come back only once, then until the others are gone, which come

@@ -2,6 +2,7 @@
 
 use std::{error::Error as StdError, io};
 
+use daffi_wire::Shown;
 use rustls::{AlertDescription, Error, InvalidMessage};
 
 use crate::reason::{openssl_command, reason};
@@ -87,7 +88,7 @@ pub enum TlsError {
     #[error("the peer closed the connection during the handshake; does it speak TLS?")]
     Closed,
     /// The peer's certificate is not to be trusted.
-    #[error("the peer's certificate is refused: {reason}{}", advice(command.as_deref()))]
+    #[error("the peer's certificate is refused: {}{}", Shown::new(reason), advice(command.as_deref()))]
     Certificate {
         /// Why, in words.
         reason: String,

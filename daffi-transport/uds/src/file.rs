@@ -50,7 +50,7 @@ impl Drop for SocketFile {
 }
 
 /// Binds a socket to a path, after removing a dead socket file: one that no socket is bound to any more.
-pub(crate) fn bind<S>(path: &Path, socket: fn(&Path) -> io::Result<S>) -> io::Result<(S, SocketFile)> {
+pub(crate) fn bind<S>(path: &Path, socket: impl Fn(&Path) -> io::Result<S>) -> io::Result<(S, SocketFile)> {
     check_length(path)?;
     for _ in 0..ATTEMPTS {
         match socket(path) {
@@ -60,22 +60,19 @@ pub(crate) fn bind<S>(path: &Path, socket: fn(&Path) -> io::Result<S>) -> io::Re
                 return Ok((socket, SocketFile { device: file.dev(), inode: file.ino(), path }));
             }
             Err(error) if error.kind() == ErrorKind::AddrInUse => make_room(path)?,
-            Err(error) => return Err(about_directory(path, error)),
+            Err(error) => return Err(about_directory(path, error, "make it first")),
         }
     }
     Err(io::Error::new(ErrorKind::AddrInUse, "other processes keep binding the path"))
 }
 
-/// Names the directory if that is what is missing.
-pub(crate) fn about_directory(path: &Path, error: io::Error) -> io::Error {
+/// Names the directory if that is what is missing, and what to do about it.
+pub(crate) fn about_directory(path: &Path, error: io::Error, advice: &str) -> io::Error {
     match path.parent() {
         Some(directory)
             if error.kind() == ErrorKind::NotFound && !directory.as_os_str().is_empty() && !directory.exists() =>
         {
-            io::Error::new(
-                ErrorKind::NotADirectory,
-                format!("there is no directory {}; make it first", directory.display()),
-            )
+            io::Error::new(ErrorKind::NotADirectory, format!("there is no directory {}; {advice}", directory.display()))
         }
         _ => error,
     }

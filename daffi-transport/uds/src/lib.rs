@@ -9,7 +9,8 @@
 //!   that is something else than a socket is never touched: both are errors.
 //! - The file goes away with the listener, unless somebody has put another one in its place.
 //! - A socket that listens already is taken, too ([`UnixListener::handed_over`]), from a supervisor for one. Its file stays.
-//! - Who may connect is decided by the permissions of the socket file and its directories.
+//! - Who may connect is decided by the permissions of the socket file and its directories: what the process's umask leaves, or
+//!   those of [`SocketOptions`].
 //!
 //! # Beside daffi 3.0.1
 //!
@@ -46,9 +47,11 @@
 #![cfg(unix)]
 
 mod file;
+mod options;
 mod transport;
 
 pub use crate::{
     file::MAX_PATH_BYTES,
+    options::SocketOptions,
     transport::{SCHEME, UnixConnector, UnixListener},
 };

@@ -12,7 +12,10 @@ use daffi_transport::{
 };
 use tokio::net::UnixStream;
 
-use crate::file::{SocketFile, about_directory, bind, check_length};
+use crate::{
+    SocketOptions,
+    file::{SocketFile, about_directory, bind, check_length},
+};
 
 /// The scheme of this transport.
 pub const SCHEME: &str = "unix";
@@ -52,9 +55,21 @@ impl UnixListener {
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
+        Self::bind_with(endpoint, SocketOptions::new())
+    }
+
+    /// The same, with a say in who may connect.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind); [`BindError::Io`] when the system refuses the mode or the group, too.
+    ///
+    /// # Panics
+    /// As [`bind`](Self::bind).
+    pub fn bind_with(endpoint: &Endpoint, options: SocketOptions) -> Result<Self, BindError> {
         let path = path_of(endpoint)?;
-        let (socket, file) = bind(path, |path| tokio::net::UnixListener::bind(path))
-            .map_err(|source| BindError::Io { endpoint: endpoint.clone(), source })?;
+        let listening = |path: &Path| tokio::net::UnixListener::from_std(options.listen(path)?);
+        let (socket, file) =
+            bind(path, listening).map_err(|source| BindError::Io { endpoint: endpoint.clone(), source })?;
         Ok(Self { file: Some(file), socket, endpoint: endpoint.clone() })
     }
 
@@ -143,8 +158,10 @@ impl Connector for UnixConnector {
             let path = path_of(&endpoint)?;
             let failed = |error| ConnectError::failed(&endpoint, Phase::Connect, error);
             check_length(path).map_err(failed)?;
-            let (reader, writer) =
-                UnixStream::connect(path).await.map_err(|error| failed(about_directory(path, error)))?.into_split();
+            let (reader, writer) = UnixStream::connect(path)
+                .await
+                .map_err(|error| failed(about_directory(path, error, "check the path")))?
+                .into_split();
             Ok(Link::connected(reader, writer, &config, PeerInfo::new(SCHEME, endpoint.address())))
         })
     }

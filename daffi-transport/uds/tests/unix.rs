@@ -7,14 +7,17 @@ use std::{
     fs,
     future::poll_fn,
     io::ErrorKind,
-    os::unix::{fs::symlink, net::UnixListener as StdListener},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, symlink},
+        net::UnixListener as StdListener,
+    },
     path::PathBuf,
     sync::Barrier,
     thread,
 };
 
 use daffi_transport::{BindError, ConnectError, Connector, Endpoint, Link, LinkConfig, Listener, Pending};
-use daffi_transport_uds::{MAX_PATH_BYTES, UnixConnector, UnixListener};
+use daffi_transport_uds::{MAX_PATH_BYTES, SocketOptions, UnixConnector, UnixListener};
 use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Limits};
 
 /// A directory that goes away with the test.
@@ -277,4 +280,28 @@ async fn a_socket_without_a_path_is_refused() {
     let error = UnixListener::handed_over(StdListener::bind_addr(&address).unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("not to a path"), "{error}");
+}
+
+#[tokio::test]
+async fn who_may_connect_is_said_before_anybody_can() {
+    let dir = Dir::new("options");
+    let endpoint = dir.endpoint("s");
+    let own = fs::metadata(&dir.0).unwrap().gid();
+    for mode in [0o600, 0o666] {
+        let options = SocketOptions::new().mode(mode).group(own);
+        let listener = UnixListener::bind_with(&endpoint, options).unwrap();
+        let file = fs::metadata(dir.path("s")).unwrap();
+        assert_eq!((file.permissions().mode() & 0o777, file.gid()), (mode, own));
+        drop(listener);
+        assert!(!dir.path("s").exists());
+    }
+    // No system has so many groups.
+    match UnixListener::bind_with(&endpoint, SocketOptions::new().group(u32::MAX - 1)) {
+        Ok(listener) => drop(listener),
+        Err(BindError::Io { source, .. }) => {
+            assert!(source.to_string().contains("cannot be given to the group 4294967294"), "{source}");
+        }
+        Err(other) => panic!("{other}"),
+    }
+    assert!(!dir.path("s").exists());
 }

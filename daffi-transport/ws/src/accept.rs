@@ -4,6 +4,7 @@ use std::{io, net::IpAddr, sync::Arc};
 
 use bytes::Buf;
 use daffi_transport::{AcceptError, BoxFuture, HttpConnection, HttpUpgrade, Link, Phase};
+use daffi_wire::Shown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
@@ -57,7 +58,7 @@ impl WebSockets {
                 .as_ref()
                 .is_ok_and(|origin| self.origins.contains(origin) || origin.is_at_home(local, &request.host));
             if !is_welcome {
-                let seen = origin.map_or_else(|_| format!("{text:?}"), |origin| origin.to_string());
+                let seen = origin.map_or_else(|_| format!("\"{}\"", Shown::new(text)), |origin| origin.to_string());
                 let reason = format!(
                     "pages of the origin {seen} may not connect here; the option --allow-origin {seen}, or allow_origin() \
                      of the server, lets them"

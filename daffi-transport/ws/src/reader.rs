@@ -93,9 +93,13 @@ impl Reader {
     /// The peer closed: it is answered, and the link ends.
     fn closed(&mut self, code: Option<CloseCode>, reason: String) {
         let answer = code.unwrap_or(CloseCode::Normal);
-        let error = LinkError::Closed { transport: NAME, code: answer.into(), reason };
-        self.sink.lock().close(answer, "", error.clone());
         let in_order = matches!(answer, CloseCode::Normal | CloseCode::Away);
+        let error = if in_order {
+            LinkError::Ended
+        } else {
+            LinkError::Closed { transport: NAME, code: answer.into(), reason }
+        };
+        self.sink.lock().close(answer, "", error.clone());
         self.end(if in_order { Ok(()) } else { Err(error) }, false);
     }
 

@@ -1,6 +1,6 @@
 //! The answer to an upgrade: ours as text, the server's checked.
 
-use daffi_wire::Foreign;
+use daffi_wire::{Foreign, Shown};
 use httparse::{EMPTY_HEADER, Response, Status};
 
 use crate::request::{MAX_HEAD_BYTES, MAX_HEADERS, has_word, values};
@@ -28,7 +28,7 @@ pub enum UpgradeError {
     #[error("the server closed the connection before it had answered the request for a WebSocket")]
     Closed,
     /// The server answered with another status than 101.
-    #[error("the server refused the WebSocket with status {status}{}{reason}", if reason.is_empty() { "" } else { ": " })]
+    #[error("the server refused the WebSocket with status {status}{}{}", if reason.is_empty() { "" } else { ": " }, Shown::new(reason))]
     Refused {
         /// The status.
         status: u16,

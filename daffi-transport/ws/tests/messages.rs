@@ -221,7 +221,8 @@ async fn a_peers_close_is_answered_and_the_connection_ended() {
         }
         assert_eq!(client.close_code().await.0, answered);
         client.closed().await;
-        assert!(link.send(&frame(1, 1)).await.is_err(), "nothing is sent behind a close frame");
+        let refused = link.send(&frame(1, 1)).await.expect_err("nothing is sent behind a close frame");
+        assert_eq!(matches!(refused, LinkError::Ended), ends_well, "{sent:?}: {refused:?}");
     }
 }
 

@@ -33,6 +33,7 @@ Exit codes:
   3  no connection, or it was lost
   4  no answer in time
   5  cannot listen there
+  6  calls were cut off by --grace
   130, 143  ended by Ctrl-C, SIGTERM
 With --json errors are JSON, too:
   {\"error\": .., \"exit_code\": ..}";

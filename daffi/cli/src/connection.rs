@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use daffi::{
-    Client, ClientTls,
+    Client, ClientTls, Keepalive,
     transport::{Endpoint, EndpointError},
 };
 
@@ -114,8 +114,20 @@ pub(crate) struct Connection {
     /// Time to connect, and as much for the handshake: seconds, or a time such as 200ms
     #[arg(long, value_name = "TIME", default_value = "10")]
     connect_timeout: Seconds,
+    /// Silence after which the other end of a WebSocket is pinged, unless it is of daffi 3.0.1, which breaks on that; it is given
+    /// up after as long again
+    #[arg(long, value_name = "TIME", default_value = "20", value_parser = keepalive)]
+    ws_ping: Keepalive,
     #[command(flatten)]
     tls: Tls,
+}
+
+/// A time as the interval of a keepalive, and the patience of it.
+pub(crate) fn keepalive(text: &str) -> Result<Keepalive, String> {
+    match text.parse()? {
+        Seconds(Duration::ZERO) => Err("it must be more than 0".to_owned()),
+        Seconds(interval) => Ok(Keepalive { interval, patience: interval }),
+    }
 }
 
 /// Whom to trust, and what to show, over TLS.
@@ -150,6 +162,11 @@ impl Connection {
         Self { name: self.name.as_ref().map(|name| format!("{name}-{number}")), ..self.clone() }
     }
 
+    /// When silent WebSocket peers are pinged.
+    pub(crate) const fn keepalive(&self) -> Keepalive {
+        self.ws_ping
+    }
+
     /// Whether there are settings for TLS.
     pub(crate) const fn has_tls(&self) -> bool {
         self.tls.are_given()
@@ -162,7 +179,7 @@ impl Connection {
         role: &str,
         configure: impl FnOnce(daffi::ClientBuilder) -> daffi::ClientBuilder,
     ) -> Result<Client, Failure> {
-        let builder = Client::builder(self.name_or(role)).configure(|config| {
+        let builder = Client::builder(self.name_or(role)).websocket_keepalive(self.ws_ping).configure(|config| {
             config.connect_timeout = self.connect_timeout.0;
             config.handshake_timeout = self.connect_timeout.0;
         });

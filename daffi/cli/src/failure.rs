@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     TimedOut(String),
     /// It cannot listen where it should.
     NotListening(String),
+    /// A node ended in order, but for calls that it cut off.
+    CutOff(String),
     /// Ctrl-C or SIGTERM.
     Interrupted(Signal),
     /// Nobody reads stdout any more, as under `head`.
@@ -34,6 +36,7 @@ impl Failure {
             Self::NoConnection(sentence) => (3, sentence),
             Self::TimedOut(sentence) => (4, sentence),
             Self::NotListening(sentence) => (5, sentence),
+            Self::CutOff(sentence) => (6, sentence),
             Self::Interrupted(signal) => return ExitCode::from(signal.exit_code()),
             Self::PipeClosed => return ExitCode::SUCCESS,
         };
@@ -74,7 +77,8 @@ impl Failure {
             | Self::Usage(text)
             | Self::NoConnection(text)
             | Self::TimedOut(text)
-            | Self::NotListening(text) => text,
+            | Self::NotListening(text)
+            | Self::CutOff(text) => text,
             Self::Interrupted(_) => "interrupted",
             Self::PipeClosed => "nobody reads the answer",
         }
@@ -88,6 +92,7 @@ impl Failure {
             Self::NoConnection(text) => Self::NoConnection(words.to_owned() + &text),
             Self::TimedOut(text) => Self::TimedOut(words.to_owned() + &text),
             Self::NotListening(text) => Self::NotListening(words.to_owned() + &text),
+            Self::CutOff(text) => Self::CutOff(words.to_owned() + &text),
             other => other,
         }
     }
@@ -145,7 +150,9 @@ const fn advice(kind: io::ErrorKind) -> &'static str {
 const fn advice_to_listen(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another address",
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: 0.0.0.0 and [::] are all it has",
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: 0.0.0.0 or [::] listens on all that it has"
+        }
         io::ErrorKind::NotFound => "; there is no such directory: make it, or choose another path",
         io::ErrorKind::PermissionDenied => {
             "; this user may not listen there: choose a port above 1023, or a directory that it can write to"

@@ -12,15 +12,18 @@ use tracing_subscriber::{
         format::{self, Writer},
         time::FormatTime,
     },
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
-use crate::output;
+use crate::{output, seldom::Seldom};
 
 /// How much is logged.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(crate) struct Logging {
-    /// Log more; -vv still more. RUST_LOG chooses by module.
+    /// Log more; -vv still more. RUST_LOG chooses by module. Of lines of one kind 200 are written at once and 20 a second, the
+    /// others counted, unless they are those of -vv.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
     /// Log errors only.
@@ -29,8 +32,8 @@ pub(crate) struct Logging {
 }
 
 impl Logging {
-    /// Logs from `usual` on unless told otherwise.
-    pub(crate) fn start(&self, usual: Level) {
+    /// Logs from `usual` on unless told otherwise. Gives what knows which lines were left out, if any are.
+    pub(crate) fn start(&self, usual: Level) -> Option<Seldom> {
         let level = match (self.quiet, self.verbose) {
             (true, _) => LevelFilter::ERROR,
             (false, 0) => LevelFilter::from_level(usual),
@@ -39,7 +42,7 @@ impl Logging {
             (false, _) => LevelFilter::TRACE,
         };
         let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-        tracing_subscriber::fmt()
+        let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_timer(Seconds)
             .with_target(false)
@@ -47,7 +50,11 @@ impl Logging {
             .fmt_fields(format::debug_fn(field).delimited(" "))
             .with_writer(output::stderr)
             .log_internal_errors(false)
-            .init();
+            .finish();
+        // Without a thread to tell what is left out, nothing is.
+        let seldom = Seldom::new().ok();
+        log.with(seldom.clone()).init();
+        seldom
     }
 }
 

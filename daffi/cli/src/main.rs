@@ -14,6 +14,7 @@ mod logging;
 mod lossy;
 mod output;
 mod quantity;
+mod seldom;
 mod server;
 mod suggestion;
 mod table;
@@ -31,7 +32,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let Cli { command, logging } = Cli::parse();
-    logging.start(command.log_level());
+    let seldom = logging.start(command.log_level());
     let json = command.json();
     let patience = command.is_node().then_some(LAST_WORDS);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
             Err(failure) => failure.report(json),
         }
     });
+    if let Some(seldom) = seldom {
+        seldom.tell();
+    }
     output::finish(patience);
     // A read of stdin that nobody waits for any more must not hold the process.
     runtime.shutdown_background();

@@ -1,9 +1,9 @@
 //! What nodes that listen have in common.
 
-use std::{io, path::PathBuf};
+use std::{convert::Infallible, io, path::PathBuf};
 
 use clap::Args;
-use daffi::{Ended, MemberEvent, ServerTls, transport::Endpoint};
+use daffi::{Ended, MemberEvent, NodeConfig, ServerTls, transport::Endpoint};
 use futures::{Stream, StreamExt};
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     failure::Failure,
     interrupts::Interrupts,
     output,
+    quantity::Seconds,
 };
 
 /// Certificates of a node that listens.
@@ -63,6 +64,58 @@ pub(crate) fn listening(text: &str) -> Result<Endpoint, String> {
     of_schemes(text, &SCHEMES)
 }
 
+/// Who may connect to the Unix sockets of a node that listens.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Unix sockets of --listen")]
+pub(crate) struct Sockets {
+    /// Permissions of the socket, as chmod takes them: with 660 its owner and its group may connect. Default: as the umask has
+    /// it
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    mode: Option<u32>,
+    /// Group of the socket: a name, or a number. Default: that of the process
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode @ 1..=0o777) => Ok(mode),
+        _ => Err("three digits from 0 to 7 are expected, as in 660".to_owned()),
+    }
+}
+
+impl Sockets {
+    /// The mode, and the number of the group.
+    pub(crate) fn settings(&self, endpoints: &[Endpoint]) -> Result<(Option<u32>, Option<u32>), Failure> {
+        let are_given = self.mode.is_some() || self.group.is_some();
+        if are_given && !endpoints.iter().any(|endpoint| endpoint.scheme() == "unix") {
+            return Err(Failure::Usage(
+                "--mode and --group are those of a Unix socket, and there is no --listen unix:///PATH".to_owned(),
+            ));
+        }
+        Ok((self.mode, self.group.as_deref().map(group).transpose()?))
+    }
+}
+
+fn group(text: &str) -> Result<u32, Failure> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    match nix::unistd::Group::from_name(text) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) => Err(Failure::Usage(format!("there is no group {text}: `getent group` lists those there are"))),
+        Err(error) => Err(Failure::Usage(format!("the group {text} cannot be looked up: {error}"))),
+    }
+}
+
+/// How a node that stops treats what is open.
+#[derive(Debug, Args)]
+pub(crate) struct Stopping {
+    /// How long stopping waits for the answers to open calls; what takes longer is cut off
+    #[arg(long, value_name = "TIME", default_value_t = Seconds(NodeConfig::server().grace))]
+    pub(crate) grace: Seconds,
+}
+
 /// Tells where a node listens: the answer of a command that starts one.
 pub(crate) fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
     let lines = endpoints.iter().map(ToString::to_string).collect();
@@ -77,16 +130,16 @@ pub(crate) async fn until_ended(
     name: &str,
 ) -> Result<(), Failure> {
     interrupts.be_patient();
-    let stopped = async {
+    let stopping = async {
         interrupts.asked().await;
         stop.await;
-        Ok(Ended::Stopped)
+        // How it ended the other side knows.
+        std::future::pending::<Infallible>().await
     };
-    let how = tokio::select! {
-        how = join => how,
-        how = stopped => how,
-    };
-    ended(how, name)
+    tokio::select! {
+        how = join => ended(how, name),
+        never = stopping => match never {},
+    }
 }
 
 /// Logs who joins and leaves.
@@ -108,6 +161,10 @@ fn ended(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
         Ok(Ended::Evicted) => {
             Err(Failure::NoConnection(format!("a newer connection took the name {name}: choose another --name")))
         }
+        Ok(Ended::CutOff(calls)) => Err(Failure::CutOff(format!(
+            "{calls} {} not answered when --grace was over, and cut off: a longer --grace waits for more",
+            if calls == 1 { "call was" } else { "calls were" }
+        ))),
         Ok(_) => Ok(()),
         Err(error) => Err(Failure::Failed(format!("signals cannot be listened for: {error}"))),
     }

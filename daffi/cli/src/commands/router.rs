@@ -1,14 +1,14 @@
 use std::{convert::Infallible, num::NonZeroUsize};
 
 use clap::{Args, ValueEnum};
-use daffi::{Limits, NamePolicy, NodeConfig, Router as Node, transport::Endpoint};
+use daffi::{Keepalive, Limits, NamePolicy, NodeConfig, Router as Node, transport::Endpoint};
 
 use crate::{
-    connection::made_up,
+    connection::{keepalive, made_up},
     failure::Failure,
     interrupts::Interrupts,
     quantity::{Seconds, Size},
-    server::{Certificates, announce, listening, log_members, until_ended},
+    server::{Certificates, Sockets, Stopping, announce, listening, log_members, until_ended},
 };
 
 const EXAMPLES: &str = "\
@@ -28,7 +28,8 @@ enum Names {
 ///
 /// Takes the place of the Router of daffi 3.0.1 under nodes in Python, which need no change. Prints where it listens to
 /// stdout, one endpoint a line: with port 0 a free one. Logs who joins and leaves to stderr. Ctrl-C or SIGTERM stops it in
-/// order: open calls are answered first, for as long as --grace allows; a second one ends it at once.
+/// order: open calls are answered first, for as long as --grace allows (what is cut off then is counted: exit code 6); a second
+/// one ends it at once.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Router {
@@ -43,8 +44,13 @@ pub(crate) struct Router {
     /// Name in logs and refusals. Default: a made-up one
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Silence after which a WebSocket peer is pinged; it is given up after as long again
+    #[arg(long, value_name = "TIME", default_value = "20", value_parser = keepalive)]
+    ws_ping: Keepalive,
     #[command(flatten)]
     certificates: Certificates,
+    #[command(flatten)]
+    sockets: Sockets,
     #[command(flatten)]
     bounds: Bounds,
 }
@@ -77,9 +83,8 @@ struct Bounds {
     /// Who keeps a name that a second connection asks for: the newest, as with daffi 3.0.1, or the first as long as it lives
     #[arg(long, value_name = "WHO", value_enum, default_value_t = Names::Newest)]
     name_policy: Names,
-    /// How long stopping waits for the answers to open calls
-    #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().grace))]
-    grace: Seconds,
+    #[command(flatten)]
+    stopping: Stopping,
     /// Memory that all nodes together can make the router hold; what each may hold of it depends on what is free
     #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().budget_bytes))]
     budget_bytes: Size,
@@ -137,7 +142,7 @@ impl Bounds {
         config.limits.max_list_bytes = self.max_list_bytes.0;
         config.handshake_timeout = self.handshake_timeout.0;
         config.slow_peer_timeout = self.slow_peer_timeout.0;
-        config.grace = self.grace.0;
+        config.grace = self.stopping.grace.0;
         config.name_policy = match self.name_policy {
             Names::Newest => NamePolicy::Newest,
             Names::First => NamePolicy::First,
@@ -168,6 +173,10 @@ impl Router {
             Some(tls) => builder.tls(tls),
             None => builder,
         };
+        let (mode, group) = self.sockets.settings(&self.listen)?;
+        let builder = mode.into_iter().fold(builder, |builder, mode| builder.socket_mode(mode));
+        let builder = group.into_iter().fold(builder, |builder, group| builder.socket_group(group));
+        let builder = builder.websocket_keepalive(self.ws_ping);
         let builder = self.allowed_origins.iter().fold(builder, |builder, origin| builder.allow_origin(origin));
         let (first, others) = self.listen.split_first().expect("clap demands one");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));

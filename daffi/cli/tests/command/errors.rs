@@ -57,7 +57,7 @@ fn no_connection_says_what_to_check() {
     let no_file = run(&["ping", "unix:///no-such.sock"]);
     assert!(no_file.failure(3).contains("there is no such socket: check the path"), "{no_file:?}");
     let no_directory = run(&["ping", "unix:///no/such.sock"]);
-    assert!(no_directory.failure(3).ends_with("there is no directory /no; make it first"), "{no_directory:?}");
+    assert!(no_directory.failure(3).ends_with("there is no directory /no; check the path"), "{no_directory:?}");
     let no_host = run(&["ping", "tcp://no.such.host.invalid:5001"]);
     assert!(no_host.failure(3).contains("\"no.such.host.invalid\" cannot be resolved"), "{no_host:?}");
 }

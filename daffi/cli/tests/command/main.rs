@@ -7,6 +7,7 @@ mod calls;
 mod contexts;
 mod demo;
 mod errors;
+mod hostile;
 mod network;
 mod python;
 mod restarts;

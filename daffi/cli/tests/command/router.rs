@@ -1,8 +1,10 @@
 //! `router`, and the other commands behind one.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    fs,
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    os::unix::fs::{MetadataExt, PermissionsExt},
 };
 
 use daffi_testing::{Peer, SocketPath};
@@ -131,6 +133,102 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn calls_that_are_cut_off_are_counted() {
+    let mut router = Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--grace", "100ms"]);
+    let at = router.endpoint();
+    let _worker = Running::worker(&at, "w1");
+    let mut demo = Running::start(&["demo", "-l", "tcp://127.0.0.1:0", "--grace", "0.1"]);
+    let service = demo.endpoint();
+    for (node, at) in [(&mut router, at), (&mut demo, service)] {
+        let call = command(&["call", &at, "sleep", "1000", "--timeout", "none"]).spawn().unwrap();
+        while run(&["call", &at, "echo", "1", "--timeout", "0.2"]).code == Some(0) {}
+        node.signal("TERM");
+        assert_eq!(node.end().code(), Some(6), "{}", node.told());
+        assert!(node.log("error: ").contains(" not answered when --grace was over"), "{}", node.told());
+        assert_ne!(finished(call).code, Some(0));
+    }
+}
+
+#[test]
+fn who_may_connect_to_a_unix_socket_is_said() {
+    let group = rustix::process::getgid().as_raw();
+    for node in ["router", "demo"] {
+        let socket = SocketPath::new();
+        let at = socket.endpoint();
+        let node = Running::start(&[node, "-l", &at, "--mode", "640", "--group", &group.to_string()]);
+        node.endpoint();
+        let file = fs::metadata(socket.path()).unwrap();
+        assert_eq!((file.permissions().mode() & 0o777, file.gid()), (0o640, group));
+        assert_eq!(run(&["ping", &at]).code, Some(0));
+    }
+    let socket = SocketPath::new();
+    let at = socket.endpoint();
+    for (more, words) in [
+        (&["-l", &at, "--mode", "888"][..], "three digits from 0 to 7"),
+        (&["-l", &at, "--group", "no-such-group"], "there is no group no-such-group"),
+        (&["-l", "tcp://127.0.0.1:0", "--mode", "660"], "there is no --listen unix:///PATH"),
+    ] {
+        let ran = run(&[&["router"][..], more].concat());
+        assert!(ran.code == Some(2) && ran.stderr.contains(words), "{ran:?}");
+    }
+    assert!(!socket.path().exists());
+}
+
+#[test]
+fn an_orderly_end_of_a_websocket_is_no_warning() {
+    let mut router = Running::router();
+    let at = router.endpoint().replace("tcp://", "ws://");
+    for _ in 0..5 {
+        let mut worker = Running::worker(&at, "w1");
+        assert_eq!(run(&["call", &at, "add", "3", "4"]).answer(), "7\n");
+        worker.signal("TERM");
+        assert_eq!(worker.end().code(), Some(0));
+    }
+    router.signal("TERM");
+    router.end();
+    assert!(router.told().contains("joined") && !router.told().contains("WARN"), "{}", router.told());
+}
+
+#[test]
+fn a_stranger_cannot_fill_the_log() {
+    const STRANGERS: usize = 3000;
+    const SAYS: &str = "a connection was not opened";
+    let router = Running::router();
+    let at = router.endpoint();
+    for _ in 0..STRANGERS {
+        TcpStream::connect(at.strip_prefix("tcp://").unwrap()).unwrap().write_all(b"no").unwrap();
+    }
+    let of_kind = |line: &&String| line.contains("lines of one kind were left out") && line.contains(SAYS);
+    let count =
+        |line: &String| line.split("lines=").nth(1).unwrap().split(' ').next().unwrap().parse::<usize>().unwrap();
+    // The rest is told a little later.
+    router.log_until(|lines| {
+        let written = lines.iter().filter(|line| line.contains(&format!(" INFO {SAYS}"))).count();
+        let left_out: usize = lines.iter().filter(of_kind).map(count).sum();
+        assert!(written < STRANGERS / 2, "{written}");
+        written + left_out == STRANGERS
+    });
+}
+
+#[test]
+fn silent_websockets_are_pinged_as_often_as_is_asked() {
+    let router = Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--ws-ping", "50ms"]);
+    let mut page = BufReader::new(asking(&router, "http://127.0.0.1"));
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        page.read_line(&mut line).unwrap();
+    }
+    let mut ping = [0; 2];
+    page.read_exact(&mut ping).unwrap();
+    assert_eq!(ping, [0x89, 0]);
+    // It answers nothing.
+    router.log("no answer to a ping");
+    let refused = run(&["router", "-l", "tcp://127.0.0.1:0", "--ws-ping", "0"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("more than 0"), "{refused:?}");
+}
+
+#[test]
 fn more_connections_than_files_are_warned_of() {
     let router = Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--max-connections", "1000000000"]);
     assert!(router.log("LimitNOFILE=").contains("max_connections=1000000000"));
@@ -160,8 +258,8 @@ fn its_limits_hold() {
     }
 }
 
-/// What a router answers to a page that asks for a WebSocket.
-fn upgrade(router: &Running, origin: &str) -> String {
+/// A page that asks for a WebSocket.
+fn asking(router: &Running, origin: &str) -> TcpStream {
     let at = router.endpoint();
     let address = at.strip_prefix("tcp://").unwrap();
     let mut page = TcpStream::connect(address).unwrap();
@@ -170,8 +268,13 @@ fn upgrade(router: &Running, origin: &str) -> String {
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {origin}\r\n\r\n"
     );
     page.write_all(request.as_bytes()).unwrap();
+    page
+}
+
+/// What a router answers to it.
+fn upgrade(router: &Running, origin: &str) -> String {
     let mut status = String::new();
-    BufReader::new(page).read_line(&mut status).unwrap();
+    BufReader::new(asking(router, origin)).read_line(&mut status).unwrap();
     status
 }
 

@@ -170,8 +170,19 @@ impl Running {
         self.stderr.wait(text).unwrap_or_else(|| panic!("no {text:?} on stderr; {}", self.told()))
     }
 
+    /// Waits until the lines of stderr are so.
+    pub(crate) fn log_until(&self, enough: impl Fn(&Vec<String>) -> bool) {
+        let lines = self.stderr.wait_for(&enough);
+        assert!(enough(&lines), "{lines:?}");
+    }
+
     pub(crate) fn told(&self) -> String {
         format!("stdout {:?}, stderr {:?}", self.stdout.so_far(), self.stderr.so_far())
+    }
+
+    /// All lines so far.
+    pub(crate) fn told_lines(&self) -> String {
+        [self.stdout.so_far(), self.stderr.so_far()].concat().join("\n")
     }
 
     pub(crate) fn signal(&self, name: &str) {

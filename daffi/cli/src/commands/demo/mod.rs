@@ -11,7 +11,7 @@ use crate::{
     connection::{Connection, parsed},
     failure::Failure,
     interrupts::Interrupts,
-    server::{Certificates, announce, listening, log_members, until_ended},
+    server::{Certificates, Sockets, Stopping, announce, listening, log_members, until_ended},
 };
 
 const CALLBACKS: &str = "\
@@ -47,7 +47,11 @@ pub(crate) struct Demo {
     #[arg(short, long, value_name = "N", default_value = "1")]
     workers: std::num::NonZeroUsize,
     #[command(flatten)]
+    stopping: Stopping,
+    #[command(flatten)]
     certificates: Certificates,
+    #[command(flatten)]
+    sockets: Sockets,
     #[command(flatten)]
     connection: Connection,
 }
@@ -74,6 +78,12 @@ impl Demo {
             Some(tls) => builder.tls(tls),
             None => builder,
         };
+        let (mode, group) = self.sockets.settings(&self.listen)?;
+        let builder = mode.into_iter().fold(builder, |builder, mode| builder.socket_mode(mode));
+        let builder = group.into_iter().fold(builder, |builder, group| builder.socket_group(group));
+        let builder = builder
+            .websocket_keepalive(self.connection.keepalive())
+            .configure(|config| config.grace = self.stopping.grace.0);
         let (first, others) = self.listen.split_first().expect("clap demands --listen or --connect");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
         let service = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
@@ -90,7 +100,11 @@ impl Demo {
                     .to_owned(),
             ));
         }
-        let settings = |builder: ClientBuilder| builder.callbacks(callbacks()).workers(self.workers.get());
+        self.sockets.settings(&[])?;
+        let settings = |builder: ClientBuilder| {
+            let builder = builder.configure(|config| config.grace = self.stopping.grace.0);
+            builder.callbacks(callbacks()).workers(self.workers.get())
+        };
         let client = interrupts.cut(self.connection.open(router, "demo", settings)).await?;
         if client.server_role() == Some(Role::Service) {
             return Err(Failure::Usage(format!(
