@@ -1,4 +1,4 @@
-use std::fmt::{self, Write};
+use std::fmt;
 
 use daffi_wire::{FormatId, Shown};
 
@@ -52,23 +52,7 @@ impl SerdeError {
 /// assert_eq!(bounded("x".repeat(1 << 20)), format!("{}...", "x".repeat(1024)));
 /// ```
 pub fn bounded(reason: impl fmt::Display) -> String {
-    let mut first = First(String::new());
-    // It fails where there is more, so that no more is made of a long reason than is kept.
-    let cut = write!(first, "{reason}").is_err();
-    let shown = Shown::new(&first.0);
-    if cut { format!("{shown}...") } else { shown.to_string() }
-}
-
-/// The first [`Shown::MOST`] bytes of what is written to it.
-struct First(String);
-
-impl Write for First {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = Shown::MOST - self.0.len();
-        let end = (0..=room.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        self.0.push_str(&text[..end]);
-        if end < text.len() { Err(fmt::Error) } else { Ok(()) }
-    }
+    Shown::of(&reason)
 }
 
 #[cfg(test)]

@@ -268,6 +268,23 @@ mod tests {
     }
 
     #[test]
+    fn errors_quote_a_kib_of_a_peers_input_at_most() {
+        let long = "\\u001b".repeat(10_000);
+        for body in [
+            format!(r#"{{"meta":{{"type":"client","{long}":1}},"members":[]}}"#),
+            format!(r#"{{"meta":{{"type":"client"}},"members":[{{"name":"a","methods":null,"level":"{long}"}}]}}"#),
+            format!(r#"{{"meta":{{"type":"client"}},"members":[{{"name":"a|{long}","methods":null}}]}}"#),
+        ] {
+            let error = parse(&body).unwrap_err();
+            let mut text = error.to_string();
+            if let Some(cause) = std::error::Error::source(&error) {
+                text += &cause.to_string();
+            }
+            assert!(text.len() < 8 << 10 && !text.contains('\u{1b}'), "{} bytes", text.len());
+        }
+    }
+
+    #[test]
     fn later_levels_may_add_keys() {
         let read =
             parse(r#"{"meta":{"type":"router/4","x":{"y":[1]}},"members":[{"name":"a","methods":null,"level":4}]}"#);

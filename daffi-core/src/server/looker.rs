@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use daffi_serde::RemoteError;
-use daffi_wire::{Frame, Handshake, Kind, Level, NodeName, Shown};
+use daffi_wire::{Frame, Handshake, Kind, Level, NodeName, NodeType, Shown};
 
 use super::{Host, Opening};
 use crate::{
@@ -34,8 +34,8 @@ impl<H: Host> Door<H> {
         Self { host: Arc::clone(host), conn, opening, role, looker: None }
     }
 
-    /// Answers a handshake of a client that only looks: its first, or one by which it asks for the list anew. `false`: it
-    /// is one of level 3, where the section has no meaning.
+    /// Answers the first handshake of a client that only looks with the list, and a later one, which changes nothing, with
+    /// none: a list costs much. `false`: it is one of level 3, where the section has no meaning.
     fn look(&mut self, frame: &Frame) -> bool {
         let server = self.host.server();
         let known = self.looker.as_ref().map(|looker| &looker.name);
@@ -48,7 +48,10 @@ impl<H: Host> Door<H> {
             server.refuse_handshake(H::KIND, &self.conn, frame, reason);
             return true;
         }
-        let list = self.host.list(level);
+        let list = match self.looker {
+            Some(_) => Handshake::new(NodeType::new(H::KIND, level), Vec::new()).to_json(),
+            None => self.host.list(level),
+        };
         if self.looker.is_none() && !self.conn.outbox.admits(Class::Answer, list.len()) {
             server.refuse_handshake(H::KIND, &self.conn, frame, &no_room_for_list(list.len()));
             return true;
