@@ -372,8 +372,8 @@ async fn drain(
 ) -> usize {
     // Calls of callbacks that are still running find the connection as long as it stands.
     let config = &shared.node.config;
-    if current.conn.level().at_least(daffi_wire::Level::FOUR) && current.server_role() == Some(daffi_wire::Role::Router)
-    {
+    let forwards = current.server_role() == Some(daffi_wire::Role::Router);
+    if current.conn.level().at_least(daffi_wire::Level::FOUR) && forwards && !shared.looks {
         // Nobody shall choose this node any more.
         withdraw(current);
     }
