@@ -172,6 +172,7 @@ async fn everything_asked_of_a_client_ends_in_every_state() {
                 let expected = match state {
                     State::Evicted => Ended::Evicted,
                     State::RuntimeGone => Ended::RuntimeGone,
+                    State::Draining => Ended::CutOff(1),
                     _ => Ended::Stopped,
                 };
                 assert_eq!(how, expected, "{what} while {state:?}");
@@ -223,7 +224,7 @@ async fn everything_asked_of_a_service_ends_in_every_state() {
             })
             .await;
             ends("stop", service.stop()).await;
-            let expected = if state == "runtime gone" { Ended::RuntimeGone } else { Ended::Stopped };
+            let expected = if state == "runtime gone" { Ended::RuntimeGone } else { Ended::CutOff(1) };
             assert_eq!(ends("join", service.join()).await, expected, "{what} while {state}");
         }
     }
@@ -244,7 +245,7 @@ async fn a_callback_that_waits_for_the_stop_of_its_own_node_is_cut_off() {
     let caller = client(&at, "caller").await;
     let begun = tokio::time::Instant::now();
     assert!(ends("the call", caller.rpc().call::<()>("stop", ())).await.is_err());
-    assert_eq!(ends("join", service.get().unwrap().join()).await, Ended::Stopped);
+    assert_eq!(ends("join", service.get().unwrap().join()).await, Ended::CutOff(1));
     assert!(begun.elapsed() < Duration::from_secs(14), "{:?}", begun.elapsed());
 }
 
@@ -263,7 +264,7 @@ async fn so_is_a_plain_one() {
     service.set(service_at(&at, config, vec![stop])).unwrap();
     let caller = client(&at, "caller").await;
     assert!(ends("the call", caller.rpc().call::<()>("stop", ())).await.is_err());
-    assert_eq!(ends("join", service.get().unwrap().join()).await, Ended::Stopped);
+    assert_eq!(ends("join", service.get().unwrap().join()).await, Ended::CutOff(1));
 }
 
 #[tokio::test(start_paused = true)]
