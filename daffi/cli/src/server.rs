@@ -61,7 +61,11 @@ const SCHEMES: [&str; 5] = ["tcp", "tls", "unix", "fd", "tls+fd"];
 
 /// An endpoint that a node can listen at.
 pub(crate) fn listening(text: &str) -> Result<Endpoint, String> {
-    of_schemes(text, &SCHEMES)
+    match text.parse::<Endpoint>() {
+        // The node itself says where it takes them.
+        Ok(endpoint) if matches!(endpoint.scheme(), "ws" | "wss") => Ok(endpoint),
+        _ => of_schemes(text, &SCHEMES),
+    }
 }
 
 /// Who may connect to the Unix sockets of a node that listens.
