@@ -161,9 +161,12 @@ impl Outbox {
         }
     }
 
-    /// One frame goes to a peer for which nothing waits, from the reserve if need be: what was received can be passed on.
+    /// What is too little to be counted always fits. And one frame goes to a peer for which nothing waits, from the reserve
+    /// if need be: what was received can be passed on.
     fn fits(&self, bytes: usize) -> bool {
-        self.account.admits(bytes) || (self.bytes() == 0 && self.account.budget().has_reserve())
+        self.bytes() + bytes + FRAME_COST < UNCOUNTED
+            || self.account.admits(bytes)
+            || (self.bytes() == 0 && self.account.budget().has_reserve())
     }
 
     /// Whether so much waits that those who can wait do.
