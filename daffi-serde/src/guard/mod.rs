@@ -54,7 +54,7 @@ pub use self::{
 pub trait Rules: 'static {
     /// The format's name in messages.
     const NAME: &'static str;
-    /// Whether its bytes say what they are. In one that does not, [`Value`](crate::Value) is
+    /// Whether its bytes say what they are. In one that does not, [`Value`] is
     /// written as an enum.
     const SELF_DESCRIBING: bool = true;
     /// Whether it has NaN and infinities.

@@ -20,7 +20,7 @@ pub(super) enum Asked {
     /// Whatever is there, for a type that keeps it until it knows what to make of it: serde's own
     /// buffers (tagged and untagged enums, `flatten`), `serde_json::Value`.
     Any,
-    /// Whatever is there, as a [`Value`](crate::Value).
+    /// Whatever is there, as a [`Value`].
     Value,
     Text,
     Bytes,

@@ -108,7 +108,8 @@ async fn host_names_are_resolved_on_both_sides() {
 #[tokio::test]
 async fn an_unknown_host_is_named() {
     let nowhere = endpoint("tcp://no-such-host.invalid:5001");
-    let text = TcpListener::bind(&nowhere).await.unwrap_err().to_string();
+    let BindError::Io { source, .. } = TcpListener::bind(&nowhere).await.unwrap_err() else { panic!("of the system") };
+    let text = source.to_string();
     assert!(text.contains("\"no-such-host.invalid\" cannot be resolved"), "{text}");
     let (phase, text) = source_of(connect(&nowhere).await.unwrap_err());
     assert_eq!(phase, Phase::Resolve);

@@ -167,7 +167,7 @@ async fn a_certificate_without_its_key_is_worth_nothing() {
 
 /// What the client hears first when it reads.
 async fn heard(mut client: Link) -> String {
-    client.receive().await.unwrap_err().to_string()
+    chain(&client.receive().await.unwrap_err())
 }
 
 #[tokio::test]
@@ -183,13 +183,13 @@ async fn client_certificates_are_demanded_and_verified() {
     client.unwrap();
 
     let (missing, client) = meet("localhost", strict(), trusting("authority")).await;
-    assert!(missing.unwrap_err().to_string().contains("shows no certificate, and this listener demands one"));
+    assert!(chain(&missing.unwrap_err()).contains("shows no certificate, and this listener demands one"));
     let text = heard(client.unwrap()).await;
     assert!(text.contains("the peer refuses our certificate: CertificateRequired"), "{text}");
 
     for wrong in ["intruder", "v1"] {
         let (refused, client) = meet("localhost", strict(), showing(wrong)).await;
-        let text = refused.unwrap_err().to_string();
+        let text = chain(&refused.unwrap_err());
         assert!(text.contains("the peer's certificate is refused: it"), "{text}");
         let text = heard(client.unwrap()).await;
         assert!(text.contains("the peer refuses our certificate"), "{text}");

@@ -248,8 +248,8 @@ async fn a_missing_directory_is_named() {
     let dir = Dir::new("missing");
     let endpoint = dir.endpoint("nowhere/a.sock");
     let says = format!("there is no directory {}", dir.path("nowhere").display());
-    let error = UnixListener::bind(&endpoint).unwrap_err().to_string();
-    assert!(error.contains(&says), "{error}");
+    let Err(BindError::Io { source, .. }) = UnixListener::bind(&endpoint) else { panic!("of the system") };
+    assert!(source.to_string().contains(&says), "{source}");
     let Err(ConnectError::Failed { source, .. }) = UnixConnector::new(endpoint).connect(&LinkConfig::default()).await
     else {
         panic!()

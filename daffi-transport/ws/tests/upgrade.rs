@@ -72,8 +72,8 @@ async fn a_peer_that_leaves_early_is_an_error() {
     let mut client = RawClient::connect(server.address()).await;
     client.send(&UPGRADE[..30]).await;
     drop(client);
-    let error = server.accept().await.unwrap_err();
-    assert!(error.to_string().contains("before its request for a WebSocket was whole"), "{error}");
+    let AcceptError::Failed { source, .. } = server.accept().await.unwrap_err() else { panic!("it spoke HTTP") };
+    assert!(source.to_string().contains("before its request for a WebSocket was whole"), "{source}");
 }
 
 #[tokio::test]
