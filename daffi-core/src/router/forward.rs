@@ -144,12 +144,13 @@ impl Forwarder {
     fn cancel(&self, frame: &Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let (shared, me, id) = (&self.shared, &*self.me.peer, Cancel::read(frame)?.id);
         let table = shared.table.load();
-        let open = me.find_call(id).filter(|_| frame.is_from(&me.name) && frame.header().wants_reply());
+        let is_own = frame.is_from(&me.name) && frame.header().wants_reply();
+        let open = if is_own { me.cancel_call(id) } else { None };
         let found = open.and_then(|(number, receiver)| {
             table.get(frame.receiver()).filter(|found| found.peer.id() == receiver).map(|found| (number, &found.peer))
         });
         let Some((number, receiver)) = found else {
-            // Its terminal is on the way, or it is another's.
+            // Its terminal is on the way, or it was told before, or it is another's.
             shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         };

@@ -124,9 +124,10 @@ impl Peer {
         self.calls.lock().open(id, receiver.id())
     }
 
-    /// The number under which an open call of this member travels, and the connection of its receiver.
-    pub(super) fn find_call(&self, id: CallId) -> Option<(CallId, u64)> {
-        self.calls.lock().find(id)
+    /// This member gives an open call up, for the first time: the number under which it travels, and
+    /// the connection of its receiver.
+    pub(super) fn cancel_call(&self, id: CallId) -> Option<(CallId, u64)> {
+        self.calls.lock().cancel(id)
     }
 
     /// This member does not wait for the answer to a call any more. The receiver may still answer: the number rests.

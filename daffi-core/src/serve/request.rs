@@ -418,7 +418,8 @@ impl ReplyTo {
         let to = Self { id, format: FormatId::JSON, wants_reply: true };
         let error = Refusal::Cancelled.error(format!("{} gave the call up", context.caller()));
         if let Some(frame) = to.error(context, "", &error) {
-            queue(context, "", Class::Terminal, (frame, None), Some(turn));
+            // As any refusal: who provokes them and takes none is held back.
+            queue(context, "", Class::Provoked, (frame, None), Some(turn));
         }
     }
 

@@ -38,6 +38,8 @@ struct Slot {
     receiver: u64,
     /// The caller's number; `None`: nobody waits for the reply.
     caller: Option<u16>,
+    /// Its caller gave it up, and waits only for the word that it has ended.
+    cancelled: bool,
     /// The calls to the same receiver before and after this one, 0 at the ends: the end of one that has few is not looked for
     /// among all.
     newer: u16,
@@ -73,15 +75,18 @@ impl OpenCalls {
         if let Some(older) = self.calls.get_mut(&older) {
             older.newer = number.0;
         }
-        self.calls.insert(number.0, Slot { receiver, caller: Some(id.0), newer: 0, older });
+        self.calls.insert(number.0, Slot { receiver, caller: Some(id.0), cancelled: false, newer: 0, older });
         self.waiting += 1;
         Some(number)
     }
 
-    /// The number under which a call travels that its caller waits for, and the connection of its receiver.
-    pub(crate) fn find(&self, id: CallId) -> Option<(CallId, u64)> {
+    /// The caller says that it gives a call up: the number under which the call travels, and the
+    /// connection of its receiver. `None`: there is no such call, or it said so before. So a receiver
+    /// hears of each call once, however often its caller says it.
+    pub(crate) fn cancel(&mut self, id: CallId) -> Option<(CallId, u64)> {
         let number = self.renumbered.get(&id.0).copied().unwrap_or(id.0);
-        let slot = self.calls.get(&number).filter(|slot| slot.caller == Some(id.0))?;
+        let slot = self.calls.get_mut(&number).filter(|slot| slot.caller == Some(id.0) && !slot.cancelled)?;
+        slot.cancelled = true;
         Some((CallId(number), slot.receiver))
     }
 
@@ -215,6 +220,19 @@ mod tests {
         assert_eq!(calls.complete(CallId(2), 11), None, "another node");
         assert_eq!(calls.complete(CallId(2), 10), Some(CallId(2)));
         assert_eq!(calls.complete(CallId(2), 10), None, "a second reply");
+    }
+
+    #[test]
+    fn a_call_is_cancelled_once() {
+        let mut calls = OpenCalls::default();
+        calls.open(CallId(2), 10);
+        let number = calls.open(CallId(2), 11).unwrap();
+        assert_eq!(calls.cancel(CallId(3)), None, "no such call");
+        assert_eq!(calls.cancel(number), None, "another's name for it");
+        assert_eq!(calls.cancel(CallId(2)), Some((number, 11)), "under the number that the receiver knows");
+        assert_eq!(calls.cancel(CallId(2)), None, "it was told");
+        assert_eq!(calls.complete(number, 11), Some(CallId(2)), "it ends as any other");
+        assert_eq!(calls.cancel(CallId(2)), None);
     }
 
     #[test]

@@ -230,6 +230,33 @@ async fn a_worker_of_3_0_1_is_told_nothing_and_its_late_answer_reaches_nobody() 
     assert_eq!(soon("the answer", next).await.unwrap(), "to 3");
 }
 
+/// A receiver that reads slowly pays for no more than its open calls.
+#[tokio::test]
+async fn a_receiver_hears_of_a_call_that_is_given_up_once_however_often_its_caller_says_so() {
+    let (_router, at) = router();
+    let mut worker = Peer::connect(&at).await;
+    worker.hello_with("worker", "client/4", r#"["f"]"#).await;
+    let mut caller = Peer::connect(&at).await;
+    caller.hello_with("caller", "client/4", "null").await;
+    for id in [2, 3] {
+        caller.send_to(Kind::Request, id, ["caller", "worker", "f"], "{}", true).await;
+        for _ in 0..1_000 {
+            cancel(&mut caller, 2, "caller", "worker", CancelReason::Dropped).await;
+        }
+    }
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        let frame = soon("calls and a cancel", worker.receive()).await.unwrap();
+        if matches!(frame.kind(), Kind::Request | Kind::Cancel) {
+            heard.push((frame.kind(), frame.header().id().0));
+        }
+    }
+    assert_eq!(heard, [(Kind::Request, 2), (Kind::Cancel, 2), (Kind::Request, 3)]);
+    // It ends as any other call does.
+    worker.send_to(Kind::Error, 2, ["worker", "caller", "f"], "{}", false).await;
+    while soon("the end", caller.receive()).await.unwrap().header().id() != CallId(2) {}
+}
+
 #[tokio::test]
 async fn nobody_cancels_the_calls_of_another() {
     let seen = Arc::default();
