@@ -1,0 +1,170 @@
+//! Whether a peer lives, and how connections end.
+
+use tokio::time::advance;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn idle_peers_are_not_waited_for_when_a_node_stops() {
+    for busy in [false, true] {
+        let mut pair = Pair::new(&budget(), Level::THREE);
+        pair.take(usize::MAX);
+        pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+        assert!(pair.run().is_pending());
+        advance(if busy { SECOND / 2 } else { 3 * SECOND }).await;
+        assert!(pair.run().is_pending());
+        pair.conn.drain();
+        if !busy {
+            assert!(pair.run().is_ready() && pair.is_shut());
+            continue;
+        }
+        assert!(pair.run().is_pending() && !pair.is_shut(), "its last answer settles");
+        advance(SECOND / 8).await;
+        assert!(pair.run().is_pending() && pair.is_shut(), "it may send its own end");
+        advance(2 * SECOND).await;
+        assert!(pair.run().is_ready());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_settled_ends_at_once_and_does_so_when_it_has_arrived() {
+    for arrives in [true, false] {
+        let mut pair = Pair::new(&budget(), Level::THREE);
+        pair.take(usize::MAX);
+        pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+        pair.tell(6, None);
+        pair.conn.settle();
+        assert!(pair.run().is_pending() && !pair.conn.has_settled());
+        advance(SECOND / 8).await;
+        assert!(pair.run().is_pending() && !pair.conn.has_settled(), "it is on its way");
+        if arrives {
+            pair.tell(0, None);
+            advance(SECOND / 8).await;
+        } else {
+            advance(SECOND).await;
+        }
+        assert!(pair.run().is_pending() && pair.conn.has_settled() && !pair.is_shut());
+        pair.conn.drain();
+        assert!(pair.run().is_ready() && pair.is_shut());
+    }
+}
+
+/// Lets so many seconds pass, and gives why the connection ended and after how many.
+async fn live(pair: &mut Pair, seconds: u64, mut each: impl FnMut(&Pair, u64)) -> Option<(Disconnected, u64)> {
+    for second in 0..seconds {
+        each(pair, second);
+        if let Poll::Ready(reason) = pair.run() {
+            return Some((reason, second));
+        }
+        advance(SECOND).await;
+    }
+    None
+}
+
+fn answer() -> Vec<u8> {
+    Ping::Answers(*b"12345678").frame().as_bytes().to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_way_ends_a_connection_while_something_is_unacknowledged() {
+    for level in [Level::THREE, Level::FOUR] {
+        let mut pair = Pair::new(&budget(), level);
+        pair.take(usize::MAX);
+        pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+        let dies = |pair: &Pair, second| pair.tell(6, Some(Duration::from_secs(second)));
+        let (reason, after) = live(&mut pair, 60, dies).await.expect("nobody is there any more");
+        assert!(matches!(reason, Disconnected::Unreachable(_)), "{reason}");
+        assert!((20..25).contains(&after), "{after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_and_one_that_hears_from_its_peer_cost_no_look_at_the_way() {
+    let mut pair = Pair::new(&budget(), Level::THREE);
+    pair.take(usize::MAX);
+    assert!(live(&mut pair, 60, |_, _| {}).await.is_none());
+    assert_eq!(pair.looks(), 0);
+    let talks = |pair: &Pair, _| {
+        pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+        pair.send(&request(10));
+        pair.take(usize::MAX);
+    };
+    assert!(live(&mut pair, 60, talks).await.is_none());
+    assert_eq!(pair.looks(), 0);
+    assert!(live(&mut pair, 60, |_, _| {}).await.is_none());
+    assert_eq!((pair.looks(), pair.driver.timers.next()), (1, None), "all is acknowledged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_keeps_its_window_closed_is_left_as_long_as_its_host_answers() {
+    let mut pair = Pair::new(&budget(), Level::THREE);
+    pair.take(usize::MAX);
+    pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+    pair.tell(6, None);
+    assert!(live(&mut pair, 3600, |_, _| {}).await.is_none());
+    let (_, after) = live(&mut pair, 60, |pair, second| pair.tell(6, Some(Duration::from_secs(second)))).await.unwrap();
+    assert!(after < 26, "looked at as long as something is unacknowledged: {after}");
+}
+
+/// Whether what was sent before lies in buffers on the way, which the system takes at first, or here.
+#[tokio::test(start_paused = true)]
+async fn one_that_holds_this_end_back_lives_and_one_that_stands_still_is_ended() {
+    for room in [usize::MAX, 1_000] {
+        let stuck = || {
+            let pair = Pair::new(&budget(), Level::FOUR).asking();
+            pair.take(room);
+            pair.conn.send_parts(Class::Answer, &vec![7; 10_000], None).unwrap();
+            pair
+        };
+        let unread = |pair: &Pair| pair.tell(usize::try_from(pair.conn.outbox.bytes_written()).unwrap(), None);
+        let holds = |pair: &Pair, second: u64| {
+            unread(pair);
+            if second.is_multiple_of(5) {
+                pair.send(&answer());
+            }
+        };
+        let mut pair = stuck();
+        let ended = live(&mut pair, 50, holds).await;
+        assert!(ended.is_none() && !pair.conn.is_stopped(), "{ended:?}");
+        let (reason, after) = live(&mut stuck(), 59, |pair, _| unread(pair)).await.expect("it gives no sign of life");
+        assert!(matches!(reason, Disconnected::Silent(_)) && after < 45, "{reason} after {after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_this_end_holds_back_hears_that_it_lives() {
+    let mut pair = Pair::new(&Budget::new(16 * MIB, 1.0, 100, 12 * MIB), Level::FOUR).asking();
+    pair.driver.role.keeps = true;
+    pair.take(usize::MAX);
+    for _ in 0..20 {
+        pair.send(&request(MIB));
+    }
+    let mut signs = 0;
+    let count = |pair: &Pair, _| {
+        for frame in pair.frames() {
+            assert!(matches!(Ping::read(&frame), Ok(Ping::Answers(_))), "who does not read asks nobody");
+            signs += 1;
+        }
+    };
+    assert!(live(&mut pair, 600, count).await.is_none());
+    assert!(pair.unread() > 0);
+    assert!(signs >= 100, "one in five seconds: {signs}");
+    // One that takes nothing is told nothing more.
+    pair.take(0);
+    assert!(live(&mut pair, 600, |_, _| {}).await.is_none_or(|(reason, _)| !matches!(reason, Disconnected::Silent(_))));
+    assert!(pair.conn.outbox.bytes() < 100, "{}", pair.conn.outbox.bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_travels_slowly_behind_other_bytes_is_waited_for() {
+    let mut pair = Pair::new(&budget(), Level::FOUR).asking();
+    pair.take(usize::MAX);
+    pair.conn.send_parts(Class::Answer, &vec![7; 4 * MIB], None).unwrap();
+    // All of it is in the system's buffers at once, and 20 KiB/s travel.
+    let travels = |pair: &Pair, second: u64| {
+        let sent = usize::try_from(pair.conn.outbox.bytes_written()).unwrap();
+        pair.tell(sent.saturating_sub(20 * 1024 * usize::try_from(second).unwrap()), None);
+    };
+    let (reason, after) = live(&mut pair, 400, travels).await.expect("it never answers");
+    assert!(matches!(reason, Disconnected::Silent(_)) && (200..250).contains(&after), "{reason} after {after}");
+}
