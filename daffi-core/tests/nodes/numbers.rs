@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     peer::Peer,
-    support::{asynchronous, client, plain, router, service, worker},
+    support::{client, hang, plain, router, service, worker},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,16 +58,7 @@ async fn given_up_calls_never_hand_their_answer_to_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_free_number_a_call_is_overloaded_and_later_works_again() {
     let gate = Arc::new(Semaphore::new(0));
-    let (_service, at) = service(vec![asynchronous("hang", {
-        let gate = Arc::clone(&gate);
-        move |(n,): (u32,)| {
-            let gate = Arc::clone(&gate);
-            async move {
-                gate.acquire().await.unwrap().forget();
-                n
-            }
-        }
-    })]);
+    let (_service, at) = service(vec![hang(&gate)]);
     let client = client(&at, "c").await;
     let rpc = client.rpc();
     let mut open: FuturesUnordered<_> = (0..65_535u32)

@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::BufMut;
@@ -14,6 +17,7 @@ use daffi_transport::{Endpoint, mem};
 use daffi_wire::{FormatId, Limits, MethodName, NodeName};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 #[derive(Debug)]
 pub(crate) struct TestJson;
@@ -114,6 +118,18 @@ where
     Callback::asynchronous(method(name), options, formats(), move |params, _| {
         let running = function(params);
         async move { Ok(running.await) }
+    })
+}
+
+/// `hang`: answers with its argument once `gate` lets it.
+pub(crate) fn hang(gate: &Arc<Semaphore>) -> Callback {
+    let gate = Arc::clone(gate);
+    asynchronous("hang", move |(n,): (u32,)| {
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.acquire().await.expect("a test's gate is never closed").forget();
+            n
+        }
     })
 }
 

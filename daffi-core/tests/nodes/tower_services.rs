@@ -19,7 +19,7 @@ use tower::{Service as _, ServiceBuilder, load_shed::error::Overloaded, service_
 
 use crate::{
     level_three::{ROUTER, Server, connect},
-    support::{Formats, asynchronous, client, endpoint, formats, node, plain, service, service_at},
+    support::{Formats, asynchronous, client, endpoint, formats, hang, node, plain, service, service_at},
 };
 
 fn is_ready(service: &mut CallService<Formats>) -> bool {
@@ -71,16 +71,7 @@ async fn a_client_without_a_connection_is_not_ready_and_its_calls_are_shed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_without_a_free_number_is_not_ready_and_a_permit_that_is_dropped_is_free_again() {
     let gate = Arc::new(Semaphore::new(0));
-    let (_service, at) = service(vec![asynchronous("hang", {
-        let gate = Arc::clone(&gate);
-        move |(n,): (u32,)| {
-            let gate = Arc::clone(&gate);
-            async move {
-                gate.acquire().await.unwrap().forget();
-                n
-            }
-        }
-    })]);
+    let (_service, at) = service(vec![hang(&gate)]);
     let client = client(&at, "c").await;
     let rpc = client.rpc();
     let mut open: FuturesUnordered<_> = (0..65_534u32).map(|n| rpc.call::<u32>("hang", (n,))).collect();
