@@ -80,8 +80,8 @@ pub(crate) fn resident(pid: u32) -> u64 {
     rollup.lines().find_map(|line| line.strip_prefix("Rss:")).map_or(0, first_number) * 1024
 }
 
-/// Counts system calls of processes: the tracepoint `raw_syscalls:sys_enter`, through `perf stat`, which slows a call
-/// down by about a tenth of a microsecond.
+/// Counts system calls of processes: the tracepoint `raw_syscalls:sys_enter`, through `perf stat`,
+/// which slows a call down by about a tenth of a microsecond.
 pub(crate) struct Syscalls {
     perf: Child,
 }

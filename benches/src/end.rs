@@ -1,5 +1,5 @@
-//! A child process: one part of a subject, or its client. Obeys commands on standard input, one a line, and answers each
-//! with a line of JSON; ends with its input.
+//! A child process: one part of a subject, or its client. Obeys commands on standard input, one a
+//! line, and answers each with a line of JSON; ends with its input.
 
 use std::{
     io::{BufRead, Write},

@@ -1,7 +1,8 @@
 //! What a call and a connection cost, beside anchors that run in the same minute.
 //!
-//! Every subject runs its ends in processes of their own, all are measured in turn, and what is compared are ratios within
-//! one run. The command is described in `benches/README.md`; as a library it lets another crate add subjects.
+//! Every subject runs its ends in processes of their own, all are measured in turn, and what is
+//! compared are ratios within one run. The command is described in `benches/README.md`; as a
+//! library it lets another crate add subjects.
 
 mod bar;
 pub mod cli;

@@ -16,7 +16,8 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use crate::Result;
 
-/// With several calls in flight one of so many is timed: reading the clock costs as much as a small call's share of work.
+/// With several calls in flight one of so many is timed: reading the clock costs as much as a small
+/// call's share of work.
 const TIMED: u64 = 16;
 
 /// What one run of a client gave.
@@ -26,7 +27,8 @@ pub struct Outcome {
     pub calls: u64,
     /// How long that took, in seconds.
     pub seconds: f64,
-    /// Half of the calls took at most so many microseconds; none where single calls can't be told apart.
+    /// Half of the calls took at most so many microseconds; none where single calls can't be told
+    /// apart.
     pub p50: Option<f64>,
     /// All but one of a hundred calls took at most so many microseconds.
     pub p99: Option<f64>,

@@ -1,4 +1,5 @@
-//! Runs jobs in turn: starts their processes, lets the clients work, and reads the counters around that.
+//! Runs jobs in turn: starts their processes, lets the clients work, and reads the counters around
+//! that.
 
 use std::{env, process::Stdio, time::Duration};
 
@@ -72,7 +73,8 @@ pub(crate) struct Measured {
     pub(crate) counts: Counts,
 }
 
-/// Measures all jobs in turn, over and over, so that a busy moment of the machine meets all of them.
+/// Measures all jobs in turn, over and over, so that a busy moment of the machine meets all of
+/// them.
 pub(crate) async fn measure(
     subjects: &[Box<dyn Subject>],
     jobs: Vec<Job>,
@@ -149,7 +151,8 @@ impl Running {
     }
 
     async fn sample(&mut self, job: &Job, time: Duration) -> Result<Sample> {
-        // Once without being measured: buffers and tables grow, and callbacks show that they are quick.
+        // Once without being measured: buffers and tables grow, and callbacks show that they are
+        // quick.
         self.run(time / 4).await?;
         let memory = self.processes[0].pid;
         if job.work.is_memory() {

@@ -1,13 +1,14 @@
-//! Replays all recordings of Services and Routers to a node that another program runs, as somebody would who ports daffi
-//! to another language.
+//! Replays all recordings of Services and Routers to a node that another program runs, as somebody
+//! would who ports daffi to another language.
 //!
 //! ```text
 //! cargo run -p conformance --example another_node -- COMMAND ..
 //! ```
 //!
-//! The command is run once per recording, with `service` or `router`, `--name NAME`, `--workers N` and `--expose A,B` behind
-//! it. It listens on a port of 127.0.0.1, says so in a first line `{"port": N}`, and ends when its stdin does. That is how the
-//! scenarios start their nodes, so this shows that 3.0.1 itself passes:
+//! The command is run once per recording, with `service` or `router`, `--name NAME`, `--workers N`
+//! and `--expose A,B` behind it. It listens on a port of 127.0.0.1, says so in a first line
+//! `{"port": N}`, and ends when its stdin does. That is how the scenarios start their nodes, so
+//! this shows that 3.0.1 itself passes:
 //!
 //! ```text
 //! cargo run -p conformance --example another_node -- "$(scripts/python-env)" conformance/scenarios/real_node.py

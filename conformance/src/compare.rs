@@ -160,7 +160,8 @@ pub(crate) fn in_order(frame: &Frame, methods: bool, members: bool) -> Option<St
     Some(format!("{head}\"members\":[{}]}}", all.join(",")))
 }
 
-/// Tells where two JSON payloads differ first: by the path of the member, or by the byte when they are the same value.
+/// Tells where two JSON payloads differ first: by the path of the member, or by the byte when they
+/// are the same value.
 fn first_difference(expected: &Frame, got: &Frame) -> Option<(String, String, String)> {
     let parse = |frame: &Frame| serde_json::from_slice::<Json>(&frame.payload).ok();
     let (one, other) = (parse(expected)?, parse(got)?);

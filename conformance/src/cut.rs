@@ -1,4 +1,5 @@
-//! Reads a stream of bytes as items: the opening, then frames, which stand in WebSocket messages behind an upgrade.
+//! Reads a stream of bytes as items: the opening, then frames, which stand in WebSocket messages
+//! behind an upgrade.
 
 use std::borrow::Cow;
 
@@ -106,7 +107,8 @@ fn wrapped(opcode: u8, payload: &[u8], masked: bool) -> Bytes {
     bytes.into()
 }
 
-/// Returns the first WebSocket message of `bytes`. 3.0.1 sends none in fragments, and aborts on any that it gets.
+/// Returns the first WebSocket message of `bytes`. 3.0.1 sends none in fragments, and aborts on any
+/// that it gets.
 fn message(bytes: &[u8]) -> Option<(Item, usize)> {
     let [first, second, ..] = *bytes else { return None };
     let (size, mut at) = match second & 0x7f {

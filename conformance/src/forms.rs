@@ -1,5 +1,5 @@
-//! Values as recordings write them: JSON, and `{"$bytes": "00ff"}` for what JSON cannot carry, as in
-//! `daffi/tests/python/README.md`.
+//! Values as recordings write them: JSON, and `{"$bytes": "00ff"}` for what JSON cannot carry, as
+//! in `daffi/tests/python/README.md`.
 
 use daffi_serde::{
     Value,

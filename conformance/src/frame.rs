@@ -27,7 +27,8 @@ impl Kind {
     /// What happened to a member.
     pub const EVENTS: Self = Self(4);
 
-    /// Whether the payload is arguments, a result or an error, and so in the format that the header names.
+    /// Whether the payload is arguments, a result or an error, and so in the format that the header
+    /// names.
     #[must_use]
     pub const fn is_call(self) -> bool {
         matches!(self, Self::REQUEST | Self::RESPONSE | Self::ERROR)

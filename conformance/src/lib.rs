@@ -1,16 +1,18 @@
 //! Recorded wire sessions of daffi 3.0.1, and their replay against any node.
 //!
-//! `cargo test -p conformance` shows whether a node speaks daffi. The recordings in `sessions/` were made between
-//! real nodes of 3.0.1, or between one and a peer written by hand for what no real node sends. A replay puts another
-//! node in the place of one of them, plays everybody else from the file, and compares what it sends, byte for byte. No
-//! Python is needed for that.
+//! `cargo test -p conformance` shows whether a node speaks daffi. The recordings in `sessions/`
+//! were made between real nodes of 3.0.1, or between one and a peer written by hand for what no
+//! real node sends. A replay puts another node in the place of one of them, plays everybody else
+//! from the file, and compares what it sends, byte for byte. No Python is needed for that.
 //!
-//! Frames are read and written here without this project's codec, so that a fault of the codec shows.
+//! Frames are read and written here without this project's codec, so that a fault of the codec
+//! shows.
 //!
 //! # Testing a node of your own
 //!
-//! A [`Node`] is whatever can be connected to, or connects itself. It may live in this process or another, be written in any
-//! language, and speak over any stream of bytes. It exposes the callbacks that the session's [`NodeSpec`] names.
+//! A [`Node`] is whatever can be connected to, or connects itself. It may live in this process or
+//! another, be written in any language, and speak over any stream of bytes. It exposes the
+//! callbacks that the session's [`NodeSpec`] names.
 //!
 //! ```
 //! use std::io;
@@ -58,10 +60,11 @@
 //! # }
 //! ```
 //!
-//! A [`Mismatch`] shows the frame that should have come beside the one that came, decoded, with the first field that differs
-//! marked. [`nodes`] has this project's nodes; for a transport of your own take [`nodes::callbacks`] and give the
-//! builders your listener. A port that wants to be like 3.0.1 in everything is held to [`Like::Original`]: see
-//! `examples/another_node.rs`, which starts a node by its command line, and shows that 3.0.1 itself passes.
+//! A [`Mismatch`] shows the frame that should have come beside the one that came, decoded, with the
+//! first field that differs marked. [`nodes`] has this project's nodes; for a transport of your own
+//! take [`nodes::callbacks`] and give the builders your listener. A port that wants to be like
+//! 3.0.1 in everything is held to [`Like::Original`]: see `examples/another_node.rs`, which starts
+//! a node by its command line, and shows that 3.0.1 itself passes.
 //!
 //! # A recording
 //!
@@ -92,18 +95,21 @@
 //!     value 7
 //! ```
 //!
-//! [`Free`] lists what a recording may leave free. Everything else is compared byte for byte, and what comes without being
-//! recorded is a mismatch too. [`Session::bytes`] gives what went over a connection, as seeds for fuzzing.
+//! [`Free`] lists what a recording may leave free. Everything else is compared byte for byte, and
+//! what comes without being recorded is a mismatch too. [`Session::bytes`] gives what went over a
+//! connection, as seeds for fuzzing.
 //!
 //! # Recording
 //!
-//! `cargo run -p conformance --bin record` runs the scenarios in `scenarios/`, small Python scripts, with the interpreter of
-//! `scripts/python-env`, and stands between the nodes; with `--check` it only tells what would change. [`record`]
-//! says why recording again gives the same file.
+//! `cargo run -p conformance --bin record` runs the scenarios in `scenarios/`, small Python
+//! scripts, with the interpreter of `scripts/python-env`, and stands between the nodes; with
+//! `--check` it only tells what would change. [`record`] says why recording again gives the same
+//! file.
 //!
 //! # Differences on purpose
 //!
-//! This table is made of the recordings by `cargo run -p conformance --bin tables`, after all of them were replayed.
+//! This table is made of the recordings by `cargo run -p conformance --bin tables`, after all of
+//! them were replayed.
 //!
 #![doc = include_str!("../DIFFERENCES.md")]
 //!

@@ -30,14 +30,15 @@ pub type Stream = Box<dyn ByteStream>;
 /// | `notify(value)`, `count()` | counts calls, gives their number |
 /// | `receive_chunk(data)`, `received()` | takes bytes or text; gives `[chunks, bytes, sha256]` of all |
 pub trait Node: Send {
-    /// Opens a new connection to a Service or Router, or waits for the next one that a Client opens.
+    /// Opens a new connection to a Service or Router, or waits for the next one that a Client
+    /// opens.
     ///
     /// # Errors
     /// What kept the connection from being made.
     fn open(&mut self) -> BoxFuture<'_, io::Result<Stream>>;
 
-    /// Asks for something the program around a node would ask for. The future is polled beside the rest of the replay,
-    /// and gives how it ended.
+    /// Asks for something the program around a node would ask for. The future is polled beside the
+    /// rest of the replay, and gives how it ended.
     fn act(&mut self, action: &Action) -> BoxFuture<'static, Outcome>;
 
     /// Ends the node. What it sends from here on is not looked at.

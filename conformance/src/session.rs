@@ -31,7 +31,8 @@ pub struct Session {
 /// What a comparison may overlook; everything else is compared byte for byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Free {
-    /// JSON of arguments, results and errors is compared as a value, so blanks and escapes may differ.
+    /// JSON of arguments, results and errors is compared as a value, so blanks and escapes may
+    /// differ.
     JsonForm,
     /// Pickles are compared as values, so protocol, memo and framing may differ.
     PickleForm,
@@ -101,7 +102,8 @@ pub struct NodeSpec {
     pub real: bool,
     /// Callbacks that run at once.
     pub workers: usize,
-    /// The callbacks it exposes at its start, in this order. What they do is told in [`Node`](crate::Node).
+    /// The callbacks it exposes at its start, in this order. What they do is told in
+    /// [`Node`](crate::Node).
     pub exposes: Vec<String>,
 }
 
@@ -217,13 +219,14 @@ pub enum Item {
 /// What the program around a node asks of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
-    /// `rpc`, `rpc_nowait`, `cast`, `cast_nowait`, `stream`, `stream_nowait`: a call. `late`: expose one more callback,
-    /// which takes nothing and gives `"late NAME"`. `wait`: until a member is known. `stop`: end.
+    /// `rpc`, `rpc_nowait`, `cast`, `cast_nowait`, `stream`, `stream_nowait`: a call. `late`:
+    /// expose one more callback, which takes nothing and gives `"late NAME"`. `wait`: until a
+    /// member is known. `stop`: end.
     pub verb: String,
     /// The callback; the name of a member for `wait`.
     pub method: String,
-    /// Positional arguments as a JSON array, chunks for streams. What JSON cannot carry is an object with one key that
-    /// starts with `$`, as in `daffi/tests/python/README.md`.
+    /// Positional arguments as a JSON array, chunks for streams. What JSON cannot carry is an
+    /// object with one key that starts with `$`, as in `daffi/tests/python/README.md`.
     pub args: Json,
     /// Keyword arguments.
     pub kwargs: Json,
@@ -238,8 +241,8 @@ pub enum Outcome {
     Value(Json),
     /// With an error of the callback or the receiver: class and text.
     Remote(String, String),
-    /// With an error of the node itself: `timeout`, `no receiver`, `receiver gone`, `disconnected`, `evicted`,
-    /// `refused`, `does not fit` or another word for it.
+    /// With an error of the node itself: `timeout`, `no receiver`, `receiver gone`, `disconnected`,
+    /// `evicted`, `refused`, `does not fit` or another word for it.
     Failed(String),
 }
 
@@ -275,8 +278,9 @@ impl Session {
         self.steps.iter().any(|step| matches!(&step.what, What::Sends { item: Item::Upgrade(_), .. }))
     }
 
-    /// Everything that was sent over one connection in one direction, as it was on the wire (without the framing of
-    /// WebSocket); what 3.0.1 took part in, not what our nodes do instead. Seeds for fuzzing.
+    /// Everything that was sent over one connection in one direction, as it was on the wire
+    /// (without the framing of WebSocket); what 3.0.1 took part in, not what our nodes do instead.
+    /// Seeds for fuzzing.
     ///
     /// ```
     /// let session = conformance::recorded("rpc-json").expect("it is in the tree");

@@ -16,7 +16,8 @@ fn here(name: &str) -> PathBuf {
 /// The tables as they should be: the file and its text.
 ///
 /// # Errors
-/// A rule that nothing holds, a test or a rule that is named and does not exist, a difference that is told in two ways.
+/// A rule that nothing holds, a test or a rule that is named and does not exist, a difference that
+/// is told in two ways.
 pub fn tables(sessions: &[Session]) -> io::Result<[(PathBuf, String); 2]> {
     Ok([(here("DIFFERENCES.md"), differences(sessions)?), (here("RULES.md"), rules(sessions)?)])
 }

@@ -1,4 +1,5 @@
-//! Payloads as values, where a recording leaves their form free or a reader wants to see what they hold.
+//! Payloads as values, where a recording leaves their form free or a reader wants to see what they
+//! hold.
 
 use daffi_serde::{Body, Codec, DynArgs, Value};
 use daffi_serde_msgpack::Msgpack;

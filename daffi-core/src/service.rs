@@ -21,7 +21,8 @@ use crate::{
 
 /// A running service: listens, and runs callbacks for those who connect.
 ///
-/// A handle, cheap to clone. Dropping the last one ends the service at once; [`stop`](Self::stop) ends it in order.
+/// A handle, cheap to clone. Dropping the last one ends the service at once; [`stop`](Self::stop)
+/// ends it in order.
 #[derive(Clone, Debug)]
 pub struct Service {
     handle: Arc<ServiceOwner>,
@@ -162,12 +163,12 @@ impl Service {
         self.handle.shared.server.join().await
     }
 
-    /// Stops in order: lets run what was received and sends the replies, then closes the listeners and the connections.
-    /// Calls that come meanwhile are refused; what takes longer than `grace` is cut off. Further calls wait for the same
-    /// end.
+    /// Stops in order: lets run what was received and sends the replies, then closes the listeners
+    /// and the connections. Calls that come meanwhile are refused; what takes longer than `grace`
+    /// is cut off. Further calls wait for the same end.
     ///
-    /// Cancel safe: dropped, the service goes on stopping. A callback of this service that waits for it waits for itself: it
-    /// is cut off after `grace`, so let it spawn a task that stops.
+    /// Cancel safe: dropped, the service goes on stopping. A callback of this service that waits
+    /// for it waits for itself: it is cut off after `grace`, so let it spawn a task that stops.
     pub async fn stop(&self) {
         let shared = &self.handle.shared;
         server::begin_stop(shared, || stop(Arc::clone(shared)));
@@ -298,7 +299,8 @@ impl ServiceRole {
             // A second handshake is an update; what a client exposes means nothing to a Service.
             return self.answer(frame, &name);
         }
-        // In the hub first: callbacks added from here on are told to this client too, at the level that it has by then.
+        // In the hub first: callbacks added from here on are told to this client too, at the level
+        // that it has by then.
         let evicted = {
             let mut hub = self.shared.hub.lock();
             if !server.yields(hub.get(&name).map(|holder| &**holder)) {

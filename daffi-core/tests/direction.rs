@@ -1,4 +1,5 @@
-//! The engine is built in one direction: a module imports only from those below it, and from where a thing is defined.
+//! The engine is built in one direction: a module imports only from those below it, and from where
+//! a thing is defined.
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 
@@ -11,8 +12,8 @@ use std::{
 /// Modules that everything may use. Among themselves they are ordered too.
 const LEAVES: &[&str] = &["config", "keyed", "events", "scratch", "deadline", "error", "refusal"];
 
-/// Each other module, and which others it may import from beside the leaves. Nothing imports from one that stands below it
-/// here.
+/// Each other module, and which others it may import from beside the leaves. Nothing imports from
+/// one that stands below it here.
 const ABOVE: &[(&str, &[&str])] = &[
     ("session", &[]),
     ("conn", &["session"]),
@@ -101,7 +102,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// All paths within this crate that a source names, from the crate root. Only tests import all of a module, their own.
+/// All paths within this crate that a source names, from the crate root. Only tests import all of a
+/// module, their own.
 fn imported(source: &str, module: &[String]) -> Vec<Vec<String>> {
     let code: String =
         source.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|l| [l, "\n"]).collect();

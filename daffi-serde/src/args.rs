@@ -11,9 +11,9 @@ use crate::{BytesLike, Value, bytes_like};
 /// What a call is made with: positional arguments and keyword arguments.
 ///
 /// Implemented for tuples of up to twelve serialisable values, for `()`, for what
-/// [`args!`](crate::args!) builds, and for
-/// [`Bytes`], which are the only argument then. References are fine: arguments are written when the call is made, not when
-/// it is awaited. A `Vec<u8>` and a `&[u8]` travel as bytes in every format that has them.
+/// [`args!`](crate::args!) builds, and for [`Bytes`], which are the only argument then. References
+/// are fine: arguments are written when the call is made, not when it is awaited. A `Vec<u8>` and a
+/// `&[u8]` travel as bytes in every format that has them.
 ///
 /// OPAQUE copies `(bytes,)`, and sends `bytes` and [`Owned`]`(bytes)` from where they are.
 #[diagnostic::on_unimplemented(

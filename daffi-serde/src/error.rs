@@ -36,8 +36,8 @@ impl SerdeError {
         Self::Encode { format, reason: bounded(reason) }
     }
 
-    /// Bytes that could not be read as the value asked for. The reason is [shown](Shown), so that it carries at most a KiB of
-    /// what a peer sent.
+    /// Bytes that could not be read as the value asked for. The reason is [shown](Shown), so that
+    /// it carries at most a KiB of what a peer sent.
     pub fn decode(format: FormatId, reason: impl fmt::Display) -> Self {
         Self::Decode { format, reason: bounded(reason) }
     }

@@ -135,7 +135,8 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// Reads the arguments of a call into `sink`.
     ///
     /// # Errors
-    /// [`SerdeError`] for bytes that are not this format's, break a limit, or are not of the types asked for.
+    /// [`SerdeError`] for bytes that are not this format's, break a limit, or are not of the types
+    /// asked for.
     fn decode_args<S: ArgsSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError>;
 
     /// Reads the result of a call into `sink`.

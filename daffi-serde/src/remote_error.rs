@@ -21,7 +21,8 @@ use crate::envelope::lossy_text;
 /// assert_eq!(error.to_string(), "ValueError: bad");
 /// ```
 ///
-/// Its fields are what the peer sent, whatever that is. `Display` is one line for a log or a terminal, [shown](Shown).
+/// Its fields are what the peer sent, whatever that is. `Display` is one line for a log or a
+/// terminal, [shown](Shown).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RemoteError {
     /// Name of the exception's class, `ValueError` for one.

@@ -6,7 +6,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::OWN_FROM;
 
-/// Payloads of at least this size are sent from where they are; smaller ones are copied next to their header.
+/// Payloads of at least this size are sent from where they are; smaller ones are copied next to
+/// their header.
 ///
 /// A copy of 4 KiB costs less than one more slice of a vectored write and one more reference count.
 pub const SHARE_FROM: usize = 4096;
@@ -19,7 +20,8 @@ const SLACK: usize = 1024;
 
 /// Frames that are ready to leave, in order.
 ///
-/// Byte streams see it as a [`Buf`]; message transports take whole frames with [`next_frame`](Self::next_frame).
+/// Byte streams see it as a [`Buf`]; message transports take whole frames with
+/// [`next_frame`](Self::next_frame).
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Small frames and the heads of large ones, one after another.
@@ -111,17 +113,19 @@ impl Batch {
             + self.large.capacity() * size_of::<(usize, Bytes)>()
     }
 
-    /// Bytes of memory that are held for what waits here: the capacity of buffers, and the shared payloads.
+    /// Bytes of memory that are held for what waits here: the capacity of buffers, and the shared
+    /// payloads.
     ///
-    /// A shared payload may be part of a larger read buffer, until [`compact`](Self::compact) is called.
+    /// A shared payload may be part of a larger read buffer, until [`compact`](Self::compact) is
+    /// called.
     #[must_use]
     pub fn held(&self) -> usize {
         self.own() + self.shared
     }
 
-    /// To be called when what is here has to wait: shared payloads of up to [`OWN_FROM`] bytes are copied,
-    /// each once, so that they keep no read buffers alive; larger ones own about what they need. Small frames keep no
-    /// more than about twice their size.
+    /// To be called when what is here has to wait: shared payloads of up to [`OWN_FROM`] bytes are
+    /// copied, each once, so that they keep no read buffers alive; larger ones own about what they
+    /// need. Small frames keep no more than about twice their size.
     pub fn compact(&mut self) {
         let waits = self.small.len() - self.sent;
         if self.small.capacity() > 2 * waits + SLACK {
@@ -151,8 +155,8 @@ impl Batch {
         self.frames.len()
     }
 
-    /// Bytes of the first frame that have not left: the whole frame, for transports whose messages are frames and that
-    /// take just so many out.
+    /// Bytes of the first frame that have not left: the whole frame, for transports whose messages
+    /// are frames and that take just so many out.
     #[must_use]
     pub fn frame_len(&self) -> Option<usize> {
         self.frames.front().copied()
@@ -160,7 +164,8 @@ impl Batch {
 
     /// Takes the first frame out whole, for transports whose messages are frames.
     ///
-    /// Not to be mixed with [`Buf::advance`]: a frame that has begun to leave is not whole any more.
+    /// Not to be mixed with [`Buf::advance`]: a frame that has begun to leave is not whole any
+    /// more.
     pub fn next_frame(&mut self) -> Option<Bytes> {
         let length = *self.frames.front()?;
         let frame = if self.chunk().len() >= length {

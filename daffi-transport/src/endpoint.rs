@@ -2,7 +2,8 @@ use std::{fmt, str::FromStr};
 
 /// Where a node listens or connects: `scheme://address`.
 ///
-/// The scheme, in any letter case, chooses the transport; what the address means is the transport's own matter.
+/// The scheme, in any letter case, chooses the transport; what the address means is the transport's
+/// own matter.
 ///
 /// ```
 /// use daffi_transport::Endpoint;

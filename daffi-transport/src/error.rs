@@ -25,7 +25,8 @@ pub enum LinkError {
         /// The rule.
         rule: String,
     },
-    /// The peer closed a message transport in order, and takes nothing any more: what was still to be sent is lost.
+    /// The peer closed a message transport in order, and takes nothing any more: what was still to
+    /// be sent is lost.
     #[error("the peer closed the connection")]
     Ended,
     /// The peer ended a message transport with a code that means trouble.

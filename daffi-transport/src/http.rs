@@ -15,10 +15,11 @@ pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Makes links of connections whose first bytes are an HTTP request.
 ///
-/// A listener of byte streams is given one and hands such connections over, so the crates of those listeners know
-/// nothing of HTTP. `daffi-transport-ws` has the one for WebSocket.
+/// A listener of byte streams is given one and hands such connections over, so the crates of those
+/// listeners know nothing of HTTP. `daffi-transport-ws` has the one for WebSocket.
 pub trait HttpUpgrade: fmt::Debug + Send + Sync + 'static {
-    /// Answers the request and makes the link, or refuses. It runs under the time limit of [`Pending::upgrade`].
+    /// Answers the request and makes the link, or refuses. It runs under the time limit of
+    /// [`Pending::upgrade`].
     ///
     /// [`Pending::upgrade`]: crate::Pending::upgrade
     fn upgrade(&self, connection: HttpConnection) -> BoxFuture<'static, Result<Link, AcceptError>>;
@@ -29,8 +30,9 @@ pub trait HttpUpgrade: fmt::Debug + Send + Sync + 'static {
 pub struct HttpOffer {
     /// What makes the link.
     pub upgrade: Arc<dyn HttpUpgrade>,
-    /// The connection's own address on this side, which tells how far the peer is away: a listener on all addresses is
-    /// reached from this machine and from elsewhere. `None` when it is not known.
+    /// The connection's own address on this side, which tells how far the peer is away: a listener
+    /// on all addresses is reached from this machine and from elsewhere. `None` when it is not
+    /// known.
     pub local: Option<IpAddr>,
 }
 
@@ -51,8 +53,9 @@ pub struct HttpConnection {
 }
 
 impl HttpConnection {
-    /// Answers with an error and closes, within [`REFUSAL_TIMEOUT`]. `status` is as in `403 Forbidden`, each of `headers`
-    /// a line without its end, `reason` a sentence for whoever reads the answer.
+    /// Answers with an error and closes, within [`REFUSAL_TIMEOUT`]. `status` is as in `403
+    /// Forbidden`, each of `headers` a line without its end, `reason` a sentence for whoever reads
+    /// the answer.
     ///
     /// What cannot be sent in that time is given up.
     ///

@@ -15,12 +15,13 @@ use tokio_util::io::poll_read_buf;
 
 use crate::read_buffer::{GROWTH, MOST};
 
-/// What a process keeps of the memory of large frames beside what its links say they [hold](crate::LinkReader::held), in
-/// bytes: that which no frame uses, and that which was given to a frame before its bytes arrived.
+/// What a process keeps of the memory of large frames beside what its links say they
+/// [hold](crate::LinkReader::held), in bytes: that which no frame uses, and that which was given to
+/// a frame before its bytes arrived.
 pub const POOL_BYTES: usize = 32 * 1024 * 1024;
 
-/// Frames of more than this many bytes have memory of their own, at most a quarter more than they need; smaller ones are
-/// parts of a read buffer, which they keep alive: see [`keep`](crate::keep).
+/// Frames of more than this many bytes have memory of their own, at most a quarter more than they
+/// need; smaller ones are parts of a read buffer, which they keep alive: see [`keep`](crate::keep).
 pub const OWN_FROM: usize = MOST;
 
 static POOL: Mutex<Pool> = Mutex::new(Pool::new());
@@ -55,7 +56,8 @@ impl Pool {
         Some(buffer)
     }
 
-    /// Takes memory back, in place of what was not used for the longest time. Gives what is to be freed.
+    /// Takes memory back, in place of what was not used for the longest time. Gives what is to be
+    /// freed.
     fn put(&mut self, mut buffer: Vec<u8>) -> Vec<Vec<u8>> {
         let (size, room) = (buffer.capacity(), POOL_BYTES - self.lent.min(POOL_BYTES));
         if size == 0 || size > room {
@@ -75,14 +77,15 @@ impl Pool {
     }
 }
 
-/// The bytes of one large thing, which grow as they arrive. Its memory returns to the pool when the last handle to it is
-/// dropped.
+/// The bytes of one large thing, which grow as they arrive. Its memory returns to the pool when the
+/// last handle to it is dropped.
 #[derive(Debug, Default)]
 pub struct Large {
     bytes: Vec<u8>,
     /// Length of the whole thing.
     whole: usize,
-    /// Bytes of memory that it may use: what has arrived of it warrants that many, whatever happens to be there.
+    /// Bytes of memory that it may use: what has arrived of it warrants that many, whatever happens
+    /// to be there.
     granted: usize,
     /// Bytes of memory that are on loan.
     lent: usize,
@@ -136,7 +139,8 @@ impl Large {
         self.granted - self.bytes.len() < self.missing().min(MOST)
     }
 
-    /// Reads once, at most `limit` bytes and none beyond the missing ones. `Ok(0)`: the stream ended.
+    /// Reads once, at most `limit` bytes and none beyond the missing ones. `Ok(0)`: the stream
+    /// ended.
     pub(crate) fn poll_read(
         &mut self,
         io: Pin<&mut impl AsyncRead>,

@@ -1,12 +1,13 @@
-//! What carries daffi's frames: [`Listener`], [`Connector`] and [`Link`] as traits and types that any transport can
-//! fill, links over byte streams, and links inside one process.
+//! What carries daffi's frames: [`Listener`], [`Connector`] and [`Link`] as traits and types that
+//! any transport can fill, links over byte streams, and links inside one process.
 //!
-//! Use this crate to write a transport of your own, or to exchange daffi's frames without the rest. The transports
-//! themselves are crates of their own: `daffi-transport-tcp`, `-uds`, `-tls`, `-ws`.
+//! Use this crate to write a transport of your own, or to exchange daffi's frames without the rest.
+//! The transports themselves are crates of their own: `daffi-transport-tcp`, `-uds`, `-tls`, `-ws`.
 //!
-//! A [`Link`] carries frames, not bytes: a byte stream becomes a link through the codec ([`Link::from_stream`]), and a
-//! transport whose messages are frames is a link by itself. Accepting gives a [`Pending`] connection at once; what it
-//! takes to make a link of it (a TLS handshake, the opening bytes) happens beside the accept loop.
+//! A [`Link`] carries frames, not bytes: a byte stream becomes a link through the codec
+//! ([`Link::from_stream`]), and a transport whose messages are frames is a link by itself.
+//! Accepting gives a [`Pending`] connection at once; what it takes to make a link of it (a TLS
+//! handshake, the opening bytes) happens beside the accept loop.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {

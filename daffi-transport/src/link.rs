@@ -81,7 +81,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link of two halves, of a transport whose messages are frames. Byte streams: [`Link::from_stream`].
+    /// A link of two halves, of a transport whose messages are frames. Byte streams:
+    /// [`Link::from_stream`].
     pub fn new(reader: impl LinkReader, writer: impl LinkWriter, peer: PeerInfo) -> Self {
         Self { reader: Box::new(reader), writer: Box::new(writer), peer, path: None }
     }
@@ -132,13 +133,14 @@ impl fmt::Debug for Link {
     }
 }
 
-/// The reading half. Reading and cutting are two steps, so that a node can work through all that one read brought, and
-/// can slow a sender down by reading less.
+/// The reading half. Reading and cutting are two steps, so that a node can work through all that
+/// one read brought, and can slow a sender down by reading less.
 pub trait LinkReader: Send + 'static {
-    /// Reads once, at most `limit` bytes or a little more. `Ok(0)`: the peer ended the stream between two frames.
+    /// Reads once, at most `limit` bytes or a little more. `Ok(0)`: the peer ended the stream
+    /// between two frames.
     ///
-    /// Memory grows with the bytes that arrive, by at most a fixed factor, whatever a header announces; and by no more than
-    /// four times `limit`, or 16 KiB, beyond the first 64 KiB.
+    /// Memory grows with the bytes that arrive, by at most a fixed factor, whatever a header
+    /// announces; and by no more than four times `limit`, or 16 KiB, beyond the first 64 KiB.
     ///
     /// # Errors
     /// [`LinkError`], final.
@@ -151,30 +153,33 @@ pub trait LinkReader: Send + 'static {
     fn next_frame(&mut self) -> Result<Option<Frame>, LinkError>;
 
     /// What both ends speak, from the next frame on: a reader of streams tells its
-    /// [`FrameDecoder`](daffi_wire::FrameDecoder::set_level). A reader that does nothing takes frames that only level 4 links
-    /// carry for errors.
+    /// [`FrameDecoder`](daffi_wire::FrameDecoder::set_level). A reader that does nothing takes
+    /// frames that only level 4 links carry for errors.
     fn set_level(&mut self, _level: Level) {}
 
-    /// Bytes that were read and not taken as frames: of an unfinished one, and of those that wait behind it.
+    /// Bytes that were read and not taken as frames: of an unfinished one, and of those that wait
+    /// behind it.
     fn buffered(&self) -> usize;
 
-    /// Bytes of memory that are held for what was read: the capacity of buffers, not the length of what is in them.
+    /// Bytes of memory that are held for what was read: the capacity of buffers, not the length of
+    /// what is in them.
     ///
     /// Frames that were taken and are still alive are not in it, but see [`keep`].
     fn held(&self) -> usize;
 
-    /// Bytes by which the next [`poll_fill`](Self::poll_fill) may raise [`held`](Self::held), so that a node can find the
-    /// room first, or not read on. What arrived warrants it, not what a header announces: at most four times what is there
-    /// already, or 64 KiB.
+    /// Bytes by which the next [`poll_fill`](Self::poll_fill) may raise [`held`](Self::held), so
+    /// that a node can find the room first, or not read on. What arrived warrants it, not what a
+    /// header announces: at most four times what is there already, or 64 KiB.
     fn growth(&self) -> usize;
 
-    /// To be called when what was read has to wait: a little of it keeps no large buffer from then on. A reader that always
-    /// holds about as much as is [`buffered`](Self::buffered) does nothing.
+    /// To be called when what was read has to wait: a little of it keeps no large buffer from then
+    /// on. A reader that always holds about as much as is [`buffered`](Self::buffered) does
+    /// nothing.
     fn compact(&mut self) {}
 }
 
-/// A frame to be kept beyond the turn in which it was read: a small one is copied, because it shares a read buffer of up to
-/// 128 KiB with others.
+/// A frame to be kept beyond the turn in which it was read: a small one is copied, because it
+/// shares a read buffer of up to 128 KiB with others.
 ///
 /// What comes out owns at most twice its size: exactly its size up to [`OWN_FROM`] bytes.
 ///
@@ -193,31 +198,34 @@ pub fn keep(frame: Frame) -> Frame {
 pub trait Path: Send + 'static {
     /// How things stand; `None`: the system does not tell.
     ///
-    /// Ask every few seconds while something was sent and nothing is heard. Costs a few system calls.
+    /// Ask every few seconds while something was sent and nothing is heard. Costs a few system
+    /// calls.
     fn look(&mut self) -> Option<Way>;
 }
 
 /// How things stand between this host and a peer's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Way {
-    /// Bytes that left the process and that the peer's host has not acknowledged: they travel, are lost, or wait until the
-    /// peer's process makes room for them there.
+    /// Bytes that left the process and that the peer's host has not acknowledged: they travel, are
+    /// lost, or wait until the peer's process makes room for them there.
     pub unacknowledged: usize,
-    /// For how long nothing at all has come back from the peer's host although the system waits for its acknowledgement
-    /// and has asked again; `None` when it does not wait.
+    /// For how long nothing at all has come back from the peer's host although the system waits for
+    /// its acknowledgement and has asked again; `None` when it does not wait.
     ///
-    /// It tells a dead way from a slow peer: the host of a process that reads nothing, or is stopped, still acknowledges,
-    /// and answers questions after a closed window. A peer whose way is silent for [`PATH_DEAD_AFTER`] is gone.
+    /// It tells a dead way from a slow peer: the host of a process that reads nothing, or is
+    /// stopped, still acknowledges, and answers questions after a closed window. A peer whose way
+    /// is silent for [`PATH_DEAD_AFTER`] is gone.
     pub silence: Option<Duration>,
 }
 
-/// The [silence](Way::silence) of a way after which a peer is gone: seven questions at growing distances without an answer.
+/// The [silence](Way::silence) of a way after which a peer is gone: seven questions at growing
+/// distances without an answer.
 pub const PATH_DEAD_AFTER: Duration = Duration::from_secs(20);
 
 /// The writing half.
 pub trait LinkWriter: Send + 'static {
-    /// Writes as much of `batch` as the transport takes, and gives the number of bytes taken out of it; never 0 unless
-    /// the batch is empty.
+    /// Writes as much of `batch` as the transport takes, and gives the number of bytes taken out of
+    /// it; never 0 unless the batch is empty.
     ///
     /// # Errors
     /// [`LinkError`], final: a frame may be half written.
@@ -241,7 +249,8 @@ pub trait LinkWriter: Send + 'static {
     }
 }
 
-/// A connection that was accepted and still has to become a link: TLS handshake, opening bytes, upgrade.
+/// A connection that was accepted and still has to become a link: TLS handshake, opening bytes,
+/// upgrade.
 ///
 /// Run it beside the accept loop, under a time limit; dropping it closes the connection.
 pub struct Pending {
@@ -271,20 +280,22 @@ impl fmt::Debug for Pending {
     }
 }
 
-/// Accepts connections. Dropping it stops listening and removes what it left behind, a socket file for one.
+/// Accepts connections. Dropping it stops listening and removes what it left behind, a socket file
+/// for one.
 pub trait Listener: Send + 'static {
     /// The next connection, before any handshake.
     ///
     /// # Errors
-    /// An error of the operating system; the listener stays usable, callers pause before they try again.
+    /// An error of the operating system; the listener stays usable, callers pause before they try
+    /// again.
     fn poll_accept(&mut self, cx: &mut Context<'_>, config: &LinkConfig) -> Poll<io::Result<Pending>>;
 
     /// Where it listens, with the real port in place of 0.
     fn endpoint(&self) -> &Endpoint;
 
-    /// Whether another process holds the socket, too, and goes on with it: a supervisor that hands it to the next process.
-    /// A node that stops then leaves connections that it has not accepted to that one. Default: no; they are lost when the
-    /// listener is dropped.
+    /// Whether another process holds the socket, too, and goes on with it: a supervisor that hands
+    /// it to the next process. A node that stops then leaves connections that it has not accepted
+    /// to that one. Default: no; they are lost when the listener is dropped.
     fn is_handed_over(&self) -> bool {
         false
     }

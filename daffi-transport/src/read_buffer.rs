@@ -12,8 +12,8 @@ use tokio_util::io::poll_read_buf;
 
 use crate::{Large, OWN_FROM};
 
-/// First size of the room offered to one read; it doubles while reads fill it, up to [`MOST`]. A buffer in which nothing
-/// waits keeps no more than this.
+/// First size of the room offered to one read; it doubles while reads fill it, up to [`MOST`]. A
+/// buffer in which nothing waits keeps no more than this.
 pub(crate) const FIRST: usize = 8 * 1024;
 
 /// Largest room offered to one read of what is not [`Large`].
@@ -24,8 +24,9 @@ pub(crate) const GROWTH: usize = 4;
 
 /// Bytes read from a stream and not worked in, for links of any byte stream.
 ///
-/// It grows with what arrives, never on the word of a length that a peer announces. Things of up to [`OWN_FROM`] bytes are
-/// cut out of one shared buffer; a larger one gets memory of its own ([`expect`](Self::expect)).
+/// It grows with what arrives, never on the word of a length that a peer announces. Things of up to
+/// [`OWN_FROM`] bytes are cut out of one shared buffer; a larger one gets memory of its own
+/// ([`expect`](Self::expect)).
 #[derive(Debug)]
 pub struct ReadBuffer {
     /// What was read; take whole things from its front. Empty while something large is read.
@@ -43,8 +44,8 @@ impl ReadBuffer {
         Self { chunk: received.capacity(), bytes: received, room: FIRST, large: None }
     }
 
-    /// Says that the thing at the front has `whole` bytes and is not complete. If it is large, it moves to memory of its
-    /// own, from which [`take_large`](Self::take_large) gives it.
+    /// Says that the thing at the front has `whole` bytes and is not complete. If it is large, it
+    /// moves to memory of its own, from which [`take_large`](Self::take_large) gives it.
     pub fn expect(&mut self, whole: usize) {
         if self.large.is_none() && whole > OWN_FROM && self.bytes.len() < whole {
             self.large = Some(Large::holding(&self.bytes, whole));
@@ -64,8 +65,9 @@ impl ReadBuffer {
         self.large.take_if(|large| large.missing() == 0)
     }
 
-    /// Reads once, at most `limit` bytes. `missing` is what the thing at the front still lacks, if that is known: no more
-    /// than [`OWN_FROM`], unless it was [expected](Self::expect). `Ok(0)`: the stream ended.
+    /// Reads once, at most `limit` bytes. `missing` is what the thing at the front still lacks, if
+    /// that is known: no more than [`OWN_FROM`], unless it was [expected](Self::expect). `Ok(0)`:
+    /// the stream ended.
     ///
     /// # Errors
     /// Those of the stream.
@@ -112,8 +114,9 @@ impl ReadBuffer {
         (self.bytes, self.chunk, self.room) = (BytesMut::new(), 0, FIRST);
     }
 
-    /// To be called when what was read has to wait: what is left of it moves to memory of its size, so that a few bytes keep
-    /// no large buffer. What is [large](Self::is_large) has such memory already.
+    /// To be called when what was read has to wait: what is left of it moves to memory of its size,
+    /// so that a few bytes keep no large buffer. What is [large](Self::is_large) has such memory
+    /// already.
     pub fn compact(&mut self) {
         if self.bytes.is_empty() {
             self.release();
@@ -137,7 +140,8 @@ impl ReadBuffer {
         self.bytes.len() + self.large.as_ref().map_or(0, |large| large.len())
     }
 
-    /// Bytes of memory that are held, those of things that were cut out of the same memory included.
+    /// Bytes of memory that are held, those of things that were cut out of the same memory
+    /// included.
     #[must_use]
     pub fn held(&self) -> usize {
         self.chunk + self.large.as_ref().map_or(0, Large::held)

@@ -22,8 +22,8 @@ const OPENING_ROOM: usize = 8 * 1024;
 const SLICES: usize = 64;
 
 impl Link {
-    /// A link over two halves of a byte stream. `received` was read from it already; `opening` goes out before the first
-    /// frame.
+    /// A link over two halves of a byte stream. `received` was read from it already; `opening` goes
+    /// out before the first frame.
     pub fn from_stream(
         reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin + Send + 'static,
@@ -49,7 +49,8 @@ impl Link {
         Self::from_stream(reader, writer, config, peer, BytesMut::new(), Bytes::from_static(&SYN))
     }
 
-    /// The accepting side: reads the opening bytes first. An HTTP request is refused with a sentence.
+    /// The accepting side: reads the opening bytes first. An HTTP request is refused with a
+    /// sentence.
     ///
     /// # Errors
     /// [`AcceptError`] when the peer closes early, or speaks another protocol.
@@ -132,8 +133,8 @@ struct StreamReader<R> {
 }
 
 impl<R> StreamReader<R> {
-    /// Names the protocol of a peer that was taken for a daffi server. No server's first frame begins like these: the
-    /// third byte of a handshake or an event is another.
+    /// Names the protocol of a peer that was taken for a daffi server. No server's first frame
+    /// begins like these: the third byte of a handshake or an event is another.
     fn check_foreign(&self) -> Result<(), LinkError> {
         match Foreign::recognise(&self.buffer.bytes) {
             Some(foreign) if self.unheard => Err(LinkError::Foreign(foreign)),

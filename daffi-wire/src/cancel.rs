@@ -10,7 +10,8 @@ pub enum CancelReason {
     Dropped,
     /// The caller's deadline has passed.
     Deadline,
-    /// The caller has left. Only a Router says this; with [`CallId::NONE`] it means all calls of that caller.
+    /// The caller has left. Only a Router says this; with [`CallId::NONE`] it means all calls of
+    /// that caller.
     CallerGone,
     /// The caller needs no further results.
     EnoughResults,
@@ -37,8 +38,8 @@ impl CancelReason {
         !matches!(self, Self::EnoughItems)
     }
 
-    /// The reason of a number, by the direction of its frame. A number that has no meaning yet, or none in this direction,
-    /// counts as the plainest reason: whoever says CANCEL needs no more.
+    /// The reason of a number, by the direction of its frame. A number that has no meaning yet, or
+    /// none in this direction, counts as the plainest reason: whoever says CANCEL needs no more.
     const fn read(number: u8, from_caller: bool) -> Self {
         match (from_caller, number) {
             (false, _) => Self::EnoughItems,
@@ -50,8 +51,8 @@ impl CancelReason {
     }
 }
 
-/// What a CANCEL frame says about the call with the number of its header. `return_result` is the direction: 1 from the
-/// caller, 0 from the callee.
+/// What a CANCEL frame says about the call with the number of its header. `return_result` is the
+/// direction: 1 from the caller, 0 from the callee.
 ///
 /// ```
 /// use daffi_wire::{CallId, Cancel, CancelReason, Limits};
@@ -82,8 +83,8 @@ impl Cancel {
     /// What a CANCEL frame says.
     ///
     /// # Errors
-    /// [`BodyError`] when it is no CANCEL frame, its body is not one byte, or it names no call and yet is not about a caller
-    /// that has left.
+    /// [`BodyError`] when it is no CANCEL frame, its body is not one byte, or it names no call and
+    /// yet is not about a caller that has left.
     pub fn read(frame: &Frame) -> Result<Self, BodyError> {
         let (kind, body, header) = (frame.kind(), frame.payload(), frame.header());
         if kind != Kind::Cancel {

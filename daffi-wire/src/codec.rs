@@ -4,10 +4,11 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{DecodeError, Foreign, Frame, Header, Level, Limits, header::Lengths};
 
-/// Cuts frames out of a buffer that the caller fills. It holds no bytes of its own and copies no payload.
+/// Cuts frames out of a buffer that the caller fills. It holds no bytes of its own and copies no
+/// payload.
 ///
-/// The memory a frame takes grows with the bytes that arrived, not with the length its header announces: reserve at
-/// most what [`missing`](Self::missing) says, in steps of your own choice.
+/// The memory a frame takes grows with the bytes that arrived, not with the length its header
+/// announces: reserve at most what [`missing`](Self::missing) says, in steps of your own choice.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -37,17 +38,21 @@ impl FrameDecoder {
         Self { limits: limits.clamped(), pending: None, any_frame: false, level: Level::THREE }
     }
 
-    /// Says what the link speaks, from the next frame on. Until then, kinds that only level 4 links carry are errors.
+    /// Says what the link speaks, from the next frame on. Until then, kinds that only level 4 links
+    /// carry are errors.
     pub const fn set_level(&mut self, level: Level) {
         self.level = level;
     }
 
-    /// Takes the next whole frame from the front of `src`. While it is incomplete the result is `Ok(None)`, and nothing is taken.
+    /// Takes the next whole frame from the front of `src`. While it is incomplete the result is
+    /// `Ok(None)`, and nothing is taken.
     ///
-    /// On a level 4 link a frame of an unknown kind is a frame as any other, to be skipped by who gets it.
+    /// On a level 4 link a frame of an unknown kind is a frame as any other, to be skipped by who
+    /// gets it.
     ///
     /// # Errors
-    /// [`DecodeError`], final for this stream. An announced length is refused before its bytes arrive.
+    /// [`DecodeError`], final for this stream. An announced length is refused before its bytes
+    /// arrive.
     #[inline]
     pub fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, DecodeError> {
         let (header, lengths) = match self.pending {
@@ -72,11 +77,12 @@ impl FrameDecoder {
         Frame::from_wire(header, lengths, src.split_to(total).freeze(), &self.limits).map(Some)
     }
 
-    /// A frame whose bytes the caller gathered somewhere else, because it is large: the [`missing`](Self::missing) ones with
-    /// those that [`decode`](Self::decode) left, and no more.
+    /// A frame whose bytes the caller gathered somewhere else, because it is large: the
+    /// [`missing`](Self::missing) ones with those that [`decode`](Self::decode) left, and no more.
     ///
     /// # Errors
-    /// [`DecodeError`], final for this stream; [`DecodeError::Truncated`] when `whole` is not one frame.
+    /// [`DecodeError`], final for this stream; [`DecodeError::Truncated`] when `whole` is not one
+    /// frame.
     pub fn decode_whole(&mut self, whole: Bytes) -> Result<Frame, DecodeError> {
         let (have, need) = (whole.len(), Header::LEN);
         let (header, lengths) = match self.pending.take() {
@@ -101,7 +107,8 @@ impl FrameDecoder {
         Err(if self.any_frame { DecodeError::UnknownKind(kind.number()) } else { DecodeError::TooEarly(kind) })
     }
 
-    /// Returns how many bytes must still come before a frame of which `have` bytes have arrived, or its header, is whole.
+    /// Returns how many bytes must still come before a frame of which `have` bytes have arrived, or
+    /// its header, is whole.
     #[must_use]
     pub fn missing(&self, have: usize) -> usize {
         let need = self.pending.map_or(Header::LEN, |(_, lengths)| Header::LEN + lengths.message);

@@ -8,11 +8,12 @@ pub const FIRST_WINDOW: u32 = 8 * 1024;
 /// The largest window; a larger one counts as this, at every hop.
 pub const MAX_WINDOW: u32 = 512 * 1024;
 
-/// What a request costs beside its payload, so that a window of small requests is bounded in number too.
+/// What a request costs beside its payload, so that a window of small requests is bounded in number
+/// too.
 const REQUEST_COST: u64 = 256;
 
-/// What a nowait request with a payload of so many bytes costs; the same at every hop, because payloads are forwarded
-/// as they are.
+/// What a nowait request with a payload of so many bytes costs; the same at every hop, because
+/// payloads are forwarded as they are.
 ///
 /// ```
 /// assert_eq!(daffi_wire::credit_cost(44), 300);
@@ -23,13 +24,13 @@ pub const fn credit_cost(payload_bytes: usize) -> u64 {
     payload_bytes as u64 + REQUEST_COST
 }
 
-/// The number of a flow: the nowait traffic of one sender to one receiver, for as long as both keep their connections. Its
-/// sender chooses it, another one each time that the flow begins anew.
+/// The number of a flow: the nowait traffic of one sender to one receiver, for as long as both keep
+/// their connections. Its sender chooses it, another one each time that the flow begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(pub u32);
 
-/// What a receiver takes of a flow, as totals since the flow began: a newer grant makes an older one void, and one that was
-/// told twice changes nothing.
+/// What a receiver takes of a flow, as totals since the flow began: a newer grant makes an older
+/// one void, and one that was told twice changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     flow: FlowId,
@@ -38,7 +39,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// `worked_off`: what all requests cost that the receiver is done with. `window`: what may be outstanding beyond it.
+    /// `worked_off`: what all requests cost that the receiver is done with. `window`: what may be
+    /// outstanding beyond it.
     ///
     /// # Errors
     /// [`BodyError::Overflow`] when both together are beyond 64 bits.
@@ -95,7 +97,8 @@ impl Grant {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credit {
-    /// From the sender, before the first request of the flow: a flow of this number begins, and the one before is over.
+    /// From the sender, before the first request of the flow: a flow of this number begins, and the
+    /// one before is over.
     Begins(FlowId),
     /// From the receiver.
     Grants(Grant),
@@ -106,7 +109,8 @@ const BEGINS: usize = 4;
 const GRANTS: usize = 16;
 
 impl Credit {
-    /// The frame that says so. `return_result` is the direction: 1 from the sender of the requests, 0 from their receiver.
+    /// The frame that says so. `return_result` is the direction: 1 from the sender of the requests,
+    /// 0 from their receiver.
     ///
     /// # Errors
     /// [`EncodeError`] when the names do not fit.

@@ -1,4 +1,5 @@
-//! DATA: a part of a large body, or items of a stream, in either direction of an open call (level 4).
+//! DATA: a part of a large body, or items of a stream, in either direction of an open call (level
+//! 4).
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -14,13 +15,13 @@ pub enum DataEnd {
     Nothing,
     /// One item, or with [`packed`](Data::packed) several.
     Item,
-    /// This direction of the call. From the callee that is the end of the call. A frame that carries bytes ends their
-    /// item too; one without ends nothing but the direction.
+    /// This direction of the call. From the callee that is the end of the call. A frame that
+    /// carries bytes ends their item too; one without ends nothing but the direction.
     Direction,
 }
 
-/// What a DATA frame says about the call with the number of its header. `return_result` is the direction: 1 from the
-/// caller, 0 from the callee.
+/// What a DATA frame says about the call with the number of its header. `return_result` is the
+/// direction: 1 from the caller, 0 from the callee.
 ///
 /// ```
 /// use daffi_wire::{CallId, Data, DataEnd, Limits};
@@ -37,7 +38,8 @@ pub struct Data {
     pub from_caller: bool,
     /// What it ends.
     pub end: DataEnd,
-    /// Whether it carries several whole items, each behind its length, as [`PackedItems`] reads them.
+    /// Whether it carries several whole items, each behind its length, as [`PackedItems`] reads
+    /// them.
     pub packed: bool,
     /// What it carries, at most [`MAX_DATA_BYTES`].
     pub bytes: Bytes,
@@ -75,8 +77,8 @@ impl Data {
     /// What a DATA frame says. The bytes are not copied.
     ///
     /// # Errors
-    /// [`BodyError`] when it is no DATA frame, belongs to no call, carries too much, or says that whole items follow each
-    /// other and that none of them ends.
+    /// [`BodyError`] when it is no DATA frame, belongs to no call, carries too much, or says that
+    /// whole items follow each other and that none of them ends.
     pub fn read(frame: Frame) -> Result<Self, BodyError> {
         let (kind, header) = (frame.kind(), frame.header());
         if kind != Kind::Data {

@@ -2,7 +2,8 @@
 
 use crate::{Foreign, Kind, Shown};
 
-/// A rule of the protocol that the peer's bytes break. It is final for the connection that they came on.
+/// A rule of the protocol that the peer's bytes break. It is final for the connection that they
+/// came on.
 ///
 /// It holds the numbers seen and never the peer's data, so it is `Copy` and can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,7 +12,8 @@ pub enum DecodeError {
     /// A frame of a kind that links of this level do not carry ([protocol, 3](crate::protocol#3)).
     #[error("unknown frame kind {0}: a link of level 3 carries 0 to 4")]
     UnknownKind(u8),
-    /// The stream begins with a kind that only level 4 links carry, which no link is before its handshake.
+    /// The stream begins with a kind that only level 4 links carry, which no link is before its
+    /// handshake.
     #[error("the stream begins with a frame of {0}: a handshake comes first")]
     TooEarly(Kind),
     /// `metadata_len` is larger than `msg_len` ([protocol, 2.1](crate::protocol#2.1)).
@@ -36,7 +38,8 @@ pub enum DecodeError {
     /// The metadata is not UTF-8 ([protocol, 2](crate::protocol#2)).
     #[error("names in the metadata are not UTF-8 from byte {0} on")]
     NamesNotUtf8(usize),
-    /// A name in the metadata is longer than [`Limits::max_name_bytes`](crate::Limits::max_name_bytes).
+    /// A name in the metadata is longer than
+    /// [`Limits::max_name_bytes`](crate::Limits::max_name_bytes).
     #[error("name of {size} bytes in the metadata, the limit is {limit}")]
     NameTooLong {
         /// Bytes of the name.
@@ -130,7 +133,8 @@ pub enum NameError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// The body is not the JSON that the protocol asks for: it has a syntax error, a missing or doubled key, or a wrong type.
+    /// The body is not the JSON that the protocol asks for: it has a syntax error, a missing or
+    /// doubled key, or a wrong type.
     #[error("not a valid {what} body: {reason}")]
     Json {
         /// `handshake` or `event`.
@@ -138,8 +142,8 @@ pub enum BodyError {
         /// What the JSON reader says, [shown](Shown): it may quote what the peer sent.
         reason: String,
     },
-    /// The body is larger than [`Limits::max_control_bytes`](crate::Limits::max_control_bytes), or a list of members
-    /// longer than [`Limits::max_list_bytes`](crate::Limits::max_list_bytes).
+    /// The body is larger than [`Limits::max_control_bytes`](crate::Limits::max_control_bytes), or
+    /// a list of members longer than [`Limits::max_list_bytes`](crate::Limits::max_list_bytes).
     #[error("{what} body of {size} bytes, the limit is {limit}")]
     TooLarge {
         /// `handshake` or `event`.

@@ -9,7 +9,8 @@ use crate::{ExtensionError, varint};
 /// The most bytes of a block, without the two of its length.
 pub const MAX_EXTENSION_BYTES: usize = 8 * 1024;
 
-/// What a sender leaves free in a block and in its frame, so that a Router can add what it has to say.
+/// What a sender leaves free in a block and in its frame, so that a Router can add what it has to
+/// say.
 pub const EXTENSION_ROOM: usize = 512;
 
 /// The most bytes that the keys and values of all headers of a call take together.
@@ -70,7 +71,8 @@ pub struct StreamFlags {
     pub takes_results: bool,
 }
 
-/// The extensions of one REQUEST, RESPONSE or ERROR, checked: the bytes of the block and what they say.
+/// The extensions of one REQUEST, RESPONSE or ERROR, checked: the bytes of the block and what they
+/// say.
 ///
 /// ```
 /// use daffi_wire::Extensions;
@@ -198,7 +200,8 @@ impl Extensions {
         self.entries().filter(|entry| entry.tag == tag::HEADER).filter_map(|entry| header_pair(entry.value))
     }
 
-    /// The authenticated caller, as a Router says. What a caller writes there itself is worth nothing.
+    /// The authenticated caller, as a Router says. What a caller writes there itself is worth
+    /// nothing.
     #[must_use]
     pub fn identity(&self) -> Option<&str> {
         self.text(tag::IDENTITY)
@@ -240,7 +243,8 @@ pub struct ExtensionsBuilder {
 }
 
 impl ExtensionsBuilder {
-    /// Sets what is left of the deadline, in milliseconds. Round up: a callee must not give up before its caller does.
+    /// Sets what is left of the deadline, in milliseconds. Round up: a callee must not give up
+    /// before its caller does.
     pub const fn time_left_ms(mut self, ms: u32) -> Self {
         self.said.time_left_ms = Some(ms);
         self
@@ -281,8 +285,8 @@ impl ExtensionsBuilder {
     /// Adds a key and value of the user's. The same key may be added again.
     ///
     /// # Errors
-    /// [`ExtensionError::Value`] when the key is empty or longer than 255 bytes; [`ExtensionError::Headers`] when all
-    /// together exceed [`MAX_HEADER_BYTES`].
+    /// [`ExtensionError::Value`] when the key is empty or longer than 255 bytes;
+    /// [`ExtensionError::Headers`] when all together exceed [`MAX_HEADER_BYTES`].
     pub fn header(mut self, key: &str, value: &str) -> Result<Self, ExtensionError> {
         let length =
             u8::try_from(key.len()).ok().filter(|length| *length > 0).ok_or(ExtensionError::Value(tag::HEADER))?;
@@ -319,7 +323,8 @@ impl ExtensionsBuilder {
     /// The block.
     ///
     /// # Errors
-    /// [`ExtensionError::TooLong`] when it leaves less than [`EXTENSION_ROOM`] of [`MAX_EXTENSION_BYTES`].
+    /// [`ExtensionError::TooLong`] when it leaves less than [`EXTENSION_ROOM`] of
+    /// [`MAX_EXTENSION_BYTES`].
     pub fn build(self) -> Result<Extensions, ExtensionError> {
         let (said, mut bytes) = (self.said, BytesMut::new());
         if let Some(ms) = said.time_left_ms {
@@ -382,7 +387,8 @@ fn exact<const N: usize>(tag: u8, value: &[u8]) -> Result<[u8; N], ExtensionErro
     value.try_into().map_err(|_| ExtensionError::Value(tag))
 }
 
-/// The key and value of a HEADER: the length of the key in one byte, the key, and the value up to the end.
+/// The key and value of a HEADER: the length of the key in one byte, the key, and the value up to
+/// the end.
 fn header_pair(value: &[u8]) -> Option<(&str, &str)> {
     let (length, rest) = value.split_first()?;
     let (key, value) = rest.split_at_checked((*length).into())?;

@@ -5,8 +5,8 @@ use crate::{Level, header::Decoder};
 /// The number of a payload format on the wire ([protocol, 2](crate::protocol#2) and
 /// [protocol, 12](crate::protocol#12)).
 ///
-/// 3.0.1 knows four, named by the two decoder bits. Between level 4 nodes more are told apart by `msg_parts` of an
-/// OPAQUE payload.
+/// 3.0.1 knows four, named by the two decoder bits. Between level 4 nodes more are told apart by
+/// `msg_parts` of an OPAQUE payload.
 ///
 /// ```
 /// use daffi_wire::FormatId;
@@ -34,9 +34,11 @@ impl FormatId {
     /// postcard, between level 4 nodes.
     pub const POSTCARD: Self = Self(EXTENDED | 2);
 
-    /// A number for a user's own format; `None` unless `number` is in 64..=127, which are kept for users.
+    /// A number for a user's own format; `None` unless `number` is in 64..=127, which are kept for
+    /// users.
     ///
-    /// An `Option`, so that a constant can unwrap it and a number that is not free does not compile.
+    /// An `Option`, so that a constant can unwrap it and a number that is not free does not
+    /// compile.
     #[must_use]
     pub const fn user(number: u8) -> Option<Self> {
         match number {

@@ -62,8 +62,8 @@ impl Frame {
     /// Takes the frame that a message of a message transport holds, without copying it.
     ///
     /// # Errors
-    /// [`DecodeError`], final for the connection; [`DecodeError::NotOneFrame`] when the message is not exactly one whole
-    /// frame.
+    /// [`DecodeError`], final for the connection; [`DecodeError::NotOneFrame`] when the message is
+    /// not exactly one whole frame.
     ///
     /// ```
     /// use daffi_wire::{CallId, DecodeError, Frame, Header, Kind, Limits};
@@ -128,8 +128,9 @@ impl Frame {
         self.header.kind()
     }
 
-    /// Checks whether a link of this level carries such a frame, for messages, whose level no decoder knows. `Ok(false)` says that
-    /// it does, and that whoever does not know the kind skips it.
+    /// Checks whether a link of this level carries such a frame, for messages, whose level no
+    /// decoder knows. `Ok(false)` says that it does, and that whoever does not know the kind skips
+    /// it.
     ///
     /// # Errors
     /// [`DecodeError::UnknownKind`] on a level 3 link, final for the connection.
@@ -150,12 +151,13 @@ impl Frame {
         Ok(!matches!(kind, Kind::Unknown(_)))
     }
 
-    /// Takes the extensions that a frame of a level 4 link may have before its payload; from then on
-    /// [`payload`](Self::payload) is what stands behind them. A frame that has none says nothing. Call it on level 4 links
-    /// only: at level 3 such a frame is all payload.
+    /// Takes the extensions that a frame of a level 4 link may have before its payload; from then
+    /// on [`payload`](Self::payload) is what stands behind them. A frame that has none says
+    /// nothing. Call it on level 4 links only: at level 3 such a frame is all payload.
     ///
     /// # Errors
-    /// [`ExtensionError`]; the frame is then as it was. The call is to be refused, and the connection goes on.
+    /// [`ExtensionError`]; the frame is then as it was. The call is to be refused, and the
+    /// connection goes on.
     ///
     /// ```
     /// use daffi_wire::{CallId, Extensions, FormatId, Frame, FrameWriter, Header, Kind, Limits};
@@ -198,7 +200,8 @@ impl Frame {
         self.text(Header::LEN, self.first.into())
     }
 
-    /// Whether the first name is this one. Cheaper than to compare [`transmitter`](Self::transmitter).
+    /// Whether the first name is this one. Cheaper than to compare
+    /// [`transmitter`](Self::transmitter).
     #[must_use]
     pub fn is_from(&self, name: &str) -> bool {
         self.bytes[Header::LEN..self.first.into()] == *name.as_bytes()
@@ -255,8 +258,8 @@ impl Frame {
         Self { header: self.header.with_id(id), bytes: bytes.freeze(), ..*self }
     }
 
-    /// The same frame in memory of its own, of just its size. What was read from a stream shares the memory of what was
-    /// read with it, and a small frame keeps all of that alive.
+    /// The same frame in memory of its own, of just its size. What was read from a stream shares
+    /// the memory of what was read with it, and a small frame keeps all of that alive.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), ..*self }
@@ -275,7 +278,8 @@ impl Frame {
     }
 
     fn text(&self, from: usize, to: usize) -> &str {
-        // A frame of an unknown kind has no names, and says so by offsets that leave no room for any.
+        // A frame of an unknown kind has no names, and says so by offsets that leave no room for
+        // any.
         let name = self.bytes.get(from..to).unwrap_or_default();
         std::str::from_utf8(name).expect("the metadata was checked to be UTF-8 when the frame was made")
     }
@@ -332,9 +336,11 @@ fn offset(at: usize) -> u16 {
     u16::try_from(at).expect("header, metadata and extensions are below 65 536 bytes together")
 }
 
-/// Writes one frame at the end of a buffer: header and names first, then whatever the caller appends.
+/// Writes one frame at the end of a buffer: header and names first, then whatever the caller
+/// appends.
 ///
-/// Nothing before the frame is touched. Dropped without [`finish`](Self::finish), it removes what it wrote.
+/// Nothing before the frame is touched. Dropped without [`finish`](Self::finish), it removes what
+/// it wrote.
 #[derive(Debug)]
 pub struct FrameWriter<'a> {
     dst: &'a mut BytesMut,
@@ -358,7 +364,8 @@ impl<'a> FrameWriter<'a> {
             return Err(EncodeError::MetadataTooLarge { size: metadata, limit: MAX_METADATA_BYTES });
         }
         let start = dst.len();
-        // The lengths hold their largest value until `finish`, so that a forgotten patch fails loudly.
+        // The lengths hold their largest value until `finish`, so that a forgotten patch fails
+        // loudly.
         dst.put_slice(&[0xff; Header::LEN]);
         for part in [transmitter, "|", receiver, "|", method] {
             dst.put_slice(part.as_bytes());
@@ -375,7 +382,8 @@ impl<'a> FrameWriter<'a> {
         })
     }
 
-    /// Writes extensions, for a frame of a level 4 link, before anything of the payload. Empty ones take no room.
+    /// Writes extensions, for a frame of a level 4 link, before anything of the payload. Empty ones
+    /// take no room.
     ///
     /// # Panics
     /// When something was written behind the names already.
@@ -405,10 +413,12 @@ impl<'a> FrameWriter<'a> {
         (self.first, self.second, offset(Header::LEN + self.metadata))
     }
 
-    /// Writes the header. `more` is the length of a payload part that the caller sends behind this buffer.
+    /// Writes the header. `more` is the length of a payload part that the caller sends behind this
+    /// buffer.
     ///
     /// # Errors
-    /// [`EncodeError`] when the frame is too large; the buffer is then as it was before [`begin`](Self::begin).
+    /// [`EncodeError`] when the frame is too large; the buffer is then as it was before
+    /// [`begin`](Self::begin).
     pub fn finish(mut self, header: Header, more: usize, limits: &Limits) -> Result<(), EncodeError> {
         let header = if self.extensions > 0 { header.with_extensions(true) } else { header };
         let behind = (self.extensions + self.payload_len()).saturating_add(more);

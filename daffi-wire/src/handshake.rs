@@ -24,7 +24,8 @@ use crate::{BodyError, Level, Limits, MethodName, NodeName, NodeType};
 pub struct Handshake {
     /// The speaker's role and level.
     pub node_type: NodeType,
-    /// Why a server refuses. It has a meaning in a server's answer only, and an empty text counts as none.
+    /// Why a server refuses. It has a meaning in a server's answer only, and an empty text counts
+    /// as none.
     pub error: Option<String>,
     /// The members; a client lists itself.
     pub members: Vec<Member>,
@@ -57,7 +58,8 @@ impl Member {
         self
     }
 
-    /// The member as it stands in a list on a link of this level; what [`Handshake::assemble`] takes.
+    /// The member as it stands in a list on a link of this level; what [`Handshake::assemble`]
+    /// takes.
     #[must_use]
     pub fn to_json(&self, link: Level) -> Vec<u8> {
         serde_json::to_vec(&WireMember::new(self, link)).expect("strings and lists always have a JSON form")
@@ -75,13 +77,15 @@ impl Handshake {
         Self { node_type, error: None, members }
     }
 
-    /// A server's refusal, in the only form that a 3.0.1 client can read: an answer with `error` set.
+    /// A server's refusal, in the only form that a 3.0.1 client can read: an answer with `error`
+    /// set.
     #[must_use]
     pub fn refusal(node_type: NodeType, reason: impl Into<String>) -> Self {
         Self { node_type, error: Some(reason.into()), members: Vec::new() }
     }
 
-    /// Writes the body as 3.0.1 does, without blanks and in its order of keys. Levels of members are told on level 4.
+    /// Writes the body as 3.0.1 does, without blanks and in its order of keys. Levels of members
+    /// are told on level 4.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let link = self.node_type.level();
@@ -118,8 +122,8 @@ impl Handshake {
         body
     }
 
-    /// Reads a body. On a level 3 link it is as strict as 3.0.1; keys that a later level may add are ignored when the
-    /// speaker shows level 4 ([protocol, 12](crate::protocol#12)).
+    /// Reads a body. On a level 3 link it is as strict as 3.0.1; keys that a later level may add
+    /// are ignored when the speaker shows level 4 ([protocol, 12](crate::protocol#12)).
     ///
     /// # Errors
     /// [`BodyError`] when the JSON is not a handshake's, or a name is unusable.
@@ -146,7 +150,8 @@ impl Handshake {
 
 type Rest = BTreeMap<String, Ignored>;
 
-/// A value nobody looks at. (`IgnoredAny` has no `Serialize`, which the flattened field of a written body asks for.)
+/// A value nobody looks at. (`IgnoredAny` has no `Serialize`, which the flattened field of a
+/// written body asks for.)
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Ignored(IgnoredAny);

@@ -29,7 +29,8 @@ macro_rules! kinds {
         #[non_exhaustive]
         pub enum Kind {
             $($(#[$doc])* $name,)*
-            /// A kind that has no meaning yet. On a level 4 link such a frame is skipped; its names are not looked at.
+            /// A kind that has no meaning yet. On a level 4 link such a frame is skipped; its names
+            /// are not looked at.
             Unknown(UnknownKind),
         }
 
@@ -88,7 +89,8 @@ kinds! {
     Error = 3, "ERROR";
     /// Who came, went or was evicted.
     Events = 4, "EVENTS";
-    /// How much more nowait traffic a receiver takes from a sender, and the sender's word that a flow begins (level 4).
+    /// How much more nowait traffic a receiver takes from a sender, and the sender's word that a
+    /// flow begins (level 4).
     Credit = 5, "CREDIT";
     /// One end of an open call needs no more of the other (level 4).
     Cancel = 6, "CANCEL";
@@ -154,8 +156,9 @@ impl Header {
 
     /// A header of a frame with a payload in `format`.
     ///
-    /// `text` says whether an OPAQUE payload is text; in the other formats it follows from the format: JSON is text,
-    /// all others are bytes (3.0.1 fails on PICKLE and MSGPACK marked as text).
+    /// `text` says whether an OPAQUE payload is text; in the other formats it follows from the
+    /// format: JSON is text, all others are bytes (3.0.1 fails on PICKLE and MSGPACK marked as
+    /// text).
     #[must_use]
     pub const fn new(kind: Kind, id: CallId, format: FormatId, text: bool, wants_reply: bool) -> Self {
         let decoder = format.decoder();
@@ -187,15 +190,16 @@ impl Header {
         header
     }
 
-    /// The same header with the bit that says on a level 4 link whether extensions follow the names.
+    /// The same header with the bit that says on a level 4 link whether extensions follow the
+    /// names.
     #[must_use]
     pub const fn with_extensions(mut self, follow: bool) -> Self {
         self.little_endian = !follow;
         self
     }
 
-    /// Whether extensions follow the names, if the link is of level 4. At level 3 the bit has another meaning, and is
-    /// overlooked.
+    /// Whether extensions follow the names, if the link is of level 4. At level 3 the bit has
+    /// another meaning, and is overlooked.
     #[must_use]
     pub const fn has_extensions(self) -> bool {
         !self.little_endian && matches!(self.kind, Kind::Request | Kind::Response | Kind::Error)

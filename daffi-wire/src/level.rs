@@ -81,7 +81,8 @@ impl NodeType {
         Self { role: Some(role), level }
     }
 
-    /// Reads any text. An unknown role is none, and anything but `role/N` with N of at least 4 is level 3.
+    /// Reads any text. An unknown role is none, and anything but `role/N` with N of at least 4 is
+    /// level 3.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let (name, level) = match text.split_once('/') {

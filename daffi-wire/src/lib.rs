@@ -1,11 +1,13 @@
-//! The wire protocol of daffi as types: frames and their header, the codec, the first bytes of a connection, the
-//! bodies of handshakes and events, levels, format numbers and limits. It has no sockets, no runtime and no clock.
+//! The wire protocol of daffi as types: frames and their header, the codec, the first bytes of a
+//! connection, the bodies of handshakes and events, levels, format numbers and limits. It has no
+//! sockets, no runtime and no clock.
 //!
-//! Use this crate alone to read or write daffi's bytes, for a proxy, a recorder, or a port to another runtime. To call or
-//! serve, use the crate `daffi`, which stands on it.
+//! Use this crate alone to read or write daffi's bytes, for a proxy, a recorder, or a port to
+//! another runtime. To call or serve, use the crate `daffi`, which stands on it.
 //!
-//! The protocol is the one of the Python library daffi 3.0.1; [`protocol`] describes it, and numbers in these pages are
-//! those of its sections. What nodes of this project add between each other stands in [`level_four`].
+//! The protocol is the one of the Python library daffi 3.0.1; [`protocol`] describes it, and
+//! numbers in these pages are those of its sections. What nodes of this project add between each
+//! other stands in [`level_four`].
 //!
 //! ```
 //! use bytes::BytesMut;

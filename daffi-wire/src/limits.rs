@@ -1,4 +1,5 @@
-/// What a node accepts from the wire. The user sets it; the defaults let through what 3.0.1 can send.
+/// What a node accepts from the wire. The user sets it; the defaults let through what 3.0.1 can
+/// send.
 ///
 /// ```
 /// use daffi_wire::Limits;
@@ -10,11 +11,12 @@
 pub struct Limits {
     /// Metadata and payload of one frame, in bytes. Default and highest: [`MAX_MESSAGE_BYTES`].
     pub max_frame_bytes: usize,
-    /// The body of a HANDSHAKE of one node, or of an EVENTS frame, in bytes. Default: [`DEFAULT_MAX_CONTROL_BYTES`].
+    /// The body of a HANDSHAKE of one node, or of an EVENTS frame, in bytes. Default:
+    /// [`DEFAULT_MAX_CONTROL_BYTES`].
     pub max_control_bytes: usize,
-    /// The body of a server's HANDSHAKE with the list of all members, in bytes. A Router shares it out among its members, each
-    /// callback counted with 64 bytes beside its name, and refuses a member that takes more than its
-    /// share. Default: [`DEFAULT_MAX_LIST_BYTES`].
+    /// The body of a server's HANDSHAKE with the list of all members, in bytes. A Router shares it
+    /// out among its members, each callback counted with 64 bytes beside its name, and refuses a
+    /// member that takes more than its share. Default: [`DEFAULT_MAX_LIST_BYTES`].
     pub max_list_bytes: usize,
     /// One node or callback name, in bytes. Default: [`DEFAULT_MAX_NAME_BYTES`].
     pub max_name_bytes: usize,
@@ -27,7 +29,8 @@ pub const MAX_MESSAGE_BYTES: usize = (1 << 25) - 1;
 /// The largest metadata the 15-bit length field can announce ([protocol, 2](crate::protocol#2)).
 pub const MAX_METADATA_BYTES: usize = (1 << 15) - 1;
 
-/// One node with some ten thousand callbacks; a reader of JSON may take several times that for a moment.
+/// One node with some ten thousand callbacks; a reader of JSON may take several times that for a
+/// moment.
 pub const DEFAULT_MAX_CONTROL_BYTES: usize = 1024 * 1024;
 
 /// More than a hundred thousand members with a few callbacks each.

@@ -64,7 +64,8 @@ name_type! {
 }
 
 name_type! {
-    /// The name of a callback, checked: not empty, no `|`, no comma, no outer blanks, not over-long.
+    /// The name of a callback, checked: not empty, no `|`, no comma, no outer blanks, not
+    /// over-long.
     ///
     /// A Router of 3.0.1 takes `a,b` for two callbacks and trims blanks
     /// ([protocol, 2.1](crate::protocol#2.1)).

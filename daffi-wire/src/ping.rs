@@ -2,8 +2,9 @@
 
 use crate::{BodyError, CallId, FormatId, Frame, Header, Kind, Limits};
 
-/// A question to the other end of the link, or the answer to one. It travels one hop and is never forwarded; a node answers
-/// beside its callbacks, so that only a process that stands still leaves it unanswered.
+/// A question to the other end of the link, or the answer to one. It travels one hop and is never
+/// forwarded; a node answers beside its callbacks, so that only a process that stands still leaves
+/// it unanswered.
 ///
 /// ```
 /// use daffi_wire::Ping;

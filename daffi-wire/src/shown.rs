@@ -2,9 +2,10 @@ use std::fmt::{self, Write};
 
 /// A text that a peer chose, as it may stand in a log line, in an error or on a terminal.
 ///
-/// What could forge a line, steer a terminal or turn the order of letters is escaped as Rust escapes it: control characters
-/// (line feeds, tabs, ESC, those of C1), separators of lines, marks of writing direction, and characters that show nothing. Of
-/// a long text the beginning is shown, and its length.
+/// What could forge a line, steer a terminal or turn the order of letters is escaped as Rust
+/// escapes it: control characters (line feeds, tabs, ESC, those of C1), separators of lines, marks
+/// of writing direction, and characters that show nothing. Of a long text the beginning is shown,
+/// and its length.
 ///
 /// ```
 /// use daffi_wire::Shown;
@@ -28,8 +29,8 @@ impl<'a> Shown<'a> {
         Self { text, most: Self::MOST, lines: false }
     }
 
-    /// What something says of itself, as it may stand in an error: for texts with a peer's input in them. Of a long one the
-    /// first KiB is made, and no more.
+    /// What something says of itself, as it may stand in an error: for texts with a peer's input in
+    /// them. Of a long one the first KiB is made, and no more.
     ///
     /// ```
     /// use daffi_wire::Shown;
@@ -51,8 +52,8 @@ impl<'a> Shown<'a> {
         Self { most: bytes, ..self }
     }
 
-    /// Line feeds and tabs stay as they are: for a text that stands by itself, where no line before or behind it is told
-    /// apart from its own.
+    /// Line feeds and tabs stay as they are: for a text that stands by itself, where no line before
+    /// or behind it is told apart from its own.
     #[must_use]
     pub const fn with_lines(self) -> Self {
         Self { lines: true, ..self }
@@ -74,8 +75,8 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Controls, and format characters that turn the order of letters or show nothing. The joiners, which join letters and
-/// signs, are left out.
+/// Controls, and format characters that turn the order of letters or show nothing. The joiners,
+/// which join letters and signs, are left out.
 fn misleads(c: char) -> bool {
     c.is_control()
         || matches!(c,

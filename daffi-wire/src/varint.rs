@@ -1,4 +1,5 @@
-//! Lengths in one to three bytes, seven bits in each, the low ones first, and no more bytes than needed.
+//! Lengths in one to three bytes, seven bits in each, the low ones first, and no more bytes than
+//! needed.
 
 use bytes::{BufMut, BytesMut};
 
@@ -18,8 +19,8 @@ pub(crate) fn put(to: &mut BytesMut, mut length: usize) {
     }
 }
 
-/// The length at the beginning, and how many bytes it takes. `None` when it is cut short, longer than three bytes, or not
-/// minimal.
+/// The length at the beginning, and how many bytes it takes. `None` when it is cut short, longer
+/// than three bytes, or not minimal.
 pub(crate) fn read(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut length = 0;
     for (at, byte) in bytes.iter().take(3).enumerate() {

@@ -1,4 +1,5 @@
-//! Any frame survives a round trip, any split of the stream gives the same frames, and no input panics.
+//! Any frame survives a round trip, any split of the stream gives the same frames, and no input
+//! panics.
 
 use bytes::BytesMut;
 use daffi_wire::{

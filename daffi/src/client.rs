@@ -256,8 +256,9 @@ impl ClientBuilder {
         self
     }
 
-    /// When a silent server is pinged over `ws://` and `wss://`, and given up: less than what a proxy on the way allows.
-    /// Default: after 20 seconds, and 20 seconds later. A server of daffi 3.0.1, which breaks on a ping, is sent none.
+    /// When a silent server is pinged over `ws://` and `wss://`, and given up: less than what a
+    /// proxy on the way allows. Default: after 20 seconds, and 20 seconds later. A server of daffi
+    /// 3.0.1, which breaks on a ping, is sent none.
     #[cfg(feature = "ws")]
     pub fn websocket_keepalive(mut self, keepalive: daffi_transport_ws::Keepalive) -> Self {
         self.settings.keepalive = keepalive;

@@ -34,22 +34,24 @@ macro_rules! listening {
             self
         }
 
-        /// When silent WebSocket peers are pinged and given up. Default: after 20 seconds, and 20 seconds later.
+        /// When silent WebSocket peers are pinged and given up. Default: after 20 seconds, and 20
+        /// seconds later.
         #[cfg(feature = "ws")]
         pub fn websocket_keepalive(mut self, keepalive: daffi_transport_ws::Keepalive) -> Self {
             self.settings.keepalive = keepalive;
             self
         }
 
-        /// Permissions of the Unix sockets that are listened on, as `chmod` takes them: with `0o660` the owner and its group
-        /// may connect. Default: what the process's umask leaves.
+        /// Permissions of the Unix sockets that are listened on, as `chmod` takes them: with
+        /// `0o660` the owner and its group may connect. Default: what the process's umask leaves.
         #[cfg(feature = "uds")]
         pub fn socket_mode(mut self, mode: u32) -> Self {
             self.settings.socket = self.settings.socket.mode(mode);
             self
         }
 
-        /// The group of the Unix sockets that are listened on, by its number. Default: that of the process.
+        /// The group of the Unix sockets that are listened on, by its number. Default: that of the
+        /// process.
         #[cfg(feature = "uds")]
         pub fn socket_group(mut self, group: u32) -> Self {
             self.settings.socket = self.settings.socket.group(group);

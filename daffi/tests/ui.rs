@@ -3,7 +3,8 @@
 
 use std::process::Command;
 
-/// The compiler's part of the messages changes from version to version: they are compared on this one.
+/// The compiler's part of the messages changes from version to version: they are compared on this
+/// one.
 const PINNED: &str = "rustc 1.95.";
 
 #[test]

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use crate::measured::Measured;
 
-/// A change below so many percent is none: keys are hashed with a random number, so a little differs from run to run.
+/// A change below so many percent is none: keys are hashed with a random number, so a little
+/// differs from run to run.
 const NOISE: f64 = 0.1;
 
 /// What was measured so far.

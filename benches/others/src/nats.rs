@@ -1,4 +1,5 @@
-//! NATS request and reply: a responder and a caller, both clients of `nats-server`, which must be installed.
+//! NATS request and reply: a responder and a caller, both clients of `nats-server`, which must be
+//! installed.
 
 use std::{process::Stdio, time::Duration};
 

@@ -1,5 +1,6 @@
-//! The smallest thing that multiplexes calls: at each end a task that reads and one that writes, one oneshot per open call,
-//! and one `yield_now` before each write, so that other ready tasks add to it.
+//! The smallest thing that multiplexes calls: at each end a task that reads and one that writes,
+//! one oneshot per open call, and one `yield_now` before each write, so that other ready tasks add
+//! to it.
 //!
 //! It has no names, no limits, no timeouts and no errors: what is above it is what those cost.
 
@@ -101,7 +102,8 @@ impl Serve for Server {
     }
 }
 
-/// Two hops: cuts messages out of one connection and queues them for another, and back. It routes nothing.
+/// Two hops: cuts messages out of one connection and queues them for another, and back. It routes
+/// nothing.
 #[derive(Clone)]
 struct Forward {
     transport: Transport,

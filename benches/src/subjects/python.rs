@@ -1,5 +1,5 @@
-//! A caller in daffi 3.0.1, and whom it calls: its own Service, or ours; or a worker of 3.0.1 through its own Router, or
-//! through ours.
+//! A caller in daffi 3.0.1, and whom it calls: its own Service, or ours; or a worker of 3.0.1
+//! through its own Router, or through ours.
 
 use std::{
     path::{Path, PathBuf},

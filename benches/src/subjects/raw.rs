@@ -1,8 +1,10 @@
-//! The ceiling: the same bytes written and read back, batched by hand, no task per call. No RPC could be faster.
+//! The ceiling: the same bytes written and read back, batched by hand, no task per call. No RPC
+//! could be faster.
 //!
-//! A batch is all calls that are in flight; a call takes as many bytes as daffi's request, which is a few more than its
-//! answer. Payloads that don't fit into the server's buffer are read whole before they are written back, into a buffer
-//! that is used over and over, because a callback sees its arguments whole too.
+//! A batch is all calls that are in flight; a call takes as many bytes as daffi's request, which is
+//! a few more than its answer. Payloads that don't fit into the server's buffer are read whole
+//! before they are written back, into a buffer that is used over and over, because a callback sees
+//! its arguments whole too.
 
 use std::{
     io,
@@ -101,7 +103,8 @@ impl Serve for Echo {
     }
 }
 
-/// Two hops: what comes on a connection goes on over another one, and back, without being looked at.
+/// Two hops: what comes on a connection goes on over another one, and back, without being looked
+/// at.
 #[derive(Clone)]
 struct Forward {
     transport: Transport,

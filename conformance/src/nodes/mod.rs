@@ -1,7 +1,7 @@
 //! The nodes of this project as nodes to test, over links in memory and over TCP.
 //!
-//! To test a node or a transport of your own, write what stands in [`server`] or [`client`] for it: a few lines around
-//! [`Node`](crate::Node).
+//! To test a node or a transport of your own, write what stands in [`server`] or [`client`] for it:
+//! a few lines around [`Node`](crate::Node).
 
 mod callbacks;
 pub mod client;

@@ -1,8 +1,9 @@
 //! Records sessions: runs a scenario of `scenarios/` and stands between the nodes that it starts.
 //!
-//! What 3.0.1 does in a given order is recorded in that order, whatever the threads of its nodes do: one item is handed to
-//! the server at a time, and all that the server sends because of it is taken before the next; only then do the clients
-//! get to see it. So recording again gives the same file.
+//! What 3.0.1 does in a given order is recorded in that order, whatever the threads of its nodes
+//! do: one item is handed to the server at a time, and all that the server sends because of it is
+//! taken before the next; only then do the clients get to see it. So recording again gives the same
+//! file.
 
 mod differences;
 mod proxy;

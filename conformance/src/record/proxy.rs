@@ -138,7 +138,8 @@ impl Proxy {
         });
     }
 
-    /// All is quiet: hands on what the server sent to all clients, or else the next item to the server.
+    /// All is quiet: hands on what the server sent to all clients, or else the next item to the
+    /// server.
     pub(super) async fn next(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         for (at, connection) in self.connections.iter_mut().enumerate() {

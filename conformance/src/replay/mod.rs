@@ -32,7 +32,8 @@ pub enum Like {
     Original,
 }
 
-/// A replay of a recorded session: one node's place is taken, and everybody else is played from the file.
+/// A replay of a recorded session: one node's place is taken, and everybody else is played from the
+/// file.
 ///
 /// ```no_run
 /// # async fn run(start: impl FnOnce(&conformance::NodeSpec) -> conformance::Started) -> Result<(), Box<dyn std::error::Error>> {
@@ -68,15 +69,15 @@ impl<'a> Replay<'a> {
         self
     }
 
-    /// Writes in pieces of so many bytes, each handed to the stream by itself; at least 1. The SYN stays whole, since 3.0.1
-    /// reads it with one read. Default: each item in one piece.
+    /// Writes in pieces of so many bytes, each handed to the stream by itself; at least 1. The SYN
+    /// stays whole, since 3.0.1 reads it with one read. Default: each item in one piece.
     pub fn in_pieces(mut self, bytes: usize) -> Self {
         self.pieces = bytes.max(1);
         self
     }
 
-    /// Starts the node with `start`, plays, and compares what it sends. A Client's `start` must not wait for its connection
-    /// to be answered. The node is stopped at the end.
+    /// Starts the node with `start`, plays, and compares what it sends. A Client's `start` must not
+    /// wait for its connection to be answered. The node is stopped at the end.
     ///
     /// Not cancel safe: dropped, it drops the node.
     ///

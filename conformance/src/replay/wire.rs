@@ -94,8 +94,9 @@ impl Wire {
         received
     }
 
-    /// Waits until a client has worked in all it was sent: it answers a call of a function that it does not have, and it
-    /// reads in order. Nothing else of the protocol tells that an event has arrived.
+    /// Waits until a client has worked in all it was sent: it answers a call of a function that it
+    /// does not have, and it reads in order. Nothing else of the protocol tells that an event has
+    /// arrived.
     pub(super) async fn confirm(&mut self) -> io::Result<()> {
         if self.ended || !self.unconfirmed || !self.outgoing.is_open() {
             return Ok(());

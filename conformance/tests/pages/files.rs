@@ -35,8 +35,8 @@ fn collect(directory: &Path, extensions: &[&str], found: &mut Vec<(PathBuf, Stri
     }
 }
 
-/// What a page can be linked by, as both rustdoc and the usual viewers of Markdown have it: the `id`s that are written in it,
-/// and its headings in lower case with hyphens.
+/// What a page can be linked by, as both rustdoc and the usual viewers of Markdown have it: the
+/// `id`s that are written in it, and its headings in lower case with hyphens.
 pub(crate) fn anchors(markdown: &str) -> Vec<String> {
     let written = markdown.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned);
     let headings = outside_of_code(markdown)

@@ -2,7 +2,8 @@ use std::{fs, path::Path};
 
 use crate::files::{anchors, outside_of_code, texts};
 
-/// The targets of the links of a page, without those that rustdoc resolves and those that lead out of the repository.
+/// The targets of the links of a page, without those that rustdoc resolves and those that lead out
+/// of the repository.
 fn links(markdown: &str) -> Vec<String> {
     let prose = outside_of_code(markdown).collect::<Vec<_>>().join("\n");
     // Between two backticks stands code; a link's text may hold some.

@@ -9,7 +9,8 @@ fn page() -> String {
     fs::read_to_string(repository().join("docs/protocol.md")).expect("the page of the wire is there")
 }
 
-/// The sections that a text cites, in a comment as `docs/protocol.md#5.3` and in docs as a link to the module.
+/// The sections that a text cites, in a comment as `docs/protocol.md#5.3` and in docs as a link to
+/// the module.
 fn cited(text: &str) -> impl Iterator<Item = &str> {
     let after = ["protocol.md#", "::protocol#"].into_iter().flat_map(|mark| text.split(mark).skip(1));
     after.filter_map(|rest| {

@@ -78,15 +78,16 @@ impl<F: FormatSet> ClientBuilder<F> {
         self
     }
 
-    /// Only looks who is there: a server of this project tells nobody of this client, which then cannot call and hears
-    /// nothing after the list of members; to one of daffi 3.0.1 it is a member like others. It exposes nothing.
+    /// Only looks who is there: a server of this project tells nobody of this client, which then
+    /// cannot call and hears nothing after the list of members; to one of daffi 3.0.1 it is a
+    /// member like others. It exposes nothing.
     pub const fn look_only(mut self) -> Self {
         self.looks = true;
         self
     }
 
-    /// Makes [`connect`](Self::connect) try again for so long, with the pauses of a reconnect. Default: the first attempt
-    /// decides.
+    /// Makes [`connect`](Self::connect) try again for so long, with the pauses of a reconnect.
+    /// Default: the first attempt decides.
     pub const fn retry(mut self, within: Duration) -> Self {
         self.retry = Some(within);
         self
@@ -94,8 +95,8 @@ impl<F: FormatSet> ClientBuilder<F> {
 
     /// Connects, and keeps the connection.
     ///
-    /// The first attempt decides, unless [`retry`](Self::retry) was set; then the last one does. Must be called within a
-    /// tokio runtime. Not cancel safe: a dropped attempt is given up.
+    /// The first attempt decides, unless [`retry`](Self::retry) was set; then the last one does.
+    /// Must be called within a tokio runtime. Not cancel safe: a dropped attempt is given up.
     ///
     /// # Errors
     /// [`InitializationError`] says which step failed, and where to.
@@ -106,8 +107,8 @@ impl<F: FormatSet> ClientBuilder<F> {
         Ok(client)
     }
 
-    /// Gives the client at once; it connects in the background, and tries for as long as it lives. Calls made before there
-    /// is a connection fail at once unless they wait for one.
+    /// Gives the client at once; it connects in the background, and tries for as long as it lives.
+    /// Calls made before there is a connection fail at once unless they wait for one.
     ///
     /// Must be called within a tokio runtime.
     ///

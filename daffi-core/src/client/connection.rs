@@ -1,4 +1,5 @@
-//! One connection of a client: its session behind a lock, its role for the driver, and the futures of open calls.
+//! One connection of a client: its session behind a lock, its role for the driver, and the futures
+//! of open calls.
 
 use std::{
     future::Future,
@@ -84,8 +85,8 @@ impl ClientConn {
         members
     }
 
-    /// Takes a call number for a call to `receiver`, to be awaited at once by the task that `waker` wakes. `None`: all are in
-    /// use, or nobody answers any more.
+    /// Takes a call number for a call to `receiver`, to be awaited at once by the task that `waker`
+    /// wakes. `None`: all are in use, or nobody answers any more.
     pub(crate) fn open_now(self: &Arc<Self>, receiver: &NodeName, waker: &Waker) -> Option<PendingReply> {
         let id = {
             let session = &mut *self.session.lock();
@@ -146,8 +147,8 @@ impl ClientConn {
         self.ended().unwrap_or(CallError::Disconnected(Disconnected::NotConnected))
     }
 
-    /// Tells the receiver of a call that was sent that nobody waits for it. A node of 3.0.1 knows no such frame, and behind
-    /// a Router of this project the Router answers in its place.
+    /// Tells the receiver of a call that was sent that nobody waits for it. A node of 3.0.1 knows
+    /// no such frame, and behind a Router of this project the Router answers in its place.
     fn cancel(&self, id: CallId, receiver: &NodeName) {
         let reason = CancelReason::Dropped;
         if self.conn.level().at_least(Level::FOUR)
@@ -158,8 +159,8 @@ impl ClientConn {
         }
     }
 
-    /// A number became free, of a table that was full before or not. Nobody waits for one of a table that was not: who
-    /// takes one and leaves others wakes the next.
+    /// A number became free, of a table that was full before or not. Nobody waits for one of a
+    /// table that was not: who takes one and leaves others wakes the next.
     pub(super) fn number_freed(&self, was_full: bool) {
         if was_full {
             self.freed.notify_one();
@@ -176,15 +177,16 @@ fn call_error(reason: &Disconnected, comes_back: bool) -> CallError {
     }
 }
 
-/// An open call. Dropped before its answer, it tells the receiver so, and lets its number rest until the answer comes or the
-/// word that there will be none.
+/// An open call. Dropped before its answer, it tells the receiver so, and lets its number rest
+/// until the answer comes or the word that there will be none.
 #[derive(Debug)]
 pub(crate) struct PendingReply {
     conn: Arc<ClientConn>,
     pub(crate) id: CallId,
     receiver: NodeName,
     sent: bool,
-    /// The caller's task is known, and is woken for all that happened since: at first there is nothing to look at.
+    /// The caller's task is known, and is woken for all that happened since: at first there is
+    /// nothing to look at.
     fresh: bool,
 }
 
@@ -312,8 +314,8 @@ impl Role for ClientRole {
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let handled = self.connection.session.lock().handle_frame(frame)?;
         if matches!(handled, Handled::Serve(_) | Handled::Credit { .. }) {
-            // Who bears a name by now is another than who left it just before; and a callback that calls on sees what was
-            // told before its own call.
+            // Who bears a name by now is another than who left it just before; and a callback that
+            // calls on sees what was told before its own call.
             self.show();
         }
         match handled {
@@ -354,7 +356,8 @@ impl Role for ClientRole {
                         // Whoever asked for this connection gave it up.
                         return Err(Disconnected::Stopped);
                     }
-                    // Here, before the next frame is worked in, so that no news of a member is missed.
+                    // Here, before the next frame is worked in, so that no news of a member is
+                    // missed.
                     self.shared.enter(&self.connection);
                     let _gave_up = opened.send(Ok(()));
                 }
@@ -443,8 +446,8 @@ impl ClientRole {
         }
     }
 
-    /// Runs a callback, unless too much waits already: this end never stops reading, because the replies to its own calls
-    /// come on the same connection.
+    /// Runs a callback, unless too much waits already: this end never stops reading, because the
+    /// replies to its own calls come on the same connection.
     fn serve(&mut self, turn: &mut Turn, caller: &Caller, frame: Frame) {
         let (node, conn) = (&self.shared.node, &self.connection.conn);
         if !frame.header().wants_reply() {

@@ -19,7 +19,8 @@ impl<F: FormatSet> WeakClient<F> {
 }
 
 impl Context {
-    /// The node that serves the call as a Client, to call on. `None` on a Service, which can't call.
+    /// The node that serves the call as a Client, to call on. `None` on a Service, which can't
+    /// call.
     #[must_use]
     pub fn client<F: FormatSet>(&self) -> Option<Client<F>> {
         self.node().client()?.downcast_ref::<WeakClient<F>>()?.upgrade()

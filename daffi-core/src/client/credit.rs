@@ -1,5 +1,5 @@
-//! Credit on a connection to a level 4 Router: what this node may send to each receiver without waiting for answers, and
-//! what it has worked off for each sender.
+//! Credit on a connection to a level 4 Router: what this node may send to each receiver without
+//! waiting for answers, and what it has worked off for each sender.
 
 use std::sync::{
     Arc,
@@ -18,14 +18,16 @@ use crate::{
     session::{Members, Outgoing, Receiving},
 };
 
-/// What chunks of acknowledged streams to one receiver may be unacknowledged at once; a larger one goes alone.
+/// What chunks of acknowledged streams to one receiver may be unacknowledged at once; a larger one
+/// goes alone.
 const UNACKNOWLEDGED: u64 = 512 * 1024;
 
-/// Of the node's budget, what requests of all senders may cost together. What a small one really holds while it waits is
-/// four times that.
+/// Of the node's budget, what requests of all senders may cost together. What a small one really
+/// holds while it waits is four times that.
 const POOL: usize = 64;
 
-/// The credit of one connection, both ways. Everything is free on a connection to anything but a level 4 Router.
+/// The credit of one connection, both ways. Everything is free on a connection to anything but a
+/// level 4 Router.
 #[derive(Debug)]
 pub(crate) struct Credit {
     governed: AtomicBool,
@@ -51,7 +53,8 @@ struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Flow {
     account: Mutex<Account>,
-    /// Those who wait to pay, the first at its head; one line for requests that nobody answers, one for chunks.
+    /// Those who wait to pay, the first at its head; one line for requests that nobody answers, one
+    /// for chunks.
     lines: [Line<()>; 2],
     /// More can be paid in that line, or the flow has ended.
     more: [Notify; 2],
@@ -109,7 +112,8 @@ impl Flow {
         Ok(paid.then(|| self.paid(style, cost)))
     }
 
-    /// Pays for a request with such a payload; waits in order of arrival until the receiver takes more. Cancel safe.
+    /// Pays for a request with such a payload; waits in order of arrival until the receiver takes
+    /// more. Cancel safe.
     pub(crate) async fn pay(self: &Arc<Self>, style: Style, payload: usize) -> Result<Paid, Gone> {
         let cost = credit_cost(payload);
         let _first = self.lines[style as usize].lock().await;
@@ -126,7 +130,8 @@ impl Flow {
     }
 }
 
-/// A request that is paid for. Dropped, it gives its price back: it was not sent, or its answer came.
+/// A request that is paid for. Dropped, it gives its price back: it was not sent, or its answer
+/// came.
 #[derive(Debug)]
 pub(crate) struct Paid(Option<(Arc<Flow>, Style, u64)>);
 
@@ -174,7 +179,8 @@ impl Credit {
         self.governed.load(Ordering::Relaxed)
     }
 
-    /// The flow to `receiver`, if that is one of `members`. `begin` tells it of a new one, before anybody can pay.
+    /// The flow to `receiver`, if that is one of `members`. `begin` tells it of a new one, before
+    /// anybody can pay.
     fn flow(
         &self,
         receiver: &NodeName,
@@ -233,7 +239,8 @@ impl Credit {
 }
 
 impl ClientConn {
-    /// Pays for a request with such a payload to `receiver` at once. `None`: that has to be waited for.
+    /// Pays for a request with such a payload to `receiver` at once. `None`: that has to be waited
+    /// for.
     pub(crate) fn pay_now(&self, receiver: &NodeName, style: Style, payload: usize) -> Result<Option<Paid>, Gone> {
         if !self.credit.is_governed() {
             return Ok(Some(Paid(None)));
@@ -241,7 +248,8 @@ impl ClientConn {
         self.flow(receiver)?.pay_now(style, payload)
     }
 
-    /// Pays for a request with such a payload to `receiver`; waits in order of arrival until that takes more. Cancel safe.
+    /// Pays for a request with such a payload to `receiver`; waits in order of arrival until that
+    /// takes more. Cancel safe.
     pub(crate) async fn pay(&self, receiver: &NodeName, style: Style, payload: usize) -> Result<Paid, Gone> {
         if !self.credit.is_governed() {
             // Nothing counts, and still nothing is sent to who is not there.
@@ -251,7 +259,8 @@ impl ClientConn {
         flow.pay(style, payload).await
     }
 
-    /// What is sent to `receiver` from here on, for as long as it keeps its name; `None`: nobody counts it.
+    /// What is sent to `receiver` from here on, for as long as it keeps its name; `None`: nobody
+    /// counts it.
     pub(crate) fn flow_to(&self, receiver: &NodeName) -> Result<Option<Arc<Flow>>, Gone> {
         self.credit.is_governed().then(|| self.flow(receiver)).transpose()
     }
@@ -290,7 +299,8 @@ impl ClientConn {
     }
 }
 
-/// A nowait request that came through a level 4 Router. Dropped when it is worked off, which its sender hears of.
+/// A nowait request that came through a level 4 Router. Dropped when it is worked off, which its
+/// sender hears of.
 #[derive(Debug)]
 pub(crate) struct NowaitReceipt {
     conn: Arc<ClientConn>,

@@ -35,7 +35,8 @@ use crate::{
 
 /// A connected node. It reconnects by itself, for as long as wished.
 ///
-/// A handle, cheap to clone. Dropping the last one ends the connection at once; [`stop`](Self::stop) ends it in order.
+/// A handle, cheap to clone. Dropping the last one ends the connection at once;
+/// [`stop`](Self::stop) ends it in order.
 pub struct Client<F> {
     pub(crate) handle: Arc<ClientOwner<F>>,
 }
@@ -76,7 +77,8 @@ pub enum ClientState {
     Connected,
     /// The connection was lost; one is being made in its place.
     Reconnecting,
-    /// A new connection is taking the place of the old one, to announce callbacks to a 3.0.1 server: calls wait.
+    /// A new connection is taking the place of the old one, to announce callbacks to a 3.0.1
+    /// server: calls wait.
     Replacing,
     /// Never again.
     Ended(Ended),
@@ -102,7 +104,8 @@ pub(crate) struct ClientCore {
     reannounce: Notify,
 }
 
-/// The connection that calls go to, with its members as they are now: what a call looks at, in one piece.
+/// The connection that calls go to, with its members as they are now: what a call looks at, in one
+/// piece.
 pub(crate) struct Current {
     pub(crate) conn: Arc<ClientConn>,
     pub(crate) members: Arc<Members>,
@@ -236,21 +239,22 @@ impl<F: FormatSet> Client<F> {
         *self.shared().state.borrow() == ClientState::Connected
     }
 
-    /// How it stands, now and from now on: `wait_for(|state| ..)` waits for a state. Only the newest state is kept, so that
-    /// short ones may be missed. Cancel safe.
+    /// How it stands, now and from now on: `wait_for(|state| ..)` waits for a state. Only the
+    /// newest state is kept, so that short ones may be missed. Cancel safe.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ClientState> {
         self.shared().state.subscribe()
     }
 
-    /// Whether the other end is a Service or a Router; `None` while there is no connection, or when it does not say.
+    /// Whether the other end is a Service or a Router; `None` while there is no connection, or when
+    /// it does not say.
     #[must_use]
     pub fn server_role(&self) -> Option<Role> {
         self.shared().current.load().as_ref().and_then(|current| current.conn.server_role())
     }
 
-    /// What the connection speaks: level 4 with a server of this project, level 3 with daffi 3.0.1; `None` while there is
-    /// no connection.
+    /// What the connection speaks: level 4 with a server of this project, level 3 with daffi 3.0.1;
+    /// `None` while there is no connection.
     #[must_use]
     pub fn server_level(&self) -> Option<daffi_wire::Level> {
         self.shared().current.load().as_ref().map(|current| current.conn.conn.level())
@@ -262,12 +266,12 @@ impl<F: FormatSet> Client<F> {
         self.shared().members.load_full()
     }
 
-    /// Waits until all these nodes are members. A Router of 3.0.1 does not tell of a member without callbacks that joins later
-    /// ([protocol, 5.3](daffi_wire::protocol#5.3)). Cancel safe.
+    /// Waits until all these nodes are members. A Router of 3.0.1 does not tell of a member without
+    /// callbacks that joins later ([protocol, 5.3](daffi_wire::protocol#5.3)). Cancel safe.
     ///
     /// # Errors
-    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`], [`CallError::Evicted`] and
-    /// [`CallError::RuntimeGone`].
+    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`],
+    /// [`CallError::Evicted`] and [`CallError::RuntimeGone`].
     pub async fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
         let missing = || names.iter().filter(|n| self.members().get(n).is_none()).copied().collect::<Vec<_>>();
         let all = async {
@@ -299,7 +303,8 @@ impl<F: FormatSet> Client<F> {
         }
     }
 
-    /// Who joins and leaves from now on. What was missed without a connection is made up for by comparing lists.
+    /// Who joins and leaves from now on. What was missed without a connection is made up for by
+    /// comparing lists.
     #[must_use]
     pub fn events(&self) -> Events {
         self.shared().events.subscribe()
@@ -307,8 +312,9 @@ impl<F: FormatSet> Client<F> {
 
     /// Exposes further callbacks.
     ///
-    /// Servers of this project are told at once. A 3.0.1 server takes a second handshake for an eviction, so it is told by
-    /// a new connection in place of the old one, as soon as no call is open; see [`reannounce`](Self::reannounce).
+    /// Servers of this project are told at once. A 3.0.1 server takes a second handshake for an
+    /// eviction, so it is told by a new connection in place of the old one, as soon as no call is
+    /// open; see [`reannounce`](Self::reannounce).
     ///
     /// # Errors
     /// [`InitializationError::DuplicateCallback`] and [`InitializationError::LooksOnly`]: none was added.
@@ -321,8 +327,9 @@ impl<F: FormatSet> Client<F> {
         Ok(())
     }
 
-    /// Tells a 3.0.1 server of added callbacks without waiting for open calls: they end with `Disconnected`, and whoever
-    /// calls this node in that moment gets no answer. Servers of this project need none of it.
+    /// Tells a 3.0.1 server of added callbacks without waiting for open calls: they end with
+    /// `Disconnected`, and whoever calls this node in that moment gets no answer. Servers of this
+    /// project need none of it.
     pub fn reannounce(&self) {
         self.shared().reannounce.notify_one();
     }
@@ -348,11 +355,11 @@ impl<F: FormatSet> Client<F> {
         }
     }
 
-    /// Stops in order: what was received runs, up to `grace`; replies are sent; open calls of this node end with
-    /// [`CallError::Stopped`]. Cancel safe: dropped, the node goes on stopping.
+    /// Stops in order: what was received runs, up to `grace`; replies are sent; open calls of this
+    /// node end with [`CallError::Stopped`]. Cancel safe: dropped, the node goes on stopping.
     ///
-    /// A callback of this node that waits for it waits for itself: it is cut off after `grace`, so let it spawn a task that
-    /// stops.
+    /// A callback of this node that waits for it waits for itself: it is cut off after `grace`, so
+    /// let it spawn a task that stops.
     pub async fn stop(&self) {
         self.shared().node.life.stop();
         self.shared().node.running.close();

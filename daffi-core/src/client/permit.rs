@@ -40,7 +40,8 @@ impl ClientCore {
 
     /// Waits for a connection and for room on it. Cancel safe.
     ///
-    /// Whoever waits here may not look for long, so it takes no wake-up from those who wait to make a call.
+    /// Whoever waits here may not look for long, so it takes no wake-up from those who wait to make
+    /// a call.
     ///
     /// # Errors
     /// Those of a node that has ended.

@@ -36,8 +36,8 @@ pub trait Picker: Send + Sync + fmt::Debug + 'static {
 
 /// Each callback's calls in turn to each member that exposes it. The default.
 ///
-/// The turn is kept per callback: alternating between two callbacks spreads each of them evenly. It begins anywhere, so that
-/// many clients that make one call each spread too.
+/// The turn is kept per callback: alternating between two callbacks spreads each of them evenly. It
+/// begins anywhere, so that many clients that make one call each spread too.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
     /// The keys are what this node calls, so nobody can choose them to collide.
@@ -46,7 +46,8 @@ pub struct RoundRobin {
 }
 
 impl RoundRobin {
-    /// Begins at the first member of the list, as daffi 3.0.1 does, for those who need the same order in every run.
+    /// Begins at the first member of the list, as daffi 3.0.1 does, for those who need the same
+    /// order in every run.
     #[must_use]
     pub fn from_first() -> Self {
         Self { from_first: true, ..Self::default() }
@@ -71,8 +72,8 @@ impl Picker for RoundRobin {
     }
 }
 
-/// The member with the fewest calls of this node open, whatever they call; among equals, in turn. For calls that differ much
-/// in how long they take.
+/// The member with the fewest calls of this node open, whatever they call; among equals, in turn.
+/// For calls that differ much in how long they take.
 #[derive(Debug, Default)]
 pub struct LeastInFlight {
     open: Mutex<ByName<NodeName, usize>>,
@@ -104,8 +105,8 @@ impl Picker for LeastInFlight {
     }
 }
 
-/// Calls with the same key go to the same member as long as it is there; when one leaves, only its keys move. Calls without
-/// a key take turns.
+/// Calls with the same key go to the same member as long as it is there; when one leaves, only its
+/// keys move. Calls without a key take turns.
 ///
 /// Every client that sees the same members sends a key to the same one.
 #[derive(Debug, Default)]

@@ -23,11 +23,12 @@ type Ends = mpsc::UnboundedSender<(u64, Disconnected)>;
 /// The shortest pause between two attempts to connect.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
-/// How often a client looks whether its calls have ended, while it has callbacks to announce to a 3.0.1 server.
+/// How often a client looks whether its calls have ended, while it has callbacks to announce to a
+/// 3.0.1 server.
 const QUIET_LOOK: Duration = Duration::from_millis(20);
 
-/// Connects, then keeps the connection on a task of its own. The first attempt decides; with `retry`, those of so long a
-/// time.
+/// Connects, then keeps the connection on a task of its own. The first attempt decides; with
+/// `retry`, those of so long a time.
 pub(super) async fn start(shared: Arc<ClientCore>, retry: Option<Duration>) -> Result<(), InitializationError> {
     let (ends, ended) = ends();
     let first = match retry {
@@ -129,7 +130,8 @@ async fn stay_connected(
     let mut unannounced = false;
     // Numbers of its calls are used up by receivers that do not answer.
     let mut worn = false;
-    // An attempt to replace the connection failed half-way: the server may evict it for one that is not there.
+    // An attempt to replace the connection failed half-way: the server may evict it for one that is
+    // not there.
     let mut disputed = false;
     loop {
         tokio::select! {
@@ -239,7 +241,8 @@ async fn establish(
     }
 }
 
-/// Lets the callbacks end that run, within `grace`: also those of a connection that was lost. Gives how many were cut off.
+/// Lets the callbacks end that run, within `grace`: also those of a connection that was lost. Gives
+/// how many were cut off.
 async fn finish_callbacks(shared: &ClientCore) -> usize {
     let node = &shared.node;
     let grace = node.config.grace;
@@ -256,8 +259,8 @@ async fn finish_callbacks(shared: &ClientCore) -> usize {
     }
 }
 
-/// Tries until it works or the node is stopped. The first attempt is made at once, if there was no connection `before`, and
-/// else after the pause beside it.
+/// Tries until it works or the node is stopped. The first attempt is made at once, if there was no
+/// connection `before`, and else after the pause beside it.
 async fn persist(
     shared: &Arc<ClientCore>,
     ends: &Ends,
@@ -339,7 +342,8 @@ fn withdraw(current: &Arc<ClientConn>) {
 
 /// Tells a 3.0.1 server of added callbacks: a new connection takes the place of the old one.
 ///
-/// Gives the connection to go on with, and whether the server may take the old one for replaced although it is not.
+/// Gives the connection to go on with, and whether the server may take the old one for replaced
+/// although it is not.
 async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) -> (Arc<ClientConn>, bool) {
     shared.set_state(ClientState::Replacing);
     shared.current.store(None);
@@ -356,7 +360,8 @@ async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) ->
             if let Some(Err(error)) = failed {
                 tracing::warn!(node = %shared.node.name, %error, "callbacks could not be announced");
             }
-            // Whether the old connection still stands its driver knows: if not, its end is in the channel.
+            // Whether the old connection still stands its driver knows: if not, its end is in the
+            // channel.
             shared.set_current(&old);
             shared.set_state(ClientState::Connected);
             (old, true)
@@ -364,7 +369,8 @@ async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) ->
     }
 }
 
-/// Lets what was received run and sends what waits, within `grace`. Gives how many callbacks were cut off.
+/// Lets what was received run and sends what waits, within `grace`. Gives how many callbacks were
+/// cut off.
 async fn drain(
     shared: &Arc<ClientCore>,
     current: &Arc<ClientConn>,

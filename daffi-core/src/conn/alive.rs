@@ -22,7 +22,8 @@ pub(super) struct Signs {
     held_back: AtomicBool,
     /// The peer gave no sign of life although it was asked for one.
     stopped: AtomicBool,
-    /// Bytes of what was sent that the peer's host has not acknowledged, as far as the system tells.
+    /// Bytes of what was sent that the peer's host has not acknowledged, as far as the system
+    /// tells.
     unacknowledged: AtomicUsize,
     /// What was acknowledged, in bytes since the connection began, and whether it has become more.
     acknowledged: AtomicU64,
@@ -35,7 +36,8 @@ impl Signs {
         self.heard.store(true, Relaxed);
     }
 
-    /// This end does not read now. It can blame nobody for being silent, and does not see what it is asked.
+    /// This end does not read now. It can blame nobody for being silent, and does not see what it
+    /// is asked.
     pub(super) fn note_holding_back(&self) {
         self.held_back.store(true, Relaxed);
     }
@@ -95,7 +97,8 @@ impl Alive {
         let signs = &conn.signs;
         let held_back = signs.held_back.swap(false, Relaxed);
         if held_back && conn.outbox.bytes() == 0 {
-            // Its questions are not read as long as it is held back, and this is no silence of a process that stands still.
+            // Its questions are not read as long as it is held back, and this is no silence of a
+            // process that stands still.
             drop(conn.send(Class::Notice, &Ping::Answers(conn.id.to_le_bytes()).frame()));
         }
         let heard = signs.heard.swap(false, Relaxed);

@@ -16,14 +16,16 @@ use crate::config::NodeConfig;
 /// The most that an account owns, whatever all others hold.
 const MOST_OWN: usize = 64 * 1024;
 
-/// What an account holds beyond its own part is counted for all of them in steps of this size, so that small requests
-/// never touch memory that other threads write.
+/// What an account holds beyond its own part is counted for all of them in steps of this size, so
+/// that small requests never touch memory that other threads write.
 const STEP: usize = 16 * 1024;
 
-/// Arguments below this size are read without asking: at most 448 KiB for each worker, by the bound that formats have.
+/// Arguments below this size are read without asking: at most 448 KiB for each worker, by the bound
+/// that formats have.
 const READ_FREELY: usize = 16 * 1024;
 
-/// So many milliseconds after somebody was refused, those who hold more than that one have to keep a higher pace.
+/// So many milliseconds after somebody was refused, those who hold more than that one have to keep
+/// a higher pace.
 const PRESSED_FOR: u64 = 5_000;
 
 /// Accounts of each connection: what was received from it, and what waits to be written to it.
@@ -31,12 +33,14 @@ const ACCOUNTS: usize = 2;
 
 /// The memory of a node that its peers can make it hold.
 ///
-/// Each account owns a small part that nobody can take. Of the rest it may hold `share` times what is still free (the
-/// dynamic threshold of switches with a shared buffer): one alone gets half of it with a share of 1, and whatever number
-/// of greedy peers come, as much as each of them holds stays free for the next.
+/// Each account owns a small part that nobody can take. Of the rest it may hold `share` times what
+/// is still free (the dynamic threshold of switches with a shared buffer): one alone gets half of
+/// it with a share of 1, and whatever number of greedy peers come, as much as each of them holds
+/// stays free for the next.
 ///
-/// Beside the budget stand the *reserve*, of the size of the largest frame, from which the oldest unfinished frame that found
-/// no room is read to its end; and the *overdraft*, twice that, for the peers that break when they are not read.
+/// Beside the budget stand the *reserve*, of the size of the largest frame, from which the oldest
+/// unfinished frame that found no room is read to its end; and the *overdraft*, twice that, for the
+/// peers that break when they are not read.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
@@ -79,7 +83,8 @@ impl Budget {
     /// A budget of `limit` bytes for at most `accounts` open at once. `reserve`: the largest frame.
     pub(crate) fn new(limit: usize, share: f64, accounts: usize, reserve: usize) -> Arc<Self> {
         let accounts = accounts.max(1);
-        // A quarter for accounts that have the least, another for those that come first and have more.
+        // A quarter for accounts that have the least, another for those that come first and have
+        // more.
         let least_own = (limit / 4 / accounts).min(MOST_OWN);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
         let share = (share.clamp(1.0 / 256.0, 256.0) * 256.0) as usize;
@@ -239,13 +244,15 @@ impl Account {
         self.share_after(0)
     }
 
-    /// What it may hold once `more` is taken: a large step leaves as much to others as many small ones.
+    /// What it may hold once `more` is taken: a large step leaves as much to others as many small
+    /// ones.
     pub(crate) fn share_after(&self, more: usize) -> usize {
         let of_rest = self.budget.free().saturating_sub(more).saturating_mul(self.budget.share) / 256;
         self.own.saturating_add(of_rest)
     }
 
-    /// From here on those who can wait do: an eighth of the share, so that one peer's backlog is a matter of seconds.
+    /// From here on those who can wait do: an eighth of the share, so that one peer's backlog is a
+    /// matter of seconds.
     pub(crate) fn soft_share(&self) -> usize {
         (self.share() / 8).max(self.own)
     }
@@ -293,8 +300,9 @@ impl Account {
         Some(self.charge(bytes))
     }
 
-    /// Takes what arguments of `bytes` may hold when they are read, by the `bound` of their format, until the guard is
-    /// dropped. One at a time always may; so may those that `must`, because nobody could be told.
+    /// Takes what arguments of `bytes` may hold when they are read, by the `bound` of their format,
+    /// until the guard is dropped. One at a time always may; so may those that `must`, because
+    /// nobody could be told.
     pub(crate) fn read_arguments(
         self: &Arc<Self>,
         bytes: usize,
@@ -322,7 +330,8 @@ impl Account {
         Charge { account: Arc::clone(self), bytes }
     }
 
-    /// What of `held` is counted for all accounts. The differences of all changes add up to what is counted now.
+    /// What of `held` is counted for all accounts. The differences of all changes add up to what is
+    /// counted now.
     const fn counted(&self, held: usize) -> usize {
         held.saturating_sub(self.own).div_ceil(STEP) * STEP
     }
@@ -438,7 +447,8 @@ mod tests {
         let accounts: Vec<_> = (0..30).map(|_| budget.open()).collect();
         let held: Vec<_> = accounts.iter().map(|account| fill(account, 100_000)).collect();
         let last = accounts.last().unwrap();
-        // Each took half of what was free: after 12 of them only own parts are left, and later ones have theirs.
+        // Each took half of what was free: after 12 of them only own parts are left, and later ones
+        // have theirs.
         assert!(last.held() + 100_000 > last.own());
         assert!(budget.open().try_charge(10, Instant::now()).is_some());
         drop(held);

@@ -8,13 +8,14 @@ pub(crate) const SLOW: Duration = Duration::from_millis(1);
 /// So many runs on one clock reading.
 const GROUP: u32 = 8;
 
-/// So many runs are timed each for itself after a slow group. One is slow as well when the operating system lets others
-/// run, every few milliseconds on a busy CPU, where quick callbacks run ten thousand times.
+/// So many runs are timed each for itself after a slow group. One is slow as well when the
+/// operating system lets others run, every few milliseconds on a busy CPU, where quick callbacks
+/// run ten thousand times.
 const SUSPECT: u32 = 1024;
 
-/// Times callbacks that run one after another. The first of a turn is timed for itself; then groups are, because reading
-/// the clock twice costs a tenth of the quickest callback. After a slow group each is timed for itself for some time, so
-/// that the slow one is found.
+/// Times callbacks that run one after another. The first of a turn is timed for itself; then groups
+/// are, because reading the clock twice costs a tenth of the quickest callback. After a slow group
+/// each is timed for itself for some time, so that the slow one is found.
 #[derive(Debug)]
 pub(crate) struct Clock {
     /// The end of the last run that was timed.

@@ -34,7 +34,8 @@ pub(crate) trait Role: Send + 'static {
     /// All that one turn read was worked in.
     fn settle(&mut self, _turn: &mut Turn) {}
 
-    /// There is room for what was put off, as [`Conn::ask_for_room`] asked: of notices and credit only the newest need to go.
+    /// There is room for what was put off, as [`Conn::ask_for_room`] asked: of notices and credit
+    /// only the newest need to go.
     fn on_room(&mut self, _turn: &mut Turn) {}
 
     /// When [`on_time`](Self::on_time) is to be called next.
@@ -80,7 +81,8 @@ pub(crate) struct Driver<R: Role> {
 }
 
 impl<R: Role> Driver<R> {
-    /// `opening`: how long the handshake may still take. `line`: of the connections of a node that serves.
+    /// `opening`: how long the handshake may still take. `line`: of the connections of a node that
+    /// serves.
     pub(crate) fn new(
         link: Link,
         conn: Arc<Conn>,
@@ -157,7 +159,8 @@ impl<R: Role> Driver<R> {
             && read.is_ready()
             && (!self.role.is_open()
                 || self.conn.inbound.frames() == 0 && !self.conn.is_promised() && self.role.is_quiet());
-        // Even a peer that broke a rule is sent what waits, an explanation for one, as far as it takes it at once.
+        // Even a peer that broke a rule is sent what waits, an explanation for one, as far as it
+        // takes it at once.
         let wrote = self.write(cx, queued_before);
         if let Poll::Ready(read) = read {
             read?;
@@ -207,7 +210,8 @@ impl<R: Role> Driver<R> {
         Ok(())
     }
 
-    /// Lets the role send what it put off until the peer had taken what waits. Whether it sent something.
+    /// Lets the role send what it put off until the peer had taken what waits. Whether it sent
+    /// something.
     fn offer_room(&mut self) -> bool {
         if !self.conn.takes_room() {
             return false;

@@ -36,7 +36,8 @@ pub(super) struct Counts {
 pub(super) struct Peer {
     /// It sends requests only, so that nobody else waits when it is not read.
     pub(super) asks_only: bool,
-    /// It waits as long as it has to. One of 3.0.1 breaks its own stream when a write takes more than a second.
+    /// It waits as long as it has to. One of 3.0.1 breaks its own stream when a write takes more
+    /// than a second.
     pub(super) waits: bool,
 }
 
@@ -77,7 +78,8 @@ pub(super) fn hold(counts: &Counts, peer: Peer) -> Result<Hold, Excess> {
             let what = "refusals and answers to handshakes that the peer does not take";
             return excess(what, counts.provoked, most);
         }
-        // Credit bounds what others send through a Router; the answers that come with it are not slowed down for that.
+        // Credit bounds what others send through a Router; the answers that come with it are not
+        // slowed down for that.
         let credited = peer.waits && !provokes;
         if waiting > share && counts.spent {
             return excess("requests of a peer that cannot be held back any more", waiting, share);

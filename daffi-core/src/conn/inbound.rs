@@ -13,7 +13,8 @@ use super::{Account, Conn};
 /// What a request that waits for its callback takes beside its frame: a task, and places in queues.
 pub(crate) const WAITING_COST: usize = 1024;
 
-/// Requests of one peer that were received and have not finished, and the memory of a frame that has begun.
+/// Requests of one peer that were received and have not finished, and the memory of a frame that
+/// has begun.
 #[derive(Debug)]
 pub(crate) struct Inbound {
     account: Arc<Account>,

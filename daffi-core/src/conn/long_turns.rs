@@ -1,4 +1,5 @@
-//! Long turns, which give way to short ones: a peer that always has more ready must not keep those waiting that ask little.
+//! Long turns, which give way to short ones: a peer that always has more ready must not keep those
+//! waiting that ask little.
 
 use std::{
     pin::pin,
@@ -31,10 +32,12 @@ const MOST: usize = 256;
 /// .. or took so long.
 const LONGEST: Duration = Duration::from_micros(50);
 
-/// The line in which the connections of a node stand whose last turn was long, or that have had none yet.
+/// The line in which the connections of a node stand whose last turn was long, or that have had
+/// none yet.
 ///
-/// As many of them as the runtime has threads have their turn at a time, and after each the runtime looks for what came
-/// meanwhile. So whoever asks little waits for one long turn, however many peers have more ready than they are given time for.
+/// As many of them as the runtime has threads have their turn at a time, and after each the runtime
+/// looks for what came meanwhile. So whoever asks little waits for one long turn, however many
+/// peers have more ready than they are given time for.
 #[derive(Clone, Debug)]
 pub(crate) struct LongTurns(Arc<Semaphore>);
 
@@ -133,7 +136,8 @@ impl Work {
     }
 }
 
-/// Wakes `cx` when all other tasks that are ready had their turn, and the runtime looked for what else came.
+/// Wakes `cx` when all other tasks that are ready had their turn, and the runtime looked for what
+/// else came.
 pub(super) fn after_others(cx: &mut Context<'_>) {
     // The first poll of it does just that.
     let _later: Poll<()> = pin!(yield_now()).poll(cx);

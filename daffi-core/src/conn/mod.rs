@@ -79,8 +79,8 @@ pub(crate) struct Conn {
     signs: Signs,
 }
 
-/// Forwarded frames below this size are copied: a small part of a read buffer must not keep all of it alive. A larger one keeps
-/// at most eight times its size alive.
+/// Forwarded frames below this size are copied: a small part of a read buffer must not keep all of
+/// it alive. A larger one keeps at most eight times its size alive.
 const COPIED_BELOW: usize = 32 * 1024;
 
 static IDS: AtomicU64 = AtomicU64::new(1);
@@ -146,29 +146,31 @@ impl Conn {
         Ok(())
     }
 
-    /// Queues a frame that somebody else sent, byte for byte, and lets the driver run. `Ok(false)`: there is no room.
+    /// Queues a frame that somebody else sent, byte for byte, and lets the driver run. `Ok(false)`:
+    /// there is no room.
     pub(crate) fn forward(&self, class: Class, frame: &Frame) -> Result<bool, Closed> {
         let (head, payload) = parts(frame, COPIED_BELOW);
         self.send_parts(class, head, payload)
     }
 
-    /// Queues a nowait request that somebody else sent, with something to drop once it was written; made only if it is
-    /// queued.
+    /// Queues a nowait request that somebody else sent, with something to drop once it was written;
+    /// made only if it is queued.
     pub(crate) fn forward_with(&self, frame: &Frame, receipt: impl FnOnce() -> Receipt) -> Result<(), Closed> {
         let (head, payload) = parts(frame, COPIED_BELOW);
         self.ask(self.outbox.push_with(head, payload, receipt)?);
         Ok(())
     }
 
-    /// Queues a frame in two parts and lets the driver run. `Ok(false)`: there is no room for one of its class.
+    /// Queues a frame in two parts and lets the driver run. `Ok(false)`: there is no room for one
+    /// of its class.
     pub(crate) fn send_parts(&self, class: Class, head: &[u8], payload: Option<Bytes>) -> Result<bool, Closed> {
         let queued = self.outbox.push(class, head, payload)?;
         self.ask(queued);
         Ok(queued != Queued::Full)
     }
 
-    /// The role has something to send that can wait until the peer has taken most of what waits: the driver calls
-    /// [`Role::on_room`] then.
+    /// The role has something to send that can wait until the peer has taken most of what waits:
+    /// the driver calls [`Role::on_room`] then.
     pub(crate) fn ask_for_room(&self) {
         if !self.wants_room.swap(true, Ordering::SeqCst) {
             self.wake();
@@ -201,8 +203,8 @@ impl Conn {
         self.promised.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// They are queued. In one order with [`drain`](Self::drain): either who drains sees the promise kept, or who kept it sees
-    /// the draining and wakes.
+    /// They are queued. In one order with [`drain`](Self::drain): either who drains sees the
+    /// promise kept, or who kept it sees the draining and wakes.
     fn kept(&self) {
         self.promised.fetch_sub(1, Ordering::SeqCst);
     }
@@ -264,8 +266,8 @@ impl Conn {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// Lets what was received run and what waits be written, and the last answer settle, so that [`drain`](Self::drain) ends
-    /// the connection in a moment.
+    /// Lets what was received run and what waits be written, and the last answer settle, so that
+    /// [`drain`](Self::drain) ends the connection in a moment.
     pub(crate) fn settle(&self) {
         if !self.settling.swap(true, Ordering::SeqCst) {
             self.wake();

@@ -27,7 +27,8 @@ const RECEIPT_COST: usize = 96;
 /// So little is not worth counting: small calls never touch the account.
 const UNCOUNTED: usize = 4 * 1024;
 
-/// What a frame is to the peer that it is queued for, which says what happens when there is no room for it.
+/// What a frame is to the peer that it is queued for, which says what happens when there is no room
+/// for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// A request that this node's own program makes: it waits for room.
@@ -38,8 +39,8 @@ pub(crate) enum Class {
     Nowait,
     /// What a callback gave. Its caller gets an `AnswerLost` in its place.
     Answer,
-    /// What the peer provoked itself, a refusal or the answer to a handshake. It enters, and a peer that takes none of them is
-    /// held back for it.
+    /// What the peer provoked itself, a refusal or the answer to a handshake. It enters, and a peer
+    /// that takes none of them is held back for it.
     Provoked,
     /// What this node says of itself or others. It enters; whoever sends many merges them, see
     /// [`Role::on_room`](super::Role::on_room).
@@ -89,8 +90,8 @@ impl Queue {
         self.batch.remaining() + self.taken
     }
 
-    /// Memory for what waits. What is on its way to a peer that takes it is counted by its size: the buffers that it passes
-    /// through are the threads', not the peer's.
+    /// Memory for what waits. What is on its way to a peer that takes it is counted by its size:
+    /// the buffers that it passes through are the threads', not the peer's.
     fn held(&self) -> usize {
         let batch = if self.stuck { self.batch.held() } else { cost_of(&self.batch) };
         batch + self.taken_held + self.receipts.len() * RECEIPT_COST
@@ -143,7 +144,8 @@ impl Outbox {
         self.account.change(std::mem::replace(&mut queue.counted, held), held);
     }
 
-    /// Whether a frame of `bytes` may be queued now; if not, it is known to all that somebody was refused.
+    /// Whether a frame of `bytes` may be queued now; if not, it is known to all that somebody was
+    /// refused.
     pub(crate) fn admits(&self, class: Class, bytes: usize) -> bool {
         let admits = self.has_room(class, bytes);
         if !admits && class != Class::Own {
@@ -161,8 +163,8 @@ impl Outbox {
         }
     }
 
-    /// What is too little to be counted always fits. And one frame goes to a peer for which nothing waits, from the reserve
-    /// if need be: what was received can be passed on.
+    /// What is too little to be counted always fits. And one frame goes to a peer for which nothing
+    /// waits, from the reserve if need be: what was received can be passed on.
     fn fits(&self, bytes: usize) -> bool {
         self.bytes() + bytes + FRAME_COST < UNCOUNTED
             || self.account.admits(bytes)
@@ -208,8 +210,8 @@ impl Outbox {
         Ok(self.queued(&mut queue))
     }
 
-    /// Queues all frames of `batch`, for which room was found before, and leaves it empty. The peer provoked so many bytes of
-    /// them.
+    /// Queues all frames of `batch`, for which room was found before, and leaves it empty. The peer
+    /// provoked so many bytes of them.
     pub(crate) fn append(&self, batch: &mut Batch, provoked: usize) -> Result<Queued, Closed> {
         let mut queue = self.open()?;
         queue.provoked += provoked;
@@ -220,7 +222,8 @@ impl Outbox {
         Ok(self.queued(&mut queue))
     }
 
-    /// Queues a nowait request, with something to drop when it was written; made only if the frame is queued.
+    /// Queues a nowait request, with something to drop when it was written; made only if the frame
+    /// is queued.
     pub(crate) fn push_with(
         &self,
         head: &[u8],
@@ -295,7 +298,8 @@ impl Outbox {
         self.queue.lock().batch.has_remaining()
     }
 
-    /// Exchanges all that waits for an empty batch; keeps no memory when nothing waits. For the driver.
+    /// Exchanges all that waits for an empty batch; keeps no memory when nothing waits. For the
+    /// driver.
     pub(crate) fn take(&self, batch: &mut Batch) {
         debug_assert!(!batch.has_remaining(), "the driver takes only when it wrote all");
         let mut queue = self.queue.lock();
@@ -335,8 +339,9 @@ impl Outbox {
         }
     }
 
-    /// The peer takes nothing now of `batch`, which was taken, nor of what waits behind it; `held` is what its link holds.
-    /// From here on it keeps no memory of others alive, and no more than about twice its size. For the driver.
+    /// The peer takes nothing now of `batch`, which was taken, nor of what waits behind it; `held`
+    /// is what its link holds. From here on it keeps no memory of others alive, and no more than
+    /// about twice its size. For the driver.
     pub(crate) fn stalled(&self, batch: &mut Batch, held: usize) {
         let mut queue = self.queue.lock();
         queue.stuck = true;

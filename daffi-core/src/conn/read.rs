@@ -1,4 +1,5 @@
-//! The half of a driver that reads frames and hands them to the role, as far as the peer is not held back.
+//! The half of a driver that reads frames and hands them to the role, as far as the peer is not
+//! held back.
 
 use std::{
     task::{Context, Poll},
@@ -34,22 +35,24 @@ const LEAST_READ: usize = 1024;
 
 /// A sender that can't be held back is slowed down to this many bytes ...
 ///
-/// Linux opens a closed TCP window only when a sixteenth of the receive buffer is free, which is 384 KiB of the usual
-/// largest one: taking 64 KiB at a time leaves the sender without a byte for more than its second (measured).
+/// Linux opens a closed TCP window only when a sixteenth of the receive buffer is free, which is
+/// 384 KiB of the usual largest one: taking 64 KiB at a time leaves the sender without a byte for
+/// more than its second (measured).
 pub(super) const SLOW_BYTES: usize = 512 * 1024;
 
 /// ... in this time: twice within the second after which a write of 3.0.1 fails.
 const SLOW_PAUSE: Duration = Duration::from_millis(500);
 
-/// One that never had so much ready at once has a small window, which opens for less. At 128 KiB/s a stream of 3.0.1 holds
-/// (measured).
+/// One that never had so much ready at once has a small window, which opens for less. At 128 KiB/s
+/// a stream of 3.0.1 holds (measured).
 const TRICKLE_BYTES: usize = 32 * 1024;
 const TRICKLE_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often one that found no memory looks again.
 const STARVING_PAUSE: Duration = Duration::from_millis(50);
 
-/// The first bytes of a frame, which every connection may hold beside the budget: the smallest read buffer.
+/// The first bytes of a frame, which every connection may hold beside the budget: the smallest read
+/// buffer.
 const UNCOUNTED: usize = 8 * 1024;
 
 pub(super) struct ReadSide {
@@ -254,15 +257,15 @@ impl<R: Role> Driver<R> {
         Ok(hold)
     }
 
-    /// What the next read of at most `limit` bytes may need. Between two frames that is a buffer which lasts no longer than the
-    /// turn.
+    /// What the next read of at most `limit` bytes may need. Between two frames that is a buffer
+    /// which lasts no longer than the turn.
     fn growth(&self, limit: usize) -> usize {
         let reader = &self.read.reader;
         if reader.buffered() == 0 { 0 } else { reader.growth().min(4 * limit) }
     }
 
-    /// Whether this peer must be held back now. `growth`: what reading on would take; `None`: what was read is to be worked in
-    /// first, whatever it holds.
+    /// Whether this peer must be held back now. `growth`: what reading on would take; `None`: what
+    /// was read is to be worked in first, whatever it holds.
     fn hold(&mut self, growth: Option<usize>) -> Result<Hold, Disconnected> {
         let (inbound, outbox) = (&self.conn.inbound, &self.conn.outbox);
         let (account, unwritten) = (inbound.account(), outbox.account());

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::error::Disconnected;
 
-/// Between the last answer and the end of the stream, for a peer of 3.0.1: it forgets an answer that its caller has not
-/// taken yet when the stream ends. 5 ms were enough where none at all lost 17 of 20 answers.
+/// Between the last answer and the end of the stream, for a peer of 3.0.1: it forgets an answer
+/// that its caller has not taken yet when the stream ends. 5 ms were enough where none at all lost
+/// 17 of 20 answers.
 const SETTLE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +30,9 @@ pub(super) enum Shutdown {
 }
 
 impl<R: Role> Driver<R> {
-    /// Ends in order: all is written, the write side shut, the stream read to its end, so that no reply is destroyed by
-    /// a reset. A peer that was sent nothing of late has nothing to lose, and is not waited for.
+    /// Ends in order: all is written, the write side shut, the stream read to its end, so that no
+    /// reply is destroyed by a reset. A peer that was sent nothing of late has nothing to lose, and
+    /// is not waited for.
     pub(super) fn wind_up(
         &mut self,
         cx: &mut Context<'_>,
@@ -75,8 +77,9 @@ impl<R: Role> Driver<R> {
         }
     }
 
-    /// Whether a node that stops, or refuses a peer, may end the stream now: a peer of 3.0.1 has had time for what was written last, and its
-    /// host has it, as far as that is known. So nothing is left that a reset could destroy.
+    /// Whether a node that stops, or refuses a peer, may end the stream now: a peer of 3.0.1 has
+    /// had time for what was written last, and its host has it, as far as that is known. So nothing
+    /// is left that a reset could destroy.
     pub(super) fn is_settled(&mut self, reason: &Disconnected) -> bool {
         if self.conn.has_settled() {
             return true;

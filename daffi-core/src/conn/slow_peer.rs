@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::Account;
 
-/// One that looks at a clock so much later than it meant to was stopped or suspended itself: the silence may be its own.
+/// One that looks at a clock so much later than it meant to was stopped or suspended itself: the
+/// silence may be its own.
 const LATE: Duration = Duration::from_secs(2);
 
 /// So many bytes in so much time.
@@ -41,7 +42,8 @@ impl Pace {
         self.moved = 0;
     }
 
-    /// Bytes are waited for now, and should come at this rate. Gives when to look again; `Err`: it was too slow.
+    /// Bytes are waited for now, and should come at this rate. Gives when to look again; `Err`: it
+    /// was too slow.
     pub(super) fn wait(&mut self, rate: Rate, now: Instant) -> Result<Instant, TooSlow> {
         let begun = match self.since {
             Some(begun) if self.moved < rate.bytes => begun,
@@ -72,11 +74,12 @@ pub(super) struct TooSlow {
     pub(super) within: Duration,
 }
 
-/// While others find no room because of it, a peer that sends an unfinished frame must be this quick ..
+/// While others find no room because of it, a peer that sends an unfinished frame must be this
+/// quick ..
 const PRESSED_READ: Rate = Rate { bytes: 64 * 1024, within: Duration::from_secs(5) };
 
-/// .. and one that has to take something this quick. A system tells of what its peer took in large steps: a reader of 64 KiB/s
-/// is seen to take a mebibyte every 16 s.
+/// .. and one that has to take something this quick. A system tells of what its peer took in large
+/// steps: a reader of 64 KiB/s is seen to take a mebibyte every 16 s.
 const PRESSED_WRITE: Rate = Rate { bytes: 256 * 1024, within: Duration::from_secs(20) };
 
 /// Pressure is looked for as often as this.
@@ -115,8 +118,8 @@ impl Watch {
         self.pressed_pace.rest();
     }
 
-    /// Bytes are waited for now; `account` holds what they are part of. `in_the_way`: others wait for what this peer alone
-    /// has. Gives when to look again.
+    /// Bytes are waited for now; `account` holds what they are part of. `in_the_way`: others wait
+    /// for what this peer alone has. Gives when to look again.
     pub(super) fn wait(&mut self, account: &Account, in_the_way: bool, now: Instant) -> Result<Instant, TooSlow> {
         let mut until = self.pace.wait(self.steady, now)?;
         let Some(pressed) = self.pressed.filter(|_| in_the_way || account.held() > account.own()) else {

@@ -1,4 +1,5 @@
-//! Memory of batches that were written, for the next ones on this thread: a connection on which nothing waits keeps none.
+//! Memory of batches that were written, for the next ones on this thread: a connection on which
+//! nothing waits keeps none.
 
 use std::cell::RefCell;
 

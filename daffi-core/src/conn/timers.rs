@@ -1,4 +1,5 @@
-//! The clocks of one connection: one table of deadlines, and the one timer that wakes its driver for them.
+//! The clocks of one connection: one table of deadlines, and the one timer that wakes its driver
+//! for them.
 
 use std::{
     future::Future,

@@ -27,11 +27,12 @@ struct Lot {
     provoked: usize,
 }
 
-/// One turn of the driver of one connection: what its role sends is queued with one lock and one wake-up for each connection
-/// it goes to.
+/// One turn of the driver of one connection: what its role sends is queued with one lock and one
+/// wake-up for each connection it goes to.
 ///
-/// Frames for one connection keep their order. What is queued without the turn, from elsewhere or by the role itself, may
-/// come before what the turn holds; [`flush`](Self::flush) first where that matters.
+/// Frames for one connection keep their order. What is queued without the turn, from elsewhere or
+/// by the role itself, may come before what the turn holds; [`flush`](Self::flush) first where that
+/// matters.
 pub(crate) struct Turn {
     /// The connection whose driver runs, and so needs no wake-up.
     own: u64,
@@ -54,8 +55,8 @@ impl Turn {
         self.lot(conn);
     }
 
-    /// One more frame for `conn`: `head` is copied, `payload` is shared when large. `false`: there is no room for one of its
-    /// class.
+    /// One more frame for `conn`: `head` is copied, `payload` is shared when large. `false`: there
+    /// is no room for one of its class.
     pub(crate) fn send(&mut self, conn: &Arc<Conn>, class: Class, head: &[u8], payload: Option<Bytes>) -> bool {
         let bytes = head.len() + payload.as_ref().map_or(0, Bytes::len);
         if !conn.outbox.admits(class, bytes) {
@@ -72,7 +73,8 @@ impl Turn {
         true
     }
 
-    /// A frame that somebody else sent, byte for byte. `false`: there is no room for one of its class.
+    /// A frame that somebody else sent, byte for byte. `false`: there is no room for one of its
+    /// class.
     pub(crate) fn forward(&mut self, conn: &Arc<Conn>, class: Class, frame: &Frame) -> bool {
         let (head, payload) = parts(frame, COPIED_BELOW);
         self.send(conn, class, head, payload)

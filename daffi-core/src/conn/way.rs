@@ -1,4 +1,5 @@
-//! Whether the way to a peer is dead: asked of the system while something that was written may be unacknowledged.
+//! Whether the way to a peer is dead: asked of the system while something that was written may be
+//! unacknowledged.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The way to a peer, if the system tells of it.
 pub(super) struct WaySide {
     path: Option<Box<dyn Path>>,
-    /// Something came from the peer since the last look: the way is well, and nobody has to be asked.
+    /// Something came from the peer since the last look: the way is well, and nobody has to be
+    /// asked.
     heard: bool,
 }
 
@@ -32,14 +34,16 @@ impl WaySide {
 }
 
 impl WaySide {
-    /// Bytes that left this process and have not arrived at the peer's host, as far as the system tells.
+    /// Bytes that left this process and have not arrived at the peer's host, as far as the system
+    /// tells.
     pub(super) fn unacknowledged(&mut self) -> usize {
         self.path.as_mut().and_then(|path| path.look()).map_or(0, |way| way.unacknowledged)
     }
 }
 
 impl<R: Role> Driver<R> {
-    /// Something was written that the peer's host should acknowledge. A connection on which nothing is written has no timer.
+    /// Something was written that the peer's host should acknowledge. A connection on which nothing
+    /// is written has no timer.
     pub(super) fn await_acknowledgement(&mut self) {
         if self.way.path.is_some() && !self.timers.is_set(Timer::Way) {
             self.way.heard = false;

@@ -60,7 +60,8 @@ impl<R: Role> Driver<R> {
                     side.unflushed = true;
                     side.wrote = true;
                     if std::mem::take(&mut side.stuck) {
-                        // The kernel at the other end takes what fits; only its process makes room for more.
+                        // The kernel at the other end takes what fits; only its process makes room
+                        // for more.
                         self.conn.signs.note_life();
                     }
                 }

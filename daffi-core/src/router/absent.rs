@@ -17,7 +17,8 @@ const MOST: usize = 1_000_000;
 #[derive(Debug, Default)]
 pub(super) struct AbsentCallers {
     calls: ByName<NodeName, OpenCalls>,
-    /// Whose calls each receiver may still answer, so that its end costs what it had to do and not all that is kept.
+    /// Whose calls each receiver may still answer, so that its end costs what it had to do and not
+    /// all that is kept.
     callers: FxHashMap<u64, Names<NodeName>>,
     total: usize,
 }

@@ -1,5 +1,5 @@
-//! A Router that no task moves: frames are handed in, and lie in outboxes until they are taken. For tests, and for
-//! the project's own micro-benchmarks.
+//! A Router that no task moves: frames are handed in, and lie in outboxes until they are taken. For
+//! tests, and for the project's own micro-benchmarks.
 
 use std::{
     fmt,

@@ -117,7 +117,8 @@ impl Forwarder {
             let find = || shared.table.load().get(frame.receiver()).map(|found| Arc::clone(&found.peer)).ok_or(());
             match callers.get_or_find(|known| frame.is_to(&known.name) && known.is_named(), find) {
                 Ok(caller) => {
-                    // Before the call is complete: a Router that stops waits for open calls, and for promises.
+                    // Before the call is complete: a Router that stops waits for open calls, and
+                    // for promises.
                     turn.promise(&caller.conn);
                     if let Some(id) = caller.complete_call(number, me.id()) {
                         // It knew whom it called: an answer need not wait for other news.
@@ -140,7 +141,8 @@ impl Forwarder {
         tracing::debug!(from = %Shown::new(&me.name), to = frame.receiver(), "dropped a reply that matches no open call");
     }
 
-    /// This member gives one of its calls up: the receiver hears of it, or is spared it if it could not read it.
+    /// This member gives one of its calls up: the receiver hears of it, or is spared it if it could
+    /// not read it.
     fn cancel(&self, frame: &Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let (shared, me, id) = (&self.shared, &*self.me.peer, Cancel::read(frame)?.id);
         let table = shared.table.load();
@@ -174,7 +176,8 @@ impl Forwarder {
         match says {
             Credit::Begins(flow) => {
                 turn.flush();
-                // What the receiver is told of one that bore this name before ends that one's flow, not this.
+                // What the receiver is told of one that bore this name before ends that one's flow,
+                // not this.
                 let in_step = self.shared.keep_in_step(&self.me.peer, &other.peer);
                 self.me.begins(&other.peer, flow, frame, in_step);
             }
@@ -223,8 +226,9 @@ fn call(shared: &Shared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, t
         let error = Refusal::Overloaded.error(format!("{waiting} bytes wait to be taken by the caller, {}", me.name));
         return shared.refuse(me, id, &receiver.name, frame.method(), &error);
     }
-    // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed before its calls are
-    // ended, so either that ends this call or the queueing fails, of which `lost` hears.
+    // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed
+    // before its calls are ended, so either that ends this call or the queueing fails, of which
+    // `lost` hears.
     let Some(number) = me.open_call(id, receiver) else {
         let error = Refusal::Overloaded.error(format!(
             "{} has answered too few of the calls of {}: of the {IDS} numbers that those have, the rest is for others",

@@ -1,5 +1,5 @@
-//! Ends of calls that are told once their caller takes what waits for it: a caller that calls on and reads nothing must not
-//! make a Router write ever more errors.
+//! Ends of calls that are told once their caller takes what waits for it: a caller that calls on
+//! and reads nothing must not make a Router write ever more errors.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use super::Peer;
 use crate::{conn::Account, refusal::Refusal};
 
-/// What is kept for one caller at most, in bytes: ends of calls with every number, if receivers have usual names.
+/// What is kept for one caller at most, in bytes: ends of calls with every number, if receivers
+/// have usual names.
 const MOST: usize = 1024 * 1024;
 
 /// What the ends of calls to one receiver take beside its name, and each of them.
@@ -63,8 +64,8 @@ impl Drop for Kept {
 }
 
 impl Later {
-    /// Keeps an end of a call. `false`: there is no room for it. A call that was open had some; one that is refused has to find
-    /// it in the share of its caller.
+    /// Keeps an end of a call. `false`: there is no room for it. A call that was open had some; one
+    /// that is refused has to find it in the share of its caller.
     pub(super) fn keep(&self, id: CallId, receiver: NodeName, why: Refusal, account: &Arc<Account>) -> bool {
         let mut kept = self.0.lock();
         let joins = kept.ends.back().is_some_and(|ends| ends.receiver == receiver && ends.why == why);
@@ -108,7 +109,8 @@ impl Later {
 }
 
 impl Peer {
-    /// Puts an end of a call off until this member takes what waits for it. `false`: nothing waits, or too many were put off.
+    /// Puts an end of a call off until this member takes what waits for it. `false`: nothing waits,
+    /// or too many were put off.
     pub(super) fn put_off(&self, id: CallId, receiver: &str, class: &str, limits: &Limits) -> bool {
         let outbox = &self.conn.outbox;
         let Ok(receiver) = NodeName::new(receiver, limits) else { return false };

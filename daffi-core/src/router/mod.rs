@@ -45,10 +45,11 @@ const QUIET_LOOK: Duration = Duration::from_millis(5);
 
 /// A running router: listens, and forwards calls between those who connect.
 ///
-/// Every member may call, expose callbacks, or both. Payloads are forwarded byte for byte and never decoded. A call that
-/// cannot be delivered is answered at once with an error.
+/// Every member may call, expose callbacks, or both. Payloads are forwarded byte for byte and never
+/// decoded. A call that cannot be delivered is answered at once with an error.
 ///
-/// A handle, cheap to clone. Dropping the last one ends the router at once; [`stop`](Self::stop) ends it in order.
+/// A handle, cheap to clone. Dropping the last one ends the router at once; [`stop`](Self::stop)
+/// ends it in order.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -84,7 +85,8 @@ impl Drop for Handle {
 pub struct RouterStats {
     /// Members now.
     pub members: usize,
-    /// Members now that give no sign of life although they were asked for one: their processes may be stopped.
+    /// Members now that give no sign of life although they were asked for one: their processes may
+    /// be stopped.
     pub stopped_members: usize,
     /// Calls now that were forwarded and not answered yet.
     pub open_calls: usize,
@@ -113,7 +115,8 @@ type Table = ByName<NodeName, Arc<Sender>>;
 #[derive(Debug)]
 struct Shared {
     server: Server,
-    /// Who bears which name. Read for every frame without a lock, replaced when a member comes or goes.
+    /// Who bears which name. Read for every frame without a lock, replaced when a member comes or
+    /// goes.
     table: ArcSwap<Table>,
     members: Mutex<Membership<Arc<Peer>>>,
     /// Calls of names that nobody bears now.
@@ -216,9 +219,9 @@ impl Router {
         self.shared().server.join().await
     }
 
-    /// Stops in order: waits for the answers to open calls and sends them, then closes the listeners and the connections.
-    /// Calls that come meanwhile are refused; what takes longer than `grace` is cut off. Further calls wait for the same
-    /// end.
+    /// Stops in order: waits for the answers to open calls and sends them, then closes the
+    /// listeners and the connections. Calls that come meanwhile are refused; what takes longer than
+    /// `grace` is cut off. Further calls wait for the same end.
     ///
     /// Cancel safe: dropped, the router goes on stopping.
     pub async fn stop(&self) {
@@ -279,10 +282,11 @@ impl Shared {
         member.peer.named();
     }
 
-    /// A member is gone from its name: the table forgets it, the others are told, and every call to it ends.
+    /// A member is gone from its name: the table forgets it, the others are told, and every call to
+    /// it ends.
     fn left(&self, peer: &Peer) {
-        // Before the news: a 3.0.1 caller that hears of the end first raises an error of its own. Its outbox is closed, so
-        // no call to it begins any more.
+        // Before the news: a 3.0.1 caller that hears of the end first raises an error of its own.
+        // Its outbox is closed, so no call to it begins any more.
         self.end_calls_to(peer);
         {
             let mut members = self.members.lock();

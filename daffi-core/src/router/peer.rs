@@ -18,7 +18,8 @@ use crate::{
 
 /// A member: its connection, what it exposes and the calls it made.
 ///
-/// Connections remember members that have left, so little may hang on one: not what it sent, which is its [`Sender`]'s.
+/// Connections remember members that have left, so little may hang on one: not what it sent, which
+/// is its [`Sender`]'s.
 ///
 /// [`Sender`]: super::sender::Sender
 #[derive(Debug)]
@@ -31,7 +32,8 @@ pub(super) struct Peer {
     /// Counts changes of `methods`.
     exposed: AtomicU64,
     calls: Mutex<OpenCalls>,
-    /// What all senders together may have outstanding with it, as far as the Router has to say that in its place.
+    /// What all senders together may have outstanding with it, as far as the Router has to say that
+    /// in its place.
     pub(super) pool: Mutex<Pool>,
     /// What it was told of the others.
     pub(super) told: Told,
@@ -119,24 +121,26 @@ impl Peer {
         unheard.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// A call of this member to `receiver` is open from now on. Gives the number under which it travels.
+    /// A call of this member to `receiver` is open from now on. Gives the number under which it
+    /// travels.
     pub(super) fn open_call(&self, id: CallId, receiver: &Self) -> Option<CallId> {
         self.calls.lock().open(id, receiver.id())
     }
 
-    /// This member gives an open call up, for the first time: the number under which it travels, and
-    /// the connection of its receiver.
+    /// This member gives an open call up, for the first time: the number under which it travels,
+    /// and the connection of its receiver.
     pub(super) fn cancel_call(&self, id: CallId) -> Option<(CallId, u64)> {
         self.calls.lock().cancel(id)
     }
 
-    /// This member does not wait for the answer to a call any more. The receiver may still answer: the number rests.
+    /// This member does not wait for the answer to a call any more. The receiver may still answer:
+    /// the number rests.
     pub(super) fn give_up_call(&self, id: CallId) {
         self.calls.lock().give_up(id);
     }
 
-    /// A reply came on the connection `receiver`, or there will be none. Gives the caller's number; `None`: nobody waits for
-    /// it.
+    /// A reply came on the connection `receiver`, or there will be none. Gives the caller's number;
+    /// `None`: nobody waits for it.
     pub(super) fn complete_call(&self, number: CallId, receiver: u64) -> Option<CallId> {
         self.calls.lock().complete(number, receiver)
     }

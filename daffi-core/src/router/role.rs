@@ -13,7 +13,8 @@ use crate::{
     session::{Hello, Joined, Updated, handshake_reply, name_taken, no_room_for_list},
 };
 
-/// Of the node's budget, what nowait requests to one receiver of level 3 may cost together until they are written.
+/// Of the node's budget, what nowait requests to one receiver of level 3 may cost together until
+/// they are written.
 const POOL: usize = 64;
 
 pub(super) struct RouterRole {
@@ -146,7 +147,8 @@ impl RouterRole {
             }
             let list = members.reply_bytes();
             if !self.conn.outbox.admits(Class::Answer, list) {
-                // Others who do not take theirs are ended for that, so that one that comes again finds room.
+                // Others who do not take theirs are ended for that, so that one that comes again
+                // finds room.
                 return Err(no_room_for_list(list));
             }
             let Joined { evicted } =
@@ -156,7 +158,8 @@ impl RouterRole {
                 Some((old, _)) => old.close_calls(),
                 None => shared.absent.lock().take(&name),
             });
-            // The answer is the first thing that a newcomer hears: before news, and before calls find it in the table.
+            // The answer is the first thing that a newcomer hears: before news, and before calls
+            // find it in the table.
             self.answer(&name, frame, &members.reply(level));
             me.was_told(members.end());
             shared.enter(&sender);

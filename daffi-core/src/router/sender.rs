@@ -1,4 +1,5 @@
-//! What one member of a Router sends: calls, and its nowait traffic as far as each receiver takes it.
+//! What one member of a Router sends: calls, and its nowait traffic as far as each receiver takes
+//! it.
 
 use std::{
     collections::VecDeque,
@@ -22,8 +23,9 @@ use crate::{
 /// What a held request takes beside its frame.
 const HOLDING_COST: usize = 256;
 
-/// A member as the sender of requests. Held by its connection, by the table while it bears its name, and by what it sent to
-/// receivers of level 3 and was not written yet: with the last of them goes what is held.
+/// A member as the sender of requests. Held by its connection, by the table while it bears its
+/// name, and by what it sent to receivers of level 3 and was not written yet: with the last of them
+/// goes what is held.
 #[derive(Debug)]
 pub(super) struct Sender {
     pub(super) peer: Arc<Peer>,
@@ -34,14 +36,16 @@ pub(super) struct Sender {
     limits: Limits,
 }
 
-/// What goes to one receiver: the sender's account as the Router keeps it, and the requests beyond it, in order.
+/// What goes to one receiver: the sender's account as the Router keeps it, and the requests beyond
+/// it, in order.
 #[derive(Debug)]
 struct Flow {
     account: Outgoing,
     held: VecDeque<Held>,
     /// In the place of a receiver that knows nothing of credit.
     local: Option<Local>,
-    /// A CREDIT frame to the sender is in its outbox; `Some`: a newer one is to follow when that is written.
+    /// A CREDIT frame to the sender is in its outbox; `Some`: a newer one is to follow when that is
+    /// written.
     telling: Option<Option<Grant>>,
 }
 
@@ -59,7 +63,8 @@ enum Waits {
     Turn,
     /// For so much credit.
     Credit(u64),
-    /// Until nothing of the flow before is outstanding, for this one to begin: nobody gets a new window by a new flow.
+    /// Until nothing of the flow before is outstanding, for this one to begin: nobody gets a new
+    /// window by a new flow.
     Quiet(FlowId),
     /// Until the receiver has heard of the sender, for the flow to begin.
     News,
@@ -109,7 +114,8 @@ impl Flow {
         }
     }
 
-    /// Nothing is outstanding, and a flow of another number begins; `begins` says so to the receiver.
+    /// Nothing is outstanding, and a flow of another number begins; `begins` says so to the
+    /// receiver.
     fn renew(&mut self, number: FlowId, receiver: &Arc<Peer>, begins: &Frame) -> Result<(), Closed> {
         self.account = Outgoing::new(number);
         let Some(local) = &mut self.local else {
@@ -130,7 +136,8 @@ impl Sender {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Sends a call of this member on, behind what is held for the same receiver. `false`: the receiver's queue is full.
+    /// Sends a call of this member on, behind what is held for the same receiver. `false`: the
+    /// receiver's queue is full.
     pub(super) fn pass_call(&self, receiver: &Peer, frame: &Frame, turn: &mut Turn) -> bool {
         if self.held_requests() > 0
             && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
@@ -144,8 +151,8 @@ impl Sender {
 
     /// This member says that a flow to `receiver` begins.
     ///
-    /// `in_step`: the receiver has heard of this member. What it is told of one that bore the name before ends that one's flow,
-    /// and not this, which else begins later.
+    /// `in_step`: the receiver has heard of this member. What it is told of one that bore the name
+    /// before ends that one's flow, and not this, which else begins later.
     pub(super) fn begins(self: &Arc<Self>, receiver: &Arc<Peer>, number: FlowId, frame: Frame, in_step: bool) {
         let mut flows = self.flows.lock();
         if let Some(flow) = flows.get_mut(&receiver.id()) {
@@ -188,11 +195,12 @@ impl Sender {
         }
     }
 
-    /// Sends a nowait request of this member on, as far as the receiver's credit goes; else it is held.
-    /// `in_step`: the receiver has heard of this member.
+    /// Sends a nowait request of this member on, as far as the receiver's credit goes; else it is
+    /// held. `in_step`: the receiver has heard of this member.
     pub(super) fn pass_nowait(self: &Arc<Self>, receiver: &Arc<Peer>, frame: Frame, in_step: bool) -> Result<(), Lost> {
         let cost = credit_cost(frame.payload().len());
-        // Held over the queueing, so that nothing overtakes what `granted` lets go at the same time.
+        // Held over the queueing, so that nothing overtakes what `granted` lets go at the same
+        // time.
         let mut flows = self.flows.lock();
         let flow = match flows.get_mut(&receiver.id()) {
             Some(flow) => flow,
@@ -232,7 +240,8 @@ impl Sender {
         flow.held.push_back(Held { frame, waits, _counted: counted });
     }
 
-    /// A level 4 receiver grants credit itself when it worked the request off. For one of level 3, being written counts.
+    /// A level 4 receiver grants credit itself when it worked the request off. For one of level 3,
+    /// being written counts.
     fn forward_nowait(
         self: &Arc<Self>,
         flow: &mut Flow,
@@ -288,7 +297,8 @@ impl Sender {
         }
     }
 
-    /// Tells this member what it may send. One frame for each flow waits to be written, at most: the newest says it all.
+    /// Tells this member what it may send. One frame for each flow waits to be written, at most:
+    /// the newest says it all.
     fn tell(self: &Arc<Self>, flow: &mut Flow, receiver: &Arc<Peer>, grant: Grant) {
         if let Some(newer) = &mut flow.telling {
             *newer = Some(grant);

@@ -13,11 +13,12 @@ use tokio::{sync::Notify, time::sleep};
 
 use super::{Peer, Shared};
 
-/// How long news of members are gathered before all are told: thousands of members are written to once for many joins.
+/// How long news of members are gathered before all are told: thousands of members are written to
+/// once for many joins.
 const GATHERING: Duration = Duration::from_millis(50);
 
-/// Bytes of news that members are told in a second, as long as that keeps nothing from them for longer than `LONGEST`: those who
-/// announce much and often are heard less often.
+/// Bytes of news that members are told in a second, as long as that keeps nothing from them for
+/// longer than `LONGEST`: those who announce much and often are heard less often.
 const NEWS_IN_A_SECOND: usize = 2 * 1024 * 1024;
 const LONGEST: Duration = Duration::from_secs(2);
 
@@ -51,8 +52,8 @@ impl Peer {
         self.told.until.load(Ordering::Acquire) < other.told.knows.load(Ordering::Acquire)
     }
 
-    /// Whether it took the last that it was told; if not, it is asked again when it did. So one lot waits for each member, and
-    /// the next holds the newest of all that happened meanwhile.
+    /// Whether it took the last that it was told; if not, it is asked again when it did. So one lot
+    /// waits for each member, and the next holds the newest of all that happened meanwhile.
     pub(super) fn takes_news(&self) -> bool {
         let Told { waiting, put_off, .. } = &self.told;
         if waiting.load(Ordering::SeqCst) == 0 {
@@ -63,7 +64,8 @@ impl Peer {
         waiting.load(Ordering::SeqCst) == 0 && put_off.swap(false, Ordering::SeqCst)
     }
 
-    /// Tells it all news below a number. `rest` is notified when it took them and is to be told more.
+    /// Tells it all news below a number. `rest` is notified when it took them and is to be told
+    /// more.
     pub(super) fn tell(self: &Arc<Self>, frames: &[Frame], until: u64, rest: &Arc<Notify>) {
         self.was_told(until);
         if frames.is_empty() {
@@ -94,8 +96,9 @@ impl Drop for Taken {
 }
 
 impl Shared {
-    /// Nothing of `from` is to reach `to` before the news that `from` has already, that of its own coming for one. `false`: it
-    /// has more waiting than it may, and hears of them when it took that.
+    /// Nothing of `from` is to reach `to` before the news that `from` has already, that of its own
+    /// coming for one. `false`: it has more waiting than it may, and hears of them when it took
+    /// that.
     pub(super) fn keep_in_step(&self, from: &Peer, to: &Arc<Peer>) -> bool {
         if !to.is_behind(from) {
             return true;

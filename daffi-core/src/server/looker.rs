@@ -12,8 +12,8 @@ use crate::{
     session::{Hello, handshake_reply, no_room_for_list},
 };
 
-/// A server's end of one connection: that of the node's own kind, unless the first handshake says that its client only looks
-/// ([level 4](daffi_wire::level_four)).
+/// A server's end of one connection: that of the node's own kind, unless the first handshake says
+/// that its client only looks ([level 4](daffi_wire::level_four)).
 pub(crate) struct Door<H: Host> {
     host: Arc<H>,
     conn: Arc<Conn>,
@@ -34,8 +34,9 @@ impl<H: Host> Door<H> {
         Self { host: Arc::clone(host), conn, opening, role, looker: None }
     }
 
-    /// Answers the first handshake of a client that only looks with the list, and a later one, which changes nothing, with
-    /// none: a list costs much. `false`: it is one of level 3, where the section has no meaning.
+    /// Answers the first handshake of a client that only looks with the list, and a later one,
+    /// which changes nothing, with none: a list costs much. `false`: it is one of level 3, where
+    /// the section has no meaning.
     fn look(&mut self, frame: &Frame) -> bool {
         let server = self.host.server();
         let known = self.looker.as_ref().map(|looker| &looker.name);

@@ -1,4 +1,5 @@
-//! What every node that listens has: listeners, connections that are opening, limits on both, and an end in order.
+//! What every node that listens has: listeners, connections that are opening, limits on both, and
+//! an end in order.
 
 mod handshake;
 mod looker;
@@ -76,8 +77,8 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// The body of the answer to a handshake on a link of this level: who is there.
     fn list(&self, level: Level) -> Vec<u8>;
 
-    /// The server's end of a new connection, which calls [`Server::opened`] with `opening` after its handshake and at
-    /// its end.
+    /// The server's end of a new connection, which calls [`Server::opened`] with `opening` after
+    /// its handshake and at its end.
     fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> Self::Role;
 }
 
@@ -154,7 +155,8 @@ impl Server {
     /// Queues a frame of the server's own.
     pub(crate) fn send(&self, conn: &Conn, class: Class, to: &str, frame: Result<Frame, EncodeError>) {
         match frame {
-            // A connection that has just ended needs no notice, and what is the server's own always finds room.
+            // A connection that has just ended needs no notice, and what is the server's own always
+            // finds room.
             Ok(frame) => drop(conn.send(class, &frame)),
             Err(error) => tracing::error!(node = %self.name, to, %error, "a notice does not fit into a frame"),
         }
@@ -222,7 +224,8 @@ pub(crate) fn listen<H: Host>(host: &Arc<H>, listeners: Vec<Box<dyn Listener>>) 
 async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
     let server = host.server();
     let config = LinkConfig::default().limits(server.config.limits);
-    // What is not accepted from a listener of this process alone is lost; from another one the next process takes it.
+    // What is not accepted from a listener of this process alone is lost; from another one the next
+    // process takes it.
     let life = &server.life;
     let over = if listener.is_handed_over() { &life.stopping } else { &life.closing };
     loop {

@@ -1,9 +1,10 @@
 //! How a node that listens ends: nobody is turned away before all are, and that is its last moment.
 //!
 //! A client of 3.0.1 whose connection has ended connects again at its next call, and only once
-//! ([protocol, 10](daffi_wire::protocol#10.15)): refused, or connected and not answered, it is lost for good. So listeners
-//! stay open while calls finish and answers settle, those who come meanwhile are let in, and their connections end
-//! together with the listeners. How long nobody listens is then up to whoever starts the next process.
+//! ([protocol, 10](daffi_wire::protocol#10.15)): refused, or connected and not answered, it is lost
+//! for good. So listeners stay open while calls finish and answers settle, those who come meanwhile
+//! are let in, and their connections end together with the listeners. How long nobody listens is
+//! then up to whoever starts the next process.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -19,8 +20,8 @@ use crate::{
 /// How often a node that stops looks whether all its connections are ready to end.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Begins to stop, if that was not done: requests are refused from here on. Goes on with `rest` on a task of its own, whoever
-/// waits for it.
+/// Begins to stop, if that was not done: requests are refused from here on. Goes on with `rest` on
+/// a task of its own, whoever waits for it.
 pub(crate) fn begin_stop<H: Host, R: Future<Output = ()> + Send + 'static>(host: &Arc<H>, rest: impl FnOnce() -> R) {
     let server = host.server();
     if server.life.begin_stop() {
@@ -31,8 +32,8 @@ pub(crate) fn begin_stop<H: Host, R: Future<Output = ()> + Send + 'static>(host:
 }
 
 impl Server {
-    /// Ends after [`begin_stop`]: waits for `work` and for all connections, up to `grace`, then cuts off. `conns`: those that
-    /// bear a name, whenever it is asked; `left`: what is cut off.
+    /// Ends after [`begin_stop`]: waits for `work` and for all connections, up to `grace`, then
+    /// cuts off. `conns`: those that bear a name, whenever it is asked; `left`: what is cut off.
     pub(crate) async fn finish(
         &self,
         work: impl Future<Output = ()>,
@@ -65,8 +66,9 @@ impl Server {
         self.end(Ended::after(cut_off));
     }
 
-    /// Waits until the last answers have settled at peers that come back only once, then until the others are gone, which come
-    /// back as often as needed: their end takes as long as the slowest of them.
+    /// Waits until the last answers have settled at peers that come back only once, then until the
+    /// others are gone, which come back as often as needed: their end takes as long as the slowest
+    /// of them.
     async fn settle(&self, conns: impl Fn() -> Vec<Arc<Conn>>) {
         let is_old = |conn: &Arc<Conn>| !conn.level().at_least(Level::FOUR);
         loop {

@@ -52,7 +52,8 @@ pub(crate) enum Handled {
 }
 
 impl ClientSession {
-    /// A session on a new connection. `in_flight` goes on from the connection before, if there was one.
+    /// A session on a new connection. `in_flight` goes on from the connection before, if there was
+    /// one.
     pub(crate) fn new(name: NodeName, limits: Limits, in_flight: InFlight) -> Self {
         Self {
             members: MemberList::new(name.clone()),
@@ -66,7 +67,8 @@ impl ClientSession {
         }
     }
 
-    /// Asks the server to tell nobody of this node ([level 4](daffi_wire::level_four#clients-that-only-look)).
+    /// Asks the server to tell nobody of this node ([level
+    /// 4](daffi_wire::level_four#clients-that-only-look)).
     pub(crate) fn look_only(mut self, looks: bool) -> Self {
         self.looks = looks;
         self
@@ -105,8 +107,8 @@ impl ClientSession {
         }
     }
 
-    /// Numbers of calls to `receiver` that rest, if so many do that no other should be made: only where there are others
-    /// to call.
+    /// Numbers of calls to `receiver` that rest, if so many do that no other should be made: only
+    /// where there are others to call.
     pub(crate) fn rest_too_many(&self, receiver: &str) -> Option<usize> {
         self.in_flight.rest_too_many(receiver).filter(|_| self.server_role != Some(Role::Service))
     }
@@ -123,7 +125,8 @@ impl ClientSession {
         let limits = self.limits.max_control_bytes(self.limits.max_list_bytes);
         let body = Handshake::parse(frame.payload(), &limits)?;
         if frame.transmitter() != self.name.as_str() {
-            // That somebody came is told by the event that follows the notice, as for a node without callbacks.
+            // That somebody came is told by the event that follows the notice, as for a node
+            // without callbacks.
             let mut members = body.members;
             if self.server_role == Some(Role::Service) {
                 let level = Level::agreed(body.node_type.level());
@@ -154,7 +157,8 @@ impl ClientSession {
             return Ok(Handled::Opened(level));
         }
         if level.at_least(Level::FOUR) && !self.looks {
-            // The answer to a second handshake lists who changed (LEVEL_FOUR.md, "A second handshake").
+            // The answer to a second handshake lists who changed (LEVEL_FOUR.md, "A second
+            // handshake").
             self.members.update(members);
         } else {
             self.members.replace(members);
@@ -177,7 +181,8 @@ impl ClientSession {
         if event.kind == EventKind::Evicted && event.member == self.name.as_str() {
             return Err(Disconnected::Evicted);
         }
-        // A Router of this project ends each call to a member that left itself, with an ERROR of its own.
+        // A Router of this project ends each call to a member that left itself, with an ERROR of
+        // its own.
         let wakers = match event.kind {
             _ if self.router_ends_calls => Vec::new(),
             // The node that was asked is not the node that bears the name now.

@@ -1,5 +1,5 @@
-//! A list and a map of which a copy costs little, and a change after it only the part that changes: what many look at while one
-//! goes on changing it.
+//! A list and a map of which a copy costs little, and a change after it only the part that changes:
+//! what many look at while one goes on changing it.
 
 use std::{
     borrow::Borrow,

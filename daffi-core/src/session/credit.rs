@@ -1,7 +1,9 @@
-//! Nowait traffic of one sender to one receiver, held back to what the receiver takes (`LEVEL_FOUR.md`, "Credit").
+//! Nowait traffic of one sender to one receiver, held back to what the receiver takes
+//! (`LEVEL_FOUR.md`, "Credit").
 //!
-//! Both sides count from the beginning of the flow: the sender what it sent, the receiver what it is done with. A grant is the
-//! receiver's count and a window beyond it, so one that is lost in a newer one, or told twice, leaves both sides in agreement.
+//! Both sides count from the beginning of the flow: the sender what it sent, the receiver what it
+//! is done with. A grant is the receiver's count and a window beyond it, so one that is lost in a
+//! newer one, or told twice, leaves both sides in agreement.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -29,8 +31,8 @@ impl Outgoing {
         self.flow
     }
 
-    /// Pays for a request of that cost, so that it may go on now. One that is larger than the window passes when nothing
-    /// else is outstanding.
+    /// Pays for a request of that cost, so that it may go on now. One that is larger than the
+    /// window passes when nothing else is outstanding.
     pub(crate) fn pay(&mut self, cost: u64) -> bool {
         let sent = self.sent.saturating_add(cost);
         let pays = self.is_quiet() || sent <= self.limit;
@@ -50,8 +52,8 @@ impl Outgoing {
         self.sent = self.sent.saturating_sub(cost).max(self.worked_off);
     }
 
-    /// The receiver takes more. `false`: the grant is of another flow, no newer than the one before, or of
-    /// what was never sent.
+    /// The receiver takes more. `false`: the grant is of another flow, no newer than the one
+    /// before, or of what was never sent.
     pub(crate) fn granted(&mut self, grant: Grant) -> bool {
         let worked_off = grant.worked_off();
         if grant.flow() != self.flow || worked_off < self.worked_off || worked_off > self.sent {
@@ -64,10 +66,12 @@ impl Outgoing {
     }
 }
 
-/// What a receiver can take of all its senders together, beyond the [`FIRST_WINDOW`] that each has of its own.
+/// What a receiver can take of all its senders together, beyond the [`FIRST_WINDOW`] that each has
+/// of its own.
 ///
-/// A sender gets a part of what the others have left over, as the switches share a buffer that divide it by a dynamic
-/// threshold: one sender alone gets a full window, and very many still leave something for the next.
+/// A sender gets a part of what the others have left over, as the switches share a buffer that
+/// divide it by a dynamic threshold: one sender alone gets a full window, and very many still leave
+/// something for the next.
 #[derive(Debug)]
 pub(crate) struct Pool {
     size: u64,
@@ -140,7 +144,8 @@ impl Incoming {
         self.worked_off - self.told >= u64::from(self.window / 4)
     }
 
-    /// Nothing of the sender waits any more: what is owed must be told now, for it may wait for that.
+    /// Nothing of the sender waits any more: what is owed must be told now, for it may wait for
+    /// that.
     const fn is_quiet(&self) -> bool {
         self.worked_off == self.received
     }
@@ -207,8 +212,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
         Some(flow.flow)
     }
 
-    /// A request of that flow was worked off. The sender is told [at the end of the turn](Self::grants), if it has to be.
-    /// `true`: there is something to tell.
+    /// A request of that flow was worked off. The sender is told [at the end of the
+    /// turn](Self::grants), if it has to be. `true`: there is something to tell.
     pub(crate) fn work_off(&mut self, sender: &K, flow: FlowId, cost: u64) -> bool {
         let Some(incoming) = self.flows.get_mut(sender).filter(|incoming| incoming.flow == flow) else { return false };
         if incoming.work_off(cost) && self.due.last() != Some(sender) {
@@ -233,8 +238,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
         grants
     }
 
-    /// Takes windows back that lie idle, when there is little left to share. The list of such senders stays as long as the
-    /// list of flows, at most.
+    /// Takes windows back that lie idle, when there is little left to share. The list of such
+    /// senders stays as long as the list of flows, at most.
     fn take_back(&mut self, grants: &mut Vec<(K, Grant)>) {
         for _ in 0..TAKEN_BACK {
             if !self.pool.is_scarce() && self.quiet.len() <= self.flows.len() {

@@ -77,7 +77,8 @@ fn what_belongs_to_an_older_flow_is_no_credit_of_the_next() {
     assert_eq!(senders.grants()[0].1.worked_off(), 400);
 }
 
-/// All senders use their windows to the end, and the receiver works nothing off beyond what makes them grow.
+/// All senders use their windows to the end, and the receiver works nothing off beyond what makes
+/// them grow.
 #[test]
 fn one_pool_is_divided_among_all_senders() {
     let size = 1 << 22;
@@ -125,7 +126,8 @@ fn windows_of_senders_that_are_silent_are_taken_back() {
     assert!(senders.quiet.len() <= senders.flows.len() + TAKEN_BACK);
 }
 
-/// A sender, a Router with the same account, and a receiver; everything between them is in order, and takes time.
+/// A sender, a Router with the same account, and a receiver; everything between them is in order,
+/// and takes time.
 #[derive(Default)]
 struct Link {
     number: u32,
@@ -234,8 +236,8 @@ fn work(links: &mut [Link], at: usize, receiver: &mut Senders) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Whatever the sizes and the order in which things arrive, whoever reconnects: all that is wanted passes in the end, both
-    /// sides agree, and what waits at the receiver is bounded.
+    /// Whatever the sizes and the order in which things arrive, whoever reconnects: all that is
+    /// wanted passes in the end, both sides agree, and what waits at the receiver is bounded.
     #[test]
     fn nothing_stands_still_and_both_sides_agree(
         sizes in prop::collection::vec((0usize..3, prop_oneof![0usize..300, 0usize..20_000, 500_000usize..2_000_000]), 1..60),
@@ -256,7 +258,8 @@ proptest! {
                 6 => work(&mut links, at, &mut receiver),
                 7 => links[at].return_credit(),
                 8 => links[at].hear(),
-                // The sender is a new connection; what it sent before is at the receiver, or on its way there.
+                // The sender is a new connection; what it sent before is at the receiver, or on its
+                // way there.
                 9 => {
                     links[at].renew(false);
                 }

@@ -27,7 +27,8 @@ impl<P> Hub<P> {
         self.peers.get(name).map(|(_, peer)| peer)
     }
 
-    /// Connection `id` ended. `true`: the name is free now; `false`: it had passed to a newer connection.
+    /// Connection `id` ended. `true`: the name is free now; `false`: it had passed to a newer
+    /// connection.
     pub(crate) fn leave(&mut self, name: &str, id: u64) -> bool {
         match self.peers.get(name) {
             Some((current, _)) if *current == id => {

@@ -45,8 +45,9 @@ impl Completed {
 
 /// The open calls of one connection, by their number.
 ///
-/// Numbers are given out in a cycle. The number of a call that was given up rests until its reply comes, its receiver
-/// leaves or the connection ends, so that no late reply ever reaches another call.
+/// Numbers are given out in a cycle. The number of a call that was given up rests until its reply
+/// comes, its receiver leaves or the connection ends, so that no late reply ever reaches another
+/// call.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     calls: HashMap<u16, Slot, BuildIdHasher>,
@@ -112,8 +113,8 @@ impl InFlight {
         }
     }
 
-    /// Keeps a number for a call that is still to be made. `false`: all are in use. When the connection has ended, a call
-    /// finds that out by itself.
+    /// Keeps a number for a call that is still to be made. `false`: all are in use. When the
+    /// connection has ended, a call finds that out by itself.
     pub(crate) fn reserve(&mut self) -> bool {
         let reserves = self.has_free() || self.closed;
         self.reserved += usize::from(reserves);
@@ -183,7 +184,8 @@ impl InFlight {
         }
     }
 
-    /// The caller gave up. `sent`: whether the request may have left. `true`: the number is free at once.
+    /// The caller gave up. `sent`: whether the request may have left. `true`: the number is free at
+    /// once.
     pub(crate) fn give_up(&mut self, id: CallId, sent: bool) -> bool {
         let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return false };
         match entry.get().state {
@@ -222,8 +224,8 @@ impl InFlight {
         }
     }
 
-    /// Numbers of calls to `receiver` that rest, if they are as many as are left for all others: no further call should be
-    /// made to it.
+    /// Numbers of calls to `receiver` that rest, if they are as many as are left for all others: no
+    /// further call should be made to it.
     pub(crate) fn rest_too_many(&self, receiver: &str) -> Option<usize> {
         if self.resting == 0 {
             return None;
@@ -241,8 +243,8 @@ impl InFlight {
         self.calls.len() == self.resting
     }
 
-    /// A newer connection took a member's name: the calls to it end. Their numbers rest, because a call that was sent
-    /// just before this was known is the newer node's to answer.
+    /// A newer connection took a member's name: the calls to it end. Their numbers rest, because a
+    /// call that was sent just before this was known is the newer node's to answer.
     pub(crate) fn receiver_evicted(&mut self, receiver: &str) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for slot in self.calls.values_mut().filter(|slot| slot.receiver.as_str() == receiver) {

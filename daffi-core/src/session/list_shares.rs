@@ -15,8 +15,9 @@ pub(super) const fn cost(json: usize, callbacks: usize) -> usize {
     json.saturating_add(1).saturating_add(callbacks.saturating_mul(NAME_COST))
 }
 
-/// The list of all members, shared out among them as memory is: half of it in parts that nobody can take, and of the rest each
-/// may have a fraction of what is free. So those with many names leave room for the next newcomer, however many they are.
+/// The list of all members, shared out among them as memory is: half of it in parts that nobody can
+/// take, and of the rest each may have a fraction of what is free. So those with many names leave
+/// room for the next newcomer, however many they are.
 #[derive(Debug)]
 pub(super) struct ListShares {
     limit: usize,

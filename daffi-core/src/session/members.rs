@@ -6,8 +6,8 @@ use daffi_wire::{Level, Member, MethodName, NodeName};
 
 use super::cow::{List, Map};
 
-/// A snapshot of the members of a connection. Replaced as a whole when one comes, goes or changes; the snapshots share what did
-/// not change.
+/// A snapshot of the members of a connection. Replaced as a whole when one comes, goes or changes;
+/// the snapshots share what did not change.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     list: List<Arc<Member>>,
@@ -44,7 +44,8 @@ impl Members {
 /// What a member and each of its callbacks take beside their names, about.
 const ENTRY_COST: usize = 64;
 
-/// The list that a server's frames change; callers see [snapshots](Self::snapshot) of it. A change costs what changes.
+/// The list that a server's frames change; callers see [snapshots](Self::snapshot) of it. A change
+/// costs what changes.
 #[derive(Debug)]
 pub(crate) struct MemberList {
     /// The node itself, which is never its own receiver.
@@ -60,7 +61,8 @@ impl MemberList {
         Self { own, now: Members::default(), bytes: 0 }
     }
 
-    /// The whole list anew ([protocol, 5.3](daffi_wire::protocol#5.3)). The same name twice: the last one counts.
+    /// The whole list anew ([protocol, 5.3](daffi_wire::protocol#5.3)). The same name twice: the
+    /// last one counts.
     pub(crate) fn replace(&mut self, list: Vec<Member>) {
         (self.now, self.bytes) = (Members::default(), 0);
         self.update(list);

@@ -14,8 +14,9 @@ use crate::keyed::ByName;
 /// The members in the order of 3.0.1, and the news that have not been taken to all of them
 /// ([protocol, 5.3](daffi_wire::protocol#5.3)).
 ///
-/// News are kept once for all, and each member has read them up to some place. So a join costs the same with one member as with
-/// thousands, and what is kept for one that reads nothing is bounded by the members, not by what happens.
+/// News are kept once for all, and each member has read them up to some place. So a join costs the
+/// same with one member as with thousands, and what is kept for one that reads nothing is bounded
+/// by the members, not by what happens.
 #[derive(Debug)]
 pub(crate) struct Membership<P> {
     list: Vec<Entry<P>>,
@@ -89,7 +90,8 @@ impl<P> Membership<P> {
     /// Connection `conn` takes its place, and its name from whoever bore it.
     ///
     /// # Errors
-    /// When its names take more of the list than it may, or do not fit into a frame; nothing has changed then.
+    /// When its names take more of the list than it may, or do not fit into a frame; nothing has
+    /// changed then.
     pub(crate) fn join(&mut self, conn: u64, member: Member, peer: P) -> Result<Joined<P>, NotListed> {
         let json = LINKS.map(|level| member.to_json(level));
         self.check_share(&member, &json)?;
@@ -129,7 +131,8 @@ impl<P> Membership<P> {
         self.check_share(&member, &json)?;
         let connected = self.event(EventKind::Connected, &member.name)?;
         let coming = self.coming(&member, &connected)?;
-        // To the others a change is told even when nothing is exposed any more: `null` empties their entry.
+        // To the others a change is told even when nothing is exposed any more: `null` empties
+        // their entry.
         let [three, four] = LINKS.map(|level| self.handshake(level, &member));
         let frames = [vec![three?], vec![four?]];
         let entry = &mut self.list[at];
@@ -149,7 +152,8 @@ impl<P> Membership<P> {
         self.shares.check(before, cost(member, json), member.methods.len())
     }
 
-    /// Connection `conn` ended. `false`: it was no member, or its name had passed to a newer connection.
+    /// Connection `conn` ended. `false`: it was no member, or its name had passed to a newer
+    /// connection.
     pub(crate) fn leave(&mut self, name: &NodeName, conn: u64) -> bool {
         let Some(at) = self.position(name, conn) else { return false };
         // A name that came in a frame fits into one.
@@ -176,7 +180,8 @@ impl<P> Membership<P> {
         self.list_bytes + self.list.len()
     }
 
-    /// Gives each member that `takes` them the news it has not got, in order. Gives the bytes of what nobody was told before.
+    /// Gives each member that `takes` them the news it has not got, in order. Gives the bytes of
+    /// what nobody was told before.
     pub(crate) fn tell_all(&mut self, takes: impl Fn(&P) -> bool, mut send: impl FnMut(&P, &[Frame])) -> usize {
         let (mut frames, mut behind) = (Vec::new(), Vec::new());
         for at in 0..self.list.len() {
@@ -245,8 +250,8 @@ impl<P> Membership<P> {
         self.news.was_told();
     }
 
-    /// What is told of a newcomer: a notice and an event. 3.0.1 sends no notice of a node without callbacks; on level 4 links
-    /// there is always one, so that all lists agree.
+    /// What is told of a newcomer: a notice and an event. 3.0.1 sends no notice of a node without
+    /// callbacks; on level 4 links there is always one, so that all lists agree.
     fn coming(&self, member: &Member, connected: &Frame) -> Result<[Vec<Frame>; 2], EncodeError> {
         let three = if member.methods.is_empty() { None } else { Some(self.handshake(Level::THREE, member)?) };
         let three = three.into_iter().chain([connected.clone()]).collect();
@@ -423,7 +428,8 @@ mod tests {
         assert!(greedy > 3 && members.reply(Level::FOUR).len() <= limits.max_list_bytes);
     }
 
-    /// What a member that takes nothing makes the Router keep is bounded by the members that it knew, not by what happens.
+    /// What a member that takes nothing makes the Router keep is bounded by the members that it
+    /// knew, not by what happens.
     #[test]
     fn news_for_one_that_takes_none_are_merged() {
         let mut members = membership();

@@ -1,11 +1,13 @@
-//! The rules of a session as state machines: they take frames and give frames and outcomes, and have no sockets, no tasks, no
-//! clock and no lock. Both ends are here: a client's session, its open calls and its members; a server's handshake, who bears
-//! which name, who is a member of a Router, and whether a request may go where it wants.
+//! The rules of a session as state machines: they take frames and give frames and outcomes, and
+//! have no sockets, no tasks, no clock and no lock. Both ends are here: a client's session, its
+//! open calls and its members; a server's handshake, who bears which name, who is a member of a
+//! Router, and whether a request may go where it wants.
 //!
-//! Two things stay outside, on purpose. Who waits for a call is known to its table by a [`Waker`](std::task::Waker), which is a
-//! handle and runs nothing: a list of ids to look up at every answer would cost the quickest call a second probe. And a Router
-//! finds the receiver of a frame in a table that all its connections read without a lock (`router`), because a state machine
-//! that owned the table would have to be locked for each frame.
+//! Two things stay outside, on purpose. Who waits for a call is known to its table by a
+//! [`Waker`](std::task::Waker), which is a handle and runs nothing: a list of ids to look up at
+//! every answer would cost the quickest call a second probe. And a Router finds the receiver of a
+//! frame in a table that all its connections read without a lock (`router`), because a state
+//! machine that owned the table would have to be locked for each frame.
 
 mod client;
 mod cow;

@@ -1,4 +1,5 @@
-//! What the members of a Router are still to be told of each other: the newest of each, however much happened.
+//! What the members of a Router are still to be told of each other: the newest of each, however
+//! much happened.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +7,10 @@ use daffi_wire::Frame;
 
 /// News in order, each with a number. A reader has been told all below some number, its `next`.
 ///
-/// Of each member there is at most its coming and its last change, and of those that are gone only the end, for who was told of
-/// their coming. So a reader that takes nothing makes this hold what it knew when it stopped, and no more. Only of who came and
-/// went since all were told last both events are kept, without what it exposed, for those who keep up.
+/// Of each member there is at most its coming and its last change, and of those that are gone only
+/// the end, for who was told of their coming. So a reader that takes nothing makes this hold what
+/// it knew when it stopped, and no more. Only of who came and went since all were told last both
+/// events are kept, without what it exposed, for those who keep up.
 #[derive(Debug, Default)]
 pub(super) struct News {
     items: BTreeMap<u64, Item>,
@@ -69,7 +71,8 @@ impl News {
         }
     }
 
-    /// A member changed. `came` and `before` are the numbers of its coming and of its change before this.
+    /// A member changed. `came` and `before` are the numbers of its coming and of its change before
+    /// this.
     pub(super) fn changed(&mut self, about: u64, came: u64, before: Option<u64>, frames: [Vec<Frame>; 2]) -> u64 {
         before.and_then(|before| self.items.remove(&before));
         self.add(Item::new(about, Some(came), frames))
@@ -114,7 +117,8 @@ impl News {
         self.known = self.end;
     }
 
-    /// All were told but those that are at `behind`: what these need not hear is forgotten. Gives the bytes of what was new.
+    /// All were told but those that are at `behind`: what these need not hear is forgotten. Gives
+    /// the bytes of what was new.
     pub(super) fn told(&mut self, mut behind: Vec<u64>) -> usize {
         let new = self.items.range(self.round..).map(|(_, item)| &item.frames[1]);
         let bytes = new.flatten().map(|frame| frame.as_bytes().len()).sum();

@@ -10,15 +10,16 @@ use super::in_flight::{BuildIdHasher, IDS};
 /// Room that an empty table keeps.
 const KEPT: usize = 1024;
 
-/// The calls of one member that a receiver may still answer, by the number under which the receiver got them.
+/// The calls of one member that a receiver may still answer, by the number under which the receiver
+/// got them.
 ///
-/// A reply bears a name and a number, no connection. So a number under which a reply may come for a call that nobody waits for
-/// any more is not used again: not for a 3.0.1 caller that goes around
+/// A reply bears a name and a number, no connection. So a number under which a reply may come for a
+/// call that nobody waits for any more is not used again: not for a 3.0.1 caller that goes around
 /// ([protocol, 2](daffi_wire::protocol#2)), nor for a newer connection of the same name, which
 /// inherits what was open. Such a call travels under another number.
 ///
-/// The calls to one receiver take at most as many numbers as are left for all others, so that one which never answers takes none
-/// from those that do.
+/// The calls to one receiver take at most as many numbers as are left for all others, so that one
+/// which never answers takes none from those that do.
 #[derive(Debug, Default)]
 pub(crate) struct OpenCalls {
     calls: HashMap<u16, Slot, BuildIdHasher>,
@@ -40,8 +41,8 @@ struct Slot {
     caller: Option<u16>,
     /// Its caller gave it up, and waits only for the word that it has ended.
     cancelled: bool,
-    /// The calls to the same receiver before and after this one, 0 at the ends: the end of one that has few is not looked for
-    /// among all.
+    /// The calls to the same receiver before and after this one, 0 at the ends: the end of one that
+    /// has few is not looked for among all.
     newer: u16,
     older: u16,
 }
@@ -54,8 +55,8 @@ struct Held {
 }
 
 impl OpenCalls {
-    /// A call under its caller's number. Gives the number under which it has to travel; `None`: there is none, or the
-    /// connection has ended.
+    /// A call under its caller's number. Gives the number under which it has to travel; `None`:
+    /// there is none, or the connection has ended.
     pub(crate) fn open(&mut self, id: CallId, receiver: u64) -> Option<CallId> {
         if self.closed {
             return None;
@@ -81,8 +82,8 @@ impl OpenCalls {
     }
 
     /// The caller says that it gives a call up: the number under which the call travels, and the
-    /// connection of its receiver. `None`: there is no such call, or it said so before. So a receiver
-    /// hears of each call once, however often its caller says it.
+    /// connection of its receiver. `None`: there is no such call, or it said so before. So a
+    /// receiver hears of each call once, however often its caller says it.
     pub(crate) fn cancel(&mut self, id: CallId) -> Option<(CallId, u64)> {
         let number = self.renumbered.get(&id.0).copied().unwrap_or(id.0);
         let slot = self.calls.get_mut(&number).filter(|slot| slot.caller == Some(id.0) && !slot.cancelled)?;
@@ -90,7 +91,8 @@ impl OpenCalls {
         Some((CallId(number), slot.receiver))
     }
 
-    /// A reply of `receiver` came. Gives the caller's number; `None`: it matches no call that somebody waits for.
+    /// A reply of `receiver` came. Gives the caller's number; `None`: it matches no call that
+    /// somebody waits for.
     pub(crate) fn complete(&mut self, number: CallId, receiver: u64) -> Option<CallId> {
         let Entry::Occupied(call) = self.calls.entry(number.0) else { return None };
         if call.get().receiver != receiver {
@@ -130,7 +132,8 @@ impl OpenCalls {
         gone
     }
 
-    /// The connection ended: what a newer one of the same name inherits. No call is opened here any more.
+    /// The connection ended: what a newer one of the same name inherits. No call is opened here any
+    /// more.
     pub(crate) fn close(&mut self) -> Self {
         self.closed = true;
         let mut calls = std::mem::take(&mut self.calls);
@@ -181,7 +184,8 @@ impl OpenCalls {
         self.calls.len()
     }
 
-    /// The caller does not wait for the call of that number, if there is one: it said so, or uses the number again.
+    /// The caller does not wait for the call of that number, if there is one: it said so, or uses
+    /// the number again.
     pub(crate) fn give_up(&mut self, id: CallId) {
         let number = match self.renumbered.is_empty() {
             true => id.0,
@@ -282,7 +286,8 @@ mod tests {
         assert_eq!((calls.len(), calls.renumbered.len(), calls.waiting()), (1, 0, 1));
     }
 
-    /// Whatever was answered and opened before, the end of one receiver ends its calls and no others.
+    /// Whatever was answered and opened before, the end of one receiver ends its calls and no
+    /// others.
     #[test]
     fn the_calls_to_each_receiver_are_known_after_any_history() {
         let (mut calls, mut open) = (OpenCalls::default(), HashMap::new());
@@ -314,7 +319,8 @@ mod tests {
         assert!(calls.calls.is_empty() && calls.held.is_empty() && calls.renumbered.is_empty() && calls.waiting == 0);
     }
 
-    /// The one that answers stays callable, whatever the others do not answer, and however often the caller goes around.
+    /// The one that answers stays callable, whatever the others do not answer, and however often
+    /// the caller goes around.
     #[test]
     fn receivers_that_never_answer_leave_numbers_for_the_others() {
         let mut calls = OpenCalls::default();

@@ -84,7 +84,8 @@ impl Pulse {
 mod tests {
     use super::*;
 
-    /// Lets time pass in steps until the pulse does something, and says what and after how many seconds.
+    /// Lets time pass in steps until the pulse does something, and says what and after how many
+    /// seconds.
     fn run(pulse: &mut Pulse, now: &mut Instant, mut heard: bool) -> (Beat, u64) {
         let begun = *now;
         loop {

@@ -14,7 +14,8 @@ pub(crate) fn check_transmitter(frame: &Frame, name: &NodeName) -> Result<(), Re
     Err(RemoteError::new("PermissionError", text))
 }
 
-/// Whether `receiver`, on a link of level `to`, can be given a request that came on a link of level `from`.
+/// Whether `receiver`, on a link of level `to`, can be given a request that came on a link of level
+/// `from`.
 pub(crate) fn check_receiver(frame: &Frame, from: Level, receiver: &NodeName, to: Level) -> Result<(), RemoteError> {
     let header = frame.header();
     if header.wants_reply() && header.id() == CallId::NONE {

@@ -1,4 +1,5 @@
-//! Calls that their callers give up: the callback hears of it, what has not begun does not run, and numbers come back.
+//! Calls that their callers give up: the callback hears of it, what has not begun does not run, and
+//! numbers come back.
 
 use std::{
     future::Future,
@@ -188,7 +189,8 @@ async fn a_cancelled_call_has_one_end() {
     caller.hello_with("caller", "client/4", "null").await;
     caller.send_to(Kind::Request, 2, ["caller", "svc", "wait"], r#"{"args":[],"kwargs":{}}"#, true).await;
     seen.begun(1).await;
-    // Of a call that is not open, of another's, and one that says more than its caller may: nothing happens.
+    // Of a call that is not open, of another's, and one that says more than its caller may: nothing
+    // happens.
     cancel(&mut caller, 3, "caller", "svc", CancelReason::Dropped).await;
     cancel(&mut caller, 2, "another", "svc", CancelReason::Dropped).await;
     cancel(&mut caller, 2, "caller", "svc", CancelReason::EnoughItems).await;

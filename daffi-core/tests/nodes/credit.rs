@@ -1,4 +1,5 @@
-//! Nowait traffic through a Router: what is owed is told, windows are divided, flows end with their receivers.
+//! Nowait traffic through a Router: what is owed is told, windows are divided, flows end with their
+//! receivers.
 
 use std::{
     sync::{

@@ -38,7 +38,8 @@ async fn what_no_client_may_send_ends_its_connection_only() {
     let garbage: Vec<Vec<u8>> = vec![
         vec![0xff; 64],
         header(0x0f).to_vec(),
-        // Metadata longer than the message, three separators, no separators, names that are not UTF-8.
+        // Metadata longer than the message, three separators, no separators, names that are not
+        // UTF-8.
         vec![2, 0, 0x91, 1, 0, 0, 0x16, 0, 0x81],
         [&[2, 0, 0x91, 4, 0, 0, 8, 0, 0x81][..], b"||||"].concat(),
         [&[2, 0, 0x91, 4, 0, 0, 8, 0, 0x81][..], b"abcd"].concat(),

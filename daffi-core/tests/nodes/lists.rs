@@ -1,4 +1,5 @@
-//! Lists of members are no weapon: who names much, often, or ever anew costs the others next to nothing.
+//! Lists of members are no weapon: who names much, often, or ever anew costs the others next to
+//! nothing.
 
 use std::{future::Future, time::Duration};
 
@@ -150,7 +151,8 @@ async fn news_wait_merged_for_one_that_does_not_take_them() {
     taking.await.unwrap();
 }
 
-/// A call does not reach one that has not heard of its caller, and waits for nobody who takes no news.
+/// A call does not reach one that has not heard of its caller, and waits for nobody who takes no
+/// news.
 #[tokio::test(start_paused = true)]
 async fn newcomers_that_call_a_deaf_member_make_the_router_hold_no_more_than_its_share() {
     let limits = Limits::default().max_frame_bytes(1024 * 1024);

@@ -19,7 +19,8 @@ async fn given_up_calls_never_hand_their_answer_to_another() {
     let mut open = FuturesUnordered::new();
     for n in 0..200_000u64 {
         let rpc = client.rpc();
-        // Every other call is given up at one of several stages; the rest must get their own answer.
+        // Every other call is given up at one of several stages; the rest must get their own
+        // answer.
         open.push(async move {
             match n % 4 {
                 0 => {
@@ -81,7 +82,8 @@ async fn without_a_free_number_a_call_is_overloaded_and_later_works_again() {
     assert_eq!(rpc.call::<u32>("hang", (7,)).await.unwrap(), 7);
 }
 
-/// Calls that a hung member never answers, of one caller; those to a healthy one go on, at the client and at the Router.
+/// Calls that a hung member never answers, of one caller; those to a healthy one go on, at the
+/// client and at the Router.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hung_member_takes_no_numbers_from_a_healthy_one() {
     let (_router, at) = router();

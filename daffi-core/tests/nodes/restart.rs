@@ -1,4 +1,5 @@
-//! What those who are connected, and those who come, see of a node that stops: clients of 3.0.1 come back only once.
+//! What those who are connected, and those who come, see of a node that stops: clients of 3.0.1
+//! come back only once.
 
 use std::{
     io,

@@ -158,7 +158,8 @@ async fn replies_that_nobody_waits_for_are_dropped_and_counted() {
     }
     caller.send_to(Kind::Request, 2, ["caller", "w", "f"], "{}", true).await;
     w.expect(Kind::Request).await;
-    // Not whom was asked; under another's name; another number; to nobody; the right one; a second one.
+    // Not whom was asked; under another's name; another number; to nobody; the right one; a second
+    // one.
     other.send_to(Kind::Response, 2, ["other", "caller", "f"], "wrong", false).await;
     other.send_to(Kind::Response, 2, ["w", "caller", "f"], "wrong", false).await;
     w.send_to(Kind::Response, 3, ["w", "caller", "f"], "wrong", false).await;
@@ -195,7 +196,8 @@ async fn a_receiver_that_leaves_or_is_evicted_ends_the_calls_to_it() {
         } else {
             drop(w);
             w = Peer::connect(&at).await;
-            // After the calls ended: a newcomer of the same name could otherwise be what ended them.
+            // After the calls ended: a newcomer of the same name could otherwise be what ended
+            // them.
             while router.stats().open_calls > 0 {
                 tokio::task::yield_now().await;
             }

@@ -232,7 +232,8 @@ async fn what_waits_for_all_deaf_workers_together_is_bounded() {
         let caller = caller.clone();
         open.push(tokio::spawn(async move { caller.rpc().call::<i64>("f", ("x".repeat(CALL),)).await }));
     }
-    // Of ten mebibytes the half that fits stays open: the budget, and for each worker its free part and a pipe.
+    // Of ten mebibytes the half that fits stays open: the budget, and for each worker its free part
+    // and a pipe.
     let refused = async {
         let mut refused = 0;
         while refused < 20 * 16 - (512 * 1024 / CALL + 20 * 6) {

@@ -1,4 +1,5 @@
-//! Memory is shared out: the greedy, the silent and the deaf leave room for the honest, and nobody honest is cut.
+//! Memory is shared out: the greedy, the silent and the deaf leave room for the honest, and nobody
+//! honest is cut.
 
 use std::{future::Future, time::Duration};
 
@@ -182,7 +183,8 @@ async fn deaf_members_make_no_call_to_a_healthy_worker_fail() {
     trickling.await.unwrap();
 }
 
-/// A caller that reads steadily gets every answer, however many it asked for at once, and keeps its connection.
+/// A caller that reads steadily gets every answer, however many it asked for at once, and keeps its
+/// connection.
 #[tokio::test(start_paused = true)]
 async fn many_large_answers_to_a_caller_that_reads_slowly_end_nobody() {
     let (router, at) = router_with(small().budget_bytes(32 * MIB));
@@ -234,7 +236,8 @@ async fn an_answer_without_room_is_an_error_that_says_so() {
     drop(worker);
 }
 
-/// One that announces again and again, and takes every answer, is no deaf peer. Its last announcement is answered.
+/// One that announces again and again, and takes every answer, is no deaf peer. Its last
+/// announcement is answered.
 #[tokio::test(start_paused = true)]
 async fn one_that_announces_and_reads_is_never_cut() {
     const ROUNDS: usize = 150;
@@ -295,7 +298,8 @@ async fn large_arguments_without_room_are_refused_before_they_are_read() {
     assert_eq!(rpc.call::<usize>("hold", ("x".repeat(300_000),)).await.unwrap(), 300_000);
 }
 
-/// Members that take neither refusals nor answers to handshakes are ended; others are served all the time.
+/// Members that take neither refusals nor answers to handshakes are ended; others are served all
+/// the time.
 #[tokio::test(start_paused = true)]
 async fn members_that_take_nothing_of_what_they_provoke_are_ended() {
     let (router, at) = router_with(small());

@@ -162,7 +162,8 @@ async fn ordered_callbacks_keep_each_callers_order() {
     }
 }
 
-/// Callbacks that run where their request was read, if they may, and say whether they did: `true` asks for a slow run.
+/// Callbacks that run where their request was read, if they may, and say whether they did: `true`
+/// asks for a slow run.
 fn quick_ones(ran: &Arc<Mutex<Vec<bool>>>) -> [Callback; 2] {
     let (reader, ran) = (thread::current().id(), Arc::clone(ran));
     let work = move |slow: bool| {
@@ -208,7 +209,8 @@ async fn what_promises_to_be_quick_runs_on_the_reader_while_it_is() {
     assert!(quick > 64, "it proved itself quick, and did after {quick} calls");
 }
 
-/// Calls whose function runs on a task of its own look like those on the reader on one thread, but do not hold it up.
+/// Calls whose function runs on a task of its own look like those on the reader on one thread, but
+/// do not hold it up.
 #[tokio::test]
 async fn an_async_function_that_blocks_is_found_and_begins_elsewhere() {
     let (at, ran) = (endpoint(), Arc::new(Mutex::new(Vec::new())));
@@ -261,7 +263,8 @@ async fn an_inline_function_that_must_not_run_on_a_reader_fails_there_once() {
     }
 }
 
-/// A plain function that blocks until something else was called on the same connection, and one that does so.
+/// A plain function that blocks until something else was called on the same connection, and one
+/// that does so.
 fn blocked_and_release() -> Vec<Callback> {
     let (release, released) = std::sync::mpsc::channel();
     let released = Mutex::new(released);
@@ -358,7 +361,8 @@ async fn a_timeout_layer_frees_no_worker_while_the_function_runs() {
         .listen(vec![listener])
         .unwrap();
     let client = client(&at, "c").await;
-    // On a busy machine no thread may begin in time, and what nobody waits for any more does not run.
+    // On a busy machine no thread may begin in time, and what nobody waits for any more does not
+    // run.
     while inside.most.load(SeqCst) == 0 {
         let calls = (0..8).map(|_| async { client.rpc().call::<()>("work", ()).await.unwrap_err() });
         let errors = join_all(calls).await;

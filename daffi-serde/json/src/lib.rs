@@ -27,10 +27,10 @@
 //! list of numbers.
 //!
 //! Integers of up to 128 bits are read and written as `i128` and `u128`, and those of up to
-//! [`MAX_INT_DIGITS`] as a
-//! [`Value`](daffi_serde::Value), in which an integer stays one with all its digits, and a float stays a float. Other types
-//! that take whatever is there have no place for an integer beyond 64 bits (serde's own buffers for
-//! tagged and untagged enums and for `flatten`, `serde_json::Value`): for them it is an error.
+//! [`MAX_INT_DIGITS`] as a [`Value`](daffi_serde::Value), in which an integer stays one with all
+//! its digits, and a float stays a float. Other types that take whatever is there have no place for
+//! an integer beyond 64 bits (serde's own buffers for tagged and untagged enums and for `flatten`,
+//! `serde_json::Value`): for them it is an error.
 //!
 //! Text with a lone surrogate, which Python can send as `"\ud800"`, is no text in Rust, and an
 //! error; only in the texts of an exception it is read as a replacement character, so that class

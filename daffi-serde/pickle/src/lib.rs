@@ -68,8 +68,8 @@
 //!   referred to twice becomes two equal ones and counts twice. A container that holds itself is
 //!   refused.
 //! - What a pickle builds and what is made of it takes at most
-//!   [`decode_bound`](daffi_serde::ValueLimits::decode_bound): 64 KiB and 24 times its length. Only what is referred to
-//!   many times, or many tuples of one small value, comes near it.
+//!   [`decode_bound`](daffi_serde::ValueLimits::decode_bound): 64 KiB and 24 times its length. Only
+//!   what is referred to many times, or many tuples of one small value, comes near it.
 //! - Text and bytes stay in the input until a type asks for them. An argument that nobody takes is
 //!   not built.
 //! - Integers have at most [`MAX_INT_BYTES`] or, as text, [`MAX_INT_DIGITS`].

@@ -1,12 +1,12 @@
 //! What stands between a format's library and the data of strangers, for use by every
 //! [`Codec`](crate::Codec).
 //!
-//! [`ReadGuard`] wraps a `Deserializer`. It counts depth and values against [`ValueLimits`](crate::ValueLimits), keeps
-//! announced lengths from reserving memory, and reads bytes where a list of numbers is asked for.
-//! [`Guarded`] wraps a value that is to be written. It turns what the library would change silently
-//! into an error that names a format which carries it. What a format has and has not is said once,
-//! in its [`Rules`]; what its library does not say of what it read is looked up in the payload, its
-//! [`Source`].
+//! [`ReadGuard`] wraps a `Deserializer`. It counts depth and values against
+//! [`ValueLimits`](crate::ValueLimits), keeps announced lengths from reserving memory, and reads
+//! bytes where a list of numbers is asked for. [`Guarded`] wraps a value that is to be written. It
+//! turns what the library would change silently into an error that names a format which carries it.
+//! What a format has and has not is said once, in its [`Rules`]; what its library does not say of
+//! what it read is looked up in the payload, its [`Source`].
 //!
 //! ```
 //! use daffi_serde::{Value, ValueLimits, guard::{Guarded, Rules, Watch}};

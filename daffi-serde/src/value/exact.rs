@@ -1,10 +1,10 @@
 //! A [`Value`] as an enum, for formats whose bytes do not say what they are.
 //!
 //! A format such as postcard cannot read "whatever is there". Its codec hands what [`tag::VALUE`]
-//! announces to
-//! [`ExactSerializer`], which puts the kind of every value before it, as the index of an enum variant. Reading, the
-//! codec answers `deserialize_newtype_struct` of that name by `deserialize_enum` with [`NAME`] and
-//! [`VARIANTS`]. Nothing is lost on the way: a set stays a set, a date a date.
+//! announces to [`ExactSerializer`], which puts the kind of every value before it, as the index of
+//! an enum variant. Reading, the codec answers `deserialize_newtype_struct` of that name by
+//! `deserialize_enum` with [`NAME`] and [`VARIANTS`]. Nothing is lost on the way: a set stays a
+//! set, a date a date.
 
 use serde::{
     Serialize, Serializer,

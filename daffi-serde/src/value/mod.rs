@@ -1,9 +1,9 @@
 //! Data without a Rust type.
 //!
-//! [`Value`] holds whatever a format can carry. [`to_value`] makes one of any serialisable value, [`from_value`] makes a
-//! value of any type of it. In between stand the rules for writing and reading it: [`tag`] for
-//! formats that tell more kinds of data apart than serde does, [`exact`] for formats that describe
-//! nothing by themselves.
+//! [`Value`] holds whatever a format can carry. [`to_value`] makes one of any serialisable value,
+//! [`from_value`] makes a value of any type of it. In between stand the rules for writing and
+//! reading it: [`tag`] for formats that tell more kinds of data apart than serde does, [`exact`]
+//! for formats that describe nothing by themselves.
 
 use num_bigint::BigInt;
 

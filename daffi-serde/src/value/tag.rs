@@ -37,8 +37,8 @@ pub const COMPLEX: &str = "$daffi::Complex";
 pub const OCTETS: &str = "$daffi::Octets";
 
 /// What a newtype struct of that name holds, when it is one of the kinds above that are a single
-/// value: all but
-/// [`VALUE`], [`SET`], [`FROZEN_SET`] and [`OCTETS`], which a writer passes through or writes element by element.
+/// value: all but [`VALUE`], [`SET`], [`FROZEN_SET`] and [`OCTETS`], which a writer passes through
+/// or writes element by element.
 ///
 /// ```
 /// use daffi_serde::value::{Date, Value, tag};

@@ -14,19 +14,22 @@ use crate::{
     socket::{canonical, configure, none_worked},
 };
 
-/// How long an attempt to connect has before the next address is tried beside it (RFC 8305, section 5).
+/// How long an attempt to connect has before the next address is tried beside it (RFC 8305, section
+/// 5).
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// A TCP connection to an endpoint of any scheme, with its options set, and the address it went to; for transports that
-/// run on top of TCP.
+/// A TCP connection to an endpoint of any scheme, with its options set, and the address it went to;
+/// for transports that run on top of TCP.
 ///
-/// The addresses of a host name are tried as RFC 8305 says: IPv6 and IPv4 in turn, the next one when the one before failed
-/// or has not answered within [`ATTEMPT_DELAY`], and the first that answers is taken. So an address that is silent costs
-/// that much. There is no time limit of its own. Cancel safe: dropped attempts are given up.
+/// The addresses of a host name are tried as RFC 8305 says: IPv6 and IPv4 in turn, the next one
+/// when the one before failed or has not answered within [`ATTEMPT_DELAY`], and the first that
+/// answers is taken. So an address that is silent costs that much. There is no time limit of its
+/// own. Cancel safe: dropped attempts are given up.
 ///
 /// # Errors
-/// [`ConnectError::Endpoint`] when the endpoint is not `host:port`; [`ConnectError::Failed`] when the host name can't be
-/// resolved (the error names it) or no address can be reached (the error lists them, when there are several).
+/// [`ConnectError::Endpoint`] when the endpoint is not `host:port`; [`ConnectError::Failed`] when
+/// the host name can't be resolved (the error names it) or no address can be reached (the error
+/// lists them, when there are several).
 ///
 /// # Panics
 /// When the host has several addresses, on a runtime without time enabled.
@@ -50,7 +53,8 @@ pub async fn connect_stream(endpoint: &Endpoint) -> Result<(TcpStream, SocketAdd
     }
 }
 
-/// Both families in turn, beginning with the one that the resolver puts first; each in the resolver's order.
+/// Both families in turn, beginning with the one that the resolver puts first; each in the
+/// resolver's order.
 fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let is_first = |address: &SocketAddr| addresses.first().is_some_and(|first| first.is_ipv4() == address.is_ipv4());
     let (first, second): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(is_first);
@@ -62,7 +66,8 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     ordered
 }
 
-/// The first attempt that succeeds; each begins when the one before failed, or after [`ATTEMPT_DELAY`].
+/// The first attempt that succeeds; each begins when the one before failed, or after
+/// [`ATTEMPT_DELAY`].
 async fn first_of<T, F: Future<Output = io::Result<T>>>(
     addresses: Vec<SocketAddr>,
     attempt: impl Fn(SocketAddr) -> F,

@@ -31,13 +31,14 @@ pub struct StreamListener {
 }
 
 impl StreamListener {
-    /// Listens on the first address of the endpoint that can be bound, with `SO_REUSEADDR` and a backlog of [`BACKLOG`].
+    /// Listens on the first address of the endpoint that can be bound, with `SO_REUSEADDR` and a
+    /// backlog of [`BACKLOG`].
     ///
     /// Cancel safe: a dropped attempt leaves nothing behind.
     ///
     /// # Errors
-    /// [`BindError::Endpoint`] when the endpoint is not `host:port`; [`BindError::Io`] when the host name can't be
-    /// resolved (the error names it) or no address can be bound.
+    /// [`BindError::Endpoint`] when the endpoint is not `host:port`; [`BindError::Io`] when the
+    /// host name can't be resolved (the error names it) or no address can be bound.
     pub async fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
         let failed = |source| BindError::Io { endpoint: endpoint.clone(), source };
         let addresses = resolve(endpoint).await.map_err(|error| match error {
@@ -56,8 +57,8 @@ impl StreamListener {
         Err(failed(none_worked(failures)))
     }
 
-    /// Takes a socket that listens already and that whoever handed it over keeps: a supervisor, which hands it to the next
-    /// process as well. `scheme` is that of the transport on top.
+    /// Takes a socket that listens already and that whoever handed it over keeps: a supervisor,
+    /// which hands it to the next process as well. `scheme` is that of the transport on top.
     ///
     /// # Errors
     /// An error of the operating system.
@@ -70,11 +71,12 @@ impl StreamListener {
         Ok(Self { socket: TcpListener::from_std(socket)?, endpoint, handed_over: true })
     }
 
-    /// The next connection, with its options set, and the peer's address. Connections that broke before they were
-    /// accepted are passed over.
+    /// The next connection, with its options set, and the peer's address. Connections that broke
+    /// before they were accepted are passed over.
     ///
     /// # Errors
-    /// An error of the operating system, such as no file descriptor left; the listener stays usable.
+    /// An error of the operating system, such as no file descriptor left; the listener stays
+    /// usable.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         loop {

@@ -8,15 +8,16 @@ use std::{
 use daffi_transport::{Path, Way};
 use tokio::net::TcpStream;
 
-/// So many questions in a row about a closed window have to stay unanswered: they come up to two minutes apart, and one of
-/// them, or its answer, may be lost on the way to a peer that is well.
+/// So many questions in a row about a closed window have to stay unanswered: they come up to two
+/// minutes apart, and one of them, or its answer, may be lost on the way to a peer that is well.
 const PROBES: u8 = 3;
 
 /// The way of one TCP connection. It [tells](Path::look) on Linux, elsewhere it does not.
 ///
-/// `TCP_USER_TIMEOUT` would end a connection whose peer keeps its window closed on purpose as well. This does not: the host
-/// of such a peer answers the system's questions, and every answer is a sign of life. The state comes from the same place
-/// as `TCP_INFO` (`sock_diag(7)`), and takes neither rights nor a descriptor while it is not asked for.
+/// `TCP_USER_TIMEOUT` would end a connection whose peer keeps its window closed on purpose as well.
+/// This does not: the host of such a peer answers the system's questions, and every answer is a
+/// sign of life. The state comes from the same place as `TCP_INFO` (`sock_diag(7)`), and takes
+/// neither rights nor a descriptor while it is not asked for.
 #[derive(Debug)]
 pub struct TcpPath {
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells"))]
@@ -194,7 +195,8 @@ mod tests {
     #[test]
     fn a_closed_window_is_silence_only_while_questions_about_it_stay_unanswered() {
         let (mut path, start) = (path(), Instant::now());
-        // Between two questions, whose distance grows to two minutes, nothing is heard and nothing is wrong.
+        // Between two questions, whose distance grows to two minutes, nothing is heard and nothing
+        // is wrong.
         let waits = |probes| State { probes, backoff: 9, timeout: 120 * SECOND, heard: 110 * SECOND, ..IDLE };
         assert_eq!(path.judge(&waits(0), start), None);
         assert_eq!(path.judge(&waits(1), start), None, "it was asked this moment");

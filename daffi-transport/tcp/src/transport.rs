@@ -35,14 +35,15 @@ impl TcpListener {
     /// Listens on the first address of the endpoint that can be bound. Cancel safe.
     ///
     /// # Errors
-    /// [`BindError::Endpoint`] when the endpoint is not `tcp://host:port`; [`BindError::Io`] when the host name can't be
-    /// resolved (the error names it) or no address can be bound.
+    /// [`BindError::Endpoint`] when the endpoint is not `tcp://host:port`; [`BindError::Io`] when
+    /// the host name can't be resolved (the error names it) or no address can be bound.
     pub async fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
         check(endpoint)?;
         Ok(Self { streams: StreamListener::bind(endpoint).await?, http: None })
     }
 
-    /// Takes a socket that listens already and that whoever handed it over keeps: see [`StreamListener::handed_over`].
+    /// Takes a socket that listens already and that whoever handed it over keeps: see
+    /// [`StreamListener::handed_over`].
     ///
     /// # Errors
     /// An error of the operating system.
@@ -53,7 +54,8 @@ impl TcpListener {
         Ok(Self { streams: StreamListener::handed_over(SCHEME, socket)?, http: None })
     }
 
-    /// Hands connections that begin with an HTTP request to `upgrade`: WebSockets. Without it they are refused.
+    /// Hands connections that begin with an HTTP request to `upgrade`: WebSockets. Without it they
+    /// are refused.
     #[must_use]
     pub fn with_http(mut self, upgrade: Arc<dyn HttpUpgrade>) -> Self {
         self.http = Some(upgrade);

@@ -18,7 +18,8 @@ use crate::{
 
 /// Whom a connector trusts, and the certificate it shows when a server asks for one.
 ///
-/// There is no default: choose one of the constructors. All but the one called dangerous verify who the server is.
+/// There is no default: choose one of the constructors. All but the one called dangerous verify who
+/// the server is.
 ///
 /// ```
 /// # fn main() -> Result<(), daffi_transport_tls::SettingsError> {
@@ -38,8 +39,9 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// Trusts the authorities that the platform trusts: on Linux those of the system's certificate files, elsewhere by
-    /// asking the system's own verifier. The certificate must be for the host of the endpoint.
+    /// Trusts the authorities that the platform trusts: on Linux those of the system's certificate
+    /// files, elsewhere by asking the system's own verifier. The certificate must be for the host
+    /// of the endpoint.
     ///
     /// # Errors
     /// [`SettingsError::Platform`] when the platform has none.
@@ -48,11 +50,12 @@ impl ClientTls {
         Ok(Self::verifying(Arc::new(verifier)))
     }
 
-    /// Trusts the certificates in this PEM file, and what they have issued, and nobody else. The certificate must be for
-    /// the host of the endpoint.
+    /// Trusts the certificates in this PEM file, and what they have issued, and nobody else. The
+    /// certificate must be for the host of the endpoint.
     ///
     /// # Errors
-    /// [`SettingsError`] when the file can't be read, holds no certificate, or one that can't be an authority's.
+    /// [`SettingsError`] when the file can't be read, holds no certificate, or one that can't be an
+    /// authority's.
     pub fn ca_file(path: impl AsRef<Path>) -> Result<Self, SettingsError> {
         Self::authorities(&Pem::read("CA file", path.as_ref())?)
     }
@@ -65,8 +68,8 @@ impl ClientTls {
         Self::authorities(&Pem::given("CA", text))
     }
 
-    /// Trusts exactly the certificate in this PEM file, whatever host it is for, whoever issued it and whenever it
-    /// expires; one of version 1 will do. That the server has its key is verified.
+    /// Trusts exactly the certificate in this PEM file, whatever host it is for, whoever issued it
+    /// and whenever it expires; one of version 1 will do. That the server has its key is verified.
     ///
     /// # Errors
     /// [`SettingsError`] when the file can't be read, or does not hold one certificate.
@@ -94,7 +97,8 @@ impl ClientTls {
     /// Shows this certificate to a server that asks for one. Both are PEM files.
     ///
     /// # Errors
-    /// [`SettingsError`] when a file can't be read or used, or the key belongs to another certificate.
+    /// [`SettingsError`] when a file can't be read or used, or the key belongs to another
+    /// certificate.
     pub fn client_certificate(
         self,
         certificate: impl AsRef<Path>,

@@ -20,8 +20,8 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 /// Loads a chain, the certificate of this node first, and its key.
 ///
-/// Certificates of version 1 load as well: to show one takes no more than its bytes and its key. rustls' own way in
-/// refuses them, so what it checks is checked here.
+/// Certificates of version 1 load as well: to show one takes no more than its bytes and its key.
+/// rustls' own way in refuses them, so what it checks is checked here.
 pub(crate) fn load(chain: &Pem, key: &Pem) -> Result<Arc<CertifiedKey>, SettingsError> {
     let certificates = chain.certificates()?;
     let signer = provider().key_provider.load_private_key(key.key()?).map_err(|error| key.unusable(error))?;
@@ -32,7 +32,8 @@ pub(crate) fn load(chain: &Pem, key: &Pem) -> Result<Arc<CertifiedKey>, Settings
     Ok(Arc::new(CertifiedKey::new(certificates, signer)))
 }
 
-/// Why every client that verifies will refuse the chain, whatever it trusts and whatever name it asks for.
+/// Why every client that verifies will refuse the chain, whatever it trusts and whatever name it
+/// asks for.
 pub(crate) fn weakness(chain: &[CertificateDer<'static>]) -> Option<String> {
     match check(chain) {
         Err(Error::InvalidCertificate(error)) => Some(reason(&error).0),
@@ -45,7 +46,8 @@ fn check(chain: &[CertificateDer<'static>]) -> Result<(), Error> {
     let [own, intermediates @ ..] = chain else { return Err(Error::NoCertificatesPresented) };
     let parsed = ParsedCertificate::try_from(own)?;
 
-    // The end of the chain stands for an authority. That of a lone certificate is not known, which is no weakness.
+    // The end of the chain stands for an authority. That of a lone certificate is not known, which
+    // is no weakness.
     let mut roots = RootCertStore::empty();
     roots.add(intermediates.last().unwrap_or(own).clone())?;
     let algorithms = provider().signature_verification_algorithms.all;

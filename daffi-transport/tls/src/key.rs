@@ -1,7 +1,7 @@
 //! The public key of a certificate of any version, and signatures made with it.
 //!
-//! rustls reads certificates through webpki, which refuses those of version 1 before it looks at their key. Only its
-//! reader of trust anchors takes them, so keys are read by that one.
+//! rustls reads certificates through webpki, which refuses those of version 1 before it looks at
+//! their key. Only its reader of trust anchors takes them, so keys are read by that one.
 
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, RootCertStore,

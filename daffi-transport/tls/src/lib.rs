@@ -1,26 +1,30 @@
-//! The TLS transport of daffi, on rustls: [`TlsListener`] and [`TlsConnector`] for endpoints `tls://host:port`.
+//! The TLS transport of daffi, on rustls: [`TlsListener`] and [`TlsConnector`] for endpoints
+//! `tls://host:port`.
 //!
-//! Use this crate alone to exchange daffi's frames over TLS without a node, or to run another protocol on top of TLS:
-//! [`TlsListener::poll_accept_stream`] and [`TlsConnector::connect_stream`] give byte streams.
+//! Use this crate alone to exchange daffi's frames over TLS without a node, or to run another
+//! protocol on top of TLS: [`TlsListener::poll_accept_stream`] and [`TlsConnector::connect_stream`]
+//! give byte streams.
 //!
-//! - TLS 1.2 and 1.3, with the cryptography of *ring*, over TCP as `daffi-transport-tcp` sets it up.
-//! - A client verifies the server's certificate and its host name or IP address. It trusts one of: a file of
-//!   authorities ([`ClientTls::ca_file`]), what the platform trusts ([`ClientTls::platform_roots`]), or exactly one
-//!   certificate ([`ClientTls::pin_certificate`]). The only way around is
-//!   [`ClientTls::dangerous_accept_any_certificate`].
-//! - A server may ask for client certificates ([`ServerTls::client_ca_file`]); then nobody gets in without one, and
-//!   [`PeerInfo::certificate`] holds it.
-//! - Nothing is trusted by leaving something out: an empty path, a file without certificates and an encrypted key are
-//!   [`SettingsError`]s.
+//! - TLS 1.2 and 1.3, with the cryptography of *ring*, over TCP as `daffi-transport-tcp` sets it
+//!   up.
+//! - A client verifies the server's certificate and its host name or IP address. It trusts one of:
+//!   a file of authorities ([`ClientTls::ca_file`]), what the platform trusts
+//!   ([`ClientTls::platform_roots`]), or exactly one certificate ([`ClientTls::pin_certificate`]).
+//!   The only way around is [`ClientTls::dangerous_accept_any_certificate`].
+//! - A server may ask for client certificates ([`ServerTls::client_ca_file`]); then nobody gets in
+//!   without one, and [`PeerInfo::certificate`] holds it.
+//! - Nothing is trusted by leaving something out: an empty path, a file without certificates and an
+//!   encrypted key are [`SettingsError`]s.
 //! - Sessions are not resumed: every connection verifies anew.
 //! - Handshakes run in [`Pending::upgrade`], beside the accept loop. Time limits are the caller's.
 //!
 //! # Beside daffi 3.0.1
 //!
-//! A 3.0.1 server does with any certificate, and many have one without `subjectAltName`, or of X.509 version 1, which
-//! says nothing about the host it is for. [`ServerTls`] takes these too and warns ([`ServerTls::weakness`]), for the sake
-//! of clients that do not look: 3.0.1 itself checks the chain of issuers, with a `ca_file`, or nothing. A client of this
-//! crate refuses such a certificate with an error that prints the `openssl` line of a better one, or accepts it pinned.
+//! A 3.0.1 server does with any certificate, and many have one without `subjectAltName`, or of
+//! X.509 version 1, which says nothing about the host it is for. [`ServerTls`] takes these too and
+//! warns ([`ServerTls::weakness`]), for the sake of clients that do not look: 3.0.1 itself checks
+//! the chain of issuers, with a `ca_file`, or nothing. A client of this crate refuses such a
+//! certificate with an error that prints the `openssl` line of a better one, or accepts it pinned.
 //!
 //! [`Pending::upgrade`]: daffi_transport::Pending::upgrade
 //! [`PeerInfo::certificate`]: daffi_transport::PeerInfo::certificate

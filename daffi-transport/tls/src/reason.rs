@@ -6,10 +6,11 @@ use rustls::CertificateError;
 
 use crate::verify::NotPinned;
 
-/// The command that makes a key and a self-signed certificate that a client accepts for `host`, a name or an IP address,
-/// with the certificate itself as its CA file.
+/// The command that makes a key and a self-signed certificate that a client accepts for `host`, a
+/// name or an IP address, with the certificate itself as its CA file.
 ///
-/// `CA:FALSE`, because no verifier of WebPKI takes the certificate of an authority for that of a server.
+/// `CA:FALSE`, because no verifier of WebPKI takes the certificate of an authority for that of a
+/// server.
 ///
 /// ```
 /// use daffi_transport_tls::openssl_command;

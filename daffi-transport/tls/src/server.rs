@@ -34,10 +34,12 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Reads the certificate, with the intermediate ones behind it if there are any, and its private key from PEM files.
+    /// Reads the certificate, with the intermediate ones behind it if there are any, and its
+    /// private key from PEM files.
     ///
     /// # Errors
-    /// [`SettingsError`] when a file can't be read or used, or the key belongs to another certificate.
+    /// [`SettingsError`] when a file can't be read or used, or the key belongs to another
+    /// certificate.
     pub fn from_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, SettingsError> {
         Self::new(&Pem::read("certificate file", certificate.as_ref())?, &Pem::read("key file", key.as_ref())?)
     }
@@ -55,10 +57,12 @@ impl ServerTls {
         Ok(Self { weakness: weakness(&identity.cert), identity, clients: None })
     }
 
-    /// Lets only clients in that show a certificate issued by one of the authorities in this PEM file.
+    /// Lets only clients in that show a certificate issued by one of the authorities in this PEM
+    /// file.
     ///
     /// # Errors
-    /// [`SettingsError`] when the file can't be read, holds no certificate, or one that can't be an authority's.
+    /// [`SettingsError`] when the file can't be read, holds no certificate, or one that can't be an
+    /// authority's.
     pub fn client_ca_file(self, path: impl AsRef<Path>) -> Result<Self, SettingsError> {
         self.client_authorities(&Pem::read("client CA file", path.as_ref())?)
     }
@@ -80,7 +84,8 @@ impl ServerTls {
         Ok(self)
     }
 
-    /// Why clients that verify will refuse the certificate, if they will: version 1, no `subjectAltName`, expired, ...
+    /// Why clients that verify will refuse the certificate, if they will: version 1, no
+    /// `subjectAltName`, expired, ...
     ///
     /// Binding a listener logs it as a warning, with the `openssl` line of a better one.
     #[must_use]
@@ -97,8 +102,8 @@ impl ServerTls {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(self.identity)));
-        // Connections live long, so resuming saves little; and a ticket that a client has not read when it closes would
-        // reset the connection, and destroy what the client sent last.
+        // Connections live long, so resuming saves little; and a ticket that a client has not read
+        // when it closes would reset the connection, and destroy what the client sent last.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config

@@ -18,9 +18,10 @@ use crate::TlsError;
 
 /// An established TLS connection.
 ///
-/// What was written leaves with a flush. Shutting down sends `close_notify` and then ends the TCP stream. A peer that
-/// ends the TCP stream without `close_notify` is an end of stream here, not an error: every process that just ends does
-/// so, and a protocol of frames sees by itself when something is missing.
+/// What was written leaves with a flush. Shutting down sends `close_notify` and then ends the TCP
+/// stream. A peer that ends the TCP stream without `close_notify` is an end of stream here, not an
+/// error: every process that just ends does so, and a protocol of frames sees by itself when
+/// something is missing.
 pub struct TlsStream(Inner<TcpStream>);
 
 impl TlsStream {
@@ -95,7 +96,8 @@ impl TlsHandshake {
         Self { peer, accept: Box::pin(async move { accept.await.map(TlsStream::new) }) }
     }
 
-    /// Shakes hands. Gives the stream, and the peer with its certificate, if the listener asked for one.
+    /// Shakes hands. Gives the stream, and the peer with its certificate, if the listener asked for
+    /// one.
     ///
     /// Not cancel safe: a dropped handshake closes the connection.
     ///

@@ -41,14 +41,15 @@ impl TlsListener {
     /// A certificate that clients will refuse is logged as a warning ([`ServerTls::weakness`]).
     ///
     /// # Errors
-    /// [`BindError::Endpoint`] when the endpoint is not `tls://host:port`; [`BindError::Io`] when the host name can't be
-    /// resolved (the error names it) or no address can be bound.
+    /// [`BindError::Endpoint`] when the endpoint is not `tls://host:port`; [`BindError::Io`] when
+    /// the host name can't be resolved (the error names it) or no address can be bound.
     pub async fn bind(endpoint: &Endpoint, tls: ServerTls) -> Result<Self, BindError> {
         check(endpoint)?;
         Ok(Self::over(StreamListener::bind(endpoint).await?, tls))
     }
 
-    /// Takes a TCP socket that listens already and that whoever handed it over keeps: see [`StreamListener::handed_over`].
+    /// Takes a TCP socket that listens already and that whoever handed it over keeps: see
+    /// [`StreamListener::handed_over`].
     ///
     /// A certificate that clients will refuse is logged as a warning ([`ServerTls::weakness`]).
     ///
@@ -75,8 +76,8 @@ impl TlsListener {
         Self { streams, acceptor: TlsAcceptor::from(Arc::new(tls.config())), http: None }
     }
 
-    /// Hands connections that begin with an HTTP request, inside TLS, to `upgrade`: WebSockets. Without it they are
-    /// refused.
+    /// Hands connections that begin with an HTTP request, inside TLS, to `upgrade`: WebSockets.
+    /// Without it they are refused.
     #[must_use]
     pub fn with_http(mut self, upgrade: Arc<dyn HttpUpgrade>) -> Self {
         self.http = Some(upgrade);
@@ -86,7 +87,8 @@ impl TlsListener {
     /// The next connection as a byte stream to be, for other protocols over TLS.
     ///
     /// # Errors
-    /// An error of the operating system, such as no file descriptor left; the listener stays usable.
+    /// An error of the operating system, such as no file descriptor left; the listener stays
+    /// usable.
     pub fn poll_accept_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TlsHandshake>> {
         let (stream, address) = ready!(self.streams.poll_accept(cx))?;
         let peer = PeerInfo::new(SCHEME, address.to_string());
@@ -123,7 +125,8 @@ impl fmt::Debug for TlsListener {
     }
 }
 
-/// Connects to `tls://host:port`, resolving the host anew each time. Sends the host as SNI if it is a name.
+/// Connects to `tls://host:port`, resolving the host anew each time. Sends the host as SNI if it is
+/// a name.
 #[derive(Clone)]
 pub struct TlsConnector {
     endpoint: Endpoint,
@@ -138,15 +141,16 @@ impl TlsConnector {
         Self { endpoint, tls: Arc::new(tls.config()).into(), verifies: tls.verifies() }
     }
 
-    /// A new connection as a byte stream, for other protocols over TLS, and the peer with its certificate if that was
-    /// verified.
+    /// A new connection as a byte stream, for other protocols over TLS, and the peer with its
+    /// certificate if that was verified.
     ///
-    /// With TLS 1.3 the server looks at our certificate after this is over: that it refuses it shows when reading.
-    /// Cancel safe: a dropped attempt is given up.
+    /// With TLS 1.3 the server looks at our certificate after this is over: that it refuses it
+    /// shows when reading. Cancel safe: a dropped attempt is given up.
     ///
     /// # Errors
-    /// [`ConnectError::Endpoint`] when the endpoint is not `tls://host:port`; [`ConnectError::Failed`] with a
-    /// [`TlsError`] in phase [`Phase::Tls`], with an error of the operating system in others.
+    /// [`ConnectError::Endpoint`] when the endpoint is not `tls://host:port`;
+    /// [`ConnectError::Failed`] with a [`TlsError`] in phase [`Phase::Tls`], with an error of the
+    /// operating system in others.
     pub async fn connect_stream(&self) -> Result<(TlsStream, PeerInfo), ConnectError> {
         let host = check(&self.endpoint)?;
         let name = ServerName::try_from(host.to_owned())

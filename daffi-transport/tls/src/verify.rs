@@ -16,7 +16,8 @@ use crate::key::{verify_tls12, verify_tls13};
 #[error("it is not the pinned one")]
 pub(crate) struct NotPinned;
 
-/// Accepts a certificate for what it is, of any version, with any name and date. That the server has its key is verified.
+/// Accepts a certificate for what it is, of any version, with any name and date. That the server
+/// has its key is verified.
 pub(crate) struct ByKey {
     /// `None`: any certificate.
     pub(crate) pinned: Option<CertificateDer<'static>>,

@@ -10,7 +10,8 @@ use daffi_transport::{Connector, Endpoint, LinkConfig, Listener};
 use daffi_transport_tls::{ClientTls, TlsConnector};
 use daffi_wire::{CallId, Frame, Header, Kind, Limits};
 
-/// Whether a client that trusts `ca` gets its handshake answered by a server that shows `certificate`.
+/// Whether a client that trusts `ca` gets its handshake answered by a server that shows
+/// `certificate`.
 async fn connects(certificate: &str, ca: Option<&str>) -> bool {
     let mut listener = listen("127.0.0.1", server(certificate)).await;
     let client = Peer::client(&listener.endpoint().to_string()).name("py");

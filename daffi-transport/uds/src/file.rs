@@ -18,7 +18,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 /// Most bytes of a socket's path: what the system's address structure holds, less a closing zero.
 pub const MAX_PATH_BYTES: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
-/// Dead files that are removed before binding is given up; more than one means that others bind the path and die.
+/// Dead files that are removed before binding is given up; more than one means that others bind the
+/// path and die.
 const ATTEMPTS: usize = 8;
 
 /// Refuses a path that the system would refuse, or cut, with a reason.
@@ -49,7 +50,8 @@ impl Drop for SocketFile {
     }
 }
 
-/// Binds a socket to a path, after removing a dead socket file: one that no socket is bound to any more.
+/// Binds a socket to a path, after removing a dead socket file: one that no socket is bound to any
+/// more.
 pub(crate) fn bind<S>(path: &Path, socket: impl Fn(&Path) -> io::Result<S>) -> io::Result<(S, SocketFile)> {
     check_length(path)?;
     for _ in 0..ATTEMPTS {
@@ -107,9 +109,10 @@ fn find_dead(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// Two processes may find the same dead file, and the slower one must not remove what the faster one has bound since. So
-/// only the holder of a claim removes the file: a socket bound for that moment to a name made of the file's identity.
-/// Binding is exclusive, and a claim whose holder was killed is a dead socket itself.
+/// Two processes may find the same dead file, and the slower one must not remove what the faster
+/// one has bound since. So only the holder of a claim removes the file: a socket bound for that
+/// moment to a name made of the file's identity. Binding is exclusive, and a claim whose holder was
+/// killed is a dead socket itself.
 fn remove_dead(path: &Path, dead: &Metadata) -> io::Result<()> {
     let name = claim_name(dead);
     let claim = Claim::at(path, &name)?;
@@ -131,7 +134,8 @@ fn claim_name(dead: &Metadata) -> String {
     format!(".{:x}-{:x}", dead.ino(), dead.mtime_nsec())
 }
 
-/// Where a claim is bound: beside the socket, whose name may be shorter than the claim's and its path near the limit.
+/// Where a claim is bound: beside the socket, whose name may be shorter than the claim's and its
+/// path near the limit.
 struct Claim {
     path: PathBuf,
     /// Open while `path` goes by way of it.
@@ -153,8 +157,9 @@ impl Claim {
 
 /// Whether any socket is bound to the file; `NotFound` when there is no file.
 ///
-/// A datagram socket is told "wrong type" by every stream socket, also by one that does not listen yet, and does not
-/// become a connection that a server would have to accept. Systems that do not tell get asked by a stream socket.
+/// A datagram socket is told "wrong type" by every stream socket, also by one that does not listen
+/// yet, and does not become a connection that a server would have to accept. Systems that do not
+/// tell get asked by a stream socket.
 fn is_alive(path: &Path) -> io::Result<bool> {
     for kind in [Type::DGRAM, Type::STREAM] {
         let probe = Socket::new(Domain::UNIX, kind, None)?;

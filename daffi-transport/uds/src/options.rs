@@ -12,7 +12,8 @@ use std::{
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Connections that wait to be accepted. Of more than the system allows, it takes as many as it does.
+/// Connections that wait to be accepted. Of more than the system allows, it takes as many as it
+/// does.
 const BACKLOG: i32 = 4096;
 
 /// Owner and permissions of a socket's file.
@@ -32,7 +33,8 @@ pub struct SocketOptions {
 }
 
 impl SocketOptions {
-    /// What the system does by itself: everything that the process's umask leaves, and the process's group.
+    /// What the system does by itself: everything that the process's umask leaves, and the
+    /// process's group.
     #[must_use]
     pub const fn new() -> Self {
         Self { mode: None, group: None }
@@ -45,7 +47,8 @@ impl SocketOptions {
         self
     }
 
-    /// The group, by its number. A process that is not root's can give the file to groups that it is in.
+    /// The group, by its number. A process that is not root's can give the file to groups that it
+    /// is in.
     #[must_use]
     pub const fn group(mut self, group: u32) -> Self {
         self.group = Some(group);

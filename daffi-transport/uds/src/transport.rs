@@ -30,8 +30,9 @@ fn path_of(endpoint: &Endpoint) -> Result<&Path, EndpointError> {
     Ok(Path::new(endpoint.address()))
 }
 
-/// Listens on a Unix socket. Dropping it stops listening and removes the socket file if it is still the one that was
-/// made; links that came from it stay. The file of a socket that was handed over is its owner's, and stays.
+/// Listens on a Unix socket. Dropping it stops listening and removes the socket file if it is still
+/// the one that was made; links that came from it stay. The file of a socket that was handed over
+/// is its owner's, and stays.
 #[derive(Debug)]
 pub struct UnixListener {
     // Declared before the socket, and so dropped before it: see `SocketFile`.
@@ -47,7 +48,8 @@ impl UnixListener {
     ///
     /// # Errors
     /// [`BindError::Endpoint`] when the endpoint is not `unix://path`. [`BindError::Io`] with
-    /// - `InvalidInput` when the path has more than [`MAX_PATH_BYTES`](crate::MAX_PATH_BYTES) bytes,
+    /// - `InvalidInput` when the path has more than [`MAX_PATH_BYTES`](crate::MAX_PATH_BYTES)
+    ///   bytes,
     /// - `AddrInUse` when a process listens there already,
     /// - `AlreadyExists` when something is there that is not a socket,
     /// - what else the system says, when the directory is missing for one.
@@ -61,7 +63,8 @@ impl UnixListener {
     /// The same, with a say in who may connect.
     ///
     /// # Errors
-    /// As [`bind`](Self::bind); [`BindError::Io`] when the system refuses the mode or the group, too.
+    /// As [`bind`](Self::bind); [`BindError::Io`] when the system refuses the mode or the group,
+    /// too.
     ///
     /// # Panics
     /// As [`bind`](Self::bind).
@@ -73,11 +76,12 @@ impl UnixListener {
         Ok(Self { file: Some(file), socket, endpoint: endpoint.clone() })
     }
 
-    /// Takes a socket that listens already and that whoever handed it over keeps: a supervisor, which hands it to the next
-    /// process as well.
+    /// Takes a socket that listens already and that whoever handed it over keeps: a supervisor,
+    /// which hands it to the next process as well.
     ///
     /// # Errors
-    /// `InvalidInput` when it is bound to no path, or to one that is not text; else an error of the operating system.
+    /// `InvalidInput` when it is bound to no path, or to one that is not text; else an error of the
+    /// operating system.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.

@@ -142,7 +142,8 @@ async fn a_live_socket_is_never_taken() {
     assert_eq!(kind, ErrorKind::AddrInUse);
     assert!(text.contains("listens on the path already"), "{text}");
     connect(&dir.endpoint("s")).await.unwrap();
-    // The attempt to bind made no connection that the live one would have to accept: the first is ours.
+    // The attempt to bind made no connection that the live one would have to accept: the first is
+    // ours.
     live.accept().unwrap();
     live.set_nonblocking(true).unwrap();
     assert_eq!(live.accept().unwrap_err().kind(), ErrorKind::WouldBlock);

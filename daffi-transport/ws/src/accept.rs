@@ -15,7 +15,8 @@ use crate::{
     response,
 };
 
-/// Takes WebSockets on a listener of another transport: give it to `with_http` of a TCP or TLS listener.
+/// Takes WebSockets on a listener of another transport: give it to `with_http` of a TCP or TLS
+/// listener.
 #[derive(Clone, Debug, Default)]
 pub struct WebSockets {
     origins: Arc<Vec<Origin>>,
@@ -23,7 +24,8 @@ pub struct WebSockets {
 }
 
 impl WebSockets {
-    /// Takes WebSockets from programs, and from pages that are at home: see [`allow_origin`](Self::allow_origin).
+    /// Takes WebSockets from programs, and from pages that are at home: see
+    /// [`allow_origin`](Self::allow_origin).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -31,13 +33,14 @@ impl WebSockets {
 
     /// Lets pages of this origin in, too. May be called several times.
     ///
-    /// Browsers let any page connect to any host, and tell the page's origin. Without this, a request
-    /// without origin is accepted (it comes from no page), a page from loopback over a connection that arrives on a
-    /// loopback address, and a page from the host that the request is for over any other connection. All else is answered
-    /// with 403.
+    /// Browsers let any page connect to any host, and tell the page's origin. Without this, a
+    /// request without origin is accepted (it comes from no page), a page from loopback over a
+    /// connection that arrives on a loopback address, and a page from the host that the request is
+    /// for over any other connection. All else is answered with 403.
     ///
-    /// What counts is the address on which the connection arrives and not where the listener listens: on 0.0.0.0 a page
-    /// of a stranger whose name resolves to 127.0.0.1 asks for its own host.
+    /// What counts is the address on which the connection arrives and not where the listener
+    /// listens: on 0.0.0.0 a page of a stranger whose name resolves to 127.0.0.1 asks for its own
+    /// host.
     #[must_use]
     pub fn allow_origin(mut self, origin: Origin) -> Self {
         Arc::make_mut(&mut self.origins).push(origin);

@@ -19,9 +19,11 @@ use crate::{
 /// First room for the answer, in bytes.
 const ANSWER_ROOM: usize = 1024;
 
-/// Connects to `ws://host:port/path`, and with TLS settings to `wss://host:port/path`, resolving the host anew each time.
+/// Connects to `ws://host:port/path`, and with TLS settings to `wss://host:port/path`, resolving
+/// the host anew each time.
 ///
-/// Path and port may be left out: `/`, and 80 or 443. Messages are sent whole, as servers of daffi 3.0.1 need it.
+/// Path and port may be left out: `/`, and 80 or 443. Messages are sent whole, as servers of daffi
+/// 3.0.1 need it.
 #[derive(Clone, Debug)]
 pub struct WsConnector {
     endpoint: Endpoint,

@@ -13,13 +13,14 @@ use crate::sink::Sink;
 
 /// When a silent peer is pinged, and when it is given up.
 ///
-/// Anything that comes from the peer is a sign of life, a pong or a part of a long message. Time in which the node
-/// does not read from the peer does not count.
+/// Anything that comes from the peer is a sign of life, a pong or a part of a long message. Time in
+/// which the node does not read from the peer does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// Silence after which the peer is pinged. Default: 20 seconds, less than what proxies allow.
     pub interval: Duration,
-    /// Further silence after which the connection is ended, from when the ping could be sent. Default: 20 seconds.
+    /// Further silence after which the connection is ended, from when the ping could be sent.
+    /// Default: 20 seconds.
     pub patience: Duration,
 }
 
@@ -56,7 +57,8 @@ impl Pulse {
         self.asked = Asked::No;
     }
 
-    /// To be called when nothing can be read. Ready: the peer is silent for this long although it was pinged.
+    /// To be called when nothing can be read. Ready: the peer is silent for this long although it
+    /// was pinged.
     pub(crate) fn poll_silence(&mut self, cx: &mut Context<'_>, sink: &mut Sink) -> Poll<io::Result<Duration>> {
         loop {
             ready!(self.next.as_mut().poll(cx));

@@ -1,23 +1,28 @@
 //! The WebSocket transport of daffi: one frame per binary message, each way.
 //!
-//! A server needs no port of its own for it: [`WebSockets`], given to a TCP or TLS listener, takes the connections that
-//! begin with an HTTP request. [`WsConnector`] connects to `ws://host:port/path` and, with the feature `tls`, to
-//! `wss://host:port/path`. Use this crate alone to exchange daffi's frames with a browser without a node.
+//! A server needs no port of its own for it: [`WebSockets`], given to a TCP or TLS listener, takes
+//! the connections that begin with an HTTP request. [`WsConnector`] connects to
+//! `ws://host:port/path` and, with the feature `tls`, to `wss://host:port/path`. Use this crate
+//! alone to exchange daffi's frames with a browser without a node.
 //!
-//! - **What is a message.** Exactly one whole frame; anything else closes the connection with a code and a sentence. Text
-//!   and binary messages are taken alike and fragments are joined, up to the limit of a frame; unmasked messages of
-//!   clients are taken too ([protocol, 9](daffi_wire::protocol#9)). Memory grows with the bytes
-//!   that arrive.
-//! - **Who may connect.** Browsers tell a page's origin; see [`WebSockets::allow_origin`] for the rule.
-//! - **Pings** of the peer are answered. A peer that was silent for [`Keepalive::interval`] is pinged, and ended when
-//!   nothing comes from it within [`Keepalive::patience`]. A server of daffi 3.0.1 breaks on a ping, so a connector pings
-//!   only servers that say in the header [`PING_HEADER`] of their answer that they take it.
-//! - **Closing.** Shutting down sends a close frame with code 1000; a peer's is answered, then the connection ends. Nobody
-//!   waits longer than [`CLOSE_TIMEOUT`] for the other.
-//! - **Time limits** of connecting and of the upgrade are the caller's. Links need a runtime with time enabled.
+//! - **What is a message.** Exactly one whole frame; anything else closes the connection with a
+//!   code and a sentence. Text and binary messages are taken alike and fragments are joined, up to
+//!   the limit of a frame; unmasked messages of clients are taken too ([protocol,
+//!   9](daffi_wire::protocol#9)). Memory grows with the bytes that arrive.
+//! - **Who may connect.** Browsers tell a page's origin; see [`WebSockets::allow_origin`] for the
+//!   rule.
+//! - **Pings** of the peer are answered. A peer that was silent for [`Keepalive::interval`] is
+//!   pinged, and ended when nothing comes from it within [`Keepalive::patience`]. A server of daffi
+//!   3.0.1 breaks on a ping, so a connector pings only servers that say in the header
+//!   [`PING_HEADER`] of their answer that they take it.
+//! - **Closing.** Shutting down sends a close frame with code 1000; a peer's is answered, then the
+//!   connection ends. Nobody waits longer than [`CLOSE_TIMEOUT`] for the other.
+//! - **Time limits** of connecting and of the upgrade are the caller's. Links need a runtime with
+//!   time enabled.
 //!
-//! Headers of frames and the handshake's keys are tungstenite's. Its own message layer is not used: it reserves what a
-//! header announces, does not tell how much of a message it holds, and refuses text that is not UTF-8.
+//! Headers of frames and the handshake's keys are tungstenite's. Its own message layer is not used:
+//! it reserves what a header announces, does not tell how much of a message it holds, and refuses
+//! text that is not UTF-8.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

@@ -4,7 +4,8 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 /// The origin of a web page: scheme, host and port.
 ///
-/// Compared as browsers do: the host in any letter case, a port that is left out is the scheme's own.
+/// Compared as browsers do: the host in any letter case, a port that is left out is the scheme's
+/// own.
 ///
 /// ```
 /// use daffi_transport_ws::Origin;
@@ -64,11 +65,12 @@ impl FromStr for Origin {
 }
 
 impl Origin {
-    /// Whether a page of this origin may connect without being listed: a page from loopback over loopback, a page from the
-    /// host that it asks for from elsewhere. `local` is the address on which the connection arrived, `asked` the `Host` of
-    /// the request.
+    /// Whether a page of this origin may connect without being listed: a page from loopback over
+    /// loopback, a page from the host that it asks for from elsewhere. `local` is the address on
+    /// which the connection arrived, `asked` the `Host` of the request.
     ///
-    /// On loopback the request's own word is not enough: a stranger's page can have its name resolve to 127.0.0.1.
+    /// On loopback the request's own word is not enough: a stranger's page can have its name
+    /// resolve to 127.0.0.1.
     pub(crate) fn is_at_home(&self, local: Option<IpAddr>, asked: &str) -> bool {
         let Kind::Site { host, .. } = &self.0 else { return false };
         if local.is_none_or(|local| local.to_canonical().is_loopback()) {

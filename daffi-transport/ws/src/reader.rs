@@ -41,7 +41,8 @@ pub(crate) struct Reader {
 /// How this link ends: nothing further is read that counts.
 struct Ending {
     result: Result<(), LinkError>,
-    /// The peer has not closed: what it still sends is read, so that our close frame is not destroyed by a reset.
+    /// The peer has not closed: what it still sends is read, so that our close frame is not
+    /// destroyed by a reset.
     discard: bool,
     limit: Pin<Box<Sleep>>,
 }

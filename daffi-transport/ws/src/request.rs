@@ -58,7 +58,8 @@ pub(crate) fn parse(received: &mut [u8]) -> Result<Option<(usize, UpgradeRequest
     }
 }
 
-/// httparse takes lines that end in a line feed alone; 3.0.1 does not, and what is between us and the peer may not.
+/// httparse takes lines that end in a line feed alone; 3.0.1 does not, and what is between us and
+/// the peer may not.
 fn has_bare_line_feed(head: &[u8]) -> bool {
     head.iter().enumerate().any(|(at, byte)| *byte == b'\n' && (at == 0 || head[at - 1] != b'\r'))
 }

@@ -58,7 +58,8 @@ pub(crate) fn accepting(accept: &str) -> String {
     )
 }
 
-/// The answer at the front of what was received; `None` while it is incomplete. `ended`: no more will come.
+/// The answer at the front of what was received; `None` while it is incomplete. `ended`: no more
+/// will come.
 pub(crate) fn parse(received: &[u8], accept: &str, ended: bool) -> Result<Option<Accepted>, UpgradeError> {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut response = Response::new(&mut headers);

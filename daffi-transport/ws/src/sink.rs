@@ -16,8 +16,8 @@ use tungstenite::protocol::frame::{
 
 use crate::{mask, messages::Side};
 
-/// Bytes of messages that wait here at most: a frame that is larger is taken piece by piece, and the rest of it waits
-/// where it is counted.
+/// Bytes of messages that wait here at most: a frame that is larger is taken piece by piece, and
+/// the rest of it waits where it is counted.
 const FULL: usize = 64 * 1024;
 
 /// Memory that is kept while nothing waits here, in bytes.
@@ -33,11 +33,12 @@ pub(crate) struct Sink {
     /// Whole WebSocket frames, `sent` bytes of which have left.
     out: Vec<u8>,
     sent: usize,
-    /// The message that has begun and is not whole in `out`: bytes still to come, and what to mask them with. Nothing else
-    /// may be sent before they are.
+    /// The message that has begun and is not whole in `out`: bytes still to come, and what to mask
+    /// them with. Nothing else may be sent before they are.
     begun: Option<(usize, Option<[u8; 4]>)>,
     unflushed: bool,
-    /// The payload of the last ping, unanswered. Earlier ones need no answer (RFC 6455, section 5.5.3).
+    /// The payload of the last ping, unanswered. Earlier ones need no answer (RFC 6455, section
+    /// 5.5.3).
     pong: Option<Bytes>,
     ping: bool,
     /// A close frame was written, and this is why.
@@ -72,7 +73,8 @@ impl Sink {
         self.out.capacity()
     }
 
-    /// Takes frames out of `batch`, for as long as not much waits. They are copied, and so can be masked.
+    /// Takes frames out of `batch`, for as long as not much waits. They are copied, and so can be
+    /// masked.
     pub(crate) fn take(&mut self, batch: &mut Batch) {
         while self.out.len() - self.sent < FULL {
             let (rest, mask) = match self.begun.take() {
@@ -104,8 +106,8 @@ impl Sink {
         self.ping || self.sent < self.out.len()
     }
 
-    /// Sends a close frame as the last one, unless a message has to end first; `why` is what later writers are told. Only
-    /// the first call counts.
+    /// Sends a close frame as the last one, unless a message has to end first; `why` is what later
+    /// writers are told. Only the first call counts.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str, why: LinkError) {
         if self.closed.is_some() {
             return;

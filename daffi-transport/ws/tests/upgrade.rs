@@ -153,7 +153,8 @@ async fn listed_origins_and_the_same_host_may_connect_elsewhere() {
     with_origin(&mut server, "Origin: http://app.example").await.unwrap_err();
     with_origin(&mut server, "Origin: https://app.example:8443").await.unwrap_err();
 
-    // What counts is where the connection arrives: a listener on all addresses is reached over loopback, too.
+    // What counts is where the connection arrives: a listener on all addresses is reached over
+    // loopback, too.
     let listener = TcpListener::bind(&"tcp://0.0.0.0:0".parse().unwrap()).await.unwrap();
     let (_, port) = listener.endpoint().host_port().unwrap();
     let mut client = RawClient::connect(&format!("127.0.0.1:{port}")).await;

@@ -5,7 +5,8 @@ use tracing::Level;
 
 use crate::{commands, logging::Logging};
 
-/// What `daffi --help` teaches behind the list of commands. clap wraps each line by itself: those of a list are short.
+/// What `daffi --help` teaches behind the list of commands. clap wraps each line by itself: those
+/// of a list are short.
 const FIRST_STEPS: &str = "\
 First steps, in two terminals:
   daffi demo --listen URL
@@ -40,7 +41,8 @@ With --json errors are JSON, too:
 
 /// Call, watch and measure a network of daffi nodes, or be its router.
 ///
-/// Speaks the wire of the Python library daffi 3.0.1 and of the Rust crate daffi: nodes of both, in any mix.
+/// Speaks the wire of the Python library daffi 3.0.1 and of the Rust crate daffi: nodes of both, in
+/// any mix.
 #[derive(Debug, Parser)]
 #[command(name = "daffi", version, after_help = FIRST_STEPS, max_term_width = 100)]
 pub(crate) struct Cli {

@@ -18,12 +18,14 @@ use crate::{
     quantity::Seconds,
 };
 
-/// A server of daffi 3.0.1 never closes its end, and nothing that is answered gets lost by not waiting for that.
+/// A server of daffi 3.0.1 never closes its end, and nothing that is answered gets lost by not
+/// waiting for that.
 fn leaving_soon(builder: daffi::ClientBuilder) -> daffi::ClientBuilder {
     builder.configure(|config| config.linger = Duration::from_millis(20))
 }
 
-/// The members that a client sees, without itself: to a server of daffi 3.0.1 one that only looks is a member, too.
+/// The members that a client sees, without itself: to a server of daffi 3.0.1 one that only looks
+/// is a member, too.
 pub(crate) fn others(client: &Client) -> Vec<daffi::Member> {
     let is_listed = !client.server_level().is_some_and(|level| level.at_least(daffi::Level::FOUR));
     let members = client.members();
@@ -46,7 +48,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The endpoint given, else that of the context named, in the environment or of the context in use.
+    /// The endpoint given, else that of the context named, in the environment or of the context in
+    /// use.
     pub(crate) fn endpoint(&self, given: Option<&str>) -> Result<Endpoint, Failure> {
         given.map_or_else(|| self.default_endpoint(), |text| parsed(text).map_err(Failure::Usage))
     }
@@ -108,14 +111,15 @@ pub(crate) fn made_up(role: &str) -> String {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
-    /// Name in the network. Default: a made-up one, new for each run; a second node of one name evicts the first
+    /// Name in the network. Default: a made-up one, new for each run; a second node of one name
+    /// evicts the first
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Time to connect, and as much for the handshake: seconds, or a time such as 200ms
     #[arg(long, value_name = "TIME", default_value = "10")]
     connect_timeout: Seconds,
-    /// Silence after which the other end of a WebSocket is pinged, unless it is of daffi 3.0.1, which breaks on that; it is given
-    /// up after as long again
+    /// Silence after which the other end of a WebSocket is pinged, unless it is of daffi 3.0.1,
+    /// which breaks on that; it is given up after as long again
     #[arg(long, value_name = "TIME", default_value = "20", value_parser = keepalive)]
     ws_ping: Keepalive,
     #[command(flatten)]

@@ -9,7 +9,8 @@ use serde_json::{
     ser::{CompactFormatter, Formatter, PrettyFormatter},
 };
 
-/// Writes a value as JSON, on one line or on several. What JSON allows in text and a terminal would obey is escaped.
+/// Writes a value as JSON, on one line or on several. What JSON allows in text and a terminal would
+/// obey is escaped.
 pub(crate) fn write_json(value: &impl Serialize, on_lines: bool, out: &mut impl Write) -> serde_json::Result<()> {
     if on_lines {
         value.serialize(&mut Serializer::with_formatter(out, Escaping(PrettyFormatter::new())))

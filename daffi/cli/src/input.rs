@@ -47,7 +47,8 @@ impl Input {
         }
     }
 
-    /// The arguments in a file, or in stdin for `-`: a list of positional ones, or an object of keyword arguments.
+    /// The arguments in a file, or in stdin for `-`: a list of positional ones, or an object of
+    /// keyword arguments.
     pub(crate) fn file(&mut self, path: &str) -> Result<DynArgs, Failure> {
         let about = |what: &str| Failure::Usage(format!("--args-file {path}: {what}"));
         let bytes = match path {

@@ -10,7 +10,8 @@ use tokio::{
 
 use crate::failure::Failure;
 
-/// How long a command may take to end after a signal. It waits for a reader of stdout otherwise, or has far to go.
+/// How long a command may take to end after a signal. It waits for a reader of stdout otherwise, or
+/// has far to go.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A signal that asks a process to end, by its number.
@@ -27,7 +28,8 @@ impl Signal {
     }
 }
 
-/// The signals that came. A process without handlers does not end by them when it is the first of its container.
+/// The signals that came. A process without handlers does not end by them when it is the first of
+/// its container.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     first: watch::Receiver<Option<Signal>>,
@@ -35,8 +37,8 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Hears signals from now on. A second one ends the process at once, and so does the first when the process has not
-    /// ended a second later, with `code` or that of the signal.
+    /// Hears signals from now on. A second one ends the process at once, and so does the first when
+    /// the process has not ended a second later, with `code` or that of the signal.
     ///
     /// # Panics
     /// Outside a runtime.

@@ -38,13 +38,15 @@ pub(crate) struct Invocation {
     /// Take every ARG and VALUE as text, as it is
     #[arg(long)]
     text: bool,
-    /// Arguments in JSON, a list or an object of keyword arguments; - is stdin. ARGs come behind them
+    /// Arguments in JSON, a list or an object of keyword arguments; - is stdin. ARGs come behind
+    /// them
     #[arg(long, value_name = "FILE")]
     args_file: Option<String>,
     /// Format of arguments and result. Default: msgpack for nodes in Rust, pickle for daffi 3.0.1
     #[arg(short, long, value_name = "FORMAT", ignore_case = true)]
     serde: Option<Serde>,
-    /// How long to wait for an answer: seconds, or a time such as 200ms; `none` for as long as it takes
+    /// How long to wait for an answer: seconds, or a time such as 200ms; `none` for as long as it
+    /// takes
     #[arg(short, long, value_name = "TIME", default_value = "30")]
     timeout: Wait,
 }

@@ -53,7 +53,8 @@ pub(crate) fn parse(text: &str) -> Result<Value, ParseError> {
     value(serde_json::from_str(text)?, DEPTH)
 }
 
-/// Reads one level, and those in it, up to `depth` of them. Each is read from the text again: few have many.
+/// Reads one level, and those in it, up to `depth` of them. Each is read from the text again: few
+/// have many.
 fn value(raw: &RawValue, depth: usize) -> Result<Value, ParseError> {
     let text = raw.get();
     let deeper = || depth.checked_sub(1).ok_or_else(|| ParseError::Value(format!("more than {DEPTH} levels deep")));

@@ -22,8 +22,8 @@ use crate::{output, seldom::Seldom};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(crate) struct Logging {
-    /// Log more; -vv still more. RUST_LOG chooses by module. Of lines of one kind 200 are written at once and 20 a second, the
-    /// others counted, unless they are those of -vv.
+    /// Log more; -vv still more. RUST_LOG chooses by module. Of lines of one kind 200 are written
+    /// at once and 20 a second, the others counted, unless they are those of -vv.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
     /// Log errors only.
@@ -32,7 +32,8 @@ pub(crate) struct Logging {
 }
 
 impl Logging {
-    /// Logs from `usual` on unless told otherwise. Gives what knows which lines were left out, if any are.
+    /// Logs from `usual` on unless told otherwise. Gives what knows which lines were left out, if
+    /// any are.
     pub(crate) fn start(&self, usual: Level) -> Option<Seldom> {
         let level = match (self.quiet, self.verbose) {
             (true, _) => LevelFilter::ERROR,
@@ -58,7 +59,8 @@ impl Logging {
     }
 }
 
-/// Many fields hold what a peer sent, and those of other libraries are not escaped by who logs them.
+/// Many fields hold what a peer sent, and those of other libraries are not escaped by who logs
+/// them.
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let text = format!("{value:?}");
     let text = Shown::new(&text).at_most(2 * Shown::MOST);

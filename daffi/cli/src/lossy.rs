@@ -12,8 +12,9 @@ use parking_lot::{Condvar, Mutex};
 /// Bytes that wait for a reader who is slow or gone. As many again are with the thread that writes.
 const ROOM: usize = 1 << 20;
 
-/// Lines on their way to a file that may be a full pipe or a stopped terminal: a thread writes them, and what does not fit
-/// is dropped. How many lines that were is told as soon as somebody reads again.
+/// Lines on their way to a file that may be a full pipe or a stopped terminal: a thread writes
+/// them, and what does not fit is dropped. How many lines that were is told as soon as somebody
+/// reads again.
 #[derive(Clone)]
 pub(crate) struct Lossy(Arc<Shared>);
 

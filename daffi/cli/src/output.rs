@@ -35,7 +35,8 @@ fn line(stdout: &mut impl Write, text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Writes lines to stdout from a thread of its own: a node serves whether or not somebody reads them.
+/// Writes lines to stdout from a thread of its own: a node serves whether or not somebody reads
+/// them.
 pub(crate) fn announce(lines: Vec<String>) -> io::Result<()> {
     let writing = move || {
         let _unread = answer(&lines.join("\n"));

@@ -24,8 +24,8 @@ const RATE: f64 = 20.0;
 /// How often it is told what was left out.
 const TELL: Duration = Duration::from_secs(2);
 
-/// Writes lines of one kind, which are those of one place in the code, only so often, and counts the rest. Debug lines are
-/// all written: somebody asked for them.
+/// Writes lines of one kind, which are those of one place in the code, only so often, and counts
+/// the rest. Debug lines are all written: somebody asked for them.
 #[derive(Clone)]
 pub(crate) struct Seldom(Arc<Shared>);
 

@@ -72,8 +72,8 @@ pub(crate) fn listening(text: &str) -> Result<Endpoint, String> {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Unix sockets of --listen")]
 pub(crate) struct Sockets {
-    /// Permissions of the socket, as chmod takes them: with 660 its owner and its group may connect. Default: as the umask has
-    /// it
+    /// Permissions of the socket, as chmod takes them: with 660 its owner and its group may
+    /// connect. Default: as the umask has it
     #[arg(long, value_name = "MODE", value_parser = mode)]
     mode: Option<u32>,
     /// Group of the socket: a name, or a number. Default: that of the process
@@ -126,7 +126,8 @@ pub(crate) fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
     output::announce(lines).map_err(|error| Failure::Failed(format!("no thread can be started: {error}")))
 }
 
-/// Waits until a node has ended. A signal that came before it listened for signals itself stops it all the same.
+/// Waits until a node has ended. A signal that came before it listened for signals itself stops it
+/// all the same.
 pub(crate) async fn until_ended(
     interrupts: &Interrupts,
     join: impl Future<Output = io::Result<Ended>>,

@@ -8,8 +8,9 @@ use textwrap::{Options, WordSeparator, WordSplitter};
 /// Between the columns.
 const GAP: usize = 2;
 
-/// Lines no wider than `width`, but for words that are wider themselves: none is broken. Where the names leave less than
-/// half of the width to the words, these stand below their name. `None`: a line for each row.
+/// Lines no wider than `width`, but for words that are wider themselves: none is broken. Where the
+/// names leave less than half of the width to the words, these stand below their name. `None`: a
+/// line for each row.
 pub(crate) fn table<'a>(
     [name, words]: [&str; 2],
     rows: impl Iterator<Item = (&'a str, &'a [String])>,

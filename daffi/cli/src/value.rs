@@ -22,9 +22,10 @@ pub(crate) const FLOAT_KEY: &str = "$float";
 /// The key under which JSON carries a map in whose keys there are maps, as a list of pairs.
 pub(crate) const MAP_KEY: &str = "$map";
 
-/// A value as strict JSON. Tuples and sets are lists; dates, decimals and UUIDs text; keys that are no text the text of
-/// their JSON; bytes `{"$bytes": base64}`; floats that JSON has not `{"$float": "nan"}`. A map with a map in one of its keys,
-/// which no Python has, is `{"$map": [[key, value]]}`: as text, each level of such keys would double what is below it.
+/// A value as strict JSON. Tuples and sets are lists; dates, decimals and UUIDs text; keys that are
+/// no text the text of their JSON; bytes `{"$bytes": base64}`; floats that JSON has not `{"$float":
+/// "nan"}`. A map with a map in one of its keys, which no Python has, is `{"$map": [[key,
+/// value]]}`: as text, each level of such keys would double what is below it.
 pub(crate) struct Json<'a>(pub(crate) &'a Value);
 
 impl Serialize for Json<'_> {
@@ -99,8 +100,8 @@ pub(crate) fn write_line(value: &Value, out: &mut impl Write) -> io::Result<()> 
     }
 }
 
-/// Writes what a person reads: text as it is, anything else as JSON, on several lines when it is wider than `width`, which
-/// is that of a terminal. Nothing steers that.
+/// Writes what a person reads: text as it is, anything else as JSON, on several lines when it is
+/// wider than `width`, which is that of a terminal. Nothing steers that.
 pub(crate) fn write_readable(value: &Value, width: Option<u16>, out: &mut impl Write) -> io::Result<()> {
     match (bare(value)?, width) {
         (Some(text), None) => out.write_all(text.as_bytes()),

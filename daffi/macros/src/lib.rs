@@ -174,8 +174,8 @@ pub fn callbacks(input: TokenStream) -> TokenStream {
 ///
 /// - The trait's methods return futures that are `Send`; write `async fn` in the implementation.
 ///   `into_callbacks` gives the implementation's callbacks.
-/// - The client, `CalcClient` for a trait `Calc` unless `#[remote(client = "..")]` names it, has the
-///   same methods, without `Context`. Each sends all its arguments by position and returns
+/// - The client, `CalcClient` for a trait `Calc` unless `#[remote(client = "..")]` names it, has
+///   the same methods, without `Context`. Each sends all its arguments by position and returns
 ///   `Result<T, CallError>`, also where the trait says `Result<T, E>`. `new(client)` makes one;
 ///   `with(client.rpc().timeout(..))` sets receiver, timeout and format.
 ///

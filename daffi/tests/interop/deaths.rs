@@ -21,7 +21,8 @@ async fn all_open(router: &AnyRouter, worker: &Peer) {
     }
 }
 
-/// On an idle machine a few milliseconds, within 100; a busy one needs more, but nothing polls for as long as a second.
+/// On an idle machine a few milliseconds, within 100; a busy one needs more, but nothing polls for
+/// as long as a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_rust_calls_end_at_once() {
     for kind in [RouterKind::Rust, RouterKind::Python] {
@@ -72,7 +73,8 @@ async fn a_thousand_python_calls_raise() {
     let mut of_router = 0;
     for outcome in outcomes {
         let error = outcome.unwrap_err();
-        // On a busy machine 3.0.1 looks at its own list, once a second, before it looks at what came.
+        // On a busy machine 3.0.1 looks at its own list, once a second, before it looks at what
+        // came.
         let own = (error.class.as_str(), error.is_remote()) == ("TransmissionFailure", false);
         of_router += usize::from((error.class.as_str(), error.is_remote()) == ("ReceiverGone", true));
         assert!(own || error.class == "ReceiverGone", "{error}");

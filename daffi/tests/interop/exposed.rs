@@ -1,4 +1,5 @@
-//! What Rust services and workers expose: the callbacks of `peer.py` under the same names, as far as tests need them.
+//! What Rust services and workers expose: the callbacks of `peer.py` under the same names, as far
+//! as tests need them.
 
 use std::{
     fmt::Write,

@@ -97,7 +97,8 @@ pub(crate) fn object(entries: &[(String, Value)]) -> Json {
     Json::Object(entries.iter().map(|(key, value)| (key.clone(), to_form(value))).collect::<Map<_, _>>())
 }
 
-/// A text that two values share exactly when they are alike: the order of sets does not count, and NaN is NaN.
+/// A text that two values share exactly when they are alike: the order of sets does not count, and
+/// NaN is NaN.
 pub(crate) fn seen(value: &Value) -> String {
     let all = |items: &[Value]| items.iter().map(seen).collect::<Vec<_>>();
     let sorted = |items: &[Value]| {

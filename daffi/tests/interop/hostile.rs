@@ -68,7 +68,8 @@ async fn rubbish(address: &str) {
     }
 }
 
-/// HTTP that is no WebSocket: an answer in HTTP, and the connection ends. WebSockets that break rules: a close frame.
+/// HTTP that is no WebSocket: an answer in HTTP, and the connection ends. WebSockets that break
+/// rules: a close frame.
 async fn http(address: &str) {
     let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: x\r\n\r\n";

@@ -1,4 +1,5 @@
-//! Every format in every style, between all pairs of libraries, over every transport and behind routers of both.
+//! Every format in every style, between all pairs of libraries, over every transport and behind
+//! routers of both.
 
 use daffi::{FormatId, Value};
 
@@ -10,8 +11,8 @@ use crate::{
     support::{FORMATS, Transport},
 };
 
-/// Each cell records a text of its own at the service, which runs one callback at a time: what was recorded last tells
-/// that it ran, once, and before the next.
+/// Each cell records a text of its own at the service, which runs one callback at a time: what was
+/// recorded last tells that it ran, once, and before the next.
 async fn styles(pair: &Pair) {
     pair.ok(How::PLAIN, "reset", positional([(); 0])).await;
     let mut expected = Vec::new();

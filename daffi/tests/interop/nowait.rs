@@ -1,4 +1,5 @@
-//! Requests that nobody answers, of any size and number, through a Rust router: all arrive, or their sender hears why not.
+//! Requests that nobody answers, of any size and number, through a Rust router: all arrive, or
+//! their sender hears why not.
 
 use std::time::Duration;
 

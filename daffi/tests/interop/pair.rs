@@ -164,7 +164,8 @@ impl Pair {
         matches!(self.callee, Callee::Python(_))
     }
 
-    /// Makes a call and gives the result or the callback's error. Anything else fails the test and names the call.
+    /// Makes a call and gives the result or the callback's error. Anything else fails the test and
+    /// names the call.
     pub(crate) async fn call(&self, how: How, method: &str, args: DynArgs) -> Result<Value, RemoteError> {
         let cell = format!("{self}: {how} of {method}({args:?})");
         let result = match &self.caller {

@@ -35,7 +35,8 @@ async fn answer(raw: &mut Raw, case: &str) -> Frame {
     }
 }
 
-/// The class and text of an ERROR in the form that every node reads, answered in the name of `receiver`.
+/// The class and text of an ERROR in the form that every node reads, answered in the name of
+/// `receiver`.
 async fn refusal(raw: &mut Raw, case: &str, id: u16, receiver: &str) -> (String, String) {
     let frame = answer(raw, case).await;
     let expected = Header::new(Kind::Error, CallId(id), FormatId::JSON, true, false);

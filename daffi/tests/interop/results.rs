@@ -13,7 +13,8 @@ fn named(values: &[i64], keywords: &[(&str, i64)]) -> DynArgs {
     DynArgs { keywords, ..positional(values.iter().copied()) }
 }
 
-/// A call with several arguments or none, and its result in a format that keeps lists and tuples apart.
+/// A call with several arguments or none, and its result in a format that keeps lists and tuples
+/// apart.
 fn several() -> [(&'static str, DynArgs, Value); 8] {
     let pair = |a: i64, b: i64| Value::List(vec![a.into(), b.into()].into());
     [

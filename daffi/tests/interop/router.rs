@@ -99,7 +99,8 @@ async fn a_python_workers_death_ends_rust_calls_at_once(kind: RouterKind) {
     assert!(matches!(error, CallError::ReceiverNotFound { .. }), "{error}");
 }
 
-/// The callback of a worker with one permit calls another worker over the connection that its own call came on.
+/// The callback of a worker with one permit calls another worker over the connection that its own
+/// call came on.
 async fn a_callback_calls_on_over_its_own_connection(kind: RouterKind) {
     let router = kind.start().await;
     let _rust = router.rust_worker("rust").await;
@@ -126,7 +127,8 @@ async fn callbacks_that_wait_for_each_other_in_a_circle_time_out(kind: RouterKin
     let _rust = router.rust_worker("rust").await;
     let _python = router.python_worker("python").await;
     let caller = router.rust_client("caller").await;
-    // The Rust worker relays to the Python worker, which calls the Rust worker, whose only permit is taken.
+    // The Rust worker relays to the Python worker, which calls the Rust worker, whose only permit
+    // is taken.
     let rust = caller.rpc().receiver("rust");
     let error = rust.call::<Value>("relay", ("relay", "whoami")).await.unwrap_err();
     assert!(error.is_remote() && error.to_string().contains("imeout"), "{error}");

@@ -69,7 +69,8 @@ impl AnyRouter {
     }
 }
 
-/// Tests that are the same behind a router of either library: `async fn name(kind: RouterKind)` each.
+/// Tests that are the same behind a router of either library: `async fn name(kind: RouterKind)`
+/// each.
 macro_rules! behind_either_router {
     ($($name:ident),* $(,)?) => {
         mod python_router {

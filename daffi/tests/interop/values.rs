@@ -80,7 +80,8 @@ async fn rust_reads_and_writes_every_special_value() {
         assert_eq!(seen(&read), seen(&value), "{name}");
         let written: Value = client.rpc().call("check_special", (name, value)).await.unwrap();
         let expected = match name {
-            // A Value has one kind of bytes and one of maps, and writes the commoner of Python's two.
+            // A Value has one kind of bytes and one of maps, and writes the commoner of Python's
+            // two.
             "bytearray" => "bytes b'\\x00\\x01\\xff'".into(),
             "ordereddict" => "dict {'z': 1, 'a': 2}".into(),
             _ => Value::Bool(true),
@@ -226,7 +227,8 @@ async fn json_carries_integers_beyond_64_bits() {
     }
 }
 
-/// What Python writes and Rust can't read is answered, and the service goes on; 3.0.1 itself would hang.
+/// What Python writes and Rust can't read is answered, and the service goes on; 3.0.1 itself would
+/// hang.
 #[tokio::test]
 async fn what_rust_cannot_read_is_an_error_for_python() {
     let service = Transport::Tcp.rust_service("service", 1).await;

@@ -205,7 +205,8 @@ async fn mutable_methods_have_the_instance_to_themselves() {
     assert_eq!(inside.lock().unwrap().most, 1);
 }
 
-/// Plain methods wait for the lock on a thread of their own: the only thread of the runtime stays free for the others.
+/// Plain methods wait for the lock on a thread of their own: the only thread of the runtime stays
+/// free for the others.
 #[tokio::test]
 async fn a_runtime_thread_never_waits_for_an_instance() {
     let (_service, client) = serve(4, Counter::default()).await;

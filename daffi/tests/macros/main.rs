@@ -1,4 +1,5 @@
-//! `#[callback]`, `callbacks![..]` and `#[remote]`: what they make is called over an endpoint in memory.
+//! `#[callback]`, `callbacks![..]` and `#[remote]`: what they make is called over an endpoint in
+//! memory.
 #![cfg(all(feature = "macros", feature = "msgpack"))]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 

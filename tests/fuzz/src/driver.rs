@@ -15,7 +15,8 @@ use crate::mutate::mutate;
 
 /// What one input did: inputs that do something new are kept and changed further.
 ///
-/// The stable toolchain tells nothing of the code that ran, so targets say what came of an input instead.
+/// The stable toolchain tells nothing of the code that ran, so targets say what came of an input
+/// instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Signature(u64);
 

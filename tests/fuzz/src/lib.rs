@@ -19,10 +19,11 @@
 //!
 //! # Why a driver of our own
 //!
-//! The maintained fuzzers need a nightly compiler, or on a stable one do not change inputs they know (`bolero`). This one
-//! changes inputs of a corpus, seeded with what nodes of 3.0.1 sent in the recorded sessions, and keeps what does something
-//! new. It is told by the target what an input did ([`Signature`]), since a stable compiler does not tell which code ran. A
-//! [`Target`] is a function of bytes: any other fuzzer can drive it.
+//! The maintained fuzzers need a nightly compiler, or on a stable one do not change inputs they
+//! know (`bolero`). This one changes inputs of a corpus, seeded with what nodes of 3.0.1 sent in
+//! the recorded sessions, and keeps what does something new. It is told by the target what an input
+//! did ([`Signature`]), since a stable compiler does not tell which code ran. A [`Target`] is a
+//! function of bytes: any other fuzzer can drive it.
 //!
 //! ```
 //! use std::time::Duration;

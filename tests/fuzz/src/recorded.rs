@@ -1,4 +1,5 @@
-//! What nodes of 3.0.1 sent in the recorded sessions: inputs to begin with, and conversations to fall into.
+//! What nodes of 3.0.1 sent in the recorded sessions: inputs to begin with, and conversations to
+//! fall into.
 
 use std::sync::OnceLock;
 
@@ -17,7 +18,8 @@ pub(crate) struct Conversation {
     pub(crate) items: Vec<Vec<u8>>,
 }
 
-/// All recorded conversations. A missing recording is no reason to test nothing: there are other seeds.
+/// All recorded conversations. A missing recording is no reason to test nothing: there are other
+/// seeds.
 pub(crate) fn conversations() -> &'static [Conversation] {
     static ALL: OnceLock<Vec<Conversation>> = OnceLock::new();
     ALL.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! Each target for a bounded time. `cargo run --release -p daffi-fuzz -- TARGET --seconds N` runs one for as long as one
-//! likes.
+//! Each target for a bounded time. `cargo run --release -p daffi-fuzz -- TARGET --seconds N` runs
+//! one for as long as one likes.
 
 use std::time::Duration;
 

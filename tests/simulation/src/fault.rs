@@ -45,7 +45,8 @@ pub enum Fault {
         /// Who connected.
         host: String,
     },
-    /// Nothing passes between a host and the server. What was sent arrives later, if the connection lives so long.
+    /// Nothing passes between a host and the server. What was sent arrives later, if the connection
+    /// lives so long.
     Partition {
         /// Which host.
         host: String,
@@ -104,7 +105,8 @@ pub enum Weather {
     Twin,
     /// All of it.
     Storm,
-    /// The first connection of one node breaks at one end after a number of bytes, which the seed counts up.
+    /// The first connection of one node breaks at one end after a number of bytes, which the seed
+    /// counts up.
     EveryByte,
 }
 

@@ -43,7 +43,8 @@ pub(crate) struct Setting {
     pub(crate) clients: Vec<String>,
     /// Nodes that call.
     pub(crate) callers: Vec<String>,
-    /// Nodes that started more than once: an older connection of theirs may be the newest that the server hears of.
+    /// Nodes that started more than once: an older connection of theirs may be the newest that the
+    /// server hears of.
     pub(crate) restarted: Mutex<BTreeSet<String>>,
     /// How often each caller has started to call.
     pub(crate) starts: Mutex<BTreeMap<String, u32>>,
@@ -117,7 +118,8 @@ pub(crate) async fn router(setting: Arc<Setting>) -> Ended {
     Ok(())
 }
 
-/// A node that connects: it exposes callbacks, calls, or both. Evicted, it starts anew, as a process manager would do.
+/// A node that connects: it exposes callbacks, calls, or both. Evicted, it starts anew, as a
+/// process manager would do.
 pub(crate) async fn member(setting: Arc<Setting>, host: String, exposes: bool, calls: bool) -> Ended {
     loop {
         let exposed = || if exposes { callbacks(&host, &setting.ledger) } else { Vec::new() };

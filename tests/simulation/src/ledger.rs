@@ -25,8 +25,8 @@ struct Inner {
     calls: Vec<Record>,
     /// Runs of a call's callback, by call and node.
     runs: BTreeMap<(u64, String), u32>,
-    /// Chunks of a stream that ran, in order, by call and start of a node: one that was evicted may still work off what it
-    /// received, beside the one that has its name now.
+    /// Chunks of a stream that ran, in order, by call and start of a node: one that was evicted may
+    /// still work off what it received, beside the one that has its name now.
     chunks: BTreeMap<(u64, String, u32), Vec<u64>>,
     /// Starts of nodes.
     starts: u32,
@@ -208,7 +208,8 @@ impl Ledger {
         self.inner.lock().violations.push(text.into());
     }
 
-    /// What does not hold, now that all is over. `calm`: nothing went wrong, so a call that could wait was answered.
+    /// What does not hold, now that all is over. `calm`: nothing went wrong, so a call that could
+    /// wait was answered.
     pub fn verdict(&self, calm: bool) -> Vec<String> {
         let mut inner = self.inner.lock();
         let mut wrong = std::mem::take(&mut inner.violations);

@@ -1,4 +1,5 @@
-//! Connections that can be broken from outside: what a simulated cable, or the keepalive of an operating system, does.
+//! Connections that can be broken from outside: what a simulated cable, or the keepalive of an
+//! operating system, does.
 
 use std::{
     collections::BTreeMap,
@@ -40,8 +41,8 @@ pub struct Network {
 pub struct Shape {
     /// The largest write, in bytes.
     pub largest_write: usize,
-    /// Bytes that may be on their way in one direction before a writer waits. turmoil's own limit counts writes, and
-    /// forgets the end of a stream that it has no room for; it is never reached.
+    /// Bytes that may be on their way in one direction before a writer waits. turmoil's own limit
+    /// counts writes, and forgets the end of a stream that it has no room for; it is never reached.
     pub window: usize,
 }
 
@@ -132,7 +133,8 @@ impl Network {
         Self { shape, ..Self::default() }
     }
 
-    /// The next connection that `host` opens breaks, at both ends, when `end` has read `bytes` of it.
+    /// The next connection that `host` opens breaks, at both ends, when `end` has read `bytes` of
+    /// it.
     pub fn break_next(&self, host: &str, end: End, bytes: u64) {
         self.breaks.lock().insert(host.to_owned(), (end, bytes));
     }

@@ -14,7 +14,8 @@ pub(crate) const CALLS_FROM: Duration = ms(200);
 /// The last call, and the last fault.
 pub(crate) const CALLS_UNTIL: Duration = ms(4_000);
 
-/// No new fault from here on: the last began before [`CALLS_UNTIL`] and took [`LONGEST_FAULT`] at most.
+/// No new fault from here on: the last began before [`CALLS_UNTIL`] and took [`LONGEST_FAULT`] at
+/// most.
 pub(crate) const CALM: Duration = ms(7_000);
 
 /// All faults are over and all dead connections noticed; what is asked now must be answered.
@@ -32,7 +33,8 @@ pub(crate) const STOP_LATER: Duration = ms(12_000);
 /// Every host has ended.
 pub(crate) const END: Duration = ms(18_000);
 
-/// How long an end of a silent connection takes to notice. Operating systems take longer; nothing here depends on it.
+/// How long an end of a silent connection takes to notice. Operating systems take longer; nothing
+/// here depends on it.
 pub(crate) const KEEPALIVE: Duration = ms(1_500);
 
 /// The longest fault.

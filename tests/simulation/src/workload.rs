@@ -152,7 +152,8 @@ impl Planned {
                     .collect(),
             },
             Style::CastNowait => {
-                // One receiver may have been asked although another could not: the error tells nothing of any one.
+                // One receiver may have been asked although another could not: the error tells
+                // nothing of any one.
                 let _sent = with_options!(client.cast_nowait()).call(ECHO, args).await;
                 Vec::new()
             }
@@ -160,7 +161,8 @@ impl Planned {
                 let sent = with_options!(client.stream()).window(*window).serde(FormatId::MSGPACK);
                 match sent.send(CHUNK, stream::iter((0..*chunks).map(|place| (id, place)))).await {
                     Ok(count) => vec![(None, Outcome::Acknowledged(count, true))],
-                    // With a wider window the chunk that failed is not the first without acknowledgement.
+                    // With a wider window the chunk that failed is not the first without
+                    // acknowledgement.
                     Err(error) => {
                         vec![(None, Outcome::Acknowledged(if *window == 1 { error.chunk } else { 0 }, false))]
                     }

@@ -1,4 +1,5 @@
-//! A fixed set of seeds; thousands more run with `cargo run --release -p daffi-simulation -- --seeds 5000`.
+//! A fixed set of seeds; thousands more run with `cargo run --release -p daffi-simulation --
+//! --seeds 5000`.
 
 use daffi_simulation::{Simulation, Topology, Weather};
 

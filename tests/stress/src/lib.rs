@@ -1,4 +1,5 @@
-//! Nodes in processes of their own, so that tests can measure and kill them, and members that are bare sockets.
+//! Nodes in processes of their own, so that tests can measure and kill them, and members that are
+//! bare sockets.
 
 use std::{
     fs,
@@ -10,8 +11,9 @@ use std::{
 
 use daffi_wire::{CallId, Frame, Header, Kind, Limits, SYN};
 
-/// A program of this crate that says in its first line where it listens, answers each line of its standard input with one
-/// of its standard output, and ends with its standard input. It is killed when this is dropped.
+/// A program of this crate that says in its first line where it listens, answers each line of its
+/// standard input with one of its standard output, and ends with its standard input. It is killed
+/// when this is dropped.
 #[derive(Debug)]
 pub struct Node {
     process: Child,
@@ -21,7 +23,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts `program`, with as many file descriptors as this user may have, and waits for its first line.
+    /// Starts `program`, with as many file descriptors as this user may have, and waits for its
+    /// first line.
     ///
     /// # Panics
     /// When it can't be started or says nothing.
@@ -192,7 +195,8 @@ pub const fn message_length(header: [u8; 9]) -> usize {
     u32::from_le_bytes([header[3], header[4], header[5], header[6]]) as usize & 0x01ff_ffff
 }
 
-/// The first bytes of a member as 3.0.1 sends them, which exposes `methods`: a JSON array or `null`.
+/// The first bytes of a member as 3.0.1 sends them, which exposes `methods`: a JSON array or
+/// `null`.
 ///
 /// # Panics
 /// When they do not fit into a frame.

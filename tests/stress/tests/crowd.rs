@@ -1,4 +1,5 @@
-//! Very many members, and many that join: everybody hears of all of them soon and in one order, and calls are answered.
+//! Very many members, and many that join: everybody hears of all of them soon and in one order, and
+//! calls are answered.
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 

@@ -1,4 +1,5 @@
-//! A service without file descriptors left serves those it has, and newcomers as soon as there are some again.
+//! A service without file descriptors left serves those it has, and newcomers as soon as there are
+//! some again.
 
 use std::net::TcpStream;
 

@@ -1,4 +1,5 @@
-//! Senders of nowait traffic to a slow worker behind a router are held back: nothing is lost, and the router stays small.
+//! Senders of nowait traffic to a slow worker behind a router are held back: nothing is lost, and
+//! the router stays small.
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 

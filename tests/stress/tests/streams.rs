@@ -1,4 +1,5 @@
-//! Streams into a service that is slower than they are: every byte arrives, in order, and the service stays small.
+//! Streams into a service that is slower than they are: every byte arrives, in order, and the
+//! service stays small.
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 

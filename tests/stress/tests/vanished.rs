@@ -1,6 +1,7 @@
-//! A host that vanishes while something is unacknowledged, and one whose process reads nothing: network namespaces with a
-//! router between them, whose forwarding is cut. First as a transport sees it, then as nodes do: a client whose service
-//! vanished, a service whose client did, and a caller whose worker behind a Router did, of either level.
+//! A host that vanishes while something is unacknowledged, and one whose process reads nothing:
+//! network namespaces with a router between them, whose forwarding is cut. First as a transport
+//! sees it, then as nodes do: a client whose service vanished, a service whose client did, and a
+//! caller whose worker behind a Router did, of either level.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
@@ -89,7 +90,8 @@ fn nodes_on_both_sides_find_a_peer_that_vanished() {
     }
 }
 
-/// Whether this process is one of those inside the namespaces; what it has to do there is done then.
+/// Whether this process is one of those inside the namespaces; what it has to do there is done
+/// then.
 fn plays_a_role() -> bool {
     let Ok(role) = env::var(ROLE) else { return false };
     let (role, address) = role.split_once(' ').unwrap_or((&role, ""));

@@ -11,7 +11,8 @@ pub struct PyError {
     pub module: String,
     /// `str()` of it.
     pub message: String,
-    /// Names of the classes above it, nearest first; `RemoteCallError` comes first when a callback raised it.
+    /// Names of the classes above it, nearest first; `RemoteCallError` comes first when a callback
+    /// raised it.
     pub bases: Vec<String>,
     /// Names of the functions in its traceback.
     pub frames: Vec<String>,

@@ -9,7 +9,8 @@ use crate::{
     python, repository,
 };
 
-/// Longer than any test runs, so that a hang shows its Python stacks; a peer never outlives its test anyway.
+/// Longer than any test runs, so that a hang shows its Python stacks; a peer never outlives its
+/// test anyway.
 const MAX_SECONDS: &str = "300";
 
 /// Starts a [`Peer`].

@@ -1,5 +1,5 @@
-//! What the tests of this workspace share: nodes of daffi 3.0.1 as child processes, certificates, paths for
-//! sockets, a browser.
+//! What the tests of this workspace share: nodes of daffi 3.0.1 as child processes, certificates,
+//! paths for sockets, a browser.
 //!
 //! A missing piece fails a test with a text that names it; nothing here skips.
 //!

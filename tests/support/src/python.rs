@@ -12,7 +12,8 @@ pub fn repository() -> &'static Path {
     here.ancestors().nth(2).unwrap_or(here)
 }
 
-/// A Python interpreter with daffi 3.0.1: `$DAFFI_PYTHON`, or the one that `scripts/python-env` prints.
+/// A Python interpreter with daffi 3.0.1: `$DAFFI_PYTHON`, or the one that `scripts/python-env`
+/// prints.
 ///
 /// # Panics
 /// When there is none; the text says why.

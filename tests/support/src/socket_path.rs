@@ -5,7 +5,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-/// A path for a Unix socket that nobody else uses, short enough for servers of 3.0.1. The file goes when it is dropped.
+/// A path for a Unix socket that nobody else uses, short enough for servers of 3.0.1. The file goes
+/// when it is dropped.
 #[derive(Debug)]
 pub struct SocketPath(PathBuf);
 

@@ -1,4 +1,5 @@
-//! Who gets a call: the members that expose a callback, the choice among them, and the callback itself.
+//! Who gets a call: the members that expose a callback, the choice among them, and the callback
+//! itself.
 
 use std::hint::black_box;
 
@@ -41,7 +42,8 @@ fn registry(times: usize, case: Case) -> Case {
     case.run(times)
 }
 
-/// Tables that take turns: each hashes its keys with a number of its own, and where keys fall must not matter.
+/// Tables that take turns: each hashes its keys with a number of its own, and where keys fall must
+/// not matter.
 const TABLES: usize = 16;
 
 /// One member in sixteen has a call open already.

@@ -1,7 +1,7 @@
 //! How many instructions single steps take. Run by `scripts/micro`.
 //!
-//! Each benchmark says first how often it does its step, which is what the table divides by; what is made before is not
-//! counted.
+//! Each benchmark says first how often it does its step, which is what the table divides by; what
+//! is made before is not counted.
 
 mod case;
 mod choosing;
@@ -26,7 +26,8 @@ use self::{
 };
 
 main!(
-    // Instructions alone are counted: what a simulated cache makes of them depends on where memory happens to lie.
+    // Instructions alone are counted: what a simulated cache makes of them depends on where memory
+    // happens to lie.
     config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"])),
     library_benchmark_groups = [codec, opaque, json, msgpack, pickle, postcard, erased, tables, picking, routing]
 );

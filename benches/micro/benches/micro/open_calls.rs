@@ -83,7 +83,8 @@ fn gone() -> Case {
     })
 }
 
-/// Opened and answered; `taken`: a call with the caller's number is open already, to a receiver that does not answer.
+/// Opened and answered; `taken`: a call with the caller's number is open already, to a receiver
+/// that does not answer.
 fn forwarded(open: u16, taken: bool) -> Case {
     let mut calls = OpenCalls::default();
     for id in 1..=open {

@@ -1,4 +1,5 @@
-//! A Router's work for each frame, from the frame read to the frame queued, and for each member that comes and goes.
+//! A Router's work for each frame, from the frame read to the frame queued, and for each member
+//! that comes and goes.
 
 use daffi_core::internals::{BareMember, BareRouter};
 use daffi_transport::mem::MemListener;
@@ -83,7 +84,8 @@ fn pairs(count: usize) -> Vec<[usize; 2]> {
     (0..count / 2).map(|caller| [caller, caller + count / 2]).collect()
 }
 
-/// A call on its way there, and its reply on its way back. Outboxes are written after every `batch` calls.
+/// A call on its way there, and its reply on its way back. Outboxes are written after every `batch`
+/// calls.
 fn calls(count: usize, size: usize, batch: usize) -> Case {
     let mut network = Network::new(count, Level::FOUR);
     let payload = vec![b'x'; size];

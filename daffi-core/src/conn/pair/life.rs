@@ -106,7 +106,8 @@ async fn a_peer_that_keeps_its_window_closed_is_left_as_long_as_its_host_answers
     assert!(after < 26, "looked at as long as something is unacknowledged: {after}");
 }
 
-/// Whether what was sent before lies in buffers on the way, which the system takes at first, or here.
+/// Whether what was sent before lies in buffers on the way, which the system takes at first, or
+/// here.
 #[tokio::test(start_paused = true)]
 async fn one_that_holds_this_end_back_lives_and_one_that_stands_still_is_ended() {
     for room in [usize::MAX, 1_000] {

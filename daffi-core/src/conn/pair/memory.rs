@@ -4,7 +4,8 @@ use tokio::time::advance;
 
 use super::*;
 
-/// Small frames and large ones, whole and in pieces, from many peers, with memory to spare and with none.
+/// Small frames and large ones, whole and in pieces, from many peers, with memory to spare and with
+/// none.
 #[tokio::test(start_paused = true)]
 async fn memory_of_what_was_read_is_counted_as_it_is_held() {
     const UNCOUNTED: usize = 8 * 1024;

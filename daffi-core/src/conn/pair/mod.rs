@@ -1,5 +1,5 @@
-//! A driver that a test moves by hand: the other end of its connection is two queues of bytes, and time stands still until the
-//! test lets it pass.
+//! A driver that a test moves by hand: the other end of its connection is two queues of bytes, and
+//! time stands still until the test lets it pass.
 
 mod flow;
 mod life;

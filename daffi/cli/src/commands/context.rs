@@ -19,7 +19,8 @@ Examples:
 
 /// Save addresses under names
 ///
-/// They are in $XDG_CONFIG_HOME/daffi/contexts.json, else ~/.config/daffi/contexts.json, which only its owner can read.
+/// They are in $XDG_CONFIG_HOME/daffi/contexts.json, else ~/.config/daffi/contexts.json, which only
+/// its owner can read.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Context {

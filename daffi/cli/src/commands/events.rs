@@ -14,7 +14,8 @@ use crate::{
 
 /// Follow who joins and leaves a router, until Ctrl-C
 ///
-/// A lost connection is made again, and what was missed meanwhile is told. A service tells nobody who comes and goes.
+/// A lost connection is made again, and what was missed meanwhile is told. A service tells nobody
+/// who comes and goes.
 #[derive(Debug, Args)]
 pub(crate) struct Events {
     /// Where the router is; left out: see `daffi context`

@@ -13,8 +13,8 @@ use crate::{
 
 /// List who is there and what they expose
 ///
-/// A service lists itself, a router all nodes that are connected to it. The command's own connection is left out, and no
-/// node is told of it, but by a router of daffi 3.0.1.
+/// A service lists itself, a router all nodes that are connected to it. The command's own
+/// connection is left out, and no node is told of it, but by a router of daffi 3.0.1.
 #[derive(Debug, Args)]
 pub(crate) struct Members {
     /// Where the network is; left out: see `daffi context`
@@ -25,7 +25,8 @@ pub(crate) struct Members {
     /// List only members with this text in their names, and callbacks with it in theirs
     #[arg(short, long, value_name = "TEXT")]
     filter: Option<String>,
-    /// Print one line of JSON: [{"name": .., "methods": [..]}, ..], by callback [{"method": .., "members": [..]}, ..]
+    /// Print one line of JSON: [{"name": .., "methods": [..]}, ..], by callback [{"method": ..,
+    /// "members": [..]}, ..]
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -70,7 +71,8 @@ struct Exposed {
 }
 
 impl Listed {
-    /// The member with what it exposes: all when its name has the text in it, else those callbacks that have.
+    /// The member with what it exposes: all when its name has the text in it, else those callbacks
+    /// that have.
     fn matching(member: &Member, text: &str) -> Option<Self> {
         let all = member.name.as_str().contains(text);
         let methods = member.methods.iter().filter(|method| all || method.as_str().contains(text));

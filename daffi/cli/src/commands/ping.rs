@@ -15,9 +15,9 @@ use crate::{
 
 /// Tell what answers at an endpoint, and how fast
 ///
-/// Each ping is a connection of its own, from connecting to the answer to the handshake: what a new node needs. Of several,
-/// those that fail are counted; Ctrl-C ends them early, and what was measured is told. No node is told of it, but by a router of
-/// daffi 3.0.1.
+/// Each ping is a connection of its own, from connecting to the answer to the handshake: what a new
+/// node needs. Of several, those that fail are counted; Ctrl-C ends them early, and what was
+/// measured is told. No node is told of it, but by a router of daffi 3.0.1.
 #[derive(Debug, Args)]
 pub(crate) struct Ping {
     /// Where to connect to; left out: see `daffi context`

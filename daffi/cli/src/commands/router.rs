@@ -26,19 +26,22 @@ enum Names {
 
 /// Run a router: one address at which many nodes call each other
 ///
-/// Takes the place of the Router of daffi 3.0.1 under nodes in Python, which need no change. Prints where it listens to
-/// stdout, one endpoint a line: with port 0 a free one. Logs who joins and leaves to stderr. Ctrl-C or SIGTERM stops it in
-/// order: open calls are answered first, for as long as --grace allows (what is cut off then is counted: exit code 6); a second
-/// one ends it at once.
+/// Takes the place of the Router of daffi 3.0.1 under nodes in Python, which need no change. Prints
+/// where it listens to stdout, one endpoint a line: with port 0 a free one. Logs who joins and
+/// leaves to stderr. Ctrl-C or SIGTERM stops it in order: open calls are answered first, for as
+/// long as --grace allows (what is cut off then is counted: exit code 6); a second one ends it at
+/// once.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Router {
-    /// Listen at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or unix:///PATH; or at fd://3 or
-    /// fd://NAME, a socket that systemd hands over, with TLS tls+fd://3; may be repeated
+    /// Listen at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or
+    /// unix:///PATH; or at fd://3 or fd://NAME, a socket that systemd hands over, with TLS
+    /// tls+fd://3; may be repeated
     #[arg(short, long, value_name = "URL", required = true, value_parser = listening)]
     listen: Vec<Endpoint>,
-    /// Let web pages of this origin connect, https://app.example for one; may be repeated. Without it pages from loopback
-    /// may connect to endpoints on loopback, and pages from the host they connect to, to any other
+    /// Let web pages of this origin connect, https://app.example for one; may be repeated. Without
+    /// it pages from loopback may connect to endpoints on loopback, and pages from the host they
+    /// connect to, to any other
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
     /// Name in logs and refusals. Default: a made-up one
@@ -71,7 +74,8 @@ struct Bounds {
     /// Bytes of the callbacks' names of one node
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_control_bytes), value_parser = frame)]
     max_control_bytes: Size,
-    /// Bytes of the list of all members and their callbacks; who takes more than its share of it is refused
+    /// Bytes of the list of all members and their callbacks; who takes more than its share of it is
+    /// refused
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_list_bytes), value_parser = frame)]
     max_list_bytes: Size,
     /// Time from a connection to its handshake
@@ -80,12 +84,14 @@ struct Bounds {
     /// A node that takes or goes on with less than a KiB a second in such a time is disconnected
     #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().slow_peer_timeout))]
     slow_peer_timeout: Seconds,
-    /// Who keeps a name that a second connection asks for: the newest, as with daffi 3.0.1, or the first as long as it lives
+    /// Who keeps a name that a second connection asks for: the newest, as with daffi 3.0.1, or the
+    /// first as long as it lives
     #[arg(long, value_name = "WHO", value_enum, default_value_t = Names::Newest)]
     name_policy: Names,
     #[command(flatten)]
     stopping: Stopping,
-    /// Memory that all nodes together can make the router hold; what each may hold of it depends on what is free
+    /// Memory that all nodes together can make the router hold; what each may hold of it depends on
+    /// what is free
     #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().budget_bytes))]
     budget_bytes: Size,
     /// How many times what is still free of that one node may hold in each direction

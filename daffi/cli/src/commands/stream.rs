@@ -25,8 +25,9 @@ Examples:
 
 /// Send a file chunk by chunk, one call for each
 ///
-/// All chunks go to one member, in order. Each is acknowledged before the next is sent, unless --window allows more to be
-/// on their way, or --nowait asks for no acknowledgement. Results are dropped; the first error ends the stream.
+/// All chunks go to one member, in order. Each is acknowledged before the next is sent, unless
+/// --window allows more to be on their way, or --nowait asks for no acknowledgement. Results are
+/// dropped; the first error ends the stream.
 #[derive(Debug, Args)]
 #[command(override_usage = "daffi stream [OPTIONS] [URL] METHOD FILE", after_help = EXAMPLES)]
 pub(crate) struct Stream {
@@ -54,7 +55,8 @@ pub(crate) struct Stream {
     /// Format of the chunks
     #[arg(short, long, value_name = "FORMAT", default_value = "opaque", ignore_case = true)]
     serde: Serde,
-    /// How long to wait for the acknowledgement of a chunk: seconds, or a time such as 200ms; `none` for as long as it takes
+    /// How long to wait for the acknowledgement of a chunk: seconds, or a time such as 200ms;
+    /// `none` for as long as it takes
     #[arg(short, long, value_name = "TIME", default_value = "30", conflicts_with = "nowait")]
     timeout: Wait,
     /// Print the number of chunks and bytes as one line of JSON

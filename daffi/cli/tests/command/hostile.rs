@@ -1,4 +1,5 @@
-//! What a peer chose steers no terminal and forges no line: names, texts, classes of errors, the origin of a page.
+//! What a peer chose steers no terminal and forges no line: names, texts, classes of errors, the
+//! origin of a page.
 
 use std::{
     fs::{File, OpenOptions},
@@ -20,7 +21,8 @@ const HOSTILE: &str = "evil\nforged\t\u{1b}[2J\u{7f}\u{9b}31m\u{85}\r\u{202e}\u{
 /// A worker's own name, so that it and a client may have all that in theirs.
 const GUEST: &str = "guest\nforged\u{1b}[2J\u{9b}\u{202e}x";
 
-/// Nothing in it steers, and no line of it is a peer's. `own`: what the command itself writes between words.
+/// Nothing in it steers, and no line of it is a peer's. `own`: what the command itself writes
+/// between words.
 #[track_caller]
 fn assert_harmless(text: &str, own: &[char]) {
     let steers = text.chars().find(|c| *c != '\n' && !own.contains(c) && Shown::new("").escapes(*c));

@@ -102,7 +102,8 @@ async fn events_of_a_python_router_are_followed() {
     }
 }
 
-/// It would stay open for ever: its callback runs, its worker is connected, and nobody set a timeout.
+/// It would stay open for ever: its callback runs, its worker is connected, and nobody set a
+/// timeout.
 #[tokio::test]
 async fn a_call_of_python_to_a_worker_that_stands_still_ends() {
     let router = Running::router();
@@ -113,7 +114,8 @@ async fn a_call_of_python_to_a_worker_that_stands_still_ends() {
     assert_eq!(python.call("add", json!([3, 4])).ok().await, 7);
     stand_still(worker.pid());
     let error = python.call("add", json!([3, 4])).error().await;
-    // 3.0.1 looks at its own list once a second, and may find the worker gone before it reads the answer.
+    // 3.0.1 looks at its own list once a second, and may find the worker gone before it reads the
+    // answer.
     assert!(["ReceiverGone", "TransmissionFailure"].contains(&error.class.as_str()), "{error}");
     assert!(error.message.contains("w1"), "{error}");
     router.log("does not answer whether it lives");

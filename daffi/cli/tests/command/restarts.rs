@@ -1,6 +1,7 @@
 //! Nodes that are stopped and started again in their place, under callers that go on calling.
 //!
-//! A client of 3.0.1 connects again at its next call, once: refused, it is lost for good (docs/protocol.md#10.15).
+//! A client of 3.0.1 connects again at its next call, once: refused, it is lost for good
+//! (docs/protocol.md#10.15).
 
 use std::{
     net::TcpListener,
@@ -150,8 +151,9 @@ async fn behind_a_socket_that_is_handed_over_a_service_loses_no_busy_caller() {
     tokio::join!(one.python(&over, Duration::ZERO, &python), two.rust(&over, &rust), restarting);
 }
 
-/// Without such a socket somebody has to be quicker than the callers: those that wait a moment after an error are not lost if
-/// the restart takes no longer. A machine that is too busy for that gets further tries.
+/// Without such a socket somebody has to be quicker than the callers: those that wait a moment
+/// after an error are not lost if the restart takes no longer. A machine that is too busy for that
+/// gets further tries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_router_that_is_restarted_is_back_before_callers_that_wait_a_moment() {
     const MOMENT: Duration = Duration::from_millis(900);

@@ -48,7 +48,8 @@ async fn a_log_that_nobody_reads_stops_no_router() {
         Running::adopt(command(&["router", "-l", &at, "-vv"]).stderr(Stdio::from(stderr)).spawn().unwrap());
     router.answer("unix://");
     for number in 0..1200 {
-        // Its lines are more than the pipe and what waits before it hold; those of -vv are all written.
+        // Its lines are more than the pipe and what waits before it hold; those of -vv are all
+        // written.
         let guest = Client::builder(format!("{}{number}", "guest".repeat(100))).connect(&at).await.unwrap();
         guest.stop().await;
     }

@@ -38,7 +38,8 @@ impl Ran {
         serde_json::from_str(line).unwrap()
     }
 
-    /// What it complained about in one sentence, when it failed with this code and answered nothing.
+    /// What it complained about in one sentence, when it failed with this code and answered
+    /// nothing.
     pub(crate) fn failure(&self, code: i32) -> &str {
         assert_eq!((self.code, self.stdout.as_slice()), (Some(code), &b""[..]), "{self:?}");
         let sentence = self.stderr.strip_prefix("error: ").and_then(|text| text.strip_suffix('\n'));
@@ -63,7 +64,8 @@ pub(crate) fn run(args: &[&str]) -> Ran {
     finished(command(args).spawn().unwrap())
 }
 
-/// Starts it as a supervisor does that keeps a listening socket: it finds that as descriptor 3, under a name.
+/// Starts it as a supervisor does that keeps a listening socket: it finds that as descriptor 3,
+/// under a name.
 pub(crate) fn handed(socket: impl Into<OwnedFd>, name: &str, args: &[&str]) -> Running {
     let inner = command(args);
     let mut shell = Command::new("sh");

@@ -1,8 +1,9 @@
-//! Members of a router that only listen: `crowd HOST:PORT MEMBERS`. Each is a bare socket that did its handshake; then the first
-//! line says how many there are. The line `COUNT PER_SECOND` of the standard input makes so many more join at that rate. It is
-//! answered, once every listener has heard of each: how many notices they heard, how many of them heard another order than
-//! the first, and the median, the 99th and the 100th percentile of the microseconds from the beginning of a newcomer's
-//! connecting to a listener's news of it. Ends with its standard input.
+//! Members of a router that only listen: `crowd HOST:PORT MEMBERS`. Each is a bare socket that did
+//! its handshake; then the first line says how many there are. The line `COUNT PER_SECOND` of the
+//! standard input makes so many more join at that rate. It is answered, once every listener has
+//! heard of each: how many notices they heard, how many of them heard another order than the first,
+//! and the median, the 99th and the 100th percentile of the microseconds from the beginning of a
+//! newcomer's connecting to a listener's news of it. Ends with its standard input.
 
 use std::{
     env,
@@ -114,7 +115,8 @@ async fn main() -> Result<(), BoxError> {
     for number in 0..members.parse::<usize>()? {
         listeners.push(join(address, &format!("old-{number}")).await?);
     }
-    // They must hear of each other before anything is measured; what is left in their sockets is skipped.
+    // They must hear of each other before anything is measured; what is left in their sockets is
+    // skipped.
     sleep(Duration::from_millis(300)).await;
     println!("{}", listeners.len());
     let Some(line) = stdin().lock().lines().next() else { return Ok(()) };

@@ -1,5 +1,5 @@
-//! A worker of a router that keeps its callers waiting: `holding_worker ENDPOINT NAME`. `hold()` never ends. Its first line is its
-//! name. Ends with its standard input.
+//! A worker of a router that keeps its callers waiting: `holding_worker ENDPOINT NAME`. `hold()`
+//! never ends. Its first line is its name. Ends with its standard input.
 
 use std::{
     env,

@@ -1,5 +1,6 @@
-//! A router: `router_node SLOW_PEER_SECONDS`. Answers each line of its standard input with its counts: members, open calls,
-//! held requests, dropped replies, refused calls, dropped requests. Ends with its standard input.
+//! A router: `router_node SLOW_PEER_SECONDS`. Answers each line of its standard input with its
+//! counts: members, open calls, held requests, dropped replies, refused calls, dropped requests.
+//! Ends with its standard input.
 
 use std::{
     env,

@@ -1,8 +1,10 @@
-//! A service that takes chunks slower than they come: `slow_sink PAUSE_AT PAUSE_SECONDS BYTES_PER_SECOND`.
+//! A service that takes chunks slower than they come: `slow_sink PAUSE_AT PAUSE_SECONDS
+//! BYTES_PER_SECOND`.
 //!
-//! `receive_chunk(data)` checks that the chunks come in order: each begins with its number as 32 bits, little-endian. Before
-//! chunk `PAUSE_AT` it pauses once. `BYTES_PER_SECOND` 0 means as fast as it can. `received()` tells chunks, bytes and
-//! the number of chunks out of order. Ends with its standard input.
+//! `receive_chunk(data)` checks that the chunks come in order: each begins with its number as 32
+//! bits, little-endian. Before chunk `PAUSE_AT` it pauses once. `BYTES_PER_SECOND` 0 means as fast
+//! as it can. `received()` tells chunks, bytes and the number of chunks out of order. Ends with its
+//! standard input.
 
 use std::{
     env,

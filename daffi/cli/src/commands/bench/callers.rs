@@ -68,7 +68,8 @@ fn latencies() -> Latencies {
     Histogram::new(3).expect("three digits are among those that a histogram can have")
 }
 
-/// Calls over each of `rpcs` as planned, until it is time or a signal comes, which is the error. `known` knows the members.
+/// Calls over each of `rpcs` as planned, until it is time or a signal comes, which is the error.
+/// `known` knows the members.
 pub(super) async fn measure(
     rpcs: Vec<Rpc>,
     known: Client,

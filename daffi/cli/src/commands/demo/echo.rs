@@ -13,7 +13,8 @@ use serde::{
     de::{Deserialize, IgnoredAny},
 };
 
-/// `echo(payload)`: answers the bytes that came, and so also what this node could not read, an object of a class for one.
+/// `echo(payload)`: answers the bytes that came, and so also what this node could not read, an
+/// object of a class for one.
 pub(super) fn echo(request: Request) -> Reply {
     match payload(request.format(), request.body()) {
         Ok(body) => request.reply_raw(&body),

@@ -30,14 +30,15 @@ Examples:
 
 /// Run a node to try things on
 ///
-/// With --listen it is a service, with --connect a worker of the router there. A service prints where it listens to
-/// stdout, one endpoint a line: with port 0 a free one. Ctrl-C or SIGTERM stops it in order: what was received runs, and is
-/// answered.
+/// With --listen it is a service, with --connect a worker of the router there. A service prints
+/// where it listens to stdout, one endpoint a line: with port 0 a free one. Ctrl-C or SIGTERM stops
+/// it in order: what was received runs, and is answered.
 #[derive(Debug, Args)]
 #[command(after_help = CALLBACKS, group = clap::ArgGroup::new("place").required(true))]
 pub(crate) struct Demo {
-    /// Be a service at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or unix:///PATH; or at fd://3 or
-    /// fd://NAME, a socket that systemd hands over, with TLS tls+fd://3; may be repeated
+    /// Be a service at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or
+    /// unix:///PATH; or at fd://3 or fd://NAME, a socket that systemd hands over, with TLS
+    /// tls+fd://3; may be repeated
     #[arg(short, long, value_name = "URL", group = "place", conflicts_with = "connect", value_parser = listening)]
     listen: Vec<Endpoint>,
     /// Be a worker of this router

@@ -215,7 +215,8 @@ impl Attack {
         }
     }
 
-    /// A frame that never ends; after its beginning `rate` bytes a second, or all of it but one at once.
+    /// A frame that never ends; after its beginning `rate` bytes a second, or all of it but one at
+    /// once.
     async fn unfinished(target: &Target, me: &str, rate: Option<usize>) -> io::Result<()> {
         let mut writer = Socket::join(&target.address, me, 3, &[]).await?.read_all();
         let names = [me, &target.receiver, &target.callback].join("|");

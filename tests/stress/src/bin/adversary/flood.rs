@@ -37,8 +37,8 @@ impl Flood {
     }
 }
 
-/// Does it on so many connections, until the standard input ends. Answers each line of it with how often a connection was
-/// ended.
+/// Does it on so many connections, until the standard input ends. Answers each line of it with how
+/// often a connection was ended.
 pub(crate) fn attack(attack: Attack, target: &Target, connections: usize) -> io::Result<()> {
     let ended = Arc::new(AtomicUsize::new(0));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -57,7 +57,8 @@ pub(crate) async fn call(client: &Client, target: &Target, time: Duration, node:
         while begun.elapsed() < time {
             let at = Instant::now();
             let call = client.rpc().receiver(&target.receiver).timeout(LONGEST);
-            // What the callback makes of no arguments is its own affair: an error of its own is an answer.
+            // What the callback makes of no arguments is its own affair: an error of its own is an
+            // answer.
             match call.call::<Value>(&target.callback, ()).await {
                 Err(error) if !error.is_remote() => errors.push(error.to_string()),
                 _ => {}

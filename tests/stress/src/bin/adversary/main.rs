@@ -1,11 +1,14 @@
-//! Does what hostile and broken peers do to a node, beside an honest caller, and says what the caller saw.
+//! Does what hostile and broken peers do to a node, beside an honest caller, and says what the
+//! caller saw.
 //!
-//! `adversary HOST:PORT --callback add` tries each attack for a while. The node is a Service, or a Router with a worker, of
-//! your own: this is made to find out what a deployment stands, and whoever runs it answers for it. The exit code is 1 when a
-//! call of the honest caller failed, or its rate fell below half.
+//! `adversary HOST:PORT --callback add` tries each attack for a while. The node is a Service, or a
+//! Router with a worker, of your own: this is made to find out what a deployment stands, and
+//! whoever runs it answers for it. The exit code is 1 when a call of the honest caller failed, or
+//! its rate fell below half.
 //!
-//! What is measured is the node, so the attack runs in a process of its own, which gives way (`nice`) to the honest caller
-//! wherever both want the same CPU. Keep it off the node's: `taskset -c 0 daffi router ..`, `taskset -c 1 adversary ..`.
+//! What is measured is the node, so the attack runs in a process of its own, which gives way
+//! (`nice`) to the honest caller wherever both want the same CPU. Keep it off the node's: `taskset
+//! -c 0 daffi router ..`, `taskset -c 1 adversary ..`.
 
 mod attack;
 mod flood;

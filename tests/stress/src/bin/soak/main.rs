@@ -1,7 +1,9 @@
-//! Runs a router with Rust and Python workers and callers, kills processes at random, and says whether every call ended.
+//! Runs a router with Rust and Python workers and callers, kills processes at random, and says
+//! whether every call ended.
 //!
-//! The first half of the time only workers and callers are killed, so that what the router holds can be compared over it; in
-//! the second half the router is killed, too. Only processes that this program started are killed.
+//! The first half of the time only workers and callers are killed, so that what the router holds
+//! can be compared over it; in the second half the router is killed, too. Only processes that this
+//! program started are killed.
 
 mod calls;
 mod node;
@@ -65,7 +67,8 @@ const OWN_CALLERS: usize = 4;
 /// Until everybody has connected and buffers have their size.
 const WARM_UP: Duration = Duration::from_secs(10);
 
-/// Every call without a timeout ends with its receiver or its connection: nothing is killed any more by then.
+/// Every call without a timeout ends with its receiver or its connection: nothing is killed any
+/// more by then.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {

@@ -79,8 +79,8 @@ pub(crate) fn keep_python_worker(endpoint: String, name: String, stop: watch::Re
                         break;
                     }
                     () = sleep(Duration::from_millis(500)) => {
-                        // It ends by itself after some minutes, and 3.0.1 does not find back to every router. One that
-                        // does not even answer ends the task that asks.
+                        // It ends by itself after some minutes, and 3.0.1 does not find back to
+                        // every router. One that does not even answer ends the task that asks.
                         let asked = Arc::clone(&peer);
                         let members = tokio::spawn(async move { asked.members().await });
                         if !members.await.is_ok_and(|members| members.contains_key(peer.name())) {
@@ -95,7 +95,8 @@ pub(crate) fn keep_python_worker(endpoint: String, name: String, stop: watch::Re
     kill
 }
 
-/// Calls from a Python node until it is over. A node that 3.0.1 cannot bring back to its router is started anew.
+/// Calls from a Python node until it is over. A node that 3.0.1 cannot bring back to its router is
+/// started anew.
 pub(crate) async fn call_from_python(
     endpoint: String,
     name: String,
