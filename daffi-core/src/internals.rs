@@ -40,8 +40,8 @@ impl InFlight {
     }
 
     /// How many callers are woken.
-    pub fn receiver_gone(&mut self, receiver: &str) -> usize {
-        self.0.receiver_gone(receiver).len()
+    pub fn end_receiver(&mut self, receiver: &str) -> usize {
+        self.0.end_receiver(receiver).len()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     error::{Disconnected, Ended, InitializationError, ProtocolError},
     events::{Events, MemberEvent},
     serve::{Callback, CallbackService, Context, Intake, Node, ServingNode},
-    server::{self, Host, Opening, Server},
+    server::{self, Host, OpeningId, Server},
     session::{Hello, Hub, event_frame, handshake_reply, name_taken, routing},
 };
 
@@ -203,7 +203,7 @@ impl Host for ServiceCore {
         self.hello(level).to_json()
     }
 
-    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> ServiceRole {
+    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> ServiceRole {
         let intake = self.serving.intake();
         ServiceRole { shared: self, conn, opening, caller: None, intake, alive: Alive::default() }
     }
@@ -213,7 +213,7 @@ impl Host for ServiceCore {
 struct ServiceRole {
     shared: Arc<ServiceCore>,
     conn: Arc<Conn>,
-    opening: Opening,
+    opening: OpeningId,
     /// The client, after its handshake.
     caller: Option<Context>,
     intake: Intake,
@@ -270,8 +270,8 @@ impl Role for ServiceRole {
         true
     }
 
-    fn ended(&mut self, reason: &Disconnected) {
-        self.shared.server.opened(self.opening);
+    fn on_end(&mut self, reason: &Disconnected) {
+        self.shared.server.finish_opening(self.opening);
         match self.caller.as_ref().map(Context::caller_name) {
             Some(name) if self.shared.hub.lock().leave(name, self.conn.id) => {
                 self.shared.server.log_end(name, reason);
@@ -311,7 +311,7 @@ impl ServiceRole {
             hub.join(name.clone(), self.conn.id, Arc::clone(&self.conn))
         };
         self.caller = Some(Context::new(name.clone(), Arc::clone(&self.conn), Arc::clone(&self.shared.node)));
-        server.opened(self.opening);
+        server.finish_opening(self.opening);
         self.alive.begin(&self.conn);
         self.answer(frame, &name);
         if let Some(old) = evicted {

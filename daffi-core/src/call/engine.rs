@@ -95,13 +95,13 @@ pub(super) async fn send_paid(conn: &Arc<ClientConn>, paid: Paid, written: Writt
 
 /// The error of a request to a receiver that is not there any more.
 pub(super) fn gone(conn: &ClientConn, receiver: &NodeName, method: &str) -> CallError {
-    conn.ended()
+    conn.end_error()
         .unwrap_or_else(|| CallError::ReceiverGone { receiver: receiver.to_string(), method: method.to_owned() })
 }
 
 /// Queues a written request. Returns `Ok(false)` if there is no room.
 fn queue_now(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<bool, CallError> {
-    conn.conn.send_parts(Class::Own, written.frame.get(), written.shared.clone()).map_err(|_| conn.closed())
+    conn.conn.send_parts(Class::Own, written.frame.get(), written.shared.clone()).map_err(|_| conn.closed_error())
 }
 
 async fn queue(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<(), CallError> {

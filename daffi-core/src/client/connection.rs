@@ -95,7 +95,7 @@ impl ClientConn {
             }
             session.in_flight.open(receiver, Some(waker))?
         };
-        self.picker.started(receiver);
+        self.picker.on_start(receiver);
         Some(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false, fresh: true })
     }
 
@@ -120,11 +120,11 @@ impl ClientConn {
                     // Several numbers may have become free under one notification.
                     self.freed.notify_one();
                 }
-                self.picker.started(&receiver);
+                self.picker.on_start(&receiver);
                 drop(freed);
                 return Ok(PendingReply { conn: self, id, receiver, sent: false, fresh: false });
             }
-            if let Some(error) = self.ended() {
+            if let Some(error) = self.end_error() {
                 return Err(error);
             }
             freed.await;
@@ -138,13 +138,13 @@ impl ClientConn {
     }
 
     /// The error of calls on a connection that has ended.
-    pub(crate) fn ended(&self) -> Option<CallError> {
+    pub(crate) fn end_error(&self) -> Option<CallError> {
         self.ended.get().map(|reason| call_error(reason, self.comes_back))
     }
 
     /// The error of a call that found the outbox closed.
-    pub(crate) fn closed(&self) -> CallError {
-        self.ended().unwrap_or(CallError::Disconnected(Disconnected::NotConnected))
+    pub(crate) fn closed_error(&self) -> CallError {
+        self.end_error().unwrap_or(CallError::Disconnected(Disconnected::NotConnected))
     }
 
     /// Tells the receiver of a call that was sent that nobody waits for it. A node of 3.0.1 knows
@@ -232,14 +232,14 @@ impl Future for PendingReply {
             Some(Outcome::ReceiverGone) => {
                 Err(CallError::ReceiverGone { receiver: self.receiver.to_string(), method: String::new() })
             }
-            None => Err(self.conn.closed()),
+            None => Err(self.conn.closed_error()),
         })
     }
 }
 
 impl Drop for PendingReply {
     fn drop(&mut self) {
-        self.conn.picker.ended(&self.receiver);
+        self.conn.picker.on_end(&self.receiver);
         if self.id == CallId::NONE {
             return;
         }
@@ -404,7 +404,7 @@ impl Role for ClientRole {
         false
     }
 
-    fn ended(&mut self, reason: &Disconnected) {
+    fn on_end(&mut self, reason: &Disconnected) {
         let _first = self.connection.ended.set(reason.clone());
         let wakers = self.connection.session.lock().in_flight.close();
         for waker in wakers {

@@ -207,7 +207,7 @@ impl Credit {
     pub(crate) fn granted(&self, receiver: &str, grant: Grant) {
         let sending = self.sending.lock();
         if let Some(flow) = sending.flows.get(receiver)
-            && flow.account.lock().nowait.granted(grant)
+            && flow.account.lock().nowait.take_grant(grant)
         {
             flow.more[Style::Nowait as usize].notify_one();
         }

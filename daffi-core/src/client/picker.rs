@@ -28,10 +28,10 @@ pub trait Picker: Send + Sync + fmt::Debug + 'static {
     fn pick(&self, choice: &Choice<'_>) -> usize;
 
     /// A call that wants an answer is made to `receiver`, chosen or given.
-    fn started(&self, _receiver: &NodeName) {}
+    fn on_start(&self, _receiver: &NodeName) {}
 
     /// Such a call ended, however it did.
-    fn ended(&self, _receiver: &NodeName) {}
+    fn on_end(&self, _receiver: &NodeName) {}
 }
 
 /// Each callback's calls in turn to each member that exposes it. The default.
@@ -90,11 +90,11 @@ impl Picker for LeastInFlight {
         (0..all).map(|step| (from + step) % all).find(|at| of(&choice.candidates[*at]) == least).unwrap_or(from)
     }
 
-    fn started(&self, receiver: &NodeName) {
+    fn on_start(&self, receiver: &NodeName) {
         *self.open.lock().entry(receiver.clone()).or_default() += 1;
     }
 
-    fn ended(&self, receiver: &NodeName) {
+    fn on_end(&self, receiver: &NodeName) {
         let mut open = self.open.lock();
         if let Some(count) = open.get_mut(receiver) {
             *count -= 1;
@@ -174,14 +174,14 @@ mod tests {
         let pick = || picker.pick(&choice("f", &names, None));
         let first = pick();
         assert_eq!([pick(), pick(), pick()], [1, 2, 3].map(|n| (first + n) % 3), "equals take turns");
-        picker.started(&names[0]);
-        picker.started(&names[2]);
+        picker.on_start(&names[0]);
+        picker.on_start(&names[2]);
         assert_eq!([pick(), pick()], [1, 1]);
-        picker.started(&names[1]);
-        picker.started(&names[1]);
-        picker.ended(&names[2]);
+        picker.on_start(&names[1]);
+        picker.on_start(&names[1]);
+        picker.on_end(&names[2]);
         assert_eq!(pick(), 2);
-        picker.ended(&names[2]);
+        picker.on_end(&names[2]);
         assert_eq!(picker.open.lock().len(), 2, "nothing is kept of idle members, and nothing underflows");
     }
 

@@ -52,7 +52,7 @@ pub(crate) trait Role: Send + 'static {
     fn is_open(&self) -> bool;
 
     /// The connection ended.
-    fn ended(&mut self, reason: &Disconnected);
+    fn on_end(&mut self, reason: &Disconnected);
 
     /// Whether the peer sends requests only, so that not reading it is safe.
     fn may_stop_reading(&self) -> bool;
@@ -232,7 +232,7 @@ impl<R: Role> Drop for Driver<R> {
         } else if unsent > 0 {
             tracing::warn!(peer = %self.conn.peer, unsent, %reason, "a connection ended with unsent frames");
         }
-        self.role.ended(&reason);
+        self.role.on_end(&reason);
         self.conn.ended.cancel();
     }
 }

@@ -66,11 +66,11 @@ impl AbsentCallers {
         }
     }
 
-    pub(super) fn receiver_gone(&mut self, receiver: u64) {
+    pub(super) fn end_receiver(&mut self, receiver: u64) {
         for name in self.callers.remove(&receiver).unwrap_or_default() {
             let Some(calls) = self.calls.get_mut(&name) else { continue };
             let before = calls.len();
-            calls.receiver_gone(receiver);
+            calls.end_receiver(receiver);
             self.total -= before - calls.len();
             if calls.len() == 0 {
                 self.calls.remove(&name);
@@ -109,7 +109,7 @@ mod tests {
         absent.complete("caller", CallId(2), 11);
         assert_eq!(absent.total, 2, "not from whom was asked");
         absent.complete("caller", CallId(2), 10);
-        absent.receiver_gone(11);
+        absent.end_receiver(11);
         assert_eq!((absent.total, absent.calls.len(), absent.callers.len()), (0, 0, 0));
         absent.keep(&name, open());
         assert_eq!((absent.take(&name).len(), absent.total, absent.callers.len()), (2, 0, 0));

@@ -22,12 +22,12 @@ pub(super) struct Announcing {
     /// Bytes announced beyond what the time since allows, as it was then.
     debt: u64,
     at: Option<Instant>,
-    waiting: Option<Waiting>,
+    waiting: Option<WaitingHandshake>,
 }
 
 /// A handshake that was not looked at. It counts as received.
 #[derive(Debug)]
-struct Waiting {
+struct WaitingHandshake {
     frame: Frame,
     due: Instant,
     _counted: Ticket,
@@ -35,13 +35,13 @@ struct Waiting {
 
 impl Announcing {
     /// It announced something of so many bytes.
-    pub(super) fn announced(&mut self, bytes: usize, now: Instant) {
+    pub(super) fn charge(&mut self, bytes: usize, now: Instant) {
         self.debt = self.debt_at(now).saturating_add(bytes as u64).saturating_add(COST);
         self.at = Some(now);
     }
 
     /// When it may announce again; `None`: now.
-    pub(super) fn again(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn next_allowed(&self, now: Instant) -> Option<Instant> {
         let beyond = self.debt_at(now).checked_sub(AT_ONCE + 1)? + 1;
         Some(now + Duration::from_millis(beyond.saturating_mul(1000).div_ceil(IN_A_SECOND)))
     }
@@ -54,7 +54,7 @@ impl Announcing {
 
     /// Keeps a handshake until then, in the place of an older one.
     pub(super) fn keep(&mut self, frame: Frame, counted: Ticket, due: Instant) {
-        self.waiting = Some(Waiting { frame: keep(frame), due, _counted: counted });
+        self.waiting = Some(WaitingHandshake { frame: keep(frame), due, _counted: counted });
     }
 
     /// When the one that waits is due.
@@ -75,22 +75,22 @@ mod tests {
     #[test]
     fn much_at_once_is_followed_by_a_pause() {
         let (mut announcing, begun) = (Announcing::default(), Instant::now());
-        assert_eq!(announcing.again(begun), None);
+        assert_eq!(announcing.next_allowed(begun), None);
         for _ in 0..100 {
-            announcing.announced(1000, begun);
+            announcing.charge(1000, begun);
         }
-        assert_eq!(announcing.again(begun), None, "small ones are free for a while");
-        announcing.announced(1 << 20, begun);
-        let again = announcing.again(begun).unwrap();
+        assert_eq!(announcing.next_allowed(begun), None, "small ones are free for a while");
+        announcing.charge(1 << 20, begun);
+        let again = announcing.next_allowed(begun).unwrap();
         assert!((14..18).contains(&(again - begun).as_secs()), "{:?}", again - begun);
-        assert!(announcing.again(again - Duration::from_millis(10)).is_some());
-        assert_eq!(announcing.again(again), None);
+        assert!(announcing.next_allowed(again - Duration::from_millis(10)).is_some());
+        assert_eq!(announcing.next_allowed(again), None);
         // In the long run.
         let (mut now, mut bytes) = (again, 0_u64);
         while now < again + Duration::from_secs(1000) {
-            announcing.announced(900_000, now);
+            announcing.charge(900_000, now);
             bytes += 900_000;
-            now = announcing.again(now).unwrap();
+            now = announcing.next_allowed(now).unwrap();
         }
         assert!(bytes < 1000 * (IN_A_SECOND + 1000), "{bytes}");
     }

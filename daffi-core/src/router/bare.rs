@@ -16,7 +16,7 @@ use crate::{
     config::NodeConfig,
     conn::{Budget, Conn, Role, Turn},
     error::{Disconnected, InitializationError},
-    server::next_opening,
+    server::next_opening_id,
 };
 
 /// A Router whose runtime stands still.
@@ -37,7 +37,7 @@ impl BareRouter {
     /// A connection without a handshake.
     pub fn connect(&self) -> BareMember {
         let conn = Conn::new(PeerInfo::new("mem", "bare"), &self.budget);
-        let role = RouterRole::new(Arc::clone(self.router.shared()), Arc::clone(&conn), next_opening());
+        let role = RouterRole::new(Arc::clone(self.router.shared()), Arc::clone(&conn), next_opening_id());
         BareMember { role, conn, batch: Batch::new() }
     }
 }
@@ -65,7 +65,7 @@ impl BareMember {
     }
 
     /// All that waits for this member is written: how many frames that were.
-    pub fn written(&mut self) -> usize {
+    pub fn take_all(&mut self) -> usize {
         self.conn.runs(&Context::from_waker(Waker::noop()));
         self.conn.outbox.take(&mut self.batch);
         let (frames, bytes) = (self.batch.frames(), self.batch.remaining());
@@ -77,7 +77,7 @@ impl BareMember {
     /// The connection ended.
     pub fn leave(mut self) {
         self.conn.outbox.close();
-        self.role.ended(&Disconnected::Stopped);
+        self.role.on_end(&Disconnected::Stopped);
     }
 }
 
@@ -117,17 +117,17 @@ mod tests {
         let header = Header::new(Kind::Request, CallId(7), FormatId::OPAQUE, false, false);
         let request = || frame(header, ["sender", "worker", "f"], &[7; 10_000]);
         sender.handle(request()).unwrap();
-        worker.written();
+        worker.take_all();
         assert_eq!(router.router.stats().dropped_requests, 1, "it belongs to no flow");
         for flow in [1, 2] {
             sender.handle(credit(Credit::Begins(FlowId(flow)), "sender", "worker")).unwrap();
             sender.handle(request()).unwrap();
         }
-        assert_eq!((worker.written(), router.router.stats().held_requests), (2, 2));
+        assert_eq!((worker.take_all(), router.router.stats().held_requests), (2, 2));
         let grant = |flow| Credit::Grants(Grant::new(FlowId(flow), credit_cost(10_000), 8192).unwrap());
         for (flow, written) in [(2, 0), (1, 2), (1, 0), (2, 0)] {
             worker.handle(credit(grant(flow), "worker", "sender")).unwrap();
-            assert_eq!(worker.written(), written, "the new flow begins when the old one is worked off");
+            assert_eq!(worker.take_all(), written, "the new flow begins when the old one is worked off");
         }
         assert_eq!(router.router.stats().held_requests, 0);
     }
@@ -146,7 +146,7 @@ mod tests {
         }
         assert!(router.budget.used() > 0, "requests beyond the worker's credit are held");
         sender.leave();
-        worker.written();
+        worker.take_all();
         assert_eq!(router.budget.used(), 0);
         drop(worker);
     }
@@ -187,10 +187,10 @@ mod tests {
         let held = deaf.iter().map(|member| member.conn.outbox.account().held()).sum::<usize>();
         let limit = NodeConfig::server().budget_bytes;
         assert!(router.budget.used() <= limit && held <= limit, "{held} of {limit}, where all refusals are 324 MB");
-        worker.written();
-        caller.written();
+        worker.take_all();
+        caller.take_all();
         caller.handle(call(7, "caller", "worker")).unwrap();
         // Of 31 newcomers it had not heard: two frames each, and the call.
-        assert_eq!(worker.written(), 63, "others are served");
+        assert_eq!(worker.take_all(), 63, "others are served");
     }
 }

@@ -7,7 +7,7 @@ use daffi_serde::RemoteError;
 use daffi_transport::Batch;
 use daffi_wire::{Cancel, Credit, Frame, Kind, MethodName, Shown};
 
-use super::{Peer, Shared, recent::Recent, sender::Sender};
+use super::{Peer, RouterShared, recent::Recent, sender::Sender};
 use crate::{
     conn::{Class, Turn},
     error::{Disconnected, ProtocolError},
@@ -17,7 +17,7 @@ use crate::{
 
 /// Forwards what one member sends, as long as it is allowed to.
 pub(super) struct Forwarder {
-    shared: Arc<Shared>,
+    shared: Arc<RouterShared>,
     pub(super) me: Arc<Sender>,
     routes: Recent<Route>,
     callers: Recent<Arc<Peer>>,
@@ -37,12 +37,12 @@ impl Route {
         frame.is_to(&self.receiver.name)
             && frame.calls(&self.method)
             && self.receiver.is_named()
-            && self.receiver.exposed() == self.exposed
+            && self.receiver.exposed_version() == self.exposed
     }
 }
 
 impl Forwarder {
-    pub(super) fn new(shared: Arc<Shared>, me: Arc<Sender>) -> Self {
+    pub(super) fn new(shared: Arc<RouterShared>, me: Arc<Sender>) -> Self {
         Self { shared, me, routes: Recent::default(), callers: Recent::default() }
     }
 
@@ -69,13 +69,13 @@ impl Forwarder {
         let Self { shared, me, routes, .. } = self;
         let receiver = match route(shared, &me.peer, routes, &frame) {
             Ok(receiver) => receiver,
-            Err(error) => return refuse(shared, &me.peer, &frame, &error),
+            Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
         };
         let in_step = shared.keep_in_step(&me.peer, receiver);
         if frame.header().wants_reply() {
             if !in_step {
                 let error = Refusal::Overloaded.error(receiver.conn.outbox.crowd(&receiver.name));
-                return refuse(shared, &me.peer, &frame, &error);
+                return refuse_request(shared, &me.peer, &frame, &error);
             }
             return call(shared, me, receiver, &frame, turn);
         }
@@ -87,15 +87,15 @@ impl Forwarder {
     }
 
     /// Frames could not be queued, because the connection they were for had ended.
-    pub(super) fn lost(&self, lost: Vec<(u64, Batch)>) {
+    pub(super) fn on_lost(&self, lost: Vec<(u64, Batch)>) {
         for (receiver, mut frames) in lost {
             while let Some(frame) = frames.next_frame() {
-                self.lost_frame(receiver, frame);
+                self.on_lost_frame(receiver, frame);
             }
         }
     }
 
-    fn lost_frame(&self, receiver: u64, frame: Bytes) {
+    fn on_lost_frame(&self, receiver: u64, frame: Bytes) {
         let Ok(frame) = Frame::from_message(frame, &self.shared.server.config.limits) else { return };
         if frame.kind() != Kind::Request {
             // A caller that has just gone needs no answer.
@@ -104,7 +104,7 @@ impl Forwarder {
         // The calls of that receiver may have been ended before this one was opened.
         if let Some(id) = self.me.peer.complete_call(frame.header().id(), receiver) {
             let error = Refusal::ReceiverGone.error(format!("{} has just left", frame.receiver()));
-            self.shared.refuse(&self.me.peer, id, frame.receiver(), frame.method(), &error);
+            self.shared.refuse_call(&self.me.peer, id, frame.receiver(), frame.method(), &error);
         }
     }
 
@@ -162,7 +162,7 @@ impl Forwarder {
         }
         me.give_up_call(id);
         let error = Refusal::Cancelled.error(format!("{} gave the call up; {} was not told", me.name, receiver.name));
-        shared.refuse(me, id, &receiver.name, "", &error);
+        shared.refuse_call(me, id, &receiver.name, "", &error);
         Ok(())
     }
 
@@ -179,9 +179,9 @@ impl Forwarder {
                 // What the receiver is told of one that bore this name before ends that one's flow,
                 // not this.
                 let in_step = self.shared.keep_in_step(&self.me.peer, &other.peer);
-                self.me.begins(&other.peer, flow, frame, in_step);
+                self.me.on_begin(&other.peer, flow, frame, in_step);
             }
-            Credit::Grants(grant) => other.granted(&self.me.peer, grant),
+            Credit::Grants(grant) => other.on_grant(&self.me.peer, grant),
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Forwarder {
 
 /// Who gets a request; else why nobody does.
 fn route<'r>(
-    shared: &Shared,
+    shared: &RouterShared,
     me: &Peer,
     routes: &'r mut Recent<Route>,
     frame: &Frame,
@@ -204,27 +204,27 @@ fn route<'r>(
     Ok(receiver)
 }
 
-fn look_up(shared: &Shared, frame: &Frame) -> Result<Route, RemoteError> {
+fn look_up(shared: &RouterShared, frame: &Frame) -> Result<Route, RemoteError> {
     let not_found = |text| Refusal::ReceiverNotFound.error(text);
     let table = shared.table.load();
     let Some(receiver) = table.get(frame.receiver()).map(|found| &found.peer) else {
         return Err(not_found(format!("{:?} is not a member of this router", frame.receiver())));
     };
     // Before the look, so that a change after it is seen.
-    let exposed = receiver.exposed();
+    let exposed = receiver.exposed_version();
     let Some(method) = receiver.callback(frame.method()) else {
         return Err(not_found(format!("{} exposes no callback {:?}", receiver.name, frame.method())));
     };
     Ok(Route { receiver: Arc::clone(receiver), method, exposed })
 }
 
-fn call(shared: &Shared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, turn: &mut Turn) {
+fn call(shared: &RouterShared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, turn: &mut Turn) {
     let (id, me) = (frame.header().id(), &*sender.peer);
     if me.conn.outbox.is_full() {
         // What comes back must find room.
         let waiting = me.conn.outbox.bytes();
         let error = Refusal::Overloaded.error(format!("{waiting} bytes wait to be taken by the caller, {}", me.name));
-        return shared.refuse(me, id, &receiver.name, frame.method(), &error);
+        return shared.refuse_call(me, id, &receiver.name, frame.method(), &error);
     }
     // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed
     // before its calls are ended, so either that ends this call or the queueing fails, of which
@@ -234,7 +234,7 @@ fn call(shared: &Shared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, t
             "{} has answered too few of the calls of {}: of the {IDS} numbers that those have, the rest is for others",
             receiver.name, me.name
         ));
-        return shared.refuse(me, id, &receiver.name, frame.method(), &error);
+        return shared.refuse_call(me, id, &receiver.name, frame.method(), &error);
     };
     let passed = if number == id {
         sender.pass_call(receiver, frame, turn)
@@ -246,19 +246,19 @@ fn call(shared: &Shared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, t
     }
     let error = Refusal::Overloaded.error(receiver.conn.outbox.crowd(&receiver.name));
     if me.complete_call(number, receiver.id()).is_some() {
-        shared.refuse(me, id, &receiver.name, frame.method(), &error);
+        shared.refuse_call(me, id, &receiver.name, frame.method(), &error);
     }
 }
 
-fn refuse(shared: &Shared, me: &Peer, frame: &Frame, error: &RemoteError) {
+fn refuse_request(shared: &RouterShared, me: &Peer, frame: &Frame, error: &RemoteError) {
     if frame.header().wants_reply() {
-        shared.refuse(me, frame.header().id(), frame.receiver(), frame.method(), error);
+        shared.refuse_call(me, frame.header().id(), frame.receiver(), frame.method(), error);
     } else {
         drop_nowait(shared, me, frame.receiver(), &error.message);
     }
 }
 
-fn drop_nowait(shared: &Shared, me: &Peer, receiver: &str, reason: &str) {
+fn drop_nowait(shared: &RouterShared, me: &Peer, receiver: &str, reason: &str) {
     shared.counters.dropped_requests.fetch_add(1, Ordering::Relaxed);
     tracing::debug!(sender = %Shown::new(&me.name), receiver, reason, "dropped a nowait request");
 }

@@ -1,4 +1,4 @@
-//! Ends of calls that are told once their caller takes what waits for it: a caller that calls on
+//! ReceiverEnds of calls that are told once their caller takes what waits for it: a caller that calls on
 //! and reads nothing must not make a Router write ever more errors.
 
 use std::{collections::VecDeque, sync::Arc};
@@ -17,16 +17,16 @@ const MOST: usize = 1024 * 1024;
 const COST: usize = 96;
 const COST_OF_EACH: usize = size_of::<CallId>();
 
-/// Ends told at a time.
+/// ReceiverEnds told at a time.
 const AT_ONCE: usize = 256;
 
-/// Ends of calls that one caller has not been told.
+/// ReceiverEnds of calls that one caller has not been told.
 #[derive(Debug, Default)]
-pub(super) struct Later(Mutex<Kept>);
+pub(super) struct Later(Mutex<PutOff>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    ends: VecDeque<Ends>,
+struct PutOff {
+    ends: VecDeque<ReceiverEnds>,
     bytes: usize,
     /// What counts them; known since the first.
     account: Option<Arc<Account>>,
@@ -34,7 +34,7 @@ struct Kept {
 
 /// Calls to one receiver that ended for one reason, one after another.
 #[derive(Debug)]
-struct Ends {
+struct ReceiverEnds {
     receiver: NodeName,
     why: Refusal,
     ids: VecDeque<CallId>,
@@ -42,13 +42,13 @@ struct Ends {
 
 /// How a call ended.
 #[derive(Debug)]
-pub(super) struct End {
+pub(super) struct CallEnd {
     pub(super) id: CallId,
     pub(super) receiver: NodeName,
     pub(super) why: Refusal,
 }
 
-impl Kept {
+impl PutOff {
     fn count(&mut self, bytes: usize) {
         if let Some(account) = &self.account {
             account.change(self.bytes, bytes);
@@ -57,7 +57,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for PutOff {
     fn drop(&mut self) {
         self.count(0);
     }
@@ -79,21 +79,21 @@ impl Later {
         kept.count(bytes);
         match kept.ends.back_mut().filter(|_| joins) {
             Some(ends) => ends.ids.push_back(id),
-            None => kept.ends.push_back(Ends { receiver, why, ids: VecDeque::from([id]) }),
+            None => kept.ends.push_back(ReceiverEnds { receiver, why, ids: VecDeque::from([id]) }),
         }
         true
     }
 
     /// The next ends to be told, and whether there are more.
-    pub(super) fn take(&self) -> (Vec<End>, bool) {
+    pub(super) fn take(&self) -> (Vec<CallEnd>, bool) {
         let mut kept = self.0.lock();
         let (mut taken, mut bytes) = (Vec::new(), kept.bytes);
         while taken.len() < AT_ONCE
-            && let Some(Ends { receiver, why, ids }) = kept.ends.front_mut()
+            && let Some(ReceiverEnds { receiver, why, ids }) = kept.ends.front_mut()
         {
             if let Some(id) = ids.pop_front() {
                 bytes -= COST_OF_EACH;
-                taken.push(End { id, receiver: receiver.clone(), why: *why });
+                taken.push(CallEnd { id, receiver: receiver.clone(), why: *why });
             }
             if ids.is_empty() {
                 bytes -= COST + receiver.len();

@@ -36,7 +36,7 @@ use crate::{
     keyed::ByName,
     refusal::Refusal,
     serve::Lifecycle,
-    server::{self, Host, Opening, Server},
+    server::{self, Host, OpeningId, Server},
     session::Membership,
 };
 
@@ -65,15 +65,15 @@ const QUIET_LOOK: Duration = Duration::from_millis(5);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Router {
-    handle: Arc<Handle>,
+    handle: Arc<RouterHandle>,
 }
 
 #[derive(Debug)]
-struct Handle {
-    shared: Arc<Shared>,
+struct RouterHandle {
+    shared: Arc<RouterShared>,
 }
 
-impl Drop for Handle {
+impl Drop for RouterHandle {
     fn drop(&mut self) {
         self.shared.server.abandon(Ended::Stopped);
     }
@@ -113,7 +113,7 @@ struct Counters {
 type Table = ByName<NodeName, Arc<Sender>>;
 
 #[derive(Debug)]
-struct Shared {
+struct RouterShared {
     server: Server,
     /// Who bears which name. Read for every frame without a lock, replaced when a member comes or
     /// goes.
@@ -152,7 +152,7 @@ impl RouterBuilder {
         let budget = Budget::of(&config);
         let members = Mutex::new(Membership::new(config.limits, config.max_connections));
         let server = Server::new(name, config, budget, Lifecycle::default(), &listeners)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(RouterShared {
             server,
             table: ArcSwap::default(),
             members,
@@ -162,7 +162,7 @@ impl RouterBuilder {
         });
         server::listen(&shared, listeners);
         tokio::spawn(tell_news(Arc::clone(&shared)));
-        Ok(Router { handle: Arc::new(Handle { shared }) })
+        Ok(Router { handle: Arc::new(RouterHandle { shared }) })
     }
 }
 
@@ -200,7 +200,7 @@ impl Router {
     #[must_use]
     pub fn stats(&self) -> RouterStats {
         let shared = self.shared();
-        let (open_calls, held_requests) = shared.unfinished();
+        let (open_calls, held_requests) = shared.count_unfinished();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RouterStats {
             members: shared.table.load().len(),
@@ -230,24 +230,24 @@ impl Router {
         shared.server.join().await;
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    fn shared(&self) -> &Arc<RouterShared> {
         &self.handle.shared
     }
 }
 
-async fn stop(shared: Arc<Shared>) {
+async fn stop(shared: Arc<RouterShared>) {
     let conns = || shared.members.lock().iter().map(|(_, peer)| Arc::clone(&peer.conn)).collect();
     let work = async {
         // At least once: a call that was let in just before is open by then.
         sleep(QUIET_LOOK).await;
-        while shared.unfinished() != (0, 0) {
+        while shared.count_unfinished() != (0, 0) {
             sleep(QUIET_LOOK).await;
         }
     };
-    shared.server.finish(work, conns, || shared.unfinished().0).await;
+    shared.server.finish(work, conns, || shared.count_unfinished().0).await;
 }
 
-impl Host for Shared {
+impl Host for RouterShared {
     type Role = RouterRole;
     const KIND: NodeRole = NodeRole::Router;
 
@@ -259,14 +259,14 @@ impl Host for Shared {
         self.members.lock().reply(level)
     }
 
-    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> RouterRole {
+    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> RouterRole {
         RouterRole::new(self, conn, opening)
     }
 }
 
-impl Shared {
+impl RouterShared {
     /// Open calls and held requests of all members.
-    fn unfinished(&self) -> (usize, usize) {
+    fn count_unfinished(&self) -> (usize, usize) {
         let table = self.table.load();
         let all = table.values().map(|member| (member.peer.open_calls(), member.held_requests()));
         all.fold((0, 0), |(calls, held), of_one| (calls + of_one.0, held + of_one.1))
@@ -279,12 +279,12 @@ impl Shared {
             table.insert(member.peer.name.clone(), Arc::clone(member));
             table
         });
-        member.peer.named();
+        member.peer.enter_table();
     }
 
     /// A member is gone from its name: the table forgets it, the others are told, and every call to
     /// it ends.
-    fn left(&self, peer: &Peer) {
+    fn remove_member(&self, peer: &Peer) {
         // Before the news: a 3.0.1 caller that hears of the end first raises an error of its own.
         // Its outbox is closed, so no call to it begins any more.
         self.end_calls_to(peer);
@@ -297,7 +297,7 @@ impl Shared {
                     table.remove(&peer.name);
                     table
                 });
-                peer.unnamed();
+                peer.leave_table();
                 self.server.events.tell(MemberEvent::Removed(peer.name.to_string()));
                 tracing::debug!(member = %Shown::new(&peer.name), "a member left");
             }
@@ -308,11 +308,11 @@ impl Shared {
     /// Answers every open call to a peer that will not answer any more.
     fn end_calls_to(&self, gone: &Peer) {
         let error = Refusal::ReceiverGone.error(format!("{} left before it answered", gone.name));
-        self.absent.lock().receiver_gone(gone.id());
+        self.absent.lock().end_receiver(gone.id());
         for caller in self.table.load().values() {
             let (lost, caller) = (caller.forget(gone.id()), &caller.peer);
             for id in caller.end_calls_to(gone.id()) {
-                self.refuse(caller, id, &gone.name, "", &error);
+                self.refuse_call(caller, id, &gone.name, "", &error);
             }
             if lost > 0 {
                 self.counters.dropped_requests.fetch_add(lost as u64, Ordering::Relaxed);
@@ -325,7 +325,7 @@ impl Shared {
     fn lose_answer(&self, caller: &Peer, id: CallId, receiver: &str, answer: &Frame) {
         let error = caller.conn.outbox.lost_answer(answer.method(), answer.as_bytes().len(), &caller.name);
         tracing::warn!(caller = %Shown::new(&caller.name), receiver, %error, "an answer was lost");
-        self.refuse(caller, id, receiver, answer.method(), &error);
+        self.refuse_call(caller, id, receiver, answer.method(), &error);
     }
 
     /// Tells a member of ends of calls that were put off. Whether there are more.
@@ -342,7 +342,7 @@ impl Shared {
     }
 
     /// Answers a call in the place of its receiver: in JSON, which every node reads.
-    fn refuse(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
+    fn refuse_call(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
         self.counters.refused_calls.fetch_add(1, Ordering::Relaxed);
         if !caller.put_off(id, receiver, &error.class, &self.server.config.limits) {
             self.send_error(caller, id, receiver, method, error);

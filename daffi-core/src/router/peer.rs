@@ -9,11 +9,11 @@ use arc_swap::ArcSwap;
 use daffi_wire::{CallId, Level, MethodName, NodeName};
 use parking_lot::Mutex;
 
-use super::{later::Later, sender::Sender, telling::Told};
+use super::{later::Later, sender::Sender, telling::Heard};
 use crate::{
     conn::Conn,
     keyed::Names,
-    session::{OpenCalls, Pool},
+    session::{CreditPool, OpenCalls},
 };
 
 /// A member: its connection, what it exposes and the calls it made.
@@ -34,9 +34,9 @@ pub(super) struct Peer {
     calls: Mutex<OpenCalls>,
     /// What all senders together may have outstanding with it, as far as the Router has to say that
     /// in its place.
-    pub(super) pool: Mutex<Pool>,
+    pub(super) pool: Mutex<CreditPool>,
     /// What it was told of the others.
-    pub(super) told: Told,
+    pub(super) heard: Heard,
     /// Those with flows that are to begin when this member has heard of them.
     unheard: Mutex<Vec<Weak<Sender>>>,
     /// Ends of its calls that it is told when it takes what waits.
@@ -47,14 +47,14 @@ impl Peer {
     /// `pool`: of a receiver of level 3, in what requests cost.
     pub(super) fn new(name: NodeName, conn: Arc<Conn>, methods: &[MethodName], pool: usize) -> Arc<Self> {
         Arc::new(Self {
-            pool: Mutex::new(Pool::new(pool as u64)),
+            pool: Mutex::new(CreditPool::new(pool as u64)),
             name,
             conn,
             named: AtomicBool::new(false),
             methods: ArcSwap::from_pointee(methods.iter().cloned().collect()),
             exposed: AtomicU64::new(0),
             calls: Mutex::default(),
-            told: Told::default(),
+            heard: Heard::default(),
             unheard: Mutex::default(),
             later: Later::default(),
         })
@@ -69,12 +69,12 @@ impl Peer {
     }
 
     /// It entered the table.
-    pub(super) fn named(&self) {
+    pub(super) fn enter_table(&self) {
         self.named.store(true, Ordering::Release);
     }
 
     /// It left the table, or its name passed on: it exposes nothing any more.
-    pub(super) fn unnamed(&self) {
+    pub(super) fn leave_table(&self) {
         self.named.store(false, Ordering::Release);
         self.expose(&[]);
     }
@@ -90,7 +90,7 @@ impl Peer {
     }
 
     /// Another number whenever other callbacks are exposed.
-    pub(super) fn exposed(&self) -> u64 {
+    pub(super) fn exposed_version(&self) -> u64 {
         self.exposed.load(Ordering::Acquire)
     }
 
@@ -105,7 +105,7 @@ impl Peer {
     }
 
     /// A flow of `sender` to this member begins when it was told of it.
-    pub(super) fn is_to_hear_of(&self, sender: &Arc<Sender>) {
+    pub(super) fn introduce_later(&self, sender: &Arc<Sender>) {
         let mut unheard = self.unheard.lock();
         // Of those that have gone nothing is kept.
         unheard.retain(|other| other.strong_count() > 0 && !std::ptr::eq(other.as_ptr(), Arc::as_ptr(sender)));
@@ -147,7 +147,7 @@ impl Peer {
 
     /// `receiver` left: the calls to it that end now.
     pub(super) fn end_calls_to(&self, receiver: u64) -> Vec<CallId> {
-        self.calls.lock().receiver_gone(receiver)
+        self.calls.lock().end_receiver(receiver)
     }
 
     pub(super) fn open_calls(&self) -> usize {

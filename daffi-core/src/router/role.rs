@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use daffi_wire::{Frame, Kind, Level, Member, NodeName, Role as NodeRole, Shown};
 
-use super::{Peer, Shared, announcing::Announcing, forward::Forwarder, sender::Sender};
+use super::{Peer, RouterShared, announcing::Announcing, forward::Forwarder, sender::Sender};
 use crate::{
     conn::{Alive, Class, Conn, Role, Ticket, Turn},
     error::{Disconnected, ProtocolError},
     events::MemberEvent,
-    server::Opening,
+    server::OpeningId,
     session::{Hello, Joined, Updated, handshake_reply, name_taken, no_room_for_list},
 };
 
@@ -18,9 +18,9 @@ use crate::{
 const POOL: usize = 64;
 
 pub(super) struct RouterRole {
-    shared: Arc<Shared>,
+    shared: Arc<RouterShared>,
     conn: Arc<Conn>,
-    opening: Opening,
+    opening: OpeningId,
     /// This connection as a member, after its handshake.
     member: Option<Forwarder>,
     alive: Alive,
@@ -45,7 +45,7 @@ impl Role for RouterRole {
     fn settle(&mut self, turn: &mut Turn) {
         turn.flush();
         if let Some(member) = &self.member {
-            member.lost(turn.take_lost());
+            member.on_lost(turn.take_lost());
         }
     }
 
@@ -77,12 +77,12 @@ impl Role for RouterRole {
         false
     }
 
-    fn ended(&mut self, reason: &Disconnected) {
-        self.shared.server.opened(self.opening);
+    fn on_end(&mut self, reason: &Disconnected) {
+        self.shared.server.finish_opening(self.opening);
         match &self.member {
             Some(Forwarder { me, .. }) => {
                 self.shared.server.log_end(&me.peer.name, reason);
-                self.shared.left(&me.peer);
+                self.shared.remove_member(&me.peer);
             }
             None => tracing::info!(peer = %self.conn.peer, %reason, "a connection ended before its handshake"),
         }
@@ -90,7 +90,7 @@ impl Role for RouterRole {
 }
 
 impl RouterRole {
-    pub(super) fn new(shared: Arc<Shared>, conn: Arc<Conn>, opening: Opening) -> Self {
+    pub(super) fn new(shared: Arc<RouterShared>, conn: Arc<Conn>, opening: OpeningId) -> Self {
         Self { shared, conn, opening, member: None, alive: Alive::default(), announcing: Announcing::default() }
     }
 
@@ -100,7 +100,7 @@ impl RouterRole {
         let small = frame.payload().len() <= self.shared.server.config.limits.max_control_bytes;
         if self.member.is_some()
             && small
-            && let Some(due) = self.announcing.again(now)
+            && let Some(due) = self.announcing.next_allowed(now)
         {
             let counted = Ticket::new(Arc::clone(&self.conn), frame.as_bytes().len());
             return self.announcing.keep(frame, counted, due);
@@ -119,7 +119,7 @@ impl RouterRole {
             let reason = ProtocolError::NotAMember(name.to_string()).to_string();
             return shared.server.refuse_handshake(NodeRole::Router, &self.conn, frame, &reason);
         };
-        self.announcing.announced(frame.payload().len(), now);
+        self.announcing.charge(frame.payload().len(), now);
         let done = match &self.member {
             Some(Forwarder { me, .. }) => {
                 let me = Arc::clone(&me.peer);
@@ -161,16 +161,16 @@ impl RouterRole {
             // The answer is the first thing that a newcomer hears: before news, and before calls
             // find it in the table.
             self.answer(&name, frame, &members.reply(level));
-            me.was_told(members.end());
+            me.note_told(members.end());
             shared.enter(&sender);
             if let Some((old, _)) = &evicted {
-                old.unnamed();
+                old.leave_table();
             }
             evicted
         };
         self.member = Some(Forwarder::new(Arc::clone(shared), sender));
         self.alive.begin(&self.conn);
-        shared.server.opened(self.opening);
+        shared.server.finish_opening(self.opening);
         shared.news.notify_one();
         if let Some((old, last)) = evicted {
             // One that has just gone needs no word.
@@ -203,7 +203,7 @@ impl RouterRole {
             Updated::Same => {}
             Updated::Changed => {
                 me.expose(&methods);
-                me.knows(members.end());
+                me.note_known(members.end());
                 shared.news.notify_one();
             }
         }
@@ -211,7 +211,7 @@ impl RouterRole {
         let reply = if level_four { members.reply_to_update(&me.name) } else { members.reply(Level::THREE) };
         drop(members);
         if !level_four {
-            self.announcing.announced(reply.len(), now);
+            self.announcing.charge(reply.len(), now);
         }
         self.answer(&me.name, frame, &reply);
         Ok(())

@@ -23,14 +23,14 @@ use crate::{
 /// What a held request takes beside its frame.
 const HOLDING_COST: usize = 256;
 
-/// A member as the sender of requests. Held by its connection, by the table while it bears its
+/// A member as the sender of requests. HeldRequest by its connection, by the table while it bears its
 /// name, and by what it sent to receivers of level 3 and was not written yet: with the last of them
 /// goes what is held.
 #[derive(Debug)]
 pub(super) struct Sender {
     pub(super) peer: Arc<Peer>,
     /// By the connection of the receiver.
-    flows: Mutex<FxHashMap<u64, Flow>>,
+    flows: Mutex<FxHashMap<u64, RoutedFlow>>,
     /// Requests held in all flows, so that calls need not look while there are none.
     held: AtomicUsize,
     limits: Limits,
@@ -39,28 +39,37 @@ pub(super) struct Sender {
 /// What goes to one receiver: the sender's account as the Router keeps it, and the requests beyond
 /// it, in order.
 #[derive(Debug)]
-struct Flow {
+struct RoutedFlow {
     account: Outgoing,
-    held: VecDeque<Held>,
+    held: VecDeque<HeldRequest>,
     /// In the place of a receiver that knows nothing of credit.
     local: Option<Local>,
-    /// A CREDIT frame to the sender is in its outbox; `Some`: a newer one is to follow when that is
-    /// written.
-    telling: Option<Option<Grant>>,
+    telling: Telling,
+}
+
+/// What the sender is being told of its credit: one CREDIT frame at a time lies in its outbox.
+#[derive(Clone, Copy, Debug)]
+enum Telling {
+    /// Nothing lies there.
+    Idle,
+    /// A frame lies there, and says the newest.
+    Queued,
+    /// A frame lies there, and this newer grant is to follow when that was written.
+    Outdated(Grant),
 }
 
 /// A frame that waits. Counted as received from its sender, which is so slowed down.
 #[derive(Debug)]
-struct Held {
+struct HeldRequest {
     frame: Frame,
-    waits: Waits,
+    waits: WaitsFor,
     _counted: Ticket,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Waits {
-    /// For its turn: a call costs nothing.
-    Turn,
+enum WaitsFor {
+    /// For what is held before it: a call costs nothing.
+    Order,
     /// For so much credit.
     Credit(u64),
     /// Until nothing of the flow before is outstanding, for this one to begin: nobody gets a new
@@ -103,14 +112,14 @@ impl Lost {
     }
 }
 
-impl Flow {
+impl RoutedFlow {
     fn new(flow: FlowId, receiver: &Arc<Peer>) -> Self {
         let local = || Local { incoming: Incoming::new(flow), receiver: Arc::downgrade(receiver) };
         Self {
             account: Outgoing::new(flow),
             held: VecDeque::new(),
             local: (!receiver.is_level_four()).then(local),
-            telling: None,
+            telling: Telling::Idle,
         }
     }
 
@@ -143,7 +152,7 @@ impl Sender {
             && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
             && !flow.held.is_empty()
         {
-            self.hold(flow, Waits::Turn, frame.clone());
+            self.hold(flow, WaitsFor::Order, frame.clone());
             return true;
         }
         turn.forward(&receiver.conn, Class::Request, frame)
@@ -153,18 +162,18 @@ impl Sender {
     ///
     /// `in_step`: the receiver has heard of this member. What it is told of one that bore the name
     /// before ends that one's flow, and not this, which else begins later.
-    pub(super) fn begins(self: &Arc<Self>, receiver: &Arc<Peer>, number: FlowId, frame: Frame, in_step: bool) {
+    pub(super) fn on_begin(self: &Arc<Self>, receiver: &Arc<Peer>, number: FlowId, frame: Frame, in_step: bool) {
         let mut flows = self.flows.lock();
         if let Some(flow) = flows.get_mut(&receiver.id()) {
             // It heard late that another bears the name now, which this flow went to already.
             if flow.held.is_empty() && flow.account.is_quiet() {
                 let _gone = flow.renew(number, receiver, &frame);
             } else {
-                self.hold(flow, Waits::Quiet(number), frame);
+                self.hold(flow, WaitsFor::Quiet(number), frame);
             }
             return;
         }
-        let mut flow = Flow::new(number, receiver);
+        let mut flow = RoutedFlow::new(number, receiver);
         if !in_step {
             self.begin_later(&mut flow, receiver, frame);
         } else if receiver.is_level_four() && receiver.conn.forward(Class::Notice, &frame).is_err() {
@@ -174,17 +183,17 @@ impl Sender {
         flows.insert(receiver.id(), flow);
     }
 
-    fn begin_later(self: &Arc<Self>, flow: &mut Flow, receiver: &Peer, begins: Frame) {
-        self.hold(flow, Waits::News, begins);
-        receiver.is_to_hear_of(self);
+    fn begin_later(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Peer, begins: Frame) {
+        self.hold(flow, WaitsFor::News, begins);
+        receiver.introduce_later(self);
     }
 
     /// `receiver` was told of this member: a flow that waited for that begins.
-    pub(super) fn heard_of(self: &Arc<Self>, receiver: &Arc<Peer>) {
+    pub(super) fn on_heard_of(self: &Arc<Self>, receiver: &Arc<Peer>) {
         let mut flows = self.flows.lock();
         let Some(flow) = flows.get_mut(&receiver.id()) else { return };
-        if matches!(flow.held.front(), Some(Held { waits: Waits::News, .. }))
-            && let Some(Held { frame, .. }) = flow.held.pop_front()
+        if matches!(flow.held.front(), Some(HeldRequest { waits: WaitsFor::News, .. }))
+            && let Some(HeldRequest { frame, .. }) = flow.held.pop_front()
         {
             self.held.fetch_sub(1, Ordering::Relaxed);
             if receiver.is_level_four() {
@@ -199,7 +208,7 @@ impl Sender {
     /// held. `in_step`: the receiver has heard of this member.
     pub(super) fn pass_nowait(self: &Arc<Self>, receiver: &Arc<Peer>, frame: Frame, in_step: bool) -> Result<(), Lost> {
         let cost = credit_cost(frame.payload().len());
-        // Held over the queueing, so that nothing overtakes what `granted` lets go at the same
+        // HeldRequest over the queueing, so that nothing overtakes what `granted` lets go at the same
         // time.
         let mut flows = self.flows.lock();
         let flow = match flows.get_mut(&receiver.id()) {
@@ -207,7 +216,7 @@ impl Sender {
             None if self.peer.is_level_four() => return Err(Lost::OldFlow),
             None => {
                 let number = FlowId(fastrand::u32(..));
-                let mut flow = Flow::new(number, receiver);
+                let mut flow = RoutedFlow::new(number, receiver);
                 if receiver.is_level_four()
                     && let Ok(begins) = Credit::Begins(number).frame(&self.peer.name, &receiver.name, &self.limits)
                 {
@@ -221,7 +230,7 @@ impl Sender {
             }
         };
         if !flow.held.is_empty() || !flow.account.pay(cost) {
-            self.hold(flow, Waits::Credit(cost), frame);
+            self.hold(flow, WaitsFor::Credit(cost), frame);
             return Ok(());
         }
         if self.forward_nowait(flow, receiver, &frame, cost).is_err() {
@@ -232,19 +241,19 @@ impl Sender {
         Ok(())
     }
 
-    fn hold(&self, flow: &mut Flow, waits: Waits, frame: Frame) {
+    fn hold(&self, flow: &mut RoutedFlow, waits: WaitsFor, frame: Frame) {
         self.held.fetch_add(1, Ordering::Relaxed);
         // It may be a small part of a read buffer, which must not wait with it.
         let frame = keep(frame);
         let counted = Ticket::new(Arc::clone(&self.peer.conn), frame.as_bytes().len() + HOLDING_COST);
-        flow.held.push_back(Held { frame, waits, _counted: counted });
+        flow.held.push_back(HeldRequest { frame, waits, _counted: counted });
     }
 
     /// A level 4 receiver grants credit itself when it worked the request off. For one of level 3,
     /// being written counts.
     fn forward_nowait(
         self: &Arc<Self>,
-        flow: &mut Flow,
+        flow: &mut RoutedFlow,
         receiver: &Arc<Peer>,
         frame: &Frame,
         cost: u64,
@@ -254,20 +263,20 @@ impl Sender {
         };
         local.incoming.receive(cost);
         receiver.conn.forward_with(frame, || {
-            Box::new(Written { sender: Arc::clone(self), receiver: Arc::downgrade(receiver), cost })
+            Box::new(RequestWritten { sender: Arc::clone(self), receiver: Arc::downgrade(receiver), cost })
         })
     }
 
     /// `receiver` takes more from this member: what was held goes on, and the member hears of it.
-    pub(super) fn granted(self: &Arc<Self>, receiver: &Arc<Peer>, grant: Grant) {
+    pub(super) fn on_grant(self: &Arc<Self>, receiver: &Arc<Peer>, grant: Grant) {
         let mut flows = self.flows.lock();
         if let Some(flow) = flows.get_mut(&receiver.id()) {
             self.grant(flow, receiver, grant);
         }
     }
 
-    fn grant(self: &Arc<Self>, flow: &mut Flow, receiver: &Arc<Peer>, grant: Grant) {
-        if !flow.account.granted(grant) {
+    fn grant(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, grant: Grant) {
+        if !flow.account.take_grant(grant) {
             return;
         }
         self.release(flow, receiver);
@@ -277,21 +286,21 @@ impl Sender {
     }
 
     /// What was held goes on as far as it may by now.
-    fn release(self: &Arc<Self>, flow: &mut Flow, receiver: &Arc<Peer>) {
-        while let Some(Held { waits, .. }) = flow.held.front()
+    fn release(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>) {
+        while let Some(HeldRequest { waits, .. }) = flow.held.front()
             && match waits {
-                Waits::Turn => true,
-                Waits::Credit(cost) => flow.account.pay(*cost),
-                Waits::Quiet(_) => flow.account.is_quiet(),
-                Waits::News => false,
+                WaitsFor::Order => true,
+                WaitsFor::Credit(cost) => flow.account.pay(*cost),
+                WaitsFor::Quiet(_) => flow.account.is_quiet(),
+                WaitsFor::News => false,
             }
-            && let Some(Held { frame, waits, _counted }) = flow.held.pop_front()
+            && let Some(HeldRequest { frame, waits, _counted }) = flow.held.pop_front()
         {
             // To a connection that has just ended nothing goes any more.
             let _gone = match waits {
-                Waits::Turn | Waits::News => receiver.conn.forward(Class::Nowait, &frame).map(drop),
-                Waits::Credit(cost) => self.forward_nowait(flow, receiver, &frame, cost),
-                Waits::Quiet(number) => flow.renew(number, receiver, &frame),
+                WaitsFor::Order | WaitsFor::News => receiver.conn.forward(Class::Nowait, &frame).map(drop),
+                WaitsFor::Credit(cost) => self.forward_nowait(flow, receiver, &frame, cost),
+                WaitsFor::Quiet(number) => flow.renew(number, receiver, &frame),
             };
             self.held.fetch_sub(1, Ordering::Relaxed);
         }
@@ -299,30 +308,30 @@ impl Sender {
 
     /// Tells this member what it may send. One frame for each flow waits to be written, at most:
     /// the newest says it all.
-    fn tell(self: &Arc<Self>, flow: &mut Flow, receiver: &Arc<Peer>, grant: Grant) {
-        if let Some(newer) = &mut flow.telling {
-            *newer = Some(grant);
+    fn tell(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, grant: Grant) {
+        if !matches!(flow.telling, Telling::Idle) {
+            flow.telling = Telling::Outdated(grant);
             return;
         }
         let Ok(frame) = Credit::Grants(grant).frame(&receiver.name, &self.peer.name, &self.limits) else { return };
-        let told = || Told { sender: Arc::downgrade(self), receiver: Arc::downgrade(receiver) };
+        let receipt = || GrantWritten { sender: Arc::downgrade(self), receiver: Arc::downgrade(receiver) };
         // A sender that has just gone needs no credit.
-        if self.peer.conn.forward_with(&frame, || Box::new(told())).is_ok() {
-            flow.telling = Some(None);
+        if self.peer.conn.forward_with(&frame, || Box::new(receipt())).is_ok() {
+            flow.telling = Telling::Queued;
         }
     }
 
     /// The last that this member was told of a flow was written.
-    fn told(self: &Arc<Self>, receiver: &Arc<Peer>) {
+    fn on_grant_written(self: &Arc<Self>, receiver: &Arc<Peer>) {
         if let Some(flow) = self.flows.lock().get_mut(&receiver.id())
-            && let Some(Some(newer)) = flow.telling.take()
+            && let Telling::Outdated(newer) = std::mem::replace(&mut flow.telling, Telling::Idle)
         {
             self.tell(flow, receiver, newer);
         }
     }
 
     /// A nowait request was written to a level 3 receiver.
-    fn worked_off(self: &Arc<Self>, receiver: &Arc<Peer>, cost: u64) {
+    fn on_request_written(self: &Arc<Self>, receiver: &Arc<Peer>, cost: u64) {
         let mut flows = self.flows.lock();
         if let Some(flow) = flows.get_mut(&receiver.id())
             && let Some(local) = &mut flow.local
@@ -342,30 +351,30 @@ impl Sender {
 }
 
 /// Lies in the outbox of a level 3 receiver behind a nowait request.
-struct Written {
+struct RequestWritten {
     sender: Arc<Sender>,
     receiver: Weak<Peer>,
     cost: u64,
 }
 
-impl Drop for Written {
+impl Drop for RequestWritten {
     fn drop(&mut self) {
         if let Some(receiver) = self.receiver.upgrade() {
-            self.sender.worked_off(&receiver, self.cost);
+            self.sender.on_request_written(&receiver, self.cost);
         }
     }
 }
 
 /// Lies in the outbox of a level 4 sender behind a CREDIT frame.
-struct Told {
+struct GrantWritten {
     sender: Weak<Sender>,
     receiver: Weak<Peer>,
 }
 
-impl Drop for Told {
+impl Drop for GrantWritten {
     fn drop(&mut self) {
         if let (Some(sender), Some(receiver)) = (self.sender.upgrade(), self.receiver.upgrade()) {
-            sender.told(&receiver);
+            sender.on_grant_written(&receiver);
         }
     }
 }

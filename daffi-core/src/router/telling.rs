@@ -11,7 +11,7 @@ use std::{
 use daffi_wire::Frame;
 use tokio::{sync::Notify, time::sleep};
 
-use super::{Peer, Shared};
+use super::{Peer, RouterShared};
 
 /// How long news of members are gathered before all are told: thousands of members are written to
 /// once for many joins.
@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// What a member has been told of the others.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Heard {
     /// All news below that number were queued for it.
     until: AtomicU64,
     /// The news that it knows, its own for one, are below that number.
@@ -37,25 +37,25 @@ pub(super) struct Told {
 
 impl Peer {
     /// All news below that number were queued for this member, or it has them from a list.
-    pub(super) fn was_told(&self, until: u64) {
-        self.told.until.fetch_max(until, Ordering::Release);
-        self.knows(until);
+    pub(super) fn note_told(&self, until: u64) {
+        self.heard.until.fetch_max(until, Ordering::Release);
+        self.note_known(until);
     }
 
     /// It knows of a piece of news below that number.
-    pub(super) fn knows(&self, until: u64) {
-        self.told.knows.fetch_max(until, Ordering::Release);
+    pub(super) fn note_known(&self, until: u64) {
+        self.heard.knows.fetch_max(until, Ordering::Release);
     }
 
     /// Whether `other` knows something that this member was not told.
     pub(super) fn is_behind(&self, other: &Self) -> bool {
-        self.told.until.load(Ordering::Acquire) < other.told.knows.load(Ordering::Acquire)
+        self.heard.until.load(Ordering::Acquire) < other.heard.knows.load(Ordering::Acquire)
     }
 
     /// Whether it took the last that it was told; if not, it is asked again when it did. So one lot
     /// waits for each member, and the next holds the newest of all that happened meanwhile.
     pub(super) fn takes_news(&self) -> bool {
-        let Told { waiting, put_off, .. } = &self.told;
+        let Heard { waiting, put_off, .. } = &self.heard;
         if waiting.load(Ordering::SeqCst) == 0 {
             return true;
         }
@@ -67,35 +67,35 @@ impl Peer {
     /// Tells it all news below a number. `rest` is notified when it took them and is to be told
     /// more.
     pub(super) fn tell(self: &Arc<Self>, frames: &[Frame], until: u64, rest: &Arc<Notify>) {
-        self.was_told(until);
+        self.note_told(until);
         if frames.is_empty() {
             return;
         }
-        self.told.waiting.fetch_add(1, Ordering::SeqCst);
-        let taken = || Taken { by: Arc::downgrade(self), rest: Arc::clone(rest) };
-        if self.conn.notify_with(frames, || Box::new(taken())).is_err() {
+        self.heard.waiting.fetch_add(1, Ordering::SeqCst);
+        let receipt = || NewsWritten { by: Arc::downgrade(self), rest: Arc::clone(rest) };
+        if self.conn.notify_with(frames, || Box::new(receipt())).is_err() {
             // One that has just gone needs no news.
-            self.told.waiting.fetch_sub(1, Ordering::SeqCst);
+            self.heard.waiting.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
 
 /// Lies in a member's outbox behind a lot of news.
-struct Taken {
+struct NewsWritten {
     by: Weak<Peer>,
     rest: Arc<Notify>,
 }
 
-impl Drop for Taken {
+impl Drop for NewsWritten {
     fn drop(&mut self) {
         let Some(peer) = self.by.upgrade() else { return };
-        if peer.told.waiting.fetch_sub(1, Ordering::SeqCst) == 1 && peer.told.put_off.swap(false, Ordering::SeqCst) {
+        if peer.heard.waiting.fetch_sub(1, Ordering::SeqCst) == 1 && peer.heard.put_off.swap(false, Ordering::SeqCst) {
             self.rest.notify_one();
         }
     }
 }
 
-impl Shared {
+impl RouterShared {
     /// Nothing of `from` is to reach `to` before the news that `from` has already, that of its own
     /// coming for one. `false`: it has more waiting than it may, and hears of them when it took
     /// that.
@@ -118,13 +118,13 @@ impl Shared {
     /// Flows that were to begin when `to` had heard of their senders.
     fn release_flows(&self, to: &Arc<Peer>) {
         for sender in to.take_unheard() {
-            sender.heard_of(to);
+            sender.on_heard_of(to);
         }
     }
 }
 
 /// Tells the members what is new: the first news at once, what follows closely together with more.
-pub(super) async fn tell_news(shared: Arc<Shared>) {
+pub(super) async fn tell_news(shared: Arc<RouterShared>) {
     loop {
         tokio::select! {
             () = shared.server.life.cut.cancelled() => return,

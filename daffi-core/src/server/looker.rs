@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use daffi_serde::RemoteError;
 use daffi_wire::{Frame, Handshake, Kind, Level, NodeName, NodeType, Shown};
 
-use super::{Host, Opening};
+use super::{Host, OpeningId};
 use crate::{
     conn::{Alive, Class, Conn, Role, Turn},
     error::{Disconnected, ProtocolError},
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct Door<H: Host> {
     host: Arc<H>,
     conn: Arc<Conn>,
-    opening: Opening,
+    opening: OpeningId,
     role: H::Role,
     looker: Option<Looker>,
 }
@@ -29,7 +29,7 @@ struct Looker {
 }
 
 impl<H: Host> Door<H> {
-    pub(super) fn new(host: &Arc<H>, conn: Arc<Conn>, opening: Opening) -> Self {
+    pub(super) fn new(host: &Arc<H>, conn: Arc<Conn>, opening: OpeningId) -> Self {
         let role = Arc::clone(host).role(Arc::clone(&conn), opening);
         Self { host: Arc::clone(host), conn, opening, role, looker: None }
     }
@@ -61,7 +61,7 @@ impl<H: Host> Door<H> {
             self.conn.set_level(level);
             let mut alive = Alive::default();
             alive.begin(&self.conn);
-            server.opened(self.opening);
+            server.finish_opening(self.opening);
             server.lookers.lock().insert(self.conn.id, Arc::clone(&self.conn));
             if server.is_stopping() {
                 // `close` may have looked through them just before.
@@ -75,13 +75,13 @@ impl<H: Host> Door<H> {
         true
     }
 
-    fn looked(&mut self, frame: &Frame) -> Result<(), Disconnected> {
+    fn handle_looking(&mut self, frame: &Frame) -> Result<(), Disconnected> {
         match frame.kind() {
             Kind::Handshake => {
                 self.look(frame);
             }
             Kind::Ping => return self.conn.ping(frame),
-            Kind::Request => self.refuse(frame),
+            Kind::Request => self.refuse_request(frame),
             // Which links carry them the driver knows; nothing of them is used here.
             Kind::Credit | Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_) => {
                 tracing::debug!(kind = %frame.kind(), "skipped a frame");
@@ -92,7 +92,7 @@ impl<H: Host> Door<H> {
     }
 
     /// Answers a call: nobody could send the reply to it.
-    fn refuse(&self, frame: &Frame) {
+    fn refuse_request(&self, frame: &Frame) {
         if frame.header().wants_reply() {
             let error = RemoteError::new("PermissionError", "this connection only looks (look:only): it cannot call");
             let (id, receiver, method) = (frame.header().id(), frame.receiver(), frame.method());
@@ -113,7 +113,7 @@ impl<H: Host> Role for Door<H> {
 
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         if self.looker.is_some() {
-            return self.looked(&frame);
+            return self.handle_looking(&frame);
         }
         if !self.role.is_open() && asks_to_look(&frame) && self.look(&frame) {
             return Ok(());
@@ -155,14 +155,14 @@ impl<H: Host> Role for Door<H> {
         self.role.is_quiet()
     }
 
-    fn ended(&mut self, reason: &Disconnected) {
+    fn on_end(&mut self, reason: &Disconnected) {
         match &self.looker {
             Some(Looker { name, .. }) => {
                 let server = self.host.server();
                 server.lookers.lock().remove(&self.conn.id);
                 server.log_end(name, reason);
             }
-            None => self.role.ended(reason),
+            None => self.role.on_end(reason),
         }
     }
 }

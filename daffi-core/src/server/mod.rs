@@ -77,14 +77,14 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// The body of the answer to a handshake on a link of this level: who is there.
     fn list(&self, level: Level) -> Vec<u8>;
 
-    /// The server's end of a new connection, which calls [`Server::opened`] with `opening` after
+    /// The server's end of a new connection, which calls [`Server::finish_opening`] with `opening` after
     /// its handshake and at its end.
-    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: Opening) -> Self::Role;
+    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> Self::Role;
 }
 
 /// A connection without a handshake.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening(u64);
+pub(crate) struct OpeningId(u64);
 
 impl Server {
     pub(crate) fn new(
@@ -129,7 +129,7 @@ impl Server {
     }
 
     /// The connection's handshake is done, or it ended without one.
-    pub(crate) fn opened(&self, opening: Opening) {
+    pub(crate) fn finish_opening(&self, opening: OpeningId) {
         self.opening.lock().remove(&opening.0);
     }
 
@@ -285,19 +285,19 @@ fn open<H: Host>(host: &Arc<H>, pending: Pending) {
         let Some((_, oldest)) = opening.pop_first() else { break };
         oldest.abort();
     }
-    let this = next_opening();
+    let this = next_opening_id();
     let until = later(config.handshake_timeout);
     let task = server.tasks.spawn(run(counted, pending, this, until));
     opening.insert(this.0, task.abort_handle());
 }
 
-pub(crate) fn next_opening() -> Opening {
+pub(crate) fn next_opening_id() -> OpeningId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    Opening(NEXT.fetch_add(1, Ordering::Relaxed))
+    OpeningId(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// One connection, from its upgrade to its end.
-async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: Opening, until: Instant) {
+async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: OpeningId, until: Instant) {
     let host = &counted.0;
     let server = host.server();
     let peer = pending.peer.clone();
@@ -306,11 +306,11 @@ async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: Opening, u
         Ok(Err(error)) => {
             let error: &dyn std::error::Error = &error;
             tracing::info!(%peer, error, "a connection was not opened");
-            return server.opened(opening);
+            return server.finish_opening(opening);
         }
         Err(_) => {
             tracing::info!(%peer, after = ?server.config.handshake_timeout, "a connection was not opened in time");
-            return server.opened(opening);
+            return server.finish_opening(opening);
         }
     };
     let driver = driver(host, link, opening, until.saturating_duration_since(Instant::now()));
@@ -320,7 +320,7 @@ async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: Opening, u
     }
 }
 
-fn driver<H: Host>(host: &Arc<H>, link: Link, opening: Opening, time: Duration) -> Driver<Door<H>> {
+fn driver<H: Host>(host: &Arc<H>, link: Link, opening: OpeningId, time: Duration) -> Driver<Door<H>> {
     let server = host.server();
     let conn = Conn::new(link.peer.clone(), &server.budget);
     let role = Door::new(host, Arc::clone(&conn), opening);

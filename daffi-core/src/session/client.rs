@@ -187,7 +187,7 @@ impl ClientSession {
             _ if self.router_ends_calls => Vec::new(),
             // The node that was asked is not the node that bears the name now.
             EventKind::Evicted => self.in_flight.receiver_evicted(&event.member),
-            EventKind::Disconnected => self.in_flight.receiver_gone(&event.member),
+            EventKind::Disconnected => self.in_flight.end_receiver(&event.member),
             _ => Vec::new(),
         };
         if event.kind == EventKind::Disconnected && self.members.remove(&event.member) {

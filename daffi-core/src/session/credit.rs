@@ -54,7 +54,7 @@ impl Outgoing {
 
     /// The receiver takes more. `false`: the grant is of another flow, no newer than the one
     /// before, or of what was never sent.
-    pub(crate) fn granted(&mut self, grant: Grant) -> bool {
+    pub(crate) fn take_grant(&mut self, grant: Grant) -> bool {
         let worked_off = grant.worked_off();
         if grant.flow() != self.flow || worked_off < self.worked_off || worked_off > self.sent {
             return false;
@@ -73,7 +73,7 @@ impl Outgoing {
 /// divide it by a dynamic threshold: one sender alone gets a full window, and very many still leave
 /// something for the next.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct CreditPool {
     size: u64,
     /// What windows are larger than the first one.
     promised: u64,
@@ -82,7 +82,7 @@ pub(crate) struct Pool {
 /// A sender gets so large a part of what is free.
 const PART: u64 = 8;
 
-impl Pool {
+impl CreditPool {
     /// `size` in what requests cost.
     pub(crate) const fn new(size: u64) -> Self {
         Self { size, promised: 0 }
@@ -151,7 +151,7 @@ impl Incoming {
     }
 
     /// The grant to send now, if the sender was not told all.
-    pub(crate) fn grant(&mut self, pool: &mut Pool) -> Option<Grant> {
+    pub(crate) fn grant(&mut self, pool: &mut CreditPool) -> Option<Grant> {
         if self.told == self.worked_off {
             return None;
         }
@@ -160,7 +160,7 @@ impl Incoming {
     }
 
     /// The window of a sender that uses none of it, made small for the others.
-    fn shrink(&mut self, pool: &mut Pool) -> Option<Grant> {
+    fn shrink(&mut self, pool: &mut CreditPool) -> Option<Grant> {
         pool.give_back(self.window);
         self.window = FIRST_WINDOW;
         self.tell()
@@ -173,7 +173,7 @@ impl Incoming {
     }
 
     /// The flow is over.
-    pub(crate) fn end(&self, pool: &mut Pool) {
+    pub(crate) fn end(&self, pool: &mut CreditPool) {
         pool.give_back(self.window);
     }
 }
@@ -182,7 +182,7 @@ impl Incoming {
 #[derive(Debug)]
 pub(crate) struct Receiving<K, S> {
     flows: HashMap<K, Incoming, S>,
-    pool: Pool,
+    pool: CreditPool,
     /// Senders with a large window of which nothing waited at some time, the first of them first.
     quiet: VecDeque<K>,
     /// Senders that are to be told at the end of the turn.
@@ -195,7 +195,7 @@ const TAKEN_BACK: usize = 2;
 impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
     /// `size`: of the pool, in what requests cost.
     pub(crate) fn new(size: u64) -> Self {
-        Self { flows: HashMap::default(), pool: Pool::new(size), quiet: VecDeque::new(), due: Vec::new() }
+        Self { flows: HashMap::default(), pool: CreditPool::new(size), quiet: VecDeque::new(), due: Vec::new() }
     }
 
     /// A sender says that a flow begins.

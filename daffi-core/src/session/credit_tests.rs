@@ -16,10 +16,10 @@ fn a_request_larger_than_the_window_passes_alone() {
     let mut flow = Outgoing::new(FlowId(1));
     assert!(flow.pay(356), "100 bytes");
     assert!(!flow.pay(1 << 20), "not before them");
-    assert!(flow.granted(grant(1, 356, FIRST_WINDOW)));
+    assert!(flow.take_grant(grant(1, 356, FIRST_WINDOW)));
     assert!(flow.pay(1 << 20), "and then alone");
     assert!(!flow.pay(1), "nothing beside it");
-    assert!(flow.granted(grant(1, 356 + (1 << 20), 600)));
+    assert!(flow.take_grant(grant(1, 356 + (1 << 20), 600)));
     assert!(flow.pay(300) && flow.pay(300) && !flow.pay(1));
 }
 
@@ -27,18 +27,18 @@ fn a_request_larger_than_the_window_passes_alone() {
 fn grants_of_another_flow_older_ones_and_untrue_ones_change_nothing() {
     let mut flow = Outgoing::new(FlowId(2));
     assert!(flow.pay(1000));
-    assert!(!flow.granted(grant(1, 1000, 9000)), "of the flow before");
-    assert!(!flow.granted(grant(2, 1001, 9000)), "of what was never sent");
-    assert!(flow.granted(grant(2, 600, 9000)));
-    assert!(!flow.granted(grant(2, 600, 9000)), "told twice");
-    assert!(!flow.granted(grant(2, 300, 90_000)), "overtaken");
+    assert!(!flow.take_grant(grant(1, 1000, 9000)), "of the flow before");
+    assert!(!flow.take_grant(grant(2, 1001, 9000)), "of what was never sent");
+    assert!(flow.take_grant(grant(2, 600, 9000)));
+    assert!(!flow.take_grant(grant(2, 600, 9000)), "told twice");
+    assert!(!flow.take_grant(grant(2, 300, 90_000)), "overtaken");
     assert!(flow.pay(8600) && !flow.pay(1));
 }
 
 #[test]
 fn no_window_is_larger_than_the_largest() {
     let mut flow = Outgoing::new(FlowId(1));
-    assert!(flow.pay(1) && flow.granted(grant(1, 1, u32::MAX)));
+    assert!(flow.pay(1) && flow.take_grant(grant(1, 1, u32::MAX)));
     assert!(flow.pay(MAX_WINDOW.into()) && !flow.pay(1));
 }
 
@@ -207,14 +207,14 @@ impl Link {
 
     fn return_credit(&mut self) {
         if let Some(grant) = self.back.pop_front() {
-            let _news = self.router.as_mut().is_some_and(|flow| flow.granted(grant));
+            let _news = self.router.as_mut().is_some_and(|flow| flow.take_grant(grant));
             self.home.push_back(grant);
         }
     }
 
     fn hear(&mut self) {
         if let Some(grant) = self.home.pop_front() {
-            let _news = self.sender.as_mut().is_some_and(|flow| flow.granted(grant));
+            let _news = self.sender.as_mut().is_some_and(|flow| flow.take_grant(grant));
         }
     }
 

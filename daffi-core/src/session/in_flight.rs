@@ -63,13 +63,13 @@ pub(crate) struct InFlight {
 #[derive(Debug)]
 struct Slot {
     receiver: NodeName,
-    state: State,
+    state: SlotState,
     /// Of the connection before this one.
     carried: bool,
 }
 
 #[derive(Debug)]
-enum State {
+enum SlotState {
     Waiting(Option<Waker>),
     Done(Outcome),
     /// Ended, and an answer may come all the same.
@@ -88,9 +88,9 @@ impl InFlight {
         let mut next = Self { last: ended.last, ..Self::default() };
         if ended.calls.len() <= CARRIED {
             for (id, slot) in
-                ended.calls.iter().filter(|(_, slot)| !slot.carried && !matches!(slot.state, State::Done(_)))
+                ended.calls.iter().filter(|(_, slot)| !slot.carried && !matches!(slot.state, SlotState::Done(_)))
             {
-                let rests = Slot { receiver: slot.receiver.clone(), state: State::Resting, carried: true };
+                let rests = Slot { receiver: slot.receiver.clone(), state: SlotState::Resting, carried: true };
                 next.calls.insert(*id, rests);
                 next.rests(&slot.receiver);
             }
@@ -106,7 +106,7 @@ impl InFlight {
         loop {
             self.last = if self.last == u16::MAX { 1 } else { self.last + 1 };
             if let Entry::Vacant(vacant) = self.calls.entry(self.last) {
-                let state = State::Waiting(waker.cloned());
+                let state = SlotState::Waiting(waker.cloned());
                 vacant.insert(Slot { receiver: receiver.clone(), state, carried: false });
                 return Some(CallId(self.last));
             }
@@ -136,26 +136,26 @@ impl InFlight {
     pub(crate) fn poll(&mut self, id: CallId, cx: &Context<'_>) -> Poll<Option<Outcome>> {
         let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return Poll::Ready(None) };
         match &mut entry.get_mut().state {
-            State::Waiting(_) if self.closed => return Poll::Ready(None),
-            State::Waiting(waker) => {
+            SlotState::Waiting(_) if self.closed => return Poll::Ready(None),
+            SlotState::Waiting(waker) => {
                 match waker {
                     Some(known) => known.clone_from(cx.waker()),
                     None => *waker = Some(cx.waker().clone()),
                 }
                 return Poll::Pending;
             }
-            State::Evicted => {
-                entry.get_mut().state = State::Resting;
+            SlotState::Evicted => {
+                entry.get_mut().state = SlotState::Resting;
                 let receiver = entry.get().receiver.clone();
                 self.rests(&receiver);
                 return Poll::Ready(Some(Outcome::ReceiverGone));
             }
-            State::Done(_) => {}
-            State::Resting => return Poll::Ready(None),
+            SlotState::Done(_) => {}
+            SlotState::Resting => return Poll::Ready(None),
         }
         match entry.remove().state {
-            State::Done(outcome) => Poll::Ready(Some(outcome)),
-            State::Waiting(_) | State::Evicted | State::Resting => Poll::Ready(None),
+            SlotState::Done(outcome) => Poll::Ready(Some(outcome)),
+            SlotState::Waiting(_) | SlotState::Evicted | SlotState::Resting => Poll::Ready(None),
         }
     }
 
@@ -166,17 +166,17 @@ impl InFlight {
             return None;
         }
         match &mut entry.get_mut().state {
-            State::Waiting(waker) => {
+            SlotState::Waiting(waker) => {
                 let waker = waker.take();
-                entry.get_mut().state = State::Done(Outcome::Reply(frame));
+                entry.get_mut().state = SlotState::Done(Outcome::Reply(frame));
                 Some(Completed::of(waker))
             }
-            State::Done(_) => None,
-            State::Evicted => {
-                entry.get_mut().state = State::Done(Outcome::ReceiverGone);
+            SlotState::Done(_) => None,
+            SlotState::Evicted => {
+                entry.get_mut().state = SlotState::Done(Outcome::ReceiverGone);
                 Some(Completed::Quietly)
             }
-            State::Resting => {
+            SlotState::Resting => {
                 let slot = entry.remove();
                 self.rests_no_more(&slot.receiver);
                 Some(Completed::Quietly)
@@ -189,23 +189,23 @@ impl InFlight {
     pub(crate) fn give_up(&mut self, id: CallId, sent: bool) -> bool {
         let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return false };
         match entry.get().state {
-            State::Waiting(_) if sent => {
-                entry.get_mut().state = State::Resting;
+            SlotState::Waiting(_) if sent => {
+                entry.get_mut().state = SlotState::Resting;
                 let receiver = entry.get().receiver.clone();
                 self.rests(&receiver);
                 false
             }
-            State::Waiting(_) | State::Done(_) => {
+            SlotState::Waiting(_) | SlotState::Done(_) => {
                 entry.remove();
                 true
             }
-            State::Evicted => {
-                entry.get_mut().state = State::Resting;
+            SlotState::Evicted => {
+                entry.get_mut().state = SlotState::Resting;
                 let receiver = entry.get().receiver.clone();
                 self.rests(&receiver);
                 false
             }
-            State::Resting => false,
+            SlotState::Resting => false,
         }
     }
 
@@ -248,16 +248,16 @@ impl InFlight {
     pub(crate) fn receiver_evicted(&mut self, receiver: &str) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for slot in self.calls.values_mut().filter(|slot| slot.receiver.as_str() == receiver) {
-            if let State::Waiting(waker) = &mut slot.state {
+            if let SlotState::Waiting(waker) = &mut slot.state {
                 wakers.extend(waker.take());
-                slot.state = State::Evicted;
+                slot.state = SlotState::Evicted;
             }
         }
         wakers
     }
 
     /// A member left: its calls end, its resting numbers are free.
-    pub(crate) fn receiver_gone(&mut self, receiver: &str) -> Vec<Waker> {
+    pub(crate) fn end_receiver(&mut self, receiver: &str) -> Vec<Waker> {
         let mut wakers = Vec::new();
         self.resting -= self.resting_by.remove(receiver).unwrap_or_default();
         self.calls.retain(|_, slot| {
@@ -265,17 +265,17 @@ impl InFlight {
                 return true;
             }
             match &mut slot.state {
-                State::Waiting(waker) => {
+                SlotState::Waiting(waker) => {
                     wakers.extend(waker.take());
-                    slot.state = State::Done(Outcome::ReceiverGone);
+                    slot.state = SlotState::Done(Outcome::ReceiverGone);
                     true
                 }
-                State::Evicted => {
-                    slot.state = State::Done(Outcome::ReceiverGone);
+                SlotState::Evicted => {
+                    slot.state = SlotState::Done(Outcome::ReceiverGone);
                     true
                 }
-                State::Done(_) => true,
-                State::Resting => false,
+                SlotState::Done(_) => true,
+                SlotState::Resting => false,
             }
         });
         wakers
@@ -287,8 +287,8 @@ impl InFlight {
         self.calls
             .values_mut()
             .filter_map(|slot| match &mut slot.state {
-                State::Waiting(waker) => waker.take(),
-                State::Done(_) | State::Evicted | State::Resting => None,
+                SlotState::Waiting(waker) => waker.take(),
+                SlotState::Done(_) | SlotState::Evicted | SlotState::Resting => None,
             })
             .collect()
     }
@@ -382,7 +382,7 @@ mod tests {
         let (to_a, to_b, rests) =
             (table.open(&a, None).unwrap(), table.open(&b, None).unwrap(), table.open(&a, None).unwrap());
         table.give_up(rests, true);
-        table.receiver_gone("a");
+        table.end_receiver("a");
         assert!(matches!(poll(&mut table, to_a), Poll::Ready(Some(Outcome::ReceiverGone))));
         assert!(poll(&mut table, to_b).is_pending());
         table.close();
@@ -438,7 +438,7 @@ mod tests {
         assert!(table.complete(reply(given_up[0], "hung")).is_some());
         assert_eq!(table.rest_too_many("hung"), None, "one came back");
         assert!(!InFlight::following(&table).is_worn());
-        table.receiver_gone("hung");
+        table.end_receiver("hung");
         assert!(table.is_quiet() && table.resting == 0 && table.resting_by.is_empty());
     }
 

@@ -105,7 +105,7 @@ impl<P> Membership<P> {
             last.push(told);
             evicted = Some((old.peer, last));
         }
-        let came = self.news.came(conn, coming);
+        let came = self.news.add_member(conn, coming);
         self.by_name.insert(member.name.clone(), self.list.len());
         self.list_bytes += json[1].len();
         self.shares.change(0, cost(&member, &json));
@@ -138,7 +138,7 @@ impl<P> Membership<P> {
         let entry = &mut self.list[at];
         // Who has not heard of its coming yet hears of that, and of what it exposes by then.
         self.news.replace(entry.came, coming);
-        entry.changed = Some(self.news.changed(conn, entry.came, entry.changed, frames));
+        entry.changed = Some(self.news.add_change(conn, entry.came, entry.changed, frames));
         self.shares.change(cost(&entry.member, &entry.json), cost(&member, &json));
         self.list_bytes = self.list_bytes + json[1].len() - entry.json[1].len();
         (entry.json, entry.member) = (json, member);
@@ -196,7 +196,7 @@ impl<P> Membership<P> {
             self.read(at, &mut frames);
             send(&self.list[at].peer, &frames);
         }
-        self.news.told(behind)
+        self.news.finish_round(behind)
     }
 
     /// Gives one member the news it has not got, ahead of the others.
@@ -238,7 +238,7 @@ impl<P> Membership<P> {
         if let Some(moved) = self.list.get(at) {
             self.by_name.insert(moved.member.name.clone(), at);
         }
-        self.news.left(removed.conn, removed.came, removed.changed, told);
+        self.news.add_end(removed.conn, removed.came, removed.changed, told);
         removed
     }
 
@@ -247,7 +247,7 @@ impl<P> Membership<P> {
         let Entry { next, conn, ref member, .. } = self.list[at];
         frames.extend(self.news.unread(next, conn, link(member.level)).cloned());
         self.list[at].next = self.news.end();
-        self.news.was_told();
+        self.news.note_told();
     }
 
     /// What is told of a newcomer: a notice and an event. 3.0.1 sends no notice of a node without
@@ -290,7 +290,7 @@ mod tests {
         String::from_utf8(frame.payload().to_vec()).unwrap()
     }
 
-    fn told(members: &mut Membership<&'static str>) -> Vec<(&'static str, Vec<String>)> {
+    fn tell_everybody(members: &mut Membership<&'static str>) -> Vec<(&'static str, Vec<String>)> {
         told_but(members, "")
     }
 
@@ -321,15 +321,15 @@ mod tests {
     fn a_newcomer_is_told_to_the_others_only() {
         let mut members = membership();
         members.join(1, member("a", &[], Level::THREE), "a").unwrap();
-        assert!(told(&mut members).is_empty());
+        assert!(tell_everybody(&mut members).is_empty());
         members.join(2, member("b", &["f"], Level::THREE), "b").unwrap();
         members.join(3, member("c", &[], Level::THREE), "c").unwrap();
         let notice = r#"{"meta":{"type":"router","error":null},"members":[{"name":"b","methods":["f"]}]}"#;
         assert_eq!(
-            told(&mut members),
+            tell_everybody(&mut members),
             [("a", vec![notice.into(), connected("b"), connected("c")]), ("b", vec![connected("c")])]
         );
-        assert!(told(&mut members).is_empty(), "each notice once");
+        assert!(tell_everybody(&mut members).is_empty(), "each notice once");
     }
 
     #[test]
@@ -338,7 +338,7 @@ mod tests {
         members.join(1, member("a", &[], Level::FOUR), "a").unwrap();
         members.join(2, member("b", &[], Level::FOUR), "b").unwrap();
         let notice = r#"{"meta":{"type":"router/4","error":null},"members":[{"name":"b","methods":null,"level":4}]}"#;
-        assert_eq!(told(&mut members), [("a", vec![notice.to_owned(), connected("b")])]);
+        assert_eq!(tell_everybody(&mut members), [("a", vec![notice.to_owned(), connected("b")])]);
         let list = r#"{"meta":{"type":"router","error":null},"members":[{"name":"a","methods":null},{"name":"b","methods":null}]}"#;
         assert_eq!(members.reply(Level::THREE), list.as_bytes());
     }
@@ -352,11 +352,11 @@ mod tests {
         let (old, last) = joined.evicted.unwrap();
         let evicted = r#"{"type":"evicted","member":"a"}"#;
         assert_eq!((old, last.iter().map(text).collect::<Vec<_>>()), ("old", vec![connected("b"), evicted.to_owned()]));
-        assert_eq!(told(&mut members), [("b", vec![evicted.to_owned(), connected("a")])]);
+        assert_eq!(tell_everybody(&mut members), [("b", vec![evicted.to_owned(), connected("a")])]);
         let name = NodeName::new("a", &Limits::default()).unwrap();
         assert!(!members.leave(&name, 1), "the name has passed on");
         assert!(members.leave(&name, 3));
-        assert_eq!(told(&mut members), [("b", vec![r#"{"type":"disconnected","member":"a"}"#.to_owned()])]);
+        assert_eq!(tell_everybody(&mut members), [("b", vec![r#"{"type":"disconnected","member":"a"}"#.to_owned()])]);
     }
 
     #[test]
@@ -366,10 +366,10 @@ mod tests {
         members.join(2, member("b", &[], Level::THREE), "b").unwrap();
         assert_eq!(members.update(1, member("a", &[], Level::THREE)).unwrap(), Updated::Changed);
         let emptied = r#"{"meta":{"type":"router","error":null},"members":[{"name":"a","methods":null}]}"#;
-        assert_eq!(told(&mut members), [("a", vec![connected("b")]), ("b", vec![emptied.to_owned()])]);
+        assert_eq!(tell_everybody(&mut members), [("a", vec![connected("b")]), ("b", vec![emptied.to_owned()])]);
         assert_eq!(members.update(7, member("a", &["f"], Level::THREE)).unwrap(), Updated::Gone);
         assert_eq!(members.update(1, member("a", &[], Level::THREE)).unwrap(), Updated::Same);
-        assert!(told(&mut members).is_empty());
+        assert!(tell_everybody(&mut members).is_empty());
     }
 
     #[test]
@@ -382,7 +382,7 @@ mod tests {
         let ahead = members.tell_one(&name, 1);
         assert_eq!(ahead.iter().map(text).collect::<Vec<_>>(), [connected("b"), connected("c")]);
         assert!(members.tell_one(&name, 9).is_empty(), "not its connection");
-        assert_eq!(told(&mut members), [("b", vec![connected("c")])]);
+        assert_eq!(tell_everybody(&mut members), [("b", vec![connected("c")])]);
     }
 
     #[test]
@@ -390,17 +390,17 @@ mod tests {
         let mut members = membership();
         members.join(1, member("a", &[], Level::THREE), "a").unwrap();
         members.join(2, member("b", &[], Level::THREE), "b").unwrap();
-        told(&mut members);
+        tell_everybody(&mut members);
         for n in 0..1000 {
             members.update(1, member("a", &[&format!("f{n}")], Level::THREE)).unwrap();
         }
         let last = r#"{"meta":{"type":"router","error":null},"members":[{"name":"a","methods":["f999"]}]}"#;
-        assert_eq!(told(&mut members), [("b", vec![last.to_owned()])]);
+        assert_eq!(tell_everybody(&mut members), [("b", vec![last.to_owned()])]);
         members.update(1, member("a", &[], Level::THREE)).unwrap();
         // Who joins between two changes has the first in its list and hears of the second.
         members.join(3, member("c", &[], Level::THREE), "c").unwrap();
         members.update(1, member("a", &["last"], Level::THREE)).unwrap();
-        let news = told(&mut members);
+        let news = tell_everybody(&mut members);
         let of_c = news.iter().find(|(peer, _)| *peer == "c").unwrap();
         assert!(of_c.1.len() == 1 && of_c.1[0].contains(r#""methods":["last"]"#), "{of_c:?}");
     }
@@ -416,7 +416,7 @@ mod tests {
         assert!(refused.contains("1000 callbacks") && refused.contains("max_list_bytes"), "{refused}");
         let refused = members.update(1, member("a", &many, Level::FOUR)).unwrap_err().to_string();
         assert!(refused.contains("1000 callbacks"), "{refused}");
-        assert!(told(&mut members).is_empty(), "nothing has changed");
+        assert!(tell_everybody(&mut members).is_empty(), "nothing has changed");
         let mut greedy = 0;
         while members.join(greedy + 10, member(&format!("greedy{greedy}"), &many[..40], Level::FOUR), "greedy").is_ok()
         {
@@ -436,7 +436,7 @@ mod tests {
         for (conn, name) in [(1, "a"), (2, "deaf"), (3, "b"), (4, "c")] {
             members.join(conn, member(name, &[], Level::THREE), name).unwrap();
         }
-        told(&mut members);
+        tell_everybody(&mut members);
         let name = |text: &str| NodeName::new(text, &Limits::default()).unwrap();
         assert!(members.leave(&name("c"), 4));
         let mut most = 0;
@@ -458,7 +458,7 @@ mod tests {
         };
         let gone = r#"{"type":"disconnected","member":"c"}"#.to_owned();
         let newest = vec![gone, notice("b", "f999"), notice("churns", "f"), connected("churns")];
-        assert_eq!(told(&mut members), [("deaf", newest)]);
+        assert_eq!(tell_everybody(&mut members), [("deaf", newest)]);
         assert_eq!(members.news.len(), 0);
     }
 
@@ -470,27 +470,30 @@ mod tests {
         let name = |text: &str| NodeName::new(text, &Limits::default()).unwrap();
         // `a` hears of the first of three nodes of one name, `b` of the last as well.
         members.join(3, member("c", &[], Level::THREE), "c").unwrap();
-        told(&mut members);
+        tell_everybody(&mut members);
         members.join(4, member("c", &[], Level::THREE), "c").unwrap();
         told_but(&mut members, "a");
         members.leave(&name("c"), 4);
         members.join(5, member("c", &[], Level::THREE), "c").unwrap();
         let (evicted, gone) =
             (r#"{"type":"evicted","member":"c"}"#.to_owned(), r#"{"type":"disconnected","member":"c"}"#.to_owned());
-        assert_eq!(told(&mut members), [("a", vec![evicted, connected("c")]), ("b", vec![gone, connected("c")])]);
+        assert_eq!(
+            tell_everybody(&mut members),
+            [("a", vec![evicted, connected("c")]), ("b", vec![gone, connected("c")])]
+        );
         // Of one that came and went at once those hear who keep up, and nobody later.
         members.join(6, member("d", &["f"], Level::THREE), "d").unwrap();
         members.leave(&name("d"), 6);
         let both = [connected("d"), r#"{"type":"disconnected","member":"d"}"#.to_owned()];
         let news = told_but(&mut members, "a");
         assert!(news.len() == 2 && news.iter().all(|(_, told)| *told == both), "{news:?}");
-        assert!(told(&mut members).is_empty() && members.news.len() == 0);
+        assert!(tell_everybody(&mut members).is_empty() && members.news.len() == 0);
         // One that was told of its coming ahead of the others hears of its end, however late.
         members.join(7, member("d", &["f"], Level::THREE), "d").unwrap();
         assert_eq!(members.tell_one(&name("a"), 1).len(), 2);
         members.leave(&name("d"), 7);
         told_but(&mut members, "a");
-        assert_eq!(told(&mut members), [("a", vec![both[1].clone()])]);
+        assert_eq!(tell_everybody(&mut members), [("a", vec![both[1].clone()])]);
     }
 
     #[test]

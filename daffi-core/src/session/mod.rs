@@ -28,7 +28,7 @@ pub(crate) use self::members::MemberList;
 pub use self::members::Members;
 pub(crate) use self::{
     client::{ClientSession, Handled},
-    credit::{Incoming, Outgoing, Pool, Receiving},
+    credit::{CreditPool, Incoming, Outgoing, Receiving},
     hub::Hub,
     in_flight::{Completed, IDS, InFlight, Outcome},
     membership::{Joined, Membership, Updated},

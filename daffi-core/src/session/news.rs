@@ -58,9 +58,9 @@ impl News {
     }
 
     /// Connection `about` became a member.
-    pub(super) fn came(&mut self, about: u64, frames: [Vec<Frame>; 2]) -> u64 {
+    pub(super) fn add_member(&mut self, about: u64, frames: [Vec<Frame>; 2]) -> u64 {
         // The newcomer's list has all before.
-        self.was_told();
+        self.note_told();
         self.add(Item::new(about, None, frames))
     }
 
@@ -73,13 +73,13 @@ impl News {
 
     /// A member changed. `came` and `before` are the numbers of its coming and of its change before
     /// this.
-    pub(super) fn changed(&mut self, about: u64, came: u64, before: Option<u64>, frames: [Vec<Frame>; 2]) -> u64 {
+    pub(super) fn add_change(&mut self, about: u64, came: u64, before: Option<u64>, frames: [Vec<Frame>; 2]) -> u64 {
         before.and_then(|before| self.items.remove(&before));
         self.add(Item::new(about, Some(came), frames))
     }
 
     /// A member is gone.
-    pub(super) fn left(&mut self, about: u64, came: u64, changed: Option<u64>, told: &Frame) {
+    pub(super) fn add_end(&mut self, about: u64, came: u64, changed: Option<u64>, told: &Frame) {
         changed.and_then(|changed| self.items.remove(&changed));
         let mut item = Item::new(about, Some(came), [vec![told.clone()], vec![told.clone()]]);
         if came >= self.round
@@ -113,13 +113,13 @@ impl News {
     }
 
     /// Somebody was told all that there is.
-    pub(super) const fn was_told(&mut self) {
+    pub(super) const fn note_told(&mut self) {
         self.known = self.end;
     }
 
     /// All were told but those that are at `behind`: what these need not hear is forgotten. Gives
     /// the bytes of what was new.
-    pub(super) fn told(&mut self, mut behind: Vec<u64>) -> usize {
+    pub(super) fn finish_round(&mut self, mut behind: Vec<u64>) -> usize {
         let new = self.items.range(self.round..).map(|(_, item)| &item.frames[1]);
         let bytes = new.flatten().map(|frame| frame.as_bytes().len()).sum();
         self.round = self.end;

@@ -22,11 +22,11 @@ const KEPT: usize = 1024;
 /// which never answers takes none from those that do.
 #[derive(Debug, Default)]
 pub(crate) struct OpenCalls {
-    calls: HashMap<u16, Slot, BuildIdHasher>,
+    calls: HashMap<u16, OpenCall, BuildIdHasher>,
     /// The numbers under which calls travel that are not their caller's, by the caller's.
     renumbered: HashMap<u16, u16, BuildIdHasher>,
     /// The calls to each receiver, by its connection.
-    held: FxHashMap<u64, Held>,
+    held: FxHashMap<u64, ReceiverCalls>,
     /// Calls that somebody waits for.
     waiting: usize,
     last: u16,
@@ -34,7 +34,7 @@ pub(crate) struct OpenCalls {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct OpenCall {
     /// The connection of the receiver.
     receiver: u64,
     /// The caller's number; `None`: nobody waits for the reply.
@@ -49,7 +49,7 @@ struct Slot {
 
 /// The calls to one receiver.
 #[derive(Debug, Default)]
-struct Held {
+struct ReceiverCalls {
     count: usize,
     newest: u16,
 }
@@ -76,7 +76,7 @@ impl OpenCalls {
         if let Some(older) = self.calls.get_mut(&older) {
             older.newer = number.0;
         }
-        self.calls.insert(number.0, Slot { receiver, caller: Some(id.0), cancelled: false, newer: 0, older });
+        self.calls.insert(number.0, OpenCall { receiver, caller: Some(id.0), cancelled: false, newer: 0, older });
         self.waiting += 1;
         Some(number)
     }
@@ -106,7 +106,7 @@ impl OpenCalls {
                 self.renumbered.remove(&id);
             }
         }
-        self.released(&slot);
+        self.unlink(&slot);
         if self.calls.is_empty() && self.calls.capacity() > KEPT {
             // One busy moment must not stay with the connection for its life.
             self.calls = HashMap::default();
@@ -115,7 +115,7 @@ impl OpenCalls {
     }
 
     /// The receiver left: the callers' numbers of the calls that end with it.
-    pub(crate) fn receiver_gone(&mut self, receiver: u64) -> Vec<CallId> {
+    pub(crate) fn end_receiver(&mut self, receiver: u64) -> Vec<CallId> {
         let Some(held) = self.held.remove(&receiver) else { return Vec::new() };
         let (mut gone, mut number) = (Vec::new(), held.newest);
         while let Some(slot) = self.calls.remove(&number) {
@@ -144,7 +144,7 @@ impl OpenCalls {
     }
 
     /// One call less to its receiver.
-    fn released(&mut self, call: &Slot) {
+    fn unlink(&mut self, call: &OpenCall) {
         if let Some(older) = self.calls.get_mut(&call.older) {
             older.newer = call.newer;
         }
@@ -282,7 +282,7 @@ mod tests {
         for (id, receiver) in [(5, 10), (2, 10), (3, 11), (5, 10)] {
             calls.open(CallId(id), receiver);
         }
-        assert_eq!(calls.receiver_gone(10), [CallId(2), CallId(5)]);
+        assert_eq!(calls.end_receiver(10), [CallId(2), CallId(5)]);
         assert_eq!((calls.len(), calls.renumbered.len(), calls.waiting()), (1, 0, 1));
     }
 
@@ -296,7 +296,7 @@ mod tests {
             let (id, receiver) = (CallId(rng.u16(1..200)), rng.u64(..8));
             match rng.u8(..16) {
                 0 => {
-                    let gone: Vec<u16> = calls.receiver_gone(receiver).iter().map(|id| id.0).collect();
+                    let gone: Vec<u16> = calls.end_receiver(receiver).iter().map(|id| id.0).collect();
                     let mut expected: Vec<u16> =
                         open.extract_if(|_, (_, to)| *to == receiver).filter_map(|(_, (id, _))| id).collect();
                     expected.sort_unstable();
@@ -315,7 +315,7 @@ mod tests {
             }
             assert_eq!(calls.len(), open.len());
         }
-        (0..8).for_each(|receiver| drop(calls.receiver_gone(receiver)));
+        (0..8).for_each(|receiver| drop(calls.end_receiver(receiver)));
         assert!(calls.calls.is_empty() && calls.held.is_empty() && calls.renumbered.is_empty() && calls.waiting == 0);
     }
 
@@ -338,7 +338,7 @@ mod tests {
         assert!(calls.len() < IDS - IDS / 5, "{} numbers", calls.len());
         assert!(calls.waiting() <= IDS);
         for hung in 10..13 {
-            calls.receiver_gone(hung);
+            calls.end_receiver(hung);
         }
         assert_eq!((calls.len(), calls.waiting(), calls.renumbered.len(), calls.held.len()), (0, 0, 0, 0));
     }

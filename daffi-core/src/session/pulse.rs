@@ -17,12 +17,12 @@ const LATE: Duration = Duration::from_secs(2);
 /// The clock of one peer: it lives if it sends anything, or takes what it had not taken.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    state: State,
+    state: PulseState,
     next: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum PulseState {
     Lives,
     /// It was asked then.
     Asked(Instant),
@@ -46,7 +46,7 @@ pub(crate) enum Beat {
 
 impl Pulse {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { state: State::Lives, next: now + LOOK }
+        Self { state: PulseState::Lives, next: now + LOOK }
     }
 
     /// When [`beat`](Self::beat) is to be called next.
@@ -61,21 +61,21 @@ impl Pulse {
         }
         let late = now.saturating_duration_since(self.next) > LATE;
         if heard || late {
-            let goes_on = matches!(self.state, State::Stopped) && heard;
+            let goes_on = matches!(self.state, PulseState::Stopped) && heard;
             // After a standstill of this process a peer that was asked before is asked again.
             *self = Self::new(now);
             return if goes_on { Beat::GoesOn } else { Beat::Nothing };
         }
         match self.state {
-            State::Lives => {
-                (self.state, self.next) = (State::Asked(now), now + STOPPED);
+            PulseState::Lives => {
+                (self.state, self.next) = (PulseState::Asked(now), now + STOPPED);
                 Beat::Ask
             }
-            State::Asked(since) => {
-                (self.state, self.next) = (State::Stopped, since + ENDED);
+            PulseState::Asked(since) => {
+                (self.state, self.next) = (PulseState::Stopped, since + ENDED);
                 Beat::Stopped
             }
-            State::Stopped => Beat::End,
+            PulseState::Stopped => Beat::End,
         }
     }
 }

@@ -51,7 +51,7 @@ fn pick_among<P: Picker + Default>(count: usize) -> Case {
     let candidates: Vec<_> = (0..count).map(|n| names::node(format!("worker-{n}"))).collect();
     let pickers: Vec<_> = std::iter::repeat_with(P::default).take(TABLES).collect();
     for picker in &pickers {
-        candidates.iter().step_by(16).for_each(|name| picker.started(name));
+        candidates.iter().step_by(16).for_each(|name| picker.on_start(name));
         // Its first pick takes memory.
         picker.pick(&choice("add", &candidates, None));
     }
@@ -60,8 +60,8 @@ fn pick_among<P: Picker + Default>(count: usize) -> Case {
         turn = (turn + 1) % TABLES;
         let picker = &pickers[turn];
         let chosen = &candidates[picker.pick(&choice(black_box("add"), &candidates, Some("user-17")))];
-        picker.started(chosen);
-        picker.ended(black_box(chosen));
+        picker.on_start(chosen);
+        picker.on_end(black_box(chosen));
     })
 }
 

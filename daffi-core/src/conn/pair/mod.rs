@@ -150,7 +150,7 @@ impl Role for TestRole {
         true
     }
 
-    fn ended(&mut self, _: &Disconnected) {}
+    fn on_end(&mut self, _: &Disconnected) {}
 
     fn may_stop_reading(&self) -> bool {
         self.asks_only
