@@ -326,13 +326,13 @@ pub enum ProtocolError {
 
 impl Disconnected {
     /// A refusal in the peer's words, of which only the beginning is kept.
-    pub(crate) fn refused(reason: &str) -> Self {
-        Self::Refused(shortened(reason))
+    pub(crate) fn from_refusal(reason: &str) -> Self {
+        Self::Refused(shorten(reason))
     }
 }
 
 /// The beginning of a text that a peer chose.
-pub(crate) fn shortened(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     const MOST: usize = 400;
     match text.char_indices().nth(MOST) {
         None => text.to_owned(),

@@ -236,7 +236,7 @@ impl Role for ServiceRole {
                 }
                 Ok(())
             }
-            (Kind::Ping, Some(_)) => self.conn.ping(&frame),
+            (Kind::Ping, Some(_)) => self.conn.answer_ping(&frame),
             (Kind::Cancel, Some(caller)) if frame.is_from(caller.caller()) => {
                 self.shared.serving.cancel(turn, &self.intake, caller, &frame)
             }

@@ -54,7 +54,7 @@ pin_project! {
         method: &'m str,
         made: Option<Made>,
         #[pin]
-        step: Step<'m>,
+        step: CallStep<'m>,
     }
 }
 
@@ -65,8 +65,8 @@ struct Made {
 }
 
 pin_project! {
-    #[project = StepProjection]
-    enum Step<'m> {
+    #[project = CallStepProjection]
+    enum CallStep<'m> {
         Made,
         /// The call was sent at once, which is the usual way.
         Sent { pending: PendingReply, #[pin] expires: Option<Sleep>, after: Duration },
@@ -103,7 +103,7 @@ impl<'m, F: FormatSet> RawCall<'m, F> {
     pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
         let prepared = client.prepare(method, args, options, true);
         let made = Made { prepared, options: options.clone() };
-        Self { client: client.clone(), method, made: Some(made), step: Step::Made }
+        Self { client: client.clone(), method, made: Some(made), step: CallStep::Made }
     }
 }
 
@@ -114,11 +114,11 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
         let mut this = self.project();
         loop {
             match this.step.as_mut().project() {
-                StepProjection::Made => {
+                CallStepProjection::Made => {
                     let made = this.made.take().expect(ENDED);
                     this.step.set(begin(this.client, this.method, made, cx)?);
                 }
-                StepProjection::Sent { pending, expires, after } => {
+                CallStepProjection::Sent { pending, expires, after } => {
                     let level = pending.level();
                     if let Poll::Ready(answer) = Pin::new(&mut *pending).poll(cx) {
                         return Poll::Ready(to_received(answer, level, this.method));
@@ -132,12 +132,12 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                             waited_for: WaitedFor::Answer,
                         };
                         // The call is given up now, not when this is dropped.
-                        this.step.set(Step::Made);
+                        this.step.set(CallStep::Made);
                         return Poll::Ready(Err(error));
                     }
                     return Poll::Pending;
                 }
-                StepProjection::Waits { call } => return call.as_mut().poll(cx),
+                CallStepProjection::Waits { call } => return call.as_mut().poll(cx),
             }
         }
     }
@@ -149,7 +149,7 @@ fn begin<'m, F: FormatSet>(
     method: &'m str,
     Made { prepared, options }: Made,
     cx: &Context<'_>,
-) -> Result<Step<'m>, CallError> {
+) -> Result<CallStep<'m>, CallError> {
     let unsent = match prepared {
         Prepared::Failed(error) => return Err(error),
         Prepared::Unaddressed(payloads) => Unsent::Payloads(payloads),
@@ -158,7 +158,7 @@ fn begin<'m, F: FormatSet>(
                 if let Some(pending) = send_now(&current.conn, &addressed.receiver, &mut addressed.written, cx.waker())?
                 {
                     let expires = options.timeout.map(|after| sleep_until(later(after)));
-                    return Ok(Step::Sent { pending, expires, after: options.timeout.unwrap_or_default() });
+                    return Ok(CallStep::Sent { pending, expires, after: options.timeout.unwrap_or_default() });
                 }
                 Unsent::Addressed(Arc::clone(&current.conn), addressed)
             }
@@ -166,7 +166,7 @@ fn begin<'m, F: FormatSet>(
             _ => Unsent::Payloads(addressed.written.into_payloads()),
         },
     };
-    Ok(Step::Waits { call: Box::pin(call(client.clone(), method, unsent, options)) })
+    Ok(CallStep::Waits { call: Box::pin(call(client.clone(), method, unsent, options)) })
 }
 
 /// A request that could not be sent at once.

@@ -153,7 +153,7 @@ async fn connection<F: FormatSet>(
 fn payloads<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &str, args: &impl Args) -> Payloads {
     let current = client.shared().current();
     let levels = current.as_ref().map(|current| {
-        let exposing = current.members.exposing(method).map(|all| &all[..]).unwrap_or_default();
+        let exposing = current.members.receivers_of(method).map(|all| &all[..]).unwrap_or_default();
         exposing.iter().map(|member| current.members.level(member)).collect()
     });
     client.payloads(args, options, levels)
@@ -173,7 +173,9 @@ fn address<F: FormatSet>(
     let members = conn.members();
     let names: Vec<String> = match receivers {
         Some(names) => names.to_vec(),
-        None => members.exposing(method).map(|all| all.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        None => {
+            members.receivers_of(method).map(|all| all.iter().map(ToString::to_string).collect()).unwrap_or_default()
+        }
     };
     if names.is_empty() {
         return Err(CallError::ReceiverNotFound { method: method.to_owned(), receiver: None });

@@ -32,7 +32,7 @@ pub(super) fn send_now(
     if !queue_now(conn, written)? {
         return Ok(None);
     }
-    pending.sent();
+    pending.mark_sent();
     Ok(Some(pending))
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn send(
     let mut pending = conn.open(receiver).await?;
     progress.set_numbered();
     queue(pending.conn(), &written.with_number(pending.id)).await?;
-    pending.sent();
+    pending.mark_sent();
     Ok(pending)
 }
 
@@ -63,7 +63,7 @@ pub(super) fn send_nowait_now(
         return Ok(false);
     }
     let paid = conn.pay_now(receiver, Style::Nowait, written.payload);
-    let Some(paid) = paid.map_err(|Gone| gone(conn, receiver, method))? else { return Ok(false) };
+    let Some(paid) = paid.map_err(|Gone| gone_error(conn, receiver, method))? else { return Ok(false) };
     written.set_number(conn.session.lock().in_flight.pass());
     let queued = queue_now(conn, written)?;
     if queued {
@@ -81,7 +81,7 @@ pub(super) async fn send_nowait(
     method: &str,
 ) -> Result<(), CallError> {
     let paid = conn.pay(receiver, Style::Nowait, written.payload).await;
-    send_paid(conn, paid.map_err(|Gone| gone(conn, receiver, method))?, written).await
+    send_paid(conn, paid.map_err(|Gone| gone_error(conn, receiver, method))?, written).await
 }
 
 /// Queues a request that nobody answers and whose credit is paid. Cancel safe: dropped, it has
@@ -94,7 +94,7 @@ pub(super) async fn send_paid(conn: &Arc<ClientConn>, paid: Paid, written: Writt
 }
 
 /// The error of a request to a receiver that is not there any more.
-pub(super) fn gone(conn: &ClientConn, receiver: &NodeName, method: &str) -> CallError {
+pub(super) fn gone_error(conn: &ClientConn, receiver: &NodeName, method: &str) -> CallError {
     conn.end_error()
         .unwrap_or_else(|| CallError::ReceiverGone { receiver: receiver.to_string(), method: method.to_owned() })
 }

@@ -102,7 +102,7 @@ pub(super) fn choose<'m>(
     pinned: Option<&str>,
     key: Option<&str>,
 ) -> Result<&'m NodeName, CallError> {
-    let candidates = members.exposing(method).map(|c| &c[..]).unwrap_or_default();
+    let candidates = members.receivers_of(method).map(|c| &c[..]).unwrap_or_default();
     let chosen = match pinned {
         Some(name) => candidates.iter().find(|c| c.as_str() == name),
         None => match candidates {

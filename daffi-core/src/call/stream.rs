@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     CallOptions,
     calling::within,
-    engine::{gone, read, receive, send, send_paid},
+    engine::{gone_error, read, receive, send, send_paid},
     progress::Progress,
     request::{WrittenRequest, write_request},
     setters,
@@ -52,7 +52,7 @@ impl Target {
             Some(flow) => flow.pay(style, chunk.payload).await,
             None => self.conn.pay(&self.receiver, style, chunk.payload).await,
         };
-        paid.map_err(|Gone| gone(&self.conn, &self.receiver, method))
+        paid.map_err(|Gone| gone_error(&self.conn, &self.receiver, method))
     }
 }
 
@@ -120,7 +120,7 @@ impl<F: FormatSet> StreamCall<F> {
                 None => chunks.next().await,
                 Some(oldest) => tokio::select! {
                     biased;
-                    answered = self.acknowledged(oldest, method) => {
+                    answered = self.await_answer(oldest, method) => {
                         answered?;
                         open.pop_front();
                         continue;
@@ -154,7 +154,7 @@ impl<F: FormatSet> StreamCall<F> {
                         biased;
                         // The credit waited for may be what earlier chunks give back with their
                         // acknowledgements.
-                        answered = self.acknowledged(oldest, method) => {
+                        answered = self.await_answer(oldest, method) => {
                             answered?;
                             open.pop_front();
                         }
@@ -171,7 +171,7 @@ impl<F: FormatSet> StreamCall<F> {
     }
 
     /// Waits for the answer to one chunk. Cancel safe.
-    async fn acknowledged(&self, oldest: &mut Unacknowledged, method: &str) -> Result<(), StreamError> {
+    async fn await_answer(&self, oldest: &mut Unacknowledged, method: &str) -> Result<(), StreamError> {
         let Unacknowledged { chunk, pending, deadline, .. } = oldest;
         let (chunk, receiver) = (*chunk, pending.receiver().clone());
         let answer = async {
@@ -261,7 +261,7 @@ async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method:
     let mut progress = Progress::default();
     let found = within(options.timeout, client.find(method, options, asked, &mut progress)).await;
     let (conn, receiver, format) = found.unwrap_or_else(|after| Err(progress.expired(method, after)))?;
-    let flow = conn.flow_to(&receiver).map_err(|Gone| gone(&conn, &receiver, method))?;
+    let flow = conn.flow_to(&receiver).map_err(|Gone| gone_error(&conn, &receiver, method))?;
     Ok(Target { conn, receiver, format, flow })
 }
 

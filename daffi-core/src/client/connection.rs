@@ -10,14 +10,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use daffi_wire::{
-    CallId, Cancel, CancelReason, Credit as Said, EventKind, Frame, Level, Limits, NodeName, Role as NodeRole,
-};
+use daffi_wire::{CallId, Cancel, CancelReason, Credit, EventKind, Frame, Level, Limits, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{ClientCore, Credit, NowaitReceipt, Picker};
+use super::{ClientCore, ClientCredit, NowaitReceipt, Picker};
 use crate::{
     conn::{Alive, Class, Conn, Role, Turn},
     error::{CallError, Disconnected},
@@ -35,7 +33,7 @@ pub(crate) struct ClientConn {
     pub(crate) name: NodeName,
     pub(crate) conn: Arc<Conn>,
     pub(crate) session: Mutex<ClientSession>,
-    pub(super) credit: Credit,
+    pub(super) credit: ClientCredit,
     pub(super) limits: Limits,
     picker: Arc<dyn Picker>,
     /// The members as this connection tells them.
@@ -58,7 +56,7 @@ impl ClientConn {
             name: node.name.clone(),
             conn,
             session: Mutex::new(session),
-            credit: Credit::new(node.config.budget_bytes),
+            credit: ClientCredit::new(node.config.budget_bytes),
             limits: node.config.limits,
             picker,
             members: ArcSwap::default(),
@@ -161,7 +159,7 @@ impl ClientConn {
 
     /// A number became free, of a table that was full before or not. Nobody waits for one of a
     /// table that was not: who takes one and leaves others wakes the next.
-    pub(super) fn number_freed(&self, was_full: bool) {
+    pub(super) fn on_number_free(&self, was_full: bool) {
         if was_full {
             self.freed.notify_one();
             self.ready.notify_waiters();
@@ -192,7 +190,7 @@ pub(crate) struct PendingReply {
 
 impl PendingReply {
     /// The request is on its way: from now on an answer may come.
-    pub(crate) fn sent(&mut self) {
+    pub(crate) fn mark_sent(&mut self) {
         self.sent = true;
     }
 
@@ -226,7 +224,7 @@ impl Future for PendingReply {
         };
         // The number is free already: nothing is left to give up.
         self.id = CallId::NONE;
-        self.conn.number_freed(was_full);
+        self.conn.on_number_free(was_full);
         Poll::Ready(match outcome {
             Some(Outcome::Reply(frame)) => Ok(frame),
             Some(Outcome::ReceiverGone) => {
@@ -252,7 +250,7 @@ impl Drop for PendingReply {
             self.conn.worn.notify_one();
         }
         if freed {
-            self.conn.number_freed(was_full);
+            self.conn.on_number_free(was_full);
         } else if self.sent {
             self.conn.cancel(self.id, &self.receiver);
         }
@@ -325,23 +323,23 @@ impl Role for ClientRole {
                 match completed {
                     Completed::Wake(waker) => waker.wake(),
                     // It may be a resting number whose late reply came.
-                    Completed::Quietly => self.connection.number_freed(true),
+                    Completed::Quietly => self.connection.on_number_free(true),
                 }
             }
             Handled::Serve(frame) => match self.caller(&frame) {
                 Some(caller) => self.serve(turn, &caller, frame),
                 None => tracing::debug!("dropped a request without a transmitter"),
             },
-            Handled::Ping(frame) => self.connection.conn.ping(&frame)?,
+            Handled::Ping(frame) => self.connection.conn.answer_ping(&frame)?,
             Handled::Cancel(frame) => {
                 if let Some(caller) = self.caller(&frame) {
                     self.shared.serving.cancel(turn, &self.intake, &caller, &frame)?;
                 }
             }
-            Handled::Credit { from, says: Said::Grants(grant) } => self.connection.credit.granted(&from, grant),
-            Handled::Credit { from, says: Said::Begins(flow) } => {
+            Handled::Credit { from, says: Credit::Grants(grant) } => self.connection.credit.on_grant(&from, grant),
+            Handled::Credit { from, says: Credit::Begins(flow) } => {
                 if let Ok(sender) = NodeName::new(from, &self.connection.limits) {
-                    self.connection.credit.begins(sender, flow);
+                    self.connection.credit.on_begin(sender, flow);
                 }
             }
             Handled::Opened(level) => {
@@ -466,7 +464,7 @@ impl ClientRole {
         for waker in wakers {
             waker.wake();
         }
-        self.connection.number_freed(true);
+        self.connection.on_number_free(true);
     }
 
     /// Keeps news until the list that goes with them is shown.

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use daffi_wire::{Credit as Said, FlowId, Grant, NodeName, credit_cost};
+use daffi_wire::{Credit, FlowId, Grant, NodeName, credit_cost};
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as Line, Notify};
@@ -29,10 +29,10 @@ const POOL: usize = 64;
 /// The credit of one connection, both ways. Everything is free on a connection to anything but a
 /// level 4 Router.
 #[derive(Debug)]
-pub(crate) struct Credit {
+pub(crate) struct ClientCredit {
     governed: AtomicBool,
     sending: Mutex<Sending>,
-    receiving: Mutex<Incoming>,
+    receiving: Mutex<ReceivingFlows>,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ struct Sending {
 }
 
 #[derive(Debug)]
-struct Incoming {
+struct ReceivingFlows {
     senders: Receiving<NodeName, RandomState>,
     /// A turn of the driver goes on, which tells all that is owed when it ends.
     in_turn: bool,
@@ -52,7 +52,7 @@ struct Incoming {
 /// What this node sends to one receiver, until that leaves or loses its name.
 #[derive(Debug)]
 pub(crate) struct Flow {
-    account: Mutex<Account>,
+    account: Mutex<FlowAccount>,
     /// Those who wait to pay, the first at its head; one line for requests that nobody answers, one
     /// for chunks.
     lines: [Line<()>; 2],
@@ -61,7 +61,7 @@ pub(crate) struct Flow {
 }
 
 #[derive(Debug)]
-struct Account {
+struct FlowAccount {
     nowait: Outgoing,
     unacknowledged: u64,
     ended: bool,
@@ -76,7 +76,7 @@ pub(crate) enum Style {
     Chunk = 1,
 }
 
-impl Account {
+impl FlowAccount {
     /// `None`: not now.
     fn pay(&mut self, style: Style, cost: u64) -> Result<bool, Gone> {
         if self.ended {
@@ -95,7 +95,7 @@ impl Account {
 
 impl Flow {
     fn new(flow: FlowId) -> Arc<Self> {
-        let account = Account { nowait: Outgoing::new(flow), unacknowledged: 0, ended: false };
+        let account = FlowAccount { nowait: Outgoing::new(flow), unacknowledged: 0, ended: false };
         Arc::new(Self { account: Mutex::new(account), lines: Default::default(), more: Default::default() })
     }
 
@@ -109,7 +109,7 @@ impl Flow {
         let cost = credit_cost(payload);
         let Ok(_first) = self.lines[style as usize].try_lock() else { return Ok(None) };
         let paid = self.account.lock().pay(style, cost)?;
-        Ok(paid.then(|| self.paid(style, cost)))
+        Ok(paid.then(|| self.receipt(style, cost)))
     }
 
     /// Pays for a request with such a payload; waits in order of arrival until the receiver takes
@@ -119,13 +119,13 @@ impl Flow {
         let _first = self.lines[style as usize].lock().await;
         loop {
             if self.account.lock().pay(style, cost)? {
-                return Ok(self.paid(style, cost));
+                return Ok(self.receipt(style, cost));
             }
             self.more[style as usize].notified().await;
         }
     }
 
-    fn paid(self: &Arc<Self>, style: Style, cost: u64) -> Paid {
+    fn receipt(self: &Arc<Self>, style: Style, cost: u64) -> Paid {
         Paid(Some((Arc::clone(self), style, cost)))
     }
 }
@@ -159,14 +159,14 @@ impl Drop for Paid {
 #[derive(Debug)]
 pub(crate) struct Gone;
 
-impl Credit {
+impl ClientCredit {
     /// `budget`: what the node may hold.
     pub(crate) fn new(budget: usize) -> Self {
         let senders = Receiving::new((budget / POOL) as u64);
         Self {
             governed: AtomicBool::new(false),
             sending: Mutex::default(),
-            receiving: Mutex::new(Incoming { senders, in_turn: false }),
+            receiving: Mutex::new(ReceivingFlows { senders, in_turn: false }),
         }
     }
 
@@ -204,7 +204,7 @@ impl Credit {
     }
 
     /// `receiver` takes more.
-    pub(crate) fn granted(&self, receiver: &str, grant: Grant) {
+    pub(crate) fn on_grant(&self, receiver: &str, grant: Grant) {
         let sending = self.sending.lock();
         if let Some(flow) = sending.flows.get(receiver)
             && flow.account.lock().nowait.take_grant(grant)
@@ -214,7 +214,7 @@ impl Credit {
     }
 
     /// `sender` begins a flow.
-    pub(crate) fn begins(&self, sender: NodeName, flow: FlowId) {
+    pub(crate) fn on_begin(&self, sender: NodeName, flow: FlowId) {
         self.receiving.lock().senders.begin(sender, flow);
     }
 
@@ -266,11 +266,11 @@ impl ClientConn {
     }
 
     fn flow(&self, receiver: &NodeName) -> Result<Arc<Flow>, Gone> {
-        let begin = |flow| self.say(Said::Begins(flow), receiver);
+        let begin = |flow| self.say(Credit::Begins(flow), receiver);
         self.credit.flow(receiver, || self.members(), begin)
     }
 
-    fn say(&self, credit: Said, to: &NodeName) {
+    fn say(&self, credit: Credit, to: &NodeName) {
         if let Ok(frame) = credit.frame(&self.name, to, &self.limits) {
             // Without the connection there is no credit.
             drop(self.conn.send(Class::Notice, &frame));
@@ -294,7 +294,7 @@ impl ClientConn {
 
     fn tell(&self, grants: Vec<(NodeName, Grant)>) {
         for (sender, grant) in grants {
-            self.say(Said::Grants(grant), &sender);
+            self.say(Credit::Grants(grant), &sender);
         }
     }
 }
@@ -350,7 +350,7 @@ mod tests {
         NodeName::new(text, &Limits::default()).unwrap()
     }
 
-    fn flow(credit: &Credit) -> Result<Arc<Flow>, Gone> {
+    fn flow(credit: &ClientCredit) -> Result<Arc<Flow>, Gone> {
         let mut members = MemberList::new(name("me"));
         members.replace(vec![Member::new(name("worker"), Vec::new())]);
         let members = Arc::new(members.snapshot());
@@ -363,26 +363,26 @@ mod tests {
 
     #[tokio::test]
     async fn credit_is_waited_for_in_order_and_comes_from_the_receiver() {
-        let credit = Credit::new(1 << 28);
+        let credit = ClientCredit::new(1 << 28);
         let flow = flow(&credit).unwrap();
         flow.pay_now(Style::Nowait, 1 << 20).unwrap().unwrap().spend();
         let mut first = Box::pin(flow.pay(Style::Nowait, 1 << 20));
         assert!(futures::poll!(first.as_mut()).is_pending());
         let mut second = Box::pin(flow.pay(Style::Nowait, 10));
         assert!(futures::poll!(second.as_mut()).is_pending());
-        credit.granted("other", grant(&flow, credit_cost(1 << 20), 9000));
+        credit.on_grant("other", grant(&flow, credit_cost(1 << 20), 9000));
         assert!(futures::poll!(first.as_mut()).is_pending());
-        credit.granted("worker", grant(&flow, credit_cost(1 << 20), 9000));
+        credit.on_grant("worker", grant(&flow, credit_cost(1 << 20), 9000));
         assert!(futures::poll!(second.as_mut()).is_pending(), "behind the first");
         first.await.unwrap().spend();
         assert!(futures::poll!(second.as_mut()).is_pending());
-        credit.granted("worker", grant(&flow, 2 * credit_cost(1 << 20), 9000));
+        credit.on_grant("worker", grant(&flow, 2 * credit_cost(1 << 20), 9000));
         second.await.unwrap();
     }
 
     #[tokio::test]
     async fn who_gives_up_waiting_leaves_the_line_to_the_next() {
-        let credit = Credit::new(1 << 28);
+        let credit = ClientCredit::new(1 << 28);
         let flow = flow(&credit).unwrap();
         let large = flow.pay_now(Style::Chunk, 1 << 20).unwrap().unwrap();
         let mut first = Box::pin(flow.pay(Style::Chunk, 10));
@@ -395,7 +395,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_receiver_that_leaves_ends_the_waiting_and_the_next_has_its_own_window() {
-        let credit = Credit::new(1 << 28);
+        let credit = ClientCredit::new(1 << 28);
         let before = flow(&credit).unwrap();
         before.pay_now(Style::Nowait, 1 << 20).unwrap().unwrap().spend();
         let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(before.pay(Style::Nowait, 100))).collect();
@@ -409,7 +409,7 @@ mod tests {
         let after = flow(&credit).unwrap();
         assert_ne!(before.account.lock().nowait.flow(), after.account.lock().nowait.flow());
         after.pay_now(Style::Nowait, 1 << 20).unwrap().unwrap().spend();
-        credit.granted("worker", grant(&before, credit_cost(1 << 20), 9000));
+        credit.on_grant("worker", grant(&before, credit_cost(1 << 20), 9000));
         assert!(after.pay_now(Style::Nowait, 10).unwrap().is_none(), "a grant of the flow before");
         credit.close();
         assert!(matches!(flow(&credit), Err(Gone)), "nothing begins on a connection that has ended");

@@ -23,7 +23,7 @@ pub use self::builder::ClientBuilder;
 pub use self::picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
 pub(crate) use self::{
     connection::{ClientConn, PendingReply},
-    credit::{Credit, Flow, Gone, NowaitReceipt, Paid, Style},
+    credit::{ClientCredit, Flow, Gone, NowaitReceipt, Paid, Style},
     permit::Permit,
 };
 use crate::{

@@ -26,7 +26,7 @@ impl Drop for Permit {
             in_flight.release();
             was_full
         };
-        self.0.number_freed(was_full);
+        self.0.on_number_free(was_full);
     }
 }
 

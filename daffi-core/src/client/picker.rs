@@ -53,7 +53,7 @@ impl RoundRobin {
         Self { from_first: true, ..Self::default() }
     }
 
-    fn beginning(&self, candidates: usize) -> usize {
+    fn first(&self, candidates: usize) -> usize {
         // The generator of this thread, which a simulation seeds.
         if self.from_first { 0 } else { fastrand::usize(..candidates.max(1)) }
     }
@@ -64,7 +64,7 @@ impl Picker for RoundRobin {
         let mut next = self.next.lock();
         let at = match next.get_mut(choice.method) {
             Some(at) => at,
-            None => next.entry(choice.method.into()).or_insert_with(|| self.beginning(choice.candidates.len())),
+            None => next.entry(choice.method.into()).or_insert_with(|| self.first(choice.candidates.len())),
         };
         let chosen = *at % choice.candidates.len().max(1);
         *at = chosen + 1;

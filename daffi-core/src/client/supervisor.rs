@@ -206,7 +206,7 @@ async fn establish(
         .await
         .map_err(|_| InitializationError::ConnectTimeout { endpoint: endpoint(), after: config.connect_timeout })??;
     let conn = Conn::new(link.peer.clone(), &node.budget);
-    let in_flight = before.map(|conn| InFlight::following(&conn.session.lock().in_flight)).unwrap_or_default();
+    let in_flight = before.map(|conn| InFlight::follow(&conn.session.lock().in_flight)).unwrap_or_default();
     let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight).look_only(shared.looks);
     let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };
     let hello = session.hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
@@ -310,12 +310,12 @@ impl Pauses {
     fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = pause.saturating_mul(2).min(self.longest);
-        jittered(pause)
+        jitter(pause)
     }
 }
 
 /// Half to all of `pause`, so that the clients of a restarted server do not come back all at once.
-fn jittered(pause: Duration) -> Duration {
+fn jitter(pause: Duration) -> Duration {
     // The generator of this thread, which a simulation seeds.
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

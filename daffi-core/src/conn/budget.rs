@@ -120,25 +120,25 @@ impl Budget {
     }
 
     /// Bytes held beyond what accounts own.
-    pub(crate) fn used(&self) -> usize {
+    pub(crate) fn used_bytes(&self) -> usize {
         self.used.load(Relaxed)
     }
 
     /// What neither belongs to an account nor is held.
     fn free(&self) -> usize {
-        self.limit.saturating_sub(self.owned.load(Relaxed)).saturating_sub(self.used())
+        self.limit.saturating_sub(self.owned.load(Relaxed)).saturating_sub(self.used_bytes())
     }
 
     /// Whether nothing that was read from the reserve waits to be worked off.
     pub(crate) fn has_reserve(&self) -> bool {
         // Each account may be over its share by a step.
-        self.owned.load(Relaxed) + self.used() <= self.limit.saturating_add(self.reserve / 4)
+        self.owned.load(Relaxed) + self.used_bytes() <= self.limit.saturating_add(self.reserve / 4)
     }
 
     /// Whether those who cannot be stopped have used up what they may take beyond their shares.
     pub(crate) fn is_overdrawn(&self) -> bool {
         let most = self.limit.saturating_add(self.reserve.saturating_mul(2));
-        self.owned.load(Relaxed) + self.used() + self.drawn.load(Relaxed) > most
+        self.owned.load(Relaxed) + self.used_bytes() + self.drawn.load(Relaxed) > most
     }
 
     /// Unfinished frames hold `now` bytes of the overdraft in the place of `before`.
@@ -151,7 +151,7 @@ impl Budget {
     }
 
     /// Somebody who holds so much found no room.
-    pub(crate) fn refused(&self, held: usize, now: Instant) {
+    pub(crate) fn note_refusal(&self, held: usize, now: Instant) {
         if !self.was_refused(now) || held < self.refused_with.load(Relaxed) {
             self.refused_with.store(held, Relaxed);
         }
@@ -294,7 +294,7 @@ impl Account {
     #[cfg(test)]
     pub(crate) fn try_charge(self: &Arc<Self>, bytes: usize, now: Instant) -> Option<Charge> {
         if !self.admits(bytes) {
-            self.budget.refused(self.held(), now);
+            self.budget.note_refusal(self.held(), now);
             return None;
         }
         Some(self.charge(bytes))
@@ -317,7 +317,7 @@ impl Account {
         let may_hold = bound().min(self.budget.limit / 4);
         let alone = self.budget.readings.load(Relaxed) == 0;
         if !alone && !must && !self.admits(may_hold) {
-            self.budget.refused(self.held(), now);
+            self.budget.note_refusal(self.held(), now);
             return Err(NoRoom { may_hold, share: self.share() });
         }
         self.budget.readings.fetch_add(1, Relaxed);
@@ -422,7 +422,7 @@ mod tests {
             let (least, room) = (accounts.iter().map(|a| a.held()).min().unwrap(), next.share());
             assert!(room + 2 * 64 * 1024 >= least, "{greedy}: {least} each, {room} for the next");
             assert!(next.try_charge(10, Instant::now()).is_some());
-            assert!(budget.used() + budget.owned.load(Relaxed) <= budget.limit);
+            assert!(budget.used_bytes() + budget.owned.load(Relaxed) <= budget.limit);
         }
     }
 
@@ -452,7 +452,7 @@ mod tests {
         assert!(last.held() + 100_000 > last.own());
         assert!(budget.open().try_charge(10, Instant::now()).is_some());
         drop(held);
-        assert_eq!(budget.used(), 0);
+        assert_eq!(budget.used_bytes(), 0);
     }
 
     #[test]
@@ -492,14 +492,14 @@ mod tests {
                 charges.swap_remove(rng.usize(..charges.len()));
             }
             let beyond: usize = accounts.iter().map(|account| account.held().saturating_sub(account.own())).sum();
-            let used = budget.used();
+            let used = budget.used_bytes();
             assert!((beyond..beyond + accounts.len() * STEP).contains(&used), "{used} for {beyond}");
             assert!(used <= budget.limit);
         }
         let held: usize = charges.iter().map(Charge::bytes).sum();
         assert_eq!(held, accounts.iter().map(|account| account.held()).sum::<usize>());
         drop(charges);
-        assert_eq!(budget.used(), 0);
+        assert_eq!(budget.used_bytes(), 0);
     }
 
     #[test]
@@ -517,7 +517,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!((account.held(), budget.used()), (0, 0));
+        assert_eq!((account.held(), budget.used_bytes()), (0, 0));
     }
 
     #[test]
@@ -544,13 +544,13 @@ mod tests {
     fn pressure_is_felt_by_those_who_hold_more_than_the_refused() {
         let (budget, now) = (budget(), Instant::now() + Duration::from_secs(1));
         assert!(!budget.presses(usize::MAX, now));
-        budget.refused(1000, now);
+        budget.note_refusal(1000, now);
         assert!(budget.presses(1001, now) && !budget.presses(1000, now));
-        budget.refused(5000, now);
+        budget.note_refusal(5000, now);
         assert!(budget.presses(1001, now), "the smallest counts");
         let later = now + Duration::from_millis(PRESSED_FOR);
         assert!(!budget.presses(usize::MAX, later));
-        budget.refused(5000, later);
+        budget.note_refusal(5000, later);
         assert!(!budget.presses(5000, later));
     }
 
@@ -584,6 +584,6 @@ mod tests {
         assert!(budget.is_overdrawn());
         budget.draw(65 * MIB, 0);
         drop(full);
-        assert_eq!((budget.used(), budget.is_overdrawn()), (0, false));
+        assert_eq!((budget.used_bytes(), budget.is_overdrawn()), (0, false));
     }
 }

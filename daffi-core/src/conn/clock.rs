@@ -28,24 +28,24 @@ pub(crate) struct Clock {
 
 /// A run that began; with its time if it is timed for itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Begun(Option<Instant>);
+pub(crate) struct TimedRun(Option<Instant>);
 
 impl Clock {
     pub(crate) const fn new(suspect: u32) -> Self {
         Self { last: None, untimed: 0, suspect }
     }
 
-    pub(crate) fn begin(&mut self) -> Begun {
+    pub(crate) fn begin(&mut self) -> TimedRun {
         if self.last.is_some() && self.suspect == 0 {
-            return Begun(None);
+            return TimedRun(None);
         }
         self.interrupt();
         self.suspect = self.suspect.saturating_sub(1);
-        Begun(Some(Instant::now()))
+        TimedRun(Some(Instant::now()))
     }
 
     /// How long the run took, if it was timed for itself.
-    pub(crate) fn end(&mut self, begun: Begun) -> Option<Duration> {
+    pub(crate) fn end(&mut self, begun: TimedRun) -> Option<Duration> {
         match begun.0 {
             Some(at) => {
                 let now = Instant::now();

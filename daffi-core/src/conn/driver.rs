@@ -13,7 +13,7 @@ use daffi_wire::Frame;
 use super::{
     Conn, Turn,
     bounds::Times,
-    long_turns::{LongTurns, Pace, after_others},
+    long_turns::{LongTurns, TurnPace, after_others},
     read::ReadSide,
     shutdown::Shutdown,
     slow_peer::Watch,
@@ -70,7 +70,7 @@ pub(crate) struct Driver<R: Role> {
     pub(super) read: ReadSide,
     pub(super) write: WriteSide,
     pub(super) way: WaySide,
-    pub(super) pace: Pace,
+    pub(super) pace: TurnPace,
     pub(super) shutdown: Shutdown,
     /// The time to settle has begun.
     pub(super) settling: bool,
@@ -95,10 +95,10 @@ impl<R: Role> Driver<R> {
         Self {
             conn,
             role,
-            read: ReadSide::new(link.reader, Watch::reading(within, R::SERVES)),
-            write: WriteSide::new(link.writer, Watch::writing(within, R::SERVES)),
+            read: ReadSide::new(link.reader, Watch::for_reading(within, R::SERVES)),
+            write: WriteSide::new(link.writer, Watch::for_writing(within, R::SERVES)),
             way: WaySide::new(link.path),
-            pace: Pace::new(line),
+            pace: TurnPace::new(line),
             shutdown: Shutdown::No,
             settling: false,
             timers: Timers::default(),
@@ -122,7 +122,7 @@ impl<R: Role> Driver<R> {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
-        self.conn.runs(cx);
+        self.conn.note_run(cx);
         self.pace.begin();
         match self.turn(cx) {
             Ok(None) => {}
@@ -213,7 +213,7 @@ impl<R: Role> Driver<R> {
     /// Lets the role send what it put off until the peer had taken what waits. Whether it sent
     /// something.
     fn offer_room(&mut self) -> bool {
-        if !self.conn.takes_room() {
+        if !self.conn.take_room() {
             return false;
         }
         self.role.on_room(&mut Turn::begin(&self.conn, 0));

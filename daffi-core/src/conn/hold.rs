@@ -33,7 +33,7 @@ pub(super) struct Counts {
 
 /// What kind of peer it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
+pub(super) struct PeerKind {
     /// It sends requests only, so that nobody else waits when it is not read.
     pub(super) asks_only: bool,
     /// It waits as long as it has to. One of 3.0.1 breaks its own stream when a write takes more
@@ -64,7 +64,7 @@ pub(super) struct Excess {
 }
 
 /// How to read on.
-pub(super) fn hold(counts: &Counts, peer: Peer) -> Result<Hold, Excess> {
+pub(super) fn hold(counts: &Counts, peer: PeerKind) -> Result<Hold, Excess> {
     let Counts { waiting, unfinished, share, .. } = *counts;
     let excess = |what, size, limit| Err(Excess { what, size, limit });
     let unanswered = peer.asks_only && counts.answers_wait;
@@ -118,10 +118,10 @@ mod tests {
         unwritten_soft_share: 100,
     };
     /// Of a Service: one of level 4, and one of 3.0.1; of a Router: the same.
-    const CLIENT: Peer = Peer { asks_only: true, waits: true };
-    const OLD_CLIENT: Peer = Peer { asks_only: true, waits: false };
-    const MEMBER: Peer = Peer { asks_only: false, waits: true };
-    const OLD_MEMBER: Peer = Peer { asks_only: false, waits: false };
+    const CLIENT: PeerKind = PeerKind { asks_only: true, waits: true };
+    const OLD_CLIENT: PeerKind = PeerKind { asks_only: true, waits: false };
+    const MEMBER: PeerKind = PeerKind { asks_only: false, waits: true };
+    const OLD_MEMBER: PeerKind = PeerKind { asks_only: false, waits: false };
 
     /// `None`: it is ended.
     fn all(counts: Counts) -> [Option<Hold>; 4] {

@@ -54,7 +54,7 @@ impl LongTurns {
 
 /// One connection, and how long its turns are.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct TurnPace {
     /// `None`: it shares its thread with no others that matter.
     line: Option<PollSemaphore>,
     /// Its next turn is expected to be long.
@@ -73,7 +73,7 @@ pub(super) struct Work {
     since: Option<Instant>,
 }
 
-impl Pace {
+impl TurnPace {
     pub(super) fn new(line: Option<LongTurns>) -> Self {
         let line = line.map(|line| PollSemaphore::new(line.0));
         Self { long: line.is_some(), line, permit: None, goes_on: false }

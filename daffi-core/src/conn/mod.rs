@@ -40,7 +40,7 @@ use self::alive::Signs;
 pub(crate) use self::{
     alive::Alive,
     budget::{Account, Budget, Reading},
-    clock::{Begun, Clock, SLOW},
+    clock::{Clock, SLOW, TimedRun},
     driver::{Driver, Role},
     inbound::{Inbound, Ticket, WAITING_COST},
     long_turns::LongTurns,
@@ -178,7 +178,7 @@ impl Conn {
     }
 
     /// Whether the role wanted room and there is some. For the driver.
-    fn takes_room(&self) -> bool {
+    fn take_room(&self) -> bool {
         self.wants_room.load(Ordering::SeqCst)
             && self.outbox.bytes() <= self.outbox.account().own()
             && self.wants_room.swap(false, Ordering::SeqCst)
@@ -190,7 +190,7 @@ impl Conn {
     }
 
     /// Works a PING in: a question is answered, whatever callbacks do.
-    pub(crate) fn ping(&self, frame: &Frame) -> Result<(), Disconnected> {
+    pub(crate) fn answer_ping(&self, frame: &Frame) -> Result<(), Disconnected> {
         if let Some(answer) = Ping::read(frame)?.answer() {
             // A connection that has just ended answers nothing any more.
             drop(self.send(Class::Provoked, &answer.frame()));
@@ -205,7 +205,7 @@ impl Conn {
 
     /// They are queued. In one order with [`drain`](Self::drain): either who drains sees the
     /// promise kept, or who kept it sees the draining and wakes.
-    fn kept(&self) {
+    fn keep_promise(&self) {
         self.promised.fetch_sub(1, Ordering::SeqCst);
     }
 
@@ -228,7 +228,7 @@ impl Conn {
     }
 
     /// The driver runs: `cx` is woken by what happens from here on, and sees what happened before.
-    pub(crate) fn runs(&self, cx: &Context<'_>) {
+    pub(crate) fn note_run(&self, cx: &Context<'_>) {
         self.driver.register(cx.waker());
         self.woken.swap(false, Ordering::AcqRel);
     }

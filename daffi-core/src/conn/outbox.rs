@@ -86,7 +86,7 @@ struct Queue {
 pub(crate) type Receipt = Box<dyn Any + Send + Sync>;
 
 impl Queue {
-    fn waiting(&self) -> usize {
+    fn waiting_bytes(&self) -> usize {
         self.batch.remaining() + self.taken
     }
 
@@ -139,7 +139,7 @@ impl Outbox {
 
     /// Counts what waits now.
     fn count(&self, queue: &mut Queue) {
-        self.waiting.store(queue.waiting(), Relaxed);
+        self.waiting.store(queue.waiting_bytes(), Relaxed);
         let held = if queue.held() < UNCOUNTED { 0 } else { queue.held() };
         self.account.change(std::mem::replace(&mut queue.counted, held), held);
     }
@@ -149,7 +149,7 @@ impl Outbox {
     pub(crate) fn admits(&self, class: Class, bytes: usize) -> bool {
         let admits = self.has_room(class, bytes);
         if !admits && class != Class::Own {
-            self.account.budget().refused(self.account.held(), Instant::now().into_std());
+            self.account.budget().note_refusal(self.account.held(), Instant::now().into_std());
         }
         admits
     }
@@ -207,7 +207,7 @@ impl Outbox {
             queue.provoked += bytes + FRAME_COST;
         }
         queue.push(head, payload);
-        Ok(self.queued(&mut queue))
+        Ok(self.note_queued(&mut queue))
     }
 
     /// Queues all frames of `batch`, for which room was found before, and leaves it empty. The peer
@@ -219,7 +219,7 @@ impl Outbox {
         if queue.stuck {
             queue.batch.compact();
         }
-        Ok(self.queued(&mut queue))
+        Ok(self.note_queued(&mut queue))
     }
 
     /// Queues a nowait request, with something to drop when it was written; made only if the frame
@@ -232,9 +232,9 @@ impl Outbox {
     ) -> Result<Queued, Closed> {
         let mut queue = self.open()?;
         queue.push(head, payload);
-        let until = queue.written + queue.waiting() as u64;
+        let until = queue.written + queue.waiting_bytes() as u64;
         queue.receipts.push_back((until, receipt()));
-        Ok(self.queued(&mut queue))
+        Ok(self.note_queued(&mut queue))
     }
 
     fn open(&self) -> Result<MutexGuard<'_, Queue>, Closed> {
@@ -242,7 +242,7 @@ impl Outbox {
         if queue.closed { Err(Closed) } else { Ok(queue) }
     }
 
-    fn queued(&self, queue: &mut Queue) -> Queued {
+    fn note_queued(&self, queue: &mut Queue) -> Queued {
         self.count(queue);
         let asked = std::mem::replace(&mut queue.asked, true);
         if asked { Queued::Asked } else { Queued::Ask }
@@ -272,7 +272,7 @@ impl Outbox {
     /// The same, once all that waits now is written.
     pub(crate) fn end(&self) -> u64 {
         let queue = self.queue.lock();
-        queue.written + queue.waiting() as u64
+        queue.written + queue.waiting_bytes() as u64
     }
 
     /// Whether those who can wait have to.
@@ -286,7 +286,7 @@ impl Outbox {
     }
 
     /// Bytes not written yet that the peer provoked.
-    pub(crate) fn provoked(&self) -> usize {
+    pub(crate) fn provoked_bytes(&self) -> usize {
         if self.bytes() <= self.account.own() {
             return 0;
         }
@@ -319,7 +319,7 @@ impl Outbox {
     }
 
     /// `bytes` of what was taken were written. For the driver.
-    pub(crate) fn written(&self, bytes: usize) {
+    pub(crate) fn on_written(&self, bytes: usize) {
         let mut queue = self.queue.lock();
         queue.stuck = false;
         queue.taken = queue.taken.saturating_sub(bytes);
@@ -342,7 +342,7 @@ impl Outbox {
     /// The peer takes nothing now of `batch`, which was taken, nor of what waits behind it; `held`
     /// is what its link holds. From here on it keeps no memory of others alive, and no more than
     /// about twice its size. For the driver.
-    pub(crate) fn stalled(&self, batch: &mut Batch, held: usize) {
+    pub(crate) fn on_stall(&self, batch: &mut Batch, held: usize) {
         let mut queue = self.queue.lock();
         queue.stuck = true;
         for waits in [&mut *batch, &mut queue.batch] {
@@ -390,7 +390,7 @@ mod tests {
     fn write(outbox: &Outbox) {
         let mut batch = Batch::new();
         outbox.take(&mut batch);
-        outbox.written(batch.remaining());
+        outbox.on_written(batch.remaining());
         batch.advance(batch.remaining());
         outbox.take(&mut batch);
     }
@@ -407,7 +407,7 @@ mod tests {
             assert!(push(&outbox, class, 100), "{class:?}");
         }
         write(&outbox);
-        assert_eq!((outbox.bytes(), outbox.account.held(), outbox.account.budget().used()), (0, 0, 0));
+        assert_eq!((outbox.bytes(), outbox.account.held(), outbox.account.budget().used_bytes()), (0, 0, 0));
         assert!(push(&outbox, Class::Request, 10_000));
         outbox.close();
     }
@@ -459,7 +459,7 @@ mod tests {
         outbox.take(&mut batch);
         let _asked = outbox.push(Class::Nowait, b"", Some(waits)).unwrap();
         assert!(first.upgrade().is_some() && second.upgrade().is_some(), "what goes on is not copied");
-        outbox.stalled(&mut batch, 1000);
+        outbox.on_stall(&mut batch, 1000);
         assert!(first.upgrade().is_none() && second.upgrade().is_none());
         let (later, third) = part_of_a_read_buffer(40_000);
         let _asked = outbox.push(Class::Nowait, b"", Some(later)).unwrap();
@@ -473,13 +473,13 @@ mod tests {
         // It goes on.
         let all = batch.remaining();
         batch.advance(all);
-        outbox.written(all);
+        outbox.on_written(all);
         outbox.take(&mut batch);
         let all = batch.remaining();
         batch.advance(all);
-        outbox.written(all);
+        outbox.on_written(all);
         outbox.take(&mut batch);
-        assert_eq!((outbox.bytes(), outbox.account.held(), outbox.account.budget().used()), (0, 0, 0));
+        assert_eq!((outbox.bytes(), outbox.account.held(), outbox.account.budget().used_bytes()), (0, 0, 0));
     }
 
     #[test]
@@ -488,15 +488,15 @@ mod tests {
         for _ in 0..1000 {
             assert!(push(&outbox, Class::Provoked, 1000));
         }
-        assert_eq!(outbox.provoked(), 1000 * (1000 + FRAME_COST));
+        assert_eq!(outbox.provoked_bytes(), 1000 * (1000 + FRAME_COST));
         let mut batch = Batch::new();
         outbox.take(&mut batch);
-        outbox.written(400_000);
-        assert_eq!(outbox.provoked(), 600_000 + 1000 * FRAME_COST);
+        outbox.on_written(400_000);
+        assert_eq!(outbox.provoked_bytes(), 600_000 + 1000 * FRAME_COST);
         batch.advance(batch.remaining());
-        outbox.written(600_000);
+        outbox.on_written(600_000);
         outbox.take(&mut batch);
-        assert_eq!(outbox.provoked(), 0);
+        assert_eq!(outbox.provoked_bytes(), 0);
     }
 
     #[tokio::test]

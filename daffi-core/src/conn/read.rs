@@ -13,7 +13,7 @@ use super::{
     Role, Turn,
     budget::Place,
     driver::Driver,
-    hold::{Counts, Hold, Peer, hold},
+    hold::{Counts, Hold, PeerKind, hold},
     long_turns::Work,
     slow_peer::Watch,
     timers::{Timer, now},
@@ -286,11 +286,11 @@ impl<R: Role> Driver<R> {
             has_reserve: self.read.place.as_ref().is_some_and(Place::has_reserve),
             spent: self.read.place.as_ref().is_some_and(Place::is_heaviest) && account.budget().is_overdrawn(),
             answers_wait: outbox.is_full(),
-            provoked: outbox.provoked(),
+            provoked: outbox.provoked_bytes(),
             unwritten_share: unwritten.share(),
             unwritten_soft_share: unwritten.soft_share(),
         };
-        let peer = Peer { asks_only: self.role.may_stop_reading(), waits: self.conn.level().at_least(Level::FOUR) };
+        let peer = PeerKind { asks_only: self.role.may_stop_reading(), waits: self.conn.level().at_least(Level::FOUR) };
         let hold = hold(&counts, peer).map_err(|excess| Disconnected::Limit {
             what: excess.what,
             size: excess.size,
@@ -314,7 +314,7 @@ impl<R: Role> Driver<R> {
             return Ok(hold);
         }
         if matches!(hold, Hold::Starve | Hold::Trickle) {
-            account.budget().refused(held, now());
+            account.budget().note_refusal(held, now());
         }
         if held > counts.share {
             match &self.read.place {

@@ -102,7 +102,7 @@ impl<R: Role> Driver<R> {
         if !self.timers.is_due(Timer::Settle, now) {
             return false;
         }
-        if self.way.unacknowledged() > 0 && !self.timers.is_due(Timer::Linger, now) {
+        if self.way.unacknowledged_bytes() > 0 && !self.timers.is_due(Timer::Linger, now) {
             self.timers.set(Timer::Settle, now + SETTLE);
             return false;
         }

@@ -25,12 +25,12 @@ impl Rate {
 
 /// How quickly a peer moves bytes, while they are waited for.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct BytePace {
     since: Option<Instant>,
     moved: usize,
 }
 
-impl Pace {
+impl BytePace {
     /// The peer moved so many bytes.
     pub(super) const fn moves(&mut self, bytes: usize) {
         self.moved = self.moved.saturating_add(bytes);
@@ -91,21 +91,21 @@ pub(super) struct Watch {
     steady: Rate,
     /// `None`: the only peer of this node, which takes no room from others.
     pressed: Option<Rate>,
-    pace: Pace,
-    pressed_pace: Pace,
+    pace: BytePace,
+    pressed_pace: BytePace,
 }
 
 impl Watch {
-    pub(super) fn reading(within: Duration, has_others: bool) -> Self {
+    pub(super) fn for_reading(within: Duration, has_others: bool) -> Self {
         Self::new(within, has_others.then_some(PRESSED_READ))
     }
 
-    pub(super) fn writing(within: Duration, has_others: bool) -> Self {
+    pub(super) fn for_writing(within: Duration, has_others: bool) -> Self {
         Self::new(within, has_others.then_some(PRESSED_WRITE))
     }
 
     fn new(within: Duration, pressed: Option<Rate>) -> Self {
-        Self { steady: Rate::steady(within), pressed, pace: Pace::default(), pressed_pace: Pace::default() }
+        Self { steady: Rate::steady(within), pressed, pace: BytePace::default(), pressed_pace: BytePace::default() }
     }
 
     pub(super) const fn moves(&mut self, bytes: usize) {
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_steady_peer_goes_on_for_ever_and_a_byte_now_and_then_is_not_enough() {
         for (bytes, lives) in [(20, true), (19, false), (1, false), (0, false)] {
-            let (mut pace, mut now) = (Pace::default(), Instant::now());
+            let (mut pace, mut now) = (BytePace::default(), Instant::now());
             let mut kept = true;
             for _ in 0..100 {
                 kept = kept && pace.wait(RATE, now).is_ok();
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn too_slow_says_how_slow() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (BytePace::default(), Instant::now());
         assert_eq!(pace.wait(RATE, now), Ok(now + 5 * SECOND));
         pace.moves(99);
         assert_eq!(pace.wait(RATE, now + 5 * SECOND), Err(TooSlow { moved: 99, within: 5 * SECOND }));
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn only_time_that_was_waited_counts() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (BytePace::default(), Instant::now());
         assert!(pace.wait(RATE, now).is_ok());
         pace.rest();
         assert_eq!(pace.wait(RATE, now + 60 * SECOND), Ok(now + 65 * SECOND));
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn one_that_was_stopped_itself_blames_nobody() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (BytePace::default(), Instant::now());
         assert!(pace.wait(RATE, now).is_ok());
         let back = now + 30 * SECOND;
         assert_eq!(pace.wait(RATE, back), Ok(back + 5 * SECOND));
@@ -186,7 +186,7 @@ mod tests {
     fn a_steady_rate_is_a_kibibyte_a_second() {
         assert_eq!(Rate::steady(60 * SECOND).bytes, 60 * 1024);
         assert_eq!(Rate::steady(Duration::ZERO).bytes, 1);
-        let mut pace = Pace::default();
+        let mut pace = BytePace::default();
         assert!(pace.wait(Rate::steady(Duration::MAX), Instant::now()).is_ok());
     }
 
@@ -195,12 +195,12 @@ mod tests {
         let budget = Budget::new(1 << 28, 1.0, 100, 1 << 20);
         let (account, mut now) = (budget.open(), Instant::now());
         let charge = account.charge(1 << 20);
-        let mut watch = Watch::reading(60 * SECOND, true);
+        let mut watch = Watch::for_reading(60 * SECOND, true);
         let lives = |watch: &mut Watch, now: &mut Instant, pressed: bool| {
             let mut lives = true;
             for _ in 0..20 {
                 if pressed {
-                    budget.refused(1000, *now);
+                    budget.note_refusal(1000, *now);
                 }
                 lives = lives && watch.wait(&account, false, *now).is_ok();
                 watch.moves(2000);
@@ -211,7 +211,7 @@ mod tests {
         assert!(lives(&mut watch, &mut now, false));
         assert!(!lives(&mut watch, &mut now, true));
         watch.rest();
-        let mut only = Watch::reading(60 * SECOND, false);
+        let mut only = Watch::for_reading(60 * SECOND, false);
         assert!(lives(&mut only, &mut now, true));
         drop(charge);
         watch.rest();

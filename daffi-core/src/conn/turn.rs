@@ -103,7 +103,7 @@ impl Turn {
             if queued.is_err() {
                 self.lost.push((conn.id, std::mem::take(&mut batch)));
             }
-            conn.kept();
+            conn.keep_promise();
             if conn.id != self.own {
                 if conn.is_draining() {
                     // It may have waited for this promise only.

@@ -78,6 +78,6 @@ mod tests {
         assert_eq!(set(2620, Pot::Reserve), (2600, 20, 0), "it took less than it might have");
         assert_eq!(set(10, Pot::Reserve), (10, 0, 0), "another frame");
         assert_eq!(set(0, Pot::Share), (0, 0, 0));
-        assert!(!budget.is_overdrawn() && budget.used() == 0);
+        assert!(!budget.is_overdrawn() && budget.used_bytes() == 0);
     }
 }

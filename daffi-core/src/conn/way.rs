@@ -36,7 +36,7 @@ impl WaySide {
 impl WaySide {
     /// Bytes that left this process and have not arrived at the peer's host, as far as the system
     /// tells.
-    pub(super) fn unacknowledged(&mut self) -> usize {
+    pub(super) fn unacknowledged_bytes(&mut self) -> usize {
         self.path.as_mut().and_then(|path| path.look()).map_or(0, |way| way.unacknowledged)
     }
 }

@@ -55,7 +55,7 @@ impl<R: Role> Driver<R> {
             match side.writer.poll_write(cx, &mut side.batch) {
                 Poll::Ready(written) => {
                     let written = written?;
-                    self.conn.outbox.written(written);
+                    self.conn.outbox.on_written(written);
                     side.watch.moves(written);
                     side.unflushed = true;
                     side.wrote = true;
@@ -84,7 +84,7 @@ impl<R: Role> Driver<R> {
     /// The peer has something to take, and takes nothing now.
     pub(super) fn stalls(&mut self) -> Result<(), Disconnected> {
         self.write.stuck = true;
-        self.conn.outbox.stalled(&mut self.write.batch, self.write.writer.held());
+        self.conn.outbox.on_stall(&mut self.write.batch, self.write.writer.held());
         let at = self.write.watch.wait(self.conn.outbox.account(), false, now()).map_err(|slow| {
             Disconnected::SlowPeer { moved: slow.moved, within: slow.within, waiting: self.conn.outbox.bytes() }
         })?;

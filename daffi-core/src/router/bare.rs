@@ -66,11 +66,11 @@ impl BareMember {
 
     /// All that waits for this member is written: how many frames that were.
     pub fn take_all(&mut self) -> usize {
-        self.conn.runs(&Context::from_waker(Waker::noop()));
+        self.conn.note_run(&Context::from_waker(Waker::noop()));
         self.conn.outbox.take(&mut self.batch);
         let (frames, bytes) = (self.batch.frames(), self.batch.remaining());
         self.batch.advance(bytes);
-        self.conn.outbox.written(bytes);
+        self.conn.outbox.on_written(bytes);
         frames
     }
 
@@ -144,10 +144,10 @@ mod tests {
         for _ in 0..100 {
             sender.handle(frame(header(Kind::Request, false), ["sender", "worker", "f"], &[7; 10_000])).unwrap();
         }
-        assert!(router.budget.used() > 0, "requests beyond the worker's credit are held");
+        assert!(router.budget.used_bytes() > 0, "requests beyond the worker's credit are held");
         sender.leave();
         worker.take_all();
-        assert_eq!(router.budget.used(), 0);
+        assert_eq!(router.budget.used_bytes(), 0);
         drop(worker);
     }
 
@@ -186,7 +186,10 @@ mod tests {
         }
         let held = deaf.iter().map(|member| member.conn.outbox.account().held()).sum::<usize>();
         let limit = NodeConfig::server().budget_bytes;
-        assert!(router.budget.used() <= limit && held <= limit, "{held} of {limit}, where all refusals are 324 MB");
+        assert!(
+            router.budget.used_bytes() <= limit && held <= limit,
+            "{held} of {limit}, where all refusals are 324 MB"
+        );
         worker.take_all();
         caller.take_all();
         caller.handle(call(7, "caller", "worker")).unwrap();

@@ -52,7 +52,7 @@ impl Forwarder {
             Kind::Request => self.request(frame, turn),
             Kind::Response | Kind::Error => self.reply(&frame, turn),
             Kind::Credit => return self.credit(frame, turn),
-            Kind::Ping => return self.me.peer.conn.ping(&frame),
+            Kind::Ping => return self.me.peer.conn.answer_ping(&frame),
             // Which links carry them the driver knows.
             Kind::Cancel => return self.cancel(&frame, turn),
             Kind::Data | Kind::Watch | Kind::Unknown(_) => {

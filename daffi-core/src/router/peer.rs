@@ -151,7 +151,7 @@ impl Peer {
     }
 
     pub(super) fn open_calls(&self) -> usize {
-        self.calls.lock().waiting()
+        self.calls.lock().count_waiting()
     }
 
     /// The connection ended: what receivers may still answer to its name.

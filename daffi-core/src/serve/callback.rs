@@ -175,7 +175,7 @@ impl Callback {
 
     fn new(name: MethodName, options: CallbackOptions, run: Run) -> Self {
         let promises = !options.blocking && (options.inline || matches!(run, Run::Async(_)));
-        let pace = if promises { Pace::promised() } else { Pace::free() };
+        let pace = if promises { Pace::for_quick() } else { Pace::for_plain() };
         Self { name, options, run, pace }
     }
 

@@ -19,7 +19,7 @@ use crate::{config::NodeConfig, conn::Budget, refusal::json_error};
 pub(crate) struct Node {
     pub(crate) name: NodeName,
     pub(crate) config: NodeConfig,
-    pub(crate) errors: Box<dyn WriteError>,
+    pub(crate) errors: Box<dyn ErrorWriter>,
     pub(crate) budget: Arc<Budget>,
     /// Callbacks that did not finish where their request was read.
     pub(crate) running: TaskTracker,
@@ -52,7 +52,7 @@ impl Node {
 }
 
 /// Writes error replies in a node's formats.
-pub(crate) trait WriteError: Send + Sync + std::fmt::Debug {
+pub(crate) trait ErrorWriter: Send + Sync + std::fmt::Debug {
     /// Appends the error and gives the format chosen: the call's where every node reads errors in
     /// it, else JSON ([protocol, 7.3](daffi_wire::protocol#7.3)).
     fn write(&self, format: FormatId, error: &RemoteError, buffer: &mut BytesMut) -> FormatId;
@@ -66,7 +66,7 @@ impl<F> std::fmt::Debug for Errors<F> {
     }
 }
 
-impl<F: FormatSet> WriteError for Errors<F> {
+impl<F: FormatSet> ErrorWriter for Errors<F> {
     fn write(&self, format: FormatId, error: &RemoteError, buffer: &mut BytesMut) -> FormatId {
         if matches!(format, FormatId::PICKLE | FormatId::MSGPACK | FormatId::POSTCARD) {
             let start = buffer.len();

@@ -42,12 +42,12 @@ pub(crate) struct Pace {
 impl Pace {
     /// The pace of a callback that promises to be quick, which is believed until it breaks the
     /// promise.
-    pub(crate) const fn promised() -> Self {
+    pub(crate) const fn for_quick() -> Self {
         Self { quick: AtomicU32::new(0), needed: AtomicU32::new(0) }
     }
 
     /// The pace of a callback that promises nothing, and never runs on a reader.
-    pub(crate) const fn free() -> Self {
+    pub(crate) const fn for_plain() -> Self {
         Self { quick: AtomicU32::new(0), needed: AtomicU32::new(NEVER) }
     }
 
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn who_breaks_the_promise_proves_itself_more_often_each_time() {
-        let pace = Pace::promised();
+        let pace = Pace::for_quick();
         assert!(pace.is_quick());
         assert!(!pace.note_on_reader(SLOW) && pace.is_quick(), "a millisecond is just allowed");
         for needed in [PROBATION, 4 * PROBATION, STRICTEST] {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::NodeConfig,
     conn::{Class, Conn, Reading, Turn},
-    error::shortened,
+    error::shorten,
     refusal::Refusal,
     scratch::Scratch,
 };
@@ -414,7 +414,7 @@ impl ReplyTo {
     }
 
     /// Tells a caller that gave its call up that the call has ended.
-    pub(crate) fn cancelled(context: &Context, id: CallId, turn: &mut Turn) {
+    pub(crate) fn answer_cancelled(context: &Context, id: CallId, turn: &mut Turn) {
         let to = Self { id, format: FormatId::JSON, wants_reply: true };
         let error = Refusal::Cancelled.error(format!("{} gave the call up", context.caller()));
         if let Some(frame) = to.error(context, "", &error) {
@@ -476,7 +476,7 @@ impl ReplyTo {
     /// Writes a failure: in the call's format where every node reads errors in it, else in JSON.
     fn error(self, context: &Context, method: &str, error: &RemoteError) -> Option<Scratch> {
         let written = self.write_error(context, method, error).or_else(|reason| {
-            let text = format!("{}: the error itself does not fit: {reason}", shortened(&error.class));
+            let text = format!("{}: the error itself does not fit: {reason}", shorten(&error.class));
             self.write_error(context, method, &RemoteError::new("TransmissionFailure", text))
         });
         written

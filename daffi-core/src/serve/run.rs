@@ -14,7 +14,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     callback::Callback,
-    dispatch::{Answer, Job, panicked},
+    dispatch::{Job, ReplySink, panic_error},
     invocation::{Entered, Invocation, Invocations},
     layers::{CallbackService, Started},
     node::Node,
@@ -100,7 +100,7 @@ impl ServingNode {
             format: answer.format,
             wants_reply: answer.wants_reply,
         };
-        match guarded(callback, || self.callbacks.start(request, &mut turn.clock)) {
+        match catch_panic(callback, || self.callbacks.start(request, &mut turn.clock)) {
             Ok(Started::Done(reply)) | Err(reply) => {
                 answer.send(&context, callback.name(), reply, Some(turn));
                 drop(context);
@@ -115,7 +115,7 @@ impl ServingNode {
                 let entered = enter(&intake.invocations, &context, answer.id, invocation.clone());
                 let callback = Arc::clone(callback);
                 node.running.spawn(async move {
-                    let reply = poll_fn(|cx| match guarded(&callback, || Pin::new(&mut serving).poll(cx)) {
+                    let reply = poll_fn(|cx| match catch_panic(&callback, || Pin::new(&mut serving).poll(cx)) {
                         Ok(polled) => polled.map(|Ok(reply)| reply),
                         Err(reply) => Poll::Ready(reply),
                     });
@@ -154,7 +154,7 @@ impl ServingNode {
         if matches!(reason, CancelReason::Dropped | CancelReason::Deadline | CancelReason::EnoughResults)
             && intake.invocations.cancel(context.caller_name(), id)
         {
-            ReplyTo::cancelled(context, id, turn);
+            ReplyTo::answer_cancelled(context, id, turn);
         }
         Ok(())
     }
@@ -208,7 +208,7 @@ struct Direct<K> {
     _running: TaskTrackerToken,
 }
 
-impl<K: Send> Answer for Direct<K> {
+impl<K: Send> ReplySink for Direct<K> {
     fn is_wanted(&self) -> bool {
         !self.context.node().life.is_killed()
     }
@@ -219,6 +219,6 @@ impl<K: Send> Answer for Direct<K> {
 }
 
 /// Turns a panic of a callback, or of a layer, into an error reply.
-fn guarded<T>(callback: &Callback, run: impl FnOnce() -> T) -> Result<T, Reply> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Reply::error(panicked(callback.name(), &*panic)))
+fn catch_panic<T>(callback: &Callback, run: impl FnOnce() -> T) -> Result<T, Reply> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Reply::error(panic_error(callback.name(), &*panic)))
 }

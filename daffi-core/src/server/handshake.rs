@@ -6,7 +6,7 @@ use super::Server;
 use crate::{
     config::NamePolicy,
     conn::{Class, Conn},
-    error::{Disconnected, shortened},
+    error::{Disconnected, shorten},
     session::{Hello, handshake_refusal},
 };
 
@@ -35,7 +35,7 @@ impl Server {
 
     /// Refuses a handshake, and ends the connection.
     pub(crate) fn refuse_handshake(&self, role: Role, conn: &Conn, frame: &Frame, reason: &str) {
-        let reason = shortened(reason);
+        let reason = shorten(reason);
         tracing::info!(peer = %conn.peer, reason, "refused a handshake");
         self.send(
             conn,

@@ -80,7 +80,7 @@ impl<H: Host> Door<H> {
             Kind::Handshake => {
                 self.look(frame);
             }
-            Kind::Ping => return self.conn.ping(frame),
+            Kind::Ping => return self.conn.answer_ping(frame),
             Kind::Request => self.refuse_request(frame),
             // Which links carry them the driver knows; nothing of them is used here.
             Kind::Credit | Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_) => {

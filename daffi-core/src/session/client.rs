@@ -91,7 +91,7 @@ impl ClientSession {
             Kind::Response => Ok(self.complete(frame)),
             Kind::Error if !self.opened => {
                 // A refused handshake (docs/protocol.md#3): OPAQUE text.
-                Err(Disconnected::refused(&String::from_utf8_lossy(frame.payload())))
+                Err(Disconnected::from_refusal(&String::from_utf8_lossy(frame.payload())))
             }
             Kind::Error => Ok(self.complete(frame)),
             Kind::Handshake => self.handshake(&frame),
@@ -137,7 +137,7 @@ impl ClientSession {
             return Ok(Handled::MembersChanged(Vec::new(), Vec::new()));
         }
         if let Some(reason) = body.error {
-            return Err(Disconnected::refused(&reason));
+            return Err(Disconnected::from_refusal(&reason));
         }
         let level = Level::agreed(body.node_type.level());
         self.server_role = body.node_type.role();
@@ -186,7 +186,7 @@ impl ClientSession {
         let wakers = match event.kind {
             _ if self.router_ends_calls => Vec::new(),
             // The node that was asked is not the node that bears the name now.
-            EventKind::Evicted => self.in_flight.receiver_evicted(&event.member),
+            EventKind::Evicted => self.in_flight.evict_receiver(&event.member),
             EventKind::Disconnected => self.in_flight.end_receiver(&event.member),
             _ => Vec::new(),
         };
@@ -240,7 +240,7 @@ mod tests {
         let reply = r#"{"meta":{"type":"service","error":null},"members":[{"name":"svc","methods":["add"]}]}"#;
         let handled = session.handle_frame(from_server(Kind::Handshake, CallId(1), "me", reply));
         assert!(matches!(handled, Ok(Handled::Opened(Level::THREE))));
-        assert_eq!(session.members().exposing("add").unwrap()[0].as_str(), "svc");
+        assert_eq!(session.members().receivers_of("add").unwrap()[0].as_str(), "svc");
         assert_eq!(session.members().level("svc"), Level::THREE);
     }
 
@@ -261,13 +261,13 @@ mod tests {
         let notice = r#"{"meta":{"type":"router"},"members":[{"name":"w1","methods":["f"]}]}"#;
         let handled = session.handle_frame(from_server(Kind::Handshake, CallId::NONE, "", notice));
         assert!(matches!(handled, Ok(Handled::MembersChanged(news, _)) if news.is_empty()));
-        assert!(session.members().exposing("f").is_some());
+        assert!(session.members().receivers_of("f").is_some());
         let came = r#"{"type":"connected","member":"w1"}"#;
         let handled = session.handle_frame(from_server(Kind::Events, CallId::NONE, "", came));
         assert!(matches!(handled, Ok(Handled::Told(event, _)) if event.member == "w1"), "told once");
         let gone = r#"{"type":"disconnected","member":"w1"}"#;
         session.handle_frame(from_server(Kind::Events, CallId::NONE, "", gone)).unwrap();
-        assert!(session.members().exposing("f").is_none());
+        assert!(session.members().receivers_of("f").is_none());
         let evicted = r#"{"type":"evicted","member":"me"}"#;
         let handled = session.handle_frame(from_server(Kind::Events, CallId::NONE, "", evicted));
         assert!(matches!(handled, Err(Disconnected::Evicted)));

@@ -84,7 +84,7 @@ impl InFlight {
     /// ([protocol, 4](daffi_wire::protocol#4)), so what was open on the connection before rests on
     /// this one. Of the ones before that nothing is left, and of very many nothing is kept: their
     /// numbers come again only after all others.
-    pub(crate) fn following(ended: &Self) -> Self {
+    pub(crate) fn follow(ended: &Self) -> Self {
         let mut next = Self { last: ended.last, ..Self::default() };
         if ended.calls.len() <= CARRIED {
             for (id, slot) in
@@ -245,7 +245,7 @@ impl InFlight {
 
     /// A newer connection took a member's name: the calls to it end. Their numbers rest, because a
     /// call that was sent just before this was known is the newer node's to answer.
-    pub(crate) fn receiver_evicted(&mut self, receiver: &str) -> Vec<Waker> {
+    pub(crate) fn evict_receiver(&mut self, receiver: &str) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for slot in self.calls.values_mut().filter(|slot| slot.receiver.as_str() == receiver) {
             if let SlotState::Waiting(waker) = &mut slot.state {
@@ -393,7 +393,7 @@ mod tests {
     fn the_numbers_of_calls_to_an_evicted_receiver_rest() {
         let (mut table, a) = (InFlight::default(), name("a"));
         let (polled, answered) = (table.open(&a, None).unwrap(), table.open(&a, None).unwrap());
-        table.receiver_evicted("a");
+        table.evict_receiver("a");
         assert!(table.complete(reply(answered, "a")).is_some(), "the newer node may have got the call");
         for id in [polled, answered] {
             assert!(matches!(poll(&mut table, id), Poll::Ready(Some(Outcome::ReceiverGone))));
@@ -409,13 +409,13 @@ mod tests {
         let (open, answered) = (first.open(&svc, None).unwrap(), first.open(&svc, None).unwrap());
         first.complete(reply(answered, "svc"));
         first.close();
-        let mut second = InFlight::following(&first);
+        let mut second = InFlight::follow(&first);
         assert_eq!(second.open(&svc, None), Some(CallId(3)));
         assert!(second.complete(reply(open, "svc")).is_some(), "the late answer reaches nobody");
         assert!(second.complete(reply(answered, "svc")).is_none());
         let rests = second.open(&svc, None).unwrap();
         second.give_up(rests, true);
-        let third = InFlight::following(&InFlight::following(&second));
+        let third = InFlight::follow(&InFlight::follow(&second));
         assert_eq!((third.calls.len(), third.last), (0, 4), "what rests is carried once");
     }
 
@@ -437,7 +437,7 @@ mod tests {
         assert!(matches!(poll(&mut table, id), Poll::Ready(Some(Outcome::Reply(_)))));
         assert!(table.complete(reply(given_up[0], "hung")).is_some());
         assert_eq!(table.rest_too_many("hung"), None, "one came back");
-        assert!(!InFlight::following(&table).is_worn());
+        assert!(!InFlight::follow(&table).is_worn());
         table.end_receiver("hung");
         assert!(table.is_quiet() && table.resting == 0 && table.resting_by.is_empty());
     }

@@ -30,7 +30,7 @@ impl Members {
 
     /// The members that expose `method`, in list order, without the node itself.
     #[must_use]
-    pub fn exposing(&self, method: &str) -> Option<&Arc<[NodeName]>> {
+    pub fn receivers_of(&self, method: &str) -> Option<&Arc<[NodeName]>> {
         self.by_method.get(method)
     }
 
@@ -181,19 +181,19 @@ mod tests {
         )
     }
 
-    fn exposing(members: &Members, method: &str) -> Vec<String> {
-        members.exposing(method).map(|names| names.iter().map(ToString::to_string).collect()).unwrap_or_default()
+    fn receivers_of(members: &Members, method: &str) -> Vec<String> {
+        members.receivers_of(method).map(|names| names.iter().map(ToString::to_string).collect()).unwrap_or_default()
     }
 
     #[test]
     fn lists_change_as_3_0_1_changes_them() {
         let mut list = MemberList::new(member("me", &[]).name);
         list.replace(vec![member("a", &["f"]), member("b", &["f", "g"]), member("me", &["f"])]);
-        assert_eq!(exposing(&list.snapshot(), "f"), ["a", "b"], "never the node itself");
+        assert_eq!(receivers_of(&list.snapshot(), "f"), ["a", "b"], "never the node itself");
         list.update(vec![member("c", &["f"]), member("b", &[])]);
         let members = list.snapshot();
-        assert_eq!(exposing(&members, "f"), ["a", "c"]);
-        assert!(exposing(&members, "g").is_empty());
+        assert_eq!(receivers_of(&members, "f"), ["a", "c"]);
+        assert!(receivers_of(&members, "g").is_empty());
         assert!(list.remove("a"));
         let members = list.snapshot();
         assert_eq!(members.iter().next().unwrap().name.as_str(), "c", "the last takes the place");
@@ -225,8 +225,8 @@ mod tests {
                 let expected =
                     all.iter().filter(|m| m.name.as_str() != "m0" && m.methods.iter().any(|f| f.as_str() == method));
                 let expected: Vec<_> = expected.map(|m| m.name.to_string()).collect();
-                assert_eq!(exposing(&members, &method), expected);
-                assert_eq!(members.exposing(&method).is_some(), !expected.is_empty());
+                assert_eq!(receivers_of(&members, &method), expected);
+                assert_eq!(members.receivers_of(&method).is_some(), !expected.is_empty());
             }
         }
         let all: Vec<_> = list.now.iter().map(|member| member.name.to_string()).collect();

@@ -96,7 +96,7 @@ impl<P> Membership<P> {
         let json = LINKS.map(|level| member.to_json(level));
         self.check_share(&member, &json)?;
         let connected = self.event(EventKind::Connected, &member.name)?;
-        let coming = self.coming(&member, &connected)?;
+        let coming = self.announce(&member, &connected)?;
         let mut evicted = None;
         if let Some(at) = self.by_name.get(&member.name).copied() {
             let told = self.event(EventKind::Evicted, &member.name)?;
@@ -130,7 +130,7 @@ impl<P> Membership<P> {
         let json = LINKS.map(|level| member.to_json(level));
         self.check_share(&member, &json)?;
         let connected = self.event(EventKind::Connected, &member.name)?;
-        let coming = self.coming(&member, &connected)?;
+        let coming = self.announce(&member, &connected)?;
         // To the others a change is told even when nothing is exposed any more: `null` empties
         // their entry.
         let [three, four] = LINKS.map(|level| self.handshake(level, &member));
@@ -252,7 +252,7 @@ impl<P> Membership<P> {
 
     /// What is told of a newcomer: a notice and an event. 3.0.1 sends no notice of a node without
     /// callbacks; on level 4 links there is always one, so that all lists agree.
-    fn coming(&self, member: &Member, connected: &Frame) -> Result<[Vec<Frame>; 2], EncodeError> {
+    fn announce(&self, member: &Member, connected: &Frame) -> Result<[Vec<Frame>; 2], EncodeError> {
         let three = if member.methods.is_empty() { None } else { Some(self.handshake(Level::THREE, member)?) };
         let three = three.into_iter().chain([connected.clone()]).collect();
         Ok([three, vec![self.handshake(Level::FOUR, member)?, connected.clone()]])

@@ -175,7 +175,7 @@ impl OpenCalls {
     }
 
     /// Calls that somebody waits for.
-    pub(crate) const fn waiting(&self) -> usize {
+    pub(crate) const fn count_waiting(&self) -> usize {
         self.waiting
     }
 
@@ -246,7 +246,7 @@ mod tests {
         let second = calls.open(CallId(2), 10).unwrap();
         assert_ne!(second, CallId(2));
         let third = calls.open(CallId(2), 10).unwrap();
-        assert_eq!(calls.waiting(), 1);
+        assert_eq!(calls.count_waiting(), 1);
         assert_eq!(calls.complete(CallId(2), 10), None, "the reply to the first, which nobody waits for");
         assert_eq!(calls.complete(second, 10), None);
         assert_eq!(calls.complete(third, 10), Some(CallId(2)));
@@ -283,7 +283,7 @@ mod tests {
             calls.open(CallId(id), receiver);
         }
         assert_eq!(calls.end_receiver(10), [CallId(2), CallId(5)]);
-        assert_eq!((calls.len(), calls.renumbered.len(), calls.waiting()), (1, 0, 1));
+        assert_eq!((calls.len(), calls.renumbered.len(), calls.count_waiting()), (1, 0, 1));
     }
 
     /// Whatever was answered and opened before, the end of one receiver ends its calls and no
@@ -336,10 +336,10 @@ mod tests {
         }
         assert!(refused.iter().all(|refused| *refused > 0), "{refused:?}");
         assert!(calls.len() < IDS - IDS / 5, "{} numbers", calls.len());
-        assert!(calls.waiting() <= IDS);
+        assert!(calls.count_waiting() <= IDS);
         for hung in 10..13 {
             calls.end_receiver(hung);
         }
-        assert_eq!((calls.len(), calls.waiting(), calls.renumbered.len(), calls.held.len()), (0, 0, 0, 0));
+        assert_eq!((calls.len(), calls.count_waiting(), calls.renumbered.len(), calls.held.len()), (0, 0, 0, 0));
     }
 }

@@ -5,7 +5,7 @@ use daffi_wire::{
     NodeType, Role,
 };
 
-use crate::error::{ProtocolError, shortened};
+use crate::error::{ProtocolError, shorten};
 
 /// A client's handshake that can be answered.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ impl Hello {
     /// # Errors
     /// Why it has to be refused, in words for the peer.
     pub(crate) fn read(frame: &Frame, known: Option<&NodeName>, limits: &Limits) -> Result<Self, String> {
-        let name = NodeName::new(frame.transmitter(), limits).map_err(|error| explained(&error.into()))?;
-        let body = Handshake::parse(frame.payload(), limits).map_err(|error| explained(&error))?;
+        let name = NodeName::new(frame.transmitter(), limits).map_err(|error| explain(&error.into()))?;
+        let body = Handshake::parse(frame.payload(), limits).map_err(|error| explain(&error))?;
         if known.is_some_and(|known| *known != name) {
             return Err(ProtocolError::Renamed(name.to_string()).to_string());
         }
@@ -41,13 +41,13 @@ pub(crate) fn handshake_refusal(
     reason: &str,
     limits: &Limits,
 ) -> Result<Frame, EncodeError> {
-    let refusal = Handshake::refusal(NodeType::new(role, Level::THREE), shortened(reason));
+    let refusal = Handshake::refusal(NodeType::new(role, Level::THREE), shorten(reason));
     handshake_reply(request, &refusal.to_json(), limits)
 }
 
 /// Why a second connection cannot have a name.
 pub(crate) fn name_taken(name: &NodeName) -> String {
-    format!("another connection bears the name {:?}, and this server lets the first one keep it", shortened(name))
+    format!("another connection bears the name {:?}, and this server lets the first one keep it", shorten(name))
 }
 
 /// Why a newcomer is not told who is there.
@@ -69,7 +69,7 @@ pub(crate) fn event_frame(kind: EventKind, member: &NodeName, limits: &Limits) -
 }
 
 /// An error and its cause in one line: the peer reads nothing else.
-fn explained(error: &BodyError) -> String {
+fn explain(error: &BodyError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),

@@ -114,7 +114,7 @@ async fn late_callbacks_are_told_at_once() {
     let client = client(&at, "c").await;
     assert!(matches!(client.rpc().call::<i64>("add", (1, 2)).await, Err(CallError::ReceiverNotFound { .. })));
     service.add_callbacks(vec![add()]).unwrap();
-    while client.members().exposing("add").is_none() {
+    while client.members().receivers_of("add").is_none() {
         tokio::task::yield_now().await;
     }
     assert_eq!(client.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);

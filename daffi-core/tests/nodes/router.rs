@@ -271,7 +271,7 @@ async fn clients_of_this_project_call_each_other() {
     assert_eq!(one.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3, "one can only mean two");
     // A late callback is told without a new connection.
     two.add_callbacks(vec![plain("late", |(): ()| Ok(1))]).unwrap();
-    while caller.members().exposing("late").is_none() {
+    while caller.members().receivers_of("late").is_none() {
         tokio::task::yield_now().await;
     }
     assert_eq!(caller.rpc().call::<i64>("late", ()).await.unwrap(), 1);

@@ -28,7 +28,7 @@ pub(crate) async fn held_call(client: &Client, worker: &Peer) -> tokio::task::Jo
 }
 
 fn client_target(client: &Client) -> String {
-    client.members().exposing("peak").expect("a member exposes it")[0].to_string()
+    client.members().receivers_of("peak").expect("a member exposes it")[0].to_string()
 }
 
 #[tokio::test]

@@ -208,7 +208,7 @@ async fn late_callbacks_of_a_python_worker_simply_work() {
         for late in ["first_late", "second_late"] {
             let late = format!("{late}_{aio}");
             worker.invoke("late", value!([late])).await;
-            eventually("Rust knows it", async || rust.members().exposing(&late).map(drop)).await;
+            eventually("Rust knows it", async || rust.members().receivers_of(&late).map(drop)).await;
             assert_eq!(rust.rpc().call::<String>(&late, ()).await.unwrap(), format!("late {late}"));
             eventually("Python knows it", async || python.members().await.get(name)?.contains(&late).then_some(()))
                 .await;

@@ -160,7 +160,7 @@ async fn late_callbacks_of_a_rust_worker_reach_everybody(kind: RouterKind) {
     .await;
     assert_eq!(python.call("late", json!([21])).timeout(10).ok().await, 42);
     assert_eq!(python.call("add", json!([3, 4])).timeout(10).ok().await, 7);
-    eventually("Rust knows it", async || rust.members().exposing("late").is_some().then_some(())).await;
+    eventually("Rust knows it", async || rust.members().receivers_of("late").is_some().then_some(())).await;
     assert_eq!(rust.rpc().call::<i64>("late", (21,)).await.unwrap(), 42);
     assert!(worker.is_connected());
 }

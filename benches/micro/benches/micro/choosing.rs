@@ -78,7 +78,7 @@ fn receiver(count: usize) -> Case {
     Case::new(move || {
         turn = (turn + 1) % TABLES;
         let members = &lists[turn];
-        let candidates = members.exposing(black_box("add")).expect("all expose it");
+        let candidates = members.receivers_of(black_box("add")).expect("all expose it");
         let chosen = &candidates[picker.pick(&choice("add", candidates, None))];
         black_box(members.level(chosen));
     })

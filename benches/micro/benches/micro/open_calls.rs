@@ -79,7 +79,7 @@ fn timeout(open: u16, times: u16) -> Case {
 fn gone() -> Case {
     let (mut calls, _) = table(MANY, 0);
     Case::new(move || {
-        black_box(calls.receiver_gone(black_box("worker")));
+        black_box(calls.end_receiver(black_box("worker")));
     })
 }
 

@@ -63,7 +63,7 @@ impl Network {
     /// All that waits for these members is written.
     fn write(&mut self, members: [usize; 2]) {
         for at in members {
-            self.members[at].written();
+            self.members[at].take_all();
         }
     }
 }

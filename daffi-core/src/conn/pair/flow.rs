@@ -29,7 +29,7 @@ async fn a_slow_frame_comes_through_however_long_it_takes() {
         advance(SECOND).await;
     }
     assert_eq!(pair.driver.role.handled, 1);
-    assert_eq!((pair.conn.inbound.account().held(), pair.conn.inbound.account().budget().used()), (0, 0));
+    assert_eq!((pair.conn.inbound.account().held(), pair.conn.inbound.account().budget().used_bytes()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +125,7 @@ async fn frames_beyond_all_memory_come_one_after_another_from_the_reserve() {
         }
     }
     assert!(pairs.iter().all(|pair| pair.driver.role.handled == 1));
-    assert_eq!(budget.used(), 0);
+    assert_eq!(budget.used_bytes(), 0);
 }
 
 #[tokio::test(start_paused = true)]

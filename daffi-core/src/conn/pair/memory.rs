@@ -37,7 +37,7 @@ async fn memory_of_what_was_read_is_counted_as_it_is_held() {
             advance(Duration::from_millis(50)).await;
         }
         assert!(pairs.iter().all(|(pair, _)| pair.conn.inbound.account().held() == 0));
-        assert_eq!(budget.used(), 0);
+        assert_eq!(budget.used_bytes(), 0);
     }
 }
 

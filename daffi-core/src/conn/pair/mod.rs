@@ -28,7 +28,7 @@ use crate::{config::NodeConfig, error::Disconnected};
 
 /// One direction: bytes on their way.
 #[derive(Debug, Default)]
-struct Wire {
+struct Pipe {
     bytes: VecDeque<u8>,
     /// Bytes that a writer may put in before it waits.
     room: usize,
@@ -36,15 +36,15 @@ struct Wire {
     waker: Option<Waker>,
 }
 
-type Shared = Arc<Mutex<Wire>>;
+type SharedPipe = Arc<Mutex<Pipe>>;
 
-fn wake(wire: &Mutex<Wire>) {
+fn wake(wire: &Mutex<Pipe>) {
     if let Some(waker) = wire.lock().waker.take() {
         waker.wake();
     }
 }
 
-struct ReadEnd(Shared);
+struct ReadEnd(SharedPipe);
 
 impl AsyncRead for ReadEnd {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -60,7 +60,7 @@ impl AsyncRead for ReadEnd {
     }
 }
 
-struct WriteEnd(Shared);
+struct WriteEnd(SharedPipe);
 
 impl AsyncWrite for WriteEnd {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -161,8 +161,8 @@ impl Role for TestRole {
 pub(super) struct Pair {
     pub(super) conn: Arc<Conn>,
     pub(super) driver: Driver<TestRole>,
-    inward: Shared,
-    outward: Shared,
+    inward: SharedPipe,
+    outward: SharedPipe,
     path: TestPath,
     flag: Arc<Flag>,
 }
@@ -174,7 +174,7 @@ impl Pair {
 
     /// One of several connections that give way to each other.
     pub(super) fn in_line(budget: &Arc<Budget>, level: Level, line: Option<LongTurns>) -> Self {
-        let (inward, outward) = (Shared::default(), Shared::default());
+        let (inward, outward) = (SharedPipe::default(), SharedPipe::default());
         let (reader, writer) = (ReadEnd(Arc::clone(&inward)), WriteEnd(Arc::clone(&outward)));
         let peer = PeerInfo::new("mem", "pair");
         let conn = Conn::new(peer.clone(), budget);

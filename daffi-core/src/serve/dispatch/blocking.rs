@@ -16,25 +16,25 @@ use super::{
     },
     Arrival, Gate,
     line::Caller,
-    panicked, stopped,
+    panic_error, stopped_error,
     worker::{Worker, Workers},
 };
 
 /// A plain function that is to run, and where its reply goes.
 pub(crate) struct Job {
     arrival: Arrival,
-    answer: Box<dyn Answer>,
+    answer: Box<dyn ReplySink>,
 }
 
 /// Where the reply of a plain function goes. Dropped without one when the function did not run.
-pub(crate) trait Answer: Send {
+pub(crate) trait ReplySink: Send {
     /// Whether the function should still run.
     fn is_wanted(&self) -> bool;
 
     fn answer(self: Box<Self>, callback: &Callback, reply: Reply);
 }
 
-impl Answer for oneshot::Sender<Reply> {
+impl ReplySink for oneshot::Sender<Reply> {
     fn is_wanted(&self) -> bool {
         !self.is_closed()
     }
@@ -46,7 +46,7 @@ impl Answer for oneshot::Sender<Reply> {
 }
 
 impl Job {
-    pub(crate) fn new(mut arrival: Arrival, answer: Box<dyn Answer>) -> Self {
+    pub(crate) fn new(mut arrival: Arrival, answer: Box<dyn ReplySink>) -> Self {
         // It waits for its turn, or is slow itself.
         arrival.request.compact();
         Self { arrival, answer }
@@ -67,10 +67,10 @@ impl Job {
             return;
         }
         let callback = Arc::clone(&request.callback);
-        let Run::Plain(run) = &callback.run else { return answer.answer(&callback, Reply::error(stopped())) };
+        let Run::Plain(run) = &callback.run else { return answer.answer(&callback, Reply::error(stopped_error())) };
         let begun = callback.is_inline().then(Instant::now);
         let reply = catch_unwind(AssertUnwindSafe(|| run(request)))
-            .unwrap_or_else(|panic| Reply::error(panicked(callback.name(), &*panic)));
+            .unwrap_or_else(|panic| Reply::error(panic_error(callback.name(), &*panic)));
         if let Some(begun) = begun {
             callback.pace.note(begun.elapsed());
         }

@@ -11,7 +11,7 @@ use super::super::{
     callback::{Callback, Run},
     request::{Reply, Request},
 };
-use crate::conn::{Begun, Clock};
+use crate::conn::{Clock, TimedRun};
 
 /// From this size on, the time that reading the arguments takes is not counted as the callback's.
 const LARGE: usize = 16 * 1024;
@@ -60,7 +60,7 @@ pub(crate) fn run(callback: &Arc<Callback>, request: Request, clock: &mut Clock)
 struct Timed<'a> {
     callback: &'a Callback,
     clock: &'a mut Clock,
-    begun: Begun,
+    begun: TimedRun,
     returned: bool,
 }
 

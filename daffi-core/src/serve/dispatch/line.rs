@@ -27,12 +27,12 @@ pub(crate) struct Line<T> {
     few: VecDeque<(Caller, T)>,
     crowds: VecDeque<Caller>,
     crowd_is_next: bool,
-    callers: ByName<Caller, Waiting<T>>,
+    callers: ByName<Caller, CallerLine<T>>,
 }
 
 /// What one caller has waiting.
 #[derive(Debug)]
-struct Waiting<T> {
+struct CallerLine<T> {
     /// Of it among the few.
     few: usize,
     /// The rest, in order. The caller is in line as a crowd when it has nothing else.
@@ -48,7 +48,7 @@ impl<T> Default for Line<T> {
 
 impl<T> Line<T> {
     pub(crate) fn push(&mut self, caller: Caller, item: T) {
-        let new = Waiting { few: 0, crowd: VecDeque::new() };
+        let new = CallerLine { few: 0, crowd: VecDeque::new() };
         let waiting = self.callers.entry(caller.clone()).or_insert(new);
         if waiting.few == FEW || !waiting.crowd.is_empty() {
             waiting.crowd.push_back(item);
@@ -88,7 +88,7 @@ impl<T> Line<T> {
 }
 
 /// What is left of a caller goes to the end of the crowds.
-fn line_up<T>(crowds: &mut VecDeque<Caller>, entry: OccupiedEntry<'_, Caller, Waiting<T>>) {
+fn line_up<T>(crowds: &mut VecDeque<Caller>, entry: OccupiedEntry<'_, Caller, CallerLine<T>>) {
     if entry.get().crowd.is_empty() {
         entry.remove();
     } else {

@@ -30,14 +30,14 @@ use daffi_transport::BoxFuture;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-pub(crate) use self::blocking::{Answer, Job};
+pub(crate) use self::blocking::{Job, ReplySink};
 use self::{
     blocking::Runner,
     gate::Gate,
     inline::Ran,
     line::Caller,
     order::{InOrder, Order},
-    worker::{Waits, Worker, Workers},
+    worker::{PlaceInLine, Worker, Workers},
 };
 use super::{
     callback::{Callback, Run},
@@ -169,7 +169,7 @@ enum State {
     /// Goes to the end of the line.
     Queue(Arrival),
     /// Stands in line for a worker.
-    Line(Waits, Arrival),
+    Line(PlaceInLine, Arrival),
     /// Has a worker.
     Granted(Worker, Arrival),
     /// Waits until the caller takes what was answered before.
@@ -201,12 +201,12 @@ impl Dispatched {
             State::Arrived(request) => self.arrive(request),
             State::Order(lock, request) => self.wait_for_order(lock, request, cx),
             State::Queue(arrival) => self.queue(arrival),
-            State::Line(waits, arrival) => wait_for_worker(waits, arrival, cx),
+            State::Line(place, arrival) => wait_for_worker(place, arrival, cx),
             State::Granted(worker, arrival) => grant(worker, arrival, on_reader, cx),
             State::Room(gate, arrival) => wait_for_room(gate, arrival, cx),
             State::Running(running) => run(running, on_reader, cx),
             State::Plain(reply) => wait_for_thread(reply, cx),
-            State::Done => Step::Done(Reply::error(stopped())),
+            State::Done => Step::Done(Reply::error(stopped_error())),
         }
     }
 
@@ -252,11 +252,11 @@ impl Dispatched {
     }
 }
 
-fn wait_for_worker(mut waits: Waits, arrival: Arrival, cx: &mut TaskContext<'_>) -> Step {
-    match Pin::new(&mut waits).poll(cx) {
-        Poll::Pending => Step::Stay(State::Line(waits, arrival)),
+fn wait_for_worker(mut place: PlaceInLine, arrival: Arrival, cx: &mut TaskContext<'_>) -> Step {
+    match Pin::new(&mut place).poll(cx) {
+        Poll::Pending => Step::Stay(State::Line(place, arrival)),
         Poll::Ready(Some(worker)) => Step::On(State::Granted(worker, arrival)),
-        Poll::Ready(None) => Step::Done(Reply::error(stopped())),
+        Poll::Ready(None) => Step::Done(Reply::error(stopped_error())),
     }
 }
 
@@ -332,7 +332,7 @@ fn run(mut running: Running, on_reader: bool, cx: &mut TaskContext<'_>) -> Step 
 fn wait_for_thread(mut reply: oneshot::Receiver<Reply>, cx: &mut TaskContext<'_>) -> Step {
     match Pin::new(&mut reply).poll(cx) {
         Poll::Pending => Step::Stay(State::Plain(reply)),
-        Poll::Ready(reply) => Step::Done(reply.unwrap_or_else(|_| Reply::error(stopped()))),
+        Poll::Ready(reply) => Step::Done(reply.unwrap_or_else(|_| Reply::error(stopped_error()))),
     }
 }
 
@@ -361,12 +361,12 @@ impl Future for Dispatched {
     }
 }
 
-pub(crate) fn stopped() -> RemoteError {
+pub(crate) fn stopped_error() -> RemoteError {
     RemoteError::new("RuntimeError", "the node stopped before the callback ran")
 }
 
 /// What the caller of a callback that panicked hears.
-pub(crate) fn panicked(method: &str, panic: &(dyn std::any::Any + Send)) -> RemoteError {
+pub(crate) fn panic_error(method: &str, panic: &(dyn std::any::Any + Send)) -> RemoteError {
     let text = panic
         .downcast_ref::<&str>()
         .map(ToString::to_string)

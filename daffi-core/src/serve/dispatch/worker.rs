@@ -39,12 +39,12 @@ pub(crate) struct Workers {
 
 #[derive(Default)]
 struct AllWaiting {
-    line: Line<Waiting>,
+    line: Line<InLine>,
     /// The runtime is gone: nothing runs any more.
     closed: bool,
 }
 
-enum Waiting {
+enum InLine {
     /// A plain function: whoever frees a worker runs it, or has it run.
     Job(Job),
     /// A future that waits for its worker.
@@ -81,7 +81,7 @@ impl Workers {
 
     /// Takes a place in line now; the future gives a worker when it is this one's turn, and nothing
     /// when the runtime is gone. Dropped, it gives its place up.
-    pub(crate) fn wait(self: &Arc<Self>, caller: Caller) -> Waits {
+    pub(crate) fn wait(self: &Arc<Self>, caller: Caller) -> PlaceInLine {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock();
         if self.take_or_line_up() {
@@ -89,9 +89,9 @@ impl Workers {
             // The receiver is here.
             drop(sender.send(Worker(Some(Arc::clone(self)))));
         } else if !waiting.closed {
-            waiting.line.push(caller, Waiting::Future(sender));
+            waiting.line.push(caller, InLine::Future(sender));
         }
-        Waits(receiver)
+        PlaceInLine(receiver)
     }
 
     /// Lets plain functions run on threads of their own, in this order.
@@ -107,7 +107,7 @@ impl Workers {
                 if self.take_or_line_up() {
                     now.push(job);
                 } else {
-                    waiting.line.push(job.caller(), Waiting::Job(job));
+                    waiting.line.push(job.caller(), InLine::Job(job));
                 }
             }
         }
@@ -204,9 +204,9 @@ impl Worker {
             };
             match next {
                 None => return None,
-                Some(Waiting::Job(job)) if job.is_wanted() => return Some((Self(Some(workers)), job)),
-                Some(Waiting::Job(_)) => {}
-                Some(Waiting::Future(place)) => match place.send(Self(Some(Arc::clone(&workers)))) {
+                Some(InLine::Job(job)) if job.is_wanted() => return Some((Self(Some(workers)), job)),
+                Some(InLine::Job(_)) => {}
+                Some(InLine::Future(place)) => match place.send(Self(Some(Arc::clone(&workers)))) {
                     Ok(()) => return None,
                     // It gave its place up.
                     Err(mut worker) => worker.0 = None,
@@ -235,9 +235,9 @@ impl fmt::Debug for Worker {
 }
 
 /// A place in line: [`Workers::wait`].
-pub(crate) struct Waits(oneshot::Receiver<Worker>);
+pub(crate) struct PlaceInLine(oneshot::Receiver<Worker>);
 
-impl Future for Waits {
+impl Future for PlaceInLine {
     type Output = Option<Worker>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
