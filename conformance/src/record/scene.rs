@@ -37,7 +37,7 @@ pub enum RecordError {
     Request(String, String),
     /// A step in the notation of files that is none.
     #[error("the scenario gives a step that is none: {0}")]
-    Step(#[from] ParseError),
+    Step(ParseError),
     /// Anything of the operating system.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -224,7 +224,9 @@ impl Scene {
             "ours" => {
                 let key = text("key")?;
                 self.differs(&key).map_err(|()| wrong("unknown difference"))?;
-                for step in Session::parse(&format!("session ours\n{}", text("steps")?))?.steps {
+                for step in
+                    Session::parse(&format!("session ours\n{}", text("steps")?)).map_err(RecordError::Step)?.steps
+                {
                     self.session.steps.push(Step { only: Some(Only::Ours(key.clone())), ..step });
                 }
             }
@@ -233,7 +235,9 @@ impl Scene {
                 self.differs(&key).map_err(|()| wrong("unknown difference"))?;
                 let direction = if text("by")? == "client" { Direction::ToServer } else { Direction::ToClient };
                 self.reacts(&key, direction);
-                for step in Session::parse(&format!("session ours\n{}", text("steps")?))?.steps {
+                for step in
+                    Session::parse(&format!("session ours\n{}", text("steps")?)).map_err(RecordError::Step)?.steps
+                {
                     self.session.steps.push(Step { only: Some(Only::Ours(key.clone())), ..step });
                 }
             }

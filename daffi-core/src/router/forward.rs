@@ -228,7 +228,7 @@ fn call(shared: &RouterShared, sender: &Sender, receiver: &Arc<Peer>, frame: &Fr
     }
     // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed
     // before its calls are ended, so either that ends this call or the queueing fails, of which
-    // `lost` hears.
+    // `on_lost` hears.
     let Some(number) = me.open_call(id, receiver) else {
         let error = Refusal::Overloaded.error(format!(
             "{} has answered too few of the calls of {}: of the {IDS} numbers that those have, the rest is for others",

@@ -1,4 +1,4 @@
-//! ReceiverEnds of calls that are told once their caller takes what waits for it: a caller that calls on
+//! Ends of calls that are told once their caller takes what waits for it: a caller that calls on
 //! and reads nothing must not make a Router write ever more errors.
 
 use std::{collections::VecDeque, sync::Arc};
@@ -17,10 +17,10 @@ const MOST: usize = 1024 * 1024;
 const COST: usize = 96;
 const COST_OF_EACH: usize = size_of::<CallId>();
 
-/// ReceiverEnds told at a time.
+/// Ends told at a time.
 const AT_ONCE: usize = 256;
 
-/// ReceiverEnds of calls that one caller has not been told.
+/// Ends of calls that one caller has not been told.
 #[derive(Debug, Default)]
 pub(super) struct Later(Mutex<PutOff>);
 

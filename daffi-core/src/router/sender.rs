@@ -23,9 +23,9 @@ use crate::{
 /// What a held request takes beside its frame.
 const HOLDING_COST: usize = 256;
 
-/// A member as the sender of requests. HeldRequest by its connection, by the table while it bears its
-/// name, and by what it sent to receivers of level 3 and was not written yet: with the last of them
-/// goes what is held.
+/// A member as the sender of requests. It is held by its connection, by the table while it bears
+/// its name, and by what it sent to receivers of level 3 and was not written yet: with the last of
+/// them goes what is held.
 #[derive(Debug)]
 pub(super) struct Sender {
     pub(super) peer: Arc<Peer>,
@@ -208,8 +208,8 @@ impl Sender {
     /// held. `in_step`: the receiver has heard of this member.
     pub(super) fn pass_nowait(self: &Arc<Self>, receiver: &Arc<Peer>, frame: Frame, in_step: bool) -> Result<(), Lost> {
         let cost = credit_cost(frame.payload().len());
-        // HeldRequest over the queueing, so that nothing overtakes what `granted` lets go at the same
-        // time.
+        // The lock is held over the queueing, so that nothing overtakes what `on_grant` lets go at
+        // the same time.
         let mut flows = self.flows.lock();
         let flow = match flows.get_mut(&receiver.id()) {
             Some(flow) => flow,

@@ -12,10 +12,7 @@ use daffi_transport::BoxFuture;
 use daffi_wire::MethodName;
 use serde::Serialize;
 
-use super::{
-    pace::Pace,
-    request::{Context, Reply, Request},
-};
+use super::{context::Context, pace::Pace, reply::Reply, request::Request};
 
 /// How a callback is to be run.
 ///

@@ -16,7 +16,8 @@ use tower_service::Service;
 use super::{
     callback::Callback,
     dispatch::{Arrival, Begun, Dispatch, Dispatched, Job},
-    request::{Reply, Request},
+    reply::Reply,
+    request::Request,
 };
 use crate::{conn::Clock, error::BoxError};
 

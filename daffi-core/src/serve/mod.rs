@@ -1,11 +1,13 @@
 //! How a node serves calls: its callbacks, the layers around them, and the workers that run them.
 //!
 //! In one direction: [`node`] and [`lifecycle`] are what a node has by itself; an [`invocation`] is
-//! an open call as those see it who run, answer and cancel it; a [`request`] and its [`callback`]
-//! name each other; [`registry`] finds a callback, [`dispatch`] runs it, [`layers`] stand around
+//! an open call as those see it who run, answer and cancel it; [`context`] is what a callback knows
+//! of its call, and [`reply`] takes its answer back; a [`request`] and its [`callback`] name each
+//! other; [`registry`] finds a callback, [`dispatch`] runs it, [`layers`] stand around
 //! that, and [`run`] is where a request that was read begins.
 
 mod callback;
+mod context;
 mod dispatch;
 mod extensions;
 mod invocation;
@@ -14,6 +16,7 @@ mod lifecycle;
 mod node;
 mod pace;
 mod registry;
+mod reply;
 mod request;
 mod run;
 
@@ -21,10 +24,12 @@ mod run;
 pub(crate) use self::registry::{Lookup, Registry};
 pub use self::{
     callback::{Callback, CallbackOptions, remote_error},
+    context::Context,
     dispatch::{Dispatch, Dispatched},
     extensions::Extensions,
     layers::{CallbackService, Serving},
-    request::{Context, Reply, Request},
+    reply::Reply,
+    request::Request,
 };
 pub(crate) use self::{
     lifecycle::Lifecycle,

@@ -14,12 +14,14 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     callback::Callback,
+    context::Context,
     dispatch::{Job, ReplySink, panic_error},
     invocation::{Entered, Invocation, Invocations},
     layers::{CallbackService, Started},
     node::Node,
     registry::{Lookup, Registry},
-    request::{Context, Reply, ReplyTo, Request},
+    reply::{Reply, ReplyTo},
+    request::Request,
 };
 use crate::{
     config::NodeConfig,

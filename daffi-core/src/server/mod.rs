@@ -77,8 +77,8 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// The body of the answer to a handshake on a link of this level: who is there.
     fn list(&self, level: Level) -> Vec<u8>;
 
-    /// The server's end of a new connection, which calls [`Server::finish_opening`] with `opening` after
-    /// its handshake and at its end.
+    /// The server's end of a new connection, which calls [`Server::finish_opening`] with `opening`
+    /// after its handshake and at its end.
     fn role(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> Self::Role;
 }
 

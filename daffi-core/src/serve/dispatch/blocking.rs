@@ -12,7 +12,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 use super::{
     super::{
         callback::{Callback, Run},
-        request::Reply,
+        reply::Reply,
     },
     Arrival, Gate,
     line::Caller,

@@ -9,7 +9,8 @@ use daffi_transport::BoxFuture;
 
 use super::super::{
     callback::{Callback, Run},
-    request::{Reply, Request},
+    reply::Reply,
+    request::Request,
 };
 use crate::conn::{Clock, TimedRun};
 

@@ -41,7 +41,8 @@ use self::{
 };
 use super::{
     callback::{Callback, Run},
-    request::{Reply, Request},
+    reply::Reply,
+    request::Request,
 };
 use crate::conn::Clock;
 

@@ -21,7 +21,8 @@ const RAW: usize = 4;
 const STEPS: usize = 64;
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    // connect, handshake as "raw" with callbacks, one request to each of some receivers, read, let time pass.
+    // connect, handshake as "raw" with callbacks, one request to each of some receivers, read,
+    // let time pass.
     let hello = [1, 0, 0, 0, 0, 0, 1, 0, 1, 3, 0, 9];
     let request = |receiver: u8, payload: u8| [1, 0, 0, receiver, 0, 2, 1, 5, payload, 9];
     let mut seeds = vec![[&[0, 0], &hello[..]].concat()];

@@ -1,0 +1,141 @@
+use super::*;
+use crate::conn::Budget;
+
+const MIB: usize = 1024 * 1024;
+
+fn outbox(limit: usize) -> Outbox {
+    Outbox::new(Budget::new(limit, 1.0, 100, MIB).open())
+}
+
+fn push(outbox: &Outbox, class: Class, bytes: usize) -> bool {
+    outbox.push(class, &vec![0; bytes], None).unwrap() != Queued::Full
+}
+
+/// The peer takes all.
+fn write(outbox: &Outbox) {
+    let mut batch = Batch::new();
+    outbox.take(&mut batch);
+    outbox.on_written(batch.remaining());
+    batch.advance(batch.remaining());
+    outbox.take(&mut batch);
+}
+
+#[test]
+fn each_class_has_its_own_room() {
+    let outbox = outbox(16 * MIB);
+    while push(&outbox, Class::Request, 10_000) {}
+    let (soft, share) = (outbox.account.soft_share(), outbox.account.share());
+    assert!((soft..soft + 20_000).contains(&outbox.account.held()), "requests wait from an eighth of the share on");
+    while push(&outbox, Class::Answer, 10_000) {}
+    assert!(outbox.account.held() > share / 3, "answers have the whole share");
+    for class in [Class::Nowait, Class::Provoked, Class::Notice, Class::Terminal] {
+        assert!(push(&outbox, class, 100), "{class:?}");
+    }
+    write(&outbox);
+    assert_eq!((outbox.bytes(), outbox.account.held(), outbox.account.budget().used_bytes()), (0, 0, 0));
+    assert!(push(&outbox, Class::Request, 10_000));
+    outbox.close();
+}
+
+#[test]
+fn a_frame_larger_than_all_room_passes_when_nothing_waits() {
+    let outbox = outbox(4 * MIB);
+    assert!(push(&outbox, Class::Answer, 6 * MIB));
+    assert!(!push(&outbox, Class::Answer, 6 * MIB) && !push(&outbox, Class::Request, 10));
+    write(&outbox);
+    assert!(push(&outbox, Class::Request, 6 * MIB));
+    outbox.close();
+}
+
+#[test]
+fn small_frames_cost_what_they_hold() {
+    let outbox = outbox(16 * MIB);
+    for _ in 0..1000 {
+        assert!(push(&outbox, Class::Answer, 17));
+    }
+    assert_eq!(outbox.account.held(), 1000 * (17 + FRAME_COST));
+    let mut batch = Batch::new();
+    outbox.take(&mut batch);
+    assert_eq!(outbox.account.held(), 1000 * (17 + FRAME_COST), "the driver has it");
+    assert_eq!(outbox.close(), 0);
+    assert_eq!(outbox.account.held(), 0);
+}
+
+/// A part of a large read buffer, and a flag that this is gone.
+fn part_of_a_read_buffer(bytes: usize) -> (Bytes, std::sync::Weak<()>) {
+    struct Read(Vec<u8>, #[expect(dead_code, reason = "dropped with it")] Arc<()>);
+    impl AsRef<[u8]> for Read {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    let alive = Arc::new(());
+    let gone = Arc::downgrade(&alive);
+    (Bytes::from_owner(Read(vec![7; 128 * 1024], alive)).slice(..bytes), gone)
+}
+
+#[test]
+fn what_a_peer_does_not_take_keeps_no_read_buffer_and_is_counted_as_it_is_held() {
+    let outbox = outbox(16 * MIB);
+    let (taken, first) = part_of_a_read_buffer(40_000);
+    let (waits, second) = part_of_a_read_buffer(40_000);
+    let mut batch = Batch::new();
+    let _asked = outbox.push(Class::Nowait, b"", Some(taken)).unwrap();
+    outbox.take(&mut batch);
+    let _asked = outbox.push(Class::Nowait, b"", Some(waits)).unwrap();
+    assert!(first.upgrade().is_some() && second.upgrade().is_some(), "what goes on is not copied");
+    outbox.on_stall(&mut batch, 1000);
+    assert!(first.upgrade().is_none() && second.upgrade().is_none());
+    let (later, third) = part_of_a_read_buffer(40_000);
+    let _asked = outbox.push(Class::Nowait, b"", Some(later)).unwrap();
+    assert!(third.upgrade().is_none());
+    for _ in 0..10_000 {
+        assert!(push(&outbox, Class::Nowait, 17));
+    }
+    let held = batch.held() + outbox.queue.lock().batch.held() + 1000;
+    assert_eq!(outbox.account.held(), held);
+    assert!(held < 2 * (3 * 40_000 + 10_000 * (17 + FRAME_COST)), "{held}");
+    // It goes on.
+    let all = batch.remaining();
+    batch.advance(all);
+    outbox.on_written(all);
+    outbox.take(&mut batch);
+    let all = batch.remaining();
+    batch.advance(all);
+    outbox.on_written(all);
+    outbox.take(&mut batch);
+    assert_eq!((outbox.bytes(), outbox.account.held(), outbox.account.budget().used_bytes()), (0, 0, 0));
+}
+
+#[test]
+fn what_the_peer_provoked_is_forgotten_as_it_is_taken() {
+    let outbox = outbox(16 * MIB);
+    for _ in 0..1000 {
+        assert!(push(&outbox, Class::Provoked, 1000));
+    }
+    assert_eq!(outbox.provoked_bytes(), 1000 * (1000 + FRAME_COST));
+    let mut batch = Batch::new();
+    outbox.take(&mut batch);
+    outbox.on_written(400_000);
+    assert_eq!(outbox.provoked_bytes(), 600_000 + 1000 * FRAME_COST);
+    batch.advance(batch.remaining());
+    outbox.on_written(600_000);
+    outbox.take(&mut batch);
+    assert_eq!(outbox.provoked_bytes(), 0);
+}
+
+#[tokio::test]
+async fn who_waits_for_room_is_woken_when_there_is_some() {
+    let outbox = outbox(16 * MIB);
+    outbox.room(Class::Own, 1).await;
+    while push(&outbox, Class::Request, 10_000) {}
+    let mut waiting = Box::pin(outbox.room(Class::Own, 1));
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    write(&outbox);
+    waiting.await;
+    while push(&outbox, Class::Request, 10_000) {}
+    let mut waiting = Box::pin(outbox.room(Class::Own, 1));
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    outbox.close();
+    waiting.await;
+}

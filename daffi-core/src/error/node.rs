@@ -1,0 +1,157 @@
+//! Why a node could not be started, and how one ended.
+
+use std::{fmt, time::Duration};
+
+use daffi_transport::{BindError, ConnectError};
+use daffi_wire::{EncodeError, NameError};
+
+use super::{CallError, Disconnected};
+
+/// Why a node could not be started.
+///
+/// `Display` says which step failed; where it has the cause's words, `source` gives what is behind
+/// that cause.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum InitializationError {
+    /// A name that can't be used.
+    Name(NameError),
+    /// Two callbacks under one name.
+    DuplicateCallback(String),
+    /// A callback that returns a `Result` was registered as one that cannot fail.
+    ResultAsValue(String),
+    /// It can't listen.
+    Bind(BindError),
+    /// It can't connect.
+    Connect(ConnectError),
+    /// No connection in time.
+    ConnectTimeout {
+        /// Where to.
+        endpoint: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// The handshake failed.
+    Handshake {
+        /// Where to.
+        endpoint: String,
+        /// Why.
+        source: Disconnected,
+    },
+    /// The callbacks' names do not fit into a handshake.
+    Hello {
+        /// Size and limit.
+        source: EncodeError,
+    },
+    /// There is no thread for a client that blocks.
+    Thread(std::io::Error),
+    /// Nothing to listen on was given.
+    NoEndpoint,
+    /// The number of workers is 0.
+    NoWorkers,
+    /// A client that only looks was given callbacks.
+    LooksOnly,
+}
+
+impl fmt::Display for InitializationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => error.fmt(f),
+            Self::DuplicateCallback(name) => {
+                write!(f, "two callbacks are named {name}: give one of them another name")
+            }
+            Self::ResultAsValue(name) => write!(
+                f,
+                "callback {name} returns a Result: register a closure with try_callback_fn, and write a function's return \
+                 type as Result"
+            ),
+            Self::Bind(error) => error.fmt(f),
+            Self::Connect(error) => error.fmt(f),
+            Self::ConnectTimeout { endpoint, after } => write!(
+                f,
+                "no connection to {endpoint} within {after:?}: is the server there, and does a firewall let it through?"
+            ),
+            Self::Handshake { endpoint, source } => write!(f, "handshake with {endpoint} failed: {source}"),
+            Self::Hello { source } => write!(f, "the callbacks do not fit into a handshake: {source}"),
+            Self::Thread(error) => write!(f, "cannot start the thread of a blocking client: {error}"),
+            Self::NoEndpoint => f.write_str("a node that listens needs at least one endpoint to listen on"),
+            Self::LooksOnly => f.write_str(
+                "a client that only looks (look_only) exposes no callbacks: leave them out, or let it be a member",
+            ),
+            Self::NoWorkers => f.write_str("workers is 0: at least 1 callback must be able to run"),
+        }
+    }
+}
+
+impl std::error::Error for InitializationError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Name(error) => error.source(),
+            Self::Bind(error) => error.source(),
+            Self::Connect(error) => error.source(),
+            Self::Handshake { source, .. } => source.source(),
+            Self::Hello { source } => source.source(),
+            Self::Thread(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<NameError> for InitializationError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+impl From<BindError> for InitializationError {
+    fn from(error: BindError) -> Self {
+        Self::Bind(error)
+    }
+}
+
+impl From<ConnectError> for InitializationError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl InitializationError {
+    /// Whether the same attempt may work later: the other end is not there yet, or it did not
+    /// answer as it should.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Bind(_) | Self::Connect(_) | Self::ConnectTimeout { .. } | Self::Handshake { .. })
+    }
+}
+
+/// How a node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// Stopped: by `stop`, or by a signal.
+    Stopped,
+    /// Stopped, and `grace` was over before all was done: so many calls were cut off.
+    CutOff(usize),
+    /// A newer connection took the name, and
+    /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted) is not set: a client
+    /// only.
+    Evicted,
+    /// The tokio runtime that it ran on was dropped before it was stopped. Final.
+    RuntimeGone,
+}
+
+impl Ended {
+    /// The end of a node that was stopped and cut off so many calls.
+    pub(crate) const fn after(cut_off: usize) -> Self {
+        if cut_off == 0 { Self::Stopped } else { Self::CutOff(cut_off) }
+    }
+
+    /// The error of a call on a node that ended so.
+    pub(crate) const fn call_error(self) -> CallError {
+        match self {
+            Self::Stopped | Self::CutOff(_) => CallError::Stopped,
+            Self::Evicted => CallError::Evicted,
+            Self::RuntimeGone => CallError::RuntimeGone,
+        }
+    }
+}

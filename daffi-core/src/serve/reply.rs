@@ -1,0 +1,204 @@
+//! What answers a call, and its way to the caller.
+
+use std::any::Any;
+
+use bytes::Bytes;
+use daffi_serde::RemoteError;
+use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, Shown};
+
+use super::context::Context;
+use crate::{
+    conn::{Class, Turn},
+    error::shorten,
+    refusal::Refusal,
+    scratch::Scratch,
+};
+
+/// The answer to a call.
+#[derive(Debug)]
+pub struct Reply {
+    content: Content,
+    /// The worker that made it: dropped once the answer is queued, so that no later answer
+    /// overtakes it.
+    until_sent: Option<Box<dyn Any + Send + Sync>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// A whole frame, and a payload part that is sent behind it without a copy.
+    Frame(Scratch, Option<Bytes>),
+    /// A failure, written once all layers are passed.
+    Failed(RemoteError),
+    /// The caller waits for nothing.
+    Nothing,
+}
+
+impl Reply {
+    pub(super) const fn of(content: Content) -> Self {
+        Self { content, until_sent: None }
+    }
+
+    /// Keeps `what` until the answer is queued, or dropped.
+    pub(crate) fn keep(self, what: impl Any + Send + Sync) -> Self {
+        Self { until_sent: Some(Box::new(what)), ..self }
+    }
+
+    /// Nobody waits for it.
+    pub(crate) const fn nothing() -> Self {
+        Self::of(Content::Nothing)
+    }
+
+    /// A failure; what a layer answers in the callback's place.
+    #[must_use]
+    pub const fn error(error: RemoteError) -> Self {
+        Self::of(Content::Failed(error))
+    }
+
+    /// The failure, if it is one.
+    #[must_use]
+    pub const fn as_error(&self) -> Option<&RemoteError> {
+        match &self.content {
+            Content::Failed(error) => Some(error),
+            Content::Frame(..) | Content::Nothing => None,
+        }
+    }
+}
+
+/// Where the answer to a call goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplyTo {
+    pub(crate) id: CallId,
+    pub(crate) format: FormatId,
+    pub(crate) wants_reply: bool,
+}
+
+impl ReplyTo {
+    pub(crate) fn new(context: &Context, frame: &Frame) -> Self {
+        let header = frame.header();
+        let format = header.format(context.conn().level());
+        Self { id: header.id(), format, wants_reply: header.wants_reply() }
+    }
+
+    /// Tells a caller that gave its call up that the call has ended.
+    pub(crate) fn answer_cancelled(context: &Context, id: CallId, turn: &mut Turn) {
+        let to = Self { id, format: FormatId::JSON, wants_reply: true };
+        let error = Refusal::Cancelled.error(format!("{} gave the call up", context.caller()));
+        if let Some(frame) = to.error(context, "", &error) {
+            // As any refusal: who provokes them and takes none is held back.
+            queue(context, "", Class::Provoked, (frame, None), Some(turn));
+        }
+    }
+
+    /// Answers, with the turn that the request was read in if that goes on.
+    pub(crate) fn send(self, context: &Context, method: &str, reply: Reply, mut turn: Option<&mut Turn>) {
+        if !context.end_call() {
+            // Its caller gave it up, and was answered so.
+            return;
+        }
+        let Reply { content, until_sent } = reply;
+        match content {
+            Content::Frame(frame, shared) if self.wants_reply => {
+                self.answer(context, method, (frame, shared), turn.as_deref_mut());
+            }
+            Content::Failed(error) if self.wants_reply => {
+                if let Some(frame) = self.error(context, method, &error) {
+                    self.answer(context, method, (frame, None), turn.as_deref_mut());
+                }
+            }
+            Content::Failed(error) => {
+                tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call failed");
+            }
+            Content::Frame(..) | Content::Nothing => {}
+        }
+        if until_sent.is_some()
+            && let Some(turn) = turn
+        {
+            turn.flush();
+        }
+    }
+
+    /// Answers with an error instead of running the callback.
+    pub(crate) fn send_error(self, context: &Context, method: &str, error: &RemoteError, turn: &mut Turn) {
+        if !self.wants_reply {
+            tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call was refused");
+        } else if let Some(frame) = self.error(context, method, error) {
+            queue(context, method, Class::Provoked, (frame, None), Some(turn));
+        }
+    }
+
+    /// Queues an answer, or says that there was no room for it.
+    fn answer(self, context: &Context, method: &str, answer: AnswerFrame, mut turn: Option<&mut Turn>) {
+        let bytes = answer.0.get().len() + answer.1.as_ref().map_or(0, Bytes::len);
+        if queue(context, method, Class::Answer, answer, turn.as_deref_mut()) {
+            return;
+        }
+        let lost = context.conn().outbox.lost_answer(method, bytes, context.caller());
+        tracing::warn!(caller = %Shown::new(context.caller()), method, bytes, "an answer was lost: its caller does not take what waits");
+        if let Some(frame) = self.error(context, method, &lost) {
+            queue(context, method, Class::Terminal, (frame, None), turn);
+        }
+    }
+
+    /// Writes a failure: in the call's format where every node reads errors in it, else in JSON.
+    fn error(self, context: &Context, method: &str, error: &RemoteError) -> Option<Scratch> {
+        let written = self.write_error(context, method, error).or_else(|reason| {
+            let text = format!("{}: the error itself does not fit: {reason}", shorten(&error.class));
+            self.write_error(context, method, &RemoteError::new("TransmissionFailure", text))
+        });
+        written
+            .inspect_err(|reason| {
+                tracing::warn!(caller = %Shown::new(context.caller()), method, %reason, "an error could not be sent");
+            })
+            .ok()
+    }
+
+    fn write_error(self, context: &Context, method: &str, error: &RemoteError) -> Result<Scratch, EncodeError> {
+        let node = context.node();
+        let mut frame = Scratch::take();
+        let written =
+            FrameWriter::begin(frame.get_mut(), &node.name, context.caller(), method).and_then(|mut writer| {
+                let format = node.errors.write(self.format, error, writer.body());
+                let header = Header::new(Kind::Error, self.id, format, format == FormatId::JSON, false);
+                writer.finish(header, 0, &node.config.limits)
+            });
+        written.map(|()| frame)
+    }
+}
+
+/// A frame, and a payload part that is sent behind it without a copy.
+type AnswerFrame = (Scratch, Option<Bytes>);
+
+/// `false`: there is no room for it.
+fn queue(context: &Context, method: &str, class: Class, written: AnswerFrame, turn: Option<&mut Turn>) -> bool {
+    let (frame, shared) = written;
+    if shared.is_none() && frame.is_large() {
+        // Shared rather than copied into the queue.
+        return queue_parts(context, method, class, &[], Some(frame.into_bytes()), turn);
+    }
+    queue_parts(context, method, class, frame.get(), shared, turn)
+}
+
+fn queue_parts(
+    context: &Context,
+    method: &str,
+    class: Class,
+    head: &[u8],
+    payload: Option<Bytes>,
+    turn: Option<&mut Turn>,
+) -> bool {
+    let conn = context.conn();
+    if let Some(turn) = turn {
+        return turn.send(conn, class, head, payload);
+    }
+    conn.send_parts(class, head, payload).unwrap_or_else(|_| {
+        tracing::debug!(caller = %Shown::new(context.caller()), method, "the caller left before its answer was ready");
+        true
+    })
+}
+
+impl Context {
+    /// Answers a REQUEST with an error instead of running its callback.
+    pub(crate) fn answer_error(&self, turn: &mut Turn, frame: &Frame, error: RemoteError) {
+        ReplyTo::new(self, frame).send_error(self, frame.method(), &error, turn);
+    }
+}
