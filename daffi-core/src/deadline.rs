@@ -1,4 +1,4 @@
-//! Points in time that are so far away from now.
+//! Points in time, and how far away they are.
 
 use std::time::Duration;
 
@@ -8,4 +8,10 @@ use tokio::time::Instant;
 pub(crate) fn later(after: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     Instant::now() + after.min(FAR)
+}
+
+/// How long it is until then, in milliseconds and rounded up, as it travels with a call.
+pub(crate) fn time_left_ms(deadline: Instant) -> u32 {
+    let left = deadline.saturating_duration_since(Instant::now());
+    u32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }

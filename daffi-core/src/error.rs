@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use daffi_serde::{RemoteError, SerdeError};
 use daffi_transport::LinkError;
-use daffi_wire::{BodyError, EncodeError, FormatId, Shown};
+use daffi_wire::{BodyError, EncodeError, ExtensionError, FormatId, Shown};
 
 pub use self::node::{Ended, InitializationError};
 
@@ -92,6 +92,21 @@ pub enum CallError {
         /// Size and limit.
         source: EncodeError,
     },
+    /// Nobody waits any more for the call that this one was made for: a call of the client of a
+    /// callback's [`Context`](crate::Context::client).
+    Cancelled {
+        /// The callback.
+        method: String,
+    },
+    /// The headers can't be sent with the call, or the answer has extensions that can't be read.
+    Extensions {
+        /// The callback.
+        method: String,
+        /// Size and limit.
+        source: ExtensionError,
+    },
+    /// The receiver could not read the extensions of the call, which did not run.
+    ExtensionUnsupported(String),
     /// The receiver speaks wire level 3, which has no such format.
     FormatUnsupported {
         /// The receiver.
@@ -140,6 +155,9 @@ impl fmt::Display for CallError {
             Self::Encode { method, source } => write!(f, "arguments of {method}: {source}"),
             Self::Decode { method, source } => write!(f, "result of {method}: {source}"),
             Self::TransmissionFailure { method, source } => write!(f, "call of {method} does not fit: {source}"),
+            Self::Cancelled { method } => write!(f, "{method} was given up, as was the call that it was made for"),
+            Self::ExtensionUnsupported(text) => Shown::new(text).fmt(f),
+            Self::Extensions { method, source } => write!(f, "extensions of the call of {method}: {source}"),
             Self::FormatUnsupported { receiver, format } => write!(
                 f,
                 "{} is a daffi 3.0.1 node and cannot read {format}; use MSGPACK, PICKLE, JSON or OPAQUE",
@@ -157,6 +175,7 @@ impl std::error::Error for CallError {
             Self::Remote { error, .. } => error.source(),
             Self::Encode { source, .. } | Self::Decode { source, .. } => source.source(),
             Self::TransmissionFailure { source, .. } => source.source(),
+            Self::Extensions { source, .. } => source.source(),
             Self::Disconnected(reason) => reason.source(),
             Self::Layer(error) => error.source(),
             _ => None,

@@ -24,6 +24,10 @@ pub(crate) enum Refusal {
     NodeStopping,
     /// The caller gave the call up.
     Cancelled,
+    /// The call's deadline passed before it began.
+    DeadlineExceeded,
+    /// The call has extensions that can't be read, or that this node does not know.
+    ExtensionUnsupported,
     /// The callback ran, and its answer found no room on the way back.
     AnswerLost,
 }
@@ -37,6 +41,8 @@ impl Refusal {
             Self::FormatUnsupported => "FormatUnsupported",
             Self::NodeStopping => "NodeStopping",
             Self::Cancelled => "Cancelled",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::ExtensionUnsupported => "ExtensionUnsupported",
             Self::AnswerLost => "AnswerLost",
         }
     }
@@ -50,9 +56,16 @@ impl Refusal {
             Self::FormatUnsupported,
             Self::NodeStopping,
             Self::Cancelled,
+            Self::DeadlineExceeded,
+            Self::ExtensionUnsupported,
             Self::AnswerLost,
         ];
         all.into_iter().find(|refusal| refusal.class() == class)
+    }
+
+    /// The refusal that an error is.
+    pub(crate) fn of(error: &RemoteError) -> Option<Self> {
+        if error.module == MODULE { Self::of_class(&error.class) } else { None }
     }
 
     pub(crate) fn error(self, message: impl Into<String>) -> RemoteError {
@@ -68,6 +81,7 @@ impl Refusal {
             "ReceiverGone" => Ok(CallError::ReceiverGone { receiver, method }),
             "Overloaded" => Ok(CallError::Overloaded(error.message)),
             "NodeStopping" => Ok(CallError::Stopping(error.message)),
+            "ExtensionUnsupported" => Ok(CallError::ExtensionUnsupported(error.message)),
             "AnswerLost" => Ok(CallError::AnswerLost(error.message)),
             _ => Err(error),
         }

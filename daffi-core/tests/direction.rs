@@ -22,7 +22,8 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("serve::node", &["conn", "serve::lifecycle"]),
     ("serve::extensions", &[]),
     ("serve::invocation", &[]),
-    ("serve::context", &["conn", "serve::extensions", "serve::invocation", "serve::node"]),
+    ("serve::read_extensions", &[]),
+    ("serve::context", &["conn", "serve::extensions", "serve::invocation", "serve::read_extensions", "serve::node"]),
     ("serve::reply", &["conn", "serve::context"]),
     // A request is on its way to a callback, and a callback is a function of requests.
     ("serve::request", &["conn", "serve::context", "serve::extensions", "serve::reply", "serve::callback"]),

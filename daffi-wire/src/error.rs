@@ -214,6 +214,12 @@ pub enum ExtensionError {
         /// The limit.
         limit: usize,
     },
+    /// A header's key is empty or too long.
+    #[error("the key of a header has {size} bytes; it has 1 to 255")]
+    HeaderKey {
+        /// Bytes of the key.
+        size: usize,
+    },
     /// The frame says that it has extensions, and ends inside them.
     #[error("the frame ends inside its extensions: {have} of {need} bytes arrived")]
     Cut {

@@ -32,6 +32,9 @@ mod tag {
     pub(super) const SKIPPED: u8 = 128;
 }
 
+/// How a block begins that says how much time is left, before the four bytes of the milliseconds.
+pub(crate) const TIME_LEFT: [u8; 2] = [tag::TIME_LEFT, 4];
+
 /// Which trace a call belongs to, as W3C Trace Context has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceParent {
@@ -285,11 +288,11 @@ impl ExtensionsBuilder {
     /// Adds a key and value of the user's. The same key may be added again.
     ///
     /// # Errors
-    /// [`ExtensionError::Value`] when the key is empty or longer than 255 bytes;
+    /// [`ExtensionError::HeaderKey`] when the key is empty or longer than 255 bytes;
     /// [`ExtensionError::Headers`] when all together exceed [`MAX_HEADER_BYTES`].
     pub fn header(mut self, key: &str, value: &str) -> Result<Self, ExtensionError> {
-        let length =
-            u8::try_from(key.len()).ok().filter(|length| *length > 0).ok_or(ExtensionError::Value(tag::HEADER))?;
+        let length = u8::try_from(key.len()).ok().filter(|length| *length > 0);
+        let length = length.ok_or(ExtensionError::HeaderKey { size: key.len() })?;
         let size = 1 + key.len() + value.len();
         self.header_bytes += size;
         if self.header_bytes > MAX_HEADER_BYTES {

@@ -1,12 +1,12 @@
 //! One frame: header, names and payload, all slices of the bytes that were read.
 
-use std::fmt;
+use std::{fmt, ops::Range, time::Duration};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{
-    CallId, DecodeError, EncodeError, ExtensionError, Extensions, Header, Kind, Level, Limits, MAX_EXTENSION_BYTES,
-    header::Lengths, limits::MAX_METADATA_BYTES,
+    CallId, DecodeError, EncodeError, ExtensionError, Extensions, FrameWriter, Header, Kind, Level, Limits,
+    MAX_EXTENSION_BYTES, extensions, header::Lengths,
 };
 
 /// A whole frame. It is cheap to clone: every part is a slice of the same shared bytes.
@@ -175,8 +175,16 @@ impl Frame {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn take_extensions(&mut self) -> Result<Extensions, ExtensionError> {
+        let Some(block) = self.block()? else { return Ok(Extensions::default()) };
+        let (said, end) = (Extensions::read(self.bytes.slice(block.clone()))?, block.end);
+        self.body = offset(end);
+        Ok(said)
+    }
+
+    /// Where the extensions are, without their length, as long as they were not taken.
+    fn block(&self) -> Result<Option<Range<usize>>, ExtensionError> {
         if !self.header.has_extensions() || self.body != self.names_end {
-            return Ok(Extensions::default());
+            return Ok(None);
         }
         let from = usize::from(self.names_end) + 2;
         let behind = &self.bytes[self.names_end.into()..];
@@ -189,9 +197,85 @@ impl Frame {
         if size > have - 2 {
             return Err(ExtensionError::Cut { have, need: size + 2 });
         }
-        let said = Extensions::read(self.bytes.slice(from..from + size))?;
-        self.body = offset(from + size);
-        Ok(said)
+        Ok(Some(from..from + size))
+    }
+
+    /// The frame as it passes from a level 4 link to one of level 3, which carries no extensions.
+    ///
+    /// # Errors
+    /// [`ExtensionError`] when the extensions cannot be told from the payload.
+    ///
+    /// ```
+    /// use daffi_wire::{CallId, Extensions, FormatId, Frame, FrameWriter, Header, Kind, Limits};
+    /// let (limits, mut bytes) = (Limits::default(), bytes::BytesMut::new());
+    /// let header = Header::new(Kind::Request, CallId(2), FormatId::OPAQUE, false, true);
+    /// let mut writer = FrameWriter::begin(&mut bytes, "cli", "svc", "add")?;
+    /// writer.extensions(&Extensions::builder().header("tenant", "blue")?.build()?);
+    /// writer.body().extend_from_slice(b"payload");
+    /// writer.finish(header, 0, &limits)?;
+    /// let frame = Frame::from_message(bytes.freeze(), &limits)?;
+    ///
+    /// let plain = Frame::new(header, "cli", "svc", "add", b"payload", &limits)?;
+    /// assert_eq!(frame.lowered()?, plain);
+    /// assert_eq!(plain.clone().lowered()?, plain);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lowered(self) -> Result<Self, ExtensionError> {
+        let Some(block) = self.block()? else { return Ok(self) };
+        let (names, payload) = (Header::LEN..self.names_end.into(), &self.bytes[block.end..]);
+        let header = self.header.with_extensions(false);
+        let mut bytes = BytesMut::with_capacity(usize::from(self.names_end) + payload.len());
+        bytes.put_slice(&header.encode_trusted(names.len(), payload.len()));
+        bytes.put_slice(&self.bytes[names]);
+        bytes.put_slice(payload);
+        Ok(Self { header, bytes: bytes.freeze(), ..self })
+    }
+
+    /// The frame as it passes from a level 3 link to one of level 4, where the last bit of the
+    /// header has a meaning that its sender did not know.
+    ///
+    /// ```
+    /// use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Limits};
+    /// let header = Header::new(Kind::Request, CallId(2), FormatId::OPAQUE, false, true).with_extensions(true);
+    /// let frame = Frame::new(header, "cli", "svc", "add", b"payload", &Limits::default())?;
+    /// let raised = frame.clone().raised();
+    /// assert!(frame.header().has_extensions() && !raised.header().has_extensions());
+    /// assert_eq!(raised.payload(), b"payload");
+    /// # Ok::<(), daffi_wire::EncodeError>(())
+    /// ```
+    #[must_use]
+    pub fn raised(self) -> Self {
+        if !self.header.has_extensions() {
+            return self;
+        }
+        let header = self.header.with_extensions(false);
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        bytes[..Header::LEN].copy_from_slice(
+            &header.encode_trusted(
+                usize::from(self.names_end) - Header::LEN,
+                self.bytes.len() - usize::from(self.names_end),
+            ),
+        );
+        Self { header, bytes: bytes.freeze(), ..self }
+    }
+
+    /// The same frame after it was held for so long: what its extensions say is left until the
+    /// caller gives up is less, down to nothing. A frame that does not say is as it was.
+    #[must_use]
+    pub fn held_for(self, time: Duration) -> Self {
+        let at = match self.block() {
+            Ok(Some(block)) if self.bytes[block.clone()].starts_with(&extensions::TIME_LEFT) => {
+                block.start + extensions::TIME_LEFT.len()
+            }
+            _ => return self,
+        };
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        if let Some(left) = bytes.get_mut(at..at + 4) {
+            let before = u32::from_le_bytes([left[0], left[1], left[2], left[3]]);
+            let held = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+            left.copy_from_slice(&before.saturating_sub(held).to_le_bytes());
+        }
+        Self { bytes: bytes.freeze(), ..self }
     }
 
     /// The first name: who sent it. A frame of an unknown kind has no names.
@@ -332,109 +416,8 @@ const fn equal_bytes(word: u64, byte: u8) -> u64 {
 }
 
 /// Offsets stay below 9 + 32 767 + 2 + 8 192.
-fn offset(at: usize) -> u16 {
+pub(crate) fn offset(at: usize) -> u16 {
     u16::try_from(at).expect("header, metadata and extensions are below 65 536 bytes together")
-}
-
-/// Writes one frame at the end of a buffer: header and names first, then whatever the caller
-/// appends.
-///
-/// Nothing before the frame is touched. Dropped without [`finish`](Self::finish), it removes what
-/// it wrote.
-#[derive(Debug)]
-pub struct FrameWriter<'a> {
-    dst: &'a mut BytesMut,
-    start: usize,
-    first: u16,
-    second: u16,
-    metadata: usize,
-    /// Bytes of the extensions and of their length.
-    extensions: usize,
-    done: bool,
-}
-
-impl<'a> FrameWriter<'a> {
-    /// Starts a frame. See [`Frame::new`] for what the names must be.
-    ///
-    /// # Errors
-    /// [`EncodeError::MetadataTooLarge`] when the names do not fit.
-    pub fn begin(dst: &'a mut BytesMut, transmitter: &str, receiver: &str, method: &str) -> Result<Self, EncodeError> {
-        let metadata = transmitter.len().saturating_add(receiver.len()).saturating_add(method.len()).saturating_add(2);
-        if metadata > MAX_METADATA_BYTES {
-            return Err(EncodeError::MetadataTooLarge { size: metadata, limit: MAX_METADATA_BYTES });
-        }
-        let start = dst.len();
-        // The lengths hold their largest value until `finish`, so that a forgotten patch fails
-        // loudly.
-        dst.put_slice(&[0xff; Header::LEN]);
-        for part in [transmitter, "|", receiver, "|", method] {
-            dst.put_slice(part.as_bytes());
-        }
-        let first = Header::LEN + transmitter.len();
-        Ok(Self {
-            dst,
-            start,
-            first: offset(first),
-            second: offset(first + 1 + receiver.len()),
-            metadata,
-            extensions: 0,
-            done: false,
-        })
-    }
-
-    /// Writes extensions, for a frame of a level 4 link, before anything of the payload. Empty ones
-    /// take no room.
-    ///
-    /// # Panics
-    /// When something was written behind the names already.
-    pub fn extensions(&mut self, said: &Extensions) {
-        if said.is_empty() {
-            return;
-        }
-        assert_eq!(self.payload_len(), 0, "extensions stand before the payload, and once");
-        let bytes = said.as_bytes();
-        self.dst.put_u16_le(u16::try_from(bytes.len()).expect("extensions were checked to be at most 8 192 bytes"));
-        self.dst.put_slice(bytes);
-        self.extensions = 2 + bytes.len();
-    }
-
-    /// Returns the buffer that the payload is appended to; nothing else may be done to it.
-    pub fn body(&mut self) -> &mut BytesMut {
-        self.dst
-    }
-
-    /// Bytes that were appended so far.
-    #[must_use]
-    pub fn payload_len(&self) -> usize {
-        self.dst.len() - self.start - Header::LEN - self.metadata - self.extensions
-    }
-
-    fn offsets(&self) -> (u16, u16, u16) {
-        (self.first, self.second, offset(Header::LEN + self.metadata))
-    }
-
-    /// Writes the header. `more` is the length of a payload part that the caller sends behind this
-    /// buffer.
-    ///
-    /// # Errors
-    /// [`EncodeError`] when the frame is too large; the buffer is then as it was before
-    /// [`begin`](Self::begin).
-    pub fn finish(mut self, header: Header, more: usize, limits: &Limits) -> Result<(), EncodeError> {
-        let header = if self.extensions > 0 { header.with_extensions(true) } else { header };
-        let behind = (self.extensions + self.payload_len()).saturating_add(more);
-        let head = header.encode(self.metadata, behind, limits)?;
-        self.dst[self.start..self.start + Header::LEN].copy_from_slice(&head);
-        self.done = true;
-        Ok(())
-    }
-}
-
-impl Drop for FrameWriter<'_> {
-    fn drop(&mut self) {
-        if !self.done {
-            self.dst.truncate(self.start);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -260,6 +260,12 @@ impl Header {
         if message > limit {
             return Err(EncodeError::FrameTooLarge { size: message, limit });
         }
+        Ok(self.encode_trusted(metadata, payload))
+    }
+
+    /// The same, for lengths of a frame that was checked.
+    pub(crate) fn encode_trusted(self, metadata: usize, payload: usize) -> [u8; Self::LEN] {
+        let message = metadata + payload;
         let id = self.id.0.to_le_bytes();
         let flags = self.kind.number()
             | self.decoder.bits() << 4
@@ -267,7 +273,7 @@ impl Header {
             | u8::from(self.wants_reply) << 7;
         let lengths = (message as u64 | (metadata as u64) << 25).to_le_bytes();
         let tail = (self.parts & 0x7f) | u8::from(self.little_endian) << 7;
-        Ok([id[0], id[1], flags, lengths[0], lengths[1], lengths[2], lengths[3], lengths[4], tail])
+        [id[0], id[1], flags, lengths[0], lengths[1], lengths[2], lengths[3], lengths[4], tail]
     }
 
     /// Gives a frame that was written already its number.

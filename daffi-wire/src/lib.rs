@@ -53,6 +53,7 @@ mod event;
 mod extensions;
 mod format_id;
 mod frame;
+mod frame_writer;
 mod handshake;
 mod header;
 mod level;
@@ -74,7 +75,8 @@ pub use crate::{
         EXTENSION_ROOM, Extensions, ExtensionsBuilder, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES, StreamFlags, TraceParent,
     },
     format_id::FormatId,
-    frame::{Frame, FrameWriter},
+    frame::Frame,
+    frame_writer::FrameWriter,
     handshake::{Handshake, Member},
     header::{CallId, Header, Kind, UnknownKind},
     level::{Level, NodeType, Role},

@@ -70,6 +70,18 @@ macro_rules! setter {
             self.map(|inner| inner.serde(format))
         }
     };
+    (header) => {
+        /// A key and its value that travel with the call, such as a token or a tenant; the callback
+        /// reads it by [`Context::header`](daffi_core::Context::header). The same key may be added
+        /// again.
+        ///
+        /// All headers of a call are at most 4 KiB together, and a key 1 to 255 bytes, else the
+        /// call fails with [`CallError::Extensions`](crate::CallError::Extensions) before anything
+        /// is sent. A receiver of daffi 3.0.1 gets the call without them, which is logged once.
+        pub fn header(self, key: impl Into<String>, value: impl Into<String>) -> Self {
+            self.map(|inner| inner.header(key, value))
+        }
+    };
     (timeout) => {
         /// From the first poll of the call to its answer, exact, waiting for anything in between
         /// included.
@@ -128,7 +140,7 @@ style! {
     /// rpc.run("report", (more,)).await?; // whatever it returns
     /// # Ok(()) }
     /// ```
-    Rpc: receiver key serde timeout wait_for_connection wait_for_receiver
+    Rpc: receiver key serde header timeout wait_for_connection wait_for_receiver
 }
 
 impl Rpc {
@@ -155,7 +167,7 @@ impl Rpc {
 
 style! {
     /// One call, one receiver, no answer: [`Client::rpc_nowait`](crate::Client::rpc_nowait).
-    RpcNowait: receiver key serde timeout wait_for_connection wait_for_receiver
+    RpcNowait: receiver key serde header timeout wait_for_connection wait_for_receiver
 }
 
 impl RpcNowait {
@@ -181,7 +193,7 @@ style! {
     /// }
     /// # Ok(()) }
     /// ```
-    Cast: receivers serde timeout wait_for_connection
+    Cast: receivers serde header timeout wait_for_connection
 }
 
 impl Cast {
@@ -201,7 +213,7 @@ impl Cast {
 style! {
     /// One call to several members, no answers:
     /// [`Client::cast_nowait`](crate::Client::cast_nowait).
-    CastNowait: receivers serde timeout wait_for_connection
+    CastNowait: receivers serde header timeout wait_for_connection
 }
 
 impl CastNowait {

@@ -61,6 +61,14 @@ impl Client {
         Self::builder(made_up("client"))
     }
 
+    /// A handle whose calls are made for themselves: of the client that a callback's
+    /// [`Context::node`](crate::Context::node) gives, for work that goes on when the callback's
+    /// caller has given up.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { inner: self.inner.detached() }
+    }
+
     /// One call, one receiver, one answer.
     pub fn rpc(&self) -> Rpc {
         Rpc::new(self.inner.rpc())

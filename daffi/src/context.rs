@@ -7,8 +7,8 @@ use crate::Client;
 /// What a callback may know of the call it serves. A parameter of this type is filled in and is no
 /// argument of the call.
 ///
-/// It gives what [`daffi_core::Context`] gives (caller, peer, deadline, cancellation, what layers
-/// handed on), and the node itself, to call on:
+/// It gives what [`daffi_core::Context`] gives (caller, peer, headers, deadline, cancellation, what
+/// layers handed on), and the node itself, to call on:
 ///
 /// ```
 /// use daffi::{CallError, Callbacks, Context, NotAClient};
@@ -65,6 +65,10 @@ impl Context {
     }
 
     /// The node that serves the call, to call on over its own connection.
+    ///
+    /// Its calls are made for the call of this context: they have no more time than is left of
+    /// that, and when nobody waits for it any more they end with
+    /// [`CallError::Cancelled`](crate::CallError::Cancelled). [`Client::detached`] unties them.
     ///
     /// # Errors
     /// [`NotAClient`] on a Service, which answers and does not call.

@@ -69,7 +69,14 @@ pin_project! {
     enum CallStep<'m> {
         Made,
         /// The call was sent at once, which is the usual way.
-        Sent { pending: PendingReply, #[pin] expires: Option<Sleep>, after: Duration },
+        Sent {
+            pending: PendingReply,
+            #[pin]
+            expires: Option<Sleep>,
+            after: Duration,
+            // Ends when nobody waits any more for the callback that makes this call.
+            given_up: Option<BoxFuture<'static, ()>>,
+        },
         /// The call could not be sent at once: it waits for a connection, a receiver, a number or
         /// room.
         Waits { call: BoxFuture<'m, Result<Received, CallError>> },
@@ -101,8 +108,9 @@ impl<R: Returned, F: FormatSet> Future for Calling<'_, R, F> {
 
 impl<'m, F: FormatSet> RawCall<'m, F> {
     pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
-        let prepared = client.prepare(method, args, options, true);
-        let made = Made { prepared, options: options.clone() };
+        let options = client.inherit(options);
+        let prepared = client.prepare(method, args, &options, true);
+        let made = Made { prepared, options: options.into_owned() };
         Self { client: client.clone(), method, made: Some(made), step: CallStep::Made }
     }
 }
@@ -118,10 +126,17 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                     let made = this.made.take().expect(ENDED);
                     this.step.set(begin(this.client, this.method, made, cx)?);
                 }
-                CallStepProjection::Sent { pending, expires, after } => {
+                CallStepProjection::Sent { pending, expires, after, given_up } => {
                     let level = pending.level();
                     if let Poll::Ready(answer) = Pin::new(&mut *pending).poll(cx) {
-                        return Poll::Ready(to_received(answer, level, this.method));
+                        let timeout = (!after.is_zero()).then_some(*after);
+                        return Poll::Ready(to_received(answer, level, this.method, timeout));
+                    }
+                    if let Some(given_up) = given_up
+                        && given_up.as_mut().poll(cx).is_ready()
+                    {
+                        this.step.set(CallStep::Made);
+                        return Poll::Ready(Err(CallError::Cancelled { method: (*this.method).to_owned() }));
                     }
                     if let Some(expires) = expires.as_pin_mut() {
                         ready!(expires.poll(cx));
@@ -158,7 +173,8 @@ fn begin<'m, F: FormatSet>(
                 if let Some(pending) = send_now(&current.conn, &addressed.receiver, &mut addressed.written, cx.waker())?
                 {
                     let expires = options.timeout.map(|after| sleep_until(later(after)));
-                    return Ok(CallStep::Sent { pending, expires, after: options.timeout.unwrap_or_default() });
+                    let after = options.timeout.unwrap_or_default();
+                    return Ok(CallStep::Sent { pending, expires, after, given_up: client.parent_given_up() });
                 }
                 Unsent::Addressed(Arc::clone(&current.conn), addressed)
             }
@@ -202,12 +218,13 @@ async fn call<F: FormatSet>(
     unsent: Unsent,
     options: CallOptions,
 ) -> Result<Received, CallError> {
-    let mut progress = Progress::default();
+    let (mut progress, deadline) = (Progress::default(), options.timeout.map(later));
     let ended = within(options.timeout, async {
         let (conn, receiver, written) = unsent.address(&client, method, &options, true, &mut progress).await?;
-        receive(&mut send(conn, receiver, written, &mut progress).await?, method).await
+        let mut pending = send(conn, receiver, written, deadline, &mut progress).await?;
+        receive(&mut pending, method, options.timeout).await
     });
-    match ended.await {
+    match client.unless_given_up(method, async { Ok(ended.await) }).await? {
         Ok(ended) => ended,
         Err(after) => Err(progress.expired(method, after)),
     }
@@ -224,7 +241,7 @@ async fn queue<F: FormatSet>(
         let (conn, receiver, written) = unsent.address(&client, method, &options, false, &mut progress).await?;
         send_nowait(&conn, &receiver, written, method).await
     });
-    match ended.await {
+    match client.unless_given_up(method, async { Ok(ended.await) }).await? {
         Ok(ended) => ended,
         Err(after) => Err(progress.expired(method, after)),
     }
@@ -251,19 +268,17 @@ pub(super) async fn within<T>(limit: Option<Duration>, future: impl Future<Outpu
 pub struct Queueing<'m, F> {
     client: Client<F>,
     method: &'m str,
-    step: QueueStep<'m>,
-}
-
-enum QueueStep<'m> {
-    Made(Option<Made>),
-    Waits(BoxFuture<'m, Result<(), CallError>>),
+    /// It was not polled yet.
+    made: Option<Made>,
+    waits: Option<BoxFuture<'m, Result<(), CallError>>>,
 }
 
 impl<'m, F: FormatSet> Queueing<'m, F> {
     pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
-        let prepared = client.prepare(method, args, options, false);
-        let made = Made { prepared, options: options.clone() };
-        Self { client: client.clone(), method, step: QueueStep::Made(Some(made)) }
+        let options = client.inherit(options);
+        let prepared = client.prepare(method, args, &options, false);
+        let made = Made { prepared, options: options.into_owned() };
+        Self { client: client.clone(), method, made: Some(made), waits: None }
     }
 }
 
@@ -278,8 +293,7 @@ impl<F: FormatSet> Future for Queueing<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let QueueStep::Made(made) = &mut this.step {
-            let Made { prepared, options } = made.take().expect(ENDED);
+        if let Some(Made { prepared, options }) = this.made.take() {
             let unsent = match prepared {
                 Prepared::Failed(error) => return Poll::Ready(Err(error)),
                 Prepared::Unaddressed(payloads) => Unsent::Payloads(payloads),
@@ -294,12 +308,9 @@ impl<F: FormatSet> Future for Queueing<'_, F> {
                     _ => Unsent::Payloads(addressed.written.into_payloads()),
                 },
             };
-            this.step = QueueStep::Waits(Box::pin(queue(this.client.clone(), this.method, unsent, options)));
+            this.waits = Some(Box::pin(queue(this.client.clone(), this.method, unsent, options)));
         }
-        match &mut this.step {
-            QueueStep::Waits(queueing) => queueing.as_mut().poll(cx),
-            QueueStep::Made(_) => Poll::Pending,
-        }
+        this.waits.as_mut().expect(ENDED).as_mut().poll(cx)
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     progress::Progress,
     request::{Payloads, WrittenRequest, choose, format_for, write_payload},
     setters,
+    written_extensions::WrittenExtensions,
 };
 use crate::{
     client::{Client, ClientConn},
@@ -46,7 +47,7 @@ impl<F: FormatSet> Cast<F> {
         Self { client, options, receivers: None }
     }
 
-    setters!(receivers serde timeout wait_for_connection);
+    setters!(receivers serde header timeout wait_for_connection);
 
     /// Calls `method` on each member and gives the result or the error of each, by name; `()` takes
     /// any result.
@@ -57,8 +58,10 @@ impl<F: FormatSet> Cast<F> {
         method: &'m str,
         args: impl Args,
     ) -> BoxFuture<'m, Result<Answers<R>, CallError>> {
-        let (cast, payloads) = (self.clone(), payloads(&self.client, &self.options, method, &args));
-        Box::pin(async move { cast.send(method, &payloads).await })
+        let mut cast = self.clone();
+        cast.options = self.client.inherit(&self.options).into_owned();
+        let payloads = payloads(&self.client, &self.options, method, &args);
+        Box::pin(async move { cast.client.unless_given_up(method, cast.send(method, &payloads)).await })
     }
 
     async fn send<R: Returned + Send>(&self, method: &str, payloads: &Payloads) -> Result<Answers<R>, CallError> {
@@ -73,8 +76,9 @@ impl<F: FormatSet> Cast<F> {
                     let (receiver, written) = request?;
                     let mut progress = Progress::default();
                     progress.set_target(conn, &receiver);
-                    let sending = send(Arc::clone(conn), receiver, written, &mut progress);
-                    let call = async { receive(&mut sending.await?, method).await };
+                    let until = deadline.map(|(_, at)| at);
+                    let sending = send(Arc::clone(conn), receiver, written, until, &mut progress);
+                    let call = async { receive(&mut sending.await?, method, self.options.timeout).await };
                     match deadline {
                         None => call.await,
                         Some((after, at)) => match timeout_at(at, call).await {
@@ -96,15 +100,17 @@ impl<F: FormatSet> CastNowait<F> {
         Self { client, options, receivers: None }
     }
 
-    setters!(receivers serde timeout wait_for_connection);
+    setters!(receivers serde header timeout wait_for_connection);
 
     /// Calls `method` on each member; returns once all requests are queued. Nothing tells whether
     /// they arrived, or ran.
     ///
     #[doc = words!(cast_nowait)]
     pub fn call<'m>(&self, method: &'m str, args: impl Args) -> BoxFuture<'m, Result<(), CallError>> {
-        let (cast, payloads) = (self.clone(), payloads(&self.client, &self.options, method, &args));
-        Box::pin(async move { cast.send(method, &payloads).await })
+        let mut cast = self.clone();
+        cast.options = self.client.inherit(&self.options).into_owned();
+        let payloads = payloads(&self.client, &self.options, method, &args);
+        Box::pin(async move { cast.client.unless_given_up(method, cast.send(method, &payloads)).await })
     }
 
     async fn send(&self, method: &str, payloads: &Payloads) -> Result<(), CallError> {
@@ -180,6 +186,7 @@ fn address<F: FormatSet>(
     if names.is_empty() {
         return Err(CallError::ReceiverNotFound { method: method.to_owned(), receiver: None });
     }
+    let extensions = WrittenExtensions::of(options, method, wants_reply)?;
     let mut requests = Vec::with_capacity(names.len());
     for name in names {
         let chosen = choose(shared, &members, method, Some(&name), None).and_then(|receiver| {
@@ -188,7 +195,8 @@ fn address<F: FormatSet>(
         });
         let request = match chosen {
             Ok((receiver, format)) => {
-                let written = write_payload(shared, &receiver, method, payloads.get(format), wants_reply)?;
+                let to = (&receiver, members.level(&receiver));
+                let written = write_payload(shared, to, method, &extensions, payloads.get(format), wants_reply)?;
                 Ok((receiver, written))
             }
             Err(error) => Err(error),

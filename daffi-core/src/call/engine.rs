@@ -1,15 +1,16 @@
 //! The way of a written request: number, outbox, and back.
 
-use std::{sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use daffi_serde::{Body, FormatSet, RemoteError, Returned, SerdeError};
 use daffi_wire::{FormatId, Frame, Kind, Level, NodeName};
+use tokio::time::Instant;
 
 use super::{progress::Progress, request::WrittenRequest};
 use crate::{
     client::{ClientConn, Gone, Paid, PendingReply, Style},
     conn::Class,
-    error::CallError,
+    error::{CallError, WaitedFor},
     refusal::Refusal,
 };
 
@@ -36,16 +37,19 @@ pub(super) fn send_now(
     Ok(Some(pending))
 }
 
-/// Takes a number and queues the request, and waits where there is none or no room. Cancel safe:
-/// dropped, it has queued all of the request or nothing.
+/// Takes a number and queues the request, and waits where there is none or no room. `deadline`:
+/// when the caller gives up. Cancel safe: dropped, it has queued all of the request or nothing.
 pub(super) async fn send(
     conn: Arc<ClientConn>,
     receiver: NodeName,
-    written: WrittenRequest,
+    mut written: WrittenRequest,
+    deadline: Option<Instant>,
     progress: &mut Progress,
 ) -> Result<PendingReply, CallError> {
     let mut pending = conn.open(receiver).await?;
     progress.set_numbered();
+    // What it waits for room is not taken off: then its receiver gives up later than its caller.
+    written.set_deadline(deadline);
     queue(pending.conn(), &written.with_number(pending.id)).await?;
     pending.mark_sent();
     Ok(pending)
@@ -116,17 +120,35 @@ async fn queue(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<(), C
 pub(super) struct Received {
     pub(super) frame: Frame,
     pub(super) level: Level,
+    /// That of the call.
+    pub(super) timeout: Option<Duration>,
 }
 
 /// Waits for the answer to a request that was sent. Cancel safe.
-pub(super) async fn receive(pending: &mut PendingReply, method: &str) -> Result<Received, CallError> {
+pub(super) async fn receive(
+    pending: &mut PendingReply,
+    method: &str,
+    timeout: Option<Duration>,
+) -> Result<Received, CallError> {
     let level = pending.level();
-    to_received(pending.await, level, method)
+    to_received(pending.await, level, method, timeout)
 }
 
-pub(super) fn to_received(answer: Result<Frame, CallError>, level: Level, method: &str) -> Result<Received, CallError> {
+pub(super) fn to_received(
+    answer: Result<Frame, CallError>,
+    level: Level,
+    method: &str,
+    timeout: Option<Duration>,
+) -> Result<Received, CallError> {
     match answer {
-        Ok(frame) => Ok(Received { frame, level }),
+        Ok(mut frame) => {
+            if level.at_least(Level::FOUR) {
+                // An answer may say more than a caller of one result asks for.
+                let taken = frame.take_extensions();
+                taken.map_err(|source| CallError::Extensions { method: method.to_owned(), source })?;
+            }
+            Ok(Received { frame, level, timeout })
+        }
         Err(CallError::ReceiverGone { receiver, .. }) => {
             Err(CallError::ReceiverGone { receiver, method: method.to_owned() })
         }
@@ -137,9 +159,9 @@ pub(super) fn to_received(answer: Result<Frame, CallError>, level: Level, method
 /// Reads an answer as a `R`, or as the receiver's error. `()` takes whatever the callback returned,
 /// unread.
 pub(super) fn read<R: Returned>(formats: &impl FormatSet, received: Received, method: &str) -> Result<R, CallError> {
-    let header = received.frame.header();
-    let frame = received.frame;
-    let (format, text) = (header.format(received.level), header.is_text());
+    let Received { frame, level, timeout } = received;
+    let header = frame.header();
+    let (format, text) = (header.format(level), header.is_text());
     let failed = |source| CallError::Decode { method: method.to_owned(), source };
     if frame.kind() == Kind::Response {
         if let Ok(nothing) = castaway::cast!((), R) {
@@ -154,6 +176,11 @@ pub(super) fn read<R: Returned>(formats: &impl FormatSet, received: Received, me
         read => read.map_err(failed)?,
     };
     let receiver = frame.transmitter();
+    if let (Some(after), Some(Refusal::DeadlineExceeded)) = (timeout, Refusal::of(&error)) {
+        // The receiver was the first to see that the time is up.
+        let (receiver, method) = (receiver.to_owned(), method.to_owned());
+        return Err(CallError::Timeout { receiver, method, after, waited_for: WaitedFor::Answer });
+    }
     Err(match Refusal::call_error(error, receiver, method) {
         Ok(refused) => refused,
         Err(error) => CallError::Remote { receiver: receiver.to_owned(), method: method.to_owned(), error },

@@ -10,6 +10,7 @@ mod request;
 mod rpc;
 mod service;
 mod stream;
+mod written_extensions;
 
 use std::time::Duration;
 
@@ -42,6 +43,10 @@ pub struct CallOptions {
     /// While no member exposes the callback, wait for one instead of failing at once; and for a
     /// connection.
     pub wait_for_receiver: bool,
+    /// Keys and values that travel with the call, such as a token or a tenant: the callback reads
+    /// them by [`Context::header`](crate::Context::header). At most 4 KiB together, and 255 bytes a
+    /// key. A receiver of daffi 3.0.1 gets none.
+    pub headers: Vec<(String, String)>,
 }
 
 /// The setters that call styles share.
@@ -69,6 +74,20 @@ macro_rules! setters {
         #[must_use]
         pub fn receivers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
             self.receivers = Some(names.into_iter().map(Into::into).collect());
+            self
+        }
+    };
+    (@ header) => {
+        /// A key and its value that travel with the call, such as a token or a tenant; the callback
+        /// reads it by [`Context::header`](crate::Context::header). The same key may be added
+        /// again.
+        ///
+        /// All headers of a call are at most 4 KiB together, and a key 1 to 255 bytes, else the
+        /// call fails with [`CallError::Extensions`](crate::CallError::Extensions) before anything
+        /// is sent. A receiver of daffi 3.0.1 gets the call without them, which is logged once.
+        #[must_use]
+        pub fn header(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+            self.options.headers.push((key.into(), value.into()));
             self
         }
     };

@@ -27,7 +27,7 @@ impl<S> RpcOver<S> {
         Self { service, options: CallOptions::default() }
     }
 
-    setters!(receiver key serde timeout wait_for_connection wait_for_receiver);
+    setters!(receiver key serde header timeout wait_for_connection wait_for_receiver);
 
     /// Calls `method` through the stack and reads its result as a `R`.
     ///

@@ -6,10 +6,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use daffi_serde::{Args, FormatSet, Output, SerdeError};
 use daffi_wire::{CallId, EncodeError, FormatId, FrameWriter, Header, Kind, Level, NodeName};
+use tokio::time::Instant;
 
-use super::{CallOptions, progress::Progress};
+use super::{CallOptions, progress::Progress, written_extensions::WrittenExtensions};
 use crate::{
     client::{Choice, Client, ClientConn, ClientCore},
+    deadline::time_left_ms,
     error::{CallError, WaitedFor},
     scratch::Scratch,
     session::Members,
@@ -17,7 +19,7 @@ use crate::{
 
 /// What making a call gives, before anything is sent.
 pub(super) enum Prepared {
-    /// WrittenRequest for a receiver.
+    /// Written for a receiver.
     Addressed(Addressed),
     /// There was no receiver to choose, so the arguments are written in every format that the call
     /// may take.
@@ -56,10 +58,12 @@ impl Payloads {
 pub(super) struct WrittenRequest {
     pub(super) frame: Scratch,
     pub(super) shared: Option<Bytes>,
-    /// Bytes of the payload, wherever they are.
+    /// Bytes of extensions and payload, wherever they are: what credit is paid for.
     pub(super) payload: usize,
     /// Where the payload begins.
     body: usize,
+    /// Where it says how much time is left.
+    time_left: Option<usize>,
     format: FormatId,
     text: bool,
 }
@@ -72,6 +76,15 @@ impl WrittenRequest {
 
     pub(super) fn set_number(&mut self, id: CallId) {
         Header::renumber(self.frame.get_mut(), id);
+    }
+
+    /// Says how much time is left until `deadline`, if it is a request that says so.
+    pub(super) fn set_deadline(&mut self, deadline: Option<Instant>) {
+        if let (Some(at), Some(deadline)) = (self.time_left, deadline)
+            && let Some(left) = self.frame.get_mut().get_mut(at..at + 4)
+        {
+            left.copy_from_slice(&time_left_ms(deadline).to_le_bytes());
+        }
     }
 
     /// Has its final number. A large frame is shared from here on rather than copied into the
@@ -154,8 +167,9 @@ fn default_format(formats: &impl FormatSet, level: Level) -> FormatId {
 /// Writes a request, all but its number.
 pub(super) fn write_request(
     shared: &ClientCore,
-    receiver: &NodeName,
+    (receiver, level): (&NodeName, Level),
     method: &str,
+    extensions: &WrittenExtensions,
     format: FormatId,
     wants_reply: bool,
     write: impl FnOnce(&mut Output<'_>) -> Result<(), SerdeError>,
@@ -163,26 +177,29 @@ pub(super) fn write_request(
     let too_large = |source: EncodeError| CallError::TransmissionFailure { method: method.to_owned(), source };
     let mut frame = Scratch::take();
     let mut writer = FrameWriter::begin(frame.get_mut(), &shared.node.name, receiver, method).map_err(too_large)?;
+    let names_end = writer.body().len();
+    let time_left = extensions.write(&mut writer, shared, receiver, level);
     let body = writer.body().len();
     let mut out = Output::new(writer.body());
     write(&mut out).map_err(|source| CallError::Encode { method: method.to_owned(), source })?;
     let (payload, text) = (out.take_shared(), out.is_text());
     let header = Header::new(Kind::Request, CallId::NONE, format, text, wants_reply);
     let more = payload.as_ref().map_or(0, Bytes::len);
-    let bytes = writer.payload_len() + more;
+    let bytes = body - names_end + writer.payload_len() + more;
     writer.finish(header, more, &shared.node.config.limits).map_err(too_large)?;
-    Ok(WrittenRequest { frame, shared: payload, payload: bytes, body, format, text })
+    Ok(WrittenRequest { frame, shared: payload, payload: bytes, body, time_left, format, text })
 }
 
 /// Writes a request whose arguments are written.
 pub(super) fn write_payload(
     shared: &ClientCore,
-    receiver: &NodeName,
+    to: (&NodeName, Level),
     method: &str,
+    extensions: &WrittenExtensions,
     (format, payload): (FormatId, Result<Payload, SerdeError>),
     wants_reply: bool,
 ) -> Result<WrittenRequest, CallError> {
-    write_request(shared, receiver, method, format, wants_reply, |out| {
+    write_request(shared, to, method, extensions, format, wants_reply, |out| {
         let Payload { bytes, text } = payload?;
         if text {
             out.mark_text();
@@ -209,7 +226,9 @@ impl<F: FormatSet> Client<F> {
         let addressed = addressed.and_then(|receiver| {
             let format = format_for(self.formats(), members, receiver, options.serde)?;
             let write = |out: &mut Output<'_>| self.formats().encode_args(format, args, out);
-            let written = write_request(shared, receiver, method, format, wants_reply, write)?;
+            let extensions = WrittenExtensions::of(options, method, wants_reply)?;
+            let to = (receiver, members.level(receiver));
+            let written = write_request(shared, to, method, &extensions, format, wants_reply, write)?;
             Ok(Addressed { conn: current.conn.conn.id, receiver: receiver.clone(), written })
         });
         match addressed {
@@ -254,7 +273,9 @@ impl<F: FormatSet> Client<F> {
         progress: &mut Progress,
     ) -> Result<(Arc<ClientConn>, NodeName, WrittenRequest), CallError> {
         let (conn, receiver, format) = self.find(method, options, options.serde, progress).await?;
-        let written = write_payload(self.shared(), &receiver, method, payloads.get(format), wants_reply)?;
+        let extensions = WrittenExtensions::of(options, method, wants_reply)?;
+        let to = (&receiver, conn.members().level(&receiver));
+        let written = write_payload(self.shared(), to, method, &extensions, payloads.get(format), wants_reply)?;
         Ok((conn, receiver, written))
     }
 

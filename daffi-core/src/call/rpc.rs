@@ -22,7 +22,7 @@ impl<F: FormatSet> Rpc<F> {
         Self { client, options }
     }
 
-    setters!(receiver key serde timeout wait_for_connection wait_for_receiver);
+    setters!(receiver key serde header timeout wait_for_connection wait_for_receiver);
 
     /// Calls `method` and reads its result as a `R`; `()` takes any result.
     ///
@@ -58,7 +58,7 @@ impl<F: FormatSet> RpcNowait<F> {
         Self { client, options }
     }
 
-    setters!(receiver key serde timeout wait_for_connection wait_for_receiver);
+    setters!(receiver key serde header timeout wait_for_connection wait_for_receiver);
 
     /// Calls `method`; returns once the request is queued. Nothing tells whether it arrived, or
     /// ran.

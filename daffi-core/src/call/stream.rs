@@ -1,7 +1,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use daffi_serde::{Args, FormatSet, Owned};
-use daffi_wire::{FormatId, NodeName};
+use daffi_wire::{FormatId, Level, NodeName};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
@@ -13,6 +13,7 @@ use super::{
     progress::Progress,
     request::{WrittenRequest, write_request},
     setters,
+    written_extensions::WrittenExtensions,
 };
 use crate::{
     client::{Client, ClientConn, Flow, Gone, Paid, PendingReply, Style},
@@ -101,7 +102,8 @@ impl<F: FormatSet> StreamCall<F> {
         S: Stream,
         S::Item: Serialize + Send + 'static,
     {
-        let call = self.clone();
+        let mut call = self.clone();
+        call.options = self.client.inherit(&self.options).into_owned();
         async move { call.send_all(method, chunks).await }
     }
 
@@ -137,11 +139,11 @@ impl<F: FormatSet> StreamCall<F> {
             let mut progress = Progress::default();
             progress.set_target(&target.conn, &target.receiver);
             let sent_in_time = {
-                let sending = async {
+                let sending = self.client.unless_given_up(method, async {
                     let paid = target.pay(Style::Chunk, &written, method).await?;
                     let (conn, receiver) = (Arc::clone(&target.conn), target.receiver.clone());
-                    Ok((send(conn, receiver, written, &mut progress).await?, paid))
-                };
+                    Ok((send(conn, receiver, written, None, &mut progress).await?, paid))
+                });
                 let mut sending = std::pin::pin!(async {
                     match deadline {
                         None => Ok(sending.await),
@@ -174,13 +176,13 @@ impl<F: FormatSet> StreamCall<F> {
     async fn await_answer(&self, oldest: &mut Unacknowledged, method: &str) -> Result<(), StreamError> {
         let Unacknowledged { chunk, pending, deadline, .. } = oldest;
         let (chunk, receiver) = (*chunk, pending.receiver().clone());
-        let answer = async {
-            let received = receive(pending, method).await?;
+        let answer = self.client.unless_given_up(method, async {
+            let received = receive(pending, method, None).await?;
             if received.frame.kind() == daffi_wire::Kind::Error {
                 read::<serde::de::IgnoredAny>(self.client.formats(), received, method)?;
             }
             Ok(())
-        };
+        });
         let answered = match (*deadline, self.options.timeout) {
             (Some(deadline), Some(after)) => match timeout_at(deadline, answer).await {
                 Ok(answered) => answered,
@@ -226,7 +228,8 @@ impl<F: FormatSet> StreamNowait<F> {
         S: Stream,
         S::Item: Serialize + Send + 'static,
     {
-        let call = self.clone();
+        let mut call = self.clone();
+        call.options = self.client.inherit(&self.options).into_owned();
         async move { call.send_all(method, chunks).await }
     }
 
@@ -240,10 +243,10 @@ impl<F: FormatSet> StreamNowait<F> {
         let mut sent = 0;
         while let Some(chunk) = chunks.next().await {
             let written = write(&self.client, &target, method, &Owned(chunk), false).map_err(at(sent))?;
-            let sending = async {
+            let sending = self.client.unless_given_up(method, async {
                 let paid = target.pay(Style::Nowait, &written, method).await?;
                 send_paid(&target.conn, paid, written).await
-            };
+            });
             let queued = within(self.options.timeout, sending).await.unwrap_or_else(|after| {
                 let mut progress = Progress::default();
                 progress.set_target(&target.conn, &target.receiver);
@@ -272,7 +275,9 @@ fn write<F: FormatSet, A: Args>(
     args: &A,
     wants_reply: bool,
 ) -> Result<WrittenRequest, CallError> {
-    write_request(client.shared(), &target.receiver, method, target.format, wants_reply, |out| {
+    // Chunks are nobody's in particular, and of level 3.
+    let (to, extensions) = ((&target.receiver, Level::THREE), WrittenExtensions::default());
+    write_request(client.shared(), to, method, &extensions, target.format, wants_reply, |out| {
         client.formats().encode_args(target.format, args, out)
     })
 }

@@ -138,10 +138,11 @@ impl<F: FormatSet> ClientBuilder<F> {
             events: EventHub::new(),
             announce: Notify::new(),
             reannounce: Notify::new(),
+            dropped_headers: Default::default(),
         });
         let handle = Arc::new(ClientOwner { shared: Arc::clone(&shared), formats: self.formats });
         // Known before the first request can arrive, so that the first callback can call on.
         shared.node.set_client(Box::new(WeakClient { handle: Arc::downgrade(&handle) }));
-        Ok(Client { handle })
+        Ok(Client { handle, parent: None })
     }
 }

@@ -1,6 +1,6 @@
 //! The client that a callback runs on, to call on.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use daffi_serde::FormatSet;
 
@@ -14,15 +14,21 @@ pub(super) struct WeakClient<F> {
 
 impl<F: FormatSet> WeakClient<F> {
     fn upgrade(&self) -> Option<Client<F>> {
-        Some(Client { handle: self.handle.upgrade()? })
+        Some(Client { handle: self.handle.upgrade()?, parent: None })
     }
 }
 
 impl Context {
     /// The node that serves the call as a Client, to call on. `None` on a Service, which can't
     /// call.
+    ///
+    /// Its calls are made for the call of this context: they have no more time than is left of
+    /// that, and when nobody waits for it any more ([`cancelled`](Self::cancelled)) they end with
+    /// [`CallError::Cancelled`](crate::CallError::Cancelled). [`Client::detached`] unties them. Of a
+    /// nowait call, for which nobody waits from the beginning, they are untied.
     #[must_use]
     pub fn client<F: FormatSet>(&self) -> Option<Client<F>> {
-        self.node().client()?.downcast_ref::<WeakClient<F>>()?.upgrade()
+        let client = self.node().client()?.downcast_ref::<WeakClient<F>>()?.upgrade()?;
+        Some(Client { parent: self.is_awaited().then(|| Arc::new(self.clone())), ..client })
     }
 }

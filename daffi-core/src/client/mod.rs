@@ -8,7 +8,14 @@ mod permit;
 mod picker;
 mod supervisor;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use daffi_serde::FormatSet;
@@ -29,7 +36,7 @@ pub(crate) use self::{
 use crate::{
     error::{CallError, Disconnected, Ended, InitializationError, WaitedFor},
     events::{EventHub, Events, MemberEvent},
-    serve::{Callback, Node, ServingNode},
+    serve::{Callback, Context, Node, ServingNode},
     session::Members,
 };
 
@@ -39,11 +46,13 @@ use crate::{
 /// [`stop`](Self::stop) ends it in order.
 pub struct Client<F> {
     pub(crate) handle: Arc<ClientOwner<F>>,
+    /// The call that a callback serves, and that calls of this handle are made for.
+    pub(crate) parent: Option<Arc<Context>>,
 }
 
 impl<F> Clone for Client<F> {
     fn clone(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle) }
+        Self { handle: Arc::clone(&self.handle), parent: self.parent.clone() }
     }
 }
 
@@ -102,6 +111,8 @@ pub(crate) struct ClientCore {
     announce: Notify,
     /// Asks for a new connection whether calls are open or not.
     reannounce: Notify,
+    /// It was logged that headers are dropped.
+    dropped_headers: AtomicBool,
 }
 
 /// The connection that calls go to, with its members as they are now: what a call looks at, in one
@@ -118,6 +129,11 @@ impl std::fmt::Debug for ClientCore {
 }
 
 impl ClientCore {
+    /// Headers do not reach their receiver. `true`: for the first time.
+    pub(crate) fn note_dropped_headers(&self) -> bool {
+        !self.dropped_headers.swap(true, Ordering::Relaxed)
+    }
+
     fn set_state(&self, state: ClientState) {
         self.state.send_if_modified(|current| {
             if matches!(current, ClientState::Ended(_)) || *current == state {
@@ -332,6 +348,13 @@ impl<F: FormatSet> Client<F> {
     /// project need none of it.
     pub fn reannounce(&self) {
         self.shared().reannounce.notify_one();
+    }
+
+    /// A handle whose calls are made for themselves: of the client of a callback's
+    /// [`Context`](Context::client), for work that goes on when the callback's caller has given up.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle), parent: None }
     }
 
     /// Waits until there is a connection. Cancel safe.

@@ -71,6 +71,11 @@ impl Forwarder {
             Ok(receiver) => receiver,
             Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
         };
+        let frame = match translate(&frame, &me.peer, receiver) {
+            Ok(None) => frame,
+            Ok(Some(translated)) => translated,
+            Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
+        };
         let in_step = shared.keep_in_step(&me.peer, receiver);
         if frame.header().wants_reply() {
             if !in_step {
@@ -123,6 +128,11 @@ impl Forwarder {
                     if let Some(id) = caller.complete_call(number, me.id()) {
                         // It knew whom it called: an answer need not wait for other news.
                         shared.keep_in_step(me, caller);
+                        let translated = match translate(frame, me, caller) {
+                            Ok(translated) => translated,
+                            Err(error) => return shared.refuse_call(caller, id, &me.name, frame.method(), &error),
+                        };
+                        let frame = translated.as_ref().unwrap_or(frame);
                         let passed = if id == number {
                             turn.forward(&caller.conn, Class::Answer, frame)
                         } else {
@@ -184,6 +194,22 @@ impl Forwarder {
             Credit::Grants(grant) => other.on_grant(&self.me.peer, grant),
         }
         Ok(())
+    }
+}
+
+/// The frame as it passes from the link of one member to that of another, where the bit that says
+/// that extensions follow has another meaning. `None`: as it is.
+fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Frame>, RemoteError> {
+    if !frame.header().has_extensions() {
+        return Ok(None);
+    }
+    match (from.is_level_four(), to.is_level_four()) {
+        (true, false) => {
+            let unreadable = |error| Refusal::ExtensionUnsupported.error(format!("it cannot be passed on: {error}"));
+            frame.clone().lowered().map(Some).map_err(unreadable)
+        }
+        (false, true) => Ok(Some(frame.clone().raised())),
+        (true, true) | (false, false) => Ok(None),
     }
 }
 

@@ -13,6 +13,7 @@ use daffi_transport::keep;
 use daffi_wire::{Credit, FlowId, Frame, Grant, Limits, credit_cost};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use super::Peer;
 use crate::{
@@ -63,6 +64,8 @@ enum Telling {
 struct HeldRequest {
     frame: Frame,
     waits: WaitsFor,
+    /// Since when it waits, if it says how much time is left.
+    since: Option<Instant>,
     _counted: Ticket,
 }
 
@@ -246,7 +249,8 @@ impl Sender {
         // It may be a small part of a read buffer, which must not wait with it.
         let frame = keep(frame);
         let counted = Ticket::new(Arc::clone(&self.peer.conn), frame.as_bytes().len() + HOLDING_COST);
-        flow.held.push_back(HeldRequest { frame, waits, _counted: counted });
+        let since = frame.header().has_extensions().then(Instant::now);
+        flow.held.push_back(HeldRequest { frame, waits, since, _counted: counted });
     }
 
     /// A level 4 receiver grants credit itself when it worked the request off. For one of level 3,
@@ -294,8 +298,12 @@ impl Sender {
                 WaitsFor::Quiet(_) => flow.account.is_quiet(),
                 WaitsFor::News => false,
             }
-            && let Some(HeldRequest { frame, waits, _counted }) = flow.held.pop_front()
+            && let Some(HeldRequest { frame, waits, since, _counted }) = flow.held.pop_front()
         {
+            let frame = match since {
+                Some(since) => frame.held_for(since.elapsed()),
+                None => frame,
+            };
             // To a connection that has just ended nothing goes any more.
             let _gone = match waits {
                 WaitsFor::Order | WaitsFor::News => receiver.conn.forward(Class::Nowait, &frame).map(drop),

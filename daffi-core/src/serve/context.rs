@@ -7,7 +7,7 @@ use daffi_transport::PeerInfo;
 use daffi_wire::NodeName;
 use tokio_util::sync::CancellationToken;
 
-use super::{extensions::Extensions, invocation::Invocation, node::Node};
+use super::{extensions::Extensions, invocation::Invocation, node::Node, read_extensions::ReadExtensions};
 use crate::{config::NodeConfig, conn::Conn};
 
 /// What a callback may know of the call it serves: the caller, the peer, cancellation and the node
@@ -21,6 +21,9 @@ pub struct Context {
     pub(super) extensions: Extensions,
     /// The call, if its caller can cancel it.
     pub(super) call: Option<Arc<Invocation>>,
+    pub(super) read_extensions: ReadExtensions,
+    /// Its caller waits for the answer.
+    is_awaited: bool,
 }
 
 /// The same for all calls of one caller on one connection, so that a call shares it and makes none.
@@ -41,7 +44,13 @@ impl Context {
 
     /// A caller behind a Router. `gone`: cancelled when it is, or the connection.
     pub(crate) fn behind(caller: NodeName, conn: Arc<Conn>, node: Arc<Node>, gone: CancellationToken) -> Self {
-        Self { parts: Arc::new(Parts { caller, conn, node, gone }), extensions: Extensions::new(), call: None }
+        Self {
+            parts: Arc::new(Parts { caller, conn, node, gone }),
+            extensions: Extensions::new(),
+            call: None,
+            read_extensions: ReadExtensions::default(),
+            is_awaited: false,
+        }
     }
 
     /// The context of a call that came over no connection, to test layers and callbacks with:
@@ -67,8 +76,18 @@ impl Context {
     }
 
     /// That of one call of this caller.
-    pub(crate) fn of_call(&self, call: Option<Arc<Invocation>>) -> Self {
-        Self { parts: Arc::clone(&self.parts), extensions: Extensions::new(), call }
+    pub(super) fn of_call(
+        &self,
+        is_awaited: bool,
+        call: Option<Arc<Invocation>>,
+        read_extensions: ReadExtensions,
+    ) -> Self {
+        Self { parts: Arc::clone(&self.parts), extensions: Extensions::new(), call, read_extensions, is_awaited }
+    }
+
+    /// Whether its caller waits for the answer. Who asked for none may leave and mean no end.
+    pub(crate) const fn is_awaited(&self) -> bool {
+        self.is_awaited
     }
 
     /// The call is to be answered. `false`: it has ended for its caller.
@@ -101,20 +120,42 @@ impl Context {
         &self.parts.conn.peer
     }
 
-    /// When the caller stops waiting. Always `None` for now: the wire of level 3 does not carry it.
+    /// When the caller stops waiting: its timeout travels with the call, less the time that it was
+    /// on the way where that is known. Clocks of different hosts need not agree. A call that has
+    /// not begun by then does not run; one that runs sees it by [`cancelled`](Self::cancelled).
+    ///
+    /// `None` for a call without a timeout, and for one of a daffi 3.0.1 node, which does not say.
     #[must_use]
-    pub const fn deadline(&self) -> Option<Instant> {
-        None
+    pub fn deadline(&self) -> Option<Instant> {
+        self.read_extensions.deadline().map(tokio::time::Instant::into_std)
+    }
+
+    /// The keys and values that the caller sent with the call, in the order in which it set them.
+    /// Anybody who may call may write anything there.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.read_extensions.headers()
+    }
+
+    /// The value that the caller sent with the call under this key; the first, if there are
+    /// several.
+    #[must_use]
+    pub fn header(&self, key: &str) -> Option<&str> {
+        self.headers().find_map(|(known, value)| (known == key).then_some(value))
     }
 
     /// Whether nobody waits for the answer any more: the caller dropped its call or its timeout
-    /// passed, it has left, or the connection the call came on has ended. A call that has not begun
-    /// by then never does.
+    /// passed, the call's [`deadline`](Self::deadline) passed, the caller has left, or the
+    /// connection the call came on has ended. A call that has not begun by then never does.
     ///
     /// A caller of daffi 3.0.1, and one behind a Router of 3.0.1, does not say that it gave a call
     /// up, only that it left.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
+        self.is_given_up() || self.read_extensions.is_expired()
+    }
+
+    /// Whether the caller has said that it does not wait any more, or is gone.
+    pub(super) fn is_given_up(&self) -> bool {
         self.parts.gone.is_cancelled() || self.call.as_ref().is_some_and(|call| call.is_cancelled())
     }
 
@@ -123,12 +164,16 @@ impl Context {
     ///
     /// The callback is not stopped: it decides what to do, and what it returns then is dropped.
     pub async fn cancelled(&self) {
-        match &self.call {
-            None => self.parts.gone.cancelled().await,
-            Some(call) => tokio::select! {
-                () = call.cancelled() => {}
-                () = self.parts.gone.cancelled() => {}
-            },
+        let given_up = async {
+            match &self.call {
+                None => std::future::pending().await,
+                Some(call) => call.cancelled().await,
+            }
+        };
+        tokio::select! {
+            () = given_up => {}
+            () = self.parts.gone.cancelled() => {}
+            () = self.read_extensions.expired() => {}
         }
     }
 

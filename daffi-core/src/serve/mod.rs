@@ -15,6 +15,7 @@ mod layers;
 mod lifecycle;
 mod node;
 mod pace;
+mod read_extensions;
 mod registry;
 mod reply;
 mod request;

@@ -72,12 +72,19 @@ impl Request {
     /// Whether it is to run: a call whose caller is gone, or gave it up, is not, for others wait
     /// behind it. What asks for no answer is, for its sender may have meant to leave.
     pub(crate) fn is_wanted(&self) -> bool {
-        !(self.wants_reply && self.context.is_cancelled())
+        !(self.wants_reply && self.context.is_given_up())
     }
 
-    /// The callback is to run now. `false`: its caller gave it up.
-    pub(crate) fn begin(&self) -> bool {
-        self.context.call.as_ref().is_none_or(|call| call.begin())
+    /// The callback is to run now; else what is to be answered in its place.
+    pub(crate) fn begin(&self) -> Result<(), Reply> {
+        if self.context.call.as_ref().is_some_and(|call| !call.begin()) {
+            return Err(Reply::nothing());
+        }
+        if self.context.read_extensions.is_expired() {
+            let text = format!("the deadline of the call passed before {} began: it did not run", self.method());
+            return Err(Reply::error(Refusal::DeadlineExceeded.error(text)));
+        }
+        Ok(())
     }
 
     /// The callback's name.

@@ -19,6 +19,7 @@ use super::{
     invocation::{Entered, Invocation, Invocations},
     layers::{CallbackService, Started},
     node::Node,
+    read_extensions::ReadExtensions,
     registry::{Lookup, Registry},
     reply::{Reply, ReplyTo},
     request::Request,
@@ -73,7 +74,7 @@ impl ServingNode {
         turn: &mut Turn,
         intake: &mut Intake,
         context: &Context,
-        frame: Frame,
+        mut frame: Frame,
         until_done: impl Send + 'static,
     ) {
         let node = &self.node;
@@ -85,6 +86,10 @@ impl ServingNode {
             let text = format!("{} exposes no callback {:?}", node.name, frame.method());
             return context.answer_error(turn, &frame, RemoteError::new("TypeError", text));
         };
+        let read_extensions = match ReadExtensions::take(&mut frame, context.conn().level()) {
+            Ok(read) => read,
+            Err(error) => return context.answer_error(turn, &frame, error),
+        };
         if !intake.jobs.is_empty() && !self.callbacks.is_for_threads(callback) {
             // It must not overtake them.
             self.callbacks.submit(&mut intake.jobs);
@@ -93,7 +98,7 @@ impl ServingNode {
             (ReplyTo::new(context, &frame), frame.as_bytes().len(), frame.header().is_text());
         let can_be_cancelled = answer.wants_reply && context.conn().level().at_least(Level::FOUR);
         let mut invocation = can_be_cancelled.then(|| intake.spare.take().unwrap_or_default());
-        let context = context.of_call(invocation.clone());
+        let context = context.of_call(answer.wants_reply, invocation.clone(), read_extensions);
         let request = Request {
             context: context.clone(),
             callback: Arc::clone(callback),

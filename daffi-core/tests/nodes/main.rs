@@ -7,6 +7,7 @@ mod calls;
 mod cancel;
 mod credit;
 mod ends;
+mod extensions;
 mod hostile;
 mod level_three;
 mod lifecycle;

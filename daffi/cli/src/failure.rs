@@ -61,9 +61,10 @@ impl From<CallError> for Failure {
             CallError::ReceiverGone { .. } | CallError::Disconnected(_) | CallError::Evicted | CallError::Stopped => {
                 Self::NoConnection(format!("{text}; whether the callback ran is unknown"))
             }
-            CallError::Encode { .. } | CallError::TransmissionFailure { .. } | CallError::FormatUnsupported { .. } => {
-                Self::Usage(text)
-            }
+            CallError::Encode { .. }
+            | CallError::TransmissionFailure { .. }
+            | CallError::Extensions { .. }
+            | CallError::FormatUnsupported { .. } => Self::Usage(text),
             _ => Self::Failed(text),
         }
     }

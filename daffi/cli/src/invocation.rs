@@ -49,6 +49,9 @@ pub(crate) struct Invocation {
     /// takes
     #[arg(short, long, value_name = "TIME", default_value = "30")]
     timeout: Wait,
+    /// A header that travels with the call, for the callback to read; may be repeated
+    #[arg(long = "header", value_name = "KEY=VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
 }
 
 /// The formats by their names in Python.
@@ -81,6 +84,15 @@ pub(crate) struct Invoked {
     pub(crate) args: DynArgs,
     pub(crate) serde: Option<FormatId>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("it has no =: write KEY=VALUE")?;
+    match key.len() {
+        1..=255 => Ok((key.to_owned(), value.to_owned())),
+        length => Err(format!("its key has {length} bytes; it has 1 to 255")),
+    }
 }
 
 impl Invocation {
@@ -115,7 +127,8 @@ impl Invocation {
             }
             args.keywords.push((name, value));
         }
-        Ok(Invoked { endpoint, method, args, serde: self.serde.map(Into::into), timeout: self.timeout.0 })
+        let (serde, timeout) = (self.serde.map(Into::into), self.timeout.0);
+        Ok(Invoked { endpoint, method, args, serde, timeout, headers: self.headers })
     }
 }
 

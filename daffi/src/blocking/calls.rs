@@ -37,7 +37,7 @@ macro_rules! style {
 
 style! {
     /// One call, one receiver, one answer: [`Client::rpc`](super::Client::rpc).
-    Rpc: receiver key serde timeout wait_for_connection wait_for_receiver
+    Rpc: receiver key serde header timeout wait_for_connection wait_for_receiver
 }
 
 impl Rpc {
@@ -61,7 +61,7 @@ impl Rpc {
 
 style! {
     /// One call, one receiver, no answer: [`Client::rpc_nowait`](super::Client::rpc_nowait).
-    RpcNowait: receiver key serde timeout wait_for_connection wait_for_receiver
+    RpcNowait: receiver key serde header timeout wait_for_connection wait_for_receiver
 }
 
 impl RpcNowait {
@@ -76,7 +76,7 @@ impl RpcNowait {
 
 style! {
     /// One call to several members, an answer of each: [`Client::cast`](super::Client::cast).
-    Cast: receivers serde timeout wait_for_connection
+    Cast: receivers serde header timeout wait_for_connection
 }
 
 impl Cast {
@@ -93,7 +93,7 @@ impl Cast {
 style! {
     /// One call to several members, no answers:
     /// [`Client::cast_nowait`](super::Client::cast_nowait).
-    CastNowait: receivers serde timeout wait_for_connection
+    CastNowait: receivers serde header timeout wait_for_connection
 }
 
 impl CastNowait {

@@ -63,10 +63,10 @@ impl Job {
     fn run(self) {
         let Self { arrival: Arrival { request, order, gate }, answer } = self;
         drop(gate);
-        if !request.begin() {
-            return;
-        }
         let callback = Arc::clone(&request.callback);
+        if let Err(instead) = request.begin() {
+            return answer.answer(&callback, instead);
+        }
         let Run::Plain(run) = &callback.run else { return answer.answer(&callback, Reply::error(stopped_error())) };
         let begun = callback.is_inline().then(Instant::now);
         let reply = catch_unwind(AssertUnwindSafe(|| run(request)))

@@ -26,8 +26,8 @@ pub(crate) enum Ran {
 
 /// Runs a callback, an async one up to where it first waits.
 pub(crate) fn run(callback: &Arc<Callback>, request: Request, clock: &mut Clock) -> Ran {
-    if !request.begin() {
-        return Ran::Done(Reply::nothing());
+    if let Err(instead) = request.begin() {
+        return Ran::Done(instead);
     }
     match &callback.run {
         Run::Plain(run) => {

@@ -296,8 +296,8 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
         }
         Run::Async(run) => {
             let Arrival { request, order, .. } = arrival;
-            if !request.begin() {
-                return Step::Done(Reply::nothing());
+            if let Err(instead) = request.begin() {
+                return Step::Done(instead);
             }
             Step::On(State::Running(Running { future: run(request), callback, worker, order }))
         }

@@ -64,6 +64,7 @@ impl Call {
         let rpc = self.receiver.into_iter().fold(rpc, Rpc::receiver);
         let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
         let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
+        let rpc = invoked.headers.into_iter().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
         let Some(Seconds(period)) = self.every else {
             let result: Value = closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
             return print(&result, self.json);

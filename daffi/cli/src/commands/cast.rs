@@ -58,6 +58,7 @@ impl Cast {
         let cast = if self.receivers.is_empty() { cast } else { cast.receivers(self.receivers) };
         let cast = invoked.serde.into_iter().fold(cast, CastCall::serde);
         let cast = invoked.timeout.into_iter().fold(cast, CastCall::timeout);
+        let cast = invoked.headers.into_iter().fold(cast, |cast, (key, value)| cast.header(key, value));
         let results: Results = closing(&client, cast.call(&invoked.method, invoked.args)).await?;
         if self.json {
             output::json(&Outcomes(&results))?;

@@ -39,11 +39,13 @@ impl Nowait {
         if self.all {
             let cast = invoked.serde.into_iter().fold(client.cast_nowait(), CastNowait::serde);
             let cast = invoked.timeout.into_iter().fold(cast, CastNowait::timeout);
+            let cast = invoked.headers.into_iter().fold(cast, |cast, (key, value)| cast.header(key, value));
             closing(&client, cast.call(&invoked.method, invoked.args)).await?;
         } else {
             let rpc = self.receiver.into_iter().fold(client.rpc_nowait(), RpcNowait::receiver);
             let rpc = invoked.serde.into_iter().fold(rpc, RpcNowait::serde);
             let rpc = invoked.timeout.into_iter().fold(rpc, RpcNowait::timeout);
+            let rpc = invoked.headers.into_iter().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
             closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
         }
         Ok(())

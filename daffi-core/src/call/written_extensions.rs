@@ -1,0 +1,100 @@
+//! What travels with a request beside its names and arguments.
+
+use std::{borrow::Cow, future::Future, sync::Arc};
+
+use daffi_transport::BoxFuture;
+use daffi_wire::{Extensions, FrameWriter, Level, NodeName, Shown};
+use tokio::time::Instant;
+
+use super::CallOptions;
+use crate::{
+    client::{Client, ClientCore},
+    deadline::{later, time_left_ms},
+    error::CallError,
+};
+
+/// What travels with a request: that its caller waits for a time only, and the headers.
+#[derive(Debug, Default)]
+pub(super) struct WrittenExtensions {
+    /// Set anew when the request is sent.
+    time_left_ms: Option<u32>,
+    headers: Extensions,
+}
+
+impl WrittenExtensions {
+    /// Of a call with these options. Nobody gives a call up that wants no answer.
+    pub(super) fn of(options: &CallOptions, method: &str, wants_reply: bool) -> Result<Self, CallError> {
+        let time_left_ms = options.timeout.filter(|_| wants_reply).map(|timeout| time_left_ms(later(timeout)));
+        if options.headers.is_empty() {
+            return Ok(Self { time_left_ms, headers: Extensions::default() });
+        }
+        let said = options
+            .headers
+            .iter()
+            .try_fold(Extensions::builder(), |said, (key, value)| said.header(key, value))
+            .and_then(|said| said.build());
+        let headers = said.map_err(|source| CallError::Extensions { method: method.to_owned(), source })?;
+        Ok(Self { time_left_ms, headers })
+    }
+
+    /// Writes what `receiver` can read of it, and gives where the time stands that is left. A
+    /// receiver of level 3 knows nothing of extensions.
+    pub(super) fn write(
+        &self,
+        writer: &mut FrameWriter<'_>,
+        shared: &ClientCore,
+        receiver: &NodeName,
+        level: Level,
+    ) -> Option<usize> {
+        if !level.at_least(Level::FOUR) {
+            if !self.headers.is_empty() && shared.note_dropped_headers() {
+                tracing::warn!(
+                    receiver = %Shown::new(receiver),
+                    "headers are dropped: this member is a daffi 3.0.1 node, or behind one; further such calls are not logged"
+                );
+            }
+            return None;
+        }
+        match self.time_left_ms {
+            Some(ms) => Some(writer.time_left(ms, &self.headers)),
+            None => {
+                writer.extensions(&self.headers);
+                None
+            }
+        }
+    }
+}
+
+impl<F> Client<F> {
+    /// The options of a call that this client makes: on the client of a callback's context it ends
+    /// when the callback's own caller gives up.
+    pub(super) fn inherit<'o>(&self, options: &'o CallOptions) -> Cow<'o, CallOptions> {
+        let Some(deadline) = self.parent.as_ref().and_then(|parent| parent.deadline()) else {
+            return Cow::Borrowed(options);
+        };
+        let left = Instant::from_std(deadline).saturating_duration_since(Instant::now());
+        let timeout = Some(options.timeout.map_or(left, |timeout| timeout.min(left)));
+        Cow::Owned(CallOptions { timeout, ..options.clone() })
+    }
+
+    /// Ends when nobody waits any more for the callback that this client's calls are made for.
+    pub(super) fn parent_given_up(&self) -> Option<BoxFuture<'static, ()>> {
+        let parent = Arc::clone(self.parent.as_ref()?);
+        Some(Box::pin(async move { parent.cancelled().await }))
+    }
+
+    /// Awaits the future, unless this is the client of a callback's context and nobody waits for
+    /// that callback any more.
+    pub(super) async fn unless_given_up<T>(
+        &self,
+        method: &str,
+        future: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let Some(parent) = &self.parent else { return future.await };
+        tokio::select! {
+            biased;
+            ended = future => ended,
+            () = parent.cancelled() => Err(CallError::Cancelled { method: method.to_owned() }),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What comes with a call beside its names and arguments.
+
+use std::{sync::Arc, time::Duration};
+
+use daffi_serde::RemoteError;
+use daffi_wire::{Extensions, Frame, Level};
+use tokio::time::{Instant, sleep_until};
+
+use crate::refusal::Refusal;
+
+/// What came with one call: when its caller stops waiting, and its headers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReadExtensions {
+    deadline: Option<Instant>,
+    /// Most calls that say something say no more than their deadline.
+    said: Option<Arc<Extensions>>,
+}
+
+impl ReadExtensions {
+    /// Takes it from a REQUEST that came on a link of this level. The error is for its caller.
+    pub(super) fn take(frame: &mut Frame, link: Level) -> Result<Self, RemoteError> {
+        if !frame.header().has_extensions() || !link.at_least(Level::FOUR) {
+            return Ok(Self::default());
+        }
+        let taken = frame.take_extensions();
+        let refused =
+            |why: String| Refusal::ExtensionUnsupported.error(format!("{} did not run: {why}", frame.method()));
+        let said = taken.map_err(|error| refused(error.to_string()))?;
+        if said.body().is_some() || said.stream().items_follow {
+            return Err(refused("its arguments come in several frames, which this node does not take".into()));
+        }
+        // The clocks of two hosts need not agree: what is left counts from the arrival.
+        let deadline = said.time_left_ms().map(|ms| Instant::now() + Duration::from_millis(ms.into()));
+        let more = said.headers().next().is_some() || said.trace().is_some();
+        Ok(Self { deadline, said: more.then(|| Arc::new(said)) })
+    }
+
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.said.iter().flat_map(|said| said.headers())
+    }
+
+    pub(super) fn is_expired(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Waits until the deadline; without one, for ever. Cancel safe.
+    pub(super) async fn expired(&self) {
+        match self.deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    }
+}
