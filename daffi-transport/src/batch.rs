@@ -119,7 +119,7 @@ impl Batch {
     /// A shared payload may be part of a larger read buffer, until [`compact`](Self::compact) is
     /// called.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         self.own() + self.shared
     }
 
@@ -340,7 +340,11 @@ mod tests {
         let is_shared =
             |batch: &Batch| batch.large.iter().map(|(_, p)| p.as_ptr() == read.as_ptr()).collect::<Vec<_>>();
         assert_eq!(is_shared(&batch), [false, false, true, false, false, true]);
-        assert!(batch.held() >= batch.remaining() && batch.held() < batch.remaining() + 4096, "{}", batch.held());
+        assert!(
+            batch.held_bytes() >= batch.remaining() && batch.held_bytes() < batch.remaining() + 4096,
+            "{}",
+            batch.held_bytes()
+        );
 
         let mut other = Batch::new();
         other.push(&[], Some(read.slice(..SHARE_FROM)));
@@ -372,7 +376,7 @@ mod tests {
             batch.advance(sent);
             batch.compact();
             let waits = batch.remaining();
-            assert!(batch.held() < 2 * waits + SLACK + SHARE_FROM, "{} for {waits}", batch.held());
+            assert!(batch.held_bytes() < 2 * waits + SLACK + SHARE_FROM, "{} for {waits}", batch.held_bytes());
             assert!(batch.copy_to_bytes(waits) == whole[sent..]);
         }
     }

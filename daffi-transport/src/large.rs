@@ -16,22 +16,22 @@ use tokio_util::io::poll_read_buf;
 use crate::read_buffer::{GROWTH, MOST};
 
 /// What a process keeps of the memory of large frames beside what its links say they
-/// [hold](crate::LinkReader::held), in bytes: that which no frame uses, and that which was given to
-/// a frame before its bytes arrived.
+/// [hold](crate::LinkReader::held_bytes), in bytes: that which no frame uses, and that which was
+/// given to a frame before its bytes arrived.
 pub const POOL_BYTES: usize = 32 * 1024 * 1024;
 
 /// Frames of more than this many bytes have memory of their own, at most a quarter more than they
 /// need; smaller ones are parts of a read buffer, which they keep alive: see [`keep`](crate::keep).
 pub const OWN_FROM: usize = MOST;
 
-static POOL: Mutex<Pool> = Mutex::new(Pool::new());
+static POOL: Mutex<BufferPool> = Mutex::new(BufferPool::new());
 
-fn pool<T>(with: impl FnOnce(&mut Pool) -> T) -> T {
+fn pool<T>(with: impl FnOnce(&mut BufferPool) -> T) -> T {
     with(&mut POOL.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 #[derive(Debug)]
-struct Pool {
+struct BufferPool {
     /// The ones that were given back last are at the end.
     free: VecDeque<Vec<u8>>,
     /// Bytes in `free`.
@@ -40,7 +40,7 @@ struct Pool {
     lent: usize,
 }
 
-impl Pool {
+impl BufferPool {
     const fn new() -> Self {
         Self { free: VecDeque::new(), bytes: 0, lent: 0 }
     }
@@ -95,14 +95,14 @@ pub struct Large {
 const LEAST: usize = 16 * 1024;
 
 /// Bytes of memory that `arrived` bytes of something warrant.
-const fn warranted(arrived: usize) -> usize {
+const fn warrant(arrived: usize) -> usize {
     let ahead = arrived.saturating_mul(GROWTH);
     arrived.saturating_add(if ahead > MOST { ahead } else { MOST })
 }
 
 impl Large {
     /// Memory for a thing of `whole` bytes that has `begun`.
-    pub(crate) fn holding(begun: &[u8], whole: usize) -> Self {
+    pub(crate) fn begin(begun: &[u8], whole: usize) -> Self {
         let bytes = pool(|pool| pool.lend(whole)).unwrap_or_default();
         let mut large = Self { lent: bytes.capacity(), bytes, whole, granted: 0 };
         large.grant(begun.len(), MOST);
@@ -112,7 +112,7 @@ impl Large {
 
     /// Lets it use as much memory as what has arrived warrants, and at most so much `ahead` of it.
     fn grant(&mut self, arrived: usize, ahead: usize) {
-        self.granted = self.whole.min(warranted(arrived)).min(arrived.saturating_add(ahead));
+        self.granted = self.whole.min(warrant(arrived)).min(arrived.saturating_add(ahead));
         if self.bytes.capacity() < self.granted {
             // Exactly: a thing that is kept owns about what it needs.
             self.bytes.reserve_exact(self.granted - self.bytes.len());
@@ -120,23 +120,23 @@ impl Large {
     }
 
     /// Bytes still to come.
-    pub(crate) fn missing(&self) -> usize {
+    pub(crate) fn missing_bytes(&self) -> usize {
         self.whole - self.bytes.len()
     }
 
     /// Bytes of memory that it uses.
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         if self.lent > 0 { self.granted } else { self.bytes.capacity() }
     }
 
-    /// Bytes by which the next read may raise [`held`](Self::held).
+    /// Bytes by which the next read may raise [`held_bytes`](Self::held_bytes).
     pub(crate) fn growth(&self) -> usize {
-        if self.is_short() { self.whole.min(warranted(self.bytes.len())).saturating_sub(self.held()) } else { 0 }
+        if self.is_short() { self.whole.min(warrant(self.bytes.len())).saturating_sub(self.held_bytes()) } else { 0 }
     }
 
     /// Whether the next read needs more memory.
     fn is_short(&self) -> bool {
-        self.granted - self.bytes.len() < self.missing().min(MOST)
+        self.granted - self.bytes.len() < self.missing_bytes().min(MOST)
     }
 
     /// Reads once, at most `limit` bytes and none beyond the missing ones. `Ok(0)`: the stream
@@ -152,14 +152,14 @@ impl Large {
         }
         let room = (self.granted - self.bytes.len()).min(limit.max(1));
         let read = ready!(poll_read_buf(io, cx, &mut (&mut self.bytes).limit(room)))?;
-        if self.missing() == 0 {
-            self.arrived();
+        if self.missing_bytes() == 0 {
+            self.end_loan();
         }
         Poll::Ready(Ok(read))
     }
 
     /// What was lent belongs to the thing now, which counts for itself.
-    fn arrived(&mut self) {
+    fn end_loan(&mut self) {
         let lent = std::mem::take(&mut self.lent);
         if lent > 0 {
             pool(|pool| pool.lent -= lent);
@@ -175,7 +175,7 @@ impl Large {
 
 impl Drop for Large {
     fn drop(&mut self) {
-        self.arrived();
+        self.end_loan();
         let buffer = std::mem::take(&mut self.bytes);
         // Freed without the lock.
         drop(pool(|pool| pool.put(buffer)));
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_pool_lends_what_fits_and_forgets_what_is_not_used() {
-        let mut pool = Pool::new();
+        let mut pool = BufferPool::new();
         for mib in [2, 20, 4] {
             assert!(pool.put(Vec::with_capacity(mib * MIB)).is_empty());
         }
@@ -231,21 +231,21 @@ mod tests {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let whole = 9 * MIB;
         let sent = vec![7; whole];
-        let mut large = Large::holding(&sent[..9], whole);
+        let mut large = Large::begin(&sent[..9], whole);
         let mut rest = &sent[9..];
-        while large.missing() > 0 {
-            let (held, growth, had) = (large.held(), large.growth(), large.len());
+        while large.missing_bytes() > 0 {
+            let (held, growth, had) = (large.held_bytes(), large.growth(), large.len());
             let Poll::Ready(Ok(read)) = large.poll_read(Pin::new(&mut rest), &mut cx, 10_000) else { panic!() };
             assert!((1..=10_000).contains(&read));
-            assert!(large.held() <= held + growth, "{held} + {growth} < {}", large.held());
-            assert!(large.held() <= warranted(had).min(whole), "{} for {had}", large.held());
+            assert!(large.held_bytes() <= held + growth, "{held} + {growth} < {}", large.held_bytes());
+            assert!(large.held_bytes() <= warrant(had).min(whole), "{} for {had}", large.held_bytes());
             assert!(
-                large.held() <= had + 4 * 10_000 + MOST,
+                large.held_bytes() <= had + 4 * 10_000 + MOST,
                 "who reads little takes little: {} for {had}",
-                large.held()
+                large.held_bytes()
             );
         }
-        assert_eq!((large.held(), large.growth()), (whole, 0));
+        assert_eq!((large.held_bytes(), large.growth()), (whole, 0));
         assert!(large.into_bytes() == sent);
     }
 }

@@ -159,22 +159,23 @@ pub trait LinkReader: Send + 'static {
 
     /// Bytes that were read and not taken as frames: of an unfinished one, and of those that wait
     /// behind it.
-    fn buffered(&self) -> usize;
+    fn buffered_bytes(&self) -> usize;
 
     /// Bytes of memory that are held for what was read: the capacity of buffers, not the length of
     /// what is in them.
     ///
     /// Frames that were taken and are still alive are not in it, but see [`keep`].
-    fn held(&self) -> usize;
+    fn held_bytes(&self) -> usize;
 
-    /// Bytes by which the next [`poll_fill`](Self::poll_fill) may raise [`held`](Self::held), so
-    /// that a node can find the room first, or not read on. What arrived warrants it, not what a
-    /// header announces: at most four times what is there already, or 64 KiB.
+    /// Bytes by which the next [`poll_fill`](Self::poll_fill) may raise
+    /// [`held_bytes`](Self::held_bytes), so that a node can find the room first, or not read on.
+    /// What arrived warrants it, not what a header announces: at most four times what is there
+    /// already, or 64 KiB.
     fn growth(&self) -> usize;
 
     /// To be called when what was read has to wait: a little of it keeps no large buffer from then
-    /// on. A reader that always holds about as much as is [`buffered`](Self::buffered) does
-    /// nothing.
+    /// on. A reader that always holds about as much as is [`buffered_bytes`](Self::buffered_bytes)
+    /// does nothing.
     fn compact(&mut self) {}
 }
 
@@ -191,7 +192,7 @@ pub trait LinkReader: Send + 'static {
 /// ```
 #[must_use]
 pub fn keep(frame: Frame) -> Frame {
-    if frame.as_bytes().len() <= OWN_FROM { frame.detached() } else { frame }
+    if frame.as_bytes().len() <= OWN_FROM { frame.detach() } else { frame }
 }
 
 /// What the system knows of the way to a peer, beside what the peer itself says.
@@ -244,7 +245,7 @@ pub trait LinkWriter: Send + 'static {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
 
     /// Bytes of memory that are held for what was taken out of batches and has not left.
-    fn held(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         0
     }
 }

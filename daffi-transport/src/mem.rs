@@ -43,12 +43,12 @@ pub fn pair(config: &LinkConfig) -> (Link, BoxFuture<'static, Result<Link, crate
 
 fn client(stream: DuplexStream, config: &LinkConfig, name: &str) -> Link {
     let (reader, writer) = split(stream);
-    Link::connected(reader, writer, config, PeerInfo::new("mem", name))
+    Link::connect_over(reader, writer, config, PeerInfo::new("mem", name))
 }
 
 async fn server(stream: DuplexStream, config: &LinkConfig, name: String) -> Result<Link, crate::AcceptError> {
     let (reader, writer) = split(stream);
-    Link::accepted(reader, writer, config, PeerInfo::new("mem", name)).await
+    Link::accept_over(reader, writer, config, PeerInfo::new("mem", name)).await
 }
 
 /// Listens under a name that is known in this process only.

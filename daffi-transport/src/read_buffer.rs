@@ -48,7 +48,7 @@ impl ReadBuffer {
     /// moves to memory of its own, from which [`take_large`](Self::take_large) gives it.
     pub fn expect(&mut self, whole: usize) {
         if self.large.is_none() && whole > OWN_FROM && self.bytes.len() < whole {
-            self.large = Some(Large::holding(&self.bytes, whole));
+            self.large = Some(Large::begin(&self.bytes, whole));
             // What comes behind it may be as large, and its first bytes need little room here.
             self.release();
         }
@@ -62,7 +62,7 @@ impl ReadBuffer {
 
     /// The large thing, if it is complete.
     pub fn take_large(&mut self) -> Option<Large> {
-        self.large.take_if(|large| large.missing() == 0)
+        self.large.take_if(|large| large.missing_bytes() == 0)
     }
 
     /// Reads once, at most `limit` bytes. `missing` is what the thing at the front still lacks, if
@@ -136,18 +136,18 @@ impl ReadBuffer {
 
     /// Bytes that were read and not taken.
     #[must_use]
-    pub fn buffered(&self) -> usize {
+    pub fn buffered_bytes(&self) -> usize {
         self.bytes.len() + self.large.as_ref().map_or(0, |large| large.len())
     }
 
     /// Bytes of memory that are held, those of things that were cut out of the same memory
     /// included.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.chunk + self.large.as_ref().map_or(0, Large::held)
+    pub fn held_bytes(&self) -> usize {
+        self.chunk + self.large.as_ref().map_or(0, Large::held_bytes)
     }
 
-    /// Bytes by which the next read may raise [`held`](Self::held).
+    /// Bytes by which the next read may raise [`held_bytes`](Self::held_bytes).
     #[must_use]
     pub fn growth(&self, missing: usize) -> usize {
         match &self.large {
@@ -163,11 +163,11 @@ mod tests {
 
     fn read(buffer: &mut ReadBuffer, mut from: &[u8], missing: usize) -> usize {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        let (held, growth) = (buffer.held(), buffer.growth(missing));
+        let (held, growth) = (buffer.held_bytes(), buffer.growth(missing));
         let Poll::Ready(Ok(read)) = buffer.poll_read(Pin::new(&mut from), &mut cx, missing, usize::MAX) else {
             panic!()
         };
-        assert!(buffer.held() <= held + growth, "{held} + {growth} < {}", buffer.held());
+        assert!(buffer.held_bytes() <= held + growth, "{held} + {growth} < {}", buffer.held_bytes());
         read
     }
 
@@ -175,16 +175,16 @@ mod tests {
     fn the_beginning_of_a_thing_that_has_to_wait_keeps_no_large_buffer() {
         let source = vec![7; 1024 * 1024];
         let mut buffer = ReadBuffer::new(BytesMut::new());
-        while buffer.held() < MOST {
+        while buffer.held_bytes() < MOST {
             read(&mut buffer, &source, 100);
         }
         let taken = buffer.bytes.split_to(buffer.bytes.len() - 100);
         buffer.compact();
-        assert_eq!((buffer.held(), buffer.growth(50), &buffer.bytes[..]), (100 + FIRST, 0, &source[..100]));
+        assert_eq!((buffer.held_bytes(), buffer.growth(50), &buffer.bytes[..]), (100 + FIRST, 0, &source[..100]));
         assert!(read(&mut buffer, &source, 50) > 0 && taken == source[..taken.len()]);
         buffer.bytes.clear();
         buffer.compact();
-        assert_eq!(buffer.held(), 0);
+        assert_eq!(buffer.held_bytes(), 0);
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
         let mut kept = Vec::new();
         for _ in 0..100 {
             assert!(read(&mut buffer, &source, 100) > 0);
-            assert!(buffer.held() <= 2 * MOST, "{}", buffer.held());
+            assert!(buffer.held_bytes() <= 2 * MOST, "{}", buffer.held_bytes());
             while buffer.bytes.len() >= 1000 {
                 kept.push(buffer.bytes.split_to(1000).freeze());
             }

@@ -40,7 +40,7 @@ impl Link {
     }
 
     /// The connecting side: the SYN goes out with the first frame.
-    pub fn connected(
+    pub fn connect_over(
         reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin + Send + 'static,
         config: &LinkConfig,
@@ -57,13 +57,13 @@ impl Link {
     ///
     /// # Panics
     /// When it has to refuse on a runtime without time enabled.
-    pub async fn accepted(
+    pub async fn accept_over(
         reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin + Send + 'static,
         config: &LinkConfig,
         peer: PeerInfo,
     ) -> Result<Self, AcceptError> {
-        Self::accepted_or_upgraded(reader, writer, config, peer, None).await
+        Self::accept_or_upgrade(reader, writer, config, peer, None).await
     }
 
     /// The same, and what begins with an HTTP request is handed to what the listener offers.
@@ -73,7 +73,7 @@ impl Link {
     ///
     /// # Panics
     /// When it has to refuse on a runtime without time enabled.
-    pub async fn accepted_or_upgraded(
+    pub async fn accept_or_upgrade(
         mut reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin + Send + 'static,
         config: &LinkConfig,
@@ -145,11 +145,11 @@ impl<R> StreamReader<R> {
 
 impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
     fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, LinkError>> {
-        let missing = self.decoder.missing(self.buffer.buffered());
+        let missing = self.decoder.missing_bytes(self.buffer.buffered_bytes());
         let read = ready!(self.buffer.poll_read(Pin::new(&mut self.io), cx, missing, limit))?;
         self.check_foreign()?;
         if read == 0 {
-            self.decoder.finish(self.buffer.buffered())?;
+            self.decoder.finish(self.buffer.buffered_bytes())?;
         }
         Poll::Ready(Ok(read))
     }
@@ -162,8 +162,8 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
         let frame = self.decoder.decode(&mut self.buffer.bytes)?;
         self.unheard &= frame.is_none();
         if frame.is_none() {
-            let buffered = self.buffer.buffered();
-            self.buffer.expect(buffered + self.decoder.missing(buffered));
+            let buffered = self.buffer.buffered_bytes();
+            self.buffer.expect(buffered + self.decoder.missing_bytes(buffered));
         }
         Ok(frame)
     }
@@ -172,16 +172,16 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
         self.decoder.set_level(level);
     }
 
-    fn buffered(&self) -> usize {
-        self.buffer.buffered()
+    fn buffered_bytes(&self) -> usize {
+        self.buffer.buffered_bytes()
     }
 
-    fn held(&self) -> usize {
-        self.buffer.held()
+    fn held_bytes(&self) -> usize {
+        self.buffer.held_bytes()
     }
 
     fn growth(&self) -> usize {
-        self.buffer.growth(self.decoder.missing(self.buffer.buffered()))
+        self.buffer.growth(self.decoder.missing_bytes(self.buffer.buffered_bytes()))
     }
 
     fn compact(&mut self) {
@@ -247,7 +247,7 @@ mod tests {
             let (ours, mut theirs) = duplex(1024);
             theirs.write_all(answer).await.unwrap();
             let (reader, writer) = split(ours);
-            let mut link = Link::connected(reader, writer, &LinkConfig::default(), PeerInfo::new("tcp", "test"));
+            let mut link = Link::connect_over(reader, writer, &LinkConfig::default(), PeerInfo::new("tcp", "test"));
             let error = link.receive().await.unwrap_err();
             assert!(matches!(error, LinkError::Foreign(seen) if seen == foreign), "{error}");
         }
@@ -262,7 +262,8 @@ mod tests {
             theirs.write_all(request.as_bytes()).await.unwrap();
             let (reader, writer) = split(ours);
             let peer = PeerInfo::new("tcp", "test");
-            let accepted = tokio::spawn(async { Link::accepted(reader, writer, &LinkConfig::default(), peer).await });
+            let accepted =
+                tokio::spawn(async { Link::accept_over(reader, writer, &LinkConfig::default(), peer).await });
             let mut answer = String::new();
             theirs.read_to_string(&mut answer).await.unwrap();
             assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n") && answer.contains(says), "{answer}");
@@ -291,8 +292,8 @@ mod tests {
             assert_eq!(link.receive().await.unwrap(), Some(frame));
         }
         sending.await.unwrap().unwrap();
-        assert_eq!((link.receive().await.unwrap(), link.reader.buffered()), (None, 0));
-        assert!(link.reader.held() <= 2 * OWN_FROM, "{}", link.reader.held());
+        assert_eq!((link.receive().await.unwrap(), link.reader.buffered_bytes()), (None, 0));
+        assert!(link.reader.held_bytes() <= 2 * OWN_FROM, "{}", link.reader.held_bytes());
     }
 
     #[tokio::test]
@@ -303,7 +304,7 @@ mod tests {
         theirs.write_all(&frame.as_bytes()[..300_000]).await.unwrap();
         drop(theirs);
         let (reader, writer) = split(ours);
-        let mut link = Link::connected(reader, writer, &LinkConfig::default(), PeerInfo::new("tcp", "test"));
+        let mut link = Link::connect_over(reader, writer, &LinkConfig::default(), PeerInfo::new("tcp", "test"));
         let error = link.receive().await.unwrap_err();
         let need = frame.as_bytes().len();
         assert!(

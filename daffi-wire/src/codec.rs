@@ -8,7 +8,8 @@ use crate::{DecodeError, Foreign, Frame, Header, Level, Limits, header::Lengths}
 /// payload.
 ///
 /// The memory a frame takes grows with the bytes that arrived, not with the length its header
-/// announces: reserve at most what [`missing`](Self::missing) says, in steps of your own choice.
+/// announces: reserve at most what [`missing_bytes`](Self::missing_bytes) says, in steps of your
+/// own choice.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -35,7 +36,7 @@ impl FrameDecoder {
     /// Makes a decoder for the start of a stream.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits: limits.clamped(), pending: None, any_frame: false, level: Level::THREE }
+        Self { limits: limits.clamp(), pending: None, any_frame: false, level: Level::THREE }
     }
 
     /// Says what the link speaks, from the next frame on. Until then, kinds that only level 4 links
@@ -78,7 +79,8 @@ impl FrameDecoder {
     }
 
     /// A frame whose bytes the caller gathered somewhere else, because it is large: the
-    /// [`missing`](Self::missing) ones with those that [`decode`](Self::decode) left, and no more.
+    /// [`missing_bytes`](Self::missing_bytes) ones with those that [`decode`](Self::decode) left,
+    /// and no more.
     ///
     /// # Errors
     /// [`DecodeError`], final for this stream; [`DecodeError::Truncated`] when `whole` is not one
@@ -110,7 +112,7 @@ impl FrameDecoder {
     /// Returns how many bytes must still come before a frame of which `have` bytes have arrived, or
     /// its header, is whole.
     #[must_use]
-    pub fn missing(&self, have: usize) -> usize {
+    pub fn missing_bytes(&self, have: usize) -> usize {
         let need = self.pending.map_or(Header::LEN, |(_, lengths)| Header::LEN + lengths.message);
         need.saturating_sub(have)
     }
@@ -123,7 +125,7 @@ impl FrameDecoder {
         if have == 0 {
             return Ok(());
         }
-        Err(DecodeError::Truncated { have, need: have + self.missing(have) })
+        Err(DecodeError::Truncated { have, need: have + self.missing_bytes(have) })
     }
 
     /// Returns the limits in force.

@@ -79,7 +79,7 @@ impl Frame {
         let Some(head) = message.first_chunk() else {
             return Err(DecodeError::NotOneFrame { size, frame: Header::LEN });
         };
-        let limits = limits.clamped();
+        let limits = limits.clamp();
         let (header, lengths) = Header::decode(head, &limits)?;
         let frame = Header::LEN + lengths.message;
         if size != frame {
@@ -336,7 +336,7 @@ impl Frame {
 
     /// Copies the whole frame, under another call number.
     #[must_use]
-    pub fn renumbered(&self, id: CallId) -> Self {
+    pub fn with_id(&self, id: CallId) -> Self {
         let mut bytes = BytesMut::from(&self.bytes[..]);
         Header::renumber(&mut bytes, id);
         Self { header: self.header.with_id(id), bytes: bytes.freeze(), ..*self }
@@ -345,7 +345,7 @@ impl Frame {
     /// The same frame in memory of its own, of just its size. What was read from a stream shares
     /// the memory of what was read with it, and a small frame keeps all of that alive.
     #[must_use]
-    pub fn detached(&self) -> Self {
+    pub fn detach(&self) -> Self {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), ..*self }
     }
 

@@ -74,7 +74,7 @@ fn only_calls_and_their_ends_have_extensions() {
 fn another_number_changes_nothing_else() {
     let header = Header::new(Kind::Request, CallId(1), FormatId::OPAQUE, false, true);
     let of = |header| Frame::new(header, "a", "b", "c", b"payload", &Limits::default()).unwrap();
-    let frame = of(header).renumbered(CallId(0x1234));
+    let frame = of(header).with_id(CallId(0x1234));
     assert_eq!(frame, of(header.with_id(CallId(0x1234))));
     assert_eq!(frame.as_bytes()[..2], [0x34, 0x12]);
 }

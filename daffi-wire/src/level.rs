@@ -26,7 +26,7 @@ impl Level {
 
     /// A level both sides speak, given what the peer offers.
     #[must_use]
-    pub fn agreed(offered: Self) -> Self {
+    pub fn agree(offered: Self) -> Self {
         Self::at_most(offered.0)
     }
 

@@ -87,7 +87,7 @@ impl Limits {
 
     /// Lowers each limit to what the wire can express.
     #[must_use]
-    pub fn clamped(self) -> Self {
+    pub fn clamp(self) -> Self {
         Self {
             max_frame_bytes: self.max_frame_bytes.min(MAX_MESSAGE_BYTES),
             max_list_bytes: self.max_list_bytes.min(MAX_MESSAGE_BYTES),

@@ -30,7 +30,7 @@ impl Connector for Child {
             let (Some(reader), Some(writer)) = (child.stdout.take(), child.stdin.take()) else {
                 return Err(failed(io::ErrorKind::BrokenPipe.into()));
             };
-            Ok(Link::connected(reader, writer, &config, PeerInfo::new("child", program.address())))
+            Ok(Link::connect_over(reader, writer, &config, PeerInfo::new("child", program.address())))
         })
     }
 
@@ -54,7 +54,7 @@ impl Listener for Parent {
         // What takes time, here waiting for the first bytes, belongs into the pending connection.
         let upgrade = {
             let peer = peer.clone();
-            async move { Link::accepted(tokio::io::stdin(), tokio::io::stdout(), &config, peer).await }
+            async move { Link::accept_over(tokio::io::stdin(), tokio::io::stdout(), &config, peer).await }
         };
         Poll::Ready(Ok(Pending::new(peer, upgrade)))
     }

@@ -61,7 +61,7 @@ impl Connector for QuicConnector {
             let connecting = socket.connect(server, "localhost").map_err(|error| failed(io::Error::other(error)))?;
             let connection = connecting.await.map_err(|error| failed(error.into()))?;
             let (writer, reader) = connection.open_bi().await.map_err(|error| failed(error.into()))?;
-            Ok(Link::connected(reader, Writer::new(writer), &config, PeerInfo::new("quic", server.to_string())))
+            Ok(Link::connect_over(reader, Writer::new(writer), &config, PeerInfo::new("quic", server.to_string())))
         })
     }
 
@@ -103,7 +103,7 @@ impl Listener for QuicListener {
                 let failed = |error| AcceptError::failed(Phase::Opening, error);
                 let connection = incoming.await.map_err(failed)?;
                 let (writer, reader) = connection.accept_bi().await.map_err(failed)?;
-                Link::accepted(reader, Writer::new(writer), &config, peer).await
+                Link::accept_over(reader, Writer::new(writer), &config, peer).await
             }
         };
         Poll::Ready(Ok(Pending::new(peer, upgrade)))

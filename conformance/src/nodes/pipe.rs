@@ -59,7 +59,10 @@ impl Listener for PipeListener {
         };
         let (peer, config) = (PeerInfo::new(SCHEME, "replay"), *config);
         let (reader, writer) = split(stream);
-        Poll::Ready(Ok(Pending::new(peer.clone(), async move { Link::accepted(reader, writer, &config, peer).await })))
+        Poll::Ready(Ok(Pending::new(
+            peer.clone(),
+            async move { Link::accept_over(reader, writer, &config, peer).await },
+        )))
     }
 
     fn endpoint(&self) -> &Endpoint {
@@ -95,7 +98,7 @@ impl Connector for PipeConnector {
                 ));
             }
             let (reader, writer) = split(ours);
-            Ok(Link::connected(reader, writer, &config, PeerInfo::new(SCHEME, "replay")))
+            Ok(Link::connect_over(reader, writer, &config, PeerInfo::new(SCHEME, "replay")))
         })
     }
 

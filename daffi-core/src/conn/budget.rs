@@ -235,7 +235,7 @@ impl Account {
         self.own
     }
 
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.held.load(Relaxed)
     }
 
@@ -259,7 +259,7 @@ impl Account {
 
     /// Whether `bytes` more find room.
     pub(crate) fn admits(&self, bytes: usize) -> bool {
-        let after = self.held().saturating_add(bytes);
+        let after = self.held_bytes().saturating_add(bytes);
         after <= self.own || (after <= self.share() && bytes <= self.budget.free())
     }
 
@@ -294,7 +294,7 @@ impl Account {
     #[cfg(test)]
     pub(crate) fn try_charge(self: &Arc<Self>, bytes: usize, now: Instant) -> Option<Charge> {
         if !self.admits(bytes) {
-            self.budget.note_refusal(self.held(), now);
+            self.budget.note_refusal(self.held_bytes(), now);
             return None;
         }
         Some(self.charge(bytes))
@@ -317,7 +317,7 @@ impl Account {
         let may_hold = bound().min(self.budget.limit / 4);
         let alone = self.budget.readings.load(Relaxed) == 0;
         if !alone && !must && !self.admits(may_hold) {
-            self.budget.note_refusal(self.held(), now);
+            self.budget.note_refusal(self.held_bytes(), now);
             return Err(NoRoom { may_hold, share: self.share() });
         }
         self.budget.readings.fetch_add(1, Relaxed);

@@ -30,7 +30,7 @@ fn one_alone_gets_half_and_many_leave_room_for_the_next() {
             }
         }
         let next = budget.open();
-        let (least, room) = (accounts.iter().map(|a| a.held()).min().unwrap(), next.share());
+        let (least, room) = (accounts.iter().map(|a| a.held_bytes()).min().unwrap(), next.share());
         assert!(room + 2 * 64 * 1024 >= least, "{greedy}: {least} each, {room} for the next");
         assert!(next.try_charge(10, Instant::now()).is_some());
         assert!(budget.used_bytes() + budget.owned.load(Relaxed) <= budget.limit);
@@ -43,10 +43,10 @@ fn a_large_step_leaves_as_much_to_others_as_small_ones() {
     let (account, next) = (budget.open(), budget.open());
     let most = |step: usize| {
         let mut charges = Vec::new();
-        while account.held() + step <= account.share_after(step) {
+        while account.held_bytes() + step <= account.share_after(step) {
             charges.push(account.charge(step));
         }
-        (account.held(), next.share())
+        (account.held_bytes(), next.share())
     };
     let ((small, left), (large, left_after_large)) = (most(10_000), most(40 * MIB));
     assert!(large <= small && left_after_large >= left, "{large} and {small}, {left_after_large} and {left}");
@@ -60,7 +60,7 @@ fn in_a_race_the_first_leave_something_for_the_last() {
     let last = accounts.last().unwrap();
     // Each took half of what was free: after 12 of them only own parts are left, and later ones
     // have theirs.
-    assert!(last.held() + 100_000 > last.own());
+    assert!(last.held_bytes() + 100_000 > last.own());
     assert!(budget.open().try_charge(10, Instant::now()).is_some());
     drop(held);
     assert_eq!(budget.used_bytes(), 0);
@@ -102,13 +102,13 @@ fn what_is_counted_is_what_is_held() {
         } else {
             charges.swap_remove(rng.usize(..charges.len()));
         }
-        let beyond: usize = accounts.iter().map(|account| account.held().saturating_sub(account.own())).sum();
+        let beyond: usize = accounts.iter().map(|account| account.held_bytes().saturating_sub(account.own())).sum();
         let used = budget.used_bytes();
         assert!((beyond..beyond + accounts.len() * STEP).contains(&used), "{used} for {beyond}");
         assert!(used <= budget.limit);
     }
     let held: usize = charges.iter().map(Charge::bytes).sum();
-    assert_eq!(held, accounts.iter().map(|account| account.held()).sum::<usize>());
+    assert_eq!(held, accounts.iter().map(|account| account.held_bytes()).sum::<usize>());
     drop(charges);
     assert_eq!(budget.used_bytes(), 0);
 }
@@ -128,7 +128,7 @@ fn threads_count_what_they_hold() {
             });
         }
     });
-    assert_eq!((account.held(), budget.used_bytes()), (0, 0));
+    assert_eq!((account.held_bytes(), budget.used_bytes()), (0, 0));
 }
 
 #[test]
@@ -137,15 +137,15 @@ fn large_arguments_are_read_one_at_a_time_or_as_there_is_room() {
     let account = budget.open();
     let read = |bytes, must| account.read_arguments(bytes, || 24 * bytes, must, now);
     let small: Vec<_> = (0..1000).map(|_| read(1000, false).unwrap()).collect();
-    assert_eq!(account.held(), 0);
+    assert_eq!(account.held_bytes(), 0);
     let first = read(MIB, false).unwrap();
-    assert_eq!(account.held(), 2 * MIB, "a quarter of the budget at most");
+    assert_eq!(account.held_bytes(), 2 * MIB, "a quarter of the budget at most");
     let second = read(MIB, false).unwrap();
     let refused = read(MIB, false).unwrap_err();
     assert!(refused.may_hold == 2 * MIB && budget.presses(usize::MAX, now));
     let must = read(MIB, true).unwrap();
     drop((small, first, second, must));
-    assert_eq!((account.held(), budget.readings.load(Relaxed)), (0, 0));
+    assert_eq!((account.held_bytes(), budget.readings.load(Relaxed)), (0, 0));
     let full = account.charge(8 * MIB);
     assert!(read(MIB, false).is_ok(), "one always may");
     drop(full);

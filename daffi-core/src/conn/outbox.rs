@@ -92,8 +92,8 @@ impl Queue {
 
     /// Memory for what waits. What is on its way to a peer that takes it is counted by its size:
     /// the buffers that it passes through are the threads', not the peer's.
-    fn held(&self) -> usize {
-        let batch = if self.stuck { self.batch.held() } else { cost_of(&self.batch) };
+    fn held_bytes(&self) -> usize {
+        let batch = if self.stuck { self.batch.held_bytes() } else { cost_of(&self.batch) };
         batch + self.taken_held + self.receipts.len() * RECEIPT_COST
     }
 
@@ -140,7 +140,7 @@ impl Outbox {
     /// Counts what waits now.
     fn count(&self, queue: &mut Queue) {
         self.waiting.store(queue.waiting_bytes(), Relaxed);
-        let held = if queue.held() < UNCOUNTED { 0 } else { queue.held() };
+        let held = if queue.held_bytes() < UNCOUNTED { 0 } else { queue.held_bytes() };
         self.account.change(std::mem::replace(&mut queue.counted, held), held);
     }
 
@@ -149,7 +149,7 @@ impl Outbox {
     pub(crate) fn admits(&self, class: Class, bytes: usize) -> bool {
         let admits = self.has_room(class, bytes);
         if !admits && class != Class::Own {
-            self.account.budget().note_refusal(self.account.held(), Instant::now().into_std());
+            self.account.budget().note_refusal(self.account.held_bytes(), Instant::now().into_std());
         }
         admits
     }
@@ -173,7 +173,7 @@ impl Outbox {
 
     /// Whether so much waits that those who can wait do.
     fn is_crowded(&self) -> bool {
-        let held = self.account.held();
+        let held = self.account.held_bytes();
         held > 0 && held >= self.account.own() && held >= self.account.soft_share()
     }
 
@@ -352,7 +352,7 @@ impl Outbox {
                 spare::give(std::mem::take(waits));
             }
         }
-        queue.taken_held = batch.held() + held;
+        queue.taken_held = batch.held_bytes() + held;
         self.count(&mut queue);
     }
 

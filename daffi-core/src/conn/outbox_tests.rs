@@ -25,14 +25,17 @@ fn each_class_has_its_own_room() {
     let outbox = outbox(16 * MIB);
     while push(&outbox, Class::Request, 10_000) {}
     let (soft, share) = (outbox.account.soft_share(), outbox.account.share());
-    assert!((soft..soft + 20_000).contains(&outbox.account.held()), "requests wait from an eighth of the share on");
+    assert!(
+        (soft..soft + 20_000).contains(&outbox.account.held_bytes()),
+        "requests wait from an eighth of the share on"
+    );
     while push(&outbox, Class::Answer, 10_000) {}
-    assert!(outbox.account.held() > share / 3, "answers have the whole share");
+    assert!(outbox.account.held_bytes() > share / 3, "answers have the whole share");
     for class in [Class::Nowait, Class::Provoked, Class::Notice, Class::Terminal] {
         assert!(push(&outbox, class, 100), "{class:?}");
     }
     write(&outbox);
-    assert_eq!((outbox.bytes(), outbox.account.held(), outbox.account.budget().used_bytes()), (0, 0, 0));
+    assert_eq!((outbox.bytes(), outbox.account.held_bytes(), outbox.account.budget().used_bytes()), (0, 0, 0));
     assert!(push(&outbox, Class::Request, 10_000));
     outbox.close();
 }
@@ -53,12 +56,12 @@ fn small_frames_cost_what_they_hold() {
     for _ in 0..1000 {
         assert!(push(&outbox, Class::Answer, 17));
     }
-    assert_eq!(outbox.account.held(), 1000 * (17 + FRAME_COST));
+    assert_eq!(outbox.account.held_bytes(), 1000 * (17 + FRAME_COST));
     let mut batch = Batch::new();
     outbox.take(&mut batch);
-    assert_eq!(outbox.account.held(), 1000 * (17 + FRAME_COST), "the driver has it");
+    assert_eq!(outbox.account.held_bytes(), 1000 * (17 + FRAME_COST), "the driver has it");
     assert_eq!(outbox.close(), 0);
-    assert_eq!(outbox.account.held(), 0);
+    assert_eq!(outbox.account.held_bytes(), 0);
 }
 
 /// A part of a large read buffer, and a flag that this is gone.
@@ -92,8 +95,8 @@ fn what_a_peer_does_not_take_keeps_no_read_buffer_and_is_counted_as_it_is_held()
     for _ in 0..10_000 {
         assert!(push(&outbox, Class::Nowait, 17));
     }
-    let held = batch.held() + outbox.queue.lock().batch.held() + 1000;
-    assert_eq!(outbox.account.held(), held);
+    let held = batch.held_bytes() + outbox.queue.lock().batch.held_bytes() + 1000;
+    assert_eq!(outbox.account.held_bytes(), held);
     assert!(held < 2 * (3 * 40_000 + 10_000 * (17 + FRAME_COST)), "{held}");
     // It goes on.
     let all = batch.remaining();
@@ -104,7 +107,7 @@ fn what_a_peer_does_not_take_keeps_no_read_buffer_and_is_counted_as_it_is_held()
     batch.advance(all);
     outbox.on_written(all);
     outbox.take(&mut batch);
-    assert_eq!((outbox.bytes(), outbox.account.held(), outbox.account.budget().used_bytes()), (0, 0, 0));
+    assert_eq!((outbox.bytes(), outbox.account.held_bytes(), outbox.account.budget().used_bytes()), (0, 0, 0));
 }
 
 #[test]

@@ -211,12 +211,14 @@ impl<R: Role> Driver<R> {
 
     /// Nothing is there. A frame that has begun has to go on.
     fn awaits_rest(&mut self) -> Result<(), Disconnected> {
-        if self.read.reader.buffered() == 0 {
+        if self.read.reader.buffered_bytes() == 0 {
             self.rest();
             return Ok(());
         }
         let reader = &mut self.read.reader;
-        if reader.held() > self.conn.inbound.account().own() && reader.held() > 2 * (reader.buffered() + UNCOUNTED) {
+        if reader.held_bytes() > self.conn.inbound.account().own()
+            && reader.held_bytes() > 2 * (reader.buffered_bytes() + UNCOUNTED)
+        {
             reader.compact();
         }
         // It is judged by what it holds, not by what it might have.
@@ -226,7 +228,7 @@ impl<R: Role> Driver<R> {
         let at = waited.map_err(|slow| Disconnected::SlowSender {
             moved: slow.moved,
             within: slow.within,
-            unfinished: self.read.reader.buffered(),
+            unfinished: self.read.reader.buffered_bytes(),
         })?;
         self.timers.set(Timer::Read, at);
         Ok(())
@@ -261,7 +263,7 @@ impl<R: Role> Driver<R> {
     /// which lasts no longer than the turn.
     fn growth(&self, limit: usize) -> usize {
         let reader = &self.read.reader;
-        if reader.buffered() == 0 { 0 } else { reader.growth().min(4 * limit) }
+        if reader.buffered_bytes() == 0 { 0 } else { reader.growth().min(4 * limit) }
     }
 
     /// Whether this peer must be held back now. `growth`: what reading on would take; `None`: what
@@ -332,7 +334,7 @@ impl<R: Role> Driver<R> {
 
     /// What is held for what was read and not worked in, with `growth` more.
     fn memory_of_unfinished(&self, growth: usize) -> usize {
-        (self.read.reader.held() + growth).saturating_sub(UNCOUNTED)
+        (self.read.reader.held_bytes() + growth).saturating_sub(UNCOUNTED)
     }
 
     /// What of that is not counted yet.

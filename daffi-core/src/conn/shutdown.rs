@@ -71,7 +71,7 @@ impl<R: Role> Driver<R> {
             }
             self.count_unfinished(0);
             let account = self.conn.inbound.account();
-            if account.held() > account.share() || self.timers.is_due(Timer::Linger, now()) {
+            if account.held_bytes() > account.share() || self.timers.is_due(Timer::Linger, now()) {
                 return Ok(Some(reason));
             }
         }

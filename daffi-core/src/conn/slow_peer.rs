@@ -122,11 +122,11 @@ impl Watch {
     /// for what this peer alone has. Gives when to look again.
     pub(super) fn wait(&mut self, account: &Account, in_the_way: bool, now: Instant) -> Result<Instant, TooSlow> {
         let mut until = self.pace.wait(self.steady, now)?;
-        let Some(pressed) = self.pressed.filter(|_| in_the_way || account.held() > account.own()) else {
+        let Some(pressed) = self.pressed.filter(|_| in_the_way || account.held_bytes() > account.own()) else {
             self.pressed_pace.rest();
             return Ok(until);
         };
-        if in_the_way || account.budget().presses(account.held(), now) {
+        if in_the_way || account.budget().presses(account.held_bytes(), now) {
             until = until.min(self.pressed_pace.wait(pressed, now)?);
         } else {
             self.pressed_pace.rest();

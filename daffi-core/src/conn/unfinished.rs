@@ -68,7 +68,7 @@ mod tests {
         let mut frame = Unfinished::default();
         let mut set = |bytes, pot| {
             frame.set(bytes, pot, &account);
-            (account.held(), frame.of_reserve, frame.of_overdraft)
+            (account.held_bytes(), frame.of_reserve, frame.of_overdraft)
         };
         assert_eq!(set(1000, Pot::Share), (1000, 0, 0));
         assert_eq!(set(1500, Pot::Overdraft), (1000, 0, 500));

@@ -84,7 +84,7 @@ impl<R: Role> Driver<R> {
     /// The peer has something to take, and takes nothing now.
     pub(super) fn stalls(&mut self) -> Result<(), Disconnected> {
         self.write.stuck = true;
-        self.conn.outbox.on_stall(&mut self.write.batch, self.write.writer.held());
+        self.conn.outbox.on_stall(&mut self.write.batch, self.write.writer.held_bytes());
         let at = self.write.watch.wait(self.conn.outbox.account(), false, now()).map_err(|slow| {
             Disconnected::SlowPeer { moved: slow.moved, within: slow.within, waiting: self.conn.outbox.bytes() }
         })?;

@@ -184,7 +184,7 @@ mod tests {
                 member.handle(call(id, &name, &nobody)).unwrap();
             }
         }
-        let held = deaf.iter().map(|member| member.conn.outbox.account().held()).sum::<usize>();
+        let held = deaf.iter().map(|member| member.conn.outbox.account().held_bytes()).sum::<usize>();
         let limit = NodeConfig::server().budget_bytes;
         assert!(
             router.budget.used_bytes() <= limit && held <= limit,

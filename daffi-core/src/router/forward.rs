@@ -136,7 +136,7 @@ impl Forwarder {
                         let passed = if id == number {
                             turn.forward(&caller.conn, Class::Answer, frame)
                         } else {
-                            turn.forward(&caller.conn, Class::Answer, &frame.renumbered(id))
+                            turn.forward(&caller.conn, Class::Answer, &frame.with_id(id))
                         };
                         if !passed {
                             shared.lose_answer(caller, id, &me.name, frame);
@@ -167,7 +167,7 @@ impl Forwarder {
             return Ok(());
         };
         if receiver.is_level_four() {
-            turn.forward(&receiver.conn, Class::Terminal, &frame.renumbered(number));
+            turn.forward(&receiver.conn, Class::Terminal, &frame.with_id(number));
             return Ok(());
         }
         me.give_up_call(id);
@@ -265,7 +265,7 @@ fn call(shared: &RouterShared, sender: &Sender, receiver: &Arc<Peer>, frame: &Fr
     let passed = if number == id {
         sender.pass_call(receiver, frame, turn)
     } else {
-        sender.pass_call(receiver, &frame.renumbered(number), turn)
+        sender.pass_call(receiver, &frame.with_id(number), turn)
     };
     if passed {
         return;

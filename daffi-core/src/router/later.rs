@@ -142,7 +142,7 @@ mod tests {
             let receiver = name(&format!("worker{}", id / 30_000));
             assert!(later.keep(CallId(id), receiver, Refusal::ReceiverGone, &account));
         }
-        assert_eq!(account.held(), 3 * (COST + 7) + usize::from(u16::MAX) * COST_OF_EACH);
+        assert_eq!(account.held_bytes(), 3 * (COST + 7) + usize::from(u16::MAX) * COST_OF_EACH);
         let mut told = 0;
         loop {
             let (ends, more) = later.take();
@@ -154,7 +154,7 @@ mod tests {
                 break;
             }
         }
-        assert_eq!((told, account.held()), (u16::MAX, 0));
+        assert_eq!((told, account.held_bytes()), (u16::MAX, 0));
     }
 
     #[test]
@@ -166,14 +166,14 @@ mod tests {
         while later.keep(CallId(kept + 1), other(kept), Refusal::Overloaded, &account) {
             kept += 1;
         }
-        assert!(account.held() <= account.own() && kept > 100, "{kept}");
+        assert!(account.held_bytes() <= account.own() && kept > 100, "{kept}");
         assert!(later.keep(CallId(1), name("a"), Refusal::ReceiverGone, &account), "it was open");
         drop(full);
         while later.keep(CallId(1), other(kept), Refusal::Overloaded, &account) {
             kept = (kept + 1) % 1000;
         }
-        assert!(account.held() <= MOST);
+        assert!(account.held_bytes() <= MOST);
         drop(later);
-        assert_eq!(account.held(), 0);
+        assert_eq!(account.held_bytes(), 0);
     }
 }

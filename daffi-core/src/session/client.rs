@@ -129,7 +129,7 @@ impl ClientSession {
             // without callbacks.
             let mut members = body.members;
             if self.server_role == Some(Role::Service) {
-                let level = Level::agreed(body.node_type.level());
+                let level = Level::agree(body.node_type.level());
                 members.iter_mut().for_each(|member| member.level = level);
             }
             self.members.update(members);
@@ -139,7 +139,7 @@ impl ClientSession {
         if let Some(reason) = body.error {
             return Err(Disconnected::from_refusal(&reason));
         }
-        let level = Level::agreed(body.node_type.level());
+        let level = Level::agree(body.node_type.level());
         self.server_role = body.node_type.role();
         self.router_ends_calls = self.server_role == Some(Role::Router) && level.at_least(Level::FOUR);
         let mut members = body.members;

@@ -28,7 +28,7 @@ impl Hello {
             return Err(ProtocolError::Renamed(name.to_string()).to_string());
         }
         let offered = body.node_type;
-        let level = if offered.role() == Some(Role::Client) { Level::agreed(offered.level()) } else { Level::THREE };
+        let level = if offered.role() == Some(Role::Client) { Level::agree(offered.level()) } else { Level::THREE };
         Ok(Self { name, body, level })
     }
 }

@@ -11,7 +11,7 @@ use tokio::{net::TcpStream, time::sleep};
 
 use crate::{
     resolve::{ResolveError, resolve},
-    socket::{canonical, configure, none_worked},
+    socket::{all_failed, canonical, configure},
 };
 
 /// How long an attempt to connect has before the next address is tried beside it (RFC 8305, section
@@ -49,7 +49,7 @@ pub async fn connect_stream(endpoint: &Endpoint) -> Result<(TcpStream, SocketAdd
     })?;
     match first_of(in_turn(addresses), connect).await {
         Ok((address, stream)) => Ok((stream, canonical(address))),
-        Err(failures) => Err(ConnectError::failed(endpoint, Phase::Connect, none_worked(failures))),
+        Err(failures) => Err(ConnectError::failed(endpoint, Phase::Connect, all_failed(failures))),
     }
 }
 

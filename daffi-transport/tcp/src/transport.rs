@@ -74,7 +74,7 @@ impl Listener for TcpListener {
         let upgrade = {
             let peer = peer.clone();
             async move {
-                let link = Link::accepted_or_upgraded(reader, writer, &config, peer, http).await?;
+                let link = Link::accept_or_upgrade(reader, writer, &config, peer, http).await?;
                 Ok(link.with_path(path))
             }
         };
@@ -113,7 +113,7 @@ impl Connector for TcpConnector {
             let path = TcpPath::of(&stream);
             let (reader, writer) = stream.into_split();
             let peer = PeerInfo::new(SCHEME, address.to_string());
-            Ok(Link::connected(reader, writer, &config, peer).with_path(path))
+            Ok(Link::connect_over(reader, writer, &config, peer).with_path(path))
         })
     }
 

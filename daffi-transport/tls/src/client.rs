@@ -47,7 +47,7 @@ impl ClientTls {
     /// [`SettingsError::Platform`] when the platform has none.
     pub fn platform_roots() -> Result<Self, SettingsError> {
         let verifier = Verifier::new(provider()).map_err(|source| SettingsError::Platform { source: source.into() })?;
-        Ok(Self::verifying(Arc::new(verifier)))
+        Ok(Self::with_verifier(Arc::new(verifier)))
     }
 
     /// Trusts the certificates in this PEM file, and what they have issued, and nobody else. The
@@ -65,7 +65,7 @@ impl ClientTls {
     /// # Errors
     /// [`SettingsError`] when the text holds no certificate, or one that can't be an authority's.
     pub fn ca_pem(text: &[u8]) -> Result<Self, SettingsError> {
-        Self::authorities(&Pem::given("CA", text))
+        Self::authorities(&Pem::from_text("CA", text))
     }
 
     /// Trusts exactly the certificate in this PEM file, whatever host it is for, whoever issued it
@@ -74,7 +74,7 @@ impl ClientTls {
     /// # Errors
     /// [`SettingsError`] when the file can't be read, or does not hold one certificate.
     pub fn pin_certificate(path: impl AsRef<Path>) -> Result<Self, SettingsError> {
-        Self::pinned(&Pem::read("certificate file to pin", path.as_ref())?)
+        Self::pin(&Pem::read("certificate file to pin", path.as_ref())?)
     }
 
     /// The same from a PEM text.
@@ -82,7 +82,7 @@ impl ClientTls {
     /// # Errors
     /// [`SettingsError`] when the text does not hold one certificate.
     pub fn pin_pem(text: &[u8]) -> Result<Self, SettingsError> {
-        Self::pinned(&Pem::given("certificate to pin", text))
+        Self::pin(&Pem::from_text("certificate to pin", text))
     }
 
     /// Trusts everybody: whoever is on the way to the server can read and change what is sent.
@@ -91,7 +91,7 @@ impl ClientTls {
     #[must_use]
     pub fn dangerous_accept_any_certificate() -> Self {
         let algorithms = provider().signature_verification_algorithms;
-        Self { verifies: false, ..Self::verifying(Arc::new(ByKey { pinned: None, algorithms })) }
+        Self { verifies: false, ..Self::with_verifier(Arc::new(ByKey { pinned: None, algorithms })) }
     }
 
     /// Shows this certificate to a server that asks for one. Both are PEM files.
@@ -105,7 +105,7 @@ impl ClientTls {
         key: impl AsRef<Path>,
     ) -> Result<Self, SettingsError> {
         let certificate = Pem::read("client certificate file", certificate.as_ref())?;
-        self.showing(&certificate, &Pem::read("client key file", key.as_ref())?)
+        self.with_identity(&certificate, &Pem::read("client key file", key.as_ref())?)
     }
 
     /// The same from PEM texts.
@@ -113,10 +113,10 @@ impl ClientTls {
     /// # Errors
     /// [`SettingsError`] when a text can't be used, or the key belongs to another certificate.
     pub fn client_certificate_pem(self, certificate: &[u8], key: &[u8]) -> Result<Self, SettingsError> {
-        self.showing(&Pem::given("client certificate", certificate), &Pem::given("client key", key))
+        self.with_identity(&Pem::from_text("client certificate", certificate), &Pem::from_text("client key", key))
     }
 
-    fn verifying(verifier: Arc<dyn ServerCertVerifier>) -> Self {
+    fn with_verifier(verifier: Arc<dyn ServerCertVerifier>) -> Self {
         Self { verifier, verifies: true, identity: None }
     }
 
@@ -125,15 +125,15 @@ impl ClientTls {
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider())
             .build()
             .map_err(|source| SettingsError::Unusable { file: authorities.file.clone(), source: source.into() })?;
-        Ok(Self::verifying(verifier))
+        Ok(Self::with_verifier(verifier))
     }
 
-    fn pinned(file: &Pem) -> Result<Self, SettingsError> {
+    fn pin(file: &Pem) -> Result<Self, SettingsError> {
         let algorithms = provider().signature_verification_algorithms;
-        Ok(Self::verifying(Arc::new(ByKey { pinned: Some(file.certificate()?), algorithms })))
+        Ok(Self::with_verifier(Arc::new(ByKey { pinned: Some(file.certificate()?), algorithms })))
     }
 
-    fn showing(mut self, certificate: &Pem, key: &Pem) -> Result<Self, SettingsError> {
+    fn with_identity(mut self, certificate: &Pem, key: &Pem) -> Result<Self, SettingsError> {
         self.identity = Some(load(certificate, key)?);
         Ok(self)
     }

@@ -31,7 +31,7 @@ impl Pem {
         }
     }
 
-    pub(crate) fn given(what: &'static str, text: &[u8]) -> Self {
+    pub(crate) fn from_text(what: &'static str, text: &[u8]) -> Self {
         Self { file: format!("given {what}"), text: text.to_owned() }
     }
 
@@ -39,7 +39,7 @@ impl Pem {
     pub(crate) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.text).collect();
         match found {
-            Ok(found) if found.is_empty() => Err(self.missing("certificate")),
+            Ok(found) if found.is_empty() => Err(self.missing_bytes("certificate")),
             Ok(found) => Ok(found),
             Err(source) => Err(self.damaged(source)),
         }
@@ -66,7 +66,7 @@ impl Pem {
     /// The first private key: PKCS #8, PKCS #1 or SEC 1.
     pub(crate) fn key(&self) -> Result<PrivateKeyDer<'static>, SettingsError> {
         PrivateKeyDer::from_pem_slice(&self.text).map_err(|error| match error {
-            pem::Error::NoItemsFound => self.missing("private key without a password"),
+            pem::Error::NoItemsFound => self.missing_bytes("private key without a password"),
             other => self.damaged(other),
         })
     }
@@ -75,7 +75,7 @@ impl Pem {
         SettingsError::Unusable { file: self.file.clone(), source: source.into() }
     }
 
-    fn missing(&self, wanted: &'static str) -> SettingsError {
+    fn missing_bytes(&self, wanted: &'static str) -> SettingsError {
         SettingsError::Missing { file: self.file.clone(), wanted }
     }
 

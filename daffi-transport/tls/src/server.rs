@@ -49,7 +49,7 @@ impl ServerTls {
     /// # Errors
     /// [`SettingsError`] when a text can't be used, or the key belongs to another certificate.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, SettingsError> {
-        Self::new(&Pem::given("certificate", certificate), &Pem::given("key", key))
+        Self::new(&Pem::from_text("certificate", certificate), &Pem::from_text("key", key))
     }
 
     fn new(certificate: &Pem, key: &Pem) -> Result<Self, SettingsError> {
@@ -72,7 +72,7 @@ impl ServerTls {
     /// # Errors
     /// [`SettingsError`] when the text holds no certificate, or one that can't be an authority's.
     pub fn client_ca_pem(self, text: &[u8]) -> Result<Self, SettingsError> {
-        self.client_authorities(&Pem::given("client CA", text))
+        self.client_authorities(&Pem::from_text("client CA", text))
     }
 
     fn client_authorities(mut self, authorities: &Pem) -> Result<Self, SettingsError> {

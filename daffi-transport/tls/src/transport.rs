@@ -106,7 +106,7 @@ impl Listener for TlsListener {
             let local = stream.tcp().local_addr().ok().map(|address| address.ip());
             let http = http.map(|upgrade| HttpOffer { upgrade, local });
             let (reader, writer) = split(stream);
-            Ok(Link::accepted_or_upgraded(reader, writer, &config, peer, http).await?.with_path(path))
+            Ok(Link::accept_or_upgrade(reader, writer, &config, peer, http).await?.with_path(path))
         })))
     }
 
@@ -175,7 +175,7 @@ impl Connector for TlsConnector {
             let (stream, peer) = connector.connect_stream().await?;
             let path = TcpPath::of(stream.tcp());
             let (reader, writer) = split(stream);
-            Ok(Link::connected(reader, writer, &config, peer).with_path(path))
+            Ok(Link::connect_over(reader, writer, &config, peer).with_path(path))
         })
     }
 

@@ -111,7 +111,7 @@ impl Listener for UnixListener {
         let (reader, writer) = stream.into_split();
         let upgrade = {
             let peer = peer.clone();
-            async move { Link::accepted(reader, writer, &config, peer).await }
+            async move { Link::accept_over(reader, writer, &config, peer).await }
         };
         Poll::Ready(Ok(Pending::new(peer, upgrade)))
     }
@@ -166,7 +166,7 @@ impl Connector for UnixConnector {
                 .await
                 .map_err(|error| failed(about_directory(path, error, "check the path")))?
                 .into_split();
-            Ok(Link::connected(reader, writer, &config, PeerInfo::new(SCHEME, endpoint.address())))
+            Ok(Link::connect_over(reader, writer, &config, PeerInfo::new(SCHEME, endpoint.address())))
         })
     }
 

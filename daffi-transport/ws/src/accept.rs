@@ -11,7 +11,7 @@ use crate::{
     Keepalive, Origin, OriginError,
     link::Upgraded,
     messages::Side,
-    request::{self, Refusal, UpgradeRequest},
+    request::{self, UpgradeRefusal, UpgradeRequest},
     response,
 };
 
@@ -54,7 +54,7 @@ impl WebSockets {
         self
     }
 
-    fn check_origin(&self, request: &UpgradeRequest, local: Option<IpAddr>) -> Result<(), Refusal> {
+    fn check_origin(&self, request: &UpgradeRequest, local: Option<IpAddr>) -> Result<(), UpgradeRefusal> {
         for text in &request.origins {
             let origin: Result<Origin, OriginError> = text.parse();
             let is_welcome = origin
@@ -66,7 +66,7 @@ impl WebSockets {
                     "pages of the origin {seen} may not connect here; the option --allow-origin {seen}, or allow_origin() \
                      of the server, lets them"
                 );
-                return Err(Refusal { status: "403 Forbidden", headers: &[], reason });
+                return Err(UpgradeRefusal { status: "403 Forbidden", headers: &[], reason });
             }
         }
         Ok(())
@@ -89,7 +89,9 @@ impl WebSockets {
         };
         let (size, request) = match checked {
             Ok(checked) => checked,
-            Err(Refusal { status, headers, reason }) => return Err(connection.refuse(status, headers, reason).await),
+            Err(UpgradeRefusal { status, headers, reason }) => {
+                return Err(connection.refuse(status, headers, reason).await);
+            }
         };
         let HttpConnection { reader, mut writer, mut received, config, mut peer, .. } = connection;
         writer.write_all(response::accepting(&request.accept).as_bytes()).await.map_err(failed)?;

@@ -52,7 +52,7 @@ impl Pulse {
     }
 
     /// Something came from the peer.
-    pub(crate) fn heard(&mut self) {
+    pub(crate) fn on_heard(&mut self) {
         self.heard = Instant::now();
         self.asked = Asked::No;
     }

@@ -36,7 +36,7 @@ impl Upgraded {
         peer: PeerInfo,
         keepalive: Option<Keepalive>,
     ) -> Link {
-        let limits = config.limits.clamped();
+        let limits = config.limits.clamp();
         let messages = Messages::new(side, limits.max_frame_bytes.saturating_add(Header::LEN), self.received);
         let sink = Arc::new(Mutex::new(Sink::new(self.writer, side)));
         let reader = Reader::new(self.reader, limits, messages, Arc::clone(&sink), keepalive.map(Pulse::new));
@@ -73,7 +73,7 @@ impl LinkWriter for Writer {
         sink.poll_writer(cx, true).map_err(LinkError::from)
     }
 
-    fn held(&self) -> usize {
-        self.0.lock().held()
+    fn held_bytes(&self) -> usize {
+        self.0.lock().held_bytes()
     }
 }

@@ -12,7 +12,7 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
 }
 
 /// The key for what follows `done` bytes.
-pub(crate) fn rotated(mut key: [u8; 4], done: usize) -> [u8; 4] {
+pub(crate) fn rotate(mut key: [u8; 4], done: usize) -> [u8; 4] {
     key.rotate_left(done % 4);
     key
 }
@@ -31,7 +31,7 @@ mod tests {
             for cut in 0..=size {
                 let mut bytes = plain.clone();
                 super::apply(&mut bytes[..cut], key);
-                super::apply(&mut bytes[cut..], super::rotated(key, cut));
+                super::apply(&mut bytes[cut..], super::rotate(key, cut));
                 assert_eq!(bytes, masked);
             }
         }

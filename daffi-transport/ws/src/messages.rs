@@ -95,11 +95,11 @@ impl Messages {
         cx: &mut Context<'_>,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
-        self.buffer.poll_read(io, cx, self.missing(), limit)
+        self.buffer.poll_read(io, cx, self.missing_bytes(), limit)
     }
 
-    fn missing(&self) -> usize {
-        self.head.as_ref().map_or(0, |(_, length)| length.saturating_sub(self.buffer.buffered()))
+    fn missing_bytes(&self) -> usize {
+        self.head.as_ref().map_or(0, |(_, length)| length.saturating_sub(self.buffer.buffered_bytes()))
     }
 
     /// Forgets all that was read.
@@ -109,13 +109,13 @@ impl Messages {
     }
 
     /// Bytes that were read and are no whole message yet.
-    pub(crate) fn buffered(&self) -> usize {
-        self.buffer.buffered() + self.message.as_ref().map_or(0, Vec::len)
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.buffer.buffered_bytes() + self.message.as_ref().map_or(0, Vec::len)
     }
 
     /// Bytes of memory that are held.
-    pub(crate) fn held(&self) -> usize {
-        self.buffer.held() + self.message.as_ref().map_or(0, Vec::capacity)
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.buffer.held_bytes() + self.message.as_ref().map_or(0, Vec::capacity)
     }
 
     /// What was read has to wait.
@@ -123,11 +123,11 @@ impl Messages {
         self.buffer.compact();
     }
 
-    /// Bytes by which the next read may raise [`held`](Self::held).
+    /// Bytes by which the next read may raise [`held_bytes`](Self::held_bytes).
     pub(crate) fn growth(&self) -> usize {
-        let read = self.buffer.growth(self.missing());
+        let read = self.buffer.growth(self.missing_bytes());
         let joined = self.message.as_ref().map_or(0, |message| {
-            let whole = message.len() + self.buffer.held() + read;
+            let whole = message.len() + self.buffer.held_bytes() + read;
             let capacity =
                 if whole > message.capacity() { whole.max(2 * message.capacity()) } else { message.capacity() };
             capacity - message.capacity()
@@ -137,7 +137,7 @@ impl Messages {
 
     /// Whether what was read ends between two messages.
     pub(crate) fn is_between(&self) -> bool {
-        self.buffer.buffered() == 0 && self.head.is_none() && self.message.is_none()
+        self.buffer.buffered_bytes() == 0 && self.head.is_none() && self.message.is_none()
     }
 
     /// What comes next. `Ok(None)`: read more.

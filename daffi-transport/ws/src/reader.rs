@@ -114,7 +114,7 @@ impl Reader {
         if self.messages.is_between() {
             return Ok(0);
         }
-        let rule = format!("the stream ended inside a message, after {} bytes of it", self.messages.buffered());
+        let rule = format!("the stream ended inside a message, after {} bytes of it", self.messages.buffered_bytes());
         Err(LinkError::Transport { transport: NAME, rule })
     }
 
@@ -141,7 +141,7 @@ impl LinkReader for Reader {
             Poll::Ready(Ok(0)) => Poll::Ready(self.cut()),
             Poll::Ready(Ok(read)) => {
                 if let Some(pulse) = &mut self.pulse {
-                    pulse.heard();
+                    pulse.on_heard();
                 }
                 Poll::Ready(Ok(read))
             }
@@ -165,12 +165,12 @@ impl LinkReader for Reader {
         Ok(self.digest())
     }
 
-    fn buffered(&self) -> usize {
-        self.messages.buffered()
+    fn buffered_bytes(&self) -> usize {
+        self.messages.buffered_bytes()
     }
 
-    fn held(&self) -> usize {
-        self.messages.held()
+    fn held_bytes(&self) -> usize {
+        self.messages.held_bytes()
     }
 
     fn growth(&self) -> usize {

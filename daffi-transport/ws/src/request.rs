@@ -21,23 +21,23 @@ pub(crate) struct UpgradeRequest {
 
 /// An answer that refuses.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct UpgradeRefusal {
     pub(crate) status: &'static str,
     pub(crate) headers: &'static [&'static str],
     pub(crate) reason: String,
 }
 
-fn bad(reason: impl Into<String>) -> Refusal {
-    Refusal { status: "400 Bad Request", headers: &[], reason: reason.into() }
+fn bad(reason: impl Into<String>) -> UpgradeRefusal {
+    UpgradeRefusal { status: "400 Bad Request", headers: &[], reason: reason.into() }
 }
 
 /// The request at the front of what was received, and its length; `None` while it is incomplete.
-pub(crate) fn parse(received: &mut [u8]) -> Result<Option<(usize, UpgradeRequest)>, Refusal> {
+pub(crate) fn parse(received: &mut [u8]) -> Result<Option<(usize, UpgradeRequest)>, UpgradeRefusal> {
     // 3.0.1 takes the method in any letter case.
     if let Some(method) = received.first_chunk_mut::<3>() {
         method.make_ascii_uppercase();
     }
-    let too_large = || Refusal {
+    let too_large = || UpgradeRefusal {
         status: "431 Request Header Fields Too Large",
         headers: &[],
         reason: format!("the request has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers"),
@@ -65,7 +65,7 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
 }
 
 /// The value of a header that must be there exactly once, and not be empty.
-fn only<'a>(headers: &'a [Header<'a>], name: &'static str) -> Result<&'a [u8], Refusal> {
+fn only<'a>(headers: &'a [Header<'a>], name: &'static str) -> Result<&'a [u8], UpgradeRefusal> {
     let mut found = values(headers, name);
     match (found.next(), found.next()) {
         (Some(value), None) if !value.is_empty() => Ok(value),
@@ -75,7 +75,7 @@ fn only<'a>(headers: &'a [Header<'a>], name: &'static str) -> Result<&'a [u8], R
     }
 }
 
-fn check(request: &Request<'_, '_>) -> Result<UpgradeRequest, Refusal> {
+fn check(request: &Request<'_, '_>) -> Result<UpgradeRequest, UpgradeRefusal> {
     if request.method != Some("GET") {
         return Err(bad("this port takes WebSockets, which begin with GET"));
     }
@@ -83,7 +83,7 @@ fn check(request: &Request<'_, '_>) -> Result<UpgradeRequest, Refusal> {
         return Err(bad("a WebSocket needs HTTP/1.1"));
     }
     if !has_word(request.headers, "upgrade", "websocket") {
-        return Err(Refusal {
+        return Err(UpgradeRefusal {
             status: "426 Upgrade Required",
             headers: &["Upgrade: websocket"],
             reason: "this port speaks daffi, not HTTP: connect with a WebSocket or a daffi client".to_owned(),
@@ -93,7 +93,7 @@ fn check(request: &Request<'_, '_>) -> Result<UpgradeRequest, Refusal> {
         return Err(bad("the header Connection must contain \"upgrade\""));
     }
     if !values(request.headers, "sec-websocket-version").any(|version| version == b"13") {
-        return Err(Refusal {
+        return Err(UpgradeRefusal {
             status: "426 Upgrade Required",
             headers: &["Upgrade: websocket", "Sec-WebSocket-Version: 13"],
             reason: "the header Sec-WebSocket-Version must be 13".to_owned(),
@@ -133,7 +133,7 @@ mod tests {
     const GOOD: &str = "GET /any?thing HTTP/1.1\r\nHost: node:5\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-    fn parsed(text: &str) -> Result<Option<(usize, UpgradeRequest)>, Refusal> {
+    fn parsed(text: &str) -> Result<Option<(usize, UpgradeRequest)>, UpgradeRefusal> {
         parse(&mut text.as_bytes().to_vec())
     }
 

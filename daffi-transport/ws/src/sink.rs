@@ -69,7 +69,7 @@ impl Sink {
     }
 
     /// Bytes of memory that are held.
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.out.capacity()
     }
 
@@ -88,7 +88,7 @@ impl Sink {
             let now = rest.min(FULL);
             self.put(batch.take(now), mask);
             if now < rest {
-                self.begun = Some((rest - now, mask.map(|key| mask::rotated(key, now))));
+                self.begun = Some((rest - now, mask.map(|key| mask::rotate(key, now))));
             }
         }
     }

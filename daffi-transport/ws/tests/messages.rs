@@ -171,8 +171,12 @@ async fn memory_grows_with_what_arrives_and_not_on_the_word_of_a_header() {
         client.send(&[&[BINARY, 127, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff][..], &[0; 100]].concat()).await;
         poll_fn(|cx| link.reader.poll_fill(cx, usize::MAX)).await.unwrap();
         assert_eq!(link.reader.next_frame().unwrap(), None);
-        assert_eq!(link.reader.buffered(), 100);
-        assert!(link.reader.held() <= 128 << 10 && link.reader.growth() <= 128 << 10, "{}", link.reader.held());
+        assert_eq!(link.reader.buffered_bytes(), 100);
+        assert!(
+            link.reader.held_bytes() <= 128 << 10 && link.reader.growth() <= 128 << 10,
+            "{}",
+            link.reader.held_bytes()
+        );
         held.push((link, client));
     }
     // 50 times 32 MiB are announced; other tests of this process run beside this one.

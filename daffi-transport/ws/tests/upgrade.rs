@@ -177,7 +177,7 @@ async fn listed_origins_and_the_same_host_may_connect_elsewhere() {
         let (reader, writer) = split(ours);
         let offer = HttpOffer { upgrade: Arc::new(sockets.clone()), local: arrives };
         let peer = PeerInfo::new("tcp", "test");
-        let accepted = Link::accepted_or_upgraded(reader, writer, &LinkConfig::default(), peer, Some(offer)).await;
+        let accepted = Link::accept_or_upgrade(reader, writer, &LinkConfig::default(), peer, Some(offer)).await;
         assert_eq!(accepted.is_ok(), welcome, "{host} {origin}");
     }
 }

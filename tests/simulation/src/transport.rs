@@ -59,7 +59,7 @@ impl Listener for SimListener {
         let writer = Half::new(writer, pipe, End::Server, Arc::clone(&self.network));
         let upgrade = {
             let peer = peer.clone();
-            async move { Link::accepted(reader, writer, &config, peer).await }
+            async move { Link::accept_over(reader, writer, &config, peer).await }
         };
         Poll::Ready(Ok(Pending::new(peer, upgrade)))
     }
@@ -97,7 +97,7 @@ impl Connector for SimConnector {
             let (reader, writer) = stream.into_split();
             let reader = Half::new(reader, Arc::clone(&pipe), End::Client, Arc::clone(&network));
             let writer = Half::new(writer, pipe, End::Client, Arc::clone(&network));
-            Ok(Link::connected(reader, writer, &config, PeerInfo::new(SCHEME, to.0)))
+            Ok(Link::connect_over(reader, writer, &config, PeerInfo::new(SCHEME, to.0)))
         })
     }
 

@@ -111,7 +111,7 @@ fn in_pieces(times: usize) -> Case {
         let mut whole = None;
         for piece in bytes.chunks(piece) {
             buffer.extend_from_slice(piece);
-            black_box(decoder.missing(buffer.len()));
+            black_box(decoder.missing_bytes(buffer.len()));
             whole = decoder.decode(&mut buffer).expect("a frame within the limits");
         }
         assert!(black_box(whole).is_some());

@@ -29,7 +29,7 @@ async fn a_slow_frame_comes_through_however_long_it_takes() {
         advance(SECOND).await;
     }
     assert_eq!(pair.driver.role.handled, 1);
-    assert_eq!((pair.conn.inbound.account().held(), pair.conn.inbound.account().budget().used_bytes()), (0, 0));
+    assert_eq!((pair.conn.inbound.account().held_bytes(), pair.conn.inbound.account().budget().used_bytes()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +111,7 @@ async fn frames_beyond_all_memory_come_one_after_another_from_the_reserve() {
         pair.send(&frame);
         assert!(pair.run().is_pending());
     }
-    let held: usize = pairs.iter().map(|pair| pair.conn.inbound.account().held()).sum();
+    let held: usize = pairs.iter().map(|pair| pair.conn.inbound.account().held_bytes()).sum();
     assert!(held <= 17 * MIB, "{held}");
     // A small call beside them has its own part.
     let mut small = Pair::new(&budget, Level::FOUR);

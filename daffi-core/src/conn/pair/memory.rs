@@ -24,11 +24,12 @@ async fn memory_of_what_was_read_is_counted_as_it_is_held() {
             assert!(pair.run().is_pending());
             advance(Duration::from_millis(10)).await;
             for (pair, _) in &pairs {
-                let counted = pair.conn.inbound.account().held();
-                let beyond = pair.held().saturating_sub(UNCOUNTED).checked_sub(counted).expect("all was given back");
-                assert!(beyond == 0 || limit < 256 * MIB, "{beyond} of {} are not counted", pair.held());
+                let counted = pair.conn.inbound.account().held_bytes();
+                let beyond =
+                    pair.held_bytes().saturating_sub(UNCOUNTED).checked_sub(counted).expect("all was given back");
+                assert!(beyond == 0 || limit < 256 * MIB, "{beyond} of {} are not counted", pair.held_bytes());
             }
-            let held: usize = pairs.iter().map(|(pair, _)| pair.held()).sum();
+            let held: usize = pairs.iter().map(|(pair, _)| pair.held_bytes()).sum();
             assert!(held < bound, "{held}");
         }
         pairs.iter().for_each(|(pair, rest)| pair.send(rest));
@@ -36,7 +37,7 @@ async fn memory_of_what_was_read_is_counted_as_it_is_held() {
             pairs.iter_mut().for_each(|(pair, _)| assert!(pair.run().is_pending()));
             advance(Duration::from_millis(50)).await;
         }
-        assert!(pairs.iter().all(|(pair, _)| pair.conn.inbound.account().held() == 0));
+        assert!(pairs.iter().all(|(pair, _)| pair.conn.inbound.account().held_bytes() == 0));
         assert_eq!(budget.used_bytes(), 0);
     }
 }
@@ -55,11 +56,11 @@ async fn the_first_bytes_of_a_frame_keep_no_large_buffer_when_memory_is_short() 
             pair.send(&many);
             pair.send(&small[..50]);
             assert!(pair.run().is_pending());
-            assert!(pair.held() <= 20 * 1024, "{}", pair.held());
+            assert!(pair.held_bytes() <= 20 * 1024, "{}", pair.held_bytes());
             pair.send(&small[50..]);
             assert!(pair.run().is_pending());
         }
     }
-    assert!(pairs.iter().all(|pair| pair.driver.role.handled == 5 * 2_001 && pair.held() <= 8 * 1024));
+    assert!(pairs.iter().all(|pair| pair.driver.role.handled == 5 * 2_001 && pair.held_bytes() <= 8 * 1024));
     drop(full);
 }

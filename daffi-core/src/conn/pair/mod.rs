@@ -264,8 +264,8 @@ impl Pair {
     }
 
     /// Memory that is held for what was read and not worked in.
-    fn held(&self) -> usize {
-        self.driver.read.reader.held()
+    fn held_bytes(&self) -> usize {
+        self.driver.read.reader.held_bytes()
     }
 
     /// The driver has shut its side.

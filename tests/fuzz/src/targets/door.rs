@@ -54,7 +54,10 @@ impl Listener for Behind {
         let Some(stream) = ready!(self.incoming.poll_recv(cx)) else { return Poll::Pending };
         let ((reader, writer), config) = (split(stream), *config);
         let peer = PeerInfo::new("door", "peer");
-        Poll::Ready(Ok(Pending::new(peer.clone(), async move { Link::accepted(reader, writer, &config, peer).await })))
+        Poll::Ready(Ok(Pending::new(
+            peer.clone(),
+            async move { Link::accept_over(reader, writer, &config, peer).await },
+        )))
     }
 
     fn endpoint(&self) -> &Endpoint {
@@ -75,7 +78,7 @@ impl Connector for Through {
             let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
             let stream = stream.ok_or_else(|| ConnectError::failed(&endpoint, Phase::Connect, refused()))?;
             let (reader, writer) = split(stream);
-            Ok(Link::connected(reader, writer, &config, PeerInfo::new("door", "server")))
+            Ok(Link::connect_over(reader, writer, &config, PeerInfo::new("door", "server")))
         })
     }
 

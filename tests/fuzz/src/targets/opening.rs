@@ -96,7 +96,7 @@ async fn open(stream: &[u8], piece: usize) -> (usize, String) {
     let offer = HttpOffer { upgrade: Arc::new(WebSockets::new()), local };
     let (reader, peer) = (Pieces { rest: stream.to_vec(), piece }, PeerInfo::new("tcp", "127.0.0.1:5002"));
     let letters = |text: String| text.chars().filter(|c| c.is_ascii_alphabetic()).take(40).collect::<String>();
-    match Link::accepted_or_upgraded(reader, sink(), &LinkConfig::default(), peer, Some(offer)).await {
+    match Link::accept_or_upgrade(reader, sink(), &LinkConfig::default(), peer, Some(offer)).await {
         Err(error) => (0, letters(error.to_string())),
         Ok(mut link) => {
             let mut frames = 0;
