@@ -15,7 +15,7 @@ pub struct NodeConfig {
     /// What is accepted from the wire.
     pub limits: Limits,
     /// Callbacks that run at once. Default 1: one at a time, in order of arrival. A caller that has
-    /// more than 16 requests waiting leaves the others their turn: its later ones step up one by
+    /// more than 16 requests waiting lets the others pass: its later ones step up one by
     /// one, in their own order.
     pub workers: usize,
     /// Timeout of a call that sets none. Default: none; the call ends with its connection or
@@ -57,7 +57,7 @@ pub struct NodeConfig {
     pub name_policy: NamePolicy,
     /// Whether a client whose name a newer connection took comes back, after the longest pause.
     /// Default: no; it has ended then, as with daffi 3.0.1. Two clients of one name that both come
-    /// back take turns, without end.
+    /// back evict each other, without end.
     pub reconnect_when_evicted: bool,
     /// First pause before reconnecting; doubles up to `reconnect_max`, jittered. Default 50 ms.
     pub reconnect_first: Duration,

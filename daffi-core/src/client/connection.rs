@@ -157,8 +157,9 @@ impl ClientConn {
         }
     }
 
-    /// A number became free, of a table that was full before or not. Nobody waits for one of a
-    /// table that was not: who takes one and leaves others wakes the next.
+    /// Wakes whoever waits when a number became free, of a table that was full before or not.
+    /// Nobody waits for one of a table that was not: who takes one and leaves others wakes the
+    /// next.
     pub(super) fn on_number_free(&self, was_full: bool) {
         if was_full {
             self.freed.notify_one();
@@ -189,7 +190,7 @@ pub(crate) struct PendingReply {
 }
 
 impl PendingReply {
-    /// The request is on its way: from now on an answer may come.
+    /// Notes that the request is on its way: from now on an answer may come.
     pub(crate) fn mark_sent(&mut self) {
         self.sent = true;
     }
@@ -279,7 +280,7 @@ pub(crate) struct ClientRole {
 }
 
 impl ClientRole {
-    /// Who calls. One caller often makes many calls.
+    /// The context of whoever calls. One caller often makes many calls.
     fn caller(&mut self, frame: &Frame) -> Option<Caller> {
         if let Some(known) = self.caller.as_ref().filter(|known| frame.is_from(known.caller())) {
             return Some(known.clone());

@@ -24,8 +24,8 @@ impl Context {
     ///
     /// Its calls are made for the call of this context: they have no more time than is left of
     /// that, and when nobody waits for it any more ([`cancelled`](Self::cancelled)) they end with
-    /// [`CallError::Cancelled`](crate::CallError::Cancelled). [`Client::detached`] unties them. Of a
-    /// nowait call, for which nobody waits from the beginning, they are untied.
+    /// [`CallError::Cancelled`](crate::CallError::Cancelled). [`Client::detached`] unties them. Of
+    /// a nowait call, for which nobody waits from the beginning, they are untied.
     #[must_use]
     pub fn client<F: FormatSet>(&self) -> Option<Client<F>> {
         let client = self.node().client()?.downcast_ref::<WeakClient<F>>()?.upgrade()?;

@@ -38,7 +38,7 @@ pub(crate) struct ClientCredit {
 #[derive(Debug, Default)]
 struct Sending {
     flows: ByName<NodeName, Arc<Flow>>,
-    /// The connection ended.
+    /// Ends all flows when the connection has ended.
     closed: bool,
 }
 
@@ -136,7 +136,7 @@ impl Flow {
 pub(crate) struct Paid(Option<(Arc<Flow>, Style, u64)>);
 
 impl Paid {
-    /// The request was sent, and only the receiver gives the price back.
+    /// Keeps the price of a request that was sent: only its receiver gives it back.
     pub(crate) fn spend(mut self) {
         self.0 = None;
     }
@@ -170,7 +170,7 @@ impl ClientCredit {
         }
     }
 
-    /// The server is a level 4 Router.
+    /// Turns credit on: the server is a level 4 Router.
     pub(crate) fn govern(&self) {
         self.governed.store(true, Ordering::Relaxed);
     }
@@ -203,7 +203,7 @@ impl ClientCredit {
         Ok(flow)
     }
 
-    /// `receiver` takes more.
+    /// Takes a grant of `receiver`.
     pub(crate) fn on_grant(&self, receiver: &str, grant: Grant) {
         let sending = self.sending.lock();
         if let Some(flow) = sending.flows.get(receiver)
@@ -213,12 +213,12 @@ impl ClientCredit {
         }
     }
 
-    /// `sender` begins a flow.
+    /// Begins a flow of `sender`.
     pub(crate) fn on_begin(&self, sender: NodeName, flow: FlowId) {
         self.receiving.lock().senders.begin(sender, flow);
     }
 
-    /// A member left, or another bears its name: flows from it and to it are over.
+    /// Ends the flows from and to a member that left, or whose name another bears.
     pub(crate) fn forget(&self, member: &str) {
         let flow = self.sending.lock().flows.remove(member);
         if let Some(flow) = flow {
@@ -277,7 +277,7 @@ impl ClientConn {
         }
     }
 
-    /// The turn that read requests is over: senders of whom nothing waits any more are told.
+    /// Tells senders of whom nothing waits any more, when the turn that read requests is over.
     pub(crate) fn tell_owed(&self) {
         if !self.credit.is_governed() {
             return;

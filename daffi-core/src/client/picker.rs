@@ -34,10 +34,10 @@ pub trait Picker: Send + Sync + fmt::Debug + 'static {
     fn on_end(&self, _receiver: &NodeName) {}
 }
 
-/// Each callback's calls in turn to each member that exposes it. The default.
+/// Gives each callback's calls to the members that expose it, one after the other. The default.
 ///
-/// The turn is kept per callback: alternating between two callbacks spreads each of them evenly. It
-/// begins anywhere, so that many clients that make one call each spread too.
+/// The next member is kept per callback: alternating between two callbacks spreads each of them
+/// evenly. It begins anywhere, so that many clients that make one call each spread too.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
     /// The keys are what this node calls, so nobody can choose them to collide.
@@ -72,8 +72,8 @@ impl Picker for RoundRobin {
     }
 }
 
-/// The member with the fewest calls of this node open, whatever they call; among equals, in turn.
-/// For calls that differ much in how long they take.
+/// The member with the fewest calls of this node open, whatever they call; among equals, one after
+/// the other. For calls that differ much in how long they take.
 #[derive(Debug, Default)]
 pub struct LeastInFlight {
     open: Mutex<ByName<NodeName, usize>>,
@@ -106,7 +106,7 @@ impl Picker for LeastInFlight {
 }
 
 /// Calls with the same key go to the same member as long as it is there; when one leaves, only its
-/// keys move. Calls without a key take turns.
+/// keys move. Calls without a key go round.
 ///
 /// Every client that sees the same members sends a key to the same one.
 #[derive(Debug, Default)]

@@ -42,7 +42,7 @@ impl Signs {
         self.held_back.store(true, Relaxed);
     }
 
-    /// Of `written` bytes since the connection began so many are not acknowledged.
+    /// Notes how many of the `written` bytes since the connection began are not acknowledged.
     pub(super) fn note_way(&self, written: u64, unacknowledged: usize) {
         self.unacknowledged.store(unacknowledged, Relaxed);
         let acknowledged = written.saturating_sub(unacknowledged as u64);
@@ -77,7 +77,7 @@ struct Asking {
 }
 
 impl Alive {
-    /// The handshake is done.
+    /// Starts the clock when the handshake is done.
     pub(crate) fn begin(&mut self, conn: &Conn) {
         if self.0.is_none() && conn.level().at_least(Level::FOUR) {
             self.0 = Some(Asking { pulse: Pulse::new(now()), question: 0 });
@@ -88,10 +88,11 @@ impl Alive {
         self.0.as_ref().map(|asking| asking.pulse.next())
     }
 
-    /// Its time has come. Gives whether the peer now stands still, if that changed.
+    /// Looks at the peer when its time has come. Gives whether it now stands still, if that
+    /// changed.
     ///
     /// # Errors
-    /// [`Disconnected::Silent`]: it has for so long that the connection is given up.
+    /// [`Disconnected::Silent`] when it stood still for so long that the connection is given up.
     pub(crate) fn on_time(&mut self, conn: &Conn, now: Instant) -> Result<Option<bool>, Disconnected> {
         let Some(Asking { pulse, question }) = &mut self.0 else { return Ok(None) };
         let signs = &conn.signs;

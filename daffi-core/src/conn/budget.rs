@@ -44,7 +44,7 @@ const ACCOUNTS: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
-    /// In 256ths.
+    /// The share in 256ths.
     share: usize,
     reserve: usize,
     /// What an account owns at least.
@@ -63,7 +63,7 @@ pub(crate) struct Budget {
     refused_at: AtomicU64,
     refused_with: AtomicUsize,
     begun: Instant,
-    /// Who holds more than its share: it waits for the reserve, which the first has.
+    /// Those who hold more than their share and wait for the reserve, which the first of them has.
     line: Mutex<VecDeque<InLine>>,
 }
 
@@ -150,7 +150,7 @@ impl Budget {
         }
     }
 
-    /// Somebody who holds so much found no room.
+    /// Notes that somebody who holds so much found no room.
     pub(crate) fn note_refusal(&self, held: usize, now: Instant) {
         if !self.was_refused(now) || held < self.refused_with.load(Relaxed) {
             self.refused_with.store(held, Relaxed);
@@ -187,7 +187,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// What is held now by whom it belongs to.
+    /// Notes how much the owner of this place holds now.
     pub(crate) fn update(&self, held: usize) {
         if let Some(own) = self.budget.line.lock().iter_mut().find(|other| other.id == self.id) {
             own.held = held;
@@ -251,8 +251,8 @@ impl Account {
         self.own.saturating_add(of_rest)
     }
 
-    /// From here on those who can wait do: an eighth of the share, so that one peer's backlog is a
-    /// matter of seconds.
+    /// Bytes from which on those who can wait do: an eighth of the share, so that one peer's
+    /// backlog is a matter of seconds.
     pub(crate) fn soft_share(&self) -> usize {
         (self.share() / 8).max(self.own)
     }

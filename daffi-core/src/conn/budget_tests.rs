@@ -18,7 +18,7 @@ fn one_alone_gets_half_and_many_leave_room_for_the_next() {
     for greedy in [1, 2, 8, 17, 100, 1000] {
         let budget = budget();
         let accounts: Vec<_> = (0..greedy).map(|_| budget.open()).collect();
-        // In turns, as they would come.
+        // A little of each after the other, as they would come.
         let mut held: Vec<Vec<Charge>> = accounts.iter().map(|_| Vec::new()).collect();
         let mut went_on = true;
         while std::mem::take(&mut went_on) {

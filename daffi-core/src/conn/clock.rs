@@ -26,7 +26,7 @@ pub(crate) struct Clock {
     suspect: u32,
 }
 
-/// A run that began; with its time if it is timed for itself.
+/// A run that began, with its time if it is timed for itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimedRun(Option<Instant>);
 
@@ -62,7 +62,7 @@ impl Clock {
         }
     }
 
-    /// Something else than callbacks happens: the next run is timed for itself.
+    /// Notes that something else than callbacks happens: the next run is timed for itself.
     pub(crate) fn interrupt(&mut self) {
         self.end_group();
         self.last = None;

@@ -28,14 +28,14 @@ pub(crate) trait Role: Send + 'static {
     /// Whether this end is one of many that a node serves, which take room from each other.
     const SERVES: bool;
 
-    /// Works a frame in. What it sends goes out with the turn.
+    /// Handles one frame from the peer. What it sends goes out with the turn.
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected>;
 
-    /// All that one turn read was worked in.
+    /// Is called when all frames that one turn read were handled.
     fn settle(&mut self, _turn: &mut Turn) {}
 
-    /// There is room for what was put off, as [`Conn::ask_for_room`] asked: of notices and credit
-    /// only the newest need to go.
+    /// Is called when there is room for what was put off, as [`Conn::ask_for_room`] asked: of
+    /// notices and credit only the newest need to go.
     fn on_room(&mut self, _turn: &mut Turn) {}
 
     /// When [`on_time`](Self::on_time) is to be called next.
@@ -43,7 +43,7 @@ pub(crate) trait Role: Send + 'static {
         None
     }
 
-    /// That time has come.
+    /// Is called when that time has come.
     fn on_time(&mut self, _now: Instant, _turn: &mut Turn) -> Result<(), Disconnected> {
         Ok(())
     }
@@ -51,7 +51,7 @@ pub(crate) trait Role: Send + 'static {
     /// Whether the handshake is done.
     fn is_open(&self) -> bool;
 
-    /// The connection ended.
+    /// Is called when the connection ended.
     fn on_end(&mut self, reason: &Disconnected);
 
     /// Whether the peer sends requests only, so that not reading it is safe.
@@ -81,8 +81,8 @@ pub(crate) struct Driver<R: Role> {
 }
 
 impl<R: Role> Driver<R> {
-    /// `opening`: how long the handshake may still take. `line`: of the connections of a node that
-    /// serves.
+    /// `opening` is how long the handshake may still take; `line` is that of the connections of a
+    /// node that serves.
     pub(crate) fn new(
         link: Link,
         conn: Arc<Conn>,
@@ -154,7 +154,8 @@ impl<R: Role> Driver<R> {
         let queued_before = self.conn.outbox.is_waiting();
         let full_before = self.conn.outbox.is_full();
         let read = if asked_to_end.is_none() { self.read(cx) } else { Poll::Ready(Ok(())) };
-        // Before writing: what finishes from here on has its turn before the connection ends.
+        // Before writing: what finishes from here on is written in a later turn, before the
+        // connection ends.
         let drained = (self.conn.is_draining() || self.conn.is_settling())
             && read.is_ready()
             && (!self.role.is_open()
@@ -192,7 +193,7 @@ impl<R: Role> Driver<R> {
         Ok(None)
     }
 
-    /// Those that belong to no half of the connection.
+    /// Looks at the clocks that belong to neither half of the connection.
     fn look_at_clocks(&mut self) -> Result<(), Disconnected> {
         let now = now();
         if self.timers.is_due(Timer::Handshake, now) {
@@ -210,8 +211,8 @@ impl<R: Role> Driver<R> {
         Ok(())
     }
 
-    /// Lets the role send what it put off until the peer had taken what waits. Whether it sent
-    /// something.
+    /// Lets the role send what it put off until the peer had taken what waits. Gives whether there
+    /// was something to send.
     fn offer_room(&mut self) -> bool {
         if !self.conn.take_room() {
             return false;

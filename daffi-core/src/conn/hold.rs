@@ -18,11 +18,11 @@ pub(super) struct Counts {
     /// What both together may be, and from where on requests make it wait.
     pub(super) share: usize,
     pub(super) soft_share: usize,
-    /// It may use the reserve.
+    /// Whether it may use the reserve.
     pub(super) has_reserve: bool,
     /// What may be held beyond shares is used up, by nobody more than by this peer.
     pub(super) spent: bool,
-    /// Answers wait that it should take before it asks for more.
+    /// Whether answers wait that it should take before it asks for more.
     pub(super) answers_wait: bool,
     /// Bytes that wait to be written because it provoked them: refusals, answers to handshakes.
     pub(super) provoked: usize,
@@ -34,16 +34,16 @@ pub(super) struct Counts {
 /// What kind of peer it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PeerKind {
-    /// It sends requests only, so that nobody else waits when it is not read.
+    /// Whether it sends requests only, so that nobody else waits when it is not read.
     pub(super) asks_only: bool,
-    /// It waits as long as it has to. One of 3.0.1 breaks its own stream when a write takes more
-    /// than a second.
+    /// Whether it waits as long as it has to. One of 3.0.1 breaks its own stream when a write takes
+    /// more than a second.
     pub(super) waits: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// Not at all.
+    /// Read on: the peer is not held back.
     Read,
     /// Read slowly: it cannot wait, or others wait for what it sends.
     Slow,
@@ -63,7 +63,7 @@ pub(super) struct Excess {
     pub(super) limit: usize,
 }
 
-/// How to read on.
+/// Says how to read on.
 pub(super) fn hold(counts: &Counts, peer: PeerKind) -> Result<Hold, Excess> {
     let Counts { waiting, unfinished, share, .. } = *counts;
     let excess = |what, size, limit| Err(Excess { what, size, limit });

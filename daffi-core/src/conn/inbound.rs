@@ -68,7 +68,8 @@ impl Drop for Ticket {
         let inbound = &self.conn.inbound;
         inbound.account.sub(self.bytes);
         inbound.bytes.fetch_sub(self.bytes, Relaxed);
-        // Whoever sees the request gone sees its answer in the outbox.
+        // Queueing the answer happens before this: whoever sees the request gone finds the answer
+        // in the outbox.
         inbound.frames.fetch_sub(1, Release);
         self.conn.wake();
     }

@@ -20,7 +20,7 @@ use super::timers::now;
 /// Work between two looks at limits and at the clock; a small frame is one.
 pub(super) const LOOK: usize = 32;
 
-/// A frame is one more for so many bytes.
+/// A frame counts once more for each so many bytes.
 const BYTES: usize = 8 * 1024;
 
 /// A turn with at most so much work is short.
@@ -35,7 +35,7 @@ const LONGEST: Duration = Duration::from_micros(50);
 /// The line in which the connections of a node stand whose last turn was long, or that have had
 /// none yet.
 ///
-/// As many of them as the runtime has threads have their turn at a time, and after each the runtime
+/// As many of them as the runtime has threads run a turn at a time, and after each the runtime
 /// looks for what came meanwhile. So whoever asks little waits for one long turn, however many
 /// peers have more ready than they are given time for.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub(super) struct TurnPace {
     line: Option<PollSemaphore>,
     /// Its next turn is expected to be long.
     long: bool,
-    /// Kept beyond a long turn, until others had theirs.
+    /// Kept beyond a long turn, until others have run.
     permit: Option<OwnedSemaphorePermit>,
     goes_on: bool,
 }
@@ -79,7 +79,7 @@ impl TurnPace {
         Self { long: line.is_some(), line, permit: None, goes_on: false }
     }
 
-    /// The driver runs again, and so others had their turn.
+    /// The driver runs again, and so others have run meanwhile.
     pub(super) fn begin(&mut self) {
         self.permit = None;
     }
@@ -92,7 +92,7 @@ impl TurnPace {
         Poll::Ready(())
     }
 
-    /// A turn ended; `cut`: there was more to do.
+    /// Notes that a turn ended; `cut` says that there was more to do.
     pub(super) fn note(&mut self, work: &Work, cut: bool) {
         self.long = cut || work.done > SHORT;
         if !self.long {
@@ -112,7 +112,7 @@ impl Work {
         self.done += 1 + bytes / BYTES;
     }
 
-    /// Something dearer than a frame.
+    /// Counts something that costs more than a frame.
     pub(super) fn add_much(&mut self) {
         self.done += LOOK;
     }
@@ -136,7 +136,7 @@ impl Work {
     }
 }
 
-/// Wakes `cx` when all other tasks that are ready had their turn, and the runtime looked for what
+/// Wakes `cx` when all other tasks that are ready have run, and the runtime looked for what
 /// else came.
 pub(super) fn after_others(cx: &mut Context<'_>) {
     // The first poll of it does just that.

@@ -68,7 +68,8 @@ pub(crate) struct Conn {
     draining: AtomicBool,
     settling: AtomicBool,
     settled: AtomicBool,
-    /// Set from outside: the driver ends with it, at once or when all that waits was written.
+    /// What others ask of the driver: to end for this reason, at once or when all that waits was
+    /// written.
     end: Mutex<Option<(Disconnected, bool)>>,
     ending: AtomicBool,
     driver: AtomicWaker,
@@ -189,7 +190,7 @@ impl Conn {
         self.signs.is_stopped()
     }
 
-    /// Works a PING in: a question is answered, whatever callbacks do.
+    /// Handles a PING: a question is answered at once, whatever callbacks do.
     pub(crate) fn answer_ping(&self, frame: &Frame) -> Result<(), Disconnected> {
         if let Some(answer) = Ping::read(frame)?.answer() {
             // A connection that has just ended answers nothing any more.
@@ -198,13 +199,15 @@ impl Conn {
         Ok(())
     }
 
-    /// A turn holds frames for this connection, which does not end in order before they are queued.
+    /// Notes that a turn holds frames for this connection, which does not end in order before they
+    /// are queued.
     fn promise(&self) {
         self.promised.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// They are queued. In one order with [`drain`](Self::drain): either who drains sees the
-    /// promise kept, or who kept it sees the draining and wakes.
+    /// Notes that they are queued. Sequentially consistent with [`drain`](Self::drain): either
+    /// keeping the promise happens before the driver looks for promises, or draining happens before
+    /// the keeper looks for that, and it wakes the driver.
     fn keep_promise(&self) {
         self.promised.fetch_sub(1, Ordering::SeqCst);
     }
@@ -227,7 +230,8 @@ impl Conn {
         }
     }
 
-    /// The driver runs: `cx` is woken by what happens from here on, and sees what happened before.
+    /// Notes that the driver runs. `cx` is woken by whatever happens after this; whatever was
+    /// queued before a wake-up that is taken back here happens before the driver looks.
     pub(crate) fn note_run(&self, cx: &Context<'_>) {
         self.driver.register(cx.waker());
         self.woken.swap(false, Ordering::AcqRel);
@@ -243,6 +247,7 @@ impl Conn {
                 _ => *end = Some((reason, flush)),
             }
         }
+        // Release: the reason is written before the driver sees the flag.
         self.ending.store(true, Ordering::Release);
         self.wake();
     }

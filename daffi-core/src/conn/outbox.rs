@@ -21,7 +21,7 @@ use crate::refusal::Refusal;
 /// What a queued frame takes beside its bytes.
 const FRAME_COST: usize = 48;
 
-/// What takes a [`Receipt`] with it takes so much more.
+/// What a frame with a [`Receipt`] takes beyond that.
 const RECEIPT_COST: usize = 96;
 
 /// So little is not worth counting: small calls never touch the account.
@@ -35,12 +35,12 @@ pub(crate) enum Class {
     Own,
     /// A request that wants an answer. Its caller hears that the receiver is `Overloaded`.
     Request,
-    /// A request that wants none. It enters: its sender paid for it with credit.
+    /// A request that wants none. It always enters: its sender paid for it with credit.
     Nowait,
     /// What a callback gave. Its caller gets an `AnswerLost` in its place.
     Answer,
-    /// What the peer provoked itself, a refusal or the answer to a handshake. It enters, and a peer
-    /// that takes none of them is held back for it.
+    /// What the peer provoked itself, a refusal or the answer to a handshake. It always enters, and
+    /// a peer that takes none of them is held back for it.
     Provoked,
     /// What this node says of itself or others. It enters; whoever sends many merges them, see
     /// [`Role::on_room`](super::Role::on_room).
@@ -269,7 +269,7 @@ impl Outbox {
         self.queue.lock().written
     }
 
-    /// The same, once all that waits now is written.
+    /// Bytes that will have been written once all that waits now is.
     pub(crate) fn end(&self) -> u64 {
         let queue = self.queue.lock();
         queue.written + queue.waiting_bytes() as u64
@@ -318,7 +318,7 @@ impl Outbox {
         spare::give(std::mem::take(batch));
     }
 
-    /// `bytes` of what was taken were written. For the driver.
+    /// Notes that `bytes` of what was taken were written. For the driver.
     pub(crate) fn on_written(&self, bytes: usize) {
         let mut queue = self.queue.lock();
         queue.stuck = false;
@@ -339,9 +339,9 @@ impl Outbox {
         }
     }
 
-    /// The peer takes nothing now of `batch`, which was taken, nor of what waits behind it; `held`
-    /// is what its link holds. From here on it keeps no memory of others alive, and no more than
-    /// about twice its size. For the driver.
+    /// Notes that the peer takes nothing now of `batch`, which was taken, nor of what waits behind
+    /// it; `held` is what its link holds. From here on it keeps no memory of others alive, and no
+    /// more than about twice its size. For the driver.
     pub(crate) fn on_stall(&self, batch: &mut Batch, held: usize) {
         let mut queue = self.queue.lock();
         queue.stuck = true;
@@ -356,7 +356,7 @@ impl Outbox {
         self.count(&mut queue);
     }
 
-    /// The connection ended: what waits is dropped, its number of frames given.
+    /// Drops what waits when the connection has ended, and gives the number of frames.
     pub(crate) fn close(&self) -> usize {
         let mut queue = self.queue.lock();
         queue.closed = true;

@@ -101,7 +101,7 @@ impl<R: Role> Driver<R> {
     /// Reads what is there, and queues what the role makes of it. `Pending`: others are first.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
         if self.pace.poll(cx).is_pending() {
-            // It is not read now, whatever it sends.
+            // The peer is not read now, whatever it sends.
             self.conn.signs.note_holding_back();
             return Poll::Pending;
         }
@@ -114,7 +114,7 @@ impl<R: Role> Driver<R> {
         Poll::Ready(read)
     }
 
-    /// As far as limits allow.
+    /// Reads and hands on frames as far as limits allow.
     fn read_frames(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Result<(), Disconnected> {
         let mut work = Work::default();
         let queued = self.conn.outbox.bytes() + QUEUED_PER_TURN;
@@ -209,7 +209,7 @@ impl<R: Role> Driver<R> {
         Ok(Poll::Ready(()))
     }
 
-    /// Nothing is there. A frame that has begun has to go on.
+    /// Notes that nothing is there. A frame that has begun has to go on.
     fn awaits_rest(&mut self) -> Result<(), Disconnected> {
         if self.read.reader.buffered_bytes() == 0 {
             self.rest();
@@ -234,7 +234,7 @@ impl<R: Role> Driver<R> {
         Ok(())
     }
 
-    /// Nothing has to come now.
+    /// Notes that nothing has to come now.
     fn rest(&mut self) {
         self.read.watch.rest();
         self.timers.clear(Timer::Read);
@@ -348,7 +348,7 @@ impl<R: Role> Driver<R> {
         self.read.unfinished.set(bytes, self.read.pot, self.conn.inbound.account());
     }
 
-    /// The connection has ended.
+    /// Gives back what was counted, when the connection has ended.
     pub(super) fn forget_unfinished(&mut self) {
         self.read.place = None;
         self.read.unfinished.set(0, Pot::Share, self.conn.inbound.account());

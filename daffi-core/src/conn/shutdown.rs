@@ -86,7 +86,7 @@ impl<R: Role> Driver<R> {
         }
         let has_answer = match reason {
             Disconnected::Stopped => self.role.is_open(),
-            // Why it was not let in is all that it hears.
+            // The reason why it was not let in is all that it hears.
             Disconnected::Refused(_) => true,
             _ => false,
         };

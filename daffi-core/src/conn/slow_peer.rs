@@ -31,19 +31,19 @@ pub(super) struct BytePace {
 }
 
 impl BytePace {
-    /// The peer moved so many bytes.
+    /// Notes that the peer moved so many bytes.
     pub(super) const fn moves(&mut self, bytes: usize) {
         self.moved = self.moved.saturating_add(bytes);
     }
 
-    /// Nothing is waited for: what went before does not count.
+    /// Notes that nothing is waited for: what went before does not count.
     pub(super) const fn rest(&mut self) {
         self.since = None;
         self.moved = 0;
     }
 
-    /// Bytes are waited for now, and should come at this rate. Gives when to look again; `Err`: it
-    /// was too slow.
+    /// Notes that bytes are waited for, and should come at this rate. Gives when to look again, or
+    /// the error that it was too slow.
     pub(super) fn wait(&mut self, rate: Rate, now: Instant) -> Result<Instant, TooSlow> {
         let begun = match self.since {
             Some(begun) if self.moved < rate.bytes => begun,

@@ -78,7 +78,7 @@ impl Timers {
 #[derive(Debug, Default)]
 pub(super) struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
-    /// Who is woken.
+    /// The waker of the task to wake.
     waker: Option<Waker>,
 }
 
@@ -88,7 +88,7 @@ impl Alarm {
         self.sleep.as_ref().is_some_and(|sleep| sleep.is_elapsed())
     }
 
-    /// Asks to be woken at `next`. It may be earlier; `Ready`: it is time already.
+    /// Asks to be woken at `next`, or earlier; `Ready` says that it is time already.
     pub(super) fn poll(&mut self, next: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(next) = next.map(tokio::time::Instant::from_std) else { return Poll::Pending };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));

@@ -50,13 +50,13 @@ impl Turn {
         Self { own: own.id, lots, lost: Vec::new(), clock: Clock::new(suspect) }
     }
 
-    /// Frames for `conn` are to come: it does not end in order before they are queued.
+    /// Promises frames for `conn`, which does not end in order before they are queued.
     pub(crate) fn promise(&mut self, conn: &Arc<Conn>) {
         self.lot(conn);
     }
 
-    /// One more frame for `conn`: `head` is copied, `payload` is shared when large. `false`: there
-    /// is no room for one of its class.
+    /// Gathers one more frame for `conn`: `head` is copied, `payload` is shared when large.
+    /// `false`: there is no room for one of its class.
     pub(crate) fn send(&mut self, conn: &Arc<Conn>, class: Class, head: &[u8], payload: Option<Bytes>) -> bool {
         let bytes = head.len() + payload.as_ref().map_or(0, Bytes::len);
         if !conn.outbox.admits(class, bytes) {
@@ -73,8 +73,8 @@ impl Turn {
         true
     }
 
-    /// A frame that somebody else sent, byte for byte. `false`: there is no room for one of its
-    /// class.
+    /// Gathers a frame that somebody else sent, byte for byte. `false`: there is no room for one of
+    /// its class.
     pub(crate) fn forward(&mut self, conn: &Arc<Conn>, class: Class, frame: &Frame) -> bool {
         let (head, payload) = parts(frame, COPIED_BELOW);
         self.send(conn, class, head, payload)

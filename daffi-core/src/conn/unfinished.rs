@@ -32,8 +32,8 @@ impl Unfinished {
         self.of_reserve > 0
     }
 
-    /// The frame holds `bytes` now; what it grew by comes from `pot`, and what it shrank by goes
-    /// back to the last it came from.
+    /// Notes that the frame holds `bytes` now; what it grew by comes from `pot`, and what it shrank
+    /// by goes back to the last it came from.
     pub(super) fn set(&mut self, bytes: usize, pot: Pot, account: &Account) {
         let before = self.bytes();
         if bytes == before && (pot != Pot::Share || before == self.of_share) {

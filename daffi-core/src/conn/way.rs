@@ -18,8 +18,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The way to a peer, if the system tells of it.
 pub(super) struct WaySide {
     path: Option<Box<dyn Path>>,
-    /// Something came from the peer since the last look: the way is well, and nobody has to be
-    /// asked.
+    /// Notes that something came from the peer since the last look: the way is well, and nobody has
+    /// to be asked.
     heard: bool,
 }
 
@@ -42,8 +42,8 @@ impl WaySide {
 }
 
 impl<R: Role> Driver<R> {
-    /// Something was written that the peer's host should acknowledge. A connection on which nothing
-    /// is written has no timer.
+    /// Sets the timer when something was written that the peer's host should acknowledge. A
+    /// connection on which nothing is written has no timer.
     pub(super) fn await_acknowledgement(&mut self) {
         if self.way.path.is_some() && !self.timers.is_set(Timer::Way) {
             self.way.heard = false;

@@ -18,7 +18,7 @@ pub(super) struct WriteSide {
     pub(super) writer: Box<dyn LinkWriter>,
     pub(super) batch: Batch,
     unflushed: bool,
-    /// Other ready tasks had their turn to add to what waits.
+    /// Other tasks that were ready have run and could add to what waits.
     yielded: bool,
     watch: Watch,
     /// Something was written since the clock of activity was set.
@@ -81,7 +81,7 @@ impl<R: Role> Driver<R> {
         Ok(true)
     }
 
-    /// The peer has something to take, and takes nothing now.
+    /// Notes that the peer has something to take, and takes nothing now.
     pub(super) fn stalls(&mut self) -> Result<(), Disconnected> {
         self.write.stuck = true;
         self.conn.outbox.on_stall(&mut self.write.batch, self.write.writer.held_bytes());
@@ -93,7 +93,7 @@ impl<R: Role> Driver<R> {
         Ok(())
     }
 
-    /// For a while after something was written the peer may not have seen it.
+    /// Notes that something was written, which the peer may not have seen for a while.
     pub(super) fn note_activity(&mut self) {
         if !self.write.wrote {
             return;

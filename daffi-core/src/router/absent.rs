@@ -51,7 +51,7 @@ impl AbsentCallers {
         calls
     }
 
-    /// An answer came that nobody waits for.
+    /// Counts an answer that came and that nobody waits for.
     pub(super) fn complete(&mut self, name: &str, number: CallId, receiver: u64) {
         let Some(calls) = self.calls.get_mut(name) else { return };
         let before = calls.len();

@@ -34,7 +34,7 @@ struct WaitingHandshake {
 }
 
 impl Announcing {
-    /// It announced something of so many bytes.
+    /// Counts an announcement of so many bytes.
     pub(super) fn charge(&mut self, bytes: usize, now: Instant) {
         self.debt = self.debt_at(now).saturating_add(bytes as u64).saturating_add(COST);
         self.at = Some(now);
@@ -52,7 +52,7 @@ impl Announcing {
         self.debt.saturating_sub(paid)
     }
 
-    /// Keeps a handshake until then, in the place of an older one.
+    /// Keeps a handshake until it is `due`, in the place of an older one.
     pub(super) fn keep(&mut self, frame: Frame, counted: Ticket, due: Instant) {
         self.waiting = Some(WaitingHandshake { frame: keep(frame), due, _counted: counted });
     }

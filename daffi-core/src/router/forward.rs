@@ -91,7 +91,7 @@ impl Forwarder {
         }
     }
 
-    /// Frames could not be queued, because the connection they were for had ended.
+    /// Handles frames that could not be queued, because the connection they were for had ended.
     pub(super) fn on_lost(&self, lost: Vec<(u64, Batch)>) {
         for (receiver, mut frames) in lost {
             while let Some(frame) = frames.next_frame() {
@@ -151,8 +151,8 @@ impl Forwarder {
         tracing::debug!(from = %Shown::new(&me.name), to = frame.receiver(), "dropped a reply that matches no open call");
     }
 
-    /// This member gives one of its calls up: the receiver hears of it, or is spared it if it could
-    /// not read it.
+    /// Handles a CANCEL of this member: the receiver of the call hears of it, or is spared it if it
+    /// could not read it.
     fn cancel(&self, frame: &Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let (shared, me, id) = (&self.shared, &*self.me.peer, Cancel::read(frame)?.id);
         let table = shared.table.load();
@@ -176,7 +176,7 @@ impl Forwarder {
         Ok(())
     }
 
-    /// This member begins a flow, or takes more of one.
+    /// Handles a CREDIT frame of this member, which begins a flow or takes more of one.
     fn credit(&self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let says = Credit::read(&frame)?;
         let table = self.shared.table.load();
@@ -213,7 +213,7 @@ fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Frame>, Rem
     }
 }
 
-/// Who gets a request; else why nobody does.
+/// Gives who gets a request, or why nobody does.
 fn route<'r>(
     shared: &RouterShared,
     me: &Peer,

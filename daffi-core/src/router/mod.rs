@@ -282,8 +282,8 @@ impl RouterShared {
         member.peer.enter_table();
     }
 
-    /// A member is gone from its name: the table forgets it, the others are told, and every call to
-    /// it ends.
+    /// Removes a member that is gone from its name: the table forgets it, the others are told, and
+    /// every call to it ends.
     fn remove_member(&self, peer: &Peer) {
         // Before the news: a 3.0.1 caller that hears of the end first raises an error of its own.
         // Its outbox is closed, so no call to it begins any more.
@@ -321,14 +321,14 @@ impl RouterShared {
         }
     }
 
-    /// An answer found no room at its caller, which hears of that instead.
+    /// Answers with an error in place of an answer that found no room at its caller.
     fn lose_answer(&self, caller: &Peer, id: CallId, receiver: &str, answer: &Frame) {
         let error = caller.conn.outbox.lost_answer(answer.method(), answer.as_bytes().len(), &caller.name);
         tracing::warn!(caller = %Shown::new(&caller.name), receiver, %error, "an answer was lost");
         self.refuse_call(caller, id, receiver, answer.method(), &error);
     }
 
-    /// Tells a member of ends of calls that were put off. Whether there are more.
+    /// Tells a member of ends of calls that were put off. Gives whether there are more.
     fn tell_ends(&self, caller: &Peer) -> bool {
         let (ends, more) = caller.later.take();
         for end in ends {

@@ -68,12 +68,12 @@ impl Peer {
         self.conn.level().at_least(Level::FOUR)
     }
 
-    /// It entered the table.
+    /// Notes that it entered the table.
     pub(super) fn enter_table(&self) {
         self.named.store(true, Ordering::Release);
     }
 
-    /// It left the table, or its name passed on: it exposes nothing any more.
+    /// Notes that it left the table, or that its name passed on: it exposes nothing any more.
     pub(super) fn leave_table(&self) {
         self.named.store(false, Ordering::Release);
         self.expose(&[]);
@@ -89,22 +89,24 @@ impl Peer {
         self.methods.load().get(method).cloned()
     }
 
-    /// Another number whenever other callbacks are exposed.
+    /// The version of what it exposes: another number whenever that changes.
     pub(super) fn exposed_version(&self) -> u64 {
         self.exposed.load(Ordering::Acquire)
     }
 
     pub(super) fn expose(&self, methods: &[MethodName]) {
         self.methods.store(Arc::new(methods.iter().cloned().collect()));
+        // Release: storing the methods happens before any load of the new version, so who knows it
+        // finds these methods or later ones.
         self.exposed.fetch_add(1, Ordering::Release);
     }
 
-    /// Answers may come to what an older connection of the same name asked.
+    /// Takes over the calls of an older connection of the same name, which may still be answered.
     pub(super) fn inherit(&self, calls: OpenCalls) {
         *self.calls.lock() = calls;
     }
 
-    /// A flow of `sender` to this member begins when it was told of it.
+    /// Remembers `sender`, a flow of which begins when this member was told of it.
     pub(super) fn introduce_later(&self, sender: &Arc<Sender>) {
         let mut unheard = self.unheard.lock();
         // Of those that have gone nothing is kept.
@@ -121,31 +123,31 @@ impl Peer {
         unheard.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// A call of this member to `receiver` is open from now on. Gives the number under which it
+    /// Opens a call of this member to `receiver`. Gives the number under which it
     /// travels.
     pub(super) fn open_call(&self, id: CallId, receiver: &Self) -> Option<CallId> {
         self.calls.lock().open(id, receiver.id())
     }
 
-    /// This member gives an open call up, for the first time: the number under which it travels,
-    /// and the connection of its receiver.
+    /// Marks an open call that this member gives up for the first time. Gives the number under
+    /// which it travels, and the connection of its receiver.
     pub(super) fn cancel_call(&self, id: CallId) -> Option<(CallId, u64)> {
         self.calls.lock().cancel(id)
     }
 
-    /// This member does not wait for the answer to a call any more. The receiver may still answer:
-    /// the number rests.
+    /// Notes that this member waits for the answer to a call no more. The receiver may still
+    /// answer: the number rests.
     pub(super) fn give_up_call(&self, id: CallId) {
         self.calls.lock().give_up(id);
     }
 
-    /// A reply came on the connection `receiver`, or there will be none. Gives the caller's number;
-    /// `None`: nobody waits for it.
+    /// Completes a call when a reply came on the connection `receiver`, or none will. Gives the
+    /// caller's number; `None`: nobody waits for it.
     pub(super) fn complete_call(&self, number: CallId, receiver: u64) -> Option<CallId> {
         self.calls.lock().complete(number, receiver)
     }
 
-    /// `receiver` left: the calls to it that end now.
+    /// Ends the calls to a receiver that left, and gives their numbers.
     pub(super) fn end_calls_to(&self, receiver: u64) -> Vec<CallId> {
         self.calls.lock().end_receiver(receiver)
     }
@@ -154,7 +156,8 @@ impl Peer {
         self.calls.lock().count_waiting()
     }
 
-    /// The connection ended: what receivers may still answer to its name.
+    /// Closes the calls of a connection that ended. Gives what receivers may still answer to its
+    /// name.
     pub(super) fn close_calls(&self) -> OpenCalls {
         self.calls.lock().close()
     }

@@ -94,7 +94,7 @@ impl RouterRole {
         Self { shared, conn, opening, member: None, alive: Alive::default(), announcing: Announcing::default() }
     }
 
-    /// The first handshake joins; a later one waits for its time.
+    /// Handles a handshake: the first one joins, a later one waits for its time.
     fn handshake(&mut self, frame: Frame) {
         let now = now();
         let small = frame.payload().len() <= self.shared.server.config.limits.max_control_bytes;
@@ -132,8 +132,8 @@ impl RouterRole {
         }
     }
 
-    /// The first handshake ([protocol, 5.3](daffi_wire::protocol#5.3): the order in which everybody
-    /// hears of it).
+    /// Adds a member by its first handshake ([protocol, 5.3](daffi_wire::protocol#5.3): the order
+    /// in which everybody hears of it).
     fn join(&mut self, member: Member, frame: &Frame) -> Result<(), String> {
         let shared = &self.shared;
         let (name, level) = (member.name.clone(), member.level);
@@ -188,7 +188,7 @@ impl RouterRole {
         Ok(())
     }
 
-    /// A second handshake changes what the member exposes; 3.0.1 would evict it
+    /// Changes what a member exposes, as its second handshake says; 3.0.1 would evict it
     /// ([protocol, 5.4](daffi_wire::protocol#5.4) and [protocol, 12](daffi_wire::protocol#12)).
     fn update(&mut self, me: &Arc<Peer>, member: Member, frame: &Frame, now: Instant) -> Result<(), String> {
         let shared = &self.shared;

@@ -37,8 +37,8 @@ pub(super) struct Sender {
     limits: Limits,
 }
 
-/// What goes to one receiver: the sender's account as the Router keeps it, and the requests beyond
-/// it, in order.
+/// One flow as the Router keeps it: the sender's account as the Router keeps it, and the requests
+/// beyond it, in order.
 #[derive(Debug)]
 struct RoutedFlow {
     account: Outgoing,
@@ -161,7 +161,7 @@ impl Sender {
         turn.forward(&receiver.conn, Class::Request, frame)
     }
 
-    /// This member says that a flow to `receiver` begins.
+    /// Begins a flow to `receiver`, as this member says.
     ///
     /// `in_step`: the receiver has heard of this member. What it is told of one that bore the name
     /// before ends that one's flow, and not this, which else begins later.
@@ -191,7 +191,7 @@ impl Sender {
         receiver.introduce_later(self);
     }
 
-    /// `receiver` was told of this member: a flow that waited for that begins.
+    /// Begins a flow that waited until `receiver` was told of this member.
     pub(super) fn on_heard_of(self: &Arc<Self>, receiver: &Arc<Peer>) {
         let mut flows = self.flows.lock();
         let Some(flow) = flows.get_mut(&receiver.id()) else { return };
@@ -271,7 +271,7 @@ impl Sender {
         })
     }
 
-    /// `receiver` takes more from this member: what was held goes on, and the member hears of it.
+    /// Takes a grant of `receiver`: what was held goes on, and the member hears of it.
     pub(super) fn on_grant(self: &Arc<Self>, receiver: &Arc<Peer>, grant: Grant) {
         let mut flows = self.flows.lock();
         if let Some(flow) = flows.get_mut(&receiver.id()) {
@@ -289,7 +289,7 @@ impl Sender {
         }
     }
 
-    /// What was held goes on as far as it may by now.
+    /// Sends on what was held, as far as it may go by now.
     fn release(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>) {
         while let Some(HeldRequest { waits, .. }) = flow.held.front()
             && match waits {
@@ -329,7 +329,7 @@ impl Sender {
         }
     }
 
-    /// The last that this member was told of a flow was written.
+    /// Tells this member the newest grant of a flow when the one before was written.
     fn on_grant_written(self: &Arc<Self>, receiver: &Arc<Peer>) {
         if let Some(flow) = self.flows.lock().get_mut(&receiver.id())
             && let Telling::Outdated(newer) = std::mem::replace(&mut flow.telling, Telling::Idle)
@@ -338,7 +338,7 @@ impl Sender {
         }
     }
 
-    /// A nowait request was written to a level 3 receiver.
+    /// Counts a nowait request that was written to a level 3 receiver as worked off.
     fn on_request_written(self: &Arc<Self>, receiver: &Arc<Peer>, cost: u64) {
         let mut flows = self.flows.lock();
         if let Some(flow) = flows.get_mut(&receiver.id())
@@ -350,7 +350,7 @@ impl Sender {
         }
     }
 
-    /// `receiver` left. Gives the number of nowait requests that are lost.
+    /// Forgets a receiver that left. Gives the number of nowait requests that are lost.
     pub(super) fn forget(&self, receiver: u64) -> usize {
         let lost = self.flows.lock().remove(&receiver).map_or(0, |flow| flow.held.len());
         self.held.fetch_sub(lost, Ordering::Relaxed);

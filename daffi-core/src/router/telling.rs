@@ -36,13 +36,14 @@ pub(super) struct Heard {
 }
 
 impl Peer {
-    /// All news below that number were queued for this member, or it has them from a list.
+    /// Notes that all news below that number were queued for this member, or that it has them from
+    /// a list.
     pub(super) fn note_told(&self, until: u64) {
         self.heard.until.fetch_max(until, Ordering::Release);
         self.note_known(until);
     }
 
-    /// It knows of a piece of news below that number.
+    /// Notes that it knows of a piece of news below that number.
     pub(super) fn note_known(&self, until: u64) {
         self.heard.knows.fetch_max(until, Ordering::Release);
     }
@@ -52,15 +53,16 @@ impl Peer {
         self.heard.until.load(Ordering::Acquire) < other.heard.knows.load(Ordering::Acquire)
     }
 
-    /// Whether it took the last that it was told; if not, it is asked again when it did. So one lot
-    /// waits for each member, and the next holds the newest of all that happened meanwhile.
+    /// Whether it took the last news that it was told; if not, it is asked again when it did. So
+    /// one lot waits for each member, and the next holds the newest of all that happened meanwhile.
     pub(super) fn takes_news(&self) -> bool {
         let Heard { waiting, put_off, .. } = &self.heard;
         if waiting.load(Ordering::SeqCst) == 0 {
             return true;
         }
         put_off.store(true, Ordering::SeqCst);
-        // It may have taken it just now.
+        // It may have taken it just now. In one order with the drop of `NewsWritten`: either this
+        // store happens before that looks at `put_off`, or its count happens before this load.
         waiting.load(Ordering::SeqCst) == 0 && put_off.swap(false, Ordering::SeqCst)
     }
 
@@ -96,9 +98,9 @@ impl Drop for NewsWritten {
 }
 
 impl RouterShared {
-    /// Nothing of `from` is to reach `to` before the news that `from` has already, that of its own
-    /// coming for one. `false`: it has more waiting than it may, and hears of them when it took
-    /// that.
+    /// Tells `to`, so that nothing of `from` reaches it before the news that `from` has already,
+    /// that of its own coming for one. `false`: it has more waiting than it may, and hears of them
+    /// when it took that.
     pub(super) fn keep_in_step(&self, from: &Peer, to: &Arc<Peer>) -> bool {
         if !to.is_behind(from) {
             return true;
@@ -115,7 +117,7 @@ impl RouterShared {
         true
     }
 
-    /// Flows that were to begin when `to` had heard of their senders.
+    /// Begins the flows that waited until `to` had heard of their senders.
     fn release_flows(&self, to: &Arc<Peer>) {
         for sender in to.take_unheard() {
             sender.on_heard_of(to);

@@ -91,7 +91,7 @@ impl<H: Host> Door<H> {
         Ok(())
     }
 
-    /// Answers a call: nobody could send the reply to it.
+    /// Answers a call with an error: nobody could send its reply here.
     fn refuse_request(&self, frame: &Frame) {
         if frame.header().wants_reply() {
             let error = RemoteError::new("PermissionError", "this connection only looks (look:only): it cannot call");

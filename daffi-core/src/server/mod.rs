@@ -49,7 +49,7 @@ pub(crate) struct Server {
     pub(crate) config: NodeConfig,
     pub(crate) life: Lifecycle,
     pub(crate) events: EventHub,
-    /// Everything that runs for a connection.
+    /// The tasks of all connections.
     pub(crate) tasks: TaskTracker,
     /// What accepts connections.
     listening: TaskTracker,
@@ -128,7 +128,7 @@ impl Server {
         self.life.is_stopping()
     }
 
-    /// The connection's handshake is done, or it ended without one.
+    /// Notes that a connection's handshake is done, or that it ended without one.
     pub(crate) fn finish_opening(&self, opening: OpeningId) {
         self.opening.lock().remove(&opening.0);
     }
@@ -186,7 +186,7 @@ impl Server {
         }
     }
 
-    /// Ends at once.
+    /// Ends the node at once.
     pub(crate) fn abandon(&self, how: Ended) {
         self.life.abandon();
         self.end(how);
@@ -236,7 +236,7 @@ async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
         match accepted {
             Ok(pending) => {
                 open(&host, pending);
-                // However many knock, those that are in have their turn.
+                // However many knock, tasks of those that are in run between two of them.
                 yield_now().await;
             }
             Err(error) => {

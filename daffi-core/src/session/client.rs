@@ -84,7 +84,7 @@ impl ClientSession {
         Frame::new(header, &self.name, "", section, &body.to_json(), &self.limits)
     }
 
-    /// Works one frame of the server in.
+    /// Handles one frame from the server.
     pub(crate) fn handle_frame(&mut self, frame: Frame) -> Result<Handled, Disconnected> {
         match frame.kind() {
             Kind::Request => Ok(Handled::Serve(frame)),
@@ -167,7 +167,7 @@ impl ClientSession {
         Ok(Handled::MembersChanged(Vec::new(), Vec::new()))
     }
 
-    /// A server cannot make this node remember ever more members.
+    /// Fails where a server would make this node remember ever more members.
     fn check_members(&self) -> Result<(), BodyError> {
         let (size, limit) = (self.members.bytes(), self.limits.max_list_bytes.saturating_mul(LIST_FACTOR));
         if size > limit { Err(BodyError::TooLarge { what: "list of all members", size, limit }) } else { Ok(()) }

@@ -47,12 +47,12 @@ impl Outgoing {
         self.sent == self.worked_off
     }
 
-    /// A request that was paid for was not sent.
+    /// Gives back the price of a request that was paid for and not sent.
     pub(crate) fn refund(&mut self, cost: u64) {
         self.sent = self.sent.saturating_sub(cost).max(self.worked_off);
     }
 
-    /// The receiver takes more. `false`: the grant is of another flow, no newer than the one
+    /// Takes a grant of the receiver. `false`: it is of another flow, no newer than the one
     /// before, or of what was never sent.
     pub(crate) fn take_grant(&mut self, grant: Grant) -> bool {
         let worked_off = grant.worked_off();
@@ -128,12 +128,12 @@ impl Incoming {
         Self { flow, received: 0, worked_off: 0, told: 0, window: FIRST_WINDOW }
     }
 
-    /// A request of that cost came.
+    /// Counts a request that came.
     pub(crate) const fn receive(&mut self, cost: u64) {
         self.received = self.received.saturating_add(cost);
     }
 
-    /// A request of that cost was worked off. `true`: the sender should hear of it soon.
+    /// Counts a request as worked off. `true`: the sender should hear of it soon.
     pub(crate) fn work_off(&mut self, cost: u64) -> bool {
         self.worked_off = self.worked_off.saturating_add(cost).min(self.received);
         self.is_due() || self.is_quiet()
@@ -172,7 +172,7 @@ impl Incoming {
         Grant::new(self.flow, self.told, self.window).ok()
     }
 
-    /// The flow is over.
+    /// Gives the window back when the flow is over.
     pub(crate) fn end(&self, pool: &mut CreditPool) {
         pool.give_back(self.window);
     }
@@ -198,21 +198,21 @@ impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
         Self { flows: HashMap::default(), pool: CreditPool::new(size), quiet: VecDeque::new(), due: Vec::new() }
     }
 
-    /// A sender says that a flow begins.
+    /// Begins a flow, as its sender says.
     pub(crate) fn begin(&mut self, sender: K, flow: FlowId) {
         if let Some(before) = self.flows.insert(sender, Incoming::new(flow)) {
             before.end(&mut self.pool);
         }
     }
 
-    /// A request came. Gives its flow; `None`: the sender has begun none.
+    /// Counts a request that came. Gives its flow; `None`: the sender has begun none.
     pub(crate) fn receive(&mut self, sender: &K, cost: u64) -> Option<FlowId> {
         let flow = self.flows.get_mut(sender)?;
         flow.receive(cost);
         Some(flow.flow)
     }
 
-    /// A request of that flow was worked off. The sender is told [at the end of the
+    /// Counts a request of that flow as worked off. The sender is told [at the end of the
     /// turn](Self::grants), if it has to be. `true`: there is something to tell.
     pub(crate) fn work_off(&mut self, sender: &K, flow: FlowId, cost: u64) -> bool {
         let Some(incoming) = self.flows.get_mut(sender).filter(|incoming| incoming.flow == flow) else { return false };
@@ -260,7 +260,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
         }
     }
 
-    /// The sender left.
+    /// Forgets a sender that left.
     pub(crate) fn forget<Q>(&mut self, sender: &Q)
     where
         K: std::borrow::Borrow<Q>,

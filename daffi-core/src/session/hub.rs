@@ -17,7 +17,7 @@ impl<P> Default for Hub<P> {
 }
 
 impl<P> Hub<P> {
-    /// Connection `id` takes `name`; gives the peer that bore it before, which is evicted.
+    /// Gives `name` to connection `id`, and returns the peer that bore it before, which is evicted.
     pub(crate) fn join(&mut self, name: NodeName, id: u64, peer: P) -> Option<P> {
         self.peers.insert(name, (id, peer)).map(|(_, old)| old)
     }
@@ -27,8 +27,8 @@ impl<P> Hub<P> {
         self.peers.get(name).map(|(_, peer)| peer)
     }
 
-    /// Connection `id` ended. `true`: the name is free now; `false`: it had passed to a newer
-    /// connection.
+    /// Forgets connection `id`, which ended. `true`: the name is free now; `false`: it had passed
+    /// to a newer connection.
     pub(crate) fn leave(&mut self, name: &str, id: u64) -> bool {
         match self.peers.get(name) {
             Some((current, _)) if *current == id => {

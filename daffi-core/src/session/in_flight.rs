@@ -159,7 +159,8 @@ impl InFlight {
         }
     }
 
-    /// A reply came. `None`: nobody waits for it, or it is not from whom was asked.
+    /// Completes a call by its reply. `None`: nobody waits for it, or it is not from whom was
+    /// asked.
     pub(crate) fn complete(&mut self, frame: Frame) -> Option<Completed> {
         let Entry::Occupied(mut entry) = self.calls.entry(frame.header().id().0) else { return None };
         if !frame.is_from(&entry.get().receiver) {
@@ -184,8 +185,8 @@ impl InFlight {
         }
     }
 
-    /// The caller gave up. `sent`: whether the request may have left. `true`: the number is free at
-    /// once.
+    /// Ends a call that its caller gave up. `sent`: whether the request may have left. `true`: the
+    /// number is free at once.
     pub(crate) fn give_up(&mut self, id: CallId, sent: bool) -> bool {
         let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return false };
         match entry.get().state {
@@ -243,7 +244,7 @@ impl InFlight {
         self.calls.len() == self.resting
     }
 
-    /// A newer connection took a member's name: the calls to it end. Their numbers rest, because a
+    /// Ends the calls to a member whose name a newer connection took. Their numbers rest, because a
     /// call that was sent just before this was known is the newer node's to answer.
     pub(crate) fn evict_receiver(&mut self, receiver: &str) -> Vec<Waker> {
         let mut wakers = Vec::new();
@@ -256,7 +257,7 @@ impl InFlight {
         wakers
     }
 
-    /// A member left: its calls end, its resting numbers are free.
+    /// Ends the calls to a member that left, and frees its resting numbers.
     pub(crate) fn end_receiver(&mut self, receiver: &str) -> Vec<Waker> {
         let mut wakers = Vec::new();
         self.resting -= self.resting_by.remove(receiver).unwrap_or_default();
@@ -281,7 +282,8 @@ impl InFlight {
         wakers
     }
 
-    /// The connection ended: every call that has no outcome ends with `None` at its next poll.
+    /// Closes the table when the connection has ended: every call that has no outcome ends with
+    /// `None` at its next poll.
     pub(crate) fn close(&mut self) -> Vec<Waker> {
         self.closed = true;
         self.calls

@@ -60,7 +60,7 @@ impl ListShares {
         Err(TooLong { callbacks, size: after, may, free, limit: self.limit })
     }
 
-    /// An entry takes `after` in the place of `before`.
+    /// Counts an entry with `after` in the place of `before`.
     pub(super) const fn change(&mut self, before: usize, after: usize) {
         self.beyond = self.beyond + self.part(after) - self.part(before);
     }

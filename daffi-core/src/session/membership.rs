@@ -93,7 +93,7 @@ impl<P> Membership<P> {
         }
     }
 
-    /// Connection `conn` takes its place, and its name from whoever bore it.
+    /// Adds the member of connection `conn`, and takes its name from whoever bore it.
     ///
     /// # Errors
     /// When its names take more of the list than it may, or do not fit into a frame; nothing has
@@ -124,10 +124,10 @@ impl<P> Membership<P> {
         self.by_name.get(name).map(|at| &self.list[*at].peer)
     }
 
-    /// A member's second handshake: it exposes other callbacks now.
+    /// Takes a member's second handshake: it exposes other callbacks now.
     ///
     /// # Errors
-    /// As [`join`](Self::join).
+    /// Those of [`join`](Self::join).
     pub(crate) fn update(&mut self, conn: u64, member: Member) -> Result<Updated, NotListed> {
         let Some(at) = self.position(&member.name, conn) else { return Ok(Updated::Gone) };
         if self.list[at].member == member {
@@ -158,8 +158,8 @@ impl<P> Membership<P> {
         self.shares.check(before, cost(member, json), member.methods.len())
     }
 
-    /// Connection `conn` ended. `false`: it was no member, or its name had passed to a newer
-    /// connection.
+    /// Removes the member of connection `conn`, which ended. `false`: it was no member, or its name
+    /// had passed to a newer connection.
     pub(crate) fn leave(&mut self, name: &NodeName, conn: u64) -> bool {
         let Some(at) = self.position(name, conn) else { return false };
         // A name that came in a frame fits into one.
@@ -235,7 +235,7 @@ impl<P> Membership<P> {
         self.by_name.get(name).copied().filter(|at| self.list[*at].conn == conn)
     }
 
-    /// The last member takes the place of the one removed, of which `told` tells.
+    /// Removes the member at this place, which the last one takes; `told` tells of it.
     fn remove(&mut self, at: usize, told: &Frame) -> Entry<P> {
         let removed = self.list.swap_remove(at);
         self.by_name.remove(&removed.member.name);
@@ -248,7 +248,7 @@ impl<P> Membership<P> {
         removed
     }
 
-    /// What the member at this place has not got; it has, then.
+    /// Gathers what the member at this place has not got, and counts it as got.
     fn read(&mut self, at: usize, frames: &mut Vec<Frame>) {
         let Entry { next, conn, ref member, .. } = self.list[at];
         frames.extend(self.news.unread(next, conn, link(member.level)).cloned());

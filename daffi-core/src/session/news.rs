@@ -57,28 +57,28 @@ impl News {
         self.end
     }
 
-    /// Connection `about` became a member.
+    /// Adds the news that connection `about` became a member.
     pub(super) fn add_member(&mut self, about: u64, frames: [Vec<Frame>; 2]) -> u64 {
         // The newcomer's list has all before.
         self.note_told();
         self.add(Item::new(about, None, frames))
     }
 
-    /// What is told of a coming that some have not heard of is now this.
+    /// Replaces what is told of a coming to those who have not heard of it.
     pub(super) fn replace(&mut self, came: u64, frames: [Vec<Frame>; 2]) {
         if let Some(item) = self.items.get_mut(&came) {
             item.frames = frames;
         }
     }
 
-    /// A member changed. `came` and `before` are the numbers of its coming and of its change before
-    /// this.
+    /// Adds the news that a member changed. `came` and `before` are the numbers of its coming and
+    /// of its change before this.
     pub(super) fn add_change(&mut self, about: u64, came: u64, before: Option<u64>, frames: [Vec<Frame>; 2]) -> u64 {
         before.and_then(|before| self.items.remove(&before));
         self.add(Item::new(about, Some(came), frames))
     }
 
-    /// A member is gone.
+    /// Adds the news that a member is gone.
     pub(super) fn add_end(&mut self, about: u64, came: u64, changed: Option<u64>, told: &Frame) {
         changed.and_then(|changed| self.items.remove(&changed));
         let mut item = Item::new(about, Some(came), [vec![told.clone()], vec![told.clone()]]);
@@ -112,13 +112,13 @@ impl News {
         unread.filter(move |item| item.about != conn && item.is_for(next)).flat_map(move |item| &item.frames[link])
     }
 
-    /// Somebody was told all that there is.
+    /// Notes that somebody was told all that there is.
     pub(super) const fn note_told(&mut self) {
         self.known = self.end;
     }
 
-    /// All were told but those that are at `behind`: what these need not hear is forgotten. Gives
-    /// the bytes of what was new.
+    /// Notes that all were told but those that are at `behind`: what these need not hear is
+    /// forgotten. Gives the bytes of what was new.
     pub(super) fn finish_round(&mut self, mut behind: Vec<u64>) -> usize {
         let new = self.items.range(self.round..).map(|(_, item)| &item.frames[1]);
         let bytes = new.flatten().map(|frame| frame.as_bytes().len()).sum();

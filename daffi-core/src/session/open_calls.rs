@@ -55,8 +55,8 @@ struct ReceiverCalls {
 }
 
 impl OpenCalls {
-    /// A call under its caller's number. Gives the number under which it has to travel; `None`:
-    /// there is none, or the connection has ended.
+    /// Opens a call that came under its caller's number. Gives the number under which it has to
+    /// travel; `None`: there is none, or the connection has ended.
     pub(crate) fn open(&mut self, id: CallId, receiver: u64) -> Option<CallId> {
         if self.closed {
             return None;
@@ -81,7 +81,7 @@ impl OpenCalls {
         Some(number)
     }
 
-    /// The caller says that it gives a call up: the number under which the call travels, and the
+    /// Marks a call that its caller gives up. Gives the number under which it travels and the
     /// connection of its receiver. `None`: there is no such call, or it said so before. So a
     /// receiver hears of each call once, however often its caller says it.
     pub(crate) fn cancel(&mut self, id: CallId) -> Option<(CallId, u64)> {
@@ -91,8 +91,8 @@ impl OpenCalls {
         Some((CallId(number), slot.receiver))
     }
 
-    /// A reply of `receiver` came. Gives the caller's number; `None`: it matches no call that
-    /// somebody waits for.
+    /// Completes a call by a reply of `receiver`. Gives the caller's number; `None`: it matches no
+    /// call that somebody waits for.
     pub(crate) fn complete(&mut self, number: CallId, receiver: u64) -> Option<CallId> {
         let Entry::Occupied(call) = self.calls.entry(number.0) else { return None };
         if call.get().receiver != receiver {
@@ -114,7 +114,7 @@ impl OpenCalls {
         caller.map(CallId)
     }
 
-    /// The receiver left: the callers' numbers of the calls that end with it.
+    /// Ends the calls to a receiver that left, and gives their callers' numbers.
     pub(crate) fn end_receiver(&mut self, receiver: u64) -> Vec<CallId> {
         let Some(held) = self.held.remove(&receiver) else { return Vec::new() };
         let (mut gone, mut number) = (Vec::new(), held.newest);
@@ -132,8 +132,8 @@ impl OpenCalls {
         gone
     }
 
-    /// The connection ended: what a newer one of the same name inherits. No call is opened here any
-    /// more.
+    /// Closes the table when the connection has ended: no call is opened here any more. Gives what
+    /// a newer connection of the same name inherits.
     pub(crate) fn close(&mut self) -> Self {
         self.closed = true;
         let mut calls = std::mem::take(&mut self.calls);
@@ -143,7 +143,7 @@ impl OpenCalls {
         Self { calls, held: std::mem::take(&mut self.held), last: self.last, ..Self::default() }
     }
 
-    /// One call less to its receiver.
+    /// Takes a call out of the list of its receiver.
     fn unlink(&mut self, call: &OpenCall) {
         if let Some(older) = self.calls.get_mut(&call.older) {
             older.newer = call.newer;
@@ -184,8 +184,8 @@ impl OpenCalls {
         self.calls.len()
     }
 
-    /// The caller does not wait for the call of that number, if there is one: it said so, or uses
-    /// the number again.
+    /// Notes that the caller does not wait for the call of that number, if there is one: it said
+    /// so, or uses the number again.
     pub(crate) fn give_up(&mut self, id: CallId) {
         let number = match self.renumbered.is_empty() {
             true => id.0,

@@ -26,7 +26,7 @@ enum PulseState {
     Lives,
     /// It was asked then.
     Asked(Instant),
-    /// And is shown as stopped.
+    /// It was asked, and is shown as stopped.
     Stopped,
 }
 
@@ -54,7 +54,8 @@ impl Pulse {
         self.next
     }
 
-    /// That time has come. `heard`: whether the peer gave a sign of life since the last time.
+    /// Says what to do when that time has come. `heard`: whether the peer gave a sign of life since
+    /// the last time.
     pub(crate) fn beat(&mut self, now: Instant, heard: bool) -> Beat {
         if now < self.next && !heard {
             return Beat::Nothing;

@@ -5,7 +5,7 @@ use daffi_wire::{CallId, Frame, Level, NodeName};
 
 use crate::refusal::Refusal;
 
-/// A transmitter must be who its handshake said.
+/// Checks that a transmitter is who its handshake said.
 pub(crate) fn check_transmitter(frame: &Frame, name: &NodeName) -> Result<(), RemoteError> {
     if frame.is_from(name) {
         return Ok(());
@@ -14,8 +14,8 @@ pub(crate) fn check_transmitter(frame: &Frame, name: &NodeName) -> Result<(), Re
     Err(RemoteError::new("PermissionError", text))
 }
 
-/// Whether `receiver`, on a link of level `to`, can be given a request that came on a link of level
-/// `from`.
+/// Checks that `receiver`, on a link of level `to`, can be given a request that came on a link of
+/// level `from`.
 pub(crate) fn check_receiver(frame: &Frame, from: Level, receiver: &NodeName, to: Level) -> Result<(), RemoteError> {
     let header = frame.header();
     if header.wants_reply() && header.id() == CallId::NONE {

@@ -33,8 +33,8 @@ impl Hello {
     }
 }
 
-/// The only form of refusal that 3.0.1 clients read: the reply to a handshake with the reason in
-/// it.
+/// Gives the only form of refusal that 3.0.1 clients read: the reply to a handshake with the reason
+/// in it.
 pub(crate) fn handshake_refusal(
     role: Role,
     request: &Frame,

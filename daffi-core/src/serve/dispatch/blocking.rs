@@ -47,7 +47,7 @@ impl ReplySink for oneshot::Sender<Reply> {
 
 impl Job {
     pub(crate) fn new(mut arrival: Arrival, answer: Box<dyn ReplySink>) -> Self {
-        // It waits for its turn, or is slow itself.
+        // It waits in line, or is slow itself.
         arrival.request.compact();
         Self { arrival, answer }
     }

@@ -19,7 +19,7 @@ pub(crate) type Caller = (u64, NodeName);
 /// What waits, in the order in which it is to be taken.
 ///
 /// Requests of callers that have few waiting are taken in order of arrival, and between each two of
-/// them one of a crowd, whose callers take turns. So who asks little waits for others that ask
+/// them one of a crowd, whose callers alternate. So who asks little waits for others that ask
 /// little and for as many of all crowds together, however many callers flood the node; and of a
 /// crowd at least every second request is.
 #[derive(Debug)]

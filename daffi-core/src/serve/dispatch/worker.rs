@@ -79,8 +79,8 @@ impl Workers {
         self.try_borrow().map(Borrowed::keep)
     }
 
-    /// Takes a place in line now; the future gives a worker when it is this one's turn, and nothing
-    /// when the runtime is gone. Dropped, it gives its place up.
+    /// Takes a place in line now; the future gives a worker when all before it had theirs, and
+    /// nothing when the runtime is gone. Dropped, it gives its place up.
     pub(crate) fn wait(self: &Arc<Self>, caller: Caller) -> PlaceInLine {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock();
@@ -127,7 +127,8 @@ impl Workers {
     }
 
     fn try_take(&self) -> bool {
-        // Acquire: what the callback before did happened before what the next one does.
+        // Acquire, with the Release of `give_back`: what one callback did happens before what the
+        // next one does.
         self.state
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, |state| {
                 if state & LINE == 0 { state.checked_sub(ONE) } else { None }
