@@ -1,13 +1,20 @@
-//! Points in time, and how far away they are.
+//! Points in time, how far away they are, and times that no clock overflows by.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Thirty years.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// A time that a user set, as far as clocks go: one beyond is thirty years.
+pub(crate) fn bounded(time: Duration) -> Duration {
+    time.min(FAR)
+}
+
 /// `after` from now; a time beyond all clocks is thirty years.
 pub(crate) fn later(after: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    Instant::now() + after.min(FAR)
+    Instant::now() + bounded(after)
 }
 
 /// How long it is until then, in milliseconds and rounded up, as it travels with a call.

@@ -19,6 +19,7 @@ use crate::envelope::lossy_text;
 /// let error = RemoteError::new("ValueError", "bad");
 /// assert_eq!(error.module, "builtins");
 /// assert_eq!(error.to_string(), "ValueError: bad");
+/// assert_eq!(RemoteError::new("KeyError", "").to_string(), "KeyError");
 /// ```
 ///
 /// Its fields are what the peer sent, whatever that is. `Display` is one line for a log or a
@@ -35,7 +36,8 @@ pub struct RemoteError {
 
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", Shown::new(&self.class), Shown::new(&self.message))
+        write!(f, "{}", Shown::new(&self.class))?;
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", Shown::new(&self.message)) }
     }
 }
 

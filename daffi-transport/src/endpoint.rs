@@ -52,7 +52,14 @@ impl Endpoint {
     /// [`EndpointError`] when there is no port, or it is not a number up to 65 535.
     pub fn host_port(&self) -> Result<(&str, u16), EndpointError> {
         let bad = |rule| EndpointError { text: self.text.clone(), rule };
-        let (host, port) = self.address().rsplit_once(':').ok_or_else(|| bad("a port must follow the host"))?;
+        let address = self.address();
+        if address.contains('/') {
+            return Err(bad("nothing follows the port, not even a /"));
+        }
+        if address.contains('@') {
+            return Err(bad("it has no user and no password: a host and a port are all of it"));
+        }
+        let (host, port) = address.rsplit_once(':').ok_or_else(|| bad("a port must follow the host"))?;
         let port = port.parse().map_err(|_| bad("the port must be a number from 0 to 65535"))?;
         let host = match host.strip_prefix('[') {
             Some(rest) => rest.strip_suffix(']').ok_or_else(|| bad("'[' without ']'"))?,
@@ -105,5 +112,30 @@ impl EndpointError {
     #[must_use]
     pub fn new(endpoint: &Endpoint, rule: &'static str) -> Self {
         Self { text: endpoint.text.clone(), rule }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_host_with_a_port_is_told_by_what_is_wrong_with_it() {
+        for (text, rule) in [
+            ("tcp://127.0.0.1:5001/", "nothing follows the port"),
+            ("tcp://127.0.0.1:5001/calc", "nothing follows the port"),
+            ("tcp://user:secret@calc:5001", "no user and no password"),
+            ("tcp://::1:5001", "IPv6 address is written in brackets"),
+            ("tcp://[::1:5001", "'[' without ']'"),
+            ("tcp://calc", "a port must follow the host"),
+            ("tcp://calc:many", "the port must be a number"),
+            ("tcp://:5001", "the host is empty"),
+        ] {
+            let endpoint: Endpoint = text.parse().unwrap();
+            let error = endpoint.host_port().unwrap_err().to_string();
+            assert!(error.contains(rule), "{text}: {error}");
+        }
+        let scoped: Endpoint = "tcp://[fe80::1%eth0]:5001".parse().unwrap();
+        assert_eq!(scoped.host_port(), Ok(("fe80::1%eth0", 5001)));
     }
 }

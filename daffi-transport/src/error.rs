@@ -135,6 +135,10 @@ pub enum AcceptError {
         /// Why.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The peer closed before it said anything: one that only looks whether somebody listens, as
+    /// load balancers do.
+    #[error("the peer closed without a word")]
+    Silent,
     /// The peer speaks another protocol.
     #[error("{0}")]
     Foreign(Foreign),

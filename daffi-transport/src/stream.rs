@@ -116,7 +116,12 @@ pub async fn read_opening(reader: &mut (impl AsyncRead + Unpin)) -> Result<(Open
         if let Some(opening) = Opening::classify(&received) {
             return Ok((opening, received));
         }
-        let read = reader.read_buf(&mut received).await.map_err(|e| AcceptError::failed(Phase::Opening, e))?;
+        let read = match reader.read_buf(&mut received).await {
+            // However it closes.
+            Ok(0) | Err(_) if received.is_empty() => return Err(AcceptError::Silent),
+            Ok(read) => read,
+            Err(error) => return Err(AcceptError::failed(Phase::Opening, error)),
+        };
         if read == 0 {
             let text = format!("the peer closed after {} of {} opening bytes", received.len(), Opening::LEN);
             return Err(AcceptError::failed(Phase::Opening, io::Error::new(io::ErrorKind::UnexpectedEof, text)));

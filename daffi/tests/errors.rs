@@ -98,6 +98,7 @@ fn no_error_says_what_its_source_says() {
     all.extend(setups().into_iter().map(|error| Box::new(error) as Box<dyn Error>));
     let phases = [Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Opening];
     all.extend(phases.map(|phase| Box::new(AcceptError::failed(phase, refused())) as Box<dyn Error>));
+    all.push(Box::new(AcceptError::Silent));
     all.push(Box::new(LinkError::from(refused())));
     all.push(Box::new(body_error()));
     all.push(Box::new(ProtocolError::Body(body_error())));

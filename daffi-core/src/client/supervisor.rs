@@ -12,7 +12,7 @@ use super::{ClientConn, ClientCore, ClientState, connection::ClientRole};
 use crate::{
     config::NodeConfig,
     conn::{Alive, Class, Conn, Driver},
-    deadline::later,
+    deadline::{bounded, later},
     error::{Disconnected, Ended, InitializationError},
     keyed::ByName,
     session::{ClientSession, InFlight},
@@ -76,7 +76,7 @@ async fn first_within(
             }
         };
         let pause = pauses.next();
-        if !error.is_retryable() || Instant::now() + pause >= until {
+        if !error.is_retryable() || pause >= until.saturating_duration_since(Instant::now()) {
             return Err(error);
         }
         tracing::debug!(node = %shared.node.name, error = &error as &dyn std::error::Error, "no connection yet");
@@ -161,6 +161,7 @@ async fn stay_connected(
                 let Some(next) = persist(shared, ends, Some((current, pause))).await else {
                     return Ended::Stopped;
                 };
+                tracing::info!(node = %shared.node.name, endpoint = %shared.connector.endpoint(), "connected again");
                 (*current, unannounced, disputed, worn) = (next, false, false, false);
             }
             () = shared.announce.notified() => {
@@ -303,8 +304,8 @@ struct Pauses {
 
 impl Pauses {
     fn new(config: &NodeConfig, first: Option<Duration>) -> Self {
-        let first = first.unwrap_or(config.reconnect_first);
-        Self { next: first.max(SHORTEST_PAUSE), longest: config.reconnect_max.max(SHORTEST_PAUSE) }
+        let of_clocks = |pause: Duration| bounded(pause).max(SHORTEST_PAUSE);
+        Self { next: of_clocks(first.unwrap_or(config.reconnect_first)), longest: of_clocks(config.reconnect_max) }
     }
 
     fn next(&mut self) -> Duration {

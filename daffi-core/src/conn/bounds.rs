@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::NodeConfig;
+use crate::{config::NodeConfig, deadline::bounded};
 
 #[derive(Clone, Copy)]
 pub(super) struct Times {
@@ -14,7 +14,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    pub(super) const fn of(config: &NodeConfig, opening: Duration) -> Self {
-        Self { handshake: config.handshake_timeout, opening, linger: config.linger }
+    pub(super) fn of(config: &NodeConfig, opening: Duration) -> Self {
+        Self { handshake: config.handshake_timeout, opening: bounded(opening), linger: bounded(config.linger) }
     }
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use daffi_serde::RemoteError;
-use daffi_transport::{Endpoint, Link, LinkConfig, LinkError, Listener, Pending};
+use daffi_transport::{AcceptError, Endpoint, Link, LinkConfig, LinkError, Listener, Pending};
 use daffi_wire::{CallId, EncodeError, FormatId, Frame, Header, Kind, Level, NodeName, Role as NodeRole, Shown};
 use parking_lot::Mutex;
 use tokio::{
@@ -228,6 +228,7 @@ async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
     // process takes it.
     let life = &server.life;
     let over = if listener.is_handed_over() { &life.stopping } else { &life.closing };
+    let mut failures: u64 = 0;
     loop {
         let accepted = tokio::select! {
             () = over.cancelled() => return,
@@ -235,18 +236,33 @@ async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
         };
         match accepted {
             Ok(pending) => {
+                failures = 0;
                 open(&host, pending);
                 // However many knock, tasks of those that are in run between two of them.
                 yield_now().await;
             }
             Err(error) => {
-                tracing::warn!(endpoint = %listener.endpoint(), %error, "cannot accept a connection; trying again");
+                failures += 1;
+                // It tries ten times a second: what goes on is told ever more seldom.
+                if failures.is_power_of_two() {
+                    let endpoint = listener.endpoint();
+                    tracing::warn!(%endpoint, %error, failures, "cannot accept connections; trying again{}", remedy(&error));
+                }
                 tokio::select! {
                     () = over.cancelled() => return,
                     () = sleep(ACCEPT_PAUSE) => {}
                 }
             }
         }
+    }
+}
+
+/// What helps where too many files are open, of which each connection is one.
+fn remedy(error: &std::io::Error) -> &'static str {
+    // In this process, or on the whole machine: the same numbers on every Unix.
+    match error.raw_os_error() {
+        Some(23 | 24) if cfg!(unix) => ": raise `ulimit -n`, in systemd LimitNOFILE=, or lower `max_connections`",
+        _ => "",
     }
 }
 
@@ -303,6 +319,11 @@ async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: OpeningId,
     let peer = pending.peer.clone();
     let link = match timeout_at(until, pending.upgrade()).await {
         Ok(Ok(link)) => link,
+        // Load balancers look as often as every second.
+        Ok(Err(error @ AcceptError::Silent)) => {
+            tracing::debug!(%peer, %error, "a connection was not opened");
+            return server.finish_opening(opening);
+        }
         Ok(Err(error)) => {
             let error: &dyn std::error::Error = &error;
             tracing::info!(%peer, error, "a connection was not opened");

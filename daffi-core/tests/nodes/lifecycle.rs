@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use daffi_core::{CallError, Disconnected, Ended, MemberEvent, NodeConfig};
+use daffi_core::{CallError, ClientState, Disconnected, Ended, MemberEvent, NodeConfig};
 use futures::StreamExt;
 use tokio::sync::Notify;
 
@@ -23,6 +23,32 @@ fn held(begin: &Arc<Notify>, end: &Arc<Notify>) -> daffi_core::Callback {
             7
         }
     })
+}
+
+/// A time beyond all clocks is long, and nothing else.
+#[tokio::test]
+async fn times_without_end_stop_nothing() {
+    let config = || {
+        NodeConfig::client()
+            .default_timeout(Some(Duration::MAX))
+            .handshake_timeout(Duration::MAX)
+            .connect_timeout(Duration::MAX)
+            .slow_peer_timeout(Duration::MAX)
+            .grace(Duration::MAX)
+            .linger(Duration::MAX)
+            .reconnect_first(Duration::MAX)
+            .reconnect_max(Duration::MAX)
+    };
+    let at = endpoint();
+    let first = service_at(&at, config(), vec![add()]);
+    let caller = client_with(&at, "caller", config()).await;
+    assert_eq!(caller.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    // It waits for its next attempt, and hears that it is to stop.
+    first.stop().await;
+    let mut state = caller.state();
+    state.wait_for(|state| *state == ClientState::Reconnecting).await.unwrap();
+    caller.stop().await;
+    assert_eq!(caller.join().await, Ended::Stopped);
 }
 
 #[tokio::test]

@@ -39,7 +39,9 @@ pub enum ReadError {
         what: &'static str,
     },
     /// A class or function that stands for no plain data.
-    #[error("PICKLE names {0}, which is not plain data: nothing is imported or called")]
+    #[error(
+        "PICKLE names {0}, which is not plain data, and nothing is imported or called: send plain data in its place"
+    )]
     Name(String),
     /// A constructor of plain data, with arguments that Python does not write.
     #[error("the pickle calls {0} in a way that Python never writes")]

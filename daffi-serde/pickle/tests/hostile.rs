@@ -215,12 +215,13 @@ fn names_and_calls() {
     }
     assert_eq!(
         refused(b"cos\nsystem\n.").to_string(),
-        "PICKLE names os.system, which is not plain data: nothing is imported or called"
+        "PICKLE names os.system, which is not plain data, and nothing is imported or called: send plain data in its place"
     );
     // Constructors are no data themselves, and only make what Python makes with them.
     for (pickle, name) in [
         (&b"cdatetime\ndate\n."[..], "datetime.date"),
         (b"]c__builtin__\nset\na.", "builtins.set"),
+        (b"cbuiltins\nobject\n)\x81.", "builtins.object"),
         (b"cdatetime\ntimezone\n(cdatetime\ntimedelta\n(I0\nI0\nI0\ntRtR.", "datetime.timezone"),
     ] {
         assert_eq!(refused(pickle), ReadError::Name(name.into()));

@@ -30,6 +30,9 @@ impl Default for Keepalive {
     }
 }
 
+/// Thirty years, beyond which clocks overflow.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// The keepalive of one link.
 pub(crate) struct Pulse {
     times: Keepalive,
@@ -47,7 +50,8 @@ enum Asked {
 }
 
 impl Pulse {
-    pub(crate) fn new(times: Keepalive) -> Self {
+    pub(crate) fn new(Keepalive { interval, patience }: Keepalive) -> Self {
+        let times = Keepalive { interval: interval.min(FAR), patience: patience.min(FAR) };
         Self { times, heard: Instant::now(), asked: Asked::No, next: Box::pin(sleep(times.interval)) }
     }
 

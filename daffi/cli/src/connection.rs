@@ -51,10 +51,11 @@ impl Place {
     /// The endpoint given, else that of the context named, in the environment or of the context in
     /// use.
     pub(crate) fn endpoint(&self, given: Option<&str>) -> Result<Endpoint, Failure> {
-        given.map_or_else(|| self.default_endpoint(), |text| parsed(text).map_err(Failure::Usage))
+        given.map_or_else(|| self.default_endpoint(None), |text| parsed(text).map_err(Failure::Usage))
     }
 
-    pub(crate) fn default_endpoint(&self) -> Result<Endpoint, Failure> {
+    /// The endpoint where none was given before the word `method`.
+    pub(crate) fn default_endpoint(&self, method: Option<&str>) -> Result<Endpoint, Failure> {
         if let Some(name) = &self.context {
             return Contexts::load(&contexts::path()?)?.endpoint(name);
         }
@@ -65,13 +66,13 @@ impl Place {
             Err(std::env::VarError::NotUnicode(_)) => {
                 Err(Failure::Usage(format!("the environment variable {ADDRESS} is not text")))
             }
-            _ => in_use(),
+            _ => in_use(method),
         }
     }
 }
 
 /// The endpoint of the context in use.
-fn in_use() -> Result<Endpoint, Failure> {
+fn in_use(method: Option<&str>) -> Result<Endpoint, Failure> {
     // Who has no home has no contexts.
     if let Ok(path) = contexts::path() {
         let saved = Contexts::load(&path)?;
@@ -79,14 +80,15 @@ fn in_use() -> Result<Endpoint, Failure> {
             return saved.endpoint(name);
         }
     }
+    let method = method.map_or_else(String::new, |word| format!(" ({word}, which has no scheme, is the METHOD)"));
     Err(Failure::Usage(format!(
-        "no endpoint: name one before all else, as in tcp://127.0.0.1:5001, or in the environment variable {ADDRESS}, or \
-         save one with `daffi context add`"
+        "no endpoint{method}: name one before all else, as in tcp://127.0.0.1:5001, or in the environment variable \
+         {ADDRESS}, or save one with `daffi context add`"
     )))
 }
 
 /// What another process can be reached by.
-const SCHEMES: [&str; 5] = ["tcp", "tls", "ws", "wss", "unix"];
+pub(crate) const SCHEMES: [&str; 5] = ["tcp", "tls", "ws", "wss", "unix"];
 
 /// An endpoint that another process can be reached at.
 pub(crate) fn parsed(text: &str) -> Result<Endpoint, String> {

@@ -73,14 +73,15 @@ impl Contexts {
 
     /// The address saved under a name.
     pub(crate) fn endpoint(&self, name: &str) -> Result<Endpoint, Failure> {
-        let url = self.contexts.get(name).ok_or_else(|| self.unknown(name))?;
+        let advice = || format!("; `daffi context add {name} URL` saves one");
+        let url = self.contexts.get(name).ok_or_else(|| self.unknown(name, &advice()))?;
         parsed(url).map_err(|error| Failure::Usage(format!("the context {name}: {error}")))
     }
 
-    pub(crate) fn unknown(&self, name: &str) -> Failure {
+    pub(crate) fn unknown(&self, name: &str, advice: &str) -> Failure {
         let known: Vec<&str> = self.contexts.keys().map(String::as_str).collect();
         let known =
             if known.is_empty() { "none is saved".to_owned() } else { format!("saved are {}", known.join(", ")) };
-        Failure::Usage(format!("there is no context {name}: {known}; `daffi context add {name} URL` saves one"))
+        Failure::Usage(format!("there is no context {name}: {known}{advice}"))
     }
 }

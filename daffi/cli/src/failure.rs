@@ -3,6 +3,7 @@
 use std::{error::Error, io, process::ExitCode};
 
 use daffi::{CallError, Disconnected, InitializationError, transport::BindError};
+use rustix::io::Errno;
 
 use crate::{interrupts::Signal, output};
 
@@ -115,7 +116,7 @@ impl From<InitializationError> for Failure {
 }
 
 /// What an error says, and behind it what caused it.
-fn with_causes(error: &dyn Error) -> String {
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(error) = cause {
         text = format!("{text}: {error}");
@@ -124,19 +125,19 @@ fn with_causes(error: &dyn Error) -> String {
     text
 }
 
-fn io_cause(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io.kind());
+            return Some(io);
         }
         cause = error.source();
     }
     None
 }
 
-const fn advice(kind: io::ErrorKind) -> &'static str {
-    match kind {
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             "; nobody listens there: check the address, or start a node with `daffi demo --listen URL`"
         }
@@ -144,12 +145,20 @@ const fn advice(kind: io::ErrorKind) -> &'static str {
             "; there is no such socket: check the path, or start a node with `daffi demo --listen URL`"
         }
         io::ErrorKind::PermissionDenied => "; it belongs to another user: check its permissions",
+        _ => advice_on_files(error),
+    }
+}
+
+/// What opens no file and no socket any more has a limit to be raised.
+fn advice_on_files(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE) => "; raise `ulimit -n`, or ask for fewer connections",
         _ => "",
     }
 }
 
-const fn advice_to_listen(kind: io::ErrorKind) -> &'static str {
-    match kind {
+fn advice_to_listen(error: &io::Error) -> &'static str {
+    match error.kind() {
         io::ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another address",
         io::ErrorKind::AddrNotAvailable => {
             "; this machine has no such address: 0.0.0.0 or [::] listens on all that it has"
@@ -158,7 +167,7 @@ const fn advice_to_listen(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "; this user may not listen there: choose a port above 1023, or a directory that it can write to"
         }
-        _ => "",
+        _ => advice_on_files(error),
     }
 }
 

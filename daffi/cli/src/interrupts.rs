@@ -1,6 +1,9 @@
 //! Ctrl-C and SIGTERM, heard from the start: they end every command, whatever it waits for.
 
-use std::{io, process, time::Duration};
+use std::{
+    io, process,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -13,6 +16,11 @@ use crate::failure::Failure;
 /// How long a command may take to end after a signal. It waits for a reader of stdout otherwise, or
 /// has far to go.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Signals within so long of the first are the same wish: `timeout` signals its child and then its
+/// group, and what starts commands hands Ctrl-C on that the terminal gave to both. Nobody presses
+/// twice as fast.
+const ONE_WISH: Duration = Duration::from_millis(300);
 
 /// A signal that asks a process to end, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +45,7 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Hears signals from now on. A second one ends the process at once, and so does the first when
+    /// Hears signals from now on. A second wish ends the process at once, and so does the first when
     /// the process has not ended a second later, with `code` or that of the signal.
     ///
     /// # Panics
@@ -56,6 +64,7 @@ impl Interrupts {
             }
         });
         tokio::spawn(async move {
+            let mut begun = None;
             loop {
                 let signal = tokio::select! {
                     Some(()) = interrupt.recv() => Signal::INTERRUPT,
@@ -63,8 +72,11 @@ impl Interrupts {
                     Ok(()) = is_late.changed() => told.borrow().unwrap_or(Signal::INTERRUPT),
                     else => return,
                 };
-                if told.borrow().is_some() {
-                    process::exit(code.unwrap_or(signal.exit_code()).into());
+                match begun {
+                    None => begun = Some(Instant::now()),
+                    // One that is late has had longer.
+                    Some(begun) if begun.elapsed() < ONE_WISH => continue,
+                    Some(_) => process::exit(code.unwrap_or(signal.exit_code()).into()),
                 }
                 let _nobody_asks = told.send(Some(signal));
             }

@@ -5,7 +5,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use daffi::{DynArgs, FormatId, transport::Endpoint};
 
-use crate::{connection::Place, failure::Failure, input::Input, quantity::Wait};
+use crate::{
+    connection::{Place, SCHEMES},
+    failure::Failure,
+    input::Input,
+    quantity::Wait,
+};
 
 /// Behind the help of each such command.
 pub(crate) const ARGUMENTS: &str = "\
@@ -134,21 +139,35 @@ impl Invocation {
 
 /// The endpoint, which is the first word when that is one, and the other words.
 pub(crate) fn split(mut words: Vec<String>, place: &Place) -> Result<(Endpoint, Vec<String>), Failure> {
-    let Some(first) = words.first() else { return Ok((place.default_endpoint()?, words)) };
+    let Some(first) = words.first() else { return Ok((place.default_endpoint(None)?, words)) };
     if first.contains("://") {
         let endpoint = place.endpoint(Some(first))?;
         words.remove(0);
         return Ok((endpoint, words));
     }
-    if looks_like_an_address(first) {
-        return Err(Failure::Usage(format!("{first} is no endpoint: write it with its scheme, as in tcp://{first}")));
+    match meant_as(first) {
+        Some(url) => {
+            Err(Failure::Usage(format!("{first} is no endpoint: write it with its scheme and ://, as in {url}")))
+        }
+        None => Ok((place.default_endpoint(Some(first))?, words)),
     }
-    Ok((place.default_endpoint()?, words))
 }
 
-/// `host:port`, which nobody means as the name of a callback.
-fn looks_like_an_address(word: &str) -> bool {
-    word.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+/// The URL that was meant by what nobody means as the name of a callback: a scheme with less than
+/// `://` behind it, or `host:port`.
+fn meant_as(word: &str) -> Option<String> {
+    let (before, behind) = word.split_once(':')?;
+    let scheme = before.to_lowercase();
+    let address = behind.trim_start_matches('/');
+    match scheme.as_str() {
+        _ if address.is_empty() => None,
+        "unix" => Some(format!("unix:///{address}")),
+        scheme if SCHEMES.contains(&scheme) => Some(format!("{scheme}://{address}")),
+        _ => {
+            let (host, port) = word.rsplit_once(':')?;
+            (!host.is_empty() && port.parse::<u16>().is_ok()).then(|| format!("tcp://{word}"))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -160,8 +179,22 @@ mod tests {
         let words = |words: &[&str]| split(words.iter().map(ToString::to_string).collect(), &Place::default());
         let (endpoint, rest) = words(&["tcp://h:1", "add", "tcp://x:2"]).unwrap();
         assert_eq!((endpoint.as_str(), rest), ("tcp://h:1", vec!["add".to_owned(), "tcp://x:2".to_owned()]));
-        for bad in [&["127.0.0.1:5001", "add"][..], &["localhost:5001"], &["://", "add"]] {
-            assert!(matches!(words(bad), Err(Failure::Usage(_))), "{bad:?}");
+        for (bad, url) in [
+            (&["127.0.0.1:5001", "add"][..], "as in tcp://127.0.0.1:5001"),
+            (&["localhost:5001"], "as in tcp://localhost:5001"),
+            (&["tcp:localhost:5001"], "as in tcp://localhost:5001"),
+            (&["WS:/localhost:5001"], "as in ws://localhost:5001"),
+            (&["unix:/run/calc.sock", "add"], "as in unix:///run/calc.sock"),
+            (&["://", "add"], "cannot be used"),
+        ] {
+            let sentence = match words(bad) {
+                Err(Failure::Usage(sentence)) => sentence,
+                other => panic!("{bad:?}: {other:?}"),
+            };
+            assert!(sentence.contains(url), "{bad:?}: {sentence}");
+        }
+        for callback in ["add", "module:add", "tcp:", ":5001"] {
+            assert_eq!(meant_as(callback), None);
         }
     }
 }

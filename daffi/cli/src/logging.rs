@@ -1,22 +1,23 @@
 //! What is logged, to stderr.
 
-use std::{fmt, time::SystemTime};
+use std::{error::Error, fmt, time::SystemTime};
 
 use clap::{ArgAction, Args};
 use daffi::Shown;
-use tracing::{Level, field::Field, level_filters::LevelFilter};
+use tracing::{
+    Level,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
 use tracing_subscriber::{
     EnvFilter,
-    field::MakeExt,
-    fmt::{
-        format::{self, Writer},
-        time::FormatTime,
-    },
+    field::RecordFields,
+    fmt::{FormatFields, format::Writer, time::FormatTime},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
 
-use crate::{output, seldom::Seldom};
+use crate::{failure::with_causes, output, seldom::Seldom};
 
 /// How much is logged.
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ impl Logging {
             .with_timer(Seconds)
             .with_target(false)
             .with_ansi(output::coloured())
-            .fmt_fields(format::debug_fn(field).delimited(" "))
+            .fmt_fields(Fields)
             .with_writer(output::stderr)
             .log_internal_errors(false)
             .finish();
@@ -59,12 +60,44 @@ impl Logging {
     }
 }
 
-/// Many fields hold what a peer sent, and those of other libraries are not escaped by who logs
-/// them.
-fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
-    let text = format!("{value:?}");
-    let text = Shown::new(&text).at_most(2 * Shown::MOST);
-    if field.name() == "message" { write!(writer, "{text}") } else { write!(writer, "{}={text}", field.name()) }
+/// The message and the fields of a line, each `name=value`.
+struct Fields;
+
+impl<'writer> FormatFields<'writer> for Fields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut line = Line { writer, is_begun: false, written: Ok(()) };
+        fields.record(&mut line);
+        line.written
+    }
+}
+
+struct Line<'writer> {
+    writer: Writer<'writer>,
+    is_begun: bool,
+    written: fmt::Result,
+}
+
+impl Line<'_> {
+    /// Many fields hold what a peer sent, and those of other libraries are not escaped by who logs
+    /// them.
+    fn write(&mut self, field: &Field, text: &str) -> fmt::Result {
+        let text = Shown::new(text).at_most(2 * Shown::MOST);
+        let space = if std::mem::replace(&mut self.is_begun, true) { " " } else { "" };
+        match field.name() {
+            "message" => write!(self.writer, "{space}{text}"),
+            name => write!(self.writer, "{space}{name}={text}"),
+        }
+    }
+}
+
+impl Visit for Line<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.written = self.written.and_then(|()| self.write(field, &format!("{value:?}")));
+    }
+
+    fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
+        self.written = self.written.and_then(|()| self.write(field, &with_causes(error)));
+    }
 }
 
 /// Time to the second: what a person reads.

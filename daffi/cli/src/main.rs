@@ -20,6 +20,7 @@ mod suggestion;
 mod table;
 mod tally;
 mod value;
+mod wrong_usage;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -31,7 +32,10 @@ use crate::{cli::Cli, failure::Failure};
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let Cli { command, logging } = Cli::parse();
+    let Cli { command, logging } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage::report(&error, std::env::args_os().skip(1)),
+    };
     let seldom = logging.start(command.log_level());
     let json = command.json();
     let patience = command.is_node().then_some(LAST_WORDS);

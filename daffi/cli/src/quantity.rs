@@ -23,10 +23,10 @@ impl FromStr for Seconds {
                 })?
                 .as_secs_f64(),
         };
-        if seconds > LONGEST {
-            return Err(format!("more than {LONGEST} s"));
+        if !(0.0..=LONGEST).contains(&seconds) {
+            return Err(format!("a time from 0 to {LONGEST} s is expected"));
         }
-        Duration::try_from_secs_f64(seconds).map(Self).map_err(|error| error.to_string())
+        Ok(Self(Duration::from_secs_f64(seconds)))
     }
 }
 
@@ -51,6 +51,27 @@ impl FromStr for Wait {
                 after => Ok(Self(Some(after))),
             },
         }
+    }
+}
+
+/// How many: a whole number above 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Count(pub(crate) usize);
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(0) | Err(_) => Err(format!("a whole number from 1 to {} is expected", usize::MAX)),
+            Ok(count) => Ok(Self(count)),
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -112,6 +133,13 @@ mod tests {
         }
         for bad in ["0", "-1", "nan", "inf", "1e10", "5 apples", ""] {
             assert!(bad.parse::<Wait>().is_err(), "{bad:?}");
+        }
+        for bad in ["-1", "nan", "inf", "-inf", "2e9"] {
+            let refusal = bad.parse::<Seconds>().unwrap_err();
+            assert_eq!(refusal, "a time from 0 to 1000000000 s is expected", "{bad}");
+        }
+        for bad in ["0", "-1", "1.5", "many", "18446744073709551616"] {
+            assert!(bad.parse::<Count>().unwrap_err().starts_with("a whole number from 1 to "), "{bad}");
         }
         let size = |text: &str| text.parse::<Size>().map(|size| (size.0, size.to_string()));
         assert_eq!(size("7"), Ok((7, "7".to_owned())));

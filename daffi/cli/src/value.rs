@@ -35,6 +35,9 @@ impl Serialize for Json<'_> {
             Value::Float(value) if !value.is_finite() => {
                 tagged(FLOAT_KEY, &value.to_string().to_lowercase(), serializer)
             }
+            Value::Complex(real, imaginary) => {
+                serializer.collect_seq([Value::Float(*real), Value::Float(*imaginary)].iter().map(Json))
+            }
             Value::BigInt(digits) => {
                 RawValue::from_string(digits.to_string()).map_err(S::Error::custom)?.serialize(serializer)
             }
@@ -144,6 +147,7 @@ mod tests {
             (Value::Bytes(b"\0\xff".as_slice().into()), r#"{"$bytes":"AP8="}"#),
             (Value::Float(f64::NEG_INFINITY), r#"{"$float":"-inf"}"#),
             (Value::Float(f64::NAN), r#"{"$float":"nan"}"#),
+            (Value::Complex(f64::NAN, 0.5), r#"[{"$float":"nan"},0.5]"#),
             (Value::Set(vec![1.into(), Value::Tuple(vec!["a".into()].into())].into()), r#"[1,["a"]]"#),
             (Value::from_iter([(1, "a"), (2, "b")]), r#"{"1":"a","2":"b"}"#),
             (Value::Decimal("1.50".into()), r#""1.50""#),

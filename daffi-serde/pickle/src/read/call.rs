@@ -43,6 +43,8 @@ impl Machine<'_> {
         match made {
             Some(slot) => Ok(slot),
             None if self.skipping() => self.arena.add_skipped(),
+            // Known as a base of others. An object of it alone is a thing of Python's.
+            None if name == Known::Object => Err(ReadError::Name(name.full_name().to_owned())),
             None => Err(ReadError::Call(name.full_name())),
         }
     }

@@ -3,7 +3,7 @@
 mod callers;
 mod report;
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
 use daffi::{Rpc, Value};
@@ -19,7 +19,7 @@ use crate::{
     interrupts::Interrupts,
     invocation::{ARGUMENTS, Invocation},
     output,
-    quantity::{Seconds, Size},
+    quantity::{Count, Seconds, Size},
 };
 
 const AFTER: &str = "\
@@ -50,10 +50,10 @@ pub(crate) struct Bench {
     receiver: Option<String>,
     /// Connections to call over
     #[arg(short, long, value_name = "N", default_value = "1")]
-    connections: NonZeroUsize,
+    connections: Count,
     /// Calls that are open at once, on each connection
-    #[arg(short = 'f', long, value_name = "N", default_value = "1")]
-    in_flight: NonZeroUsize,
+    #[arg(short = 'f', long, value_name = "N", default_value = "1", value_parser = in_flight)]
+    in_flight: Count,
     /// Calls a second, over all connections. Default: as many as there can be
     #[arg(long, value_name = "CALLS", value_parser = rate)]
     rate: Option<f64>,
@@ -75,10 +75,19 @@ pub(crate) struct Bench {
     connection: Connection,
 }
 
+/// Calls a second: one in a quarter of an hour at least, one in a nanosecond at most.
 fn rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
-        _ => Err("a number of calls a second above 0 is expected".to_owned()),
+    match text.parse() {
+        Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
+        _ => Err("a number of calls a second from 0.001 to 1000000000 is expected".to_owned()),
+    }
+}
+
+/// No more than the numbers that a connection has for open calls.
+fn in_flight(text: &str) -> Result<Count, String> {
+    match text.parse()? {
+        Count(count) if count <= u16::MAX.into() => Ok(Count(count)),
+        _ => Err(format!("a connection has {} calls open at most: see --connections", u16::MAX)),
     }
 }
 
@@ -88,7 +97,7 @@ impl Bench {
         if let Some(Size(size)) = self.payload {
             invoked.args.positional.push(Value::Bytes(vec![b'x'; size].into()));
         }
-        let connections = self.connections.get();
+        let connections = self.connections.0;
         let mut clients = Vec::new();
         for number in 1..=connections {
             let connection = if connections > 1 { &self.connection.numbered(number) } else { &self.connection };
@@ -100,14 +109,15 @@ impl Bench {
             invoked.timeout.into_iter().fold(rpc, Rpc::timeout)
         });
         let plan = Plan {
-            in_flight: self.in_flight.get(),
+            in_flight: self.in_flight.0,
             period: self.rate.map(|rate| Duration::from_secs_f64(1.0 / rate)),
             warm_up: self.warm_up.0,
             duration: self.duration.0,
         };
         let (measured, ended) = measure(rpcs.collect(), clients[0].clone(), invoked, &plan, interrupts).await;
+        let told = self.tell(measured, ended);
         join_all(clients.iter().map(daffi::Client::stop)).await;
-        self.tell(measured, ended)
+        told
     }
 
     /// Prints what was measured, whatever ended it.
@@ -116,7 +126,7 @@ impl Bench {
         if calls + failed == 0 {
             return ended.and(Err(Failure::Failed("no call began and ended in time: raise --duration".to_owned())));
         }
-        let report = Report::new(&measured, self.connections.get(), self.in_flight.get(), self.rate, self.payload);
+        let report = Report::new(&measured, self.connections.0, self.in_flight.0, self.rate, self.payload);
         if self.json {
             output::json(&report)?
         } else {

@@ -94,7 +94,7 @@ impl Context {
             }
             Action::Remove { name } => {
                 if saved.contexts.remove(&name).is_none() {
-                    return Err(saved.unknown(&name));
+                    return Err(saved.unknown(&name, ""));
                 }
                 saved.current.take_if(|current| *current == name);
             }

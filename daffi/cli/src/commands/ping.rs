@@ -9,7 +9,7 @@ use crate::{
     failure::Failure,
     interrupts::Interrupts,
     output,
-    quantity::brief,
+    quantity::{Count, brief},
     tally::Tally,
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct Ping {
     url: Option<String>,
     /// How many connections, one after another
     #[arg(short = 'n', long, value_name = "N", default_value = "1")]
-    count: std::num::NonZeroU32,
+    count: Count,
     /// Print one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -81,13 +81,13 @@ impl Ping {
         ended?;
         match first_failure {
             None => Ok(()),
-            Some(only) if self.count.get() == 1 => Err(only),
+            Some(only) if self.count.0 == 1 => Err(only),
             Some(first) => Err(first.preceded_by(&format!("{failed} of {} failed, the first: ", self.count))),
         }
     }
 
     async fn measure(&self, endpoint: &Endpoint, seen: &mut Seen) -> Result<(), Failure> {
-        for _ in 0..self.count.get() {
+        for _ in 0..self.count.0 {
             let begun = Instant::now();
             match self.connection.looker(endpoint).await {
                 Ok(client) => {

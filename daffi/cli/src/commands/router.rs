@@ -1,4 +1,4 @@
-use std::{convert::Infallible, num::NonZeroUsize};
+use std::convert::Infallible;
 
 use clap::{Args, ValueEnum};
 use daffi::{Keepalive, Limits, NamePolicy, NodeConfig, Router as Node, transport::Endpoint};
@@ -7,7 +7,7 @@ use crate::{
     connection::{keepalive, made_up},
     failure::Failure,
     interrupts::Interrupts,
-    quantity::{Seconds, Size},
+    quantity::{Count, Seconds, Size},
     server::{Certificates, Sockets, Stopping, announce, listening, log_members, until_ended},
 };
 
@@ -63,11 +63,11 @@ pub(crate) struct Router {
 #[command(next_help_heading = "Limits")]
 struct Bounds {
     /// Connections; further ones are closed at once
-    #[arg(long, value_name = "N", default_value_t = default_count(NodeConfig::server().max_connections))]
-    max_connections: NonZeroUsize,
+    #[arg(long, value_name = "N", default_value_t = Count(NodeConfig::server().max_connections))]
+    max_connections: Count,
     /// Connections that have not finished their handshake; the oldest is closed for a new one
-    #[arg(long, value_name = "N", default_value_t = default_count(NodeConfig::server().max_pending_handshakes))]
-    max_pending_handshakes: NonZeroUsize,
+    #[arg(long, value_name = "N", default_value_t = Count(NodeConfig::server().max_pending_handshakes))]
+    max_pending_handshakes: Count,
     /// Bytes of one call or answer, names included
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_frame_bytes), value_parser = frame)]
     max_frame_bytes: Size,
@@ -129,10 +129,6 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-fn default_count(count: usize) -> NonZeroUsize {
-    NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
-}
-
 /// A size that the wire can announce.
 fn frame(text: &str) -> Result<Size, String> {
     let (size, most) = (text.parse::<Size>()?, Limits::default().max_frame_bytes);
@@ -141,8 +137,8 @@ fn frame(text: &str) -> Result<Size, String> {
 
 impl Bounds {
     fn apply(&self, config: &mut NodeConfig) {
-        config.max_connections = self.max_connections.get();
-        config.max_pending_handshakes = self.max_pending_handshakes.get();
+        config.max_connections = self.max_connections.0;
+        config.max_pending_handshakes = self.max_pending_handshakes.0;
         config.limits.max_frame_bytes = self.max_frame_bytes.0;
         config.limits.max_control_bytes = self.max_control_bytes.0;
         config.limits.max_list_bytes = self.max_list_bytes.0;
@@ -189,7 +185,7 @@ impl Router {
         let router = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
         tokio::spawn(log_members(router.events()));
         tracing::info!(name = router.name(), "listening");
-        warn_of_descriptors(self.bounds.max_connections.get());
+        warn_of_descriptors(self.bounds.max_connections.0);
         announce(router.endpoints())?;
         let ended = until_ended(interrupts, router.join(), router.stop(), router.name()).await;
         let stats = router.stats();

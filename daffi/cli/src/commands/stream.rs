@@ -1,4 +1,4 @@
-use std::{io, num::NonZeroUsize, path::Path};
+use std::{io, path::Path};
 
 use clap::Args;
 use daffi::{Bytes, StreamCall, StreamNowait, transport::Endpoint};
@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     invocation::{Serde, split},
     output,
-    quantity::{Size, Wait},
+    quantity::{Count, Size, Wait},
 };
 
 const EXAMPLES: &str = "\
@@ -48,7 +48,7 @@ pub(crate) struct Stream {
     chunk_size: Size,
     /// Chunks that may be unacknowledged at once. Above 1 they run in order only where workers is 1
     #[arg(short, long, value_name = "CHUNKS", default_value = "1", conflicts_with = "nowait")]
-    window: NonZeroUsize,
+    window: Count,
     /// Wait for no acknowledgement: ends once all was sent
     #[arg(long)]
     nowait: bool,
@@ -104,7 +104,7 @@ impl Stream {
             let client = self.connection.caller(&endpoint).await?;
             let stream = self.receiver.into_iter().fold(client.stream(), StreamCall::receiver);
             let stream = self.timeout.0.into_iter().fold(stream, StreamCall::timeout);
-            let stream = stream.serde(self.serde.into()).window(self.window.get());
+            let stream = stream.serde(self.serde.into()).window(self.window.0);
             closing(&client, stream.send(&method, chunks)).await?
         };
         match failed {

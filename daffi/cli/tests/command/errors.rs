@@ -8,7 +8,7 @@ use std::{
 
 use daffi_testing::Certificate;
 
-use crate::support::{Running, run};
+use crate::support::{Running, command_of_few_files, finished, run};
 
 /// Remote errors are 1, a call that takes too long is 4.
 #[test]
@@ -127,7 +127,10 @@ fn a_silent_server_is_given_up() {
 fn wrong_usage_says_what_is_right() {
     let cases: &[(&[&str], &str)] = &[
         (&["call"], "no endpoint: name one before all else, as in tcp://127.0.0.1:5001"),
-        (&["call", "127.0.0.1:5001", "add"], "write it with its scheme, as in tcp://127.0.0.1:5001"),
+        (&["call", "127.0.0.1:5001", "add"], "write it with its scheme and ://, as in tcp://127.0.0.1:5001"),
+        (&["call", "tcp:/127.0.0.1:5001", "add"], "write it with its scheme and ://, as in tcp://127.0.0.1:5001"),
+        (&["call", "localhost", "add"], "no endpoint (localhost, which has no scheme, is the METHOD): name one"),
+        (&["call", "tcp://127.0.0.1:5001/", "add"], "nothing follows the port"),
         (&["call", "tcp://127.0.0.1:5001"], "no METHOD: name the callback to call"),
         (&["call", "http://127.0.0.1", "add"], "there is no http://, only tcp://"),
         (&["call", "tcp://127.0.0.1:1", "f", "-k", "a"], "--kwarg a: write NAME=VALUE"),
@@ -135,6 +138,7 @@ fn wrong_usage_says_what_is_right() {
         (&["call", "tcp://127.0.0.1:1", "f", "True"], "True is how Python writes it: write true for the value"),
         (&["call", "tcp://127.0.0.1:1", "f", "-k", "a=None"], "None is how Python writes it: write null for the value"),
         (&["call", "tcp://127.0.0.1:1", "f", "--", "-Infinity"], "write '{\"$float\": \"-inf\"}' for the value"),
+        (&["call", "tcp://127.0.0.1:1", "f", "-Infinity"], "write '{\"$float\": \"-inf\"}' for the value"),
         (&["call", "tcp://127.0.0.1:1", "f", "[1,"], "argument [1,: it begins like JSON and is none: EOF"),
         (&["call", "tcp://127.0.0.1:1", "f", "{\"a\":1"], "write '\"{\\\"a\\\":1\"' or --text for the text"),
         (&["call", "tcp://127.0.0.1:1", "f", "--args-file", "/no/such"], "--args-file /no/such: No such file"),
@@ -168,6 +172,60 @@ fn wrong_usage_says_what_is_right() {
         assert_eq!((ran.code, ran.stdout.as_slice()), (Some(2), &b""[..]), "{args:?}: {ran:?}");
         assert!(ran.stderr.starts_with("error: "), "{args:?}: {ran:?}");
     }
+}
+
+/// Whoever asked for JSON reads errors as JSON, those of clap as well.
+#[test]
+fn wrong_usage_is_json_where_that_is_asked_for() {
+    for (args, words) in [
+        (&["call", "--json", "-t", "0", "x"][..], "0 s are over at once"),
+        (&["call", "-s", "xml", "--json"], "invalid value 'xml' for '--serde <FORMAT>' [possible values: msgpack,"),
+        (&["bench", "--json", "-f", "0"], "a whole number from 1 to"),
+        (&["ping", "--json", "-n", "0"], "a whole number from 1 to"),
+        (&["members", "--json", "one", "two"], "unexpected argument 'two' found"),
+        (&["call", "--json", "f", "-Infinity"], "-Infinity is how Python writes it"),
+        (&["context", "list", "--json", "more"], "unexpected argument 'more' found"),
+    ] {
+        let ran = run(args);
+        assert_eq!((ran.code, ran.stdout.as_slice()), (Some(2), &b""[..]), "{args:?}: {ran:?}");
+        let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+        assert_eq!(error["exit_code"], 2, "{args:?}: {ran:?}");
+        assert!(error["error"].as_str().unwrap().contains(words), "{args:?}: {ran:?}");
+    }
+    // Behind -- it is an argument.
+    assert!(run(&["call", "-t", "0", "x", "--", "--json"]).stderr.starts_with("error: "));
+}
+
+/// Nothing of Rust's own words, and no crash.
+#[test]
+fn numbers_out_of_range_are_told_with_the_range() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    for (args, words) in [
+        (&["-t", "-1"][..], "a time from 0 to 1000000000 s is expected"),
+        (&["-d", "nan"], "a time from 0 to 1000000000 s is expected"),
+        (&["-c", "0"], "a whole number from 1 to"),
+        (&["-f", "65536"], "a connection has 65535 calls open at most"),
+        (&["--rate", "1e-300"], "calls a second from 0.001 to 1000000000"),
+        (&["--rate", "1e10"], "calls a second from 0.001 to 1000000000"),
+        (&["--rate", "nan"], "calls a second from 0.001 to 1000000000"),
+    ] {
+        let ran = run(&[&["bench", &at, "add", "1", "2"], args].concat());
+        assert_eq!(ran.code, Some(2), "{args:?}: {ran:?}");
+        assert!(ran.stderr.contains(words), "{args:?}: {ran:?}");
+    }
+    // More than can be called does not make it last longer.
+    let wanted = run(&["bench", &at, "add", "1", "2", "-d", "0.2", "--warm-up", "0", "--rate", "1e9", "--json"]).json();
+    assert!(wanted["calls"].as_u64().unwrap() > 0 && wanted["seconds"].as_f64().unwrap() < 20.0, "{wanted}");
+}
+
+/// Who runs out of files hears what to raise.
+#[test]
+fn no_more_files_say_what_to_raise() {
+    let demo = Running::demo();
+    let bench = ["bench", &demo.endpoint(), "add", "1", "2", "-c", "100"];
+    let ran = finished(command_of_few_files(40, &bench).spawn().unwrap());
+    assert!(ran.failure(3).contains("Too many open files (os error 24); raise `ulimit -n`"), "{ran:?}");
 }
 
 #[test]

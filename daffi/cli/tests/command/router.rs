@@ -5,12 +5,15 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     os::unix::fs::{MetadataExt, PermissionsExt},
+    thread,
+    time::Duration,
 };
 
 use daffi_testing::{Peer, SocketPath};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::support::{Running, command, finished, run};
+use crate::support::{Running, command, command_of_few_files, finished, run};
 
 #[test]
 fn it_joins_those_who_connect() {
@@ -110,7 +113,10 @@ fn nodes_come_back_to_a_router_that_was_started_again() {
     first.signal("TERM");
     assert_eq!(first.end().code(), Some(0));
     events.log("connection lost; reconnecting");
+    // With the cause, of which the first half says nothing.
+    assert!(events.log("no connection yet").contains("No such file or directory"), "{}", events.told());
     let second = start();
+    events.log("connected again");
     second.log("joined node=\"w1\"");
     second.log("joined node=\"follower\"");
     assert_eq!(run(&["call", &at, "add", "3", "4"]).answer(), "7\n");
@@ -127,9 +133,29 @@ fn a_second_signal_ends_it_at_once() {
     while run(&["call", &at, "echo", "1", "--timeout", "0.2"]).code == Some(0) {}
     router.signal("INT");
     router.log("stopping");
-    router.signal("INT");
+    // What comes at once is no second one: until it is.
+    while router.is_running() {
+        router.signal("INT");
+        thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(router.end().code(), Some(130));
     assert_eq!(finished(call).code, Some(3), "it says that the connection was lost");
+}
+
+/// `timeout` sends SIGTERM to its child and then to its group.
+#[test]
+fn two_signals_at_once_are_one_wish() {
+    let mut router = Running::router();
+    let at = router.endpoint();
+    let _worker = Running::worker(&at, "w1");
+    let call = command(&["call", &at, "sleep", "1", "--timeout", "none"]).spawn().unwrap();
+    while run(&["call", &at, "echo", "1", "--timeout", "0.2"]).code == Some(0) {}
+    let process = Pid::from_raw(router.pid().cast_signed()).unwrap();
+    for signal in [Signal::TERM, Signal::INT] {
+        kill_process(process, signal).unwrap();
+    }
+    assert_eq!(finished(call).answer(), "1\n");
+    assert_eq!(router.end().code(), Some(0));
 }
 
 #[test]
@@ -210,6 +236,20 @@ fn a_stranger_cannot_fill_the_log() {
     });
 }
 
+/// Load balancers knock as often as every second.
+#[test]
+fn who_only_knocks_is_no_line_of_the_log() {
+    let router = Running::router();
+    let at = router.endpoint().replace("tcp://", "");
+    for _ in 0..5 {
+        drop(TcpStream::connect(&at).unwrap());
+    }
+    TcpStream::connect(&at).unwrap().write_all(b"no").unwrap();
+    let line = router.log("a connection was not opened");
+    assert!(line.contains("the opening bytes failed: the peer closed after 2 of "), "{line}");
+    assert!(!router.told().contains("without a word"), "{}", router.told());
+}
+
 #[test]
 fn silent_websockets_are_pinged_as_often_as_is_asked() {
     let router = Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--ws-ping", "50ms"]);
@@ -234,6 +274,17 @@ fn more_connections_than_files_are_warned_of() {
     assert!(router.log("LimitNOFILE=").contains("max_connections=1000000000"));
 }
 
+/// What goes on is told ever more seldom.
+#[test]
+fn a_router_without_files_says_what_to_raise() {
+    let router = Running::adopt(command_of_few_files(40, &["router", "-l", "tcp://127.0.0.1:0"]).spawn().unwrap());
+    let at = router.endpoint().replace("tcp://", "");
+    let _held: Vec<_> = (0..60).map(|_| TcpStream::connect(&at).unwrap()).collect();
+    assert!(router.log("failures=4").contains("raise `ulimit -n`"));
+    let lines = router.told_lines();
+    assert_eq!(lines.lines().filter(|line| line.contains("cannot accept connections")).count(), 3, "{lines}");
+}
+
 #[test]
 fn its_limits_hold() {
     let router =
@@ -246,7 +297,7 @@ fn its_limits_hold() {
     assert!(router.log("ended a connection").contains("10240"), "{}", router.told());
     for (limit, words) in [
         (["--max-frame-bytes", "32MiB"], "at most 33554431 bytes"),
-        (["--max-connections", "0"], "zero"),
+        (["--max-connections", "0"], "a whole number from 1 to"),
         (["--grace", "soon"], "a number of seconds such as"),
         (["--budget-bytes", "0"], "more than 0"),
         (["--share", "0"], "a number above 0"),

@@ -64,6 +64,15 @@ pub(crate) fn run(args: &[&str]) -> Ran {
     finished(command(args).spawn().unwrap())
 }
 
+/// The command where no more than so many files may be open.
+pub(crate) fn command_of_few_files(most: u32, args: &[&str]) -> Command {
+    let inner = command(args);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!(r#"ulimit -n {most}; exec "$0" "$@""#)]).arg(inner.get_program()).args(args);
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
 /// Starts it as a supervisor does that keeps a listening socket: it finds that as descriptor 3,
 /// under a name.
 pub(crate) fn handed(socket: impl Into<OwnedFd>, name: &str, args: &[&str]) -> Running {
@@ -189,6 +198,10 @@ impl Running {
 
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.child, name);
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -11,6 +11,7 @@ use crate::{
     connection::{Connection, parsed},
     failure::Failure,
     interrupts::Interrupts,
+    quantity::Count,
     server::{Certificates, Sockets, Stopping, announce, listening, log_members, until_ended},
 };
 
@@ -46,7 +47,7 @@ pub(crate) struct Demo {
     connect: Option<Endpoint>,
     /// Callbacks that run at once
     #[arg(short, long, value_name = "N", default_value = "1")]
-    workers: std::num::NonZeroUsize,
+    workers: Count,
     #[command(flatten)]
     stopping: Stopping,
     #[command(flatten)]
@@ -73,8 +74,7 @@ impl Demo {
                     .to_owned(),
             ));
         }
-        let builder =
-            Service::builder(self.connection.name_or("demo")).callbacks(callbacks()).workers(self.workers.get());
+        let builder = Service::builder(self.connection.name_or("demo")).callbacks(callbacks()).workers(self.workers.0);
         let builder = match self.certificates.settings(&self.listen)? {
             Some(tls) => builder.tls(tls),
             None => builder,
@@ -104,7 +104,7 @@ impl Demo {
         self.sockets.settings(&[])?;
         let settings = |builder: ClientBuilder| {
             let builder = builder.configure(|config| config.grace = self.stopping.grace.0);
-            builder.callbacks(callbacks()).workers(self.workers.get())
+            builder.callbacks(callbacks()).workers(self.workers.0)
         };
         let client = interrupts.cut(self.connection.open(router, "demo", settings)).await?;
         if client.server_role() == Some(Role::Service) {
