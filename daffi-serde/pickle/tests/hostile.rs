@@ -222,6 +222,7 @@ fn names_and_calls() {
         (&b"cdatetime\ndate\n."[..], "datetime.date"),
         (b"]c__builtin__\nset\na.", "builtins.set"),
         (b"cbuiltins\nobject\n)\x81.", "builtins.object"),
+        (b"cbuiltins\nobject\n)R.", "builtins.object"),
         (b"cdatetime\ntimezone\n(cdatetime\ntimedelta\n(I0\nI0\nI0\ntRtR.", "datetime.timezone"),
     ] {
         assert_eq!(refused(pickle), ReadError::Name(name.into()));
@@ -236,7 +237,6 @@ fn names_and_calls() {
         (b"cuuid\nUUID\n)\x81}Vint\nI-1\nsb.", "uuid.UUID"),
         (b"cuuid\nUUID\n(V00112233\ntR.", "uuid.UUID"),
         (b"ccopy_reg\n_reconstructor\n(c__builtin__\nset\nc__builtin__\nobject\nNtR.", "copyreg._reconstructor"),
-        (b"cbuiltins\nobject\n)R.", "builtins.object"),
         (b"cbuiltins\nbytearray\n(I1000000000\ntR.", "builtins.bytearray"),
         (b"cbuiltins\nbytes\n(NNNNtR.", "builtins.bytes"),
         (b"cdecimal\nDecimal\n(V1\nt}\x8c\x01aNs\x92.", "decimal.Decimal"),

@@ -159,7 +159,10 @@ fn advice_on_files(error: &io::Error) -> &'static str {
 
 fn advice_to_listen(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another address",
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there, or another --listen of this one ([::] takes IPv4, too): stop it, or choose \
+             another address"
+        }
         io::ErrorKind::AddrNotAvailable => {
             "; this machine has no such address: 0.0.0.0 or [::] listens on all that it has"
         }
