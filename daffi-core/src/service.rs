@@ -238,7 +238,7 @@ impl Role for ServiceRole {
             }
             (Kind::Ping, Some(_)) => self.conn.answer_ping(&frame),
             (Kind::Cancel, Some(caller)) if frame.is_from(caller.caller()) => {
-                self.shared.serving.cancel(turn, &self.intake, caller, &frame)
+                self.shared.serving.cancel(turn, &mut self.intake, caller, &frame)
             }
             // Nothing of them is used here; which links carry them the driver knows.
             (Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_), Some(_)) => {
@@ -251,7 +251,7 @@ impl Role for ServiceRole {
     }
 
     fn settle(&mut self, _: &mut Turn) {
-        self.shared.serving.settle(&mut self.intake);
+        self.shared.serving.settle(&mut self.intake, self.conn.inbound.frames());
     }
 
     fn next_time(&self) -> Option<Instant> {

@@ -159,6 +159,7 @@ impl FormatSet for Formats {
         each_format!(self, id, f => Codec::decode_args(f, body, sink), own => own.decode_args(body, sink))
     }
 
+    #[inline]
     fn decode_result<T: DeserializeOwned + 'static>(&self, id: FormatId, body: &Body) -> Result<T, SerdeError> {
         let mut result: Option<T> = None;
         each_format!(self, id, f => Codec::decode_result(f, body, &mut result), own => own.decode_result(body, &mut result))?;

@@ -13,7 +13,6 @@ use arc_swap::ArcSwap;
 use daffi_wire::{CallId, Cancel, CancelReason, Credit, EventKind, Frame, Level, Limits, NodeName, Role as NodeRole};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use super::{ClientCore, ClientCredit, NowaitReceipt, Picker};
 use crate::{
@@ -274,8 +273,8 @@ pub(crate) struct ClientRole {
     /// Who called last.
     pub(crate) caller: Option<Caller>,
     pub(crate) intake: Intake,
-    /// Those who called, to hear that they are gone.
-    pub(crate) callers: ByName<NodeName, CancellationToken>,
+    /// Those who called, to be found again and to hear that they are gone.
+    pub(crate) callers: ByName<NodeName, Caller>,
     pub(crate) alive: Alive,
 }
 
@@ -286,23 +285,28 @@ impl ClientRole {
             return Some(known.clone());
         }
         let name = frame.transmitter();
+        let caller = match self.callers.get(name) {
+            Some(known) => known.clone(),
+            None => self.meet(name)?,
+        };
+        self.caller = Some(caller.clone());
+        Some(caller)
+    }
+
+    /// Somebody calls for the first time.
+    fn meet(&mut self, name: &str) -> Option<Caller> {
         let name = match self.connection.members().get(name) {
             Some(member) => member.name.clone(),
             None => NodeName::new(name, &self.shared.node.config.limits).ok()?,
         };
+        if self.callers.len() >= MOST_CALLERS {
+            // A server that names ever new callers and never says that one left.
+            self.callers.clear();
+        }
         let conn = &self.connection.conn;
-        let gone = match self.callers.get(&name) {
-            Some(gone) => gone.clone(),
-            None => {
-                if self.callers.len() >= MOST_CALLERS {
-                    // A server that names ever new callers and never says that one left.
-                    self.callers.clear();
-                }
-                self.callers.entry(name.clone()).insert_entry(conn.ended.child_token()).get().clone()
-            }
-        };
-        let caller = Caller::behind(name, Arc::clone(conn), Arc::clone(&self.shared.node), gone);
-        self.caller = Some(caller.clone());
+        let gone = conn.ended.child_token();
+        let caller = Caller::behind(name.clone(), Arc::clone(conn), Arc::clone(&self.shared.node), gone);
+        self.callers.insert(name, caller.clone());
         Some(caller)
     }
 }
@@ -334,7 +338,7 @@ impl Role for ClientRole {
             Handled::Ping(frame) => self.connection.conn.answer_ping(&frame)?,
             Handled::Cancel(frame) => {
                 if let Some(caller) = self.caller(&frame) {
-                    self.shared.serving.cancel(turn, &self.intake, &caller, &frame)?;
+                    self.shared.serving.cancel(turn, &mut self.intake, &caller, &frame)?;
                 }
             }
             Handled::Credit { from, says: Credit::Grants(grant) } => self.connection.credit.on_grant(&from, grant),
@@ -377,7 +381,7 @@ impl Role for ClientRole {
 
     fn settle(&mut self, _: &mut Turn) {
         self.show();
-        self.shared.serving.settle(&mut self.intake);
+        self.shared.serving.settle(&mut self.intake, self.connection.conn.inbound.frames());
         self.connection.tell_owed();
     }
 
@@ -434,8 +438,8 @@ impl ClientRole {
             if let MemberEvent::Removed(member) | MemberEvent::Evicted(member) = &event {
                 // Who begins a flow from here on sees the list without it.
                 self.connection.credit.forget(member);
-                if let Some(gone) = self.callers.remove(member.as_str()) {
-                    gone.cancel();
+                if let Some(caller) = self.callers.remove(member.as_str()) {
+                    caller.note_gone();
                     self.caller = self.caller.take().filter(|caller| caller.caller() != member);
                 }
             }

@@ -56,21 +56,32 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(conn: Arc<Conn>, bytes: usize) -> Self {
-        conn.inbound.bytes.fetch_add(bytes, Relaxed);
-        conn.inbound.frames.fetch_add(1, Relaxed);
-        conn.inbound.account.add(bytes);
+        conn.begin_request(bytes);
         Self { conn, bytes }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let inbound = &self.conn.inbound;
-        inbound.account.sub(self.bytes);
-        inbound.bytes.fetch_sub(self.bytes, Relaxed);
+        self.conn.end_request(self.bytes);
+    }
+}
+
+impl Conn {
+    /// A request of `bytes` was received: what a [`Ticket`] does, for those who hold the connection
+    /// anyway. [`end_request`](Self::end_request) when it has finished.
+    pub(crate) fn begin_request(&self, bytes: usize) {
+        self.inbound.bytes.fetch_add(bytes, Relaxed);
+        self.inbound.frames.fetch_add(1, Relaxed);
+        self.inbound.account.add(bytes);
+    }
+
+    pub(crate) fn end_request(&self, bytes: usize) {
+        self.inbound.account.sub(bytes);
+        self.inbound.bytes.fetch_sub(bytes, Relaxed);
         // Queueing the answer happens before this: whoever sees the request gone finds the answer
         // in the outbox.
-        inbound.frames.fetch_sub(1, Release);
-        self.conn.wake();
+        self.inbound.frames.fetch_sub(1, Release);
+        self.wake();
     }
 }

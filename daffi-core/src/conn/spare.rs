@@ -4,18 +4,24 @@
 use std::cell::RefCell;
 
 use daffi_transport::Batch;
+use parking_lot::Mutex;
 
-/// Batches kept per thread, of at most 128 KiB each.
+/// Batches kept per thread, and by the process beside them, of at most 128 KiB each.
 const KEPT: usize = 16;
 
 thread_local! {
     static SPARE: RefCell<Vec<Batch>> = const { RefCell::new(Vec::new()) };
 }
 
+/// What threads have too many of: one that runs plain functions begins batches that the thread of a
+/// connection writes.
+static OF_ALL: Mutex<Vec<Batch>> = Mutex::new(Vec::new());
+
 /// An empty batch, with the room that it had before.
 pub(super) fn take() -> Batch {
     // A thread that is ending keeps none.
-    SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    let own = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+    own.or_else(|| OF_ALL.lock().pop()).unwrap_or_default()
 }
 
 /// Keeps the memory of an empty batch.
@@ -26,7 +32,32 @@ pub(super) fn give(batch: Batch) {
     let _gone = SPARE.try_with(|spare| {
         let mut spare = spare.borrow_mut();
         if spare.len() < KEPT {
-            spare.push(batch);
+            return spare.push(batch);
+        }
+        let mut of_all = OF_ALL.lock();
+        if of_all.len() < KEPT {
+            of_all.push(batch);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn used() -> Batch {
+        let mut batch = Batch::new();
+        batch.push(b"frame", None);
+        let _frame = batch.next_frame();
+        batch
+    }
+
+    #[test]
+    fn what_a_thread_has_too_many_of_serves_others() {
+        thread::spawn(|| (0..100).for_each(|_| give(used()))).join().unwrap();
+        assert_eq!(SPARE.with(|spare| spare.borrow().len()), 0, "none of this thread's own");
+        assert!(take().has_room() && OF_ALL.lock().len() <= KEPT);
+    }
 }

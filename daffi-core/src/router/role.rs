@@ -95,6 +95,7 @@ impl RouterRole {
     }
 
     /// Handles a handshake: the first one joins, a later one waits for its time.
+    #[cold]
     fn handshake(&mut self, frame: Frame) {
         let now = now();
         let small = frame.payload().len() <= self.shared.server.config.limits.max_control_bytes;

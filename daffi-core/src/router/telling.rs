@@ -101,10 +101,13 @@ impl RouterShared {
     /// Tells `to`, so that nothing of `from` reaches it before the news that `from` has already,
     /// that of its own coming for one. `false`: it has more waiting than it may, and hears of them
     /// when it took that.
+    #[inline]
     pub(super) fn keep_in_step(&self, from: &Peer, to: &Arc<Peer>) -> bool {
-        if !to.is_behind(from) {
-            return true;
-        }
+        !to.is_behind(from) || self.catch_up(to)
+    }
+
+    #[cold]
+    fn catch_up(&self, to: &Arc<Peer>) -> bool {
         let mut members = self.members.lock();
         let outbox = &to.conn.outbox;
         if outbox.bytes() > 0 && !outbox.account().admits(members.unread_bytes(&to.name, to.id())) {

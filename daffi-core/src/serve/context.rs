@@ -2,13 +2,18 @@
 
 use std::{any::Any, fmt, sync::Arc, time::Instant};
 
-use daffi_serde::{Opaque, Single};
 use daffi_transport::PeerInfo;
 use daffi_wire::NodeName;
 use tokio_util::sync::CancellationToken;
 
-use super::{extensions::Extensions, invocation::Invocation, node::Node, read_extensions::ReadExtensions};
-use crate::{config::NodeConfig, conn::Conn};
+use super::{
+    caller::{Caller, CallerId},
+    extensions::Extensions,
+    invocation::Invocation,
+    node::Node,
+    read_extensions::ReadExtensions,
+};
+use crate::conn::Conn;
 
 /// What a callback may know of the call it serves: the caller, the peer, cancellation and the node
 /// itself.
@@ -16,23 +21,12 @@ use crate::{config::NodeConfig, conn::Conn};
 /// A parameter `ctx: Context` of a callback is filled in and is no argument of the call.
 #[derive(Clone)]
 pub struct Context {
-    parts: Arc<Parts>,
+    call: Arc<Invocation>,
     /// Those of this call.
     pub(super) extensions: Extensions,
-    /// The call, if its caller can cancel it.
-    pub(super) call: Option<Arc<Invocation>>,
     pub(super) read_extensions: ReadExtensions,
     /// Its caller waits for the answer.
     is_awaited: bool,
-}
-
-/// The same for all calls of one caller on one connection, so that a call shares it and makes none.
-struct Parts {
-    caller: NodeName,
-    conn: Arc<Conn>,
-    node: Arc<Node>,
-    /// Cancelled when the caller is gone, or the connection.
-    gone: CancellationToken,
 }
 
 impl Context {
@@ -44,22 +38,19 @@ impl Context {
 
     /// A caller behind a Router. `gone`: cancelled when it is, or the connection.
     pub(crate) fn behind(caller: NodeName, conn: Arc<Conn>, node: Arc<Node>, gone: CancellationToken) -> Self {
-        Self {
-            parts: Arc::new(Parts { caller, conn, node, gone }),
-            extensions: Extensions::new(),
-            call: None,
-            read_extensions: ReadExtensions::default(),
-            is_awaited: false,
-        }
+        Self::of_any(Caller::new(caller, conn, node, gone))
     }
 
     /// The context of a call that came over no connection, to test layers and callbacks with:
     /// `caller` calls `node`, and never leaves.
     #[must_use]
     pub fn detached(caller: NodeName, node: NodeName) -> Self {
-        let node = Node::new(node, NodeConfig::server(), Single::new(Opaque));
-        let conn = Conn::new(PeerInfo::new("detached", caller.as_str()), &node.budget);
-        Self::new(caller, conn, node)
+        Self::of_any(Caller::detached(caller, node))
+    }
+
+    /// That of calls of which nothing is noted.
+    fn of_any(caller: Arc<Caller>) -> Self {
+        Self::of_call(Arc::new(Invocation::of_any(caller)))
     }
 
     /// The same context with one more extension, which replaces one of the same type.
@@ -75,14 +66,14 @@ impl Context {
         &self.extensions
     }
 
-    /// That of one call of this caller.
-    pub(super) fn of_call(
-        &self,
-        is_awaited: bool,
-        call: Option<Arc<Invocation>>,
-        read_extensions: ReadExtensions,
-    ) -> Self {
-        Self { parts: Arc::clone(&self.parts), extensions: Extensions::new(), call, read_extensions, is_awaited }
+    /// That of one call, for its answer.
+    pub(super) fn of_call(call: Arc<Invocation>) -> Self {
+        Self::of_request(call, false, ReadExtensions::default())
+    }
+
+    /// That of one call, for its callback.
+    pub(super) const fn of_request(call: Arc<Invocation>, is_awaited: bool, read_extensions: ReadExtensions) -> Self {
+        Self { call, extensions: Extensions::new(), read_extensions, is_awaited }
     }
 
     /// Whether its caller waits for the answer. Who asked for none may leave and mean no end.
@@ -90,34 +81,42 @@ impl Context {
         self.is_awaited
     }
 
-    /// The call is to be answered. `false`: it has ended for its caller.
-    pub(super) fn end_call(&self) -> bool {
-        self.call.as_ref().is_none_or(|call| call.end())
+    pub(crate) const fn call(&self) -> &Arc<Invocation> {
+        &self.call
+    }
+
+    /// The caller has left: nobody waits for the answers to its calls.
+    pub(crate) fn note_gone(&self) {
+        self.call.caller.gone.cancel();
+    }
+
+    pub(crate) fn caller_id(&self) -> CallerId {
+        self.call.caller.id
     }
 
     pub(crate) fn caller_name(&self) -> &NodeName {
-        &self.parts.caller
+        &self.call.caller.name
     }
 
     pub(crate) fn conn(&self) -> &Arc<Conn> {
-        &self.parts.conn
+        &self.call.caller.conn
     }
 
     pub(crate) fn node(&self) -> &Arc<Node> {
-        &self.parts.node
+        &self.call.caller.node
     }
 
     /// The name of the node that calls.
     #[must_use]
     pub fn caller(&self) -> &str {
-        &self.parts.caller
+        &self.call.caller.name
     }
 
     /// The other end of the connection the call came on: its address and verified certificate.
     /// Behind a Router that is the Router.
     #[must_use]
     pub fn peer(&self) -> &PeerInfo {
-        &self.parts.conn.peer
+        &self.call.caller.conn.peer
     }
 
     /// When the caller stops waiting: its timeout travels with the call, less the time that it was
@@ -156,7 +155,7 @@ impl Context {
 
     /// Whether the caller has said that it does not wait any more, or is gone.
     pub(super) fn is_given_up(&self) -> bool {
-        self.parts.gone.is_cancelled() || self.call.as_ref().is_some_and(|call| call.is_cancelled())
+        self.call.is_cancelled() || self.call.caller.gone.is_cancelled()
     }
 
     /// Waits until nobody waits for the answer any more, as [`is_cancelled`](Self::is_cancelled)
@@ -164,15 +163,9 @@ impl Context {
     ///
     /// The callback is not stopped: it decides what to do, and what it returns then is dropped.
     pub async fn cancelled(&self) {
-        let given_up = async {
-            match &self.call {
-                None => std::future::pending().await,
-                Some(call) => call.cancelled().await,
-            }
-        };
         tokio::select! {
-            () = given_up => {}
-            () = self.parts.gone.cancelled() => {}
+            () = self.call.cancelled() => {}
+            () = self.call.caller.gone.cancelled() => {}
             () = self.read_extensions.expired() => {}
         }
     }
@@ -180,15 +173,12 @@ impl Context {
     /// The name of the node that serves the call.
     #[must_use]
     pub fn node_name(&self) -> &str {
-        &self.parts.node.name
+        &self.call.caller.node.name
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
-            .field("caller", &self.parts.caller)
-            .field("peer", &self.parts.conn.peer)
-            .finish_non_exhaustive()
+        f.debug_struct("Context").field("caller", self.caller_name()).field("peer", self.peer()).finish_non_exhaustive()
     }
 }

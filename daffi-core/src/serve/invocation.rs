@@ -1,18 +1,22 @@
 //! Calls that are open at this node, as those see them who run, answer and cancel them.
 
-use std::sync::{
-    Arc,
-    atomic::{
-        AtomicU8,
-        Ordering::{AcqRel, Acquire},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU8,
+            Ordering::{AcqRel, Acquire, Relaxed},
+            fence,
+        },
     },
 };
 
-use daffi_wire::{CallId, NodeName};
-use parking_lot::Mutex;
+use daffi_wire::CallId;
 use tokio::sync::Notify;
 
-use crate::keyed::ByName;
+use super::caller::{Caller, CallerId};
+use crate::keyed::ByNumber;
 
 /// Its callback was begun.
 const BEGUN: u8 = 1;
@@ -21,22 +25,41 @@ const ENDED: u8 = 2;
 /// Its caller gave it up.
 const CANCELLED: u8 = 4;
 
-/// One call that wants an answer and whose caller can cancel it.
-#[derive(Debug, Default)]
+/// A call and its caller, as those see them who run, answer and cancel it. All calls of a caller
+/// that cannot be cancelled are one: of them nothing is noted.
 pub(crate) struct Invocation {
+    pub(crate) caller: Arc<Caller>,
+    can_be_cancelled: bool,
     state: AtomicU8,
     cancelled: Notify,
 }
 
 impl Invocation {
+    /// Any call of a caller that cannot cancel it, or waits for no answer.
+    pub(crate) fn of_any(caller: Arc<Caller>) -> Self {
+        Self { caller, can_be_cancelled: false, state: AtomicU8::new(0), cancelled: Notify::new() }
+    }
+
+    /// A call that wants an answer and whose caller can cancel it.
+    fn new(caller: Arc<Caller>) -> Self {
+        Self { can_be_cancelled: true, ..Self::of_any(caller) }
+    }
+
     /// The callback is to run now. `false`: the caller gave the call up before.
     pub(crate) fn begin(&self) -> bool {
-        self.state.fetch_or(BEGUN, AcqRel) & CANCELLED == 0
+        !self.can_be_cancelled || self.state.fetch_or(BEGUN, AcqRel) & CANCELLED == 0
+    }
+
+    /// The same where the request was read: nobody else knows the call yet.
+    pub(crate) fn begin_unknown(&self) {
+        if self.can_be_cancelled {
+            self.state.store(BEGUN, Relaxed);
+        }
     }
 
     /// The call is to be answered. `false`: it has ended for its caller.
     pub(crate) fn end(&self) -> bool {
-        self.state.fetch_or(ENDED, AcqRel) & ENDED == 0
+        !self.can_be_cancelled || self.state.fetch_or(ENDED, AcqRel) & ENDED == 0
     }
 
     /// The caller gave the call up. `false`: it has ended already.
@@ -51,6 +74,19 @@ impl Invocation {
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.state.load(Acquire) & CANCELLED != 0
+    }
+
+    /// Whether nobody else sees this call any more.
+    fn is_unseen(self: &Arc<Self>) -> bool {
+        let is_unseen = Arc::strong_count(self) == 1;
+        // What others did with it happened before they dropped it.
+        fence(Acquire);
+        is_unseen
+    }
+
+    /// Whether it can't be cancelled any more.
+    fn is_over(self: &Arc<Self>) -> bool {
+        self.is_unseen() || self.state.load(Acquire) & ENDED != 0
     }
 
     /// Waits until the caller gives the call up. Cancel safe.
@@ -70,57 +106,133 @@ impl Invocation {
     }
 }
 
-/// The calls that came on one connection and did not end where they were read.
+/// The most places for calls. With more open than that a call may find its place taken.
+const PLACES: usize = 64;
+
+/// The calls that came on one connection, did not end where they were read, and can be cancelled.
+///
+/// Only the connection's driver has it, so that a call enters without a lock, and nothing has to be
+/// done when it ends. Numbers are consecutive, so the place that a call's number gives was most
+/// often that of a call which has ended; that one then serves as the next that is read.
 #[derive(Debug, Default)]
-pub(crate) struct Invocations(Mutex<ByName<(NodeName, CallId), Arc<Invocation>>>);
+pub(crate) struct Invocations {
+    next: Option<Arc<Invocation>>,
+    /// As many as a power of two.
+    places: Vec<Option<(CallId, Arc<Invocation>)>>,
+    /// Calls whose place another open call has.
+    others: ByNumber<(CallerId, CallId), Arc<Invocation>>,
+}
 
 impl Invocations {
-    /// A call goes on elsewhere: it can be cancelled until the result is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, caller: NodeName, id: CallId, invocation: Arc<Invocation>) -> Entered {
-        let key = (caller, id);
-        // Only a caller that breaks the rules uses the number of an open call; the older one can
-        // then not be cancelled.
-        self.0.lock().insert(key.clone(), Arc::clone(&invocation));
-        Entered { all: Arc::clone(self), key, invocation }
+    /// A call that was just read and that its caller can cancel.
+    pub(crate) fn take(&mut self, caller: &Arc<Caller>) -> Arc<Invocation> {
+        if let Some(mut call) = self.next.take() {
+            if Arc::ptr_eq(&call.caller, caller) {
+                return call;
+            }
+            if let Some(unseen) = Arc::get_mut(&mut call) {
+                unseen.caller = Arc::clone(caller);
+                return call;
+            }
+        }
+        Arc::new(Invocation::new(Arc::clone(caller)))
+    }
+
+    /// A call has ended. If nobody sees it any more it is the next that is read.
+    pub(crate) fn give(&mut self, call: Arc<Invocation>) {
+        if call.is_unseen() {
+            call.state.store(0, Relaxed);
+            self.next = Some(call);
+        }
+    }
+
+    /// A call goes on elsewhere: it can be cancelled until it has ended.
+    ///
+    /// Only a caller that breaks the rules uses the number of an open call; the older one can then
+    /// not be cancelled.
+    pub(crate) fn enter(&mut self, id: CallId, call: Arc<Invocation>) {
+        let key = (call.caller.id, id);
+        loop {
+            let is_full = self.places.len() == PLACES;
+            let is_free = |(other, call): &(CallId, Arc<Invocation>)| call.is_over() || (call.caller.id, *other) == key;
+            match self.place(key) {
+                Some(place) if place.as_ref().is_none_or(is_free) => {
+                    if let Some((_, over)) = place.replace((id, call)) {
+                        self.give(over);
+                    }
+                    return;
+                }
+                Some(_) if is_full => {
+                    self.others.insert(key, call);
+                    return;
+                }
+                _ => self.grow(),
+            }
+        }
+    }
+
+    fn place(&mut self, (caller, id): (CallerId, CallId)) -> Option<&mut Option<(CallId, Arc<Invocation>)>> {
+        #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits count")]
+        let at = usize::from(id.0).wrapping_add(caller.0 as usize) & self.places.len().saturating_sub(1);
+        self.places.get_mut(at)
+    }
+
+    /// Twice as many places, in which those that are open have different ones again.
+    fn grow(&mut self) {
+        let places = (2 * self.places.len()).clamp(1, PLACES);
+        let before = std::mem::take(&mut self.places);
+        self.places.resize_with(places, || None);
+        for (id, call) in before.into_iter().flatten().filter(|(_, call)| !call.is_over()) {
+            if let Some(place) = self.place((call.caller.id, id)) {
+                *place = Some((id, call));
+            }
+        }
+    }
+
+    /// Forgets calls that have ended, once more that found their place taken are remembered than
+    /// twice as many as are `open`.
+    pub(crate) fn tidy(&mut self, open: usize) {
+        if self.others.len() > 2 * open {
+            self.others.retain(|_, call| !call.is_over());
+            // One busy moment must not stay with the connection for its life.
+            self.others.shrink_to(2 * open);
+        }
     }
 
     /// A caller gave one of its calls up. `false`: it is not open, so its terminal is on its way.
-    pub(crate) fn cancel(&self, caller: &NodeName, id: CallId) -> bool {
-        let found = self.0.lock().get(&(caller.clone(), id)).cloned();
-        found.is_some_and(|invocation| invocation.cancel())
+    pub(crate) fn cancel(&mut self, caller: CallerId, id: CallId) -> bool {
+        if let Some(Some((at, call))) = self.place((caller, id))
+            && (call.caller.id, *at) == (caller, id)
+        {
+            return call.cancel();
+        }
+        self.others.get(&(caller, id)).is_some_and(|call| call.cancel())
     }
 }
 
-/// A call that can be cancelled.
-#[derive(Debug)]
-pub(crate) struct Entered {
-    all: Arc<Invocations>,
-    key: (NodeName, CallId),
-    invocation: Arc<Invocation>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        let mut all = self.all.0.lock();
-        if all.get(&self.key).is_some_and(|entered| Arc::ptr_eq(entered, &self.invocation)) {
-            all.remove(&self.key);
-        }
-        if all.is_empty() {
-            // One busy moment must not stay with the connection for its life.
-            all.shrink_to(64);
-        }
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("caller", &self.caller.name)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use daffi_wire::Limits;
+    use daffi_wire::{Limits, NodeName};
     use futures::FutureExt;
 
     use super::*;
 
-    fn name(text: &str) -> NodeName {
-        NodeName::new(text, &Limits::default()).unwrap()
+    fn caller(name: &str) -> Arc<Caller> {
+        let [name, node] = [name, "node"].map(|text| NodeName::new(text, &Limits::default()).unwrap());
+        Caller::detached(name, node)
+    }
+
+    fn call() -> Invocation {
+        Invocation::new(caller("a"))
     }
 
     /// Every order of begin, end and cancel: one terminal, and what was cancelled before it began
@@ -129,7 +241,7 @@ mod tests {
     fn a_call_ends_once_whatever_comes_first() {
         let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
         for order in orders {
-            let invocation = Invocation::default();
+            let invocation = call();
             let (mut terminals, mut cancelled) = (0, false);
             for step in order {
                 match step {
@@ -149,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_has_begun_is_not_withdrawn() {
-        let (waits, runs) = (Invocation::default(), Invocation::default());
+        let (waits, runs) = (call(), call());
         assert!(runs.begin());
         assert!(waits.withdrawn().now_or_never().is_none());
         assert!(waits.cancel() && runs.cancel());
@@ -158,17 +270,73 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_cancelled_never_is_and_always_ends() {
+        let any = Invocation::of_any(caller("a"));
+        any.begin_unknown();
+        assert!(any.begin() && any.end() && any.begin() && any.end() && !any.is_cancelled());
+    }
+
+    #[test]
     fn a_number_that_is_used_again_is_another_call() {
-        let all = Arc::new(Invocations::default());
-        let (first, second) = (Arc::new(Invocation::default()), Arc::new(Invocation::default()));
-        let old = all.enter(name("a"), CallId(2), Arc::clone(&first));
-        assert!(!all.cancel(&name("a"), CallId(3)) && !all.cancel(&name("b"), CallId(2)), "others' calls");
-        let new = all.enter(name("a"), CallId(2), Arc::clone(&second));
-        drop(old);
-        assert!(all.cancel(&name("a"), CallId(2)));
-        assert!(!first.is_cancelled() && second.is_cancelled());
-        assert!(!all.cancel(&name("a"), CallId(2)), "it has ended");
-        drop(new);
-        assert!(all.0.lock().is_empty());
+        let (a, b) = (caller("a"), caller("b"));
+        let mut all = Invocations::default();
+        let (first, second) = (all.take(&a), all.take(&a));
+        all.enter(CallId(2), Arc::clone(&first));
+        assert!(!all.cancel(a.id, CallId(3)) && !all.cancel(b.id, CallId(2)), "others' calls");
+        all.enter(CallId(2), Arc::clone(&second));
+        drop(first);
+        assert!(all.cancel(a.id, CallId(2)) && second.is_cancelled());
+        assert!(!all.cancel(a.id, CallId(2)), "it has ended");
+    }
+
+    /// A call takes the place of one that has ended, and of no other.
+    #[test]
+    fn ended_calls_serve_the_next_ones_once_nobody_sees_them() {
+        let (a, b) = (caller("a"), caller("b"));
+        let mut all = Invocations::default();
+        let seen = all.take(&a);
+        assert!(seen.begin() && seen.end());
+        all.give(Arc::clone(&seen));
+        assert!(!Arc::ptr_eq(&seen, &all.take(&a)), "a callback may still look at it");
+        let at = Arc::as_ptr(&seen);
+        all.enter(CallId(1), seen);
+        let other = all.take(&a);
+        all.enter(CallId(1), other);
+        let next = all.take(&b);
+        assert!(Arc::as_ptr(&next) == at && Arc::ptr_eq(&next.caller, &b), "of whoever calls next");
+        assert!(next.begin() && next.end(), "as new");
+    }
+
+    /// Whatever ends in which order: each open call is found, and not many others are remembered.
+    #[test]
+    fn open_calls_are_found_among_any_number() {
+        let callers = [caller("a"), caller("b"), caller("c")];
+        let mut all = Invocations::default();
+        let mut open = Vec::new();
+        let mut rng = fastrand::Rng::with_seed(7);
+        for step in 0..30_000_u32 {
+            let (most, id) = ([1, 40, 1000][step as usize / 10_000], CallId((step % 60_000) as u16 + 1));
+            let caller = rng.choice(&callers).unwrap();
+            let call = all.take(caller);
+            assert!(!call.is_cancelled() && call.caller.id == caller.id);
+            all.enter(id, Arc::clone(&call));
+            open.push((id, call));
+            while open.len() > rng.usize(0..most) {
+                let (id, call) = open.swap_remove(rng.usize(..open.len()));
+                // Some end with an answer, some because nobody waits for one, some are given up.
+                match rng.u8(..3) {
+                    0 => assert!(call.end() && !all.cancel(call.caller.id, id)),
+                    1 => assert!(all.cancel(call.caller.id, id) && call.is_cancelled() && !call.end()),
+                    _ => {}
+                }
+            }
+            all.tidy(open.len());
+            assert!(all.places.len() <= PLACES && all.others.len() <= 2 * open.len());
+        }
+        for (id, call) in open.drain(..) {
+            assert!(all.cancel(call.caller.id, id) && call.is_cancelled());
+        }
+        all.tidy(0);
+        assert_eq!((all.others.len(), all.others.capacity()), (0, 0));
     }
 }

@@ -90,7 +90,7 @@ impl CallbackService {
     /// Begins to serve a request for `callback` where it was read.
     pub(crate) fn start(&self, request: Request, clock: &mut Clock) -> Started {
         match &self.0 {
-            Inner::Plain(dispatch) => match dispatch.begin(request, clock) {
+            Inner::Plain(dispatch) => match dispatch.begin(request, true, clock) {
                 Begun::Done(reply) => Started::Done(reply),
                 Begun::Runs(dispatched) => Started::Goes(Serving(ServingInner::Plain(dispatched))),
                 Begun::Waits(dispatched) => Started::begin(Serving(ServingInner::Plain(dispatched))),

@@ -1,12 +1,13 @@
 //! How a node serves calls: its callbacks, the layers around them, and the workers that run them.
 //!
-//! In one direction: [`node`] and [`lifecycle`] are what a node has by itself; an [`invocation`] is
-//! an open call as those see it who run, answer and cancel it; [`context`] is what a callback knows
-//! of its call, and [`reply`] takes its answer back; a [`request`] and its [`callback`] name each
-//! other; [`registry`] finds a callback, [`dispatch`] runs it, [`layers`] stand around
-//! that, and [`run`] is where a request that was read begins.
+//! In one direction: [`node`] and [`lifecycle`] are what a node has by itself; a [`caller`] is who
+//! calls it, an [`invocation`] an open call as those see it who run, answer and cancel it;
+//! [`context`] is what a callback knows of its call, and [`reply`] takes its answer back; a
+//! [`request`] and its [`callback`] name each other; [`registry`] finds a callback, [`dispatch`]
+//! runs it, [`layers`] stand around that, and [`run`] is where a request that was read begins.
 
 mod callback;
+mod caller;
 mod context;
 mod dispatch;
 mod extensions;

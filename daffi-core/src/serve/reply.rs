@@ -91,7 +91,7 @@ impl ReplyTo {
 
     /// Answers, with the turn that the request was read in if that goes on.
     pub(crate) fn send(self, context: &Context, method: &str, reply: Reply, mut turn: Option<&mut Turn>) {
-        if !context.end_call() {
+        if !context.call().end() {
             // Its caller gave it up, and was answered so.
             return;
         }

@@ -77,9 +77,19 @@ impl Request {
 
     /// The callback is to run now; else what is to be answered in its place.
     pub(crate) fn begin(&self) -> Result<(), Reply> {
-        if self.context.call.as_ref().is_some_and(|call| !call.begin()) {
+        if !self.context.call().begin() {
             return Err(Reply::nothing());
         }
+        self.check_deadline()
+    }
+
+    /// The same where it was read, and nobody else knows of it.
+    pub(crate) fn begin_unknown(&self) -> Result<(), Reply> {
+        self.context.call().begin_unknown();
+        self.check_deadline()
+    }
+
+    fn check_deadline(&self) -> Result<(), Reply> {
         if self.context.read_extensions.is_expired() {
             let text = format!("the deadline of the call passed before {} began: it did not run", self.method());
             return Err(Reply::error(Refusal::DeadlineExceeded.error(text)));

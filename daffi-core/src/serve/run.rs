@@ -10,13 +10,12 @@ use std::{
 
 use daffi_serde::{Body, FormatSet, RemoteError};
 use daffi_wire::{CallId, Cancel, CancelReason, Frame, Level, MethodName, NodeName};
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     callback::Callback,
     context::Context,
-    dispatch::{Job, ReplySink, panic_error},
-    invocation::{Entered, Invocation, Invocations},
+    dispatch::{Answer, Direct, Job, panic_error},
+    invocation::{Invocation, Invocations},
     layers::{CallbackService, Started},
     node::Node,
     read_extensions::ReadExtensions,
@@ -63,7 +62,7 @@ impl ServingNode {
 
     /// The state that one connection needs to hand requests to this node.
     pub(crate) fn intake(&self) -> Intake {
-        Intake { callbacks: self.registry.lookup(), jobs: Vec::new(), spare: None, invocations: Arc::default() }
+        Intake { callbacks: self.registry.lookup(), jobs: Vec::new(), calls: Invocations::default() }
     }
 
     /// Runs a callback for a REQUEST: at once if that is enough, else elsewhere. `until_done` is
@@ -97,10 +96,13 @@ impl ServingNode {
         let (answer, received, text) =
             (ReplyTo::new(context, &frame), frame.as_bytes().len(), frame.header().is_text());
         let can_be_cancelled = answer.wants_reply && context.conn().level().at_least(Level::FOUR);
-        let mut invocation = can_be_cancelled.then(|| intake.spare.take().unwrap_or_default());
-        let context = context.of_call(answer.wants_reply, invocation.clone(), read_extensions);
+        let call = can_be_cancelled.then(|| intake.calls.take(&context.call().caller));
         let request = Request {
-            context: context.clone(),
+            context: Context::of_request(
+                Arc::clone(call.as_ref().unwrap_or(context.call())),
+                answer.wants_reply,
+                read_extensions,
+            ),
             callback: Arc::clone(callback),
             body: Body { bytes: frame.into_payload(), text },
             id: answer.id,
@@ -109,17 +111,15 @@ impl ServingNode {
         };
         match catch_panic(callback, || self.callbacks.start(request, &mut turn.clock)) {
             Ok(Started::Done(reply)) | Err(reply) => {
-                answer.send(&context, callback.name(), reply, Some(turn));
-                drop(context);
-                // Nobody else has seen most calls that end here: the next one takes its place.
-                intake.spare = invocation.take().and_then(|mut used| {
-                    *Arc::get_mut(&mut used)? = Invocation::default();
-                    Some(used)
-                });
+                // Nobody could cancel it: that would have come with a later frame.
+                answer.send(context, callback.name(), reply, Some(turn));
+                if let Some(call) = call {
+                    intake.calls.give(call);
+                }
             }
             Ok(Started::Goes(mut serving)) => {
                 let ticket = Ticket::new(Arc::clone(context.conn()), received + WAITING_COST);
-                let entered = enter(&intake.invocations, &context, answer.id, invocation.clone());
+                let context = enter(&mut intake.calls, context, answer.id, call);
                 let callback = Arc::clone(callback);
                 node.running.spawn(async move {
                     let reply = poll_fn(|cx| match catch_panic(&callback, || Pin::new(&mut serving).poll(cx)) {
@@ -128,18 +128,16 @@ impl ServingNode {
                     });
                     tokio::select! {
                         reply = reply => answer.send(&context, callback.name(), reply, None),
-                        () = withdrawn(invocation.as_deref()) => {}
+                        () = context.call().withdrawn() => {}
                         () = context.node().life.killed.cancelled() => {}
                     }
-                    drop((ticket, until_done, entered));
+                    drop((ticket, until_done));
                 });
             }
             Ok(Started::Plain(arrival)) => {
-                let ticket = Ticket::new(Arc::clone(context.conn()), received + WAITING_COST);
-                let kept = (ticket, until_done, enter(&intake.invocations, &context, answer.id, invocation));
-                let running = node.running.token();
-                let answer = Box::new(Direct { to: answer, context, _kept: kept, _running: running });
-                intake.jobs.push(Job::new(arrival, answer));
+                let context = enter(&mut intake.calls, context, answer.id, call);
+                let direct = Direct::new(answer, context, received + WAITING_COST, until_done);
+                intake.jobs.push(Job::new(arrival, Answer::Direct(direct)));
                 if intake.jobs.len() >= JOBS {
                     self.callbacks.submit(&mut intake.jobs);
                 }
@@ -152,14 +150,14 @@ impl ServingNode {
     pub(crate) fn cancel(
         &self,
         turn: &mut Turn,
-        intake: &Intake,
+        intake: &mut Intake,
         context: &Context,
         frame: &Frame,
     ) -> Result<(), Disconnected> {
         let Cancel { id, reason } = Cancel::read(frame)?;
         // Of a caller that is gone its node is told by events; and no callback takes items.
         if matches!(reason, CancelReason::Dropped | CancelReason::Deadline | CancelReason::EnoughResults)
-            && intake.invocations.cancel(context.caller_name(), id)
+            && intake.calls.cancel(context.caller_id(), id)
         {
             ReplyTo::answer_cancelled(context, id, turn);
         }
@@ -167,7 +165,9 @@ impl ServingNode {
     }
 
     /// Hands over what [`serve`](Self::serve) gathered, after all that one read brought was served.
-    pub(crate) fn settle(&self, intake: &mut Intake) {
+    /// So many requests of the connection are `open`.
+    pub(crate) fn settle(&self, intake: &mut Intake, open: usize) {
+        intake.calls.tidy(open);
         if !intake.jobs.is_empty() {
             self.callbacks.submit(&mut intake.jobs);
         }
@@ -182,47 +182,15 @@ pub(crate) struct Intake {
     callbacks: Lookup,
     /// Plain functions that were read together: one lock and one wake-up for all.
     jobs: Vec<Job>,
-    /// For the next call that can be cancelled.
-    spare: Option<Arc<Invocation>>,
-    /// Those that went on elsewhere.
-    invocations: Arc<Invocations>,
+    calls: Invocations,
 }
 
-/// A call goes on elsewhere; if its caller can cancel it, it can be until the result is dropped.
-fn enter(
-    invocations: &Arc<Invocations>,
-    context: &Context,
-    id: CallId,
-    invocation: Option<Arc<Invocation>>,
-) -> Option<Entered> {
-    invocation.map(|invocation| invocations.enter(context.caller_name().clone(), id, invocation))
-}
-
-/// Waits until a call that has not begun is given up.
-async fn withdrawn(invocation: Option<&Invocation>) {
-    match invocation {
-        Some(invocation) => invocation.withdrawn().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The reply of a plain function goes straight to its caller.
-struct Direct<K> {
-    to: ReplyTo,
-    context: Context,
-    /// Dropped when the request is worked off.
-    _kept: K,
-    _running: TaskTrackerToken,
-}
-
-impl<K: Send> ReplySink for Direct<K> {
-    fn is_wanted(&self) -> bool {
-        !self.context.node().life.is_killed()
-    }
-
-    fn answer(self: Box<Self>, callback: &Callback, reply: Reply) {
-        self.to.send(&self.context, callback.name(), reply, None);
-    }
+/// A call goes on elsewhere: its context there. If its caller can cancel it, it can from now on.
+fn enter(calls: &mut Invocations, caller: &Context, id: CallId, call: Option<Arc<Invocation>>) -> Context {
+    let Some(call) = call else { return Context::of_call(Arc::clone(caller.call())) };
+    let context = Context::of_call(Arc::clone(&call));
+    calls.enter(id, call);
+    context
 }
 
 /// Turns a panic of a callback, or of a layer, into an error reply.

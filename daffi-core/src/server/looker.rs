@@ -75,6 +75,15 @@ impl<H: Host> Door<H> {
         true
     }
 
+    /// Handles a frame of a client that only looks, or asks to. `false`: it is another's.
+    #[cold]
+    fn handle_early(&mut self, frame: &Frame) -> Result<bool, Disconnected> {
+        if self.looker.is_some() {
+            return self.handle_looking(frame).map(|()| true);
+        }
+        Ok(asks_to_look(frame) && self.look(frame))
+    }
+
     fn handle_looking(&mut self, frame: &Frame) -> Result<(), Disconnected> {
         match frame.kind() {
             Kind::Handshake => {
@@ -111,14 +120,9 @@ fn asks_to_look(frame: &Frame) -> bool {
 impl<H: Host> Role for Door<H> {
     const SERVES: bool = H::Role::SERVES;
 
+    #[inline]
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
-        if self.looker.is_some() {
-            return self.handle_looking(&frame);
-        }
-        if !self.role.is_open() && asks_to_look(&frame) && self.look(&frame) {
-            return Ok(());
-        }
-        self.role.handle(frame, turn)
+        if self.role.is_open() || !self.handle_early(&frame)? { self.role.handle(frame, turn) } else { Ok(()) }
     }
 
     fn settle(&mut self, turn: &mut Turn) {

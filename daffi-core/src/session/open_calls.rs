@@ -25,8 +25,11 @@ pub(crate) struct OpenCalls {
     calls: HashMap<u16, OpenCall, BuildIdHasher>,
     /// The numbers under which calls travel that are not their caller's, by the caller's.
     renumbered: HashMap<u16, u16, BuildIdHasher>,
-    /// The calls to each receiver, by its connection.
-    held: FxHashMap<u64, ReceiverCalls>,
+    /// The numbers of the calls to each receiver, by its connection: the end of one that has few is
+    /// not looked for among all.
+    held: FxHashMap<u64, Vec<u16>>,
+    /// An empty list for the next receiver that is asked.
+    spare: Vec<u16>,
     /// Calls that somebody waits for.
     waiting: usize,
     last: u16,
@@ -41,17 +44,8 @@ struct OpenCall {
     caller: Option<u16>,
     /// Its caller gave it up, and waits only for the word that it has ended.
     cancelled: bool,
-    /// The calls to the same receiver before and after this one, 0 at the ends: the end of one that
-    /// has few is not looked for among all.
-    newer: u16,
-    older: u16,
-}
-
-/// The calls to one receiver.
-#[derive(Debug, Default)]
-struct ReceiverCalls {
-    count: usize,
-    newest: u16,
+    /// Its place among those to the same receiver.
+    at: u16,
 }
 
 impl OpenCalls {
@@ -61,22 +55,26 @@ impl OpenCalls {
         if self.closed {
             return None;
         }
-        self.give_up(id);
-        let count = self.held.get(&receiver).map_or(0, |held| held.count);
-        if count >= IDS - self.calls.len() {
-            return None;
+        // Nothing is open under most numbers.
+        let is_free = self.renumbered.is_empty() && !self.calls.contains_key(&id.0);
+        if !is_free {
+            self.give_up(id);
         }
-        let number = self.free(id);
+        let room = IDS - self.calls.len();
+        let held = match self.held.entry(receiver) {
+            Entry::Occupied(held) if held.get().len() >= room => return None,
+            Entry::Vacant(_) if room == 0 => return None,
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(place) => place.insert(std::mem::take(&mut self.spare)),
+        };
+        let number = if is_free { id } else { free(&self.calls, &mut self.last, id) };
         if number != id {
             self.renumbered.insert(id.0, number.0);
         }
-        let held = self.held.entry(receiver).or_default();
-        held.count += 1;
-        let older = std::mem::replace(&mut held.newest, number.0);
-        if let Some(older) = self.calls.get_mut(&older) {
-            older.newer = number.0;
-        }
-        self.calls.insert(number.0, OpenCall { receiver, caller: Some(id.0), cancelled: false, newer: 0, older });
+        // There are fewer than numbers.
+        let at = u16::try_from(held.len()).ok()?;
+        held.push(number.0);
+        self.calls.insert(number.0, OpenCall { receiver, caller: Some(id.0), cancelled: false, at });
         self.waiting += 1;
         Some(number)
     }
@@ -116,16 +114,14 @@ impl OpenCalls {
 
     /// Ends the calls to a receiver that left, and gives their callers' numbers.
     pub(crate) fn end_receiver(&mut self, receiver: u64) -> Vec<CallId> {
-        let Some(held) = self.held.remove(&receiver) else { return Vec::new() };
-        let (mut gone, mut number) = (Vec::new(), held.newest);
-        while let Some(slot) = self.calls.remove(&number) {
-            if let Some(id) = slot.caller {
+        let mut gone = Vec::new();
+        for number in self.held.remove(&receiver).unwrap_or_default() {
+            if let Some(id) = self.calls.remove(&number).and_then(|slot| slot.caller) {
                 if id != number {
                     self.renumbered.remove(&id);
                 }
                 gone.push(CallId(id));
             }
-            number = slot.older;
         }
         self.waiting -= gone.len();
         gone.sort_unstable();
@@ -145,21 +141,16 @@ impl OpenCalls {
 
     /// Takes a call out of the list of its receiver.
     fn unlink(&mut self, call: &OpenCall) {
-        if let Some(older) = self.calls.get_mut(&call.older) {
-            older.newer = call.newer;
-        }
-        match self.calls.get_mut(&call.newer) {
-            Some(newer) => newer.older = call.older,
-            None => {
-                if let Some(held) = self.held.get_mut(&call.receiver) {
-                    held.newest = call.older;
-                }
+        let Entry::Occupied(mut held) = self.held.entry(call.receiver) else { return };
+        held.get_mut().swap_remove(call.at.into());
+        if let Some(moved) = held.get().get(usize::from(call.at)) {
+            if let Some(moved) = self.calls.get_mut(moved) {
+                moved.at = call.at;
             }
-        }
-        if let Entry::Occupied(mut held) = self.held.entry(call.receiver) {
-            held.get_mut().count -= 1;
-            if held.get().count == 0 {
-                held.remove();
+        } else if held.get().is_empty() {
+            let list = held.remove();
+            if list.capacity() <= KEPT {
+                self.spare = list;
             }
         }
     }
@@ -196,18 +187,18 @@ impl OpenCalls {
             self.waiting -= 1;
         }
     }
+}
 
-    /// The number itself if it is free, else another, of which there is one.
-    fn free(&mut self, id: CallId) -> CallId {
-        if !self.calls.contains_key(&id.0) {
-            return id;
-        }
-        loop {
-            // From the far end, which a caller that counts reaches last.
-            self.last = if self.last <= 1 { u16::MAX } else { self.last - 1 };
-            if !self.calls.contains_key(&self.last) {
-                return CallId(self.last);
-            }
+/// The number itself if it is free, else another, of which there is one.
+fn free(calls: &HashMap<u16, OpenCall, BuildIdHasher>, last: &mut u16, id: CallId) -> CallId {
+    if !calls.contains_key(&id.0) {
+        return id;
+    }
+    loop {
+        // From the far end, which a caller that counts reaches last.
+        *last = if *last <= 1 { u16::MAX } else { *last - 1 };
+        if !calls.contains_key(last) {
+            return CallId(*last);
         }
     }
 }

@@ -8,55 +8,92 @@ use std::{
 };
 
 use tokio::{runtime::Handle, sync::oneshot};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     super::{
-        callback::{Callback, Run},
-        reply::Reply,
+        callback::Run,
+        caller::CallerId,
+        context::Context as CallContext,
+        reply::{Reply, ReplyTo},
     },
-    Arrival, Gate,
-    line::Caller,
-    panic_error, stopped_error,
+    Arrival, Gate, panic_error, stopped_error,
     worker::{Worker, Workers},
 };
 
 /// A plain function that is to run, and where its reply goes.
 pub(crate) struct Job {
     arrival: Arrival,
-    answer: Box<dyn ReplySink>,
+    answer: Answer,
 }
+
+/// A plain function in line. Its box serves the next one when it is empty: what one thread
+/// allocates and another frees costs the allocator its quick ways.
+pub(crate) type BoxedJob = Box<Option<Job>>;
 
 /// Where the reply of a plain function goes. Dropped without one when the function did not run.
-pub(crate) trait ReplySink: Send {
-    /// Whether the function should still run.
-    fn is_wanted(&self) -> bool;
-
-    fn answer(self: Box<Self>, callback: &Callback, reply: Reply);
+pub(crate) enum Answer {
+    /// Straight to the caller.
+    Direct(Direct),
+    /// To the layers around the function, which wait for it.
+    Future(oneshot::Sender<Reply>),
 }
 
-impl ReplySink for oneshot::Sender<Reply> {
+/// A caller that waits for a plain function, and what its request holds.
+pub(crate) struct Direct {
+    to: ReplyTo,
+    context: CallContext,
+    /// What the request counts for, until it is worked off.
+    bytes: usize,
+    _until_done: Box<dyn Send>,
+    _running: TaskTrackerToken,
+}
+
+impl Direct {
+    /// `bytes`: what the request counts for; `until_done`: dropped when it is worked off.
+    pub(crate) fn new(to: ReplyTo, context: CallContext, bytes: usize, until_done: impl Send + 'static) -> Self {
+        context.conn().begin_request(bytes);
+        let running = context.node().running.token();
+        Self { to, context, bytes, _until_done: Box::new(until_done), _running: running }
+    }
+}
+
+impl Drop for Direct {
+    fn drop(&mut self) {
+        self.context.conn().end_request(self.bytes);
+    }
+}
+
+impl Answer {
+    /// Whether the function should still run.
     fn is_wanted(&self) -> bool {
-        !self.is_closed()
+        match self {
+            Self::Direct(direct) => !direct.context.node().life.is_killed(),
+            Self::Future(sender) => !sender.is_closed(),
+        }
     }
 
-    fn answer(self: Box<Self>, _: &Callback, reply: Reply) {
-        // Whoever waited has just given up.
-        drop(self.send(reply));
+    fn send(self, method: &str, reply: Reply) {
+        match self {
+            Self::Direct(direct) => direct.to.send(&direct.context, method, reply, None),
+            // Whoever waited may have given up just now.
+            Self::Future(sender) => drop(sender.send(reply)),
+        }
     }
 }
 
 impl Job {
-    pub(crate) fn new(mut arrival: Arrival, answer: Box<dyn ReplySink>) -> Self {
+    pub(crate) fn new(mut arrival: Arrival, answer: Answer) -> Self {
         // It waits in line, or is slow itself.
         arrival.request.compact();
         Self { arrival, answer }
     }
 
-    pub(crate) fn is_wanted(&self) -> bool {
+    fn is_wanted(&self) -> bool {
         self.answer.is_wanted() && self.arrival.request.is_wanted()
     }
 
-    pub(crate) fn caller(&self) -> Caller {
+    pub(crate) fn caller(&self) -> CallerId {
         self.arrival.caller()
     }
 
@@ -65,28 +102,29 @@ impl Job {
         drop(gate);
         let callback = Arc::clone(&request.callback);
         if let Err(instead) = request.begin() {
-            return answer.answer(&callback, instead);
+            return answer.send(callback.name(), instead);
         }
-        let Run::Plain(run) = &callback.run else { return answer.answer(&callback, Reply::error(stopped_error())) };
+        let Run::Plain(run) = &callback.run else { return answer.send(callback.name(), Reply::error(stopped_error())) };
         let begun = callback.is_inline().then(Instant::now);
         let reply = catch_unwind(AssertUnwindSafe(|| run(request)))
             .unwrap_or_else(|panic| Reply::error(panic_error(callback.name(), &*panic)));
         if let Some(begun) = begun {
             callback.pace.note(begun.elapsed());
         }
-        answer.answer(&callback, reply);
+        answer.send(callback.name(), reply);
         drop(order);
     }
 
     /// Waits until the caller takes answers, behind its earlier requests, then stands in line
     /// again.
     fn wait_for_room(mut self, workers: &Arc<Workers>) {
-        let gate = self.arrival.gate.take().unwrap_or_else(|| Gate::new(self.arrival.request.context.conn()));
+        let arrival = &mut self.arrival;
+        let gate = arrival.gate.take().unwrap_or_else(|| Gate::new(arrival.request.context.conn()));
         let mut passing = Box::pin(gate.pass());
         let workers = Arc::clone(workers);
         // The place behind the earlier requests is taken now, not when the task first runs.
         if let Poll::Ready(gate) = passing.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            self.arrival.gate = Some(gate);
+            arrival.gate = Some(gate);
             return workers.submit(&mut vec![self]);
         }
         tokio::spawn(async move {
@@ -101,13 +139,13 @@ impl Job {
 /// It takes the next out of the line as long as there is one, so under load a function costs no
 /// task, no channel and no wake-up of a thread.
 pub(crate) struct Runner {
-    next: Option<(Worker, Job)>,
+    next: Option<(Worker, BoxedJob)>,
 }
 
 impl Runner {
     /// Begins on a thread of the runtime's pool for blocking functions, where `block_on` and
     /// `Handle::current` work.
-    pub(crate) fn start(worker: Worker, job: Job) {
+    pub(crate) fn start(worker: Worker, job: BoxedJob) {
         let mut runner = Self { next: Some((worker, job)) };
         if let Ok(runtime) = Handle::try_current() {
             drop(runtime.spawn_blocking(move || runner.run()));
@@ -115,7 +153,8 @@ impl Runner {
     }
 
     fn run(&mut self) {
-        while let Some((worker, job)) = self.next.take() {
+        while let Some((worker, mut empty)) = self.next.take() {
+            let Some(job) = empty.take() else { return };
             if !job.is_wanted() {
                 drop(job);
             } else if Gate::stops(&job.arrival.request, job.arrival.gate.as_ref()) {
@@ -125,7 +164,7 @@ impl Runner {
             } else {
                 job.run();
             }
-            self.next = worker.pass_on();
+            self.next = worker.pass_on(Some(empty));
         }
     }
 }

@@ -24,11 +24,8 @@ pub(crate) enum Ran {
     Waits(BoxFuture<'static, Reply>),
 }
 
-/// Runs a callback, an async one up to where it first waits.
+/// Runs a callback that has begun, an async one up to where it first waits.
 pub(crate) fn run(callback: &Arc<Callback>, request: Request, clock: &mut Clock) -> Ran {
-    if let Err(instead) = request.begin() {
-        return Ran::Done(instead);
-    }
     match &callback.run {
         Run::Plain(run) => {
             let mut timed = Timed { callback, begun: clock.begin(), clock, returned: false };

@@ -5,16 +5,15 @@ use std::collections::{
     hash_map::{Entry, OccupiedEntry},
 };
 
-use daffi_wire::NodeName;
-
-use crate::keyed::ByName;
+use super::super::caller::CallerId;
+use crate::keyed::ByNumber;
 
 /// A caller with so many requests in line is one of few; one with more is a crowd until all of them
 /// have run.
 pub(crate) const FEW: usize = 8;
 
-/// Who waits: a caller on one connection.
-pub(crate) type Caller = (u64, NodeName);
+/// The largest queue that is kept for the next crowd.
+const SPARE: usize = 256;
 
 /// What waits, in the order in which it is to be taken.
 ///
@@ -24,10 +23,12 @@ pub(crate) type Caller = (u64, NodeName);
 /// crowd at least every second request is.
 #[derive(Debug)]
 pub(crate) struct Line<T> {
-    few: VecDeque<(Caller, T)>,
-    crowds: VecDeque<Caller>,
+    few: VecDeque<(CallerId, T)>,
+    crowds: VecDeque<CallerId>,
     crowd_is_next: bool,
-    callers: ByName<Caller, CallerLine<T>>,
+    callers: ByNumber<CallerId, CallerLine<T>>,
+    /// The queue of a crowd that has run.
+    spare: VecDeque<T>,
 }
 
 /// What one caller has waiting.
@@ -41,16 +42,19 @@ struct CallerLine<T> {
 
 impl<T> Default for Line<T> {
     fn default() -> Self {
-        let (few, crowds) = (VecDeque::new(), VecDeque::new());
-        Self { few, crowds, crowd_is_next: false, callers: ByName::default() }
+        let (few, crowds, spare) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        Self { few, crowds, crowd_is_next: false, callers: ByNumber::default(), spare }
     }
 }
 
 impl<T> Line<T> {
-    pub(crate) fn push(&mut self, caller: Caller, item: T) {
+    pub(crate) fn push(&mut self, caller: CallerId, item: T) {
         let new = CallerLine { few: 0, crowd: VecDeque::new() };
-        let waiting = self.callers.entry(caller.clone()).or_insert(new);
+        let waiting = self.callers.entry(caller).or_insert(new);
         if waiting.few == FEW || !waiting.crowd.is_empty() {
+            if waiting.crowd.capacity() == 0 {
+                waiting.crowd = std::mem::take(&mut self.spare);
+            }
             waiting.crowd.push_back(item);
         } else {
             waiting.few += 1;
@@ -69,7 +73,7 @@ impl<T> Line<T> {
         if let Entry::Occupied(mut entry) = self.callers.entry(caller) {
             entry.get_mut().few -= 1;
             if entry.get().few == 0 {
-                line_up(&mut self.crowds, entry);
+                line_up(&mut self.crowds, &mut self.spare, entry);
             }
         }
         Some(item)
@@ -78,7 +82,7 @@ impl<T> Line<T> {
     fn pop_crowd(&mut self) -> Option<T> {
         let Entry::Occupied(mut entry) = self.callers.entry(self.crowds.pop_front()?) else { return None };
         let item = entry.get_mut().crowd.pop_front();
-        line_up(&mut self.crowds, entry);
+        line_up(&mut self.crowds, &mut self.spare, entry);
         item
     }
 
@@ -88,22 +92,26 @@ impl<T> Line<T> {
 }
 
 /// What is left of a caller goes to the end of the crowds.
-fn line_up<T>(crowds: &mut VecDeque<Caller>, entry: OccupiedEntry<'_, Caller, CallerLine<T>>) {
-    if entry.get().crowd.is_empty() {
-        entry.remove();
-    } else {
-        crowds.push_back(entry.key().clone());
+fn line_up<T>(
+    crowds: &mut VecDeque<CallerId>,
+    spare: &mut VecDeque<T>,
+    entry: OccupiedEntry<'_, CallerId, CallerLine<T>>,
+) {
+    if !entry.get().crowd.is_empty() {
+        return crowds.push_back(*entry.key());
+    }
+    let crowd = entry.remove().crowd;
+    if (1..=SPARE).contains(&crowd.capacity()) {
+        *spare = crowd;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use daffi_wire::Limits;
-
     use super::*;
 
-    fn caller(n: u64) -> Caller {
-        (n % 3, NodeName::new(format!("c{n}"), &Limits::default()).unwrap())
+    fn caller(n: u64) -> CallerId {
+        CallerId(n)
     }
 
     #[test]

@@ -30,17 +30,17 @@ use daffi_transport::BoxFuture;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-pub(crate) use self::blocking::{Job, ReplySink};
+pub(crate) use self::blocking::{Answer, Direct, Job};
 use self::{
     blocking::Runner,
     gate::Gate,
     inline::Ran,
-    line::Caller,
     order::{InOrder, Order},
     worker::{PlaceInLine, Worker, Workers},
 };
 use super::{
     callback::{Callback, Run},
+    caller::CallerId,
     reply::Reply,
     request::Request,
 };
@@ -65,9 +65,8 @@ pub(crate) struct Arrival {
 
 impl Arrival {
     /// Who waits if this does.
-    fn caller(&self) -> Caller {
-        let context = self.request.context();
-        (context.conn().id, context.caller_name().clone())
+    fn caller(&self) -> CallerId {
+        self.request.context().caller_id()
     }
 }
 
@@ -92,9 +91,9 @@ impl Dispatch {
         callback.is_plain() && !callback.pace.is_quick()
     }
 
-    /// Begins to serve a request where it was read: the one way in, for requests with layers around
-    /// them and without.
-    pub(crate) fn begin(&self, request: Request, clock: &mut Clock) -> Begun {
+    /// Begins to serve a request: the one way in, for requests with layers around them and without.
+    /// `read`: it was read just now, and nobody else knows of it.
+    pub(crate) fn begin(&self, request: Request, read: bool, clock: &mut Clock) -> Begun {
         let callback = &request.callback;
         // One worker alone runs all requests in order.
         let order = if callback.is_ordered() && !self.workers.is_one() {
@@ -115,6 +114,10 @@ impl Dispatch {
             && let Some(worker) = self.workers.try_borrow()
         {
             let callback = Arc::clone(callback);
+            let begun = if read { request.begin_unknown() } else { request.begin() };
+            if let Err(instead) = begun {
+                return Begun::Done(instead);
+            }
             return match inline::run(&callback, request, clock) {
                 Ran::Done(reply) => Begun::Done(reply),
                 Ran::Waits(future) => {
@@ -212,7 +215,7 @@ impl Dispatched {
     }
 
     fn arrive(&self, request: Request) -> Step {
-        match self.dispatch.begin(request, &mut Clock::new(0)) {
+        match self.dispatch.begin(request, false, &mut Clock::new(0)) {
             Begun::Done(reply) => Step::Done(reply),
             // A callback that began is polled once more, so that it knows whom to wake.
             Begun::Runs(dispatched) | Begun::Waits(dispatched) => Step::On(dispatched.state),
@@ -248,7 +251,7 @@ impl Dispatched {
     /// Has a plain function run on a thread that may block.
     fn submit(&self, arrival: Arrival) -> State {
         let (answer, reply) = oneshot::channel();
-        self.dispatch.submit(&mut vec![Job::new(arrival, Box::new(answer))]);
+        self.dispatch.submit(&mut vec![Job::new(arrival, Answer::Future(answer))]);
         State::Plain(reply)
     }
 }
@@ -281,6 +284,9 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
     }
     match &callback.run {
         Run::Plain(_) if callback.pace.is_quick() => {
+            if let Err(instead) = arrival.request.begin() {
+                return Step::Done(instead);
+            }
             match inline::run(&callback, arrival.request, &mut Clock::new(0)) {
                 Ran::Done(reply) => Step::Done(reply),
                 Ran::Waits(future) => {
@@ -291,7 +297,7 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
         Run::Plain(_) => {
             // It broke its promise while this request stood in line.
             let (answer, reply) = oneshot::channel();
-            Runner::start(worker, Job::new(arrival, Box::new(answer)));
+            Runner::start(worker, Box::new(Some(Job::new(arrival, Answer::Future(answer)))));
             Step::On(State::Plain(reply))
         }
         Run::Async(run) => {

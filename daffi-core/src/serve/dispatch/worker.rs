@@ -15,12 +15,16 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    blocking::{Job, Runner},
-    line::{Caller, Line},
+    super::caller::CallerId,
+    blocking::{BoxedJob, Job, Runner},
+    line::Line,
 };
 
 /// One free worker in [`Workers::state`].
 const ONE: usize = 2;
+
+/// The empty boxes that are kept for the next plain functions.
+const BOXES: usize = 64;
 
 /// Somebody stands in line, so a worker that becomes free belongs to the first of them.
 const LINE: usize = 1;
@@ -40,13 +44,14 @@ pub(crate) struct Workers {
 #[derive(Default)]
 struct AllWaiting {
     line: Line<InLine>,
+    boxes: Vec<BoxedJob>,
     /// The runtime is gone: nothing runs any more.
     closed: bool,
 }
 
 enum InLine {
     /// A plain function: whoever frees a worker runs it, or has it run.
-    Job(Job),
+    Job(BoxedJob),
     /// A future that waits for its worker.
     Future(oneshot::Sender<Worker>),
 }
@@ -81,7 +86,7 @@ impl Workers {
 
     /// Takes a place in line now; the future gives a worker when all before it had theirs, and
     /// nothing when the runtime is gone. Dropped, it gives its place up.
-    pub(crate) fn wait(self: &Arc<Self>, caller: Caller) -> PlaceInLine {
+    pub(crate) fn wait(self: &Arc<Self>, caller: CallerId) -> PlaceInLine {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock();
         if self.take_or_line_up() {
@@ -104,10 +109,13 @@ impl Workers {
                 return jobs.clear();
             }
             for job in jobs.drain(..) {
+                let caller = job.caller();
+                let mut boxed = waiting.boxes.pop().unwrap_or_default();
+                *boxed = Some(job);
                 if self.take_or_line_up() {
-                    now.push(job);
+                    now.push(boxed);
                 } else {
-                    waiting.line.push(job.caller(), InLine::Job(job));
+                    waiting.line.push(caller, InLine::Job(boxed));
                 }
             }
         }
@@ -188,12 +196,15 @@ impl Worker {
     }
 
     /// Passes this worker on to the first in line. Gives it back if that is a plain function, which
-    /// has to be run with it.
-    pub(crate) fn pass_on(mut self) -> Option<(Self, Job)> {
+    /// has to be run with it. `empty`: the box of the one that ran.
+    pub(crate) fn pass_on(mut self, mut empty: Option<BoxedJob>) -> Option<(Self, BoxedJob)> {
         let workers = self.0.take()?;
         loop {
             let next = {
                 let mut waiting = workers.waiting.lock();
+                if waiting.boxes.len() < BOXES {
+                    waiting.boxes.extend(empty.take());
+                }
                 let next = waiting.line.pop();
                 if waiting.line.is_empty() {
                     workers.state.fetch_and(!LINE, Ordering::Relaxed);
@@ -205,8 +216,7 @@ impl Worker {
             };
             match next {
                 None => return None,
-                Some(InLine::Job(job)) if job.is_wanted() => return Some((Self(Some(workers)), job)),
-                Some(InLine::Job(_)) => {}
+                Some(InLine::Job(job)) => return Some((Self(Some(workers)), job)),
                 Some(InLine::Future(place)) => match place.send(Self(Some(Arc::clone(&workers)))) {
                     Ok(()) => return None,
                     // It gave its place up.
@@ -223,7 +233,7 @@ impl Drop for Worker {
         if workers.give_back() {
             return;
         }
-        if let Some((worker, job)) = Self(Some(workers)).pass_on() {
+        if let Some((worker, job)) = Self(Some(workers)).pass_on(None) {
             Runner::start(worker, job);
         }
     }
@@ -248,7 +258,6 @@ impl Future for PlaceInLine {
 
 #[cfg(test)]
 mod tests {
-    use daffi_wire::{Limits, NodeName};
     use futures::FutureExt;
 
     use super::*;
@@ -258,7 +267,7 @@ mod tests {
         let workers = Workers::new(2);
         let (one, two) = (workers.try_acquire().unwrap(), workers.try_borrow().unwrap());
         assert!(workers.try_borrow().is_none());
-        let wait = |n| workers.wait((n, NodeName::new("c", &Limits::default()).unwrap()));
+        let wait = |n| workers.wait(CallerId(n));
         let (mut first, second, mut third) = (wait(1), wait(2), wait(1));
         assert!((&mut first).now_or_never().is_none());
         drop(second);
@@ -278,11 +287,10 @@ mod tests {
     fn the_line_ends_with_the_runtime() {
         let workers = Workers::new(1);
         let busy = workers.try_acquire().unwrap();
-        let caller = (1, NodeName::new("c", &Limits::default()).unwrap());
-        let waits = workers.wait(caller.clone());
+        let waits = workers.wait(CallerId(1));
         workers.close();
         assert!(waits.now_or_never().unwrap().is_none());
-        assert!(workers.wait(caller).now_or_never().unwrap().is_none());
+        assert!(workers.wait(CallerId(1)).now_or_never().unwrap().is_none());
         drop(busy);
         assert!(workers.try_borrow().is_some());
     }

@@ -1,0 +1,51 @@
+//! Who calls: what all calls of one caller on one connection share.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use daffi_serde::{Opaque, Single};
+use daffi_transport::PeerInfo;
+use daffi_wire::NodeName;
+use tokio_util::sync::CancellationToken;
+
+use super::node::Node;
+use crate::{config::NodeConfig, conn::Conn};
+
+/// One caller on one connection. Its calls share this, so that none of them makes its own.
+pub(crate) struct Caller {
+    pub(crate) id: CallerId,
+    pub(crate) name: NodeName,
+    pub(crate) conn: Arc<Conn>,
+    pub(crate) node: Arc<Node>,
+    /// Cancelled when the caller is gone, or the connection.
+    pub(crate) gone: CancellationToken,
+}
+
+/// What tells callers apart in tables, where a name would be hashed and compared for each call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CallerId(pub(crate) u64);
+
+impl CallerId {
+    /// One that this process has not given to another caller.
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
+}
+
+impl Caller {
+    /// `gone`: cancelled when the caller is gone, or the connection.
+    pub(crate) fn new(name: NodeName, conn: Arc<Conn>, node: Arc<Node>, gone: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { id: CallerId::next(), name, conn, node, gone })
+    }
+
+    /// One that came over no connection and never leaves.
+    pub(crate) fn detached(name: NodeName, node: NodeName) -> Arc<Self> {
+        let node = Node::new(node, NodeConfig::server(), Single::new(Opaque));
+        let conn = Conn::new(PeerInfo::new("detached", name.as_str()), &node.budget);
+        let gone = conn.ended.clone();
+        Self::new(name, conn, node, gone)
+    }
+}
