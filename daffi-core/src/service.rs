@@ -4,14 +4,12 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use daffi_serde::FormatSet;
 use daffi_transport::{Endpoint, Listener};
-use daffi_wire::{
-    CallId, EventKind, Frame, Handshake, Header, Kind, Level, Member, NodeName, NodeType, Role as NodeRole, Shown,
-};
+use daffi_wire::{CallId, EventKind, Frame, Handshake, Header, Kind, Level, Member, NodeName, NodeType, Role, Shown};
 use parking_lot::Mutex;
 
 use crate::{
     config::NodeConfig,
-    conn::{Alive, Class, Conn, Role, Turn},
+    conn::{Alive, Class, Conn, Handler, Turn},
     error::{Disconnected, Ended, InitializationError, ProtocolError},
     events::{Events, MemberEvent},
     serve::{Callback, CallbackService, Context, Intake, Node, ServingNode},
@@ -187,13 +185,13 @@ impl ServiceCore {
     /// What this service says of itself.
     fn hello(&self, level: Level) -> Handshake {
         let member = Member::new(self.node.name.clone(), self.serving.methods());
-        Handshake::new(NodeType::new(NodeRole::Service, level), vec![member])
+        Handshake::new(NodeType::new(Role::Service, level), vec![member])
     }
 }
 
 impl Host for ServiceCore {
-    type Role = ServiceRole;
-    const KIND: NodeRole = NodeRole::Service;
+    type Handler = ServiceHandler;
+    const KIND: Role = Role::Service;
 
     fn server(&self) -> &Server {
         &self.server
@@ -203,14 +201,14 @@ impl Host for ServiceCore {
         self.hello(level).to_json()
     }
 
-    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> ServiceRole {
+    fn handler(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> ServiceHandler {
         let intake = self.serving.intake();
-        ServiceRole { shared: self, conn, opening, caller: None, intake, alive: Alive::default() }
+        ServiceHandler { shared: self, conn, opening, caller: None, intake, alive: Alive::default() }
     }
 }
 
 /// A service's end of one connection.
-struct ServiceRole {
+struct ServiceHandler {
     shared: Arc<ServiceCore>,
     conn: Arc<Conn>,
     opening: OpeningId,
@@ -220,7 +218,7 @@ struct ServiceRole {
     alive: Alive,
 }
 
-impl Role for ServiceRole {
+impl Handler for ServiceHandler {
     const SERVES: bool = true;
 
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
@@ -283,17 +281,17 @@ impl Role for ServiceRole {
     }
 }
 
-impl ServiceRole {
+impl ServiceHandler {
     fn handshake(&mut self, frame: &Frame) {
         let server = &self.shared.server;
         let known = self.caller.as_ref().map(Context::caller_name);
-        let Some(Hello { name, level, .. }) = server.hello(NodeRole::Service, &self.conn, known, frame) else {
+        let Some(Hello { name, level, .. }) = server.hello(Role::Service, &self.conn, known, frame) else {
             return;
         };
         if name == self.shared.node.name {
             let reason =
                 format!("{name} is the name of the service itself, which a client cannot bear: choose another");
-            return server.refuse_handshake(NodeRole::Service, &self.conn, frame, &reason);
+            return server.refuse_handshake(Role::Service, &self.conn, frame, &reason);
         }
         if known.is_some() {
             // A second handshake is an update; what a client exposes means nothing to a Service.
@@ -305,7 +303,7 @@ impl ServiceRole {
             let mut hub = self.shared.hub.lock();
             if !server.yields(hub.get(&name).map(|holder| &**holder)) {
                 drop(hub);
-                return server.refuse_handshake(NodeRole::Service, &self.conn, frame, &name_taken(&name));
+                return server.refuse_handshake(Role::Service, &self.conn, frame, &name_taken(&name));
             }
             self.conn.set_level(level);
             hub.join(name.clone(), self.conn.id, Arc::clone(&self.conn))

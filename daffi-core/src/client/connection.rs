@@ -1,5 +1,5 @@
-//! One connection of a client: its session behind a lock, its role for the driver, and the futures
-//! of open calls.
+//! One connection of a client: its session behind a lock, its handler for the driver, and the
+//! futures of open calls.
 
 use std::{
     future::Future,
@@ -10,13 +10,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use daffi_wire::{CallId, Cancel, CancelReason, Credit, EventKind, Frame, Level, Limits, NodeName, Role as NodeRole};
+use daffi_wire::{CallId, Cancel, CancelReason, Credit, EventKind, Frame, Level, Limits, NodeName, Role};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{ClientCore, ClientCredit, NowaitReceipt, Picker};
 use crate::{
-    conn::{Alive, Class, Conn, Role, Turn},
+    conn::{Alive, Class, Conn, Handler, Turn},
     error::{CallError, Disconnected},
     events::MemberEvent,
     keyed::ByName,
@@ -67,7 +67,7 @@ impl ClientConn {
         })
     }
 
-    pub(crate) fn server_role(&self) -> Option<NodeRole> {
+    pub(crate) fn server_role(&self) -> Option<Role> {
         self.session.lock().server_role()
     }
 
@@ -261,7 +261,7 @@ impl Drop for PendingReply {
 const MOST_CALLERS: usize = 65_536;
 
 /// A client's end of one connection, for the driver.
-pub(crate) struct ClientRole {
+pub(crate) struct ClientHandler {
     pub(crate) shared: Arc<ClientCore>,
     pub(crate) connection: Arc<ClientConn>,
     /// Told once, when the session is open or when it failed.
@@ -278,7 +278,7 @@ pub(crate) struct ClientRole {
     pub(crate) alive: Alive,
 }
 
-impl ClientRole {
+impl ClientHandler {
     /// The context of whoever calls. One caller often makes many calls.
     fn caller(&mut self, frame: &Frame) -> Option<Caller> {
         if let Some(known) = self.caller.as_ref().filter(|known| frame.is_from(known.caller())) {
@@ -311,7 +311,7 @@ impl ClientRole {
     }
 }
 
-impl Role for ClientRole {
+impl Handler for ClientHandler {
     const SERVES: bool = false;
 
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
@@ -350,7 +350,7 @@ impl Role for ClientRole {
             Handled::Opened(level) => {
                 self.connection.conn.set_level(level);
                 self.alive.begin(&self.connection.conn);
-                if level.at_least(Level::FOUR) && self.connection.server_role() == Some(NodeRole::Router) {
+                if level.at_least(Level::FOUR) && self.connection.server_role() == Some(Role::Router) {
                     self.connection.credit.govern();
                 }
                 self.connection.publish();
@@ -424,7 +424,7 @@ impl Role for ClientRole {
     }
 }
 
-impl ClientRole {
+impl ClientHandler {
     /// Shows callers the members as they are now, and tells what happened to them.
     fn show(&mut self) {
         if !self.unshown && self.untold.is_empty() {

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{ClientConn, ClientCore, ClientState, connection::ClientRole};
+use super::{ClientConn, ClientCore, ClientState, connection::ClientHandler};
 use crate::{
     config::NodeConfig,
     conn::{Alive, Class, Conn, Driver},
@@ -213,7 +213,7 @@ async fn establish(
     let hello = session.hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
     let client = ClientConn::new(node, Arc::clone(&conn), session, Arc::clone(&shared.picker));
     let (opened, answer) = oneshot::channel();
-    let role = ClientRole {
+    let handler = ClientHandler {
         shared: Arc::clone(shared),
         connection: Arc::clone(&client),
         opened: Some(opened),
@@ -227,7 +227,7 @@ async fn establish(
     };
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(Class::Notice, &hello);
-    let driver = Driver::new(link, Arc::clone(&conn), role, config, config.handshake_timeout, None);
+    let driver = Driver::new(link, Arc::clone(&conn), handler, config, config.handshake_timeout, None);
     let cut = node.life.cut.clone();
     tokio::spawn(async move {
         tokio::select! {

@@ -1,4 +1,4 @@
-//! What moves a connection: reads frames, hands them to the role, writes what waits.
+//! What moves a connection: reads frames, hands them to the handler, writes what waits.
 
 use std::{
     future::poll_fn,
@@ -24,7 +24,7 @@ use super::{
 use crate::{config::NodeConfig, error::Disconnected};
 
 /// What one end of a connection makes of the frames it gets.
-pub(crate) trait Role: Send + 'static {
+pub(crate) trait Handler: Send + 'static {
     /// Whether this end is one of many that a node serves, which take room from each other.
     const SERVES: bool;
 
@@ -64,9 +64,9 @@ pub(crate) trait Role: Send + 'static {
 }
 
 /// Moves one connection until it ends.
-pub(crate) struct Driver<R: Role> {
+pub(crate) struct Driver<R: Handler> {
     pub(super) conn: Arc<Conn>,
-    pub(super) role: R,
+    pub(super) handler: R,
     pub(super) read: ReadSide,
     pub(super) write: WriteSide,
     pub(super) way: WaySide,
@@ -80,13 +80,13 @@ pub(crate) struct Driver<R: Role> {
     reason: Option<Disconnected>,
 }
 
-impl<R: Role> Driver<R> {
+impl<R: Handler> Driver<R> {
     /// `opening` is how long the handshake may still take; `line` is that of the connections of a
     /// node that serves.
     pub(crate) fn new(
         link: Link,
         conn: Arc<Conn>,
-        role: R,
+        handler: R,
         config: &NodeConfig,
         opening: Duration,
         line: Option<LongTurns>,
@@ -94,7 +94,7 @@ impl<R: Role> Driver<R> {
         let within = config.slow_peer_timeout;
         Self {
             conn,
-            role,
+            handler,
             read: ReadSide::new(link.reader, Watch::for_reading(within, R::SERVES)),
             write: WriteSide::new(link.writer, Watch::for_writing(within, R::SERVES)),
             way: WaySide::new(link.path),
@@ -128,9 +128,9 @@ impl<R: Role> Driver<R> {
             Ok(None) => {}
             Ok(Some(reason)) | Err(reason) => return Poll::Ready(reason),
         }
-        match self.role.next_time() {
-            Some(at) => self.timers.set(Timer::Role, at),
-            None => self.timers.clear(Timer::Role),
+        match self.handler.next_time() {
+            Some(at) => self.timers.set(Timer::Handler, at),
+            None => self.timers.clear(Timer::Handler),
         }
         if self.alarm.poll(self.timers.next(), cx).is_ready() {
             cx.waker().wake_by_ref();
@@ -143,7 +143,7 @@ impl<R: Role> Driver<R> {
         if let Some((reason, false)) = &asked_to_end {
             return Ok(Some(reason.clone()));
         }
-        if self.timers.is_set(Timer::Handshake) && self.role.is_open() {
+        if self.timers.is_set(Timer::Handshake) && self.handler.is_open() {
             self.timers.clear(Timer::Handshake);
         }
         if self.alarm.rang() {
@@ -158,8 +158,8 @@ impl<R: Role> Driver<R> {
         // connection ends.
         let drained = (self.conn.is_draining() || self.conn.is_settling())
             && read.is_ready()
-            && (!self.role.is_open()
-                || self.conn.inbound.frames() == 0 && !self.conn.is_promised() && self.role.is_quiet());
+            && (!self.handler.is_open()
+                || self.conn.inbound.frames() == 0 && !self.conn.is_promised() && self.handler.is_quiet());
         // Even a peer that broke a rule is sent what waits, an explanation for one, as far as it
         // takes it at once.
         let wrote = self.write(cx, queued_before);
@@ -205,24 +205,24 @@ impl<R: Role> Driver<R> {
         if self.timers.is_due(Timer::Way, now) {
             self.look_at_way(now)?;
         }
-        if self.timers.is_due(Timer::Role, now) {
-            self.role.on_time(now, &mut Turn::begin(&self.conn, 0))?;
+        if self.timers.is_due(Timer::Handler, now) {
+            self.handler.on_time(now, &mut Turn::begin(&self.conn, 0))?;
         }
         Ok(())
     }
 
-    /// Lets the role send what it put off until the peer had taken what waits. Gives whether there
-    /// was something to send.
+    /// Lets the handler send what it put off until the peer had taken what waits. Gives whether
+    /// there was something to send.
     fn offer_room(&mut self) -> bool {
         if !self.conn.take_room() {
             return false;
         }
-        self.role.on_room(&mut Turn::begin(&self.conn, 0));
+        self.handler.on_room(&mut Turn::begin(&self.conn, 0));
         true
     }
 }
 
-impl<R: Role> Drop for Driver<R> {
+impl<R: Handler> Drop for Driver<R> {
     fn drop(&mut self) {
         let reason = self.reason.take().unwrap_or(Disconnected::Stopped);
         self.forget_unfinished();
@@ -233,12 +233,12 @@ impl<R: Role> Drop for Driver<R> {
         } else if unsent > 0 {
             tracing::warn!(peer = %self.conn.peer, unsent, %reason, "a connection ended with unsent frames");
         }
-        self.role.on_end(&reason);
+        self.handler.on_end(&reason);
         self.conn.ended.cancel();
     }
 }
 
-impl<R: Role> std::fmt::Debug for Driver<R> {
+impl<R: Handler> std::fmt::Debug for Driver<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Driver").field("conn", &self.conn.id).finish_non_exhaustive()
     }

@@ -41,7 +41,7 @@ pub(crate) use self::{
     alive::Alive,
     budget::{Account, Budget, Reading},
     clock::{Clock, SLOW, TimedRun},
-    driver::{Driver, Role},
+    driver::{Driver, Handler},
     inbound::{Inbound, Ticket, WAITING_COST},
     long_turns::LongTurns,
     outbox::{Class, Closed, Outbox, Queued, Receipt},
@@ -75,7 +75,7 @@ pub(crate) struct Conn {
     driver: AtomicWaker,
     /// The driver was woken and has not run since: one wake-up does for all.
     woken: AtomicBool,
-    /// The role put something off until there is room.
+    /// The handler put something off until there is room.
     wants_room: AtomicBool,
     signs: Signs,
 }
@@ -170,15 +170,15 @@ impl Conn {
         Ok(queued != Queued::Full)
     }
 
-    /// The role has something to send that can wait until the peer has taken most of what waits:
-    /// the driver calls [`Role::on_room`] then.
+    /// The handler has something to send that can wait until the peer has taken most of what waits:
+    /// the driver calls [`Handler::on_room`] then.
     pub(crate) fn ask_for_room(&self) {
         if !self.wants_room.swap(true, Ordering::SeqCst) {
             self.wake();
         }
     }
 
-    /// Whether the role wanted room and there is some. For the driver.
+    /// Whether the handler wanted room and there is some. For the driver.
     fn take_room(&self) -> bool {
         self.wants_room.load(Ordering::SeqCst)
             && self.outbox.bytes() <= self.outbox.account().own()

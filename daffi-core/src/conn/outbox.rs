@@ -43,7 +43,7 @@ pub(crate) enum Class {
     /// a peer that takes none of them is held back for it.
     Provoked,
     /// What this node says of itself or others. It enters; whoever sends many merges them, see
-    /// [`Role::on_room`](super::Role::on_room).
+    /// [`Handler::on_room`](super::Handler::on_room).
     Notice,
     /// The end of an open call. It enters, on the account of that call.
     Terminal,

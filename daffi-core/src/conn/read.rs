@@ -1,4 +1,4 @@
-//! The half of a driver that reads frames and hands them to the role, as far as the peer is not
+//! The half of a driver that reads frames and hands them to the handler, as far as the peer is not
 //! held back.
 
 use std::{
@@ -10,7 +10,7 @@ use daffi_transport::{LinkError, LinkReader};
 use daffi_wire::{Kind, Level};
 
 use super::{
-    Role, Turn,
+    Handler, Turn,
     budget::Place,
     driver::Driver,
     hold::{Counts, Hold, PeerKind, hold},
@@ -97,8 +97,8 @@ impl ReadSide {
     }
 }
 
-impl<R: Role> Driver<R> {
-    /// Reads what is there, and queues what the role makes of it. `Pending`: others are first.
+impl<R: Handler> Driver<R> {
+    /// Reads what is there, and queues what the handler makes of it. `Pending`: others are first.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
         if self.pace.poll(cx).is_pending() {
             // The peer is not read now, whatever it sends.
@@ -110,7 +110,7 @@ impl<R: Role> Driver<R> {
         self.count_unfinished(0);
         turn.clock.interrupt();
         self.read.suspect = turn.clock.suspect();
-        self.role.settle(&mut turn);
+        self.handler.settle(&mut turn);
         Poll::Ready(read)
     }
 
@@ -135,7 +135,7 @@ impl<R: Role> Driver<R> {
                 work.add(frame.as_bytes().len());
                 frame.check_level(self.conn.level()).map_err(LinkError::from)?;
                 let agrees = frame.kind() == Kind::Handshake;
-                self.role.handle(frame, turn)?;
+                self.handler.handle(frame, turn)?;
                 if agrees {
                     self.read.reader.set_level(self.conn.level());
                     work.add_much();
@@ -292,7 +292,8 @@ impl<R: Role> Driver<R> {
             unwritten_share: unwritten.share(),
             unwritten_soft_share: unwritten.soft_share(),
         };
-        let peer = PeerKind { asks_only: self.role.may_stop_reading(), waits: self.conn.level().at_least(Level::FOUR) };
+        let peer =
+            PeerKind { asks_only: self.handler.may_stop_reading(), waits: self.conn.level().at_least(Level::FOUR) };
         let hold = hold(&counts, peer).map_err(|excess| Disconnected::Limit {
             what: excess.what,
             size: excess.size,

@@ -8,7 +8,7 @@ use std::{
 use daffi_wire::Level;
 
 use super::{
-    Role,
+    Handler,
     driver::Driver,
     read::SLOW_BYTES,
     timers::{Timer, now},
@@ -29,7 +29,7 @@ pub(super) enum Shutdown {
     Lingering,
 }
 
-impl<R: Role> Driver<R> {
+impl<R: Handler> Driver<R> {
     /// Ends in order: all is written, the write side shut, the stream read to its end, so that no
     /// reply is destroyed by a reset. A peer that was sent nothing of late has nothing to lose, and
     /// is not waited for.
@@ -85,7 +85,7 @@ impl<R: Role> Driver<R> {
             return true;
         }
         let has_answer = match reason {
-            Disconnected::Stopped => self.role.is_open(),
+            Disconnected::Stopped => self.handler.is_open(),
             // The reason why it was not let in is all that it hears.
             Disconnected::Refused(_) => true,
             _ => false,

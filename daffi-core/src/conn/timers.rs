@@ -34,12 +34,12 @@ pub(super) enum Timer {
     Active,
     /// The way to the peer is to be looked at.
     Way,
-    /// For the role.
-    Role,
+    /// For the handler.
+    Handler,
 }
 
 impl Timer {
-    const COUNT: usize = Self::Role as usize + 1;
+    const COUNT: usize = Self::Handler as usize + 1;
 }
 
 /// Deadlines by what they are for.
@@ -114,13 +114,13 @@ mod tests {
     fn the_earliest_deadline_is_next() {
         let (mut timers, now) = (Timers::default(), Instant::now());
         assert_eq!(timers.next(), None);
-        timers.set(Timer::Role, now + 3 * SECOND);
+        timers.set(Timer::Handler, now + 3 * SECOND);
         timers.set(Timer::Pause, now + SECOND);
         assert_eq!(timers.next(), Some(now + SECOND));
         assert!(!timers.is_due(Timer::Pause, now) && timers.is_set(Timer::Pause));
         assert!(timers.is_due(Timer::Pause, now + SECOND) && !timers.is_set(Timer::Pause));
         assert!(!timers.is_due(Timer::Pause, now + SECOND));
-        timers.clear(Timer::Role);
+        timers.clear(Timer::Handler);
         assert_eq!(timers.next(), None);
     }
 

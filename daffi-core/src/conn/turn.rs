@@ -27,12 +27,12 @@ struct Lot {
     provoked: usize,
 }
 
-/// One turn of the driver of one connection: what its role sends is queued with one lock and one
+/// One turn of the driver of one connection: what its handler sends is queued with one lock and one
 /// wake-up for each connection it goes to.
 ///
 /// Frames for one connection keep their order. What is queued without the turn, from elsewhere or
-/// by the role itself, may come before what the turn holds; [`flush`](Self::flush) first where that
-/// matters.
+/// by the handler itself, may come before what the turn holds; [`flush`](Self::flush) first where
+/// that matters.
 pub(crate) struct Turn {
     /// The connection whose driver runs, and so needs no wake-up.
     own: u64,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use daffi_transport::{PATH_DEAD_AFTER, Path};
 
 use super::{
-    Role,
+    Handler,
     driver::Driver,
     timers::{Timer, now},
 };
@@ -41,7 +41,7 @@ impl WaySide {
     }
 }
 
-impl<R: Role> Driver<R> {
+impl<R: Handler> Driver<R> {
     /// Sets the timer when something was written that the peer's host should acknowledge. A
     /// connection on which nothing is written has no timer.
     pub(super) fn await_acknowledgement(&mut self) {

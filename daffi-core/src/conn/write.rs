@@ -6,7 +6,7 @@ use bytes::Buf;
 use daffi_transport::{Batch, LinkWriter};
 
 use super::{
-    Role,
+    Handler,
     driver::Driver,
     shutdown::Shutdown,
     slow_peer::Watch,
@@ -33,7 +33,7 @@ impl WriteSide {
     }
 }
 
-impl<R: Role> Driver<R> {
+impl<R: Handler> Driver<R> {
     /// Writes what waits. `Ok(true)`: nothing waits any more.
     pub(super) fn write(&mut self, cx: &mut Context<'_>, queued_before: bool) -> Result<bool, Disconnected> {
         let side = &mut self.write;

@@ -11,10 +11,10 @@ use bytes::Buf;
 use daffi_transport::{Batch, Listener, PeerInfo};
 use daffi_wire::{Frame, NodeName};
 
-use super::{Router, RouterRole};
+use super::{Router, RouterHandler};
 use crate::{
     config::NodeConfig,
-    conn::{Budget, Conn, Role, Turn},
+    conn::{Budget, Conn, Handler, Turn},
     error::{Disconnected, InitializationError},
     server::next_opening_id,
 };
@@ -37,14 +37,14 @@ impl BareRouter {
     /// A connection without a handshake.
     pub fn connect(&self) -> BareMember {
         let conn = Conn::new(PeerInfo::new("mem", "bare"), &self.budget);
-        let role = RouterRole::new(Arc::clone(self.router.shared()), Arc::clone(&conn), next_opening_id());
-        BareMember { role, conn, batch: Batch::new() }
+        let handler = RouterHandler::new(Arc::clone(self.router.shared()), Arc::clone(&conn), next_opening_id());
+        BareMember { handler, conn, batch: Batch::new() }
     }
 }
 
 /// The Router's end of one connection, and what its driver would have.
 pub struct BareMember {
-    role: RouterRole,
+    handler: RouterHandler,
     conn: Arc<Conn>,
     batch: Batch,
 }
@@ -59,8 +59,8 @@ impl BareMember {
     /// A frame of this member came.
     pub fn handle(&mut self, frame: Frame) -> Result<(), Disconnected> {
         let mut turn = Turn::begin(&self.conn, 0);
-        let handled = self.role.handle(frame, &mut turn);
-        self.role.settle(&mut turn);
+        let handled = self.handler.handle(frame, &mut turn);
+        self.handler.settle(&mut turn);
         handled
     }
 
@@ -77,7 +77,7 @@ impl BareMember {
     /// The connection ended.
     pub fn leave(mut self) {
         self.conn.outbox.close();
-        self.role.on_end(&Disconnected::Stopped);
+        self.handler.on_end(&Disconnected::Stopped);
     }
 }
 

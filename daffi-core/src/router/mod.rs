@@ -5,10 +5,10 @@ mod announcing;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod bare;
 mod forward;
+mod handler;
 mod later;
 mod peer;
 mod recent;
-mod role;
 mod sender;
 mod telling;
 
@@ -23,11 +23,11 @@ use std::{
 use arc_swap::ArcSwap;
 use daffi_serde::RemoteError;
 use daffi_transport::{Endpoint, Listener};
-use daffi_wire::{CallId, Frame, Level, Member, NodeName, Role as NodeRole, Shown};
+use daffi_wire::{CallId, Frame, Level, Member, NodeName, Role, Shown};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
-use self::{absent::AbsentCallers, peer::Peer, role::RouterRole, sender::Sender, telling::tell_news};
+use self::{absent::AbsentCallers, handler::RouterHandler, peer::Peer, sender::Sender, telling::tell_news};
 use crate::{
     config::NodeConfig,
     conn::{Budget, Conn},
@@ -248,8 +248,8 @@ async fn stop(shared: Arc<RouterShared>) {
 }
 
 impl Host for RouterShared {
-    type Role = RouterRole;
-    const KIND: NodeRole = NodeRole::Router;
+    type Handler = RouterHandler;
+    const KIND: Role = Role::Router;
 
     fn server(&self) -> &Server {
         &self.server
@@ -259,8 +259,8 @@ impl Host for RouterShared {
         self.members.lock().reply(level)
     }
 
-    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> RouterRole {
-        RouterRole::new(self, conn, opening)
+    fn handler(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> RouterHandler {
+        RouterHandler::new(self, conn, opening)
     }
 }
 

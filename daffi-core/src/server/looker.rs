@@ -7,7 +7,7 @@ use daffi_wire::{Frame, Handshake, Kind, Level, NodeName, NodeType, Shown};
 
 use super::{Host, OpeningId};
 use crate::{
-    conn::{Alive, Class, Conn, Role, Turn},
+    conn::{Alive, Class, Conn, Handler, Turn},
     error::{Disconnected, ProtocolError},
     session::{Hello, handshake_reply, no_room_for_list},
 };
@@ -18,7 +18,7 @@ pub(crate) struct Door<H: Host> {
     host: Arc<H>,
     conn: Arc<Conn>,
     opening: OpeningId,
-    role: H::Role,
+    handler: H::Handler,
     looker: Option<Looker>,
 }
 
@@ -30,8 +30,8 @@ struct Looker {
 
 impl<H: Host> Door<H> {
     pub(super) fn new(host: &Arc<H>, conn: Arc<Conn>, opening: OpeningId) -> Self {
-        let role = Arc::clone(host).role(Arc::clone(&conn), opening);
-        Self { host: Arc::clone(host), conn, opening, role, looker: None }
+        let handler = Arc::clone(host).handler(Arc::clone(&conn), opening);
+        Self { host: Arc::clone(host), conn, opening, handler, looker: None }
     }
 
     /// Answers the first handshake of a client that only looks with the list, and a later one,
@@ -117,46 +117,46 @@ fn asks_to_look(frame: &Frame) -> bool {
     frame.kind() == Kind::Handshake && frame.method() == Handshake::LOOK_ONLY
 }
 
-impl<H: Host> Role for Door<H> {
-    const SERVES: bool = H::Role::SERVES;
+impl<H: Host> Handler for Door<H> {
+    const SERVES: bool = H::Handler::SERVES;
 
     #[inline]
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
-        if self.role.is_open() || !self.handle_early(&frame)? { self.role.handle(frame, turn) } else { Ok(()) }
+        if self.handler.is_open() || !self.handle_early(&frame)? { self.handler.handle(frame, turn) } else { Ok(()) }
     }
 
     fn settle(&mut self, turn: &mut Turn) {
-        self.role.settle(turn);
+        self.handler.settle(turn);
     }
 
     fn on_room(&mut self, turn: &mut Turn) {
-        self.role.on_room(turn);
+        self.handler.on_room(turn);
     }
 
     fn next_time(&self) -> Option<Instant> {
         match &self.looker {
             Some(looker) => looker.alive.next(),
-            None => self.role.next_time(),
+            None => self.handler.next_time(),
         }
     }
 
     fn on_time(&mut self, now: Instant, turn: &mut Turn) -> Result<(), Disconnected> {
         match &mut self.looker {
             Some(looker) => looker.alive.on_time(&self.conn, now).map(drop),
-            None => self.role.on_time(now, turn),
+            None => self.handler.on_time(now, turn),
         }
     }
 
     fn is_open(&self) -> bool {
-        self.looker.is_some() || self.role.is_open()
+        self.looker.is_some() || self.handler.is_open()
     }
 
     fn may_stop_reading(&self) -> bool {
-        self.looker.is_some() || self.role.may_stop_reading()
+        self.looker.is_some() || self.handler.may_stop_reading()
     }
 
     fn is_quiet(&self) -> bool {
-        self.role.is_quiet()
+        self.handler.is_quiet()
     }
 
     fn on_end(&mut self, reason: &Disconnected) {
@@ -166,7 +166,7 @@ impl<H: Host> Role for Door<H> {
                 server.lookers.lock().remove(&self.conn.id);
                 server.log_end(name, reason);
             }
-            None => self.role.on_end(reason),
+            None => self.handler.on_end(reason),
         }
     }
 }

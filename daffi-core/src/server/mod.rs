@@ -17,7 +17,7 @@ use std::{
 
 use daffi_serde::RemoteError;
 use daffi_transport::{AcceptError, Endpoint, Link, LinkConfig, LinkError, Listener, Pending};
-use daffi_wire::{CallId, EncodeError, FormatId, Frame, Header, Kind, Level, NodeName, Role as NodeRole, Shown};
+use daffi_wire::{CallId, EncodeError, FormatId, Frame, Header, Kind, Level, NodeName, Role, Shown};
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
@@ -31,7 +31,7 @@ use self::looker::Door;
 pub(crate) use self::stop::begin_stop;
 use crate::{
     config::NodeConfig,
-    conn::{Budget, Class, Conn, Driver, LongTurns, Role},
+    conn::{Budget, Class, Conn, Driver, Handler, LongTurns},
     deadline::later,
     error::{Disconnected, Ended, InitializationError},
     events::{EventHub, Events},
@@ -68,9 +68,9 @@ pub(crate) struct Server {
 
 /// A node around a [`Server`]: it says what a connection's frames mean.
 pub(crate) trait Host: Send + Sync + 'static {
-    type Role: Role;
+    type Handler: Handler;
     /// What the node is.
-    const KIND: NodeRole;
+    const KIND: Role;
 
     fn server(&self) -> &Server;
 
@@ -79,7 +79,7 @@ pub(crate) trait Host: Send + Sync + 'static {
 
     /// The server's end of a new connection, which calls [`Server::finish_opening`] with `opening`
     /// after its handshake and at its end.
-    fn role(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> Self::Role;
+    fn handler(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> Self::Handler;
 }
 
 /// A connection without a handshake.
@@ -344,6 +344,6 @@ async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: OpeningId,
 fn driver<H: Host>(host: &Arc<H>, link: Link, opening: OpeningId, time: Duration) -> Driver<Door<H>> {
     let server = host.server();
     let conn = Conn::new(link.peer.clone(), &server.budget);
-    let role = Door::new(host, Arc::clone(&conn), opening);
-    Driver::new(link, conn, role, &server.config, time, Some(server.long_turns.clone()))
+    let handler = Door::new(host, Arc::clone(&conn), opening);
+    Driver::new(link, conn, handler, &server.config, time, Some(server.long_turns.clone()))
 }

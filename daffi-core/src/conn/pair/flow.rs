@@ -28,7 +28,7 @@ async fn a_slow_frame_comes_through_however_long_it_takes() {
         assert!(pair.run().is_pending());
         advance(SECOND).await;
     }
-    assert_eq!(pair.driver.role.handled, 1);
+    assert_eq!(pair.driver.handler.handled, 1);
     assert_eq!((pair.conn.inbound.account().held_bytes(), pair.conn.inbound.account().budget().used_bytes()), (0, 0));
 }
 
@@ -64,7 +64,7 @@ async fn a_peer_that_takes_a_byte_now_and_then_is_ended_and_a_steady_one_is_not(
 #[tokio::test(start_paused = true)]
 async fn what_the_peer_provokes_is_written_before_more_of_it_is_worked_in() {
     let mut pair = Pair::new(&budget(), Level::THREE);
-    pair.driver.role.answer = Some(10_000);
+    pair.driver.handler.answer = Some(10_000);
     for _ in 0..1000 {
         pair.send(&request(100));
     }
@@ -74,14 +74,14 @@ async fn what_the_peer_provokes_is_written_before_more_of_it_is_worked_in() {
         assert!(pair.turn().is_pending(), "one that reads is never ended");
         assert!(pair.conn.outbox.bytes() <= 64 * 1024 + 20_000, "{} wait", pair.conn.outbox.bytes());
     }
-    assert_eq!((pair.driver.role.handled, taken), (1000, 10_000_000));
+    assert_eq!((pair.driver.handler.handled, taken), (1000, 10_000_000));
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_provokes_and_takes_nothing_is_held_back() {
     for (level, asks_only) in [(Level::FOUR, true), (Level::THREE, true), (Level::FOUR, false)] {
         let mut pair = Pair::new(&Budget::new(16 * MIB, 1.0, 100, MIB), level);
-        (pair.driver.role.answer, pair.driver.role.asks_only) = (Some(10_000), asks_only);
+        (pair.driver.handler.answer, pair.driver.handler.asks_only) = (Some(10_000), asks_only);
         let mut ended = None;
         for _ in 0..50 {
             for _ in 0..1000 {
@@ -117,14 +117,14 @@ async fn frames_beyond_all_memory_come_one_after_another_from_the_reserve() {
     let mut small = Pair::new(&budget, Level::FOUR);
     small.send(&request(10));
     assert!(small.run().is_pending());
-    assert_eq!(small.driver.role.handled, 1);
+    assert_eq!(small.driver.handler.handled, 1);
     for _ in 0..100 {
         advance(Duration::from_millis(50)).await;
         for pair in &mut pairs {
             assert!(pair.run().is_pending());
         }
     }
-    assert!(pairs.iter().all(|pair| pair.driver.role.handled == 1));
+    assert!(pairs.iter().all(|pair| pair.driver.handler.handled == 1));
     assert_eq!(budget.used_bytes(), 0);
 }
 
@@ -143,13 +143,13 @@ async fn one_that_stalls_with_the_reserve_loses_it_to_the_others() {
         advance(Duration::from_millis(50)).await;
     }
     assert!(stalled.is_none());
-    assert!(pairs.iter().all(|pair| pair.driver.role.handled == 1));
+    assert!(pairs.iter().all(|pair| pair.driver.handler.handled == 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_of_level_three_is_slowed_down_and_never_stopped() {
     let mut pair = Pair::new(&budget(), Level::THREE);
-    pair.driver.role.keeps = true;
+    pair.driver.handler.keeps = true;
     for _ in 0..60 {
         pair.send(&request(MIB));
     }
@@ -164,10 +164,10 @@ async fn one_of_level_three_is_slowed_down_and_never_stopped() {
         assert_eq!(before - now, before.min(512 * 1024));
         before = now;
     }
-    pair.driver.role.kept.clear();
+    pair.driver.handler.kept.clear();
     pair.send(&request(10));
     assert!(pair.run().is_pending());
-    assert_eq!((pair.driver.role.handled, pair.unread()), (61, 0));
+    assert_eq!((pair.driver.handler.handled, pair.unread()), (61, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,10 +176,10 @@ async fn a_role_hears_when_there_is_room() {
     pair.conn.send_parts(Class::Answer, &vec![7; MIB], None).unwrap();
     pair.conn.ask_for_room();
     assert!(pair.run().is_pending());
-    assert_eq!(pair.driver.role.rooms, 0);
+    assert_eq!(pair.driver.handler.rooms, 0);
     pair.take(usize::MAX);
     assert!(pair.run().is_pending());
-    assert_eq!(pair.driver.role.rooms, 1);
+    assert_eq!(pair.driver.handler.rooms, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,10 +195,10 @@ async fn long_turns_come_one_by_one_and_short_ones_between_them() {
     let mut handled = |pair: &mut Pair| {
         assert!(pair.turn().is_pending());
         small.send(&request(10));
-        let before = small.driver.role.handled;
+        let before = small.driver.handler.handled;
         assert!(small.turn().is_pending());
-        assert_eq!(small.driver.role.handled, before + 1, "one that asks little waits for no line");
-        pair.driver.role.handled
+        assert_eq!(small.driver.handler.handled, before + 1, "one that asks little waits for no line");
+        pair.driver.handler.handled
     };
     assert_eq!(handled(&mut greedy), 256);
     assert_eq!(handled(&mut other), 0, "the runtime has not looked for others yet");
@@ -209,5 +209,5 @@ async fn long_turns_come_one_by_one_and_short_ones_between_them() {
     // One that ends leaves the line to the others.
     drop(greedy);
     assert!(other.run().is_pending());
-    assert_eq!(other.driver.role.handled, 10_000);
+    assert_eq!(other.driver.handler.handled, 10_000);
 }

@@ -135,7 +135,7 @@ async fn one_that_holds_this_end_back_lives_and_one_that_stands_still_is_ended()
 #[tokio::test(start_paused = true)]
 async fn one_that_this_end_holds_back_hears_that_it_lives() {
     let mut pair = Pair::new(&Budget::new(16 * MIB, 1.0, 100, 12 * MIB), Level::FOUR).asking();
-    pair.driver.role.keeps = true;
+    pair.driver.handler.keeps = true;
     pair.take(usize::MAX);
     for _ in 0..20 {
         pair.send(&request(MIB));

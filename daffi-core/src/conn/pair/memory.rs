@@ -61,6 +61,6 @@ async fn the_first_bytes_of_a_frame_keep_no_large_buffer_when_memory_is_short() 
             assert!(pair.run().is_pending());
         }
     }
-    assert!(pairs.iter().all(|pair| pair.driver.role.handled == 5 * 2_001 && pair.held_bytes() <= 8 * 1024));
+    assert!(pairs.iter().all(|pair| pair.driver.handler.handled == 5 * 2_001 && pair.held_bytes() <= 8 * 1024));
     drop(full);
 }

@@ -23,7 +23,7 @@ use daffi_wire::{CallId, Frame, FrameDecoder, Header, Kind, Level, Limits, Ping}
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Alive, Budget, Class, Conn, Driver, LongTurns, Role, Ticket, Turn};
+use super::{Alive, Budget, Class, Conn, Driver, Handler, LongTurns, Ticket, Turn};
 use crate::{config::NodeConfig, error::Disconnected};
 
 /// One direction: bytes on their way.
@@ -107,7 +107,7 @@ impl Wake for Flag {
 }
 
 /// What the driver's end does with what it gets.
-pub(super) struct TestRole {
+pub(super) struct TestHandler {
     conn: Arc<Conn>,
     /// Bytes of the answer to each frame.
     pub(super) answer: Option<usize>,
@@ -120,7 +120,7 @@ pub(super) struct TestRole {
     alive: Alive,
 }
 
-impl Role for TestRole {
+impl Handler for TestHandler {
     const SERVES: bool = true;
 
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
@@ -160,7 +160,7 @@ impl Role for TestRole {
 /// A driver, and the other end of its connection.
 pub(super) struct Pair {
     pub(super) conn: Arc<Conn>,
-    pub(super) driver: Driver<TestRole>,
+    pub(super) driver: Driver<TestHandler>,
     inward: SharedPipe,
     outward: SharedPipe,
     path: TestPath,
@@ -179,7 +179,7 @@ impl Pair {
         let peer = PeerInfo::new("mem", "pair");
         let conn = Conn::new(peer.clone(), budget);
         conn.set_level(level);
-        let role = TestRole {
+        let handler = TestHandler {
             conn: Arc::clone(&conn),
             answer: None,
             keeps: false,
@@ -194,13 +194,13 @@ impl Pair {
         let mut link = Link::from_stream(reader, writer, &links, peer, none, Bytes::new()).with_path(path.clone());
         link.reader.set_level(level);
         let config = NodeConfig::server();
-        let driver = Driver::new(link, Arc::clone(&conn), role, &config, config.handshake_timeout, line);
+        let driver = Driver::new(link, Arc::clone(&conn), handler, &config, config.handshake_timeout, line);
         Self { conn, driver, inward, outward, path, flag: Arc::default() }
     }
 
     /// The driver asks whether the peer lives, as it does after a handshake of level 4.
     fn asking(mut self) -> Self {
-        self.driver.role.alive.begin(&self.conn);
+        self.driver.handler.alive.begin(&self.conn);
         self
     }
 

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use daffi_wire::{Frame, Kind, Level, Member, NodeName, Role as NodeRole, Shown};
+use daffi_wire::{Frame, Kind, Level, Member, NodeName, Role, Shown};
 
 use super::{Peer, RouterShared, announcing::Announcing, forward::Forwarder, sender::Sender};
 use crate::{
-    conn::{Alive, Class, Conn, Role, Ticket, Turn},
+    conn::{Alive, Class, Conn, Handler, Ticket, Turn},
     error::{Disconnected, ProtocolError},
     events::MemberEvent,
     server::OpeningId,
@@ -17,7 +17,7 @@ use crate::{
 /// they are written.
 const POOL: usize = 64;
 
-pub(super) struct RouterRole {
+pub(super) struct RouterHandler {
     shared: Arc<RouterShared>,
     conn: Arc<Conn>,
     opening: OpeningId,
@@ -27,7 +27,7 @@ pub(super) struct RouterRole {
     announcing: Announcing,
 }
 
-impl Role for RouterRole {
+impl Handler for RouterHandler {
     const SERVES: bool = true;
 
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
@@ -89,7 +89,7 @@ impl Role for RouterRole {
     }
 }
 
-impl RouterRole {
+impl RouterHandler {
     pub(super) fn new(shared: Arc<RouterShared>, conn: Arc<Conn>, opening: OpeningId) -> Self {
         Self { shared, conn, opening, member: None, alive: Alive::default(), announcing: Announcing::default() }
     }
@@ -112,13 +112,13 @@ impl RouterRole {
     fn announce(&mut self, frame: &Frame, now: Instant) {
         let shared = Arc::clone(&self.shared);
         let known = self.member.as_ref().map(|member| &member.me.peer.name);
-        let Some(Hello { name, body, level }) = shared.server.hello(NodeRole::Router, &self.conn, known, frame) else {
+        let Some(Hello { name, body, level }) = shared.server.hello(Role::Router, &self.conn, known, frame) else {
             return;
         };
         // Other names in the list would be names that this connection can't speak for.
         let Some(listed) = body.members.into_iter().find(|member| member.name == name) else {
             let reason = ProtocolError::NotAMember(name.to_string()).to_string();
-            return shared.server.refuse_handshake(NodeRole::Router, &self.conn, frame, &reason);
+            return shared.server.refuse_handshake(Role::Router, &self.conn, frame, &reason);
         };
         self.announcing.charge(frame.payload().len(), now);
         let done = match &self.member {
@@ -129,7 +129,7 @@ impl RouterRole {
             None => self.join(listed.with_level(level), frame),
         };
         if let Err(reason) = done {
-            shared.server.refuse_handshake(NodeRole::Router, &self.conn, frame, &reason);
+            shared.server.refuse_handshake(Role::Router, &self.conn, frame, &reason);
         }
     }
 
