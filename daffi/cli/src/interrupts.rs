@@ -45,8 +45,8 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Hears signals from now on. A second wish ends the process at once, and so does the first when
-    /// the process has not ended a second later, with `code` or that of the signal.
+    /// Hears signals from now on. A second wish ends the process at once, and so does the first
+    /// when the process has not ended a second later, with `code` or that of the signal.
     ///
     /// # Panics
     /// Outside a runtime.
