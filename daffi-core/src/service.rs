@@ -161,12 +161,7 @@ impl Service {
         self.handle.shared.server.join().await
     }
 
-    /// Stops in order: lets run what was received and sends the replies, then closes the listeners
-    /// and the connections. Calls that come meanwhile are refused; what takes longer than `grace`
-    /// is cut off. Further calls wait for the same end.
-    ///
-    /// Cancel safe: dropped, the service goes on stopping. A callback of this service that waits
-    /// for it waits for itself: it is cut off after `grace`, so let it spawn a task that stops.
+    #[doc = words!(stop_service)]
     pub async fn stop(&self) {
         let shared = &self.handle.shared;
         server::begin_stop(shared, || stop(Arc::clone(shared)));

@@ -1,7 +1,8 @@
-//! What is true of a call whoever documents it, as one source: the facade says it in the same
-//! words.
+//! What is true of a call or a node whoever documents it, as one source: the facade says it in the
+//! same words.
 
-/// The paragraphs on when a call is sent, on dropping it, and on its errors.
+/// The paragraphs on when a call is sent, on dropping it and on its errors; and on waiting for a
+/// node and stopping it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! words {
@@ -31,5 +32,34 @@ macro_rules! words {
     (stream) => {
         "Cancelling: dropping the future ends the stream after a whole number of chunks.\n\n# Errors\n\
          `StreamError` names the chunk that failed."
+    };
+    (state) => {
+        "How it stands, now and from now on: `wait_for(|state| ..)` waits for a state. Only the newest state is kept, so that \
+         short ones may be missed. Cancel safe."
+    };
+    (wait_for_members) => {
+        "Waits until all these nodes are members. A Router of 3.0.1 does not tell of a member without callbacks that joins \
+         later.\n\nCancel safe.\n\n# Errors\n`CallError::Timeout` names those that are missing; `CallError::Stopped`, \
+         `CallError::Evicted` and `CallError::RuntimeGone` say that they cannot come."
+    };
+    (wait_for_connection) => {
+        "Waits until there is a connection. Cancel safe.\n\n# Errors\n`CallError::Stopped`, `CallError::Evicted` or \
+         `CallError::RuntimeGone`: there will be none."
+    };
+    (stop_client) => {
+        "Stops in order: what was received runs, up to `grace`; replies and queued requests are sent; open calls of this node \
+         end with `CallError::Stopped`.\n\nCancel safe: dropped, the node goes on stopping. A callback of this node that \
+         waits for it waits for itself: it is cut off after `grace`, so let it spawn a task that stops."
+    };
+    (stop_service) => {
+        "Stops in order: lets run what was received and sends the replies, then closes the listeners and the connections, in \
+         one moment. Calls that come meanwhile are refused; what takes longer than `grace` is cut off. Further calls wait \
+         for the same end.\n\nCancel safe: dropped, the service goes on stopping. A callback of this service that waits \
+         for it waits for itself: it is cut off after `grace`, so let it spawn a task that stops."
+    };
+    (stop_router) => {
+        "Stops in order: waits for the answers to open calls and sends them, then closes the listeners and the connections, \
+         in one moment. Calls that come meanwhile are refused; what takes longer than `grace` is cut off. Further calls \
+         wait for the same end.\n\nCancel safe: dropped, the router goes on stopping."
     };
 }

@@ -112,8 +112,7 @@ impl Client {
         self.inner.endpoint()
     }
 
-    /// How it stands, now and from now on. Only the newest state is kept, so that short ones may be
-    /// missed. Cancel safe.
+    #[doc = daffi_core::words!(state)]
     ///
     /// ```
     /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -156,19 +155,12 @@ impl Client {
         self.inner.members()
     }
 
-    /// Waits until all these nodes are members. Cancel safe.
-    ///
-    /// # Errors
-    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and
-    /// [`CallError::Evicted`].
+    #[doc = daffi_core::words!(wait_for_members)]
     pub async fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
         self.inner.wait_for_members(names, within).await
     }
 
-    /// Waits until there is a connection. Cancel safe.
-    ///
-    /// # Errors
-    /// [`CallError::Stopped`] or [`CallError::Evicted`]: there will be none.
+    #[doc = daffi_core::words!(wait_for_connection)]
     pub async fn wait_for_connection(&self) -> Result<(), CallError> {
         self.inner.wait_for_connection().await
     }
@@ -216,8 +208,7 @@ impl Client {
         signals::join(self.inner.join(), self.inner.stop()).await
     }
 
-    /// Stops in order: what was received runs (up to `grace`), replies and queued requests are
-    /// sent; open calls of this node end with [`CallError::Stopped`].
+    #[doc = daffi_core::words!(stop_client)]
     pub async fn stop(&self) {
         self.inner.stop().await;
     }

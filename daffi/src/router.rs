@@ -102,9 +102,7 @@ impl Router {
         signals::join(self.inner.join(), self.inner.stop()).await
     }
 
-    /// Stops in order: waits for the answers to open calls (up to `grace`) and sends them, then
-    /// closes the listeners and the connections, in one moment; calls that come meanwhile are
-    /// refused.
+    #[doc = daffi_core::words!(stop_router)]
     pub async fn stop(&self) {
         self.inner.stop().await;
     }

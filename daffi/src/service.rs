@@ -103,9 +103,7 @@ impl Service {
         signals::join(self.inner.join(), self.inner.stop()).await
     }
 
-    /// Stops in order: lets what was received run (up to `grace`) and sends the replies, then
-    /// closes the listeners and the connections, in one moment; requests that come later get an
-    /// error.
+    #[doc = daffi_core::words!(stop_service)]
     pub async fn stop(&self) {
         self.inner.stop().await;
     }

@@ -255,8 +255,7 @@ impl<F: FormatSet> Client<F> {
         *self.shared().state.borrow() == ClientState::Connected
     }
 
-    /// How it stands, now and from now on: `wait_for(|state| ..)` waits for a state. Only the
-    /// newest state is kept, so that short ones may be missed. Cancel safe.
+    #[doc = words!(state)]
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ClientState> {
         self.shared().state.subscribe()
@@ -282,12 +281,7 @@ impl<F: FormatSet> Client<F> {
         self.shared().members.load_full()
     }
 
-    /// Waits until all these nodes are members. A Router of 3.0.1 does not tell of a member without
-    /// callbacks that joins later ([protocol, 5.3](daffi_wire::protocol#5.3)). Cancel safe.
-    ///
-    /// # Errors
-    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`],
-    /// [`CallError::Evicted`] and [`CallError::RuntimeGone`].
+    #[doc = words!(wait_for_members)]
     pub async fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
         let missing = || names.iter().filter(|n| self.members().get(n).is_none()).copied().collect::<Vec<_>>();
         let all = async {
@@ -357,10 +351,7 @@ impl<F: FormatSet> Client<F> {
         Self { handle: Arc::clone(&self.handle), parent: None }
     }
 
-    /// Waits until there is a connection. Cancel safe.
-    ///
-    /// # Errors
-    /// [`CallError::Stopped`], [`CallError::Evicted`] or [`CallError::RuntimeGone`]: there will be none.
+    #[doc = words!(wait_for_connection)]
     pub async fn wait_for_connection(&self) -> Result<(), CallError> {
         self.shared().connection(true).await.map(drop)
     }
@@ -378,11 +369,7 @@ impl<F: FormatSet> Client<F> {
         }
     }
 
-    /// Stops in order: what was received runs, up to `grace`; replies are sent; open calls of this
-    /// node end with [`CallError::Stopped`]. Cancel safe: dropped, the node goes on stopping.
-    ///
-    /// A callback of this node that waits for it waits for itself: it is cut off after `grace`, so
-    /// let it spawn a task that stops.
+    #[doc = words!(stop_client)]
     pub async fn stop(&self) {
         self.shared().node.life.stop();
         self.shared().node.running.close();

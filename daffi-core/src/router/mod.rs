@@ -219,11 +219,7 @@ impl Router {
         self.shared().server.join().await
     }
 
-    /// Stops in order: waits for the answers to open calls and sends them, then closes the
-    /// listeners and the connections. Calls that come meanwhile are refused; what takes longer than
-    /// `grace` is cut off. Further calls wait for the same end.
-    ///
-    /// Cancel safe: dropped, the router goes on stopping.
+    #[doc = words!(stop_router)]
     pub async fn stop(&self) {
         let shared = self.shared();
         server::begin_stop(shared, || stop(Arc::clone(shared)));
