@@ -125,6 +125,7 @@ pub(crate) struct Invocations {
 
 impl Invocations {
     /// A call that was just read and that its caller can cancel.
+    #[inline]
     pub(crate) fn take(&mut self, caller: &Arc<Caller>) -> Arc<Invocation> {
         if let Some(mut call) = self.next.take() {
             if Arc::ptr_eq(&call.caller, caller) {

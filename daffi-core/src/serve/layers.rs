@@ -88,6 +88,7 @@ impl CallbackService {
     }
 
     /// Begins to serve a request for `callback` where it was read.
+    #[inline]
     pub(crate) fn start(&self, request: Request, clock: &mut Clock) -> Started {
         match &self.0 {
             Inner::Plain(dispatch) => match dispatch.begin(request, true, clock) {

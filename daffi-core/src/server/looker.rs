@@ -75,13 +75,16 @@ impl<H: Host> Door<H> {
         true
     }
 
-    /// Handles a frame of a client that only looks, or asks to. `false`: it is another's.
+    /// Handles a frame that came before the handshake of the node's own kind, or in its place.
     #[cold]
-    fn handle_early(&mut self, frame: &Frame) -> Result<bool, Disconnected> {
+    fn handle_early(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         if self.looker.is_some() {
-            return self.handle_looking(frame).map(|()| true);
+            return self.handle_looking(&frame);
         }
-        Ok(asks_to_look(frame) && self.look(frame))
+        if asks_to_look(&frame) && self.look(&frame) {
+            return Ok(());
+        }
+        self.handler.handle(frame, turn)
     }
 
     fn handle_looking(&mut self, frame: &Frame) -> Result<(), Disconnected> {
@@ -122,7 +125,7 @@ impl<H: Host> Handler for Door<H> {
 
     #[inline]
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
-        if self.handler.is_open() || !self.handle_early(&frame)? { self.handler.handle(frame, turn) } else { Ok(()) }
+        if self.handler.is_open() { self.handler.handle(frame, turn) } else { self.handle_early(frame, turn) }
     }
 
     fn settle(&mut self, turn: &mut Turn) {
