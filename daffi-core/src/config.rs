@@ -36,6 +36,12 @@ pub struct NodeConfig {
     /// clients, whose server may hold them back on purpose. While others find no room because of
     /// it, a server's peer must send 64 KiB in 5 s or take 256 KiB in 20 s.
     pub slow_peer_timeout: Duration,
+    /// How long a Router leaves a call open that a node of daffi 3.0.1 does not answer. Such a node
+    /// cannot be asked whether it lives, so one that stands still keeps calls without a timeout
+    /// open for as long as its connection holds. A call that is older ends with
+    /// [`CallError::Unanswered`](crate::CallError::Unanswered), up to a tenth of a second later; an
+    /// answer that still comes is dropped. Default: none, because a callback may take any time.
+    pub level3_call_limit: Option<Duration>,
     /// How long `stop` waits for callbacks and replies. Default 10 s.
     pub grace: Duration,
     /// How long a closing connection waits for the peer's end of stream. Default 1 s.
@@ -92,6 +98,7 @@ impl NodeConfig {
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(15),
             slow_peer_timeout: Duration::from_secs(60),
+            level3_call_limit: None,
             grace: Duration::from_secs(10),
             linger: Duration::from_secs(1),
             budget_bytes: 256 * MIB,
@@ -135,6 +142,7 @@ setters! {
     handshake_timeout: Duration,
     connect_timeout: Duration,
     slow_peer_timeout: Duration,
+    level3_call_limit: Option<Duration>,
     grace: Duration,
     linger: Duration,
     budget_bytes: usize,

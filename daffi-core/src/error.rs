@@ -60,6 +60,10 @@ pub enum CallError {
     /// The callback ran, and its answer was dropped: this node did not take what waited for it. Ask
     /// for less at once, or read answers sooner; repeating the call runs it again.
     AnswerLost(String),
+    /// A node of daffi 3.0.1 did not answer for as long as the Router on the way lets it:
+    /// [`level3_call_limit`](crate::NodeConfig::level3_call_limit). Whether the callback ran, or
+    /// still runs, is unknown.
+    Unanswered(String),
     /// There is no connection, or it ended while the call was open. Whether the callback ran is
     /// unknown.
     Disconnected(Disconnected),
@@ -146,6 +150,7 @@ impl fmt::Display for CallError {
                 f.write_str("the tokio runtime of this node was dropped: keep it for as long as the node is used")
             }
             Self::AnswerLost(text) => write!(f, "the answer was lost: {}", Shown::new(text)),
+            Self::Unanswered(text) => write!(f, "no answer: {}", Shown::new(text)),
             Self::Disconnected(reason) => write!(f, "disconnected: {reason}"),
             Self::Evicted => f.write_str(
                 "evicted: a newer connection took the name of this node, which does not come back; give every node a name of its \

@@ -30,6 +30,8 @@ pub(crate) enum Refusal {
     ExtensionUnsupported,
     /// The callback ran, and its answer found no room on the way back.
     AnswerLost,
+    /// A level 3 receiver did not answer for as long as the Router lets it.
+    Unanswered,
 }
 
 impl Refusal {
@@ -44,6 +46,7 @@ impl Refusal {
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::ExtensionUnsupported => "ExtensionUnsupported",
             Self::AnswerLost => "AnswerLost",
+            Self::Unanswered => "Unanswered",
         }
     }
 
@@ -59,6 +62,7 @@ impl Refusal {
             Self::DeadlineExceeded,
             Self::ExtensionUnsupported,
             Self::AnswerLost,
+            Self::Unanswered,
         ];
         all.into_iter().find(|refusal| refusal.class() == class)
     }
@@ -83,6 +87,7 @@ impl Refusal {
             "NodeStopping" => Ok(CallError::Stopping(error.message)),
             "ExtensionUnsupported" => Ok(CallError::ExtensionUnsupported(error.message)),
             "AnswerLost" => Ok(CallError::AnswerLost(error.message)),
+            "Unanswered" => Ok(CallError::Unanswered(error.message)),
             _ => Err(error),
         }
     }

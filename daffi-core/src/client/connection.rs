@@ -10,16 +10,15 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use daffi_wire::{CallId, Cancel, CancelReason, Credit, EventKind, Frame, Level, Limits, NodeName, Role};
+use daffi_wire::{CallId, Cancel, CancelReason, Credit, EventKind, Frame, Level, Limits, NodeName, Role, Shown};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{ClientCore, ClientCredit, NowaitReceipt, Picker};
+use super::{ClientCore, ClientCredit, NowaitReceipt, Picker, callers::Callers};
 use crate::{
     conn::{Alive, Class, Conn, Handler, Turn},
     error::{CallError, Disconnected},
     events::MemberEvent,
-    keyed::ByName,
     refusal::Refusal,
     serve::{Context as Caller, Intake, Node},
     session::{ClientSession, Completed, Handled, Members, Outcome},
@@ -53,9 +52,9 @@ impl ClientConn {
     pub(crate) fn new(node: &Node, conn: Arc<Conn>, session: ClientSession, picker: Arc<dyn Picker>) -> Arc<Self> {
         Arc::new(Self {
             name: node.name.clone(),
+            credit: ClientCredit::new(node.config.budget_bytes, Arc::clone(conn.inbound.account())),
             conn,
             session: Mutex::new(session),
-            credit: ClientCredit::new(node.config.budget_bytes),
             limits: node.config.limits,
             picker,
             members: ArcSwap::default(),
@@ -257,9 +256,6 @@ impl Drop for PendingReply {
     }
 }
 
-/// Callers of which a connection remembers that they called.
-const MOST_CALLERS: usize = 65_536;
-
 /// A client's end of one connection, for the driver.
 pub(crate) struct ClientHandler {
     pub(crate) shared: Arc<ClientCore>,
@@ -274,7 +270,7 @@ pub(crate) struct ClientHandler {
     pub(crate) caller: Option<Caller>,
     pub(crate) intake: Intake,
     /// Those who called, to be found again and to hear that they are gone.
-    pub(crate) callers: ByName<NodeName, Caller>,
+    pub(super) callers: Callers,
     pub(crate) alive: Alive,
 }
 
@@ -299,14 +295,9 @@ impl ClientHandler {
             Some(member) => member.name.clone(),
             None => NodeName::new(name, &self.shared.node.config.limits).ok()?,
         };
-        if self.callers.len() >= MOST_CALLERS {
-            // A server that names ever new callers and never says that one left.
-            self.callers.clear();
-        }
         let conn = &self.connection.conn;
-        let gone = conn.ended.child_token();
-        let caller = Caller::behind(name.clone(), Arc::clone(conn), Arc::clone(&self.shared.node), gone);
-        self.callers.insert(name, caller.clone());
+        let caller = Caller::behind(name, Arc::clone(conn), Arc::clone(&self.shared.node), conn.ended.child_token());
+        self.callers.add(&caller);
         Some(caller)
     }
 }
@@ -343,8 +334,10 @@ impl Handler for ClientHandler {
             }
             Handled::Credit { from, says: Credit::Grants(grant) } => self.connection.credit.on_grant(&from, grant),
             Handled::Credit { from, says: Credit::Begins(flow) } => {
-                if let Ok(sender) = NodeName::new(from, &self.connection.limits) {
-                    self.connection.credit.on_begin(sender, flow);
+                // A Router tells of a sender before that speaks, and its list is bounded.
+                match self.connection.members().get(&from) {
+                    Some(sender) => self.connection.credit.on_begin(sender.name.clone(), flow),
+                    None => tracing::debug!(from = %Shown::new(&from), "dropped a flow of who is no member"),
                 }
             }
             Handled::Opened(level) => {
@@ -438,10 +431,8 @@ impl ClientHandler {
             if let MemberEvent::Removed(member) | MemberEvent::Evicted(member) = &event {
                 // Who begins a flow from here on sees the list without it.
                 self.connection.credit.forget(member);
-                if let Some(caller) = self.callers.remove(member.as_str()) {
-                    caller.note_gone();
-                    self.caller = self.caller.take().filter(|caller| caller.caller() != member);
-                }
+                self.callers.remove(member);
+                self.caller = self.caller.take().filter(|caller| caller.caller() != member);
             }
             if self.shared.is_current(&self.connection) {
                 self.shared.events.tell(event);

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex as Line, Notify};
 
 use super::ClientConn;
 use crate::{
-    conn::Class,
+    conn::{Account, Class},
     keyed::ByName,
     session::{Members, Outgoing, Receiving},
 };
@@ -26,6 +26,9 @@ const UNACKNOWLEDGED: u64 = 512 * 1024;
 /// holds while it waits is four times that.
 const POOL: usize = 64;
 
+/// What a sender that has begun a flow takes beside its name, which the list of members has.
+const SENDER_COST: usize = 192;
+
 /// The credit of one connection, both ways. Everything is free on a connection to anything but a
 /// level 4 Router.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct ClientCredit {
     governed: AtomicBool,
     sending: Mutex<Sending>,
     receiving: Mutex<ReceivingFlows>,
+    /// What counts the senders.
+    account: Arc<Account>,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +52,16 @@ struct ReceivingFlows {
     senders: Receiving<NodeName, RandomState>,
     /// A turn of the driver goes on, which tells all that is owed when it ends.
     in_turn: bool,
+    /// Bytes that are counted for the senders.
+    counted: usize,
+}
+
+impl ReceivingFlows {
+    /// Counts what the senders take now.
+    fn count(&mut self, account: &Account) {
+        let held = self.senders.len() * SENDER_COST;
+        account.change(std::mem::replace(&mut self.counted, held), held);
+    }
 }
 
 /// What this node sends to one receiver, until that leaves or loses its name.
@@ -161,12 +176,13 @@ pub(crate) struct Gone;
 
 impl ClientCredit {
     /// `budget`: what the node may hold.
-    pub(crate) fn new(budget: usize) -> Self {
+    pub(crate) fn new(budget: usize, account: Arc<Account>) -> Self {
         let senders = Receiving::new((budget / POOL) as u64);
         Self {
             governed: AtomicBool::new(false),
             sending: Mutex::default(),
-            receiving: Mutex::new(ReceivingFlows { senders, in_turn: false }),
+            receiving: Mutex::new(ReceivingFlows { senders, in_turn: false, counted: 0 }),
+            account,
         }
     }
 
@@ -215,7 +231,9 @@ impl ClientCredit {
 
     /// Begins a flow of `sender`.
     pub(crate) fn on_begin(&self, sender: NodeName, flow: FlowId) {
-        self.receiving.lock().senders.begin(sender, flow);
+        let mut receiving = self.receiving.lock();
+        receiving.senders.begin(sender, flow);
+        receiving.count(&self.account);
     }
 
     /// Ends the flows from and to a member that left, or whose name another bears.
@@ -224,7 +242,9 @@ impl ClientCredit {
         if let Some(flow) = flow {
             flow.end();
         }
-        self.receiving.lock().senders.forget(member);
+        let mut receiving = self.receiving.lock();
+        receiving.senders.forget(member);
+        receiving.count(&self.account);
     }
 
     /// The connection ended.
@@ -344,10 +364,14 @@ mod tests {
     use daffi_wire::{Limits, Member};
 
     use super::*;
-    use crate::session::MemberList;
+    use crate::{conn::Budget, session::MemberList};
 
     fn name(text: &str) -> NodeName {
         NodeName::new(text, &Limits::default()).unwrap()
+    }
+
+    fn credit() -> ClientCredit {
+        ClientCredit::new(1 << 28, Budget::new(1 << 28, 1.0, 2, 1 << 20).open())
     }
 
     fn flow(credit: &ClientCredit) -> Result<Arc<Flow>, Gone> {
@@ -363,7 +387,7 @@ mod tests {
 
     #[tokio::test]
     async fn credit_is_waited_for_in_order_and_comes_from_the_receiver() {
-        let credit = ClientCredit::new(1 << 28);
+        let credit = credit();
         let flow = flow(&credit).unwrap();
         flow.pay_now(Style::Nowait, 1 << 20).unwrap().unwrap().spend();
         let mut first = Box::pin(flow.pay(Style::Nowait, 1 << 20));
@@ -382,7 +406,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_waiting_leaves_the_line_to_the_next() {
-        let credit = ClientCredit::new(1 << 28);
+        let credit = credit();
         let flow = flow(&credit).unwrap();
         let large = flow.pay_now(Style::Chunk, 1 << 20).unwrap().unwrap();
         let mut first = Box::pin(flow.pay(Style::Chunk, 10));
@@ -395,7 +419,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_receiver_that_leaves_ends_the_waiting_and_the_next_has_its_own_window() {
-        let credit = ClientCredit::new(1 << 28);
+        let credit = credit();
         let before = flow(&credit).unwrap();
         before.pay_now(Style::Nowait, 1 << 20).unwrap().unwrap().spend();
         let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(before.pay(Style::Nowait, 100))).collect();

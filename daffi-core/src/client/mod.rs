@@ -1,6 +1,7 @@
 //! A node that connects: it calls, exposes callbacks, or both.
 
 mod builder;
+mod callers;
 mod connection;
 mod context;
 mod credit;

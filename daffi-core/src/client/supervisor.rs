@@ -8,13 +8,12 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{ClientConn, ClientCore, ClientState, connection::ClientHandler};
+use super::{ClientConn, ClientCore, ClientState, callers::Callers, connection::ClientHandler};
 use crate::{
     config::NodeConfig,
     conn::{Alive, Class, Conn, Driver},
     deadline::{bounded, later},
     error::{Disconnected, Ended, InitializationError},
-    keyed::ByName,
     session::{ClientSession, InFlight},
 };
 
@@ -222,7 +221,7 @@ async fn establish(
         untold: Vec::new(),
         caller: None,
         intake: shared.serving.intake(),
-        callers: ByName::default(),
+        callers: Callers::new(Arc::clone(conn.inbound.account())),
         alive: Alive::default(),
     };
     // The connection is new: its outbox is open and empty.

@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Instant,
 };
@@ -112,7 +115,22 @@ impl Budget {
         let own = if rich { MOST_OWN } else { self.least_own };
         self.unopened.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(self.least_own))).ok();
         self.owned.fetch_add(own, Relaxed);
-        Arc::new(Account { budget: Arc::clone(self), own, held: AtomicUsize::new(0) })
+        self.account(own)
+    }
+
+    /// A new account for what is kept of all peers together, which owns nothing.
+    pub(crate) fn open_common(self: &Arc<Self>) -> Arc<Account> {
+        self.account(0)
+    }
+
+    fn account(self: &Arc<Self>, own: usize) -> Arc<Account> {
+        Arc::new(Account {
+            budget: Arc::clone(self),
+            own,
+            held: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            given_back: AtomicBool::new(false),
+        })
     }
 
     pub(crate) const fn limit(&self) -> usize {
@@ -122,6 +140,12 @@ impl Budget {
     /// Bytes held beyond what accounts own.
     pub(crate) fn used_bytes(&self) -> usize {
         self.used.load(Relaxed)
+    }
+
+    /// Bytes that belong to accounts, held or not.
+    #[cfg(test)]
+    pub(crate) fn owned_bytes(&self) -> usize {
+        self.owned.load(Relaxed)
     }
 
     /// What neither belongs to an account nor is held.
@@ -223,6 +247,10 @@ pub(crate) struct Account {
     budget: Arc<Budget>,
     own: usize,
     held: AtomicUsize,
+    /// The connection has ended: nothing more comes to it.
+    ended: AtomicBool,
+    /// What it owned is others'.
+    given_back: AtomicBool,
 }
 
 impl Account {
@@ -273,11 +301,30 @@ impl Account {
     }
 
     pub(crate) fn sub(&self, bytes: usize) {
-        let before = self.held.fetch_sub(bytes, Relaxed);
+        let before = self.held.fetch_sub(bytes, SeqCst);
         debug_assert!(before >= bytes, "more is given back than was taken");
+        if before == bytes && self.ended.load(SeqCst) {
+            self.give_back();
+        }
         let less = self.counted(before) - self.counted(before - bytes);
         if less > 0 {
             self.budget.used.fetch_sub(less, Relaxed);
+        }
+    }
+
+    /// The connection has ended. What the account owns is for others once nothing is held, however
+    /// long something remembers the connection.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, SeqCst);
+        if self.held.load(SeqCst) == 0 {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&self) {
+        if self.own > 0 && !self.given_back.swap(true, Relaxed) {
+            self.budget.owned.fetch_sub(self.own, Relaxed);
+            self.budget.unopened.fetch_add(self.budget.least_own, Relaxed);
         }
     }
 
@@ -341,8 +388,7 @@ impl Drop for Account {
     fn drop(&mut self) {
         let held = *self.held.get_mut();
         self.budget.used.fetch_sub(self.counted(held), Relaxed);
-        self.budget.owned.fetch_sub(self.own, Relaxed);
-        self.budget.unopened.fetch_add(self.budget.least_own, Relaxed);
+        self.give_back();
     }
 }
 

@@ -14,6 +14,23 @@ fn fill(account: &Arc<Account>, piece: usize) -> Vec<Charge> {
 }
 
 #[test]
+fn what_an_ended_connection_owned_is_free_when_nothing_is_held_for_it() {
+    let budget = budget();
+    let remembered = budget.open();
+    let request = remembered.charge(1000);
+    remembered.end();
+    assert_eq!(budget.owned_bytes(), remembered.own(), "a request of it still runs");
+    drop(request);
+    assert_eq!((budget.owned_bytes(), budget.used_bytes()), (0, 0));
+    drop(remembered);
+    let idle = budget.open();
+    idle.end();
+    assert_eq!(budget.owned_bytes(), 0);
+    drop(idle);
+    assert_eq!((budget.owned_bytes(), budget.used_bytes()), (0, 0), "once");
+}
+
+#[test]
 fn one_alone_gets_half_and_many_leave_room_for_the_next() {
     for greedy in [1, 2, 8, 17, 100, 1000] {
         let budget = budget();

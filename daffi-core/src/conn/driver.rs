@@ -235,6 +235,7 @@ impl<R: Handler> Drop for Driver<R> {
         }
         self.handler.on_end(&reason);
         self.conn.ended.cancel();
+        self.conn.end_accounts();
     }
 }
 

@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use self::alive::Signs;
 pub(crate) use self::{
     alive::Alive,
-    budget::{Account, Budget, Reading},
+    budget::{Account, Budget, Charge, Reading},
     clock::{Clock, SLOW, TimedRun},
     driver::{Driver, Handler},
     inbound::{Inbound, Ticket, WAITING_COST},
@@ -118,6 +118,12 @@ impl Conn {
 
     pub(crate) fn set_level(&self, level: Level) {
         self.level.store(level.number(), Ordering::Relaxed);
+    }
+
+    /// Nothing comes any more, and nothing is written.
+    pub(crate) fn end_accounts(&self) {
+        self.outbox.account().end();
+        self.inbound.account().end();
     }
 
     pub(crate) fn is_gated(&self) -> bool {

@@ -1,89 +1,154 @@
 //! Callers that left while calls of theirs were open.
 
+use std::{collections::VecDeque, sync::Arc};
+
 use daffi_wire::{CallId, NodeName};
 use rustc_hash::FxHashMap;
 
 use crate::{
+    conn::Account,
     keyed::{ByName, Names},
     session::OpenCalls,
 };
 
-/// Calls kept of all that left, at most.
-const MOST: usize = 1_000_000;
+/// What is kept of all that left, at most, in bytes.
+const MOST: usize = 32 * 1024 * 1024;
+
+/// What a name takes beside its calls, and each receiver that may still answer it.
+const NAME_COST: usize = 512;
+const RECEIVER_COST: usize = 128;
+
+/// Entries of names that are forgotten, which the order keeps beside as many as there are others.
+const STALE: usize = 64;
 
 /// What receivers may still answer to names that nobody bears, for whoever bears them next.
 ///
-/// A name is forgotten with the last answer, or when the last receiver leaves.
-#[derive(Debug, Default)]
+/// A name is forgotten with the last answer, or when the last receiver leaves, or when there is no
+/// room for it: those that left first are forgotten first.
+#[derive(Debug)]
 pub(super) struct AbsentCallers {
-    calls: ByName<NodeName, OpenCalls>,
+    callers: ByName<NodeName, AbsentCaller>,
     /// Whose calls each receiver may still answer, so that its end costs what it had to do and not
     /// all that is kept.
-    callers: FxHashMap<u64, Names<NodeName>>,
-    total: usize,
+    by_receiver: FxHashMap<u64, Names<NodeName>>,
+    /// Who left when.
+    order: VecDeque<(NodeName, u64)>,
+    departures: u64,
+    bytes: usize,
+    /// What counts them.
+    account: Arc<Account>,
+}
+
+#[derive(Debug)]
+struct AbsentCaller {
+    calls: OpenCalls,
+    departure: u64,
+    bytes: usize,
 }
 
 impl AbsentCallers {
+    pub(super) fn new(account: Arc<Account>) -> Self {
+        Self {
+            callers: ByName::default(),
+            by_receiver: FxHashMap::default(),
+            order: VecDeque::new(),
+            departures: 0,
+            bytes: 0,
+            account,
+        }
+    }
+
     pub(super) fn keep(&mut self, name: &NodeName, calls: OpenCalls) {
         if calls.len() == 0 {
             return;
         }
-        if self.total + calls.len() > MOST {
-            tracing::warn!(
-                limit = MOST,
-                "too many callers left with open calls: a late answer may meet a new call of the name"
-            );
-            *self = Self::default();
+        // One that bore the name before would have handed its calls on.
+        drop(self.take(name));
+        let bytes = cost(name, &calls);
+        while !self.has_room(bytes) {
+            let Some((first, departure)) = self.order.pop_front() else {
+                // Others hold what there is: a late answer may meet a new call of the name.
+                return tracing::warn!(calls = calls.len(), "no room for the open calls of a caller that left");
+            };
+            if self.callers.get(&first).is_some_and(|caller| caller.departure == departure) {
+                let calls = self.take(&first);
+                tracing::warn!(
+                    limit = MOST,
+                    calls = calls.len(),
+                    "too many callers left with open calls: late answers may meet new calls of the first of them"
+                );
+            }
         }
-        self.total += calls.len();
         for receiver in calls.receivers() {
-            self.callers.entry(receiver).or_default().insert(name.clone());
+            self.by_receiver.entry(receiver).or_default().insert(name.clone());
         }
-        self.calls.insert(name.clone(), calls);
+        self.departures += 1;
+        let departure = self.departures;
+        if self.order.len() >= 2 * self.callers.len() + STALE {
+            let callers = &self.callers;
+            self.order.retain(|(name, at)| callers.get(name).is_some_and(|caller| caller.departure == *at));
+        }
+        self.order.push_back((name.clone(), departure));
+        self.callers.insert(name.clone(), AbsentCaller { calls, departure, bytes });
+        self.count(self.bytes + bytes);
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.bytes + bytes <= MOST && self.account.admits(bytes)
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.account.change(self.bytes, bytes);
+        self.bytes = bytes;
     }
 
     pub(super) fn take(&mut self, name: &NodeName) -> OpenCalls {
-        let calls = self.calls.remove(name).unwrap_or_default();
-        self.total -= calls.len();
-        for receiver in calls.receivers() {
-            forget(&mut self.callers, receiver, name);
+        let Some(caller) = self.callers.remove(name) else { return OpenCalls::default() };
+        self.count(self.bytes - caller.bytes);
+        for receiver in caller.calls.receivers() {
+            forget(&mut self.by_receiver, receiver, name);
         }
-        calls
+        caller.calls
     }
 
     /// Counts an answer that came and that nobody waits for.
     pub(super) fn complete(&mut self, name: &str, number: CallId, receiver: u64) {
-        let Some(calls) = self.calls.get_mut(name) else { return };
-        let before = calls.len();
-        calls.complete(number, receiver);
-        self.total -= before - calls.len();
-        let (answered, done) = (!calls.is_asked(receiver), calls.len() == 0);
-        if answered {
-            forget(&mut self.callers, receiver, name);
+        let Some(caller) = self.callers.get_mut(name) else { return };
+        caller.calls.complete(number, receiver);
+        if !caller.calls.is_asked(receiver) {
+            forget(&mut self.by_receiver, receiver, name);
         }
-        if done {
-            self.calls.remove(name);
-        }
+        self.forget_answered(name);
     }
 
     pub(super) fn end_receiver(&mut self, receiver: u64) {
-        for name in self.callers.remove(&receiver).unwrap_or_default() {
-            let Some(calls) = self.calls.get_mut(&name) else { continue };
-            let before = calls.len();
-            calls.end_receiver(receiver);
-            self.total -= before - calls.len();
-            if calls.len() == 0 {
-                self.calls.remove(&name);
+        for name in self.by_receiver.remove(&receiver).unwrap_or_default() {
+            if let Some(caller) = self.callers.get_mut(&name) {
+                caller.calls.end_receiver(receiver);
+                self.forget_answered(&name);
             }
+        }
+    }
+
+    fn forget_answered(&mut self, name: &str) {
+        if self.callers.get(name).is_some_and(|caller| caller.calls.len() == 0)
+            && let Some(caller) = self.callers.remove(name)
+        {
+            self.count(self.bytes - caller.bytes);
         }
     }
 }
 
-fn forget(callers: &mut FxHashMap<u64, Names<NodeName>>, receiver: u64, name: &str) {
-    if let Some(names) = callers.get_mut(&receiver) {
+/// About what is kept of a caller.
+fn cost(name: &NodeName, calls: &OpenCalls) -> usize {
+    NAME_COST + name.len() + calls.held_bytes() + calls.receivers().count() * RECEIVER_COST
+}
+
+fn forget(by_receiver: &mut FxHashMap<u64, Names<NodeName>>, receiver: u64, name: &str) {
+    if let Some(names) = by_receiver.get_mut(&receiver) {
         names.remove(name);
         if names.is_empty() {
-            callers.remove(&receiver);
+            by_receiver.remove(&receiver);
         }
     }
 }
@@ -93,25 +158,55 @@ mod tests {
     use daffi_wire::Limits;
 
     use super::*;
+    use crate::conn::Budget;
+
+    fn absent(budget: usize) -> AbsentCallers {
+        AbsentCallers::new(Budget::new(budget, 1.0, 100, 1 << 20).open_common())
+    }
+
+    fn name(text: &str) -> NodeName {
+        NodeName::new(text, &Limits::default()).unwrap()
+    }
+
+    fn open() -> OpenCalls {
+        let mut calls = OpenCalls::default();
+        for (id, receiver) in [(2, 10), (3, 11)] {
+            calls.open(CallId(id), receiver);
+        }
+        calls.close()
+    }
 
     #[test]
     fn a_name_is_forgotten_with_its_last_answer() {
-        let name = NodeName::new("caller", &Limits::default()).unwrap();
-        let open = || {
-            let mut calls = OpenCalls::default();
-            for (id, receiver) in [(2, 10), (3, 11)] {
-                calls.open(CallId(id), receiver);
-            }
-            calls.close()
-        };
-        let mut absent = AbsentCallers::default();
-        absent.keep(&name, open());
+        let mut absent = absent(1 << 28);
+        absent.keep(&name("caller"), open());
         absent.complete("caller", CallId(2), 11);
-        assert_eq!(absent.total, 2, "not from whom was asked");
+        assert_eq!(absent.callers["caller"].calls.len(), 2, "not from whom was asked");
         absent.complete("caller", CallId(2), 10);
+        assert!(absent.bytes > 0 && absent.account.held_bytes() == absent.bytes);
         absent.end_receiver(11);
-        assert_eq!((absent.total, absent.calls.len(), absent.callers.len()), (0, 0, 0));
-        absent.keep(&name, open());
-        assert_eq!((absent.take(&name).len(), absent.total, absent.callers.len()), (2, 0, 0));
+        assert_eq!((absent.bytes, absent.callers.len(), absent.by_receiver.len()), (0, 0, 0));
+        absent.keep(&name("caller"), open());
+        assert_eq!(absent.take(&name("caller")).len(), 2);
+        assert_eq!((absent.bytes, absent.account.held_bytes(), absent.by_receiver.len()), (0, 0, 0));
+    }
+
+    /// Names may be long, and each may have left one call: what they take counts, and the newest stay.
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes_and_the_first_are_forgotten() {
+        for (budget, most) in [(1 << 28, MOST), (1 << 22, 1 << 22)] {
+            let mut absent = absent(budget);
+            for n in 0..10_000 {
+                absent.keep(&name(&format!("{n:09000}")), open());
+                assert!(absent.bytes <= most && absent.account.held_bytes() == absent.bytes);
+            }
+            assert!(absent.order.len() <= 2 * absent.callers.len() + STALE + 1);
+            assert!(absent.bytes > most / 4, "{} of {most}", absent.bytes);
+            assert_eq!(absent.take(&name(&format!("{:09000}", 9_999))).len(), 2, "the newest");
+            assert_eq!(absent.take(&name(&format!("{:09000}", 0))).len(), 0, "the first");
+            absent.end_receiver(10);
+            absent.end_receiver(11);
+            assert_eq!((absent.bytes, absent.account.held_bytes(), absent.callers.len()), (0, 0, 0));
+        }
     }
 }

@@ -29,9 +29,13 @@ pub struct BareRouter {
 impl BareRouter {
     /// Must be called within a tokio runtime, which is not to run.
     pub fn new(name: NodeName, listener: Box<dyn Listener>) -> Result<Self, InitializationError> {
-        let config = NodeConfig::server();
-        let budget = Budget::of(&config);
-        Ok(Self { router: Router::builder(name).config(config).listen(vec![listener])?, budget })
+        Self::with(name, listener, NodeConfig::server())
+    }
+
+    fn with(name: NodeName, listener: Box<dyn Listener>, config: NodeConfig) -> Result<Self, InitializationError> {
+        let router = Router::builder(name).config(config).listen(vec![listener])?;
+        let budget = Arc::clone(&router.shared().server.budget);
+        Ok(Self { router, budget })
     }
 
     /// A connection without a handshake.
@@ -78,6 +82,7 @@ impl BareMember {
     pub fn leave(mut self) {
         self.conn.outbox.close();
         self.handler.on_end(&Disconnected::Stopped);
+        self.conn.end_accounts();
     }
 }
 
@@ -195,5 +200,152 @@ mod tests {
         caller.handle(call(7, "caller", "worker")).unwrap();
         // Of 31 newcomers it had not heard: two frames each, and the call.
         assert_eq!(worker.take_all(), 63, "others are served");
+    }
+
+    fn bare(at: &str, config: NodeConfig) -> BareRouter {
+        let listener = MemListener::bind(&at.parse().unwrap()).unwrap();
+        BareRouter::with(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener), config).unwrap()
+    }
+
+    fn peer(member: &BareMember) -> Arc<crate::router::peer::Peer> {
+        member.handler.peer().unwrap()
+    }
+
+    fn request(id: u16, from: &str, to: &str) -> Frame {
+        frame(Header::new(Kind::Request, CallId(id), FormatId::OPAQUE, false, true), [from, to, "f"], b"")
+    }
+
+    /// Among hundreds of members only those are looked at that called the one that leaves.
+    #[tokio::test]
+    async fn a_departure_costs_what_it_ends() {
+        const MEMBERS: usize = 300;
+        let router = bare("mem://bare-router-departure", NodeConfig::server());
+        let (mut worker, mut other) = (joined(&router, "worker"), joined(&router, "other"));
+        let mut members: Vec<_> = (0..MEMBERS).map(|n| joined(&router, &format!("m{n}"))).collect();
+        for (n, member) in members.iter_mut().enumerate() {
+            let to = if n % 100 == 7 { "worker" } else { "other" };
+            member.handle(request(7, &format!("m{n}"), to)).unwrap();
+        }
+        worker.take_all();
+        other.take_all();
+        assert_eq!((peer(&worker).callers().len(), peer(&other).callers().len()), (MEMBERS / 100, MEMBERS * 99 / 100));
+        assert_eq!(router.router.stats().open_calls, MEMBERS);
+        worker.leave();
+        assert_eq!(router.router.stats().open_calls, MEMBERS * 99 / 100, "calls to it have ended");
+        // Those who go are not remembered for ever.
+        for n in 0..1000 {
+            let mut guest = joined(&router, &format!("guest{n}"));
+            guest.handle(request(7, &format!("guest{n}"), "other")).unwrap();
+            guest.leave();
+        }
+        assert_eq!(peer(&other).callers().len(), MEMBERS * 99 / 100);
+        other.leave();
+        assert_eq!(router.router.stats().open_calls, 0);
+    }
+
+    /// Open calls and flows of credit count as received from who makes them, and what was counted
+    /// is given back with the last.
+    #[tokio::test]
+    async fn open_calls_and_flows_are_counted() {
+        let router = bare("mem://bare-router-counted", NodeConfig::server());
+        let mut workers: Vec<_> = (0..100).map(|n| joined(&router, &format!("w{n}"))).collect();
+        let mut caller = joined(&router, "caller");
+        let held = |caller: &BareMember| caller.conn.inbound.account().held_bytes();
+        assert_eq!(held(&caller), 0);
+        for id in 1..=20_000 {
+            caller.handle(request(id, "caller", &format!("w{}", id % 100))).unwrap();
+        }
+        let calls = held(&caller);
+        assert!((20_000 * 24..20_000 * 100).contains(&calls), "{calls}");
+        for n in 0..100 {
+            let begins = credit(Credit::Begins(FlowId(n)), "caller", &format!("w{n}"));
+            caller.handle(begins).unwrap();
+        }
+        assert_eq!(held(&caller), calls + 100 * 384);
+        workers.drain(..50).for_each(BareMember::leave);
+        assert_eq!(held(&caller), calls + 50 * 384, "the tables of calls are as large as they were");
+        let account = Arc::clone(caller.conn.inbound.account());
+        caller.leave();
+        assert_eq!(account.held_bytes(), 0);
+        assert!(router.budget.used_bytes() > 0, "what the others may still answer is counted elsewhere");
+        workers.into_iter().for_each(BareMember::leave);
+        assert_eq!(router.budget.used_bytes(), 0);
+    }
+
+    /// One that calls without end what never answers fills its own share, and hears why.
+    #[tokio::test]
+    async fn open_calls_find_room_or_are_refused() {
+        let config = NodeConfig::server().budget_bytes(4 << 20).max_connections(10);
+        let router = bare("mem://bare-router-open-calls", config);
+        let mut workers: Vec<_> = (0..4).map(|n| joined(&router, &format!("w{n}"))).collect();
+        let mut greedy: Vec<_> = (0..5).map(|n| joined(&router, &format!("greedy{n}"))).collect();
+        for id in 1..=40_000 {
+            for (n, greedy) in greedy.iter_mut().enumerate() {
+                greedy.handle(request(id, &format!("greedy{n}"), &format!("w{}", id % 4))).unwrap();
+                greedy.take_all();
+            }
+            for worker in &mut workers {
+                worker.take_all();
+            }
+        }
+        assert!(router.budget.used_bytes() <= 4 << 20, "{}", router.budget.used_bytes());
+        assert!(router.router.stats().refused_calls > 0);
+        let mut honest = joined(&router, "honest");
+        let before = router.router.stats().refused_calls;
+        for id in 1..=50 {
+            honest.handle(request(id, "honest", "w0")).unwrap();
+        }
+        assert_eq!(router.router.stats().refused_calls, before, "the next one finds room");
+    }
+
+    /// Those who left are remembered by those who called them; what they owned is not.
+    #[tokio::test]
+    async fn who_left_owns_nothing() {
+        let router = bare("mem://bare-router-owned", NodeConfig::server());
+        let mut callers: Vec<_> = (0..10).map(|n| joined(&router, &format!("c{n}"))).collect();
+        let owned = router.budget.owned_bytes();
+        for n in 0..40 {
+            let worker = joined(&router, &format!("w{n}"));
+            for (c, caller) in callers.iter_mut().enumerate() {
+                caller.handle(request(7, &format!("c{c}"), &format!("w{n}"))).unwrap();
+            }
+            worker.leave();
+        }
+        assert_eq!(router.budget.owned_bytes(), owned);
+    }
+
+    /// A hundred members of level 3 that do not read the list, and ask for it again and again.
+    #[tokio::test]
+    async fn lists_that_nobody_reads_are_bounded() {
+        const LIMIT: usize = 16 << 20;
+        let mut config = NodeConfig::server().budget_bytes(LIMIT).max_connections(500);
+        config.limits = Limits::default().max_frame_bytes(4 << 20).max_list_bytes(2 << 20);
+        let router = bare("mem://bare-router-lists", config);
+        let limits = Limits::default();
+        let methods: Vec<_> = (0..1000).map(|n| MethodName::new(format!("{n:0100}"), &limits).unwrap()).collect();
+        let hello = |name: &str, methods: &[MethodName]| {
+            let member = Member::new(NodeName::new(name, &limits).unwrap(), methods.to_vec());
+            let body = Handshake::new(NodeType::new(Role::Client, Level::THREE), vec![member]).to_json();
+            frame(Header::control(Kind::Handshake, CallId(1), true), [name, "", ""], &body)
+        };
+        let mut large = router.connect();
+        large.handle(hello("large", &methods)).unwrap();
+        large.take_all();
+        let mut deaf: Vec<_> = (0..300).map(|_| router.connect()).collect();
+        for round in 0..3 {
+            for (n, one) in deaf.iter_mut().enumerate() {
+                one.handle(hello(&format!("deaf{n}"), &methods[..round])).unwrap();
+            }
+        }
+        let held = deaf.iter().map(|one| one.conn.outbox.account().held_bytes()).sum::<usize>();
+        let list = router.router.members().len() * 64 + 110_000;
+        // With the one list for which nothing waits, from the reserve.
+        let most = LIMIT + (1 << 20) + list;
+        assert!(
+            router.budget.used_bytes() <= most && held <= most + router.budget.owned_bytes(),
+            "{held}: {}",
+            router.budget.used_bytes()
+        );
+        assert!(held > LIMIT / 4, "{held}: they are let in as long as there is room");
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     conn::{Class, Turn},
     error::{Disconnected, ProtocolError},
     refusal::Refusal,
-    session::{IDS, routing},
+    session::routing,
 };
 
 /// Forwards what one member sends, as long as it is allowed to.
@@ -67,7 +67,7 @@ impl Forwarder {
     /// Forwards a request, or answers it with an error.
     fn request(&mut self, frame: Frame, turn: &mut Turn) {
         let Self { shared, me, routes, .. } = self;
-        let receiver = match route(shared, &me.peer, routes, &frame) {
+        let receiver = match route(shared, me, routes, &frame) {
             Ok(receiver) => receiver,
             Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
         };
@@ -216,21 +216,22 @@ fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Frame>, Rem
 /// Gives who gets a request, or why nobody does.
 fn route<'r>(
     shared: &RouterShared,
-    me: &Peer,
+    sender: &Arc<Sender>,
     routes: &'r mut Recent<Route>,
     frame: &Frame,
 ) -> Result<&'r Arc<Peer>, RemoteError> {
+    let me = &sender.peer;
     routing::check_transmitter(frame, &me.name)?;
     if shared.server.is_stopping() {
         let text = format!("the router {} is stopping: {} did not run", shared.server.name, frame.method());
         return Err(Refusal::NodeStopping.error(text));
     }
-    let receiver = &routes.get_or_find(|known| known.fits(frame), || look_up(shared, frame))?.receiver;
+    let receiver = &routes.get_or_find(|known| known.fits(frame), || look_up(shared, sender, frame))?.receiver;
     routing::check_receiver(frame, me.conn.level(), &receiver.name, receiver.conn.level())?;
     Ok(receiver)
 }
 
-fn look_up(shared: &RouterShared, frame: &Frame) -> Result<Route, RemoteError> {
+fn look_up(shared: &RouterShared, sender: &Arc<Sender>, frame: &Frame) -> Result<Route, RemoteError> {
     let not_found = |text| Refusal::ReceiverNotFound.error(text);
     let table = shared.table.load();
     let Some(receiver) = table.get(frame.receiver()).map(|found| &found.peer) else {
@@ -241,11 +242,14 @@ fn look_up(shared: &RouterShared, frame: &Frame) -> Result<Route, RemoteError> {
     let Some(method) = receiver.callback(frame.method()) else {
         return Err(not_found(format!("{} exposes no callback {:?}", receiver.name, frame.method())));
     };
+    if !receiver.remember(sender) {
+        return Err(Refusal::ReceiverGone.error(format!("{} has just left", receiver.name)));
+    }
     Ok(Route { receiver: Arc::clone(receiver), method, exposed })
 }
 
 fn call(shared: &RouterShared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, turn: &mut Turn) {
-    let (id, me) = (frame.header().id(), &*sender.peer);
+    let (id, me) = (frame.header().id(), &sender.peer);
     if me.conn.outbox.is_full() {
         // What comes back must find room.
         let waiting = me.conn.outbox.bytes();
@@ -255,12 +259,11 @@ fn call(shared: &RouterShared, sender: &Sender, receiver: &Arc<Peer>, frame: &Fr
     // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed
     // before its calls are ended, so either that ends this call or the queueing fails, of which
     // `on_lost` hears.
-    let Some(number) = me.open_call(id, receiver) else {
-        let error = Refusal::Overloaded.error(format!(
-            "{} has answered too few of the calls of {}: of the {IDS} numbers that those have, the rest is for others",
-            receiver.name, me.name
-        ));
-        return shared.refuse_call(me, id, &receiver.name, frame.method(), &error);
+    let number = match me.open_call(id, receiver, shared.call_limit.as_ref()) {
+        Ok(number) => number,
+        Err(why) => {
+            return shared.refuse_call(me, id, &receiver.name, frame.method(), &Refusal::Overloaded.error(why));
+        }
     };
     let passed = if number == id {
         sender.pass_call(receiver, frame, turn)

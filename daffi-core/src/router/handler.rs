@@ -94,6 +94,12 @@ impl RouterHandler {
         Self { shared, conn, opening, member: None, alive: Alive::default(), announcing: Announcing::default() }
     }
 
+    /// This connection as the others see it, once it has joined.
+    #[cfg(test)]
+    pub(super) fn peer(&self) -> Option<Arc<Peer>> {
+        self.member.as_ref().map(|member| Arc::clone(&member.me.peer))
+    }
+
     /// Handles a handshake: the first one joins, a later one waits for its time.
     #[cold]
     fn handshake(&mut self, frame: Frame) {
@@ -156,7 +162,7 @@ impl RouterHandler {
                 members.join(me.id(), member, Arc::clone(&me)).map_err(|refused| refused.to_string())?;
             self.conn.set_level(level);
             me.inherit(match &evicted {
-                Some((old, _)) => old.close_calls(),
+                Some((old, _)) => old.close_calls(shared.call_limit.as_ref()),
                 None => shared.absent.lock().take(&name),
             });
             // The answer is the first thing that a newcomer hears: before news, and before calls
@@ -177,7 +183,7 @@ impl RouterHandler {
             // One that has just gone needs no word.
             drop(old.conn.notify(&last));
             old.conn.end(Disconnected::Evicted, true);
-            shared.end_calls_to(&old);
+            shared.end_calls_to(&old, &old.callers());
             shared.server.events.tell(MemberEvent::Evicted(name.to_string()));
         }
         if shared.server.life.is_closing() {
@@ -194,6 +200,10 @@ impl RouterHandler {
     fn update(&mut self, me: &Arc<Peer>, member: Member, frame: &Frame, now: Instant) -> Result<(), String> {
         let shared = &self.shared;
         let mut members = shared.members.lock();
+        let list = members.reply_bytes();
+        if !me.is_level_four() && !self.conn.outbox.admits(Class::Answer, list) {
+            return Err(no_room_for_list(list));
+        }
         if me.takes_news() {
             let before = members.tell_one(&me.name, me.id());
             me.tell(&before, members.end(), &shared.news);

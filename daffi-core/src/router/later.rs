@@ -70,7 +70,7 @@ impl Later {
         let mut kept = self.0.lock();
         let joins = kept.ends.back().is_some_and(|ends| ends.receiver == receiver && ends.why == why);
         let more = if joins { COST_OF_EACH } else { COST + receiver.len() + COST_OF_EACH };
-        let was_open = matches!(why, Refusal::ReceiverGone | Refusal::AnswerLost);
+        let was_open = matches!(why, Refusal::ReceiverGone | Refusal::AnswerLost | Refusal::Unanswered);
         if kept.bytes + more > MOST || !was_open && !account.admits(more) {
             return false;
         }

@@ -10,7 +10,9 @@ mod later;
 mod peer;
 mod recent;
 mod sender;
+mod senders;
 mod telling;
+mod unanswered;
 
 use std::{
     sync::{
@@ -27,17 +29,23 @@ use daffi_wire::{CallId, Frame, Level, Member, NodeName, Role, Shown};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
-use self::{absent::AbsentCallers, handler::RouterHandler, peer::Peer, sender::Sender, telling::tell_news};
+use self::{
+    absent::AbsentCallers,
+    handler::RouterHandler,
+    peer::Peer,
+    sender::Sender,
+    telling::tell_news,
+    unanswered::{CallLimit, end_unanswered},
+};
 use crate::{
     config::NodeConfig,
     conn::{Budget, Conn},
     error::{Ended, InitializationError},
     events::{Events, MemberEvent},
-    keyed::ByName,
     refusal::Refusal,
     serve::Lifecycle,
     server::{self, Host, OpeningId, Server},
-    session::Membership,
+    session::{Map, Membership},
 };
 
 /// How often a Router that stops looks whether calls are still open.
@@ -92,10 +100,16 @@ pub struct RouterStats {
     pub open_calls: usize,
     /// Nowait requests now that wait for their receiver.
     pub held_requests: usize,
+    /// Bytes of the budget that are held now for members, beyond the part that each connection
+    /// owns: nothing, when nobody sends or receives.
+    pub held_bytes: usize,
     /// Replies that matched no open call, and were dropped.
     pub dropped_replies: u64,
     /// Calls that could not be delivered, and were answered with an error.
     pub refused_calls: u64,
+    /// Calls that a node of daffi 3.0.1 did not answer within `level3_call_limit`, and that were
+    /// ended with an error.
+    pub unanswered_calls: u64,
     /// Nowait requests that could not be delivered, and were dropped.
     pub dropped_requests: u64,
     /// Frames of kinds that this node gives no meaning, and were skipped.
@@ -106,11 +120,12 @@ pub struct RouterStats {
 struct Counters {
     dropped_replies: AtomicU64,
     refused_calls: AtomicU64,
+    unanswered_calls: AtomicU64,
     dropped_requests: AtomicU64,
     skipped_frames: AtomicU64,
 }
 
-type Table = ByName<NodeName, Arc<Sender>>;
+type Table = Map<NodeName, Arc<Sender>>;
 
 #[derive(Debug)]
 struct RouterShared {
@@ -121,6 +136,8 @@ struct RouterShared {
     members: Mutex<Membership<Arc<Peer>>>,
     /// Calls of names that nobody bears now.
     absent: Mutex<AbsentCallers>,
+    /// What ends calls that level 3 receivers do not answer, if anything does.
+    call_limit: Option<CallLimit>,
     /// There is something to tell the members.
     news: Arc<Notify>,
     counters: Counters,
@@ -151,17 +168,23 @@ impl RouterBuilder {
         let Self { name, config } = self;
         let budget = Budget::of(&config);
         let members = Mutex::new(Membership::new(config.limits, config.max_connections));
+        let absent = Mutex::new(AbsentCallers::new(budget.open_common()));
+        let call_limit = config.level3_call_limit.map(CallLimit::new);
         let server = Server::new(name, config, budget, Lifecycle::default(), &listeners)?;
         let shared = Arc::new(RouterShared {
             server,
             table: ArcSwap::default(),
             members,
-            absent: Mutex::default(),
+            absent,
+            call_limit,
             news: Arc::default(),
             counters: Counters::default(),
         });
         server::listen(&shared, listeners);
         tokio::spawn(tell_news(Arc::clone(&shared)));
+        if shared.call_limit.is_some() {
+            tokio::spawn(end_unanswered(Arc::clone(&shared)));
+        }
         Ok(Router { handle: Arc::new(RouterHandle { shared }) })
     }
 }
@@ -207,8 +230,10 @@ impl Router {
             stopped_members: shared.table.load().values().filter(|member| member.peer.conn.is_stopped()).count(),
             open_calls,
             held_requests,
+            held_bytes: shared.server.budget.used_bytes(),
             dropped_replies: count(&shared.counters.dropped_replies),
             refused_calls: count(&shared.counters.refused_calls),
+            unanswered_calls: count(&shared.counters.unanswered_calls),
             dropped_requests: count(&shared.counters.dropped_requests),
             skipped_frames: count(&shared.counters.skipped_frames),
         }
@@ -283,11 +308,11 @@ impl RouterShared {
     fn remove_member(&self, peer: &Peer) {
         // Before the news: a 3.0.1 caller that hears of the end first raises an error of its own.
         // Its outbox is closed, so no call to it begins any more.
-        self.end_calls_to(peer);
+        self.end_calls_to(peer, &peer.take_callers());
         {
             let mut members = self.members.lock();
             if members.leave(&peer.name, peer.id()) {
-                self.absent.lock().keep(&peer.name, peer.close_calls());
+                self.absent.lock().keep(&peer.name, peer.close_calls(self.call_limit.as_ref()));
                 self.table.rcu(|table| {
                     let mut table = Table::clone(table);
                     table.remove(&peer.name);
@@ -301,11 +326,12 @@ impl RouterShared {
         self.news.notify_one();
     }
 
-    /// Answers every open call to a peer that will not answer any more.
-    fn end_calls_to(&self, gone: &Peer) {
+    /// Answers every open call to a peer that will not answer any more. Calls of others than
+    /// `callers` never went to it.
+    fn end_calls_to(&self, gone: &Peer, callers: &[Arc<Sender>]) {
         let error = Refusal::ReceiverGone.error(format!("{} left before it answered", gone.name));
         self.absent.lock().end_receiver(gone.id());
-        for caller in self.table.load().values() {
+        for caller in callers {
             let (lost, caller) = (caller.forget(gone.id()), &caller.peer);
             for id in caller.end_calls_to(gone.id()) {
                 self.refuse_call(caller, id, &gone.name, "", &error);
@@ -330,6 +356,7 @@ impl RouterShared {
         for end in ends {
             let text = match end.why {
                 Refusal::AnswerLost => "it ran, and its answer was dropped: too much waited for you",
+                Refusal::Unanswered => "it was open for longer than level3_call_limit; it may have run",
                 _ => "too much waited for you",
             };
             self.send_error(caller, end.id, &end.receiver, "", &end.why.error(text));

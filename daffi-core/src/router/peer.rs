@@ -1,19 +1,22 @@
 //! One member of a Router, as all connections see and remember it.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use arc_swap::ArcSwap;
 use daffi_wire::{CallId, Level, MethodName, NodeName};
 use parking_lot::Mutex;
 
-use super::{later::Later, sender::Sender, telling::Heard};
+use super::{later::Later, sender::Sender, senders::Senders, telling::Heard, unanswered::CallLimit};
 use crate::{
     conn::Conn,
     keyed::Names,
-    session::{CreditPool, OpenCalls},
+    session::{CreditPool, IDS, OpenCalls, Unanswered},
 };
 
 /// A member: its connection, what it exposes and the calls it made.
@@ -31,14 +34,16 @@ pub(super) struct Peer {
     methods: ArcSwap<Names<MethodName>>,
     /// Counts changes of `methods`.
     exposed: AtomicU64,
-    calls: Mutex<OpenCalls>,
+    calls: Mutex<CountedCalls>,
+    /// Those who called this member or sent to it, as long as it has not left.
+    callers: Mutex<Option<Senders>>,
     /// What all senders together may have outstanding with it, as far as the Router has to say that
     /// in its place.
     pub(super) pool: Mutex<CreditPool>,
     /// What it was told of the others.
     pub(super) heard: Heard,
     /// Those with flows that are to begin when this member has heard of them.
-    unheard: Mutex<Vec<Weak<Sender>>>,
+    unheard: Mutex<Senders>,
     /// Ends of its calls that it is told when it takes what waits.
     pub(super) later: Later,
 }
@@ -54,6 +59,7 @@ impl Peer {
             methods: ArcSwap::from_pointee(methods.iter().cloned().collect()),
             exposed: AtomicU64::new(0),
             calls: Mutex::default(),
+            callers: Mutex::new(Some(Senders::default())),
             heard: Heard::default(),
             unheard: Mutex::default(),
             later: Later::default(),
@@ -103,15 +109,42 @@ impl Peer {
 
     /// Takes over the calls of an older connection of the same name, which may still be answered.
     pub(super) fn inherit(&self, calls: OpenCalls) {
-        *self.calls.lock() = calls;
+        self.with_calls(|own| *own = calls);
+    }
+
+    /// Does something to the calls of this member. What they take then is counted as received from
+    /// it.
+    fn with_calls<T>(&self, change: impl FnOnce(&mut OpenCalls) -> T) -> T {
+        let mut calls = self.calls.lock();
+        let done = change(&mut calls.open);
+        let held = calls.open.held_bytes();
+        if held != calls.counted {
+            self.conn.inbound.account().change(calls.counted, held);
+            calls.counted = held;
+        }
+        done
+    }
+
+    /// `caller` calls this member, or sends to it, and hears when it leaves. `false`: it has left.
+    pub(super) fn remember(&self, caller: &Arc<Sender>) -> bool {
+        let mut callers = self.callers.lock();
+        let remembers = callers.as_mut().map(|callers| callers.add(caller));
+        remembers.is_some()
+    }
+
+    /// Those who called this member or sent to it.
+    pub(super) fn callers(&self) -> Vec<Arc<Sender>> {
+        self.callers.lock().as_ref().map(Senders::present).unwrap_or_default()
+    }
+
+    /// The same, of a member that has left and is called by nobody else.
+    pub(super) fn take_callers(&self) -> Vec<Arc<Sender>> {
+        self.callers.lock().take().map(|callers| callers.present()).unwrap_or_default()
     }
 
     /// Remembers `sender`, a flow of which begins when this member was told of it.
     pub(super) fn introduce_later(&self, sender: &Arc<Sender>) {
-        let mut unheard = self.unheard.lock();
-        // Of those that have gone nothing is kept.
-        unheard.retain(|other| other.strong_count() > 0 && !std::ptr::eq(other.as_ptr(), Arc::as_ptr(sender)));
-        unheard.push(Arc::downgrade(sender));
+        self.unheard.lock().add(sender);
     }
 
     pub(super) fn has_unheard(&self) -> bool {
@@ -119,46 +152,96 @@ impl Peer {
     }
 
     pub(super) fn take_unheard(&self) -> Vec<Arc<Sender>> {
-        let unheard = std::mem::take(&mut *self.unheard.lock());
-        unheard.iter().filter_map(Weak::upgrade).collect()
+        std::mem::take(&mut *self.unheard.lock()).present()
     }
 
-    /// Opens a call of this member to `receiver`. Gives the number under which it
-    /// travels.
-    pub(super) fn open_call(&self, id: CallId, receiver: &Self) -> Option<CallId> {
-        self.calls.lock().open(id, receiver.id())
+    /// A call of this member to `receiver` is open from now on. Gives the number under which it
+    /// travels; `Err`: why there is none.
+    pub(super) fn open_call(
+        self: &Arc<Self>,
+        id: CallId,
+        receiver: &Self,
+        limit: Option<&CallLimit>,
+    ) -> Result<CallId, String> {
+        let account = self.conn.inbound.account();
+        self.with_calls(|calls| {
+            if calls.grows() && !account.admits(calls.held_bytes()) {
+                return Err(format!(
+                    "{} calls of {} are open, which take {} bytes; as things stand all that was received from it may \
+                     take {}, and takes {}",
+                    calls.len(),
+                    self.name,
+                    calls.held_bytes(),
+                    account.share(),
+                    account.held_bytes()
+                ));
+            }
+            let opened = match limit.filter(|_| !receiver.is_level_four()) {
+                None => calls.open(id, receiver.id()),
+                Some(limit) => limit.open(calls, self, id, receiver),
+            };
+            opened.ok_or_else(|| {
+                format!(
+                    "{} has answered too few of the calls of {}: of the {IDS} numbers that those have, the rest is for \
+                     others",
+                    receiver.name, self.name
+                )
+            })
+        })
+    }
+
+    /// Ends calls of this member that nobody answered for too long, as many as there are `steps`
+    /// for.
+    pub(super) fn take_unanswered(
+        self: &Arc<Self>,
+        limit: &CallLimit,
+        now: Instant,
+        steps: &mut usize,
+    ) -> Vec<Unanswered> {
+        self.with_calls(|calls| limit.take(calls, self, now, steps))
     }
 
     /// Marks an open call that this member gives up for the first time. Gives the number under
     /// which it travels, and the connection of its receiver.
     pub(super) fn cancel_call(&self, id: CallId) -> Option<(CallId, u64)> {
-        self.calls.lock().cancel(id)
+        self.with_calls(|calls| calls.cancel(id))
     }
 
     /// Notes that this member waits for the answer to a call no more. The receiver may still
     /// answer: the number rests.
     pub(super) fn give_up_call(&self, id: CallId) {
-        self.calls.lock().give_up(id);
+        self.with_calls(|calls| calls.give_up(id));
     }
 
     /// Completes a call when a reply came on the connection `receiver`, or none will. Gives the
     /// caller's number; `None`: nobody waits for it.
     pub(super) fn complete_call(&self, number: CallId, receiver: u64) -> Option<CallId> {
-        self.calls.lock().complete(number, receiver)
+        self.with_calls(|calls| calls.complete(number, receiver))
     }
 
     /// Ends the calls to a receiver that left, and gives their numbers.
     pub(super) fn end_calls_to(&self, receiver: u64) -> Vec<CallId> {
-        self.calls.lock().end_receiver(receiver)
+        self.with_calls(|calls| calls.end_receiver(receiver))
     }
 
     pub(super) fn open_calls(&self) -> usize {
-        self.calls.lock().count_waiting()
+        self.calls.lock().open.count_waiting()
     }
 
-    /// Closes the calls of a connection that ended. Gives what receivers may still answer to its
-    /// name.
-    pub(super) fn close_calls(&self) -> OpenCalls {
-        self.calls.lock().close()
+    /// The connection ended: what receivers may still answer to its name.
+    pub(super) fn close_calls(&self, limit: Option<&CallLimit>) -> OpenCalls {
+        self.with_calls(|calls| {
+            if let Some(limit) = limit {
+                limit.forget(calls, self.id());
+            }
+            calls.close()
+        })
     }
+}
+
+/// The open calls of a member, and what is counted for them.
+#[derive(Debug, Default)]
+struct CountedCalls {
+    open: OpenCalls,
+    counted: usize,
 }

@@ -17,12 +17,15 @@ use tokio::time::Instant;
 
 use super::Peer;
 use crate::{
-    conn::{Class, Closed, Ticket, Turn},
+    conn::{Charge, Class, Closed, Ticket, Turn},
     session::{Incoming, Outgoing},
 };
 
 /// What a held request takes beside its frame.
 const HOLDING_COST: usize = 256;
+
+/// What a flow takes: here, and with what its receiver knows of its sender.
+const FLOW_COST: usize = 384;
 
 /// A member as the sender of requests. It is held by its connection, by the table while it bears
 /// its name, and by what it sent to receivers of level 3 and was not written yet: with the last of
@@ -46,6 +49,8 @@ struct RoutedFlow {
     /// In the place of a receiver that knows nothing of credit.
     local: Option<Local>,
     telling: Telling,
+    /// Counted as received from its sender.
+    _counted: Charge,
 }
 
 /// What the sender is being told of its credit: one CREDIT frame at a time lies in its outbox.
@@ -116,14 +121,19 @@ impl Lost {
 }
 
 impl RoutedFlow {
-    fn new(flow: FlowId, receiver: &Arc<Peer>) -> Self {
+    /// `None`: the receiver has left.
+    fn new(flow: FlowId, sender: &Arc<Sender>, receiver: &Arc<Peer>) -> Option<Self> {
+        if !receiver.remember(sender) {
+            return None;
+        }
         let local = || Local { incoming: Incoming::new(flow), receiver: Arc::downgrade(receiver) };
-        Self {
+        Some(Self {
             account: Outgoing::new(flow),
             held: VecDeque::new(),
             local: (!receiver.is_level_four()).then(local),
             telling: Telling::Idle,
-        }
+            _counted: sender.peer.conn.inbound.account().charge(FLOW_COST),
+        })
     }
 
     /// Nothing is outstanding, and a flow of another number begins; `begins` says so to the
@@ -176,7 +186,7 @@ impl Sender {
             }
             return;
         }
-        let mut flow = RoutedFlow::new(number, receiver);
+        let Some(mut flow) = RoutedFlow::new(number, self, receiver) else { return };
         if !in_step {
             self.begin_later(&mut flow, receiver, frame);
         } else if receiver.is_level_four() && receiver.conn.forward(Class::Notice, &frame).is_err() {
@@ -219,7 +229,7 @@ impl Sender {
             None if self.peer.is_level_four() => return Err(Lost::OldFlow),
             None => {
                 let number = FlowId(fastrand::u32(..));
-                let mut flow = RoutedFlow::new(number, receiver);
+                let mut flow = RoutedFlow::new(number, self, receiver).ok_or(Lost::Left)?;
                 if receiver.is_level_four()
                     && let Ok(begins) = Credit::Begins(number).frame(&self.peer.name, &receiver.name, &self.limits)
                 {

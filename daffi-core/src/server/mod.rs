@@ -53,7 +53,7 @@ pub(crate) struct Server {
     pub(crate) tasks: TaskTracker,
     /// What accepts connections.
     listening: TaskTracker,
-    budget: Arc<Budget>,
+    pub(crate) budget: Arc<Budget>,
     long_turns: LongTurns,
     /// Connections without a handshake, the oldest first.
     opening: Mutex<BTreeMap<u64, AbortHandle>>,

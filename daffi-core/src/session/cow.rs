@@ -68,7 +68,7 @@ impl<T: Clone> List<T> {
 
 /// A map in parts, by names that peers chose.
 #[derive(Clone, Debug)]
-pub(super) struct Map<K, V> {
+pub(crate) struct Map<K, V> {
     /// A power of two of them; which one a key is in says its hash.
     parts: Vec<Arc<ByName<K, V>>>,
     len: usize,
@@ -90,14 +90,22 @@ impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
         usize::try_from(hash).unwrap_or_default() & (self.parts.len() - 1)
     }
 
-    pub(super) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.parts.iter().flat_map(|part| part.values())
+    }
+
+    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
         self.parts[self.part(key)].get(key)
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         if self.len >= self.parts.len() * PART {
             self.grow();
         }
@@ -107,7 +115,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
         }
     }
 
-    pub(super) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
+    pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {

@@ -198,6 +198,11 @@ impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
         Self { flows: HashMap::default(), pool: CreditPool::new(size), quiet: VecDeque::new(), due: Vec::new() }
     }
 
+    /// Senders that have begun a flow.
+    pub(crate) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
     /// Begins a flow, as its sender says.
     pub(crate) fn begin(&mut self, sender: K, flow: FlowId) {
         if let Some(before) = self.flows.insert(sender, Incoming::new(flow)) {

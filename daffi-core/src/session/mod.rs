@@ -22,17 +22,19 @@ mod open_calls;
 mod pulse;
 pub(crate) mod routing;
 mod server;
+mod unanswered;
 
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::members::MemberList;
 pub use self::members::Members;
 pub(crate) use self::{
     client::{ClientSession, Handled},
+    cow::Map,
     credit::{CreditPool, Incoming, Outgoing, Receiving},
     hub::Hub,
     in_flight::{Completed, IDS, InFlight, Outcome},
     membership::{Joined, Membership, Updated},
-    open_calls::OpenCalls,
+    open_calls::{OpenCalls, Unanswered},
     pulse::{Beat, ENDED, Pulse},
     server::{Hello, event_frame, handshake_refusal, handshake_reply, name_taken, no_room_for_list},
 };

@@ -1,14 +1,23 @@
 //! The calls that one member made through a Router and that are open.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Instant,
+};
 
-use daffi_wire::CallId;
+use daffi_wire::{CallId, NodeName};
 use rustc_hash::FxHashMap;
 
-use super::in_flight::{BuildIdHasher, IDS};
+use super::{
+    in_flight::{BuildIdHasher, IDS},
+    unanswered::Line,
+};
 
 /// Room that an empty table keeps.
 const KEPT: usize = 1024;
+
+/// So many calls are open without asking whether there is room.
+const FEW: usize = 64;
 
 /// The calls of one member that a receiver may still answer, by the number under which the receiver
 /// got them.
@@ -32,6 +41,8 @@ pub(crate) struct OpenCalls {
     spare: Vec<u16>,
     /// Calls that somebody waits for.
     waiting: usize,
+    /// Those of them that end when they stay without an answer for some time.
+    line: Line,
     last: u16,
     closed: bool,
 }
@@ -46,6 +57,17 @@ struct OpenCall {
     cancelled: bool,
     /// Its place among those to the same receiver.
     at: u16,
+    /// Its mark in the line, or 0.
+    mark: u32,
+}
+
+/// A call that nobody answered for some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unanswered {
+    /// The caller's number.
+    pub(crate) id: CallId,
+    pub(crate) receiver: NodeName,
+    pub(crate) since: Instant,
 }
 
 impl OpenCalls {
@@ -74,9 +96,65 @@ impl OpenCalls {
         // There are fewer than numbers.
         let at = u16::try_from(held.len()).ok()?;
         held.push(number.0);
-        self.calls.insert(number.0, OpenCall { receiver, caller: Some(id.0), cancelled: false, at });
+        self.calls.insert(number.0, OpenCall { receiver, caller: Some(id.0), cancelled: false, at, mark: 0 });
         self.waiting += 1;
         Some(number)
+    }
+
+    /// The same, of a call that [`take_unanswered`](Self::take_unanswered) gives when it is open
+    /// for too long.
+    pub(crate) fn open_in_line(&mut self, id: CallId, receiver: u64, name: &NodeName, now: Instant) -> Option<CallId> {
+        let number = self.open(id, receiver)?;
+        let calls = &mut self.calls;
+        let mark = self.line.push(number, name, now, |waits| {
+            calls.get(&waits.number.0).is_some_and(|slot| slot.mark == waits.mark && slot.caller.is_some())
+        });
+        if let Some(slot) = calls.get_mut(&number.0) {
+            slot.mark = mark;
+        }
+        Some(number)
+    }
+
+    /// Whether the next call takes more memory, about as much again.
+    pub(crate) fn grows(&self) -> bool {
+        self.calls.len() == self.calls.capacity() && self.calls.len() >= FEW
+    }
+
+    /// The memory of these tables.
+    pub(crate) fn held_bytes(&self) -> usize {
+        // Lists of numbers have room for twice as many, at most.
+        self.calls.capacity() * (size_of::<(u16, OpenCall)>() + 1 + 2 * size_of::<u16>())
+            + self.renumbered.capacity() * (size_of::<(u16, u16)>() + 1)
+            + self.held.capacity() * (size_of::<(u64, Vec<u16>)>() + 1)
+            + self.line.held_bytes()
+    }
+
+    /// The next call that nobody has answered since then. Its number rests, because an answer may
+    /// come all the same. `None`: there is none, or there was no time to find one in the `steps`
+    /// that are left.
+    pub(crate) fn take_unanswered(&mut self, since: Instant, steps: &mut usize) -> Option<Unanswered> {
+        while *steps > 0
+            && let Some(waits) = self.line.take(since)
+        {
+            *steps -= 1;
+            if let Some(slot) = self.calls.get(&waits.number.0).filter(|slot| slot.mark == waits.mark)
+                && let Some(id) = slot.caller
+            {
+                self.give_up(CallId(id));
+                return Some(Unanswered { id: CallId(id), receiver: waits.receiver, since: waits.since });
+            }
+        }
+        None
+    }
+
+    /// When the line of these calls is to be looked at, for whoever looks.
+    pub(crate) const fn look(&mut self) -> &mut Option<Instant> {
+        self.line.look()
+    }
+
+    /// Since when the first of the calls in line waits, if it still does.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        self.line.first()
     }
 
     /// Marks a call that its caller gives up. Gives the number under which it travels and the
@@ -99,7 +177,7 @@ impl OpenCalls {
         let slot = call.remove();
         let caller = slot.caller;
         if let Some(id) = caller {
-            self.waiting -= 1;
+            self.waits_no_more(slot.mark);
             if id != number.0 {
                 self.renumbered.remove(&id);
             }
@@ -116,14 +194,14 @@ impl OpenCalls {
     pub(crate) fn end_receiver(&mut self, receiver: u64) -> Vec<CallId> {
         let mut gone = Vec::new();
         for number in self.held.remove(&receiver).unwrap_or_default() {
-            if let Some(id) = self.calls.remove(&number).and_then(|slot| slot.caller) {
+            if let Some(OpenCall { caller: Some(id), mark, .. }) = self.calls.remove(&number) {
+                self.waits_no_more(mark);
                 if id != number {
                     self.renumbered.remove(&id);
                 }
                 gone.push(CallId(id));
             }
         }
-        self.waiting -= gone.len();
         gone.sort_unstable();
         gone
     }
@@ -136,6 +214,7 @@ impl OpenCalls {
         calls.values_mut().for_each(|slot| slot.caller = None);
         self.renumbered = HashMap::default();
         self.waiting = 0;
+        self.line = Line::default();
         Self { calls, held: std::mem::take(&mut self.held), last: self.last, ..Self::default() }
     }
 
@@ -184,7 +263,16 @@ impl OpenCalls {
         };
         if let Some(slot) = self.calls.get_mut(&number).filter(|slot| slot.caller == Some(id.0)) {
             slot.caller = None;
-            self.waiting -= 1;
+            let mark = slot.mark;
+            self.waits_no_more(mark);
+        }
+    }
+
+    /// Nobody waits any more for a call that somebody waited for.
+    fn waits_no_more(&mut self, mark: u32) {
+        self.waiting -= 1;
+        if mark != 0 {
+            self.line.ended();
         }
     }
 }
@@ -205,6 +293,8 @@ fn free(calls: &HashMap<u16, OpenCall, BuildIdHasher>, last: &mut u16, id: CallI
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -228,6 +318,32 @@ mod tests {
         assert_eq!(calls.cancel(CallId(2)), None, "it was told");
         assert_eq!(calls.complete(number, 11), Some(CallId(2)), "it ends as any other");
         assert_eq!(calls.cancel(CallId(2)), None);
+    }
+
+    #[test]
+    fn what_nobody_answers_ends_and_its_number_rests() {
+        let name = NodeName::new("worker", &daffi_wire::Limits::default()).unwrap();
+        let (mut calls, begun) = (OpenCalls::default(), Instant::now());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        calls.open(CallId(1), 9);
+        for (id, since) in [(2, 0), (3, 1), (4, 1), (5, 2)] {
+            calls.open_in_line(CallId(id), 10, &name, at(since));
+        }
+        let second = calls.open_in_line(CallId(2), 10, &name, at(3)).unwrap();
+        calls.complete(CallId(3), 10);
+        let mut unanswered = |since: u64, mut steps: usize| {
+            std::iter::from_fn(|| calls.take_unanswered(at(since), &mut steps))
+                .map(|call| call.id.0)
+                .collect::<Vec<_>>()
+        };
+        assert!(unanswered(1, 2).is_empty(), "one was given up, one answered, and the look is over");
+        assert_eq!(unanswered(1, 2), [4]);
+        assert_eq!(unanswered(3, 9), [5, 2], "not the one without a limit");
+        assert_eq!((calls.waits_since(), calls.count_waiting(), calls.len()), (None, 1, 5));
+        for late in [CallId(2), CallId(4), CallId(5), second] {
+            assert_eq!(calls.complete(late, 10), None, "a late answer reaches nobody");
+        }
+        assert_eq!((calls.len(), calls.renumbered.len()), (1, 0));
     }
 
     #[test]

@@ -22,4 +22,5 @@ mod router_flow;
 mod shares;
 mod support;
 mod tower_services;
+mod unanswered;
 mod workers;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use daffi::{CallError, Client};
+use daffi::{CallError, Client, Router};
 use daffi_testing::{Peer, go_on, stand_still};
 use futures::{future::join_all, stream};
 use serde_json::{Value as Json, json};
@@ -214,4 +214,32 @@ async fn calls_to_a_python_worker_that_stands_still_end_by_their_timeout() {
         assert_eq!(old.call("add", json!([number, 2])).timeout(20).ok().await, number + 2);
     }
     assert_eq!(worker.invoke("recorded", json!([])).await.as_array().unwrap().len(), 200);
+}
+
+/// Nobody set a timeout: the Router ends calls that nobody else would, and forgets what comes too
+/// late.
+#[tokio::test]
+async fn calls_to_a_python_worker_that_stands_still_end_by_the_limit_of_the_router() {
+    const LIMIT: Duration = Duration::from_millis(500);
+    let router = Router::builder("router").configure(|config| config.level3_call_limit = Some(LIMIT));
+    let router = AnyRouter::Rust(router.bind("tcp://127.0.0.1:0").await.unwrap());
+    let worker = router.python_worker(WORKER).await;
+    let old = router.python_client("python").await;
+    let new = Client::builder("rust").connect(&router.endpoint()).await.unwrap();
+    old.wait_for_members(&[WORKER]).await;
+    stand_still(worker.pid());
+    let error = new.rpc().receiver(WORKER).call::<i64>("add", (3, 4)).await.unwrap_err();
+    assert!(matches!(error, CallError::Unanswered(_)) && error.to_string().contains("level3_call_limit"), "{error}");
+    let error = old.call("add", json!([3, 4])).receiver(WORKER).error().await;
+    assert_eq!((error.class.as_str(), error.is_remote()), ("Unanswered", true), "{error}");
+    assert!(error.message.contains("level3_call_limit") && error.message.contains("500ms"), "{error}");
+    let AnyRouter::Rust(stats) = &router else { unreachable!("as it was started") };
+    assert_eq!((stats.stats().open_calls, stats.stats().unanswered_calls), (0, 2));
+    go_on(worker.pid());
+    // What it worked off meanwhile reaches nobody, and it serves on.
+    eventually("the late answers", async || (stats.stats().dropped_replies == 2).then_some(())).await;
+    for number in 0..10 {
+        assert_eq!(new.rpc().receiver(WORKER).call::<i64>("add", (number, 1)).await.unwrap(), number + 1);
+        assert_eq!(old.call("add", json!([number, 2])).receiver(WORKER).ok().await, number + 2);
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
     connection::{keepalive, made_up},
     failure::Failure,
     interrupts::Interrupts,
-    quantity::{Count, Seconds, Size},
+    quantity::{Count, Seconds, Size, Wait},
     server::{Certificates, Sockets, Stopping, announce, listening, log_members, until_ended},
 };
 
@@ -84,6 +84,10 @@ struct Bounds {
     /// A node that takes or goes on with less than a KiB a second in such a time is disconnected
     #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().slow_peer_timeout))]
     slow_peer_timeout: Seconds,
+    /// A call that a node of daffi 3.0.1 leaves without an answer for so long is ended with an
+    /// error (it may have run): such a node cannot be asked whether it still lives
+    #[arg(long, value_name = "SECONDS", default_value = "none")]
+    level3_call_limit: Wait,
     /// Who keeps a name that a second connection asks for: the newest, as with daffi 3.0.1, or the
     /// first as long as it lives
     #[arg(long, value_name = "WHO", value_enum, default_value_t = Names::Newest)]
@@ -144,6 +148,7 @@ impl Bounds {
         config.limits.max_list_bytes = self.max_list_bytes.0;
         config.handshake_timeout = self.handshake_timeout.0;
         config.slow_peer_timeout = self.slow_peer_timeout.0;
+        config.level3_call_limit = self.level3_call_limit.0;
         config.grace = self.stopping.grace.0;
         config.name_policy = match self.name_policy {
             Names::Newest => NamePolicy::Newest,
