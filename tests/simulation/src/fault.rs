@@ -15,6 +15,10 @@ pub const SERVER: &str = "server";
 /// The host of the node that takes another's name.
 pub const TWIN: &str = "twin";
 
+/// Of other faults, how long an honest node stands still that is not to be taken for one that takes
+/// nothing.
+const MOMENT: f64 = 0.25;
+
 /// Bytes that the handshakes and several small calls take.
 const EVERY_BYTE: u64 = 800;
 
@@ -105,6 +109,8 @@ pub enum Weather {
     Twin,
     /// All of it.
     Storm,
+    /// Hosts that do on purpose what no node does, and honest ones that stand still for a moment.
+    Adversaries,
     /// The first connection of one node breaks at one end after a number of bytes, which the seed
     /// counts up.
     EveryByte,
@@ -112,7 +118,7 @@ pub enum Weather {
 
 impl Weather {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Delay,
         Self::Loss,
         Self::Partition,
@@ -122,6 +128,7 @@ impl Weather {
         Self::HalfOpen,
         Self::Twin,
         Self::Storm,
+        Self::Adversaries,
         Self::EveryByte,
     ];
 
@@ -176,6 +183,7 @@ impl Weather {
                 if rng.bool() { Fault::PowerLoss { host, down: time } } else { Fault::Crash { host, down: time } }
             }
             Self::SlowReader => Fault::Freeze { host, end, time },
+            Self::Adversaries => Fault::Freeze { host, end: End::Client, time: time.mul_f64(MOMENT) },
             Self::HalfOpen => Fault::HalfOpen { host },
         })
     }

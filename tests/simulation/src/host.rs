@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
-use daffi_core::{Callback, Client, NodeConfig, RoundRobin, Router, Service};
+use daffi_core::{Callback, Client, Events, MemberEvent, NodeConfig, RoundRobin, Router, Service};
 use daffi_transport::Endpoint;
 use fastrand::Rng;
+use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, time::sleep};
 
@@ -25,7 +26,7 @@ use crate::{
 
 pub(crate) type Ended = Result<(), Box<dyn Error>>;
 
-const PORT: u16 = 5001;
+pub(crate) const PORT: u16 = 5001;
 
 /// How long a pinned call may take when nothing is wrong.
 const PROMPT: Duration = Duration::from_millis(1_000);
@@ -52,6 +53,8 @@ pub(crate) struct Setting {
     pub(crate) twin_of: Mutex<Option<String>>,
     /// The server stops before its clients.
     pub(crate) server_first: bool,
+    /// No honest node may lose its connection.
+    pub(crate) nobody_leaves: bool,
 }
 
 fn endpoint() -> Endpoint {
@@ -82,6 +85,25 @@ fn compare(setting: &Setting, host: &str, seen: Vec<String>, expected: &[String]
     }
 }
 
+/// Looks who leaves until it is time to compare.
+async fn watch(setting: &Setting, mut events: Events) {
+    let leaves = async {
+        while let Some(event) = events.next().await {
+            if let MemberEvent::Removed(node) | MemberEvent::Evicted(node) = event
+                && setting.nobody_leaves
+                && setting.clients.contains(&node)
+            {
+                setting.ledger.violation(format!("{node}, which is honest, lost its connection"));
+            }
+        }
+    };
+    tokio::select! {
+        () = leaves => {}
+        () = times::until(COMPARE) => return,
+    }
+    times::until(COMPARE).await;
+}
+
 /// A Service with all callbacks.
 pub(crate) async fn service(setting: Arc<Setting>) -> Ended {
     let listener = SimListener::bind(&endpoint(), PORT, Arc::clone(&setting.network)).await?;
@@ -89,7 +111,7 @@ pub(crate) async fn service(setting: Arc<Setting>) -> Ended {
     let config = setting.config.clone();
     let service =
         Service::builder(name(SERVER), formats()).config(config).callbacks(exposed).listen(vec![Box::new(listener)])?;
-    times::until(COMPARE).await;
+    watch(&setting, service.events()).await;
     compare(&setting, SERVER, service.clients(), &setting.clients);
     times::until(if setting.server_first { STOP } else { STOP_LATER }).await;
     service.stop().await;
@@ -103,12 +125,15 @@ pub(crate) async fn service(setting: Arc<Setting>) -> Ended {
 pub(crate) async fn router(setting: Arc<Setting>) -> Ended {
     let listener = SimListener::bind(&endpoint(), PORT, Arc::clone(&setting.network)).await?;
     let router = Router::builder(name(SERVER)).config(setting.config.clone()).listen(vec![Box::new(listener)])?;
-    times::until(COMPARE).await;
+    watch(&setting, router.events()).await;
     let members = router.members().into_iter().map(|member| member.name.to_string()).collect();
     compare(&setting, SERVER, members, &setting.clients);
     let stats = router.stats();
     if (stats.open_calls, stats.held_requests) != (0, 0) {
         setting.ledger.violation(format!("the router still holds what nobody waits for: {stats:?}"));
+    }
+    if stats.held_bytes > 0 {
+        setting.ledger.violation(format!("the router still counts what nobody sends or takes: {stats:?}"));
     }
     times::until(if setting.server_first { STOP } else { STOP_LATER }).await;
     router.stop().await;

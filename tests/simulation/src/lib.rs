@@ -9,7 +9,12 @@
 //!   says that it did not; chunks of a stream ran in order;
 //! - everybody reaches everybody again, and all see the same members;
 //! - no task is left behind, and a Router holds no open call and no request that nobody waits for;
-//! - nothing panicked, and nobody was evicted whose name nobody else bore.
+//! - nothing panicked, and nobody was evicted whose name nobody else bore;
+//! - nothing is counted any more that a Router held for its members.
+//!
+//! Beside *adversaries*, who speak the wire by hand and do all that no node does, and beside honest
+//! nodes that stand still for a moment, also this: no honest node loses its connection, and no call
+//! of theirs without a timeout fails for another reason than that it was refused before it ran.
 //!
 //! ```console
 //! $ cargo run --release -p daffi-simulation -- --seeds 500            # every topology and weather
@@ -44,6 +49,7 @@
 //! host that lost its peer without a word notices a second or so later, where a real keepalive
 //! takes longer.
 
+mod adversary;
 mod callbacks;
 pub mod fault;
 mod host;

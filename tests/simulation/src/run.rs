@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use turmoil::Sim;
 
 use crate::{
+    adversary::adversary,
     fault::{Fault, SERVER, SILENT, TWIN, Weather, noticed},
     host::{Setting, member, router, service, twin},
     ledger::Ledger,
@@ -73,7 +74,7 @@ impl Simulation {
             Ok(Err(error)) => ledger.violation(error.to_string()),
         }
         let mut violations = PANICS.take();
-        violations.extend(ledger.verdict(self.weather == Weather::Delay));
+        violations.extend(ledger.verdict(matches!(self.weather, Weather::Delay | Weather::Adversaries)));
         let (calls, answered) = ledger.counts();
         Report { calls, answered, digest: ledger.digest(), violations, log: ledger.log() }
     }
@@ -101,6 +102,12 @@ impl Simulation {
         }
         let shared = Arc::clone(&setting);
         sim.host(TWIN, move || twin(Arc::clone(&shared)));
+        if self.weather == Weather::Adversaries {
+            for n in 0..rng.usize(1..5) {
+                let (setting, host, seed) = (Arc::clone(&setting), format!("adversary-{n}"), rng.u64(..));
+                sim.host(host.clone(), move || adversary(Arc::clone(&setting), host.clone(), seed));
+            }
+        }
         let plan = self.weather.plan(self.seed, &mut rng, &setting.workers, &setting.clients);
         let mut pending: BinaryHeap<Step> = BinaryHeap::new();
         for (at, fault) in plan {
@@ -165,6 +172,7 @@ impl Simulation {
             starts: Mutex::default(),
             twin_of: Mutex::default(),
             server_first: rng.bool(),
+            nobody_leaves: self.weather == Weather::Adversaries,
         }
     }
 }
