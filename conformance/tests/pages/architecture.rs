@@ -43,6 +43,21 @@ fn invariants_are_held_by_tests() {
 }
 
 #[test]
+fn faults_that_were_seen_have_tests() {
+    let page = page();
+    let (_, table) = page.split_once("| seen |").expect("there is a table of faults");
+    let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() >= 18, "{} rows were found, and there are more", rows.len());
+    for row in rows {
+        let (fault, tests) = row.trim_matches('|').split_once('|').expect("two cells");
+        for named in tests.split(';') {
+            let (file, test) = named.trim().split_once(' ').unwrap_or_else(|| panic!("{fault}: a file and a test"));
+            test_exists(file.trim_matches('`'), test).unwrap_or_else(|error| panic!("{fault}: {error}"));
+        }
+    }
+}
+
+#[test]
 fn paths_are_told_from_other_code() {
     let text = "`a/b.rs`, `daffi/{x,y}`, `cargo`, `tcp://127.0.0.1:5000`";
     assert_eq!(paths(text), ["a/b.rs", "daffi/x", "daffi/y"]);

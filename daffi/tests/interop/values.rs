@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     forms::seen,
+    routers::RouterKind,
     support::{Transport, python_client, rust_client},
 };
 
@@ -210,6 +211,37 @@ async fn what_a_format_cannot_hold_is_refused_before_it_is_sent() {
         assert!(others.iter().any(|other| error.to_string().contains(other)), "{name} in {format}: {error}");
     }
     assert_eq!(client.rpc().call::<i64>("add", (3, 4)).await.unwrap(), 7);
+}
+
+/// It would stop the one thread of a 3.0.1 worker for good.
+#[tokio::test]
+async fn a_key_that_python_cannot_hash_reaches_no_worker() {
+    let router = RouterKind::Rust.start().await;
+    let worker = router.python_worker("worker").await;
+    let client = rust_client("caller", &router.endpoint()).await;
+    client.wait_for_members(&["worker"], None).await.unwrap();
+    let list = || Value::from(vec![Value::from(1)]);
+    for format in [FormatId::PICKLE, FormatId::MSGPACK] {
+        let rpc = client.rpc().serde(format);
+        for error in [
+            rpc.call::<Value>("echo", (HashMap::from([(vec![1], 2)]),)).await.unwrap_err(),
+            rpc.call::<Value>("echo", (map([(list(), 2)]),)).await.unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, CallError::Encode { .. }) && error.to_string().contains("key"),
+                "{format}: {error}"
+            );
+        }
+    }
+    let error = client
+        .rpc()
+        .serde(FormatId::PICKLE)
+        .call::<Value>("echo", (Value::Set(vec![list()].into()),))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, CallError::Encode { .. }), "{error}");
+    assert_eq!(client.rpc().receiver("worker").call::<i64>("add", (3, 4)).await.unwrap(), 7);
+    drop(worker);
 }
 
 /// In both directions, as the integers that they are.
