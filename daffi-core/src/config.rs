@@ -115,6 +115,41 @@ impl NodeConfig {
     pub fn client() -> Self {
         Self { slow_peer_timeout: Duration::from_secs(300), ..Self::server() }
     }
+
+    /// Whether a node could do its work with these settings.
+    pub(crate) fn check(&self) -> Result<(), UnusableSetting> {
+        let refused =
+            |name, value: &dyn std::fmt::Display, rule| Err(UnusableSetting { name, value: value.to_string(), rule });
+        match self {
+            Self { workers: 0, .. } => refused("workers", &0, "at least 1 callback must be able to run"),
+            Self { max_connections: 0, .. } => {
+                refused("max_connections", &0, "at least 1 connection must find a place")
+            }
+            Self { budget_bytes, .. } if *budget_bytes < LEAST_BUDGET => {
+                refused("budget_bytes", budget_bytes, "small messages need 4096 bytes")
+            }
+            Self { share, .. } if !(share.is_finite() && *share > 0.0) => {
+                refused("share", share, "a number above 0 is expected")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// With less of a budget a connection would stop at a message of a few KiB for ever.
+const LEAST_BUDGET: usize = 4096;
+
+/// A setting that no node can work with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[error("{name} is {value}: {rule}")]
+pub struct UnusableSetting {
+    /// The field of [`NodeConfig`].
+    pub name: &'static str,
+    /// What it is.
+    pub value: String,
+    /// What is missing.
+    pub rule: &'static str,
 }
 
 macro_rules! setters {

@@ -86,7 +86,7 @@ pub use crate::{
         RpcNowait, RpcOver, StreamCall, StreamNowait,
     },
     client::{Choice, Client, ClientBuilder, ClientState, LeastInFlight, Picker, RoundRobin, StickyByKey},
-    config::{NamePolicy, NodeConfig},
+    config::{NamePolicy, NodeConfig, UnusableSetting},
     error::{BoxError, CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError, WaitedFor},
     events::{Events, MemberEvent},
     router::{Router, RouterBuilder, RouterStats},

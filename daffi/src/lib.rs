@@ -115,7 +115,7 @@ pub use bytes::Bytes;
 pub use daffi_core::{
     Answers, BoxError, CallError, CallOptions, Choice, ClientState, Disconnected, Ended, Events, InitializationError,
     LeastInFlight, MemberEvent, Members, NamePolicy, NodeConfig, Picker, ProtocolError, RoundRobin, RouterStats,
-    StickyByKey, StreamError, WaitedFor, remote_error,
+    StickyByKey, StreamError, UnusableSetting, WaitedFor, remote_error,
 };
 #[cfg(feature = "macros")]
 pub use daffi_macros::{callback, callbacks, remote};

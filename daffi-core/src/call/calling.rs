@@ -129,7 +129,7 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                 CallStepProjection::Sent { pending, expires, after, given_up } => {
                     let level = pending.level();
                     if let Poll::Ready(answer) = Pin::new(&mut *pending).poll(cx) {
-                        let timeout = (!after.is_zero()).then_some(*after);
+                        let timeout = expires.is_some().then_some(*after);
                         return Poll::Ready(to_received(answer, level, this.method, timeout));
                     }
                     if let Some(given_up) = given_up

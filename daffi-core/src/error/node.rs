@@ -6,6 +6,7 @@ use daffi_transport::{BindError, ConnectError};
 use daffi_wire::{EncodeError, NameError};
 
 use super::{CallError, Disconnected};
+use crate::config::UnusableSetting;
 
 /// Why a node could not be started.
 ///
@@ -47,8 +48,8 @@ pub enum InitializationError {
     Thread(std::io::Error),
     /// Nothing to listen on was given.
     NoEndpoint,
-    /// The number of workers is 0.
-    NoWorkers,
+    /// A setting that no node can work with, 0 workers for one.
+    Setting(UnusableSetting),
     /// A client that only looks was given callbacks.
     LooksOnly,
 }
@@ -78,7 +79,7 @@ impl fmt::Display for InitializationError {
             Self::LooksOnly => f.write_str(
                 "a client that only looks (look_only) exposes no callbacks: leave them out, or let it be a member",
             ),
-            Self::NoWorkers => f.write_str("workers is 0: at least 1 callback must be able to run"),
+            Self::Setting(error) => error.fmt(f),
         }
     }
 }
@@ -94,6 +95,12 @@ impl std::error::Error for InitializationError {
             Self::Thread(error) => error.source(),
             _ => None,
         }
+    }
+}
+
+impl From<UnusableSetting> for InitializationError {
+    fn from(error: UnusableSetting) -> Self {
+        Self::Setting(error)
     }
 }
 

@@ -166,6 +166,7 @@ impl RouterBuilder {
     /// [`InitializationError`] for settings that can't work.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Router, InitializationError> {
         let Self { name, config } = self;
+        config.check()?;
         let budget = Budget::of(&config);
         let members = Mutex::new(Membership::new(config.limits, config.max_connections));
         let absent = Mutex::new(AbsentCallers::new(budget.open_common()));

@@ -46,9 +46,7 @@ impl ServingNode {
         callbacks: Vec<Callback>,
         formats: F,
     ) -> Result<Self, InitializationError> {
-        if config.workers == 0 {
-            return Err(InitializationError::NoWorkers);
-        }
+        config.check()?;
         let registry = Registry::default();
         registry.add(callbacks)?;
         let callbacks = layer(CallbackService::new(config.workers));

@@ -100,6 +100,17 @@ async fn a_timeout_travels_and_no_timeout_is_no_deadline() {
     }
 }
 
+/// It passes at the caller or at the receiver, whoever looks first.
+#[tokio::test]
+async fn a_timeout_of_nothing_is_a_timeout() {
+    let (_nodes, at) = callee(false, &Arc::default()).await;
+    let caller = client(&at, "caller").await;
+    for _ in 0..100 {
+        let error = caller.rpc().timeout(Duration::ZERO).call::<Option<u64>>("left", ()).await.unwrap_err();
+        assert!(matches!(error, CallError::Timeout { .. }), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn headers_travel_in_their_order() {
     for behind_router in [false, true] {

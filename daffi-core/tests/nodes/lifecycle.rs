@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use daffi_core::{CallError, ClientState, Disconnected, Ended, MemberEvent, NodeConfig};
+use daffi_core::{CallError, Client, ClientState, Disconnected, Ended, MemberEvent, NodeConfig, Router, Service};
+use daffi_transport::{Listener, mem};
+use daffi_wire::{Limits, NodeName};
 use futures::StreamExt;
 use tokio::sync::Notify;
 
-use crate::support::{asynchronous, client, client_with, endpoint, plain, service, service_at};
+use crate::support::{asynchronous, client, client_with, endpoint, formats, plain, service, service_at};
 
 fn add() -> daffi_core::Callback {
     plain("add", |(a, b): (i64, i64)| Ok(a + b))
@@ -23,6 +25,33 @@ fn held(begin: &Arc<Notify>, end: &Arc<Notify>) -> daffi_core::Callback {
             7
         }
     })
+}
+
+/// They say which setting, what it is and what it lacks.
+#[tokio::test]
+async fn settings_that_no_node_can_work_with_are_refused() {
+    let unusable: [(NodeConfig, &str); 6] = [
+        (NodeConfig::server().workers(0), "workers is 0: at least 1 callback"),
+        (NodeConfig::server().max_connections(0), "max_connections is 0: at least 1 connection"),
+        (NodeConfig::server().budget_bytes(1), "budget_bytes is 1: small messages need 4096 bytes"),
+        (NodeConfig::server().share(0.0), "share is 0: a number above 0"),
+        (NodeConfig::server().share(f64::NAN), "share is NaN: a number above 0"),
+        (NodeConfig::server().share(f64::INFINITY), "share is inf: a number above 0"),
+    ];
+    for (config, words) in unusable {
+        let name = || NodeName::new("n", &Limits::default()).unwrap();
+        let at = endpoint();
+        let listener = || vec![Box::new(mem::MemListener::bind(&endpoint()).unwrap()) as Box<dyn Listener>];
+        let connector = Box::new(mem::MemConnector::new(at.clone()));
+        let told = [
+            Service::builder(name(), formats()).config(config.clone()).listen(listener()).map(drop),
+            Router::builder(name()).config(config.clone()).listen(listener()).map(drop),
+            Client::builder(name(), connector, formats()).config(config).connect_lazy().map(drop),
+        ];
+        for error in told.map(|started| started.unwrap_err().to_string()) {
+            assert!(error.starts_with(words), "{error}");
+        }
+    }
 }
 
 /// A time beyond all clocks is long, and nothing else.
