@@ -191,7 +191,8 @@ mod tests {
         assert_eq!((absent.bytes, absent.account.held_bytes(), absent.by_receiver.len()), (0, 0, 0));
     }
 
-    /// Names may be long, and each may have left one call: what they take counts, and the newest stay.
+    /// Names may be long, and each may have left one call: what they take counts, and the newest
+    /// stay.
     #[test]
     fn what_is_kept_is_bounded_in_bytes_and_the_first_are_forgotten() {
         for (budget, most) in [(1 << 28, MOST), (1 << 22, 1 << 22)] {

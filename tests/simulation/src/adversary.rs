@@ -1,5 +1,5 @@
-//! Hosts that do on purpose what no node of daffi does. Each speaks the wire by hand, under names of
-//! its own, so that all it could do to others is to take what they need.
+//! Hosts that do on purpose what no node of daffi does. Each speaks the wire by hand, under names
+//! of its own, so that all it could do to others is to take what they need.
 
 use std::{io, sync::Arc, time::Duration};
 
