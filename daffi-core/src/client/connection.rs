@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{ClientCore, ClientCredit, NowaitReceipt, Picker, callers::Callers};
 use crate::{
-    conn::{Alive, Class, Conn, Handler, Turn},
+    conn::{Alive, Class, Conn, FEW, Handler, Turn},
     error::{CallError, Disconnected},
     events::MemberEvent,
     refusal::Refusal,
@@ -448,7 +448,8 @@ impl ClientHandler {
             let receipt = NowaitReceipt::new(&self.connection, caller.caller_name(), frame.payload().len());
             return self.shared.serving.serve(turn, &mut self.intake, caller, frame, receipt);
         }
-        if conn.inbound.is_full() {
+        let asks_little = caller.waiting() < FEW && conn.inbound.has_room_for_few();
+        if conn.inbound.is_full() && !asks_little {
             let (bytes, frames) = (conn.inbound.bytes(), conn.inbound.frames());
             let text = format!("{frames} requests of {bytes} bytes wait at {}", node.name);
             return caller.answer_error(turn, &frame, Refusal::Overloaded.error(text));

@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -226,6 +226,9 @@ impl<R: Handler> Drop for Driver<R> {
     fn drop(&mut self) {
         let reason = self.reason.take().unwrap_or(Disconnected::Stopped);
         self.forget_unfinished();
+        if matches!(reason, Disconnected::Limit { .. } | Disconnected::Protocol(_)) {
+            self.conn.cut.store(true, Ordering::Relaxed);
+        }
         let unsent = self.conn.outbox.close() + self.write.batch.frames();
         if unsent > 0 && matches!(reason, Disconnected::PeerClosed) {
             // It does not want them: the list that answers its farewell for one.

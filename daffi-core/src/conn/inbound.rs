@@ -10,7 +10,8 @@ use std::sync::{
 
 use super::{Account, Conn};
 
-/// What a request that waits for its callback takes beside its frame: a task, and places in queues.
+/// What a request that waits for its callback takes beside its frame: places in queues, and a job.
+/// A task is counted beside that.
 pub(crate) const WAITING_COST: usize = 1024;
 
 /// Requests of one peer that were received and have not finished, and the memory of a frame that
@@ -44,6 +45,12 @@ impl Inbound {
     pub(crate) fn is_full(&self) -> bool {
         let bytes = self.bytes();
         bytes >= self.account.own() && bytes >= self.account.soft_share()
+    }
+
+    /// Whether there is room even for those who ask little: they have the whole share, of which
+    /// those who ask much get a part.
+    pub(crate) fn has_room_for_few(&self) -> bool {
+        self.bytes() < self.account.share()
     }
 }
 

@@ -3,7 +3,10 @@
 
 use std::{
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -17,29 +20,53 @@ use tokio_util::sync::PollSemaphore;
 
 use super::timers::now;
 
-/// Work between two looks at limits and at the clock; a small frame is one.
+/// Work between two looks at limits; a small frame is one.
 pub(super) const LOOK: usize = 32;
 
 /// A frame counts once more for each so many bytes.
 const BYTES: usize = 8 * 1024;
 
-/// A turn with at most so much work is short.
+/// A turn with at most so much work is short ..
 const SHORT: usize = 16;
+
+/// .. unless it took so long, while others wait.
+const DEAR: Duration = Duration::from_micros(20);
 
 /// A turn ends when it did so much work ..
 const MOST: usize = 256;
 
-/// .. or took so long.
+/// .. or took so long, which is looked at after each [`LOOK`].
 const LONGEST: Duration = Duration::from_micros(50);
 
-/// The line in which the connections of a node stand whose last turn was long, or that have had
-/// none yet.
+/// Work between two looks at the clock while others wait, for a turn that ends after [`DEAR`].
+const CLOSE_LOOK: usize = 4;
+
+/// Bytes that one read may bring while others wait: copying more takes longer than a turn.
+const READ_CROWDED: usize = 64 * 1024;
+
+/// The line in which the connections of a node stand whose last turn was long, or that have had none
+/// yet.
 ///
-/// As many of them as the runtime has threads run a turn at a time, and after each the runtime
-/// looks for what came meanwhile. So whoever asks little waits for one long turn, however many
-/// peers have more ready than they are given time for.
+/// As many of them as the runtime has threads have their turn at a time, and after each the runtime
+/// looks for what came meanwhile. So whoever asks little waits for one long turn, however many peers
+/// have more ready than they are given time for; and while anybody waits, a turn is no longer than
+/// what a short call takes.
 #[derive(Clone, Debug)]
-pub(crate) struct LongTurns(Arc<Semaphore>);
+pub(crate) struct LongTurns(Arc<Line>);
+
+///
+/// Those whose turns hold answers that others wait for have a line of their own. A worker answers
+/// everybody over one connection: among those who ask it would be one of many.
+#[derive(Debug)]
+struct Line {
+    /// Of each [`Kind`].
+    permits: [Arc<Semaphore>; 2],
+    threads: usize,
+    /// Connections that stand in it.
+    waiting: AtomicUsize,
+    /// One had a short turn since the last long one began.
+    had_short: AtomicBool,
+}
 
 impl LongTurns {
     /// For connections that run on this runtime.
@@ -48,35 +75,86 @@ impl LongTurns {
     }
 
     pub(super) fn of(threads: usize) -> Self {
-        Self(Arc::new(Semaphore::new(threads)))
+        let permits = [(); 2].map(|()| Arc::new(Semaphore::new(threads)));
+        Self(Arc::new(Line { permits, threads, waiting: AtomicUsize::new(0), had_short: AtomicBool::new(false) }))
     }
+}
+
+impl Line {
+    /// Whether somebody has a long turn.
+    fn is_busy(&self) -> bool {
+        self.permits.iter().any(|permits| permits.available_permits() < self.threads)
+    }
+}
+
+/// What a long turn is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Requests,
+    Answers,
 }
 
 /// One connection, and how long its turns are.
 #[derive(Debug)]
 pub(super) struct TurnPace {
     /// `None`: it shares its thread with no others that matter.
-    line: Option<PollSemaphore>,
+    line: Option<Place>,
     /// Its next turn is expected to be long.
-    long: bool,
-    /// Kept beyond a long turn, until others have run.
+    long: Option<Kind>,
+    /// Kept beyond a long turn, until others had theirs.
     permit: Option<OwnedSemaphorePermit>,
     goes_on: bool,
+}
+
+/// That of one connection in the line.
+#[derive(Debug)]
+struct Place {
+    line: Arc<Line>,
+    permits: [PollSemaphore; 2],
+    /// It waits for a permit.
+    waits: bool,
 }
 
 /// What one turn did so far.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     done: usize,
+    frames: usize,
     looked: usize,
-    /// When it was looked at first.
+    /// Since when, once that was looked at.
     since: Option<Instant>,
+    looked_at_clock: usize,
+    /// Others wait for their turn.
+    crowded: bool,
+}
+
+impl Place {
+    fn note(&mut self, waits: bool) {
+        if waits != std::mem::replace(&mut self.waits, waits) {
+            let waiting = &self.line.waiting;
+            if waits {
+                waiting.fetch_add(1, Relaxed)
+            } else {
+                waiting.fetch_sub(1, Relaxed)
+            };
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.note(false);
+    }
 }
 
 impl TurnPace {
     pub(super) fn new(line: Option<LongTurns>) -> Self {
-        let line = line.map(|line| PollSemaphore::new(line.0));
-        Self { long: line.is_some(), line, permit: None, goes_on: false }
+        let line = line.map(|LongTurns(line)| Place {
+            permits: line.permits.clone().map(PollSemaphore::new),
+            line,
+            waits: false,
+        });
+        Self { long: line.is_some().then_some(Kind::Requests), line, permit: None, goes_on: false }
     }
 
     /// The driver runs again, and so others have run meanwhile.
@@ -84,19 +162,33 @@ impl TurnPace {
         self.permit = None;
     }
 
-    /// Whether the peer may be read now. `Pending`: others are first, and `cx` is woken.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(line) = self.line.as_mut().filter(|_| self.long) {
-            self.permit = ready!(line.poll_acquire(cx));
+    /// Whether the peer may be read now, and what the turn may do. `Pending`: others are first, and
+    /// `cx` is woken.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Work> {
+        let Some(place) = &mut self.line else { return Poll::Ready(Work::default()) };
+        if let Some(kind) = self.long {
+            let permit = place.permits[kind as usize].poll_acquire(cx);
+            place.note(permit.is_pending());
+            self.permit = ready!(permit);
         }
-        Poll::Ready(())
+        let line = &place.line;
+        let crowded = if self.long.is_some() {
+            line.waiting.load(Relaxed) > 0 || line.had_short.swap(false, Relaxed)
+        } else {
+            line.is_busy()
+        };
+        Poll::Ready(Work { crowded, since: crowded.then(now), ..Work::default() })
     }
 
-    /// Notes that a turn ended; `cut` says that there was more to do.
-    pub(super) fn note(&mut self, work: &Work, cut: bool) {
-        self.long = cut || work.done > SHORT;
-        if !self.long {
+    /// A turn ended, in which so many answers were passed to others; `cut`: there was more to do.
+    pub(super) fn note(&mut self, work: &Work, answers: usize, cut: bool) {
+        let kind = if answers > work.frames / 2 { Kind::Answers } else { Kind::Requests };
+        self.long = (cut || work.is_long()).then_some(kind);
+        if self.long.is_none() {
             self.permit = None;
+            if let Some(place) = self.line.as_ref().filter(|_| work.crowded) {
+                place.line.had_short.store(true, Relaxed);
+            }
         }
         self.goes_on = cut || self.permit.is_some();
     }
@@ -109,12 +201,18 @@ impl TurnPace {
 
 impl Work {
     pub(super) fn add(&mut self, bytes: usize) {
+        self.frames += 1;
         self.done += 1 + bytes / BYTES;
     }
 
     /// Counts something that costs more than a frame.
     pub(super) fn add_much(&mut self) {
         self.done += LOOK;
+    }
+
+    /// What one read may bring.
+    pub(super) fn most_to_read(&self, most: usize) -> usize {
+        if self.crowded { most.min(READ_CROWDED) } else { most }
     }
 
     /// Whether it is time to look at limits.
@@ -129,10 +227,17 @@ impl Work {
         }
         if self.wants_look() {
             self.looked = self.done;
-            let now = now();
-            return now.saturating_duration_since(*self.since.get_or_insert(now)) >= LONGEST;
+        } else if !self.crowded || self.done - self.looked_at_clock < CLOSE_LOOK {
+            return false;
         }
-        false
+        self.looked_at_clock = self.done;
+        let now = now();
+        now.saturating_duration_since(*self.since.get_or_insert(now)) >= if self.crowded { DEAR } else { LONGEST }
+    }
+
+    fn is_long(&self) -> bool {
+        self.done > SHORT
+            || self.crowded && self.since.is_some_and(|since| now().saturating_duration_since(since) >= DEAR)
     }
 }
 
@@ -141,4 +246,75 @@ impl Work {
 pub(super) fn after_others(cx: &mut Context<'_>) {
     // The first poll of it does just that.
     let _later: Poll<()> = pin!(yield_now()).poll(cx);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn paces<const N: usize>() -> [TurnPace; N] {
+        let line = LongTurns::of(1);
+        [(); N].map(|()| TurnPace::new(Some(line.clone())))
+    }
+
+    fn begin(pace: &mut TurnPace) -> Option<Work> {
+        pace.begin();
+        match pace.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(work) => Some(work),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Works small frames in that take 10 us each, until it is enough.
+    async fn frames(work: &mut Work) -> usize {
+        while !work.is_enough() {
+            work.add(10);
+            advance(Duration::from_micros(10)).await;
+        }
+        work.frames
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_are_shorter_while_others_wait() {
+        let [mut first, mut second] = paces();
+        let mut work = begin(&mut first).unwrap();
+        assert_eq!(frames(&mut work).await, 2 * LOOK, "nobody else wants its time");
+        assert!(begin(&mut second).is_none());
+        first.note(&work, 0, true);
+        assert!(begin(&mut first).is_none(), "the other is first");
+        let mut work = begin(&mut second).unwrap();
+        assert_eq!(frames(&mut work).await, CLOSE_LOOK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_is_long_however_few_frames_it_has() {
+        let [mut dear, mut first] = paces();
+        let mut work = begin(&mut dear).unwrap();
+        work.add(10);
+        dear.note(&work, 0, false);
+        assert!(begin(&mut first).is_some());
+        let mut work = begin(&mut dear).unwrap();
+        work.add(10);
+        advance(DEAR).await;
+        dear.note(&work, 0, false);
+        assert!(begin(&mut dear).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_stand_in_no_line_with_requests() {
+        let [mut worker, mut asking] = paces();
+        let mut work = begin(&mut worker).unwrap();
+        (0..100).for_each(|_| work.add(10));
+        worker.note(&work, 51, true);
+        worker.begin();
+        assert!(begin(&mut asking).is_some());
+        assert!(begin(&mut worker).is_some());
+        // One that mostly asks is one of those who ask.
+        worker.note(&work, 50, true);
+        assert!(begin(&mut worker).is_none());
+    }
 }

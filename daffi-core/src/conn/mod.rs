@@ -68,6 +68,8 @@ pub(crate) struct Conn {
     draining: AtomicBool,
     settling: AtomicBool,
     settled: AtomicBool,
+    /// It was ended for breaking a rule or a limit.
+    cut: AtomicBool,
     /// What others ask of the driver: to end for this reason, at once or when all that waits was
     /// written.
     end: Mutex<Option<(Disconnected, bool)>>,
@@ -79,6 +81,9 @@ pub(crate) struct Conn {
     wants_room: AtomicBool,
     signs: Signs,
 }
+
+/// A caller with at most so many requests that wait asks little, and gives way to nobody.
+pub(crate) const FEW: usize = 8;
 
 /// Forwarded frames below this size are copied: a small part of a read buffer must not keep all of
 /// it alive. A larger one keeps at most eight times its size alive.
@@ -102,6 +107,7 @@ impl Conn {
             draining: AtomicBool::new(false),
             settling: AtomicBool::new(false),
             settled: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             end: Mutex::new(None),
             ending: AtomicBool::new(false),
             driver: AtomicWaker::new(),
@@ -291,6 +297,11 @@ impl Conn {
 
     fn note_settled(&self) {
         self.settled.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was ended for breaking a rule or a limit: what its peer left behind does not run.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// Whether it has [settled](Self::settle), or has ended.

@@ -100,13 +100,13 @@ impl ReadSide {
 impl<R: Handler> Driver<R> {
     /// Reads what is there, and queues what the handler makes of it. `Pending`: others are first.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
-        if self.pace.poll(cx).is_pending() {
-            // The peer is not read now, whatever it sends.
+        let Poll::Ready(mut work) = self.pace.poll(cx) else {
+            // It is not read now, whatever it sends.
             self.conn.signs.note_holding_back();
             return Poll::Pending;
-        }
+        };
         let mut turn = Turn::begin(&self.conn, self.read.suspect);
-        let read = self.read_frames(cx, &mut turn);
+        let read = self.read_frames(cx, &mut turn, &mut work);
         self.count_unfinished(0);
         turn.clock.interrupt();
         self.read.suspect = turn.clock.suspect();
@@ -114,16 +114,15 @@ impl<R: Handler> Driver<R> {
         Poll::Ready(read)
     }
 
-    /// Reads and hands on frames as far as limits allow.
-    fn read_frames(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Result<(), Disconnected> {
-        let mut work = Work::default();
+    /// As far as limits allow.
+    fn read_frames(&mut self, cx: &mut Context<'_>, turn: &mut Turn, work: &mut Work) -> Result<(), Disconnected> {
         let queued = self.conn.outbox.bytes() + QUEUED_PER_TURN;
         let mut hold = self.hold(None)?;
         while !self.read.ended && hold != Hold::Stop && !self.conn.is_ending() {
             let looks = work.wants_look();
             if work.is_enough() || self.conn.outbox.bytes() >= queued {
                 // What the peer provoked is written before more of it is worked in.
-                self.pace.note(&work, true);
+                self.pace.note(work, turn.answers(), true);
                 return Ok(());
             }
             if looks {
@@ -145,12 +144,12 @@ impl<R: Handler> Driver<R> {
             turn.flush();
             turn.clock.interrupt();
             hold = self.make_room()?;
-            if self.fill(cx, hold)?.is_pending() {
-                self.pace.note(&work, false);
+            if self.fill(cx, hold, work)?.is_pending() {
+                self.pace.note(work, turn.answers(), false);
                 return Ok(());
             }
         }
-        self.pace.note(&work, false);
+        self.pace.note(work, turn.answers(), false);
         // What is not wanted does not have to come.
         self.conn.signs.note_holding_back();
         self.read.watch.rest();
@@ -159,7 +158,7 @@ impl<R: Handler> Driver<R> {
     }
 
     /// Reads once, unless the peer is held back. `Ready`: there may be frames.
-    fn fill(&mut self, cx: &mut Context<'_>, hold: Hold) -> Result<Poll<()>, Disconnected> {
+    fn fill(&mut self, cx: &mut Context<'_>, hold: Hold, work: &Work) -> Result<Poll<()>, Disconnected> {
         let (most, pause) = match hold {
             Hold::Read => {
                 self.timers.clear(Timer::Pause);
@@ -182,7 +181,7 @@ impl<R: Handler> Driver<R> {
             return Ok(Poll::Pending);
         }
         let limit = most - self.read.slowly.min(most - 1);
-        let limit = if self.read.is_short { limit.min(SHORT_READ) } else { limit };
+        let limit = work.most_to_read(if self.read.is_short { limit.min(SHORT_READ) } else { limit });
         match self.read.reader.poll_fill(cx, limit) {
             Poll::Pending => {
                 self.read.burst = 0;

@@ -39,6 +39,8 @@ pub(crate) struct Turn {
     lots: Vec<Lot>,
     /// Frames that could not be queued, because their connection had ended.
     lost: Vec<(u64, Batch)>,
+    /// Answers for other connections, whether they found room or not.
+    answers: usize,
     pub(crate) clock: Clock,
 }
 
@@ -47,7 +49,7 @@ impl Turn {
     pub(crate) fn begin(own: &Conn, suspect: u32) -> Self {
         // On a thread that is ending there is none.
         let lots = LOTS_OF_LAST.try_with(Cell::take).unwrap_or_default();
-        Self { own: own.id, lots, lost: Vec::new(), clock: Clock::new(suspect) }
+        Self { own: own.id, lots, lost: Vec::new(), answers: 0, clock: Clock::new(suspect) }
     }
 
     /// Promises frames for `conn`, which does not end in order before they are queued.
@@ -58,6 +60,7 @@ impl Turn {
     /// Gathers one more frame for `conn`: `head` is copied, `payload` is shared when large.
     /// `false`: there is no room for one of its class.
     pub(crate) fn send(&mut self, conn: &Arc<Conn>, class: Class, head: &[u8], payload: Option<Bytes>) -> bool {
+        self.answers += usize::from(class == Class::Answer && conn.id != self.own);
         let bytes = head.len() + payload.as_ref().map_or(0, Bytes::len);
         if !conn.outbox.admits(class, bytes) {
             return false;
@@ -71,6 +74,11 @@ impl Turn {
             self.flush();
         }
         true
+    }
+
+    /// Answers that were to go to others.
+    pub(super) const fn answers(&self) -> usize {
+        self.answers
     }
 
     /// Gathers a frame that somebody else sent, byte for byte. `false`: there is no room for one of

@@ -15,6 +15,9 @@ use crate::{
     session::routing,
 };
 
+/// Bytes that are shown of a name that nobody bears: what a peer makes up is no reason to write much.
+const NAME: usize = 100;
+
 /// Forwards what one member sends, as long as it is allowed to.
 pub(super) struct Forwarder {
     shared: Arc<RouterShared>,
@@ -235,12 +238,19 @@ fn look_up(shared: &RouterShared, sender: &Arc<Sender>, frame: &Frame) -> Result
     let not_found = |text| Refusal::ReceiverNotFound.error(text);
     let table = shared.table.load();
     let Some(receiver) = table.get(frame.receiver()).map(|found| &found.peer) else {
-        return Err(not_found(format!("{:?} is not a member of this router", frame.receiver())));
+        return Err(not_found(format!(
+            "\"{}\" is not a member of this router",
+            Shown::new(frame.receiver()).at_most(NAME)
+        )));
     };
     // Before the look, so that a change after it is seen.
     let exposed = receiver.exposed_version();
     let Some(method) = receiver.callback(frame.method()) else {
-        return Err(not_found(format!("{} exposes no callback {:?}", receiver.name, frame.method())));
+        return Err(not_found(format!(
+            "{} exposes no callback \"{}\"",
+            receiver.name,
+            Shown::new(frame.method()).at_most(NAME)
+        )));
     };
     if !receiver.remember(sender) {
         return Err(Refusal::ReceiverGone.error(format!("{} has just left", receiver.name)));

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use daffi_serde::{Opaque, Single};
@@ -21,6 +21,21 @@ pub(crate) struct Caller {
     pub(crate) node: Arc<Node>,
     /// Cancelled when the caller is gone, or the connection.
     pub(crate) gone: CancellationToken,
+    /// Its requests that were received and have not finished, but for those that did where they were
+    /// read.
+    pub(super) waiting: AtomicUsize,
+    /// One of its requests has finished.
+    pub(super) known: AtomicBool,
+}
+
+/// A request that has not finished, counted for its caller.
+pub(crate) struct Counted(pub(super) Arc<Caller>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
+        self.0.known.store(true, Relaxed);
+    }
 }
 
 /// What tells callers apart in tables, where a name would be hashed and compared for each call.
@@ -38,7 +53,8 @@ impl CallerId {
 impl Caller {
     /// `gone`: cancelled when the caller is gone, or the connection.
     pub(crate) fn new(name: NodeName, conn: Arc<Conn>, node: Arc<Node>, gone: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { id: CallerId::next(), name, conn, node, gone })
+        let (waiting, known) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Arc::new(Self { id: CallerId::next(), name, conn, node, gone, waiting, known })
     }
 
     /// One that came over no connection and never leaves.

@@ -1,13 +1,18 @@
 //! What a callback may know of the call it serves.
 
-use std::{any::Any, fmt, sync::Arc, time::Instant};
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
 
 use daffi_transport::PeerInfo;
 use daffi_wire::NodeName;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    caller::{Caller, CallerId},
+    caller::{Caller, CallerId, Counted},
     extensions::Extensions,
     invocation::Invocation,
     node::Node,
@@ -79,6 +84,29 @@ impl Context {
     /// Whether its caller waits for the answer. Who asked for none may leave and mean no end.
     pub(crate) const fn is_awaited(&self) -> bool {
         self.is_awaited
+    }
+
+    /// Counts a request of this caller that has to wait.
+    pub(crate) fn count(&self) -> Counted {
+        self.call.caller.waiting.fetch_add(1, Relaxed);
+        Counted(Arc::clone(&self.call.caller))
+    }
+
+    /// Requests of this caller that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.call.caller.waiting.load(Relaxed)
+    }
+
+    /// A request of this caller has finished.
+    pub(crate) fn note_finished(&self) {
+        if !self.is_known() {
+            self.call.caller.known.store(true, Relaxed);
+        }
+    }
+
+    /// Whether one has.
+    pub(crate) fn is_known(&self) -> bool {
+        self.call.caller.known.load(Relaxed)
     }
 
     pub(crate) const fn call(&self) -> &Arc<Invocation> {

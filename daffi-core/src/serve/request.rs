@@ -70,9 +70,10 @@ impl Request {
     }
 
     /// Whether it is to run: a call whose caller is gone, or gave it up, is not, for others wait
-    /// behind it. What asks for no answer is, for its sender may have meant to leave.
+    /// behind it. What asks for no answer is, for its sender may have meant to leave, unless that
+    /// was ended for breaking a limit.
     pub(crate) fn is_wanted(&self) -> bool {
-        !(self.wants_reply && self.context.is_given_up())
+        !(self.wants_reply && self.context.is_given_up() || self.context.conn().is_cut())
     }
 
     /// The callback is to run now; else what is to be answered in its place.

@@ -9,7 +9,8 @@ use std::{
 };
 
 use daffi_serde::{Body, FormatSet, RemoteError};
-use daffi_wire::{CallId, Cancel, CancelReason, Frame, Level, MethodName, NodeName};
+use daffi_wire::{CallId, Cancel, CancelReason, Frame, Level, MethodName, NodeName, Shown};
+use tokio_util::task::TaskTracker;
 
 use super::{
     callback::Callback,
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     config::NodeConfig,
-    conn::{Ticket, Turn, WAITING_COST},
+    conn::{Conn, Ticket, Turn, WAITING_COST},
     error::{Disconnected, InitializationError},
     refusal::Refusal,
 };
@@ -80,7 +81,7 @@ impl ServingNode {
             return context.answer_error(turn, &frame, Refusal::NodeStopping.error(text));
         }
         let Some(callback) = intake.callbacks.get(&frame) else {
-            let text = format!("{} exposes no callback {:?}", node.name, frame.method());
+            let text = format!("{} exposes no callback \"{}\"", node.name, Shown::new(frame.method()).at_most(NAME));
             return context.answer_error(turn, &frame, RemoteError::new("TypeError", text));
         };
         let read_extensions = match ReadExtensions::take(&mut frame, context.conn().level()) {
@@ -111,15 +112,16 @@ impl ServingNode {
             Ok(Started::Done(reply)) | Err(reply) => {
                 // Nobody could cancel it: that would have come with a later frame.
                 answer.send(context, callback.name(), reply, Some(turn));
+                context.note_finished();
                 if let Some(call) = call {
                     intake.calls.give(call);
                 }
             }
             Ok(Started::Goes(mut serving)) => {
-                let ticket = Ticket::new(Arc::clone(context.conn()), received + WAITING_COST);
                 let context = enter(&mut intake.calls, context, answer.id, call);
-                let callback = Arc::clone(callback);
-                node.running.spawn(async move {
+                let (callback, counted) = (Arc::clone(callback), context.count());
+                let conn = Arc::clone(context.conn());
+                spawn_counted(&node.running, conn, received, |ticket| async move {
                     let reply = poll_fn(|cx| match catch_panic(&callback, || Pin::new(&mut serving).poll(cx)) {
                         Ok(polled) => polled.map(|Ok(reply)| reply),
                         Err(reply) => Poll::Ready(reply),
@@ -129,12 +131,13 @@ impl ServingNode {
                         () = context.call().withdrawn() => {}
                         () = context.node().life.killed.cancelled() => {}
                     }
-                    drop((ticket, until_done));
+                    drop((ticket, until_done, counted));
                 });
             }
             Ok(Started::Plain(arrival)) => {
                 let context = enter(&mut intake.calls, context, answer.id, call);
-                let direct = Direct::new(answer, context, received + WAITING_COST, until_done);
+                let kept = (until_done, context.count());
+                let direct = Direct::new(answer, context, received + WAITING_COST, kept);
                 intake.jobs.push(Job::new(arrival, Answer::Direct(direct)));
                 if intake.jobs.len() >= JOBS {
                     self.callbacks.submit(&mut intake.jobs);
@@ -170,6 +173,20 @@ impl ServingNode {
             self.callbacks.submit(&mut intake.jobs);
         }
     }
+}
+
+/// Bytes that are shown of a name that nobody bears: what a peer makes up is no reason to write much.
+const NAME: usize = 100;
+
+/// Spawns a task of a request with so many bytes. What the task holds is counted, too, as the
+/// compiler made it.
+fn spawn_counted<F: Future<Output = ()> + Send + 'static>(
+    running: &TaskTracker,
+    conn: Arc<Conn>,
+    received: usize,
+    make: impl FnOnce(Ticket) -> F,
+) {
+    running.spawn(make(Ticket::new(conn, received + WAITING_COST + size_of::<F>())));
 }
 
 /// The most plain functions that are handed to the threads at once.

@@ -197,20 +197,24 @@ async fn two_nodes_that_flood_each_other_keep_working() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_with_too_much_waiting_refuses_calls() {
+async fn a_worker_with_too_much_waiting_refuses_calls_of_those_who_ask_much() {
     let (_router, at) = router();
     let (chunk, permits, _) = chunks();
     let connector = Box::new(daffi_transport::mem::MemConnector::new(at.clone()));
-    let config = NodeConfig::client().budget_bytes(56 * 1024);
+    let config = NodeConfig::client().budget_bytes(256 * 1024);
     let builder = daffi_core::Client::builder(crate::support::node("w"), connector, crate::support::formats());
     let _worker = builder.config(config).callbacks(vec![chunk]).connect().await.unwrap();
-    let caller = client(&at, "caller").await;
-    let calls = (0..8).map(|_| caller.rpc()).map(|rpc| async move { rpc.call::<()>("chunk", ("x",)).await });
-    let calls = tokio::spawn(futures::future::join_all(calls));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    permits.add_permits(8);
-    let (done, refused): (Vec<_>, Vec<_>) = calls.await.unwrap().into_iter().partition(Result::is_ok);
-    assert_eq!((done.len(), refused.len()), (5, 3));
+    let (crowd, little) = (client(&at, "crowd").await, client(&at, "little").await);
+    let calls = (0..200).map(|_| crowd.rpc()).map(|rpc| async move { rpc.call::<()>("chunk", ("x",)).await });
+    let calls: Vec<_> = calls.map(tokio::spawn).collect();
+    until("some are refused", || calls.iter().any(tokio::task::JoinHandle::is_finished)).await;
+    let rpc = little.rpc();
+    let one = tokio::spawn(async move { rpc.call::<()>("chunk", ("x",)).await });
+    permits.add_permits(1000);
+    one.await.unwrap().unwrap();
+    let ended = futures::future::join_all(calls).await.into_iter().map(Result::unwrap);
+    let (done, refused): (Vec<_>, Vec<_>) = ended.partition(Result::is_ok);
+    assert!(!done.is_empty() && !refused.is_empty(), "{} done", done.len());
     assert!(refused.into_iter().all(|error| matches!(error, Err(CallError::Overloaded(why)) if why.contains("w"))));
 }
 

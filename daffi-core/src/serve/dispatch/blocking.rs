@@ -97,6 +97,10 @@ impl Job {
         self.arrival.caller()
     }
 
+    pub(crate) fn is_of_known(&self) -> bool {
+        self.arrival.is_known()
+    }
+
     fn run(self) {
         let Self { arrival: Arrival { request, order, gate }, answer } = self;
         drop(gate);

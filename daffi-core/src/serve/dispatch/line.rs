@@ -6,11 +6,7 @@ use std::collections::{
 };
 
 use super::super::caller::CallerId;
-use crate::keyed::ByNumber;
-
-/// A caller with so many requests in line is one of few; one with more is a crowd until all of them
-/// have run.
-pub(crate) const FEW: usize = 8;
+use crate::{conn::FEW, keyed::ByNumber};
 
 /// The largest queue that is kept for the next crowd.
 const SPARE: usize = 256;
@@ -20,7 +16,8 @@ const SPARE: usize = 256;
 /// Requests of callers that have few waiting are taken in order of arrival, and between each two of
 /// them one of a crowd, whose callers alternate. So who asks little waits for others that ask
 /// little and for as many of all crowds together, however many callers flood the node; and of a
-/// crowd at least every second request is.
+/// crowd at least every second request is. A caller of which nothing has run yet counts as a crowd:
+/// else whoever comes again and again on new connections would always be one of few.
 #[derive(Debug)]
 pub(crate) struct Line<T> {
     few: VecDeque<(CallerId, T)>,
@@ -48,10 +45,14 @@ impl<T> Default for Line<T> {
 }
 
 impl<T> Line<T> {
-    pub(crate) fn push(&mut self, caller: CallerId, item: T) {
+    /// `known`: something of this caller has run before.
+    pub(crate) fn push(&mut self, caller: CallerId, known: bool, item: T) {
         let new = CallerLine { few: 0, crowd: VecDeque::new() };
         let waiting = self.callers.entry(caller).or_insert(new);
-        if waiting.few == FEW || !waiting.crowd.is_empty() {
+        if !known || waiting.few == FEW || !waiting.crowd.is_empty() {
+            if waiting.few == 0 && waiting.crowd.is_empty() {
+                self.crowds.push_back(caller);
+            }
             if waiting.crowd.capacity() == 0 {
                 waiting.crowd = std::mem::take(&mut self.spare);
             }
@@ -119,10 +120,10 @@ mod tests {
         let mut line = Line::default();
         for n in 0..20 {
             for request in 0..1000 {
-                line.push(caller(n), (n, request));
+                line.push(caller(n), true, (n, request));
             }
         }
-        line.push(caller(20), (20, 0));
+        line.push(caller(20), true, (20, 0));
         let order: Vec<_> = std::iter::from_fn(|| line.pop()).collect();
         let honest = order.iter().position(|(n, _)| *n == 20).unwrap();
         // Before it came, each had a few requests in line as others have.
@@ -139,20 +140,20 @@ mod tests {
     fn one_that_asks_little_waits_for_one_request_of_all_crowds() {
         let mut line = Line::default();
         for n in 0..20 {
-            (0..1000).for_each(|_| line.push(caller(n), n));
+            (0..1000).for_each(|_| line.push(caller(n), true, n));
         }
         while !line.few.is_empty() {
             line.pop();
         }
         for _ in 0..100 {
-            line.push(caller(20), 20);
+            line.push(caller(20), true, 20);
             assert!(line.pop() == Some(20) || line.pop() == Some(20));
         }
         let turns: Vec<_> = (0..40).filter_map(|_| line.pop()).collect();
         assert_eq!(turns[..20], turns[20..], "crowds take turns");
         assert_eq!(turns.iter().collect::<std::collections::HashSet<_>>().len(), 20);
         // And they are not kept waiting either.
-        (0..100).for_each(|n| line.push(caller(100 + n), 100));
+        (0..100).for_each(|n| line.push(caller(100 + n), true, 100));
         let ran: Vec<_> = (0..50).filter_map(|_| line.pop()).collect();
         assert_eq!(ran.iter().filter(|n| **n < 20).count(), 25);
     }
@@ -162,8 +163,26 @@ mod tests {
         let mut line = Line::default();
         let requests: Vec<_> = (0..50 * FEW as u64).map(|n| (n * 7 % 50, n)).collect();
         for (of, n) in &requests {
-            line.push(caller(*of), (*of, *n));
+            line.push(caller(*of), true, (*of, *n));
         }
         assert_eq!(std::iter::from_fn(|| line.pop()).collect::<Vec<_>>(), requests);
+    }
+
+    #[test]
+    fn newcomers_are_a_crowd_until_something_of_theirs_has_run() {
+        let mut line = Line::default();
+        for n in 0..1000 {
+            (0..3).for_each(|request| line.push(caller(n), false, (n, request)));
+        }
+        line.push(caller(1000), true, (1000, 0));
+        let order: Vec<_> = std::iter::from_fn(|| line.pop()).collect();
+        let known = order.iter().position(|(n, _)| *n == 1000).unwrap();
+        assert!(known <= 1, "{known}");
+        assert_eq!(order.len(), 3001);
+        for n in 0..1000 {
+            let of_one: Vec<_> = order.iter().filter(|(of, _)| *of == n).map(|(_, request)| *request).collect();
+            assert_eq!(of_one, [0, 1, 2], "each in its own order");
+        }
+        assert!(line.is_empty() && line.callers.is_empty());
     }
 }

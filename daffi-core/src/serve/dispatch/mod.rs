@@ -68,6 +68,11 @@ impl Arrival {
     fn caller(&self) -> CallerId {
         self.request.context().caller_id()
     }
+
+    /// Whether something of that caller has run before.
+    fn is_known(&self) -> bool {
+        self.request.context().is_known()
+    }
 }
 
 /// What became of a request where it was read.
@@ -244,7 +249,7 @@ impl Dispatched {
             return Step::On(State::Granted(worker, arrival));
         }
         arrival.request.compact();
-        let waits = self.dispatch.workers.wait(arrival.caller());
+        let waits = self.dispatch.workers.wait(arrival.caller(), arrival.is_known());
         Step::On(State::Line(waits, arrival))
     }
 

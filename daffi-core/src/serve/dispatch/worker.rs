@@ -86,7 +86,7 @@ impl Workers {
 
     /// Takes a place in line now; the future gives a worker when all before it had theirs, and
     /// nothing when the runtime is gone. Dropped, it gives its place up.
-    pub(crate) fn wait(self: &Arc<Self>, caller: CallerId) -> PlaceInLine {
+    pub(crate) fn wait(self: &Arc<Self>, caller: CallerId, known: bool) -> PlaceInLine {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock();
         if self.take_or_line_up() {
@@ -94,7 +94,7 @@ impl Workers {
             // The receiver is here.
             drop(sender.send(Worker(Some(Arc::clone(self)))));
         } else if !waiting.closed {
-            waiting.line.push(caller, InLine::Future(sender));
+            waiting.line.push(caller, known, InLine::Future(sender));
         }
         PlaceInLine(receiver)
     }
@@ -109,13 +109,13 @@ impl Workers {
                 return jobs.clear();
             }
             for job in jobs.drain(..) {
-                let caller = job.caller();
+                let (caller, known) = (job.caller(), job.is_of_known());
                 let mut boxed = waiting.boxes.pop().unwrap_or_default();
                 *boxed = Some(job);
                 if self.take_or_line_up() {
                     now.push(boxed);
                 } else {
-                    waiting.line.push(caller, InLine::Job(boxed));
+                    waiting.line.push(caller, known, InLine::Job(boxed));
                 }
             }
         }
@@ -267,7 +267,7 @@ mod tests {
         let workers = Workers::new(2);
         let (one, two) = (workers.try_acquire().unwrap(), workers.try_borrow().unwrap());
         assert!(workers.try_borrow().is_none());
-        let wait = |n| workers.wait(CallerId(n));
+        let wait = |n| workers.wait(CallerId(n), true);
         let (mut first, second, mut third) = (wait(1), wait(2), wait(1));
         assert!((&mut first).now_or_never().is_none());
         drop(second);
@@ -287,10 +287,10 @@ mod tests {
     fn the_line_ends_with_the_runtime() {
         let workers = Workers::new(1);
         let busy = workers.try_acquire().unwrap();
-        let waits = workers.wait(CallerId(1));
+        let waits = workers.wait(CallerId(1), true);
         workers.close();
         assert!(waits.now_or_never().unwrap().is_none());
-        assert!(workers.wait(CallerId(1)).now_or_never().unwrap().is_none());
+        assert!(workers.wait(CallerId(1), true).now_or_never().unwrap().is_none());
         drop(busy);
         assert!(workers.try_borrow().is_some());
     }

@@ -13,6 +13,7 @@ pub(super) struct Demonstration {
 
 #[callback]
 impl Demonstration {
+    #[callback(inline)]
     pub fn add(&self, a: Value, b: Value) -> Result<Value, RemoteError> {
         match (a.as_i128(), b.as_i128()) {
             (Some(one), Some(other)) => one
@@ -26,6 +27,7 @@ impl Demonstration {
         }
     }
 
+    #[callback(inline)]
     pub fn greet(&self, name: String) -> String {
         format!("Hello, {name}!")
     }

@@ -9,7 +9,8 @@ use tokio::{
 };
 
 use crate::wire::{
-    CREDIT, ERROR, JSON, LARGEST, OPAQUE, PICKLE, REQUEST, RESPONSE, Socket, WANTS_REPLY, frame, handshake, header,
+    CANCEL, CREDIT, DATA, ERROR, JSON, LARGEST, OPAQUE, PICKLE, PING, REQUEST, RESPONSE, Socket, WANTS_REPLY, extended,
+    frame, handshake, header, looking,
 };
 
 /// The node that is attacked, and what of it is known.
@@ -65,6 +66,30 @@ pub(crate) enum Attack {
     Leaving,
     /// Sends kinds of frames that do not exist yet (level 4).
     UnknownKinds,
+    /// Sends parts of bodies of calls that are not open, each of 64 KiB (level 4).
+    Parts,
+    /// Begins to become a WebSocket, a header a second, and never ends it.
+    HalfUpgrade,
+    /// Begins to become TLS, and stops inside of the first record.
+    HalfTls,
+    /// Asks whether the node lives as fast as it can, and reads no answer (level 4).
+    Pinging,
+    /// Calls, and gives each call up at once (level 4).
+    Cancelling,
+    /// Calls with extensions as long as they may be, and reads no answer (level 4).
+    Extending,
+    /// Looks who is there, reads nothing of it and looks again on another connection (level 4).
+    Looking,
+    /// Looks who is there, and asks again and again on the same connection (level 4).
+    LookingOn,
+    /// Begins a new flow before each request that nobody answers (level 4).
+    Resetting,
+    /// Makes news by joining and leaving, beside a member that reads none.
+    Unheeding,
+    /// Fights with all its connections for one name.
+    Contending,
+    /// Sends calls byte by byte, each in a packet of its own.
+    Dribbling,
 }
 
 /// 65 KB of names of callbacks that differ by `round`.
@@ -211,6 +236,88 @@ impl Attack {
                 let mut writer = Socket::join(&target.address, me, 4, &[]).await?.read_all();
                 let strange = |number: u16| frame(number, 10 + number.to_le_bytes()[0] % 6, [me, "a", "b"], &[7; 500]);
                 Self::repeat(&mut writer, strange).await
+            }
+            Self::Parts => {
+                let mut writer = Socket::join(&target.address, me, 4, &[]).await?.read_all();
+                let part = vec![7; 64 * 1024];
+                Self::repeat(&mut writer, |number| frame(number, DATA | OPAQUE, [me, &target.receiver, ""], &part))
+                    .await
+            }
+            Self::HalfUpgrade => {
+                let mut writer = Socket::connect(&target.address).await?.read_all();
+                let begin = format!("GET / HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n", target.address);
+                writer.write_all(begin.as_bytes()).await?;
+                for n in 0.. {
+                    sleep(Duration::from_secs(1)).await;
+                    writer.write_all(format!("X-{n}: more\r\n").as_bytes()).await?;
+                }
+                Ok(())
+            }
+            Self::HalfTls => {
+                let mut socket = Socket::connect(&target.address).await?;
+                // A record of 512 bytes with a ClientHello, of which 27 bytes come.
+                socket.writer.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).await?;
+                socket.writer.write_all(&[7; 21]).await?;
+                Self::wait_for_end(socket).await
+            }
+            Self::Pinging => {
+                let mut socket = Socket::join(&target.address, me, 4, &[]).await?;
+                let ping = |_| frame(0, PING | OPAQUE | WANTS_REPLY, [""; 3], b"8 bytes.");
+                Self::repeat(&mut socket.writer, ping).await
+            }
+            Self::Cancelling => {
+                let mut writer = Socket::join(&target.address, me, 4, &[]).await?.read_all();
+                let request_and_end = |number| {
+                    let mut both = call(target, me, number, JSON | WANTS_REPLY, &target.callback, NO_ARGUMENTS);
+                    both.extend(frame(number, CANCEL | OPAQUE | WANTS_REPLY, [me, &target.receiver, ""], &[1]));
+                    both
+                };
+                Self::repeat(&mut writer, request_and_end).await
+            }
+            Self::Extending => {
+                let mut socket = Socket::join(&target.address, me, 4, &[]).await?;
+                let names = [me, &target.receiver, &target.callback];
+                let request = |number| extended(number, REQUEST | JSON | WANTS_REPLY, names, NO_ARGUMENTS);
+                Self::repeat(&mut socket.writer, request).await
+            }
+            Self::Looking => loop {
+                let mut socket = Socket::connect(&target.address).await?;
+                socket.writer.write_all(&[0x1f; 9]).await?;
+                socket.writer.write_all(&looking(me)).await?;
+                socket.reader.readable().await?;
+            },
+            Self::LookingOn => {
+                let mut socket = Socket::connect(&target.address).await?;
+                socket.writer.write_all(&[0x1f; 9]).await?;
+                Self::repeat(&mut socket.writer, |_| looking(me)).await
+            }
+            Self::Resetting => {
+                let mut writer = Socket::join(&target.address, me, 4, &[]).await?.read_all();
+                let both = |number: u16| {
+                    let flow = u32::from(number).to_le_bytes();
+                    let mut both = frame(0, CREDIT | OPAQUE, [me, &target.receiver, ""], &flow);
+                    both.extend(call(target, me, 2, OPAQUE, &target.callback, b""));
+                    both
+                };
+                Self::repeat(&mut writer, both).await
+            }
+            Self::Unheeding => {
+                let _reads_nothing = Socket::join(&target.address, me, 4, &[]).await?;
+                for round in 0.. {
+                    let name = format!("{me}-{round}");
+                    drop(Socket::join(&target.address, &name, 4, &methods(4000, round)).await?);
+                }
+                Ok(())
+            }
+            Self::Contending => Self::wait_for_end(Socket::join(&target.address, "contended", 3, &[]).await?).await,
+            Self::Dribbling => {
+                let mut writer = Socket::join(&target.address, me, 3, &[]).await?.read_all();
+                let request = call(target, me, 2, JSON | WANTS_REPLY, &target.callback, NO_ARGUMENTS);
+                loop {
+                    for byte in &request {
+                        writer.write_all(std::slice::from_ref(byte)).await?;
+                    }
+                }
             }
         }
     }

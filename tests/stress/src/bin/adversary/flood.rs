@@ -14,9 +14,6 @@ use tokio::time::sleep;
 
 use crate::attack::{Attack, Target};
 
-/// How much the attack gives way where it shares a CPU with others: as much as can be asked for.
-const NICE: &str = "19";
-
 /// The process that attacks; it ends with this.
 #[derive(Debug)]
 pub(crate) struct Flood(Node);
@@ -25,10 +22,16 @@ impl Flood {
     pub(crate) fn start(attack: Attack, target: &Target, connections: usize) -> Self {
         let own = env::current_exe().unwrap_or_else(|error| panic!("this program does not know where it is: {error}"));
         let (connections, attack) = (connections.to_string(), attack.name());
-        let mut arguments = vec!["-n", NICE, own.to_str().unwrap_or("adversary"), &target.address, &attack];
+        // It runs when nobody else wants its CPU: one that is only nice keeps it for milliseconds.
+        let mut arguments = vec!["--idle", "0", own.to_str().unwrap_or("adversary"), &target.address, &attack];
         arguments.extend(["--connections", &connections, "--callback", &target.callback]);
         arguments.extend(["--receiver", &target.receiver]);
-        Self(Node::start("nice", &arguments))
+        Self(Node::start("chrt", &arguments))
+    }
+
+    /// CPU time that it took.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.0.cpu()
     }
 
     /// Ends it, and gives how often one of its connections was ended.

@@ -68,8 +68,8 @@ async fn try_all(options: Options) -> Result<ExitCode, BoxError> {
     let receiver = honest::find(&client, &options.callback).await?;
     let target = Target { address: options.address, receiver, callback: options.callback };
     println!(
-        "{:<14} {:>8} {:>8} {:>6} {:>9} {:>9} {:>6} {:>6} {:>5} {:>6} {:>8}",
-        "attack", "calls/s", "before", "ratio", "p99", "worst", "errors", "ended", "MiB", "CPU %", "us/call"
+        "{:<14} {:>8} {:>8} {:>6} {:>9} {:>9} {:>6} {:>6} {:>5} {:>6} {:>8} {:>6}",
+        "attack", "calls/s", "before", "ratio", "p99", "worst", "errors", "ended", "MiB", "CPU %", "us/call", "its %"
     );
     let mut well = true;
     for attack in attacks {
@@ -78,16 +78,19 @@ async fn try_all(options: Options) -> Result<ExitCode, BoxError> {
         let mut flood = Flood::start(*attack, &target, options.connections);
         let time = Duration::from_secs(options.seconds);
         let during = honest::call(&client, &target, time, options.pid.map(Process)).await;
-        well &= report(*attack, &before, &during, &flood.end());
+        let cpu = flood.cpu();
+        well &= report(*attack, &before, &during, &flood.end(), cpu);
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Says how the honest caller was served during the attack, and whether that was well.
-fn report(attack: Attack, before: &Seen, during: &Seen, ended: &str) -> bool {
-    let ratio = during.per_second / before.per_second;
+/// `cpu`: what the adversary took.
+fn report(attack: Attack, before: &Seen, during: &Seen, ended: &str, cpu: Duration) -> bool {
+    let (ratio, percent) =
+        (during.per_second / before.per_second, |cpu: Duration| cpu.as_secs_f64() * 100.0 / during.time.as_secs_f64());
     println!(
-        "{:<14} {:>8.0} {:>8.0} {:>6.2} {:>9} {:>9} {:>6} {:>6} {:>5} {:>6.0} {:>8.1}",
+        "{:<14} {:>8.0} {:>8.0} {:>6.2} {:>9} {:>9} {:>6} {:>6} {:>5} {:>6.0} {:>8.1} {:>6.0}",
         attack.name(),
         during.per_second,
         before.per_second,
@@ -97,8 +100,9 @@ fn report(attack: Attack, before: &Seen, during: &Seen, ended: &str) -> bool {
         during.errors.len() + before.errors.len(),
         ended,
         during.peak / (1024 * 1024),
-        during.cpu.as_secs_f64() * 100.0 / during.time.as_secs_f64(),
+        percent(during.cpu),
         during.cpu_per_call() * 1e6,
+        percent(cpu),
     );
     if let Some(first) = before.errors.first().or(during.errors.first()) {
         println!("    first error: {first}");

@@ -16,6 +16,9 @@ pub(crate) const REQUEST: u8 = 1;
 pub(crate) const RESPONSE: u8 = 2;
 pub(crate) const ERROR: u8 = 3;
 pub(crate) const CREDIT: u8 = 5;
+pub(crate) const CANCEL: u8 = 6;
+pub(crate) const DATA: u8 = 7;
+pub(crate) const PING: u8 = 9;
 
 /// JSON text, PICKLE bytes, OPAQUE bytes, as bits of a header.
 pub(crate) const JSON: u8 = 1 << 4;
@@ -27,6 +30,9 @@ pub(crate) const WANTS_REPLY: u8 = 1 << 7;
 
 /// The most that a frame may hold behind its header (docs/protocol.md#2).
 pub(crate) const LARGEST: usize = (1 << 25) - 1;
+
+/// Bytes of extensions that a request may have, what Routers may add left out.
+const EXTENSIONS: usize = 8_192 - 512;
 
 /// The nine bytes of a header that announces these lengths, whatever follows.
 pub(crate) fn header(number: u16, flags: u8, metadata: usize, message: usize) -> [u8; 9] {
@@ -40,6 +46,25 @@ pub(crate) fn frame(number: u16, flags: u8, names: [&str; 3], payload: &[u8]) ->
     let metadata = names.join("|");
     let head = header(number, flags, metadata.len(), metadata.len() + payload.len());
     [&head, metadata.as_bytes(), payload].concat()
+}
+
+/// A whole frame with as many extensions as it may have, of tags that nobody has to know (level 4).
+pub(crate) fn extended(number: u16, flags: u8, names: [&str; 3], payload: &[u8]) -> Vec<u8> {
+    let (metadata, extensions) = (names.join("|"), [200, 0].repeat(EXTENSIONS / 2));
+    let mut head = header(number, flags, metadata.len(), metadata.len() + 2 + extensions.len() + payload.len());
+    // The last bit of the header: extensions follow.
+    head[8] &= 0x7f;
+    let length = u16::try_from(extensions.len()).unwrap_or(u16::MAX).to_le_bytes();
+    [&head, metadata.as_bytes(), &length, &extensions, payload].concat()
+}
+
+/// The HANDSHAKE of a client that only looks (level 4), without the opening bytes.
+pub(crate) fn looking(name: &str) -> Vec<u8> {
+    let body = serde_json::json!({
+        "meta": {"type": "client/4", "error": null},
+        "members": [{"name": name, "methods": null}],
+    });
+    frame(1, HANDSHAKE | JSON | WANTS_REPLY, [name, "", "look:only"], body.to_string().as_bytes())
 }
 
 /// The HANDSHAKE of a client of this level that exposes `methods`, without the opening bytes.
