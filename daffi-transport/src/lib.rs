@@ -28,6 +28,7 @@ mod batch;
 mod endpoint;
 mod error;
 mod http;
+mod lane;
 mod large;
 mod link;
 pub mod mem;
@@ -39,6 +40,7 @@ pub use crate::{
     endpoint::{Endpoint, EndpointError},
     error::{AcceptError, BindError, ConnectError, LinkError, Phase},
     http::{HttpConnection, HttpOffer, HttpUpgrade, REFUSAL_TIMEOUT},
+    lane::{Movable, run_on_lane},
     large::{Large, OWN_FROM, POOL_BYTES},
     link::{
         BoxFuture, Connector, Link, LinkConfig, LinkReader, LinkWriter, Listener, PATH_DEAD_AFTER, Path, PeerInfo,

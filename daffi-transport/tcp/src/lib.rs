@@ -47,6 +47,7 @@
 
 mod connect;
 mod listen;
+mod movable;
 mod path;
 mod resolve;
 mod socket;
@@ -55,6 +56,7 @@ mod transport;
 pub use crate::{
     connect::{ATTEMPT_DELAY, connect_stream},
     listen::StreamListener,
+    movable::movable,
     path::TcpPath,
     socket::{BACKLOG, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES},
     transport::{SCHEME, TcpConnector, TcpListener},

@@ -11,7 +11,9 @@ use daffi_transport::{
     Listener, PeerInfo, Pending,
 };
 
-use crate::{StreamListener, TcpPath, connect_stream};
+use tokio::io::split;
+
+use crate::{StreamListener, TcpPath, connect_stream, movable};
 
 /// The scheme of this transport.
 pub const SCHEME: &str = "tcp";
@@ -70,7 +72,7 @@ impl Listener for TcpListener {
         let path = TcpPath::of(&stream);
         let local = stream.local_addr().ok().map(|address| address.ip());
         let http = self.http.clone().map(|upgrade| HttpOffer { upgrade, local });
-        let (reader, writer) = stream.into_split();
+        let (reader, writer) = split(movable(stream));
         let upgrade = {
             let peer = peer.clone();
             async move {

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use daffi_transport::{AcceptError, BoxFuture, PeerInfo, Phase};
+use daffi_transport::{AcceptError, BoxFuture, Movable, PeerInfo, Phase};
 use rustls::CommonState;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -22,17 +22,17 @@ use crate::TlsError;
 /// stream. A peer that ends the TCP stream without `close_notify` is an end of stream here, not an
 /// error: every process that just ends does so, and a protocol of frames sees by itself when
 /// something is missing.
-pub struct TlsStream(Inner<TcpStream>);
+pub struct TlsStream(Inner<Movable<TcpStream>>);
 
 impl TlsStream {
-    pub(crate) fn new(stream: impl Into<Inner<TcpStream>>) -> Self {
+    pub(crate) fn new(stream: impl Into<Inner<Movable<TcpStream>>>) -> Self {
         Self(stream.into())
     }
 
     /// The TCP stream below.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {
-        self.0.get_ref().0
+        self.0.get_ref().0.get_ref()
     }
 
     /// The certificate of the peer, if it showed one.
@@ -92,7 +92,7 @@ pub struct TlsHandshake {
 }
 
 impl TlsHandshake {
-    pub(crate) fn new(peer: PeerInfo, accept: Accept<TcpStream>) -> Self {
+    pub(crate) fn new(peer: PeerInfo, accept: Accept<Movable<TcpStream>>) -> Self {
         Self { peer, accept: Box::pin(async move { accept.await.map(TlsStream::new) }) }
     }
 

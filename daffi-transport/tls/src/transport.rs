@@ -10,7 +10,7 @@ use daffi_transport::{
     BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, HttpOffer, HttpUpgrade, Link, LinkConfig,
     Listener, PeerInfo, Pending, Phase,
 };
-use daffi_transport_tcp::{StreamListener, TcpPath, connect_stream};
+use daffi_transport_tcp::{StreamListener, TcpPath, connect_stream, movable};
 use rustls::pki_types::ServerName;
 use tokio::io::split;
 use tokio_rustls::TlsAcceptor;
@@ -92,7 +92,7 @@ impl TlsListener {
     pub fn poll_accept_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TlsHandshake>> {
         let (stream, address) = ready!(self.streams.poll_accept(cx))?;
         let peer = PeerInfo::new(SCHEME, address.to_string());
-        Poll::Ready(Ok(TlsHandshake::new(peer, self.acceptor.accept(stream))))
+        Poll::Ready(Ok(TlsHandshake::new(peer, self.acceptor.accept(movable(stream)))))
     }
 }
 
@@ -156,7 +156,7 @@ impl TlsConnector {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| EndpointError::new(&self.endpoint, "the host is no name or address that TLS can verify"))?;
         let (stream, address) = connect_stream(&self.endpoint).await?;
-        let stream = match self.tls.connect(name, stream).await {
+        let stream = match self.tls.connect(name, movable(stream)).await {
             Ok(stream) => TlsStream::new(stream),
             Err(error) => {
                 return Err(ConnectError::failed(&self.endpoint, Phase::Tls, TlsError::of(error, Some(host))));

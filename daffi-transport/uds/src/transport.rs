@@ -2,15 +2,16 @@
 
 use std::{
     io,
+    os::fd::AsFd,
     path::Path,
     task::{Context, Poll, ready},
 };
 
 use daffi_transport::{
-    BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, Link, LinkConfig, Listener, PeerInfo,
-    Pending, Phase,
+    BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, Link, LinkConfig, Listener, Movable,
+    PeerInfo, Pending, Phase,
 };
-use tokio::net::UnixStream;
+use tokio::{io::split, net::UnixStream};
 
 use crate::{
     SocketOptions,
@@ -108,7 +109,7 @@ impl Listener for UnixListener {
             }
         };
         let (peer, config) = (PeerInfo::new(SCHEME, peer_address(&stream)), *config);
-        let (reader, writer) = stream.into_split();
+        let (reader, writer) = split(Movable::new(stream, again));
         let upgrade = {
             let peer = peer.clone();
             async move { Link::accept_over(reader, writer, &config, peer).await }
@@ -123,6 +124,12 @@ impl Listener for UnixListener {
     fn is_handed_over(&self) -> bool {
         self.file.is_none()
     }
+}
+
+/// Another handle of the same socket.
+fn again(stream: &UnixStream) -> io::Result<UnixStream> {
+    let again = stream.as_fd().try_clone_to_owned()?;
+    UnixStream::from_std(again.into())
 }
 
 /// The peer's own path if it has bound one, which is rare; else its process and user.
