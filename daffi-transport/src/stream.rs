@@ -207,7 +207,13 @@ impl<W: AsyncWrite + Unpin + Send + 'static> LinkWriter for StreamWriter<W> {
             let head = usize::from(!self.opening.is_empty());
             slices[0] = io::IoSlice::new(&self.opening);
             let used = head + batch.chunks_vectored(&mut slices[head..]);
-            let written = match Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..used]) {
+            let io = Pin::new(&mut self.io);
+            let written = match &slices[..used] {
+                // One piece goes the shorter way through the system.
+                [one] => io.poll_write(cx, one),
+                several => io.poll_write_vectored(cx, several),
+            };
+            let written = match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
                 Poll::Ready(Ok(written)) => written,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),

@@ -18,8 +18,7 @@ pub(super) struct WriteSide {
     pub(super) writer: Box<dyn LinkWriter>,
     pub(super) batch: Batch,
     unflushed: bool,
-    /// Other tasks that were ready have run and could add to what waits.
-    yielded: bool,
+    company: Company,
     watch: Watch,
     /// Something was written since the clock of activity was set.
     wrote: bool,
@@ -27,9 +26,51 @@ pub(super) struct WriteSide {
     stuck: bool,
 }
 
+/// Whether other ready tasks have their turn to add to what waits before it is written.
+///
+/// Where nothing comes of it, the turn more is a good part of what a call costs that is alone. So they
+/// have it as long as something does, and now and then else.
+#[derive(Debug, Default)]
+struct Company {
+    /// What waited when the others got their turn.
+    awaited: Option<usize>,
+    /// Times in a row in which nothing was added.
+    alone: u8,
+}
+
+impl Company {
+    /// So often in vain ..
+    const PATIENCE: u8 = 4;
+
+    /// .. and then once in so many times.
+    const PAUSE: u8 = 16;
+
+    /// To be asked when `waiting` bytes wait that others queued.
+    fn is_awaited(&mut self, waiting: usize) -> bool {
+        if let Some(before) = self.awaited.take() {
+            self.alone = if waiting > before { 0 } else { self.alone.saturating_add(1) };
+            return false;
+        }
+        if self.alone >= Self::PATIENCE {
+            self.alone = if self.alone == Self::PATIENCE + Self::PAUSE { Self::PATIENCE - 1 } else { self.alone + 1 };
+            return false;
+        }
+        self.awaited = Some(waiting);
+        true
+    }
+}
+
 impl WriteSide {
     pub(super) fn new(writer: Box<dyn LinkWriter>, watch: Watch) -> Self {
-        Self { writer, batch: Batch::new(), unflushed: false, yielded: false, watch, wrote: false, stuck: false }
+        Self {
+            writer,
+            batch: Batch::new(),
+            unflushed: false,
+            company: Company::default(),
+            watch,
+            wrote: false,
+            stuck: false,
+        }
     }
 }
 
@@ -40,11 +81,10 @@ impl<R: Handler> Driver<R> {
         if self.shutdown != Shutdown::No {
             return Ok(!side.batch.has_remaining());
         }
-        if queued_before && !side.batch.has_remaining() && !std::mem::replace(&mut side.yielded, true) {
+        if queued_before && !side.batch.has_remaining() && side.company.is_awaited(self.conn.outbox.bytes()) {
             cx.waker().wake_by_ref();
             return Ok(false);
         }
-        side.yielded = false;
         loop {
             if !side.batch.has_remaining() {
                 self.conn.outbox.take(&mut side.batch);
@@ -103,5 +143,32 @@ impl<R: Handler> Driver<R> {
             self.write.wrote = false;
             self.timers.set(Timer::Active, now() + self.times.linger);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of so many writes: whether others had their turn before each.
+    fn awaited(company: &mut Company, writes: usize, added: usize) -> Vec<bool> {
+        let write = |_| {
+            let waits = company.is_awaited(100);
+            assert!(!waits || !company.is_awaited(100 + added), "one turn is enough");
+            waits
+        };
+        (0..writes).map(write).collect()
+    }
+
+    #[test]
+    fn others_have_their_turn_as_long_as_something_comes_of_it() {
+        let mut company = Company::default();
+        assert!(awaited(&mut company, 100, 1).into_iter().all(|waits| waits));
+        let alone = awaited(&mut company, 100, 0);
+        assert!(alone[..Company::PATIENCE.into()].iter().all(|waits| *waits));
+        let turns = alone.iter().filter(|waits| **waits).count();
+        assert!((5..=12).contains(&turns), "now and then: {turns} of 100");
+        let found = awaited(&mut company, 100, 1).into_iter().skip_while(|waits| !waits);
+        assert!(found.count() >= 100 - usize::from(Company::PAUSE) - 2, "it is found again soon, and then each time");
     }
 }
