@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use daffi_wire::Limits;
 
@@ -58,6 +58,13 @@ pub struct NodeConfig {
     /// Default 1: one alone takes half of it, a hundred greedy ones a hundredth each, and the next
     /// one gets as much.
     pub share: f64,
+    /// Threads that the connections of a server may spread over, for one that is started on a
+    /// single-threaded runtime. Default 1: they stay on that runtime. With more, connections move
+    /// to a further thread, with a runtime of its own, when one uses most of a core, those that
+    /// talk to each other together; and back when one does again. A multi-threaded runtime spreads
+    /// them itself, at the price of wake-ups between its threads at every load, and this says
+    /// nothing.
+    pub threads: NonZeroUsize,
     /// Who keeps a name that a second connection asks for. Default: the newest, as with daffi
     /// 3.0.1. For servers.
     pub name_policy: NamePolicy,
@@ -103,6 +110,7 @@ impl NodeConfig {
             linger: Duration::from_secs(1),
             budget_bytes: 256 * MIB,
             share: 1.0,
+            threads: NonZeroUsize::MIN,
             name_policy: NamePolicy::Newest,
             reconnect_when_evicted: false,
             reconnect_first: Duration::from_millis(50),
@@ -182,6 +190,7 @@ setters! {
     linger: Duration,
     budget_bytes: usize,
     share: f64,
+    threads: NonZeroUsize,
     name_policy: NamePolicy,
     reconnect_when_evicted: bool,
     reconnect_first: Duration,

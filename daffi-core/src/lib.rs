@@ -72,6 +72,7 @@ mod events;
 #[doc(hidden)]
 pub mod internals;
 mod keyed;
+mod lanes;
 mod refusal;
 mod router;
 mod scratch;

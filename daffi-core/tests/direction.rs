@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Modules that everything may use. Among themselves they are ordered too.
-const LEAVES: &[&str] = &["config", "keyed", "events", "scratch", "deadline", "error", "refusal"];
+const LEAVES: &[&str] = &["config", "keyed", "lanes", "events", "scratch", "deadline", "error", "refusal"];
 
 /// Each other module, and which others it may import from beside the leaves. Nothing imports from
 /// one that stands below it here.

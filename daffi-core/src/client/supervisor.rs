@@ -400,6 +400,6 @@ async fn drain(
     shared.node.life.kill();
     current.conn.end(Disconnected::Stopped, true);
     sleep(config.linger).await;
-    shared.node.life.cut.cancel();
+    shared.node.life.cut_off();
     callbacks
 }

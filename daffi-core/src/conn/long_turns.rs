@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::sync::PollSemaphore;
 
 use super::timers::now;
+use crate::lanes;
 
 /// Work between two looks at limits; a small frame is one.
 pub(super) const LOOK: usize = 32;
@@ -50,9 +51,9 @@ const READ_CROWDED: usize = 64 * 1024;
 /// As many of them as the runtime has threads have their turn at a time, and after each the runtime
 /// looks for what came meanwhile. So whoever asks little waits for one long turn, however many peers
 /// have more ready than they are given time for; and while anybody waits, a turn is no longer than
-/// what a short call takes.
+/// what a short call takes. Each lane has a line of its own.
 #[derive(Clone, Debug)]
-pub(crate) struct LongTurns(Arc<Line>);
+pub(crate) struct LongTurns(Arc<[Arc<Line>]>);
 
 ///
 /// Those whose turns hold answers that others wait for have a line of their own. A worker answers
@@ -69,18 +70,22 @@ struct Line {
 }
 
 impl LongTurns {
-    /// For connections that run on this runtime.
-    pub(crate) fn on(runtime: &Handle) -> Self {
-        Self::of(runtime.metrics().num_workers())
+    /// For connections that run on this runtime, and on up to so many lanes.
+    pub(crate) fn on(runtime: &Handle, lanes: usize) -> Self {
+        Self::of(runtime.metrics().num_workers(), lanes)
     }
 
-    pub(super) fn of(threads: usize) -> Self {
-        let permits = [(); 2].map(|()| Arc::new(Semaphore::new(threads)));
-        Self(Arc::new(Line { permits, threads, waiting: AtomicUsize::new(0), had_short: AtomicBool::new(false) }))
+    pub(super) fn of(threads: usize, lanes: usize) -> Self {
+        Self((0..lanes).map(|_| Arc::new(Line::of(threads))).collect())
     }
 }
 
 impl Line {
+    fn of(threads: usize) -> Self {
+        let permits = [(); 2].map(|()| Arc::new(Semaphore::new(threads)));
+        Self { permits, threads, waiting: AtomicUsize::new(0), had_short: AtomicBool::new(false) }
+    }
+
     /// Whether somebody has a long turn.
     fn is_busy(&self) -> bool {
         self.permits.iter().any(|permits| permits.available_permits() < self.threads)
@@ -109,6 +114,9 @@ pub(super) struct TurnPace {
 /// That of one connection in the line.
 #[derive(Debug)]
 struct Place {
+    all: LongTurns,
+    /// Where the connection ran last, and the line there.
+    lane: usize,
     line: Arc<Line>,
     permits: [PollSemaphore; 2],
     /// It waits for a permit.
@@ -129,6 +137,19 @@ pub(super) struct Work {
 }
 
 impl Place {
+    fn new(all: LongTurns, lane: usize) -> Self {
+        let line = Arc::clone(&all.0[lane]);
+        Self { permits: line.permits.clone().map(PollSemaphore::new), all, lane, line, waits: false }
+    }
+
+    /// Steps into the line of the lane that the connection runs on now.
+    fn follow(&mut self) {
+        let lane = lanes::lane().min(self.all.0.len() - 1);
+        if lane != self.lane {
+            *self = Self::new(self.all.clone(), lane);
+        }
+    }
+
     fn note(&mut self, waits: bool) {
         if waits != std::mem::replace(&mut self.waits, waits) {
             let waiting = &self.line.waiting;
@@ -149,11 +170,7 @@ impl Drop for Place {
 
 impl TurnPace {
     pub(super) fn new(line: Option<LongTurns>) -> Self {
-        let line = line.map(|LongTurns(line)| Place {
-            permits: line.permits.clone().map(PollSemaphore::new),
-            line,
-            waits: false,
-        });
+        let line = line.map(|line| Place::new(line, 0));
         Self { long: line.is_some().then_some(Kind::Requests), line, permit: None, goes_on: false }
     }
 
@@ -166,6 +183,7 @@ impl TurnPace {
     /// `cx` is woken.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Work> {
         let Some(place) = &mut self.line else { return Poll::Ready(Work::default()) };
+        place.follow();
         if let Some(kind) = self.long {
             let permit = place.permits[kind as usize].poll_acquire(cx);
             place.note(permit.is_pending());
@@ -257,7 +275,7 @@ mod tests {
     use super::*;
 
     fn paces<const N: usize>() -> [TurnPace; N] {
-        let line = LongTurns::of(1);
+        let line = LongTurns::of(1, 1);
         [(); N].map(|()| TurnPace::new(Some(line.clone())))
     }
 

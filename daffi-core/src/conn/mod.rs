@@ -47,7 +47,7 @@ pub(crate) use self::{
     outbox::{Class, Closed, Outbox, Queued, Receipt},
     turn::Turn,
 };
-use crate::error::Disconnected;
+use crate::{error::Disconnected, lanes};
 
 /// One connection, as its driver, its callers and its callbacks share it.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub(crate) struct Conn {
     /// Unique in this process.
     pub(crate) id: u64,
     pub(crate) peer: PeerInfo,
+    /// Where its driver runs: of a node that spreads its connections over lanes.
+    seat: u64,
     pub(crate) outbox: Outbox,
     pub(crate) inbound: Inbound,
     /// Cancelled when the connection ends.
@@ -97,6 +99,7 @@ impl Conn {
         Arc::new(Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             peer,
+            seat: lanes::seat(),
             outbox: Outbox::new(budget.open()),
             inbound: Inbound::new(budget.open()),
             ended: CancellationToken::new(),
@@ -169,6 +172,7 @@ impl Conn {
     /// Queues a nowait request that somebody else sent, with something to drop once it was written;
     /// made only if it is queued.
     pub(crate) fn forward_with(&self, frame: &Frame, receipt: impl FnOnce() -> Receipt) -> Result<(), Closed> {
+        lanes::note_exchange(self.seat, 1);
         let (head, payload) = parts(frame, COPIED_BELOW);
         self.ask(self.outbox.push_with(head, payload, receipt)?);
         Ok(())

@@ -7,6 +7,7 @@ use daffi_transport::Batch;
 use daffi_wire::Frame;
 
 use super::{COPIED_BELOW, Class, Clock, Conn, Queued, parts, spare};
+use crate::lanes;
 
 /// A lot that grew to so many bytes is queued at once, so that limits see it.
 const LOT_BYTES: usize = 64 * 1024;
@@ -106,6 +107,7 @@ impl Turn {
     /// Queues all that was gathered.
     pub(crate) fn flush(&mut self) {
         for Lot { conn, mut batch, provoked } in self.lots.drain(..) {
+            lanes::note_exchange(conn.seat, batch.frames());
             let queued =
                 if batch.has_remaining() { conn.outbox.append(&mut batch, provoked) } else { Ok(Queued::Asked) };
             if queued.is_err() {

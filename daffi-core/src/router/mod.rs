@@ -6,6 +6,8 @@ mod announcing;
 pub(crate) mod bare;
 mod forward;
 mod handler;
+#[cfg(test)]
+mod lanes_tests;
 mod later;
 mod peer;
 mod recent;

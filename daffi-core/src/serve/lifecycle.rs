@@ -1,8 +1,13 @@
 //! The steps in which a node ends.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, Waker},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -25,6 +30,8 @@ pub(crate) struct Lifecycle {
     is_killed: Arc<AtomicBool>,
     /// Cancelled when no connection may stay open any more.
     pub(crate) cut: CancellationToken,
+    /// Whether `cut` is cancelled. It is looked at whenever a connection runs.
+    is_cut: Arc<AtomicBool>,
 }
 
 impl Lifecycle {
@@ -56,6 +63,33 @@ impl Lifecycle {
         self.killed.cancel();
     }
 
+    /// Lets no connection stay open.
+    pub(crate) fn cut_off(&self) {
+        self.is_cut.store(true, Ordering::Release);
+        self.cut.cancel();
+    }
+
+    /// Runs `work` until it is done, or no connection may stay open any more. From then on it is
+    /// not polled: the runtime that the node was started on may be gone, and with it its clock.
+    pub(crate) async fn run_until_cut(&self, work: impl Future<Output = ()>) {
+        let (mut cut, mut work) = (pin!(self.cut.cancelled()), pin!(work));
+        let mut asked: Option<Waker> = None;
+        poll_fn(|cx| {
+            if self.is_cut.load(Ordering::Acquire) {
+                return Poll::Ready(());
+            }
+            // Asked once for each waker: the token takes a lock.
+            if !asked.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                if cut.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                asked = Some(cx.waker().clone());
+            }
+            work.as_mut().poll(cx)
+        })
+        .await;
+    }
+
     pub(crate) fn is_killed(&self) -> bool {
         self.is_killed.load(Ordering::Acquire)
     }
@@ -65,6 +99,6 @@ impl Lifecycle {
         self.stop();
         self.close();
         self.kill();
-        self.cut.cancel();
+        self.cut_off();
     }
 }

@@ -35,6 +35,7 @@ use crate::{
     deadline::later,
     error::{Disconnected, Ended, InitializationError},
     events::{EventHub, Events},
+    lanes::{self, Lanes},
     refusal::json_error,
     serve::Lifecycle,
 };
@@ -55,6 +56,7 @@ pub(crate) struct Server {
     listening: TaskTracker,
     pub(crate) budget: Arc<Budget>,
     long_turns: LongTurns,
+    pub(crate) lanes: Lanes,
     /// Connections without a handshake, the oldest first.
     opening: Mutex<BTreeMap<u64, AbortHandle>>,
     /// Connections of clients that only look, which bear no name here.
@@ -98,6 +100,7 @@ impl Server {
             return Err(InitializationError::NoEndpoint);
         }
         let runtime = Handle::current();
+        let lanes = Lanes::on(&runtime, config.threads);
         Ok(Self {
             name,
             config,
@@ -106,7 +109,8 @@ impl Server {
             tasks: TaskTracker::new(),
             listening: TaskTracker::new(),
             budget,
-            long_turns: LongTurns::on(&runtime),
+            long_turns: LongTurns::on(&runtime, lanes.most()),
+            lanes,
             opening: Mutex::default(),
             lookers: Mutex::default(),
             connections: AtomicUsize::new(0),
@@ -130,6 +134,7 @@ impl Server {
 
     /// Notes that a connection's handshake is done, or that it ended without one.
     pub(crate) fn finish_opening(&self, opening: OpeningId) {
+        lanes::allow_move();
         self.opening.lock().remove(&opening.0);
     }
 
@@ -216,7 +221,8 @@ pub(crate) fn listen<H: Host>(host: &Arc<H>, listeners: Vec<Box<dyn Listener>>) 
         lives.0.server().join().await;
     });
     for listener in listeners {
-        host.server().listening.spawn(accept(Arc::clone(host), listener));
+        let server = host.server();
+        server.lanes.spawn_first(&server.listening, accept(Arc::clone(host), listener));
     }
 }
 
@@ -303,8 +309,7 @@ fn open<H: Host>(host: &Arc<H>, pending: Pending) {
     }
     let this = next_opening_id();
     let until = later(config.handshake_timeout);
-    let task = server.tasks.spawn(run(counted, pending, this, until));
-    opening.insert(this.0, task.abort_handle());
+    opening.insert(this.0, server.lanes.spawn(&server.tasks, run(counted, pending, this, until)));
 }
 
 pub(crate) fn next_opening_id() -> OpeningId {
@@ -335,10 +340,7 @@ async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: OpeningId,
         }
     };
     let driver = driver(host, link, opening, until.saturating_duration_since(Instant::now()));
-    tokio::select! {
-        () = driver.run() => {}
-        () = server.life.cut.cancelled() => {}
-    }
+    server.life.run_until_cut(driver.run()).await;
 }
 
 fn driver<H: Host>(host: &Arc<H>, link: Link, opening: OpeningId, time: Duration) -> Driver<Door<H>> {

@@ -59,7 +59,7 @@ impl Server {
                 conn.end(Disconnected::Stopped, true);
             }
             if timeout(self.config.linger.saturating_mul(2), self.tasks.wait()).await.is_err() {
-                self.life.cut.cancel();
+                self.life.cut_off();
                 self.tasks.wait().await;
             }
         }

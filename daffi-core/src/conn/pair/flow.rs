@@ -184,7 +184,7 @@ async fn a_role_hears_when_there_is_room() {
 
 #[tokio::test(start_paused = true)]
 async fn long_turns_come_one_by_one_and_short_ones_between_them() {
-    let (budget, line) = (budget(), LongTurns::of(1));
+    let (budget, line) = (budget(), LongTurns::of(1, 1));
     let pair = || Pair::in_line(&budget, Level::THREE, Some(line.clone()));
     let (mut greedy, mut other, mut small) = (pair(), pair(), pair());
     assert!(small.run().is_pending());
