@@ -25,6 +25,7 @@ mod wrong_usage;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use tokio::runtime::Builder;
 
 use crate::{cli::Cli, failure::Failure};
 
@@ -39,7 +40,12 @@ fn main() -> ExitCode {
     let seldom = logging.start(command.log_level());
     let json = command.json();
     let patience = command.is_node().then_some(LAST_WORDS);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // A router spreads over threads itself, when there is work for them.
+    let mut builder = match &command {
+        cli::Command::Router(_) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::Failed(format!("the runtime cannot be started: {error}")).report(json),
     };

@@ -1,4 +1,4 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, num::NonZeroUsize, thread::available_parallelism};
 
 use clap::{Args, ValueEnum};
 use daffi::{Keepalive, Limits, NamePolicy, NodeConfig, Router as Node, transport::Endpoint};
@@ -78,6 +78,10 @@ struct Bounds {
     /// refused
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_list_bytes), value_parser = frame)]
     max_list_bytes: Size,
+    /// Threads; connections spread over more than one only when that one is busy. Default: as many
+    /// as there are cores
+    #[arg(long, value_name = "N")]
+    threads: Option<Count>,
     /// Time from a connection to its handshake
     #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().handshake_timeout))]
     handshake_timeout: Seconds,
@@ -156,6 +160,8 @@ impl Bounds {
         };
         config.budget_bytes = self.budget_bytes.0;
         config.share = self.share;
+        let threads = self.threads.and_then(|threads| NonZeroUsize::new(threads.0));
+        config.threads = threads.or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     }
 }
 
