@@ -5,13 +5,14 @@ use std::{io::IsTerminal, time::Duration};
 use crate::{
     Job, Result, Runtime, Subject, bar, end,
     measure::{Settings, measure},
-    report, scenarios,
+    report, scenarios, threads,
 };
 
 const USAGE: &str = "\
 usage: daffi-benchmarks bar [OPTIONS]            the bar, with what is measured beside it
        daffi-benchmarks SCENARIO... [OPTIONS]    single scenarios; `all` for all of them
        daffi-benchmarks list                     their names
+       daffi-benchmarks threads [RUNS [MILLIS [NAME]]]   what a Router's threads cost at each load
 
   --repetitions N        interleaved runs of each subject (7)
   --millis N             length of a run (500)
@@ -39,6 +40,11 @@ pub fn main(subjects: Vec<Box<dyn Subject>>) -> Result<()> {
         && word == "end"
     {
         return end::main(&subjects, part, job, addresses);
+    }
+    if let Some((word, rest)) = args.split_first()
+        && word == "threads"
+    {
+        return threads::main(rest);
     }
     let options = parse(&args)?;
     let subjects: Vec<_> = subjects

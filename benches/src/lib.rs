@@ -16,6 +16,7 @@ mod scenarios;
 mod stats;
 mod subject;
 pub mod subjects;
+mod threads;
 
 pub use self::{
     job::{Format, Job, Runtime, Transport, Work},
