@@ -52,13 +52,23 @@ pub struct Movable<S> {
     lane: u32,
     /// Another handle of the same socket, registered with the runtime that this is called on.
     again: fn(&S) -> io::Result<S>,
+    /// What the socket is told when the stream is dropped.
+    last: fn(&S),
 }
 
 impl<S> Movable<S> {
     /// A stream that was registered with the runtime of this lane. `again` makes another handle of
     /// the same socket and registers it with the runtime in whose context it is called.
     pub fn new(socket: S, again: fn(&S) -> io::Result<S>) -> Self {
-        Self { socket, lane: HERE.get(), again }
+        Self { socket, lane: HERE.get(), again, last: |_| {} }
+    }
+
+    /// The same stream, which tells the socket that when it is dropped: that nothing more is to be
+    /// written for one, so that the peer reads all before it hears of what was left unread.
+    #[must_use]
+    pub fn with_last(mut self, last: fn(&S)) -> Self {
+        self.last = last;
+        self
     }
 
     /// The stream as it is.
@@ -78,6 +88,12 @@ impl<S> Movable<S> {
             }
         }
         Pin::new(&mut self.socket)
+    }
+}
+
+impl<S> Drop for Movable<S> {
+    fn drop(&mut self) {
+        (self.last)(&self.socket);
     }
 }
 

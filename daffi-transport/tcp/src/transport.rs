@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::Shutdown,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -11,6 +12,7 @@ use daffi_transport::{
     Listener, PeerInfo, Pending,
 };
 
+use socket2::SockRef;
 use tokio::io::split;
 
 use crate::{StreamListener, TcpPath, connect_stream, movable};
@@ -72,7 +74,8 @@ impl Listener for TcpListener {
         let path = TcpPath::of(&stream);
         let local = stream.local_addr().ok().map(|address| address.ip());
         let http = self.http.clone().map(|upgrade| HttpOffer { upgrade, local });
-        let (reader, writer) = split(movable(stream));
+        let (reader, writer) =
+            split(movable(stream).with_last(|stream| drop(SockRef::from(stream).shutdown(Shutdown::Write))));
         let upgrade = {
             let peer = peer.clone();
             async move {

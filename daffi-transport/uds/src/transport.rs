@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::Shutdown,
     os::fd::AsFd,
     path::Path,
     task::{Context, Poll, ready},
@@ -11,6 +12,7 @@ use daffi_transport::{
     BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, Link, LinkConfig, Listener, Movable,
     PeerInfo, Pending, Phase,
 };
+use socket2::SockRef;
 use tokio::{io::split, net::UnixStream};
 
 use crate::{
@@ -109,7 +111,9 @@ impl Listener for UnixListener {
             }
         };
         let (peer, config) = (PeerInfo::new(SCHEME, peer_address(&stream)), *config);
-        let (reader, writer) = split(Movable::new(stream, again));
+        let (reader, writer) = split(
+            Movable::new(stream, again).with_last(|stream| drop(SockRef::from(stream).shutdown(Shutdown::Write))),
+        );
         let upgrade = {
             let peer = peer.clone();
             async move { Link::accept_over(reader, writer, &config, peer).await }
