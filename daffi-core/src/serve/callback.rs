@@ -37,13 +37,17 @@ pub struct CallbackOptions {
     /// it has been quick many times in a row; one that panics runs there for good. Without meaning
     /// for async functions, which promise the same, and beside `blocking`.
     pub inline: bool,
+    /// The future of an async function is dropped where it waits as soon as nobody waits for its
+    /// answer any more ([`Context::cancelled`]), so it must be one that can be dropped anywhere.
+    /// Without meaning for plain functions, which nothing can stop, and for nowait calls.
+    pub drop_when_cancelled: bool,
 }
 
 impl CallbackOptions {
     /// The options of a function that states none.
     #[must_use]
     pub const fn new() -> Self {
-        Self { params: &[], blocking: false, ordered: false, inline: false }
+        Self { params: &[], blocking: false, ordered: false, inline: false, drop_when_cancelled: false }
     }
 
     /// Sets the names of the parameters.
@@ -71,6 +75,13 @@ impl CallbackOptions {
     #[must_use]
     pub const fn inline(mut self) -> Self {
         self.inline = true;
+        self
+    }
+
+    /// Drops the future of the callback once nobody waits for its answer any more.
+    #[must_use]
+    pub const fn drop_when_cancelled(mut self) -> Self {
+        self.drop_when_cancelled = true;
         self
     }
 }
@@ -139,6 +150,7 @@ impl Callback {
         R: Serialize + 'static,
         Fut: Future<Output = Result<R, RemoteError>> + Send + 'static,
     {
+        let drop_when_cancelled = options.drop_when_cancelled;
         let run = move |request: Request| -> BoxFuture<'static, Reply> {
             let (params, memory) = match bind::<F, P>(&request, &formats) {
                 Ok(bound) => bound,
@@ -148,7 +160,15 @@ impl Callback {
             // The arguments were read into the function's own types: the read buffer is free.
             let request = Request { body: daffi_serde::Body::new(bytes::Bytes::new()), ..request };
             Box::pin(async move {
-                let result = future.await;
+                let result = if drop_when_cancelled && request.wants_reply {
+                    tokio::select! {
+                        biased;
+                        result = future => result,
+                        () = request.context.cancelled() => Err(request.expired("ended: it was dropped")),
+                    }
+                } else {
+                    future.await
+                };
                 drop(memory);
                 match result {
                     Ok(value) => request.reply(&value, &formats),

@@ -92,10 +92,15 @@ impl Request {
 
     fn check_deadline(&self) -> Result<(), Reply> {
         if self.context.read_extensions.is_expired() {
-            let text = format!("the deadline of the call passed before {} began: it did not run", self.method());
-            return Err(Reply::error(Refusal::DeadlineExceeded.error(text)));
+            return Err(Reply::error(self.expired("began: it did not run")));
         }
         Ok(())
+    }
+
+    /// The answer to a call whose deadline passed before its callback did `what`.
+    pub(crate) fn expired(&self, what: &str) -> RemoteError {
+        let text = format!("the deadline of the call passed before {} {what}", self.method());
+        Refusal::DeadlineExceeded.error(text)
     }
 
     /// The callback's name.

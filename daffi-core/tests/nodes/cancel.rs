@@ -175,6 +175,60 @@ async fn numbers_of_cancelled_calls_come_back() {
     }
 }
 
+/// `drops`: notes when its future is dropped, and never ends by itself.
+fn drops(seen: &Arc<Seen>) -> Callback {
+    struct Noted(Arc<Seen>);
+    impl Drop for Noted {
+        fn drop(&mut self) {
+            self.0.count(&self.0.cancelled);
+        }
+    }
+    let (name, seen) = (MethodName::new("drops", &Limits::default()).unwrap(), Arc::clone(seen));
+    let options = CallbackOptions::new().drop_when_cancelled();
+    Callback::asynchronous(name, options, formats(), move |(): (), _| {
+        let noted = Noted(Arc::clone(&seen));
+        async move {
+            noted.0.count(&noted.0.begun);
+            std::future::pending::<()>().await;
+            Ok(())
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_future_that_may_be_dropped_is_dropped_with_its_call_and_at_its_deadline() {
+    let (seen, at) = (Arc::default(), endpoint());
+    let service =
+        service_at(&at, NodeConfig::server(), vec![drops(&seen), plain("add", |(a, b): (i64, i64)| Ok(a + b))]);
+    let caller = client(&at, "caller").await;
+    let call = begin(caller.rpc().call::<()>("drops", ())).await;
+    seen.begun(1).await;
+    drop(call);
+    seen.cancelled(1).await;
+    // One worker: it is free again.
+    answers(&caller).await;
+    // Nobody says CANCEL, so the deadline is told.
+    let mut peer = Peer::connect(&at).await;
+    peer.hello_with("peer", "client/4", "null").await;
+    let said = daffi_wire::Extensions::builder().time_left_ms(20).build().unwrap();
+    let mut bytes = bytes::BytesMut::new();
+    let mut writer = daffi_wire::FrameWriter::begin(&mut bytes, "peer", "svc", "drops").unwrap();
+    writer.extensions(&said);
+    writer.body().extend_from_slice(br#"{"args":[],"kwargs":{}}"#);
+    let header = daffi_wire::Header::new(Kind::Request, CallId(2), daffi_wire::FormatId::JSON, true, true);
+    writer.finish(header, 0, &Limits::default()).unwrap();
+    peer.send_bytes(&bytes).await;
+    let ended = soon("the deadline", peer.expect(Kind::Error)).await;
+    assert!(ended.contains("DeadlineExceeded") && ended.contains("it was dropped"), "{ended}");
+    seen.cancelled(2).await;
+    // A nowait call has nobody who could give it up.
+    peer.send_to(Kind::Request, 3, ["peer", "svc", "drops"], r#"{"args":[],"kwargs":{}}"#, false).await;
+    seen.begun(3).await;
+    drop(peer);
+    assert_eq!(seen.cancelled.load(SeqCst), 2);
+    drop(service);
+}
+
 async fn cancel(peer: &mut Peer, id: u16, from: &str, to: &str, reason: CancelReason) {
     let frame = Cancel { id: CallId(id), reason }.frame(from, to, &Limits::default()).unwrap();
     peer.send_bytes(frame.as_bytes()).await;

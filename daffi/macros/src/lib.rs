@@ -41,7 +41,7 @@
 //!
 //! # Options
 //!
-//! On a function or a method, `#[callback(name = "..", inline, blocking, ordered)]`:
+//! On a function or a method, `#[callback(name = "..", inline, blocking, ordered, cancel = "..")]`:
 //!
 //! | option | means |
 //! |---|---|
@@ -49,6 +49,7 @@
 //! | `inline` | a plain function that promises to be quick, as async ones do: it runs where requests are read |
 //! | `blocking` | an async function that may hold up its thread: it is never polled where requests are read. Plain functions may without saying so |
 //! | `ordered` | one caller's requests run one after another, whatever the number of workers |
+//! | `cancel = "drop"` | the future of an async function is dropped where it waits once nobody waits for its answer any more; else it hears of it by `ctx.cancelled()` |
 
 mod attributes;
 mod callback;
@@ -169,8 +170,8 @@ pub fn callbacks(input: TokenStream) -> TokenStream {
 /// the compiler checks.
 ///
 /// Every method takes `&self` and, `async` or not, is a call. Parameters and results are described
-/// in the [crate's documentation](crate); `#[callback(name = "..", inline, blocking, ordered)]` may
-/// stand on a method.
+/// in the [crate's documentation](crate); `#[callback(name = "..", ..)]` with its options may stand on a
+/// method.
 ///
 /// - The trait's methods return futures that are `Send`; write `async fn` in the implementation.
 ///   `into_callbacks` gives the implementation's callbacks.

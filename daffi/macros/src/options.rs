@@ -11,6 +11,8 @@ pub(crate) struct Options {
     blocking: bool,
     ordered: bool,
     inline: bool,
+    /// Where it says `cancel = "drop"`.
+    drop_when_cancelled: Option<LitStr>,
 }
 
 impl Options {
@@ -47,6 +49,14 @@ impl Options {
                 errors.at(&meta.path, "`name` is given twice");
             }
             return Ok(());
+        } else if meta.path.is_ident("cancel") {
+            let how: LitStr = meta.value()?.parse()?;
+            match how.value().as_str() {
+                "drop" => self.drop_when_cancelled = Some(how),
+                "signal" => self.drop_when_cancelled = None,
+                _ => errors.at(&how, "`cancel` is \"signal\", which is usual, or \"drop\""),
+            }
+            return Ok(());
         } else if meta.path.is_ident("blocking") {
             &mut self.blocking
         } else if meta.path.is_ident("ordered") {
@@ -54,7 +64,9 @@ impl Options {
         } else if meta.path.is_ident("inline") {
             &mut self.inline
         } else {
-            return Err(meta.error("unknown option: there are `name = \"..\"`, `blocking`, `inline` and `ordered`"));
+            return Err(meta.error(
+                "unknown option: there are `name = \"..\"`, `blocking`, `inline`, `ordered` and `cancel = \"..\"`",
+            ));
         };
         *switch = true;
         if self.blocking && self.inline {
@@ -67,6 +79,14 @@ impl Options {
             return Err(meta.error("this option takes no value: leave it out to switch it off"));
         }
         Ok(())
+    }
+
+    /// Looks whether a function that is async, or not, can have these options.
+    pub(crate) fn check(&self, is_async: bool, errors: &mut Errors) {
+        if let Some(how) = self.drop_when_cancelled.as_ref().filter(|_| !is_async) {
+            let message = "nothing can stop a plain function: make it async, or look at `ctx.is_cancelled()` in it";
+            errors.at(how, message);
+        }
     }
 
     /// The name on the wire of the function called `ident`.
@@ -85,6 +105,7 @@ impl Options {
             (self.blocking, quote!(.blocking())),
             (self.inline, quote!(.inline())),
             (self.ordered, quote!(.ordered())),
+            (self.drop_when_cancelled.is_some(), quote!(.drop_when_cancelled())),
         ];
         let set = set.into_iter().filter_map(|(is_set, setter)| is_set.then_some(setter));
         quote!(::daffi::__private::CallbackOptions::new().params(&[#(#params),*]) #(#set)*)

@@ -26,6 +26,7 @@ pub(crate) fn expand(options: TokenStream, mut function: ItemFn) -> TokenStream 
     let mut errors = Errors::default();
     let options = Options::read(options, &mut errors);
     let signature = Signature::read(&mut function.sig, &mut errors);
+    options.check(signature.is_async, &mut errors);
     let ident = &function.sig.ident;
     check_name(ident, &mut errors);
 

@@ -45,13 +45,10 @@ impl Method {
             return None;
         }
         let access = receiver(&method.sig).and_then(|receiver| access(&receiver.ty, receiver, errors))?;
-        Some(Self {
-            ident: method.sig.ident.clone(),
-            cfgs: attributes::conditions(&method.attrs),
-            options,
-            signature: Signature::read(&mut method.sig, errors),
-            access,
-        })
+        let signature = Signature::read(&mut method.sig, errors);
+        options.check(signature.is_async, errors);
+        let cfgs = attributes::conditions(&method.attrs);
+        Some(Self { ident: method.sig.ident.clone(), cfgs, options, signature, access })
     }
 
     /// The statement that adds it, where the instance is shared with a lock or without.

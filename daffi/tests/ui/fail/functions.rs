@@ -26,6 +26,12 @@ fn empty() {}
 #[callback(blocking = false)]
 fn switched() {}
 
+#[callback(cancel = "drop")]
+fn unstoppable() {}
+
+#[callback(cancel = "kill")]
+async fn killed() {}
+
 #[callback]
 struct Thing;
 
