@@ -17,8 +17,7 @@ pub(crate) fn later(after: Duration) -> Instant {
     Instant::now() + bounded(after)
 }
 
-/// How long it is until then, in milliseconds and rounded up, as it travels with a call.
-pub(crate) fn time_left_ms(deadline: Instant) -> u32 {
-    let left = deadline.saturating_duration_since(Instant::now());
+/// A time in milliseconds, rounded up, as it travels with a call.
+pub(crate) fn in_ms(left: Duration) -> u32 {
     u32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }

@@ -142,7 +142,7 @@ pub(super) fn to_received(
 ) -> Result<Received, CallError> {
     match answer {
         Ok(mut frame) => {
-            if level.at_least(Level::FOUR) {
+            if frame.header().has_extensions() && level.at_least(Level::FOUR) {
                 // An answer may say more than a caller of one result asks for.
                 let taken = frame.take_extensions();
                 taken.map_err(|source| CallError::Extensions { method: method.to_owned(), source })?;

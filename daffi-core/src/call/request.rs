@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{CallOptions, progress::Progress, written_extensions::WrittenExtensions};
 use crate::{
     client::{Choice, Client, ClientConn, ClientCore},
-    deadline::time_left_ms,
+    deadline::in_ms,
     error::{CallError, WaitedFor},
     scratch::Scratch,
     session::Members,
@@ -83,7 +83,8 @@ impl WrittenRequest {
         if let (Some(at), Some(deadline)) = (self.time_left, deadline)
             && let Some(left) = self.frame.get_mut().get_mut(at..at + 4)
         {
-            left.copy_from_slice(&time_left_ms(deadline).to_le_bytes());
+            let time = deadline.saturating_duration_since(Instant::now());
+            left.copy_from_slice(&in_ms(time).to_le_bytes());
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::CallOptions;
 use crate::{
     client::{Client, ClientCore},
-    deadline::{later, time_left_ms},
+    deadline::in_ms,
     error::CallError,
 };
 
@@ -24,7 +24,7 @@ pub(super) struct WrittenExtensions {
 impl WrittenExtensions {
     /// Of a call with these options. Nobody gives a call up that wants no answer.
     pub(super) fn of(options: &CallOptions, method: &str, wants_reply: bool) -> Result<Self, CallError> {
-        let time_left_ms = options.timeout.filter(|_| wants_reply).map(|timeout| time_left_ms(later(timeout)));
+        let time_left_ms = options.timeout.filter(|_| wants_reply).map(in_ms);
         if options.headers.is_empty() {
             return Ok(Self { time_left_ms, headers: Extensions::default() });
         }
