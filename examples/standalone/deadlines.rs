@@ -41,7 +41,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let late = rpc.timeout(Duration::from_millis(300)).call::<String>("front", ("an endless job",)).await;
     println!("the caller waits no more: {}", late.is_err_and(|error| error.is_timeout()));
-    // The node in the back runs one callback at a time, so that this one waited for the end of the other.
+    // The node in the back runs one callback at a time, so that this one waited for the end of the
+    // other.
     println!("{}", caller.rpc().call::<String>("back", ("the next job",)).await?);
     println!("endless jobs that ended: {}", ENDED.load(Ordering::Relaxed));
     Ok(())

@@ -45,13 +45,13 @@ const CLOSE_LOOK: usize = 4;
 /// Bytes that one read may bring while others wait: copying more takes longer than a turn.
 const READ_CROWDED: usize = 64 * 1024;
 
-/// The line in which the connections of a node stand whose last turn was long, or that have had none
-/// yet.
+/// The line in which the connections of a node stand whose last turn was long, or that have had
+/// none yet.
 ///
 /// As many of them as the runtime has threads have their turn at a time, and after each the runtime
-/// looks for what came meanwhile. So whoever asks little waits for one long turn, however many peers
-/// have more ready than they are given time for; and while anybody waits, a turn is no longer than
-/// what a short call takes. Each lane has a line of its own.
+/// looks for what came meanwhile. So whoever asks little waits for one long turn, however many
+/// peers have more ready than they are given time for; and while anybody waits, a turn is no longer
+/// than what a short call takes. Each lane has a line of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct LongTurns(Arc<[Arc<Line>]>);
 

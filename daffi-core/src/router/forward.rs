@@ -15,7 +15,8 @@ use crate::{
     session::routing,
 };
 
-/// Bytes that are shown of a name that nobody bears: what a peer makes up is no reason to write much.
+/// Bytes that are shown of a name that nobody bears: what a peer makes up is no reason to write
+/// much.
 const NAME: usize = 100;
 
 /// Forwards what one member sends, as long as it is allowed to.

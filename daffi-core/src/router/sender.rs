@@ -17,12 +17,9 @@ use tokio::time::Instant;
 
 use super::Peer;
 use crate::{
-    conn::{Charge, Class, Closed, FEW, Ticket, Turn},
+    conn::{Charge, Class, Closed, Ticket, Turn},
     session::{Incoming, Outgoing},
 };
-
-/// A call of one that asks little has at most so many bytes.
-const SMALL: usize = 4 * 1024;
 
 /// What a held request takes beside its frame.
 const HOLDING_COST: usize = 256;
@@ -171,11 +168,7 @@ impl Sender {
             self.hold(flow, WaitsFor::Order, frame.clone());
             return true;
         }
-        // Who asks little finds the room that answers have: those who ask much fill less.
         turn.forward(&receiver.conn, Class::Request, frame)
-            || frame.as_bytes().len() <= SMALL
-                && self.peer.open_calls() <= FEW
-                && turn.forward(&receiver.conn, Class::Answer, frame)
     }
 
     /// Begins a flow to `receiver`, as this member says.

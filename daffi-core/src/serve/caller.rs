@@ -21,8 +21,8 @@ pub(crate) struct Caller {
     pub(crate) node: Arc<Node>,
     /// Cancelled when the caller is gone, or the connection.
     pub(crate) gone: CancellationToken,
-    /// Its requests that were received and have not finished, but for those that did where they were
-    /// read.
+    /// Its requests that were received and have not finished, but for those that did where they
+    /// were read.
     pub(super) waiting: AtomicUsize,
     /// One of its requests has finished.
     pub(super) known: AtomicBool,

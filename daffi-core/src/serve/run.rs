@@ -175,7 +175,8 @@ impl ServingNode {
     }
 }
 
-/// Bytes that are shown of a name that nobody bears: what a peer makes up is no reason to write much.
+/// Bytes that are shown of a name that nobody bears: what a peer makes up is no reason to write
+/// much.
 const NAME: usize = 100;
 
 /// Spawns a task of a request with so many bytes. What the task holds is counted, too, as the

@@ -170,8 +170,8 @@ pub fn callbacks(input: TokenStream) -> TokenStream {
 /// the compiler checks.
 ///
 /// Every method takes `&self` and, `async` or not, is a call. Parameters and results are described
-/// in the [crate's documentation](crate); `#[callback(name = "..", ..)]` with its options may stand on a
-/// method.
+/// in the [crate's documentation](crate); `#[callback(name = "..", ..)]` with its options may stand
+/// on a method.
 ///
 /// - The trait's methods return futures that are `Send`; write `async fn` in the implementation.
 ///   `into_callbacks` gives the implementation's callbacks.
