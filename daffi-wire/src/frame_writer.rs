@@ -23,7 +23,7 @@ pub struct FrameWriter<'a> {
 }
 
 impl<'a> FrameWriter<'a> {
-    /// Starts a frame. See [`Frame::new`] for what the names must be.
+    /// Starts a frame. See [`Frame::new`](crate::Frame::new) for what the names must be.
     ///
     /// # Errors
     /// [`EncodeError::MetadataTooLarge`] when the names do not fit.
