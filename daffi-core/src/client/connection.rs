@@ -423,6 +423,13 @@ impl ClientHandler {
         if !self.unshown && self.untold.is_empty() {
             return;
         }
+        for event in &self.untold {
+            if let MemberEvent::Removed(member) | MemberEvent::Evicted(member) = event {
+                // Whoever sees the list without it sees none of its calls begin.
+                self.callers.remove(member);
+                self.caller = self.caller.take().filter(|caller| caller.caller() != member);
+            }
+        }
         if std::mem::take(&mut self.unshown) {
             let members = self.connection.publish();
             self.shared.publish(&self.connection, &members);
@@ -431,8 +438,6 @@ impl ClientHandler {
             if let MemberEvent::Removed(member) | MemberEvent::Evicted(member) = &event {
                 // Who begins a flow from here on sees the list without it.
                 self.connection.credit.forget(member);
-                self.callers.remove(member);
-                self.caller = self.caller.take().filter(|caller| caller.caller() != member);
             }
             if self.shared.is_current(&self.connection) {
                 self.shared.events.tell(event);
