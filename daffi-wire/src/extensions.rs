@@ -156,6 +156,13 @@ impl Extensions {
         &self.bytes
     }
 
+    /// The same extensions in memory of their own. What was read shares the memory of its frame,
+    /// and of all that was read with it.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self.clone() }
+    }
+
     /// Whether nothing is said.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReadExtensions {
     deadline: Option<Instant>,
-    /// Most calls that say something say no more than their deadline.
+    /// Those with headers: most calls that say something say no more than their deadline.
     said: Option<Arc<Extensions>>,
 }
 
@@ -31,8 +31,9 @@ impl ReadExtensions {
         }
         // The clocks of two hosts need not agree: what is left counts from the arrival.
         let deadline = said.time_left_ms().map(|ms| Instant::now() + Duration::from_millis(ms.into()));
-        let more = said.headers().next().is_some() || said.trace().is_some();
-        Ok(Self { deadline, said: more.then(|| Arc::new(said)) })
+        // A callback may keep them for long, and must not keep a read buffer with them.
+        let has_headers = said.headers().next().is_some();
+        Ok(Self { deadline, said: has_headers.then(|| Arc::new(said.detached())) })
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
@@ -53,5 +54,30 @@ impl ReadExtensions {
             Some(deadline) => sleep_until(deadline).await,
             None => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+    use daffi_wire::{CallId, FormatId, FrameWriter, Header, Kind, Limits};
+
+    use super::*;
+
+    #[test]
+    fn headers_keep_no_read_buffer_alive() {
+        let (limits, mut bytes) = (Limits::default(), BytesMut::new());
+        let mut writer = FrameWriter::begin(&mut bytes, "caller", "svc", "f").unwrap();
+        writer.extensions(&Extensions::builder().header("tenant", "blue").unwrap().build().unwrap());
+        let header = Header::new(Kind::Request, CallId(2), FormatId::JSON, true, true);
+        writer.finish(header, 0, &limits).unwrap();
+        let end = bytes.len();
+        bytes.resize(1 << 20, 0);
+        let buffer: Bytes = bytes.freeze();
+        let mut frame = Frame::from_message(buffer.slice(..end), &limits).unwrap();
+        let read = ReadExtensions::take(&mut frame, Level::FOUR).unwrap();
+        drop(frame);
+        assert!(buffer.is_unique());
+        assert_eq!(read.headers().collect::<Vec<_>>(), [("tenant", "blue")]);
     }
 }

@@ -17,7 +17,7 @@ use futures::FutureExt;
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
-    peer::Peer,
+    peer::{Peer, request},
     support::{Formats, client, client_exposing, endpoint, formats, plain, router, service_at},
 };
 
@@ -211,13 +211,8 @@ async fn a_future_that_may_be_dropped_is_dropped_with_its_call_and_at_its_deadli
     let mut peer = Peer::connect(&at).await;
     peer.hello_with("peer", "client/4", "null").await;
     let said = daffi_wire::Extensions::builder().time_left_ms(20).build().unwrap();
-    let mut bytes = bytes::BytesMut::new();
-    let mut writer = daffi_wire::FrameWriter::begin(&mut bytes, "peer", "svc", "drops").unwrap();
-    writer.extensions(&said);
-    writer.body().extend_from_slice(br#"{"args":[],"kwargs":{}}"#);
-    let header = daffi_wire::Header::new(Kind::Request, CallId(2), daffi_wire::FormatId::JSON, true, true);
-    writer.finish(header, 0, &Limits::default()).unwrap();
-    peer.send_bytes(&bytes).await;
+    let call = request(2, ["peer", "svc", "drops"], &said, r#"{"args":[],"kwargs":{}}"#);
+    peer.send_bytes(call.as_bytes()).await;
     let ended = soon("the deadline", peer.expect(Kind::Error)).await;
     assert!(ended.contains("DeadlineExceeded") && ended.contains("it was dropped"), "{ended}");
     seen.cancelled(2).await;

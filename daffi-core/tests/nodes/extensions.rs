@@ -8,14 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
 use daffi_core::{CallError, Callback, CallbackOptions, NodeConfig};
-use daffi_wire::{CallId, ExtensionError, Extensions, FormatId, Frame, FrameWriter, Header, Kind, Limits, MethodName};
+use daffi_wire::{CallId, ExtensionError, Extensions, FormatId, Frame, Header, Kind, Limits, MethodName};
 use futures::{FutureExt, future::join_all};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
-    peer::Peer,
+    peer::{Peer, request},
     support::{Formats, asynchronous, client, client_exposing, endpoint, formats, plain, router, service_at},
 };
 
@@ -60,17 +59,6 @@ async fn callee(behind_router: bool, ended: &Arc<AtomicUsize>) -> (Box<dyn std::
         let at = endpoint();
         (Box::new(service_at(&at, NodeConfig::server().workers(4), callbacks(ended))), at)
     }
-}
-
-/// A REQUEST from `caller` with these extensions before its payload.
-fn request(id: u16, to: &str, method: &str, said: &Extensions, body: &str) -> Frame {
-    let mut bytes = BytesMut::new();
-    let mut writer = FrameWriter::begin(&mut bytes, "caller", to, method).unwrap();
-    writer.extensions(said);
-    writer.body().extend_from_slice(body.as_bytes());
-    let header = Header::new(Kind::Request, CallId(id), FormatId::JSON, true, true);
-    writer.finish(header, 0, &Limits::default()).unwrap();
-    Frame::from_message(bytes.freeze(), &Limits::default()).unwrap()
 }
 
 /// The answer to the call of this number.
@@ -164,7 +152,7 @@ async fn a_callback_ends_at_its_deadline_though_nobody_cancels_it() {
         let mut caller = Peer::connect(&at).await;
         caller.hello_with("caller", "client/4", "null").await;
         let said = Extensions::builder().time_left_ms(20).build().unwrap();
-        let call = request(2, "svc", "until", &said, r#"{"args":[],"kwargs":{}}"#);
+        let call = request(2, ["caller", "svc", "until"], &said, r#"{"args":[],"kwargs":{}}"#);
         caller.send_bytes(call.as_bytes()).await;
         assert!(text(&answer_to(&mut caller, 2).await).contains("ended"));
         assert_eq!(ended.load(SeqCst), 1);
@@ -190,7 +178,7 @@ async fn a_call_whose_deadline_passes_in_a_queue_does_not_run_and_says_so() {
         let said = |ms| Extensions::builder().time_left_ms(ms).build().unwrap();
         let empty = r#"{"args":[],"kwargs":{}}"#;
         for (id, method, ms) in [(2, "wait", 300_000), (3, "count", 0), (4, "count", 300_000)] {
-            caller.send_bytes(request(id, "svc", method, &said(ms), empty).as_bytes()).await;
+            caller.send_bytes(request(id, ["caller", "svc", method], &said(ms), empty).as_bytes()).await;
         }
         gate.notify_one();
         let expired = answer_to(&mut caller, 3).await;
@@ -237,7 +225,7 @@ async fn a_router_hides_extensions_from_workers_of_level_3() {
     // Small ones are copied, large ones shared.
     for size in [10, 500_000] {
         let body = format!(r#"{{"args":[1,"{}"],"kwargs":{{}}}}"#, "x".repeat(size));
-        caller.send_bytes(request(2, "svc", "add", &said, &body).as_bytes()).await;
+        caller.send_bytes(request(2, ["caller", "svc", "add"], &said, &body).as_bytes()).await;
         let seen = loop {
             let frame = worker.receive().await.unwrap();
             if frame.kind() == Kind::Request {

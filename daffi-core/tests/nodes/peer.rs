@@ -2,9 +2,21 @@
 
 use std::future::poll_fn;
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use daffi_transport::{Batch, Connector, Endpoint, Link, LinkConfig, mem::MemConnector};
-use daffi_wire::{CallId, FormatId, Frame, Handshake, Header, Kind, Level, Limits};
+use daffi_wire::{CallId, Extensions, FormatId, Frame, FrameWriter, Handshake, Header, Kind, Level, Limits};
+
+/// A REQUEST with these extensions before its payload. `names`: of caller, receiver and callback.
+pub(crate) fn request(id: u16, names: [&str; 3], said: &Extensions, body: &str) -> Frame {
+    let ([from, to, method], limits) = (names, Limits::default());
+    let mut bytes = BytesMut::new();
+    let mut writer = FrameWriter::begin(&mut bytes, from, to, method).unwrap();
+    writer.extensions(said);
+    writer.body().extend_from_slice(body.as_bytes());
+    let header = Header::new(Kind::Request, CallId(id), FormatId::JSON, true, true);
+    writer.finish(header, 0, &limits).unwrap();
+    Frame::from_message(bytes.freeze(), &limits).unwrap()
+}
 
 /// A peer that writes frames by hand.
 pub(crate) struct Peer(pub(crate) Link);
