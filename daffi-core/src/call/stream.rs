@@ -135,21 +135,8 @@ impl<F: FormatSet> StreamCall<F> {
             };
             let Some(chunk) = next else { return Ok(sent) };
             let written = write(&self.client, &target, method, &Owned(chunk), true).map_err(at(sent))?;
-            let deadline = self.options.timeout.map(later);
-            let mut progress = Progress::default();
-            progress.set_target(&target.conn, &target.receiver);
-            let sent_in_time = {
-                let sending = self.client.unless_given_up(method, async {
-                    let paid = target.pay(Style::Chunk, &written, method).await?;
-                    let (conn, receiver) = (Arc::clone(&target.conn), target.receiver.clone());
-                    Ok((send(conn, receiver, written, None, &mut progress).await?, paid))
-                });
-                let mut sending = std::pin::pin!(async {
-                    match deadline {
-                        None => Ok(sending.await),
-                        Some(deadline) => timeout_at(deadline, sending).await,
-                    }
-                });
+            let unacknowledged = {
+                let mut sending = std::pin::pin!(self.send_chunk(sent, written, &target, method));
                 loop {
                     let Some(oldest) = open.front_mut() else { break sending.await };
                     tokio::select! {
@@ -164,12 +151,34 @@ impl<F: FormatSet> StreamCall<F> {
                     }
                 }
             };
-            let (pending, paid) = sent_in_time
-                .unwrap_or_else(|_| Err(progress.expired(method, self.options.timeout.unwrap_or_default())))
-                .map_err(at(sent))?;
-            open.push_back(Unacknowledged { chunk: sent, pending, deadline, _paid: paid });
+            open.push_back(unacknowledged.map_err(at(sent))?);
             sent += 1;
         }
+    }
+
+    /// Sends one chunk, as soon as its receiver takes it.
+    async fn send_chunk(
+        &self,
+        chunk: u64,
+        written: WrittenRequest,
+        target: &Target,
+        method: &str,
+    ) -> Result<Unacknowledged, CallError> {
+        let deadline = self.options.timeout.map(later);
+        let mut progress = Progress::default();
+        progress.set_target(&target.conn, &target.receiver);
+        let sending = self.client.unless_given_up(method, async {
+            let paid = target.pay(Style::Chunk, &written, method).await?;
+            let (conn, receiver) = (Arc::clone(&target.conn), target.receiver.clone());
+            Ok((send(conn, receiver, written, None, &mut progress).await?, paid))
+        });
+        let sent_in_time = match deadline {
+            None => Ok(sending.await),
+            Some(deadline) => timeout_at(deadline, sending).await,
+        };
+        let (pending, paid) =
+            sent_in_time.unwrap_or_else(|_| Err(progress.expired(method, self.options.timeout.unwrap_or_default())))?;
+        Ok(Unacknowledged { chunk, pending, deadline, _paid: paid })
     }
 
     /// Waits for the answer to one chunk. Cancel safe.

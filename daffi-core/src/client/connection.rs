@@ -289,6 +289,39 @@ impl ClientHandler {
         Some(caller)
     }
 
+    /// The session is open, at this level.
+    fn on_open(&mut self, level: Level) -> Result<(), Disconnected> {
+        let connection = &self.connection;
+        connection.conn.set_level(level);
+        self.alive.begin(&connection.conn);
+        if level.at_least(Level::FOUR) && connection.server_role() == Some(Role::Router) {
+            connection.credit.govern();
+        }
+        connection.publish();
+        let Some(opened) = self.opened.take() else { return Ok(()) };
+        if opened.is_closed() {
+            // Whoever asked for this connection gave it up.
+            return Err(Disconnected::Stopped);
+        }
+        // Here, before the next frame is handled, so that no news of a member is missed.
+        self.shared.enter(connection);
+        let _gave_up = opened.send(Ok(()));
+        Ok(())
+    }
+
+    /// Somebody tells what it takes of what nobody answers, or that it begins to send such.
+    fn on_credit(&self, from: &str, says: Credit) {
+        let credit = &self.connection.credit;
+        match says {
+            Credit::Grants(grant) => credit.on_grant(from, grant),
+            // A Router tells of a sender before that speaks, and its list is bounded.
+            Credit::Begins(flow) => match self.connection.members().get(from) {
+                Some(sender) => credit.on_begin(sender.name.clone(), flow),
+                None => tracing::debug!(from = %Shown::new(from), "dropped a flow of who is no member"),
+            },
+        }
+    }
+
     /// Somebody calls for the first time.
     fn meet(&mut self, name: &str) -> Option<Caller> {
         let name = match self.connection.members().get(name) {
@@ -332,32 +365,8 @@ impl Handler for ClientHandler {
                     self.shared.serving.cancel(turn, &mut self.intake, &caller, &frame)?;
                 }
             }
-            Handled::Credit { from, says: Credit::Grants(grant) } => self.connection.credit.on_grant(&from, grant),
-            Handled::Credit { from, says: Credit::Begins(flow) } => {
-                // A Router tells of a sender before that speaks, and its list is bounded.
-                match self.connection.members().get(&from) {
-                    Some(sender) => self.connection.credit.on_begin(sender.name.clone(), flow),
-                    None => tracing::debug!(from = %Shown::new(&from), "dropped a flow of who is no member"),
-                }
-            }
-            Handled::Opened(level) => {
-                self.connection.conn.set_level(level);
-                self.alive.begin(&self.connection.conn);
-                if level.at_least(Level::FOUR) && self.connection.server_role() == Some(Role::Router) {
-                    self.connection.credit.govern();
-                }
-                self.connection.publish();
-                if let Some(opened) = self.opened.take() {
-                    if opened.is_closed() {
-                        // Whoever asked for this connection gave it up.
-                        return Err(Disconnected::Stopped);
-                    }
-                    // Here, before the next frame is worked in, so that no news of a member is
-                    // missed.
-                    self.shared.enter(&self.connection);
-                    let _gave_up = opened.send(Ok(()));
-                }
-            }
+            Handled::Credit { from, says } => self.on_credit(&from, says),
+            Handled::Opened(level) => self.on_open(level)?,
             Handled::MembersChanged(news, wakers) => {
                 self.wake(wakers);
                 self.unshown = true;

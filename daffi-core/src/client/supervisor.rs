@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use daffi_transport::LinkConfig;
+use daffi_wire::{Level, Role};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout, timeout_at},
@@ -85,12 +86,13 @@ async fn first_within(
 
 async fn supervise(
     mut end: End,
-    mut current: Arc<ClientConn>,
+    current: Arc<ClientConn>,
     ends: Ends,
     mut ended: mpsc::UnboundedReceiver<(u64, Disconnected)>,
 ) {
     let shared = Arc::clone(&end.shared);
-    end.how = stay_connected(&shared, &mut current, &ends, &mut ended).await;
+    let mut kept = Kept { shared: &shared, ends: &ends, current, unannounced: false, worn: false, disputed: false };
+    end.how = kept.stay_connected(&mut ended).await;
     if end.how == Ended::Stopped {
         end.how = Ended::after(finish_callbacks(&shared).await);
     }
@@ -119,76 +121,103 @@ impl Drop for End {
     }
 }
 
-/// Keeps `current` a connection that stands, until the node ends.
-async fn stay_connected(
-    shared: &Arc<ClientCore>,
-    current: &mut Arc<ClientConn>,
-    ends: &Ends,
-    ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>,
-) -> Ended {
-    let mut unannounced = false;
-    // Numbers of its calls are used up by receivers that do not answer.
-    let mut worn = false;
-    // An attempt to replace the connection failed half-way: the server may evict it for one that is
-    // not there.
-    let mut disputed = false;
-    loop {
-        tokio::select! {
-            biased;
-            () = shared.node.life.killed.cancelled() => {
-                current.conn.end(Disconnected::Stopped, false);
-                return Ended::Stopped;
-            }
-            () = shared.node.life.stopping.cancelled() => {
-                return Ended::after(drain(shared, current, ended).await);
-            }
-            Some((id, reason)) = ended.recv() => {
-                if id != current.conn.id {
-                    continue;
-                }
-                shared.current.store(None);
-                let evicted = matches!(reason, Disconnected::Evicted) && !disputed;
-                let config = &shared.node.config;
-                if evicted && !config.reconnect_when_evicted {
-                    tracing::warn!(node = %shared.node.name, "evicted: a newer connection took the name");
-                    return Ended::Evicted;
-                }
-                tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
-                shared.set_state(ClientState::Reconnecting);
-                // Two nodes of one name that both come back must not do so without a pause.
-                let pause = if evicted { config.reconnect_max } else { config.reconnect_first };
-                let Some(next) = persist(shared, ends, Some((current, pause))).await else {
+/// What the supervisor knows of the connection that it keeps.
+struct Kept<'a> {
+    shared: &'a Arc<ClientCore>,
+    ends: &'a Ends,
+    current: Arc<ClientConn>,
+    /// Callbacks were added of which a 3.0.1 server was not told yet.
+    unannounced: bool,
+    /// Numbers of its calls are used up by receivers that do not answer.
+    worn: bool,
+    /// An attempt to replace the connection failed half-way: the server may evict it for one that
+    /// is not there.
+    disputed: bool,
+}
+
+impl Kept<'_> {
+    /// Keeps a connection that stands, until the node ends.
+    async fn stay_connected(&mut self, ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>) -> Ended {
+        let shared = self.shared;
+        loop {
+            tokio::select! {
+                biased;
+                () = shared.node.life.killed.cancelled() => {
+                    self.current.conn.end(Disconnected::Stopped, false);
                     return Ended::Stopped;
-                };
-                tracing::info!(node = %shared.node.name, endpoint = %shared.connector.endpoint(), "connected again");
-                (*current, unannounced, disputed, worn) = (next, false, false, false);
-            }
-            () = shared.announce.notified() => {
-                if current.conn.level().at_least(daffi_wire::Level::FOUR) {
-                    update(shared, current);
-                } else {
-                    unannounced = true;
                 }
-            }
-            () = shared.reannounce.notified() => {
-                if !current.conn.level().at_least(daffi_wire::Level::FOUR) {
-                    (*current, disputed) = replace(shared, Arc::clone(current), ends).await;
-                    unannounced = false;
+                () = shared.node.life.stopping.cancelled() => {
+                    return Ended::after(drain(shared, &self.current, ended).await);
                 }
-            }
-            () = current.worn.notified(), if !worn => worn = true,
-            () = sleep(QUIET_LOOK), if unannounced || worn => {
-                let quiet = {
-                    let in_flight = &current.session.lock().in_flight;
-                    worn &= in_flight.is_worn();
-                    unannounced && in_flight.is_quiet() || worn && in_flight.nobody_waits()
-                };
-                if quiet && current.conn.inbound.frames() == 0 && current.conn.outbox.bytes() == 0 {
-                    (*current, disputed) = replace(shared, Arc::clone(current), ends).await;
-                    (unannounced, worn) = (false, false);
+                Some((id, reason)) = ended.recv() => {
+                    if id == self.current.conn.id && let Err(ended) = self.reconnect(&reason).await {
+                        return ended;
+                    }
+                }
+                () = shared.announce.notified() => {
+                    if self.is_updatable() {
+                        update(shared, &self.current);
+                    } else {
+                        self.unannounced = true;
+                    }
+                }
+                () = shared.reannounce.notified() => {
+                    if !self.is_updatable() {
+                        self.replace().await;
+                        self.unannounced = false;
+                    }
+                }
+                () = self.current.worn.notified(), if !self.worn => self.worn = true,
+                () = sleep(QUIET_LOOK), if self.unannounced || self.worn => {
+                    if self.may_be_replaced() {
+                        self.replace().await;
+                        (self.unannounced, self.worn) = (false, false);
+                    }
                 }
             }
         }
+    }
+
+    /// Whether the server takes a second handshake for an update, which 3.0.1 does not.
+    fn is_updatable(&self) -> bool {
+        self.current.conn.level().at_least(Level::FOUR)
+    }
+
+    /// The connection has ended: makes the next one, unless the node ends before or by that.
+    async fn reconnect(&mut self, reason: &Disconnected) -> Result<(), Ended> {
+        let shared = self.shared;
+        shared.current.store(None);
+        let evicted = matches!(reason, Disconnected::Evicted) && !self.disputed;
+        let config = &shared.node.config;
+        if evicted && !config.reconnect_when_evicted {
+            tracing::warn!(node = %shared.node.name, "evicted: a newer connection took the name");
+            return Err(Ended::Evicted);
+        }
+        tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
+        shared.set_state(ClientState::Reconnecting);
+        // Two nodes of one name that both come back must not do so without a pause.
+        let pause = if evicted { config.reconnect_max } else { config.reconnect_first };
+        let next = persist(shared, self.ends, Some((&self.current, pause))).await.ok_or(Ended::Stopped)?;
+        tracing::info!(node = %shared.node.name, endpoint = %shared.connector.endpoint(), "connected again");
+        (self.current, self.unannounced, self.disputed, self.worn) = (next, false, false, false);
+        Ok(())
+    }
+
+    /// Whether there is a reason to replace the connection, and nobody would lose by it: no caller
+    /// waits for an answer on it, and nothing that was received or is to be sent waits either.
+    fn may_be_replaced(&mut self) -> bool {
+        let is_quiet = {
+            let in_flight = &self.current.session.lock().in_flight;
+            self.worn &= in_flight.is_worn();
+            self.unannounced && in_flight.is_quiet() || self.worn && in_flight.nobody_waits()
+        };
+        is_quiet && self.current.conn.inbound.frames() == 0 && self.current.conn.outbox.bytes() == 0
+    }
+
+    /// Puts a new connection in the place of the current one, or goes on with that if there is
+    /// none.
+    async fn replace(&mut self) {
+        (self.current, self.disputed) = replace(self.shared, Arc::clone(&self.current), self.ends).await;
     }
 }
 
@@ -378,8 +407,8 @@ async fn drain(
 ) -> usize {
     // Calls of callbacks that are still running find the connection as long as it stands.
     let config = &shared.node.config;
-    let forwards = current.server_role() == Some(daffi_wire::Role::Router);
-    if current.conn.level().at_least(daffi_wire::Level::FOUR) && forwards && !shared.looks {
+    let forwards = current.server_role() == Some(Role::Router);
+    if current.conn.level().at_least(Level::FOUR) && forwards && !shared.looks {
         // Nobody shall choose this node any more.
         withdraw(current);
     }

@@ -172,9 +172,19 @@ impl<R: Handler> Driver<R> {
             // Reading may have been held back until now.
             cx.waker().wake_by_ref();
         }
-        let idle = idle && !more;
+        self.conclude(cx, asked_to_end.map(|(reason, _)| reason), idle && !more, drained)
+    }
 
-        if let Some((reason, true)) = asked_to_end {
+    /// Whether the connection has ended with this turn. `idle`: nothing waits to be written;
+    /// `drained`: nothing that was received is still to be answered.
+    fn conclude(
+        &mut self,
+        cx: &mut Context<'_>,
+        asked_to_end: Option<Disconnected>,
+        idle: bool,
+        drained: bool,
+    ) -> Result<Option<Disconnected>, Disconnected> {
+        if let Some(reason) = asked_to_end {
             return self.wind_up(cx, idle, reason);
         }
         if self.read.ended {

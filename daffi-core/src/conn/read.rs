@@ -298,14 +298,21 @@ impl<R: Handler> Driver<R> {
             size: excess.size,
             limit: excess.limit,
         })?;
-        if growth.is_none() {
-            return Ok(hold);
+        if growth.is_some() {
+            self.choose_pot(&counts, hold);
         }
+        Ok(hold)
+    }
+
+    /// Where memory for the next read comes from, and how much of it: this peer's share, or the
+    /// reserve for which it stands in line.
+    fn choose_pot(&mut self, counts: &Counts, hold: Hold) {
+        let budget = self.conn.inbound.account().budget();
         let held = counts.waiting + counts.unfinished;
         self.read.room = if counts.has_reserve { READ_LIMIT } else { counts.share.saturating_sub(held) };
         if held <= counts.share && hold == Hold::Read {
             (self.read.place, self.read.pot) = (None, Pot::Share);
-            return Ok(hold);
+            return;
         }
         if !counts.grows {
             // It has what it needs, and gives the reserve back if it has none of that.
@@ -313,15 +320,15 @@ impl<R: Handler> Driver<R> {
             if !self.read.unfinished.has_reserve() {
                 self.read.place = None;
             }
-            return Ok(hold);
+            return;
         }
         if matches!(hold, Hold::Starve | Hold::Trickle) {
-            account.budget().note_refusal(held, now());
+            budget.note_refusal(held, now());
         }
         if held > counts.share {
             match &self.read.place {
                 Some(place) => place.update(held),
-                None => self.read.place = Some(account.budget().queue(self.conn.id, held)),
+                None => self.read.place = Some(budget.queue(self.conn.id, held)),
             }
         }
         self.read.pot = match hold {
@@ -329,7 +336,6 @@ impl<R: Handler> Driver<R> {
             Hold::Read if self.read.place.is_some() => Pot::Reserve,
             _ => Pot::Share,
         };
-        Ok(hold)
     }
 
     /// What is held for what was read and not worked in, with `growth` more.

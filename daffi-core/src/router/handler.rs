@@ -180,11 +180,7 @@ impl RouterHandler {
         shared.server.finish_opening(self.opening);
         shared.news.notify_one();
         if let Some((old, last)) = evicted {
-            // One that has just gone needs no word.
-            drop(old.conn.notify(&last));
-            old.conn.end(Disconnected::Evicted, true);
-            shared.end_calls_to(&old, &old.callers());
-            shared.server.events.tell(MemberEvent::Evicted(name.to_string()));
+            self.end_evicted(&old, &last, &name);
         }
         if shared.server.life.is_closing() {
             // `stop` may have looked through the members just before.
@@ -193,6 +189,15 @@ impl RouterHandler {
         tracing::debug!(member = %Shown::new(&name), peer = %self.conn.peer, ?level, "a member joined");
         shared.server.events.tell(MemberEvent::Added(name.to_string()));
         Ok(())
+    }
+
+    /// Ends the connection of a member whose name this one took, after its last notices.
+    fn end_evicted(&self, old: &Peer, last: &[Frame], name: &NodeName) {
+        // One that has just gone needs no word.
+        drop(old.conn.notify(last));
+        old.conn.end(Disconnected::Evicted, true);
+        self.shared.end_calls_to(old, &old.callers());
+        self.shared.server.events.tell(MemberEvent::Evicted(name.to_string()));
     }
 
     /// Changes what a member exposes, as its second handshake says; 3.0.1 would evict it

@@ -17,7 +17,7 @@ use super::{
     context::Context,
     dispatch::{Answer, Direct, Job, panic_error},
     invocation::{Invocation, Invocations},
-    layers::{CallbackService, Started},
+    layers::{CallbackService, Serving, Started},
     node::Node,
     read_extensions::ReadExtensions,
     registry::{Lookup, Registry},
@@ -64,9 +64,9 @@ impl ServingNode {
         Intake { callbacks: self.registry.lookup(), jobs: Vec::new(), calls: Invocations::default() }
     }
 
-    /// Runs a callback for a REQUEST: at once if that is enough, else elsewhere. `until_done` is
-    /// dropped when the request is worked off. [`settle`](Self::settle) when there is nothing more
-    /// to read for now.
+    /// Runs a callback for a REQUEST: here if it ends at once, else elsewhere. `until_done` is
+    /// dropped when the request is done. Whoever calls this calls [`settle`](Self::settle) when
+    /// there is nothing more to read for now.
     pub(crate) fn serve(
         &self,
         turn: &mut Turn,
@@ -77,12 +77,10 @@ impl ServingNode {
     ) {
         let node = &self.node;
         if node.life.is_stopping() {
-            let text = format!("{} is stopping: {} did not run", node.name, frame.method());
-            return context.answer_error(turn, &frame, Refusal::NodeStopping.error(text));
+            return context.answer_error(turn, &frame, stopping(&node.name, &frame));
         }
         let Some(callback) = intake.callbacks.get(&frame) else {
-            let text = format!("{} exposes no callback \"{}\"", node.name, Shown::new(frame.method()).at_most(NAME));
-            return context.answer_error(turn, &frame, RemoteError::new("TypeError", text));
+            return context.answer_error(turn, &frame, unknown(&node.name, &frame));
         };
         let read_extensions = match ReadExtensions::take(&mut frame, context.conn().level()) {
             Ok(read) => read,
@@ -92,22 +90,11 @@ impl ServingNode {
             // It must not overtake them.
             self.callbacks.submit(&mut intake.jobs);
         }
-        let (answer, received, text) =
-            (ReplyTo::new(context, &frame), frame.as_bytes().len(), frame.header().is_text());
+        let (answer, received) = (ReplyTo::new(context, &frame), frame.as_bytes().len());
         let can_be_cancelled = answer.wants_reply && context.conn().level().at_least(Level::FOUR);
         let call = can_be_cancelled.then(|| intake.calls.take(&context.call().caller));
-        let request = Request {
-            context: Context::of_request(
-                Arc::clone(call.as_ref().unwrap_or(context.call())),
-                answer.wants_reply,
-                read_extensions,
-            ),
-            callback: Arc::clone(callback),
-            body: Body { bytes: frame.into_payload(), text },
-            id: answer.id,
-            format: answer.format,
-            wants_reply: answer.wants_reply,
-        };
+        let own = Arc::clone(call.as_ref().unwrap_or(context.call()));
+        let request = request(frame, answer, Context::of_request(own, answer.wants_reply, read_extensions), callback);
         match catch_panic(callback, || self.callbacks.start(request, &mut turn.clock)) {
             Ok(Started::Done(reply)) | Err(reply) => {
                 // Nobody could cancel it: that would have come with a later frame.
@@ -119,19 +106,11 @@ impl ServingNode {
             }
             Ok(Started::Goes(mut serving)) => {
                 let context = enter(&mut intake.calls, context, answer.id, call);
-                let (callback, counted) = (Arc::clone(callback), context.count());
+                let (callback, kept) = (Arc::clone(callback), (until_done, context.count()));
                 let conn = Arc::clone(context.conn());
                 spawn_counted(&node.running, conn, received, |ticket| async move {
-                    let reply = poll_fn(|cx| match catch_panic(&callback, || Pin::new(&mut serving).poll(cx)) {
-                        Ok(polled) => polled.map(|Ok(reply)| reply),
-                        Err(reply) => Poll::Ready(reply),
-                    });
-                    tokio::select! {
-                        reply = reply => answer.send(&context, callback.name(), reply, None),
-                        () = context.call().withdrawn() => {}
-                        () = context.node().life.killed.cancelled() => {}
-                    }
-                    drop((ticket, until_done, counted));
+                    finish(&callback, &mut serving, answer, &context).await;
+                    drop((ticket, kept));
                 });
             }
             Ok(Started::Plain(arrival)) => {
@@ -146,8 +125,8 @@ impl ServingNode {
         }
     }
 
-    /// Works a CANCEL of `context`'s caller in: the call has ended for it, does not run if it has
-    /// not begun, and its callback hears of it if it has.
+    /// Handles a CANCEL of `context`'s caller: the call has ended for it. A callback that has not
+    /// begun does not run, and one that has begun hears of it.
     pub(crate) fn cancel(
         &self,
         turn: &mut Turn,
@@ -175,9 +154,45 @@ impl ServingNode {
     }
 }
 
+fn stopping(node: &NodeName, frame: &Frame) -> RemoteError {
+    Refusal::NodeStopping.error(format!("{node} is stopping: {} did not run", frame.method()))
+}
+
+fn unknown(node: &NodeName, frame: &Frame) -> RemoteError {
+    let text = format!("{node} exposes no callback \"{}\"", Shown::new(frame.method()).at_most(NAME));
+    RemoteError::new("TypeError", text)
+}
+
 /// Bytes that are shown of a name that nobody bears: what a peer makes up is no reason to write
 /// much.
 const NAME: usize = 100;
+
+/// The request that a frame carries, for its callback.
+fn request(frame: Frame, answer: ReplyTo, context: Context, callback: &Arc<Callback>) -> Request {
+    let text = frame.header().is_text();
+    Request {
+        context,
+        callback: Arc::clone(callback),
+        body: Body { bytes: frame.into_payload(), text },
+        id: answer.id,
+        format: answer.format,
+        wants_reply: answer.wants_reply,
+    }
+}
+
+/// Serves to its end, and answers, what did not end where its request was read. A call that its
+/// caller gave up before it began is not served, and neither is any once the node is killed.
+async fn finish(callback: &Callback, serving: &mut Serving, answer: ReplyTo, context: &Context) {
+    let reply = poll_fn(|cx| match catch_panic(callback, || Pin::new(&mut *serving).poll(cx)) {
+        Ok(polled) => polled.map(|Ok(reply)| reply),
+        Err(reply) => Poll::Ready(reply),
+    });
+    tokio::select! {
+        reply = reply => answer.send(context, callback.name(), reply, None),
+        () = context.call().withdrawn() => {}
+        () = context.node().life.killed.cancelled() => {}
+    }
+}
 
 /// Spawns a task of a request with so many bytes. What the task holds is counted, too, as the
 /// compiler made it.
