@@ -9,7 +9,7 @@ use std::sync::{
 use daffi_wire::{Credit, FlowId, Grant, NodeName, credit_cost};
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as Line, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use super::ClientConn;
 use crate::{
@@ -70,7 +70,7 @@ pub(crate) struct Flow {
     account: Mutex<FlowAccount>,
     /// Those who wait to pay, the first at its head; one line for requests that nobody answers, one
     /// for chunks.
-    lines: [Line<()>; 2],
+    lines: [AsyncMutex<()>; 2],
     /// More can be paid in that line, or the flow has ended.
     more: [Notify; 2],
 }
@@ -186,7 +186,8 @@ impl ClientCredit {
         }
     }
 
-    /// Turns credit on: the server is a level 4 Router.
+    /// Turns credit on: the server is a level 4 Router. Relaxed: callers find the connection only
+    /// after this, through what publishes it.
     pub(crate) fn govern(&self) {
         self.governed.store(true, Ordering::Relaxed);
     }

@@ -14,6 +14,9 @@ use crate::{
 };
 
 /// What the driver of a connection saw of its peer's life since that was looked at.
+///
+/// Relaxed is enough: the driver alone notes these and looks at them, and others look only whether
+/// the peer is shown as stopped, for which any moment is as good.
 #[derive(Debug, Default)]
 pub(super) struct Signs {
     /// The peer sent something, or took what it had not taken before.

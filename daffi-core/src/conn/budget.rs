@@ -44,6 +44,9 @@ const ACCOUNTS: usize = 2;
 /// Beside the budget stand the *reserve*, of the size of the largest frame, from which the oldest
 /// unfinished frame that found no room is read to its end; and the *overdraft*, twice that, for the
 /// peers that break when they are not read.
+///
+/// Relaxed is enough for all counts: each alone is exact, no memory is published by them, and a
+/// limit may be passed by what several threads take in the same moment.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
@@ -67,11 +70,11 @@ pub(crate) struct Budget {
     refused_with: AtomicUsize,
     begun: Instant,
     /// Those who hold more than their share and wait for the reserve, which the first of them has.
-    line: Mutex<VecDeque<InLine>>,
+    line: Mutex<VecDeque<Waiting>>,
 }
 
 #[derive(Debug)]
-struct InLine {
+struct Waiting {
     id: u64,
     held: usize,
 }
@@ -198,7 +201,7 @@ impl Budget {
 
     /// Takes the last place in the line for the reserve. `id` is the connection's.
     pub(crate) fn queue(self: &Arc<Self>, id: u64, held: usize) -> Place {
-        self.line.lock().push_back(InLine { id, held });
+        self.line.lock().push_back(Waiting { id, held });
         Place { budget: Arc::clone(self), id }
     }
 }
@@ -301,6 +304,8 @@ impl Account {
     }
 
     pub(crate) fn sub(&self, bytes: usize) {
+        // In one order with `end`: whichever of the two comes last sees that the other came, and
+        // gives back what the account owns.
         let before = self.held.fetch_sub(bytes, SeqCst);
         debug_assert!(before >= bytes, "more is given back than was taken");
         if before == bytes && self.ended.load(SeqCst) {

@@ -20,6 +20,7 @@ pub(crate) const WAITING_COST: usize = 1024;
 pub(crate) struct Inbound {
     account: Arc<Account>,
     frames: AtomicUsize,
+    /// Relaxed: it is only compared with limits.
     bytes: AtomicUsize,
 }
 

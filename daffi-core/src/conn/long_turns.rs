@@ -53,17 +53,17 @@ const READ_CROWDED: usize = 64 * 1024;
 /// peers have more ready than they are given time for; and while anybody waits, a turn is no longer
 /// than what a short call takes. Each lane has a line of its own.
 #[derive(Clone, Debug)]
-pub(crate) struct LongTurns(Arc<[Arc<Line>]>);
+pub(crate) struct LongTurns(Arc<[Arc<LaneLine>]>);
 
 ///
 /// Those whose turns hold answers that others wait for have a line of their own. A worker answers
 /// everybody over one connection: among those who ask it would be one of many.
 #[derive(Debug)]
-struct Line {
+struct LaneLine {
     /// Of each [`Kind`].
     permits: [Arc<Semaphore>; 2],
     threads: usize,
-    /// Connections that stand in it.
+    /// Connections that stand in it. Relaxed, as `had_short`: it decides only how long a turn is.
     waiting: AtomicUsize,
     /// One had a short turn since the last long one began.
     had_short: AtomicBool,
@@ -76,11 +76,11 @@ impl LongTurns {
     }
 
     pub(super) fn of(threads: usize, lanes: usize) -> Self {
-        Self((0..lanes).map(|_| Arc::new(Line::of(threads))).collect())
+        Self((0..lanes).map(|_| Arc::new(LaneLine::of(threads))).collect())
     }
 }
 
-impl Line {
+impl LaneLine {
     fn of(threads: usize) -> Self {
         let permits = [(); 2].map(|()| Arc::new(Semaphore::new(threads)));
         Self { permits, threads, waiting: AtomicUsize::new(0), had_short: AtomicBool::new(false) }
@@ -117,7 +117,7 @@ struct Place {
     all: LongTurns,
     /// Where the connection ran last, and the line there.
     lane: usize,
-    line: Arc<Line>,
+    line: Arc<LaneLine>,
     permits: [PollSemaphore; 2],
     /// It waits for a permit.
     waits: bool,

@@ -63,14 +63,20 @@ pub(crate) struct Conn {
     pub(crate) ended: CancellationToken,
     /// Requests that wait until answers are taken, one after another.
     pub(crate) gate: Arc<tokio::sync::Mutex<()>>,
+    /// Relaxed: their order is that of `gate`, and this only tells whether there are any.
     pub(crate) gated: AtomicUsize,
     /// Turns of other connections that hold frames for this one.
     promised: AtomicUsize,
+    /// Relaxed: it is set before others find the connection, and whoever still sees level 3 writes
+    /// what any peer takes.
     level: AtomicU8,
+    /// In one order with `promised`: see [`keep_promise`](Self::keep_promise).
     draining: AtomicBool,
     settling: AtomicBool,
+    /// Writing the last answer happens before this is seen.
     settled: AtomicBool,
-    /// It was ended for breaking a rule or a limit.
+    /// It was ended for breaking a rule or a limit. Relaxed: a request that begins just before it
+    /// is seen might as well have begun before it was set.
     cut: AtomicBool,
     /// What others ask of the driver: to end for this reason, at once or when all that waits was
     /// written.
@@ -79,7 +85,8 @@ pub(crate) struct Conn {
     driver: AtomicWaker,
     /// The driver was woken and has not run since: one wake-up does for all.
     woken: AtomicBool,
-    /// The handler put something off until there is room.
+    /// The handler put something off until there is room. What it put off happens before the driver
+    /// takes the flag, and so before [`Handler::on_room`].
     wants_room: AtomicBool,
     signs: Signs,
 }
@@ -241,6 +248,8 @@ impl Conn {
 
     /// Lets the driver run.
     pub(crate) fn wake(&self) {
+        // Release: what the driver is woken for happens before it takes the flag back, also when an
+        // earlier wake-up is still on its way.
         if !self.woken.swap(true, Ordering::AcqRel) {
             self.driver.wake();
         }

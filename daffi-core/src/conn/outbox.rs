@@ -137,7 +137,8 @@ impl Outbox {
         &self.account
     }
 
-    /// Counts what waits now.
+    /// Counts what waits now. Relaxed: the queue's lock orders the changes, and whoever looks at
+    /// the count without it compares it with limits only.
     fn count(&self, queue: &mut Queue) {
         self.waiting.store(queue.waiting_bytes(), Relaxed);
         let held = if queue.held_bytes() < UNCOUNTED { 0 } else { queue.held_bytes() };

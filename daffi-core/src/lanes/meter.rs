@@ -16,7 +16,7 @@ const POLLS: u32 = 32;
 /// A lane whose last window is older than this does nothing now.
 const STALE: Duration = Duration::from_millis(1000);
 
-/// Measures the thread of one lane, which alone ticks.
+/// Measures the thread of one lane, which alone ticks: so `polls` needs no order.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     polls: AtomicU32,

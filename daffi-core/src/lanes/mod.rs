@@ -59,15 +59,16 @@ pub(crate) struct Lanes {
 struct Inner {
     /// Those beyond the first are started when they are needed, and stay.
     lanes: Box<[OnceLock<Lane>]>,
-    /// Lanes in use, from the first on.
+    /// Lanes in use, from the first on. Starting a lane happens before it counts as open.
     open: AtomicUsize,
     /// Where the next connection begins, among those.
     next: AtomicUsize,
-    /// Counts changes of `targets` and `open`.
+    /// Counts changes of `targets` and `open`, which happen before a seat sees the new count.
     changes: AtomicU64,
     /// Which lane a seat is to move to.
     targets: ArcSwap<FxHashMap<u64, usize>>,
     policy: Mutex<Policy>,
+    /// Relaxed: a poll that is measured or not more than was meant changes little.
     watching: AtomicBool,
     watched: Mutex<Watched>,
     /// Ends the threads.

@@ -29,7 +29,8 @@ use crate::{
 pub(super) struct Peer {
     pub(super) name: NodeName,
     pub(super) conn: Arc<Conn>,
-    /// It bears its name in the table.
+    /// It bears its name in the table. What was done to the table before happens before this is
+    /// seen.
     named: AtomicBool,
     methods: ArcSwap<Names<MethodName>>,
     /// Counts changes of `methods`.

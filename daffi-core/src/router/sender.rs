@@ -35,7 +35,9 @@ pub(super) struct Sender {
     pub(super) peer: Arc<Peer>,
     /// By the connection of the receiver.
     flows: Mutex<FxHashMap<u64, RoutedFlow>>,
-    /// Requests held in all flows, so that calls need not look while there are none.
+    /// Requests held in all flows, so that calls need not look while there are none. Relaxed: it
+    /// grows on the sender's own connection, whose calls look; one that sees it shrink late looks
+    /// once more.
     held: AtomicUsize,
     limits: Limits,
 }

@@ -25,9 +25,11 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// What a member has been told of the others.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// All news below that number were queued for it.
+    /// All news below that number were queued for it. Queueing them happens before a larger number
+    /// is seen here.
     until: AtomicU64,
-    /// The news that it knows, its own for one, are below that number.
+    /// The news that it knows, its own for one, are below that number: they came to pass before it
+    /// is seen here.
     knows: AtomicU64,
     /// Lots of news that were queued for it and not written yet.
     waiting: AtomicUsize,

@@ -22,7 +22,7 @@ pub(crate) struct Caller {
     /// Cancelled when the caller is gone, or the connection.
     pub(crate) gone: CancellationToken,
     /// Its requests that were received and have not finished, but for those that did where they
-    /// were read.
+    /// were read. Relaxed, as `known`: both decide only which place its next request gets.
     pub(super) waiting: AtomicUsize,
     /// One of its requests has finished.
     pub(super) known: AtomicBool,

@@ -30,6 +30,8 @@ const CANCELLED: u8 = 4;
 pub(crate) struct Invocation {
     pub(crate) caller: Arc<Caller>,
     can_be_cancelled: bool,
+    /// All changes of it have one order, which decides who comes first: what begins the call, what
+    /// ends it or what cancels it. What the first did happens before the others see that.
     state: AtomicU8,
     cancelled: Notify,
 }
@@ -53,6 +55,7 @@ impl Invocation {
     /// The same where the request was read: nobody else knows the call yet.
     pub(crate) fn begin_unknown(&self) {
         if self.can_be_cancelled {
+            // Relaxed: whoever learns of the call later does so by a queue or a lock.
             self.state.store(BEGUN, Relaxed);
         }
     }
@@ -142,6 +145,7 @@ impl Invocations {
     /// A call has ended. If nobody sees it any more it is the next that is read.
     pub(crate) fn give(&mut self, call: Arc<Invocation>) {
         if call.is_unseen() {
+            // Relaxed: nobody else sees it.
             call.state.store(0, Relaxed);
             self.next = Some(call);
         }

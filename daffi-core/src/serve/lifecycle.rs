@@ -13,6 +13,9 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 /// The steps in which a node ends.
+///
+/// Each flag is set before its token is cancelled, and what was done before a step happens before
+/// anybody sees that step's flag.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lifecycle {
     /// `stop` was called: later requests get an error.

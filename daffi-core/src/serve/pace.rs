@@ -30,7 +30,8 @@ const QUICK: Duration = Duration::from_micros(100);
 /// runs.
 const NEVER: u32 = u32::MAX;
 
-/// How quick one callback was so far.
+/// How quick one callback was so far. Relaxed: a run that is not counted, because two threads noted
+/// theirs at once, changes nothing that matters.
 #[derive(Debug)]
 pub(crate) struct Pace {
     /// Quick runs in a row, away from readers.

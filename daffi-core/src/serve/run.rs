@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     callback::Callback,
     context::Context,
-    dispatch::{Answer, Direct, Job, panic_error},
+    dispatch::{Delivery, Direct, Job, panic_error},
     invocation::{Invocation, Invocations},
     layers::{CallbackService, Serving, Started},
     node::Node,
@@ -117,7 +117,7 @@ impl ServingNode {
                 let context = enter(&mut intake.calls, context, answer.id, call);
                 let kept = (until_done, context.count());
                 let direct = Direct::new(answer, context, received + WAITING_COST, kept);
-                intake.jobs.push(Job::new(arrival, Answer::Direct(direct)));
+                intake.jobs.push(Job::new(arrival, Delivery::Direct(direct)));
                 if intake.jobs.len() >= JOBS {
                     self.callbacks.submit(&mut intake.jobs);
                 }

@@ -273,9 +273,9 @@ fn remedy(error: &std::io::Error) -> &'static str {
 }
 
 /// One connection counted; dropped with its task.
-struct Counted<H: Host>(Arc<H>);
+struct OpenConnection<H: Host>(Arc<H>);
 
-impl<H: Host> Drop for Counted<H> {
+impl<H: Host> Drop for OpenConnection<H> {
     fn drop(&mut self) {
         self.0.server().connections.fetch_sub(1, Ordering::Relaxed);
     }
@@ -300,7 +300,7 @@ fn open<H: Host>(host: &Arc<H>, pending: Pending) {
         tracing::warn!(peer = %pending.peer, limit = config.max_connections, "refused a connection: max_connections reached");
         return;
     }
-    let counted = Counted(Arc::clone(host));
+    let counted = OpenConnection(Arc::clone(host));
     let mut opening = server.opening.lock();
     // A flood of silent connections pushes out its own, not the one that speaks.
     while opening.len() >= config.max_pending_handshakes.max(1) {
@@ -318,7 +318,7 @@ pub(crate) fn next_opening_id() -> OpeningId {
 }
 
 /// One connection, from its upgrade to its end.
-async fn run<H: Host>(counted: Counted<H>, pending: Pending, opening: OpeningId, until: Instant) {
+async fn run<H: Host>(counted: OpenConnection<H>, pending: Pending, opening: OpeningId, until: Instant) {
     let host = &counted.0;
     let server = host.server();
     let peer = pending.peer.clone();

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     in_flight::{BuildIdHasher, IDS},
-    unanswered::Line,
+    unanswered::CallsByAge,
 };
 
 /// Room that an empty table keeps.
@@ -42,7 +42,7 @@ pub(crate) struct OpenCalls {
     /// Calls that somebody waits for.
     waiting: usize,
     /// Those of them that end when they stay without an answer for some time.
-    line: Line,
+    line: CallsByAge,
     last: u16,
     closed: bool,
 }
@@ -214,7 +214,7 @@ impl OpenCalls {
         calls.values_mut().for_each(|slot| slot.caller = None);
         self.renumbered = HashMap::default();
         self.waiting = 0;
-        self.line = Line::default();
+        self.line = CallsByAge::default();
         Self { calls, held: std::mem::take(&mut self.held), last: self.last, ..Self::default() }
     }
 

@@ -12,7 +12,7 @@ const STALE: usize = 64;
 /// Calls that have ended stay in the line until it is looked at, or until they are half of it: so
 /// what a call costs here does not depend on how many are open.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct CallsByAge {
     entries: VecDeque<Waits>,
     /// How many of them wait.
     waiting: usize,
@@ -31,7 +31,7 @@ pub(super) struct Waits {
     pub(super) since: Instant,
 }
 
-impl Line {
+impl CallsByAge {
     /// A call is open since now. Gives its mark.
     pub(super) fn push(
         &mut self,
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn quick_calls_leave_nothing_behind_and_do_not_hide_one_that_waits() {
-        let (mut line, begun) = (Line::default(), Instant::now());
+        let (mut line, begun) = (CallsByAge::default(), Instant::now());
         let name = NodeName::new("worker", &daffi_wire::Limits::default()).unwrap();
         let slow = line.push(CallId(1), &name, begun, |_| true);
         for n in 0..10_000_u32 {

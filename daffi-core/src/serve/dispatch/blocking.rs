@@ -24,7 +24,7 @@ use super::{
 /// A plain function that is to run, and where its reply goes.
 pub(crate) struct Job {
     arrival: Arrival,
-    answer: Answer,
+    delivery: Delivery,
 }
 
 /// A plain function in line. Its box serves the next one when it is empty: what one thread
@@ -32,7 +32,7 @@ pub(crate) struct Job {
 pub(crate) type BoxedJob = Box<Option<Job>>;
 
 /// Where the reply of a plain function goes. Dropped without one when the function did not run.
-pub(crate) enum Answer {
+pub(crate) enum Delivery {
     /// Straight to the caller.
     Direct(Direct),
     /// To the layers around the function, which wait for it.
@@ -64,7 +64,7 @@ impl Drop for Direct {
     }
 }
 
-impl Answer {
+impl Delivery {
     /// Whether the function should still run.
     fn is_wanted(&self) -> bool {
         match self {
@@ -83,14 +83,14 @@ impl Answer {
 }
 
 impl Job {
-    pub(crate) fn new(mut arrival: Arrival, answer: Answer) -> Self {
+    pub(crate) fn new(mut arrival: Arrival, delivery: Delivery) -> Self {
         // It waits in line, or is slow itself.
         arrival.request.compact();
-        Self { arrival, answer }
+        Self { arrival, delivery }
     }
 
     fn is_wanted(&self) -> bool {
-        self.answer.is_wanted() && self.arrival.request.is_wanted()
+        self.delivery.is_wanted() && self.arrival.request.is_wanted()
     }
 
     pub(crate) fn caller(&self) -> CallerId {
@@ -102,20 +102,22 @@ impl Job {
     }
 
     fn run(self) {
-        let Self { arrival: Arrival { request, order, gate }, answer } = self;
+        let Self { arrival: Arrival { request, order, gate }, delivery } = self;
         drop(gate);
         let callback = Arc::clone(&request.callback);
         if let Err(instead) = request.begin() {
-            return answer.send(callback.name(), instead);
+            return delivery.send(callback.name(), instead);
         }
-        let Run::Plain(run) = &callback.run else { return answer.send(callback.name(), Reply::error(stopped_error())) };
+        let Run::Plain(run) = &callback.run else {
+            return delivery.send(callback.name(), Reply::error(stopped_error()));
+        };
         let begun = callback.is_inline().then(Instant::now);
         let reply = catch_unwind(AssertUnwindSafe(|| run(request)))
             .unwrap_or_else(|panic| Reply::error(panic_error(callback.name(), &*panic)));
         if let Some(begun) = begun {
             callback.pace.note(begun.elapsed());
         }
-        answer.send(callback.name(), reply);
+        delivery.send(callback.name(), reply);
         drop(order);
     }
 

@@ -30,7 +30,7 @@ use daffi_transport::BoxFuture;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-pub(crate) use self::blocking::{Answer, Direct, Job};
+pub(crate) use self::blocking::{Delivery, Direct, Job};
 use self::{
     blocking::Runner,
     gate::Gate,
@@ -256,7 +256,7 @@ impl Dispatched {
     /// Has a plain function run on a thread that may block.
     fn submit(&self, arrival: Arrival) -> State {
         let (answer, reply) = oneshot::channel();
-        self.dispatch.submit(&mut vec![Job::new(arrival, Answer::Future(answer))]);
+        self.dispatch.submit(&mut vec![Job::new(arrival, Delivery::Future(answer))]);
         State::Plain(reply)
     }
 }
@@ -302,7 +302,7 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
         Run::Plain(_) => {
             // It broke its promise while this request stood in line.
             let (answer, reply) = oneshot::channel();
-            Runner::start(worker, Box::new(Some(Job::new(arrival, Answer::Future(answer)))));
+            Runner::start(worker, Box::new(Some(Job::new(arrival, Delivery::Future(answer)))));
             Step::On(State::Plain(reply))
         }
         Run::Async(run) => {

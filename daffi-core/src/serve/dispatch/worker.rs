@@ -150,6 +150,7 @@ impl Workers {
         if self.try_take() {
             return true;
         }
+        // Relaxed: who stands in line gets its worker through the lock of the line.
         let line_up = |state: usize| if state < ONE { Some(state | LINE) } else { None };
         while self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, line_up).is_err() {
             // One became free just now.
@@ -207,6 +208,7 @@ impl Worker {
                 }
                 let next = waiting.line.pop();
                 if waiting.line.is_empty() {
+                    // Relaxed: only the holder of this lock sets or clears the mark.
                     workers.state.fetch_and(!LINE, Ordering::Relaxed);
                 }
                 if next.is_none() {
