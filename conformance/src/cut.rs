@@ -39,7 +39,7 @@ impl Cutter {
     }
 
     /// Says that from here on messages go this way.
-    pub(crate) const fn upgraded(&mut self) {
+    pub(crate) const fn on_upgrade(&mut self) {
         self.stage = Stage::Messages;
     }
 

@@ -392,11 +392,20 @@ impl From<BodyError> for Disconnected {
 /// A stream that ended early. `Display` is the whole sentence, the cause's words included, and
 /// `source` gives what is behind the cause.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct StreamError {
     /// The chunk that failed, counted from 0.
     pub chunk: u64,
     /// Why.
     pub source: Box<CallError>,
+}
+
+impl StreamError {
+    /// The stream ended with `chunk`, for this reason.
+    #[must_use]
+    pub fn new(chunk: u64, source: CallError) -> Self {
+        Self { chunk, source: Box::new(source) }
+    }
 }
 
 impl fmt::Display for StreamError {

@@ -130,7 +130,8 @@ pub use daffi_transport_tls::{ClientTls, ServerTls, SettingsError as TlsSettings
 #[cfg(feature = "ws")]
 pub use daffi_transport_ws::{Keepalive, OriginError, UpgradeError};
 pub use daffi_wire::{
-    BodyError, DecodeError, EncodeError, FormatId, Level, Limits, Member, MethodName, NameError, NodeName, Role, Shown,
+    BodyError, DecodeError, EncodeError, ExtensionError, FormatId, Level, Limits, Member, MethodName, NameError,
+    NodeName, Role, Shown,
 };
 
 pub use crate::{

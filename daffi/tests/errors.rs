@@ -93,7 +93,7 @@ fn no_error_says_what_its_source_says() {
     let mut all: Vec<Box<dyn Error>> = Vec::new();
     all.extend(disconnected().into_iter().map(|error| Box::new(error) as Box<dyn Error>));
     all.extend(calls().into_iter().map(|error| Box::new(error) as Box<dyn Error>));
-    let streams = calls().into_iter().map(|source| StreamError { chunk: 3, source: Box::new(source) });
+    let streams = calls().into_iter().map(|source| StreamError::new(3, source));
     all.extend(streams.map(|error| Box::new(error) as Box<dyn Error>));
     all.extend(setups().into_iter().map(|error| Box::new(error) as Box<dyn Error>));
     let phases = [Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Opening];

@@ -99,7 +99,7 @@ impl Proxy {
         Ok((Self { target, connections: Vec::new(), arrivals }, port))
     }
 
-    pub(super) async fn arrived(&mut self, arrival: Arrival) -> io::Result<Option<Event>> {
+    pub(super) async fn on_arrival(&mut self, arrival: Arrival) -> io::Result<Option<Event>> {
         match arrival {
             Arrival::Client(client) => {
                 let server = TcpStream::connect(("127.0.0.1", self.target)).await?;

@@ -93,7 +93,7 @@ pub async fn record(name: &str) -> Result<Session, RecordError> {
             biased;
             arrival = arrived.recv() => {
                 if let (Some(arrival), Some(proxy)) = (arrival, &mut scene.proxy) {
-                    let event = proxy.arrived(arrival).await?;
+                    let event = proxy.on_arrival(arrival).await?;
                     scene.write(event);
                 }
                 quiet = Duration::ZERO;
@@ -281,12 +281,12 @@ impl Scene {
                     self.owners.insert(connection, self.next.clone());
                     self.push(What::Connects { connection, node: self.next.clone() });
                 }
-                Event::Sent(connection, direction, item) => self.sent(connection, direction, item),
+                Event::Sent(connection, direction, item) => self.on_sent(connection, direction, item),
             }
         }
     }
 
-    fn sent(&mut self, connection: u32, direction: Direction, mut item: Item) {
+    fn on_sent(&mut self, connection: u32, direction: Direction, mut item: Item) {
         if let Item::Frame(frame) = &item
             && (direction, frame.kind) == (Direction::ToServer, Kind::HANDSHAKE)
         {

@@ -65,7 +65,7 @@ impl Wire {
         };
         if matches!(item, Item::Upgrade(_)) {
             // Both directions change over; the answer itself is an upgrade still.
-            self.outgoing.upgraded();
+            self.outgoing.on_upgrade();
         }
         let pieces = if matches!(item, Item::Syn(_)) { usize::MAX } else { self.pieces };
         for piece in bytes.chunks(pieces) {
@@ -145,7 +145,7 @@ impl Wire {
     }
 
     /// The expected item with the number that the node uses in place of the recorded one.
-    pub(super) fn renumbered<'a>(&mut self, expected: &'a Item, got: &Item, free: bool) -> Cow<'a, Item> {
+    pub(super) fn renumber<'a>(&mut self, expected: &'a Item, got: &Item, free: bool) -> Cow<'a, Item> {
         let (Item::Frame(recorded), Item::Frame(came)) = (expected, got) else { return Cow::Borrowed(expected) };
         if !free || recorded.uuid == 0 || came.uuid == 0 {
             return Cow::Borrowed(expected);

@@ -1,5 +1,7 @@
 //! Rules of the style that a look at the source can hold.
 
+use daffi_testing::repository;
+
 use crate::files::texts;
 
 /// Columns that a line of a comment takes at most.
@@ -49,6 +51,43 @@ fn errors_do_not_repeat_their_source() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The public errors that this source defines: types of that name, and what calls itself an error.
+fn errors(source: &str) -> impl Iterator<Item = &str> {
+    let mut is_error = false;
+    source.lines().filter_map(move |line| {
+        is_error |= line.contains("derive(") && line.contains("thiserror::Error");
+        let item = line.strip_prefix("pub enum ").or_else(|| line.strip_prefix("pub struct "));
+        let private = line.starts_with("pub(") || line.starts_with("enum ") || line.starts_with("struct ");
+        if item.is_none() && !private {
+            return None;
+        }
+        let was_error = std::mem::take(&mut is_error);
+        let name = item?.split(|c: char| !c.is_alphanumeric()).next()?;
+        (was_error || name.ends_with("Error")).then_some(name)
+    })
+}
+
+#[test]
+fn the_facade_exports_every_error() {
+    let (mut found, mut missing) = (0, vec![]);
+    let facade = std::fs::read_to_string(repository().join("daffi/src/lib.rs")).unwrap();
+    let exports = |name: &str| facade.split(|c: char| !c.is_alphanumeric()).any(|word| word == name);
+    for (path, text) in texts(&["rs"]) {
+        let is_below = ["daffi-wire/", "daffi-serde/", "daffi-transport/", "daffi-core/"];
+        let path = path.to_string_lossy();
+        if path.contains("/src/") && is_below.iter().any(|folder| path.contains(folder)) {
+            for error in errors(&text) {
+                found += 1;
+                // It comes with the module of values.
+                if !exports(error) && error != "NotInCalendar" {
+                    missing.push(format!("{path}: {error}"));
+                }
+            }
+        }
+    }
+    assert!(found > 15 && missing.is_empty(), "{found} errors; not in the facade: {}", missing.join(", "));
+}
+
 #[test]
 fn comments_are_wrapped() {
     let faults: Vec<_> = texts(&["rs"])
@@ -70,6 +109,9 @@ fn faults_are_found() {
     let repeated = "#[error(\"no: {0}\")]\n    Io(#[from] io::Error),\n}";
     assert_eq!(repeats(repeated), ["\"no: {0}\""]);
     assert!(repeats(&repeated.replace(": {0}", "")).is_empty());
+    let errors_of = |source| errors(source).collect::<Vec<_>>();
+    assert_eq!(errors_of("pub struct BadError;\nstruct OwnError;\npub enum Kind {}"), ["BadError"]);
+    assert_eq!(errors_of("#[derive(Debug, thiserror::Error)]\npub struct Missing;\npub struct Kind;"), ["Missing"]);
     let wide = format!("/// {}", "word ".repeat(20));
     assert_eq!(too_wide(&wide).count(), 1);
     assert_eq!(too_wide(&format!("/// ```\n{wide}\n/// ```")).count(), 0);

@@ -292,5 +292,5 @@ fn write<F: FormatSet, A: Args>(
 }
 
 fn at(chunk: u64) -> impl FnOnce(CallError) -> StreamError {
-    move |source| StreamError { chunk, source: Box::new(source) }
+    move |source| StreamError::new(chunk, source)
 }

@@ -272,7 +272,7 @@ impl OpenCalls {
     fn waits_no_more(&mut self, mark: u32) {
         self.waiting -= 1;
         if mark != 0 {
-            self.line.ended();
+            self.line.note_end();
         }
     }
 }

@@ -49,8 +49,8 @@ impl CallsByAge {
         self.last
     }
 
-    /// A call of the line has ended.
-    pub(super) fn ended(&mut self) {
+    /// Notes that a call of the line has ended.
+    pub(super) fn note_end(&mut self) {
         self.waiting -= 1;
         if self.waiting == 0 {
             // One busy moment must not stay with the connection for its life.
@@ -90,11 +90,11 @@ mod tests {
         for n in 0..10_000_u32 {
             let quick = line.push(CallId(2), &name, begun, |waits| waits.mark == slow);
             assert_eq!(quick, n + 2);
-            line.ended();
+            line.note_end();
             assert!(line.entries.len() <= 2 + STALE, "{}", line.entries.len());
         }
         assert_eq!(line.take(begun).map(|waits| waits.mark), Some(slow));
-        line.ended();
+        line.note_end();
         assert_eq!((line.entries.len(), line.first()), (0, None));
     }
 }

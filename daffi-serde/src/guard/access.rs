@@ -117,7 +117,7 @@ pub(super) struct WatchedVariant<'a, R, A> {
 }
 
 impl<'a, R: Rules, A> WatchedVariant<'a, R, A> {
-    fn watched<V>(&self, visitor: V) -> Watched<'a, R, V> {
+    fn watch<V>(&self, visitor: V) -> Watched<'a, R, V> {
         Watched { visitor, watch: self.watch, depth: self.depth, asked: Asked::List, rules: PhantomData }
     }
 }
@@ -136,7 +136,7 @@ impl<'de, R: Rules, A: VariantAccess<'de>> VariantAccess<'de> for WatchedVariant
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
-        let visitor = self.watched(visitor);
+        let visitor = self.watch(visitor);
         self.inner.tuple_variant(len, visitor)
     }
 
@@ -145,7 +145,7 @@ impl<'de, R: Rules, A: VariantAccess<'de>> VariantAccess<'de> for WatchedVariant
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        let visitor = self.watched(visitor);
+        let visitor = self.watch(visitor);
         self.inner.struct_variant(fields, visitor)
     }
 }

@@ -74,7 +74,7 @@ impl Reader {
                 },
                 Ok(Some(Event::Ping(payload))) => self.sink.lock().answer_ping(payload),
                 Ok(Some(Event::Pong)) => {}
-                Ok(Some(Event::Close(code, reason))) => self.closed(code, reason),
+                Ok(Some(Event::Close(code, reason))) => self.on_close(code, reason),
                 Ok(None) => break,
                 Err(violation) => {
                     let error = LinkError::Transport { transport: NAME, rule: violation.rule.clone() };
@@ -92,7 +92,7 @@ impl Reader {
     }
 
     /// The peer closed: it is answered, and the link ends.
-    fn closed(&mut self, code: Option<CloseCode>, reason: String) {
+    fn on_close(&mut self, code: Option<CloseCode>, reason: String) {
         let answer = code.unwrap_or(CloseCode::Normal);
         let in_order = matches!(answer, CloseCode::Normal | CloseCode::Away);
         let error = if in_order {

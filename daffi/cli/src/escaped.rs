@@ -77,10 +77,10 @@ impl<F: Formatter> Formatter for Escaping<F> {
 
 /// Bytes that a value is as JSON on one line, of which no more than `most` are counted.
 pub(crate) fn length(value: &impl Serialize, most: usize) -> usize {
-    struct Count {
+    struct Counter {
         left: usize,
     }
-    impl Write for Count {
+    impl Write for Counter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.left = self.left.checked_sub(bytes.len()).ok_or(io::ErrorKind::WriteZero)?;
             Ok(bytes.len())
@@ -90,7 +90,7 @@ pub(crate) fn length(value: &impl Serialize, most: usize) -> usize {
             Ok(())
         }
     }
-    let mut count = Count { left: most };
+    let mut count = Counter { left: most };
     match write_json(value, false, &mut count) {
         Ok(()) => most - count.left,
         Err(_) => most,

@@ -46,7 +46,7 @@ impl Logging {
         let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_timer(Seconds)
+            .with_timer(WallClock)
             .with_target(false)
             .with_ansi(output::coloured())
             .fmt_fields(Fields)
@@ -101,9 +101,9 @@ impl Visit for Line<'_> {
 }
 
 /// Time to the second: what a person reads.
-struct Seconds;
+struct WallClock;
 
-impl FormatTime for Seconds {
+impl FormatTime for WallClock {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
         write!(writer, "{}", humantime::format_rfc3339_seconds(SystemTime::now()))
     }

@@ -16,9 +16,9 @@ const ROOM: usize = 1 << 20;
 /// them, and what does not fit is dropped. How many lines that were is told as soon as somebody
 /// reads again.
 #[derive(Clone)]
-pub(crate) struct Lossy(Arc<Shared>);
+pub(crate) struct Lossy(Arc<Pipe>);
 
-struct Shared {
+struct Pipe {
     room: usize,
     queue: Mutex<Queue>,
     /// Something is in the queue.
@@ -49,7 +49,7 @@ impl Lossy {
 
     fn with_room(file: impl Write + Send + 'static, room: usize) -> io::Result<Self> {
         let (queue, filled, drained) = Default::default();
-        let shared = Arc::new(Shared { room, queue, filled, drained });
+        let shared = Arc::new(Pipe { room, queue, filled, drained });
         let writer = Arc::clone(&shared);
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_on(file))?;
         Ok(Self(shared))
@@ -88,7 +88,7 @@ impl Write for Lossy {
     }
 }
 
-impl Shared {
+impl Pipe {
     fn write_on(&self, mut file: impl Write) {
         loop {
             let (lines, dropped) = {

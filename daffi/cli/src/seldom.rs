@@ -27,10 +27,10 @@ const TELL: Duration = Duration::from_secs(2);
 /// Writes lines of one kind, which are those of one place in the code, only so often, and counts
 /// the rest. Debug lines are all written: somebody asked for them.
 #[derive(Clone)]
-pub(crate) struct Seldom(Arc<Shared>);
+pub(crate) struct Seldom(Arc<Kinds>);
 
 #[derive(Default)]
-struct Shared {
+struct Kinds {
     kinds: Mutex<HashMap<Identifier, Kind>>,
     /// Something was left out.
     some: Condvar,
@@ -57,7 +57,7 @@ struct LeftOut {
 impl Seldom {
     /// Tells what it leaves out from a thread that ends with the process.
     pub(crate) fn new() -> io::Result<Self> {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<Kinds>::default();
         let telling = Arc::clone(&shared);
         thread::Builder::new().name("left out".to_owned()).spawn(move || telling.tell_on())?;
         Ok(Self(shared))
@@ -75,7 +75,7 @@ impl<S: Subscriber> Layer<S> for Seldom {
     }
 }
 
-impl Shared {
+impl Kinds {
     fn admits(&self, event: &Event<'_>) -> bool {
         let now = Instant::now();
         let mut kinds = self.kinds.lock();

@@ -124,7 +124,7 @@ impl StreamCall {
         I::Item: Serialize + Send + 'static,
     {
         let sent = self.background.run(self.inner.send(method, stream::iter(chunks)));
-        sent.map_err(|source| StreamError { chunk: 0, source: Box::new(source) })?
+        sent.map_err(|source| StreamError::new(0, source))?
     }
 }
 
@@ -145,6 +145,6 @@ impl StreamNowait {
         I::Item: Serialize + Send + 'static,
     {
         let sent = self.background.run(self.inner.send(method, stream::iter(chunks)));
-        sent.map_err(|source| StreamError { chunk: 0, source: Box::new(source) })?
+        sent.map_err(|source| StreamError::new(0, source))?
     }
 }

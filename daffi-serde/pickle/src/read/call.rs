@@ -57,11 +57,11 @@ impl Machine<'_> {
             (Known::Bytes | Known::ByteArray, [data]) if self.is_data(*data) => return Ok(Some(*data)),
             (Known::ByteArray | Known::Encode, [text, encoding]) => self.encode(*text, *encoding)?,
             (Known::Set, []) => return self.arena.add_empty(Kind::Set).map(Some),
-            (Known::FrozenSet, []) => return self.copied(Kind::FrozenSet, &[]).map(Some),
+            (Known::FrozenSet, []) => return self.copy_to_new(Kind::FrozenSet, &[]).map(Some),
             (Known::Set | Known::FrozenSet, [items]) => {
                 let Some(items) = self.copy_items(*items)? else { return Ok(None) };
                 let kind = if name == Known::Set { Kind::Set } else { Kind::FrozenSet };
-                return self.copied(kind, &items).map(Some);
+                return self.copy_to_new(kind, &items).map(Some);
             }
             (Known::OrderedDict, []) => return self.arena.add_empty(Kind::Dict).map(Some),
             (Known::Reconstructor, [class, ..]) if self.skips(*class) => return self.arena.add_skipped().map(Some),
@@ -80,7 +80,7 @@ impl Machine<'_> {
                 return self.arena.add_name(Known::UnpickleZone).map(Some);
             }
             (Known::TimeZone, [delta, name @ ..]) if name.len() < 2 => self.zone(*delta, name.first())?,
-            (Known::UnpickleZone | Known::ZoneInfo, [name, ..]) => self.named_zone(*name)?,
+            (Known::UnpickleZone | Known::ZoneInfo, [name, ..]) => self.zone_of_name(*name)?,
             (Known::PytzUtc, []) => Some(Owned::Zone(TimeDelta::default(), None)),
             (Known::PytzZone, [name] | [name, _, _, _]) => self.pytz(*name, &args[1..])?,
             (Known::Decimal, [text]) => self.decimal(*text)?,
@@ -140,7 +140,7 @@ impl Machine<'_> {
         Ok(Some(items))
     }
 
-    fn copied(&mut self, kind: Kind, slots: &[Slot]) -> Result<Slot, ReadError> {
+    fn copy_to_new(&mut self, kind: Kind, slots: &[Slot]) -> Result<Slot, ReadError> {
         let elements = Elements { slots, run: false };
         if kind == Kind::FrozenSet {
             return self.arena.add_fixed(kind, elements);
@@ -200,7 +200,7 @@ impl Machine<'_> {
         Ok(Some(Owned::Zone(offset, name.map(Into::into))))
     }
 
-    fn named_zone(&mut self, name: Slot) -> Result<Option<Owned>, ReadError> {
+    fn zone_of_name(&mut self, name: Slot) -> Result<Option<Owned>, ReadError> {
         let Some(name) = self.text(name).filter(|name| zone::is_name(name)) else { return Ok(None) };
         self.arena.take_room(name.len())?;
         Ok(Some(Owned::NamedZone(name.into())))
@@ -210,7 +210,7 @@ impl Machine<'_> {
     /// written for.
     fn pytz(&mut self, name: Slot, offset: &[Slot]) -> Result<Option<Owned>, ReadError> {
         match offset.first().map(|seconds| self.int(*seconds)) {
-            None => self.named_zone(name),
+            None => self.zone_of_name(name),
             Some(seconds) => {
                 let offset = seconds.and_then(|s| TimeDelta::from_microseconds(i128::from(s) * 1_000_000));
                 Ok(offset.map(|offset| Owned::Zone(offset, None)))

@@ -124,6 +124,17 @@ impl<'a> Machine<'a> {
             op::GET | op::BINGET | op::LONG_BINGET => self.recall(opcode),
 
             op::GLOBAL | op::STACK_GLOBAL => self.global(opcode),
+
+            op::PERSID | op::BINPERSID => Err(ReadError::Outside("a persistent id")),
+            op::EXT1 | op::EXT2 | op::EXT4 => Err(ReadError::Outside("an extension code")),
+            op::NEXT_BUFFER | op::READONLY_BUFFER => Err(ReadError::Outside("an out-of-band buffer")),
+            _ => self.object(opcode),
+        }
+    }
+
+    /// Opcodes that make an object or give one its state, the last that there are.
+    fn object(&mut self, opcode: u8) -> Result<(), ReadError> {
+        match opcode {
             op::REDUCE | op::NEWOBJ => {
                 let args = self.pop()?;
                 let callable = self.pop()?;
@@ -143,7 +154,7 @@ impl<'a> Machine<'a> {
                 }
             }
             op::INST => {
-                let class = self.named_by_lines()?;
+                let class = self.read_global()?;
                 let at = self.pop_mark()?;
                 self.call_with_rest(class, at)
             }
@@ -160,10 +171,6 @@ impl<'a> Machine<'a> {
                 let object = self.top()?;
                 self.build(object, state)
             }
-
-            op::PERSID | op::BINPERSID => Err(ReadError::Outside("a persistent id")),
-            op::EXT1 | op::EXT2 | op::EXT4 => Err(ReadError::Outside("an extension code")),
-            op::NEXT_BUFFER | op::READONLY_BUFFER => Err(ReadError::Outside("an out-of-band buffer")),
             _ => Err(ReadError::Opcode { opcode, at: self.input.op_at() }),
         }
     }
@@ -337,7 +344,7 @@ impl<'a> Machine<'a> {
 
     fn global(&mut self, opcode: u8) -> Result<(), ReadError> {
         if opcode == op::GLOBAL {
-            let named = self.named_by_lines()?;
+            let named = self.read_global()?;
             self.push(named);
             return Ok(());
         }
@@ -351,7 +358,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn named_by_lines(&mut self) -> Result<Slot, ReadError> {
+    fn read_global(&mut self) -> Result<Slot, ReadError> {
         let module = self.input.line()?;
         let name = self.input.line()?;
         let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name)) else {

@@ -68,7 +68,7 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedContext<'a> {
     name: &'a str,
     url: &'a str,
     in_use: bool,
@@ -107,7 +107,7 @@ fn list(saved: &Contexts, json: bool) -> Result<(), Failure> {
     let listed: Vec<_> = saved
         .contexts
         .iter()
-        .map(|(name, url)| Listed { name, url, in_use: saved.current.as_ref() == Some(name) })
+        .map(|(name, url)| ListedContext { name, url, in_use: saved.current.as_ref() == Some(name) })
         .collect();
     if json {
         return output::json(&listed);
@@ -116,7 +116,7 @@ fn list(saved: &Contexts, json: bool) -> Result<(), Failure> {
         output::tell("no context is saved: `daffi context add NAME URL` saves one");
     }
     let width = listed.iter().map(|context| context.name.chars().count()).max().unwrap_or(0);
-    for Listed { name, url, in_use } in listed {
+    for ListedContext { name, url, in_use } in listed {
         let mark = if in_use { "*" } else { " " };
         output::answer(&format!("{mark} {:<width$}  {}", Shown::new(name).to_string(), Shown::new(url)))?;
     }

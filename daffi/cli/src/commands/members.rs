@@ -41,7 +41,7 @@ impl Members {
         let members = others(&client);
         client.stop().await;
         let wanted = self.filter.as_deref().unwrap_or_default();
-        let members: Vec<_> = members.iter().filter_map(|member| Listed::matching(member, wanted)).collect();
+        let members: Vec<_> = members.iter().filter_map(|member| ListedMember::matching(member, wanted)).collect();
         match (self.by_callback, self.json) {
             (false, true) => output::json(&members),
             (true, true) => output::json(&by_callback(&members)),
@@ -59,7 +59,7 @@ impl Members {
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct ListedMember {
     name: String,
     methods: Vec<String>,
 }
@@ -70,7 +70,7 @@ struct Exposed {
     members: Vec<String>,
 }
 
-impl Listed {
+impl ListedMember {
     /// The member with what it exposes: all when its name has the text in it, else those callbacks
     /// that have.
     fn matching(member: &Member, text: &str) -> Option<Self> {
@@ -81,9 +81,9 @@ impl Listed {
     }
 }
 
-fn by_callback(members: &[Listed]) -> Vec<Exposed> {
+fn by_callback(members: &[ListedMember]) -> Vec<Exposed> {
     let mut exposed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for Listed { name, methods } in members {
+    for ListedMember { name, methods } in members {
         for method in methods {
             exposed.entry(method).or_default().push(name.clone());
         }

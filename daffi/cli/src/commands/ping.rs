@@ -36,7 +36,7 @@ pub(crate) struct Ping {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Report<'a> {
+struct Pings<'a> {
     endpoint: &'a str,
     #[serde(flatten)]
     found: &'a Found,
@@ -73,7 +73,7 @@ impl Ping {
             if self.json {
                 let connect_ms = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
                 let endpoint = endpoint.as_str();
-                output::json(&Report { endpoint, found, connect_ms, failed, errors: &errors })?;
+                output::json(&Pings { endpoint, found, connect_ms, failed, errors: &errors })?;
             } else {
                 output::answer(&readable(&endpoint, found, &times))?;
             }

@@ -14,7 +14,7 @@ pub(crate) struct Version {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Report {
+struct Versions {
     version: &'static str,
     commit: &'static str,
     /// Levels of the wire: 3 is that of daffi 3.0.1.
@@ -24,11 +24,11 @@ struct Report {
 impl Version {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let levels = [Level::THREE.number(), Level::FOUR.number()];
-        let report = Report { version: env!("CARGO_PKG_VERSION"), commit: env!("DAFFI_COMMIT"), levels };
+        let report = Versions { version: env!("CARGO_PKG_VERSION"), commit: env!("DAFFI_COMMIT"), levels };
         if self.json {
             return output::json(&report);
         }
-        let Report { version, commit, levels: [three, four] } = report;
+        let Versions { version, commit, levels: [three, four] } = report;
         let protocol = format!("wire levels {three}, that of daffi 3.0.1, and {four}");
         Ok(output::answer(&format!("daffi {version}\ncommit {commit}\n{protocol}"))?)
     }
