@@ -199,8 +199,8 @@ impl<P: Args> Mixed<P, ()> {
 }
 
 impl<P, K> Mixed<P, K> {
-    /// One keyword argument more. A raw identifier stands for the name that it spells: `r#match`
-    /// for `match`.
+    /// The same arguments with one more keyword argument. A raw identifier stands for the name that
+    /// it spells: `r#match` for `match`.
     pub fn keyword<T: Serialize>(self, name: &'static str, value: T) -> Mixed<P, (K, Keyword<T>)> {
         let name = name.strip_prefix("r#").unwrap_or(name);
         Mixed { positional: self.positional, keywords: (self.keywords, Keyword { name, value }) }

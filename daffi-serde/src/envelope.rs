@@ -120,8 +120,8 @@ impl<'de, S: ResultSink> Visitor<'de> for ReadResult<'_, S> {
 }
 
 /// UTF-8 as Python and JSON may hold it, where a lone surrogate stands for something that was no
-/// text: each becomes one replacement character, and so does what is broken otherwise. For text
-/// that is better read in part than not at all, which is that of an error.
+/// text: each becomes one replacement character, and so does what is broken otherwise. This is for
+/// text that is better read in part than not at all, such as that of an error.
 ///
 /// ```
 /// use daffi_serde::envelope::lossy_text;

@@ -59,7 +59,7 @@ impl<A: Args> ErasedArgs for A {
     }
 }
 
-/// A visitor keeps its own error and asks to stop.
+/// The word of a visitor that wants no more. It keeps its own error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop;
 

@@ -49,12 +49,13 @@ impl<'a> Output<'a> {
         Self { buffer, shared: None, text: false }
     }
 
-    /// The buffer: append only.
+    /// The buffer, to which is only appended.
     pub const fn buffer(&mut self) -> &mut BytesMut {
         self.buffer
     }
 
-    /// Appends to the buffer, for libraries that write to [`io::Write`]. Never fails.
+    /// Gives what appends to the buffer, for libraries that write to [`io::Write`]. Writing to it
+    /// never fails.
     pub const fn writer(&mut self) -> impl io::Write {
         Append(self.buffer)
     }
@@ -122,9 +123,9 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// [`SerdeError`] for what the format cannot hold; the output may then hold half a payload.
     fn encode_result<T: Serialize + ?Sized>(&self, value: &T, out: &mut Output<'_>) -> Result<(), SerdeError>;
 
-    /// Writes what a callback returned: as [`encode_result`](Self::encode_result), but a `Vec<u8>`
-    /// travels as bytes in every format that has them, and OPAQUE sends large [`Bytes`] without a
-    /// copy.
+    /// Writes what a callback returned. It does what [`encode_result`](Self::encode_result) does,
+    /// but a `Vec<u8>` travels as bytes in every format that has them, and OPAQUE sends large
+    /// [`Bytes`] without a copy.
     ///
     /// # Errors
     /// Those of [`encode_result`](Self::encode_result).
@@ -152,7 +153,7 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
         ValueLimits::default().decode_bound(len)
     }
 
-    /// Reads the failure of a call. Formats that can meet a pickled traceback skip it here.
+    /// Reads the failure of a call. Formats in which a pickled traceback can be skip it here.
     ///
     /// # Errors
     /// As [`decode_args`](Self::decode_args).
@@ -214,7 +215,7 @@ pub trait Format: Send + Sync + fmt::Debug + 'static {
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError>;
 }
 
-/// The formats of a node, told apart by [`FormatId`]. What the core is generic over.
+/// The formats of a node, told apart by [`FormatId`]. The core is generic over this.
 pub trait FormatSet: Clone + Send + Sync + 'static {
     /// Whether the node has this format.
     fn contains(&self, id: FormatId) -> bool;

@@ -3,8 +3,8 @@
 //! Take the facade crate `daffi` to call and serve. Take this one to write a format of your own,
 //! which a node then takes beside the built-in ones, or to read and write payloads without a node:
 //! in a proxy, a test, a recorder. The formats themselves are small crates, `daffi-serde-json`,
-//! `-msgpack`, `-pickle` and `-postcard`; only OPAQUE, which is no more than bytes and text, is
-//! here.
+//! `-msgpack`, `-pickle` and `-postcard`; only OPAQUE, which is no more than bytes and text, is in
+//! this crate.
 //!
 //! ```
 //! use bytes::BytesMut;

@@ -1,4 +1,4 @@
-/// What a payload may make a reader hold, in every format. A value the user sets.
+/// What a payload may make a reader hold, in every format. The user sets it.
 ///
 /// ```
 /// use daffi_serde::ValueLimits;
@@ -26,7 +26,7 @@ const ALWAYS: usize = 64 << 10;
 const PER_BYTE: usize = 24;
 
 impl ValueLimits {
-    /// The default, for constants.
+    /// The default limits, for use in constants.
     pub const DEFAULT: Self = Self { max_depth: 256, max_values: 1 << 22 };
 
     /// The same limits with another depth.

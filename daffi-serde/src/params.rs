@@ -12,7 +12,8 @@ use crate::{DynArgs, RemoteError, Value, bytes_like};
 
 /// A type that a callback can take as a parameter.
 ///
-/// Implemented for every type that can be deserialised and owns its data. `Option` may be missing.
+/// Implemented for every type that can be deserialised and owns its data. A parameter of type
+/// `Option` may be missing.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a callback",
     note = "a parameter must implement `DeserializeOwned` and own its data"
@@ -80,7 +81,7 @@ impl<T: DeserializeOwned + Send + 'static> Param for Defaulted<T> {
     }
 }
 
-/// Answers only types that can do without a value.
+/// A deserializer of nothing, which only types accept that can do without a value.
 struct Missing;
 
 impl<'de> Deserializer<'de> for Missing {

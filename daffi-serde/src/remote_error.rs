@@ -57,10 +57,11 @@ impl RemoteError {
     }
 }
 
-/// As four elements, the last of which is always null ([protocol, 7.3](daffi_wire::protocol#7.3)).
+/// Writes four elements, the last of which is always null ([protocol,
+/// 7.3](daffi_wire::protocol#7.3)).
 impl Serialize for RemoteError {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Not a derived tuple struct: pickle and msgpack must write a plain sequence.
+        // This is no derived tuple struct, because pickle and msgpack must write a plain sequence.
         let mut four = serializer.serialize_tuple(4)?;
         four.serialize_element(&self.class)?;
         four.serialize_element(&self.module)?;
@@ -84,8 +85,8 @@ struct Text(String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Formats that describe themselves give text to who asks for bytes, and serde_json even
-        // what is not UTF-8.
+        // Formats that describe themselves give text to whoever asks for bytes, and serde_json even
+        // text that is not UTF-8.
         if deserializer.is_human_readable() {
             deserializer.deserialize_bytes(TextVisitor)
         } else {

@@ -16,7 +16,7 @@ impl<C> Clone for Single<C> {
 }
 
 impl<C: Codec> Single<C> {
-    /// Only this format.
+    /// The set of this format alone.
     pub fn new(codec: C) -> Self {
         Self(Arc::new(codec))
     }

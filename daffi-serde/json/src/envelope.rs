@@ -62,7 +62,7 @@ enum Key {
     Other,
 }
 
-/// Which keys were there. Both must be, once each.
+/// Which keys were found. Both must be there, once each.
 #[derive(Default)]
 struct Seen<E> {
     args: bool,

@@ -54,8 +54,8 @@ use crate::{
     tracked::{Tracked, has_long_number},
 };
 
-/// Decimal digits that an integer may have. One with more may be beyond what a float can be, where
-/// JSON's readers stop.
+/// Decimal digits that an integer may have. One with more may be larger than any float, and JSON's
+/// readers stop there.
 pub const MAX_INT_DIGITS: usize = 308;
 
 /// The JSON format. `Default` has the default [`ValueLimits`].
@@ -88,8 +88,8 @@ impl Json {
         Self::run(serde_json::Deserializer::from_str(text), text, &self.watch(text), seed)
     }
 
-    /// Reads a payload in which there may be integers that `serde_json` rounds. It is slower, and
-    /// rare, so that types are not compiled for it: it goes through pointers.
+    /// Reads a payload in which there may be integers that `serde_json` rounds. This is slow and
+    /// rare, so it goes through pointers rather than being compiled for each type.
     fn read_tracked<'de>(&self, text: &'de str, seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
         let tracked = Tracked::new(text);
         let watch = self.watch(text).with_source(&tracked);
@@ -124,7 +124,7 @@ fn text(body: &Body) -> Result<&str, SerdeError> {
 const KEY_ERROR: &str = "key must be a string";
 const OTHERS: &str = "MSGPACK and PICKLE have keys of other kinds";
 
-/// The word that stopped the reader when it is one that Python's JSON has for a number.
+/// The word that stopped the reader, when it is one that Python's JSON has for a number.
 fn number_of_python(error: &serde_json::Error, text: &str) -> Option<&'static str> {
     let line = text.lines().nth(error.line().checked_sub(1)?)?;
     let rest = line.get(error.column().checked_sub(1)?..)?;

@@ -10,8 +10,8 @@ use daffi_serde::guard::Source;
 /// Digits of the shortest integer that does not fit in 64 bits, -9223372036854775809.
 const LONG: usize = 19;
 
-/// Whether so many digits stand in a row that they may be an integer beyond 64 bits. Looks at one
-/// byte in nineteen where there are none.
+/// Whether so many digits stand in a row that they may be an integer beyond 64 bits. It looks at
+/// one byte in nineteen where there are none.
 pub(crate) fn has_long_number(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = LONG - 1;

@@ -1,10 +1,9 @@
 //! The MSGPACK payload format of daffi.
 //!
-//! Arguments are `[args, kwargs]`, a result is `[[result], {}]`
-//! ([protocol, 7](daffi_wire::protocol#7)). Bytes travel as `bin`, and so does a `Vec<u8>`; structs
-//! travel as maps, so that Python sees a `dict`; addresses, UUIDs and their like as text. Take the
-//! facade crate `daffi` to call and serve; take this one alone to read or write such payloads
-//! yourself.
+//! Arguments are `[args, kwargs]`, a result is `[[result], {}]` ([protocol,
+//! 7](daffi_wire::protocol#7)). Bytes travel as `bin`, and so does a `Vec<u8>`; structs travel as
+//! maps, so that Python sees a `dict`, and addresses, UUIDs and their like as text. Take the facade
+//! crate `daffi` to call and serve; take this one alone to read or write such payloads yourself.
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -29,7 +28,7 @@
 //! type asks for bytes. A list, tuple, map or set as a key of a map is refused when written, since
 //! a Python node that reads one stops. A sequence nested in a value that holds only `u8` is written
 //! as `bin`; of an empty one nobody can tell, so it is an empty list: use [`bytes::Bytes`] where a
-//! peer must see bytes even then. Reading, either is taken for the other.
+//! peer must see bytes even then. When a payload is read, either is taken for the other.
 
 mod envelope;
 mod payload;
@@ -70,7 +69,7 @@ impl Msgpack {
         let payload = Payload(&body.bytes);
         let watch = Watch::new(self.limits, body.bytes.len()).with_envelope(2).with_source(&payload);
         let mut msgpack = rmp_serde::Deserializer::from_read_ref(&body.bytes[..]).with_human_readable();
-        // The watch counts; this one must only not be in its way.
+        // The watch counts, and this limit must only not be in its way.
         msgpack.set_max_depth(usize::MAX);
         let read =
             seed.deserialize(watch.guard::<MsgpackRules, _>(&mut msgpack)).and_then(|()| {

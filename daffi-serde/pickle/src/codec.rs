@@ -138,8 +138,8 @@ impl Codec for Pickle {
         Ok(sink.result(loaded.at(result))?)
     }
 
-    /// A traceback (the fourth element) is not looked at: names and calls in it are skipped rather
-    /// than refused.
+    /// The traceback (the fourth element) is not looked at: names and calls in it are skipped
+    /// rather than refused.
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError> {
         let loaded = Loaded::new(&body.bytes, self.limits, Unknown::Skip)?;
         Ok(envelope::error(&loaded)?)

@@ -8,7 +8,8 @@ use crate::{
     read::{Items, Loaded, Slot},
 };
 
-/// `(args, kwargs)`, where lists may stand for tuples; the latter as names and values in turn.
+/// `(args, kwargs)`, where lists may stand for tuples. The latter is given as names and values in
+/// turn.
 pub(crate) fn arguments<'r>(loaded: &'r Loaded<'_>) -> Result<(Items<'r>, Items<'r>), ReadError> {
     let parts = || {
         let [args, keywords] = all(loaded.sequence(loaded.root)?)?;
@@ -26,7 +27,7 @@ pub(crate) fn result(loaded: &Loaded<'_>) -> Result<Slot, ReadError> {
     }
 }
 
-/// `(([class, module, message, traceback],), {})`. Nothing looks at the traceback. In a text a lone
+/// `(([class, module, message, traceback],), {})`. The traceback is not looked at. In a text a lone
 /// surrogate, which Python may have, stands as a replacement character: the rest of the error is
 /// worth more.
 pub(crate) fn error(loaded: &Loaded<'_>) -> Result<RemoteError, ReadError> {

@@ -1,4 +1,4 @@
-//! The constructors of plain data, known by name. Nothing else is ever looked up.
+//! The constructors of plain data, which are known by name. No other name is ever looked up.
 
 macro_rules! known {
     ($($variant:ident = $module:literal $(| $alias:literal)? . $name:literal,)*) => {

@@ -10,8 +10,8 @@
 //!
 //! # When to use it
 //!
-//! With the `daffi` crate a feature brings it along. Alone it is useful wherever pickles of plain
-//! data are exchanged with Python, above all when they come from somebody you do not trust.
+//! With the `daffi` crate a feature brings it along. By itself it is useful wherever pickles of
+//! plain data are exchanged with Python, above all when they come from somebody you do not trust.
 //!
 //! ```
 //! use daffi_serde::Value;
@@ -54,11 +54,11 @@
 //! | enum | `'Unit'`, `{'Newtype': value}`, `{'Tuple': (..)}`, `{'Struct': {..}}` |
 //! | special kinds of [`Value`](daffi_serde::Value) | set, frozenset, complex, date, Decimal, UUID, ... |
 //!
-//! Reading, a bytearray is bytes, an `OrderedDict` a dict. A `datetime` in a `ZoneInfo` has the
-//! offset of that moment and the name of its zone; it is written with a fixed offset of that name.
-//! A key that a dict of a hostile pickle holds twice is kept twice. A `Vec<u8>` within a structure
-//! that was erased (`dyn Format`) is a list of numbers, since nothing tells it from other sequences
-//! there. A timezone by itself is refused.
+//! When a pickle is read, a bytearray is bytes and an `OrderedDict` a dict. A `datetime` in a
+//! `ZoneInfo` has the offset of that moment and the name of its zone; it is written with a fixed
+//! offset of that name. A key that a dict of a hostile pickle holds twice is kept twice. A
+//! `Vec<u8>` within a structure that was erased (`dyn Format`) is a list of numbers, since nothing
+//! tells it from other sequences there. A timezone by itself is refused.
 //!
 //! # Limits
 //!
@@ -77,8 +77,9 @@
 //!
 //! # Map
 //!
-//! [`from_slice`] and [`to_vec`] for single values; [`Pickle`] for the same with limits, and as the
-//! [`Codec`](daffi_serde::Codec) of daffi; [`ReadError`] and [`WriteError`] for what can go wrong.
+//! [`from_slice`] and [`to_vec`] read and write single values. [`Pickle`] does the same with
+//! limits, and is the [`Codec`](daffi_serde::Codec) of daffi. [`ReadError`] and [`WriteError`] say
+//! what can go wrong.
 
 mod codec;
 mod envelope;
@@ -99,7 +100,7 @@ pub use crate::{
 /// quadratic time.
 pub const MAX_INT_DIGITS: usize = 4300;
 
-/// Bytes that an integer may have. Far beyond any key of RSA, and still quick to print.
+/// Bytes that an integer may have: far more than any key of RSA has, and still quick to print.
 pub const MAX_INT_BYTES: usize = 4096;
 
 /// Reads a pickle of any protocol with the default limits.

@@ -6,7 +6,7 @@ use serde::de::Visitor;
 
 use crate::PostcardRules;
 
-/// Reads the value that `bytes` are, all of them.
+/// Reads the value that all of `bytes` are.
 ///
 /// # Errors
 /// What `take` says, and bytes after the end of the value.
@@ -38,7 +38,7 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    /// The same, of one argument among others.
+    /// The same problem, of one argument among others.
     pub(crate) fn of(self, which: impl FnOnce() -> String) -> Self {
         match self {
             Self::Rest(rest) => Self::RestOfArgument { which: which(), rest },

@@ -19,7 +19,8 @@ pub(crate) fn write<A: Args>(args: &A, buffer: &mut BytesMut) -> Result<(), Serd
 
 struct Writer<'a> {
     buffer: &'a mut BytesMut,
-    /// Until it is written, which is before the first keyword argument or at the end.
+    /// The number of keyword arguments until it is written, which is before the first of them or at
+    /// the end.
     keyword_len: Option<usize>,
 }
 
@@ -30,7 +31,7 @@ impl Writer<'_> {
 
     fn put<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerdeError> {
         let at = self.buffer.len();
-        // Until it is known, a length that no reader takes.
+        // A length that no reader takes stands here until the true one is known.
         self.buffer.put_u32_le(u32::MAX);
         write::value(value, self.buffer)?;
         let start = at + size_of::<u32>();

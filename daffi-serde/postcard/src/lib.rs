@@ -1,8 +1,8 @@
 //! The postcard payload format of daffi, for Rust nodes among themselves.
 //!
-//! The smallest and fastest of the formats, and the only one that does not describe itself: both
-//! ends must agree on the types. Only level 4 nodes read it. Take the facade crate `daffi` to call
-//! and serve; take this one alone to read or write such payloads yourself.
+//! It is the smallest and fastest of the formats, and the only one that does not describe itself,
+//! so both ends must agree on the types. Only level 4 nodes read it. Take the facade crate `daffi`
+//! to call and serve; take this one alone to read or write such payloads yourself.
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -110,7 +110,7 @@ fn encode_error(error: impl std::fmt::Display) -> SerdeError {
     SerdeError::encode(FormatId::POSTCARD, error)
 }
 
-/// In the words of the limit that was broken, if one was: postcard keeps none.
+/// The error in the words of the limit that was broken, if one was, because postcard keeps none.
 fn decode_error(error: impl std::fmt::Display, watch: &Watch) -> SerdeError {
     match watch.breach() {
         Some(breach) => SerdeError::decode(FormatId::POSTCARD, breach),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{PostcardRules, encode_error};
 
-/// Appends what nobody but this crate made, and postcard has.
+/// Appends what only this crate makes, and postcard can write.
 pub(crate) fn own<T: Serialize>(value: &T, buffer: &mut BytesMut) -> Result<(), SerdeError> {
     value.serialize(&mut Serializer { output: Append(buffer) }).map_err(encode_error)
 }
@@ -16,7 +16,7 @@ pub(crate) fn own<T: Serialize>(value: &T, buffer: &mut BytesMut) -> Result<(), 
 pub(crate) fn value<T: Serialize + ?Sized>(value: &T, buffer: &mut BytesMut) -> Result<(), SerdeError> {
     let value = Guarded::<PostcardRules, T>::new(value);
     value.serialize(&mut Serializer { output: Append(buffer) }).map_err(|error| match error {
-        // postcard keeps no reason; one that keeps it is given the value once more.
+        // Postcard keeps no reason, so the value is written once more by a serializer that does.
         Error::SerdeSerCustom => encode_error(to_value(&value).err().map_or_else(|| error.to_string(), |why| why.to_string())),
         Error::SerializeSeqLengthUnknown => encode_error(
             "a list or map whose length is not known before its end (`flatten`, an iterator), which POSTCARD needs to know",

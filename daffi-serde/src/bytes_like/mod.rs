@@ -55,7 +55,7 @@ pub(crate) fn shared<T: 'static>(value: &T) -> Option<&Bytes> {
     value.downcast_ref()
 }
 
-/// Reads a `T`; a `Vec<u8>` in one piece when the format has bytes.
+/// Reads a `T`. A `Vec<u8>` is read in one piece when the format has bytes.
 ///
 /// # Errors
 /// When the payload is not a `T`.
@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for OctetsVisitor {
         Ok(bytes)
     }
 
-    // As `Bytes` does: text is the bytes of its UTF-8.
+    // Text is the bytes of its UTF-8 here, as it is for `Bytes`.
     fn visit_str<E>(self, text: &str) -> Result<Vec<u8>, E> {
         Ok(text.as_bytes().to_vec())
     }
@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for OctetsVisitor {
     }
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
-        // A peer's word on the length buys at most 4 KiB.
+        // A length that a peer announces reserves at most 4 KiB.
         let mut bytes = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(4096));
         while let Some(byte) = seq.next_element()? {
             bytes.push(byte);

@@ -61,7 +61,7 @@ impl<'de, R: Rules, A: MapAccess<'de>> MapAccess<'de> for WatchedMap<'_, R, A> {
     }
 }
 
-/// One element: counted when it is read, and guarded itself.
+/// One element, which is counted when it is read, and guarded itself.
 struct Element<'a, R, T> {
     seed: T,
     watch: &'a Watch<'a>,
@@ -102,7 +102,7 @@ impl<'a, 'de, R: Rules, A: EnumAccess<'de>> EnumAccess<'de> for WatchedEnum<'a, 
 
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self::Variant), A::Error> {
         let Self { inner, watch, depth, rules } = self;
-        // The seed reads a name or a number: nothing to guard.
+        // The seed reads a name or a number, in which there is nothing to guard.
         let (variant, inner) = inner.variant_seed(seed)?;
         Ok((variant, WatchedVariant { inner, watch, depth, rules }))
     }
@@ -131,7 +131,7 @@ impl<'de, R: Rules, A: VariantAccess<'de>> VariantAccess<'de> for WatchedVariant
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, A::Error> {
         let depth = self.watch.wrap(self.depth)?;
-        // Counted already, as the element that the enum is.
+        // The enum was counted already, as an element.
         self.inner.newtype_variant_seed(Element::<R, T> { counted: false, ..Element::new(seed, self.watch, depth) })
     }
 

@@ -10,7 +10,7 @@ use serde::{
 use super::{Rules, octets::as_octet};
 use crate::value::shown;
 
-/// Refuses a key that is a container, where the format has none.
+/// Refuses a key that is a container, unless the format has such keys.
 pub(super) fn check<R: Rules, K: Serialize + ?Sized, E: Error>(key: &K) -> Result<(), E> {
     if R::CONTAINERS_AS_KEYS {
         return Ok(());
@@ -22,7 +22,7 @@ pub(super) fn check<R: Rules, K: Serialize + ?Sized, E: Error>(key: &K) -> Resul
             R::NAME,
             shown(key)
         ))),
-        // What else is wrong with it, its writer says better.
+        // Its writer says better what else is wrong with it.
         _ => Ok(()),
     }
 }

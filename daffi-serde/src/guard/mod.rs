@@ -64,8 +64,8 @@ pub trait Rules: 'static {
     const BYTES: bool = true;
     /// Whether it has integers between 64 and 128 bits.
     const WIDE_INTEGERS: bool = true;
-    /// Whether to read whatever is there where a number is asked for: for a library whose message
-    /// is better then.
+    /// Whether whatever is there is read where a number is asked for. This is for libraries whose
+    /// message is better then.
     const NUMBERS_AS_ANY: bool = false;
     /// Whether keys of maps may be lists or maps. Where a Python node reads them as such, it stops:
     /// it cannot hash them.

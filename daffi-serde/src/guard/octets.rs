@@ -12,7 +12,7 @@ pub(crate) fn as_octet<T: Serialize + ?Sized>(value: &T) -> Option<u8> {
 
 struct OnlyOctet;
 
-/// Carries no text, so that refusing costs nothing.
+/// An error that carries no text, so that refusing costs nothing.
 #[derive(Debug)]
 pub(crate) struct NoOctet;
 

@@ -34,7 +34,7 @@ macro_rules! pass_on {
     )*};
 }
 
-/// What only a format can answer whose bytes say what they are.
+/// Methods that only a format can answer whose bytes say what they are.
 macro_rules! described {
     ($($method:ident as $asked:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {

@@ -77,7 +77,7 @@ impl<'de, R: Rules, V: Visitor<'de>> Watched<'_, R, V> {
     }
 }
 
-/// A library gives integers as such up to here, and may round those beyond to floats.
+/// Below this a library gives integers as such; it may round those beyond to floats.
 const TWO_TO_THE_63: f64 = 9_223_372_036_854_775_808.0;
 
 macro_rules! pass_on {

@@ -5,7 +5,7 @@ use serde::de::Error;
 use super::{ReadGuard, Rules, Source};
 use crate::ValueLimits;
 
-/// What was counted while one payload is read. One per payload, shared by all its guards.
+/// What was counted while one payload is read. All guards of a payload share one.
 #[derive(Debug)]
 pub struct Watch<'a> {
     limits: ValueLimits,
@@ -84,7 +84,7 @@ impl<'a> Watch<'a> {
         ReadGuard { inner: deserializer, watch: self, depth: Depth { containers: 0, all: 0 }, rules: PhantomData }
     }
 
-    /// The rule or limit that was broken, in words; for formats whose errors keep no text.
+    /// The rule or limit that was broken, in words, for formats whose errors keep no text.
     #[must_use]
     pub fn breach(&self) -> Option<String> {
         self.breach.get().map(|breach| breach.to_string())

@@ -82,7 +82,8 @@ impl<R: Rules, A: Args> Args for GuardedArgs<'_, R, A> {
     }
 }
 
-/// A [`Serializer`] that refuses what its format would change silently. Most use [`Guarded`].
+/// A [`Serializer`] that refuses what its format would change silently. Most codecs use
+/// [`Guarded`], which makes one.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteGuard<R, S> {
     inner: S,
@@ -220,7 +221,8 @@ impl<R: Rules, S: Serializer> Serializer for WriteGuard<R, S> {
     }
 
     fn serialize_unit_struct(self, name: &'static str) -> Result<S::Ok, S::Error> {
-        // Libraries differ (null, an empty list); a unit struct is to be None everywhere.
+        // Libraries differ in this (null, an empty list), and a unit struct is to be None
+        // everywhere.
         if R::SELF_DESCRIBING { self.inner.serialize_unit() } else { self.inner.serialize_unit_struct(name) }
     }
 

@@ -105,7 +105,7 @@ enum State<S: Serializer> {
         octets: Vec<u8>,
     },
     List(S::SerializeSeq),
-    /// Between two states; seen only after an error.
+    /// The state between two others, which is seen only after an error.
     Broken,
 }
 

@@ -10,12 +10,12 @@ use crate::{Args, ArgsSink, ArgsVisitor, Body, Codec, Output, ResultSink, SerdeE
 mod read;
 mod write;
 
-/// Payloads from here on are sent as shared bytes; copying a smaller one into the frame is cheaper
-/// than a second write.
+/// Payloads of this size or more are sent as shared bytes; copying a smaller one into the frame is
+/// cheaper than a second write.
 const SHARE_FROM: usize = 1024;
 
-/// Payloads from here on keep the buffer they were read into; a smaller one would keep far more
-/// than itself alive.
+/// Payloads of this size or more keep the buffer they were read into; a smaller one would keep far
+/// more than itself alive.
 const KEEP_FROM: usize = 4096;
 
 /// The OPAQUE format: bytes and text as they are, for one argument.
@@ -28,9 +28,9 @@ const KEEP_FROM: usize = 4096;
 /// | a list, a map, a struct | an error that names formats for it |
 /// | no argument | no bytes |
 ///
-/// Reading, the type asked for decides: bytes are bytes, text is text or the bytes of its UTF-8,
-/// and text that Python would print for a number, a boolean or `None` is that. A callback without
-/// parameters accepts a payload without bytes.
+/// When a payload is read, the type that was asked for decides: bytes are bytes, text is text or
+/// the bytes of its UTF-8, and text that Python would print for a number, a boolean or `None` is
+/// that. A callback without parameters accepts a payload without bytes.
 ///
 /// ```
 /// use bytes::BytesMut;

@@ -16,7 +16,7 @@ pub(super) enum OpaqueDeserializer<'de> {
 }
 
 impl<'de> OpaqueDeserializer<'de> {
-    /// Refuses text that is not UTF-8.
+    /// Reads this payload, unless it is text that is not UTF-8.
     pub(super) fn new(body: &'de Body) -> Result<Self, Error> {
         if !body.text {
             return Ok(Self::Bytes(&body.bytes));
@@ -79,7 +79,7 @@ impl<'de> Deserializer<'de> for OpaqueDeserializer<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self {
-            // Who keeps what is there may be asked for a list later.
+            // Whoever keeps what is there may be asked for a list later.
             Self::Bytes(_) => self.deserialize_seq(visitor),
             Self::Text(text) => visitor.visit_borrowed_str(text),
         }

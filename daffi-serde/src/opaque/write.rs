@@ -9,7 +9,7 @@ use serde::{
 
 use crate::value::PythonFloat;
 
-/// Writes one value; tells whether it is text.
+/// Writes one value, and tells whether it is text.
 pub(super) struct OpaqueSerializer<'a>(pub(super) &'a mut BytesMut);
 
 impl OpaqueSerializer<'_> {

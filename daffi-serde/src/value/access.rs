@@ -1,4 +1,4 @@
-//! What a [`Value`] is.
+//! Questions to a [`Value`], and what it holds.
 
 use num_traits::ToPrimitive;
 use serde::de::{DeserializeOwned, value::Error};

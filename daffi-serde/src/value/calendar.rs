@@ -161,8 +161,8 @@ impl TimeDelta {
         }
     }
 
-    /// Whether its parts are normalised and in range. Such that are not can be set; they are not
-    /// written.
+    /// Whether its parts are normalised and in range. The fields can be set to what is not; such a
+    /// length is not written.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         Self::new(self.days, self.seconds, self.microseconds).is_some()
@@ -227,7 +227,7 @@ impl fmt::Display for DateTime {
     }
 }
 
-/// As Python writes it: `1 day, 0:00:01.500000`.
+/// Writes it as Python does: `1 day, 0:00:01.500000`.
 impl fmt::Display for TimeDelta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.days != 0 {

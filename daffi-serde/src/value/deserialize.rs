@@ -77,7 +77,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Value, A::Error> {
-        // Only containers here: this frame is on the stack once per level of nesting.
+        // Only containers are read here, because this frame is on the stack once per level of
+        // nesting.
         let (kind, content) = data.variant::<Kind>()?;
         match kind {
             Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => {
@@ -101,7 +102,8 @@ fn read_single<'de, A: VariantAccess<'de>>(kind: Kind, content: A) -> Result<Val
         Kind::Null => content.unit_variant()?.into(),
         Kind::Bool => Value::Bool(content.newtype_variant()?),
         Kind::Int => content.newtype_variant::<i128>()?.into(),
-        // Bytes, for decimal digits take a time that grows with the square of their number.
+        // It travels as bytes, for decimal digits take a time that grows with the square of their
+        // number.
         Kind::BigInt => BigInt::from_signed_bytes_le(&content.newtype_variant::<Bytes>()?).into(),
         Kind::Float => Value::Float(content.newtype_variant()?),
         Kind::Str => Value::Str(content.newtype_variant()?),

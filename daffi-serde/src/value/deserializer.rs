@@ -59,13 +59,14 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
     type Error = E;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        // Only containers here: this frame is on the stack once per level of nesting.
+        // Only containers are visited here, because this frame is on the stack once per level of
+        // nesting.
         match self.value {
             Value::List(items) | Value::Tuple(items) | Value::Set(items) | Value::FrozenSet(items) => {
                 visit_items(items, visitor)
             }
             Value::Map(entries) => visit_entries(entries, visitor),
-            // As in payloads: whoever keeps what is there may be asked for a list later.
+            // Whoever keeps what is there may be asked for a list later, as with payloads.
             Value::Bytes(bytes) => visit_octets(&bytes, visitor),
             single => visit_single(single, visitor),
         }
@@ -85,7 +86,7 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         match self.value {
-            // A String would take bytes that happen to be UTF-8.
+            // Otherwise a String would take bytes that happen to be UTF-8.
             Value::Bytes(_) => Err(E::invalid_type(Unexpected::Other("bytes"), &visitor)),
             _ => self.deserialize_any(visitor),
         }

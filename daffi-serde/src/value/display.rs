@@ -7,8 +7,8 @@ use super::{Value, serialize::hyphenated};
 /// Bytes of a value that a message shows.
 const SHOWN: usize = 100;
 
-/// As Python would show it: `{'a': [1, 2.0, None]}`. Dates, decimals and UUIDs are their plain
-/// text.
+/// Shows the value as Python would: `{'a': [1, 2.0, None]}`. Dates, decimals and UUIDs are their
+/// plain text.
 impl Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

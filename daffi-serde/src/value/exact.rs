@@ -2,7 +2,7 @@
 //!
 //! A format such as postcard cannot read "whatever is there". Its codec hands what [`tag::VALUE`]
 //! announces to [`ExactSerializer`], which puts the kind of every value before it, as the index of
-//! an enum variant. Reading, the codec answers `deserialize_newtype_struct` of that name by
+//! an enum variant. When it reads, the codec answers `deserialize_newtype_struct` of that name by
 //! `deserialize_enum` with [`NAME`] and [`VARIANTS`]. Nothing is lost on the way: a set stays a
 //! set, a date a date.
 
@@ -21,7 +21,7 @@ macro_rules! kinds {
         /// The names of its variants.
         pub const VARIANTS: &[&str] = &[$(stringify!($kind)),*];
 
-        /// A variant. The numbers are on the wire.
+        /// A variant. Its number is what is written.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Kind {
             $($kind,)*

@@ -53,7 +53,8 @@ impl Serialize for Natural<'_> {
     }
 }
 
-/// In the narrowest of the forms that every format has; the widest that only some have.
+/// Writes an integer in the narrowest of the forms that every format has, and in the widest that
+/// only some have.
 fn serialize_int<S: Serializer>(value: i128, serializer: S) -> Result<S::Ok, S::Error> {
     if let Ok(value) = i64::try_from(value) {
         serializer.serialize_i64(value)

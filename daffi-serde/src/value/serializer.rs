@@ -34,13 +34,14 @@ pub struct ValueSerializer {
 }
 
 impl ValueSerializer {
-    /// Types that write themselves as text in some formats (addresses, UUIDs) do so here.
+    /// A serializer in which types that write themselves as text in some formats (addresses, UUIDs)
+    /// do so.
     #[must_use]
     pub const fn new() -> Self {
         Self { human_readable: true }
     }
 
-    /// Types that have a binary form write that one.
+    /// A serializer in which types that have a binary form write that one.
     pub(super) const fn exact() -> Self {
         Self { human_readable: false }
     }

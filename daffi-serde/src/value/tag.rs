@@ -47,7 +47,7 @@ pub const OCTETS: &str = "$daffi::Octets";
 /// assert_eq!(tag::special("Metres", &3), None);
 /// ```
 pub fn special<T: Serialize + ?Sized>(name: &str, content: &T) -> Option<Value> {
-    // Every other newtype struct of every user passes here: leave early.
+    // Every other newtype struct of every user passes here, so this leaves early.
     if !name.starts_with("$daffi::") {
         return None;
     }
@@ -71,7 +71,7 @@ pub fn special<T: Serialize + ?Sized>(name: &str, content: &T) -> Option<Value> 
     }
 }
 
-/// Hyphenated or plain: 32 hexadecimal digits.
+/// Reads 32 hexadecimal digits, with hyphens or without.
 fn parse_uuid(text: &str) -> Option<u128> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     let all = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -29,7 +29,7 @@ impl<'p, 'a> Elements<'p, 'a> {
         Self { around, items, path, total }
     }
 
-    /// That nothing is left: a tuple takes no more than it has places.
+    /// Checks that nothing is left, for a tuple takes no more than it has places.
     pub(super) fn end(&self) -> Result<(), ReadError> {
         match self.items.len() {
             0 => Ok(()),

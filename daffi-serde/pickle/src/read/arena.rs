@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Name,
     /// One of [`Owned`].
     Owned,
-    /// Made with a name outside of the table, where those are skipped.
+    /// What was made with a name outside of the table, where those are skipped.
     Skipped,
 }
 
@@ -153,7 +153,7 @@ impl Arena {
     }
 
     pub(super) fn add_owned(&mut self, owned: Owned) -> Result<Slot, ReadError> {
-        // With what a value has boxed; text and bytes took their room when they were made.
+        // This counts what a value has boxed. Text and bytes took their room when they were made.
         self.take_room(size_of::<Owned>() + 48)?;
         self.owned.push(owned);
         self.add_word(Kind::Owned, self.owned.len() - 1)
@@ -166,7 +166,7 @@ impl Arena {
         Ok(slot)
     }
 
-    /// A tuple or frozen set: what never changes.
+    /// Adds a tuple or frozen set, which never change.
     pub(super) fn add_fixed(&mut self, kind: Kind, elements: Elements<'_>) -> Result<Slot, ReadError> {
         let slot = self.begin(1 + elements.words())?;
         let header = self.header(kind, elements.run, elements.slots.len())?;
@@ -175,7 +175,7 @@ impl Arena {
         Ok(slot)
     }
 
-    /// An empty list, set or dict: what can change.
+    /// Adds an empty list, set or dict, which can change.
     pub(super) fn add_empty(&mut self, kind: Kind) -> Result<Slot, ReadError> {
         let slot = self.begin(3)?;
         let header = self.header(kind, false, 0)?;
@@ -197,8 +197,8 @@ impl Arena {
         let header = Header(self.words[node]);
         let total = self.header(header.kind(), false, header.number() + count)?;
         let last = self.words[node + LAST] as usize;
-        // Old protocols add one element at a time: they go behind the last one, if nothing else was
-        // put there.
+        // Old protocols add one element at a time: each goes behind the last one, if nothing else
+        // was put there.
         if last != 0 && !elements.run {
             let chunk = Header(self.words[last]);
             if !chunk.is_run() && last + ELEMENTS + chunk.number() == self.words.len() {

@@ -2,7 +2,8 @@
 
 use daffi_serde::value::{Date, Time};
 
-/// Set in a month or an hour for the second of two equal times when clocks are set back.
+/// The bit that is set in a month or an hour for the second of two equal times when clocks are set
+/// back.
 const FOLD: u8 = 0x80;
 
 pub(super) fn date(state: [u8; 4]) -> Option<Date> {

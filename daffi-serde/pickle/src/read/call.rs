@@ -43,13 +43,14 @@ impl Machine<'_> {
         match made {
             Some(slot) => Ok(slot),
             None if self.skipping() => self.arena.add_skipped(),
-            // Known as a base of others. An object of it alone is a thing of Python's.
+            // It is known as a base of others. An object of it alone is a thing of Python's.
             None if name == Known::Object => Err(ReadError::Name(name.full_name().to_owned())),
             None => Err(ReadError::Call(name.full_name())),
         }
     }
 
-    /// `None`: not the arguments that Python writes.
+    /// Makes what `name` is called for, or gives `None` when these are not the arguments that
+    /// Python writes.
     fn construct(&mut self, name: Known, args: &[Slot]) -> Result<Option<Slot>, ReadError> {
         let owned = match (name, args) {
             (Known::Bytes | Known::ByteArray, []) => Some(Owned::Data(Box::default())),
@@ -115,7 +116,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Latin-1 is how protocols 0 to 2 write bytes. Python spells its name in two ways.
+    /// Gives the bytes that `text` stands for in Latin-1, which is how protocols 0 to 2 write
+    /// bytes. Python spells the name of that encoding in two ways.
     fn encode(&mut self, text: Slot, encoding: Slot) -> Result<Option<Owned>, ReadError> {
         let (Some(text), Some("latin1" | "latin-1")) = (self.text(text), self.text(encoding).as_deref()) else {
             return Ok(None);
@@ -131,7 +133,7 @@ impl Machine<'_> {
         Ok(is_decimal(&text).then(|| Owned::Value(Value::Decimal(text.into()))))
     }
 
-    /// Copies what a set is made of; the same list may be copied again and again, into room that is
+    /// Copies what a set is made of. The same list may be copied again and again, into room that is
     /// counted.
     fn copy_items(&mut self, items: Slot) -> Result<Option<Vec<Slot>>, ReadError> {
         let Some(items) = self.sequence(items) else { return Ok(None) };

@@ -52,7 +52,7 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
         Self { loaded, slot, path: None, cost: TYPED_COST }
     }
 
-    /// The same for an element of this one.
+    /// The deserializer of an element of this one.
     pub(super) const fn element(self, slot: Slot, path: &'r Path<'r>) -> Self {
         Self { slot, path: Some(path), ..self }
     }
@@ -65,7 +65,7 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
         if depth > limit {
             return Err(path.cycle().unwrap_or(ReadError::Depth { limit }));
         }
-        // Where containers multiply, one that holds itself is named for what it is.
+        // Where a limit is met because a container holds itself, the error says that.
         self.loaded.count_at(values, self.cost).map_err(|error| path.cycle().unwrap_or(error))?;
         Ok(path)
     }
@@ -160,8 +160,8 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
         }
     }
 
-    /// What is no container that was built, where a sequence is asked for: bytes are one of
-    /// numbers.
+    /// Visits what is no container that was built, where a sequence is asked for: bytes are a
+    /// sequence of numbers.
     fn visit_octets<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
         let data = match self.content()? {
             Content::Scalar(Scalar::Data(data)) => data,
@@ -188,9 +188,11 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
         entries.end().map(|()| made)
     }
 
-    /// Any value as a [`Value`]: the enum of [`exact`] for kinds that serde does not tell apart.
+    /// Visits any value as a [`Value`]: as the enum of [`exact`] for kinds that serde does not tell
+    /// apart.
     fn visit_as_value<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        // Only containers here: this frame is on the stack once per level of nesting.
+        // Only containers are visited here, because this frame is on the stack once per level of
+        // nesting.
         let this = Self { cost: VALUE_COST, ..self };
         match this.container() {
             Some((Kind::List, items)) => this.visit_items(items, visitor),
@@ -222,15 +224,15 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
             Scalar::Big(big) => (Value::from(big.clone()), usize::try_from(big.bits() / 8).unwrap_or(usize::MAX)),
             other => return self.visit_scalar(other, visitor),
         };
-        // The box around the number, too.
+        // This counts the box around the number, too.
         self.loaded.take_room(bytes.saturating_add(32))?;
         ValueDeserializer::new(value).deserialize_newtype_struct(tag::VALUE, visitor)
     }
 }
 
 impl Path<'_> {
-    /// The error for a container that holds itself, if one on this path does. Looked for only where
-    /// a limit is met.
+    /// The error for a container that holds itself, if one on this path does. It is looked for only
+    /// where a limit is met.
     fn cycle(&self) -> Option<ReadError> {
         let mut slots = Vec::new();
         let mut path = Some(self);
@@ -286,8 +288,8 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
         match self.container() {
             Some((Kind::Dict, items)) => self.visit_entries(items, visitor),
             Some((_, items)) => self.visit_items(items, visitor),
-            // Who keeps what is there until it knows its type may be asked for a list later; a list
-            // goes to those who ask for bytes, too.
+            // Whoever keeps what is there until it knows its type may be asked for a list later,
+            // and a list goes to those who ask for bytes, too.
             None => self.visit_octets(visitor),
         }
     }
@@ -321,7 +323,7 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
 
     fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.content()? {
-            // A String would take bytes that happen to be UTF-8.
+            // Otherwise a String would take bytes that happen to be UTF-8.
             Content::Scalar(Scalar::Data(_)) | Content::Owned(Owned::Data(_)) => {
                 Err(ReadError::invalid_type(Unexpected::Other("bytes"), &visitor))
             }

@@ -39,7 +39,7 @@ pub(super) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Will run `bytes`, and take at most `limit` bytes for what they build.
+    /// A machine that will run `bytes`, and take at most `limit` bytes for what they build.
     pub(super) fn new(bytes: &'a [u8], limit: usize, unknown: Unknown) -> Result<Self, ReadError> {
         if bytes.len() > MAX_INPUT {
             return Err(ReadError::TooLong { bytes: bytes.len() });
@@ -77,7 +77,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Opcodes that leave the stack as it is.
+    /// Runs `opcode` if it leaves the stack as it is; `false` for any other.
     fn passing(&mut self, opcode: u8) -> Result<bool, ReadError> {
         match opcode {
             op::PUT | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.remember(opcode)?,
@@ -132,7 +132,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Opcodes that make an object or give one its state, the last that there are.
+    /// Runs `opcode`, which must be one that makes an object or gives one its state.
     fn object(&mut self, opcode: u8) -> Result<(), ReadError> {
         match opcode {
             op::REDUCE | op::NEWOBJ => {
@@ -207,8 +207,8 @@ impl<'a> Machine<'a> {
         self.marks.pop().map(|height| height as usize).ok_or_else(|| self.malformed("no mark is set"))
     }
 
-    /// The top of the stack, to be referred to from a second place as well. An empty container may
-    /// change later, so it becomes a node that both refer to.
+    /// The top of the stack, which will be referred to from a second place as well. An empty
+    /// container may change later, so it becomes a node that both refer to.
     fn shareable_top(&mut self) -> Result<Slot, ReadError> {
         let slot = self.top()?;
         let Some(kind) = self.changeable(slot) else { return Ok(slot) };

@@ -26,7 +26,7 @@ impl Memo {
         match usize::try_from(index) {
             Ok(at) if at < self.dense.len() => self.dense[at] = slot,
             Ok(at) if at == self.dense.len() => {
-                // Hashing is dear where nothing is ever found.
+                // Most pickles leave no gaps, and hashing costs much where nothing is ever found.
                 if !self.sparse.is_empty() {
                     self.sparse.remove(&index);
                 }
@@ -38,7 +38,7 @@ impl Memo {
         }
     }
 
-    /// Puts under the next number, which Python counts by how many there are.
+    /// Keeps `slot` under the next number, which is how many there are.
     pub(super) fn push(&mut self, slot: Slot) {
         self.put(self.len() as u64, slot);
     }

@@ -74,8 +74,8 @@ pub(super) fn read(input: &[u8], at: usize) -> Result<Scalar<'_>, ReadError> {
     })
 }
 
-/// What older protocols write as a line of text, and the `str` of Python 2. Like Python 3 by
-/// default, this reads such a one as ASCII.
+/// What older protocols write as a line of text, and the `str` of Python 2. This reads the latter
+/// as ASCII, which is the default of Python 3.
 fn line<'a>(opcode: u8, input: &mut Input<'a>) -> Result<Scalar<'a>, ReadError> {
     let malformed = |what| ReadError::Malformed { at: input.op_at(), what };
     let no_ascii = malformed("a Python 2 string that is not ASCII");

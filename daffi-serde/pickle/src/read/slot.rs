@@ -37,12 +37,12 @@ impl Slot {
         if self.0 & NODE == 0 { Place::Input(self.0 as usize) } else { Place::Node((self.0 & !NODE) as usize) }
     }
 
-    /// As a word of the arena.
+    /// The value as a word of the arena.
     pub(super) const fn word(self) -> u32 {
         self.0
     }
 
-    /// A word of the arena that was written by [`word`](Self::word).
+    /// The value that [`word`](Self::word) wrote as this word.
     pub(super) const fn of_word(word: u32) -> Self {
         Self(word)
     }

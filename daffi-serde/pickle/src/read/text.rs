@@ -35,7 +35,7 @@ pub(super) fn raw_unicode_escape(line: &[u8]) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(text))
 }
 
-/// The quoted and escaped text of a Python 2 `str`. As in Python 3, only ASCII is read.
+/// The quoted and escaped text of a Python 2 `str`. Only ASCII is read, as in Python 3.
 pub(super) fn quoted_ascii(line: &[u8]) -> Option<Cow<'_, str>> {
     let line = line.trim_ascii_end();
     let [quote @ (b'\'' | b'"'), inner @ .., last] = line else { return None };
@@ -92,7 +92,7 @@ pub(super) fn latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|c| u8::try_from(c).ok()).collect()
 }
 
-/// At most eight hexadecimal digits.
+/// Reads at most eight hexadecimal digits.
 fn parse_hex(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }

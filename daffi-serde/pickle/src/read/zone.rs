@@ -6,7 +6,8 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-/// Whether `name` may be that of a zone: no path, nothing that ends the text it is put into.
+/// Whether `name` may be that of a zone: it is no path, and has nothing that ends the text it is
+/// put into.
 pub(super) fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/');
     (1..=64).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('/')

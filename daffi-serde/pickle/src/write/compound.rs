@@ -31,7 +31,7 @@ impl<'a, 'b> SequenceWriter<'a, 'b> {
         match sequence {
             Sequence::List => writer.op(op::EMPTY_LIST),
             Sequence::Set => writer.op(op::EMPTY_SET),
-            // Cannot be added to later: its opcode takes all from the mark.
+            // A frozen set cannot be added to later: its opcode takes all from the mark.
             Sequence::FrozenSet => writer.op(op::MARK),
         }
         Ok(Self { writer, sequence, empty: true })

@@ -1,5 +1,5 @@
-//! Writing: pickle protocol 4, which every Python since 3.4 reads. No frames and, but for names, no
-//! memo: both are optional, and small messages are shorter without.
+//! Writing: pickle protocol 4, which every Python since 3.4 reads. It writes no frames and, but for
+//! names, no memo: both are optional, and small messages are shorter without them.
 
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub(crate) struct Writer<'b> {
     /// Whether what is written is, or is part of, a key of a dict or an element of a set, which
     /// Python must hash.
     hashed: bool,
-    /// Which sequence a tag announced; only that very next one is it.
+    /// Which kind of sequence a tag announced: only the very next one is of it.
     next_sequence: Sequence,
     /// Under which number of the memo each name is found, once it was written.
     names: [Option<u8>; Known::COUNT],
@@ -88,8 +88,8 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// An integer of at most 17 bytes, in two's complement, without the bytes that only repeat its
-    /// sign.
+    /// Writes an integer of at most 17 bytes, in two's complement, without the bytes that only
+    /// repeat its sign.
     fn long(&mut self, bytes: &[u8], negative: bool) {
         let filler = if negative { 0xff } else { 0 };
         let mut bytes = bytes;
@@ -123,9 +123,9 @@ impl<'b> Writer<'b> {
         self.counted(len, [op::SHORT_BINBYTES, op::BINBYTES, op::BINBYTES8]);
     }
 
-    /// The shortest of three opcodes with a length of one, four or eight bytes.
+    /// Writes the shortest of three opcodes with a length of one, four or eight bytes.
     fn counted(&mut self, len: usize, [short, medium, long]: [u8; 3]) {
-        // Room for what follows as well: large payloads grow the buffer once.
+        // This makes room for what follows as well, so that large payloads grow the buffer once.
         self.out.reserve(len.saturating_add(9));
         if let Ok(len) = u8::try_from(len) {
             self.out.put_slice(&[short, len]);
@@ -138,7 +138,7 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// A name; the second time only its number in the memo.
+    /// Writes a name, and the second time only its number in the memo.
     fn name(&mut self, name: Known) {
         let place = &mut self.names[name as usize];
         if let Some(index) = *place {

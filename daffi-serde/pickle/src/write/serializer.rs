@@ -172,7 +172,7 @@ impl<'a, 'b> Serializer for &'a mut Writer<'b> {
         DictWriter::of_variant(self, variant)
     }
 
-    /// As [`Serializer::collect_seq`], but octets in a row are bytes.
+    /// Does what [`Serializer::collect_seq`] does, but writes octets in a row as bytes.
     fn collect_seq<I>(self, items: I) -> Result<(), WriteError>
     where
         I: IntoIterator,
@@ -190,8 +190,9 @@ impl<'a, 'b> Serializer for &'a mut Writer<'b> {
 /// Whether serde writes a `Vec<u8>` or a slice of `u8`, of which it tells a serializer only that it
 /// is a sequence.
 ///
-/// By name, since the type may hold references and so has no `TypeId`. Should a compiler name it
-/// otherwise, a test says so, and such a value is a list of numbers as in other formats.
+/// It looks at the name of the type, which may hold references and so has no `TypeId`. Should a
+/// compiler name it otherwise, a test says so, and such a value is a list of numbers as in other
+/// formats.
 fn is_octets<I>() -> bool {
     matches!(type_name::<I>(), "&[u8]" | "&alloc::vec::Vec<u8>")
 }

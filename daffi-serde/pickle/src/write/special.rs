@@ -81,7 +81,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Made without arguments, then given its number: what `uuid.UUID` itself writes.
+    /// Writes a UUID that is made without arguments and then given its number, as `uuid.UUID`
+    /// itself does.
     fn uuid(&mut self, uuid: u128) -> Result<(), WriteError> {
         self.name(Known::Uuid);
         self.out.put_slice(&[op::EMPTY_TUPLE, op::NEWOBJ, op::EMPTY_DICT]);
