@@ -1,4 +1,4 @@
-//! Which commit the command is built from: `daffi version` tells it.
+//! Finds out which commit the command is built from, which `daffi version` tells.
 
 use std::{fs, process::Command};
 
@@ -6,7 +6,7 @@ fn main() {
     let commit = checked_out().or_else(packaged).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=DAFFI_COMMIT={commit}");
     println!("cargo::rerun-if-changed=build.rs");
-    // Grows with each commit.
+    // This file grows with each commit.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| fs::exists(log).unwrap_or(false)) {
         println!("cargo::rerun-if-changed={log}");
     }

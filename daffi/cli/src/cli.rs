@@ -5,8 +5,8 @@ use tracing::Level;
 
 use crate::{commands, logging::Logging};
 
-/// What `daffi --help` teaches behind the list of commands. clap wraps each line by itself: those
-/// of a list are short.
+/// What `daffi --help` teaches behind the list of commands. clap wraps each line by itself, so
+/// those of a list are short.
 const FIRST_STEPS: &str = "\
 First steps, in two terminals:
   daffi demo --listen URL
@@ -70,12 +70,12 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it serves others, whoever reads what it says.
+    /// Whether the command serves others, whether or not somebody reads what it says.
     pub(crate) const fn is_node(&self) -> bool {
         matches!(self, Self::Router(_) | Self::Demo(_))
     }
 
-    /// Whether it answers in JSON, and fails in it.
+    /// Whether the command answers in JSON, and tells errors in it.
     pub(crate) const fn json(&self) -> bool {
         match self {
             Self::Call(call) => call.json,
@@ -95,9 +95,9 @@ impl Command {
     pub(crate) const fn log_level(&self) -> Level {
         match self {
             Self::Router(_) | Self::Demo(_) | Self::Events(_) => Level::INFO,
-            // Nobody answers that what they sent arrived.
+            // For these nobody answers that what they sent arrived.
             Self::Nowait(_) | Self::Stream(_) => Level::WARN,
-            // What goes wrong is in the one sentence they end with.
+            // What goes wrong with these is in the one sentence they end with.
             _ => Level::ERROR,
         }
     }

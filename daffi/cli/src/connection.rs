@@ -18,14 +18,14 @@ use crate::{
     quantity::Seconds,
 };
 
-/// A server of daffi 3.0.1 never closes its end, and nothing that is answered gets lost by not
-/// waiting for that.
+/// Has the client not wait for its server to close, which one of daffi 3.0.1 never does. Nothing
+/// that is answered gets lost by that.
 fn leaving_soon(builder: daffi::ClientBuilder) -> daffi::ClientBuilder {
     builder.configure(|config| config.linger = Duration::from_millis(20))
 }
 
-/// The members that a client sees, without itself: to a server of daffi 3.0.1 one that only looks
-/// is a member, too.
+/// The members that a client sees, without itself. To a server of daffi 3.0.1 a client that only
+/// looks is a member, too.
 pub(crate) fn others(client: &Client) -> Vec<daffi::Member> {
     let is_listed = !client.server_level().is_some_and(|level| level.at_least(daffi::Level::FOUR));
     let members = client.members();
@@ -38,7 +38,7 @@ const ROLE: &str = "cli";
 /// Names the endpoint that is meant when none is given.
 pub(crate) const ADDRESS: &str = "DAFFI_ADDR";
 
-/// Which network is meant.
+/// The options that say which network is meant.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Place {
@@ -48,8 +48,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The endpoint given, else that of the context named, in the environment or of the context in
-    /// use.
+    /// The endpoint that is given, else that of the context that is named, that in the environment,
+    /// or that of the context in use.
     pub(crate) fn endpoint(&self, given: Option<&str>) -> Result<Endpoint, Failure> {
         given.map_or_else(|| self.default_endpoint(None), |text| parsed(text).map_err(Failure::Usage))
     }
@@ -73,7 +73,7 @@ impl Place {
 
 /// The endpoint of the context in use.
 fn in_use(method: Option<&str>) -> Result<Endpoint, Failure> {
-    // Who has no home has no contexts.
+    // A user without a home has no contexts.
     if let Ok(path) = contexts::path() {
         let saved = Contexts::load(&path)?;
         if let Some(name) = &saved.current {
@@ -87,10 +87,10 @@ fn in_use(method: Option<&str>) -> Result<Endpoint, Failure> {
     )))
 }
 
-/// What another process can be reached by.
+/// The schemes by which another process can be reached.
 pub(crate) const SCHEMES: [&str; 5] = ["tcp", "tls", "ws", "wss", "unix"];
 
-/// An endpoint that another process can be reached at.
+/// Reads an endpoint at which another process can be reached.
 pub(crate) fn parsed(text: &str) -> Result<Endpoint, String> {
     of_schemes(text, &SCHEMES)
 }
@@ -109,7 +109,7 @@ pub(crate) fn made_up(role: &str) -> String {
     format!("{role}-{:08x}", RandomState::new().hash_one(std::process::id()) & 0xffff_ffff)
 }
 
-/// How to connect.
+/// The options that say how to connect.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
@@ -128,7 +128,7 @@ pub(crate) struct Connection {
     tls: Tls,
 }
 
-/// A time as the interval of a keepalive, and the patience of it.
+/// Reads a time as both the interval and the patience of a keepalive.
 pub(crate) fn keepalive(text: &str) -> Result<Keepalive, String> {
     match text.parse()? {
         Seconds(Duration::ZERO) => Err("it must be more than 0".to_owned()),
@@ -136,7 +136,7 @@ pub(crate) fn keepalive(text: &str) -> Result<Keepalive, String> {
     }
 }
 
-/// Whom to trust, and what to show, over TLS.
+/// The options that say whom to trust over TLS, and what to show.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "TLS")]
 struct Tls {
@@ -163,7 +163,7 @@ impl Connection {
         self.name.clone().unwrap_or_else(|| made_up(role))
     }
 
-    /// The same for one of several connections: two of one name evict each other.
+    /// These options for one of several connections, because two of one name evict each other.
     pub(crate) fn numbered(&self, number: usize) -> Self {
         Self { name: self.name.as_ref().map(|name| format!("{name}-{number}")), ..self.clone() }
     }
@@ -217,7 +217,7 @@ impl Tls {
         self.ca.is_some() || self.pin.is_some() || self.client_cert.is_some() || self.dangerous_no_verify
     }
 
-    /// `None`: what the library does by itself.
+    /// The settings for TLS. `None`: what the library does by itself is right.
     fn settings(&self, endpoint: &Endpoint) -> Result<Option<ClientTls>, Failure> {
         if !self.are_given() {
             return Ok(None);

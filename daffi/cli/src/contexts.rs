@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{connection::parsed, failure::Failure};
 
-/// Only who saved an address reads it: it may tell more than others should know.
+/// Only the user who saved an address may read it, because it may tell more than others should
+/// know.
 const MODE: u32 = 0o600;
 
-/// The file of them.
+/// The file of saved addresses.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Contexts {

@@ -19,7 +19,7 @@ pub(crate) fn write_json(value: &impl Serialize, on_lines: bool, out: &mut impl 
     }
 }
 
-/// Another formatter, but for the characters of texts.
+/// A formatter that escapes the characters of texts, and leaves all else to another.
 struct Escaping<F>(F);
 
 impl<F: Formatter> Formatter for Escaping<F> {
@@ -36,7 +36,7 @@ impl<F: Formatter> Formatter for Escaping<F> {
         writer.write_all(&fragment.as_bytes()[plain..])
     }
 
-    // What the formatter with lines has of its own.
+    // The formatter with lines has methods of its own for these.
 
     fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.begin_array(writer)
@@ -75,7 +75,7 @@ impl<F: Formatter> Formatter for Escaping<F> {
     }
 }
 
-/// Bytes that a value is as JSON on one line, of which no more than `most` are counted.
+/// How many bytes a value takes as JSON on one line, of which no more than `most` are counted.
 pub(crate) fn length(value: &impl Serialize, most: usize) -> usize {
     struct Counter {
         left: usize,

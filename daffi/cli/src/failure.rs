@@ -14,22 +14,22 @@ pub(crate) enum Failure {
     Failed(String),
     /// Something about the command line, or a file named there.
     Usage(String),
-    /// No connection, or it was lost before the answer.
+    /// There is no connection, or it was lost before the answer.
     NoConnection(String),
-    /// No answer in time.
+    /// No answer came in time.
     TimedOut(String),
     /// It cannot listen where it should.
     NotListening(String),
     /// A node ended in order, but for calls that it cut off.
     CutOff(String),
-    /// Ctrl-C or SIGTERM.
+    /// Ctrl-C or SIGTERM ended it.
     Interrupted(Signal),
     /// Nobody reads stdout any more, as under `head`.
     PipeClosed,
 }
 
 impl Failure {
-    /// Says it on stderr, as a line of JSON if asked to, and gives the exit code.
+    /// Says what went wrong on stderr, as a line of JSON if asked to, and gives the exit code.
     pub(crate) fn report(self, json: bool) -> ExitCode {
         let (code, sentence) = match self {
             Self::Failed(sentence) => (1, sentence),
@@ -86,7 +86,7 @@ impl Failure {
         }
     }
 
-    /// The same with words before its sentence.
+    /// The same failure with words before its sentence.
     pub(crate) fn preceded_by(self, words: &str) -> Self {
         match self {
             Self::Failed(text) => Self::Failed(words.to_owned() + &text),
@@ -149,7 +149,7 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// What opens no file and no socket any more has a limit to be raised.
+/// What to do for a process that can open no file and no socket any more.
 fn advice_on_files(error: &io::Error) -> &'static str {
     match Errno::from_io_error(error) {
         Some(Errno::MFILE) => "; raise `ulimit -n`, or ask for fewer connections",

@@ -83,7 +83,7 @@ impl Input {
     }
 }
 
-/// What Python writes, and how to say it here.
+/// What Python writes, and how to write it here.
 const PYTHON: [(&str, &str); 6] = [
     ("True", "true"),
     ("False", "false"),
@@ -93,7 +93,8 @@ const PYTHON: [(&str, &str); 6] = [
     ("-Infinity", r#"'{"$float": "-inf"}'"#),
 ];
 
-/// Text that might be meant as something else is refused: in Python the text `False` is true.
+/// Reads JSON, else takes the text as it is. Text that might be meant as something else is refused:
+/// in Python the text `False` is true.
 fn json_else_text(text: &str) -> Result<Value, Failure> {
     let error = match json::parse(text) {
         Ok(value) => return Ok(value),

@@ -13,13 +13,13 @@ use tokio::{
 
 use crate::failure::Failure;
 
-/// How long a command may take to end after a signal. It waits for a reader of stdout otherwise, or
-/// has far to go.
+/// How long a command may take to end after a signal. A command that takes longer waits for a
+/// reader of stdout, or has much left to do.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Signals within so long of the first are the same wish: `timeout` signals its child and then its
-/// group, and what starts commands hands Ctrl-C on that the terminal gave to both. Nobody presses
-/// twice as fast.
+/// group, and what starts commands hands Ctrl-C on that the terminal gave to both. Nobody presses a
+/// key twice as fast as that.
 const ONE_WISH: Duration = Duration::from_millis(300);
 
 /// A signal that asks a process to end, by its number.
@@ -30,7 +30,7 @@ impl Signal {
     const INTERRUPT: Self = Self(2);
     const TERMINATE: Self = Self(15);
 
-    /// As shells tell of it: 130 for Ctrl-C, 143 for SIGTERM.
+    /// The exit code by which shells tell of it: 130 for Ctrl-C, 143 for SIGTERM.
     pub(crate) const fn exit_code(self) -> u8 {
         128 + self.0
     }
@@ -54,7 +54,7 @@ impl Interrupts {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let (told, first) = watch::channel(None);
         let (late, mut is_late) = watch::channel(());
-        // Dropped by an abort, and with it what makes the process late.
+        // An abort drops this, and with it what makes the process late.
         let deadline = tokio::spawn({
             let mut first = first.clone();
             async move {
@@ -74,7 +74,7 @@ impl Interrupts {
                 };
                 match begun {
                     None => begun = Some(Instant::now()),
-                    // One that is late has had longer.
+                    // A process that is late has had longer than that.
                     Some(begun) if begun.elapsed() < ONE_WISH => continue,
                     Some(_) => process::exit(code.unwrap_or(signal.exit_code()).into()),
                 }

@@ -12,7 +12,7 @@ use crate::{
     quantity::Wait,
 };
 
-/// Behind the help of each such command.
+/// This stands behind the help of each such command.
 pub(crate) const ARGUMENTS: &str = "\
 About arguments:
 Each ARG is JSON where it can be read as such, else text: 3, 1.5, true, null, '[1, 2]' and '{\"a\": 1}' are JSON, world is \
@@ -101,7 +101,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 impl Invocation {
-    /// Reads it, and with it stdin and files, where Ctrl-C is heard meanwhile.
+    /// Reads the command line, and with it stdin and files. Ctrl-C is heard meanwhile.
     pub(crate) async fn read(self, place: &Place) -> Result<Invoked, Failure> {
         let words = self.first.iter().chain(&self.second).chain(&self.rest).cloned().collect();
         let (endpoint, words) = split(words, place)?;

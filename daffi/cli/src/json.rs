@@ -1,4 +1,4 @@
-//! JSON as it was written: no number loses a digit, and what `--json` prints is taken back.
+//! Reads JSON as it was written: no number loses a digit, and what `--json` prints is taken back.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub(crate) enum ParseError {
 }
 
 impl ParseError {
-    /// Whether it is JSON.
+    /// Whether the text is JSON at least.
     pub(crate) const fn is_about_a_value(&self) -> bool {
         matches!(self, Self::Value(_))
     }

@@ -53,7 +53,7 @@ impl Logging {
             .with_writer(output::stderr)
             .log_internal_errors(false)
             .finish();
-        // Without a thread to tell what is left out, nothing is.
+        // Nothing is left out when there is no thread to tell of it.
         let seldom = Seldom::new().ok();
         log.with(seldom.clone()).init();
         seldom
@@ -78,8 +78,7 @@ struct Line<'writer> {
 }
 
 impl Line<'_> {
-    /// Many fields hold what a peer sent, and those of other libraries are not escaped by who logs
-    /// them.
+    /// Many fields hold what a peer sent, and other libraries do not escape theirs.
     fn write(&mut self, field: &Field, text: &str) -> fmt::Result {
         let text = Shown::new(text).at_most(2 * Shown::MOST);
         let space = if std::mem::replace(&mut self.is_begun, true) { " " } else { "" };
@@ -100,7 +99,7 @@ impl Visit for Line<'_> {
     }
 }
 
-/// Time to the second: what a person reads.
+/// The time to the second, which is what a person reads.
 struct WallClock;
 
 impl FormatTime for WallClock {

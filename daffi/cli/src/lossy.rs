@@ -70,10 +70,10 @@ impl Lossy {
 }
 
 impl Write for Lossy {
-    /// One call is one line: it is queued whole, or dropped and counted.
+    /// Each call is one line, which is queued whole, or dropped and counted.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut queue = self.0.queue.lock();
-        // What is told is in order: behind a gap comes its length, and not before that any line.
+        // Lines stay in order: behind a gap comes its length, and no further line before that.
         if queue.dropped > 0 || queue.lines.len() + line.len() > self.0.room {
             queue.dropped += 1;
         } else {
@@ -98,7 +98,7 @@ impl Pipe {
                 let Queue { lines, dropped, .. } = &mut *queue;
                 (std::mem::take(lines), std::mem::take(dropped))
             };
-            // A file that is closed for good takes nothing: whatever comes is lost then.
+            // A file that is closed for good takes nothing, and whatever comes is lost then.
             let _unread = file.write_all(&lines);
             if dropped > 0 {
                 let _unread = writeln!(file, "{dropped} lines of the log were dropped: nobody read it fast enough");

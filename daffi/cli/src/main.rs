@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         match commands::run(command).await {
             Ok(()) => ExitCode::SUCCESS,
-            // While signals are heard: nobody may read.
+            // Signals are still heard here, because nobody may read what is reported.
             Err(failure) => failure.report(json),
         }
     });

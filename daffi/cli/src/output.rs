@@ -74,7 +74,7 @@ pub(crate) fn complain(sentence: &str) {
     write_err(&format!("{red}error:{red:#}{text}\n"));
 }
 
-/// Writes the same as `{"error": sentence, "exit_code": code}`.
+/// Writes the sentence to stderr as `{"error": sentence, "exit_code": code}`.
 pub(crate) fn complain_in_json(sentence: &str, code: u8) {
     #[derive(Serialize)]
     struct Complaint<'a> {
@@ -93,7 +93,7 @@ pub(crate) fn tell(note: &str) {
     write_err(&format!("{}\n", on_lines(note)));
 }
 
-/// That nobody reads it is no reason to fail.
+/// Writes a line to stderr. It is no reason to fail that nobody reads it.
 fn write_err(line: &str) {
     let _unread = stderr().write_all(line.as_bytes());
 }
@@ -118,7 +118,7 @@ pub(crate) fn finish(patience: Option<Duration>) {
     }
 }
 
-/// A text for stderr: between words on a terminal, on one line elsewhere.
+/// A text as stderr gets it: wrapped between words on a terminal, and on one line elsewhere.
 fn on_lines(text: &str) -> String {
     match columns(&io::stderr()) {
         Some(width) => textwrap::fill(text, usize::from(width)),
@@ -141,10 +141,10 @@ fn columns(stream: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<u16> {
     stream.is_terminal().then(size)
 }
 
-/// Bytes of a sentence that are shown: what a peer sent is cut before, to a part of it.
+/// Bytes of a sentence that are shown. What a peer sent was cut before that, to a part of it.
 const SENTENCE: usize = 4 * Shown::MOST;
 
-/// A text of another node, or with one in it, on one line.
+/// Shows a text that comes from another node, or has one in it, on one line.
 fn shown(text: &str) -> String {
     Shown::new(text).at_most(SENTENCE).to_string()
 }

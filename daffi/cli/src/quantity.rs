@@ -92,7 +92,7 @@ impl FromStr for Size {
     }
 }
 
-/// Exact: with a unit only where that loses nothing.
+/// The size as it is exactly: with a unit only where that loses nothing.
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

@@ -19,7 +19,7 @@ use tracing_subscriber::layer::{Context, Layer};
 
 /// Lines of one kind that are written at once, as when many nodes start.
 const BURST: f64 = 200.0;
-/// Lines of one kind a second, after that.
+/// Lines of one kind that are written in each second after that.
 const RATE: f64 = 20.0;
 /// How often it is told what was left out.
 const TELL: Duration = Duration::from_secs(2);
@@ -101,7 +101,7 @@ impl Kinds {
     }
 
     fn tell(&self) {
-        // Without the lock: what is told is an event, too.
+        // The lock is given back first, because what is told is an event, too.
         let left_out: Vec<_> = self.kinds.lock().values_mut().filter_map(Kind::take).collect();
         for LeftOut { lines, like, level } in left_out {
             if level == Level::ERROR {

@@ -30,12 +30,12 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Whether there are any.
+    /// Whether any were given.
     pub(crate) const fn are_given(&self) -> bool {
         self.tls_cert.is_some()
     }
 
-    /// `None`: none were given.
+    /// The settings for TLS. `None`: no certificate was given.
     pub(crate) fn settings(&self, endpoints: &[Endpoint]) -> Result<Option<ServerTls>, Failure> {
         let encrypted = endpoints.iter().find(|endpoint| matches!(endpoint.scheme(), "tls" | "tls+fd"));
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
@@ -56,10 +56,10 @@ impl Certificates {
     }
 }
 
-/// Where a node can listen.
+/// The schemes at which a node can listen.
 const SCHEMES: [&str; 5] = ["tcp", "tls", "unix", "fd", "tls+fd"];
 
-/// An endpoint that a node can listen at.
+/// Reads an endpoint at which a node can listen.
 pub(crate) fn listening(text: &str) -> Result<Endpoint, String> {
     match text.parse::<Endpoint>() {
         // The node itself says where it takes them.
@@ -138,7 +138,7 @@ pub(crate) async fn until_ended(
     let stopping = async {
         interrupts.asked().await;
         stop.await;
-        // How it ended the other side knows.
+        // The other side of the `select!` tells how it ended.
         std::future::pending::<Infallible>().await
     };
     tokio::select! {

@@ -4,9 +4,10 @@ use daffi::{CallError, Client, Shown, StreamError};
 
 use crate::failure::Failure;
 
-/// Letters that may differ.
+/// How many letters of a name may differ.
 const DISTANCE: usize = 2;
-/// Beyond so many letters nobody mistypes, and comparing costs their square.
+/// Names with more letters are not compared: nobody mistypes those, and comparing costs the square
+/// of their length.
 const LONGEST: usize = 64;
 
 /// An error of a call, with what to do next as far as the members known to the client tell it.
@@ -53,7 +54,7 @@ fn suggestion(error: &CallError, client: &Client) -> Option<String> {
 
 /// The name most like `wanted`, if any is.
 fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // As many may differ as leave most of the word alone.
+    // So few letters may differ that most of the word is the same.
     let most = DISTANCE.min(wanted.chars().count() / 2);
     let wanted = wanted.to_lowercase();
     let distances = names.filter(|name| name.len() <= LONGEST).map(|name| {

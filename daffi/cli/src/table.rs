@@ -5,12 +5,12 @@ use std::fmt::Write;
 use daffi::Shown;
 use textwrap::{Options, WordSeparator, WordSplitter};
 
-/// Between the columns.
+/// Blanks between the columns.
 const GAP: usize = 2;
 
-/// Lines no wider than `width`, but for words that are wider themselves: none is broken. Where the
-/// names leave less than half of the width to the words, these stand below their name. `None`: a
-/// line for each row.
+/// Gives lines no wider than `width`, but for words that are wider themselves: none is broken.
+/// Where the names leave less than half of the width to the words, these stand below their name.
+/// `None`: a line for each row.
 pub(crate) fn table<'a>(
     [name, words]: [&str; 2],
     rows: impl Iterator<Item = (&'a str, &'a [String])>,
@@ -37,7 +37,7 @@ fn listed(words: &[String]) -> String {
     if words.is_empty() {
         return "-".to_owned();
     }
-    // A blank in a word is none between words.
+    // A blank in a word must not look like one between words.
     let words = words.iter().map(|word| Shown::new(word).to_string().replace(' ', "\u{a0}"));
     words.collect::<Vec<_>>().join(", ")
 }

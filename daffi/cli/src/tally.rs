@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// Kinds that are told apart. A peer chooses the names of some.
 const KINDS: usize = 16;
-/// Those beyond.
+/// The name under which further kinds are counted.
 const OTHERS: &str = "others";
 
 /// How many errors there were of each kind.

@@ -124,7 +124,7 @@ fn bare(value: &Value) -> serde_json::Result<Option<Cow<'_, str>>> {
         Value::Str(text) => Cow::Borrowed(text),
         Value::Float(value) if !value.is_finite() => Cow::Owned(value.to_string().to_lowercase()),
         Value::Date(_) | Value::Time(_) | Value::DateTime(..) | Value::Decimal(_) | Value::Uuid(_) => {
-            // Text in JSON.
+            // This value is text in JSON.
             Cow::Owned(String::deserialize(serde_json::to_value(Json(value))?)?)
         }
         _ => return Ok(None),

@@ -18,7 +18,7 @@ pub(crate) fn report(error: &clap::Error, args: impl Iterator<Item = OsString>) 
     let code = match told {
         Some(failure) => failure.report(json),
         None => {
-            // Nobody reads it: there is nothing else to do.
+            // When nobody reads it there is nothing else to do.
             let _unread = error.print();
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
@@ -27,7 +27,7 @@ pub(crate) fn report(error: &clap::Error, args: impl Iterator<Item = OsString>) 
     code
 }
 
-/// What clap knows too little of: that a value of Python looks like options, and where bytes go.
+/// What clap cannot know: that a value of Python looks like options, and where bytes go.
 fn misread(error: &clap::Error, words: &[String]) -> Option<Failure> {
     match error.kind() {
         ErrorKind::UnknownArgument => {

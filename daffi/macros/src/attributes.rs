@@ -15,7 +15,8 @@ pub(crate) fn named<'a>(attrs: &'a [Attribute], names: &'a [&str]) -> impl Itera
     attrs.iter().filter(move |attr| names.iter().any(|name| attr.path().is_ident(name)))
 }
 
-/// What decides whether the item is there: `#[cfg(..)]`, and of `#[cfg_attr(..)]` what adds one.
+/// What decides whether the item is there: `#[cfg(..)]`, and the part of a `#[cfg_attr(..)]` that
+/// adds one.
 pub(crate) fn conditions(attrs: &[Attribute]) -> Vec<Attribute> {
     let conditions = attrs.iter().filter_map(|attr| condition(&attr.meta));
     conditions.map(|meta| parse_quote!(#[#meta])).collect()

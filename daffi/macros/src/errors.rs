@@ -10,7 +10,7 @@ pub(crate) struct Errors {
 }
 
 impl Errors {
-    /// A mistake that `tokens` make.
+    /// Notes a mistake that `tokens` make.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.push(syn::Error::new_spanned(tokens, message));
     }
@@ -22,7 +22,7 @@ impl Errors {
         }
     }
 
-    /// The value, or `None` with its error noted.
+    /// Gives the value, or notes its error.
     pub(crate) fn take<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
@@ -31,7 +31,7 @@ impl Errors {
         self.all.is_none()
     }
 
-    /// `compile_error!`s, or nothing.
+    /// The mistakes as `compile_error!`s; nothing when there are none.
     pub(crate) fn into_tokens(self) -> TokenStream {
         self.all.map(syn::Error::into_compile_error).unwrap_or_default()
     }

@@ -30,18 +30,20 @@
 //! | `a: Option<&str>`, `a: Option<&[u8]>` | may be left out |
 //! | `ctx: Context`, `ctx: &Context` | none: the node fills it in, wherever it stands |
 //!
-//! At most twelve, with plain names, which are the names of keyword arguments: `r#type` is called
-//! `type`. A function may have lifetimes of its own, and is not generic otherwise.
+//! There may be at most twelve. They have plain names, which are the names of keyword arguments:
+//! `r#type` is called `type`. A function may have lifetimes of its own, and is not generic
+//! otherwise.
 //!
 //! # Results
 //!
-//! Any type that implements `Serialize`, or a type whose last name is `Result` (`io::Result`,
-//! `anyhow::Result`, ...): its error is sent as an error, under the name of its type. An alias of
-//! another name is refused when the node starts.
+//! A callback returns any type that implements `Serialize`, or a type whose last name is `Result`
+//! (`io::Result`, `anyhow::Result`, ...): its error is sent as an error, under the name of its
+//! type. An alias of another name is refused when the node starts.
 //!
 //! # Options
 //!
-//! On a function or a method, `#[callback(name = "..", inline, blocking, ordered, cancel = "..")]`:
+//! They stand on a function or a method, as `#[callback(name = "..", inline, blocking, ordered,
+//! cancel = "..")]`:
 //!
 //! | option | means |
 //! |---|---|
@@ -96,10 +98,10 @@ use proc_macro::TokenStream;
 ///
 /// # On an `impl` block
 ///
-/// Exported are the `pub` methods with a `self`; not those whose name starts with `_` or that say
-/// `#[local]`. An instance is registered: `.callbacks(Counter::default())`. One block per type can
-/// be exported. The type may be generic (`impl<D: Db> Api<D>`), its methods not; an instance can be
-/// registered whose type is `Send`, `Sync` and `'static`.
+/// The `pub` methods with a `self` are exported, except those whose name starts with `_` or that
+/// say `#[local]`. An instance is registered: `.callbacks(Counter::default())`. One block per type
+/// can be exported. The type may be generic (`impl<D: Db> Api<D>`), its methods not; an instance
+/// can be registered whose type is `Send`, `Sync` and `'static`.
 ///
 /// With `&self` and `self: Arc<Self>` alone the instance is shared as it is, so the type must be
 /// `Sync`. With a `&mut self` among them it is behind a lock that is fair: methods with `&mut self`

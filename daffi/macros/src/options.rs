@@ -24,7 +24,7 @@ impl Options {
         options
     }
 
-    /// Reads the `#[callback(..)]` of a method; one without parentheses sets nothing.
+    /// Reads the `#[callback(..)]` of a method. One without parentheses sets nothing.
     pub(crate) fn read_attributes(attrs: &[Attribute], errors: &mut Errors) -> Self {
         if let [_, second, ..] = attrs {
             errors.at(second, "a second `#[callback]`: put all options into one");
@@ -94,12 +94,12 @@ impl Options {
         self.name.as_ref().map_or_else(|| ident.unraw().to_string(), LitStr::value)
     }
 
-    /// Always on the blocking pool.
+    /// Has the function always run on the blocking pool.
     pub(crate) const fn set_blocking(&mut self) {
         self.blocking = true;
     }
 
-    /// As the options of the facade, with these parameters.
+    /// The options as those of the facade, with these parameters.
     pub(crate) fn to_tokens(&self, params: &[String]) -> TokenStream {
         let set = [
             (self.blocking, quote!(.blocking())),

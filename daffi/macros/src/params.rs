@@ -4,7 +4,7 @@ use syn::{Attribute, Expr, ExprLit, FnArg, Lit, Meta, Pat, PatType, Type, ext::I
 
 use crate::{attributes, errors::Errors, types};
 
-/// As many as `daffi_serde::Params` is implemented for.
+/// The most parameters that `daffi_serde::Params` is implemented for.
 const MAX_PARAMS: usize = 12;
 
 /// The parameters of a callback, a receiver not counted.
@@ -24,7 +24,7 @@ pub(crate) struct Param {
 
 #[expect(clippy::large_enum_variant, reason = "a macro reads a few parameters at a time and keeps none")]
 enum Role {
-    /// Filled in by the node; taken as `&Context` or by value.
+    /// The context, which the node fills in and the function takes as `&Context` or by value.
     Context { by_ref: bool },
     /// An argument of the call.
     Argument { passing: Passing, default: Option<Expr> },
@@ -32,7 +32,7 @@ enum Role {
 
 /// How an argument gets from the wire into the function.
 enum Passing {
-    /// As it is, of this type, which names no lifetimes.
+    /// As the value itself, of this type, which names no lifetimes.
     Owned(Type),
     /// `&str`, of a `String` that the wrapper owns.
     Str,
@@ -116,8 +116,8 @@ impl Param {
         }
     }
 
-    /// The type that the argument is read as; `None` for a context. An error, at the parameter's
-    /// type, when there is no reading it.
+    /// The type that the argument is read as; `None` for a context. When it cannot be read, an
+    /// error points at the parameter's type.
     pub(crate) fn read_as(&self) -> Option<TokenStream> {
         let Role::Argument { passing, default } = &self.role else { return None };
         let (owned, span) = (passing.owned(), self.span());
@@ -133,7 +133,7 @@ impl Param {
         let Role::Argument { passing, default: Some(default) } = &self.role else { return None };
         let owned = passing.owned();
         let value = match (passing, default) {
-            // Text as any type that is made of text.
+            // Text stands for any type that is made of text.
             (Passing::Owned(_) | Passing::Ref(_), Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => {
                 quote_spanned!(default.span()=> ::core::convert::Into::into(#default))
             }
@@ -153,7 +153,7 @@ impl Param {
 
     /// The expression that hands a local variable to the function.
     pub(crate) fn pass(&self, local: &Ident) -> TokenStream {
-        // At the type, where a `Context` that is another type of that name is a mismatch.
+        // The error is to point at the type when its `Context` is another type of that name.
         let local = Ident::new(&local.to_string(), local.span().located_at(self.ty.span()));
         match &self.role {
             Role::Context { by_ref: false } => local.into_token_stream(),

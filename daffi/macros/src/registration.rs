@@ -42,7 +42,7 @@ pub(crate) fn instance() -> Ident {
 }
 
 impl Registration<'_> {
-    /// The statement.
+    /// The statement itself.
     pub(crate) fn to_tokens(&self) -> TokenStream {
         let span = Span::mixed_site().located_at(self.ident.span());
         let (callbacks, context) = (callbacks(), Ident::new("__context", Span::mixed_site()));
@@ -91,8 +91,8 @@ impl Registration<'_> {
         let (callee, (lock, receiver)) = (&self.callee, self.access(span));
         let wait = is_async.then(|| quote_spanned!(span=> .await));
         let call = quote_spanned!(span=> #callee(#receiver #(#passed),*) #wait);
-        // At the return type, where a value that can't be written and an error that can't be shown
-        // are at fault.
+        // Errors point at the return type, which is at fault when a value can't be written or an
+        // error can't be shown.
         let span = returns.span().map_or(span, |output| span.located_at(output));
         let (result, returned) = (
             Ident::new("__result", span),

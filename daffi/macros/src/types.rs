@@ -64,7 +64,7 @@ impl Visit<'_> for ParameterRules<'_> {
     }
 }
 
-/// The type with `'static` for all its lifetimes: as what is read, which borrows from nothing.
+/// The type with `'static` for all its lifetimes, as what is read borrows from nothing.
 pub(crate) fn with_static_lifetimes(ty: &Type) -> Type {
     struct Static;
     impl VisitMut for Static {

@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 
 use crate::{Peer, PyError, peer::decoded};
 
-/// A call that a Python node makes: in 3.0.1's default way, until told otherwise.
+/// A call that a Python node makes, in 3.0.1's default way until told otherwise.
 #[derive(Debug)]
 #[must_use = "nothing is sent until ok(), error() or outcome() is awaited"]
 pub struct Call<'a> {
@@ -23,33 +23,34 @@ impl<'a> Call<'a> {
         Self { peer, request: Map::new() }.set("method", method)
     }
 
-    /// Any field of the request.
+    /// Sets any field of the request.
     pub fn set(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.request.insert(field.to_owned(), value.into());
         self
     }
 
-    /// `rpc`, `rpc_nowait`, `cast`, `cast_nowait`, `stream` or `stream_nowait`.
+    /// Sets the style: `rpc`, `rpc_nowait`, `cast`, `cast_nowait`, `stream` or `stream_nowait`.
     pub fn style(self, style: &str) -> Self {
         self.set("style", style)
     }
 
-    /// `PICKLE`, `JSON`, `MSGPACK` or `OPAQUE`.
+    /// Sets the format: `PICKLE`, `JSON`, `MSGPACK` or `OPAQUE`.
     pub fn serde(self, format: &str) -> Self {
         self.set("serde", format)
     }
 
-    /// Keyword arguments, a JSON object.
+    /// Sets the keyword arguments, a JSON object.
     pub fn kwargs(self, kwargs: Value) -> Self {
         self.set("kwargs", kwargs)
     }
 
-    /// In seconds. 3.0.1 cuts fractions off, and counts from the start of the current second.
+    /// Sets the timeout in seconds. 3.0.1 cuts fractions off, and counts from the start of the
+    /// current second.
     pub fn timeout(self, seconds: u32) -> Self {
         self.set("timeout", seconds)
     }
 
-    /// The one member to call; for casts a list of them.
+    /// Sets the one member to call, or for casts a list of them.
     pub fn receiver(self, name: impl Into<Value>) -> Self {
         self.set("receiver", name)
     }
@@ -57,7 +58,7 @@ impl<'a> Call<'a> {
     /// Makes the call.
     ///
     /// # Errors
-    /// What it raised.
+    /// The exception that it raised.
     ///
     /// # Panics
     /// When the process ends or hangs.

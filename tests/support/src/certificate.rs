@@ -14,7 +14,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// For `localhost`, `127.0.0.1` and `::1`, valid until 2124.
+    /// A certificate for `localhost`, `127.0.0.1` and `::1`, valid until 2124.
     #[must_use]
     pub fn localhost() -> Self {
         let fixtures = repository().join("daffi-transport/tls/tests/fixtures");

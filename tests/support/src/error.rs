@@ -5,16 +5,16 @@ use serde::Deserialize;
 /// An exception in a Python node.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct PyError {
-    /// Name of its class.
+    /// The name of its class.
     pub class: String,
-    /// Module of its class.
+    /// The module of its class.
     pub module: String,
-    /// `str()` of it.
+    /// What `str()` makes of it.
     pub message: String,
-    /// Names of the classes above it, nearest first; `RemoteCallError` comes first when a callback
-    /// raised it.
+    /// The names of the classes above it, nearest first; `RemoteCallError` comes first when a
+    /// callback raised it.
     pub bases: Vec<String>,
-    /// Names of the functions in its traceback.
+    /// The names of the functions in its traceback.
     pub frames: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ impl PyError {
         self.bases.first().is_some_and(|base| base == "RemoteCallError")
     }
 
-    /// Class, module and message.
+    /// The class, the module and the message.
     #[must_use]
     pub fn parts(&self) -> (&str, &str, &str) {
         (&self.class, &self.module, &self.message)

@@ -9,8 +9,8 @@ use crate::{
     python, repository,
 };
 
-/// Longer than any test runs, so that a hang shows its Python stacks; a peer never outlives its
-/// test anyway.
+/// More than any test takes, so that a hang shows its Python stacks. A peer never outlives its test
+/// anyway.
 const MAX_SECONDS: &str = "300";
 
 /// Starts a [`Peer`].
@@ -42,32 +42,33 @@ impl Launch {
         self.option(name, path.display())
     }
 
-    /// Its `app_name`; without one it makes one up.
+    /// Sets its `app_name`. Without one it makes one up.
     pub fn name(self, name: &str) -> Self {
         self.option("--name", name)
     }
 
-    /// Callbacks that run at once; 1 when left out.
+    /// Sets how many callbacks run at once, which is 1 otherwise.
     pub fn workers(self, workers: usize) -> Self {
         self.option("--workers", workers)
     }
 
-    /// A client that exposes all callbacks.
+    /// Makes it a client that exposes all callbacks.
     pub fn worker(self) -> Self {
         self.switch("--worker")
     }
 
-    /// Exposes these callbacks only.
+    /// Has it expose these callbacks only.
     pub fn expose(self, callbacks: &[&str]) -> Self {
         self.option("--expose", callbacks.join(","))
     }
 
-    /// The asyncio classes.
+    /// Has it use the asyncio classes.
     pub fn aio(self) -> Self {
         self.switch("--aio")
     }
 
-    /// Where to connect to, or to listen: `tcp://host:port`, `tls://host:port` or `unix:///path`.
+    /// Sets where it connects to, or listens: `tcp://host:port`, `tls://host:port` or
+    /// `unix:///path`.
     ///
     /// # Panics
     /// When it is none of these.
@@ -88,25 +89,25 @@ impl Launch {
         }
     }
 
-    /// A server that listens on a Unix socket.
+    /// Makes it a server that listens on a Unix socket.
     pub fn on_socket(self) -> Self {
         let socket = SocketPath::new();
         let launch = self.at(&socket.endpoint());
         Self { socket: Some(socket), ..launch }
     }
 
-    /// A server that speaks TLS.
+    /// Makes it a server that speaks TLS.
     pub fn with_certificate(mut self, certificate: &Certificate) -> Self {
         self.scheme = "tls";
         self.switch("--tls").file("--cert", &certificate.certificate).file("--key", &certificate.key)
     }
 
-    /// A TLS client that verifies what it meets; without this it does not.
+    /// Makes it a TLS client that verifies what it meets, which it does not otherwise.
     pub fn trusting(self, authority: &Path) -> Self {
         self.file("--ca", authority)
     }
 
-    /// Starts it: a server listens then, a client is connected.
+    /// Starts it. When this returns, a server listens and a client is connected.
     ///
     /// # Panics
     /// When it can't.

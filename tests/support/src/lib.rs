@@ -1,7 +1,7 @@
 //! What the tests of this workspace share: nodes of daffi 3.0.1 as child processes, certificates,
 //! paths for sockets, a browser.
 //!
-//! A missing piece fails a test with a text that names it; nothing here skips.
+//! When a piece is missing a test fails with a text that names it. Nothing here skips a test.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

@@ -34,17 +34,17 @@ pub(crate) fn decoded<T: DeserializeOwned>(process: &Process, answer: Value) -> 
 }
 
 impl Peer {
-    /// A Service, which exposes all callbacks.
+    /// Launches a Service, which exposes all callbacks.
     pub fn service() -> Launch {
         Launch::new("service")
     }
 
-    /// A Router.
+    /// Launches a Router.
     pub fn router() -> Launch {
         Launch::new("router")
     }
 
-    /// A Client of the server at `endpoint`.
+    /// Launches a Client of the server at `endpoint`.
     pub fn client(endpoint: &str) -> Launch {
         Launch::new("client").at(endpoint)
     }

@@ -124,7 +124,7 @@ impl Process {
         panic!("{text}")
     }
 
-    /// How it ended, if it does within this time.
+    /// How the process ended, if it does within this time.
     pub(crate) fn exited_within(&self, time: Duration) -> Option<ExitStatus> {
         let begun = Instant::now();
         loop {

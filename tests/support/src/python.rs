@@ -23,7 +23,7 @@ pub fn python() -> &'static Path {
     PYTHON.get_or_init(|| named().unwrap_or_else(|| PathBuf::from(run("scripts/python-env"))))
 }
 
-/// The last line that a script of this repository prints.
+/// Runs a script of this repository and gives the last line that it prints.
 ///
 /// # Panics
 /// When it fails; the text has what it complained of.

@@ -5,8 +5,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-/// A path for a Unix socket that nobody else uses, short enough for servers of 3.0.1. The file goes
-/// when it is dropped.
+/// A path for a Unix socket that nobody else uses, short enough for servers of 3.0.1. The file is
+/// removed when this is dropped.
 #[derive(Debug)]
 pub struct SocketPath(PathBuf);
 
@@ -29,7 +29,7 @@ impl SocketPath {
         &self.0
     }
 
-    /// As an endpoint: `unix:///path`.
+    /// The path as an endpoint: `unix:///path`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("unix://{}", self.0.display())

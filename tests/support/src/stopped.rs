@@ -23,7 +23,7 @@ pub fn stand_still(process: u32) {
     }
 }
 
-/// Lets it run again.
+/// Lets the process run again.
 ///
 /// # Panics
 /// When there is no such process.

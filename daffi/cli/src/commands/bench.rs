@@ -75,7 +75,7 @@ pub(crate) struct Bench {
     connection: Connection,
 }
 
-/// Calls a second: one in a quarter of an hour at least, one in a nanosecond at most.
+/// Reads calls a second: at least one in a quarter of an hour, and at most one in a nanosecond.
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
@@ -83,7 +83,8 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// No more than the numbers that a connection has for open calls.
+/// Reads how many calls are open at once, which are no more than the numbers that a connection has
+/// for them.
 fn in_flight(text: &str) -> Result<Count, String> {
     match text.parse()? {
         Count(count) if count <= u16::MAX.into() => Ok(Count(count)),

@@ -18,7 +18,7 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        // Into memory first: the generator panics when nobody reads.
+        // It is written into memory first, because the generator panics when nobody reads.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "daffi", &mut script);
         Ok(output::raw(&script)?)

@@ -71,8 +71,8 @@ struct Exposed {
 }
 
 impl ListedMember {
-    /// The member with what it exposes: all when its name has the text in it, else those callbacks
-    /// that have.
+    /// The member with what it exposes: all callbacks when its name has the text in it, else those
+    /// that have it in theirs.
     fn matching(member: &Member, text: &str) -> Option<Self> {
         let all = member.name.as_str().contains(text);
         let methods = member.methods.iter().filter(|method| all || method.as_str().contains(text));

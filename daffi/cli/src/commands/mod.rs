@@ -21,7 +21,7 @@ use crate::{cli::Command, failure::Failure, interrupts::Interrupts, suggestion::
 /// Runs a command to its end.
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     let unheard = |error| Failure::Failed(format!("signals cannot be listened for: {error}"));
-    // To be interrupted is how these end.
+    // These commands end by being interrupted.
     let code = match &command {
         Command::Events(_) => Some(0),
         Command::Call(call) if call.every.is_some() => Some(0),
@@ -54,7 +54,8 @@ pub(crate) async fn closing<T, E: Explain>(
     client: &Client,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure> {
-    // The members are known as long as the connection lasts.
+    // The error is explained now, because the members are known only as long as the connection
+    // lasts.
     let done = work.await.map_err(|error| error.explain(client));
     client.stop().await;
     done

@@ -95,7 +95,7 @@ impl Ping {
                     seen.found = Some(found(&client));
                     client.stop().await;
                 }
-                // Nothing makes it right the next time.
+                // The next attempt would go wrong in the same way.
                 Err(wrong @ Failure::Usage(_)) => return Err(wrong),
                 Err(failure) => {
                     seen.errors.count(failure.sentence());
@@ -119,7 +119,7 @@ fn found(client: &Client) -> Found {
     }
 }
 
-/// Shortest, mean and longest.
+/// The shortest, the mean and the longest time.
 fn summary(times: &[Duration]) -> (Duration, Duration, Duration) {
     let shortest = times.iter().min().copied().unwrap_or_default();
     let longest = times.iter().max().copied().unwrap_or_default();

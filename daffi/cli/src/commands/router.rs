@@ -17,7 +17,7 @@ Examples:
   daffi router -l tcp://0.0.0.0:5000 \\
     -l unix:///run/daffi.sock";
 
-/// Who keeps a name.
+/// Which of two nodes keeps a name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Names {
     Newest,
@@ -109,7 +109,7 @@ struct Bounds {
     replaced: Replaced,
 }
 
-/// Options that are gone. Each says what took its place.
+/// Options that there are no more. Each says what took its place.
 #[derive(Debug, Args)]
 struct Replaced {
     #[arg(long, hide = true, value_parser = replaced)]

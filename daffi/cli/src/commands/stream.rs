@@ -80,7 +80,7 @@ impl Stream {
         let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let json = self.json;
         let sent = self.send(&progress).await;
-        // What it shows last stays.
+        // What it showed last stays on the terminal.
         progress.abandon();
         let chunks = sent?;
         if json {

@@ -9,7 +9,7 @@ use crate::{
     registration::{callbacks, instance},
 };
 
-/// The block as it was, and `IntoCallbacks` for its type.
+/// Gives the block as it was, and implements `IntoCallbacks` for its type.
 pub(crate) fn expand(options: TokenStream, mut block: ItemImpl) -> TokenStream {
     let mut errors = Errors::default();
     if !options.is_empty() {

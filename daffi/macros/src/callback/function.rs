@@ -16,7 +16,7 @@ const PRIMITIVES: [&str; 17] = [
     "usize",
 ];
 
-/// The function as it was, and a type of its name that stands for it in `callbacks![..]`.
+/// Gives the function as it was, and a type of its name that stands for it in `callbacks![..]`.
 pub(crate) fn expand(options: TokenStream, mut function: ItemFn) -> TokenStream {
     if let Some(receiver) = receiver(&function.sig) {
         let message = "this is a method: put `#[callback]` on the whole `impl` block";

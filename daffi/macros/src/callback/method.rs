@@ -51,7 +51,7 @@ impl Method {
         Some(Self { ident: method.sig.ident.clone(), cfgs, options, signature, access })
     }
 
-    /// The statement that adds it, where the instance is shared with a lock or without.
+    /// The statement that adds the method. `locked`: the instance is shared behind a lock.
     pub(crate) fn registration(&mut self, locked: bool) -> TokenStream {
         let receiver = match (self.access, locked) {
             (Access::Shared, false) => Receiver::Ref,
@@ -60,7 +60,7 @@ impl Method {
             (Access::Handle, _) => Receiver::Arc,
         };
         if locked && !self.signature.is_async {
-            // It waits for the lock, which a thread of the runtime must not.
+            // A plain method waits for the lock, which a thread of the runtime must not do.
             self.options.set_blocking();
         }
         let Self { ident, cfgs, options, signature, .. } = self;

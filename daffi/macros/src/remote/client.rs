@@ -5,7 +5,7 @@ use syn::Visibility;
 use super::definition::{Definition, Method};
 use crate::attributes;
 
-/// A type with a method per method of the trait, each a call.
+/// Gives a type with a method for each method of the trait, which makes the call.
 pub(crate) fn expand(Definition { item, client, methods }: &Definition, correct: bool) -> TokenStream {
     let visibility = &item.vis;
     let methods = methods.iter().filter(|_| correct).map(|definition| method(definition, visibility));
@@ -71,7 +71,7 @@ fn method(Method { item, options, signature, result }: &Method, visibility: &Vis
             quote!((#(#sent,)*))
         }
     };
-    // `self` is hygienic: it must be of the same making as the method's own.
+    // `self` is hygienic: it must come from the same place as the method's own.
     let span = Span::call_site().located_at(ident.span());
     let call = quote_spanned!(span=> ::daffi::Rpc::call(&self.rpc, #wire_name, #sent).await);
     quote! {

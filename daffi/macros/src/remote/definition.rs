@@ -27,7 +27,7 @@ pub(crate) struct Method {
     pub(crate) result: TokenStream,
 }
 
-/// Names of our own on the trait and on the client.
+/// Names that the macro itself puts on the trait and on the client.
 const TAKEN: [&str; 3] = ["into_callbacks", "new", "with"];
 
 impl Definition {

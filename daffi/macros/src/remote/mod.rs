@@ -1,4 +1,4 @@
-//! `#[remote]`: a trait for services and a typed client, of one definition.
+//! `#[remote]`: a trait for services and a typed client, from one definition.
 
 mod client;
 mod definition;

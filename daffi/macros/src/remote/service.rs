@@ -8,7 +8,7 @@ use crate::{
     registration::{Receiver, Registration, callbacks, instance},
 };
 
-/// The trait, whose methods return futures that are `Send`, and which knows its callbacks.
+/// Gives the trait, whose methods return futures that are `Send`, and which knows its callbacks.
 pub(crate) fn expand(definition: &Definition, correct: bool) -> TokenStream {
     let mut item = definition.item.clone();
     item.attrs.push(parse_quote!(#[allow(dead_code, reason = "a program may only call, or only serve")]));

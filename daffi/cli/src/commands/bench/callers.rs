@@ -14,7 +14,7 @@ use tokio::{task::JoinSet, time::sleep_until};
 
 use crate::{failure::Failure, interrupts::Interrupts, invocation::Invoked, suggestion::Explain, tally::Tally};
 
-/// Who cannot call at all tries again after so long.
+/// The pause after which a caller that cannot call at all tries again.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often the line of progress is drawn.
 const TICK: Duration = Duration::from_millis(200);
@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(200);
 pub(super) struct Plan {
     /// Callers on each connection.
     pub(super) in_flight: usize,
-    /// Time from one call to the next, over all callers. `None`: none.
+    /// The time from one call to the next, over all callers. `None`: they never wait.
     pub(super) period: Option<Duration>,
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
@@ -37,7 +37,7 @@ pub(super) struct Measured {
     pub(super) latencies: Latencies,
     pub(super) errors: Tally,
     pub(super) first_failure: Option<Failure>,
-    /// From the end of the warm-up to the last answer.
+    /// The time from the end of the warm-up to the last answer.
     pub(super) elapsed: Duration,
 }
 
@@ -51,8 +51,8 @@ impl Measured {
     }
 }
 
-/// Callers note together in so many places: each place has counters of its own, which are dear for
-/// thousands of callers, and one for all would be waited for.
+/// Callers note together in so many places: each place has counters of its own, which would take
+/// much memory for thousands of callers, and callers would wait for a single one.
 const PLACES: usize = 16;
 
 /// What callers noted so far.
@@ -91,7 +91,7 @@ pub(super) async fn measure(
     let notes: Vec<_> = std::iter::repeat_with(|| Arc::new(Mutex::new(Notes::new()))).take(places).collect();
     for number in 0..callers {
         let kept = Arc::clone(&notes[number % places]);
-        // They take turns.
+        // The callers take turns.
         let due = plan.period.map(|period| Due { next: begin + times(period, number), step: times(period, callers) });
         let rpc = rpcs[number / plan.in_flight].clone();
         tasks.spawn(Caller { rpc, invoked: Arc::clone(&invoked), start, end, notes: kept }.call_on(due));
@@ -148,7 +148,8 @@ impl Caller {
                     this
                 }
             };
-            // One that is due and too late does not begin: more may be wanted than can be.
+            // A call that is due after the end does not begin, for more calls may be wanted than
+            // can be made.
             if begun >= self.end || Instant::now() >= self.end {
                 return;
             }
@@ -179,7 +180,7 @@ impl Caller {
     }
 }
 
-/// What errors are counted by.
+/// The name that an error is counted under.
 fn class(error: &CallError) -> &str {
     match error {
         CallError::Remote { error, .. } => &error.class,
@@ -200,7 +201,7 @@ async fn show_progress(notes: &[Arc<Mutex<Notes>>], start: Instant, duration: Du
     let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{msg}").expect("the template is constant and tested");
     line.set_style(style);
-    // The line goes, and the answer stands in its place.
+    // The line is removed, and the answer stands in its place.
     let line = Cleared(line);
     loop {
         tokio::time::sleep(TICK).await;

@@ -25,7 +25,7 @@ pub(super) struct Report<'a> {
     payload_bytes: Option<usize>,
     failed: u64,
     errors: &'a Tally,
-    /// Of calls that succeeded, in microseconds.
+    /// The times of calls that succeeded, in microseconds.
     latency_us: Latency,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Report<'a> {
         let latencies = &measured.latencies;
         let micros = |nanos: u64| nanos as f64 / 1e3;
         let at = |percentile| micros(latencies.value_at_percentile(percentile));
-        // Cut off during the warm-up it measured for no time.
+        // A run that is cut off during the warm-up has measured for no time.
         let seconds = measured.elapsed.as_secs_f64();
         Self {
             calls: measured.calls(),
@@ -76,7 +76,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The same for people: a line for each figure.
+/// The report for people: a line for each figure.
 pub(super) fn readable(report: &Report<'_>) -> String {
     let time = |micros: f64| Some(brief(Duration::from_secs_f64(micros / 1e6))).filter(|_| report.calls > 0);
     let latency = &report.latency_us;

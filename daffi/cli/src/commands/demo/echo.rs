@@ -1,4 +1,4 @@
-//! Any payload back, unchanged.
+//! The callback that answers any payload unchanged.
 
 use bytes::BytesMut;
 use daffi::{
@@ -26,7 +26,7 @@ pub(super) fn echo(request: Request) -> Reply {
 fn payload(format: FormatId, body: &Body) -> Result<Body, RemoteError> {
     match as_it_is(format, body) {
         Ok(Some(body)) => Ok(body),
-        // A keyword, or a call that gets the same error as by any other callback.
+        // The call has a keyword, or gets the same error as from any other callback.
         Ok(None) => rewritten(format, body),
         Err(error) => Err(RemoteError::new("TypeError", format!("echo() arguments: {error}"))),
     }
@@ -62,7 +62,7 @@ fn rewritten(format: FormatId, body: &Body) -> Result<Body, RemoteError> {
     Ok(Body { bytes: shared.unwrap_or_else(|| buffer.freeze()), text })
 }
 
-/// Counts arguments and looks at none.
+/// A sink that counts arguments and looks at none.
 #[derive(Debug, Default, PartialEq)]
 struct Counted {
     positional: usize,
