@@ -1,8 +1,8 @@
 //! What is true of a call or a node whoever documents it, as one source: the facade says it in the
 //! same words.
 
-/// The paragraphs on when a call is sent, on dropping it and on its errors; and on waiting for a
-/// node and stopping it.
+/// The paragraphs on when a call is sent, on dropping it and on its errors; and on connecting a
+/// node, waiting for it and stopping it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! words {
@@ -45,6 +45,10 @@ macro_rules! words {
     (wait_for_connection) => {
         "Waits until there is a connection. Cancel safe.\n\n# Errors\n`CallError::Stopped`, `CallError::Evicted` or \
          `CallError::RuntimeGone`: there will be none."
+    };
+    (connect) => {
+        "Cancelling: dropping the future gives the attempt up, and the node with it.\n\n# Errors\n`InitializationError` says \
+         which step failed, and where to."
     };
     (stop_client) => {
         "Stops in order: what was received runs, up to `grace`; replies and queued requests are sent; open calls of this node \

@@ -1,4 +1,4 @@
-//! For the macros' output only.
+//! What the output of the macros uses, and nobody else.
 
 use std::fmt::Display;
 
@@ -9,8 +9,8 @@ use daffi_serde::{Param, RemoteError};
 use serde::Serialize;
 pub use tokio::sync::RwLock;
 
-/// `T`, where it is a parameter. Elsewhere an error that points at it and, unlike that of a bound,
-/// brings no others along.
+/// `T`, where it is a parameter. For other types it is an error that points at the type and, unlike
+/// that of a bound, brings no others along.
 pub type Checked<T> = <T as CheckedParam>::Type;
 
 /// See [`Checked`].

@@ -35,7 +35,7 @@ impl fmt::Debug for Callbacks {
 }
 
 impl Callbacks {
-    /// None yet.
+    /// A list without callbacks yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -53,7 +53,7 @@ impl Callbacks {
         self.items.is_empty()
     }
 
-    /// Adds a function that `#[callback]` was put on; what `callbacks![..]` writes.
+    /// Adds a function that `#[callback]` was put on. `callbacks![..]` writes this.
     #[must_use]
     pub fn item<I: CallbackItem>(mut self) -> Self {
         I::add_to(&mut self);
@@ -97,7 +97,7 @@ impl Callbacks {
     }
 
     /// Adds a plain function of the request as it travelled, which reads the arguments and makes
-    /// the reply by itself: to pass payloads on that this node need not understand.
+    /// the reply by itself. It is for passing payloads on that this node need not understand.
     ///
     /// ```
     /// use daffi::{Callbacks, RemoteError, tower::{Reply, Request}, FormatId};
@@ -119,7 +119,7 @@ impl Callbacks {
         self
     }
 
-    /// Adds a plain function of its parameters and a [`Context`]. For macros.
+    /// Adds a plain function of its parameters and a [`Context`]. The macros write this.
     #[doc(hidden)]
     pub fn add_plain<P, R>(
         &mut self,
@@ -134,7 +134,7 @@ impl Callbacks {
         self.push::<R>(name.into(), Box::new(make));
     }
 
-    /// Adds an async function of its parameters and a [`Context`]. For macros.
+    /// Adds an async function of its parameters and a [`Context`]. The macros write this.
     #[doc(hidden)]
     pub fn add_async<P, R, Fut>(
         &mut self,
@@ -150,8 +150,8 @@ impl Callbacks {
         self.push::<R>(name.into(), Box::new(make));
     }
 
-    /// Adds one that gives `R`. A `Result` behind an alias was not taken apart: its errors would
-    /// travel as results.
+    /// Adds a callback that gives `R`, unless that is a `Result`: one behind an alias was not taken
+    /// apart, and its errors would travel as results.
     fn push<R>(&mut self, name: String, make: Make) {
         let is_result = type_name::<R>().starts_with("core::result::Result<");
         let make = if is_result { Err(InitializationError::ResultAsValue(name.clone())) } else { Ok(make) };
@@ -203,10 +203,10 @@ pub trait CallbackFn<Marker>: Send + Sync + 'static {
     type Params: Params;
     /// What it gives.
     type Output;
-    /// Its running.
+    /// The future of one run.
     type Future: Future<Output = Self::Output> + Send + 'static;
 
-    /// Runs it.
+    /// Runs the function.
     fn call(&self, params: Self::Params, context: &daffi_core::Context) -> Self::Future;
 }
 

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::Formats;
 
-/// A call on its way, to be awaited: what [`Rpc::call`] returns.
+/// A call on its way, which is awaited. [`Rpc::call`] returns it.
 pub type Calling<'m, R> = daffi_core::Calling<'m, R, Formats>;
-/// A call that nobody answers on its way, to be awaited: what [`RpcNowait::call`] returns.
+/// A call on its way that nobody answers, which is awaited. [`RpcNowait::call`] returns it.
 pub type Queueing<'m> = daffi_core::Queueing<'m, Formats>;
 
 /// Makes a call style of the core one of this crate, with the setters named.
@@ -46,34 +46,34 @@ macro_rules! style {
 /// The setters that call styles share.
 macro_rules! setter {
     (receiver) => {
-        /// The member to call, rather than one chosen among those that expose the callback.
+        /// Calls this member, rather than one chosen among those that expose the callback.
         pub fn receiver(self, name: impl Into<String>) -> Self {
             self.map(|inner| inner.receiver(name))
         }
     };
     (receivers) => {
-        /// Only these members, rather than all that expose the callback.
+        /// Calls only these members, rather than all that expose the callback.
         pub fn receivers<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
             self.map(|inner| inner.receivers(names))
         }
     };
     (key) => {
-        /// What keeps related calls together: with [`StickyByKey`](crate::StickyByKey) calls of one
-        /// key go to one member. Other pickers ignore it.
+        /// Sets what keeps related calls together: with [`StickyByKey`](crate::StickyByKey) calls
+        /// of one key go to one member. Other pickers ignore it.
         pub fn key(self, key: impl Into<String>) -> Self {
             self.map(|inner| inner.key(key))
         }
     };
     (serde) => {
-        /// The format of arguments and result.
+        /// Sets the format of arguments and result.
         pub fn serde(self, format: FormatId) -> Self {
             self.map(|inner| inner.serde(format))
         }
     };
     (header) => {
-        /// A key and its value that travel with the call, such as a token or a tenant; the callback
-        /// reads it by [`Context::header`](daffi_core::Context::header). The same key may be added
-        /// again.
+        /// Adds a key and its value that travel with the call, such as a token or a tenant; the
+        /// callback reads it by [`Context::header`](daffi_core::Context::header). The same key may
+        /// be added again.
         ///
         /// All headers of a call are at most 4 KiB together, and a key 1 to 255 bytes, else the
         /// call fails with [`CallError::Extensions`](crate::CallError::Extensions) before anything
@@ -83,41 +83,42 @@ macro_rules! setter {
         }
     };
     (timeout) => {
-        /// From the first poll of the call to its answer, exact, waiting for anything in between
-        /// included.
+        /// Sets the time from the first poll of the call to its answer. It is exact, and includes
+        /// whatever the call waits for in between.
         pub fn timeout(self, timeout: Duration) -> Self {
             self.map(|inner| inner.timeout(timeout))
         }
     };
     (chunk_timeout) => {
-        /// From sending a chunk to its acknowledgement.
+        /// Sets the time from sending a chunk to its acknowledgement.
         pub fn timeout(self, timeout: Duration) -> Self {
             self.map(|inner| inner.timeout(timeout))
         }
 
-        /// Chunks that may be unacknowledged at once. Default 1: each is acknowledged before the
-        /// next is sent. Above 1 the chunks run in order only on a receiver with `workers=1`, or in
-        /// an `ordered` callback.
+        /// Sets how many chunks may be unacknowledged at once. Default 1: each is acknowledged
+        /// before the next is sent. Above 1 the chunks run in order only on a receiver with
+        /// `workers=1`, or in an `ordered` callback.
         pub fn window(self, chunks: usize) -> Self {
             self.map(|inner| inner.window(chunks))
         }
     };
     (queue_timeout) => {
-        /// How long a chunk may take until it is queued; and how long the stream waits for a
+        /// Sets how long a chunk may take until it is queued, and how long the stream waits for a
         /// connection.
         pub fn timeout(self, timeout: Duration) -> Self {
             self.map(|inner| inner.timeout(timeout))
         }
     };
     (wait_for_connection) => {
-        /// Without a connection, wait for one (within the timeout) instead of failing at once.
+        /// Waits for a connection, within the timeout, when there is none, instead of failing at
+        /// once.
         pub fn wait_for_connection(self) -> Self {
             self.map(|inner| inner.wait_for_connection())
         }
     };
     (wait_for_receiver) => {
-        /// While no member exposes the callback, or the one asked for does not, wait (within the
-        /// timeout) instead of failing at once; and wait for a connection.
+        /// Waits, within the timeout, while no member exposes the callback or the one asked for
+        /// does not, instead of failing at once. It waits for a connection, too.
         pub fn wait_for_receiver(self) -> Self {
             self.map(|inner| inner.wait_for_receiver())
         }
@@ -128,7 +129,7 @@ macro_rules! setter {
 pub(crate) use setter;
 
 style! {
-    /// One call, one receiver, one answer: [`Client::rpc`](crate::Client::rpc).
+    /// A call to one receiver, which answers it: [`Client::rpc`](crate::Client::rpc).
     ///
     /// ```
     /// # use daffi::{CallError, Client};
@@ -158,15 +159,16 @@ impl Rpc {
         self.inner.run(method, args)
     }
 
-    /// The same sugar over any tower stack around a client: retry, rate limit, load balancing. See
-    /// [`Client::into_service`](crate::Client::into_service).
+    /// Makes the same calls over any tower stack around a client: with retries, a rate limit, load
+    /// balancing. See [`Client::into_service`](crate::Client::into_service).
     pub fn over<S>(service: S) -> daffi_core::RpcOver<S> {
         daffi_core::Rpc::<Formats>::over(service)
     }
 }
 
 style! {
-    /// One call, one receiver, no answer: [`Client::rpc_nowait`](crate::Client::rpc_nowait).
+    /// A call to one receiver, which does not answer:
+    /// [`Client::rpc_nowait`](crate::Client::rpc_nowait).
     RpcNowait: receiver key serde header timeout wait_for_connection wait_for_receiver
 }
 
@@ -181,7 +183,7 @@ impl RpcNowait {
 }
 
 style! {
-    /// One call to several members, an answer of each: [`Client::cast`](crate::Client::cast).
+    /// A call to several members, each of which answers: [`Client::cast`](crate::Client::cast).
     ///
     /// ```
     /// # async fn casts(client: daffi::Client) -> Result<(), daffi::CallError> {
@@ -211,7 +213,7 @@ impl Cast {
 }
 
 style! {
-    /// One call to several members, no answers:
+    /// A call to several members, none of which answers:
     /// [`Client::cast_nowait`](crate::Client::cast_nowait).
     CastNowait: receivers serde header timeout wait_for_connection
 }
@@ -227,7 +229,7 @@ impl CastNowait {
 }
 
 style! {
-    /// Chunk after chunk to one receiver, each acknowledged:
+    /// A stream of chunks to one receiver, which acknowledges each:
     /// [`Client::stream`](crate::Client::stream).
     StreamCall: receiver key serde chunk_timeout wait_for_connection wait_for_receiver
 }
@@ -247,7 +249,7 @@ impl StreamCall {
 }
 
 style! {
-    /// Chunk after chunk to one receiver, none acknowledged:
+    /// A stream of chunks to one receiver, which acknowledges none:
     /// [`Client::stream_nowait`](crate::Client::stream_nowait).
     StreamNowait: receiver key serde queue_timeout wait_for_connection wait_for_receiver
 }

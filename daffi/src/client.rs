@@ -15,8 +15,8 @@ use crate::{
 /// A node that connects: it calls, exposes callbacks, or both.
 ///
 /// It reconnects by itself, for as long as wished; calls that were open fail with `Disconnected`
-/// and are never repeated silently. A handle, cheap to clone. Dropping the last one ends the
-/// connection at once; [`stop`](Self::stop) ends it in order.
+/// and are never repeated silently. This is a handle, cheap to clone. Dropping the last one ends
+/// the connection at once; [`stop`](Self::stop) ends it in order.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -61,41 +61,41 @@ impl Client {
         Self::builder(made_up("client"))
     }
 
-    /// A handle whose calls are made for themselves: of the client that a callback's
-    /// [`Context::node`](crate::Context::node) gives, for work that goes on when the callback's
+    /// A handle whose calls are made for themselves. It is for the client that a callback's
+    /// [`Context::node`](crate::Context::node) gives, and for work that goes on when the callback's
     /// caller has given up.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self { inner: self.inner.detached() }
     }
 
-    /// One call, one receiver, one answer.
+    /// Makes calls to one receiver, which answers.
     pub fn rpc(&self) -> Rpc {
         Rpc::new(self.inner.rpc())
     }
 
-    /// One call, one receiver, no answer: returns once the request is queued.
+    /// Makes calls to one receiver, which does not answer: they return once the request is queued.
     pub fn rpc_nowait(&self) -> RpcNowait {
         RpcNowait::new(self.inner.rpc_nowait())
     }
 
-    /// One call to every member that exposes the callback, or to some; an answer of each.
+    /// Makes calls to every member that exposes the callback, or to some, each of which answers.
     pub fn cast(&self) -> Cast {
         Cast::new(self.inner.cast())
     }
 
-    /// One call to every member that exposes the callback, or to some; no answers.
+    /// Makes calls to every member that exposes the callback, or to some, none of which answers.
     pub fn cast_nowait(&self) -> CastNowait {
         CastNowait::new(self.inner.cast_nowait())
     }
 
-    /// Chunk after chunk to one receiver, each acknowledged before the next is sent, unless a
-    /// larger window is asked for.
+    /// Sends streams of chunks to one receiver, each chunk acknowledged before the next is sent,
+    /// unless a larger window is asked for.
     pub fn stream(&self) -> StreamCall {
         StreamCall::new(self.inner.stream())
     }
 
-    /// Chunk after chunk to one receiver, none acknowledged.
+    /// Sends streams of chunks to one receiver, no chunk acknowledged.
     pub fn stream_nowait(&self) -> StreamNowait {
         StreamNowait::new(self.inner.stream_nowait())
     }
@@ -106,7 +106,7 @@ impl Client {
         self.inner.name()
     }
 
-    /// Where it connects to.
+    /// The endpoint that it connects to.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         self.inner.endpoint()
@@ -165,7 +165,7 @@ impl Client {
         self.inner.wait_for_connection().await
     }
 
-    /// Who joins and leaves from now on.
+    /// The events of those who join and leave from now on.
     #[must_use]
     pub fn events(&self) -> Events {
         self.inner.events()
@@ -181,8 +181,8 @@ impl Client {
         crate::events::on_removed(self.events(), handler);
     }
 
-    /// Exposes further callbacks. Servers of this project are told at once; a 3.0.1 server as soon
-    /// as no call is open, by a new connection in place of the old one. See
+    /// Exposes further callbacks. Servers of this project are told at once. A 3.0.1 server is told
+    /// as soon as no call is open, by a new connection in place of the old one. See
     /// [`reannounce`](Self::reannounce).
     ///
     /// # Errors
@@ -192,7 +192,7 @@ impl Client {
         self.inner.add_callbacks(made)
     }
 
-    /// Tells a 3.0.1 server of added callbacks without waiting: open calls of this node end with
+    /// Tells a 3.0.1 server of added callbacks without waiting. Open calls of this node end with
     /// `Disconnected`, and whoever calls it in that moment gets no answer. Servers of this project
     /// need none of it.
     pub fn reannounce(&self) {
@@ -213,9 +213,9 @@ impl Client {
         self.inner.stop().await;
     }
 
-    /// The calling side as a [`tower_service::Service`] of [`Call`](crate::tower::Call)s, to put
-    /// middleware around; see [`Rpc::over`]. It is ready when a call could be made at once, so that
-    /// load shedding and balancing work.
+    /// Gives the calling side as a [`tower_service::Service`] of [`Call`](crate::tower::Call)s, to
+    /// put middleware around; see [`Rpc::over`]. It is ready when a call could be made at once, so
+    /// that load shedding and balancing work.
     #[must_use]
     pub fn into_service(self) -> crate::tower::CallService<Formats> {
         self.inner.into_service()
@@ -248,23 +248,24 @@ impl std::fmt::Debug for ClientBuilder {
 impl ClientBuilder {
     node_settings!();
 
-    /// How `tls://` and `wss://` endpoints are verified. Without it: against the platform's roots.
+    /// Sets how `tls://` and `wss://` endpoints are verified. Without it they are verified against
+    /// the platform's roots.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: daffi_transport_tls::ClientTls) -> Self {
         self.settings.tls = Some(tls);
         self
     }
 
-    /// When a silent server is pinged over `ws://` and `wss://`, and given up: less than what a
-    /// proxy on the way allows. Default: after 20 seconds, and 20 seconds later. A server of daffi
-    /// 3.0.1, which breaks on a ping, is sent none.
+    /// Sets when a silent server is pinged over `ws://` and `wss://`, and given up. Choose less
+    /// than a proxy on the way allows. Default: after 20 seconds, and 20 seconds later. A server of
+    /// daffi 3.0.1, which breaks on a ping, is sent none.
     #[cfg(feature = "ws")]
     pub fn websocket_keepalive(mut self, keepalive: daffi_transport_ws::Keepalive) -> Self {
         self.settings.keepalive = keepalive;
         self
     }
 
-    /// The timeout of calls that set none.
+    /// Sets the timeout of calls that set none.
     pub fn default_timeout(mut self, timeout: Duration) -> Self {
         self.config.default_timeout = Some(timeout);
         self
@@ -283,7 +284,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Only looks who is there, and disturbs nobody: for health checks and lists.
+    /// Makes a client that only looks who is there, and disturbs nobody. It is for health checks
+    /// and lists.
     ///
     /// A server of this project lists this client to nobody, tells no node of its coming and going,
     /// and gives it no name, so that it evicts nobody. It gets the [`members`](Client::members) as
@@ -311,8 +313,7 @@ impl ClientBuilder {
     /// The first attempt decides, unless [`connect_retry`](Self::connect_retry) gives it time; once
     /// connected, lost connections are made again for as long as the node lives.
     ///
-    /// # Errors
-    /// [`InitializationError`] says which step failed, and where to.
+    #[doc = daffi_core::words!(connect)]
     pub async fn connect(self, endpoint: &str) -> Result<Client, InitializationError> {
         let endpoint = endpoint.parse().map_err(daffi_transport::ConnectError::from)?;
         let connector = connector(endpoint, &self.settings)?;
@@ -321,13 +322,13 @@ impl ClientBuilder {
 
     /// Connects over any transport.
     ///
-    /// # Errors
-    /// As [`connect`](Self::connect).
+    #[doc = daffi_core::words!(connect)]
     pub async fn connect_with(self, connector: Box<dyn Connector>) -> Result<Client, InitializationError> {
         Ok(Client { inner: self.core(connector)?.connect().await? })
     }
 
-    /// Gives the client at once, connecting in the background: to start before its server does.
+    /// Gives the client at once, and connects in the background, so that it may start before its
+    /// server does.
     ///
     /// It tries for as long as it lives. Until there is a connection [`Client::state`] is
     /// `Connecting`, there are no [`members`](Client::members), and calls fail at once with

@@ -8,7 +8,7 @@ use crate::Client;
 /// argument of the call.
 ///
 /// It gives what [`daffi_core::Context`] gives (caller, peer, headers, deadline, cancellation, what
-/// layers handed on), and the node itself, to call on:
+/// layers handed on), and the node itself, for calling on:
 ///
 /// ```
 /// use daffi::{CallError, Callbacks, Context, NotAClient};
@@ -29,8 +29,8 @@ impl Context {
         Self { inner }
     }
 
-    /// The context of a call that came over no connection, to call a callback as the function that
-    /// it is: `caller` calls, and never leaves. [`node`](Self::node) fails.
+    /// The context of a call that came over no connection, with which a callback is called as the
+    /// function that it is. `caller` calls, and never leaves. [`node`](Self::node) fails.
     ///
     /// ```
     /// use daffi::{Context, NotAClient};

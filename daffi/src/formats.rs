@@ -170,7 +170,7 @@ impl FormatSet for Formats {
         let bound = || {
             Ok::<_, SerdeError>(each_format!(self, id, f => Codec::decode_bound(f, len), own => own.decode_bound(len)))
         };
-        // Nothing is read in a format that the node does not have.
+        // A node reads nothing in a format that it does not have.
         bound().unwrap_or(0)
     }
 

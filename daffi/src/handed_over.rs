@@ -40,13 +40,13 @@ enum Missing {
 /// What this process was handed, each until it is taken.
 struct Handed {
     sockets: ListenFd,
-    /// In the order of the sockets.
+    /// The names, in the order of the sockets.
     names: Vec<String>,
     /// Why there are none.
     absent: &'static str,
 }
 
-/// Of the whole process: the environment speaks of its descriptors once.
+/// The sockets of the whole process, because the environment speaks of its descriptors once.
 static HANDED: Mutex<Option<Handed>> = Mutex::new(None);
 
 impl Handed {
@@ -81,7 +81,7 @@ impl Handed {
         Err(if places.is_empty() { Missing::Name { names: self.names.clone() } } else { Missing::Taken })
     }
 
-    /// `None`: it was taken before.
+    /// Takes the socket at this place. `None`: it was taken before.
     fn take(&mut self, place: usize) -> Result<Option<Socket>, Missing> {
         match self.sockets.take_tcp_listener(place) {
             Ok(socket) => Ok(socket.map(Socket::Tcp)),

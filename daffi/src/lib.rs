@@ -42,11 +42,11 @@
 //!
 //! # Callbacks
 //!
-//! Plain functions, async functions, methods (`#[callback]` on the `impl` block) and closures.
-//! `workers` of them run at once, 1 by default, in order of arrival over all connections; a caller
-//! that has more than 16 requests waiting leaves the others their turn. A callback that returns a
-//! `Result` fails with the error's type as the class name that a Python caller sees, or with the
-//! class of a [`RemoteError`]; a panic is a `RuntimeError`.
+//! Plain functions, async functions, methods (`#[callback]` on the `impl` block) and closures can
+//! be callbacks. `workers` of them run at once, 1 by default, in order of arrival over all
+//! connections; a caller that has more than 16 requests waiting leaves the others their turn. A
+//! callback that returns a `Result` fails with the error's type as the class name that a Python
+//! caller sees, or with the class of a [`RemoteError`]; a panic is a `RuntimeError`.
 //!
 //! A plain `fn` may block, sleep and call `block_on`, in every run: it runs on a thread of its own
 //! and holds up nobody but the calls that wait for its worker. An `async fn`, and a plain one under
@@ -75,10 +75,10 @@
 //!
 //! # Features
 //!
-//! `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and `macros`, all on by
-//! default; `blocking`, for a client outside tokio, and `fd`, for listening sockets that a
-//! supervisor hands over. A feature adds, and changes nothing else; `ws` also has TCP and TLS
-//! listeners take WebSockets.
+//! On by default are `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and
+//! `macros`. Further ones are `blocking`, for a client outside tokio, and `fd`, for listening
+//! sockets that a supervisor hands over. A feature adds, and changes nothing else; `ws` also has
+//! TCP and TLS listeners take WebSockets.
 
 /// Pages on what goes around calls and callbacks.
 pub mod guide {

@@ -16,8 +16,8 @@ use crate::{
 /// their format. A call that cannot be delivered is answered at once with an error: unknown
 /// receiver, callback not exposed, receiver gone, receiver overloaded.
 ///
-/// A handle, cheap to clone. Dropping the last one ends the router at once; [`stop`](Self::stop)
-/// ends it in order.
+/// This is a handle, cheap to clone. Dropping the last one ends the router at once;
+/// [`stop`](Self::stop) ends it in order.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -59,7 +59,7 @@ impl Router {
         self.inner.name()
     }
 
-    /// Where it listens, with real ports in place of 0.
+    /// The endpoints at which it listens, with real ports in place of 0.
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         self.inner.endpoints()
@@ -77,7 +77,7 @@ impl Router {
         self.inner.stats()
     }
 
-    /// Who joins and leaves from now on.
+    /// The events of those who join and leave from now on.
     #[must_use]
     pub fn events(&self) -> Events {
         self.inner.events()

@@ -12,8 +12,8 @@ use crate::{
 
 /// A node that listens and exposes callbacks.
 ///
-/// A handle, cheap to clone. Dropping the last one ends the service at once; [`stop`](Self::stop)
-/// ends it in order.
+/// This is a handle, cheap to clone. Dropping the last one ends the service at once;
+/// [`stop`](Self::stop) ends it in order.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
@@ -58,7 +58,7 @@ impl Service {
         self.inner.name()
     }
 
-    /// Where it listens, with real ports in place of 0.
+    /// The endpoints at which it listens, with real ports in place of 0.
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         self.inner.endpoints()
@@ -70,7 +70,7 @@ impl Service {
         self.inner.clients()
     }
 
-    /// Who joins and leaves from now on.
+    /// The events of those who join and leave from now on.
     #[must_use]
     pub fn events(&self) -> Events {
         self.inner.events()

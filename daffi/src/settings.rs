@@ -1,6 +1,6 @@
 //! Setters that builders share.
 
-/// Of every node.
+/// The settings of every node.
 macro_rules! limits {
     () => {
         /// Changes limits and times: `.configure(|c| c.grace = Duration::from_secs(30))`.
@@ -12,10 +12,10 @@ macro_rules! limits {
 }
 pub(crate) use limits;
 
-/// Of nodes that listen. `$node` is what `$builder.listen(listeners)` starts.
+/// The settings of nodes that listen. `$node` is what `$builder.listen(listeners)` starts.
 macro_rules! listening {
     ($node:ident) => {
-        /// Certificate and key for `tls://` endpoints.
+        /// Sets certificate and key for `tls://` endpoints.
         #[cfg(feature = "tls")]
         pub fn tls(mut self, tls: daffi_transport_tls::ServerTls) -> Self {
             self.settings.tls = Some(tls);
@@ -27,38 +27,39 @@ macro_rules! listening {
         /// times.
         ///
         /// Without it, pages from loopback may connect to endpoints on loopback, and pages from the
-        /// host that they connect to, to any other; requests that come from no page always.
+        /// host that they connect to, to any other. Requests that come from no page always may.
         #[cfg(feature = "ws")]
         pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
             self.settings.origins.push(origin.into());
             self
         }
 
-        /// When silent WebSocket peers are pinged and given up. Default: after 20 seconds, and 20
-        /// seconds later.
+        /// Sets when silent WebSocket peers are pinged and given up. Default: after 20 seconds, and
+        /// 20 seconds later.
         #[cfg(feature = "ws")]
         pub fn websocket_keepalive(mut self, keepalive: daffi_transport_ws::Keepalive) -> Self {
             self.settings.keepalive = keepalive;
             self
         }
 
-        /// Permissions of the Unix sockets that are listened on, as `chmod` takes them: with
-        /// `0o660` the owner and its group may connect. Default: what the process's umask leaves.
+        /// Sets the permissions of the Unix sockets that are listened on, as `chmod` takes them:
+        /// with `0o660` the owner and its group may connect. Default: what the process's umask
+        /// leaves.
         #[cfg(feature = "uds")]
         pub fn socket_mode(mut self, mode: u32) -> Self {
             self.settings.socket = self.settings.socket.mode(mode);
             self
         }
 
-        /// The group of the Unix sockets that are listened on, by its number. Default: that of the
-        /// process.
+        /// Sets the group of the Unix sockets that are listened on, by its number. Default: that of
+        /// the process.
         #[cfg(feature = "uds")]
         pub fn socket_group(mut self, group: u32) -> Self {
             self.settings.socket = self.settings.socket.group(group);
             self
         }
 
-        /// A further endpoint to listen on, beside the one given to [`bind`](Self::bind).
+        /// Adds a further endpoint to listen on, beside the one given to [`bind`](Self::bind).
         pub fn also_bind(mut self, endpoint: &str) -> Self {
             self.also.push(endpoint.parse());
             self
@@ -72,6 +73,8 @@ macro_rules! listening {
         /// that a supervisor such as systemd hands over (`LISTEN_FDS`), and `tls+fd://3` the same
         /// with TLS. The supervisor keeps it, so that nobody is refused while the node restarts:
         /// whoever connects meanwhile waits for the next process.
+        ///
+        /// Cancelling: dropping the future leaves nothing listening.
         ///
         /// # Errors
         /// [`InitializationError`] says what can't be used. Nothing is listening then.
@@ -88,7 +91,7 @@ macro_rules! listening {
 }
 pub(crate) use listening;
 
-/// Of nodes that expose callbacks.
+/// The settings of nodes that expose callbacks.
 macro_rules! node_settings {
     () => {
         crate::settings::limits!();
@@ -122,8 +125,8 @@ macro_rules! node_settings {
             self
         }
 
-        /// Callbacks that run at once. Default 1: one at a time, in order of arrival over all
-        /// connections.
+        /// Sets how many callbacks run at once. Default 1: one at a time, in order of arrival over
+        /// all connections.
         pub fn workers(mut self, workers: usize) -> Self {
             self.config.workers = workers;
             self
@@ -158,7 +161,7 @@ macro_rules! node_settings {
             self
         }
 
-        /// What a payload may make this node hold, in every built-in format.
+        /// Sets what a payload may make this node hold, in every built-in format.
         pub fn value_limits(mut self, limits: crate::ValueLimits) -> Self {
             self.formats = self.formats.with_limits(limits);
             self

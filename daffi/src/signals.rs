@@ -10,7 +10,7 @@ use std::{
 use daffi_core::Ended;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Exit code of a process ended by a second signal: 128 and SIGINT.
+/// The exit code of a process ended by a second signal: 128 and SIGINT.
 const INTERRUPTED: i32 = 130;
 /// Signals within so long of the first are the same wish: what starts programs hands Ctrl-C on that
 /// the terminal gave to both, and `timeout` signals its child and then its group.

@@ -1,4 +1,4 @@
-//! Endpoints to transports.
+//! Makes transports of endpoints.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use daffi_transport::{BindError, ConnectError, Connector, Endpoint, EndpointErro
 pub(crate) struct ServerSettings {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<daffi_transport_tls::ServerTls>,
-    /// Of pages that may connect by WebSocket.
+    /// The origins of pages that may connect by WebSocket.
     #[cfg(feature = "ws")]
     pub(crate) origins: Vec<String>,
     #[cfg(feature = "ws")]
     pub(crate) keepalive: daffi_transport_ws::Keepalive,
-    /// Of Unix sockets.
+    /// The settings of Unix sockets.
     #[cfg(feature = "uds")]
     pub(crate) socket: daffi_transport_uds::SocketOptions,
 }
@@ -95,7 +95,7 @@ impl ServerSettings {
     }
 }
 
-/// What takes WebSockets on a listener of TCP or TLS.
+/// Makes what takes WebSockets on a listener of TCP or TLS.
 #[cfg(feature = "ws")]
 fn upgrade(endpoint: &Endpoint, settings: &ServerSettings) -> Result<Option<Arc<dyn HttpUpgrade>>, BindError> {
     let mut sockets = daffi_transport_ws::WebSockets::new().keepalive(settings.keepalive);
@@ -137,7 +137,7 @@ pub(crate) fn connector(endpoint: Endpoint, settings: &ClientSettings) -> Result
 
 #[cfg(feature = "tls")]
 impl ClientSettings {
-    /// Without settings the platform's roots: leaving an option out never skips a check.
+    /// The settings, or else the platform's roots: leaving an option out never skips a check.
     fn trusting(&self, endpoint: &Endpoint) -> Result<daffi_transport_tls::ClientTls, ConnectError> {
         match &self.tls {
             Some(tls) => Ok(tls.clone()),

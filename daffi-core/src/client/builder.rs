@@ -96,10 +96,9 @@ impl<F: FormatSet> ClientBuilder<F> {
     /// Connects, and keeps the connection.
     ///
     /// The first attempt decides, unless [`retry`](Self::retry) was set; then the last one does.
-    /// Must be called within a tokio runtime. Not cancel safe: a dropped attempt is given up.
+    /// Must be called within a tokio runtime.
     ///
-    /// # Errors
-    /// [`InitializationError`] says which step failed, and where to.
+    #[doc = words!(connect)]
     pub async fn connect(self) -> Result<Client<F>, InitializationError> {
         let retry = self.retry;
         let client = self.build()?;

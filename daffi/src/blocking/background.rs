@@ -16,7 +16,7 @@ pub(super) struct Background {
     _until_dropped: oneshot::Sender<()>,
 }
 
-/// What would wait for itself.
+/// The error of a call that would wait for itself.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "a blocking call on the blocking client's own thread would wait for itself: in a callback call on with \
@@ -30,7 +30,7 @@ impl Background {
         let handle = runtime.handle().clone();
         let (until_dropped, dropped) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("daffi-blocking".into()).spawn(move || {
-            // Ends when the sender is dropped: nobody sends.
+            // This ends when the sender is dropped, for nobody sends.
             let _ends = runtime.block_on(dropped);
             // A plain callback that blocks for ever must not keep the thread.
             runtime.shutdown_background();
@@ -45,7 +45,7 @@ impl Background {
         pollster::block_on(future)
     }
 
-    /// As [`block_on`](Self::block_on), unless this is the background's own thread.
+    /// Does what [`block_on`](Self::block_on) does, unless this is the background's own thread.
     pub(super) fn run<F: Future>(&self, future: F) -> Result<F::Output, CallError> {
         if thread::current().id() == self.thread {
             return Err(CallError::Layer(Arc::new(OwnThread)));

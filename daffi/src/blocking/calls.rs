@@ -36,7 +36,7 @@ macro_rules! style {
 }
 
 style! {
-    /// One call, one receiver, one answer: [`Client::rpc`](super::Client::rpc).
+    /// A call to one receiver, which answers it: [`Client::rpc`](super::Client::rpc).
     Rpc: receiver key serde header timeout wait_for_connection wait_for_receiver
 }
 
@@ -60,7 +60,8 @@ impl Rpc {
 }
 
 style! {
-    /// One call, one receiver, no answer: [`Client::rpc_nowait`](super::Client::rpc_nowait).
+    /// A call to one receiver, which does not answer:
+    /// [`Client::rpc_nowait`](super::Client::rpc_nowait).
     RpcNowait: receiver key serde header timeout wait_for_connection wait_for_receiver
 }
 
@@ -75,7 +76,7 @@ impl RpcNowait {
 }
 
 style! {
-    /// One call to several members, an answer of each: [`Client::cast`](super::Client::cast).
+    /// A call to several members, each of which answers: [`Client::cast`](super::Client::cast).
     Cast: receivers serde header timeout wait_for_connection
 }
 
@@ -91,7 +92,7 @@ impl Cast {
 }
 
 style! {
-    /// One call to several members, no answers:
+    /// A call to several members, none of which answers:
     /// [`Client::cast_nowait`](super::Client::cast_nowait).
     CastNowait: receivers serde header timeout wait_for_connection
 }
@@ -107,7 +108,7 @@ impl CastNowait {
 }
 
 style! {
-    /// Chunk after chunk to one receiver, each acknowledged:
+    /// A stream of chunks to one receiver, which acknowledges each:
     /// [`Client::stream`](super::Client::stream).
     StreamCall: receiver key serde chunk_timeout wait_for_connection wait_for_receiver
 }
@@ -129,7 +130,7 @@ impl StreamCall {
 }
 
 style! {
-    /// Chunk after chunk to one receiver, none acknowledged:
+    /// A stream of chunks to one receiver, which acknowledges none:
     /// [`Client::stream_nowait`](super::Client::stream_nowait).
     StreamNowait: receiver key serde queue_timeout wait_for_connection wait_for_receiver
 }

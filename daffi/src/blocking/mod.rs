@@ -34,18 +34,18 @@ use crate::{ClientBuilder, IntoCallbacks};
 /// A [`crate::Client`] whose methods block; made by
 /// [`ClientBuilder::connect_blocking`](crate::ClientBuilder::connect_blocking).
 ///
-/// A handle, cheap to clone. Dropping the last one ends the connection at once, and the thread with
-/// it; [`stop`](Self::stop) ends it in order.
+/// This is a handle, cheap to clone. Dropping the last one ends the connection at once, and the
+/// thread with it; [`stop`](Self::stop) ends it in order.
 #[derive(Clone, Debug)]
 pub struct Client {
-    // Dropped before the thread that it runs on.
+    // It is dropped before the thread that it runs on.
     inner: crate::Client,
     background: Arc<Background>,
 }
 
 impl ClientBuilder {
-    /// Connects as [`connect`](Self::connect), blocks until it has, and gives a client that blocks:
-    /// for programs that do not run on tokio.
+    /// Connects as [`connect`](Self::connect) does, blocks until it has, and gives a client that
+    /// blocks. It is for programs that do not run on tokio.
     ///
     /// # Errors
     /// As [`connect`](Self::connect); [`InitializationError::Thread`] when there is no thread for
@@ -58,40 +58,40 @@ impl ClientBuilder {
 }
 
 impl Client {
-    /// The same client without the blocking: for what is not here, and for parts of the program
-    /// that run on tokio.
+    /// The same client without the blocking. It is for what is not here, and for parts of the
+    /// program that run on tokio.
     #[must_use]
     pub const fn as_async(&self) -> &crate::Client {
         &self.inner
     }
 
-    /// One call, one receiver, one answer.
+    /// Makes calls to one receiver, which answers.
     pub fn rpc(&self) -> Rpc {
         Rpc::new(self.inner.rpc(), Arc::clone(&self.background))
     }
 
-    /// One call, one receiver, no answer: returns once the request is queued.
+    /// Makes calls to one receiver, which does not answer: they return once the request is queued.
     pub fn rpc_nowait(&self) -> RpcNowait {
         RpcNowait::new(self.inner.rpc_nowait(), Arc::clone(&self.background))
     }
 
-    /// One call to every member that exposes the callback, or to some; an answer of each.
+    /// Makes calls to every member that exposes the callback, or to some, each of which answers.
     pub fn cast(&self) -> Cast {
         Cast::new(self.inner.cast(), Arc::clone(&self.background))
     }
 
-    /// One call to every member that exposes the callback, or to some; no answers.
+    /// Makes calls to every member that exposes the callback, or to some, none of which answers.
     pub fn cast_nowait(&self) -> CastNowait {
         CastNowait::new(self.inner.cast_nowait(), Arc::clone(&self.background))
     }
 
-    /// Chunk after chunk to one receiver, each acknowledged before the next is sent, unless a
-    /// larger window is asked for.
+    /// Sends streams of chunks to one receiver, each chunk acknowledged before the next is sent,
+    /// unless a larger window is asked for.
     pub fn stream(&self) -> StreamCall {
         StreamCall::new(self.inner.stream(), Arc::clone(&self.background))
     }
 
-    /// Chunk after chunk to one receiver, none acknowledged.
+    /// Sends streams of chunks to one receiver, no chunk acknowledged.
     pub fn stream_nowait(&self) -> StreamNowait {
         StreamNowait::new(self.inner.stream_nowait(), Arc::clone(&self.background))
     }
@@ -152,8 +152,8 @@ impl Client {
         self.inner.add_callbacks(callbacks)
     }
 
-    /// Stops in order, as [`Client::stop`](crate::Client::stop), and blocks until it has. On the
-    /// client's own thread, which an async callback of it runs on, it only asks for it.
+    /// Stops in order, as [`Client::stop`](crate::Client::stop) does, and blocks until it has. On
+    /// the client's own thread, which an async callback of it runs on, it only asks for it.
     pub fn stop(&self) {
         match self.background.run(self.inner.stop()) {
             Ok(()) => {}
