@@ -30,7 +30,7 @@ pub struct Batch {
     sent: usize,
     /// Shared payloads, and where in `small` they belong.
     large: VecDeque<(usize, Bytes)>,
-    /// So many of `large`, from the front, own their memory.
+    /// How many of `large`, from the front, own their memory.
     compact: usize,
     /// Bytes of memory in `large`.
     shared: usize,
@@ -48,7 +48,8 @@ impl Batch {
         Self::default()
     }
 
-    /// One more frame: `head` is copied, `payload` is copied when small and shared when large.
+    /// Adds a frame. `head` is copied; `payload` is copied when it is small and shared when it is
+    /// large.
     pub fn push(&mut self, head: &[u8], payload: Option<Bytes>) {
         let mut length = head.len();
         self.small.extend_from_slice(head);
@@ -68,7 +69,7 @@ impl Batch {
         self.remaining += length;
     }
 
-    /// One more frame that is whole already.
+    /// Adds a frame that is whole already.
     pub fn push_frame(&mut self, frame: &Bytes) {
         if frame.len() >= SHARE_FROM {
             self.push(&[], Some(frame.clone()));
@@ -123,7 +124,7 @@ impl Batch {
         self.own() + self.shared
     }
 
-    /// To be called when what is here has to wait: shared payloads of up to [`OWN_FROM`] bytes are
+    /// Call this when what is here has to wait. Shared payloads of up to [`OWN_FROM`] bytes are
     /// copied, each once, so that they keep no read buffers alive; larger ones own about what they
     /// need. Small frames keep no more than about twice their size.
     pub fn compact(&mut self) {
@@ -164,7 +165,7 @@ impl Batch {
 
     /// Takes the first frame out whole, for transports whose messages are frames.
     ///
-    /// Not to be mixed with [`Buf::advance`]: a frame that has begun to leave is not whole any
+    /// It must not be mixed with [`Buf::advance`]: a frame that has begun to leave is not whole any
     /// more.
     pub fn next_frame(&mut self) -> Option<Bytes> {
         let length = *self.frames.front()?;

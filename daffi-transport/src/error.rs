@@ -4,7 +4,8 @@ use daffi_wire::{DecodeError, Foreign, Shown};
 
 use crate::{Endpoint, EndpointError};
 
-/// Why an established link ended. Cheap to clone: it goes to everybody who waits on the link.
+/// Why an established link ended. It is cheap to clone, because it goes to everybody who waits on
+/// the link.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
@@ -104,7 +105,8 @@ impl ConnectError {
         Self::Failed { endpoint: endpoint.clone(), phase, source: source.into() }
     }
 
-    /// The same, with the endpoint that the user wrote in place of that of the transport below.
+    /// The same error, with the endpoint that the user wrote in place of that of the transport
+    /// below.
     #[must_use]
     pub fn of(self, endpoint: &Endpoint) -> Self {
         match self {

@@ -36,11 +36,11 @@ pub struct HttpOffer {
     pub local: Option<IpAddr>,
 }
 
-/// An accepted connection that begins with an HTTP request, nothing of which is worked in.
+/// An accepted connection that begins with an HTTP request, of which nothing was handled.
 pub struct HttpConnection {
     /// What the peer sends further.
     pub reader: Box<dyn AsyncRead + Unpin + Send>,
-    /// To the peer.
+    /// The way to the peer.
     pub writer: Box<dyn AsyncWrite + Unpin + Send>,
     /// What was read already: some or all of the request, perhaps more.
     pub received: BytesMut,

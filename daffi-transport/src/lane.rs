@@ -13,7 +13,7 @@ thread_local! {
     static HERE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Runs `work` as a part of what the lane of this number runs. 0: of none.
+/// Runs `work` as a part of what the lane of this number runs. The number 0 stands for no lane.
 ///
 /// A number stands for one runtime as long as the process lives.
 pub fn run_on_lane<T>(number: u32, work: impl FnOnce() -> T) -> T {
@@ -63,15 +63,16 @@ impl<S> Movable<S> {
         Self { socket, lane: HERE.get(), again, last: |_| {} }
     }
 
-    /// The same stream, which tells the socket that when it is dropped: that nothing more is to be
-    /// written for one, so that the peer reads all before it hears of what was left unread.
+    /// The same stream, which calls `last` with its socket when it is dropped: to say that nothing
+    /// more is written, for one, so that the peer reads all before it hears of what was left
+    /// unread.
     #[must_use]
     pub fn with_last(mut self, last: fn(&S)) -> Self {
         self.last = last;
         self
     }
 
-    /// The stream as it is.
+    /// The stream itself.
     pub const fn get_ref(&self) -> &S {
         &self.socket
     }

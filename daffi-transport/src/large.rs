@@ -32,7 +32,7 @@ fn pool<T>(with: impl FnOnce(&mut BufferPool) -> T) -> T {
 
 #[derive(Debug)]
 struct BufferPool {
-    /// The ones that were given back last are at the end.
+    /// Memory that no thing uses. What was given back last is at the end.
     free: VecDeque<Vec<u8>>,
     /// Bytes in `free`.
     bytes: usize,
@@ -114,7 +114,8 @@ impl Large {
     fn grant(&mut self, arrived: usize, ahead: usize) {
         self.granted = self.whole.min(warrant(arrived)).min(arrived.saturating_add(ahead));
         if self.bytes.capacity() < self.granted {
-            // Exactly: a thing that is kept owns about what it needs.
+            // This reserves no more than that, so that a thing which is kept owns about what it
+            // needs.
             self.bytes.reserve_exact(self.granted - self.bytes.len());
         }
     }
@@ -177,7 +178,7 @@ impl Drop for Large {
     fn drop(&mut self) {
         self.end_loan();
         let buffer = std::mem::take(&mut self.bytes);
-        // Freed without the lock.
+        // This is freed without the lock.
         drop(pool(|pool| pool.put(buffer)));
     }
 }

@@ -33,7 +33,7 @@ pub struct LinkConfig {
 }
 
 impl LinkConfig {
-    /// Accepts this from the wire.
+    /// Sets what is accepted from the wire.
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -81,7 +81,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link of two halves, of a transport whose messages are frames. Byte streams:
+    /// A link of two halves, of a transport whose messages are frames. For byte streams there is
     /// [`Link::from_stream`].
     pub fn new(reader: impl LinkReader, writer: impl LinkWriter, peer: PeerInfo) -> Self {
         Self { reader: Box::new(reader), writer: Box::new(writer), peer, path: None }
@@ -173,14 +173,14 @@ pub trait LinkReader: Send + 'static {
     /// already, or 64 KiB.
     fn growth(&self) -> usize;
 
-    /// To be called when what was read has to wait: a little of it keeps no large buffer from then
-    /// on. A reader that always holds about as much as is [`buffered_bytes`](Self::buffered_bytes)
-    /// does nothing.
+    /// Call this when what was read has to wait: a little of it keeps no large buffer from then on.
+    /// A reader that always holds about as much as is [`buffered_bytes`](Self::buffered_bytes) does
+    /// nothing.
     fn compact(&mut self) {}
 }
 
-/// A frame to be kept beyond the turn in which it was read: a small one is copied, because it
-/// shares a read buffer of up to 128 KiB with others.
+/// Makes a frame fit to be kept beyond the turn in which it was read. A small one is copied,
+/// because it shares a read buffer of up to 128 KiB with others.
 ///
 /// What comes out owns at most twice its size: exactly its size up to [`OWN_FROM`] bytes.
 ///
@@ -199,7 +199,7 @@ pub fn keep(frame: Frame) -> Frame {
 pub trait Path: Send + 'static {
     /// How things stand; `None`: the system does not tell.
     ///
-    /// Ask every few seconds while something was sent and nothing is heard. Costs a few system
+    /// Ask every few seconds while something was sent and nothing is heard. It costs a few system
     /// calls.
     fn look(&mut self) -> Option<Way>;
 }
@@ -304,9 +304,9 @@ pub trait Listener: Send + 'static {
 
 /// Connects, as often as asked.
 pub trait Connector: Send + Sync + 'static {
-    /// A new link. Not cancel safe: a dropped attempt is given up.
+    /// Makes a new link. Not cancel safe: a dropped attempt is given up.
     fn connect(&self, config: &LinkConfig) -> BoxFuture<'static, Result<Link, ConnectError>>;
 
-    /// Where to.
+    /// The endpoint that it connects to.
     fn endpoint(&self) -> &Endpoint;
 }

@@ -107,7 +107,7 @@ pub struct MemConnector {
 }
 
 impl MemConnector {
-    /// Will connect to that name.
+    /// A connector to that name.
     #[must_use]
     pub const fn new(endpoint: Endpoint) -> Self {
         Self { endpoint }

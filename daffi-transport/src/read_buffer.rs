@@ -19,10 +19,10 @@ pub(crate) const FIRST: usize = 8 * 1024;
 /// Largest room offered to one read of what is not [`Large`].
 pub(crate) const MOST: usize = 64 * 1024;
 
-/// Room for something large and unfinished, beyond what arrived of it: so many times that.
+/// Room for something large and unfinished is so many times what arrived of it.
 pub(crate) const GROWTH: usize = 4;
 
-/// Bytes read from a stream and not worked in, for links of any byte stream.
+/// Bytes read from a stream and not taken as whole things, for links of any byte stream.
 ///
 /// It grows with what arrives, never on the word of a length that a peer announces. Things of up to
 /// [`OWN_FROM`] bytes are cut out of one shared buffer; a larger one gets memory of its own
@@ -54,7 +54,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Something large is being read, or waits to be taken.
+    /// Whether something large is being read, or waits to be taken.
     #[must_use]
     pub const fn is_large(&self) -> bool {
         self.large.is_some()
@@ -114,14 +114,14 @@ impl ReadBuffer {
         (self.bytes, self.chunk, self.room) = (BytesMut::new(), 0, FIRST);
     }
 
-    /// To be called when what was read has to wait: what is left of it moves to memory of its size,
-    /// so that a few bytes keep no large buffer. What is [large](Self::is_large) has such memory
+    /// Call this when what was read has to wait: what is left of it moves to memory of its size, so
+    /// that a few bytes keep no large buffer. What is [large](Self::is_large) has such memory
     /// already.
     pub fn compact(&mut self) {
         if self.bytes.is_empty() {
             self.release();
         } else if self.chunk > self.bytes.len() + 2 * FIRST {
-            // With the room of the next read.
+            // This has the room of the next read, too.
             let mut fresh = BytesMut::with_capacity(self.bytes.len() + FIRST);
             fresh.extend_from_slice(&self.bytes);
             (self.chunk, self.bytes, self.room) = (fresh.capacity(), fresh, FIRST);

@@ -39,7 +39,7 @@ impl Link {
         Self::new(reader, StreamWriter { io: writer, opening }, peer)
     }
 
-    /// The connecting side: the SYN goes out with the first frame.
+    /// Makes the connecting side of a link: the SYN goes out with the first frame.
     pub fn connect_over(
         reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin + Send + 'static,
@@ -49,8 +49,8 @@ impl Link {
         Self::from_stream(reader, writer, config, peer, BytesMut::new(), Bytes::from_static(&SYN))
     }
 
-    /// The accepting side: reads the opening bytes first. An HTTP request is refused with a
-    /// sentence.
+    /// Makes the accepting side of a link: it reads the opening bytes first. An HTTP request is
+    /// refused with a sentence.
     ///
     /// # Errors
     /// [`AcceptError`] when the peer closes early, or speaks another protocol.
@@ -66,7 +66,8 @@ impl Link {
         Self::accept_or_upgrade(reader, writer, config, peer, None).await
     }
 
-    /// The same, and what begins with an HTTP request is handed to what the listener offers.
+    /// Makes the accepting side of a link, and hands what begins with an HTTP request to what the
+    /// listener offers.
     ///
     /// # Errors
     /// [`AcceptError`] when the peer closes early, speaks another protocol, or its upgrade fails.
@@ -117,7 +118,7 @@ pub async fn read_opening(reader: &mut (impl AsyncRead + Unpin)) -> Result<(Open
             return Ok((opening, received));
         }
         let read = match reader.read_buf(&mut received).await {
-            // However it closes.
+            // It does not matter how the peer closes.
             Ok(0) | Err(_) if received.is_empty() => return Err(AcceptError::Silent),
             Ok(read) => read,
             Err(error) => return Err(AcceptError::failed(Phase::Opening, error)),

@@ -48,8 +48,8 @@ impl FrameDecoder {
     /// Takes the next whole frame from the front of `src`. While it is incomplete the result is
     /// `Ok(None)`, and nothing is taken.
     ///
-    /// On a level 4 link a frame of an unknown kind is a frame as any other, to be skipped by who
-    /// gets it.
+    /// On a level 4 link a frame of an unknown kind is a frame as any other, which whoever gets it
+    /// skips.
     ///
     /// # Errors
     /// [`DecodeError`], final for this stream. An announced length is refused before its bytes

@@ -39,8 +39,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// `worked_off`: what all requests cost that the receiver is done with. `window`: what may be
-    /// outstanding beyond it.
+    /// A grant. `worked_off` is what all requests cost that the receiver is done with, `window`
+    /// what may be outstanding beyond it.
     ///
     /// # Errors
     /// [`BodyError::Overflow`] when both together are beyond 64 bits.

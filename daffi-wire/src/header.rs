@@ -263,7 +263,7 @@ impl Header {
         Ok(self.encode_trusted(metadata, payload))
     }
 
-    /// The same, for lengths of a frame that was checked.
+    /// Writes the nine bytes for the lengths of a frame that was checked.
     pub(crate) fn encode_trusted(self, metadata: usize, payload: usize) -> [u8; Self::LEN] {
         let message = metadata + payload;
         let id = self.id.0.to_le_bytes();

@@ -16,7 +16,7 @@ use crate::{BodyError, CallId, FormatId, Frame, Header, Kind, Limits};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ping {
-    /// To be sent back; `return_result` is 1.
+    /// The bytes are to be sent back; `return_result` is 1.
     Asks([u8; Self::LEN]),
     /// The same bytes; `return_result` is 0.
     Answers([u8; Self::LEN]),

@@ -23,7 +23,7 @@ impl<'a> Shown<'a> {
     /// Bytes that are shown unless [`at_most`](Self::at_most) says otherwise: 1 KiB.
     pub const MOST: usize = 1024;
 
-    /// On one line.
+    /// Shows the text on one line.
     #[must_use]
     pub const fn new(text: &'a str) -> Self {
         Self { text, most: Self::MOST, lines: false }
@@ -52,8 +52,8 @@ impl<'a> Shown<'a> {
         Self { most: bytes, ..self }
     }
 
-    /// Line feeds and tabs stay as they are: for a text that stands by itself, where no line before
-    /// or behind it is told apart from its own.
+    /// Leaves line feeds and tabs as they are. This is for a text that stands by itself, where no
+    /// line before or behind it is told apart from its own.
     #[must_use]
     pub const fn with_lines(self) -> Self {
         Self { lines: true, ..self }

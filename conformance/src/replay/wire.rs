@@ -22,7 +22,7 @@ pub(super) struct Wire {
     uuids: HashMap<u16, u16>,
     /// One end has ended the stream.
     ended: bool,
-    /// Something was sent of which nothing tells yet that it was worked in.
+    /// Something was sent of which nothing tells yet that it was handled.
     unconfirmed: bool,
     /// What came while something else was waited for.
     early: VecDeque<Item>,
@@ -94,7 +94,7 @@ impl Wire {
         received
     }
 
-    /// Waits until a client has worked in all it was sent: it answers a call of a function that it
+    /// Waits until a client has handled all it was sent: it answers a call of a function that it
     /// does not have, and it reads in order. Nothing else of the protocol tells that an event has
     /// arrived.
     pub(super) async fn confirm(&mut self) -> io::Result<()> {

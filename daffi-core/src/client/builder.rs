@@ -54,19 +54,19 @@ impl<F: FormatSet> Client<F> {
 }
 
 impl<F: FormatSet> ClientBuilder<F> {
-    /// Limits and times. Default: [`NodeConfig::client`].
+    /// Sets limits and times. Default: [`NodeConfig::client`].
     pub fn config(mut self, config: NodeConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// What it exposes. Default: nothing.
+    /// Sets what it exposes. Default: nothing.
     pub fn callbacks(mut self, callbacks: Vec<Callback>) -> Self {
         self.callbacks = callbacks;
         self
     }
 
-    /// What stands around all its callbacks. Default: nothing.
+    /// Sets what stands around all its callbacks. Default: nothing.
     pub fn layer(mut self, layer: impl FnOnce(CallbackService) -> CallbackService + Send + 'static) -> Self {
         self.layer = Box::new(layer);
         self
@@ -78,9 +78,9 @@ impl<F: FormatSet> ClientBuilder<F> {
         self
     }
 
-    /// Only looks who is there: a server of this project tells nobody of this client, which then
-    /// cannot call and hears nothing after the list of members; to one of daffi 3.0.1 it is a
-    /// member like others. It exposes nothing.
+    /// Makes a client that only looks who is there. A server of this project tells nobody of it,
+    /// and it cannot call and hears nothing after the list of members. To one of daffi 3.0.1 it is
+    /// a member like others. It exposes nothing.
     pub const fn look_only(mut self) -> Self {
         self.looks = true;
         self
@@ -140,7 +140,8 @@ impl<F: FormatSet> ClientBuilder<F> {
             dropped_headers: Default::default(),
         });
         let handle = Arc::new(ClientOwner { shared: Arc::clone(&shared), formats: self.formats });
-        // Known before the first request can arrive, so that the first callback can call on.
+        // The node knows this before the first request can arrive, so that the first callback can
+        // call on.
         shared.node.set_client(Box::new(WeakClient { handle: Arc::downgrade(&handle) }));
         Ok(Client { handle, parent: None })
     }

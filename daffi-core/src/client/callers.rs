@@ -1,4 +1,4 @@
-//! Those who call a client, to hear when they leave.
+//! Remembers those who call a client, which hears when they leave.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use daffi_wire::NodeName;
 
 use crate::{conn::Account, keyed::ByName, serve::Context as Caller};
 
-/// What a caller takes beside its name, about.
+/// About what a caller takes beside its name.
 const COST: usize = 512;
 
 /// What all of them may take, in bytes.
@@ -17,7 +17,7 @@ const MOST: usize = 8 * 1024 * 1024;
 pub(super) struct Callers {
     by_name: ByName<NodeName, Caller>,
     bytes: usize,
-    /// What counts them.
+    /// The account that counts them.
     account: Arc<Account>,
 }
 
@@ -34,8 +34,8 @@ impl Callers {
     pub(super) fn add(&mut self, caller: &Caller) {
         let name = caller.caller_name();
         if self.bytes + cost(name) > MOST {
-            // A server that names ever new callers and never says that one left. Those before this
-            // one hear of the end of the connection only.
+            // This server names ever new callers and never says that one left. Those before this
+            // one hear only of the end of the connection.
             self.by_name = ByName::default();
             self.count(0);
         }

@@ -1,4 +1,4 @@
-//! The client that a callback runs on, to call on.
+//! The client that a callback runs on, through which it can call on.
 
 use std::sync::{Arc, Weak};
 
@@ -19,8 +19,8 @@ impl<F: FormatSet> WeakClient<F> {
 }
 
 impl Context {
-    /// The node that serves the call as a Client, to call on. `None` on a Service, which can't
-    /// call.
+    /// The node that serves the call as a Client, through which the callback can call on. `None` on
+    /// a Service, which can't call.
     ///
     /// Its calls are made for the call of this context: they have no more time than is left of
     /// that, and when nobody waits for it any more ([`cancelled`](Self::cancelled)) they end with

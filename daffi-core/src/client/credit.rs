@@ -18,8 +18,8 @@ use crate::{
     session::{Members, Outgoing, Receiving},
 };
 
-/// What chunks of acknowledged streams to one receiver may be unacknowledged at once; a larger one
-/// goes alone.
+/// Bytes of chunks of acknowledged streams to one receiver that may be unacknowledged at once. A
+/// larger chunk goes alone.
 const UNACKNOWLEDGED: u64 = 512 * 1024;
 
 /// Of the node's budget, what requests of all senders may cost together. What a small one really
@@ -119,7 +119,7 @@ impl Flow {
         self.more.iter().for_each(Notify::notify_one);
     }
 
-    /// Pays if nobody waits to.
+    /// Pays if nobody waits for that.
     fn pay_now(self: &Arc<Self>, style: Style, payload: usize) -> Result<Option<Paid>, Gone> {
         let cost = credit_cost(payload);
         let Ok(_first) = self.lines[style as usize].try_lock() else { return Ok(None) };
@@ -208,11 +208,12 @@ impl ClientCredit {
         if let Some(flow) = sending.flows.get(receiver) {
             return Ok(Arc::clone(flow));
         }
-        // Under the lock: who leaves is no member before it is forgotten.
+        // This looks under the lock, because who leaves is no member any more before it is
+        // forgotten.
         if sending.closed || members().get(receiver).is_none() {
             return Err(Gone);
         }
-        // No number of an earlier connection: its grants may still be on their way.
+        // It must be no number of an earlier connection, whose grants may still be on their way.
         let number = FlowId(fastrand::u32(..));
         begin(number);
         let flow = Flow::new(number);
@@ -273,7 +274,7 @@ impl ClientConn {
     /// takes more. Cancel safe.
     pub(crate) async fn pay(&self, receiver: &NodeName, style: Style, payload: usize) -> Result<Paid, Gone> {
         if !self.credit.is_governed() {
-            // Nothing counts, and still nothing is sent to who is not there.
+            // Nothing is counted here, and still nothing is sent to a receiver that is not there.
             return self.members().get(receiver).map(|_| Paid(None)).ok_or(Gone);
         }
         let flow = self.flow(receiver)?;

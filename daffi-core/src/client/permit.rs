@@ -12,7 +12,7 @@ use crate::{conn::Class, error::CallError};
 pub(crate) struct Permit(Arc<ClientConn>);
 
 impl Permit {
-    /// `None`: all call numbers are in use.
+    /// Keeps a number. `None`: all are in use.
     fn take(conn: &Arc<ClientConn>) -> Option<Self> {
         conn.session.lock().in_flight.reserve().then(|| Self(Arc::clone(conn)))
     }

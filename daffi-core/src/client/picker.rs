@@ -22,15 +22,16 @@ pub struct Choice<'a> {
 
 /// Chooses the receiver of a call among the members that expose its callback.
 ///
-/// Asked only when there is a choice: never with a `receiver` given, never with a single candidate.
+/// It is asked only when there is a choice: never when a `receiver` is given, and never for a
+/// single candidate.
 pub trait Picker: Send + Sync + fmt::Debug + 'static {
-    /// The index of the chosen candidate; taken modulo their number.
+    /// Gives the index of the chosen candidate, which is taken modulo their number.
     fn pick(&self, choice: &Choice<'_>) -> usize;
 
     /// A call that wants an answer is made to `receiver`, chosen or given.
     fn on_start(&self, _receiver: &NodeName) {}
 
-    /// Such a call ended, however it did.
+    /// Such a call has ended, in whatever way.
     fn on_end(&self, _receiver: &NodeName) {}
 }
 
@@ -54,7 +55,7 @@ impl RoundRobin {
     }
 
     fn first(&self, candidates: usize) -> usize {
-        // The generator of this thread, which a simulation seeds.
+        // It comes from the generator of this thread, which a simulation seeds.
         if self.from_first { 0 } else { fastrand::usize(..candidates.max(1)) }
     }
 }
@@ -72,8 +73,8 @@ impl Picker for RoundRobin {
     }
 }
 
-/// The member with the fewest calls of this node open, whatever they call; among equals, one after
-/// the other. For calls that differ much in how long they take.
+/// Chooses the member with the fewest open calls of this node, whatever they call, and among equals
+/// one after the other. It is for calls that differ much in how long they take.
 #[derive(Debug, Default)]
 pub struct LeastInFlight {
     open: Mutex<ByName<NodeName, usize>>,
@@ -105,8 +106,8 @@ impl Picker for LeastInFlight {
     }
 }
 
-/// Calls with the same key go to the same member as long as it is there; when one leaves, only its
-/// keys move. Calls without a key go round.
+/// Sends calls with the same key to the same member as long as that is there. When one leaves, only
+/// its keys move. Calls without a key go round.
 ///
 /// Every client that sees the same members sends a key to the same one.
 #[derive(Debug, Default)]
@@ -123,7 +124,8 @@ impl Picker for StickyByKey {
     }
 }
 
-/// The same in every process and version: FNV-1a, then a finalizer that spreads it over all bits.
+/// Gives the same in every process and version: FNV-1a, and then a finalizer that spreads it over
+/// all bits.
 fn weight(key: &str, member: &NodeName) -> u64 {
     let bytes = key.bytes().chain([0]).chain(member.bytes());
     let hash =

@@ -27,15 +27,16 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 /// 3.0.1 server.
 const QUIET_LOOK: Duration = Duration::from_millis(20);
 
-/// Connects, then keeps the connection on a task of its own. The first attempt decides; with
-/// `retry`, those of so long a time.
+/// Connects, then keeps the connection on a task of its own. The first attempt decides, or with
+/// `retry` the last one within that time.
 pub(super) async fn start(shared: Arc<ClientCore>, retry: Option<Duration>) -> Result<(), InitializationError> {
     let (ends, ended) = ends();
     let first = match retry {
         None => establish(&shared, &ends, None).await?,
         Some(within) => first_within(&shared, &ends, within).await?,
     };
-    // Made before the task: one that is dropped before it ran ends the node too.
+    // This is made before the task, so that a task which is dropped before it ran ends the node
+    // too.
     let end = End { shared, how: Ended::RuntimeGone };
     tokio::spawn(supervise(end, first, ends, ended));
     Ok(())
@@ -53,12 +54,12 @@ pub(super) fn start_lazily(shared: Arc<ClientCore>) {
     });
 }
 
-/// Unbounded, but only connections that were opened send, each once.
+/// The channel is unbounded, but only connections that were opened send, each once.
 fn ends() -> (Ends, mpsc::UnboundedReceiver<(u64, Disconnected)>) {
     mpsc::unbounded_channel()
 }
 
-/// Tries until it works or the time is up; what failed last is told then.
+/// Tries until it works or the time is up, and then tells what failed last.
 async fn first_within(
     shared: &Arc<ClientCore>,
     ends: &Ends,
@@ -98,7 +99,8 @@ async fn supervise(
     }
 }
 
-/// Sets the node's end when it is dropped: by then it was stopped or evicted, or its runtime is.
+/// Sets the node's end when it is dropped. By then the node was stopped or evicted, or its runtime
+/// is gone.
 struct End {
     shared: Arc<ClientCore>,
     how: Ended,
@@ -270,7 +272,7 @@ async fn establish(
     }
 }
 
-/// Lets the callbacks end that run, within `grace`: also those of a connection that was lost. Gives
+/// Lets the callbacks end that run, within `grace`, also those of a connection that was lost. Gives
 /// how many were cut off.
 async fn finish_callbacks(shared: &ClientCore) -> usize {
     let node = &shared.node;
@@ -324,7 +326,7 @@ async fn persist(
     }
 }
 
-/// Pauses between attempts: doubling, jittered.
+/// The pauses between attempts, which double and are jittered.
 struct Pauses {
     next: Duration,
     longest: Duration,
@@ -343,9 +345,10 @@ impl Pauses {
     }
 }
 
-/// Half to all of `pause`, so that the clients of a restarted server do not come back all at once.
+/// Gives half to all of `pause`, so that the clients of a restarted server do not come back all at
+/// once.
 fn jitter(pause: Duration) -> Duration {
-    // The generator of this thread, which a simulation seeds.
+    // This comes from the generator of this thread, which a simulation seeds.
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
@@ -389,8 +392,8 @@ async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) ->
             if let Some(Err(error)) = failed {
                 tracing::warn!(node = %shared.node.name, %error, "callbacks could not be announced");
             }
-            // Whether the old connection still stands its driver knows: if not, its end is in the
-            // channel.
+            // The driver of the old connection knows whether that still stands. If not, its end is
+            // in the channel.
             shared.set_current(&old);
             shared.set_state(ClientState::Connected);
             (old, true)

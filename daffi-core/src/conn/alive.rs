@@ -39,8 +39,8 @@ impl Signs {
         self.heard.store(true, Relaxed);
     }
 
-    /// This end does not read now. It can blame nobody for being silent, and does not see what it
-    /// is asked.
+    /// Notes that this end does not read now. It can blame nobody for being silent, and does not
+    /// see what it is asked.
     pub(super) fn note_holding_back(&self) {
         self.held_back.store(true, Relaxed);
     }
@@ -75,7 +75,7 @@ pub(crate) struct Alive(Option<Asking>);
 #[derive(Debug)]
 struct Asking {
     pulse: Pulse,
-    /// Where the last question ends, in bytes since the connection began.
+    /// The place where the last question ends, in bytes since the connection began.
     question: u64,
 }
 

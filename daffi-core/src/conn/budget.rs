@@ -365,7 +365,7 @@ impl Account {
         if bytes < READ_FREELY {
             return Ok(Reading(None));
         }
-        // No budget is too small for one.
+        // No budget is too small for one reading.
         let may_hold = bound().min(self.budget.limit / 4);
         let alone = self.budget.readings.load(Relaxed) == 0;
         if !alone && !must && !self.admits(may_hold) {

@@ -5,12 +5,12 @@ use tokio::time::{Duration, Instant};
 /// A callback whose run takes longer holds its reader up.
 pub(crate) const SLOW: Duration = Duration::from_millis(1);
 
-/// So many runs on one clock reading.
+/// The number of runs that share one reading of the clock.
 const GROUP: u32 = 8;
 
-/// So many runs are timed each for itself after a slow group. One is slow as well when the
-/// operating system lets others run, every few milliseconds on a busy CPU, where quick callbacks
-/// run ten thousand times.
+/// The number of runs that are timed each for itself after a slow group. One is slow as well when
+/// the operating system lets others run, every few milliseconds on a busy CPU, where quick
+/// callbacks run ten thousand times.
 const SUSPECT: u32 = 1024;
 
 /// Times callbacks that run one after another. The first of a turn is timed for itself; then groups

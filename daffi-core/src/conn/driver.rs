@@ -241,7 +241,7 @@ impl<R: Handler> Drop for Driver<R> {
         }
         let unsent = self.conn.outbox.close() + self.write.batch.frames();
         if unsent > 0 && matches!(reason, Disconnected::PeerClosed) {
-            // It does not want them: the list that answers its farewell for one.
+            // It does not want what is unsent, which may be the list that answers its farewell.
             tracing::debug!(peer = %self.conn.peer, unsent, "a peer closed before it had taken all");
         } else if unsent > 0 {
             tracing::warn!(peer = %self.conn.peer, unsent, %reason, "a connection ended with unsent frames");

@@ -117,7 +117,7 @@ mod tests {
         unwritten_share: 1000,
         unwritten_soft_share: 100,
     };
-    /// Of a Service: one of level 4, and one of 3.0.1; of a Router: the same.
+    /// The peers of a Service, of level 4 and of 3.0.1, and then those of a Router.
     const CLIENT: PeerKind = PeerKind { asks_only: true, waits: true };
     const OLD_CLIENT: PeerKind = PeerKind { asks_only: true, waits: false };
     const MEMBER: PeerKind = PeerKind { asks_only: false, waits: true };

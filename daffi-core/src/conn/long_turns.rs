@@ -60,17 +60,17 @@ pub(crate) struct LongTurns(Arc<[Arc<LaneLine>]>);
 /// everybody over one connection: among those who ask it would be one of many.
 #[derive(Debug)]
 struct LaneLine {
-    /// Of each [`Kind`].
+    /// The permits for turns of each [`Kind`].
     permits: [Arc<Semaphore>; 2],
     threads: usize,
     /// Connections that stand in it. Relaxed, as `had_short`: it decides only how long a turn is.
     waiting: AtomicUsize,
-    /// One had a short turn since the last long one began.
+    /// A connection had a short turn since the last long one began.
     had_short: AtomicBool,
 }
 
 impl LongTurns {
-    /// For connections that run on this runtime, and on up to so many lanes.
+    /// Makes the lines for connections that run on this runtime, and on up to so many lanes.
     pub(crate) fn on(runtime: &Handle, lanes: usize) -> Self {
         Self::of(runtime.metrics().num_workers(), lanes)
     }
@@ -111,15 +111,15 @@ pub(super) struct TurnPace {
     goes_on: bool,
 }
 
-/// That of one connection in the line.
+/// The place of one connection in the line.
 #[derive(Debug)]
 struct Place {
     all: LongTurns,
-    /// Where the connection ran last, and the line there.
+    /// The lane on which the connection ran last, and the line there.
     lane: usize,
     line: Arc<LaneLine>,
     permits: [PollSemaphore; 2],
-    /// It waits for a permit.
+    /// The connection waits for a permit.
     waits: bool,
 }
 

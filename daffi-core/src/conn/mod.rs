@@ -55,7 +55,7 @@ pub(crate) struct Conn {
     /// Unique in this process.
     pub(crate) id: u64,
     pub(crate) peer: PeerInfo,
-    /// Where its driver runs: of a node that spreads its connections over lanes.
+    /// The seat on which its driver runs, if its node spreads its connections over lanes.
     seat: u64,
     pub(crate) outbox: Outbox,
     pub(crate) inbound: Inbound,
@@ -136,7 +136,7 @@ impl Conn {
         self.level.store(level.number(), Ordering::Relaxed);
     }
 
-    /// Nothing comes any more, and nothing is written.
+    /// Ends the accounts, when nothing comes any more and nothing is written.
     pub(crate) fn end_accounts(&self) {
         self.outbox.account().end();
         self.inbound.account().end();
@@ -160,7 +160,8 @@ impl Conn {
         Ok(())
     }
 
-    /// The same, with something to drop once all was written; made only if it is queued.
+    /// Queues what this node says, with something to drop once all of it was written. `receipt` is
+    /// made only if that is queued.
     pub(crate) fn notify_with(&self, frames: &[Frame], receipt: impl FnOnce() -> Receipt) -> Result<(), Closed> {
         let Some((last, before)) = frames.split_last() else { return Ok(()) };
         self.notify(before)?;

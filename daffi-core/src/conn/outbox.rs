@@ -24,7 +24,7 @@ const FRAME_COST: usize = 48;
 /// What a frame with a [`Receipt`] takes beyond that.
 const RECEIPT_COST: usize = 96;
 
-/// So little is not worth counting: small calls never touch the account.
+/// Bytes that are not worth counting, so that small calls never touch the account.
 const UNCOUNTED: usize = 4 * 1024;
 
 /// What a frame is to the peer that it is queued for, which says what happens when there is no room

@@ -27,24 +27,25 @@ const QUEUED_PER_TURN: usize = 64 * 1024;
 /// Bytes one read may bring.
 const READ_LIMIT: usize = 1024 * 1024;
 
-/// .. while memory is short, for which a link takes four times as much ..
+/// Bytes one read may bring while memory is short. A link takes four times as much memory for it.
 const SHORT_READ: usize = 4 * 1024;
 
-/// .. and at least may, by a peer that is not over its share yet.
+/// Bytes one read may bring at least, from a peer that is not over its share yet.
 const LEAST_READ: usize = 1024;
 
-/// A sender that can't be held back is slowed down to this many bytes ...
+/// A sender that can't be held back is slowed down to this many bytes in each [`SLOW_PAUSE`].
 ///
 /// Linux opens a closed TCP window only when a sixteenth of the receive buffer is free, which is
 /// 384 KiB of the usual largest one: taking 64 KiB at a time leaves the sender without a byte for
 /// more than its second (measured).
 pub(super) const SLOW_BYTES: usize = 512 * 1024;
 
-/// ... in this time: twice within the second after which a write of 3.0.1 fails.
+/// The time in which such a sender may send [`SLOW_BYTES`]: half of the second after which a write
+/// of 3.0.1 fails.
 const SLOW_PAUSE: Duration = Duration::from_millis(500);
 
-/// One that never had so much ready at once has a small window, which opens for less. At 128 KiB/s
-/// a stream of 3.0.1 holds (measured).
+/// A sender that never had so much ready at once has a small window, which opens for less. At 128
+/// KiB/s a stream of 3.0.1 holds (measured).
 const TRICKLE_BYTES: usize = 32 * 1024;
 const TRICKLE_PAUSE: Duration = Duration::from_millis(250);
 
@@ -62,7 +63,7 @@ pub(super) struct ReadSide {
     /// Callbacks still to be timed each for itself.
     suspect: u32,
     unfinished: Unfinished,
-    /// Where memory for more of it comes from.
+    /// The source of memory for more of it.
     pot: Pot,
     /// There is no room for all that it might have.
     is_short: bool,
@@ -101,7 +102,7 @@ impl<R: Handler> Driver<R> {
     /// Reads what is there, and queues what the handler makes of it. `Pending`: others are first.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
         let Poll::Ready(mut work) = self.pace.poll(cx) else {
-            // It is not read now, whatever it sends.
+            // The peer is not read now, whatever it sends.
             self.conn.signs.note_holding_back();
             return Poll::Pending;
         };
@@ -114,14 +115,14 @@ impl<R: Handler> Driver<R> {
         Poll::Ready(read)
     }
 
-    /// As far as limits allow.
+    /// Reads and handles frames, as far as limits allow.
     fn read_frames(&mut self, cx: &mut Context<'_>, turn: &mut Turn, work: &mut Work) -> Result<(), Disconnected> {
         let queued = self.conn.outbox.bytes() + QUEUED_PER_TURN;
         let mut hold = self.hold(None)?;
         while !self.read.ended && hold != Hold::Stop && !self.conn.is_ending() {
             let looks = work.wants_look();
             if work.is_enough() || self.conn.outbox.bytes() >= queued {
-                // What the peer provoked is written before more of it is worked in.
+                // What the peer provoked is written before more of its frames are handled.
                 self.pace.note(work, turn.answers(), true);
                 return Ok(());
             }
@@ -220,7 +221,7 @@ impl<R: Handler> Driver<R> {
         {
             reader.compact();
         }
-        // It is judged by what it holds, not by what it might have.
+        // The peer is judged by what it holds, not by what it might have.
         self.count_unfinished(0);
         let in_the_way = self.read.place.as_ref().is_some_and(Place::is_in_the_way);
         let waited = self.read.watch.wait(self.conn.inbound.account(), in_the_way, now());
@@ -266,7 +267,7 @@ impl<R: Handler> Driver<R> {
     }
 
     /// Whether this peer must be held back now. `growth`: what reading on would take; `None`: what
-    /// was read is to be worked in first, whatever it holds.
+    /// was read is to be handled first, whatever it holds.
     fn hold(&mut self, growth: Option<usize>) -> Result<Hold, Disconnected> {
         let (inbound, outbox) = (&self.conn.inbound, &self.conn.outbox);
         let (account, unwritten) = (inbound.account(), outbox.account());
@@ -304,8 +305,8 @@ impl<R: Handler> Driver<R> {
         Ok(hold)
     }
 
-    /// Where memory for the next read comes from, and how much of it: this peer's share, or the
-    /// reserve for which it stands in line.
+    /// Chooses where memory for the next read comes from, and how much of it there is: this peer's
+    /// share, or the reserve for which it stands in line.
     fn choose_pot(&mut self, counts: &Counts, hold: Hold) {
         let budget = self.conn.inbound.account().budget();
         let held = counts.waiting + counts.unfinished;
@@ -338,7 +339,7 @@ impl<R: Handler> Driver<R> {
         };
     }
 
-    /// What is held for what was read and not worked in, with `growth` more.
+    /// The memory of what was read and not handled, with `growth` more.
     fn memory_of_unfinished(&self, growth: usize) -> usize {
         (self.read.reader.held_bytes() + growth).saturating_sub(UNCOUNTED)
     }

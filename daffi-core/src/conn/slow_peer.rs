@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::Account;
 
-/// One that looks at a clock so much later than it meant to was stopped or suspended itself: the
+/// A node that looks at a clock so much later than it meant to was stopped or suspended itself: the
 /// silence may be its own.
 const LATE: Duration = Duration::from_secs(2);
 
-/// So many bytes in so much time.
+/// A pace: so many bytes in so much time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
     pub(super) bytes: usize,

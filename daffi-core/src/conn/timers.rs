@@ -34,7 +34,7 @@ pub(super) enum Timer {
     Active,
     /// The way to the peer is to be looked at.
     Way,
-    /// For the handler.
+    /// The time of the handler.
     Handler,
 }
 

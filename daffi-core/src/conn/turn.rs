@@ -48,7 +48,7 @@ pub(crate) struct Turn {
 impl Turn {
     /// `suspect`: as [`Clock::suspect`] was after the turn before.
     pub(crate) fn begin(own: &Conn, suspect: u32) -> Self {
-        // On a thread that is ending there is none.
+        // A thread that is ending has none.
         let lots = LOTS_OF_LAST.try_with(Cell::take).unwrap_or_default();
         Self { own: own.id, lots, lost: Vec::new(), answers: 0, clock: Clock::new(suspect) }
     }
@@ -116,7 +116,7 @@ impl Turn {
             conn.keep_promise();
             if conn.id != self.own {
                 if conn.is_draining() {
-                    // It may have waited for this promise only.
+                    // Its driver may have waited for this promise only.
                     conn.wake();
                 } else if let Ok(queued) = queued {
                     conn.ask(queued);

@@ -2,7 +2,7 @@
 
 use super::Account;
 
-/// Where memory of an unfinished frame comes from.
+/// The source of the memory of an unfinished frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pot {
     /// The peer's share.
@@ -40,7 +40,7 @@ impl Unfinished {
             return;
         }
         let (share, reserve, overdraft) = match pot {
-            // There is room again for all of it.
+            // The share has room again for all of it.
             Pot::Share => (bytes, 0, 0),
             _ if bytes < before => {
                 let share = self.of_share.min(bytes);

@@ -26,12 +26,13 @@ pub(super) struct Meter {
 #[derive(Debug, Default)]
 struct Window {
     begun: Option<(Instant, Duration)>,
-    /// When the last one ended, and thousandths of a core in it.
+    /// The time at which the last window ended, and thousandths of a core in it.
     last: Option<(Instant, u32)>,
 }
 
 impl Meter {
-    /// A connection was polled. Thousandths of a core that the thread used, at the end of a window.
+    /// Notes that a connection was polled. Gives the thousandths of a core that the thread used, at
+    /// the end of a window.
     pub(super) fn tick(&self) -> Option<u32> {
         let polls = self.polls.load(Ordering::Relaxed).wrapping_add(1);
         self.polls.store(polls, Ordering::Relaxed);

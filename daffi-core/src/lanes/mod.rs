@@ -48,7 +48,7 @@ const PAIRS: usize = 16 * 1024;
 /// Numbers of seats that were given out; 0 is none.
 static SEATS: AtomicU64 = AtomicU64::new(0);
 
-/// Where the connections of a node run.
+/// The threads on which the connections of a node run.
 #[derive(Clone, Debug)]
 pub(crate) struct Lanes {
     /// `None`: on the runtime as it is.
@@ -57,11 +57,11 @@ pub(crate) struct Lanes {
 
 #[derive(Debug)]
 struct Inner {
-    /// Those beyond the first are started when they are needed, and stay.
+    /// All lanes there may be. Those beyond the first are started when they are needed, and stay.
     lanes: Box<[OnceLock<Lane>]>,
     /// Lanes in use, from the first on. Starting a lane happens before it counts as open.
     open: AtomicUsize,
-    /// Where the next connection begins, among those.
+    /// The lane on which the next connection begins, modulo the open ones.
     next: AtomicUsize,
     /// Counts changes of `targets` and `open`, which happen before a seat sees the new count.
     changes: AtomicU64,
@@ -79,7 +79,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct Lane {
-    /// As sockets know it.
+    /// The number by which sockets know it.
     number: u32,
     runtime: Handle,
     meter: Meter,
@@ -117,7 +117,7 @@ impl Lanes {
         Self { inner: Some(Arc::new(inner)) }
     }
 
-    /// Lanes there may be.
+    /// How many lanes there may be.
     pub(crate) fn most(&self) -> usize {
         self.inner.as_ref().map_or(1, |inner| inner.lanes.len())
     }
@@ -246,7 +246,7 @@ impl Inner {
         self.lanes[lane].get().or_else(|| self.lanes[0].get()).expect("the first lane is there from the start")
     }
 
-    /// Where a new connection begins.
+    /// The lane on which a new connection begins.
     fn next_lane(&self) -> usize {
         match self.open.load(Ordering::Acquire) {
             1 => 0,
@@ -283,7 +283,7 @@ impl Inner {
         }
     }
 
-    /// `false`: nothing moves.
+    /// Moves connections to `lanes` lanes. `false`: nothing moves.
     fn spread(&self, watched: Watched, lanes: usize) -> bool {
         let lanes = self.start_lanes(lanes);
         let worked: Vec<_> =

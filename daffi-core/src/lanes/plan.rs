@@ -6,9 +6,9 @@ use rustc_hash::FxHashMap;
 /// Thousandths of a core from which on a lane is asked to give something away.
 pub(super) const HOT: u32 = 850;
 
-/// All lanes together may use so many thousandths of those that one lane fewer has before they are
-/// one fewer. The gap to [`HOT`] is what spreading costs, and a margin, so that they do not change
-/// at every breath.
+/// There is one lane fewer once all together use no more than so many thousandths of what one fewer
+/// has. The gap to [`HOT`] is what spreading costs, and a margin, so that they do not change at
+/// every breath.
 pub(super) const COOL: u32 = 650;
 
 /// Windows in a row in which a lane was hot before its connections are watched.
@@ -29,7 +29,7 @@ pub(super) enum Step {
     Watch,
     /// Spread what was counted over so many lanes.
     Arrange(usize),
-    /// One lane fewer.
+    /// Use one lane fewer.
     Retire,
 }
 

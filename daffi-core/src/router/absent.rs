@@ -62,7 +62,7 @@ impl AbsentCallers {
         if calls.len() == 0 {
             return;
         }
-        // One that bore the name before would have handed its calls on.
+        // A member that bore the name before would have handed its calls on.
         drop(self.take(name));
         let bytes = cost(name, &calls);
         while !self.has_room(bytes) {

@@ -40,7 +40,7 @@ impl Announcing {
         self.at = Some(now);
     }
 
-    /// When it may announce again; `None`: now.
+    /// The time from which it may announce again. `None`: now.
     pub(super) fn next_allowed(&self, now: Instant) -> Option<Instant> {
         let beyond = self.debt_at(now).checked_sub(AT_ONCE + 1)? + 1;
         Some(now + Duration::from_millis(beyond.saturating_mul(1000).div_ceil(IN_A_SECOND)))
@@ -57,7 +57,7 @@ impl Announcing {
         self.waiting = Some(WaitingHandshake { frame: keep(frame), due, _counted: counted });
     }
 
-    /// When the one that waits is due.
+    /// The time at which the one that waits is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.waiting.as_ref().map(|waiting| waiting.due)
     }

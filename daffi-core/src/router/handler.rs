@@ -21,7 +21,7 @@ pub(super) struct RouterHandler {
     shared: Arc<RouterShared>,
     conn: Arc<Conn>,
     opening: OpeningId,
-    /// This connection as a member, after its handshake.
+    /// The member that this connection is, after its handshake.
     member: Option<Forwarder>,
     alive: Alive,
     announcing: Announcing,
@@ -94,7 +94,7 @@ impl RouterHandler {
         Self { shared, conn, opening, member: None, alive: Alive::default(), announcing: Announcing::default() }
     }
 
-    /// This connection as the others see it, once it has joined.
+    /// The member as the others see it, once it has joined.
     #[cfg(test)]
     pub(super) fn peer(&self) -> Option<Arc<Peer>> {
         self.member.as_ref().map(|member| Arc::clone(&member.me.peer))

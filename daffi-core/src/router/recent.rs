@@ -1,6 +1,6 @@
 //! What a connection asked for last: it often sends many frames to few others.
 
-/// So many are remembered.
+/// How many are remembered.
 const REMEMBERED: usize = 4;
 
 /// The last few answers to a question that is asked for every frame.

@@ -33,7 +33,7 @@ const FLOW_COST: usize = 384;
 #[derive(Debug)]
 pub(super) struct Sender {
     pub(super) peer: Arc<Peer>,
-    /// By the connection of the receiver.
+    /// The flows by the connection of the receiver.
     flows: Mutex<FxHashMap<u64, RoutedFlow>>,
     /// Requests held in all flows, so that calls need not look while there are none. Relaxed: it
     /// grows on the sender's own connection, whose calls look; one that sees it shrink late looks
@@ -42,13 +42,12 @@ pub(super) struct Sender {
     limits: Limits,
 }
 
-/// One flow as the Router keeps it: the sender's account as the Router keeps it, and the requests
-/// beyond it, in order.
+/// One flow as the Router keeps it: the sender's account, and the requests beyond it in order.
 #[derive(Debug)]
 struct RoutedFlow {
     account: Outgoing,
     held: VecDeque<HeldRequest>,
-    /// In the place of a receiver that knows nothing of credit.
+    /// What stands in the place of a receiver that knows nothing of credit.
     local: Option<Local>,
     telling: Telling,
     /// Counted as received from its sender.
@@ -78,14 +77,14 @@ struct HeldRequest {
 
 #[derive(Clone, Copy, Debug)]
 enum WaitsFor {
-    /// For what is held before it: a call costs nothing.
+    /// It waits for what is held before it; a call costs nothing.
     Order,
-    /// For so much credit.
+    /// It waits for so much credit.
     Credit(u64),
-    /// Until nothing of the flow before is outstanding, for this one to begin: nobody gets a new
-    /// window by a new flow.
+    /// It waits until nothing of the flow before is outstanding, for this flow to begin: nobody
+    /// gets a new window by a new flow.
     Quiet(FlowId),
-    /// Until the receiver has heard of the sender, for the flow to begin.
+    /// It waits until the receiver has heard of the sender, for the flow to begin.
     News,
 }
 

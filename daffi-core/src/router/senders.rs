@@ -23,7 +23,7 @@ impl Senders {
         self.0.is_empty()
     }
 
-    /// Those of them that have not gone.
+    /// The senders that have not gone.
     pub(super) fn present(&self) -> Vec<Arc<Sender>> {
         self.0.values().filter_map(Weak::upgrade).collect()
     }

@@ -18,8 +18,8 @@ use crate::{
 /// 5).
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// A TCP connection to an endpoint of any scheme, with its options set, and the address it went to;
-/// for transports that run on top of TCP.
+/// Makes a TCP connection to an endpoint of any scheme, with its options set, and gives the address
+/// it went to. It is for transports that run on top of TCP.
 ///
 /// The addresses of a host name are tried as RFC 8305 says: IPv6 and IPv4 in turn, the next one
 /// when the one before failed or has not answered within [`ATTEMPT_DELAY`], and the first that
@@ -53,8 +53,8 @@ pub async fn connect_stream(endpoint: &Endpoint) -> Result<(TcpStream, SocketAdd
     }
 }
 
-/// Both families in turn, beginning with the one that the resolver puts first; each in the
-/// resolver's order.
+/// Gives addresses of both families in turn, beginning with the family that the resolver puts
+/// first; each family in the resolver's order.
 fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let is_first = |address: &SocketAddr| addresses.first().is_some_and(|first| first.is_ipv4() == address.is_ipv4());
     let (first, second): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(is_first);
@@ -66,7 +66,7 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     ordered
 }
 
-/// The first attempt that succeeds; each begins when the one before failed, or after
+/// Gives the first attempt that succeeds. Each begins when the one before failed, or after
 /// [`ATTEMPT_DELAY`].
 async fn first_of<T, F: Future<Output = io::Result<T>>>(
     addresses: Vec<SocketAddr>,

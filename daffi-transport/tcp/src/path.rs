@@ -30,11 +30,11 @@ impl TcpPath {
     /// The way of this connection.
     #[must_use]
     pub fn of(stream: &TcpStream) -> Self {
-        // One that broke already has no ends, and its reader finds that out.
+        // A connection that broke already has no ends, and its reader finds that out.
         Self { ends: stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?))).ok(), asking: None }
     }
 
-    /// What a state seen at `now` says.
+    /// The silence that a state seen at `now` tells of.
     fn judge(&mut self, state: &State, now: Instant) -> Option<Duration> {
         let Some(asked_for) = state.asked_in_vain() else {
             self.asking = None;
@@ -70,9 +70,9 @@ struct State {
     probes: u8,
     /// Doublings of `timeout`.
     backoff: u8,
-    /// After which something is sent again, the next time.
+    /// The time after which something is sent again, the next time.
     timeout: Duration,
-    /// Since anything came from the peer's host.
+    /// The time since anything came from the peer's host.
     heard: Duration,
 }
 

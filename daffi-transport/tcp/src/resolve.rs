@@ -1,4 +1,4 @@
-//! From an endpoint to the addresses it stands for.
+//! Finds the addresses that an endpoint stands for.
 
 use std::{io, net::SocketAddr};
 
@@ -17,7 +17,8 @@ impl From<EndpointError> for ResolveError {
     }
 }
 
-/// All addresses, in the resolver's order; never none. Literal addresses are not looked up.
+/// All addresses, in the resolver's order. There is always one. Literal addresses are not looked
+/// up.
 pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ResolveError> {
     let (host, port) = endpoint.host_port()?;
     let named = |kind, why: &str| {

@@ -5,16 +5,16 @@ use std::{io, net::SocketAddr, time::Duration};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// Connections that the system holds for a listener that does not accept; as in 3.0.1.
+/// Connections that the system holds for a listener that does not accept, as in 3.0.1.
 pub const BACKLOG: u32 = 512;
 
-/// Silence after which the system asks whether the peer is still there; as in 3.0.1.
+/// Silence after which the system asks whether the peer is still there, as in 3.0.1.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 
-/// Time between two such questions; as in 3.0.1.
+/// Time between two such questions, as in 3.0.1.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Unanswered questions that end a connection; as in 3.0.1.
+/// Unanswered questions that end a connection, as in 3.0.1.
 pub const KEEPALIVE_PROBES: u32 = 3;
 
 /// Sets what both sides want.
@@ -29,7 +29,7 @@ pub(crate) fn configure(stream: &TcpStream) -> io::Result<()> {
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         ip if ip.is_ipv4() => SocketAddr::new(ip, address.port()),
-        // Kept whole: a link-local address is nothing without its scope.
+        // It is kept whole, because a link-local address is nothing without its scope.
         _ => address,
     }
 }

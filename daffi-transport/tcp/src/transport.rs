@@ -102,7 +102,7 @@ pub struct TcpConnector {
 }
 
 impl TcpConnector {
-    /// Will connect to that endpoint; what is wrong with it shows when connecting.
+    /// A connector to that endpoint. What is wrong with it shows when connecting.
     #[must_use]
     pub const fn new(endpoint: Endpoint) -> Self {
         Self { endpoint }

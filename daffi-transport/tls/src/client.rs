@@ -60,7 +60,7 @@ impl ClientTls {
         Self::authorities(&Pem::read("CA file", path.as_ref())?)
     }
 
-    /// The same from a PEM text.
+    /// Does the same as [`ca_file`](Self::ca_file) with a PEM text.
     ///
     /// # Errors
     /// [`SettingsError`] when the text holds no certificate, or one that can't be an authority's.
@@ -77,7 +77,7 @@ impl ClientTls {
         Self::pin(&Pem::read("certificate file to pin", path.as_ref())?)
     }
 
-    /// The same from a PEM text.
+    /// Does the same as [`pin_certificate`](Self::pin_certificate) with a PEM text.
     ///
     /// # Errors
     /// [`SettingsError`] when the text does not hold one certificate.
@@ -87,7 +87,7 @@ impl ClientTls {
 
     /// Trusts everybody: whoever is on the way to the server can read and change what is sent.
     ///
-    /// For tests only; [`pin_certificate`](Self::pin_certificate) is as easy.
+    /// This is for tests only; [`pin_certificate`](Self::pin_certificate) is as easy.
     #[must_use]
     pub fn dangerous_accept_any_certificate() -> Self {
         let algorithms = provider().signature_verification_algorithms;
@@ -108,7 +108,7 @@ impl ClientTls {
         self.with_identity(&certificate, &Pem::read("client key file", key.as_ref())?)
     }
 
-    /// The same from PEM texts.
+    /// Does the same as [`client_certificate`](Self::client_certificate) with PEM texts.
     ///
     /// # Errors
     /// [`SettingsError`] when a text can't be used, or the key belongs to another certificate.

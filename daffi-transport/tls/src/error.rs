@@ -151,7 +151,7 @@ impl TlsError {
         }
     }
 
-    /// The same, for an established stream.
+    /// Names an error of an established stream.
     pub(crate) fn named(error: io::Error) -> io::Error {
         let kind = error.kind();
         match Self::of(error, None) {

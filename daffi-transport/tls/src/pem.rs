@@ -14,7 +14,7 @@ use crate::SettingsError;
 
 /// A text in PEM form, and where it is from.
 pub(crate) struct Pem {
-    /// As in `CA file "ca.pem"`.
+    /// What it is called in errors, as in `CA file "ca.pem"`.
     pub(crate) file: String,
     text: Vec<u8>,
 }
@@ -35,7 +35,7 @@ impl Pem {
         Self { file: format!("given {what}"), text: text.to_owned() }
     }
 
-    /// All certificates, in order; at least one.
+    /// All certificates, in order, of which there is at least one.
     pub(crate) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.text).collect();
         match found {

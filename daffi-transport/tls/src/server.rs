@@ -44,7 +44,7 @@ impl ServerTls {
         Self::new(&Pem::read("certificate file", certificate.as_ref())?, &Pem::read("key file", key.as_ref())?)
     }
 
-    /// The same from PEM texts.
+    /// Does the same as [`from_files`](Self::from_files) with PEM texts.
     ///
     /// # Errors
     /// [`SettingsError`] when a text can't be used, or the key belongs to another certificate.
@@ -67,7 +67,7 @@ impl ServerTls {
         self.client_authorities(&Pem::read("client CA file", path.as_ref())?)
     }
 
-    /// The same from a PEM text.
+    /// Does the same as [`client_ca_file`](Self::client_ca_file) with a PEM text.
     ///
     /// # Errors
     /// [`SettingsError`] when the text holds no certificate, or one that can't be an authority's.

@@ -125,8 +125,8 @@ impl fmt::Debug for TlsListener {
     }
 }
 
-/// Connects to `tls://host:port`, resolving the host anew each time. Sends the host as SNI if it is
-/// a name.
+/// Connects to `tls://host:port`, resolving the host anew each time. It sends the host as SNI if
+/// that is a name.
 #[derive(Clone)]
 pub struct TlsConnector {
     endpoint: Endpoint,
@@ -135,17 +135,17 @@ pub struct TlsConnector {
 }
 
 impl TlsConnector {
-    /// Will connect to that endpoint; what is wrong with it shows when connecting.
+    /// A connector to that endpoint. What is wrong with it shows when connecting.
     #[must_use]
     pub fn new(endpoint: Endpoint, tls: ClientTls) -> Self {
         Self { endpoint, tls: Arc::new(tls.config()).into(), verifies: tls.verifies() }
     }
 
-    /// A new connection as a byte stream, for other protocols over TLS, and the peer with its
+    /// Makes a new connection as a byte stream, for other protocols over TLS, and the peer with its
     /// certificate if that was verified.
     ///
-    /// With TLS 1.3 the server looks at our certificate after this is over: that it refuses it
-    /// shows when reading. Cancel safe: a dropped attempt is given up.
+    /// With TLS 1.3 the server looks at our certificate after this is over, so that a refusal shows
+    /// when reading. Cancel safe: a dropped attempt is given up.
     ///
     /// # Errors
     /// [`ConnectError::Endpoint`] when the endpoint is not `tls://host:port`;

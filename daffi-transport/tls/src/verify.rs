@@ -19,7 +19,7 @@ pub(crate) struct NotPinned;
 /// Accepts a certificate for what it is, of any version, with any name and date. That the server
 /// has its key is verified.
 pub(crate) struct ByKey {
-    /// `None`: any certificate.
+    /// The pinned certificate. `None`: any is taken.
     pub(crate) pinned: Option<CertificateDer<'static>>,
     pub(crate) algorithms: WebPkiSupportedAlgorithms,
 }

@@ -32,10 +32,11 @@ pub(crate) fn check_length(path: &Path) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::InvalidInput, text))
 }
 
-/// The file of a bound socket; removed when dropped, if it is still that file.
+/// The file of a bound socket. It is removed when this is dropped, if it is still that file.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
-    /// Absolute, so that the file is found after a change of the working directory.
+    /// The path, which is absolute so that the file is found after a change of the working
+    /// directory.
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -68,7 +69,7 @@ pub(crate) fn bind<S>(path: &Path, socket: impl Fn(&Path) -> io::Result<S>) -> i
     Err(io::Error::new(ErrorKind::AddrInUse, "other processes keep binding the path"))
 }
 
-/// Names the directory if that is what is missing, and what to do about it.
+/// Names the directory if that is what is missing, and says what to do about it.
 pub(crate) fn about_directory(path: &Path, error: io::Error, advice: &str) -> io::Error {
     match path.parent() {
         Some(directory)
@@ -130,15 +131,15 @@ fn remove_dead(path: &Path, dead: &Metadata) -> io::Result<()> {
 }
 
 fn claim_name(dead: &Metadata) -> String {
-    // The time, because the inode number of a removed file is given out again.
+    // The time is part of it, because the inode number of a removed file is given out again.
     format!(".{:x}-{:x}", dead.ino(), dead.mtime_nsec())
 }
 
-/// Where a claim is bound: beside the socket, whose name may be shorter than the claim's and its
-/// path near the limit.
+/// The place where a claim is bound, which is beside the socket. The socket's name may be shorter
+/// than the claim's and its path near the limit.
 struct Claim {
     path: PathBuf,
-    /// Open while `path` goes by way of it.
+    /// The directory, which is open while `path` goes by way of it.
     _directory: Option<fs::File>,
 }
 

@@ -38,7 +38,7 @@ fn path_of(endpoint: &Endpoint) -> Result<&Path, EndpointError> {
 /// is its owner's, and stays.
 #[derive(Debug)]
 pub struct UnixListener {
-    // Declared before the socket, and so dropped before it: see `SocketFile`.
+    // It is declared before the socket, and so dropped before it: see `SocketFile`.
     file: Option<SocketFile>,
     socket: tokio::net::UnixListener,
     endpoint: Endpoint,
@@ -63,7 +63,7 @@ impl UnixListener {
         Self::bind_with(endpoint, SocketOptions::new())
     }
 
-    /// The same, with a say in who may connect.
+    /// Listens as [`bind`](Self::bind) does, with a say in who may connect.
     ///
     /// # Errors
     /// As [`bind`](Self::bind); [`BindError::Io`] when the system refuses the mode or the group,
@@ -105,7 +105,8 @@ impl Listener for UnixListener {
         let stream = loop {
             match ready!(self.socket.poll_accept(cx)) {
                 Ok((stream, _)) => break stream,
-                // The peer is gone already: nothing to accept, and nothing wrong with the listener.
+                // The peer is gone already, so there is nothing to accept, and nothing is wrong
+                // with the listener.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -159,7 +160,7 @@ pub struct UnixConnector {
 }
 
 impl UnixConnector {
-    /// Will connect to that endpoint; what is wrong with it shows when connecting.
+    /// A connector to that endpoint. What is wrong with it shows when connecting.
     #[must_use]
     pub const fn new(endpoint: Endpoint) -> Self {
         Self { endpoint }

@@ -47,7 +47,7 @@ impl WebSockets {
         self
     }
 
-    /// When silent peers are pinged and given up.
+    /// Sets when silent peers are pinged and given up.
     #[must_use]
     pub const fn keepalive(mut self, keepalive: Keepalive) -> Self {
         self.keepalive = keepalive;

@@ -22,8 +22,8 @@ const ANSWER_ROOM: usize = 1024;
 /// Connects to `ws://host:port/path`, and with TLS settings to `wss://host:port/path`, resolving
 /// the host anew each time.
 ///
-/// Path and port may be left out: `/`, and 80 or 443. Messages are sent whole, as servers of daffi
-/// 3.0.1 need it.
+/// Path and port may be left out; they are then `/`, and 80 or 443. Messages are sent whole, as
+/// servers of daffi 3.0.1 need it.
 #[derive(Clone, Debug)]
 pub struct WsConnector {
     endpoint: Endpoint,
@@ -33,7 +33,7 @@ pub struct WsConnector {
 }
 
 impl WsConnector {
-    /// Will connect to that endpoint; what is wrong with it shows when connecting.
+    /// A connector to that endpoint. What is wrong with it shows when connecting.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl WsConnector {
         }
     }
 
-    /// How a `wss://` server is verified. Without it, connecting to one is an error.
+    /// Sets how a `wss://` server is verified. Without it, connecting to one is an error.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: daffi_transport_tls::ClientTls) -> Self {
@@ -52,7 +52,7 @@ impl WsConnector {
         self
     }
 
-    /// When a silent server is pinged and given up, if it says that it answers pings
+    /// Sets when a silent server is pinged and given up, if it says that it answers pings
     /// ([`PING_HEADER`](crate::PING_HEADER)).
     #[must_use]
     pub const fn keepalive(mut self, keepalive: Keepalive) -> Self {

@@ -61,8 +61,8 @@ impl Pulse {
         self.asked = Asked::No;
     }
 
-    /// To be called when nothing can be read. Ready: the peer is silent for this long although it
-    /// was pinged.
+    /// Is called when nothing can be read. Ready: the peer is silent for this long although it was
+    /// pinged.
     pub(crate) fn poll_silence(&mut self, cx: &mut Context<'_>, sink: &mut Sink) -> Poll<io::Result<Duration>> {
         loop {
             ready!(self.next.as_mut().poll(cx));

@@ -28,7 +28,7 @@ pub(crate) struct Upgraded {
 }
 
 impl Upgraded {
-    /// `keepalive`: none where the peer must not be pinged.
+    /// Makes the link. `keepalive`: `None` where the peer must not be pinged.
     pub(crate) fn into_link(
         self,
         side: Side,

@@ -1,4 +1,4 @@
-//! Cuts messages and control frames out of bytes. No sockets, no clock.
+//! Cuts messages and control frames out of bytes, with no socket and no clock.
 
 use std::{
     io::{self, Cursor},
@@ -118,7 +118,7 @@ impl Messages {
         self.buffer.held_bytes() + self.message.as_ref().map_or(0, Vec::capacity)
     }
 
-    /// What was read has to wait.
+    /// Is called when what was read has to wait.
     pub(crate) fn compact(&mut self) {
         self.buffer.compact();
     }

@@ -4,8 +4,8 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 /// The origin of a web page: scheme, host and port.
 ///
-/// Compared as browsers do: the host in any letter case, a port that is left out is the scheme's
-/// own.
+/// Origins are compared as browsers do: the host in any letter case, a port that is left out is the
+/// scheme's own.
 ///
 /// ```
 /// use daffi_transport_ws::Origin;

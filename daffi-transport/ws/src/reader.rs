@@ -58,7 +58,7 @@ impl Reader {
         Self { io, limits, messages, sink, pulse, ending: None }
     }
 
-    /// The next frame of what was read. What comes before it is worked in: pings, and the end.
+    /// The next frame of what was read. What comes before it is handled: pings, and the end.
     fn digest(&mut self) -> Option<Frame> {
         while self.ending.is_none() {
             match self.messages.next() {
@@ -85,13 +85,13 @@ impl Reader {
         None
     }
 
-    /// The peer broke a rule: it is told, and the link ends.
+    /// Tells the peer that it broke a rule, and ends the link.
     fn fail(&mut self, code: CloseCode, reason: &str, error: LinkError) {
         self.sink.lock().close(code, reason, error.clone());
         self.end(Err(error), true);
     }
 
-    /// The peer closed: it is answered, and the link ends.
+    /// Answers the close frame of the peer, and ends the link.
     fn on_close(&mut self, code: Option<CloseCode>, reason: String) {
         let answer = code.unwrap_or(CloseCode::Normal);
         let in_order = matches!(answer, CloseCode::Normal | CloseCode::Away);

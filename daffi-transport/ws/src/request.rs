@@ -4,10 +4,10 @@
 use httparse::{EMPTY_HEADER, Header, Request, Status};
 use tungstenite::handshake::derive_accept_key;
 
-/// The largest head of a request or an answer, in bytes; as in 3.0.1.
+/// The largest head of a request or an answer, in bytes, as in 3.0.1.
 pub const MAX_HEAD_BYTES: usize = 8 * 1024;
 
-/// Most headers of a request or an answer.
+/// The most headers of a request or an answer.
 pub(crate) const MAX_HEADERS: usize = 100;
 
 /// What a browser, or whoever else asks for a WebSocket, tells of itself.

@@ -124,14 +124,14 @@ impl Sink {
         self.put_whole(OpCode::Control(Control::Close), &payload[..]);
     }
 
-    /// For the writing half: writes all that is here. `flush`: and sees it off.
+    /// Writes all that is here, for the writing half. `flush`: it also flushes the stream below.
     pub(crate) fn poll_writer(&mut self, cx: &mut Context<'_>, flush: bool) -> Poll<io::Result<()>> {
         let written = if flush { self.poll_flush(cx) } else { self.poll_out(cx) };
         self.writer_waits = written.is_pending();
         written
     }
 
-    /// For the reading half: sends what it put here, or sees to it that it is called again.
+    /// Sends what the reading half put here, or sees to it that that is called again.
     pub(crate) fn see_to_controls(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.writer_waits {
             return Ok(());

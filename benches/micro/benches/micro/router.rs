@@ -138,7 +138,7 @@ fn nowait(count: usize, batch: usize) -> Case {
     Case::new(step)
 }
 
-/// A newcomer's handshake is answered, and its end worked in.
+/// A newcomer's handshake is answered, and its end handled.
 fn coming_and_going(count: usize) -> Case {
     let network = Network::new(count, Level::FOUR);
     Case::new(move || network.joined("newcomer", Level::FOUR).leave())

@@ -263,7 +263,7 @@ impl Pair {
         before
     }
 
-    /// Memory that is held for what was read and not worked in.
+    /// Memory that is held for what was read and not handled.
     fn held_bytes(&self) -> usize {
         self.driver.read.reader.held_bytes()
     }
