@@ -58,6 +58,10 @@ pub struct NodeConfig {
     /// Default 1: one alone takes half of it, a hundred greedy ones a hundredth each, and the next
     /// one gets as much.
     pub share: f64,
+    /// Calls of one caller that may be open at once at a node and of which arguments or results
+    /// come one by one: they need no worker while they wait for the other end. Further ones are
+    /// refused as [`Overloaded`](crate::CallError::Overloaded). Default 128.
+    pub max_streams: usize,
     /// Threads that the connections of a server may spread over, for one that is started on a
     /// single-threaded runtime. Default 1: they stay on that runtime. With more, connections move
     /// to a further thread, with a runtime of its own, when one uses most of a core, those that
@@ -110,6 +114,7 @@ impl NodeConfig {
             linger: Duration::from_secs(1),
             budget_bytes: 256 * MIB,
             share: 1.0,
+            max_streams: 128,
             threads: NonZeroUsize::MIN,
             name_policy: NamePolicy::Newest,
             reconnect_when_evicted: false,
@@ -190,6 +195,7 @@ setters! {
     linger: Duration,
     budget_bytes: usize,
     share: f64,
+    max_streams: usize,
     threads: NonZeroUsize,
     name_policy: NamePolicy,
     reconnect_when_evicted: bool,

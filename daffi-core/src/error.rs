@@ -45,11 +45,6 @@ pub enum CallError {
         /// The member asked for.
         receiver: Option<String>,
     },
-    /// A cast was to reach only the members of a list that names none.
-    NoReceivers {
-        /// The callback.
-        method: String,
-    },
     /// The receiver left while the call was open.
     ReceiverGone {
         /// Who left.
@@ -107,6 +102,20 @@ pub enum CallError {
         /// The callback.
         method: String,
     },
+    /// The receiver is a daffi 3.0.1 node, or behind one, which takes no arguments one by one.
+    LevelUnsupported {
+        /// The receiver.
+        receiver: String,
+        /// The callback.
+        method: String,
+    },
+    /// Items of the call were not what they have to be, or did not all come.
+    Items {
+        /// The callback.
+        method: String,
+        /// What was wrong.
+        reason: String,
+    },
     /// The headers can't be sent with the call, or the answer has extensions that can't be read.
     Extensions {
         /// The callback.
@@ -146,12 +155,6 @@ impl fmt::Display for CallError {
                 write!(f, "{} is not a member that exposes {}", Shown::new(receiver), Shown::new(method))
             }
             Self::ReceiverNotFound { method, receiver: None } => write!(f, "no member exposes {}", Shown::new(method)),
-            Self::NoReceivers { method } => write!(
-                f,
-                "the list of receivers is empty, so {} was called nowhere: name at least one, or call without receivers to reach \
-                 all that expose it",
-                Shown::new(method)
-            ),
             Self::ReceiverGone { receiver, method } => {
                 write!(f, "{} left before it answered {}", Shown::new(receiver), Shown::new(method))
             }
@@ -172,6 +175,13 @@ impl fmt::Display for CallError {
             Self::Decode { method, source } => write!(f, "result of {method}: {source}"),
             Self::TransmissionFailure { method, source } => write!(f, "call of {method} does not fit: {source}"),
             Self::Cancelled { method } => write!(f, "{method} was given up, as was the call that it was made for"),
+            Self::LevelUnsupported { receiver, method } => write!(
+                f,
+                "{} is a daffi 3.0.1 node, which takes no arguments of {method} one by one: send them as a list, or with \
+                 stream()",
+                Shown::new(receiver)
+            ),
+            Self::Items { method, reason } => write!(f, "items of {method}: {reason}"),
             Self::ExtensionUnsupported(text) => Shown::new(text).fmt(f),
             Self::Extensions { method, source } => write!(f, "extensions of the call of {method}: {source}"),
             Self::FormatUnsupported { receiver, format } => write!(
@@ -361,6 +371,14 @@ pub enum ProtocolError {
     /// The handshake does not list its own sender.
     #[error("the handshake of \"{}\" does not list its sender as its member", Shown::new(.0))]
     NotAMember(String),
+    /// More DATA of a call than was granted.
+    #[error("DATA of a call that cost {received}, of which {limit} was granted")]
+    Overrun {
+        /// What all DATA of that direction of the call cost.
+        received: u64,
+        /// What was granted.
+        limit: u64,
+    },
 }
 
 impl Disconnected {

@@ -65,6 +65,7 @@ mod call;
 mod client;
 mod config;
 mod conn;
+mod data;
 mod deadline;
 mod error;
 mod events;
@@ -83,8 +84,8 @@ mod session;
 
 pub use crate::{
     call::{
-        Answer, Answers, Call, CallOptions, CallService, Calling, Cast, CastNowait, Queueing, ReadAnswer, Rpc,
-        RpcNowait, RpcOver, StreamCall, StreamNowait,
+        Answer, Answers, Call, CallOptions, CallService, Calling, Cast, CastNowait, ItemSender, Queueing, ReadAnswer,
+        Results, Rpc, RpcNowait, RpcOver, SendError, StreamCall, StreamNowait,
     },
     client::{Choice, Client, ClientBuilder, ClientState, LeastInFlight, Picker, RoundRobin, StickyByKey},
     config::{NamePolicy, NodeConfig, UnusableSetting},
@@ -92,8 +93,8 @@ pub use crate::{
     events::{Events, MemberEvent},
     router::{Router, RouterBuilder, RouterStats},
     serve::{
-        Callback, CallbackOptions, CallbackService, Context, Dispatch, Dispatched, Extensions, Reply, Request, Serving,
-        remote_error,
+        Callback, CallbackOptions, CallbackService, Context, Dispatch, Dispatched, Extensions, Incoming, Reply,
+        Request, Serving, remote_error,
     },
     service::{Service, ServiceBuilder},
     session::Members,

@@ -28,6 +28,8 @@ pub(crate) enum Refusal {
     DeadlineExceeded,
     /// The call has extensions that can't be read, or that this node does not know.
     ExtensionUnsupported,
+    /// The receiver is of level 3 and cannot take what the call sends.
+    LevelUnsupported,
     /// The callback ran, and its answer found no room on the way back.
     AnswerLost,
     /// A level 3 receiver did not answer for as long as the Router lets it.
@@ -45,6 +47,7 @@ impl Refusal {
             Self::Cancelled => "Cancelled",
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::ExtensionUnsupported => "ExtensionUnsupported",
+            Self::LevelUnsupported => "LevelUnsupported",
             Self::AnswerLost => "AnswerLost",
             Self::Unanswered => "Unanswered",
         }
@@ -61,6 +64,7 @@ impl Refusal {
             Self::Cancelled,
             Self::DeadlineExceeded,
             Self::ExtensionUnsupported,
+            Self::LevelUnsupported,
             Self::AnswerLost,
             Self::Unanswered,
         ];
@@ -86,6 +90,7 @@ impl Refusal {
             "Overloaded" => Ok(CallError::Overloaded(error.message)),
             "NodeStopping" => Ok(CallError::Stopping(error.message)),
             "ExtensionUnsupported" => Ok(CallError::ExtensionUnsupported(error.message)),
+            "LevelUnsupported" => Ok(CallError::LevelUnsupported { receiver, method }),
             "AnswerLost" => Ok(CallError::AnswerLost(error.message)),
             "Unanswered" => Ok(CallError::Unanswered(error.message)),
             _ => Err(error),

@@ -136,13 +136,9 @@ impl Service {
     /// Exposes further callbacks, and tells all clients at once.
     ///
     /// # Errors
-    /// [`InitializationError::DuplicateCallback`], and [`InitializationError::Ended`] from the moment
-    /// the node is asked to stop: none was added.
+    /// [`InitializationError::DuplicateCallback`]: none was added.
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
         let shared = &self.handle.shared;
-        if let Some(how) = shared.server.how_it_ended() {
-            return Err(InitializationError::Ended(how));
-        }
         shared.serving.registry.add(callbacks)?;
         // A notice, which clients of 3.0.1 take from any server (docs/protocol.md#5.3). Who joins
         // meanwhile is answered with the new list, or is in the hub already.
@@ -236,6 +232,11 @@ impl Handler for ServiceHandler {
             (Kind::Ping, Some(_)) => self.conn.answer_ping(&frame),
             (Kind::Cancel, Some(caller)) if frame.is_from(caller.caller()) => {
                 self.shared.serving.cancel(turn, &mut self.intake, caller, &frame)
+            }
+            (Kind::Data | Kind::Credit, Some(caller))
+                if frame.is_from(caller.caller()) && frame.header().id() != CallId::NONE =>
+            {
+                self.shared.serving.take(&mut self.intake, caller, frame)
             }
             // Nothing of them is used here; which links carry them the driver knows.
             (Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_), Some(_)) => {

@@ -3,7 +3,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::{BodyError, CallId, EncodeError, Frame, Header, Kind, Limits, varint};
+use crate::{BodyError, CallId, EncodeError, Frame, Header, Kind, Limits, data_cost, varint};
 
 /// The most bytes that one DATA frame carries, so that a small call never waits behind more.
 pub const MAX_DATA_BYTES: usize = 256 * 1024;
@@ -51,6 +51,13 @@ const END_OF_DIRECTION: u8 = 2;
 const PACKED: u8 = 4;
 
 impl Data {
+    /// What it costs of the window of its direction; the same at every hop. A frame that carries
+    /// nothing and only ends its direction costs nothing.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        if self.bytes.is_empty() && self.end == DataEnd::Direction { 0 } else { data_cost(self.bytes.len()) }
+    }
+
     /// The header alone, for a frame whose payload is written elsewhere.
     #[must_use]
     pub const fn header(&self) -> Header {

@@ -6,7 +6,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{
     CallId, DecodeError, EncodeError, ExtensionError, Extensions, FrameWriter, Header, Kind, Level, Limits,
-    MAX_EXTENSION_BYTES, extensions, header::Lengths,
+    MAX_EXTENSION_BYTES, StreamFlags, extensions, header::Lengths,
 };
 
 /// A whole frame. It is cheap to clone: every part is a slice of the same shared bytes.
@@ -179,6 +179,23 @@ impl Frame {
         let (said, end) = (Extensions::read(self.bytes.slice(block.clone()))?, block.end);
         self.body = offset(end);
         Ok(said)
+    }
+
+    /// What streams beside this frame, as its extensions say, which stay where they are. For a
+    /// Router: who takes the extensions reads them.
+    ///
+    /// # Errors
+    /// [`ExtensionError`] when the extensions cannot be read.
+    pub fn stream(&self) -> Result<Option<(StreamFlags, Option<u32>)>, ExtensionError> {
+        let Some(block) = self.block()? else { return Ok(None) };
+        if block.len() == extensions::TIME_LEFT.len() + 4
+            && self.bytes[block.clone()].starts_with(&extensions::TIME_LEFT)
+        {
+            // The usual block says no more than how much time is left.
+            return Ok(None);
+        }
+        let said = Extensions::read(self.bytes.slice(block))?;
+        Ok((said.stream() != StreamFlags::default()).then(|| (said.stream(), said.window())))
     }
 
     /// Where the extensions are, without their length, as long as they were not taken.

@@ -3,9 +3,12 @@
 use std::fmt::Display;
 
 pub use bytes::Bytes;
+use daffi_core::Incoming;
 pub use daffi_core::{CallbackOptions, Context as CoreContext};
 pub use daffi_serde::{Defaulted, Owned};
-use daffi_serde::{Param, RemoteError};
+use daffi_serde::{Param, RemoteError, Returned};
+pub use futures::Stream;
+use futures::StreamExt;
 use serde::Serialize;
 pub use tokio::sync::RwLock;
 
@@ -38,6 +41,54 @@ pub fn context(context: &CoreContext) -> crate::Context {
 /// Never.
 pub const fn returned<T: Serialize + 'static>(value: T) -> Result<T, RemoteError> {
     Ok(value)
+}
+
+/// What a callback that cannot fail returned: a stream of results.
+///
+/// # Errors
+/// Never.
+pub fn returned_stream<S>(stream: S) -> Result<impl Stream<Item = Result<S::Item, RemoteError>> + Send, RemoteError>
+where
+    S: Stream<Item: Serialize + Send + 'static> + Send + 'static,
+{
+    Ok(stream.map(Ok))
+}
+
+/// The same of a stream whose results can be errors.
+///
+/// # Errors
+/// Never.
+pub fn returned_fallible_stream<S, T, E>(
+    stream: S,
+) -> Result<impl Stream<Item = Result<T, RemoteError>> + Send, RemoteError>
+where
+    S: Stream<Item = Result<T, E>> + Send + 'static,
+    T: Serialize + Send + 'static,
+    E: Display + 'static,
+{
+    Ok(stream.map(|item| item.map_err(daffi_core::remote_error)))
+}
+
+/// The arguments that come one by one, or the list that the caller gave in their place.
+///
+/// # Errors
+/// `TypeError`: the caller gave neither.
+pub fn incoming<T: Returned>(
+    list: Defaulted<Vec<T>>,
+    context: &CoreContext,
+    method: &str,
+    parameter: &str,
+) -> Result<Incoming<T>, RemoteError> {
+    if let Some(items) = context.items::<T, crate::Formats>(method) {
+        return Ok(items);
+    }
+    match list {
+        Defaulted::Given(list) => Ok(Incoming::from_items(list)),
+        Defaulted::Missing => Err(RemoteError::new(
+            "TypeError",
+            format!("{method}() missing its arguments '{parameter}': send them one by one, or as a list"),
+        )),
+    }
 }
 
 /// What a callback that can fail returned.

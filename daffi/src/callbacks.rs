@@ -5,6 +5,7 @@ use std::{any::type_name, fmt, future::Future};
 use daffi_core::{Callback, CallbackOptions, InitializationError, remote_error};
 use daffi_serde::{Params, RemoteError};
 use daffi_wire::{Limits, MethodName};
+use futures::Stream;
 use serde::Serialize;
 
 use crate::{Context, Formats};
@@ -148,6 +149,39 @@ impl Callbacks {
     {
         let make = move |name, formats| Callback::asynchronous(name, options, formats, function);
         self.push::<R>(name.into(), Box::new(make));
+    }
+
+    /// Adds a plain function that gives a stream of results. For macros.
+    #[doc(hidden)]
+    pub fn add_plain_stream<P, S, T>(
+        &mut self,
+        name: impl Into<String>,
+        options: CallbackOptions,
+        function: impl Fn(P, &daffi_core::Context) -> Result<S, RemoteError> + Send + Sync + 'static,
+    ) where
+        P: Params,
+        S: Stream<Item = Result<T, RemoteError>> + Send + 'static,
+        T: Serialize + Send + 'static,
+    {
+        let make = move |name, formats| Callback::streaming(name, options, formats, function);
+        self.push::<T>(name.into(), Box::new(make));
+    }
+
+    /// Adds an async function that gives a stream of results. For macros.
+    #[doc(hidden)]
+    pub fn add_async_stream<P, S, T, Fut>(
+        &mut self,
+        name: impl Into<String>,
+        options: CallbackOptions,
+        function: impl Fn(P, &daffi_core::Context) -> Fut + Send + Sync + 'static,
+    ) where
+        P: Params,
+        S: Stream<Item = Result<T, RemoteError>> + Send + 'static,
+        T: Serialize + Send + 'static,
+        Fut: Future<Output = Result<S, RemoteError>> + Send + 'static,
+    {
+        let make = move |name, formats| Callback::streaming_async(name, options, formats, function);
+        self.push::<T>(name.into(), Box::new(make));
     }
 
     /// Adds a callback that gives `R`, unless that is a `Result`: one behind an alias was not taken

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daffi_core::{Answers, CallError, StreamError};
+use daffi_core::{Answers, CallError, SendError, StreamError};
 use daffi_serde::{Args, Returned};
 use daffi_transport::BoxFuture;
 use daffi_wire::FormatId;
@@ -15,6 +15,11 @@ use crate::Formats;
 pub type Calling<'m, R> = daffi_core::Calling<'m, R, Formats>;
 /// A call on its way that nobody answers, which is awaited. [`RpcNowait::call`] returns it.
 pub type Queueing<'m> = daffi_core::Queueing<'m, Formats>;
+
+/// The results of a call, one by one: what [`Rpc::results`] gives.
+pub type Results<R> = daffi_core::Results<R, Formats>;
+/// Sends the arguments of an open call one by one: what [`Rpc::duplex`] gives.
+pub type ItemSender<T> = daffi_core::ItemSender<T, Formats>;
 
 /// Makes a call style of the core one of this crate, with the setters named.
 macro_rules! style {
@@ -52,8 +57,7 @@ macro_rules! setter {
         }
     };
     (receivers) => {
-        /// Calls only these members, each once, rather than all that expose the callback. None at
-        /// all is [`CallError::NoReceivers`].
+        /// Calls only these members, rather than all that expose the callback.
         pub fn receivers<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
             self.map(|inner| inner.receivers(names))
         }
@@ -158,6 +162,82 @@ impl Rpc {
     #[doc = daffi_core::words!(call)]
     pub fn run<'m>(&self, method: &'m str, args: impl Args) -> Calling<'m, ()> {
         self.inner.run(method, args)
+    }
+
+    /// Calls `method` and gives its results one by one, once the callback has returned its stream;
+    /// a callback that returns a plain value gives that alone. Dropping the stream gives the call
+    /// up.
+    ///
+    /// ```
+    /// # use daffi::{CallError, Client};
+    /// use futures::TryStreamExt;
+    /// # async fn calls(client: Client) -> Result<(), CallError> {
+    /// let mut rows = client.rpc().results::<String>("rows", ("select ..",)).await?;
+    /// while let Some(row) = rows.try_next().await? {
+    ///     println!("{row}");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    #[doc = daffi_core::words!(results)]
+    pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<Results<R>, CallError> {
+        self.inner.results(method, args).await
+    }
+
+    /// Calls `method`, sends `items` one by one behind the arguments, as the callback takes them,
+    /// and reads its result as a `R`.
+    ///
+    /// ```
+    /// # use daffi::{CallError, Client};
+    /// # async fn calls(client: Client) -> Result<(), CallError> {
+    /// let total: i64 = client.rpc().send("sum", (), futures::stream::iter([1, 2, 3])).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    #[doc = daffi_core::words!(send_items)]
+    pub async fn send<R: Returned>(
+        &self,
+        method: &str,
+        args: impl Args,
+        items: impl Stream<Item: Serialize + 'static>,
+    ) -> Result<R, CallError> {
+        self.inner.send(method, args, items).await
+    }
+
+    /// The same of a source that can fail: its error gives the call up.
+    ///
+    /// # Errors
+    /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
+    /// [`send`](Self::send).
+    pub async fn try_send<R: Returned, E>(
+        &self,
+        method: &str,
+        args: impl Args,
+        items: impl Stream<Item = Result<impl Serialize + 'static, E>>,
+    ) -> Result<R, SendError<E>> {
+        self.inner.try_send(method, args, items).await
+    }
+
+    /// Calls `method` with arguments and results that both go one by one: gives where arguments are
+    /// sent, and the results.
+    ///
+    /// ```
+    /// # use daffi::{CallError, Client};
+    /// use futures::TryStreamExt;
+    /// # async fn calls(client: Client) -> Result<(), CallError> {
+    /// let (mut say, mut heard) = client.rpc().duplex::<String, String>("chat", ()).await?;
+    /// say.send("hello".to_owned()).await?;
+    /// let answer = heard.try_next().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    #[doc = daffi_core::words!(duplex)]
+    pub async fn duplex<T: Serialize + 'static, R: Returned>(
+        &self,
+        method: &str,
+        args: impl Args,
+    ) -> Result<(ItemSender<T>, Results<R>), CallError> {
+        self.inner.duplex(method, args).await
     }
 
     /// Makes the same calls over any tower stack around a client: with retries, a rate limit, load

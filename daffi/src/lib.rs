@@ -113,9 +113,9 @@ mod transports;
 
 pub use bytes::Bytes;
 pub use daffi_core::{
-    Answers, BoxError, CallError, CallOptions, Choice, ClientState, Disconnected, Ended, Events, InitializationError,
-    LeastInFlight, MemberEvent, Members, NamePolicy, NodeConfig, Picker, ProtocolError, RoundRobin, RouterStats,
-    StickyByKey, StreamError, UnusableSetting, WaitedFor, remote_error,
+    Answers, BoxError, CallError, CallOptions, Choice, ClientState, Disconnected, Ended, Events, Incoming,
+    InitializationError, LeastInFlight, MemberEvent, Members, NamePolicy, NodeConfig, Picker, ProtocolError,
+    RoundRobin, RouterStats, SendError, StickyByKey, StreamError, UnusableSetting, WaitedFor, remote_error,
 };
 #[cfg(feature = "macros")]
 pub use daffi_macros::{callback, callbacks, remote};
@@ -136,7 +136,7 @@ pub use daffi_wire::{
 
 pub use crate::{
     callbacks::{CallbackFn, CallbackItem, Callbacks, IntoCallbacks},
-    calls::{Calling, Cast, CastNowait, Queueing, Rpc, RpcNowait, StreamCall, StreamNowait},
+    calls::{Calling, Cast, CastNowait, ItemSender, Queueing, Results, Rpc, RpcNowait, StreamCall, StreamNowait},
     client::{Client, ClientBuilder},
     context::{Context, NotAClient},
     formats::Formats,
@@ -172,8 +172,8 @@ pub mod transport {
 /// What most programs need: `use daffi::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Args as _, CallError, Callbacks, Client, Context, FormatId, IntoCallbacks, RemoteError, Router, Service, Value,
-        args,
+        Args as _, CallError, Callbacks, Client, Context, FormatId, Incoming, IntoCallbacks, RemoteError, Router,
+        Service, Value, args,
     };
     #[cfg(feature = "macros")]
     pub use crate::{callback, callbacks, remote};

@@ -3,13 +3,14 @@
 use std::{sync::Arc, task::Waker, time::Duration};
 
 use daffi_serde::{Body, FormatSet, RemoteError, Returned, SerdeError};
-use daffi_wire::{FormatId, Frame, Kind, Level, NodeName};
+use daffi_wire::{CallId, FormatId, Frame, Kind, Level, NodeName};
 use tokio::time::Instant;
 
 use super::{progress::Progress, request::WrittenRequest};
 use crate::{
     client::{ClientConn, Gone, Paid, PendingReply, Style},
     conn::Class,
+    data::CallData,
     error::{CallError, WaitedFor},
     refusal::Refusal,
 };
@@ -106,6 +107,24 @@ pub(super) fn gone_error(conn: &ClientConn, receiver: &NodeName, method: &str) -
 /// Queues a written request. Returns `Ok(false)` if there is no room.
 fn queue_now(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<bool, CallError> {
     conn.conn.send_parts(Class::Own, written.frame.get(), written.shared.clone()).map_err(|_| conn.closed_error())
+}
+
+/// The same of a request of which a part comes or goes in DATA, as `data` keeps it.
+pub(super) async fn send_streaming(
+    conn: Arc<ClientConn>,
+    receiver: NodeName,
+    written: WrittenRequest,
+    data: impl FnOnce(&Arc<ClientConn>, &NodeName, CallId) -> Result<Arc<CallData>, CallError>,
+    progress: &mut Progress,
+) -> Result<(PendingReply, Arc<CallData>), CallError> {
+    let mut pending = conn.open(receiver).await?;
+    progress.set_numbered();
+    let data = data(pending.conn(), pending.receiver(), pending.id)?;
+    // Before it is sent: an answer may be quick.
+    pending.stream(Arc::clone(&data));
+    queue(pending.conn(), &written.with_number(pending.id)).await?;
+    pending.mark_sent();
+    Ok((pending, data))
 }
 
 async fn queue(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<(), CallError> {

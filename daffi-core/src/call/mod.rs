@@ -4,23 +4,28 @@ mod calling;
 mod cast;
 mod client;
 mod engine;
+mod opening;
 mod over;
 mod progress;
 mod request;
+mod results;
 mod rpc;
+mod sending;
 mod service;
 mod stream;
 mod written_extensions;
 
 use std::time::Duration;
 
-use daffi_wire::FormatId;
+use daffi_wire::{FormatId, StreamFlags};
 
 pub use self::{
     calling::{Calling, Queueing},
     cast::{Answers, Cast, CastNowait},
     over::RpcOver,
+    results::Results,
     rpc::{Rpc, RpcNowait},
+    sending::{ItemSender, SendError},
     service::{Answer, Call, CallService, ReadAnswer},
     stream::{StreamCall, StreamNowait},
 };
@@ -47,6 +52,8 @@ pub struct CallOptions {
     /// them by [`Context::header`](crate::Context::header). At most 4 KiB together, and 255 bytes a
     /// key. A receiver of daffi 3.0.1 gets none.
     pub headers: Vec<(String, String)>,
+    /// What comes or goes one by one.
+    stream: StreamFlags,
 }
 
 /// The setters that call styles share.
@@ -70,8 +77,7 @@ macro_rules! setters {
         }
     };
     (@ receivers) => {
-        /// Only these members, each once, rather than all that expose the callback. None at all is
-        /// [`CallError::NoReceivers`](crate::CallError::NoReceivers).
+        /// Only these members, rather than all that expose the callback.
         #[must_use]
         pub fn receivers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
             self.receivers = Some(names.into_iter().map(Into::into).collect());

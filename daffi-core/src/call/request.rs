@@ -74,6 +74,10 @@ impl WrittenRequest {
         self.frame.get().len() + self.shared.as_ref().map_or(0, Bytes::len)
     }
 
+    pub(super) const fn format(&self) -> FormatId {
+        self.format
+    }
+
     pub(super) fn set_number(&mut self, id: CallId) {
         Header::renumber(self.frame.get_mut(), id);
     }
@@ -176,6 +180,9 @@ pub(super) fn write_request(
     write: impl FnOnce(&mut Output<'_>) -> Result<(), SerdeError>,
 ) -> Result<WrittenRequest, CallError> {
     let too_large = |source: EncodeError| CallError::TransmissionFailure { method: method.to_owned(), source };
+    if extensions.has_items() && !level.at_least(Level::FOUR) {
+        return Err(CallError::LevelUnsupported { receiver: receiver.to_string(), method: method.to_owned() });
+    }
     let mut frame = Scratch::take();
     let mut writer = FrameWriter::begin(frame.get_mut(), &shared.node.name, receiver, method).map_err(too_large)?;
     let names_end = writer.body().len();

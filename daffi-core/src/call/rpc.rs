@@ -1,14 +1,18 @@
-use std::time::Duration;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use daffi_serde::{Args, FormatSet, Returned};
-use daffi_wire::FormatId;
+use daffi_wire::{FormatId, StreamFlags};
+use futures::{Stream, StreamExt};
+use serde::Serialize;
 
 use super::{
-    CallOptions, RpcOver,
+    CallOptions, ItemSender, Results, RpcOver, SendError,
     calling::{Calling, Queueing},
+    opening::{OpenCall, open},
+    sending::send_all,
     setters,
 };
-use crate::client::Client;
+use crate::{client::Client, error::CallError};
 
 /// One call, one receiver, one answer: [`Client::rpc`].
 #[derive(Clone, Debug)]
@@ -29,6 +33,73 @@ impl<F: FormatSet> Rpc<F> {
     #[doc = words!(call)]
     pub fn call<'m, R: Returned>(&self, method: &'m str, args: impl Args) -> Calling<'m, R, F> {
         Calling::new(&self.client, method, &args, &self.options)
+    }
+
+    /// Calls `method` and gives its results one by one, once the callback has returned its stream.
+    /// One that returns a plain value gives that alone.
+    ///
+    #[doc = words!(results)]
+    pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<Results<R, F>, CallError> {
+        let (call, options) =
+            self.open(method, &args, StreamFlags { items_follow: false, takes_results: true }).await?;
+        Results::new(self.client.clone(), method, call, options.timeout).begun().await
+    }
+
+    /// Calls `method`, sends `items` behind the arguments, one by one, and reads its result as a
+    /// `R`. They are taken from their source as the callback takes them.
+    ///
+    #[doc = words!(send_items)]
+    pub async fn send<R: Returned>(
+        &self,
+        method: &str,
+        args: impl Args,
+        items: impl Stream<Item: Serialize + 'static>,
+    ) -> Result<R, CallError> {
+        match self.try_send(method, args, items.map(Ok::<_, Infallible>)).await {
+            Ok(result) => Ok(result),
+            Err(SendError::Call(error)) => Err(error),
+            Err(SendError::Source(never)) => match never {},
+        }
+    }
+
+    /// The same of a source that can fail: its error gives the call up.
+    ///
+    /// # Errors
+    /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
+    /// [`send`](Self::send).
+    pub async fn try_send<R: Returned, E>(
+        &self,
+        method: &str,
+        args: impl Args,
+        items: impl Stream<Item = Result<impl Serialize + 'static, E>>,
+    ) -> Result<R, SendError<E>> {
+        let (call, options) =
+            self.open(method, &args, StreamFlags { items_follow: true, takes_results: false }).await?;
+        send_all(&self.client, method, call, items, options.timeout).await
+    }
+
+    /// Calls `method` with arguments and results that both go one by one: gives where items are
+    /// sent, and the results.
+    ///
+    #[doc = words!(duplex)]
+    pub async fn duplex<T: Serialize + 'static, R: Returned>(
+        &self,
+        method: &str,
+        args: impl Args,
+    ) -> Result<(ItemSender<T, F>, Results<R, F>), CallError> {
+        let (call, options) = self.open(method, &args, StreamFlags { items_follow: true, takes_results: true }).await?;
+        let items = ItemSender::new(self.client.formats().clone(), method, Arc::clone(&call.data));
+        Ok((items, Results::new(self.client.clone(), method, call, options.timeout)))
+    }
+
+    async fn open(
+        &self,
+        method: &str,
+        args: &impl Args,
+        stream: StreamFlags,
+    ) -> Result<(OpenCall, CallOptions), CallError> {
+        let options = CallOptions { stream, ..self.client.inherit(&self.options).into_owned() };
+        Ok((open(&self.client, method, args, &options).await?, options))
     }
 
     /// Calls `method`, waits until it has run, and drops its result: [`call`](Self::call) of `()`.

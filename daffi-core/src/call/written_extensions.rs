@@ -3,7 +3,7 @@
 use std::{borrow::Cow, future::Future, sync::Arc};
 
 use daffi_transport::BoxFuture;
-use daffi_wire::{Extensions, FrameWriter, Level, NodeName, Shown};
+use daffi_wire::{Extensions, FrameWriter, Level, NodeName, Shown, StreamFlags};
 use tokio::time::Instant;
 
 use super::CallOptions;
@@ -13,28 +13,36 @@ use crate::{
     error::CallError,
 };
 
-/// What travels with a request: that its caller waits for a time only, and the headers.
+/// What travels with a request: that its caller waits for a time only, what comes or goes one by
+/// one, and the headers.
 #[derive(Debug, Default)]
 pub(super) struct WrittenExtensions {
     /// Set anew when the request is sent.
     time_left_ms: Option<u32>,
-    headers: Extensions,
+    said: Extensions,
 }
 
 impl WrittenExtensions {
     /// Of a call with these options. Nobody gives a call up that wants no answer.
     pub(super) fn of(options: &CallOptions, method: &str, wants_reply: bool) -> Result<Self, CallError> {
-        let time_left_ms = options.timeout.filter(|_| wants_reply).map(in_ms);
-        if options.headers.is_empty() {
-            return Ok(Self { time_left_ms, headers: Extensions::default() });
+        let streams = options.stream != StreamFlags::default();
+        // The time of a call with items is that of one of them, which only its caller knows.
+        let time_left_ms = options.timeout.filter(|_| wants_reply && !streams).map(in_ms);
+        if options.headers.is_empty() && !streams {
+            return Ok(Self { time_left_ms, said: Extensions::default() });
         }
         let said = options
             .headers
             .iter()
-            .try_fold(Extensions::builder(), |said, (key, value)| said.header(key, value))
+            .try_fold(Extensions::builder().stream(options.stream), |said, (key, value)| said.header(key, value))
             .and_then(|said| said.build());
-        let headers = said.map_err(|source| CallError::Extensions { method: method.to_owned(), source })?;
-        Ok(Self { time_left_ms, headers })
+        let said = said.map_err(|source| CallError::Extensions { method: method.to_owned(), source })?;
+        Ok(Self { time_left_ms, said })
+    }
+
+    /// Whether items follow the request, which no receiver of level 3 takes.
+    pub(super) const fn has_items(&self) -> bool {
+        self.said.stream().items_follow
     }
 
     /// Writes what `receiver` can read of it, and gives where the time stands that is left. A
@@ -47,7 +55,7 @@ impl WrittenExtensions {
         level: Level,
     ) -> Option<usize> {
         if !level.at_least(Level::FOUR) {
-            if !self.headers.is_empty() && shared.note_dropped_headers() {
+            if self.said.headers().next().is_some() && shared.note_dropped_headers() {
                 tracing::warn!(
                     receiver = %Shown::new(receiver),
                     "headers are dropped: this member is a daffi 3.0.1 node, or behind one; further such calls are not logged"
@@ -56,9 +64,9 @@ impl WrittenExtensions {
             return None;
         }
         match self.time_left_ms {
-            Some(ms) => Some(writer.time_left(ms, &self.headers)),
+            Some(ms) => Some(writer.time_left(ms, &self.said)),
             None => {
-                writer.extensions(&self.headers);
+                writer.extensions(&self.said);
                 None
             }
         }

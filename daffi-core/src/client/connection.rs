@@ -2,10 +2,8 @@
 //! futures of open calls.
 
 use std::{
-    future::Future,
-    pin::Pin,
     sync::{Arc, OnceLock},
-    task::{Context, Poll, Waker},
+    task::Waker,
     time::Instant,
 };
 
@@ -14,14 +12,16 @@ use daffi_wire::{CallId, Cancel, CancelReason, Credit, EventKind, Frame, Level, 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{ClientCore, ClientCredit, NowaitReceipt, Picker, callers::Callers};
+use super::{
+    ClientCore, ClientCredit, NowaitReceipt, PendingReply, Picker, callers::Callers, open_streams::OpenStreams,
+};
 use crate::{
     conn::{Alive, Class, Conn, FEW, Handler, Turn},
     error::{CallError, Disconnected},
     events::MemberEvent,
     refusal::Refusal,
     serve::{Context as Caller, Intake, Node},
-    session::{ClientSession, Completed, Handled, Members, Outcome},
+    session::{ClientSession, Completed, Handled, Members},
 };
 
 /// One connection of a client.
@@ -31,9 +31,11 @@ pub(crate) struct ClientConn {
     pub(crate) name: NodeName,
     pub(crate) conn: Arc<Conn>,
     pub(crate) session: Mutex<ClientSession>,
+    /// The open calls of which a part comes or goes in DATA.
+    pub(super) streams: OpenStreams,
     pub(super) credit: ClientCredit,
-    pub(super) limits: Limits,
-    picker: Arc<dyn Picker>,
+    pub(crate) limits: Limits,
+    pub(super) picker: Arc<dyn Picker>,
     /// The members as this connection tells them.
     members: ArcSwap<Members>,
     /// A call number became free: wakes one of those who take it at once.
@@ -55,6 +57,7 @@ impl ClientConn {
             credit: ClientCredit::new(node.config.budget_bytes, Arc::clone(conn.inbound.account())),
             conn,
             session: Mutex::new(session),
+            streams: OpenStreams::default(),
             limits: node.config.limits,
             picker,
             members: ArcSwap::default(),
@@ -92,7 +95,7 @@ impl ClientConn {
             session.in_flight.open(receiver, Some(waker))?
         };
         self.picker.on_start(receiver);
-        Some(PendingReply { conn: Arc::clone(self), id, receiver: receiver.clone(), sent: false, fresh: true })
+        Some(PendingReply::new(Arc::clone(self), id, receiver.clone(), true))
     }
 
     /// Takes a call number for a call to `receiver`; waits when all are in use. Cancel safe.
@@ -118,7 +121,7 @@ impl ClientConn {
                 }
                 self.picker.on_start(&receiver);
                 drop(freed);
-                return Ok(PendingReply { conn: self, id, receiver, sent: false, fresh: false });
+                return Ok(PendingReply::new(self, id, receiver, false));
             }
             if let Some(error) = self.end_error() {
                 return Err(error);
@@ -145,8 +148,7 @@ impl ClientConn {
 
     /// Tells the receiver of a call that was sent that nobody waits for it. A node of 3.0.1 knows
     /// no such frame, and behind a Router of this project the Router answers in its place.
-    fn cancel(&self, id: CallId, receiver: &NodeName) {
-        let reason = CancelReason::Dropped;
+    pub(super) fn cancel(&self, id: CallId, receiver: &NodeName, reason: CancelReason) {
         if self.conn.level().at_least(Level::FOUR)
             && let Ok(frame) = (Cancel { id, reason }).frame(&self.name, receiver, &self.limits)
         {
@@ -171,88 +173,6 @@ fn call_error(reason: &Disconnected, comes_back: bool) -> CallError {
         Disconnected::Evicted if !comes_back => CallError::Evicted,
         Disconnected::Stopped => CallError::Stopped,
         other => CallError::Disconnected(other.clone()),
-    }
-}
-
-/// An open call. Dropped before its answer, it tells the receiver so, and lets its number rest
-/// until the answer comes or the word that there will be none.
-#[derive(Debug)]
-pub(crate) struct PendingReply {
-    conn: Arc<ClientConn>,
-    pub(crate) id: CallId,
-    receiver: NodeName,
-    sent: bool,
-    /// The caller's task is known, and is woken for all that happened since: at first there is
-    /// nothing to look at.
-    fresh: bool,
-}
-
-impl PendingReply {
-    /// Notes that the request is on its way: from now on an answer may come.
-    pub(crate) fn mark_sent(&mut self) {
-        self.sent = true;
-    }
-
-    pub(crate) const fn conn(&self) -> &Arc<ClientConn> {
-        &self.conn
-    }
-
-    pub(crate) const fn receiver(&self) -> &NodeName {
-        &self.receiver
-    }
-
-    pub(crate) fn level(&self) -> Level {
-        self.conn.conn.level()
-    }
-}
-
-impl Future for PendingReply {
-    type Output = Result<Frame, CallError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if std::mem::take(&mut self.fresh) {
-            return Poll::Pending;
-        }
-        let (outcome, was_full) = {
-            let in_flight = &mut self.conn.session.lock().in_flight;
-            let was_full = !in_flight.has_free();
-            match in_flight.poll(self.id, cx) {
-                Poll::Ready(outcome) => (outcome, was_full),
-                Poll::Pending => return Poll::Pending,
-            }
-        };
-        // The number is free already: nothing is left to give up.
-        self.id = CallId::NONE;
-        self.conn.on_number_free(was_full);
-        Poll::Ready(match outcome {
-            Some(Outcome::Reply(frame)) => Ok(frame),
-            Some(Outcome::ReceiverGone) => {
-                Err(CallError::ReceiverGone { receiver: self.receiver.to_string(), method: String::new() })
-            }
-            None => Err(self.conn.closed_error()),
-        })
-    }
-}
-
-impl Drop for PendingReply {
-    fn drop(&mut self) {
-        self.conn.picker.on_end(&self.receiver);
-        if self.id == CallId::NONE {
-            return;
-        }
-        let (freed, was_full, worn) = {
-            let in_flight = &mut self.conn.session.lock().in_flight;
-            let was_full = !in_flight.has_free();
-            (in_flight.give_up(self.id, self.sent), was_full, in_flight.is_worn())
-        };
-        if worn {
-            self.conn.worn.notify_one();
-        }
-        if freed {
-            self.conn.on_number_free(was_full);
-        } else if self.sent {
-            self.conn.cancel(self.id, &self.receiver);
-        }
     }
 }
 
@@ -349,17 +269,24 @@ impl Handler for ClientHandler {
             Handled::Completed(completed) => {
                 // Who goes on after its call sees what was told before the answer.
                 self.show();
-                match completed {
-                    Completed::Wake(waker) => waker.wake(),
-                    // It may be a resting number whose late reply came.
-                    Completed::Quietly => self.connection.on_number_free(true),
-                }
+                self.complete(completed);
             }
             Handled::Serve(frame) => match self.caller(&frame) {
                 Some(caller) => self.serve(turn, &caller, frame),
                 None => tracing::debug!("dropped a request without a transmitter"),
             },
             Handled::Ping(frame) => self.connection.conn.answer_ping(&frame)?,
+            Handled::OwnCall(frame) => {
+                if let Some(completed) = self.connection.take_own(frame)? {
+                    self.show();
+                    self.complete(completed);
+                }
+            }
+            Handled::ServedCall(frame) => {
+                if let Some(caller) = self.caller(&frame) {
+                    self.shared.serving.take(&mut self.intake, &caller, frame)?;
+                }
+            }
             Handled::Cancel(frame) => {
                 if let Some(caller) = self.caller(&frame) {
                     self.shared.serving.cancel(turn, &mut self.intake, &caller, &frame)?;
@@ -469,6 +396,14 @@ impl ClientHandler {
             return caller.answer_error(turn, &frame, Refusal::Overloaded.error(text));
         }
         self.shared.serving.serve(turn, &mut self.intake, caller, frame, ());
+    }
+
+    fn complete(&self, completed: Completed) {
+        match completed {
+            Completed::Wake(waker) => waker.wake(),
+            // It may be a resting number whose late reply came.
+            Completed::Quietly => self.connection.on_number_free(true),
+        }
     }
 
     fn wake(&self, wakers: Vec<std::task::Waker>) {

@@ -343,7 +343,6 @@ impl Account {
     }
 
     /// Takes `bytes` if there is room, until the guard is dropped.
-    #[cfg(test)]
     pub(crate) fn try_charge(self: &Arc<Self>, bytes: usize, now: Instant) -> Option<Charge> {
         if !self.admits(bytes) {
             self.budget.note_refusal(self.held_bytes(), now);
@@ -423,8 +422,20 @@ pub(crate) struct Charge {
     bytes: usize,
 }
 
-#[cfg(test)]
 impl Charge {
+    /// Takes as much more as makes it `bytes`, if there is room.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if !self.account.admits(more) {
+            self.account.budget.note_refusal(self.account.held_bytes(), Instant::now());
+            return false;
+        }
+        self.account.add(more);
+        self.bytes += more;
+        true
+    }
+
+    #[cfg(test)]
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }

@@ -4,6 +4,7 @@ mod alive;
 mod bounds;
 mod budget;
 mod clock;
+mod data_queue;
 mod driver;
 mod hold;
 mod inbound;
@@ -23,7 +24,7 @@ mod write;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::Context,
@@ -41,6 +42,7 @@ pub(crate) use self::{
     alive::Alive,
     budget::{Account, Budget, Charge, Reading},
     clock::{Clock, SLOW, TimedRun},
+    data_queue::DataKey,
     driver::{Driver, Handler},
     inbound::{Inbound, Ticket, WAITING_COST},
     long_turns::LongTurns,
@@ -59,6 +61,9 @@ pub(crate) struct Conn {
     seat: u64,
     pub(crate) outbox: Outbox,
     pub(crate) inbound: Inbound,
+    /// What DATA of open calls may hold: as much as was granted, from the first call on that has
+    /// some. It is counted apart, so that slow streams leave small calls their room.
+    data: OnceLock<Arc<Account>>,
     /// Cancelled when the connection ends.
     pub(crate) ended: CancellationToken,
     /// Requests that wait until answers are taken, one after another.
@@ -109,6 +114,7 @@ impl Conn {
             seat: lanes::seat(),
             outbox: Outbox::new(budget.open()),
             inbound: Inbound::new(budget.open()),
+            data: OnceLock::new(),
             ended: CancellationToken::new(),
             gate: Arc::default(),
             gated: AtomicUsize::new(0),
@@ -140,6 +146,27 @@ impl Conn {
     pub(crate) fn end_accounts(&self) {
         self.outbox.account().end();
         self.inbound.account().end();
+    }
+
+    /// The account of what DATA may hold.
+    pub(crate) fn data_account(&self) -> &Arc<Account> {
+        self.data.get_or_init(|| self.inbound.account().budget().open_common())
+    }
+
+    /// Queues a frame of DATA, or the end of a call of which DATA may wait, and lets the driver
+    /// run.
+    pub(crate) fn send_data(&self, key: DataKey, frame: Bytes) -> Result<(), Closed> {
+        self.ask(self.outbox.push_data(key, frame)?);
+        Ok(())
+    }
+
+    /// The same of a frame that somebody else sent.
+    pub(crate) fn forward_data(&self, key: DataKey, frame: &Frame) -> Result<(), Closed> {
+        lanes::note_exchange(self.seat, 1);
+        let bytes = frame.as_bytes();
+        // A small part of a read buffer must not keep all of it alive.
+        let own = if bytes.len() < COPIED_BELOW { Bytes::copy_from_slice(bytes) } else { bytes.clone() };
+        self.send_data(key, own)
     }
 
     pub(crate) fn is_gated(&self) -> bool {

@@ -15,7 +15,11 @@ use daffi_transport::Batch;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Account, spare};
+use super::{
+    Account,
+    data_queue::{DataKey, DataQueue},
+    spare,
+};
 use crate::refusal::Refusal;
 
 /// What a queued frame takes beside its bytes.
@@ -26,6 +30,13 @@ const RECEIPT_COST: usize = 96;
 
 /// Bytes that are not worth counting, so that small calls never touch the account.
 const UNCOUNTED: usize = 4 * 1024;
+
+/// DATA that is written before other frames have their turn again, at most: so a small call never
+/// waits behind more.
+const DATA_TURN: usize = 64 * 1024;
+
+/// DATA of this node's own calls that waits, at most: what is beyond it waits where it is made.
+const OWN_DATA: usize = 256 * 1024;
 
 /// What a frame is to the peer that it is queued for, which says what happens when there is no room
 /// for it.
@@ -56,12 +67,14 @@ pub(crate) struct Outbox {
     /// Bytes not written yet, to be looked at without the lock.
     waiting: AtomicUsize,
     room: Notify,
+    data_room: Notify,
     account: Arc<Account>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     batch: Batch,
+    data: DataQueue,
     /// Bytes that the driver took and has not written yet, and the memory that they hold.
     taken: usize,
     taken_held: usize,
@@ -86,15 +99,29 @@ struct Queue {
 pub(crate) type Receipt = Box<dyn Any + Send + Sync>;
 
 impl Queue {
+    /// Bytes before a frame that is queued now, but for those of DATA, which lets others pass.
     fn waiting_bytes(&self) -> usize {
         self.batch.remaining() + self.taken
+    }
+
+    /// Takes a turn's worth of DATA. Gives whether that of this node's own calls has room again.
+    fn take_data(&mut self, batch: &mut Batch) -> bool {
+        let had_room = self.data.own_bytes() < OWN_DATA;
+        let mut taken = 0;
+        while taken < DATA_TURN
+            && let Some(frame) = self.data.pop()
+        {
+            taken += frame.len();
+            batch.push_frame(&frame);
+        }
+        !had_room && self.data.own_bytes() < OWN_DATA
     }
 
     /// Memory for what waits. What is on its way to a peer that takes it is counted by its size:
     /// the buffers that it passes through are the threads', not the peer's.
     fn held_bytes(&self) -> usize {
         let batch = if self.stuck { self.batch.held_bytes() } else { cost_of(&self.batch) };
-        batch + self.taken_held + self.receipts.len() * RECEIPT_COST
+        batch + self.data.own_bytes() + self.taken_held + self.receipts.len() * RECEIPT_COST
     }
 
     fn push(&mut self, head: &[u8], payload: Option<Bytes>) {
@@ -124,13 +151,31 @@ pub(crate) enum Queued {
     Full,
 }
 
+/// Room for DATA of this node's own calls. Dropped, it lets the next who waits look.
+#[derive(Debug)]
+pub(crate) struct DataRoom<'a>(&'a Outbox);
+
+impl Drop for DataRoom<'_> {
+    fn drop(&mut self) {
+        if self.0.has_data_room() {
+            self.0.data_room.notify_one();
+        }
+    }
+}
+
 /// The connection ended; nothing is queued any more.
 #[derive(Debug)]
 pub(crate) struct Closed;
 
 impl Outbox {
     pub(crate) fn new(account: Arc<Account>) -> Self {
-        Self { queue: Mutex::default(), waiting: AtomicUsize::new(0), room: Notify::new(), account }
+        Self {
+            queue: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            room: Notify::new(),
+            data_room: Notify::new(),
+            account,
+        }
     }
 
     pub(crate) const fn account(&self) -> &Arc<Account> {
@@ -238,6 +283,42 @@ impl Outbox {
         Ok(self.note_queued(&mut queue))
     }
 
+    /// Queues a frame of DATA, or the end of a call of which DATA waits, behind the DATA of that
+    /// call. It always enters: its window was granted, and this node's own waits for
+    /// [`data_room`](Self::data_room) before.
+    pub(crate) fn push_data(&self, key: DataKey, frame: Bytes) -> Result<Queued, Closed> {
+        let mut queue = self.open()?;
+        queue.data.push(key, frame);
+        if queue.stuck {
+            queue.data.compact();
+        }
+        Ok(self.note_queued(&mut queue))
+    }
+
+    /// Drops the DATA of a call that has ended.
+    pub(crate) fn forget_data(&self, key: DataKey) {
+        let mut queue = self.queue.lock();
+        queue.data.forget(key);
+        self.count(&mut queue);
+    }
+
+    /// Waits until there is room for DATA of this node's own calls, or the connection ended. Those
+    /// who wait get it in order: the next when the guard is dropped. Cancel safe.
+    pub(crate) async fn data_room(&self) -> DataRoom<'_> {
+        while !self.has_data_room() {
+            let notified = self.data_room.notified();
+            if !self.has_data_room() {
+                notified.await;
+            }
+        }
+        DataRoom(self)
+    }
+
+    fn has_data_room(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.closed || queue.data.own_bytes() < OWN_DATA
+    }
+
     fn open(&self) -> Result<MutexGuard<'_, Queue>, Closed> {
         let queue = self.queue.lock();
         if queue.closed { Err(Closed) } else { Ok(queue) }
@@ -296,7 +377,8 @@ impl Outbox {
 
     /// Whether anything waits that the driver has not taken.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.queue.lock().batch.has_remaining()
+        let queue = self.queue.lock();
+        queue.batch.has_remaining() || !queue.data.is_empty()
     }
 
     /// Exchanges all that waits for an empty batch; keeps no memory when nothing waits. For the
@@ -305,9 +387,14 @@ impl Outbox {
         debug_assert!(!batch.has_remaining(), "the driver takes only when it wrote all");
         let mut queue = self.queue.lock();
         queue.asked = false;
-        if queue.batch.has_remaining() {
+        if queue.batch.has_remaining() || !queue.data.is_empty() {
             std::mem::swap(&mut queue.batch, batch);
+            let has_room = queue.take_data(batch);
             (queue.taken, queue.taken_held) = (batch.remaining(), cost_of(batch));
+            drop(queue);
+            if has_room {
+                self.data_room.notify_one();
+            }
             return;
         }
         (queue.taken, queue.taken_held) = (0, 0);
@@ -353,6 +440,7 @@ impl Outbox {
                 spare::give(std::mem::take(waits));
             }
         }
+        queue.data.compact();
         queue.taken_held = batch.held_bytes() + held;
         self.count(&mut queue);
     }
@@ -361,13 +449,15 @@ impl Outbox {
     pub(crate) fn close(&self) -> usize {
         let mut queue = self.queue.lock();
         queue.closed = true;
-        let unsent = std::mem::take(&mut queue.batch).frames();
+        let unsent = std::mem::take(&mut queue.batch).frames() + std::mem::take(&mut queue.data).frames();
         let receipts = std::mem::take(&mut queue.receipts);
         (queue.taken, queue.taken_held) = (0, 0);
         self.count(&mut queue);
         drop(queue);
         drop(receipts);
         self.room.notify_waiters();
+        self.data_room.notify_waiters();
+        self.data_room.notify_one();
         unsent
     }
 }

@@ -5,9 +5,14 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use daffi_serde::RemoteError;
 use daffi_transport::Batch;
-use daffi_wire::{Cancel, Credit, Frame, Kind, MethodName, Shown};
+use daffi_wire::{CallId, Credit, Frame, Kind, MethodName, Shown, StreamFlags};
 
-use super::{Peer, RouterShared, recent::Recent, sender::Sender};
+use super::{
+    Peer, RouterShared,
+    recent::Recent,
+    sender::Sender,
+    streams::{self, NoRoom},
+};
 use crate::{
     conn::{Class, Turn},
     error::{Disconnected, ProtocolError},
@@ -21,7 +26,7 @@ const NAME: usize = 100;
 
 /// Forwards what one member sends, as long as it is allowed to.
 pub(super) struct Forwarder {
-    shared: Arc<RouterShared>,
+    pub(super) shared: Arc<RouterShared>,
     pub(super) me: Arc<Sender>,
     routes: Recent<Route>,
     callers: Recent<Arc<Peer>>,
@@ -55,11 +60,13 @@ impl Forwarder {
         match frame.kind() {
             Kind::Request => self.request(frame, turn),
             Kind::Response | Kind::Error => self.reply(&frame, turn),
+            // Which links carry them the driver knows.
+            Kind::Data | Kind::Credit | Kind::Cancel if frame.header().id() != CallId::NONE => {
+                return self.about_call(frame, turn);
+            }
             Kind::Credit => return self.credit(frame, turn),
             Kind::Ping => return self.me.peer.conn.answer_ping(&frame),
-            // Which links carry them the driver knows.
-            Kind::Cancel => return self.cancel(&frame, turn),
-            Kind::Data | Kind::Watch | Kind::Unknown(_) => {
+            Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_) => {
                 // Nothing of them is used yet, and who sends them may be newer than this node.
                 self.shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
             }
@@ -75,6 +82,10 @@ impl Forwarder {
             Ok(receiver) => receiver,
             Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
         };
+        let streams = match asked(&frame, &me.peer, receiver) {
+            Ok(streams) => streams,
+            Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
+        };
         let frame = match translate(&frame, &me.peer, receiver) {
             Ok(None) => frame,
             Ok(Some(translated)) => translated,
@@ -86,7 +97,7 @@ impl Forwarder {
                 let error = Refusal::Overloaded.error(receiver.conn.outbox.crowd(&receiver.name));
                 return refuse_request(shared, &me.peer, &frame, &error);
             }
-            return call(shared, me, receiver, &frame, turn);
+            return call(shared, me, receiver, (&frame, streams), turn);
         }
         // Behind the calls that are gathered for the same receiver.
         turn.flush();
@@ -129,7 +140,11 @@ impl Forwarder {
                     // Before the call is complete: a Router that stops waits for open calls, and
                     // for promises.
                     turn.promise(&caller.conn);
-                    if let Some(id) = caller.complete_call(number, me.id()) {
+                    if begins_stream(frame, me) && caller.with_streams(|streams| streams.takes_results(number, me.id()))
+                    {
+                        return begin_stream(frame, me, caller, turn);
+                    }
+                    if let Some((id, streamed)) = caller.complete_any(number, me.id()) {
                         // It knew whom it called: an answer need not wait for other news.
                         shared.keep_in_step(me, caller);
                         let translated = match translate(frame, me, caller) {
@@ -137,6 +152,12 @@ impl Forwarder {
                             Err(error) => return shared.refuse_call(caller, id, &me.name, frame.method(), &error),
                         };
                         let frame = translated.as_ref().unwrap_or(frame);
+                        if streamed {
+                            if !end_stream(frame, me, (caller, id), turn) {
+                                shared.lose_answer(caller, id, &me.name, frame);
+                            }
+                            return;
+                        }
                         let passed = if id == number {
                             turn.forward(&caller.conn, Class::Answer, frame)
                         } else {
@@ -153,31 +174,6 @@ impl Forwarder {
         }
         shared.counters.dropped_replies.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(from = %Shown::new(&me.name), to = frame.receiver(), "dropped a reply that matches no open call");
-    }
-
-    /// Handles a CANCEL of this member: the receiver of the call hears of it, or is spared it if it
-    /// could not read it.
-    fn cancel(&self, frame: &Frame, turn: &mut Turn) -> Result<(), Disconnected> {
-        let (shared, me, id) = (&self.shared, &*self.me.peer, Cancel::read(frame)?.id);
-        let table = shared.table.load();
-        let is_own = frame.is_from(&me.name) && frame.header().wants_reply();
-        let open = if is_own { me.cancel_call(id) } else { None };
-        let found = open.and_then(|(number, receiver)| {
-            table.get(frame.receiver()).filter(|found| found.peer.id() == receiver).map(|found| (number, &found.peer))
-        });
-        let Some((number, receiver)) = found else {
-            // Its terminal is on the way, or it was told before, or it is another's.
-            shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
-        };
-        if receiver.is_level_four() {
-            turn.forward(&receiver.conn, Class::Terminal, &frame.with_id(number));
-            return Ok(());
-        }
-        me.give_up_call(id);
-        let error = Refusal::Cancelled.error(format!("{} gave the call up; {} was not told", me.name, receiver.name));
-        shared.refuse_call(me, id, &receiver.name, "", &error);
-        Ok(())
     }
 
     /// Handles a CREDIT frame of this member, which begins a flow or takes more of one.
@@ -215,6 +211,56 @@ fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Frame>, Rem
         (false, true) => Ok(Some(frame.clone().raised())),
         (true, true) | (false, false) => Ok(None),
     }
+}
+
+/// What a request says of arguments or results that come one by one. A block that cannot be read is
+/// for its receiver to refuse.
+fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Streams>, RemoteError> {
+    if !frame.header().has_extensions() || !from.is_level_four() {
+        return Ok(None);
+    }
+    let says = frame.stream().ok().flatten();
+    if to.is_level_four() {
+        return Ok(says);
+    }
+    if says.is_some_and(|(flags, _)| flags.items_follow) {
+        let text = format!("{} is a daffi 3.0.1 node, which takes no arguments one by one", to.name);
+        return Err(Refusal::LevelUnsupported.error(text));
+    }
+    // Its one answer is one result.
+    Ok(None)
+}
+
+/// What streams in DATA, and the window of the results.
+type Streams = (StreamFlags, Option<u32>);
+
+/// Whether a reply says that results follow.
+fn begins_stream(frame: &Frame, from: &Peer) -> bool {
+    frame.kind() == Kind::Response
+        && frame.header().has_extensions()
+        && from.is_level_four()
+        && frame.stream().is_ok_and(|says| says.is_some_and(|(flags, _)| flags.items_follow))
+}
+
+/// Tells the caller that results follow, once.
+fn begin_stream(frame: &Frame, me: &Peer, caller: &Peer, turn: &mut Turn) {
+    if let Some(id) = caller.with_streams(|streams| streams.begin(frame.header().id(), me.id())) {
+        turn.flush();
+        // A caller that has just gone needs no word.
+        drop(caller.conn.forward(Class::Terminal, &frame.with_id(id)));
+    }
+}
+
+/// Passes the reply that ends a call behind the DATA of it. `false`: there is no room for it.
+fn end_stream(frame: &Frame, me: &Peer, (caller, id): (&Peer, CallId), turn: &mut Turn) -> bool {
+    turn.flush();
+    let key = streams::key(me.id(), id, false);
+    if !caller.conn.outbox.admits(Class::Answer, frame.as_bytes().len()) {
+        caller.conn.outbox.forget_data(key);
+        return false;
+    }
+    drop(caller.conn.forward_data(key, &frame.with_id(id)));
+    true
 }
 
 /// Gives who gets a request, or why nobody does.
@@ -259,7 +305,13 @@ fn look_up(shared: &RouterShared, sender: &Arc<Sender>, frame: &Frame) -> Result
     Ok(Route { receiver: Arc::clone(receiver), method, exposed })
 }
 
-fn call(shared: &RouterShared, sender: &Sender, receiver: &Arc<Peer>, frame: &Frame, turn: &mut Turn) {
+fn call(
+    shared: &RouterShared,
+    sender: &Sender,
+    receiver: &Arc<Peer>,
+    (frame, streams): (&Frame, Option<Streams>),
+    turn: &mut Turn,
+) {
     let (id, me) = (frame.header().id(), &sender.peer);
     if me.conn.outbox.is_full() {
         // What comes back must find room.
@@ -276,6 +328,17 @@ fn call(shared: &RouterShared, sender: &Sender, receiver: &Arc<Peer>, frame: &Fr
             return shared.refuse_call(me, id, &receiver.name, frame.method(), &Refusal::Overloaded.error(why));
         }
     };
+    if let Some((flags, window)) = streams {
+        let conns = (&*me.conn, &*receiver.conn);
+        if let Err(NoRoom) = me.with_streams(|streams| streams.open((id, number), conns, flags, window)) {
+            me.complete_call(number, receiver.id());
+            let error = Refusal::Overloaded.error(format!(
+                "there is no room for what a further call of {} to {} may have to wait in parts",
+                me.name, receiver.name
+            ));
+            return shared.refuse_call(me, id, &receiver.name, frame.method(), &error);
+        }
+    }
     let passed = if number == id {
         sender.pass_call(receiver, frame, turn)
     } else {

@@ -5,6 +5,7 @@ mod announcing;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod bare;
 mod forward;
+mod forward_data;
 mod handler;
 #[cfg(test)]
 mod lanes_tests;
@@ -13,6 +14,7 @@ mod peer;
 mod recent;
 mod sender;
 mod senders;
+mod streams;
 mod telling;
 mod unanswered;
 
@@ -336,6 +338,10 @@ impl RouterShared {
         self.absent.lock().end_receiver(gone.id());
         for caller in callers {
             let (lost, caller) = (caller.forget(gone.id()), &caller.peer);
+            for id in caller.with_streams(|streams| streams.end_receiver(gone.id())) {
+                // No DATA comes behind the word that the call has ended.
+                caller.conn.outbox.forget_data(streams::key(gone.id(), id, false));
+            }
             for id in caller.end_calls_to(gone.id()) {
                 self.refuse_call(caller, id, &gone.name, "", &error);
             }

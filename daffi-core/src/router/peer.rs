@@ -12,7 +12,9 @@ use arc_swap::ArcSwap;
 use daffi_wire::{CallId, Level, MethodName, NodeName};
 use parking_lot::Mutex;
 
-use super::{later::Later, sender::Sender, senders::Senders, telling::Heard, unanswered::CallLimit};
+use super::{
+    later::Later, sender::Sender, senders::Senders, streams::RoutedStreams, telling::Heard, unanswered::CallLimit,
+};
 use crate::{
     conn::Conn,
     keyed::Names,
@@ -116,8 +118,12 @@ impl Peer {
     /// Does something to the calls of this member. What they take then is counted as received from
     /// it.
     fn with_calls<T>(&self, change: impl FnOnce(&mut OpenCalls) -> T) -> T {
-        let mut calls = self.calls.lock();
-        let done = change(&mut calls.open);
+        self.with_all_calls(|open, _| change(open))
+    }
+
+    fn with_all_calls<T>(&self, change: impl FnOnce(&mut OpenCalls, &mut RoutedStreams) -> T) -> T {
+        let calls = &mut *self.calls.lock();
+        let done = change(&mut calls.open, &mut calls.streams);
         let held = calls.open.held_bytes();
         if held != calls.counted {
             self.conn.inbound.account().change(calls.counted, held);
@@ -217,7 +223,23 @@ impl Peer {
     /// Completes a call when a reply came on the connection `receiver`, or none will. Gives the
     /// caller's number; `None`: nobody waits for it.
     pub(super) fn complete_call(&self, number: CallId, receiver: u64) -> Option<CallId> {
-        self.with_calls(|calls| calls.complete(number, receiver))
+        self.complete_any(number, receiver).map(|(id, _)| id)
+    }
+
+    /// The same. Gives as well whether a part of the call passed in DATA.
+    pub(super) fn complete_any(&self, number: CallId, receiver: u64) -> Option<(CallId, bool)> {
+        self.with_all_calls(|open, streams| {
+            let streamed = !streams.is_empty() && streams.is_of(number, receiver);
+            if streamed {
+                streams.end(number);
+            }
+            open.complete(number, receiver).map(|id| (id, streamed))
+        })
+    }
+
+    /// Does something to those calls of this member of which a part passes in DATA.
+    pub(super) fn with_streams<T>(&self, change: impl FnOnce(&mut RoutedStreams) -> T) -> T {
+        change(&mut self.calls.lock().streams)
     }
 
     /// Ends the calls to a receiver that left, and gives their numbers.
@@ -231,7 +253,8 @@ impl Peer {
 
     /// The connection ended: what receivers may still answer to its name.
     pub(super) fn close_calls(&self, limit: Option<&CallLimit>) -> OpenCalls {
-        self.with_calls(|calls| {
+        self.with_all_calls(|calls, streams| {
+            *streams = RoutedStreams::default();
             if let Some(limit) = limit {
                 limit.forget(calls, self.id());
             }
@@ -244,5 +267,7 @@ impl Peer {
 #[derive(Debug, Default)]
 struct CountedCalls {
     open: OpenCalls,
+    /// Those of which a part passes in DATA, whose memory they take from the budget themselves.
+    streams: RoutedStreams,
     counted: usize,
 }

@@ -10,9 +10,10 @@ use std::{
 use daffi_serde::{Binding, FormatSet, Params, RemoteError};
 use daffi_transport::BoxFuture;
 use daffi_wire::MethodName;
+use futures::Stream;
 use serde::Serialize;
 
-use super::{context::Context, pace::Pace, reply::Reply, request::Request};
+use super::{context::Context, items::Items, pace::Pace, reply::Reply, request::Request};
 
 /// How a callback is to be run.
 ///
@@ -158,7 +159,7 @@ impl Callback {
             };
             let (future, formats) = (function(params, &request.context), formats.clone());
             // The arguments were read into the function's own types: the read buffer is free.
-            let request = Request { body: daffi_serde::Body::new(bytes::Bytes::new()), ..request };
+            let request = request.without_body();
             Box::pin(async move {
                 let result = if drop_when_cancelled && request.wants_reply {
                     tokio::select! {
@@ -172,6 +173,68 @@ impl Callback {
                 drop(memory);
                 match result {
                     Ok(value) => request.reply(&value, &formats),
+                    Err(error) => Reply::error(error),
+                }
+            })
+        };
+        Self::new(name, options, Run::Async(Box::new(run)))
+    }
+
+    /// A plain function that returns a stream: its results go to the caller one by one, as that
+    /// takes them. A caller that knows nothing of streams gets them as one list, of at most 65,536
+    /// results and 16 MiB.
+    ///
+    /// The function runs as [`plain`](Self::plain) ones do; what it returns needs no worker, and is
+    /// dropped when nobody waits for it any more. An error is the last thing that it gives.
+    pub fn streaming<F, P, S, T>(
+        name: MethodName,
+        options: CallbackOptions,
+        formats: F,
+        function: impl Fn(P, &Context) -> Result<S, RemoteError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: FormatSet,
+        P: Params,
+        S: Stream<Item = Result<T, RemoteError>> + Send + 'static,
+        T: Serialize + Send + 'static,
+    {
+        let run = move |request: Request| match bind::<F, P>(&request, &formats) {
+            Ok((params, _memory)) => match function(params, &request.context) {
+                Ok(stream) => Reply::items(Items::new(stream, request.without_body(), formats.clone())),
+                Err(error) => Reply::error(error),
+            },
+            Err(error) => Reply::error(error),
+        };
+        Self::new(name, options, Run::Plain(Box::new(run)))
+    }
+
+    /// An async function that returns a stream, as [`streaming`](Self::streaming) does; run as
+    /// [`asynchronous`](Self::asynchronous) ones are.
+    pub fn streaming_async<F, P, S, T, Fut>(
+        name: MethodName,
+        options: CallbackOptions,
+        formats: F,
+        function: impl Fn(P, &Context) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: FormatSet,
+        P: Params,
+        S: Stream<Item = Result<T, RemoteError>> + Send + 'static,
+        T: Serialize + Send + 'static,
+        Fut: Future<Output = Result<S, RemoteError>> + Send + 'static,
+    {
+        let run = move |request: Request| -> BoxFuture<'static, Reply> {
+            let (params, memory) = match bind::<F, P>(&request, &formats) {
+                Ok(bound) => bound,
+                Err(error) => return Box::pin(std::future::ready(Reply::error(error))),
+            };
+            let (future, formats) = (function(params, &request.context), formats.clone());
+            let request = request.without_body();
+            Box::pin(async move {
+                let result = future.await;
+                drop(memory);
+                match result {
+                    Ok(stream) => Reply::items(Items::new(stream, request, formats)),
                     Err(error) => Reply::error(error),
                 }
             })

@@ -24,6 +24,8 @@ pub(crate) struct Caller {
     /// Its requests that were received and have not finished, but for those that did where they
     /// were read. Relaxed, as `known`: both decide only which place its next request gets.
     pub(super) waiting: AtomicUsize,
+    /// Its open calls of which a part comes or goes in DATA.
+    pub(super) streams: Arc<AtomicUsize>,
     /// One of its requests has finished.
     pub(super) known: AtomicBool,
 }
@@ -53,8 +55,8 @@ impl CallerId {
 impl Caller {
     /// `gone`: cancelled when the caller is gone, or the connection.
     pub(crate) fn new(name: NodeName, conn: Arc<Conn>, node: Arc<Node>, gone: CancellationToken) -> Arc<Self> {
-        let (waiting, known) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Arc::new(Self { id: CallerId::next(), name, conn, node, gone, waiting, known })
+        let (waiting, streams, known) = (AtomicUsize::new(0), Arc::default(), AtomicBool::new(false));
+        Arc::new(Self { id: CallerId::next(), name, conn, node, gone, waiting, streams, known })
     }
 
     /// One that came over no connection and never leaves.

@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use daffi_serde::{FormatSet, Returned};
 use daffi_transport::PeerInfo;
 use daffi_wire::NodeName;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     caller::{Caller, CallerId, Counted},
     extensions::Extensions,
+    incoming::Incoming,
     invocation::Invocation,
     node::Node,
     read_extensions::ReadExtensions,
@@ -184,6 +186,13 @@ impl Context {
     /// Whether the caller has said that it does not wait any more, or is gone.
     pub(super) fn is_given_up(&self) -> bool {
         self.call.is_cancelled() || self.call.caller.gone.is_cancelled()
+    }
+
+    /// The arguments that the caller sends one by one, behind those that came with the call of
+    /// `method`; taken once. `None`: none follow, or they are not in one of the formats `F`.
+    #[must_use]
+    pub fn items<T: Returned, F: FormatSet>(&self, method: &str) -> Option<Incoming<T>> {
+        Incoming::of_call(self, method, self.node().formats::<F>()?.clone())
     }
 
     /// Waits until nobody waits for the answer any more, as [`is_cancelled`](Self::is_cancelled)

@@ -16,7 +16,7 @@ use daffi_wire::CallId;
 use tokio::sync::Notify;
 
 use super::caller::{Caller, CallerId};
-use crate::keyed::ByNumber;
+use crate::{data::CallData, keyed::ByNumber};
 
 /// Its callback was begun.
 const BEGUN: u8 = 1;
@@ -34,17 +34,28 @@ pub(crate) struct Invocation {
     /// ends it or what cancels it. What the first did happens before the others see that.
     state: AtomicU8,
     cancelled: Notify,
+    /// What comes and goes in DATA.
+    data: Option<Arc<CallData>>,
 }
 
 impl Invocation {
     /// Any call of a caller that cannot cancel it, or waits for no answer.
     pub(crate) fn of_any(caller: Arc<Caller>) -> Self {
-        Self { caller, can_be_cancelled: false, state: AtomicU8::new(0), cancelled: Notify::new() }
+        Self { caller, can_be_cancelled: false, state: AtomicU8::new(0), cancelled: Notify::new(), data: None }
     }
 
     /// A call that wants an answer and whose caller can cancel it.
     fn new(caller: Arc<Caller>) -> Self {
         Self { can_be_cancelled: true, ..Self::of_any(caller) }
+    }
+
+    /// One of which a part comes or goes in DATA.
+    pub(super) fn with_data(caller: Arc<Caller>, data: Arc<CallData>) -> Self {
+        Self { data: Some(data), ..Self::new(caller) }
+    }
+
+    pub(crate) const fn data(&self) -> Option<&Arc<CallData>> {
+        self.data.as_ref()
     }
 
     /// The callback is to run now. `false`: the caller gave the call up before.
@@ -62,7 +73,11 @@ impl Invocation {
 
     /// The call is to be answered. `false`: it has ended for its caller.
     pub(crate) fn end(&self) -> bool {
-        !self.can_be_cancelled || self.state.fetch_or(ENDED, AcqRel) & ENDED == 0
+        let ends = !self.can_be_cancelled || self.state.fetch_or(ENDED, AcqRel) & ENDED == 0;
+        if ends && let Some(data) = &self.data {
+            data.close();
+        }
+        ends
     }
 
     /// The caller gave the call up. `false`: it has ended already.
@@ -70,6 +85,10 @@ impl Invocation {
         let end = |state| (state & ENDED == 0).then_some(state | ENDED | CANCELLED);
         let cancels = self.state.fetch_update(AcqRel, Acquire, end).is_ok();
         if cancels {
+            if let Some(data) = &self.data {
+                // Before the word that it has ended: no DATA comes behind that.
+                data.end();
+            }
             self.cancelled.notify_waiters();
         }
         cancels
@@ -144,7 +163,7 @@ impl Invocations {
 
     /// A call has ended. If nobody sees it any more it is the next that is read.
     pub(crate) fn give(&mut self, call: Arc<Invocation>) {
-        if call.is_unseen() {
+        if call.data.is_none() && call.is_unseen() {
             // Relaxed: nobody else sees it.
             call.state.store(0, Relaxed);
             self.next = Some(call);
@@ -206,12 +225,23 @@ impl Invocations {
 
     /// A caller gave one of its calls up. `false`: it is not open, so its terminal is on its way.
     pub(crate) fn cancel(&mut self, caller: CallerId, id: CallId) -> bool {
-        if let Some(Some((at, call))) = self.place((caller, id))
-            && (call.caller.id, *at) == (caller, id)
-        {
-            return call.cancel();
+        self.get(caller, id).is_some_and(|call| call.cancel())
+    }
+
+    /// What comes and goes in DATA of a call that has not ended.
+    pub(super) fn data(&mut self, caller: CallerId, id: CallId) -> Option<&CallData> {
+        let call = self.get(caller, id)?;
+        // Relaxed: one that ends right now is as good as one that ends after this.
+        call.data.as_deref().filter(|_| call.state.load(Relaxed) & ENDED == 0)
+    }
+
+    fn get(&mut self, caller: CallerId, id: CallId) -> Option<&Invocation> {
+        let has_place =
+            matches!(self.place((caller, id)), Some(Some((at, call))) if (call.caller.id, *at) == (caller, id));
+        if has_place {
+            return self.place((caller, id))?.as_ref().map(|(_, call)| &**call);
         }
-        self.others.get(&(caller, id)).is_some_and(|call| call.cancel())
+        self.others.get(&(caller, id)).map(|call| &**call)
     }
 }
 

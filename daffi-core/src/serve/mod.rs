@@ -2,7 +2,8 @@
 //!
 //! In one direction: [`node`] and [`lifecycle`] are what a node has by itself; a [`caller`] is who
 //! calls it, an [`invocation`] an open call as those see it who run, answer and cancel it;
-//! [`context`] is what a callback knows of its call, and [`reply`] takes its answer back; a
+//! [`context`] is what a callback knows of its call, [`incoming`] its arguments that come one by one,
+//! and [`reply`] takes its answer back, [`items`] one of many parts; a
 //! [`request`] and its [`callback`] name each other; [`registry`] finds a callback, [`dispatch`]
 //! runs it, [`layers`] stand around that, and [`run`] is where a request that was read begins.
 
@@ -11,10 +12,13 @@ mod caller;
 mod context;
 mod dispatch;
 mod extensions;
+mod incoming;
 mod invocation;
+mod items;
 mod layers;
 mod lifecycle;
 mod node;
+mod open_data;
 mod pace;
 mod read_extensions;
 mod registry;
@@ -29,6 +33,7 @@ pub use self::{
     context::Context,
     dispatch::{Dispatch, Dispatched},
     extensions::Extensions,
+    incoming::Incoming,
     layers::{CallbackService, Serving},
     reply::Reply,
     request::Request,

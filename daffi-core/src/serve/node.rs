@@ -20,6 +20,7 @@ pub(crate) struct Node {
     pub(crate) name: NodeName,
     pub(crate) config: NodeConfig,
     pub(crate) errors: Box<dyn ErrorWriter>,
+    formats: Box<dyn Any + Send + Sync>,
     pub(crate) budget: Arc<Budget>,
     /// Callbacks that did not finish where their request was read.
     pub(crate) running: TaskTracker,
@@ -31,13 +32,19 @@ impl Node {
     pub(crate) fn new<F: FormatSet>(name: NodeName, config: NodeConfig, formats: F) -> Arc<Self> {
         Arc::new(Self {
             name,
-            errors: Box::new(Errors(formats)),
+            errors: Box::new(Errors(formats.clone())),
+            formats: Box::new(formats),
             budget: Budget::of(&config),
             running: TaskTracker::new(),
             life: Lifecycle::default(),
             client: OnceLock::new(),
             config,
         })
+    }
+
+    /// Its formats, if they are a set of this type.
+    pub(crate) fn formats<F: FormatSet>(&self) -> Option<&F> {
+        self.formats.downcast_ref()
     }
 
     /// Lets callbacks of this node call on with `client`, which must not keep the node alive.

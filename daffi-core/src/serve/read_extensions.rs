@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use daffi_serde::RemoteError;
-use daffi_wire::{Extensions, Frame, Level};
+use daffi_wire::{Extensions, FIRST_CALL_WINDOW, Frame, Level, StreamFlags};
 use tokio::time::{Instant, sleep_until};
 
 use crate::refusal::Refusal;
@@ -16,24 +16,48 @@ pub(super) struct ReadExtensions {
     said: Option<Arc<Extensions>>,
 }
 
+/// What a caller asks to come in DATA.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Streams {
+    pub(super) flags: StreamFlags,
+    /// What it takes of the results before it grants more.
+    pub(super) window: u32,
+}
+
+impl Streams {
+    pub(super) const fn is_none(self) -> bool {
+        !self.flags.items_follow && !self.flags.takes_results
+    }
+}
+
 impl ReadExtensions {
     /// Takes it from a REQUEST that came on a link of this level. The error is for its caller.
-    pub(super) fn take(frame: &mut Frame, link: Level) -> Result<Self, RemoteError> {
+    pub(super) fn take(frame: &mut Frame, link: Level) -> Result<(Self, Streams), RemoteError> {
         if !frame.header().has_extensions() || !link.at_least(Level::FOUR) {
-            return Ok(Self::default());
+            return Ok((Self::default(), Streams::default()));
         }
         let taken = frame.take_extensions();
         let refused =
             |why: String| Refusal::ExtensionUnsupported.error(format!("{} did not run: {why}", frame.method()));
         let said = taken.map_err(|error| refused(error.to_string()))?;
-        if said.body().is_some() || said.stream().items_follow {
+        if said.body().is_some() {
             return Err(refused("its arguments come in several frames, which this node does not take".into()));
+        }
+        let streams = Streams { flags: said.stream(), window: said.window().unwrap_or(FIRST_CALL_WINDOW) };
+        if !streams.is_none() && !frame.header().wants_reply() {
+            return Err(refused("nobody waits for its answer, so nothing can come in DATA".into()));
+        }
+        if streams.window < FIRST_CALL_WINDOW {
+            return Err(refused(format!(
+                "its window is {} bytes, and {FIRST_CALL_WINDOW} is the least",
+                streams.window
+            )));
         }
         // The clocks of two hosts need not agree: what is left counts from the arrival.
         let deadline = said.time_left_ms().map(|ms| Instant::now() + Duration::from_millis(ms.into()));
         // A callback may keep them for long, and must not keep a read buffer with them.
         let has_headers = said.headers().next().is_some();
-        Ok(Self { deadline, said: has_headers.then(|| Arc::new(said.detached())) })
+        Ok((Self { deadline, said: has_headers.then(|| Arc::new(said.detached())) }, streams))
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
@@ -75,7 +99,8 @@ mod tests {
         bytes.resize(1 << 20, 0);
         let buffer: Bytes = bytes.freeze();
         let mut frame = Frame::from_message(buffer.slice(..end), &limits).unwrap();
-        let read = ReadExtensions::take(&mut frame, Level::FOUR).unwrap();
+        let (read, streams) = ReadExtensions::take(&mut frame, Level::FOUR).unwrap();
+        assert!(streams.is_none());
         drop(frame);
         assert!(buffer.is_unique());
         assert_eq!(read.headers().collect::<Vec<_>>(), [("tenant", "blue")]);

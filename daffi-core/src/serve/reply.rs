@@ -6,7 +6,7 @@ use bytes::Bytes;
 use daffi_serde::RemoteError;
 use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, Shown};
 
-use super::context::Context;
+use super::{context::Context, items::Items};
 use crate::{
     conn::{Class, Turn},
     error::shorten,
@@ -27,6 +27,8 @@ pub struct Reply {
 pub(crate) enum Content {
     /// A whole frame, and a payload part that is sent behind it without a copy.
     Frame(Scratch, Option<Bytes>),
+    /// Results that follow one by one.
+    Items(Items),
     /// A failure, written once all layers are passed.
     Failed(RemoteError),
     /// The caller waits for nothing.
@@ -41,6 +43,16 @@ impl Reply {
     /// Keeps `what` until the answer is queued, or dropped.
     pub(crate) fn keep(self, what: impl Any + Send + Sync) -> Self {
         Self { until_sent: Some(Box::new(what)), ..self }
+    }
+
+    /// Results that are sent one by one.
+    pub(crate) const fn items(items: Items) -> Self {
+        Self::of(Content::Items(items))
+    }
+
+    /// Whether it goes on after it was sent.
+    pub(crate) const fn has_items(&self) -> bool {
+        matches!(self.content, Content::Items(_))
     }
 
     /// Nobody waits for it.
@@ -59,7 +71,7 @@ impl Reply {
     pub const fn as_error(&self) -> Option<&RemoteError> {
         match &self.content {
             Content::Failed(error) => Some(error),
-            Content::Frame(..) | Content::Nothing => None,
+            Content::Frame(..) | Content::Items(_) | Content::Nothing => None,
         }
     }
 }
@@ -91,11 +103,18 @@ impl ReplyTo {
 
     /// Answers, with the turn that the request was read in if that goes on.
     pub(crate) fn send(self, context: &Context, method: &str, reply: Reply, mut turn: Option<&mut Turn>) {
+        let Reply { content, until_sent } = reply;
+        if let Content::Items(items) = content {
+            // What nobody waits for is not run.
+            if self.wants_reply && !context.is_cancelled() {
+                items.send(self, method.to_owned());
+            }
+            return;
+        }
         if !context.call().end() {
             // Its caller gave it up, and was answered so.
             return;
         }
-        let Reply { content, until_sent } = reply;
         match content {
             Content::Frame(frame, shared) if self.wants_reply => {
                 self.answer(context, method, (frame, shared), turn.as_deref_mut());
@@ -108,7 +127,7 @@ impl ReplyTo {
             Content::Failed(error) => {
                 tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call failed");
             }
-            Content::Frame(..) | Content::Nothing => {}
+            Content::Frame(..) | Content::Items(_) | Content::Nothing => {}
         }
         if until_sent.is_some()
             && let Some(turn) = turn
@@ -126,6 +145,21 @@ impl ReplyTo {
         }
     }
 
+    /// Ends a call whose deadline passed while its results were sent. One that its caller gave up
+    /// has ended.
+    pub(super) fn send_expired(self, context: &Context, method: &str) {
+        if !context.call().end() {
+            return;
+        }
+        if let Some(data) = context.call().data() {
+            data.end();
+        }
+        let error = Refusal::DeadlineExceeded.error(format!("the deadline of the call passed while {method}() ran"));
+        if let Some(frame) = self.error(context, method, &error) {
+            queue(context, method, Class::Terminal, (frame, None), None);
+        }
+    }
+
     /// Queues an answer, or says that there was no room for it.
     fn answer(self, context: &Context, method: &str, answer: AnswerFrame, mut turn: Option<&mut Turn>) {
         let bytes = answer.0.get().len() + answer.1.as_ref().map_or(0, Bytes::len);
@@ -140,7 +174,7 @@ impl ReplyTo {
     }
 
     /// Writes a failure: in the call's format where every node reads errors in it, else in JSON.
-    fn error(self, context: &Context, method: &str, error: &RemoteError) -> Option<Scratch> {
+    pub(super) fn error(self, context: &Context, method: &str, error: &RemoteError) -> Option<Scratch> {
         let written = self.write_error(context, method, error).or_else(|reason| {
             let text = format!("{}: the error itself does not fit: {reason}", shorten(&error.class));
             self.write_error(context, method, &RemoteError::new("TransmissionFailure", text))
@@ -201,4 +235,15 @@ impl Context {
     pub(crate) fn answer_error(&self, turn: &mut Turn, frame: &Frame, error: RemoteError) {
         ReplyTo::new(self, frame).send_error(self, frame.method(), &error, turn);
     }
+}
+
+/// What the caller of a callback that panicked hears.
+pub(super) fn panic_error(method: &str, panic: &(dyn std::any::Any + Send)) -> RemoteError {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into());
+    tracing::error!(callback = method, panic = %text, "a callback panicked");
+    RemoteError::new("RuntimeError", format!("{method}() panicked: {text}"))
 }

@@ -181,6 +181,11 @@ impl Request {
         })
     }
 
+    /// The same once its arguments were read: it keeps no read buffer alive.
+    pub(crate) fn without_body(self) -> Self {
+        Self { body: Body::new(Bytes::new()), ..self }
+    }
+
     pub(crate) fn compact(&mut self) {
         if self.body.bytes.len() < COMPACT_BELOW {
             self.body.bytes = Bytes::copy_from_slice(&self.body.bytes);

@@ -9,19 +9,20 @@ use std::{
 };
 
 use daffi_serde::{Body, FormatSet, RemoteError};
-use daffi_wire::{CallId, Cancel, CancelReason, Frame, Level, MethodName, NodeName, Shown};
+use daffi_wire::{CallCredit, CallId, Cancel, CancelReason, Data, Frame, Kind, Level, MethodName, NodeName, Shown};
 use tokio_util::task::TaskTracker;
 
 use super::{
     callback::Callback,
     context::Context,
-    dispatch::{Delivery, Direct, Job, panic_error},
+    dispatch::{Delivery, Direct, Job},
     invocation::{Invocation, Invocations},
     layers::{CallbackService, Serving, Started},
     node::Node,
-    read_extensions::ReadExtensions,
+    open_data::open_data,
+    read_extensions::{ReadExtensions, Streams},
     registry::{Lookup, Registry},
-    reply::{Reply, ReplyTo},
+    reply::{Reply, ReplyTo, panic_error},
     request::Request,
 };
 use crate::{
@@ -82,7 +83,7 @@ impl ServingNode {
         let Some(callback) = intake.callbacks.get(&frame) else {
             return context.answer_error(turn, &frame, unknown(&node.name, &frame));
         };
-        let read_extensions = match ReadExtensions::take(&mut frame, context.conn().level()) {
+        let (read_extensions, streams) = match ReadExtensions::take(&mut frame, context.conn().level()) {
             Ok(read) => read,
             Err(error) => return context.answer_error(turn, &frame, error),
         };
@@ -92,10 +93,17 @@ impl ServingNode {
         }
         let (answer, received) = (ReplyTo::new(context, &frame), frame.as_bytes().len());
         let can_be_cancelled = answer.wants_reply && context.conn().level().at_least(Level::FOUR);
-        let call = can_be_cancelled.then(|| intake.calls.take(&context.call().caller));
+        let call = match can_be_cancelled.then(|| note(&mut intake.calls, context, answer, streams)).transpose() {
+            Ok(call) => call,
+            Err(error) => return context.answer_error(turn, &frame, error),
+        };
         let own = Arc::clone(call.as_ref().unwrap_or(context.call()));
         let request = request(frame, answer, Context::of_request(own, answer.wants_reply, read_extensions), callback);
         match catch_panic(callback, || self.callbacks.start(request, &mut turn.clock)) {
+            Ok(Started::Done(reply)) if reply.has_items() => {
+                let context = enter(&mut intake.calls, context, answer.id, call);
+                answer.send(&context, callback.name(), reply, None);
+            }
             Ok(Started::Done(reply)) | Err(reply) => {
                 // Nobody could cancel it: that would have come with a later frame.
                 answer.send(context, callback.name(), reply, Some(turn));
@@ -135,11 +143,40 @@ impl ServingNode {
         frame: &Frame,
     ) -> Result<(), Disconnected> {
         let Cancel { id, reason } = Cancel::read(frame)?;
-        // Of a caller that is gone its node is told by events; and no callback takes items.
+        // Of a caller that is gone its node is told by events.
         if matches!(reason, CancelReason::Dropped | CancelReason::Deadline | CancelReason::EnoughResults)
             && intake.calls.cancel(context.caller_id(), id)
         {
             ReplyTo::answer_cancelled(context, id, turn);
+        }
+        Ok(())
+    }
+
+    /// Handles DATA or CREDIT of `context`'s caller. What belongs to no open call is dropped.
+    pub(crate) fn take(&self, intake: &mut Intake, context: &Context, frame: Frame) -> Result<(), Disconnected> {
+        match frame.kind() {
+            Kind::Data => self.take_data(intake, context, frame),
+            _ => self.take_credit(intake, context, &frame),
+        }
+    }
+
+    fn take_data(&self, intake: &mut Intake, context: &Context, frame: Frame) -> Result<(), Disconnected> {
+        let data = Data::read(frame)?;
+        if !data.from_caller {
+            return Ok(());
+        }
+        match intake.calls.data(context.caller_id(), data.id) {
+            Some(call) => Ok(call.on_data(data)?),
+            None => Ok(()),
+        }
+    }
+
+    fn take_credit(&self, intake: &mut Intake, context: &Context, frame: &Frame) -> Result<(), Disconnected> {
+        let credit = CallCredit::read(frame)?;
+        if credit.is_from_caller()
+            && let Some(call) = intake.calls.data(context.caller_id(), credit.id())
+        {
+            call.on_credit(credit);
         }
         Ok(())
     }
@@ -214,6 +251,21 @@ pub(crate) struct Intake {
     /// Plain functions that were read together: one lock and one wake-up for all.
     jobs: Vec<Job>,
     calls: Invocations,
+}
+
+/// What is noted of a call that can be cancelled. The error is for its caller.
+fn note(
+    calls: &mut Invocations,
+    context: &Context,
+    answer: ReplyTo,
+    streams: Streams,
+) -> Result<Arc<Invocation>, RemoteError> {
+    let caller = &context.call().caller;
+    if streams.is_none() {
+        return Ok(calls.take(caller));
+    }
+    let data = open_data(context, (answer.id, answer.format), streams)?;
+    Ok(Arc::new(Invocation::with_data(Arc::clone(caller), data)))
 }
 
 /// A call goes on elsewhere: its context there. If its caller can cancel it, it can from now on.

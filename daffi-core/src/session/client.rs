@@ -3,8 +3,8 @@
 use std::task::Waker;
 
 use daffi_wire::{
-    BodyError, Credit, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName, NodeType,
-    Role,
+    BodyError, CallId, Credit, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName,
+    NodeType, Role,
 };
 
 use super::{Completed, InFlight, Members, members::MemberList};
@@ -21,6 +21,7 @@ pub(crate) struct ClientSession {
     pub(crate) in_flight: InFlight,
     members: MemberList,
     opened: bool,
+    is_level_four: bool,
     server_role: Option<Role>,
     /// The server is a level 4 Router: it answers every call, also one whose receiver left.
     router_ends_calls: bool,
@@ -45,6 +46,10 @@ pub(crate) enum Handled {
     Ping(Frame),
     /// A caller gave a call to this node up.
     Cancel(Frame),
+    /// DATA, CREDIT or CANCEL of a call of this node's own.
+    OwnCall(Frame),
+    /// DATA or CREDIT of a call to this node's callbacks.
+    ServedCall(Frame),
     /// A receiver or a sender speaks of credit.
     Credit { from: String, says: Credit },
     /// A reply that matches no open call, or an event that can't be read. Dropped.
@@ -61,6 +66,7 @@ impl ClientSession {
             limits,
             in_flight,
             opened: false,
+            is_level_four: false,
             server_role: None,
             router_ends_calls: false,
             looks: false,
@@ -88,6 +94,7 @@ impl ClientSession {
     pub(crate) fn handle_frame(&mut self, frame: Frame) -> Result<Handled, Disconnected> {
         match frame.kind() {
             Kind::Request => Ok(Handled::Serve(frame)),
+            Kind::Response if self.begins_stream(&frame) => Ok(Handled::OwnCall(frame)),
             Kind::Response => Ok(self.complete(frame)),
             Kind::Error if !self.opened => {
                 // A refused handshake (docs/protocol.md#3): OPAQUE text.
@@ -96,6 +103,15 @@ impl ClientSession {
             Kind::Error => Ok(self.complete(frame)),
             Kind::Handshake => self.handshake(&frame),
             Kind::Events => self.event(&frame),
+            // return_result is the direction: 1 from the caller.
+            Kind::Data | Kind::Cancel | Kind::Credit if frame.header().id() != CallId::NONE => {
+                let served = frame.header().wants_reply();
+                Ok(match frame.kind() {
+                    _ if !served => Handled::OwnCall(frame),
+                    Kind::Cancel => Handled::Cancel(frame),
+                    _ => Handled::ServedCall(frame),
+                })
+            }
             Kind::Credit => Ok(Handled::Credit { from: frame.transmitter().to_owned(), says: Credit::read(&frame)? }),
             Kind::Ping => Ok(Handled::Ping(frame)),
             Kind::Cancel => Ok(Handled::Cancel(frame)),
@@ -111,6 +127,13 @@ impl ClientSession {
     /// where there are others to call.
     pub(crate) fn rest_too_many(&self, receiver: &str) -> Option<usize> {
         self.in_flight.rest_too_many(receiver).filter(|_| self.server_role != Some(Role::Service))
+    }
+
+    /// Whether it says that the results of a call follow in DATA.
+    fn begins_stream(&self, frame: &Frame) -> bool {
+        frame.header().has_extensions()
+            && self.is_level_four
+            && frame.stream().is_ok_and(|says| says.is_some_and(|(flags, _)| flags.items_follow))
     }
 
     fn complete(&mut self, frame: Frame) -> Handled {
@@ -141,6 +164,7 @@ impl ClientSession {
         }
         let level = Level::agree(body.node_type.level());
         self.server_role = body.node_type.role();
+        self.is_level_four = level.at_least(Level::FOUR);
         self.router_ends_calls = self.server_role == Some(Role::Router) && level.at_least(Level::FOUR);
         let mut members = body.members;
         if self.server_role == Some(Role::Service) {
@@ -209,7 +233,7 @@ impl ClientSession {
 
 #[cfg(test)]
 mod tests {
-    use daffi_wire::{CallId, MethodName};
+    use daffi_wire::MethodName;
 
     use super::*;
 

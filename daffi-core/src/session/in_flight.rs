@@ -24,6 +24,8 @@ const WORN: usize = IDS / 4;
 pub(crate) enum Outcome {
     /// A RESPONSE or an ERROR.
     Reply(Frame),
+    /// The last of its results came in DATA.
+    AllCame,
     /// The receiver left.
     ReceiverGone,
 }
@@ -64,6 +66,8 @@ pub(crate) struct InFlight {
 struct Slot {
     receiver: NodeName,
     state: SlotState,
+    /// Its results may come in DATA, the last of which ends it as a reply does.
+    streams: bool,
     /// Of the connection before this one.
     carried: bool,
 }
@@ -90,7 +94,12 @@ impl InFlight {
             for (id, slot) in
                 ended.calls.iter().filter(|(_, slot)| !slot.carried && !matches!(slot.state, SlotState::Done(_)))
             {
-                let rests = Slot { receiver: slot.receiver.clone(), state: SlotState::Resting, carried: true };
+                let rests = Slot {
+                    receiver: slot.receiver.clone(),
+                    state: SlotState::Resting,
+                    streams: slot.streams,
+                    carried: true,
+                };
                 next.calls.insert(*id, rests);
                 next.rests(&slot.receiver);
             }
@@ -107,7 +116,7 @@ impl InFlight {
             self.last = if self.last == u16::MAX { 1 } else { self.last + 1 };
             if let Entry::Vacant(vacant) = self.calls.entry(self.last) {
                 let state = SlotState::Waiting(waker.cloned());
-                vacant.insert(Slot { receiver: receiver.clone(), state, carried: false });
+                vacant.insert(Slot { receiver: receiver.clone(), state, streams: false, carried: false });
                 return Some(CallId(self.last));
             }
         }
@@ -159,17 +168,35 @@ impl InFlight {
         }
     }
 
+    /// Notes that the results of an open call may come in DATA.
+    pub(crate) fn mark_streams(&mut self, id: CallId) {
+        if let Some(slot) = self.calls.get_mut(&id.0) {
+            slot.streams = true;
+        }
+    }
+
     /// Completes a call by its reply. `None`: nobody waits for it, or it is not from whom was
     /// asked.
     pub(crate) fn complete(&mut self, frame: Frame) -> Option<Completed> {
-        let Entry::Occupied(mut entry) = self.calls.entry(frame.header().id().0) else { return None };
-        if !frame.is_from(&entry.get().receiver) {
+        if !frame.is_from(&self.calls.get(&frame.header().id().0)?.receiver) {
             return None;
         }
+        self.end(frame.header().id(), Outcome::Reply(frame))
+    }
+
+    /// Completes a call whose last result came in DATA of `receiver`. `None`: there is no such
+    /// call.
+    pub(crate) fn complete_stream(&mut self, id: CallId, receiver: &str) -> Option<Completed> {
+        let slot = self.calls.get(&id.0)?;
+        if slot.streams && slot.receiver.as_str() == receiver { self.end(id, Outcome::AllCame) } else { None }
+    }
+
+    fn end(&mut self, id: CallId, outcome: Outcome) -> Option<Completed> {
+        let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return None };
         match &mut entry.get_mut().state {
             SlotState::Waiting(waker) => {
                 let waker = waker.take();
-                entry.get_mut().state = SlotState::Done(Outcome::Reply(frame));
+                entry.get_mut().state = SlotState::Done(outcome);
                 Some(Completed::of(waker))
             }
             SlotState::Done(_) => None,

@@ -23,6 +23,7 @@ mod pulse;
 pub(crate) mod routing;
 mod server;
 mod unanswered;
+mod window;
 
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::members::MemberList;
@@ -37,4 +38,5 @@ pub(crate) use self::{
     open_calls::{OpenCalls, Unanswered},
     pulse::{Beat, ENDED, Pulse},
     server::{Hello, event_frame, handshake_refusal, handshake_reply, name_taken, no_room_for_list},
+    window::{PassingWindow, ReceiveWindow, SendWindow},
 };

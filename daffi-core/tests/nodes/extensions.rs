@@ -194,11 +194,14 @@ async fn what_a_node_does_not_know_is_refused_or_skipped_as_the_tag_says() {
     let (_nodes, at) = callee(false, &Arc::default()).await;
     let mut caller = Peer::connect(&at).await;
     caller.hello_with("caller", "client/4", "null").await;
-    let blocks: [(&[u8], bool); 6] = [
+    let blocks: [(&[u8], bool); 7] = [
         (b"\x63\x01x", false),
         (b"\xc8\x01x\xc8\x00", true),
         (b"\x05\x01\x02", true),
-        (b"\x05\x01\x01", false),
+        // Items that nobody reads.
+        (b"\x05\x01\x01", true),
+        // A first window that no sender could use.
+        (b"\x05\x01\x02\x06\x04\xff\xff\0\0", false),
         (b"\x04\x08\0\0\x10\0\0\0\0\0", false),
         (b"\x01\x04\0", false),
     ];

@@ -20,6 +20,7 @@ mod restart;
 mod router;
 mod router_flow;
 mod shares;
+mod streams;
 mod support;
 mod tower_services;
 mod unanswered;

@@ -69,11 +69,11 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Value, A::Error> {
-        ReadItems.visit_seq(seq).map(Value::List)
+        Items.visit_seq(seq).map(Value::List)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
-        ReadEntries.visit_map(map).map(Value::Map)
+        Entries.visit_map(map).map(Value::Map)
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Value, A::Error> {
@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         let (kind, content) = data.variant::<Kind>()?;
         match kind {
             Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => {
-                let items = content.newtype_variant_seed(ReadItems)?;
+                let items = content.newtype_variant_seed(Items)?;
                 Ok(match kind {
                     Kind::Tuple => Value::Tuple(items),
                     Kind::Set => Value::Set(items),
@@ -90,7 +90,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
                     _ => Value::List(items),
                 })
             }
-            Kind::Map => content.newtype_variant_seed(ReadEntries).map(Value::Map),
+            Kind::Map => content.newtype_variant_seed(Entries).map(Value::Map),
             _ => read_single(kind, content),
         }
     }
@@ -112,9 +112,9 @@ fn read_single<'de, A: VariantAccess<'de>>(kind: Kind, content: A) -> Result<Val
             let (real, imaginary) = content.newtype_variant()?;
             Value::Complex(real, imaginary)
         }
-        Kind::Date => Value::Date(content.newtype_variant_seed(ReadText::new("a date"))?),
-        Kind::Time => content.newtype_variant_seed(ReadText::<Time>::new("a time"))?.into(),
-        Kind::DateTime => content.newtype_variant_seed(ReadText::<DateTime>::new("a date and time"))?.into(),
+        Kind::Date => Value::Date(content.newtype_variant_seed(Text::new("a date"))?),
+        Kind::Time => content.newtype_variant_seed(Text::<Time>::new("a time"))?.into(),
+        Kind::DateTime => content.newtype_variant_seed(Text::<DateTime>::new("a date and time"))?.into(),
         Kind::TimeDelta => {
             let (days, seconds, microseconds) = content.newtype_variant()?;
             let delta = TimeDelta::new(days, seconds, microseconds);
@@ -128,8 +128,8 @@ fn read_single<'de, A: VariantAccess<'de>>(kind: Kind, content: A) -> Result<Val
             Value::Decimal(text)
         }
         Kind::Uuid => Value::Uuid(Box::new(content.newtype_variant()?)),
-        Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => Value::List(content.newtype_variant_seed(ReadItems)?),
-        Kind::Map => Value::Map(content.newtype_variant_seed(ReadEntries)?),
+        Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => Value::List(content.newtype_variant_seed(Items)?),
+        Kind::Map => Value::Map(content.newtype_variant_seed(Entries)?),
     })
 }
 
@@ -166,9 +166,9 @@ fn make_room<T>(items: &mut Vec<T>, following: impl FnOnce() -> Option<usize>) {
 }
 
 /// The elements of a list.
-struct ReadItems;
+struct Items;
 
-impl<'de> Visitor<'de> for ReadItems {
+impl<'de> Visitor<'de> for Items {
     type Value = Box<[Value]>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,7 +185,7 @@ impl<'de> Visitor<'de> for ReadItems {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for ReadItems {
+impl<'de> DeserializeSeed<'de> for Items {
     type Value = Box<[Value]>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<[Value]>, D::Error> {
@@ -194,9 +194,9 @@ impl<'de> DeserializeSeed<'de> for ReadItems {
 }
 
 /// The entries of a map.
-struct ReadEntries;
+struct Entries;
 
-impl<'de> Visitor<'de> for ReadEntries {
+impl<'de> Visitor<'de> for Entries {
     type Value = Box<[(Value, Value)]>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,7 +213,7 @@ impl<'de> Visitor<'de> for ReadEntries {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for ReadEntries {
+impl<'de> DeserializeSeed<'de> for Entries {
     type Value = Box<[(Value, Value)]>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<[(Value, Value)]>, D::Error> {
@@ -222,18 +222,18 @@ impl<'de> DeserializeSeed<'de> for ReadEntries {
 }
 
 /// Text that is parsed.
-struct ReadText<T> {
+struct Text<T> {
     expected: &'static str,
     made: PhantomData<T>,
 }
 
-impl<T> ReadText<T> {
+impl<T> Text<T> {
     const fn new(expected: &'static str) -> Self {
         Self { expected, made: PhantomData }
     }
 }
 
-impl<T: FromStr> Visitor<'_> for ReadText<T> {
+impl<T: FromStr> Visitor<'_> for Text<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -245,7 +245,7 @@ impl<T: FromStr> Visitor<'_> for ReadText<T> {
     }
 }
 
-impl<'de, T: FromStr> DeserializeSeed<'de> for ReadText<T> {
+impl<'de, T: FromStr> DeserializeSeed<'de> for Text<T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {

@@ -14,7 +14,6 @@ mod logging;
 mod lossy;
 mod output;
 mod quantity;
-mod runtime;
 mod seldom;
 mod server;
 mod suggestion;
@@ -26,11 +25,9 @@ mod wrong_usage;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use tokio::runtime::Builder;
 
-use crate::{
-    cli::Cli,
-    runtime::{Threads, runtime},
-};
+use crate::{cli::Cli, failure::Failure};
 
 /// How long a node that ends waits for a reader of its log.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -44,25 +41,26 @@ fn main() -> ExitCode {
     let json = command.json();
     let patience = command.is_node().then_some(LAST_WORDS);
     // A router spreads over threads itself, when there is work for them.
-    let threads = if matches!(command, cli::Command::Router(_)) { Threads::One } else { Threads::All };
-    let runtime = runtime(threads);
-    let ended = match &runtime {
-        Ok(runtime) => runtime.block_on(async {
-            match commands::run(command).await {
-                Ok(()) => ExitCode::SUCCESS,
-                // Signals are still heard here, because nobody may read what is reported.
-                Err(failure) => failure.report(json),
-            }
-        }),
-        Err(failure) => failure.clone().report(json),
+    let mut builder = match &command {
+        cli::Command::Router(_) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
     };
+    let runtime = match builder.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::Failed(format!("the runtime cannot be started: {error}")).report(json),
+    };
+    let ended = runtime.block_on(async {
+        match commands::run(command).await {
+            Ok(()) => ExitCode::SUCCESS,
+            // Signals are still heard here, because nobody may read what is reported.
+            Err(failure) => failure.report(json),
+        }
+    });
     if let Some(seldom) = seldom {
         seldom.tell();
     }
     output::finish(patience);
     // A read of stdin that nobody waits for any more must not hold the process.
-    if let Ok(runtime) = runtime {
-        runtime.shutdown_background();
-    }
+    runtime.shutdown_background();
     ended
 }

@@ -22,10 +22,11 @@ pub(crate) struct Param {
     role: Role,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a macro reads a few parameters at a time and keeps none")]
 enum Role {
     /// The context, which the node fills in and the function takes as `&Context` or by value.
     Context { by_ref: bool },
+    /// Filled in with arguments that come one by one; a list of them is an argument.
+    Items(Type),
     /// An argument of the call.
     Argument { passing: Passing, default: Option<Expr> },
 }
@@ -62,6 +63,10 @@ impl Params {
                 Role::Context { .. } if params.has_context() => {
                     errors.at(&typed.ty, "a callback has one context: remove this second `Context`");
                 }
+                _ if params.has_items() && !matches!(param.role, Role::Context { .. }) => errors.at(
+                    typed,
+                    "arguments that come one by one come behind all others: let `Incoming` be the last, and the only one",
+                ),
                 Role::Argument { .. } if params.arguments().count() == MAX_PARAMS => errors.at(
                     &*typed,
                     "a callback takes at most 12 arguments: put several into a struct that derives `Deserialize`",
@@ -82,9 +87,22 @@ impl Params {
         self.all.iter().any(|param| matches!(param.role, Role::Context { .. }))
     }
 
+    /// Whether the last of its arguments come one by one.
+    fn has_items(&self) -> bool {
+        self.items().is_some()
+    }
+
+    /// The name of those that come one by one, and their type.
+    pub(crate) fn items(&self) -> Option<(&Ident, &Type)> {
+        self.all.iter().find_map(|param| match &param.role {
+            Role::Items(item) => Some((&param.ident, item)),
+            _ => None,
+        })
+    }
+
     /// Those that are arguments of the call, in order.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Param> {
-        self.all.iter().filter(|param| matches!(param.role, Role::Argument { .. }))
+        self.all.iter().filter(|param| !matches!(param.role, Role::Context { .. }))
     }
 
     /// The names of the arguments, as callers write them.
@@ -119,12 +137,27 @@ impl Param {
     /// The type that the argument is read as; `None` for a context. When it cannot be read, an
     /// error points at the parameter's type.
     pub(crate) fn read_as(&self) -> Option<TokenStream> {
+        let span = self.span();
+        if let Role::Items(item) = &self.role {
+            return Some(quote_spanned!(span=> ::daffi::__private::Defaulted<::std::vec::Vec<#item>>));
+        }
         let Role::Argument { passing, default } = &self.role else { return None };
-        let (owned, span) = (passing.owned(), self.span());
+        let owned = passing.owned();
         let checked = quote_spanned!(span=> ::daffi::__private::Checked<#owned>);
         Some(match default {
             Some(_) => quote_spanned!(span=> ::daffi::__private::Defaulted<#checked>),
             None => checked,
+        })
+    }
+
+    /// Takes the arguments that come one by one, for the callback of this name; `context` is that
+    /// of the core.
+    pub(crate) fn take_items(&self, local: &Ident, context: &Ident, name: &str) -> Option<TokenStream> {
+        let Role::Items(item) = &self.role else { return None };
+        let parameter = self.ident.unraw().to_string();
+        let span = self.span();
+        Some(quote_spanned! {span=>
+            let #local = ::daffi::__private::incoming::<#item>(#local, #context, #name, #parameter);
         })
     }
 
@@ -158,6 +191,7 @@ impl Param {
         match &self.role {
             Role::Context { by_ref: false } => local.into_token_stream(),
             Role::Context { by_ref: true } => quote!(&#local),
+            Role::Items(_) => quote!(#local?),
             Role::Argument { passing, .. } => match passing {
                 Passing::Owned(_) => local.into_token_stream(),
                 Passing::OptionalStr | Passing::OptionalBytes => quote!(::core::option::Option::as_deref(&#local)),
@@ -186,7 +220,9 @@ impl Param {
     pub(crate) fn local(&self, index: usize) -> Ident {
         match self.role {
             Role::Context { .. } => format_ident!("__context", span = proc_macro2::Span::mixed_site()),
-            Role::Argument { .. } => format_ident!("__arg{index}", span = proc_macro2::Span::mixed_site()),
+            Role::Items(_) | Role::Argument { .. } => {
+                format_ident!("__arg{index}", span = proc_macro2::Span::mixed_site())
+            }
         }
     }
 
@@ -251,6 +287,13 @@ fn role(ty: &Type, default: Option<Expr>, errors: &mut Errors) -> Role {
         && reference.mutability.is_none()
     {
         return Role::Context { by_ref: true };
+    }
+    if let Some(item) = types::last_segment(ty).filter(|last| last.ident == "Incoming").and_then(types::first_argument)
+    {
+        if default.is_some() {
+            errors.at(ty, "arguments that come one by one have no default: none is an empty stream");
+        }
+        return Role::Items(owned(item, errors));
     }
     Role::Argument { passing: Passing::read(ty, errors), default }
 }

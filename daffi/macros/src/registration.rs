@@ -3,7 +3,7 @@ use quote::{format_ident, quote_spanned};
 
 use crate::{
     options::Options,
-    signature::{Returns, Signature},
+    signature::{Returns, Signature, Streamed},
 };
 
 /// The statement that adds a function or method to a list of callbacks.
@@ -54,6 +54,8 @@ impl Registration<'_> {
         let arguments = locals.iter().filter_map(|(local, param)| Some((local, param.read_as()?)));
         let (names, types): (Vec<_>, Vec<_>) = arguments.unzip();
         let defaults = locals.iter().filter_map(|(local, param)| param.fill_in(local));
+        let items: Vec<_> =
+            locals.iter().filter_map(|(local, param)| param.take_items(local, &context, &name)).collect();
         let passed = locals.iter().map(|(local, param)| param.pass(local));
 
         let call = self.call(passed);
@@ -61,11 +63,17 @@ impl Registration<'_> {
             params.has_context().then(|| quote_spanned!(span=> let #context = ::daffi::__private::context(#context);));
         let body = if *is_async {
             let share = self.share();
-            quote_spanned!(span=> { #share #own async move { #(#defaults)* #call } })
+            quote_spanned!(span=> { #share #(#items)* #own async move { #(#defaults)* #call } })
         } else {
-            quote_spanned!(span=> { #own #(#defaults)* #call })
+            quote_spanned!(span=> { #(#items)* #own #(#defaults)* #call })
         };
-        let add = Ident::new(if *is_async { "add_async" } else { "add_plain" }, span);
+        let add = match (&self.signature.returns, is_async) {
+            (Returns::Stream(_), true) => "add_async_stream",
+            (Returns::Stream(_), false) => "add_plain_stream",
+            (_, true) => "add_async",
+            (_, false) => "add_plain",
+        };
+        let add = Ident::new(add, span);
         quote_spanned! {span=>
             ::daffi::Callbacks::#add(
                 #callbacks,
@@ -94,14 +102,20 @@ impl Registration<'_> {
         // Errors point at the return type, which is at fault when a value can't be written or an
         // error can't be shown.
         let span = returns.span().map_or(span, |output| span.located_at(output));
-        let (result, returned) = (
-            Ident::new("__result", span),
-            match returns {
-                Returns::Result(_) => Ident::new("returned_result", span),
-                Returns::Nothing | Returns::Value(_) => Ident::new("returned", span),
-            },
-        );
-        quote_spanned!(span=> #lock let #result = #call; ::daffi::__private::#returned(#result))
+        let returned = match returns {
+            Returns::Result(_) => "returned_result",
+            Returns::Nothing | Returns::Value(_) => "returned",
+            Returns::Stream(Streamed { is_fallible: true, .. }) => "returned_fallible_stream",
+            Returns::Stream(_) => "returned_stream",
+        };
+        let (result, returned) = (Ident::new("__result", span), Ident::new(returned, span));
+        let take = match returns {
+            Returns::Stream(Streamed { in_result: true, .. }) => {
+                quote_spanned!(span=> let #result = ::core::result::Result::map_err(#result, ::daffi::remote_error)?;)
+            }
+            _ => TokenStream::new(),
+        };
+        quote_spanned!(span=> #lock let #result = #call; #take ::daffi::__private::#returned(#result))
     }
 
     /// The statement that takes the lock, and the first argument of the call.

@@ -11,11 +11,41 @@ pub(crate) struct Signature {
 }
 
 /// What a function returns.
+#[expect(clippy::large_enum_variant, reason = "a macro reads one at a time and keeps none")]
 pub(crate) enum Returns {
     Nothing,
     Value(Type),
     /// The type as it is written, `Result<T, E>` or an alias of that name.
     Result(Type),
+    /// A stream of results.
+    Stream(Streamed),
+}
+
+/// A stream that a function returns.
+pub(crate) struct Streamed {
+    /// The type as it is written, with the `Result` around it if there is one.
+    pub(crate) ty: Type,
+    /// The type of its items, without the `Result` around it.
+    pub(crate) item: Type,
+    /// Whether its items can be errors.
+    pub(crate) is_fallible: bool,
+    /// Whether the function itself can fail.
+    pub(crate) in_result: bool,
+}
+
+impl Streamed {
+    fn read(ty: &Type) -> Option<Self> {
+        let last = types::last_segment(ty);
+        let inner = last.filter(|last| last.ident == "Result").and_then(types::first_argument);
+        let item = types::stream_item(inner.unwrap_or(ty))?;
+        let fallible = types::last_segment(item).filter(|last| last.ident == "Result").and_then(types::first_argument);
+        Some(Self {
+            ty: ty.clone(),
+            item: fallible.unwrap_or(item).clone(),
+            is_fallible: fallible.is_some(),
+            in_result: inner.is_some(),
+        })
+    }
 }
 
 impl Signature {
@@ -34,6 +64,9 @@ impl Returns {
     fn read(output: &ReturnType, errors: &mut Errors) -> Self {
         let ReturnType::Type(_, ty) = output else { return Self::Nothing };
         types::check_result(ty, errors);
+        if let Some(streamed) = Streamed::read(ty) {
+            return Self::Stream(streamed);
+        }
         match types::last_segment(ty) {
             Some(last) if last.ident == "Result" => Self::Result((**ty).clone()),
             _ => Self::Value((**ty).clone()),
@@ -44,7 +77,9 @@ impl Returns {
     pub(crate) fn span(&self) -> Option<Span> {
         match self {
             Self::Nothing => None,
-            Self::Value(ty) | Self::Result(ty) => Some(syn::spanned::Spanned::span(ty)),
+            Self::Value(ty) | Self::Result(ty) | Self::Stream(Streamed { ty, .. }) => {
+                Some(syn::spanned::Spanned::span(ty))
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What the macros know of types: only how they are written.
 
 use syn::{
-    GenericArgument, Lifetime, PathArguments, PathSegment, Type, TypeImplTrait, TypeReference, TypeTraitObject,
+    GenericArgument, Lifetime, PathArguments, PathSegment, Type, TypeImplTrait, TypeParamBound, TypeReference,
+    TypeTraitObject,
     visit::{self, Visit},
     visit_mut::VisitMut,
 };
@@ -32,6 +33,37 @@ pub(crate) fn first_argument(segment: &PathSegment) -> Option<&Type> {
         GenericArgument::Type(ty) => Some(ty),
         _ => None,
     })
+}
+
+/// `T` of `impl Stream<Item = T>`, and of `BoxStream<'_, T>`.
+pub(crate) fn stream_item(ty: &Type) -> Option<&Type> {
+    match peel(ty) {
+        Type::ImplTrait(bounds) => bounds.bounds.iter().find_map(|bound| match bound {
+            TypeParamBound::Trait(bound) => {
+                let last = bound.path.segments.last().filter(|last| last.ident == "Stream")?;
+                let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+                arguments.args.iter().find_map(|argument| match argument {
+                    GenericArgument::AssocType(item) if item.ident == "Item" => Some(&item.ty),
+                    _ => None,
+                })
+            }
+            _ => None,
+        }),
+        _ => last_segment(ty).filter(|last| last.ident == "BoxStream").and_then(first_argument),
+    }
+}
+
+/// Whether `impl Trait` stands somewhere in the type.
+pub(crate) fn has_impl(ty: &Type) -> bool {
+    struct Finds(bool);
+    impl Visit<'_> for Finds {
+        fn visit_type_impl_trait(&mut self, _: &TypeImplTrait) {
+            self.0 = true;
+        }
+    }
+    let mut finds = Finds(false);
+    finds.visit_type(ty);
+    finds.0
 }
 
 /// Whether the type is written as this name, without arguments.

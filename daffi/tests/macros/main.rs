@@ -6,4 +6,5 @@
 mod classes;
 mod functions;
 mod remote;
+mod streams;
 mod support;

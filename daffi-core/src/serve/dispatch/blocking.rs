@@ -15,9 +15,9 @@ use super::{
         callback::Run,
         caller::CallerId,
         context::Context as CallContext,
-        reply::{Reply, ReplyTo},
+        reply::{Reply, ReplyTo, panic_error},
     },
-    Arrival, Gate, panic_error, stopped_error,
+    Arrival, Gate, stopped_error,
     worker::{Worker, Workers},
 };
 

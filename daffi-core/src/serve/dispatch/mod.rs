@@ -41,10 +41,11 @@ use self::{
 use super::{
     callback::{Callback, Run},
     caller::CallerId,
+    invocation::Invocation,
     reply::Reply,
     request::Request,
 };
-use crate::conn::Clock;
+use crate::{conn::Clock, data::Inflow};
 
 /// Runs callbacks: the service that layers are put around.
 ///
@@ -118,7 +119,7 @@ impl Dispatch {
             && !Gate::stops(&request, None)
             && let Some(worker) = self.workers.try_borrow()
         {
-            let callback = Arc::clone(callback);
+            let (callback, arguments) = (Arc::clone(callback), arguments(&request));
             let begun = if read { request.begin_unknown() } else { request.begin() };
             if let Err(instead) = begun {
                 return Begun::Done(instead);
@@ -126,7 +127,7 @@ impl Dispatch {
             return match inline::run(&callback, request, clock) {
                 Ran::Done(reply) => Begun::Done(reply),
                 Ran::Waits(future) => {
-                    let running = Running { future, callback, worker: worker.keep(), order };
+                    let running = Running { future, callback, worker: worker.keep(), order, arguments };
                     Begun::Runs(Dispatched { polled: true, ..self.at(State::Running(running)) })
                 }
             };
@@ -184,6 +185,10 @@ enum State {
     /// Waits until the caller takes what was answered before.
     Room(BoxFuture<'static, Gate>, Arrival),
     Running(Running),
+    /// Waits for an argument, and needs no worker for that.
+    Idle(Idle),
+    /// Stands in line for a worker again.
+    Back(PlaceInLine, Idle),
     /// A plain function that runs, or stands in line, elsewhere.
     Plain(oneshot::Receiver<Reply>),
     Done,
@@ -194,6 +199,24 @@ struct Running {
     callback: Arc<Callback>,
     worker: Worker,
     order: Option<InOrder>,
+    /// Where its arguments come from, if they come one by one.
+    arguments: Option<Arc<Invocation>>,
+}
+
+impl Running {
+    /// Whether it has read all arguments that came, and waits for more.
+    fn waits_for_argument(&self) -> bool {
+        let data = self.arguments.as_ref().and_then(|call| call.data());
+        data.and_then(|data| data.inflow.as_ref()).is_some_and(Inflow::is_awaited)
+    }
+}
+
+/// A callback without a worker.
+struct Idle {
+    future: BoxFuture<'static, Reply>,
+    callback: Arc<Callback>,
+    order: Option<InOrder>,
+    arguments: Arc<Invocation>,
 }
 
 /// Where a state leads to.
@@ -214,6 +237,9 @@ impl Dispatched {
             State::Granted(worker, arrival) => grant(worker, arrival, on_reader, cx),
             State::Room(gate, arrival) => wait_for_room(gate, arrival, cx),
             State::Running(running) => run(running, on_reader, cx),
+            // Whatever woke it: it goes on as soon as there is a worker.
+            State::Idle(idle) => Step::On(State::Back(self.line_up(&idle), idle)),
+            State::Back(place, idle) => come_back(place, idle, cx),
             State::Plain(reply) => wait_for_thread(reply, cx),
             State::Done => Step::Done(Reply::error(stopped_error())),
         }
@@ -251,6 +277,10 @@ impl Dispatched {
         arrival.request.compact();
         let waits = self.dispatch.workers.wait(arrival.caller(), arrival.is_known());
         Step::On(State::Line(waits, arrival))
+    }
+
+    fn line_up(&self, idle: &Idle) -> PlaceInLine {
+        self.dispatch.workers.wait(idle.arguments.caller.id, true)
     }
 
     /// Has a plain function run on a thread that may block.
@@ -292,10 +322,11 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
             if let Err(instead) = arrival.request.begin() {
                 return Step::Done(instead);
             }
+            let arguments = arguments(&arrival.request);
             match inline::run(&callback, arrival.request, &mut Clock::new(0)) {
                 Ran::Done(reply) => Step::Done(reply),
                 Ran::Waits(future) => {
-                    Step::On(State::Running(Running { future, callback, worker, order: arrival.order }))
+                    Step::On(State::Running(Running { future, callback, worker, order: arrival.order, arguments }))
                 }
             }
         }
@@ -310,7 +341,8 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
             if let Err(instead) = request.begin() {
                 return Step::Done(instead);
             }
-            Step::On(State::Running(Running { future: run(request), callback, worker, order }))
+            let arguments = arguments(&request);
+            Step::On(State::Running(Running { future: run(request), callback, worker, order, arguments }))
         }
     }
 }
@@ -335,10 +367,37 @@ fn run(mut running: Running, on_reader: bool, cx: &mut TaskContext<'_>) -> Step 
         }
     }
     match polled {
+        Poll::Pending if running.waits_for_argument() => Step::Stay(idle(running)),
         Poll::Pending => Step::Stay(State::Running(running)),
         // The next in line may be quick: it begins when this answer is queued.
         Poll::Ready(reply) => Step::Done(reply.keep((running.worker, running.order))),
     }
+}
+
+/// Lets others have the worker of a callback that waits for an argument.
+fn idle(running: Running) -> State {
+    let Running { future, callback, worker, order, arguments } = running;
+    match arguments {
+        Some(arguments) => State::Idle(Idle { future, callback, order, arguments }),
+        None => State::Running(Running { future, callback, worker, order, arguments }),
+    }
+}
+
+fn come_back(mut place: PlaceInLine, idle: Idle, cx: &mut TaskContext<'_>) -> Step {
+    match Pin::new(&mut place).poll(cx) {
+        Poll::Pending => Step::Stay(State::Back(place, idle)),
+        Poll::Ready(Some(worker)) => {
+            let Idle { future, callback, order, arguments } = idle;
+            Step::On(State::Running(Running { future, callback, worker, order, arguments: Some(arguments) }))
+        }
+        Poll::Ready(None) => Step::Done(Reply::error(stopped_error())),
+    }
+}
+
+/// What tells of the arguments of a call that come one by one.
+fn arguments(request: &Request) -> Option<Arc<Invocation>> {
+    let call = request.context().call();
+    call.data().filter(|data| data.inflow.is_some()).map(|_| Arc::clone(call))
 }
 
 fn wait_for_thread(mut reply: oneshot::Receiver<Reply>, cx: &mut TaskContext<'_>) -> Step {
@@ -375,15 +434,4 @@ impl Future for Dispatched {
 
 pub(crate) fn stopped_error() -> RemoteError {
     RemoteError::new("RuntimeError", "the node stopped before the callback ran")
-}
-
-/// What the caller of a callback that panicked hears.
-pub(crate) fn panic_error(method: &str, panic: &(dyn std::any::Any + Send)) -> RemoteError {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into());
-    tracing::error!(callback = method, panic = %text, "a callback panicked");
-    RemoteError::new("RuntimeError", format!("{method}() panicked: {text}"))
 }

@@ -1,9 +1,9 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::Visibility;
+use syn::{Ident, Visibility};
 
-use super::definition::{Definition, RemoteMethod};
-use crate::attributes;
+use super::definition::{Definition, Method};
+use crate::{attributes, signature::Returns};
 
 /// Gives a type with a method for each method of the trait, which makes the call.
 pub(crate) fn expand(Definition { item, client, methods }: &Definition, correct: bool) -> TokenStream {
@@ -46,7 +46,7 @@ pub(crate) fn expand(Definition { item, client, methods }: &Definition, correct:
     }
 }
 
-fn method(RemoteMethod { item, options, signature, result }: &RemoteMethod, visibility: &Visibility) -> TokenStream {
+fn method(Method { item, options, signature, result }: &Method, visibility: &Visibility) -> TokenStream {
     let ident = &item.sig.ident;
     let wire_name = options.wire_name(ident);
     let summary = attributes::named(&item.attrs, &["doc"]).next().is_none().then(|| {
@@ -56,11 +56,21 @@ fn method(RemoteMethod { item, options, signature, result }: &RemoteMethod, visi
     let attrs = attributes::named(&item.attrs, &["allow", "deprecated", "doc"]);
     let cfgs = attributes::conditions(&item.attrs);
     let generics = &item.sig.generics;
-    let parameters = signature.params.arguments().map(|param| {
+    let items = signature.params.items();
+    let streams = matches!(signature.returns, Returns::Stream(_));
+    let parameters = signature.params.arguments().filter_map(|param| {
         let (ident, ty) = (&param.ident, &param.ty);
-        quote!(#ident: #ty)
+        match items {
+            // They are sent by what the method gives.
+            Some((items, _)) if items == ident && streams => None,
+            Some((items, item)) if items == ident => Some(quote! {
+                #ident: impl ::daffi::__private::Stream<Item = #item>
+            }),
+            _ => Some(quote!(#ident: #ty)),
+        }
     });
-    let arguments: Vec<_> = signature.params.arguments().collect();
+    let is_sent = |ident: &Ident| items.is_none_or(|(items, _)| items != ident);
+    let arguments: Vec<_> = signature.params.arguments().filter(|param| is_sent(&param.ident)).collect();
     let sent = match &arguments[..] {
         [sole] if sole.is_shared() => {
             let sent = sole.send();
@@ -73,7 +83,22 @@ fn method(RemoteMethod { item, options, signature, result }: &RemoteMethod, visi
     };
     // `self` is hygienic: it must come from the same place as the method's own.
     let span = Span::call_site().located_at(ident.span());
-    let call = quote_spanned!(span=> ::daffi::Rpc::call(&self.rpc, #wire_name, #sent).await);
+    let (call, gives) = match (items, streams) {
+        (None, false) => {
+            (quote_spanned!(span=> ::daffi::Rpc::call(&self.rpc, #wire_name, #sent).await), result.clone())
+        }
+        (None, true) => (
+            quote_spanned!(span=> ::daffi::Rpc::results(&self.rpc, #wire_name, #sent).await),
+            quote!(::daffi::Results<#result>),
+        ),
+        (Some((ident, _)), false) => {
+            (quote_spanned!(span=> ::daffi::Rpc::send(&self.rpc, #wire_name, #sent, #ident).await), result.clone())
+        }
+        (Some((_, item)), true) => (
+            quote_spanned!(span=> ::daffi::Rpc::duplex(&self.rpc, #wire_name, #sent).await),
+            quote!((::daffi::ItemSender<#item>, ::daffi::Results<#result>)),
+        ),
+    };
     quote! {
         #summary
         #(#attrs)*
@@ -81,7 +106,7 @@ fn method(RemoteMethod { item, options, signature, result }: &RemoteMethod, visi
         #visibility async fn #ident #generics(
             &self,
             #(#parameters),*
-        ) -> ::core::result::Result<#result, ::daffi::CallError> {
+        ) -> ::core::result::Result<#gives, ::daffi::CallError> {
             #call
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     attributes,
     errors::Errors,
     options::Options,
-    signature::{Returns, Signature, receiver},
+    signature::{Returns, Signature, Streamed, receiver},
     types,
 };
 
@@ -15,11 +15,11 @@ pub(crate) struct Definition {
     pub(crate) item: ItemTrait,
     /// The name of the client's type.
     pub(crate) client: Ident,
-    pub(crate) methods: Vec<RemoteMethod>,
+    pub(crate) methods: Vec<Method>,
 }
 
 /// A method, which is a call on one end and a callback on the other.
-pub(crate) struct RemoteMethod {
+pub(crate) struct Method {
     pub(crate) item: TraitItemFn,
     pub(crate) options: Options,
     pub(crate) signature: Signature,
@@ -45,7 +45,7 @@ impl Definition {
         let mut methods = Vec::new();
         for item in std::mem::take(&mut item.items) {
             match item {
-                TraitItem::Fn(method) => methods.push(RemoteMethod::read(method, errors)),
+                TraitItem::Fn(method) => methods.push(Method::read(method, errors)),
                 other => errors.at(other, "a remote trait has methods only"),
             }
         }
@@ -56,7 +56,7 @@ impl Definition {
     }
 }
 
-impl RemoteMethod {
+impl Method {
     fn read(mut item: TraitItemFn, errors: &mut Errors) -> Self {
         let ident = &item.sig.ident;
         if TAKEN.contains(&ident.unraw().to_string().as_str()) {
@@ -102,6 +102,12 @@ fn result(returns: &Returns, errors: &mut Errors) -> TokenStream {
                 errors.at(ty, "the client reads the result into one type: name it (the future around it is added)");
             }
             ty.to_token_stream()
+        }
+        Returns::Stream(Streamed { ty, item, .. }) => {
+            if types::has_impl(ty) {
+                errors.at(ty, "a remote method returns a stream that outlives the call: write `BoxStream<'static, T>`");
+            }
+            item.to_token_stream()
         }
         Returns::Result(ty) => match types::last_segment(ty).and_then(types::first_argument) {
             Some(ok) => ok.to_token_stream(),

@@ -32,8 +32,6 @@ impl Demonstration {
         format!("Hello, {name}!")
     }
 
-    /// With one worker, all who call would wait for what nobody waits for.
-    #[callback(cancel = "drop")]
     pub async fn sleep(&self, seconds: Value) -> Result<Value, RemoteError> {
         let number = number(&seconds)
             .ok_or_else(|| RemoteError::new("TypeError", format!("sleep() takes a number, not {seconds}")))?;

@@ -20,8 +20,7 @@ Callbacks:
   echo(payload)        its argument, unchanged
   add(a, b)            the sum
   greet(name)          Hello, NAME!
-  sleep(seconds)       its argument, later, unless
-                       its caller gives up
+  sleep(seconds)       its argument, later
   fail(message)        raises ValueError
   receive_chunk(data)  takes bytes or text
   received()           bytes taken so far

@@ -1,0 +1,75 @@
+//! How a call begins of which arguments or results come one by one.
+
+use std::sync::Arc;
+
+use daffi_serde::{Args, FormatSet};
+use daffi_wire::{CallId, FIRST_CALL_WINDOW, FormatId, NodeName};
+
+use super::{CallOptions, calling::within, engine::send_streaming, progress::Progress};
+use crate::{
+    client::{Client, ClientConn, PendingReply},
+    data::{CallData, CallEnd, Inflow, Outflow},
+    error::CallError,
+};
+
+/// A call of which arguments or results come one by one, and that was sent. Dropped before its end,
+/// it tells the receiver that nobody waits.
+pub(super) struct OpenCall {
+    pub(super) pending: PendingReply,
+    pub(super) data: Arc<CallData>,
+}
+
+/// Sends the request of a call with such options. The timeout is that of getting so far. Cancel
+/// safe: dropped, it has sent nothing or gives the call up.
+pub(super) async fn open<F: FormatSet>(
+    client: &Client<F>,
+    method: &str,
+    args: &impl Args,
+    options: &CallOptions,
+) -> Result<OpenCall, CallError> {
+    let payloads = client.payloads(args, options, None);
+    let mut progress = Progress::default();
+    let sending = client.unless_given_up(method, async {
+        let (conn, receiver, written) = client.address(method, &payloads, options, true, &mut progress).await?;
+        progress.set_target(&conn, &receiver);
+        let format = written.format();
+        let data = |conn: &Arc<ClientConn>, receiver: &NodeName, id| call_data(conn, (receiver, id), format, options);
+        let (pending, data) = send_streaming(conn, receiver, written, data, &mut progress).await?;
+        Ok(OpenCall { pending, data })
+    });
+    match within(options.timeout, sending).await {
+        Ok(opened) => opened,
+        Err(after) => Err(progress.expired(method, after)),
+    }
+}
+
+fn call_data(
+    conn: &Arc<ClientConn>,
+    (receiver, id): (&NodeName, CallId),
+    format: FormatId,
+    options: &CallOptions,
+) -> Result<Arc<CallData>, CallError> {
+    let end = || CallEnd {
+        conn: Arc::clone(&conn.conn),
+        me: conn.name.clone(),
+        other: receiver.clone(),
+        id,
+        is_caller: true,
+        limits: conn.limits,
+    };
+    let inflow = if options.stream.takes_results {
+        let (account, window) = (conn.conn.data_account(), FIRST_CALL_WINDOW as usize);
+        let reserved = account.try_charge(window, std::time::Instant::now()).ok_or_else(|| {
+            CallError::Overloaded(format!(
+                "the results of so many calls may wait that there is no room for {window} bytes more, as things stand \
+                 {} may: take results, or raise budget_bytes",
+                account.share()
+            ))
+        })?;
+        Some(Inflow::new(end(), reserved, conn.limits.max_frame_bytes))
+    } else {
+        None
+    };
+    let outflow = options.stream.items_follow.then(|| Outflow::new(end(), FIRST_CALL_WINDOW));
+    Ok(Arc::new(CallData::new(format, inflow, outflow, None)))
+}

@@ -1,0 +1,189 @@
+//! Results that come one by one.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use daffi_serde::{Body, FormatSet, Returned};
+use daffi_transport::BoxFuture;
+use daffi_wire::{Frame, Kind};
+use futures::Stream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{
+    engine::{read, to_received},
+    opening::OpenCall,
+};
+use crate::{
+    client::Client,
+    deadline::later,
+    error::{CallError, WaitedFor},
+};
+
+/// The results of a call, one by one: what [`Rpc::results`](super::Rpc::results) gives.
+///
+/// It ends after the last result. An error is the last thing that it gives: the callback failed or
+/// gave an error, the receiver left, or no result came within the call's timeout. Each result is
+/// taken from the receiver as it is read here, so one that is read slowly holds the callback up and
+/// nobody else.
+///
+/// Dropping it gives the call up, which the callback can see. Cancel safe: a result that was not
+/// given is still there.
+pub struct Results<R, F> {
+    client: Client<F>,
+    method: String,
+    call: Option<OpenCall>,
+    /// How the call ended, to be told after what came before.
+    end: Option<Result<Option<Frame>, CallError>>,
+    /// Something came in DATA.
+    came: bool,
+    timeout: Option<Duration>,
+    expires: Option<Pin<Box<Sleep>>>,
+    given_up: Option<BoxFuture<'static, ()>>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R, F: FormatSet> Results<R, F> {
+    pub(super) fn new(client: Client<F>, method: &str, call: OpenCall, timeout: Option<Duration>) -> Self {
+        let given_up = client.parent_given_up();
+        Self {
+            client,
+            method: method.to_owned(),
+            call: Some(call),
+            end: None,
+            came: false,
+            timeout,
+            expires: timeout.map(|after| Box::pin(sleep_until(later(after)))),
+            given_up,
+            result: PhantomData,
+        }
+    }
+
+    /// Waits until the callback has returned its stream, or the call has ended.
+    pub(super) async fn begun(mut self) -> Result<Self, CallError>
+    where
+        R: Returned,
+    {
+        poll_fn(|cx| {
+            let Some(call) = &mut self.call else { return Poll::Ready(Ok(())) };
+            if let Some(inflow) = &call.data.inflow
+                && inflow.poll_begun(cx).is_ready()
+            {
+                return Poll::Ready(Ok(()));
+            }
+            if let Poll::Ready(end) = call.pending.poll_end(cx) {
+                let failed = matches!(&end, Ok(Some(frame)) if frame.kind() == Kind::Error) || end.is_err();
+                self.end = Some(end);
+                if failed && !call.data.inflow.as_ref().is_some_and(|inflow| inflow.is_ready()) {
+                    return Poll::Ready(self.take_end().map(drop));
+                }
+                return Poll::Ready(Ok(()));
+            }
+            self.poll_clocks(cx).map(Err)
+        })
+        .await?;
+        self.restart();
+        Ok(self)
+    }
+
+    /// Ends with an error when nobody waits any more, or nothing came for too long.
+    fn poll_clocks(&mut self, cx: &mut Context<'_>) -> Poll<CallError> {
+        if let Some(given_up) = &mut self.given_up
+            && given_up.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(CallError::Cancelled { method: self.method.clone() });
+        }
+        let Some(expires) = &mut self.expires else { return Poll::Pending };
+        ready!(expires.as_mut().poll(cx));
+        Poll::Ready(CallError::Timeout {
+            receiver: self.call.as_ref().map(|call| call.pending.receiver().to_string()).unwrap_or_default(),
+            method: self.method.clone(),
+            after: self.timeout.unwrap_or_default(),
+            waited_for: WaitedFor::Answer,
+        })
+    }
+
+    /// The next result has its time from now on.
+    fn restart(&mut self) {
+        if let (Some(expires), Some(after)) = (&mut self.expires, self.timeout) {
+            expires.as_mut().reset(Instant::now() + after);
+        }
+    }
+
+    /// What the end of the call gives: the one result of a callback that gives no stream, or why
+    /// there are no further ones.
+    fn take_end(&mut self) -> Result<Option<R>, CallError>
+    where
+        R: Returned,
+    {
+        let Some(call) = self.call.take() else { return Ok(None) };
+        match self.end.take().unwrap_or(Ok(None))? {
+            None => Ok(None),
+            Some(frame) if frame.kind() == Kind::Response && self.came => Ok(None),
+            Some(frame) => {
+                let received = to_received(Ok(frame), call.pending.level(), &self.method, None)?;
+                read(self.client.formats(), received, &self.method).map(Some)
+            }
+        }
+    }
+
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R, CallError>>>
+    where
+        R: Returned,
+    {
+        loop {
+            let Some(call) = &mut self.call else { return Poll::Ready(None) };
+            let polled = call.data.inflow.as_ref().map_or(Poll::Ready(None), |inflow| inflow.poll_next(cx));
+            match polled {
+                Poll::Ready(Some(Ok(bytes))) => {
+                    let format = call.data.format;
+                    self.came = true;
+                    self.restart();
+                    let read = self.client.formats().decode_result(format, &Body::new(bytes));
+                    let result = read.map_err(|source| CallError::Decode { method: self.method.clone(), source });
+                    return Poll::Ready(Some(result));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    let (method, reason) = (self.method.clone(), error.to_string());
+                    return Poll::Ready(Some(Err(CallError::Items { method, reason })));
+                }
+                Poll::Ready(None) | Poll::Pending if self.end.is_some() => {
+                    return Poll::Ready(self.take_end().transpose());
+                }
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+            match call.pending.poll_end(cx) {
+                // What came before the end is still to be read.
+                Poll::Ready(end) => self.end = Some(end),
+                Poll::Pending => return self.poll_clocks(cx).map(|error| Some(Err(error))),
+            }
+        }
+    }
+}
+
+impl<R, F> Unpin for Results<R, F> {}
+
+impl<R: Returned, F: FormatSet> Stream for Results<R, F> {
+    type Item = Result<R, CallError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let polled = ready!(this.poll_result(cx));
+        if !matches!(polled, Some(Ok(_))) {
+            // The call is given up now, not when this is dropped.
+            this.call = None;
+        }
+        Poll::Ready(polled)
+    }
+}
+
+impl<R, F> fmt::Debug for Results<R, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Results").field("method", &self.method).finish_non_exhaustive()
+    }
+}

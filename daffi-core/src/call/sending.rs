@@ -1,0 +1,167 @@
+//! Arguments that are sent one by one.
+
+use std::{fmt, marker::PhantomData, pin::pin, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use daffi_serde::{FormatSet, Output, Returned, SerdeError};
+use daffi_wire::FormatId;
+use futures::Stream;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::{
+    engine::{read, to_received},
+    opening::OpenCall,
+};
+use crate::{
+    client::Client,
+    data::{CallData, PumpError, Stopped, pump},
+    error::{CallError, WaitedFor},
+};
+
+/// Why a call whose arguments come from a source that can fail gave no result.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError<E> {
+    /// The source failed; the call was given up.
+    #[error("the source of the items failed")]
+    Source(#[source] E),
+    /// The call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Sends all items of a call and waits for its answer. The timeout begins when all were sent.
+/// Dropped, it gives the call up.
+pub(super) async fn send_all<R, T, E, F, S>(
+    client: &Client<F>,
+    method: &str,
+    call: OpenCall,
+    items: S,
+    timeout: Option<Duration>,
+) -> Result<R, SendError<E>>
+where
+    R: Returned,
+    T: Serialize + 'static,
+    F: FormatSet,
+    S: Stream<Item = Result<T, E>>,
+{
+    let OpenCall { mut pending, data } = call;
+    let (level, receiver) = (pending.level(), pending.receiver().to_string());
+    let sending = async {
+        send_items(client.formats(), method, &data, items).await?;
+        let Some(after) = timeout else { return std::future::pending().await };
+        sleep(after).await;
+        let (receiver, method) = (receiver, method.to_owned());
+        Err(CallError::Timeout { receiver, method, after, waited_for: WaitedFor::Answer }.into())
+    };
+    let ended = client.unless_given_up(method, async {
+        tokio::select! {
+            // The callback may have an answer before it has all items.
+            biased;
+            answer = &mut pending => Ok(to_received(answer, level, method, None).map_err(SendError::from)),
+            failed = sending => Ok(failed),
+        }
+    });
+    Ok(read(client.formats(), ended.await??, method)?)
+}
+
+/// Sends items as far as the receiver takes them, and then says that they were all.
+async fn send_items<T: Serialize + 'static, E>(
+    formats: &impl FormatSet,
+    method: &str,
+    data: &CallData,
+    items: impl Stream<Item = Result<T, E>>,
+) -> Result<(), SendError<E>> {
+    let Some(outflow) = &data.outflow else { return Ok(()) };
+    let mut items = pin!(items);
+    let sent = pump(outflow, |cx, out| {
+        items.as_mut().poll_next(cx).map(|next| {
+            next.map(|item| {
+                let item = item.map_err(SendError::Source)?;
+                write(formats, data.format, &item, out).map_err(|error| encode_error(method, error).into())
+            })
+        })
+    });
+    match sent.await {
+        Err(PumpError::Source(failed)) => return Err(failed),
+        // What the receiver wants no more of is not missing.
+        Ok(()) | Err(PumpError::Stopped) => drop(outflow.finish()),
+    }
+    Ok(())
+}
+
+fn write<T: Serialize + 'static>(
+    formats: &impl FormatSet,
+    format: FormatId,
+    item: &T,
+    to: &mut BytesMut,
+) -> Result<(), SerdeError> {
+    let mut out = Output::new(to);
+    formats.encode_result(format, item, &mut out)?;
+    if let Some(shared) = out.take_shared() {
+        to.extend_from_slice(&shared);
+    }
+    Ok(())
+}
+
+fn encode_error(method: &str, source: SerdeError) -> CallError {
+    CallError::Encode { method: method.to_owned(), source }
+}
+
+/// Sends the arguments of an open call one by one: what [`Rpc::duplex`](super::Rpc::duplex) gives
+/// beside the results.
+///
+/// Dropping it says that these were all, as [`finish`](Self::finish) does. To give the call up,
+/// drop its results.
+pub struct ItemSender<T, F> {
+    formats: F,
+    method: String,
+    data: Arc<CallData>,
+    item: BytesMut,
+    items: PhantomData<fn(T)>,
+}
+
+impl<T: Serialize + 'static, F: FormatSet> ItemSender<T, F> {
+    pub(super) fn new(formats: F, method: &str, data: Arc<CallData>) -> Self {
+        Self { formats, method: method.to_owned(), data, item: BytesMut::new(), items: PhantomData }
+    }
+
+    /// Sends one item. Waits as long as the receiver takes none. Not cancel safe: dropped, it may
+    /// have sent a part of a large item, and the call should be given up.
+    ///
+    /// # Errors
+    /// [`CallError::Encode`] for what the format cannot hold, of which nothing is sent;
+    /// [`CallError::Items`] when the receiver wants no more, or the call has ended: its results say
+    /// how.
+    pub async fn send(&mut self, item: T) -> Result<(), CallError> {
+        self.item.clear();
+        let written = write(&self.formats, self.data.format, &item, &mut self.item);
+        written.map_err(|error| encode_error(&self.method, error))?;
+        let Some(outflow) = &self.data.outflow else { return Ok(()) };
+        outflow.send_item(&self.item).await.map_err(|Stopped| CallError::Items {
+            method: self.method.clone(),
+            reason: "the receiver takes no more of them".into(),
+        })
+    }
+
+    /// Says that these were all.
+    pub fn finish(self) {
+        drop(self);
+    }
+}
+
+impl<T, F> Drop for ItemSender<T, F> {
+    fn drop(&mut self) {
+        if let Some(outflow) = &self.data.outflow {
+            // After the end of the call nobody wants to know.
+            drop(outflow.finish());
+        }
+    }
+}
+
+impl<T, F> fmt::Debug for ItemSender<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ItemSender").field("method", &self.method).finish_non_exhaustive()
+    }
+}

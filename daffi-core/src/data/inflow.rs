@@ -1,0 +1,261 @@
+//! What came in DATA and waits for the program.
+
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::{Bytes, BytesMut};
+use daffi_wire::{CancelReason, Data, DataEnd, PackedItems};
+use parking_lot::Mutex;
+
+use super::CallEnd;
+use crate::{conn::Charge, error::ProtocolError, session::ReceiveWindow};
+
+/// DATA below this size is copied, so that it keeps no larger read buffer alive while it waits.
+const COPIED_BELOW: usize = 32 * 1024;
+
+/// One direction of a call, at the end that reads it.
+#[derive(Debug)]
+pub(crate) struct Inflow {
+    end: CallEnd,
+    /// The most bytes of one item.
+    max_item: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    window: ReceiveWindow,
+    /// What may have come and wait, taken from the budget.
+    reserved: Option<Charge>,
+    waiting: VecDeque<Waiting>,
+    /// The beginning of an item, and its memory.
+    begun: Option<(BytesMut, Charge)>,
+    /// The other end said that items follow.
+    has_begun: bool,
+    /// Nothing more comes.
+    end: Option<Result<(), FlowError>>,
+    /// The program reads no more.
+    unread: bool,
+    waker: Option<Waker>,
+}
+
+/// What came in one frame, and what it cost.
+#[derive(Debug)]
+enum Waiting {
+    Item(Bytes, u64),
+    /// Kept as it came: many small items in a row take no more memory than they cost.
+    Packed(PackedItems, u64),
+}
+
+/// Why no further items come, other than that they were all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FlowError {
+    /// An item is larger than the limit.
+    #[error("an item of more than {limit} bytes, which is the most that one may have")]
+    ItemTooLarge { limit: usize },
+    /// There is no memory for a large item.
+    #[error("there is no room for an item of {size} bytes: as things stand {share} may be held for this peer")]
+    NoRoom { size: usize, share: usize },
+    /// Items that break a rule of the wire.
+    #[error("{0}")]
+    Malformed(String),
+    /// The call has ended, or the connection.
+    #[error("the call ended before all items had come")]
+    Ended,
+}
+
+impl Inflow {
+    /// `reserved`: memory for as much as the first window.
+    pub(crate) fn new(end: CallEnd, reserved: Charge, max_item: usize) -> Self {
+        let state = State {
+            window: ReceiveWindow::default(),
+            reserved: Some(reserved),
+            waiting: VecDeque::new(),
+            begun: None,
+            has_begun: false,
+            end: None,
+            unread: false,
+            waker: None,
+        };
+        Self { end, max_item, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn on_data(&self, data: Data) -> Result<(), ProtocolError> {
+        let mut state = self.state.lock();
+        let (cost, ends) = (data.cost(), data.end == DataEnd::Direction);
+        state.window.receive(cost)?;
+        if state.unread || state.end.is_some() {
+            return Ok(());
+        }
+        let taken = self.take(&mut state, data, cost);
+        if taken.is_err() || ends {
+            state.end = Some(taken);
+        }
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    fn take(&self, state: &mut State, data: Data, cost: u64) -> Result<(), FlowError> {
+        let Data { end, packed, bytes, .. } = data;
+        if end == DataEnd::Direction && bytes.is_empty() && state.begun.is_none() {
+            return Ok(());
+        }
+        let small = bytes.len() < COPIED_BELOW;
+        if packed {
+            let own = if small { Bytes::copy_from_slice(&bytes) } else { bytes };
+            state.waiting.push_back(Waiting::Packed(PackedItems::new(own), cost));
+            return Ok(());
+        }
+        if state.begun.is_none() && end != DataEnd::Nothing {
+            let own = if small { Bytes::copy_from_slice(&bytes) } else { bytes };
+            state.waiting.push_back(Waiting::Item(own, cost));
+            return Ok(());
+        }
+        self.append(state, &bytes)?;
+        if end == DataEnd::Nothing {
+            // It waits on an account of its own until the rest has come.
+            self.work_off(state, cost);
+            return Ok(());
+        }
+        let item = state.begun.take().map(|(item, _memory)| item.freeze()).unwrap_or_default();
+        state.waiting.push_back(Waiting::Item(item, cost));
+        Ok(())
+    }
+
+    /// Adds a part to the item that has begun.
+    fn append(&self, state: &mut State, bytes: &[u8]) -> Result<(), FlowError> {
+        let account = self.end.conn.data_account();
+        let (mut item, mut memory) = state.begun.take().unwrap_or_else(|| (BytesMut::new(), account.charge(0)));
+        let size = item.len() + bytes.len();
+        if size > self.max_item {
+            return Err(FlowError::ItemTooLarge { limit: self.max_item });
+        }
+        if size > item.capacity() {
+            let capacity = (2 * size).min(self.max_item);
+            if !memory.grow_to(capacity) {
+                return Err(FlowError::NoRoom { size: capacity, share: account.share() });
+            }
+            item.reserve(capacity - item.len());
+        }
+        item.extend_from_slice(bytes);
+        state.begun = Some((item, memory));
+        Ok(())
+    }
+
+    fn work_off(&self, state: &mut State, cost: u64) {
+        if !state.window.work_off(cost) || state.end.is_some() {
+            return;
+        }
+        let wanted = state.window.wanted();
+        let reserved = state.reserved.as_mut().filter(|_| wanted > state.window.window());
+        let more = reserved.is_some_and(|reserved| reserved.grow_to(wanted as usize));
+        let (worked_off, window) = state.window.tell(if more { wanted } else { state.window.window() });
+        self.end.grant(worked_off, window);
+    }
+
+    /// The next item. `None`: they were all.
+    pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, FlowError>>> {
+        let state = &mut *self.state.lock();
+        loop {
+            match state.waiting.front_mut() {
+                Some(Waiting::Packed(items, cost)) => match items.next() {
+                    Some(Ok(item)) => return Poll::Ready(Some(Ok(item))),
+                    Some(Err(error)) => {
+                        state.waiting.clear();
+                        state.end = Some(Err(FlowError::Malformed(error.to_string())));
+                    }
+                    None => {
+                        let cost = *cost;
+                        state.waiting.pop_front();
+                        self.work_off(state, cost);
+                    }
+                },
+                Some(Waiting::Item(item, cost)) => {
+                    let (item, cost) = (std::mem::take(item), *cost);
+                    state.waiting.pop_front();
+                    self.work_off(state, cost);
+                    return Poll::Ready(Some(Ok(item)));
+                }
+                None => {
+                    return match &state.end {
+                        Some(Ok(())) => Poll::Ready(None),
+                        Some(Err(error)) => {
+                            let error = error.clone();
+                            state.end = Some(Ok(()));
+                            Poll::Ready(Some(Err(error)))
+                        }
+                        None => {
+                            if !state.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                                state.waker = Some(cx.waker().clone());
+                            }
+                            Poll::Pending
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    /// Notes that items follow.
+    pub(crate) fn begin(&self) {
+        let mut state = self.state.lock();
+        state.has_begun = true;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Waits until the other end has said that items follow, or one came.
+    pub(crate) fn poll_begun(&self, cx: &Context<'_>) -> Poll<()> {
+        let state = &mut *self.state.lock();
+        if state.has_begun || !state.waiting.is_empty() || state.end.is_some() {
+            return Poll::Ready(());
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whether an item, or the end, can be had without waiting.
+    pub(crate) fn is_ready(&self) -> bool {
+        let state = self.state.lock();
+        !state.waiting.is_empty() || state.end.is_some()
+    }
+
+    /// Whether the program has read all that came, and waits for more.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let state = self.state.lock();
+        state.waker.is_some() && state.waiting.is_empty() && state.end.is_none()
+    }
+
+    /// The call has ended: nothing more comes, and what came is dropped.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.end.get_or_insert(Err(FlowError::Ended));
+        (state.waiting, state.begun, state.reserved) = (VecDeque::new(), None, None);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The program reads no more. What waits is dropped, and a callee says so to its caller; a
+    /// caller ends the whole call.
+    pub(crate) fn stop_reading(&self) {
+        let mut state = self.state.lock();
+        let goes_on = state.end.is_none() && !std::mem::replace(&mut state.unread, true);
+        (state.waiting, state.begun) = (VecDeque::new(), None);
+        drop(state);
+        if goes_on && !self.end.is_caller {
+            self.end.cancel(CancelReason::EnoughItems);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! DATA of one open call at one of its ends: what came and waits for the program, and what the
+//! program sends as far as the other end takes it. Each direction has a window of its own.
+
+mod inflow;
+mod outflow;
+mod pump;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use daffi_wire::{CallCredit, CallId, Cancel, CancelReason, Data, FormatId, Frame, Limits, NodeName};
+use parking_lot::Mutex;
+
+pub(crate) use self::{
+    inflow::Inflow,
+    outflow::{Outflow, Stopped},
+    pump::{PUMP_COST, PolledItem, PumpError, pump},
+};
+use crate::{
+    conn::{Class, Conn, DataKey},
+    error::ProtocolError,
+};
+
+/// One end of an open call, for what it says about the call.
+#[derive(Debug)]
+pub(crate) struct CallEnd {
+    pub(crate) conn: Arc<Conn>,
+    pub(crate) me: NodeName,
+    pub(crate) other: NodeName,
+    pub(crate) id: CallId,
+    /// Whether this node made the call, rather than runs it.
+    pub(crate) is_caller: bool,
+    pub(crate) limits: Limits,
+}
+
+impl CallEnd {
+    const fn key(&self) -> DataKey {
+        DataKey { from: None, id: self.id, from_caller: self.is_caller }
+    }
+
+    fn say(&self, frame: &Frame) {
+        // A connection that has ended has no open calls.
+        drop(self.conn.send(Class::Terminal, frame));
+    }
+
+    fn grant(&self, worked_off: u64, window: u32) {
+        if let Ok(credit) = CallCredit::new(self.id, self.is_caller, worked_off, window)
+            && let Ok(frame) = credit.frame(&self.me, &self.other, &self.limits)
+        {
+            self.say(&frame);
+        }
+    }
+
+    /// Says that the other end need send no more.
+    fn cancel(&self, reason: CancelReason) {
+        if let Ok(frame) = (Cancel { id: self.id, reason }).frame(&self.me, &self.other, &self.limits) {
+            self.say(&frame);
+        }
+    }
+}
+
+/// Both directions of an open call at one of its ends.
+#[derive(Debug)]
+pub(crate) struct CallData {
+    /// In which items are written.
+    pub(crate) format: FormatId,
+    pub(crate) inflow: Option<Inflow>,
+    pub(crate) outflow: Option<Outflow>,
+    /// Until the call has ended, which may be remembered for longer.
+    counted: Mutex<Option<Counted>>,
+}
+
+impl CallData {
+    pub(crate) fn new(
+        format: FormatId,
+        inflow: Option<Inflow>,
+        outflow: Option<Outflow>,
+        counted: Option<Counted>,
+    ) -> Self {
+        Self { format, inflow, outflow, counted: Mutex::new(counted) }
+    }
+
+    /// Handles DATA of the other end. What nobody reads is dropped.
+    ///
+    /// # Errors
+    /// More came than was granted, which ends the connection.
+    pub(crate) fn on_data(&self, data: Data) -> Result<(), ProtocolError> {
+        self.inflow.as_ref().map_or(Ok(()), |inflow| inflow.on_data(data))
+    }
+
+    /// Handles a CREDIT of the other end.
+    pub(crate) fn on_credit(&self, credit: CallCredit) {
+        if let Some(outflow) = &self.outflow {
+            outflow.on_credit(credit);
+        }
+    }
+
+    /// The results of the call follow.
+    pub(crate) fn begin(&self) {
+        if let Some(inflow) = &self.inflow {
+            inflow.begin();
+        }
+    }
+
+    /// The other end wants no more.
+    pub(crate) fn stop_sending(&self) {
+        if let Some(outflow) = &self.outflow {
+            outflow.stop();
+        }
+    }
+
+    /// The call has ended: nothing more is sent, and what waits is dropped.
+    pub(crate) fn end(&self) {
+        self.stop_sending();
+        self.close();
+    }
+
+    /// The call has its terminal, before which all was sent: nothing more is read, and others have
+    /// the room that it took.
+    pub(crate) fn close(&self) {
+        if let Some(inflow) = &self.inflow {
+            inflow.close();
+        }
+        self.counted.lock().take();
+    }
+}
+
+/// One of the open calls with DATA of one caller. Dropping it makes room for another.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    /// Counts one more, unless there are `most`.
+    pub(crate) fn one_of(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        // Relaxed: nothing but the number itself depends on it.
+        let more = open.fetch_update(Relaxed, Relaxed, |open| (open < most).then_some(open + 1));
+        more.is_ok().then(|| Self(Arc::clone(open)))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

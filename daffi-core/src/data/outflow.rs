@@ -1,0 +1,146 @@
+//! What the program sends in DATA, as far as the other end takes it.
+
+use std::{
+    future::poll_fn,
+    task::{Poll, Waker},
+};
+
+use bytes::BytesMut;
+use daffi_wire::{CallCredit, Data, DataEnd, FrameWriter, data_cost};
+use parking_lot::Mutex;
+
+use super::CallEnd;
+use crate::session::SendWindow;
+
+/// The most bytes of an item that one frame carries: with its cost it fits the first window.
+const PART_BYTES: usize = 65_280;
+
+/// One direction of a call, at the end that writes it.
+#[derive(Debug)]
+pub(crate) struct Outflow {
+    end: CallEnd,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    window: SendWindow,
+    /// The other end wants no more, or the call has ended.
+    stopped: bool,
+    waker: Option<Waker>,
+}
+
+/// Nobody takes what is sent any more: the other end has enough, or the call or its connection has
+/// ended.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+impl Outflow {
+    pub(crate) fn new(end: CallEnd, window: u32) -> Self {
+        Self { end, state: Mutex::new(State { window: SendWindow::new(window), stopped: false, waker: None }) }
+    }
+
+    pub(crate) fn on_credit(&self, credit: CallCredit) {
+        let mut state = self.state.lock();
+        state.window.grant(credit);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Nothing more is sent, and what waits to be written is dropped.
+    pub(crate) fn stop(&self) {
+        let mut state = self.state.lock();
+        state.stopped = true;
+        // Under the lock: nothing comes behind it.
+        self.end.conn.outbox.forget_data(self.end.key());
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Sends one item, in as many frames as it takes. Not cancel safe: dropped, it may have sent a
+    /// part.
+    pub(crate) async fn send_item(&self, mut item: &[u8]) -> Result<(), Stopped> {
+        while item.len() > PART_BYTES {
+            let (part, rest) = item.split_at(PART_BYTES);
+            self.send(DataEnd::Nothing, false, part).await?;
+            item = rest;
+        }
+        self.send(DataEnd::Item, false, item).await
+    }
+
+    /// Sends whole items, each behind its length, which fit the first window together. Cancel safe:
+    /// it has sent all or nothing.
+    pub(crate) async fn send_packed(&self, items: &[u8]) -> Result<(), Stopped> {
+        self.send(DataEnd::Item, true, items).await
+    }
+
+    /// Waits until the other end takes so many bytes more, and sends them. Cancel safe.
+    async fn send(&self, end: DataEnd, packed: bool, bytes: &[u8]) -> Result<(), Stopped> {
+        let cost = data_cost(bytes.len());
+        loop {
+            self.room(cost).await?;
+            let _room = self.end.conn.outbox.data_room().await;
+            let mut state = self.state.lock();
+            if state.stopped {
+                return Err(Stopped);
+            }
+            if state.window.available() < cost {
+                // Only one sends at a time, and nobody takes credit back.
+                continue;
+            }
+            state.window.send(cost);
+            return self.queue(end, packed, bytes);
+        }
+    }
+
+    /// Says that these were all, which needs no credit. From the callee that is the end of the
+    /// call.
+    pub(crate) fn finish(&self) -> Result<(), Stopped> {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.stopped, true) {
+            return Err(Stopped);
+        }
+        self.queue(DataEnd::Direction, false, &[])
+    }
+
+    /// Ends the call with an ERROR behind the items that were sent.
+    pub(crate) fn fail(&self, error: &[u8]) -> Result<(), Stopped> {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.stopped, true) {
+            return Err(Stopped);
+        }
+        self.end.conn.send_data(self.end.key(), BytesMut::from(error).freeze()).map_err(|_| Stopped)
+    }
+
+    /// Queues a frame, while nobody else can end the call.
+    fn queue(&self, end: DataEnd, packed: bool, bytes: &[u8]) -> Result<(), Stopped> {
+        let CallEnd { conn, me, other, id, is_caller, limits } = &self.end;
+        let data = Data { id: *id, from_caller: *is_caller, end, packed, bytes: bytes::Bytes::new() };
+        let mut frame = BytesMut::with_capacity(bytes.len() + 64 + me.len() + other.len());
+        let mut writer = FrameWriter::begin(&mut frame, me, other, "").map_err(|_| Stopped)?;
+        writer.body().extend_from_slice(bytes);
+        writer.finish(data.header(), 0, limits).map_err(|_| Stopped)?;
+        conn.send_data(self.end.key(), frame.freeze()).map_err(|_| Stopped)
+    }
+
+    async fn room(&self, cost: u64) -> Result<(), Stopped> {
+        poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if state.stopped {
+                return Poll::Ready(Err(Stopped));
+            }
+            if state.window.available() >= cost {
+                return Poll::Ready(Ok(()));
+            }
+            state.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}

@@ -1,0 +1,141 @@
+//! What members say of open calls beside requests and replies: DATA, CREDIT and CANCEL.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use daffi_wire::{CallCredit, CallId, Cancel, CancelReason, Data, DataEnd, Frame, Kind};
+
+use super::{
+    Peer,
+    forward::Forwarder,
+    streams::{Passage, key},
+};
+use crate::{
+    conn::{Class, Turn},
+    error::Disconnected,
+    refusal::Refusal,
+};
+
+impl Forwarder {
+    /// Handles DATA, CREDIT or CANCEL of this member. What is about no open call of it is skipped.
+    pub(super) fn about_call(&self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
+        let from_caller = frame.header().wants_reply();
+        let passed = if !frame.is_from(&self.me.peer.name) {
+            false
+        } else {
+            // What was gathered for the other end comes first: it may begin the call, or its
+            // results.
+            turn.flush();
+            match (frame.kind(), from_caller) {
+                (Kind::Data, true) => self.item(frame)?,
+                (Kind::Data, false) => self.result(frame)?,
+                (Kind::Credit, true) => self.grant_results(&frame)?,
+                (Kind::Credit, false) => self.grant_items(&frame)?,
+                (_, true) => self.cancel(&frame)?,
+                (_, false) => self.stop_items(&frame)?,
+            }
+        };
+        if !passed {
+            // Its terminal is on the way, or it was told before, or it is another's.
+            self.shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn item(&self, frame: Frame) -> Result<bool, Disconnected> {
+        let me = &*self.me.peer;
+        let data = Data::read(frame.clone())?;
+        let Some(to) = me.with_streams(|streams| streams.pass_item(data.id, data.cost()))? else { return Ok(false) };
+        let Some(receiver) = self.receiver(&frame, to) else { return Ok(false) };
+        // A connection that has just ended takes nothing.
+        drop(receiver.conn.forward_data(key(me.id(), to.id, true), &frame.with_id(to.id)));
+        Ok(true)
+    }
+
+    fn result(&self, frame: Frame) -> Result<bool, Disconnected> {
+        let me = &*self.me.peer;
+        let data = Data::read(frame.clone())?;
+        let (number, ends) = (data.id, data.end == DataEnd::Direction);
+        let Some(caller) = self.member(frame.receiver()) else { return Ok(false) };
+        let passage = caller.with_streams(|streams| streams.pass_result(number, me.id(), data.cost()))?;
+        let completed = if ends { end_stream(&caller, number, me.id()) } else { None };
+        let Some(to) = passage else {
+            // The caller waits for the end alone.
+            return Ok(completed.is_some_and(|id| {
+                let end = Data { id, bytes: bytes::Bytes::new(), packed: false, ..data };
+                let frame = end.frame(&me.name, &caller.name, &self.shared.server.config.limits);
+                frame.is_ok_and(|frame| caller.conn.forward_data(key(me.id(), id, false), &frame).is_ok())
+            }));
+        };
+        drop(caller.conn.forward_data(key(me.id(), to.id, false), &frame.with_id(to.id)));
+        Ok(true)
+    }
+
+    fn grant_results(&self, frame: &Frame) -> Result<bool, Disconnected> {
+        let (me, credit) = (&*self.me.peer, CallCredit::read(frame)?);
+        let granted = me.with_streams(|streams| streams.grant_results(credit));
+        Ok(granted.is_some_and(|(to, window)| {
+            self.receiver(frame, to).is_some_and(|receiver| self.pass_credit(&receiver, credit, to, window))
+        }))
+    }
+
+    fn grant_items(&self, frame: &Frame) -> Result<bool, Disconnected> {
+        let credit = CallCredit::read(frame)?;
+        let Some(caller) = self.member(frame.receiver()) else { return Ok(false) };
+        let granted = caller.with_streams(|streams| streams.grant_items(credit, self.me.peer.id()));
+        Ok(granted.is_some_and(|(to, window)| self.pass_credit(&caller, credit, to, window)))
+    }
+
+    fn pass_credit(&self, to: &Peer, credit: CallCredit, passage: Passage, window: u32) -> bool {
+        let (me, limits) = (&self.me.peer.name, &self.shared.server.config.limits);
+        let credit = CallCredit::new(passage.id, credit.is_from_caller(), credit.worked_off(), window);
+        let frame = credit.ok().and_then(|credit| credit.frame(me, &to.name, limits).ok());
+        frame.is_some_and(|frame| to.conn.send(Class::Terminal, &frame).is_ok())
+    }
+
+    /// The receiver of the call hears that its caller gave it up, or is spared it if it could not
+    /// read it.
+    fn cancel(&self, frame: &Frame) -> Result<bool, Disconnected> {
+        let (shared, me, id) = (&self.shared, &*self.me.peer, Cancel::read(frame)?.id);
+        let Some((number, receiver)) = me.cancel_call(id) else { return Ok(false) };
+        if me.with_streams(|streams| streams.give_up(id)) {
+            me.conn.outbox.forget_data(key(receiver, id, false));
+        }
+        let Some(receiver) = self.receiver(frame, Passage { id: number, receiver }) else { return Ok(false) };
+        if receiver.is_level_four() {
+            receiver.conn.outbox.forget_data(key(me.id(), number, true));
+            return Ok(receiver.conn.send(Class::Terminal, &frame.with_id(number)).is_ok());
+        }
+        me.give_up_call(id);
+        let error = Refusal::Cancelled.error(format!("{} gave the call up; {} was not told", me.name, receiver.name));
+        shared.refuse_call(me, id, &receiver.name, "", &error);
+        Ok(true)
+    }
+
+    /// The caller hears that this member wants no more items.
+    fn stop_items(&self, frame: &Frame) -> Result<bool, Disconnected> {
+        let Cancel { id: number, reason } = Cancel::read(frame)?;
+        debug_assert_eq!(reason, CancelReason::EnoughItems, "the only one of a callee");
+        let me = &*self.me.peer;
+        let Some(caller) = self.member(frame.receiver()) else { return Ok(false) };
+        let Some(id) = caller.with_streams(|streams| streams.stop_items(number, me.id())) else { return Ok(false) };
+        me.conn.outbox.forget_data(key(caller.id(), number, true));
+        Ok(caller.conn.send(Class::Terminal, &frame.with_id(id)).is_ok())
+    }
+
+    fn member(&self, name: &str) -> Option<Arc<Peer>> {
+        self.shared.table.load().get(name).map(|found| Arc::clone(&found.peer))
+    }
+
+    /// The receiver of an open call, if it still bears its name.
+    fn receiver(&self, frame: &Frame, to: Passage) -> Option<Arc<Peer>> {
+        self.member(frame.receiver()).filter(|peer| peer.id() == to.receiver)
+    }
+}
+
+/// The last of the results of a call of `caller` came. Gives the caller's number.
+fn end_stream(caller: &Peer, number: CallId, receiver: u64) -> Option<CallId> {
+    if !caller.with_streams(|streams| streams.is_of(number, receiver)) {
+        return None;
+    }
+    caller.complete_call(number, receiver)
+}

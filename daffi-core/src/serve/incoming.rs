@@ -1,0 +1,112 @@
+//! Arguments that come one by one.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+};
+
+use bytes::Bytes;
+use daffi_serde::{Body, FormatSet, Returned, SerdeError};
+use daffi_transport::BoxFuture;
+use futures::Stream;
+
+use super::context::Context;
+use crate::{data::CallData, error::CallError};
+
+/// Arguments that come one by one: a stream that a callback takes.
+///
+/// It ends when the caller has sent all. An error is the last thing that it gives: the caller gave
+/// the call up or left, an item is not a `T`, or is larger than a frame may be. Dropping it tells
+/// the caller to send no more.
+///
+/// A caller that knows nothing of streams, such as one of daffi 3.0.1, gives a list in its place.
+pub struct Incoming<T> {
+    inner: Inner<T>,
+    method: String,
+}
+
+enum Inner<T> {
+    /// They came as a list.
+    List(std::vec::IntoIter<T>),
+    Data(Box<Reader<T>>),
+    Ended,
+}
+
+struct Reader<T> {
+    data: Arc<CallData>,
+    read: Box<dyn Fn(Bytes) -> Result<T, SerdeError> + Send + Sync>,
+    /// Resolves when nobody waits for the call any more.
+    given_up: BoxFuture<'static, ()>,
+}
+
+impl<T> Drop for Reader<T> {
+    fn drop(&mut self) {
+        if let Some(inflow) = &self.data.inflow {
+            inflow.stop_reading();
+        }
+    }
+}
+
+impl<T> Incoming<T> {
+    /// Arguments that are there already, to call a callback as the function that it is.
+    pub fn from_items(items: impl IntoIterator<Item = T>) -> Self {
+        Self { inner: Inner::List(items.into_iter().collect::<Vec<_>>().into_iter()), method: String::new() }
+    }
+}
+
+impl<T: Returned> Incoming<T> {
+    /// Those that follow the call of this context, in the format of the call. `None`: none follow.
+    pub(super) fn of_call<F: FormatSet>(context: &Context, method: &str, formats: F) -> Option<Self> {
+        let data = context.call().data().filter(|data| data.inflow.is_some())?;
+        let (own, format) = (context.clone(), data.format);
+        let reader = Reader {
+            data: Arc::clone(data),
+            read: Box::new(move |bytes| formats.decode_result(format, &Body::new(bytes))),
+            given_up: Box::pin(async move { own.cancelled().await }),
+        };
+        Some(Self { inner: Inner::Data(Box::new(reader)), method: method.to_owned() })
+    }
+}
+
+impl<T> Unpin for Incoming<T> {}
+
+impl<T> Stream for Incoming<T> {
+    type Item = Result<T, CallError>;
+
+    /// Cancel safe: an item that was not given is still there.
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let reader = match &mut this.inner {
+            Inner::List(items) => return Poll::Ready(items.next().map(Ok)),
+            Inner::Ended => return Poll::Ready(None),
+            Inner::Data(reader) => reader,
+        };
+        let Some(inflow) = &reader.data.inflow else { return Poll::Ready(None) };
+        let item = match inflow.poll_next(cx) {
+            Poll::Pending if reader.given_up.as_mut().poll(cx).is_pending() => return Poll::Pending,
+            Poll::Pending => Err(CallError::Cancelled { method: this.method.clone() }),
+            Poll::Ready(Some(Ok(bytes))) => {
+                (reader.read)(bytes).map_err(|source| CallError::Decode { method: this.method.clone(), source })
+            }
+            Poll::Ready(Some(Err(error))) => {
+                Err(CallError::Items { method: this.method.clone(), reason: error.to_string() })
+            }
+            Poll::Ready(None) => {
+                this.inner = Inner::Ended;
+                return Poll::Ready(None);
+            }
+        };
+        if item.is_err() {
+            this.inner = Inner::Ended;
+        }
+        Poll::Ready(Some(item))
+    }
+}
+
+impl<T> fmt::Debug for Incoming<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("method", &self.method).finish_non_exhaustive()
+    }
+}

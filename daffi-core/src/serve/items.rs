@@ -1,0 +1,214 @@
+//! Results that a callback gives one by one, on their way to its caller.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+};
+
+use bytes::BytesMut;
+use daffi_serde::{FormatSet, Output, RemoteError, SerdeError};
+use daffi_transport::BoxFuture;
+use daffi_wire::{Extensions, FrameWriter, Header, Kind, StreamFlags};
+use futures::{Stream, StreamExt};
+use serde::Serialize;
+
+use super::{
+    context::Context,
+    reply::{Reply, ReplyTo, panic_error},
+    request::Request,
+};
+use crate::{
+    conn::{Class, Ticket, WAITING_COST},
+    data::{Outflow, PUMP_COST, PolledItem, PumpError, pump},
+    scratch::Scratch,
+};
+
+/// The most items, and bytes of them, that a caller gets as one list.
+const MAX_LIST_ITEMS: usize = 65_536;
+const MAX_LIST_BYTES: usize = 16 * 1024 * 1024;
+
+/// The stream that a callback returned, and the call that it answers.
+pub(crate) struct Items {
+    context: Context,
+    source: Box<dyn ItemSource>,
+}
+
+impl fmt::Debug for Items {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Items")
+    }
+}
+
+/// A stream of results with the call's format.
+trait ItemSource: Send {
+    /// Writes the next item to the end of `out`.
+    fn poll_item(&mut self, cx: &mut TaskContext<'_>, out: &mut BytesMut) -> PolledItem<RemoteError>;
+
+    /// Gives all items as one list, for a caller that takes no others.
+    fn gather(self: Box<Self>) -> BoxFuture<'static, Reply>;
+}
+
+struct Source<S, F> {
+    stream: Pin<Box<S>>,
+    request: Request,
+    formats: F,
+}
+
+impl Items {
+    /// The results of `stream`, which answer `request`.
+    pub(crate) fn new<T, S, F>(stream: S, request: Request, formats: F) -> Self
+    where
+        T: Serialize + Send + 'static,
+        S: Stream<Item = Result<T, RemoteError>> + Send + 'static,
+        F: FormatSet,
+    {
+        let context = request.context().clone();
+        Self { context, source: Box::new(Source { stream: Box::pin(stream), request, formats }) }
+    }
+
+    /// Sends them as the caller takes them, on a task of their own.
+    pub(super) fn send(self, to: ReplyTo, method: String) {
+        let context = self.context.clone();
+        let ticket = Ticket::new(Arc::clone(context.conn()), WAITING_COST + PUMP_COST);
+        let running = context.node().running.clone();
+        running.spawn(async move {
+            let sent = async {
+                match context.call().data().and_then(|data| data.outflow.as_ref()) {
+                    Some(outflow) => stream(self.source, to, &context, &method, outflow).await,
+                    None => to.send(&context, &method, guard(self.source.gather(), &method).await, None),
+                }
+            };
+            tokio::select! {
+                () = sent => {}
+                // Whoever gave the call up has its terminal.
+                () = context.cancelled() => to.send_expired(&context, &method),
+                () = context.node().life.killed.cancelled() => {}
+            }
+            drop(ticket);
+        });
+    }
+}
+
+/// A reply, or the error of who panicked on the way to it.
+async fn guard(mut reply: BoxFuture<'static, Reply>, method: &str) -> Reply {
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| reply.as_mut().poll(cx)));
+        polled.unwrap_or_else(|panic| Poll::Ready(Reply::error(panic_error(method, &*panic))))
+    })
+    .await
+}
+
+/// Sends items until there are no more, the callback fails or nobody takes them.
+async fn stream(mut source: Box<dyn ItemSource>, to: ReplyTo, context: &Context, method: &str, outflow: &Outflow) {
+    if !begin(to, context, method) {
+        return;
+    }
+    let ended = pump(outflow, |cx, out| poll_item(&mut *source, cx, out, method)).await;
+    // What the stream holds is free before its caller knows the end.
+    drop(source);
+    match ended {
+        Ok(()) if context.call().end() => drop(outflow.finish()),
+        Err(PumpError::Source(error)) if context.call().end() => {
+            if let Some(frame) = to.error(context, method, &error) {
+                drop(outflow.fail(frame.get()));
+            }
+        }
+        // It was cancelled, or its connection has ended.
+        Ok(()) | Err(_) => {}
+    }
+}
+
+fn poll_item(
+    source: &mut dyn ItemSource,
+    cx: &mut TaskContext<'_>,
+    out: &mut BytesMut,
+    method: &str,
+) -> PolledItem<RemoteError> {
+    let polled = catch_unwind(AssertUnwindSafe(|| source.poll_item(cx, out)));
+    polled.unwrap_or_else(|panic| Poll::Ready(Some(Err(panic_error(method, &*panic)))))
+}
+
+/// Tells the caller that results follow. `false`: there is no telling it.
+fn begin(to: ReplyTo, context: &Context, method: &str) -> bool {
+    let (node, mut frame) = (context.node(), Scratch::take());
+    let flags = StreamFlags { items_follow: true, takes_results: false };
+    let written = Extensions::builder().stream(flags).build().ok().and_then(|said| {
+        let mut writer = FrameWriter::begin(frame.get_mut(), &node.name, context.caller(), method).ok()?;
+        writer.extensions(&said);
+        let header = Header::new(Kind::Response, to.id, to.format, false, false);
+        writer.finish(header, 0, &node.config.limits).ok()
+    });
+    written.is_some() && context.conn().send_parts(Class::Terminal, frame.get(), None).is_ok()
+}
+
+impl<T, S, F> ItemSource for Source<S, F>
+where
+    T: Serialize + Send + 'static,
+    S: Stream<Item = Result<T, RemoteError>> + Send + 'static,
+    F: FormatSet,
+{
+    fn poll_item(&mut self, cx: &mut TaskContext<'_>, out: &mut BytesMut) -> PolledItem<RemoteError> {
+        let Self { stream, request, formats } = self;
+        stream.as_mut().poll_next(cx).map(|next| {
+            next.map(|item| write(formats, request, &item?, out).map_err(|error| unwritable(request, &error)))
+        })
+    }
+
+    fn gather(self: Box<Self>) -> BoxFuture<'static, Reply> {
+        let Self { stream, request, formats } = *self;
+        Box::pin(async move {
+            match gather(stream, &request, &formats).await {
+                Ok(list) => request.reply(&list, &formats),
+                Err(error) => Reply::error(error),
+            }
+        })
+    }
+}
+
+async fn gather<T: Serialize + 'static>(
+    mut stream: Pin<Box<impl Stream<Item = Result<T, RemoteError>>>>,
+    request: &Request,
+    formats: &impl FormatSet,
+) -> Result<Vec<T>, RemoteError> {
+    let (mut list, mut item, mut bytes) = (Vec::new(), BytesMut::new(), 0);
+    while let Some(value) = stream.next().await {
+        let value = value?;
+        item.clear();
+        write(formats, request, &value, &mut item).map_err(|error| unwritable(request, &error))?;
+        bytes += item.len();
+        if list.len() == MAX_LIST_ITEMS || bytes > MAX_LIST_BYTES {
+            return Err(RemoteError::new(
+                "OverflowError",
+                format!(
+                    "{}() gave more than {MAX_LIST_ITEMS} results, or {MAX_LIST_BYTES} bytes of them, which is the most \
+                     for a caller that takes them as one list: take them one by one",
+                    request.method()
+                ),
+            ));
+        }
+        list.push(value);
+    }
+    Ok(list)
+}
+
+fn write<T: Serialize + 'static>(
+    formats: &impl FormatSet,
+    request: &Request,
+    item: &T,
+    to: &mut BytesMut,
+) -> Result<(), SerdeError> {
+    let mut out = Output::new(to);
+    formats.encode_result(request.format(), item, &mut out)?;
+    if let Some(shared) = out.take_shared() {
+        to.extend_from_slice(&shared);
+    }
+    Ok(())
+}
+
+fn unwritable(request: &Request, error: &SerdeError) -> RemoteError {
+    RemoteError::new("TypeError", format!("a result of {}(): {error}", request.method()))
+}

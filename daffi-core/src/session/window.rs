@@ -1,0 +1,245 @@
+//! The DATA of one direction of one call, as each of its ends counts it
+//! ([level 4](daffi_wire::level_four#data-of-a-call)).
+
+use daffi_wire::{CallCredit, FIRST_CALL_WINDOW, MAX_CALL_WINDOW};
+
+use crate::error::ProtocolError;
+
+/// What the sender of DATA may still send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SendWindow {
+    sent: u64,
+    worked_off: u64,
+    limit: u64,
+}
+
+impl SendWindow {
+    pub(crate) fn new(window: u32) -> Self {
+        Self { sent: 0, worked_off: 0, limit: window.min(MAX_CALL_WINDOW).into() }
+    }
+
+    /// What the next frames may cost.
+    pub(crate) const fn available(&self) -> u64 {
+        self.limit.saturating_sub(self.sent)
+    }
+
+    /// Sends what costs so much, for which there was room.
+    pub(crate) const fn send(&mut self, cost: u64) {
+        self.sent = self.sent.saturating_add(cost);
+    }
+
+    /// Notes what the receiver takes now. A grant that is older than the one before, or of what was
+    /// never sent, changes nothing.
+    pub(crate) fn grant(&mut self, credit: CallCredit) {
+        if credit.worked_off() >= self.worked_off && credit.worked_off() <= self.sent {
+            (self.worked_off, self.limit) = (credit.worked_off(), credit.limit());
+        }
+    }
+}
+
+/// What the receiver of DATA has granted and worked off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReceiveWindow {
+    received: u64,
+    worked_off: u64,
+    told: u64,
+    limit: u64,
+    window: u32,
+}
+
+impl ReceiveWindow {
+    pub(crate) fn new(window: u32) -> Self {
+        Self { received: 0, worked_off: 0, told: 0, limit: window.into(), window }
+    }
+
+    /// Notes what came.
+    pub(crate) fn receive(&mut self, cost: u64) -> Result<(), ProtocolError> {
+        self.received = self.received.saturating_add(cost);
+        if self.received > self.limit {
+            return Err(ProtocolError::Overrun { received: self.received, limit: self.limit });
+        }
+        Ok(())
+    }
+
+    /// Notes what was worked off. `true`: so much was since the sender was told that it should be.
+    pub(crate) fn work_off(&mut self, cost: u64) -> bool {
+        self.worked_off += cost;
+        debug_assert!(self.worked_off <= self.received, "nothing is worked off that did not come");
+        self.worked_off - self.told >= u64::from(self.window) / 4
+    }
+
+    /// The largest window that the next grant may have: twice as much, where the reader keeps up
+    /// with a sender that uses what it has.
+    pub(crate) fn wanted(&self) -> u32 {
+        let keeps_up = self.worked_off == self.received;
+        let is_used = self.limit - self.received < u64::from(self.window) / 2;
+        if keeps_up && is_used { self.window.saturating_mul(2).min(MAX_CALL_WINDOW) } else { self.window }
+    }
+
+    pub(crate) const fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// Makes the window so large, and tells the sender.
+    pub(crate) fn tell(&mut self, window: u32) -> (u64, u32) {
+        (self.window, self.told) = (window.max(self.window), self.worked_off);
+        self.limit = self.worked_off + u64::from(self.window);
+        (self.worked_off, self.window)
+    }
+}
+
+impl Default for ReceiveWindow {
+    fn default() -> Self {
+        Self::new(FIRST_CALL_WINDOW)
+    }
+}
+
+/// The DATA of one direction of a call that passes through a Router, which lets no sender send more
+/// than the receiver granted, and grants no more than it can hold itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PassingWindow {
+    passed: u64,
+    worked_off: u64,
+    limit: u64,
+    /// What the Router may have to hold.
+    window: u32,
+}
+
+impl PassingWindow {
+    pub(crate) fn new(window: u32) -> Self {
+        let window = window.min(MAX_CALL_WINDOW);
+        Self { passed: 0, worked_off: 0, limit: window.into(), window }
+    }
+
+    pub(crate) const fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// Notes what passes.
+    pub(crate) fn pass(&mut self, cost: u64) -> Result<(), ProtocolError> {
+        self.passed = self.passed.saturating_add(cost);
+        if self.passed > self.limit {
+            return Err(ProtocolError::Overrun { received: self.passed, limit: self.limit });
+        }
+        Ok(())
+    }
+
+    /// Whether a grant is newer than the one before, and of what has passed.
+    pub(crate) const fn takes(&self, credit: CallCredit) -> bool {
+        credit.worked_off() >= self.worked_off && credit.worked_off() <= self.passed
+    }
+
+    /// Whether a grant says more than a little: an eighth of the window was worked off since the
+    /// one before. Those that say less may be left out.
+    pub(crate) fn is_news(&self, credit: CallCredit) -> bool {
+        credit.worked_off().saturating_sub(self.worked_off) >= u64::from(self.window) / 8
+    }
+
+    /// Notes a grant that it [takes](Self::takes), with what the Router can hold of its window.
+    pub(crate) fn grant(&mut self, credit: CallCredit, window: u32) {
+        self.window = self.window.max(window);
+        self.worked_off = credit.worked_off();
+        // A sender may have used what was granted before.
+        self.limit = self.limit.max(self.worked_off + u64::from(window));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daffi_wire::CallId;
+
+    use super::*;
+
+    fn credit((worked_off, window): (u64, u32)) -> CallCredit {
+        CallCredit::new(CallId(1), true, worked_off, window).unwrap()
+    }
+
+    #[test]
+    fn a_sender_that_keeps_to_its_window_never_overruns_it() {
+        // Whatever the order in which frames are sent, passed, received, worked off and granted.
+        for seed in 0_u64..2_000 {
+            let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let mut next = |below: u64| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random % below
+            };
+            let (mut send, mut pass, mut receive) =
+                (SendWindow::new(1_000), PassingWindow::new(1_000), ReceiveWindow::new(1_000));
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            let mut held = Vec::new();
+            for _ in 0..200 {
+                match next(4) {
+                    0 => {
+                        let cost = 1 + next(600);
+                        if cost <= send.available() {
+                            send.send(cost);
+                            there.push(cost);
+                        }
+                    }
+                    1 if !there.is_empty() => {
+                        let cost = there.remove(0);
+                        pass.pass(cost).unwrap();
+                        receive.receive(cost).unwrap();
+                        held.push(cost);
+                    }
+                    2 if !held.is_empty() => {
+                        let cost = held.remove(0);
+                        if receive.work_off(cost) {
+                            let window = receive.wanted().min(4_000);
+                            back.push(credit(receive.tell(window)));
+                        }
+                    }
+                    3 if !back.is_empty() => {
+                        let credit = back.remove(0);
+                        assert!(pass.takes(credit));
+                        // The Router has no room for more than 2,000.
+                        let window = credit.window().min(2_000);
+                        pass.grant(credit, window);
+                        send.grant(CallCredit::new(CallId(1), true, credit.worked_off(), window).unwrap());
+                    }
+                    _ => {}
+                }
+                assert!(held.iter().sum::<u64>() <= 4_000 + 600, "what is held is what was granted");
+            }
+        }
+    }
+
+    #[test]
+    fn more_than_was_granted_is_an_overrun() {
+        let mut receive = ReceiveWindow::new(1_000);
+        receive.receive(900).unwrap();
+        let overrun = receive.receive(101);
+        assert!(matches!(overrun, Err(ProtocolError::Overrun { received: 1_001, limit: 1_000 })), "{overrun:?}");
+        let mut pass = PassingWindow::new(1_000);
+        pass.pass(1_000).unwrap();
+        assert!(pass.pass(1).is_err());
+    }
+
+    #[test]
+    fn old_and_impossible_grants_change_nothing() {
+        let mut send = SendWindow::new(1_000);
+        send.send(800);
+        send.grant(credit((500, 1_000)));
+        assert_eq!(send.available(), 700);
+        for ignored in [(400, 9_000), (801, 9_000)] {
+            send.grant(credit(ignored));
+            assert_eq!(send.available(), 700);
+        }
+    }
+
+    #[test]
+    fn a_window_grows_while_its_reader_keeps_up_with_who_uses_it() {
+        let mut receive = ReceiveWindow::new(1_000);
+        receive.receive(300).unwrap();
+        assert!(receive.work_off(300));
+        assert_eq!(receive.wanted(), 1_000, "little of it is used");
+        receive.receive(500).unwrap();
+        assert!(receive.work_off(100));
+        assert_eq!(receive.wanted(), 1_000, "the reader does not keep up");
+        receive.work_off(400);
+        assert_eq!(receive.wanted(), 2_000);
+        assert_eq!(receive.tell(2_000), (800, 2_000));
+    }
+}
