@@ -12,7 +12,7 @@ pub(crate) fn bounded(time: Duration) -> Duration {
     time.min(FAR)
 }
 
-/// `after` from now; a time beyond all clocks is thirty years.
+/// The moment `after` from now. A time beyond all clocks counts as thirty years.
 pub(crate) fn later(after: Duration) -> Instant {
     Instant::now() + bounded(after)
 }

@@ -43,7 +43,7 @@ pub struct Events {
     next: BoxFuture<'static, (Result<MemberEvent, RecvError>, Receiver<MemberEvent>)>,
 }
 
-/// Where a node tells its events. Closed when the node ends, which ends the streams.
+/// Where a node tells its events. It is closed when the node ends, which ends the streams.
 #[derive(Debug)]
 pub(crate) struct EventHub(Mutex<Option<Sender<MemberEvent>>>);
 

@@ -13,8 +13,8 @@ use crate::{
     session::{Hello, Joined, Updated, handshake_reply, name_taken, no_room_for_list},
 };
 
-/// Of the node's budget, what nowait requests to one receiver of level 3 may cost together until
-/// they are written.
+/// Nowait requests to one receiver of level 3 may together cost this fraction of the node's budget
+/// until they are written.
 const POOL: usize = 64;
 
 pub(super) struct RouterHandler {
@@ -193,7 +193,7 @@ impl RouterHandler {
 
     /// Ends the connection of a member whose name this one took, after its last notices.
     fn end_evicted(&self, old: &Peer, last: &[Frame], name: &NodeName) {
-        // One that has just gone needs no word.
+        // A member that has just gone needs no word.
         drop(old.conn.notify(last));
         old.conn.end(Disconnected::Evicted, true);
         self.shared.end_calls_to(old, &old.callers());

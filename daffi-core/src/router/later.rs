@@ -114,7 +114,7 @@ impl Peer {
     pub(super) fn put_off(&self, id: CallId, receiver: &str, class: &str, limits: &Limits) -> bool {
         let outbox = &self.conn.outbox;
         let Ok(receiver) = NodeName::new(receiver, limits) else { return false };
-        // One that was refused for another reason hears that when it calls again.
+        // A call that was refused for another reason hears that when it is made again.
         let why = Refusal::of_class(class).unwrap_or(Refusal::Overloaded);
         let kept = outbox.is_full() && self.later.keep(id, receiver, why, outbox.account());
         if kept {

@@ -50,7 +50,7 @@ struct RoutedFlow {
     /// What stands in the place of a receiver that knows nothing of credit.
     local: Option<Local>,
     telling: Telling,
-    /// Counted as received from its sender.
+    /// What the flow takes, counted as received from its sender.
     _counted: Charge,
 }
 
@@ -70,7 +70,7 @@ enum Telling {
 struct HeldRequest {
     frame: Frame,
     waits: WaitsFor,
-    /// Since when it waits, if it says how much time is left.
+    /// The time since which it waits, if it says how much time is left.
     since: Option<Instant>,
     _counted: Ticket,
 }
@@ -179,7 +179,8 @@ impl Sender {
     pub(super) fn on_begin(self: &Arc<Self>, receiver: &Arc<Peer>, number: FlowId, frame: Frame, in_step: bool) {
         let mut flows = self.flows.lock();
         if let Some(flow) = flows.get_mut(&receiver.id()) {
-            // It heard late that another bears the name now, which this flow went to already.
+            // The sender heard late that another bears the name now, which this flow went to
+            // already.
             if flow.held.is_empty() && flow.account.is_quiet() {
                 let _gone = flow.renew(number, receiver, &frame);
             } else {
@@ -191,7 +192,7 @@ impl Sender {
         if !in_step {
             self.begin_later(&mut flow, receiver, frame);
         } else if receiver.is_level_four() && receiver.conn.forward(Class::Notice, &frame).is_err() {
-            // It left just now, and `forget` may have been before.
+            // The receiver left just now, and `forget` may have been called before.
             return;
         }
         flows.insert(receiver.id(), flow);
@@ -248,7 +249,7 @@ impl Sender {
             return Ok(());
         }
         if self.forward_nowait(flow, receiver, &frame, cost).is_err() {
-            // It left just now, and `forget` may have been before.
+            // The receiver left just now, and `forget` may have been called before.
             flows.remove(&receiver.id());
             return Err(Lost::Left);
         }
@@ -257,7 +258,7 @@ impl Sender {
 
     fn hold(&self, flow: &mut RoutedFlow, waits: WaitsFor, frame: Frame) {
         self.held.fetch_add(1, Ordering::Relaxed);
-        // It may be a small part of a read buffer, which must not wait with it.
+        // The frame may be a small part of a read buffer, which must not wait with it.
         let frame = keep(frame);
         let counted = Ticket::new(Arc::clone(&self.peer.conn), frame.as_bytes().len() + HOLDING_COST);
         let since = frame.header().has_extensions().then(Instant::now);

@@ -33,7 +33,7 @@ pub(super) struct Heard {
     knows: AtomicU64,
     /// Lots of news that were queued for it and not written yet.
     waiting: AtomicUsize,
-    /// There are more, which it is told when those are written.
+    /// There are more news, which it is told when those are written.
     put_off: AtomicBool,
 }
 
@@ -63,8 +63,9 @@ impl Peer {
             return true;
         }
         put_off.store(true, Ordering::SeqCst);
-        // It may have taken it just now. In one order with the drop of `NewsWritten`: either this
-        // store happens before that looks at `put_off`, or its count happens before this load.
+        // It may have taken them just now. This is in one order with the drop of `NewsWritten`:
+        // either this store happens before that looks at `put_off`, or its count happens before
+        // this load.
         waiting.load(Ordering::SeqCst) == 0 && put_off.swap(false, Ordering::SeqCst)
     }
 
@@ -78,7 +79,7 @@ impl Peer {
         self.heard.waiting.fetch_add(1, Ordering::SeqCst);
         let receipt = || NewsWritten { by: Arc::downgrade(self), rest: Arc::clone(rest) };
         if self.conn.notify_with(frames, || Box::new(receipt())).is_err() {
-            // One that has just gone needs no news.
+            // A member that has just gone needs no news.
             self.heard.waiting.fetch_sub(1, Ordering::SeqCst);
         }
     }

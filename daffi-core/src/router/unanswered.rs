@@ -29,7 +29,8 @@ use crate::{
 /// Calls and callers that are looked at without a pause.
 const STEPS: usize = 256;
 
-/// Between two looks, so that thousands of callers do not wake the timer thousands of times.
+/// The pause between two looks, so that thousands of callers do not wake the timer thousands of
+/// times.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long calls to receivers of level 3 may be open.
@@ -107,7 +108,7 @@ impl CallLimit {
         let mut callers = self.callers.lock();
         loop {
             let first = callers.first_entry().filter(|first| first.key().0 <= now)?;
-            // One that has gone has no open calls.
+            // A caller that has gone has no open calls.
             if let Some(caller) = first.remove().upgrade() {
                 return Some(caller);
             }
@@ -135,7 +136,7 @@ pub(super) async fn end_unanswered(shared: Arc<RouterShared>) {
             () = limit.due() => {}
         }
         if shared.end_due(limit) {
-            // There are more, and others wait for this thread.
+            // There are more callers, and others wait for this thread.
             yield_now().await;
         } else {
             sleep(PAUSE).await;

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{conn::Clock, error::BoxError};
 
-/// All callbacks of a node, with or without layers around them. What [`tower_layer::Layer`]s are
-/// given, and what a layered service is turned back into.
+/// All callbacks of a node, with or without layers around them. [`tower_layer::Layer`]s are given
+/// this, and a layered service is turned back into it.
 #[derive(Clone)]
 pub struct CallbackService(Inner);
 

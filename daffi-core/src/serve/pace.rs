@@ -62,7 +62,7 @@ impl Pace {
         if time > QUICK {
             self.quick.store(0, Relaxed);
         } else {
-            // Never as many as `NEVER`.
+            // The count is never as large as `NEVER`.
             let known = self.quick.load(Relaxed);
             self.quick.store(known.saturating_add(1).min(STRICTEST), Relaxed);
         }

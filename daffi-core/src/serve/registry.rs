@@ -20,8 +20,8 @@ pub(crate) struct Registry {
 pub(crate) struct Exposed {
     /// The keys are this node's own, so nobody can choose them to collide.
     by_name: FxHashMap<MethodName, Arc<Callback>>,
-    /// In order of registration, which a Service keeps on the wire
-    /// ([protocol, 5.1](daffi_wire::protocol#5.1)).
+    /// The names in order of registration, which a Service keeps on the wire ([protocol,
+    /// 5.1](daffi_wire::protocol#5.1)).
     order: Vec<MethodName>,
 }
 

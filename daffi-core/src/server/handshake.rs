@@ -15,8 +15,8 @@ impl Server {
     /// and the connection ends.
     pub(crate) fn hello(&self, role: Role, conn: &Conn, known: Option<&NodeName>, frame: &Frame) -> Option<Hello> {
         let reason = match Hello::read(frame, known, &self.config.limits) {
-            // One of level 4 tries again. One of 3.0.1 never would, and is let in to hear of each
-            // call that it did not run.
+            // A client of level 4 tries again. One of 3.0.1 never would, so it is let in and hears
+            // of each call that it did not run.
             Ok(Hello { level, .. }) if known.is_none() && self.is_stopping() && level.at_least(Level::FOUR) => {
                 format!("{} is stopping", self.name)
             }

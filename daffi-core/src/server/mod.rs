@@ -64,7 +64,7 @@ pub(crate) struct Server {
     connections: AtomicUsize,
     ended: watch::Sender<Option<Ended>>,
     endpoints: Vec<Endpoint>,
-    /// Where everything of this node runs.
+    /// The runtime on which everything of this node runs.
     runtime: Handle,
 }
 
@@ -209,7 +209,7 @@ struct Lives<H: Host>(Arc<H>);
 
 impl<H: Host> Drop for Lives<H> {
     fn drop(&mut self) {
-        // Without effect on a node that has ended.
+        // This has no effect on a node that has ended.
         self.0.server().abandon(Ended::RuntimeGone);
     }
 }
@@ -249,7 +249,7 @@ async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
             }
             Err(error) => {
                 failures += 1;
-                // It tries ten times a second: what goes on is told ever more seldom.
+                // It tries ten times a second, so what goes on is told ever more seldom.
                 if failures.is_power_of_two() {
                     let endpoint = listener.endpoint();
                     tracing::warn!(%endpoint, %error, failures, "cannot accept connections; trying again{}", remedy(&error));
@@ -265,14 +265,15 @@ async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
 
 /// What helps where too many files are open, of which each connection is one.
 fn remedy(error: &std::io::Error) -> &'static str {
-    // In this process, or on the whole machine: the same numbers on every Unix.
+    // Too many are open in this process, or on the whole machine. The numbers are the same on every
+    // Unix.
     match error.raw_os_error() {
         Some(23 | 24) if cfg!(unix) => ": raise `ulimit -n`, in systemd LimitNOFILE=, or lower `max_connections`",
         _ => "",
     }
 }
 
-/// One connection counted; dropped with its task.
+/// One open connection, which is counted until this is dropped with its task.
 struct OpenConnection<H: Host>(Arc<H>);
 
 impl<H: Host> Drop for OpenConnection<H> {
@@ -317,7 +318,7 @@ pub(crate) fn next_opening_id() -> OpeningId {
     OpeningId(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// One connection, from its upgrade to its end.
+/// Runs one connection, from its upgrade to its end.
 async fn run<H: Host>(counted: OpenConnection<H>, pending: Pending, opening: OpeningId, until: Instant) {
     let host = &counted.0;
     let server = host.server();

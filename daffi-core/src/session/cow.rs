@@ -15,7 +15,7 @@ const PART: usize = 64;
 /// A list in parts.
 #[derive(Clone, Debug)]
 pub(super) struct List<T> {
-    /// All are full but the last, which is not empty.
+    /// The parts, all of which are full but the last, which is not empty.
     parts: Vec<Arc<Vec<T>>>,
 }
 

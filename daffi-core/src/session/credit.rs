@@ -83,7 +83,7 @@ pub(crate) struct CreditPool {
 const PART: u64 = 8;
 
 impl CreditPool {
-    /// `size` in what requests cost.
+    /// A pool of this size, in what requests cost.
     pub(crate) const fn new(size: u64) -> Self {
         Self { size, promised: 0 }
     }
@@ -118,7 +118,7 @@ pub(crate) struct Incoming {
     flow: FlowId,
     received: u64,
     worked_off: u64,
-    /// Of `worked_off`, what the sender was told.
+    /// The part of `worked_off` that the sender was told.
     told: u64,
     window: u32,
 }
@@ -193,7 +193,7 @@ pub(crate) struct Receiving<K, S> {
 const TAKEN_BACK: usize = 2;
 
 impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
-    /// `size`: of the pool, in what requests cost.
+    /// `size` is that of the pool, in what requests cost.
     pub(crate) fn new(size: u64) -> Self {
         Self { flows: HashMap::default(), pool: CreditPool::new(size), quiet: VecDeque::new(), due: Vec::new() }
     }

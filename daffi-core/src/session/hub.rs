@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use daffi_wire::NodeName;
 
-/// One name, one connection: the newest wins.
+/// Who bears which name: a name has one connection, and the newest wins.
 #[derive(Debug)]
 pub(crate) struct Hub<P> {
     peers: HashMap<NodeName, (u64, P)>,

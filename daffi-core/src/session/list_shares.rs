@@ -3,7 +3,7 @@
 /// What a callback's name takes at each member beside its JSON.
 const NAME_COST: usize = 64;
 
-/// One may take this part of what is still free.
+/// A member may take one part in so many of what is still free.
 const SHARE: usize = 8;
 
 /// What stands around a list.

@@ -12,7 +12,7 @@ use super::cow::{List, Map};
 pub struct Members {
     list: List<Arc<Member>>,
     by_name: Map<NodeName, usize>,
-    /// In list order, without the node itself.
+    /// Who exposes a callback, in the order of the list and without the node itself.
     by_method: Map<MethodName, Arc<[NodeName]>>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct MemberList {
 }
 
 impl MemberList {
-    /// No members yet, for the node `own`.
+    /// A list without members yet, for the node `own`.
     pub(crate) fn new(own: NodeName) -> Self {
         Self { own, now: Members::default(), bytes: 0 }
     }

@@ -33,7 +33,7 @@ struct Entry<P> {
     conn: u64,
     peer: P,
     member: Member,
-    /// As it stands in lists on level 3 and level 4 links.
+    /// The member as it stands in lists on level 3 and level 4 links.
     json: [Vec<u8>; 2],
     /// The number of the next piece of news that this member has not got.
     next: u64,
@@ -81,7 +81,7 @@ fn link(level: Level) -> usize {
 }
 
 impl<P> Membership<P> {
-    /// For `most` members at a time.
+    /// A table for `most` members at a time.
     pub(crate) fn new(limits: Limits, most: usize) -> Self {
         Self {
             list: Vec::new(),
@@ -181,7 +181,7 @@ impl<P> Membership<P> {
         Handshake::assemble(NodeType::new(Role::Router, Level::FOUR), own)
     }
 
-    /// Bytes of such answers, about.
+    /// About how many bytes such answers have.
     pub(crate) const fn reply_bytes(&self) -> usize {
         self.list_bytes + self.list.len()
     }

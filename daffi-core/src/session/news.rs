@@ -23,12 +23,12 @@ pub(super) struct News {
 
 #[derive(Debug)]
 struct Item {
-    /// Not told to the connection that it is about.
+    /// The connection that it is about, which is not told.
     about: u64,
-    /// `Some`: only for who was told of the piece of that number.
+    /// `Some`: it is only for those who were told of the piece of that number.
     after: Option<u64>,
     passing: Passing,
-    /// For level 3 and level 4 links.
+    /// The frames for level 3 and level 4 links.
     frames: [Vec<Frame>; 2],
 }
 

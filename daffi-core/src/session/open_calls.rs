@@ -16,7 +16,7 @@ use super::{
 /// Room that an empty table keeps.
 const KEPT: usize = 1024;
 
-/// So many calls are open without asking whether there is room.
+/// The number of calls that may be open without asking whether there is room.
 const FEW: usize = 64;
 
 /// The calls of one member that a receiver may still answer, by the number under which the receiver
@@ -77,7 +77,7 @@ impl OpenCalls {
         if self.closed {
             return None;
         }
-        // Nothing is open under most numbers.
+        // Under most numbers nothing is open.
         let is_free = self.renumbered.is_empty() && !self.calls.contains_key(&id.0);
         if !is_free {
             self.give_up(id);
@@ -93,7 +93,7 @@ impl OpenCalls {
         if number != id {
             self.renumbered.insert(id.0, number.0);
         }
-        // There are fewer than numbers.
+        // There are fewer held calls than numbers.
         let at = u16::try_from(held.len()).ok()?;
         held.push(number.0);
         self.calls.insert(number.0, OpenCall { receiver, caller: Some(id.0), cancelled: false, at, mark: 0 });
@@ -101,8 +101,8 @@ impl OpenCalls {
         Some(number)
     }
 
-    /// The same, of a call that [`take_unanswered`](Self::take_unanswered) gives when it is open
-    /// for too long.
+    /// Opens a call that [`take_unanswered`](Self::take_unanswered) gives when it is open for too
+    /// long.
     pub(crate) fn open_in_line(&mut self, id: CallId, receiver: u64, name: &NodeName, now: Instant) -> Option<CallId> {
         let number = self.open(id, receiver)?;
         let calls = &mut self.calls;
@@ -283,7 +283,7 @@ fn free(calls: &HashMap<u16, OpenCall, BuildIdHasher>, last: &mut u16, id: CallI
         return id;
     }
     loop {
-        // From the far end, which a caller that counts reaches last.
+        // Numbers are taken from the far end, which a caller that counts reaches last.
         *last = if *last <= 1 { u16::MAX } else { *last - 1 };
         if !calls.contains_key(last) {
             return CallId(*last);

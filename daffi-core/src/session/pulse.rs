@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-/// A peer that was silent for so long, or for twice that, is asked.
+/// A peer that was silent for this long, or for twice that, is asked whether it lives.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// One that is silent for so long after it was asked is shown as stopped ...
+/// A peer that is silent for this long after it was asked is shown as stopped.
 const STOPPED: Duration = Duration::from_secs(10);
 
-/// ... and after so long ended.
+/// The connection of a peer that is silent for this long after it was asked is ended.
 pub(crate) const ENDED: Duration = Duration::from_secs(30);
 
-/// Who is woken so much later than asked stood still itself, and can blame nobody else.
+/// A node that is woken this much later than it asked for stood still itself, and can blame nobody
+/// else.
 const LATE: Duration = Duration::from_secs(2);
 
 /// The clock of one peer: it lives if it sends anything, or takes what it had not taken.
@@ -24,9 +25,9 @@ pub(crate) struct Pulse {
 #[derive(Clone, Copy, Debug)]
 enum PulseState {
     Lives,
-    /// It was asked then.
+    /// The peer was asked then.
     Asked(Instant),
-    /// It was asked, and is shown as stopped.
+    /// The peer was asked, and is shown as stopped.
     Stopped,
 }
 
@@ -34,13 +35,13 @@ enum PulseState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beat {
     Nothing,
-    /// To ask whether it lives.
+    /// The peer is to be asked whether it lives.
     Ask,
-    /// To show that it stands still.
+    /// The peer is to be shown as standing still.
     Stopped,
-    /// To show that it goes on.
+    /// The peer is to be shown as going on.
     GoesOn,
-    /// To end the connection.
+    /// The connection is to be ended.
     End,
 }
 
@@ -49,7 +50,7 @@ impl Pulse {
         Self { state: PulseState::Lives, next: now + LOOK }
     }
 
-    /// When [`beat`](Self::beat) is to be called next.
+    /// The time at which [`beat`](Self::beat) is to be called next.
     pub(crate) const fn next(&self) -> Instant {
         self.next
     }

@@ -19,7 +19,7 @@ pub(crate) fn check_transmitter(frame: &Frame, name: &NodeName) -> Result<(), Re
 pub(crate) fn check_receiver(frame: &Frame, from: Level, receiver: &NodeName, to: Level) -> Result<(), RemoteError> {
     let header = frame.header();
     if header.wants_reply() && header.id() == CallId::NONE {
-        // It ends the process of a 3.0.1 worker (docs/protocol.md#10.3).
+        // Such a call ends the process of a 3.0.1 worker (docs/protocol.md#10.3).
         return Err(RemoteError::new("ValueError", "a call that wants an answer cannot have the number 0"));
     }
     let format = header.format(from);

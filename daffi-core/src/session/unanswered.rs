@@ -16,9 +16,10 @@ pub(super) struct CallsByAge {
     entries: VecDeque<Waits>,
     /// How many of them wait.
     waiting: usize,
-    /// Told apart by this, because numbers come again. 0: a call without such a limit.
+    /// The mark of the last call. Calls are told apart by their marks, because numbers come again.
+    /// 0 is the mark of a call without such a limit.
     last: u32,
-    /// When the first is looked at.
+    /// The time at which the first is looked at.
     look: Option<Instant>,
 }
 
@@ -67,12 +68,12 @@ impl CallsByAge {
         if self.first()? <= since { self.entries.pop_front() } else { None }
     }
 
-    /// Since when the first one waits.
+    /// The time since which the first one waits.
     pub(super) fn first(&self) -> Option<Instant> {
         self.entries.front().map(|first| first.since)
     }
 
-    /// When somebody is to look at it: `None` if nobody is.
+    /// The time at which somebody is to look at it. `None`: nobody is to.
     pub(super) const fn look(&mut self) -> &mut Option<Instant> {
         &mut self.look
     }

@@ -14,7 +14,8 @@ use super::super::{
 };
 use crate::conn::{Clock, TimedRun};
 
-/// From this size on, the time that reading the arguments takes is not counted as the callback's.
+/// For arguments of this size or more the time that reading them takes is not counted as the
+/// callback's.
 const LARGE: usize = 16 * 1024;
 
 /// How far a callback came where its request was read.

@@ -31,7 +31,7 @@ pub(crate) struct Line<T> {
 /// What one caller has waiting.
 #[derive(Debug)]
 struct CallerLine<T> {
-    /// Of it among the few.
+    /// How many requests it has among the few.
     few: usize,
     /// The rest, in order. The caller is in line as a crowd when it has nothing else.
     crowd: VecDeque<T>,

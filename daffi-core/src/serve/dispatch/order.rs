@@ -1,4 +1,4 @@
-//! One caller's requests one after another.
+//! Runs one caller's requests one after another.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -79,7 +79,7 @@ impl Workers {
         self.try_take().then(|| Borrowed(self))
     }
 
-    /// The same, to keep it.
+    /// Takes a free worker, and keeps it.
     pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Worker> {
         self.try_borrow().map(Borrowed::keep)
     }
@@ -153,7 +153,7 @@ impl Workers {
         // Relaxed: who stands in line gets its worker through the lock of the line.
         let line_up = |state: usize| if state < ONE { Some(state | LINE) } else { None };
         while self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, line_up).is_err() {
-            // One became free just now.
+            // A worker became free just now.
             if self.try_take() {
                 return true;
             }
@@ -221,7 +221,7 @@ impl Worker {
                 Some(InLine::Job(job)) => return Some((Self(Some(workers)), job)),
                 Some(InLine::Future(place)) => match place.send(Self(Some(Arc::clone(&workers)))) {
                     Ok(()) => return None,
-                    // It gave its place up.
+                    // The future gave its place up.
                     Err(mut worker) => worker.0 = None,
                 },
             }
