@@ -1,9 +1,10 @@
 //! Whether, and how, a peer is held back: a function of what is held for it.
 
-/// A peer may provoke so much in any case before it is held back for it ..
+/// A peer may provoke this many bytes in any case before it is held back for it.
 const PROVOKED_FREELY: usize = 64 * 1024;
 
-/// .. and so much before it is ended: what others leave it of the budget is not its fault.
+/// A peer may provoke this many bytes in any case before it is ended: what others leave it of the
+/// budget is not its fault.
 const PROVOKED_AT_MOST: usize = 256 * 1024;
 
 /// What is held for a peer now, and what may be.

@@ -27,16 +27,16 @@ pub(super) const LOOK: usize = 32;
 /// A frame counts once more for each so many bytes.
 const BYTES: usize = 8 * 1024;
 
-/// A turn with at most so much work is short ..
+/// A turn with at most this much work is short, unless it took longer than [`DEAR`].
 const SHORT: usize = 16;
 
-/// .. unless it took so long, while others wait.
+/// A turn that took this long while others wait is not short, however little work it did.
 const DEAR: Duration = Duration::from_micros(20);
 
-/// A turn ends when it did so much work ..
+/// A turn ends when it did this much work.
 const MOST: usize = 256;
 
-/// .. or took so long, which is looked at after each [`LOOK`].
+/// A turn ends when it took this long, which is looked at after each [`LOOK`].
 const LONGEST: Duration = Duration::from_micros(50);
 
 /// Work between two looks at the clock while others wait, for a turn that ends after [`DEAR`].

@@ -75,11 +75,12 @@ pub(super) struct TooSlow {
 }
 
 /// While others find no room because of it, a peer that sends an unfinished frame must be this
-/// quick ..
+/// quick.
 const PRESSED_READ: Rate = Rate { bytes: 64 * 1024, within: Duration::from_secs(5) };
 
-/// .. and one that has to take something this quick. A system tells of what its peer took in large
-/// steps: a reader of 64 KiB/s is seen to take a mebibyte every 16 s.
+/// While others find no room because of it, a peer that has to take something must be this quick. A
+/// system tells of what its peer took in large steps: a reader of 64 KiB/s is seen to take a
+/// mebibyte every 16 s.
 const PRESSED_WRITE: Rate = Rate { bytes: 256 * 1024, within: Duration::from_secs(20) };
 
 /// Pressure is looked for as often as this.

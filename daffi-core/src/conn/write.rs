@@ -39,13 +39,13 @@ struct Company {
 }
 
 impl Company {
-    /// So often in vain ..
+    /// The number of times in a row that others may add nothing before they are seldom asked.
     const PATIENCE: u8 = 4;
 
-    /// .. and then once in so many times.
+    /// From then on they are asked once in this many times.
     const PAUSE: u8 = 16;
 
-    /// To be asked when `waiting` bytes wait that others queued.
+    /// Whether others should have a turn before `waiting` bytes are written, which they queued.
     fn is_awaited(&mut self, waiting: usize) -> bool {
         if let Some(before) = self.awaited.take() {
             self.alone = if waiting > before { 0 } else { self.alone.saturating_add(1) };

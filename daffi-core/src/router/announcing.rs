@@ -7,10 +7,10 @@ use daffi_wire::Frame;
 
 use crate::conn::Ticket;
 
-/// Bytes that a member may announce in a second in the long run ..
+/// Bytes that a member may announce in a second in the long run.
 const IN_A_SECOND: u64 = 64 * 1024;
 
-/// .. and at once.
+/// Bytes that a member may announce at once.
 const AT_ONCE: u64 = 256 * 1024;
 
 /// What an announcement costs beside its bytes.
