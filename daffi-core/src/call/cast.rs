@@ -28,7 +28,7 @@ pub struct Cast<F> {
     receivers: Option<Vec<String>>,
 }
 
-/// One call to several members, no answers: [`Client::cast_nowait`].
+/// A call to several members, none of which answers: [`Client::cast_nowait`].
 #[derive(Clone, Debug)]
 pub struct CastNowait<F> {
     client: Client<F>,

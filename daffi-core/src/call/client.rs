@@ -6,25 +6,25 @@ use super::{CallOptions, Cast, CastNowait, Rpc, RpcNowait, StreamCall, StreamNow
 use crate::client::Client;
 
 impl<F: FormatSet> Client<F> {
-    /// One call, one receiver, one answer.
+    /// Makes calls to one receiver, which answers.
     #[must_use]
     pub fn rpc(&self) -> Rpc<F> {
         Rpc::new(self.clone(), self.options())
     }
 
-    /// One call, one receiver, no answer.
+    /// Makes calls to one receiver, which does not answer.
     #[must_use]
     pub fn rpc_nowait(&self) -> RpcNowait<F> {
         RpcNowait::new(self.clone(), self.options())
     }
 
-    /// One call to every member that exposes the callback, or to some; an answer of each.
+    /// Makes calls to every member that exposes the callback, or to some, each of which answers.
     #[must_use]
     pub fn cast(&self) -> Cast<F> {
         Cast::new(self.clone(), self.options())
     }
 
-    /// One call to every member that exposes the callback, or to some; no answers.
+    /// Makes calls to every member that exposes the callback, or to some, none of which answers.
     #[must_use]
     pub fn cast_nowait(&self) -> CastNowait<F> {
         CastNowait::new(self.clone(), self.options())
@@ -36,7 +36,7 @@ impl<F: FormatSet> Client<F> {
         StreamCall::new(self.clone(), self.options())
     }
 
-    /// Chunk after chunk to one receiver, none acknowledged.
+    /// Sends streams of chunks to one receiver, no chunk acknowledged.
     #[must_use]
     pub fn stream_nowait(&self) -> StreamNowait<F> {
         StreamNowait::new(self.clone(), self.options())

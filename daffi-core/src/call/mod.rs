@@ -38,12 +38,12 @@ pub struct CallOptions {
     pub receiver: Option<String>,
     /// What keeps related calls together, for a picker such as [`StickyByKey`](crate::StickyByKey).
     pub key: Option<String>,
-    /// The format of arguments and result. Default: MSGPACK for a receiver of this project, PICKLE
-    /// for one of daffi 3.0.1, OPAQUE for streams.
+    /// The format of arguments and result. Default: MSGPACK for a receiver of this project,
+    /// PICKLE for one of daffi 3.0.1, OPAQUE for streams.
     pub serde: Option<FormatId>,
     /// From the call to its answer. Default: the client's `default_timeout`, else none.
     pub timeout: Option<Duration>,
-    /// Without a connection, wait for one instead of failing at once.
+    /// Whether the call waits for a connection, within the timeout, when there is none.
     pub wait_for_connection: bool,
     /// While no member exposes the callback, wait for one instead of failing at once; and for a
     /// connection.
@@ -60,7 +60,7 @@ pub struct CallOptions {
 macro_rules! setters {
     ($($name:ident)*) => { $(setters!(@ $name);)* };
     (@ receiver) => {
-        /// The member to call, rather than one chosen among those that expose the callback.
+        /// Calls this member, rather than one chosen among those that expose the callback.
         #[must_use]
         pub fn receiver(mut self, name: impl Into<String>) -> Self {
             self.options.receiver = Some(name.into());
@@ -68,8 +68,8 @@ macro_rules! setters {
         }
     };
     (@ key) => {
-        /// What keeps related calls together: with [`StickyByKey`](crate::StickyByKey) calls of one
-        /// key go to one member. Other pickers ignore it.
+        /// Sets what keeps related calls together: with [`StickyByKey`](crate::StickyByKey) calls
+        /// of one key go to one member. Other pickers ignore it.
         #[must_use]
         pub fn key(mut self, key: impl Into<String>) -> Self {
             self.options.key = Some(key.into());
@@ -77,7 +77,7 @@ macro_rules! setters {
         }
     };
     (@ receivers) => {
-        /// Only these members, rather than all that expose the callback.
+        /// Calls only these members, rather than all that expose the callback.
         #[must_use]
         pub fn receivers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
             self.receivers = Some(names.into_iter().map(Into::into).collect());
@@ -85,9 +85,9 @@ macro_rules! setters {
         }
     };
     (@ header) => {
-        /// A key and its value that travel with the call, such as a token or a tenant; the callback
-        /// reads it by [`Context::header`](crate::Context::header). The same key may be added
-        /// again.
+        /// Adds a key and its value that travel with the call, such as a token or a tenant; the
+        /// callback reads it by [`Context::header`](crate::Context::header). The same key may be
+        /// added again.
         ///
         /// All headers of a call are at most 4 KiB together, and a key 1 to 255 bytes, else the
         /// call fails with [`CallError::Extensions`](crate::CallError::Extensions) before anything
@@ -99,7 +99,7 @@ macro_rules! setters {
         }
     };
     (@ serde) => {
-        /// The format of arguments and result.
+        /// Sets the format of arguments and result.
         #[must_use]
         pub fn serde(mut self, format: FormatId) -> Self {
             self.options.serde = Some(format);
@@ -107,7 +107,8 @@ macro_rules! setters {
         }
     };
     (@ timeout) => {
-        /// From the call to its answer, exact, waiting for anything in between included.
+        /// Sets the time from the call to its answer. It is exact, and includes whatever the call
+        /// waits for in between.
         #[must_use]
         pub fn timeout(mut self, timeout: Duration) -> Self {
             self.options.timeout = Some(timeout);
@@ -115,7 +116,8 @@ macro_rules! setters {
         }
     };
     (@ wait_for_connection) => {
-        /// Without a connection, wait for one (within the timeout) instead of failing at once.
+        /// Waits for a connection, within the timeout, when there is none, instead of failing at
+        /// once.
         #[must_use]
         pub fn wait_for_connection(mut self) -> Self {
             self.options.wait_for_connection = true;
@@ -123,8 +125,8 @@ macro_rules! setters {
         }
     };
     (@ wait_for_receiver) => {
-        /// While no member exposes the callback, or the one asked for does not, wait (within the
-        /// timeout) instead of failing at once; and wait for a connection.
+        /// Waits, within the timeout, while no member exposes the callback or the one asked for
+        /// does not, instead of failing at once. It waits for a connection, too.
         #[must_use]
         pub fn wait_for_receiver(mut self) -> Self {
             self.options.wait_for_receiver = true;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{client::Client, error::CallError};
 
-/// One call, one receiver, one answer: [`Client::rpc`].
+/// A call to one receiver, which answers it: [`Client::rpc`].
 #[derive(Clone, Debug)]
 pub struct Rpc<F> {
     client: Client<F>,
@@ -111,13 +111,14 @@ impl<F: FormatSet> Rpc<F> {
 }
 
 impl<F> Rpc<F> {
-    /// The same sugar over any tower stack around a client: retry, rate limit, load balancing.
+    /// Makes the same calls over any tower stack around a client: with retries, a rate limit, load
+    /// balancing.
     pub fn over<S>(service: S) -> RpcOver<S> {
         RpcOver::new(service)
     }
 }
 
-/// One call, one receiver, no answer: [`Client::rpc_nowait`].
+/// A call to one receiver, which does not answer: [`Client::rpc_nowait`].
 #[derive(Clone, Debug)]
 pub struct RpcNowait<F> {
     client: Client<F>,

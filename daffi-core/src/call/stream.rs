@@ -21,7 +21,7 @@ use crate::{
     error::{CallError, StreamError, WaitedFor},
 };
 
-/// Chunk after chunk to one receiver, each acknowledged: [`Client::stream`].
+/// A stream of chunks to one receiver, which acknowledges each: [`Client::stream`].
 #[derive(Clone, Debug)]
 pub struct StreamCall<F> {
     client: Client<F>,
@@ -29,14 +29,14 @@ pub struct StreamCall<F> {
     window: usize,
 }
 
-/// Chunk after chunk to one receiver, none acknowledged: [`Client::stream_nowait`].
+/// A stream of chunks to one receiver, which acknowledges none: [`Client::stream_nowait`].
 #[derive(Clone, Debug)]
 pub struct StreamNowait<F> {
     client: Client<F>,
     options: CallOptions,
 }
 
-/// Where a whole stream goes.
+/// The target of a whole stream.
 struct Target {
     conn: Arc<ClientConn>,
     receiver: NodeName,
@@ -80,9 +80,9 @@ impl<F: FormatSet> StreamCall<F> {
         self
     }
 
-    /// Chunks that may be unacknowledged at once. Default 1: each is acknowledged before the next
-    /// is sent. Above 1 the chunks run in order only on a receiver with `workers=1`, or in an
-    /// `ordered` callback.
+    /// Sets how many chunks may be unacknowledged at once. Default 1: each is acknowledged before
+    /// the next is sent. Above 1 the chunks run in order only on a receiver with `workers=1`, or in
+    /// an `ordered` callback.
     #[must_use]
     pub fn window(mut self, chunks: usize) -> Self {
         self.window = chunks.max(1);
@@ -215,7 +215,7 @@ impl<F: FormatSet> StreamNowait<F> {
 
     setters!(receiver key serde wait_for_connection wait_for_receiver);
 
-    /// How long a chunk may take until it is queued; and how long the stream waits for a
+    /// Sets how long a chunk may take until it is queued, and how long the stream waits for a
     /// connection.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {

@@ -28,7 +28,7 @@ pub(super) struct WriteSide {
 
 /// Whether other ready tasks have their turn to add to what waits before it is written.
 ///
-/// Where nothing comes of it, the turn more is a good part of what a call costs that is alone. So
+/// Where nothing comes of it, the additional turn is a good part of what a lone call costs. So
 /// they have it as long as something does, and now and then else.
 #[derive(Debug, Default)]
 struct Company {
