@@ -6,6 +6,7 @@ mod bounds;
 mod calls;
 mod cancel;
 mod credit;
+mod data_hostile;
 mod ends;
 mod extensions;
 mod hostile;
