@@ -38,7 +38,7 @@ const ABOVE: &[(&str, &[&str])] = &[
         ],
     ),
     // A context gives the arguments that come one by one, until nobody waits for its call any more.
-    ("serve::incoming", &["data", "serve::context"]),
+    ("serve::incoming", &["conn", "data", "serve::context"]),
     ("serve::open_data", &["conn", "data", "serve::context", "serve::read_extensions"]),
     // A reply may be one of many parts, which end as any reply does.
     ("serve::reply", &["conn", "serve::context", "serve::items"]),

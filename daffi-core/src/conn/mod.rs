@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 use self::alive::Signs;
 pub(crate) use self::{
     alive::Alive,
-    budget::{Account, Budget, Charge, Reading},
+    budget::{Account, Budget, Charge, NoRoom, Reading},
     clock::{Clock, SLOW, TimedRun},
     data_queue::DataKey,
     driver::{Driver, Handler},
@@ -160,12 +160,18 @@ impl Conn {
         Ok(())
     }
 
-    /// The same of a frame that somebody else sent.
+    /// The same of a frame that somebody else sent, under the number that the peer knows.
     pub(crate) fn forward_data(&self, key: DataKey, frame: &Frame) -> Result<(), Closed> {
         lanes::note_exchange(self.seat, 1);
         let bytes = frame.as_bytes();
-        // A small part of a read buffer must not keep all of it alive.
-        let own = if bytes.len() < COPIED_BELOW { Bytes::copy_from_slice(bytes) } else { bytes.clone() };
+        let own = if frame.header().id() != key.id {
+            frame.with_id(key.id).into_bytes()
+        } else if bytes.len() < COPIED_BELOW {
+            // A small part of a read buffer must not keep all of it alive.
+            Bytes::copy_from_slice(bytes)
+        } else {
+            bytes.clone()
+        };
         self.send_data(key, own)
     }
 

@@ -259,7 +259,7 @@ fn end_stream(frame: &Frame, me: &Peer, (caller, id): (&Peer, CallId), turn: &mu
         caller.conn.outbox.forget_data(key);
         return false;
     }
-    drop(caller.conn.forward_data(key, &frame.with_id(id)));
+    drop(caller.conn.forward_data(key, frame));
     true
 }
 

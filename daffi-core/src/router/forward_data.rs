@@ -47,7 +47,7 @@ impl Forwarder {
         let Some(to) = me.with_streams(|streams| streams.pass_item(data.id, data.cost()))? else { return Ok(false) };
         let Some(receiver) = self.receiver(&frame, to) else { return Ok(false) };
         // A connection that has just ended takes nothing.
-        drop(receiver.conn.forward_data(key(me.id(), to.id, true), &frame.with_id(to.id)));
+        drop(receiver.conn.forward_data(key(me.id(), to.id, true), &frame));
         Ok(true)
     }
 
@@ -66,7 +66,7 @@ impl Forwarder {
                 frame.is_ok_and(|frame| caller.conn.forward_data(key(me.id(), id, false), &frame).is_ok())
             }));
         };
-        drop(caller.conn.forward_data(key(me.id(), to.id, false), &frame.with_id(to.id)));
+        drop(caller.conn.forward_data(key(me.id(), to.id, false), &frame));
         Ok(true)
     }
 

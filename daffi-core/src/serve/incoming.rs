@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -13,7 +14,11 @@ use daffi_transport::BoxFuture;
 use futures::Stream;
 
 use super::context::Context;
-use crate::{data::CallData, error::CallError};
+use crate::{
+    conn::{Account, NoRoom, Reading},
+    data::CallData,
+    error::CallError,
+};
 
 /// Arguments that come one by one: a stream that a callback takes.
 ///
@@ -37,8 +42,30 @@ enum Inner<T> {
 struct Reader<T> {
     data: Arc<CallData>,
     read: Box<dyn Fn(Bytes) -> Result<T, SerdeError> + Send + Sync>,
+    /// How much reading so many bytes may hold, by the bound of the format.
+    bound: Box<dyn Fn(usize) -> usize + Send + Sync>,
+    account: Arc<Account>,
+    /// What the item before may hold.
+    memory: Option<Reading>,
     /// Resolves when nobody waits for the call any more.
     given_up: BoxFuture<'static, ()>,
+}
+
+impl<T> Reader<T> {
+    /// Reads an item, once what it may hold is taken from the budget.
+    fn read(&mut self, bytes: Bytes, method: &str) -> Result<T, CallError> {
+        self.memory = None;
+        let bound = || (self.bound)(bytes.len());
+        let memory = self.account.read_arguments(bytes.len(), bound, false, Instant::now()).map_err(|no_room| {
+            let (size, NoRoom { may_hold, share }) = (bytes.len(), no_room);
+            let reason = format!(
+                "reading one of {size} bytes may take {may_hold} of memory; as things stand {share} may be held"
+            );
+            CallError::Items { method: method.to_owned(), reason }
+        })?;
+        self.memory = Some(memory);
+        (self.read)(bytes).map_err(|source| CallError::Decode { method: method.to_owned(), source })
+    }
 }
 
 impl<T> Drop for Reader<T> {
@@ -60,10 +87,13 @@ impl<T: Returned> Incoming<T> {
     /// Those that follow the call of this context, in the format of the call. `None`: none follow.
     pub(super) fn of_call<F: FormatSet>(context: &Context, method: &str, formats: F) -> Option<Self> {
         let data = context.call().data().filter(|data| data.inflow.is_some())?;
-        let (own, format) = (context.clone(), data.format);
+        let (own, format, bounds) = (context.clone(), data.format, formats.clone());
         let reader = Reader {
             data: Arc::clone(data),
             read: Box::new(move |bytes| formats.decode_result(format, &Body::new(bytes))),
+            bound: Box::new(move |bytes| bounds.decode_bound(format, bytes)),
+            account: Arc::clone(context.conn().inbound.account()),
+            memory: None,
             given_up: Box::pin(async move { own.cancelled().await }),
         };
         Some(Self { inner: Inner::Data(Box::new(reader)), method: method.to_owned() })
@@ -87,9 +117,7 @@ impl<T> Stream for Incoming<T> {
         let item = match inflow.poll_next(cx) {
             Poll::Pending if reader.given_up.as_mut().poll(cx).is_pending() => return Poll::Pending,
             Poll::Pending => Err(CallError::Cancelled { method: this.method.clone() }),
-            Poll::Ready(Some(Ok(bytes))) => {
-                (reader.read)(bytes).map_err(|source| CallError::Decode { method: this.method.clone(), source })
-            }
+            Poll::Ready(Some(Ok(bytes))) => reader.read(bytes, &this.method),
             Poll::Ready(Some(Err(error))) => {
                 Err(CallError::Items { method: this.method.clone(), reason: error.to_string() })
             }

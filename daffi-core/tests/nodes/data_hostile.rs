@@ -226,9 +226,8 @@ async fn a_worker_that_leaves_in_the_middle_ends_the_call_behind_what_came() {
 async fn streams_that_were_given_up_leave_nothing() {
     let (router, at) = router();
     let name = MethodName::new("never", &Limits::default()).unwrap();
-    let never = Callback::streaming(name, CallbackOptions::new(), formats(), |(): (), _| {
-        Ok(stream::repeat(7_u64).map(Ok))
-    });
+    let never =
+        Callback::streaming(name, CallbackOptions::new(), formats(), |(): (), _| Ok(stream::repeat(7_u64).map(Ok)));
     let worker = client_exposing(&at, "worker", NodeConfig::client(), vec![never]).await;
     let caller = client(&at, "caller").await;
     for _ in 0..200 {
