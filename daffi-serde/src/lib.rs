@@ -36,6 +36,7 @@
 //!   made of these and a serde library is about a hundred lines: see `daffi-serde-msgpack`.
 
 mod args;
+mod buffered;
 mod bytes_like;
 pub mod envelope;
 pub mod erased;

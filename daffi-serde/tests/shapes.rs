@@ -106,6 +106,14 @@ shapes! {
     enum Raw { Number(u64), Data(Bytes) }
     struct Flat { id: u8, #[serde(flatten)] rest: Named }
     struct FlatMap { id: u8, #[serde(flatten)] rest: BTreeMap<String, Vec<u8>> }
+    struct FlatValues { id: u8, #[serde(flatten)] rest: BTreeMap<String, Value> }
+    struct FlatValue { id: u8, #[serde(flatten)] rest: Value }
+    #[serde(untagged)]
+    enum Anything { Levels(BTreeMap<u8, u8>), Value(Value) }
+    #[serde(tag = "kind")]
+    enum TaggedValue { Holds { value: Value } }
+    #[serde(tag = "kind")]
+    enum TaggedWide { Holds { value: i128 } }
     struct Skips { #[serde(skip_serializing_if = "Option::is_none", default)] a: Option<u8>, b: u8 }
     struct Defaults { #[serde(default)] a: u8, #[serde(skip)] b: u8 }
     #[serde(rename_all = "camelCase")]
@@ -212,6 +220,28 @@ fn what_is_sent_comes_back() {
     table.described("flatten", Flat { id: 1, rest: named() }, NotWritten);
     let rest = BTreeMap::from([("a".to_owned(), vec![1_u8])]);
     table.described("flattened map", FlatMap { id: 1, rest }, NotWritten);
+    for (name, value, json) in [
+        ("bytes", Value::Bytes(b"Hi\0\xff".as_slice().into()), NotWritten),
+        ("one byte", Value::Bytes(b"H".as_slice().into()), NotWritten),
+        ("much data", Value::Bytes(vec![7; 70_000].into()), NotWritten),
+        ("small integers", vec![Value::from(1), 2.into(), 3.into()].into(), Same),
+        ("integers of two bytes", vec![Value::from(-300), 200.into(), (-70_000).into()].into(), Same),
+        ("text", "Hi".into(), Same),
+        ("lists of bytes", vec![Value::Bytes(b"ab".as_slice().into()), Value::List([].into())].into(), NotWritten),
+    ] {
+        let outcomes = |postcard| [json, Same, Same, postcard];
+        let rest = BTreeMap::from([("a".to_owned(), value.clone())]);
+        table.row(&format!("{name} in a flattened map"), FlatValues { id: 1, rest }, outcomes(NotWritten));
+        let rest = Value::Map([("a".into(), value.clone())].into());
+        table.row(&format!("{name} in a flattened value"), FlatValue { id: 1, rest }, outcomes(NotWritten));
+        table.row(&format!("{name} in an untagged value"), Anything::Value(value.clone()), outcomes(NotRead));
+        table.row(&format!("{name} in a tagged value"), TaggedValue::Holds { value: value.clone() }, outcomes(NotRead));
+        table.row(&format!("{name} in a value"), value, [json, Same, Same, Same]);
+    }
+    // In what serde keeps it reads no i128 at all, and nothing tells that no bytes are bytes.
+    table.row("i128 in a tagged enum", TaggedWide::Holds { value: 1 }, [NotRead; 4]);
+    let empty = Anything::Value(Value::Bytes([].as_slice().into()));
+    table.row("no bytes in an untagged value", empty, [NotWritten, Changed, Changed, NotRead]);
     table.described("skipped field", Skips { a: None, b: 1 }, NotWritten);
     table.all("field not skipped", Skips { a: Some(1), b: 1 });
     table.all("defaults", Defaults { a: 1, b: 0 });

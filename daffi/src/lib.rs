@@ -68,6 +68,11 @@
 //! | [`OPAQUE`](FormatId::OPAQUE) | streams | one argument: bytes or text, as they are; [`Bytes`] without a copy |
 //! | [`POSTCARD`](FormatId::POSTCARD) | | types known on both ends, between Rust nodes, smallest |
 //!
+//! What a format cannot hold is an error before anything is sent. Two things come back otherwise:
+//! `Some(None)` is `None`, but in postcard; and where serde keeps what comes until it knows the
+//! type (tagged and untagged enums, `#[serde(flatten)]`), a [`Value`] that is bytes without any is
+//! an empty list. No `i128` is read there at all, however small.
+//!
 //! # Further pages
 //!
 //! [Layers](guide::layers), [logging](guide::logging), [programs without async and callbacks that

@@ -12,7 +12,10 @@ use super::{
     access::{WatchedEnum, WatchedMap, WatchedSeq},
     watch::Depth,
 };
-use crate::value::{Value, ValueDeserializer, tag};
+use crate::{
+    buffered::visit_kept_bytes,
+    value::{Value, ValueDeserializer, tag},
+};
 
 /// What a type asked for, as far as it changes what is done with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +53,12 @@ impl<'de, R: Rules, V: Visitor<'de>> Watched<'_, R, V> {
         match self.asked {
             // A String would take bytes that happen to be UTF-8.
             Asked::Text => Err(E::invalid_type(Unexpected::Other("bytes"), &self.visitor)),
-            // What keeps bytes as such gives them to nobody who asks for a list, as `Vec<u8>` does;
-            // a list goes to both.
-            Asked::List | Asked::Any => {
+            Asked::List => {
                 let mut octets = SeqDeserializer::new(bytes.iter().copied());
                 let made = self.visitor.visit_seq(&mut octets)?;
                 octets.end().map(|()| made)
             }
+            Asked::Any => visit_kept_bytes(bytes, self.visitor),
             _ => visit(self.visitor),
         }
     }
@@ -70,8 +72,8 @@ impl<'de, R: Rules, V: Visitor<'de>> Watched<'_, R, V> {
                 ValueDeserializer::<E>::new(Value::from(big)).deserialize_newtype_struct(tag::VALUE, self.visitor)
             }
             _ => Err(E::custom(format_args!(
-                "{digits} is an integer beyond 64 bits, for which a type that takes whatever is there (a tagged or \
-                 untagged enum, `flatten`, serde_json's Value) has no place: read it as daffi's Value, i128, u128 or f64"
+                "{digits} is an integer beyond 64 bits, for which what takes whatever is there (a tagged or untagged enum, \
+                 `flatten`, serde_json's Value) has no place: outside of such read it as daffi's Value, i128, u128 or f64"
             ))),
         }
     }
@@ -98,8 +100,6 @@ impl<'de, R: Rules, V: Visitor<'de>> Visitor<'de> for Watched<'_, R, V> {
     pass_on! {
         visit_bool: bool;
         visit_i8: i8;
-        visit_i16: i16;
-        visit_i32: i32;
         visit_i64: i64;
         visit_i128: i128;
         visit_u8: u8;
@@ -112,6 +112,15 @@ impl<'de, R: Rules, V: Visitor<'de>> Visitor<'de> for Watched<'_, R, V> {
         visit_str: &str;
         visit_borrowed_str: &'de str;
         visit_string: String;
+    }
+
+    // Who keeps what is there knows octets by these widths.
+    fn visit_i16<E: Error>(self, value: i16) -> Result<V::Value, E> {
+        self.visitor.visit_i64(value.into())
+    }
+
+    fn visit_i32<E: Error>(self, value: i32) -> Result<V::Value, E> {
+        self.visitor.visit_i64(value.into())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {

@@ -6,7 +6,10 @@ use serde::{
     },
 };
 
-use crate::{Body, value::tag};
+use crate::{
+    Body,
+    value::{tag, visit_kept_bytes},
+};
 
 /// Reads a payload as whatever type asks for it.
 #[derive(Clone, Copy)]
@@ -80,7 +83,7 @@ impl<'de> Deserializer<'de> for OpaqueDeserializer<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self {
             // Whoever keeps what is there may be asked for a list later.
-            Self::Bytes(_) => self.deserialize_seq(visitor),
+            Self::Bytes(bytes) => visit_kept_bytes(bytes, visitor),
             Self::Text(text) => visitor.visit_borrowed_str(text),
         }
     }

@@ -1,6 +1,6 @@
 //! How a [`Value`] is read: whatever a format finds, or the enum of [`exact`](super::exact).
 
-use std::{fmt, marker::PhantomData, str::FromStr};
+use std::{cell::Cell, fmt, marker::PhantomData, str::FromStr};
 
 use bytes::Bytes;
 use num_bigint::BigInt;
@@ -8,6 +8,8 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor},
 };
+
+use crate::buffered::Width;
 
 use super::{DateTime, Time, TimeDelta, Value, decimal::is_decimal, exact::Kind, tag};
 
@@ -18,11 +20,33 @@ const MAX_PLACES_AHEAD: usize = 1024;
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The name lets a format that tells more kinds apart, or fewer, answer with the enum.
-        deserializer.deserialize_newtype_struct(tag::VALUE, ValueVisitor)
+        deserializer.deserialize_newtype_struct(tag::VALUE, ValueVisitor { width: None })
     }
 }
 
-struct ValueVisitor;
+struct ValueVisitor<'a> {
+    /// Where it notes the width of an integer that may be an octet of bytes.
+    width: Option<&'a Cell<Option<Width>>>,
+}
+
+impl ValueVisitor<'_> {
+    fn note(&self, width: Width) {
+        if let Some(place) = self.width {
+            place.set(Some(width));
+        }
+    }
+}
+
+/// Reads a value, and notes of an integer how wide it is.
+struct Noting<'a>(&'a Cell<Option<Width>>);
+
+impl<'de> DeserializeSeed<'de> for Noting<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_newtype_struct(tag::VALUE, ValueVisitor { width: Some(self.0) })
+    }
+}
 
 macro_rules! visit {
     ($($method:ident: $ty:ty),*) => {$(
@@ -32,7 +56,7 @@ macro_rules! visit {
     )*};
 }
 
-impl<'de> Visitor<'de> for ValueVisitor {
+impl<'de> Visitor<'de> for ValueVisitor<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,6 +66,16 @@ impl<'de> Visitor<'de> for ValueVisitor {
     visit! {
         visit_bool: bool, visit_i64: i64, visit_i128: i128, visit_u64: u64, visit_u128: u128, visit_f64: f64,
         visit_str: &str, visit_string: String
+    }
+
+    fn visit_i16<E>(self, value: i16) -> Result<Value, E> {
+        self.note(Width::I16);
+        Ok(value.into())
+    }
+
+    fn visit_i32<E>(self, value: i32) -> Result<Value, E> {
+        self.note(Width::I32);
+        Ok(value.into())
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value, E> {
@@ -68,8 +102,18 @@ impl<'de> Visitor<'de> for ValueVisitor {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Value, A::Error> {
-        Items.visit_seq(seq).map(Value::List)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let width = Cell::new(None);
+        let Some(first) = seq.next_element_seed(Noting(&width))? else {
+            return Ok(Value::List([].into()));
+        };
+        if width.get() == Some(Width::at(0)) {
+            return perhaps_bytes(first, seq);
+        }
+        let mut items = Vec::new();
+        make_room(&mut items, || seq.size_hint());
+        items.push(first);
+        read_items(items, seq).map(Value::List)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
@@ -93,6 +137,24 @@ impl<'de> Visitor<'de> for ValueVisitor {
             Kind::Map => content.newtype_variant_seed(Entries).map(Value::Map),
             _ => read_single(kind, content),
         }
+    }
+}
+
+/// Bytes that serde kept as a list, if all items are what [`buffered`](crate::buffered) makes of
+/// them.
+#[cold]
+fn perhaps_bytes<'de, A: SeqAccess<'de>>(first: Value, mut seq: A) -> Result<Value, A::Error> {
+    let mut items = vec![first];
+    let (width, mut are_octets) = (Cell::new(None), true);
+    while let Some(item) = seq.next_element_seed(Noting(&width))? {
+        are_octets &= width.take() == Some(Width::at(items.len()));
+        make_room(&mut items, || seq.size_hint());
+        items.push(item);
+    }
+    let octet = |item: &Value| item.as_i128().and_then(|integer| u8::try_from(integer).ok());
+    match items.iter().map(octet).collect::<Option<Vec<u8>>>() {
+        Some(bytes) if are_octets => Ok(Value::Bytes(bytes.into())),
+        _ => Ok(Value::List(items.into())),
     }
 }
 
@@ -175,14 +237,17 @@ impl<'de> Visitor<'de> for Items {
         f.write_str("a list of values")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Box<[Value]>, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            make_room(&mut items, || seq.size_hint());
-            items.push(item);
-        }
-        Ok(items.into())
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Box<[Value]>, A::Error> {
+        read_items(Vec::new(), seq)
     }
+}
+
+fn read_items<'de, A: SeqAccess<'de>>(mut items: Vec<Value>, mut seq: A) -> Result<Box<[Value]>, A::Error> {
+    while let Some(item) = seq.next_element()? {
+        make_room(&mut items, || seq.size_hint());
+        items.push(item);
+    }
+    Ok(items.into())
 }
 
 impl<'de> DeserializeSeed<'de> for Items {

@@ -13,6 +13,7 @@ use serde::{
 };
 
 use super::{Value, exact::Kind, serialize::hyphenated, tag};
+use crate::buffered::visit_kept_bytes;
 
 /// A value as a `T`. [`Value::into_typed`] is the same as a method.
 ///
@@ -67,7 +68,7 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
             }
             Value::Map(entries) => visit_entries(entries, visitor),
             // Whoever keeps what is there may be asked for a list later, as with payloads.
-            Value::Bytes(bytes) => visit_octets(&bytes, visitor),
+            Value::Bytes(bytes) => visit_kept_bytes(&bytes, visitor),
             single => visit_single(single, visitor),
         }
     }

@@ -22,6 +22,8 @@ pub mod tag;
 #[cfg(test)]
 mod tests;
 
+pub use crate::buffered::visit_kept_bytes;
+
 pub use self::{
     calendar::{Date, DateTime, NotInCalendar, Time, TimeDelta},
     decimal::is_decimal,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use daffi_serde::{
     Value,
-    value::{ValueDeserializer, exact, tag},
+    value::{ValueDeserializer, exact, tag, visit_kept_bytes},
 };
 use serde::{
     Deserializer,
@@ -160,15 +160,21 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
         }
     }
 
+    /// The bytes that the slot is.
+    fn data(&self) -> Result<Option<&'r [u8]>, ReadError> {
+        let data: &[u8] = match self.content()? {
+            Content::Scalar(Scalar::Data(data)) => data,
+            Content::Owned(Owned::Data(data)) => data,
+            _ => return Ok(None),
+        };
+        self.loaded.take_room(data.len())?;
+        Ok(Some(data))
+    }
+
     /// Visits what is no container that was built, where a sequence is asked for: bytes are a
     /// sequence of numbers.
     fn visit_octets<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let data = match self.content()? {
-            Content::Scalar(Scalar::Data(data)) => data,
-            Content::Owned(Owned::Data(data)) => data,
-            _ => return self.visit_leaf(visitor),
-        };
-        self.loaded.take_room(data.len())?;
+        let Some(data) = self.data()? else { return self.visit_leaf(visitor) };
         let mut octets = SeqDeserializer::new(data.iter().copied());
         let made = visitor.visit_seq(&mut octets)?;
         octets.end().map(|()| made)
@@ -290,7 +296,10 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
             Some((_, items)) => self.visit_items(items, visitor),
             // Whoever keeps what is there until it knows its type may be asked for a list later,
             // and a list goes to those who ask for bytes, too.
-            None => self.visit_octets(visitor),
+            None => match self.data()? {
+                Some(data) => visit_kept_bytes(data, visitor),
+                None => self.visit_leaf(visitor),
+            },
         }
     }
 
