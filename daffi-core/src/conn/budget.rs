@@ -70,11 +70,11 @@ pub(crate) struct Budget {
     refused_with: AtomicUsize,
     begun: Instant,
     /// Those who hold more than their share and wait for the reserve, which the first of them has.
-    line: Mutex<VecDeque<Waiting>>,
+    line: Mutex<VecDeque<Claim>>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct Claim {
     id: u64,
     held: usize,
 }
@@ -201,7 +201,7 @@ impl Budget {
 
     /// Takes the last place in the line for the reserve. `id` is the connection's.
     pub(crate) fn queue(self: &Arc<Self>, id: u64, held: usize) -> Place {
-        self.line.lock().push_back(Waiting { id, held });
+        self.line.lock().push_back(Claim { id, held });
         Place { budget: Arc::clone(self), id }
     }
 }
