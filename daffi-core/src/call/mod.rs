@@ -13,6 +13,8 @@ mod rpc;
 mod sending;
 mod service;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod written_extensions;
 
 use std::time::Duration;
