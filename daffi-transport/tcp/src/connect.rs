@@ -18,13 +18,19 @@ use crate::{
 /// 5).
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// How long silent addresses are waited for once all were tried and one of them has refused: a host
+/// that is there refuses while its program starts anew, and is to be asked again soon. A lost first
+/// packet is sent again within this time.
+const SILENCE_BESIDE_A_REFUSAL: Duration = Duration::from_secs(2);
+
 /// Makes a TCP connection to an endpoint of any scheme, with its options set, and gives the address
 /// it went to. It is for transports that run on top of TCP.
 ///
 /// The addresses of a host name are tried as RFC 8305 says: IPv6 and IPv4 in turn, the next one
 /// when the one before failed or has not answered within [`ATTEMPT_DELAY`], and the first that
-/// answers is taken. So an address that is silent costs that much. There is no time limit of its
-/// own. Cancel safe: dropped attempts are given up.
+/// answers is taken. So an address that is silent costs that much. When all were tried and one has
+/// refused, those that are silent are given up 2 s later; else there is no time limit of its own.
+/// Cancel safe: dropped attempts are given up.
 ///
 /// # Errors
 /// [`ConnectError::Endpoint`] when the endpoint is not `host:port`; [`ConnectError::Failed`] when
@@ -72,21 +78,27 @@ async fn first_of<T, F: Future<Output = io::Result<T>>>(
     addresses: Vec<SocketAddr>,
     attempt: impl Fn(SocketAddr) -> F,
 ) -> Result<(SocketAddr, T), Vec<(SocketAddr, io::Error)>> {
-    let mut waiting = addresses.into_iter();
+    let mut waiting = addresses.iter().copied();
     let mut running = FuturesUnordered::new();
-    let mut failures = Vec::new();
+    let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
     loop {
         if let Some(address) = waiting.next() {
             let outcome = attempt(address);
             running.push(async move { (address, outcome.await) });
         }
-        let outcome = if waiting.len() == 0 {
-            running.next().await
-        } else {
-            match select(running.next(), pin!(sleep(ATTEMPT_DELAY))).await {
+        let refused = failures.iter().any(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused);
+        let patience = match waiting.len() {
+            0 if refused => Some(SILENCE_BESIDE_A_REFUSAL),
+            0 => None,
+            _ => Some(ATTEMPT_DELAY),
+        };
+        let outcome = match patience {
+            None => running.next().await,
+            Some(patience) => match select(running.next(), pin!(sleep(patience))).await {
                 Either::Left((outcome, _)) => outcome,
+                Either::Right(_) if waiting.len() == 0 => return Err(with_silent(&addresses, failures)),
                 Either::Right(_) => continue,
-            }
+            },
         };
         match outcome {
             Some((address, Ok(value))) => return Ok((address, value)),
@@ -94,6 +106,13 @@ async fn first_of<T, F: Future<Output = io::Result<T>>>(
             None => return Err(failures),
         }
     }
+}
+
+/// Those of which nothing was heard, and behind them all that failed.
+fn with_silent(all: &[SocketAddr], failures: Vec<(SocketAddr, io::Error)>) -> Vec<(SocketAddr, io::Error)> {
+    let silent = all.iter().copied().filter(|one| failures.iter().all(|(address, _)| address != one));
+    let error = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {SILENCE_BESIDE_A_REFUSAL:?}"));
+    silent.map(|address| (address, error())).collect::<Vec<_>>().into_iter().chain(failures).collect()
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
@@ -154,6 +173,19 @@ mod tests {
             Ok(())
         };
         assert_eq!(first_of(all.clone(), slow).await.unwrap().0, all[0]);
+
+        // Of the others one has refused: they are not waited for as long as the caller would.
+        let start = Instant::now();
+        let one_refused = |address: SocketAddr| async move {
+            match address.port() {
+                4 => Err::<(), _>(io::ErrorKind::ConnectionRefused.into()),
+                _ => pending().await,
+            }
+        };
+        let failures = first_of(all.clone(), one_refused).await.unwrap_err();
+        assert_eq!(failures.iter().map(|(address, _)| *address).collect::<Vec<_>>(), all);
+        assert_eq!(failures[0].1.to_string(), "no answer within 2s");
+        assert_eq!(start.elapsed(), 3 * ATTEMPT_DELAY + SILENCE_BESIDE_A_REFUSAL);
 
         let refused = |_| async { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionRefused)) };
         let failures = first_of(all.clone(), refused).await.unwrap_err();
