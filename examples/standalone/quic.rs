@@ -24,10 +24,8 @@ use quinn::{
 };
 use tokio::io::AsyncWrite;
 
-/// The certificates of the tests. A program of yours reads its own from files.
-const CERTIFICATE: &[u8] = include_bytes!("../../daffi-transport/tls/tests/fixtures/localhost.pem");
-const KEY: &[u8] = include_bytes!("../../daffi-transport/tls/tests/fixtures/localhost.key");
-const AUTHORITY: &[u8] = include_bytes!("../../daffi-transport/tls/tests/fixtures/authority.pem");
+/// The folder with the certificates of the tests. A program of yours has its own.
+const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../daffi-transport/tls/tests/fixtures");
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -41,7 +39,7 @@ struct QuicConnector {
 impl QuicConnector {
     fn new(server: &Endpoint) -> Result<Self, Problem> {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(AUTHORITY)?)?;
+        roots.add(CertificateDer::from_pem_file(format!("{CERTIFICATES}/authority.pem"))?)?;
         let mut config = ClientConfig::with_root_certificates(Arc::new(roots))?;
         // QUIC ends a connection on which nothing has passed for 30 s.
         let mut transport = TransportConfig::default();
@@ -79,8 +77,9 @@ struct QuicListener {
 
 impl QuicListener {
     fn bind(address: SocketAddr) -> Result<Self, Problem> {
-        let certificates = vec![CertificateDer::from_pem_slice(CERTIFICATE)?];
-        let config = ServerConfig::with_single_cert(certificates, PrivateKeyDer::from_pem_slice(KEY)?)?;
+        let certificates = vec![CertificateDer::from_pem_file(format!("{CERTIFICATES}/localhost.pem"))?];
+        let key = PrivateKeyDer::from_pem_file(format!("{CERTIFICATES}/localhost.key"))?;
+        let config = ServerConfig::with_single_cert(certificates, key)?;
         let socket = quinn::Endpoint::server(config, address)?;
         let endpoint = Endpoint::new("quic", &socket.local_addr()?.to_string())?;
         Ok(Self { socket, endpoint, next: None })
