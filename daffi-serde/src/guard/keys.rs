@@ -15,8 +15,8 @@ pub(super) fn check<R: Rules, K: Serialize + ?Sized, E: Error>(key: &K) -> Resul
     if R::CONTAINERS_AS_KEYS {
         return Ok(());
     }
-    match key.serialize(Kind) {
-        Err(Problem::Container(kind)) => Err(E::custom(format_args!(
+    match key.serialize(KindProbe) {
+        Err(Unhashable::Container(kind)) => Err(E::custom(format_args!(
             "{kind} cannot be a key of a map in {}: Python cannot hash it (the key is {}); PICKLE carries tuples and frozen \
              sets as keys",
             R::NAME,
@@ -28,42 +28,42 @@ pub(super) fn check<R: Rules, K: Serialize + ?Sized, E: Error>(key: &K) -> Resul
 }
 
 /// A sequence of nothing but `u8` travels as bytes, which Python can hash.
-struct Octets {
+struct OctetProbe {
     any: bool,
 }
 
-impl SerializeSeq for Octets {
+impl SerializeSeq for OctetProbe {
     type Ok = ();
-    type Error = Problem;
+    type Error = Unhashable;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Problem> {
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unhashable> {
         self.any = true;
-        as_octet(value).map(drop).ok_or(Problem::Container("a list"))
+        as_octet(value).map(drop).ok_or(Unhashable::Container("a list"))
     }
 
-    fn end(self) -> Result<(), Problem> {
-        if self.any { Ok(()) } else { Err(Problem::Container("a list")) }
+    fn end(self) -> Result<(), Unhashable> {
+        if self.any { Ok(()) } else { Err(Unhashable::Container("a list")) }
     }
 }
 
 /// Finds out whether a value is a container, and writes nothing.
-struct Kind;
+struct KindProbe;
 
 #[derive(Debug)]
-enum Problem {
+enum Unhashable {
     Container(&'static str),
     Other,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Unhashable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no key")
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for Unhashable {}
 
-impl Error for Problem {
+impl Error for Unhashable {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self::Other
     }
@@ -72,7 +72,7 @@ impl Error for Problem {
 macro_rules! scalars {
     ($($method:ident($($ty:ty),*);)*) => {$(
         #[inline]
-        fn $method(self, $(_: $ty),*) -> Result<(), Problem> {
+        fn $method(self, $(_: $ty),*) -> Result<(), Unhashable> {
             Ok(())
         }
     )*};
@@ -80,22 +80,22 @@ macro_rules! scalars {
 
 macro_rules! containers {
     ($($method:ident($($ty:ty),*) -> $ok:ty = $kind:literal;)*) => {$(
-        fn $method(self, $(_: $ty),*) -> Result<$ok, Problem> {
-            Err(Problem::Container($kind))
+        fn $method(self, $(_: $ty),*) -> Result<$ok, Unhashable> {
+            Err(Unhashable::Container($kind))
         }
     )*};
 }
 
-impl Serializer for Kind {
+impl Serializer for KindProbe {
     type Ok = ();
-    type Error = Problem;
-    type SerializeSeq = Octets;
-    type SerializeTuple = Impossible<(), Problem>;
-    type SerializeTupleStruct = Impossible<(), Problem>;
-    type SerializeTupleVariant = Impossible<(), Problem>;
-    type SerializeMap = Impossible<(), Problem>;
-    type SerializeStruct = Impossible<(), Problem>;
-    type SerializeStructVariant = Impossible<(), Problem>;
+    type Error = Unhashable;
+    type SerializeSeq = OctetProbe;
+    type SerializeTuple = Impossible<(), Unhashable>;
+    type SerializeTupleStruct = Impossible<(), Unhashable>;
+    type SerializeTupleVariant = Impossible<(), Unhashable>;
+    type SerializeMap = Impossible<(), Unhashable>;
+    type SerializeStruct = Impossible<(), Unhashable>;
+    type SerializeStructVariant = Impossible<(), Unhashable>;
 
     scalars! {
         serialize_bool(bool);
@@ -129,15 +129,15 @@ impl Serializer for Kind {
         serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant = "a map";
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Octets, Problem> {
-        Ok(Octets { any: false })
+    fn serialize_seq(self, _: Option<usize>) -> Result<OctetProbe, Unhashable> {
+        Ok(OctetProbe { any: false })
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Problem> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Unhashable> {
         value.serialize(self)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Problem> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Unhashable> {
         value.serialize(self)
     }
 
@@ -147,11 +147,11 @@ impl Serializer for Kind {
         _: u32,
         _: &'static str,
         _: &T,
-    ) -> Result<(), Problem> {
-        Err(Problem::Container("a map"))
+    ) -> Result<(), Unhashable> {
+        Err(Unhashable::Container("a map"))
     }
 
-    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Problem> {
+    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Unhashable> {
         Ok(())
     }
 

@@ -117,7 +117,7 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
-        Entries.visit_map(map).map(Value::Map)
+        ReadEntries.visit_map(map).map(Value::Map)
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Value, A::Error> {
@@ -126,7 +126,7 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
         let (kind, content) = data.variant::<Kind>()?;
         match kind {
             Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => {
-                let items = content.newtype_variant_seed(Items)?;
+                let items = content.newtype_variant_seed(ReadItems)?;
                 Ok(match kind {
                     Kind::Tuple => Value::Tuple(items),
                     Kind::Set => Value::Set(items),
@@ -134,7 +134,7 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
                     _ => Value::List(items),
                 })
             }
-            Kind::Map => content.newtype_variant_seed(Entries).map(Value::Map),
+            Kind::Map => content.newtype_variant_seed(ReadEntries).map(Value::Map),
             _ => read_single(kind, content),
         }
     }
@@ -174,9 +174,9 @@ fn read_single<'de, A: VariantAccess<'de>>(kind: Kind, content: A) -> Result<Val
             let (real, imaginary) = content.newtype_variant()?;
             Value::Complex(real, imaginary)
         }
-        Kind::Date => Value::Date(content.newtype_variant_seed(Text::new("a date"))?),
-        Kind::Time => content.newtype_variant_seed(Text::<Time>::new("a time"))?.into(),
-        Kind::DateTime => content.newtype_variant_seed(Text::<DateTime>::new("a date and time"))?.into(),
+        Kind::Date => Value::Date(content.newtype_variant_seed(ReadText::new("a date"))?),
+        Kind::Time => content.newtype_variant_seed(ReadText::<Time>::new("a time"))?.into(),
+        Kind::DateTime => content.newtype_variant_seed(ReadText::<DateTime>::new("a date and time"))?.into(),
         Kind::TimeDelta => {
             let (days, seconds, microseconds) = content.newtype_variant()?;
             let delta = TimeDelta::new(days, seconds, microseconds);
@@ -190,8 +190,8 @@ fn read_single<'de, A: VariantAccess<'de>>(kind: Kind, content: A) -> Result<Val
             Value::Decimal(text)
         }
         Kind::Uuid => Value::Uuid(Box::new(content.newtype_variant()?)),
-        Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => Value::List(content.newtype_variant_seed(Items)?),
-        Kind::Map => Value::Map(content.newtype_variant_seed(Entries)?),
+        Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet => Value::List(content.newtype_variant_seed(ReadItems)?),
+        Kind::Map => Value::Map(content.newtype_variant_seed(ReadEntries)?),
     })
 }
 
@@ -228,9 +228,9 @@ fn make_room<T>(items: &mut Vec<T>, following: impl FnOnce() -> Option<usize>) {
 }
 
 /// The elements of a list.
-struct Items;
+struct ReadItems;
 
-impl<'de> Visitor<'de> for Items {
+impl<'de> Visitor<'de> for ReadItems {
     type Value = Box<[Value]>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -250,7 +250,7 @@ fn read_items<'de, A: SeqAccess<'de>>(mut items: Vec<Value>, mut seq: A) -> Resu
     Ok(items.into())
 }
 
-impl<'de> DeserializeSeed<'de> for Items {
+impl<'de> DeserializeSeed<'de> for ReadItems {
     type Value = Box<[Value]>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<[Value]>, D::Error> {
@@ -259,9 +259,9 @@ impl<'de> DeserializeSeed<'de> for Items {
 }
 
 /// The entries of a map.
-struct Entries;
+struct ReadEntries;
 
-impl<'de> Visitor<'de> for Entries {
+impl<'de> Visitor<'de> for ReadEntries {
     type Value = Box<[(Value, Value)]>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -278,7 +278,7 @@ impl<'de> Visitor<'de> for Entries {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Entries {
+impl<'de> DeserializeSeed<'de> for ReadEntries {
     type Value = Box<[(Value, Value)]>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<[(Value, Value)]>, D::Error> {
@@ -287,18 +287,18 @@ impl<'de> DeserializeSeed<'de> for Entries {
 }
 
 /// Text that is parsed.
-struct Text<T> {
+struct ReadText<T> {
     expected: &'static str,
     made: PhantomData<T>,
 }
 
-impl<T> Text<T> {
+impl<T> ReadText<T> {
     const fn new(expected: &'static str) -> Self {
         Self { expected, made: PhantomData }
     }
 }
 
-impl<T: FromStr> Visitor<'_> for Text<T> {
+impl<T: FromStr> Visitor<'_> for ReadText<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -310,7 +310,7 @@ impl<T: FromStr> Visitor<'_> for Text<T> {
     }
 }
 
-impl<'de, T: FromStr> DeserializeSeed<'de> for Text<T> {
+impl<'de, T: FromStr> DeserializeSeed<'de> for ReadText<T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {

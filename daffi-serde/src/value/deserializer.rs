@@ -140,7 +140,7 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, E> {
         match name {
-            tag::VALUE => visitor.visit_enum(Exact(self)),
+            tag::VALUE => visitor.visit_enum(ExactAccess(self)),
             _ => visitor.visit_newtype_struct(self),
         }
     }
@@ -238,9 +238,9 @@ impl<'de, E: Error> EnumAccess<'de> for Variant<E> {
 }
 
 /// A value as the enum of [`exact`](super::exact).
-struct Exact<E>(ValueDeserializer<E>);
+struct ExactAccess<E>(ValueDeserializer<E>);
 
-impl<'de, E: Error> EnumAccess<'de> for Exact<E> {
+impl<'de, E: Error> EnumAccess<'de> for ExactAccess<E> {
     type Error = E;
     type Variant = Content<E>;
 

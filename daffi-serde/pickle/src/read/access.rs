@@ -16,14 +16,14 @@ use super::{
 use crate::ReadError;
 
 /// The elements of a sequence.
-pub(super) struct Elements<'p, 'a> {
+pub(super) struct ElementAccess<'p, 'a> {
     around: SlotDeserializer<'p, 'a>,
     items: Items<'p>,
     path: &'p Path<'p>,
     total: usize,
 }
 
-impl<'p, 'a> Elements<'p, 'a> {
+impl<'p, 'a> ElementAccess<'p, 'a> {
     pub(super) const fn new(around: SlotDeserializer<'p, 'a>, items: Items<'p>, path: &'p Path<'p>) -> Self {
         let total = items.len();
         Self { around, items, path, total }
@@ -38,7 +38,7 @@ impl<'p, 'a> Elements<'p, 'a> {
     }
 }
 
-impl<'a> SeqAccess<'a> for Elements<'_, 'a> {
+impl<'a> SeqAccess<'a> for ElementAccess<'_, 'a> {
     type Error = ReadError;
 
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
@@ -52,14 +52,14 @@ impl<'a> SeqAccess<'a> for Elements<'_, 'a> {
 }
 
 /// The entries of a dict.
-pub(super) struct Entries<'p, 'a> {
+pub(super) struct EntryAccess<'p, 'a> {
     around: SlotDeserializer<'p, 'a>,
     items: Items<'p>,
     path: &'p Path<'p>,
     total: usize,
 }
 
-impl<'p, 'a> Entries<'p, 'a> {
+impl<'p, 'a> EntryAccess<'p, 'a> {
     pub(super) const fn new(around: SlotDeserializer<'p, 'a>, items: Items<'p>, path: &'p Path<'p>) -> Self {
         let total = items.len();
         Self { around, items, path, total }
@@ -73,7 +73,7 @@ impl<'p, 'a> Entries<'p, 'a> {
     }
 }
 
-impl<'a> MapAccess<'a> for Entries<'_, 'a> {
+impl<'a> MapAccess<'a> for EntryAccess<'_, 'a> {
     type Error = ReadError;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {

@@ -14,7 +14,7 @@ use serde::{
 
 use super::{
     Loaded, TYPED_COST, VALUE_COST,
-    access::{Elements, Entries, Exact, Variant},
+    access::{ElementAccess, EntryAccess, Exact, Variant},
     arena::{Items, Kind, Owned},
     int,
     scalar::{self, Scalar},
@@ -182,14 +182,14 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
 
     fn visit_items<V: Visitor<'a>>(self, items: Items<'r>, visitor: V) -> Result<V::Value, ReadError> {
         let path = self.open(items.len())?;
-        let mut elements = Elements::new(self, items, &path);
+        let mut elements = ElementAccess::new(self, items, &path);
         let made = visitor.visit_seq(&mut elements)?;
         elements.end().map(|()| made)
     }
 
     fn visit_entries<V: Visitor<'a>>(self, items: Items<'r>, visitor: V) -> Result<V::Value, ReadError> {
         let path = self.open(items.len())?;
-        let mut entries = Entries::new(self, items, &path);
+        let mut entries = EntryAccess::new(self, items, &path);
         let made = visitor.visit_map(&mut entries)?;
         entries.end().map(|()| made)
     }

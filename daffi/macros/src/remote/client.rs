@@ -2,7 +2,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Ident, Visibility};
 
-use super::definition::{Definition, Method};
+use super::definition::{Definition, RemoteMethod};
 use crate::{attributes, signature::Returns};
 
 /// Gives a type with a method for each method of the trait, which makes the call.
@@ -46,7 +46,7 @@ pub(crate) fn expand(Definition { item, client, methods }: &Definition, correct:
     }
 }
 
-fn method(Method { item, options, signature, result }: &Method, visibility: &Visibility) -> TokenStream {
+fn method(RemoteMethod { item, options, signature, result }: &RemoteMethod, visibility: &Visibility) -> TokenStream {
     let ident = &item.sig.ident;
     let wire_name = options.wire_name(ident);
     let summary = attributes::named(&item.attrs, &["doc"]).next().is_none().then(|| {

@@ -15,11 +15,11 @@ pub(crate) struct Definition {
     pub(crate) item: ItemTrait,
     /// The name of the client's type.
     pub(crate) client: Ident,
-    pub(crate) methods: Vec<Method>,
+    pub(crate) methods: Vec<RemoteMethod>,
 }
 
 /// A method, which is a call on one end and a callback on the other.
-pub(crate) struct Method {
+pub(crate) struct RemoteMethod {
     pub(crate) item: TraitItemFn,
     pub(crate) options: Options,
     pub(crate) signature: Signature,
@@ -45,7 +45,7 @@ impl Definition {
         let mut methods = Vec::new();
         for item in std::mem::take(&mut item.items) {
             match item {
-                TraitItem::Fn(method) => methods.push(Method::read(method, errors)),
+                TraitItem::Fn(method) => methods.push(RemoteMethod::read(method, errors)),
                 other => errors.at(other, "a remote trait has methods only"),
             }
         }
@@ -56,7 +56,7 @@ impl Definition {
     }
 }
 
-impl Method {
+impl RemoteMethod {
     fn read(mut item: TraitItemFn, errors: &mut Errors) -> Self {
         let ident = &item.sig.ident;
         if TAKEN.contains(&ident.unraw().to_string().as_str()) {

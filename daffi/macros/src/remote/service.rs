@@ -2,7 +2,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{ReturnType, TraitItem, parse_quote, parse_quote_spanned, spanned::Spanned};
 
-use super::definition::{Definition, Method};
+use super::definition::{Definition, RemoteMethod};
 use crate::{
     attributes,
     registration::{Receiver, Registration, callbacks, instance},
@@ -25,7 +25,7 @@ pub(crate) fn expand(definition: &Definition, correct: bool) -> TokenStream {
     quote!(#item)
 }
 
-fn method(method: &Method) -> TraitItem {
+fn method(method: &RemoteMethod) -> TraitItem {
     let mut item = method.item.clone();
     let span = Span::call_site().located_at(item.sig.output.span());
     let output = match &item.sig.output {
