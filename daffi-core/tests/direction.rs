@@ -1,5 +1,5 @@
 //! The engine is built in one direction: a module imports only from those below it, and from where
-//! a thing is defined.
+//! a thing is defined. The lowest of them are functions of what they are given.
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 
@@ -95,6 +95,43 @@ fn modules_import_downwards_only() {
     }
     assert!(imports > 200, "the sources were not read as expected: {imports} imports");
     assert!(wrong.is_empty(), "against the direction of the crate:\n{}", Vec::from_iter(wrong).join("\n"));
+}
+
+/// What a state machine that is given frames and the time has no use for.
+const NOT_IN_SESSIONS: &[&str] = &[
+    "Mutex",
+    "RwLock",
+    "Atomic",
+    "Condvar",
+    "Notify",
+    "Instant::now",
+    "SystemTime",
+    "async ",
+    ".await",
+    "tokio",
+    "thread",
+];
+
+#[test]
+fn sessions_have_no_lock_no_task_and_no_clock() {
+    let mut wrong = Vec::new();
+    let mut lines = 0;
+    for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/session")) {
+        if file.to_string_lossy().ends_with("_tests.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let code =
+            text.split("#[cfg(test)]").next().unwrap().lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code {
+            lines += 1;
+            if NOT_IN_SESSIONS.iter().any(|word| line.contains(word)) {
+                wrong.push(format!("{}: {}", file.display(), line.trim()));
+            }
+        }
+    }
+    assert!(lines > 1000, "the sources were not read as expected: {lines} lines");
+    assert!(wrong.is_empty(), "not of a state machine:\n{}", wrong.join("\n"));
 }
 
 #[test]
