@@ -6,6 +6,7 @@ mod answers;
 mod calls;
 mod contexts;
 mod demo;
+mod demo_streams;
 mod errors;
 mod hostile;
 mod network;

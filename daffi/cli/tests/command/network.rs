@@ -4,7 +4,21 @@ use serde_json::{Value, json};
 
 use crate::support::{Running, command, finished, run, signal};
 
-const METHODS: [&str; 7] = ["add", "greet", "sleep", "fail", "receive_chunk", "received", "echo"];
+const METHODS: [&str; 13] = [
+    "add",
+    "greet",
+    "sleep",
+    "fail",
+    "receive_chunk",
+    "received",
+    "count",
+    "sum",
+    "shout",
+    "blob",
+    "hash",
+    "cancelled",
+    "echo",
+];
 
 #[test]
 fn members_are_listed() {
@@ -144,7 +158,7 @@ fn members_are_listed_by_callback_and_filtered() {
     let by_callback = run(&["members", &at, "--by-callback", "--filter", "e"]);
     assert_eq!(
         by_callback.answer(),
-        "METHOD         MEMBERS\necho           w1, w2\ngreet          w1, w2\nreceive_chunk  w1, w2\nreceived       w1, w2\n\
+        "METHOD         MEMBERS\ncancelled      w1, w2\necho           w1, w2\ngreet          w1, w2\nreceive_chunk  w1, w2\nreceived       w1, w2\n\
          sleep          w1, w2\n"
     );
     assert_eq!(

@@ -3,28 +3,28 @@ use std::{
     time::Duration,
 };
 
-use daffi::{RemoteError, Value, callback};
+use daffi::{Context, RemoteError, Value, callback};
 
-/// The callbacks of a demo node, but for `echo`.
+use super::given_up::GivenUp;
+
+/// The callbacks of a demo node, but for `echo` and those that stream.
 #[derive(Debug, Default)]
 pub(super) struct Demonstration {
     received: AtomicU64,
+    given_up: GivenUp,
+}
+
+impl Demonstration {
+    pub(super) fn new(given_up: GivenUp) -> Self {
+        Self { given_up, ..Self::default() }
+    }
 }
 
 #[callback]
 impl Demonstration {
     #[callback(inline)]
     pub fn add(&self, a: Value, b: Value) -> Result<Value, RemoteError> {
-        match (a.as_i128(), b.as_i128()) {
-            (Some(one), Some(other)) => one
-                .checked_add(other)
-                .map(Value::from)
-                .ok_or_else(|| RemoteError::new("OverflowError", "the sum does not fit into 128 bits")),
-            _ => match (number(&a), number(&b)) {
-                (Some(one), Some(other)) => Ok(Value::Float(one + other)),
-                _ => Err(RemoteError::new("TypeError", format!("add() takes two numbers, not {a} and {b}"))),
-            },
-        }
+        plus("add", &a, &b)
     }
 
     #[callback(inline)]
@@ -32,12 +32,12 @@ impl Demonstration {
         format!("Hello, {name}!")
     }
 
-    pub async fn sleep(&self, seconds: Value) -> Result<Value, RemoteError> {
-        let number = number(&seconds)
-            .ok_or_else(|| RemoteError::new("TypeError", format!("sleep() takes a number, not {seconds}")))?;
-        let time = Duration::try_from_secs_f64(number)
-            .map_err(|error| RemoteError::new("ValueError", format!("sleep({seconds}): {error}")))?;
+    #[callback(cancel = "drop")]
+    pub async fn sleep(&self, ctx: Context, seconds: Value) -> Result<Value, RemoteError> {
+        let time = time_of("sleep", &seconds)?;
+        let watched = self.given_up.watch(ctx);
         tokio::time::sleep(time).await;
+        watched.finish();
         Ok(seconds)
     }
 
@@ -62,6 +62,23 @@ impl Demonstration {
     }
 }
 
-fn number(value: &Value) -> Option<f64> {
-    value.as_f64()
+/// The sum of two numbers that `method` was given.
+pub(super) fn plus(method: &str, a: &Value, b: &Value) -> Result<Value, RemoteError> {
+    if let (Some(one), Some(other)) = (a.as_i128(), b.as_i128()) {
+        let sum = one.checked_add(other).map(Value::from);
+        return sum.ok_or_else(|| RemoteError::new("OverflowError", "the sum does not fit into 128 bits"));
+    }
+    match (a.as_f64(), b.as_f64()) {
+        (Some(one), Some(other)) => Ok(Value::Float(one + other)),
+        _ => Err(RemoteError::new("TypeError", format!("{method}() takes two numbers, not {a} and {b}"))),
+    }
+}
+
+/// A time that `method` was given in seconds.
+pub(super) fn time_of(method: &str, seconds: &Value) -> Result<Duration, RemoteError> {
+    let number = seconds
+        .as_f64()
+        .ok_or_else(|| RemoteError::new("TypeError", format!("{method}() takes a number, not {seconds}")))?;
+    Duration::try_from_secs_f64(number)
+        .map_err(|error| RemoteError::new("ValueError", format!("{method}({seconds}): {error}")))
 }

@@ -2,11 +2,13 @@
 
 mod callbacks;
 mod echo;
+mod given_up;
+mod streams;
 
 use clap::Args;
 use daffi::{Callbacks, ClientBuilder, Role, Service, transport::Endpoint};
 
-use self::{callbacks::Demonstration, echo::echo};
+use self::{callbacks::Demonstration, echo::echo, given_up::GivenUp, streams::Streams};
 use crate::{
     connection::{Connection, parsed},
     failure::Failure,
@@ -24,6 +26,18 @@ Callbacks:
   fail(message)        raises ValueError
   receive_chunk(data)  takes bytes or text
   received()           bytes taken so far
+  count(n, delay=0)    1 to n, one by one,
+                       with seconds between
+  sum(numbers)         of those sent one
+                       by one, or a list
+  shout(lines)         each of the lines sent
+                       one by one, louder
+  blob(size)           so many bytes, in
+                       chunks one by one
+  hash(data)           SHA-256 of bytes, or of
+                       chunks sent one by one
+  cancelled()          of sleep and these, how
+                       many were given up
 
 Examples:
   daffi demo --listen URL
@@ -119,5 +133,7 @@ impl Demo {
 }
 
 fn callbacks() -> Callbacks {
-    Callbacks::new().and(Demonstration::default()).raw("echo", echo)
+    let given_up = GivenUp::default();
+    let streams = Streams::new(given_up.clone());
+    Callbacks::new().and(Demonstration::new(given_up)).and(streams).raw("echo", echo)
 }
