@@ -67,8 +67,11 @@ impl PendingReply {
             let was_full = !in_flight.has_free();
             (ready!(in_flight.poll(self.id, cx)), was_full)
         };
-        if self.streams {
-            self.conn.streams.remove(self.id);
+        if self.streams
+            && let Some(data) = self.conn.streams.remove(self.id)
+        {
+            // Nobody takes items any more; what came is still to be read.
+            data.stop_sending();
         }
         // The number is free already: nothing is left to give up.
         self.id = CallId::NONE;

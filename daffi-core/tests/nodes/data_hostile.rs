@@ -222,6 +222,28 @@ async fn a_worker_that_leaves_in_the_middle_ends_the_call_behind_what_came() {
     assert!(matches!(&rest[..], [Ok(2), Err(CallError::ReceiverGone { .. })]), "{rest:?}");
 }
 
+/// Whoever sends items hears of the end as well as whoever takes results.
+#[tokio::test]
+async fn a_sender_of_items_does_not_wait_for_a_call_that_has_ended() {
+    let (_router, at) = router();
+    let name = MethodName::new("deaf", &Limits::default()).unwrap();
+    let deaf = Callback::streaming(name, CallbackOptions::new(), formats(), |(): (), ctx| {
+        let items = ctx.items::<String, Formats>("deaf");
+        Ok(stream::pending::<Result<u64, _>>().map(move |item| (&items, item).1))
+    });
+    let worker = client_exposing(&at, "worker", NodeConfig::client(), vec![deaf]).await;
+    let caller = client(&at, "caller").await;
+    let (mut say, mut heard) = soon(caller.rpc().duplex::<String, u64>("deaf", ())).await.unwrap();
+    let sending = tokio::spawn(async move { while say.send("x".repeat(10_000)).await.is_ok() {} });
+    let ended = tokio::spawn(async move { heard.try_next().await });
+    drop(worker);
+    let ended = soon(ended).await.unwrap();
+    // The request may not have arrived.
+    let is_gone = matches!(ended, Err(CallError::ReceiverGone { .. } | CallError::ReceiverNotFound { .. }));
+    assert!(is_gone, "{ended:?}");
+    soon(sending).await.unwrap();
+}
+
 #[tokio::test]
 async fn streams_that_were_given_up_leave_nothing() {
     let (router, at) = router();

@@ -3,17 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use daffi_core::{CallError, Client};
+use daffi_core::{CallError, Client, Rpc};
 use daffi_wire::FormatId;
 use fastrand::Rng;
-use futures::stream;
+use futures::{TryStreamExt, stream};
 use tokio::{
     task::{JoinHandle, spawn_local},
     time::{sleep, timeout},
 };
 
 use crate::{
-    callbacks::{CHUNK, ECHO, Formats},
+    callbacks::{BOTH, CHUNK, ECHO, Formats},
     ledger::{Ledger, Outcome},
     times::{self, CALLS_FROM, CALLS_UNTIL},
 };
@@ -61,14 +61,25 @@ enum Style {
     RpcNowait,
     Cast,
     CastNowait,
-    Stream { chunks: u64, window: usize },
-    StreamNowait { chunks: u64 },
+    Stream {
+        chunks: u64,
+        window: usize,
+    },
+    StreamNowait {
+        chunks: u64,
+    },
+    /// Items that are sent one by one and come back so.
+    Both {
+        items: u64,
+        size: usize,
+    },
 }
 
 impl Planned {
     fn new(rng: &mut Rng, workers: &[String]) -> Self {
         let style = match rng.u8(0..20) {
-            0..9 => Style::Rpc(None),
+            0..7 => Style::Rpc(None),
+            7..9 => Style::Both { items: rng.u64(0..200), size: rng.usize(0..2_000) },
             9..12 => Style::Rpc(rng.choice(workers).cloned()),
             12..14 => Style::RpcNowait,
             14..17 => Style::Cast,
@@ -99,7 +110,7 @@ impl Planned {
     async fn make(self, client: Client<Formats>, ledger: Arc<Ledger>) {
         let what = format!("{:?} {} ms, {} bytes, timeout {:?}", self.style, self.delay, self.pad.len(), self.timeout);
         // The timeout of a stream is one of each chunk.
-        let streams = matches!(self.style, Style::Stream { .. } | Style::StreamNowait { .. });
+        let streams = matches!(self.style, Style::Stream { .. } | Style::StreamNowait { .. } | Style::Both { .. });
         let call = ledger.begin(client.name(), what, self.timeout.filter(|_| !streams));
         let id = call.id;
         let outcomes = self.outcomes(&client, &ledger, id);
@@ -168,6 +179,12 @@ impl Planned {
                     }
                 }
             }
+            Style::Both { items, size } => {
+                // Without a timeout: it ends all the same.
+                let call = client.rpc();
+                let call = if self.wait_for_connection { call.wait_for_connection() } else { call };
+                vec![(None, self.both(ledger, id, both(&call, id, *items, *size).await))]
+            }
             Style::StreamNowait { chunks } => {
                 let sent = client.stream_nowait().serde(FormatId::MSGPACK);
                 let sent = if self.wait_for_connection { sent.wait_for_connection() } else { sent };
@@ -176,6 +193,22 @@ impl Planned {
                     Err(error) => vec![(None, Outcome::Unknown(error.to_string()))],
                 }
             }
+        }
+    }
+
+    /// What came back must be what was sent, in order, and all of it unless there is an error.
+    fn both(&self, ledger: &Ledger, id: u64, (came, ended): (Vec<u64>, Result<(), CallError>)) -> Outcome {
+        let Style::Both { items, .. } = &self.style else { return Outcome::Queued };
+        if came.iter().copied().ne(0..came.len() as u64) {
+            ledger.violation(format!("call {id} got back in another order: {came:?}"));
+        }
+        match ended {
+            Ok(()) if came.len() as u64 != *items => {
+                ledger.violation(format!("call {id} got {} of {items} items and no error", came.len()));
+                Outcome::Answered
+            }
+            Ok(()) => Outcome::Answered,
+            Err(error) => failed(ledger, id, error),
         }
     }
 
@@ -189,25 +222,54 @@ impl Planned {
                 }
                 Outcome::Answered
             }
-            Err(error) => {
-                let from_the_network = matches!(
-                    error,
-                    CallError::Remote { .. }
-                        | CallError::Timeout { .. }
-                        | CallError::ReceiverNotFound { .. }
-                        | CallError::ReceiverGone { .. }
-                        | CallError::Overloaded(_)
-                        | CallError::Disconnected(_)
-                        | CallError::Evicted
-                        | CallError::Stopped
-                );
-                if !from_the_network {
-                    ledger.violation(format!("call {id} failed with what no network does: {error}"));
-                }
-                error.into()
-            }
+            Err(error) => failed(ledger, id, error),
         }
     }
+}
+
+fn failed(ledger: &Ledger, id: u64, error: CallError) -> Outcome {
+    let from_the_network = matches!(
+        error,
+        CallError::Remote { .. }
+            | CallError::Timeout { .. }
+            | CallError::ReceiverNotFound { .. }
+            | CallError::ReceiverGone { .. }
+            | CallError::Overloaded(_)
+            | CallError::Disconnected(_)
+            | CallError::Evicted
+            | CallError::Stopped
+    );
+    if !from_the_network {
+        ledger.violation(format!("call {id} failed with what no network does: {error}"));
+    }
+    error.into()
+}
+
+/// Sends items of one call, takes what comes back, and gives the places of that and how it ended.
+async fn both(call: &Rpc<Formats>, id: u64, items: u64, size: usize) -> (Vec<u64>, Result<(), CallError>) {
+    let mut came = Vec::new();
+    let opened = call.duplex::<(u64, u64, Bytes), (u64, u64, Bytes)>(BOTH, (id,)).await;
+    let (mut say, mut heard) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return (came, Err(error)),
+    };
+    let sending = async move {
+        for place in 0..items {
+            // How the call ended its results say.
+            if say.send((id, place, vec![7; size].into())).await.is_err() {
+                return;
+            }
+        }
+    };
+    let taking = async {
+        while let Some((echoed, place, _)) = heard.try_next().await? {
+            // One of another call is in no order.
+            came.push(if echoed == id { place } else { u64::MAX });
+        }
+        Ok(())
+    };
+    let (_, ended) = futures::join!(sending, taking);
+    (came, ended)
 }
 
 fn queued(sent: Result<(), CallError>) -> Outcome {
