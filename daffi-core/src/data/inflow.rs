@@ -32,6 +32,8 @@ struct State {
     waiting: VecDeque<Waiting>,
     /// The beginning of an item, and its memory.
     begun: Option<(BytesMut, Charge)>,
+    /// What its parts cost that are not worked off: those before it are not all read.
+    begun_cost: u64,
     /// The other end said that items follow.
     has_begun: bool,
     /// Nothing more comes.
@@ -44,7 +46,8 @@ struct State {
 /// What came in one frame, and what it cost.
 #[derive(Debug)]
 enum Waiting {
-    Item(Bytes, u64),
+    /// With the memory of one that was put together.
+    Item(Bytes, u64, Option<Charge>),
     /// Kept as it came: many small items in a row take no more memory than they cost.
     Packed(PackedItems, u64),
 }
@@ -74,6 +77,7 @@ impl Inflow {
             reserved: Some(reserved),
             waiting: VecDeque::new(),
             begun: None,
+            begun_cost: 0,
             has_begun: false,
             end: None,
             unread: false,
@@ -103,8 +107,11 @@ impl Inflow {
 
     fn take(&self, state: &mut State, data: Data, cost: u64) -> Result<(), FlowError> {
         let Data { end, packed, bytes, .. } = data;
-        if end == DataEnd::Direction && bytes.is_empty() && state.begun.is_none() {
-            return Ok(());
+        if end == DataEnd::Direction && bytes.is_empty() {
+            return match state.begun {
+                None => Ok(()),
+                Some(_) => Err(FlowError::Malformed("the last item has no end".into())),
+            };
         }
         let small = bytes.len() < COPIED_BELOW;
         if packed {
@@ -114,17 +121,17 @@ impl Inflow {
         }
         if state.begun.is_none() && end != DataEnd::Nothing {
             let own = if small { Bytes::copy_from_slice(&bytes) } else { bytes };
-            state.waiting.push_back(Waiting::Item(own, cost));
+            state.waiting.push_back(Waiting::Item(own, cost, None));
             return Ok(());
         }
         self.append(state, &bytes)?;
+        state.begun_cost += cost;
         if end == DataEnd::Nothing {
-            // It waits on an account of its own until the rest has come.
-            self.work_off(state, cost);
-            return Ok(());
+            self.work_off_begun(state);
+        } else if let Some((item, memory)) = state.begun.take() {
+            let cost = std::mem::take(&mut state.begun_cost);
+            state.waiting.push_back(Waiting::Item(item.freeze(), cost, Some(memory)));
         }
-        let item = state.begun.take().map(|(item, _memory)| item.freeze()).unwrap_or_default();
-        state.waiting.push_back(Waiting::Item(item, cost));
         Ok(())
     }
 
@@ -146,6 +153,15 @@ impl Inflow {
         item.extend_from_slice(bytes);
         state.begun = Some((item, memory));
         Ok(())
+    }
+
+    /// Lets the rest of an item come once all before it were read: so an item may be larger than the
+    /// window, and a slow reader holds its sender up all the same.
+    fn work_off_begun(&self, state: &mut State) {
+        if state.waiting.is_empty() && state.begun_cost > 0 {
+            let cost = std::mem::take(&mut state.begun_cost);
+            self.work_off(state, cost);
+        }
     }
 
     fn work_off(&self, state: &mut State, cost: u64) {
@@ -174,12 +190,14 @@ impl Inflow {
                         let cost = *cost;
                         state.waiting.pop_front();
                         self.work_off(state, cost);
+                        self.work_off_begun(state);
                     }
                 },
-                Some(Waiting::Item(item, cost)) => {
+                Some(Waiting::Item(item, cost, _)) => {
                     let (item, cost) = (std::mem::take(item), *cost);
                     state.waiting.pop_front();
                     self.work_off(state, cost);
+                    self.work_off_begun(state);
                     return Poll::Ready(Some(Ok(item)));
                 }
                 None => {
@@ -259,3 +277,7 @@ impl Inflow {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "inflow_tests.rs"]
+mod tests;
