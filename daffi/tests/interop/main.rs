@@ -13,6 +13,7 @@ mod load;
 mod matrix;
 mod names;
 mod nowait;
+mod one_by_one;
 mod pair;
 mod pickers;
 mod raw;
