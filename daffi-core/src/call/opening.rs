@@ -14,7 +14,7 @@ use crate::{
 
 /// A call of which arguments or results come one by one, and that was sent. Dropped before its end,
 /// it tells the receiver that nobody waits.
-pub(super) struct OpenCall {
+pub(super) struct StreamingCall {
     pub(super) pending: PendingReply,
     pub(super) data: Arc<CallData>,
 }
@@ -26,7 +26,7 @@ pub(super) async fn open<F: FormatSet>(
     method: &str,
     args: &impl Args,
     options: &CallOptions,
-) -> Result<OpenCall, CallError> {
+) -> Result<StreamingCall, CallError> {
     let payloads = client.payloads(args, options, None);
     let mut progress = Progress::default();
     let sending = client.unless_given_up(method, async {
@@ -35,7 +35,7 @@ pub(super) async fn open<F: FormatSet>(
         let format = written.format();
         let data = |conn: &Arc<ClientConn>, receiver: &NodeName, id| call_data(conn, (receiver, id), format, options);
         let (pending, data) = send_streaming(conn, receiver, written, data, &mut progress).await?;
-        Ok(OpenCall { pending, data })
+        Ok(StreamingCall { pending, data })
     });
     match within(options.timeout, sending).await {
         Ok(opened) => opened,

@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     engine::{read, to_received},
-    opening::OpenCall,
+    opening::StreamingCall,
 };
 use crate::{
     client::Client,
@@ -37,7 +37,7 @@ use crate::{
 pub struct Results<R, F> {
     client: Client<F>,
     method: String,
-    call: Option<OpenCall>,
+    call: Option<StreamingCall>,
     /// How the call ended, to be told after what came before.
     end: Option<Result<Option<Frame>, CallError>>,
     /// Something came in DATA.
@@ -49,7 +49,7 @@ pub struct Results<R, F> {
 }
 
 impl<R, F: FormatSet> Results<R, F> {
-    pub(super) fn new(client: Client<F>, method: &str, call: OpenCall, timeout: Option<Duration>) -> Self {
+    pub(super) fn new(client: Client<F>, method: &str, call: StreamingCall, timeout: Option<Duration>) -> Self {
         let given_up = client.parent_given_up();
         Self {
             client,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     CallOptions, ItemSender, Results, RpcOver, SendError,
     calling::{Calling, Queueing},
-    opening::{OpenCall, open},
+    opening::{StreamingCall, open},
     sending::send_all,
     setters,
 };
@@ -97,7 +97,7 @@ impl<F: FormatSet> Rpc<F> {
         method: &str,
         args: &impl Args,
         stream: StreamFlags,
-    ) -> Result<(OpenCall, CallOptions), CallError> {
+    ) -> Result<(StreamingCall, CallOptions), CallError> {
         let options = CallOptions { stream, ..self.client.inherit(&self.options).into_owned() };
         Ok((open(&self.client, method, args, &options).await?, options))
     }

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::{
     engine::{read, to_received},
-    opening::OpenCall,
+    opening::StreamingCall,
 };
 use crate::{
     client::Client,
@@ -36,7 +36,7 @@ pub enum SendError<E> {
 pub(super) async fn send_all<R, T, E, F, S>(
     client: &Client<F>,
     method: &str,
-    call: OpenCall,
+    call: StreamingCall,
     items: S,
     timeout: Option<Duration>,
 ) -> Result<R, SendError<E>>
@@ -46,7 +46,7 @@ where
     F: FormatSet,
     S: Stream<Item = Result<T, E>>,
 {
-    let OpenCall { mut pending, data } = call;
+    let StreamingCall { mut pending, data } = call;
     let (level, receiver) = (pending.level(), pending.receiver().to_string());
     let sending = async {
         send_items(client.formats(), method, &data, items).await?;

@@ -21,11 +21,11 @@ pub(crate) struct Inflow {
     end: CallEnd,
     /// The most bytes of one item.
     max_item: usize,
-    state: Mutex<State>,
+    state: Mutex<InflowState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct InflowState {
     window: ReceiveWindow,
     /// What may have come and wait, taken from the budget.
     reserved: Option<Charge>,
@@ -72,7 +72,7 @@ pub(crate) enum FlowError {
 impl Inflow {
     /// `reserved`: memory for as much as the first window.
     pub(crate) fn new(end: CallEnd, reserved: Charge, max_item: usize) -> Self {
-        let state = State {
+        let state = InflowState {
             window: ReceiveWindow::default(),
             reserved: Some(reserved),
             waiting: VecDeque::new(),
@@ -105,7 +105,7 @@ impl Inflow {
         Ok(())
     }
 
-    fn take(&self, state: &mut State, data: Data, cost: u64) -> Result<(), FlowError> {
+    fn take(&self, state: &mut InflowState, data: Data, cost: u64) -> Result<(), FlowError> {
         let Data { end, packed, bytes, .. } = data;
         if end == DataEnd::Direction && bytes.is_empty() {
             return match state.begun {
@@ -136,7 +136,7 @@ impl Inflow {
     }
 
     /// Adds a part to the item that has begun.
-    fn append(&self, state: &mut State, bytes: &[u8]) -> Result<(), FlowError> {
+    fn append(&self, state: &mut InflowState, bytes: &[u8]) -> Result<(), FlowError> {
         let account = self.end.conn.data_account();
         let (mut item, mut memory) = state.begun.take().unwrap_or_else(|| (BytesMut::new(), account.charge(0)));
         let size = item.len() + bytes.len();
@@ -157,14 +157,14 @@ impl Inflow {
 
     /// Lets the rest of an item come once all before it were read: so an item may be larger than the
     /// window, and a slow reader holds its sender up all the same.
-    fn work_off_begun(&self, state: &mut State) {
+    fn work_off_begun(&self, state: &mut InflowState) {
         if state.waiting.is_empty() && state.begun_cost > 0 {
             let cost = std::mem::take(&mut state.begun_cost);
             self.work_off(state, cost);
         }
     }
 
-    fn work_off(&self, state: &mut State, cost: u64) {
+    fn work_off(&self, state: &mut InflowState, cost: u64) {
         if !state.window.work_off(cost) || state.end.is_some() {
             return;
         }

@@ -69,7 +69,7 @@ pub(crate) struct CallData {
     pub(crate) inflow: Option<Inflow>,
     pub(crate) outflow: Option<Outflow>,
     /// Until the call has ended, which may be remembered for longer.
-    counted: Mutex<Option<Counted>>,
+    counted: Mutex<Option<StreamPlace>>,
 }
 
 impl CallData {
@@ -77,7 +77,7 @@ impl CallData {
         format: FormatId,
         inflow: Option<Inflow>,
         outflow: Option<Outflow>,
-        counted: Option<Counted>,
+        counted: Option<StreamPlace>,
     ) -> Self {
         Self { format, inflow, outflow, counted: Mutex::new(counted) }
     }
@@ -129,9 +129,9 @@ impl CallData {
 
 /// One of the open calls with DATA of one caller. Dropping it makes room for another.
 #[derive(Debug)]
-pub(crate) struct Counted(Arc<AtomicUsize>);
+pub(crate) struct StreamPlace(Arc<AtomicUsize>);
 
-impl Counted {
+impl StreamPlace {
     /// Counts one more, unless there are `most`.
     pub(crate) fn one_of(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
         // Relaxed: nothing but the number itself depends on it.
@@ -140,7 +140,7 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for StreamPlace {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }

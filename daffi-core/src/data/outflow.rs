@@ -19,11 +19,11 @@ const PART_BYTES: usize = 65_280;
 #[derive(Debug)]
 pub(crate) struct Outflow {
     end: CallEnd,
-    state: Mutex<State>,
+    state: Mutex<OutflowState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct OutflowState {
     window: SendWindow,
     /// The other end wants no more, or the call has ended.
     stopped: bool,
@@ -37,7 +37,7 @@ pub(crate) struct Stopped;
 
 impl Outflow {
     pub(crate) fn new(end: CallEnd, window: u32) -> Self {
-        Self { end, state: Mutex::new(State { window: SendWindow::new(window), stopped: false, waker: None }) }
+        Self { end, state: Mutex::new(OutflowState { window: SendWindow::new(window), stopped: false, waker: None }) }
     }
 
     pub(crate) fn on_credit(&self, credit: CallCredit) {

@@ -215,7 +215,7 @@ fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Frame>, Rem
 
 /// What a request says of arguments or results that come one by one. A block that cannot be read is
 /// for its receiver to refuse.
-fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Streams>, RemoteError> {
+fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<AskedStreams>, RemoteError> {
     if !frame.header().has_extensions() || !from.is_level_four() {
         return Ok(None);
     }
@@ -232,7 +232,7 @@ fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Streams>, Remot
 }
 
 /// What streams in DATA, and the window of the results.
-type Streams = (StreamFlags, Option<u32>);
+type AskedStreams = (StreamFlags, Option<u32>);
 
 /// Whether a reply says that results follow.
 fn begins_stream(frame: &Frame, from: &Peer) -> bool {
@@ -309,7 +309,7 @@ fn call(
     shared: &RouterShared,
     sender: &Sender,
     receiver: &Arc<Peer>,
-    (frame, streams): (&Frame, Option<Streams>),
+    (frame, streams): (&Frame, Option<AskedStreams>),
     turn: &mut Turn,
 ) {
     let (id, me) = (frame.header().id(), &sender.peer);

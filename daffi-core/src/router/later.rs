@@ -42,7 +42,7 @@ struct ReceiverEnds {
 
 /// How a call ended.
 #[derive(Debug)]
-pub(super) struct CallEnd {
+pub(super) struct EndedCall {
     pub(super) id: CallId,
     pub(super) receiver: NodeName,
     pub(super) why: Refusal,
@@ -85,7 +85,7 @@ impl Later {
     }
 
     /// The next ends to be told, and whether there are more.
-    pub(super) fn take(&self) -> (Vec<CallEnd>, bool) {
+    pub(super) fn take(&self) -> (Vec<EndedCall>, bool) {
         let mut kept = self.0.lock();
         let (mut taken, mut bytes) = (Vec::new(), kept.bytes);
         while taken.len() < AT_ONCE
@@ -93,7 +93,7 @@ impl Later {
         {
             if let Some(id) = ids.pop_front() {
                 bytes -= COST_OF_EACH;
-                taken.push(CallEnd { id, receiver: receiver.clone(), why: *why });
+                taken.push(EndedCall { id, receiver: receiver.clone(), why: *why });
             }
             if ids.is_empty() {
                 bytes -= COST + receiver.len();

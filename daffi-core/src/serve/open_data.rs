@@ -8,7 +8,7 @@ use daffi_wire::{CallId, FIRST_CALL_WINDOW, FormatId};
 use super::{context::Context, read_extensions::Streams};
 use crate::{
     conn::Conn,
-    data::{CallData, CallEnd, Counted, Inflow, Outflow},
+    data::{CallData, CallEnd, Inflow, Outflow, StreamPlace},
     refusal::Refusal,
 };
 
@@ -19,7 +19,7 @@ pub(super) fn open_data(
     streams: Streams,
 ) -> Result<Arc<CallData>, RemoteError> {
     let (caller, config) = (&context.call().caller, &context.node().config);
-    let counted = Counted::one_of(&caller.streams, config.max_streams).ok_or_else(|| {
+    let counted = StreamPlace::one_of(&caller.streams, config.max_streams).ok_or_else(|| {
         Refusal::Overloaded.error(format!(
             "{} has {} calls open whose arguments or results come one by one, which is the most (max_streams)",
             caller.name, config.max_streams
