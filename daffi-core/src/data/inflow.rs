@@ -155,8 +155,8 @@ impl Inflow {
         Ok(())
     }
 
-    /// Lets the rest of an item come once all before it were read: so an item may be larger than the
-    /// window, and a slow reader holds its sender up all the same.
+    /// Lets the rest of an item come once all before it were read: so an item may be larger than
+    /// the window, and a slow reader holds its sender up all the same.
     fn work_off_begun(&self, state: &mut InflowState) {
         if state.waiting.is_empty() && state.begun_cost > 0 {
             let cost = std::mem::take(&mut state.begun_cost);
@@ -193,8 +193,9 @@ impl Inflow {
                         self.work_off_begun(state);
                     }
                 },
-                Some(Waiting::Item(item, cost, _)) => {
-                    let (item, cost) = (std::mem::take(item), *cost);
+                Some(Waiting::Item(item, cost, memory)) => {
+                    // From here on it is the program's.
+                    let (item, cost, _memory) = (std::mem::take(item), *cost, memory.take());
                     state.waiting.pop_front();
                     self.work_off(state, cost);
                     self.work_off_begun(state);
