@@ -3,9 +3,9 @@
 
 use bytes::BytesMut;
 use daffi_wire::{
-    CallId, Cancel, CancelReason, Credit, Data, DataEnd, DecodeError, EventBody, EventKind, Extensions, FlowId,
-    FormatId, Frame, FrameDecoder, FrameWriter, Grant, Handshake, Header, Kind, Level, Limits, Member, MethodName,
-    NodeName, NodeType, Opening, PackedItems, Ping, Role, StreamFlags, TraceParent,
+    CallCredit, CallId, Cancel, CancelReason, Credit, Data, DataEnd, DecodeError, EventBody, EventKind, Extensions,
+    FlowId, FormatId, Frame, FrameDecoder, FrameWriter, Grant, Handshake, Header, Kind, Level, Limits, MAX_CALL_WINDOW,
+    Member, MethodName, NodeName, NodeType, Opening, PackedItems, Ping, Role, StreamFlags, TraceParent,
 };
 use proptest::prelude::*;
 
@@ -131,6 +131,16 @@ proptest! {
         prop_assert!(from_caller || cancel.reason == CancelReason::EnoughItems);
         let again = cancel.frame("a", "b", &Limits::default()).expect("small");
         prop_assert_eq!(Cancel::read(&again).ok(), Some(cancel));
+    }
+
+    #[test]
+    fn any_credit_of_a_call_is_read_as_it_was_written(id in 1u16.., from_caller: bool, worked_off: u64, window: u32) {
+        let Ok(credit) = CallCredit::new(CallId(id), from_caller, worked_off, window) else {
+            prop_assert!(worked_off > u64::MAX - u64::from(MAX_CALL_WINDOW));
+            return Ok(());
+        };
+        let frame = credit.frame("a", "b", &Limits::default()).expect("small");
+        prop_assert_eq!(CallCredit::read(&frame).ok(), Some(credit));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Handshakes, events, credit, pings, extensions, data and cancels.
 
 use daffi_wire::{
-    CallId, Cancel, CancelReason, Credit, Data, DataEnd, EventBody, EventKind, Extensions, FlowId, FormatId, Frame,
-    Grant, Handshake, Header, Kind, Level, Limits, Member, MethodName, NodeName, NodeType, PackedItems, Ping, Role,
-    StreamFlags,
+    CallCredit, CallId, Cancel, CancelReason, Credit, Data, DataEnd, EventBody, EventKind, Extensions, FlowId,
+    FormatId, Frame, Grant, Handshake, Header, Kind, Level, Limits, Member, MethodName, NodeName, NodeType,
+    PackedItems, Ping, Role, StreamFlags,
 };
 
 use crate::{Signature, Tape, recorded::frames};
@@ -51,7 +51,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
 
 pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
     let mut tape = Tape::new(input);
-    let (which, body) = (tape.byte() % 8, tape.rest());
+    let (which, body) = (tape.byte() % 9, tape.rest());
     let error = match which {
         0 => match Handshake::parse(body, &LIMITS) {
             Ok(parsed) => {
@@ -95,6 +95,16 @@ pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
             Err(error) => text(&error),
         },
         6 => data(body)?,
+        8 => match CallCredit::read(&about_call(Kind::Credit, true, body)?) {
+            Ok(credit) => {
+                let again = credit.frame("a", "b", &Limits::default()).map_err(|error| error.to_string())?;
+                if CallCredit::read(&again).ok() != Some(credit) {
+                    return Err(format!("{credit:?} is written as {again:?}"));
+                }
+                String::new()
+            }
+            Err(error) => text(&error),
+        },
         7 => match Cancel::read(&framed(Kind::Cancel, true, body)?) {
             Ok(cancel) => format!("{:?}", cancel.reason),
             Err(error) => text(&error),
@@ -130,8 +140,17 @@ fn data(body: &[u8]) -> Result<String, String> {
 }
 
 fn framed(kind: Kind, wants_reply: bool, body: &[u8]) -> Result<Frame, String> {
-    let id = if kind == Kind::Cancel { CallId(7) } else { CallId::NONE };
-    let header = Header::new(kind, id, FormatId::OPAQUE, false, wants_reply);
+    if kind == Kind::Cancel {
+        return about_call(kind, wants_reply, body);
+    }
+    frame(Header::new(kind, CallId::NONE, FormatId::OPAQUE, false, wants_reply), body)
+}
+
+fn about_call(kind: Kind, wants_reply: bool, body: &[u8]) -> Result<Frame, String> {
+    frame(Header::new(kind, CallId(7), FormatId::OPAQUE, false, wants_reply), body)
+}
+
+fn frame(header: Header, body: &[u8]) -> Result<Frame, String> {
     Frame::new(header, "a", "b", "", body, &Limits::default()).map_err(|error| error.to_string())
 }
 
