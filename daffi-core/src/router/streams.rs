@@ -197,3 +197,7 @@ impl RoutedStreams {
 pub(super) const fn key(from: u64, id: CallId, from_caller: bool) -> DataKey {
     DataKey { from: Some(from), id, from_caller }
 }
+
+#[cfg(test)]
+#[path = "streams_tests.rs"]
+mod tests;
