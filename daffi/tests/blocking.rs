@@ -1,11 +1,26 @@
 //! The client that blocks.
-#![cfg(all(feature = "blocking", feature = "msgpack"))]
+#![cfg(all(feature = "blocking", feature = "macros", feature = "msgpack"))]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::{collections::BTreeMap, sync::mpsc, thread, time::Duration};
 
-use daffi::{CallError, Client, Context, Service, blocking};
+use daffi::{CallError, Callbacks, Client, Context, Incoming, Service, blocking, callback, callbacks};
+use futures::{Stream, TryStreamExt, stream};
 use tokio::runtime::{Builder, Runtime};
+
+#[callback]
+fn count(n: u64) -> impl Stream<Item = u64> {
+    stream::iter(1..=n)
+}
+
+#[callback]
+async fn sum(numbers: Incoming<i64>) -> Result<i64, CallError> {
+    numbers.try_fold(0, |sum, n| async move { Ok(sum + n) }).await
+}
+
+fn streaming() -> Callbacks {
+    callbacks![count, sum]
+}
 
 /// A service on a runtime of its own.
 fn serve(at: &str) -> (Runtime, Service) {
@@ -14,6 +29,7 @@ fn serve(at: &str) -> (Runtime, Service) {
         Service::builder("service")
             .workers(64)
             .callback_fn("add", |a: i64, b: i64| async move { a + b })
+            .callbacks(streaming())
             .callback_fn("hang", std::future::pending::<()>)
             .callback_fn("take", |_: String| async {})
             .bind(at),
@@ -25,6 +41,10 @@ fn calls(client: &blocking::Client) {
     assert_eq!(client.rpc().call::<i64>("add", (3, 4)).unwrap(), 7);
     client.rpc().run("add", (3, 4)).unwrap();
     client.rpc_nowait().call("add", (3, 4)).unwrap();
+    let counted: Result<Vec<u64>, _> = client.rpc().results("count", (3,)).unwrap().collect();
+    assert_eq!(counted.unwrap(), [1, 2, 3]);
+    assert_eq!(client.rpc().results::<u64>("count", (u64::MAX,)).unwrap().nth(1).unwrap().unwrap(), 2);
+    assert_eq!(client.rpc().send::<i64>("sum", (), [1, 2, 3]).unwrap(), 6);
     let all: BTreeMap<_, _> = client.cast().call::<i64>("add", (3, 4)).unwrap();
     assert_eq!(*all["service"].as_ref().unwrap(), 7);
     client.cast_nowait().call("add", (3, 4)).unwrap();

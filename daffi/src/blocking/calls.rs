@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use daffi_core::{Answers, CallError, StreamError};
 use daffi_serde::{Args, Returned};
 use daffi_wire::FormatId;
-use futures::stream;
+use futures::{StreamExt, stream};
 use serde::Serialize;
 
 use super::Background;
@@ -56,6 +56,48 @@ impl Rpc {
     /// As [`call`](Self::call).
     pub fn run(&self, method: &str, args: impl Args) -> Result<(), CallError> {
         self.call(method, args)
+    }
+
+    /// Calls `method` and gives its results one by one, once the callback has returned its stream.
+    /// Dropping them gives the call up.
+    ///
+    /// # Errors
+    /// [`CallError`], if the callback failed before its first result; later ones are the last thing
+    /// that the results give.
+    pub fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<Results<R>, CallError> {
+        let inner = self.background.run(self.inner.results(method, args))??;
+        Ok(Results { inner, background: Arc::clone(&self.background) })
+    }
+
+    /// Calls `method`, sends `items` one by one behind the arguments, as the callback takes them,
+    /// blocks until its answer is there, and reads its result as a `R`.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); [`CallError::LevelUnsupported`] for a receiver of daffi 3.0.1.
+    pub fn send<R: Returned>(
+        &self,
+        method: &str,
+        args: impl Args,
+        items: impl IntoIterator<Item: Serialize + 'static>,
+    ) -> Result<R, CallError> {
+        self.background.run(self.inner.send(method, args, stream::iter(items)))?
+    }
+}
+
+/// The results of a call, one by one: what [`Rpc::results`] gives. Each step blocks until the next
+/// is there.
+#[derive(Debug)]
+#[must_use = "dropping the results gives the call up"]
+pub struct Results<R> {
+    inner: crate::Results<R>,
+    background: Arc<Background>,
+}
+
+impl<R: Returned> Iterator for Results<R> {
+    type Item = Result<R, CallError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.background.run(self.inner.next()).unwrap_or_else(|error| Some(Err(error)))
     }
 }
 
