@@ -45,6 +45,11 @@ pub enum CallError {
         /// The member asked for.
         receiver: Option<String>,
     },
+    /// A cast was to reach only the members of a list that names none.
+    NoReceivers {
+        /// The callback.
+        method: String,
+    },
     /// The receiver left while the call was open.
     ReceiverGone {
         /// Who left.
@@ -155,6 +160,12 @@ impl fmt::Display for CallError {
                 write!(f, "{} is not a member that exposes {}", Shown::new(receiver), Shown::new(method))
             }
             Self::ReceiverNotFound { method, receiver: None } => write!(f, "no member exposes {}", Shown::new(method)),
+            Self::NoReceivers { method } => write!(
+                f,
+                "the list of receivers is empty, so {} was called nowhere: name at least one, or call without receivers to reach \
+                 all that expose it",
+                Shown::new(method)
+            ),
             Self::ReceiverGone { receiver, method } => {
                 write!(f, "{} left before it answered {}", Shown::new(receiver), Shown::new(method))
             }

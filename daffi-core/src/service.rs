@@ -136,9 +136,13 @@ impl Service {
     /// Exposes further callbacks, and tells all clients at once.
     ///
     /// # Errors
-    /// [`InitializationError::DuplicateCallback`]: none was added.
+    /// [`InitializationError::DuplicateCallback`], and [`InitializationError::Ended`] from the moment
+    /// the node is asked to stop: none was added.
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
         let shared = &self.handle.shared;
+        if let Some(how) = shared.server.how_it_ended() {
+            return Err(InitializationError::Ended(how));
+        }
         shared.serving.registry.add(callbacks)?;
         // A notice, which clients of 3.0.1 take from any server (docs/protocol.md#5.3). Who joins
         // meanwhile is answered with the new list, or is in the hub already.

@@ -186,7 +186,8 @@ impl Client {
     /// [`reannounce`](Self::reannounce).
     ///
     /// # Errors
-    /// [`InitializationError`] for a name that can't be used or is taken: none was added.
+    /// [`InitializationError`] for a name that can't be used or is taken, and from the moment the node
+    /// is asked to stop: none was added.
     pub fn add_callbacks(&self, callbacks: impl IntoCallbacks) -> Result<(), InitializationError> {
         let made = callbacks.into_callbacks().make(self.inner.formats(), self.inner.limits())?;
         self.inner.add_callbacks(made)

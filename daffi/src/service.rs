@@ -89,7 +89,8 @@ impl Service {
     /// Exposes further callbacks, and tells all clients at once.
     ///
     /// # Errors
-    /// [`InitializationError`] for a name that can't be used or is taken: none was added.
+    /// [`InitializationError`] for a name that can't be used or is taken, and from the moment the node
+    /// is asked to stop: none was added.
     pub fn add_callbacks(&self, callbacks: impl IntoCallbacks) -> Result<(), InitializationError> {
         self.inner.add_callbacks(callbacks.into_callbacks().make(&self.formats, &self.limits)?)
     }

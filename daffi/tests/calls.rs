@@ -227,6 +227,12 @@ async fn errors_say_what_is_wrong_and_what_to_do() {
         words(&rpc.clone().receiver("w9").run("add", ()).await.unwrap_err()),
         "w9 is not a member that exposes add"
     );
+    let nobody: [&str; 0] = [];
+    assert_eq!(
+        words(&client.cast().receivers(nobody).call::<i64>("add", (1, 2)).await.unwrap_err()),
+        "the list of receivers is empty, so add was called nowhere: name at least one, or call without receivers to reach all \
+         that expose it"
+    );
     words(&rpc.call::<String>("add", (1, 2)).await.unwrap_err());
     words(&rpc.run("add", (1,)).await.unwrap_err());
     let too_large = words(&rpc.run("length", (vec![0_u8; 33 << 20],)).await.unwrap_err());

@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use daffi_serde::{Args, FormatSet, Returned};
 use daffi_transport::BoxFuture;
@@ -177,8 +181,9 @@ fn address<F: FormatSet>(
 ) -> Result<Requests, CallError> {
     let shared = client.shared();
     let members = conn.members();
-    let names: Vec<String> = match receivers {
-        Some(names) => names.to_vec(),
+    let names: BTreeSet<String> = match receivers {
+        Some([]) => return Err(CallError::NoReceivers { method: method.to_owned() }),
+        Some(names) => names.iter().cloned().collect(),
         None => {
             members.receivers_of(method).map(|all| all.iter().map(ToString::to_string).collect()).unwrap_or_default()
         }

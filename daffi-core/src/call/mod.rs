@@ -79,7 +79,8 @@ macro_rules! setters {
         }
     };
     (@ receivers) => {
-        /// Calls only these members, rather than all that expose the callback.
+        /// Calls only these members, each once, rather than all that expose the callback. None at
+        /// all is [`CallError::NoReceivers`](crate::CallError::NoReceivers).
         #[must_use]
         pub fn receivers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
             self.receivers = Some(names.into_iter().map(Into::into).collect());

@@ -331,14 +331,26 @@ impl<F: FormatSet> Client<F> {
     /// open; see [`reannounce`](Self::reannounce).
     ///
     /// # Errors
-    /// [`InitializationError::DuplicateCallback`] and [`InitializationError::LooksOnly`]: none was added.
+    /// [`InitializationError::DuplicateCallback`] and [`InitializationError::LooksOnly`];
+    /// [`InitializationError::Ended`] from the moment the node is asked to stop. None was added.
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
         if self.shared().looks && !callbacks.is_empty() {
             return Err(InitializationError::LooksOnly);
         }
+        if let Some(how) = self.ended() {
+            return Err(InitializationError::Ended(how));
+        }
         self.shared().serving.registry.add(callbacks)?;
         self.shared().announce.notify_one();
         Ok(())
+    }
+
+    /// How it ended, or what it is about to end as.
+    fn ended(&self) -> Option<Ended> {
+        match *self.shared().state.borrow() {
+            ClientState::Ended(how) => Some(how),
+            _ => self.shared().node.life.is_stopping().then_some(Ended::Stopped),
+        }
     }
 
     /// Tells a 3.0.1 server of added callbacks without waiting for open calls: they end with

@@ -52,6 +52,8 @@ pub enum InitializationError {
     Setting(UnusableSetting),
     /// A client that only looks was given callbacks.
     LooksOnly,
+    /// The node was stopped, or ended otherwise: nobody would ever call what it is given now.
+    Ended(Ended),
 }
 
 impl fmt::Display for InitializationError {
@@ -74,12 +76,16 @@ impl fmt::Display for InitializationError {
             ),
             Self::Handshake { endpoint, source } => write!(f, "handshake with {endpoint} failed: {source}"),
             Self::Hello { source } => write!(f, "the callbacks do not fit into a handshake: {source}"),
-            Self::Thread(error) => write!(f, "cannot start the thread of a blocking client: {error}"),
+            Self::Thread(error) => write!(
+                f,
+                "cannot start the thread of a blocking client: {error}; raise the limit of this process's open files or threads"
+            ),
             Self::NoEndpoint => f.write_str("a node that listens needs at least one endpoint to listen on"),
             Self::LooksOnly => f.write_str(
                 "a client that only looks (look_only) exposes no callbacks: leave them out, or let it be a member",
             ),
             Self::Setting(error) => error.fmt(f),
+            Self::Ended(how) => write!(f, "no callbacks were added: {}", how.words()),
         }
     }
 }
@@ -151,6 +157,20 @@ impl Ended {
     /// The end of a node that was stopped and cut off so many calls.
     pub(crate) const fn after(cut_off: usize) -> Self {
         if cut_off == 0 { Self::Stopped } else { Self::CutOff(cut_off) }
+    }
+
+    /// What became of the node, and what to do about it.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Stopped | Self::CutOff(_) => "this node was stopped: start a new one with them",
+            Self::Evicted => {
+                "a newer connection took the name of this node, which does not come back: give every node a name of its own, or \
+                 set reconnect_when_evicted"
+            }
+            Self::RuntimeGone => {
+                "the tokio runtime of this node was dropped: start a new one on a runtime that is kept for as long as the node is used"
+            }
+        }
     }
 
     /// The error of a call on a node that ended so.

@@ -191,6 +191,11 @@ impl Server {
         }
     }
 
+    /// How it ended, or what it is about to end as.
+    pub(crate) fn how_it_ended(&self) -> Option<Ended> {
+        self.ended.borrow().or_else(|| self.is_stopping().then_some(Ended::Stopped))
+    }
+
     /// Ends the node at once.
     pub(crate) fn abandon(&self, how: Ended) {
         self.life.abandon();

@@ -1,4 +1,11 @@
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use daffi_core::{CallError, Ended};
 use daffi_serde::{RemoteError, args};
@@ -53,6 +60,26 @@ async fn failures_arrive_as_errors() {
     assert!(matches!(error, CallError::ReceiverNotFound { receiver: Some(_), .. }));
     assert_eq!(client.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);
     assert!(client.rpc().call::<i64>("add", args![1, c = 2]).await.unwrap_err().to_string().contains("'c'"));
+}
+
+#[tokio::test]
+async fn a_cast_calls_each_receiver_once_and_none_is_told_as_such() {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let count = {
+        let ran = Arc::clone(&ran);
+        plain("count", move |(): ()| Ok(ran.fetch_add(1, Ordering::Relaxed) + 1))
+    };
+    let (_service, at) = service(vec![count]);
+    let client = client(&at, "c").await;
+    let nobody: [&str; 0] = [];
+    let answered = client.cast().receivers(nobody).call::<usize>("count", ()).await.map(drop);
+    let sent = client.cast_nowait().receivers(nobody).call("count", ()).await;
+    for error in [answered.unwrap_err(), sent.unwrap_err()] {
+        assert!(matches!(&error, CallError::NoReceivers { method } if method == "count"), "{error}");
+        assert!(!error.is_retryable());
+    }
+    let answers = client.cast().receivers(["svc", "svc"]).call::<usize>("count", ()).await.unwrap();
+    assert_eq!((answers.len(), answers["svc"].as_ref().ok(), ran.load(Ordering::Relaxed)), (1, Some(&1), 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::{
 
 use daffi_core::{CallError, Client, Disconnected, Ended, InitializationError, NodeConfig, Service};
 use daffi_transport::Endpoint;
-use futures::{FutureExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::support::{
@@ -182,6 +182,34 @@ async fn everything_asked_of_a_client_ends_in_every_state() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_ends_takes_no_callbacks_and_its_events_end() {
+    for state in STATES {
+        let (client, _service) = in_state(state).await;
+        let added = client.add_callbacks(vec![plain("later", |(): ()| Ok(1))]);
+        let expected = match state {
+            State::Connected | State::Reconnecting => None,
+            State::Draining | State::Stopped => Some((Ended::Stopped, "this node was stopped: start a new one")),
+            State::Evicted => Some((Ended::Evicted, "give every node a name of its own")),
+            State::RuntimeGone => Some((Ended::RuntimeGone, "on a runtime that is kept")),
+        };
+        match (added, expected) {
+            (Ok(()), None) => {}
+            (Err(error @ InitializationError::Ended(how)), Some((end, words))) => {
+                assert!(how == end && error.to_string().contains(words), "{state:?}: {error}");
+            }
+            (added, _) => panic!("{state:?}: {added:?}"),
+        }
+        let events = client.events();
+        if matches!(state, State::Stopped | State::Evicted | State::RuntimeGone) {
+            assert_eq!(ends("events", events.count()).await, 0, "{state:?}");
+        }
+        // These have nothing to say.
+        client.reannounce();
+        drop(client.members());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_cannot_connect_says_so() {
     let nobody: Endpoint = endpoint();
     let connector = Box::new(daffi_transport::mem::MemConnector::new(nobody));
@@ -219,7 +247,13 @@ async fn everything_asked_of_a_service_ends_in_every_state() {
                     "stop" => service.stop().await,
                     "join" if state == "running" => {}
                     "join" => drop(service.join().await),
-                    _ => drop(service.add_callbacks(vec![add()])),
+                    _ => match (service.add_callbacks(vec![add()]), state) {
+                        (Ok(()), "running") => {}
+                        (Err(InitializationError::Ended(Ended::RuntimeGone)), "runtime gone") => {}
+                        (Err(InitializationError::Ended(Ended::CutOff(1))), "stopped") => {}
+                        (Err(InitializationError::Ended(Ended::Stopped)), "half stopped" | "stopping") => {}
+                        (added, _) => panic!("{state}: {added:?}"),
+                    },
                 }
             })
             .await;

@@ -19,6 +19,23 @@ pub(crate) struct Pem {
     text: Vec<u8>,
 }
 
+/// Without the marks that some editors put before UTF-8, and that stand in the middle of files that
+/// were joined: the section behind one would not be seen, which may be the certificate itself.
+fn unmarked(text: &[u8]) -> Vec<u8> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    let (mut kept, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let Some((first, behind)) = rest.split_first() {
+        match rest.strip_prefix(MARK) {
+            Some(unmarked) => rest = unmarked,
+            None => {
+                kept.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    kept
+}
+
 impl Pem {
     pub(crate) fn read(what: &'static str, path: &Path) -> Result<Self, SettingsError> {
         if path.as_os_str().is_empty() {
@@ -26,13 +43,13 @@ impl Pem {
         }
         let file = format!("{what} {path:?}");
         match fs::read(path) {
-            Ok(text) => Ok(Self { file, text }),
+            Ok(text) => Ok(Self { file, text: unmarked(&text) }),
             Err(source) => Err(SettingsError::Read { file, source }),
         }
     }
 
     pub(crate) fn from_text(what: &'static str, text: &[u8]) -> Self {
-        Self { file: format!("given {what}"), text: text.to_owned() }
+        Self { file: format!("given {what}"), text: unmarked(text) }
     }
 
     /// All certificates, in order, of which there is at least one.

@@ -7,12 +7,13 @@ use std::{
 };
 
 use daffi_transport::{AcceptError, BoxFuture, Movable, PeerInfo, Phase};
+use daffi_transport_tcp::movable;
 use rustls::CommonState;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::{Accept, TlsStream as Inner};
+use tokio_rustls::{TlsAcceptor, TlsStream as Inner};
 
 use crate::TlsError;
 
@@ -88,12 +89,12 @@ impl AsyncWrite for TlsStream {
 pub struct TlsHandshake {
     /// Who connects; its certificate is not known yet.
     pub peer: PeerInfo,
-    accept: BoxFuture<'static, io::Result<TlsStream>>,
+    accept: BoxFuture<'static, Result<TlsStream, AcceptError>>,
 }
 
 impl TlsHandshake {
-    pub(crate) fn new(peer: PeerInfo, accept: Accept<Movable<TcpStream>>) -> Self {
-        Self { peer, accept: Box::pin(async move { accept.await.map(TlsStream::new) }) }
+    pub(crate) fn new(peer: PeerInfo, stream: TcpStream, acceptor: TlsAcceptor) -> Self {
+        Self { peer, accept: Box::pin(shake_hands(stream, acceptor)) }
     }
 
     /// Shakes hands. Gives the stream, and the peer with its certificate, if the listener asked for
@@ -102,13 +103,23 @@ impl TlsHandshake {
     /// Not cancel safe: a dropped handshake closes the connection.
     ///
     /// # Errors
-    /// [`AcceptError::Failed`] with a [`TlsError`].
+    /// [`AcceptError::Failed`] with a [`TlsError`]; [`AcceptError::Silent`] for a peer that closes
+    /// before it says anything.
     pub async fn complete(self) -> Result<(TlsStream, PeerInfo), AcceptError> {
-        let stream = self.accept.await.map_err(|error| AcceptError::failed(Phase::Tls, TlsError::of(error, None)))?;
+        let stream = self.accept.await?;
         let mut peer = self.peer;
         peer.certificate = stream.peer_certificate();
         Ok((stream, peer))
     }
+}
+
+async fn shake_hands(stream: TcpStream, acceptor: TlsAcceptor) -> Result<TlsStream, AcceptError> {
+    // However it closes.
+    if stream.peek(&mut [0]).await.unwrap_or(0) == 0 {
+        return Err(AcceptError::Silent);
+    }
+    let accepted = acceptor.accept(movable(stream)).await;
+    accepted.map(TlsStream::new).map_err(|error| AcceptError::failed(Phase::Tls, TlsError::of(error, None)))
 }
 
 impl fmt::Debug for TlsHandshake {

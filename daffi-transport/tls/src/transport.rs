@@ -92,7 +92,7 @@ impl TlsListener {
     pub fn poll_accept_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TlsHandshake>> {
         let (stream, address) = ready!(self.streams.poll_accept(cx))?;
         let peer = PeerInfo::new(SCHEME, address.to_string());
-        Poll::Ready(Ok(TlsHandshake::new(peer, self.acceptor.accept(movable(stream)))))
+        Poll::Ready(Ok(TlsHandshake::new(peer, stream, self.acceptor.clone())))
     }
 }
 

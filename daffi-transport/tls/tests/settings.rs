@@ -57,6 +57,16 @@ fn files_without_certificates_or_keys_are_refused() {
 }
 
 #[test]
+fn a_mark_of_an_editor_hides_no_certificate() {
+    let marked = |name: &str| [b"\xef\xbb\xbf", &text(name)[..]].concat();
+    ServerTls::from_pem(&marked("localhost.pem"), &marked("localhost.key")).unwrap();
+    ClientTls::ca_pem(&marked("authority.pem")).unwrap();
+    // Neither of two.
+    let two = [marked("localhost.pem"), marked("elsewhere.pem")].concat();
+    assert!(matches!(ClientTls::pin_pem(&two), Err(SettingsError::Several { count: 2, .. })));
+}
+
+#[test]
 fn damaged_files_are_refused() {
     let cut = &text("authority.pem")[..200];
     assert!(matches!(ClientTls::ca_pem(cut), Err(SettingsError::Pem { .. })));

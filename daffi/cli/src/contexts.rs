@@ -11,7 +11,7 @@ use std::{
 use daffi::transport::Endpoint;
 use serde::{Deserialize, Serialize};
 
-use crate::{connection::parsed, failure::Failure};
+use crate::{connection::parsed, failure::Failure, input::text};
 
 /// Only the user who saved an address may read it, because it may tell more than others should
 /// know.
@@ -47,7 +47,10 @@ impl Contexts {
             ))
         };
         match fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| unusable(&error)),
+            Ok(bytes) => {
+                let text = text(&bytes).map_err(|error| unusable(&error))?;
+                serde_json::from_str(text).map_err(|error| unusable(&error))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(unusable(&error)),
         }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::{interrupts::Signal, output};
 
 /// Why a command did not do what it was asked to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// The callback raised an error, or the call failed otherwise.
     Failed(String),
@@ -145,14 +145,20 @@ fn advice(error: &io::Error) -> &'static str {
             "; there is no such socket: check the path, or start a node with `daffi demo --listen URL`"
         }
         io::ErrorKind::PermissionDenied => "; it belongs to another user: check its permissions",
-        _ => advice_on_files(error),
+        _ => lack(error),
     }
 }
 
-/// What to do for a process that can open no file and no socket any more.
-fn advice_on_files(error: &io::Error) -> &'static str {
+/// What to do for a process that can open no file and no socket, or start no thread.
+pub(crate) fn lack(error: &io::Error) -> &'static str {
     match Errno::from_io_error(error) {
-        Some(Errno::MFILE) => "; raise `ulimit -n`, or ask for fewer connections",
+        Some(Errno::MFILE) => "; raise `ulimit -n`, in systemd LimitNOFILE=, or ask for fewer connections",
+        Some(Errno::NFILE) => {
+            "; all of this machine's files are open: raise `sysctl fs.file-max`, or end what opens so many"
+        }
+        Some(Errno::AGAIN) => {
+            "; raise the number of threads that the user and the container may have: `ulimit -u`, in systemd TasksMax="
+        }
         _ => "",
     }
 }
@@ -170,7 +176,7 @@ fn advice_to_listen(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "; this user may not listen there: choose a port above 1023, or a directory that it can write to"
         }
-        _ => advice_on_files(error),
+        _ => lack(error),
     }
 }
 

@@ -55,9 +55,9 @@ impl Input {
             "-" => self.stdin()?,
             path => fs::read(path).map_err(|error| about(&error.to_string()))?,
         };
-        let text = String::from_utf8(bytes).map_err(|error| about(&error.utf8_error().to_string()))?;
+        let text = text(&bytes).map_err(|error| about(&error))?;
         let mut args = DynArgs::default();
-        match json::parse(&text).map_err(|error| about(&format!("not JSON: {error}")))? {
+        match json::parse(text).map_err(|error| about(&format!("not JSON: {error}")))? {
             Value::List(items) => args.positional = items.into(),
             Value::Map(entries) => {
                 for (name, value) in entries {
@@ -81,6 +81,16 @@ impl Input {
         read.map_err(|error| Failure::Usage(format!("stdin cannot be read: {error}")))?;
         Ok(bytes)
     }
+}
+
+/// A text as editors save it, some with a mark before it that says how.
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, String> {
+    const UTF_8: [u8; 3] = [0xef, 0xbb, 0xbf];
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("it is UTF-16: save it as UTF-8".to_owned());
+    }
+    std::str::from_utf8(bytes.strip_prefix(&UTF_8).unwrap_or(bytes))
+        .map_err(|error| format!("{error}: save it as UTF-8"))
 }
 
 /// What Python writes, and how to write it here.

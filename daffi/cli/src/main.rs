@@ -14,6 +14,7 @@ mod logging;
 mod lossy;
 mod output;
 mod quantity;
+mod runtime;
 mod seldom;
 mod server;
 mod suggestion;
@@ -25,9 +26,11 @@ mod wrong_usage;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
-use tokio::runtime::Builder;
 
-use crate::{cli::Cli, failure::Failure};
+use crate::{
+    cli::Cli,
+    runtime::{Threads, runtime},
+};
 
 /// How long a node that ends waits for a reader of its log.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -41,26 +44,25 @@ fn main() -> ExitCode {
     let json = command.json();
     let patience = command.is_node().then_some(LAST_WORDS);
     // A router spreads over threads itself, when there is work for them.
-    let mut builder = match &command {
-        cli::Command::Router(_) => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
+    let threads = if matches!(command, cli::Command::Router(_)) { Threads::One } else { Threads::All };
+    let runtime = runtime(threads);
+    let ended = match &runtime {
+        Ok(runtime) => runtime.block_on(async {
+            match commands::run(command).await {
+                Ok(()) => ExitCode::SUCCESS,
+                // Signals are still heard here, because nobody may read what is reported.
+                Err(failure) => failure.report(json),
+            }
+        }),
+        Err(failure) => failure.clone().report(json),
     };
-    let runtime = match builder.enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return Failure::Failed(format!("the runtime cannot be started: {error}")).report(json),
-    };
-    let ended = runtime.block_on(async {
-        match commands::run(command).await {
-            Ok(()) => ExitCode::SUCCESS,
-            // Signals are still heard here, because nobody may read what is reported.
-            Err(failure) => failure.report(json),
-        }
-    });
     if let Some(seldom) = seldom {
         seldom.tell();
     }
     output::finish(patience);
     // A read of stdin that nobody waits for any more must not hold the process.
-    runtime.shutdown_background();
+    if let Ok(runtime) = runtime {
+        runtime.shutdown_background();
+    }
     ended
 }

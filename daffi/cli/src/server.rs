@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt};
 
 use crate::{
     connection::{of_schemes, sentence},
-    failure::Failure,
+    failure::{Failure, lack},
     interrupts::Interrupts,
     output,
     quantity::Seconds,
@@ -123,7 +123,8 @@ pub(crate) struct Stopping {
 /// Tells where a node listens: the answer of a command that starts one.
 pub(crate) fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
     let lines = endpoints.iter().map(ToString::to_string).collect();
-    output::announce(lines).map_err(|error| Failure::Failed(format!("no thread can be started: {error}")))
+    output::announce(lines)
+        .map_err(|error| Failure::Failed(format!("no thread can be started: {error}{}", lack(&error))))
 }
 
 /// Waits until a node has ended. A signal that came before it listened for signals itself stops it

@@ -24,8 +24,13 @@ pub(super) struct Background {
 )]
 struct OwnThread;
 
+/// Pipes, of two files each, that a runtime takes with its signals.
+const PIPES: usize = 3;
+
 impl Background {
     pub(super) fn start() -> io::Result<Arc<Self>> {
+        // A runtime that gets no files for its signals panics, so they are looked for before.
+        (0..PIPES).map(|_| io::pipe()).collect::<Result<Vec<_>, _>>()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (until_dropped, dropped) = oneshot::channel::<()>();

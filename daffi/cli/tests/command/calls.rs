@@ -29,6 +29,12 @@ fn arguments_come_from_a_file_of_any_size() {
     assert_eq!(run(&["call", &at, "echo", "--args-file", list.path()]).answer(), format!("{text}\n"));
     assert_eq!(run_with(&["call", &at, "add", "--args-file", "-"], b"{\"a\": 3, \"b\": 4}").answer(), "7\n");
     assert_eq!(run_with(&["call", &at, "add", "--args-file", "-", "4"], b"[3]").answer(), "7\n");
+    // As some editors save it.
+    assert_eq!(run_with(&["call", &at, "add", "--args-file", "-"], b"\xef\xbb\xbf[3, 4]\r\n").answer(), "7\n");
+    let refused = run_with(&["call", &at, "add", "--args-file", "-"], b"\xff\xfe[\0]\0");
+    assert!(refused.failure(2).contains("--args-file -: it is UTF-16: save it as UTF-8"), "{refused:?}");
+    let refused = run_with(&["call", &at, "add", "--args-file", "-"], b"[\"\xe4\"]");
+    assert!(refused.failure(2).contains("from index 2: save it as UTF-8"), "{refused:?}");
     let refused = run_with(&["call", &at, "add", "--args-file", "-"], b"3");
     assert!(refused.failure(2).contains("a list of arguments is expected, or an object"), "{refused:?}");
     assert!(run_with(&["call", &at, "echo", "--args-file", "-", "-"], b"[]").failure(2).contains("only once"));

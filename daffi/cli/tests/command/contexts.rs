@@ -31,6 +31,8 @@ fn addresses_are_saved_and_used() {
     assert!(environment(&["members", "--context", "one"]).answer().contains("demo"), "and behind --context");
     assert_eq!(with(&["call", "--context", "two", "add", "3", "4"]).answer(), "7\n");
 
+    let marked = [b"\xef\xbb\xbf", &fs::read(&file).unwrap()[..]].concat();
+    fs::write(&file, marked).unwrap();
     with(&["context", "use", "two"]).answer();
     assert_eq!(who(&[]), "two");
     assert_eq!(

@@ -1,8 +1,9 @@
 //! What goes wrong, told in one sentence, with an exit code of its own for each kind.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
+    process::Child,
     thread,
 };
 
@@ -35,6 +36,8 @@ fn a_call_that_fails_says_why() {
         run(&["call", &at, "sleep", "10", "--timeout", "0.05"]).failure(4),
         "no answer of demo to sleep within 50ms; --timeout TIME waits longer"
     );
+    // Nobody else waits for it.
+    assert_eq!(run(&["call", &at, "add", "1", "2", "--timeout", "8"]).answer(), "3\n");
     let stream = run(&["stream", &at, "add", "Cargo.toml"]);
     assert!(stream.failure(1).starts_with("chunk 0: add on demo failed: TypeError: add() missing 1"), "{stream:?}");
 }
@@ -226,6 +229,49 @@ fn no_more_files_say_what_to_raise() {
     let bench = ["bench", &demo.endpoint(), "add", "1", "2", "-c", "100"];
     let ran = finished(command_of_few_files(40, &bench).spawn().unwrap());
     assert!(ran.failure(3).contains("Too many open files (os error 24); raise `ulimit -n`"), "{ran:?}");
+}
+
+/// However few there may be, in whatever the process does when they run out.
+#[test]
+fn too_few_files_to_start_with_are_told_as_such() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let mut told = 0;
+    for most in 4..16 {
+        for (args, codes) in [
+            (&["router", "--listen", "tcp://127.0.0.1:0"][..], [1, 5]),
+            (&["demo", "--listen", "tcp://127.0.0.1:0"], [1, 5]),
+            (&["call", &at, "add", "1", "2"], [1, 3]),
+            (&["ping", &at, "-n", "1"], [1, 3]),
+        ] {
+            let mut running = command_of_few_files(most, args).spawn().unwrap();
+            if args.contains(&"--listen") {
+                let enough = read_line(&mut running).contains("://");
+                if enough {
+                    running.kill().unwrap();
+                    running.wait().unwrap();
+                    continue;
+                }
+            }
+            let ran = finished(running);
+            if ran.code == Some(0) {
+                continue;
+            }
+            told += 1;
+            let lines: Vec<_> = ran.stderr.lines().collect();
+            let [line] = lines[..] else { panic!("{most} {args:?}: {ran:?}") };
+            assert!(ran.code.is_some_and(|code| codes.contains(&code)), "{most} {args:?}: {ran:?}");
+            assert!(line.starts_with("error: ") && line.contains("raise `ulimit -n`"), "{most} {args:?}: {ran:?}");
+        }
+    }
+    assert!(told > 8, "{told}");
+}
+
+/// What it answers first; nothing, when it ends without.
+fn read_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    line
 }
 
 #[test]

@@ -22,7 +22,8 @@ Callbacks:
   echo(payload)        its argument, unchanged
   add(a, b)            the sum
   greet(name)          Hello, NAME!
-  sleep(seconds)       its argument, later
+  sleep(seconds)       its argument, later, unless
+                       its caller gives up
   fail(message)        raises ValueError
   receive_chunk(data)  takes bytes or text
   received()           bytes taken so far
