@@ -57,8 +57,8 @@ macro_rules! setter {
         }
     };
     (receivers) => {
-        /// Calls only these members, each once, rather than all that expose the callback. None at all is
-        /// [`CallError::NoReceivers`].
+        /// Calls only these members, each once, rather than all that expose the callback. None at
+        /// all is [`CallError::NoReceivers`].
         pub fn receivers<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
             self.map(|inner| inner.receivers(names))
         }
