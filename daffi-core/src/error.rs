@@ -331,7 +331,7 @@ pub enum Disconnected {
     Silent(Duration),
     /// The peer's host acknowledges nothing of what was sent to it: it is gone, or the way to it is
     /// cut.
-    #[error("nothing has come back from the peer's host for {0:?}: it is gone, or the way to it is cut")]
+    #[error("nothing has come back from the peer's host for {0:.0?}: it is gone, or the way to it is cut")]
     Unreachable(Duration),
     /// No handshake in time.
     #[error("no handshake within {0:?} (handshake_timeout): is the other end a daffi node?")]

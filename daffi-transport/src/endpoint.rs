@@ -66,7 +66,11 @@ impl Endpoint {
             None if host.contains(':') => return Err(bad("an IPv6 address is written in brackets: [::1]:5001")),
             None => host,
         };
-        if host.is_empty() { Err(bad("the host is empty; 0.0.0.0 listens everywhere")) } else { Ok((host, port)) }
+        if host.is_empty() {
+            Err(bad("the host is empty; 127.0.0.1 is this machine, and 0.0.0.0 listens on all its addresses"))
+        } else {
+            Ok((host, port))
+        }
     }
 }
 

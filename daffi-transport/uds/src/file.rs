@@ -75,7 +75,11 @@ pub(crate) fn about_directory(path: &Path, error: io::Error, advice: &str) -> io
         Some(directory)
             if error.kind() == ErrorKind::NotFound && !directory.as_os_str().is_empty() && !directory.exists() =>
         {
-            io::Error::new(ErrorKind::NotADirectory, format!("there is no directory {}; {advice}", directory.display()))
+            let mut text = format!("there is no directory {}; {advice}", directory.display());
+            if path.is_relative() {
+                text.push_str(&format!(", or write unix:///{} for a path from the root", path.display()));
+            }
+            io::Error::new(ErrorKind::NotADirectory, text)
         }
         _ => error,
     }
@@ -103,7 +107,10 @@ fn find_dead(path: &Path) -> io::Result<Option<Metadata>> {
         return Err(io::Error::new(ErrorKind::AlreadyExists, "the path exists and is not a socket; it is left alone"));
     }
     match is_alive(path) {
-        Ok(true) => Err(io::Error::new(ErrorKind::AddrInUse, "a process listens on the path already")),
+        Ok(true) => Err(io::Error::new(
+            ErrorKind::AddrInUse,
+            "a process listens on the path already: stop it, or choose another path",
+        )),
         Ok(false) => Ok(Some(found)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

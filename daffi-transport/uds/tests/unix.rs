@@ -256,6 +256,10 @@ async fn a_missing_directory_is_named() {
         panic!()
     };
     assert!(source.to_string().contains(&says), "{source}");
+    let relative = Endpoint::new("unix", "nowhere-at-all/a.sock").unwrap();
+    let Err(BindError::Io { source, .. }) = UnixListener::bind(&relative) else { panic!("of the system") };
+    let says = "make it first, or write unix:///nowhere-at-all/a.sock for a path from the root";
+    assert!(source.to_string().ends_with(says), "{source}");
 }
 
 #[tokio::test]

@@ -165,7 +165,8 @@ pub(crate) fn lack(error: &io::Error) -> &'static str {
 
 fn advice_to_listen(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
+        // Where it is the system's own word.
+        io::ErrorKind::AddrInUse if error.raw_os_error().is_some() => {
             "; another program listens there, or another --listen of this one ([::] takes IPv4, too): stop it, or choose \
              another address"
         }
