@@ -64,6 +64,21 @@ impl<R, F: FormatSet> Results<R, F> {
         }
     }
 
+    /// Whether the callback gives a stream, as is known once its first result was given, or that
+    /// there is none. `false`: it gives a plain value, the only result, or has not answered yet.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        let inflow = self.call.as_ref().and_then(|call| call.data.inflow.as_ref());
+        self.came || inflow.is_some_and(|inflow| inflow.has_begun())
+    }
+
+    /// Sets the time of the next result, from now on, and of each further one after the one before
+    /// it. `None`: as long as it takes.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
+        self.expires = timeout.map(|after| Box::pin(sleep_until(later(after))));
+    }
+
     /// Waits until the callback has returned its stream, or the call has ended.
     pub(super) async fn begun(mut self) -> Result<Self, CallError>
     where
@@ -122,14 +137,14 @@ impl<R, F: FormatSet> Results<R, F> {
         R: Returned,
     {
         let Some(call) = self.call.take() else { return Ok(None) };
-        match self.end.take().unwrap_or(Ok(None))? {
-            None => Ok(None),
-            Some(frame) if frame.kind() == Kind::Response && self.came => Ok(None),
-            Some(frame) => {
-                let received = to_received(Ok(frame), call.pending.level(), &self.method, None)?;
-                read(self.client.formats(), received, &self.method).map(Some)
-            }
-        }
+        let end = match self.end.take() {
+            None | Some(Ok(None)) => return Ok(None),
+            Some(Ok(Some(frame))) if frame.kind() == Kind::Response && self.came => return Ok(None),
+            Some(Ok(Some(frame))) => Ok(frame),
+            Some(Err(error)) => Err(error),
+        };
+        let received = to_received(end, call.pending.level(), &self.method, None)?;
+        read(self.client.formats(), received, &self.method).map(Some)
     }
 
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R, CallError>>>

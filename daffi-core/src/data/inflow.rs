@@ -242,6 +242,11 @@ impl Inflow {
         Poll::Pending
     }
 
+    /// Whether the other end has said that items follow.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.state.lock().has_begun
+    }
+
     /// Whether an item, or the end, can be had without waiting.
     pub(crate) fn is_ready(&self) -> bool {
         let state = self.state.lock();

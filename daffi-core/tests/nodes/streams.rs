@@ -282,6 +282,44 @@ async fn arguments_and_results_go_both_ways_at_once() {
     }
 }
 
+/// As one needs it who prints what comes, and knows late how long to wait.
+#[tokio::test]
+async fn results_tell_whether_they_are_a_stream_and_take_another_timeout() {
+    for behind_router in WAYS {
+        let (_nodes, at) = callee(behind_router, &Seen::default()).await;
+        let caller = client(&at, "caller").await;
+        let mut counted = soon(caller.rpc().results::<u64>("count", (1,))).await.unwrap();
+        assert!(counted.is_stream());
+        assert_eq!(soon(counted.try_next()).await.unwrap(), Some(1));
+        assert!(counted.is_stream());
+        let mut added = soon(caller.rpc().results::<i64>("add", (3, 4))).await.unwrap();
+        assert!(!added.is_stream());
+        assert_eq!(soon(added.try_next()).await.unwrap(), Some(7));
+        assert!(!added.is_stream());
+        let never = caller.rpc().timeout(Duration::from_millis(20));
+        let mut never = soon(never.duplex::<i64, u64>("never", ())).await.unwrap().1;
+        never.set_timeout(None);
+        assert_eq!(soon(never.try_next()).await.unwrap(), Some(1));
+        assert!(timeout(Duration::from_millis(50), never.try_next()).await.is_err(), "nothing ends it");
+        never.set_timeout(Some(Duration::from_millis(1)));
+        let error = soon(never.try_next()).await.unwrap_err();
+        assert!(matches!(&error, CallError::Timeout { after, .. } if after.as_millis() == 1), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_leaves_is_the_last_result() {
+    let (_router, at) = router();
+    let worker = client_exposing(&at, "svc", NodeConfig::client(), callbacks(&Seen::default())).await;
+    let caller = client(&at, "caller").await;
+    let mut results = soon(caller.rpc().results::<u64>("never", ())).await.unwrap();
+    assert_eq!(soon(results.try_next()).await.unwrap(), Some(1));
+    drop(worker);
+    let error = soon(results.try_next()).await.unwrap_err();
+    assert_eq!(error.to_string(), "svc left before it answered never");
+    assert_eq!(soon(results.try_next()).await.unwrap(), None);
+}
+
 #[tokio::test]
 async fn large_results_travel_in_parts() {
     for behind_router in WAYS {

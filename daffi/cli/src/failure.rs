@@ -24,6 +24,8 @@ pub(crate) enum Failure {
     CutOff(String),
     /// Ctrl-C or SIGTERM ended it.
     Interrupted(Signal),
+    /// The same of a call whose arguments or results went one by one: how far that was.
+    Cancelled(Signal, String),
     /// Nobody reads stdout any more, as under `head`.
     PipeClosed,
 }
@@ -39,6 +41,11 @@ impl Failure {
             Self::NotListening(sentence) => (5, sentence),
             Self::CutOff(sentence) => (6, sentence),
             Self::Interrupted(signal) => return ExitCode::from(signal.exit_code()),
+            Self::Cancelled(signal, note) if json => (signal.exit_code(), note),
+            Self::Cancelled(signal, note) => {
+                output::tell(&note);
+                return ExitCode::from(signal.exit_code());
+            }
             Self::PipeClosed => return ExitCode::SUCCESS,
         };
         if json {
@@ -80,7 +87,8 @@ impl Failure {
             | Self::NoConnection(text)
             | Self::TimedOut(text)
             | Self::NotListening(text)
-            | Self::CutOff(text) => text,
+            | Self::CutOff(text)
+            | Self::Cancelled(_, text) => text,
             Self::Interrupted(_) => "interrupted",
             Self::PipeClosed => "nobody reads the answer",
         }

@@ -11,12 +11,18 @@ use crate::{failure::Failure, json};
 pub(crate) struct Input {
     /// Every argument is text, whatever it looks like.
     text: bool,
-    stdin_taken: bool,
+    /// Why stdin cannot be read.
+    stdin_taken: Option<&'static str>,
 }
 
 impl Input {
     pub(crate) fn new(text: bool) -> Self {
-        Self { text, stdin_taken: false }
+        Self { text, stdin_taken: None }
+    }
+
+    /// The same where stdin has items of the call.
+    pub(crate) fn beside_items(text: bool) -> Self {
+        Self { text, stdin_taken: Some("of which --items takes the lines") }
     }
 
     /// One argument.
@@ -73,8 +79,8 @@ impl Input {
     }
 
     fn stdin(&mut self) -> Result<Vec<u8>, Failure> {
-        if std::mem::replace(&mut self.stdin_taken, true) {
-            return Err(Failure::Usage("- stands for stdin, which can be read only once: use @FILE".to_owned()));
+        if let Some(why) = self.stdin_taken.replace("which can be read only once") {
+            return Err(Failure::Usage(format!("- stands for stdin, {why}: use @FILE")));
         }
         let mut bytes = Vec::new();
         let read = std::io::stdin().lock().read_to_end(&mut bytes);

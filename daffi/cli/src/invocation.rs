@@ -42,7 +42,7 @@ pub(crate) struct Invocation {
     kwargs: Vec<String>,
     /// Take every ARG and VALUE as text, as it is
     #[arg(long)]
-    text: bool,
+    pub(crate) text: bool,
     /// Arguments in JSON, a list or an object of keyword arguments; - is stdin. ARGs come behind
     /// them
     #[arg(long, value_name = "FILE")]
@@ -103,13 +103,19 @@ fn header(text: &str) -> Result<(String, String), String> {
 impl Invocation {
     /// Reads the command line, and with it stdin and files. Ctrl-C is heard meanwhile.
     pub(crate) async fn read(self, place: &Place) -> Result<Invoked, Failure> {
+        let input = Input::new(self.text);
+        self.read_with(place, input).await
+    }
+
+    /// The same with what reads arguments.
+    pub(crate) async fn read_with(self, place: &Place, input: Input) -> Result<Invoked, Failure> {
         let words = self.first.iter().chain(&self.second).chain(&self.rest).cloned().collect();
         let (endpoint, words) = split(words, place)?;
-        let reading = tokio::task::spawn_blocking(|| self.read_now(endpoint, words));
+        let reading = tokio::task::spawn_blocking(|| self.read_now(endpoint, words, input));
         reading.await.unwrap_or_else(|error| Err(Failure::Failed(format!("the arguments were not read: {error}"))))
     }
 
-    fn read_now(self, endpoint: Endpoint, words: Vec<String>) -> Result<Invoked, Failure> {
+    fn read_now(self, endpoint: Endpoint, words: Vec<String>, mut input: Input) -> Result<Invoked, Failure> {
         let mut words = words.into_iter();
         let method = words.next().ok_or_else(|| {
             Failure::Usage("no METHOD: name the callback to call; `daffi members` lists them".to_owned())
@@ -117,7 +123,6 @@ impl Invocation {
         if method.is_empty() {
             return Err(Failure::Usage("METHOD is empty: name the callback to call".to_owned()));
         }
-        let mut input = Input::new(self.text);
         let mut args = match &self.args_file {
             Some(path) => input.file(path)?,
             None => DynArgs::default(),

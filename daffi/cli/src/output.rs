@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
+    os::fd::AsFd,
     sync::LazyLock,
     thread,
     time::Duration,
@@ -10,6 +11,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use daffi::Shown;
 use serde::Serialize;
+use tokio::{io::Interest, net::unix::pipe::Sender};
 
 use crate::{escaped, failure::Failure, lossy::Lossy};
 
@@ -64,6 +66,20 @@ pub(crate) fn raw(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()
+}
+
+/// Resolves when the other end of the pipe that stdout is was closed, so that nobody reads what is
+/// written there. A file has no other end.
+pub(crate) async fn closed() {
+    // A copy, because this one is closed. It is only waited for, so that it may well be no pipe.
+    let copy = io::stdout().as_fd().try_clone_to_owned();
+    let is_closed = match copy.and_then(Sender::from_owned_fd_unchecked) {
+        Ok(stdout) => stdout.ready(Interest::ERROR).await.is_ok(),
+        Err(_) => false,
+    };
+    if !is_closed {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Writes `error:` and a sentence to stderr.
@@ -136,7 +152,7 @@ pub(crate) fn width() -> Option<u16> {
     columns(&io::stdout())
 }
 
-fn columns(stream: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<u16> {
+fn columns(stream: &(impl IsTerminal + AsFd)) -> Option<u16> {
     let size = || terminal_size::terminal_size_of(stream).map_or(COLUMNS, |(width, _)| width.0);
     stream.is_terminal().then(size)
 }

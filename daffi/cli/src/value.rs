@@ -103,6 +103,14 @@ pub(crate) fn write_line(value: &Value, out: &mut impl Write) -> io::Result<()> 
     }
 }
 
+/// Writes text as it is unless it has several lines, anything else as JSON on one line.
+pub(crate) fn write_item(value: &Value, out: &mut impl Write) -> io::Result<()> {
+    match bare(value)? {
+        Some(text) if !text.contains(['\n', '\r']) => out.write_all(text.as_bytes()),
+        _ => Ok(write_json(&Json(value), false, out)?),
+    }
+}
+
 /// Writes what a person reads: text as it is, anything else as JSON, on several lines when it is
 /// wider than `width`, which is that of a terminal. Nothing steers that.
 pub(crate) fn write_readable(value: &Value, width: Option<u16>, out: &mut impl Write) -> io::Result<()> {
@@ -192,5 +200,13 @@ mod tests {
         assert_eq!(line("plain".into()), "plain");
         assert_eq!(line("a\nb\u{9b}".into()), r#""a\nb\u009b""#);
         assert_eq!(line(Value::from(vec!["\u{9b}\u{2028}"])), r#"["\u009b\u2028"]"#);
+        let item = |value: Value| {
+            let mut text = Vec::new();
+            write_item(&value, &mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(item("a\tb\u{9b}".into()), "a\tb\u{9b}");
+        assert_eq!(item("a\nb".into()), r#""a\nb""#);
+        assert_eq!(item(Value::from(vec!["a"])), r#"["a"]"#);
     }
 }

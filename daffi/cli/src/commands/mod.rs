@@ -29,7 +29,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     };
     let interrupts = Interrupts::listen(code).map_err(unheard)?;
     let ended = match command {
-        Command::Call(call) => interrupts.cut(call.run()).await,
+        Command::Call(call) => call.run(&interrupts).await,
         Command::Cast(cast) => interrupts.cut(cast.run()).await,
         Command::Nowait(nowait) => interrupts.cut(nowait.run()).await,
         Command::Stream(stream) => interrupts.cut(stream.run()).await,

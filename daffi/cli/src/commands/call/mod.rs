@@ -1,0 +1,176 @@
+mod items;
+mod printer;
+mod taking;
+
+use std::{future::pending, pin::pin, time::Duration};
+
+use clap::Args;
+use daffi::{Client, Rpc, Value};
+use futures::FutureExt;
+use tokio::{
+    sync::oneshot,
+    time::{MissedTickBehavior, interval},
+};
+
+use self::{
+    printer::print,
+    taking::{AllSent, Progress, Trouble, take},
+};
+use super::closing;
+use crate::{
+    connection::{Connection, Place},
+    failure::Failure,
+    input::Input,
+    interrupts::Interrupts,
+    invocation::{ARGUMENTS, Invocation, Invoked},
+    quantity::Seconds,
+    suggestion::Explain,
+};
+
+const AFTER: &str = "\
+About answers:
+Text is printed as it is, anything else as JSON, and a line feed behind either. Bytes are written as they are to a file or a pipe, and escaped to a \
+terminal.
+What a callback gives one by one is printed as it comes, each result on a line; text of several lines is JSON then. Bytes follow each \
+other without anything between them. --timeout is that of the first result, and of each further one after the one before it.
+With --json each result is one line of JSON: tuples and sets are lists, dates and decimals text, keys of maps text, \
+bytes {\"$bytes\": base64}, floats that JSON has not {\"$float\": \"nan\"}.
+
+About items:
+With --items each line of stdin is one more argument, read as an ARG is, and sent behind the ARGs as the callback takes it. The \
+timeout begins when the last was sent. A line that cannot be read cancels the call.
+Ctrl-C cancels a call, and so does whoever closes the pipe behind it: a callback of this project can see that and ends.
+
+Examples:
+  daffi call URL add 3 4
+  daffi call URL add 3 --kwarg b=4
+  daffi call URL --receiver w1 greet you
+  daffi call URL echo @in.png >out.png
+  daffi call URL received --every 1s
+  daffi call URL count 1000000 | head -3
+  seq 10 | daffi call URL sum --items";
+
+/// Call a callback and print its result, or its results as they come
+///
+/// Of several members that expose it one is called, each in turn; --receiver names one.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "daffi call [OPTIONS] [URL] METHOD [ARG]...",
+    after_help = "Arguments and answers: daffi help call",
+    after_long_help = format!("{ARGUMENTS}\n\n{AFTER}")
+)]
+pub(crate) struct Call {
+    #[command(flatten)]
+    invocation: Invocation,
+    /// The member to call
+    #[arg(short, long, value_name = "NAME")]
+    receiver: Option<String>,
+    /// Call again and again, once in so long, until Ctrl-C. What fails is told, and does not end it
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub(crate) every: Option<Seconds>,
+    /// Send each line of stdin as one more argument behind the ARGs, one by one, to a callback that
+    /// takes them so
+    #[arg(long, conflicts_with = "every")]
+    items: bool,
+    /// Print the result, or each of several, as one line of strict JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Call {
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
+        let connecting = async {
+            let invoked = self.invocation.clone().read_with(&self.place, self.input()).await?;
+            let client = self.connection.caller(&invoked.endpoint).await?;
+            Ok((invoked, client))
+        };
+        let (invoked, client) = interrupts.cut(connecting).await?;
+        let rpc = self.receiver.iter().fold(client.rpc(), Rpc::receiver);
+        let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
+        let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
+        let rpc = invoked.headers.iter().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
+        match self.every {
+            Some(Seconds(period)) => interrupts.cut(self.call_on(&client, &rpc, &invoked, period)).await,
+            None => self.call_once(&client, &rpc, &invoked, interrupts).await,
+        }
+    }
+
+    /// What reads the arguments.
+    fn input(&self) -> Input {
+        if self.items { Input::beside_items(self.invocation.text) } else { Input::new(self.invocation.text) }
+    }
+
+    async fn call_once(
+        &self,
+        client: &Client,
+        rpc: &Rpc,
+        invoked: &Invoked,
+        interrupts: &Interrupts,
+    ) -> Result<(), Failure> {
+        let progress = Progress::default();
+        let called = async {
+            tokio::select! {
+                answered = self.call(rpc, invoked, &progress) => answered,
+                // The call is given up before the connection is closed.
+                signal = interrupts.asked() => Err(progress.interrupted(&invoked.method, signal).into()),
+            }
+        };
+        match closing(client, called).await? {
+            Some(plain) => print(&plain, self.json),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls again and again, and never ends but by a failure to print.
+    async fn call_on(&self, client: &Client, rpc: &Rpc, invoked: &Invoked, period: Duration) -> Result<(), Failure> {
+        let mut due = interval(period);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            due.tick().await;
+            match self.call(rpc, invoked, &Progress::default()).await {
+                Ok(Some(plain)) => print(&plain, self.json)?,
+                Ok(None) => {}
+                Err(Trouble::Call(error)) => drop(error.explain(client).report(self.json)),
+                Err(Trouble::Here(failure)) => return Err(failure),
+            }
+        }
+    }
+
+    /// Calls, and prints results that come one by one. A plain one is returned.
+    async fn call(&self, rpc: &Rpc, invoked: &Invoked, progress: &Progress) -> Result<Option<Value>, Trouble> {
+        let Invoked { method, args, timeout, .. } = invoked;
+        if !self.items {
+            let results = rpc.results(method, args.clone()).await?;
+            let all_sent = AllSent { sent: pending(), timeout: None };
+            return take(results, all_sent, self.json, progress).await;
+        }
+        let (items, mut results) = rpc.duplex(method, args.clone()).await?;
+        progress.note_stream();
+        results.set_timeout(None);
+        let (sent, all) = oneshot::channel();
+        let all_sent = AllSent { sent: all.map(drop), timeout: *timeout };
+        // This goes after the results: without them the call is cancelled, and what was sent is no
+        // longer taken for all items.
+        let mut sending = pin!(items::send(items, items::lines(self.input()), sent));
+        let mut taking = Box::pin(take(results, all_sent, self.json, progress));
+        tokio::select! {
+            taken = &mut taking => taken,
+            (items, failed) = &mut sending => {
+                drop(taking);
+                drop(items);
+                Err(failed)
+            }
+        }
+    }
+}
+
+fn period(text: &str) -> Result<Seconds, String> {
+    match text.parse()? {
+        Seconds(Duration::ZERO) => Err("it must be more than 0".to_owned()),
+        period => Ok(period),
+    }
+}
