@@ -33,7 +33,8 @@ what was measured until then is told.
 Examples:
   daffi bench URL add 3 4
   daffi bench URL echo -p 64KiB -f 32
-  daffi bench URL add 3 4 -c 8 --rate 5000";
+  daffi bench URL add 3 4 -c 8 --rate 5000
+  daffi bench URL count 1000 --results 1000";
 
 /// Measure calls: how many a second, and how long they take
 #[derive(Debug, Args)]
@@ -66,6 +67,10 @@ pub(crate) struct Bench {
     /// One more argument: so many bytes
     #[arg(short, long, value_name = "SIZE")]
     payload: Option<Size>,
+    /// Take so many results of each call, which its callback gives one by one, and count them; what
+    /// it gives beyond them is cancelled. The time of a call is that to the last of them
+    #[arg(long, value_name = "N")]
+    results: Option<Count>,
     /// Print one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -114,6 +119,7 @@ impl Bench {
             period: self.rate.map(|rate| Duration::from_secs_f64(1.0 / rate)),
             warm_up: self.warm_up.0,
             duration: self.duration.0,
+            results: self.results.map(|results| results.0),
         };
         let (measured, ended) = measure(rpcs.collect(), clients[0].clone(), invoked, &plan, interrupts).await;
         let told = self.tell(measured, ended);
@@ -127,7 +133,14 @@ impl Bench {
         if calls + failed == 0 {
             return ended.and(Err(Failure::Failed("no call began and ended in time: raise --duration".to_owned())));
         }
-        let report = Report::new(&measured, self.connections.0, self.in_flight.0, self.rate, self.payload);
+        let report = Report::new(
+            &measured,
+            self.connections.0,
+            self.in_flight.0,
+            self.rate,
+            self.payload,
+            self.results.is_some(),
+        );
         if self.json {
             output::json(&report)?
         } else {

@@ -68,6 +68,24 @@ fn a_benchmark_reports_what_it_measured() {
 }
 
 #[test]
+fn a_benchmark_takes_results_one_by_one() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let bench = |more: &[&str]| run(&[&["bench", &at, "-d", "0.2", "--warm-up", "0"], more].concat());
+    // Some give fewer, and of those that give more the rest is cancelled.
+    for (n, taken) in [("5", 5), ("1000000000", 10)] {
+        let report = bench(&["count", n, "--results", "10", "--json"]).json();
+        let number = |name: &str| report["results"][name].as_f64().unwrap();
+        assert_eq!(report["results"]["taken"].as_u64().unwrap(), taken * report["calls"].as_u64().unwrap());
+        assert!(number("per_second") > 0.0 && number("cpu_seconds") > 0.0, "{report}");
+        assert!((number("taken") / number("cpu_seconds") - number("per_cpu_second")).abs() < 1e-3, "{report}");
+    }
+    let readable = bench(&["count", "5", "--results", "5"]);
+    assert!(readable.answer().contains("\nresults    ") && readable.answer().contains("\ncpu        "), "{readable:?}");
+    assert_eq!(bench(&["add", "3", "4", "--json"]).json().get("results"), None);
+}
+
+#[test]
 fn a_service_has_no_events() {
     let demo = Running::demo();
     let ran = run(&["events", &demo.endpoint()]);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use daffi::{CallError, Client, Rpc};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) period: Option<Duration>,
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
+    /// Results that are taken of each call, one by one. `None`: each has a plain one.
+    pub(super) results: Option<usize>,
 }
 
 /// Nanoseconds, to three digits.
@@ -39,6 +42,10 @@ pub(super) struct Measured {
     pub(super) first_failure: Option<Failure>,
     /// The time from the end of the warm-up to the last answer.
     pub(super) elapsed: Duration,
+    /// Results that were taken one by one.
+    pub(super) results: u64,
+    /// The time of processors that this process took meanwhile.
+    pub(super) cpu: Duration,
 }
 
 impl Measured {
@@ -60,11 +67,12 @@ struct Notes {
     latencies: Latencies,
     errors: Tally,
     first_error: Option<CallError>,
+    results: u64,
 }
 
 impl Notes {
     fn new() -> Self {
-        Self { latencies: latencies(), errors: Tally::default(), first_error: None }
+        Self { latencies: latencies(), errors: Tally::default(), first_error: None, results: 0 }
     }
 }
 
@@ -94,8 +102,13 @@ pub(super) async fn measure(
         // The callers take turns.
         let due = plan.period.map(|period| Due { next: begin + times(period, number), step: times(period, callers) });
         let rpc = rpcs[number / plan.in_flight].clone();
-        tasks.spawn(Caller { rpc, invoked: Arc::clone(&invoked), start, end, notes: kept }.call_on(due));
+        let caller = Caller { rpc, invoked: Arc::clone(&invoked), results: plan.results, start, end, notes: kept };
+        tasks.spawn(caller.call_on(due));
     }
+    let cpu_at_start = tokio::spawn(async move {
+        sleep_until(start.into()).await;
+        cpu_time()
+    });
     let finished = async { while tasks.join_next().await.is_some() {} };
     let ended = tokio::select! {
         () = finished => Ok(()),
@@ -103,16 +116,29 @@ pub(super) async fn measure(
         never = show_progress(&notes, start, plan.duration) => never,
     };
     let elapsed = start.elapsed();
-    let mut measured = Measured { latencies: latencies(), errors: Tally::default(), first_failure: None, elapsed };
+    // A run that is cut off during the warm-up has taken nothing.
+    let cpu = cpu_at_start
+        .now_or_never()
+        .and_then(Result::ok)
+        .map_or(Duration::ZERO, |start| cpu_time().saturating_sub(start));
+    let mut measured =
+        Measured { latencies: latencies(), errors: Tally::default(), first_failure: None, elapsed, results: 0, cpu };
     for notes in notes {
         let mut notes = notes.lock();
         measured.latencies.add(&notes.latencies).expect("a histogram without bounds grows");
         measured.errors.add(&notes.errors);
+        measured.results += notes.results;
         if let (None, Some(error)) = (&measured.first_failure, notes.first_error.take()) {
             measured.first_failure = Some(error.explain(&known));
         }
     }
     (measured, ended)
+}
+
+/// The time of processors that this process took so far.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 fn times(period: Duration, count: usize) -> Duration {
@@ -128,6 +154,7 @@ struct Due {
 struct Caller {
     rpc: Rpc,
     invoked: Arc<Invoked>,
+    results: Option<usize>,
     start: Instant,
     end: Instant,
     notes: Arc<Mutex<Notes>>,
@@ -153,9 +180,9 @@ impl Caller {
             if begun >= self.end || Instant::now() >= self.end {
                 return;
             }
-            let called: Result<IgnoredAny, _> = self.rpc.call(&self.invoked.method, self.invoked.args.clone()).await;
+            let called = self.call().await;
             if begun >= self.start {
-                self.note(begun, called.as_ref().err());
+                self.note(begun, called.as_ref());
             }
             if let Err(CallError::Disconnected(_) | CallError::ReceiverNotFound { .. } | CallError::Overloaded(_)) =
                 called
@@ -165,14 +192,25 @@ impl Caller {
         }
     }
 
-    fn note(&self, begun: Instant, error: Option<&CallError>) {
+    /// Calls, and gives how many results were taken one by one.
+    async fn call(&self) -> Result<u64, CallError> {
+        let (method, args) = (&self.invoked.method, self.invoked.args.clone());
+        let Some(most) = self.results else {
+            return self.rpc.call::<IgnoredAny>(method, args).await.map(|IgnoredAny| 0);
+        };
+        let results = self.rpc.results::<IgnoredAny>(method, args).await?.take(most);
+        results.try_fold(0, async |taken, IgnoredAny| Ok(taken + 1)).await
+    }
+
+    fn note(&self, begun: Instant, called: Result<&u64, &CallError>) {
         let mut notes = self.notes.lock();
-        match error {
-            None => {
+        match called {
+            Ok(results) => {
+                notes.results += results;
                 let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 notes.latencies.record(nanos).expect("a histogram without bounds grows");
             }
-            Some(error) => {
+            Err(error) => {
                 notes.errors.count(class(error));
                 notes.first_error.get_or_insert_with(|| error.clone());
             }

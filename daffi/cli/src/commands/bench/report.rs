@@ -23,10 +23,22 @@ pub(super) struct Report<'a> {
     rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    results: Option<Results>,
     failed: u64,
     errors: &'a Tally,
     /// The times of calls that succeeded, in microseconds.
     latency_us: Latency,
+}
+
+/// Results that were taken one by one.
+#[derive(Clone, Copy, Serialize)]
+struct Results {
+    taken: u64,
+    per_second: f64,
+    /// Of the processors that this process used.
+    cpu_seconds: f64,
+    per_cpu_second: f64,
 }
 
 #[derive(Serialize)]
@@ -47,16 +59,23 @@ impl<'a> Report<'a> {
         in_flight: usize,
         rate: Option<f64>,
         payload: Option<Size>,
+        one_by_one: bool,
     ) -> Self {
         let latencies = &measured.latencies;
         let micros = |nanos: u64| nanos as f64 / 1e3;
         let at = |percentile| micros(latencies.value_at_percentile(percentile));
         // A run that is cut off during the warm-up has measured for no time.
         let seconds = measured.elapsed.as_secs_f64();
+        let per = |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        let results = || {
+            let (taken, cpu_seconds) = (measured.results, measured.cpu.as_secs_f64());
+            Results { taken, per_second: per(taken, seconds), cpu_seconds, per_cpu_second: per(taken, cpu_seconds) }
+        };
         Self {
             calls: measured.calls(),
             seconds,
-            calls_per_second: if seconds > 0.0 { measured.calls() as f64 / seconds } else { 0.0 },
+            calls_per_second: per(measured.calls(), seconds),
+            results: one_by_one.then(results),
             connections,
             in_flight,
             rate,
@@ -87,6 +106,8 @@ pub(super) fn readable(report: &Report<'_>) -> String {
         ("on", Some(report.connections).filter(|on| *on > 1).map(|on| format!("{on} connections"))),
         ("in flight", Some(report.in_flight.to_string())),
         ("payload", report.payload_bytes.map(|size| Size(size).to_string())),
+        ("results", report.results.map(|results| format!("{:.0}/s", results.per_second))),
+        ("cpu", report.results.map(|results| format!("{:.0} results/s of a core here", results.per_cpu_second))),
         ("fastest", time(latency.min)),
         ("p50", time(latency.p50)),
         ("p90", time(latency.p90)),
