@@ -94,6 +94,7 @@ pub struct Extensions {
     body: Option<u64>,
     stream: StreamFlags,
     window: Option<u32>,
+    has_headers: bool,
 }
 
 impl Extensions {
@@ -130,6 +131,7 @@ impl Extensions {
                 tag::WINDOW => said.window = Some(u32::from_le_bytes(exact(tag, value)?)),
                 tag::HEADER => {
                     header_pair(value).ok_or(ExtensionError::Value(tag))?;
+                    said.has_headers = true;
                     header_bytes += value.len();
                     if header_bytes > MAX_HEADER_BYTES {
                         return Err(ExtensionError::Headers { size: header_bytes, limit: MAX_HEADER_BYTES });
@@ -208,6 +210,12 @@ impl Extensions {
     /// The user's keys and values, in the order in which they were set.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.entries().filter(|entry| entry.tag == tag::HEADER).filter_map(|entry| header_pair(entry.value))
+    }
+
+    /// Whether there are any, without looking through the block again.
+    #[must_use]
+    pub const fn has_headers(&self) -> bool {
+        self.has_headers
     }
 
     /// The authenticated caller, as a Router says. What a caller writes there itself is worth
@@ -358,7 +366,8 @@ impl ExtensionsBuilder {
         if size > limit {
             return Err(ExtensionError::TooLong { size, limit });
         }
-        Ok(Extensions { bytes: bytes.freeze(), ..said })
+        let has_headers = self.header_bytes > 0;
+        Ok(Extensions { bytes: bytes.freeze(), has_headers, ..said })
     }
 }
 

@@ -11,14 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::yield_now,
-};
-use tokio_util::sync::PollSemaphore;
+use tokio::{runtime::Handle, task::yield_now};
 
-use super::timers::now;
+use super::{
+    timers::now,
+    turnstile::{Pass, Turnstile, Visitor},
+};
 use crate::lanes;
 
 /// Work between two looks at limits; a small frame is one.
@@ -27,11 +25,22 @@ pub(super) const LOOK: usize = 32;
 /// A frame counts once more for each so many bytes.
 const BYTES: usize = 8 * 1024;
 
-/// A turn with at most this much work is short, unless it took longer than [`DEAR`].
+/// A turn with at most this much work is short, unless it takes too long.
 const SHORT: usize = 16;
 
-/// A turn that took this long while others wait is not short, however little work it did.
+/// A turn is not short if those of its connection took this long of late, in the mean and while
+/// others wait, however little work it did.
 const DEAR: Duration = Duration::from_micros(20);
+
+/// A turn is not short if it took this long itself while others wait.
+const DEAREST: Duration = Duration::from_micros(200);
+
+/// One turn counts at most this much in that mean: time also passes while the system does something
+/// else, and whoever asks little must not stand in line for that.
+const MOST_IN_MEAN: Duration = Duration::from_micros(60);
+
+/// Turns that the mean is of.
+const OF_LATE: u32 = 8;
 
 /// A turn ends when it did this much work.
 const MOST: usize = 256;
@@ -43,13 +52,13 @@ const LONGEST: Duration = Duration::from_micros(50);
 const CLOSE_LOOK: usize = 4;
 
 /// Bytes that one read may bring while others wait: copying more takes longer than a turn.
-const READ_CROWDED: usize = 64 * 1024;
+const READ_CROWDED: usize = 32 * 1024;
 
 /// The line in which the connections of a node stand whose last turn was long, or that have had
 /// none yet.
 ///
-/// As many of them as the runtime has threads have their turn at a time, and after each the runtime
-/// looks for what came meanwhile. So whoever asks little waits for one long turn, however many
+/// As many of them as the runtime has threads have their turn at a time, whoever had least of it
+/// first, and after each the runtime looks for what came meanwhile. So whoever asks little waits for one long turn, however many
 /// peers have more ready than they are given time for; and while anybody waits, a turn is no longer
 /// than what a short call takes. Each lane has a line of its own.
 #[derive(Clone, Debug)]
@@ -60,9 +69,8 @@ pub(crate) struct LongTurns(Arc<[Arc<LaneLine>]>);
 /// everybody over one connection: among those who ask it would be one of many.
 #[derive(Debug)]
 struct LaneLine {
-    /// The permits for turns of each [`Kind`].
-    permits: [Arc<Semaphore>; 2],
-    threads: usize,
+    /// One for each [`Kind`].
+    turnstiles: [Arc<Turnstile>; 2],
     /// Connections that stand in it. Relaxed, as `had_short`: it decides only how long a turn is.
     waiting: AtomicUsize,
     /// A connection had a short turn since the last long one began.
@@ -82,13 +90,13 @@ impl LongTurns {
 
 impl LaneLine {
     fn of(threads: usize) -> Self {
-        let permits = [(); 2].map(|()| Arc::new(Semaphore::new(threads)));
-        Self { permits, threads, waiting: AtomicUsize::new(0), had_short: AtomicBool::new(false) }
+        let turnstiles = [(); 2].map(|()| Turnstile::new(threads));
+        Self { turnstiles, waiting: AtomicUsize::new(0), had_short: AtomicBool::new(false) }
     }
 
     /// Whether somebody has a long turn.
     fn is_busy(&self) -> bool {
-        self.permits.iter().any(|permits| permits.available_permits() < self.threads)
+        self.turnstiles.iter().any(|turnstile| turnstile.is_busy())
     }
 }
 
@@ -107,7 +115,9 @@ pub(super) struct TurnPace {
     /// Its next turn is expected to be long.
     long: Option<Kind>,
     /// Kept beyond a long turn, until others had theirs.
-    permit: Option<OwnedSemaphorePermit>,
+    pass: Option<Pass>,
+    /// What its turns took of late while others waited.
+    mean: Duration,
     goes_on: bool,
 }
 
@@ -118,8 +128,8 @@ struct Place {
     /// The lane on which the connection ran last, and the line there.
     lane: usize,
     line: Arc<LaneLine>,
-    permits: [PollSemaphore; 2],
-    /// The connection waits for a permit.
+    visitors: [Visitor; 2],
+    /// It is counted among those that stand in the line.
     waits: bool,
 }
 
@@ -132,6 +142,10 @@ pub(super) struct Work {
     /// Since when, once that was looked at.
     since: Option<Instant>,
     looked_at_clock: usize,
+    /// Work between two looks at the clock while others wait.
+    close_look: usize,
+    /// One read brought much since the last look at the clock.
+    read_much: bool,
     /// Others wait for their turn.
     crowded: bool,
 }
@@ -139,7 +153,7 @@ pub(super) struct Work {
 impl Place {
     fn new(all: LongTurns, lane: usize) -> Self {
         let line = Arc::clone(&all.0[lane]);
-        Self { permits: line.permits.clone().map(PollSemaphore::new), all, lane, line, waits: false }
+        Self { visitors: line.turnstiles.clone().map(Visitor::of), all, lane, line, waits: false }
     }
 
     /// Steps into the line of the lane that the connection runs on now.
@@ -171,12 +185,13 @@ impl Drop for Place {
 impl TurnPace {
     pub(super) fn new(line: Option<LongTurns>) -> Self {
         let line = line.map(|line| Place::new(line, 0));
-        Self { long: line.is_some().then_some(Kind::Requests), line, permit: None, goes_on: false }
+        let long = line.is_some().then_some(Kind::Requests);
+        Self { line, long, pass: None, mean: Duration::ZERO, goes_on: false }
     }
 
     /// The driver runs again, and so others have run meanwhile.
     pub(super) fn begin(&mut self) {
-        self.permit = None;
+        self.pass = None;
     }
 
     /// Whether the peer may be read now, and what the turn may do. `Pending`: others are first, and
@@ -185,9 +200,9 @@ impl TurnPace {
         let Some(place) = &mut self.line else { return Poll::Ready(Work::default()) };
         place.follow();
         if let Some(kind) = self.long {
-            let permit = place.permits[kind as usize].poll_acquire(cx);
-            place.note(permit.is_pending());
-            self.permit = ready!(permit);
+            let pass = place.visitors[kind as usize].poll(cx);
+            place.note(pass.is_pending());
+            self.pass = Some(ready!(pass));
         }
         let line = &place.line;
         let crowded = if self.long.is_some() {
@@ -195,20 +210,31 @@ impl TurnPace {
         } else {
             line.is_busy()
         };
-        Poll::Ready(Work { crowded, since: crowded.then(now), ..Work::default() })
+        let close_look = if self.mean < DEAR { CLOSE_LOOK } else { 1 };
+        Poll::Ready(Work { crowded, since: crowded.then(now), close_look, ..Work::default() })
     }
 
     /// A turn ended, in which so many answers were passed to others; `cut`: there was more to do.
     pub(super) fn note(&mut self, work: &Work, answers: usize, cut: bool) {
         let kind = if answers > work.frames / 2 { Kind::Answers } else { Kind::Requests };
-        self.long = (cut || work.is_long()).then_some(kind);
+        let dear = work.took().is_some_and(|took| self.note_time(took));
+        self.long = (cut || dear || work.done > SHORT).then_some(kind);
         if self.long.is_none() {
-            self.permit = None;
+            self.pass = None;
             if let Some(place) = self.line.as_ref().filter(|_| work.crowded) {
                 place.line.had_short.store(true, Relaxed);
             }
         }
-        self.goes_on = cut || self.permit.is_some();
+        self.goes_on = cut || self.pass.is_some();
+    }
+
+    /// A turn took so long while others waited. Gives whether the next may take too long, too.
+    fn note_time(&mut self, took: Duration) -> bool {
+        self.mean = self.mean * (OF_LATE - 1) / OF_LATE + took.min(MOST_IN_MEAN) / OF_LATE;
+        if let (Some(place), Some(kind)) = (&mut self.line, self.long) {
+            place.visitors[kind as usize].note(took);
+        }
+        self.mean >= DEAR || took >= DEAREST
     }
 
     /// Whether the driver has to run again although nothing wakes it: see [`after_others`].
@@ -221,6 +247,11 @@ impl Work {
     pub(super) fn add(&mut self, bytes: usize) {
         self.frames += 1;
         self.done += 1 + bytes / BYTES;
+    }
+
+    /// Notes what one read brought: a part of a frame that is no work yet took its time, too.
+    pub(super) const fn note_read(&mut self, bytes: usize) {
+        self.read_much |= bytes >= CLOSE_LOOK * BYTES;
     }
 
     /// Counts something that costs more than a frame.
@@ -245,17 +276,18 @@ impl Work {
         }
         if self.wants_look() {
             self.looked = self.done;
-        } else if !self.crowded || self.done - self.looked_at_clock < CLOSE_LOOK {
+        } else if !self.crowded || !self.read_much && self.done - self.looked_at_clock < self.close_look {
             return false;
         }
+        self.read_much = false;
         self.looked_at_clock = self.done;
         let now = now();
         now.saturating_duration_since(*self.since.get_or_insert(now)) >= if self.crowded { DEAR } else { LONGEST }
     }
 
-    fn is_long(&self) -> bool {
-        self.done > SHORT
-            || self.crowded && self.since.is_some_and(|since| now().saturating_duration_since(since) >= DEAR)
+    /// How long it took, if others waited.
+    fn took(&self) -> Option<Duration> {
+        self.since.filter(|_| self.crowded).map(|since| now().saturating_duration_since(since))
     }
 }
 
@@ -308,18 +340,54 @@ mod tests {
         assert_eq!(frames(&mut work).await, CLOSE_LOOK);
     }
 
+    /// One that has a turn of one frame, which takes so long while another stands in the line.
+    async fn takes(pace: &mut TurnPace, took: Duration) {
+        let mut work = begin(pace).unwrap();
+        assert!(work.crowded);
+        work.add(10);
+        advance(took).await;
+        pace.note(&work, 0, false);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_takes_long_is_long_however_few_frames_it_has() {
-        let [mut dear, mut first] = paces();
-        let mut work = begin(&mut dear).unwrap();
+        for took in [DEAREST, 2 * DEAR] {
+            let [mut dear, mut first] = paces();
+            let mut work = begin(&mut dear).unwrap();
+            work.add(10);
+            dear.note(&work, 0, false);
+            assert!(begin(&mut first).is_some());
+            let mut turns = 0;
+            while dear.long.is_none() {
+                takes(&mut dear, took).await;
+                turns += 1;
+            }
+            assert!(begin(&mut dear).is_none());
+            assert_eq!(turns, if took == DEAREST { 1 } else { 6 });
+        }
+    }
+
+    /// A processor that serves interrupts, or another process, makes any turn long now and then.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_held_up_now_and_then_stands_in_no_line() {
+        let [mut short, mut first] = paces();
+        let mut work = begin(&mut short).unwrap();
         work.add(10);
-        dear.note(&work, 0, false);
+        short.note(&work, 0, false);
         assert!(begin(&mut first).is_some());
-        let mut work = begin(&mut dear).unwrap();
-        work.add(10);
+        for n in 0..100 {
+            takes(&mut short, if n % 10 == 9 { MOST_IN_MEAN } else { DEAR / 2 }).await;
+            assert!(short.long.is_none(), "{n}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_at_the_clock_follows_each_large_read() {
+        let mut work = Work { crowded: true, since: Some(now()), close_look: CLOSE_LOOK, ..Work::default() };
         advance(DEAR).await;
-        dear.note(&work, 0, false);
-        assert!(begin(&mut dear).is_none());
+        assert!(!work.is_enough(), "nobody looked");
+        work.note_read(READ_CROWDED);
+        assert!(work.is_enough());
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ mod slow_peer;
 mod spare;
 mod timers;
 mod turn;
+mod turnstile;
 mod unfinished;
 mod way;
 mod write;

@@ -159,7 +159,7 @@ impl<R: Handler> Driver<R> {
     }
 
     /// Reads once, unless the peer is held back. `Ready`: there may be frames.
-    fn fill(&mut self, cx: &mut Context<'_>, hold: Hold, work: &Work) -> Result<Poll<()>, Disconnected> {
+    fn fill(&mut self, cx: &mut Context<'_>, hold: Hold, work: &mut Work) -> Result<Poll<()>, Disconnected> {
         let (most, pause) = match hold {
             Hold::Read => {
                 self.timers.clear(Timer::Pause);
@@ -191,6 +191,7 @@ impl<R: Handler> Driver<R> {
             }
             Poll::Ready(read) => {
                 let read = read?;
+                work.note_read(read);
                 self.read.ended = read == 0;
                 self.conn.signs.note_life();
                 self.way.hears();

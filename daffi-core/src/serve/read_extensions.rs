@@ -56,8 +56,7 @@ impl ReadExtensions {
         // The clocks of two hosts need not agree: what is left counts from the arrival.
         let deadline = said.time_left_ms().map(|ms| Instant::now() + Duration::from_millis(ms.into()));
         // A callback may keep them for long, and must not keep a read buffer with them.
-        let has_headers = said.headers().next().is_some();
-        Ok((Self { deadline, said: has_headers.then(|| Arc::new(said.detached())) }, streams))
+        Ok((Self { deadline, said: said.has_headers().then(|| Arc::new(said.detached())) }, streams))
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {

@@ -92,6 +92,8 @@ pub(super) struct Arena {
     /// Bytes that may still be taken.
     room: usize,
     limit: usize,
+    /// A container was referred to again.
+    shared: bool,
 }
 
 /// Words of a container that can change, before its chunks: header, first chunk, last chunk.
@@ -103,11 +105,25 @@ const ELEMENTS: usize = 2;
 
 impl Arena {
     pub(super) fn new(limit: usize) -> Self {
-        Self { words: Vec::new(), owned: Vec::new(), room: limit, limit }
+        Self { words: Vec::new(), owned: Vec::new(), room: limit, limit, shared: false }
     }
 
     pub(super) const fn too_much(&self) -> ReadError {
         ReadError::Memory { limit: self.limit }
+    }
+
+    pub(super) const fn note_shared(&mut self) {
+        self.shared = true;
+    }
+
+    /// Whether a container was referred to again.
+    pub(super) const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// How many words there are.
+    pub(super) const fn len(&self) -> usize {
+        self.words.len()
     }
 
     /// Takes room for bytes that something else holds.

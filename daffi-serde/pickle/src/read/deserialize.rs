@@ -197,6 +197,10 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
     /// Visits any value as a [`Value`]: as the enum of [`exact`] for kinds that serde does not tell
     /// apart.
     fn visit_as_value<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        if self.cost != VALUE_COST {
+            // It is no part of another one.
+            self.loaded.check_size(self.slot)?;
+        }
         // Only containers are visited here, because this frame is on the stack once per level of
         // nesting.
         let this = Self { cost: VALUE_COST, ..self };

@@ -110,7 +110,7 @@ impl<'a> Machine<'a> {
             op::POP_MARK => self.pop_mark().map(|at| self.stack.truncate(at)),
             op::DUP => {
                 let top = self.shareable_top()?;
-                self.push(top);
+                self.push_again(top);
                 Ok(())
             }
 
@@ -331,8 +331,16 @@ impl<'a> Machine<'a> {
             _ => self.input.u32()?.into(),
         };
         let slot = self.memo.get(index).ok_or_else(|| self.malformed("nothing is remembered under that number"))?;
-        self.push(slot);
+        self.push_again(slot);
         Ok(())
+    }
+
+    /// Pushes what is somewhere else, too.
+    fn push_again(&mut self, slot: Slot) {
+        if matches!(slot.place(), Place::Node(_)) {
+            self.arena.note_shared();
+        }
+        self.push(slot);
     }
 
     fn line_index(&mut self) -> Result<u64, ReadError> {

@@ -3,7 +3,7 @@
 //! input until then.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 use daffi_serde::{ValueLimits, envelope::lossy_text};
@@ -20,6 +20,7 @@ mod int;
 mod machine;
 mod memo;
 mod scalar;
+mod sharing;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use self::{
     arena::{Arena, Kind},
     machine::Machine,
     scalar::Scalar,
+    sharing::Weights,
     slot::Place,
 };
 
@@ -53,6 +55,7 @@ pub(crate) struct Loaded<'a> {
     values_left: Cell<usize>,
     /// Bytes that values may still take, text and bytes within them included.
     room: Cell<usize>,
+    weights: RefCell<Weights>,
 }
 
 impl<'a> Loaded<'a> {
@@ -60,7 +63,8 @@ impl<'a> Loaded<'a> {
     pub(crate) fn new(bytes: &'a [u8], limits: ValueLimits, unknown: Unknown) -> Result<Self, ReadError> {
         let (mut arena, root) = Machine::new(bytes, limits.decode_bound(bytes.len()), unknown)?.run()?;
         let room = Cell::new(arena.settle());
-        Ok(Self { input: bytes, arena, root, limits, values_left: Cell::new(limits.max_values), room })
+        let values_left = Cell::new(limits.max_values);
+        Ok(Self { input: bytes, arena, root, limits, values_left, room, weights: RefCell::default() })
     }
 
     /// What reads the value of a slot.

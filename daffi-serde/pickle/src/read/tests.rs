@@ -1,11 +1,14 @@
 //! Opcodes and forms that today's CPython seldom writes, or never: literal bytes.
 
 use daffi_serde::{
-    Value,
+    Value, ValueLimits,
     value::{Date, DateTime, Time},
 };
 
-use crate::from_slice;
+use serde::Deserialize;
+
+use super::{Loaded, Unknown};
+use crate::{ReadError, from_slice};
 
 fn read(pickle: &[u8]) -> Value {
     from_slice(pickle).unwrap_or_else(|error| panic!("{}: {error}", pickle.escape_ascii()))
@@ -89,4 +92,26 @@ fn constructors() {
     assert_eq!(read(b"cdecimal\nDecimal\n(V1\nt}\x92."), Value::Decimal("1".into()));
     let complex = read(b"cbuiltins\ncomplex\nG\0\0\0\0\0\0\0\0F2\n\x86R.");
     assert_eq!(complex, Value::Complex(0.0, 2.0));
+}
+
+/// Nothing is made of what would be too large: refusing it costs what it has bytes.
+#[test]
+fn what_multiplies_itself_is_refused_before_it_is_made() {
+    let level = |below: u8| [&b"("[..], &[b'h', below].repeat(8), b"t\x94"].concat();
+    let bomb = |levels: u8| [b"]\x94".to_vec(), (0..levels).flat_map(level).collect(), b".".to_vec()].concat();
+    for (levels, fits) in [(3, true), (8, false), (200, false)] {
+        let bytes = bomb(levels);
+        let loaded = Loaded::new(&bytes, ValueLimits::default(), Unknown::Refuse).unwrap();
+        let (room, values) = (loaded.room.get(), loaded.values_left.get());
+        let read = Value::deserialize(loaded.at(loaded.root));
+        assert_eq!(read.is_ok(), fits, "{levels}");
+        if !fits {
+            assert!(matches!(read, Err(ReadError::Memory { .. })), "{read:?}");
+            assert_eq!(values, loaded.values_left.get());
+            assert!(room - loaded.room.get() <= 4 * bytes.len());
+        }
+    }
+    // What is shared within limits is as before, and what holds itself is found at once.
+    assert_eq!(read(b"](K\x01K\x02e\x94h\x00\x86."), Value::Tuple(vec![list([1, 2]), list([1, 2])].into()));
+    assert!(matches!(from_slice::<Value>(b"]\x94(h\x00h\x00e."), Err(ReadError::Cycle)));
 }
