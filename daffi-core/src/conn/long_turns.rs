@@ -58,12 +58,14 @@ const READ_CROWDED: usize = 32 * 1024;
 /// none yet.
 ///
 /// As many of them as the runtime has threads have their turn at a time, whoever had least of it
-/// first, and after each the runtime looks for what came meanwhile. So whoever asks little waits for one long turn, however many
-/// peers have more ready than they are given time for; and while anybody waits, a turn is no longer
-/// than what a short call takes. Each lane has a line of its own.
+/// first, and after each the runtime looks for what came meanwhile. So whoever asks little waits
+/// for one long turn, however many peers have more ready than they are given time for; and while
+/// anybody waits, a turn is no longer than what a short call takes. Each lane has a line of its
+/// own.
 #[derive(Clone, Debug)]
 pub(crate) struct LongTurns(Arc<[Arc<LaneLine>]>);
 
+/// The line of one lane.
 ///
 /// Those whose turns hold answers that others wait for have a line of their own. A worker answers
 /// everybody over one connection: among those who ask it would be one of many.
