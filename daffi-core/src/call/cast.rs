@@ -181,9 +181,11 @@ fn address<F: FormatSet>(
 ) -> Result<Requests, CallError> {
     let shared = client.shared();
     let members = conn.members();
-    let names: BTreeSet<String> = match receivers {
+    let mut named = BTreeSet::new();
+    let names: Vec<String> = match receivers {
         Some([]) => return Err(CallError::NoReceivers { method: method.to_owned() }),
-        Some(names) => names.iter().cloned().collect(),
+        // In the order in which they were named, each once.
+        Some(names) => names.iter().filter(|name| named.insert(*name)).cloned().collect(),
         None => {
             members.receivers_of(method).map(|all| all.iter().map(ToString::to_string).collect()).unwrap_or_default()
         }
