@@ -72,11 +72,13 @@ pub(crate) struct Driver<R: Handler> {
     pub(super) way: WaySide,
     pub(super) pace: TurnPace,
     pub(super) shutdown: Shutdown,
-    /// The time to settle has begun.
-    pub(super) settling: bool,
+    /// The time to settle has begun, and ends then at the latest.
+    pub(super) settles_until: Option<Instant>,
     pub(super) timers: Timers,
     pub(super) times: Times,
     alarm: Alarm,
+    /// When the turn began for which the alarm rang.
+    rang_at: Option<Instant>,
     reason: Option<Disconnected>,
 }
 
@@ -100,10 +102,11 @@ impl<R: Handler> Driver<R> {
             way: WaySide::new(link.path),
             pace: TurnPace::new(line),
             shutdown: Shutdown::No,
-            settling: false,
+            settles_until: None,
             timers: Timers::default(),
             times: Times::of(config, opening),
             alarm: Alarm::default(),
+            rang_at: None,
             reason: None,
         }
     }
@@ -132,6 +135,9 @@ impl<R: Handler> Driver<R> {
             Some(at) => self.timers.set(Timer::Handler, at),
             None => self.timers.clear(Timer::Handler),
         }
+        if let Some(begun) = self.rang_at.take() {
+            self.timers.forget_seen(begun);
+        }
         if self.alarm.poll(self.timers.next(), cx).is_ready() {
             cx.waker().wake_by_ref();
         }
@@ -147,7 +153,9 @@ impl<R: Handler> Driver<R> {
             self.timers.clear(Timer::Handshake);
         }
         if self.alarm.rang() {
-            self.look_at_clocks()?;
+            let now = now();
+            self.rang_at = Some(now);
+            self.look_at_clocks(now)?;
         }
 
         // What other tasks queued may have company soon; what this turn queues is complete.
@@ -204,8 +212,7 @@ impl<R: Handler> Driver<R> {
     }
 
     /// Looks at the clocks that belong to neither half of the connection.
-    fn look_at_clocks(&mut self) -> Result<(), Disconnected> {
-        let now = now();
+    fn look_at_clocks(&mut self, now: Instant) -> Result<(), Disconnected> {
         if self.timers.is_due(Timer::Handshake, now) {
             return Err(Disconnected::HandshakeTimeout(self.times.handshake));
         }

@@ -94,15 +94,14 @@ impl<R: Handler> Driver<R> {
             return true;
         }
         let now = now();
-        if !self.settling {
-            self.settling = true;
+        let settles_until = *self.settles_until.get_or_insert_with(|| {
             self.timers.set(Timer::Settle, now + SETTLE);
-            self.timers.set(Timer::Linger, now + SETTLE + self.times.linger);
-        }
-        if !self.timers.is_due(Timer::Settle, now) {
+            now + SETTLE + self.times.linger
+        });
+        if self.timers.is_set(Timer::Settle) && !self.timers.is_due(Timer::Settle, now) {
             return false;
         }
-        if self.way.unacknowledged_bytes() > 0 && !self.timers.is_due(Timer::Linger, now) {
+        if self.way.unacknowledged_bytes() > 0 && now < settles_until {
             self.timers.set(Timer::Settle, now + SETTLE);
             return false;
         }

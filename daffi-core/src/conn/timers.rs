@@ -68,6 +68,15 @@ impl Timers {
         due
     }
 
+    /// Forgets the deadlines that only let a turn be taken, if they had come at `begun`, when this
+    /// turn began: nobody may have looked at them, because the connection is not read any more, or
+    /// not written to. Left there, they would wake the driver without end.
+    pub(super) fn forget_seen(&mut self, begun: Instant) {
+        for timer in [Timer::Read, Timer::Write, Timer::Pause, Timer::Settle] {
+            self.is_due(timer, begun);
+        }
+    }
+
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.iter().flatten().min().copied()
@@ -120,6 +129,11 @@ mod tests {
         assert!(!timers.is_due(Timer::Pause, now) && timers.is_set(Timer::Pause));
         assert!(timers.is_due(Timer::Pause, now + SECOND) && !timers.is_set(Timer::Pause));
         assert!(!timers.is_due(Timer::Pause, now + SECOND));
+        timers.set(Timer::Read, now + SECOND);
+        timers.set(Timer::Write, now + 2 * SECOND);
+        timers.forget_seen(now + SECOND);
+        assert!(!timers.is_set(Timer::Read) && timers.is_set(Timer::Write) && timers.is_set(Timer::Handler));
+        timers.clear(Timer::Write);
         timers.clear(Timer::Handler);
         assert_eq!(timers.next(), None);
     }

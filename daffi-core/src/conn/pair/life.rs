@@ -169,3 +169,29 @@ async fn a_question_that_travels_slowly_behind_other_bytes_is_waited_for() {
     let (reason, after) = live(&mut pair, 400, travels).await.expect("it never answers");
     assert!(matches!(reason, Disconnected::Silent(_)) && (200..250).contains(&after), "{reason} after {after}");
 }
+
+/// A clock of reading that comes when nobody reads any more wakes the driver once, and not without
+/// end.
+#[tokio::test(start_paused = true)]
+async fn the_clocks_of_one_that_is_ended_let_it_rest() {
+    let mut pair = Pair::new(&budget(), Level::THREE);
+    pair.driver.handler.keeps = true;
+    for _ in 0..60 {
+        pair.send(&request(MIB));
+    }
+    pair.conn.send_parts(Class::Answer, b"an answer", None).unwrap();
+    pair.take(usize::MAX);
+    assert!(pair.run().is_pending() && pair.unread() > 0, "it is read slowly");
+    pair.take(0);
+    pair.conn.send_parts(Class::Answer, &[7; 100_000], None).unwrap();
+    pair.conn.end(Disconnected::Stopped, true);
+    for _ in 0..30 {
+        // Few enough that the runtime does not make it rest.
+        assert!((0..10).any(|_| pair.rests()), "what waits is to be written");
+        advance(SECOND).await;
+    }
+    pair.take(usize::MAX);
+    while pair.run().is_pending() {
+        advance(SECOND).await;
+    }
+}

@@ -241,6 +241,12 @@ impl Pair {
         self.driver.poll(&mut Context::from_waker(&waker))
     }
 
+    /// One turn only. Gives whether nothing lets the driver run again at once.
+    fn rests(&mut self) -> bool {
+        self.flag.0.store(false, Ordering::SeqCst);
+        self.turn().is_pending() && !self.driver.pace.goes_on() && !self.flag.0.load(Ordering::SeqCst)
+    }
+
     /// The peer sends bytes.
     pub(super) fn send(&self, bytes: &[u8]) {
         self.inward.lock().bytes.extend(bytes);
