@@ -19,13 +19,14 @@ async fn front(ctx: Context, job: String) -> Result<String, CallError> {
 }
 
 #[callback]
-async fn back(ctx: Context, job: String) -> String {
+async fn back(ctx: Context, job: String) -> Result<String, String> {
     if job == "an endless job" {
         // Until its time is up, or its caller gives it up.
         ctx.cancelled().await;
         ENDED.fetch_add(1, Ordering::Relaxed);
+        return Err("nobody waits any more".into());
     }
-    format!("{job} for {}", ctx.header("tenant").unwrap_or("nobody"))
+    Ok(format!("{job} for {}", ctx.header("tenant").unwrap_or("nobody")))
 }
 
 #[tokio::main]
@@ -40,7 +41,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}", rpc.call::<String>("front", ("a quick job",)).await?);
 
     let late = rpc.timeout(Duration::from_millis(300)).call::<String>("front", ("an endless job",)).await;
-    println!("the caller waits no more: {}", late.is_err_and(|error| error.is_timeout()));
+    // Its own clock says so, or that of a node behind it, when both ring at once.
+    println!("the caller waits no more: {}", late.is_err());
     // The node in the back runs one callback at a time, so that this one waited for the end of the
     // other.
     println!("{}", caller.rpc().call::<String>("back", ("the next job",)).await?);
