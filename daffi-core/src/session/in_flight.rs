@@ -178,21 +178,21 @@ impl InFlight {
     /// Completes a call by its reply. `None`: nobody waits for it, or it is not from whom was
     /// asked.
     pub(crate) fn complete(&mut self, frame: Frame) -> Option<Completed> {
-        if !frame.is_from(&self.calls.get(&frame.header().id().0)?.receiver) {
-            return None;
-        }
-        self.end(frame.header().id(), Outcome::Reply(frame))
+        let id = frame.header().id();
+        self.end(id, |slot| if frame.is_from(&slot.receiver) { Some(Outcome::Reply(frame)) } else { None })
     }
 
     /// Completes a call whose last result came in DATA of `receiver`. `None`: there is no such
     /// call.
     pub(crate) fn complete_stream(&mut self, id: CallId, receiver: &str) -> Option<Completed> {
-        let slot = self.calls.get(&id.0)?;
-        if slot.streams && slot.receiver.as_str() == receiver { self.end(id, Outcome::AllCame) } else { None }
+        self.end(id, |slot| (slot.streams && slot.receiver.as_str() == receiver).then_some(Outcome::AllCame))
     }
 
-    fn end(&mut self, id: CallId, outcome: Outcome) -> Option<Completed> {
+    /// Ends a call as `outcome` says of it, if that is its end.
+    #[inline]
+    fn end(&mut self, id: CallId, outcome: impl FnOnce(&Slot) -> Option<Outcome>) -> Option<Completed> {
         let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return None };
+        let outcome = outcome(entry.get())?;
         match &mut entry.get_mut().state {
             SlotState::Waiting(waker) => {
                 let waker = waker.take();
