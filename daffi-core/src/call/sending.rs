@@ -3,8 +3,7 @@
 use std::{fmt, marker::PhantomData, pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use daffi_serde::{FormatSet, Output, Returned, SerdeError};
-use daffi_wire::FormatId;
+use daffi_serde::{FormatSet, Returned, SerdeError};
 use futures::Stream;
 use serde::Serialize;
 use tokio::time::sleep;
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{
     client::Client,
-    data::{CallData, PumpError, Stopped, pump},
+    data::{CallData, PumpError, Stopped, pump, write_item},
     error::{CallError, WaitedFor},
 };
 
@@ -79,7 +78,7 @@ async fn send_items<T: Serialize + 'static, E>(
         items.as_mut().poll_next(cx).map(|next| {
             next.map(|item| {
                 let item = item.map_err(SendError::Source)?;
-                write(formats, data.format, &item, out).map_err(|error| encode_error(method, error).into())
+                write_item(formats, data.format, &item, out).map_err(|error| encode_error(method, error).into())
             })
         })
     });
@@ -87,20 +86,6 @@ async fn send_items<T: Serialize + 'static, E>(
         Err(PumpError::Source(failed)) => return Err(failed),
         // What the receiver wants no more of is not missing.
         Ok(()) | Err(PumpError::Stopped) => drop(outflow.finish()),
-    }
-    Ok(())
-}
-
-fn write<T: Serialize + 'static>(
-    formats: &impl FormatSet,
-    format: FormatId,
-    item: &T,
-    to: &mut BytesMut,
-) -> Result<(), SerdeError> {
-    let mut out = Output::new(to);
-    formats.encode_result(format, item, &mut out)?;
-    if let Some(shared) = out.take_shared() {
-        to.extend_from_slice(&shared);
     }
     Ok(())
 }
@@ -136,7 +121,7 @@ impl<T: Serialize + 'static, F: FormatSet> ItemSender<T, F> {
     /// how.
     pub async fn send(&mut self, item: T) -> Result<(), CallError> {
         self.item.clear();
-        let written = write(&self.formats, self.data.format, &item, &mut self.item);
+        let written = write_item(&self.formats, self.data.format, &item, &mut self.item);
         written.map_err(|error| encode_error(&self.method, error))?;
         let Some(outflow) = &self.data.outflow else { return Ok(()) };
         outflow.send_item(&self.item).await.map_err(|Stopped| CallError::Items {

@@ -24,9 +24,12 @@ pub(super) struct DataQueue {
     calls: FxHashMap<DataKey, VecDeque<Bytes>>,
     /// The calls of which frames wait, each once.
     turns: VecDeque<DataKey>,
+    bytes: usize,
     /// Bytes of this node's own calls.
     own_bytes: usize,
     frames: usize,
+    /// All frames own their memory.
+    is_compact: bool,
 }
 
 impl DataQueue {
@@ -34,8 +37,13 @@ impl DataQueue {
         self.turns.is_empty()
     }
 
-    /// Bytes that wait of this node's own calls. What it passes on for others was taken from the
-    /// budget when their window was granted.
+    /// Bytes that wait. They are counted as any others, also those for which a window was taken
+    /// from the budget: a call may end, and give that back, before its peer has taken them.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes that wait of this node's own calls.
     pub(super) const fn own_bytes(&self) -> usize {
         self.own_bytes
     }
@@ -52,6 +60,15 @@ impl DataQueue {
             self.turns.push_back(key);
         }
         waiting.push_back(frame);
+        self.is_compact = false;
+    }
+
+    /// The same of a frame that is to wait for long: it keeps no read buffer alive.
+    pub(super) fn push_compact(&mut self, key: DataKey, frame: Bytes) {
+        // The others were copied when they had to wait, and not again for each that comes.
+        let was_compact = self.is_compact;
+        self.push(key, own(frame));
+        self.is_compact = was_compact;
     }
 
     /// Takes the next frame of the call whose turn it is.
@@ -79,18 +96,27 @@ impl DataQueue {
 
     /// To be called when what waits has to wait for long: it keeps no read buffers alive.
     pub(super) fn compact(&mut self) {
-        for frame in self.calls.values_mut().flatten().filter(|frame| frame.len() <= OWN_FROM) {
-            *frame = Bytes::copy_from_slice(frame);
+        if std::mem::replace(&mut self.is_compact, true) {
+            return;
+        }
+        for frame in self.calls.values_mut().flatten() {
+            *frame = own(std::mem::take(frame));
         }
     }
 
     fn count(&mut self, key: DataKey, bytes: usize, comes: bool) {
         let add = |to: &mut usize, more: usize| *to = if comes { *to + more } else { *to - more };
         add(&mut self.frames, 1);
+        add(&mut self.bytes, bytes);
         if key.from.is_none() {
             add(&mut self.own_bytes, bytes);
         }
     }
+}
+
+/// The frame in memory of its own; a large one owns about what it needs anyway.
+fn own(frame: Bytes) -> Bytes {
+    if frame.len() <= OWN_FROM { Bytes::copy_from_slice(&frame) } else { frame }
 }
 
 #[cfg(test)]
@@ -114,6 +140,20 @@ mod tests {
         assert_eq!(order, ["a1", "b1", "c1", "a2", "a3"]);
         assert_eq!((queue.own_bytes(), queue.frames()), (0, 0));
         assert!(queue.calls.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_long_is_copied_once() {
+        let buffer = Bytes::from(vec![7; 100_000]);
+        let mut queue = DataQueue::default();
+        queue.push(key(1), buffer.slice(..10));
+        queue.compact();
+        queue.push_compact(key(2), buffer.slice(..10));
+        assert!(buffer.is_unique());
+        let place = |queue: &DataQueue| queue.calls[&key(1)][0].as_ptr();
+        let before = place(&queue);
+        queue.compact();
+        assert_eq!(place(&queue), before);
     }
 
     #[test]

@@ -121,7 +121,11 @@ impl Queue {
     /// the buffers that it passes through are the threads', not the peer's.
     fn held_bytes(&self) -> usize {
         let batch = if self.stuck { self.batch.held_bytes() } else { cost_of(&self.batch) };
-        batch + self.data.own_bytes() + self.taken_held + self.receipts.len() * RECEIPT_COST
+        batch
+            + self.data.bytes()
+            + self.data.frames() * FRAME_COST
+            + self.taken_held
+            + self.receipts.len() * RECEIPT_COST
     }
 
     fn push(&mut self, head: &[u8], payload: Option<Bytes>) {
@@ -288,9 +292,10 @@ impl Outbox {
     /// [`data_room`](Self::data_room) before.
     pub(crate) fn push_data(&self, key: DataKey, frame: Bytes) -> Result<Queued, Closed> {
         let mut queue = self.open()?;
-        queue.data.push(key, frame);
         if queue.stuck {
-            queue.data.compact();
+            queue.data.push_compact(key, frame);
+        } else {
+            queue.data.push(key, frame);
         }
         Ok(self.note_queued(&mut queue))
     }

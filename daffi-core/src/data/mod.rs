@@ -10,8 +10,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
+use bytes::BytesMut;
+use daffi_serde::{FormatSet, Output, SerdeError};
 use daffi_wire::{CallCredit, CallId, Cancel, CancelReason, Data, FormatId, Frame, Limits, NodeName};
 use parking_lot::Mutex;
+use serde::Serialize;
 
 pub(crate) use self::{
     inflow::Inflow,
@@ -59,6 +62,21 @@ impl CallEnd {
             self.say(&frame);
         }
     }
+}
+
+/// Writes one item, in the format of its call, to the end of `to`.
+pub(crate) fn write_item<T: Serialize + 'static>(
+    formats: &impl FormatSet,
+    format: FormatId,
+    item: &T,
+    to: &mut BytesMut,
+) -> Result<(), SerdeError> {
+    let mut out = Output::new(to);
+    formats.encode_result(format, item, &mut out)?;
+    if let Some(shared) = out.take_shared() {
+        to.extend_from_slice(&shared);
+    }
+    Ok(())
 }
 
 /// Both directions of an open call at one of its ends.

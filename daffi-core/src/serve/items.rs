@@ -10,11 +10,12 @@ use std::{
 };
 
 use bytes::BytesMut;
-use daffi_serde::{FormatSet, Output, RemoteError, SerdeError};
+use daffi_serde::{FormatSet, RemoteError, SerdeError};
 use daffi_transport::BoxFuture;
 use daffi_wire::{Extensions, FrameWriter, Header, Kind, StreamFlags};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
+use tokio::task::coop;
 
 use super::{
     context::Context,
@@ -23,13 +24,17 @@ use super::{
 };
 use crate::{
     conn::{Class, Ticket, WAITING_COST},
-    data::{Outflow, PUMP_COST, PolledItem, PumpError, pump},
+    data::{Outflow, PUMP_COST, PolledItem, PumpError, StreamPlace, pump, write_item},
+    refusal::Refusal,
     scratch::Scratch,
 };
 
 /// The most items, and bytes of them, that a caller gets as one list.
 const MAX_LIST_ITEMS: usize = 65_536;
 const MAX_LIST_BYTES: usize = 16 * 1024 * 1024;
+
+/// What such a list holds is taken from the budget in steps of so many bytes.
+const STEP: usize = 16 * 1024;
 
 /// The stream that a callback returned, and the call that it answers.
 pub(crate) struct Items {
@@ -79,7 +84,7 @@ impl Items {
             let sent = async {
                 match context.call().data().and_then(|data| data.outflow.as_ref()) {
                     Some(outflow) => stream(self.source, to, &context, &method, outflow).await,
-                    None => to.send(&context, &method, guard(self.source.gather(), &method).await, None),
+                    None => to.send(&context, &method, list(self.source, &context, &method).await, None),
                 }
             };
             tokio::select! {
@@ -91,6 +96,19 @@ impl Items {
             drop(ticket);
         });
     }
+}
+
+/// All results as one list. It is one of the calls whose results come one by one, and what it holds
+/// is taken from the budget.
+async fn list(source: Box<dyn ItemSource>, context: &Context, method: &str) -> Reply {
+    let (caller, most) = (&context.call().caller, context.node().config.max_streams);
+    let Some(_place) = StreamPlace::one_of(&caller.streams, most) else {
+        return Reply::error(Refusal::Overloaded.error(format!(
+            "{method}() gives results one by one, and {} has {most} such calls open, which is the most (max_streams)",
+            caller.name
+        )));
+    };
+    guard(source.gather(), method).await
 }
 
 /// A reply, or the error of who panicked on the way to it.
@@ -154,7 +172,9 @@ where
     fn poll_item(&mut self, cx: &mut TaskContext<'_>, out: &mut BytesMut) -> PolledItem<RemoteError> {
         let Self { stream, request, formats } = self;
         stream.as_mut().poll_next(cx).map(|next| {
-            next.map(|item| write(formats, request, &item?, out).map_err(|error| unwritable(request, &error)))
+            next.map(|item| {
+                write_item(formats, request.format(), &item?, out).map_err(|error| unwritable(request, &error))
+            })
         })
     }
 
@@ -174,12 +194,20 @@ async fn gather<T: Serialize + 'static>(
     request: &Request,
     formats: &impl FormatSet,
 ) -> Result<Vec<T>, RemoteError> {
+    let mut memory = request.context().conn().data_account().charge(0);
     let (mut list, mut item, mut bytes) = (Vec::new(), BytesMut::new(), 0);
     while let Some(value) = stream.next().await {
         let value = value?;
         item.clear();
-        write(formats, request, &value, &mut item).map_err(|error| unwritable(request, &error))?;
-        bytes += item.len();
+        write_item(formats, request.format(), &value, &mut item).map_err(|error| unwritable(request, &error))?;
+        bytes += item.len() + size_of::<T>();
+        if !memory.grow_to(bytes.next_multiple_of(STEP)) {
+            return Err(Refusal::Overloaded.error(format!(
+                "{bytes} bytes of results of {}() found no room as one list: take them one by one",
+                request.method()
+            )));
+        }
+        coop::consume_budget().await;
         if list.len() == MAX_LIST_ITEMS || bytes > MAX_LIST_BYTES {
             return Err(RemoteError::new(
                 "OverflowError",
@@ -193,20 +221,6 @@ async fn gather<T: Serialize + 'static>(
         list.push(value);
     }
     Ok(list)
-}
-
-fn write<T: Serialize + 'static>(
-    formats: &impl FormatSet,
-    request: &Request,
-    item: &T,
-    to: &mut BytesMut,
-) -> Result<(), SerdeError> {
-    let mut out = Output::new(to);
-    formats.encode_result(request.format(), item, &mut out)?;
-    if let Some(shared) = out.take_shared() {
-        to.extend_from_slice(&shared);
-    }
-    Ok(())
 }
 
 fn unwritable(request: &Request, error: &SerdeError) -> RemoteError {

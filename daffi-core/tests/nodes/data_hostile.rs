@@ -270,3 +270,27 @@ async fn streams_that_were_given_up_leave_nothing() {
     })
     .await;
 }
+
+/// The greedy one that takes nothing: what has come for its calls is counted after they have ended.
+#[tokio::test]
+async fn results_of_ended_calls_that_nobody_takes_are_counted() {
+    let (router, at) = router_with(NodeConfig::server().budget_bytes(8 << 20).max_connections(16));
+    let mut worker = raw(&at, "worker", r#"["f"]"#).await;
+    let mut deaf = raw(&at, "deaf", "null").await;
+    let mut asked = 0;
+    for id in 2..600 {
+        send(&mut deaf, &request(id, ["deaf", "worker", "f"], &streams(false, true), NOTHING)).await;
+        // What is refused reaches nobody; the answer to that is not read either.
+        let Ok(Some(call)) = timeout(Duration::from_millis(300), worker.receive()).await else { break };
+        if call.kind() != Kind::Request {
+            continue;
+        }
+        asked += 1;
+        let number = call.header().id();
+        send(&mut worker, &begins(number, ["worker", "deaf"])).await;
+        send(&mut worker, &data(number.0, false, ["worker", "deaf"], DataEnd::Item, &[b'1'; 60_000])).await;
+        send(&mut worker, &data(number.0, false, ["worker", "deaf"], DataEnd::Direction, b"")).await;
+    }
+    assert!(asked > 2 && asked < 200, "{asked} calls of 60 kB were let in: {:?}", router.stats());
+    assert!(router.stats().held_bytes <= 16 << 20, "{:?}", router.stats());
+}

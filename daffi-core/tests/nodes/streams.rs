@@ -358,3 +358,17 @@ async fn one_caller_has_so_many_streams() {
     let mine = soon(caller.rpc().results::<u64>("count", (2,))).await;
     assert!(mine.is_ok(), "{mine:?}");
 }
+
+/// Callers that take lists have as many calls open as those that take results one by one.
+#[tokio::test]
+async fn one_caller_has_so_many_lists_gathered() {
+    let seen = Seen::default();
+    let at = endpoint();
+    let _service = service_at(&at, NodeConfig::server().max_streams(3), callbacks(&seen));
+    let caller = client(&at, "caller").await;
+    let call = caller.rpc();
+    let mut calls: Vec<_> = (0..4).map(|_| Box::pin(call.call::<Vec<u64>>("never", ()))).collect();
+    let refused = soon(futures::future::select_all(&mut calls)).await.0.unwrap_err();
+    assert!(matches!(&refused, CallError::Overloaded(why) if why.contains("max_streams")), "{refused}");
+    assert_eq!(soon(caller.rpc().call::<i64>("add", (1, 2))).await.unwrap(), 3);
+}
