@@ -15,18 +15,20 @@ macro_rules! words {
     };
     (results) => {
         "Each result is taken as it is read here, so a slow reader holds its callback up. The timeout is that of the first \
-         result, and of each further one after the one before it.\n\nCancelling: dropping the future, or what it gives, gives the \
+         result, counted from the call, and of each further one, counted from when it is waited for. A callback that has not \
+         returned its stream by then, or its plain value, sees that as its deadline.\n\nCancelling: dropping the future, or what it gives, gives the \
          call up: the callback's stream is dropped.\n\n# Errors\n`CallError`, if the callback failed before its first result; \
          later ones are the last thing that the stream gives."
     };
     (send_items) => {
         "Arguments and items are written in the format of the call; an item may be as large as a frame. The timeout begins when all items \
-         were sent, and before that bounds how long the call waits for a connection and a receiver.\n\nCancelling: dropping \
+         were sent, and before that bounds how long the call waits for a connection and a receiver; the callback does not know it.\n\nCancelling: dropping \
          the future gives the call up: the callback's next item is an error.\n\n# Errors\n`CallError`; \
          `CallError::LevelUnsupported` for a receiver of daffi 3.0.1, which takes no arguments one by one."
     };
     (duplex) => {
-        "The timeout is that of finding a receiver, and of each result.\n\nCancelling: dropping the future, or the results that \
+        "The timeout is that of finding a receiver, and of each result, counted from when it is waited for; the callback does not \
+         know it.\n\nCancelling: dropping the future, or the results that \
          it gives, gives the call up. Dropping the sender says that these were all arguments.\n\n# Errors\n`CallError`, as far \
          as it shows before the callback runs; all others are the last thing that the results give."
     };

@@ -113,7 +113,8 @@ fn queue_now(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<bool, C
 pub(super) async fn send_streaming(
     conn: Arc<ClientConn>,
     receiver: NodeName,
-    written: WrittenRequest,
+    mut written: WrittenRequest,
+    deadline: Option<Instant>,
     data: impl FnOnce(&Arc<ClientConn>, &NodeName, CallId) -> Result<Arc<CallData>, CallError>,
     progress: &mut Progress,
 ) -> Result<(PendingReply, Arc<CallData>), CallError> {
@@ -122,6 +123,7 @@ pub(super) async fn send_streaming(
     let data = data(pending.conn(), pending.receiver(), pending.id)?;
     // Before it is sent: an answer may be quick.
     pending.stream(Arc::clone(&data));
+    written.set_deadline(deadline);
     queue(pending.conn(), &written.with_number(pending.id)).await?;
     pending.mark_sent();
     Ok((pending, data))

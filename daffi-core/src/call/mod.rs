@@ -8,6 +8,7 @@ mod opening;
 mod over;
 mod progress;
 mod request;
+mod result_clock;
 mod results;
 mod rpc;
 mod sending;

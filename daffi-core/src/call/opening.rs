@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use daffi_serde::{Args, FormatSet};
 use daffi_wire::{CallId, FIRST_CALL_WINDOW, FormatId, NodeName};
+use tokio::time::Instant;
 
 use super::{CallOptions, calling::within, engine::send_streaming, progress::Progress};
 use crate::{
     client::{Client, ClientConn, PendingReply},
     data::{CallData, CallEnd, Inflow, Outflow},
+    deadline::later,
     error::CallError,
 };
 
@@ -17,10 +19,12 @@ use crate::{
 pub(super) struct StreamingCall {
     pub(super) pending: PendingReply,
     pub(super) data: Arc<CallData>,
+    /// When the call's timeout has passed, counted from the call.
+    pub(super) deadline: Option<Instant>,
 }
 
-/// Sends the request of a call with such options. The timeout is that of getting so far. Cancel
-/// safe: dropped, it has sent nothing or gives the call up.
+/// Sends the request of a call with such options, within its timeout. Cancel safe: dropped, it has
+/// sent nothing or gives the call up.
 pub(super) async fn open<F: FormatSet>(
     client: &Client<F>,
     method: &str,
@@ -28,14 +32,14 @@ pub(super) async fn open<F: FormatSet>(
     options: &CallOptions,
 ) -> Result<StreamingCall, CallError> {
     let payloads = client.payloads(args, options, None);
-    let mut progress = Progress::default();
+    let (mut progress, deadline) = (Progress::default(), options.timeout.map(later));
     let sending = client.unless_given_up(method, async {
         let (conn, receiver, written) = client.address(method, &payloads, options, true, &mut progress).await?;
         progress.set_target(&conn, &receiver);
         let format = written.format();
         let data = |conn: &Arc<ClientConn>, receiver: &NodeName, id| call_data(conn, (receiver, id), format, options);
-        let (pending, data) = send_streaming(conn, receiver, written, data, &mut progress).await?;
-        Ok(StreamingCall { pending, data })
+        let (pending, data) = send_streaming(conn, receiver, written, deadline, data, &mut progress).await?;
+        Ok(StreamingCall { pending, data, deadline })
     });
     match within(options.timeout, sending).await {
         Ok(opened) => opened,

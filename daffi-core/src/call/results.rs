@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::poll_fn,
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -13,24 +13,23 @@ use daffi_serde::{Body, FormatSet, Returned};
 use daffi_transport::BoxFuture;
 use daffi_wire::{Frame, Kind};
 use futures::Stream;
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     engine::{read, to_received},
     opening::StreamingCall,
+    result_clock::ResultClock,
 };
 use crate::{
     client::Client,
-    deadline::later,
     error::{CallError, WaitedFor},
 };
 
 /// The results of a call, one by one: what [`Rpc::results`](super::Rpc::results) gives.
 ///
 /// It ends after the last result. An error is the last thing that it gives: the callback failed or
-/// gave an error, the receiver left, or no result came within the call's timeout. Each result is
-/// taken from the receiver as it is read here, so one that is read slowly holds the callback up and
-/// nobody else.
+/// gave an error, the receiver left, or no result came within the call's timeout: the first counts
+/// from the call, and each further one from when it is waited for. Each result is taken from the
+/// receiver as it is read here, so one that is read slowly holds the callback up and nobody else.
 ///
 /// Dropping it gives the call up, which the callback can see. Cancel safe: a result that was not
 /// given is still there.
@@ -42,14 +41,13 @@ pub struct Results<R, F> {
     end: Option<Result<Option<Frame>, CallError>>,
     /// Something came in DATA.
     came: bool,
-    timeout: Option<Duration>,
-    expires: Option<Pin<Box<Sleep>>>,
+    clock: ResultClock,
     given_up: Option<BoxFuture<'static, ()>>,
     result: PhantomData<fn() -> R>,
 }
 
 impl<R, F: FormatSet> Results<R, F> {
-    pub(super) fn new(client: Client<F>, method: &str, call: StreamingCall, timeout: Option<Duration>) -> Self {
+    pub(super) fn new(client: Client<F>, method: &str, call: StreamingCall, clock: ResultClock) -> Self {
         let given_up = client.parent_given_up();
         Self {
             client,
@@ -57,8 +55,7 @@ impl<R, F: FormatSet> Results<R, F> {
             call: Some(call),
             end: None,
             came: false,
-            timeout,
-            expires: timeout.map(|after| Box::pin(sleep_until(later(after)))),
+            clock,
             given_up,
             result: PhantomData,
         }
@@ -75,8 +72,7 @@ impl<R, F: FormatSet> Results<R, F> {
     /// Sets the time of the next result, from now on, and of each further one after the one before
     /// it. `None`: as long as it takes.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.timeout = timeout;
-        self.expires = timeout.map(|after| Box::pin(sleep_until(later(after))));
+        self.clock.set(timeout);
     }
 
     /// Waits until the callback has returned its stream, or the call has ended.
@@ -102,7 +98,6 @@ impl<R, F: FormatSet> Results<R, F> {
             self.poll_clocks(cx).map(Err)
         })
         .await?;
-        self.restart();
         Ok(self)
     }
 
@@ -113,21 +108,12 @@ impl<R, F: FormatSet> Results<R, F> {
         {
             return Poll::Ready(CallError::Cancelled { method: self.method.clone() });
         }
-        let Some(expires) = &mut self.expires else { return Poll::Pending };
-        ready!(expires.as_mut().poll(cx));
-        Poll::Ready(CallError::Timeout {
+        self.clock.poll(cx).map(|after| CallError::Timeout {
             receiver: self.call.as_ref().map(|call| call.pending.receiver().to_string()).unwrap_or_default(),
             method: self.method.clone(),
-            after: self.timeout.unwrap_or_default(),
+            after,
             waited_for: WaitedFor::Answer,
         })
-    }
-
-    /// The next result has its time from now on.
-    fn restart(&mut self) {
-        if let (Some(expires), Some(after)) = (&mut self.expires, self.timeout) {
-            expires.as_mut().reset(Instant::now() + after);
-        }
     }
 
     /// What the end of the call gives: the one result of a callback that gives no stream, or why
@@ -143,7 +129,7 @@ impl<R, F: FormatSet> Results<R, F> {
             Some(Ok(Some(frame))) => Ok(frame),
             Some(Err(error)) => Err(error),
         };
-        let received = to_received(end, call.pending.level(), &self.method, None)?;
+        let received = to_received(end, call.pending.level(), &self.method, self.clock.after())?;
         read(self.client.formats(), received, &self.method).map(Some)
     }
 
@@ -158,7 +144,7 @@ impl<R, F: FormatSet> Results<R, F> {
                 Poll::Ready(Some(Ok(bytes))) => {
                     let format = call.data.format;
                     self.came = true;
-                    self.restart();
+                    self.clock.restart();
                     let read = self.client.formats().decode_result(format, &Body::new(bytes));
                     let result = read.map_err(|source| CallError::Decode { method: self.method.clone(), source });
                     return Poll::Ready(Some(result));

@@ -9,6 +9,7 @@ use super::{
     CallOptions, ItemSender, Results, RpcOver, SendError,
     calling::{Calling, Queueing},
     opening::{StreamingCall, open},
+    result_clock::ResultClock,
     sending::send_all,
     setters,
 };
@@ -42,7 +43,8 @@ impl<F: FormatSet> Rpc<F> {
     pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<Results<R, F>, CallError> {
         let (call, options) =
             self.open(method, &args, StreamFlags { items_follow: false, takes_results: true }).await?;
-        Results::new(self.client.clone(), method, call, options.timeout).begun().await
+        let clock = ResultClock::new(options.timeout, call.deadline);
+        Results::new(self.client.clone(), method, call, clock).begun().await
     }
 
     /// Calls `method`, sends `items` behind the arguments, one by one, and reads its result as a
@@ -89,7 +91,9 @@ impl<F: FormatSet> Rpc<F> {
     ) -> Result<(ItemSender<T, F>, Results<R, F>), CallError> {
         let (call, options) = self.open(method, &args, StreamFlags { items_follow: true, takes_results: true }).await?;
         let items = ItemSender::new(self.client.formats().clone(), method, Arc::clone(&call.data));
-        Ok((items, Results::new(self.client.clone(), method, call, options.timeout)))
+        // What the program has to say before the first result takes its own time.
+        let clock = ResultClock::new(options.timeout, None);
+        Ok((items, Results::new(self.client.clone(), method, call, clock)))
     }
 
     async fn open(

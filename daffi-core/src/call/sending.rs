@@ -45,7 +45,7 @@ where
     F: FormatSet,
     S: Stream<Item = Result<T, E>>,
 {
-    let StreamingCall { mut pending, data } = call;
+    let StreamingCall { mut pending, data, .. } = call;
     let (level, receiver) = (pending.level(), pending.receiver().to_string());
     let sending = async {
         send_items(client.formats(), method, &data, items).await?;

@@ -26,8 +26,8 @@ impl WrittenExtensions {
     /// Of a call with these options. Nobody gives a call up that wants no answer.
     pub(super) fn of(options: &CallOptions, method: &str, wants_reply: bool) -> Result<Self, CallError> {
         let streams = options.stream != StreamFlags::default();
-        // The time of a call with items is that of one of them, which only its caller knows.
-        let time_left_ms = options.timeout.filter(|_| wants_reply && !streams).map(in_ms);
+        // The time of a call with items begins when they were sent, which only its caller knows.
+        let time_left_ms = options.timeout.filter(|_| wants_reply && !options.stream.items_follow).map(in_ms);
         if options.headers.is_empty() && !streams {
             return Ok(Self { time_left_ms, said: Extensions::default() });
         }

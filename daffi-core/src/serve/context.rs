@@ -153,9 +153,13 @@ impl Context {
     /// on the way where that is known. Clocks of different hosts need not agree. A call that has
     /// not begun by then does not run; one that runs sees it by [`cancelled`](Self::cancelled).
     ///
-    /// `None` for a call without a timeout, and for one of a daffi 3.0.1 node, which does not say.
+    /// `None` for a call without a timeout, for one of a daffi 3.0.1 node, which does not say, and
+    /// from when results begin to go one by one: of those the timeout is that of each.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
+        if self.call.streams() {
+            return None;
+        }
         self.read_extensions.deadline().map(tokio::time::Instant::into_std)
     }
 
@@ -180,7 +184,7 @@ impl Context {
     /// up, only that it left.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.is_given_up() || self.read_extensions.is_expired()
+        self.is_given_up() || self.read_extensions.is_expired() && !self.call.streams()
     }
 
     /// Whether the caller has said that it does not wait any more, or is gone.
@@ -203,7 +207,15 @@ impl Context {
         tokio::select! {
             () = self.call.cancelled() => {}
             () = self.call.caller.gone.cancelled() => {}
-            () = self.read_extensions.expired() => {}
+            () = self.expired() => {}
+        }
+    }
+
+    /// Waits for the deadline, as long as there is one. Cancel safe.
+    async fn expired(&self) {
+        self.read_extensions.expired().await;
+        if self.call.streams() {
+            std::future::pending().await
         }
     }
 

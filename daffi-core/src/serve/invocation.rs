@@ -24,6 +24,8 @@ const BEGUN: u8 = 1;
 const ENDED: u8 = 2;
 /// Its caller gave it up.
 const CANCELLED: u8 = 4;
+/// Its caller was told that results come one by one.
+const STREAMS: u8 = 8;
 
 /// A call and its caller, as those see them who run, answer and cancel it. All calls of a caller
 /// that cannot be cancelled are one: of them nothing is noted.
@@ -78,6 +80,16 @@ impl Invocation {
             data.close();
         }
         ends
+    }
+
+    /// Its results come one by one from now on. The time of each is known to its caller alone.
+    pub(super) fn stream(&self) {
+        self.state.fetch_or(STREAMS, AcqRel);
+    }
+
+    /// Whether they do.
+    pub(super) fn streams(&self) -> bool {
+        self.state.load(Acquire) & STREAMS != 0
     }
 
     /// The caller gave the call up. `false`: it has ended already.

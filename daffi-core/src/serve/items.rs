@@ -89,7 +89,8 @@ impl Items {
             };
             tokio::select! {
                 () = sent => {}
-                // Whoever gave the call up has its terminal.
+                // Whoever gave the call up has its terminal. Once results come one by one there is
+                // no deadline.
                 () = context.cancelled() => to.send_expired(&context, &method),
                 () = context.node().life.killed.cancelled() => {}
             }
@@ -122,6 +123,7 @@ async fn guard(mut reply: BoxFuture<'static, Reply>, method: &str) -> Reply {
 
 /// Sends items until there are no more, the callback fails or nobody takes them.
 async fn stream(mut source: Box<dyn ItemSource>, to: ReplyTo, context: &Context, method: &str, outflow: &Outflow) {
+    context.call().stream();
     if !begin(to, context, method) {
         return;
     }

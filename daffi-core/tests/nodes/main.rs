@@ -21,6 +21,7 @@ mod restart;
 mod router;
 mod router_flow;
 mod shares;
+mod stream_deadlines;
 mod streams;
 mod support;
 mod tower_services;

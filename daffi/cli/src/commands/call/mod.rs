@@ -32,7 +32,8 @@ About answers:
 Text is printed as it is, anything else as JSON, and a line feed behind either. Bytes are written as they are to a file or a pipe, and escaped to a \
 terminal.
 What a callback gives one by one is printed as it comes, each result on a line; text of several lines is JSON then. Bytes follow each \
-other without anything between them. --timeout is that of the first result, and of each further one after the one before it.
+other without anything between them. --timeout is that of the first result, and of each further one after the one before it; \
+it travels with the call, and a callback of this project that has given no answer by then sees it as its deadline.
 With --json each result is one line of JSON: tuples and sets are lists, dates and decimals text, keys of maps text, \
 bytes {\"$bytes\": base64}, floats that JSON has not {\"$float\": \"nan\"}.
 
