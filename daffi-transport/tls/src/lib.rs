@@ -15,6 +15,8 @@
 //!   without one, and [`PeerInfo::certificate`] holds it.
 //! - Nothing is trusted by leaving something out: an empty path, a file without certificates and an
 //!   encrypted key are [`SettingsError`]s.
+//! - Certificates are replaced while a listener runs: [`ServerTls::reload`] reads their files anew,
+//!   and [`ServerTls::follow_files`] does when they change.
 //! - Sessions are not resumed: every connection verifies anew.
 //! - Handshakes run in [`Pending::upgrade`], beside the accept loop. Time limits are the caller's.
 //!
@@ -62,10 +64,12 @@
 
 mod client;
 mod error;
+mod expiry;
 mod identity;
 mod key;
 mod pem;
 mod reason;
+mod rotation;
 mod server;
 mod stream;
 mod transport;

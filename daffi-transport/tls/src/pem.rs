@@ -1,6 +1,9 @@
 //! Certificates and keys out of files, never none.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use rustls::{
     RootCertStore,
@@ -12,7 +15,32 @@ use rustls::{
 
 use crate::SettingsError;
 
+/// Where a text in PEM form is read from.
+#[derive(Clone)]
+pub(crate) enum PemSource {
+    File { what: &'static str, path: PathBuf },
+    Text { what: &'static str, text: Vec<u8> },
+}
+
+impl PemSource {
+    pub(crate) fn file(what: &'static str, path: &Path) -> Self {
+        Self::File { what, path: path.to_owned() }
+    }
+
+    pub(crate) fn text(what: &'static str, text: &[u8]) -> Self {
+        Self::Text { what, text: text.to_owned() }
+    }
+
+    pub(crate) fn read(&self) -> Result<Pem, SettingsError> {
+        match self {
+            Self::File { what, path } => Pem::read(what, path),
+            Self::Text { what, text } => Ok(Pem::from_text(what, text)),
+        }
+    }
+}
+
 /// A text in PEM form, and where it is from.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Pem {
     /// What it is called in errors, as in `CA file "ca.pem"`.
     pub(crate) file: String,

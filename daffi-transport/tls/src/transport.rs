@@ -31,7 +31,7 @@ fn check(endpoint: &Endpoint) -> Result<&str, EndpointError> {
 /// Listens on `tls://host:port`. Dropping it stops listening; links that came from it stay.
 pub struct TlsListener {
     streams: StreamListener,
-    acceptor: TlsAcceptor,
+    tls: ServerTls,
     http: Option<Arc<dyn HttpUpgrade>>,
 }
 
@@ -73,7 +73,7 @@ impl TlsListener {
                 openssl_command(host)
             );
         }
-        Self { streams, acceptor: TlsAcceptor::from(Arc::new(tls.config())), http: None }
+        Self { streams, tls, http: None }
     }
 
     /// Hands connections that begin with an HTTP request, inside TLS, to `upgrade`: WebSockets.
@@ -92,7 +92,7 @@ impl TlsListener {
     pub fn poll_accept_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TlsHandshake>> {
         let (stream, address) = ready!(self.streams.poll_accept(cx))?;
         let peer = PeerInfo::new(SCHEME, address.to_string());
-        Poll::Ready(Ok(TlsHandshake::new(peer, stream, self.acceptor.clone())))
+        Poll::Ready(Ok(TlsHandshake::new(peer, stream, TlsAcceptor::from(self.tls.config()))))
     }
 }
 
