@@ -64,6 +64,7 @@ pub(crate) enum Command {
     Bench(commands::bench::Bench),
     Router(commands::router::Router),
     Demo(commands::demo::Demo),
+    Config(commands::config::Config),
     Context(commands::context::Context),
     Completions(commands::completions::Completions),
     Version(commands::version::Version),

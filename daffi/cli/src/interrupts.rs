@@ -29,8 +29,11 @@ pub(crate) struct Signal(u8);
 impl Signal {
     const INTERRUPT: Self = Self(2);
     const TERMINATE: Self = Self(15);
+    /// The terminal is gone.
+    pub(crate) const HANGUP: Self = Self(1);
 
-    /// The exit code by which shells tell of it: 130 for Ctrl-C, 143 for SIGTERM.
+    /// The exit code by which shells tell of it: 130 for Ctrl-C, 143 for SIGTERM, 129 for a
+    /// terminal that is gone.
     pub(crate) const fn exit_code(self) -> u8 {
         128 + self.0
     }
@@ -41,6 +44,7 @@ impl Signal {
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     first: watch::Receiver<Option<Signal>>,
+    told: watch::Sender<Option<Signal>>,
     deadline: AbortHandle,
 }
 
@@ -53,6 +57,7 @@ impl Interrupts {
     pub(crate) fn listen(code: Option<u8>) -> io::Result<Self> {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let (told, first) = watch::channel(None);
+        let tell = told.clone();
         let (late, mut is_late) = watch::channel(());
         // An abort drops this, and with it what makes the process late.
         let deadline = tokio::spawn({
@@ -69,7 +74,7 @@ impl Interrupts {
                 let signal = tokio::select! {
                     Some(()) = interrupt.recv() => Signal::INTERRUPT,
                     Some(()) = terminate.recv() => Signal::TERMINATE,
-                    Ok(()) = is_late.changed() => told.borrow().unwrap_or(Signal::INTERRUPT),
+                    Ok(()) = is_late.changed() => tell.borrow().unwrap_or(Signal::INTERRUPT),
                     else => return,
                 };
                 match begun {
@@ -78,10 +83,15 @@ impl Interrupts {
                     Some(begun) if begun.elapsed() < ONE_WISH => continue,
                     Some(_) => process::exit(code.unwrap_or(signal.exit_code()).into()),
                 }
-                let _nobody_asks = told.send(Some(signal));
+                let _nobody_asks = tell.send(Some(signal));
             }
         });
-        Ok(Self { first, deadline: deadline.abort_handle() })
+        Ok(Self { first, told, deadline: deadline.abort_handle() })
+    }
+
+    /// Ends the command as that signal would.
+    pub(crate) fn end_by(&self, signal: Signal) {
+        self.told.send_if_modified(|first| first.replace(signal).is_none());
     }
 
     /// Waits for the first signal. Cancel safe.

@@ -17,29 +17,37 @@ mod quantity;
 mod runtime;
 mod seldom;
 mod server;
+mod settings;
+mod signals;
 mod suggestion;
 mod table;
 mod tally;
 mod value;
 mod wrong_usage;
 
-use std::{process::ExitCode, time::Duration};
-
-use clap::Parser;
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use crate::{
     cli::Cli,
     runtime::{Threads, runtime},
+    settings::{Refused, Reloading},
 };
 
 /// How long a node that ends waits for a reader of its log.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let Cli { command, logging } = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return wrong_usage::report(&error, std::env::args_os().skip(1)),
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let given = match settings::parse(&args) {
+        Ok(given) => given,
+        Err(Refused::Usage(error)) => return wrong_usage::report(&error, args.into_iter().skip(1)),
+        Err(Refused::Settings(failure)) => {
+            let code = failure.report(false);
+            output::finish(None);
+            return code;
+        }
     };
+    let (Cli { command, logging }, reloading) = Reloading::of(given, args);
     let seldom = logging.start(command.log_level());
     let json = command.json();
     let patience = command.is_node().then_some(LAST_WORDS);
@@ -48,7 +56,7 @@ fn main() -> ExitCode {
     let runtime = runtime(threads);
     let ended = match &runtime {
         Ok(runtime) => runtime.block_on(async {
-            match commands::run(command).await {
+            match commands::run(command, reloading).await {
                 Ok(()) => ExitCode::SUCCESS,
                 // Signals are still heard here, because nobody may read what is reported.
                 Err(failure) => failure.report(json),

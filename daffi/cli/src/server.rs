@@ -1,6 +1,6 @@
 //! What nodes that listen have in common.
 
-use std::{convert::Infallible, io, path::PathBuf};
+use std::{convert::Infallible, io, path::PathBuf, time::Duration};
 
 use clap::Args;
 use daffi::{Ended, MemberEvent, NodeConfig, ServerTls, transport::Endpoint};
@@ -14,18 +14,21 @@ use crate::{
     quantity::Seconds,
 };
 
+/// How often the files of certificates are looked at, for new ones.
+pub(crate) const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
+
 /// Certificates of a node that listens.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TLS of --listen")]
 pub(crate) struct Certificates {
     /// Certificate, a PEM file, with intermediate ones behind it
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// Its key, a PEM file
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
     /// Let only clients in that show a certificate of the authorities in this PEM file
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
 }
 
@@ -40,6 +43,11 @@ impl Certificates {
         let encrypted = endpoints.iter().find(|endpoint| matches!(endpoint.scheme(), "tls" | "tls+fd"));
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
             return match encrypted {
+                _ if self.tls_cert.is_some() => Err(Failure::Usage("--tls-cert needs --tls-key FILE".to_owned())),
+                _ if self.tls_key.is_some() => Err(Failure::Usage("--tls-key needs --tls-cert FILE".to_owned())),
+                _ if self.client_ca.is_some() => {
+                    Err(Failure::Usage("--client-ca needs --tls-cert FILE and --tls-key FILE".to_owned()))
+                }
                 Some(endpoint) => Err(Failure::Usage(format!("{endpoint} needs --tls-cert FILE and --tls-key FILE"))),
                 None => Ok(None),
             };
@@ -53,6 +61,15 @@ impl Certificates {
             None => tls,
         };
         tls.map(Some).map_err(|error| Failure::Usage(sentence(&error)))
+    }
+}
+
+/// What SIGHUP asks a node for that has no file of settings.
+pub(crate) fn reload_certificates(tls: Option<&ServerTls>) {
+    match tls.map(ServerTls::reload) {
+        Some(Ok(changed)) => tracing::info!(changed, "the certificate's files were read again"),
+        Some(Err(error)) => tracing::error!("not reloaded, and all stays as it is: {}", sentence(&error)),
+        None => tracing::warn!("there is nothing to reload: this node has no certificates of its own"),
     }
 }
 
@@ -127,13 +144,14 @@ pub(crate) fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("no thread can be started: {error}{}", lack(&error))))
 }
 
-/// Waits until a node has ended. A signal that came before it listened for signals itself stops it
+/// Waits until a node has ended; meanwhile `signals` are obeyed. A signal that came before it listened for signals itself stops it
 /// all the same.
 pub(crate) async fn until_ended(
     interrupts: &Interrupts,
     join: impl Future<Output = io::Result<Ended>>,
     stop: impl Future<Output = ()>,
     name: &str,
+    signals: impl Future<Output = Infallible>,
 ) -> Result<(), Failure> {
     interrupts.be_patient();
     let stopping = async {
@@ -145,6 +163,7 @@ pub(crate) async fn until_ended(
     tokio::select! {
         how = join => ended(how, name),
         never = stopping => match never {},
+        never = signals => match never {},
     }
 }
 

@@ -53,7 +53,7 @@ fn suggestion(error: &CallError, client: &Client) -> Option<String> {
 }
 
 /// The name most like `wanted`, if any is.
-fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // So few letters may differ that most of the word is the same.
     let most = DISTANCE.min(wanted.chars().count() / 2);
     let wanted = wanted.to_lowercase();

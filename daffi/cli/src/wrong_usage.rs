@@ -41,7 +41,7 @@ fn misread(error: &clap::Error, words: &[String]) -> Option<Failure> {
 }
 
 /// What clap says, without how the command is used.
-fn sentence(error: &clap::Error) -> String {
+pub(crate) fn sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let lines =

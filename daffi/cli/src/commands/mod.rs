@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod cast;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod demo;
 pub(crate) mod events;
@@ -16,10 +17,10 @@ pub(crate) mod version;
 
 use daffi::Client;
 
-use crate::{cli::Command, failure::Failure, interrupts::Interrupts, suggestion::Explain};
+use crate::{cli::Command, failure::Failure, interrupts::Interrupts, settings::Reloading, suggestion::Explain};
 
-/// Runs a command to its end.
-pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+/// Runs a command to its end. A router reads its settings by `reloading` again.
+pub(crate) async fn run(command: Command, reloading: Reloading) -> Result<(), Failure> {
     let unheard = |error| Failure::Failed(format!("signals cannot be listened for: {error}"));
     // These commands end by being interrupted.
     let code = match &command {
@@ -37,8 +38,9 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Events(events) => interrupts.cut(events.run()).await,
         Command::Ping(ping) => ping.run(&interrupts).await,
         Command::Bench(bench) => bench.run(&interrupts).await,
-        Command::Router(router) => router.run(&interrupts).await,
+        Command::Router(router) => router.run(&interrupts, reloading).await,
         Command::Demo(demo) => demo.run(&interrupts).await,
+        Command::Config(config) => config.run(),
         Command::Context(context) => context.run(),
         Command::Completions(completions) => completions.run(),
         Command::Version(version) => version.run(),

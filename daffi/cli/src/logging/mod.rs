@@ -1,8 +1,10 @@
 //! What is logged, to stderr.
 
+mod json;
+
 use std::{error::Error, fmt, time::SystemTime};
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 use daffi::Shown;
 use tracing::{
     Level,
@@ -17,9 +19,20 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use self::json::Json;
 use crate::{failure::with_causes, output, seldom::Seldom};
 
-/// How much is logged.
+/// Bytes of a field that are written.
+const LONGEST: usize = 2 * Shown::MOST;
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// How much is logged, and how.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(crate) struct Logging {
@@ -30,6 +43,9 @@ pub(crate) struct Logging {
     /// Log errors only.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
+    /// Log for people, or an object of JSON a line: time, severity, module, event, and its fields.
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
 }
 
 impl Logging {
@@ -44,18 +60,17 @@ impl Logging {
             (false, _) => LevelFilter::TRACE,
         };
         let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_timer(WallClock)
-            .with_target(false)
-            .with_ansi(output::coloured())
-            .fmt_fields(Fields)
-            .with_writer(output::stderr)
-            .log_internal_errors(false)
-            .finish();
         // Nothing is left out when there is no thread to tell of it.
         let seldom = Seldom::new().ok();
-        log.with(seldom.clone()).init();
+        let log =
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::stderr).log_internal_errors(false);
+        match self.log_format {
+            LogFormat::Text => {
+                let log = log.with_timer(WallClock).with_target(false).with_ansi(output::coloured()).fmt_fields(Fields);
+                log.finish().with(seldom.clone()).init();
+            }
+            LogFormat::Json => log.with_ansi(false).event_format(Json).finish().with(seldom.clone()).init(),
+        }
         seldom
     }
 }
@@ -80,7 +95,7 @@ struct Line<'writer> {
 impl Line<'_> {
     /// Many fields hold what a peer sent, and other libraries do not escape theirs.
     fn write(&mut self, field: &Field, text: &str) -> fmt::Result {
-        let text = Shown::new(text).at_most(2 * Shown::MOST);
+        let text = Shown::new(text).at_most(LONGEST);
         let space = if std::mem::replace(&mut self.is_begun, true) { " " } else { "" };
         match field.name() {
             "message" => write!(self.writer, "{space}{text}"),
@@ -106,4 +121,9 @@ impl FormatTime for WallClock {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
         write!(writer, "{}", humantime::format_rfc3339_seconds(SystemTime::now()))
     }
+}
+
+/// The time as programs read it.
+fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }

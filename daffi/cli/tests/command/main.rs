@@ -4,6 +4,7 @@
 
 mod answers;
 mod calls;
+mod config;
 mod contexts;
 mod demo;
 mod demo_streams;

@@ -14,7 +14,11 @@ use crate::{
     failure::Failure,
     interrupts::Interrupts,
     quantity::Count,
-    server::{Certificates, Sockets, Stopping, announce, listening, log_members, until_ended},
+    server::{
+        CERTIFICATE_POLL, Certificates, Sockets, Stopping, announce, listening, log_members, reload_certificates,
+        until_ended,
+    },
+    signals::Signals,
 };
 
 const CALLBACKS: &str = "\
@@ -90,10 +94,9 @@ impl Demo {
             ));
         }
         let builder = Service::builder(self.connection.name_or("demo")).callbacks(callbacks()).workers(self.workers.0);
-        let builder = match self.certificates.settings(&self.listen)? {
-            Some(tls) => builder.tls(tls),
-            None => builder,
-        };
+        let signals = Signals::listen()?;
+        let tls = self.certificates.settings(&self.listen)?;
+        let builder = tls.iter().fold(builder, |builder, tls| builder.tls(tls.clone()));
         let (mode, group) = self.sockets.settings(&self.listen)?;
         let builder = mode.into_iter().fold(builder, |builder, mode| builder.socket_mode(mode));
         let builder = group.into_iter().fold(builder, |builder, group| builder.socket_group(group));
@@ -106,7 +109,12 @@ impl Demo {
         tokio::spawn(log_members(service.events()));
         tracing::info!(name = service.name(), "listening");
         announce(service.endpoints())?;
-        until_ended(interrupts, service.join(), service.stop(), service.name()).await
+        if let Some(tls) = tls.clone() {
+            tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
+        }
+        let reload = || reload_certificates(tls.as_ref());
+        let signals = signals.obey(interrupts, reload, || log_members_count(service.clients().len()));
+        until_ended(interrupts, service.join(), service.stop(), service.name(), signals).await
     }
 
     async fn work(&self, router: &Endpoint, interrupts: &Interrupts) -> Result<(), Failure> {
@@ -121,6 +129,7 @@ impl Demo {
             let builder = builder.configure(|config| config.grace = self.stopping.grace.0);
             builder.callbacks(callbacks()).workers(self.workers.0)
         };
+        let signals = Signals::listen()?;
         let client = interrupts.cut(self.connection.open(router, "demo", settings)).await?;
         if client.server_role() == Some(Role::Service) {
             return Err(Failure::Usage(format!(
@@ -129,8 +138,18 @@ impl Demo {
         }
         tokio::spawn(log_members(client.events()));
         tracing::info!(name = client.name(), "connected to {router}");
-        until_ended(interrupts, client.join(), client.stop(), client.name()).await
+        let signals = signals.obey(
+            interrupts,
+            || reload_certificates(None),
+            || log_members_count(client.members().iter().count()),
+        );
+        until_ended(interrupts, client.join(), client.stop(), client.name(), signals).await
     }
+}
+
+/// What SIGUSR1 asks for.
+fn log_members_count(members: usize) {
+    tracing::info!(members, "counted so far");
 }
 
 fn callbacks() -> Callbacks {

@@ -1,28 +1,38 @@
-use std::{convert::Infallible, num::NonZeroUsize, thread::available_parallelism};
+//! A router.
 
-use clap::{Args, ValueEnum};
-use daffi::{Keepalive, Limits, NamePolicy, NodeConfig, Router as Node, transport::Endpoint};
+mod bounds;
+mod reload;
 
+use std::path::PathBuf;
+
+use clap::Args;
+use daffi::{Keepalive, Router as Node, RouterStats, ServerTls, transport::Endpoint};
+
+use self::{bounds::Bounds, reload::Reload};
 use crate::{
     connection::{keepalive, made_up},
     failure::Failure,
     interrupts::Interrupts,
-    quantity::{Count, Seconds, Size, Wait},
-    server::{Certificates, Sockets, Stopping, announce, listening, log_members, until_ended},
+    server::{CERTIFICATE_POLL, Certificates, Sockets, announce, listening, log_members, until_ended},
+    settings::Reloading,
+    signals::Signals,
 };
 
 const EXAMPLES: &str = "\
+Each option may stand in a file, too
+(--config), or in the environment, as
+DAFFI_ROUTER_MAX_CONNECTIONS=100; of a
+list the parts are set apart by commas.
+Signals:
+  TERM, INT  stop in order
+  HUP        read the file and the
+             certificates again
+  USR1       log counters
+
 Examples:
   daffi router --listen URL
   daffi router -l tcp://0.0.0.0:5000 \\
     -l unix:///run/daffi.sock";
-
-/// Which of two nodes keeps a name.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Names {
-    Newest,
-    First,
-}
 
 /// Run a router: one address at which many nodes call each other
 ///
@@ -34,6 +44,9 @@ enum Names {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Router {
+    /// File with these options: TOML, as `daffi config example` prints it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Listen at tcp://HOST:PORT or tls://HOST:PORT, where WebSockets are taken too, or
     /// unix:///PATH; or at fd://3 or fd://NAME, a socket that systemd hands over, with TLS
     /// tls+fd://3; may be repeated
@@ -58,113 +71,6 @@ pub(crate) struct Router {
     bounds: Bounds,
 }
 
-/// What a router holds, and for how long it waits: fields of [`NodeConfig`] by their names.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Limits")]
-struct Bounds {
-    /// Connections; further ones are closed at once
-    #[arg(long, value_name = "N", default_value_t = Count(NodeConfig::server().max_connections))]
-    max_connections: Count,
-    /// Connections that have not finished their handshake; the oldest is closed for a new one
-    #[arg(long, value_name = "N", default_value_t = Count(NodeConfig::server().max_pending_handshakes))]
-    max_pending_handshakes: Count,
-    /// Bytes of one call or answer, names included
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_frame_bytes), value_parser = frame)]
-    max_frame_bytes: Size,
-    /// Bytes of the callbacks' names of one node
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_control_bytes), value_parser = frame)]
-    max_control_bytes: Size,
-    /// Bytes of the list of all members and their callbacks; who takes more than its share of it is
-    /// refused
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().max_list_bytes), value_parser = frame)]
-    max_list_bytes: Size,
-    /// Threads; connections spread over more than one only when that one is busy. Default: as many
-    /// as there are cores
-    #[arg(long, value_name = "N")]
-    threads: Option<Count>,
-    /// Time from a connection to its handshake
-    #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().handshake_timeout))]
-    handshake_timeout: Seconds,
-    /// A node that takes or goes on with less than a KiB a second in such a time is disconnected
-    #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().slow_peer_timeout))]
-    slow_peer_timeout: Seconds,
-    /// A call that a node of daffi 3.0.1 leaves without an answer for so long is ended with an
-    /// error (it may have run): such a node cannot be asked whether it still lives
-    #[arg(long, value_name = "SECONDS", default_value = "none")]
-    level3_call_limit: Wait,
-    /// Who keeps a name that a second connection asks for: the newest, as with daffi 3.0.1, or the
-    /// first as long as it lives
-    #[arg(long, value_name = "WHO", value_enum, default_value_t = Names::Newest)]
-    name_policy: Names,
-    #[command(flatten)]
-    stopping: Stopping,
-    /// Memory that all nodes together can make the router hold; what each may hold of it depends on
-    /// what is free
-    #[arg(long, value_name = "SIZE", default_value_t = Size(NodeConfig::server().budget_bytes))]
-    budget_bytes: Size,
-    /// How many times what is still free of that one node may hold in each direction
-    #[arg(long, value_name = "FACTOR", default_value_t = NodeConfig::server().share, value_parser = share)]
-    share: f64,
-    #[command(flatten)]
-    replaced: Replaced,
-}
-
-/// Options that there are no more. Each says what took its place.
-#[derive(Debug, Args)]
-struct Replaced {
-    #[arg(long, hide = true, value_parser = replaced)]
-    outbox_bytes: Option<Infallible>,
-    #[arg(long, hide = true, value_parser = replaced)]
-    inbound_bytes: Option<Infallible>,
-    #[arg(long, hide = true, value_parser = replaced)]
-    inbound_frames: Option<Infallible>,
-    #[arg(long, hide = true, value_parser = replaced)]
-    spool_bytes: Option<Infallible>,
-    #[arg(long, hide = true, value_parser = replaced)]
-    unwritten_bytes: Option<Infallible>,
-}
-
-fn replaced(_: &str) -> Result<Infallible, &'static str> {
-    Err(
-        "this option is gone: --budget-bytes bounds all that the nodes make the router hold, and --share what one of them may",
-    )
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if share.is_finite() && share > 0.0 => Ok(share),
-        _ => Err("a share is a number above 0".into()),
-    }
-}
-
-/// A size that the wire can announce.
-fn frame(text: &str) -> Result<Size, String> {
-    let (size, most) = (text.parse::<Size>()?, Limits::default().max_frame_bytes);
-    if size.0 > most { Err(format!("the wire announces at most {most} bytes")) } else { Ok(size) }
-}
-
-impl Bounds {
-    fn apply(&self, config: &mut NodeConfig) {
-        config.max_connections = self.max_connections.0;
-        config.max_pending_handshakes = self.max_pending_handshakes.0;
-        config.limits.max_frame_bytes = self.max_frame_bytes.0;
-        config.limits.max_control_bytes = self.max_control_bytes.0;
-        config.limits.max_list_bytes = self.max_list_bytes.0;
-        config.handshake_timeout = self.handshake_timeout.0;
-        config.slow_peer_timeout = self.slow_peer_timeout.0;
-        config.level3_call_limit = self.level3_call_limit.0;
-        config.grace = self.stopping.grace.0;
-        config.name_policy = match self.name_policy {
-            Names::Newest => NamePolicy::Newest,
-            Names::First => NamePolicy::First,
-        };
-        config.budget_bytes = self.budget_bytes.0;
-        config.share = self.share;
-        let threads = self.threads.and_then(|threads| NonZeroUsize::new(threads.0));
-        config.threads = threads.or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-    }
-}
-
 /// Each connection takes a file descriptor.
 fn warn_of_descriptors(max_connections: usize) {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -179,13 +85,31 @@ fn warn_of_descriptors(max_connections: usize) {
 }
 
 impl Router {
-    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
-        let name = self.name.unwrap_or_else(|| made_up("router"));
+    pub(crate) async fn run(self, interrupts: &Interrupts, reloading: Reloading) -> Result<(), Failure> {
+        let signals = Signals::listen()?;
+        for variable in &reloading.strangers {
+            tracing::warn!(%variable, "this is no option of `daffi router`: `daffi router --help` lists them");
+        }
+        let tls = self.certificates.settings(&self.listen)?;
+        let mut reload = Reload::new(reloading, tls.clone());
+        let router = interrupts.cut(self.bind(tls.clone())).await?;
+        if let Some(tls) = tls {
+            tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
+        }
+        tokio::spawn(log_members(router.events()));
+        tracing::info!(name = router.name(), "listening");
+        warn_of_descriptors(self.bounds.max_connections.0);
+        announce(router.endpoints())?;
+        let signals = signals.obey(interrupts, || reload.run(), || log(&router.stats(), "counted so far"));
+        let ended = until_ended(interrupts, router.join(), router.stop(), router.name(), signals).await;
+        log(&router.stats(), "stopped");
+        ended
+    }
+
+    async fn bind(&self, tls: Option<ServerTls>) -> Result<Node, Failure> {
+        let name = self.name.clone().unwrap_or_else(|| made_up("router"));
         let builder = Node::builder(name).configure(|config| self.bounds.apply(config));
-        let builder = match self.certificates.settings(&self.listen)? {
-            Some(tls) => builder.tls(tls),
-            None => builder,
-        };
+        let builder = tls.into_iter().fold(builder, |builder, tls| builder.tls(tls));
         let (mode, group) = self.sockets.settings(&self.listen)?;
         let builder = mode.into_iter().fold(builder, |builder, mode| builder.socket_mode(mode));
         let builder = group.into_iter().fold(builder, |builder, group| builder.socket_group(group));
@@ -193,19 +117,22 @@ impl Router {
         let builder = self.allowed_origins.iter().fold(builder, |builder, origin| builder.allow_origin(origin));
         let (first, others) = self.listen.split_first().expect("clap demands one");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
-        let router = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
-        tokio::spawn(log_members(router.events()));
-        tracing::info!(name = router.name(), "listening");
-        warn_of_descriptors(self.bounds.max_connections.0);
-        announce(router.endpoints())?;
-        let ended = until_ended(interrupts, router.join(), router.stop(), router.name()).await;
-        let stats = router.stats();
-        tracing::info!(
-            refused_calls = stats.refused_calls,
-            dropped_requests = stats.dropped_requests,
-            dropped_replies = stats.dropped_replies,
-            "stopped"
-        );
-        ended
+        Ok(builder.bind(first.as_str()).await?)
     }
+
+    /// Whether a router could start with these options, as far as can be told without starting one.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.certificates.settings(&self.listen)?;
+        self.sockets.settings(&self.listen)?;
+        Ok(())
+    }
+}
+
+fn log(stats: &RouterStats, event: &str) {
+    tracing::info!(
+        refused_calls = stats.refused_calls,
+        dropped_requests = stats.dropped_requests,
+        dropped_replies = stats.dropped_replies,
+        "{event}"
+    );
 }

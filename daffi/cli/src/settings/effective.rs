@@ -1,0 +1,75 @@
+//! What holds in the end, and where each of it is set.
+
+use clap::{ArgMatches, CommandFactory, parser::ValueSource};
+
+use super::{COMMAND, Origin, Setting, options, value_source};
+use crate::cli::Cli;
+
+/// The options of a router as they hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Effective(Vec<Entry>);
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) option: String,
+    /// None: it is not set, and has no default that could be written.
+    pub(crate) values: Vec<String>,
+    pub(crate) is_list: bool,
+    pub(crate) origin: Origin,
+}
+
+impl Effective {
+    pub(super) fn of(matches: &ArgMatches, settings: &[Setting]) -> Self {
+        let command = Cli::command();
+        let router = matches.subcommand_matches(COMMAND);
+        let entries = options(&command).into_iter().filter(|arg| !arg.is_hide_set()).filter_map(|arg| {
+            let (id, option) = (arg.get_id().as_str(), arg.get_long()?.to_owned());
+            let matches = router.filter(|router| router.try_contains_id(id).is_ok()).unwrap_or(matches);
+            let set = settings.iter().find(|setting| setting.option == option);
+            let origin = match (value_source(matches, id), set) {
+                (Some(ValueSource::CommandLine), _) => Origin::CommandLine,
+                (_, Some(setting)) => setting.origin.clone(),
+                _ => Origin::Default,
+            };
+            let values = matches.get_raw(id).into_iter().flatten();
+            let values = values.map(|value| value.to_string_lossy().into_owned()).collect();
+            Some(Entry { option, values, is_list: matches!(arg.get_action(), clap::ArgAction::Append), origin })
+        });
+        Self(entries.collect())
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// The options that are set to something else than in `other`.
+    pub(crate) fn changed<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(|entry| other.0.iter().all(|old| old.option != entry.option || old.values != entry.values))
+            .map(|entry| entry.option.as_str())
+    }
+}
+
+impl Entry {
+    /// The line of a file that says the same.
+    pub(crate) fn line(&self) -> String {
+        let Self { option, values, is_list, .. } = self;
+        match (&values[..], is_list) {
+            ([], _) => format!("# {option} ="),
+            ([one], false) => format!("{option} = {}", written(one)),
+            _ => format!("{option} = [{}]", values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(", ")),
+        }
+    }
+}
+
+/// A value as TOML has it.
+pub(super) fn written(value: &str) -> String {
+    let is_bare = matches!(value, "true" | "false") || value.parse::<u64>().is_ok();
+    if is_bare { value.to_owned() } else { quoted(value) }
+}
+
+pub(super) fn quoted(value: &str) -> String {
+    toml::Value::from(value).to_string()
+}

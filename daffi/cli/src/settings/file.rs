@@ -1,0 +1,124 @@
+//! The file of a router: TOML, each key the long name of an option.
+
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{Origin, Setting, check};
+use crate::{failure::Failure, input};
+
+/// Reads a file.
+pub(crate) fn read(path: &Path) -> Result<Vec<Setting>, Failure> {
+    let unusable = |what: &dyn std::fmt::Display| Failure::Usage(format!("--config {}: {what}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| unusable(&format!("the file cannot be read: {error}")))?;
+    settings(input::text(&bytes).map_err(|error| unusable(&error))?, path)
+}
+
+fn settings(text: &str, path: &Path) -> Result<Vec<Setting>, Failure> {
+    let at = |start: usize| {
+        let line = 1 + text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count();
+        Origin::File { path: path.to_owned(), line }
+    };
+    let table = DeTable::parse(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        Failure::Usage(format!("{}: this is no TOML: {}", at(start), error.message()))
+    })?;
+    let mut settings = Vec::new();
+    for (key, value) in table.get_ref().iter() {
+        let (option, origin) = (key.get_ref().to_string(), at(key.span().start));
+        let values = match value.get_ref() {
+            DeValue::Array(values) => values.iter().map(|value| scalar(value.get_ref())).collect(),
+            one => scalar(one).map(|value| vec![value]),
+        };
+        let setting = Setting { values: values.clone().unwrap_or_else(|_| vec![String::new()]), option, origin };
+        let Err(kind) = values else {
+            check(&setting)?;
+            settings.push(setting);
+            continue;
+        };
+        let Setting { option, origin, .. } = setting;
+        return Err(Failure::Usage(format!(
+            "{origin}: {option} is {kind}, where a text, a number, true or false is expected, or a list of texts; \
+             `daffi config example` shows how"
+        )));
+    }
+    Ok(settings)
+}
+
+/// A value as it is written on the command line, or what it is instead.
+fn scalar(value: &DeValue<'_>) -> Result<String, &'static str> {
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) => integer(number.as_str(), number.radix()),
+        DeValue::Float(number) => Ok(number.as_str().replace('_', "")),
+        DeValue::Boolean(value) => Ok(value.to_string()),
+        DeValue::Datetime(_) => Err("a date"),
+        DeValue::Array(_) => Err("a list in a list"),
+        DeValue::Table(_) => Err("a table"),
+    }
+}
+
+fn integer(digits: &str, radix: u32) -> Result<String, &'static str> {
+    i128::from_str_radix(digits, radix).map(|number| number.to_string()).map_err(|_| "a number beyond all limits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<(String, Vec<String>, String)>, String> {
+        let settings = settings(text, Path::new("r.toml")).map_err(|failure| failure.sentence().to_owned())?;
+        Ok(settings.into_iter().map(|setting| (setting.option, setting.values, setting.origin.to_string())).collect())
+    }
+
+    #[test]
+    fn keys_are_options_and_know_their_line() {
+        let text = "# A router.\nlisten = [\"tcp://127.0.0.1:0\",\n  \"unix:///tmp/x\"]\n\nmax-connections = 1_000\nshare = 0.5\ngrace = \"5s\"\nquiet = true\n";
+        let mut read = read(text).unwrap();
+        read.sort();
+        let expected = [
+            ("grace", vec!["5s"], "r.toml:7"),
+            ("listen", vec!["tcp://127.0.0.1:0", "unix:///tmp/x"], "r.toml:2"),
+            ("max-connections", vec!["1000"], "r.toml:5"),
+            ("quiet", vec!["true"], "r.toml:8"),
+            ("share", vec!["0.5"], "r.toml:6"),
+        ];
+        let expected = expected.map(|(option, values, origin)| {
+            (option.to_owned(), values.into_iter().map(str::to_owned).collect::<Vec<_>>(), origin.to_owned())
+        });
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let refused = |text| read(text).unwrap_err();
+        for (text, told) in [
+            (
+                "\nmax-conections = 3",
+                "r.toml:2: max-conections is no option of `daffi router`; did you mean max-connections?",
+            ),
+            ("zzz = 3", "r.toml:1: zzz is no option of `daffi router`; `daffi config example` shows all"),
+            ("config = \"other.toml\"", "r.toml:1: config is no option of `daffi router`"),
+            ("a = 1\na = 2", "r.toml:2: this is no TOML: "),
+            ("grace = ", "r.toml:1: this is no TOML: "),
+            ("[limits]\nmax-connections = 3", "r.toml:1: limits is a table, where "),
+            ("grace = 2024-01-01", "r.toml:1: grace is a date, where "),
+            ("listen = []", "r.toml:1: listen is empty"),
+            ("grace = [1, 2]", "r.toml:1: grace takes one value, and not a list"),
+            (
+                "max-connections = 0",
+                "r.toml:1: invalid value '0' for '--max-connections <N>': a whole number from 1 to ",
+            ),
+            ("name-policy = \"last\"", "r.toml:1: invalid value 'last' for '--name-policy <WHO>'"),
+            ("listen = \"udp://x:1\"", "r.toml:1: invalid value 'udp://x:1' for '--listen <URL>'"),
+            ("quiet = 1", "r.toml:1: quiet is true or false, and not 1"),
+            ("verbose = true", "r.toml:1: verbose is a number from 0 to 255, and not true"),
+            (
+                "outbox-bytes = 1",
+                "r.toml:1: invalid value '1' for '--outbox-bytes <OUTBOX_BYTES>': this option is gone: --budget-bytes ",
+            ),
+        ] {
+            assert!(refused(text).starts_with(told), "{text:?}: {}", refused(text));
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Options of `daffi router` that are not on its command line: those of a file, and those of the
+//! environment.
+//!
+//! They become the defaults of the command line, so that what is written there is read by the same
+//! rules, and what is on it has the last word: file, environment, command line.
+
+mod effective;
+mod environment;
+mod example;
+mod file;
+mod reloading;
+
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
+
+use self::file::read;
+pub(crate) use self::{
+    effective::{Effective, Entry},
+    example::example,
+    reloading::{Reloaded, Reloading},
+};
+use crate::{cli::Cli, failure::Failure, suggestion::nearest, wrong_usage};
+
+/// The command whose options may stand elsewhere.
+const COMMAND: &str = "router";
+/// Where its file may be named.
+const FILE: &str = "config";
+
+/// An option, and what it is set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The long name without its dashes.
+    pub(crate) option: String,
+    pub(crate) values: Vec<String>,
+    pub(crate) origin: Origin,
+}
+
+/// Where an option is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Default,
+    File { path: PathBuf, line: usize },
+    Environment { variable: String },
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Environment { variable } => f.write_str(variable),
+            Self::CommandLine => f.write_str("command line"),
+        }
+    }
+}
+
+/// What a command line asks for, with what stands elsewhere.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) cli: Cli,
+    /// The file of a router.
+    pub(crate) file: Option<PathBuf>,
+    /// The options of a router, and where each is set.
+    pub(crate) effective: Effective,
+    /// Variables that look like options and are none.
+    pub(crate) strangers: Vec<String>,
+}
+
+/// Why a command line cannot be obeyed.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// What clap says, which may be the help that was asked for.
+    Usage(clap::Error),
+    /// What stands elsewhere is at fault.
+    Settings(Failure),
+}
+
+impl From<clap::Error> for Refused {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+/// Reads a command line, and the file and the environment of a router.
+pub(crate) fn parse(args: &[OsString]) -> Result<Given, Refused> {
+    let Some(file) = file_of(args) else {
+        let cli = Cli::try_parse_from(args)?;
+        return Ok(Given { cli, file: None, effective: Effective::default(), strangers: Vec::new() });
+    };
+    let (settings, strangers) = elsewhere(file.as_deref()).map_err(Refused::Settings)?;
+    let matches = with_defaults(&settings, &[]).try_get_matches_from(args)?;
+    // A flag that the command line gives goes before the one that it excludes.
+    let excluded: Vec<&str> = [("verbose", "quiet"), ("quiet", "verbose")]
+        .into_iter()
+        .filter(|(given, _)| matches.value_source(given) == Some(ValueSource::CommandLine))
+        .map(|(_, excluded)| excluded)
+        .collect();
+    let matches = with_defaults(&settings, &excluded).try_get_matches_from(args)?;
+    let effective = Effective::of(&matches, &settings);
+    Ok(Given { cli: Cli::from_arg_matches(&matches)?, file, effective, strangers })
+}
+
+/// What is set in the file and in the environment; of both the environment.
+fn elsewhere(path: Option<&Path>) -> Result<(Vec<Setting>, Vec<String>), Failure> {
+    let mut settings = path.map(read).transpose()?.unwrap_or_default();
+    let (variables, strangers) = environment::read(std::env::vars_os())?;
+    settings.retain(|setting| variables.iter().all(|variable| variable.option != setting.option));
+    settings.extend(variables);
+    Ok((settings, strangers))
+}
+
+/// Whether it is a router, and where its file is. `None`: it is none, or asks for help.
+fn file_of(args: &[OsString]) -> Option<Option<PathBuf>> {
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(args).ok()?;
+    let router = matches.subcommand_matches(COMMAND)?;
+    Some(router.try_get_one::<PathBuf>(FILE).ok().flatten().cloned().or_else(environment::file))
+}
+
+/// The command line with these settings as defaults.
+fn with_defaults(settings: &[Setting], excluded: &[&str]) -> Command {
+    settings.iter().filter(|setting| !excluded.contains(&setting.option.as_str())).fold(
+        Cli::command(),
+        |command, setting| {
+            let values = setting.values.clone();
+            let set = |arg: clap::Arg| arg.default_values(values).required(false);
+            match id(&command, &setting.option) {
+                Some(Place::Router(id)) => command.mut_subcommand(COMMAND, |router| router.mut_arg(id, set)),
+                Some(Place::Global(id)) => command.mut_arg(id, set),
+                None => command,
+            }
+        },
+    )
+}
+
+/// Where an option is defined, with its key.
+enum Place {
+    Router(String),
+    Global(String),
+}
+
+fn id(command: &Command, option: &str) -> Option<Place> {
+    let find = |command: &Command| {
+        command.get_arguments().find(|arg| arg.get_long() == Some(option)).map(|arg| arg.get_id().to_string())
+    };
+    let router = command.find_subcommand(COMMAND).and_then(find);
+    router.map(Place::Router).or_else(|| find(command).map(Place::Global))
+}
+
+/// The options that may stand elsewhere, in the order of the help.
+pub(crate) fn options(command: &Command) -> Vec<&clap::Arg> {
+    let router = command.find_subcommand(COMMAND).into_iter().flat_map(Command::get_arguments);
+    let global = command.get_arguments().filter(|arg| arg.is_global_set());
+    router.chain(global).filter(|arg| arg.get_long().is_some_and(|long| long != FILE)).collect()
+}
+
+/// What is wrong with a setting, if anything is.
+fn check(setting: &Setting) -> Result<(), Failure> {
+    let Setting { option, values, origin } = setting;
+    let about = |what: &str| Err(Failure::Usage(format!("{origin}: {what}")));
+    let command = Cli::command();
+    let known = options(&command);
+    let Some(arg) = known.iter().find(|arg| arg.get_long() == Some(option)) else {
+        let names = known.iter().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long());
+        let meant = nearest(option, names)
+            .map_or_else(|| "`daffi config example` shows all".to_owned(), |meant| format!("did you mean {meant}?"));
+        return about(&format!("{option} is no option of `daffi router`; {meant}"));
+    };
+    let is_list = matches!(arg.get_action(), ArgAction::Append);
+    match (arg.get_action(), &values[..]) {
+        (_, []) => about(&format!("{option} is empty: leave it out for its default")),
+        (_, [_, _, ..]) if !is_list => about(&format!("{option} takes one value, and not a list")),
+        (ArgAction::SetTrue, [value]) if !matches!(value.as_str(), "true" | "false") => {
+            about(&format!("{option} is true or false, and not {value}"))
+        }
+        (ArgAction::Count, [value]) if value.parse::<u8>().is_err() => {
+            about(&format!("{option} is a number from 0 to 255, and not {value}"))
+        }
+        (ArgAction::SetTrue | ArgAction::Count, _) => Ok(()),
+        _ => match refusal(option, values) {
+            Some(refusal) => about(&refusal),
+            None => Ok(()),
+        },
+    }
+}
+
+/// What the command line says of these values.
+fn refusal(option: &str, values: &[String]) -> Option<String> {
+    // It needs somewhere to listen; what else is missing shows when all is together.
+    let words = ["daffi", COMMAND, "--listen=tcp://127.0.0.1:0"].map(str::to_owned);
+    let words = words.into_iter().chain(values.iter().map(|value| format!("--{option}={value}")));
+    let error = Cli::command().try_get_matches_from(words).err()?;
+    use clap::error::ErrorKind::{InvalidValue, ValueValidation};
+    matches!(error.kind(), InvalidValue | ValueValidation).then(|| wrong_usage::sentence(&error))
+}
+
+fn value_source(matches: &ArgMatches, id: &str) -> Option<ValueSource> {
+    matches.try_contains_id(id).ok().and_then(|_| matches.value_source(id))
+}

@@ -1,0 +1,42 @@
+//! The settings of a router that runs, read again.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use super::{Effective, Given, Refused, parse};
+use crate::{cli::Cli, failure::Failure, wrong_usage};
+
+/// Reads again what a command line asks for, with the file as it is then.
+#[derive(Debug)]
+pub(crate) struct Reloading {
+    args: Vec<OsString>,
+    pub(crate) file: Option<PathBuf>,
+    /// Variables that look like options and are none.
+    pub(crate) strangers: Vec<String>,
+    effective: Effective,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) cli: Cli,
+    /// The options that have changed since the last time.
+    pub(crate) changed: Vec<String>,
+}
+
+impl Reloading {
+    pub(crate) fn of(given: Given, args: Vec<OsString>) -> (Cli, Self) {
+        let Given { cli, file, effective, strangers } = given;
+        (cli, Self { args, file, strangers, effective })
+    }
+
+    /// Reads it.
+    pub(crate) fn read(&mut self) -> Result<Reloaded, Failure> {
+        let Given { cli, effective, .. } = parse(&self.args).map_err(|refused| match refused {
+            Refused::Settings(failure) => failure,
+            Refused::Usage(error) => Failure::Usage(wrong_usage::sentence(&error)),
+        })?;
+        let changed = effective.changed(&self.effective).map(str::to_owned).collect();
+        self.effective = effective;
+        Ok(Reloaded { cli, changed })
+    }
+}

@@ -1,0 +1,190 @@
+//! Settings of a router from a file, the environment and the command line, and read again while it
+//! runs.
+
+use std::fs;
+
+use daffi_testing::Certificate;
+use serde_json::Value;
+
+use crate::support::{Ran, Running, TempFile, command, finished, run};
+
+/// Runs it with variables.
+fn run_in(variables: &[(&str, &str)], args: &[&str]) -> Ran {
+    finished(command(args).envs(variables.iter().copied()).spawn().unwrap())
+}
+
+#[test]
+fn the_file_is_below_the_environment_and_that_below_the_command_line() {
+    let file = TempFile::new(
+        "layers.toml",
+        b"listen = \"tcp://127.0.0.1:0\"\nname = \"file\"\nshare = 0.5\nmax-connections = 0x10\ngrace = \"2s\"\n",
+    );
+    let environment = [("DAFFI_ROUTER_NAME", "environment"), ("DAFFI_ROUTER_SHARE", "0.25")];
+    let shown = run_in(&environment, &["config", "show", file.path()]);
+    let lines: Vec<&str> = shown.answer().lines().collect();
+    let path = file.path();
+    for line in [
+        format!("listen = [\"tcp://127.0.0.1:0\"]  # {path}:1"),
+        "name = \"environment\"  # DAFFI_ROUTER_NAME".to_owned(),
+        "share = \"0.25\"  # DAFFI_ROUTER_SHARE".to_owned(),
+        format!("max-connections = 16  # {path}:4"),
+        format!("grace = \"2s\"  # {path}:5"),
+        "handshake-timeout = 10  # default".to_owned(),
+        "# client-ca =  # default".to_owned(),
+        "log-format = \"text\"  # default".to_owned(),
+    ] {
+        assert!(lines.contains(&line.as_str()), "{line} is not in {lines:#?}");
+    }
+
+    // What holds is a file itself, and the command line has the last word.
+    let whole = TempFile::new("whole.toml", shown.answer().as_bytes());
+    let args =
+        ["router", "--config", whole.path(), "--name", "flag", "-l", "tcp://127.0.0.1:0", "-l", "tcp://127.0.0.1:0"];
+    let mut router = Running::adopt(command(&args).envs(environment).spawn().unwrap());
+    router.log("listening name=\"flag\"");
+    assert!(router.endpoint().starts_with("tcp://127.0.0.1:"));
+    router.log_until(|lines| lines.iter().filter(|line| line.contains("://")).count() == 0);
+    router.signal("TERM");
+    assert_eq!(router.end().code(), Some(0));
+    assert_eq!(router.told().matches("tcp://127.0.0.1:").count(), 2, "{}", router.told());
+}
+
+#[test]
+fn a_router_needs_no_command_line() {
+    let file = TempFile::new("alone.toml", b"\xef\xbb\xbflisten = [\"tcp://127.0.0.1:0\"]\r\nquiet = true\r\n");
+    let variables = [("DAFFI_ROUTER_CONFIG", file.path()), ("DAFFI_ROUTER_LISEN", "tcp://127.0.0.1:1")];
+    let router = Running::adopt(command(&["router", "-v"]).envs(variables).spawn().unwrap());
+    router.log("this is no option of `daffi router`: `daffi router --help` lists them variable=DAFFI_ROUTER_LISEN");
+    let at = router.endpoint();
+    assert!(run(&["ping", &at]).answer().contains("wire level 4"));
+    // A flag of the command line goes before the one that it excludes.
+    router.log("listening");
+}
+
+#[test]
+fn what_a_router_could_not_start_with_is_told_with_its_place() {
+    let refused = |text: &str, args: &[&str]| {
+        let file = TempFile::new("refused.toml", text.as_bytes());
+        let args: Vec<&str> = args.iter().map(|arg| if *arg == "FILE" { file.path() } else { arg }).collect();
+        run(&args).failure(2).replace(file.path(), "FILE")
+    };
+    let check = |text: &str| refused(text, &["config", "check", "FILE"]);
+    assert_eq!(
+        check("listen = \"tcp://127.0.0.1:0\"\nmax_connections = 5\n"),
+        "FILE:2: max_connections is no option of `daffi router`; did you mean max-connections?"
+    );
+    assert_eq!(
+        refused("share = 0\n", &["router", "-l", "tcp://127.0.0.1:0", "--config", "FILE"]),
+        "FILE:1: invalid value '0' for '--share <FACTOR>': a share is a number above 0"
+    );
+    let told = check("grace = 1\n");
+    assert!(told.contains("--listen <URL>"), "{told}");
+    let told = check("listen = \"tls://127.0.0.1:0\"\ntls-cert = \"c.pem\"\n");
+    assert_eq!(told, "--tls-cert needs --tls-key FILE");
+    let told = check("listen = \"tls://127.0.0.1:0\"\ntls-cert = \"/none/c.pem\"\ntls-key = \"/none/k.pem\"\n");
+    assert!(told.contains("cannot read the certificate file \"/none/c.pem\""), "{told}");
+    let told = run_in(&[("DAFFI_ROUTER_GRACE", "soon")], &["config", "show"]).failure(2).to_owned();
+    assert!(told.starts_with("DAFFI_ROUTER_GRACE: invalid value 'soon' for '--grace <TIME>'"), "{told}");
+    let told = run(&["router", "--config", "/none/router.toml"]).failure(2).to_owned();
+    assert!(told.starts_with("--config /none/router.toml: the file cannot be read: "), "{told}");
+    let told = run(&["router", "--config", "/"]).failure(2).to_owned();
+    assert!(told.starts_with("--config /: the file cannot be read: "), "{told}");
+}
+
+#[test]
+fn the_example_is_a_file_that_holds_the_defaults() {
+    let printed = run(&["config", "example"]);
+    let example = TempFile::new("example.toml", printed.answer().as_bytes());
+    assert_eq!(run(&["config", "check", example.path()]).answer(), "");
+    assert!(printed.answer().lines().all(|line| line.chars().count() <= 100), "{}", printed.answer());
+
+    // Each default that it names can be written there.
+    let is_setting = |line: &str| {
+        let key = line.split_once(" = ").map_or("", |(key, _)| key);
+        !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    let shows_a_kind = ["name =", "tls-", "client-ca", "mode =", "group =", "allow-origin", "threads"];
+    let set: Vec<&str> = printed
+        .answer()
+        .lines()
+        .map(|line| line.strip_prefix("# ").unwrap_or(line))
+        .filter(|line| is_setting(line) && !shows_a_kind.iter().any(|kind| line.starts_with(kind)))
+        .collect();
+    assert!(set.len() > 12, "{set:?}");
+    let whole = TempFile::new("defaults.toml", set.join("\n").as_bytes());
+    assert_eq!(run(&["config", "check", whole.path()]).answer(), "");
+}
+
+#[test]
+fn hangups_reload_and_other_signals_tell() {
+    let certificate = Certificate::localhost();
+    let place = TempFile::new("certificates", b"");
+    let [cert, key] = ["crt", "key"].map(|kind| format!("{}.{kind}", place.path()));
+    let expired = certificate.certificate.with_file_name("plain.pem");
+    fs::copy(&expired, &cert).unwrap();
+    fs::copy(expired.with_extension("key"), &key).unwrap();
+    let text = |rest: &str| {
+        format!(
+            "listen = [\"tls://127.0.0.1:0\", \"tcp://127.0.0.1:0\"]\ntls-cert = {cert:?}\ntls-key = {key:?}\n{rest}"
+        )
+    };
+    let file = TempFile::new("reloaded.toml", text("").as_bytes());
+    let mut router = Running::start(&["router", "--config", file.path()]);
+    let at = router.answer("tls://");
+    let ca = certificate.authority.to_str().unwrap();
+    let seen = at.replace("127.0.0.1", "localhost");
+    run(&["ping", &seen, "--ca", ca]).failure(3);
+
+    fs::copy(&certificate.certificate, &cert).unwrap();
+    router.signal("HUP");
+    router.log("not reloaded, and all stays as it is: the key file");
+    fs::copy(&certificate.key, &key).unwrap();
+    fs::write(file.path(), text("max-connections = 5\ngrace = 1\n")).unwrap();
+    router.signal("HUP");
+    router.log(
+        "reloaded, but for options that take effect when the router starts again options=\"max-connections, grace\"",
+    );
+    assert!(run(&["ping", &seen, "--ca", ca]).answer().contains("router"));
+
+    fs::write(file.path(), "listen = 5").unwrap();
+    router.signal("HUP");
+    router.log("not reloaded, and all stays as it is: ");
+    router.signal("USR1");
+    router.log("counted so far refused_calls=0");
+    assert!(router.is_running());
+    for file in [cert, key] {
+        fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
+fn without_a_file_there_is_nothing_to_reload() {
+    let mut router = Running::router();
+    router.endpoint();
+    router.signal("HUP");
+    router.log("there is nothing to reload: this router has no file (--config) and no certificates");
+    let mut demo = Running::demo();
+    demo.endpoint();
+    demo.signal("HUP");
+    demo.log("there is nothing to reload");
+    demo.signal("USR1");
+    demo.log("counted so far members=0");
+    assert!(router.is_running() && demo.is_running());
+}
+
+#[test]
+fn lines_of_the_log_are_json_when_asked_for() {
+    let router = Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--log-format", "json", "--name", "r\u{202e}"]);
+    let _worker = Running::worker(&router.endpoint(), "w1");
+    let line = router.log("joined");
+    let joined: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&joined["event"], &joined["node"], &joined["severity"]),
+        (&"joined".into(), &"w1".into(), &"INFO".into())
+    );
+    let time = joined["time"].as_str().unwrap();
+    assert!(time.len() == "2026-01-01T00:00:00.000Z".len() && time.ends_with('Z'), "{time}");
+    let listening: Value = serde_json::from_str(&router.log("listening")).unwrap();
+    assert_eq!(listening["name"], "r\u{202e}");
+    assert!(!router.told().contains('\u{202e}'));
+}
