@@ -20,6 +20,7 @@ mod server;
 mod settings;
 mod signals;
 mod suggestion;
+mod supervisor;
 mod table;
 mod tally;
 mod value;

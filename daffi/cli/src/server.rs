@@ -12,6 +12,7 @@ use crate::{
     interrupts::Interrupts,
     output,
     quantity::Seconds,
+    supervisor::{self, News},
 };
 
 /// How often the files of certificates are looked at, for new ones.
@@ -144,7 +145,7 @@ pub(crate) fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("no thread can be started: {error}{}", lack(&error))))
 }
 
-/// Waits until a node has ended; meanwhile `signals` are obeyed. A signal that came before it listened for signals itself stops it
+/// Waits until a node has ended, whose supervisor is told that it is ready; meanwhile `signals` are obeyed. A signal that came before it listened for signals itself stops it
 /// all the same.
 pub(crate) async fn until_ended(
     interrupts: &Interrupts,
@@ -154,8 +155,11 @@ pub(crate) async fn until_ended(
     signals: impl Future<Output = Infallible>,
 ) -> Result<(), Failure> {
     interrupts.be_patient();
+    supervisor::tell(News::Ready);
+    tokio::spawn(supervisor::keep_telling());
     let stopping = async {
         interrupts.asked().await;
+        supervisor::tell(News::Stopping);
         stop.await;
         // The other side of the `select!` tells how it ended.
         std::future::pending::<Infallible>().await

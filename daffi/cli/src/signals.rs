@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal as Heard, SignalKind, signal};
 use crate::{
     failure::Failure,
     interrupts::{Interrupts, Signal},
+    supervisor::{self, News},
 };
 
 /// The signals of a node that listens, heard from when it is made.
@@ -49,7 +50,9 @@ impl Signals {
                     if self.on_terminal && !io::stderr().is_terminal() {
                         interrupts.end_by(Signal::HANGUP);
                     } else {
+                        supervisor::tell(News::Reloading);
                         reload();
+                        supervisor::tell(News::Ready);
                     }
                 }
                 Some(()) = self.tell.recv() => tell(),

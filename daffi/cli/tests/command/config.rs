@@ -1,9 +1,9 @@
 //! Settings of a router from a file, the environment and the command line, and read again while it
 //! runs.
 
-use std::fs;
+use std::{fs, os::unix::net::UnixDatagram, time::Duration};
 
-use daffi_testing::Certificate;
+use daffi_testing::{Certificate, SocketPath};
 use serde_json::Value;
 
 use crate::support::{Ran, Running, TempFile, command, finished, run};
@@ -187,4 +187,49 @@ fn lines_of_the_log_are_json_when_asked_for() {
     let listening: Value = serde_json::from_str(&router.log("listening")).unwrap();
     assert_eq!(listening["name"], "r\u{202e}");
     assert!(!router.told().contains('\u{202e}'));
+}
+
+#[test]
+fn a_supervisor_is_told_how_the_router_is() {
+    let place = SocketPath::new();
+    let supervisor = UnixDatagram::bind(place.path()).unwrap();
+    supervisor.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let hears = |what: &str| loop {
+        let mut told = [0; 256];
+        let length = supervisor.recv(&mut told).unwrap_or_else(|error| panic!("no {what}: {error}"));
+        let told = String::from_utf8(told[..length].to_vec()).unwrap();
+        if !told.contains("WATCHDOG=1") || what == "WATCHDOG=1" {
+            assert!(told.contains(what), "{told:?} and not {what}");
+            break told;
+        }
+    };
+    let mut command = command(&["router", "-l", "tcp://127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", place.path()).env("WATCHDOG_USEC", "20000").env_remove("WATCHDOG_PID");
+    let mut router = Running::adopt(command.spawn().unwrap());
+    router.endpoint();
+    hears("READY=1");
+    hears("WATCHDOG=1");
+    router.signal("HUP");
+    assert!(hears("RELOADING=1").contains("MONOTONIC_USEC="));
+    hears("READY=1");
+    router.signal("TERM");
+    hears("STOPPING=1");
+    assert_eq!(router.end().code(), Some(0));
+}
+
+#[test]
+fn a_supervisor_that_reads_nothing_stops_no_router() {
+    let place = SocketPath::new();
+    let _deaf = UnixDatagram::bind(place.path()).unwrap();
+    let mut command = command(&["router", "-l", "tcp://127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", place.path()).env("WATCHDOG_USEC", "2000").env_remove("WATCHDOG_PID");
+    let mut router = Running::adopt(command.spawn().unwrap());
+    let at = router.endpoint();
+    for number in 1..=40 {
+        router.signal("HUP");
+        router.log_until(|lines| lines.iter().filter(|line| line.contains("nothing to reload")).count() >= number);
+    }
+    assert!(run(&["ping", &at]).answer().contains("wire level 4"));
+    router.signal("TERM");
+    assert_eq!(router.end().code(), Some(0));
 }
