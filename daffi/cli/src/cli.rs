@@ -67,6 +67,7 @@ pub(crate) enum Command {
     Config(commands::config::Config),
     Context(commands::context::Context),
     Completions(commands::completions::Completions),
+    Man(commands::man::Man),
     Version(commands::version::Version),
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod demo;
 pub(crate) mod events;
+pub(crate) mod man;
 pub(crate) mod members;
 pub(crate) mod nowait;
 pub(crate) mod ping;
@@ -43,6 +44,7 @@ pub(crate) async fn run(command: Command, reloading: Reloading) -> Result<(), Fa
         Command::Config(config) => config.run(),
         Command::Context(context) => context.run(),
         Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
         Command::Version(version) => version.run(),
     };
     match ended {

@@ -1,8 +1,8 @@
 //! stdout holds the answer and nothing else, whoever reads it or does not.
 
-use std::process::Stdio;
+use std::{fs, process::Stdio};
 
-use crate::support::{Running, command, finished, hears_signals, run, signal};
+use crate::support::{Running, TempFile, command, finished, hears_signals, run, signal};
 
 #[test]
 fn help_teaches_how_to_call() {
@@ -21,8 +21,10 @@ fn help_teaches_how_to_call() {
         "bench",
         "router",
         "demo",
+        "config",
         "context",
         "completions",
+        "man",
         "version",
     ];
     for name in commands {
@@ -97,4 +99,17 @@ fn an_interrupt_is_heard_while_stdin_is_waited_for() {
     hears_signals(&child);
     signal(&child, "INT");
     assert_eq!(finished(child).code, Some(130));
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    let place = TempFile::new("manual", b"");
+    let folder = format!("{}.pages", place.path());
+    assert_eq!(run(&["man", &folder]).answer(), "");
+    let page = fs::read_to_string(format!("{folder}/daffi-router.1")).unwrap();
+    assert!(page.contains("max\\-connections") && page.contains(".TH"), "{page}");
+    assert!(fs::read_to_string(format!("{folder}/daffi-config-check.1")).is_ok());
+    fs::remove_dir_all(&folder).unwrap();
+    let told = run(&["man", "/dev/null/manual"]).failure(1).to_owned();
+    assert!(told.starts_with("the manual cannot be written to /dev/null/manual: "), "{told}");
 }
