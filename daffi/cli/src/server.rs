@@ -145,8 +145,8 @@ pub(crate) fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("no thread can be started: {error}{}", lack(&error))))
 }
 
-/// Waits until a node has ended, whose supervisor is told that it is ready; meanwhile `signals` are obeyed. A signal that came before it listened for signals itself stops it
-/// all the same.
+/// Waits until a node has ended, whose supervisor is told that it is ready; meanwhile `signals` are
+/// obeyed. A signal that came before it listened for signals itself stops it all the same.
 pub(crate) async fn until_ended(
     interrupts: &Interrupts,
     join: impl Future<Output = io::Result<Ended>>,
