@@ -62,6 +62,12 @@ pub struct NodeConfig {
     /// come one by one: they need no worker while they wait for the other end. Further ones are
     /// refused as [`Overloaded`](crate::CallError::Overloaded). Default 128.
     pub max_streams: usize,
+    /// The largest arguments, or result, that are put together out of several frames, in bytes.
+    /// Larger ones are refused before they are sent, as
+    /// [`BodyTooLarge`](crate::CallError::BodyTooLarge); bytes that are read in pieces have no
+    /// limit. All of one is taken from the budget before its sender sends more than 64 KiB, and one
+    /// at a time stands outside of it. Default 128 MiB.
+    pub max_body: usize,
     /// Threads that the connections of a server may spread over, for one that is started on a
     /// single-threaded runtime. Default 1: they stay on that runtime. With more, connections move
     /// to a further thread, with a runtime of its own, when one uses most of a core, those that
@@ -115,6 +121,7 @@ impl NodeConfig {
             budget_bytes: 256 * MIB,
             share: 1.0,
             max_streams: 128,
+            max_body: 128 * MIB,
             threads: NonZeroUsize::MIN,
             name_policy: NamePolicy::Newest,
             reconnect_when_evicted: false,
@@ -196,6 +203,7 @@ setters! {
     budget_bytes: usize,
     share: f64,
     max_streams: usize,
+    max_body: usize,
     threads: NonZeroUsize,
     name_policy: NamePolicy,
     reconnect_when_evicted: bool,

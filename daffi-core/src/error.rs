@@ -114,6 +114,9 @@ pub enum CallError {
         /// The callback.
         method: String,
     },
+    /// Arguments or result are larger than the node that was to put them together does:
+    /// [`max_body`](crate::NodeConfig::max_body). Bytes can be read in pieces of any number.
+    BodyTooLarge(String),
     /// Items of the call were not what they have to be, or did not all come.
     Items {
         /// The callback.
@@ -192,6 +195,7 @@ impl fmt::Display for CallError {
                  stream()",
                 Shown::new(receiver)
             ),
+            Self::BodyTooLarge(text) => Shown::new(text).fmt(f),
             Self::Items { method, reason } => write!(f, "items of {method}: {reason}"),
             Self::ExtensionUnsupported(text) => Shown::new(text).fmt(f),
             Self::Extensions { method, source } => write!(f, "extensions of the call of {method}: {source}"),

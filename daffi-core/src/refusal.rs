@@ -32,6 +32,10 @@ pub(crate) enum Refusal {
     LevelUnsupported,
     /// The callback ran, and its answer found no room on the way back.
     AnswerLost,
+    /// Arguments or result are larger than may be put together.
+    BodyTooLarge,
+    /// The parts of a large body are not what its first frame said.
+    BodyBroken,
     /// A level 3 receiver did not answer for as long as the Router lets it.
     Unanswered,
 }
@@ -49,6 +53,8 @@ impl Refusal {
             Self::ExtensionUnsupported => "ExtensionUnsupported",
             Self::LevelUnsupported => "LevelUnsupported",
             Self::AnswerLost => "AnswerLost",
+            Self::BodyTooLarge => "BodyTooLarge",
+            Self::BodyBroken => "BodyBroken",
             Self::Unanswered => "Unanswered",
         }
     }
@@ -66,6 +72,8 @@ impl Refusal {
             Self::ExtensionUnsupported,
             Self::LevelUnsupported,
             Self::AnswerLost,
+            Self::BodyTooLarge,
+            Self::BodyBroken,
             Self::Unanswered,
         ];
         all.into_iter().find(|refusal| refusal.class() == class)
@@ -92,6 +100,8 @@ impl Refusal {
             "ExtensionUnsupported" => Ok(CallError::ExtensionUnsupported(error.message)),
             "LevelUnsupported" => Ok(CallError::LevelUnsupported { receiver, method }),
             "AnswerLost" => Ok(CallError::AnswerLost(error.message)),
+            "BodyTooLarge" => Ok(CallError::BodyTooLarge(error.message)),
+            "BodyBroken" => Ok(CallError::Items { method, reason: error.message }),
             "Unanswered" => Ok(CallError::Unanswered(error.message)),
             _ => Err(error),
         }

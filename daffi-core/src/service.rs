@@ -240,7 +240,7 @@ impl Handler for ServiceHandler {
             (Kind::Data | Kind::Credit, Some(caller))
                 if frame.is_from(caller.caller()) && frame.header().id() != CallId::NONE =>
             {
-                self.shared.serving.take(&mut self.intake, caller, frame)
+                self.shared.serving.take(turn, &mut self.intake, caller, frame)
             }
             // Nothing of them is used here; which links carry them the driver knows.
             (Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_), Some(_)) => {

@@ -40,11 +40,27 @@ const ABOVE: &[(&str, &[&str])] = &[
     // A context gives the arguments that come one by one, until nobody waits for its call any more.
     ("serve::incoming", &["conn", "data", "serve::context"]),
     ("serve::open_data", &["conn", "data", "serve::context", "serve::read_extensions"]),
+    (
+        "serve::arriving",
+        &[
+            "data",
+            "serve::caller",
+            "serve::context",
+            "serve::invocation",
+            "serve::open_data",
+            "serve::read_extensions",
+            "serve::reply",
+        ],
+    ),
     // A reply may be one of many parts, which end as any reply does.
-    ("serve::reply", &["conn", "serve::context", "serve::items"]),
+    ("serve::reply", &["conn", "serve::context", "serve::items", "serve::large"]),
+    ("serve::large", &["conn", "data", "serve::context", "serve::open_data", "serve::reply"]),
     ("serve::items", &["conn", "data", "serve::context", "serve::reply", "serve::request"]),
     // A request is on its way to a callback, and a callback is a function of requests.
-    ("serve::request", &["conn", "serve::context", "serve::extensions", "serve::reply", "serve::callback"]),
+    (
+        "serve::request",
+        &["conn", "serve::context", "serve::extensions", "serve::large", "serve::reply", "serve::callback"],
+    ),
     ("serve::callback", &["serve::pace", "serve::context", "serve::items", "serve::reply", "serve::request"]),
     ("serve::registry", &["serve::callback"]),
     (
@@ -61,13 +77,13 @@ const ABOVE: &[(&str, &[&str])] = &[
         ],
     ),
     ("serve::layers", &["conn", "serve::reply", "serve::request", "serve::callback", "serve::dispatch"]),
-    ("serve::run", &["conn", "serve"]),
+    ("serve::run", &["conn", "data", "serve"]),
     ("serve", &["serve"]),
     ("client", &["session", "conn", "data", "serve"]),
     ("call", &["session", "conn", "data", "client"]),
     ("server", &["session", "conn", "serve"]),
     ("service", &["session", "conn", "serve", "server"]),
-    ("router", &["session", "conn", "serve", "server"]),
+    ("router", &["session", "conn", "data", "serve", "server"]),
     ("internals", &["session", "conn", "serve", "client", "call", "server", "service", "router"]),
 ];
 

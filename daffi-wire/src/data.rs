@@ -3,7 +3,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::{BodyError, CallId, EncodeError, Frame, Header, Kind, Limits, data_cost, varint};
+use crate::{BodyError, CallId, EncodeError, Extensions, Frame, Header, Kind, Limits, StreamFlags, data_cost, varint};
 
 /// The most bytes that one DATA frame carries, so that a small call never waits behind more.
 pub const MAX_DATA_BYTES: usize = 256 * 1024;
@@ -108,6 +108,25 @@ impl Data {
             return Err(BodyError::Packed("items that do not end"));
         }
         Ok(Self { id: header.id(), from_caller: header.wants_reply(), end, packed, bytes })
+    }
+}
+
+/// What of a call passes in DATA, as one of its frames says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct InData {
+    /// What streams beside this frame.
+    pub stream: StreamFlags,
+    /// The bytes of DATA that may come in the other direction before there is credit for more.
+    pub window: Option<u32>,
+    /// All bytes of a body whose first part this frame holds.
+    pub body: Option<u64>,
+}
+
+impl InData {
+    /// As these extensions say.
+    #[must_use]
+    pub const fn of(said: &Extensions) -> Self {
+        Self { stream: said.stream(), window: said.window(), body: said.body() }
     }
 }
 

@@ -175,6 +175,14 @@ pub enum BodyError {
         /// Bytes that it must have.
         expected: usize,
     },
+    /// A body has more bytes, or fewer, than its first frame said.
+    #[error("a body of {size} bytes that was said to have {total}")]
+    Total {
+        /// Bytes that came.
+        size: u64,
+        /// Bytes that were said to come.
+        total: u64,
+    },
     /// A CREDIT frame grants more than a flow can ever have.
     #[error("a credit of {window} bytes beyond {worked_off} overflows")]
     Overflow {

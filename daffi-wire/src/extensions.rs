@@ -32,6 +32,9 @@ mod tag {
     pub(super) const SKIPPED: u8 = 128;
 }
 
+/// What a block says of a body, before the eight bytes of its length.
+pub(crate) const BODY: [u8; 2] = [tag::BODY, 8];
+
 /// How a block begins that says how much time is left, before the four bytes of the milliseconds.
 pub(crate) const TIME_LEFT: [u8; 2] = [tag::TIME_LEFT, 4];
 

@@ -5,8 +5,8 @@ use std::{fmt, ops::Range, time::Duration};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{
-    CallId, DecodeError, EncodeError, ExtensionError, Extensions, FrameWriter, Header, Kind, Level, Limits,
-    MAX_EXTENSION_BYTES, StreamFlags, extensions, header::Lengths,
+    CallId, DecodeError, EncodeError, ExtensionError, Extensions, FrameWriter, Header, InData, Kind, Level, Limits,
+    MAX_EXTENSION_BYTES, MAX_MESSAGE_BYTES, StreamFlags, extensions, header::Lengths,
 };
 
 /// A whole frame. It is cheap to clone: every part is a slice of the same shared bytes.
@@ -181,12 +181,12 @@ impl Frame {
         Ok(said)
     }
 
-    /// What streams beside this frame, as its extensions say, which stay where they are. For a
-    /// Router: who takes the extensions reads them.
+    /// What of the call passes in DATA, as the extensions of this frame say, which stay where they
+    /// are. For a Router: who takes the extensions reads them.
     ///
     /// # Errors
     /// [`ExtensionError`] when the extensions cannot be read.
-    pub fn stream(&self) -> Result<Option<(StreamFlags, Option<u32>)>, ExtensionError> {
+    pub fn in_data(&self) -> Result<Option<InData>, ExtensionError> {
         let Some(block) = self.block()? else { return Ok(None) };
         if block.len() == extensions::TIME_LEFT.len() + 4
             && self.bytes[block.clone()].starts_with(&extensions::TIME_LEFT)
@@ -194,8 +194,26 @@ impl Frame {
             // The usual block says no more than how much time is left.
             return Ok(None);
         }
-        let said = Extensions::read(self.bytes.slice(block))?;
-        Ok((said.stream() != StreamFlags::default()).then(|| (said.stream(), said.window())))
+        let said = InData::of(&Extensions::read(self.bytes.slice(block))?);
+        Ok((said.stream != StreamFlags::default() || said.body.is_some()).then_some(said))
+    }
+
+    /// What a whole body makes of the frame that had its first part: `bytes` has the head of this
+    /// one, and behind it all of the body. One that is larger than any frame may be never travels,
+    /// and the lengths in its header say nothing.
+    pub(crate) fn of_whole(&self, mut bytes: BytesMut) -> Self {
+        let names = usize::from(self.names_end);
+        let header = self.header.with_extensions(false);
+        let payload = bytes.len() - names;
+        if names - Header::LEN + payload <= MAX_MESSAGE_BYTES {
+            bytes[..Header::LEN].copy_from_slice(&header.encode_trusted(names - Header::LEN, payload));
+        }
+        Self { header, bytes: bytes.freeze(), body: self.names_end, ..*self }
+    }
+
+    /// Header and names as they stand before a payload.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.bytes[..self.names_end.into()]
     }
 
     /// Where the extensions are, without their length, as long as they were not taken.

@@ -1,9 +1,11 @@
 //! Writing a frame into a buffer: names, extensions, payload, and the header once all lengths are
 //! known.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{EncodeError, Extensions, Header, Limits, extensions, frame::offset, limits::MAX_METADATA_BYTES};
+use crate::{
+    BODY_PART_BYTES, EncodeError, Extensions, Header, Limits, extensions, frame::offset, limits::MAX_METADATA_BYTES,
+};
 
 /// Writes one frame at the end of a buffer: header and names first, then whatever the caller
 /// appends.
@@ -84,6 +86,38 @@ impl<'a> FrameWriter<'a> {
         self.dst.put_slice(more);
         self.extensions = 2 + size;
         at
+    }
+
+    /// Says behind the other extensions, if there are any, that the payload is the first part of a
+    /// body of `total` bytes, the rest of which comes in DATA; before anything of the payload. What
+    /// was written before says nothing of it.
+    ///
+    /// # Panics
+    /// When something was written behind the names and extensions already.
+    pub fn body_total(&mut self, total: u64) {
+        assert_eq!(self.payload_len(), 0, "extensions stand before the payload");
+        if self.extensions == 0 {
+            self.dst.put_u16_le(0);
+            self.extensions = 2;
+        }
+        self.dst.put_slice(&extensions::BODY);
+        self.dst.put_u64_le(total);
+        self.extensions += extensions::BODY.len() + 8;
+        let size =
+            u16::try_from(self.extensions - 2).expect("a builder leaves room for the length of a body in a block");
+        let at = self.start + Header::LEN + self.metadata;
+        self.dst[at..at + 2].copy_from_slice(&size.to_le_bytes());
+    }
+
+    /// Writes the first part of a body that is sent in several, with the word how long it is,
+    /// before anything of the payload. Gives the rest, for DATA.
+    ///
+    /// # Panics
+    /// When something was written behind the names and extensions already.
+    pub fn first_part(&mut self, mut body: Bytes) -> Bytes {
+        self.body_total(body.len() as u64);
+        self.dst.put_slice(&body.split_to(body.len().min(BODY_PART_BYTES)));
+        body
     }
 
     /// Returns the buffer that the payload is appended to; nothing else may be done to it.

@@ -36,7 +36,7 @@
 //! | show a peer's text in a log or on a terminal | [`Shown`] |
 //! | account for nowait traffic through a Router | [`credit_cost`], [`Credit`], [`Grant`] |
 //! | ask whether the other end lives | [`Ping`] |
-//! | say what travels beside a call, or send it in parts | [`Extensions`], [`Data`], [`CallCredit`], [`Cancel`] |
+//! | say what travels beside a call, or send it in parts | [`Extensions`], [`Data`], [`BodyParts`], [`CallCredit`], [`Cancel`] |
 
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
@@ -44,6 +44,7 @@ pub mod protocol {}
 #[doc = include_str!("../LEVEL_FOUR.md")]
 pub mod level_four {}
 
+mod body_parts;
 mod call_credit;
 mod cancel;
 mod codec;
@@ -66,11 +67,12 @@ mod shown;
 mod varint;
 
 pub use crate::{
+    body_parts::{BODY_PART_BYTES, BodyParts, SPLIT_FROM},
     call_credit::{CallCredit, FIRST_CALL_WINDOW, MAX_CALL_WINDOW, data_cost},
     cancel::{Cancel, CancelReason},
     codec::FrameDecoder,
     credit::{Credit, FIRST_WINDOW, FlowId, Grant, MAX_WINDOW, credit_cost},
-    data::{Data, DataEnd, MAX_DATA_BYTES, PackedItems},
+    data::{Data, DataEnd, InData, MAX_DATA_BYTES, PackedItems},
     error::{BodyError, DecodeError, EncodeError, ExtensionError, NameError},
     event::{EventBody, EventKind},
     extensions::{

@@ -3,9 +3,10 @@
 
 use bytes::BytesMut;
 use daffi_wire::{
-    CallCredit, CallId, Cancel, CancelReason, Credit, Data, DataEnd, DecodeError, EventBody, EventKind, Extensions,
-    FlowId, FormatId, Frame, FrameDecoder, FrameWriter, Grant, Handshake, Header, Kind, Level, Limits, MAX_CALL_WINDOW,
-    Member, MethodName, NodeName, NodeType, Opening, PackedItems, Ping, Role, StreamFlags, TraceParent,
+    BodyError, BodyParts, CallCredit, CallId, Cancel, CancelReason, Credit, Data, DataEnd, DecodeError, EventBody,
+    EventKind, Extensions, FlowId, FormatId, Frame, FrameDecoder, FrameWriter, Grant, Handshake, Header, InData, Kind,
+    Level, Limits, MAX_CALL_WINDOW, Member, MethodName, NodeName, NodeType, Opening, PackedItems, Ping, Role,
+    StreamFlags, TraceParent,
 };
 use proptest::prelude::*;
 
@@ -141,6 +142,41 @@ proptest! {
         };
         let frame = credit.frame("a", "b", &Limits::default()).expect("small");
         prop_assert_eq!(CallCredit::read(&frame).ok(), Some(credit));
+    }
+
+    #[test]
+    fn any_body_in_parts_is_the_frame_that_it_would_have_been(said in extensions(), body in prop::collection::vec(any::<u8>(), 0..400), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6), lie in -2i64..3) {
+        let limits = Limits::default();
+        let header = Header::new(Kind::Response, CallId(2), FormatId::MSGPACK, false, false);
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(body.len() + 1)).chain([0, body.len()]).collect();
+        cuts.sort_unstable();
+        let mut parts = cuts.windows(2).map(|cut| &body[cut[0]..cut[1]]);
+        let total = u64::try_from(body.len() as i64 + lie).unwrap_or(0);
+        let mut bytes = BytesMut::new();
+        let mut writer = FrameWriter::begin(&mut bytes, "worker", "caller", "get").expect("short names");
+        if said.body().is_none() {
+            writer.extensions(&said);
+        }
+        writer.body_total(total);
+        writer.body().extend_from_slice(parts.next().unwrap_or_default());
+        writer.finish(header, 0, &limits).expect("small");
+        let mut first = Frame::from_message(bytes.freeze(), &limits).expect("a whole frame");
+        let seen = first.in_data().expect("as it was written").expect("it says so");
+        prop_assert_eq!((seen.body, InData::of(&first.take_extensions().expect("the same"))), (Some(total), seen));
+        let put_together = BodyParts::begin(first, total).and_then(|mut whole| {
+            for part in parts {
+                whole.push(part)?;
+                assert!(whole.missing() <= total);
+            }
+            whole.finish()
+        });
+        if total == body.len() as u64 {
+            let whole = Frame::new(header, "worker", "caller", "get", &body, &limits).expect("small");
+            prop_assert_eq!(put_together.ok(), Some(whole));
+        } else {
+            let refused = matches!(put_together, Err(BodyError::Total { total: said, .. }) if said == total);
+            prop_assert!(refused);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use daffi_serde::{Body, FormatSet, RemoteError, Returned, SerdeError};
 use daffi_wire::{CallId, FormatId, Frame, Kind, Level, NodeName};
 use tokio::time::Instant;
 
-use super::{progress::Progress, request::WrittenRequest};
+use super::{parts::Rest, progress::Progress, request::WrittenRequest};
 use crate::{
     client::{ClientConn, Gone, Paid, PendingReply, Style},
     conn::Class,
@@ -26,7 +26,7 @@ pub(super) fn send_now(
     written: &mut WrittenRequest,
     waker: &Waker,
 ) -> Result<Option<PendingReply>, CallError> {
-    if written.frame.is_large() {
+    if written.frame.is_large() || written.rest.is_some() {
         return Ok(None);
     }
     let Some(mut pending) = conn.open_now(receiver, waker) else { return Ok(None) };
@@ -51,8 +51,12 @@ pub(super) async fn send(
     progress.set_numbered();
     // What it waits for room is not taken off: then its receiver gives up later than its caller.
     written.set_deadline(deadline);
+    let rest = written.rest.take().map(|rest| Rest::open(&mut pending, written.format(), rest));
     queue(pending.conn(), &written.with_number(pending.id)).await?;
     pending.mark_sent();
+    if let Some(rest) = rest {
+        rest.send();
+    }
     Ok(pending)
 }
 
@@ -124,8 +128,12 @@ pub(super) async fn send_streaming(
     // Before it is sent: an answer may be quick.
     pending.stream(Arc::clone(&data));
     written.set_deadline(deadline);
+    let rest = written.rest.take().map(|rest| Rest::of(&pending, Arc::clone(&data), rest));
     queue(pending.conn(), &written.with_number(pending.id)).await?;
     pending.mark_sent();
+    if let Some(rest) = rest {
+        rest.send();
+    }
     Ok((pending, data))
 }
 

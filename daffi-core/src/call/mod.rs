@@ -6,6 +6,7 @@ mod client;
 mod engine;
 mod opening;
 mod over;
+mod parts;
 mod progress;
 mod request;
 mod result_clock;

@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use daffi_serde::{Args, FormatSet, Output, SerdeError};
-use daffi_wire::{CallId, EncodeError, FormatId, FrameWriter, Header, Kind, Level, NodeName};
+use daffi_wire::{
+    BODY_PART_BYTES, CallId, EncodeError, FormatId, FrameWriter, Header, Kind, Level, NodeName, SPLIT_FROM,
+};
 use tokio::time::Instant;
 
 use super::{CallOptions, progress::Progress, written_extensions::WrittenExtensions};
@@ -66,6 +68,8 @@ pub(super) struct WrittenRequest {
     time_left: Option<usize>,
     format: FormatId,
     text: bool,
+    /// What of its arguments follows in DATA.
+    pub(super) rest: Option<Bytes>,
 }
 
 impl WrittenRequest {
@@ -104,9 +108,10 @@ impl WrittenRequest {
 
     /// Its arguments, to be written for another receiver.
     pub(super) fn into_payloads(mut self) -> Payloads {
-        let bytes = match self.shared.take() {
-            Some(shared) => shared,
-            None => Bytes::copy_from_slice(&self.frame.get()[self.body..]),
+        let bytes = match (self.shared.take(), self.rest.take()) {
+            (Some(shared), _) => shared,
+            (None, None) => Bytes::copy_from_slice(&self.frame.get()[self.body..]),
+            (None, Some(rest)) => [&self.frame.get()[self.body..], &rest].concat().into(),
         };
         Payloads(vec![(self.format, Ok(Payload { bytes, text: self.text }))])
     }
@@ -194,8 +199,18 @@ pub(super) fn write_request(
     let header = Header::new(Kind::Request, CallId::NONE, format, text, wants_reply);
     let more = payload.as_ref().map_or(0, Bytes::len);
     let bytes = body - names_end + writer.payload_len() + more;
-    writer.finish(header, more, &shared.node.config.limits).map_err(too_large)?;
-    Ok(WrittenRequest { frame, shared: payload, payload: bytes, body, time_left, format, text })
+    let limits = &shared.node.config.limits;
+    if wants_reply && writer.payload_len() + more > SPLIT_FROM && level.at_least(Level::FOUR) && !extensions.has_items()
+    {
+        let payload = payload.unwrap_or_else(|| writer.body().split_off(body).freeze());
+        let rest = writer.first_part(payload);
+        let body = writer.body().len() - BODY_PART_BYTES;
+        writer.finish(header, 0, limits).map_err(too_large)?;
+        let (shared, rest) = (None, Some(rest));
+        return Ok(WrittenRequest { frame, shared, payload: bytes, body, time_left, format, text, rest });
+    }
+    writer.finish(header, more, limits).map_err(too_large)?;
+    Ok(WrittenRequest { frame, shared: payload, payload: bytes, body, time_left, format, text, rest: None })
 }
 
 /// Writes a request whose arguments are written.

@@ -72,7 +72,7 @@ async fn send_items<T: Serialize + 'static, E>(
     data: &CallData,
     items: impl Stream<Item = Result<T, E>>,
 ) -> Result<(), SendError<E>> {
-    let Some(outflow) = &data.outflow else { return Ok(()) };
+    let Some(outflow) = data.outflow() else { return Ok(()) };
     let mut items = pin!(items);
     let sent = pump(outflow, |cx, out| {
         items.as_mut().poll_next(cx).map(|next| {
@@ -123,7 +123,7 @@ impl<T: Serialize + 'static, F: FormatSet> ItemSender<T, F> {
         self.item.clear();
         let written = write_item(&self.formats, self.data.format, &item, &mut self.item);
         written.map_err(|error| encode_error(&self.method, error))?;
-        let Some(outflow) = &self.data.outflow else { return Ok(()) };
+        let Some(outflow) = self.data.outflow() else { return Ok(()) };
         outflow.send_item(&self.item).await.map_err(|Stopped| CallError::Items {
             method: self.method.clone(),
             reason: "the receiver takes no more of them".into(),
@@ -138,7 +138,7 @@ impl<T: Serialize + 'static, F: FormatSet> ItemSender<T, F> {
 
 impl<T, F> Drop for ItemSender<T, F> {
     fn drop(&mut self) {
-        if let Some(outflow) = &self.data.outflow {
+        if let Some(outflow) = self.data.outflow() {
             // After the end of the call nobody wants to know.
             drop(outflow.finish());
         }

@@ -35,6 +35,8 @@ pub(crate) struct ClientConn {
     pub(super) streams: OpenStreams,
     pub(super) credit: ClientCredit,
     pub(crate) limits: Limits,
+    /// The largest result that is put together.
+    pub(super) max_body: usize,
     pub(super) picker: Arc<dyn Picker>,
     /// The members as this connection tells them.
     members: ArcSwap<Members>,
@@ -59,6 +61,7 @@ impl ClientConn {
             session: Mutex::new(session),
             streams: OpenStreams::default(),
             limits: node.config.limits,
+            max_body: node.config.max_body,
             picker,
             members: ArcSwap::default(),
             freed: Notify::new(),
@@ -284,7 +287,7 @@ impl Handler for ClientHandler {
             }
             Handled::ServedCall(frame) => {
                 if let Some(caller) = self.caller(&frame) {
-                    self.shared.serving.take(&mut self.intake, &caller, frame)?;
+                    self.shared.serving.take(turn, &mut self.intake, &caller, frame)?;
                 }
             }
             Handled::Cancel(frame) => {
@@ -363,6 +366,7 @@ impl ClientHandler {
             if let MemberEvent::Removed(member) | MemberEvent::Evicted(member) = event {
                 // Whoever sees the list without it sees none of its calls begin.
                 self.callers.remove(member);
+                self.intake.forget_ended();
                 self.caller = self.caller.take().filter(|caller| caller.caller() != member);
             }
         }

@@ -10,7 +10,11 @@ use std::{
 use daffi_wire::{CallId, CancelReason, Frame, Level, NodeName};
 
 use super::ClientConn;
-use crate::{data::CallData, error::CallError, session::Outcome};
+use crate::{
+    data::{CallData, FlowError},
+    error::CallError,
+    session::Outcome,
+};
 
 /// An open call. Dropped before its answer, it tells the receiver so, and lets its number rest
 /// until the answer comes or the word that there will be none.
@@ -37,7 +41,7 @@ impl PendingReply {
     pub(crate) fn stream(&mut self, data: Arc<CallData>) {
         self.streams = true;
         self.conn.session.lock().in_flight.mark_streams(self.id);
-        self.conn.streams.add(self.id, &self.receiver, data);
+        self.conn.streams.add(self.id, &self.receiver, data, true);
     }
 
     /// Notes that the request is on its way: from now on an answer may come.
@@ -51,6 +55,11 @@ impl PendingReply {
 
     pub(crate) const fn receiver(&self) -> &NodeName {
         &self.receiver
+    }
+
+    /// What comes and goes of the call in DATA: it asked for that, or its answer is large.
+    fn take_data(&self) -> Option<Arc<CallData>> {
+        if self.streams || self.conn.streams.has_unasked() { self.conn.streams.remove(self.id) } else { None }
     }
 
     pub(crate) fn level(&self) -> Level {
@@ -67,15 +76,17 @@ impl PendingReply {
             let was_full = !in_flight.has_free();
             (ready!(in_flight.poll(self.id, cx)), was_full)
         };
-        if self.streams
-            && let Some(data) = self.conn.streams.remove(self.id)
-        {
+        let data = self.take_data();
+        if let Some(data) = &data {
             // Nobody takes items any more; what came is still to be read.
             data.stop_sending();
         }
         // The number is free already: nothing is left to give up.
         self.id = CallId::NONE;
         self.conn.on_number_free(was_full);
+        if let Some(fault) = data.as_deref().and_then(CallData::fault) {
+            return Poll::Ready(Err(call_error(fault)));
+        }
         Poll::Ready(match outcome {
             Some(Outcome::Reply(frame)) => Ok(Some(frame)),
             Some(Outcome::AllCame) => Ok(None),
@@ -103,9 +114,11 @@ impl Drop for PendingReply {
         if self.id == CallId::NONE {
             return;
         }
-        if self.streams
-            && let Some(data) = self.conn.streams.remove(self.id)
-        {
+        let mut reason = CancelReason::Dropped;
+        if let Some(data) = self.take_data() {
+            if data.inflow.is_some() {
+                reason = CancelReason::EnoughResults;
+            }
             // Before the word that nobody waits: no DATA comes behind that.
             data.end();
         }
@@ -120,8 +133,14 @@ impl Drop for PendingReply {
         if freed {
             self.conn.on_number_free(was_full);
         } else if self.sent {
-            let reason = if self.streams { CancelReason::EnoughResults } else { CancelReason::Dropped };
             self.conn.cancel(self.id, &self.receiver, reason);
         }
+    }
+}
+
+fn call_error(fault: &FlowError) -> CallError {
+    match fault {
+        FlowError::BodyTooLarge { .. } => CallError::BodyTooLarge(fault.to_string()),
+        _ => CallError::Items { method: String::new(), reason: fault.to_string() },
     }
 }

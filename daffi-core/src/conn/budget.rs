@@ -14,6 +14,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::body_line::BodyLine;
 use crate::config::NodeConfig;
 
 /// The most that an account owns, whatever all others hold.
@@ -71,6 +72,8 @@ pub(crate) struct Budget {
     begun: Instant,
     /// Those who hold more than their share and wait for the reserve, which the first of them has.
     line: Mutex<VecDeque<Claim>>,
+    /// Large bodies that are put together.
+    pub(super) bodies: BodyLine,
 }
 
 #[derive(Debug)]
@@ -108,6 +111,7 @@ impl Budget {
             refused_with: AtomicUsize::new(0),
             begun: Instant::now(),
             line: Mutex::default(),
+            bodies: BodyLine::default(),
         })
     }
 

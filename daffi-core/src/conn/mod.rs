@@ -1,6 +1,7 @@
 //! One connection: what its driver, its callers and its callbacks share.
 
 mod alive;
+pub(crate) mod body_line;
 mod bounds;
 mod budget;
 mod clock;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use self::alive::Signs;
 pub(crate) use self::{
     alive::Alive,
+    body_line::{BodyPlace, TakesRoom, Whose},
     budget::{Account, Budget, Charge, NoRoom, Reading},
     clock::{Clock, SLOW, TimedRun},
     data_queue::DataKey,

@@ -58,6 +58,12 @@ pub(crate) enum FlowError {
     /// An item is larger than the limit.
     #[error("an item of more than {limit} bytes, which is the most that one may have")]
     ItemTooLarge { limit: usize },
+    /// A body is larger than the limit.
+    #[error("a body of {size} bytes; this node puts together {limit} at most (max_body)")]
+    BodyTooLarge { size: u64, limit: usize },
+    /// Nothing of a body came while others waited for the room that it takes.
+    #[error("a body of which nothing came for too long, while others waited")]
+    Stalled,
     /// There is no memory for a large item.
     #[error("there is no room for an item of {size} bytes: as things stand {share} may be held for this peer")]
     NoRoom { size: usize, share: usize },

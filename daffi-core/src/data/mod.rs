@@ -1,12 +1,13 @@
 //! DATA of one open call at one of its ends: what came and waits for the program, and what the
 //! program sends as far as the other end takes it. Each direction has a window of its own.
 
+mod gathering;
 mod inflow;
 mod outflow;
 mod pump;
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
@@ -17,7 +18,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 pub(crate) use self::{
-    inflow::Inflow,
+    gathering::{Gathered, Gathering},
+    inflow::{FlowError, Inflow},
     outflow::{Outflow, Stopped},
     pump::{PUMP_COST, PolledItem, PumpError, pump},
 };
@@ -85,7 +87,12 @@ pub(crate) struct CallData {
     /// In which items are written.
     pub(crate) format: FormatId,
     pub(crate) inflow: Option<Inflow>,
-    pub(crate) outflow: Option<Outflow>,
+    /// Set later where nobody asked for it: a large body goes in DATA in any case.
+    outflow: OnceLock<Outflow>,
+    /// A large body that comes, and is wanted whole.
+    body: OnceLock<Arc<Gathering>>,
+    /// Why the call has failed at this end.
+    fault: OnceLock<FlowError>,
     /// Until the call has ended, which may be remembered for longer.
     counted: Mutex<Option<StreamPlace>>,
 }
@@ -97,20 +104,51 @@ impl CallData {
         outflow: Option<Outflow>,
         counted: Option<StreamPlace>,
     ) -> Self {
-        Self { format, inflow, outflow, counted: Mutex::new(counted) }
+        let (body, fault) = (OnceLock::new(), OnceLock::new());
+        let outflow = outflow.map_or_else(OnceLock::new, OnceLock::from);
+        Self { format, inflow, outflow, body, fault, counted: Mutex::new(counted) }
+    }
+
+    /// What goes from here, if anything does.
+    pub(crate) fn outflow(&self) -> Option<&Outflow> {
+        self.outflow.get()
+    }
+
+    /// The same; `new` makes it where nobody asked for any.
+    pub(crate) fn outflow_or(&self, new: impl FnOnce() -> Outflow) -> &Outflow {
+        self.outflow.get_or_init(new)
+    }
+
+    /// From here on DATA is the rest of this body. `false`: it has one already.
+    pub(crate) fn gather(&self, body: &Arc<Gathering>) -> bool {
+        self.body.set(Arc::clone(body)).is_ok()
+    }
+
+    /// The call has failed at this end.
+    pub(crate) fn fail(&self, fault: FlowError) {
+        let _first = self.fault.set(fault);
+        self.end();
+    }
+
+    /// Why it has.
+    pub(crate) fn fault(&self) -> Option<&FlowError> {
+        self.fault.get()
     }
 
     /// Handles DATA of the other end. What nobody reads is dropped.
     ///
     /// # Errors
     /// More came than was granted, which ends the connection.
-    pub(crate) fn on_data(&self, data: Data) -> Result<(), ProtocolError> {
-        self.inflow.as_ref().map_or(Ok(()), |inflow| inflow.on_data(data))
+    pub(crate) fn on_data(&self, data: Data) -> Result<Gathered, ProtocolError> {
+        if let Some(body) = self.body.get() {
+            return body.on_data(data);
+        }
+        self.inflow.as_ref().map_or(Ok(()), |inflow| inflow.on_data(data)).map(|()| Gathered::Nothing)
     }
 
     /// Handles a CREDIT of the other end.
     pub(crate) fn on_credit(&self, credit: CallCredit) {
-        if let Some(outflow) = &self.outflow {
+        if let Some(outflow) = self.outflow() {
             outflow.on_credit(credit);
         }
     }
@@ -124,7 +162,7 @@ impl CallData {
 
     /// The other end wants no more.
     pub(crate) fn stop_sending(&self) {
-        if let Some(outflow) = &self.outflow {
+        if let Some(outflow) = self.outflow() {
             outflow.stop();
         }
     }
@@ -140,6 +178,9 @@ impl CallData {
     pub(crate) fn close(&self) {
         if let Some(inflow) = &self.inflow {
             inflow.close();
+        }
+        if let Some(body) = self.body.get() {
+            body.close();
         }
         self.counted.lock().take();
     }

@@ -6,14 +6,14 @@ use std::{
 };
 
 use bytes::BytesMut;
-use daffi_wire::{CallCredit, Data, DataEnd, FrameWriter, data_cost};
+use daffi_wire::{BODY_PART_BYTES, CallCredit, Data, DataEnd, FrameWriter, data_cost};
 use parking_lot::Mutex;
 
 use super::CallEnd;
 use crate::session::SendWindow;
 
-/// The most bytes of an item that one frame carries: with its cost it fits the first window.
-const PART_BYTES: usize = 65_280;
+/// The most bytes of an item that one frame carries.
+const PART_BYTES: usize = BODY_PART_BYTES;
 
 /// One direction of a call, at the end that writes it.
 #[derive(Debug)]
@@ -72,6 +72,15 @@ impl Outflow {
             item = rest;
         }
         self.send(DataEnd::Item, false, item).await
+    }
+
+    /// Sends what follows of a body, but for its end. Not cancel safe: dropped, it may have sent a
+    /// part.
+    pub(crate) async fn send_parts(&self, rest: &[u8]) -> Result<(), Stopped> {
+        for part in rest.chunks(PART_BYTES) {
+            self.send(DataEnd::Nothing, false, part).await?;
+        }
+        Ok(())
     }
 
     /// Sends whole items, each behind its length, which fit the first window together. Cancel safe:

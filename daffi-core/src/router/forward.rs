@@ -5,10 +5,11 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use daffi_serde::RemoteError;
 use daffi_transport::Batch;
-use daffi_wire::{CallId, Credit, Frame, Kind, MethodName, Shown, StreamFlags};
+use daffi_wire::{CallId, Credit, Frame, InData, Kind, MethodName, Shown, StreamFlags};
 
 use super::{
     Peer, RouterShared,
+    bodies::Joins,
     recent::Recent,
     sender::Sender,
     streams::{self, NoRoom},
@@ -30,6 +31,7 @@ pub(super) struct Forwarder {
     pub(super) me: Arc<Sender>,
     routes: Recent<Route>,
     callers: Recent<Arc<Peer>>,
+    pub(super) joins: Joins,
 }
 
 /// A callback of a member, as it stood in the table.
@@ -52,13 +54,14 @@ impl Route {
 
 impl Forwarder {
     pub(super) fn new(shared: Arc<RouterShared>, me: Arc<Sender>) -> Self {
-        Self { shared, me, routes: Recent::default(), callers: Recent::default() }
+        Self { shared, me, routes: Recent::default(), callers: Recent::default(), joins: Joins::default() }
     }
 
     /// Passes a frame of this member on.
     pub(super) fn pass(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         match frame.kind() {
             Kind::Request => self.request(frame, turn),
+            Kind::Response if let Some(total) = self.body_follows(&frame) => self.large_reply(frame, total, turn),
             Kind::Response | Kind::Error => self.reply(&frame, turn),
             // Which links carry them the driver knows.
             Kind::Data | Kind::Credit | Kind::Cancel if frame.header().id() != CallId::NONE => {
@@ -76,7 +79,7 @@ impl Forwarder {
     }
 
     /// Forwards a request, or answers it with an error.
-    fn request(&mut self, frame: Frame, turn: &mut Turn) {
+    pub(super) fn request(&mut self, frame: Frame, turn: &mut Turn) {
         let Self { shared, me, routes, .. } = self;
         let receiver = match route(shared, me, routes, &frame) {
             Ok(receiver) => receiver,
@@ -86,6 +89,13 @@ impl Forwarder {
             Ok(streams) => streams,
             Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
         };
+        if let Some(total) = streams.and_then(|says| says.body).filter(|_| !receiver.is_level_four()) {
+            let (receiver, first) = (Arc::clone(receiver), frame.clone());
+            if let Err(error) = self.join_request(&receiver, first, total) {
+                refuse_request(&self.shared, &self.me.peer, &frame, &error);
+            }
+            return;
+        }
         let frame = match translate(&frame, &me.peer, receiver) {
             Ok(None) => frame,
             Ok(Some(translated)) => translated,
@@ -129,7 +139,7 @@ impl Forwarder {
     }
 
     /// Passes a reply on if it is the one that its receiver waits for.
-    fn reply(&mut self, frame: &Frame, turn: &mut Turn) {
+    pub(super) fn reply(&mut self, frame: &Frame, turn: &mut Turn) {
         let Self { shared, callers, .. } = self;
         let me = &*self.me.peer;
         let number = frame.header().id();
@@ -176,6 +186,23 @@ impl Forwarder {
         tracing::debug!(from = %Shown::new(&me.name), to = frame.receiver(), "dropped a reply that matches no open call");
     }
 
+    /// All bytes of a large answer, of which a reply has the first part.
+    fn body_follows(&self, frame: &Frame) -> Option<u64> {
+        if !frame.header().has_extensions() || !self.me.peer.is_level_four() {
+            return None;
+        }
+        frame.in_data().ok().flatten().and_then(|says| says.body)
+    }
+
+    fn large_reply(&mut self, frame: Frame, total: u64, turn: &mut Turn) {
+        let caller = self.shared.table.load().get(frame.receiver()).map(|found| Arc::clone(&found.peer));
+        match caller.filter(|_| frame.is_from(&self.me.peer.name)) {
+            Some(caller) => self.begin_answer(frame, total, &caller, turn),
+            // Its end is for a caller that is gone.
+            None => drop(self.shared.counters.dropped_replies.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
     /// Handles a CREDIT frame of this member, which begins a flow or takes more of one.
     fn credit(&self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let says = Credit::read(&frame)?;
@@ -215,31 +242,28 @@ fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Frame>, Rem
 
 /// What a request says of arguments or results that come one by one. A block that cannot be read is
 /// for its receiver to refuse.
-fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<AskedStreams>, RemoteError> {
+fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<InData>, RemoteError> {
     if !frame.header().has_extensions() || !from.is_level_four() {
         return Ok(None);
     }
-    let says = frame.stream().ok().flatten();
+    let says = frame.in_data().ok().flatten();
     if to.is_level_four() {
         return Ok(says);
     }
-    if says.is_some_and(|(flags, _)| flags.items_follow) {
+    if says.is_some_and(|says| says.stream.items_follow) {
         let text = format!("{} is a daffi 3.0.1 node, which takes no arguments one by one", to.name);
         return Err(Refusal::LevelUnsupported.error(text));
     }
     // Its one answer is one result.
-    Ok(None)
+    Ok(says.filter(|says| says.body.is_some()))
 }
-
-/// What streams in DATA, and the window of the results.
-type AskedStreams = (StreamFlags, Option<u32>);
 
 /// Whether a reply says that results follow.
 fn begins_stream(frame: &Frame, from: &Peer) -> bool {
     frame.kind() == Kind::Response
         && frame.header().has_extensions()
         && from.is_level_four()
-        && frame.stream().is_ok_and(|says| says.is_some_and(|(flags, _)| flags.items_follow))
+        && frame.in_data().is_ok_and(|says| says.is_some_and(|says| says.stream.items_follow))
 }
 
 /// Tells the caller that results follow, once.
@@ -309,7 +333,7 @@ fn call(
     shared: &RouterShared,
     sender: &Sender,
     receiver: &Arc<Peer>,
-    (frame, streams): (&Frame, Option<AskedStreams>),
+    (frame, streams): (&Frame, Option<InData>),
     turn: &mut Turn,
 ) {
     let (id, me) = (frame.header().id(), &sender.peer);
@@ -328,7 +352,8 @@ fn call(
             return shared.refuse_call(me, id, &receiver.name, frame.method(), &Refusal::Overloaded.error(why));
         }
     };
-    if let Some((flags, window)) = streams {
+    if let Some(InData { stream, window, body }) = streams {
+        let flags = StreamFlags { items_follow: stream.items_follow || body.is_some(), ..stream };
         let conns = (&*me.conn, &*receiver.conn);
         if let Err(NoRoom) = me.with_streams(|streams| streams.open((id, number), conns, flags, window)) {
             me.complete_call(number, receiver.id());

@@ -17,7 +17,7 @@ use crate::{
 
 impl Forwarder {
     /// Handles DATA, CREDIT or CANCEL of this member. What is about no open call of it is skipped.
-    pub(super) fn about_call(&self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
+    pub(super) fn about_call(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let from_caller = frame.header().wants_reply();
         let passed = if !frame.is_from(&self.me.peer.name) {
             false
@@ -25,20 +25,28 @@ impl Forwarder {
             // What was gathered for the other end comes first: it may begin the call, or its
             // results.
             turn.flush();
+            if frame.kind() == Kind::Data
+                && let Some(passed) = self.join(&frame, turn)?
+            {
+                self.note_skipped(!passed);
+                return Ok(());
+            }
             match (frame.kind(), from_caller) {
                 (Kind::Data, true) => self.item(frame)?,
                 (Kind::Data, false) => self.result(frame)?,
                 (Kind::Credit, true) => self.grant_results(&frame)?,
                 (Kind::Credit, false) => self.grant_items(&frame)?,
-                (_, true) => self.cancel(&frame)?,
+                (_, true) => self.cancel_join(&frame) || self.cancel(&frame)?,
                 (_, false) => self.stop_items(&frame)?,
             }
         };
-        if !passed {
-            // Its terminal is on the way, or it was told before, or it is another's.
-            self.shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
-        }
+        self.note_skipped(!passed);
         Ok(())
+    }
+
+    /// Its terminal is on the way, or it was told before, or it is another's.
+    fn note_skipped(&self, skipped: bool) {
+        self.shared.counters.skipped_frames.fetch_add(u64::from(skipped), Ordering::Relaxed);
     }
 
     fn item(&self, frame: Frame) -> Result<bool, Disconnected> {
@@ -58,6 +66,9 @@ impl Forwarder {
         let Some(caller) = self.member(frame.receiver()) else { return Ok(false) };
         let passage = caller.with_streams(|streams| streams.pass_result(number, me.id(), data.cost()))?;
         let completed = if ends { end_stream(&caller, number, me.id()) } else { None };
+        if ends && completed.is_none() {
+            caller.end_unawaited(number, me.id());
+        }
         let Some(to) = passage else {
             // The caller waits for the end alone.
             return Ok(completed.is_some_and(|id| {

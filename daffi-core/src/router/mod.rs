@@ -4,6 +4,7 @@ mod absent;
 mod announcing;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod bare;
+mod bodies;
 mod forward;
 mod forward_data;
 mod handler;

@@ -13,7 +13,12 @@ use daffi_wire::{CallId, Level, MethodName, NodeName};
 use parking_lot::Mutex;
 
 use super::{
-    later::Later, sender::Sender, senders::Senders, streams::RoutedStreams, telling::Heard, unanswered::CallLimit,
+    later::Later,
+    sender::Sender,
+    senders::Senders,
+    streams::{NoRoom, RoutedStreams},
+    telling::Heard,
+    unanswered::CallLimit,
 };
 use crate::{
     conn::Conn,
@@ -235,6 +240,25 @@ impl Peer {
             }
             open.complete(number, receiver).map(|id| (id, streamed))
         })
+    }
+
+    /// The rest of a large answer to a call of this member follows. Gives the caller's number of a
+    /// call that waits for it; `None`: nobody does, or it was said before.
+    pub(super) fn begin_answer(&self, number: CallId, receiver: &Conn) -> Result<Option<CallId>, (CallId, NoRoom)> {
+        let calls = &mut *self.calls.lock();
+        let Some((id, is_awaited)) = calls.open.caller_of(number, receiver.id) else { return Ok(None) };
+        let begun = calls.streams.begin_answer((id, number), (&self.conn, receiver), is_awaited);
+        begun.map(|is_first| (is_first && is_awaited).then_some(id)).map_err(|no_room| (id, no_room))
+    }
+
+    /// The caller's number of a call of this member that waits for its answer.
+    pub(super) fn awaits(&self, number: CallId, receiver: u64) -> Option<CallId> {
+        self.calls.lock().open.caller_of(number, receiver).filter(|(_, waits)| *waits).map(|(id, _)| id)
+    }
+
+    /// What `receiver` sent of an answer for which nobody waits has come to its end.
+    pub(super) fn end_unawaited(&self, number: CallId, receiver: u64) {
+        self.with_calls(|calls| calls.end_unawaited(number, receiver));
     }
 
     /// Does something to those calls of this member of which a part passes in DATA.

@@ -106,6 +106,27 @@ impl RoutedStreams {
         call.results.is_some().then_some(call.id)
     }
 
+    /// The receiver says that the rest of a large answer follows, of a call that its caller knows
+    /// under this number. `is_awaited`: its caller has not given it up. Gives whether it is the
+    /// first such word.
+    pub(super) fn begin_answer(
+        &mut self,
+        (id, number): (CallId, CallId),
+        (caller, receiver): (&Conn, &Conn),
+        is_awaited: bool,
+    ) -> Result<bool, NoRoom> {
+        if let Some(call) = self.calls.get_mut(&number).filter(|call| call.receiver == receiver.id) {
+            if call.results.is_none() && is_awaited {
+                call.results = Some(Direction::open(caller.data_account(), FIRST_CALL_WINDOW).ok_or(NoRoom)?);
+            }
+            return Ok(!std::mem::replace(&mut call.begun, true));
+        }
+        let flags = StreamFlags { items_follow: false, takes_results: is_awaited };
+        self.open((id, number), (caller, receiver), flags, None)?;
+        self.calls.entry(number).and_modify(|call| call.begun = true);
+        Ok(true)
+    }
+
     /// Whether a call that `receiver` knows under this number is here.
     pub(super) fn is_of(&self, number: CallId, receiver: u64) -> bool {
         self.calls.get(&number).is_some_and(|call| call.receiver == receiver)

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{
             AtomicU8,
             Ordering::{AcqRel, Acquire, Relaxed},
@@ -37,13 +37,19 @@ pub(crate) struct Invocation {
     state: AtomicU8,
     cancelled: Notify,
     /// What comes and goes in DATA.
-    data: Option<Arc<CallData>>,
+    data: OnceLock<Arc<CallData>>,
 }
 
 impl Invocation {
     /// Any call of a caller that cannot cancel it, or waits for no answer.
     pub(crate) fn of_any(caller: Arc<Caller>) -> Self {
-        Self { caller, can_be_cancelled: false, state: AtomicU8::new(0), cancelled: Notify::new(), data: None }
+        Self {
+            caller,
+            can_be_cancelled: false,
+            state: AtomicU8::new(0),
+            cancelled: Notify::new(),
+            data: OnceLock::new(),
+        }
     }
 
     /// A call that wants an answer and whose caller can cancel it.
@@ -53,11 +59,22 @@ impl Invocation {
 
     /// One of which a part comes or goes in DATA.
     pub(super) fn with_data(caller: Arc<Caller>, data: Arc<CallData>) -> Self {
-        Self { data: Some(data), ..Self::new(caller) }
+        Self { data: OnceLock::from(data), ..Self::new(caller) }
     }
 
-    pub(crate) const fn data(&self) -> Option<&Arc<CallData>> {
-        self.data.as_ref()
+    /// Whether it is a call of its own, which goes on until its end is told.
+    pub(crate) const fn can_be_cancelled(&self) -> bool {
+        self.can_be_cancelled
+    }
+
+    pub(crate) fn data(&self) -> Option<&Arc<CallData>> {
+        self.data.get()
+    }
+
+    /// The same of a call of its own; `new` makes it where nothing was to come or go. `None`: it is
+    /// one of those of which nothing is noted.
+    pub(crate) fn data_or(&self, new: impl FnOnce() -> Arc<CallData>) -> Option<&Arc<CallData>> {
+        self.can_be_cancelled.then(|| self.data.get_or_init(new))
     }
 
     /// The callback is to run now. `false`: the caller gave the call up before.
@@ -76,7 +93,7 @@ impl Invocation {
     /// The call is to be answered. `false`: it has ended for its caller.
     pub(crate) fn end(&self) -> bool {
         let ends = !self.can_be_cancelled || self.state.fetch_or(ENDED, AcqRel) & ENDED == 0;
-        if ends && let Some(data) = &self.data {
+        if ends && let Some(data) = self.data() {
             data.close();
         }
         ends
@@ -97,7 +114,7 @@ impl Invocation {
         let end = |state| (state & ENDED == 0).then_some(state | ENDED | CANCELLED);
         let cancels = self.state.fetch_update(AcqRel, Acquire, end).is_ok();
         if cancels {
-            if let Some(data) = &self.data {
+            if let Some(data) = self.data() {
                 // Before the word that it has ended: no DATA comes behind that.
                 data.end();
             }
@@ -116,6 +133,11 @@ impl Invocation {
         // What others did with it happened before they dropped it.
         fence(Acquire);
         is_unseen
+    }
+
+    /// Whether its caller has its end.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.load(Acquire) & ENDED != 0
     }
 
     /// Whether it can't be cancelled any more.
@@ -175,7 +197,7 @@ impl Invocations {
 
     /// A call has ended. If nobody sees it any more it is the next that is read.
     pub(crate) fn give(&mut self, call: Arc<Invocation>) {
-        if call.data.is_none() && call.is_unseen() {
+        if call.data.get().is_none() && call.is_unseen() {
             // Relaxed: nobody else sees it.
             call.state.store(0, Relaxed);
             self.next = Some(call);
@@ -244,7 +266,7 @@ impl Invocations {
     pub(super) fn data(&mut self, caller: CallerId, id: CallId) -> Option<&CallData> {
         let call = self.get(caller, id)?;
         // Relaxed: one that ends right now is as good as one that ends after this.
-        call.data.as_deref().filter(|_| call.state.load(Relaxed) & ENDED == 0)
+        call.data().map(|data| &**data).filter(|_| call.state.load(Relaxed) & ENDED == 0)
     }
 
     fn get(&mut self, caller: CallerId, id: CallId) -> Option<&Invocation> {

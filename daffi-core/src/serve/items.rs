@@ -82,7 +82,7 @@ impl Items {
         let running = context.node().running.clone();
         running.spawn(async move {
             let sent = async {
-                match context.call().data().and_then(|data| data.outflow.as_ref()) {
+                match context.call().data().and_then(|data| data.outflow()) {
                     Some(outflow) => stream(self.source, to, &context, &method, outflow).await,
                     None => to.send(&context, &method, list(self.source, &context, &method).await, None),
                 }

@@ -2,11 +2,13 @@
 //!
 //! In one direction: [`node`] and [`lifecycle`] are what a node has by itself; a [`caller`] is who
 //! calls it, an [`invocation`] an open call as those see it who run, answer and cancel it;
-//! [`context`] is what a callback knows of its call, [`incoming`] its arguments that come one by one,
-//! and [`reply`] takes its answer back, [`items`] one of many parts; a
-//! [`request`] and its [`callback`] name each other; [`registry`] finds a callback, [`dispatch`]
-//! runs it, [`layers`] stand around that, and [`run`] is where a request that was read begins.
+//! [`arriving`] calls have no arguments yet; [`context`] is what a callback knows of its call,
+//! [`incoming`] its arguments that come one by one, and [`reply`] takes its answer back, [`items`]
+//! one of many parts and [`large`] one of many bytes; a [`request`] and its [`callback`] name each
+//! other; [`registry`] finds a callback, [`dispatch`] runs it, [`layers`] stand around that, and
+//! [`run`] is where a request that was read begins.
 
+mod arriving;
 mod callback;
 mod caller;
 mod context;
@@ -15,6 +17,7 @@ mod extensions;
 mod incoming;
 mod invocation;
 mod items;
+mod large;
 mod layers;
 mod lifecycle;
 mod node;

@@ -38,7 +38,8 @@ pub(super) fn open_data(
     Ok(Arc::new(CallData::new(format, inflow, outflow, Some(counted))))
 }
 
-fn end(context: &Context, id: CallId) -> CallEnd {
+/// This node's end of a call of `context`'s caller.
+pub(super) fn end(context: &Context, id: CallId) -> CallEnd {
     let node = context.node();
     CallEnd {
         conn: Arc::clone(context.conn()),

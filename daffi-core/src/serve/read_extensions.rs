@@ -22,11 +22,13 @@ pub(super) struct Streams {
     pub(super) flags: StreamFlags,
     /// What it takes of the results before it grants more.
     pub(super) window: u32,
+    /// All bytes of its arguments, of which the first are here.
+    pub(super) body: Option<u64>,
 }
 
 impl Streams {
     pub(super) const fn is_none(self) -> bool {
-        !self.flags.items_follow && !self.flags.takes_results
+        !self.flags.items_follow && !self.flags.takes_results && self.body.is_none()
     }
 }
 
@@ -40,10 +42,11 @@ impl ReadExtensions {
         let refused =
             |why: String| Refusal::ExtensionUnsupported.error(format!("{} did not run: {why}", frame.method()));
         let said = taken.map_err(|error| refused(error.to_string()))?;
-        if said.body().is_some() {
-            return Err(refused("its arguments come in several frames, which this node does not take".into()));
+        let window = said.window().unwrap_or(FIRST_CALL_WINDOW);
+        let streams = Streams { flags: said.stream(), window, body: said.body() };
+        if streams.body.is_some() && streams.flags.items_follow {
+            return Err(refused("items follow its arguments, which come in several frames".into()));
         }
-        let streams = Streams { flags: said.stream(), window: said.window().unwrap_or(FIRST_CALL_WINDOW) };
         if !streams.is_none() && !frame.header().wants_reply() {
             return Err(refused("nobody waits for its answer, so nothing can come in DATA".into()));
         }

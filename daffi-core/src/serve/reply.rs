@@ -6,7 +6,7 @@ use bytes::Bytes;
 use daffi_serde::RemoteError;
 use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, Shown};
 
-use super::{context::Context, items::Items};
+use super::{context::Context, items::Items, large::Large};
 use crate::{
     conn::{Class, Turn},
     error::shorten,
@@ -29,6 +29,8 @@ pub(crate) enum Content {
     Frame(Scratch, Option<Bytes>),
     /// Results that follow one by one.
     Items(Items),
+    /// A frame with the first part of a result, the rest of which follows.
+    Large(Large),
     /// A failure, written once all layers are passed.
     Failed(RemoteError),
     /// The caller waits for nothing.
@@ -51,8 +53,8 @@ impl Reply {
     }
 
     /// Whether it goes on after it was sent.
-    pub(crate) const fn has_items(&self) -> bool {
-        matches!(self.content, Content::Items(_))
+    pub(crate) const fn goes_on(&self) -> bool {
+        matches!(self.content, Content::Items(_) | Content::Large(_))
     }
 
     /// Nobody waits for it.
@@ -71,7 +73,7 @@ impl Reply {
     pub const fn as_error(&self) -> Option<&RemoteError> {
         match &self.content {
             Content::Failed(error) => Some(error),
-            Content::Frame(..) | Content::Items(_) | Content::Nothing => None,
+            Content::Frame(..) | Content::Items(_) | Content::Large(_) | Content::Nothing => None,
         }
     }
 }
@@ -104,12 +106,17 @@ impl ReplyTo {
     /// Answers, with the turn that the request was read in if that goes on.
     pub(crate) fn send(self, context: &Context, method: &str, reply: Reply, mut turn: Option<&mut Turn>) {
         let Reply { content, until_sent } = reply;
-        if let Content::Items(items) = content {
-            // What nobody waits for is not run.
-            if self.wants_reply && !context.is_cancelled() {
-                items.send(self, method.to_owned());
+        // Of what goes on, what nobody waits for is not begun.
+        let is_awaited = || self.wants_reply && !context.is_cancelled();
+        match content {
+            Content::Items(items) if is_awaited() => return items.send(self, method.to_owned()),
+            Content::Large(large) if is_awaited() => {
+                // What was answered before goes before it.
+                turn.iter_mut().for_each(|turn| turn.flush());
+                return large.send(self, context, method);
             }
-            return;
+            Content::Items(_) | Content::Large(_) => return,
+            Content::Frame(..) | Content::Failed(_) | Content::Nothing => {}
         }
         if !context.call().end() {
             // Its caller gave it up, and was answered so.
@@ -127,7 +134,7 @@ impl ReplyTo {
             Content::Failed(error) => {
                 tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call failed");
             }
-            Content::Frame(..) | Content::Items(_) | Content::Nothing => {}
+            Content::Frame(..) | Content::Items(_) | Content::Large(_) | Content::Nothing => {}
         }
         if until_sent.is_some()
             && let Some(turn) = turn
@@ -156,6 +163,18 @@ impl ReplyTo {
         }
         let error = Refusal::DeadlineExceeded.error(format!("the deadline of the call passed while {method}() ran"));
         if let Some(frame) = self.error(context, method, &error) {
+            queue(context, method, Class::Terminal, (frame, None), None);
+        }
+    }
+
+    /// Queues the frame with the first part of a result. `false`: there is no room for it.
+    pub(super) fn queue_first(self, context: &Context, method: &str, first: Scratch) -> bool {
+        queue(context, method, Class::Answer, (first, None), None)
+    }
+
+    /// Ends a call with an error, behind which nothing comes of it.
+    pub(super) fn send_terminal(self, context: &Context, method: &str, error: &RemoteError) {
+        if let Some(frame) = self.error(context, method, error) {
             queue(context, method, Class::Terminal, (frame, None), None);
         }
     }

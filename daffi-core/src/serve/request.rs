@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use daffi_serde::{Body, FormatSet, Output, RemoteError};
-use daffi_wire::{CallId, FormatId, FrameWriter, Header, Kind, MethodName};
+use daffi_wire::{CallId, FormatId, FrameWriter, Header, Kind, MethodName, SPLIT_FROM};
 use serde::Serialize;
 
 use super::{
     callback::{Callback, CallbackOptions},
     context::Context,
     extensions::Extensions,
+    large::Large,
     reply::{Content, Reply},
 };
 use crate::{conn::Reading, refusal::Refusal, scratch::Scratch};
@@ -203,6 +204,11 @@ impl Request {
         }
     }
 
+    /// Whether its caller takes a large result in parts.
+    fn takes_parts(&self) -> bool {
+        self.wants_reply && self.context.call().can_be_cancelled()
+    }
+
     fn encode(
         &self,
         kind: Kind,
@@ -216,10 +222,17 @@ impl Request {
         };
         let mut writer =
             FrameWriter::begin(frame.get_mut(), &node.name, self.context.caller(), self.method()).map_err(failure)?;
+        let body = writer.body().len();
         let mut out = Output::new(writer.body());
         write(&mut out).map_err(|e| RemoteError::new("TypeError", format!("result of {}(): {e}", self.method())))?;
         let (shared, text) = (out.take_shared(), out.is_text());
         let header = Header::new(kind, self.id, format, text, false);
+        if writer.payload_len() + shared.as_ref().map_or(0, Bytes::len) > SPLIT_FROM && self.takes_parts() {
+            let payload = shared.unwrap_or_else(|| writer.body().split_off(body).freeze());
+            let rest = writer.first_part(payload);
+            writer.finish(header, 0, &node.config.limits).map_err(failure)?;
+            return Ok(Reply::of(Content::Large(Large::new(frame, rest))));
+        }
         writer.finish(header, shared.as_ref().map_or(0, Bytes::len), &node.config.limits).map_err(failure)?;
         Ok(Reply::of(Content::Frame(frame, shared)))
     }

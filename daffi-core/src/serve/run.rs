@@ -13,6 +13,7 @@ use daffi_wire::{CallCredit, CallId, Cancel, CancelReason, Data, Frame, Kind, Le
 use tokio_util::task::TaskTracker;
 
 use super::{
+    arriving::{Arriving, ArrivingCall, gather, refusal},
     callback::Callback,
     context::Context,
     dispatch::{Delivery, Direct, Job},
@@ -28,6 +29,7 @@ use super::{
 use crate::{
     config::NodeConfig,
     conn::{Conn, Ticket, Turn, WAITING_COST},
+    data::Gathered,
     error::{Disconnected, InitializationError},
     refusal::Refusal,
 };
@@ -62,7 +64,12 @@ impl ServingNode {
 
     /// The state that one connection needs to hand requests to this node.
     pub(crate) fn intake(&self) -> Intake {
-        Intake { callbacks: self.registry.lookup(), jobs: Vec::new(), calls: Invocations::default() }
+        Intake {
+            callbacks: self.registry.lookup(),
+            jobs: Vec::new(),
+            calls: Invocations::default(),
+            arriving: Arriving::default(),
+        }
     }
 
     /// Runs a callback for a REQUEST: here if it ends at once, else elsewhere. `until_done` is
@@ -97,11 +104,31 @@ impl ServingNode {
             Ok(call) => call,
             Err(error) => return context.answer_error(turn, &frame, error),
         };
+        let arrived = Arrived { frame, answer, received, call, read_extensions };
+        if let Some(total) = streams.body {
+            return await_arguments(turn, intake, context, (arrived, total), until_done);
+        }
+        let open = (&mut intake.jobs, &mut intake.calls);
+        self.begin(turn, open, (context, callback), arrived, until_done);
+    }
+
+    /// Runs a callback for a request that is whole.
+    #[inline]
+    fn begin(
+        &self,
+        turn: &mut Turn,
+        (jobs, calls): (&mut Vec<Job>, &mut Invocations),
+        (context, callback): (&Context, &Arc<Callback>),
+        arrived: Arrived,
+        until_done: impl Send + 'static,
+    ) {
+        let Arrived { frame, answer, received, call, read_extensions } = arrived;
+        let node = &self.node;
         let own = Arc::clone(call.as_ref().unwrap_or(context.call()));
         let request = request(frame, answer, Context::of_request(own, answer.wants_reply, read_extensions), callback);
         match catch_panic(callback, || self.callbacks.start(request, &mut turn.clock)) {
-            Ok(Started::Done(reply)) if reply.has_items() => {
-                let context = enter(&mut intake.calls, context, answer.id, call);
+            Ok(Started::Done(reply)) if reply.goes_on() => {
+                let context = enter(calls, context, answer.id, call);
                 answer.send(&context, callback.name(), reply, None);
             }
             Ok(Started::Done(reply)) | Err(reply) => {
@@ -109,11 +136,11 @@ impl ServingNode {
                 answer.send(context, callback.name(), reply, Some(turn));
                 context.note_finished();
                 if let Some(call) = call {
-                    intake.calls.give(call);
+                    calls.give(call);
                 }
             }
             Ok(Started::Goes(mut serving)) => {
-                let context = enter(&mut intake.calls, context, answer.id, call);
+                let context = enter(calls, context, answer.id, call);
                 let (callback, kept) = (Arc::clone(callback), (until_done, context.count()));
                 let conn = Arc::clone(context.conn());
                 spawn_counted(&node.running, conn, received, |ticket| async move {
@@ -122,12 +149,12 @@ impl ServingNode {
                 });
             }
             Ok(Started::Plain(arrival)) => {
-                let context = enter(&mut intake.calls, context, answer.id, call);
+                let context = enter(calls, context, answer.id, call);
                 let kept = (until_done, context.count());
                 let direct = Direct::new(answer, context, received + WAITING_COST, kept);
-                intake.jobs.push(Job::new(arrival, Delivery::Direct(direct)));
-                if intake.jobs.len() >= JOBS {
-                    self.callbacks.submit(&mut intake.jobs);
+                jobs.push(Job::new(arrival, Delivery::Direct(direct)));
+                if jobs.len() >= JOBS {
+                    self.callbacks.submit(jobs);
                 }
             }
         }
@@ -147,28 +174,80 @@ impl ServingNode {
         if matches!(reason, CancelReason::Dropped | CancelReason::Deadline | CancelReason::EnoughResults)
             && intake.calls.cancel(context.caller_id(), id)
         {
+            intake.arriving.take(context.caller_id(), id);
             ReplyTo::answer_cancelled(context, id, turn);
         }
         Ok(())
     }
 
     /// Handles DATA or CREDIT of `context`'s caller. What belongs to no open call is dropped.
-    pub(crate) fn take(&self, intake: &mut Intake, context: &Context, frame: Frame) -> Result<(), Disconnected> {
+    pub(crate) fn take(
+        &self,
+        turn: &mut Turn,
+        intake: &mut Intake,
+        context: &Context,
+        frame: Frame,
+    ) -> Result<(), Disconnected> {
         match frame.kind() {
-            Kind::Data => self.take_data(intake, context, frame),
+            Kind::Data => self.take_data(turn, intake, context, frame),
             _ => self.take_credit(intake, context, &frame),
         }
     }
 
-    fn take_data(&self, intake: &mut Intake, context: &Context, frame: Frame) -> Result<(), Disconnected> {
+    fn take_data(
+        &self,
+        turn: &mut Turn,
+        intake: &mut Intake,
+        context: &Context,
+        frame: Frame,
+    ) -> Result<(), Disconnected> {
         let data = Data::read(frame)?;
-        if !data.from_caller {
-            return Ok(());
+        let id = data.id;
+        let call = intake.calls.data(context.caller_id(), id).filter(|_| data.from_caller);
+        let gathered = match call {
+            Some(call) => call.on_data(data)?,
+            None => return Ok(()),
+        };
+        if !matches!(gathered, Gathered::Nothing) {
+            self.take_gathered(turn, intake, (context, id), gathered);
         }
-        match intake.calls.data(context.caller_id(), data.id) {
-            Some(call) => Ok(call.on_data(data)?),
-            None => Ok(()),
+        Ok(())
+    }
+
+    /// The arguments of a call are whole, or will never be.
+    #[cold]
+    fn take_gathered(
+        &self,
+        turn: &mut Turn,
+        intake: &mut Intake,
+        (context, id): (&Context, CallId),
+        gathered: Gathered,
+    ) {
+        let Some(ArrivingCall { call, answer, read_extensions, method, until_done }) =
+            intake.arriving.take(context.caller_id(), id)
+        else {
+            return;
+        };
+        let fail = |turn: &mut Turn, error| {
+            if call.end() {
+                answer.send_error(context, &method, &error, turn);
+            }
+        };
+        let (frame, place) = match gathered {
+            Gathered::Whole(frame, place) => (frame, place),
+            Gathered::Broken(fault) => return fail(turn, refusal(&fault, &method)),
+            Gathered::Nothing => return,
+        };
+        if self.node.life.is_stopping() {
+            return fail(turn, stopping(&self.node.name, &frame));
         }
+        let Some(callback) = intake.callbacks.get(&frame) else {
+            return fail(turn, unknown(&self.node.name, &frame));
+        };
+        // What it holds is counted with its place.
+        let arrived = Arrived { frame, answer, received: 0, call: Some(call), read_extensions };
+        let open = (&mut intake.jobs, &mut intake.calls);
+        self.begin(turn, open, (context, callback), arrived, (until_done, place));
     }
 
     fn take_credit(&self, intake: &mut Intake, context: &Context, frame: &Frame) -> Result<(), Disconnected> {
@@ -251,6 +330,50 @@ pub(crate) struct Intake {
     /// Plain functions that were read together: one lock and one wake-up for all.
     jobs: Vec<Job>,
     calls: Invocations,
+    arriving: Arriving,
+}
+
+impl Intake {
+    /// A caller has left: what came of its calls is dropped.
+    pub(crate) fn forget_ended(&mut self) {
+        self.arriving.forget_ended();
+    }
+}
+
+/// A call that was read.
+struct Arrived {
+    frame: Frame,
+    answer: ReplyTo,
+    /// Bytes that are counted for it.
+    received: usize,
+    /// What is noted of it, if it can be cancelled.
+    call: Option<Arc<Invocation>>,
+    read_extensions: ReadExtensions,
+}
+
+/// Puts the arguments of a call together before it runs.
+#[cold]
+fn await_arguments(
+    turn: &mut Turn,
+    intake: &mut Intake,
+    context: &Context,
+    (arrived, total): (Arrived, u64),
+    until_done: impl Send + 'static,
+) {
+    let Arrived { frame, answer, call, read_extensions, .. } = arrived;
+    // One that wants no answer was refused before.
+    let Some(call) = call else { return };
+    let method = frame.method().to_owned();
+    // Before there is credit, and so before more comes.
+    intake.calls.enter(answer.id, Arc::clone(&call));
+    if let Err(error) = gather(&call, answer, (frame, total)) {
+        if call.end() {
+            answer.send_error(context, &method, &error, turn);
+        }
+        return;
+    }
+    let until_done = Box::new(until_done);
+    intake.arriving.enter(ArrivingCall { call, answer, read_extensions, method, until_done });
 }
 
 /// What is noted of a call that can be cancelled. The error is for its caller.

@@ -94,7 +94,7 @@ impl ClientSession {
     pub(crate) fn handle_frame(&mut self, frame: Frame) -> Result<Handled, Disconnected> {
         match frame.kind() {
             Kind::Request => Ok(Handled::Serve(frame)),
-            Kind::Response if self.begins_stream(&frame) => Ok(Handled::OwnCall(frame)),
+            Kind::Response if self.goes_on(&frame) => Ok(Handled::OwnCall(frame)),
             Kind::Response => Ok(self.complete(frame)),
             Kind::Error if !self.opened => {
                 // A refused handshake (docs/protocol.md#3): OPAQUE text.
@@ -129,11 +129,13 @@ impl ClientSession {
         self.in_flight.rest_too_many(receiver).filter(|_| self.server_role != Some(Role::Service))
     }
 
-    /// Whether it says that the results of a call follow in DATA.
-    fn begins_stream(&self, frame: &Frame) -> bool {
+    /// Whether it says that the results of a call, or the rest of its result, follow in DATA.
+    fn goes_on(&self, frame: &Frame) -> bool {
         frame.header().has_extensions()
             && self.is_level_four
-            && frame.stream().is_ok_and(|says| says.is_some_and(|(flags, _)| flags.items_follow))
+            && frame
+                .in_data()
+                .is_ok_and(|says| says.is_some_and(|says| says.stream.items_follow || says.body.is_some()))
     }
 
     fn complete(&mut self, frame: Frame) -> Handled {

@@ -1,5 +1,7 @@
 //! The open calls of one connection.
 
+mod parts;
+
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasherDefault, Hasher},
@@ -185,7 +187,9 @@ impl InFlight {
     /// Completes a call whose last result came in DATA of `receiver`. `None`: there is no such
     /// call.
     pub(crate) fn complete_stream(&mut self, id: CallId, receiver: &str) -> Option<Completed> {
-        self.end(id, |slot| (slot.streams && slot.receiver.as_str() == receiver).then_some(Outcome::AllCame))
+        // Whoever gave a call up may not know that its answer was to come so.
+        let ends = |slot: &Slot| slot.streams || matches!(slot.state, SlotState::Resting);
+        self.end(id, |slot| (ends(slot) && slot.receiver.as_str() == receiver).then_some(Outcome::AllCame))
     }
 
     /// Ends a call as `outcome` says of it, if that is its end.

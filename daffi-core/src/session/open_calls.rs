@@ -190,6 +190,20 @@ impl OpenCalls {
         caller.map(CallId)
     }
 
+    /// The caller's number of an open call that `receiver` knows under this one, and whether its
+    /// caller still waits. `None`: there is none.
+    pub(crate) fn caller_of(&self, number: CallId, receiver: u64) -> Option<(CallId, bool)> {
+        let slot = self.calls.get(&number.0).filter(|slot| slot.receiver == receiver)?;
+        slot.caller.map(|id| (CallId(id), !slot.cancelled))
+    }
+
+    /// The answer of `receiver` to a call for which nobody waits has come to its end.
+    pub(crate) fn end_unawaited(&mut self, number: CallId, receiver: u64) {
+        if self.calls.get(&number.0).is_some_and(|slot| slot.receiver == receiver && slot.caller.is_none()) {
+            self.complete(number, receiver);
+        }
+    }
+
     /// Ends the calls to a receiver that left, and gives their callers' numbers.
     pub(crate) fn end_receiver(&mut self, receiver: u64) -> Vec<CallId> {
         let mut gone = Vec::new();

@@ -68,6 +68,11 @@ impl ReceiveWindow {
         self.worked_off - self.told >= u64::from(self.window) / 4
     }
 
+    /// Whether the sender was not told of all that was worked off.
+    pub(crate) const fn is_owed(&self) -> bool {
+        self.worked_off > self.told
+    }
+
     /// The largest window that the next grant may have: twice as much, where the reader keeps up
     /// with a sender that uses what it has.
     pub(crate) fn wanted(&self) -> u32 {

@@ -202,7 +202,8 @@ async fn what_a_node_does_not_know_is_refused_or_skipped_as_the_tag_says() {
         (b"\x05\x01\x01", true),
         // A first window that no sender could use.
         (b"\x05\x01\x02\x06\x04\xff\xff\0\0", false),
-        (b"\x04\x08\0\0\x10\0\0\0\0\0", false),
+        // A body, and items behind it.
+        (b"\x04\x08\0\0\x10\0\0\0\0\0\x05\x01\x01", false),
         (b"\x01\x04\0", false),
     ];
     for (id, (block, runs)) in (2_u16..).zip(blocks) {

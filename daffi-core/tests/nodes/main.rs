@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 
+mod bodies;
+mod bodies_hostile;
 mod bounds;
 mod calls;
 mod cancel;

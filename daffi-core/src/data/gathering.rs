@@ -1,0 +1,185 @@
+//! A large body as its parts come, until it is whole.
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
+
+use daffi_wire::{BodyError, BodyParts, Data, DataEnd, FIRST_CALL_WINDOW, Frame};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{CallEnd, FlowError};
+use crate::{
+    conn::{BodyPlace, Charge, TakesRoom, Whose, body_line},
+    error::ProtocolError,
+    session::ReceiveWindow,
+};
+
+/// A body of one direction of a call, at an end that wants it whole.
+pub(crate) struct Gathering {
+    end: CallEnd,
+    state: Mutex<State>,
+    on_lost: Box<dyn Fn() + Send + Sync>,
+}
+
+struct State {
+    window: ReceiveWindow,
+    /// `None`: it is whole, or has ended.
+    parts: Option<BodyParts>,
+    /// What it may hold before it has its room.
+    reserved: Option<Charge>,
+    /// Its place in the line for room.
+    place: Option<BodyPlace>,
+    has_room: bool,
+    moved_at: Instant,
+}
+
+/// What a part made of a body.
+#[derive(Debug)]
+pub(crate) enum Gathered {
+    /// Nothing that its reader has to know.
+    Nothing,
+    /// It is whole. The place is to be kept as long as the body is held.
+    Whole(Frame, BodyPlace),
+    /// It breaks a rule.
+    Broken(FlowError),
+}
+
+impl Gathering {
+    /// Begins with the frame that has the first part, whose extensions were taken. `reserved`:
+    /// memory for that and for a first window, which may come before there is credit; `on_lost`:
+    /// called when it has to end, because it stalls while others wait.
+    pub(crate) fn begin(
+        end: CallEnd,
+        (first, total): (Frame, u64),
+        reserved: Charge,
+        on_lost: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, FlowError> {
+        let parts = BodyParts::begin(first, total)?;
+        let whose = Whose { conn: end.conn.id, name: end.other.clone(), are_results: end.is_caller };
+        let account = Arc::clone(end.conn.data_account());
+        let state = State {
+            window: ReceiveWindow::default(),
+            parts: Some(parts),
+            reserved: Some(reserved),
+            place: None,
+            has_room: false,
+            moved_at: Instant::now(),
+        };
+        let gathering = Arc::new(Self { end, state: Mutex::new(state), on_lost: Box::new(on_lost) });
+        let takes: Weak<Self> = Arc::downgrade(&gathering);
+        let bytes = usize::try_from(total).unwrap_or(usize::MAX);
+        gathering.state.lock().place = Some(body_line::line_up(&account, whose, bytes, takes));
+        Ok(gathering)
+    }
+
+    /// Lets it have its room as soon as there is some. Once whoever finds its parts knows it.
+    pub(crate) fn line_up(&self) {
+        body_line::look(self.end.conn.data_account().budget());
+    }
+
+    pub(crate) fn on_data(&self, data: Data) -> Result<Gathered, ProtocolError> {
+        let mut state = self.state.lock();
+        state.window.receive(data.cost())?;
+        let Some(parts) = &mut state.parts else { return Ok(Gathered::Nothing) };
+        let cost = data.cost();
+        match add(parts, &data) {
+            Ok(false) => {
+                state.moved_at = Instant::now();
+                let is_news = state.window.work_off(cost);
+                if is_news && state.has_room {
+                    self.grant(&mut state);
+                }
+                Ok(Gathered::Nothing)
+            }
+            Ok(true) => {
+                let whole = state.parts.take().map(BodyParts::finish);
+                let place = state.place.take();
+                drop(state);
+                Ok(match (whole, place) {
+                    (Some(Ok(frame)), Some(place)) => Gathered::Whole(frame, place),
+                    (Some(Err(error)), _) => Gathered::Broken(error.into()),
+                    _ => Gathered::Nothing,
+                })
+            }
+            Err(error) => {
+                let ended = state.end();
+                drop(state);
+                drop(ended);
+                Ok(Gathered::Broken(error))
+            }
+        }
+    }
+
+    /// Lets the sender go on: there is room for all that is still to come.
+    fn grant(&self, state: &mut State) {
+        let wanted = state.window.wanted();
+        let (worked_off, window) = state.window.tell(wanted);
+        self.end.grant(worked_off, window);
+    }
+
+    /// Bytes that `first` and a first window take.
+    pub(crate) fn first_bytes(first: &Frame) -> usize {
+        first.as_bytes().len() + FIRST_CALL_WINDOW as usize
+    }
+
+    /// Whether nothing more can come of it.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.lock().parts.is_none()
+    }
+
+    /// The call has ended: what came is dropped.
+    pub(crate) fn close(&self) {
+        let ended = self.state.lock().end();
+        // Without the lock: others may have its room.
+        drop(ended);
+    }
+}
+
+impl State {
+    fn end(&mut self) -> impl Sized + use<> {
+        (self.parts.take(), self.place.take(), self.reserved.take())
+    }
+}
+
+/// Adds what came. `true`: that was all.
+fn add(parts: &mut BodyParts, data: &Data) -> Result<bool, FlowError> {
+    if data.packed || data.end == DataEnd::Item {
+        return Err(FlowError::Malformed("items in the place of the rest of a body".into()));
+    }
+    parts.push(&data.bytes)?;
+    Ok(data.end == DataEnd::Direction)
+}
+
+impl From<BodyError> for FlowError {
+    fn from(error: BodyError) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+impl TakesRoom for Gathering {
+    fn on_room(&self) {
+        let mut state = self.state.lock();
+        state.has_room = true;
+        state.reserved = None;
+        if state.parts.is_some() && state.window.is_owed() {
+            self.grant(&mut state);
+        }
+    }
+
+    fn moved_at(&self) -> Instant {
+        self.state.lock().moved_at
+    }
+
+    fn on_lost(&self) {
+        self.close();
+        (self.on_lost)();
+    }
+}
+
+impl fmt::Debug for Gathering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gathering").field("end", &self.end).finish_non_exhaustive()
+    }
+}
