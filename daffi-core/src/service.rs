@@ -160,6 +160,12 @@ impl Service {
         Ok(())
     }
 
+    /// Whether it stops or has stopped: calls are not taken any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.handle.shared.server.is_stopping()
+    }
+
     /// Waits until the service was stopped. Cancel safe.
     pub async fn join(&self) -> Ended {
         self.handle.shared.server.join().await

@@ -93,6 +93,12 @@ impl Router {
         crate::events::on_removed(self.events(), handler);
     }
 
+    /// Whether it stops or has stopped: calls are not taken any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.inner.is_stopping()
+    }
+
     /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the router in order, a
     /// second one ends the process at once. Cancel safe.
     ///

@@ -95,6 +95,12 @@ impl Service {
         self.inner.add_callbacks(callbacks.into_callbacks().make(&self.formats, &self.limits)?)
     }
 
+    /// Whether it stops or has stopped: calls are not taken any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.inner.is_stopping()
+    }
+
     /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the service in order, a
     /// second one ends the process at once. Cancel safe.
     ///

@@ -245,6 +245,12 @@ impl Router {
         }
     }
 
+    /// Whether it stops or has stopped: calls are not taken any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared().server.is_stopping()
+    }
+
     /// Waits until the router was stopped. Cancel safe.
     pub async fn join(&self) -> Ended {
         self.shared().server.join().await

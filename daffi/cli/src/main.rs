@@ -1,5 +1,6 @@
 //! The `daffi` command: a router, and a tool that calls, watches and measures a running network.
 
+mod admin;
 mod cli;
 mod commands;
 mod connection;

@@ -4,6 +4,7 @@ use std::{convert::Infallible, io, path::PathBuf, time::Duration};
 
 use clap::Args;
 use daffi::{Ended, MemberEvent, NodeConfig, ServerTls, transport::Endpoint};
+use daffi_admin::Admin;
 use futures::{Stream, StreamExt};
 
 use crate::{
@@ -138,9 +139,11 @@ pub(crate) struct Stopping {
     pub(crate) grace: Seconds,
 }
 
-/// Tells where a node listens: the answer of a command that starts one.
-pub(crate) fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
-    let lines = endpoints.iter().map(ToString::to_string).collect();
+/// Tells where a node listens, and where it tells what it does: the answer of a command that starts
+/// one.
+pub(crate) fn announce(endpoints: &[Endpoint], admin: Option<&Admin>) -> Result<(), Failure> {
+    let admin = admin.map(|admin| format!("http://{}", admin.local_addr()));
+    let lines = endpoints.iter().map(ToString::to_string).chain(admin).collect();
     output::announce(lines)
         .map_err(|error| Failure::Failed(format!("no thread can be started: {error}{}", lack(&error))))
 }

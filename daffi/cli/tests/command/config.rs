@@ -1,7 +1,13 @@
 //! Settings of a router from a file, the environment and the command line, and read again while it
 //! runs.
 
-use std::{fs, os::unix::net::UnixDatagram, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixDatagram,
+    time::Duration,
+};
 
 use daffi_testing::{Certificate, SocketPath};
 use serde_json::Value;
@@ -232,4 +238,31 @@ fn a_supervisor_that_reads_nothing_stops_no_router() {
     assert!(run(&["ping", &at]).answer().contains("wire level 4"));
     router.signal("TERM");
     assert_eq!(router.end().code(), Some(0));
+}
+
+#[test]
+fn a_router_tells_over_http_what_it_does() {
+    let router = Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--admin", "127.0.0.1:0", "--name", "r1"]);
+    let at = router.answer("http://");
+    assert!(router.endpoint().starts_with("tcp://"));
+    let host = at.strip_prefix("http://").unwrap();
+    let mut asking = TcpStream::connect(host).unwrap();
+    asking.write_all(format!("GET /api/node HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""name":"r1""#), "{answer}");
+
+    let listen = ["router", "-l", "tcp://127.0.0.1:0"];
+    let refused = |args: &[&str], code| run(&[&listen[..], args].concat()).failure(code).to_owned();
+    let told = refused(&["--admin", "0.0.0.0:0"], 2);
+    assert_eq!(
+        told,
+        "--admin 0.0.0.0:0 is reached by others than this machine: --admin-token-file FILE keeps them out"
+    );
+    let short = TempFile::new("token", b"secret\n");
+    let told = refused(&["--admin", "127.0.0.1:0", "--admin-token-file", short.path()], 2);
+    assert!(told.contains("a token of 6 bytes can be guessed"), "{told}");
+    let told = refused(&["--admin-host", "ops.example"], 2);
+    assert!(told.contains("belong to --admin HOST:PORT"), "{told}");
+    assert!(refused(&["--admin", host], 5).starts_with("--admin: cannot listen at "));
 }

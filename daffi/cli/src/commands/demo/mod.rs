@@ -7,9 +7,11 @@ mod streams;
 
 use clap::Args;
 use daffi::{Callbacks, ClientBuilder, Role, Service, transport::Endpoint};
+use daffi_admin::Admin;
 
 use self::{callbacks::Demonstration, echo::echo, given_up::GivenUp, streams::Streams};
 use crate::{
+    admin::Watching,
     connection::{Connection, parsed},
     failure::Failure,
     interrupts::Interrupts,
@@ -74,6 +76,8 @@ pub(crate) struct Demo {
     #[command(flatten)]
     sockets: Sockets,
     #[command(flatten)]
+    watching: Watching,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -106,9 +110,10 @@ impl Demo {
         let (first, others) = self.listen.split_first().expect("clap demands --listen or --connect");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
         let service = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
+        let admin = interrupts.cut(self.watching.begin(|| Admin::of_service(&service))).await?;
         tokio::spawn(log_members(service.events()));
         tracing::info!(name = service.name(), "listening");
-        announce(service.endpoints())?;
+        announce(service.endpoints(), admin.as_ref())?;
         if let Some(tls) = tls.clone() {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
         }
@@ -125,6 +130,7 @@ impl Demo {
             ));
         }
         self.sockets.settings(&[])?;
+        self.watching.refuse()?;
         let settings = |builder: ClientBuilder| {
             let builder = builder.configure(|config| config.grace = self.stopping.grace.0);
             builder.callbacks(callbacks()).workers(self.workers.0)

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use daffi::{Keepalive, Router as Node, RouterStats, ServerTls, transport::Endpoint};
+use daffi_admin::Admin;
 
 use self::{bounds::Bounds, reload::Reload};
 use crate::{
+    admin::Watching,
     connection::{keepalive, made_up},
     failure::Failure,
     interrupts::Interrupts,
@@ -68,6 +70,8 @@ pub(crate) struct Router {
     #[command(flatten)]
     sockets: Sockets,
     #[command(flatten)]
+    watching: Watching,
+    #[command(flatten)]
     bounds: Bounds,
 }
 
@@ -93,13 +97,14 @@ impl Router {
         let tls = self.certificates.settings(&self.listen)?;
         let mut reload = Reload::new(reloading, tls.clone());
         let router = interrupts.cut(self.bind(tls.clone())).await?;
+        let admin = interrupts.cut(self.watching.begin(|| Admin::of_router(&router))).await?;
         if let Some(tls) = tls {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
         }
         tokio::spawn(log_members(router.events()));
         tracing::info!(name = router.name(), "listening");
         warn_of_descriptors(self.bounds.max_connections.0);
-        announce(router.endpoints())?;
+        announce(router.endpoints(), admin.as_ref())?;
         let signals = signals.obey(interrupts, || reload.run(), || log(&router.stats(), "counted so far"));
         let ended = until_ended(interrupts, router.join(), router.stop(), router.name(), signals).await;
         log(&router.stats(), "stopped");

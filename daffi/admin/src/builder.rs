@@ -1,0 +1,137 @@
+//! What a program makes of this crate.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use daffi::{Router, Service};
+use tokio::{
+    net::{TcpListener, lookup_host},
+    task::AbortHandle,
+};
+
+use crate::{guard::Guard, server, snapshot::Watched};
+
+/// Letters of a token below which it can be guessed.
+const SHORTEST_TOKEN: usize = 16;
+
+/// Tells over HTTP what a node does. Dropping it ends that; the node goes on.
+#[derive(Debug)]
+pub struct Admin {
+    address: SocketAddr,
+    serving: AbortHandle,
+}
+
+/// Builds an [`Admin`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until bind() is awaited"]
+pub struct AdminBuilder {
+    node: Watched,
+    token: Option<String>,
+    hosts: Vec<String>,
+}
+
+/// Why nothing is told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// Others reach the address, and there is no token that keeps them out.
+    #[error("{address} is reached by others than this machine, so a token is needed: AdminBuilder::token")]
+    NoToken {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
+    /// The token could be guessed.
+    #[error("a token of {length} bytes can be guessed: {SHORTEST_TOKEN} are the least")]
+    ShortToken {
+        /// Its bytes.
+        length: usize,
+    },
+    /// It cannot listen there.
+    #[error("cannot listen at {address}")]
+    Bind {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Admin {
+    /// For a Router.
+    pub fn of_router(router: &Router) -> AdminBuilder {
+        AdminBuilder::of(Watched::Router(router.clone()))
+    }
+
+    /// For a Service.
+    pub fn of_service(service: &Service) -> AdminBuilder {
+        AdminBuilder::of(Watched::Service(service.clone()))
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl AdminBuilder {
+    fn of(node: Watched) -> Self {
+        Self { node, token: None, hosts: Vec::new() }
+    }
+
+    /// Demands this token of every request but `/livez` and `/readyz`, as `Authorization: Bearer
+    /// TOKEN`. At least 16 bytes. An address that is not a loopback one cannot be bound without.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// Takes requests to this host name or address too, as those that come through a proxy. May be
+    /// called several times.
+    ///
+    /// Without it the host of a request must be the address that it came to, or `localhost`.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.hosts.push(host.into());
+        self
+    }
+
+    /// Listens on `address`, `127.0.0.1:9090` for one; port 0 takes a free one.
+    ///
+    /// Cancelling: dropping the future leaves nothing listening.
+    ///
+    /// # Errors
+    /// [`AdminError`]; nothing is listening then.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O and time enabled.
+    pub async fn bind(self, address: &str) -> Result<Admin, AdminError> {
+        let failed = |source| AdminError::Bind { address: address.to_owned(), source };
+        if let Some(length) = self.token.as_ref().map(String::len).filter(|length| *length < SHORTEST_TOKEN) {
+            return Err(AdminError::ShortToken { length });
+        }
+        let found: Vec<SocketAddr> = lookup_host(address).await.map_err(failed)?.collect();
+        if self.token.is_none()
+            && let Some(open) = found.iter().find(|address| !is_loopback(address.ip()))
+        {
+            return Err(AdminError::NoToken { address: *open });
+        }
+        let listener = TcpListener::bind(&found[..]).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let guard = Arc::new(Guard::new(self.token, self.hosts));
+        let serving = tokio::spawn(server::serve(listener, self.node, guard)).abort_handle();
+        Ok(Admin { address, serving })
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}

@@ -1,0 +1,163 @@
+//! Answers over HTTP, as who asks gets them.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::net::SocketAddr;
+
+use daffi::{Client, Router, Service};
+use daffi_admin::{Admin, AdminError};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+const TOKEN: &str = "a token of some length";
+
+async fn send(to: SocketAddr, path: &str, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\n{headers}\r\n").as_bytes()).await.unwrap();
+    stream
+}
+
+/// The status and the rest of the answer.
+async fn ask_with(to: SocketAddr, path: &str, headers: &str) -> (u16, String) {
+    let mut answer = String::new();
+    send(to, path, headers).await.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer)
+}
+
+async fn ask(to: SocketAddr, path: &str) -> (u16, String) {
+    ask_with(to, path, &format!("Host: {to}\r\n")).await
+}
+
+fn json(answer: &str) -> Value {
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+async fn router() -> (Router, Admin) {
+    let router = Router::builder("crossing").bind("tcp://127.0.0.1:0").await.unwrap();
+    let admin = Admin::of_router(&router).bind("127.0.0.1:0").await.unwrap();
+    (router, admin)
+}
+
+#[tokio::test]
+async fn a_router_is_told_of_until_it_stops() {
+    let (router, admin) = router().await;
+    let at = router.endpoints()[0].as_str();
+    let name = "w<script>\u{202e}";
+    let worker = Client::builder(name).callback_fn("double", |x: i64| async move { x * 2 }).connect(at).await.unwrap();
+    let caller = Client::builder("caller").connect(at).await.unwrap();
+    caller.wait_for_members(&[name], None).await.unwrap();
+    caller.rpc().call::<i64>("nothing", ()).await.unwrap_err();
+    caller.rpc().receiver(name).call::<i64>("nothing", ()).await.unwrap_err();
+
+    let (to, ok) = (admin.local_addr(), |answer: (u16, String)| {
+        assert_eq!(answer.0, 200, "{}", answer.1);
+        answer.1
+    });
+    assert!(ok(ask(to, "/livez").await).ends_with("ok\n"));
+    assert!(ok(ask(to, "/readyz").await).ends_with("ok\n"));
+    let node = json(&ok(ask(to, "/api/node").await));
+    assert_eq!((&node["kind"], &node["name"], &node["members"]), (&"router".into(), &"crossing".into(), &2.into()));
+    let listed = node["listed"].as_array().unwrap();
+    let listed = listed.iter().find(|member| member["name"] == name).unwrap();
+    assert_eq!((&listed["level"], &listed["some_callbacks"][0]), (&4.into(), &"double".into()));
+    let metrics = ok(ask(to, "/metrics").await);
+    for line in ["daffi_ready 1.0", "daffi_members 2.0", "daffi_held_bytes 0.0", "daffi_build_info{version=", "# EOF"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    assert!(!metrics.contains("script"), "{metrics}");
+    let page = ok(ask(to, "/").await);
+    assert!(
+        page.contains("content-security-policy: default-src 'none'; connect-src 'self'; script-src 'sha256-"),
+        "{page}"
+    );
+    assert!(!page.contains("crossing"));
+
+    let mut live = send(to, "/api/live", &format!("Host: {to}\r\n")).await;
+    let (mut told, mut some) = (String::new(), [0; 4096]);
+    while told.matches("data: {").count() < 2 {
+        let read = live.read(&mut some).await.unwrap();
+        assert!(read > 0, "{told}");
+        told.push_str(std::str::from_utf8(&some[..read]).unwrap());
+    }
+    worker.stop().await;
+    caller.stop().await;
+    router.stop().await;
+    assert_eq!(ask(to, "/readyz").await.0, 503);
+    assert_eq!(ask(to, "/livez").await.0, 200);
+    drop(admin);
+    while TcpStream::connect(to).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_is_told_of_too() {
+    let service = Service::builder("calc").bind("tcp://127.0.0.1:0").await.unwrap();
+    let admin = Admin::of_service(&service).bind("127.0.0.1:0").await.unwrap();
+    let client = Client::builder("cli").connect(service.endpoints()[0].as_str()).await.unwrap();
+    let node = json(&ask(admin.local_addr(), "/api/node").await.1);
+    assert_eq!((&node["kind"], &node["numbers"]["clients"]), (&"service".into(), &1.into()));
+    assert_eq!(node["listed"][0]["name"], "cli");
+    assert!(ask(admin.local_addr(), "/metrics").await.1.contains("daffi_clients 1.0"));
+    client.stop().await;
+}
+
+#[tokio::test]
+async fn others_are_kept_out() {
+    let (router, admin) = router().await;
+    let to = admin.local_addr();
+    for path in ["/", "/metrics", "/api/node", "/api/live", "/livez"] {
+        assert_eq!(ask_with(to, path, "Host: evil.example\r\n").await.0, 403, "{path}");
+        let foreign = format!("Host: {to}\r\nOrigin: http://evil.example\r\n");
+        assert_eq!(ask_with(to, path, &foreign).await.0, 403, "{path}");
+    }
+    assert_eq!(ask(to, "/nothing").await.0, 404);
+
+    let closed = Admin::of_router(&router).token(TOKEN).host("ops.example").bind("127.0.0.1:0").await.unwrap();
+    let to = closed.local_addr();
+    for path in ["/metrics", "/api/node", "/api/live"] {
+        let (status, answer) = ask(to, path).await;
+        assert!(status == 401 && answer.contains("www-authenticate: Bearer"), "{path}: {answer}");
+    }
+    for path in ["/", "/livez", "/readyz"] {
+        assert_eq!(ask(to, path).await.0, 200, "{path}");
+    }
+    let shown = format!("Host: ops.example\r\nAuthorization: Bearer {TOKEN}\r\n");
+    assert_eq!(ask_with(to, "/metrics", &shown).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_would_be_open_to_all_is_refused() {
+    let router = Router::builder("crossing").bind("tcp://127.0.0.1:0").await.unwrap();
+    let open = Admin::of_router(&router).bind("0.0.0.0:0").await.unwrap_err();
+    assert!(matches!(open, AdminError::NoToken { .. }), "{open}");
+    let short = Admin::of_router(&router).token("secret").bind("127.0.0.1:0").await.unwrap_err();
+    assert!(matches!(short, AdminError::ShortToken { length: 6 }), "{short}");
+    assert!(Admin::of_router(&router).token(TOKEN).bind("0.0.0.0:0").await.is_ok());
+    let taken = Admin::of_router(&router).bind("127.0.0.1:0").await.unwrap();
+    let again = Admin::of_router(&router).bind(&taken.local_addr().to_string()).await.unwrap_err();
+    assert!(matches!(again, AdminError::Bind { .. }), "{again}");
+}
+
+#[tokio::test]
+async fn who_says_nothing_keeps_nobody_out_for_long() {
+    let (_router, admin) = router().await;
+    let to = admin.local_addr();
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(TcpStream::connect(to).await.unwrap());
+    }
+    // Further ones are closed at once, and when the silent ones end there is room again.
+    silent.truncate(10);
+    loop {
+        let mut stream = send(to, "/livez", &format!("Host: {to}\r\n")).await;
+        let mut answer = String::new();
+        if stream.read_to_string(&mut answer).await.is_ok() && answer.starts_with("HTTP/1.1 200") {
+            break;
+        }
+    }
+}
