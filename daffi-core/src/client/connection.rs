@@ -290,6 +290,11 @@ impl Handler for ClientHandler {
                     self.shared.serving.take(turn, &mut self.intake, &caller, frame)?;
                 }
             }
+            // Its server says so of all calls of one that has left.
+            Handled::Cancel(frame) if frame.header().id() == CallId::NONE => {
+                Cancel::read(&frame)?;
+                self.forget(frame.transmitter());
+            }
             Handled::Cancel(frame) => {
                 if let Some(caller) = self.caller(&frame) {
                     self.shared.serving.cancel(turn, &mut self.intake, &caller, &frame)?;
@@ -357,19 +362,26 @@ impl Handler for ClientHandler {
 }
 
 impl ClientHandler {
+    /// The caller of that name has left: nobody waits for what it called.
+    fn forget(&mut self, caller: &str) {
+        self.callers.remove(caller);
+        self.intake.forget_ended();
+        self.caller = self.caller.take().filter(|known| known.caller() != caller);
+    }
+
     /// Shows callers the members as they are now, and tells what happened to them.
     fn show(&mut self) {
         if !self.unshown && self.untold.is_empty() {
             return;
         }
+        let mut gone = Vec::new();
         for event in &self.untold {
             if let MemberEvent::Removed(member) | MemberEvent::Evicted(member) = event {
                 // Whoever sees the list without it sees none of its calls begin.
-                self.callers.remove(member);
-                self.intake.forget_ended();
-                self.caller = self.caller.take().filter(|caller| caller.caller() != member);
+                gone.push(member.clone());
             }
         }
+        gone.iter().for_each(|member| self.forget(member));
         if std::mem::take(&mut self.unshown) {
             let members = self.connection.publish();
             self.shared.publish(&self.connection, &members);

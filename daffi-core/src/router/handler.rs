@@ -162,7 +162,7 @@ impl RouterHandler {
                 members.join(me.id(), member, Arc::clone(&me)).map_err(|refused| refused.to_string())?;
             self.conn.set_level(level);
             me.inherit(match &evicted {
-                Some((old, _)) => old.close_calls(shared.call_limit.as_ref()),
+                Some((old, _)) => shared.close_calls(old),
                 None => shared.absent.lock().take(&name),
             });
             // The answer is the first thing that a newcomer hears: before news, and before calls

@@ -30,7 +30,7 @@ use std::{
 use arc_swap::ArcSwap;
 use daffi_serde::RemoteError;
 use daffi_transport::{Endpoint, Listener};
-use daffi_wire::{CallId, Frame, Level, Member, NodeName, Role, Shown};
+use daffi_wire::{CallId, Cancel, CancelReason, Frame, Level, Member, NodeName, Role, Shown};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
@@ -44,13 +44,13 @@ use self::{
 };
 use crate::{
     config::NodeConfig,
-    conn::{Budget, Conn},
+    conn::{Budget, Class, Conn},
     error::{Ended, InitializationError},
     events::{Events, MemberEvent},
     refusal::Refusal,
     serve::Lifecycle,
     server::{self, Host, OpeningId, Server},
-    session::{Map, Membership},
+    session::{Map, Membership, OpenCalls},
 };
 
 /// How often a Router that stops looks whether calls are still open.
@@ -324,7 +324,7 @@ impl RouterShared {
         {
             let mut members = self.members.lock();
             if members.leave(&peer.name, peer.id()) {
-                self.absent.lock().keep(&peer.name, peer.close_calls(self.call_limit.as_ref()));
+                self.absent.lock().keep(&peer.name, self.close_calls(peer));
                 self.table.rcu(|table| {
                     let mut table = Table::clone(table);
                     table.remove(&peer.name);
@@ -336,6 +336,26 @@ impl RouterShared {
             }
         }
         self.news.notify_one();
+    }
+
+    /// Closes the open calls of a member that is gone, and tells those who have them that nobody
+    /// waits any more. Gives what they may still answer.
+    fn close_calls(&self, gone: &Peer) -> OpenCalls {
+        let (calls, awaited) = gone.close_calls(self.call_limit.as_ref());
+        if awaited.is_empty() {
+            return calls;
+        }
+        let cancel = Cancel { id: CallId::NONE, reason: CancelReason::CallerGone };
+        for receiver in self.table.load().values().map(|member| &member.peer) {
+            if receiver.is_level_four()
+                && awaited.contains(&receiver.id())
+                && let Ok(frame) = cancel.frame(&gone.name, &receiver.name, &self.server.config.limits)
+            {
+                // At most one for each of these calls. A receiver that has just gone needs no word.
+                drop(receiver.conn.send(Class::Terminal, &frame));
+            }
+        }
+        calls
     }
 
     /// Answers every open call to a peer that will not answer any more. Calls of others than

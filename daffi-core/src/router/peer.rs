@@ -1,6 +1,7 @@
 //! One member of a Router, as all connections see and remember it.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -275,14 +276,16 @@ impl Peer {
         self.calls.lock().open.count_waiting()
     }
 
-    /// The connection ended: what receivers may still answer to its name.
-    pub(super) fn close_calls(&self, limit: Option<&CallLimit>) -> OpenCalls {
+    /// The connection ended: what receivers may still answer to its name, and the connections of
+    /// those whose answers it waited for.
+    pub(super) fn close_calls(&self, limit: Option<&CallLimit>) -> (OpenCalls, BTreeSet<u64>) {
         self.with_all_calls(|calls, streams| {
             *streams = RoutedStreams::default();
             if let Some(limit) = limit {
                 limit.forget(calls, self.id());
             }
-            calls.close()
+            let awaited = calls.awaited().collect();
+            (calls.close(), awaited)
         })
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use daffi_serde::{Body, FormatSet, RemoteError};
-use daffi_wire::{CallCredit, CallId, Cancel, CancelReason, Data, Frame, Kind, Level, MethodName, NodeName, Shown};
+use daffi_wire::{CallCredit, CallId, Cancel, Data, Frame, Kind, Level, MethodName, NodeName, Shown};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -170,10 +170,7 @@ impl ServingNode {
         frame: &Frame,
     ) -> Result<(), Disconnected> {
         let Cancel { id, reason } = Cancel::read(frame)?;
-        // Of a caller that is gone its node is told by events.
-        if matches!(reason, CancelReason::Dropped | CancelReason::Deadline | CancelReason::EnoughResults)
-            && intake.calls.cancel(context.caller_id(), id)
-        {
+        if reason.is_from_caller() && intake.calls.cancel(context.caller_id(), id) {
             intake.arriving.take(context.caller_id(), id);
             ReplyTo::answer_cancelled(context, id, turn);
         }

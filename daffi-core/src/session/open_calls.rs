@@ -258,6 +258,11 @@ impl OpenCalls {
         self.held.keys().copied()
     }
 
+    /// The receivers of calls that somebody waits for, each as often as there are.
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = u64> {
+        self.calls.values().filter(|slot| slot.caller.is_some()).map(|slot| slot.receiver)
+    }
+
     /// Calls that somebody waits for.
     pub(crate) const fn count_waiting(&self) -> usize {
         self.waiting

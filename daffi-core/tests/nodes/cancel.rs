@@ -2,7 +2,7 @@
 //! numbers come back.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -11,7 +11,7 @@ use std::{
 };
 
 use daffi_core::{Callback, CallbackOptions, Client, NodeConfig};
-use daffi_transport::Endpoint;
+use daffi_transport::{Endpoint, LinkConfig, Listener, mem};
 use daffi_wire::{CallId, Cancel, CancelReason, Frame, Kind, Limits, MethodName};
 use futures::FutureExt;
 use tokio::{sync::Notify, time::timeout};
@@ -330,4 +330,87 @@ async fn nobody_cancels_the_calls_of_another() {
     assert_eq!(seen.cancelled.load(SeqCst), 0);
     drop(call);
     seen.cancelled(1).await;
+}
+
+/// At once, and before the news that it left, which wait for their turn.
+#[tokio::test]
+async fn who_has_calls_of_a_caller_that_is_gone_is_told_by_the_router() {
+    let (_router, at) = router();
+    let mut worker = Peer::connect(&at).await;
+    worker.hello_with("worker", "client/4", r#"["f"]"#).await;
+    let mut idle = Peer::connect(&at).await;
+    idle.hello_with("idle", "client/4", r#"["f"]"#).await;
+    for by_eviction in [false, true] {
+        let mut caller = Peer::connect(&at).await;
+        caller.hello_with("caller", "client/4", "null").await;
+        for id in [2, 3] {
+            caller.send_to(Kind::Request, id, ["caller", "worker", "f"], "{}", true).await;
+        }
+        let mut open = 0;
+        while open < 2 {
+            let frame = soon("the calls", worker.receive()).await.unwrap();
+            open += usize::from(frame.kind() == Kind::Request);
+        }
+        if by_eviction {
+            let mut newer = Peer::connect(&at).await;
+            newer.hello_with("caller", "client/4", "null").await;
+        } else {
+            drop(caller);
+        }
+        let gone = loop {
+            let frame = soon("the word", worker.receive()).await.unwrap();
+            match frame.kind() {
+                Kind::Cancel => break frame,
+                Kind::Events => panic!("the news were quicker: {frame:?}"),
+                _ => {}
+            }
+        };
+        let said = Cancel { id: CallId::NONE, reason: CancelReason::CallerGone };
+        assert_eq!((Cancel::read(&gone).unwrap(), gone.transmitter()), (said, "caller"));
+        let mut heard = Vec::new();
+        // What was evicted leaves for good when the newer connection ends.
+        while heard.last() != Some(&Kind::Events) {
+            heard.push(soon("the news", worker.receive()).await.unwrap().kind());
+        }
+        assert!(!heard.contains(&Kind::Cancel), "once for all calls: {heard:?}");
+    }
+    // Who has no calls of it hears the news, and nothing else.
+    let mut events = 0;
+    while events < 3 {
+        let frame = soon("the news", idle.receive()).await.unwrap();
+        assert_ne!(frame.kind(), Kind::Cancel);
+        events += usize::from(frame.kind() == Kind::Events);
+    }
+}
+
+/// The word alone ends them: no news of the caller's end came.
+#[tokio::test]
+async fn the_word_that_a_caller_is_gone_ends_all_its_calls_and_no_others() {
+    let seen: Arc<Seen> = Arc::default();
+    // A Router by hand.
+    let at = endpoint();
+    let mut listener = mem::MemListener::bind(&at).unwrap();
+    let connecting = client_exposing(&at, "worker", NodeConfig::client().workers(2), callbacks(&seen));
+    let accepting = async {
+        let accepted = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
+        let mut router = Peer(accepted.upgrade().await.unwrap());
+        let hello = router.receive().await.unwrap();
+        let body = r#"{"meta":{"type":"router/4","error":null},"members":[]}"#;
+        let answer = Frame::new(hello.header(), "worker", "", "", body.as_bytes(), &Limits::default()).unwrap();
+        router.send_bytes(answer.as_bytes()).await;
+        router.0.reader.set_level(daffi_wire::Level::FOUR);
+        router
+    };
+    let (_worker, mut router) = tokio::join!(connecting, accepting);
+    let wait = |id, from: &'static str| (Kind::Request, id, [from, "worker", "wait"]);
+    // Two run, and one of each caller waits in line.
+    for (kind, id, names) in [wait(2, "gone"), wait(3, "there"), wait(4, "gone"), wait(5, "there")] {
+        router.send_to(kind, id, names, r#"{"args":[],"kwargs":{}}"#, true).await;
+    }
+    seen.begun(2).await;
+    cancel(&mut router, 0, "gone", "worker", CancelReason::CallerGone).await;
+    seen.cancelled(1).await;
+    // The one in line of the other caller runs, and the one of the caller that is gone never does.
+    seen.begun(3).await;
+    assert_eq!((seen.begun.load(SeqCst), seen.cancelled.load(SeqCst)), (3, 1));
 }
