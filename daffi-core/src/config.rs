@@ -1,6 +1,8 @@
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use daffi_wire::Limits;
+
+use crate::trace::Propagator;
 
 /// The limits and times of a node: every bound on memory and on waiting, with its default.
 ///
@@ -86,6 +88,8 @@ pub struct NodeConfig {
     pub reconnect_first: Duration,
     /// Longest pause before reconnecting. Default 1 s.
     pub reconnect_max: Duration,
+    /// What ties calls and callbacks to a system of traces. Default: nothing.
+    pub propagator: Option<Arc<dyn Propagator>>,
 }
 
 /// Who keeps a name that two connections ask for.
@@ -127,6 +131,7 @@ impl NodeConfig {
             reconnect_when_evicted: false,
             reconnect_first: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(1),
+            propagator: None,
         }
     }
 
@@ -209,4 +214,5 @@ setters! {
     reconnect_when_evicted: bool,
     reconnect_first: Duration,
     reconnect_max: Duration,
+    propagator: Option<Arc<dyn Propagator>>,
 }

@@ -81,6 +81,7 @@ mod serve;
 mod server;
 mod service;
 mod session;
+mod trace;
 
 pub use crate::{
     call::{
@@ -98,4 +99,5 @@ pub use crate::{
     },
     service::{Service, ServiceBuilder},
     session::Members,
+    trace::{Propagator, TraceContext},
 };

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Modules that everything may use. Among themselves they are ordered too.
-const LEAVES: &[&str] = &["config", "keyed", "lanes", "events", "scratch", "deadline", "error", "refusal"];
+const LEAVES: &[&str] = &["trace", "config", "keyed", "lanes", "events", "scratch", "deadline", "error", "refusal"];
 
 /// Each other module, and which others it may import from beside the leaves. Nothing imports from
 /// one that stands below it here.
@@ -53,9 +53,11 @@ const ABOVE: &[(&str, &[&str])] = &[
         ],
     ),
     // A reply may be one of many parts, which end as any reply does.
-    ("serve::reply", &["conn", "serve::context", "serve::items", "serve::large"]),
+    ("serve::reply", &["conn", "serve::context", "serve::items", "serve::large", "serve::span"]),
     ("serve::large", &["conn", "data", "serve::context", "serve::open_data", "serve::reply"]),
-    ("serve::items", &["conn", "data", "serve::context", "serve::reply", "serve::request"]),
+    ("serve::items", &["conn", "data", "serve::context", "serve::reply", "serve::request", "serve::span"]),
+    // A span ends with the reply, or with the items that it has.
+    ("serve::span", &["serve::reply", "serve::request"]),
     // A request is on its way to a callback, and a callback is a function of requests.
     (
         "serve::request",
@@ -74,6 +76,7 @@ const ABOVE: &[(&str, &[&str])] = &[
             "serve::reply",
             "serve::request",
             "serve::callback",
+            "serve::span",
         ],
     ),
     ("serve::layers", &["conn", "serve::reply", "serve::request", "serve::callback", "serve::dispatch"]),

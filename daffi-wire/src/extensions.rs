@@ -4,7 +4,7 @@ use std::{fmt, str};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{ExtensionError, varint};
+use crate::{ExtensionError, TraceParent, varint};
 
 /// The most bytes of a block, without the two of its length.
 pub const MAX_EXTENSION_BYTES: usize = 8 * 1024;
@@ -16,12 +16,15 @@ pub const EXTENSION_ROOM: usize = 512;
 /// The most bytes that the keys and values of all headers of a call take together.
 pub const MAX_HEADER_BYTES: usize = 4 * 1024;
 
+/// The most bytes of a trace state.
+pub const MAX_TRACE_STATE_BYTES: usize = 512;
+
 /// The most bytes of a trace state, and of an identity.
-const MAX_TEXT_BYTES: usize = 512;
+const MAX_TEXT_BYTES: usize = MAX_TRACE_STATE_BYTES;
 
 mod tag {
     pub(super) const TIME_LEFT: u8 = 1;
-    pub(super) const TRACE: u8 = 2;
+    pub(super) const TRACE: u8 = crate::TraceParent::TAG;
     pub(super) const TRACE_STATE: u8 = 3;
     pub(super) const BODY: u8 = 4;
     pub(super) const STREAM: u8 = 5;
@@ -37,36 +40,6 @@ pub(crate) const BODY: [u8; 2] = [tag::BODY, 8];
 
 /// How a block begins that says how much time is left, before the four bytes of the milliseconds.
 pub(crate) const TIME_LEFT: [u8; 2] = [tag::TIME_LEFT, 4];
-
-/// Which trace a call belongs to, as W3C Trace Context has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TraceParent {
-    /// The trace.
-    pub trace_id: [u8; 16],
-    /// The span of the caller.
-    pub span_id: [u8; 8],
-    /// Bit 0: the trace is recorded.
-    pub flags: u8,
-}
-
-impl TraceParent {
-    const LEN: usize = 25;
-
-    fn bytes(self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        bytes[..16].copy_from_slice(&self.trace_id);
-        bytes[16..24].copy_from_slice(&self.span_id);
-        bytes[24] = self.flags;
-        bytes
-    }
-
-    fn read(bytes: [u8; Self::LEN]) -> Self {
-        let mut parent = Self { trace_id: [0; 16], span_id: [0; 8], flags: bytes[24] };
-        parent.trace_id.copy_from_slice(&bytes[..16]);
-        parent.span_id.copy_from_slice(&bytes[16..24]);
-        parent
-    }
-}
 
 /// What streams beside a REQUEST or RESPONSE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -125,7 +98,7 @@ impl Extensions {
             match tag {
                 tag::TIME_LEFT if at > 0 => return Err(ExtensionError::NotFirst),
                 tag::TIME_LEFT => said.time_left_ms = Some(u32::from_le_bytes(exact(tag, value)?)),
-                tag::TRACE => said.trace = Some(TraceParent::read(exact(tag, value)?)),
+                tag::TRACE => said.trace = Some(TraceParent::read(exact(tag, value)?)?),
                 tag::BODY => said.body = Some(u64::from_le_bytes(exact(tag, value)?)),
                 tag::STREAM => {
                     let [bits] = exact(tag, value)?;
@@ -434,7 +407,7 @@ mod tests {
 
     #[test]
     fn everything_is_read_as_it_was_written() {
-        let trace = TraceParent { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
+        let trace = TraceParent::new([1; 16], [2; 8], 1).unwrap();
         let builder = Extensions::builder().time_left_ms(1).trace(trace).body(1 << 40).window(65_536);
         let said = builder.trace_state("a=b").unwrap().identity("anna").unwrap().header("a", "").unwrap();
         let said = said.header("a", &"x".repeat(300)).unwrap().build().unwrap();
@@ -459,6 +432,10 @@ mod tests {
             (b"\x80\x80\x80\x01", E::Length(128)),
             (b"\x05\x02\x01", E::Truncated(5)),
             (b"\x01\x03\0\0\0", E::Value(1)),
+            (b"\x02\x18\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0", E::Value(2)),
+            (b"\x02\x19\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01", E::Value(2)),
+            (b"\x02\x19\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01", E::Value(2)),
+            (b"\x03\x01\xff", E::Value(3)),
             (b"\x07\x00", E::Value(7)),
             (b"\x07\x02\x00v", E::Value(7)),
             (b"\x07\x02\x02k", E::Value(7)),

@@ -64,6 +64,7 @@ mod name;
 mod opening;
 mod ping;
 mod shown;
+mod trace_parent;
 mod varint;
 
 pub use crate::{
@@ -76,7 +77,8 @@ pub use crate::{
     error::{BodyError, DecodeError, EncodeError, ExtensionError, NameError},
     event::{EventBody, EventKind},
     extensions::{
-        EXTENSION_ROOM, Extensions, ExtensionsBuilder, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES, StreamFlags, TraceParent,
+        EXTENSION_ROOM, Extensions, ExtensionsBuilder, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES, MAX_TRACE_STATE_BYTES,
+        StreamFlags,
     },
     format_id::FormatId,
     frame::Frame,
@@ -92,4 +94,5 @@ pub use crate::{
     opening::{Foreign, Opening, SYN},
     ping::Ping,
     shown::Shown,
+    trace_parent::TraceParent,
 };

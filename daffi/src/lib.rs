@@ -119,8 +119,9 @@ mod transports;
 pub use bytes::Bytes;
 pub use daffi_core::{
     Answers, BoxError, CallError, CallOptions, Choice, ClientState, Disconnected, Ended, Events, Incoming,
-    InitializationError, LeastInFlight, MemberEvent, Members, NamePolicy, NodeConfig, Picker, ProtocolError,
-    RoundRobin, RouterStats, SendError, StickyByKey, StreamError, UnusableSetting, WaitedFor, remote_error,
+    InitializationError, LeastInFlight, MemberEvent, Members, NamePolicy, NodeConfig, Picker, Propagator,
+    ProtocolError, RoundRobin, RouterStats, SendError, StickyByKey, StreamError, TraceContext, UnusableSetting,
+    WaitedFor, remote_error,
 };
 #[cfg(feature = "macros")]
 pub use daffi_macros::{callback, callbacks, remote};
@@ -136,7 +137,7 @@ pub use daffi_transport_tls::{ClientTls, ServerTls, SettingsError as TlsSettings
 pub use daffi_transport_ws::{Keepalive, OriginError, UpgradeError};
 pub use daffi_wire::{
     BodyError, DecodeError, EncodeError, ExtensionError, FormatId, Level, Limits, Member, MethodName, NameError,
-    NodeName, Role, Shown,
+    NodeName, Role, Shown, TraceParent,
 };
 
 pub use crate::{

@@ -155,6 +155,14 @@ macro_rules! node_settings {
             self
         }
 
+        /// Ties calls and callbacks to a system of traces: the crate `daffi-otel` has one for
+        /// OpenTelemetry. Without one, what a callback calls by its [`Context`](crate::Context)
+        /// belongs to the trace that its own call does.
+        pub fn propagator(mut self, propagator: impl crate::Propagator + 'static) -> Self {
+            self.config.propagator = Some(std::sync::Arc::new(propagator));
+            self
+        }
+
         /// Adds a format of your own, numbered 64 to 127. Nodes of daffi 3.0.1 can't read it.
         pub fn format(mut self, format: impl crate::Format) -> Self {
             self.formats = self.formats.with(format);

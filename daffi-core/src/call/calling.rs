@@ -21,6 +21,7 @@ use super::{
     engine::{Received, read, receive, send, send_now, send_nowait, send_nowait_now, to_received},
     progress::Progress,
     request::{Addressed, Payloads, Prepared, WrittenRequest},
+    span::{CallSpan, note_end},
 };
 use crate::{
     client::{Client, ClientConn, PendingReply},
@@ -53,6 +54,7 @@ pin_project! {
         client: Client<F>,
         method: &'m str,
         made: Option<Made>,
+        span: Option<Box<CallSpan>>,
         #[pin]
         step: CallStep<'m>,
     }
@@ -100,18 +102,32 @@ impl<R: Returned, F: FormatSet> Future for Calling<'_, R, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let received = ready!(this.raw.as_mut().poll(cx))?;
+        let received = ready!(this.raw.as_mut().poll(cx));
         let raw = this.raw.project();
-        Poll::Ready(read(raw.client.formats(), received, raw.method))
+        let span = raw.span.take();
+        if let (Some(span), Ok(received)) = (&span, &received) {
+            span.note_peer(received.frame.transmitter());
+        }
+        let ended = received.and_then(|received| read(raw.client.formats(), received, raw.method));
+        note_end(span, raw.method, &ended);
+        Poll::Ready(ended)
     }
 }
 
 impl<'m, F: FormatSet> RawCall<'m, F> {
     pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
-        let options = client.inherit(options);
+        let (span, options) = client.begin(method, options);
         let prepared = client.prepare(method, args, &options, true);
+        if let (Some(span), Prepared::Addressed(addressed)) = (&span, &prepared) {
+            span.note_peer(&addressed.receiver);
+        }
         let made = Made { prepared, options: options.into_owned() };
-        Self { client: client.clone(), method, made: Some(made), step: CallStep::Made }
+        Self { client: client.clone(), method, made: Some(made), span, step: CallStep::Made }
+    }
+
+    /// Its span, whose end is then told elsewhere.
+    pub(super) const fn take_span(&mut self) -> Option<Box<CallSpan>> {
+        self.span.take()
     }
 }
 
@@ -270,15 +286,16 @@ pub struct Queueing<'m, F> {
     method: &'m str,
     /// It was not polled yet.
     made: Option<Made>,
+    span: Option<Box<CallSpan>>,
     waits: Option<BoxFuture<'m, Result<(), CallError>>>,
 }
 
 impl<'m, F: FormatSet> Queueing<'m, F> {
     pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
-        let options = client.inherit(options);
+        let (span, options) = client.begin(method, options);
         let prepared = client.prepare(method, args, &options, false);
         let made = Made { prepared, options: options.into_owned() };
-        Self { client: client.clone(), method, made: Some(made), waits: None }
+        Self { client: client.clone(), method, made: Some(made), span, waits: None }
     }
 }
 
@@ -288,19 +305,16 @@ impl<F> fmt::Debug for Queueing<'_, F> {
     }
 }
 
-impl<F: FormatSet> Future for Queueing<'_, F> {
-    type Output = Result<(), CallError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        if let Some(Made { prepared, options }) = this.made.take() {
+impl<F: FormatSet> Queueing<'_, F> {
+    fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        if let Some(Made { prepared, options }) = self.made.take() {
             let unsent = match prepared {
                 Prepared::Failed(error) => return Poll::Ready(Err(error)),
                 Prepared::Unaddressed(payloads) => Unsent::Payloads(payloads),
-                Prepared::Addressed(mut addressed) => match &*this.client.shared().current() {
+                Prepared::Addressed(mut addressed) => match &*self.client.shared().current() {
                     Some(current) if current.conn.conn.id == addressed.conn => {
                         let Addressed { receiver, written, .. } = &mut addressed;
-                        if send_nowait_now(&current.conn, receiver, written, this.method)? {
+                        if send_nowait_now(&current.conn, receiver, written, self.method)? {
                             return Poll::Ready(Ok(()));
                         }
                         Unsent::Addressed(Arc::clone(&current.conn), addressed)
@@ -308,9 +322,20 @@ impl<F: FormatSet> Future for Queueing<'_, F> {
                     _ => Unsent::Payloads(addressed.written.into_payloads()),
                 },
             };
-            this.waits = Some(Box::pin(queue(this.client.clone(), this.method, unsent, options)));
+            self.waits = Some(Box::pin(queue(self.client.clone(), self.method, unsent, options)));
         }
-        this.waits.as_mut().expect(ENDED).as_mut().poll(cx)
+        self.waits.as_mut().expect(ENDED).as_mut().poll(cx)
+    }
+}
+
+impl<F: FormatSet> Future for Queueing<'_, F> {
+    type Output = Result<(), CallError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let queued = ready!(this.poll_queued(cx));
+        note_end(this.span.take(), this.method, &queued);
+        Poll::Ready(queued)
     }
 }
 

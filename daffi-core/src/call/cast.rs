@@ -16,6 +16,7 @@ use super::{
     progress::Progress,
     request::{Payloads, WrittenRequest, choose, format_for, write_payload},
     setters,
+    span::{note_answers, note_end},
     written_extensions::WrittenExtensions,
 };
 use crate::{
@@ -63,9 +64,14 @@ impl<F: FormatSet> Cast<F> {
         args: impl Args,
     ) -> BoxFuture<'m, Result<Answers<R>, CallError>> {
         let mut cast = self.clone();
-        cast.options = self.client.inherit(&self.options).into_owned();
+        let (span, options) = self.client.begin(method, &self.options);
+        cast.options = options.into_owned();
         let payloads = payloads(&self.client, &self.options, method, &args);
-        Box::pin(async move { cast.client.unless_given_up(method, cast.send(method, &payloads)).await })
+        Box::pin(async move {
+            let answers = cast.client.unless_given_up(method, cast.send(method, &payloads)).await;
+            note_answers(span, method, &answers);
+            answers
+        })
     }
 
     async fn send<R: Returned + Send>(&self, method: &str, payloads: &Payloads) -> Result<Answers<R>, CallError> {
@@ -112,9 +118,14 @@ impl<F: FormatSet> CastNowait<F> {
     #[doc = words!(cast_nowait)]
     pub fn call<'m>(&self, method: &'m str, args: impl Args) -> BoxFuture<'m, Result<(), CallError>> {
         let mut cast = self.clone();
-        cast.options = self.client.inherit(&self.options).into_owned();
+        let (span, options) = self.client.begin(method, &self.options);
+        cast.options = options.into_owned();
         let payloads = payloads(&self.client, &self.options, method, &args);
-        Box::pin(async move { cast.client.unless_given_up(method, cast.send(method, &payloads)).await })
+        Box::pin(async move {
+            let queued = cast.client.unless_given_up(method, cast.send(method, &payloads)).await;
+            note_end(span, method, &queued);
+            queued
+        })
     }
 
     async fn send(&self, method: &str, payloads: &Payloads) -> Result<(), CallError> {

@@ -14,12 +14,13 @@ mod results;
 mod rpc;
 mod sending;
 mod service;
+mod span;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod written_extensions;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use daffi_wire::{FormatId, StreamFlags};
 
@@ -33,6 +34,7 @@ pub use self::{
     service::{Answer, Call, CallService, ReadAnswer},
     stream::{StreamCall, StreamNowait},
 };
+use crate::trace::TraceContext;
 
 /// How a call is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct CallOptions {
     pub headers: Vec<(String, String)>,
     /// What comes or goes one by one.
     stream: StreamFlags,
+    /// The trace that the call belongs to, as its client found out when it was made.
+    trace: Option<Arc<TraceContext>>,
 }
 
 /// The setters that call styles share.

@@ -18,6 +18,7 @@ use super::{
     engine::{read, to_received},
     opening::StreamingCall,
     result_clock::ResultClock,
+    span::{CallSpan, note_end},
 };
 use crate::{
     client::Client,
@@ -43,11 +44,18 @@ pub struct Results<R, F> {
     came: bool,
     clock: ResultClock,
     given_up: Option<BoxFuture<'static, ()>>,
+    span: Option<Box<CallSpan>>,
     result: PhantomData<fn() -> R>,
 }
 
 impl<R, F: FormatSet> Results<R, F> {
-    pub(super) fn new(client: Client<F>, method: &str, call: StreamingCall, clock: ResultClock) -> Self {
+    pub(super) fn new(
+        client: Client<F>,
+        method: &str,
+        call: StreamingCall,
+        clock: ResultClock,
+        span: Option<Box<CallSpan>>,
+    ) -> Self {
         let given_up = client.parent_given_up();
         Self {
             client,
@@ -57,6 +65,7 @@ impl<R, F: FormatSet> Results<R, F> {
             came: false,
             clock,
             given_up,
+            span,
             result: PhantomData,
         }
     }
@@ -80,7 +89,7 @@ impl<R, F: FormatSet> Results<R, F> {
     where
         R: Returned,
     {
-        poll_fn(|cx| {
+        let begun = poll_fn(|cx| {
             let Some(call) = &mut self.call else { return Poll::Ready(Ok(())) };
             if let Some(inflow) = &call.data.inflow
                 && inflow.poll_begun(cx).is_ready()
@@ -97,8 +106,11 @@ impl<R, F: FormatSet> Results<R, F> {
             }
             self.poll_clocks(cx).map(Err)
         })
-        .await?;
-        Ok(self)
+        .await;
+        if begun.is_err() {
+            note_end(self.span.take(), &self.method, &begun);
+        }
+        begun.map(|()| self)
     }
 
     /// Ends with an error when nobody waits any more, or nothing came for too long.
@@ -131,6 +143,12 @@ impl<R, F: FormatSet> Results<R, F> {
         };
         let received = to_received(end, call.pending.level(), &self.method, self.clock.after())?;
         read(self.client.formats(), received, &self.method).map(Some)
+    }
+
+    /// There are no further results. The call is given up now, not when this is dropped.
+    fn end<T>(&mut self, ended: &Result<T, CallError>) {
+        self.call = None;
+        note_end(self.span.take(), &self.method, ended);
     }
 
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R, CallError>>>
@@ -175,9 +193,10 @@ impl<R: Returned, F: FormatSet> Stream for Results<R, F> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let polled = ready!(this.poll_result(cx));
-        if !matches!(polled, Some(Ok(_))) {
-            // The call is given up now, not when this is dropped.
-            this.call = None;
+        match &polled {
+            Some(Ok(_)) => {}
+            Some(failed) => this.end(failed),
+            None => this.end(&Ok(())),
         }
         Poll::Ready(polled)
     }

@@ -12,6 +12,7 @@ use super::{
     result_clock::ResultClock,
     sending::send_all,
     setters,
+    span::{CallSpan, note_end},
 };
 use crate::{client::Client, error::CallError};
 
@@ -41,10 +42,10 @@ impl<F: FormatSet> Rpc<F> {
     ///
     #[doc = words!(results)]
     pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<Results<R, F>, CallError> {
-        let (call, options) =
+        let (call, timeout, span) =
             self.open(method, &args, StreamFlags { items_follow: false, takes_results: true }).await?;
-        let clock = ResultClock::new(options.timeout, call.deadline);
-        Results::new(self.client.clone(), method, call, clock).begun().await
+        let clock = ResultClock::new(timeout, call.deadline);
+        Results::new(self.client.clone(), method, call, clock, span).begun().await
     }
 
     /// Calls `method`, sends `items` behind the arguments, one by one, and reads its result as a
@@ -75,9 +76,16 @@ impl<F: FormatSet> Rpc<F> {
         args: impl Args,
         items: impl Stream<Item = Result<impl Serialize + 'static, E>>,
     ) -> Result<R, SendError<E>> {
-        let (call, options) =
+        let (call, timeout, span) =
             self.open(method, &args, StreamFlags { items_follow: true, takes_results: false }).await?;
-        send_all(&self.client, method, call, items, options.timeout).await
+        let sent = send_all(&self.client, method, call, items, timeout).await;
+        match &sent {
+            Ok(_) => note_end(span, method, &Ok(())),
+            Err(SendError::Call(error)) => note_end::<()>(span, method, &Err(error.clone())),
+            // It was given up.
+            Err(SendError::Source(_)) => drop(span),
+        }
+        sent
     }
 
     /// Calls `method` with arguments and results that both go one by one: gives where items are
@@ -89,11 +97,12 @@ impl<F: FormatSet> Rpc<F> {
         method: &str,
         args: impl Args,
     ) -> Result<(ItemSender<T, F>, Results<R, F>), CallError> {
-        let (call, options) = self.open(method, &args, StreamFlags { items_follow: true, takes_results: true }).await?;
+        let (call, timeout, span) =
+            self.open(method, &args, StreamFlags { items_follow: true, takes_results: true }).await?;
         let items = ItemSender::new(self.client.formats().clone(), method, Arc::clone(&call.data));
         // What the program has to say before the first result takes its own time.
-        let clock = ResultClock::new(options.timeout, None);
-        Ok((items, Results::new(self.client.clone(), method, call, clock)))
+        let clock = ResultClock::new(timeout, None);
+        Ok((items, Results::new(self.client.clone(), method, call, clock, span)))
     }
 
     async fn open(
@@ -101,9 +110,22 @@ impl<F: FormatSet> Rpc<F> {
         method: &str,
         args: &impl Args,
         stream: StreamFlags,
-    ) -> Result<(StreamingCall, CallOptions), CallError> {
-        let options = CallOptions { stream, ..self.client.inherit(&self.options).into_owned() };
-        Ok((open(&self.client, method, args, &options).await?, options))
+    ) -> Result<(StreamingCall, Option<Duration>, Option<Box<CallSpan>>), CallError> {
+        let (span, options) = self.client.begin(method, &self.options);
+        let options = CallOptions { stream, ..options.into_owned() };
+        match open(&self.client, method, args, &options).await {
+            Ok(call) => {
+                if let Some(span) = &span {
+                    span.note_peer(call.pending.receiver());
+                }
+                Ok((call, options.timeout, span))
+            }
+            Err(error) => {
+                let failed = Err(error);
+                note_end(span, method, &failed);
+                failed
+            }
+        }
     }
 
     /// Calls `method`, waits until it has run, and drops its result: [`call`](Self::call) of `()`.

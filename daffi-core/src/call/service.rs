@@ -19,6 +19,7 @@ use super::{
     CallOptions,
     calling::RawCall,
     engine::{Received, read},
+    span::note_end,
 };
 use crate::{
     client::{Client, Permit},
@@ -181,16 +182,21 @@ impl<F: FormatSet> Service<Call> for CallService<F> {
         let client = self.client.clone();
         Box::pin(async move {
             let args = SharedArgs(call.args);
-            let calling = RawCall::new(&client, &call.method, &args, &call.options);
+            let mut calling = RawCall::new(&client, &call.method, &args, &call.options);
+            let span = calling.take_span();
             // The call takes the number in this same poll.
             drop(permit);
-            let received = calling.await?;
-            // A failure of the callback is an error here, so that retry and the like can see it.
-            let answer = Answer { received, method: call.method, formats: client.formats().clone() };
-            if answer.received.frame.kind() == daffi_wire::Kind::Error {
-                answer.read::<()>()?;
-            }
-            Ok(answer)
+            let answered = calling.await.and_then(|received| {
+                let answer = Answer { received, method: Arc::clone(&call.method), formats: client.formats().clone() };
+                // A failure of the callback is an error here, so that retry and the like can see
+                // it.
+                if answer.received.frame.kind() == daffi_wire::Kind::Error {
+                    answer.read::<()>()?;
+                }
+                Ok(answer)
+            });
+            note_end(span, &call.method, &answered);
+            answered
         })
     }
 }

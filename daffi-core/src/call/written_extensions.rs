@@ -3,7 +3,7 @@
 use std::{borrow::Cow, future::Future, sync::Arc};
 
 use daffi_transport::BoxFuture;
-use daffi_wire::{Extensions, FrameWriter, Level, NodeName, Shown, StreamFlags};
+use daffi_wire::{Extensions, FrameWriter, Level, MAX_TRACE_STATE_BYTES, NodeName, Shown, StreamFlags};
 use tokio::time::Instant;
 
 use super::CallOptions;
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What travels with a request: that its caller waits for a time only, what comes or goes one by
-/// one, and the headers.
+/// one, the trace and the headers.
 #[derive(Debug, Default)]
 pub(super) struct WrittenExtensions {
     /// Set anew when the request is sent.
@@ -26,17 +26,26 @@ impl WrittenExtensions {
     /// Of a call with these options. Nobody gives a call up that wants no answer.
     pub(super) fn of(options: &CallOptions, method: &str, wants_reply: bool) -> Result<Self, CallError> {
         let streams = options.stream != StreamFlags::default();
+        let refused = |source| CallError::Extensions { method: method.to_owned(), source };
         // The time of a call with items begins when they were sent, which only its caller knows.
         let time_left_ms = options.timeout.filter(|_| wants_reply && !options.stream.items_follow).map(in_ms);
-        if options.headers.is_empty() && !streams {
+        if options.headers.is_empty() && !streams && options.trace.is_none() {
             return Ok(Self { time_left_ms, said: Extensions::default() });
+        }
+        let mut said = Extensions::builder().stream(options.stream);
+        if let Some(trace) = &options.trace {
+            said = said.trace(trace.parent);
+            // What is no part of the trace itself is not worth a call.
+            if !trace.state.is_empty() && trace.state.len() <= MAX_TRACE_STATE_BYTES {
+                said = said.trace_state(&trace.state).map_err(refused)?;
+            }
         }
         let said = options
             .headers
             .iter()
-            .try_fold(Extensions::builder().stream(options.stream), |said, (key, value)| said.header(key, value))
+            .try_fold(said, |said, (key, value)| said.header(key, value))
             .and_then(|said| said.build());
-        let said = said.map_err(|source| CallError::Extensions { method: method.to_owned(), source })?;
+        let said = said.map_err(refused)?;
         Ok(Self { time_left_ms, said })
     }
 

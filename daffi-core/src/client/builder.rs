@@ -143,6 +143,6 @@ impl<F: FormatSet> ClientBuilder<F> {
         // The node knows this before the first request can arrive, so that the first callback can
         // call on.
         shared.node.set_client(Box::new(WeakClient { handle: Arc::downgrade(&handle) }));
-        Ok(Client { handle, parent: None })
+        Ok(Client { handle, parent: None, trace: None })
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct WeakClient<F> {
 
 impl<F: FormatSet> WeakClient<F> {
     fn upgrade(&self) -> Option<Client<F>> {
-        Some(Client { handle: self.handle.upgrade()?, parent: None })
+        Some(Client { handle: self.handle.upgrade()?, parent: None, trace: None })
     }
 }
 
@@ -25,10 +25,12 @@ impl Context {
     /// Its calls are made for the call of this context: they have no more time than is left of
     /// that, and when nobody waits for it any more ([`cancelled`](Self::cancelled)) they end with
     /// [`CallError::Cancelled`](crate::CallError::Cancelled). [`Client::detached`] unties them. Of
-    /// a nowait call, for which nobody waits from the beginning, they are untied.
+    /// a nowait call, for which nobody waits from the beginning, they are untied. All belong to the
+    /// [`trace`](Self::trace) that the call does.
     #[must_use]
     pub fn client<F: FormatSet>(&self) -> Option<Client<F>> {
         let client = self.node().client()?.downcast_ref::<WeakClient<F>>()?.upgrade()?;
-        Some(Client { parent: self.is_awaited().then(|| Arc::new(self.clone())), ..client })
+        let parent = self.is_awaited().then(|| Arc::new(self.clone()));
+        Some(Client { parent, trace: self.trace().map(Arc::new), ..client })
     }
 }

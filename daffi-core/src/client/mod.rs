@@ -42,6 +42,7 @@ use crate::{
     events::{EventHub, Events, MemberEvent},
     serve::{Callback, Context, Node, ServingNode},
     session::Members,
+    trace::TraceContext,
 };
 
 /// A connected node. It reconnects by itself, for as long as wished.
@@ -52,11 +53,13 @@ pub struct Client<F> {
     pub(crate) handle: Arc<ClientOwner<F>>,
     /// The call that a callback serves, and that calls of this handle are made for.
     pub(crate) parent: Option<Arc<Context>>,
+    /// The trace that calls of this handle belong to, unless a propagator says another.
+    pub(crate) trace: Option<Arc<TraceContext>>,
 }
 
 impl<F> Clone for Client<F> {
     fn clone(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle), parent: self.parent.clone() }
+        Self { handle: Arc::clone(&self.handle), parent: self.parent.clone(), trace: self.trace.clone() }
     }
 }
 
@@ -361,10 +364,11 @@ impl<F: FormatSet> Client<F> {
     }
 
     /// A handle whose calls are made for themselves: of the client of a callback's
-    /// [`Context`](Context::client), for work that goes on when the callback's caller has given up.
+    /// [`Context`](Context::client), for work that goes on when the callback's caller has given up. They
+    /// belong to its trace all the same.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle), parent: None }
+        Self { parent: None, ..self.clone() }
     }
 
     #[doc = words!(wait_for_connection)]

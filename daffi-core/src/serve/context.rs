@@ -20,7 +20,7 @@ use super::{
     node::Node,
     read_extensions::ReadExtensions,
 };
-use crate::conn::Conn;
+use crate::{conn::Conn, trace::TraceContext};
 
 /// What a callback may know of the call it serves: the caller, the peer, cancellation and the node
 /// itself.
@@ -174,6 +174,14 @@ impl Context {
     #[must_use]
     pub fn header(&self, key: &str) -> Option<&str> {
         self.headers().find_map(|(known, value)| (known == key).then_some(value))
+    }
+
+    /// The trace that the call belongs to, and in it the span of the caller. The callback's calls,
+    /// those of [`client`](Self::client), belong to it as well. `None` for a call of no trace, and
+    /// of a daffi 3.0.1 node, which does not say.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.read_extensions.trace()
     }
 
     /// Whether nobody waits for the answer any more: the caller dropped its call or its timeout

@@ -16,11 +16,13 @@ use daffi_wire::{Extensions, FrameWriter, Header, Kind, StreamFlags};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
 use tokio::task::coop;
+use tracing::{Instrument, Span};
 
 use super::{
     context::Context,
     reply::{Reply, ReplyTo, panic_error},
     request::Request,
+    span::CallbackSpan,
 };
 use crate::{
     conn::{Class, Ticket, WAITING_COST},
@@ -40,6 +42,7 @@ const STEP: usize = 16 * 1024;
 pub(crate) struct Items {
     context: Context,
     source: Box<dyn ItemSource>,
+    span: Option<Box<CallbackSpan>>,
 }
 
 impl fmt::Debug for Items {
@@ -72,7 +75,12 @@ impl Items {
         F: FormatSet,
     {
         let context = request.context().clone();
-        Self { context, source: Box::new(Source { stream: Box::pin(stream), request, formats }) }
+        Self { context, source: Box::new(Source { stream: Box::pin(stream), request, formats }), span: None }
+    }
+
+    /// They belong to this span, which ends with them.
+    pub(super) fn set_span(&mut self, span: CallbackSpan) {
+        self.span = Some(Box::new(span));
     }
 
     /// Sends them as the caller takes them, on a task of their own.
@@ -81,12 +89,18 @@ impl Items {
         let ticket = Ticket::new(Arc::clone(context.conn()), WAITING_COST + PUMP_COST);
         let running = context.node().running.clone();
         running.spawn(async move {
+            let within = self.span.as_ref().map_or_else(Span::none, |span| span.span());
             let sent = async {
                 match context.call().data().and_then(|data| data.outflow()) {
-                    Some(outflow) => stream(self.source, to, &context, &method, outflow).await,
-                    None => to.send(&context, &method, list(self.source, &context, &method).await, None),
+                    Some(outflow) => stream(self.source, to, &context, &method, outflow, self.span).await,
+                    None => {
+                        let reply = list(self.source, &context, &method).await;
+                        CallbackSpan::end(self.span.map(|span| *span), reply.as_error());
+                        to.send(&context, &method, reply, None);
+                    }
                 }
             };
+            let sent = sent.instrument(within);
             tokio::select! {
                 () = sent => {}
                 // Whoever gave the call up has its terminal. Once results come one by one there is
@@ -122,7 +136,14 @@ async fn guard(mut reply: BoxFuture<'static, Reply>, method: &str) -> Reply {
 }
 
 /// Sends items until there are no more, the callback fails or nobody takes them.
-async fn stream(mut source: Box<dyn ItemSource>, to: ReplyTo, context: &Context, method: &str, outflow: &Outflow) {
+async fn stream(
+    mut source: Box<dyn ItemSource>,
+    to: ReplyTo,
+    context: &Context,
+    method: &str,
+    outflow: &Outflow,
+    span: Option<Box<CallbackSpan>>,
+) {
     context.call().stream();
     if !begin(to, context, method) {
         return;
@@ -131,8 +152,12 @@ async fn stream(mut source: Box<dyn ItemSource>, to: ReplyTo, context: &Context,
     // What the stream holds is free before its caller knows the end.
     drop(source);
     match ended {
-        Ok(()) if context.call().end() => drop(outflow.finish()),
+        Ok(()) if context.call().end() => {
+            CallbackSpan::end(span.map(|span| *span), None);
+            drop(outflow.finish());
+        }
         Err(PumpError::Source(error)) if context.call().end() => {
+            CallbackSpan::end(span.map(|span| *span), Some(&error));
             if let Some(frame) = to.error(context, method, &error) {
                 drop(outflow.fail(frame.get()));
             }

@@ -28,6 +28,7 @@ mod registry;
 mod reply;
 mod request;
 mod run;
+mod span;
 
 #[cfg(feature = "internals")]
 pub(crate) use self::registry::{Lookup, Registry};

@@ -6,13 +6,14 @@ use daffi_serde::RemoteError;
 use daffi_wire::{Extensions, FIRST_CALL_WINDOW, Frame, Level, StreamFlags};
 use tokio::time::{Instant, sleep_until};
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, trace::TraceContext};
 
 /// What came with one call: when its caller stops waiting, and its headers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReadExtensions {
     deadline: Option<Instant>,
-    /// Those with headers: most calls that say something say no more than their deadline.
+    /// Those with headers or a trace: most calls that say something say no more than their
+    /// deadline.
     said: Option<Arc<Extensions>>,
 }
 
@@ -58,8 +59,9 @@ impl ReadExtensions {
         }
         // The clocks of two hosts need not agree: what is left counts from the arrival.
         let deadline = said.time_left_ms().map(|ms| Instant::now() + Duration::from_millis(ms.into()));
+        let keeps = said.has_headers() || said.trace().is_some();
         // A callback may keep them for long, and must not keep a read buffer with them.
-        Ok((Self { deadline, said: said.has_headers().then(|| Arc::new(said.detached())) }, streams))
+        Ok((Self { deadline, said: keeps.then(|| Arc::new(said.detached())) }, streams))
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
@@ -68,6 +70,12 @@ impl ReadExtensions {
 
     pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.said.iter().flat_map(|said| said.headers())
+    }
+
+    /// The trace that the call belongs to.
+    pub(super) fn trace(&self) -> Option<TraceContext> {
+        let said = self.said.as_ref()?;
+        Some(TraceContext::new(said.trace()?, said.trace_state().unwrap_or_default()))
     }
 
     pub(super) fn is_expired(&self) -> bool {

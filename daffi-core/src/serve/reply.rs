@@ -6,7 +6,7 @@ use bytes::Bytes;
 use daffi_serde::RemoteError;
 use daffi_wire::{CallId, EncodeError, FormatId, Frame, FrameWriter, Header, Kind, Shown};
 
-use super::{context::Context, items::Items, large::Large};
+use super::{context::Context, items::Items, large::Large, span::CallbackSpan};
 use crate::{
     conn::{Class, Turn},
     error::shorten,
@@ -50,6 +50,15 @@ impl Reply {
     /// Results that are sent one by one.
     pub(crate) const fn items(items: Items) -> Self {
         Self::of(Content::Items(items))
+    }
+
+    /// The same as what a callback gave within this span, to which results belong that follow.
+    pub(super) fn within(mut self, span: CallbackSpan) -> Self {
+        match &mut self.content {
+            Content::Items(items) => items.set_span(span),
+            _ => CallbackSpan::end(Some(span), self.as_error()),
+        }
+        self
     }
 
     /// Whether it goes on after it was sent.

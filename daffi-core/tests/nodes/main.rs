@@ -27,5 +27,6 @@ mod stream_deadlines;
 mod streams;
 mod support;
 mod tower_services;
+mod traces;
 mod unanswered;
 mod workers;

@@ -16,6 +16,7 @@ use super::{
         caller::CallerId,
         context::Context as CallContext,
         reply::{Reply, ReplyTo, panic_error},
+        span::run_plain,
     },
     Arrival, Gate, stopped_error,
     worker::{Worker, Workers},
@@ -112,7 +113,7 @@ impl Job {
             return delivery.send(callback.name(), Reply::error(stopped_error()));
         };
         let begun = callback.is_inline().then(Instant::now);
-        let reply = catch_unwind(AssertUnwindSafe(|| run(request)))
+        let reply = catch_unwind(AssertUnwindSafe(|| run_plain(run, request)))
             .unwrap_or_else(|panic| Reply::error(panic_error(callback.name(), &*panic)));
         if let Some(begun) = begun {
             callback.pace.note(begun.elapsed());

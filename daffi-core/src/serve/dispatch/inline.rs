@@ -11,6 +11,7 @@ use super::super::{
     callback::{Callback, Run},
     reply::Reply,
     request::Request,
+    span::{run_async, run_plain},
 };
 use crate::conn::{Clock, TimedRun};
 
@@ -30,13 +31,13 @@ pub(crate) fn run(callback: &Arc<Callback>, request: Request, clock: &mut Clock)
     match &callback.run {
         Run::Plain(run) => {
             let mut timed = Timed { callback, begun: clock.begin(), clock, returned: false };
-            let reply = run(request);
+            let reply = run_plain(run, request);
             timed.returned = true;
             Ran::Done(reply)
         }
         Run::Async(run) => {
             let large = request.body.bytes.len() >= LARGE;
-            let mut future = run(request);
+            let mut future = run_async(run, request);
             if large {
                 // Reading the arguments took its time.
                 clock.interrupt();

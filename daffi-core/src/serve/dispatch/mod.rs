@@ -44,6 +44,7 @@ use super::{
     invocation::Invocation,
     reply::Reply,
     request::Request,
+    span::run_async,
 };
 use crate::{conn::Clock, data::Inflow};
 
@@ -342,7 +343,7 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
                 return Step::Done(instead);
             }
             let arguments = arguments(&request);
-            Step::On(State::Running(Running { future: run(request), callback, worker, order, arguments }))
+            Step::On(State::Running(Running { future: run_async(run, request), callback, worker, order, arguments }))
         }
     }
 }

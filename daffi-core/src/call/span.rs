@@ -1,0 +1,156 @@
+//! The spans of calls, the trace that travels with them, and what tells of a call that failed.
+
+use std::{borrow::Cow, sync::Arc};
+
+use tracing::{Span, field::Empty};
+
+use super::{Answers, CallOptions};
+use crate::{
+    client::Client,
+    error::CallError,
+    trace::{TARGET, is_on},
+};
+
+/// The span of a call from when it was made to its end.
+#[derive(Debug)]
+pub(super) struct CallSpan {
+    span: Span,
+    ended: bool,
+}
+
+impl CallSpan {
+    #[cold]
+    fn begin(method: &str) -> Option<Box<Self>> {
+        let span = tracing::debug_span!(
+            target: TARGET,
+            "call",
+            otel.name = method,
+            otel.kind = "client",
+            otel.status_code = Empty,
+            rpc.system = "daffi",
+            rpc.method = method,
+            peer.service = Empty,
+            outcome = Empty,
+            error.type = Empty,
+        );
+        (!span.is_disabled()).then(|| Box::new(Self { span, ended: false }))
+    }
+
+    /// Notes who is called, as soon as that is known.
+    pub(super) fn note_peer(&self, receiver: &str) {
+        self.span.record("peer.service", receiver);
+    }
+
+    fn end(&mut self, error: Option<&CallError>) {
+        self.ended = true;
+        match error {
+            None => self.span.record("outcome", "ok"),
+            Some(error) => {
+                let (outcome, kind) = outcome(error);
+                self.span.record("outcome", outcome).record("otel.status_code", "ERROR").record("error.type", &*kind)
+            }
+        };
+    }
+}
+
+impl Drop for CallSpan {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.span.record("outcome", "dropped");
+        }
+    }
+}
+
+/// How a call came to no good end, in one word, and which error it was: few different ones.
+fn outcome(error: &CallError) -> (&'static str, Cow<'_, str>) {
+    match error {
+        CallError::Remote { error, .. } => ("error", Cow::Borrowed(&error.class)),
+        CallError::Timeout { .. } => ("timeout", Cow::Borrowed("Timeout")),
+        CallError::Cancelled { .. } => ("cancelled", Cow::Borrowed("Cancelled")),
+        // The name of the variant.
+        other => {
+            let mut kind = format!("{other:?}");
+            kind.truncate(kind.find(|c: char| !c.is_alphanumeric()).unwrap_or(kind.len()));
+            ("failed", Cow::Owned(kind))
+        }
+    }
+}
+
+/// A call has ended so: tells its span, if it has one, and tells of a failure by an event.
+#[inline]
+pub(super) fn note_end<T>(span: Option<Box<CallSpan>>, method: &str, ended: &Result<T, CallError>) {
+    match ended {
+        Ok(_) => {
+            if let Some(mut span) = span {
+                span.end(None);
+            }
+        }
+        Err(error) => note_failure(span, method, error),
+    }
+}
+
+#[cold]
+fn note_failure(span: Option<Box<CallSpan>>, method: &str, error: &CallError) {
+    let Some(mut span) = span else { return tell(method, error) };
+    span.end(Some(error));
+    span.span.in_scope(|| tell(method, error));
+}
+
+fn tell(method: &str, error: &CallError) {
+    if is_on() {
+        let (outcome, _) = outcome(error);
+        tracing::debug!(target: TARGET, { rpc.method = method, outcome, %error }, "a call failed");
+    }
+}
+
+/// A cast has ended so: the same for each member that failed.
+pub(super) fn note_answers<R>(span: Option<Box<CallSpan>>, method: &str, ended: &Result<Answers<R>, CallError>) {
+    if is_on()
+        && let Ok(answers) = ended
+    {
+        let within = span.as_ref().map_or_else(Span::current, |span| span.span.clone());
+        within.in_scope(|| answers.values().filter_map(|answer| answer.as_ref().err()).for_each(|e| tell(method, e)));
+    }
+    note_end(span, method, ended);
+}
+
+impl<F> Client<F> {
+    /// Begins a call: its span, if somebody listens, and its options, with the trace that it
+    /// belongs to.
+    #[inline]
+    pub(super) fn begin<'o>(
+        &self,
+        method: &str,
+        options: &'o CallOptions,
+    ) -> (Option<Box<CallSpan>>, Cow<'o, CallOptions>) {
+        let options = self.inherit(options);
+        if !is_on() && self.trace.is_none() && self.handle.shared.node.config.propagator.is_none() {
+            return (None, options);
+        }
+        self.begin_traced(method, options)
+    }
+
+    #[cold]
+    fn begin_traced<'o>(
+        &self,
+        method: &str,
+        options: Cow<'o, CallOptions>,
+    ) -> (Option<Box<CallSpan>>, Cow<'o, CallOptions>) {
+        let current = Span::current();
+        let span = if is_on() { CallSpan::begin(method) } else { None };
+        let trace = match &self.handle.shared.node.config.propagator {
+            None => self.trace.clone(),
+            Some(propagator) => {
+                if let (true, Some(span), Some(trace)) = (current.is_none(), &span, &self.trace) {
+                    propagator.extract(trace, &span.span);
+                }
+                let said = propagator.inject(span.as_ref().map_or(&current, |span| &span.span));
+                said.map(Arc::new).or_else(|| self.trace.clone())
+            }
+        };
+        match trace {
+            None => (span, options),
+            Some(trace) => (span, Cow::Owned(CallOptions { trace: Some(trace), ..options.into_owned() })),
+        }
+    }
+}
