@@ -69,7 +69,6 @@ impl CallbackSpan {
                 .record("error.type", &error.class[..]),
         };
     }
-
 }
 
 impl Drop for CallbackSpan {
