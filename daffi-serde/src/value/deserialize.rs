@@ -20,33 +20,18 @@ const MAX_PLACES_AHEAD: usize = 1024;
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The name lets a format that tells more kinds apart, or fewer, answer with the enum.
-        deserializer.deserialize_newtype_struct(tag::VALUE, ValueVisitor { width: None })
+        deserializer.deserialize_newtype_struct(tag::VALUE, ValueVisitor)
     }
 }
 
-struct ValueVisitor<'a> {
-    /// Where it notes the width of an integer that may be an octet of bytes.
-    width: Option<&'a Cell<Option<Width>>>,
+thread_local! {
+    /// How wide the integer was that was read last, if it may be an octet of bytes. Whoever wants
+    /// to know of one item clears it before. It stands beside the visitors, because one more word
+    /// in each of them is paid for by every value.
+    static WIDTH: Cell<Option<Width>> = const { Cell::new(None) };
 }
 
-impl ValueVisitor<'_> {
-    fn note(&self, width: Width) {
-        if let Some(place) = self.width {
-            place.set(Some(width));
-        }
-    }
-}
-
-/// Reads a value, and notes of an integer how wide it is.
-struct Noting<'a>(&'a Cell<Option<Width>>);
-
-impl<'de> DeserializeSeed<'de> for Noting<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_newtype_struct(tag::VALUE, ValueVisitor { width: Some(self.0) })
-    }
-}
+struct ValueVisitor;
 
 macro_rules! visit {
     ($($method:ident: $ty:ty),*) => {$(
@@ -56,7 +41,7 @@ macro_rules! visit {
     )*};
 }
 
-impl<'de> Visitor<'de> for ValueVisitor<'_> {
+impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,12 +54,12 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_i16<E>(self, value: i16) -> Result<Value, E> {
-        self.note(Width::I16);
+        WIDTH.set(Some(Width::I16));
         Ok(value.into())
     }
 
     fn visit_i32<E>(self, value: i32) -> Result<Value, E> {
-        self.note(Width::I32);
+        WIDTH.set(Some(Width::I32));
         Ok(value.into())
     }
 
@@ -103,11 +88,9 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let width = Cell::new(None);
-        let Some(first) = seq.next_element_seed(Noting(&width))? else {
-            return Ok(Value::List([].into()));
-        };
-        if width.get() == Some(Width::at(0)) {
+        WIDTH.set(None);
+        let Some(first) = seq.next_element::<Value>()? else { return Ok(Value::List([].into())) };
+        if WIDTH.get() == Some(Width::at(0)) && first.as_i128().is_some() {
             return perhaps_bytes(first, seq);
         }
         let mut items = Vec::new();
@@ -145,9 +128,10 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
 #[cold]
 fn perhaps_bytes<'de, A: SeqAccess<'de>>(first: Value, mut seq: A) -> Result<Value, A::Error> {
     let mut items = vec![first];
-    let (width, mut are_octets) = (Cell::new(None), true);
-    while let Some(item) = seq.next_element_seed(Noting(&width))? {
-        are_octets &= width.take() == Some(Width::at(items.len()));
+    let mut are_octets = true;
+    WIDTH.set(None);
+    while let Some(item) = seq.next_element()? {
+        are_octets &= WIDTH.take() == Some(Width::at(items.len()));
         make_room(&mut items, || seq.size_hint());
         items.push(item);
     }
