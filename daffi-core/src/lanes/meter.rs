@@ -1,4 +1,4 @@
-//! How much of a core a lane uses.
+//! How much of a core a lane asks for: what it uses, and what it waits for because others use it.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -31,30 +31,15 @@ struct Window {
 }
 
 impl Meter {
-    /// Notes that a connection was polled. Gives the thousandths of a core that the thread used, at
-    /// the end of a window.
+    /// Notes that a connection was polled. Gives the thousandths of a core that the thread asked
+    /// for, at the end of a window.
     pub(super) fn tick(&self) -> Option<u32> {
         let polls = self.polls.load(Ordering::Relaxed).wrapping_add(1);
         self.polls.store(polls, Ordering::Relaxed);
         if !polls.is_multiple_of(POLLS) {
             return None;
         }
-        let now = Instant::now();
-        let mut window = self.window.lock();
-        let Some((begun, used)) = window.begun else {
-            window.begun = Some((now, used()));
-            return None;
-        };
-        let length = now.duration_since(begun);
-        if length < WINDOW {
-            return None;
-        }
-        let until = self::used();
-        let busy = until.saturating_sub(used).as_micros() * 1000 / length.as_micros();
-        let busy = u32::try_from(busy).unwrap_or(u32::MAX).min(1000);
-        window.begun = Some((now, until));
-        window.last = Some((now, busy));
-        Some(busy)
+        self.window.lock().note(Instant::now(), || used() + waited())
     }
 
     /// Thousandths of a core in the last window.
@@ -63,6 +48,26 @@ impl Meter {
             Some((at, busy)) if at.elapsed() < STALE => busy,
             _ => 0,
         }
+    }
+}
+
+impl Window {
+    /// Notes the time, and what the thread `asked` for until now once that is known to matter.
+    fn note(&mut self, now: Instant, asked: impl FnOnce() -> Duration) -> Option<u32> {
+        let Some((begun, before)) = self.begun else {
+            self.begun = Some((now, asked()));
+            return None;
+        };
+        let length = now.duration_since(begun);
+        if length < WINDOW {
+            return None;
+        }
+        let until = asked();
+        let busy = until.saturating_sub(before).as_micros() * 1000 / length.as_micros();
+        let busy = u32::try_from(busy).unwrap_or(u32::MAX).min(1000);
+        self.begun = Some((now, until));
+        self.last = Some((now, busy));
+        Some(busy)
     }
 }
 
@@ -77,4 +82,43 @@ fn used() -> Duration {
 #[cfg(not(unix))]
 fn used() -> Duration {
     Duration::ZERO
+}
+
+/// The time for which this thread was ready to run and others had its core. A thread that has to
+/// share one never uses most of it, however much there is to do.
+///
+/// Zero on systems that do not tell, and where there is no /proc: then only what is used counts.
+fn waited() -> Duration {
+    std::fs::read_to_string("/proc/thread-self/schedstat").map_or(Duration::ZERO, |stat| waited_of(&stat))
+}
+
+/// The second of the numbers of `schedstat`, in nanoseconds; the first is the time on a core.
+fn waited_of(stat: &str) -> Duration {
+    let nanos = stat.split_ascii_whitespace().nth(1).and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_tells_what_the_thread_asked_for_in_it() {
+        let (mut window, begun) = (Window::default(), Instant::now());
+        let ms = Duration::from_millis;
+        assert_eq!(window.note(begun, || ms(1000)), None);
+        assert_eq!(window.note(begun + ms(99), || panic!("it is not over")), None);
+        assert_eq!(window.note(begun + ms(200), || ms(1190)), Some(950), "used and waited together");
+        assert_eq!(window.note(begun + ms(300), || ms(1200)), Some(100), "since the window before");
+        assert_eq!(window.note(begun + ms(400), || ms(1900)), Some(1000), "no more than a core");
+        assert_eq!(window.note(begun + ms(500), || ms(1800)), Some(0), "of another thread");
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_its_core_asks_for_it() {
+        assert_eq!(waited_of("9000 1250 3\n"), Duration::from_nanos(1250));
+        for other in ["", "9000", "none of this", "0 -1 0"] {
+            assert_eq!(waited_of(other), Duration::ZERO, "{other:?}");
+        }
+    }
 }
