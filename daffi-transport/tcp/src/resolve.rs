@@ -27,7 +27,8 @@ pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Reso
             format!("the host name {host:?} cannot be resolved: {why}; is it written correctly?"),
         ))
     };
-    match tokio::net::lookup_host((host, port)).await {
+    let zoned = with_zone(host);
+    match tokio::net::lookup_host((zoned.as_deref().unwrap_or(host), port)).await {
         Ok(found) => {
             let addresses: Vec<SocketAddr> = found.collect();
             if addresses.is_empty() {
@@ -37,5 +38,24 @@ pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Reso
             }
         }
         Err(error) => Err(named(error.kind(), &error.to_string())),
+    }
+}
+
+/// An IPv6 address with a zone as URLs have it, `fe80::1%25eth0`, as the resolver takes it. `None`:
+/// it is as it should be.
+fn with_zone(host: &str) -> Option<String> {
+    (host.contains(':') && host.contains("%25")).then(|| host.replacen("%25", "%", 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_taken_as_urls_have_it_and_as_people_write_it() {
+        assert_eq!(with_zone("fe80::1%25eth0").as_deref(), Some("fe80::1%eth0"));
+        for other in ["fe80::1%eth0", "::1", "host%25name"] {
+            assert_eq!(with_zone(other), None, "{other}");
+        }
     }
 }

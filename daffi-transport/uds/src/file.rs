@@ -104,7 +104,10 @@ fn find_dead(path: &Path) -> io::Result<Option<Metadata>> {
         found => found?,
     };
     if !found.file_type().is_socket() {
-        return Err(io::Error::new(ErrorKind::AlreadyExists, "the path exists and is not a socket; it is left alone"));
+        return Err(io::Error::new(
+            ErrorKind::AlreadyExists,
+            "what is at the path is not a socket, and is left alone: choose another path, or remove it",
+        ));
     }
     match is_alive(path) {
         Ok(true) => Err(io::Error::new(
@@ -123,7 +126,7 @@ fn find_dead(path: &Path) -> io::Result<Option<Metadata>> {
 /// killed is a dead socket itself.
 fn remove_dead(path: &Path, dead: &Metadata) -> io::Result<()> {
     let name = claim_name(dead);
-    let claim = Claim::at(path, &name)?;
+    let claim = PathClaim::at(path, &name)?;
     let (socket, file) = bind(&claim.path, |path| UnixDatagram::bind(path))?;
     let removed = match find_dead(path) {
         // Nobody else removes it now, and a dead socket never comes alive.
@@ -144,13 +147,13 @@ fn claim_name(dead: &Metadata) -> String {
 
 /// The place where a claim is bound, which is beside the socket. The socket's name may be shorter
 /// than the claim's and its path near the limit.
-struct Claim {
+struct PathClaim {
     path: PathBuf,
     /// The directory, which is open while `path` goes by way of it.
     _directory: Option<fs::File>,
 }
 
-impl Claim {
+impl PathClaim {
     fn at(socket: &Path, name: &str) -> io::Result<Self> {
         let path = socket.with_file_name(name);
         if path.as_os_str().len() <= MAX_PATH_BYTES || !cfg!(target_os = "linux") {

@@ -153,6 +153,9 @@ fn advice(error: &io::Error) -> &'static str {
             "; there is no such socket: check the path, or start a node with `daffi demo --listen URL`"
         }
         io::ErrorKind::PermissionDenied => "; it belongs to another user: check its permissions",
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            "; no way leads there from here: check the address, and this machine's routes and firewall"
+        }
         _ => lack(error),
     }
 }

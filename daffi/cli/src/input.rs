@@ -62,6 +62,9 @@ impl Input {
             path => fs::read(path).map_err(|error| about(&error.to_string()))?,
         };
         let text = text(&bytes).map_err(|error| about(&error))?;
+        if text.trim().is_empty() {
+            return Err(about("nothing is in it: [] is no arguments"));
+        }
         let mut args = DynArgs::default();
         match json::parse(text).map_err(|error| about(&format!("not JSON: {error}")))? {
             Value::List(items) => args.positional = items.into(),

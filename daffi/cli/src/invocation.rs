@@ -144,6 +144,10 @@ impl Invocation {
 
 /// The endpoint, which is the first word when that is one, and the other words.
 pub(crate) fn split(mut words: Vec<String>, place: &Place) -> Result<(Endpoint, Vec<String>), Failure> {
+    if words.first().is_some_and(String::is_empty) {
+        let text = "the first argument is empty, and is a URL or a METHOD: is a variable of the shell not set?";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let Some(first) = words.first() else { return Ok((place.default_endpoint(None)?, words)) };
     if first.contains("://") {
         let endpoint = place.endpoint(Some(first))?;

@@ -17,11 +17,12 @@ pub(crate) fn report(error: &clap::Error, args: impl Iterator<Item = OsString>) 
     };
     let code = match told {
         Some(failure) => failure.report(json),
-        None => {
-            // When nobody reads it there is nothing else to do.
-            let _unread = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-        }
+        None => match error.print() {
+            // Help that was asked for is an answer.
+            Err(unwritten) if !error.use_stderr() => Failure::from(unwritten).report(json),
+            // When nobody reads a complaint there is nothing else to do.
+            _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+        },
     };
     output::finish(None);
     code

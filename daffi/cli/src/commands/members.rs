@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use daffi::Member;
+use daffi::{Member, Shown, transport::Endpoint};
 use serde::Serialize;
 
 use crate::{
@@ -10,6 +10,9 @@ use crate::{
     output,
     table::table,
 };
+
+/// Bytes that are shown of what is looked for.
+const FILTER: usize = 100;
 
 /// List who is there and what they expose
 ///
@@ -37,23 +40,44 @@ pub(crate) struct Members {
 
 impl Members {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let client = self.connection.looker(&self.place.endpoint(self.url.as_deref())?).await?;
-        let members = others(&client);
+        let endpoint = self.place.endpoint(self.url.as_deref())?;
+        let client = self.connection.looker(&endpoint).await?;
+        let all = others(&client);
         client.stop().await;
         let wanted = self.filter.as_deref().unwrap_or_default();
-        let members: Vec<_> = members.iter().filter_map(|member| ListedMember::matching(member, wanted)).collect();
+        let members: Vec<_> = all.iter().filter_map(|member| ListedMember::matching(member, wanted)).collect();
+        let exposes_nothing = members.iter().all(|member| member.methods.is_empty());
         match (self.by_callback, self.json) {
-            (false, true) => output::json(&members),
-            (true, true) => output::json(&by_callback(&members)),
+            (false, true) => return output::json(&members),
+            (true, true) => return output::json(&by_callback(&members)),
             (false, false) => {
                 let rows = members.iter().map(|member| (&*member.name, &*member.methods));
-                Ok(output::answer(&table(["NAME", "METHODS"], rows, output::width()))?)
+                output::answer(&table(["NAME", "METHODS"], rows, output::width()))?;
             }
             (true, false) => {
                 let exposed = by_callback(&members);
                 let rows = exposed.iter().map(|exposed| (&*exposed.method, &*exposed.members));
-                Ok(output::answer(&table(["METHOD", "MEMBERS"], rows, output::width()))?)
+                output::answer(&table(["METHOD", "MEMBERS"], rows, output::width()))?;
             }
+        }
+        if members.is_empty() || self.by_callback && exposes_nothing {
+            output::tell(&self.nothing_listed(all.len(), &endpoint));
+        }
+        Ok(())
+    }
+
+    /// What is said of a list in which nothing is, where so many are there.
+    fn nothing_listed(&self, there: usize, endpoint: &Endpoint) -> String {
+        match (there, &self.filter) {
+            (0, _) => format!(
+                "nobody is there: no node is connected to {endpoint}; `daffi demo --connect {endpoint}` joins one to try \
+                 things on, and a client of yours connects to the same address"
+            ),
+            (_, Some(text)) => format!(
+                "no member and no callback has {} in its name; without --filter all are listed, {there} in number",
+                Shown::new(text).at_most(FILTER)
+            ),
+            _ => format!("no member exposes a callback; without --by-callback all are listed, {there} in number"),
         }
     }
 }

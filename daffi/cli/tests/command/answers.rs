@@ -63,8 +63,12 @@ fn nobody_reading_is_no_crash() {
 fn a_full_disk_is_an_error() {
     let demo = Running::demo();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let child = command(&["call", &demo.endpoint(), "add", "3", "4"]).stdout(Stdio::from(full)).spawn().unwrap();
-    assert!(finished(child).failure(1).starts_with("the answer cannot be written: No space left"));
+    let at = demo.endpoint();
+    // Help that was asked for is an answer, too.
+    for args in [&["call", &*at, "add", "3", "4"][..], &["version"], &["--help"], &["help", "call"], &["--version"]] {
+        let child = command(args).stdout(Stdio::from(full.try_clone().unwrap())).spawn().unwrap();
+        assert!(finished(child).failure(1).starts_with("the answer cannot be written: No space left"), "{args:?}");
+    }
 }
 
 #[test]

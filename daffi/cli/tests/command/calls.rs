@@ -31,6 +31,10 @@ fn arguments_come_from_a_file_of_any_size() {
     assert_eq!(run_with(&["call", &at, "add", "--args-file", "-", "4"], b"[3]").answer(), "7\n");
     // As some editors save it.
     assert_eq!(run_with(&["call", &at, "add", "--args-file", "-"], b"\xef\xbb\xbf[3, 4]\r\n").answer(), "7\n");
+    let refused = run_with(&["call", &at, "add", "--args-file", "-"], b" \r\n");
+    assert_eq!(refused.failure(2), "--args-file -: nothing is in it: [] is no arguments");
+    let refused = run(&["call", "", "add", "3", "4"]);
+    assert!(refused.failure(2).starts_with("the first argument is empty, and is a URL or a METHOD"), "{refused:?}");
     let refused = run_with(&["call", &at, "add", "--args-file", "-"], b"\xff\xfe[\0]\0");
     assert!(refused.failure(2).contains("--args-file -: it is UTF-16: save it as UTF-8"), "{refused:?}");
     let refused = run_with(&["call", &at, "add", "--args-file", "-"], b"[\"\xe4\"]");

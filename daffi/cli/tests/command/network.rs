@@ -185,6 +185,22 @@ fn members_are_listed_by_callback_and_filtered() {
     );
     assert_eq!(run(&["members", &at, "-f", "greet", "--json"]).json()[0], json!({"name": "w1", "methods": ["greet"]}));
     assert_eq!(run(&["members", &at, "-f", "nothing", "--json"]).json(), json!([]));
+    let none = run(&["members", &at, "-f", "nothing"]);
+    assert_eq!((none.code, &*none.stdout), (Some(0), &b"NAME  METHODS\n"[..]));
+    assert!(none.stderr.starts_with("no member and no callback has nothing in its name; without --filter"), "{none:?}");
+}
+
+/// A list without members is no riddle, and a script that reads it sees no difference.
+#[test]
+fn a_network_without_members_says_how_to_join_one() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let nobody = run(&["members", &at]);
+    assert_eq!((nobody.code, &*nobody.stdout), (Some(0), &b"NAME  METHODS\n"[..]));
+    let note = format!("nobody is there: no node is connected to {at}; `daffi demo --connect {at}` joins one");
+    assert!(nobody.stderr.starts_with(&note), "{nobody:?}");
+    assert_eq!(run(&["members", &at, "--json"]).json(), json!([]));
+    assert!(run(&["members", &at, "-b"]).stderr.starts_with("nobody is there"), "whichever list it is");
 }
 
 #[test]
