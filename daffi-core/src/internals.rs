@@ -18,9 +18,9 @@ use crate::{
 
 /// The open calls of a connection, as a caller has them.
 #[derive(Debug, Default)]
-pub struct InFlight(session::InFlight);
+pub struct BareInFlight(session::InFlight);
 
-impl InFlight {
+impl BareInFlight {
     pub fn open(&mut self, receiver: &NodeName) -> Option<CallId> {
         self.0.open(receiver, None)
     }
@@ -47,9 +47,9 @@ impl InFlight {
 
 /// The open calls of a member, as a Router has them.
 #[derive(Debug, Default)]
-pub struct OpenCalls(session::OpenCalls);
+pub struct BareOpenCalls(session::OpenCalls);
 
-impl OpenCalls {
+impl BareOpenCalls {
     pub fn open(&mut self, id: CallId, receiver: u64) -> Option<CallId> {
         self.0.open(id, receiver)
     }

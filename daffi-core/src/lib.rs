@@ -94,8 +94,8 @@ pub use crate::{
     events::{Events, MemberEvent},
     router::{Router, RouterBuilder, RouterStats},
     serve::{
-        Callback, CallbackOptions, CallbackService, Context, Dispatch, Dispatched, Extensions, Incoming, Reply,
-        Request, Serving, remote_error,
+        Callback, CallbackOptions, CallbackService, Context, Dispatch, Dispatched, Incoming, Reply, Request,
+        RequestExtensions, Serving, remote_error,
     },
     service::{Service, ServiceBuilder},
     session::Members,

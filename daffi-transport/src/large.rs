@@ -80,7 +80,7 @@ impl BufferPool {
 /// The bytes of one large thing, which grow as they arrive. Its memory returns to the pool when the
 /// last handle to it is dropped.
 #[derive(Debug, Default)]
-pub struct Large {
+pub struct LargeBuffer {
     bytes: Vec<u8>,
     /// Length of the whole thing.
     whole: usize,
@@ -100,7 +100,7 @@ const fn warrant(arrived: usize) -> usize {
     arrived.saturating_add(if ahead > MOST { ahead } else { MOST })
 }
 
-impl Large {
+impl LargeBuffer {
     /// Memory for a thing of `whole` bytes that has `begun`.
     pub(crate) fn begin(begun: &[u8], whole: usize) -> Self {
         let bytes = pool(|pool| pool.lend(whole)).unwrap_or_default();
@@ -174,7 +174,7 @@ impl Large {
     }
 }
 
-impl Drop for Large {
+impl Drop for LargeBuffer {
     fn drop(&mut self) {
         self.end_loan();
         let buffer = std::mem::take(&mut self.bytes);
@@ -183,13 +183,13 @@ impl Drop for Large {
     }
 }
 
-impl AsRef<[u8]> for Large {
+impl AsRef<[u8]> for LargeBuffer {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Deref for Large {
+impl Deref for LargeBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -197,7 +197,7 @@ impl Deref for Large {
     }
 }
 
-impl DerefMut for Large {
+impl DerefMut for LargeBuffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
@@ -232,7 +232,7 @@ mod tests {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let whole = 9 * MIB;
         let sent = vec![7; whole];
-        let mut large = Large::begin(&sent[..9], whole);
+        let mut large = LargeBuffer::begin(&sent[..9], whole);
         let mut rest = &sent[9..];
         while large.missing_bytes() > 0 {
             let (held, growth, had) = (large.held_bytes(), large.growth(), large.len());

@@ -41,7 +41,7 @@ pub use crate::{
     error::{AcceptError, BindError, ConnectError, LinkError, Phase},
     http::{HttpConnection, HttpOffer, HttpUpgrade, REFUSAL_TIMEOUT},
     lane::{Movable, run_on_lane},
-    large::{Large, OWN_FROM, POOL_BYTES},
+    large::{LargeBuffer, OWN_FROM, POOL_BYTES},
     link::{
         BoxFuture, Connector, Link, LinkConfig, LinkReader, LinkWriter, Listener, PATH_DEAD_AFTER, Path, PeerInfo,
         Pending, Way, keep,

@@ -10,13 +10,13 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use crate::{Large, OWN_FROM};
+use crate::{LargeBuffer, OWN_FROM};
 
 /// First size of the room offered to one read; it doubles while reads fill it, up to [`MOST`]. A
 /// buffer in which nothing waits keeps no more than this.
 pub(crate) const FIRST: usize = 8 * 1024;
 
-/// Largest room offered to one read of what is not [`Large`].
+/// Largest room offered to one read of what is not [`LargeBuffer`].
 pub(crate) const MOST: usize = 64 * 1024;
 
 /// Room for something large and unfinished is so many times what arrived of it.
@@ -34,7 +34,7 @@ pub struct ReadBuffer {
     /// Bytes of memory that `bytes` is a part of.
     chunk: usize,
     room: usize,
-    large: Option<Large>,
+    large: Option<LargeBuffer>,
 }
 
 impl ReadBuffer {
@@ -48,7 +48,7 @@ impl ReadBuffer {
     /// moves to memory of its own, from which [`take_large`](Self::take_large) gives it.
     pub fn expect(&mut self, whole: usize) {
         if self.large.is_none() && whole > OWN_FROM && self.bytes.len() < whole {
-            self.large = Some(Large::begin(&self.bytes, whole));
+            self.large = Some(LargeBuffer::begin(&self.bytes, whole));
             // What comes behind it may be as large, and its first bytes need little room here.
             self.release();
         }
@@ -61,7 +61,7 @@ impl ReadBuffer {
     }
 
     /// The large thing, if it is complete.
-    pub fn take_large(&mut self) -> Option<Large> {
+    pub fn take_large(&mut self) -> Option<LargeBuffer> {
         self.large.take_if(|large| large.missing_bytes() == 0)
     }
 
@@ -144,7 +144,7 @@ impl ReadBuffer {
     /// included.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.chunk + self.large.as_ref().map_or(0, Large::held_bytes)
+        self.chunk + self.large.as_ref().map_or(0, LargeBuffer::held_bytes)
     }
 
     /// Bytes by which the next read may raise [`held_bytes`](Self::held_bytes).

@@ -148,7 +148,7 @@ impl Handshake {
     }
 }
 
-type Rest = BTreeMap<String, Ignored>;
+type OtherFields = BTreeMap<String, Ignored>;
 
 /// A value nobody looks at. (`IgnoredAny` has no `Serialize`, which the flattened field of a
 /// written body asks for.)
@@ -167,7 +167,7 @@ struct Wire {
     meta: WireMeta,
     members: Vec<WireMember>,
     #[serde(flatten)]
-    rest: Rest,
+    rest: OtherFields,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -177,7 +177,7 @@ struct WireMeta {
     #[serde(default)]
     error: Option<String>,
     #[serde(flatten)]
-    rest: Rest,
+    rest: OtherFields,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -189,7 +189,7 @@ struct WireMember {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     level: Option<u8>,
     #[serde(flatten)]
-    rest: Rest,
+    rest: OtherFields,
 }
 
 impl WireMember {
@@ -215,7 +215,7 @@ impl WireMember {
     }
 }
 
-fn refuse_unknown(rest: &Rest, place: &'static str) -> Result<(), BodyError> {
+fn refuse_unknown(rest: &OtherFields, place: &'static str) -> Result<(), BodyError> {
     match rest.keys().next() {
         None => Ok(()),
         Some(key) => Err(BodyError::UnknownKey { place, key: key.clone() }),

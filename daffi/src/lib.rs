@@ -153,7 +153,9 @@ pub use crate::{
 /// What tower layers see: requests and replies on the serving side, calls and answers on the
 /// calling side.
 pub mod tower {
-    pub use daffi_core::{Answer, Call, CallService, CallbackService, Extensions, ReadAnswer, Reply, Request, RpcOver};
+    pub use daffi_core::{
+        Answer, Call, CallService, CallbackService, ReadAnswer, Reply, Request, RequestExtensions, RpcOver,
+    };
 }
 
 /// The seam for formats of your own: implement [`Codec`] and hand it to the builders' `format`.

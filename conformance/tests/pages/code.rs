@@ -1,5 +1,7 @@
 //! Rules of the style that a look at the source can hold.
 
+use std::collections::BTreeMap;
+
 use daffi_testing::repository;
 
 use crate::files::texts;
@@ -88,6 +90,36 @@ fn the_facade_exports_every_error() {
     assert!(found > 15 && missing.is_empty(), "{found} errors; not in the facade: {}", missing.join(", "));
 }
 
+/// The types that this source defines beside its functions and tests.
+fn types(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter_map(|line| {
+        let item = match line.strip_prefix("pub") {
+            Some(rest) if rest.starts_with('(') => rest.split_once(") ")?.1,
+            Some(rest) => rest.trim_start(),
+            None => line,
+        };
+        let name = ["struct ", "enum ", "trait ", "type ", "union "].iter().find_map(|kind| item.strip_prefix(kind))?;
+        name.split(|c: char| !c.is_alphanumeric()).next()
+    })
+}
+
+/// In what moves frames one name is one thing, private types included.
+#[test]
+fn no_type_name_stands_for_two_things() {
+    let mut found = BTreeMap::<String, Vec<String>>::new();
+    for (path, text) in texts(&["rs"]) {
+        let path = path.to_string_lossy().into_owned();
+        let is_searched = ["daffi-wire/", "daffi-transport/", "daffi-core/"].iter().any(|folder| path.contains(folder));
+        if is_searched && path.contains("/src/") && !path.ends_with("tests.rs") {
+            for name in types(&text) {
+                found.entry(name.to_owned()).or_default().push(path.clone());
+            }
+        }
+    }
+    let twice: Vec<_> = found.iter().filter(|(_, places)| places.len() > 1).collect();
+    assert!(found.len() > 200 && twice.is_empty(), "{} types; twice: {twice:#?}", found.len());
+}
+
 #[test]
 fn comments_are_wrapped() {
     let faults: Vec<_> = texts(&["rs"])
@@ -112,6 +144,8 @@ fn faults_are_found() {
     let errors_of = |source| errors(source).collect::<Vec<_>>();
     assert_eq!(errors_of("pub struct BadError;\nstruct OwnError;\npub enum Kind {}"), ["BadError"]);
     assert_eq!(errors_of("#[derive(Debug, thiserror::Error)]\npub struct Missing;\npub struct Kind;"), ["Missing"]);
+    let defined = "pub(crate) struct A<T>;\nenum B {}\npub trait C: Send {}\n    struct Inside;\nlet enum_like = 1;";
+    assert_eq!(types(defined).collect::<Vec<_>>(), ["A", "B", "C"]);
     let wide = format!("/// {}", "word ".repeat(20));
     assert_eq!(too_wide(&wide).count(), 1);
     assert_eq!(too_wide(&format!("/// ```\n{wide}\n/// ```")).count(), 0);

@@ -19,12 +19,13 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use super::{
     CallOptions,
     engine::{Received, read, receive, send, send_now, send_nowait, send_nowait_now, to_received},
+    pending_reply::PendingReply,
     progress::Progress,
     request::{Addressed, Payloads, Prepared, WrittenRequest},
     span::{CallSpan, note_end},
 };
 use crate::{
-    client::{Client, ClientConn, PendingReply},
+    client::{Client, ClientConn},
     deadline::later,
     error::{CallError, WaitedFor},
 };

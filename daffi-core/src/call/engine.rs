@@ -6,9 +6,9 @@ use daffi_serde::{Body, FormatSet, RemoteError, Returned, SerdeError};
 use daffi_wire::{CallId, FormatId, Frame, Kind, Level, NodeName};
 use tokio::time::Instant;
 
-use super::{parts::Rest, progress::Progress, request::WrittenRequest};
+use super::{parts::Rest, pending_reply::PendingReply, progress::Progress, request::WrittenRequest};
 use crate::{
-    client::{ClientConn, Gone, Paid, PendingReply, Style},
+    client::{ClientConn, Gone, Paid, Style},
     conn::Class,
     data::CallData,
     error::{CallError, WaitedFor},
@@ -29,7 +29,7 @@ pub(super) fn send_now(
     if written.frame.is_large() || written.rest.is_some() {
         return Ok(None);
     }
-    let Some(mut pending) = conn.open_now(receiver, waker) else { return Ok(None) };
+    let Some(mut pending) = PendingReply::open_now(conn, receiver, waker) else { return Ok(None) };
     written.set_number(pending.id);
     if !queue_now(conn, written)? {
         return Ok(None);
@@ -47,7 +47,7 @@ pub(super) async fn send(
     deadline: Option<Instant>,
     progress: &mut Progress,
 ) -> Result<PendingReply, CallError> {
-    let mut pending = conn.open(receiver).await?;
+    let mut pending = PendingReply::open(conn, receiver).await?;
     progress.set_numbered();
     // What it waits for room is not taken off: then its receiver gives up later than its caller.
     written.set_deadline(deadline);
@@ -122,7 +122,7 @@ pub(super) async fn send_streaming(
     data: impl FnOnce(&Arc<ClientConn>, &NodeName, CallId) -> Result<Arc<CallData>, CallError>,
     progress: &mut Progress,
 ) -> Result<(PendingReply, Arc<CallData>), CallError> {
-    let mut pending = conn.open(receiver).await?;
+    let mut pending = PendingReply::open(conn, receiver).await?;
     progress.set_numbered();
     let data = data(pending.conn(), pending.receiver(), pending.id)?;
     // Before it is sent: an answer may be quick.

@@ -7,6 +7,7 @@ mod engine;
 mod opening;
 mod over;
 mod parts;
+mod pending_reply;
 mod progress;
 mod request;
 mod result_clock;

@@ -6,9 +6,9 @@ use daffi_serde::{Args, FormatSet};
 use daffi_wire::{CallId, FIRST_CALL_WINDOW, FormatId, NodeName};
 use tokio::time::Instant;
 
-use super::{CallOptions, calling::within, engine::send_streaming, progress::Progress};
+use super::{CallOptions, calling::within, engine::send_streaming, pending_reply::PendingReply, progress::Progress};
 use crate::{
-    client::{Client, ClientConn, PendingReply},
+    client::{Client, ClientConn},
     data::{CallData, CallEnd, Inflow, Outflow},
     deadline::later,
     error::CallError,

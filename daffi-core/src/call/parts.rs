@@ -5,10 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use daffi_wire::{FIRST_CALL_WINDOW, FormatId};
 
-use crate::{
-    client::PendingReply,
-    data::{CallData, Outflow},
-};
+use super::pending_reply::PendingReply;
+use crate::data::{CallData, Outflow};
 
 /// What of the arguments of a call follows its request.
 pub(super) struct Rest {

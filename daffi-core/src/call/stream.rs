@@ -10,13 +10,14 @@ use super::{
     CallOptions,
     calling::within,
     engine::{gone_error, read, receive, send, send_paid},
+    pending_reply::PendingReply,
     progress::Progress,
     request::{WrittenRequest, write_request},
     setters,
     written_extensions::WrittenExtensions,
 };
 use crate::{
-    client::{Client, ClientConn, Flow, Gone, Paid, PendingReply, Style},
+    client::{Client, ClientConn, Flow, Gone, Paid, Style},
     deadline::later,
     error::{CallError, StreamError, WaitedFor},
 };

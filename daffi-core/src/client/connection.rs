@@ -1,5 +1,4 @@
-//! One connection of a client: its session behind a lock, its handler for the driver, and the
-//! futures of open calls.
+//! One connection of a client: its session behind a lock, and its handler for the driver.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -12,9 +11,7 @@ use daffi_wire::{CallId, Cancel, CancelReason, Credit, EventKind, Frame, Level, 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{
-    ClientCore, ClientCredit, NowaitReceipt, PendingReply, Picker, callers::Callers, open_streams::OpenStreams,
-};
+use super::{ClientCore, ClientCredit, NowaitReceipt, Picker, callers::Callers, open_streams::OpenStreams};
 use crate::{
     conn::{Alive, Class, Conn, FEW, Handler, Turn},
     error::{CallError, Disconnected},
@@ -32,12 +29,12 @@ pub(crate) struct ClientConn {
     pub(crate) conn: Arc<Conn>,
     pub(crate) session: Mutex<ClientSession>,
     /// The open calls of which a part comes or goes in DATA.
-    pub(super) streams: OpenStreams,
+    pub(crate) streams: OpenStreams,
     pub(super) credit: ClientCredit,
     pub(crate) limits: Limits,
     /// The largest result that is put together.
     pub(super) max_body: usize,
-    pub(super) picker: Arc<dyn Picker>,
+    pub(crate) picker: Arc<dyn Picker>,
     /// The members as this connection tells them.
     members: ArcSwap<Members>,
     /// A call number became free: wakes one of those who take it at once.
@@ -45,7 +42,7 @@ pub(crate) struct ClientConn {
     /// A call number became free: wakes all who look whether a call could be made.
     pub(super) ready: Notify,
     /// So many numbers rest that a new connection should take the place of this one.
-    pub(super) worn: Notify,
+    pub(crate) worn: Notify,
     /// Why the connection ended, once it did.
     ended: OnceLock<Disconnected>,
     /// An eviction is no end of the node.
@@ -89,7 +86,7 @@ impl ClientConn {
 
     /// Takes a call number for a call to `receiver`, to be awaited at once by the task that `waker`
     /// wakes. `None`: all are in use, or nobody answers any more.
-    pub(crate) fn open_now(self: &Arc<Self>, receiver: &NodeName, waker: &Waker) -> Option<PendingReply> {
+    pub(crate) fn take_number_now(&self, receiver: &NodeName, waker: &Waker) -> Option<CallId> {
         let id = {
             let session = &mut *self.session.lock();
             if session.rest_too_many(receiver).is_some() {
@@ -98,33 +95,33 @@ impl ClientConn {
             session.in_flight.open(receiver, Some(waker))?
         };
         self.picker.on_start(receiver);
-        Some(PendingReply::new(Arc::clone(self), id, receiver.clone(), true))
+        Some(id)
     }
 
-    /// Takes a call number for a call to `receiver`; waits when all are in use. Cancel safe.
-    pub(crate) async fn open(self: Arc<Self>, receiver: NodeName) -> Result<PendingReply, CallError> {
+    /// Takes a call number for a call to `receiver`; waits when all are in use. Whoever gets it
+    /// gives it back. Cancel safe: dropped, it has taken none.
+    pub(crate) async fn take_number(&self, receiver: &NodeName) -> Result<CallId, CallError> {
         let mut waited = false;
         loop {
             let freed = self.freed.notified();
             let (id, more) = {
                 let session = &mut *self.session.lock();
-                if let Some(resting) = session.rest_too_many(&receiver) {
+                if let Some(resting) = session.rest_too_many(receiver) {
                     return Err(CallError::Overloaded(format!(
                         "{resting} calls to {receiver} that were given up still wait for its answers; more call numbers are \
                          kept for other members"
                     )));
                 }
                 let in_flight = &mut session.in_flight;
-                (in_flight.open(&receiver, None), in_flight.has_free())
+                (in_flight.open(receiver, None), in_flight.has_free())
             };
             if let Some(id) = id {
                 if waited && more {
                     // Several numbers may have become free under one notification.
                     self.freed.notify_one();
                 }
-                self.picker.on_start(&receiver);
-                drop(freed);
-                return Ok(PendingReply::new(self, id, receiver, false));
+                self.picker.on_start(receiver);
+                return Ok(id);
             }
             if let Some(error) = self.end_error() {
                 return Err(error);
@@ -151,7 +148,7 @@ impl ClientConn {
 
     /// Tells the receiver of a call that was sent that nobody waits for it. A node of 3.0.1 knows
     /// no such frame, and behind a Router of this project the Router answers in its place.
-    pub(super) fn cancel(&self, id: CallId, receiver: &NodeName, reason: CancelReason) {
+    pub(crate) fn cancel(&self, id: CallId, receiver: &NodeName, reason: CancelReason) {
         if self.conn.level().at_least(Level::FOUR)
             && let Ok(frame) = (Cancel { id, reason }).frame(&self.name, receiver, &self.limits)
         {
@@ -163,7 +160,7 @@ impl ClientConn {
     /// Wakes whoever waits when a number became free, of a table that was full before or not.
     /// Nobody waits for one of a table that was not: who takes one and leaves others wakes the
     /// next.
-    pub(super) fn on_number_free(&self, was_full: bool) {
+    pub(crate) fn on_number_free(&self, was_full: bool) {
         if was_full {
             self.freed.notify_one();
             self.ready.notify_waiters();

@@ -6,7 +6,6 @@ mod connection;
 mod context;
 mod credit;
 mod open_streams;
-mod pending_reply;
 mod permit;
 mod picker;
 mod supervisor;
@@ -34,7 +33,6 @@ pub use self::picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
 pub(crate) use self::{
     connection::ClientConn,
     credit::{ClientCredit, Flow, Gone, NowaitReceipt, Paid, Style},
-    pending_reply::PendingReply,
     permit::Permit,
 };
 use crate::{

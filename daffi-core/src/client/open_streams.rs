@@ -18,7 +18,7 @@ use crate::{
 
 /// The open calls of which a part comes or goes in DATA, by their number.
 #[derive(Debug, Default)]
-pub(super) struct OpenStreams {
+pub(crate) struct OpenStreams {
     calls: Mutex<FxHashMap<CallId, Stream>>,
     /// Those of them that did not ask for it. Relaxed: who waits for a call learns of it by the
     /// session's lock.
@@ -34,13 +34,13 @@ struct Stream {
 
 impl OpenStreams {
     /// `is_asked`: the call itself said that a part of it is DATA.
-    pub(super) fn add(&self, id: CallId, receiver: &NodeName, data: Arc<CallData>, is_asked: bool) {
+    pub(crate) fn add(&self, id: CallId, receiver: &NodeName, data: Arc<CallData>, is_asked: bool) {
         self.unasked.fetch_add(usize::from(!is_asked), Relaxed);
         let before = self.calls.lock().insert(id, Stream { receiver: receiver.clone(), data, is_asked });
         self.note_removed(before.as_ref());
     }
 
-    pub(super) fn remove(&self, id: CallId) -> Option<Arc<CallData>> {
+    pub(crate) fn remove(&self, id: CallId) -> Option<Arc<CallData>> {
         let removed = self.calls.lock().remove(&id);
         self.note_removed(removed.as_ref());
         removed.map(|stream| stream.data)
@@ -53,7 +53,7 @@ impl OpenStreams {
     }
 
     /// Whether a call may be here that did not ask for it.
-    pub(super) fn has_unasked(&self) -> bool {
+    pub(crate) fn has_unasked(&self) -> bool {
         self.unasked.load(Relaxed) > 0
     }
 

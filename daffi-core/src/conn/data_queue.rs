@@ -7,6 +7,9 @@ use daffi_transport::OWN_FROM;
 use daffi_wire::CallId;
 use rustc_hash::FxHashMap;
 
+/// What a queued frame takes beside its bytes.
+pub(super) const FRAME_COST: usize = 48;
+
 /// Whose DATA it is: the frames of one direction of one call keep their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DataKey {
@@ -24,7 +27,8 @@ pub(super) struct DataQueue {
     calls: FxHashMap<DataKey, VecDeque<Bytes>>,
     /// The calls of which frames wait, each once.
     turns: VecDeque<DataKey>,
-    bytes: usize,
+    /// Bytes that wait, with what the frames take beside them.
+    held: usize,
     /// Bytes of this node's own calls.
     own_bytes: usize,
     frames: usize,
@@ -37,10 +41,10 @@ impl DataQueue {
         self.turns.is_empty()
     }
 
-    /// Bytes that wait. They are counted as any others, also those for which a window was taken
-    /// from the budget: a call may end, and give that back, before its peer has taken them.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    /// Memory for what waits. It is counted as any other, also that for which a window was taken
+    /// from the budget: a call may end, and give that back, before its peer has taken the frames.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.held
     }
 
     /// Bytes that wait of this node's own calls.
@@ -107,7 +111,7 @@ impl DataQueue {
     fn count(&mut self, key: DataKey, bytes: usize, comes: bool) {
         let add = |to: &mut usize, more: usize| *to = if comes { *to + more } else { *to - more };
         add(&mut self.frames, 1);
-        add(&mut self.bytes, bytes);
+        add(&mut self.held, bytes + FRAME_COST);
         if key.from.is_none() {
             add(&mut self.own_bytes, bytes);
         }

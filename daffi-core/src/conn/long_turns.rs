@@ -71,7 +71,7 @@ pub(crate) struct LongTurns(Arc<[Arc<LaneLine>]>);
 /// everybody over one connection: among those who ask it would be one of many.
 #[derive(Debug)]
 struct LaneLine {
-    /// One for each [`Kind`].
+    /// One for each [`TurnKind`].
     turnstiles: [Arc<Turnstile>; 2],
     /// Connections that stand in it. Relaxed, as `had_short`: it decides only how long a turn is.
     waiting: AtomicUsize,
@@ -104,7 +104,7 @@ impl LaneLine {
 
 /// What a long turn is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TurnKind {
     Requests,
     Answers,
 }
@@ -113,9 +113,9 @@ enum Kind {
 #[derive(Debug)]
 pub(super) struct TurnPace {
     /// `None`: it shares its thread with no others that matter.
-    line: Option<Place>,
+    line: Option<LinePlace>,
     /// Its next turn is expected to be long.
-    long: Option<Kind>,
+    long: Option<TurnKind>,
     /// Kept beyond a long turn, until others had theirs.
     pass: Option<Pass>,
     /// What its turns took of late while others waited.
@@ -125,7 +125,7 @@ pub(super) struct TurnPace {
 
 /// The place of one connection in the line.
 #[derive(Debug)]
-struct Place {
+struct LinePlace {
     all: LongTurns,
     /// The lane on which the connection ran last, and the line there.
     lane: usize,
@@ -152,7 +152,7 @@ pub(super) struct Work {
     crowded: bool,
 }
 
-impl Place {
+impl LinePlace {
     fn new(all: LongTurns, lane: usize) -> Self {
         let line = Arc::clone(&all.0[lane]);
         Self { visitors: line.turnstiles.clone().map(Visitor::of), all, lane, line, waits: false }
@@ -178,7 +178,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for LinePlace {
     fn drop(&mut self) {
         self.note(false);
     }
@@ -186,8 +186,8 @@ impl Drop for Place {
 
 impl TurnPace {
     pub(super) fn new(line: Option<LongTurns>) -> Self {
-        let line = line.map(|line| Place::new(line, 0));
-        let long = line.is_some().then_some(Kind::Requests);
+        let line = line.map(|line| LinePlace::new(line, 0));
+        let long = line.is_some().then_some(TurnKind::Requests);
         Self { line, long, pass: None, mean: Duration::ZERO, goes_on: false }
     }
 
@@ -218,7 +218,7 @@ impl TurnPace {
 
     /// A turn ended, in which so many answers were passed to others; `cut`: there was more to do.
     pub(super) fn note(&mut self, work: &Work, answers: usize, cut: bool) {
-        let kind = if answers > work.frames / 2 { Kind::Answers } else { Kind::Requests };
+        let kind = if answers > work.frames / 2 { TurnKind::Answers } else { TurnKind::Requests };
         let dear = work.took().is_some_and(|took| self.note_time(took));
         self.long = (cut || dear || work.done > SHORT).then_some(kind);
         if self.long.is_none() {

@@ -17,15 +17,12 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Account,
-    data_queue::{DataKey, DataQueue},
+    data_queue::{DataKey, DataQueue, FRAME_COST},
     spare,
 };
 use crate::refusal::Refusal;
 
-/// What a queued frame takes beside its bytes.
-const FRAME_COST: usize = 48;
-
-/// What a frame with a [`Receipt`] takes beyond that.
+/// What a frame with a [`Receipt`] takes beyond [`FRAME_COST`].
 const RECEIPT_COST: usize = 96;
 
 /// Bytes that are not worth counting, so that small calls never touch the account.
@@ -121,11 +118,7 @@ impl Queue {
     /// the buffers that it passes through are the threads', not the peer's.
     fn held_bytes(&self) -> usize {
         let batch = if self.stuck { self.batch.held_bytes() } else { cost_of(&self.batch) };
-        batch
-            + self.data.bytes()
-            + self.data.frames() * FRAME_COST
-            + self.taken_held
-            + self.receipts.len() * RECEIPT_COST
+        batch + self.data.held_bytes() + self.taken_held + self.receipts.len() * RECEIPT_COST
     }
 
     fn push(&mut self, head: &[u8], payload: Option<Bytes>) {
@@ -190,7 +183,8 @@ impl Outbox {
     /// the count without it compares it with limits only.
     fn count(&self, queue: &mut Queue) {
         self.waiting.store(queue.waiting_bytes(), Relaxed);
-        let held = if queue.held_bytes() < UNCOUNTED { 0 } else { queue.held_bytes() };
+        let held = queue.held_bytes();
+        let held = if held < UNCOUNTED { 0 } else { held };
         self.account.change(std::mem::replace(&mut queue.counted, held), held);
     }
 
@@ -394,7 +388,7 @@ impl Outbox {
         queue.asked = false;
         if queue.batch.has_remaining() || !queue.data.is_empty() {
             std::mem::swap(&mut queue.batch, batch);
-            let has_room = queue.take_data(batch);
+            let has_room = !queue.data.is_empty() && queue.take_data(batch);
             (queue.taken, queue.taken_held) = (batch.remaining(), cost_of(batch));
             drop(queue);
             if has_room {
@@ -421,8 +415,11 @@ impl Outbox {
         queue.written += bytes as u64;
         self.count(&mut queue);
         let written = queue.written;
-        let done = queue.receipts.partition_point(|(until, _)| *until <= written);
-        let receipts: Vec<_> = queue.receipts.drain(..done).collect();
+        let mut receipts = Vec::new();
+        if !queue.receipts.is_empty() {
+            let done = queue.receipts.partition_point(|(until, _)| *until <= written);
+            receipts.extend(queue.receipts.drain(..done));
+        }
         let freed = queue.awaited && !self.is_crowded();
         queue.awaited &= !freed;
         drop(queue);

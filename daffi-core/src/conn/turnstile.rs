@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 /// little waits for a round of those who had much.
 #[derive(Debug)]
 pub(super) struct Turnstile {
-    state: Mutex<State>,
+    state: Mutex<VisitState>,
     passes: usize,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Turnstile {
 type Key = (Duration, u64);
 
 #[derive(Debug)]
-struct State {
+struct VisitState {
     free: usize,
     /// What the one had so far that was let through last.
     had: Duration,
@@ -49,7 +49,7 @@ pub(super) struct Pass(Arc<Turnstile>);
 
 impl Turnstile {
     pub(super) fn new(passes: usize) -> Arc<Self> {
-        let state = State {
+        let state = VisitState {
             free: passes,
             had: Duration::ZERO,
             number: 0,

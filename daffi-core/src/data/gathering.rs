@@ -19,11 +19,11 @@ use crate::{
 /// A body of one direction of a call, at an end that wants it whole.
 pub(crate) struct Gathering {
     end: CallEnd,
-    state: Mutex<State>,
+    state: Mutex<GatheringState>,
     on_lost: Box<dyn Fn() + Send + Sync>,
 }
 
-struct State {
+struct GatheringState {
     window: ReceiveWindow,
     /// `None`: it is whole, or has ended.
     parts: Option<BodyParts>,
@@ -59,7 +59,7 @@ impl Gathering {
         let parts = BodyParts::begin(first, total)?;
         let whose = Whose { conn: end.conn.id, name: end.other.clone(), are_results: end.is_caller };
         let account = Arc::clone(end.conn.data_account());
-        let state = State {
+        let state = GatheringState {
             window: ReceiveWindow::default(),
             parts: Some(parts),
             reserved: Some(reserved),
@@ -113,7 +113,7 @@ impl Gathering {
     }
 
     /// Lets the sender go on: there is room for all that is still to come.
-    fn grant(&self, state: &mut State) {
+    fn grant(&self, state: &mut GatheringState) {
         let wanted = state.window.wanted();
         let (worked_off, window) = state.window.tell(wanted);
         self.end.grant(worked_off, window);
@@ -137,7 +137,7 @@ impl Gathering {
     }
 }
 
-impl State {
+impl GatheringState {
     fn end(&mut self) -> impl Sized + use<> {
         (self.parts.take(), self.place.take(), self.reserved.take())
     }

@@ -39,7 +39,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::here::{allow_move, lane, note_exchange, seat};
 use self::{
     meter::Meter,
-    plan::{Exchanges, Policy, Step, Worked, arrange},
+    plan::{Exchanges, LaneStep, Policy, Worked, arrange},
 };
 
 /// Pairs of connections that are counted while they are watched.
@@ -52,11 +52,11 @@ static SEATS: AtomicU64 = AtomicU64::new(0);
 #[derive(Clone, Debug)]
 pub(crate) struct Lanes {
     /// `None`: on the runtime as it is.
-    inner: Option<Arc<Inner>>,
+    inner: Option<Arc<AllLanes>>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct AllLanes {
     /// All lanes there may be. Those beyond the first are started when they are needed, and stay.
     lanes: Box<[OnceLock<Lane>]>,
     /// Lanes in use, from the first on. Starting a lane happens before it counts as open.
@@ -101,7 +101,7 @@ impl Lanes {
         }
         let lanes: Box<[_]> = (0..most.get()).map(|_| OnceLock::new()).collect();
         lanes[0].get_or_init(|| Lane::on(runtime.clone()));
-        let inner = Inner {
+        let inner = AllLanes {
             lanes,
             open: AtomicUsize::new(1),
             next: AtomicUsize::new(0),
@@ -163,7 +163,7 @@ struct Seat {
     may_move: bool,
     /// Changes that it has followed.
     followed: u64,
-    lanes: Arc<Inner>,
+    lanes: Arc<AllLanes>,
     tracker: TaskTracker,
     /// `None`: it has moved.
     work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -171,7 +171,7 @@ struct Seat {
 
 impl Seat {
     fn new(
-        lanes: &Arc<Inner>,
+        lanes: &Arc<AllLanes>,
         tracker: &TaskTracker,
         lane: usize,
         work: impl Future<Output = ()> + Send + 'static,
@@ -240,7 +240,7 @@ impl Future for Seat {
     }
 }
 
-impl Inner {
+impl AllLanes {
     fn lane(&self, lane: usize) -> &Lane {
         // Only lanes that were started are open, and the first always is.
         self.lanes[lane].get().or_else(|| self.lanes[0].get()).expect("the first lane is there from the start")
@@ -264,19 +264,19 @@ impl Inner {
         let mut all: Vec<u32> = (0..open).map(|lane| self.lane(lane).meter.busy()).collect();
         all[lane] = busy;
         match policy.note(lane, &all, self.lanes.len()) {
-            Step::Stay => {}
-            Step::Watch => {
+            LaneStep::Stay => {}
+            LaneStep::Watch => {
                 *self.watched.lock() = Watched::default();
                 self.watching.store(true, Ordering::Relaxed);
             }
-            Step::Arrange(lanes) => {
+            LaneStep::Arrange(lanes) => {
                 self.watching.store(false, Ordering::Relaxed);
                 let watched = std::mem::take(&mut *self.watched.lock());
                 if !self.spread(watched, lanes) {
                     policy.note_nothing_found(open);
                 }
             }
-            Step::Retire => {
+            LaneStep::Retire => {
                 self.watching.store(false, Ordering::Relaxed);
                 self.change(open - 1, FxHashMap::default());
             }
@@ -321,7 +321,7 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Drop for AllLanes {
     fn drop(&mut self) {
         self.over.cancel();
     }

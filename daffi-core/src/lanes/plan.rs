@@ -23,7 +23,7 @@ const LOOK: u32 = 30;
 
 /// What is to be done after a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum LaneStep {
     Stay,
     /// Count what each connection does, in the windows that follow.
     Watch,
@@ -50,7 +50,7 @@ pub(super) struct Policy {
 impl Policy {
     /// A window of `lane` is over. `busy`: thousandths of a core that each open lane uses; `most`:
     /// lanes there may be.
-    pub(super) fn note(&mut self, lane: usize, busy: &[u32], most: usize) -> Step {
+    pub(super) fn note(&mut self, lane: usize, busy: &[u32], most: usize) -> LaneStep {
         let open = busy.len();
         let lanes = u32::try_from(open).unwrap_or(u32::MAX);
         self.hot.resize(open, 0);
@@ -63,25 +63,25 @@ impl Policy {
         self.cool = if is_cool { self.cool + 1 } else { 0 };
         if self.cool >= COOLING * lanes {
             *self = Self::default();
-            return Step::Retire;
+            return LaneStep::Retire;
         }
         if self.watching > 0 {
             self.watching -= 1;
             if self.watching > 0 {
-                return Step::Stay;
+                return LaneStep::Stay;
             }
             let is_full = self.hot.iter().any(|hot| *hot > 0) && all >= COOL * lanes;
             self.hot.fill(0);
             self.unwatched = 0;
-            return Step::Arrange(if is_full { most.min(open + 1) } else { open });
+            return LaneStep::Arrange(if is_full { most.min(open + 1) } else { open });
         }
         let asks = self.hot[lane] >= HEATING && most > 1;
         let is_due = open > 1 && !is_cool && self.unwatched >= LOOK * lanes;
         if (asks || is_due) && self.pause == 0 {
             self.watching = lanes;
-            return Step::Watch;
+            return LaneStep::Watch;
         }
-        Step::Stay
+        LaneStep::Stay
     }
 
     /// Nothing could be arranged better.

@@ -3,10 +3,10 @@ use super::*;
 const MOST: usize = 4;
 
 /// Windows of each open lane in turn, until something is to be done.
-fn until_something(policy: &mut Policy, busy: &[u32], windows: u32) -> Option<(u32, Step)> {
+fn until_something(policy: &mut Policy, busy: &[u32], windows: u32) -> Option<(u32, LaneStep)> {
     (0..windows).find_map(|window| {
         (0..busy.len()).find_map(|lane| match policy.note(lane, busy, MOST) {
-            Step::Stay => None,
+            LaneStep::Stay => None,
             step => Some((window, step)),
         })
     })
@@ -16,23 +16,23 @@ fn until_something(policy: &mut Policy, busy: &[u32], windows: u32) -> Option<(u
 fn one_lane_stays_one_until_it_is_hot_for_a_while() {
     let mut policy = Policy::default();
     assert_eq!(until_something(&mut policy, &[HOT - 1], 1000), None);
-    assert_eq!(policy.note(0, &[HOT], MOST), Step::Stay);
-    assert_eq!(policy.note(0, &[HOT - 1], MOST), Step::Stay, "a short load is none");
-    assert_eq!(until_something(&mut policy, &[HOT], 1000), Some((HEATING - 1, Step::Watch)));
-    assert_eq!(until_something(&mut policy, &[HOT], 1000), Some((0, Step::Arrange(2))));
+    assert_eq!(policy.note(0, &[HOT], MOST), LaneStep::Stay);
+    assert_eq!(policy.note(0, &[HOT - 1], MOST), LaneStep::Stay, "a short load is none");
+    assert_eq!(until_something(&mut policy, &[HOT], 1000), Some((HEATING - 1, LaneStep::Watch)));
+    assert_eq!(until_something(&mut policy, &[HOT], 1000), Some((0, LaneStep::Arrange(2))));
 }
 
 #[test]
 fn a_load_that_went_away_while_it_was_watched_opens_no_lane() {
     let mut policy = Policy::default();
     assert!(until_something(&mut policy, &[1000], 10).is_some());
-    assert_eq!(policy.note(0, &[100], MOST), Step::Arrange(1));
+    assert_eq!(policy.note(0, &[100], MOST), LaneStep::Arrange(1));
 }
 
 #[test]
 fn a_single_lane_is_never_watched_when_there_may_be_no_other() {
     let mut policy = Policy::default();
-    assert!((0..1000).all(|_| policy.note(0, &[1000], 1) == Step::Stay));
+    assert!((0..1000).all(|_| policy.note(0, &[1000], 1) == LaneStep::Stay));
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn what_could_not_be_spread_is_not_watched_all_the_time() {
     assert!(until_something(&mut policy, &[1000], 10).is_some());
     policy.note_nothing_found(1);
     let (windows, step) = until_something(&mut policy, &[1000], 1000).unwrap();
-    assert!(windows >= LOOK - 1 && step == Step::Watch, "{windows}");
+    assert!(windows >= LOOK - 1 && step == LaneStep::Watch, "{windows}");
 }
 
 #[test]
@@ -51,11 +51,11 @@ fn lanes_are_fewer_when_all_fits_with_a_margin_and_stays_so() {
     let (fits, does_not) = ([COOL / 2, COOL / 2], [COOL / 2, COOL / 2 + 1]);
     assert_eq!(until_something(&mut policy, &fits, COOLING - 1), None);
     assert_eq!(until_something(&mut policy, &does_not, 1), None, "it begins anew");
-    assert_eq!(until_something(&mut policy, &fits, 1000), Some((COOLING - 1, Step::Retire)));
+    assert_eq!(until_something(&mut policy, &fits, 1000), Some((COOLING - 1, LaneStep::Retire)));
     // What retires a lane does not open it again, even if it is a fifth more on one lane.
     const { assert!(COOL + COOL / 5 < HOT) };
     // The third lane goes first.
-    assert_eq!(until_something(&mut policy, &[400, 400, 400], 1000), Some((COOLING - 1, Step::Retire)));
+    assert_eq!(until_something(&mut policy, &[400, 400, 400], 1000), Some((COOLING - 1, LaneStep::Retire)));
 }
 
 #[test]
@@ -63,19 +63,19 @@ fn lanes_in_use_are_watched_now_and_then_without_becoming_more() {
     let mut policy = Policy::default();
     let busy = [500, 500];
     let (windows, step) = until_something(&mut policy, &busy, 1000).unwrap();
-    assert!(windows + 1 >= LOOK && step == Step::Watch, "{windows} {step:?}");
-    assert_eq!(until_something(&mut policy, &busy, 1000), Some((0, Step::Arrange(2))));
+    assert!(windows + 1 >= LOOK && step == LaneStep::Watch, "{windows} {step:?}");
+    assert_eq!(until_something(&mut policy, &busy, 1000), Some((0, LaneStep::Arrange(2))));
 }
 
 #[test]
 fn a_lane_that_is_hot_beside_a_cold_one_gives_away_before_a_further_one_opens() {
     let mut policy = Policy::default();
     let busy = [900, 300];
-    assert_eq!(until_something(&mut policy, &busy, 1000).unwrap().1, Step::Watch);
-    assert_eq!(until_something(&mut policy, &busy, 1000).unwrap().1, Step::Arrange(2));
+    assert_eq!(until_something(&mut policy, &busy, 1000).unwrap().1, LaneStep::Watch);
+    assert_eq!(until_something(&mut policy, &busy, 1000).unwrap().1, LaneStep::Arrange(2));
     let full = [950, 900];
-    assert_eq!(until_something(&mut policy, &full, 1000).unwrap().1, Step::Watch);
-    assert_eq!(until_something(&mut policy, &full, 1000).unwrap().1, Step::Arrange(3));
+    assert_eq!(until_something(&mut policy, &full, 1000).unwrap().1, LaneStep::Watch);
+    assert_eq!(until_something(&mut policy, &full, 1000).unwrap().1, LaneStep::Arrange(3));
 }
 
 fn worked(seat: u64, lane: usize, nanos: u64) -> Worked {

@@ -12,7 +12,7 @@ use super::{
     bodies::Joins,
     recent::Recent,
     sender::Sender,
-    streams::{self, NoRoom},
+    streams::{self, NoStreamRoom},
 };
 use crate::{
     conn::{Class, Turn},
@@ -85,22 +85,25 @@ impl Forwarder {
             Ok(receiver) => receiver,
             Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
         };
-        let streams = match asked(&frame, &me.peer, receiver) {
-            Ok(streams) => streams,
-            Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
-        };
-        if let Some(total) = streams.and_then(|says| says.body).filter(|_| !receiver.is_level_four()) {
-            let (receiver, first) = (Arc::clone(receiver), frame.clone());
-            if let Err(error) = self.join_request(&receiver, first, total) {
-                refuse_request(&self.shared, &self.me.peer, &frame, &error);
+        let (mut frame, mut streams) = (frame, None);
+        if frame.header().has_extensions() {
+            match asked(&frame, &me.peer, receiver) {
+                Ok(asked) => streams = asked,
+                Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
             }
-            return;
+            if let Some(total) = streams.and_then(|says| says.body).filter(|_| !receiver.is_level_four()) {
+                let (receiver, first) = (Arc::clone(receiver), frame.clone());
+                if let Err(error) = self.join_request(&receiver, first, total) {
+                    refuse_request(&self.shared, &self.me.peer, &frame, &error);
+                }
+                return;
+            }
+            match translate(&frame, &me.peer, receiver) {
+                Ok(None) => {}
+                Ok(Some(translated)) => frame = translated,
+                Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
+            }
         }
-        let frame = match translate(&frame, &me.peer, receiver) {
-            Ok(None) => frame,
-            Ok(Some(translated)) => translated,
-            Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
-        };
         let in_step = shared.keep_in_step(&me.peer, receiver);
         if frame.header().wants_reply() {
             if !in_step {
@@ -150,33 +153,24 @@ impl Forwarder {
                     // Before the call is complete: a Router that stops waits for open calls, and
                     // for promises.
                     turn.promise(&caller.conn);
-                    if begins_stream(frame, me) && caller.with_streams(|streams| streams.takes_results(number, me.id()))
+                    let has_extensions = frame.header().has_extensions();
+                    if has_extensions
+                        && begins_stream(frame, me)
+                        && caller.with_streams(|streams| streams.takes_results(number, me.id()))
                     {
                         return begin_stream(frame, me, caller, turn);
                     }
                     if let Some((id, streamed)) = caller.complete_any(number, me.id()) {
                         // It knew whom it called: an answer need not wait for other news.
                         shared.keep_in_step(me, caller);
-                        let translated = match translate(frame, me, caller) {
-                            Ok(translated) => translated,
-                            Err(error) => return shared.refuse_call(caller, id, &me.name, frame.method(), &error),
-                        };
-                        let frame = translated.as_ref().unwrap_or(frame);
-                        if streamed {
-                            if !end_stream(frame, me, (caller, id), turn) {
-                                shared.lose_answer(caller, id, &me.name, frame);
-                            }
-                            return;
+                        let to = Asker { peer: caller, id, streamed };
+                        if !has_extensions {
+                            return to.answer(shared, me, frame, turn);
                         }
-                        let passed = if id == number {
-                            turn.forward(&caller.conn, Class::Answer, frame)
-                        } else {
-                            turn.forward(&caller.conn, Class::Answer, &frame.with_id(id))
+                        return match translate(frame, me, caller) {
+                            Ok(translated) => to.answer(shared, me, translated.as_ref().unwrap_or(frame), turn),
+                            Err(error) => shared.refuse_call(caller, id, &me.name, frame.method(), &error),
                         };
-                        if !passed {
-                            shared.lose_answer(caller, id, &me.name, frame);
-                        }
-                        return;
                     }
                 }
                 Err(()) => shared.absent.lock().complete(frame.receiver(), number, me.id()),
@@ -224,12 +218,9 @@ impl Forwarder {
     }
 }
 
-/// The frame as it passes from the link of one member to that of another, where the bit that says
-/// that extensions follow has another meaning. `None`: as it is.
+/// A frame with extensions as it passes from the link of one member to that of another, where the
+/// bit that says that they follow has another meaning. `None`: as it is.
 fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Frame>, RemoteError> {
-    if !frame.header().has_extensions() {
-        return Ok(None);
-    }
     match (from.is_level_four(), to.is_level_four()) {
         (true, false) => {
             let unreadable = |error| Refusal::ExtensionUnsupported.error(format!("it cannot be passed on: {error}"));
@@ -240,10 +231,10 @@ fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Frame>, Rem
     }
 }
 
-/// What a request says of arguments or results that come one by one. A block that cannot be read is
-/// for its receiver to refuse.
+/// What a request with extensions says of arguments or results that come one by one. A block that
+/// cannot be read is for its receiver to refuse.
 fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<InData>, RemoteError> {
-    if !frame.header().has_extensions() || !from.is_level_four() {
+    if !from.is_level_four() {
         return Ok(None);
     }
     let says = frame.in_data().ok().flatten();
@@ -258,10 +249,9 @@ fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<InData>, Remote
     Ok(says.filter(|says| says.body.is_some()))
 }
 
-/// Whether a reply says that results follow.
+/// Whether a reply with extensions says that results follow.
 fn begins_stream(frame: &Frame, from: &Peer) -> bool {
     frame.kind() == Kind::Response
-        && frame.header().has_extensions()
         && from.is_level_four()
         && frame.in_data().is_ok_and(|says| says.is_some_and(|says| says.stream.items_follow))
 }
@@ -272,6 +262,32 @@ fn begin_stream(frame: &Frame, me: &Peer, caller: &Peer, turn: &mut Turn) {
         turn.flush();
         // A caller that has just gone needs no word.
         drop(caller.conn.forward(Class::Terminal, &frame.with_id(id)));
+    }
+}
+
+/// A member that waits for an answer, and its number of the call.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    peer: &'a Arc<Peer>,
+    id: CallId,
+    /// A part of the call passed in DATA.
+    streamed: bool,
+}
+
+impl Asker<'_> {
+    /// Passes the answer of `me` on, under that number.
+    fn answer(self, shared: &RouterShared, me: &Peer, frame: &Frame, turn: &mut Turn) {
+        let Self { peer, id, streamed } = self;
+        let passed = if streamed {
+            end_stream(frame, me, (peer, id), turn)
+        } else if id == frame.header().id() {
+            turn.forward(&peer.conn, Class::Answer, frame)
+        } else {
+            turn.forward(&peer.conn, Class::Answer, &frame.with_id(id))
+        };
+        if !passed {
+            shared.lose_answer(peer, id, &me.name, frame);
+        }
     }
 }
 
@@ -355,7 +371,7 @@ fn call(
     if let Some(InData { stream, window, body }) = streams {
         let flags = StreamFlags { items_follow: stream.items_follow || body.is_some(), ..stream };
         let conns = (&*me.conn, &*receiver.conn);
-        if let Err(NoRoom) = me.with_streams(|streams| streams.open((id, number), conns, flags, window)) {
+        if let Err(NoStreamRoom) = me.with_streams(|streams| streams.open((id, number), conns, flags, window)) {
             me.complete_call(number, receiver.id());
             let error = Refusal::Overloaded.error(format!(
                 "there is no room for what a further call of {} to {} may have to wait in parts",

@@ -17,7 +17,7 @@ use super::{
     later::Later,
     sender::Sender,
     senders::Senders,
-    streams::{NoRoom, RoutedStreams},
+    streams::{NoStreamRoom, RoutedStreams},
     telling::Heard,
     unanswered::CallLimit,
 };
@@ -245,7 +245,11 @@ impl Peer {
 
     /// The rest of a large answer to a call of this member follows. Gives the caller's number of a
     /// call that waits for it; `None`: nobody does, or it was said before.
-    pub(super) fn begin_answer(&self, number: CallId, receiver: &Conn) -> Result<Option<CallId>, (CallId, NoRoom)> {
+    pub(super) fn begin_answer(
+        &self,
+        number: CallId,
+        receiver: &Conn,
+    ) -> Result<Option<CallId>, (CallId, NoStreamRoom)> {
         let calls = &mut *self.calls.lock();
         let Some((id, is_awaited)) = calls.open.caller_of(number, receiver.id) else { return Ok(None) };
         let begun = calls.streams.begin_answer((id, number), (&self.conn, receiver), is_awaited);

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::Peer;
 use crate::{
     conn::{Charge, Class, Closed, Ticket, Turn},
-    session::{Incoming, Outgoing},
+    session::{IncomingFlow, Outgoing},
 };
 
 /// What a held request takes beside its frame.
@@ -91,7 +91,7 @@ enum WaitsFor {
 /// What a level 3 receiver was written, which counts as worked off.
 #[derive(Debug)]
 struct Local {
-    incoming: Incoming,
+    incoming: IncomingFlow,
     receiver: Weak<Peer>,
 }
 
@@ -127,7 +127,7 @@ impl RoutedFlow {
         if !receiver.remember(sender) {
             return None;
         }
-        let local = || Local { incoming: Incoming::new(flow), receiver: Arc::downgrade(receiver) };
+        let local = || Local { incoming: IncomingFlow::new(flow), receiver: Arc::downgrade(receiver) };
         Some(Self {
             account: Outgoing::new(flow),
             held: VecDeque::new(),
@@ -145,7 +145,7 @@ impl RoutedFlow {
             return receiver.conn.forward(Class::Notice, begins).map(drop);
         };
         local.incoming.end(&mut receiver.pool.lock());
-        local.incoming = Incoming::new(number);
+        local.incoming = IncomingFlow::new(number);
         Ok(())
     }
 }

@@ -70,7 +70,7 @@ pub(super) struct Passage {
 
 /// There is no room for what a call may have to wait.
 #[derive(Debug)]
-pub(super) struct NoRoom;
+pub(super) struct NoStreamRoom;
 
 impl RoutedStreams {
     /// A call is open of which a part passes in DATA, under this number at its receiver.
@@ -80,9 +80,9 @@ impl RoutedStreams {
         (caller, receiver): (&Conn, &Conn),
         flags: StreamFlags,
         window: Option<u32>,
-    ) -> Result<(), NoRoom> {
+    ) -> Result<(), NoStreamRoom> {
         let open = |wanted: bool, to: &Conn, window| {
-            wanted.then(|| Direction::open(to.data_account(), window).ok_or(NoRoom)).transpose()
+            wanted.then(|| Direction::open(to.data_account(), window).ok_or(NoStreamRoom)).transpose()
         };
         let results = open(flags.takes_results, caller, window.unwrap_or(FIRST_CALL_WINDOW))?;
         let items = open(flags.items_follow, receiver, FIRST_CALL_WINDOW)?;
@@ -114,10 +114,10 @@ impl RoutedStreams {
         (id, number): (CallId, CallId),
         (caller, receiver): (&Conn, &Conn),
         is_awaited: bool,
-    ) -> Result<bool, NoRoom> {
+    ) -> Result<bool, NoStreamRoom> {
         if let Some(call) = self.calls.get_mut(&number).filter(|call| call.receiver == receiver.id) {
             if call.results.is_none() && is_awaited {
-                call.results = Some(Direction::open(caller.data_account(), FIRST_CALL_WINDOW).ok_or(NoRoom)?);
+                call.results = Some(Direction::open(caller.data_account(), FIRST_CALL_WINDOW).ok_or(NoStreamRoom)?);
             }
             return Ok(!std::mem::replace(&mut call.begun, true));
         }

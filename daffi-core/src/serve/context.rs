@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     caller::{Caller, CallerId, Counted},
-    extensions::Extensions,
+    extensions::RequestExtensions,
     incoming::Incoming,
     invocation::Invocation,
     node::Node,
@@ -30,7 +30,7 @@ use crate::{conn::Conn, trace::TraceContext};
 pub struct Context {
     call: Arc<Invocation>,
     /// Those of this call.
-    pub(super) extensions: Extensions,
+    pub(super) extensions: RequestExtensions,
     pub(super) read_extensions: ReadExtensions,
     /// Its caller waits for the answer.
     is_awaited: bool,
@@ -69,7 +69,7 @@ impl Context {
 
     /// What layers handed on with this call.
     #[must_use]
-    pub const fn extensions(&self) -> &Extensions {
+    pub const fn extensions(&self) -> &RequestExtensions {
         &self.extensions
     }
 
@@ -80,7 +80,7 @@ impl Context {
 
     /// That of one call, for its callback.
     pub(super) const fn of_request(call: Arc<Invocation>, is_awaited: bool, read_extensions: ReadExtensions) -> Self {
-        Self { call, extensions: Extensions::new(), read_extensions, is_awaited }
+        Self { call, extensions: RequestExtensions::new(), read_extensions, is_awaited }
     }
 
     /// Whether its caller waits for the answer. Who asked for none may leave and mean no end.

@@ -14,18 +14,18 @@ use std::{
 /// nothing of them is sent. A clone shares the values; what is added to it later is its own.
 ///
 /// ```
-/// # use daffi_core::Extensions;
+/// # use daffi_core::RequestExtensions;
 /// #[derive(Debug, PartialEq)]
 /// struct User(String);
 ///
-/// let mut extensions = Extensions::new();
+/// let mut extensions = RequestExtensions::new();
 /// extensions.insert(User("ada".into()));
 /// assert_eq!(extensions.get::<User>(), Some(&User("ada".into())));
 /// assert_eq!(extensions.get::<String>(), None);
 /// ```
 // Most calls carry none, and then a clone costs nothing.
 #[derive(Clone, Default)]
-pub struct Extensions(Option<Arc<Vec<Extension>>>);
+pub struct RequestExtensions(Option<Arc<Vec<Extension>>>);
 
 #[derive(Clone)]
 struct Extension {
@@ -34,7 +34,7 @@ struct Extension {
     value: Arc<dyn Any + Send + Sync>,
 }
 
-impl Extensions {
+impl RequestExtensions {
     /// None yet.
     #[must_use]
     pub const fn new() -> Self {
@@ -70,7 +70,7 @@ impl Extensions {
 }
 
 /// Lists the types of the values.
-impl fmt::Debug for Extensions {
+impl fmt::Debug for RequestExtensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.0.as_deref().map(Vec::as_slice).unwrap_or_default();
         f.debug_set().entries(all.iter().map(|extension| format_args!("{}", extension.type_name).to_string())).finish()
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn one_value_of_each_type() {
-        let mut first = Extensions::new();
+        let mut first = RequestExtensions::new();
         assert!(first.is_empty() && first.get::<u8>().is_none() && first.remove::<u8>().is_none());
         assert!(first.insert(1_u8).is_none() && first.insert("text").is_none());
         let mut second = first.clone();

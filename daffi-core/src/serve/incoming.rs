@@ -28,18 +28,18 @@ use crate::{
 ///
 /// A caller that knows nothing of streams, such as one of daffi 3.0.1, gives a list in its place.
 pub struct Incoming<T> {
-    inner: Inner<T>,
+    inner: ItemSupply<T>,
     method: String,
 }
 
-enum Inner<T> {
+enum ItemSupply<T> {
     /// They came as a list.
     List(std::vec::IntoIter<T>),
-    Data(Box<Reader<T>>),
+    Data(Box<ItemReader<T>>),
     Ended,
 }
 
-struct Reader<T> {
+struct ItemReader<T> {
     data: Arc<CallData>,
     read: Box<dyn Fn(Bytes) -> Result<T, SerdeError> + Send + Sync>,
     /// How much reading so many bytes may hold, by the bound of the format.
@@ -51,7 +51,7 @@ struct Reader<T> {
     given_up: BoxFuture<'static, ()>,
 }
 
-impl<T> Reader<T> {
+impl<T> ItemReader<T> {
     /// Reads an item, once what it may hold is taken from the budget.
     fn read(&mut self, bytes: Bytes, method: &str) -> Result<T, CallError> {
         self.memory = None;
@@ -68,7 +68,7 @@ impl<T> Reader<T> {
     }
 }
 
-impl<T> Drop for Reader<T> {
+impl<T> Drop for ItemReader<T> {
     fn drop(&mut self) {
         if let Some(inflow) = &self.data.inflow {
             inflow.stop_reading();
@@ -79,7 +79,7 @@ impl<T> Drop for Reader<T> {
 impl<T> Incoming<T> {
     /// Arguments that are there already, to call a callback as the function that it is.
     pub fn from_items(items: impl IntoIterator<Item = T>) -> Self {
-        Self { inner: Inner::List(items.into_iter().collect::<Vec<_>>().into_iter()), method: String::new() }
+        Self { inner: ItemSupply::List(items.into_iter().collect::<Vec<_>>().into_iter()), method: String::new() }
     }
 }
 
@@ -88,7 +88,7 @@ impl<T: Returned> Incoming<T> {
     pub(super) fn of_call<F: FormatSet>(context: &Context, method: &str, formats: F) -> Option<Self> {
         let data = context.call().data().filter(|data| data.inflow.is_some())?;
         let (own, format, bounds) = (context.clone(), data.format, formats.clone());
-        let reader = Reader {
+        let reader = ItemReader {
             data: Arc::clone(data),
             read: Box::new(move |bytes| formats.decode_result(format, &Body::new(bytes))),
             bound: Box::new(move |bytes| bounds.decode_bound(format, bytes)),
@@ -96,7 +96,7 @@ impl<T: Returned> Incoming<T> {
             memory: None,
             given_up: Box::pin(async move { own.cancelled().await }),
         };
-        Some(Self { inner: Inner::Data(Box::new(reader)), method: method.to_owned() })
+        Some(Self { inner: ItemSupply::Data(Box::new(reader)), method: method.to_owned() })
     }
 }
 
@@ -109,9 +109,9 @@ impl<T> Stream for Incoming<T> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         let reader = match &mut this.inner {
-            Inner::List(items) => return Poll::Ready(items.next().map(Ok)),
-            Inner::Ended => return Poll::Ready(None),
-            Inner::Data(reader) => reader,
+            ItemSupply::List(items) => return Poll::Ready(items.next().map(Ok)),
+            ItemSupply::Ended => return Poll::Ready(None),
+            ItemSupply::Data(reader) => reader,
         };
         let Some(inflow) = &reader.data.inflow else { return Poll::Ready(None) };
         let item = match inflow.poll_next(cx) {
@@ -122,12 +122,12 @@ impl<T> Stream for Incoming<T> {
                 Err(CallError::Items { method: this.method.clone(), reason: error.to_string() })
             }
             Poll::Ready(None) => {
-                this.inner = Inner::Ended;
+                this.inner = ItemSupply::Ended;
                 return Poll::Ready(None);
             }
         };
         if item.is_err() {
-            this.inner = Inner::Ended;
+            this.inner = ItemSupply::Ended;
         }
         Poll::Ready(Some(item))
     }

@@ -36,7 +36,7 @@ pub use self::{
     callback::{Callback, CallbackOptions, remote_error},
     context::Context,
     dispatch::{Dispatch, Dispatched},
-    extensions::Extensions,
+    extensions::RequestExtensions,
     incoming::Incoming,
     layers::{CallbackService, Serving},
     reply::Reply,

@@ -114,19 +114,10 @@ impl ReplyTo {
 
     /// Answers, with the turn that the request was read in if that goes on.
     pub(crate) fn send(self, context: &Context, method: &str, reply: Reply, mut turn: Option<&mut Turn>) {
-        let Reply { content, until_sent } = reply;
-        // Of what goes on, what nobody waits for is not begun.
-        let is_awaited = || self.wants_reply && !context.is_cancelled();
-        match content {
-            Content::Items(items) if is_awaited() => return items.send(self, method.to_owned()),
-            Content::Large(large) if is_awaited() => {
-                // What was answered before goes before it.
-                turn.iter_mut().for_each(|turn| turn.flush());
-                return large.send(self, context, method);
-            }
-            Content::Items(_) | Content::Large(_) => return,
-            Content::Frame(..) | Content::Failed(_) | Content::Nothing => {}
+        if reply.goes_on() {
+            return self.begin(context, method, reply, turn);
         }
+        let Reply { content, until_sent } = reply;
         if !context.call().end() {
             // Its caller gave it up, and was answered so.
             return;
@@ -149,6 +140,22 @@ impl ReplyTo {
             && let Some(turn) = turn
         {
             turn.flush();
+        }
+    }
+
+    /// Begins to answer by what goes on after that. What nobody waits for is not begun.
+    fn begin(self, context: &Context, method: &str, reply: Reply, turn: Option<&mut Turn>) {
+        if !self.wants_reply || context.is_cancelled() {
+            return;
+        }
+        match reply.content {
+            Content::Items(items) => items.send(self, method.to_owned()),
+            Content::Large(large) => {
+                // What was answered before goes before it.
+                turn.into_iter().for_each(Turn::flush);
+                large.send(self, context, method);
+            }
+            Content::Frame(..) | Content::Failed(_) | Content::Nothing => {}
         }
     }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     callback::{Callback, CallbackOptions},
     context::Context,
-    extensions::Extensions,
+    extensions::RequestExtensions,
     large::Large,
     reply::{Content, Reply},
 };
@@ -118,14 +118,14 @@ impl Request {
 
     /// What layers handed on with this call.
     #[must_use]
-    pub const fn extensions(&self) -> &Extensions {
+    pub const fn extensions(&self) -> &RequestExtensions {
         &self.context.extensions
     }
 
     /// What is handed on with this call: to the layers further in, and to the callback by its
     /// context.
     #[must_use]
-    pub const fn extensions_mut(&mut self) -> &mut Extensions {
+    pub const fn extensions_mut(&mut self) -> &mut RequestExtensions {
         &mut self.context.extensions
     }
 

@@ -16,7 +16,7 @@ use super::{
     arriving::{Arriving, ArrivingCall, gather, refusal},
     callback::Callback,
     context::Context,
-    dispatch::{Delivery, Direct, Job},
+    dispatch::{Arrival, Delivery, Direct, Job},
     invocation::{Invocation, Invocations},
     layers::{CallbackService, Serving, Started},
     node::Node,
@@ -99,10 +99,15 @@ impl ServingNode {
             self.callbacks.submit(&mut intake.jobs);
         }
         let (answer, received) = (ReplyTo::new(context, &frame), frame.as_bytes().len());
-        let can_be_cancelled = answer.wants_reply && context.conn().level().at_least(Level::FOUR);
-        let call = match can_be_cancelled.then(|| note(&mut intake.calls, context, answer, streams)).transpose() {
-            Ok(call) => call,
-            Err(error) => return context.answer_error(turn, &frame, error),
+        let call = if !answer.wants_reply || !context.conn().level().at_least(Level::FOUR) {
+            None
+        } else if streams.is_none() {
+            Some(intake.calls.take(&context.call().caller))
+        } else {
+            match with_data(context, answer, streams) {
+                Ok(call) => Some(call),
+                Err(error) => return context.answer_error(turn, &frame, error),
+            }
         };
         let arrived = Arrived { frame, answer, received, call, read_extensions };
         if let Some(total) = streams.body {
@@ -123,36 +128,14 @@ impl ServingNode {
         until_done: impl Send + 'static,
     ) {
         let Arrived { frame, answer, received, call, read_extensions } = arrived;
-        let node = &self.node;
         let own = Arc::clone(call.as_ref().unwrap_or(context.call()));
+        let runnable = Runnable { context, callback, answer, received, call };
         let request = request(frame, answer, Context::of_request(own, answer.wants_reply, read_extensions), callback);
         match catch_panic(callback, || self.callbacks.start(request, &mut turn.clock)) {
-            Ok(Started::Done(reply)) if reply.goes_on() => {
-                let context = enter(calls, context, answer.id, call);
-                answer.send(&context, callback.name(), reply, None);
-            }
-            Ok(Started::Done(reply)) | Err(reply) => {
-                // Nobody could cancel it: that would have come with a later frame.
-                answer.send(context, callback.name(), reply, Some(turn));
-                context.note_finished();
-                if let Some(call) = call {
-                    calls.give(call);
-                }
-            }
-            Ok(Started::Goes(mut serving)) => {
-                let context = enter(calls, context, answer.id, call);
-                let (callback, kept) = (Arc::clone(callback), (until_done, context.count()));
-                let conn = Arc::clone(context.conn());
-                spawn_counted(&node.running, conn, received, |ticket| async move {
-                    finish(&callback, &mut serving, answer, &context).await;
-                    drop((ticket, kept));
-                });
-            }
+            Ok(Started::Done(reply)) | Err(reply) => runnable.answer(calls, reply, turn),
+            Ok(Started::Goes(serving)) => runnable.go_on(calls, &self.node, serving, until_done),
             Ok(Started::Plain(arrival)) => {
-                let context = enter(calls, context, answer.id, call);
-                let kept = (until_done, context.count());
-                let direct = Direct::new(answer, context, received + WAITING_COST, kept);
-                jobs.push(Job::new(arrival, Delivery::Direct(direct)));
+                jobs.push(runnable.job(calls, arrival, until_done));
                 if jobs.len() >= JOBS {
                     self.callbacks.submit(jobs);
                 }
@@ -293,6 +276,62 @@ fn request(frame: Frame, answer: ReplyTo, context: Context, callback: &Arc<Callb
     }
 }
 
+/// A request whose callback was found and that is not refused any more.
+struct Runnable<'a> {
+    context: &'a Context,
+    callback: &'a Arc<Callback>,
+    answer: ReplyTo,
+    /// Bytes of its frame.
+    received: usize,
+    /// What is noted of it, if its caller can cancel it.
+    call: Option<Arc<Invocation>>,
+}
+
+impl Runnable<'_> {
+    /// Answers what has ended where it was read.
+    fn answer(self, calls: &mut Invocations, reply: Reply, turn: &mut Turn) {
+        let Self { context, callback, answer, .. } = self;
+        if reply.goes_on() {
+            let context = self.enter(calls);
+            return answer.send(&context, callback.name(), reply, None);
+        }
+        // Nobody could cancel it: that would have come with a later frame.
+        answer.send(context, callback.name(), reply, Some(turn));
+        context.note_finished();
+        if let Some(call) = self.call {
+            calls.give(call);
+        }
+    }
+
+    /// Serves to its end, on a task, what waits for something.
+    fn go_on(self, calls: &mut Invocations, node: &Node, mut serving: Serving, until_done: impl Send + 'static) {
+        let (answer, received, callback) = (self.answer, self.received, Arc::clone(self.callback));
+        let context = self.enter(calls);
+        let (kept, conn) = ((until_done, context.count()), Arc::clone(context.conn()));
+        spawn_counted(&node.running, conn, received, |ticket| async move {
+            finish(&callback, &mut serving, answer, &context).await;
+            drop((ticket, kept));
+        });
+    }
+
+    /// Makes what a thread that may block needs to run a plain function and to answer.
+    fn job(self, calls: &mut Invocations, arrival: Arrival, until_done: impl Send + 'static) -> Job {
+        let (answer, received) = (self.answer, self.received);
+        let context = self.enter(calls);
+        let kept = (until_done, context.count());
+        Job::new(arrival, Delivery::Direct(Direct::new(answer, context, received + WAITING_COST, kept)))
+    }
+
+    /// The call goes on elsewhere: gives its context there. If its caller can cancel it, it can
+    /// from now on.
+    fn enter(self, calls: &mut Invocations) -> Context {
+        let Some(call) = self.call else { return Context::of_call(Arc::clone(self.context.call())) };
+        let context = Context::of_call(Arc::clone(&call));
+        calls.enter(self.answer.id, call);
+        context
+    }
+}
+
 /// Serves to its end, and answers, what did not end where its request was read. A call that its
 /// caller gave up before it began is not served, and neither is any once the node is killed.
 async fn finish(callback: &Callback, serving: &mut Serving, answer: ReplyTo, context: &Context) {
@@ -373,27 +412,10 @@ fn await_arguments(
     intake.arriving.enter(ArrivingCall { call, answer, read_extensions, method, until_done });
 }
 
-/// What is noted of a call that can be cancelled. The error is for its caller.
-fn note(
-    calls: &mut Invocations,
-    context: &Context,
-    answer: ReplyTo,
-    streams: Streams,
-) -> Result<Arc<Invocation>, RemoteError> {
-    let caller = &context.call().caller;
-    if streams.is_none() {
-        return Ok(calls.take(caller));
-    }
+/// What is noted of a call of which a part comes or goes in DATA. The error is for its caller.
+fn with_data(context: &Context, answer: ReplyTo, streams: Streams) -> Result<Arc<Invocation>, RemoteError> {
     let data = open_data(context, (answer.id, answer.format), streams)?;
-    Ok(Arc::new(Invocation::with_data(Arc::clone(caller), data)))
-}
-
-/// A call goes on elsewhere: its context there. If its caller can cancel it, it can from now on.
-fn enter(calls: &mut Invocations, caller: &Context, id: CallId, call: Option<Arc<Invocation>>) -> Context {
-    let Some(call) = call else { return Context::of_call(Arc::clone(caller.call())) };
-    let context = Context::of_call(Arc::clone(&call));
-    calls.enter(id, call);
-    context
+    Ok(Arc::new(Invocation::with_data(Arc::clone(&context.call().caller), data)))
 }
 
 /// Turns a panic of a callback, or of a layer, into an error reply.

@@ -114,7 +114,7 @@ impl CreditPool {
 
 /// The receiver's side of a flow.
 #[derive(Clone, Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct IncomingFlow {
     flow: FlowId,
     received: u64,
     worked_off: u64,
@@ -123,7 +123,7 @@ pub(crate) struct Incoming {
     window: u32,
 }
 
-impl Incoming {
+impl IncomingFlow {
     pub(crate) const fn new(flow: FlowId) -> Self {
         Self { flow, received: 0, worked_off: 0, told: 0, window: FIRST_WINDOW }
     }
@@ -181,7 +181,7 @@ impl Incoming {
 /// The flows that end at one node, by their senders.
 #[derive(Debug)]
 pub(crate) struct Receiving<K, S> {
-    flows: HashMap<K, Incoming, S>,
+    flows: HashMap<K, IncomingFlow, S>,
     pool: CreditPool,
     /// Senders with a large window of which nothing waited at some time, the first of them first.
     quiet: VecDeque<K>,
@@ -205,7 +205,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
 
     /// Begins a flow, as its sender says.
     pub(crate) fn begin(&mut self, sender: K, flow: FlowId) {
-        if let Some(before) = self.flows.insert(sender, Incoming::new(flow)) {
+        if let Some(before) = self.flows.insert(sender, IncomingFlow::new(flow)) {
             before.end(&mut self.pool);
         }
     }

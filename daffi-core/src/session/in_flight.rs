@@ -181,7 +181,7 @@ impl InFlight {
     /// asked.
     pub(crate) fn complete(&mut self, frame: Frame) -> Option<Completed> {
         let id = frame.header().id();
-        self.end(id, |slot| if frame.is_from(&slot.receiver) { Some(Outcome::Reply(frame)) } else { None })
+        self.end(id, frame, |frame, slot| frame.is_from(&slot.receiver), Outcome::Reply)
     }
 
     /// Completes a call whose last result came in DATA of `receiver`. `None`: there is no such
@@ -189,18 +189,27 @@ impl InFlight {
     pub(crate) fn complete_stream(&mut self, id: CallId, receiver: &str) -> Option<Completed> {
         // Whoever gave a call up may not know that its answer was to come so.
         let ends = |slot: &Slot| slot.streams || matches!(slot.state, SlotState::Resting);
-        self.end(id, |slot| (ends(slot) && slot.receiver.as_str() == receiver).then_some(Outcome::AllCame))
+        let is_of = |receiver: &&str, slot: &Slot| ends(slot) && slot.receiver.as_str() == *receiver;
+        self.end(id, receiver, is_of, |_| Outcome::AllCame)
     }
 
-    /// Ends a call as `outcome` says of it, if that is its end.
+    /// Ends a call by what came, if that `fits` it. Its outcome is made only if somebody waits.
     #[inline]
-    fn end(&mut self, id: CallId, outcome: impl FnOnce(&Slot) -> Option<Outcome>) -> Option<Completed> {
+    fn end<T>(
+        &mut self,
+        id: CallId,
+        came: T,
+        fits: impl FnOnce(&T, &Slot) -> bool,
+        outcome: impl FnOnce(T) -> Outcome,
+    ) -> Option<Completed> {
         let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return None };
-        let outcome = outcome(entry.get())?;
+        if !fits(&came, entry.get()) {
+            return None;
+        }
         match &mut entry.get_mut().state {
             SlotState::Waiting(waker) => {
                 let waker = waker.take();
-                entry.get_mut().state = SlotState::Done(outcome);
+                entry.get_mut().state = SlotState::Done(outcome(came));
                 Some(Completed::of(waker))
             }
             SlotState::Done(_) => None,

@@ -19,7 +19,7 @@ use crate::keyed::ByName;
 /// by the members, not by what happens.
 #[derive(Debug)]
 pub(crate) struct Membership<P> {
-    list: Vec<Entry<P>>,
+    list: Vec<ListEntry<P>>,
     by_name: ByName<NodeName, usize>,
     shares: ListShares,
     /// Bytes of the list as JSON, at its longest.
@@ -29,7 +29,7 @@ pub(crate) struct Membership<P> {
 }
 
 #[derive(Debug)]
-struct Entry<P> {
+struct ListEntry<P> {
     conn: u64,
     peer: P,
     member: Member,
@@ -115,7 +115,7 @@ impl<P> Membership<P> {
         self.by_name.insert(member.name.clone(), self.list.len());
         self.list_bytes += json[1].len();
         self.shares.change(0, cost(&member, &json));
-        self.list.push(Entry { conn, peer, member, json, next: self.end(), came, changed: None });
+        self.list.push(ListEntry { conn, peer, member, json, next: self.end(), came, changed: None });
         Ok(Joined { evicted })
     }
 
@@ -217,7 +217,7 @@ impl<P> Membership<P> {
     /// Bytes of the news that a member has not got.
     pub(crate) fn unread_bytes(&self, name: &NodeName, conn: u64) -> usize {
         let Some(at) = self.position(name, conn) else { return 0 };
-        let Entry { next, conn, ref member, .. } = self.list[at];
+        let ListEntry { next, conn, ref member, .. } = self.list[at];
         self.news.unread(next, conn, link(member.level)).map(|frame| frame.as_bytes().len()).sum()
     }
 
@@ -236,7 +236,7 @@ impl<P> Membership<P> {
     }
 
     /// Removes the member at this place, which the last one takes; `told` tells of it.
-    fn remove(&mut self, at: usize, told: &Frame) -> Entry<P> {
+    fn remove(&mut self, at: usize, told: &Frame) -> ListEntry<P> {
         let removed = self.list.swap_remove(at);
         self.by_name.remove(&removed.member.name);
         self.list_bytes -= removed.json[1].len();
@@ -250,7 +250,7 @@ impl<P> Membership<P> {
 
     /// Gathers what the member at this place has not got, and counts it as got.
     fn read(&mut self, at: usize, frames: &mut Vec<Frame>) {
-        let Entry { next, conn, ref member, .. } = self.list[at];
+        let ListEntry { next, conn, ref member, .. } = self.list[at];
         frames.extend(self.news.unread(next, conn, link(member.level)).cloned());
         self.list[at].next = self.news.end();
         self.news.note_told();

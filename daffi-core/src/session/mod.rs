@@ -31,7 +31,7 @@ pub use self::members::Members;
 pub(crate) use self::{
     client::{ClientSession, Handled},
     cow::Map,
-    credit::{CreditPool, Incoming, Outgoing, Receiving},
+    credit::{CreditPool, IncomingFlow, Outgoing, Receiving},
     hub::Hub,
     in_flight::{Completed, IDS, InFlight, Outcome},
     membership::{Joined, Membership, Updated},

@@ -35,7 +35,7 @@ impl TcpPath {
     }
 
     /// The silence that a state seen at `now` tells of.
-    fn judge(&mut self, state: &State, now: Instant) -> Option<Duration> {
+    fn judge(&mut self, state: &PathState, now: Instant) -> Option<Duration> {
         let Some(asked_for) = state.asked_in_vain() else {
             self.asking = None;
             return None;
@@ -52,7 +52,7 @@ impl Path for TcpPath {
         #[cfg(target_os = "linux")]
         let state = self.ends.and_then(diag::state);
         #[cfg(not(target_os = "linux"))]
-        let state: Option<State> = None;
+        let state: Option<PathState> = None;
         let state = state?;
         Some(Way { unacknowledged: state.unacknowledged, silence: self.judge(&state, Instant::now()) })
     }
@@ -61,7 +61,7 @@ impl Path for TcpPath {
 /// What the system knows of a connection.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells"))]
-struct State {
+struct PathState {
     /// Bytes that were written and not acknowledged, those not sent yet included.
     unacknowledged: usize,
     /// Timeouts in a row after which something was sent again.
@@ -76,7 +76,7 @@ struct State {
     heard: Duration,
 }
 
-impl State {
+impl PathState {
     /// For how long at least the system has asked in vain.
     fn asked_in_vain(&self) -> Option<Duration> {
         match (self.retransmits, self.probes) {
@@ -105,7 +105,7 @@ mod diag {
     };
     use socket2::{Domain, Protocol, Socket, Type};
 
-    use super::State;
+    use super::PathState;
 
     /// `AF_NETLINK` and `NETLINK_SOCK_DIAG` of the kernel's interface.
     const NETLINK: (i32, i32) = (16, 4);
@@ -113,7 +113,7 @@ mod diag {
     /// The answer has about 400 bytes.
     const ANSWER_BYTES: usize = 4096;
 
-    pub(super) fn state((local, peer): (SocketAddr, SocketAddr)) -> Option<State> {
+    pub(super) fn state((local, peer): (SocketAddr, SocketAddr)) -> Option<PathState> {
         let mut socket = Socket::new(Domain::from(NETLINK.0), Type::DGRAM, Some(Protocol::from(NETLINK.1))).ok()?;
         // The kernel answers before the request returns.
         socket.set_nonblocking(true).ok()?;
@@ -124,7 +124,7 @@ mod diag {
         let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(answer)) = answer.payload else { return None };
         let unacknowledged = usize::try_from(answer.header.send_queue).unwrap_or(usize::MAX);
         answer.nlas.iter().find_map(|attribute| match attribute {
-            Nla::TcpInfo(info) => Some(State {
+            Nla::TcpInfo(info) => Some(PathState {
                 unacknowledged,
                 retransmits: info.retransmits,
                 probes: info.probes,
@@ -172,12 +172,12 @@ mod tests {
         TcpPath { ends: None, asking: None }
     }
 
-    const IDLE: State =
-        State { unacknowledged: 0, retransmits: 0, probes: 0, backoff: 0, timeout: SECOND, heard: SECOND };
+    const IDLE: PathState =
+        PathState { unacknowledged: 0, retransmits: 0, probes: 0, backoff: 0, timeout: SECOND, heard: SECOND };
 
-    fn resending(backoff: u8, heard: Duration) -> State {
+    fn resending(backoff: u8, heard: Duration) -> PathState {
         let timeout = Duration::from_millis(200) * 2u32.pow(backoff.into());
-        State { unacknowledged: 1, retransmits: backoff, probes: 0, backoff, timeout, heard }
+        PathState { unacknowledged: 1, retransmits: backoff, probes: 0, backoff, timeout, heard }
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         let (mut path, start) = (path(), Instant::now());
         // Between two questions, whose distance grows to two minutes, nothing is heard and nothing
         // is wrong.
-        let waits = |probes| State { probes, backoff: 9, timeout: 120 * SECOND, heard: 110 * SECOND, ..IDLE };
+        let waits = |probes| PathState { probes, backoff: 9, timeout: 120 * SECOND, heard: 110 * SECOND, ..IDLE };
         assert_eq!(path.judge(&waits(0), start), None);
         assert_eq!(path.judge(&waits(1), start), None, "it was asked this moment");
         assert_eq!(path.judge(&waits(0), start + 5 * SECOND), None, "it was answered");

@@ -7,7 +7,7 @@ use rustls::{AlertDescription, Error, InvalidMessage};
 
 use crate::reason::{openssl_command, reason};
 
-type BoxError = Box<dyn StdError + Send + Sync>;
+type TlsCause = Box<dyn StdError + Send + Sync>;
 
 /// Why certificates or keys can't be used.
 ///
@@ -35,7 +35,7 @@ pub enum SettingsError {
         /// Which.
         file: String,
         /// Where it breaks the rules.
-        source: BoxError,
+        source: TlsCause,
     },
     /// A file does not hold what it is for.
     #[error("the {file} holds no {wanted} in PEM form")]
@@ -59,7 +59,7 @@ pub enum SettingsError {
         /// Which.
         file: String,
         /// Why.
-        source: BoxError,
+        source: TlsCause,
     },
     /// A key belongs to another certificate.
     #[error("the {key} does not belong to the {certificate}")]
@@ -73,7 +73,7 @@ pub enum SettingsError {
     #[error("the platform's certificate authorities cannot be used")]
     Platform {
         /// Why.
-        source: BoxError,
+        source: TlsCause,
     },
 }
 
@@ -106,7 +106,7 @@ pub enum TlsError {
     },
     /// Any other breach of TLS.
     #[error(transparent)]
-    Tls(BoxError),
+    Tls(TlsCause),
     /// The connection below failed.
     #[error(transparent)]
     Io(io::Error),

@@ -44,7 +44,7 @@ pub struct ServerTls {
 
 /// Where everything is read from.
 #[derive(Clone)]
-struct Source {
+struct PemFiles {
     certificate: PemSource,
     key: PemSource,
     clients: Option<PemSource>,
@@ -52,7 +52,7 @@ struct Source {
 
 /// What was read from there, and what handshakes take of it.
 struct Loaded {
-    source: Source,
+    source: PemFiles,
     texts: Vec<Pem>,
     config: Arc<ServerConfig>,
     weakness: Option<String>,
@@ -83,7 +83,7 @@ impl ServerTls {
     }
 
     fn new(certificate: PemSource, key: PemSource, clients: Option<PemSource>) -> Result<Self, SettingsError> {
-        let loaded = Loaded::new(Source { certificate, key, clients })?;
+        let loaded = Loaded::new(PemFiles { certificate, key, clients })?;
         Ok(Self { loaded: Arc::new(ArcSwap::from_pointee(loaded)) })
     }
 
@@ -106,7 +106,7 @@ impl ServerTls {
     }
 
     fn client_authorities(self, authorities: PemSource) -> Result<Self, SettingsError> {
-        let Source { certificate, key, .. } = self.loaded.load().source.clone();
+        let PemFiles { certificate, key, .. } = self.loaded.load().source.clone();
         Self::new(certificate, key, Some(authorities))
     }
 
@@ -173,7 +173,7 @@ impl ServerTls {
     }
 }
 
-impl Source {
+impl PemFiles {
     /// The certificate, the key and the authorities of clients if there are any.
     fn read(&self) -> Result<Vec<Pem>, SettingsError> {
         [Some(&self.certificate), Some(&self.key), self.clients.as_ref()]
@@ -185,12 +185,12 @@ impl Source {
 }
 
 impl Loaded {
-    fn new(source: Source) -> Result<Self, SettingsError> {
+    fn new(source: PemFiles) -> Result<Self, SettingsError> {
         let texts = source.read()?;
         Self::of(source, texts)
     }
 
-    fn of(source: Source, texts: Vec<Pem>) -> Result<Self, SettingsError> {
+    fn of(source: PemFiles, texts: Vec<Pem>) -> Result<Self, SettingsError> {
         let [certificate, key, clients @ ..] = &texts[..] else { unreachable!("a source has both") };
         let identity = load(certificate, key)?;
         let clients = clients.first().map(verifier).transpose()?;

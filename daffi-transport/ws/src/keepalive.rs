@@ -34,7 +34,7 @@ impl Default for Keepalive {
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// The keepalive of one link.
-pub(crate) struct Pulse {
+pub(crate) struct PingPulse {
     times: Keepalive,
     heard: Instant,
     asked: Asked,
@@ -49,7 +49,7 @@ enum Asked {
     Sent,
 }
 
-impl Pulse {
+impl PingPulse {
     pub(crate) fn new(Keepalive { interval, patience }: Keepalive) -> Self {
         let times = Keepalive { interval: interval.min(FAR), patience: patience.min(FAR) };
         Self { times, heard: Instant::now(), asked: Asked::No, next: Box::pin(sleep(times.interval)) }

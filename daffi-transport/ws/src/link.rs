@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{
-    keepalive::{Keepalive, Pulse},
+    keepalive::{Keepalive, PingPulse},
     messages::{Messages, Side},
     reader::Reader,
     sink::Sink,
@@ -39,7 +39,7 @@ impl Upgraded {
         let limits = config.limits.clamp();
         let messages = Messages::new(side, limits.max_frame_bytes.saturating_add(Header::LEN), self.received);
         let sink = Arc::new(Mutex::new(Sink::new(self.writer, side)));
-        let reader = Reader::new(self.reader, limits, messages, Arc::clone(&sink), keepalive.map(Pulse::new));
+        let reader = Reader::new(self.reader, limits, messages, Arc::clone(&sink), keepalive.map(PingPulse::new));
         Link::new(reader, Writer(sink), peer)
     }
 }

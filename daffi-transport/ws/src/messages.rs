@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use daffi_transport::{Large, ReadBuffer};
+use daffi_transport::{LargeBuffer, ReadBuffer};
 use tokio::io::AsyncRead;
 use tungstenite::protocol::frame::{
     FrameHeader,
@@ -62,12 +62,12 @@ pub(crate) struct Messages {
 }
 
 /// The payload of one WebSocket frame.
-enum Payload {
+enum MessagePayload {
     Small(BytesMut),
-    Large(Large),
+    Large(LargeBuffer),
 }
 
-impl Payload {
+impl MessagePayload {
     fn bytes(&mut self) -> &mut [u8] {
         match self {
             Self::Small(bytes) => bytes,
@@ -169,15 +169,15 @@ impl Messages {
     }
 
     /// The payload at the front, if it is whole.
-    fn take(&mut self, length: usize) -> Option<Payload> {
+    fn take(&mut self, length: usize) -> Option<MessagePayload> {
         if self.buffer.is_large() {
-            return self.buffer.take_large().map(Payload::Large);
+            return self.buffer.take_large().map(MessagePayload::Large);
         }
         if self.buffer.bytes.len() < length {
             self.buffer.expect(length);
             return None;
         }
-        Some(Payload::Small(self.buffer.bytes.split_to(length)))
+        Some(MessagePayload::Small(self.buffer.bytes.split_to(length)))
     }
 
     /// The next header, checked: whatever it announces may arrive.
@@ -218,7 +218,7 @@ impl Messages {
         }
     }
 
-    fn join(&mut self, mut payload: Payload, is_final: bool) -> Option<Bytes> {
+    fn join(&mut self, mut payload: MessagePayload, is_final: bool) -> Option<Bytes> {
         let Some(mut message) = self.message.take() else {
             if is_final {
                 return Some(payload.freeze());

@@ -16,15 +16,15 @@ use std::{fmt, net::IpAddr, str::FromStr};
 /// # Ok::<(), daffi_transport_ws::OriginError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin(Kind);
+pub struct Origin(OriginKind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum OriginKind {
     /// `null`: a page from a file, or in a sandbox.
     Null,
     Site {
         scheme: String,
-        host: Host,
+        host: OriginHost,
         /// `None`: left out, and the scheme has none of its own.
         port: Option<u16>,
     },
@@ -45,20 +45,20 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
         if text == "null" {
-            return Ok(Self(Kind::Null));
+            return Ok(Self(OriginKind::Null));
         }
         let site = || {
             let (scheme, authority) = text.split_once("://")?;
             let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
             let scheme = Some(scheme).filter(|scheme| !scheme.is_empty() && scheme.bytes().all(word))?;
-            let (host, port) = Host::with_port(authority)?;
+            let (host, port) = OriginHost::with_port(authority)?;
             let scheme = scheme.to_ascii_lowercase();
             let port = port.or(match scheme.as_str() {
                 "http" | "ws" => Some(80),
                 "https" | "wss" => Some(443),
                 _ => None,
             });
-            Some(Self(Kind::Site { scheme, host, port }))
+            Some(Self(OriginKind::Site { scheme, host, port }))
         };
         site().ok_or_else(|| OriginError { text: text.to_owned() })
     }
@@ -72,31 +72,31 @@ impl Origin {
     /// On loopback the request's own word is not enough: a stranger's page can have its name
     /// resolve to 127.0.0.1.
     pub(crate) fn is_at_home(&self, local: Option<IpAddr>, asked: &str) -> bool {
-        let Kind::Site { host, .. } = &self.0 else { return false };
+        let OriginKind::Site { host, .. } = &self.0 else { return false };
         if local.is_none_or(|local| local.to_canonical().is_loopback()) {
             return host.is_loopback();
         }
-        Host::with_port(asked).is_some_and(|(asked, _)| asked == *host)
+        OriginHost::with_port(asked).is_some_and(|(asked, _)| asked == *host)
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Null => f.write_str("null"),
-            Kind::Site { scheme, host, port: Some(port) } => write!(f, "{scheme}://{host}:{port}"),
-            Kind::Site { scheme, host, port: None } => write!(f, "{scheme}://{host}"),
+            OriginKind::Null => f.write_str("null"),
+            OriginKind::Site { scheme, host, port: Some(port) } => write!(f, "{scheme}://{host}:{port}"),
+            OriginKind::Site { scheme, host, port: None } => write!(f, "{scheme}://{host}"),
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Host {
+enum OriginHost {
     Address(IpAddr),
     Name(String),
 }
 
-impl Host {
+impl OriginHost {
     /// A host as it stands before a port or alone; without the brackets of an IPv6 address.
     fn parse(text: &str) -> Option<Self> {
         if let Ok(address) = text.parse::<IpAddr>() {
@@ -134,7 +134,7 @@ impl Host {
     }
 }
 
-impl fmt::Display for Host {
+impl fmt::Display for OriginHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),

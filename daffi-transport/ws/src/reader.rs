@@ -18,7 +18,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{
     NAME,
-    keepalive::Pulse,
+    keepalive::PingPulse,
     messages::{Event, Messages},
     sink::Sink,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Reader {
     limits: Limits,
     messages: Messages,
     sink: Arc<Mutex<Sink>>,
-    pulse: Option<Pulse>,
+    pulse: Option<PingPulse>,
     ending: Option<Ending>,
 }
 
@@ -53,7 +53,7 @@ impl Reader {
         limits: Limits,
         messages: Messages,
         sink: Arc<Mutex<Sink>>,
-        pulse: Option<Pulse>,
+        pulse: Option<PingPulse>,
     ) -> Self {
         Self { io, limits, messages, sink, pulse, ending: None }
     }

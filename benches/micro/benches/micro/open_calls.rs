@@ -5,7 +5,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use daffi_core::internals::{InFlight, OpenCalls};
+use daffi_core::internals::{BareInFlight, BareOpenCalls};
 use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Limits};
 use gungraun::{library_benchmark, library_benchmark_group};
 
@@ -36,8 +36,8 @@ fn open_calls(times: usize, case: Case) -> Case {
 }
 
 /// A table with open calls, and the replies to those that come next.
-fn table(open: u16, times: u16) -> (InFlight, Vec<Frame>) {
-    let mut calls = InFlight::default();
+fn table(open: u16, times: u16) -> (BareInFlight, Vec<Frame>) {
+    let mut calls = BareInFlight::default();
     let other = names::node("other");
     for _ in 0..open {
         calls.open(&other).expect("a number is free");
@@ -86,7 +86,7 @@ fn gone() -> Case {
 /// Opened and answered; `taken`: a call with the caller's number is open already, to a receiver
 /// that does not answer.
 fn forwarded(open: u16, taken: bool) -> Case {
-    let mut calls = OpenCalls::default();
+    let mut calls = BareOpenCalls::default();
     for id in 1..=open {
         calls.open(CallId(id), 1).expect("a number is free");
     }

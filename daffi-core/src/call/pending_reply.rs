@@ -1,16 +1,16 @@
-//! The future of an open call.
+//! Where an open call waits: for its number, and then for its answer.
 
 use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use daffi_wire::{CallId, CancelReason, Frame, Level, NodeName};
 
-use super::ClientConn;
 use crate::{
+    client::ClientConn,
     data::{CallData, FlowError},
     error::CallError,
     session::Outcome,
@@ -19,9 +19,9 @@ use crate::{
 /// An open call. Dropped before its answer, it tells the receiver so, and lets its number rest
 /// until the answer comes or the word that there will be none.
 #[derive(Debug)]
-pub(crate) struct PendingReply {
+pub(super) struct PendingReply {
     conn: Arc<ClientConn>,
-    pub(crate) id: CallId,
+    pub(super) id: CallId,
     receiver: NodeName,
     sent: bool,
     /// Its arguments or results come one by one.
@@ -32,28 +32,40 @@ pub(crate) struct PendingReply {
 }
 
 impl PendingReply {
-    /// `fresh`: the caller's task is known.
-    pub(super) const fn new(conn: Arc<ClientConn>, id: CallId, receiver: NodeName, fresh: bool) -> Self {
+    /// Takes a number for a call to `receiver` that is to be awaited at once, by the task that
+    /// `waker` wakes. `None`: there is none, or nobody answers any more.
+    pub(super) fn open_now(conn: &Arc<ClientConn>, receiver: &NodeName, waker: &Waker) -> Option<Self> {
+        let id = conn.take_number_now(receiver, waker)?;
+        Some(Self::new(Arc::clone(conn), id, receiver.clone(), true))
+    }
+
+    /// Takes a number for a call to `receiver`; waits when all are in use. Cancel safe.
+    pub(super) async fn open(conn: Arc<ClientConn>, receiver: NodeName) -> Result<Self, CallError> {
+        let id = conn.take_number(&receiver).await?;
+        Ok(Self::new(conn, id, receiver, false))
+    }
+
+    const fn new(conn: Arc<ClientConn>, id: CallId, receiver: NodeName, fresh: bool) -> Self {
         Self { conn, id, receiver, sent: false, streams: false, fresh }
     }
 
     /// Arguments or results of the call come one by one: its request says so, and was not sent yet.
-    pub(crate) fn stream(&mut self, data: Arc<CallData>) {
+    pub(super) fn stream(&mut self, data: Arc<CallData>) {
         self.streams = true;
         self.conn.session.lock().in_flight.mark_streams(self.id);
         self.conn.streams.add(self.id, &self.receiver, data, true);
     }
 
     /// Notes that the request is on its way: from now on an answer may come.
-    pub(crate) fn mark_sent(&mut self) {
+    pub(super) fn mark_sent(&mut self) {
         self.sent = true;
     }
 
-    pub(crate) const fn conn(&self) -> &Arc<ClientConn> {
+    pub(super) const fn conn(&self) -> &Arc<ClientConn> {
         &self.conn
     }
 
-    pub(crate) const fn receiver(&self) -> &NodeName {
+    pub(super) const fn receiver(&self) -> &NodeName {
         &self.receiver
     }
 
@@ -62,12 +74,22 @@ impl PendingReply {
         if self.streams || self.conn.streams.has_unasked() { self.conn.streams.remove(self.id) } else { None }
     }
 
-    pub(crate) fn level(&self) -> Level {
+    pub(super) fn level(&self) -> Level {
         self.conn.conn.level()
     }
 
     /// How the call ended: by a reply, or with the last of its results. Cancel safe.
-    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, CallError>> {
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, CallError>> {
+        Poll::Ready(match ready!(self.poll_outcome(cx)) {
+            Ok(Outcome::Reply(frame)) => Ok(Some(frame)),
+            Ok(Outcome::AllCame) => Ok(None),
+            ended => Err(self.error(ended.err())),
+        })
+    }
+
+    /// What became of the call, whose number is free then. The error says why nothing did.
+    #[inline]
+    fn poll_outcome(&mut self, cx: &Context<'_>) -> Poll<Result<Outcome, NoOutcome>> {
         if std::mem::take(&mut self.fresh) {
             return Poll::Pending;
         }
@@ -77,34 +99,49 @@ impl PendingReply {
             (ready!(in_flight.poll(self.id, cx)), was_full)
         };
         let data = self.take_data();
+        // The number is free already: nothing is left to give up.
+        self.id = CallId::NONE;
         if let Some(data) = &data {
             // Nobody takes items any more; what came is still to be read.
             data.stop_sending();
         }
-        // The number is free already: nothing is left to give up.
-        self.id = CallId::NONE;
         self.conn.on_number_free(was_full);
-        if let Some(fault) = data.as_deref().and_then(CallData::fault) {
-            return Poll::Ready(Err(call_error(fault)));
-        }
-        Poll::Ready(match outcome {
-            Some(Outcome::Reply(frame)) => Ok(Some(frame)),
-            Some(Outcome::AllCame) => Ok(None),
-            Some(Outcome::ReceiverGone) => {
-                Err(CallError::ReceiverGone { receiver: self.receiver.to_string(), method: String::new() })
-            }
-            None => Err(self.conn.closed_error()),
+        Poll::Ready(match (data, outcome) {
+            (Some(data), _) if data.fault().is_some() => Err(NoOutcome::Broken(data)),
+            (_, Some(outcome)) => Ok(outcome),
+            (_, None) => Err(NoOutcome::Closed),
         })
     }
+
+    /// The error of a call that ended without a reply. `None`: its receiver left.
+    #[cold]
+    fn error(&self, why: Option<NoOutcome>) -> CallError {
+        match why {
+            None => CallError::ReceiverGone { receiver: self.receiver.to_string(), method: String::new() },
+            Some(NoOutcome::Broken(data)) => data.fault().map_or_else(|| self.conn.closed_error(), call_error),
+            Some(NoOutcome::Closed) => self.conn.closed_error(),
+        }
+    }
+}
+
+/// Why nothing became of a call.
+enum NoOutcome {
+    /// What came in DATA could not be put together.
+    Broken(Arc<CallData>),
+    /// The connection ended.
+    Closed,
 }
 
 impl Future for PendingReply {
     type Output = Result<Frame, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Only results that come one by one end without a reply.
-        let ended = ready!(self.poll_end(cx));
-        Poll::Ready(ended.and_then(|reply| reply.ok_or_else(|| self.conn.closed_error())))
+        Poll::Ready(match ready!(self.poll_outcome(cx)) {
+            Ok(Outcome::Reply(frame)) => Ok(frame),
+            // Only results that come one by one end without a reply.
+            Ok(Outcome::AllCame) => Err(self.error(Some(NoOutcome::Closed))),
+            ended => Err(self.error(ended.err())),
+        })
     }
 }
 
