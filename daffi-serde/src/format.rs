@@ -7,7 +7,7 @@ use daffi_wire::FormatId;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Args, ArgsSink, BytesLike, RemoteError, ResultSink, SerdeError, ValueLimits,
+    Args, ArgsSink, BytesLike, BytesWithin, RemoteError, ResultSink, SerdeError, ValueLimits,
     erased::{ArgsRef, ErasedArgs, ErasedArgsSink, ErasedResultSink, SinkRef},
 };
 
@@ -162,6 +162,19 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
         self.decode_result(body, &mut slot)?;
         slot.ok_or_else(|| SerdeError::decode(self.id(), "the payload holds no error"))
     }
+
+    /// Where the bytes lie in arguments of `total` bytes of which the `first` came, if the last of
+    /// them is bytes and nothing but their end follows. `None`: they are to be read whole.
+    fn bytes_in_args(&self, first: &[u8], total: u64) -> Option<BytesWithin> {
+        let _unused = (first, total);
+        None
+    }
+
+    /// The same of a result that is bytes.
+    fn bytes_in_result(&self, first: &[u8], total: u64) -> Option<BytesWithin> {
+        let _unused = (first, total);
+        None
+    }
 }
 
 /// A payload format behind a pointer: `Arc<dyn Format>`. Implemented for every [`Codec`].
@@ -213,6 +226,12 @@ pub trait Format: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// Those of [`Codec::decode_error`].
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError>;
+
+    /// Does what [`Codec::bytes_in_args`] does, behind a pointer.
+    fn bytes_in_args(&self, first: &[u8], total: u64) -> Option<BytesWithin>;
+
+    /// Does what [`Codec::bytes_in_result`] does, behind a pointer.
+    fn bytes_in_result(&self, first: &[u8], total: u64) -> Option<BytesWithin>;
 }
 
 /// The formats of a node, told apart by [`FormatId`]. The core is generic over this.
@@ -261,6 +280,19 @@ pub trait FormatSet: Clone + Send + Sync + 'static {
     /// # Errors
     /// [`SerdeError::UnknownFormat`], and as [`Codec::decode_error`].
     fn decode_error(&self, id: FormatId, body: &Body) -> Result<RemoteError, SerdeError>;
+
+    /// Where the bytes lie in arguments in format `id` of which the first came; see
+    /// [`Codec::bytes_in_args`].
+    fn bytes_in_args(&self, id: FormatId, first: &[u8], total: u64) -> Option<BytesWithin> {
+        let _unused = (id, first, total);
+        None
+    }
+
+    /// The same of a result; see [`Codec::bytes_in_result`].
+    fn bytes_in_result(&self, id: FormatId, first: &[u8], total: u64) -> Option<BytesWithin> {
+        let _unused = (id, first, total);
+        None
+    }
 }
 
 impl<C: Codec> Format for C {
@@ -290,5 +322,13 @@ impl<C: Codec> Format for C {
 
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError> {
         Codec::decode_error(self, body)
+    }
+
+    fn bytes_in_args(&self, first: &[u8], total: u64) -> Option<BytesWithin> {
+        Codec::bytes_in_args(self, first, total)
+    }
+
+    fn bytes_in_result(&self, first: &[u8], total: u64) -> Option<BytesWithin> {
+        Codec::bytes_in_result(self, first, total)
     }
 }

@@ -49,6 +49,7 @@ mod params;
 mod remote_error;
 mod single;
 pub mod value;
+mod within;
 
 pub use crate::{
     args::{Args, ArgsVisitor, DynArgs, Keyword, KeywordList, Keywords, Mixed, Owned, Positional},
@@ -61,4 +62,5 @@ pub use crate::{
     remote_error::RemoteError,
     single::Single,
     value::{Value, from_value, to_value},
+    within::BytesWithin,
 };

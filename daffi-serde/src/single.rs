@@ -3,7 +3,7 @@ use std::sync::Arc;
 use daffi_wire::FormatId;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Args, ArgsSink, Body, Codec, FormatSet, Output, RemoteError, SerdeError};
+use crate::{Args, ArgsSink, Body, BytesWithin, Codec, FormatSet, Output, RemoteError, SerdeError};
 
 /// A [`FormatSet`] of one format.
 #[derive(Debug)]
@@ -56,5 +56,13 @@ impl<C: Codec> FormatSet for Single<C> {
 
     fn decode_error(&self, id: FormatId, body: &Body) -> Result<RemoteError, SerdeError> {
         self.get(id)?.decode_error(body)
+    }
+
+    fn bytes_in_args(&self, id: FormatId, first: &[u8], total: u64) -> Option<BytesWithin> {
+        self.get(id).ok()?.bytes_in_args(first, total)
+    }
+
+    fn bytes_in_result(&self, id: FormatId, first: &[u8], total: u64) -> Option<BytesWithin> {
+        self.get(id).ok()?.bytes_in_result(first, total)
     }
 }

@@ -198,6 +198,16 @@ impl Frame {
         Ok((said.stream != StreamFlags::default() || said.body.is_some()).then_some(said))
     }
 
+    /// The same call with another payload and without extensions, as its reader sees it. One that
+    /// is larger than any frame may be never travels.
+    #[must_use]
+    pub fn with_payload(&self, payload: &[u8]) -> Self {
+        let mut bytes = BytesMut::with_capacity(self.head().len() + payload.len());
+        bytes.put_slice(self.head());
+        bytes.put_slice(payload);
+        self.of_whole(bytes)
+    }
+
     /// What a whole body makes of the frame that had its first part: `bytes` has the head of this
     /// one, and behind it all of the body. One that is larger than any frame may be never travels,
     /// and the lengths in its header say nothing.

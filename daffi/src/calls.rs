@@ -88,6 +88,15 @@ macro_rules! setter {
             self.map(|inner| inner.header(key, value))
         }
     };
+    (in_pieces) => {
+        /// Has [`results`](Self::results) read a result of bytes that is too large for one frame in
+        /// pieces, each as one result, as they come and with no limit: such as
+        /// `rpc().in_pieces().results::<Bytes>(..)`. A smaller one is one piece. In OPAQUE, and in
+        /// MSGPACK up to 4 GiB; in other formats it is put together.
+        pub fn in_pieces(self) -> Self {
+            self.map(|inner| inner.in_pieces())
+        }
+    };
     (timeout) => {
         /// Sets the time from the first poll of the call to its answer. It is exact, and includes
         /// whatever the call waits for in between.
@@ -147,7 +156,7 @@ style! {
     /// rpc.run("report", (more,)).await?; // whatever it returns
     /// # Ok(()) }
     /// ```
-    Rpc: receiver key serde header timeout wait_for_connection wait_for_receiver
+    Rpc: receiver key serde header in_pieces timeout wait_for_connection wait_for_receiver
 }
 
 impl Rpc {

@@ -1,7 +1,8 @@
 use std::{fmt, sync::Arc};
 
 use daffi_serde::{
-    Args, ArgsSink, Body, BytesLike, Codec, Format, FormatSet, Opaque, Output, RemoteError, SerdeError, ValueLimits,
+    Args, ArgsSink, Body, BytesLike, BytesWithin, Codec, Format, FormatSet, Opaque, Output, RemoteError, SerdeError,
+    ValueLimits,
 };
 use daffi_wire::FormatId;
 use serde::{Serialize, de::DeserializeOwned};
@@ -176,5 +177,23 @@ impl FormatSet for Formats {
 
     fn decode_error(&self, id: FormatId, body: &Body) -> Result<RemoteError, SerdeError> {
         each_format!(self, id, f => Codec::decode_error(f, body), own => own.decode_error(body))
+    }
+
+    fn bytes_in_args(&self, id: FormatId, first: &[u8], total: u64) -> Option<BytesWithin> {
+        let find = || {
+            Ok::<_, SerdeError>(
+                each_format!(self, id, f => Codec::bytes_in_args(f, first, total), own => own.bytes_in_args(first, total)),
+            )
+        };
+        find().ok().flatten()
+    }
+
+    fn bytes_in_result(&self, id: FormatId, first: &[u8], total: u64) -> Option<BytesWithin> {
+        let find = || {
+            Ok::<_, SerdeError>(
+                each_format!(self, id, f => Codec::bytes_in_result(f, first, total), own => own.bytes_in_result(first, total)),
+            )
+        };
+        find().ok().flatten()
     }
 }

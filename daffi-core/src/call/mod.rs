@@ -59,6 +59,8 @@ pub struct CallOptions {
     /// them by [`Context::header`](crate::Context::header). At most 4 KiB together, and 255 bytes a
     /// key. A receiver of daffi 3.0.1 gets none.
     pub headers: Vec<(String, String)>,
+    /// Whether a large result of bytes is read in pieces, where results are taken one by one.
+    pub in_pieces: bool,
     /// What comes or goes one by one.
     stream: StreamFlags,
     /// The trace that the call belongs to, as its client found out when it was made.
@@ -105,6 +107,17 @@ macro_rules! setters {
         #[must_use]
         pub fn header(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
             self.options.headers.push((key.into(), value.into()));
+            self
+        }
+    };
+    (@ in_pieces) => {
+        /// Has [`results`](Self::results) read a result of bytes that is too large for one frame in
+        /// pieces, each as one result, as they come and with no limit: such as
+        /// `rpc().in_pieces().results::<Bytes>(..)`. A smaller one is one piece. In OPAQUE, and in
+        /// MSGPACK up to 4 GiB; in other formats it is put together.
+        #[must_use]
+        pub const fn in_pieces(mut self) -> Self {
+            self.options.in_pieces = true;
             self
         }
     };

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{CallOptions, calling::within, engine::send_streaming, pending_reply::PendingReply, progress::Progress};
 use crate::{
     client::{Client, ClientConn},
-    data::{CallData, CallEnd, Inflow, Outflow},
+    data::{CallData, Inflow, Outflow},
     deadline::later,
     error::CallError,
 };
@@ -37,7 +37,8 @@ pub(super) async fn open<F: FormatSet>(
         let (conn, receiver, written) = client.address(method, &payloads, options, true, &mut progress).await?;
         progress.set_target(&conn, &receiver);
         let format = written.format();
-        let data = |conn: &Arc<ClientConn>, receiver: &NodeName, id| call_data(conn, (receiver, id), format, options);
+        let data =
+            |conn: &Arc<ClientConn>, receiver: &NodeName, id| call_data(client, conn, (receiver, id), format, options);
         let (pending, data) = send_streaming(conn, receiver, written, deadline, data, &mut progress).await?;
         Ok(StreamingCall { pending, data, deadline })
     });
@@ -47,20 +48,14 @@ pub(super) async fn open<F: FormatSet>(
     }
 }
 
-fn call_data(
+fn call_data<F: FormatSet>(
+    client: &Client<F>,
     conn: &Arc<ClientConn>,
     (receiver, id): (&NodeName, CallId),
     format: FormatId,
     options: &CallOptions,
 ) -> Result<Arc<CallData>, CallError> {
-    let end = || CallEnd {
-        conn: Arc::clone(&conn.conn),
-        me: conn.name.clone(),
-        other: receiver.clone(),
-        id,
-        is_caller: true,
-        limits: conn.limits,
-    };
+    let end = || conn.call_end(id, receiver);
     let inflow = if options.stream.takes_results {
         let (account, window) = (conn.conn.data_account(), FIRST_CALL_WINDOW as usize);
         let reserved = account.try_charge(window, std::time::Instant::now()).ok_or_else(|| {
@@ -75,5 +70,10 @@ fn call_data(
         None
     };
     let outflow = options.stream.items_follow.then(|| Outflow::new(end(), FIRST_CALL_WINDOW));
-    Ok(Arc::new(CallData::new(format, inflow, outflow, None)))
+    let data = CallData::new(format, inflow, outflow, None);
+    if !options.in_pieces {
+        return Ok(Arc::new(data));
+    }
+    let formats = client.formats().clone();
+    Ok(Arc::new(data.in_pieces(move |first, total| formats.bytes_in_result(format, first, total))))
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use daffi_serde::{Body, FormatSet, Returned};
+use daffi_serde::{FormatSet, Returned};
 use daffi_transport::BoxFuture;
 use daffi_wire::{Frame, Kind};
 use futures::Stream;
@@ -160,10 +160,9 @@ impl<R, F: FormatSet> Results<R, F> {
             let polled = call.data.inflow.as_ref().map_or(Poll::Ready(None), |inflow| inflow.poll_next(cx));
             match polled {
                 Poll::Ready(Some(Ok(bytes))) => {
-                    let format = call.data.format;
                     self.came = true;
                     self.clock.restart();
-                    let read = self.client.formats().decode_result(format, &Body::new(bytes));
+                    let read = call.data.read_item(self.client.formats(), bytes);
                     let result = read.map_err(|source| CallError::Decode { method: self.method.clone(), source });
                     return Poll::Ready(Some(result));
                 }

@@ -28,7 +28,7 @@ impl<F: FormatSet> Rpc<F> {
         Self { client, options }
     }
 
-    setters!(receiver key serde header timeout wait_for_connection wait_for_receiver);
+    setters!(receiver key serde header in_pieces timeout wait_for_connection wait_for_receiver);
 
     /// Calls `method` and reads its result as a `R`; `()` takes any result.
     ///

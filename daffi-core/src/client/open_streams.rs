@@ -106,6 +106,9 @@ impl ClientConn {
             self.streams.add(id, &receiver, Arc::clone(&call), false);
             call
         });
+        if call.begin_result(&frame, total) {
+            return None;
+        }
         let begun = self.gather(&call, (id, &receiver), frame, total);
         begun.err().and_then(|fault| self.fail_own(&call, (id, &receiver), fault))
     }

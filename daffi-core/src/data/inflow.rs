@@ -34,6 +34,8 @@ struct InflowState {
     begun: Option<(BytesMut, Charge)>,
     /// What its parts cost that are not worked off: those before it are not all read.
     begun_cost: u64,
+    /// What is missing of a body that is read in pieces.
+    pieces: Option<Missing>,
     /// The other end said that items follow.
     has_begun: bool,
     /// Nothing more comes.
@@ -41,6 +43,15 @@ struct InflowState {
     /// The program reads no more.
     unread: bool,
     waker: Option<Waker>,
+}
+
+/// What is still to come of a body.
+#[derive(Debug)]
+struct Missing {
+    /// Bytes that are read.
+    bytes: u64,
+    /// Those, and what stands behind them.
+    all: u64,
 }
 
 /// What came in one frame, and what it cost.
@@ -84,6 +95,7 @@ impl Inflow {
             waiting: VecDeque::new(),
             begun: None,
             begun_cost: 0,
+            pieces: None,
             has_begun: false,
             end: None,
             unread: false,
@@ -112,6 +124,9 @@ impl Inflow {
     }
 
     fn take(&self, state: &mut InflowState, data: Data, cost: u64) -> Result<(), FlowError> {
+        if state.pieces.is_some() {
+            return self.take_piece(state, data, cost);
+        }
         let Data { end, packed, bytes, .. } = data;
         if end == DataEnd::Direction && bytes.is_empty() {
             return match state.begun {
@@ -138,6 +153,50 @@ impl Inflow {
             let cost = std::mem::take(&mut state.begun_cost);
             state.waiting.push_back(Waiting::Item(item.freeze(), cost, Some(memory)));
         }
+        Ok(())
+    }
+
+    /// What comes is a body of which `bytes` are read in pieces, beginning with `first`, and with
+    /// what stands behind them `all` are still to come.
+    pub(crate) fn begin_pieces(&self, first: &Bytes, bytes: u64, all: u64) {
+        let mut state = self.state.lock();
+        if !first.is_empty() {
+            let memory = self.end.conn.data_account().charge(first.len());
+            state.waiting.push_back(Waiting::Item(Bytes::copy_from_slice(first), 0, Some(memory)));
+        }
+        state.pieces = Some(Missing { bytes: bytes - first.len() as u64, all });
+        state.has_begun = true;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The next piece of a body, and whether it is what was said.
+    fn take_piece(&self, state: &mut InflowState, data: Data, cost: u64) -> Result<(), FlowError> {
+        let Data { end, packed, mut bytes, .. } = data;
+        let Some(missing) = state.pieces.as_mut() else { return Ok(()) };
+        if packed || end == DataEnd::Item {
+            return Err(FlowError::Malformed("items in the place of the rest of a body".into()));
+        }
+        let Some(all) = missing.all.checked_sub(bytes.len() as u64) else {
+            return Err(FlowError::Malformed("a body has more bytes than was said".into()));
+        };
+        missing.all = all;
+        let of_string = usize::try_from(missing.bytes).unwrap_or(usize::MAX).min(bytes.len());
+        missing.bytes -= of_string as u64;
+        if end == DataEnd::Direction && all > 0 {
+            return Err(FlowError::Malformed(format!("{all} bytes of a body that was said to have them did not come")));
+        }
+        bytes.truncate(of_string);
+        if bytes.is_empty() {
+            state.begun_cost += cost;
+            self.work_off_begun(state);
+            return Ok(());
+        }
+        let own = if bytes.len() < COPIED_BELOW { Bytes::copy_from_slice(&bytes) } else { bytes };
+        state.waiting.push_back(Waiting::Item(own, cost, None));
         Ok(())
     }
 

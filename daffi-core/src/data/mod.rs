@@ -6,16 +6,19 @@ mod inflow;
 mod outflow;
 mod pump;
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
-use bytes::BytesMut;
-use daffi_serde::{FormatSet, Output, SerdeError};
+use bytes::{Bytes, BytesMut};
+use daffi_serde::{Body, BytesWithin, FormatSet, Output, Returned, SerdeError};
 use daffi_wire::{CallCredit, CallId, Cancel, CancelReason, Data, FormatId, Frame, Limits, NodeName};
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Serialize, de::value::BytesDeserializer};
 
 pub(crate) use self::{
     gathering::{Gathered, Gathering},
@@ -81,6 +84,17 @@ pub(crate) fn write_item<T: Serialize + 'static>(
     Ok(())
 }
 
+/// Where in a payload of so many bytes, of which the first are here, the bytes lie.
+struct FindBytes(Box<FindBytesFn>);
+
+type FindBytesFn = dyn Fn(&[u8], u64) -> Option<BytesWithin> + Send + Sync;
+
+impl fmt::Debug for FindBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FindBytes")
+    }
+}
+
 /// Both directions of an open call at one of its ends.
 #[derive(Debug)]
 pub(crate) struct CallData {
@@ -91,6 +105,10 @@ pub(crate) struct CallData {
     outflow: OnceLock<Outflow>,
     /// A large body that comes, and is wanted whole.
     body: OnceLock<Arc<Gathering>>,
+    /// Finds the bytes of a large result, for a caller that reads them in pieces.
+    within: Option<FindBytes>,
+    /// What comes is bytes in pieces, and not items in a format.
+    are_pieces: AtomicBool,
     /// Why the call has failed at this end.
     fault: OnceLock<FlowError>,
     /// Until the call has ended, which may be remembered for longer.
@@ -106,7 +124,52 @@ impl CallData {
     ) -> Self {
         let (body, fault) = (OnceLock::new(), OnceLock::new());
         let outflow = outflow.map_or_else(OnceLock::new, OnceLock::from);
-        Self { format, inflow, outflow, body, fault, counted: Mutex::new(counted) }
+        let are_pieces = AtomicBool::new(false);
+        Self { format, inflow, outflow, body, within: None, are_pieces, fault, counted: Mutex::new(counted) }
+    }
+
+    /// The caller reads a large result of bytes in pieces, if `within` finds where they lie.
+    pub(crate) fn in_pieces(
+        mut self,
+        within: impl Fn(&[u8], u64) -> Option<BytesWithin> + Send + Sync + 'static,
+    ) -> Self {
+        self.within = Some(FindBytes(Box::new(within)));
+        self
+    }
+
+    /// The pieces of a large result come. `false`: it is wanted whole.
+    pub(crate) fn begin_result(&self, first: &Frame, total: u64) -> bool {
+        let payload = first.payload_bytes();
+        let within = self.within.as_ref().and_then(|within| (within.0)(&payload, total));
+        within.is_some_and(|within| self.begin_pieces(&payload, total, &within))
+    }
+
+    /// The bytes in a body of `total`, the `first` of which are here, are read in pieces. `false`:
+    /// nobody reads anything.
+    pub(crate) fn begin_pieces(&self, first: &Bytes, total: u64, within: &BytesWithin) -> bool {
+        let Some(inflow) = &self.inflow else { return false };
+        let Some(missing) = total.checked_sub(first.len() as u64) else { return false };
+        // Relaxed: who reads them finds them behind a lock.
+        self.are_pieces.store(true, Relaxed);
+        let end = first.len().min(usize::try_from(within.before as u64 + within.len).unwrap_or(usize::MAX));
+        inflow.begin_pieces(&first.slice(within.before.min(end)..end), within.len, missing);
+        true
+    }
+
+    /// Whether what comes is bytes in pieces.
+    pub(crate) fn are_pieces(&self) -> bool {
+        self.are_pieces.load(Relaxed)
+    }
+
+    /// Reads what came: an item in the format of the call, or a piece of bytes.
+    pub(crate) fn read_item<T: Returned>(&self, formats: &impl FormatSet, bytes: Bytes) -> Result<T, SerdeError> {
+        if !self.are_pieces() {
+            return formats.decode_result(self.format, &Body::new(bytes));
+        }
+        castaway::cast!(bytes, T).or_else(|bytes| {
+            let piece = BytesDeserializer::<serde::de::value::Error>::new(&bytes);
+            T::deserialize(piece).map_err(|error| SerdeError::decode(self.format, error))
+        })
     }
 
     /// What goes from here, if anything does.

@@ -42,13 +42,17 @@ pub struct CallbackOptions {
     /// answer any more ([`Context::cancelled`]), so it must be one that can be dropped anywhere.
     /// Without meaning for plain functions, which nothing can stop, and for nowait calls.
     pub drop_when_cancelled: bool,
+    /// A last argument of bytes that is too large for one frame is read in pieces, as
+    /// [`Context::items`] gives them, with no limit and while it comes; the argument itself is empty
+    /// then. In OPAQUE, and in MSGPACK up to 4 GiB; in other formats it is put together.
+    pub pieces: bool,
 }
 
 impl CallbackOptions {
     /// The options of a function that states none.
     #[must_use]
     pub const fn new() -> Self {
-        Self { params: &[], blocking: false, ordered: false, inline: false, drop_when_cancelled: false }
+        Self { params: &[], blocking: false, ordered: false, inline: false, drop_when_cancelled: false, pieces: false }
     }
 
     /// Sets the names of the parameters.
@@ -76,6 +80,13 @@ impl CallbackOptions {
     #[must_use]
     pub const fn inline(mut self) -> Self {
         self.inline = true;
+        self
+    }
+
+    /// Reads a last argument of bytes in pieces when it is large.
+    #[must_use]
+    pub const fn pieces(mut self, pieces: bool) -> Self {
+        self.pieces = pieces;
         self
     }
 
@@ -289,6 +300,11 @@ impl Callback {
                 "a callback held up a connection and will not run there until it has proved quick"
             );
         }
+    }
+
+    /// Whether a large last argument of bytes is read in pieces.
+    pub(crate) const fn takes_pieces(&self) -> bool {
+        self.options.pieces
     }
 
     /// Whether one caller's requests run one after another.

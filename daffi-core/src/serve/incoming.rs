@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use daffi_serde::{Body, FormatSet, Returned, SerdeError};
+use daffi_serde::{FormatSet, Returned, SerdeError};
 use daffi_transport::BoxFuture;
 use futures::Stream;
 
@@ -25,6 +25,9 @@ use crate::{
 /// It ends when the caller has sent all. An error is the last thing that it gives: the caller gave
 /// the call up or left, an item is not a `T`, or is larger than a frame may be. Dropping it tells
 /// the caller to send no more.
+///
+/// Of bytes it also reads one large argument of a plain call, in pieces as they come
+/// ([`CallbackOptions::pieces`](crate::CallbackOptions::pieces)).
 ///
 /// A caller that knows nothing of streams, such as one of daffi 3.0.1, gives a list in its place.
 pub struct Incoming<T> {
@@ -55,6 +58,10 @@ impl<T> ItemReader<T> {
     /// Reads an item, once what it may hold is taken from the budget.
     fn read(&mut self, bytes: Bytes, method: &str) -> Result<T, CallError> {
         self.memory = None;
+        if self.data.are_pieces() {
+            // A piece is what its frame holds.
+            return (self.read)(bytes).map_err(|source| CallError::Decode { method: method.to_owned(), source });
+        }
         let bound = || (self.bound)(bytes.len());
         let memory = self.account.read_arguments(bytes.len(), bound, false, Instant::now()).map_err(|no_room| {
             let (size, NoRoom { may_hold, share }) = (bytes.len(), no_room);
@@ -88,9 +95,10 @@ impl<T: Returned> Incoming<T> {
     pub(super) fn of_call<F: FormatSet>(context: &Context, method: &str, formats: F) -> Option<Self> {
         let data = context.call().data().filter(|data| data.inflow.is_some())?;
         let (own, format, bounds) = (context.clone(), data.format, formats.clone());
+        let items = Arc::clone(data);
         let reader = ItemReader {
             data: Arc::clone(data),
-            read: Box::new(move |bytes| formats.decode_result(format, &Body::new(bytes))),
+            read: Box::new(move |bytes| items.read_item(&formats, bytes)),
             bound: Box::new(move |bytes| bounds.decode_bound(format, bytes)),
             account: Arc::clone(context.conn().inbound.account()),
             memory: None,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use daffi_serde::{FormatSet, Output, RemoteError};
+use daffi_serde::{BytesWithin, FormatSet, Output, RemoteError};
 use daffi_wire::{FormatId, NodeName};
 use tokio_util::task::TaskTracker;
 
@@ -58,11 +58,14 @@ impl Node {
     }
 }
 
-/// Writes error replies in a node's formats.
+/// Writes error replies in a node's formats, and looks into payloads.
 pub(crate) trait ErrorWriter: Send + Sync + std::fmt::Debug {
     /// Appends the error and gives the format chosen: the call's where every node reads errors in
     /// it, else JSON ([protocol, 7.3](daffi_wire::protocol#7.3)).
     fn write(&self, format: FormatId, error: &RemoteError, buffer: &mut BytesMut) -> FormatId;
+
+    /// Where the bytes lie in arguments of which the first came.
+    fn bytes_in_args(&self, format: FormatId, first: &[u8], total: u64) -> Option<BytesWithin>;
 }
 
 struct Errors<F>(F);
@@ -84,5 +87,9 @@ impl<F: FormatSet> ErrorWriter for Errors<F> {
         }
         buffer.extend_from_slice(&json_error(error));
         FormatId::JSON
+    }
+
+    fn bytes_in_args(&self, format: FormatId, first: &[u8], total: u64) -> Option<BytesWithin> {
+        self.0.bytes_in_args(format, first, total)
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn open_data(
     context: &Context,
     (id, format): (CallId, FormatId),
     streams: Streams,
+    in_pieces: bool,
 ) -> Result<Arc<CallData>, RemoteError> {
     let (caller, config) = (&context.call().caller, &context.node().config);
     let counted = StreamPlace::one_of(&caller.streams, config.max_streams).ok_or_else(|| {
@@ -25,7 +26,7 @@ pub(super) fn open_data(
             caller.name, config.max_streams
         ))
     })?;
-    let inflow = if streams.flags.items_follow {
+    let inflow = if streams.flags.items_follow || in_pieces {
         let reserved = reserve(context.conn()).map_err(|error| {
             let text = format!("there is no room for the items of a call of {}: {error}", caller.name);
             Refusal::Overloaded.error(text)

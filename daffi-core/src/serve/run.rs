@@ -99,18 +99,22 @@ impl ServingNode {
             self.callbacks.submit(&mut intake.jobs);
         }
         let (answer, received) = (ReplyTo::new(context, &frame), frame.as_bytes().len());
+        let mut gathers = None;
         let call = if !answer.wants_reply || !context.conn().level().at_least(Level::FOUR) {
             None
         } else if streams.is_none() {
             Some(intake.calls.take(&context.call().caller))
         } else {
-            match with_data(context, answer, streams) {
-                Ok(call) => Some(call),
+            match with_data((context, callback), &mut frame, answer, streams) {
+                Ok((call, total)) => {
+                    gathers = total;
+                    Some(call)
+                }
                 Err(error) => return context.answer_error(turn, &frame, error),
             }
         };
         let arrived = Arrived { frame, answer, received, call, read_extensions };
-        if let Some(total) = streams.body {
+        if let Some(total) = gathers {
             return await_arguments(turn, intake, context, (arrived, total), until_done);
         }
         let open = (&mut intake.jobs, &mut intake.calls);
@@ -412,10 +416,23 @@ fn await_arguments(
     intake.arriving.enter(ArrivingCall { call, answer, read_extensions, method, until_done });
 }
 
-/// What is noted of a call of which a part comes or goes in DATA. The error is for its caller.
-fn with_data(context: &Context, answer: ReplyTo, streams: Streams) -> Result<Arc<Invocation>, RemoteError> {
-    let data = open_data(context, (answer.id, answer.format), streams)?;
-    Ok(Arc::new(Invocation::with_data(Arc::clone(&context.call().caller), data)))
+/// What is noted of a call of which a part comes or goes in DATA, and all bytes of its arguments if
+/// they are to be put together. The error is for its caller.
+fn with_data(
+    (context, callback): (&Context, &Callback),
+    frame: &mut Frame,
+    answer: ReplyTo,
+    streams: Streams,
+) -> Result<(Arc<Invocation>, Option<u64>), RemoteError> {
+    let find = |total| context.node().errors.bytes_in_args(answer.format, frame.payload(), total);
+    let within = streams.body.filter(|_| callback.takes_pieces()).and_then(find);
+    let data = open_data(context, (answer.id, answer.format), streams, within.is_some())?;
+    let call = Arc::new(Invocation::with_data(Arc::clone(&context.call().caller), Arc::clone(&data)));
+    let (Some(within), Some(total)) = (within, streams.body) else { return Ok((call, streams.body)) };
+    data.begin_pieces(&frame.payload_bytes(), total, &within);
+    // As its callback sees it.
+    *frame = frame.with_payload(&within.rest);
+    Ok((call, None))
 }
 
 /// Turns a panic of a callback, or of a layer, into an error reply.

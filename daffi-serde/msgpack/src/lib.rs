@@ -32,9 +32,10 @@
 
 mod envelope;
 mod payload;
+mod within;
 
 use daffi_serde::{
-    Args, ArgsSink, Body, Codec, Output, ResultSink, SerdeError, ValueLimits,
+    Args, ArgsSink, Body, BytesWithin, Codec, Output, ResultSink, SerdeError, ValueLimits,
     guard::{Guarded, GuardedArgs, Rules, Watch},
 };
 use daffi_wire::FormatId;
@@ -123,6 +124,14 @@ impl Codec for Msgpack {
 
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
         self.read(body, ResultPair(sink))
+    }
+
+    fn bytes_in_args(&self, first: &[u8], total: u64) -> Option<BytesWithin> {
+        within::in_args(first, total)
+    }
+
+    fn bytes_in_result(&self, first: &[u8], total: u64) -> Option<BytesWithin> {
+        within::in_result(first, total)
     }
 }
 

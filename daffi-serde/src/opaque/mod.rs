@@ -5,7 +5,7 @@ use daffi_wire::FormatId;
 use serde::{Serialize, de::value::Error};
 
 use self::{read::OpaqueDeserializer, write::OpaqueSerializer};
-use crate::{Args, ArgsSink, ArgsVisitor, Body, Codec, Output, ResultSink, SerdeError, bytes_like};
+use crate::{Args, ArgsSink, ArgsVisitor, Body, BytesWithin, Codec, Output, ResultSink, SerdeError, bytes_like};
 
 mod read;
 mod write;
@@ -147,6 +147,14 @@ impl Codec for Opaque {
             return Ok(());
         }
         sink.result(OpaqueDeserializer::new(body).map_err(decode_error)?).map_err(decode_error)
+    }
+
+    fn bytes_in_args(&self, _: &[u8], total: u64) -> Option<BytesWithin> {
+        Some(BytesWithin::all(total))
+    }
+
+    fn bytes_in_result(&self, _: &[u8], total: u64) -> Option<BytesWithin> {
+        Some(BytesWithin::all(total))
     }
 }
 

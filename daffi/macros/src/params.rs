@@ -139,7 +139,7 @@ impl Param {
     pub(crate) fn read_as(&self) -> Option<TokenStream> {
         let span = self.span();
         if let Role::Items(item) = &self.role {
-            return Some(quote_spanned!(span=> ::daffi::__private::Defaulted<::std::vec::Vec<#item>>));
+            return Some(quote_spanned!(span=> ::daffi::__private::Defaulted<::daffi::__private::Given<#item>>));
         }
         let Role::Argument { passing, default } = &self.role else { return None };
         let owned = passing.owned();

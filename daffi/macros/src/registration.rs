@@ -49,6 +49,9 @@ impl Registration<'_> {
         let Self { options, signature: Signature { params, is_async, .. }, .. } = self;
         let name = options.wire_name(self.ident);
         let options = options.to_tokens(&params.names());
+        let pieces =
+            params.items().map(|(_, item)| quote_spanned!(span=> .pieces(::daffi::__private::are_bytes::<#item>())));
+        let options = quote_spanned!(span=> #options #pieces);
 
         let locals: Vec<_> = params.iter().enumerate().map(|(index, param)| (param.local(index), param)).collect();
         let arguments = locals.iter().filter_map(|(local, param)| Some((local, param.read_as()?)));

@@ -5,6 +5,7 @@
 
 mod classes;
 mod functions;
+mod pieces;
 mod remote;
 mod streams;
 mod support;

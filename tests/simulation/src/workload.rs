@@ -20,6 +20,8 @@ use crate::{
 
 /// Payloads up to this size, rarely: larger than what a link writes or reads at once.
 const LARGE: usize = 100_000;
+/// And up to this one more rarely: it travels in parts.
+const IN_PARTS: usize = 2_500_000;
 
 /// What a callback answers.
 type Echo = (u64, String, Bytes);
@@ -88,6 +90,7 @@ impl Planned {
             _ => Style::StreamNowait { chunks: rng.u64(0..20) },
         };
         let size = match rng.u8(0..20) {
+            0 if rng.u8(0..4) == 0 => rng.usize(LARGE..IN_PARTS),
             0 => rng.usize(0..LARGE),
             1..5 => rng.usize(0..10_000),
             _ => rng.usize(0..50),

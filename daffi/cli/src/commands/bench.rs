@@ -64,8 +64,8 @@ pub(crate) struct Bench {
     /// Time of calls before that
     #[arg(long, value_name = "TIME", default_value = "0.5")]
     warm_up: Seconds,
-    /// One more argument: so many bytes
-    #[arg(short, long, value_name = "SIZE")]
+    /// One more argument: so many bytes, of any number that the callback takes
+    #[arg(short, long, visible_alias = "body", value_name = "SIZE")]
     payload: Option<Size>,
     /// Take so many results of each call, which its callback gives one by one, and count them; what
     /// it gives beyond them is cancelled. The time of a call is that to the last of them

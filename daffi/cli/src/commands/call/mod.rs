@@ -145,7 +145,8 @@ impl Call {
     async fn call(&self, rpc: &Rpc, invoked: &Invoked, progress: &Progress) -> Result<Option<Value>, Trouble> {
         let Invoked { method, args, timeout, .. } = invoked;
         if !self.items {
-            let results = rpc.results(method, args.clone()).await?;
+            // Bytes are written as they come, however many there are.
+            let results = rpc.clone().in_pieces().results(method, args.clone()).await?;
             let all_sent = AllSent { sent: pending(), timeout: None };
             return take(results, all_sent, self.json, progress).await;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daffi::{Bytes, CallError, Context, Formats, Incoming, RemoteError, Value, callback, remote_error};
+use daffi::{Bytes, CallError, Context, Incoming, RemoteError, Value, callback, remote_error};
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use sha2::{Digest, Sha256};
 
@@ -85,19 +85,12 @@ impl Streams {
         Ok(chunks.boxed())
     }
 
-    pub async fn hash(&self, ctx: Context, #[default(None)] data: Option<Value>) -> Result<String, RemoteError> {
-        let mut hash = Sha256::new();
-        if let Some(mut chunks) = ctx.items::<Value, Formats>("hash") {
-            let watched = self.given_up.watch(ctx);
-            while let Some(chunk) = chunks.try_next().await.map_err(remote_error)? {
-                update(&mut hash, chunk)?;
-            }
-            watched.finish();
-        } else {
-            let missing =
-                || RemoteError::new("TypeError", "hash() missing its data: bytes, or text, or chunks of them");
-            update(&mut hash, data.ok_or_else(missing)?)?;
+    pub async fn hash(&self, ctx: Context, mut data: Incoming<Bytes>) -> Result<String, CallError> {
+        let (mut hash, watched) = (Sha256::new(), self.given_up.watch(ctx));
+        while let Some(piece) = data.try_next().await? {
+            hash.update(piece);
         }
+        watched.finish();
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
@@ -105,17 +98,6 @@ impl Streams {
     pub fn cancelled(&self) -> u64 {
         self.given_up.count()
     }
-}
-
-/// Adds bytes, the bytes of a text, or a list of such.
-fn update(hash: &mut Sha256, data: Value) -> Result<(), RemoteError> {
-    match data {
-        Value::Bytes(bytes) => hash.update(bytes),
-        Value::Str(text) => hash.update(text.as_bytes()),
-        Value::List(chunks) => return chunks.into_iter().try_for_each(|chunk| update(hash, chunk)),
-        other => return Err(RemoteError::new("TypeError", format!("hash() takes bytes or text, not {other}"))),
-    }
-    Ok(())
 }
 
 fn not_negative<T: TryFrom<i64>>(method: &str, number: i64) -> Result<T, RemoteError> {
