@@ -19,6 +19,8 @@ mod members;
 mod membership;
 mod news;
 mod open_calls;
+#[cfg(test)]
+mod open_calls_model;
 mod pulse;
 pub(crate) mod routing;
 mod server;

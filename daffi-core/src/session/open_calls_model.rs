@@ -1,0 +1,163 @@
+//! Every order of what can happen to a few calls of one caller, beside a model of them.
+
+use daffi_wire::CallId;
+
+use super::open_calls::OpenCalls;
+
+const RECEIVERS: [u64; 2] = [10, 11];
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// The caller calls this receiver under this number, whether that is in use or not: a Router
+    /// then gives it another.
+    Open(u16, usize),
+    /// It says CANCEL, and waits for the end.
+    Cancel(u16),
+    /// It waits no more, and says nothing.
+    GiveUp(u16),
+    /// The receiver of the call that was opened so many before the last ends it, or says so again.
+    Terminal(usize),
+    /// The other receiver does.
+    Stray(usize),
+    /// The link of this receiver is lost.
+    Leave(usize),
+    /// That of the caller is lost, and a newer connection has its name.
+    Return,
+}
+
+const EVENTS: [Event; 11] = [
+    Event::Open(1, 0),
+    Event::Open(1, 1),
+    Event::Open(2, 0),
+    Event::Cancel(1),
+    Event::GiveUp(1),
+    Event::Terminal(0),
+    Event::Terminal(1),
+    Event::Terminal(2),
+    Event::Stray(0),
+    Event::Leave(0),
+    Event::Return,
+];
+
+/// A call as it has to be.
+#[derive(Clone, Debug)]
+struct Call {
+    id: CallId,
+    number: CallId,
+    receiver: u64,
+    /// Its receiver may still end it: the number is not another's.
+    is_open: bool,
+    /// The caller waits for its end.
+    waits: bool,
+    cancelled: bool,
+    ends: usize,
+}
+
+#[derive(Default)]
+struct World {
+    open: OpenCalls,
+    calls: Vec<Call>,
+}
+
+impl World {
+    fn waiting(&mut self, id: CallId) -> Option<&mut Call> {
+        self.calls.iter_mut().find(|call| call.id == id && call.is_open && call.waits)
+    }
+
+    fn opened_before(&self, back: usize) -> Option<Call> {
+        self.calls.len().checked_sub(back + 1).map(|at| self.calls[at].clone())
+    }
+
+    fn step(&mut self, event: Event) {
+        match event {
+            Event::Open(id, receiver) => self.open(CallId(id), RECEIVERS[receiver]),
+            Event::Cancel(id) => {
+                let expected = self.waiting(CallId(id)).filter(|call| !call.cancelled).map(|call| {
+                    call.cancelled = true;
+                    (call.number, call.receiver)
+                });
+                assert_eq!(self.open.cancel(CallId(id)), expected, "its receiver hears of it once");
+            }
+            Event::GiveUp(id) => {
+                self.open.give_up(CallId(id));
+                if let Some(call) = self.waiting(CallId(id)) {
+                    call.waits = false;
+                }
+            }
+            Event::Terminal(back) => {
+                if let Some(call) = self.opened_before(back) {
+                    self.terminal(call.number, call.receiver);
+                }
+            }
+            Event::Stray(back) => {
+                if let Some(call) = self.opened_before(back) {
+                    let other = RECEIVERS[usize::from(call.receiver == RECEIVERS[0])];
+                    self.terminal(call.number, other);
+                }
+            }
+            Event::Leave(receiver) => self.leave(RECEIVERS[receiver]),
+            Event::Return => {
+                self.open = self.open.close();
+                self.calls.iter_mut().for_each(|call| call.waits = false);
+            }
+        }
+        let (open, waits) = self
+            .calls
+            .iter()
+            .filter(|call| call.is_open)
+            .fold((0, 0), |(open, waits), call| (open + 1, waits + usize::from(call.waits)));
+        assert_eq!((self.open.len(), self.open.count_waiting()), (open, waits), "what has ended is forgotten");
+    }
+
+    fn open(&mut self, id: CallId, receiver: u64) {
+        let number = self.open.open(id, receiver).expect("numbers are free");
+        let is_used = |number| self.calls.iter().any(|call| call.is_open && call.number == number);
+        assert!(!is_used(number), "a number under which an answer may come is not used again");
+        assert!(is_used(id) || number == id, "and a free one is the caller's own");
+        // Whoever uses the number of an open call hears nothing more of that.
+        if let Some(call) = self.waiting(id) {
+            call.waits = false;
+        }
+        self.calls.push(Call { id, number, receiver, is_open: true, waits: true, cancelled: false, ends: 0 });
+    }
+
+    /// Somebody ends the call that it knows by this number: that of its own, or nobody's.
+    fn terminal(&mut self, number: CallId, receiver: u64) {
+        let about = |call: &&mut Call| call.is_open && (call.number, call.receiver) == (number, receiver);
+        let reaches = self.calls.iter_mut().find(about).and_then(|call| {
+            call.is_open = false;
+            call.ends += usize::from(call.waits);
+            call.waits.then_some(call.id)
+        });
+        assert_eq!(self.open.complete(number, receiver), reaches, "an end reaches the call that it is about");
+    }
+
+    fn leave(&mut self, receiver: u64) {
+        let mut ended = Vec::new();
+        for call in self.calls.iter_mut().filter(|call| call.is_open && call.receiver == receiver) {
+            call.is_open = false;
+            call.ends += usize::from(call.waits);
+            ended.extend(call.waits.then_some(call.id));
+        }
+        ended.sort_unstable();
+        assert_eq!(self.open.end_receiver(receiver), ended);
+    }
+}
+
+#[test]
+fn every_order_of_a_few_events_ends_each_call_once() {
+    const DEPTH: u32 = 5;
+    for order in 0..EVENTS.len().pow(DEPTH) {
+        let events: Vec<_> = (0..DEPTH).map(|place| EVENTS[order / EVENTS.len().pow(place) % EVENTS.len()]).collect();
+        let ran = std::panic::catch_unwind(|| {
+            let mut world = World::default();
+            // There is always something that they may be about.
+            world.step(Event::Open(1, 0));
+            events.iter().for_each(|event| world.step(*event));
+            (0..RECEIVERS.len()).for_each(|receiver| world.step(Event::Leave(receiver)));
+            assert!(world.calls.iter().all(|call| !call.is_open && call.ends <= 1), "{:?}", world.calls);
+            assert_eq!(world.open.receivers().count(), 0);
+        });
+        assert!(ran.is_ok(), "{events:?}");
+    }
+}
