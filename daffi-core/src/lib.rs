@@ -85,8 +85,8 @@ mod trace;
 
 pub use crate::{
     call::{
-        Answer, Answers, Call, CallOptions, CallService, Calling, Cast, CastNowait, ItemSender, Queueing, ReadAnswer,
-        Results, Rpc, RpcNowait, RpcOver, SendError, StreamCall, StreamNowait,
+        Answer, Answers, Call, CallOptions, CallService, Calling, Cast, CastItem, CastNowait, CastResults, ItemSender,
+        Queueing, ReadAnswer, Results, Rpc, RpcNowait, RpcOver, SendError, StreamCall, StreamNowait,
     },
     client::{Choice, Client, ClientBuilder, ClientState, LeastInFlight, Picker, RoundRobin, StickyByKey},
     config::{NamePolicy, NodeConfig, UnusableSetting},

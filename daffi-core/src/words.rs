@@ -44,6 +44,12 @@ macro_rules! words {
          gives all calls up, as dropping one call does.\n\n# Errors\n`CallError` when nothing could be sent at all: no \
          connection, nobody who exposes the callback, arguments that can't be written."
     };
+    (cast_results) => {
+        "Last of each member comes that it has ended or failed. Each member has a window of its own: a slow reader here holds \
+         all callbacks up, and no member another. The timeout holds for each member as for the results of one call. The calls are \
+         sent when the future is polled first.\n\nCancelling: dropping the future, or the results, gives all calls \
+         up.\n\n# Errors\n`CallError` when nothing could be sent at all: no connection, nobody who exposes the callback."
+    };
     (cast_nowait) => {
         "Arguments are written here, so they may be borrowed.\n\nCancelling: dropping the future may leave some members \
          called and others not.\n\n# Errors\nThe first error; members that could be called were called."

@@ -1,6 +1,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::poll_fn,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -11,7 +13,8 @@ use futures::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    CallOptions,
+    CallOptions, Rpc,
+    cast_results::{CastResults, MemberResults},
     engine::{read, receive, send, send_nowait},
     progress::Progress,
     request::{Payloads, WrittenRequest, choose, format_for, write_payload},
@@ -72,6 +75,34 @@ impl<F: FormatSet> Cast<F> {
             note_answers(span, method, &answers);
             answers
         })
+    }
+
+    /// Calls `method` on each member and gives what all give, one by one, each result with the name
+    /// of the member. One that returns a plain value, as one of daffi 3.0.1 does, gives that alone.
+    ///
+    #[doc = words!(cast_results)]
+    pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<CastResults<R, F>, CallError> {
+        let client = &self.client;
+        let deadline = self.options.timeout.map(|after| (after, later(after)));
+        let payloads = Arc::new(payloads(client, &self.options, method, &args));
+        let conn = connection(client, &self.options, deadline, method).await?;
+        let names = names(&conn, self.receivers.as_deref(), method)?;
+        let mut members: Vec<_> = names.iter().map(|name| self.member(method, name, &payloads)).collect();
+        // All are asked now, and who takes no more for the moment holds nobody else up.
+        poll_fn(|cx| {
+            members.iter_mut().for_each(|member| _ = member.poll_open(cx));
+            Poll::Ready(())
+        })
+        .await;
+        Ok(CastResults::new(members))
+    }
+
+    /// The call of one member, to be sent.
+    fn member<R: Returned>(&self, method: &str, name: &str, payloads: &Arc<Payloads>) -> MemberResults<R, F> {
+        let options = CallOptions { receiver: Some(name.to_owned()), ..self.options.clone() };
+        let rpc = Rpc::new(self.client.clone(), options);
+        let (method, payloads) = (method.to_owned(), Arc::clone(payloads));
+        MemberResults::new(name, async move { rpc.results_of(&method, &payloads).await })
     }
 
     async fn send<R: Returned + Send>(&self, method: &str, payloads: &Payloads) -> Result<Answers<R>, CallError> {
@@ -180,6 +211,24 @@ fn payloads<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &st
     client.payloads(args, options, levels)
 }
 
+/// Who is asked.
+fn names(conn: &ClientConn, receivers: Option<&[String]>, method: &str) -> Result<Vec<String>, CallError> {
+    let mut named = BTreeSet::new();
+    let names: Vec<String> = match receivers {
+        Some([]) => return Err(CallError::NoReceivers { method: method.to_owned() }),
+        // In the order in which they were named, each once.
+        Some(names) => names.iter().filter(|name| named.insert(*name)).cloned().collect(),
+        None => {
+            let exposing = conn.members().receivers_of(method).cloned();
+            exposing.map(|all| all.iter().map(ToString::to_string).collect()).unwrap_or_default()
+        }
+    };
+    if names.is_empty() {
+        return Err(CallError::ReceiverNotFound { method: method.to_owned(), receiver: None });
+    }
+    Ok(names)
+}
+
 /// The request of each member.
 fn address<F: FormatSet>(
     client: &Client<F>,
@@ -192,18 +241,7 @@ fn address<F: FormatSet>(
 ) -> Result<Requests, CallError> {
     let shared = client.shared();
     let members = conn.members();
-    let mut named = BTreeSet::new();
-    let names: Vec<String> = match receivers {
-        Some([]) => return Err(CallError::NoReceivers { method: method.to_owned() }),
-        // In the order in which they were named, each once.
-        Some(names) => names.iter().filter(|name| named.insert(*name)).cloned().collect(),
-        None => {
-            members.receivers_of(method).map(|all| all.iter().map(ToString::to_string).collect()).unwrap_or_default()
-        }
-    };
-    if names.is_empty() {
-        return Err(CallError::ReceiverNotFound { method: method.to_owned(), receiver: None });
-    }
+    let names = names(conn, receivers, method)?;
     let extensions = WrittenExtensions::of(options, method, wants_reply)?;
     let mut requests = Vec::with_capacity(names.len());
     for name in names {

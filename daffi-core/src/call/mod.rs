@@ -2,6 +2,7 @@
 
 mod calling;
 mod cast;
+mod cast_results;
 mod client;
 mod engine;
 mod opening;
@@ -28,6 +29,7 @@ use daffi_wire::{FormatId, StreamFlags};
 pub use self::{
     calling::{Calling, Queueing},
     cast::{Answers, Cast, CastNowait},
+    cast_results::{CastItem, CastResults},
     over::RpcOver,
     results::Results,
     rpc::{Rpc, RpcNowait},

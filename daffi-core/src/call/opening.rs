@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use daffi_serde::{Args, FormatSet};
+use daffi_serde::FormatSet;
 use daffi_wire::{CallId, FIRST_CALL_WINDOW, FormatId, NodeName};
 use tokio::time::Instant;
 
-use super::{CallOptions, calling::within, engine::send_streaming, pending_reply::PendingReply, progress::Progress};
+use super::{
+    CallOptions, calling::within, engine::send_streaming, pending_reply::PendingReply, progress::Progress,
+    request::Payloads,
+};
 use crate::{
     client::{Client, ClientConn},
     data::{CallData, Inflow, Outflow},
@@ -23,18 +26,17 @@ pub(super) struct StreamingCall {
     pub(super) deadline: Option<Instant>,
 }
 
-/// Sends the request of a call with such options, within its timeout. Cancel safe: dropped, it has
-/// sent nothing or gives the call up.
+/// Sends the request of a call with such arguments and options, within its timeout. Cancel safe:
+/// dropped, it has sent nothing or gives the call up.
 pub(super) async fn open<F: FormatSet>(
     client: &Client<F>,
     method: &str,
-    args: &impl Args,
+    payloads: &Payloads,
     options: &CallOptions,
 ) -> Result<StreamingCall, CallError> {
-    let payloads = client.payloads(args, options, None);
     let (mut progress, deadline) = (Progress::default(), options.timeout.map(later));
     let sending = client.unless_given_up(method, async {
-        let (conn, receiver, written) = client.address(method, &payloads, options, true, &mut progress).await?;
+        let (conn, receiver, written) = client.address(method, payloads, options, true, &mut progress).await?;
         progress.set_target(&conn, &receiver);
         let format = written.format();
         let data =

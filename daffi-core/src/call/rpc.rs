@@ -6,9 +6,10 @@ use futures::{Stream, StreamExt};
 use serde::Serialize;
 
 use super::{
-    CallOptions, ItemSender, Results, RpcOver, SendError,
+    CallOptions, Cast, ItemSender, Results, RpcOver, SendError,
     calling::{Calling, Queueing},
     opening::{StreamingCall, open},
+    request::Payloads,
     result_clock::ResultClock,
     sending::send_all,
     setters,
@@ -42,10 +43,20 @@ impl<F: FormatSet> Rpc<F> {
     ///
     #[doc = words!(results)]
     pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<Results<R, F>, CallError> {
-        let (call, timeout, span) =
-            self.open(method, &args, StreamFlags { items_follow: false, takes_results: true }).await?;
+        let payloads = self.client.payloads(&args, &self.options, None);
+        self.results_of(method, &payloads).await?.begun().await
+    }
+
+    /// The results of a call that was sent with these arguments.
+    pub(super) async fn results_of<R: Returned>(
+        &self,
+        method: &str,
+        payloads: &Payloads,
+    ) -> Result<Results<R, F>, CallError> {
+        let flags = StreamFlags { items_follow: false, takes_results: true };
+        let (call, timeout, span) = self.open(method, payloads, flags).await?;
         let clock = ResultClock::new(timeout, call.deadline);
-        Results::new(self.client.clone(), method, call, clock, span).begun().await
+        Ok(Results::new(self.client.clone(), method, call, clock, span))
     }
 
     /// Calls `method`, sends `items` behind the arguments, one by one, and reads its result as a
@@ -77,7 +88,7 @@ impl<F: FormatSet> Rpc<F> {
         items: impl Stream<Item = Result<impl Serialize + 'static, E>>,
     ) -> Result<R, SendError<E>> {
         let (call, timeout, span) =
-            self.open(method, &args, StreamFlags { items_follow: true, takes_results: false }).await?;
+            self.open_with(method, &args, StreamFlags { items_follow: true, takes_results: false }).await?;
         let sent = send_all(&self.client, method, call, items, timeout).await;
         match &sent {
             Ok(_) => note_end(span, method, &Ok(())),
@@ -98,22 +109,21 @@ impl<F: FormatSet> Rpc<F> {
         args: impl Args,
     ) -> Result<(ItemSender<T, F>, Results<R, F>), CallError> {
         let (call, timeout, span) =
-            self.open(method, &args, StreamFlags { items_follow: true, takes_results: true }).await?;
+            self.open_with(method, &args, StreamFlags { items_follow: true, takes_results: true }).await?;
         let items = ItemSender::new(self.client.formats().clone(), method, Arc::clone(&call.data));
         // What the program has to say before the first result takes its own time.
         let clock = ResultClock::new(timeout, None);
         Ok((items, Results::new(self.client.clone(), method, call, clock, span)))
     }
 
-    async fn open(
-        &self,
-        method: &str,
-        args: &impl Args,
-        stream: StreamFlags,
-    ) -> Result<(StreamingCall, Option<Duration>, Option<Box<CallSpan>>), CallError> {
+    async fn open_with(&self, method: &str, args: &impl Args, stream: StreamFlags) -> Result<Opened, CallError> {
+        self.open(method, &self.client.payloads(args, &self.options, None), stream).await
+    }
+
+    async fn open(&self, method: &str, payloads: &Payloads, stream: StreamFlags) -> Result<Opened, CallError> {
         let (span, options) = self.client.begin(method, &self.options);
         let options = CallOptions { stream, ..options.into_owned() };
-        match open(&self.client, method, args, &options).await {
+        match open(&self.client, method, payloads, &options).await {
             Ok(call) => {
                 if let Some(span) = &span {
                     span.note_peer(call.pending.receiver());
@@ -128,6 +138,21 @@ impl<F: FormatSet> Rpc<F> {
         }
     }
 
+    /// The same calls, which nobody answers: with all that was set of these.
+    #[must_use]
+    pub fn to_nowait(&self) -> RpcNowait<F> {
+        RpcNowait::new(self.client.clone(), self.options.clone())
+    }
+
+    /// The same call to every member that exposes the callback, or to the receiver that was set:
+    /// with all else that was set of these.
+    #[must_use]
+    pub fn to_cast(&self) -> Cast<F> {
+        let options = CallOptions { receiver: None, ..self.options.clone() };
+        let cast = Cast::new(self.client.clone(), options);
+        self.options.receiver.iter().fold(cast, |cast, receiver| cast.receivers([receiver.as_str()]))
+    }
+
     /// Calls `method`, waits until it has run, and drops its result: [`call`](Self::call) of `()`.
     ///
     #[doc = words!(call)]
@@ -135,6 +160,9 @@ impl<F: FormatSet> Rpc<F> {
         self.call(method, args)
     }
 }
+
+/// A call that was sent, its timeout and its span.
+type Opened = (StreamingCall, Option<Duration>, Option<Box<CallSpan>>);
 
 impl<F> Rpc<F> {
     /// Makes the same calls over any tower stack around a client: with retries, a rate limit, load

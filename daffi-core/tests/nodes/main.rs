@@ -7,6 +7,7 @@ mod bodies_hostile;
 mod bounds;
 mod calls;
 mod cancel;
+mod cast_results;
 mod credit;
 mod data_hostile;
 mod ends;
