@@ -21,6 +21,7 @@ use serde::{
     },
 };
 pub use tokio::sync::RwLock;
+pub use tower_service::Service;
 
 /// `T`, where it is a parameter. For other types it is an error that points at the type and, unlike
 /// that of a bound, brings no others along.

@@ -2,13 +2,13 @@
 
 use std::{any::type_name, fmt, future::Future};
 
-use daffi_core::{Callback, CallbackOptions, InitializationError, remote_error};
-use daffi_serde::{Params, RemoteError};
+use daffi_core::{Callback, CallbackOptions, Incoming, InitializationError, remote_error};
+use daffi_serde::{Defaulted, Params, RemoteError, Returned};
 use daffi_wire::{Limits, MethodName};
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use serde::Serialize;
 
-use crate::{Context, Formats};
+use crate::{__private::incoming, Context, Formats};
 
 /// Callbacks on their way to a node, which gives them its formats.
 ///
@@ -68,32 +68,39 @@ impl Callbacks {
         self
     }
 
-    /// Adds an async closure that cannot fail. Its arguments are positional only.
+    /// Adds an async closure that cannot fail: it gives a value, or a stream of results that go one
+    /// by one. Its arguments are positional only; the last may be an [`Incoming`](crate::Incoming).
+    ///
+    /// ```
+    /// use daffi::{Callbacks, Incoming};
+    /// use futures::{StreamExt, stream};
+    ///
+    /// let callbacks = Callbacks::new()
+    ///     .callback_fn("count", |n: u64| async move { stream::iter(0..n) })
+    ///     .callback_fn("sum", |numbers: Incoming<i64>| async move {
+    ///         numbers.fold(0, |sum, n| async move { sum + n.unwrap_or(0) }).await
+    ///     });
+    /// ```
     #[must_use]
-    pub fn callback_fn<M, C>(mut self, name: impl Into<String>, function: C) -> Self
+    pub fn callback_fn<M, C, K>(mut self, name: impl Into<String>, function: C) -> Self
     where
         C: CallbackFn<M>,
-        C::Output: Serialize + 'static,
+        C::Output: CallbackOutput<K>,
     {
-        self.add_async(name, CallbackOptions::default(), move |params, ctx| {
-            let running = function.call(params, ctx);
-            async move { Ok(running.await) }
-        });
+        C::Output::add(&mut self, name.into(), function);
         self
     }
 
-    /// Adds an async closure that returns a `Result`. Its arguments are positional only.
+    /// Adds an async closure that can fail: it gives a `Result` of a value, or a stream of
+    /// `Result`s, of which an error is the last. Its arguments are those of
+    /// [`callback_fn`](Self::callback_fn).
     #[must_use]
-    pub fn try_callback_fn<M, C, T, E>(mut self, name: impl Into<String>, function: C) -> Self
+    pub fn try_callback_fn<M, C, K>(mut self, name: impl Into<String>, function: C) -> Self
     where
-        C: CallbackFn<M, Output = Result<T, E>>,
-        T: Serialize + 'static,
-        E: fmt::Display + 'static,
+        C: CallbackFn<M>,
+        C::Output: TryCallbackOutput<K>,
     {
-        self.add_async(name, CallbackOptions::default(), move |params, ctx| {
-            let running = function.call(params, ctx);
-            async move { running.await.map_err(remote_error) }
-        });
+        C::Output::add(&mut self, name.into(), function);
         self
     }
 
@@ -225,8 +232,82 @@ pub trait CallbackItem {
     fn add_to(callbacks: &mut Callbacks);
 }
 
+/// What a closure gives that cannot fail: a value, or a stream.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the result of a callback",
+    note = "a result implements `Serialize`, or is a `Stream` of such; for a `Result` there is `try_callback_fn`"
+)]
+pub trait CallbackOutput<Kind>: Sized {
+    /// Adds a closure that gives it.
+    #[doc(hidden)]
+    fn add<M, C: CallbackFn<M, Output = Self>>(callbacks: &mut Callbacks, name: String, function: C);
+}
+
+/// What a closure gives that can fail: a `Result`, or a stream of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the result of a callback that fails",
+    note = "it is a `Result` of what implements `Serialize`, or a `Stream` of such; its error implements `Display`"
+)]
+pub trait TryCallbackOutput<Kind>: Sized {
+    /// Adds a closure that gives it.
+    #[doc(hidden)]
+    fn add<M, C: CallbackFn<M, Output = Self>>(callbacks: &mut Callbacks, name: String, function: C);
+}
+
+/// That what a closure gives is one value.
+#[derive(Debug)]
+pub enum OneValue {}
+
+/// That what a closure gives goes one by one.
+#[derive(Debug)]
+pub enum OneByOne {}
+
+impl<T: Serialize + 'static> CallbackOutput<OneValue> for T {
+    fn add<M, C: CallbackFn<M, Output = T>>(callbacks: &mut Callbacks, name: String, function: C) {
+        callbacks.add_async(name.clone(), CallbackOptions::default(), move |params, ctx| {
+            let running = function.call(params, ctx, &name);
+            async move { Ok(running?.await) }
+        });
+    }
+}
+
+impl<S> CallbackOutput<OneByOne> for S
+where
+    S: Stream<Item: Serialize + Send + 'static> + Send + 'static,
+{
+    fn add<M, C: CallbackFn<M, Output = S>>(callbacks: &mut Callbacks, name: String, function: C) {
+        callbacks.add_async_stream(name.clone(), CallbackOptions::default(), move |params, ctx| {
+            let running = function.call(params, ctx, &name);
+            async move { Ok(running?.await.map(Ok)) }
+        });
+    }
+}
+
+impl<T: Serialize + 'static, E: fmt::Display + 'static> TryCallbackOutput<OneValue> for Result<T, E> {
+    fn add<M, C: CallbackFn<M, Output = Self>>(callbacks: &mut Callbacks, name: String, function: C) {
+        callbacks.add_async(name.clone(), CallbackOptions::default(), move |params, ctx| {
+            let running = function.call(params, ctx, &name);
+            async move { running?.await.map_err(remote_error) }
+        });
+    }
+}
+
+impl<S, T, E> TryCallbackOutput<OneByOne> for S
+where
+    S: Stream<Item = Result<T, E>> + Send + 'static,
+    T: Serialize + Send + 'static,
+    E: fmt::Display + 'static,
+{
+    fn add<M, C: CallbackFn<M, Output = S>>(callbacks: &mut Callbacks, name: String, function: C) {
+        callbacks.add_async_stream(name.clone(), CallbackOptions::default(), move |params, ctx| {
+            let running = function.call(params, ctx, &name);
+            async move { Ok(running?.await.map(|result| result.map_err(remote_error))) }
+        });
+    }
+}
+
 /// An async function or closure of up to twelve parameters, with or without a [`Context`] before
-/// them.
+/// them and, as the last of them, an [`Incoming`] of arguments that come one by one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a callback",
     note = "a callback is an `async` function or closure whose parameters implement `DeserializeOwned`; \
@@ -240,8 +321,16 @@ pub trait CallbackFn<Marker>: Send + Sync + 'static {
     /// The future of one run.
     type Future: Future<Output = Self::Output> + Send + 'static;
 
-    /// Runs the function.
-    fn call(&self, params: Self::Params, context: &daffi_core::Context) -> Self::Future;
+    /// Runs the function, as the callback of this name.
+    ///
+    /// # Errors
+    /// Its arguments that come one by one are missing.
+    fn call(
+        &self,
+        params: Self::Params,
+        context: &daffi_core::Context,
+        name: &str,
+    ) -> Result<Self::Future, RemoteError>;
 }
 
 macro_rules! callback_fns {
@@ -256,8 +345,8 @@ macro_rules! callback_fns {
             type Output = Fut::Output;
             type Future = Fut;
 
-            fn call(&self, ($($var,)*): Self::Params, _: &daffi_core::Context) -> Fut {
-                self($($var),*)
+            fn call(&self, ($($var,)*): Self::Params, _: &daffi_core::Context, _: &str) -> Result<Fut, RemoteError> {
+                Ok(self($($var),*))
             }
         }
 
@@ -271,8 +360,51 @@ macro_rules! callback_fns {
             type Output = Fut::Output;
             type Future = Fut;
 
-            fn call(&self, ($($var,)*): Self::Params, context: &daffi_core::Context) -> Fut {
-                self(Context::new(context.clone()), $($var),*)
+            fn call(&self, ($($var,)*): Self::Params, context: &daffi_core::Context, _: &str) -> Result<Fut, RemoteError> {
+                Ok(self(Context::new(context.clone()), $($var),*))
+            }
+        }
+
+        impl<Fun, Fut, Item, $($name),*> CallbackFn<(OneByOne, ($($name,)* Item,))> for Fun
+        where
+            Fun: Fn($($name,)* Incoming<Item>) -> Fut + Send + Sync + 'static,
+            Fut: Future + Send + 'static,
+            Item: Returned,
+            ($($name,)* Defaulted<Vec<Item>>,): Params,
+        {
+            type Params = ($($name,)* Defaulted<Vec<Item>>,);
+            type Output = Fut::Output;
+            type Future = Fut;
+
+            fn call(
+                &self,
+                ($($var,)* list,): Self::Params,
+                context: &daffi_core::Context,
+                name: &str,
+            ) -> Result<Fut, RemoteError> {
+                Ok(self($($var,)* incoming(list, context, name, "items")?))
+            }
+        }
+
+        impl<Fun, Fut, Item, $($name),*> CallbackFn<(Context, OneByOne, ($($name,)* Item,))> for Fun
+        where
+            Fun: Fn(Context, $($name,)* Incoming<Item>) -> Fut + Send + Sync + 'static,
+            Fut: Future + Send + 'static,
+            Item: Returned,
+            ($($name,)* Defaulted<Vec<Item>>,): Params,
+        {
+            type Params = ($($name,)* Defaulted<Vec<Item>>,);
+            type Output = Fut::Output;
+            type Future = Fut;
+
+            fn call(
+                &self,
+                ($($var,)* list,): Self::Params,
+                context: &daffi_core::Context,
+                name: &str,
+            ) -> Result<Fut, RemoteError> {
+                let items = incoming(list, context, name, "items")?;
+                Ok(self(Context::new(context.clone()), $($var,)* items))
             }
         }
     )*};

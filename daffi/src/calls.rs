@@ -18,6 +18,8 @@ pub type Queueing<'m> = daffi_core::Queueing<'m, Formats>;
 
 /// The results of a call, one by one: what [`Rpc::results`] gives.
 pub type Results<R> = daffi_core::Results<R, Formats>;
+/// The results of a cast, one by one: what [`Cast::results`] gives.
+pub type CastResults<R> = daffi_core::CastResults<R, Formats>;
 /// Sends the arguments of an open call one by one: what [`Rpc::duplex`] gives.
 pub type ItemSender<T> = daffi_core::ItemSender<T, Formats>;
 
@@ -250,6 +252,17 @@ impl Rpc {
         self.inner.duplex(method, args).await
     }
 
+    /// The same calls, which nobody answers: with all that was set of these.
+    pub fn to_nowait(&self) -> RpcNowait {
+        RpcNowait::new(self.inner.to_nowait())
+    }
+
+    /// The same call to every member that exposes the callback, or to the receiver that was set:
+    /// with all else that was set of these.
+    pub fn to_cast(&self) -> Cast {
+        Cast::new(self.inner.to_cast())
+    }
+
     /// Makes the same calls over any tower stack around a client: with retries, a rate limit, load
     /// balancing. See [`Client::into_service`](crate::Client::into_service).
     pub fn over<S>(service: S) -> daffi_core::RpcOver<S> {
@@ -300,6 +313,31 @@ impl Cast {
         args: impl Args,
     ) -> BoxFuture<'m, Result<Answers<R>, CallError>> {
         self.inner.call(method, args)
+    }
+}
+
+impl Cast {
+    /// Calls `method` on each member and gives what all give, one by one, each result with the name
+    /// of the member. One that returns a plain value, as one of daffi 3.0.1 does, gives that alone.
+    ///
+    /// ```
+    /// # async fn casts(client: daffi::Client) -> Result<(), daffi::CallError> {
+    /// use daffi::CastItem;
+    /// use futures::StreamExt;
+    /// let mut lines = client.cast().results::<String>("follow_log", ()).await?;
+    /// while let Some((member, item)) = lines.next().await {
+    ///     match item {
+    ///         CastItem::Item(line) => println!("{member}: {line}"),
+    ///         CastItem::Failed(error) => println!("{member} failed: {error}"),
+    ///         _ => println!("{member} has no more"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    #[doc = daffi_core::words!(cast_results)]
+    pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<CastResults<R>, CallError> {
+        self.inner.results(method, args).await
     }
 }
 

@@ -118,7 +118,7 @@ mod transports;
 
 pub use bytes::Bytes;
 pub use daffi_core::{
-    Answers, BoxError, CallError, CallOptions, Choice, ClientState, Disconnected, Ended, Events, Incoming,
+    Answers, BoxError, CallError, CallOptions, CastItem, Choice, ClientState, Disconnected, Ended, Events, Incoming,
     InitializationError, LeastInFlight, MemberEvent, Members, NamePolicy, NodeConfig, Picker, Propagator,
     ProtocolError, RoundRobin, RouterStats, SendError, StickyByKey, StreamError, TraceContext, UnusableSetting,
     WaitedFor, remote_error,
@@ -141,8 +141,12 @@ pub use daffi_wire::{
 };
 
 pub use crate::{
-    callbacks::{CallbackFn, CallbackItem, Callbacks, IntoCallbacks},
-    calls::{Calling, Cast, CastNowait, ItemSender, Queueing, Results, Rpc, RpcNowait, StreamCall, StreamNowait},
+    callbacks::{
+        CallbackFn, CallbackItem, CallbackOutput, Callbacks, IntoCallbacks, OneByOne, OneValue, TryCallbackOutput,
+    },
+    calls::{
+        Calling, Cast, CastNowait, CastResults, ItemSender, Queueing, Results, Rpc, RpcNowait, StreamCall, StreamNowait,
+    },
     client::{Client, ClientBuilder},
     context::{Context, NotAClient},
     formats::Formats,

@@ -105,21 +105,22 @@ macro_rules! node_settings {
 
         /// Exposes an async closure that cannot fail: `.callback_fn("double", |x: i64| async move {
         /// x * 2 })`.
-        pub fn callback_fn<M, C>(mut self, name: impl Into<String>, function: C) -> Self
+        /// It may give a stream, and take arguments one by one, as
+        /// [`Callbacks::callback_fn`](crate::Callbacks::callback_fn) says.
+        pub fn callback_fn<M, C, K>(mut self, name: impl Into<String>, function: C) -> Self
         where
             C: crate::CallbackFn<M>,
-            C::Output: serde::Serialize + 'static,
+            C::Output: crate::CallbackOutput<K>,
         {
             self.callbacks = self.callbacks.callback_fn(name, function);
             self
         }
 
-        /// Exposes an async closure that returns a `Result`.
-        pub fn try_callback_fn<M, C, T, E>(mut self, name: impl Into<String>, function: C) -> Self
+        /// Exposes an async closure that returns a `Result`, or a stream of them.
+        pub fn try_callback_fn<M, C, K>(mut self, name: impl Into<String>, function: C) -> Self
         where
-            C: crate::CallbackFn<M, Output = Result<T, E>>,
-            T: serde::Serialize + 'static,
-            E: std::fmt::Display + 'static,
+            C: crate::CallbackFn<M>,
+            C::Output: crate::TryCallbackOutput<K>,
         {
             self.callbacks = self.callbacks.try_callback_fn(name, function);
             self

@@ -212,6 +212,14 @@ pub fn callbacks(input: TokenStream) -> TokenStream {
 /// assert!(matches!(calc.divide(1, 0).await, Err(CallError::Remote { .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
+///
+/// The client has setters, which give another client, and further styles: `calc.timeout(after)`,
+/// `calc.receiver("east")`, `calc.nowait().add(3, 4)`, which returns once the call is queued, and
+/// `calc.cast().add(3, 4)`, which gives the answer of each member by its name.
+/// `CalcClient::over(stack)` calls through any stack of tower layers around
+/// `Client::into_service`. A nowait call has no streams, nor has one through a stack, which may be
+/// made again; `cast()` has methods with a stream of results. A stack owns the arguments: it has no
+/// methods that take `&T` or `&[T]`, but those of `&str` and `&[u8]`.
 #[proc_macro_attribute]
 pub fn remote(options: TokenStream, item: TokenStream) -> TokenStream {
     remote::expand(options.into(), item.into()).into()

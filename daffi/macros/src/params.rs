@@ -211,6 +211,32 @@ impl Param {
         }
     }
 
+    /// The type of [`send_owned`](Self::send_owned); `None`: it is no argument.
+    pub(crate) fn owned_type(&self) -> Option<TokenStream> {
+        let Role::Argument { passing, .. } = &self.role else { return None };
+        Some(passing.owned())
+    }
+
+    /// The expression that makes a value that can be kept of what a typed client's method was
+    /// given. `None`: that takes more than is known of its type.
+    pub(crate) fn send_owned(&self) -> Option<TokenStream> {
+        let ident = &self.ident;
+        let Role::Argument { passing, .. } = &self.role else { return None };
+        match passing {
+            // Others name lifetimes.
+            Passing::Owned(ty) if quote!(#ty).to_string() == self.ty.to_token_stream().to_string() => {
+                Some(ident.into_token_stream())
+            }
+            Passing::Str => Some(quote!(::std::string::String::from(#ident))),
+            Passing::Bytes => Some(quote!(::daffi::__private::Bytes::copy_from_slice(#ident))),
+            Passing::OptionalStr => Some(
+                quote!(::core::option::Option::map(#ident, <::std::string::String as ::core::convert::From<&str>>::from)),
+            ),
+            Passing::OptionalBytes => Some(self.send()),
+            Passing::Owned(_) | Passing::Slice(_) | Passing::Ref(_) => None,
+        }
+    }
+
     /// Whether it is likely to be of a type whose bytes are sent from where they are.
     pub(crate) fn is_shared(&self) -> bool {
         types::is_name(&self.ty, "Bytes") || types::is_name(&self.ty, "Value")

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use daffi_core::{Answers, CallError, StreamError};
+use daffi_core::{Answers, CallError, CastItem, StreamError};
 use daffi_serde::{Args, Returned};
 use daffi_wire::FormatId;
 use futures::{StreamExt, stream};
@@ -130,6 +130,39 @@ impl Cast {
     /// [`CallError`] when nothing could be sent at all.
     pub fn call<R: Returned + Send>(&self, method: &str, args: impl Args) -> Result<Answers<R>, CallError> {
         self.background.run(self.inner.call(method, args))?
+    }
+}
+
+impl Cast {
+    /// Calls `method` on each member and gives what all give, one by one, each result with the name
+    /// of the member. Dropping them gives all calls up.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<CastResults<R>, CallError> {
+        let inner = self.background.run(self.inner.results(method, args))??;
+        Ok(CastResults { inner: Some(inner), background: Arc::clone(&self.background) })
+    }
+}
+
+/// The results of a cast, one by one: what [`Cast::results`] gives. Each step blocks until the next
+/// is there. A failure without a name is that of this client, and the last thing that comes.
+#[derive(Debug)]
+#[must_use = "dropping the results gives the calls up"]
+pub struct CastResults<R> {
+    inner: Option<crate::CastResults<R>>,
+    background: Arc<Background>,
+}
+
+impl<R: Returned> Iterator for CastResults<R> {
+    type Item = (String, CastItem<R>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.background.run(self.inner.as_mut()?.next());
+        next.unwrap_or_else(|error| {
+            self.inner = None;
+            Some((String::new(), CastItem::Failed(error)))
+        })
     }
 }
 

@@ -28,7 +28,7 @@ use std::{sync::Arc, time::Duration};
 use daffi_core::{CallError, InitializationError, Members, WaitedFor};
 
 use self::background::Background;
-pub use self::calls::{Cast, CastNowait, Results, Rpc, RpcNowait, StreamCall, StreamNowait};
+pub use self::calls::{Cast, CastNowait, CastResults, Results, Rpc, RpcNowait, StreamCall, StreamNowait};
 use crate::{ClientBuilder, IntoCallbacks};
 
 /// A [`crate::Client`] whose methods block; made by

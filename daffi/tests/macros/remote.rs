@@ -118,6 +118,44 @@ async fn calls_take_options() {
 }
 
 #[tokio::test]
+async fn typed_calls_have_setters_and_styles() {
+    let (_service, client) = serve(8, Machine { bias: 0 }.into_callbacks()).await;
+    let calc = CalcClient::new(client.clone());
+    let hurried = calc.timeout(Duration::from_millis(1));
+    assert!(hurried.slow().await.unwrap_err().is_timeout());
+    assert!(matches!(calc.receiver("nobody").add(1, 2).await, Err(CallError::ReceiverNotFound { .. })));
+    assert_eq!(calc.add(1, 2).await.unwrap(), 3, "what was set is another client's");
+    calc.nowait().nothing().await.unwrap();
+    let answers = calc.cast().add(3, 4).await.unwrap();
+    assert!(answers.len() == 1 && answers.values().all(|answer| matches!(answer, Ok(7))), "{answers:?}");
+    let answers = hurried.cast().slow().await.unwrap();
+    assert!(answers.values().all(|answer| answer.as_ref().is_err_and(CallError::is_timeout)), "{answers:?}");
+    let answers = calc.cast().receivers(["nobody"]).length("abc", &[]).await.unwrap();
+    assert!(matches!(answers["nobody"], Err(CallError::ReceiverNotFound { .. })), "{answers:?}");
+}
+
+#[tokio::test]
+async fn typed_calls_go_through_a_tower_stack() {
+    let (_service, client) = serve(2, Machine { bias: 0 }.into_callbacks()).await;
+    let stack = tower::load_shed::LoadShed::new(client.clone().into_service());
+    let calc = CalcClient::over(stack);
+    assert_eq!(calc.add(3, 4).await.unwrap(), 7);
+    assert_eq!(calc.swap(Pair { left: 1, right: 2 }).await.unwrap(), Pair { left: 2, right: 1 });
+    assert_eq!(calc.length("abc", &[1, 2]).await.unwrap(), 5, "borrowed arguments are copied");
+    assert!(calc.timeout(Duration::from_millis(1)).slow().await.unwrap_err().is_timeout());
+    assert!(matches!(calc.receiver("nobody").add(1, 2).await, Err(CallError::ReceiverNotFound { .. })));
+    assert!(matches!(calc.fail("no".into()).await, Err(CallError::Remote { error, .. }) if error.class == "Refused"));
+    // What a stack fails with is told as such.
+    let refusing = tower::filter::Filter::new(client.into_service(), |call: daffi::tower::Call| match call.method() {
+        "calc.scale" => Err("not today"),
+        _ => Ok(call),
+    });
+    let calc = CalcClient::over(refusing);
+    assert!(matches!(calc.scale(1, 2).await, Err(CallError::Layer(_))));
+    assert_eq!(calc.caller("by ".into()).await.unwrap(), "by client");
+}
+
+#[tokio::test]
 async fn names_are_chosen() {
     let (_service, client) = serve(1, ().into_callbacks()).await;
     assert_eq!(Asker::new(client).ask().await.unwrap(), "yes");

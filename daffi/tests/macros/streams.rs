@@ -112,3 +112,36 @@ async fn remote_traits_stream() {
     give.send(21).await.unwrap();
     assert_eq!(take.try_next().await.unwrap(), Some(42));
 }
+
+/// As functions, but without names for their arguments.
+#[tokio::test]
+async fn closures_stream() {
+    let all = Callbacks::new()
+        .callback_fn("count", |n: u64| async move { stream::iter(1..=n) })
+        .try_callback_fn("halves", |n: i64| async move {
+            stream::iter(0..=n).map(|k| if k % 2 == 0 { Ok(k / 2) } else { Err(format!("{k} is odd")) })
+        })
+        .try_callback_fn("sum", |start: i64, numbers: Incoming<i64>| async move {
+            numbers.try_fold(start, |sum, n| async move { Ok(sum + n) }).await
+        })
+        .callback_fn("shout", |ctx: Context, lines: Incoming<String>| async move {
+            lines.map(move |line| format!("{}: {}", ctx.caller(), line.unwrap_or_default().to_uppercase()))
+        })
+        .callback_fn("plain", |a: i64, b: i64| async move { a + b });
+    let (_service, client) = serve(1, all).await;
+    let rpc = client.rpc();
+    let counted: Vec<u64> = rpc.results::<u64>("count", (3,)).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(counted, [1, 2, 3]);
+    let halves: Vec<_> = rpc.results::<i64>("halves", (1,)).await.unwrap().collect().await;
+    assert!(matches!(&halves[..], [Ok(0), Err(CallError::Remote { error, .. })] if error.message == "1 is odd"));
+    assert_eq!(rpc.send::<i64>("sum", (10,), stream::iter([1, 2, 3])).await.unwrap(), 16);
+    assert_eq!(rpc.call::<i64>("sum", (10, vec![1, 2, 3])).await.unwrap(), 16, "a list will do");
+    let missing = rpc.call::<i64>("sum", (10,)).await.unwrap_err();
+    assert!(missing.to_string().contains("sum() missing its arguments 'items'"), "{missing}");
+    let (mut say, mut heard) = rpc.duplex::<String, String>("shout", ()).await.unwrap();
+    say.send("hello".into()).await.unwrap();
+    assert!(heard.try_next().await.unwrap().is_some_and(|line| line.ends_with(": HELLO")));
+    drop(say);
+    assert_eq!(heard.try_next().await.unwrap(), None);
+    assert_eq!(rpc.call::<i64>("plain", (3, 4)).await.unwrap(), 7);
+}

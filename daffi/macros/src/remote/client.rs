@@ -1,113 +1,160 @@
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
-use syn::{Ident, Visibility};
+use proc_macro2::TokenStream;
+use quote::quote;
 
-use super::definition::{Definition, RemoteMethod};
-use crate::{attributes, signature::Returns};
+use super::{
+    calls::{Style, methods},
+    definition::Definition,
+};
+use crate::attributes;
 
-/// Gives a type with a method for each method of the trait, which makes the call.
-pub(crate) fn expand(Definition { item, client, methods }: &Definition, correct: bool) -> TokenStream {
+/// Gives a type with a method for each method of the trait, which makes the call: to one member,
+/// over a tower stack, without an answer, or to all members.
+pub(crate) fn expand(definition: &Definition, correct: bool) -> TokenStream {
+    let Definition { item, client, .. } = definition;
     let visibility = &item.vis;
-    let methods = methods.iter().filter(|_| correct).map(|definition| method(definition, visibility));
     let attrs: Vec<_> = attributes::named(&item.attrs, &["deprecated", "doc"]).collect();
-    let cfgs = attributes::conditions(&item.attrs);
+    let cfgs: Vec<_> = attributes::conditions(&item.attrs);
     let summary = format!("A [`{}`] on another node: every method is a call.\n\n", item.ident);
+    let shared = quote! {
+        #(#cfgs)*
+        #[allow(dead_code, reason = "a program may only call, or only serve")]
+        #[allow(clippy::too_many_arguments, reason = "as many as the trait has")]
+        #[allow(deprecated, reason = "the type may be deprecated as a whole")]
+    };
+    let of = |style| methods(definition, style, correct);
+    let (one, stack, nowait, cast) = (of(Style::One), of(Style::Stack), of(Style::Nowait), of(Style::Cast));
+    let (making, stacking, further) = (making(definition), stacking(definition), further(definition));
     quote! {
         #[doc = #summary]
         #(#attrs)*
         #(#cfgs)*
         #[allow(dead_code, reason = "a program may only call, or only serve")]
         #[derive(::core::clone::Clone, ::core::fmt::Debug)]
-        #visibility struct #client {
-            rpc: ::daffi::Rpc,
+        #visibility struct #client<S = ::daffi::Rpc> {
+            calls: S,
         }
 
-        #(#cfgs)*
-        #[allow(dead_code, reason = "a program may only call, or only serve")]
-        #[allow(clippy::too_many_arguments, reason = "as many as the trait has")]
-        #[allow(deprecated, reason = "the type may be deprecated as a whole")]
+        #shared
         impl #client {
-            /// Calls over `client`, each method on any member that exposes it.
-            #[must_use]
-            #visibility fn new(client: ::daffi::Client) -> Self {
-                Self { rpc: ::daffi::Client::rpc(&client) }
-            }
+            #making
+            #one
+        }
 
-            /// Calls in this way from now on, which sets receiver, timeout and format:
-            /// `.with(client.rpc().timeout(after))`.
-            #[must_use]
-            #visibility fn with(mut self, rpc: ::daffi::Rpc) -> Self {
-                self.rpc = rpc;
-                self
-            }
+        #shared
+        impl<S> #client<::daffi::tower::RpcOver<S>> {
+            #stacking
+        }
 
-            #(#methods)*
+        #shared
+        impl<S> #client<::daffi::tower::RpcOver<S>>
+        where
+            S: ::daffi::__private::Service<::daffi::tower::Call> + ::core::clone::Clone,
+            S::Response: ::daffi::tower::ReadAnswer,
+            S::Error: ::core::convert::Into<::daffi::BoxError>,
+        {
+            #stack
+        }
+
+        #shared
+        impl #client<::daffi::RpcNowait> {
+            #nowait
+        }
+
+        #shared
+        impl #client<::daffi::Cast> {
+            #further
+            #cast
         }
     }
 }
 
-fn method(RemoteMethod { item, options, signature, result }: &RemoteMethod, visibility: &Visibility) -> TokenStream {
-    let ident = &item.sig.ident;
-    let wire_name = options.wire_name(ident);
-    let summary = attributes::named(&item.attrs, &["doc"]).next().is_none().then(|| {
-        let text = format!("Calls `{wire_name}`.");
-        quote!(#[doc = #text])
-    });
-    let attrs = attributes::named(&item.attrs, &["allow", "deprecated", "doc"]);
-    let cfgs = attributes::conditions(&item.attrs);
-    let generics = &item.sig.generics;
-    let items = signature.params.items();
-    let streams = matches!(signature.returns, Returns::Stream(_));
-    let parameters = signature.params.arguments().filter_map(|param| {
-        let (ident, ty) = (&param.ident, &param.ty);
-        match items {
-            // They are sent by what the method gives.
-            Some((items, _)) if items == ident && streams => None,
-            Some((items, item)) if items == ident => Some(quote! {
-                #ident: impl ::daffi::__private::Stream<Item = #item>
-            }),
-            _ => Some(quote!(#ident: #ty)),
-        }
-    });
-    let is_sent = |ident: &Ident| items.is_none_or(|(items, _)| items != ident);
-    let arguments: Vec<_> = signature.params.arguments().filter(|param| is_sent(&param.ident)).collect();
-    let sent = match &arguments[..] {
-        [sole] if sole.is_shared() => {
-            let sent = sole.send();
-            quote!(::daffi::__private::Owned(#sent))
-        }
-        all => {
-            let sent = all.iter().map(|param| param.send());
-            quote!((#(#sent,)*))
-        }
-    };
-    // `self` is hygienic: it must come from the same place as the method's own.
-    let span = Span::call_site().located_at(ident.span());
-    let (call, gives) = match (items, streams) {
-        (None, false) => {
-            (quote_spanned!(span=> ::daffi::Rpc::call(&self.rpc, #wire_name, #sent).await), result.clone())
-        }
-        (None, true) => (
-            quote_spanned!(span=> ::daffi::Rpc::results(&self.rpc, #wire_name, #sent).await),
-            quote!(::daffi::Results<#result>),
-        ),
-        (Some((ident, _)), false) => {
-            (quote_spanned!(span=> ::daffi::Rpc::send(&self.rpc, #wire_name, #sent, #ident).await), result.clone())
-        }
-        (Some((_, item)), true) => (
-            quote_spanned!(span=> ::daffi::Rpc::duplex(&self.rpc, #wire_name, #sent).await),
-            quote!((::daffi::ItemSender<#item>, ::daffi::Results<#result>)),
-        ),
-    };
+/// How a client is made that calls one member, and what it leads to.
+fn making(Definition { item, client, .. }: &Definition) -> TokenStream {
+    let visibility = &item.vis;
     quote! {
-        #summary
-        #(#attrs)*
-        #(#cfgs)*
-        #visibility async fn #ident #generics(
+        /// Calls over `client`, each method on any member that exposes it.
+        #[must_use]
+        #visibility fn new(client: ::daffi::Client) -> Self {
+            Self { calls: ::daffi::Client::rpc(&client) }
+        }
+
+        /// Calls in this way from now on, which sets receiver, timeout, format and headers:
+        /// `.with(client.rpc().header("tenant", "blue"))`.
+        #[must_use]
+        #visibility fn with(mut self, rpc: ::daffi::Rpc) -> Self {
+            self.calls = rpc;
+            self
+        }
+
+        /// The same client whose calls have so much time.
+        #[must_use]
+        #visibility fn timeout(&self, timeout: ::core::time::Duration) -> Self {
+            Self { calls: ::daffi::Rpc::timeout(::core::clone::Clone::clone(&self.calls), timeout) }
+        }
+
+        /// The same client that calls this member.
+        #[must_use]
+        #visibility fn receiver(&self, name: impl ::core::convert::Into<::std::string::String>) -> Self {
+            Self { calls: ::daffi::Rpc::receiver(::core::clone::Clone::clone(&self.calls), name) }
+        }
+
+        /// The same calls, which nobody answers: a method returns once its call is queued.
+        #[must_use]
+        #visibility fn nowait(&self) -> #client<::daffi::RpcNowait> {
+            #client { calls: ::daffi::Rpc::to_nowait(&self.calls) }
+        }
+
+        /// The same calls to every member that exposes the method, or to the receiver that is set:
+        /// a method gives what each answered, by name.
+        #[must_use]
+        #visibility fn cast(&self) -> #client<::daffi::Cast> {
+            #client { calls: ::daffi::Rpc::to_cast(&self.calls) }
+        }
+    }
+}
+
+/// The same over a tower stack.
+fn stacking(Definition { item, .. }: &Definition) -> TokenStream {
+    let visibility = &item.vis;
+    quote! {
+        /// Calls through a tower stack around a client, `Client::into_service`: those methods whose
+        /// arguments and results are one value each, and whose arguments can be owned.
+        #[must_use]
+        #visibility fn over(stack: S) -> Self {
+            Self { calls: ::daffi::Rpc::over(stack) }
+        }
+
+        /// The same client whose calls have so much time.
+        #[must_use]
+        #visibility fn timeout(&self, timeout: ::core::time::Duration) -> Self
+        where
+            S: ::core::clone::Clone,
+        {
+            Self { calls: ::daffi::tower::RpcOver::timeout(::core::clone::Clone::clone(&self.calls), timeout) }
+        }
+
+        /// The same client that calls this member.
+        #[must_use]
+        #visibility fn receiver(&self, name: impl ::core::convert::Into<::std::string::String>) -> Self
+        where
+            S: ::core::clone::Clone,
+        {
+            Self { calls: ::daffi::tower::RpcOver::receiver(::core::clone::Clone::clone(&self.calls), name) }
+        }
+    }
+}
+
+/// What is set of calls to many.
+fn further(Definition { item, .. }: &Definition) -> TokenStream {
+    let visibility = &item.vis;
+    quote! {
+        /// The same client that calls only these members, each once.
+        #[must_use]
+        #visibility fn receivers<N: ::core::convert::Into<::std::string::String>>(
             &self,
-            #(#parameters),*
-        ) -> ::core::result::Result<#gives, ::daffi::CallError> {
-            #call
+            names: impl ::core::iter::IntoIterator<Item = N>,
+        ) -> Self {
+            Self { calls: ::daffi::Cast::receivers(::core::clone::Clone::clone(&self.calls), names) }
         }
     }
 }

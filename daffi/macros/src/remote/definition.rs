@@ -28,7 +28,8 @@ pub(crate) struct RemoteMethod {
 }
 
 /// Names that the macro itself puts on the trait and on the client.
-const TAKEN: [&str; 3] = ["into_callbacks", "new", "with"];
+const TAKEN: [&str; 9] =
+    ["cast", "into_callbacks", "new", "nowait", "over", "receiver", "receivers", "timeout", "with"];
 
 impl Definition {
     pub(crate) fn read(options: TokenStream, mut item: ItemTrait, errors: &mut Errors) -> Self {

@@ -1,5 +1,6 @@
 //! `#[remote]`: a trait for services and a typed client, from one definition.
 
+mod calls;
 mod client;
 mod definition;
 mod service;
