@@ -3,9 +3,9 @@
 //!
 //! Two threads that hand every frame to each other wake each other up for it, and that costs more
 //! than what they do. So all connections run on the first lane, the runtime that the node was
-//! started on, until it uses most of a core. Then each is watched for a moment, and some move to a
-//! further lane: those that talk to each other together, as far as that is possible. When less is
-//! to do again they come back.
+//! started on, until it asks for most of a core: what it uses, and what it waits for because others
+//! use it. Then each is watched for a moment, and some move to a further lane: those that talk to
+//! each other together, as far as that is possible. When less is to do again they come back.
 //!
 //! A connection is a future, and moving is handing it to another runtime between two polls. Its
 //! socket [follows](daffi_transport::Movable).
@@ -254,7 +254,7 @@ impl AllLanes {
         }
     }
 
-    /// A window of a lane is over, which used so much of a core.
+    /// A window of a lane is over, which asked for so much of a core.
     fn close_window(&self, lane: usize, busy: u32) {
         let Some(mut policy) = self.policy.try_lock() else { return };
         let open = self.open.load(Ordering::Acquire);

@@ -48,8 +48,8 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// A window of `lane` is over. `busy`: thousandths of a core that each open lane uses; `most`:
-    /// lanes there may be.
+    /// A window of `lane` is over. `busy`: thousandths of a core that each open lane asks for;
+    /// `most`: lanes there may be.
     pub(super) fn note(&mut self, lane: usize, busy: &[u32], most: usize) -> LaneStep {
         let open = busy.len();
         let lanes = u32::try_from(open).unwrap_or(u32::MAX);
