@@ -58,7 +58,10 @@ impl Contexts {
 
     /// Writes the file anew: whoever reads it meanwhile sees the old one whole or the new one.
     pub(crate) fn save(&self, path: &Path) -> Result<(), Failure> {
-        let unusable = |error| Failure::Failed(format!("{} cannot be written: {error}", path.display()));
+        let unusable = |error| {
+            let text = "set XDG_CONFIG_HOME to a directory that you can write to";
+            Failure::Failed(format!("{} cannot be written: {error}; {text}", path.display()))
+        };
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from).map_err(unusable)?;
         let new = path.with_extension(format!("{}.new", std::process::id()));
         let write = || {

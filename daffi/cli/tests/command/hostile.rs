@@ -79,7 +79,7 @@ async fn no_command_prints_what_steers() {
     let following = [&["events", &at][..], &["events", &at, "--json"]].map(Running::start);
     following.iter().for_each(|events| drop(events.log("following")));
     let worker = hostile_worker(&at).await;
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 21] = [
         &["members", &at],
         &["members", &at, "--json"],
         &["members", &at, "--by-callback"],
@@ -99,6 +99,9 @@ async fn no_command_prints_what_steers() {
         &["bench", &at, "fail", "1", "-d", "0.1", "--warm-up", "0", "--json"],
         &["call", &at, "long", "--timeout", "0.001"],
         &["cast", &at, "fail", "1"],
+        // What a person passes on came from somebody else, too.
+        &["call", &at, "map", "--args-file", HOSTILE],
+        &["call", &at, "map", "[\u{1b}[2J\u{9b}\nforged"],
     ];
     for args in commands {
         assert_harmless_run(&run(args), &[]);
