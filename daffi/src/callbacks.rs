@@ -8,7 +8,10 @@ use daffi_wire::{Limits, MethodName};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
 
-use crate::{__private::incoming, Context, Formats};
+use crate::{
+    __private::{Given, are_bytes, incoming},
+    Context, Formats,
+};
 
 /// Callbacks on their way to a node, which gives them its formats.
 ///
@@ -264,7 +267,7 @@ pub enum OneByOne {}
 
 impl<T: Serialize + 'static> CallbackOutput<OneValue> for T {
     fn add<M, C: CallbackFn<M, Output = T>>(callbacks: &mut Callbacks, name: String, function: C) {
-        callbacks.add_async(name.clone(), CallbackOptions::default(), move |params, ctx| {
+        callbacks.add_async(name.clone(), C::options(), move |params, ctx| {
             let running = function.call(params, ctx, &name);
             async move { Ok(running?.await) }
         });
@@ -276,7 +279,7 @@ where
     S: Stream<Item: Serialize + Send + 'static> + Send + 'static,
 {
     fn add<M, C: CallbackFn<M, Output = S>>(callbacks: &mut Callbacks, name: String, function: C) {
-        callbacks.add_async_stream(name.clone(), CallbackOptions::default(), move |params, ctx| {
+        callbacks.add_async_stream(name.clone(), C::options(), move |params, ctx| {
             let running = function.call(params, ctx, &name);
             async move { Ok(running?.await.map(Ok)) }
         });
@@ -285,7 +288,7 @@ where
 
 impl<T: Serialize + 'static, E: fmt::Display + 'static> TryCallbackOutput<OneValue> for Result<T, E> {
     fn add<M, C: CallbackFn<M, Output = Self>>(callbacks: &mut Callbacks, name: String, function: C) {
-        callbacks.add_async(name.clone(), CallbackOptions::default(), move |params, ctx| {
+        callbacks.add_async(name.clone(), C::options(), move |params, ctx| {
             let running = function.call(params, ctx, &name);
             async move { running?.await.map_err(remote_error) }
         });
@@ -299,7 +302,7 @@ where
     E: fmt::Display + 'static,
 {
     fn add<M, C: CallbackFn<M, Output = S>>(callbacks: &mut Callbacks, name: String, function: C) {
-        callbacks.add_async_stream(name.clone(), CallbackOptions::default(), move |params, ctx| {
+        callbacks.add_async_stream(name.clone(), C::options(), move |params, ctx| {
             let running = function.call(params, ctx, &name);
             async move { Ok(running?.await.map(|result| result.map_err(remote_error))) }
         });
@@ -320,6 +323,12 @@ pub trait CallbackFn<Marker>: Send + Sync + 'static {
     type Output;
     /// The future of one run.
     type Future: Future<Output = Self::Output> + Send + 'static;
+
+    /// How it is run.
+    #[doc(hidden)]
+    fn options() -> CallbackOptions {
+        CallbackOptions::default()
+    }
 
     /// Runs the function, as the callback of this name.
     ///
@@ -370,11 +379,15 @@ macro_rules! callback_fns {
             Fun: Fn($($name,)* Incoming<Item>) -> Fut + Send + Sync + 'static,
             Fut: Future + Send + 'static,
             Item: Returned,
-            ($($name,)* Defaulted<Vec<Item>>,): Params,
+            ($($name,)* Defaulted<Given<Item>>,): Params,
         {
-            type Params = ($($name,)* Defaulted<Vec<Item>>,);
+            type Params = ($($name,)* Defaulted<Given<Item>>,);
             type Output = Fut::Output;
             type Future = Fut;
+
+            fn options() -> CallbackOptions {
+                CallbackOptions::default().pieces(are_bytes::<Item>())
+            }
 
             fn call(
                 &self,
@@ -391,11 +404,15 @@ macro_rules! callback_fns {
             Fun: Fn(Context, $($name,)* Incoming<Item>) -> Fut + Send + Sync + 'static,
             Fut: Future + Send + 'static,
             Item: Returned,
-            ($($name,)* Defaulted<Vec<Item>>,): Params,
+            ($($name,)* Defaulted<Given<Item>>,): Params,
         {
-            type Params = ($($name,)* Defaulted<Vec<Item>>,);
+            type Params = ($($name,)* Defaulted<Given<Item>>,);
             type Output = Fut::Output;
             type Future = Fut;
+
+            fn options() -> CallbackOptions {
+                CallbackOptions::default().pieces(are_bytes::<Item>())
+            }
 
             fn call(
                 &self,

@@ -81,10 +81,10 @@ impl<R, F> fmt::Debug for CastResults<R, F> {
 /// The results of one member.
 pub(super) struct MemberResults<R, F> {
     name: Arc<str>,
-    state: State<R, F>,
+    state: MemberState<R, F>,
 }
 
-enum State<R, F> {
+enum MemberState<R, F> {
     /// The call waits for a number, or for room.
     Opens(BoxFuture<'static, Result<Results<R, F>, CallError>>),
     Open(Results<R, F>),
@@ -98,15 +98,15 @@ impl<R: Returned, F: FormatSet> MemberResults<R, F> {
         name: &str,
         opening: impl Future<Output = Result<Results<R, F>, CallError>> + Send + 'static,
     ) -> Self {
-        Self { name: name.into(), state: State::Opens(Box::pin(opening)) }
+        Self { name: name.into(), state: MemberState::Opens(Box::pin(opening)) }
     }
 
     /// Sends the call, if nothing has to be waited for.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let State::Opens(opening) = &mut self.state {
+        if let MemberState::Opens(opening) = &mut self.state {
             self.state = match ready!(opening.as_mut().poll(cx)) {
-                Ok(results) => State::Open(results),
-                Err(error) => State::Failed(error),
+                Ok(results) => MemberState::Open(results),
+                Err(error) => MemberState::Failed(error),
             };
         }
         Poll::Ready(())
@@ -122,17 +122,17 @@ impl<R: Returned, F: FormatSet> Stream for MemberResults<R, F> {
         let this = self.get_mut();
         ready!(this.poll_open(cx));
         let next = match &mut this.state {
-            State::Open(results) => match ready!(Pin::new(results).poll_next(cx)) {
+            MemberState::Open(results) => match ready!(Pin::new(results).poll_next(cx)) {
                 Some(Ok(result)) => return Poll::Ready(Some((this.name.to_string(), CastItem::Item(result)))),
                 Some(Err(error)) => CastItem::Failed(error),
                 None => CastItem::Ended,
             },
-            state => match std::mem::replace(state, State::Over) {
-                State::Failed(error) => CastItem::Failed(error),
+            state => match std::mem::replace(state, MemberState::Over) {
+                MemberState::Failed(error) => CastItem::Failed(error),
                 _ => return Poll::Ready(None),
             },
         };
-        this.state = State::Over;
+        this.state = MemberState::Over;
         Poll::Ready(Some((this.name.to_string(), next)))
     }
 }

@@ -20,7 +20,7 @@ mod membership;
 mod news;
 mod open_calls;
 #[cfg(test)]
-mod open_calls_model;
+mod open_calls_tests;
 mod pulse;
 pub(crate) mod routing;
 mod server;
