@@ -7,7 +7,7 @@ use super::open_calls::OpenCalls;
 const RECEIVERS: [u64; 2] = [10, 11];
 
 #[derive(Clone, Copy, Debug)]
-enum Event {
+enum ModelEvent {
     /// The caller calls this receiver under this number, whether that is in use or not: a Router
     /// then gives it another.
     Open(u16, usize),
@@ -25,23 +25,23 @@ enum Event {
     Return,
 }
 
-const EVENTS: [Event; 11] = [
-    Event::Open(1, 0),
-    Event::Open(1, 1),
-    Event::Open(2, 0),
-    Event::Cancel(1),
-    Event::GiveUp(1),
-    Event::Terminal(0),
-    Event::Terminal(1),
-    Event::Terminal(2),
-    Event::Stray(0),
-    Event::Leave(0),
-    Event::Return,
+const EVENTS: [ModelEvent; 11] = [
+    ModelEvent::Open(1, 0),
+    ModelEvent::Open(1, 1),
+    ModelEvent::Open(2, 0),
+    ModelEvent::Cancel(1),
+    ModelEvent::GiveUp(1),
+    ModelEvent::Terminal(0),
+    ModelEvent::Terminal(1),
+    ModelEvent::Terminal(2),
+    ModelEvent::Stray(0),
+    ModelEvent::Leave(0),
+    ModelEvent::Return,
 ];
 
 /// A call as it has to be.
 #[derive(Clone, Debug)]
-struct Call {
+struct ModelCall {
     id: CallId,
     number: CallId,
     receiver: u64,
@@ -56,47 +56,47 @@ struct Call {
 #[derive(Default)]
 struct World {
     open: OpenCalls,
-    calls: Vec<Call>,
+    calls: Vec<ModelCall>,
 }
 
 impl World {
-    fn waiting(&mut self, id: CallId) -> Option<&mut Call> {
+    fn waiting(&mut self, id: CallId) -> Option<&mut ModelCall> {
         self.calls.iter_mut().find(|call| call.id == id && call.is_open && call.waits)
     }
 
-    fn opened_before(&self, back: usize) -> Option<Call> {
+    fn opened_before(&self, back: usize) -> Option<ModelCall> {
         self.calls.len().checked_sub(back + 1).map(|at| self.calls[at].clone())
     }
 
-    fn step(&mut self, event: Event) {
+    fn step(&mut self, event: ModelEvent) {
         match event {
-            Event::Open(id, receiver) => self.open(CallId(id), RECEIVERS[receiver]),
-            Event::Cancel(id) => {
+            ModelEvent::Open(id, receiver) => self.open(CallId(id), RECEIVERS[receiver]),
+            ModelEvent::Cancel(id) => {
                 let expected = self.waiting(CallId(id)).filter(|call| !call.cancelled).map(|call| {
                     call.cancelled = true;
                     (call.number, call.receiver)
                 });
                 assert_eq!(self.open.cancel(CallId(id)), expected, "its receiver hears of it once");
             }
-            Event::GiveUp(id) => {
+            ModelEvent::GiveUp(id) => {
                 self.open.give_up(CallId(id));
                 if let Some(call) = self.waiting(CallId(id)) {
                     call.waits = false;
                 }
             }
-            Event::Terminal(back) => {
+            ModelEvent::Terminal(back) => {
                 if let Some(call) = self.opened_before(back) {
                     self.terminal(call.number, call.receiver);
                 }
             }
-            Event::Stray(back) => {
+            ModelEvent::Stray(back) => {
                 if let Some(call) = self.opened_before(back) {
                     let other = RECEIVERS[usize::from(call.receiver == RECEIVERS[0])];
                     self.terminal(call.number, other);
                 }
             }
-            Event::Leave(receiver) => self.leave(RECEIVERS[receiver]),
-            Event::Return => {
+            ModelEvent::Leave(receiver) => self.leave(RECEIVERS[receiver]),
+            ModelEvent::Return => {
                 self.open = self.open.close();
                 self.calls.iter_mut().for_each(|call| call.waits = false);
             }
@@ -118,12 +118,12 @@ impl World {
         if let Some(call) = self.waiting(id) {
             call.waits = false;
         }
-        self.calls.push(Call { id, number, receiver, is_open: true, waits: true, cancelled: false, ends: 0 });
+        self.calls.push(ModelCall { id, number, receiver, is_open: true, waits: true, cancelled: false, ends: 0 });
     }
 
     /// Somebody ends the call that it knows by this number: that of its own, or nobody's.
     fn terminal(&mut self, number: CallId, receiver: u64) {
-        let about = |call: &&mut Call| call.is_open && (call.number, call.receiver) == (number, receiver);
+        let about = |call: &&mut ModelCall| call.is_open && (call.number, call.receiver) == (number, receiver);
         let reaches = self.calls.iter_mut().find(about).and_then(|call| {
             call.is_open = false;
             call.ends += usize::from(call.waits);
@@ -152,9 +152,9 @@ fn every_order_of_a_few_events_ends_each_call_once() {
         let ran = std::panic::catch_unwind(|| {
             let mut world = World::default();
             // There is always something that they may be about.
-            world.step(Event::Open(1, 0));
+            world.step(ModelEvent::Open(1, 0));
             events.iter().for_each(|event| world.step(*event));
-            (0..RECEIVERS.len()).for_each(|receiver| world.step(Event::Leave(receiver)));
+            (0..RECEIVERS.len()).for_each(|receiver| world.step(ModelEvent::Leave(receiver)));
             assert!(world.calls.iter().all(|call| !call.is_open && call.ends <= 1), "{:?}", world.calls);
             assert_eq!(world.open.receivers().count(), 0);
         });
