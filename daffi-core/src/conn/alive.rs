@@ -23,6 +23,8 @@ pub(super) struct Signs {
     heard: AtomicBool,
     /// This end did not read what the peer may have sent.
     held_back: AtomicBool,
+    /// How often it did not.
+    holds: AtomicU64,
     /// The peer gave no sign of life although it was asked for one.
     stopped: AtomicBool,
     /// Bytes of what was sent that the peer's host has not acknowledged, as far as the system
@@ -43,6 +45,11 @@ impl Signs {
     /// see what it is asked.
     pub(super) fn note_holding_back(&self) {
         self.held_back.store(true, Relaxed);
+        self.holds.store(self.holds() + 1, Relaxed);
+    }
+
+    pub(super) fn holds(&self) -> u64 {
+        self.holds.load(Relaxed)
     }
 
     /// Notes how many of the `written` bytes since the connection began are not acknowledged.

@@ -11,16 +11,13 @@ use daffi_wire::NodeName;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, time::Instant};
 
-use super::{Account, Budget, Charge};
+use super::{Account, Budget, Charge, slow_peer::Watch};
 
 /// Bodies of one member that are put together at once.
 const AT_ONCE: usize = 4;
 
 /// How often those who wait are looked at, beside each end of a body.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// After so long without a byte whoever holds the reserve loses it, if others wait.
-const STALLED: Duration = Duration::from_secs(5);
 
 /// Whose bodies they are: those of one member over one connection, arguments apart from results.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,18 +32,27 @@ pub(crate) trait TakesRoom: fmt::Debug + Send + Sync {
     /// It has the room from now on.
     fn on_room(&self);
 
-    /// When a part of it came last.
-    fn moved_at(&self) -> Instant;
+    /// Bytes that came so far, and how often this end did not read what its sender may have sent.
+    fn progress(&self) -> BodyProgress;
 
-    /// It is to end: others wait, and nothing of it came for long.
+    /// It is to end: it comes more slowly than a peer has to send what it began.
     fn on_lost(&self);
+}
+
+/// How far a body has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BodyProgress {
+    pub(crate) bytes: usize,
+    pub(crate) holds: u64,
 }
 
 /// The bodies of a node that are put together, and those that wait for room.
 ///
 /// Room for all of a body is taken from the budget before its sender is let send more than a first
 /// window, so that none stops half-way for want of it. One body at a time has the *reserve* in the
-/// place of room in the budget: of several that find none each has its turn.
+/// place of room in the budget: of several that find none each has its turn. A body that has its
+/// room must come at the pace of an unfinished frame, and while others find no room at that of one
+/// in their way: who goes silent in the middle keeps nobody out for long.
 #[derive(Debug, Default)]
 pub(crate) struct BodyLine(Mutex<Bodies>);
 
@@ -54,7 +60,7 @@ pub(crate) struct BodyLine(Mutex<Bodies>);
 struct Bodies {
     last: u64,
     waiting: VecDeque<Body>,
-    open: Vec<(Body, Room)>,
+    open: Vec<OpenBody>,
     /// Somebody looks at those who wait, now and then.
     is_watched: bool,
 }
@@ -66,6 +72,15 @@ struct Body {
     bytes: usize,
     account: Arc<Account>,
     takes: Weak<dyn TakesRoom>,
+}
+
+/// A body that has its room.
+#[derive(Debug)]
+struct OpenBody {
+    body: Body,
+    room: Room,
+    watch: Watch,
+    seen: BodyProgress,
 }
 
 #[derive(Debug)]
@@ -85,7 +100,7 @@ impl Drop for BodyPlace {
     fn drop(&mut self) {
         let mut bodies = self.budget.bodies.0.lock();
         bodies.waiting.retain(|body| body.id != self.id);
-        let open = bodies.open.iter().position(|(body, _)| body.id == self.id);
+        let open = bodies.open.iter().position(|open| open.body.id == self.id);
         let ended = open.map(|at| bodies.open.swap_remove(at));
         drop(bodies);
         if ended.is_some() {
@@ -105,25 +120,59 @@ impl Body {
 impl Bodies {
     /// The next that may begin, with its room.
     fn take_next(&mut self) -> Option<Weak<dyn TakesRoom>> {
-        let has_reserve = !self.open.iter().any(|(_, room)| matches!(room, Room::Reserve));
+        let has_reserve = !self.open.iter().any(OpenBody::has_reserve);
+        let mut refused = None;
         let may_begin = |body: &Body| {
-            let others = self.open.iter().filter(|(other, _)| other.whose == body.whose).count();
-            others < AT_ONCE && (has_reserve || body.fits())
+            let others = self.open.iter().filter(|other| other.body.whose == body.whose).count();
+            let (may, finds_room) = (others < AT_ONCE, has_reserve || body.fits());
+            if may && !finds_room {
+                refused.get_or_insert_with(|| Arc::clone(&body.account));
+            }
+            may && finds_room
         };
-        let at = self.waiting.iter().position(may_begin)?;
+        let at = self.waiting.iter().position(may_begin);
+        if let Some(account) = refused {
+            account.budget().note_refusal(account.held_bytes(), Instant::now().into_std());
+        }
+        let at = at?;
         let body = self.waiting.remove(at)?;
         let fits = body.fits();
         let room = if fits { Room::Charged(body.account.charge(body.bytes)) } else { Room::Reserve };
         let takes = Weak::clone(&body.takes);
-        self.open.push((body, room));
+        let watch = Watch::for_reading(body.account.budget().patience(), true);
+        self.open.push(OpenBody { body, room, watch, seen: BodyProgress::default() });
         Some(takes)
     }
 
-    /// The one with the reserve, if others wait for it.
-    fn in_the_way(&self) -> Option<Arc<dyn TakesRoom>> {
+    /// Those that come too slowly.
+    fn too_slow(&mut self) -> Vec<Arc<dyn TakesRoom>> {
         let is_awaited = !self.waiting.is_empty();
-        let holder = self.open.iter().find(|(_, room)| is_awaited && matches!(room, Room::Reserve));
-        holder.and_then(|(body, _)| body.takes.upgrade())
+        self.open.iter_mut().filter_map(|open| open.look(is_awaited)).collect()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.open.is_empty()
+    }
+}
+
+impl OpenBody {
+    fn has_reserve(&self) -> bool {
+        matches!(self.room, Room::Reserve)
+    }
+
+    /// Gives the body if it comes too slowly.
+    fn look(&mut self, is_awaited: bool) -> Option<Arc<dyn TakesRoom>> {
+        let takes = self.body.takes.upgrade()?;
+        let (before, now) = (self.seen, takes.progress());
+        self.seen = now;
+        if now.holds != before.holds {
+            // What is not read does not have to come.
+            self.watch.rest();
+        }
+        self.watch.moves(now.bytes - before.bytes);
+        let in_the_way = is_awaited && self.has_reserve();
+        let kept = self.watch.wait(&self.body.account, in_the_way, Instant::now().into_std());
+        kept.is_err().then_some(takes)
     }
 }
 
@@ -144,7 +193,7 @@ pub(crate) fn look(budget: &Arc<Budget>) {
     loop {
         let mut bodies = budget.bodies.0.lock();
         let Some(next) = bodies.take_next() else {
-            let is_to_be_watched = !bodies.waiting.is_empty() && !bodies.is_watched;
+            let is_to_be_watched = !bodies.is_idle() && !bodies.is_watched;
             if is_to_be_watched && let Ok(runtime) = Handle::try_current() {
                 bodies.is_watched = true;
                 runtime.spawn(watch(Arc::downgrade(budget)));
@@ -159,30 +208,28 @@ pub(crate) fn look(budget: &Arc<Budget>) {
     }
 }
 
-/// Looks at those who wait until nobody does: room may come in other ways than by the end of a
-/// body.
+/// Looks at those who wait, for which room may come in other ways than by the end of a body, and at
+/// those who are slow, until there are none.
 async fn watch(budget: Weak<Budget>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(budget) = budget.upgrade() else { return };
         look(&budget);
-        let in_the_way = {
+        let too_slow = {
             let mut bodies = budget.bodies.0.lock();
-            bodies.is_watched = !bodies.waiting.is_empty();
+            bodies.is_watched = !bodies.is_idle();
             if !bodies.is_watched {
                 return;
             }
-            bodies.in_the_way()
+            bodies.too_slow()
         };
-        if let Some(body) = in_the_way.filter(|body| body.moved_at().elapsed() >= STALLED) {
-            body.on_lost();
-        }
+        too_slow.iter().for_each(|body| body.on_lost());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
     use daffi_wire::Limits;
 
@@ -194,7 +241,7 @@ mod tests {
     struct Probe {
         has_room: AtomicBool,
         lost: AtomicBool,
-        moved: Instant,
+        came: AtomicUsize,
     }
 
     impl TakesRoom for Probe {
@@ -202,8 +249,8 @@ mod tests {
             assert!(!self.has_room.swap(true, SeqCst), "once");
         }
 
-        fn moved_at(&self) -> Instant {
-            self.moved
+        fn progress(&self) -> BodyProgress {
+            BodyProgress { bytes: self.came.load(SeqCst), holds: 0 }
         }
 
         fn on_lost(&self) {
@@ -223,8 +270,11 @@ mod tests {
         }
 
         fn enter(&self, name: &str, bytes: usize) -> (Arc<Probe>, BodyPlace) {
-            let probe =
-                Arc::new(Probe { has_room: AtomicBool::default(), lost: AtomicBool::default(), moved: Instant::now() });
+            let probe = Arc::new(Probe {
+                has_room: AtomicBool::default(),
+                lost: AtomicBool::default(),
+                came: AtomicUsize::default(),
+            });
             let takes: Weak<Probe> = Arc::downgrade(&probe);
             let name = NodeName::new(name, &Limits::default()).unwrap();
             let place = line_up(&self.account, Whose { conn: 1, name, are_results: false }, bytes, takes);
@@ -264,19 +314,55 @@ mod tests {
         assert!(has_room(&third));
     }
 
+    /// Lets seconds pass, in each of which so many bytes of a body come.
+    async fn pass(seconds: u64, body: &(Arc<Probe>, BodyPlace), bytes: usize) {
+        for _ in 0..seconds {
+            tokio::time::sleep(LOOK).await;
+            body.0.came.fetch_add(bytes, SeqCst);
+        }
+    }
+
+    fn is_lost(body: &(Arc<Probe>, BodyPlace)) -> bool {
+        body.0.lost.load(SeqCst)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn one_that_stalls_with_the_reserve_loses_it_when_others_wait() {
+        // A byte now and then is not enough.
+        for (bytes, is_enough) in [(0, false), (1, false), (10 * 1024, false), (20 * 1024, true)] {
+            let line = Line::new(64 * MIB);
+            let holder = line.enter("slow", 200 * MIB);
+            pass(50, &holder, 2 * 1024).await;
+            assert!(!is_lost(&holder), "nobody waits");
+            let waits = line.enter("honest", 200 * MIB);
+            pass(30, &holder, bytes).await;
+            assert_eq!(is_lost(&holder), !is_enough, "{bytes} a second");
+            drop(holder);
+            assert!(has_room(&waits));
+            drop(waits);
+            tokio::time::sleep(2 * LOOK).await;
+            assert!(!line.budget.bodies.0.lock().is_watched, "nobody is left to be looked at");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_goes_silent_is_not_waited_for_without_end() {
+        let line = Line::new(256 * MIB);
+        let (silent, steady) = (line.enter("silent", 20 * MIB), line.enter("steady", 20 * MIB));
+        pass(120, &steady, 1100).await;
+        assert_eq!((is_lost(&silent), is_lost(&steady)), (true, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_with_room_of_its_own_has_to_hurry_while_others_find_none() {
         let line = Line::new(64 * MIB);
-        let holder = line.enter("silent", 200 * MIB);
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        assert!(!holder.0.lost.load(SeqCst), "nobody waits");
-        let waits = line.enter("honest", 200 * MIB);
-        tokio::time::sleep(2 * LOOK).await;
-        assert!(holder.0.lost.load(SeqCst));
-        drop(holder);
-        assert!(has_room(&waits));
-        drop(waits);
-        tokio::time::sleep(2 * LOOK).await;
-        assert!(!line.budget.bodies.0.lock().is_watched, "nobody is left to be looked at");
+        let slow = line.enter("slow", 25 * MIB);
+        pass(20, &slow, 2 * 1024).await;
+        let _reserve = line.enter("a", 200 * MIB);
+        assert!(!is_lost(&slow));
+        let _waits =
+            Line { account: line.budget.open_common(), budget: Arc::clone(&line.budget) }.enter("b", 200 * MIB);
+        pass(20, &slow, 2 * 1024).await;
+        assert!(is_lost(&slow));
     }
 }

@@ -9,7 +9,7 @@ use std::{
             Ordering::{Relaxed, SeqCst},
         },
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -74,6 +74,8 @@ pub(crate) struct Budget {
     line: Mutex<VecDeque<Claim>>,
     /// Large bodies that are put together.
     pub(super) bodies: BodyLine,
+    /// After so long it is looked whether a peer goes on with what it began.
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -86,11 +88,17 @@ impl Budget {
     /// The budget of a node with these settings.
     pub(crate) fn of(config: &NodeConfig) -> Arc<Self> {
         let accounts = config.max_connections.saturating_mul(ACCOUNTS);
-        Self::new(config.budget_bytes, config.share, accounts, config.limits.max_frame_bytes)
+        let (reserve, patience) = (config.limits.max_frame_bytes, config.slow_peer_timeout);
+        Self::with(config.budget_bytes, config.share, accounts, reserve, patience)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn new(limit: usize, share: f64, accounts: usize, reserve: usize) -> Arc<Self> {
+        Self::with(limit, share, accounts, reserve, Duration::from_secs(60))
     }
 
     /// A budget of `limit` bytes for at most `accounts` open at once. `reserve`: the largest frame.
-    pub(crate) fn new(limit: usize, share: f64, accounts: usize, reserve: usize) -> Arc<Self> {
+    fn with(limit: usize, share: f64, accounts: usize, reserve: usize, patience: Duration) -> Arc<Self> {
         let accounts = accounts.max(1);
         // A quarter for accounts that have the least, another for those that come first and have
         // more.
@@ -112,6 +120,7 @@ impl Budget {
             begun: Instant::now(),
             line: Mutex::default(),
             bodies: BodyLine::default(),
+            patience,
         })
     }
 
@@ -179,6 +188,11 @@ impl Budget {
         } else {
             self.drawn.fetch_sub(before - now, Relaxed);
         }
+    }
+
+    /// After so long it is looked whether a peer goes on with what it began.
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Notes that somebody who holds so much found no room.

@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use self::alive::Signs;
 pub(crate) use self::{
     alive::Alive,
-    body_line::{BodyPlace, TakesRoom, Whose},
+    body_line::{BodyPlace, BodyProgress, TakesRoom, Whose},
     budget::{Account, Budget, Charge, NoRoom, Reading},
     clock::{Clock, SLOW, TimedRun},
     data_queue::DataKey,
@@ -149,6 +149,11 @@ impl Conn {
     pub(crate) fn end_accounts(&self) {
         self.outbox.account().end();
         self.inbound.account().end();
+    }
+
+    /// How often this end did not read what the peer may have sent.
+    pub(crate) fn times_held_back(&self) -> u64 {
+        self.signs.holds()
     }
 
     /// The account of what DATA may hold.

@@ -7,11 +7,10 @@ use std::{
 
 use daffi_wire::{BodyError, BodyParts, Data, DataEnd, FIRST_CALL_WINDOW, Frame};
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::{CallEnd, FlowError};
 use crate::{
-    conn::{BodyPlace, Charge, TakesRoom, Whose, body_line},
+    conn::{BodyPlace, BodyProgress, Charge, TakesRoom, Whose, body_line},
     error::ProtocolError,
     session::ReceiveWindow,
 };
@@ -32,7 +31,8 @@ struct GatheringState {
     /// Its place in the line for room.
     place: Option<BodyPlace>,
     has_room: bool,
-    moved_at: Instant,
+    /// Bytes that came in DATA.
+    came: usize,
 }
 
 /// What a part made of a body.
@@ -65,7 +65,7 @@ impl Gathering {
             reserved: Some(reserved),
             place: None,
             has_room: false,
-            moved_at: Instant::now(),
+            came: 0,
         };
         let gathering = Arc::new(Self { end, state: Mutex::new(state), on_lost: Box::new(on_lost) });
         let takes: Weak<Self> = Arc::downgrade(&gathering);
@@ -86,7 +86,7 @@ impl Gathering {
         let cost = data.cost();
         match add(parts, &data) {
             Ok(false) => {
-                state.moved_at = Instant::now();
+                state.came += data.bytes.len();
                 let is_news = state.window.work_off(cost);
                 if is_news && state.has_room {
                     self.grant(&mut state);
@@ -168,8 +168,8 @@ impl TakesRoom for Gathering {
         }
     }
 
-    fn moved_at(&self) -> Instant {
-        self.state.lock().moved_at
+    fn progress(&self) -> BodyProgress {
+        BodyProgress { bytes: self.state.lock().came, holds: self.end.conn.times_held_back() }
     }
 
     fn on_lost(&self) {

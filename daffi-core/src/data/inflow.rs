@@ -72,8 +72,11 @@ pub(crate) enum FlowError {
     /// A body is larger than the limit.
     #[error("a body of {size} bytes; this node puts together {limit} at most (max_body)")]
     BodyTooLarge { size: u64, limit: usize },
-    /// Nothing of a body came while others waited for the room that it takes.
-    #[error("a body of which nothing came for too long, while others waited")]
+    /// A body comes more slowly than a peer has to send what it began.
+    #[error(
+        "a body that comes too slowly: 1 KiB/s, looked at after slow_peer_timeout, and 64 KiB in 5 s while others find no room \
+         because of it, are the least"
+    )]
     Stalled,
     /// There is no memory for a large item.
     #[error("there is no room for an item of {size} bytes: as things stand {share} may be held for this peer")]

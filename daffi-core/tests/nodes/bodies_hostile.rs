@@ -141,25 +141,24 @@ async fn one_that_stops_in_the_middle_keeps_nobody_out() {
             send(&mut silent, &first(Kind::Request, id, SIZE, 100 * MIB, b"x")).await;
         }
         let honest = client(&at, "honest").await;
-        for bytes in [2 * MIB, 40 * MIB] {
-            let size = soon(honest.rpc().call::<usize>("size", ("x".repeat(bytes),))).await;
-            assert_eq!(size.unwrap(), bytes);
-        }
+        let size = async |bytes: usize| soon(honest.rpc().call::<usize>("size", ("x".repeat(bytes),))).await.unwrap();
+        assert_eq!(size(2 * MIB).await, 2 * MIB);
         // A CANCEL frees what it held, and is answered.
-        let cancel = Cancel { id: CallId(2), reason: daffi_wire::CancelReason::Dropped };
+        send(&mut silent, &first(Kind::Request, 20, SIZE, 100 * MIB, b"x")).await;
+        let cancel = Cancel { id: CallId(20), reason: daffi_wire::CancelReason::Dropped };
         send(&mut silent, &cancel.frame("caller", "svc", &Limits::default()).unwrap()).await;
-        // Another may have lost its place meanwhile, because the honest one waited.
+        // Others may have lost their places meanwhile, because the honest one waited.
         let answer = loop {
             let answer = next(&mut silent).await.unwrap();
-            if answer.header().id() == CallId(2) {
+            if answer.header().id() == CallId(20) {
                 break answer;
             }
             assert!(text(&answer).contains("BodyBroken"), "{}", text(&answer));
         };
         assert!(text(&answer).contains("Cancelled"), "{}", text(&answer));
+        assert_eq!(size(40 * MIB).await, 40 * MIB);
         drop(silent);
-        let size = soon(honest.rpc().call::<usize>("size", ("x".repeat(100 * MIB),))).await;
-        assert_eq!(size.unwrap(), 100 * MIB);
+        assert_eq!(size(100 * MIB).await, 100 * MIB);
     }
 }
 
@@ -269,4 +268,19 @@ async fn a_caller_of_3_0_1_gets_a_large_result_in_one_frame_or_is_told() {
     assert!(text(&refused).contains("LevelUnsupported") && text(&refused).contains("caller"), "{}", text(&refused));
     caller.send_to(Kind::Request, 5, ["caller", "svc", "blob"], r#"{"args":[10],"kwargs":{}}"#, true).await;
     assert_eq!(next(&mut caller).await.unwrap().kind(), Kind::Response, "all goes on");
+}
+
+/// Nobody waits for its room, and it is not held without end all the same.
+#[tokio::test]
+async fn a_body_that_stands_still_is_given_up_and_its_sender_stays() {
+    let at = endpoint();
+    let config = NodeConfig::server().slow_peer_timeout(Duration::from_secs(1));
+    let _service = service_at(&at, config, callbacks());
+    let mut silent = raw(&at, "caller", "client/4", "null").await;
+    send(&mut silent, &first(Kind::Request, 2, SIZE, 100 * MIB, b"x")).await;
+    let answer = next(&mut silent).await.unwrap();
+    assert_eq!(answer.header().id(), CallId(2));
+    assert!(text(&answer).contains("BodyBroken") && text(&answer).contains("1 KiB/s"), "{}", text(&answer));
+    silent.send_to(Kind::Request, 3, SIZE, r#"{"args":["abc"],"kwargs":{}}"#, true).await;
+    assert_eq!(next(&mut silent).await.unwrap().kind(), Kind::Response);
 }
