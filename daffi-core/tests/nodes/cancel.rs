@@ -13,7 +13,7 @@ use std::{
 use daffi_core::{Callback, CallbackOptions, Client, NodeConfig};
 use daffi_transport::{Endpoint, LinkConfig, Listener, mem};
 use daffi_wire::{CallId, Cancel, CancelReason, Frame, Kind, Limits, MethodName};
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
@@ -413,4 +413,60 @@ async fn the_word_that_a_caller_is_gone_ends_all_its_calls_and_no_others() {
     // The one in line of the other caller runs, and the one of the caller that is gone never does.
     seen.begun(3).await;
     assert_eq!((seen.begun.load(SeqCst), seen.cancelled.load(SeqCst)), (3, 1));
+}
+
+/// How many calls are given up below; `DAFFI_CANCELLED_CALLS` says another number.
+fn many() -> usize {
+    std::env::var("DAFFI_CANCELLED_CALLS").ok().and_then(|count| count.parse().ok()).unwrap_or(4_000)
+}
+
+/// Neither numbers, nor places, nor tasks, nor memory, whatever was given up: what runs, what waits
+/// in line, and results that go one by one.
+#[tokio::test]
+async fn cancelled_calls_leave_nothing() {
+    let (router, at) = router();
+    let seen: Arc<Seen> = Arc::default();
+    let name = |name: &str| MethodName::new(name, &Limits::default()).unwrap();
+    let endless = Callback::streaming_async(name("endless"), CallbackOptions::new(), formats(), |(): (), _| async {
+        Ok(futures::stream::repeat(1).map(Ok))
+    });
+    let served = callbacks(&seen).into_iter().chain([endless]).collect();
+    let _worker = client_exposing(&at, "worker", NodeConfig::client().workers(8), served).await;
+    let caller = client(&at, "caller").await;
+    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let mut before = None;
+    // Twice: the first round shows what is kept for the next.
+    for _ in 0..2 {
+        for round in 0..many() / 20 {
+            // First, for the others take all workers.
+            let results = soon("results", caller.rpc().results::<u64>("endless", ())).await.unwrap();
+            let begun = (0..19).map(|_| begin(caller.rpc().call::<String>("wait", ())));
+            let calls = futures::future::join_all(begun).await;
+            if round % 2 == 0 {
+                // All of it is on its way.
+                answers_in_line(&caller, calls).await;
+            } else {
+                drop(calls);
+            }
+            drop(results);
+        }
+        soon("nothing is left", async {
+            loop {
+                let now = (router.stats().open_calls, router.stats().held_bytes, alive());
+                let is_less = |before: (usize, usize, usize)| now.1 <= before.1 && now.2 <= before.2;
+                if now.0 == 0 && now.2 <= 60 && before.is_none_or(is_less) {
+                    break before = Some(now);
+                }
+                answers(&caller).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// Gives calls up while one behind them waits for its turn.
+async fn answers_in_line<T>(caller: &Client<Formats>, calls: Vec<T>) {
+    let sum = begin(caller.rpc().call::<i64>("add", (3, 4))).await;
+    drop(calls);
+    assert_eq!(soon("an answer", sum).await.unwrap(), 7);
 }

@@ -99,3 +99,18 @@ async fn it_counts_what_was_given_up() {
     assert_eq!(rpc.call::<f64>("sleep", (0.1,)).await.unwrap(), 0.1);
     until_cancelled(&rpc, 4).await;
 }
+
+/// A caller whose process is killed says nothing itself: its Router does.
+#[tokio::test]
+async fn a_caller_that_is_killed_behind_a_router_is_seen_by_its_callback() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let _worker = Running::worker(&at, "demo");
+    let looker = Client::builder("looker").connect(&at).await.unwrap();
+    let mut caller = Running::start(&["call", &at, "count", "1000000", "0.01"]);
+    caller.answer("1");
+    until_cancelled(&looker.rpc(), 0).await;
+    caller.signal("KILL");
+    caller.end();
+    until_cancelled(&looker.rpc(), 1).await;
+}
