@@ -94,7 +94,7 @@ kinds! {
     Credit = 5, "CREDIT";
     /// One end of an open call needs no more of the other (level 4).
     Cancel = 6, "CANCEL";
-    /// A part of the body or of the stream of a call (level 4; no node sends it yet).
+    /// A part of the body or of the stream of a call (level 4).
     Data = 7, "DATA";
     /// What a client wants to hear of (level 4; not used yet).
     Watch = 8, "WATCH";

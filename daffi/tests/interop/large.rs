@@ -1,14 +1,14 @@
 //! Payloads of 16 MiB, and of more than a frame holds.
 
 use bytes::Bytes;
-use daffi::{CallError, FormatId, Service, Value};
+use daffi::{CallError, FormatId, Router, Service, Value};
 use daffi_testing::Peer;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
     exposed::{Exposed, hex},
-    support::{FORMATS, Transport, endpoint, python_client, rust_client},
+    support::{FORMATS, Transport, endpoint, python_client, rust_client, rust_worker},
 };
 
 const SIZE: usize = 16 * 1024 * 1024;
@@ -105,6 +105,23 @@ async fn a_result_that_is_too_large_is_an_error_and_the_service_goes_on() {
         assert_eq!(error.class, "TransmissionFailure", "{format}: {error}");
         assert!(error.is_remote() && error.message.contains("35651") && error.message.contains(LIMIT), "{error}");
         assert_eq!(client.call("greet", json!(["you"])).serde(&name).ok().await, "Hello, you!");
+    }
+}
+
+/// A worker of this project sends them in parts, which the Router puts together for 3.0.1.
+#[tokio::test]
+async fn python_gets_large_results_of_a_worker_behind_a_router_up_to_one_frame() {
+    let router = Router::builder("router").bind("tcp://127.0.0.1:0").await.unwrap();
+    let at = router.endpoints()[0].as_str();
+    let _worker = rust_worker("worker", at).await;
+    let caller = Peer::client(at).name("caller").start().await;
+    for format in BINARY {
+        let name = format.to_string();
+        assert_eq!(caller.call("big", json!([SIZE])).serde(&name).ok().await, digest("bytes"), "{format}");
+        let error = caller.call("big", json!([TOO_MUCH])).serde(&name).error().await;
+        assert_eq!(error.class, "LevelUnsupported", "{format}: {error}");
+        assert!(error.message.contains("caller") && error.message.contains("35651"), "{error}");
+        assert_eq!(caller.call("greet", json!(["you"])).serde(&name).ok().await, "Hello, you!");
     }
 }
 
