@@ -96,3 +96,21 @@ async fn a_large_result_of_bytes_is_read_in_pieces() {
         }
     }
 }
+
+/// It holds up who sends them, and neither other calls nor their worker.
+#[tokio::test]
+async fn a_reader_that_pauses_holds_nobody_else_up() {
+    let (_service, client) = serve(1, all()).await;
+    let rpc = client.rpc().serde(FormatId::MSGPACK);
+    let mut pieces = rpc.clone().in_pieces().results::<Bytes>("fetch", (34 * MIB,)).await.unwrap();
+    let mut at = pieces.next().await.unwrap().unwrap().len();
+    for bytes in 0..50 {
+        assert_eq!(rpc.call::<Bytes>("fetch", (bytes,)).await.unwrap(), sample(bytes));
+    }
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.unwrap();
+        assert!(piece == sample(at + piece.len())[at..]);
+        at += piece.len();
+    }
+    assert_eq!(at, 34 * MIB);
+}
