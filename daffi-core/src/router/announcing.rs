@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use daffi_transport::keep;
 use daffi_wire::Frame;
+use parking_lot::Mutex;
 
 use crate::conn::Ticket;
 
@@ -15,6 +16,39 @@ const AT_ONCE: u64 = 256 * 1024;
 
 /// What an announcement costs beside its bytes.
 const COST: u64 = 1024;
+
+/// First handshakes of more bytes than this come one by one.
+const LARGE: usize = 32 * 1024;
+
+/// Between the large ones so much time passes for each byte, of which reading it takes a quarter.
+const NANOS_FOR_BYTE: u64 = 16;
+
+/// A large one that would wait for longer is refused.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// The turns of newcomers with long lists, which take long to read.
+#[derive(Debug, Default)]
+pub(super) struct Newcomers(Mutex<Option<Instant>>);
+
+/// Too many newcomers with long lists wait.
+#[derive(Debug)]
+pub(super) struct TooManyNewcomers;
+
+impl Newcomers {
+    /// When a first handshake of so many bytes is to be looked at. `None`: now.
+    pub(super) fn due(&self, bytes: usize, now: Instant) -> Result<Option<Instant>, TooManyNewcomers> {
+        if bytes <= LARGE {
+            return Ok(None);
+        }
+        let mut next = self.0.lock();
+        let due = next.map_or(now, |next| next.max(now));
+        if due - now > LONGEST_WAIT {
+            return Err(TooManyNewcomers);
+        }
+        *next = Some(due + Duration::from_nanos(NANOS_FOR_BYTE.saturating_mul(bytes as u64)));
+        Ok((due > now).then_some(due))
+    }
+}
 
 /// What a member announced of late, and the newest that waits for its time.
 #[derive(Debug, Default)]
@@ -71,6 +105,19 @@ impl Announcing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn newcomers_with_long_lists_come_one_by_one() {
+        let (newcomers, begun) = (Newcomers::default(), Instant::now());
+        assert!(matches!(newcomers.due(1 << 20, begun), Ok(None)));
+        let waits = |bytes| newcomers.due(bytes, begun).map(|due| due.map_or(Duration::ZERO, |due| due - begun));
+        assert_eq!(waits(1 << 20).unwrap().as_millis(), 16);
+        assert_eq!(waits(LARGE).unwrap(), Duration::ZERO, "others do not wait for them");
+        assert_eq!(waits(1 << 19).unwrap().as_millis(), 33);
+        let more = (0..1000).filter(|_| waits(1 << 20).is_ok()).count();
+        assert!((290..310).contains(&more), "{more} have a place");
+        assert!(matches!(newcomers.due(1 << 20, begun + Duration::from_secs(6)), Ok(None)));
+    }
 
     #[test]
     fn much_at_once_is_followed_by_a_pause() {

@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use daffi_wire::{Frame, Kind, Level, Member, NodeName, Role, Shown};
 
-use super::{Peer, RouterShared, announcing::Announcing, forward::Forwarder, sender::Sender};
+use super::{
+    Peer, RouterShared,
+    announcing::{Announcing, TooManyNewcomers},
+    forward::Forwarder,
+    sender::Sender,
+};
 use crate::{
     conn::{Alive, Class, Conn, Handler, Ticket, Turn},
     error::{Disconnected, ProtocolError},
@@ -100,15 +105,26 @@ impl RouterHandler {
         self.member.as_ref().map(|member| Arc::clone(&member.me.peer))
     }
 
-    /// Handles a handshake: the first one joins, a later one waits for its time.
+    /// Handles a handshake: the first one joins, a later one waits for its time, and so does a
+    /// first one that takes long to read.
     #[cold]
     fn handshake(&mut self, frame: Frame) {
-        let now = now();
-        let small = frame.payload().len() <= self.shared.server.config.limits.max_control_bytes;
-        if self.member.is_some()
-            && small
-            && let Some(due) = self.announcing.next_allowed(now)
-        {
+        let (now, size) = (now(), frame.payload().len());
+        let due = if size > self.shared.server.config.limits.max_control_bytes {
+            // It is refused by its length.
+            None
+        } else if self.member.is_some() {
+            self.announcing.next_allowed(now)
+        } else {
+            match self.shared.newcomers.due(size, now) {
+                Ok(due) => due,
+                Err(TooManyNewcomers) => {
+                    let reason = "too many newcomers with long lists of callbacks wait; try again";
+                    return self.shared.server.refuse_handshake(Role::Router, &self.conn, &frame, reason);
+                }
+            }
+        };
+        if let Some(due) = due {
             let counted = Ticket::new(Arc::clone(&self.conn), frame.as_bytes().len());
             return self.announcing.keep(frame, counted, due);
         }

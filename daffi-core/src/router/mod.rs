@@ -36,6 +36,7 @@ use tokio::{sync::Notify, time::sleep};
 
 use self::{
     absent::AbsentCallers,
+    announcing::Newcomers,
     handler::RouterHandler,
     peer::Peer,
     sender::Sender,
@@ -141,6 +142,8 @@ struct RouterShared {
     members: Mutex<Membership<Arc<Peer>>>,
     /// Calls of names that nobody bears now.
     absent: Mutex<AbsentCallers>,
+    /// When the next newcomer with a long list has its turn.
+    newcomers: Newcomers,
     /// What ends calls that level 3 receivers do not answer, if anything does.
     call_limit: Option<CallLimit>,
     /// There is something to tell the members.
@@ -182,6 +185,7 @@ impl RouterBuilder {
             table: ArcSwap::default(),
             members,
             absent,
+            newcomers: Newcomers::default(),
             call_limit,
             news: Arc::default(),
             counters: Counters::default(),
