@@ -3,6 +3,7 @@
 mod absent;
 mod announcing;
 #[cfg(any(test, feature = "internals"))]
+#[cfg_attr(not(feature = "internals"), allow(unreachable_pub, reason = "it is public with the feature"))]
 pub(crate) mod bare;
 mod bodies;
 mod forward;
