@@ -72,7 +72,7 @@ impl Callbacks {
     }
 
     /// Adds an async closure that cannot fail: it gives a value, or a stream of results that go one
-    /// by one. Its arguments are positional only; the last may be an [`Incoming`](crate::Incoming).
+    /// by one. Its arguments are positional only; the last may be an [`Incoming`].
     ///
     /// ```
     /// use daffi::{Callbacks, Incoming};
