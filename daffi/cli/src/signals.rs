@@ -5,7 +5,10 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use tokio::signal::unix::{Signal as Heard, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal as Heard, SignalKind, signal},
+    task::spawn_blocking,
+};
 
 use crate::{
     failure::Failure,
@@ -38,10 +41,12 @@ impl Signals {
 
     /// Does `reload` at each SIGHUP, unless that says that the terminal of the node is gone, and
     /// `tell` at each SIGUSR1.
-    pub(crate) async fn obey(
+    ///
+    /// What `reload` gives reads files, and runs where that holds up no connection.
+    pub(crate) async fn obey<R: FnOnce() + Send + 'static>(
         mut self,
         interrupts: &Interrupts,
-        mut reload: impl FnMut(),
+        reload: impl Fn() -> R,
         tell: impl Fn(),
     ) -> Infallible {
         loop {
@@ -51,7 +56,8 @@ impl Signals {
                         interrupts.end_by(Signal::HANGUP);
                     } else {
                         supervisor::tell(News::Reloading);
-                        reload();
+                        // A panic in it was told already.
+                        drop(spawn_blocking(reload()).await);
                         supervisor::tell(News::Ready);
                     }
                 }

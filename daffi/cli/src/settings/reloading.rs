@@ -12,6 +12,7 @@ pub(crate) struct Reloading {
     pub(crate) file: Option<PathBuf>,
     /// Variables that look like options and are none.
     pub(crate) strangers: Vec<String>,
+    /// What the router started with.
     effective: Effective,
 }
 
@@ -19,7 +20,7 @@ pub(crate) struct Reloading {
 #[derive(Debug)]
 pub(crate) struct Reloaded {
     pub(crate) cli: Cli,
-    /// The options that have changed since the last time.
+    /// The options that are set to something else than when the router started.
     pub(crate) changed: Vec<String>,
 }
 
@@ -30,13 +31,12 @@ impl Reloading {
     }
 
     /// Reads it.
-    pub(crate) fn read(&mut self) -> Result<Reloaded, Failure> {
+    pub(crate) fn read(&self) -> Result<Reloaded, Failure> {
         let Given { cli, effective, .. } = parse(&self.args).map_err(|refused| match refused {
             Refused::Settings(failure) => failure,
             Refused::Usage(error) => Failure::Usage(wrong_usage::sentence(&error)),
         })?;
         let changed = effective.changed(&self.effective).map(str::to_owned).collect();
-        self.effective = effective;
         Ok(Reloaded { cli, changed })
     }
 }

@@ -151,6 +151,11 @@ fn hangups_reload_and_other_signals_tell() {
         "reloaded, but for options that take effect when the router starts again options=\"max-connections, grace\"",
     );
     assert!(run(&["ping", &seen, "--ca", ca]).answer().contains("router"));
+    // They still wait.
+    router.signal("HUP");
+    router.log_until(|lines| {
+        lines.iter().filter(|line| line.contains("options=\"max-connections, grace\"")).count() == 2
+    });
 
     fs::write(file.path(), "listen = 5").unwrap();
     router.signal("HUP");

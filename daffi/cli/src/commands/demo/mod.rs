@@ -117,7 +117,10 @@ impl Demo {
         if let Some(tls) = tls.clone() {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
         }
-        let reload = || reload_certificates(tls.as_ref());
+        let reload = || {
+            let tls = tls.clone();
+            move || reload_certificates(tls.as_ref())
+        };
         let signals = signals.obey(interrupts, reload, || log_members_count(service.clients().len()));
         until_ended(interrupts, service.join(), service.stop(), service.name(), signals).await
     }
@@ -146,7 +149,7 @@ impl Demo {
         tracing::info!(name = client.name(), "connected to {router}");
         let signals = signals.obey(
             interrupts,
-            || reload_certificates(None),
+            || || reload_certificates(None),
             || log_members_count(client.members().iter().count()),
         );
         until_ended(interrupts, client.join(), client.stop(), client.name(), signals).await

@@ -3,7 +3,7 @@
 mod bounds;
 mod reload;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use daffi::{Keepalive, Router as Node, RouterStats, ServerTls, transport::Endpoint};
@@ -95,7 +95,7 @@ impl Router {
             tracing::warn!(%variable, "this is no option of `daffi router`: `daffi router --help` lists them");
         }
         let tls = self.certificates.settings(&self.listen)?;
-        let mut reload = Reload::new(reloading, tls.clone());
+        let reload = Arc::new(Reload::new(reloading, tls.clone()));
         let router = interrupts.cut(self.bind(tls.clone())).await?;
         let admin = interrupts.cut(self.watching.begin(|| Admin::of_router(&router))).await?;
         if let Some(tls) = tls {
@@ -105,7 +105,11 @@ impl Router {
         tracing::info!(name = router.name(), "listening");
         warn_of_descriptors(self.bounds.max_connections.0);
         announce(router.endpoints(), admin.as_ref())?;
-        let signals = signals.obey(interrupts, || reload.run(), || log(&router.stats(), "counted so far"));
+        let reload = move || {
+            let reload = Arc::clone(&reload);
+            move || reload.run()
+        };
+        let signals = signals.obey(interrupts, reload, || log(&router.stats(), "counted so far"));
         let ended = until_ended(interrupts, router.join(), router.stop(), router.name(), signals).await;
         log(&router.stats(), "stopped");
         ended

@@ -24,7 +24,7 @@ impl Reload {
     }
 
     /// Does it, and logs what came of it.
-    pub(super) fn run(&mut self) {
+    pub(super) fn run(&self) {
         if self.reloading.file.is_none() && self.tls.is_none() {
             tracing::warn!("there is nothing to reload: this router has no file (--config) and no certificates");
             return;
@@ -42,7 +42,7 @@ impl Reload {
     }
 
     /// Gives the changed options that have to wait.
-    fn reloaded(&mut self) -> Result<Vec<String>, Failure> {
+    fn reloaded(&self) -> Result<Vec<String>, Failure> {
         let Reloaded { cli, changed } = self.reloading.read()?;
         let Command::Router(Router { certificates, listen, .. }) = cli.command else { return Ok(Vec::new()) };
         if let Some(tls) = &self.tls
