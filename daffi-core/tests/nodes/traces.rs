@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, Propagator, Trac
 use daffi_serde::RemoteError;
 use daffi_wire::{CallId, Extensions, FormatId, Frame, Header, Kind, Limits, MethodName, TraceParent};
 use futures::{TryStreamExt, stream};
-use tracing::{Span, field::Visit, span};
+use tracing::{Dispatch, Span, field::Visit, span, subscriber::NoSubscriber};
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
 use crate::{
@@ -79,6 +79,10 @@ impl<S: tracing::Subscriber> Layer<S> for Told {
 
 impl Told {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        // While a process has one subscriber only, the first thread to come by a span decides for all threads
+        // whether anybody listens to it. Other tests run on other threads, so there have to be more.
+        static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+        OTHERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::new())));
         tracing::subscriber::set_default(tracing_subscriber::registry().with(self.clone()))
     }
 

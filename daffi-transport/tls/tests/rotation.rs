@@ -15,7 +15,10 @@ use std::{
 use common::{accept, chain, connect, connector, fixture, frame, listen, pinning, trusting};
 use daffi_transport_tls::{ClientTls, ServerTls, TlsListener};
 use parking_lot::Mutex;
-use tracing::subscriber::set_default;
+use tracing::{
+    Dispatch,
+    subscriber::{NoSubscriber, set_default},
+};
 
 /// A folder of certificates as an orchestrator mounts them: the files are links into a folder that
 /// is itself a link, which is replaced by one to another folder.
@@ -171,6 +174,9 @@ impl Log {
 async fn files_are_followed_and_it_is_told_what_comes_of_it() {
     let log = Log::default();
     let writer = log.clone();
+    // While a process has one subscriber only, the first thread to come by a line decides for all threads whether
+    // anybody reads it. Other tests run on other threads, so there have to be more.
+    let _others = [(); 2].map(|()| Dispatch::new(NoSubscriber::new()));
     let _logged = set_default(tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish());
     let mounted = Mounted::new("followed", "expired");
     let tls = mounted.tls();
