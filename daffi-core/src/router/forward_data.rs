@@ -54,6 +54,9 @@ impl Forwarder {
         let data = Data::read(frame.clone())?;
         let Some(to) = me.with_streams(|streams| streams.pass_item(data.id, data.cost()))? else { return Ok(false) };
         let Some(receiver) = self.receiver(&frame, to) else { return Ok(false) };
+        if self.me.hold_data(to.receiver, to.id, &frame) {
+            return Ok(true);
+        }
         // A connection that has just ended takes nothing.
         drop(receiver.conn.forward_data(key(me.id(), to.id, true), &frame));
         Ok(true)
@@ -112,6 +115,12 @@ impl Forwarder {
             me.conn.outbox.forget_data(key(receiver, id, false));
         }
         let Some(receiver) = self.receiver(frame, Passage { id: number, receiver }) else { return Ok(false) };
+        if self.me.take_back(receiver.id(), number) {
+            me.complete_call(number, receiver.id());
+            let text = format!("{} gave the call up before it went to {}", me.name, receiver.name);
+            shared.refuse_call(me, id, &receiver.name, "", &Refusal::Cancelled.error(text));
+            return Ok(true);
+        }
         if receiver.is_level_four() {
             receiver.conn.outbox.forget_data(key(me.id(), number, true));
             return Ok(receiver.conn.send(Class::Terminal, &frame.with_id(number)).is_ok());

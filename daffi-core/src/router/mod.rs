@@ -9,6 +9,7 @@ mod bodies;
 mod forward;
 mod forward_data;
 mod handler;
+mod held;
 #[cfg(test)]
 mod lanes_tests;
 mod later;
@@ -346,6 +347,12 @@ impl RouterShared {
     /// Closes the open calls of a member that is gone, and tells those who have them that nobody
     /// waits any more. Gives what they may still answer.
     fn close_calls(&self, gone: &Peer) -> OpenCalls {
+        if let Some(sender) = self.table.load().get(&gone.name).filter(|sender| sender.peer.id() == gone.id()) {
+            // Nobody answers what never went.
+            for (number, receiver) in sender.take_calls_back() {
+                gone.complete_call(number, receiver);
+            }
+        }
         let (calls, awaited) = gone.close_calls(self.call_limit.as_ref());
         if awaited.is_empty() {
             return calls;

@@ -1,28 +1,24 @@
 //! What one member of a Router sends: calls, and its nowait traffic as far as each receiver takes
 //! it.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use daffi_transport::keep;
-use daffi_wire::{Credit, FlowId, Frame, Grant, Limits, credit_cost};
+use daffi_wire::{CallId, Credit, FlowId, Frame, Grant, Limits, credit_cost};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use tokio::time::Instant;
 
-use super::Peer;
+use super::{
+    Peer,
+    held::{Held, HeldFrame, Released, WaitsFor},
+    streams::key,
+};
 use crate::{
     conn::{Charge, Class, Closed, Ticket, Turn},
     session::{IncomingFlow, Outgoing},
 };
-
-/// What a held request takes beside its frame.
-const HOLDING_COST: usize = 256;
 
 /// What a flow takes: here, and with what its receiver knows of its sender.
 const FLOW_COST: usize = 384;
@@ -46,7 +42,7 @@ pub(super) struct Sender {
 #[derive(Debug)]
 struct RoutedFlow {
     account: Outgoing,
-    held: VecDeque<HeldRequest>,
+    held: Held,
     /// What stands in the place of a receiver that knows nothing of credit.
     local: Option<Local>,
     telling: Telling,
@@ -63,29 +59,6 @@ enum Telling {
     Queued,
     /// A frame lies there, and this newer grant is to follow when that was written.
     Outdated(Grant),
-}
-
-/// A frame that waits. Counted as received from its sender, which is so slowed down.
-#[derive(Debug)]
-struct HeldRequest {
-    frame: Frame,
-    waits: WaitsFor,
-    /// The time since which it waits, if it says how much time is left.
-    since: Option<Instant>,
-    _counted: Ticket,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum WaitsFor {
-    /// It waits for what is held before it; a call costs nothing.
-    Order,
-    /// It waits for so much credit.
-    Credit(u64),
-    /// It waits until nothing of the flow before is outstanding, for this flow to begin: nobody
-    /// gets a new window by a new flow.
-    Quiet(FlowId),
-    /// It waits until the receiver has heard of the sender, for the flow to begin.
-    News,
 }
 
 /// What a level 3 receiver was written, which counts as worked off.
@@ -130,7 +103,7 @@ impl RoutedFlow {
         let local = || Local { incoming: IncomingFlow::new(flow), receiver: Arc::downgrade(receiver) };
         Some(Self {
             account: Outgoing::new(flow),
-            held: VecDeque::new(),
+            held: Held::default(),
             local: (!receiver.is_level_four()).then(local),
             telling: Telling::Idle,
             _counted: sender.peer.conn.inbound.account().charge(FLOW_COST),
@@ -166,10 +139,41 @@ impl Sender {
             && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
             && !flow.held.is_empty()
         {
-            self.hold(flow, WaitsFor::Order, frame.clone());
+            self.held.fetch_add(1, Ordering::Relaxed);
+            flow.held.push_call(self.held_frame(frame.clone()));
             return true;
         }
         turn.forward(&receiver.conn, Class::Request, frame)
+    }
+
+    /// Keeps DATA of a call of this member with the call, if that waits to go to `receiver` under
+    /// this number. `false`: it has gone.
+    pub(super) fn hold_data(&self, receiver: u64, number: CallId, frame: &Frame) -> bool {
+        self.held_requests() > 0
+            && self.flows.lock().get_mut(&receiver).is_some_and(|flow| {
+                // Counted only for a call that waits.
+                flow.held.push_data(number, || self.held_frame(frame.clone()))
+            })
+    }
+
+    /// Takes a call back that waits to go to `receiver` under this number. `false`: it has gone.
+    pub(super) fn take_back(&self, receiver: u64, number: CallId) -> bool {
+        let is_held = self.held_requests() > 0
+            && self.flows.lock().get_mut(&receiver).is_some_and(|flow| flow.held.take_back(number));
+        self.held.fetch_sub(usize::from(is_held), Ordering::Relaxed);
+        is_held
+    }
+
+    /// Takes all calls back that wait, and gives their numbers and the connections of those whom
+    /// they were for.
+    pub(super) fn take_calls_back(&self) -> Vec<(CallId, u64)> {
+        let mut flows = self.flows.lock();
+        let numbers = flows
+            .iter_mut()
+            .flat_map(|(receiver, flow)| flow.held.take_calls_back().into_iter().map(|number| (number, *receiver)));
+        let taken: Vec<_> = numbers.collect();
+        self.held.fetch_sub(taken.len(), Ordering::Relaxed);
+        taken
     }
 
     /// Begins a flow to `receiver`, as this member says.
@@ -207,8 +211,8 @@ impl Sender {
     pub(super) fn on_heard_of(self: &Arc<Self>, receiver: &Arc<Peer>) {
         let mut flows = self.flows.lock();
         let Some(flow) = flows.get_mut(&receiver.id()) else { return };
-        if matches!(flow.held.front(), Some(HeldRequest { waits: WaitsFor::News, .. }))
-            && let Some(HeldRequest { frame, .. }) = flow.held.pop_front()
+        if flow.held.waits_for_news()
+            && let Some(Released::Frame(frame, _)) = flow.held.pop(|_| true)
         {
             self.held.fetch_sub(1, Ordering::Relaxed);
             if receiver.is_level_four() {
@@ -258,11 +262,11 @@ impl Sender {
 
     fn hold(&self, flow: &mut RoutedFlow, waits: WaitsFor, frame: Frame) {
         self.held.fetch_add(1, Ordering::Relaxed);
-        // The frame may be a small part of a read buffer, which must not wait with it.
-        let frame = keep(frame);
-        let counted = Ticket::new(Arc::clone(&self.peer.conn), frame.as_bytes().len() + HOLDING_COST);
-        let since = frame.header().has_extensions().then(Instant::now);
-        flow.held.push_back(HeldRequest { frame, waits, since, _counted: counted });
+        flow.held.push(self.held_frame(frame), waits);
+    }
+
+    fn held_frame(&self, frame: Frame) -> HeldFrame {
+        HeldFrame::new(frame, |bytes| Ticket::new(Arc::clone(&self.peer.conn), bytes))
     }
 
     /// A level 4 receiver grants credit itself when it worked the request off. For one of level 3,
@@ -303,27 +307,29 @@ impl Sender {
 
     /// Sends on what was held, as far as it may go by now.
     fn release(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>) {
-        while let Some(HeldRequest { waits, .. }) = flow.held.front()
-            && match waits {
-                WaitsFor::Order => true,
-                WaitsFor::Credit(cost) => flow.account.pay(*cost),
-                WaitsFor::Quiet(_) => flow.account.is_quiet(),
+        while let Some(released) = {
+            let account = &mut flow.account;
+            flow.held.pop(|waits| match waits {
+                WaitsFor::Credit(cost) => account.pay(cost),
+                WaitsFor::Quiet(_) => account.is_quiet(),
                 WaitsFor::News => false,
-            }
-            && let Some(HeldRequest { frame, waits, since, _counted }) = flow.held.pop_front()
-        {
-            let frame = match since {
-                Some(since) => frame.held_for(since.elapsed()),
-                None => frame,
-            };
+            })
+        } {
             // To a connection that has just ended nothing goes any more.
-            let _gone = match waits {
-                WaitsFor::Order | WaitsFor::News => receiver.conn.forward(Class::Nowait, &frame).map(drop),
-                WaitsFor::Credit(cost) => self.forward_nowait(flow, receiver, &frame, cost),
-                WaitsFor::Quiet(number) => flow.renew(number, receiver, &frame),
+            let _gone = match released {
+                Released::Call { number, frame, data } => self.forward_call(receiver, number, (&frame, &data)),
+                Released::Frame(frame, WaitsFor::News) => receiver.conn.forward(Class::Nowait, &frame).map(drop),
+                Released::Frame(frame, WaitsFor::Credit(cost)) => self.forward_nowait(flow, receiver, &frame, cost),
+                Released::Frame(frame, WaitsFor::Quiet(number)) => flow.renew(number, receiver, &frame),
             };
             self.held.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// A call that waited goes, and what came for it goes with it.
+    fn forward_call(&self, receiver: &Peer, number: CallId, (call, data): (&Frame, &[Frame])) -> Result<(), Closed> {
+        receiver.conn.forward(Class::Nowait, call)?;
+        data.iter().try_for_each(|frame| receiver.conn.forward_data(key(self.peer.id(), number, true), frame))
     }
 
     /// Tells this member what it may send. One frame for each flow waits to be written, at most:
@@ -364,9 +370,9 @@ impl Sender {
 
     /// Forgets a receiver that left. Gives the number of nowait requests that are lost.
     pub(super) fn forget(&self, receiver: u64) -> usize {
-        let lost = self.flows.lock().remove(&receiver).map_or(0, |flow| flow.held.len());
-        self.held.fetch_sub(lost, Ordering::Relaxed);
-        lost
+        let Some(flow) = self.flows.lock().remove(&receiver) else { return 0 };
+        self.held.fetch_sub(flow.held.len(), Ordering::Relaxed);
+        flow.held.nowait_requests()
     }
 }
 

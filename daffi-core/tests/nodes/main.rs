@@ -12,6 +12,7 @@ mod credit;
 mod data_hostile;
 mod ends;
 mod extensions;
+mod held_calls;
 mod hostile;
 mod level_three;
 mod lifecycle;
