@@ -74,6 +74,7 @@ mod events;
 pub mod internals;
 mod keyed;
 mod lanes;
+mod recent;
 mod refusal;
 mod router;
 mod scratch;
@@ -97,7 +98,8 @@ pub use crate::{
         Callback, CallbackOptions, CallbackService, Context, Dispatch, Dispatched, Incoming, Reply, Request,
         RequestExtensions, Serving, remote_error,
     },
+    server::Newcomer,
     service::{Service, ServiceBuilder},
-    session::Members,
+    session::{Identity, Members, Others, PatternError, Policy, Rule, RuleError, Token, TokenError},
     trace::{Propagator, TraceContext},
 };

@@ -13,8 +13,8 @@ use crate::{
     error::{Disconnected, Ended, InitializationError, ProtocolError},
     events::{Events, MemberEvent},
     serve::{Callback, CallbackService, Context, Intake, Node, ServingNode},
-    server::{self, Host, OpeningId, Server},
-    session::{Hello, Hub, event_frame, handshake_reply, name_taken, routing},
+    server::{self, Guard, GuardSettings, Host, OpeningId, Rights, Server, guarding},
+    session::{Denied, Hello, Hub, Policy, event_frame, handshake_reply, name_taken, routing},
 };
 
 /// A running service: listens, and runs callbacks for those who connect.
@@ -53,6 +53,7 @@ pub struct ServiceBuilder<F> {
     config: NodeConfig,
     callbacks: Vec<Callback>,
     layer: Box<dyn FnOnce(CallbackService) -> CallbackService + Send>,
+    guard: GuardSettings,
 }
 
 impl<F> fmt::Debug for ServiceBuilder<F> {
@@ -80,6 +81,8 @@ impl<F: FormatSet> ServiceBuilder<F> {
         self
     }
 
+    guarding!();
+
     /// Serves listeners that are bound already.
     ///
     /// Must be called within a tokio runtime.
@@ -87,10 +90,11 @@ impl<F: FormatSet> ServiceBuilder<F> {
     /// # Errors
     /// [`InitializationError`] for settings that can't work.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Service, InitializationError> {
-        let Self { name, formats, config, callbacks, layer } = self;
+        let Self { name, formats, config, callbacks, layer, guard } = self;
         let serving = ServingNode::new(name.clone(), config.clone(), layer, callbacks, formats)?;
         let node = Arc::clone(&serving.node);
-        let server = Server::new(name, config, Arc::clone(&node.budget), node.life.clone(), &listeners)?;
+        let server =
+            Server::new(name, config, Arc::clone(&node.budget), node.life.clone(), Guard::new(guard), &listeners)?;
         let shared = Arc::new(ServiceCore { server, node, serving, hub: Mutex::default() });
         server::listen(&shared, listeners);
         Ok(Service { handle: Arc::new(ServiceOwner { shared }) })
@@ -106,6 +110,7 @@ impl Service {
             config: NodeConfig::server(),
             callbacks: Vec::new(),
             layer: Box::new(|callbacks| callbacks),
+            guard: GuardSettings::default(),
         }
     }
 
@@ -160,6 +165,16 @@ impl Service {
         Ok(())
     }
 
+    #[doc = words!(set_policy)]
+    pub fn set_policy(&self, policy: Option<Policy>) {
+        let shared = &self.handle.shared;
+        shared.server.set_policy(policy);
+        let clients: Vec<_> = shared.hub.lock().iter().map(|(name, conn)| (name.clone(), Arc::clone(conn))).collect();
+        for (name, conn) in clients {
+            shared.server.guard.expel(&conn, &name, std::iter::empty());
+        }
+    }
+
     /// Whether it stops or has stopped: calls are not taken any more.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
@@ -208,7 +223,8 @@ impl Host for ServiceCore {
 
     fn handler(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> ServiceHandler {
         let intake = self.serving.intake();
-        ServiceHandler { shared: self, conn, opening, caller: None, intake, alive: Alive::default() }
+        let rights = Rights::new(Arc::clone(&conn));
+        ServiceHandler { shared: self, conn, opening, caller: None, rights, intake, alive: Alive::default() }
     }
 }
 
@@ -219,6 +235,7 @@ struct ServiceHandler {
     opening: OpeningId,
     /// The client, after its handshake.
     caller: Option<Context>,
+    rights: Rights,
     intake: Intake,
     alive: Alive,
 }
@@ -233,8 +250,18 @@ impl Handler for ServiceHandler {
                 Ok(())
             }
             (Kind::Request, Some(caller)) => {
+                let guard = &self.shared.server.guard;
+                if !self.rights.is_current(guard) {
+                    self.rights.renew(guard);
+                }
                 match routing::check_transmitter(&frame, caller.caller_name()) {
-                    Ok(()) => self.shared.serving.serve(turn, &mut self.intake, caller, frame, ()),
+                    Ok(()) => match check_request(&mut self.rights, &mut self.intake, &frame) {
+                        Ok(()) => self.shared.serving.serve(turn, &mut self.intake, caller, frame, ()),
+                        Err(denied) => {
+                            let denied = guard.note_denied(&mut self.rights, caller.caller(), denied);
+                            caller.answer_error(turn, &frame, denied.into_error());
+                        }
+                    },
                     Err(error) => caller.answer_error(turn, &frame, error),
                 }
                 Ok(())
@@ -286,9 +313,18 @@ impl Handler for ServiceHandler {
                 self.shared.server.events.tell(MemberEvent::Removed(name.to_string()));
             }
             Some(_) => {}
-            None => tracing::info!(peer = %self.conn.peer, %reason, "a connection ended before its handshake"),
+            None => {
+                tracing::info!(conn = self.conn.id, peer = %self.conn.peer, %reason, "a connection ended before its handshake")
+            }
         }
     }
+}
+
+/// Whether a client may make a request.
+fn check_request(rights: &mut Rights, intake: &mut Intake, frame: &Frame) -> Result<(), Denied> {
+    let level = rights.level();
+    rights.check_format(frame, level, level)?;
+    rights.check_call_of(frame, || intake.callback_name(frame))
 }
 
 impl ServiceHandler {
@@ -303,7 +339,11 @@ impl ServiceHandler {
                 format!("{name} is the name of the service itself, which a client cannot bear: choose another");
             return server.refuse_handshake(Role::Service, &self.conn, frame, &reason);
         }
-        if known.is_some() {
+        let (guard, is_known) = (&server.guard, known.is_some());
+        if let Err(reason) = guard.check_handshake(&mut self.rights, &name, std::iter::empty(), is_known) {
+            return server.refuse_handshake(Role::Service, &self.conn, frame, &reason);
+        }
+        if is_known {
             // A second handshake is an update; what a client exposes means nothing to a Service.
             return self.answer(frame, &name);
         }
@@ -318,6 +358,10 @@ impl ServiceHandler {
             self.conn.set_level(level);
             hub.join(name.clone(), self.conn.id, Arc::clone(&self.conn))
         };
+        if !self.rights.is_current(&server.guard) {
+            // Whoever set another policy may have looked through the hub just before.
+            server.guard.expel(&self.conn, &name, std::iter::empty());
+        }
         self.caller = Some(Context::new(name.clone(), Arc::clone(&self.conn), Arc::clone(&self.shared.node)));
         server.finish_opening(self.opening);
         self.alive.begin(&self.conn);
@@ -331,7 +375,14 @@ impl ServiceHandler {
             // `stop` may have looked through the hub just before.
             self.conn.drain();
         }
-        tracing::debug!(client = %Shown::new(&name), peer = %self.conn.peer, ?level, "a client joined");
+        tracing::debug!(
+            conn = self.conn.id,
+            client = %Shown::new(&name),
+            peer = %self.conn.peer,
+            identity = %self.conn.identity(),
+            ?level,
+            "a client joined"
+        );
         server.events.tell(MemberEvent::Added(name.to_string()));
     }
 

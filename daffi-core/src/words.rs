@@ -54,6 +54,17 @@ macro_rules! words {
         "Arguments are written here, so they may be borrowed.\n\nCancelling: dropping the future may leave some members \
          called and others not.\n\n# Errors\nThe first error; members that could be called were called."
     };
+    (set_policy) => {
+        "Sets another policy, or none, in the place of the one before. Connections that it does not let be what they are end \
+         now; what others send is held against it from their next frame on. Calls that are open go on."
+    };
+    (policy) => {
+        "Sets who may connect, bear which name, and do what. Default: everybody may do everything."
+    };
+    (admit) => {
+        "Asks this function, after the policy, whether a newcomer may have the name that it asks for: before it takes that \
+         from whoever bears it. The error is told to the newcomer. It runs where frames are read, so it must not block."
+    };
     (stream) => {
         "Cancelling: dropping the future ends the stream after a whole number of chunks.\n\n# Errors\n\
          `StreamError` names the chunk that failed."

@@ -10,7 +10,8 @@ use std::{
 };
 
 /// Modules that everything may use. Among themselves they are ordered too.
-const LEAVES: &[&str] = &["trace", "config", "keyed", "lanes", "events", "scratch", "deadline", "error", "refusal"];
+const LEAVES: &[&str] =
+    &["trace", "config", "keyed", "lanes", "events", "scratch", "deadline", "error", "refusal", "recent"];
 
 /// Each other module, and which others it may import from beside the leaves. Nothing imports from
 /// one that stands below it here.
@@ -28,6 +29,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     (
         "serve::context",
         &[
+            "session",
             "conn",
             "serve::extensions",
             "serve::caller",
@@ -61,7 +63,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     // A request is on its way to a callback, and a callback is a function of requests.
     (
         "serve::request",
-        &["conn", "serve::context", "serve::extensions", "serve::large", "serve::reply", "serve::callback"],
+        &["session", "conn", "serve::context", "serve::extensions", "serve::large", "serve::reply", "serve::callback"],
     ),
     ("serve::callback", &["serve::pace", "serve::context", "serve::items", "serve::reply", "serve::request"]),
     ("serve::registry", &["serve::callback"]),

@@ -32,6 +32,7 @@ mod lane;
 mod large;
 mod link;
 pub mod mem;
+mod peer;
 mod read_buffer;
 mod stream;
 
@@ -43,9 +44,10 @@ pub use crate::{
     lane::{Movable, run_on_lane},
     large::{LargeBuffer, OWN_FROM, POOL_BYTES},
     link::{
-        BoxFuture, Connector, Link, LinkConfig, LinkReader, LinkWriter, Listener, PATH_DEAD_AFTER, Path, PeerInfo,
-        Pending, Way, keep,
+        BoxFuture, Connector, Link, LinkConfig, LinkReader, LinkWriter, Listener, PATH_DEAD_AFTER, Path, Pending, Way,
+        keep,
     },
+    peer::{CertificateNames, PeerInfo},
     read_buffer::ReadBuffer,
     stream::read_opening,
 };

@@ -10,9 +10,9 @@ use std::{
 };
 
 use bytes::Buf;
-use daffi_wire::{Frame, Level, Limits, Shown};
+use daffi_wire::{Frame, Level, Limits};
 
-use crate::{AcceptError, Batch, ConnectError, Endpoint, LinkError, OWN_FROM};
+use crate::{AcceptError, Batch, ConnectError, Endpoint, LinkError, OWN_FROM, PeerInfo};
 
 /// A boxed future, for what happens once per connection.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -38,32 +38,6 @@ impl LinkConfig {
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
-    }
-}
-
-/// What is known of the other end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PeerInfo {
-    /// The scheme of the transport.
-    pub scheme: &'static str,
-    /// The peer's address, as the transport writes it.
-    pub address: String,
-    /// The certificate that the peer showed and that was verified, in DER.
-    pub certificate: Option<Vec<u8>>,
-}
-
-impl PeerInfo {
-    /// A peer of this transport at this address.
-    pub fn new(scheme: &'static str, address: impl Into<String>) -> Self {
-        Self { scheme, address: address.into(), certificate: None }
-    }
-}
-
-impl fmt::Display for PeerInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // On a Unix socket the peer chooses it.
-        write!(f, "{}://{}", self.scheme, Shown::new(&self.address))
     }
 }
 

@@ -107,6 +107,7 @@ mod client;
 mod context;
 mod events;
 mod formats;
+mod guarding;
 #[cfg(feature = "fd")]
 mod handed_over;
 mod name;
@@ -162,6 +163,27 @@ pub mod tower {
     };
 }
 
+/// Who may be connected to a node that listens, and what they may do there: the builders' `policy`
+/// and `admit`.
+///
+/// ```
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+/// use daffi::{Client, Router, policy::{Policy, Rule}};
+/// let workers = Rule::new("workers").who("uri:spiffe://example/worker/*")?.names(["worker-*"])?.expose(["resize"])?;
+/// let here = Rule::new("here").who("addr:127.0.0.0/8")?.names(["*"])?.call(["resize"])?;
+/// let policy = Policy::new().rule(workers).rule(here);
+/// let router = Router::builder("router").policy(policy).bind("tcp://127.0.0.1:0").await?;
+///
+/// let caller = Client::builder("caller").connect(router.endpoints()[0].as_str()).await?;
+/// let refused = caller.rpc().receiver("worker-1").call::<i64>("delete", ()).await;
+/// assert!(refused.is_err());
+/// router.stop().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub mod policy {
+    pub use daffi_core::{Identity, Newcomer, Others, PatternError, Policy, Rule, RuleError, Token, TokenError};
+}
+
 /// The seam for formats of your own: implement [`Codec`] and hand it to the builders' `format`.
 pub mod format {
     pub use daffi_serde::{
@@ -174,9 +196,9 @@ pub mod format {
 /// The seam for transports of your own.
 pub mod transport {
     pub use daffi_transport::{
-        AcceptError, Batch, BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, HttpConnection,
-        HttpOffer, HttpUpgrade, Link, LinkConfig, LinkError, LinkReader, LinkWriter, Listener, POOL_BYTES, PeerInfo,
-        Pending, Phase, REFUSAL_TIMEOUT, ReadBuffer, SHARE_FROM, mem, read_opening,
+        AcceptError, Batch, BindError, BoxFuture, CertificateNames, ConnectError, Connector, Endpoint, EndpointError,
+        HttpConnection, HttpOffer, HttpUpgrade, Link, LinkConfig, LinkError, LinkReader, LinkWriter, Listener,
+        POOL_BYTES, PeerInfo, Pending, Phase, REFUSAL_TIMEOUT, ReadBuffer, SHARE_FROM, mem, read_opening,
     };
     pub use daffi_wire::Foreign;
 }

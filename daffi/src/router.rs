@@ -1,9 +1,10 @@
-use daffi_core::{Ended, InitializationError, NodeConfig, RouterStats};
+use daffi_core::{Ended, InitializationError, NodeConfig, Policy, RouterStats};
 use daffi_transport::{Endpoint, Listener};
 use daffi_wire::{Member, NodeName};
 
 use crate::{
     Events,
+    guarding::{Guarding, guard},
     name::made_up,
     settings::{limits, listening},
     signals,
@@ -44,6 +45,7 @@ impl Router {
             name: app_name.into(),
             config: NodeConfig::server(),
             settings: ServerSettings::default(),
+            guarding: Guarding::default(),
             also: Vec::new(),
         }
     }
@@ -93,6 +95,11 @@ impl Router {
         crate::events::on_removed(self.events(), handler);
     }
 
+    #[doc = daffi_core::words!(set_policy)]
+    pub fn set_policy(&self, policy: Option<Policy>) {
+        self.inner.set_policy(policy);
+    }
+
     /// Whether it stops or has stopped: calls are not taken any more.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
@@ -121,6 +128,7 @@ pub struct RouterBuilder {
     name: String,
     config: NodeConfig,
     settings: ServerSettings,
+    guarding: Guarding,
     also: Vec<Result<Endpoint, daffi_transport::EndpointError>>,
 }
 
@@ -137,6 +145,7 @@ impl RouterBuilder {
     /// When called outside a tokio runtime.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Router, InitializationError> {
         let name = NodeName::new(self.name, &self.config.limits)?;
-        Ok(Router { inner: daffi_core::Router::builder(name).config(self.config).listen(listeners)? })
+        let builder = daffi_core::Router::builder(name).config(self.config);
+        Ok(Router { inner: guard!(builder, self.guarding).listen(listeners)? })
     }
 }

@@ -1,9 +1,10 @@
-use daffi_core::{Ended, InitializationError, NodeConfig};
+use daffi_core::{Ended, InitializationError, NodeConfig, Policy};
 use daffi_transport::{Endpoint, Listener};
 use daffi_wire::NodeName;
 
 use crate::{
     Callbacks, Events, Formats, IntoCallbacks,
+    guarding::{Guarding, guard},
     name::made_up,
     settings::{Layers, listening, node_settings},
     signals,
@@ -43,6 +44,7 @@ impl Service {
             layers: Box::new(|callbacks| callbacks),
             formats: Formats::default(),
             settings: ServerSettings::default(),
+            guarding: Guarding::default(),
             also: Vec::new(),
         }
     }
@@ -95,6 +97,11 @@ impl Service {
         self.inner.add_callbacks(callbacks.into_callbacks().make(&self.formats, &self.limits)?)
     }
 
+    #[doc = daffi_core::words!(set_policy)]
+    pub fn set_policy(&self, policy: Option<Policy>) {
+        self.inner.set_policy(policy);
+    }
+
     /// Whether it stops or has stopped: calls are not taken any more.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
@@ -125,6 +132,7 @@ pub struct ServiceBuilder {
     layers: Layers,
     formats: Formats,
     settings: ServerSettings,
+    guarding: Guarding,
     also: Vec<Result<Endpoint, daffi_transport::EndpointError>>,
 }
 
@@ -152,11 +160,11 @@ impl ServiceBuilder {
         let limits = self.config.limits;
         let name = NodeName::new(self.name, &limits)?;
         let callbacks = self.callbacks.make(&self.formats, &limits)?;
-        let inner = daffi_core::Service::builder(name, self.formats.clone())
+        let builder = daffi_core::Service::builder(name, self.formats.clone())
             .config(self.config)
             .callbacks(callbacks)
-            .layer(self.layers)
-            .listen(listeners)?;
+            .layer(self.layers);
+        let inner = guard!(builder, self.guarding).listen(listeners)?;
         Ok(Service { inner, formats: self.formats, limits })
     }
 }

@@ -59,6 +59,21 @@ macro_rules! listening {
             self
         }
 
+        #[doc = daffi_core::words!(policy)]
+        pub fn policy(mut self, policy: crate::policy::Policy) -> Self {
+            self.guarding.policy = Some(policy);
+            self
+        }
+
+        #[doc = daffi_core::words!(admit)]
+        pub fn admit(
+            mut self,
+            admit: impl Fn(&crate::policy::Newcomer<'_>, &str) -> Result<(), String> + Send + Sync + 'static,
+        ) -> Self {
+            self.guarding.admit = Some(std::sync::Arc::new(admit));
+            self
+        }
+
         /// Adds a further endpoint to listen on, beside the one given to [`bind`](Self::bind).
         pub fn also_bind(mut self, endpoint: &str) -> Self {
             self.also.push(endpoint.parse());

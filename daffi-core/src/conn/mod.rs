@@ -52,7 +52,11 @@ pub(crate) use self::{
     outbox::{Class, Closed, Outbox, Queued, Receipt},
     turn::Turn,
 };
-use crate::{error::Disconnected, lanes};
+use crate::{
+    error::Disconnected,
+    lanes,
+    session::{Identity, ShownToken, Token},
+};
 
 /// One connection, as its driver, its callers and its callbacks share it.
 #[derive(Debug)]
@@ -60,6 +64,8 @@ pub(crate) struct Conn {
     /// Unique in this process.
     pub(crate) id: u64,
     pub(crate) peer: PeerInfo,
+    /// The token that the peer showed and that was accepted.
+    token: OnceLock<ShownToken>,
     /// The seat on which its driver runs, if its node spreads its connections over lanes.
     seat: u64,
     pub(crate) outbox: Outbox,
@@ -114,6 +120,7 @@ impl Conn {
         Arc::new(Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             peer,
+            token: OnceLock::new(),
             seat: lanes::seat(),
             outbox: Outbox::new(budget.open()),
             inbound: Inbound::new(budget.open()),
@@ -134,6 +141,23 @@ impl Conn {
             wants_room: AtomicBool::new(false),
             signs: Signs::default(),
         })
+    }
+
+    /// Notes the token that the peer showed, and the name under which this node knows it.
+    #[expect(dead_code, reason = "handshakes carry no tokens yet")]
+    pub(crate) fn accept_token(&self, name: String, token: Token) {
+        // A connection shows one, in its second handshake.
+        drop(self.token.set(ShownToken { name, token }));
+    }
+
+    /// The token that was accepted.
+    pub(crate) fn token(&self) -> Option<&ShownToken> {
+        self.token.get()
+    }
+
+    /// Who the peer is.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::of(&self.peer, self.token().map(|shown| shown.name.as_str()))
     }
 
     /// What the peer has shown to speak.

@@ -39,7 +39,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::here::{allow_move, lane, note_exchange, seat};
 use self::{
     meter::Meter,
-    plan::{Exchanges, LaneStep, Policy, Worked, arrange},
+    plan::{Exchanges, LaneStep, Spreading, Worked, arrange},
 };
 
 /// Pairs of connections that are counted while they are watched.
@@ -67,7 +67,7 @@ struct AllLanes {
     changes: AtomicU64,
     /// Which lane a seat is to move to.
     targets: ArcSwap<FxHashMap<u64, usize>>,
-    policy: Mutex<Policy>,
+    policy: Mutex<Spreading>,
     /// Relaxed: a poll that is measured or not more than was meant changes little.
     watching: AtomicBool,
     watched: Mutex<Watched>,

@@ -35,7 +35,7 @@ pub(super) enum LaneStep {
 
 /// What the windows before showed.
 #[derive(Debug, Default)]
-pub(super) struct Policy {
+pub(super) struct Spreading {
     /// Windows in a row that were hot, of each lane.
     hot: Vec<u32>,
     cool: u32,
@@ -47,7 +47,7 @@ pub(super) struct Policy {
     pause: u32,
 }
 
-impl Policy {
+impl Spreading {
     /// A window of `lane` is over. `busy`: thousandths of a core that each open lane asks for;
     /// `most`: lanes there may be.
     pub(super) fn note(&mut self, lane: usize, busy: &[u32], most: usize) -> LaneStep {

@@ -3,7 +3,7 @@ use super::*;
 const MOST: usize = 4;
 
 /// Windows of each open lane in turn, until something is to be done.
-fn until_something(policy: &mut Policy, busy: &[u32], windows: u32) -> Option<(u32, LaneStep)> {
+fn until_something(policy: &mut Spreading, busy: &[u32], windows: u32) -> Option<(u32, LaneStep)> {
     (0..windows).find_map(|window| {
         (0..busy.len()).find_map(|lane| match policy.note(lane, busy, MOST) {
             LaneStep::Stay => None,
@@ -14,7 +14,7 @@ fn until_something(policy: &mut Policy, busy: &[u32], windows: u32) -> Option<(u
 
 #[test]
 fn one_lane_stays_one_until_it_is_hot_for_a_while() {
-    let mut policy = Policy::default();
+    let mut policy = Spreading::default();
     assert_eq!(until_something(&mut policy, &[HOT - 1], 1000), None);
     assert_eq!(policy.note(0, &[HOT], MOST), LaneStep::Stay);
     assert_eq!(policy.note(0, &[HOT - 1], MOST), LaneStep::Stay, "a short load is none");
@@ -24,20 +24,20 @@ fn one_lane_stays_one_until_it_is_hot_for_a_while() {
 
 #[test]
 fn a_load_that_went_away_while_it_was_watched_opens_no_lane() {
-    let mut policy = Policy::default();
+    let mut policy = Spreading::default();
     assert!(until_something(&mut policy, &[1000], 10).is_some());
     assert_eq!(policy.note(0, &[100], MOST), LaneStep::Arrange(1));
 }
 
 #[test]
 fn a_single_lane_is_never_watched_when_there_may_be_no_other() {
-    let mut policy = Policy::default();
+    let mut policy = Spreading::default();
     assert!((0..1000).all(|_| policy.note(0, &[1000], 1) == LaneStep::Stay));
 }
 
 #[test]
 fn what_could_not_be_spread_is_not_watched_all_the_time() {
-    let mut policy = Policy::default();
+    let mut policy = Spreading::default();
     assert!(until_something(&mut policy, &[1000], 10).is_some());
     assert!(until_something(&mut policy, &[1000], 10).is_some());
     policy.note_nothing_found(1);
@@ -47,7 +47,7 @@ fn what_could_not_be_spread_is_not_watched_all_the_time() {
 
 #[test]
 fn lanes_are_fewer_when_all_fits_with_a_margin_and_stays_so() {
-    let mut policy = Policy::default();
+    let mut policy = Spreading::default();
     let (fits, does_not) = ([COOL / 2, COOL / 2], [COOL / 2, COOL / 2 + 1]);
     assert_eq!(until_something(&mut policy, &fits, COOLING - 1), None);
     assert_eq!(until_something(&mut policy, &does_not, 1), None, "it begins anew");
@@ -60,7 +60,7 @@ fn lanes_are_fewer_when_all_fits_with_a_margin_and_stays_so() {
 
 #[test]
 fn lanes_in_use_are_watched_now_and_then_without_becoming_more() {
-    let mut policy = Policy::default();
+    let mut policy = Spreading::default();
     let busy = [500, 500];
     let (windows, step) = until_something(&mut policy, &busy, 1000).unwrap();
     assert!(windows + 1 >= LOOK && step == LaneStep::Watch, "{windows} {step:?}");
@@ -69,7 +69,7 @@ fn lanes_in_use_are_watched_now_and_then_without_becoming_more() {
 
 #[test]
 fn a_lane_that_is_hot_beside_a_cold_one_gives_away_before_a_further_one_opens() {
-    let mut policy = Policy::default();
+    let mut policy = Spreading::default();
     let busy = [900, 300];
     assert_eq!(until_something(&mut policy, &busy, 1000).unwrap().1, LaneStep::Watch);
     assert_eq!(until_something(&mut policy, &busy, 1000).unwrap().1, LaneStep::Arrange(2));

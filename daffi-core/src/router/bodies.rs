@@ -222,7 +222,7 @@ impl Forwarder {
 
 /// Ends a call of which the answer cannot be passed on, for both of its ends. Its number rests
 /// until the receiver has said its last.
-fn give_up(
+pub(super) fn give_up(
     shared: &RouterShared,
     receiver: &Peer,
     caller: &Peer,

@@ -10,15 +10,16 @@ use daffi_wire::{CallId, Credit, Frame, InData, Kind, MethodName, Shown, StreamF
 use super::{
     Peer, RouterShared,
     bodies::Joins,
-    recent::Recent,
     sender::Sender,
     streams::{self, NoStreamRoom},
 };
 use crate::{
     conn::{Class, Turn},
     error::{Disconnected, ProtocolError},
+    recent::Recent,
     refusal::Refusal,
-    session::routing,
+    server::Rights,
+    session::{Denied, routing},
 };
 
 /// Bytes that are shown of a name that nobody bears: what a peer makes up is no reason to write
@@ -32,6 +33,7 @@ pub(super) struct Forwarder {
     routes: Recent<Route>,
     callers: Recent<Arc<Peer>>,
     pub(super) joins: Joins,
+    pub(super) rights: Rights,
 }
 
 /// A callback of a member, as it stood in the table.
@@ -53,12 +55,21 @@ impl Route {
 }
 
 impl Forwarder {
-    pub(super) fn new(shared: Arc<RouterShared>, me: Arc<Sender>) -> Self {
-        Self { shared, me, routes: Recent::default(), callers: Recent::default(), joins: Joins::default() }
+    pub(super) fn new(shared: Arc<RouterShared>, me: Arc<Sender>, rights: Rights) -> Self {
+        Self { shared, me, routes: Recent::default(), callers: Recent::default(), joins: Joins::default(), rights }
+    }
+
+    /// What this member may do, to find it out anew: what was found by it is forgotten.
+    pub(super) fn rights_to_change(&mut self) -> &mut Rights {
+        self.routes = Recent::default();
+        &mut self.rights
     }
 
     /// Passes a frame of this member on.
     pub(super) fn pass(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
+        if !self.rights.is_current(&self.shared.server.guard) {
+            self.renew_rights()?;
+        }
         match frame.kind() {
             Kind::Request => self.request(frame, turn),
             Kind::Response if let Some(total) = self.body_follows(&frame) => self.large_reply(frame, total, turn),
@@ -80,10 +91,11 @@ impl Forwarder {
 
     /// Forwards a request, or answers it with an error.
     pub(super) fn request(&mut self, frame: Frame, turn: &mut Turn) {
-        let Self { shared, me, routes, .. } = self;
-        let receiver = match route(shared, me, routes, &frame) {
+        let Self { shared, me, routes, rights, .. } = self;
+        let receiver = match route(shared, me, routes, rights, &frame) {
             Ok(receiver) => receiver,
-            Err(error) => return refuse_request(shared, &me.peer, &frame, &error),
+            Err(Unroutable::Refused(error)) => return refuse_request(shared, &me.peer, &frame, &error),
+            Err(Unroutable::Denied(denied)) => return self.deny_request(&frame, denied),
         };
         let (mut frame, mut streams) = (frame, None);
         if frame.header().has_extensions() {
@@ -143,13 +155,17 @@ impl Forwarder {
 
     /// Passes a reply on if it is the one that its receiver waits for.
     pub(super) fn reply(&mut self, frame: &Frame, turn: &mut Turn) {
-        let Self { shared, callers, .. } = self;
+        let Self { shared, callers, rights, .. } = self;
         let me = &*self.me.peer;
         let number = frame.header().id();
         if frame.is_from(&me.name) {
             let find = || shared.table.load().get(frame.receiver()).map(|found| Arc::clone(&found.peer)).ok_or(());
             match callers.get_or_find(|known| frame.is_to(&known.name) && known.is_named(), find) {
                 Ok(caller) => {
+                    if let Err(denied) = rights.check_format(frame, me.conn.level(), caller.conn.level()) {
+                        let caller = Arc::clone(caller);
+                        return self.deny_answer(frame, &caller, denied);
+                    }
                     // Before the call is complete: a Router that stops waits for open calls, and
                     // for promises.
                     turn.promise(&caller.conn);
@@ -181,7 +197,7 @@ impl Forwarder {
     }
 
     /// All bytes of a large answer, of which a reply has the first part.
-    fn body_follows(&self, frame: &Frame) -> Option<u64> {
+    pub(super) fn body_follows(&self, frame: &Frame) -> Option<u64> {
         if !frame.header().has_extensions() || !self.me.peer.is_level_four() {
             return None;
         }
@@ -191,7 +207,10 @@ impl Forwarder {
     fn large_reply(&mut self, frame: Frame, total: u64, turn: &mut Turn) {
         let caller = self.shared.table.load().get(frame.receiver()).map(|found| Arc::clone(&found.peer));
         match caller.filter(|_| frame.is_from(&self.me.peer.name)) {
-            Some(caller) => self.begin_answer(frame, total, &caller, turn),
+            Some(caller) => match self.rights.check_format(&frame, self.me.peer.conn.level(), caller.conn.level()) {
+                Ok(()) => self.begin_answer(frame, total, &caller, turn),
+                Err(denied) => self.deny_answer(&frame, &caller, denied),
+            },
             // Its end is for a caller that is gone.
             None => drop(self.shared.counters.dropped_replies.fetch_add(1, Ordering::Relaxed)),
         }
@@ -250,7 +269,7 @@ fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<InData>, Remote
 }
 
 /// Whether a reply with extensions says that results follow.
-fn begins_stream(frame: &Frame, from: &Peer) -> bool {
+pub(super) fn begins_stream(frame: &Frame, from: &Peer) -> bool {
     frame.kind() == Kind::Response
         && from.is_level_four()
         && frame.in_data().is_ok_and(|says| says.is_some_and(|says| says.stream.items_follow))
@@ -303,20 +322,46 @@ fn end_stream(frame: &Frame, me: &Peer, (caller, id): (&Peer, CallId), turn: &mu
     true
 }
 
+/// Why nobody gets a request.
+enum Unroutable {
+    Refused(RemoteError),
+    /// By the policy.
+    Denied(Denied),
+}
+
+impl From<RemoteError> for Unroutable {
+    fn from(error: RemoteError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Denied> for Unroutable {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
 /// Gives who gets a request, or why nobody does.
 fn route<'r>(
     shared: &RouterShared,
     sender: &Arc<Sender>,
     routes: &'r mut Recent<Route>,
+    rights: &Rights,
     frame: &Frame,
-) -> Result<&'r Arc<Peer>, RemoteError> {
+) -> Result<&'r Arc<Peer>, Unroutable> {
     let me = &sender.peer;
     routing::check_transmitter(frame, &me.name)?;
     if shared.server.is_stopping() {
         let text = format!("the router {} is stopping: {} did not run", shared.server.name, frame.method());
-        return Err(Refusal::NodeStopping.error(text));
+        return Err(Refusal::NodeStopping.error(text).into());
     }
-    let receiver = &routes.get_or_find(|known| known.fits(frame), || look_up(shared, sender, frame))?.receiver;
+    let find = || {
+        // First, so that nobody learns what there is that he may not call.
+        rights.check_call(frame)?;
+        look_up(shared, sender, frame).map_err(Unroutable::from)
+    };
+    let receiver = &routes.get_or_find(|known| known.fits(frame), find)?.receiver;
+    rights.check_format(frame, me.conn.level(), receiver.conn.level())?;
     routing::check_receiver(frame, me.conn.level(), &receiver.name, receiver.conn.level())?;
     Ok(receiver)
 }
@@ -394,7 +439,7 @@ fn call(
     }
 }
 
-fn refuse_request(shared: &RouterShared, me: &Peer, frame: &Frame, error: &RemoteError) {
+pub(super) fn refuse_request(shared: &RouterShared, me: &Peer, frame: &Frame, error: &RemoteError) {
     if frame.header().wants_reply() {
         shared.refuse_call(me, frame.header().id(), frame.receiver(), frame.method(), error);
     } else {

@@ -14,7 +14,7 @@ use crate::{
     conn::{Alive, Class, Conn, Handler, Ticket, Turn},
     error::{Disconnected, ProtocolError},
     events::MemberEvent,
-    server::OpeningId,
+    server::{OpeningId, Rights},
     session::{Hello, Joined, Updated, handshake_reply, name_taken, no_room_for_list},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct RouterHandler {
     opening: OpeningId,
     /// The member that this connection is, after its handshake.
     member: Option<Forwarder>,
+    /// What it may do, until it is a member.
+    rights: Rights,
     alive: Alive,
     announcing: Announcing,
 }
@@ -89,14 +91,17 @@ impl Handler for RouterHandler {
                 self.shared.server.log_end(&me.peer.name, reason);
                 self.shared.remove_member(&me.peer);
             }
-            None => tracing::info!(peer = %self.conn.peer, %reason, "a connection ended before its handshake"),
+            None => {
+                tracing::info!(conn = self.conn.id, peer = %self.conn.peer, %reason, "a connection ended before its handshake")
+            }
         }
     }
 }
 
 impl RouterHandler {
     pub(super) fn new(shared: Arc<RouterShared>, conn: Arc<Conn>, opening: OpeningId) -> Self {
-        Self { shared, conn, opening, member: None, alive: Alive::default(), announcing: Announcing::default() }
+        let rights = Rights::new(Arc::clone(&conn));
+        Self { shared, conn, opening, member: None, rights, alive: Alive::default(), announcing: Announcing::default() }
     }
 
     /// The member as the others see it, once it has joined.
@@ -143,6 +148,11 @@ impl RouterHandler {
             return shared.server.refuse_handshake(Role::Router, &self.conn, frame, &reason);
         };
         self.announcing.charge(frame.payload().len(), now);
+        let (guard, is_known) = (&shared.server.guard, self.member.is_some());
+        let rights = self.member.as_mut().map_or(&mut self.rights, Forwarder::rights_to_change);
+        if let Err(reason) = guard.check_handshake(rights, &name, listed.methods.iter(), is_known) {
+            return shared.server.refuse_handshake(Role::Router, &self.conn, frame, &reason);
+        }
         let done = match &self.member {
             Some(Forwarder { me, .. }) => {
                 let me = Arc::clone(&me.peer);
@@ -191,7 +201,12 @@ impl RouterHandler {
             }
             evicted
         };
-        self.member = Some(Forwarder::new(Arc::clone(shared), sender));
+        let rights = std::mem::replace(&mut self.rights, Rights::new(Arc::clone(&self.conn)));
+        if !rights.is_current(&shared.server.guard) {
+            // Whoever set another policy may have looked through the members just before.
+            shared.expel(&me);
+        }
+        self.member = Some(Forwarder::new(Arc::clone(shared), sender, rights));
         self.alive.begin(&self.conn);
         shared.server.finish_opening(self.opening);
         shared.news.notify_one();
@@ -202,7 +217,14 @@ impl RouterHandler {
             // `stop` may have looked through the members just before.
             self.conn.drain();
         }
-        tracing::debug!(member = %Shown::new(&name), peer = %self.conn.peer, ?level, "a member joined");
+        tracing::debug!(
+            conn = self.conn.id,
+            member = %Shown::new(&name),
+            peer = %self.conn.peer,
+            identity = %self.conn.identity(),
+            ?level,
+            "a member joined"
+        );
         shared.server.events.tell(MemberEvent::Added(name.to_string()));
         Ok(())
     }

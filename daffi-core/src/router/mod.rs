@@ -8,13 +8,13 @@ pub(crate) mod bare;
 mod bodies;
 mod forward;
 mod forward_data;
+mod guarded;
 mod handler;
 mod held;
 #[cfg(test)]
 mod lanes_tests;
 mod later;
 mod peer;
-mod recent;
 mod sender;
 mod senders;
 mod streams;
@@ -52,8 +52,8 @@ use crate::{
     events::{Events, MemberEvent},
     refusal::Refusal,
     serve::Lifecycle,
-    server::{self, Host, OpeningId, Server},
-    session::{Map, Membership, OpenCalls},
+    server::{self, Guard, GuardSettings, Host, OpeningId, Server, guarding},
+    session::{Map, Membership, OpenCalls, Policy},
 };
 
 /// How often a Router that stops looks whether calls are still open.
@@ -122,6 +122,8 @@ pub struct RouterStats {
     pub dropped_requests: u64,
     /// Frames of kinds that this node gives no meaning, and were skipped.
     pub skipped_frames: u64,
+    /// Handshakes, requests and answers that the policy, or `admit`, refused.
+    pub denied: u64,
 }
 
 #[derive(Debug, Default)]
@@ -159,6 +161,7 @@ struct RouterShared {
 pub struct RouterBuilder {
     name: NodeName,
     config: NodeConfig,
+    guard: GuardSettings,
 }
 
 impl RouterBuilder {
@@ -168,6 +171,8 @@ impl RouterBuilder {
         self
     }
 
+    guarding!();
+
     /// Starts the router on listeners that are bound already.
     ///
     /// Must be called within a tokio runtime.
@@ -175,13 +180,13 @@ impl RouterBuilder {
     /// # Errors
     /// [`InitializationError`] for settings that can't work.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Router, InitializationError> {
-        let Self { name, config } = self;
+        let Self { name, config, guard } = self;
         config.check()?;
         let budget = Budget::of(&config);
         let members = Mutex::new(Membership::new(config.limits, config.max_connections));
         let absent = Mutex::new(AbsentCallers::new(budget.open_common()));
         let call_limit = config.level3_call_limit.map(CallLimit::new);
-        let server = Server::new(name, config, budget, Lifecycle::default(), &listeners)?;
+        let server = Server::new(name, config, budget, Lifecycle::default(), Guard::new(guard), &listeners)?;
         let shared = Arc::new(RouterShared {
             server,
             table: ArcSwap::default(),
@@ -204,7 +209,7 @@ impl RouterBuilder {
 impl Router {
     /// A router of this name, which its logs and refusals bear; members do not see it.
     pub fn builder(name: NodeName) -> RouterBuilder {
-        RouterBuilder { name, config: NodeConfig::server() }
+        RouterBuilder { name, config: NodeConfig::server(), guard: GuardSettings::default() }
     }
 
     /// The router's name, which members do not see.
@@ -248,6 +253,16 @@ impl Router {
             unanswered_calls: count(&shared.counters.unanswered_calls),
             dropped_requests: count(&shared.counters.dropped_requests),
             skipped_frames: count(&shared.counters.skipped_frames),
+            denied: shared.server.guard.denied(),
+        }
+    }
+
+    #[doc = words!(set_policy)]
+    pub fn set_policy(&self, policy: Option<Policy>) {
+        let shared = self.shared();
+        shared.server.set_policy(policy);
+        for member in shared.table.load().values() {
+            shared.expel(&member.peer);
         }
     }
 
@@ -309,6 +324,11 @@ impl RouterShared {
         let table = self.table.load();
         let all = table.values().map(|member| (member.peer.open_calls(), member.held_requests()));
         all.fold((0, 0), |(calls, held), of_one| (calls + of_one.0, held + of_one.1))
+    }
+
+    /// Ends a member that the policy does not let be what it is.
+    fn expel(&self, peer: &Peer) {
+        self.server.guard.expel(&peer.conn, &peer.name, peer.exposed().iter());
     }
 
     /// Puts a member under its name, which may have been another's.

@@ -109,6 +109,11 @@ impl Peer {
         self.exposed.load(Ordering::Acquire)
     }
 
+    /// All that it exposes.
+    pub(super) fn exposed(&self) -> Arc<Names<MethodName>> {
+        self.methods.load_full()
+    }
+
     pub(super) fn expose(&self, methods: &[MethodName]) {
         self.methods.store(Arc::new(methods.iter().cloned().collect()));
         // Release: storing the methods happens before any load of the new version, so who knows it

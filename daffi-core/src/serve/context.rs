@@ -20,7 +20,7 @@ use super::{
     node::Node,
     read_extensions::ReadExtensions,
 };
-use crate::{conn::Conn, trace::TraceContext};
+use crate::{conn::Conn, session::Identity, trace::TraceContext};
 
 /// What a callback may know of the call it serves: the caller, the peer, cancellation and the node
 /// itself.
@@ -147,6 +147,13 @@ impl Context {
     #[must_use]
     pub fn peer(&self) -> &PeerInfo {
         &self.call.caller.conn.peer
+    }
+
+    /// Who is at the other end of the connection: by its token, its certificate, its user on this
+    /// host, or its address. Behind a Router that is the Router, which has checked its members.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.call.caller.conn.identity()
     }
 
     /// When the caller stops waiting: its timeout travels with the call, less the time that it was

@@ -14,7 +14,7 @@ use super::{
     large::Large,
     reply::{Content, Reply},
 };
-use crate::{conn::Reading, refusal::Refusal, scratch::Scratch};
+use crate::{conn::Reading, refusal::Refusal, scratch::Scratch, session::Identity};
 
 /// A call that arrived, on its way to its callback through the layers around it.
 #[derive(Debug)]
@@ -114,6 +114,12 @@ impl Request {
     #[must_use]
     pub const fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// Who is at the other end of the connection: see [`Context::identity`].
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.context.identity()
     }
 
     /// What layers handed on with this call.

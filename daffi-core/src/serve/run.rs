@@ -374,6 +374,11 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
+    /// The name of the callback that a request asks for.
+    pub(crate) fn callback_name(&mut self, frame: &Frame) -> Option<MethodName> {
+        self.callbacks.get(frame).map(|callback| callback.name().clone())
+    }
+
     /// A caller has left: what came of its calls is dropped.
     pub(crate) fn forget_ended(&mut self) {
         self.arriving.forget_ended();

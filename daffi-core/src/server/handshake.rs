@@ -36,7 +36,7 @@ impl Server {
     /// Refuses a handshake, and ends the connection.
     pub(crate) fn refuse_handshake(&self, role: Role, conn: &Conn, frame: &Frame, reason: &str) {
         let reason = shorten(reason);
-        tracing::info!(peer = %conn.peer, reason, "refused a handshake");
+        tracing::info!(conn = conn.id, peer = %conn.peer, reason, "refused a handshake");
         self.send(
             conn,
             Class::Provoked,

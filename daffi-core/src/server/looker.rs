@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use daffi_serde::RemoteError;
 use daffi_wire::{Frame, Handshake, Kind, Level, NodeName, NodeType, Shown};
 
-use super::{Host, OpeningId};
+use super::{Host, OpeningId, Rights};
 use crate::{
     conn::{Alive, Class, Conn, Handler, Turn},
     error::{Disconnected, ProtocolError},
@@ -49,6 +49,11 @@ impl<H: Host> Door<H> {
             server.refuse_handshake(H::KIND, &self.conn, frame, reason);
             return true;
         }
+        let mut rights = Rights::new(Arc::clone(&self.conn));
+        if let Err(reason) = server.guard.check_connected(&mut rights, &name) {
+            server.refuse_handshake(H::KIND, &self.conn, frame, &reason);
+            return true;
+        }
         let list = match self.looker {
             Some(_) => Handshake::new(NodeType::new(H::KIND, level), Vec::new()).to_json(),
             None => self.host.list(level),
@@ -63,6 +68,10 @@ impl<H: Host> Door<H> {
             alive.begin(&self.conn);
             server.finish_opening(self.opening);
             server.lookers.lock().insert(self.conn.id, Arc::clone(&self.conn));
+            if !rights.is_current(&server.guard) {
+                // Whoever set another policy may have looked through them just before.
+                server.guard.expel_looker(&self.conn);
+            }
             if server.is_stopping() {
                 // `close` may have looked through them just before.
                 self.conn.drain();

@@ -1,8 +1,10 @@
 //! What every node that listens has: listeners, connections that are opening, limits on both, and
 //! an end in order.
 
+mod guard;
 mod handshake;
 mod looker;
+mod rights;
 mod stop;
 
 use std::{
@@ -27,8 +29,13 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+pub use self::guard::Newcomer;
 use self::looker::Door;
-pub(crate) use self::stop::begin_stop;
+pub(crate) use self::{
+    guard::{Guard, GuardSettings, guarding},
+    rights::Rights,
+    stop::begin_stop,
+};
 use crate::{
     config::NodeConfig,
     conn::{Budget, Class, Conn, Driver, Handler, LongTurns},
@@ -38,6 +45,7 @@ use crate::{
     lanes::{self, Lanes},
     refusal::json_error,
     serve::Lifecycle,
+    session::Policy,
 };
 
 /// Pause after the operating system refused to accept, for want of file descriptors for one.
@@ -50,6 +58,7 @@ pub(crate) struct Server {
     pub(crate) config: NodeConfig,
     pub(crate) life: Lifecycle,
     pub(crate) events: EventHub,
+    pub(crate) guard: Guard,
     /// The tasks of all connections.
     pub(crate) tasks: TaskTracker,
     /// What accepts connections.
@@ -94,6 +103,7 @@ impl Server {
         config: NodeConfig,
         budget: Arc<Budget>,
         life: Lifecycle,
+        guard: Guard,
         listeners: &[Box<dyn Listener>],
     ) -> Result<Self, InitializationError> {
         if listeners.is_empty() {
@@ -106,6 +116,7 @@ impl Server {
             config,
             life,
             events: EventHub::new(),
+            guard,
             tasks: TaskTracker::new(),
             listening: TaskTracker::new(),
             budget,
@@ -155,6 +166,13 @@ impl Server {
         } else {
             tracing::debug!(node = %self.name, client = %Shown::new(name), %reason, "a connection ended");
         }
+    }
+
+    /// Sets another policy. Lookers that it does not let in are ended; members are their host's.
+    pub(crate) fn set_policy(&self, policy: Option<Policy>) {
+        self.guard.set(policy);
+        let lookers: Vec<_> = self.lookers.lock().values().cloned().collect();
+        lookers.iter().for_each(|conn| self.guard.expel_looker(conn));
     }
 
     /// Queues a frame of the server's own.
@@ -246,8 +264,9 @@ async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
             accepted = poll_fn(|cx| listener.poll_accept(cx, &config)) => accepted,
         };
         match accepted {
-            Ok(pending) => {
+            Ok(mut pending) => {
                 failures = 0;
+                pending.peer.listener = Some(listener.endpoint().clone());
                 open(&host, pending);
                 // However many knock, tasks of those that are in run between two of them.
                 yield_now().await;
@@ -329,7 +348,10 @@ async fn run<H: Host>(counted: OpenConnection<H>, pending: Pending, opening: Ope
     let server = host.server();
     let peer = pending.peer.clone();
     let link = match timeout_at(until, pending.upgrade()).await {
-        Ok(Ok(link)) => link,
+        Ok(Ok(mut link)) => {
+            link.peer.listener = peer.listener;
+            link
+        }
         // Load balancers look as often as every second.
         Ok(Err(error @ AcceptError::Silent)) => {
             tracing::debug!(%peer, %error, "a connection was not opened");

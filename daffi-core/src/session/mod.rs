@@ -21,6 +21,7 @@ mod news;
 mod open_calls;
 #[cfg(test)]
 mod open_calls_tests;
+mod policy;
 mod pulse;
 pub(crate) mod routing;
 mod server;
@@ -29,7 +30,6 @@ mod window;
 
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::members::MemberList;
-pub use self::members::Members;
 pub(crate) use self::{
     client::{ClientSession, Handled},
     cow::Map,
@@ -38,7 +38,12 @@ pub(crate) use self::{
     in_flight::{Completed, IDS, InFlight, Outcome},
     membership::{Joined, Membership, Updated},
     open_calls::{OpenCalls, Unanswered},
+    policy::{Access, Action, Denied, ShownToken},
     pulse::{Beat, ENDED, Pulse},
     server::{Hello, event_frame, handshake_refusal, handshake_reply, name_taken, no_room_for_list},
     window::{PassingWindow, ReceiveWindow, SendWindow},
+};
+pub use self::{
+    members::Members,
+    policy::{Identity, Others, PatternError, Policy, Rule, RuleError, Token, TokenError},
 };

@@ -77,7 +77,7 @@ pub(crate) fn node(name: &str) -> NodeName {
     NodeName::new(name, &Limits::default()).expect("a test's name is good")
 }
 
-fn method(name: &str) -> MethodName {
+pub(crate) fn method(name: &str) -> MethodName {
     MethodName::new(name, &Limits::default()).expect("a test's name is good")
 }
 

@@ -67,6 +67,7 @@ mod error;
 mod expiry;
 mod identity;
 mod key;
+mod names;
 mod pem;
 mod reason;
 mod rotation;

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsStream as Inner};
 
-use crate::TlsError;
+use crate::{TlsError, names::names};
 
 /// An established TLS connection.
 ///
@@ -109,6 +109,7 @@ impl TlsHandshake {
         let stream = self.accept.await?;
         let mut peer = self.peer;
         peer.certificate = stream.peer_certificate();
+        peer.certificate_names = peer.certificate.as_deref().map(names).unwrap_or_default();
         Ok((stream, peer))
     }
 }

@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::split;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{ClientTls, ServerTls, TlsError, TlsHandshake, TlsStream, openssl_command};
+use crate::{ClientTls, ServerTls, TlsError, TlsHandshake, TlsStream, names::names, openssl_command};
 
 /// The scheme of this transport.
 pub const SCHEME: &str = "tls";
@@ -164,6 +164,7 @@ impl TlsConnector {
         };
         let mut peer = PeerInfo::new(SCHEME, address.to_string());
         peer.certificate = stream.peer_certificate().filter(|_| self.verifies);
+        peer.certificate_names = peer.certificate.as_deref().map(names).unwrap_or_default();
         Ok((stream, peer))
     }
 }

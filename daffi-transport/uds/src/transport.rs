@@ -111,7 +111,8 @@ impl Listener for UnixListener {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         };
-        let (peer, config) = (PeerInfo::new(SCHEME, peer_address(&stream)), *config);
+        let (mut peer, config) = (PeerInfo::new(SCHEME, peer_address(&stream)), *config);
+        peer.uid = stream.peer_cred().ok().map(|process| process.uid());
         let (reader, writer) = split(
             Movable::new(stream, again).with_last(|stream| drop(SockRef::from(stream).shutdown(Shutdown::Write))),
         );

@@ -5,7 +5,7 @@ const REMEMBERED: usize = 4;
 
 /// The last few answers to a question that is asked for every frame.
 #[derive(Debug)]
-pub(super) struct Recent<T> {
+pub(crate) struct Recent<T> {
     entries: [Option<T>; REMEMBERED],
     next: usize,
 }
@@ -18,7 +18,7 @@ impl<T> Default for Recent<T> {
 
 impl<T> Recent<T> {
     /// The one that `fits`, else what `find` gives, remembered in the place of the oldest.
-    pub(super) fn get_or_find<E>(
+    pub(crate) fn get_or_find<E>(
         &mut self,
         fits: impl Fn(&T) -> bool,
         find: impl FnOnce() -> Result<T, E>,

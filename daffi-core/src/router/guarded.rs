@@ -1,0 +1,51 @@
+//! What the policy does not let a member send.
+
+use daffi_wire::Frame;
+
+use super::{
+    Peer,
+    bodies::give_up,
+    forward::{Forwarder, begins_stream, refuse_request},
+    streams,
+};
+use crate::{error::Disconnected, session::Denied};
+
+impl Forwarder {
+    /// Another policy holds: finds out what this member may do.
+    #[cold]
+    pub(super) fn renew_rights(&mut self) -> Result<(), Disconnected> {
+        let shared = std::sync::Arc::clone(&self.shared);
+        let rights = self.rights_to_change();
+        rights.renew(&shared.server.guard);
+        rights.check_connected().map_err(|denied| {
+            let Denied { text, .. } = shared.server.guard.note_denied(&mut self.rights, &self.me.peer.name, denied);
+            Disconnected::Refused(text)
+        })
+    }
+
+    #[cold]
+    pub(super) fn deny_request(&mut self, frame: &Frame, denied: Denied) {
+        let me = &self.me.peer;
+        let denied = self.shared.server.guard.note_denied(&mut self.rights, &me.name, denied);
+        refuse_request(&self.shared, me, frame, &denied.into_error());
+    }
+
+    /// Ends a call of which this member's answer may not pass, with an error in its place.
+    #[cold]
+    pub(super) fn deny_answer(&mut self, frame: &Frame, caller: &Peer, denied: Denied) {
+        let (shared, me) = (&self.shared, &self.me.peer);
+        let denied = shared.server.guard.note_denied(&mut self.rights, &me.name, denied);
+        let text = format!("the answer of {} was {}", me.name, denied.text);
+        let error = Denied { text, ..denied }.into_error();
+        let number = frame.header().id();
+        if begins_stream(frame, me) || self.body_follows(frame).is_some() {
+            // Its end is still to come.
+            if let Some(id) = caller.awaits(number, me.id()) {
+                give_up(shared, me, caller, (id, number), frame.method(), &error);
+            }
+        } else if let Some(id) = caller.complete_call(number, me.id()) {
+            caller.conn.outbox.forget_data(streams::key(me.id(), id, false));
+            shared.refuse_call(caller, id, &me.name, frame.method(), &error);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Who a peer is.
+
+use std::{fmt, net::IpAddr};
+
+use daffi_transport::PeerInfo;
+use daffi_wire::Shown;
+use ipnet::IpNet;
+
+use super::{RuleError, pattern::Pattern};
+
+/// Who a peer is, by the best that is known of it: its token, a name of its certificate, the user
+/// at the other end of a Unix socket, or its address.
+///
+/// What it is not is the name of the node, which anybody may choose who is allowed to bear it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Identity {
+    /// The name under which the server knows its token.
+    Token(String),
+    /// The first URI of its certificate.
+    Uri(String),
+    /// The first DNS name of its certificate.
+    Dns(String),
+    /// The user of its process, on this host.
+    Uid(u32),
+    /// Its IP address.
+    Address(IpAddr),
+    /// Where its transport knows no more.
+    Other(String),
+}
+
+impl Identity {
+    pub(crate) fn of(peer: &PeerInfo, token: Option<&str>) -> Self {
+        let names = &peer.certificate_names;
+        if let Some(token) = token {
+            Self::Token(token.to_owned())
+        } else if let Some(uri) = names.uris.first() {
+            Self::Uri(uri.clone())
+        } else if let Some(name) = names.dns.first() {
+            Self::Dns(name.clone())
+        } else if let Some(uid) = peer.uid {
+            Self::Uid(uid)
+        } else if let Some(ip) = peer.ip() {
+            Self::Address(ip)
+        } else {
+            Self::Other(peer.to_string())
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    /// As rules write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(name) => write!(f, "token:{}", Shown::new(name)),
+            Self::Uri(uri) => write!(f, "uri:{}", Shown::new(uri)),
+            Self::Dns(name) => write!(f, "dns:{}", Shown::new(name)),
+            Self::Uid(uid) => write!(f, "uid:{uid}"),
+            Self::Address(ip) => write!(f, "addr:{ip}"),
+            Self::Other(peer) => f.write_str(peer),
+        }
+    }
+}
+
+/// Whom a rule is about.
+#[derive(Clone, Debug)]
+pub(super) enum Who {
+    Anybody,
+    Token(Pattern),
+    Uri(Pattern),
+    Dns(Pattern),
+    CommonName(Pattern),
+    Uid(u32),
+    Network(IpNet),
+}
+
+impl Who {
+    pub(super) fn parse(text: &str) -> Result<Self, RuleError> {
+        if text == "*" {
+            return Ok(Self::Anybody);
+        }
+        let unknown = || RuleError::Who { text: Shown::new(text).at_most(100).to_string() };
+        let (kind, value) = text.split_once(':').ok_or_else(unknown)?;
+        Ok(match kind {
+            "token" => Self::Token(Pattern::new(value)?),
+            "uri" => Self::Uri(Pattern::new(value)?),
+            "dns" => Self::Dns(Pattern::new(&value.to_ascii_lowercase())?),
+            "cn" => Self::CommonName(Pattern::new(value)?),
+            "uid" => Self::Uid(value.parse().map_err(|_| unknown())?),
+            "addr" => Self::Network(network(value).ok_or_else(unknown)?),
+            _ => return Err(unknown()),
+        })
+    }
+
+    pub(super) fn is(&self, peer: &PeerInfo, token: Option<&str>) -> bool {
+        let names = &peer.certificate_names;
+        match self {
+            Self::Anybody => true,
+            Self::Token(pattern) => token.is_some_and(|name| pattern.is(name)),
+            Self::Uri(pattern) => names.uris.iter().any(|uri| pattern.is(uri)),
+            Self::Dns(pattern) => names.dns.iter().any(|name| pattern.is(name)),
+            Self::CommonName(pattern) => names.common_name.as_deref().is_some_and(|name| pattern.is(name)),
+            Self::Uid(uid) => peer.uid == Some(*uid),
+            Self::Network(network) => peer.ip().is_some_and(|ip| network.contains(&ip)),
+        }
+    }
+}
+
+/// A network as `192.0.2.0/24`, or one address.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    Some(network.trunc())
+}
