@@ -16,7 +16,7 @@
 
 use std::{io, process::ExitCode, process::Stdio};
 
-use conformance::{Action, Like, Node, NodeSpec, Outcome, Replay, Started, Stream, recordings};
+use conformance::{Action, By, Like, Node, NodeSpec, Outcome, Replay, Started, Stream, recordings};
 use futures::future::BoxFuture;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -77,7 +77,9 @@ async fn main() -> io::Result<ExitCode> {
     for session in recordings()? {
         // What its program asks of a server, another process would have to be told.
         let asked = |name: &str| session.actions().any(|(node, _)| node == name);
-        let Some(server) = session.server().filter(|server| server.real && !asked(&server.name)) else { continue };
+        let Some(server) = session.server().filter(|server| server.by == By::Original && !asked(&server.name)) else {
+            continue;
+        };
         match Replay::of(&session, &server.name).like(Like::Original).run(|spec| start(&command, spec)).await {
             Ok(()) => passed += 1,
             Err(mismatch) => {

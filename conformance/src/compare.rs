@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value as Json;
 
 use crate::{
-    Format, Frame, Free, Item, Kind, Outcome,
+    Extension, Format, Frame, Free, Item, Kind, Outcome,
     text::{
         payload::{digest, hex},
         write::write_outcome,
@@ -93,6 +93,18 @@ impl Comparison {
         for (name, at) in [("transmitter", 0), ("receiver", 1), ("function", 2)] {
             self.plain(name, &e.names[at], &g.names[at]);
         }
+        if let (Some((said, e_rest)), Some((says, g_rest))) = (e.extended(), g.extended()) {
+            let is_free = free.contains(&Free::TimeLeft);
+            let same =
+                said.len() == says.len() && said.iter().zip(&says).all(|(one, other)| as_said(one, other, is_free));
+            self.field("extensions", lines(&said), lines(&says), same);
+            let plain = |frame: &Frame, payload| Frame { payload, little_endian: true, ..frame.clone() };
+            return self.payloads(&plain(e, e_rest), &plain(g, g_rest), free);
+        }
+        self.payloads(e, g, free);
+    }
+
+    fn payloads(&mut self, e: &Frame, g: &Frame, free: &[Free]) {
         let alike = e.payload == g.payload || e.kind == g.kind && e.format == g.format && same_payload(e, g, free);
         match first_difference(e, g).filter(|_| !alike && e.kind == g.kind) {
             Some((path, expected, got)) => self.field("payload", format!("{expected} at {path}"), got, false),
@@ -109,6 +121,16 @@ impl Comparison {
             self.plain(name, same_case(name, header(expected, name)), same_case(name, header(got, name)));
         }
     }
+}
+
+/// Whether an extension is the one that was recorded; of a call's time some may have passed.
+fn as_said(said: &Extension, says: &Extension, is_free: bool) -> bool {
+    let is_time = (said.tag, says.tag) == (Extension::TIME_LEFT, Extension::TIME_LEFT);
+    said == says || is_free && is_time && (Some(1)..=said.number()).contains(&says.number())
+}
+
+fn lines(extensions: &[Extension]) -> String {
+    extensions.iter().map(Extension::line).collect::<Vec<_>>().join(", ")
 }
 
 fn header(text: &str, name: &str) -> String {

@@ -1,14 +1,17 @@
-//! Frames as docs/protocol.md#2 lays them out, read and written without this
-//! project's codec, so that a fault of the codec shows.
+//! Frames as docs/protocol.md#2 and `daffi-wire/LEVEL_FOUR.md` lay them out, read and written
+//! without this project's codec, so that a fault of the codec shows.
 
 use std::fmt;
 
 use bytes::Bytes;
 
+use crate::extension::{self, Extension};
+
 /// Bytes of a header.
 pub(crate) const HEADER: usize = 9;
 
-const KINDS: [&str; 5] = ["HANDSHAKE", "REQUEST", "RESPONSE", "ERROR", "EVENTS"];
+const KINDS: [&str; 10] =
+    ["HANDSHAKE", "REQUEST", "RESPONSE", "ERROR", "EVENTS", "CREDIT", "CANCEL", "DATA", "WATCH", "PING"];
 const FORMATS: [&str; 4] = ["OPAQUE", "JSON", "PICKLE", "MSGPACK"];
 
 /// What a frame is: the four flag bits.
@@ -26,6 +29,13 @@ impl Kind {
     pub const ERROR: Self = Self(3);
     /// What happened to a member.
     pub const EVENTS: Self = Self(4);
+
+    /// Of level 4: what a receiver takes.
+    pub const CREDIT: Self = Self(5);
+    /// Of level 4: the end of a call that is given up.
+    pub const CANCEL: Self = Self(6);
+    /// Of level 4: a part of a call.
+    pub const DATA: Self = Self(7);
 
     /// Whether the payload is arguments, a result or an error, and so in the format that the header
     /// names.
@@ -132,6 +142,16 @@ impl Frame {
         bytes.extend(metadata.as_bytes());
         bytes.extend(&self.payload);
         bytes.into()
+    }
+
+    /// What stands before the payload of a call whose endian bit is 0, on a link of level 4, and
+    /// the payload behind it. `None`: that is no block of extensions.
+    #[must_use]
+    pub fn extended(&self) -> Option<(Vec<Extension>, Bytes)> {
+        if self.little_endian || !self.kind.is_call() {
+            return None;
+        }
+        extension::read_block(&self.payload)
     }
 
     /// Cuts the first frame off a stream.

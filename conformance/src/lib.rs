@@ -99,12 +99,29 @@
 //! what comes without being recorded is a mismatch too. [`Session::bytes`] gives what went over a
 //! connection, as seeds for fuzzing.
 //!
+//! # Sessions of level 4
+//!
+//! What nodes of this project speak among themselves (`daffi-wire/LEVEL_FOUR.md`) was recorded
+//! between them: such a session has nodes marked `level-4` in place of `3.0.1`, and no differences.
+//! Extensions of a call stand in lines of their own, in front of its payload:
+//!
+//! ```text
+//! node "svc" service level-4 workers 1 rows
+//!
+//! 1 > REQUEST uuid 2 MSGPACK bytes wants-reply big-endian
+//!     names "cli" "svc" "rows"
+//!     extension TIME_LEFT 88130000  # 5000 ms
+//!     extension STREAM 02
+//!     hex 92910380
+//! ```
+//!
 //! # Recording
 //!
 //! `cargo run -p conformance --bin record` runs the scenarios in `scenarios/`, small Python
 //! scripts, with the interpreter of `scripts/python-env`, and stands between the nodes; with
-//! `--check` it only tells what would change. [`record`] says why recording again gives the same
-//! file.
+//! `--check` it only tells what would change. A session of level 4 is its own scenario: what its
+//! programs do and what a peer by hand sends is taken from the file, and the rest is recorded.
+//! [`record`] says why recording again gives the same file.
 //!
 //! # Differences on purpose
 //!
@@ -121,6 +138,7 @@
 
 mod compare;
 mod cut;
+mod extension;
 mod forms;
 mod frame;
 mod node;
@@ -136,12 +154,13 @@ mod value;
 
 pub use crate::{
     compare::{Comparison, Field},
+    extension::Extension,
     forms::{from_form, to_form},
     frame::{Format, Frame, Kind},
     node::{ByteStream, Node, Stream},
     recordings::{directory, recorded, recordings},
     replay::{Like, Mismatch, Replay, Started, Why},
-    session::{Action, Difference, Direction, Free, Item, NodeKind, NodeSpec, Only, Outcome, Session, Step, What},
+    session::{Action, By, Difference, Direction, Free, Item, NodeKind, NodeSpec, Only, Outcome, Session, Step, What},
     tables::{tables, test_exists},
     text::ParseError,
 };

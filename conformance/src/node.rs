@@ -28,6 +28,12 @@ pub type Stream = Box<dyn ByteStream>;
 /// | `fail(message)`, `fail_as(name, message)` | fails with a `ValueError`, with the builtin exception of that name |
 /// | `fail_custom()` | fails with `CustomError` of module `callbacks`: `custom failure` |
 /// | `notify(value)`, `count()` | counts calls, gives their number |
+/// | `rows(n)`, `tear(n)`, `endless(n)` | gives 0 to n-1 one by one; then fails with a `ValueError`: `torn`; then waits |
+/// | `sum(numbers)`, `shout(lines)` | takes its arguments one by one; gives their sum; each in capitals, one by one |
+/// | `first(numbers)` | takes one of those, wants no more, and ends when it is given up |
+/// | `hang()` | ends when it is given up |
+/// | `has_deadline()`, `header(key)` | gives whether its caller will give up, what stands under a key in the headers |
+/// | `relay()` | calls `none` |
 /// | `receive_chunk(data)`, `received()` | takes bytes or text; gives `[chunks, bytes, sha256]` of all |
 pub trait Node: Send {
     /// Opens a new connection to a Service or Router, or waits for the next one that a Client

@@ -44,17 +44,20 @@ pub enum Free {
     MemberOrder,
     /// Calls may have other numbers, if one number stands for another throughout a connection.
     Uuid,
+    /// A call may have less time left than it was recorded with.
+    TimeLeft,
 }
 
 impl Free {
     /// All of them, by the words they have in a file.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("json-form", Self::JsonForm),
         ("pickle-form", Self::PickleForm),
         ("upgrade-form", Self::UpgradeForm),
         ("method-order", Self::MethodOrder),
         ("member-order", Self::MemberOrder),
         ("uuid", Self::Uuid),
+        ("time-left", Self::TimeLeft),
     ];
 }
 
@@ -98,13 +101,40 @@ pub struct NodeSpec {
     pub name: String,
     /// What it is.
     pub kind: NodeKind,
-    /// Whether it was a real node of 3.0.1; otherwise a script spoke its part byte by byte.
-    pub real: bool,
+    /// Who it was.
+    pub by: By,
     /// Callbacks that run at once.
     pub workers: usize,
     /// The callbacks it exposes at its start, in this order. What they do is told in
     /// [`Node`](crate::Node).
     pub exposes: Vec<String>,
+}
+
+/// Who a node was when a session was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A node of 3.0.1.
+    Original,
+    /// A node of this project, which spoke level 4 with others.
+    LevelFour,
+    /// A script that spoke byte by byte.
+    Hand,
+}
+
+impl By {
+    /// All of them, by the words they have in a file.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("3.0.1", Self::Original), ("level-4", Self::LevelFour), ("by-hand", Self::Hand)];
+
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Original => "3.0.1",
+            Self::LevelFour => "level-4",
+            Self::Hand => "by-hand",
+        }
+    }
 }
 
 /// A difference on purpose.
@@ -221,7 +251,8 @@ pub enum Item {
 pub struct Action {
     /// `rpc`, `rpc_nowait`, `cast`, `cast_nowait`, `stream`, `stream_nowait`: a call. `late`:
     /// expose one more callback, which takes nothing and gives `"late NAME"`. `wait`: until a
-    /// member is known. `stop`: end.
+    /// member is known. `stop`: end. Of level 4 `results`, `send` and `duplex`: take results one by
+    /// one, send arguments so, or both.
     pub verb: String,
     /// The callback; the name of a member for `wait`.
     pub method: String,
@@ -230,7 +261,9 @@ pub struct Action {
     pub args: Json,
     /// Keyword arguments.
     pub kwargs: Json,
-    /// `serde`, `receiver`, `timeout` (in seconds), as far as the caller set them.
+    /// `serde`, `receiver`, `timeout` (in seconds), as far as the caller set them. Of level 4
+    /// `headers`, `items` that go one by one, `take` so many results and no more, and
+    /// `give_up_after` so many seconds.
     pub options: BTreeMap<String, Json>,
 }
 
@@ -259,9 +292,15 @@ impl Session {
         self.nodes.iter().find(|node| node.kind.listens())
     }
 
-    /// The nodes that a replay can put another node in place of: the real ones.
+    /// The nodes that a replay can put another node in place of: those that no script spoke for.
     pub fn parts(&self) -> impl Iterator<Item = &NodeSpec> {
-        self.nodes.iter().filter(|node| node.real)
+        self.nodes.iter().filter(|node| node.by != By::Hand)
+    }
+
+    /// Whether it was recorded between nodes of this project.
+    #[must_use]
+    pub fn is_level_four(&self) -> bool {
+        self.nodes.iter().any(|node| node.by == By::LevelFour)
     }
 
     /// What programs ask of their nodes, in order: the node and the action.

@@ -39,6 +39,9 @@ pub(crate) fn readable(frame: &Frame) -> Option<String> {
     if !frame.kind.is_call() || frame.payload.len() > SHOWN {
         return None;
     }
+    let plain =
+        Frame { payload: frame.extended().map_or_else(|| frame.payload.clone(), |(_, rest)| rest), ..frame.clone() };
+    let frame = &plain;
     let text = match frame.format {
         Format::PICKLE => pickled(&frame.payload)?.to_string(),
         Format::MSGPACK => unpacked(frame)?,

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use daffi::{Bytes, Callbacks, Context, NodeConfig, RemoteError, Value, callback, callbacks as list};
+use daffi::{
+    Bytes, CallError, Callbacks, Context, Incoming, NodeConfig, RemoteError, Value, callback, callbacks as list,
+};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 use crate::text::payload::digest;
 
@@ -75,6 +78,69 @@ fn fail_custom() -> Result<(), RemoteError> {
     Err(RemoteError { module: "callbacks".into(), ..RemoteError::new("CustomError", "custom failure") })
 }
 
+#[callback]
+fn rows(n: u32) -> impl Stream<Item = u32> {
+    stream::iter(0..n)
+}
+
+#[callback]
+async fn sum(mut numbers: Incoming<i64>) -> Result<i64, CallError> {
+    let mut sum = 0;
+    while let Some(number) = numbers.try_next().await? {
+        sum += number;
+    }
+    Ok(sum)
+}
+
+#[callback]
+fn shout(lines: Incoming<String>) -> impl Stream<Item = Result<String, CallError>> {
+    lines.map_ok(|line| line.to_uppercase())
+}
+
+/// Gives what it gave up to there, and then fails.
+#[callback]
+fn tear(n: u32) -> impl Stream<Item = Result<u32, RemoteError>> {
+    stream::iter(0..n).map(Ok).chain(stream::once(async { Err(RemoteError::new("ValueError", "torn")) }))
+}
+
+/// Gives so many, and no end.
+#[callback]
+fn endless(n: u32) -> impl Stream<Item = u32> {
+    stream::iter(0..n).chain(stream::pending())
+}
+
+/// Takes one of what comes, and wants no more.
+#[callback]
+async fn first(mut numbers: Incoming<i64>, ctx: Context) -> Result<Option<i64>, CallError> {
+    let first = numbers.try_next().await?;
+    drop(numbers);
+    ctx.cancelled().await;
+    Ok(first)
+}
+
+/// Runs until it is given up.
+#[callback]
+async fn hang(ctx: Context) {
+    ctx.cancelled().await;
+}
+
+#[callback]
+fn has_deadline(ctx: Context) -> bool {
+    ctx.deadline().is_some()
+}
+
+#[callback]
+fn header(key: String, ctx: Context) -> Option<String> {
+    ctx.header(&key).map(str::to_owned)
+}
+
+/// Calls `none` of whoever exposes that.
+#[callback]
+async fn relay(ctx: Context) -> Result<(), CallError> {
+    let client = ctx.client::<daffi::Formats>().ok_or(CallError::Stopped)?;
+    client.rpc().call("none", ()).await
+}
+
 #[derive(Debug, Default)]
 struct State {
     chunks: u64,
@@ -117,6 +183,16 @@ fn one(name: &str, state: &Arc<Mutex<State>>) -> io::Result<Callbacks> {
         "fail" => list![fail],
         "fail_as" => list![fail_as],
         "fail_custom" => list![fail_custom],
+        "rows" => list![rows],
+        "sum" => list![sum],
+        "shout" => list![shout],
+        "tear" => list![tear],
+        "endless" => list![endless],
+        "first" => list![first],
+        "hang" => list![hang],
+        "has_deadline" => list![has_deadline],
+        "header" => list![header],
+        "relay" => list![relay],
         "notify" => all.callback_fn(
             name,
             with(|state, _| {

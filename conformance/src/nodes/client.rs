@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, io, time::Duration};
 
-use daffi::{CallError, Client, Disconnected, DynArgs, FormatId, RoundRobin, Value};
+use daffi::{CallError, Client, Disconnected, DynArgs, FormatId, RoundRobin, Rpc, Value};
 use futures::{
-    FutureExt,
+    FutureExt, StreamExt, TryStreamExt,
     future::{BoxFuture, Shared},
     stream,
 };
@@ -100,13 +100,20 @@ async fn act(client: &Client, action: &Action) -> Outcome {
             client.add_callbacks(late(&action.method)).map(|()| Ok(Json::Null)).map_err(|error| error.to_string())
         }
         "wait" => Ok(client.wait_for_members(&[&action.method], None).await.map(|()| Json::Null)),
-        _ => call(client, action).await,
+        _ => call_for(client, action).await,
     };
     match done {
         Ok(Ok(value)) => Outcome::Value(value),
         Ok(Err(error)) => outcome(&error),
         Err(error) => Outcome::Failed(error),
     }
+}
+
+/// Calls, and gives the call up after `give_up_after` seconds if the action says that.
+async fn call_for(client: &Client, action: &Action) -> Result<Result<Json, CallError>, String> {
+    let calling = call(client, action);
+    let Some(after) = action.options.get("give_up_after").and_then(Json::as_f64) else { return calling.await };
+    tokio::time::timeout(Duration::from_secs_f64(after), calling).await.unwrap_or_else(|_| Err("given up".to_owned()))
 }
 
 /// The outer error: the action cannot be read.
@@ -160,7 +167,14 @@ async fn call(client: &Client, action: &Action) -> Result<Result<Json, CallError
         }};
     }
     Ok(match action.verb.as_str() {
-        "rpc" => timed!(styled!(client.rpc(), one)).call::<Value>(method, args).await.map(|value| to_form(&value)),
+        "rpc" => {
+            let rpc = with_headers(timed!(styled!(client.rpc(), one)), action);
+            rpc.call::<Value>(method, args).await.map(|value| to_form(&value))
+        }
+        "results" | "send" | "duplex" => {
+            let rpc = with_headers(timed!(styled!(client.rpc(), one)), action);
+            return one_by_one(&rpc, action, args).await;
+        }
         "rpc_nowait" => styled!(client.rpc_nowait(), one).call(method, args).await.map(|()| Json::Null),
         "cast" => {
             let answers: Result<BTreeMap<String, Result<Value, CallError>>, _> =
@@ -178,6 +192,44 @@ async fn call(client: &Client, action: &Action) -> Result<Result<Json, CallError
         }
         verb => return Err(format!("a client cannot {verb}")),
     })
+}
+
+fn with_headers(rpc: Rpc, action: &Action) -> Rpc {
+    let headers = action.options.get("headers").and_then(Json::as_object);
+    headers.into_iter().flatten().fold(rpc, |rpc, (key, value)| rpc.header(key, value.as_str().unwrap_or_default()))
+}
+
+/// Takes results one by one, sends `items` one by one, or both. `take`: so many results, after
+/// which it wants no more.
+async fn one_by_one(rpc: &Rpc, action: &Action, args: DynArgs) -> Result<Result<Json, CallError>, String> {
+    let items = match action.options.get("items").map(from_form).transpose()? {
+        Some(Value::List(items)) => items.into_vec(),
+        _ => Vec::new(),
+    };
+    let take = action.options.get("take").and_then(Json::as_u64).and_then(|most| usize::try_from(most).ok());
+    let method = action.method.as_str();
+    let results = match action.verb.as_str() {
+        "send" => return Ok(rpc.send::<Value>(method, args, stream::iter(items)).await.map(|value| to_form(&value))),
+        "results" => rpc.results::<Value>(method, args).await,
+        _ => match rpc.duplex::<Value, Value>(method, args).await {
+            Ok((mut say, heard)) => {
+                for item in items {
+                    if let Err(error) = say.send(item).await {
+                        return Ok(Err(error));
+                    }
+                }
+                say.finish();
+                Ok(heard)
+            }
+            Err(error) => Err(error),
+        },
+    };
+    let results = match results {
+        Ok(results) => results,
+        Err(error) => return Ok(Err(error)),
+    };
+    let all: Result<Vec<_>, _> = results.take(take.unwrap_or(usize::MAX)).try_collect().await;
+    Ok(all.map(|all| all.iter().map(to_form).collect()))
 }
 
 /// What a member answered to a cast.

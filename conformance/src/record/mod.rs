@@ -6,7 +6,11 @@
 //! file.
 
 mod differences;
+#[cfg(feature = "nodes")]
+mod level_four;
 mod proxy;
 mod scene;
 
+#[cfg(feature = "nodes")]
+pub use self::level_four::record_again;
 pub use self::scene::{RecordError, record, scenarios};

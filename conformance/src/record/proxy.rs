@@ -4,15 +4,12 @@ use std::{collections::VecDeque, io};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
+    net::{TcpListener, TcpStream},
     sync::mpsc,
 };
 
-use crate::{Direction, Item, cut::Cutter};
+use crate::{Direction, Item, Stream, cut::Cutter};
 
 /// What reaches the proxy.
 pub(super) enum Arrival {
@@ -30,14 +27,14 @@ pub(super) enum Event {
 
 /// What one side of a connection sent and the other has not been given.
 struct Way {
-    to: OwnedWriteHalf,
+    to: WriteHalf<Stream>,
     buffer: BytesMut,
     cutter: Cutter,
     items: VecDeque<Item>,
 }
 
 impl Way {
-    fn new(to: OwnedWriteHalf, to_server: bool) -> Self {
+    fn new(to: WriteHalf<Stream>, to_server: bool) -> Self {
         Self { to, buffer: BytesMut::new(), cutter: Cutter::new(to_server), items: VecDeque::new() }
     }
 
@@ -105,14 +102,7 @@ impl Proxy {
                 let server = TcpStream::connect(("127.0.0.1", self.target)).await?;
                 server.set_nodelay(true)?;
                 client.set_nodelay(true)?;
-                let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = server.into_split();
-                let at = self.connections.len();
-                self.listen(at, Direction::ToServer, from_client);
-                self.listen(at, Direction::ToClient, from_server);
-                self.connections
-                    .push(Connection { to_server: Way::new(to_server, true), to_client: Way::new(to_client, false) });
-                Ok(Some(Event::Connected(number(at))))
+                Ok(Some(Event::Connected(self.join(Box::new(client), Box::new(server)))))
             }
             Arrival::Bytes(at, direction, bytes) => {
                 let connection = &mut self.connections[at];
@@ -125,7 +115,24 @@ impl Proxy {
         }
     }
 
-    fn listen(&self, at: usize, direction: Direction, mut from: OwnedReadHalf) {
+    /// One between streams that its caller opened, for [`join`](Self::join).
+    #[cfg(feature = "nodes")]
+    pub(super) const fn of_streams(arrivals: mpsc::UnboundedSender<Arrival>) -> Self {
+        Self { target: 0, connections: Vec::new(), arrivals }
+    }
+
+    /// Stands between these, and gives the number of the connection.
+    pub(super) fn join(&mut self, client: Stream, server: Stream) -> u32 {
+        let ((from_client, to_client), (from_server, to_server)) = (split(client), split(server));
+        let at = self.connections.len();
+        self.listen(at, Direction::ToServer, from_client);
+        self.listen(at, Direction::ToClient, from_server);
+        self.connections
+            .push(Connection { to_server: Way::new(to_server, true), to_client: Way::new(to_client, false) });
+        number(at)
+    }
+
+    fn listen(&self, at: usize, direction: Direction, mut from: ReadHalf<Stream>) {
         let arrivals = self.arrivals.clone();
         tokio::spawn(async move {
             loop {

@@ -15,8 +15,8 @@ use super::{
     proxy::{Arrival, Event, Proxy},
 };
 use crate::{
-    Action, Direction, Format, Frame, Free, Item, Kind, NodeKind, NodeSpec, Only, Outcome, ParseError, Session, Step,
-    What, compare::in_order,
+    Action, By, Direction, Extension, Format, Frame, Free, Item, Kind, NodeKind, NodeSpec, Only, Outcome, ParseError,
+    Session, Step, What, compare::in_order,
 };
 
 /// So long nothing must arrive before the next item is handed on.
@@ -184,7 +184,7 @@ impl Scene {
                 self.session.nodes.push(NodeSpec {
                     name: text("name")?,
                     kind,
-                    real: request["real"].as_bool().unwrap_or_default(),
+                    by: if request["real"].as_bool().unwrap_or_default() { By::Original } else { By::Hand },
                     workers: usize::try_from(number("workers")?).map_err(|_| wrong("workers"))?,
                     exposes: names("exposes"),
                 });
@@ -295,7 +295,7 @@ impl Scene {
         let owner = self.owners.get(&connection).and_then(|name| self.session.node(name)).cloned();
         let server = self.session.server().cloned();
         let sender = if direction == Direction::ToServer { owner.as_ref() } else { server.as_ref() };
-        let real = sender.is_some_and(|sender| sender.real);
+        let real = sender.is_some_and(|sender| sender.by == By::Original);
         let kind = sender.map(|sender| sender.kind);
         if let Item::Frame(frame) = &mut item
             && real
@@ -333,32 +333,43 @@ impl Scene {
     }
 
     fn finish(mut self) -> Session {
-        let mut free = std::mem::take(&mut self.session.free);
-        for step in &self.session.steps {
-            let What::Sends { item, direction, .. } = &step.what else { continue };
-            match item {
-                Item::Upgrade(_) => free.push(Free::UpgradeForm),
-                Item::Frame(frame) if frame.kind.is_call() && frame.format == Format::JSON => free.push(Free::JsonForm),
-                Item::Frame(frame) if frame.kind.is_call() && frame.format == Format::PICKLE => {
-                    free.push(Free::PickleForm);
-                }
-                Item::Frame(frame) if frame.kind == Kind::HANDSHAKE => {
-                    let routed = self.session.server().is_some_and(|server| server.kind == NodeKind::Router);
-                    if *direction == Direction::ToServer || routed {
-                        free.push(Free::MethodOrder);
-                    }
-                    if routed {
-                        free.push(Free::MemberOrder);
-                    }
-                }
-                _ => {}
-            }
-        }
-        free.sort();
-        free.dedup();
-        self.session.free = free;
+        note_free(&mut self.session);
         self.session
     }
+}
+
+/// Notes in the head what the steps of a session leave free.
+pub(super) fn note_free(session: &mut Session) {
+    let mut free = std::mem::take(&mut session.free);
+    for step in &session.steps {
+        let What::Sends { item, direction, .. } = &step.what else { continue };
+        match item {
+            Item::Upgrade(_) => free.push(Free::UpgradeForm),
+            Item::Frame(frame) if frame.kind.is_call() && frame.format == Format::JSON => free.push(Free::JsonForm),
+            Item::Frame(frame) if frame.kind.is_call() && frame.format == Format::PICKLE => {
+                free.push(Free::PickleForm);
+            }
+            Item::Frame(frame) if is_timed(frame) => free.push(Free::TimeLeft),
+            Item::Frame(frame) if frame.kind == Kind::HANDSHAKE => {
+                let routed = session.server().is_some_and(|server| server.kind == NodeKind::Router);
+                if *direction == Direction::ToServer || routed {
+                    free.push(Free::MethodOrder);
+                }
+                if routed {
+                    free.push(Free::MemberOrder);
+                }
+            }
+            _ => {}
+        }
+    }
+    free.sort();
+    free.dedup();
+    session.free = free;
+}
+
+/// Whether it says how much time is left.
+fn is_timed(frame: &Frame) -> bool {
+    frame.extended().is_some_and(|(all, _)| all.iter().any(|said| said.tag == Extension::TIME_LEFT))
 }
 
 /// A client's handshake as this project's clients write it.

@@ -5,8 +5,8 @@ use serde_json::Value as Json;
 
 use super::payload;
 use crate::{
-    Action, Difference, Direction, Format, Frame, Free, Item, Kind, NodeKind, NodeSpec, Only, Outcome, Session, Step,
-    What,
+    Action, By, Difference, Direction, Extension, Format, Frame, Free, Item, Kind, NodeKind, NodeSpec, Only, Outcome,
+    Session, Step, What, extension::write_block,
 };
 
 /// Why a text is no session.
@@ -127,12 +127,12 @@ fn node(text: &str) -> Result<NodeSpec, String> {
     let mut words = rest.split_whitespace();
     let mut word = || words.next().unwrap_or_default();
     let kind = known(&NodeKind::ALL, word())?;
-    let real = known(&[("3.0.1", true), ("by-hand", false)], word())?;
+    let by = known(&By::ALL, word())?;
     if word() != "workers" {
         return Err("node NAME KIND BY workers N CALLBACK..".into());
     }
     let workers = number(word())?;
-    Ok(NodeSpec { name, kind, real, workers, exposes: words.map(str::to_owned).collect() })
+    Ok(NodeSpec { name, kind, by, workers, exposes: words.map(str::to_owned).collect() })
 }
 
 fn number<T: std::str::FromStr>(word: &str) -> Result<T, String> {
@@ -218,17 +218,22 @@ fn of_connection(block: &Block<'_>, lines: &Lines<'_>) -> Result<What, ParseErro
         "<" => Direction::ToClient,
         _ => return Err(block.error("a connection connects, > or <")),
     };
-    let mut names = None;
+    let (mut names, mut extensions) = (None, Vec::new());
     let mut reader = payload::Reader::default();
     for (at, word, rest) in lines {
         let wrong = |why: String| ParseError { line: *at, text: format!("{word} {rest}"), why };
         if *word == "names" {
             names = Some(three(rest).map_err(wrong)?);
+        } else if *word == "extension" {
+            extensions.push(Extension::parse(rest).map_err(wrong)?);
         } else if !reader.line(word, rest).map_err(wrong)? {
             return Err(wrong("unknown".into()));
         }
     }
-    let payload = reader.finish().map_err(wrong)?;
+    let mut payload = reader.finish().map_err(wrong)?;
+    if !extensions.is_empty() {
+        payload = [write_block(&extensions).map_err(wrong)?.into(), payload].concat().into();
+    }
     let item = item(rest, names, payload).map_err(wrong)?;
     Ok(What::Sends { connection, direction, item })
 }

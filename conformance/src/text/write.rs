@@ -43,8 +43,8 @@ fn head(session: &Session, out: &mut String) {
             line!(out, "free {word}");
         }
     }
-    for NodeSpec { name, kind, real, workers, exposes } in &session.nodes {
-        let (kind, by) = (kind.word(), if *real { "3.0.1" } else { "by-hand" });
+    for NodeSpec { name, kind, by, workers, exposes } in &session.nodes {
+        let (kind, by) = (kind.word(), by.word());
         let callbacks: String = exposes.iter().map(|name| format!(" {name}")).collect();
         line!(out, "node {} {kind} {by} workers {workers}{callbacks}", quoted(name));
     }
@@ -153,7 +153,15 @@ pub(crate) fn write_item(item: &Item, out: &mut String) {
         Item::Frame(frame) => {
             let [transmitter, receiver, function] = frame.names.each_ref().map(|name| quoted(name));
             line!(out, "    names {transmitter} {receiver} {function}");
-            payload::write(&frame.payload, out);
+            match frame.extended().filter(|(all, _)| !all.is_empty()) {
+                Some((all, rest)) => {
+                    for extension in all {
+                        line!(out, "    extension {}", extension.line());
+                    }
+                    payload::write(&rest, out);
+                }
+                None => payload::write(&frame.payload, out),
+            }
             if let Some(read) = value::readable(frame) {
                 line!(out, "    # {read}");
             }

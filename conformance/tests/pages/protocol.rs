@@ -9,6 +9,10 @@ fn page() -> String {
     fs::read_to_string(repository().join("docs/protocol.md")).expect("the page of the wire is there")
 }
 
+fn page_of_level_four() -> String {
+    fs::read_to_string(repository().join("daffi-wire/LEVEL_FOUR.md")).expect("the page of level 4 is there")
+}
+
 /// The sections that a text cites, in a comment as `docs/protocol.md#5.3` and in docs as a link to
 /// the module.
 fn cited(text: &str) -> impl Iterator<Item = &str> {
@@ -37,10 +41,18 @@ fn cited_sections_exist() {
 
 #[test]
 fn every_rule_belongs_to_a_section() {
-    let sections = anchors(&page());
+    let (sections, headings) = (anchors(&page()), anchors(&page_of_level_four()));
     let rules = fs::read_to_string(repository().join("conformance/rules.txt")).expect("the rules are there");
-    let rules: Vec<_> = rules.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).collect();
-    assert!(rules.len() > 50, "{} rules were read, and there are more", rules.len());
+    let (rules, of_level_four): (Vec<_>, Vec<_>) = rules
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_alphanumeric()))
+        .partition(|line| line.starts_with(|c: char| c.is_ascii_digit()));
+    assert!(rules.len() > 50 && of_level_four.len() > 40, "{} and {}", rules.len(), of_level_four.len());
+    for rule in of_level_four {
+        let heading = rule.split_once('/').map(|(heading, _)| heading);
+        let is_known = heading.is_some_and(|heading| headings.iter().any(|known| known == heading));
+        assert!(is_known, "daffi-wire/LEVEL_FOUR.md has no such heading: {rule}");
+    }
     for rule in rules {
         let section = rule.find(|c: char| !c.is_ascii_digit() && c != '.').map_or(rule, |end| &rule[..end]);
         let section = section.trim_end_matches('.');
@@ -48,15 +60,17 @@ fn every_rule_belongs_to_a_section() {
     }
 }
 
-/// The page names the recordings that show what it says; none is left out, and none is made up.
+/// Each page names the recordings that show what it says; none is left out, and none is made up.
 #[test]
 fn every_recording_is_named() {
-    let page = page().replace('\n', " ");
-    let listed = page.split("Recorded:").skip(1).filter_map(|rest| rest.split('.').next());
-    let named: BTreeSet<_> = listed.flat_map(|list| list.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
-    let there: BTreeSet<_> =
-        recordings().expect("the recordings can be read").into_iter().map(|session| session.name).collect();
-    assert_eq!(named, there);
+    let all = recordings().expect("the recordings can be read");
+    for (page, is_level_four) in [(page(), false), (page_of_level_four(), true)] {
+        let page = page.replace('\n', " ");
+        let listed = page.split("Recorded:").skip(1).filter_map(|rest| rest.split('.').next());
+        let named: BTreeSet<_> = listed.flat_map(|list| list.split('`').skip(1).step_by(2)).collect();
+        let there = all.iter().filter(|session| session.is_level_four() == is_level_four);
+        assert_eq!(named, there.map(|session| session.name.as_str()).collect::<BTreeSet<_>>());
+    }
 }
 
 #[test]

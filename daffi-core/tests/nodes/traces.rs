@@ -79,8 +79,9 @@ impl<S: tracing::Subscriber> Layer<S> for Told {
 
 impl Told {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        // While a process has one subscriber only, the first thread to come by a span decides for all threads
-        // whether anybody listens to it. Other tests run on other threads, so there have to be more.
+        // While a process has one subscriber only, the first thread to come by a span decides for
+        // all threads whether anybody listens to it. Other tests run on other threads, so there
+        // have to be more.
         static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
         OTHERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::new())));
         tracing::subscriber::set_default(tracing_subscriber::registry().with(self.clone()))

@@ -174,8 +174,8 @@ impl Log {
 async fn files_are_followed_and_it_is_told_what_comes_of_it() {
     let log = Log::default();
     let writer = log.clone();
-    // While a process has one subscriber only, the first thread to come by a line decides for all threads whether
-    // anybody reads it. Other tests run on other threads, so there have to be more.
+    // While a process has one subscriber only, the first thread to come by a line decides for all
+    // threads whether anybody reads it. Other tests run on other threads, so there have to be more.
     let _others = [(); 2].map(|()| Dispatch::new(NoSubscriber::new()));
     let _logged = set_default(tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish());
     let mounted = Mounted::new("followed", "expired");
