@@ -160,7 +160,6 @@ impl Guard {
 pub(super) fn audit(conn: &Conn, name: &str, denied: &Denied, times: u64) {
     let listener = conn.peer.listener.as_ref().map(tracing::field::display);
     tracing::warn!(
-        event = "denied",
         conn = conn.id,
         peer = %conn.peer,
         listener,
@@ -169,7 +168,7 @@ pub(super) fn audit(conn: &Conn, name: &str, denied: &Denied, times: u64) {
         action = denied.action,
         reason = denied.text,
         times,
-        "refused"
+        "denied"
     );
 }
 

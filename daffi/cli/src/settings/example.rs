@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, CommandFactory};
 use super::{
     effective::{quoted, written},
     options,
+    policy::EXAMPLE,
 };
 use crate::cli::Cli;
 
@@ -36,6 +37,7 @@ pub(crate) fn example() -> String {
             _ => writeln!(text, "# {option} = {}\n", value(arg)),
         };
     }
+    text.push_str(EXAMPLE);
     text
 }
 

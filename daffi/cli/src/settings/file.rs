@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
+use daffi::policy::Policy;
 use toml::de::{DeTable, DeValue};
 
-use super::{Origin, Setting, check};
+use super::{Origin, Setting, check, policy};
 use crate::{failure::Failure, input};
 
-/// Reads a file.
-pub(crate) fn read(path: &Path) -> Result<Vec<Setting>, Failure> {
+/// Reads a file: its options, and who may do what.
+pub(crate) fn read(path: &Path) -> Result<(Vec<Setting>, Option<Policy>), Failure> {
     let unusable = |what: &dyn std::fmt::Display| Failure::Usage(format!("--config {}: {what}", path.display()));
     let bytes = std::fs::read(path).map_err(|error| unusable(&format!("the file cannot be read: {error}")))?;
     settings(input::text(&bytes).map_err(|error| unusable(&error))?, path)
 }
 
-fn settings(text: &str, path: &Path) -> Result<Vec<Setting>, Failure> {
+fn settings(text: &str, path: &Path) -> Result<(Vec<Setting>, Option<Policy>), Failure> {
     let at = |start: usize| {
         let line = 1 + text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count();
         Origin::File { path: path.to_owned(), line }
@@ -26,6 +27,9 @@ fn settings(text: &str, path: &Path) -> Result<Vec<Setting>, Failure> {
     let mut settings = Vec::new();
     for (key, value) in table.get_ref().iter() {
         let (option, origin) = (key.get_ref().to_string(), at(key.span().start));
+        if option == policy::SECTION && matches!(value.get_ref(), DeValue::Table(_)) {
+            continue;
+        }
         let values = match value.get_ref() {
             DeValue::Array(values) => values.iter().map(|value| scalar(value.get_ref())).collect(),
             one => scalar(one).map(|value| vec![value]),
@@ -42,7 +46,7 @@ fn settings(text: &str, path: &Path) -> Result<Vec<Setting>, Failure> {
              `daffi config example` shows how"
         )));
     }
-    Ok(settings)
+    Ok((settings, policy::read(text, at)?))
 }
 
 /// A value as it is written on the command line, or what it is instead.
@@ -67,7 +71,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<(String, Vec<String>, String)>, String> {
-        let settings = settings(text, Path::new("r.toml")).map_err(|failure| failure.sentence().to_owned())?;
+        let (settings, _) = settings(text, Path::new("r.toml")).map_err(|failure| failure.sentence().to_owned())?;
         Ok(settings.into_iter().map(|setting| (setting.option, setting.values, setting.origin.to_string())).collect())
     }
 

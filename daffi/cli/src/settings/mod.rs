@@ -8,6 +8,7 @@ mod effective;
 mod environment;
 mod example;
 mod file;
+mod policy;
 mod reloading;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 };
 
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
+use daffi::policy::Policy;
 
 use self::file::read;
 pub(crate) use self::{
@@ -68,6 +70,8 @@ pub(crate) struct Given {
     pub(crate) file: Option<PathBuf>,
     /// The options of a router, and where each is set.
     pub(crate) effective: Effective,
+    /// Who may do what, as the file says.
+    pub(crate) policy: Option<Policy>,
     /// Variables that look like options and are none.
     pub(crate) strangers: Vec<String>,
 }
@@ -91,9 +95,9 @@ impl From<clap::Error> for Refused {
 pub(crate) fn parse(args: &[OsString]) -> Result<Given, Refused> {
     let Some(file) = file_of(args) else {
         let cli = Cli::try_parse_from(args)?;
-        return Ok(Given { cli, file: None, effective: Effective::default(), strangers: Vec::new() });
+        return Ok(Given { cli, file: None, effective: Effective::default(), policy: None, strangers: Vec::new() });
     };
-    let (settings, strangers) = elsewhere(file.as_deref()).map_err(Refused::Settings)?;
+    let Elsewhere { settings, policy, strangers } = elsewhere(file.as_deref()).map_err(Refused::Settings)?;
     let matches = with_defaults(&settings, &[]).try_get_matches_from(args)?;
     // A flag that the command line gives goes before the one that it excludes.
     let excluded: Vec<&str> = [("verbose", "quiet"), ("quiet", "verbose")]
@@ -103,16 +107,23 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Given, Refused> {
         .collect();
     let matches = with_defaults(&settings, &excluded).try_get_matches_from(args)?;
     let effective = Effective::of(&matches, &settings);
-    Ok(Given { cli: Cli::from_arg_matches(&matches)?, file, effective, strangers })
+    Ok(Given { cli: Cli::from_arg_matches(&matches)?, file, effective, policy, strangers })
+}
+
+/// What is not on the command line.
+struct Elsewhere {
+    settings: Vec<Setting>,
+    policy: Option<Policy>,
+    strangers: Vec<String>,
 }
 
 /// What is set in the file and in the environment; of both the environment.
-fn elsewhere(path: Option<&Path>) -> Result<(Vec<Setting>, Vec<String>), Failure> {
-    let mut settings = path.map(read).transpose()?.unwrap_or_default();
+fn elsewhere(path: Option<&Path>) -> Result<Elsewhere, Failure> {
+    let (mut settings, policy) = path.map(read).transpose()?.unwrap_or_default();
     let (variables, strangers) = environment::read(std::env::vars_os())?;
     settings.retain(|setting| variables.iter().all(|variable| variable.option != setting.option));
     settings.extend(variables);
-    Ok((settings, strangers))
+    Ok(Elsewhere { settings, policy, strangers })
 }
 
 /// Whether it is a router, and where its file is. `None`: it is none, or asks for help.

@@ -12,6 +12,7 @@ mod errors;
 mod hostile;
 mod items;
 mod network;
+mod policy;
 mod python;
 mod restarts;
 mod results;

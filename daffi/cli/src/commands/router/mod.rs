@@ -1,15 +1,20 @@
 //! A router.
 
 mod bounds;
+mod guarding;
 mod reload;
 
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use daffi::{Keepalive, Router as Node, RouterStats, ServerTls, transport::Endpoint};
+use daffi::{Keepalive, Router as Node, RouterStats, ServerTls, policy::Policy, transport::Endpoint};
 use daffi_admin::Admin;
 
-use self::{bounds::Bounds, reload::Reload};
+use self::{
+    bounds::Bounds,
+    guarding::{Guarding, warn_of_strangers},
+    reload::Reload,
+};
 use crate::{
     admin::Watching,
     connection::{keepalive, made_up},
@@ -70,6 +75,8 @@ pub(crate) struct Router {
     #[command(flatten)]
     sockets: Sockets,
     #[command(flatten)]
+    guarding: Guarding,
+    #[command(flatten)]
     watching: Watching,
     #[command(flatten)]
     bounds: Bounds,
@@ -95,8 +102,10 @@ impl Router {
             tracing::warn!(%variable, "this is no option of `daffi router`: `daffi router --help` lists them");
         }
         let tls = self.certificates.settings(&self.listen)?;
-        let reload = Arc::new(Reload::new(reloading, tls.clone()));
-        let router = interrupts.cut(self.bind(tls.clone())).await?;
+        let policy = self.guarding.policy(reloading.policy.clone());
+        let is_guarded = reloading.policy.is_some();
+        let router = interrupts.cut(self.bind(tls.clone(), policy)).await?;
+        let reload = Arc::new(Reload::new(reloading, tls.clone(), router.clone()));
         let admin = interrupts.cut(self.watching.begin(|| Admin::of_router(&router))).await?;
         if let Some(tls) = tls {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
@@ -104,6 +113,9 @@ impl Router {
         tokio::spawn(log_members(router.events()));
         tracing::info!(name = router.name(), "listening");
         warn_of_descriptors(self.bounds.max_connections.0);
+        if !is_guarded {
+            warn_of_strangers(router.endpoints());
+        }
         announce(router.endpoints(), admin.as_ref())?;
         let reload = move || {
             let reload = Arc::clone(&reload);
@@ -115,9 +127,10 @@ impl Router {
         ended
     }
 
-    async fn bind(&self, tls: Option<ServerTls>) -> Result<Node, Failure> {
+    async fn bind(&self, tls: Option<ServerTls>, policy: Option<Policy>) -> Result<Node, Failure> {
         let name = self.name.clone().unwrap_or_else(|| made_up("router"));
         let builder = Node::builder(name).configure(|config| self.bounds.apply(config));
+        let builder = policy.into_iter().fold(builder, |builder, policy| builder.policy(policy));
         let builder = tls.into_iter().fold(builder, |builder, tls| builder.tls(tls));
         let (mode, group) = self.sockets.settings(&self.listen)?;
         let builder = mode.into_iter().fold(builder, |builder, mode| builder.socket_mode(mode));
@@ -142,6 +155,7 @@ fn log(stats: &RouterStats, event: &str) {
         refused_calls = stats.refused_calls,
         dropped_requests = stats.dropped_requests,
         dropped_replies = stats.dropped_replies,
+        denied = stats.denied,
         "{event}"
     );
 }

@@ -1,6 +1,6 @@
 //! What a router takes from its settings while it runs.
 
-use daffi::ServerTls;
+use daffi::{Router as Node, ServerTls};
 
 use super::Router;
 use crate::{
@@ -9,18 +9,21 @@ use crate::{
     settings::{Reloaded, Reloading},
 };
 
-/// Options that take effect at once.
-const AT_ONCE: [&str; 3] = ["tls-cert", "tls-key", "client-ca"];
+/// Options of certificates, which take effect at once.
+const OF_CERTIFICATES: [&str; 3] = ["tls-cert", "tls-key", "client-ca"];
+/// An option that always does.
+const AT_ONCE: &str = "no-pickle-from";
 
 /// Reads the settings and the certificates of a router again.
 pub(super) struct Reload {
     reloading: Reloading,
     tls: Option<ServerTls>,
+    router: Node,
 }
 
 impl Reload {
-    pub(super) fn new(reloading: Reloading, tls: Option<ServerTls>) -> Self {
-        Self { reloading, tls }
+    pub(super) fn new(reloading: Reloading, tls: Option<ServerTls>, router: Node) -> Self {
+        Self { reloading, tls, router }
     }
 
     /// Does it, and logs what came of it.
@@ -43,13 +46,18 @@ impl Reload {
 
     /// Gives the changed options that have to wait.
     fn reloaded(&self) -> Result<Vec<String>, Failure> {
-        let Reloaded { cli, changed } = self.reloading.read()?;
-        let Command::Router(Router { certificates, listen, .. }) = cli.command else { return Ok(Vec::new()) };
+        let Reloaded { cli, changed, policy } = self.reloading.read()?;
+        let Command::Router(Router { certificates, listen, guarding, .. }) = cli.command else { return Ok(Vec::new()) };
         if let Some(tls) = &self.tls
             && let Some(new) = certificates.settings(&listen)?
         {
             tls.replace_by(&new);
         }
-        Ok(changed.into_iter().filter(|option| self.tls.is_none() || !AT_ONCE.contains(&option.as_str())).collect())
+        self.router.set_policy(guarding.policy(policy));
+        let waits = |option: &String| {
+            let is_of_certificates = OF_CERTIFICATES.contains(&option.as_str());
+            option != AT_ONCE && !(self.tls.is_some() && is_of_certificates)
+        };
+        Ok(changed.into_iter().filter(waits).collect())
     }
 }

@@ -1,0 +1,108 @@
+//! Who may do what at a router of the command, with nodes of daffi 3.0.1 beside it.
+
+use std::fs;
+
+use daffi_testing::{Peer, SocketPath};
+use rustix::process::getuid;
+use serde_json::json;
+
+use crate::support::{Running, TempFile, run};
+
+/// A router with this file, which listens on loopback and on a Unix socket. Gives the two
+/// endpoints.
+fn router(file: &TempFile) -> (Running, String, String) {
+    let router = Running::start(&["router", "--config", file.path()]);
+    let (tcp, unix) = (router.endpoint(), router.answer("unix://"));
+    (router, tcp, unix)
+}
+
+#[tokio::test]
+async fn a_policy_is_read_from_the_file_and_again() {
+    let socket = SocketPath::new();
+    let text = |policy: &str| {
+        let unix = format!("unix://{}", socket.path().display());
+        format!("listen = [\"tcp://127.0.0.1:0\", {unix:?}]\n{policy}")
+    };
+    let uid = getuid().as_raw();
+    let first = format!(
+        "[policy]\n[[policy.rules]]\ntitle = \"here\"\nwho = [\"uid:{uid}\"]\nnames = [\"w*\"]\nexpose = [\"*\"]\n\
+         [[policy.rules]]\ntitle = \"loopback\"\nat = [\"tcp://*\"]\nnames = [\"*\"]\ncall = [\"add\"]\n"
+    );
+    let file = TempFile::new("policy.toml", text(&first).as_bytes());
+    assert_eq!(run(&["config", "check", file.path()]).answer(), "");
+    let (router, tcp, unix) = router(&file);
+    let refused = run(&["demo", "--connect", &unix, "--name", "x"]).failure(3).to_owned();
+    assert!(refused.contains(r#"the rule that applies here (here) does not let you bear the name "x""#), "{refused}");
+    let line = router.log("denied");
+    for part in [&format!("identity=uid:{uid}"), "action=\"name\"", "listener=unix://", "name=x", "conn="] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let _worker = Running::worker(&unix, "w1");
+    assert_eq!(run(&["call", &tcp, "add", "3", "4"]).answer(), "7\n");
+    let refused = run(&["call", &tcp, "greet", "you"]).failure(1).to_owned();
+    assert!(
+        refused.contains("PermissionError") && refused.contains("(loopback) does not let you call \"greet\""),
+        "{refused}"
+    );
+    let line = router.log("action=\"call\"");
+    assert!(line.contains("identity=addr:127.0.0.1") && line.contains("listener=tcp://127.0.0.1:"), "{line}");
+
+    // A node of 3.0.1 shows the refusal as any error.
+    let python = Peer::client(&tcp).name("py").start().await;
+    assert_eq!(python.call("add", json!([3, 4])).serde("JSON").ok().await, 7);
+    let error = python.call("greet", json!(["you"])).serde("JSON").error().await;
+    assert_eq!(error.parts().0, "PermissionError");
+    let error = python.call("add", json!([3, 4])).serde("PICKLE").error().await;
+    assert_eq!(error.parts().0, "PermissionError", "no rule allows PICKLE");
+    assert!(error.parts().2.contains("does not let you send PICKLE"), "{error:?}");
+    python.call("greet", json!(["you"])).serde("JSON").style("rpc_nowait").ok().await;
+
+    // Another policy holds for those who are there.
+    fs::write(file.path(), text(&first.replace("\"add\"", "\"add\", \"greet\""))).unwrap();
+    router.signal("HUP");
+    router.log("reloaded");
+    assert_eq!(python.call("greet", json!(["you"])).serde("JSON").ok().await, "Hello, you!");
+    fs::write(file.path(), text("[policy]\nothers = \"nobdy\"\n")).unwrap();
+    router.signal("HUP");
+    router.log("not reloaded, and all stays as it is: ");
+    assert_eq!(python.call("greet", json!(["you"])).serde("JSON").ok().await, "Hello, you!");
+    fs::write(file.path(), text("[policy]\nothers = \"nobody\"\n")).unwrap();
+    router.signal("HUP");
+    router.log_until(|lines| lines.iter().filter(|line| line.contains("action=\"connect\"")).count() >= 2);
+    run(&["members", &tcp]).failure(3);
+}
+
+#[tokio::test]
+async fn pickle_from_strangers_reaches_no_node_of_3_0_1() {
+    let router = Running::start(&["router", "-l", "tcp://127.0.0.1:0", "--no-pickle-from", "127.0.0.0/8"]);
+    let at = router.endpoint();
+    let worker = Peer::client(&at).name("py").worker().expose(&["add", "record", "recorded"]).start().await;
+    let stranger = Peer::client(&at).name("stranger").start().await;
+    let call = |style: &str| stranger.call("record", json!(["pickled"])).serde("PICKLE").style(style);
+    assert_eq!(call("rpc").error().await.parts().0, "PermissionError");
+    drop(call("cast").outcome().await);
+    call("rpc_nowait").ok().await;
+    call("cast_nowait").ok().await;
+    let error = stranger.stream("record", json!(["pickled"])).serde("PICKLE").error().await;
+    assert_eq!(error.parts().0, "PermissionError");
+    assert_eq!(stranger.call("add", json!([3, 4])).serde("JSON").ok().await, 7, "behind all of these");
+    assert_eq!(stranger.call("add", json!([3, 4])).serde("MSGPACK").ok().await, 7);
+    assert_eq!(worker.invoke("recorded", json!([])).await, json!([]));
+    let told = router.log("PICKLE from 127.0.0.0/8 is refused (no-pickle-from)");
+    assert!(told.contains("action=\"format\""), "{told}");
+    let file = TempFile::new("networks.toml", b"listen = \"tcp://127.0.0.1:0\"\nno-pickle-from = [\"everybody\"]\n");
+    assert!(run(&["config", "check", file.path()]).failure(2).contains("is no network"));
+}
+
+#[test]
+fn a_router_that_strangers_reach_says_so_without_a_policy() {
+    let open = Running::start(&["router", "-l", "tcp://0.0.0.0:0", "-l", "tcp://127.0.0.1:0"]);
+    open.log("say who may do what in [policy] of --config FILE");
+    let file = TempFile::new("guarded.toml", b"listen = [\"tcp://0.0.0.0:0\"]\n[policy]\n");
+    let guarded = Running::start(&["router", "--config", file.path()]);
+    assert!(run(&["ping", &guarded.endpoint().replace("0.0.0.0", "127.0.0.1")]).answer().contains("router"));
+    assert!(!guarded.told_lines().contains("whoever reaches"), "{}", guarded.told_lines());
+    let here = Running::router();
+    run(&["ping", &here.endpoint()]);
+    assert!(!here.told_lines().contains("whoever reaches"), "{}", here.told_lines());
+}
