@@ -1,0 +1,67 @@
+"""Makes the exceptions of what failed in the engine."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from . import exceptions
+
+_KINDS: dict[str, type[exceptions.BaseException]] = {
+    "no_receiver": exceptions.ReceiverNotFound,
+    "receiver_gone": exceptions.ReceiverGone,
+    "overloaded": exceptions.Overloaded,
+    "stopping": exceptions.Stopping,
+    "answer_lost": exceptions.AnswerLost,
+    "too_large": exceptions.BodyTooLarge,
+    "cancelled": exceptions.CallCancelled,
+    "disconnected": exceptions.ConnectionLost,
+    "stopped": exceptions.ConnectionLost,
+    "evicted": exceptions.NodeEvicted,
+    "initialization": exceptions.InitializationError,
+    "failed": exceptions.TransmissionFailure,
+}
+
+# Peers name the classes of their errors, so only so many are kept.
+_MAX_CLASSES = 1024
+_classes: dict[tuple[str, str], type[exceptions.RemoteCallError]] = {}
+_lock = threading.Lock()
+
+
+def _remote_class(module: str, name: str) -> type[exceptions.RemoteCallError]:
+    known = _classes.get((module, name))
+    if known is not None:
+        return known
+    made = type(name, (exceptions.RemoteCallError,), {"__module__": module, "__reduce__": _reduce})
+    with _lock:
+        if len(_classes) >= _MAX_CLASSES:
+            _classes.clear()
+        return _classes.setdefault((module, name), made)
+
+
+def _reduce(error: exceptions.RemoteCallError) -> tuple[Any, ...]:
+    return _remake, (type(error).__module__, type(error).__name__, error.message)
+
+
+def _remake(module: str, name: str, message: str) -> exceptions.RemoteCallError:
+    return _remote_class(module, name)(message)
+
+
+def exception(kind: str, text: str, details: dict[str, Any]) -> Exception:
+    """The exception of a failure of this kind."""
+    error: exceptions.BaseException
+    if kind == "remote":
+        remote = _remote_class(details["module"], details["class"])(text)
+        remote.receiver, remote.method = details["receiver"], details["method"]
+        error = remote
+    elif kind == "timeout":
+        after = details["after"]
+        after = int(after) if after == int(after) else after
+        error = exceptions.CallTimeout(
+            call=details["method"], timeout=after, elapsed=details["after"], receivers={details["receiver"]}
+        )
+    else:
+        error = _KINDS[kind](text)
+    if "chunk" in details:
+        error.chunk = details["chunk"]  # type: ignore[attr-defined]
+    return error

@@ -1,0 +1,270 @@
+"""The six call styles of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import _calls
+from ._calls import Headers, Receiver, Receivers, Settings, is_chunks
+from ._daffi_rs import ResultsOut
+from ._incoming import converter
+from ._serialization import SerdeFormat
+
+if TYPE_CHECKING:
+    from .app import Client
+
+#: So many first calls at once find out whether a callback gives its results one by one.
+_MAX_PROBES = 32
+
+
+class Results(Iterator[Any]):
+    """The results of a call, one by one. Closing it, or dropping it, gives the call up, which the callback can see."""
+
+    def __init__(self, inner: Any, convert: Any = None) -> None:
+        self._inner = inner
+        self._convert = convert
+
+    def __iter__(self) -> Results:
+        return self
+
+    def __next__(self) -> Any:
+        taken = self._inner.take() if self._inner is not None else None
+        if taken is None:
+            self._inner = None
+            raise StopIteration
+        return taken[0] if self._convert is None else self._convert(taken[0])
+
+    def close(self) -> None:
+        """Gives the call up."""
+        if self._inner is not None:
+            self._inner.close()
+            self._inner = None
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Bound:
+    """A callback of a proxy, to be called."""
+
+    __slots__ = ("_name", "_proxy")
+
+    def __init__(self, proxy: Any, name: str) -> None:
+        self._proxy = proxy
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"{self._proxy!r}.{self._name}"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._proxy._call(self._name, args, kwargs)
+
+
+class _Proxy:
+    """A call style with its options: its attributes are callbacks."""
+
+    __slots__ = ("_conn", "_settings")
+    _style = "call"
+
+    def __init__(self, conn: ClientConnection, settings: Settings) -> None:
+        self._conn = conn
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> _Bound:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Bound(self, name)
+
+    def __repr__(self) -> str:
+        return f"<{self._style}>"
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> Any:
+        raise NotImplementedError
+
+
+class RpcProxy(_Proxy):
+    """Calls of one member, which answers."""
+
+    __slots__ = ("_convert", "_items", "_results")
+    _style = "rpc"
+
+    def __init__(self, conn: ClientConnection, settings: Settings, items: Any, results: bool | None, convert: Any) -> None:
+        super().__init__(conn, settings)
+        self._items = items
+        self._results = results
+        self._convert = convert
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> Any:
+        client = self._conn.client
+        node, policy, settings = client._connected(), client._policy, self._settings
+        if self._items is not None:
+            value = node.call(_calls.SEND, name, args, kwargs, settings, policy, self._items)
+        elif self._results or (self._results is None and client._may_stream(node, name)):
+            with client._probe(name) as note:
+                value = node.call(_calls.RESULTS, name, args, kwargs, settings, policy)
+                note(isinstance(value, ResultsOut))
+            if isinstance(value, ResultsOut):
+                return Results(value, self._convert)
+            if self._results:
+                return iter([value if self._convert is None else self._convert(value)])
+        else:
+            value = node.call(_calls.RPC, name, args, kwargs, settings, policy)
+        return value if self._convert is None else self._convert(value)
+
+
+class RpcNowaitProxy(_Proxy):
+    """Calls of one member, which does not answer."""
+
+    __slots__ = ()
+    _style = "rpc_nowait"
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> None:
+        client = self._conn.client
+        client._connected().call(_calls.RPC_NOWAIT, name, args, kwargs, self._settings, client._policy)
+
+
+class BroadcastProxy(_Proxy):
+    """Calls of several members, each of which answers."""
+
+    __slots__ = ()
+    _style = "cast"
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> dict[str, Any]:
+        client = self._conn.client
+        answers: dict[str, Any] = client._connected().call(
+            _calls.CAST, name, args, kwargs, self._settings, client._policy
+        )
+        return answers
+
+
+class BroadcastNowaitProxy(_Proxy):
+    """Calls of several members, none of which answers."""
+
+    __slots__ = ()
+    _style = "cast_nowait"
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> None:
+        client = self._conn.client
+        client._connected().call(_calls.CAST_NOWAIT, name, args, kwargs, self._settings, client._policy)
+
+
+class StreamProxy(_Proxy):
+    """Chunks to one member, each of which is acknowledged."""
+
+    __slots__ = ()
+    _style = "stream"
+    _number = _calls.STREAM
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> None:
+        if len(args) != 1 or kwargs:
+            raise TypeError(f"{self._style}() takes what gives the chunks and nothing else: {self._style}().{name}(chunks)")
+        chunks = args[0] if is_chunks(args[0]) else [args[0]]
+        client = self._conn.client
+        client._connected().call(self._number, name, (), {}, self._settings, client._policy, chunks)
+
+
+class StreamNowaitProxy(StreamProxy):
+    """Chunks to one member, none of which is acknowledged."""
+
+    __slots__ = ()
+    _style = "stream_nowait"
+    _number = _calls.STREAM_NOWAIT
+
+
+class ClientConnection:
+    """Calls through a connected client."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def rpc(
+        self,
+        timeout: float | None = None,
+        receiver: Receiver = None,
+        serde: int = SerdeFormat.PICKLE,
+        *,
+        headers: Headers = None,
+        items: Iterable[Any] | None = None,
+        results: bool | None = None,
+        returns: Any = None,
+        wait: bool = False,
+        key: str | None = None,
+    ) -> Any:
+        """Calls one member and gives its result: `conn.rpc(timeout=5).add(3, 4)`.
+
+        `timeout`: seconds, fractions of them, too; none unless it is given. `receiver`: the member, rather than one
+        that exposes the callback, which take turns. `headers`: keys and values that travel with the call. `items`: what
+        is sent one by one to a callback that takes `Incoming`. `results`: whether an iterator of results is given;
+        without it one is when the callback gives its results one by one. `returns`: the dataclass or model that the
+        result is made of. `wait`: wait, within the timeout, until a member exposes the callback.
+        """
+        settings = Settings(serde, timeout, receiver, headers, key, 1, wait)
+        return RpcProxy(self, settings, items, results, None if returns is None else converter(returns) or returns)
+
+    def rpc_nowait(
+        self, receiver: Receiver = None, serde: int = SerdeFormat.PICKLE, *, headers: Headers = None, **_: Any
+    ) -> Any:
+        """Calls one member, which does not answer: returns once the request is queued."""
+        return RpcNowaitProxy(self, Settings(serde, None, receiver, headers))
+
+    def cast(
+        self,
+        timeout: float | None = None,
+        receiver: Receivers = None,
+        serde: int = SerdeFormat.PICKLE,
+        *,
+        headers: Headers = None,
+    ) -> Any:
+        """Calls every member that exposes the callback, or those named, and gives a dict of their results by name.
+
+        In the place of a member's result stands its exception when it failed.
+        """
+        return BroadcastProxy(self, Settings(serde, timeout, receiver, headers))
+
+    def cast_nowait(self, receiver: Receivers = None, serde: int = SerdeFormat.PICKLE) -> Any:
+        """Calls every member that exposes the callback, or those named, none of which answers."""
+        return BroadcastNowaitProxy(self, Settings(serde, None, receiver))
+
+    def stream(
+        self,
+        receiver: Receiver = None,
+        serde: int = SerdeFormat.OPAQUE,
+        timeout: float | None = None,
+        *,
+        window: int = 1,
+    ) -> Any:
+        """Calls a callback with each chunk, all on one member: `conn.stream().receive_chunk(chunks)`.
+
+        The next chunk is sent when the one before was acknowledged; with a `window` so many may be under way at once.
+        """
+        return StreamProxy(self, Settings(serde, timeout, receiver, window=window))
+
+    def stream_nowait(self, receiver: Receiver = None, serde: int = SerdeFormat.OPAQUE) -> Any:
+        """Calls a callback with each chunk, all on one member, without acknowledgements."""
+        return StreamNowaitProxy(self, Settings(serde, None, receiver))
+
+    def wait_for_members(self, *members: str, timeout: float | None = None, interval: float = 1.0) -> None:
+        """Waits until all these nodes are members. `interval` has no meaning here: nothing is polled."""
+        self.client._wait_for_members(members, timeout)
+
+    def members(self) -> dict[str, list[str]]:
+        """The members as the server last told, and what each exposes."""
+        return dict(self.client._connected().members())
+
+    def on_member_added(self, handler: Any) -> Any:
+        """Has a handler told of members that come."""
+        return self.client.on_member_added(handler)
+
+    def on_member_removed(self, handler: Any) -> Any:
+        """Has a handler told of members that go."""
+        return self.client.on_member_removed(handler)
+
+    def __enter__(self) -> ClientConnection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.stop()

@@ -1,0 +1,6 @@
+"""The nodes for asyncio."""
+
+from ._port import AsyncResults
+from .app import AsyncClient, AsyncRouter, AsyncService
+
+__all__ = ["AsyncClient", "AsyncResults", "AsyncRouter", "AsyncService"]

@@ -1,0 +1,217 @@
+"""Runs the callbacks of a node on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any
+
+from .._calls import Call, _current
+from .._daffi_rs import Desk, Job
+from .._incoming import bound, parameters
+from .._runner import described
+from ..registry._executor_registry import Executor
+from ._port import port_of_loop
+
+log = logging.getLogger("daffi_rs")
+
+
+class _Stream:
+    __slots__ = ("context", "generator", "outlet", "task")
+
+    def __init__(self, generator: Any, outlet: Any, context: contextvars.Context) -> None:
+        self.generator, self.outlet, self.context = generator, outlet, context
+        self.task: asyncio.Task[Any] | None = None
+
+
+class LoopRunner:
+    """Callbacks of a node on the loop that runs when this is made: up to `workers` at once, in order of arrival.
+
+    Plain functions run on the loop, too, and hold it up for as long as they take.
+    """
+
+    def __init__(self, node: Any, workers: int, policy: Any) -> None:
+        self.desk = Desk(bell=True)
+        self.node = node
+        self.policy = policy
+        self.executors: dict[str, Executor] = {}
+        self._workers = workers
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Any] = deque()
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        self._closing: set[asyncio.Task[Any]] = set()
+        self._streams: dict[int, _Stream] = {}
+        self._context = contextvars.copy_context()
+        fd = self.desk.fileno()
+        assert fd is not None  # a desk with a bell has one
+        self._fd = fd
+        self._loop.add_reader(fd, self._heard)
+
+    def add(self, name: str, executor: Executor) -> None:
+        """Runs a callback, from now on."""
+        self.executors[name] = executor
+
+    def is_own_thread(self) -> bool:
+        """Whether a callback asks: a stop that it awaits would wait for itself."""
+        try:
+            return asyncio.current_task() in self._tasks.values()
+        except RuntimeError:
+            return False
+
+    def close(self) -> None:
+        """Takes nothing any more."""
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._fd)
+        self.desk.close()
+
+    def _heard(self) -> None:
+        for work in self.desk.take_all():
+            if type(work) is Job:
+                if len(self._tasks) < self._workers and not self._waiting:
+                    self._run(work)
+                else:
+                    self._waiting.append(work)
+            else:
+                self._go_on(*work)
+
+    def _next(self) -> None:
+        while self._waiting and len(self._tasks) < self._workers:
+            self._run(self._waiting.popleft())
+
+    def _run(self, job: Any) -> None:
+        if job.cancelled:
+            job.fail("CancelledError", "asyncio.exceptions", "nobody waited any more")
+            return
+        try:
+            executor = self.executors[job.name]
+            args, kwargs = job.arguments(self.policy)
+            if parameters(executor.func)[1:] != ({}, None):
+                args, kwargs = bound(executor.func, args, kwargs, job, self.policy, port_of_loop())
+            context = self._context.copy()
+            context.run(_current.set, Call(job, self.node))
+            result = context.run(executor.func, *args, **kwargs)
+            if executor.streams:
+                self._streams[job.number] = _Stream(result, job.begin(), context)
+            elif asyncio.iscoroutine(result):
+                task = context.run(self._loop.create_task, self._finish(job, result))
+                self._tasks[job.number] = task
+            else:
+                job.reply(result)
+        except Exception as error:
+            log.debug("callback %s failed", job.name, exc_info=True)
+            job.fail(*described(error))
+
+    async def _finish(self, job: Any, coroutine: Coroutine[Any, Any, Any]) -> None:
+        try:
+            job.reply(await coroutine)
+        except BaseException as error:
+            log.debug("callback %s failed", job.name, exc_info=True)
+            job.fail(*described(error))
+            if not isinstance(error, (Exception, asyncio.CancelledError)):
+                raise
+        finally:
+            self._tasks.pop(job.number, None)
+            self._next()
+
+    def _go_on(self, kind: str, number: int, _: Any) -> None:
+        if kind == "cancelled":
+            task = self._tasks.get(number)
+            if task is not None:
+                task.cancel()
+            return
+        stream = self._streams.get(number)
+        if stream is None:
+            return
+        if kind == "more":
+            stream.task = stream.context.run(self._loop.create_task, self._more(number, stream))
+        elif kind == "unwanted":
+            del self._streams[number]
+            closing = stream.context.run(self._loop.create_task, self._close(stream))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def _more(self, number: int, stream: _Stream) -> None:
+        generator, outlet = stream.generator, stream.outlet
+        try:
+            if hasattr(generator, "__anext__"):
+                while outlet.push(await generator.__anext__()):
+                    pass
+            else:
+                while outlet.push(next(generator)):
+                    await asyncio.sleep(0)
+            outlet.pause()
+        except (StopIteration, StopAsyncIteration):
+            self._streams.pop(number, None)
+            outlet.finish()
+        except asyncio.CancelledError as error:
+            outlet.fail(*described(error))
+        except Exception as error:
+            log.debug("results of a callback failed", exc_info=True)
+            self._streams.pop(number, None)
+            outlet.fail(*described(error))
+
+    async def _close(self, stream: _Stream) -> None:
+        if stream.task is not None and not stream.task.done():
+            stream.task.cancel()
+            await asyncio.wait([stream.task])
+        try:
+            if hasattr(stream.generator, "aclose"):
+                await stream.generator.aclose()
+            else:
+                stream.generator.close()
+        except Exception:
+            log.warning("a generator failed as it was closed", exc_info=True)
+
+
+class LoopEvents:
+    """Tells handlers of members on the event loop."""
+
+    def __init__(self) -> None:
+        self.desk = Desk(bell=True)
+        self._handlers: dict[str, list[Any]] = {"added": [], "removed": []}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def add(self, kind: str, handler: Any) -> None:
+        """Tells a handler, from now on."""
+        self._handlers[kind].append(handler)
+        self.desk.watch()
+
+    def begin(self) -> None:
+        """Tells them on the loop that runs now."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd(), self._heard)
+
+    def _fd(self) -> int:
+        fd = self.desk.fileno()
+        assert fd is not None  # a desk with a bell has one
+        return fd
+
+    def renewed(self) -> LoopEvents:
+        """The same handlers, for the next life of the node."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._fd())
+        events = LoopEvents()
+        for kind, handlers in self._handlers.items():
+            for handler in handlers:
+                events.add(kind, handler)
+        return events
+
+    def is_own_thread(self) -> bool:
+        """Whether a handler asks, which never waits here."""
+        return False
+
+    def _heard(self) -> None:
+        for kind, _, member in self.desk.take_all():
+            for handler in list(self._handlers.get(kind, ())):
+                try:
+                    result = handler(member)
+                    if asyncio.iscoroutine(result):
+                        task = asyncio.get_running_loop().create_task(result)
+                        self._tasks.add(task)
+                        task.add_done_callback(self._tasks.discard)
+                except Exception:
+                    log.exception("a handler of members failed")

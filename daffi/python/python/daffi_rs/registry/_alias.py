@@ -1,0 +1,21 @@
+"""Names for callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def alias(value: str) -> Callable[[F], F]:
+    """Exposes a callback under this name, beside its own. Stands above or below `@callback`."""
+
+    def named(function: F) -> F:
+        function.alias = value  # type: ignore[attr-defined]
+        added = getattr(function, "_add_alias", None)
+        if added is not None:
+            added(value)
+        return function
+
+    return named

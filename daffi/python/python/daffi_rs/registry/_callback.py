@@ -1,0 +1,116 @@
+"""Exposes functions and classes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
+
+from ..exceptions import InitializationError
+from ._executor_registry import EXECUTOR_REGISTRY
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _named(function: Any) -> str:
+    name = getattr(function, "__name__", None)
+    if name is None:
+        raise InitializationError(
+            f"{function!r} cannot be a callback: a function, a method of an object, or a class is expected"
+        )
+    if name == "<lambda>":
+        raise InitializationError("'<lambda>' is a lambda, which has no name to be called by: write it as a function")
+    return str(name)
+
+
+def _methods(cls: type, instance: Any) -> list[tuple[str, Any]]:
+    """The public methods of a class that are not local, in the order of their names."""
+    found = []
+    for name in sorted(dir(cls)):
+        if name.startswith("_") or isinstance(inspect.getattr_static(cls, name), property):
+            continue
+        method = getattr(instance, name)
+        if isinstance(method, callback):
+            method = functools.partial(method.func, instance)
+        elif not (inspect.ismethod(method) or inspect.isfunction(method)):
+            continue
+        if not getattr(method, "local", False):
+            found.append((name, method))
+    return found
+
+
+class callback(Generic[F]):
+    """Exposes a function, a method of an object, or the public methods of a class.
+
+    `@callback` on a class makes one instance, by calling it without arguments, and exposes its public methods; those
+    that begin with `_` or are marked `@local` are not. An object whose class takes arguments is exposed as it is:
+    `callback(TextProcessor("-"))`. What is decorated stays callable as itself.
+
+    A generator function, plain or async, gives its results one by one. An async function runs on the event loop of an
+    `AsyncService` or `AsyncClient`, and on a loop of the worker's thread in other nodes.
+    """
+
+    func: F
+
+    @overload
+    def __new__(cls, func_or_class: F, *, name: str | None = None) -> callback[F]: ...
+    @overload
+    def __new__(cls, func_or_class: None = None, *, name: str | None = None) -> Callable[[F], callback[F]]: ...
+    def __new__(cls, func_or_class: Any = None, *, name: str | None = None) -> Any:
+        if func_or_class is None:
+            return functools.partial(cls, name=name)
+        return super().__new__(cls)
+
+    def __init__(self, func_or_class: Any, *, name: str | None = None) -> None:
+        self.func = func_or_class
+        self._names: list[str] = []
+        if isinstance(func_or_class, callback):
+            raise InitializationError(f"{_named(func_or_class)!r} is a callback already")
+        if getattr(func_or_class, "local", False) is True:
+            pass  # as 3.0.1, which exposes a function that was marked so
+        if inspect.isclass(func_or_class):
+            self._expose_methods(func_or_class, func_or_class())
+        elif getattr(func_or_class, "__name__", None) is None and not isinstance(func_or_class, functools.partial):
+            self._expose_methods(type(func_or_class), func_or_class)
+        else:
+            self._expose(name or _named(func_or_class), func_or_class, None)
+        if inspect.isroutine(func_or_class) or inspect.isclass(func_or_class):
+            functools.update_wrapper(self, func_or_class, updated=())
+
+    def _expose_methods(self, cls: type, instance: Any) -> None:
+        self._instance = instance
+        methods = _methods(cls, instance)
+        if not methods:
+            raise InitializationError(f"{cls.__name__} has no public methods to expose")
+        for name, method in methods:
+            self._expose(name, method, cls)
+
+    def _expose(self, name: str, function: Any, cls: type | None) -> None:
+        EXECUTOR_REGISTRY.register(name, function, cls)
+        self._names.append(name)
+        other = getattr(function, "alias", None)
+        if other and other != name and other not in EXECUTOR_REGISTRY:
+            EXECUTOR_REGISTRY.register(other, function, cls)
+
+    def _add_alias(self, value: str) -> None:
+        if value not in EXECUTOR_REGISTRY:
+            EXECUTOR_REGISTRY.register(value, self.func)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.func(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A method that was decorated by itself is one of its objects, too."""
+        return self if instance is None else functools.partial(self.func, instance)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "func" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.func, name)
+
+    def __repr__(self) -> str:
+        return f"<callback {', '.join(self._names) or self.func!r}>"
+
+
+__all__ = ["callback"]

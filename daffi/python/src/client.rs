@@ -1,0 +1,240 @@
+//! Clients of Python.
+
+use std::sync::{Arc, Weak};
+
+use daffi_core::{Client, ClientState, Ended, InitializationError, NodeConfig};
+use daffi_wire::{NodeName, Role};
+use futures::future::BoxFuture;
+use pyo3::{
+    prelude::*,
+    types::{PyAny, PyDict, PyTuple},
+};
+
+use crate::{
+    calls::{Outcome, Style, begin},
+    desk::Desk,
+    endpoints::connector,
+    engine::{Engine, engine},
+    failures::{initialization, not_started},
+    feed::Feed,
+    formats::Unread,
+    options::{CallSettings, NodeOptions, seconds},
+    payload,
+    server::watch,
+    serving::{Stop, callbacks, remember},
+    waiting,
+};
+
+/// A node that connects.
+#[pyclass(frozen, module = "daffi_rs._daffi_rs")]
+pub(crate) struct ClientNode {
+    node: Option<Arc<Client<Unread>>>,
+    engine: Arc<Engine>,
+}
+
+impl Drop for ClientNode {
+    fn drop(&mut self) {
+        if self.engine.is_inherited() {
+            std::mem::forget(self.node.take());
+        }
+    }
+}
+
+impl Stop for Client<Unread> {
+    fn stopping(&self) -> BoxFuture<'static, ()> {
+        let node = self.clone();
+        Box::pin(async move { node.stop().await })
+    }
+}
+
+impl ClientNode {
+    fn node(&self) -> PyResult<&Arc<Client<Unread>>> {
+        self.engine.check("client")?;
+        Ok(self.node.as_ref().expect("only a drop takes it"))
+    }
+}
+
+#[pymethods]
+impl ClientNode {
+    /// Makes a call and waits for how it ends.
+    #[pyo3(signature = (style, method, args, kwargs, settings, policy, items=None))]
+    #[allow(clippy::too_many_arguments, reason = "each is a part of one call, which Python makes")]
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        style: Style,
+        method: &str,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+        settings: CallSettings,
+        policy: &Bound<'py, PyAny>,
+        items: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let node = self.node()?;
+        let payload =
+            if style.is_chunked() { None } else { Some(payload::write_arguments(settings.serde, args, Some(kwargs))?) };
+        let items = items.map(|items| crate::feed::of_python(items, settings.serde)).transpose()?;
+        let call = begin(node, style, method.to_owned(), payload, settings, items)?;
+        let ended = waiting::block(py, &self.engine, call)?;
+        match ended {
+            Ok(outcome) => outcome.with(py, policy, &self.engine).map_err(|failure| failure.raise(py)),
+            Err(failure) => Err(failure.raise(py)),
+        }
+    }
+
+    /// Makes a call whose end is told at the desk, under the number that this gives.
+    #[pyo3(signature = (desk, style, method, args, kwargs, settings, policy, items=None))]
+    #[allow(clippy::too_many_arguments, reason = "each is a part of one call, which Python makes")]
+    fn call_later<'py>(
+        &self,
+        desk: &Desk,
+        style: Style,
+        method: &str,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+        settings: CallSettings,
+        policy: &Bound<'py, PyAny>,
+        items: Option<&Feed>,
+    ) -> PyResult<u64> {
+        let node = self.node()?;
+        let payload =
+            if style.is_chunked() { None } else { Some(payload::write_arguments(settings.serde, args, Some(kwargs))?) };
+        let items = items.map(Feed::take).transpose()?;
+        let (engine, policy) = (Arc::clone(&self.engine), policy.clone().unbind());
+        let call = begin(node, style, method.to_owned(), payload, settings, items)?;
+        let call = async move { call.await.map(|outcome| Outcome::Later(Box::new(outcome), policy, engine)) };
+        Ok(desk.inbox.spawn(&self.engine, call))
+    }
+
+    /// Waits for members.
+    #[pyo3(signature = (names, timeout=None))]
+    fn wait_for_members(&self, py: Python<'_>, names: Vec<String>, timeout: Option<f64>) -> PyResult<()> {
+        let waiting = members_there(self.node()?, names, timeout)?;
+        waiting::block(py, &self.engine, waiting)?.map_err(|failure| failure.raise(py)).map(drop)
+    }
+
+    /// The same, told at the desk.
+    #[pyo3(signature = (desk, names, timeout=None))]
+    fn wait_for_members_later(&self, desk: &Desk, names: Vec<String>, timeout: Option<f64>) -> PyResult<u64> {
+        Ok(desk.inbox.spawn(&self.engine, members_there(self.node()?, names, timeout)?))
+    }
+
+    /// The members as last told, and what they expose.
+    fn members(&self) -> PyResult<Vec<(String, Vec<String>)>> {
+        let members = self.node()?.members();
+        Ok(members.iter().map(|m| (m.name.to_string(), m.methods.iter().map(ToString::to_string).collect())).collect())
+    }
+
+    /// The level that the receiver of a call of `method` speaks, 0 if there is none.
+    fn level(&self, method: &str) -> PyResult<u8> {
+        let members = self.node()?.members();
+        let first = members.receivers_of(method).and_then(|names| names.first());
+        Ok(first.map_or(0, |name| if members.level(name).at_least(daffi_wire::Level::FOUR) { 4 } else { 3 }))
+    }
+
+    /// Exposes a further callback.
+    fn add(&self, py: Python<'_>, name: String, streams: bool, desk: &Desk) -> PyResult<()> {
+        let node = self.node()?;
+        let made = callbacks(vec![(name, streams)], &desk.inbox, node.limits()).map_err(InitializationError::Name);
+        let _entered = self.engine.handle.enter();
+        made.and_then(|made| node.add_callbacks(made)).map_err(|error| not_started(py, &error))
+    }
+
+    /// `"service"` or `"router"`, `None` while there is no connection.
+    fn server(&self) -> PyResult<Option<&'static str>> {
+        Ok(self.node()?.server_role().map(|role| if role == Role::Service { "service" } else { "router" }))
+    }
+
+    fn is_connected(&self) -> PyResult<bool> {
+        Ok(self.node()?.is_connected())
+    }
+
+    /// How it ended: `"evicted"` or `"stopped"`, `None` while it lives.
+    fn ended(&self) -> PyResult<Option<&'static str>> {
+        Ok(match *self.node()?.state().borrow() {
+            ClientState::Ended(Ended::Evicted) => Some("evicted"),
+            ClientState::Ended(_) => Some("stopped"),
+            _ => None,
+        })
+    }
+
+    /// Stops in order, and waits until it has.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        let node = Arc::clone(self.node()?);
+        waiting::block(py, &self.engine, async move { node.stop().await })
+    }
+
+    /// Begins to stop.
+    fn stop_soon(&self) -> PyResult<()> {
+        let node = Arc::clone(self.node()?);
+        self.engine.handle.spawn(async move { node.stop().await });
+        Ok(())
+    }
+
+    /// Waits until it was stopped or evicted.
+    fn join(&self, py: Python<'_>) -> PyResult<()> {
+        let node = Arc::clone(self.node()?);
+        waiting::block(py, &self.engine, async move { _ = node.join().await })
+    }
+}
+
+fn members_there(
+    node: &Arc<Client<Unread>>,
+    names: Vec<String>,
+    timeout: Option<f64>,
+) -> PyResult<impl Future<Output = crate::calls::Ended<Outcome>> + Send + 'static> {
+    let within = timeout.map(|timeout| seconds("timeout", timeout.max(0.0))).transpose()?;
+    let node = Arc::clone(node);
+    Ok(async move {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        node.wait_for_members(&names, within).await?;
+        Ok(Outcome::Nothing)
+    })
+}
+
+/// Connects a Client that has callbacks of these names run at `desk`, and tells `events` of members.
+/// With several endpoints the first that answers is taken.
+#[pyfunction]
+pub(crate) fn connect(
+    py: Python<'_>,
+    options: NodeOptions,
+    names: Vec<(String, bool)>,
+    desk: &Desk,
+    events: &Desk,
+) -> PyResult<ClientNode> {
+    let engine = engine()?;
+    let config = options.config(NodeConfig::client())?;
+    let inbox = Arc::clone(&desk.inbox);
+    if options.endpoints.is_empty() {
+        return Err(initialization(
+            py,
+            "there is no address to connect to: give host and port, or unix_sock_path".into(),
+        ));
+    }
+    let connected = waiting::block(py, &engine, async move {
+        let mut last = InitializationError::NoEndpoint;
+        for endpoint in &options.endpoints {
+            let attempt = async {
+                let endpoint = endpoint.parse().map_err(daffi_transport::ConnectError::from)?;
+                let connector = connector(endpoint, &options.tls)?;
+                let callbacks = callbacks(names.clone(), &inbox, &config.limits)?;
+                let name = NodeName::new(options.name.as_str(), &config.limits)?;
+                Client::builder(name, connector, Unread::default())
+                    .config(config.clone())
+                    .callbacks(callbacks)
+                    .connect()
+                    .await
+            };
+            match attempt.await {
+                Ok(client) => return Ok(client),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    })?;
+    let node = Arc::new(connected.map_err(|error| not_started(py, &error))?);
+    watch(&engine, node.events(), Arc::clone(&events.inbox));
+    let weak: Weak<Client<Unread>> = Arc::downgrade(&node);
+    remember(weak);
+    Ok(ClientNode { node: Some(node), engine })
+}

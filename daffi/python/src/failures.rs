@@ -1,0 +1,100 @@
+//! Failures as exceptions of `daffi_rs.exceptions`, which Python makes of what is said here.
+
+use daffi_core::{CallError, InitializationError};
+use pyo3::{PyErr, prelude::*, sync::PyOnceLock, types::PyDict};
+
+/// Why something that the engine did for Python failed.
+pub(crate) enum Failure {
+    Call(Box<CallError>),
+    /// A chunk of a stream.
+    Chunk(u64, Box<CallError>),
+    /// Python itself raised.
+    Raised(PyErr),
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Call(Box::new(error))
+    }
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+impl Failure {
+    /// The exception.
+    pub(crate) fn into_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        match self {
+            Self::Call(error) => exception(py, &error, None),
+            Self::Chunk(chunk, error) => exception(py, &error, Some(chunk)),
+            Self::Raised(error) => Ok(error.into_value(py).into_bound(py).into_any()),
+        }
+    }
+
+    /// The same, to be raised.
+    pub(crate) fn raise(self, py: Python<'_>) -> PyErr {
+        self.into_python(py).map_or_else(|failed| failed, PyErr::from_value)
+    }
+}
+
+fn maker(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Ok(CELL.get_or_try_init(py, || py.import("daffi_rs._failures")?.getattr("exception").map(Bound::unbind))?.bind(py))
+}
+
+fn exception<'py>(py: Python<'py>, error: &CallError, chunk: Option<u64>) -> PyResult<Bound<'py, PyAny>> {
+    let details = PyDict::new(py);
+    if let Some(chunk) = chunk {
+        details.set_item("chunk", chunk)?;
+    }
+    let kind = match error {
+        CallError::Remote { receiver, method, error } => {
+            details.set_item("class", &error.class)?;
+            details.set_item("module", &error.module)?;
+            details.set_item("receiver", receiver)?;
+            details.set_item("method", method)?;
+            return maker(py)?.call1(("remote", &error.message, details));
+        }
+        CallError::Timeout { receiver, method, after, .. } => {
+            details.set_item("receiver", receiver)?;
+            details.set_item("method", method)?;
+            details.set_item("after", after.as_secs_f64())?;
+            "timeout"
+        }
+        CallError::ReceiverNotFound { .. } | CallError::NoReceivers { .. } => "no_receiver",
+        CallError::ReceiverGone { .. } => "receiver_gone",
+        CallError::Overloaded(_) => "overloaded",
+        CallError::Stopping(_) => "stopping",
+        CallError::AnswerLost(_) => "answer_lost",
+        CallError::Disconnected(_) | CallError::RuntimeGone => "disconnected",
+        CallError::Evicted => "evicted",
+        CallError::Stopped => "stopped",
+        CallError::Cancelled { .. } => "cancelled",
+        CallError::BodyTooLarge(_) => "too_large",
+        _ => "failed",
+    };
+    maker(py)?.call1((kind, error.to_string(), details))
+}
+
+/// Why a node could not be started.
+pub(crate) fn not_started(py: Python<'_>, error: &InitializationError) -> PyErr {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    initialization(py, text)
+}
+
+/// The exception of a node that cannot start.
+pub(crate) fn initialization(py: Python<'_>, text: String) -> PyErr {
+    let made = maker(py).and_then(|maker| maker.call1(("initialization", text, PyDict::new(py))));
+    made.map_or_else(|failed| failed, PyErr::from_value)
+}

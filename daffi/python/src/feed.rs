@@ -1,0 +1,98 @@
+//! What Python sends one by one: chunks of a stream, arguments of a call.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
+use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyIterator};
+use tokio::sync::mpsc;
+
+use crate::{calls::Outcome, desk::Desk, engine::engine, failures::Failure, formats::Written, payload};
+
+/// What is sent, written as it is asked for.
+pub(crate) struct Items(Pin<Box<dyn Stream<Item = Result<Written, Failure>> + Send>>);
+
+impl Stream for Items {
+    type Item = Result<Written, Failure>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+impl Items {
+    /// What comes before the first failure, and where that is kept then.
+    pub(crate) fn until_failure(self) -> (impl Stream<Item = Written> + Send, Arc<Mutex<Option<PyErr>>>) {
+        let failed = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&failed);
+        let written = self.0.scan((), move |(), item| {
+            let item = item.map_err(|failure| {
+                if let Failure::Raised(error) = failure {
+                    kept.lock().replace(error);
+                }
+            });
+            std::future::ready(item.ok())
+        });
+        (written, failed)
+    }
+}
+
+/// What an iterable of Python gives. It is polled on the thread of Python that waits for the call.
+pub(crate) fn of_python(iterable: &Bound<'_, PyAny>, serde: u8) -> PyResult<Items> {
+    let iterator: Py<PyIterator> = iterable.try_iter()?.unbind();
+    let next = futures::stream::iter(std::iter::from_fn(move || {
+        Python::attach(|py| {
+            let item = iterator.bind(py).clone().next()?;
+            Some(item.and_then(|item| payload::write_result(serde, &item)).map_err(Failure::Raised))
+        })
+    }));
+    Ok(Items(Box::pin(next)))
+}
+
+/// Where an event loop puts what is sent, one after another.
+#[pyclass(frozen, module = "daffi_rs._daffi_rs")]
+pub(crate) struct Feed {
+    serde: u8,
+    sender: Mutex<Option<mpsc::Sender<Result<Written, Failure>>>>,
+    receiver: Mutex<Option<mpsc::Receiver<Result<Written, Failure>>>>,
+}
+
+impl Feed {
+    pub(crate) fn take(&self) -> PyResult<Items> {
+        let taken = || PyRuntimeError::new_err("what this is fed to has begun already");
+        let mut receiver = self.receiver.lock().take().ok_or_else(taken)?;
+        Ok(Items(Box::pin(futures::stream::poll_fn(move |cx| receiver.poll_recv(cx)))))
+    }
+}
+
+#[pymethods]
+impl Feed {
+    #[new]
+    fn new(serde: u8) -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        Self { serde, sender: Mutex::new(Some(sender)), receiver: Mutex::new(Some(receiver)) }
+    }
+
+    /// Puts one in, at the desk: done when there is room for the next. A feed that nobody takes from
+    /// any more takes everything.
+    fn put(&self, desk: &Desk, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let written = payload::write_result(self.serde, value)?;
+        let sender = self.sender.lock().clone();
+        let put = async move {
+            if let Some(sender) = sender {
+                let _nobody_takes_it = sender.send(Ok(written)).await;
+            }
+            Ok(Outcome::Nothing)
+        };
+        Ok(desk.inbox.spawn(&*engine()?, put))
+    }
+
+    /// These were all.
+    fn finish(&self) {
+        self.sender.lock().take();
+    }
+}

@@ -1,0 +1,275 @@
+//! Arguments and results, written and read in the four formats that nodes of Python have.
+
+use bytes::Bytes;
+use daffi_serde::{Body, Codec, DynArgs, Output, Value};
+use daffi_serde_json::Json;
+use daffi_serde_msgpack::Msgpack;
+use daffi_serde_pickle::ReadError;
+use daffi_wire::FormatId;
+use pyo3::{
+    exceptions::{PyTypeError, PyValueError},
+    prelude::*,
+    pybacked::PyBackedBytes,
+    sync::PyOnceLock,
+    types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple},
+};
+
+use crate::{
+    formats::{Received, Written, format_of},
+    values::{from_python, to_python},
+};
+
+/// From here on bytes of Python are shared with the engine rather than copied.
+const SHARE_FROM: usize = 64 * 1024;
+
+/// From here on reading and writing a payload releases Python's lock.
+const DETACH_FROM: usize = 4 * 1024;
+
+/// What of writing and reading is written in Python: `daffi_rs._plain`.
+fn python<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module = MODULE.get_or_try_init(py, || py.import("daffi_rs._plain").map(Bound::unbind))?;
+    module.bind(py).getattr(name)
+}
+
+macro_rules! functions {
+    ($($function:ident: $name:literal)*) => {$(
+        fn $function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+            static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            Ok(CELL.get_or_try_init(py, || python(py, $name).map(Bound::unbind))?.bind(py))
+        }
+    )*};
+}
+
+functions! {
+    pickled: "pickled"
+    unpickled: "unpickled"
+    json_text: "json_text"
+    plain: "plain"
+}
+
+fn known(number: u8) -> PyResult<FormatId> {
+    format_of(number).ok_or_else(|| {
+        PyValueError::new_err(format!("serde is {number}: it must be SerdeFormat.OPAQUE, JSON, PICKLE or MSGPACK"))
+    })
+}
+
+/// Bytes of Python as bytes of the engine.
+fn shared(bytes: &Bound<'_, PyBytes>) -> Bytes {
+    if bytes.as_bytes().len() < SHARE_FROM {
+        return Bytes::copy_from_slice(bytes.as_bytes());
+    }
+    Bytes::from_owner(PyBackedBytes::from(bytes.clone()))
+}
+
+/// Writes arguments.
+pub(crate) fn write_arguments(
+    number: u8,
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Written> {
+    let py = args.py();
+    let none = PyDict::new(py);
+    let kwargs = kwargs.unwrap_or(&none);
+    match known(number)? {
+        FormatId::PICKLE => pickle(&(args, kwargs).into_pyobject(py)?.into_any()),
+        FormatId::JSON => json(&PyList::new(py, args.iter())?.into_any(), kwargs),
+        FormatId::MSGPACK => msgpack(args, kwargs),
+        _ => {
+            let sole = match (args.len(), kwargs.len()) {
+                (0, 0) => return Ok(Written { bytes: Bytes::new(), text: false }),
+                (1, 0) => args.get_item(0)?,
+                (0, 1) => kwargs.values().get_item(0)?,
+                (positional, keywords) => {
+                    return Err(PyTypeError::new_err(format!(
+                        "OPAQUE takes one argument, and {positional} positional and {keywords} keyword ones were given: use \
+                         JSON, PICKLE or MSGPACK for more"
+                    )));
+                }
+            };
+            opaque(&sole)
+        }
+    }
+}
+
+/// Writes a result, or one of several.
+pub(crate) fn write_result(number: u8, value: &Bound<'_, PyAny>) -> PyResult<Written> {
+    let py = value.py();
+    let (args, kwargs) = (PyTuple::new(py, [value])?, PyDict::new(py));
+    match known(number)? {
+        FormatId::PICKLE => pickle(&(args, kwargs).into_pyobject(py)?.into_any()),
+        FormatId::JSON => json(&PyList::new(py, [value])?.into_any(), &kwargs),
+        FormatId::MSGPACK => msgpack(&args, &kwargs),
+        _ => opaque(value),
+    }
+}
+
+fn pickle(both: &Bound<'_, PyAny>) -> PyResult<Written> {
+    let bytes = pickled(both.py())?.call1((both,))?;
+    Ok(Written { bytes: shared(bytes.cast::<PyBytes>()?), text: false })
+}
+
+fn json(args: &Bound<'_, PyAny>, kwargs: &Bound<'_, PyDict>) -> PyResult<Written> {
+    let text = json_text(args.py())?.call1((args, kwargs))?;
+    Ok(Written { bytes: Bytes::copy_from_slice(text.cast::<PyString>()?.to_cow()?.as_bytes()), text: true })
+}
+
+fn msgpack(args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> PyResult<Written> {
+    let py = args.py();
+    let plain = plain(py)?;
+    let positional = args.iter().map(|value| from_python(&value, plain)).collect::<PyResult<Vec<_>>>()?;
+    let mut keywords = Vec::with_capacity(kwargs.len());
+    for (name, value) in kwargs.iter() {
+        keywords.push((name.extract::<String>()?, from_python(&value, plain)?));
+    }
+    let arguments = DynArgs { positional, keywords };
+    let written = py.detach(|| {
+        let mut buffer = bytes::BytesMut::new();
+        Msgpack::default().encode_args(&arguments, &mut Output::new(&mut buffer)).map(|()| buffer.freeze())
+    });
+    let bytes = written.map_err(|error| PyTypeError::new_err(error.to_string()))?;
+    Ok(Written { bytes, text: false })
+}
+
+fn opaque(value: &Bound<'_, PyAny>) -> PyResult<Written> {
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Ok(Written { bytes: shared(bytes), text: false });
+    }
+    if let Ok(bytes) = value.cast::<PyByteArray>() {
+        return Ok(Written { bytes: bytes.to_vec().into(), text: false });
+    }
+    if value.is_instance_of::<pyo3::types::PyMemoryView>() {
+        return Ok(Written { bytes: value.call_method0("tobytes")?.extract::<Vec<u8>>()?.into(), text: false });
+    }
+    let text = value.str()?;
+    Ok(Written { bytes: Bytes::copy_from_slice(text.to_cow()?.as_bytes()), text: true })
+}
+
+/// Reads arguments: a tuple and a dict.
+pub(crate) fn read_arguments<'py>(
+    py: Python<'py>,
+    format: FormatId,
+    bytes: &Bytes,
+    text: bool,
+    policy: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+    if format == FormatId::OPAQUE {
+        return Ok((PyTuple::new(py, [opaque_object(py, bytes, text)?])?, PyDict::new(py)));
+    }
+    if format == FormatId::PICKLE {
+        let both = read_pickle(py, bytes, policy)?;
+        let args = both.get_item(0)?;
+        let args = PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
+        return Ok((args, both.get_item(1)?.cast_into::<PyDict>()?));
+    }
+    let read = large(py, bytes, || {
+        let (mut arguments, body) = (DynArgs::default(), Body { bytes: bytes.clone(), text });
+        match format {
+            FormatId::JSON => Json::default().decode_args(&body, &mut arguments),
+            _ => Msgpack::default().decode_args(&body, &mut arguments),
+        }
+        .map(|()| arguments)
+    });
+    let arguments = read.map_err(|error| PyTypeError::new_err(error.to_string()))?;
+    let args = arguments.positional.iter().map(|value| to_python(py, value)).collect::<PyResult<Vec<_>>>()?;
+    let kwargs = PyDict::new(py);
+    for (name, value) in &arguments.keywords {
+        kwargs.set_item(name, to_python(py, value)?)?;
+    }
+    Ok((PyTuple::new(py, args)?, kwargs))
+}
+
+/// Reads a result, or one of several.
+pub(crate) fn read_result<'py>(
+    py: Python<'py>,
+    received: &Received,
+    policy: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Received { bytes, text, format } = received;
+    match *format {
+        FormatId::OPAQUE => opaque_object(py, bytes, *text),
+        FormatId::PICKLE => read_pickle(py, bytes, policy)?.get_item(0)?.get_item(0),
+        format => {
+            let read = large(py, bytes, || {
+                let (mut value, body) = (None::<Value>, Body { bytes: bytes.clone(), text: *text });
+                match format {
+                    FormatId::JSON => Json::default().decode_result(&body, &mut value),
+                    _ => Msgpack::default().decode_result(&body, &mut value),
+                }
+                .map(|()| value)
+            });
+            let value = read.map_err(|error| PyValueError::new_err(error.to_string()))?;
+            to_python(py, &value.unwrap_or_default())
+        }
+    }
+}
+
+/// Runs `work` without Python's lock when it is much.
+fn large<T: Send>(py: Python<'_>, bytes: &Bytes, work: impl FnOnce() -> T + Send) -> T {
+    if bytes.len() < DETACH_FROM { work() } else { py.detach(work) }
+}
+
+fn opaque_object<'py>(py: Python<'py>, bytes: &Bytes, text: bool) -> PyResult<Bound<'py, PyAny>> {
+    if !text {
+        return Ok(PyBytes::new(py, bytes).into_any());
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| PyValueError::new_err(format!("a payload that says that it is text is not UTF-8: {error}")))?;
+    Ok(PyString::new(py, text).into_any())
+}
+
+/// Reads a pickle as plain data. What names a class is read by Python as far as `policy` says that
+/// it may be: `None` for plain data alone, `"trusting"`, or a table of what is trusted.
+fn read_pickle<'py>(py: Python<'py>, bytes: &Bytes, policy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if !policy.is_instance_of::<PyString>() {
+        match large(py, bytes, || daffi_serde_pickle::from_slice::<Value>(bytes)) {
+            Ok(value) => return to_python(py, &value),
+            Err(ReadError::Name(_) | ReadError::Call(_)) => {}
+            Err(error) => return Err(PyValueError::new_err(format!("PICKLE: {error}"))),
+        }
+    }
+    unpickled(py)?.call1((PyBytes::new(py, bytes), policy))
+}
+
+/// Writes arguments: the payload, and whether it is text.
+#[pyfunction]
+pub(crate) fn encode_arguments<'py>(
+    serde: u8,
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+) -> PyResult<(Bound<'py, PyBytes>, bool)> {
+    let written = write_arguments(serde, args, Some(kwargs))?;
+    Ok((PyBytes::new(args.py(), &written.bytes), written.text))
+}
+
+/// Writes a result: the payload, and whether it is text.
+#[pyfunction]
+pub(crate) fn encode_result<'py>(serde: u8, value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, bool)> {
+    let written = write_result(serde, value)?;
+    Ok((PyBytes::new(value.py(), &written.bytes), written.text))
+}
+
+/// Reads arguments.
+#[pyfunction]
+pub(crate) fn decode_arguments<'py>(
+    py: Python<'py>,
+    serde: u8,
+    payload: &[u8],
+    text: bool,
+    policy: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+    read_arguments(py, known(serde)?, &Bytes::copy_from_slice(payload), text, policy)
+}
+
+/// Reads a result.
+#[pyfunction]
+pub(crate) fn decode_result<'py>(
+    py: Python<'py>,
+    serde: u8,
+    payload: &[u8],
+    text: bool,
+    policy: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let received = Received { bytes: Bytes::copy_from_slice(payload), text, format: known(serde)? };
+    read_result(py, &received, policy)
+}

@@ -1,0 +1,199 @@
+//! Services and Routers of Python.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Weak},
+    thread::available_parallelism,
+};
+
+use daffi_core::{Events, InitializationError, MemberEvent, NodeConfig, Router, Service};
+use daffi_transport::{BindError, Endpoint};
+use daffi_wire::NodeName;
+use futures::{StreamExt, future::BoxFuture};
+use pyo3::prelude::*;
+
+use crate::{
+    desk::{Desk, Inbox, Work},
+    endpoints::listen,
+    engine::{Engine, engine},
+    failures::{initialization, not_started},
+    formats::Unread,
+    options::NodeOptions,
+    serving::{Stop, callbacks, remember},
+    waiting,
+};
+
+/// Tells Python of members that come and go, until the node ends.
+pub(crate) fn watch(engine: &Engine, mut events: Events, inbox: Arc<Inbox>) {
+    engine.handle.spawn(async move {
+        while let Some(event) = events.next().await {
+            let told = match event {
+                MemberEvent::Added(name) => inbox.push(Work::Member(true, name)),
+                MemberEvent::Removed(name) => inbox.push(Work::Member(false, name)),
+                _ => true,
+            };
+            if !told {
+                return;
+            }
+        }
+    });
+}
+
+fn parse(py: Python<'_>, options: &NodeOptions) -> PyResult<Vec<Endpoint>> {
+    let parse = |text: &String| {
+        text.parse().map_err(|error: daffi_transport::EndpointError| initialization(py, error.to_string()))
+    };
+    options.endpoints.iter().map(parse).collect()
+}
+
+async fn bind(
+    endpoints: &[Endpoint],
+    options: &NodeOptions,
+) -> Result<Vec<Box<dyn daffi_transport::Listener>>, BindError> {
+    let mut listeners = Vec::with_capacity(endpoints.len());
+    for endpoint in endpoints {
+        listeners.push(listen(endpoint, &options.tls).await?);
+    }
+    Ok(listeners)
+}
+
+/// Runs a callback's node until it is stopped, in a child of a fork not at all.
+macro_rules! server {
+    ($(#[$attr:meta])* $name:ident of $inner:ty { $($methods:tt)* }) => {
+        $(#[$attr])*
+        #[pyclass(frozen, module = "daffi_rs._daffi_rs")]
+        pub(crate) struct $name {
+            node: Option<Arc<$inner>>,
+            engine: Arc<Engine>,
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                if self.engine.is_inherited() {
+                    // What it would tell the engine would reach that of another process.
+                    std::mem::forget(self.node.take());
+                }
+            }
+        }
+
+        impl Stop for $inner {
+            fn stopping(&self) -> BoxFuture<'static, ()> {
+                let node = self.clone();
+                Box::pin(async move { node.stop().await })
+            }
+        }
+
+        impl $name {
+            fn start(node: $inner, engine: Arc<Engine>) -> Self {
+                let node = Arc::new(node);
+                let weak: Weak<$inner> = Arc::downgrade(&node);
+                remember(weak);
+                Self { node: Some(node), engine }
+            }
+
+            fn node(&self) -> PyResult<&Arc<$inner>> {
+                self.engine.check("node")?;
+                Ok(self.node.as_ref().expect("only a drop takes it"))
+            }
+        }
+
+        #[pymethods]
+        impl $name {
+            /// The endpoints at which it listens.
+            fn endpoints(&self) -> PyResult<Vec<String>> {
+                Ok(self.node()?.endpoints().iter().map(ToString::to_string).collect())
+            }
+
+            /// Stops in order, and waits until it has.
+            fn stop(&self, py: Python<'_>) -> PyResult<()> {
+                let node = Arc::clone(self.node()?);
+                waiting::block(py, &self.engine, async move { node.stop().await })
+            }
+
+            /// Begins to stop.
+            fn stop_soon(&self) -> PyResult<()> {
+                let node = Arc::clone(self.node()?);
+                self.engine.handle.spawn(async move { node.stop().await });
+                Ok(())
+            }
+
+            /// Waits until it was stopped.
+            fn join(&self, py: Python<'_>) -> PyResult<()> {
+                let node = Arc::clone(self.node()?);
+                waiting::block(py, &self.engine, async move { _ = node.join().await })
+            }
+
+            $($methods)*
+        }
+    };
+}
+
+server! {
+    /// A node that listens and runs callbacks.
+    ServiceNode of Service {
+        /// Exposes a further callback.
+        fn add(&self, py: Python<'_>, name: String, streams: bool, desk: &Desk) -> PyResult<()> {
+            let limits = daffi_wire::Limits::default();
+            let made = callbacks(vec![(name, streams)], &desk.inbox, &limits).map_err(InitializationError::Name);
+            let node = self.node()?;
+            made.and_then(|made| node.add_callbacks(made)).map_err(|error| not_started(py, &error))
+        }
+
+        /// The names of the clients that are connected.
+        fn members(&self) -> PyResult<Vec<String>> {
+            Ok(self.node()?.clients())
+        }
+    }
+}
+
+server! {
+    /// A node that joins others.
+    RouterNode of Router {
+        /// The members and what they expose.
+        fn members(&self) -> PyResult<Vec<(String, Vec<String>)>> {
+            let members = self.node()?.members();
+            Ok(members.into_iter().map(|m| (m.name.to_string(), m.methods.iter().map(ToString::to_string).collect())).collect())
+        }
+    }
+}
+
+/// Starts a Service that has callbacks of these names run at `desk`, and tells `events` of members.
+#[pyfunction]
+pub(crate) fn serve(
+    py: Python<'_>,
+    options: NodeOptions,
+    names: Vec<(String, bool)>,
+    desk: &Desk,
+    events: &Desk,
+) -> PyResult<ServiceNode> {
+    let engine = engine()?;
+    let config = options.config(NodeConfig::server())?;
+    let endpoints = parse(py, &options)?;
+    let inbox = Arc::clone(&desk.inbox);
+    let started = waiting::block(py, &engine, async move {
+        let callbacks = callbacks(names, &inbox, &config.limits)?;
+        let name = NodeName::new(options.name.as_str(), &config.limits)?;
+        let listeners = bind(&endpoints, &options).await?;
+        Service::builder(name, Unread::default()).config(config).callbacks(callbacks).listen(listeners)
+    })?;
+    let service = started.map_err(|error| not_started(py, &error))?;
+    watch(&engine, service.events(), Arc::clone(&events.inbox));
+    Ok(ServiceNode::start(service, engine))
+}
+
+/// Starts a Router that tells `events` of members.
+#[pyfunction]
+pub(crate) fn serve_router(py: Python<'_>, options: NodeOptions, events: &Desk) -> PyResult<RouterNode> {
+    let engine = engine()?;
+    let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let config = options.config(NodeConfig::server())?.threads(threads);
+    let endpoints = parse(py, &options)?;
+    let started = waiting::block(py, &engine, async move {
+        let name = NodeName::new(options.name.as_str(), &config.limits)?;
+        let listeners = bind(&endpoints, &options).await?;
+        Router::builder(name).config(config).listen(listeners)
+    })?;
+    let router = started.map_err(|error| not_started(py, &error))?;
+    watch(&engine, router.events(), Arc::clone(&events.inbox));
+    Ok(RouterNode::start(router, engine))
+}

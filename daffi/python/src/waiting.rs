@@ -1,0 +1,124 @@
+//! Waiting for the engine on a thread of Python.
+
+use std::{
+    cell::OnceCell,
+    future::Future,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Acquire, Ordering::Release},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use pyo3::{marker::Ungil, prelude::*};
+
+use crate::engine::Engine;
+
+/// The main thread looks so often whether Ctrl-C was pressed.
+const LOOK: Duration = Duration::from_millis(25);
+
+struct Parker {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Release);
+        self.thread.unpark();
+    }
+}
+
+impl Parker {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { thread: thread::current(), woken: AtomicBool::new(false) })
+    }
+
+    /// Waits until it was woken. `false`: the time is up first.
+    fn wait(&self, within: Option<Duration>) -> bool {
+        if !self.woken.load(Acquire) {
+            match within {
+                Some(within) => thread::park_timeout(within),
+                None => thread::park(),
+            }
+        }
+        self.woken.swap(false, Acquire)
+    }
+}
+
+/// Waits for `future` with Python's lock released. On the main thread signals are handled
+/// meanwhile, and what their handlers raise ends the waiting; the future is dropped then.
+pub(crate) fn block<F>(py: Python<'_>, engine: &Engine, future: F) -> PyResult<F::Output>
+where
+    F: Future + Send,
+    F::Output: Ungil + Send,
+{
+    let _entered = engine.handle.enter();
+    let mut future = pin!(future);
+    let parker = Parker::new();
+    let waker = Waker::from(Arc::clone(&parker));
+    let look = is_main_thread(py).then_some(LOOK);
+    // What is there at once, or only has to be queued, keeps the lock.
+    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        return Ok(output);
+    }
+    loop {
+        let step = future.as_mut();
+        if let Poll::Ready(output) = py.detach(|| wait(step, &parker, &waker, look)) {
+            return Ok(output);
+        }
+        py.check_signals()?;
+    }
+}
+
+/// Waits until the future is done; `Pending` when it is time to look for signals.
+fn wait<F: Future>(mut future: Pin<&mut F>, parker: &Parker, waker: &Waker, look: Option<Duration>) -> Poll<F::Output> {
+    loop {
+        if parker.wait(look) {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
+                return Poll::Ready(output);
+            }
+        } else if look.is_some() {
+            return Poll::Pending;
+        }
+    }
+}
+
+/// Waits on a thread that does not hold Python's lock.
+pub(crate) fn block_detached<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let parker = Parker::new();
+    let waker = Waker::from(Arc::clone(&parker));
+    match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        Poll::Ready(output) => output,
+        Poll::Pending => match wait(future, &parker, &waker, None) {
+            Poll::Ready(output) => output,
+            Poll::Pending => unreachable!("it only stops to look for signals when it is told to"),
+        },
+    }
+}
+
+/// How often this thread has to look for signals, which only the main thread handles.
+pub(crate) fn look(py: Python<'_>) -> Option<Duration> {
+    is_main_thread(py).then_some(LOOK)
+}
+
+fn is_main_thread(py: Python<'_>) -> bool {
+    thread_local!(static IS_MAIN: OnceCell<bool> = const { OnceCell::new() });
+    IS_MAIN.with(|known| {
+        *known.get_or_init(|| {
+            let is_main = || -> PyResult<bool> {
+                let threading = py.import("threading")?;
+                threading.call_method0("main_thread")?.getattr("ident")?.eq(threading.call_method0("get_ident")?)
+            };
+            is_main().unwrap_or(true)
+        })
+    })
+}

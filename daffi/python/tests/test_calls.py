@@ -1,0 +1,509 @@
+"""Calls of every style, in one process."""
+
+import dataclasses
+import datetime
+import decimal
+import threading
+import time
+import uuid
+
+import pytest
+
+from daffi_rs import (
+    Client,
+    Incoming,
+    Router,
+    SerdeFormat,
+    Service,
+    alias,
+    callback,
+    current_call,
+    local,
+    trust,
+)
+from daffi_rs import exceptions as failures
+
+FORMATS = [SerdeFormat.JSON, SerdeFormat.PICKLE, SerdeFormat.MSGPACK]
+
+
+@pytest.fixture
+def network():
+    """Serves the callbacks of a test, and gives a connection."""
+    nodes = []
+
+    def begin(workers=1, **options):
+        service = Service("service", "127.0.0.1", 0, workers=workers, **options)
+        service.start()
+        client = Client("client", "127.0.0.1", service.port, **options)
+        nodes.extend([client, service])
+        return client.connect()
+
+    yield begin
+    for node in nodes:
+        node.stop()
+
+
+@pytest.mark.parametrize("serde", FORMATS)
+def test_plain_data_travels_in_every_format(network, serde):
+    @callback
+    def both(*args, **kwargs):
+        return [list(args), kwargs]
+
+    sent = [1, -1.5, "text", None, True, [1, [2]], {"a": {"b": 2**40}}]
+    assert network().rpc(serde=serde).both(*sent, key="ä") == [sent, {"key": "ä"}]
+
+
+def test_pickle_keeps_the_types_of_python(network):
+    @callback
+    def echo(value):
+        return value
+
+    now = datetime.datetime(2024, 2, 29, 1, 2, 3, 4, datetime.timezone(datetime.timedelta(hours=1)))
+    sent = [(1, 2), {3}, frozenset([4]), now, now.date(), now.time(), datetime.timedelta(1, 2, 3), decimal.Decimal("9.95")]
+    sent += [uuid.UUID(int=5), 2**80, 1j, b"\x00\xff", {1: (2,), None: b""}]
+    assert network().rpc().echo(sent) == sent
+
+
+def test_opaque_takes_one_argument_as_it_is(network):
+    @callback
+    def echo(value):
+        return value
+
+    rpc = network().rpc(serde=SerdeFormat.OPAQUE)
+    assert [rpc.echo(b"\xff"), rpc.echo("text"), rpc.echo(5), rpc.echo(None)] == [b"\xff", "text", "5", "None"]
+    with pytest.raises(TypeError, match="OPAQUE takes one argument"):
+        rpc.echo(1, 2)
+
+
+def test_large_payloads_travel(network):
+    @callback
+    def size(data):
+        return len(data), data[:1]
+
+    assert network().rpc().size(b"x" * (40 << 20)) == (40 << 20, b"x")
+
+
+def test_errors_bear_the_name_of_their_class_and_derive_from_remote_call_error(network):
+    class OwnError(Exception):
+        pass
+
+    @callback
+    def fail(kind):
+        raise {"value": ValueError("bad"), "key": KeyError("k"), "own": OwnError("mine")}[kind]
+
+    conn = network()
+    for kind, name, text in [("value", "ValueError", "bad"), ("key", "KeyError", "'k'"), ("own", "OwnError", "mine")]:
+        with pytest.raises(failures.RemoteCallError) as raised:
+            conn.rpc().fail(kind)
+        assert (type(raised.value).__name__, str(raised.value)) == (name, text)
+        assert (raised.value.receiver, raised.value.method) == ("service", "fail")
+        assert not isinstance(raised.value, ValueError)
+    with pytest.raises(failures.RemoteCallError, match="missing 1 required positional argument"):
+        conn.rpc().fail()
+
+
+def test_timeouts_are_exact_and_are_timeout_errors(network):
+    @callback
+    def nap(seconds):
+        time.sleep(seconds)
+
+    conn = network()
+    with pytest.raises(TimeoutError) as raised:
+        conn.rpc(timeout=0.25).nap(1)
+    error = raised.value
+    assert isinstance(error, failures.CallTimeout)
+    assert (error.call, error.timeout, error.receivers) == ("nap", 0.25, {"service"})
+
+
+def test_what_cannot_be_reached_is_said_at_once(network):
+    @callback
+    def there():
+        pass
+
+    conn = network()
+    for call in (conn.rpc(timeout=5).absent, conn.rpc(receiver="nobody").there, conn.cast().absent):
+        with pytest.raises(failures.TransmissionFailure):
+            call()
+    with pytest.raises(failures.TransmissionFailure):
+        conn.stream().absent([b""])
+
+
+def test_cast_gives_results_and_errors_by_name(network):
+    @callback
+    def half(number):
+        if number % 2:
+            raise ValueError("odd")
+        return number // 2
+
+    conn = network()
+    assert conn.cast(timeout=5).half(4) == {"service": 2}
+    assert conn.cast(receiver="service").half(4) == conn.cast(receiver=["service"]).half(4) == {"service": 2}
+    answers = conn.cast().half(3)
+    assert type(answers["service"]).__name__ == "ValueError"
+
+
+def test_streams_send_chunks_and_stop_at_an_error(network):
+    heard = []
+
+    @callback
+    def take(chunk):
+        heard.append(chunk)
+        if chunk == b"3":
+            raise ValueError("three")
+
+    conn = network()
+    assert conn.stream().take(str(n).encode() for n in range(3)) is None
+    assert heard == [b"0", b"1", b"2"]
+    with pytest.raises(failures.RemoteCallError, match="three") as raised:
+        conn.stream().take([b"3", b"4"])
+    assert raised.value.chunk == 0 and b"4" not in heard
+    conn.stream(serde=SerdeFormat.PICKLE).take(["one", "two"])
+    assert heard[-2:] == ["one", "two"]
+
+    def broken():
+        yield b"5"
+        raise LookupError("the source failed")
+
+    with pytest.raises(LookupError, match="the source failed"):
+        conn.stream().take(broken())
+
+
+def test_nowait_returns_at_once_and_is_one_call(network):
+    heard, done = [], threading.Event()
+
+    @callback
+    def take(value):
+        heard.append(value)
+        if value == "end":
+            done.set()
+
+    conn = network()
+    assert conn.rpc_nowait().take([1, 2]) is None
+    conn.cast_nowait().take("cast")
+    conn.stream_nowait().take([b"a", b"b"])
+    conn.rpc_nowait().take("end")
+    assert done.wait(10)
+    assert heard == [[1, 2], "cast", b"a", b"b", "end"]
+
+
+def test_generators_give_results_one_by_one(network):
+    closed = threading.Event()
+
+    @callback
+    def count(to):
+        try:
+            for number in range(to):
+                yield number
+        finally:
+            closed.set()
+
+    @callback
+    async def squares(to):
+        for number in range(to):
+            yield number * number
+
+    @callback
+    def failing():
+        yield 1
+        raise ValueError("after one")
+
+    conn = network()
+    assert list(conn.rpc().count(1000)) == list(range(1000))
+    assert list(conn.rpc().squares(4)) == [0, 1, 4, 9]
+    closed.clear()
+    with conn.rpc().count(10**12) as endless:
+        assert [next(endless), next(endless)] == [0, 1]
+    assert closed.wait(10), "closing the results closes the generator"
+    results = iter(conn.rpc().failing())
+    assert next(results) == 1
+    with pytest.raises(failures.RemoteCallError, match="after one"):
+        next(results)
+
+
+def test_a_plain_answer_is_a_stream_of_one_item(network):
+    @callback
+    def seven():
+        return 7
+
+    assert list(network().rpc(results=True).seven()) == [7]
+
+
+def test_a_slow_reader_of_results_leaves_the_worker_to_others(network):
+    @callback
+    def endless():
+        while True:
+            yield b"x" * 1000
+
+    @callback
+    def quick():
+        return "done"
+
+    conn = network()
+    results = conn.rpc().endless()
+    assert next(results) == b"x" * 1000
+    assert conn.rpc(timeout=10).quick() == "done"
+    results.close()
+
+
+def test_arguments_are_sent_one_by_one(network):
+    @callback
+    def total(start, numbers: Incoming[int]):
+        return start + sum(numbers)
+
+    conn = network()
+    assert conn.rpc(items=range(1000)).total(5) == 5 + sum(range(1000))
+    assert conn.rpc().total(5, [1, 2]) == 8, "a list in their place"
+
+
+def test_callbacks_know_their_call(network):
+    @callback
+    def whoami():
+        call = current_call()
+        return call.caller, call.headers, call.time_left is not None, call.cancelled, call.name
+
+    answer = network().rpc(timeout=5, headers={"token": "t"}).whoami()
+    assert answer == ("client", {"token": "t"}, True, False, "whoami")
+    with pytest.raises(LookupError):
+        current_call()
+
+
+def test_a_callback_sees_that_nobody_waits(network):
+    seen = threading.Event()
+
+    @callback
+    def work():
+        call = current_call()
+        while not call.cancelled:
+            time.sleep(0.01)
+        seen.set()
+
+    with pytest.raises(TimeoutError):
+        network().rpc(timeout=0.1).work()
+    assert seen.wait(10)
+
+
+def test_async_callbacks_run_on_plain_nodes(network):
+    @callback
+    async def double(number):
+        return 2 * number
+
+    assert network().rpc(timeout=5).double(21) == 42
+
+
+def test_classes_are_exposed_by_their_public_methods(network):
+    @callback
+    class Text:
+        def __init__(self):
+            self.calls = 0
+
+        def upper(self, text):
+            self.calls += 1
+            return text.upper()
+
+        def count(self):
+            return self.calls
+
+        @staticmethod
+        def plain():
+            return "static"
+
+        @local
+        def reset(self):
+            self.calls = 0
+
+        def _private(self):
+            pass
+
+    conn = network()
+    assert (conn.rpc().upper("a"), conn.rpc().count(), conn.rpc().plain()) == ("A", 1, "static")
+    assert conn.members()["service"] == ["count", "plain", "upper"]
+    assert Text().count() == 0
+
+
+def test_decorators_with_and_without_parentheses(network):
+    @callback()
+    def one():
+        """Its words."""
+        return 1
+
+    @callback(name="zwei")
+    def two():
+        return 2
+
+    @callback
+    @alias("drei")
+    def three():
+        return 3
+
+    @alias("vier")
+    @callback
+    def four():
+        return 4
+
+    class Object:
+        def five(self):
+            return 5
+
+    callback(Object().five)
+    assert (one(), one.__name__, one.__doc__) == (1, "one", "Its words.")
+    rpc = network().rpc()
+    assert [rpc.one(), rpc.zwei(), rpc.drei(), rpc.three(), rpc.vier(), rpc.five()] == [1, 2, 3, 3, 4, 5]
+
+
+def test_what_cannot_be_a_callback_is_refused():
+    with pytest.raises(failures.InitializationError, match="lambda"):
+        callback(lambda: 1)
+
+    @callback
+    def once():
+        pass
+
+    with pytest.raises(failures.InitializationError, match="already registered"):
+        callback(once.func)
+
+
+def test_callbacks_that_are_registered_later_are_exposed(network):
+    @callback
+    def first():
+        return 1
+
+    conn = network()
+
+    @callback
+    def second():
+        return 2
+
+    assert conn.rpc(timeout=10, wait=True).second() == 2
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+@pytest.mark.parametrize("serde", [SerdeFormat.JSON, SerdeFormat.MSGPACK])
+def test_dataclasses_travel_by_type_hints(network, serde):
+    @callback
+    def swapped(points: list[Point]) -> list[Point]:
+        assert all(type(point) is Point for point in points)
+        return [Point(point.y, point.x) for point in points]
+
+    rpc = network().rpc(serde=serde, returns=list[Point])
+    assert rpc.swapped([Point(1, 2)]) == [Point(2, 1)]
+
+
+@pytest.mark.parametrize("serde", [SerdeFormat.JSON, SerdeFormat.MSGPACK])
+def test_pydantic_models_travel_by_type_hints(network, serde):
+    import pydantic
+
+    class Order(pydantic.BaseModel):
+        item: str
+        count: int = 1
+
+    @callback
+    def doubled(order):
+        return order.model_copy(update={"count": 2 * order.count})
+
+    doubled.func.__annotations__["order"] = Order
+    assert network().rpc(serde=serde, returns=Order).doubled(Order(item="tea", count=3)) == Order(item="tea", count=6)
+
+
+class Unknown:
+    pass
+
+
+class Known:
+    def __init__(self, value=0):
+        self.value = value
+
+    def __eq__(self, other):
+        return type(other) is Known and other.value == self.value
+
+    __hash__ = None
+
+
+def test_pickles_name_only_what_is_trusted(network):
+    @callback
+    def echo(value):
+        return value
+
+    conn = network()
+    with pytest.raises(failures.RemoteCallError, match=r"test_calls.Unknown.*not trusted") as raised:
+        conn.rpc().echo(Unknown())
+    assert type(raised.value).__name__ == "UnpicklingError"
+    trust(Known)
+    assert conn.rpc().echo([Known(3), (1, {2})]) == [Known(3), (1, {2})]
+
+
+def test_trusting_nodes_read_whatever_pickles_say(network):
+    @callback
+    def kind(value):
+        return type(value).__name__
+
+    assert network(pickle="trusting").rpc().kind(Unknown()) == "Unknown"
+
+
+def test_workers_run_that_many_callbacks_at_once(network):
+    barrier = threading.Barrier(3, timeout=10)
+
+    @callback
+    def meet():
+        return barrier.wait()
+
+    conn, results = network(workers=3), []
+    threads = [threading.Thread(target=lambda: results.append(conn.rpc(timeout=10).meet())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [0, 1, 2]
+
+
+def test_members_come_and_go():
+    router = Router("router", "127.0.0.1", 0)
+    events, changed = [], threading.Condition()
+
+    def note(kind):
+        def handler(member):
+            with changed:
+                events.append((kind, member))
+                changed.notify_all()
+
+        return handler
+
+    assert router.on_member_added(note("added")) is not None
+    router.on_member_removed(note("removed"))
+    router.start()
+    try:
+        with Client("visitor", "127.0.0.1", router.port) as conn:
+            conn.wait_for_members("visitor", timeout=10)
+            with pytest.raises(TimeoutError, match="nobody"):
+                conn.wait_for_members("nobody", timeout=0.1)
+            assert "visitor" in router.members()
+        with changed:
+            assert changed.wait_for(lambda: ("removed", "visitor") in events, 10)
+        assert events[0] == ("added", "visitor")
+    finally:
+        router.stop()
+
+
+def test_clients_behind_a_router_call_each_other():
+    router = Router("router", "127.0.0.1", 0)
+    router.start()
+
+    @callback
+    def whoami():
+        return current_call().node.app_name
+
+    first, second = (Client(name, "127.0.0.1", router.port) for name in ("first", "second"))
+    try:
+        one, two = first.connect(), second.connect()
+        one.wait_for_members("second", timeout=10)
+        assert one.rpc(timeout=5).whoami() == "second"
+        assert two.rpc(timeout=5, receiver="first").whoami() == "first"
+        assert one.cast(timeout=5).whoami() == {"second": "second"}
+    finally:
+        first.stop()
+        second.stop()
+        router.stop()
