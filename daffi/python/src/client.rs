@@ -192,8 +192,8 @@ fn members_there(
     })
 }
 
-/// Connects a Client that has callbacks of these names run at `desk`, and tells `events` of members.
-/// With several endpoints the first that answers is taken.
+/// Connects a Client that has callbacks of these names run at `desk`, and tells `events` of
+/// members. With several endpoints the first that answers is taken.
 #[pyfunction]
 pub(crate) fn connect(
     py: Python<'_>,

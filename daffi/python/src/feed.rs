@@ -77,8 +77,8 @@ impl Feed {
         Self { serde, sender: Mutex::new(Some(sender)), receiver: Mutex::new(Some(receiver)) }
     }
 
-    /// Puts one in, at the desk: done when there is room for the next. A feed that nobody takes from
-    /// any more takes everything.
+    /// Puts one in, at the desk: done when there is room for the next. A feed that nobody takes
+    /// from any more takes everything.
     fn put(&self, desk: &Desk, value: &Bound<'_, PyAny>) -> PyResult<u64> {
         let written = payload::write_result(self.serde, value)?;
         let sender = self.sender.lock().clone();

@@ -48,7 +48,8 @@ impl Args for Written {
 }
 
 thread_local! {
-    /// What was just serialised: a chunk of a stream, which is known by no type where it is written.
+    /// What was just serialised: a chunk of a stream, which is known by no type where it is
+    /// written.
     static HANDED_OVER: RefCell<Option<Written>> = const { RefCell::new(None) };
 }
 
