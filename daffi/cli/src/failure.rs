@@ -1,6 +1,6 @@
 //! What can go wrong, in a sentence that says what to do, and as an exit code.
 
-use std::{error::Error, io, process::ExitCode};
+use std::{error::Error, io};
 
 use daffi::{CallError, Disconnected, InitializationError, transport::BindError};
 use rustix::io::Errno;
@@ -32,7 +32,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// Says what went wrong on stderr, as a line of JSON if asked to, and gives the exit code.
-    pub(crate) fn report(self, json: bool) -> ExitCode {
+    pub(crate) fn report(self, json: bool) -> u8 {
         let (code, sentence) = match self {
             Self::Failed(sentence) => (1, sentence),
             Self::Usage(sentence) => (2, sentence),
@@ -40,20 +40,20 @@ impl Failure {
             Self::TimedOut(sentence) => (4, sentence),
             Self::NotListening(sentence) => (5, sentence),
             Self::CutOff(sentence) => (6, sentence),
-            Self::Interrupted(signal) => return ExitCode::from(signal.exit_code()),
+            Self::Interrupted(signal) => return signal.exit_code(),
             Self::Cancelled(signal, note) if json => (signal.exit_code(), note),
             Self::Cancelled(signal, note) => {
                 output::tell(&note);
-                return ExitCode::from(signal.exit_code());
+                return signal.exit_code();
             }
-            Self::PipeClosed => return ExitCode::SUCCESS,
+            Self::PipeClosed => return 0,
         };
         if json {
             output::complain_in_json(&sentence, code)
         } else {
             output::complain(&sentence)
         }
-        ExitCode::from(code)
+        code
     }
 }
 

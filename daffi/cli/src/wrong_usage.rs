@@ -1,13 +1,13 @@
 //! What clap refuses, told as this command tells of everything else that goes wrong.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 
 use crate::{failure::Failure, input::Input, output};
 
 /// Says why a command line was refused, or the help that it asked for, and gives the exit code.
-pub(crate) fn report(error: &clap::Error, args: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn report(error: &clap::Error, args: impl Iterator<Item = OsString>) -> u8 {
     let words: Vec<_> = args.map_while(|word| (word != "--").then(|| word.to_string_lossy().into_owned())).collect();
     let json = words.iter().any(|word| word == "--json");
     let told = match misread(error, &words) {
@@ -21,7 +21,7 @@ pub(crate) fn report(error: &clap::Error, args: impl Iterator<Item = OsString>) 
             // Help that was asked for is an answer.
             Err(unwritten) if !error.use_stderr() => Failure::from(unwritten).report(json),
             // When nobody reads a complaint there is nothing else to do.
-            _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+            _ => u8::try_from(error.exit_code()).unwrap_or(2),
         },
     };
     output::finish(None);

@@ -7,6 +7,7 @@
 
 mod calls;
 mod client;
+mod command;
 mod desk;
 mod endpoints;
 mod engine;
@@ -34,6 +35,7 @@ mod _daffi_rs {
     #[pymodule_export]
     use super::{
         client::{ClientNode, connect},
+        command::command,
         desk::Desk,
         engine::shut_down,
         feed::Feed,

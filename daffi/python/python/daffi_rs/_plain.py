@@ -32,15 +32,15 @@ def plain(value: typing.Any) -> typing.Any:
         return dump(value)
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, (deque, range, array_type())):
-        return list(value)
+    if isinstance(value, (deque, range)) or type(value) is _array():
+        return list(typing.cast(typing.Any, value))
     item = getattr(value, "item", None)
     if item is not None and type(value).__module__.partition(".")[0] == "numpy" and getattr(value, "ndim", 1) == 0:
         return item()
     raise TypeError(f"Object of type {type(value).__name__} is not serializable: send plain data, a dataclass or PICKLE")
 
 
-def array_type() -> type:
+def _array() -> type:
     """The class of `array.array`, which is imported when it is first needed."""
     import array
 
@@ -208,7 +208,7 @@ def unpickled(payload: bytes, policy: typing.Any) -> typing.Any:
         return pickle.loads(payload)
     # A memo index beyond what the pickle can hold would take memory on the word of a few bytes.
     for opcode, argument, _ in pickletools.genops(payload):
-        if opcode.name in ("BINPUT", "LONG_BINPUT", "PUT") and int(argument) > len(payload):
+        if opcode.name in ("BINPUT", "LONG_BINPUT", "PUT") and int(argument or 0) > len(payload):
             raise pickle.UnpicklingError("the pickle is broken: it memoizes more than it holds")
     return _Reader(payload, policy).load()
 

@@ -70,7 +70,7 @@ class _Proxy:
     __slots__ = ("_conn", "_settings")
     _style = "call"
 
-    def __init__(self, conn: ClientConnection, settings: Settings) -> None:
+    def __init__(self, conn: Any, settings: Settings) -> None:
         self._conn = conn
         self._settings = settings
 

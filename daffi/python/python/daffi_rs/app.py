@@ -250,8 +250,9 @@ class _Server(Application):
         with self._life:
             if self._node is not None:
                 raise RuntimeError(f"{type(self).__name__} {self.app_name} is already running")
-            self._begun(self._start())
-        self._note_port(self._node.endpoints()[0])
+            node = self._start()
+            self._begun(node)
+        self._note_port(node.endpoints()[0])
 
     def _note_port(self, endpoint: str) -> None:
         if not endpoint.startswith("unix://"):

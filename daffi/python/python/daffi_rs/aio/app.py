@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from .. import app
+from .. import _daffi_rs, app
 from ..app import Application, ServerMode
 from ..registry._executor_registry import EXECUTOR_REGISTRY
 from ._proxies import AsyncClientConnection
@@ -110,13 +110,13 @@ class _AsyncServer(_AsyncNode):
         if self.server_mode is ServerMode.SERVICE:
             runner, names = self._expose()
             try:
-                node = await _in_thread(app._daffi_rs.serve, options, names, runner.desk, self._events.desk)
+                node = await _in_thread(_daffi_rs.serve, options, names, runner.desk, self._events.desk)
             except BaseException:
                 runner.close()
                 raise
             EXECUTOR_REGISTRY.subscribers.append(self._added)
         else:
-            node = await _in_thread(app._daffi_rs.serve_router, options, self._events.desk)
+            node = await _in_thread(_daffi_rs.serve_router, options, self._events.desk)
         self._begun(node)
         self._note_port(node.endpoints()[0])
 

@@ -56,7 +56,9 @@ class callback(Generic[F]):
     @overload
     def __new__(cls, func_or_class: F, *, name: str | None = None) -> callback[F]: ...
     @overload
-    def __new__(cls, func_or_class: None = None, *, name: str | None = None) -> Callable[[F], callback[F]]: ...
+    def __new__(  # type: ignore[misc]
+        cls, func_or_class: None = None, *, name: str | None = None
+    ) -> Callable[[F], callback[F]]: ...
     def __new__(cls, func_or_class: Any = None, *, name: str | None = None) -> Any:
         if func_or_class is None:
             return functools.partial(cls, name=name)
@@ -67,8 +69,6 @@ class callback(Generic[F]):
         self._names: list[str] = []
         if isinstance(func_or_class, callback):
             raise InitializationError(f"{_named(func_or_class)!r} is a callback already")
-        if getattr(func_or_class, "local", False) is True:
-            pass  # as 3.0.1, which exposes a function that was marked so
         if inspect.isclass(func_or_class):
             self._expose_methods(func_or_class, func_or_class())
         elif getattr(func_or_class, "__name__", None) is None and not isinstance(func_or_class, functools.partial):

@@ -1,0 +1,85 @@
+//! The `daffi` command: a router, and a tool that calls, watches and measures a running network.
+//!
+//! The command is the binary `daffi` of this package, and [`run`] is what it does: other packages
+//! bring the same command along by it, as the Python package `daffi-rs` does.
+
+mod admin;
+mod cli;
+mod commands;
+mod connection;
+mod contexts;
+mod escaped;
+mod failure;
+mod input;
+mod interrupts;
+mod invocation;
+mod json;
+mod logging;
+mod lossy;
+mod output;
+mod quantity;
+mod runtime;
+mod seldom;
+mod server;
+mod settings;
+mod signals;
+mod suggestion;
+mod supervisor;
+mod table;
+mod tally;
+mod value;
+mod wrong_usage;
+
+use std::{ffi::OsString, time::Duration};
+
+use crate::{
+    cli::Cli,
+    runtime::{Threads, runtime},
+    settings::{Refused, Reloading},
+};
+
+/// How long a node that ends waits for a reader of its log.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Does what the command line asks for, and gives the exit code. The first of `args` is the name of
+/// the program.
+///
+/// It is the whole of a program: it takes over SIGINT, SIGTERM and SIGHUP, and the log.
+#[must_use]
+pub fn run(args: Vec<OsString>) -> u8 {
+    let given = match settings::parse(&args) {
+        Ok(given) => given,
+        Err(Refused::Usage(error)) => return wrong_usage::report(&error, args.into_iter().skip(1)),
+        Err(Refused::Settings(failure)) => {
+            let code = failure.report(false);
+            output::finish(None);
+            return code;
+        }
+    };
+    let (Cli { command, logging }, reloading) = Reloading::of(given, args);
+    let seldom = logging.start(command.log_level());
+    let json = command.json();
+    let patience = command.is_node().then_some(LAST_WORDS);
+    // A router spreads over threads itself, when there is work for them.
+    let threads = if matches!(command, cli::Command::Router(_)) { Threads::One } else { Threads::All };
+    let runtime = runtime(threads);
+    let ended = match &runtime {
+        Ok(runtime) => runtime.block_on(async {
+            match commands::run(command, reloading).await {
+                Ok(()) => 0,
+                // Signals are still heard here, because nobody may read what is reported.
+                Err(failure) => failure.report(json),
+            }
+        }),
+        Err(failure) => failure.clone().report(json),
+    };
+    if let Some(seldom) = seldom {
+        seldom.tell();
+    }
+    output::finish(patience);
+    // A read of stdin that nobody waits for any more must not hold the process.
+    if let Ok(runtime) = runtime {
+        runtime.shutdown_background();
+    }
+    ended
+}
