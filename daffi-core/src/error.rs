@@ -343,6 +343,9 @@ pub enum Disconnected {
     /// The server refused the handshake.
     #[error("the server refused the handshake: {}", Shown::new(.0))]
     Refused(String),
+    /// This node has a token to show, and did not: not there. Nothing of it was sent.
+    #[error("the token was not sent: {0}")]
+    TokenWithheld(&'static str),
     /// A newer connection took the name.
     #[error("a newer connection took the name of this node")]
     Evicted,

@@ -54,6 +54,11 @@ macro_rules! words {
         "Arguments are written here, so they may be borrowed.\n\nCancelling: dropping the future may leave some members \
          called and others not.\n\n# Errors\nThe first error; members that could be called were called."
     };
+    (token) => {
+        "Shows the server a token, by which its policy knows this node. It is sent over TLS to a server whose certificate was \
+         verified, over a Unix socket, or to this host; never to a server of daffi 3.0.1. Elsewhere connecting fails with \
+         `Disconnected::TokenWithheld`. Default: none."
+    };
     (set_policy) => {
         "Sets another policy, or none, in the place of the one before. Connections that it does not let be what they are end \
          now; what others send is held against it from their next frame on. Calls that are open go on."

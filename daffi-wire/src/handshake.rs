@@ -71,6 +71,10 @@ impl Handshake {
     /// ([level 4](crate::level_four#clients-that-only-look)). 3.0.1 gives that section no meaning.
     pub const LOOK_ONLY: &'static str = "look:only";
 
+    /// What a client writes in the function section of its first HANDSHAKE when its second one
+    /// carries a token ([level 4](crate::level_four#tokens)).
+    pub const TOKEN_FOLLOWS: &'static str = "token:follows";
+
     /// A handshake without an error.
     #[must_use]
     pub const fn new(node_type: NodeType, members: Vec<Member>) -> Self {
@@ -95,6 +99,37 @@ impl Handshake {
             rest: BTreeMap::new(),
         };
         serde_json::to_vec(&wire).expect("strings and lists always have a JSON form")
+    }
+
+    /// Writes the body with the token by which its client shows who it is.
+    ///
+    /// ```
+    /// use daffi_wire::{Handshake, Level, NodeType, Role};
+    /// let body = Handshake::new(NodeType::new(Role::Client, Level::FOUR), vec![]).to_json_with_token("a \"secret\"");
+    /// assert_eq!(Handshake::token(&body).as_deref(), Some("a \"secret\""));
+    /// ```
+    #[must_use]
+    pub fn to_json_with_token(&self, token: &str) -> Vec<u8> {
+        let mut body = Self { error: None, ..self.clone() }.to_json();
+        // Without an error there is no other brace in what stands before.
+        let end_of_meta = body.iter().position(|byte| *byte == b'}').unwrap_or_default();
+        let token = serde_json::to_string(token).expect("strings always have a JSON form");
+        body.splice(end_of_meta..end_of_meta, format!(",\"token\":{token}").into_bytes());
+        body
+    }
+
+    /// The token that a body carries, if it carries one.
+    #[must_use]
+    pub fn token(body: &[u8]) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Tokened {
+            meta: TokenedMeta,
+        }
+        #[derive(Deserialize)]
+        struct TokenedMeta {
+            token: Option<String>,
+        }
+        serde_json::from_slice::<Tokened>(body).ok()?.meta.token
     }
 
     /// The same body from members that are JSON already, for servers that send long lists often.

@@ -53,6 +53,7 @@ impl Client {
             picker: Box::new(RoundRobin::default()),
             retry: None,
             looks: false,
+            token: None,
         }
     }
 
@@ -235,6 +236,7 @@ pub struct ClientBuilder {
     picker: Box<dyn Picker>,
     retry: Option<Duration>,
     looks: bool,
+    token: Option<daffi_core::Token>,
 }
 
 impl std::fmt::Debug for ClientBuilder {
@@ -282,6 +284,12 @@ impl ClientBuilder {
     /// nobody listens there yet or the handshake fails. Without it the first attempt decides.
     pub fn connect_retry(mut self, within: Duration) -> Self {
         self.retry = Some(within);
+        self
+    }
+
+    #[doc = daffi_core::words!(token)]
+    pub fn token(mut self, token: crate::policy::Token) -> Self {
+        self.token = Some(token);
         self
     }
 
@@ -369,6 +377,10 @@ impl ClientBuilder {
             .layer(self.layers)
             .picker(self.picker);
         let builder = if self.looks { builder.look_only() } else { builder };
+        let builder = match self.token {
+            Some(token) => builder.token(token),
+            None => builder,
+        };
         Ok(match self.retry {
             Some(within) => builder.retry(within),
             None => builder,

@@ -14,6 +14,7 @@ use crate::{
     error::InitializationError,
     events::EventHub,
     serve::{Callback, CallbackService, ServingNode},
+    session::Token,
 };
 
 /// Sets up a [`Client`]: [`Client::builder`].
@@ -28,6 +29,7 @@ pub struct ClientBuilder<F> {
     picker: Box<dyn Picker>,
     retry: Option<Duration>,
     looks: bool,
+    token: Option<Token>,
 }
 
 impl<F> fmt::Debug for ClientBuilder<F> {
@@ -49,6 +51,7 @@ impl<F: FormatSet> Client<F> {
             picker: Box::new(RoundRobin::default()),
             retry: None,
             looks: false,
+            token: None,
         }
     }
 }
@@ -83,6 +86,12 @@ impl<F: FormatSet> ClientBuilder<F> {
     /// a member like others. It exposes nothing.
     pub const fn look_only(mut self) -> Self {
         self.looks = true;
+        self
+    }
+
+    #[doc = words!(token)]
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
         self
     }
 
@@ -128,6 +137,7 @@ impl<F: FormatSet> ClientBuilder<F> {
             node: Arc::clone(&serving.node),
             serving,
             looks: self.looks,
+            token: self.token,
             picker: self.picker.into(),
             connector: self.connector,
             current: ArcSwapOption::empty(),

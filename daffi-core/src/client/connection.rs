@@ -209,6 +209,17 @@ impl ClientHandler {
         Some(caller)
     }
 
+    /// Sends the HANDSHAKE with the token, over a link that was looked at before.
+    fn show_token(&self) -> Result<(), Disconnected> {
+        let methods = self.shared.methods();
+        match self.connection.session.lock().hello_with_token(methods) {
+            // A connection that has just ended needs none.
+            Ok(hello) => drop(self.connection.conn.send(Class::Notice, &hello)),
+            Err(_) => return Err(Disconnected::TokenWithheld("the callbacks do not fit into a handshake with it")),
+        }
+        Ok(())
+    }
+
     /// The session is open, at this level.
     fn on_open(&mut self, level: Level) -> Result<(), Disconnected> {
         let connection = &self.connection;
@@ -266,6 +277,7 @@ impl Handler for ClientHandler {
             self.show();
         }
         match handled {
+            Handled::TakesToken => self.show_token()?,
             Handled::Completed(completed) => {
                 // Who goes on after its call sees what was told before the answer.
                 self.show();

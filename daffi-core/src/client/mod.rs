@@ -9,6 +9,7 @@ mod open_streams;
 mod permit;
 mod picker;
 mod supervisor;
+mod token;
 
 use std::{
     collections::BTreeSet,
@@ -22,7 +23,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use daffi_serde::FormatSet;
 use daffi_transport::{Connector, Endpoint};
-use daffi_wire::Role;
+use daffi_wire::{MethodName, Role};
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
@@ -39,7 +40,7 @@ use crate::{
     error::{CallError, Disconnected, Ended, InitializationError, WaitedFor},
     events::{EventHub, Events, MemberEvent},
     serve::{Callback, Context, Node, ServingNode},
-    session::Members,
+    session::{Members, Token},
     trace::TraceContext,
 };
 
@@ -103,6 +104,8 @@ pub(crate) struct ClientCore {
     serving: ServingNode,
     /// It is told who is there, and nobody is told of it.
     looks: bool,
+    /// By what it shows servers who it is.
+    token: Option<Token>,
     pub(crate) picker: Arc<dyn Picker>,
     connector: Box<dyn Connector>,
     /// Where calls go.
@@ -134,6 +137,11 @@ impl std::fmt::Debug for ClientCore {
 }
 
 impl ClientCore {
+    /// The names of its callbacks.
+    fn methods(&self) -> Vec<MethodName> {
+        self.serving.methods()
+    }
+
     /// Headers do not reach their receiver. `true`: for the first time.
     pub(crate) fn note_dropped_headers(&self) -> bool {
         !self.dropped_headers.swap(true, Ordering::Relaxed)

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{ClientConn, ClientCore, ClientState, callers::Callers, connection::ClientHandler};
+use super::{ClientConn, ClientCore, ClientState, callers::Callers, connection::ClientHandler, token};
 use crate::{
     config::NodeConfig,
     conn::{Alive, Class, Conn, Driver},
@@ -238,9 +238,15 @@ async fn establish(
         .map_err(|_| InitializationError::ConnectTimeout { endpoint: endpoint(), after: config.connect_timeout })??;
     let conn = Conn::new(link.peer.clone(), &node.budget);
     let in_flight = before.map(|conn| InFlight::follow(&conn.session.lock().in_flight)).unwrap_or_default();
-    let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight).look_only(shared.looks);
+    let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight)
+        .look_only(shared.looks)
+        .with_token(shared.token.clone());
     let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };
-    let hello = session.hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
+    if shared.token.is_some() && !token::may_pass(&link.peer) {
+        return Err(failed(token::NOT_HERE));
+    }
+    let hello =
+        session.first_hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
     let client = ClientConn::new(node, Arc::clone(&conn), session, Arc::clone(&shared.picker));
     let (opened, answer) = oneshot::channel();
     let handler = ClientHandler {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use daffi_serde::RemoteError;
 use daffi_wire::{Frame, Handshake, Kind, Level, NodeName, NodeType, Shown};
 
-use super::{Host, OpeningId, Rights};
+use super::{Host, OpeningId, Rights, token};
 use crate::{
     conn::{Alive, Class, Conn, Handler, Turn},
     error::{Disconnected, ProtocolError},
@@ -20,6 +20,8 @@ pub(crate) struct Door<H: Host> {
     opening: OpeningId,
     handler: H::Handler,
     looker: Option<Looker>,
+    /// The name of a client whose token follows.
+    awaited: Option<NodeName>,
 }
 
 /// A client that only looks, after its handshake.
@@ -31,7 +33,7 @@ struct Looker {
 impl<H: Host> Door<H> {
     pub(super) fn new(host: &Arc<H>, conn: Arc<Conn>, opening: OpeningId) -> Self {
         let handler = Arc::clone(host).handler(Arc::clone(&conn), opening);
-        Self { host: Arc::clone(host), conn, opening, handler, looker: None }
+        Self { host: Arc::clone(host), conn, opening, handler, looker: None, awaited: None }
     }
 
     /// Answers the first handshake of a client that only looks with the list, and a later one,
@@ -89,6 +91,18 @@ impl<H: Host> Door<H> {
     fn handle_early(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         if self.looker.is_some() {
             return self.handle_looking(&frame);
+        }
+        let server = self.host.server();
+        if let Some(name) = &self.awaited {
+            if frame.kind() != Kind::Handshake {
+                return Err(ProtocolError::BeforeHandshake(frame.kind()).into());
+            }
+            if !server.take_token(H::KIND, &self.conn, name, &frame) {
+                return Ok(());
+            }
+            self.awaited = None;
+        } else if token::follows(&frame) && server.await_token(H::KIND, &self.conn, &frame, &mut self.awaited) {
+            return Ok(());
         }
         if asks_to_look(&frame) && self.look(&frame) {
             return Ok(());

@@ -6,6 +6,7 @@ mod handshake;
 mod looker;
 mod rights;
 mod stop;
+mod token;
 
 use std::{
     collections::{BTreeMap, HashMap},

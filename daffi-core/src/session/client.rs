@@ -3,15 +3,19 @@
 use std::task::Waker;
 
 use daffi_wire::{
-    BodyError, CallId, Credit, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName,
-    NodeType, Role,
+    BodyError, CallId, Credit, EncodeError, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits,
+    Member, MethodName, NodeName, NodeType, Role,
 };
 
-use super::{Completed, InFlight, Members, members::MemberList};
+use super::{Completed, InFlight, Members, Token, members::MemberList};
 use crate::error::{Disconnected, ProtocolError};
 
 /// What the members may take in memory: so many times the longest list in one frame.
 const LIST_FACTOR: usize = 4;
+
+/// Why a server of 3.0.1 gets no token.
+const NO_TOKENS: Disconnected =
+    Disconnected::TokenWithheld("the server speaks wire level 3, that of daffi 3.0.1, which takes none");
 
 /// A client's end of one connection: its handshake, its members and its open calls.
 #[derive(Debug)]
@@ -27,6 +31,10 @@ pub(crate) struct ClientSession {
     router_ends_calls: bool,
     /// This node only looks who is there.
     looks: bool,
+    /// By what it shows who it is.
+    token: Option<Token>,
+    /// The server was told that it follows, and has not answered.
+    token_follows: bool,
 }
 
 /// What a frame from the server means.
@@ -36,6 +44,8 @@ pub(crate) enum Handled {
     Serve(Frame),
     /// An open call ended; wake its caller.
     Completed(Completed),
+    /// The server takes a token: the second HANDSHAKE is to carry it.
+    TakesToken,
     /// The server answered the handshake: the session is open, at this level.
     Opened(Level),
     /// The list of members changed.
@@ -70,6 +80,8 @@ impl ClientSession {
             server_role: None,
             router_ends_calls: false,
             looks: false,
+            token: None,
+            token_follows: false,
         }
     }
 
@@ -80,14 +92,43 @@ impl ClientSession {
         self
     }
 
+    /// Has this node show a token, to servers that take one.
+    pub(crate) fn with_token(mut self, token: Option<Token>) -> Self {
+        self.token = token;
+        self
+    }
+
+    /// The first HANDSHAKE: the one that announces this node, or, of a node with a token, one that
+    /// says that it follows ([level 4](daffi_wire::level_four#tokens)).
+    pub(crate) fn first_hello(&mut self, methods: Vec<MethodName>) -> Result<Frame, EncodeError> {
+        if self.token.is_none() {
+            return self.hello(methods);
+        }
+        self.token_follows = true;
+        self.handshake_frame(&self.about(Vec::new()).to_json(), Handshake::TOKEN_FOLLOWS)
+    }
+
+    /// The second HANDSHAKE, with the token.
+    pub(crate) fn hello_with_token(&mut self, methods: Vec<MethodName>) -> Result<Frame, EncodeError> {
+        let Some(token) = self.token.take() else { return self.hello(methods) };
+        let section = if self.looks { Handshake::LOOK_ONLY } else { "" };
+        self.handshake_frame(&self.about(methods).to_json_with_token(token.expose()), section)
+    }
+
+    fn about(&self, methods: Vec<MethodName>) -> Handshake {
+        Handshake::new(NodeType::new(Role::Client, Level::HIGHEST), vec![Member::new(self.name.clone(), methods)])
+    }
+
+    fn handshake_frame(&mut self, body: &[u8], section: &str) -> Result<Frame, EncodeError> {
+        let header = Header::control(Kind::Handshake, self.in_flight.pass(), true);
+        Frame::new(header, &self.name, "", section, body, &self.limits)
+    }
+
     /// The HANDSHAKE that announces this node and its callbacks
     /// ([protocol, 5.1](daffi_wire::protocol#5.1) and [protocol, 12](daffi_wire::protocol#12)).
-    pub(crate) fn hello(&mut self, methods: Vec<daffi_wire::MethodName>) -> Result<Frame, daffi_wire::EncodeError> {
-        let body =
-            Handshake::new(NodeType::new(Role::Client, Level::HIGHEST), vec![Member::new(self.name.clone(), methods)]);
-        let header = Header::control(Kind::Handshake, self.in_flight.pass(), true);
+    pub(crate) fn hello(&mut self, methods: Vec<MethodName>) -> Result<Frame, EncodeError> {
         let section = if self.looks { Handshake::LOOK_ONLY } else { "" };
-        Frame::new(header, &self.name, "", section, &body.to_json(), &self.limits)
+        self.handshake_frame(&self.about(methods).to_json(), section)
     }
 
     /// Handles one frame from the server.
@@ -165,6 +206,9 @@ impl ClientSession {
             return Err(Disconnected::from_refusal(&reason));
         }
         let level = Level::agree(body.node_type.level());
+        if std::mem::take(&mut self.token_follows) {
+            return if level.at_least(Level::FOUR) { Ok(Handled::TakesToken) } else { Err(NO_TOKENS) };
+        }
         self.server_role = body.node_type.role();
         self.is_level_four = level.at_least(Level::FOUR);
         self.router_ends_calls = self.server_role == Some(Role::Router) && level.at_least(Level::FOUR);
@@ -235,8 +279,6 @@ impl ClientSession {
 
 #[cfg(test)]
 mod tests {
-    use daffi_wire::MethodName;
-
     use super::*;
 
     fn session() -> ClientSession {

@@ -31,6 +31,7 @@ mod shares;
 mod stream_deadlines;
 mod streams;
 mod support;
+mod tokens;
 mod tower_services;
 mod traces;
 mod unanswered;

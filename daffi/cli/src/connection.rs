@@ -2,13 +2,14 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::Args;
 use daffi::{
     Client, ClientTls, Keepalive,
+    policy::Token,
     transport::{Endpoint, EndpointError},
 };
 
@@ -124,6 +125,10 @@ pub(crate) struct Connection {
     /// which breaks on that; it is given up after as long again
     #[arg(long, value_name = "TIME", default_value = "20", value_parser = keepalive)]
     ws_ping: Keepalive,
+    /// File with the token by which a server knows this node: it is sent over TLS, over a Unix
+    /// socket or to this host only, and never to a server of daffi 3.0.1
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     #[command(flatten)]
     tls: Tls,
 }
@@ -193,6 +198,10 @@ impl Connection {
             Some(tls) => builder.tls(tls),
             None => builder,
         };
+        let builder = match self.token_file.as_deref().map(token).transpose()? {
+            Some(token) => builder.token(token),
+            None => builder,
+        };
         Ok(configure(builder).connect(endpoint.as_str()).await?)
     }
 
@@ -239,6 +248,14 @@ impl Tls {
         };
         tls.map(Some).map_err(|error| Failure::Usage(sentence(&error)))
     }
+}
+
+/// The token in a file, of which it is the first line.
+fn token(path: &Path) -> Result<Token, Failure> {
+    let unusable = |what: &dyn std::fmt::Display| Failure::Usage(format!("--token-file {}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(&format!("the file cannot be read: {error}")))?;
+    // The error does not show the token.
+    Token::new(text.lines().next().unwrap_or_default().trim()).map_err(|error| unusable(&error))
 }
 
 /// An error and its causes.

@@ -106,3 +106,49 @@ fn a_router_that_strangers_reach_says_so_without_a_policy() {
     run(&["ping", &here.endpoint()]);
     assert!(!here.told_lines().contains("whoever reaches"), "{}", here.told_lines());
 }
+
+#[test]
+fn tokens_let_in_and_are_in_no_log() {
+    let [right, wrong] = ["right-0123456789abcdef", "wrong-0123456789abcdef"];
+    let token_file = |name, token: &str| TempFile::new(name, format!("{token}\n").as_bytes());
+    let [known, shown, other] =
+        [("known", right), ("shown", right), ("other", wrong)].map(|(name, token)| token_file(name, token));
+    let policy = format!(
+        "listen = \"tcp://127.0.0.1:0\"\n[policy]\nothers = \"nobody\"\n[policy.tokens]\nops = {:?}\n[[policy.rules]]\n\
+         title = \"ops\"\nwho = [\"token:ops\"]\nnames = [\"*\"]\nexpose = [\"*\"]\ncall = [\"*\"]\n",
+        known.path()
+    );
+    let file = TempFile::new("tokens.toml", policy.as_bytes());
+    let router = Running::start(&["router", "--config", file.path(), "-vv"]);
+    let at = router.endpoint();
+    assert!(run(&["members", &at]).failure(3).contains("no rule applies to addr:127.0.0.1"));
+    let told = run(&["members", &at, "--token-file", other.path()]).failure(3).to_owned();
+    assert!(told.contains("this server does not know the token") && !told.contains(wrong), "{told}");
+    let worker = Running::start(&["demo", "--connect", &at, "--name", "w1", "--token-file", shown.path(), "-vv"]);
+    worker.log("connected to");
+    assert_eq!(run(&["call", &at, "add", "3", "4", "--token-file", shown.path()]).answer(), "7\n");
+    router.log("identity=token:ops");
+
+    // A token that is replaced lets nobody stay.
+    fs::write(known.path(), format!("{wrong}\n")).unwrap();
+    router.signal("HUP");
+    router.log("this token is not known");
+    worker.log("does not know the token");
+    assert!(run(&["ping", &at, "--token-file", other.path()]).answer().contains("router"));
+    for log in [router.told_lines(), worker.told_lines()] {
+        assert!(!log.contains(right) && !log.contains(wrong), "{log}");
+    }
+    let short = TempFile::new("short", b"secret\n");
+    let told = run(&["members", &at, "--token-file", short.path()]).failure(2).to_owned();
+    assert!(told.contains("a token has 6 bytes; 16 to 512 are expected") && !told.contains("secret"), "{told}");
+}
+
+#[tokio::test]
+async fn a_server_of_3_0_1_gets_no_token() {
+    let token = TempFile::new("for-python", b"right-0123456789abcdef\n");
+    let (service, router) = (Peer::service().start().await, Peer::router().start().await);
+    for at in [service.endpoint(), router.endpoint()] {
+        let told = run(&["members", &at, "--token-file", token.path()]).failure(3).to_owned();
+        assert!(told.contains("the token was not sent: the server speaks wire level 3"), "{told}");
+    }
+}
