@@ -21,7 +21,8 @@ use crate::{
     waiting,
 };
 
-/// Events of members that are kept for handlers that take their time; later ones are dropped.
+/// Events of members, and lines of the log, that are kept for who takes its time; later ones are
+/// dropped.
 const MAX_EVENTS: usize = 4096;
 
 /// What waits for Python.
@@ -38,6 +39,15 @@ pub(crate) enum Work {
     Done(u64, Ended<Outcome>),
     /// A member has come (`true`) or gone.
     Member(bool, String),
+    /// A line of the log, with its level of Python's `logging`.
+    Line(u8, String),
+}
+
+impl Work {
+    /// Whether it is told to whoever watches, and nobody waits for it.
+    const fn is_news(&self) -> bool {
+        matches!(self, Self::Member(..) | Self::Line(..))
+    }
 }
 
 /// The inside of a [`Desk`], which the engine fills.
@@ -76,7 +86,7 @@ impl Inbox {
         if queue.closed {
             return false;
         }
-        if let Work::Member(..) = work {
+        if work.is_news() {
             if queue.events == MAX_EVENTS || !self.watched.load(Relaxed) {
                 return true;
             }
@@ -127,7 +137,7 @@ impl Inbox {
     fn take_now(&self) -> Option<Work> {
         let mut queue = self.queue.lock();
         let work = queue.works.pop_front()?;
-        if let Work::Member(..) = work {
+        if work.is_news() {
             queue.events -= 1;
         }
         Some(work)
@@ -219,7 +229,7 @@ impl Desk {
         self.inbox.queue.lock().works.is_empty()
     }
 
-    /// Members that come and go are put in from now on.
+    /// Members that come and go, or lines of the log, are put in from now on.
     fn watch(&self) {
         self.inbox.watched.store(true, Relaxed);
     }
@@ -252,6 +262,7 @@ fn to_python(py: Python<'_>, work: Work) -> PyResult<Bound<'_, PyAny>> {
             (kind, number, value).into_pyobject(py)?.into_any()
         }
         Work::Member(true, name) => ("added", 0, name).into_pyobject(py)?.into_any(),
+        Work::Line(level, text) => ("line", level, text).into_pyobject(py)?.into_any(),
         Work::Member(false, name) => ("removed", 0, name).into_pyobject(py)?.into_any(),
     })
 }

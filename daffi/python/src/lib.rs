@@ -16,6 +16,7 @@ mod feed;
 mod formats;
 mod incoming;
 mod job;
+mod log;
 mod options;
 mod outlet;
 mod payload;
@@ -41,6 +42,7 @@ mod _daffi_rs {
         feed::Feed,
         incoming::ItemsIn,
         job::Job,
+        log::log_to,
         outlet::Outlet,
         payload::{decode_arguments, decode_result, encode_arguments, encode_result},
         results::ResultsOut,

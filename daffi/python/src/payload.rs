@@ -82,7 +82,7 @@ pub(crate) fn write_arguments(
                 (0, 1) => kwargs.values().get_item(0)?,
                 (positional, keywords) => {
                     return Err(PyTypeError::new_err(format!(
-                        "OPAQUE takes one argument, and {positional} positional and {keywords} keyword ones were given: use \
+                        "OPAQUE accepts exactly one argument, and {positional} positional and {keywords} keyword ones were given: use \
                          JSON, PICKLE or MSGPACK for more"
                     )));
                 }

@@ -71,7 +71,7 @@ def test_opaque_takes_one_argument_as_it_is(network):
 
     rpc = network().rpc(serde=SerdeFormat.OPAQUE)
     assert [rpc.echo(b"\xff"), rpc.echo("text"), rpc.echo(5), rpc.echo(None)] == [b"\xff", "text", "5", "None"]
-    with pytest.raises(TypeError, match="OPAQUE takes one argument"):
+    with pytest.raises(TypeError, match="OPAQUE accepts exactly one argument"):
         rpc.echo(1, 2)
 
 
@@ -507,3 +507,49 @@ def test_clients_behind_a_router_call_each_other():
         first.stop()
         second.stop()
         router.stop()
+
+
+def test_a_callback_takes_the_place_of_one_of_its_name_as_tests_do_it(network):
+    from daffi_rs.registry._executor_registry import EXECUTOR_REGISTRY
+
+    def expose(value):
+        @callback
+        def number():
+            return value
+
+    expose(1)
+    conn = network()
+    assert conn.rpc().number() == 1
+    EXECUTOR_REGISTRY.registry.clear()
+    expose(2)
+    assert conn.rpc().number() == 2
+    EXECUTOR_REGISTRY.subscribers.clear()
+    EXECUTOR_REGISTRY.registry.clear()
+    expose(3)
+    assert conn.rpc().number() == 3
+
+
+def test_a_callback_that_exits_ends_its_call_and_not_its_node(network):
+    @callback
+    def leave():
+        raise SystemExit("good bye")
+
+    conn = network()
+    for _ in range(2):
+        with pytest.raises(failures.RemoteCallError, match="good bye") as raised:
+            conn.rpc(timeout=10).leave()
+        assert type(raised.value).__name__ == "SystemExit"
+
+
+def test_the_engine_logs_to_logging(network, caplog):
+    @callback
+    def fail():
+        raise ValueError("nobody hears this")
+
+    conn = network()
+    conn.rpc_nowait().fail()
+    deadline = time.monotonic() + 10
+    while not any("nobody hears this" in record.getMessage() for record in caplog.records):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert caplog.records[0].name == "daffi_rs.engine"

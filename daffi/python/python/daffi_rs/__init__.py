@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit as _atexit
 
-from . import _compat, _daffi_rs
+from . import _compat, _daffi_rs, _log
 from ._calls import Call, current_call
 from ._compat import compat
 from ._incoming import Incoming
@@ -20,6 +20,7 @@ from .registry import alias, callback, local
 
 __version__: str = _daffi_rs.__version__
 
+_atexit.register(_log.end)
 _atexit.register(_daffi_rs.shut_down)
 _compat.from_environment()
 

@@ -61,7 +61,7 @@ def exception(kind: str, text: str, details: dict[str, Any]) -> Exception:
             call=details["method"], timeout=after, elapsed=details["after"], receivers={details["receiver"]}
         )
     else:
-        error = _KINDS[kind](text)
+        error = _KINDS[kind](f"ReceiverNotFound: {text}" if kind == "no_receiver" else text)
     if "chunk" in details:
         error.chunk = details["chunk"]  # type: ignore[attr-defined]
     return error

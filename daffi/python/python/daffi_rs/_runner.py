@@ -12,7 +12,7 @@ from typing import Any
 from ._calls import Call, _current
 from ._daffi_rs import Desk, Job
 from ._incoming import bound, parameters
-from .registry._executor_registry import Executor
+from .registry._executor_registry import EXECUTOR_REGISTRY, Executor
 
 log = logging.getLogger("daffi_rs")
 
@@ -98,7 +98,7 @@ class Runner:
 
     def _run(self, job: Any) -> None:
         try:
-            executor = self.executors[job.name]
+            executor = EXECUTOR_REGISTRY.get(job.name) or self.executors[job.name]
             args, kwargs = job.arguments(self.policy)
             if parameters(executor.func)[1:] != ({}, None):
                 args, kwargs = bound(executor.func, args, kwargs, job, self.policy)

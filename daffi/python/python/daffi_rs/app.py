@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar, Union
 
-from . import _daffi_rs
+from . import _daffi_rs, _log
 from ._compat import is_compat
 from ._plain import TRUSTED
 from ._proxies import _MAX_PROBES, ClientConnection
@@ -154,10 +154,14 @@ class Application:
         """A callback was registered while the node runs."""
         runner, node = self._runner, self._node
         if runner is not None and node is not None:
+            known = runner.executors.get(name)
             runner.add(name, executor)
-            node.add(name, executor.streams, runner.desk)
+            # One that takes the place of another, as tests do it, is exposed already.
+            if known is None or known.streams != executor.streams:
+                node.add(name, executor.streams, runner.desk)
 
     def _begun(self, node: Any) -> None:
+        _log.begin()
         self._node = node
         self._conn_num = id(node)
         self._stop_event.clear()

@@ -53,7 +53,7 @@ class CallTimeout(BaseException, TimeoutError):
         self.timeout = timeout
         self.elapsed = elapsed
         self.receivers = receivers
-        super().__init__(f"no answer to {call} within {timeout} s (waited {elapsed:.3f} s for {receivers})")
+        super().__init__(f"{call} timed out after {timeout}s: no answer of {receivers} in {elapsed:.3f} s")
 
     def __reduce__(self) -> typing.Any:
         return _remake_timeout, (self.call, self.timeout, self.elapsed, self.receivers)

@@ -13,7 +13,7 @@ from .._calls import Call, _current
 from .._daffi_rs import Desk, Job
 from .._incoming import bound, parameters
 from .._runner import described
-from ..registry._executor_registry import Executor
+from ..registry._executor_registry import EXECUTOR_REGISTRY, Executor
 from ._port import port_of_loop
 
 log = logging.getLogger("daffi_rs")
@@ -86,7 +86,7 @@ class LoopRunner:
             job.fail("CancelledError", "asyncio.exceptions", "nobody waited any more")
             return
         try:
-            executor = self.executors[job.name]
+            executor = EXECUTOR_REGISTRY.get(job.name) or self.executors[job.name]
             args, kwargs = job.arguments(self.policy)
             if parameters(executor.func)[1:] != ({}, None):
                 args, kwargs = bound(executor.func, args, kwargs, job, self.policy, port_of_loop())
@@ -100,9 +100,11 @@ class LoopRunner:
                 self._tasks[job.number] = task
             else:
                 job.reply(result)
-        except Exception as error:
+        except BaseException as error:
             log.debug("callback %s failed", job.name, exc_info=True)
             job.fail(*described(error))
+            if isinstance(error, KeyboardInterrupt):
+                raise
 
     async def _finish(self, job: Any, coroutine: Coroutine[Any, Any, Any]) -> None:
         try:
@@ -110,7 +112,7 @@ class LoopRunner:
         except BaseException as error:
             log.debug("callback %s failed", job.name, exc_info=True)
             job.fail(*described(error))
-            if not isinstance(error, (Exception, asyncio.CancelledError)):
+            if isinstance(error, KeyboardInterrupt):
                 raise
         finally:
             self._tasks.pop(job.number, None)

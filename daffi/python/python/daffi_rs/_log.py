@@ -1,0 +1,45 @@
+"""The log of the engine, as lines of the logger `daffi_rs.engine`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+
+from ._daffi_rs import Desk, log_to
+
+log = logging.getLogger("daffi_rs.engine")
+
+_desk: Desk | None = None
+_process = 0
+_lock = threading.Lock()
+
+
+def begin() -> None:
+    """Has the engine log to `logging`, from the level on that is in effect now. Once in a process, and after a fork."""
+    global _desk, _process
+    if _process == os.getpid():
+        return
+    with _lock:
+        if _process == os.getpid():
+            return
+        if _desk is None:
+            desk = Desk()
+            desk.watch()
+            if log_to(desk, min(log.getEffectiveLevel(), 255)):
+                _desk = desk
+        _process = os.getpid()
+        if _desk is not None:
+            threading.Thread(target=_work, args=(_desk,), name="daffi-log", daemon=True).start()
+
+
+def end() -> None:
+    """Logs no more, as the interpreter ends."""
+    if _desk is not None:
+        _desk.close()
+
+
+def _work(desk: Desk) -> None:
+    while (work := desk.take()) is not None:
+        _, level, text = work
+        log.log(level, "%s", text)

@@ -1,0 +1,69 @@
+//! Lines of the engine's log, for Python's `logging`.
+
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
+
+use pyo3::prelude::*;
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    subscriber::set_global_default,
+};
+use tracing_subscriber::{
+    Layer,
+    filter::LevelFilter,
+    layer::{Context, SubscriberExt},
+    registry::Registry,
+};
+
+use crate::desk::{Desk, Inbox, Work};
+
+struct ToPython(Arc<Inbox>);
+
+/// The message, and behind it the fields.
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a String never fails.
+        let _written = if field.name() == "message" {
+            write!(self.message, "{value:?}")
+        } else {
+            write!(self.fields, " {}={value:?}", field.name())
+        };
+    }
+}
+
+impl<S: Subscriber> Layer<S> for ToPython {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        let level = match *event.metadata().level() {
+            Level::ERROR => 40,
+            Level::WARN => 30,
+            Level::INFO => 20,
+            _ => 10,
+        };
+        self.0.push(Work::Line(level, line.message + &line.fields));
+    }
+}
+
+/// Has lines of the engine's log put in at the desk, from this level of `logging` on. `False`: they
+/// go elsewhere already.
+#[pyfunction]
+pub(crate) fn log_to(desk: &Desk, level: u8) -> bool {
+    let least = match level {
+        ..=10 => LevelFilter::DEBUG,
+        11..=20 => LevelFilter::INFO,
+        21..=30 => LevelFilter::WARN,
+        _ => LevelFilter::ERROR,
+    };
+    let layer = ToPython(Arc::clone(&desk.inbox)).with_filter(least);
+    set_global_default(Registry::default().with(layer)).is_ok()
+}
