@@ -1,7 +1,7 @@
 //! Large arguments and answers on their way through a Router: in parts to members that take parts,
 //! and put together for nodes of 3.0.1, up to one frame.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use daffi_serde::RemoteError;
 use daffi_wire::{CallId, Cancel, CancelReason, Data, DataEnd, Frame, Kind, Limits, NodeName};
@@ -76,7 +76,7 @@ impl Forwarder {
             return Err(Refusal::Overloaded.error(text));
         }
         let (account, bytes) = (me.conn.data_account(), Gathering::first_bytes(&first));
-        let Some(reserved) = account.try_charge(bytes, std::time::Instant::now()) else {
+        let Some(reserved) = account.try_charge(bytes, Instant::now()) else {
             let text = format!("{bytes} bytes of arguments found no room: {} may be held", account.share());
             return Err(Refusal::Overloaded.error(text));
         };
@@ -106,7 +106,7 @@ impl Forwarder {
         if !caller.is_level_four() {
             return self.join_answer(frame, total, caller);
         }
-        match caller.begin_answer(number, &me.conn) {
+        match caller.begin_answer(number, &me) {
             Ok(Some(id)) => {
                 let first = if id == number { frame.clone() } else { frame.with_id(id) };
                 if !caller.conn.forward(Class::Answer, &first).unwrap_or(true) {
@@ -130,10 +130,11 @@ impl Forwarder {
             return give_up(&self.shared, &me, caller, (id, number), first.method(), &error);
         }
         let method = first.method().to_owned();
+        let reserved = me.conn.data_account().try_charge(Gathering::first_bytes(&first), Instant::now());
+        let Some(reserved) = reserved else { return self.lose(caller, (id, number), &first, total) };
         if first.take_extensions().is_err() {
             return;
         }
-        let reserved = me.conn.data_account().charge(Gathering::first_bytes(&first));
         let on_lost = {
             let (shared, me, caller) = (Arc::downgrade(&self.shared), Arc::downgrade(&me), Arc::downgrade(caller));
             let method = method.clone();
@@ -217,6 +218,15 @@ impl Forwarder {
             is_caller,
             limits: self.shared.server.config.limits,
         }
+    }
+}
+
+impl RouterShared {
+    /// There is no room at its caller for the first word of a stream.
+    pub(super) fn lose_stream(&self, caller: &Peer, (id, number): (CallId, CallId), receiver: &Peer, first: &Frame) {
+        caller.with_streams(|streams| streams.end(number));
+        let error = caller.conn.outbox.lost_answer(first.method(), first.as_bytes().len(), &caller.name);
+        give_up(self, receiver, caller, (id, number), first.method(), &error);
     }
 }
 

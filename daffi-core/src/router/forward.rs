@@ -26,6 +26,9 @@ use crate::{
 /// much.
 const NAME: usize = 100;
 
+/// The word that results follow is no longer than names and extensions of an honest node make it.
+const MOST_OF_A_WORD: usize = 4 * 1024;
+
 /// Forwards what one member sends, as long as it is allowed to.
 pub(super) struct Forwarder {
     pub(super) shared: Arc<RouterShared>,
@@ -174,7 +177,7 @@ impl Forwarder {
                         && begins_stream(frame, me)
                         && caller.with_streams(|streams| streams.takes_results(number, me.id()))
                     {
-                        return begin_stream(frame, me, caller, turn);
+                        return begin_stream(shared, frame, me, caller, turn);
                     }
                     if let Some((id, streamed)) = caller.complete_any(number, me.id()) {
                         // It knew whom it called: an answer need not wait for other news.
@@ -275,12 +278,15 @@ pub(super) fn begins_stream(frame: &Frame, from: &Peer) -> bool {
         && frame.in_data().is_ok_and(|says| says.is_some_and(|says| says.stream.items_follow))
 }
 
-/// Tells the caller that results follow, once.
-fn begin_stream(frame: &Frame, me: &Peer, caller: &Peer, turn: &mut Turn) {
-    if let Some(id) = caller.with_streams(|streams| streams.begin(frame.header().id(), me.id())) {
-        turn.flush();
-        // A caller that has just gone needs no word.
-        drop(caller.conn.forward(Class::Terminal, &frame.with_id(id)));
+/// Tells the caller that results follow, once. What comes with that word, and should not, finds
+/// room as an answer does or ends the call.
+fn begin_stream(shared: &RouterShared, frame: &Frame, me: &Peer, caller: &Peer, turn: &mut Turn) {
+    let Some(id) = caller.with_streams(|streams| streams.begin(frame.header().id(), me.id())) else { return };
+    turn.flush();
+    let class = if frame.as_bytes().len() > MOST_OF_A_WORD { Class::Answer } else { Class::Terminal };
+    // A caller that has just gone needs no word.
+    if !caller.conn.forward(class, &frame.with_id(id)).unwrap_or(true) {
+        shared.lose_stream(caller, (id, frame.header().id()), me, frame);
     }
 }
 
@@ -415,8 +421,8 @@ fn call(
     };
     if let Some(InData { stream, window, body }) = streams {
         let flags = StreamFlags { items_follow: stream.items_follow || body.is_some(), ..stream };
-        let conns = (&*me.conn, &*receiver.conn);
-        if let Err(NoStreamRoom) = me.with_streams(|streams| streams.open((id, number), conns, flags, window)) {
+        let ends = (&*me.conn, &*receiver.conn, me.name.len() + receiver.name.len());
+        if let Err(NoStreamRoom) = me.with_streams(|streams| streams.open((id, number), ends, flags, window)) {
             me.complete_call(number, receiver.id());
             let error = Refusal::Overloaded.error(format!(
                 "there is no room for what a further call of {} to {} may have to wait in parts",

@@ -19,7 +19,8 @@ impl Forwarder {
     /// Handles DATA, CREDIT or CANCEL of this member. What is about no open call of it is skipped.
     pub(super) fn about_call(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let from_caller = frame.header().wants_reply();
-        let passed = if !frame.is_from(&self.me.peer.name) {
+        let passed = if !frame.is_from(&self.me.peer.name) || !frame.method().is_empty() {
+            // A name of no use would travel for nothing.
             false
         } else {
             // What was gathered for the other end comes first: it may begin the call, or its
@@ -52,7 +53,9 @@ impl Forwarder {
     fn item(&self, frame: Frame) -> Result<bool, Disconnected> {
         let me = &*self.me.peer;
         let data = Data::read(frame.clone())?;
-        let Some(to) = me.with_streams(|streams| streams.pass_item(data.id, data.cost()))? else { return Ok(false) };
+        let ends = data.end == DataEnd::Direction;
+        let passage = me.with_streams(|streams| streams.pass_item(data.id, data.cost(), ends))?;
+        let Some(to) = passage else { return Ok(false) };
         let Some(receiver) = self.receiver(&frame, to) else { return Ok(false) };
         if self.me.hold_data(to.receiver, to.id, &frame) {
             return Ok(true);

@@ -135,7 +135,7 @@ impl Peer {
     fn with_all_calls<T>(&self, change: impl FnOnce(&mut OpenCalls, &mut RoutedStreams) -> T) -> T {
         let calls = &mut *self.calls.lock();
         let done = change(&mut calls.open, &mut calls.streams);
-        let held = calls.open.held_bytes();
+        let held = calls.open.held_bytes() + calls.streams.held_bytes();
         if held != calls.counted {
             self.conn.inbound.account().change(calls.counted, held);
             calls.counted = held;
@@ -253,12 +253,14 @@ impl Peer {
     pub(super) fn begin_answer(
         &self,
         number: CallId,
-        receiver: &Conn,
+        receiver: &Self,
     ) -> Result<Option<CallId>, (CallId, NoStreamRoom)> {
-        let calls = &mut *self.calls.lock();
-        let Some((id, is_awaited)) = calls.open.caller_of(number, receiver.id) else { return Ok(None) };
-        let begun = calls.streams.begin_answer((id, number), (&self.conn, receiver), is_awaited);
-        begun.map(|is_first| (is_first && is_awaited).then_some(id)).map_err(|no_room| (id, no_room))
+        let ends = (&*self.conn, &*receiver.conn, self.name.len() + receiver.name.len());
+        self.with_all_calls(|open, streams| {
+            let Some((id, is_awaited)) = open.caller_of(number, receiver.id()) else { return Ok(None) };
+            let begun = streams.begin_answer((id, number), ends, is_awaited);
+            begun.map(|is_first| (is_first && is_awaited).then_some(id)).map_err(|no_room| (id, no_room))
+        })
     }
 
     /// The caller's number of a call of this member that waits for its answer.
@@ -273,7 +275,7 @@ impl Peer {
 
     /// Does something to those calls of this member of which a part passes in DATA.
     pub(super) fn with_streams<T>(&self, change: impl FnOnce(&mut RoutedStreams) -> T) -> T {
-        change(&mut self.calls.lock().streams)
+        self.with_all_calls(|_, streams| change(streams))
     }
 
     /// Ends the calls to a receiver that left, and gives their numbers.
@@ -303,7 +305,7 @@ impl Peer {
 #[derive(Debug, Default)]
 struct CountedCalls {
     open: OpenCalls,
-    /// Those of which a part passes in DATA, whose memory they take from the budget themselves.
+    /// Those of which a part passes in DATA. Their windows they take from the budget themselves.
     streams: RoutedStreams,
     counted: usize,
 }

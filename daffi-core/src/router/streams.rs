@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use daffi_wire::{CallCredit, CallId, FIRST_CALL_WINDOW, StreamFlags};
+use daffi_wire::{CallCredit, CallId, FIRST_CALL_WINDOW, StreamFlags, data_cost};
 use rustc_hash::FxHashMap;
 
 use crate::{
@@ -36,14 +36,24 @@ struct RoutedStream {
 #[derive(Debug)]
 struct Direction {
     window: PassingWindow,
+    /// Bytes of names that each frame has.
+    names: usize,
     reserved: Charge,
 }
 
+/// What the frames of a window may take: those with one byte each have the most names.
+fn may_take(window: u32, names: usize) -> usize {
+    const UNNOTICED: usize = 192;
+    let per_frame = usize::try_from(data_cost(0)).unwrap_or(usize::MAX);
+    (window as usize).saturating_mul(per_frame + names.saturating_sub(UNNOTICED)) / per_frame
+}
+
 impl Direction {
-    fn open(account: &Arc<Account>, window: u32) -> Option<Self> {
-        let window = PassingWindow::new(window);
-        let reserved = account.try_charge(window.window() as usize, Instant::now())?;
-        Some(Self { window, reserved })
+    /// A window is never less than the first, whatever its caller says.
+    fn open(account: &Arc<Account>, window: u32, names: usize) -> Option<Self> {
+        let window = PassingWindow::new(window.max(FIRST_CALL_WINDOW));
+        let reserved = account.try_charge(may_take(window.window(), names), Instant::now())?;
+        Some(Self { window, names, reserved })
     }
 
     /// The window of a grant as it is passed on: as much of it as there is room for. `None`: it is
@@ -52,7 +62,8 @@ impl Direction {
         if !self.window.takes(credit) || !self.window.is_news(credit) {
             return None;
         }
-        let has_room = credit.window() <= self.window.window() || self.reserved.grow_to(credit.window() as usize);
+        let has_room =
+            credit.window() <= self.window.window() || self.reserved.grow_to(may_take(credit.window(), self.names));
         let window = if has_room { credit.window() } else { self.window.window() };
         self.window.grant(credit, window);
         Some(window)
@@ -68,6 +79,9 @@ pub(super) struct Passage {
     pub(super) receiver: u64,
 }
 
+/// The connections of caller and receiver, and the bytes of their names.
+pub(super) type Ends<'a> = (&'a Conn, &'a Conn, usize);
+
 /// There is no room for what a call may have to wait.
 #[derive(Debug)]
 pub(super) struct NoStreamRoom;
@@ -77,12 +91,12 @@ impl RoutedStreams {
     pub(super) fn open(
         &mut self,
         (id, number): (CallId, CallId),
-        (caller, receiver): (&Conn, &Conn),
+        (caller, receiver, names): Ends<'_>,
         flags: StreamFlags,
         window: Option<u32>,
     ) -> Result<(), NoStreamRoom> {
         let open = |wanted: bool, to: &Conn, window| {
-            wanted.then(|| Direction::open(to.data_account(), window).ok_or(NoStreamRoom)).transpose()
+            wanted.then(|| Direction::open(to.data_account(), window, names).ok_or(NoStreamRoom)).transpose()
         };
         let results = open(flags.takes_results, caller, window.unwrap_or(FIRST_CALL_WINDOW))?;
         let items = open(flags.items_follow, receiver, FIRST_CALL_WINDOW)?;
@@ -112,17 +126,18 @@ impl RoutedStreams {
     pub(super) fn begin_answer(
         &mut self,
         (id, number): (CallId, CallId),
-        (caller, receiver): (&Conn, &Conn),
+        (caller, receiver, names): Ends<'_>,
         is_awaited: bool,
     ) -> Result<bool, NoStreamRoom> {
         if let Some(call) = self.calls.get_mut(&number).filter(|call| call.receiver == receiver.id) {
             if call.results.is_none() && is_awaited {
-                call.results = Some(Direction::open(caller.data_account(), FIRST_CALL_WINDOW).ok_or(NoStreamRoom)?);
+                call.results =
+                    Some(Direction::open(caller.data_account(), FIRST_CALL_WINDOW, names).ok_or(NoStreamRoom)?);
             }
             return Ok(!std::mem::replace(&mut call.begun, true));
         }
         let flags = StreamFlags { items_follow: false, takes_results: is_awaited };
-        self.open((id, number), (caller, receiver), flags, None)?;
+        self.open((id, number), (caller, receiver, names), flags, None)?;
         self.calls.entry(number).and_modify(|call| call.begun = true);
         Ok(true)
     }
@@ -145,13 +160,17 @@ impl RoutedStreams {
         Ok(Some(Passage { id: call.id, receiver }))
     }
 
-    /// DATA of the caller passes to the receiver of the call. `None`: there is no such call, or its
-    /// receiver wants no more.
-    pub(super) fn pass_item(&mut self, id: CallId, cost: u64) -> Result<Option<Passage>, ProtocolError> {
+    /// DATA of the caller passes to the receiver of the call. `ends`: these were all, so that none
+    /// pass after them. `None`: there is no such call, or its receiver wants no more.
+    pub(super) fn pass_item(&mut self, id: CallId, cost: u64, ends: bool) -> Result<Option<Passage>, ProtocolError> {
         let Some((number, call)) = self.by_caller(id) else { return Ok(None) };
         let receiver = call.receiver;
         let Some(items) = &mut call.items else { return Ok(None) };
         items.window.pass(cost)?;
+        if ends {
+            // What still waits of them is counted where it waits.
+            call.items = None;
+        }
         Ok(Some(Passage { id: number, receiver }))
     }
 
@@ -202,6 +221,12 @@ impl RoutedStreams {
             self.calls.iter().filter(|(_, call)| call.receiver == receiver).map(|(at, call)| (*at, call.id)).collect();
         gone.iter().for_each(|(number, _)| self.end(*number));
         gone.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The memory of these tables. What waits is counted where it waits.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.calls.capacity() * (size_of::<(CallId, RoutedStream)>() + 1)
+            + self.numbers.capacity() * (size_of::<(CallId, CallId)>() + 1)
     }
 
     pub(super) fn is_empty(&self) -> bool {

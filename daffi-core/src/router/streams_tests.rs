@@ -14,6 +14,8 @@ enum Event {
     Open(u16, usize),
     GiveUp(u16),
     Item(u16),
+    /// The last of the items, which costs nothing.
+    EndItems(u16),
     GrantResults(u16),
     /// Of the call that was opened so many before the last.
     Result(usize),
@@ -29,6 +31,7 @@ const EVENTS: &[Event] = &[
     Event::Open(2, 0),
     Event::GiveUp(1),
     Event::Item(1),
+    Event::EndItems(1),
     Event::GrantResults(1),
     Event::Result(0),
     Event::Result(1),
@@ -95,7 +98,15 @@ impl World {
                     call.passed += 300;
                     (call.number, call.receiver)
                 });
-                let passed = self.streams.pass_item(CallId(id), 300).unwrap();
+                let passed = self.streams.pass_item(CallId(id), 300, false).unwrap();
+                assert_eq!(passed.map(|to| (to.id, to.receiver)), expected.map(|(at, to)| (at, self.receivers[to].id)));
+            }
+            Event::EndItems(id) => {
+                let expected = self.of_caller(CallId(id)).filter(|call| call.wants_items).map(|call| {
+                    call.wants_items = false;
+                    (call.number, call.receiver)
+                });
+                let passed = self.streams.pass_item(CallId(id), 0, true).unwrap();
                 assert_eq!(passed.map(|to| (to.id, to.receiver)), expected.map(|(at, to)| (at, self.receivers[to].id)));
             }
             Event::GrantResults(id) => {
@@ -134,7 +145,7 @@ impl World {
         if let Some(call) = self.of_caller(id) {
             call.is_wanted = false;
         }
-        self.streams.open((id, number), (&self.caller, &conn), FLAGS, None).unwrap();
+        self.streams.open((id, number), (&self.caller, &conn, 0), FLAGS, None).unwrap();
         let call =
             Call { id, number, receiver, is_open: true, is_wanted: true, wants_items: true, begun: false, passed: 0 };
         self.calls.push(call);

@@ -27,6 +27,7 @@ mod policy_calls;
 mod restart;
 mod router;
 mod router_flow;
+mod router_hostile;
 mod shares;
 mod stream_deadlines;
 mod streams;
