@@ -279,7 +279,7 @@ impl CallError {
             Self::ReceiverNotFound { .. }
                 | Self::Overloaded(_)
                 | Self::Stopping(_)
-                | Self::Disconnected(Disconnected::NotConnected)
+                | Self::Disconnected(Disconnected::NotConnected | Disconnected::ServerStopped)
         )
     }
 
@@ -303,6 +303,10 @@ pub enum Disconnected {
     /// The peer ended the stream.
     #[error("the peer closed the connection")]
     PeerClosed,
+    /// The server was stopped, and answered all that it took before: calls that end with this did
+    /// not run. Only a server of this project says so.
+    #[error("the server was stopped before it took the call, which did not run")]
+    ServerStopped,
     /// The link failed.
     #[error(transparent)]
     Link(LinkError),

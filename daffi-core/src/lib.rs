@@ -89,7 +89,7 @@ pub use crate::{
         Answer, Answers, Call, CallOptions, CallService, Calling, Cast, CastItem, CastNowait, CastResults, ItemSender,
         Queueing, ReadAnswer, Results, Rpc, RpcNowait, RpcOver, SendError, StreamCall, StreamNowait,
     },
-    client::{Choice, Client, ClientBuilder, ClientState, LeastInFlight, Picker, RoundRobin, StickyByKey},
+    client::{Choice, Client, ClientBuilder, ClientGroup, ClientState, LeastInFlight, Picker, RoundRobin, StickyByKey},
     config::{NamePolicy, NodeConfig, UnusableSetting},
     error::{BoxError, CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError, WaitedFor},
     events::{Events, MemberEvent},

@@ -301,6 +301,10 @@ impl Handler for ServiceHandler {
         self.caller.is_some()
     }
 
+    fn farewell(&self) -> Option<Frame> {
+        self.shared.server.farewell()
+    }
+
     fn may_stop_reading(&self) -> bool {
         true
     }

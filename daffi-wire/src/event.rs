@@ -16,6 +16,10 @@ pub enum EventKind {
     Disconnected,
     /// A newer connection took the node's name.
     Evicted,
+    /// The server itself is stopping; only level 4 has it.
+    Stopping,
+    /// The server has stopped, and has answered what it took; only level 4 has it.
+    Stopped,
 }
 
 /// The body of an EVENTS frame.

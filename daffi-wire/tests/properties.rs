@@ -200,8 +200,9 @@ proptest! {
     }
 
     #[test]
-    fn any_event_is_read_as_it_was_written(member in ".{0,20}", kind in 0usize..3) {
-        let kind = [EventKind::Connected, EventKind::Disconnected, EventKind::Evicted][kind];
+    fn any_event_is_read_as_it_was_written(member in ".{0,20}", kind in 0usize..5) {
+        use EventKind::{Connected, Disconnected, Evicted, Stopped, Stopping};
+        let kind = [Connected, Disconnected, Evicted, Stopping, Stopped][kind];
         let event = EventBody { kind, member };
         let body = event.to_json();
         prop_assert_eq!(EventBody::parse(&body, &Limits::default()).ok(), Some(event));

@@ -5,7 +5,7 @@ use daffi_transport::{Connector, Endpoint};
 use daffi_wire::{Level, NodeName, Role};
 
 use crate::{
-    Callbacks, Cast, CastNowait, Events, Formats, IntoCallbacks, Rpc, RpcNowait, StreamCall, StreamNowait,
+    Callbacks, Cast, CastNowait, ClientGroup, Events, Formats, IntoCallbacks, Rpc, RpcNowait, StreamCall, StreamNowait,
     name::made_up,
     settings::{Layers, node_settings},
     signals,
@@ -107,7 +107,7 @@ impl Client {
         self.inner.name()
     }
 
-    /// The endpoint that it connects to.
+    /// The endpoint that it is connected to, or tries next.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         self.inner.endpoint()
@@ -324,16 +324,70 @@ impl ClientBuilder {
     ///
     #[doc = daffi_core::words!(connect)]
     pub async fn connect(self, endpoint: &str) -> Result<Client, InitializationError> {
-        let endpoint = endpoint.parse().map_err(daffi_transport::ConnectError::from)?;
-        let connector = connector(endpoint, &self.settings)?;
-        self.connect_with(connector).await
+        self.connect_any([endpoint]).await
+    }
+
+    /// Connects to one of several endpoints at which the same network is found, those of two
+    /// Routers for one, and goes to the next when the one in use fails.
+    ///
+    /// Which is tried first is left to chance, so that the clients of several Routers spread over
+    /// them. An endpoint that refuses gives way to the next at once, one that is silent after 2 s,
+    /// and later after longer, up to `connect_timeout` and `handshake_timeout`. When a node of this
+    /// project that listens there is stopped, the client moves on before it is gone: new calls go
+    /// to the next, and those that are open end where they are.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+    /// use daffi::{Client, Service};
+    /// let _service = Service::builder("calc").bind("mem://second").await?;
+    /// let client = Client::builder("caller").connect_any(["mem://first", "mem://second"]).await?;
+    /// assert_eq!(client.endpoint().as_str(), "mem://second");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    #[doc = daffi_core::words!(connect)]
+    /// [`InitializationError::AllFailed`] says of each endpoint why it does not work.
+    pub async fn connect_any<E: AsRef<str>>(
+        self,
+        endpoints: impl IntoIterator<Item = E>,
+    ) -> Result<Client, InitializationError> {
+        let connectors = self.connectors(endpoints)?;
+        Ok(Client { inner: self.core(connectors)?.connect().await? })
+    }
+
+    /// Connects to each of several endpoints, as one node that serves at all of them: a worker of
+    /// two Routers. One that works is enough to begin with; the others are tried for as long as the
+    /// node lives.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+    /// use daffi::{Client, Router};
+    /// let one = Router::builder("one").bind("mem://router-one").await?;
+    /// let two = Router::builder("two").bind("mem://router-two").await?;
+    /// let worker = Client::builder("worker").callback_fn("double", |n: i64| async move { n * 2 });
+    /// let worker = worker.connect_all(["mem://router-one", "mem://router-two"]).await?;
+    ///
+    /// let caller = Client::builder("caller").connect_any(["mem://router-one", "mem://router-two"]).await?;
+    /// assert_eq!(caller.rpc().wait_for_receiver().call::<i64>("double", (21,)).await?, 42);
+    /// worker.stop().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    #[doc = daffi_core::words!(connect)]
+    /// [`InitializationError::AllFailed`] says of each endpoint why it does not work.
+    pub async fn connect_all<E: AsRef<str>>(
+        self,
+        endpoints: impl IntoIterator<Item = E>,
+    ) -> Result<ClientGroup, InitializationError> {
+        let connectors = self.connectors(endpoints)?;
+        Ok(ClientGroup::new(self.core(connectors)?.connect_all().await?))
     }
 
     /// Connects over any transport.
     ///
     #[doc = daffi_core::words!(connect)]
     pub async fn connect_with(self, connector: Box<dyn Connector>) -> Result<Client, InitializationError> {
-        Ok(Client { inner: self.core(connector)?.connect().await? })
+        Ok(Client { inner: self.core(vec![connector])?.connect().await? })
     }
 
     /// Gives the client at once, and connects in the background, so that it may start before its
@@ -363,15 +417,47 @@ impl ClientBuilder {
     /// # Panics
     /// When called outside a tokio runtime.
     pub fn connect_lazy(self, endpoint: &str) -> Result<Client, InitializationError> {
-        let endpoint = endpoint.parse().map_err(daffi_transport::ConnectError::from)?;
-        let connector = connector(endpoint, &self.settings)?;
-        Ok(Client { inner: self.core(connector)?.connect_lazy()? })
+        self.connect_any_lazy([endpoint])
     }
 
-    fn core(self, connector: Box<dyn Connector>) -> Result<daffi_core::ClientBuilder<Formats>, InitializationError> {
+    /// [`connect_lazy`](Self::connect_lazy) for several endpoints, as those of
+    /// [`connect_any`](Self::connect_any).
+    ///
+    /// # Errors
+    /// Those of [`connect_lazy`](Self::connect_lazy).
+    ///
+    /// # Panics
+    /// When called outside a tokio runtime.
+    pub fn connect_any_lazy<E: AsRef<str>>(
+        self,
+        endpoints: impl IntoIterator<Item = E>,
+    ) -> Result<Client, InitializationError> {
+        let connectors = self.connectors(endpoints)?;
+        Ok(Client { inner: self.core(connectors)?.connect_lazy()? })
+    }
+
+    fn connectors<E: AsRef<str>>(
+        &self,
+        endpoints: impl IntoIterator<Item = E>,
+    ) -> Result<Vec<Box<dyn Connector>>, InitializationError> {
+        let made = endpoints.into_iter().map(|endpoint| {
+            let endpoint = endpoint.as_ref().parse().map_err(daffi_transport::ConnectError::from)?;
+            Ok(connector(endpoint, &self.settings)?)
+        });
+        made.collect()
+    }
+
+    fn core(
+        self,
+        connectors: Vec<Box<dyn Connector>>,
+    ) -> Result<daffi_core::ClientBuilder<Formats>, InitializationError> {
         let limits = self.config.limits;
         let callbacks = self.callbacks.make(&self.formats, &limits)?;
-        let builder = daffi_core::Client::builder(NodeName::new(self.name, &limits)?, connector, self.formats)
+        let mut connectors = connectors.into_iter();
+        let first = connectors.next().ok_or(InitializationError::NoAddress)?;
+        let builder = daffi_core::Client::builder(NodeName::new(self.name, &limits)?, first, self.formats);
+        let builder = connectors
+            .fold(builder, daffi_core::ClientBuilder::or_at)
             .config(self.config)
             .callbacks(callbacks)
             .layer(self.layers)

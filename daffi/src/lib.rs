@@ -104,6 +104,7 @@ pub mod blocking;
 mod callbacks;
 mod calls;
 mod client;
+mod client_group;
 mod context;
 mod events;
 mod formats;
@@ -149,6 +150,7 @@ pub use crate::{
         Calling, Cast, CastNowait, CastResults, ItemSender, Queueing, Results, Rpc, RpcNowait, StreamCall, StreamNowait,
     },
     client::{Client, ClientBuilder},
+    client_group::ClientGroup,
     context::{Context, NotAClient},
     formats::Formats,
     router::{Router, RouterBuilder},

@@ -37,6 +37,7 @@ fn disconnected() -> Vec<Disconnected> {
     vec![
         Disconnected::NotConnected,
         Disconnected::PeerClosed,
+        Disconnected::ServerStopped,
         LinkError::from(refused()).into(),
         LinkError::from(DecodeError::UnknownKind(77)).into(),
         Disconnected::Protocol(Arc::new(ProtocolError::Body(body_error()))),

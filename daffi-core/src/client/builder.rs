@@ -2,17 +2,17 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use daffi_serde::FormatSet;
 use daffi_transport::Connector;
 use daffi_wire::NodeName;
-use tokio::sync::{Notify, watch};
 
-use super::{Client, ClientCore, ClientOwner, ClientState, Picker, RoundRobin, context::WeakClient, supervisor};
+use super::{
+    Addresses, Client, ClientCore, ClientGroup, ClientOwner, NodeOwner, Picker, RoundRobin, context::WeakClients,
+    supervisor,
+};
 use crate::{
     config::NodeConfig,
     error::InitializationError,
-    events::EventHub,
     serve::{Callback, CallbackService, ServingNode},
     session::Token,
 };
@@ -21,7 +21,7 @@ use crate::{
 #[must_use = "a builder does nothing until it connects"]
 pub struct ClientBuilder<F> {
     name: NodeName,
-    connector: Box<dyn Connector>,
+    connectors: Vec<Box<dyn Connector>>,
     formats: F,
     config: NodeConfig,
     callbacks: Vec<Callback>,
@@ -43,7 +43,7 @@ impl<F: FormatSet> Client<F> {
     pub fn builder(name: NodeName, connector: Box<dyn Connector>, formats: F) -> ClientBuilder<F> {
         ClientBuilder {
             name,
-            connector,
+            connectors: vec![connector],
             formats,
             config: NodeConfig::client(),
             callbacks: Vec::new(),
@@ -57,6 +57,19 @@ impl<F: FormatSet> Client<F> {
 }
 
 impl<F: FormatSet> ClientBuilder<F> {
+    /// Adds an address at which the same network is found, that of another Router for one. Which
+    /// one is tried first is left to chance; each is given 2 s in the first round, twice as much in
+    /// each that follows, and no more than
+    /// [`connect_timeout`](NodeConfig::connect_timeout) to connect and
+    /// [`handshake_timeout`](NodeConfig::handshake_timeout) for the handshake.
+    ///
+    /// When the connection is lost the next address is tried; when a server of this project is
+    /// stopping, the client moves on before that, and what is open ends where it is.
+    pub fn or_at(mut self, connector: Box<dyn Connector>) -> Self {
+        self.connectors.push(connector);
+        self
+    }
+
     /// Sets limits and times. Default: [`NodeConfig::client`].
     pub fn config(mut self, config: NodeConfig) -> Self {
         self.config = config;
@@ -110,7 +123,7 @@ impl<F: FormatSet> ClientBuilder<F> {
     #[doc = words!(connect)]
     pub async fn connect(self) -> Result<Client<F>, InitializationError> {
         let retry = self.retry;
-        let client = self.build()?;
+        let client = self.build_one()?;
         supervisor::start(Arc::clone(client.shared()), retry).await?;
         Ok(client)
     }
@@ -123,36 +136,56 @@ impl<F: FormatSet> ClientBuilder<F> {
     /// # Errors
     /// [`InitializationError`] for settings that can't work.
     pub fn connect_lazy(self) -> Result<Client<F>, InitializationError> {
-        let client = self.build()?;
+        let client = self.build_one()?;
         supervisor::start_lazily(Arc::clone(client.shared()));
         Ok(client)
     }
 
-    fn build(self) -> Result<Client<F>, InitializationError> {
+    /// Connects to each of its addresses, as a node that serves at all of them, and keeps the
+    /// connections. One that works is enough to begin with; the others are tried for as long as the
+    /// node lives.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    #[doc = words!(connect)]
+    pub async fn connect_all(mut self) -> Result<ClientGroup<F>, InitializationError> {
+        let retry = self.retry;
+        let each = std::mem::take(&mut self.connectors).into_iter();
+        let group =
+            ClientGroup::new(self.build(each.filter_map(|connector| Addresses::new(vec![connector])).collect())?);
+        group.start(retry).await?;
+        Ok(group)
+    }
+
+    fn build_one(mut self) -> Result<Client<F>, InitializationError> {
+        let addresses = Addresses::new(std::mem::take(&mut self.connectors));
+        let mut clients = self.build(addresses.into_iter().collect())?;
+        clients.pop().ok_or(InitializationError::NoAddress)
+    }
+
+    /// Makes one node, with a client for each of `places`.
+    fn build(self, places: Vec<Addresses>) -> Result<Vec<Client<F>>, InitializationError> {
         if self.looks && !self.callbacks.is_empty() {
             return Err(InitializationError::LooksOnly);
         }
         let serving = ServingNode::new(self.name, self.config, self.layer, self.callbacks, self.formats.clone())?;
-        let shared = Arc::new(ClientCore {
-            node: Arc::clone(&serving.node),
-            serving,
-            looks: self.looks,
-            token: self.token,
-            picker: self.picker.into(),
-            connector: self.connector,
-            current: ArcSwapOption::empty(),
-            state: watch::Sender::new(ClientState::Connecting),
-            members: ArcSwap::default(),
-            changes: watch::Sender::new(0),
-            events: EventHub::new(),
-            announce: Notify::new(),
-            reannounce: Notify::new(),
-            dropped_headers: Default::default(),
-        });
-        let handle = Arc::new(ClientOwner { shared: Arc::clone(&shared), formats: self.formats });
+        let (serving, picker) = (Arc::new(serving), Arc::from(self.picker));
+        let core = |addresses| {
+            Arc::new(ClientCore::new(
+                Arc::clone(&serving),
+                self.looks,
+                self.token.clone(),
+                Arc::clone(&picker),
+                addresses,
+            ))
+        };
+        let cores: Vec<_> = places.into_iter().map(core).collect();
+        let node = Arc::new(NodeOwner(cores.clone()));
+        let owner = |shared| Arc::new(ClientOwner { shared, formats: self.formats.clone(), _node: Arc::clone(&node) });
+        let handles: Vec<_> = cores.into_iter().map(owner).collect();
         // The node knows this before the first request can arrive, so that the first callback can
         // call on.
-        shared.node.set_client(Box::new(WeakClient { handle: Arc::downgrade(&handle) }));
-        Ok(Client { handle, parent: None, trace: None })
+        serving.node.set_client(Box::new(WeakClients(handles.iter().map(Arc::downgrade).collect())));
+        Ok(handles.into_iter().map(|handle| Client { handle, parent: None, trace: None }).collect())
     }
 }

@@ -1,7 +1,7 @@
 //! One connection of a client: its session behind a lock, and its handler for the driver.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     task::Waker,
     time::Instant,
 };
@@ -43,6 +43,8 @@ pub(crate) struct ClientConn {
     pub(super) ready: Notify,
     /// So many numbers rest that a new connection should take the place of this one.
     pub(crate) worn: Notify,
+    /// Its server said that it is stopping.
+    pub(super) server_stops: AtomicBool,
     /// Why the connection ended, once it did.
     ended: OnceLock<Disconnected>,
     /// An eviction is no end of the node.
@@ -64,6 +66,7 @@ impl ClientConn {
             freed: Notify::new(),
             ready: Notify::new(),
             worn: Notify::new(),
+            server_stops: AtomicBool::new(false),
             ended: OnceLock::new(),
             comes_back: node.config.reconnect_when_evicted,
         })
@@ -185,6 +188,8 @@ pub(crate) struct ClientHandler {
     pub(crate) ends: mpsc::UnboundedSender<(u64, Disconnected)>,
     /// The list of members changed and was not shown yet; what is to be told then.
     pub(crate) unshown: bool,
+    /// The server has stopped, and said so: what it did not answer never ran.
+    pub(super) answered_all: bool,
     pub(crate) untold: Vec<MemberEvent>,
     /// Who called last.
     pub(crate) caller: Option<Caller>,
@@ -353,7 +358,12 @@ impl Handler for ClientHandler {
         false
     }
 
+    fn farewell(&self) -> Option<Frame> {
+        None
+    }
+
     fn on_end(&mut self, reason: &Disconnected) {
+        let reason = if self.answered_all { &Disconnected::ServerStopped } else { reason };
         let _first = self.connection.ended.set(reason.clone());
         let wakers = self.connection.session.lock().in_flight.close();
         for waker in wakers {
@@ -444,6 +454,14 @@ impl ClientHandler {
             EventKind::Connected => Some(MemberEvent::Added(member)),
             EventKind::Disconnected => Some(MemberEvent::Removed(member)),
             EventKind::Evicted => Some(MemberEvent::Evicted(member)),
+            EventKind::Stopping => {
+                self.shared.on_server_stops(&self.connection);
+                None
+            }
+            EventKind::Stopped => {
+                self.answered_all = true;
+                None
+            }
             _ => None,
         });
     }

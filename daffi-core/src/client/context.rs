@@ -4,17 +4,22 @@ use std::sync::{Arc, Weak};
 
 use daffi_serde::FormatSet;
 
-use super::{Client, ClientOwner};
-use crate::serve::Context;
+use super::Client;
+use super::ClientOwner;
+use crate::{conn::Conn, serve::Context};
 
-/// A [`Client`] that keeps nothing alive.
-pub(super) struct WeakClient<F> {
-    pub(super) handle: Weak<ClientOwner<F>>,
-}
+/// The [`Client`]s of a node, which keep nothing alive.
+pub(super) struct WeakClients<F>(pub(super) Vec<Weak<ClientOwner<F>>>);
 
-impl<F: FormatSet> WeakClient<F> {
-    fn upgrade(&self) -> Option<Client<F>> {
-        Some(Client { handle: self.handle.upgrade()?, parent: None, trace: None })
+impl<F: FormatSet> WeakClients<F> {
+    /// The client that has this connection; of one that has ended, any.
+    fn at(&self, conn: &Arc<Conn>) -> Option<Arc<ClientOwner<F>>> {
+        let has = |owner: &Arc<ClientOwner<F>>| {
+            owner.shared.current().as_ref().is_some_and(|current| Arc::ptr_eq(&current.conn.conn, conn))
+        };
+        let mut clients = self.0.iter().filter_map(Weak::upgrade).peekable();
+        let first = clients.peek().cloned();
+        clients.find(has).or(first)
     }
 }
 
@@ -29,8 +34,8 @@ impl Context {
     /// [`trace`](Self::trace) that the call does.
     #[must_use]
     pub fn client<F: FormatSet>(&self) -> Option<Client<F>> {
-        let client = self.node().client()?.downcast_ref::<WeakClient<F>>()?.upgrade()?;
+        let handle = self.node().client()?.downcast_ref::<WeakClients<F>>()?.at(self.conn())?;
         let parent = self.is_awaited().then(|| Arc::new(self.clone()));
-        Some(Client { parent, trace: self.trace().map(Arc::new), ..client })
+        Some(Client { handle, parent, trace: self.trace().map(Arc::new) })
     }
 }

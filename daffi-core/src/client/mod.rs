@@ -1,11 +1,15 @@
 //! A node that connects: it calls, exposes callbacks, or both.
 
+mod addresses;
 mod builder;
 mod callers;
 mod connection;
 mod context;
 mod credit;
+mod establish;
+mod group;
 mod open_streams;
+mod pauses;
 mod permit;
 mod picker;
 mod supervisor;
@@ -22,14 +26,16 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use daffi_serde::FormatSet;
-use daffi_transport::{Connector, Endpoint};
+use daffi_transport::Endpoint;
 use daffi_wire::{MethodName, Role};
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
 };
 
+use self::addresses::Addresses;
 pub use self::builder::ClientBuilder;
+pub use self::group::ClientGroup;
 pub use self::picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
 pub(crate) use self::{
     connection::ClientConn,
@@ -72,13 +78,20 @@ impl<F> std::fmt::Debug for Client<F> {
 pub(crate) struct ClientOwner<F> {
     pub(crate) shared: Arc<ClientCore>,
     pub(crate) formats: F,
+    /// Shared by the clients of a group, which are one node.
+    _node: Arc<NodeOwner>,
 }
 
-impl<F> Drop for ClientOwner<F> {
+/// Ends a node at once when nobody holds a client of it any more.
+struct NodeOwner(Vec<Arc<ClientCore>>);
+
+impl Drop for NodeOwner {
     fn drop(&mut self) {
-        self.shared.node.life.abandon();
-        self.shared.events.close();
-        self.shared.set_state(ClientState::Ended(Ended::Stopped));
+        for core in &self.0 {
+            core.node.life.abandon();
+            core.events.close();
+            core.set_state(ClientState::Ended(Ended::Stopped));
+        }
     }
 }
 
@@ -101,13 +114,13 @@ pub enum ClientState {
 
 pub(crate) struct ClientCore {
     pub(crate) node: Arc<Node>,
-    serving: ServingNode,
+    serving: Arc<ServingNode>,
     /// It is told who is there, and nobody is told of it.
     looks: bool,
     /// By what it shows servers who it is.
     token: Option<Token>,
     pub(crate) picker: Arc<dyn Picker>,
-    connector: Box<dyn Connector>,
+    addresses: Addresses,
     /// Where calls go.
     current: ArcSwapOption<Current>,
     pub(crate) state: watch::Sender<ClientState>,
@@ -119,6 +132,8 @@ pub(crate) struct ClientCore {
     announce: Notify,
     /// Asks for a new connection whether calls are open or not.
     reannounce: Notify,
+    /// The server of the current connection is stopping.
+    server_stops: Notify,
     /// It was logged that headers are dropped.
     dropped_headers: AtomicBool,
 }
@@ -137,6 +152,32 @@ impl std::fmt::Debug for ClientCore {
 }
 
 impl ClientCore {
+    fn new(
+        serving: Arc<ServingNode>,
+        looks: bool,
+        token: Option<Token>,
+        picker: Arc<dyn Picker>,
+        addresses: Addresses,
+    ) -> Self {
+        Self {
+            node: Arc::clone(&serving.node),
+            serving,
+            looks,
+            token,
+            picker,
+            addresses,
+            current: ArcSwapOption::empty(),
+            state: watch::Sender::new(ClientState::Connecting),
+            members: ArcSwap::default(),
+            changes: watch::Sender::new(0),
+            events: EventHub::new(),
+            announce: Notify::new(),
+            reannounce: Notify::new(),
+            server_stops: Notify::new(),
+            dropped_headers: AtomicBool::default(),
+        }
+    }
+
     /// The names of its callbacks.
     fn methods(&self) -> Vec<MethodName> {
         self.serving.methods()
@@ -204,6 +245,14 @@ impl ClientCore {
         }
     }
 
+    /// The server of this connection says that it is stopping.
+    fn on_server_stops(&self, conn: &Arc<ClientConn>) {
+        conn.server_stops.store(true, Ordering::Relaxed);
+        if self.is_current(conn) {
+            self.server_stops.notify_one();
+        }
+    }
+
     fn is_current(&self, conn: &Arc<ClientConn>) -> bool {
         self.current.load().as_ref().is_some_and(|current| Arc::ptr_eq(&current.conn, conn))
     }
@@ -256,10 +305,10 @@ impl<F: FormatSet> Client<F> {
         &self.shared().node.name
     }
 
-    /// Where it connects to.
+    /// Where it is connected to, or tries to next.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
-        self.shared().connector.endpoint()
+        self.shared().addresses.endpoint()
     }
 
     /// Whether there is a connection at this moment.

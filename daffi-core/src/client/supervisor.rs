@@ -1,38 +1,40 @@
 //! Keeps a client connected.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use daffi_transport::LinkConfig;
 use daffi_wire::{Level, Role};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{ClientConn, ClientCore, ClientState, callers::Callers, connection::ClientHandler, token};
-use crate::{
-    config::NodeConfig,
-    conn::{Alive, Class, Conn, Driver},
-    deadline::{bounded, later},
-    error::{Disconnected, Ended, InitializationError},
-    session::{ClientSession, InFlight},
+use super::{
+    ClientConn, ClientCore, ClientState,
+    establish::{Ends, establish, establish_any},
+    pauses::{Pauses, jitter},
 };
-
-type Ends = mpsc::UnboundedSender<(u64, Disconnected)>;
-
-/// The shortest pause between two attempts to connect.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+use crate::{
+    conn::Class,
+    deadline::later,
+    error::{Disconnected, Ended, InitializationError},
+};
 
 /// How often a client looks whether its calls have ended, while it has callbacks to announce to a
 /// 3.0.1 server.
 const QUIET_LOOK: Duration = Duration::from_millis(20);
+
+/// The round in which an address is given all the time that is set.
+const ALL_ITS_TIME: u32 = u32::MAX;
 
 /// Connects, then keeps the connection on a task of its own. The first attempt decides, or with
 /// `retry` the last one within that time.
 pub(super) async fn start(shared: Arc<ClientCore>, retry: Option<Duration>) -> Result<(), InitializationError> {
     let (ends, ended) = ends();
     let first = match retry {
-        None => establish(&shared, &ends, None).await?,
+        None => establish_any(&shared, &ends, None, 0).await?,
         Some(within) => first_within(&shared, &ends, within).await?,
     };
     // This is made before the task, so that a task which is dropped before it ran ends the node
@@ -67,12 +69,13 @@ async fn first_within(
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let until = later(within);
     let mut pauses = Pauses::new(&shared.node.config, None);
+    let mut round = 0;
     loop {
-        let error = match timeout_at(until, establish(shared, ends, None)).await {
+        let error = match timeout_at(until, establish_any(shared, ends, None, round)).await {
             Ok(Ok(conn)) => return Ok(conn),
             Ok(Err(error)) => error,
             Err(_) => {
-                let endpoint = shared.connector.endpoint().to_string();
+                let endpoint = shared.addresses.endpoint().to_string();
                 return Err(InitializationError::ConnectTimeout { endpoint, after: within });
             }
         };
@@ -82,6 +85,7 @@ async fn first_within(
         }
         tracing::debug!(node = %shared.node.name, error = &error as &dyn std::error::Error, "no connection yet");
         sleep(pause).await;
+        round = round.saturating_add(1);
     }
 }
 
@@ -92,7 +96,8 @@ async fn supervise(
     mut ended: mpsc::UnboundedReceiver<(u64, Disconnected)>,
 ) {
     let shared = Arc::clone(&end.shared);
-    let mut kept = Kept { shared: &shared, ends: &ends, current, unannounced: false, worn: false, disputed: false };
+    let mut kept =
+        Kept { shared: &shared, ends: &ends, current, behind: None, unannounced: false, worn: false, disputed: false };
     end.how = kept.stay_connected(&mut ended).await;
     if end.how == Ended::Stopped {
         end.how = Ended::after(finish_callbacks(&shared).await);
@@ -128,6 +133,8 @@ struct Kept<'a> {
     shared: &'a Arc<ClientCore>,
     ends: &'a Ends,
     current: Arc<ClientConn>,
+    /// The one before, at a server that is stopping: what is open on it goes on there.
+    behind: Option<Arc<ClientConn>>,
     /// Callbacks were added of which a 3.0.1 server was not told yet.
     unannounced: bool,
     /// Numbers of its calls are used up by receivers that do not answer.
@@ -149,6 +156,9 @@ impl Kept<'_> {
                     return Ended::Stopped;
                 }
                 () = shared.node.life.stopping.cancelled() => {
+                    if let Some(behind) = &self.behind {
+                        behind.conn.drain();
+                    }
                     return Ended::after(drain(shared, &self.current, ended).await);
                 }
                 Some((id, reason)) = ended.recv() => {
@@ -163,6 +173,7 @@ impl Kept<'_> {
                         self.unannounced = true;
                     }
                 }
+                () = shared.server_stops.notified() => self.move_on().await,
                 () = shared.reannounce.notified() => {
                     if !self.is_updatable() {
                         self.replace().await;
@@ -197,10 +208,12 @@ impl Kept<'_> {
         }
         tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
         shared.set_state(ClientState::Reconnecting);
+        // Of several addresses the one that was lost is tried last.
+        shared.addresses.advance();
         // Two nodes of one name that both come back must not do so without a pause.
         let pause = if evicted { config.reconnect_max } else { config.reconnect_first };
         let next = persist(shared, self.ends, Some((&self.current, pause))).await.ok_or(Ended::Stopped)?;
-        tracing::info!(node = %shared.node.name, endpoint = %shared.connector.endpoint(), "connected again");
+        tracing::info!(node = %shared.node.name, endpoint = %shared.addresses.endpoint(), "connected again");
         (self.current, self.unannounced, self.disputed, self.worn) = (next, false, false, false);
         Ok(())
     }
@@ -216,65 +229,45 @@ impl Kept<'_> {
         is_quiet && self.current.conn.inbound.frames() == 0 && self.current.conn.outbox.bytes() == 0
     }
 
+    /// The server is stopping: goes to another one, if there are several addresses. Calls go there
+    /// from then on, and those that are open end where they are.
+    async fn move_on(&mut self) {
+        let shared = self.shared;
+        if shared.addresses.len() == 1 || !self.current.server_stops.load(Ordering::Relaxed) {
+            return;
+        }
+        // The clients of one server do not all come at once to the next, and two servers that send
+        // a client to and fro keep it no busier than this.
+        sleep(jitter(shared.node.config.reconnect_first)).await;
+        let here = shared.addresses.endpoint().to_string();
+        for _ in 1..shared.addresses.len() {
+            shared.addresses.advance();
+            let made = tokio::select! {
+                () = shared.node.life.stopping.cancelled() => return,
+                made = establish(shared, self.ends, Some(&self.current), 0) => made,
+            };
+            match made {
+                Ok(next) => {
+                    tracing::info!(
+                        node = %shared.node.name, endpoint = %shared.addresses.endpoint(),
+                        "moved on: the server at {here} is stopping"
+                    );
+                    self.behind = Some(std::mem::replace(&mut self.current, next));
+                    (self.unannounced, self.disputed, self.worn) = (false, false, false);
+                    return;
+                }
+                Err(error) => tracing::debug!(
+                    node = %shared.node.name, error = &error as &dyn std::error::Error, "cannot move on to here"
+                ),
+            }
+        }
+        shared.addresses.advance();
+    }
+
     /// Puts a new connection in the place of the current one, or goes on with that if there is
     /// none.
     async fn replace(&mut self) {
         (self.current, self.disputed) = replace(self.shared, Arc::clone(&self.current), self.ends).await;
-    }
-}
-
-/// Makes a connection and waits for the server's answer to the handshake.
-///
-/// `before`: the connection whose call numbers go on.
-async fn establish(
-    shared: &Arc<ClientCore>,
-    ends: &Ends,
-    before: Option<&ClientConn>,
-) -> Result<Arc<ClientConn>, InitializationError> {
-    let (node, config) = (&shared.node, &shared.node.config);
-    let endpoint = || shared.connector.endpoint().to_string();
-    let link = timeout(config.connect_timeout, shared.connector.connect(&LinkConfig::default().limits(config.limits)))
-        .await
-        .map_err(|_| InitializationError::ConnectTimeout { endpoint: endpoint(), after: config.connect_timeout })??;
-    let conn = Conn::new(link.peer.clone(), &node.budget);
-    let in_flight = before.map(|conn| InFlight::follow(&conn.session.lock().in_flight)).unwrap_or_default();
-    let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight)
-        .look_only(shared.looks)
-        .with_token(shared.token.clone());
-    let failed = |source| InitializationError::Handshake { endpoint: endpoint(), source };
-    if shared.token.is_some() && !token::may_pass(&link.peer) {
-        return Err(failed(token::NOT_HERE));
-    }
-    let hello =
-        session.first_hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
-    let client = ClientConn::new(node, Arc::clone(&conn), session, Arc::clone(&shared.picker));
-    let (opened, answer) = oneshot::channel();
-    let handler = ClientHandler {
-        shared: Arc::clone(shared),
-        connection: Arc::clone(&client),
-        opened: Some(opened),
-        ends: ends.clone(),
-        unshown: false,
-        untold: Vec::new(),
-        caller: None,
-        intake: shared.serving.intake(),
-        callers: Callers::new(Arc::clone(conn.inbound.account())),
-        alive: Alive::default(),
-    };
-    // The connection is new: its outbox is open and empty.
-    let _open = conn.send(Class::Notice, &hello);
-    let driver = Driver::new(link, Arc::clone(&conn), handler, config, config.handshake_timeout, None);
-    let cut = node.life.cut.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = driver.run() => {}
-            () = cut.cancelled() => {}
-        }
-    });
-    match answer.await {
-        Ok(Ok(())) => Ok(client),
-        Ok(Err(reason)) => Err(failed(reason)),
-        Err(_) => Err(failed(Disconnected::Stopped)),
     }
 }
 
@@ -306,7 +299,7 @@ async fn persist(
     let (before, first) = before.unzip();
     let mut pauses = Pauses::new(&shared.node.config, first);
     let mut pause = before.map(|_| pauses.next());
-    let mut told = false;
+    let (mut told, mut round) = (false, 0);
     loop {
         if let Some(pause) = pause {
             tokio::select! {
@@ -316,7 +309,7 @@ async fn persist(
         }
         tokio::select! {
             () = shared.node.life.stopping.cancelled() => return None,
-            made = establish(shared, ends, before) => match made {
+            made = establish_any(shared, ends, before, round) => match made {
                 Ok(conn) => return Some(conn),
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
@@ -329,33 +322,8 @@ async fn persist(
             }
         }
         pause = Some(pauses.next());
+        round = round.saturating_add(1);
     }
-}
-
-/// The pauses between attempts, which double and are jittered.
-struct Pauses {
-    next: Duration,
-    longest: Duration,
-}
-
-impl Pauses {
-    fn new(config: &NodeConfig, first: Option<Duration>) -> Self {
-        let of_clocks = |pause: Duration| bounded(pause).max(SHORTEST_PAUSE);
-        Self { next: of_clocks(first.unwrap_or(config.reconnect_first)), longest: of_clocks(config.reconnect_max) }
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = pause.saturating_mul(2).min(self.longest);
-        jitter(pause)
-    }
-}
-
-/// Gives half to all of `pause`, so that the clients of a restarted server do not come back all at
-/// once.
-fn jitter(pause: Duration) -> Duration {
-    // This comes from the generator of this thread, which a simulation seeds.
-    pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 /// Tells a server of this project of added callbacks: a second handshake is an update
@@ -387,7 +355,7 @@ async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) ->
     shared.current.store(None);
     let made = tokio::select! {
         () = shared.node.life.stopping.cancelled() => None,
-        made = establish(shared, ends, Some(&old)) => Some(made),
+        made = establish(shared, ends, Some(&old), ALL_ITS_TIME) => Some(made),
     };
     match made {
         Some(Ok(new)) => {

@@ -8,10 +8,10 @@ use std::{
 };
 
 use daffi_transport::Link;
-use daffi_wire::Frame;
+use daffi_wire::{Frame, Level};
 
 use super::{
-    Conn, Turn,
+    Class, Conn, Turn,
     bounds::Times,
     long_turns::{LongTurns, TurnPace, after_others},
     read::ReadSide,
@@ -57,6 +57,10 @@ pub(crate) trait Handler: Send + 'static {
     /// Whether the peer sends requests only, so that not reading it is safe.
     fn may_stop_reading(&self) -> bool;
 
+    /// The last frame to a peer of this project, before a connection ends of which all that came
+    /// was answered: what comes after it is not looked at. `None`: there is nothing to say.
+    fn farewell(&self) -> Option<Frame>;
+
     /// Whether nothing is to come that the connection has to be kept for.
     fn is_quiet(&self) -> bool {
         true
@@ -72,6 +76,7 @@ pub(crate) struct Driver<R: Handler> {
     pub(super) way: WaySide,
     pub(super) pace: TurnPace,
     pub(super) shutdown: Shutdown,
+    said_farewell: bool,
     /// The time to settle has begun, and ends then at the latest.
     pub(super) settles_until: Option<Instant>,
     pub(super) timers: Timers,
@@ -102,6 +107,7 @@ impl<R: Handler> Driver<R> {
             way: WaySide::new(link.path),
             pace: TurnPace::new(line),
             shutdown: Shutdown::No,
+            said_farewell: false,
             settles_until: None,
             timers: Timers::default(),
             times: Times::of(config, opening),
@@ -203,12 +209,25 @@ impl<R: Handler> Driver<R> {
             };
         }
         if drained && self.conn.is_draining() {
+            if self.say_farewell() {
+                cx.waker().wake_by_ref();
+                return Ok(None);
+            }
             return self.wind_up(cx, idle, Disconnected::Stopped);
         }
         if drained && idle && self.is_settled(&Disconnected::Stopped) {
             self.conn.note_settled();
         }
         Ok(None)
+    }
+
+    /// Queues the last frame, unless that was done. Gives whether there is one.
+    fn say_farewell(&mut self) -> bool {
+        if std::mem::replace(&mut self.said_farewell, true) || !self.conn.level().at_least(Level::FOUR) {
+            return false;
+        }
+        let Some(frame) = self.handler.farewell() else { return false };
+        self.conn.send(Class::Notice, &frame).is_ok()
     }
 
     /// Looks at the clocks that belong to neither half of the connection.

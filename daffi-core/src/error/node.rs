@@ -48,6 +48,10 @@ pub enum InitializationError {
     Thread(std::io::Error),
     /// Nothing to listen on was given.
     NoEndpoint,
+    /// Nothing to connect to was given.
+    NoAddress,
+    /// None of several addresses works: why each does not, in the order in which they were tried.
+    AllFailed(Vec<Self>),
     /// A setting that no node can work with, 0 workers for one.
     Setting(UnusableSetting),
     /// A client that only looks was given callbacks.
@@ -81,6 +85,11 @@ impl fmt::Display for InitializationError {
                 "cannot start the thread of a blocking client: {error}; raise the limit of this process's open files or threads"
             ),
             Self::NoEndpoint => f.write_str("a node that listens needs at least one endpoint to listen on"),
+            Self::NoAddress => f.write_str("a node that connects needs at least one address to connect to"),
+            Self::AllFailed(errors) => {
+                write!(f, "none of {} addresses works", errors.len())?;
+                errors.iter().try_for_each(|error| write!(f, "; {}", Chain(error)))
+            }
             Self::LooksOnly => f.write_str(
                 "a client that only looks (look_only) exposes no callbacks: leave them out, or let it be a member",
             ),
@@ -129,11 +138,38 @@ impl From<ConnectError> for InitializationError {
 }
 
 impl InitializationError {
+    /// The error of a client that failed at each of its addresses.
+    pub(crate) fn of_all(mut errors: Vec<Self>) -> Self {
+        match errors.pop() {
+            Some(only) if errors.is_empty() => only,
+            Some(last) => {
+                errors.push(last);
+                Self::AllFailed(errors)
+            }
+            None => Self::NoAddress,
+        }
+    }
+
     /// Whether the same attempt may work later: the other end is not there yet, or it did not
-    /// answer as it should.
+    /// answer as it should. Of several addresses one that may is enough.
     #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Bind(_) | Self::Connect(_) | Self::ConnectTimeout { .. } | Self::Handshake { .. })
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Bind(_) | Self::Connect(_) | Self::ConnectTimeout { .. } | Self::Handshake { .. } => true,
+            Self::AllFailed(errors) => errors.iter().any(Self::is_retryable),
+            _ => false,
+        }
+    }
+}
+
+/// An error with what is behind it.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let behind = std::iter::successors(self.0.source(), |error| error.source());
+        behind.into_iter().try_for_each(|error| write!(f, ": {error}"))
     }
 }
 

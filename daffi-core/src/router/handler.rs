@@ -79,6 +79,10 @@ impl Handler for RouterHandler {
         self.member.is_some()
     }
 
+    fn farewell(&self) -> Option<Frame> {
+        self.shared.server.farewell()
+    }
+
     fn may_stop_reading(&self) -> bool {
         // A member's replies to the calls of others come on the same connection as its requests.
         false

@@ -177,6 +177,11 @@ impl<H: Host> Handler for Door<H> {
         self.looker.is_some() || self.handler.is_open()
     }
 
+    fn farewell(&self) -> Option<Frame> {
+        // Of one that looks nothing is open.
+        self.handler.farewell().filter(|_| self.looker.is_none())
+    }
+
     fn may_stop_reading(&self) -> bool {
         self.looker.is_some() || self.handler.may_stop_reading()
     }

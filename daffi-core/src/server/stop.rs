@@ -8,13 +8,14 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use daffi_wire::Level;
+use daffi_wire::{EventKind, Frame, Level};
 use tokio::time::{sleep, timeout};
 
 use super::{Host, Server};
 use crate::{
-    conn::Conn,
+    conn::{Class, Conn},
     error::{Disconnected, Ended},
+    session::event_frame,
 };
 
 /// How often a node that stops looks whether all its connections are ready to end.
@@ -40,6 +41,7 @@ impl Server {
         conns: impl Fn() -> Vec<Arc<Conn>>,
         left: impl Fn() -> usize,
     ) {
+        self.say_it_stops(&conns());
         let all = async {
             work.await;
             self.settle(&conns).await;
@@ -64,6 +66,22 @@ impl Server {
             }
         }
         self.end(Ended::after(cut_off));
+    }
+
+    /// Says that all that came was answered, if this node is stopping.
+    pub(crate) fn farewell(&self) -> Option<Frame> {
+        // A frame this small, with a name that was checked, always fits.
+        let frame = || event_frame(EventKind::Stopped, &self.name, &self.config.limits).ok();
+        if self.is_stopping() { frame() } else { None }
+    }
+
+    /// Tells those that can go elsewhere. A client with other addresses does so at once, and what
+    /// it has open here ends here.
+    fn say_it_stops(&self, conns: &[Arc<Conn>]) {
+        let frame = event_frame(EventKind::Stopping, &self.name, &self.config.limits);
+        for conn in conns.iter().filter(|conn| conn.level().at_least(Level::FOUR)) {
+            self.send(conn, Class::Notice, "", frame.clone());
+        }
     }
 
     /// Waits until the last answers have settled at peers that come back only once, then until the

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 
+mod addresses;
 mod bodies;
 mod bodies_hostile;
 mod bounds;

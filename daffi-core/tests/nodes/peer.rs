@@ -83,6 +83,16 @@ impl Peer {
         text
     }
 
+    /// The end of a connection of level 4 to a server that stops in order, and nothing else.
+    pub(crate) async fn sees_a_farewell(&mut self) {
+        for event in ["stopping", "stopped"] {
+            let frame = self.receive().await.expect("an event before the end");
+            let text = String::from_utf8_lossy(frame.payload()).into_owned();
+            assert!(frame.kind() == Kind::Events && text.contains(&format!("\"{event}\"")), "{text}");
+        }
+        assert!(self.receive().await.is_none());
+    }
+
     /// The next frame, or `None` at the end.
     pub(crate) async fn receive(&mut self) -> Option<Frame> {
         loop {

@@ -8,12 +8,13 @@ use std::{
 
 use clap::Args;
 use daffi::{
-    Client, ClientTls, Keepalive,
+    Client, ClientGroup, ClientTls, Keepalive,
     policy::Token,
     transport::{Endpoint, EndpointError},
 };
 
 use crate::{
+    address::{Address, parsed},
     contexts::{self, Contexts},
     failure::Failure,
     quantity::Seconds,
@@ -49,16 +50,16 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The endpoint that is given, else that of the context that is named, that in the environment,
+    /// The address that is given, else that of the context that is named, that in the environment,
     /// or that of the context in use.
-    pub(crate) fn endpoint(&self, given: Option<&str>) -> Result<Endpoint, Failure> {
-        given.map_or_else(|| self.default_endpoint(None), |text| parsed(text).map_err(Failure::Usage))
+    pub(crate) fn address(&self, given: Option<&str>) -> Result<Address, Failure> {
+        given.map_or_else(|| self.default_address(None), |text| parsed(text).map_err(Failure::Usage))
     }
 
-    /// The endpoint where none was given before the word `method`.
-    pub(crate) fn default_endpoint(&self, method: Option<&str>) -> Result<Endpoint, Failure> {
+    /// The address where none was given before the word `method`.
+    pub(crate) fn default_address(&self, method: Option<&str>) -> Result<Address, Failure> {
         if let Some(name) = &self.context {
-            return Contexts::load(&contexts::path()?)?.endpoint(name);
+            return Contexts::load(&contexts::path()?)?.address(name);
         }
         match std::env::var(ADDRESS) {
             Ok(text) if !text.is_empty() => {
@@ -72,13 +73,13 @@ impl Place {
     }
 }
 
-/// The endpoint of the context in use.
-fn in_use(method: Option<&str>) -> Result<Endpoint, Failure> {
+/// The address of the context in use.
+fn in_use(method: Option<&str>) -> Result<Address, Failure> {
     // A user without a home has no contexts.
     if let Ok(path) = contexts::path() {
         let saved = Contexts::load(&path)?;
         if let Some(name) = &saved.current {
-            return saved.endpoint(name);
+            return saved.address(name);
         }
     }
     let method = method.map_or_else(String::new, |word| format!(" ({word}, which has no scheme, is the METHOD)"));
@@ -90,11 +91,6 @@ fn in_use(method: Option<&str>) -> Result<Endpoint, Failure> {
 
 /// The schemes by which another process can be reached.
 pub(crate) const SCHEMES: [&str; 5] = ["tcp", "tls", "ws", "wss", "unix"];
-
-/// Reads an endpoint at which another process can be reached.
-pub(crate) fn parsed(text: &str) -> Result<Endpoint, String> {
-    of_schemes(text, &SCHEMES)
-}
 
 pub(crate) fn of_schemes(text: &str, schemes: &[&str]) -> Result<Endpoint, String> {
     let endpoint: Endpoint = text.parse().map_err(|error: EndpointError| error.to_string())?;
@@ -183,41 +179,59 @@ impl Connection {
         self.tls.are_given()
     }
 
-    /// Connects with callbacks or without, under a name made up for `role` unless one is given.
+    /// Connects to one endpoint of the address, with callbacks or without, under a name made up for
+    /// `role` unless one is given.
     pub(crate) async fn open(
         &self,
-        endpoint: &Endpoint,
+        address: &Address,
         role: &str,
         configure: impl FnOnce(daffi::ClientBuilder) -> daffi::ClientBuilder,
     ) -> Result<Client, Failure> {
+        Ok(configure(self.builder(address, role)?)
+            .connect_any(address.endpoints().iter().map(Endpoint::as_str))
+            .await?)
+    }
+
+    /// Connects to each endpoint of the address, as one node.
+    pub(crate) async fn open_all(
+        &self,
+        address: &Address,
+        role: &str,
+        configure: impl FnOnce(daffi::ClientBuilder) -> daffi::ClientBuilder,
+    ) -> Result<ClientGroup, Failure> {
+        Ok(configure(self.builder(address, role)?)
+            .connect_all(address.endpoints().iter().map(Endpoint::as_str))
+            .await?)
+    }
+
+    fn builder(&self, address: &Address, role: &str) -> Result<daffi::ClientBuilder, Failure> {
         let builder = Client::builder(self.name_or(role)).websocket_keepalive(self.ws_ping).configure(|config| {
             config.connect_timeout = self.connect_timeout.0;
             config.handshake_timeout = self.connect_timeout.0;
         });
-        let builder = match self.tls.settings(endpoint)? {
+        let builder = match self.tls.settings(address)? {
             Some(tls) => builder.tls(tls),
             None => builder,
         };
-        let builder = match self.token_file.as_deref().map(token).transpose()? {
+        Ok(match self.token_file.as_deref().map(token).transpose()? {
             Some(token) => builder.token(token),
             None => builder,
-        };
-        Ok(configure(builder).connect(endpoint.as_str()).await?)
+        })
     }
 
     /// Connects to make calls that are answered.
-    pub(crate) async fn caller(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
-        self.open(endpoint, ROLE, leaving_soon).await
+    pub(crate) async fn caller(&self, address: &Address) -> Result<Client, Failure> {
+        self.open(address, ROLE, leaving_soon).await
     }
 
     /// Connects to see who is there, of which a server of this project tells nobody.
-    pub(crate) async fn looker(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
-        self.open(endpoint, ROLE, |builder| leaving_soon(builder).look_only()).await
+    pub(crate) async fn looker(&self, address: &Address) -> Result<Client, Failure> {
+        self.open(address, ROLE, |builder| leaving_soon(builder).look_only()).await
     }
 
     /// Connects to make calls that nobody answers.
-    pub(crate) async fn sender(&self, endpoint: &Endpoint) -> Result<Client, Failure> {
-        self.open(endpoint, ROLE, |builder| builder).await
+    pub(crate) async fn sender(&self, address: &Address) -> Result<Client, Failure> {
+        self.open(address, ROLE, |builder| builder).await
     }
 }
 
@@ -227,11 +241,11 @@ impl Tls {
     }
 
     /// The settings for TLS. `None`: what the library does by itself is right.
-    fn settings(&self, endpoint: &Endpoint) -> Result<Option<ClientTls>, Failure> {
+    fn settings(&self, address: &Address) -> Result<Option<ClientTls>, Failure> {
         if !self.are_given() {
             return Ok(None);
         }
-        if !matches!(endpoint.scheme(), "tls" | "wss") {
+        if let Some(endpoint) = address.endpoints().iter().find(|at| !matches!(at.scheme(), "tls" | "wss")) {
             return Err(Failure::Usage(format!(
                 "{endpoint} is not encrypted, so TLS options mean nothing there: write tls:// or wss://, or leave them out"
             )));

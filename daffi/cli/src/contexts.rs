@@ -8,10 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use daffi::transport::Endpoint;
 use serde::{Deserialize, Serialize};
 
-use crate::{connection::parsed, failure::Failure, input::text};
+use crate::{
+    address::{Address, parsed},
+    failure::Failure,
+    input::text,
+};
 
 /// Only the user who saved an address may read it, because it may tell more than others should
 /// know.
@@ -79,7 +82,7 @@ impl Contexts {
     }
 
     /// The address saved under a name.
-    pub(crate) fn endpoint(&self, name: &str) -> Result<Endpoint, Failure> {
+    pub(crate) fn address(&self, name: &str) -> Result<Address, Failure> {
         let advice = || format!("; `daffi context add {name} URL` saves one");
         let url = self.contexts.get(name).ok_or_else(|| self.unknown(name, &advice()))?;
         parsed(url).map_err(|error| Failure::Usage(format!("the context {name}: {error}")))

@@ -115,6 +115,7 @@ impl From<InitializationError> for Failure {
             InitializationError::Connect(daffi::transport::ConnectError::Failed { .. })
             | InitializationError::ConnectTimeout { .. }
             | InitializationError::Handshake { .. } => Self::NoConnection(text + io_cause(&error).map_or("", advice)),
+            InitializationError::AllFailed(_) if error.is_retryable() => Self::NoConnection(text),
             InitializationError::Bind(BindError::Io { .. }) => {
                 Self::NotListening(text + io_cause(&error).map_or("", advice_to_listen))
             }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use daffi::{DynArgs, FormatId, transport::Endpoint};
+use daffi::{DynArgs, FormatId};
 
 use crate::{
+    address::Address,
     connection::{Place, SCHEMES},
     failure::Failure,
     input::Input,
@@ -84,7 +85,7 @@ impl From<Serde> for FormatId {
 /// An invocation that was read.
 #[derive(Debug)]
 pub(crate) struct Invoked {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) address: Address,
     pub(crate) method: String,
     pub(crate) args: DynArgs,
     pub(crate) serde: Option<FormatId>,
@@ -110,12 +111,12 @@ impl Invocation {
     /// The same with what reads arguments.
     pub(crate) async fn read_with(self, place: &Place, input: Input) -> Result<Invoked, Failure> {
         let words = self.first.iter().chain(&self.second).chain(&self.rest).cloned().collect();
-        let (endpoint, words) = split(words, place)?;
-        let reading = tokio::task::spawn_blocking(|| self.read_now(endpoint, words, input));
+        let (address, words) = split(words, place)?;
+        let reading = tokio::task::spawn_blocking(|| self.read_now(address, words, input));
         reading.await.unwrap_or_else(|error| Err(Failure::Failed(format!("the arguments were not read: {error}"))))
     }
 
-    fn read_now(self, endpoint: Endpoint, words: Vec<String>, mut input: Input) -> Result<Invoked, Failure> {
+    fn read_now(self, address: Address, words: Vec<String>, mut input: Input) -> Result<Invoked, Failure> {
         let mut words = words.into_iter();
         let method = words.next().ok_or_else(|| {
             Failure::Usage("no METHOD: name the callback to call; `daffi members` lists them".to_owned())
@@ -138,27 +139,27 @@ impl Invocation {
             args.keywords.push((name, value));
         }
         let (serde, timeout) = (self.serde.map(Into::into), self.timeout.0);
-        Ok(Invoked { endpoint, method, args, serde, timeout, headers: self.headers })
+        Ok(Invoked { address, method, args, serde, timeout, headers: self.headers })
     }
 }
 
-/// The endpoint, which is the first word when that is one, and the other words.
-pub(crate) fn split(mut words: Vec<String>, place: &Place) -> Result<(Endpoint, Vec<String>), Failure> {
+/// The address, which is the first word when that is one, and the other words.
+pub(crate) fn split(mut words: Vec<String>, place: &Place) -> Result<(Address, Vec<String>), Failure> {
     if words.first().is_some_and(String::is_empty) {
         let text = "the first argument is empty, and is a URL or a METHOD: is a variable of the shell not set?";
         return Err(Failure::Usage(text.to_owned()));
     }
-    let Some(first) = words.first() else { return Ok((place.default_endpoint(None)?, words)) };
+    let Some(first) = words.first() else { return Ok((place.default_address(None)?, words)) };
     if first.contains("://") {
-        let endpoint = place.endpoint(Some(first))?;
+        let address = place.address(Some(first))?;
         words.remove(0);
-        return Ok((endpoint, words));
+        return Ok((address, words));
     }
     match meant_as(first) {
         Some(url) => {
             Err(Failure::Usage(format!("{first} is no endpoint: write it with its scheme and ://, as in {url}")))
         }
-        None => Ok((place.default_endpoint(Some(first))?, words)),
+        None => Ok((place.default_address(Some(first))?, words)),
     }
 }
 
@@ -187,7 +188,10 @@ mod tests {
     fn the_first_word_is_the_endpoint_when_it_is_one() {
         let words = |words: &[&str]| split(words.iter().map(ToString::to_string).collect(), &Place::default());
         let (endpoint, rest) = words(&["tcp://h:1", "add", "tcp://x:2"]).unwrap();
-        assert_eq!((endpoint.as_str(), rest), ("tcp://h:1", vec!["add".to_owned(), "tcp://x:2".to_owned()]));
+        assert_eq!(
+            (endpoint.to_string().as_str(), rest),
+            ("tcp://h:1", vec!["add".to_owned(), "tcp://x:2".to_owned()])
+        );
         for (bad, url) in [
             (&["127.0.0.1:5001", "add"][..], "as in tcp://127.0.0.1:5001"),
             (&["localhost:5001"], "as in tcp://localhost:5001"),

@@ -3,6 +3,7 @@
 //! The command is the binary `daffi` of this package, and [`run`] is what it does: other packages
 //! bring the same command along by it, as the Python package `daffi-rs` does.
 
+mod address;
 mod admin;
 mod cli;
 mod commands;

@@ -150,6 +150,10 @@ impl Handler for TestHandler {
         true
     }
 
+    fn farewell(&self) -> Option<Frame> {
+        None
+    }
+
     fn on_end(&mut self, _: &Disconnected) {}
 
     fn may_stop_reading(&self) -> bool {

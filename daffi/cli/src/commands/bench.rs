@@ -107,7 +107,7 @@ impl Bench {
         let mut clients = Vec::new();
         for number in 1..=connections {
             let connection = if connections > 1 { &self.connection.numbered(number) } else { &self.connection };
-            clients.push(interrupts.cut(connection.caller(&invoked.endpoint)).await?);
+            clients.push(interrupts.cut(connection.caller(&invoked.address)).await?);
         }
         let rpcs = clients.iter().map(|client| {
             let rpc = self.receiver.iter().fold(client.rpc(), |rpc, name| rpc.receiver(name));

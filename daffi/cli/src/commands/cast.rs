@@ -53,7 +53,7 @@ type Results = BTreeMap<String, Result<Value, CallError>>;
 impl Cast {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let invoked = self.invocation.read(&self.place).await?;
-        let client = self.connection.caller(&invoked.endpoint).await?;
+        let client = self.connection.caller(&invoked.address).await?;
         let cast = client.cast();
         let cast = if self.receivers.is_empty() { cast } else { cast.receivers(self.receivers) };
         let cast = invoked.serde.into_iter().fold(cast, CastCall::serde);

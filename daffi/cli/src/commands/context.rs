@@ -1,9 +1,9 @@
 use clap::{Args, Subcommand};
-use daffi::{Shown, transport::Endpoint};
+use daffi::Shown;
 use serde::Serialize;
 
 use crate::{
-    connection::parsed,
+    address::{Address, parsed},
     contexts::{Contexts, path},
     failure::Failure,
     output,
@@ -35,9 +35,9 @@ enum Action {
         /// Its name
         #[arg(value_parser = name)]
         name: String,
-        /// The address
+        /// The address; several endpoints of one network with commas between them
         #[arg(value_parser = parsed)]
-        url: Endpoint,
+        url: Address,
     },
     /// List what is saved, with a * before the one in use
     List {
@@ -89,7 +89,7 @@ impl Context {
             }
             Action::List { json } => return list(&saved, json),
             Action::Use { name } => {
-                saved.endpoint(&name)?;
+                saved.address(&name)?;
                 saved.current = Some(name);
             }
             Action::Remove { name } => {

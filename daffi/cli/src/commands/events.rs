@@ -31,13 +31,13 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let endpoint = self.place.endpoint(self.url.as_deref())?;
-        let client = self.connection.caller(&endpoint).await?;
+        let address = self.place.address(self.url.as_deref())?;
+        let client = self.connection.caller(&address).await?;
         if client.server_role() == Some(Role::Service) {
-            return Err(Failure::Usage(format!("{endpoint} is a service: only a router tells who joins and leaves")));
+            return Err(Failure::Usage(format!("{address} is a service: only a router tells who joins and leaves")));
         }
         let mut events = client.events();
-        tracing::info!("following {endpoint}");
+        tracing::info!("following {}", client.endpoint());
         while let Some(event) = events.next().await {
             if self.json {
                 let (event, member) = (kind(&event).0, event.member());

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use daffi::{Member, Shown, transport::Endpoint};
+use daffi::{Member, Shown};
 use serde::Serialize;
 
 use crate::{
+    address::Address,
     connection::{Connection, Place, others},
     failure::Failure,
     output,
@@ -40,8 +41,8 @@ pub(crate) struct Members {
 
 impl Members {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let endpoint = self.place.endpoint(self.url.as_deref())?;
-        let client = self.connection.looker(&endpoint).await?;
+        let address = self.place.address(self.url.as_deref())?;
+        let client = self.connection.looker(&address).await?;
         let all = others(&client);
         client.stop().await;
         let wanted = self.filter.as_deref().unwrap_or_default();
@@ -61,16 +62,16 @@ impl Members {
             }
         }
         if members.is_empty() || self.by_callback && exposes_nothing {
-            output::tell(&self.nothing_listed(all.len(), &endpoint));
+            output::tell(&self.nothing_listed(all.len(), &address));
         }
         Ok(())
     }
 
     /// What is said of a list in which nothing is, where so many are there.
-    fn nothing_listed(&self, there: usize, endpoint: &Endpoint) -> String {
+    fn nothing_listed(&self, there: usize, address: &Address) -> String {
         match (there, &self.filter) {
             (0, _) => format!(
-                "nobody is there: no node is connected to {endpoint}; `daffi demo --connect {endpoint}` joins one to try \
+                "nobody is there: no node is connected to {address}; `daffi demo --connect {address}` joins one to try \
                  things on, and a client of yours connects to the same address"
             ),
             (_, Some(text)) => format!(

@@ -35,7 +35,7 @@ pub(crate) struct Nowait {
 impl Nowait {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let invoked = self.invocation.read(&self.place).await?;
-        let client = self.connection.sender(&invoked.endpoint).await?;
+        let client = self.connection.sender(&invoked.address).await?;
         if self.all {
             let cast = invoked.serde.into_iter().fold(client.cast_nowait(), CastNowait::serde);
             let cast = invoked.timeout.into_iter().fold(cast, CastNowait::timeout);

@@ -1,10 +1,11 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use daffi::{Client, Role, Shown, transport::Endpoint};
+use daffi::{Client, Role, Shown};
 use serde::Serialize;
 
 use crate::{
+    address::Address,
     connection::{Connection, Place, others},
     failure::Failure,
     interrupts::Interrupts,
@@ -37,7 +38,6 @@ pub(crate) struct Ping {
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Pings<'a> {
-    endpoint: &'a str,
     #[serde(flatten)]
     found: &'a Found,
     connect_ms: Vec<f64>,
@@ -48,6 +48,7 @@ struct Pings<'a> {
 /// What is known of the other end.
 #[derive(Serialize)]
 struct Found {
+    endpoint: String,
     role: &'static str,
     level: u8,
     members: Vec<String>,
@@ -64,18 +65,17 @@ struct Seen {
 
 impl Ping {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
-        let endpoint = self.place.endpoint(self.url.as_deref())?;
+        let address = self.place.address(self.url.as_deref())?;
         let mut seen = Seen::default();
-        let ended = interrupts.cut(self.measure(&endpoint, &mut seen)).await;
+        let ended = interrupts.cut(self.measure(&address, &mut seen)).await;
         let Seen { found, times, errors, first_failure } = seen;
         let failed = errors.total();
         if let Some(found) = &found {
             if self.json {
                 let connect_ms = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
-                let endpoint = endpoint.as_str();
-                output::json(&Pings { endpoint, found, connect_ms, failed, errors: &errors })?;
+                output::json(&Pings { found, connect_ms, failed, errors: &errors })?;
             } else {
-                output::answer(&readable(&endpoint, found, &times))?;
+                output::answer(&readable(found, &times))?;
             }
         }
         ended?;
@@ -86,10 +86,10 @@ impl Ping {
         }
     }
 
-    async fn measure(&self, endpoint: &Endpoint, seen: &mut Seen) -> Result<(), Failure> {
+    async fn measure(&self, address: &Address, seen: &mut Seen) -> Result<(), Failure> {
         for _ in 0..self.count.0 {
             let begun = Instant::now();
-            match self.connection.looker(endpoint).await {
+            match self.connection.looker(address).await {
                 Ok(client) => {
                     seen.times.push(begun.elapsed());
                     seen.found = Some(found(&client));
@@ -109,6 +109,7 @@ impl Ping {
 
 fn found(client: &Client) -> Found {
     Found {
+        endpoint: client.endpoint().to_string(),
         role: match client.server_role() {
             Some(Role::Service) => "service",
             Some(Role::Router) => "router",
@@ -127,7 +128,7 @@ fn summary(times: &[Duration]) -> (Duration, Duration, Duration) {
     (shortest, times.iter().sum::<Duration>() / count, longest)
 }
 
-fn readable(endpoint: &Endpoint, found: &Found, times: &[Duration]) -> String {
+fn readable(found: &Found, times: &[Duration]) -> String {
     let speaks = if found.level >= 4 { "wire level 4" } else { "wire level 3, that of daffi 3.0.1" };
     let (shortest, mean, longest) = summary(times);
     let who = match (&found.members[..], found.role) {
@@ -145,5 +146,6 @@ fn readable(endpoint: &Endpoint, found: &Found, times: &[Duration]) -> String {
             brief(longest)
         ),
     };
+    let endpoint = &found.endpoint;
     format!("{endpoint}\n{who}\n{speaks}\n{took}")
 }

@@ -1,7 +1,7 @@
 use std::{io, path::Path};
 
 use clap::Args;
-use daffi::{Bytes, StreamCall, StreamNowait, transport::Endpoint};
+use daffi::{Bytes, StreamCall, StreamNowait};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::{
@@ -11,6 +11,7 @@ use tokio::{
 
 use super::closing;
 use crate::{
+    address::Address,
     connection::{Connection, Place},
     failure::Failure,
     invocation::{Serde, split},
@@ -91,17 +92,17 @@ impl Stream {
 
     async fn send(self, progress: &ProgressBar) -> Result<u64, Failure> {
         let words = self.first.into_iter().chain(self.second).chain(self.third).collect();
-        let (endpoint, words) = split(words, &self.place)?;
-        let (method, file) = target(&endpoint, words)?;
+        let (address, words) = split(words, &self.place)?;
+        let (method, file) = target(&address, words)?;
         let mut failed = None;
         let input = open(&file, progress).await?;
         let chunks = chunks(input, self.chunk_size.0, progress, &mut failed);
         let sent = if self.nowait {
-            let client = self.connection.sender(&endpoint).await?;
+            let client = self.connection.sender(&address).await?;
             let stream = self.receiver.into_iter().fold(client.stream_nowait(), StreamNowait::receiver);
             closing(&client, stream.serde(self.serde.into()).send(&method, chunks)).await?
         } else {
-            let client = self.connection.caller(&endpoint).await?;
+            let client = self.connection.caller(&address).await?;
             let stream = self.receiver.into_iter().fold(client.stream(), StreamCall::receiver);
             let stream = self.timeout.0.into_iter().fold(stream, StreamCall::timeout);
             let stream = stream.serde(self.serde.into()).window(self.window.0);
@@ -114,12 +115,12 @@ impl Stream {
     }
 }
 
-fn target(endpoint: &Endpoint, words: Vec<String>) -> Result<(String, String), Failure> {
+fn target(address: &Address, words: Vec<String>) -> Result<(String, String), Failure> {
     match <[String; 2]>::try_from(words) {
         Ok([method, file]) => Ok((method, file)),
         Err(words) if words.len() > 2 => Err(Failure::Usage(format!("too many words behind {}", words[1]))),
         Err(_) => Err(Failure::Usage(format!(
-            "METHOD and FILE are needed, as in `daffi stream {endpoint} receive_chunk movie.mkv`; - is stdin"
+            "METHOD and FILE are needed, as in `daffi stream {address} receive_chunk movie.mkv`; - is stdin"
         ))),
     }
 }

@@ -22,7 +22,9 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     seeds.push(
         [&[0], &Handshake::refusal(NodeType::new(Role::Router, Level::THREE), "no \"room\"").to_json()[..]].concat(),
     );
-    for kind in [EventKind::Connected, EventKind::Disconnected, EventKind::Evicted] {
+    for kind in
+        [EventKind::Connected, EventKind::Disconnected, EventKind::Evicted, EventKind::Stopping, EventKind::Stopped]
+    {
         seeds.push([&[1], &EventBody { kind, member: "w,1 \u{7}".into() }.to_json()[..]].concat());
     }
     let grant = Grant::new(FlowId(7), 300, 65_536).ok().map(Credit::Grants);

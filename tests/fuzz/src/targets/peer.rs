@@ -143,8 +143,13 @@ pub(super) fn frame(tape: &mut Tape<'_>, role: Role) -> Vec<u8> {
             Frame::new(header, "", "", "", &handshake_body(tape, role, receiver), &limits)
         }
         3 => {
-            let kind =
-                [EventKind::Connected, EventKind::Disconnected, EventKind::Evicted][usize::from(tape.byte() % 3)];
+            let kind = [
+                EventKind::Connected,
+                EventKind::Disconnected,
+                EventKind::Evicted,
+                EventKind::Stopping,
+                EventKind::Stopped,
+            ][usize::from(tape.byte() % 5)];
             let body = EventBody { kind, member: receiver.to_owned() }.to_json();
             Frame::new(Header::control(Kind::Events, CallId::NONE, false), "", "", "", &body, &limits)
         }

@@ -86,7 +86,7 @@ impl Call {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let connecting = async {
             let invoked = self.invocation.clone().read_with(&self.place, self.input()).await?;
-            let client = self.connection.caller(&invoked.endpoint).await?;
+            let client = self.connection.caller(&invoked.address).await?;
             Ok((invoked, client))
         };
         let (invoked, client) = interrupts.cut(connecting).await?;

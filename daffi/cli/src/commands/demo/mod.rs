@@ -11,8 +11,9 @@ use daffi_admin::Admin;
 
 use self::{callbacks::Demonstration, echo::echo, given_up::GivenUp, streams::Streams};
 use crate::{
+    address::{Address, parsed},
     admin::Watching,
-    connection::{Connection, parsed},
+    connection::Connection,
     failure::Failure,
     interrupts::Interrupts,
     quantity::Count,
@@ -63,9 +64,9 @@ pub(crate) struct Demo {
     /// tls+fd://3; may be repeated
     #[arg(short, long, value_name = "URL", group = "place", conflicts_with = "connect", value_parser = listening)]
     listen: Vec<Endpoint>,
-    /// Be a worker of this router
+    /// Be a worker of this router, or of several, their URLs with commas between them
     #[arg(short, long, value_name = "URL", group = "place", value_parser = parsed)]
-    connect: Option<Endpoint>,
+    connect: Option<Address>,
     /// Callbacks that run at once
     #[arg(short, long, value_name = "N", default_value = "1")]
     workers: Count,
@@ -84,7 +85,7 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         match &self.connect {
-            Some(router) => self.work(router, interrupts).await,
+            Some(routers) => self.work(routers, interrupts).await,
             None => self.serve(interrupts).await,
         }
     }
@@ -125,7 +126,7 @@ impl Demo {
         until_ended(interrupts, service.join(), service.stop(), service.name(), signals).await
     }
 
-    async fn work(&self, router: &Endpoint, interrupts: &Interrupts) -> Result<(), Failure> {
+    async fn work(&self, routers: &Address, interrupts: &Interrupts) -> Result<(), Failure> {
         if self.certificates.are_given() {
             return Err(Failure::Usage(
                 "--tls-cert, --tls-key and --client-ca belong to --listen; --connect has --client-cert, --client-key and --ca"
@@ -139,20 +140,21 @@ impl Demo {
             builder.callbacks(callbacks()).workers(self.workers.0)
         };
         let signals = Signals::listen()?;
-        let client = interrupts.cut(self.connection.open(router, "demo", settings)).await?;
-        if client.server_role() == Some(Role::Service) {
-            return Err(Failure::Usage(format!(
-                "{router} is a service, whose clients nobody can call: connect to a router"
-            )));
+        let group = interrupts.cut(self.connection.open_all(routers, "demo", settings)).await?;
+        let name = group.clients().next().expect("an address has an endpoint").name().to_owned();
+        for client in group.clients() {
+            if client.server_role() == Some(Role::Service) {
+                return Err(Failure::Usage(format!(
+                    "{} is a service, whose clients nobody can call: connect to a router",
+                    client.endpoint()
+                )));
+            }
+            tokio::spawn(log_members(client.events()));
         }
-        tokio::spawn(log_members(client.events()));
-        tracing::info!(name = client.name(), "connected to {router}");
-        let signals = signals.obey(
-            interrupts,
-            || || reload_certificates(None),
-            || log_members_count(client.members().iter().count()),
-        );
-        until_ended(interrupts, client.join(), client.stop(), client.name(), signals).await
+        tracing::info!(name, "connected to {routers}");
+        let members = || group.clients().map(|client| client.members().iter().count()).sum();
+        let signals = signals.obey(interrupts, || || reload_certificates(None), || log_members_count(members()));
+        until_ended(interrupts, group.join(), group.stop(), &name, signals).await
     }
 }
 

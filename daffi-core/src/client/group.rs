@@ -1,0 +1,94 @@
+//! One node at several servers.
+
+use std::{sync::Arc, time::Duration};
+
+use daffi_serde::FormatSet;
+use tokio::sync::mpsc;
+
+use super::{Client, supervisor};
+use crate::{
+    error::{Ended, InitializationError},
+    serve::Callback,
+};
+
+/// One node that is a client of several servers at once, of Routers for one: a worker that each of
+/// them can call. [`ClientBuilder::connect_all`](super::ClientBuilder::connect_all) makes it.
+///
+/// Its clients share name, callbacks, `workers`, memory and end: to stop one of them is to stop
+/// all. A callback that calls on does it through the server that its own call came through.
+#[derive(Clone, Debug)]
+pub struct ClientGroup<F> {
+    clients: Vec<Client<F>>,
+}
+
+impl<F: FormatSet> ClientGroup<F> {
+    pub(super) const fn new(clients: Vec<Client<F>>) -> Self {
+        Self { clients }
+    }
+
+    /// Connects them side by side, and comes back when the first one is, or when all have failed.
+    /// The others go on.
+    pub(super) async fn start(&self, retry: Option<Duration>) -> Result<(), InitializationError> {
+        let (told, mut tells) = mpsc::channel(self.clients.len().max(1));
+        for client in &self.clients {
+            let (core, told) = (Arc::clone(client.shared()), told.clone());
+            tokio::spawn(async move {
+                let made = supervisor::start(Arc::clone(&core), retry).await;
+                let failed = made.is_err();
+                // Who has heard of the first one listens no more.
+                let _heard = told.send(made).await;
+                if failed {
+                    supervisor::start_lazily(core);
+                }
+            });
+        }
+        drop(told);
+        let mut failed = Vec::new();
+        while let Some(made) = tells.recv().await {
+            match made {
+                Ok(()) => return Ok(()),
+                Err(error) => failed.push(error),
+            }
+        }
+        Err(InitializationError::of_all(failed))
+    }
+
+    /// Its clients, in the order of the addresses. Calls of one of them go to what its server
+    /// knows.
+    #[must_use]
+    pub fn clients(&self) -> &[Client<F>] {
+        &self.clients
+    }
+
+    /// Exposes further callbacks, at all servers; see [`Client::add_callbacks`].
+    ///
+    /// # Errors
+    /// Those of [`Client::add_callbacks`]: none was added.
+    pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
+        let Some((first, others)) = self.clients.split_first() else { return Ok(()) };
+        first.add_callbacks(callbacks)?;
+        others.iter().for_each(|client| client.shared().announce.notify_one());
+        Ok(())
+    }
+
+    /// Waits until all have ended: the node was stopped, or each was evicted. Cancel safe.
+    pub async fn join(&self) -> Ended {
+        let mut how = Ended::Evicted;
+        for client in &self.clients {
+            how = match (how, client.join().await) {
+                (Ended::CutOff(one), Ended::CutOff(other)) => Ended::CutOff(one.max(other)),
+                (first, Ended::Evicted) => first,
+                (Ended::RuntimeGone, _) | (_, Ended::RuntimeGone) => Ended::RuntimeGone,
+                (Ended::CutOff(one), _) => Ended::CutOff(one),
+                (_, other) => other,
+            };
+        }
+        how
+    }
+
+    /// Stops all of them in order, as [`Client::stop`] does. Cancel safe: dropped, the node goes on
+    /// stopping.
+    pub async fn stop(&self) {
+        futures::future::join_all(self.clients.iter().map(Client::stop)).await;
+    }
+}

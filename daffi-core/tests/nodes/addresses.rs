@@ -1,0 +1,291 @@
+//! Clients of several addresses: any of them, and all of them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use daffi_core::{
+    Callback, CallbackOptions, Client, ClientBuilder, ClientGroup, ClientState, Ended, InitializationError, NodeConfig,
+    Router,
+};
+use daffi_transport::{Endpoint, LinkConfig, Listener, mem};
+use daffi_wire::{Limits, MethodName};
+use futures::future::poll_fn;
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::support::{Formats, client, endpoint, formats, hang, node, plain, router};
+
+/// Longer than a client waits for one address of several.
+const LONG: Duration = Duration::from_secs(60);
+
+fn at_any(name: &str, places: &[&Endpoint]) -> ClientBuilder<Formats> {
+    let mut connectors = places.iter().map(|at| Box::new(mem::MemConnector::new((*at).clone())));
+    let builder = Client::builder(node(name), connectors.next().unwrap(), formats());
+    connectors.fold(builder, |builder, connector| builder.or_at(connector))
+}
+
+/// A worker of two Routers.
+async fn at_both(name: &str, places: [&Endpoint; 2], callbacks: Vec<Callback>) -> ClientGroup<Formats> {
+    at_any(name, &places).callbacks(callbacks).connect_all().await.unwrap()
+}
+
+fn double() -> Callback {
+    plain("double", |(n,): (i64,)| Ok(n * 2))
+}
+
+async fn connected(client: &Client<Formats>) {
+    timeout(LONG, client.wait_for_connection()).await.unwrap().unwrap();
+}
+
+async fn all_connected(group: &ClientGroup<Formats>) {
+    for client in group.clients() {
+        connected(client).await;
+    }
+}
+
+/// Whichever comes first: one of the addresses is nobody's.
+#[tokio::test]
+async fn one_that_answers_is_enough() {
+    let (_router, there) = router();
+    let nobody = endpoint();
+    for _ in 0..8 {
+        let client = at_any("caller", &[&nobody, &there]).connect().await.unwrap();
+        assert_eq!(client.endpoint(), &there);
+        client.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn where_none_answers_each_is_named_and_what_can_be_repeated_is() {
+    let places = [endpoint(), endpoint()];
+    let error = at_any("caller", &[&places[0], &places[1]]).connect().await.unwrap_err();
+    let text = error.to_string();
+    assert!(error.is_retryable() && text.starts_with("none of 2 addresses works; "), "{text}");
+    assert!(places.iter().all(|at| text.contains(at.as_str())), "{text}");
+    let error = at_any("caller", &[&places[0], &places[1]]).connect_all().await.unwrap_err();
+    assert!(matches!(error, InitializationError::AllFailed(errors) if errors.len() == 2));
+    let one = at_any("caller", &[&places[0]]).connect().await.unwrap_err();
+    assert!(matches!(one, InitializationError::Connect(_)), "an only address fails as itself: {one}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_takes_connections_and_says_nothing_gives_way_to_the_next() {
+    let silent = endpoint();
+    let mut listener = mem::MemListener::bind(&silent).unwrap();
+    let (_router, there) = router();
+    let taking = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
+            kept.push(pending.upgrade().await.unwrap());
+        }
+    });
+    for _ in 0..8 {
+        let begun = tokio::time::Instant::now();
+        let client = at_any("caller", &[&silent, &there]).connect().await.unwrap();
+        assert!(client.endpoint() == &there && begun.elapsed() < Duration::from_secs(3));
+        client.stop().await;
+    }
+    taking.abort();
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_again_at_the_next_address() {
+    let (one, two) = (router(), router());
+    let client = at_any("caller", &[&one.1, &two.1]).connect().await.unwrap();
+    let (lost, other) = if client.endpoint() == &one.1 { (one, two) } else { (two, one) };
+    drop(lost);
+    let mut state = client.state();
+    timeout(LONG, state.wait_for(|state| *state == ClientState::Reconnecting)).await.unwrap().unwrap();
+    connected(&client).await;
+    assert_eq!(client.endpoint(), &other.1);
+}
+
+/// The Router that `client` is at, and the other one.
+fn sorted(client: &Client<Formats>, one: (Router, Endpoint), two: (Router, Endpoint)) -> [(Router, Endpoint); 2] {
+    if client.endpoint() == &one.1 { [one, two] } else { [two, one] }
+}
+
+#[tokio::test]
+async fn when_a_router_stops_open_calls_end_there_and_new_ones_go_to_the_next() {
+    let (one, two) = (router(), router());
+    let gate = Arc::new(Semaphore::new(0));
+    let config = NodeConfig::client().workers(8);
+    let worker = at_any("worker", &[&one.1, &two.1]).config(config).callbacks(vec![hang(&gate), double()]);
+    let worker = worker.connect_all().await.unwrap();
+    all_connected(&worker).await;
+    let client = at_any("caller", &[&one.1, &two.1]).connect().await.unwrap();
+    client.wait_for_members(&["worker"], Some(LONG)).await.unwrap();
+    let [here, there] = sorted(&client, one, two);
+    let open = tokio::spawn({
+        let client = client.clone();
+        async move { client.rpc().call::<u32>("hang", (5,)).await }
+    });
+    while here.0.stats().open_calls == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let stopping = tokio::spawn(async move { here.0.stop().await });
+    while client.endpoint() != &there.1 || !client.is_connected() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(client.rpc().wait_for_receiver().call::<i64>("double", (4,)).await.unwrap(), 8);
+    assert!(!open.is_finished() && !stopping.is_finished(), "the old connection stands while a call is open there");
+    gate.add_permits(1);
+    assert_eq!(open.await.unwrap().unwrap(), 5);
+    timeout(LONG, stopping).await.unwrap().unwrap();
+    assert_eq!(client.rpc().call::<i64>("double", (5,)).await.unwrap(), 10);
+}
+
+#[tokio::test]
+async fn a_client_that_has_nowhere_to_go_stays_and_can_be_stopped() {
+    let (one, nobody) = (router(), endpoint());
+    let gate = Arc::new(Semaphore::new(0));
+    let _worker = crate::support::worker(&one.1, "worker", vec![hang(&gate)]).await;
+    let client = at_any("caller", &[&one.1, &nobody]).connect().await.unwrap();
+    client.wait_for_members(&["worker"], Some(LONG)).await.unwrap();
+    let open = tokio::spawn({
+        let client = client.clone();
+        async move { client.rpc().call::<u32>("hang", (5,)).await }
+    });
+    while one.0.stats().open_calls == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let router = one.0.clone();
+    let stopping = tokio::spawn(async move { router.stop().await });
+    while !one.0.is_stopping() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    gate.add_permits(1);
+    assert_eq!(open.await.unwrap().unwrap(), 5);
+    timeout(LONG, stopping).await.unwrap().unwrap();
+    timeout(LONG, client.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_of_all_routers_is_one_node_with_one_line_of_workers() {
+    let (one, two) = (router(), router());
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let alone = crate::support::asynchronous("alone", move |(): ()| {
+        let (running, seen) = (Arc::clone(&running), Arc::clone(&seen));
+        async move {
+            seen.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            running.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let worker = at_both("worker", [&one.1, &two.1], vec![alone]).await;
+    all_connected(&worker).await;
+    let (first, second) = (client(&one.1, "first").await, client(&two.1, "second").await);
+    let calls = |client: Client<Formats>| async move {
+        client.wait_for_members(&["worker"], Some(LONG)).await.unwrap();
+        futures::future::join_all((0..50).map(|_| client.rpc().call::<()>("alone", ()))).await
+    };
+    let (a, b) = futures::future::join(calls(first.clone()), calls(second.clone())).await;
+    assert!(a.iter().chain(&b).all(Result::is_ok));
+    assert_eq!(most.load(Ordering::SeqCst), 1, "`workers` is 1 for the node, not for each Router");
+
+    worker.add_callbacks(vec![double()]).unwrap();
+    for client in [&first, &second] {
+        assert_eq!(client.rpc().wait_for_receiver().call::<i64>("double", (4,)).await.unwrap(), 8);
+    }
+    worker.clients()[0].stop().await;
+    assert_eq!(timeout(LONG, worker.join()).await.unwrap(), Ended::Stopped, "it is one node, and ends as one");
+}
+
+/// `through`: calls `name` of the Router that its own call came through.
+fn through() -> Callback {
+    let name = MethodName::new("through", &Limits::default()).unwrap();
+    Callback::asynchronous(name, CallbackOptions::new(), formats(), |(): (), ctx| {
+        let client = ctx.client::<Formats>().unwrap();
+        async move { client.rpc().call::<String>("here", ()).await.map_err(daffi_core::remote_error) }
+    })
+}
+
+#[tokio::test]
+async fn a_callback_calls_on_where_it_was_called() {
+    let (one, two) = (router(), router());
+    let worker = at_both("worker", [&one.1, &two.1], vec![through()]).await;
+    all_connected(&worker).await;
+    let mut nodes = Vec::new();
+    for (at, says) in [(&one.1, "one"), (&two.1, "two")] {
+        nodes.push(crate::support::worker(at, "local", vec![plain("here", move |(): ()| Ok(says))]).await);
+        let caller = client(at, "caller").await;
+        caller.wait_for_members(&["worker", "local"], Some(LONG)).await.unwrap();
+        // The worker has heard of its neighbour, too.
+        let there = worker.clients().iter().find(|client| client.endpoint() == at).unwrap();
+        there.wait_for_members(&["local"], Some(LONG)).await.unwrap();
+        assert_eq!(caller.rpc().call::<String>("through", ()).await.unwrap(), says);
+        nodes.push(caller);
+    }
+}
+
+#[tokio::test]
+async fn one_router_of_two_is_enough_to_begin_with_and_the_other_is_joined_when_it_comes() {
+    let (_one, here) = router();
+    let late = endpoint();
+    let worker = at_both("worker", [&late, &here], vec![double()]).await;
+    let listener = Box::new(mem::MemListener::bind(&late).unwrap());
+    let _late = Router::builder(node("late")).listen(vec![listener]).unwrap();
+    let caller = client(&late, "caller").await;
+    assert_eq!(timeout(LONG, caller.rpc().wait_for_receiver().call::<i64>("double", (4,))).await.unwrap().unwrap(), 8);
+    drop(worker);
+}
+
+/// Calls until it is told to end; gives how often a call worked, and fails at one that cannot be
+/// repeated.
+async fn calls_on(client: Client<Formats>, over: Arc<AtomicUsize>, worked: Arc<AtomicUsize>) {
+    while over.load(Ordering::SeqCst) == 0 {
+        match client.rpc().wait_for_receiver().timeout(LONG).call::<i64>("double", (4,)).await {
+            Ok(result) => {
+                assert_eq!(result, 8);
+                worked.fetch_add(1, Ordering::SeqCst);
+            }
+            Err(error) => {
+                assert!(error.is_retryable(), "{error}");
+                // What fails at once must not keep the thread, which the client's connections run
+                // on.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+async fn until_more_work(worked: &AtomicUsize) {
+    let before = worked.load(Ordering::SeqCst);
+    let more = async {
+        while worked.load(Ordering::SeqCst) < before + 200 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LONG, more).await.expect("calls go on");
+}
+
+#[tokio::test]
+async fn routers_restarted_one_after_another_under_load_lose_no_call_that_can_be_repeated() {
+    let (one, two) = (router(), router());
+    let _worker = at_both("worker", [&one.1, &two.1], vec![double()]).await;
+    let client = at_any("caller", &[&one.1, &two.1]).connect().await.unwrap();
+    let (over, worked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let calling: Vec<_> =
+        (0..8).map(|_| tokio::spawn(calls_on(client.clone(), Arc::clone(&over), Arc::clone(&worked)))).collect();
+    let mut now = sorted(&client, one, two);
+    for _ in 0..4 {
+        until_more_work(&worked).await;
+        let [(here, at), there] = now;
+        timeout(LONG, here.stop()).await.unwrap();
+        until_more_work(&worked).await;
+        assert_eq!(client.endpoint(), &there.1);
+        let listener = Box::new(mem::MemListener::bind(&at).unwrap());
+        let back = Router::builder(node("router")).listen(vec![listener]).unwrap();
+        now = [there, (back, at)];
+    }
+    over.store(1, Ordering::SeqCst);
+    for caller in calling {
+        timeout(LONG, caller).await.unwrap().unwrap();
+    }
+}
