@@ -45,29 +45,43 @@ pub struct Events {
 
 /// Where a node tells its events. It is closed when the node ends, which ends the streams.
 #[derive(Debug)]
-pub(crate) struct EventHub(Mutex<Option<Sender<MemberEvent>>>);
+pub(crate) struct EventHub(Mutex<Hearing>);
+
+#[derive(Debug)]
+enum Hearing {
+    /// Nobody has asked yet: what would keep events for listeners takes 64 KiB.
+    Unasked,
+    Open(Sender<MemberEvent>),
+    Closed,
+}
 
 impl EventHub {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Some(channel(KEPT).0)))
+        Self(Mutex::new(Hearing::Unasked))
     }
 
     pub(crate) fn tell(&self, event: MemberEvent) {
-        if let Some(sender) = &*self.0.lock() {
+        if let Hearing::Open(sender) = &*self.0.lock() {
             // Fails when nobody listens.
             let _nobody = sender.send(event);
         }
     }
 
     pub(crate) fn subscribe(&self) -> Events {
-        Events::new(match &*self.0.lock() {
-            Some(sender) => sender.subscribe(),
-            None => channel(1).1,
+        let mut hearing = self.0.lock();
+        Events::new(match &*hearing {
+            Hearing::Open(sender) => sender.subscribe(),
+            Hearing::Closed => channel(1).1,
+            Hearing::Unasked => {
+                let (sender, receiver) = channel(KEPT);
+                *hearing = Hearing::Open(sender);
+                receiver
+            }
         })
     }
 
     pub(crate) fn close(&self) {
-        self.0.lock().take();
+        *self.0.lock() = Hearing::Closed;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use daffi_core::{Client, ClientState, Ended, InitializationError, NodeConfig};
+use daffi_core::{Client, ClientState, Ended, InitializationError, NodeConfig, Token};
 use daffi_wire::{NodeName, Role};
 use futures::future::BoxFuture;
 use pyo3::{
@@ -171,6 +171,12 @@ impl ClientNode {
         Ok(())
     }
 
+    /// Tells a desk of members that come and go, from now on.
+    fn watch(&self, events: &Desk) -> PyResult<()> {
+        watch(&self.engine, self.node()?.events(), Arc::clone(&events.inbox));
+        Ok(())
+    }
+
     /// Waits until it was stopped or evicted.
     fn join(&self, py: Python<'_>) -> PyResult<()> {
         let node = Arc::clone(self.node()?);
@@ -200,11 +206,13 @@ pub(crate) fn connect(
     options: NodeOptions,
     names: Vec<(String, bool)>,
     desk: &Desk,
-    events: &Desk,
+    events: Option<&Desk>,
 ) -> PyResult<ClientNode> {
     let engine = engine()?;
     let config = options.config(NodeConfig::client())?;
     let inbox = Arc::clone(&desk.inbox);
+    let token =
+        options.token.as_deref().map(Token::new).transpose().map_err(|error| initialization(py, error.to_string()))?;
     if options.endpoints.is_empty() {
         return Err(initialization(
             py,
@@ -219,11 +227,13 @@ pub(crate) fn connect(
                 let connector = connector(endpoint, &options.tls)?;
                 let callbacks = callbacks(names.clone(), &inbox, &config.limits)?;
                 let name = NodeName::new(options.name.as_str(), &config.limits)?;
-                Client::builder(name, connector, Unread::default())
-                    .config(config.clone())
-                    .callbacks(callbacks)
-                    .connect()
-                    .await
+                let builder = Client::builder(name, connector, Unread::default());
+                let builder = builder.config(config.clone()).callbacks(callbacks);
+                let builder = match &token {
+                    Some(token) => builder.token(token.clone()),
+                    None => builder,
+                };
+                builder.connect().await
             };
             match attempt.await {
                 Ok(client) => return Ok(client),
@@ -233,7 +243,9 @@ pub(crate) fn connect(
         Err(last)
     })?;
     let node = Arc::new(connected.map_err(|error| not_started(py, &error))?);
-    watch(&engine, node.events(), Arc::clone(&events.inbox));
+    if let Some(events) = events {
+        watch(&engine, node.events(), Arc::clone(&events.inbox));
+    }
     let weak: Weak<Client<Unread>> = Arc::downgrade(&node);
     remember(weak);
     Ok(ClientNode { node: Some(node), engine })

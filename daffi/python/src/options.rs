@@ -20,6 +20,8 @@ pub(crate) struct NodeOptions {
     pub(crate) max_body: Option<usize>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) budget: Option<usize>,
+    /// What it shows a server, of which it says who the node is.
+    pub(crate) token: Option<String>,
 }
 
 /// Files of certificates and keys.

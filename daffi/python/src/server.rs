@@ -117,6 +117,12 @@ macro_rules! server {
                 Ok(())
             }
 
+            /// Tells a desk of members that come and go, from now on.
+            fn watch(&self, events: &Desk) -> PyResult<()> {
+                watch(&self.engine, self.node()?.events(), Arc::clone(&events.inbox));
+                Ok(())
+            }
+
             /// Waits until it was stopped.
             fn join(&self, py: Python<'_>) -> PyResult<()> {
                 let node = Arc::clone(self.node()?);
@@ -164,7 +170,7 @@ pub(crate) fn serve(
     options: NodeOptions,
     names: Vec<(String, bool)>,
     desk: &Desk,
-    events: &Desk,
+    events: Option<&Desk>,
 ) -> PyResult<ServiceNode> {
     let engine = engine()?;
     let config = options.config(NodeConfig::server())?;
@@ -177,13 +183,15 @@ pub(crate) fn serve(
         Service::builder(name, Unread::default()).config(config).callbacks(callbacks).listen(listeners)
     })?;
     let service = started.map_err(|error| not_started(py, &error))?;
-    watch(&engine, service.events(), Arc::clone(&events.inbox));
+    if let Some(events) = events {
+        watch(&engine, service.events(), Arc::clone(&events.inbox));
+    }
     Ok(ServiceNode::start(service, engine))
 }
 
 /// Starts a Router that tells `events` of members.
 #[pyfunction]
-pub(crate) fn serve_router(py: Python<'_>, options: NodeOptions, events: &Desk) -> PyResult<RouterNode> {
+pub(crate) fn serve_router(py: Python<'_>, options: NodeOptions, events: Option<&Desk>) -> PyResult<RouterNode> {
     let engine = engine()?;
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let config = options.config(NodeConfig::server())?.threads(threads);
@@ -194,6 +202,8 @@ pub(crate) fn serve_router(py: Python<'_>, options: NodeOptions, events: &Desk) 
         Router::builder(name).config(config).listen(listeners)
     })?;
     let router = started.map_err(|error| not_started(py, &error))?;
-    watch(&engine, router.events(), Arc::clone(&events.inbox));
+    if let Some(events) = events {
+        watch(&engine, router.events(), Arc::clone(&events.inbox));
+    }
     Ok(RouterNode::start(router, engine))
 }

@@ -357,3 +357,7 @@ def test_calls_leave_no_references_behind():
         work()
         before = work()
         assert work() - before < 100
+
+
+def test_a_typed_program_runs(start):
+    assert start([sys.executable, os.path.join(os.path.dirname(__file__), "typed.py")]).finish() == ["done"]

@@ -188,6 +188,10 @@ class EventThread:
             self._thread = threading.Thread(target=self._work, name="daffi-events", daemon=True)
             self._thread.start()
 
+    def has_handlers(self) -> bool:
+        """Whether anybody is to be told."""
+        return any(self._handlers.values())
+
     def renewed(self) -> EventThread:
         """The same handlers, for the next life of the node."""
         events = EventThread()

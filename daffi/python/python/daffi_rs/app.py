@@ -46,13 +46,13 @@ class Tls:
 class Options:
     """The settings of a node, as the engine takes them."""
 
-    __slots__ = ("budget", "endpoints", "grace", "max_body", "max_connections", "name", "tls", "workers")
+    __slots__ = ("budget", "endpoints", "grace", "max_body", "max_connections", "name", "tls", "token", "workers")
 
     def __init__(self, node: Application) -> None:
         self.name, self.workers, self.tls = node.app_name, node.workers, node._tls()
         self.endpoints = node._endpoints()
         self.grace, self.max_body = node._grace, node._max_body
-        self.max_connections, self.budget = node._max_connections, node._budget
+        self.max_connections, self.budget, self.token = node._max_connections, node._budget, node._token
 
 
 def _tcp(host: str, port: int | None, tls: bool) -> str:
@@ -86,6 +86,7 @@ class Application:
         max_body: int | None = None,
         max_connections: int | None = None,
         budget: int | None = None,
+        token: str | None = None,
     ) -> None:
         if unix_sock_path and (host or port):
             raise InitializationError("unix_sock_path is given beside host or port: give one or the other")
@@ -99,6 +100,7 @@ class Application:
         self.tls, self.cert_file, self.key_file, self.ca_file = tls, cert_file, key_file, ca_file
         self.logger = logging.LoggerAdapter(log, {"node": self.app_name})
         self._addresses = addresses
+        self._token = token
         self._grace, self._max_body, self._max_connections, self._budget = grace, max_body, max_connections, budget
         trusting = pickle == "trusting" or (pickle is None and is_compat())
         self._policy: Any = "trusting" if trusting else TRUSTED
@@ -133,13 +135,22 @@ class Application:
 
     def on_member_added(self, handler: H) -> H:
         """Has a handler told the name of every node that joins from now on. It can be used as a decorator."""
-        self._events.add("added", handler)
+        self._tell("added", handler)
         return handler
 
     def on_member_removed(self, handler: H) -> H:
         """Has a handler told the name of every node that leaves from now on. It can be used as a decorator."""
-        self._events.add("removed", handler)
+        self._tell("removed", handler)
         return handler
+
+    def _tell(self, kind: str, handler: Callable[[str], Any]) -> None:
+        # Listening costs memory, so it begins with the first handler.
+        if self._node is not None and not self._events.has_handlers():
+            self._node.watch(self._events.desk)
+        self._events.add(kind, handler)
+
+    def _listening(self) -> Any:
+        return self._events.desk if self._events.has_handlers() else None
 
     def _expose(self) -> tuple[Runner, list[tuple[str, bool]]]:
         """A runner of all callbacks of this process, and their names."""
@@ -289,7 +300,7 @@ class Service(_Server):
         options = Options(self)
         runner, names = self._expose()
         try:
-            node = _daffi_rs.serve(options, names, runner.desk, self._events.desk)
+            node = _daffi_rs.serve(options, names, runner.desk, self._listening())
         except BaseException:
             runner.close()
             raise
@@ -307,7 +318,7 @@ class Router(_Server):
     server_mode = ServerMode.ROUTER
 
     def _start(self) -> Any:
-        return _daffi_rs.serve_router(Options(self), self._events.desk)
+        return _daffi_rs.serve_router(Options(self), self._listening())
 
     def members(self) -> dict[str, list[str]]:
         """The members, and what each exposes."""
@@ -318,7 +329,8 @@ class Client(Application):
     """Connects to a Service or a Router: it calls, and exposes the callbacks of this process.
 
     A lost connection is made again for as long as the client lives; calls that were open fail. `tls` verifies the
-    server's certificate and its name, by `ca_file` or else by what the platform trusts.
+    server's certificate and its name, by `ca_file` or else by what the platform trusts. `token`: what the client shows
+    its server, by which the server's policy knows it; never to a server of daffi 3.0.1.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -355,14 +367,14 @@ class Client(Application):
     def _connect_with(self, options: Options, names: list[tuple[str, bool]], runner: Any) -> Any:
         connect = _daffi_rs.connect
         try:
-            return connect(options, names, runner.desk, self._events.desk)
+            return connect(options, names, runner.desk, self._listening())
         except InitializationError as error:
             text = str(error)
             if is_compat() and self.tls and self.ca_file:
                 # 3.0.1 looks at no name: exactly the certificate in the file does, whatever it is called.
                 options.tls.pinned = True
                 with contextlib.suppress(InitializationError):
-                    return connect(options, names, runner.desk, self._events.desk)
+                    return connect(options, names, runner.desk, self._listening())
             raise InitializationError(f"Failed to connect to the server at {options.endpoints[0]}: {text}") from None
 
     def _connected(self) -> Any:

@@ -192,6 +192,10 @@ class LoopEvents:
         assert fd is not None  # a desk with a bell has one
         return fd
 
+    def has_handlers(self) -> bool:
+        """Whether anybody is to be told."""
+        return any(self._handlers.values())
+
     def renewed(self) -> LoopEvents:
         """The same handlers, for the next life of the node."""
         if self._loop is not None and not self._loop.is_closed():

@@ -110,13 +110,13 @@ class _AsyncServer(_AsyncNode):
         if self.server_mode is ServerMode.SERVICE:
             runner, names = self._expose()
             try:
-                node = await _in_thread(_daffi_rs.serve, options, names, runner.desk, self._events.desk)
+                node = await _in_thread(_daffi_rs.serve, options, names, runner.desk, self._listening())
             except BaseException:
                 runner.close()
                 raise
             EXECUTOR_REGISTRY.subscribers.append(self._added)
         else:
-            node = await _in_thread(_daffi_rs.serve_router, options, self._events.desk)
+            node = await _in_thread(_daffi_rs.serve_router, options, self._listening())
         self._begun(node)
         self._note_port(node.endpoints()[0])
 

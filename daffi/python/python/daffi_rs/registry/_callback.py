@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..exceptions import InitializationError
 from ._executor_registry import EXECUTOR_REGISTRY
@@ -31,7 +31,7 @@ def _methods(cls: type, instance: Any) -> list[tuple[str, Any]]:
         if name.startswith("_") or isinstance(inspect.getattr_static(cls, name), property):
             continue
         method = getattr(instance, name)
-        if isinstance(method, callback):
+        if isinstance(method, _Exposed):
             method = functools.partial(method.func, instance)
         elif not (inspect.ismethod(method) or inspect.isfunction(method)):
             continue
@@ -40,7 +40,7 @@ def _methods(cls: type, instance: Any) -> list[tuple[str, Any]]:
     return found
 
 
-class callback(Generic[F]):
+class _Exposed:
     """Exposes a function, a method of an object, or the public methods of a class.
 
     `@callback` on a class makes one instance, by calling it without arguments, and exposes its public methods; those
@@ -51,14 +51,8 @@ class callback(Generic[F]):
     `AsyncService` or `AsyncClient`, and on a loop of the worker's thread in other nodes.
     """
 
-    func: F
+    func: Any
 
-    @overload
-    def __new__(cls, func_or_class: F, *, name: str | None = None) -> callback[F]: ...
-    @overload
-    def __new__(  # type: ignore[misc]
-        cls, func_or_class: None = None, *, name: str | None = None
-    ) -> Callable[[F], callback[F]]: ...
     def __new__(cls, func_or_class: Any = None, *, name: str | None = None) -> Any:
         if func_or_class is None:
             return functools.partial(cls, name=name)
@@ -67,7 +61,7 @@ class callback(Generic[F]):
     def __init__(self, func_or_class: Any, *, name: str | None = None) -> None:
         self.func = func_or_class
         self._names: list[str] = []
-        if isinstance(func_or_class, callback):
+        if isinstance(func_or_class, _Exposed):
             raise InitializationError(f"{_named(func_or_class)!r} is a callback already")
         if inspect.isclass(func_or_class):
             self._expose_methods(func_or_class, func_or_class())
@@ -111,6 +105,21 @@ class callback(Generic[F]):
 
     def __repr__(self) -> str:
         return f"<callback {', '.join(self._names) or self.func!r}>"
+
+
+if TYPE_CHECKING:
+    # What is decorated keeps its type: it is called, and instantiated, as before.
+
+    @overload
+    def callback(func_or_class: F, *, name: str | None = None) -> F: ...
+    @overload
+    def callback(func_or_class: None = None, *, name: str | None = None) -> Callable[[F], F]: ...
+    def callback(func_or_class: Any = None, *, name: str | None = None) -> Any:
+        """Exposes a function, a method of an object, or the public methods of a class."""
+
+else:
+    _Exposed.__name__ = _Exposed.__qualname__ = "callback"
+    callback = _Exposed
 
 
 __all__ = ["callback"]
