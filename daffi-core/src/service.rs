@@ -313,7 +313,7 @@ impl Handler for ServiceHandler {
         self.shared.server.finish_opening(self.opening);
         match self.caller.as_ref().map(Context::caller_name) {
             Some(name) if self.shared.hub.lock().leave(name, self.conn.id) => {
-                self.shared.server.log_end(name, reason);
+                self.shared.server.log_end(&self.conn, name, reason);
                 self.shared.server.events.tell(MemberEvent::Removed(name.to_string()));
             }
             Some(_) => {}

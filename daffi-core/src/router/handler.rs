@@ -92,7 +92,7 @@ impl Handler for RouterHandler {
         self.shared.server.finish_opening(self.opening);
         match &self.member {
             Some(Forwarder { me, .. }) => {
-                self.shared.server.log_end(&me.peer.name, reason);
+                self.shared.server.log_end(&self.conn, &me.peer.name, reason);
                 self.shared.remove_member(&me.peer);
             }
             None => {

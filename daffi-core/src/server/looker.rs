@@ -78,7 +78,7 @@ impl<H: Host> Door<H> {
                 // `close` may have looked through them just before.
                 self.conn.drain();
             }
-            tracing::debug!(client = %Shown::new(&name), peer = %self.conn.peer, "a client looks who is there");
+            tracing::debug!(conn = self.conn.id, client = %Shown::new(&name), peer = %self.conn.peer, "a client looks who is there");
             self.looker = Some(Looker { name: name.clone(), alive });
         }
         let answer = handshake_reply(frame, &list, &server.config.limits);
@@ -195,7 +195,7 @@ impl<H: Host> Handler for Door<H> {
             Some(Looker { name, .. }) => {
                 let server = self.host.server();
                 server.lookers.lock().remove(&self.conn.id);
-                server.log_end(name, reason);
+                server.log_end(&self.conn, name, reason);
             }
             None => self.handler.on_end(reason),
         }

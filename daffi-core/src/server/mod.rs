@@ -151,7 +151,7 @@ impl Server {
     }
 
     /// Says why a named connection ended; loud when this end had to end it.
-    pub(crate) fn log_end(&self, name: &NodeName, reason: &Disconnected) {
+    pub(crate) fn log_end(&self, conn: &Conn, name: &NodeName, reason: &Disconnected) {
         use Disconnected::{Limit, Link, Protocol, Silent, SlowPeer, SlowSender, Unreachable};
         if matches!(
             reason,
@@ -163,9 +163,9 @@ impl Server {
                 | SlowSender { .. }
                 | Link(LinkError::Protocol(_))
         ) {
-            tracing::warn!(node = %self.name, client = %Shown::new(name), %reason, "ended a connection");
+            tracing::warn!(conn = conn.id, node = %self.name, client = %Shown::new(name), %reason, "ended a connection");
         } else {
-            tracing::debug!(node = %self.name, client = %Shown::new(name), %reason, "a connection ended");
+            tracing::debug!(conn = conn.id, node = %self.name, client = %Shown::new(name), %reason, "a connection ended");
         }
     }
 

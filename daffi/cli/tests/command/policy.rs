@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use daffi_testing::{Peer, SocketPath};
+use daffi_testing::{Certificate, Peer, SocketPath};
 use rustix::process::getuid;
 use serde_json::json;
 
@@ -151,4 +151,44 @@ async fn a_server_of_3_0_1_gets_no_token() {
         let told = run(&["members", &at, "--token-file", token.path()]).failure(3).to_owned();
         assert!(told.contains("the token was not sent: the server speaks wire level 3"), "{told}");
     }
+}
+
+#[test]
+fn nodes_are_known_by_their_certificates() {
+    let Certificate { certificate, key, authority } = Certificate::localhost();
+    let [named, named_key] = ["named.pem", "named.key"].map(|file| certificate.with_file_name(file));
+    let [plain, plain_key] = ["client.pem", "client.key"].map(|file| certificate.with_file_name(file));
+    let authorities = [&named, &authority].map(|file| fs::read_to_string(file).unwrap()).concat();
+    let authorities = TempFile::new("authorities.pem", authorities.as_bytes());
+    let text = format!(
+        "listen = \"tls://localhost:0\"\ntls-cert = {certificate:?}\ntls-key = {key:?}\nclient-ca = {:?}\n\
+         [policy]\nothers = \"nobody\"\n[[policy.rules]]\ntitle = \"workers\"\nwho = [\"uri:spiffe://example/worker/*\"]\n\
+         names = [\"w*\"]\nexpose = [\"*\"]\n[[policy.rules]]\ntitle = \"callers\"\nwho = [\"dns:CLIENT\"]\nnames = [\"*\"]\n\
+         call = [\"add\"]\n",
+        authorities.path()
+    );
+    let file = TempFile::new("certified.toml", text.as_bytes());
+    let router = Running::start(&["router", "--config", file.path()]);
+    let at = router.answer("tls://");
+    let as_node = |certificate: &std::path::Path, key: &std::path::Path, args: &[&str]| {
+        let shown = ["--ca", authority.to_str().unwrap(), "--client-cert", certificate.to_str().unwrap()];
+        let all = [args, &shown, &["--client-key", key.to_str().unwrap()]].concat();
+        all.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let run_as = |certificate, key, args: &[&str]| {
+        let args = as_node(certificate, key, args);
+        run(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let worker = as_node(&named, &named_key, &["demo", "--connect", &at, "--name", "w1"]);
+    let worker = Running::start(&worker.iter().map(String::as_str).collect::<Vec<_>>());
+    worker.log("connected to");
+    assert_eq!(run_as(&plain, &plain_key, &["call", &at, "add", "3", "4"]).answer(), "7\n");
+    assert!(
+        run_as(&plain, &plain_key, &["call", &at, "greet", "you"]).failure(1).contains("(callers) does not let you")
+    );
+    router.log("identity=dns:client");
+    let refused = run_as(&named, &named_key, &["call", &at, "add", "3", "4", "--name", "w2"]).failure(1).to_owned();
+    assert!(refused.contains("(workers) does not let you call"), "{refused}");
+    router.log("identity=uri:spiffe://example/worker/1");
+    run_as(&plain, &plain_key, &["demo", "--connect", &at, "--name", "x"]).failure(3);
 }
