@@ -51,7 +51,7 @@ pub struct BareOpenCalls(session::OpenCalls);
 
 impl BareOpenCalls {
     pub fn open(&mut self, id: CallId, receiver: u64) -> Option<CallId> {
-        self.0.open(id, receiver)
+        self.0.open(id, receiver, session::CallNote::default())
     }
 
     pub fn complete(&mut self, number: CallId, receiver: u64) -> Option<CallId> {

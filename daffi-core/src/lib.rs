@@ -82,6 +82,7 @@ mod serve;
 mod server;
 mod service;
 mod session;
+mod stats;
 mod trace;
 
 pub use crate::{
@@ -89,17 +90,21 @@ pub use crate::{
         Answer, Answers, Call, CallOptions, CallService, Calling, Cast, CastItem, CastNowait, CastResults, ItemSender,
         Queueing, ReadAnswer, Results, Rpc, RpcNowait, RpcOver, SendError, StreamCall, StreamNowait,
     },
-    client::{Choice, Client, ClientBuilder, ClientGroup, ClientState, LeastInFlight, Picker, RoundRobin, StickyByKey},
+    client::{
+        CalledStats, Choice, Client, ClientBuilder, ClientGroup, ClientState, ClientStats, LeastInFlight, Picker,
+        RoundRobin, StickyByKey,
+    },
     config::{NamePolicy, NodeConfig, UnusableSetting},
     error::{BoxError, CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError, WaitedFor},
     events::{Events, MemberEvent},
-    router::{Router, RouterBuilder, RouterStats},
+    router::{MemberStats, Router, RouterBuilder, RouterStats},
     serve::{
         Callback, CallbackOptions, CallbackService, Context, Dispatch, Dispatched, Incoming, Reply, Request,
         RequestExtensions, Serving, remote_error,
     },
     server::Newcomer,
-    service::{Service, ServiceBuilder},
+    service::{Service, ServiceBuilder, ServiceStats},
     session::{Identity, Members, Others, PatternError, Policy, Rule, RuleError, Token, TokenError},
+    stats::{CallbackStats, Durations, TimeBucket},
     trace::{Propagator, TraceContext},
 };

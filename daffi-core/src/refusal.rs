@@ -41,7 +41,23 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    const fn class(self) -> &'static str {
+    pub(crate) const ALL: [Self; 13] = [
+        Self::ReceiverNotFound,
+        Self::ReceiverGone,
+        Self::Overloaded,
+        Self::FormatUnsupported,
+        Self::NodeStopping,
+        Self::Cancelled,
+        Self::DeadlineExceeded,
+        Self::ExtensionUnsupported,
+        Self::LevelUnsupported,
+        Self::AnswerLost,
+        Self::BodyTooLarge,
+        Self::BodyBroken,
+        Self::Unanswered,
+    ];
+
+    pub(crate) const fn class(self) -> &'static str {
         match self {
             Self::ReceiverNotFound => "ReceiverNotFound",
             Self::ReceiverGone => "ReceiverGone",
@@ -61,22 +77,7 @@ impl Refusal {
 
     /// The refusal of which errors bear this class.
     pub(crate) fn of_class(class: &str) -> Option<Self> {
-        let all = [
-            Self::ReceiverNotFound,
-            Self::ReceiverGone,
-            Self::Overloaded,
-            Self::FormatUnsupported,
-            Self::NodeStopping,
-            Self::Cancelled,
-            Self::DeadlineExceeded,
-            Self::ExtensionUnsupported,
-            Self::LevelUnsupported,
-            Self::AnswerLost,
-            Self::BodyTooLarge,
-            Self::BodyBroken,
-            Self::Unanswered,
-        ];
-        all.into_iter().find(|refusal| refusal.class() == class)
+        Self::ALL.into_iter().find(|refusal| refusal.class() == class)
     }
 
     /// The refusal that an error is.

@@ -15,6 +15,7 @@ use crate::{
     serve::{Callback, CallbackService, Context, Intake, Node, ServingNode},
     server::{self, Guard, GuardSettings, Host, OpeningId, Rights, Server, guarding},
     session::{Denied, Hello, Hub, Policy, event_frame, handshake_reply, name_taken, routing},
+    stats::CallbackStats,
 };
 
 /// A running service: listens, and runs callbacks for those who connect.
@@ -60,6 +61,24 @@ impl<F> fmt::Debug for ServiceBuilder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceBuilder").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// What a Service counted since its start, and how things stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceStats {
+    /// Clients now.
+    pub clients: usize,
+    /// Calls now that run, or wait for their turn.
+    pub running: usize,
+    /// Bytes of the budget that are held now for clients, beyond the part that each connection
+    /// owns.
+    pub held_bytes: usize,
+    /// The budget, in bytes.
+    pub budget_bytes: usize,
+    /// Each callback, in the order in which they were added. A call counts as ended when its answer
+    /// is ready; one that gives results one by one, when it has begun to.
+    pub callbacks: Vec<CallbackStats>,
 }
 
 impl<F: FormatSet> ServiceBuilder<F> {
@@ -132,6 +151,19 @@ impl Service {
         self.handle.shared.hub.lock().iter().map(|(name, _)| name.to_string()).collect()
     }
 
+    /// What it counted so far of each callback.
+    #[must_use]
+    pub fn stats(&self) -> ServiceStats {
+        let shared = &self.handle.shared;
+        ServiceStats {
+            clients: shared.hub.lock().iter().count(),
+            running: shared.node.running.len(),
+            held_bytes: shared.node.budget.used_bytes(),
+            budget_bytes: shared.node.config.budget_bytes,
+            callbacks: shared.serving.registry.snapshot().stats(),
+        }
+    }
+
     /// Who joins and leaves from now on.
     #[must_use]
     pub fn events(&self) -> Events {
@@ -141,8 +173,8 @@ impl Service {
     /// Exposes further callbacks, and tells all clients at once.
     ///
     /// # Errors
-    /// [`InitializationError::DuplicateCallback`], and [`InitializationError::Ended`] from the moment
-    /// the node is asked to stop: none was added.
+    /// [`InitializationError::DuplicateCallback`], and [`InitializationError::Ended`] from the
+    /// moment the node is asked to stop: none was added.
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
         let shared = &self.handle.shared;
         if let Some(how) = shared.server.how_it_ended() {

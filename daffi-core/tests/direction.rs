@@ -11,7 +11,7 @@ use std::{
 
 /// Modules that everything may use. Among themselves they are ordered too.
 const LEAVES: &[&str] =
-    &["trace", "config", "keyed", "lanes", "events", "scratch", "deadline", "error", "refusal", "recent"];
+    &["trace", "config", "keyed", "stats", "lanes", "events", "scratch", "deadline", "error", "refusal", "recent"];
 
 /// Each other module, and which others it may import from beside the leaves. Nothing imports from
 /// one that stands below it here.

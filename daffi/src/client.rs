@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use daffi_core::{CallError, ClientState, Ended, InitializationError, Members, NodeConfig, Picker, RoundRobin};
+use daffi_core::{
+    CallError, ClientState, ClientStats, Ended, InitializationError, Members, NodeConfig, Picker, RoundRobin,
+};
 use daffi_transport::{Connector, Endpoint};
 use daffi_wire::{Level, NodeName, Role};
 
@@ -154,6 +156,13 @@ impl Client {
     #[must_use]
     pub fn members(&self) -> std::sync::Arc<Members> {
         self.inner.members()
+    }
+
+    /// What it counted so far: calls, errors and times of each callback that it called, and of each
+    /// that it exposes.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        self.inner.stats()
     }
 
     #[doc = daffi_core::words!(wait_for_members)]

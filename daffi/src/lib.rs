@@ -111,6 +111,8 @@ mod formats;
 mod guarding;
 #[cfg(feature = "fd")]
 mod handed_over;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod name;
 mod router;
 mod service;
@@ -120,10 +122,10 @@ mod transports;
 
 pub use bytes::Bytes;
 pub use daffi_core::{
-    Answers, BoxError, CallError, CallOptions, CastItem, Choice, ClientState, Disconnected, Ended, Events, Incoming,
-    InitializationError, LeastInFlight, MemberEvent, Members, NamePolicy, NodeConfig, Picker, Propagator,
-    ProtocolError, RoundRobin, RouterStats, SendError, StickyByKey, StreamError, TraceContext, UnusableSetting,
-    WaitedFor, remote_error,
+    Answers, BoxError, CallError, CallOptions, CallbackStats, CalledStats, CastItem, Choice, ClientState, ClientStats,
+    Disconnected, Durations, Ended, Events, Incoming, InitializationError, LeastInFlight, MemberEvent, MemberStats,
+    Members, NamePolicy, NodeConfig, Picker, Propagator, ProtocolError, RoundRobin, RouterStats, SendError,
+    ServiceStats, StickyByKey, StreamError, TimeBucket, TraceContext, UnusableSetting, WaitedFor, remote_error,
 };
 #[cfg(feature = "macros")]
 pub use daffi_macros::{callback, callbacks, remote};

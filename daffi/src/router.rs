@@ -73,7 +73,8 @@ impl Router {
         self.inner.members()
     }
 
-    /// What it counted so far: calls refused, replies dropped, requests waiting.
+    /// What it counted so far, and how things stand: calls, errors and times of each callback, and
+    /// each member. It costs as much as there are members: once a second is often enough.
     #[must_use]
     pub fn stats(&self) -> RouterStats {
         self.inner.stats()

@@ -1,4 +1,4 @@
-use daffi_core::{Ended, InitializationError, NodeConfig, Policy};
+use daffi_core::{Ended, InitializationError, NodeConfig, Policy, ServiceStats};
 use daffi_transport::{Endpoint, Listener};
 use daffi_wire::NodeName;
 
@@ -70,6 +70,12 @@ impl Service {
     #[must_use]
     pub fn clients(&self) -> Vec<String> {
         self.inner.clients()
+    }
+
+    /// What it counted so far: calls, errors and times of each callback.
+    #[must_use]
+    pub fn stats(&self) -> ServiceStats {
+        self.inner.stats()
     }
 
     /// The events of those who join and leave from now on.

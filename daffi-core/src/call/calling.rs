@@ -110,6 +110,9 @@ impl<R: Returned, F: FormatSet> Future for Calling<'_, R, F> {
             span.note_peer(received.frame.transmitter());
         }
         let ended = received.and_then(|received| read(raw.client.formats(), received, raw.method));
+        if let Err(CallError::Remote { receiver, method, error }) = &ended {
+            raw.client.shared().called.note_error(receiver, method, &error.class);
+        }
         note_end(span, raw.method, &ended);
         Poll::Ready(ended)
     }
@@ -187,8 +190,9 @@ fn begin<'m, F: FormatSet>(
         Prepared::Unaddressed(payloads) => Unsent::Payloads(payloads),
         Prepared::Addressed(mut addressed) => match &*client.shared().current() {
             Some(current) if current.conn.conn.id == addressed.conn => {
-                if let Some(pending) = send_now(&current.conn, &addressed.receiver, &mut addressed.written, cx.waker())?
-                {
+                let (receiver, written) = (&addressed.receiver, &mut addressed.written);
+                if let Some(mut pending) = send_now(&current.conn, receiver, written, cx.waker())? {
+                    pending.count(method);
                     let expires = options.timeout.map(|after| sleep_until(later(after)));
                     let after = options.timeout.unwrap_or_default();
                     return Ok(CallStep::Sent { pending, expires, after, given_up: client.parent_given_up() });
@@ -239,6 +243,7 @@ async fn call<F: FormatSet>(
     let ended = within(options.timeout, async {
         let (conn, receiver, written) = unsent.address(&client, method, &options, true, &mut progress).await?;
         let mut pending = send(conn, receiver, written, deadline, &mut progress).await?;
+        pending.count(method);
         receive(&mut pending, method, options.timeout).await
     });
     match client.unless_given_up(method, async { Ok(ended.await) }).await? {

@@ -246,8 +246,8 @@ fn address<F: FormatSet>(
     let mut requests = Vec::with_capacity(names.len());
     for name in names {
         let chosen = choose(shared, &members, method, Some(&name), None).and_then(|receiver| {
-            let format = format_for(client.formats(), &members, receiver, options.serde)?;
-            Ok((receiver.clone(), format))
+            let format = format_for(client.formats(), &members, &receiver, options.serde)?;
+            Ok((receiver, format))
         });
         let request = match chosen {
             Ok((receiver, format)) => {

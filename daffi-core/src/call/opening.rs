@@ -41,7 +41,8 @@ pub(super) async fn open<F: FormatSet>(
         let format = written.format();
         let data =
             |conn: &Arc<ClientConn>, receiver: &NodeName, id| call_data(client, conn, (receiver, id), format, options);
-        let (pending, data) = send_streaming(conn, receiver, written, deadline, data, &mut progress).await?;
+        let (mut pending, data) = send_streaming(conn, receiver, written, deadline, data, &mut progress).await?;
+        pending.count(method);
         Ok(StreamingCall { pending, data, deadline })
     });
     match within(options.timeout, sending).await {

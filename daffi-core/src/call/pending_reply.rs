@@ -10,7 +10,7 @@ use std::{
 use daffi_wire::{CallId, CancelReason, Frame, Level, NodeName};
 
 use crate::{
-    client::ClientConn,
+    client::{ClientConn, CountedCall},
     data::{CallData, FlowError},
     error::CallError,
     session::Outcome,
@@ -29,6 +29,7 @@ pub(super) struct PendingReply {
     /// The caller's task is known, and is woken for all that happened since: at first there is
     /// nothing to look at.
     fresh: bool,
+    counted: Option<CountedCall>,
 }
 
 impl PendingReply {
@@ -46,7 +47,12 @@ impl PendingReply {
     }
 
     const fn new(conn: Arc<ClientConn>, id: CallId, receiver: NodeName, fresh: bool) -> Self {
-        Self { conn, id, receiver, sent: false, streams: false, fresh }
+        Self { conn, id, receiver, sent: false, streams: false, fresh, counted: None }
+    }
+
+    /// Counts it as a call of that callback.
+    pub(super) fn count(&mut self, method: &str) {
+        self.counted = Some(self.conn.called.begin(&self.receiver, method));
     }
 
     /// Arguments or results of the call come one by one: its request says so, and was not sent yet.
@@ -106,6 +112,11 @@ impl PendingReply {
             data.stop_sending();
         }
         self.conn.on_number_free(was_full);
+        if let Some(Outcome::Reply(_) | Outcome::AllCame) = outcome
+            && let Some(counted) = self.counted.take()
+        {
+            counted.end();
+        }
         Poll::Ready(match (data, outcome) {
             (Some(data), _) if data.fault().is_some() => Err(NoOutcome::Broken(data)),
             (_, Some(outcome)) => Ok(outcome),

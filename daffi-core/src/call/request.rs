@@ -17,6 +17,7 @@ use crate::{
     error::{CallError, WaitedFor},
     scratch::Scratch,
     session::Members,
+    stats::STATS,
 };
 
 /// What making a call gives, before anything is sent.
@@ -118,13 +119,13 @@ impl WrittenRequest {
 }
 
 /// Chooses the receiver of a call to `method`.
-pub(super) fn choose<'m>(
+pub(super) fn choose(
     shared: &ClientCore,
-    members: &'m Members,
+    members: &Members,
     method: &str,
     pinned: Option<&str>,
     key: Option<&str>,
-) -> Result<&'m NodeName, CallError> {
+) -> Result<NodeName, CallError> {
     let candidates = members.receivers_of(method).map(|c| &c[..]).unwrap_or_default();
     let chosen = match pinned {
         Some(name) => candidates.iter().find(|c| c.as_str() == name),
@@ -137,10 +138,22 @@ pub(super) fn choose<'m>(
             }
         },
     };
-    chosen.ok_or_else(|| CallError::ReceiverNotFound {
-        method: method.to_owned(),
-        receiver: pinned.map(ToOwned::to_owned),
-    })
+    match chosen {
+        Some(chosen) => Ok(chosen.clone()),
+        None => choose_server(shared, method, pinned).ok_or_else(|| CallError::ReceiverNotFound {
+            method: method.to_owned(),
+            receiver: pinned.map(ToOwned::to_owned),
+        }),
+    }
+}
+
+/// The server itself, for what a Router answers that is no member. It answers to any name.
+#[cold]
+fn choose_server(shared: &ClientCore, method: &str, pinned: Option<&str>) -> Option<NodeName> {
+    if method != STATS {
+        return None;
+    }
+    NodeName::new(pinned.unwrap_or("router"), &shared.node.config.limits).ok()
 }
 
 /// The format of a call: the one asked for, if the receiver can read it, else the default for that
@@ -247,12 +260,12 @@ impl<F: FormatSet> Client<F> {
         let members = &current.members;
         let addressed = choose(shared, members, method, options.receiver.as_deref(), options.key.as_deref());
         let addressed = addressed.and_then(|receiver| {
-            let format = format_for(self.formats(), members, receiver, options.serde)?;
+            let format = format_for(self.formats(), members, &receiver, options.serde)?;
             let write = |out: &mut Output<'_>| self.formats().encode_args(format, args, out);
             let extensions = WrittenExtensions::of(options, method, wants_reply)?;
-            let to = (receiver, members.level(receiver));
+            let to = (&receiver, members.level(&receiver));
             let written = write_request(shared, to, method, &extensions, format, wants_reply, write)?;
-            Ok(Addressed { conn: current.conn.conn.id, receiver: receiver.clone(), written })
+            Ok(Addressed { conn: current.conn.conn.id, receiver, written })
         });
         match addressed {
             Ok(addressed) => Prepared::Addressed(addressed),
@@ -319,8 +332,7 @@ impl<F: FormatSet> Client<F> {
             let members = conn.members();
             match choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref()) {
                 Ok(receiver) => {
-                    let format = format_for(self.formats(), &members, receiver, asked)?;
-                    let receiver = receiver.clone();
+                    let format = format_for(self.formats(), &members, &receiver, asked)?;
                     return Ok((conn, receiver, format));
                 }
                 Err(CallError::ReceiverNotFound { .. }) if options.wait_for_receiver => {}

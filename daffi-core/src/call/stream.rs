@@ -171,7 +171,9 @@ impl<F: FormatSet> StreamCall<F> {
         let sending = self.client.unless_given_up(method, async {
             let paid = target.pay(Style::Chunk, &written, method).await?;
             let (conn, receiver) = (Arc::clone(&target.conn), target.receiver.clone());
-            Ok((send(conn, receiver, written, None, &mut progress).await?, paid))
+            let mut pending = send(conn, receiver, written, None, &mut progress).await?;
+            pending.count(method);
+            Ok((pending, paid))
         });
         let sent_in_time = match deadline {
             None => Ok(sending.await),

@@ -11,7 +11,9 @@ use daffi_wire::{CallId, Cancel, CancelReason, Credit, EventKind, Frame, Level, 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{ClientCore, ClientCredit, NowaitReceipt, Picker, callers::Callers, open_streams::OpenStreams};
+use super::{
+    CalledCallbacks, ClientCore, ClientCredit, NowaitReceipt, Picker, callers::Callers, open_streams::OpenStreams,
+};
 use crate::{
     conn::{Alive, Class, Conn, FEW, Handler, Turn},
     error::{CallError, Disconnected},
@@ -35,6 +37,7 @@ pub(crate) struct ClientConn {
     /// The largest result that is put together.
     pub(super) max_body: usize,
     pub(crate) picker: Arc<dyn Picker>,
+    pub(crate) called: Arc<CalledCallbacks>,
     /// The members as this connection tells them.
     members: ArcSwap<Members>,
     /// A call number became free: wakes one of those who take it at once.
@@ -52,7 +55,8 @@ pub(crate) struct ClientConn {
 }
 
 impl ClientConn {
-    pub(crate) fn new(node: &Node, conn: Arc<Conn>, session: ClientSession, picker: Arc<dyn Picker>) -> Arc<Self> {
+    pub(crate) fn new(shared: &ClientCore, conn: Arc<Conn>, session: ClientSession) -> Arc<Self> {
+        let node: &Node = &shared.node;
         Arc::new(Self {
             name: node.name.clone(),
             credit: ClientCredit::new(node.config.budget_bytes, Arc::clone(conn.inbound.account())),
@@ -61,7 +65,8 @@ impl ClientConn {
             streams: OpenStreams::default(),
             limits: node.config.limits,
             max_body: node.config.max_body,
-            picker,
+            picker: Arc::clone(&shared.picker),
+            called: Arc::clone(&shared.called),
             members: ArcSwap::default(),
             freed: Notify::new(),
             ready: Notify::new(),

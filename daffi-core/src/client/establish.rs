@@ -68,7 +68,7 @@ pub(super) async fn establish(
     }
     let hello =
         session.first_hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
-    let client = ClientConn::new(node, Arc::clone(&conn), session, Arc::clone(&shared.picker));
+    let client = ClientConn::new(shared, Arc::clone(&conn), session);
     let (opened, answer) = oneshot::channel();
     let handler = ClientHandler {
         shared: Arc::clone(shared),

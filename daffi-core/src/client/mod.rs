@@ -2,6 +2,7 @@
 
 mod addresses;
 mod builder;
+mod called;
 mod callers;
 mod connection;
 mod context;
@@ -35,9 +36,11 @@ use tokio::{
 
 use self::addresses::Addresses;
 pub use self::builder::ClientBuilder;
+pub use self::called::{CalledStats, ClientStats};
 pub use self::group::ClientGroup;
 pub use self::picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
 pub(crate) use self::{
+    called::{CalledCallbacks, CountedCall},
     connection::ClientConn,
     credit::{ClientCredit, Flow, Gone, NowaitReceipt, Paid, Style},
     permit::Permit,
@@ -120,6 +123,7 @@ pub(crate) struct ClientCore {
     /// By what it shows servers who it is.
     token: Option<Token>,
     pub(crate) picker: Arc<dyn Picker>,
+    pub(crate) called: Arc<CalledCallbacks>,
     addresses: Addresses,
     /// Where calls go.
     current: ArcSwapOption<Current>,
@@ -165,6 +169,7 @@ impl ClientCore {
             looks,
             token,
             picker,
+            called: Arc::default(),
             addresses,
             current: ArcSwapOption::empty(),
             state: watch::Sender::new(ClientState::Connecting),
@@ -341,6 +346,19 @@ impl<F: FormatSet> Client<F> {
     #[must_use]
     pub fn members(&self) -> Arc<Members> {
         self.shared().members.load_full()
+    }
+
+    /// What it counted so far of the callbacks that it calls and of those that it exposes.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        let shared = self.shared();
+        ClientStats {
+            reconnects: shared.called.reconnects.load(Ordering::Relaxed),
+            queued_bytes: shared.current.load().as_ref().map_or(0, |current| current.conn.conn.outbox.bytes()),
+            running: shared.node.running.len(),
+            called: shared.called.snapshot(),
+            callbacks: shared.serving.registry.snapshot().stats(),
+        }
     }
 
     #[doc = words!(wait_for_members)]

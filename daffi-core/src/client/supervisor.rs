@@ -213,6 +213,7 @@ impl Kept<'_> {
         // Two nodes of one name that both come back must not do so without a pause.
         let pause = if evicted { config.reconnect_max } else { config.reconnect_first };
         let next = persist(shared, self.ends, Some((&self.current, pause))).await.ok_or(Ended::Stopped)?;
+        shared.called.reconnects.fetch_add(1, Ordering::Relaxed);
         tracing::info!(node = %shared.node.name, endpoint = %shared.addresses.endpoint(), "connected again");
         (self.current, self.unannounced, self.disputed, self.worn) = (next, false, false, false);
         Ok(())

@@ -287,6 +287,11 @@ impl Work {
         now.saturating_duration_since(*self.since.get_or_insert(now)) >= if self.crowded { DEAR } else { LONGEST }
     }
 
+    /// When it began, if that was looked at.
+    pub(super) const fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
     /// How long it took, if others waited.
     fn took(&self) -> Option<Duration> {
         self.since.filter(|_| self.crowded).map(|since| now().saturating_duration_since(since))

@@ -50,7 +50,7 @@ pub(crate) use self::{
     inbound::{Inbound, Ticket, WAITING_COST},
     long_turns::LongTurns,
     outbox::{Class, Closed, Outbox, Queued, Receipt},
-    turn::Turn,
+    turn::{Turn, nanos},
 };
 use crate::{
     error::Disconnected,

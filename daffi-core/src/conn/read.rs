@@ -107,6 +107,7 @@ impl<R: Handler> Driver<R> {
             return Poll::Pending;
         };
         let mut turn = Turn::begin(&self.conn, self.read.suspect);
+        turn.know_time(work.since());
         let read = self.read_frames(cx, &mut turn, &mut work);
         self.count_unfinished(0);
         turn.clock.interrupt();

@@ -1,12 +1,16 @@
 //! What one turn of a driver gathers: frames for each connection, queued together.
 
-use std::{cell::Cell, sync::Arc};
+use std::{
+    cell::Cell,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use bytes::{Buf, Bytes};
 use daffi_transport::Batch;
 use daffi_wire::Frame;
 
-use super::{COPIED_BELOW, Class, Clock, Conn, Queued, parts, spare};
+use super::{COPIED_BELOW, Class, Clock, Conn, Queued, parts, spare, timers};
 use crate::lanes;
 
 /// A lot that grew to so many bytes is queued at once, so that limits see it.
@@ -42,7 +46,17 @@ pub(crate) struct Turn {
     lost: Vec<(u64, Batch)>,
     /// Answers for other connections, whether they found room or not.
     answers: usize,
+    /// When it began, once somebody asked: nanoseconds of the process, and 0 before that.
+    nanos: u64,
     pub(crate) clock: Clock,
+}
+
+/// A time in nanoseconds since this process looked first, and never 0: a number that is cheap to
+/// keep and to compare.
+pub(crate) fn nanos(at: Instant) -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let passed = at.saturating_duration_since(*FIRST.get_or_init(|| at));
+    passed.as_secs() * 1_000_000_000 + u64::from(passed.subsec_nanos()) + 1
 }
 
 impl Turn {
@@ -50,7 +64,29 @@ impl Turn {
     pub(crate) fn begin(own: &Conn, suspect: u32) -> Self {
         // A thread that is ending has none.
         let lots = LOTS_OF_LAST.try_with(Cell::take).unwrap_or_default();
-        Self { own: own.id, lots, lost: Vec::new(), answers: 0, clock: Clock::new(suspect) }
+        Self { own: own.id, lots, lost: Vec::new(), answers: 0, nanos: 0, clock: Clock::new(suspect) }
+    }
+
+    /// About the time, in [`nanos`]: one look at the clock does for a turn.
+    #[inline]
+    pub(crate) fn nanos(&mut self) -> u64 {
+        if self.nanos == 0 {
+            self.nanos = nanos(timers::now());
+        }
+        self.nanos
+    }
+
+    /// Whether somebody looked at the clock in this turn.
+    #[inline]
+    pub(crate) const fn knows_time(&self) -> bool {
+        self.nanos != 0
+    }
+
+    /// The time as the driver knows it already, if it does.
+    pub(super) fn know_time(&mut self, now: Option<Instant>) {
+        if let Some(now) = now {
+            self.nanos = nanos(now);
+        }
     }
 
     /// Promises frames for `conn`, which does not end in order before they are queued.

@@ -158,7 +158,7 @@ mod tests {
     use daffi_wire::Limits;
 
     use super::*;
-    use crate::conn::Budget;
+    use crate::{conn::Budget, session::CallNote};
 
     fn absent(budget: usize) -> AbsentCallers {
         AbsentCallers::new(Budget::new(budget, 1.0, 100, 1 << 20).open_common())
@@ -171,7 +171,7 @@ mod tests {
     fn open() -> OpenCalls {
         let mut calls = OpenCalls::default();
         for (id, receiver) in [(2, 10), (3, 11)] {
-            calls.open(CallId(id), receiver);
+            calls.open(CallId(id), receiver, CallNote::default());
         }
         calls.close()
     }

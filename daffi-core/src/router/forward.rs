@@ -10,6 +10,8 @@ use daffi_wire::{CallId, Credit, Frame, InData, Kind, MethodName, Shown, StreamF
 use super::{
     Peer, RouterShared,
     bodies::Joins,
+    counted::CountedAs,
+    peer::CompletedCall,
     sender::Sender,
     streams::{self, NoStreamRoom},
 };
@@ -43,6 +45,7 @@ pub(super) struct Forwarder {
 struct Route {
     receiver: Arc<Peer>,
     method: MethodName,
+    counted: CountedAs,
     /// Which state of what the receiver exposes.
     exposed: u64,
 }
@@ -95,8 +98,12 @@ impl Forwarder {
     /// Forwards a request, or answers it with an error.
     pub(super) fn request(&mut self, frame: Frame, turn: &mut Turn) {
         let Self { shared, me, routes, rights, .. } = self;
-        let receiver = match route(shared, me, routes, rights, &frame) {
-            Ok(receiver) => receiver,
+        me.peer.traffic.note_request();
+        let (receiver, counted) = match route(shared, me, routes, rights, &frame) {
+            Ok(route) => (&route.receiver, route.counted),
+            Err(Unroutable::Refused(_)) if frame.is_from(&me.peer.name) && shared.tell_own(&me.peer.conn, &frame) => {
+                return;
+            }
             Err(Unroutable::Refused(error)) => return refuse_request(shared, &me.peer, &frame, &error),
             Err(Unroutable::Denied(denied)) => return self.deny_request(&frame, denied),
         };
@@ -125,7 +132,7 @@ impl Forwarder {
                 let error = Refusal::Overloaded.error(receiver.conn.outbox.crowd(&receiver.name));
                 return refuse_request(shared, &me.peer, &frame, &error);
             }
-            return call(shared, me, receiver, (&frame, streams), turn);
+            return call(shared, me, (receiver, counted), (&frame, streams), turn);
         }
         // Behind the calls that are gathered for the same receiver.
         turn.flush();
@@ -150,7 +157,7 @@ impl Forwarder {
             return;
         }
         // The calls of that receiver may have been ended before this one was opened.
-        if let Some(id) = self.me.peer.complete_call(frame.header().id(), receiver) {
+        if let Some(id) = self.me.peer.drop_call(frame.header().id(), receiver) {
             let error = Refusal::ReceiverGone.error(format!("{} has just left", frame.receiver()));
             self.shared.refuse_call(&self.me.peer, id, frame.receiver(), frame.method(), &error);
         }
@@ -179,7 +186,11 @@ impl Forwarder {
                     {
                         return begin_stream(shared, frame, me, caller, turn);
                     }
-                    if let Some((id, streamed)) = caller.complete_any(number, me.id()) {
+                    if let Some(CompletedCall { id, note, streamed }) = caller.complete_call(number, me.id()) {
+                        if let Some(note) = note {
+                            let is_error = frame.kind() == Kind::Error;
+                            me.traffic.note_answer(shared.callbacks.end(note, is_error, || turn.nanos()), is_error);
+                        }
                         // It knew whom it called: an answer need not wait for other news.
                         shared.keep_in_step(me, caller);
                         let to = Asker { peer: caller, id, streamed };
@@ -354,7 +365,7 @@ fn route<'r>(
     routes: &'r mut Recent<Route>,
     rights: &Rights,
     frame: &Frame,
-) -> Result<&'r Arc<Peer>, Unroutable> {
+) -> Result<&'r Route, Unroutable> {
     let me = &sender.peer;
     routing::check_transmitter(frame, &me.name)?;
     if shared.server.is_stopping() {
@@ -366,10 +377,11 @@ fn route<'r>(
         rights.check_call(frame)?;
         look_up(shared, sender, frame).map_err(Unroutable::from)
     };
-    let receiver = &routes.get_or_find(|known| known.fits(frame), find)?.receiver;
+    let route = routes.get_or_find(|known| known.fits(frame), find)?;
+    let receiver = &route.receiver;
     rights.check_format(frame, me.conn.level(), receiver.conn.level())?;
     routing::check_receiver(frame, me.conn.level(), &receiver.name, receiver.conn.level())?;
-    Ok(receiver)
+    Ok(route)
 }
 
 fn look_up(shared: &RouterShared, sender: &Arc<Sender>, frame: &Frame) -> Result<Route, RemoteError> {
@@ -393,13 +405,14 @@ fn look_up(shared: &RouterShared, sender: &Arc<Sender>, frame: &Frame) -> Result
     if !receiver.remember(sender) {
         return Err(Refusal::ReceiverGone.error(format!("{} has just left", receiver.name)));
     }
-    Ok(Route { receiver: Arc::clone(receiver), method, exposed })
+    let counted = shared.callbacks.find(&method, receiver);
+    Ok(Route { receiver: Arc::clone(receiver), method, counted, exposed })
 }
 
 fn call(
     shared: &RouterShared,
     sender: &Sender,
-    receiver: &Arc<Peer>,
+    (receiver, counted): (&Arc<Peer>, CountedAs),
     (frame, streams): (&Frame, Option<InData>),
     turn: &mut Turn,
 ) {
@@ -413,9 +426,11 @@ fn call(
     // Open before it is sent: the answer may be quick. When the receiver ends, its outbox is closed
     // before its calls are ended, so either that ends this call or the queueing fails, of which
     // `on_lost` hears.
-    let number = match me.open_call(id, receiver, shared.call_limit.as_ref()) {
+    let note = shared.callbacks.begin(counted, turn);
+    let number = match me.open_call(id, receiver, note, shared.call_limit.as_ref()) {
         Ok(number) => number,
         Err(why) => {
+            shared.callbacks.lose(&[note]);
             return shared.refuse_call(me, id, &receiver.name, frame.method(), &Refusal::Overloaded.error(why));
         }
     };
@@ -423,7 +438,7 @@ fn call(
         let flags = StreamFlags { items_follow: stream.items_follow || body.is_some(), ..stream };
         let ends = (&*me.conn, &*receiver.conn, me.name.len() + receiver.name.len());
         if let Err(NoStreamRoom) = me.with_streams(|streams| streams.open((id, number), ends, flags, window)) {
-            me.complete_call(number, receiver.id());
+            me.drop_call(number, receiver.id());
             let error = Refusal::Overloaded.error(format!(
                 "there is no room for what a further call of {} to {} may have to wait in parts",
                 me.name, receiver.name
@@ -440,7 +455,7 @@ fn call(
         return;
     }
     let error = Refusal::Overloaded.error(receiver.conn.outbox.crowd(&receiver.name));
-    if me.complete_call(number, receiver.id()).is_some() {
+    if me.drop_call(number, receiver.id()).is_some() {
         shared.refuse_call(me, id, &receiver.name, frame.method(), &error);
     }
 }

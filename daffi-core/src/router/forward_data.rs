@@ -6,11 +6,12 @@ use daffi_wire::{CallCredit, CallId, Cancel, CancelReason, Data, DataEnd, Frame,
 
 use super::{
     Peer,
+    counted::now,
     forward::Forwarder,
     streams::{Passage, key},
 };
 use crate::{
-    conn::{Class, Turn},
+    conn::{Class, Turn, nanos},
     error::Disconnected,
     refusal::Refusal,
 };
@@ -71,7 +72,7 @@ impl Forwarder {
         let (number, ends) = (data.id, data.end == DataEnd::Direction);
         let Some(caller) = self.member(frame.receiver()) else { return Ok(false) };
         let passage = caller.with_streams(|streams| streams.pass_result(number, me.id(), data.cost()))?;
-        let completed = if ends { end_stream(&caller, number, me.id()) } else { None };
+        let completed = if ends { self.end_stream(&caller, number) } else { None };
         if ends && completed.is_none() {
             caller.end_unawaited(number, me.id());
         }
@@ -145,6 +146,19 @@ impl Forwarder {
         Ok(caller.conn.send(Class::Terminal, &frame.with_id(id)).is_ok())
     }
 
+    /// The last of the results of a call of `caller` came. Gives the caller's number.
+    fn end_stream(&self, caller: &Peer, number: CallId) -> Option<CallId> {
+        let me = &self.me.peer;
+        if !caller.with_streams(|streams| streams.is_of(number, me.id())) {
+            return None;
+        }
+        let completed = caller.complete_call(number, me.id())?;
+        if let Some(note) = completed.note {
+            me.traffic.note_answer(self.shared.callbacks.end(note, false, || nanos(now())), false);
+        }
+        Some(completed.id)
+    }
+
     fn member(&self, name: &str) -> Option<Arc<Peer>> {
         self.shared.table.load().get(name).map(|found| Arc::clone(&found.peer))
     }
@@ -153,12 +167,4 @@ impl Forwarder {
     fn receiver(&self, frame: &Frame, to: Passage) -> Option<Arc<Peer>> {
         self.member(frame.receiver()).filter(|peer| peer.id() == to.receiver)
     }
-}
-
-/// The last of the results of a call of `caller` came. Gives the caller's number.
-fn end_stream(caller: &Peer, number: CallId, receiver: u64) -> Option<CallId> {
-    if !caller.with_streams(|streams| streams.is_of(number, receiver)) {
-        return None;
-    }
-    caller.complete_call(number, receiver)
 }

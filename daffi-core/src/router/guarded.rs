@@ -43,7 +43,7 @@ impl Forwarder {
             if let Some(id) = caller.awaits(number, me.id()) {
                 give_up(shared, me, caller, (id, number), frame.method(), &error);
             }
-        } else if let Some(id) = caller.complete_call(number, me.id()) {
+        } else if let Some(id) = caller.drop_call(number, me.id()) {
             caller.conn.outbox.forget_data(streams::key(me.id(), id, false));
             shared.refuse_call(caller, id, &me.name, frame.method(), &error);
         }

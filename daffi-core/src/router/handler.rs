@@ -1,12 +1,16 @@
 //! A Router's end of one connection.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use daffi_wire::{Frame, Kind, Level, Member, NodeName, Role, Shown};
 
 use super::{
     Peer, RouterShared,
     announcing::{Announcing, TooManyNewcomers},
+    counted::now,
     forward::Forwarder,
     sender::Sender,
 };
@@ -92,7 +96,9 @@ impl Handler for RouterHandler {
         self.shared.server.finish_opening(self.opening);
         match &self.member {
             Some(Forwarder { me, .. }) => {
-                self.shared.server.log_end(&self.conn, &me.peer.name, reason);
+                if self.shared.server.log_end(&self.conn, &me.peer.name, reason) {
+                    self.shared.counters.cut_connections.fetch_add(1, Ordering::Relaxed);
+                }
                 self.shared.remove_member(&me.peer);
             }
             None => {
@@ -174,8 +180,13 @@ impl RouterHandler {
     fn join(&mut self, member: Member, frame: &Frame) -> Result<(), String> {
         let shared = &self.shared;
         let (name, level) = (member.name.clone(), member.level);
-        let me =
-            Peer::new(name.clone(), Arc::clone(&self.conn), &member.methods, shared.server.config.budget_bytes / POOL);
+        let me = Peer::new(
+            name.clone(),
+            Arc::clone(&self.conn),
+            &member.methods,
+            shared.server.config.budget_bytes / POOL,
+            Arc::clone(&shared.callbacks),
+        );
         let sender = Sender::new(Arc::clone(&me), shared.server.config.limits);
         let evicted = {
             let mut members = shared.members.lock();
@@ -192,7 +203,10 @@ impl RouterHandler {
                 members.join(me.id(), member, Arc::clone(&me)).map_err(|refused| refused.to_string())?;
             self.conn.set_level(level);
             me.inherit(match &evicted {
-                Some((old, _)) => shared.close_calls(old),
+                Some((old, _)) => {
+                    me.traffic.take_over(&old.traffic);
+                    shared.close_calls(old)
+                }
                 None => shared.absent.lock().take(&name),
             });
             // The answer is the first thing that a newcomer hears: before news, and before calls
@@ -215,6 +229,7 @@ impl RouterHandler {
         shared.server.finish_opening(self.opening);
         shared.news.notify_one();
         if let Some((old, last)) = evicted {
+            shared.counters.evictions.fetch_add(1, Ordering::Relaxed);
             self.end_evicted(&old, &last, &name);
         }
         if shared.server.life.is_closing() {
@@ -279,9 +294,4 @@ impl RouterHandler {
         let server = &self.shared.server;
         server.send(&self.conn, Class::Provoked, name, handshake_reply(request, body, &server.config.limits));
     }
-}
-
-/// The time as the runtime has it, which tests may stop.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

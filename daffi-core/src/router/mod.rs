@@ -6,6 +6,7 @@ mod announcing;
 #[cfg_attr(not(feature = "internals"), allow(unreachable_pub, reason = "it is public with the feature"))]
 pub(crate) mod bare;
 mod bodies;
+mod counted;
 mod forward;
 mod forward_data;
 mod guarded;
@@ -14,18 +15,18 @@ mod held;
 #[cfg(test)]
 mod lanes_tests;
 mod later;
+mod own;
 mod peer;
 mod sender;
 mod senders;
+mod stats;
 mod streams;
 mod telling;
+mod traffic;
 mod unanswered;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -39,12 +40,16 @@ use tokio::{sync::Notify, time::sleep};
 use self::{
     absent::AbsentCallers,
     announcing::Newcomers,
+    counted::RoutedCallbacks,
     handler::RouterHandler,
+    own::ToldStats,
     peer::Peer,
     sender::Sender,
+    stats::Counters,
     telling::tell_news,
     unanswered::{CallLimit, end_unanswered},
 };
+pub use self::{stats::RouterStats, traffic::MemberStats};
 use crate::{
     config::NodeConfig,
     conn::{Budget, Class, Conn},
@@ -95,46 +100,6 @@ impl Drop for RouterHandle {
     }
 }
 
-/// What a Router counted since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RouterStats {
-    /// Members now.
-    pub members: usize,
-    /// Members now that give no sign of life although they were asked for one: their processes may
-    /// be stopped.
-    pub stopped_members: usize,
-    /// Calls now that were forwarded and not answered yet.
-    pub open_calls: usize,
-    /// Nowait requests now that wait for their receiver.
-    pub held_requests: usize,
-    /// Bytes of the budget that are held now for members, beyond the part that each connection
-    /// owns: nothing, when nobody sends or receives.
-    pub held_bytes: usize,
-    /// Replies that matched no open call, and were dropped.
-    pub dropped_replies: u64,
-    /// Calls that could not be delivered, and were answered with an error.
-    pub refused_calls: u64,
-    /// Calls that a node of daffi 3.0.1 did not answer within `level3_call_limit`, and that were
-    /// ended with an error.
-    pub unanswered_calls: u64,
-    /// Nowait requests that could not be delivered, and were dropped.
-    pub dropped_requests: u64,
-    /// Frames of kinds that this node gives no meaning, and were skipped.
-    pub skipped_frames: u64,
-    /// Handshakes, requests and answers that the policy, or `admit`, refused.
-    pub denied: u64,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    dropped_replies: AtomicU64,
-    refused_calls: AtomicU64,
-    unanswered_calls: AtomicU64,
-    dropped_requests: AtomicU64,
-    skipped_frames: AtomicU64,
-}
-
 type Table = Map<NodeName, Arc<Sender>>;
 
 #[derive(Debug)]
@@ -153,6 +118,9 @@ struct RouterShared {
     /// There is something to tell the members.
     news: Arc<Notify>,
     counters: Counters,
+    /// What is counted of each callback that is called.
+    callbacks: Arc<RoutedCallbacks>,
+    told: ToldStats,
 }
 
 /// Sets up a [`Router`]: [`Router::builder`].
@@ -196,6 +164,8 @@ impl RouterBuilder {
             call_limit,
             news: Arc::default(),
             counters: Counters::default(),
+            callbacks: Arc::new(RoutedCallbacks::new()),
+            told: ToldStats::default(),
         });
         server::listen(&shared, listeners);
         tokio::spawn(tell_news(Arc::clone(&shared)));
@@ -236,25 +206,11 @@ impl Router {
         self.shared().server.events()
     }
 
-    /// What it counted so far.
+    /// What it counted so far, and how things stand with each member. It costs as much as there are
+    /// members: once a second is often enough.
     #[must_use]
     pub fn stats(&self) -> RouterStats {
-        let shared = self.shared();
-        let (open_calls, held_requests) = shared.count_unfinished();
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        RouterStats {
-            members: shared.table.load().len(),
-            stopped_members: shared.table.load().values().filter(|member| member.peer.conn.is_stopped()).count(),
-            open_calls,
-            held_requests,
-            held_bytes: shared.server.budget.used_bytes(),
-            dropped_replies: count(&shared.counters.dropped_replies),
-            refused_calls: count(&shared.counters.refused_calls),
-            unanswered_calls: count(&shared.counters.unanswered_calls),
-            dropped_requests: count(&shared.counters.dropped_requests),
-            skipped_frames: count(&shared.counters.skipped_frames),
-            denied: shared.server.guard.denied(),
-        }
+        self.shared().stats()
     }
 
     #[doc = words!(set_policy)]
@@ -311,6 +267,10 @@ impl Host for RouterShared {
 
     fn list(&self, level: Level) -> Vec<u8> {
         self.members.lock().reply(level)
+    }
+
+    fn answer_own(&self, conn: &Arc<Conn>, request: &Frame) -> bool {
+        self.tell_own(conn, request)
     }
 
     fn handler(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> RouterHandler {
@@ -434,7 +394,8 @@ impl RouterShared {
 
     /// Answers a call in the place of its receiver: in JSON, which every node reads.
     fn refuse_call(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
-        self.counters.refused_calls.fetch_add(1, Ordering::Relaxed);
+        self.counters.note_refusal(error);
+        caller.traffic.note_refusal();
         if !caller.put_off(id, receiver, &error.class, &self.server.config.limits) {
             self.send_error(caller, id, receiver, method, error);
         }

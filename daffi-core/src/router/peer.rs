@@ -14,17 +14,19 @@ use daffi_wire::{CallId, Level, MethodName, NodeName};
 use parking_lot::Mutex;
 
 use super::{
+    counted::RoutedCallbacks,
     later::Later,
     sender::Sender,
     senders::Senders,
     streams::{NoStreamRoom, RoutedStreams},
     telling::Heard,
+    traffic::Traffic,
     unanswered::CallLimit,
 };
 use crate::{
     conn::Conn,
     keyed::Names,
-    session::{CreditPool, IDS, OpenCalls, Unanswered},
+    session::{CallNote, CreditPool, IDS, OpenCalls, Unanswered},
 };
 
 /// A member: its connection, what it exposes and the calls it made.
@@ -55,11 +57,19 @@ pub(super) struct Peer {
     unheard: Mutex<Senders>,
     /// Ends of its calls that it is told when it takes what waits.
     pub(super) later: Later,
+    pub(super) traffic: Traffic,
+    counted: Arc<RoutedCallbacks>,
 }
 
 impl Peer {
     /// `pool`: of a receiver of level 3, in what requests cost.
-    pub(super) fn new(name: NodeName, conn: Arc<Conn>, methods: &[MethodName], pool: usize) -> Arc<Self> {
+    pub(super) fn new(
+        name: NodeName,
+        conn: Arc<Conn>,
+        methods: &[MethodName],
+        pool: usize,
+        counted: Arc<RoutedCallbacks>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             pool: Mutex::new(CreditPool::new(pool as u64)),
             name,
@@ -72,6 +82,8 @@ impl Peer {
             heard: Heard::default(),
             unheard: Mutex::default(),
             later: Later::default(),
+            traffic: Traffic::new(),
+            counted,
         })
     }
 
@@ -135,6 +147,9 @@ impl Peer {
     fn with_all_calls<T>(&self, change: impl FnOnce(&mut OpenCalls, &mut RoutedStreams) -> T) -> T {
         let calls = &mut *self.calls.lock();
         let done = change(&mut calls.open, &mut calls.streams);
+        if let Some(given_up) = calls.open.take_given_up() {
+            self.counted.lose(&given_up);
+        }
         let held = calls.open.held_bytes() + calls.streams.held_bytes();
         if held != calls.counted {
             self.conn.inbound.account().change(calls.counted, held);
@@ -179,6 +194,7 @@ impl Peer {
         self: &Arc<Self>,
         id: CallId,
         receiver: &Self,
+        note: CallNote,
         limit: Option<&CallLimit>,
     ) -> Result<CallId, String> {
         let account = self.conn.inbound.account();
@@ -195,8 +211,8 @@ impl Peer {
                 ));
             }
             let opened = match limit.filter(|_| !receiver.is_level_four()) {
-                None => calls.open(id, receiver.id()),
-                Some(limit) => limit.open(calls, self, id, receiver),
+                None => calls.open(id, receiver.id(), note),
+                Some(limit) => limit.open(calls, self, (id, note), receiver),
             };
             opened.ok_or_else(|| {
                 format!(
@@ -231,20 +247,26 @@ impl Peer {
         self.with_calls(|calls| calls.give_up(id));
     }
 
-    /// Completes a call when a reply came on the connection `receiver`, or none will. Gives the
-    /// caller's number; `None`: nobody waits for it.
-    pub(super) fn complete_call(&self, number: CallId, receiver: u64) -> Option<CallId> {
-        self.complete_any(number, receiver).map(|(id, _)| id)
+    /// Ends a call to which no reply will come on the connection `receiver`. Gives the caller's
+    /// number; `None`: nobody waits for it.
+    pub(super) fn drop_call(&self, number: CallId, receiver: u64) -> Option<CallId> {
+        self.complete_call(number, receiver).map(|completed| {
+            if let Some(note) = completed.note {
+                self.counted.lose(&[note]);
+            }
+            completed.id
+        })
     }
 
-    /// The same. Gives as well whether a part of the call passed in DATA.
-    pub(super) fn complete_any(&self, number: CallId, receiver: u64) -> Option<(CallId, bool)> {
+    /// Completes a call when a reply came on the connection `receiver`. `None`: nobody waits for
+    /// it.
+    pub(super) fn complete_call(&self, number: CallId, receiver: u64) -> Option<CompletedCall> {
         self.with_all_calls(|open, streams| {
             let streamed = !streams.is_empty() && streams.is_of(number, receiver);
             if streamed {
                 streams.end(number);
             }
-            open.complete(number, receiver).map(|id| (id, streamed))
+            open.complete_noted(number, receiver).map(|(id, note)| CompletedCall { id, note, streamed })
         })
     }
 
@@ -287,6 +309,11 @@ impl Peer {
         self.calls.lock().open.count_waiting()
     }
 
+    /// Whom this member called, by connection, and how many calls each may still answer.
+    pub(super) fn asked(&self) -> Vec<(u64, usize)> {
+        self.calls.lock().open.asked().collect()
+    }
+
     /// The connection ended: what receivers may still answer to its name, and the connections of
     /// those whose answers it waited for.
     pub(super) fn close_calls(&self, limit: Option<&CallLimit>) -> (OpenCalls, BTreeSet<u64>) {
@@ -299,6 +326,17 @@ impl Peer {
             (calls.close(), awaited)
         })
     }
+}
+
+/// A call to which a reply came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CompletedCall {
+    /// The caller's number.
+    pub(super) id: CallId,
+    /// What was noted of it, unless its caller gave it up before.
+    pub(super) note: Option<CallNote>,
+    /// A part of it passed in DATA.
+    pub(super) streamed: bool,
 }
 
 /// The open calls of a member, and what is counted for them.

@@ -3,7 +3,10 @@
 use daffi_transport::PeerInfo;
 
 use super::*;
-use crate::{conn::Budget, session::OpenCalls};
+use crate::{
+    conn::Budget,
+    session::{CallNote, OpenCalls},
+};
 
 const FLAGS: StreamFlags = StreamFlags { items_follow: true, takes_results: true };
 const RECEIVERS: usize = 2;
@@ -140,7 +143,7 @@ impl World {
 
     fn open(&mut self, id: CallId, receiver: usize) {
         let conn = Arc::clone(&self.receivers[receiver]);
-        let number = self.open.open(id, conn.id).unwrap();
+        let number = self.open.open(id, conn.id, CallNote::default()).unwrap();
         // Whoever uses the number of an open call hears nothing more of that.
         if let Some(call) = self.of_caller(id) {
             call.is_wanted = false;

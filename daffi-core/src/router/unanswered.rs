@@ -19,11 +19,11 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
-use super::{Peer, RouterShared};
+use super::{Peer, RouterShared, counted::now};
 use crate::{
     deadline::bounded,
     refusal::Refusal,
-    session::{OpenCalls, Unanswered},
+    session::{CallNote, OpenCalls, Unanswered},
 };
 
 /// Calls and callers that are looked at without a pause.
@@ -54,11 +54,11 @@ impl CallLimit {
         &self,
         calls: &mut OpenCalls,
         caller: &Arc<Peer>,
-        id: CallId,
+        (id, note): (CallId, CallNote),
         receiver: &Peer,
     ) -> Option<CallId> {
         let now = now();
-        let number = calls.open_in_line(id, receiver.id(), &receiver.name, now)?;
+        let number = calls.open_in_line(id, (receiver.id(), &receiver.name), note, now)?;
         self.look_at(calls, caller, now);
         Some(number)
     }
@@ -169,9 +169,4 @@ impl RouterShared {
         tracing::warn!(caller = %Shown::new(&caller.name), receiver = %Shown::new(&call.receiver), ?open, "a call was not answered in time");
         self.refuse_call(caller, call.id, &call.receiver, "", &error);
     }
-}
-
-/// The time as the runtime has it, which tests may stop.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -14,6 +14,7 @@ use futures::Stream;
 use serde::Serialize;
 
 use super::{context::Context, items::Items, pace::Pace, reply::Reply, request::Request};
+use crate::stats::RunCounts;
 
 /// How a callback is to be run.
 ///
@@ -105,6 +106,7 @@ pub struct Callback {
     pub(crate) run: Run,
     /// Whether it runs where its request was read.
     pub(crate) pace: Pace,
+    pub(crate) counts: RunCounts,
 }
 
 pub(crate) enum Run {
@@ -267,7 +269,7 @@ impl Callback {
     fn new(name: MethodName, options: CallbackOptions, run: Run) -> Self {
         let promises = !options.blocking && (options.inline || matches!(run, Run::Async(_)));
         let pace = if promises { Pace::for_quick() } else { Pace::for_plain() };
-        Self { name, options, run, pace }
+        Self { name, options, run, pace, counts: RunCounts::default() }
     }
 
     /// Its name on the wire.
@@ -285,8 +287,11 @@ impl Callback {
         self.options.inline && !self.options.blocking
     }
 
-    /// Notes how long a run on a reader took, or one poll of it.
-    pub(crate) fn note_on_reader(&self, time: Duration) {
+    /// Notes how long a run on a reader took, or one poll of it, with which the run `ended` or not.
+    pub(crate) fn note_on_reader(&self, time: Duration, ended: bool) {
+        if ended {
+            self.counts.note_time(time);
+        }
         if self.pace.note_on_reader(time) {
             let hint = if self.is_plain() {
                 "leave `inline` out"
@@ -300,6 +305,12 @@ impl Callback {
                 "a callback held up a connection and will not run there until it has proved quick"
             );
         }
+    }
+
+    /// Counts a call of it as answered.
+    #[inline]
+    pub(crate) fn count_end(&self, reply: &Reply) {
+        self.counts.end(reply.as_error().map(|error| &error.class[..]));
     }
 
     /// Whether a large last argument of bytes is read in pieces.

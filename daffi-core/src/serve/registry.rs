@@ -7,7 +7,7 @@ use daffi_wire::{Frame, MethodName};
 use rustc_hash::FxHashMap;
 
 use super::callback::Callback;
-use crate::error::InitializationError;
+use crate::{error::InitializationError, stats::CallbackStats};
 
 /// The callbacks of a node.
 #[derive(Debug, Default)]
@@ -79,5 +79,11 @@ impl Lookup {
 impl Exposed {
     pub(crate) fn names(&self) -> Vec<MethodName> {
         self.order.clone()
+    }
+
+    /// What was counted of each callback, in order of registration.
+    pub(crate) fn stats(&self) -> Vec<CallbackStats> {
+        let callbacks = self.order.iter().filter_map(|name| self.by_name.get(name));
+        callbacks.map(|callback| callback.counts.snapshot(callback.name())).collect()
     }
 }

@@ -132,6 +132,7 @@ impl ServingNode {
         until_done: impl Send + 'static,
     ) {
         let Arrived { frame, answer, received, call, read_extensions } = arrived;
+        callback.counts.begin();
         let own = Arc::clone(call.as_ref().unwrap_or(context.call()));
         let runnable = Runnable { context, callback, answer, received, call };
         let request = request(frame, answer, Context::of_request(own, answer.wants_reply, read_extensions), callback);
@@ -295,6 +296,7 @@ impl Runnable<'_> {
     /// Answers what has ended where it was read.
     fn answer(self, calls: &mut Invocations, reply: Reply, turn: &mut Turn) {
         let Self { context, callback, answer, .. } = self;
+        callback.count_end(&reply);
         if reply.goes_on() {
             let context = self.enter(calls);
             return answer.send(&context, callback.name(), reply, None);
@@ -344,9 +346,12 @@ async fn finish(callback: &Callback, serving: &mut Serving, answer: ReplyTo, con
         Err(reply) => Poll::Ready(reply),
     });
     tokio::select! {
-        reply = reply => answer.send(context, callback.name(), reply, None),
-        () = context.call().withdrawn() => {}
-        () = context.node().life.killed.cancelled() => {}
+        reply = reply => {
+            callback.count_end(&reply);
+            answer.send(context, callback.name(), reply, None);
+        }
+        () = context.call().withdrawn() => callback.counts.lose(),
+        () = context.node().life.killed.cancelled() => callback.counts.lose(),
     }
 }
 

@@ -85,6 +85,10 @@ impl Guard {
         self.version.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn has_policy(&self) -> bool {
+        self.policy.load().is_some()
+    }
+
     pub(super) fn policy(&self) -> Option<Arc<Policy>> {
         self.policy.load_full()
     }

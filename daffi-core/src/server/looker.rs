@@ -116,6 +116,7 @@ impl<H: Host> Door<H> {
                 self.look(frame);
             }
             Kind::Ping => return self.conn.answer_ping(frame),
+            Kind::Request if self.host.answer_own(&self.conn, frame) => {}
             Kind::Request => self.refuse_request(frame),
             // Which links carry them the driver knows; nothing of them is used here.
             Kind::Credit | Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_) => {

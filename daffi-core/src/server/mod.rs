@@ -89,6 +89,12 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// The body of the answer to a handshake on a link of this level: who is there.
     fn list(&self, level: Level) -> Vec<u8>;
 
+    /// Answers a request for what the node answers by itself, also to those who only look. `false`:
+    /// it is for something else.
+    fn answer_own(&self, _conn: &Arc<Conn>, _request: &Frame) -> bool {
+        false
+    }
+
     /// The server's end of a new connection, which calls [`Server::finish_opening`] with `opening`
     /// after its handshake and at its end.
     fn handler(self: Arc<Self>, conn: Arc<Conn>, opening: OpeningId) -> Self::Handler;
@@ -151,7 +157,7 @@ impl Server {
     }
 
     /// Says why a named connection ended; loud when this end had to end it.
-    pub(crate) fn log_end(&self, conn: &Conn, name: &NodeName, reason: &Disconnected) {
+    pub(crate) fn log_end(&self, conn: &Conn, name: &NodeName, reason: &Disconnected) -> bool {
         use Disconnected::{Limit, Link, Protocol, Silent, SlowPeer, SlowSender, Unreachable};
         if matches!(
             reason,
@@ -164,9 +170,10 @@ impl Server {
                 | Link(LinkError::Protocol(_))
         ) {
             tracing::warn!(conn = conn.id, node = %self.name, client = %Shown::new(name), %reason, "ended a connection");
-        } else {
-            tracing::debug!(conn = conn.id, node = %self.name, client = %Shown::new(name), %reason, "a connection ended");
+            return true;
         }
+        tracing::debug!(conn = conn.id, node = %self.name, client = %Shown::new(name), %reason, "a connection ended");
+        false
     }
 
     /// Sets another policy. Lookers that it does not let in are ended; members are their host's.

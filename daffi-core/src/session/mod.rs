@@ -9,6 +9,7 @@
 //! frame in a table that all its connections read without a lock (`router`), because a state
 //! machine that owned the table would have to be locked for each frame.
 
+mod call_note;
 mod client;
 mod cow;
 mod credit;
@@ -31,13 +32,14 @@ mod window;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::members::MemberList;
 pub(crate) use self::{
+    call_note::{CallNote, Unanswered},
     client::{ClientSession, Handled},
     cow::Map,
     credit::{CreditPool, IncomingFlow, Outgoing, Receiving},
     hub::Hub,
     in_flight::{Completed, IDS, InFlight, Outcome},
     membership::{Joined, Membership, Updated},
-    open_calls::{OpenCalls, Unanswered},
+    open_calls::OpenCalls,
     policy::{Access, Action, Denied, ShownToken},
     pulse::{Beat, ENDED, Pulse},
     server::{Hello, event_frame, handshake_refusal, handshake_reply, name_taken, no_room_for_list},

@@ -9,6 +9,7 @@ use daffi_wire::{CallId, NodeName};
 use rustc_hash::FxHashMap;
 
 use super::{
+    call_note::{CallNote, Unanswered},
     in_flight::{BuildIdHasher, IDS},
     unanswered::CallsByAge,
 };
@@ -43,6 +44,9 @@ pub(crate) struct OpenCalls {
     waiting: usize,
     /// Those of them that end when they stay without an answer for some time.
     line: CallsByAge,
+    /// What was noted of calls for which nobody waits any more although no answer came, until it is
+    /// taken.
+    given_up: Vec<CallNote>,
     last: u16,
     closed: bool,
 }
@@ -59,21 +63,13 @@ struct OpenCall {
     at: u16,
     /// Its mark in the line, or 0.
     mark: u32,
-}
-
-/// A call that nobody answered for some time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unanswered {
-    /// The caller's number.
-    pub(crate) id: CallId,
-    pub(crate) receiver: NodeName,
-    pub(crate) since: Instant,
+    note: CallNote,
 }
 
 impl OpenCalls {
     /// Opens a call that came under its caller's number. Gives the number under which it has to
     /// travel; `None`: there is none, or the connection has ended.
-    pub(crate) fn open(&mut self, id: CallId, receiver: u64) -> Option<CallId> {
+    pub(crate) fn open(&mut self, id: CallId, receiver: u64, note: CallNote) -> Option<CallId> {
         if self.closed {
             return None;
         }
@@ -96,15 +92,21 @@ impl OpenCalls {
         // There are fewer held calls than numbers.
         let at = u16::try_from(held.len()).ok()?;
         held.push(number.0);
-        self.calls.insert(number.0, OpenCall { receiver, caller: Some(id.0), cancelled: false, at, mark: 0 });
+        self.calls.insert(number.0, OpenCall { receiver, caller: Some(id.0), cancelled: false, at, mark: 0, note });
         self.waiting += 1;
         Some(number)
     }
 
     /// Opens a call that [`take_unanswered`](Self::take_unanswered) gives when it is open for too
     /// long.
-    pub(crate) fn open_in_line(&mut self, id: CallId, receiver: u64, name: &NodeName, now: Instant) -> Option<CallId> {
-        let number = self.open(id, receiver)?;
+    pub(crate) fn open_in_line(
+        &mut self,
+        id: CallId,
+        (receiver, name): (u64, &NodeName),
+        note: CallNote,
+        now: Instant,
+    ) -> Option<CallId> {
+        let number = self.open(id, receiver, note)?;
         let calls = &mut self.calls;
         let mark = self.line.push(number, name, now, |waits| {
             calls.get(&waits.number.0).is_some_and(|slot| slot.mark == waits.mark && slot.caller.is_some())
@@ -170,6 +172,11 @@ impl OpenCalls {
     /// Completes a call by a reply of `receiver`. Gives the caller's number; `None`: it matches no
     /// call that somebody waits for.
     pub(crate) fn complete(&mut self, number: CallId, receiver: u64) -> Option<CallId> {
+        self.complete_noted(number, receiver).map(|(id, _)| id)
+    }
+
+    /// The same. Gives as well what was noted of the call, unless its caller gave it up before.
+    pub(crate) fn complete_noted(&mut self, number: CallId, receiver: u64) -> Option<(CallId, Option<CallNote>)> {
         let Entry::Occupied(call) = self.calls.entry(number.0) else { return None };
         if call.get().receiver != receiver {
             return None;
@@ -187,7 +194,10 @@ impl OpenCalls {
             // One busy moment must not stay with the connection for its life.
             self.calls = HashMap::default();
         }
-        caller.map(CallId)
+        if slot.cancelled && caller.is_some() {
+            self.given_up.push(slot.note);
+        }
+        caller.map(|id| (CallId(id), (!slot.cancelled).then_some(slot.note)))
     }
 
     /// The caller's number of an open call that `receiver` knows under this one, and whether its
@@ -208,8 +218,9 @@ impl OpenCalls {
     pub(crate) fn end_receiver(&mut self, receiver: u64) -> Vec<CallId> {
         let mut gone = Vec::new();
         for number in self.held.remove(&receiver).unwrap_or_default() {
-            if let Some(OpenCall { caller: Some(id), mark, .. }) = self.calls.remove(&number) {
+            if let Some(OpenCall { caller: Some(id), mark, note, .. }) = self.calls.remove(&number) {
                 self.waits_no_more(mark);
+                self.given_up.push(note);
                 if id != number {
                     self.renumbered.remove(&id);
                 }
@@ -225,7 +236,8 @@ impl OpenCalls {
     pub(crate) fn close(&mut self) -> Self {
         self.closed = true;
         let mut calls = std::mem::take(&mut self.calls);
-        calls.values_mut().for_each(|slot| slot.caller = None);
+        let given_up = calls.values_mut().filter_map(|slot| slot.caller.take().map(|_| slot.note));
+        self.given_up.extend(given_up);
         self.renumbered = HashMap::default();
         self.waiting = 0;
         self.line = CallsByAge::default();
@@ -258,6 +270,11 @@ impl OpenCalls {
         self.held.keys().copied()
     }
 
+    /// The receivers of these calls, and how many calls each may still answer.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (u64, usize)> {
+        self.held.iter().map(|(receiver, numbers)| (*receiver, numbers.len()))
+    }
+
     /// The receivers of calls that somebody waits for, each as often as there are.
     pub(crate) fn awaited(&self) -> impl Iterator<Item = u64> {
         self.calls.values().filter(|slot| slot.caller.is_some()).map(|slot| slot.receiver)
@@ -282,9 +299,17 @@ impl OpenCalls {
         };
         if let Some(slot) = self.calls.get_mut(&number).filter(|slot| slot.caller == Some(id.0)) {
             slot.caller = None;
-            let mark = slot.mark;
+            let (mark, note) = (slot.mark, slot.note);
             self.waits_no_more(mark);
+            self.given_up.push(note);
         }
+    }
+
+    /// What was noted of calls that ended without an answer since this was asked last. `None`:
+    /// there are none, as at nearly every look.
+    #[inline]
+    pub(crate) fn take_given_up(&mut self) -> Option<Vec<CallNote>> {
+        (!self.given_up.is_empty()).then(|| std::mem::take(&mut self.given_up))
     }
 
     /// Nobody waits any more for a call that somebody waited for.
@@ -316,10 +341,12 @@ mod tests {
 
     use super::*;
 
+    const NOTE: CallNote = CallNote { callback: 7, begun: 0 };
+
     #[test]
     fn only_a_reply_of_the_receiver_to_an_open_call_passes() {
         let mut calls = OpenCalls::default();
-        assert_eq!(calls.open(CallId(2), 10), Some(CallId(2)));
+        assert_eq!(calls.open(CallId(2), 10, NOTE), Some(CallId(2)));
         assert_eq!(calls.complete(CallId(3), 10), None, "no such call");
         assert_eq!(calls.complete(CallId(2), 11), None, "another node");
         assert_eq!(calls.complete(CallId(2), 10), Some(CallId(2)));
@@ -329,8 +356,8 @@ mod tests {
     #[test]
     fn a_call_is_cancelled_once() {
         let mut calls = OpenCalls::default();
-        calls.open(CallId(2), 10);
-        let number = calls.open(CallId(2), 11).unwrap();
+        calls.open(CallId(2), 10, NOTE);
+        let number = calls.open(CallId(2), 11, NOTE).unwrap();
         assert_eq!(calls.cancel(CallId(3)), None, "no such call");
         assert_eq!(calls.cancel(number), None, "another's name for it");
         assert_eq!(calls.cancel(CallId(2)), Some((number, 11)), "under the number that the receiver knows");
@@ -344,11 +371,11 @@ mod tests {
         let name = NodeName::new("worker", &daffi_wire::Limits::default()).unwrap();
         let (mut calls, begun) = (OpenCalls::default(), Instant::now());
         let at = |seconds| begun + Duration::from_secs(seconds);
-        calls.open(CallId(1), 9);
+        calls.open(CallId(1), 9, NOTE);
         for (id, since) in [(2, 0), (3, 1), (4, 1), (5, 2)] {
-            calls.open_in_line(CallId(id), 10, &name, at(since));
+            calls.open_in_line(CallId(id), (10, &name), NOTE, at(since));
         }
-        let second = calls.open_in_line(CallId(2), 10, &name, at(3)).unwrap();
+        let second = calls.open_in_line(CallId(2), (10, &name), NOTE, at(3)).unwrap();
         calls.complete(CallId(3), 10);
         let mut unanswered = |since: u64, mut steps: usize| {
             std::iter::from_fn(|| calls.take_unanswered(at(since), &mut steps))
@@ -368,10 +395,10 @@ mod tests {
     #[test]
     fn a_number_used_again_travels_under_another() {
         let mut calls = OpenCalls::default();
-        calls.open(CallId(2), 10);
-        let second = calls.open(CallId(2), 10).unwrap();
+        calls.open(CallId(2), 10, NOTE);
+        let second = calls.open(CallId(2), 10, NOTE).unwrap();
         assert_ne!(second, CallId(2));
-        let third = calls.open(CallId(2), 10).unwrap();
+        let third = calls.open(CallId(2), 10, NOTE).unwrap();
         assert_eq!(calls.count_waiting(), 1);
         assert_eq!(calls.complete(CallId(2), 10), None, "the reply to the first, which nobody waits for");
         assert_eq!(calls.complete(second, 10), None);
@@ -382,9 +409,9 @@ mod tests {
     #[test]
     fn a_call_may_have_the_number_under_which_another_travels() {
         let mut calls = OpenCalls::default();
-        calls.open(CallId(2), 10);
-        let renumbered = calls.open(CallId(2), 10).unwrap();
-        let other = calls.open(renumbered, 10).unwrap();
+        calls.open(CallId(2), 10, NOTE);
+        let renumbered = calls.open(CallId(2), 10, NOTE).unwrap();
+        let other = calls.open(renumbered, 10, NOTE).unwrap();
         assert_ne!(other, renumbered);
         assert_eq!(calls.complete(renumbered, 10), Some(CallId(2)));
         assert_eq!(calls.complete(other, 10), Some(renumbered));
@@ -394,10 +421,10 @@ mod tests {
     #[test]
     fn a_newer_connection_inherits_what_was_open() {
         let mut old = OpenCalls::default();
-        old.open(CallId(2), 10);
+        old.open(CallId(2), 10, NOTE);
         let mut new = old.close();
-        assert_eq!(old.open(CallId(3), 10), None, "it has ended");
-        let number = new.open(CallId(2), 10).unwrap();
+        assert_eq!(old.open(CallId(3), 10, NOTE), None, "it has ended");
+        let number = new.open(CallId(2), 10, NOTE).unwrap();
         assert_eq!(new.complete(CallId(2), 10), None, "the answer to the connection before");
         assert_eq!(new.complete(number, 10), Some(CallId(2)));
     }
@@ -406,7 +433,7 @@ mod tests {
     fn a_leaving_receiver_gives_up_its_calls_only() {
         let mut calls = OpenCalls::default();
         for (id, receiver) in [(5, 10), (2, 10), (3, 11), (5, 10)] {
-            calls.open(CallId(id), receiver);
+            calls.open(CallId(id), receiver, NOTE);
         }
         assert_eq!(calls.end_receiver(10), [CallId(2), CallId(5)]);
         assert_eq!((calls.len(), calls.renumbered.len(), calls.count_waiting()), (1, 0, 1));
@@ -435,7 +462,7 @@ mod tests {
                 }
                 _ => {
                     open.values_mut().for_each(|(caller, _)| *caller = caller.filter(|caller| *caller != id.0));
-                    let number = calls.open(id, receiver).unwrap();
+                    let number = calls.open(id, receiver, NOTE).unwrap();
                     assert!(open.insert(number.0, (Some(id.0), receiver)).is_none());
                 }
             }
@@ -454,9 +481,9 @@ mod tests {
         for round in 0..3 {
             for id in 1..=u16::MAX {
                 for (hung, refused) in refused.iter_mut().enumerate() {
-                    *refused += usize::from(calls.open(CallId(id), 10 + hung as u64).is_none());
+                    *refused += usize::from(calls.open(CallId(id), 10 + hung as u64, NOTE).is_none());
                 }
-                let number = calls.open(CallId(id), 99).unwrap_or_else(|| panic!("call {id} of round {round}"));
+                let number = calls.open(CallId(id), 99, NOTE).unwrap_or_else(|| panic!("call {id} of round {round}"));
                 assert_eq!(calls.complete(number, 99), Some(CallId(id)));
             }
         }

@@ -2,7 +2,7 @@
 
 use daffi_wire::CallId;
 
-use super::open_calls::OpenCalls;
+use super::{call_note::CallNote, open_calls::OpenCalls};
 
 const RECEIVERS: [u64; 2] = [10, 11];
 
@@ -110,7 +110,7 @@ impl World {
     }
 
     fn open(&mut self, id: CallId, receiver: u64) {
-        let number = self.open.open(id, receiver).expect("numbers are free");
+        let number = self.open.open(id, receiver, CallNote::default()).expect("numbers are free");
         let is_used = |number| self.calls.iter().any(|call| call.is_open && call.number == number);
         assert!(!is_used(number), "a number under which an answer may come is not used again");
         assert!(is_used(id) || number == id, "and a free one is the caller's own");

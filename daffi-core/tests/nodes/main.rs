@@ -30,6 +30,7 @@ mod router;
 mod router_flow;
 mod router_hostile;
 mod shares;
+mod stats;
 mod stream_deadlines;
 mod streams;
 mod support;

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use daffi::{Router, Service};
+use daffi::{Client, Router, Service};
 use tokio::{
     net::{TcpListener, lookup_host},
     task::AbortHandle,
@@ -68,6 +68,11 @@ impl Admin {
     /// For a Service.
     pub fn of_service(service: &Service) -> AdminBuilder {
         AdminBuilder::of(Watched::Service(service.clone()))
+    }
+
+    /// For a Client.
+    pub fn of_client(client: &Client) -> AdminBuilder {
+        AdminBuilder::of(Watched::Client(client.clone()))
     }
 
     /// Where it listens.

@@ -89,7 +89,7 @@ async fn ready(State(shared): State<Shared>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&shared.node))
+    ([(header::CONTENT_TYPE, daffi::metrics::CONTENT_TYPE)], metrics::text(&shared.node))
 }
 
 async fn node(State(shared): State<Shared>) -> impl IntoResponse {

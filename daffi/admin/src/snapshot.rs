@@ -2,76 +2,99 @@
 
 use std::time::Instant;
 
-use daffi::{Router, RouterStats, Service};
+use daffi::{CallbackStats, CalledStats, Client, ClientStats, MemberStats, Router, RouterStats, Service, ServiceStats};
 use serde::Serialize;
 
-/// Members that are listed; the count tells of all.
-const MOST_MEMBERS: usize = 500;
-/// Callbacks of one member that are listed.
-const MOST_CALLBACKS: usize = 50;
+/// Members and callbacks that are listed; the counts tell of all.
+const MOST_ROWS: usize = 500;
 
 /// A node.
 #[derive(Clone, Debug)]
 pub(crate) enum Watched {
     Router(Router),
     Service(Service),
+    Client(Client),
 }
 
 impl Watched {
     /// Whether it takes calls.
     pub(crate) fn is_ready(&self) -> bool {
-        !match self {
-            Self::Router(router) => router.is_stopping(),
-            Self::Service(service) => service.is_stopping(),
-        }
-    }
-
-    pub(crate) fn numbers(&self) -> Numbers {
         match self {
-            Self::Router(router) => Numbers::Router(router.stats().into()),
-            Self::Service(service) => Numbers::Service { clients: service.clients().len() },
+            Self::Router(router) => !router.is_stopping(),
+            Self::Service(service) => !service.is_stopping(),
+            Self::Client(client) => client.is_connected(),
         }
     }
 
     pub(crate) fn snapshot(&self, since: Instant) -> Snapshot {
-        let (kind, name, endpoints, (members, listed)) = match self {
-            Self::Router(router) => ("router", router.name(), router.endpoints(), members(router)),
-            Self::Service(service) => ("service", service.name(), service.endpoints(), clients(service)),
+        let (kind, name, endpoints) = match self {
+            Self::Router(router) => ("router", router.name(), addresses(router.endpoints())),
+            Self::Service(service) => ("service", service.name(), addresses(service.endpoints())),
+            Self::Client(client) => ("client", client.name(), vec![client.endpoint().to_string()]),
         };
+        let (members, told) = match self {
+            Self::Router(router) => of_router(router.stats()),
+            Self::Service(service) => of_service(service.stats(), service.clients()),
+            Self::Client(client) => (client.members().iter().count(), of_client(client.stats())),
+        };
+        let (name, version) = (name.to_owned(), env!("CARGO_PKG_VERSION"));
         Snapshot {
             kind,
-            name: name.to_owned(),
-            version: env!("CARGO_PKG_VERSION"),
+            name,
+            version,
             seconds: since.elapsed().as_secs(),
             ready: self.is_ready(),
-            endpoints: endpoints.iter().map(ToString::to_string).collect(),
-            numbers: self.numbers(),
+            endpoints,
             members,
-            listed,
+            told,
         }
     }
 }
 
-fn members(router: &Router) -> (usize, Vec<Listed>) {
-    let members = router.members();
-    let listed = members.iter().take(MOST_MEMBERS).map(|member| Listed {
-        name: member.name.to_string(),
-        level: Some(member.level.number()),
-        callbacks: member.methods.len(),
-        some_callbacks: member.methods.iter().take(MOST_CALLBACKS).map(ToString::to_string).collect(),
-    });
-    (members.len(), listed.collect())
+fn addresses(endpoints: &[impl ToString]) -> Vec<String> {
+    endpoints.iter().map(ToString::to_string).collect()
 }
 
-fn clients(service: &Service) -> (usize, Vec<Listed>) {
-    let clients = service.clients();
-    let listed = clients.iter().take(MOST_MEMBERS).map(|name| Listed {
-        name: name.clone(),
-        level: None,
-        callbacks: 0,
-        some_callbacks: Vec::new(),
-    });
-    (clients.len(), listed.collect())
+fn of_router(mut stats: RouterStats) -> (usize, Told) {
+    stats.keep_busiest(MOST_ROWS);
+    let (callbacks, nodes) = (std::mem::take(&mut stats.callbacks), std::mem::take(&mut stats.nodes));
+    let listed = nodes.into_iter().map(Listed::Member).collect();
+    (stats.members, Told { numbers: Numbers::Router(stats), callbacks, called: Vec::new(), listed })
+}
+
+fn of_service(stats: ServiceStats, clients: Vec<String>) -> (usize, Told) {
+    let numbers = Numbers::Node {
+        clients: Some(stats.clients),
+        running_calls: stats.running,
+        held_bytes: Some(stats.held_bytes),
+        budget_bytes: Some(stats.budget_bytes),
+        queued_bytes: None,
+        reconnects: None,
+    };
+    let (members, callbacks) = (clients.len(), busiest(stats.callbacks));
+    let listed = clients.into_iter().take(MOST_ROWS).map(|name| Listed::Client { name }).collect();
+    (members, Told { numbers, callbacks, called: Vec::new(), listed })
+}
+
+fn of_client(stats: ClientStats) -> Told {
+    let numbers = Numbers::Node {
+        clients: None,
+        running_calls: stats.running,
+        held_bytes: None,
+        budget_bytes: None,
+        queued_bytes: Some(stats.queued_bytes),
+        reconnects: Some(stats.reconnects),
+    };
+    let called = stats.called.into_iter().take(MOST_ROWS).map(Called::from).collect();
+    Told { numbers, callbacks: busiest(stats.callbacks), called, listed: Vec::new() }
+}
+
+fn busiest(mut callbacks: Vec<CallbackStats>) -> Vec<CallbackStats> {
+    if callbacks.len() > MOST_ROWS {
+        callbacks.sort_by_key(|callback| std::cmp::Reverse((callback.open, callback.calls)));
+        callbacks.truncate(MOST_ROWS);
+    }
+    callbacks
 }
 
 /// All that is told of a node.
@@ -84,59 +107,61 @@ pub(crate) struct Snapshot {
     seconds: u64,
     ready: bool,
     endpoints: Vec<String>,
-    numbers: Numbers,
     /// How many nodes are connected.
     members: usize,
-    /// The first of them.
+    #[serde(flatten)]
+    told: Told,
+}
+
+/// What is counted, and of whom.
+#[derive(Debug, Serialize)]
+struct Told {
+    numbers: Numbers,
+    callbacks: Vec<CallbackStats>,
+    /// What a client called.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    called: Vec<Called>,
+    /// The nodes that are connected, or those of them of whom most is to be said.
     listed: Vec<Listed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Called {
+    receiver: String,
+    #[serde(flatten)]
+    callback: CallbackStats,
+}
+
+impl From<CalledStats> for Called {
+    fn from(called: CalledStats) -> Self {
+        Self { receiver: called.receiver, callback: called.callback }
+    }
 }
 
 /// A node that is connected.
 #[derive(Debug, Serialize)]
-struct Listed {
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    level: Option<u8>,
-    callbacks: usize,
-    some_callbacks: Vec<String>,
-}
-
-/// What a node counted.
-#[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-pub(crate) enum Numbers {
-    Router(RouterNumbers),
-    Service { clients: usize },
+enum Listed {
+    Member(MemberStats),
+    Client { name: String },
 }
 
-/// The counters of a [`RouterStats`], whose names are those of its fields.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct RouterNumbers {
-    pub(crate) members: usize,
-    pub(crate) stopped_members: usize,
-    pub(crate) open_calls: usize,
-    pub(crate) held_requests: usize,
-    pub(crate) held_bytes: usize,
-    pub(crate) refused_calls: u64,
-    pub(crate) unanswered_calls: u64,
-    pub(crate) dropped_requests: u64,
-    pub(crate) dropped_replies: u64,
-    pub(crate) skipped_frames: u64,
-}
-
-impl From<RouterStats> for RouterNumbers {
-    fn from(stats: RouterStats) -> Self {
-        Self {
-            members: stats.members,
-            stopped_members: stats.stopped_members,
-            open_calls: stats.open_calls,
-            held_requests: stats.held_requests,
-            held_bytes: stats.held_bytes,
-            refused_calls: stats.refused_calls,
-            unanswered_calls: stats.unanswered_calls,
-            dropped_requests: stats.dropped_requests,
-            dropped_replies: stats.dropped_replies,
-            skipped_frames: stats.skipped_frames,
-        }
-    }
+/// What a node counted in all.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Numbers {
+    Router(RouterStats),
+    Node {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        clients: Option<usize>,
+        running_calls: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        held_bytes: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        budget_bytes: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        queued_bytes: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reconnects: Option<u64>,
+    },
 }

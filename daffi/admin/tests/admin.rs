@@ -50,6 +50,8 @@ async fn a_router_is_told_of_until_it_stops() {
     let worker = Client::builder(name).callback_fn("double", |x: i64| async move { x * 2 }).connect(at).await.unwrap();
     let caller = Client::builder("caller").connect(at).await.unwrap();
     caller.wait_for_members(&[name], None).await.unwrap();
+    assert_eq!(caller.rpc().call::<i64>("double", (4,)).await.unwrap(), 8);
+    caller.rpc().call::<i64>("double", ("four",)).await.unwrap_err();
     caller.rpc().call::<i64>("nothing", ()).await.unwrap_err();
     caller.rpc().receiver(name).call::<i64>("nothing", ()).await.unwrap_err();
 
@@ -64,8 +66,22 @@ async fn a_router_is_told_of_until_it_stops() {
     let listed = node["listed"].as_array().unwrap();
     let listed = listed.iter().find(|member| member["name"] == name).unwrap();
     assert_eq!((&listed["level"], &listed["some_callbacks"][0]), (&4.into(), &"double".into()));
+    assert!(listed["address"].as_str().unwrap().starts_with("tcp://127.0.0.1:"), "{listed}");
+    assert_eq!((&listed["answers"], &listed["errors"]), (&2.into(), &1.into()));
+    let callback = &node["callbacks"][0];
+    assert_eq!((&callback["name"], &callback["calls"], &callback["errors"]), (&"double".into(), &2.into(), &1.into()));
+    assert!(callback["times"]["total"].as_f64().unwrap() > 0.0 && callback["times"]["buckets"][0][1].is_u64());
     let metrics = ok(ask(to, "/metrics").await);
-    for line in ["daffi_ready 1.0", "daffi_members 2.0", "daffi_held_bytes 0.0", "daffi_build_info{version=", "# EOF"] {
+    for line in [
+        r#"rpc_router_calls_total{rpc_method="double"} 2"#,
+        r#"rpc_router_errors_total{rpc_method="double"} 1"#,
+        r#"rpc_router_call_duration_seconds_bucket{le="+Inf",rpc_method="double"} 2"#,
+        "daffi_ready 1.0",
+        "daffi_members 2.0",
+        "daffi_held_bytes 0.0",
+        "daffi_build_info{version=",
+        "# EOF",
+    ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
     assert!(!metrics.contains("script"), "{metrics}");
@@ -99,6 +115,7 @@ async fn a_service_is_told_of_too() {
     let service = Service::builder("calc").bind("tcp://127.0.0.1:0").await.unwrap();
     let admin = Admin::of_service(&service).bind("127.0.0.1:0").await.unwrap();
     let client = Client::builder("cli").connect(service.endpoints()[0].as_str()).await.unwrap();
+    client.rpc().call::<i64>("nothing", ()).await.unwrap_err();
     let node = json(&ask(admin.local_addr(), "/api/node").await.1);
     assert_eq!((&node["kind"], &node["numbers"]["clients"]), (&"service".into(), &1.into()));
     assert_eq!(node["listed"][0]["name"], "cli");

@@ -45,7 +45,7 @@ pub(crate) fn run(callback: &Arc<Callback>, request: Request, clock: &mut Clock)
             let begun = clock.begin();
             let polled = future.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
             if let Some(time) = clock.end(begun) {
-                callback.note_on_reader(time);
+                callback.note_on_reader(time, polled.is_ready());
             }
             match polled {
                 Poll::Ready(reply) => Ran::Done(reply),
@@ -69,7 +69,7 @@ impl Drop for Timed<'_> {
         if !self.returned {
             self.callback.pace.distrust();
         } else if let Some(time) = self.clock.end(self.begun) {
-            self.callback.note_on_reader(time);
+            self.callback.note_on_reader(time, true);
         }
     }
 }

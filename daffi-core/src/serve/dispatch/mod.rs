@@ -128,7 +128,8 @@ impl Dispatch {
             return match inline::run(&callback, request, clock) {
                 Ran::Done(reply) => Begun::Done(reply),
                 Ran::Waits(future) => {
-                    let running = Running { future, callback, worker: worker.keep(), order, arguments };
+                    let (worker, since) = (worker.keep(), Instant::now());
+                    let running = Running { future, callback, worker, order, arguments, since };
                     Begun::Runs(Dispatched { polled: true, ..self.at(State::Running(running)) })
                 }
             };
@@ -202,6 +203,8 @@ struct Running {
     order: Option<InOrder>,
     /// Where its arguments come from, if they come one by one.
     arguments: Option<Arc<Invocation>>,
+    /// When it began, about.
+    since: Instant,
 }
 
 impl Running {
@@ -218,6 +221,7 @@ struct Idle {
     callback: Arc<Callback>,
     order: Option<InOrder>,
     arguments: Arc<Invocation>,
+    since: Instant,
 }
 
 /// Where a state leads to.
@@ -327,7 +331,8 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
             match inline::run(&callback, arrival.request, &mut Clock::new(0)) {
                 Ran::Done(reply) => Step::Done(reply),
                 Ran::Waits(future) => {
-                    Step::On(State::Running(Running { future, callback, worker, order: arrival.order, arguments }))
+                    let (order, since) = (arrival.order, Instant::now());
+                    Step::On(State::Running(Running { future, callback, worker, order, arguments, since }))
                 }
             }
         }
@@ -342,8 +347,9 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
             if let Err(instead) = request.begin() {
                 return Step::Done(instead);
             }
-            let arguments = arguments(&request);
-            Step::On(State::Running(Running { future: run_async(run, request), callback, worker, order, arguments }))
+            let (arguments, since) = (arguments(&request), Instant::now());
+            let future = run_async(run, request);
+            Step::On(State::Running(Running { future, callback, worker, order, arguments, since }))
         }
     }
 }
@@ -362,7 +368,7 @@ fn run(mut running: Running, on_reader: bool, cx: &mut TaskContext<'_>) -> Step 
     let polled = running.future.as_mut().poll(cx);
     if let Some(time) = begun.map(|begun| begun.elapsed()) {
         if on_reader {
-            callback.note_on_reader(time);
+            callback.note_on_reader(time, false);
         } else {
             callback.pace.note(time);
         }
@@ -371,16 +377,19 @@ fn run(mut running: Running, on_reader: bool, cx: &mut TaskContext<'_>) -> Step 
         Poll::Pending if running.waits_for_argument() => Step::Stay(idle(running)),
         Poll::Pending => Step::Stay(State::Running(running)),
         // The next in line may be quick: it begins when this answer is queued.
-        Poll::Ready(reply) => Step::Done(reply.keep((running.worker, running.order))),
+        Poll::Ready(reply) => {
+            running.callback.counts.note_time(running.since.elapsed());
+            Step::Done(reply.keep((running.worker, running.order)))
+        }
     }
 }
 
 /// Lets others have the worker of a callback that waits for an argument.
 fn idle(running: Running) -> State {
-    let Running { future, callback, worker, order, arguments } = running;
+    let Running { future, callback, worker, order, arguments, since } = running;
     match arguments {
-        Some(arguments) => State::Idle(Idle { future, callback, order, arguments }),
-        None => State::Running(Running { future, callback, worker, order, arguments }),
+        Some(arguments) => State::Idle(Idle { future, callback, order, arguments, since }),
+        None => State::Running(Running { future, callback, worker, order, arguments, since }),
     }
 }
 
@@ -388,8 +397,8 @@ fn come_back(mut place: PlaceInLine, idle: Idle, cx: &mut TaskContext<'_>) -> St
     match Pin::new(&mut place).poll(cx) {
         Poll::Pending => Step::Stay(State::Back(place, idle)),
         Poll::Ready(Some(worker)) => {
-            let Idle { future, callback, order, arguments } = idle;
-            Step::On(State::Running(Running { future, callback, worker, order, arguments: Some(arguments) }))
+            let Idle { future, callback, order, arguments, since } = idle;
+            Step::On(State::Running(Running { future, callback, worker, order, arguments: Some(arguments), since }))
         }
         Poll::Ready(None) => Step::Done(Reply::error(stopped_error())),
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     address::Address,
+    commands::top::{self, Sheet, ToldNode, lasting},
     connection::{Connection, Place, others},
     failure::Failure,
     output,
@@ -26,6 +27,10 @@ pub(crate) struct Members {
     /// List callbacks, each with the members that expose it
     #[arg(short, long)]
     by_callback: bool,
+    /// Tell of each member its level, how long it has been connected, and from where, as far as the
+    /// router tells that: see `daffi top`
+    #[arg(short, long, conflicts_with = "by_callback")]
+    long: bool,
     /// List only members with this text in their names, and callbacks with it in theirs
     #[arg(short, long, value_name = "TEXT")]
     filter: Option<String>,
@@ -44,13 +49,23 @@ impl Members {
         let address = self.place.address(self.url.as_deref())?;
         let client = self.connection.looker(&address).await?;
         let all = others(&client);
+        let known = match self.long {
+            true => top::told(&client).await.map(|told| told.nodes),
+            false => Ok(Vec::new()),
+        };
         client.stop().await;
+        let known: BTreeMap<_, _> = known?.into_iter().map(|node| (node.name.clone(), node)).collect();
         let wanted = self.filter.as_deref().unwrap_or_default();
         let members: Vec<_> = all.iter().filter_map(|member| ListedMember::matching(member, wanted)).collect();
         let exposes_nothing = members.iter().all(|member| member.methods.is_empty());
         match (self.by_callback, self.json) {
+            (false, true) if self.long => {
+                let long: Vec<_> = members.iter().map(|member| LongMember::of(member, &known)).collect();
+                return output::json(&long);
+            }
             (false, true) => return output::json(&members),
             (true, true) => return output::json(&by_callback(&members)),
+            (false, false) if self.long => output::answer(&top::lines(&long_sheet(&members, &known)))?,
             (false, false) => {
                 let rows = members.iter().map(|member| (&*member.name, &*member.methods));
                 output::answer(&table(["NAME", "METHODS"], rows, output::width()))?;
@@ -87,6 +102,46 @@ impl Members {
 struct ListedMember {
     name: String,
     methods: Vec<String>,
+}
+
+/// A member with what its router tells of it.
+#[derive(Serialize)]
+struct LongMember<'a> {
+    #[serde(flatten)]
+    member: &'a ListedMember,
+    level: Option<u8>,
+    address: Option<&'a str>,
+    /// Seconds since it joined.
+    age: Option<f64>,
+}
+
+impl<'a> LongMember<'a> {
+    fn of(member: &'a ListedMember, known: &'a BTreeMap<String, ToldNode>) -> Self {
+        let node = known.get(&member.name);
+        Self {
+            member,
+            level: node.map(|node| node.level),
+            address: node.map(|node| node.address.as_str()),
+            age: node.map(|node| node.age),
+        }
+    }
+}
+
+fn long_sheet(members: &[ListedMember], known: &BTreeMap<String, ToldNode>) -> Sheet {
+    let shown = |text: &str| Shown::new(text).to_string();
+    let rows = members.iter().map(|member| {
+        let node = known.get(&member.name);
+        let told = |of: fn(&ToldNode) -> String| node.map_or_else(|| "-".to_owned(), of);
+        let methods: Vec<_> = member.methods.iter().map(|method| shown(method)).collect();
+        vec![
+            shown(&member.name),
+            told(|node| node.level.to_string()),
+            told(|node| lasting(node.age)),
+            told(|node| Shown::new(&node.address).to_string()),
+            if methods.is_empty() { "-".to_owned() } else { methods.join(", ") },
+        ]
+    });
+    Sheet { heads: vec!["NAME", "LEVEL", "FOR", "ADDRESS", "METHODS"], rows: rows.collect() }
 }
 
 #[derive(Serialize)]

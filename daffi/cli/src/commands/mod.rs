@@ -14,6 +14,7 @@ pub(crate) mod nowait;
 pub(crate) mod ping;
 pub(crate) mod router;
 pub(crate) mod stream;
+pub(crate) mod top;
 pub(crate) mod version;
 
 use daffi::Client;
@@ -25,7 +26,7 @@ pub(crate) async fn run(command: Command, reloading: Reloading) -> Result<(), Fa
     let unheard = |error| Failure::Failed(format!("signals cannot be listened for: {error}"));
     // These commands end by being interrupted.
     let code = match &command {
-        Command::Events(_) => Some(0),
+        Command::Events(_) | Command::Top(_) => Some(0),
         Command::Call(call) if call.every.is_some() => Some(0),
         _ => None,
     };
@@ -36,6 +37,7 @@ pub(crate) async fn run(command: Command, reloading: Reloading) -> Result<(), Fa
         Command::Nowait(nowait) => interrupts.cut(nowait.run()).await,
         Command::Stream(stream) => interrupts.cut(stream.run()).await,
         Command::Members(members) => interrupts.cut(members.run()).await,
+        Command::Top(top) => interrupts.cut(top.run()).await,
         Command::Events(events) => interrupts.cut(events.run()).await,
         Command::Ping(ping) => ping.run(&interrupts).await,
         Command::Bench(bench) => bench.run(&interrupts).await,

@@ -21,3 +21,4 @@ mod router;
 mod signals;
 mod streams;
 mod support;
+mod top;

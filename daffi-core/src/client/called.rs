@@ -1,0 +1,178 @@
+//! What a client counts of the callbacks that it calls.
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::{Duration, Instant},
+};
+
+use daffi_wire::NodeName;
+use parking_lot::Mutex;
+
+use crate::{
+    conn::nanos,
+    keyed::ByName,
+    stats::{CallbackStats, MOST_CALLBACKS, OTHER, RunCounts},
+};
+
+/// Calls that are timed each for itself, of each callback. Of further ones one in [`SAMPLE`] is:
+/// reading the clock twice costs a hundredth of a call.
+const ALL_OF: u64 = 64;
+const SAMPLE: u64 = 8;
+
+/// Calls by receiver and callback, whatever the connection.
+#[derive(Debug, Default)]
+pub(crate) struct CalledCallbacks {
+    known: Mutex<Known>,
+    /// How often the connection was made anew.
+    pub(crate) reconnects: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The one called last, which is mostly the next.
+    last: Option<Arc<CalledCallback>>,
+    by_receiver: ByName<NodeName, ByName<Box<str>, Arc<CalledCallback>>>,
+    count: usize,
+    rest: Option<Arc<CalledCallback>>,
+}
+
+#[derive(Debug)]
+struct CalledCallback {
+    receiver: NodeName,
+    method: Box<str>,
+    counts: RunCounts,
+}
+
+impl CalledCallback {
+    fn new(receiver: &NodeName, method: &str) -> Arc<Self> {
+        Arc::new(Self { receiver: receiver.clone(), method: method.into(), counts: RunCounts::default() })
+    }
+
+    fn is(&self, receiver: &NodeName, method: &str) -> bool {
+        *self.method == *method && self.receiver == *receiver
+    }
+}
+
+/// An open call that is counted. Dropped before it [`end`](Self::end)s, it ended without an answer.
+#[derive(Debug)]
+pub(crate) struct CountedCall {
+    of: Arc<CalledCallback>,
+    /// When it began, in [`nanos`]; or one of [`UNTIMED`] and [`ENDED`].
+    begun: u64,
+}
+
+/// Nobody looked at the clock when it began.
+const UNTIMED: u64 = 0;
+const ENDED: u64 = u64::MAX;
+
+impl CalledCallbacks {
+    /// A call begins.
+    pub(crate) fn begin(&self, receiver: &NodeName, method: &str) -> CountedCall {
+        let of = {
+            let known = &mut *self.known.lock();
+            match &known.last {
+                Some(last) if last.is(receiver, method) => Arc::clone(last),
+                _ => known.find(receiver, method),
+            }
+        };
+        let before = of.counts.begin();
+        let is_timed = before < ALL_OF || before.is_multiple_of(SAMPLE);
+        CountedCall { of, begun: if is_timed { nanos(now()) } else { UNTIMED } }
+    }
+
+    /// A call that was answered failed in this way.
+    #[cold]
+    pub(crate) fn note_error(&self, receiver: &str, method: &str, class: &str) {
+        let known = self.known.lock();
+        let of = known.by_receiver.get(receiver).and_then(|methods| methods.get(method)).or(known.rest.as_ref());
+        if let Some(of) = of {
+            of.counts.note_error(class);
+        }
+    }
+
+    /// What was counted of each, in order of receiver and callback, with the rest at the end.
+    pub(crate) fn snapshot(&self) -> Vec<CalledStats> {
+        let known = self.known.lock();
+        let tell = |of: &Arc<CalledCallback>| CalledStats {
+            receiver: of.receiver.to_string(),
+            callback: of.counts.snapshot(&of.method),
+        };
+        let mut all: Vec<_> = known.by_receiver.values().flat_map(ByName::values).map(tell).collect();
+        all.sort_unstable_by(|a, b| (&a.receiver, &a.callback.name).cmp(&(&b.receiver, &b.callback.name)));
+        all.extend(known.rest.iter().map(|rest| CalledStats { receiver: OTHER.to_owned(), ..tell(rest) }));
+        all
+    }
+}
+
+impl Known {
+    fn find(&mut self, receiver: &NodeName, method: &str) -> Arc<CalledCallback> {
+        let known = self.by_receiver.get(receiver).and_then(|methods| methods.get(method));
+        let found = match known {
+            Some(known) => Arc::clone(known),
+            None if self.count >= MOST_CALLBACKS => {
+                return Arc::clone(self.rest.get_or_insert_with(|| CalledCallback::new(receiver, OTHER)));
+            }
+            None => {
+                let new = CalledCallback::new(receiver, method);
+                self.by_receiver.entry(receiver.clone()).or_default().insert(method.into(), Arc::clone(&new));
+                self.count += 1;
+                new
+            }
+        };
+        self.last = Some(Arc::clone(&found));
+        found
+    }
+}
+
+impl CountedCall {
+    /// The call was answered.
+    #[inline]
+    pub(crate) fn end(mut self) {
+        self.of.counts.end(None);
+        let begun = std::mem::replace(&mut self.begun, ENDED);
+        if begun != UNTIMED {
+            self.of.counts.note_time(Duration::from_nanos(nanos(now()).saturating_sub(begun)));
+        }
+    }
+}
+
+impl Drop for CountedCall {
+    fn drop(&mut self) {
+        if self.begun != ENDED {
+            self.of.counts.lose();
+        }
+    }
+}
+
+/// What a client counted of the calls that it made to one callback of one receiver.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CalledStats {
+    /// The receiver.
+    pub receiver: String,
+    /// Its callback.
+    pub callback: CallbackStats,
+}
+
+/// What a client counted since its start, and how things stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientStats {
+    /// How often the connection was made anew after the first.
+    pub reconnects: u64,
+    /// Bytes that wait to be sent.
+    pub queued_bytes: usize,
+    /// Calls of others now that run here, or wait for their turn.
+    pub running: usize,
+    /// Each callback that it called with an answer, by receiver and name. At most 1 000 are counted
+    /// each for itself; the rest stands at the end, as `other`. The first 64 calls of each are
+    /// timed, and every eighth from then on.
+    pub called: Vec<CalledStats>,
+    /// Each callback that it exposes, in the order in which they were added.
+    pub callbacks: Vec<CallbackStats>,
+}
+
+/// The time as the runtime has it, which tests may stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

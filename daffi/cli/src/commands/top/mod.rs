@@ -1,0 +1,106 @@
+//! `daffi top`.
+
+mod plain;
+mod screen;
+mod told;
+mod view;
+
+use std::time::Duration;
+
+use clap::Args;
+use daffi::{CallError, Client, Role};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use self::view::View;
+pub(crate) use self::{
+    plain::lines,
+    told::{Told, ToldNode},
+    view::{Sheet, lasting},
+};
+use crate::{
+    connection::{Connection, Place},
+    failure::Failure,
+    output,
+    quantity::Seconds,
+};
+
+/// The callback that a router answers by itself.
+pub(crate) const STATS: &str = "daffi.stats";
+
+/// Time for one answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Watch a router: what is called, how fast it answers, and what waits where
+///
+/// It asks the router itself, over a connection of which no node is told, so no --admin is needed.
+/// The router answers over loopback and Unix sockets, and elsewhere whom its policy lets call
+/// daffi.stats. Into a pipe, or with --once, one table is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Where the router is; left out: see `daffi context`
+    url: Option<String>,
+    /// Print one table, of the time between two looks, and end
+    #[arg(long)]
+    once: bool,
+    /// Print one line of JSON, all that the router counted so far, and end
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Time between two looks
+    #[arg(long, value_name = "TIME", default_value = "1", value_parser = interval)]
+    interval: Seconds,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+fn interval(text: &str) -> Result<Seconds, String> {
+    let time: Seconds = text.parse()?;
+    // It tells all the same for a quarter of a second.
+    if time.0 < Duration::from_millis(300) { Err("it must be 300ms or more".to_owned()) } else { Ok(time) }
+}
+
+impl Top {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let address = self.place.address(self.url.as_deref())?;
+        let client = self.connection.looker(&address).await?;
+        let done = self.watch(&client).await;
+        client.stop().await;
+        done
+    }
+
+    async fn watch(&self, client: &Client) -> Result<(), Failure> {
+        let first = ask(client).await?;
+        if self.json {
+            return output::json(&first);
+        }
+        let first = told::read(first)?;
+        if self.once || !output::on_terminal() {
+            sleep(self.interval.0).await;
+            let view = View::of(&first, &told::read(ask(client).await?)?);
+            return Ok(output::answer(&plain::text(&view))?);
+        }
+        screen::show(client, first, self.interval.0).await
+    }
+}
+
+/// What the router counted so far.
+pub(crate) async fn ask(client: &Client) -> Result<Value, Failure> {
+    let asked = client.rpc().timeout(PATIENCE).call(STATS, ()).await;
+    asked.map_err(|error| match error {
+        _ if client.server_role() == Some(Role::Service) => {
+            Failure::Usage("this is a service, which tells its numbers by --admin; a router answers this".to_owned())
+        }
+        CallError::ReceiverNotFound { .. } => {
+            Failure::Failed("this router tells no numbers: it is older, or of daffi 3.0.1".to_owned())
+        }
+        CallError::Remote { error, .. } => Failure::Failed(format!("the router tells nothing: {}", error.message)),
+        error => error.into(),
+    })
+}
+
+/// The same, read.
+pub(crate) async fn told(client: &Client) -> Result<Told, Failure> {
+    told::read(ask(client).await?)
+}
