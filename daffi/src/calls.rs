@@ -375,6 +375,19 @@ impl StreamCall {
     {
         self.inner.send(method, chunks)
     }
+
+    /// The same of a source that can fail: its error ends the stream behind the chunks before it.
+    ///
+    /// # Errors
+    /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
+    /// [`send`](Self::send).
+    pub async fn try_send<C: Serialize + Send + 'static, E>(
+        &self,
+        method: &str,
+        chunks: impl Stream<Item = Result<C, E>>,
+    ) -> Result<u64, SendError<E, StreamError>> {
+        self.inner.try_send(method, chunks).await
+    }
 }
 
 style! {
@@ -395,5 +408,18 @@ impl StreamNowait {
         S::Item: Serialize + Send + 'static,
     {
         self.inner.send(method, chunks)
+    }
+
+    /// The same of a source that can fail: its error ends the stream behind the chunks before it.
+    ///
+    /// # Errors
+    /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
+    /// [`send`](Self::send).
+    pub async fn try_send<C: Serialize + Send + 'static, E>(
+        &self,
+        method: &str,
+        chunks: impl Stream<Item = Result<C, E>>,
+    ) -> Result<u64, SendError<E, StreamError>> {
+        self.inner.try_send(method, chunks).await
     }
 }

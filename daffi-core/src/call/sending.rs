@@ -18,16 +18,17 @@ use crate::{
     error::{CallError, WaitedFor},
 };
 
-/// Why a call whose arguments come from a source that can fail gave no result.
+/// Why a call whose arguments come from a source that can fail gave no result. `C`: what the call
+/// fails with.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SendError<E> {
-    /// The source failed; the call was given up.
+pub enum SendError<E, C = CallError> {
+    /// The source failed; the call was given up, or the stream ended.
     #[error("the source of the items failed")]
     Source(#[source] E),
     /// The call failed.
     #[error(transparent)]
-    Call(#[from] CallError),
+    Call(#[from] C),
 }
 
 /// Sends all items of a call and waits for its answer. The timeout begins when all were sent.

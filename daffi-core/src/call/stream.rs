@@ -13,6 +13,7 @@ use super::{
     pending_reply::PendingReply,
     progress::Progress,
     request::{WrittenRequest, write_request},
+    sending::SendError,
     setters,
     written_extensions::WrittenExtensions,
 };
@@ -106,6 +107,24 @@ impl<F: FormatSet> StreamCall<F> {
         let mut call = self.clone();
         call.options = self.client.inherit(&self.options).into_owned();
         async move { call.send_all(method, chunks).await }
+    }
+
+    /// The same of a source that can fail: its error ends the stream behind the chunks before it.
+    ///
+    /// # Errors
+    /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
+    /// [`send`](Self::send).
+    pub async fn try_send<C, E>(
+        &self,
+        method: &str,
+        chunks: impl Stream<Item = Result<C, E>>,
+    ) -> Result<u64, SendError<E, StreamError>>
+    where
+        C: Serialize + Send + 'static,
+    {
+        let mut failed = None;
+        let sent = self.send(method, until_error(chunks, &mut failed)).await?;
+        failed.map_or(Ok(sent), |error| Err(SendError::Source(error)))
     }
 
     async fn send_all<S>(&self, method: &str, chunks: S) -> Result<u64, StreamError>
@@ -245,6 +264,24 @@ impl<F: FormatSet> StreamNowait<F> {
         async move { call.send_all(method, chunks).await }
     }
 
+    /// The same of a source that can fail: its error ends the stream behind the chunks before it.
+    ///
+    /// # Errors
+    /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
+    /// [`send`](Self::send).
+    pub async fn try_send<C, E>(
+        &self,
+        method: &str,
+        chunks: impl Stream<Item = Result<C, E>>,
+    ) -> Result<u64, SendError<E, StreamError>>
+    where
+        C: Serialize + Send + 'static,
+    {
+        let mut failed = None;
+        let sent = self.send(method, until_error(chunks, &mut failed)).await?;
+        failed.map_or(Ok(sent), |error| Err(SendError::Source(error)))
+    }
+
     async fn send_all<S>(&self, method: &str, chunks: S) -> Result<u64, StreamError>
     where
         S: Stream,
@@ -269,6 +306,14 @@ impl<F: FormatSet> StreamNowait<F> {
         }
         Ok(sent)
     }
+}
+
+/// What comes before the first error, which is put into `failed`.
+fn until_error<C, E>(chunks: impl Stream<Item = Result<C, E>>, failed: &mut Option<E>) -> impl Stream<Item = C> {
+    chunks.scan(failed, |failed, chunk| {
+        let chunk = chunk.map_err(|error| **failed = Some(error));
+        std::future::ready(chunk.ok())
+    })
 }
 
 async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &str) -> Result<Target, CallError> {

@@ -80,7 +80,7 @@ pub(super) struct Passage {
 }
 
 /// The connections of caller and receiver, and the bytes of their names.
-pub(super) type Ends<'a> = (&'a Conn, &'a Conn, usize);
+pub(super) type StreamEnds<'a> = (&'a Conn, &'a Conn, usize);
 
 /// There is no room for what a call may have to wait.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl RoutedStreams {
     pub(super) fn open(
         &mut self,
         (id, number): (CallId, CallId),
-        (caller, receiver, names): Ends<'_>,
+        (caller, receiver, names): StreamEnds<'_>,
         flags: StreamFlags,
         window: Option<u32>,
     ) -> Result<(), NoStreamRoom> {
@@ -126,7 +126,7 @@ impl RoutedStreams {
     pub(super) fn begin_answer(
         &mut self,
         (id, number): (CallId, CallId),
-        (caller, receiver, names): Ends<'_>,
+        (caller, receiver, names): StreamEnds<'_>,
         is_awaited: bool,
     ) -> Result<bool, NoStreamRoom> {
         if let Some(call) = self.calls.get_mut(&number).filter(|call| call.receiver == receiver.id) {

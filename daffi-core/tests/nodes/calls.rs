@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
-use daffi_core::{CallError, Ended};
+use daffi_core::{CallError, Ended, SendError};
 use daffi_serde::{RemoteError, args};
+use daffi_wire::FormatId;
 
 use crate::support::{asynchronous, client, plain, service};
 
@@ -30,6 +31,28 @@ async fn a_call_is_answered() {
     assert!(matches!(client.rpc().call::<i64>("add", (1, 2)).await, Err(CallError::Stopped)));
     service.stop().await;
     assert_eq!(service.join().await, Ended::Stopped);
+}
+
+#[tokio::test]
+async fn the_error_of_a_source_ends_a_stream_behind_the_chunks_before_it() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&taken);
+    let take = plain("take", move |(n,): (usize,)| {
+        counted.fetch_add(n, Ordering::SeqCst);
+        Ok(())
+    });
+    let (_service, at) = service(vec![take]);
+    let client = client(&at, "c1").await;
+    let chunks = || futures::stream::iter([Ok(1_usize), Ok(2), Err("torn"), Ok(4)]);
+    let sent = client.stream().serde(FormatId::JSON).try_send("take", chunks()).await;
+    assert!(matches!(sent, Err(SendError::Source("torn"))), "{sent:?}");
+    assert_eq!(taken.load(Ordering::SeqCst), 3);
+    let sent = client.stream_nowait().serde(FormatId::JSON).try_send("take", chunks()).await;
+    assert!(matches!(sent, Err(SendError::Source("torn"))), "{sent:?}");
+    let sent = client.stream().serde(FormatId::JSON).try_send("other", chunks()).await;
+    assert!(matches!(&sent, Err(SendError::Call(error)) if error.chunk == 0), "{sent:?}");
+    let whole = futures::stream::iter([Ok::<_, ()>(1_usize), Ok(2)]);
+    assert_eq!(client.stream().serde(FormatId::JSON).try_send("take", whole).await.unwrap(), 2);
 }
 
 #[tokio::test]

@@ -6,6 +6,9 @@ use daffi::{DynArgs, Value};
 
 use crate::{failure::Failure, json};
 
+/// The most of a file that is read as JSON: what a node puts together by default.
+const MOST_JSON: u64 = 128 << 20;
+
 /// Reads the arguments of one command line. Stdin can be read once.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
@@ -31,7 +34,7 @@ impl Input {
             return Ok(Value::Str(text.to_owned().into()));
         }
         if text == "-" {
-            return Ok(Value::Bytes(self.stdin()?.into()));
+            return Ok(Value::Bytes(self.stdin(u64::MAX)?.into()));
         }
         if let Some(path) = text.strip_prefix('@') {
             let bytes = fs::read(path).map_err(|error| {
@@ -58,9 +61,16 @@ impl Input {
     pub(crate) fn file(&mut self, path: &str) -> Result<DynArgs, Failure> {
         let about = |what: &str| Failure::Usage(format!("--args-file {path}: {what}"));
         let bytes = match path {
-            "-" => self.stdin()?,
-            path => fs::read(path).map_err(|error| about(&error.to_string()))?,
+            "-" => self.stdin(MOST_JSON)?,
+            path => fs::File::open(path)
+                .and_then(|file| read_at_most(file, MOST_JSON))
+                .map_err(|error| about(&error.to_string()))?,
         };
+        if bytes.len() as u64 > MOST_JSON {
+            return Err(about(&format!(
+                "more than {MOST_JSON} bytes, the most that is read as JSON; @FILE sends bytes of any size"
+            )));
+        }
         let text = text(&bytes).map_err(|error| about(&error))?;
         if text.trim().is_empty() {
             return Err(about("nothing is in it: [] is no arguments"));
@@ -81,15 +91,21 @@ impl Input {
         Ok(args)
     }
 
-    fn stdin(&mut self) -> Result<Vec<u8>, Failure> {
+    /// All of stdin, or a little more than `most` bytes of it.
+    fn stdin(&mut self, most: u64) -> Result<Vec<u8>, Failure> {
         if let Some(why) = self.stdin_taken.replace("which can be read only once") {
             return Err(Failure::Usage(format!("- stands for stdin, {why}: use @FILE")));
         }
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        read.map_err(|error| Failure::Usage(format!("stdin cannot be read: {error}")))?;
-        Ok(bytes)
+        let read = read_at_most(std::io::stdin().lock(), most);
+        read.map_err(|error| Failure::Usage(format!("stdin cannot be read: {error}")))
     }
+}
+
+/// All of it, or one byte more than `most`.
+fn read_at_most(from: impl Read, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A text as editors save it, some with a mark before it that says how.

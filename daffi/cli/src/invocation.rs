@@ -22,7 +22,7 @@ What Python writes (True, False, None, NaN) and what begins like JSON and is non
 With --text all ARGs are text, whatever they look like.
 - is the bytes of stdin, @FILE those of a file. What --json prints is taken, too: {\"$bytes\": \"AP8=\"} is bytes in base64, \
 {\"$float\": \"nan\"}, \"inf\" or \"-inf\" a float that JSON has not.
---args-file FILE reads JSON of any size: a list is positional arguments, an object keyword arguments. ARGs come behind them.";
+--args-file FILE reads JSON of up to 128 MiB: a list is positional arguments, an object keyword arguments. ARGs come behind them.";
 
 /// `[URL] METHOD [ARG]...`
 ///

@@ -21,7 +21,17 @@ fn a_call_prints_its_result() {
 }
 
 #[test]
-fn arguments_come_from_a_file_of_any_size() {
+fn a_file_of_arguments_is_not_read_without_end() {
+    let large = TempFile::new("large.json", b"[");
+    let file = std::fs::File::options().write(true).open(large.path()).expect("it was made just now");
+    // Without taking room on the disk.
+    file.set_len(1 << 40).expect("a file may have holes");
+    let refused = run(&["call", "tcp://127.0.0.1:1", "f", "--args-file", large.path()]);
+    assert!(refused.failure(2).contains("more than 134217728 bytes, the most that is read as JSON"), "{refused:?}");
+}
+
+#[test]
+fn arguments_come_from_a_file() {
     let demo = Running::demo();
     let at = demo.endpoint();
     let text = "x".repeat(300_000);
