@@ -3,6 +3,12 @@
 //! The command is the binary `daffi` of this package, and [`run`] is what it does: other packages
 //! bring the same command along by it, as the Python package `daffi-rs` does.
 
+#![allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    reason = "comments of options are their help in a terminal, which is no Markdown"
+)]
+
 mod address;
 mod admin;
 mod cli;

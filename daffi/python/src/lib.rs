@@ -1,7 +1,7 @@
 //! The Python package `daffi-rs`: the interface of the Python library daffi on this engine.
 //!
 //! Rust has the connections, Python what users see. A thread of the engine never takes Python's
-//! lock: what arrives waits at a [`desk`] until a thread of Python, or its event loop, takes it and
+//! lock: what arrives waits at a `desk` until a thread of Python, or its event loop, takes it and
 //! reads it there. So a callback that holds the lock holds up no connection, and an interpreter
 //! that ends leaves no thread of the engine inside of it.
 
