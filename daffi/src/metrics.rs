@@ -41,6 +41,7 @@ pub fn of_router(stats: &RouterStats) -> String {
     text.so_far("unanswered_calls", "Calls that a node of daffi 3.0.1 did not answer in time", stats.unanswered_calls);
     text.so_far("dropped_requests", "Nowait requests that could not be passed on", stats.dropped_requests);
     text.so_far("dropped_replies", "Answers to calls that were not open", stats.dropped_replies);
+    text.so_far("denied", "Handshakes, requests and answers that the policy refused", stats.denied);
     text.so_far("skipped_frames", "Frames of kinds without a meaning here", stats.skipped_frames);
     text.so_far("evictions", "Members whose name a newer connection took", stats.evictions);
     text.so_far("cut_connections", "Connections that the router ended", stats.cut_connections);

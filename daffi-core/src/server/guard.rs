@@ -85,8 +85,9 @@ impl Guard {
         self.version.load(Ordering::SeqCst)
     }
 
+    /// Whether there is one that says who may do what.
     pub(crate) fn has_policy(&self) -> bool {
-        self.policy.load().is_some()
+        self.policy.load().as_ref().is_some_and(|policy| policy.decides())
     }
 
     pub(super) fn policy(&self) -> Option<Arc<Policy>> {

@@ -246,3 +246,29 @@ async fn callbacks_know_who_is_at_the_other_end() {
     client.stop().await;
     service.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_router_counted_is_told_to_whom_a_rule_lets_ask() {
+    let calls = |calls: &[&str]| {
+        let rule = Rule::new("r").who("addr:192.0.2.0/24").unwrap().names(["*"]).unwrap();
+        Policy::new().rule(rule.call(calls).unwrap())
+    };
+    let (far, at) = listen_as(tcp("192.0.2.7:1"), "tcp://0.0.0.0:1");
+    let router = Router::builder(node("router")).listen(vec![far]).unwrap();
+    for (policy, is_told) in [
+        (None, false),
+        // What only takes a format off says nothing of who may ask.
+        (Some(Policy::open().no_pickle_from("0.0.0.0/0").unwrap()), false),
+        (Some(calls(&["daffi.stats"])), true),
+        (Some(calls(&["f"])), false),
+        (Some(Policy::new().others(Others::Everybody).rule(Rule::new("r").who("uid:1").unwrap())), true),
+    ] {
+        let text = format!("{policy:?}");
+        router.set_policy(policy);
+        let mut peer = Peer::connect(&at).await;
+        assert_eq!(peer.hello_with("c", "client/4", "null").await.error, None);
+        peer.send_to(Kind::Request, 7, ["c", "router", "daffi.stats"], r#"{"args":[],"kwargs":{}}"#, true).await;
+        let answer = crate::policy_calls::next(&mut peer).await;
+        assert_eq!(answer.kind() == Kind::Response, is_told, "{text}");
+    }
+}

@@ -102,6 +102,11 @@ impl Policy {
         Self::new().others(Others::Everybody)
     }
 
+    /// Whether it says who may do what, and does more than take formats off.
+    pub(crate) fn decides(&self) -> bool {
+        !self.rules.is_empty() || self.others != Others::Everybody
+    }
+
     /// Adds a rule.
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);

@@ -55,11 +55,12 @@ impl Config {
                 Ok(())
             }
             Action::Show { file } => {
-                let Given { effective, strangers, .. } = given(file)?;
+                let Given { effective, policy, file, strangers, .. } = given(file)?;
                 tell(&strangers);
                 let lines = effective.entries().iter().map(|entry| (entry.line(), entry));
                 let lines = lines.map(|(line, Entry { origin, .. })| format!("{line}  # {origin}"));
-                Ok(output::answer(&lines.collect::<Vec<_>>().join("\n"))?)
+                let policy = policy.and(file).map(|file| format!("# [policy]  # {}", file.display()));
+                Ok(output::answer(&lines.chain(policy).collect::<Vec<_>>().join("\n"))?)
             }
             Action::Example => Ok(output::answer(example().trim_end())?),
         }

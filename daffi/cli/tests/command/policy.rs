@@ -30,6 +30,8 @@ async fn a_policy_is_read_from_the_file_and_again() {
     );
     let file = TempFile::new("policy.toml", text(&first).as_bytes());
     assert_eq!(run(&["config", "check", file.path()]).answer(), "");
+    let shown = run(&["config", "show", file.path()]);
+    assert!(shown.answer().ends_with(&format!("# [policy]  # {}\n", file.path())), "{}", shown.answer());
     let (router, tcp, unix) = router(&file);
     let refused = run(&["demo", "--connect", &unix, "--name", "x"]).failure(3).to_owned();
     assert!(refused.contains(r#"the rule that applies here (here) does not let you bear the name "x""#), "{refused}");
@@ -191,4 +193,28 @@ fn nodes_are_known_by_their_certificates() {
     assert!(refused.contains("(workers) does not let you call"), "{refused}");
     router.log("identity=uri:spiffe://example/worker/1");
     run_as(&plain, &plain_key, &["demo", "--connect", &at, "--name", "x"]).failure(3);
+}
+
+#[tokio::test]
+async fn nodes_of_3_0_1_may_not_bear_expose_or_answer_what_no_rule_allows() {
+    let policy = "listen = \"tcp://127.0.0.1:0\"\n[policy]\nothers = \"nobody\"\n[[policy.rules]]\ntitle = \"python\"\n\
+                  who = [\"addr:127.0.0.1\"]\nnames = [\"py*\"]\nexpose = [\"add\", \"echo\"]\ncall = [\"*\"]\n\
+                  formats = [\"json\", \"msgpack\"]\n";
+    let file = TempFile::new("python.toml", policy.as_bytes());
+    let router = Running::start(&["router", "--config", file.path()]);
+    let at = router.endpoint();
+    let refused = Peer::client(&at).name("other").try_start().await.err().unwrap();
+    assert!(refused.message.contains("(python) does not let you bear the name"), "{refused}");
+    let refused = Peer::client(&at).name("py").worker().expose(&["add", "whoami"]).try_start().await.err().unwrap();
+    assert!(refused.message.contains("expose a callback"), "{refused}");
+    let worker = Peer::client(&at).name("py-worker").worker().expose(&["add", "echo"]).start().await;
+    let caller = Peer::client(&at).name("py-caller").start().await;
+    for format in ["JSON", "MSGPACK"] {
+        assert_eq!(caller.call("add", json!([3, 4])).serde(format).ok().await, 7);
+    }
+    for style in ["rpc", "cast"] {
+        let refused = caller.call("add", json!([3, 4])).serde("PICKLE").style(style).outcome().await;
+        assert!(format!("{refused:?}").contains("PermissionError"), "{style}: {refused:?}");
+    }
+    assert!(worker.exit_status().is_none());
 }
