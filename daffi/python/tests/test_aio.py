@@ -234,3 +234,24 @@ def test_stop_ends_join():
         await joining
 
     asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_a_loop_that_has_ended_leaves_nothing_open():
+    import gc
+    import os
+
+    @callback
+    async def one():
+        return 1
+
+    async def main(conn):
+        assert await conn.rpc().one() == 1
+
+    def files():
+        run(main)
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    files()
+    before = files()
+    assert max(files() for _ in range(5)) <= before

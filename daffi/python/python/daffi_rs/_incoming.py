@@ -140,6 +140,13 @@ def _values(convert: Convert) -> Convert:
     return lambda value: {key: convert(field) for key, field in value.items()} if isinstance(value, dict) else value
 
 
+def is_plain(executor: Any) -> bool:
+    """Whether a callback takes its arguments as they come."""
+    if executor.is_plain is None:
+        executor.is_plain = parameters(executor.func)[1:] == ({}, None)
+    return bool(executor.is_plain)
+
+
 def bound(function: Any, args: Any, kwargs: Any, job: Any, policy: Any, port: Any = None) -> tuple[Any, Any]:
     """The arguments as the callback takes them: models made, and those that come one by one."""
     names, converts, items = parameters(function)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ._calls import Call, _current
 from ._daffi_rs import Desk, Job
-from ._incoming import bound, parameters
+from ._incoming import bound, is_plain
 from .registry._executor_registry import EXECUTOR_REGISTRY, Executor
 
 log = logging.getLogger("daffi_rs")
@@ -100,7 +100,7 @@ class Runner:
         try:
             executor = EXECUTOR_REGISTRY.get(job.name) or self.executors[job.name]
             args, kwargs = job.arguments(self.policy)
-            if parameters(executor.func)[1:] != ({}, None):
+            if not (executor.is_plain or is_plain(executor)):
                 args, kwargs = bound(executor.func, args, kwargs, job, self.policy)
             context = self._context.copy()
             context.run(_current.set, Call(job, self.node))

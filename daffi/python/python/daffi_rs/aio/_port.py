@@ -16,7 +16,8 @@ class Port:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.desk = Desk(bell=True)
         self._futures: dict[int, asyncio.Future[Any]] = {}
-        self._loop = loop
+        # It must not keep the loop, which keeps it.
+        self.loop = weakref.ref(loop)
         fd = self.desk.fileno()
         assert fd is not None  # a desk with a bell has one
         loop.add_reader(fd, self._heard)
@@ -33,7 +34,7 @@ class Port:
 
     async def wait(self, number: int) -> Any:
         """Waits for what was begun under this number; cancelled, it is given up."""
-        future = self._futures[number] = self._loop.create_future()
+        future = self._futures[number] = asyncio.get_running_loop().create_future()
         try:
             return await future
         except asyncio.CancelledError:
@@ -43,15 +44,22 @@ class Port:
             self._futures.pop(number, None)
 
 
+#: The one that was asked for last.
+_last: Port | None = None
 _ports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Port] = weakref.WeakKeyDictionary()
 
 
 def port_of_loop() -> Port:
     """The port of the running loop."""
+    global _last
     loop = asyncio.get_running_loop()
+    port = _last
+    if port is not None and port.loop() is loop:
+        return port
     port = _ports.get(loop)
     if port is None:
         port = _ports[loop] = Port(loop)
+    _last = port
     return port
 
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import sys
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
 from .._calls import Call, _current
 from .._daffi_rs import Desk, Job
-from .._incoming import bound, parameters
+from .._incoming import bound, is_plain
 from .._runner import described
 from ..registry._executor_registry import EXECUTOR_REGISTRY, Executor
 from ._port import port_of_loop
 
 log = logging.getLogger("daffi_rs")
+
+
+def _create_task(
+    loop: asyncio.AbstractEventLoop, context: contextvars.Context, coroutine: Coroutine[Any, Any, Any]
+) -> asyncio.Task[Any]:
+    if sys.version_info >= (3, 11):
+        return loop.create_task(coroutine, context=context)
+    return context.run(loop.create_task, coroutine)
 
 
 class _Stream:
@@ -88,7 +97,7 @@ class LoopRunner:
         try:
             executor = EXECUTOR_REGISTRY.get(job.name) or self.executors[job.name]
             args, kwargs = job.arguments(self.policy)
-            if parameters(executor.func)[1:] != ({}, None):
+            if not (executor.is_plain or is_plain(executor)):
                 args, kwargs = bound(executor.func, args, kwargs, job, self.policy, port_of_loop())
             context = self._context.copy()
             context.run(_current.set, Call(job, self.node))
@@ -96,7 +105,7 @@ class LoopRunner:
             if executor.streams:
                 self._streams[job.number] = _Stream(result, job.begin(), context)
             elif asyncio.iscoroutine(result):
-                task = context.run(self._loop.create_task, self._finish(job, result))
+                task = _create_task(self._loop, context, self._finish(job, result))
                 self._tasks[job.number] = task
             else:
                 job.reply(result)

@@ -24,16 +24,17 @@ class Executor(str):
         executor.is_async = inspect.iscoroutinefunction(func)
         executor.is_generator = inspect.isgeneratorfunction(func)
         executor.is_async_generator = inspect.isasyncgenfunction(func)
+        executor.streams = executor.is_generator or executor.is_async_generator
+        executor.is_plain = None
         return executor
 
     is_async: bool
     is_generator: bool
     is_async_generator: bool
-
-    @property
-    def streams(self) -> bool:
-        """Whether it gives results one by one."""
-        return self.is_generator or self.is_async_generator
+    #: Whether it gives results one by one.
+    streams: bool
+    #: Whether its arguments are handed on as they come, once that was looked at.
+    is_plain: bool | None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.func(*args, **kwargs)
