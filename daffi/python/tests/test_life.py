@@ -361,3 +361,36 @@ def test_calls_leave_no_references_behind():
 
 def test_a_typed_program_runs(start):
     assert start([sys.executable, os.path.join(os.path.dirname(__file__), "typed.py")]).finish() == ["done"]
+
+
+def test_tls_verifies_the_name_and_compat_does_not(start, tmp_path):
+    subprocess.run(
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem -subj /CN=elsewhere "
+        "-addext subjectAltName=DNS:elsewhere -addext basicConstraints=critical,CA:FALSE",
+        shell=True,
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+
+    @callback
+    def add(a, b):
+        return a + b
+
+    calling = """
+    import sys
+    from daffi_rs import Client
+    port, cert = int(sys.argv[1]), sys.argv[2]
+    for options in ({"ca_file": cert}, {}):
+        try:
+            with Client("client", "127.0.0.1", port, tls=True, **options) as conn:
+                print(conn.rpc(timeout=10).add(1, 2))
+        except Exception as error:
+            print(type(error).__name__)
+    """
+    with Service("service", "127.0.0.1", 0, tls=True, cert_file=cert, key_file=key) as service:
+        strict = program(start, calling, service.port, cert).finish()
+        lax = program(start, calling, service.port, cert, env={"DAFFI_RS_COMPAT": "1"}).finish()
+    assert strict == ["InitializationError", "InitializationError"]
+    assert lax == ["3", "3"]
