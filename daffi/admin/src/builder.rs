@@ -4,6 +4,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::SystemTime,
 };
 
 use daffi::{Client, Router, Service};
@@ -12,7 +13,11 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::{guard::Guard, server, snapshot::Watched};
+use crate::{
+    guard::Guard,
+    server,
+    snapshot::{Expiry, Watched, WatchedNode},
+};
 
 /// Letters of a token below which it can be guessed.
 const SHORTEST_TOKEN: usize = 16;
@@ -62,17 +67,17 @@ pub enum AdminError {
 impl Admin {
     /// For a Router.
     pub fn of_router(router: &Router) -> AdminBuilder {
-        AdminBuilder::of(Watched::Router(router.clone()))
+        AdminBuilder::of(WatchedNode::Router(router.clone()))
     }
 
     /// For a Service.
     pub fn of_service(service: &Service) -> AdminBuilder {
-        AdminBuilder::of(Watched::Service(service.clone()))
+        AdminBuilder::of(WatchedNode::Service(service.clone()))
     }
 
     /// For a Client.
     pub fn of_client(client: &Client) -> AdminBuilder {
-        AdminBuilder::of(Watched::Client(client.clone()))
+        AdminBuilder::of(WatchedNode::Client(client.clone()))
     }
 
     /// Where it listens.
@@ -89,14 +94,21 @@ impl Drop for Admin {
 }
 
 impl AdminBuilder {
-    fn of(node: Watched) -> Self {
-        Self { node, token: None, hosts: Vec::new() }
+    fn of(node: WatchedNode) -> Self {
+        Self { node: Watched { node, expiry: None }, token: None, hosts: Vec::new() }
     }
 
     /// Demands this token of every request but `/livez` and `/readyz`, as `Authorization: Bearer
     /// TOKEN`. At least 16 bytes. An address that is not a loopback one cannot be bound without.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
+        self
+    }
+
+    /// Tells when the certificate of the node ends, as `ServerTls::expires` says it: in the
+    /// metrics, and on the page during its last 14 days. It is asked each time.
+    pub fn certificate(mut self, expires: impl Fn() -> Option<SystemTime> + Send + Sync + 'static) -> Self {
+        self.node.expiry = Some(Expiry(Arc::new(expires)));
         self
     }
 

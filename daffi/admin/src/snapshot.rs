@@ -1,6 +1,10 @@
 //! What a node does, at one moment.
 
-use std::time::Instant;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use daffi::{CallbackStats, CalledStats, Client, ClientStats, MemberStats, Router, RouterStats, Service, ServiceStats};
 use serde::Serialize;
@@ -8,9 +12,26 @@ use serde::Serialize;
 /// Members and callbacks that are listed; the counts tell of all.
 const MOST_ROWS: usize = 500;
 
+/// When a certificate ends, asked anew each time.
+#[derive(Clone)]
+pub(crate) struct Expiry(pub(crate) Arc<dyn Fn() -> Option<SystemTime> + Send + Sync>);
+
+impl fmt::Debug for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Expiry")
+    }
+}
+
+/// What is watched: a node, and the certificate that it shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub(crate) node: WatchedNode,
+    pub(crate) expiry: Option<Expiry>,
+}
+
 /// A node.
 #[derive(Clone, Debug)]
-pub(crate) enum Watched {
+pub(crate) enum WatchedNode {
     Router(Router),
     Service(Service),
     Client(Client),
@@ -19,23 +40,29 @@ pub(crate) enum Watched {
 impl Watched {
     /// Whether it takes calls.
     pub(crate) fn is_ready(&self) -> bool {
-        match self {
-            Self::Router(router) => !router.is_stopping(),
-            Self::Service(service) => !service.is_stopping(),
-            Self::Client(client) => client.is_connected(),
+        match &self.node {
+            WatchedNode::Router(router) => !router.is_stopping(),
+            WatchedNode::Service(service) => !service.is_stopping(),
+            WatchedNode::Client(client) => client.is_connected(),
         }
     }
 
+    /// When its certificate ends, in seconds since 1970.
+    pub(crate) fn expires(&self) -> Option<f64> {
+        let at = (self.expiry.as_ref()?.0)()?;
+        Some(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()))
+    }
+
     pub(crate) fn snapshot(&self, since: Instant) -> Snapshot {
-        let (kind, name, endpoints) = match self {
-            Self::Router(router) => ("router", router.name(), addresses(router.endpoints())),
-            Self::Service(service) => ("service", service.name(), addresses(service.endpoints())),
-            Self::Client(client) => ("client", client.name(), vec![client.endpoint().to_string()]),
+        let (kind, name, endpoints) = match &self.node {
+            WatchedNode::Router(router) => ("router", router.name(), addresses(router.endpoints())),
+            WatchedNode::Service(service) => ("service", service.name(), addresses(service.endpoints())),
+            WatchedNode::Client(client) => ("client", client.name(), vec![client.endpoint().to_string()]),
         };
-        let (members, told) = match self {
-            Self::Router(router) => of_router(router.stats()),
-            Self::Service(service) => of_service(service.stats(), service.clients()),
-            Self::Client(client) => (client.members().iter().count(), of_client(client.stats())),
+        let (members, told) = match &self.node {
+            WatchedNode::Router(router) => of_router(router.stats()),
+            WatchedNode::Service(service) => of_service(service.stats(), service.clients()),
+            WatchedNode::Client(client) => (client.members().iter().count(), of_client(client.stats())),
         };
         let (name, version) = (name.to_owned(), env!("CARGO_PKG_VERSION"));
         Snapshot {
@@ -46,9 +73,14 @@ impl Watched {
             ready: self.is_ready(),
             endpoints,
             members,
+            certificate_days: self.expires().map(|at| (at - now_seconds()) / 86_400.0),
             told,
         }
     }
+}
+
+fn now_seconds() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
 fn addresses(endpoints: &[impl ToString]) -> Vec<String> {
@@ -109,6 +141,9 @@ pub(crate) struct Snapshot {
     endpoints: Vec<String>,
     /// How many nodes are connected.
     members: usize,
+    /// Days until its certificate ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_days: Option<f64>,
     #[serde(flatten)]
     told: Told,
 }

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use daffi::{Client, Router, Service};
 use daffi_admin::{Admin, AdminError};
@@ -145,6 +148,18 @@ async fn others_are_kept_out() {
     }
     let shown = format!("Host: ops.example\r\nAuthorization: Bearer {TOKEN}\r\n");
     assert_eq!(ask_with(to, "/metrics", &shown).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_soon_is_told() {
+    let router = Router::builder("crossing").bind("tcp://127.0.0.1:0").await.unwrap();
+    let ends = SystemTime::now() + Duration::from_secs(3 * 86_400);
+    let admin = Admin::of_router(&router).certificate(move || Some(ends)).bind("127.0.0.1:0").await.unwrap();
+    let node = json(&ask(admin.local_addr(), "/api/node").await.1);
+    assert!((node["certificate_days"].as_f64().unwrap() - 3.0).abs() < 0.1, "{node}");
+    let at = ends.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    let line = format!("daffi_certificate_expiry_timestamp_seconds {at:.1}");
+    assert!(ask(admin.local_addr(), "/metrics").await.1.contains(&line));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use daffi::{Keepalive, Router as Node, RouterStats, ServerTls, policy::Policy, transport::Endpoint};
-use daffi_admin::Admin;
+use daffi_admin::{Admin, AdminBuilder};
 
 use self::{
     bounds::Bounds,
@@ -106,7 +106,7 @@ impl Router {
         let is_guarded = reloading.policy.is_some();
         let router = interrupts.cut(self.bind(tls.clone(), policy)).await?;
         let reload = Arc::new(Reload::new(reloading, tls.clone(), router.clone()));
-        let admin = interrupts.cut(self.watching.begin(|| Admin::of_router(&router))).await?;
+        let admin = interrupts.cut(self.watching.begin(|| watched(&router, tls.clone()))).await?;
         if let Some(tls) = tls {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
         }
@@ -147,6 +147,15 @@ impl Router {
         self.certificates.settings(&self.listen)?;
         self.sockets.settings(&self.listen)?;
         Ok(())
+    }
+}
+
+/// What is told of it over HTTP.
+fn watched(router: &Node, tls: Option<ServerTls>) -> AdminBuilder {
+    let admin = Admin::of_router(router);
+    match tls {
+        Some(tls) => admin.certificate(move || tls.expires()),
+        None => admin,
     }
 }
 
