@@ -10,6 +10,14 @@ fn main() {
         .output_type("crate::tonic::Payload")
         .codec_path("tonic_prost::ProstCodec")
         .build();
-    let service = Service::builder().name("Echo").package("bench").method(echo).build();
+    let repeat = Method::builder()
+        .name("repeat")
+        .route_name("Repeat")
+        .input_type("crate::tonic::Payload")
+        .output_type("crate::tonic::Payload")
+        .codec_path("tonic_prost::ProstCodec")
+        .server_streaming()
+        .build();
+    let service = Service::builder().name("Echo").package("bench").method(echo).method(repeat).build();
     Builder::new().compile(&[service]);
 }

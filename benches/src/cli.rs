@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, time::Duration};
 
 use crate::{
-    Job, Result, Runtime, Subject, bar, end,
+    Job, Result, Runtime, Subject, bar, beside, end,
     measure::{Settings, measure},
     report, scenarios, threads,
 };
@@ -13,6 +13,7 @@ usage: daffi-benchmarks bar [OPTIONS]            the bar, with what is measured 
        daffi-benchmarks SCENARIO... [OPTIONS]    single scenarios; `all` for all of them
        daffi-benchmarks list                     their names
        daffi-benchmarks threads [RUNS [MILLIS [NAME]]]   what a Router's threads cost at each load
+       daffi-benchmarks beside [ROUNDS [MILLIS]]   small calls beside large results and slow readers
 
   --repetitions N        interleaved runs of each subject (7)
   --millis N             length of a run (500)
@@ -45,6 +46,11 @@ pub fn main(subjects: Vec<Box<dyn Subject>>) -> Result<()> {
         && word == "threads"
     {
         return threads::main(rest);
+    }
+    if let Some((word, rest)) = args.split_first()
+        && word == "beside"
+    {
+        return beside::main(rest);
     }
     let options = parse(&args)?;
     let subjects: Vec<_> = subjects

@@ -66,6 +66,11 @@ pub enum Work {
         /// Chunks on their way at any time.
         window: usize,
     },
+    /// Results of one call that come one by one.
+    Results {
+        /// Bytes of each.
+        payload: usize,
+    },
     /// Opens connections, makes one call on each and lets them stand.
     Idle {
         /// How many.
@@ -111,7 +116,8 @@ impl Work {
             | Self::Routed { payload, .. }
             | Self::Cast { payload, .. }
             | Self::Nowait { payload }
-            | Self::Stream { payload, .. } => payload,
+            | Self::Stream { payload, .. }
+            | Self::Results { payload } => payload,
             Self::Add { .. } | Self::Idle { .. } | Self::Members { .. } | Self::Connect => 0,
         }
     }
@@ -206,6 +212,7 @@ impl fmt::Display for Work {
             Self::Add { format, in_flight } => write!(f, "add in {format}, {in_flight} in flight"),
             Self::Nowait { payload } => write!(f, "nowait {}", Size(payload)),
             Self::Stream { payload, window } => write!(f, "stream of {}, window {window}", Size(payload)),
+            Self::Results { payload } => write!(f, "results of {}, one by one", Size(payload)),
             Self::Idle { connections } => write!(f, "{connections} idle connections"),
             Self::Members { members } => write!(f, "{members} idle members of a Router"),
             Self::Connect => f.write_str("connect, call, close"),

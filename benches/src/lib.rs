@@ -5,6 +5,7 @@
 //! library it lets another crate add subjects.
 
 mod bar;
+mod beside;
 pub mod cli;
 mod counters;
 mod end;

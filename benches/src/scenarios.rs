@@ -45,6 +45,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         Scenario::new("nowait", Work::Nowait { payload: 32 }),
         Scenario::new("stream-1", Work::Stream { payload: 1024, window: 1 }),
         Scenario::new("stream-64", Work::Stream { payload: 1024, window: 64 }),
+        Scenario::new("results-32", Work::Results { payload: 32 }),
         Scenario::new("idle", Work::Idle { connections: 1000 }),
         Scenario::new("members", Work::Members { members: 500 }),
         Scenario::new("connect", Work::Connect),

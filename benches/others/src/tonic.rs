@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use daffi_benchmarks::{Caller, Client, Job, Latencies, Outcome, Over, Part, Result, Subject, Work, calls};
-use futures::future::BoxFuture;
+use daffi_benchmarks::{Caller, Client, Job, Latencies, Outcome, Over, Part, Result, Subject, Transport, Work, calls};
+use futures::{StreamExt, future::BoxFuture};
 use tokio::net::TcpListener;
 use tonic::{
     Request, Response, Status,
@@ -34,6 +34,13 @@ struct Service;
 
 #[tonic::async_trait]
 impl Echo for Service {
+    type RepeatStream = futures::stream::BoxStream<'static, std::result::Result<Payload, Status>>;
+
+    async fn repeat(&self, request: Request<Payload>) -> std::result::Result<Response<Self::RepeatStream>, Status> {
+        let item = request.into_inner();
+        Ok(Response::new(futures::stream::repeat_with(move || Ok(item.clone())).boxed()))
+    }
+
     async fn echo(&self, request: Request<Payload>) -> std::result::Result<Response<Payload>, Status> {
         Ok(Response::new(request.into_inner()))
     }
@@ -45,7 +52,7 @@ impl Subject for Tonic {
     }
 
     fn does(&self, job: &Job) -> bool {
-        crate::does_calls(job)
+        crate::does_calls(job) || job.transport == Transport::Tcp && matches!(job.work, Work::Results { .. })
     }
 
     fn start<'a>(&'a self, _: &'a str, _: &'a Job, _: &'a [String]) -> BoxFuture<'a, Result<Part>> {
@@ -62,10 +69,13 @@ impl Subject for Tonic {
     fn connect<'a>(&'a self, job: &'a Job, addresses: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Client>>> {
         Box::pin(async move {
             let mut client = Callers { job: job.clone(), address: addresses[0].clone(), open: Vec::new() };
-            if let Work::Echo { connections, .. } = job.work {
-                for _ in 0..connections {
-                    client.connect_one().await?;
-                }
+            let connections = match job.work {
+                Work::Echo { connections, .. } => connections,
+                Work::Results { .. } => 1,
+                _ => 0,
+            };
+            for _ in 0..connections {
+                client.connect_one().await?;
             }
             Ok(Box::new(client) as Box<dyn Client>)
         })
@@ -103,6 +113,15 @@ impl Client for Callers {
                 Work::Echo { in_flight, .. } => {
                     let callers = self.open.iter().flat_map(|client| std::iter::repeat_n(client, in_flight));
                     calls(callers.map(|client| Calling(client.clone(), payload.clone())), time).await
+                }
+                Work::Results { .. } => {
+                    let (begun, over, mut came) = (Instant::now(), Over::after(time), 0);
+                    let mut results = self.open[0].clone().repeat(Payload { payload }).await?.into_inner();
+                    while !over.is_over() {
+                        results.message().await?.ok_or("the results have ended")?;
+                        came += 1;
+                    }
+                    Ok(Latencies::new().outcome(came, begun))
                 }
                 Work::Idle { connections } => {
                     let begun = Instant::now();

@@ -19,7 +19,19 @@ macro_rules! callbacks {
             .callback_fn("echo", |payload: Bytes| async move { payload })
             .callback_fn("add", |a: i64, b: i64| async move { a + b })
             .callback_fn("take", |_: Bytes| async {})
+            .callbacks(daffi::callbacks![streams::repeat])
     };
+}
+
+/// Results one by one.
+mod streams {
+    use bytes::Bytes;
+    use futures::stream::{Stream, repeat as over_and_over};
+
+    #[daffi::callback]
+    pub(super) fn repeat(item: Bytes) -> impl Stream<Item = Bytes> {
+        over_and_over(item)
+    }
 }
 
 /// Plain functions, which run on threads of their own.
@@ -196,6 +208,7 @@ impl Client for Nodes {
                 Work::Add { format, in_flight } => add(&self.open[0], format_id(format), in_flight, time).await,
                 Work::Nowait { .. } => nowait(&self.open[0], payload, time).await,
                 Work::Stream { window, .. } => chunks(&self.open[0], payload, window, time).await,
+                Work::Results { .. } => results(&self.open[0], payload, time).await,
                 Work::Idle { connections } | Work::Members { members: connections } => {
                     let begun = Instant::now();
                     for _ in 0..connections {
@@ -295,4 +308,15 @@ async fn chunks(node: &Node, payload: Bytes, window: usize, time: Duration) -> R
     });
     node.stream().window(window).send("take", source).await?;
     Ok(Latencies::new().outcome(sent.into_inner(), begun))
+}
+
+async fn results(node: &Node, payload: Bytes, time: Duration) -> Result<Outcome> {
+    let (begun, over, mut came) = (Instant::now(), Over::after(time), 0);
+    let mut results = node.rpc().serde(FormatId::OPAQUE).results::<Bytes>("repeat", (payload.clone(),)).await?;
+    while !over.is_over() {
+        let item = results.next().await.ok_or("the results have ended")??;
+        debug_assert_eq!(item.len(), payload.len(), "each is what was asked for");
+        came += 1;
+    }
+    Ok(Latencies::new().outcome(came, begun))
 }
