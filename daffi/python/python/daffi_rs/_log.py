@@ -12,12 +12,13 @@ log = logging.getLogger("daffi_rs.engine")
 
 _desk: Desk | None = None
 _process = 0
+_thread: threading.Thread | None = None
 _lock = threading.Lock()
 
 
 def begin() -> None:
     """Has the engine log to `logging`, from the level on that is in effect now. Once in a process, and after a fork."""
-    global _desk, _process
+    global _desk, _process, _thread
     if _process == os.getpid():
         return
     with _lock:
@@ -30,13 +31,17 @@ def begin() -> None:
                 _desk = desk
         _process = os.getpid()
         if _desk is not None:
-            threading.Thread(target=_work, args=(_desk,), name="daffi-log", daemon=True).start()
+            _thread = threading.Thread(target=_work, args=(_desk,), name="daffi-log", daemon=True)
+            _thread.start()
 
 
 def end() -> None:
     """Logs no more, as the interpreter ends."""
     if _desk is not None:
         _desk.close()
+        # No thread may come back from the engine while the interpreter ends.
+        if _thread is not None:
+            _thread.join(1)
 
 
 def _work(desk: Desk) -> None:

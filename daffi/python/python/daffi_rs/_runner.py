@@ -24,6 +24,13 @@ def described(error: BaseException) -> tuple[str, str, str]:
     return type(error).__name__, type(error).__module__, str(error)
 
 
+def end(threads: list[threading.Thread]) -> None:
+    """Waits a moment for threads whose desk is closed: none may come back from it while the interpreter ends."""
+    for thread in threads:
+        if thread is not threading.current_thread():
+            thread.join(0.5)
+
+
 def _own_loop() -> asyncio.AbstractEventLoop:
     loop: asyncio.AbstractEventLoop | None = getattr(_local, "loop", None)
     if loop is None or loop.is_closed():
@@ -83,6 +90,7 @@ class Runner:
     def close(self) -> None:
         """Ends the threads, as far as no callback runs on them."""
         self.desk.close()
+        end(self._threads)
 
     def _work(self) -> None:
         take, run = self.desk.take, self._run
@@ -187,6 +195,12 @@ class EventThread:
                 return
             self._thread = threading.Thread(target=self._work, name="daffi-events", daemon=True)
             self._thread.start()
+
+    def close(self) -> None:
+        """Tells nobody any more."""
+        self.desk.close()
+        if self._thread is not None:
+            end([self._thread])
 
     def has_handlers(self) -> bool:
         """Whether anybody is to be told."""

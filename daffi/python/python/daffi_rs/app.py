@@ -202,7 +202,7 @@ class Application:
         finally:
             if runner is not None:
                 runner.close()
-            events.desk.close()
+            events.close()
             self._events = events.renewed()
             self._stop_event.set()
 
