@@ -65,9 +65,12 @@ impl<F: FormatSet> ClientGroup<F> {
     /// # Errors
     /// Those of [`Client::add_callbacks`]: none was added.
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
-        let Some((first, others)) = self.clients.split_first() else { return Ok(()) };
-        first.add_callbacks(callbacks)?;
-        others.iter().for_each(|client| client.shared().announce.notify_one());
+        // One whose name was taken at its server has ended, and the others live on.
+        let Some(one) = self.clients.iter().find(|client| client.ended().is_none()).or(self.clients.first()) else {
+            return Ok(());
+        };
+        one.add_callbacks(callbacks)?;
+        self.clients.iter().for_each(|client| client.shared().announce.notify_one());
         Ok(())
     }
 

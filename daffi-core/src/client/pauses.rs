@@ -28,7 +28,7 @@ impl Pauses {
 
 /// Gives half to all of `pause`, so that the clients of a restarted server do not come back all at
 /// once.
-pub(super) fn jitter(pause: Duration) -> Duration {
+fn jitter(pause: Duration) -> Duration {
     // This comes from the generator of this thread, which a simulation seeds.
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -1,6 +1,7 @@
 //! Keeps a client connected.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use tokio::{
 use super::{
     ClientConn, ClientCore, ClientState,
     establish::{Ends, establish, establish_any},
-    pauses::{Pauses, jitter},
+    pauses::Pauses,
 };
 use crate::{
     conn::Class,
@@ -96,8 +97,15 @@ async fn supervise(
     mut ended: mpsc::UnboundedReceiver<(u64, Disconnected)>,
 ) {
     let shared = Arc::clone(&end.shared);
-    let mut kept =
-        Kept { shared: &shared, ends: &ends, current, behind: None, unannounced: false, worn: false, disputed: false };
+    let mut kept = Kept {
+        shared: &shared,
+        ends: &ends,
+        current,
+        behind: VecDeque::new(),
+        unannounced: false,
+        worn: false,
+        disputed: false,
+    };
     end.how = kept.stay_connected(&mut ended).await;
     if end.how == Ended::Stopped {
         end.how = Ended::after(finish_callbacks(&shared).await);
@@ -133,8 +141,9 @@ struct Kept<'a> {
     shared: &'a Arc<ClientCore>,
     ends: &'a Ends,
     current: Arc<ClientConn>,
-    /// The one before, at a server that is stopping: what is open on it goes on there.
-    behind: Option<Arc<ClientConn>>,
+    /// Those before, at servers that are stopping: what is open on them goes on there. No more than
+    /// there are addresses; the oldest gives way.
+    behind: VecDeque<Arc<ClientConn>>,
     /// Callbacks were added of which a 3.0.1 server was not told yet.
     unannounced: bool,
     /// Numbers of its calls are used up by receivers that do not answer.
@@ -156,13 +165,12 @@ impl Kept<'_> {
                     return Ended::Stopped;
                 }
                 () = shared.node.life.stopping.cancelled() => {
-                    if let Some(behind) = &self.behind {
-                        behind.conn.drain();
-                    }
-                    return Ended::after(drain(shared, &self.current, ended).await);
+                    return Ended::after(drain(shared, &self.current, &self.behind, ended).await);
                 }
                 Some((id, reason)) = ended.recv() => {
+                    self.behind.retain(|behind| behind.conn.id != id);
                     if id == self.current.conn.id && let Err(ended) = self.reconnect(&reason).await {
+                        self.behind.iter().for_each(|behind| behind.conn.drain());
                         return ended;
                     }
                 }
@@ -239,7 +247,10 @@ impl Kept<'_> {
         }
         // The clients of one server do not all come at once to the next, and two servers that send
         // a client to and fro keep it no busier than this.
-        sleep(jitter(shared.node.config.reconnect_first)).await;
+        tokio::select! {
+            () = shared.node.life.stopping.cancelled() => return,
+            () = sleep(Pauses::new(&shared.node.config, None).next()) => {}
+        }
         let here = shared.addresses.endpoint().to_string();
         for _ in 1..shared.addresses.len() {
             shared.addresses.advance();
@@ -253,13 +264,22 @@ impl Kept<'_> {
                         node = %shared.node.name, endpoint = %shared.addresses.endpoint(),
                         "moved on: the server at {here} is stopping"
                     );
-                    self.behind = Some(std::mem::replace(&mut self.current, next));
+                    self.behind.push_back(std::mem::replace(&mut self.current, next));
+                    if self.behind.len() > shared.addresses.len()
+                        && let Some(oldest) = self.behind.pop_front()
+                    {
+                        oldest.conn.end(Disconnected::Replaced, false);
+                    }
                     (self.unannounced, self.disputed, self.worn) = (false, false, false);
                     return;
                 }
-                Err(error) => tracing::debug!(
-                    node = %shared.node.name, error = &error as &dyn std::error::Error, "cannot move on to here"
-                ),
+                Err(error) => {
+                    // That server may have taken the handshake all the same; if it is the same one
+                    // by another address, it evicts this connection.
+                    self.disputed = true;
+                    let error: &dyn std::error::Error = &error;
+                    tracing::debug!(node = %shared.node.name, error, "cannot move on to here");
+                }
             }
         }
         shared.addresses.advance();
@@ -381,6 +401,7 @@ async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) ->
 async fn drain(
     shared: &Arc<ClientCore>,
     current: &Arc<ClientConn>,
+    behind: &VecDeque<Arc<ClientConn>>,
     ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>,
 ) -> usize {
     // Calls of callbacks that are still running find the connection as long as it stands.
@@ -391,11 +412,15 @@ async fn drain(
         withdraw(current);
     }
     current.conn.drain();
+    behind.iter().for_each(|behind| behind.conn.drain());
     let gone = async {
         while let Some((id, _)) = ended.recv().await {
             if id == current.conn.id {
                 break;
             }
+        }
+        for behind in behind {
+            behind.conn.ended.cancelled().await;
         }
         shared.node.running.wait().await;
     };

@@ -167,7 +167,8 @@ impl<R: Handler> Driver<R> {
         // What other tasks queued may have company soon; what this turn queues is complete.
         let queued_before = self.conn.outbox.is_waiting();
         let full_before = self.conn.outbox.is_full();
-        let read = if asked_to_end.is_none() { self.read(cx) } else { Poll::Ready(Ok(())) };
+        let reads = asked_to_end.is_none() && !self.said_farewell;
+        let read = if reads { self.read(cx) } else { Poll::Ready(Ok(())) };
         // Before writing: what finishes from here on is written in a later turn, before the
         // connection ends.
         let drained = (self.conn.is_draining() || self.conn.is_settling())
@@ -209,7 +210,9 @@ impl<R: Handler> Driver<R> {
             };
         }
         if drained && self.conn.is_draining() {
-            if self.say_farewell() {
+            // Behind all that waits: large answers and what was put off are a part of what is
+            // answered.
+            if idle && self.say_farewell() {
                 cx.waker().wake_by_ref();
                 return Ok(None);
             }

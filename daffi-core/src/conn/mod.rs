@@ -114,6 +114,19 @@ const COPIED_BELOW: usize = 32 * 1024;
 
 static IDS: AtomicU64 = AtomicU64::new(1);
 
+/// Keeps a connection from ending in order.
+#[must_use]
+pub(crate) struct Promise<'a>(&'a Conn);
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        self.0.keep_promise();
+        if self.0.is_draining() || self.0.is_settling() {
+            self.0.wake();
+        }
+    }
+}
+
 impl Conn {
     /// A connection whose memory is taken from `budget`.
     pub(crate) fn new(peer: PeerInfo, budget: &Arc<Budget>) -> Arc<Self> {
@@ -298,6 +311,13 @@ impl Conn {
     /// the keeper looks for that, and it wakes the driver.
     fn keep_promise(&self) {
         self.promised.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Promises it for as long as what this gives is alive: take it before a call stops to be open,
+    /// and drop it when its end is queued.
+    pub(crate) fn promise_to_queue(&self) -> Promise<'_> {
+        self.promise();
+        Promise(self)
     }
 
     pub(crate) fn is_promised(&self) -> bool {

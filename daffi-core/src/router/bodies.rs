@@ -240,8 +240,10 @@ pub(super) fn give_up(
     method: &str,
     error: &RemoteError,
 ) {
+    let promise = caller.conn.promise_to_queue();
     caller.give_up_call(id);
     shared.refuse_call(caller, id, &receiver.name, method, error);
+    drop(promise);
     let limits = &shared.server.config.limits;
     let cancel = Cancel { id: number, reason: CancelReason::Dropped };
     if let Ok(frame) = cancel.frame(&caller.name, &receiver.name, limits) {

@@ -65,6 +65,11 @@ impl Forwarder {
         Self { shared, me, routes: Recent::default(), callers: Recent::default(), joins: Joins::default(), rights }
     }
 
+    /// Whether what was found out of its rights still holds.
+    pub(super) fn has_current_rights(&self) -> bool {
+        self.rights.is_current(&self.shared.server.guard)
+    }
+
     /// What this member may do, to find it out anew: what was found by it is forgotten.
     pub(super) fn rights_to_change(&mut self) -> &mut Rights {
         self.routes = Recent::default();

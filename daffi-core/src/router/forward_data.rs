@@ -71,6 +71,7 @@ impl Forwarder {
         let data = Data::read(frame.clone())?;
         let (number, ends) = (data.id, data.end == DataEnd::Direction);
         let Some(caller) = self.member(frame.receiver()) else { return Ok(false) };
+        let _promise = ends.then(|| caller.conn.promise_to_queue());
         let passage = caller.with_streams(|streams| streams.pass_result(number, me.id(), data.cost()))?;
         let completed = if ends { self.end_stream(&caller, number) } else { None };
         if ends && completed.is_none() {

@@ -83,6 +83,10 @@ impl Handler for RouterHandler {
         self.member.is_some()
     }
 
+    fn is_quiet(&self) -> bool {
+        self.member.as_ref().is_none_or(|member| member.me.peer.open_calls() == 0)
+    }
+
     fn farewell(&self) -> Option<Frame> {
         self.shared.server.farewell()
     }
@@ -166,7 +170,12 @@ impl RouterHandler {
         let done = match &self.member {
             Some(Forwarder { me, .. }) => {
                 let me = Arc::clone(&me.peer);
-                self.update(&me, listed.with_level(self.conn.level()), frame, now)
+                let done = self.update(&me, listed.with_level(self.conn.level()), frame, now);
+                if self.member.as_ref().is_some_and(|member| !member.has_current_rights()) {
+                    // Whoever set another policy may have looked at what it exposed before.
+                    shared.expel(&me);
+                }
+                done
             }
             None => self.join(listed.with_level(level), frame),
         };

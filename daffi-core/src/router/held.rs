@@ -110,16 +110,19 @@ impl Held {
         self.line.push_back(HeldPlace::Frame(frame, waits));
     }
 
-    /// A call waits for what is before it. It travels under the number in its header.
-    pub(super) fn push_call(&mut self, frame: HeldFrame) {
+    /// A call waits for what is before it. It travels under the number in its header. Gives whether
+    /// it takes the place of one that waited under that number.
+    pub(super) fn push_call(&mut self, frame: HeldFrame) -> bool {
         let number = frame.frame.header().id();
         self.last_mark += 1;
         let call = HeldCall { mark: self.last_mark, frame, data: Vec::new() };
         self.line.push_back(HeldPlace::Call { number, mark: call.mark });
-        if self.calls.insert(number, call).is_some() {
+        let replaces = self.calls.insert(number, call).is_some();
+        if replaces {
             // Its receiver answered the call of that number before it got it.
             self.note_stale();
         }
+        replaces
     }
 
     /// Keeps DATA of a call with it. `false`: the call does not wait, or not any more.
@@ -141,7 +144,8 @@ impl Held {
     /// Takes all calls back, and gives their numbers.
     pub(super) fn take_calls_back(&mut self) -> Vec<CallId> {
         let numbers: Vec<_> = self.calls.drain().map(|(number, _)| number).collect();
-        numbers.iter().for_each(|_| self.note_stale());
+        self.line.retain(|place| matches!(place, HeldPlace::Frame(..)));
+        self.stale = 0;
         numbers
     }
 

@@ -102,6 +102,10 @@ fn calls_that_are_taken_back_leave_no_line() {
     let mut numbers = line.held.take_calls_back();
     numbers.sort_unstable();
     assert_eq!((numbers.len(), line.held.len()), (3, 1));
+    for many in 1..=200 {
+        line.call(many, "c");
+    }
+    assert_eq!((line.held.take_calls_back().len(), line.held.len()), (200, 1));
     assert_eq!(line.release(1), ["n1"]);
     assert!(line.held.line.is_empty());
 }

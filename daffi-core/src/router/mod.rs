@@ -330,7 +330,7 @@ impl RouterShared {
         if let Some(sender) = self.table.load().get(&gone.name).filter(|sender| sender.peer.id() == gone.id()) {
             // Nobody answers what never went.
             for (number, receiver) in sender.take_calls_back() {
-                gone.complete_call(number, receiver);
+                gone.drop_call(number, receiver);
             }
         }
         let (calls, awaited) = gone.close_calls(self.call_limit.as_ref());
@@ -357,6 +357,7 @@ impl RouterShared {
         self.absent.lock().end_receiver(gone.id());
         for caller in callers {
             let (lost, caller) = (caller.forget(gone.id()), &caller.peer);
+            let _promise = caller.conn.promise_to_queue();
             for id in caller.with_streams(|streams| streams.end_receiver(gone.id())) {
                 // No DATA comes behind the word that the call has ended.
                 caller.conn.outbox.forget_data(streams::key(gone.id(), id, false));

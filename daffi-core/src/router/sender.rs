@@ -139,8 +139,8 @@ impl Sender {
             && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
             && !flow.held.is_empty()
         {
-            self.held.fetch_add(1, Ordering::Relaxed);
-            flow.held.push_call(self.held_frame(frame.clone()));
+            let replaces = flow.held.push_call(self.held_frame(frame.clone()));
+            self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
             return true;
         }
         turn.forward(&receiver.conn, Class::Request, frame)

@@ -151,6 +151,7 @@ impl RouterShared {
         while steps > 0 {
             steps -= 1;
             let Some(caller) = limit.next_due(now) else { return false };
+            let _promise = caller.conn.promise_to_queue();
             for call in caller.take_unanswered(limit, now, &mut steps) {
                 self.end_unanswered_call(limit, &caller, &call, now);
             }

@@ -139,11 +139,23 @@ impl Guard {
         is_known: bool,
     ) -> Result<(), String> {
         rights.renew(self);
-        let conn = Arc::clone(rights.conn());
         if let Err(denied) = rights.check_member(name, methods) {
             return Err(self.note_denied(rights, name, denied).text);
         }
-        let Some(admit) = self.admit.as_ref().filter(|_| !is_known) else { return Ok(()) };
+        if is_known { Ok(()) } else { self.ask(rights, name) }
+    }
+
+    /// Whether a connection may look on under this name. The error is for its peer. `is_known`: it
+    /// does already.
+    pub(super) fn check_looker(&self, rights: &mut Rights, name: &NodeName, is_known: bool) -> Result<(), String> {
+        self.check_connected(rights, name)?;
+        if is_known { Ok(()) } else { self.ask(rights, name) }
+    }
+
+    /// Asks the user, who has a say in who is let in.
+    fn ask(&self, rights: &mut Rights, name: &NodeName) -> Result<(), String> {
+        let Some(admit) = &self.admit else { return Ok(()) };
+        let conn = Arc::clone(rights.conn());
         let newcomer = Newcomer { info: &conn.peer, identity: conn.identity() };
         admit(&newcomer, name).map_err(|text| self.note_denied(rights, name, Denied { action: "admit", text }).text)
     }

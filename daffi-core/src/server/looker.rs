@@ -52,7 +52,8 @@ impl<H: Host> Door<H> {
             return true;
         }
         let mut rights = Rights::new(Arc::clone(&self.conn));
-        if let Err(reason) = server.guard.check_connected(&mut rights, &name) {
+        let is_known = self.looker.is_some();
+        if let Err(reason) = server.guard.check_looker(&mut rights, &name, is_known) {
             server.refuse_handshake(H::KIND, &self.conn, frame, &reason);
             return true;
         }

@@ -72,7 +72,8 @@ impl Server {
     pub(crate) fn farewell(&self) -> Option<Frame> {
         // A frame this small, with a name that was checked, always fits.
         let frame = || event_frame(EventKind::Stopped, &self.name, &self.config.limits).ok();
-        if self.is_stopping() { frame() } else { None }
+        // From when callbacks are cut off on, not all is answered any more.
+        if self.is_stopping() && !self.life.is_killed() { frame() } else { None }
     }
 
     /// Tells those that can go elsewhere. A client with other addresses does so at once, and what

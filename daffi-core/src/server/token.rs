@@ -31,6 +31,11 @@ impl Server {
         if !level.at_least(Level::FOUR) {
             return false;
         }
+        if !is_private(&conn.peer) {
+            let reason = "a token may come over TLS, a Unix socket, or from this host only: others may read this link";
+            self.refuse_handshake(role, conn, frame, reason);
+            return true;
+        }
         let nobody = Handshake::new(NodeType::new(role, level), Vec::new()).to_json();
         self.send(conn, Class::Provoked, &name, handshake_reply(frame, &nobody, &self.config.limits));
         *awaited = Some(name);
@@ -65,8 +70,8 @@ impl Server {
             );
         }
         let token = Token::new(token).map_err(|error| error.to_string())?;
-        // Without a policy nobody asks who somebody is.
-        let Some(policy) = self.guard.policy() else { return Ok(()) };
+        // Without a policy that decides nobody asks who somebody is.
+        let Some(policy) = self.guard.policy().filter(|policy| policy.decides()) else { return Ok(()) };
         let known = policy.name_of(&token).ok_or("this server does not know the token")?.to_owned();
         tracing::debug!(conn = conn.id, peer = %conn.peer, token = %Shown::new(&known), "a token was accepted");
         conn.accept_token(known, token);

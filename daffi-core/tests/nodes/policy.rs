@@ -172,6 +172,10 @@ async fn admit_has_a_say_before_a_name_is_taken() {
     first.send_bytes(Ping::Asks(*b"anything").frame().as_bytes()).await;
     assert_eq!(soon("an answer", first.receive()).await.unwrap().kind(), Kind::Ping);
     assert_eq!((router.members().len(), asked.load(Ordering::SeqCst)), (1, 2));
+    // Who only looks is asked about, too.
+    let mut looker = Peer::connect(&at_other).await;
+    let refused = looker.hello_saying("w", "client/4", "null", "look:only").await;
+    assert_eq!(refusal(refused), "that name is not yours");
 }
 
 #[tokio::test]

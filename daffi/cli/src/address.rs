@@ -27,7 +27,7 @@ impl fmt::Display for Address {
 
 /// Reads endpoints at which another process can be reached.
 pub(crate) fn parsed(text: &str) -> Result<Address, String> {
-    let endpoints: Vec<_> = split(text).iter().map(|text| of_schemes(text, &SCHEMES)).collect::<Result<_, _>>()?;
+    let endpoints: Vec<_> = split(text)?.iter().map(|text| of_schemes(text, &SCHEMES)).collect::<Result<_, _>>()?;
     for (at, endpoint) in endpoints.iter().enumerate() {
         if endpoints[..at].contains(endpoint) {
             return Err(format!("{endpoint} stands there twice: name each endpoint once"));
@@ -36,20 +36,25 @@ pub(crate) fn parsed(text: &str) -> Result<Address, String> {
     Ok(Address { endpoints })
 }
 
-/// The endpoints of a list. A path may have commas, so that one which no scheme follows is a part
-/// of it.
-fn split(text: &str) -> Vec<String> {
+/// The endpoints of a list. The path of a socket may have commas, so that one which no scheme
+/// follows is a part of it.
+fn split(text: &str) -> Result<Vec<String>, String> {
     let mut parts: Vec<String> = Vec::new();
     for part in text.split(',') {
         match parts.last_mut() {
-            Some(before) if !part.contains("://") => {
+            Some(before) if before.starts_with("unix://") && !part.contains("://") => {
                 before.push(',');
                 before.push_str(part);
+            }
+            Some(_) if !part.contains("://") => {
+                return Err(format!(
+                    "{part:?} behind a comma is no endpoint: write it with its scheme, as in tcp://{part}"
+                ));
             }
             _ => parts.push(part.trim().to_owned()),
         }
     }
-    parts
+    Ok(parts)
 }
 
 #[cfg(test)]

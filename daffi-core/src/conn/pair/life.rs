@@ -3,6 +3,7 @@
 use tokio::time::advance;
 
 use super::*;
+use crate::conn::DataKey;
 
 #[tokio::test(start_paused = true)]
 async fn idle_peers_are_not_waited_for_when_a_node_stops() {
@@ -47,6 +48,30 @@ async fn what_has_settled_ends_at_once_and_does_so_when_it_has_arrived() {
         pair.conn.drain();
         assert!(pair.run().is_ready() && pair.is_shut());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_farewell_is_behind_all_that_waits_and_nothing_is_read_after_it() {
+    let mut pair = Pair::new(&budget(), Level::FOUR);
+    pair.take(0);
+    for id in 1..=4 {
+        let key = DataKey { from: None, id: CallId(id), from_caller: false };
+        pair.conn.send_data(key, request(100_000).into()).unwrap();
+    }
+    let farewell = Ping::Answers(*b"farewell").frame();
+    pair.driver.handler.farewell = Some(farewell.clone());
+    pair.conn.drain();
+    assert!(pair.run().is_pending(), "the peer takes nothing");
+    pair.send(&request(10));
+    assert!(pair.run().is_pending() && pair.driver.handler.handled == 1, "what comes meanwhile is answered");
+    pair.take(usize::MAX);
+    while !pair.is_shut() {
+        let _ended = pair.run();
+    }
+    pair.send(&request(10));
+    let _ended = pair.run();
+    let frames = pair.frames();
+    assert_eq!((frames.len(), frames.last(), pair.driver.handler.handled), (5, Some(&farewell), 1));
 }
 
 /// Lets so many seconds pass, and gives why the connection ended and after how many.

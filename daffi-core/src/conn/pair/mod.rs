@@ -117,6 +117,8 @@ pub(super) struct TestHandler {
     pub(super) handled: usize,
     pub(super) kept: Vec<Ticket>,
     pub(super) rooms: usize,
+    /// It says so last of all.
+    pub(super) farewell: Option<Frame>,
     alive: Alive,
 }
 
@@ -151,7 +153,7 @@ impl Handler for TestHandler {
     }
 
     fn farewell(&self) -> Option<Frame> {
-        None
+        self.farewell.clone()
     }
 
     fn on_end(&mut self, _: &Disconnected) {}
@@ -191,6 +193,7 @@ impl Pair {
             handled: 0,
             kept: Vec::new(),
             rooms: 0,
+            farewell: None,
             alive: Alive::default(),
         };
         let path = TestPath::default();

@@ -19,7 +19,8 @@ use super::{
 pub struct Rule {
     title: String,
     who: Vec<Who>,
-    at: Vec<Pattern>,
+    /// `None`: it applies wherever a peer came in.
+    at: Option<Vec<Pattern>>,
     names: Vec<Pattern>,
     expose: Vec<Pattern>,
     call: Vec<Pattern>,
@@ -60,7 +61,7 @@ impl Rule {
         Self {
             title: title.into(),
             who: Vec::new(),
-            at: Vec::new(),
+            at: None,
             names: Vec::new(),
             expose: Vec::new(),
             call: Vec::new(),
@@ -85,7 +86,7 @@ impl Rule {
     /// # Errors
     /// [`RuleError::Pattern`].
     pub fn at<T: AsRef<str>>(mut self, endpoints: impl IntoIterator<Item = T>) -> Result<Self, RuleError> {
-        self.at.extend(patterns(endpoints)?);
+        self.at.get_or_insert_default().extend(patterns(endpoints)?);
         Ok(self)
     }
 
@@ -140,12 +141,12 @@ impl Rule {
 
     pub(super) fn applies(&self, peer: &PeerInfo, token: Option<&str>) -> bool {
         let is_there = match &peer.listener {
-            _ if self.at.is_empty() => true,
-            Some(listener) => self.at.iter().any(|pattern| pattern.is(listener.as_str())),
+            _ if self.at.is_none() => true,
+            Some(listener) => self.at.iter().flatten().any(|pattern| pattern.is(listener.as_str())),
             None => false,
         };
         let is_meant =
-            if self.who.is_empty() { !self.at.is_empty() } else { self.who.iter().any(|who| who.is(peer, token)) };
+            if self.who.is_empty() { self.at.is_some() } else { self.who.iter().any(|who| who.is(peer, token)) };
         is_there && is_meant
     }
 

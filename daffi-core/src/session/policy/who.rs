@@ -106,8 +106,15 @@ impl Who {
     }
 }
 
-/// A network as `192.0.2.0/24`, or one address.
+/// A network as `192.0.2.0/24`, or one address. One of IPv4 addresses within IPv6 is that of the
+/// IPv4 addresses, as which peers are seen.
 pub(super) fn network(text: &str) -> Option<IpNet> {
     let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    if let IpNet::V6(mapped) = network
+        && let Some(address) = mapped.addr().to_ipv4_mapped()
+        && let Some(bits) = mapped.prefix_len().checked_sub(96)
+    {
+        return Some(IpNet::new(address.into(), bits).ok()?.trunc());
+    }
     Some(network.trunc())
 }

@@ -111,6 +111,17 @@ impl RuleEntry {
                 format!("the rule {} is about nobody: who = [..] or at = [..] is needed", Shown::new(title.get_ref()));
             return Err(about(title.span().start, &what));
         }
+        for (key, texts) in [("who", &who), ("at", &at)] {
+            if let Some(texts) = texts
+                && texts.get_ref().is_empty()
+            {
+                let what = format!(
+                    "{key} of the rule {} is an empty list: name somebody, or take the rule out",
+                    Shown::new(title.get_ref())
+                );
+                return Err(about(texts.span().start, &what));
+            }
+        }
         let mut add = |texts: Option<Texts>, add: fn(Rule, &[String]) -> Result<Rule, RuleError>| {
             let Some(texts) = texts else { return Ok::<_, Failure>(()) };
             let added = add(rule.clone(), texts.get_ref());
@@ -196,6 +207,14 @@ mod tests {
             (
                 "[policy]\n[[policy.rules]]\ntitle = \"a\"\nnmes = []\n",
                 "r.toml:4: [policy]: nmes is no key here; did you mean names?",
+            ),
+            (
+                "[policy]\n[[policy.rules]]\ntitle = \"a\"\nwho = []\nat = [\"tcp://*\"]\n",
+                "r.toml:4: [policy]: who of the rule a is an empty list",
+            ),
+            (
+                "[policy]\n[[policy.rules]]\ntitle = \"a\"\nwho = [\"*\"]\nat = []\n",
+                "r.toml:5: [policy]: at of the rule a is an empty list",
             ),
             ("[policy]\n[[policy.rules]]\ntitle = \"a\"\n", "r.toml:3: [policy]: the rule a is about nobody: who"),
             ("[policy]\n[[policy.rules]]\nwho = [\"*\"]\n", "r.toml:2: [policy]: missing field `title`"),

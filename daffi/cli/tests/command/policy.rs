@@ -68,6 +68,11 @@ async fn a_policy_is_read_from_the_file_and_again() {
     router.signal("HUP");
     router.log("not reloaded, and all stays as it is: ");
     assert_eq!(python.call("greet", json!(["you"])).serde("JSON").ok().await, "Hello, you!");
+    // Half a file would open the router to all.
+    fs::write(file.path(), text("")).unwrap();
+    router.signal("HUP");
+    router.log("the file has no [policy] any more");
+    assert_eq!(python.call("add", json!([3, 4])).serde("PICKLE").error().await.parts().0, "PermissionError");
     fs::write(file.path(), text("[policy]\nothers = \"nobody\"\n")).unwrap();
     router.signal("HUP");
     router.log_until(|lines| lines.iter().filter(|line| line.contains("action=\"connect\"")).count() >= 2);

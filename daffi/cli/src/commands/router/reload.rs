@@ -1,5 +1,7 @@
 //! What a router takes from its settings while it runs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use daffi::{Router as Node, ServerTls};
 
 use super::Router;
@@ -19,11 +21,14 @@ pub(super) struct Reload {
     reloading: Reloading,
     tls: Option<ServerTls>,
     router: Node,
+    /// The router has a policy of its file.
+    is_guarded: AtomicBool,
 }
 
 impl Reload {
     pub(super) fn new(reloading: Reloading, tls: Option<ServerTls>, router: Node) -> Self {
-        Self { reloading, tls, router }
+        let is_guarded = AtomicBool::new(reloading.policy.is_some());
+        Self { reloading, tls, router, is_guarded }
     }
 
     /// Does it, and logs what came of it.
@@ -48,6 +53,15 @@ impl Reload {
     fn reloaded(&self) -> Result<Vec<String>, Failure> {
         let Reloaded { cli, changed, policy } = self.reloading.read()?;
         let Command::Router(Router { certificates, listen, guarding, .. }) = cli.command else { return Ok(Vec::new()) };
+        if policy.is_none() && self.is_guarded.load(Ordering::Relaxed) {
+            // A file that somebody is writing looks so, too, and would open the router to all.
+            return Err(Failure::Usage(
+                "the file has no [policy] any more, and this router has one: to open it to all, write [policy] with \
+                 others = \"everybody\""
+                    .to_owned(),
+            ));
+        }
+        self.is_guarded.store(policy.is_some(), Ordering::Relaxed);
         if let Some(tls) = &self.tls
             && let Some(new) = certificates.settings(&listen)?
         {

@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn what_changed_is_told_a_second_and_hostile_names_steer_nothing() {
         let view = View::of(&told(10.0, 100, 3), &told(12.0, 300, 3));
-        assert_eq!(view.callbacks.rows[0][..6], ["add", "100.0", "0.0", "0", "1.00ms", "1.00ms"]);
+        assert_eq!(view.callbacks.rows[0][..6], ["add", "100.0", "0.0", "0", "1.00 ms", "1.00 ms"]);
         let text = plain::text(&view);
         assert!(text.contains("answered nothing for 2.0 s: 3 calls wait for it"), "{text}");
         assert!(!text.contains('\u{1b}') && text.contains(r"w\u{1b}[2J"), "{text}");
