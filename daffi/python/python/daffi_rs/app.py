@@ -108,8 +108,12 @@ class Application:
         self._conn_num: int | None = None
         self._stop_event = threading.Event()
         self._life = threading.RLock()
-        self._events = EventThread()
+        self._events = self._new_events()
         self._runner: Runner | None = None
+
+    def _new_events(self) -> Any:
+        """Where handlers of members that come and go are called."""
+        return EventThread()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.app_name} at {self.info}>"
@@ -333,10 +337,8 @@ class Client(Application):
     its server, by which the server's policy knows it; never to a server of daffi 3.0.1.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._known_streams: dict[str, bool] = {}
-        self._probes = 0
+    _known_streams: dict[str, bool]
+    _probes = 0
 
     @property
     def info(self) -> str:
@@ -361,7 +363,7 @@ class Client(Application):
                 runner.close()
                 raise
             EXECUTOR_REGISTRY.subscribers.append(self._added)
-            self._known_streams.clear()
+            self._known_streams = {}
             self._begun(node)
 
     def _connect_with(self, options: Options, names: list[tuple[str, bool]], runner: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from .. import _daffi_rs, app
-from ..app import Application, ServerMode
+from ..app import ServerMode
 from ..registry._executor_registry import EXECUTOR_REGISTRY
 from ._proxies import AsyncClientConnection
 from ._runner import LoopEvents, LoopRunner
@@ -41,6 +41,9 @@ class _AsyncNode:
     """What nodes for asyncio have in common, beside what all have."""
 
     _stopped: asyncio.Event | None = None
+
+    def _new_events(self) -> Any:
+        return LoopEvents()
 
     def _expose(self: Any) -> Any:
         runner = self._runner = LoopRunner(self, self.workers, self._policy)
@@ -129,25 +132,13 @@ class _AsyncServer(_AsyncNode):
 class AsyncService(_AsyncServer, app.Service):  # type: ignore[misc]
     """A `Service` whose callbacks run on the loop that it is started on."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        Application.__init__(self, *args, **kwargs)
-        self._events: Any = LoopEvents()
-
 
 class AsyncRouter(_AsyncServer, app.Router):  # type: ignore[misc]
     """A `Router` that is started and stopped on an event loop."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        Application.__init__(self, *args, **kwargs)
-        self._events: Any = LoopEvents()
-
 
 class AsyncClient(_AsyncNode, app.Client):  # type: ignore[misc]
     """A `Client` whose calls are awaited, and whose callbacks run on the loop that it connects on."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        app.Client.__init__(self, *args, **kwargs)
-        self._events: Any = LoopEvents()
 
     async def connect(self) -> AsyncClientConnection:  # type: ignore[override]
         """Connects, and gives what calls are made through."""
@@ -163,7 +154,7 @@ class AsyncClient(_AsyncNode, app.Client):  # type: ignore[misc]
             runner.close()
             raise
         EXECUTOR_REGISTRY.subscribers.append(self._added)
-        self._known_streams.clear()
+        self._known_streams = {}
         self._begun(node)
         return AsyncClientConnection(self)
 
