@@ -7,6 +7,7 @@ use std::{
 
 use daffi_wire::{BodyError, BodyParts, Data, DataEnd, FIRST_CALL_WINDOW, Frame};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{CallEnd, FlowError};
 use crate::{
@@ -82,6 +83,9 @@ impl Gathering {
     pub(crate) fn on_data(&self, data: Data) -> Result<Gathered, ProtocolError> {
         let mut state = self.state.lock();
         state.window.receive(data.cost())?;
+        if state.window.asks_when() {
+            state.window.note_arrival(Instant::now().into_std());
+        }
         let Some(parts) = &mut state.parts else { return Ok(Gathered::Nothing) };
         let cost = data.cost();
         match add(parts, &data) {
@@ -115,7 +119,7 @@ impl Gathering {
     /// Lets the sender go on: there is room for all that is still to come.
     fn grant(&self, state: &mut GatheringState) {
         let wanted = state.window.wanted();
-        let (worked_off, window) = state.window.tell(wanted);
+        let (worked_off, window) = state.window.tell(wanted, Instant::now().into_std());
         self.end.grant(worked_off, window);
     }
 

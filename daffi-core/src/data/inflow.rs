@@ -8,6 +8,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use daffi_wire::{CancelReason, Data, DataEnd, PackedItems};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::CallEnd;
 use crate::{conn::Charge, error::ProtocolError, session::ReceiveWindow};
@@ -111,6 +112,9 @@ impl Inflow {
         let mut state = self.state.lock();
         let (cost, ends) = (data.cost(), data.end == DataEnd::Direction);
         state.window.receive(cost)?;
+        if state.window.asks_when() {
+            state.window.note_arrival(Instant::now().into_std());
+        }
         if state.unread || state.end.is_some() {
             return Ok(());
         }
@@ -239,7 +243,8 @@ impl Inflow {
         let wanted = state.window.wanted();
         let reserved = state.reserved.as_mut().filter(|_| wanted > state.window.window());
         let more = reserved.is_some_and(|reserved| reserved.grow_to(wanted as usize));
-        let (worked_off, window) = state.window.tell(if more { wanted } else { state.window.window() });
+        let (worked_off, window) =
+            state.window.tell(if more { wanted } else { state.window.window() }, Instant::now().into_std());
         self.end.grant(worked_off, window);
     }
 

@@ -1,9 +1,19 @@
 //! The DATA of one direction of one call, as each of its ends counts it
 //! ([level 4](daffi_wire::level_four#data-of-a-call)).
 
+use std::time::{Duration, Instant};
+
 use daffi_wire::{CallCredit, FIRST_CALL_WINDOW, MAX_CALL_WINDOW};
 
 use crate::error::ProtocolError;
+
+/// The largest window towards a sender that is near. What is on its way stands in front of small
+/// calls on the same connections: of so much a quick network is done within a millisecond.
+const NEAR_CALL_WINDOW: u32 = 512 * 1024;
+
+/// From this time on, between a grant and the first byte that it allowed, a sender is far away, and
+/// a larger window is what keeps it busy.
+const FAR: Duration = Duration::from_millis(5);
 
 /// What the sender of DATA may still send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,20 +55,38 @@ pub(crate) struct ReceiveWindow {
     told: u64,
     limit: u64,
     window: u32,
+    /// A grant was told at this time, and what comes beyond this was allowed by it.
+    asked: Option<(u64, Instant)>,
+    /// The shortest time in which such came.
+    distance: Option<Duration>,
 }
 
 impl ReceiveWindow {
     pub(crate) fn new(window: u32) -> Self {
-        Self { received: 0, worked_off: 0, told: 0, limit: window.into(), window }
+        Self { received: 0, worked_off: 0, told: 0, limit: window.into(), window, asked: None, distance: None }
     }
 
-    /// Notes what came.
+    /// Notes what came. Call [`note_arrival`](Self::note_arrival) if
+    /// [`asks_when`](Self::asks_when) then.
     pub(crate) fn receive(&mut self, cost: u64) -> Result<(), ProtocolError> {
         self.received = self.received.saturating_add(cost);
         if self.received > self.limit {
             return Err(ProtocolError::Overrun { received: self.received, limit: self.limit });
         }
         Ok(())
+    }
+
+    /// Whether something came that a grant allowed whose time is known.
+    pub(crate) fn asks_when(&self) -> bool {
+        self.asked.is_some_and(|(before, _)| self.received > before)
+    }
+
+    /// Notes when it came.
+    pub(crate) fn note_arrival(&mut self, now: Instant) {
+        if let Some((_, told)) = self.asked.take() {
+            let took = now.saturating_duration_since(told);
+            self.distance = Some(self.distance.map_or(took, |shortest| shortest.min(took)));
+        }
     }
 
     /// Notes what was worked off. `true`: so much was since the sender was told that it should be.
@@ -74,11 +102,13 @@ impl ReceiveWindow {
     }
 
     /// The largest window that the next grant may have: twice as much, where the reader keeps up
-    /// with a sender that uses what it has.
+    /// with a sender that uses what it has; beyond [`NEAR_CALL_WINDOW`] only of one that is far.
     pub(crate) fn wanted(&self) -> u32 {
         let keeps_up = self.worked_off == self.received;
         let is_used = self.limit - self.received < u64::from(self.window) / 2;
-        if keeps_up && is_used { self.window.saturating_mul(2).min(MAX_CALL_WINDOW) } else { self.window }
+        let is_far = self.distance.is_some_and(|distance| distance >= FAR);
+        let most = if is_far { MAX_CALL_WINDOW } else { NEAR_CALL_WINDOW };
+        if keeps_up && is_used { self.window.max(self.window.saturating_mul(2).min(most)) } else { self.window }
     }
 
     pub(crate) const fn window(&self) -> u32 {
@@ -86,7 +116,8 @@ impl ReceiveWindow {
     }
 
     /// Makes the window so large, and tells the sender.
-    pub(crate) fn tell(&mut self, window: u32) -> (u64, u32) {
+    pub(crate) fn tell(&mut self, window: u32, now: Instant) -> (u64, u32) {
+        self.asked.get_or_insert((self.limit, now));
         (self.window, self.told) = (window.max(self.window), self.worked_off);
         self.limit = self.worked_off + u64::from(self.window);
         (self.worked_off, self.window)
@@ -173,7 +204,7 @@ mod tests {
             let (mut send, mut pass, mut receive) =
                 (SendWindow::new(1_000), PassingWindow::new(1_000), ReceiveWindow::new(1_000));
             let (mut there, mut back) = (Vec::new(), Vec::new());
-            let mut held = Vec::new();
+            let (mut held, now) = (Vec::new(), Instant::now());
             for _ in 0..200 {
                 match next(4) {
                     0 => {
@@ -193,7 +224,7 @@ mod tests {
                         let cost = held.remove(0);
                         if receive.work_off(cost) {
                             let window = receive.wanted().min(4_000);
-                            back.push(credit(receive.tell(window)));
+                            back.push(credit(receive.tell(window, now)));
                         }
                     }
                     3 if !back.is_empty() => {
@@ -245,6 +276,30 @@ mod tests {
         assert_eq!(receive.wanted(), 1_000, "the reader does not keep up");
         receive.work_off(400);
         assert_eq!(receive.wanted(), 2_000);
-        assert_eq!(receive.tell(2_000), (800, 2_000));
+        assert_eq!(receive.tell(2_000, Instant::now()), (800, 2_000));
+    }
+
+    /// How large a window grows while its reader keeps up, where what a grant allows takes so long.
+    fn grown(times: &[u64]) -> u32 {
+        let (mut receive, mut now) = (ReceiveWindow::default(), Instant::now());
+        for took in times.iter().cycle().take(40) {
+            let cost = receive.limit - receive.received;
+            receive.receive(cost).unwrap();
+            if receive.asks_when() {
+                now += Duration::from_millis(*took);
+                receive.note_arrival(now);
+            }
+            assert!(receive.work_off(cost));
+            let window = receive.wanted();
+            receive.tell(window, now);
+        }
+        receive.window()
+    }
+
+    #[test]
+    fn only_of_a_sender_far_away_very_much_is_let_come_at_once() {
+        assert_eq!(grown(&[50]), MAX_CALL_WINDOW);
+        assert_eq!(grown(&[0]), NEAR_CALL_WINDOW);
+        assert!(grown(&[50, 50, 0, 50]) < MAX_CALL_WINDOW, "it was near once");
     }
 }
