@@ -250,10 +250,9 @@ impl ClientCore {
         }
     }
 
-    /// The server of this connection says that it is stopping.
+    /// The server of this connection says that it is stopping. What it says again means no more.
     fn on_server_stops(&self, conn: &Arc<ClientConn>) {
-        conn.server_stops.store(true, Ordering::Relaxed);
-        if self.is_current(conn) {
+        if !conn.server_stops.swap(true, Ordering::Relaxed) && self.is_current(conn) {
             self.server_stops.notify_one();
         }
     }

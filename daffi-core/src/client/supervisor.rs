@@ -413,6 +413,10 @@ async fn drain(
     }
     current.conn.drain();
     behind.iter().for_each(|behind| behind.conn.drain());
+    // One that was entered just when the attempt to make it was given up.
+    if let Some(entered) = shared.connection_now() {
+        entered.conn.drain();
+    }
     let gone = async {
         while let Some((id, _)) = ended.recv().await {
             if id == current.conn.id {

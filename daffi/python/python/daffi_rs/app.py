@@ -156,9 +156,13 @@ class Application:
     def _listening(self) -> Any:
         return self._events.desk if self._events.has_handlers() else None
 
-    def _expose(self) -> tuple[Runner, list[tuple[str, bool]]]:
+    def _new_runner(self) -> Any:
+        """What runs the callbacks."""
+        return Runner(self, self.workers, self._policy)
+
+    def _expose(self) -> tuple[Any, list[tuple[str, bool]]]:
         """A runner of all callbacks of this process, and their names."""
-        runner = self._runner = Runner(self, self.workers, self._policy)
+        runner = self._runner = self._new_runner()
         names = []
         for name, executor in EXECUTOR_REGISTRY:
             runner.add(name, executor)

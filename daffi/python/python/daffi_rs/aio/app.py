@@ -45,13 +45,8 @@ class _AsyncNode:
     def _new_events(self) -> Any:
         return LoopEvents()
 
-    def _expose(self: Any) -> Any:
-        runner = self._runner = LoopRunner(self, self.workers, self._policy)
-        names = []
-        for name, executor in EXECUTOR_REGISTRY:
-            runner.add(name, executor)
-            names.append((name, executor.streams))
-        return runner, names
+    def _new_runner(self: Any) -> Any:
+        return LoopRunner(self, self.workers, self._policy)
 
     async def stop(self: Any, *_: Any, **__: Any) -> None:
         """Stops in order: what was received before runs, up to `grace` seconds (10), and is answered.
