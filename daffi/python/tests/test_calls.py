@@ -553,3 +553,10 @@ def test_the_engine_logs_to_logging(network, caplog):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert caplog.records[0].name == "daffi_rs.engine"
+
+
+@pytest.mark.parametrize("style", ["rpc", "rpc_nowait", "cast", "cast_nowait", "stream", "stream_nowait"])
+def test_an_option_that_is_none_is_refused(network, style):
+    conn = network()
+    with pytest.raises(TypeError, match="timeuot"):
+        getattr(conn, style)(timeuot=5)

@@ -144,10 +144,20 @@ SERVE = """
 """
 
 
+def caught(pid):
+    """The signals for which a process has handlers, a bit each."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1], 16) for line in status if line.startswith("SigCgt:"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_join_in_order(start, number):
     serving = program(start, SERVE + "    service.join()\n    print('joined')\n")
     serving.line()
+    # Its `join` takes SIGTERM last.
+    deadline = time.monotonic() + 30
+    while not caught(serving.process.pid) >> (signal.SIGTERM - 1) & 1:
+        assert time.monotonic() < deadline
     assert serving.stop(number) == ["joined"]
 
 

@@ -206,7 +206,7 @@ class ClientConnection:
         return RpcProxy(self, settings, items, results, None if returns is None else converter(returns) or returns)
 
     def rpc_nowait(
-        self, receiver: Receiver = None, serde: int = SerdeFormat.PICKLE, *, headers: Headers = None, **_: Any
+        self, receiver: Receiver = None, serde: int = SerdeFormat.PICKLE, *, headers: Headers = None
     ) -> Any:
         """Calls one member, which does not answer: returns once the request is queued."""
         return RpcNowaitProxy(self, Settings(serde, None, receiver, headers))

@@ -221,10 +221,13 @@ class Application:
             return
         with _signals() as ended:
             try:
-                node.join()
+                ended.waits = True
+                if not ended.numbers:
+                    node.join()
             except _Signalled:
                 pass
-        if ended or self._ended_by_itself(node):
+            ended.waits = False
+        if ended.numbers or self._ended_by_itself(node):
             self.stop()
 
     def _ended_by_itself(self, node: Any) -> bool:
@@ -241,17 +244,29 @@ class _Signalled(BaseException):
     """A signal ended the waiting."""
 
 
+class _Caught:
+    """The signals that came, and whether somebody waits who is to be interrupted by one."""
+
+    __slots__ = ("numbers", "waits")
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.waits = False
+
+
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
+def _signals() -> Iterator[_Caught]:
     """SIGINT and SIGTERM end the waiting of the main thread, unless the program handles them itself."""
-    caught: list[int] = []
+    caught = _Caught()
     if threading.current_thread() is not threading.main_thread():
         yield caught
         return
 
     def handle(number: int, _: Any) -> None:
-        caught.append(number)
-        raise _Signalled
+        caught.numbers.append(number)
+        if caught.waits:
+            caught.waits = False
+            raise _Signalled
 
     before = {}
     for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):

@@ -212,7 +212,7 @@ class AsyncClientConnection:
         return AsyncRpcProxy(self, settings, items, results, None if returns is None else converter(returns) or returns)
 
     def rpc_nowait(
-        self, receiver: Receiver = None, serde: int = SerdeFormat.PICKLE, *, headers: Headers = None, **_: Any
+        self, receiver: Receiver = None, serde: int = SerdeFormat.PICKLE, *, headers: Headers = None
     ) -> Any:
         """Calls one member, which does not answer: returns once the request is queued."""
         return AsyncRpcNowaitProxy(self, Settings(serde, None, receiver, headers))
