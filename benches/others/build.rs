@@ -18,6 +18,14 @@ fn main() {
         .codec_path("tonic_prost::ProstCodec")
         .server_streaming()
         .build();
-    let service = Service::builder().name("Echo").package("bench").method(echo).method(repeat).build();
+    let rows = Method::builder()
+        .name("rows")
+        .route_name("Rows")
+        .input_type("crate::tonic::Payload")
+        .output_type("crate::tonic::Row")
+        .codec_path("tonic_prost::ProstCodec")
+        .server_streaming()
+        .build();
+    let service = Service::builder().name("Echo").package("bench").method(echo).method(repeat).method(rows).build();
     Builder::new().compile(&[service]);
 }

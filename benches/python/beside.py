@@ -4,6 +4,8 @@ Each round runs the same program with both, a service in a process of its own. W
 calls by the second of CPU that both ends take, and the memory of an idle client.
 """
 
+import asyncio
+import importlib
 import json
 import os
 import resource
@@ -15,11 +17,12 @@ import threading
 
 ROUNDS = 5
 #: What is measured, and what is to be reached.
-BARS = {"one": 1.5, "threads": 2.0, "mebibytes": 1.5, "idle": 4.0}
+BARS = {"one": 1.5, "threads": 2.0, "mebibytes": 1.5, "aio": 1.5, "tasks": 2.0, "idle": 4.0}
 
 
 def library(name):
-    return __import__(name)
+    importlib.import_module(f"{name}.aio")
+    return importlib.import_module(name)
 
 
 def used():
@@ -38,7 +41,24 @@ def serve(daffi, port):
     os._exit(0)
 
 
+def serve_aio(daffi, port):
+    async def program():
+        for function in (add_async, used):
+            daffi.callback(function)
+        service = daffi.aio.AsyncService(app_name="service", host="127.0.0.1", port=port, workers=64)
+        await service.start()
+        print("listening", flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        os._exit(0)
+
+    asyncio.run(program())
+
+
 def add(a, b):
+    return a + b
+
+
+async def add_async(a, b):
     return a + b
 
 
@@ -93,6 +113,34 @@ def call(daffi, port):
     os._exit(0)
 
 
+def call_aio(daffi, port):
+    async def program():
+        conn = await daffi.aio.AsyncClient(app_name="caller", host="127.0.0.1", port=port).connect()
+
+        async def rate(calls, work):
+            before = used() + await conn.rpc(timeout=60).used()
+            await work()
+            return calls / (used() + await conn.rpc(timeout=60).used() - before)
+
+        async def one():
+            for number in range(2000):
+                assert await conn.rpc(timeout=60).add_async(number, 1) == number + 1
+
+        async def tasks():
+            async def many():
+                for number in range(100):
+                    assert await conn.rpc(timeout=60).add_async(number, 1) == number + 1
+
+            await asyncio.gather(*(many() for _ in range(64)))
+
+        await one()
+        found = {"aio": await rate(2000, one), "tasks": await rate(6400, tasks)}
+        print(json.dumps(found), flush=True)
+        os._exit(0)
+
+    asyncio.run(program())
+
+
 def free_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -100,12 +148,16 @@ def free_port():
 
 
 def measured(interpreter, name):
+    return {**between(interpreter, name, "serve", "call"), **between(interpreter, name, "serve_aio", "call_aio")}
+
+
+def between(interpreter, name, serving, calling):
     port = free_port()
     argv = [interpreter, __file__]
-    server = subprocess.Popen([*argv, "serve", name, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([*argv, serving, name, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     server.stdout.readline()
     try:
-        told = subprocess.run([*argv, "call", name, port], stdout=subprocess.PIPE, text=True, check=True, timeout=300)
+        told = subprocess.run([*argv, calling, name, port], stdout=subprocess.PIPE, text=True, check=True, timeout=300)
     finally:
         server.kill()
         server.wait()
@@ -127,7 +179,8 @@ def main(old, new):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] in ("serve", "call"):
-        {"serve": serve, "call": call}[sys.argv[1]](library(sys.argv[2]), int(sys.argv[3]))
+    parts = {"serve": serve, "call": call, "serve_aio": serve_aio, "call_aio": call_aio}
+    if sys.argv[1] in parts:
+        parts[sys.argv[1]](library(sys.argv[2]), int(sys.argv[3]))
     else:
         main(*sys.argv[1:])

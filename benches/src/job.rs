@@ -71,6 +71,11 @@ pub enum Work {
         /// Bytes of each.
         payload: usize,
     },
+    /// The same of results that are four numbers of 64 bits each.
+    Rows {
+        /// How results travel.
+        format: Format,
+    },
     /// Opens connections, makes one call on each and lets them stand.
     Idle {
         /// How many.
@@ -118,7 +123,7 @@ impl Work {
             | Self::Nowait { payload }
             | Self::Stream { payload, .. }
             | Self::Results { payload } => payload,
-            Self::Add { .. } | Self::Idle { .. } | Self::Members { .. } | Self::Connect => 0,
+            Self::Add { .. } | Self::Rows { .. } | Self::Idle { .. } | Self::Members { .. } | Self::Connect => 0,
         }
     }
 }
@@ -213,6 +218,7 @@ impl fmt::Display for Work {
             Self::Nowait { payload } => write!(f, "nowait {}", Size(payload)),
             Self::Stream { payload, window } => write!(f, "stream of {}, window {window}", Size(payload)),
             Self::Results { payload } => write!(f, "results of {}, one by one", Size(payload)),
+            Self::Rows { format } => write!(f, "results of four numbers in {format}, one by one"),
             Self::Idle { connections } => write!(f, "{connections} idle connections"),
             Self::Members { members } => write!(f, "{members} idle members of a Router"),
             Self::Connect => f.write_str("connect, call, close"),

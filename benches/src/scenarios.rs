@@ -46,6 +46,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         Scenario::new("stream-1", Work::Stream { payload: 1024, window: 1 }),
         Scenario::new("stream-64", Work::Stream { payload: 1024, window: 64 }),
         Scenario::new("results-32", Work::Results { payload: 32 }),
+        Scenario::new("rows-msgpack", Work::Rows { format: Format::Msgpack }),
+        Scenario::new("rows-postcard", Work::Rows { format: Format::Postcard }),
         Scenario::new("idle", Work::Idle { connections: 1000 }),
         Scenario::new("members", Work::Members { members: 500 }),
         Scenario::new("connect", Work::Connect),

@@ -111,6 +111,9 @@ pub struct Frame {
     pub payload: Bytes,
 }
 
+/// The bit of `msg_parts` of DATA that carries several items (`LEVEL_FOUR.md`, "DATA of a call").
+const PACKED: u8 = 4;
+
 /// What the front of a stream of frames holds.
 pub(crate) enum Cut {
     /// Too few bytes.
@@ -152,6 +155,12 @@ impl Frame {
             return None;
         }
         extension::read_block(&self.payload)
+    }
+
+    /// Whether it is DATA that carries items, each behind its length.
+    #[must_use]
+    pub fn has_items(&self) -> bool {
+        self.kind == Kind::DATA && self.parts & PACKED != 0
     }
 
     /// Cuts the first frame off a stream.

@@ -46,11 +46,14 @@ pub enum Free {
     Uuid,
     /// A call may have less time left than it was recorded with.
     TimeLeft,
+    /// Items that follow each other may share their DATA with others, or stand in one of their own:
+    /// how many are ready when a frame is written is a matter of moments.
+    ItemPacking,
 }
 
 impl Free {
     /// All of them, by the words they have in a file.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("json-form", Self::JsonForm),
         ("pickle-form", Self::PickleForm),
         ("upgrade-form", Self::UpgradeForm),
@@ -58,6 +61,7 @@ impl Free {
         ("member-order", Self::MemberOrder),
         ("uuid", Self::Uuid),
         ("time-left", Self::TimeLeft),
+        ("item-packing", Self::ItemPacking),
     ];
 }
 

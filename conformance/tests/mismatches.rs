@@ -105,6 +105,35 @@ async fn a_payload_is_shown_by_its_member() {
     assert!(text.contains(r#"expected "svc" at .members[0].name"#), "{text}");
 }
 
+/// The items of a stream in one DATA, each by itself, and otherwise.
+#[tokio::test(start_paused = true)]
+async fn items_may_be_packed_otherwise_where_that_is_free() {
+    const ITEMS: &str = "free item-packing\nnode \"svc\"";
+    const DATA: &str = "1 < DATA uuid 2 OPAQUE bytes parts 5\n    names \"svc\" \"cli\" \"\"\n    hex ";
+    let with = |data: &[&str]| {
+        let data: String = data.iter().map(|hex| format!("{DATA}{hex}\n")).collect();
+        Session::parse(&(SESSION.replace("node \"svc\"", ITEMS) + &data)).expect("it is a session")
+    };
+    let differ = |recorded: &'static [&'static str], comes: &'static [&'static str]| async move {
+        let session = with(recorded);
+        let says: Vec<u8> = with(comes).bytes(1, conformance::Direction::ToClient).flatten().collect();
+        let start = |_: &NodeSpec| -> Started { Box::pin(async { Ok(Box::new(Parrot(says)) as Box<dyn Node>) }) };
+        Replay::of(&session, "svc").run(start).await.map_err(|mismatch| mismatch.to_string())
+    };
+    for packed in
+        [&["0101010201030104"][..], &["01010102", "01030104"], &["0101", "0102", "01030104"], &["0101", "010201030104"]]
+    {
+        differ(&["0101010201030104"], packed).await.unwrap();
+        differ(packed, &["0101010201030104"]).await.unwrap();
+    }
+    let error = differ(&["01010102"], &["0101", "0103"]).await.unwrap_err();
+    assert!(error.contains(">> payload"), "{error}");
+    let error = differ(&["01010102"], &["0101"]).await.unwrap_err();
+    assert!(error.contains("nothing came"), "{error}");
+    let error = differ(&["0101"], &["01010102"]).await.unwrap_err();
+    assert!(error.contains("on connection 1 came: DATA"), "{error}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_missing_or_too_much_is_told() {
     let mut more = recorded();

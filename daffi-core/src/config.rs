@@ -17,13 +17,14 @@ pub struct NodeConfig {
     /// What is accepted from the wire.
     pub limits: Limits,
     /// Callbacks that run at once. Default 1: one at a time, in order of arrival. A caller that has
-    /// more than 16 requests waiting lets the others pass: its later ones step up one by
+    /// more than 8 requests waiting lets the others pass: its later ones step up one by
     /// one, in their own order.
     pub workers: usize,
     /// Timeout of a call that sets none. Default: none; the call ends with its connection or
     /// receiver.
     pub default_timeout: Option<Duration>,
-    /// Connections a server holds; further ones are closed at once. Default 10 000.
+    /// Connections a server holds; further ones are closed at once. Default 10 000, or where fewer
+    /// files may be open (`ulimit -n`), so many as leave 128 of these to all else.
     pub max_connections: usize,
     /// Connections that have not finished their handshake; the oldest is closed for a new one.
     /// Default 1 024.
@@ -52,9 +53,10 @@ pub struct NodeConfig {
     /// that have begun, what waits to be written. Default 256 MiB. Each connection owns up to 128
     /// KiB of it, half of it at most for all together; of the rest it has its `share`. When that is
     /// full, its peer is held back, a call to it is refused as `Overloaded`, and an answer to it is
-    /// replaced by the error `AnswerLost`; one of daffi 3.0.1, which cannot be held back, is slowed
-    /// down, and ended when three of the largest frames are held beyond the budget and by nobody
-    /// more than by it.
+    /// replaced by the error `AnswerLost`. One of daffi 3.0.1 cannot be held back: it is slowed
+    /// down, to 4 MiB/s on a quick way. When two of the largest frames are held beyond the budget
+    /// those are ended, one after another, whose frames lack most, or of whom most requests wait
+    /// above one frame. Large arguments wait up to 60 s for room to be read, and are refused then.
     pub budget_bytes: usize,
     /// How many times what is still free of the budget one connection may hold in each direction.
     /// Default 1: one alone takes half of it, a hundred greedy ones a hundredth each, and the next
@@ -84,9 +86,17 @@ pub struct NodeConfig {
     /// Default: no; it has ended then, as with daffi 3.0.1. Two clients of one name that both come
     /// back evict each other, without end.
     pub reconnect_when_evicted: bool,
-    /// First pause before reconnecting; doubles up to `reconnect_max`, jittered. Default 50 ms.
+    /// Whether a client believes its Router who calls its callbacks: the Router then tells with
+    /// each call by which token, certificate, user or address it knows the caller, which
+    /// `Context::identity` gives. A Router of daffi 3.0.1 tells nothing, and of one that is not
+    /// yours nothing is worth anything. Default: no; the Router is who calls.
+    pub trust_router_identities: bool,
+    /// First pause before reconnecting; doubles up to `reconnect_max`, jittered, until a connection
+    /// has stood for as long as that. Default 50 ms.
     pub reconnect_first: Duration,
-    /// Longest pause before reconnecting. Default 1 s.
+    /// Longest pause before reconnecting, and the one after a connection that ended for a reason
+    /// which is likely to come again: one of two nodes with one name, a broken rule or limit.
+    /// Default 1 s.
     pub reconnect_max: Duration,
     /// What ties calls and callbacks to a system of traces. Default: nothing.
     pub propagator: Option<Arc<dyn Propagator>>,
@@ -129,6 +139,7 @@ impl NodeConfig {
             threads: NonZeroUsize::MIN,
             name_policy: NamePolicy::Newest,
             reconnect_when_evicted: false,
+            trust_router_identities: false,
             reconnect_first: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(1),
             propagator: None,
@@ -141,14 +152,26 @@ impl NodeConfig {
         Self { slow_peer_timeout: Duration::from_secs(300), ..Self::server() }
     }
 
+    /// The most that [`threads`](Self#structfield.threads) may be.
+    pub const MOST_THREADS: usize = 1024;
+
     /// Whether a node could do its work with these settings.
     pub(crate) fn check(&self) -> Result<(), UnusableSetting> {
-        let refused =
-            |name, value: &dyn std::fmt::Display, rule| Err(UnusableSetting { name, value: value.to_string(), rule });
+        self.check_counts()?;
+        self.check_times()
+    }
+
+    fn check_counts(&self) -> Result<(), UnusableSetting> {
         match self {
             Self { workers: 0, .. } => refused("workers", &0, "at least 1 callback must be able to run"),
             Self { max_connections: 0, .. } => {
                 refused("max_connections", &0, "at least 1 connection must find a place")
+            }
+            Self { max_pending_handshakes: 0, .. } => {
+                refused("max_pending_handshakes", &0, "at least 1 connection must be able to begin")
+            }
+            Self { threads, .. } if threads.get() > Self::MOST_THREADS => {
+                refused("threads", threads, "1024 are the most (MOST_THREADS), and one for each core is plenty")
             }
             Self { budget_bytes, .. } if *budget_bytes < LEAST_BUDGET => {
                 refused("budget_bytes", budget_bytes, "small messages need 4096 bytes")
@@ -159,6 +182,24 @@ impl NodeConfig {
             _ => Ok(()),
         }
     }
+
+    fn check_times(&self) -> Result<(), UnusableSetting> {
+        let times = [
+            ("handshake_timeout", Some(self.handshake_timeout)),
+            ("connect_timeout", Some(self.connect_timeout)),
+            ("slow_peer_timeout", Some(self.slow_peer_timeout)),
+            ("level3_call_limit", self.level3_call_limit),
+            ("default_timeout", self.default_timeout),
+        ];
+        match times.into_iter().find(|(_, time)| *time == Some(Duration::ZERO)) {
+            Some((name, _)) => refused(name, &"0s", "it would be over at once: choose a longer time"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn refused(name: &'static str, value: &dyn std::fmt::Display, rule: &'static str) -> Result<(), UnusableSetting> {
+    Err(UnusableSetting { name, value: value.to_string(), rule })
 }
 
 /// With less of a budget a connection would stop at a message of a few KiB for ever.
@@ -212,6 +253,7 @@ setters! {
     threads: NonZeroUsize,
     name_policy: NamePolicy,
     reconnect_when_evicted: bool,
+    trust_router_identities: bool,
     reconnect_first: Duration,
     reconnect_max: Duration,
     propagator: Option<Arc<dyn Propagator>>,

@@ -1,4 +1,7 @@
+#[cfg(test)]
+mod advice_tests;
 mod node;
+mod waited_for;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,7 +9,10 @@ use daffi_serde::{RemoteError, SerdeError};
 use daffi_transport::LinkError;
 use daffi_wire::{BodyError, EncodeError, ExtensionError, FormatId, Shown};
 
-pub use self::node::{Ended, InitializationError};
+pub use self::{
+    node::{Ended, InitializationError},
+    waited_for::WaitedFor,
+};
 
 /// Any error of a tower layer.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -151,18 +157,9 @@ impl fmt::Display for CallError {
                 write!(f, "{} on {} failed: {error}", Shown::new(method), Shown::new(receiver))
             }
             Self::Timeout { receiver, method, after, waited_for } => {
-                f.write_str(&no_answer(receiver, method, *after, *waited_for))
+                f.write_str(&waited_for.sentence(receiver, method, *after))
             }
-            Self::ReceiverNotFound { method, .. } if method.is_empty() => {
-                f.write_str("no callback has an empty name: name the one to call")
-            }
-            Self::ReceiverNotFound { method, receiver: Some(receiver) } if receiver.is_empty() => {
-                write!(f, "no member has an empty name: name the one that is to run {method}, or none for any")
-            }
-            Self::ReceiverNotFound { method, receiver: Some(receiver) } => {
-                write!(f, "{} is not a member that exposes {}", Shown::new(receiver), Shown::new(method))
-            }
-            Self::ReceiverNotFound { method, receiver: None } => write!(f, "no member exposes {}", Shown::new(method)),
+            Self::ReceiverNotFound { method, receiver } => f.write_str(&no_receiver(method, receiver.as_deref())),
             Self::NoReceivers { method } => write!(
                 f,
                 "the list of receivers is empty, so {} was called nowhere: name at least one, or call without receivers to reach \
@@ -179,7 +176,9 @@ impl fmt::Display for CallError {
             }
             Self::AnswerLost(text) => write!(f, "the answer was lost: {}", Shown::new(text)),
             Self::Unanswered(text) => write!(f, "no answer: {}", Shown::new(text)),
-            Self::Disconnected(reason) => write!(f, "disconnected: {reason}"),
+            Self::Disconnected(reason) => {
+                write!(f, "disconnected: {reason}{}", if self.is_retryable() { "; the call did not run" } else { "" })
+            }
             Self::Evicted => f.write_str(
                 "evicted: a newer connection took the name of this node, which does not come back; give every node a name of its \
                  own, or set reconnect_when_evicted",
@@ -224,39 +223,19 @@ impl std::error::Error for CallError {
     }
 }
 
-/// What a call waited for when its time was up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WaitedFor {
-    /// A connection; the call was not sent.
-    Connection,
-    /// A member that exposes the callback; the call was not sent.
-    Receiver,
-    /// Members to join.
-    Members,
-    /// The tower stack that the call goes through to be ready; the call was not made.
-    Readiness,
-    /// Room for the request, or the answer: it may have run.
-    Answer,
-}
-
-fn no_answer(receiver: &str, method: &str, after: Duration, waited_for: WaitedFor) -> String {
-    match waited_for {
-        WaitedFor::Connection => {
-            format!("no connection within {after:?}, so {method:?} was not called; is the server there?")
+fn no_receiver(method: &str, receiver: Option<&str>) -> String {
+    match receiver {
+        _ if method.is_empty() => "no callback has an empty name: name the one to call".to_owned(),
+        Some("") => {
+            format!("no member has an empty name: name the one that is to run {}, or none for any", Shown::new(method))
         }
-        WaitedFor::Receiver => {
-            format!("no member exposed {method:?} within {after:?}, so it was not called; is a node that has it there?")
-        }
-        WaitedFor::Members => format!("not a member within {after:?}: {receiver}"),
-        WaitedFor::Readiness => format!(
-            "the layers around calls were not ready within {after:?}, so {method:?} was not called; is the client connected?"
-        ),
-        WaitedFor::Answer => {
-            format!("no answer of {} to {} within {after:?}", Shown::new(receiver), Shown::new(method))
-        }
+        Some(receiver) => format!("{} is not a member that exposes {}", Shown::new(receiver), Shown::new(method)),
+        None => format!("no member exposes {}", Shown::new(method)),
     }
 }
+
+/// The receiver of a call whose receiver a Router chooses, as long as nobody knows it.
+pub(crate) const ANY_MEMBER: &str = "any member";
 
 impl CallError {
     /// Whether the receiver answered with an error, rather than something going wrong on the way.
@@ -271,16 +250,18 @@ impl CallError {
         matches!(self, Self::Timeout { .. })
     }
 
-    /// Whether the call certainly did not run and may succeed later.
+    /// Whether the call certainly did not run and may succeed later: nobody was there to take it
+    /// or had room for it, or its time was up [before it was sent](WaitedFor::is_before_sending).
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::ReceiverNotFound { .. }
-                | Self::Overloaded(_)
-                | Self::Stopping(_)
-                | Self::Disconnected(Disconnected::NotConnected | Disconnected::ServerStopped)
-        )
+            | Self::Overloaded(_)
+            | Self::Stopping(_)
+            | Self::Disconnected(Disconnected::NotConnected | Disconnected::ServerStopped) => true,
+            Self::Timeout { waited_for, .. } => waited_for.is_before_sending(),
+            _ => false,
+        }
     }
 
     /// The receiver's error, if it is one.
@@ -303,10 +284,12 @@ pub enum Disconnected {
     /// The peer ended the stream.
     #[error("the peer closed the connection")]
     PeerClosed,
-    /// The server was stopped, and answered all that it took before: calls that end with this did
-    /// not run. Only a server of this project says so.
-    #[error("the server was stopped before it took the call, which did not run")]
+    /// A server of this project was stopped, and answered all that it took: others did not run.
+    #[error("the server was stopped")]
     ServerStopped,
+    /// The server was stopped, and cut off what was open: whether that ran is unknown.
+    #[error("the server was stopped, and cut off what was not answered in time")]
+    ServerCutOff,
     /// The link failed.
     #[error(transparent)]
     Link(LinkError),
@@ -351,7 +334,7 @@ pub enum Disconnected {
     #[error("the token was not sent: {0}")]
     TokenWithheld(&'static str),
     /// A newer connection took the name.
-    #[error("a newer connection took the name of this node")]
+    #[error("a newer connection took the name of this node: give every node a name of its own")]
     Evicted,
     /// The Service has the name of this node, which so takes all its callbacks for its own.
     #[error("the service has the name of this node, {}, so that no call would find it: give this node another name", Shown::new(.0))]
@@ -404,6 +387,11 @@ pub enum ProtocolError {
 }
 
 impl Disconnected {
+    /// Whether a handshake that ended so may go well another time, as the nodes are set up.
+    pub(crate) const fn may_pass(&self) -> bool {
+        !matches!(self, Self::TokenWithheld(_) | Self::SameName(_) | Self::Stopped | Self::Replaced)
+    }
+
     /// A refusal in the peer's words, of which only the beginning is kept.
     pub(crate) fn from_refusal(reason: &str) -> Self {
         Self::Refused(shorten(reason))

@@ -92,5 +92,5 @@ pub fn members(list: Vec<Member>, own: &str) -> Members {
 /// A call that several members could get.
 #[must_use]
 pub const fn choice<'a>(method: &'a str, candidates: &'a [NodeName], key: Option<&'a str>) -> Choice<'a> {
-    Choice { method, candidates, key }
+    Choice { method, candidates, key, client: 0 }
 }

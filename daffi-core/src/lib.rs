@@ -14,7 +14,7 @@
 //! use daffi_transport::{Endpoint, mem::{MemConnector, MemListener}};
 //! use daffi_wire::{FormatId, Limits, MethodName, NodeName};
 //!
-//! let (limits, formats) = (Limits::default(), Single::new(Opaque));
+//! let (limits, formats) = (Limits::default(), Single::new(Opaque::default()));
 //! let endpoint: Endpoint = "mem://shouting".parse()?;
 //!
 //! let shout = Callback::plain(
@@ -44,9 +44,10 @@
 //! system call. At the other end a driver cuts frames out of what one read brought and polls each
 //! request once where it is: quick callbacks cost no task and no wake-up, and their replies leave
 //! together. What does not finish at once joins the queue in order of arrival, on a task of its
-//! own. A plain function runs on the blocking pool until it has proved quick. What held a reader up
-//! for a millisecond runs elsewhere until it has proved quick more often than before; many requests
-//! in a row are timed in groups, so that it may take a second slow run to find the callback.
+//! own. A plain function runs on a thread that may block, in every run, unless it is exposed as
+//! quick. An async function that held a reader up for a millisecond runs elsewhere until it has
+//! proved quick more often than before; many requests in a row are timed in groups, so that it may
+//! take a second slow run to find the callback.
 //!
 //! # What bounds what
 //!
@@ -91,19 +92,19 @@ pub use crate::{
         Queueing, ReadAnswer, Results, Rpc, RpcNowait, RpcOver, SendError, StreamCall, StreamNowait,
     },
     client::{
-        CalledStats, Choice, Client, ClientBuilder, ClientGroup, ClientState, ClientStats, LeastInFlight, Picker,
-        RoundRobin, StickyByKey,
+        ByRouter, CalledStats, Choice, Client, ClientBuilder, ClientGroup, ClientState, ClientStats, LeastInFlight,
+        Picker, RoundRobin, StickyByKey,
     },
     config::{NamePolicy, NodeConfig, UnusableSetting},
     error::{BoxError, CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError, WaitedFor},
     events::{Events, MemberEvent},
-    router::{MemberStats, Router, RouterBuilder, RouterStats},
+    router::{MemberStats, ReadyRouter, Router, RouterBuilder, RouterStats},
     serve::{
         Callback, CallbackOptions, CallbackService, Context, Dispatch, Dispatched, Incoming, Reply, Request,
         RequestExtensions, Serving, remote_error,
     },
     server::Newcomer,
-    service::{Service, ServiceBuilder, ServiceStats},
+    service::{ReadyService, Service, ServiceBuilder, ServiceStats},
     session::{Identity, Members, Others, PatternError, Policy, Rule, RuleError, Token, TokenError},
     stats::{CallbackStats, Durations, TimeBucket},
     trace::{Propagator, TraceContext},

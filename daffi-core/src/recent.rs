@@ -17,6 +17,11 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
+    /// The one that `fits`, if it is remembered.
+    pub(crate) fn find(&self, fits: impl Fn(&T) -> bool) -> Option<&T> {
+        self.entries.iter().flatten().find(|entry| fits(entry))
+    }
+
     /// The one that `fits`, else what `find` gives, remembered in the place of the oldest.
     pub(crate) fn get_or_find<E>(
         &mut self,

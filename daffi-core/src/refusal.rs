@@ -1,11 +1,15 @@
 //! Why a node of this project refuses a call, as it travels and as its callers see it.
 
 use daffi_serde::RemoteError;
+use daffi_wire::Shown;
 
 use crate::error::CallError;
 
 /// The module of refusals. No class of a callback's error bears it.
 const MODULE: &str = "daffi";
+
+/// Bytes of the text of an error of this node's own.
+const LONGEST_TEXT: usize = 2 * 1024;
 
 /// A call that a Router cannot deliver, or a node does not take. Travels as an ERROR in JSON: a
 /// 3.0.1 caller raises a class of the refusal's name.
@@ -94,7 +98,10 @@ impl Refusal {
         let (receiver, method) = (receiver.to_owned(), method.to_owned());
         match error.class.as_str() {
             _ if error.module != MODULE => Err(error),
-            "ReceiverNotFound" => Ok(CallError::ReceiverNotFound { method, receiver: Some(receiver) }),
+            "ReceiverNotFound" => {
+                let receiver = Some(receiver).filter(|name| !name.is_empty());
+                Ok(CallError::ReceiverNotFound { method, receiver })
+            }
             "ReceiverGone" => Ok(CallError::ReceiverGone { receiver, method }),
             "Overloaded" => Ok(CallError::Overloaded(error.message)),
             "NodeStopping" => Ok(CallError::Stopping(error.message)),
@@ -115,9 +122,27 @@ pub(crate) fn json_error(error: &RemoteError) -> Vec<u8> {
     serde_json::json!({ "args": [error], "kwargs": {} }).to_string().into_bytes()
 }
 
+/// The same of an error of this node's own, whose text names what peers are called: not more of it
+/// than anybody reads.
+pub(crate) fn json_refusal(error: &RemoteError) -> Vec<u8> {
+    if error.message.len() <= LONGEST_TEXT {
+        return json_error(error);
+    }
+    let message = Shown::new(&error.message).at_most(LONGEST_TEXT).to_string();
+    json_error(&RemoteError { message, ..error.clone() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_make_no_refusal_long() {
+        let error = Refusal::ReceiverGone.error(format!("{} left", "\u{1}".repeat(10_000)));
+        assert!(json_refusal(&error).len() < 8 * LONGEST_TEXT);
+        let short = Refusal::ReceiverGone.error("w1 left");
+        assert_eq!(json_refusal(&short), json_error(&short));
+    }
 
     #[test]
     fn refusals_come_back_as_what_they_were() {

@@ -14,7 +14,7 @@ use crate::{
     events::{Events, MemberEvent},
     serve::{Callback, CallbackService, Context, Intake, Node, ServingNode},
     server::{self, Guard, GuardSettings, Host, OpeningId, Rights, Server, guarding},
-    session::{Denied, Hello, Hub, Policy, event_frame, handshake_reply, name_taken, routing},
+    session::{Denied, Hello, Hub, Policy, event_frame, handshake_reply, name_of_service, name_taken, routing},
     stats::CallbackStats,
 };
 
@@ -109,8 +109,39 @@ impl<F: FormatSet> ServiceBuilder<F> {
     /// # Errors
     /// [`InitializationError`] for settings that can't work.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Service, InitializationError> {
+        self.ready()?.listen(listeners)
+    }
+
+    /// Makes all of it but the listeners, so that nothing is bound in vain.
+    ///
+    /// # Errors
+    /// [`InitializationError`] for settings that can't work.
+    pub fn ready(self) -> Result<ReadyService, InitializationError> {
         let Self { name, formats, config, callbacks, layer, guard } = self;
         let serving = ServingNode::new(name.clone(), config.clone(), layer, callbacks, formats)?;
+        Ok(ReadyService { name, config, serving, guard })
+    }
+}
+
+/// A service that lacks nothing but listeners: [`ServiceBuilder::ready`].
+#[derive(Debug)]
+#[must_use = "it does nothing until it listens"]
+pub struct ReadyService {
+    name: NodeName,
+    config: NodeConfig,
+    serving: ServingNode,
+    guard: GuardSettings,
+}
+
+impl ReadyService {
+    /// Serves listeners that are bound already.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`InitializationError::NoEndpoint`].
+    pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Service, InitializationError> {
+        let Self { name, config, serving, guard } = self;
         let node = Arc::clone(&serving.node);
         let server =
             Server::new(name, config, Arc::clone(&node.budget), node.life.clone(), Guard::new(guard), &listeners)?;
@@ -162,6 +193,12 @@ impl Service {
             budget_bytes: shared.node.config.budget_bytes,
             callbacks: shared.serving.registry.snapshot().stats(),
         }
+    }
+
+    /// The runtime that it runs on: for what belongs to it and is begun elsewhere.
+    #[must_use]
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        self.handle.shared.server.runtime()
     }
 
     /// Who joins and leaves from now on.
@@ -302,13 +339,15 @@ impl Handler for ServiceHandler {
             (Kind::Cancel, Some(caller)) if frame.is_from(caller.caller()) => {
                 self.shared.serving.cancel(turn, &mut self.intake, caller, &frame)
             }
-            (Kind::Data | Kind::Credit, Some(caller))
-                if frame.is_from(caller.caller()) && frame.header().id() != CallId::NONE =>
-            {
-                self.shared.serving.take(turn, &mut self.intake, caller, frame)
+            (Kind::Data | Kind::Credit, Some(caller)) if frame.header().id() != CallId::NONE => {
+                if frame.is_from(caller.caller()) {
+                    return self.shared.serving.take(turn, &mut self.intake, caller, frame);
+                }
+                tracing::debug!(kind = %frame.kind(), "skipped a frame about a call of another");
+                Ok(())
             }
             // Nothing of them is used here; which links carry them the driver knows.
-            (Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_), Some(_)) => {
+            (Kind::Cancel | Kind::Data | Kind::Credit | Kind::Watch | Kind::Unknown(_), Some(_)) => {
                 tracing::debug!(kind = %frame.kind(), "skipped a frame");
                 Ok(())
             }
@@ -370,40 +409,52 @@ impl ServiceHandler {
         let Some(Hello { name, level, .. }) = server.hello(Role::Service, &self.conn, known, frame) else {
             return;
         };
-        if name == self.shared.node.name {
-            let reason =
-                format!("{name} is the name of the service itself, which a client cannot bear: choose another");
-            return server.refuse_handshake(Role::Service, &self.conn, frame, &reason);
-        }
-        let (guard, is_known) = (&server.guard, known.is_some());
-        if let Err(reason) = guard.check_handshake(&mut self.rights, &name, std::iter::empty(), is_known) {
-            return server.refuse_handshake(Role::Service, &self.conn, frame, &reason);
-        }
-        if is_known {
+        let is_known = known.is_some();
+        let done = match self.check(&name, is_known) {
             // A second handshake is an update; what a client exposes means nothing to a Service.
-            return self.answer(frame, &name);
+            Ok(()) if is_known => {
+                self.answer(frame, &name);
+                Ok(())
+            }
+            Ok(()) => self.join(&name, level, frame),
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = done {
+            self.shared.server.refuse_handshake(Role::Service, &self.conn, frame, &reason);
         }
+    }
+
+    /// Whether a client may be called so.
+    fn check(&mut self, name: &NodeName, is_known: bool) -> Result<(), String> {
+        if *name == self.shared.node.name {
+            return Err(name_of_service(name));
+        }
+        self.shared.server.guard.check_handshake(&mut self.rights, name, std::iter::empty(), is_known)
+    }
+
+    /// Lets a client in by its first handshake.
+    fn join(&mut self, name: &NodeName, level: Level, frame: &Frame) -> Result<(), String> {
+        let server = &self.shared.server;
         // In the hub first: callbacks added from here on are told to this client too, at the level
         // that it has by then.
         let evicted = {
             let mut hub = self.shared.hub.lock();
-            if !server.yields(hub.get(&name).map(|holder| &**holder)) {
-                drop(hub);
-                return server.refuse_handshake(Role::Service, &self.conn, frame, &name_taken(&name));
+            if !server.yields(hub.get(name).map(|holder| &**holder)) {
+                return Err(name_taken(name));
             }
             self.conn.set_level(level);
             hub.join(name.clone(), self.conn.id, Arc::clone(&self.conn))
         };
         if !self.rights.is_current(&server.guard) {
             // Whoever set another policy may have looked through the hub just before.
-            server.guard.expel(&self.conn, &name, std::iter::empty());
+            server.guard.expel(&self.conn, name, std::iter::empty());
         }
         self.caller = Some(Context::new(name.clone(), Arc::clone(&self.conn), Arc::clone(&self.shared.node)));
         server.finish_opening(self.opening);
         self.alive.begin(&self.conn);
-        self.answer(frame, &name);
+        self.answer(frame, name);
         if let Some(old) = evicted {
-            server.send(&old, Class::Notice, &name, event_frame(EventKind::Evicted, &name, &server.config.limits));
+            server.send(&old, Class::Notice, name, event_frame(EventKind::Evicted, name, &server.config.limits));
             old.end(Disconnected::Evicted, true);
             server.events.tell(MemberEvent::Evicted(name.to_string()));
         }
@@ -413,13 +464,14 @@ impl ServiceHandler {
         }
         tracing::debug!(
             conn = self.conn.id,
-            client = %Shown::new(&name),
+            client = %Shown::new(name),
             peer = %self.conn.peer,
             identity = %self.conn.identity(),
             ?level,
             "a client joined"
         );
         server.events.tell(MemberEvent::Added(name.to_string()));
+        Ok(())
     }
 
     fn answer(&self, request: &Frame, name: &NodeName) {

@@ -54,6 +54,27 @@ macro_rules! words {
         "Arguments are written here, so they may be borrowed.\n\nCancelling: dropping the future may leave some members \
          called and others not.\n\n# Errors\nThe first error; members that could be called were called."
     };
+    (members) => {
+        "The members as last told by the server, and what they expose. A client that was built with `watch_called` is told \
+         first of those alone who expose what it calls; this asks for all from then on, and \
+         `wait_for_members(&[], ..)` waits until they are there. To look without asking is `known_members`."
+    };
+    (known_members) => {
+        "The members of whom this client was told: all, unless it was built with `watch_called` and has not asked for them."
+    };
+    (events) => {
+        "The events of those who join and leave from now on. What was missed without a connection is made up for by comparing \
+         lists. A client that was built with `watch_called` asks for all members when this is used first, and those who were there \
+         before and not known to it are told as added then, so that nobody is missed."
+    };
+    (watch_called) => {
+        "Has a Router of this project tell this client of those members alone who expose what it calls, casts to or waits for, \
+         and of all once it asks who is there, by `members`, `events` or `wait_for_members`. Default: it is told of \
+         all.\n\nIt is for networks of thousands, in which a client that is told of all costs its Router a message for everybody \
+         who comes and goes: a worker that calls nothing is told of nobody. The first call of each callback asks the Router \
+         who exposes it, so it is sent only when that has answered; a call that the Router addresses (`by_router`) needs no \
+         such question. A client that calls more than 1 024 callbacks is told of all."
+    };
     (token) => {
         "Shows the server a token, by which its policy knows this node. It is sent over TLS to a server whose certificate was \
          verified, over a Unix socket, or to this host; never to a server of daffi 3.0.1. Elsewhere connecting fails with \
@@ -62,6 +83,10 @@ macro_rules! words {
     (set_policy) => {
         "Sets another policy, or none, in the place of the one before. Connections that it does not let be what they are end \
          now; what others send is held against it from their next frame on. Calls that are open go on."
+    };
+    (reconfigure) => {
+        "Takes over those of these settings that may change while a node runs: `grace`, `max_pending_handshakes` and \
+         `name_policy`. The others wait for another start."
     };
     (policy) => {
         "Sets who may connect, bear which name, and do what. Default: everybody may do everything."

@@ -1,5 +1,5 @@
-//! The engine is built in one direction: a module imports only from those below it, and from where
-//! a thing is defined. The lowest of them are functions of what they are given.
+//! The engine is built in one direction: a module imports only from those below it, and from the
+//! folder that defines a thing. The lowest of them are functions of what they are given.
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 
@@ -13,8 +13,9 @@ use std::{
 const LEAVES: &[&str] =
     &["trace", "config", "keyed", "stats", "lanes", "events", "scratch", "deadline", "error", "refusal", "recent"];
 
-/// Each other module, and which others it may import from beside the leaves. Nothing imports from
-/// one that stands below it here.
+/// Each other module, and which others it may import from beside the leaves. Two within `serve`
+/// that know each other stand in the list of both; nobody else imports from one that stands below
+/// it here.
 const ABOVE: &[(&str, &[&str])] = &[
     ("session", &[]),
     ("conn", &["session"]),

@@ -146,11 +146,27 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// As [`decode_args`](Self::decode_args).
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError>;
 
+    /// Reads one of many small results that came together, from where it lies. It does what
+    /// [`decode_result`](Self::decode_result) does of a payload of bytes; formats that read from a
+    /// slice save its copy here.
+    ///
+    /// # Errors
+    /// As [`decode_args`](Self::decode_args).
+    fn decode_item<S: ResultSink>(&self, item: &[u8], sink: &mut S) -> Result<(), SerdeError> {
+        self.decode_result(&Body::new(Bytes::copy_from_slice(item)), sink)
+    }
+
     /// The most bytes that reading a payload of `len` bytes holds at one time, beside the payload
     /// itself and what types of the user take beyond their content. A node takes them from its
     /// budget first.
     fn decode_bound(&self, len: usize) -> usize {
         ValueLimits::default().decode_bound(len)
+    }
+
+    /// The same where bytes are read by types that [keep](crate::Param::keeps_bytes) as many as
+    /// there are. A format that has bytes and nothing else overrides it.
+    fn decode_bound_of_bytes(&self, len: usize) -> usize {
+        self.decode_bound(len)
     }
 
     /// Reads the failure of a call. Formats in which a pickled traceback can be skip it here.
@@ -218,8 +234,17 @@ pub trait Format: Send + Sync + fmt::Debug + 'static {
     /// Those of [`Codec::decode_result`].
     fn decode_result(&self, body: &Body, sink: &mut dyn ErasedResultSink) -> Result<(), SerdeError>;
 
+    /// Does what [`Codec::decode_item`] does, behind a pointer.
+    ///
+    /// # Errors
+    /// Those of [`Codec::decode_item`].
+    fn decode_item(&self, item: &[u8], sink: &mut dyn ErasedResultSink) -> Result<(), SerdeError>;
+
     /// Does what [`Codec::decode_bound`] does, behind a pointer.
     fn decode_bound(&self, len: usize) -> usize;
+
+    /// Does what [`Codec::decode_bound_of_bytes`] does, behind a pointer.
+    fn decode_bound_of_bytes(&self, len: usize) -> usize;
 
     /// Does what [`Codec::decode_error`] does, behind a pointer.
     ///
@@ -268,11 +293,25 @@ pub trait FormatSet: Clone + Send + Sync + 'static {
     /// [`SerdeError::UnknownFormat`], and as [`Codec::decode_result`].
     fn decode_result<T: DeserializeOwned + 'static>(&self, id: FormatId, body: &Body) -> Result<T, SerdeError>;
 
+    /// Reads one of many small results that came together; see [`Codec::decode_item`].
+    ///
+    /// # Errors
+    /// [`SerdeError::UnknownFormat`], and as [`Codec::decode_item`].
+    fn decode_item<T: DeserializeOwned + 'static>(&self, id: FormatId, item: &[u8]) -> Result<T, SerdeError> {
+        self.decode_result(id, &Body::new(Bytes::copy_from_slice(item)))
+    }
+
     /// How many bytes reading a payload of `len` bytes in format `id` may hold; see
     /// [`Codec::decode_bound`].
     fn decode_bound(&self, id: FormatId, len: usize) -> usize {
         let _one_bound_for_all = id;
         ValueLimits::default().decode_bound(len)
+    }
+
+    /// The same where bytes are read by types that keep as many as there are; see
+    /// [`Codec::decode_bound_of_bytes`].
+    fn decode_bound_of_bytes(&self, id: FormatId, len: usize) -> usize {
+        self.decode_bound(id, len)
     }
 
     /// Reads the failure of a call in format `id`.
@@ -316,8 +355,16 @@ impl<C: Codec> Format for C {
         Codec::decode_result(self, body, &mut SinkRef(sink))
     }
 
+    fn decode_item(&self, item: &[u8], sink: &mut dyn ErasedResultSink) -> Result<(), SerdeError> {
+        Codec::decode_item(self, item, &mut SinkRef(sink))
+    }
+
     fn decode_bound(&self, len: usize) -> usize {
         Codec::decode_bound(self, len)
+    }
+
+    fn decode_bound_of_bytes(&self, len: usize) -> usize {
+        Codec::decode_bound_of_bytes(self, len)
     }
 
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError> {

@@ -13,12 +13,12 @@
 //! // The caller writes its arguments.
 //! let mut frame = BytesMut::new();
 //! let mut out = Output::new(&mut frame);
-//! Opaque.encode_args(&("world",), &mut out)?;
+//! Opaque::default().encode_args(&("world",), &mut out)?;
 //! let text = out.is_text();
 //!
 //! // The callback reads them into its parameters.
 //! let mut call = Binding::<(String,)>::new("greet", &["name"]);
-//! Opaque.decode_args(&Body { bytes: frame.freeze(), text }, &mut call)?;
+//! Opaque::default().decode_args(&Body { bytes: frame.freeze(), text }, &mut call)?;
 //! let (name,) = call.finish().expect("one argument for one parameter");
 //! assert_eq!(name, "world");
 //! # Ok::<(), daffi_serde::SerdeError>(())

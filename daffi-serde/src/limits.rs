@@ -14,7 +14,10 @@ pub struct ValueLimits {
     /// 2 MiB.
     pub max_depth: usize,
     /// Values in one payload, each element of a container counted. Default: 4 194 304, which take
-    /// at most 96 MiB.
+    /// at most 96 MiB. Bytes are one value where they stay bytes, or become a list whose elements
+    /// take a byte each (`Vec<u8>`); otherwise they are as many as they have elements: in a
+    /// `Vec<f64>`, in `serde_json::Value`, in what serde keeps for tagged and untagged enums and
+    /// `flatten`.
     pub max_values: usize,
 }
 
@@ -45,8 +48,11 @@ impl ValueLimits {
 
     /// The most bytes that reading a payload of `len` bytes as [`Value`](crate::Value)s holds at
     /// one time, beside the payload itself: 64 KiB, 24 bytes for each value the payload can have,
-    /// and its text and bytes. A node takes them from its budget before it reads. Types of the user
-    /// may be larger than the values they are made of.
+    /// and its text and bytes. What a payload refers to more than once, as a pickle can, counts
+    /// each time. A node takes them from its budget before it reads. Types of the user may be
+    /// larger than the values they are made of: serde keeps a value that waits for its type in 32
+    /// bytes, in lists that grow by doubling, and a linked list of octets takes a place for each
+    /// that is not counted.
     #[must_use]
     pub const fn decode_bound(&self, len: usize) -> usize {
         // A list whose length is not announced grows by halves, so its places may be half as many

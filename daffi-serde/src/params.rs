@@ -32,6 +32,12 @@ pub trait Param: Sized + Send + 'static {
     fn from_shared(_bytes: &Bytes) -> Option<Self> {
         None
     }
+
+    /// Whether bytes of a payload that are read as this type stay as many. A type that makes a list
+    /// of them, or is not known to do otherwise, may take more.
+    fn keeps_bytes() -> bool {
+        false
+    }
 }
 
 impl<T: DeserializeOwned + Send + 'static> Param for T {
@@ -45,6 +51,10 @@ impl<T: DeserializeOwned + Send + 'static> Param for T {
 
     fn from_shared(bytes: &Bytes) -> Option<Self> {
         bytes_like::from_shared(bytes)
+    }
+
+    fn keeps_bytes() -> bool {
+        bytes_like::keeps_bytes::<T>()
     }
 }
 
@@ -78,6 +88,10 @@ impl<T: DeserializeOwned + Send + 'static> Param for Defaulted<T> {
 
     fn from_shared(bytes: &Bytes) -> Option<Self> {
         bytes_like::from_shared(bytes).map(Self::Given)
+    }
+
+    fn keeps_bytes() -> bool {
+        bytes_like::keeps_bytes::<T>()
     }
 }
 
@@ -168,6 +182,9 @@ pub trait Params: Sized + Send + 'static {
     /// Puts shared bytes into the first place, if its type can take them.
     fn share(slots: &mut Self::Slots, bytes: &Bytes) -> bool;
 
+    /// Whether each of them [keeps bytes](Param::keeps_bytes) as they are.
+    fn keep_bytes() -> bool;
+
     /// Whether the place is taken.
     fn filled(slots: &Self::Slots, index: usize) -> bool;
 
@@ -207,6 +224,10 @@ macro_rules! tuple_params {
                 #[allow(unused_variables, reason = "only a first place is shared")] bytes: &Bytes,
             ) -> bool {
                 tuple_params!(@share slots bytes $($name.$at)*)
+            }
+
+            fn keep_bytes() -> bool {
+                true $(&& $name::keeps_bytes())*
             }
 
             fn filled(
@@ -419,7 +440,12 @@ fn listed(items: &[String]) -> String {
             `run(..)` is for a result that is not wanted",
     note = "a result implements `Deserialize` and owns its data: `String` in place of `&str`"
 )]
-pub trait Returned: DeserializeOwned + 'static {}
+pub trait Returned: DeserializeOwned + 'static {
+    /// Whether bytes of a payload that are read as this type stay as many.
+    fn keeps_bytes() -> bool {
+        bytes_like::keeps_bytes::<Self>()
+    }
+}
 
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned + 'static> Returned for T {}

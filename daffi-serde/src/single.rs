@@ -54,6 +54,21 @@ impl<C: Codec> FormatSet for Single<C> {
         result.ok_or_else(|| SerdeError::decode(id, "the payload holds no result"))
     }
 
+    fn decode_item<T: DeserializeOwned + 'static>(&self, id: FormatId, item: &[u8]) -> Result<T, SerdeError> {
+        let mut result: Option<T> = None;
+        self.get(id)?.decode_item(item, &mut result)?;
+        result.ok_or_else(|| SerdeError::decode(id, "the payload holds no result"))
+    }
+
+    fn decode_bound(&self, id: FormatId, len: usize) -> usize {
+        // A node reads nothing in a format that it does not have.
+        self.get(id).map_or(0, |codec| codec.decode_bound(len))
+    }
+
+    fn decode_bound_of_bytes(&self, id: FormatId, len: usize) -> usize {
+        self.get(id).map_or(0, |codec| codec.decode_bound_of_bytes(len))
+    }
+
     fn decode_error(&self, id: FormatId, body: &Body) -> Result<RemoteError, SerdeError> {
         self.get(id)?.decode_error(body)
     }

@@ -147,6 +147,7 @@ fn what_is_sent_comes_back() {
     table.all("None", None::<u8>);
     // Formats that have one null cannot tell the two.
     table.row("Some(None)", Some(None::<u8>), [Changed, Changed, Changed, Same]);
+    table.row("Some(())", Some(()), [Changed, Changed, Changed, Same]);
     table.all("Some(Some)", Some(Some(1)));
     table.all("Vec<u8>", vec![1_u8, 2]);
     table.all("empty Vec<u8>", Vec::<u8>::new());

@@ -86,6 +86,15 @@ pub enum ConnectError {
     /// The endpoint can't be used.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The transport's settings are unusable, the platform's certificates for one.
+    #[error("cannot connect to {endpoint}")]
+    Settings {
+        /// Where to.
+        endpoint: Endpoint,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// A phase failed.
     #[error("{}", what_failed(*phase, endpoint))]
     Failed {
@@ -105,15 +114,31 @@ impl ConnectError {
         Self::Failed { endpoint: endpoint.clone(), phase, source: source.into() }
     }
 
+    /// Whether the same attempt may work later: the host is found, somebody listens there or shows
+    /// another certificate. What is wrong with the endpoint or the settings stays wrong.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Endpoint(_) | Self::Settings { .. } => false,
+            Self::Failed { source, .. } => !source.downcast_ref().is_some_and(is_invalid),
+        }
+    }
+
     /// The same error, with the endpoint that the user wrote in place of that of the transport
     /// below.
     #[must_use]
     pub fn of(self, endpoint: &Endpoint) -> Self {
         match self {
             Self::Endpoint(EndpointError { rule, .. }) => EndpointError::new(endpoint, rule).into(),
+            Self::Settings { source, .. } => Self::Settings { endpoint: endpoint.clone(), source },
             Self::Failed { phase, source, .. } => Self::Failed { endpoint: endpoint.clone(), phase, source },
         }
     }
+}
+
+/// What the system will never take: the path of a socket that is too long for one.
+fn is_invalid(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
 }
 
 fn what_failed(phase: Phase, endpoint: &Endpoint) -> String {
@@ -185,4 +210,16 @@ pub enum BindError {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
+}
+
+impl BindError {
+    /// Whether the same attempt may work later: the address is free or there by then. What is wrong
+    /// with the endpoint or the settings stays wrong.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Endpoint(_) | Self::Settings { .. } => false,
+            Self::Io { source, .. } => !is_invalid(source),
+        }
+    }
 }

@@ -25,6 +25,7 @@
 //! ```
 
 mod batch;
+pub mod blocking;
 mod endpoint;
 mod error;
 mod http;

@@ -12,7 +12,7 @@ use std::{
 use bytes::Buf;
 use daffi_wire::{Frame, Level, Limits};
 
-use crate::{AcceptError, Batch, ConnectError, Endpoint, LinkError, OWN_FROM, PeerInfo};
+use crate::{AcceptError, Batch, ConnectError, Endpoint, EndpointError, LinkError, OWN_FROM, PeerInfo};
 
 /// A boxed future, for what happens once per connection.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -147,6 +147,12 @@ pub trait LinkReader: Send + 'static {
     /// already, or 64 KiB.
     fn growth(&self) -> usize;
 
+    /// Bytes that the frame lacks which has begun, by its header: how near to its end it is, which
+    /// is no reason to take memory for them. `None`: that is not known. Default: it never is.
+    fn missing_bytes(&self) -> Option<usize> {
+        None
+    }
+
     /// Call this when what was read has to wait: a little of it keeps no large buffer from then on.
     /// A reader that always holds about as much as is [`buffered_bytes`](Self::buffered_bytes) does
     /// nothing.
@@ -194,8 +200,9 @@ pub struct Way {
 }
 
 /// The [silence](Way::silence) of a way after which a peer is gone: seven questions at growing
-/// distances without an answer.
-pub const PATH_DEAD_AFTER: Duration = Duration::from_secs(20);
+/// distances without an answer. As in 3.0.1, which has the system end such connections
+/// (`TCP_USER_TIMEOUT`).
+pub const PATH_DEAD_AFTER: Duration = Duration::from_secs(25);
 
 /// The writing half.
 pub trait LinkWriter: Send + 'static {
@@ -283,4 +290,19 @@ pub trait Connector: Send + Sync + 'static {
 
     /// The endpoint that it connects to.
     fn endpoint(&self) -> &Endpoint;
+
+    /// Whether its endpoint can be used, as far as can be told without connecting: a client looks
+    /// before it tries for the first time. Default: that shows when connecting.
+    ///
+    /// # Errors
+    /// The rule that the endpoint breaks.
+    fn check(&self) -> Result<(), EndpointError> {
+        Ok(())
+    }
+
+    /// What the last attempt led to is of no use, or was lost: of several addresses that the
+    /// endpoint stands for, that one is to be tried last from now on. A host that is stuck takes
+    /// connections all the same, and only who waits for a first answer knows. Default: there is no
+    /// choice.
+    fn give_way(&self) {}
 }

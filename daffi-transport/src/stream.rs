@@ -190,6 +190,10 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
         self.buffer.growth(self.decoder.missing_bytes(self.buffer.buffered_bytes()))
     }
 
+    fn missing_bytes(&self) -> Option<usize> {
+        Some(self.decoder.missing_bytes(self.buffer.buffered_bytes()))
+    }
+
     fn compact(&mut self) {
         self.buffer.compact();
     }
@@ -319,6 +323,7 @@ mod tests {
         let mut link = Link::connect_over(reader, writer, &LinkConfig::default(), PeerInfo::new("tcp", "test"));
         let error = link.receive().await.unwrap_err();
         let need = frame.as_bytes().len();
+        assert_eq!(link.reader.missing_bytes(), Some(need - 300_000));
         assert!(
             matches!(error, LinkError::Protocol(DecodeError::Truncated { have: 300_000, need: n }) if n == need),
             "{error:?}"

@@ -1,6 +1,8 @@
 //! CREDIT of one call: how much DATA its other end may send (level 4).
 
-use crate::{BodyError, CallId, EncodeError, FormatId, Frame, Header, Kind, Limits, credit_cost};
+use crate::{
+    BodyError, CallId, EncodeError, FormatId, Frame, Header, Kind, Limits, credit::window_beyond, credit_cost,
+};
 
 /// What a sender of DATA may have outstanding in each direction of a call before there is credit
 /// for more, unless the call's WINDOW says otherwise.
@@ -114,7 +116,7 @@ impl CallCredit {
         let Some((worked_off, window)) = body.split_first_chunk() else { return Err(wrong) };
         let Ok(window) = window.try_into() else { return Err(wrong) };
         let (worked_off, window) = (u64::from_le_bytes(*worked_off), u32::from_le_bytes(window));
-        Self::new(header.id(), header.wants_reply(), worked_off, window)
+        Self::new(header.id(), header.wants_reply(), worked_off, window_beyond(worked_off, window))
     }
 }
 
@@ -140,7 +142,8 @@ mod tests {
             assert!(matches!(error, BodyError::Length { size: s, expected: LEN, .. } if s == size), "{error}");
         }
         assert!(matches!(read(0, &[0; LEN]), Err(BodyError::NoCall(Kind::Credit))));
-        assert!(matches!(read(7, &[0xff; LEN]), Err(BodyError::Overflow { .. })));
+        let beyond = CallCredit::new(CallId(7), true, u64::MAX, 0).unwrap();
+        assert_eq!(read(7, &[0xff; LEN]).unwrap(), beyond, "of more than was ever sent");
         let large = [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
         assert_eq!(read(7, &large).unwrap().window(), MAX_CALL_WINDOW);
     }

@@ -63,7 +63,8 @@ impl CancelReason {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancel {
-    /// The call. [`CallId::NONE`] stands for all calls of a caller that has left.
+    /// The call. [`CallId::NONE`] stands for all calls of a caller that has left, and with any
+    /// other reason for none.
     pub id: CallId,
     /// Why.
     pub reason: CancelReason,
@@ -83,8 +84,7 @@ impl Cancel {
     /// What a CANCEL frame says.
     ///
     /// # Errors
-    /// [`BodyError`] when it is no CANCEL frame, its body is not one byte, or it names no call and
-    /// yet is not about a caller that has left.
+    /// [`BodyError`] when it is no CANCEL frame, or its body is not one byte.
     pub fn read(frame: &Frame) -> Result<Self, BodyError> {
         let (kind, body, header) = (frame.kind(), frame.payload(), frame.header());
         if kind != Kind::Cancel {
@@ -92,9 +92,6 @@ impl Cancel {
         }
         let &[number] = body else { return Err(BodyError::Length { kind, size: body.len(), expected: 1 }) };
         let reason = CancelReason::read(number, header.wants_reply());
-        if header.id() == CallId::NONE && reason != CancelReason::CallerGone {
-            return Err(BodyError::NoCall(kind));
-        }
         Ok(Self { id: header.id(), reason })
     }
 }
@@ -130,8 +127,8 @@ mod tests {
     fn what_is_no_cancel_is_refused() {
         assert!(matches!(read(7, true, b""), Err(BodyError::Length { size: 0, expected: 1, .. })));
         assert!(matches!(read(7, true, b"\x01\x01"), Err(BodyError::Length { size: 2, .. })));
-        assert!(matches!(read(0, true, b"\x01"), Err(BodyError::NoCall(Kind::Cancel))));
-        assert!(read(0, true, b"\x03").is_ok());
+        assert_eq!(read(0, true, b"\x01").unwrap().reason, CancelReason::Dropped, "of no call");
+        assert_eq!(read(0, true, b"\x03").unwrap().reason, CancelReason::CallerGone);
         let other = Frame::new(Header::control(Kind::Events, CallId(1), true), "", "", "", b"\x01", &Limits::default());
         assert!(matches!(Cancel::read(&other.unwrap()), Err(BodyError::Kind(Kind::Events))));
     }

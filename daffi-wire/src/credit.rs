@@ -149,8 +149,15 @@ impl Credit {
         }
         let Some((worked_off, rest)) = rest.split_first_chunk() else { return Err(wrong) };
         let Some((window, _)) = rest.split_first_chunk() else { return Err(wrong) };
-        Grant::new(flow, u64::from_le_bytes(*worked_off), u32::from_le_bytes(*window)).map(Self::Grants)
+        let worked_off = u64::from_le_bytes(*worked_off);
+        Grant::new(flow, worked_off, window_beyond(worked_off, u32::from_le_bytes(*window))).map(Self::Grants)
     }
+}
+
+/// As much of a window as there is beyond a total. One of which not all is there is a grant of more
+/// than can ever have been sent, which is ignored as such.
+pub(crate) fn window_beyond(worked_off: u64, window: u32) -> u32 {
+    window.min(u32::try_from(u64::MAX - worked_off).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -179,7 +186,8 @@ mod tests {
                 assert!(matches!(error, BodyError::Length { size: s, expected: e, .. } if (s, e) == (size, expected)));
             }
         }
-        assert!(matches!(credit(false, &[0xff; GRANTS]), Err(BodyError::Overflow { .. })));
+        let beyond = Grant::new(FlowId(u32::MAX), u64::MAX, 0).unwrap();
+        assert_eq!(credit(false, &[0xff; GRANTS]).unwrap(), Credit::Grants(beyond), "of more than was ever sent");
         let other =
             Frame::new(Header::control(Kind::Events, CallId::NONE, true), "", "", "", b"1234", &Limits::default());
         assert!(matches!(Credit::read(&other.unwrap()), Err(BodyError::Kind(Kind::Events))));

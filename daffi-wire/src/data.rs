@@ -1,6 +1,8 @@
 //! DATA: a part of a large body, or items of a stream, in either direction of an open call (level
 //! 4).
 
+use std::ops::Range;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{BodyError, CallId, EncodeError, Extensions, Frame, Header, Kind, Limits, StreamFlags, data_cost, varint};
@@ -64,7 +66,8 @@ impl Data {
         let end = match self.end {
             DataEnd::Nothing => 0,
             DataEnd::Item => END_OF_ITEM,
-            DataEnd::Direction => END_OF_ITEM | END_OF_DIRECTION,
+            // It ends the item of its bytes, and there is none where the bytes are of a body.
+            DataEnd::Direction => END_OF_DIRECTION,
         };
         Header::data(self.id, self.from_caller, end | if self.packed { PACKED } else { 0 })
     }
@@ -157,6 +160,56 @@ impl PackedItems {
         varint::put(to, item.len());
         to.put_slice(item);
     }
+
+    /// The bytes that an item of so many takes with its length.
+    #[must_use]
+    #[inline]
+    pub const fn cost(item: usize) -> usize {
+        varint::size(item) + item
+    }
+
+    /// Puts the length before an item that was written where it travels, behind one byte that was
+    /// left for it: the byte and the item are all that stands in `to` from `at` on.
+    ///
+    /// # Panics
+    /// When there is no such byte.
+    #[inline]
+    pub fn put_length(to: &mut BytesMut, at: usize) {
+        match u8::try_from(to.len() - at - 1) {
+            Ok(short @ 0..=0x7f) => to[at] = short,
+            _ => Self::put_longer(to, at),
+        }
+    }
+
+    /// The same of a length that takes more than one byte.
+    fn put_longer(to: &mut BytesMut, at: usize) {
+        let length = to.len() - at - 1;
+        let mut head = BytesMut::new();
+        varint::put(&mut head, length);
+        to.put_bytes(0, head.len() - 1);
+        to.copy_within(at + 1..at + 1 + length, at + head.len());
+        to[at..at + head.len()].copy_from_slice(&head);
+    }
+
+    /// Where the item lies whose length stands at `at`. `None`: `packed` ends there.
+    ///
+    /// # Errors
+    /// [`BodyError`] when no length stands there, or the item is cut short.
+    #[inline]
+    pub fn place(packed: &[u8], at: usize) -> Result<Option<Range<usize>>, BodyError> {
+        let rest = packed.get(at..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let Some((length, of_length)) = varint::read(rest) else {
+            return Err(BodyError::Packed("a length that is cut short or not minimal"));
+        };
+        if length > rest.len() - of_length {
+            return Err(BodyError::Packed("an item that is cut short"));
+        }
+        let begin = at + of_length;
+        Ok(Some(begin..begin + length))
+    }
 }
 
 impl Iterator for PackedItems {
@@ -164,19 +217,16 @@ impl Iterator for PackedItems {
 
     /// The next item. After an error nothing follows.
     fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
+        match Self::place(&self.0, 0) {
+            Ok(place) => place.map(|place| {
+                self.0.advance(place.start);
+                Ok(self.0.split_to(place.len()))
+            }),
+            Err(error) => {
+                self.0.clear();
+                Some(Err(error))
+            }
         }
-        let Some((length, of_length)) = varint::read(&self.0) else {
-            self.0.clear();
-            return Some(Err(BodyError::Packed("a length that is cut short or not minimal")));
-        };
-        if length > self.0.len() - of_length {
-            self.0.clear();
-            return Some(Err(BodyError::Packed("an item that is cut short")));
-        }
-        self.0.advance(of_length);
-        Some(Ok(self.0.split_to(length)))
     }
 }
 
@@ -194,7 +244,19 @@ mod tests {
         let frame = data(DataEnd::Item, false).frame("a", "b", &Limits::default()).unwrap();
         assert_eq!(&frame.as_bytes()[..], b"\x07\0\x47\x06\0\0\x08\0\x81a|b|\x01x");
         let frame = data(DataEnd::Direction, true).frame("a", "b", &Limits::default()).unwrap();
-        assert_eq!(frame.as_bytes()[8], 0x87);
+        assert_eq!(frame.as_bytes()[8], 0x86);
+    }
+
+    #[test]
+    fn the_end_of_a_direction_says_of_no_item_that_it_ends() {
+        for bytes in [&b""[..], b"the last part of a body"] {
+            let end = Data { bytes: Bytes::from_static(bytes), ..data(DataEnd::Direction, false) };
+            assert_eq!(end.header().parts(), END_OF_DIRECTION);
+            // Older nodes write both.
+            let both = Header::data(end.id, false, END_OF_ITEM | END_OF_DIRECTION);
+            let both = Frame::new(both, "a", "b", "", bytes, &Limits::default()).unwrap();
+            assert_eq!(Data::read(both).unwrap(), end);
+        }
     }
 
     #[test]
@@ -221,6 +283,22 @@ mod tests {
         let other = Header::new(Kind::Request, CallId(1), FormatId::OPAQUE, false, true);
         let other = Frame::new(other, "a", "b", "", b"", &limits).unwrap();
         assert!(matches!(Data::read(other), Err(BodyError::Kind(Kind::Request))));
+    }
+
+    #[test]
+    fn an_item_written_in_its_place_is_what_it_would_have_been() {
+        for size in [0, 1, 127, 128, 16_383, 16_384, 100_000] {
+            let item: Vec<u8> = (0..=u8::MAX).cycle().take(size).collect();
+            let (mut put, mut written) = (BytesMut::from("\x01a"), BytesMut::from("\x01a"));
+            PackedItems::put(&mut put, &item);
+            written.put_u8(0xff);
+            written.extend_from_slice(&item);
+            PackedItems::put_length(&mut written, 2);
+            assert!(put == written, "{size}");
+            let place = PackedItems::place(&written, 2).unwrap().unwrap();
+            assert!(written[place.clone()] == item[..]);
+            assert_eq!(PackedItems::place(&written, place.end).unwrap(), None);
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub const MAX_TRACE_STATE_BYTES: usize = 512;
 /// The most bytes of a trace state, and of an identity.
 const MAX_TEXT_BYTES: usize = MAX_TRACE_STATE_BYTES;
 
-mod tag {
+pub(crate) mod tag {
     pub(super) const TIME_LEFT: u8 = 1;
     pub(super) const TRACE: u8 = crate::TraceParent::TAG;
     pub(super) const TRACE_STATE: u8 = 3;
@@ -30,7 +30,8 @@ mod tag {
     pub(super) const STREAM: u8 = 5;
     pub(super) const WINDOW: u8 = 6;
     pub(super) const HEADER: u8 = 7;
-    pub(super) const IDENTITY: u8 = 8;
+    pub(crate) const IDENTITY: u8 = 8;
+    pub(super) const WAIT: u8 = 10;
     /// From here on a tag that a reader does not know is skipped; one below is refused.
     pub(super) const SKIPPED: u8 = 128;
 }
@@ -71,6 +72,8 @@ pub struct Extensions {
     stream: StreamFlags,
     window: Option<u32>,
     has_headers: bool,
+    waits: bool,
+    has_identity: bool,
 }
 
 impl Extensions {
@@ -88,7 +91,7 @@ impl Extensions {
         let (mut seen, mut header_bytes) = (0_u16, 0);
         for (at, entry) in Entries(&bytes).enumerate() {
             let Entry { tag, value } = entry?;
-            if (1..=8).contains(&tag) && tag != tag::HEADER {
+            if (1..=10).contains(&tag) && tag != tag::HEADER {
                 let bit = 1 << tag;
                 if seen & bit != 0 {
                     return Err(ExtensionError::Doubled(tag));
@@ -106,17 +109,22 @@ impl Extensions {
                 }
                 tag::WINDOW => said.window = Some(u32::from_le_bytes(exact(tag, value)?)),
                 tag::HEADER => {
-                    header_pair(value).ok_or(ExtensionError::Value(tag))?;
+                    let (key, text) = header_pair(value).ok_or(ExtensionError::Value(tag))?;
                     said.has_headers = true;
-                    header_bytes += value.len();
+                    header_bytes += key.len() + text.len();
                     if header_bytes > MAX_HEADER_BYTES {
                         return Err(ExtensionError::Headers { size: header_bytes, limit: MAX_HEADER_BYTES });
                     }
                 }
                 tag::TRACE_STATE | tag::IDENTITY => {
+                    said.has_identity |= tag == tag::IDENTITY;
                     if value.len() > MAX_TEXT_BYTES || str::from_utf8(value).is_err() {
                         return Err(ExtensionError::Value(tag));
                     }
+                }
+                tag::WAIT => {
+                    let [] = exact(tag, value)?;
+                    said.waits = true;
                 }
                 tag::SKIPPED.. => {}
                 _ => return Err(ExtensionError::Unsupported(tag)),
@@ -194,11 +202,23 @@ impl Extensions {
         self.has_headers
     }
 
+    /// Whether one says who calls, without looking through the block again.
+    #[must_use]
+    pub const fn has_identity(&self) -> bool {
+        self.has_identity
+    }
+
     /// The authenticated caller, as a Router says. What a caller writes there itself is worth
     /// nothing.
     #[must_use]
     pub fn identity(&self) -> Option<&str> {
         self.text(tag::IDENTITY)
+    }
+
+    /// Whether the call waits at a Router until somebody exposes its callback.
+    #[must_use]
+    pub const fn waits_for_receiver(&self) -> bool {
+        self.waits
     }
 
     fn text(&self, tag: u8) -> Option<&str> {
@@ -221,6 +241,7 @@ impl fmt::Debug for Extensions {
             .field("body", &self.body)
             .field("stream", &self.stream)
             .field("window", &self.window)
+            .field("waits", &self.waits)
             .field("headers", &self.headers().map(|(key, _)| key).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
@@ -276,6 +297,13 @@ impl ExtensionsBuilder {
         self
     }
 
+    /// Has the call wait at a Router until somebody exposes its callback, for as long as there is
+    /// time left.
+    pub const fn wait_for_receiver(mut self) -> Self {
+        self.said.waits = true;
+        self
+    }
+
     /// Adds a key and value of the user's. The same key may be added again.
     ///
     /// # Errors
@@ -285,7 +313,7 @@ impl ExtensionsBuilder {
         let length = u8::try_from(key.len()).ok().filter(|length| *length > 0);
         let length = length.ok_or(ExtensionError::HeaderKey { size: key.len() })?;
         let size = 1 + key.len() + value.len();
-        self.header_bytes += size;
+        self.header_bytes += key.len() + value.len();
         if self.header_bytes > MAX_HEADER_BYTES {
             return Err(ExtensionError::Headers { size: self.header_bytes, limit: MAX_HEADER_BYTES });
         }
@@ -302,7 +330,8 @@ impl ExtensionsBuilder {
     /// # Errors
     /// [`ExtensionError::Value`] when it is longer than 512 bytes, or was set before.
     pub fn identity(self, identity: &str) -> Result<Self, ExtensionError> {
-        self.put_text(tag::IDENTITY, identity)
+        let said = Extensions { has_identity: true, ..self.said.clone() };
+        Self { said, ..self }.put_text(tag::IDENTITY, identity)
     }
 
     fn put_text(mut self, tag: u8, text: &str) -> Result<Self, ExtensionError> {
@@ -337,6 +366,9 @@ impl ExtensionsBuilder {
         if let Some(window) = said.window {
             put(&mut bytes, tag::WINDOW, &window.to_le_bytes());
         }
+        if said.waits {
+            put(&mut bytes, tag::WAIT, &[]);
+        }
         bytes.put_slice(&self.texts);
         let (size, limit) = (bytes.len(), MAX_EXTENSION_BYTES - EXTENSION_ROOM);
         if size > limit {
@@ -347,19 +379,19 @@ impl ExtensionsBuilder {
     }
 }
 
-fn put(to: &mut BytesMut, tag: u8, value: &[u8]) {
+pub(crate) fn put(to: &mut BytesMut, tag: u8, value: &[u8]) {
     to.put_u8(tag);
     varint::put(to, value.len());
     to.put_slice(value);
 }
 
-struct Entry<'a> {
-    tag: u8,
-    value: &'a [u8],
+pub(crate) struct Entry<'a> {
+    pub(crate) tag: u8,
+    pub(crate) value: &'a [u8],
 }
 
 /// The entries of a block that may be anything. After an error nothing follows.
-struct Entries<'a>(&'a [u8]);
+pub(crate) struct Entries<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Entries<'a> {
     type Item = Result<Entry<'a>, ExtensionError>;
@@ -391,75 +423,5 @@ fn header_pair(value: &[u8]) -> Option<(&str, &str)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(bytes: &[u8]) -> Result<Extensions, ExtensionError> {
-        Extensions::read(Bytes::copy_from_slice(bytes))
-    }
-
-    #[test]
-    fn the_bytes_of_a_block() {
-        let flags = StreamFlags { items_follow: true, takes_results: true };
-        let said = Extensions::builder().stream(flags).header("k", "v").unwrap().time_left_ms(300).build().unwrap();
-        assert_eq!(&said.as_bytes()[..], b"\x01\x04\x2c\x01\0\0\x05\x01\x03\x07\x03\x01kv");
-    }
-
-    #[test]
-    fn everything_is_read_as_it_was_written() {
-        let trace = TraceParent::new([1; 16], [2; 8], 1).unwrap();
-        let builder = Extensions::builder().time_left_ms(1).trace(trace).body(1 << 40).window(65_536);
-        let said = builder.trace_state("a=b").unwrap().identity("anna").unwrap().header("a", "").unwrap();
-        let said = said.header("a", &"x".repeat(300)).unwrap().build().unwrap();
-        let seen = read(said.as_bytes()).unwrap();
-        assert_eq!(seen, said);
-        assert_eq!((seen.trace(), seen.body(), seen.window()), (Some(trace), Some(1 << 40), Some(65_536)));
-        assert_eq!((seen.trace_state(), seen.identity()), (Some("a=b"), Some("anna")));
-        assert_eq!(seen.headers().map(|(key, value)| (key, value.len())).collect::<Vec<_>>(), [("a", 0), ("a", 300)]);
-        assert!(!format!("{seen:?}").contains("xxx"), "values of headers are kept out of logs");
-    }
-
-    #[test]
-    fn each_broken_rule_has_its_error() {
-        use ExtensionError as E;
-        let cases: &[(&[u8], E)] = &[
-            (b"\x09\x00", E::Unsupported(9)),
-            (b"\x00\x00", E::Unsupported(0)),
-            (b"\x05\x01\x01\x05\x01\x01", E::Doubled(5)),
-            (b"\x05\x01\x01\x01\x04\0\0\0\0", E::NotFirst),
-            (b"\x05", E::Length(5)),
-            (b"\x05\x81\x00\x01", E::Length(5)),
-            (b"\x80\x80\x80\x01", E::Length(128)),
-            (b"\x05\x02\x01", E::Truncated(5)),
-            (b"\x01\x03\0\0\0", E::Value(1)),
-            (b"\x02\x18\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0", E::Value(2)),
-            (b"\x02\x19\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01", E::Value(2)),
-            (b"\x02\x19\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01", E::Value(2)),
-            (b"\x03\x01\xff", E::Value(3)),
-            (b"\x07\x00", E::Value(7)),
-            (b"\x07\x02\x00v", E::Value(7)),
-            (b"\x07\x02\x02k", E::Value(7)),
-            (b"\x08\x01\xff", E::Value(8)),
-        ];
-        for (bytes, error) in cases {
-            assert_eq!(read(bytes).as_ref(), Err(error), "{bytes:?}");
-        }
-        assert!(read(b"\x80\x01x\x80\x01y").unwrap().headers().next().is_none(), "skipped, also twice");
-    }
-
-    #[test]
-    fn sizes_are_limited_for_writers_and_readers() {
-        let half = "x".repeat(MAX_HEADER_BYTES / 2);
-        let builder = Extensions::builder().header("a", &half).unwrap();
-        assert!(matches!(builder.header("b", &half), Err(ExtensionError::Headers { limit: MAX_HEADER_BYTES, .. })));
-        assert!(Extensions::builder().header("", "x").is_err());
-        assert!(Extensions::builder().header(&"k".repeat(256), "x").is_err());
-        assert!(Extensions::builder().trace_state(&"x".repeat(513)).is_err());
-        assert!(Extensions::builder().identity("a").unwrap().identity("b").is_err());
-        let mut skipped = BytesMut::new();
-        put(&mut skipped, 200, &vec![0; MAX_EXTENSION_BYTES - 3]);
-        assert!(read(&skipped).is_ok());
-        put(&mut skipped, 200, b"");
-        assert!(matches!(read(&skipped), Err(ExtensionError::TooLong { .. })));
-    }
-}
+#[path = "extensions_tests.rs"]
+mod tests;

@@ -14,6 +14,7 @@ use crate::{Level, header::Decoder};
 /// const CBOR: FormatId = FormatId::user(64).expect("64 is free");
 /// assert_eq!(CBOR.min_level(), daffi_wire::Level::FOUR);
 /// assert!(FormatId::user(63).is_none(), "kept for formats of this project");
+/// assert!(CBOR.is_user() && !FormatId::POSTCARD.is_user() && !FormatId::MSGPACK.is_user());
 /// assert_eq!(FormatId::POSTCARD.min_level(), daffi_wire::Level::FOUR);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +46,12 @@ impl FormatId {
             64..=127 => Some(Self(EXTENDED | number)),
             _ => None,
         }
+    }
+
+    /// Whether it is one for a user's own format, as [`user`](Self::user) gives them.
+    #[must_use]
+    pub const fn is_user(self) -> bool {
+        self.0 >= EXTENDED | 64
     }
 
     /// The level a receiver must have shown before this format may be sent to it.

@@ -198,6 +198,18 @@ impl Frame {
         Ok((said.stream != StreamFlags::default() || said.body.is_some()).then_some(said))
     }
 
+    /// How many milliseconds the call may wait until somebody exposes its callback, as the
+    /// extensions of this frame say, which stay where they are. For a Router. `None`: it does not
+    /// wait, or does not say for how long.
+    ///
+    /// # Errors
+    /// [`ExtensionError`] when the extensions cannot be read.
+    pub fn waits_for_receiver(&self) -> Result<Option<u32>, ExtensionError> {
+        let Some(block) = self.block()? else { return Ok(None) };
+        let said = Extensions::read(self.bytes.slice(block))?;
+        Ok(said.time_left_ms().filter(|_| said.waits_for_receiver()))
+    }
+
     /// The same call with another payload and without extensions, as its reader sees it. One that
     /// is larger than any frame may be never travels.
     #[must_use]
@@ -227,7 +239,7 @@ impl Frame {
     }
 
     /// Where the extensions are, without their length, as long as they were not taken.
-    fn block(&self) -> Result<Option<Range<usize>>, ExtensionError> {
+    pub(crate) fn block(&self) -> Result<Option<Range<usize>>, ExtensionError> {
         if !self.header.has_extensions() || self.body != self.names_end {
             return Ok(None);
         }

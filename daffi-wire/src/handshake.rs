@@ -71,9 +71,33 @@ impl Handshake {
     /// ([level 4](crate::level_four#clients-that-only-look)). 3.0.1 gives that section no meaning.
     pub const LOOK_ONLY: &'static str = "look:only";
 
+    /// What a client writes in the function section of its HANDSHAKE that trusts its Router to say
+    /// who calls ([level 4](crate::level_four#who-calls)).
+    pub const TELL_IDENTITIES: &'static str = "identity:tell";
+
     /// What a client writes in the function section of its first HANDSHAKE when its second one
     /// carries a token ([level 4](crate::level_four#tokens)).
     pub const TOKEN_FOLLOWS: &'static str = "token:follows";
+
+    /// What a client writes in the function section of its HANDSHAKE that tells its Router by
+    /// [`Watch`](crate::Watch) of whom it wants to hear ([level 4](crate::level_four#watching)).
+    pub const WATCH_NONE: &'static str = "watch:none";
+
+    /// What a client writes in the function section of its HANDSHAKE that goes to another address
+    /// when its server stops ([level 4](crate::level_four#a-server-that-stops)).
+    pub const MOVES_ON: &'static str = "moves:on";
+
+    /// Whether a function section has this word. Several stand there with a comma between them.
+    ///
+    /// ```
+    /// use daffi_wire::Handshake;
+    /// assert!(Handshake::says("identity:tell,watch:none", Handshake::WATCH_NONE));
+    /// assert!(!Handshake::says("watch:nonesuch", Handshake::WATCH_NONE));
+    /// ```
+    #[must_use]
+    pub fn says(section: &str, word: &str) -> bool {
+        section.split(',').any(|said| said == word)
+    }
 
     /// A handshake without an error.
     #[must_use]

@@ -58,6 +58,7 @@ mod frame;
 mod frame_writer;
 mod handshake;
 mod header;
+mod identified;
 mod level;
 mod limits;
 mod name;
@@ -66,6 +67,7 @@ mod ping;
 mod shown;
 mod trace_parent;
 mod varint;
+mod watch;
 
 pub use crate::{
     body_parts::{BODY_PART_BYTES, BodyParts, SPLIT_FROM},
@@ -85,6 +87,7 @@ pub use crate::{
     frame_writer::FrameWriter,
     handshake::{Handshake, Member},
     header::{CallId, Header, Kind, UnknownKind},
+    identified::MAX_IDENTITY_BYTES,
     level::{Level, NodeType, Role},
     limits::{
         DEFAULT_MAX_CONTROL_BYTES, DEFAULT_MAX_LIST_BYTES, DEFAULT_MAX_NAME_BYTES, Limits, MAX_MESSAGE_BYTES,
@@ -95,4 +98,5 @@ pub use crate::{
     ping::Ping,
     shown::Shown,
     trace_parent::TraceParent,
+    watch::Watch,
 };

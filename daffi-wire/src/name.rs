@@ -1,4 +1,9 @@
-use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
+use std::{
+    borrow::Borrow,
+    fmt,
+    ops::Deref,
+    sync::{Arc, LazyLock},
+};
 
 use crate::{Limits, NameError, limits::MAX_METADATA_BYTES};
 
@@ -50,7 +55,8 @@ macro_rules! name_type {
 }
 
 name_type! {
-    /// The name of a node (`app_name`), checked: not empty, no `|`, not over-long.
+    /// The name of a node (`app_name`), checked: not empty, no `|`, not over-long. Only
+    /// [`unnamed`](Self::unnamed) is empty.
     ///
     /// Commas, blanks, quotes and line feeds work in 3.0.1 and are allowed
     /// ([protocol, 2.1](crate::protocol#2.1)).
@@ -81,6 +87,18 @@ impl NodeName {
         let name = name.as_ref();
         check("node", name, &['|'], limits)?;
         Ok(Self(name.into()))
+    }
+
+    /// The empty name, which no node bears. It stands in the place of a receiver that a Router is
+    /// to choose ([level 4](crate::level_four#the-router-chooses)).
+    ///
+    /// ```
+    /// assert!(daffi_wire::NodeName::unnamed().is_empty());
+    /// ```
+    #[must_use]
+    pub fn unnamed() -> Self {
+        static UNNAMED: LazyLock<NodeName> = LazyLock::new(|| NodeName("".into()));
+        UNNAMED.clone()
     }
 }
 

@@ -23,6 +23,8 @@ use serde::{
 pub use tokio::sync::RwLock;
 pub use tower_service::Service;
 
+pub use crate::callbacks::ErrorsAre;
+
 /// `T`, where it is a parameter. For other types it is an error that points at the type and, unlike
 /// that of a bound, brings no others along.
 pub type Checked<T> = <T as CheckedParam>::Type;

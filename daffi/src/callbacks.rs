@@ -1,6 +1,6 @@
 //! Callbacks on their way to a node.
 
-use std::{any::type_name, fmt, future::Future};
+use std::{any::type_name, fmt, future::Future, sync::Arc};
 
 use daffi_core::{Callback, CallbackOptions, Incoming, InitializationError, remote_error};
 use daffi_serde::{Defaulted, Params, RemoteError, Returned};
@@ -30,6 +30,16 @@ type Make = Box<dyn FnOnce(MethodName, Formats) -> Callback + Send>;
 struct Item {
     name: String,
     make: Result<Make, InitializationError>,
+}
+
+/// Where the errors of a function are when it is added to a list.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorsAre {
+    /// They were taken out of its `Result`; what is left is a value, also if it is a `Result`.
+    TakenOut,
+    /// No `Result` was seen. One behind an alias still holds its errors.
+    NotSeen,
 }
 
 impl fmt::Debug for Callbacks {
@@ -126,7 +136,7 @@ impl Callbacks {
         function: impl Fn(crate::tower::Request) -> crate::tower::Reply + Send + Sync + 'static,
     ) -> Self {
         let make = move |name, _| Callback::raw(name, CallbackOptions::default(), function);
-        self.push::<()>(name.into(), Box::new(make));
+        self.push::<()>(name.into(), ErrorsAre::TakenOut, Box::new(make));
         self
     }
 
@@ -136,13 +146,14 @@ impl Callbacks {
         &mut self,
         name: impl Into<String>,
         options: CallbackOptions,
+        errors: ErrorsAre,
         function: impl Fn(P, &daffi_core::Context) -> Result<R, RemoteError> + Send + Sync + 'static,
     ) where
         P: Params,
         R: Serialize + 'static,
     {
         let make = move |name, formats| Callback::plain(name, options, formats, function);
-        self.push::<R>(name.into(), Box::new(make));
+        self.push::<R>(name.into(), errors, Box::new(make));
     }
 
     /// Adds an async function of its parameters and a [`Context`]. The macros write this.
@@ -151,6 +162,7 @@ impl Callbacks {
         &mut self,
         name: impl Into<String>,
         options: CallbackOptions,
+        errors: ErrorsAre,
         function: impl Fn(P, &daffi_core::Context) -> Fut + Send + Sync + 'static,
     ) where
         P: Params,
@@ -158,7 +170,7 @@ impl Callbacks {
         Fut: Future<Output = Result<R, RemoteError>> + Send + 'static,
     {
         let make = move |name, formats| Callback::asynchronous(name, options, formats, function);
-        self.push::<R>(name.into(), Box::new(make));
+        self.push::<R>(name.into(), errors, Box::new(make));
     }
 
     /// Adds a plain function that gives a stream of results. For macros.
@@ -167,6 +179,7 @@ impl Callbacks {
         &mut self,
         name: impl Into<String>,
         options: CallbackOptions,
+        errors: ErrorsAre,
         function: impl Fn(P, &daffi_core::Context) -> Result<S, RemoteError> + Send + Sync + 'static,
     ) where
         P: Params,
@@ -174,7 +187,7 @@ impl Callbacks {
         T: Serialize + Send + 'static,
     {
         let make = move |name, formats| Callback::streaming(name, options, formats, function);
-        self.push::<T>(name.into(), Box::new(make));
+        self.push::<T>(name.into(), errors, Box::new(make));
     }
 
     /// Adds an async function that gives a stream of results. For macros.
@@ -183,6 +196,7 @@ impl Callbacks {
         &mut self,
         name: impl Into<String>,
         options: CallbackOptions,
+        errors: ErrorsAre,
         function: impl Fn(P, &daffi_core::Context) -> Fut + Send + Sync + 'static,
     ) where
         P: Params,
@@ -191,13 +205,13 @@ impl Callbacks {
         Fut: Future<Output = Result<S, RemoteError>> + Send + 'static,
     {
         let make = move |name, formats| Callback::streaming_async(name, options, formats, function);
-        self.push::<T>(name.into(), Box::new(make));
+        self.push::<T>(name.into(), errors, Box::new(make));
     }
 
-    /// Adds a callback that gives `R`, unless that is a `Result`: one behind an alias was not taken
-    /// apart, and its errors would travel as results.
-    fn push<R>(&mut self, name: String, make: Make) {
-        let is_result = type_name::<R>().starts_with("core::result::Result<");
+    /// Adds a callback that gives `R`, unless that is a `Result` whose errors would travel as
+    /// results.
+    fn push<R>(&mut self, name: String, errors: ErrorsAre, make: Make) {
+        let is_result = errors == ErrorsAre::NotSeen && type_name::<R>().starts_with("core::result::Result<");
         let make = if is_result { Err(InitializationError::ResultAsValue(name.clone())) } else { Ok(make) };
         self.items.push(Item { name, make });
     }
@@ -209,7 +223,7 @@ impl Callbacks {
 }
 
 /// What a node can expose: [`Callbacks`], and instances of types that `#[callback]` was put on the
-/// `impl` of.
+/// `impl` of, also in an `Arc` where [`SharedCallbacks`] says so.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` holds no callbacks",
     note = "put `#[callback]` on its `impl` block, or list functions with `callbacks![..]`"
@@ -222,6 +236,24 @@ pub trait IntoCallbacks {
 impl IntoCallbacks for Callbacks {
     fn into_callbacks(self) -> Callbacks {
         self
+    }
+}
+
+/// A type that `#[callback]` was put on the `impl` of, without methods of `&mut self`: the program
+/// may keep the instance that it registers, as `.callbacks(Arc::clone(&instance))`.
+#[diagnostic::on_unimplemented(
+    message = "an `Arc<{Self}>` holds no callbacks",
+    note = "put `#[callback]` on the `impl` block of `{Self}`; one with a `&mut self` method is registered as a value, \
+            which is put behind a lock"
+)]
+pub trait SharedCallbacks {
+    /// The callbacks, which share this instance.
+    fn callbacks_of(this: Arc<Self>) -> Callbacks;
+}
+
+impl<T: SharedCallbacks> IntoCallbacks for Arc<T> {
+    fn into_callbacks(self) -> Callbacks {
+        T::callbacks_of(self)
     }
 }
 
@@ -267,7 +299,7 @@ pub enum OneByOne {}
 
 impl<T: Serialize + 'static> CallbackOutput<OneValue> for T {
     fn add<M, C: CallbackFn<M, Output = T>>(callbacks: &mut Callbacks, name: String, function: C) {
-        callbacks.add_async(name.clone(), C::options(), move |params, ctx| {
+        callbacks.add_async(name.clone(), C::options(), ErrorsAre::NotSeen, move |params, ctx| {
             let running = function.call(params, ctx, &name);
             async move { Ok(running?.await) }
         });
@@ -279,7 +311,7 @@ where
     S: Stream<Item: Serialize + Send + 'static> + Send + 'static,
 {
     fn add<M, C: CallbackFn<M, Output = S>>(callbacks: &mut Callbacks, name: String, function: C) {
-        callbacks.add_async_stream(name.clone(), C::options(), move |params, ctx| {
+        callbacks.add_async_stream(name.clone(), C::options(), ErrorsAre::NotSeen, move |params, ctx| {
             let running = function.call(params, ctx, &name);
             async move { Ok(running?.await.map(Ok)) }
         });
@@ -288,7 +320,7 @@ where
 
 impl<T: Serialize + 'static, E: fmt::Display + 'static> TryCallbackOutput<OneValue> for Result<T, E> {
     fn add<M, C: CallbackFn<M, Output = Self>>(callbacks: &mut Callbacks, name: String, function: C) {
-        callbacks.add_async(name.clone(), C::options(), move |params, ctx| {
+        callbacks.add_async(name.clone(), C::options(), ErrorsAre::TakenOut, move |params, ctx| {
             let running = function.call(params, ctx, &name);
             async move { running?.await.map_err(remote_error) }
         });
@@ -302,7 +334,7 @@ where
     E: fmt::Display + 'static,
 {
     fn add<M, C: CallbackFn<M, Output = S>>(callbacks: &mut Callbacks, name: String, function: C) {
-        callbacks.add_async_stream(name.clone(), C::options(), move |params, ctx| {
+        callbacks.add_async_stream(name.clone(), C::options(), ErrorsAre::TakenOut, move |params, ctx| {
             let running = function.call(params, ctx, &name);
             async move { Ok(running?.await.map(|result| result.map_err(remote_error))) }
         });

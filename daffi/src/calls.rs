@@ -72,6 +72,13 @@ macro_rules! setter {
             self.map(|inner| inner.key(key))
         }
     };
+    (by_router) => {
+        /// Has the Router choose who gets the call, where that can, whatever the client's picker:
+        /// see [`ByRouter`](crate::ByRouter). Not with a [`receiver`](Self::receiver).
+        pub fn by_router(self) -> Self {
+            self.map(|inner| inner.by_router())
+        }
+    };
     (serde) => {
         /// Sets the format of arguments and result.
         pub fn serde(self, format: FormatId) -> Self {
@@ -136,6 +143,18 @@ macro_rules! setter {
     (wait_for_receiver) => {
         /// Waits, within the timeout, while no member exposes the callback or the one asked for
         /// does not, instead of failing at once. It waits for a connection, too.
+        ///
+        /// A call that wants an answer and has a timeout, but no receiver and no key, waits at the
+        /// Router, if that is one of this project: then the Router chooses who gets it, and a
+        /// worker that is restarted in order makes no such call fail.
+        pub fn wait_for_receiver(self) -> Self {
+            self.map(|inner| inner.wait_for_receiver())
+        }
+    };
+    (wait_for_each) => {
+        /// Waits, within the timeout, while no member exposes the callback, instead of failing at
+        /// once; of [`receivers`](Self::receivers) for each that does not yet, while the others are
+        /// called. It waits for a connection, too.
         pub fn wait_for_receiver(self) -> Self {
             self.map(|inner| inner.wait_for_receiver())
         }
@@ -158,7 +177,7 @@ style! {
     /// rpc.run("report", (more,)).await?; // whatever it returns
     /// # Ok(()) }
     /// ```
-    Rpc: receiver key serde header in_pieces timeout wait_for_connection wait_for_receiver
+    Rpc: receiver key by_router serde header in_pieces timeout wait_for_connection wait_for_receiver
 }
 
 impl Rpc {
@@ -252,13 +271,16 @@ impl Rpc {
         self.inner.duplex(method, args).await
     }
 
-    /// The same calls, which nobody answers: with all that was set of these.
+    /// The same calls, which nobody answers: with all that was set of these, except what is of the
+    /// answer. The client's picker chooses who gets them, also where [`by_router`](Self::by_router)
+    /// leaves calls that are answered to the Router.
     pub fn to_nowait(&self) -> RpcNowait {
         RpcNowait::new(self.inner.to_nowait())
     }
 
     /// The same call to every member that exposes the callback, or to the receiver that was set:
-    /// with all else that was set of these.
+    /// with all else that was set of these, except who chooses one of several, as
+    /// [`key`](Self::key) and [`by_router`](Self::by_router) do.
     pub fn to_cast(&self) -> Cast {
         Cast::new(self.inner.to_cast())
     }
@@ -299,7 +321,7 @@ style! {
     /// }
     /// # Ok(()) }
     /// ```
-    Cast: receivers serde header timeout wait_for_connection
+    Cast: receivers serde header timeout wait_for_connection wait_for_each
 }
 
 impl Cast {
@@ -344,7 +366,7 @@ impl Cast {
 style! {
     /// A call to several members, none of which answers:
     /// [`Client::cast_nowait`](crate::Client::cast_nowait).
-    CastNowait: receivers serde header timeout wait_for_connection
+    CastNowait: receivers serde header timeout wait_for_connection wait_for_each
 }
 
 impl CastNowait {

@@ -11,7 +11,7 @@ use crate::{
     name::made_up,
     settings::{Layers, node_settings},
     signals,
-    transports::{ClientSettings, connector},
+    transports::{ClientSettings, connectors},
 };
 
 /// A node that connects: it calls, exposes callbacks, or both.
@@ -42,6 +42,10 @@ impl Client {
         Self { inner }
     }
 
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        self.inner.runtime()
+    }
+
     /// A client under this name, which must be unique: a newer connection of the same name evicts
     /// an older one.
     pub fn builder(app_name: impl Into<String>) -> ClientBuilder {
@@ -55,6 +59,7 @@ impl Client {
             picker: Box::new(RoundRobin::default()),
             retry: None,
             looks: false,
+            watches_called: false,
             token: None,
         }
     }
@@ -152,10 +157,16 @@ impl Client {
         self.inner.server_level()
     }
 
-    /// The members as last told by the server, and what they expose.
+    #[doc = daffi_core::words!(members)]
     #[must_use]
     pub fn members(&self) -> std::sync::Arc<Members> {
         self.inner.members()
+    }
+
+    #[doc = daffi_core::words!(known_members)]
+    #[must_use]
+    pub fn known_members(&self) -> std::sync::Arc<Members> {
+        self.inner.known_members()
     }
 
     /// What it counted so far: calls, errors and times of each callback that it called, and of each
@@ -175,20 +186,10 @@ impl Client {
         self.inner.wait_for_connection().await
     }
 
-    /// The events of those who join and leave from now on.
+    #[doc = daffi_core::words!(events)]
     #[must_use]
     pub fn events(&self) -> Events {
         self.inner.events()
-    }
-
-    /// Runs `handler` with the name of every node that joins from now on, on a task of its own.
-    pub fn on_member_added(&self, handler: impl FnMut(String) + Send + 'static) {
-        crate::events::on_added(self.events(), handler);
-    }
-
-    /// Runs `handler` with the name of every node that leaves from now on, on a task of its own.
-    pub fn on_member_removed(&self, handler: impl FnMut(String) + Send + 'static) {
-        crate::events::on_removed(self.events(), handler);
     }
 
     /// Exposes further callbacks. Servers of this project are told at once. A 3.0.1 server is told
@@ -211,7 +212,8 @@ impl Client {
     }
 
     /// Waits until SIGINT, SIGTERM, [`stop`](Self::stop) or an eviction. A signal stops the node in
-    /// order, a second one ends the process at once. A lost connection is no end. Cancel safe.
+    /// order. A second one ends the process at once, and so does one that comes when no `join`
+    /// waits any more: see [signals](crate#signals). A lost connection is no end. Cancel safe.
     ///
     /// # Errors
     /// When the process can't listen for signals.
@@ -245,6 +247,7 @@ pub struct ClientBuilder {
     picker: Box<dyn Picker>,
     retry: Option<Duration>,
     looks: bool,
+    watches_called: bool,
     token: Option<daffi_core::Token>,
 }
 
@@ -261,7 +264,7 @@ impl ClientBuilder {
     node_settings!();
 
     /// Sets how `tls://` and `wss://` endpoints are verified. Without it they are verified against
-    /// the platform's roots.
+    /// the platform's roots. With it, an endpoint that would be plain is refused.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: daffi_transport_tls::ClientTls) -> Self {
         self.settings.tls = Some(tls);
@@ -273,7 +276,7 @@ impl ClientBuilder {
     /// daffi 3.0.1, which breaks on a ping, is sent none.
     #[cfg(feature = "ws")]
     pub fn websocket_keepalive(mut self, keepalive: daffi_transport_ws::Keepalive) -> Self {
-        self.settings.keepalive = keepalive;
+        self.settings.keepalive = Some(keepalive);
         self
     }
 
@@ -290,9 +293,20 @@ impl ClientBuilder {
     }
 
     /// Makes [`connect`](Self::connect) try again for so long, with the pauses of a reconnect, when
-    /// nobody listens there yet or the handshake fails. Without it the first attempt decides.
+    /// nobody listens there yet or the handshake fails. What cannot work later
+    /// ([`is_retryable`](InitializationError::is_retryable)) ends it at once. Without it the first
+    /// attempt decides. [`connect_lazy`](Self::connect_lazy) tries for ever, and refuses it.
     pub fn connect_retry(mut self, within: Duration) -> Self {
         self.retry = Some(within);
+        self
+    }
+
+    /// Believes the Router who calls the callbacks of this node: `Context::identity` is then the
+    /// caller as the Router knows it, by its token, certificate, user or address, whatever the
+    /// caller says of itself, and `Identity::Unknown` where the Router says nothing, as one of
+    /// daffi 3.0.1 does. For Routers that are yours. Default: no; the Router is who calls.
+    pub const fn trust_router_identities(mut self, trust: bool) -> Self {
+        self.config.trust_router_identities = trust;
         self
     }
 
@@ -322,6 +336,12 @@ impl ClientBuilder {
     /// ```
     pub fn look_only(mut self) -> Self {
         self.looks = true;
+        self
+    }
+
+    #[doc = daffi_core::words!(watch_called)]
+    pub fn watch_called(mut self) -> Self {
+        self.watches_called = true;
         self
     }
 
@@ -360,7 +380,7 @@ impl ClientBuilder {
         self,
         endpoints: impl IntoIterator<Item = E>,
     ) -> Result<Client, InitializationError> {
-        let connectors = self.connectors(endpoints)?;
+        let connectors = connectors(endpoints, &self.settings)?;
         Ok(Client { inner: self.core(connectors)?.connect().await? })
     }
 
@@ -388,14 +408,16 @@ impl ClientBuilder {
         self,
         endpoints: impl IntoIterator<Item = E>,
     ) -> Result<ClientGroup, InitializationError> {
-        let connectors = self.connectors(endpoints)?;
+        let connectors = connectors(endpoints, &self.settings)?;
         Ok(ClientGroup::new(self.core(connectors)?.connect_all().await?))
     }
 
-    /// Connects over any transport.
+    /// Connects over any transport. Settings of endpoints, whom TLS trusts for one, are the
+    /// connector's and refused here.
     ///
     #[doc = daffi_core::words!(connect)]
     pub async fn connect_with(self, connector: Box<dyn Connector>) -> Result<Client, InitializationError> {
+        self.settings.refuse_for_connector()?;
         Ok(Client { inner: self.core(vec![connector])?.connect().await? })
     }
 
@@ -441,19 +463,8 @@ impl ClientBuilder {
         self,
         endpoints: impl IntoIterator<Item = E>,
     ) -> Result<Client, InitializationError> {
-        let connectors = self.connectors(endpoints)?;
+        let connectors = connectors(endpoints, &self.settings)?;
         Ok(Client { inner: self.core(connectors)?.connect_lazy()? })
-    }
-
-    fn connectors<E: AsRef<str>>(
-        &self,
-        endpoints: impl IntoIterator<Item = E>,
-    ) -> Result<Vec<Box<dyn Connector>>, InitializationError> {
-        let made = endpoints.into_iter().map(|endpoint| {
-            let endpoint = endpoint.as_ref().parse().map_err(daffi_transport::ConnectError::from)?;
-            Ok(connector(endpoint, &self.settings)?)
-        });
-        made.collect()
     }
 
     fn core(
@@ -461,6 +472,7 @@ impl ClientBuilder {
         connectors: Vec<Box<dyn Connector>>,
     ) -> Result<daffi_core::ClientBuilder<Formats>, InitializationError> {
         let limits = self.config.limits;
+        self.formats.check()?;
         let callbacks = self.callbacks.make(&self.formats, &limits)?;
         let mut connectors = connectors.into_iter();
         let first = connectors.next().ok_or(InitializationError::NoAddress)?;
@@ -472,6 +484,7 @@ impl ClientBuilder {
             .layer(self.layers)
             .picker(self.picker);
         let builder = if self.looks { builder.look_only() } else { builder };
+        let builder = if self.watches_called { builder.watch_called() } else { builder };
         let builder = match self.token {
             Some(token) => builder.token(token),
             None => builder,

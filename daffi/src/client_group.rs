@@ -36,7 +36,8 @@ impl ClientGroup {
     }
 
     /// Waits until SIGINT, SIGTERM, [`stop`](Self::stop), or until each of its names was evicted. A
-    /// signal stops the node in order, a second one ends the process at once. Cancel safe.
+    /// signal stops the node in order. A second one ends the process at once, and so does one that
+    /// comes when no `join` waits any more: see [signals](crate#signals). Cancel safe.
     ///
     /// # Errors
     /// When the process can't listen for signals.

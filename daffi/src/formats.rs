@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc};
 
+use daffi_core::InitializationError;
 use daffi_serde::{
     Args, ArgsSink, Body, BytesLike, BytesWithin, Codec, Format, FormatSet, Opaque, Output, RemoteError, SerdeError,
     ValueLimits,
@@ -43,10 +44,9 @@ impl Formats {
     /// The built-in formats with these limits.
     #[must_use]
     pub fn new(limits: ValueLimits) -> Self {
-        let _unused_without_formats = limits;
         Self {
             inner: Arc::new(Inner {
-                opaque: Opaque,
+                opaque: Opaque::new(limits),
                 #[cfg(feature = "json")]
                 json: daffi_serde_json::Json::new(limits),
                 #[cfg(feature = "msgpack")]
@@ -60,8 +60,11 @@ impl Formats {
         }
     }
 
-    /// Adds a format of your own. One with the number of another takes its place, among your own
-    /// formats.
+    /// Adds a format of your own, numbered 64 to 127 ([`FormatId::user`]). One with the number of
+    /// another takes its place.
+    ///
+    /// With any other number it would never be used, since the built-in formats are asked first: no
+    /// Service and no Client is started with it.
     #[must_use]
     pub fn with(mut self, format: impl Format) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
@@ -76,6 +79,14 @@ impl Formats {
         let mut changed = Self::new(limits);
         Arc::make_mut(&mut changed.inner).own.clone_from(&self.inner.own);
         changed
+    }
+
+    /// Refuses formats of the user that would never be used.
+    pub(crate) fn check(&self) -> Result<(), InitializationError> {
+        match self.inner.own.iter().map(|format| format.id()).find(|id| !id.is_user()) {
+            Some(id) => Err(InitializationError::NotOwnFormat(id)),
+            None => Ok(()),
+        }
     }
 
     fn own(&self, id: FormatId) -> Result<&dyn Format, SerdeError> {
@@ -147,6 +158,7 @@ impl FormatSet for Formats {
         each_format!(self, id, f => Codec::encode_args(f, args, out), own => own.encode_args(args, out))
     }
 
+    #[inline]
     fn encode_result<T: Serialize + 'static>(
         &self,
         id: FormatId,
@@ -167,11 +179,27 @@ impl FormatSet for Formats {
         result.ok_or_else(|| SerdeError::decode(id, "the payload holds no result"))
     }
 
+    #[inline]
+    fn decode_item<T: DeserializeOwned + 'static>(&self, id: FormatId, item: &[u8]) -> Result<T, SerdeError> {
+        let mut result: Option<T> = None;
+        each_format!(self, id, f => Codec::decode_item(f, item, &mut result), own => own.decode_item(item, &mut result))?;
+        result.ok_or_else(|| SerdeError::decode(id, "the payload holds no result"))
+    }
+
     fn decode_bound(&self, id: FormatId, len: usize) -> usize {
         let bound = || {
             Ok::<_, SerdeError>(each_format!(self, id, f => Codec::decode_bound(f, len), own => own.decode_bound(len)))
         };
         // A node reads nothing in a format that it does not have.
+        bound().unwrap_or(0)
+    }
+
+    fn decode_bound_of_bytes(&self, id: FormatId, len: usize) -> usize {
+        let bound = || {
+            Ok::<_, SerdeError>(
+                each_format!(self, id, f => Codec::decode_bound_of_bytes(f, len), own => own.decode_bound_of_bytes(len)),
+            )
+        };
         bound().unwrap_or(0)
     }
 

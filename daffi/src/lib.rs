@@ -40,11 +40,63 @@
 //! exact; there is none unless it is set on the call or as the client's `default_timeout`, and the
 //! call still ends with its connection or its receiver.
 //!
+//! # Signals
+//!
+//! A node's `join` waits for SIGINT and SIGTERM. The first stops the node in order, and `join`
+//! returns when it has; a second one, 0.3 s later at the earliest, ends the process at once. From
+//! the first `join` of a process on these signals are this library's: one that comes while no
+//! `join` waits ends the process at once, with the exit code 130 or 143, as Ctrl-C would without
+//! it. A program that handles signals itself uses `stop`, and no `join`.
+//!
+//! # Streams, deadlines, cancel
+//!
+//! Results come one by one where a callback returns a stream ([`Rpc::results`]), arguments where it
+//! takes an [`Incoming`] ([`Rpc::send`]), and both at once with [`Rpc::duplex`]; what is not read
+//! is not made. The timeout of a call travels with it: [`Context::deadline`] says when the caller
+//! gives up, [`Context::cancelled`] that it has, because the call was dropped, its time is over, or
+//! the caller is gone. Behind a [`Router`] a call goes to one of the members that expose the
+//! callback, in turn, or to the one that [`Rpc::receiver`] names.
+//!
+//! [`Context::deadline`]: daffi_core::Context::deadline
+//! [`Context::cancelled`]: daffi_core::Context::cancelled
+//!
+//! ```
+//! use std::time::Duration;
+//! use daffi::prelude::*;
+//! use futures::{Stream, TryStreamExt, stream};
+//!
+//! #[callback]
+//! fn count(from: u64) -> impl Stream<Item = u64> {
+//!     stream::iter(from..)
+//! }
+//!
+//! #[callback]
+//! async fn bake(ctx: Context) {
+//!     ctx.cancelled().await;
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let router = Router::builder("router").bind("mem://front-page").await?;
+//! let worker = Client::builder("worker").callbacks(callbacks![count, bake]).connect("mem://front-page").await?;
+//! let caller = Client::builder("caller").connect("mem://front-page").await?;
+//! caller.wait_for_members(&["worker"], None).await?;
+//!
+//! let mut numbers = caller.rpc().results::<u64>("count", (40,)).await?;
+//! assert_eq!((numbers.try_next().await?, numbers.try_next().await?), (Some(40), Some(41)));
+//! drop(numbers); // and with it the stream of the callback
+//! let hurried = caller.rpc().receiver("worker").timeout(Duration::from_millis(50)).run("bake", ()).await;
+//! if let Err(late) = hurried { // or the callback was just quick enough to give up and to answer
+//!     println!("{late}");
+//! }
+//! # Ok(()) }
+//! ```
+//!
 //! # Callbacks
 //!
 //! Plain functions, async functions, methods (`#[callback]` on the `impl` block) and closures can
 //! be callbacks. `workers` of them run at once, 1 by default, in order of arrival over all
-//! connections; a caller that has more than 16 requests waiting leaves the others their turn. A
+//! connections; a caller that has more than 8 requests waiting leaves the others their turn. A
 //! callback that returns a `Result` fails with the error's type as the class name that a Python
 //! caller sees, or with the class of a [`RemoteError`]; a panic is a `RuntimeError`.
 //!
@@ -55,8 +107,7 @@
 //! and some ten when calls come one at a time. One that takes longer than a millisecond all the
 //! same is named in the log and runs elsewhere until it has been quick many times in a row.
 //!
-//! Two nodes with `workers=1` whose callbacks call each other
-//! in a circle wait for their timeout.
+//! Two nodes with `workers=1` whose callbacks call each other in a circle wait for their timeout.
 //!
 //! # Formats
 //!
@@ -69,9 +120,11 @@
 //! | [`POSTCARD`](FormatId::POSTCARD) | | types known on both ends, between Rust nodes, smallest |
 //!
 //! What a format cannot hold is an error before anything is sent. Two things come back otherwise:
-//! `Some(None)` is `None`, but in postcard; and where serde keeps what comes until it knows the
-//! type (tagged and untagged enums, `#[serde(flatten)]`), a [`Value`] that is bytes without any is
-//! an empty list. No `i128` is read there at all, however small.
+//! `Some(None)` and `Some(())` are `None`, but in postcard; and where serde keeps what comes until
+//! it knows the type (tagged and untagged enums, `#[serde(flatten)]`), a [`Value`] that is bytes
+//! without any is an empty list. What serde keeps so holds integers of 64 bits: an `i128` or `u128`
+//! is sent from there, and refused by whoever reads it, however small. Take `i64` or `u64` there,
+//! an enum that is tagged by no field, or a [`Value`].
 //!
 //! # Further pages
 //!
@@ -81,9 +134,9 @@
 //! # Features
 //!
 //! On by default are `json`, `msgpack`, `pickle`, `postcard`, `tcp`, `uds`, `tls`, `ws` and
-//! `macros`. Further ones are `blocking`, for a client outside tokio, and `fd`, for listening
-//! sockets that a supervisor hands over. A feature adds, and changes nothing else; `ws` also has
-//! TCP and TLS listeners take WebSockets.
+//! `macros`. Further ones are `blocking`, for a client outside tokio, `fd`, for listening sockets
+//! that a supervisor hands over, and `metrics`, for Prometheus. A feature adds, and changes nothing
+//! else; `ws` also has TCP and TLS listeners take WebSockets.
 
 /// Pages on what goes around calls and callbacks.
 pub mod guide {
@@ -107,6 +160,7 @@ mod client;
 mod client_group;
 mod context;
 mod events;
+mod fitting;
 mod formats;
 mod guarding;
 #[cfg(feature = "fd")]
@@ -122,10 +176,11 @@ mod transports;
 
 pub use bytes::Bytes;
 pub use daffi_core::{
-    Answers, BoxError, CallError, CallOptions, CallbackStats, CalledStats, CastItem, Choice, ClientState, ClientStats,
-    Disconnected, Durations, Ended, Events, Incoming, InitializationError, LeastInFlight, MemberEvent, MemberStats,
-    Members, NamePolicy, NodeConfig, Picker, Propagator, ProtocolError, RoundRobin, RouterStats, SendError,
-    ServiceStats, StickyByKey, StreamError, TimeBucket, TraceContext, UnusableSetting, WaitedFor, remote_error,
+    Answers, BoxError, ByRouter, CallError, CallOptions, CallbackStats, CalledStats, CastItem, Choice, ClientState,
+    ClientStats, Disconnected, Durations, Ended, Events, Incoming, InitializationError, LeastInFlight, MemberEvent,
+    MemberStats, Members, NamePolicy, NodeConfig, Picker, Propagator, ProtocolError, RoundRobin, RouterStats,
+    SendError, ServiceStats, StickyByKey, StreamError, TimeBucket, TraceContext, UnusableSetting, WaitedFor,
+    remote_error,
 };
 #[cfg(feature = "macros")]
 pub use daffi_macros::{callback, callbacks, remote};
@@ -138,7 +193,7 @@ pub use daffi_transport::{BindError, ConnectError, LinkError};
 #[cfg(feature = "tls")]
 pub use daffi_transport_tls::{ClientTls, ServerTls, SettingsError as TlsSettingsError, TlsError};
 #[cfg(feature = "ws")]
-pub use daffi_transport_ws::{Keepalive, OriginError, UpgradeError};
+pub use daffi_transport_ws::{Keepalive, KeepaliveError, Origin, OriginError, UpgradeError};
 pub use daffi_wire::{
     BodyError, DecodeError, EncodeError, ExtensionError, FormatId, Level, Limits, Member, MethodName, NameError,
     NodeName, Role, Shown, TraceParent,
@@ -146,7 +201,8 @@ pub use daffi_wire::{
 
 pub use crate::{
     callbacks::{
-        CallbackFn, CallbackItem, CallbackOutput, Callbacks, IntoCallbacks, OneByOne, OneValue, TryCallbackOutput,
+        CallbackFn, CallbackItem, CallbackOutput, Callbacks, IntoCallbacks, OneByOne, OneValue, SharedCallbacks,
+        TryCallbackOutput,
     },
     calls::{
         Calling, Cast, CastNowait, CastResults, ItemSender, Queueing, Results, Rpc, RpcNowait, StreamCall, StreamNowait,
@@ -202,7 +258,7 @@ pub mod transport {
     pub use daffi_transport::{
         AcceptError, Batch, BindError, BoxFuture, CertificateNames, ConnectError, Connector, Endpoint, EndpointError,
         HttpConnection, HttpOffer, HttpUpgrade, Link, LinkConfig, LinkError, LinkReader, LinkWriter, Listener,
-        POOL_BYTES, PeerInfo, Pending, Phase, REFUSAL_TIMEOUT, ReadBuffer, SHARE_FROM, mem, read_opening,
+        POOL_BYTES, PeerInfo, Pending, Phase, REFUSAL_TIMEOUT, ReadBuffer, SHARE_FROM, blocking, mem, read_opening,
     };
     pub use daffi_wire::Foreign;
 }

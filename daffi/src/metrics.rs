@@ -28,11 +28,13 @@ pub fn of_router(stats: &RouterStats) -> String {
     text.now("stopped_members", "Members that give no sign of life", stats.stopped_members);
     text.now("open_calls", "Calls that were passed on and not answered yet", stats.open_calls);
     text.now("held_requests", "Nowait requests that wait for their receiver", stats.held_requests);
+    text.now("waiting_calls", "Calls that wait until somebody exposes their callback", stats.waiting_calls);
     text.bytes("held", "Memory of the budget that members make the router hold", stats.held_bytes);
     text.bytes("budget", "Memory that all members together may make the router hold", stats.budget_bytes);
     let most = |of: fn(&daffi_core::MemberStats) -> usize| stats.nodes.iter().map(of).max().unwrap_or(0);
     text.bytes("longest_queue", "Bytes that wait for the member for whom most do", most(|node| node.queued_bytes));
     text.now("most_asked", "Calls that the member may still answer of whom most are asked", most(|node| node.asked));
+    text.now("most_open_calls", "Calls of the member of whom most are open", most(|node| node.open_calls));
     let takeovers = stats.nodes.iter().map(|node| node.takeovers).max().unwrap_or(0);
     text.now("most_takeovers", "How often the name of a member passed on that did so most", takeovers);
     text.so_far("refused_calls", "Calls that were answered with an error of the router", stats.refused_calls);

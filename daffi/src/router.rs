@@ -6,7 +6,7 @@ use crate::{
     Events,
     guarding::{Guarding, guard},
     name::made_up,
-    settings::{limits, listening},
+    settings::{Start, limits, listening},
     signals,
     transports::ServerSettings,
 };
@@ -87,18 +87,25 @@ impl Router {
     }
 
     /// Runs `handler` with the name of every member that joins from now on, on a task of its own.
+    /// It may be called on any thread.
     pub fn on_member_added(&self, handler: impl FnMut(String) + Send + 'static) {
-        crate::events::on_added(self.events(), handler);
+        crate::events::on_added(self.inner.runtime(), self.events(), handler);
     }
 
     /// Runs `handler` with the name of every member that leaves from now on, on a task of its own.
+    /// It may be called on any thread.
     pub fn on_member_removed(&self, handler: impl FnMut(String) + Send + 'static) {
-        crate::events::on_removed(self.events(), handler);
+        crate::events::on_removed(self.inner.runtime(), self.events(), handler);
     }
 
     #[doc = daffi_core::words!(set_policy)]
     pub fn set_policy(&self, policy: Option<Policy>) {
         self.inner.set_policy(policy);
+    }
+
+    #[doc = daffi_core::words!(reconfigure)]
+    pub fn reconfigure(&self, config: &NodeConfig) {
+        self.inner.reconfigure(config);
     }
 
     /// Whether it stops or has stopped: calls are not taken any more.
@@ -107,8 +114,9 @@ impl Router {
         self.inner.is_stopping()
     }
 
-    /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the router in order, a
-    /// second one ends the process at once. Cancel safe.
+    /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the router in order. A
+    /// second one ends the process at once, and so does one that comes when no `join` waits any
+    /// more: see [signals](crate#signals). Cancel safe.
     ///
     /// # Errors
     /// When the process can't listen for signals.
@@ -137,7 +145,8 @@ impl RouterBuilder {
     limits!();
     listening!(Router);
 
-    /// Serves listeners of any transport.
+    /// Serves listeners of any transport. Settings of endpoints, a certificate for one, are theirs
+    /// and refused here.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -145,8 +154,15 @@ impl RouterBuilder {
     /// # Panics
     /// When called outside a tokio runtime.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Router, InitializationError> {
+        self.settings.refuse_for_listeners(self.also.len())?;
+        self.ready()?(listeners)
+    }
+
+    /// Makes all of it but the listeners.
+    fn ready(self) -> Result<Start<Router>, InitializationError> {
         let name = NodeName::new(self.name, &self.config.limits)?;
         let builder = daffi_core::Router::builder(name).config(self.config);
-        Ok(Router { inner: guard!(builder, self.guarding).listen(listeners)? })
+        let ready = guard!(builder, self.guarding).ready()?;
+        Ok(Box::new(move |listeners| Ok(Router { inner: ready.listen(listeners)? })))
     }
 }

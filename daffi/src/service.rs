@@ -6,7 +6,7 @@ use crate::{
     Callbacks, Events, Formats, IntoCallbacks,
     guarding::{Guarding, guard},
     name::made_up,
-    settings::{Layers, listening, node_settings},
+    settings::{Layers, Start, listening, node_settings},
     signals,
     transports::ServerSettings,
 };
@@ -85,13 +85,15 @@ impl Service {
     }
 
     /// Runs `handler` with the name of every client that joins from now on, on a task of its own.
+    /// It may be called on any thread.
     pub fn on_member_added(&self, handler: impl FnMut(String) + Send + 'static) {
-        crate::events::on_added(self.events(), handler);
+        crate::events::on_added(self.inner.runtime(), self.events(), handler);
     }
 
     /// Runs `handler` with the name of every client that leaves from now on, on a task of its own.
+    /// It may be called on any thread.
     pub fn on_member_removed(&self, handler: impl FnMut(String) + Send + 'static) {
-        crate::events::on_removed(self.events(), handler);
+        crate::events::on_removed(self.inner.runtime(), self.events(), handler);
     }
 
     /// Exposes further callbacks, and tells all clients at once.
@@ -114,8 +116,9 @@ impl Service {
         self.inner.is_stopping()
     }
 
-    /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the service in order, a
-    /// second one ends the process at once. Cancel safe.
+    /// Waits until SIGINT, SIGTERM or [`stop`](Self::stop). A signal stops the service in order. A
+    /// second one ends the process at once, and so does one that comes when no `join` waits any
+    /// more: see [signals](crate#signals). Cancel safe.
     ///
     /// # Errors
     /// When the process can't listen for signals.
@@ -155,7 +158,8 @@ impl ServiceBuilder {
     node_settings!();
     listening!(Service);
 
-    /// Serves listeners of any transport.
+    /// Serves listeners of any transport. Settings of endpoints, a certificate for one, are theirs
+    /// and refused here.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -163,14 +167,22 @@ impl ServiceBuilder {
     /// # Panics
     /// When called outside a tokio runtime.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Service, InitializationError> {
+        self.settings.refuse_for_listeners(self.also.len())?;
+        self.ready()?(listeners)
+    }
+
+    /// Makes all of it but the listeners.
+    fn ready(self) -> Result<Start<Service>, InitializationError> {
         let limits = self.config.limits;
         let name = NodeName::new(self.name, &limits)?;
+        self.formats.check()?;
         let callbacks = self.callbacks.make(&self.formats, &limits)?;
         let builder = daffi_core::Service::builder(name, self.formats.clone())
             .config(self.config)
             .callbacks(callbacks)
             .layer(self.layers);
-        let inner = guard!(builder, self.guarding).listen(listeners)?;
-        Ok(Service { inner, formats: self.formats, limits })
+        let ready = guard!(builder, self.guarding).ready()?;
+        let formats = self.formats;
+        Ok(Box::new(move |listeners| Ok(Service { inner: ready.listen(listeners)?, formats, limits })))
     }
 }

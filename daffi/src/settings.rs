@@ -15,7 +15,8 @@ pub(crate) use limits;
 /// The settings of nodes that listen. `$node` is what `$builder.listen(listeners)` starts.
 macro_rules! listening {
     ($node:ident) => {
-        /// Sets certificate and key for `tls://` endpoints.
+        /// Sets certificate and key for `tls://` endpoints. Without one to use them for, the node
+        /// does not start.
         #[cfg(feature = "tls")]
         pub fn tls(mut self, tls: daffi_transport_tls::ServerTls) -> Self {
             self.settings.tls = Some(tls);
@@ -28,6 +29,7 @@ macro_rules! listening {
         ///
         /// Without it, pages from loopback may connect to endpoints on loopback, and pages from the
         /// host that they connect to, to any other. Requests that come from no page always may.
+        /// Where no endpoint takes WebSockets it is refused.
         #[cfg(feature = "ws")]
         pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
             self.settings.origins.push(origin.into());
@@ -38,24 +40,26 @@ macro_rules! listening {
         /// 20 seconds later.
         #[cfg(feature = "ws")]
         pub fn websocket_keepalive(mut self, keepalive: daffi_transport_ws::Keepalive) -> Self {
-            self.settings.keepalive = keepalive;
+            self.settings.keepalive = Some(keepalive);
             self
         }
 
         /// Sets the permissions of the Unix sockets that are listened on, as `chmod` takes them:
         /// with `0o660` the owner and its group may connect. Default: what the process's umask
-        /// leaves.
+        /// leaves. Without a `unix://` endpoint it is refused; of a socket that is handed over the
+        /// supervisor sets it.
         #[cfg(feature = "uds")]
         pub fn socket_mode(mut self, mode: u32) -> Self {
-            self.settings.socket = self.settings.socket.mode(mode);
+            self.settings.socket_mode = Some(mode);
             self
         }
 
         /// Sets the group of the Unix sockets that are listened on, by its number. Default: that of
-        /// the process.
+        /// the process. Without a `unix://` endpoint it is refused, as
+        /// [`socket_mode`](Self::socket_mode) is.
         #[cfg(feature = "uds")]
         pub fn socket_group(mut self, group: u32) -> Self {
-            self.settings.socket = self.settings.socket.group(group);
+            self.settings.socket_group = Some(group);
             self
         }
 
@@ -92,15 +96,23 @@ macro_rules! listening {
         /// Cancelling: dropping the future leaves nothing listening.
         ///
         /// # Errors
-        /// [`InitializationError`] says what can't be used. Nothing is listening then.
+        /// [`InitializationError`] says what can't be used, and which setting would do nothing at
+        /// these endpoints ([`Meaningless`](InitializationError::Meaningless)). Nothing is
+        /// listening then.
         pub async fn bind(mut self, endpoint: &str) -> Result<$node, InitializationError> {
-            let mut listeners = Vec::new();
             let also = std::mem::take(&mut self.also);
-            for endpoint in std::iter::once(endpoint.parse()).chain(also) {
-                let endpoint = endpoint.map_err(daffi_transport::BindError::from)?;
-                listeners.push(crate::transports::listen(&endpoint, &self.settings).await?);
-            }
-            self.listen(listeners)
+            let endpoints: Result<Vec<_>, _> = std::iter::once(endpoint.parse()).chain(also).collect();
+            let endpoints = endpoints.map_err(daffi_transport::BindError::from)?;
+            let plans = endpoints.iter().map(|endpoint| crate::transports::Plan::of(endpoint, &self.settings));
+            // A scheme that there is not is told before what a setting means there.
+            let plans = plans.collect::<Result<Vec<_>, _>>()?;
+            self.settings.check(&endpoints)?;
+            let settings = std::mem::take(&mut self.settings);
+            let start = self.ready()?;
+            // Whatever fails from here on gives sockets back that were handed over.
+            let bound = crate::transports::Bound::all(plans).await?;
+            settings.check_bound(&bound.endpoints())?;
+            start(bound.keep())
         }
     };
 }
@@ -179,7 +191,9 @@ macro_rules! node_settings {
             self
         }
 
-        /// Adds a format of your own, numbered 64 to 127. Nodes of daffi 3.0.1 can't read it.
+        /// Adds a format of your own, numbered 64 to 127. Nodes of daffi 3.0.1 can't read it. With
+        /// another number the node is not started
+        /// ([`NotOwnFormat`](crate::InitializationError::NotOwnFormat)).
         pub fn format(mut self, format: impl crate::Format) -> Self {
             self.formats = self.formats.with(format);
             self
@@ -193,6 +207,10 @@ macro_rules! node_settings {
     };
 }
 pub(crate) use node_settings;
+
+/// Starts a node that is made but for its listeners.
+pub(crate) type Start<N> =
+    Box<dyn FnOnce(Vec<Box<dyn daffi_transport::Listener>>) -> Result<N, daffi_core::InitializationError> + Send>;
 
 /// What the layers make of the innermost service.
 pub(crate) type Layers = Box<dyn FnOnce(daffi_core::CallbackService) -> daffi_core::CallbackService + Send>;

@@ -135,3 +135,32 @@ fn the_first_connect_can_wait_for_its_server() {
     let client = connecting.join().unwrap().unwrap();
     assert_eq!(client.rpc().call::<i64>("add", (3, 4)).unwrap(), 7);
 }
+
+/// On a thread that is none of a runtime.
+#[test]
+fn members_are_heard_of_without_a_runtime() {
+    let at = "mem://blocking-events";
+    let router = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let node = router.block_on(daffi::Router::builder("router").bind(at)).unwrap();
+    let client = Client::builder("client").connect_blocking(at).unwrap();
+    let mut events = client.events();
+    let (tell, told) = std::sync::mpsc::channel();
+    let listen = |what: &'static str| {
+        let tell = tell.clone();
+        move |name: String| drop(tell.send(format!("{what} {name}")))
+    };
+    client.on_member_added(listen("added"));
+    client.as_async().on_member_removed(listen("removed"));
+    node.on_member_added(listen("let in"));
+
+    let other = Client::builder("other").connect_blocking(at).unwrap();
+    assert_eq!(events.next().unwrap().unwrap().member(), "other");
+    let mut heard = vec![told.recv().unwrap(), told.recv().unwrap()];
+    heard.sort_unstable();
+    assert_eq!(heard, ["added other", "let in other"]);
+    other.stop();
+    assert_eq!(told.recv().unwrap(), "removed other");
+    assert!(matches!(events.next(), Some(Ok(daffi::MemberEvent::Removed(name))) if name == "other"));
+    client.stop();
+    assert!(events.next().is_none());
+}

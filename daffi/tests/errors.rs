@@ -38,6 +38,7 @@ fn disconnected() -> Vec<Disconnected> {
         Disconnected::NotConnected,
         Disconnected::PeerClosed,
         Disconnected::ServerStopped,
+        Disconnected::ServerCutOff,
         LinkError::from(refused()).into(),
         LinkError::from(DecodeError::UnknownKind(77)).into(),
         Disconnected::Protocol(Arc::new(ProtocolError::Body(body_error()))),
@@ -80,6 +81,7 @@ fn setups() -> Vec<InitializationError> {
         BindError::Io { endpoint: at.clone(), source: refused() }.into(),
         BindError::Settings { endpoint: at.clone(), source: boxed(refused()) }.into(),
         ConnectError::Endpoint(endpoint()).into(),
+        ConnectError::Settings { endpoint: at.clone(), source: boxed(refused()) }.into(),
         ConnectError::failed(&at, Phase::Connect, refused()).into(),
         InitializationError::Hello { source: EncodeError::FrameTooLarge { size: 2, limit: 1 } },
         InitializationError::Thread(refused()),
@@ -146,4 +148,64 @@ fn what_can_be_done_about_an_error_is_in_its_sentence_or_behind_it() {
         said(&CallError::Disconnected(broken.into())),
         "disconnected: the peer broke the protocol: unknown frame kind 77: a link of level 3 carries 0 to 4"
     );
+}
+
+/// Who loops on it neither spins on a slip of the pen nor gives up on what may work later.
+#[test]
+fn what_may_work_later_is_told_from_what_cannot() {
+    let at: Endpoint = "tcp://127.0.0.1:5000".parse().unwrap();
+    let endpoint = || EndpointError::new(&at, "a rule");
+    let of_kind = |kind: io::ErrorKind| io::Error::new(kind, "why");
+    let bind = |kind| InitializationError::from(BindError::Io { endpoint: at.clone(), source: of_kind(kind) });
+    let connect = |phase, kind| InitializationError::from(ConnectError::failed(&at, phase, of_kind(kind)));
+    let handshake = |source| InitializationError::Handshake { endpoint: at.to_string(), source };
+    let timeout = || InitializationError::ConnectTimeout { endpoint: at.to_string(), after: Duration::from_secs(1) };
+    let later = [
+        bind(io::ErrorKind::AddrInUse),
+        bind(io::ErrorKind::AddrNotAvailable),
+        connect(Phase::Resolve, io::ErrorKind::Other),
+        connect(Phase::Connect, io::ErrorKind::ConnectionRefused),
+        connect(Phase::Tls, io::ErrorKind::Other),
+        timeout(),
+        handshake(Disconnected::PeerClosed),
+        handshake(Disconnected::HandshakeTimeout(Duration::from_secs(1))),
+        handshake(Disconnected::Refused("the name is taken".into())),
+        handshake(LinkError::from(DecodeError::UnknownKind(77)).into()),
+        InitializationError::Thread(refused()),
+        InitializationError::AllFailed(vec![ConnectError::Endpoint(endpoint()).into(), timeout()]),
+    ];
+    let never = [
+        InitializationError::Name(name_error()),
+        InitializationError::DuplicateCallback("add".into()),
+        BindError::Endpoint(endpoint()).into(),
+        BindError::Settings { endpoint: at.clone(), source: boxed(refused()) }.into(),
+        bind(io::ErrorKind::InvalidInput),
+        ConnectError::Endpoint(endpoint()).into(),
+        ConnectError::Settings { endpoint: at.clone(), source: boxed(refused()) }.into(),
+        connect(Phase::Connect, io::ErrorKind::InvalidInput),
+        handshake(Disconnected::TokenWithheld("why")),
+        handshake(Disconnected::SameName("calc".into())),
+        handshake(Disconnected::Stopped),
+        InitializationError::AllFailed(vec![ConnectError::Endpoint(endpoint()).into()]),
+        InitializationError::NoAddress,
+        InitializationError::LooksOnly,
+    ];
+    for error in later {
+        assert!(error.is_retryable(), "{error:?}");
+    }
+    for error in never {
+        assert!(!error.is_retryable(), "{error:?}");
+    }
+}
+
+#[test]
+fn a_call_whose_time_was_up_before_it_was_sent_may_be_made_again() {
+    use WaitedFor::{Answer, Connection, Members, Readiness, Receiver, Room};
+    for (waited_for, again) in
+        [(Connection, true), (Receiver, true), (Members, true), (Readiness, true), (Room, true), (Answer, false)]
+    {
+        let (receiver, method, after) = ("calc".to_owned(), "add".to_owned(), Duration::from_secs(1));
+        let error = CallError::Timeout { receiver, method, after, waited_for };
+        assert_eq!((error.is_retryable(), waited_for.is_before_sending()), (again, again), "{error:?}");
+    }
 }

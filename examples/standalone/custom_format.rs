@@ -1,7 +1,5 @@
 //! A format of its own: CBOR, by the crate `ciborium`.
 
-use std::collections::BTreeMap;
-
 use daffi::{
     ValueLimits,
     format::{
@@ -39,18 +37,23 @@ impl Codec for Cbor {
     }
 
     fn decode_args<S: ArgsSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        let (positional, keywords): (Vec<Value>, BTreeMap<String, Value>) = read(body)?;
+        let (positional, keywords): (Vec<Value>, Value) = read(body)?;
+        // Of bytes a type may make a list, which is counted here.
+        let watch = Watch::new(LIMITS, body.bytes.len());
         for (index, value) in positional.into_iter().enumerate() {
-            sink.positional(index, ValueDeserializer::new(value)).map_err(unreadable)?;
+            sink.positional(index, watch.guard::<Self, _>(ValueDeserializer::new(value))).map_err(unreadable)?;
         }
-        for (name, value) in keywords {
-            sink.keyword(&name, ValueDeserializer::new(value)).map_err(unreadable)?;
+        // A name that is there twice is the caller's mistake: a `BTreeMap` would lose it.
+        for (name, value) in keywords.as_map().ok_or_else(|| no_arguments(&keywords))? {
+            let name = name.as_str().ok_or_else(|| no_arguments(name))?;
+            sink.keyword(name, watch.guard::<Self, _>(ValueDeserializer::new(value.clone()))).map_err(unreadable)?;
         }
         Ok(())
     }
 
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        sink.result(ValueDeserializer::new(read(body)?)).map_err(unreadable)
+        let watch = Watch::new(LIMITS, body.bytes.len());
+        sink.result(watch.guard::<Self, _>(ValueDeserializer::new(read(body)?))).map_err(unreadable)
     }
 }
 
@@ -62,18 +65,23 @@ fn unreadable(error: Error) -> SerdeError {
     SerdeError::decode(CBOR, error)
 }
 
+fn no_arguments(found: &Value) -> SerdeError {
+    SerdeError::decode(CBOR, format_args!("keyword arguments are a map with names, this is {}", found.kind()))
+}
+
 /// What a payload may make us hold.
 const LIMITS: ValueLimits = ValueLimits::DEFAULT.max_depth(64).max_values(1 << 20);
 
-/// Something that is read under a guard, which counts depth and values and believes no announced
-/// length.
+/// Something that is read under a guard, which counts depth and values, and by which lengths that
+/// are announced reserve no more than a payload may have.
 struct Watched<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Watched<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Room for 4096 elements may be reserved before they arrive; two levels around the user's
-        // values are ours.
-        let watch = Watch::new(LIMITS, 4096).with_envelope(2);
+        // A guard is told the length of the payload, which may not announce more elements than it
+        // has bytes. A `Deserialize` does not know that, so here it is the most that there may be.
+        // The two levels around the user's values are ours.
+        let watch = Watch::new(LIMITS, LIMITS.max_values).with_envelope(2);
         T::deserialize(watch.guard::<Cbor, D>(deserializer)).map(Self)
     }
 }
@@ -103,6 +111,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let value: Value =
         rpc.call("echo", (Value::from([Value::from("text"), 1.into(), 2.5.into(), true.into()]),)).await?;
     println!("echo: {value}");
+
+    let numbers: Vec<i64> = (0..10_000).collect();
+    println!("10000 numbers come back: {}", rpc.call::<Vec<i64>>("echo", (&numbers,)).await? == numbers);
 
     // What a stranger sends may be nested as deep as it likes.
     let deep = (0..1000).fold(Value::Null, |inner, _| Value::List(vec![inner].into()));

@@ -28,6 +28,23 @@ pub(crate) struct Payload {
     pub(crate) payload: Bytes,
 }
 
+/// Four numbers, which take as many bytes on the wire as in memory.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct Row {
+    #[prost(fixed64, tag = "1")]
+    a: u64,
+    #[prost(fixed64, tag = "2")]
+    b: u64,
+    #[prost(fixed64, tag = "3")]
+    c: u64,
+    #[prost(fixed64, tag = "4")]
+    d: u64,
+}
+
+impl Row {
+    const ALL: Self = Self { a: u64::MAX, b: u64::MAX - 1, c: u64::MAX - 2, d: u64::MAX - 3 };
+}
+
 pub(crate) struct Tonic;
 
 struct Service;
@@ -35,6 +52,12 @@ struct Service;
 #[tonic::async_trait]
 impl Echo for Service {
     type RepeatStream = futures::stream::BoxStream<'static, std::result::Result<Payload, Status>>;
+
+    type RowsStream = futures::stream::BoxStream<'static, std::result::Result<Row, Status>>;
+
+    async fn rows(&self, _: Request<Payload>) -> std::result::Result<Response<Self::RowsStream>, Status> {
+        Ok(Response::new(futures::stream::repeat_with(|| Ok(Row::ALL)).boxed()))
+    }
 
     async fn repeat(&self, request: Request<Payload>) -> std::result::Result<Response<Self::RepeatStream>, Status> {
         let item = request.into_inner();
@@ -52,7 +75,7 @@ impl Subject for Tonic {
     }
 
     fn does(&self, job: &Job) -> bool {
-        crate::does_calls(job) || job.transport == Transport::Tcp && matches!(job.work, Work::Results { .. })
+        crate::does_calls(job) || job.transport == Transport::Tcp && matches!(job.work, Work::Results { .. } | Work::Rows { .. })
     }
 
     fn start<'a>(&'a self, _: &'a str, _: &'a Job, _: &'a [String]) -> BoxFuture<'a, Result<Part>> {
@@ -71,7 +94,7 @@ impl Subject for Tonic {
             let mut client = Callers { job: job.clone(), address: addresses[0].clone(), open: Vec::new() };
             let connections = match job.work {
                 Work::Echo { connections, .. } => connections,
-                Work::Results { .. } => 1,
+                Work::Results { .. } | Work::Rows { .. } => 1,
                 _ => 0,
             };
             for _ in 0..connections {
@@ -119,6 +142,17 @@ impl Client for Callers {
                     let mut results = self.open[0].clone().repeat(Payload { payload }).await?.into_inner();
                     while !over.is_over() {
                         results.message().await?.ok_or("the results have ended")?;
+                        came += 1;
+                    }
+                    Ok(Latencies::new().outcome(came, begun))
+                }
+                Work::Rows { .. } => {
+                    let (begun, over, mut came) = (Instant::now(), Over::after(time), 0);
+                    let mut results = self.open[0].clone().rows(Payload { payload }).await?.into_inner();
+                    while !over.is_over() {
+                        if results.message().await?.ok_or("the results have ended")? != Row::ALL {
+                            return Err("a row is another".into());
+                        }
                         came += 1;
                     }
                     Ok(Latencies::new().outcome(came, begun))

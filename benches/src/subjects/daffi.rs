@@ -19,18 +19,32 @@ macro_rules! callbacks {
             .callback_fn("echo", |payload: Bytes| async move { payload })
             .callback_fn("add", |a: i64, b: i64| async move { a + b })
             .callback_fn("take", |_: Bytes| async {})
-            .callbacks(daffi::callbacks![streams::repeat])
+            .callbacks(daffi::callbacks![streams::repeat, streams::rows])
     };
 }
 
 /// Results one by one.
 mod streams {
     use bytes::Bytes;
-    use futures::stream::{Stream, repeat as over_and_over};
+    use futures::stream::{Stream, repeat as over_and_over, repeat_with};
+    use serde::{Deserialize, Serialize};
+
+    /// 32 bytes in memory, and numbers that are as large on the wire.
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    pub(super) struct Row(u64, u64, u64, u64);
+
+    impl Row {
+        pub(super) const ALL: Self = Self(u64::MAX, u64::MAX - 1, u64::MAX - 2, u64::MAX - 3);
+    }
 
     #[daffi::callback]
     pub(super) fn repeat(item: Bytes) -> impl Stream<Item = Bytes> {
         over_and_over(item)
+    }
+
+    #[daffi::callback]
+    pub(super) fn rows() -> impl Stream<Item = Row> {
+        repeat_with(|| Row::ALL)
     }
 }
 
@@ -209,6 +223,7 @@ impl Client for Nodes {
                 Work::Nowait { .. } => nowait(&self.open[0], payload, time).await,
                 Work::Stream { window, .. } => chunks(&self.open[0], payload, window, time).await,
                 Work::Results { .. } => results(&self.open[0], payload, time).await,
+                Work::Rows { format } => rows(&self.open[0], format_id(format), time).await,
                 Work::Idle { connections } | Work::Members { members: connections } => {
                     let begun = Instant::now();
                     for _ in 0..connections {
@@ -316,6 +331,18 @@ async fn results(node: &Node, payload: Bytes, time: Duration) -> Result<Outcome>
     while !over.is_over() {
         let item = results.next().await.ok_or("the results have ended")??;
         debug_assert_eq!(item.len(), payload.len(), "each is what was asked for");
+        came += 1;
+    }
+    Ok(Latencies::new().outcome(came, begun))
+}
+
+async fn rows(node: &Node, format: FormatId, time: Duration) -> Result<Outcome> {
+    let (begun, over, mut came) = (Instant::now(), Over::after(time), 0);
+    let mut results = node.rpc().serde(format).results::<streams::Row>("rows", ()).await?;
+    while !over.is_over() {
+        if results.next().await.ok_or("the results have ended")?? != streams::Row::ALL {
+            return Err("a row is another".into());
+        }
         came += 1;
     }
     Ok(Latencies::new().outcome(came, begun))

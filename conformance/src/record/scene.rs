@@ -350,6 +350,7 @@ pub(super) fn note_free(session: &mut Session) {
                 free.push(Free::PickleForm);
             }
             Item::Frame(frame) if is_timed(frame) => free.push(Free::TimeLeft),
+            Item::Frame(frame) if frame.has_items() => free.push(Free::ItemPacking),
             Item::Frame(frame) if frame.kind == Kind::HANDSHAKE => {
                 let routed = session.server().is_some_and(|server| server.kind == NodeKind::Router);
                 if *direction == Direction::ToServer || routed {

@@ -232,7 +232,10 @@ impl Run<'_> {
 }
 
 async fn expect(wire: &mut Wire, expected: &Item, free: &[Free]) -> Result<(), Why> {
-    let got = match timeout(PATIENCE, wire.receive()).await {
+    let receive = async {
+        if free.contains(&Free::ItemPacking) { wire.receive_packed_as(expected).await } else { wire.receive().await }
+    };
+    let got = match timeout(PATIENCE, receive).await {
         Err(_) => return Err(Why::Missing(PATIENCE)),
         Ok(Err(error)) => return Err(Why::Ended(format!("failed: {error}"))),
         Ok(Ok(None)) => Item::End,

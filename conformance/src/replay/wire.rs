@@ -94,6 +94,36 @@ impl Wire {
         received
     }
 
+    /// The next item, with its items of a stream packed as in `expected`: those of further frames
+    /// join it, those that are too many stay for the next.
+    pub(super) async fn receive_packed_as(&mut self, expected: &Item) -> io::Result<Option<Item>> {
+        let mut received = self.receive().await?;
+        let Item::Frame(expected) = expected else { return Ok(received) };
+        let Some(Item::Frame(got)) = &mut received else { return Ok(received) };
+        if !expected.has_items() || !got.has_items() {
+            return Ok(received);
+        }
+        let wanted = &expected.payload;
+        while got.payload.len() < wanted.len() && wanted.starts_with(&got.payload) {
+            match self.receive().await? {
+                Some(Item::Frame(next)) if (Frame { payload: got.payload.clone(), ..*next.clone() }) == **got => {
+                    got.payload = [&got.payload[..], &next.payload].concat().into();
+                }
+                // What came instead is the next step's, and this one differs.
+                Some(other) => {
+                    self.early.push_front(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        if got.payload.len() > wanted.len() && got.payload.starts_with(wanted) {
+            let rest = got.payload.split_off(wanted.len());
+            self.early.push_front(Item::Frame(Box::new(Frame { payload: rest, ..*got.clone() })));
+        }
+        Ok(received)
+    }
+
     /// Waits until a client has handled all it was sent: it answers a call of a function that it
     /// does not have, and it reads in order. Nothing else of the protocol tells that an event has
     /// arrived.

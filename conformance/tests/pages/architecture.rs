@@ -5,8 +5,11 @@ use daffi_testing::repository;
 
 use crate::files::outside_of_code;
 
-fn page() -> String {
-    fs::read_to_string(repository().join("ARCHITECTURE.md")).expect("the page of the house is there")
+const HOUSE: &str = "ARCHITECTURE.md";
+const INVARIANTS: &str = "docs/invariants.md";
+
+fn page(name: &str) -> String {
+    fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// The paths that a text names in code spans; `a/{b,c}` stands for two.
@@ -21,16 +24,18 @@ fn paths(text: &str) -> Vec<String> {
 
 #[test]
 fn files_that_are_named_exist() {
-    let page = page();
-    let named = paths(&outside_of_code(&page).collect::<Vec<_>>().join("\n"));
-    let missing: Vec<_> = named.iter().filter(|path| !repository().join(path).exists()).collect();
-    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:#?}, which do not exist");
-    assert!(named.len() > 80, "{} files were found, and more are named", named.len());
+    for name in [HOUSE, INVARIANTS] {
+        let page = page(name);
+        let named = paths(&outside_of_code(&page).collect::<Vec<_>>().join("\n"));
+        let missing: Vec<_> = named.iter().filter(|path| !repository().join(path).exists()).collect();
+        assert!(missing.is_empty(), "{name} names {missing:#?}, which do not exist");
+        assert!(named.len() > 80, "{} files were found in {name}, and more are named", named.len());
+    }
 }
 
 #[test]
 fn invariants_are_held_by_tests() {
-    let page = page();
+    let page = page(INVARIANTS);
     let (_, table) = page.split_once("| invariant |").expect("there is a table of invariants");
     let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
     assert!(rows.len() > 15, "{} rows were found, and there are more", rows.len());
@@ -44,7 +49,7 @@ fn invariants_are_held_by_tests() {
 
 #[test]
 fn faults_that_were_seen_have_tests() {
-    let page = page();
+    let page = page(INVARIANTS);
     let (_, table) = page.split_once("| seen |").expect("there is a table of faults");
     let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
     assert!(rows.len() >= 18, "{} rows were found, and there are more", rows.len());

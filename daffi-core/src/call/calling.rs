@@ -18,6 +18,7 @@ use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::{
     CallOptions,
+    again::{Again, is_refused_by_stopping},
     engine::{Received, read, receive, send, send_now, send_nowait, send_nowait_now, to_received},
     pending_reply::PendingReply,
     progress::Progress,
@@ -122,7 +123,9 @@ impl<'m, F: FormatSet> RawCall<'m, F> {
     pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
         let (span, options) = client.begin(method, options);
         let prepared = client.prepare(method, args, &options, true);
-        if let (Some(span), Prepared::Addressed(addressed)) = (&span, &prepared) {
+        if let (Some(span), Prepared::Addressed(addressed)) = (&span, &prepared)
+            && !addressed.receiver.is_empty()
+        {
             span.note_peer(&addressed.receiver);
         }
         let made = Made { prepared, options: options.into_owned() };
@@ -161,7 +164,7 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                     if let Some(expires) = expires.as_pin_mut() {
                         ready!(expires.poll(cx));
                         let error = CallError::Timeout {
-                            receiver: pending.receiver().to_string(),
+                            receiver: pending.shown_receiver(),
                             method: (*this.method).to_owned(),
                             after: *after,
                             waited_for: WaitedFor::Answer,
@@ -188,6 +191,10 @@ fn begin<'m, F: FormatSet>(
     let unsent = match prepared {
         Prepared::Failed(error) => return Err(error),
         Prepared::Unaddressed(payloads) => Unsent::Payloads(payloads),
+        // It may be made again.
+        Prepared::Addressed(addressed) if addressed.receiver.is_empty() && options.waits_at_router() => {
+            Unsent::Payloads(addressed.written.into_payloads())
+        }
         Prepared::Addressed(mut addressed) => match &*client.shared().current() {
             Some(current) if current.conn.conn.id == addressed.conn => {
                 let (receiver, written) = (&addressed.receiver, &mut addressed.written);
@@ -215,6 +222,14 @@ enum Unsent {
 }
 
 impl Unsent {
+    /// What the call is made again with, if it may be.
+    fn again(&self, options: &CallOptions) -> Option<Again> {
+        match self {
+            Self::Payloads(payloads) => Again::of(payloads, options),
+            Self::Addressed(..) => None,
+        }
+    }
+
     /// Waits for a connection and a receiver, and gives them with the request. Cancel safe.
     async fn address<F: FormatSet>(
         self,
@@ -241,10 +256,21 @@ async fn call<F: FormatSet>(
 ) -> Result<Received, CallError> {
     let (mut progress, deadline) = (Progress::default(), options.timeout.map(later));
     let ended = within(options.timeout, async {
-        let (conn, receiver, written) = unsent.address(&client, method, &options, true, &mut progress).await?;
-        let mut pending = send(conn, receiver, written, deadline, &mut progress).await?;
-        pending.count(method);
-        receive(&mut pending, method, options.timeout).await
+        let mut unsent = unsent;
+        loop {
+            let again = unsent.again(&options);
+            let (conn, receiver, written) = unsent.address(&client, method, &options, true, &mut progress).await?;
+            let mut pending = send(conn, receiver, written, deadline, &mut progress).await?;
+            pending.count(method);
+            let received = receive(&mut pending, method, options.timeout).await?;
+            match again {
+                Some(again) if is_refused_by_stopping(client.formats(), &received) => {
+                    unsent = Unsent::Payloads(again.into_payloads());
+                    Again::pause().await;
+                }
+                _ => return Ok(received),
+            }
+        }
     });
     match client.unless_given_up(method, async { Ok(ended.await) }).await? {
         Ok(ended) => ended,
@@ -261,6 +287,7 @@ async fn queue<F: FormatSet>(
     let mut progress = Progress::default();
     let ended = within(options.timeout, async {
         let (conn, receiver, written) = unsent.address(&client, method, &options, false, &mut progress).await?;
+        progress.waits_for(WaitedFor::Room);
         send_nowait(&conn, &receiver, written, method).await
     });
     match client.unless_given_up(method, async { Ok(ended.await) }).await? {

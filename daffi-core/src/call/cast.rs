@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    future::poll_fn,
+    future::{Future, poll_fn},
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     CallOptions, Rpc,
     cast_results::{CastResults, MemberResults},
-    engine::{read, receive, send, send_nowait},
+    engine::{Received, read, receive, send, send_nowait},
     progress::Progress,
     request::{Payloads, WrittenRequest, choose, format_for, write_payload},
     setters,
@@ -25,7 +25,8 @@ use super::{
 use crate::{
     client::{Client, ClientConn},
     deadline::later,
-    error::CallError,
+    error::{CallError, WaitedFor},
+    session::Members,
 };
 
 /// One call to several members: [`Client::cast`].
@@ -48,14 +49,17 @@ pub struct CastNowait<F> {
 pub type Answers<R> = BTreeMap<String, Result<R, CallError>>;
 
 /// A request for one member, or why there is none.
-type Requests = Vec<(String, Result<(NodeName, WrittenRequest), CallError>)>;
+type MemberRequest = Result<(NodeName, WrittenRequest), CallError>;
+
+/// What each member is asked, by its name.
+type MemberRequests = Vec<(String, MemberRequest)>;
 
 impl<F: FormatSet> Cast<F> {
     pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
         Self { client, options, receivers: None }
     }
 
-    setters!(receivers serde header timeout wait_for_connection);
+    setters!(receivers serde header timeout wait_for_connection wait_for_each);
 
     /// Calls `method` on each member and gives the result or the error of each, by name; `()` takes
     /// any result.
@@ -83,10 +87,10 @@ impl<F: FormatSet> Cast<F> {
     #[doc = words!(cast_results)]
     pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<CastResults<R, F>, CallError> {
         let client = &self.client;
-        let deadline = self.options.timeout.map(|after| (after, later(after)));
-        let payloads = Arc::new(payloads(client, &self.options, method, &args));
-        let conn = connection(client, &self.options, deadline, method).await?;
-        let names = names(&conn, self.receivers.as_deref(), method)?;
+        let options = client.inherit(&self.options);
+        let payloads = Arc::new(payloads(client, &options, method, &args));
+        let cast = Casting::new(client, &options, self.receivers.as_deref(), method, &payloads, true);
+        let (_, names) = client.unless_given_up(method, cast.members()).await?;
         let mut members: Vec<_> = names.iter().map(|name| self.member(method, name, &payloads)).collect();
         // All are asked now, and who takes no more for the moment holds nobody else up.
         poll_fn(|cx| {
@@ -99,36 +103,21 @@ impl<F: FormatSet> Cast<F> {
 
     /// The call of one member, to be sent.
     fn member<R: Returned>(&self, method: &str, name: &str, payloads: &Arc<Payloads>) -> MemberResults<R, F> {
-        let options = CallOptions { receiver: Some(name.to_owned()), ..self.options.clone() };
+        let wait_for_receiver = self.options.wait_for_receiver && self.receivers.is_some();
+        let options = CallOptions { receiver: Some(name.to_owned()), wait_for_receiver, ..self.options.clone() };
         let rpc = Rpc::new(self.client.clone(), options);
         let (method, payloads) = (method.to_owned(), Arc::clone(payloads));
         MemberResults::new(name, async move { rpc.results_of(&method, &payloads).await })
     }
 
     async fn send<R: Returned + Send>(&self, method: &str, payloads: &Payloads) -> Result<Answers<R>, CallError> {
-        let deadline = self.options.timeout.map(|after| (after, later(after)));
-        let conn = connection(&self.client, &self.options, deadline, method).await?;
-        let receivers = self.receivers.as_deref();
-        let requests = address(&self.client, &conn, &self.options, receivers, method, payloads, true)?;
+        let cast = Casting::new(&self.client, &self.options, self.receivers.as_deref(), method, payloads, true);
+        let (conn, requests) = cast.requests().await?;
         let calls = requests.into_iter().map(|(name, request)| {
-            let conn = &conn;
+            let (cast, conn) = (&cast, &conn);
             async move {
-                let answer = async {
-                    let (receiver, written) = request?;
-                    let mut progress = Progress::default();
-                    progress.set_target(conn, &receiver);
-                    let until = deadline.map(|(_, at)| at);
-                    let sending = send(Arc::clone(conn), receiver, written, until, &mut progress);
-                    let call = async { receive(&mut sending.await?, method, self.options.timeout).await };
-                    match deadline {
-                        None => call.await,
-                        Some((after, at)) => match timeout_at(at, call).await {
-                            Ok(ended) => ended,
-                            Err(_) => Err(progress.expired(method, after)),
-                        },
-                    }
-                };
-                let result = answer.await.and_then(|received| read(self.client.formats(), received, method));
+                let received = cast.answer(conn, &name, request).await;
+                let result = received.and_then(|received| read(self.client.formats(), received, method));
                 (name, result)
             }
         });
@@ -141,7 +130,7 @@ impl<F: FormatSet> CastNowait<F> {
         Self { client, options, receivers: None }
     }
 
-    setters!(receivers serde header timeout wait_for_connection);
+    setters!(receivers serde header timeout wait_for_connection wait_for_each);
 
     /// Calls `method` on each member; returns once all requests are queued. Nothing tells whether
     /// they arrived, or ran.
@@ -160,51 +149,141 @@ impl<F: FormatSet> CastNowait<F> {
     }
 
     async fn send(&self, method: &str, payloads: &Payloads) -> Result<(), CallError> {
-        let deadline = self.options.timeout.map(|after| (after, later(after)));
-        let conn = connection(&self.client, &self.options, deadline, method).await?;
-        let receivers = self.receivers.as_deref();
-        let requests = address(&self.client, &conn, &self.options, receivers, method, payloads, false)?;
+        let cast = Casting::new(&self.client, &self.options, self.receivers.as_deref(), method, payloads, false);
+        let (conn, requests) = cast.requests().await?;
         // All at once: a receiver that takes no more for now holds back nobody else's request.
-        let sends = requests.into_iter().map(|(_, request)| {
-            let conn = &conn;
-            async move {
-                let (receiver, written) = request?;
-                let sending = send_nowait(conn, &receiver, written, method);
-                let Some((after, at)) = deadline else { return sending.await };
-                match timeout_at(at, sending).await {
-                    Ok(sent) => sent,
-                    Err(_) => {
-                        let mut progress = Progress::default();
-                        progress.set_target(conn, &receiver);
-                        Err(progress.expired(method, after))
-                    }
-                }
-            }
+        let sends = requests.into_iter().map(|(name, request)| {
+            let (cast, conn) = (&cast, &conn);
+            async move { cast.queue(conn, &name, request).await }
         });
         join_all(sends).await.into_iter().collect()
     }
 }
 
-async fn connection<F: FormatSet>(
-    client: &Client<F>,
-    options: &CallOptions,
+/// One cast: what it asks, of whom, and until when.
+struct Casting<'a, F> {
+    client: &'a Client<F>,
+    options: &'a CallOptions,
+    receivers: Option<&'a [String]>,
+    method: &'a str,
+    payloads: &'a Payloads,
+    wants_reply: bool,
     deadline: Option<(Duration, Instant)>,
-    method: &str,
-) -> Result<Arc<ClientConn>, CallError> {
-    let connection = client.shared().connection(options.wait_for_connection);
-    match deadline {
-        None => connection.await,
-        Some((after, at)) => match timeout_at(at, connection).await {
-            Ok(connection) => connection,
-            Err(_) => Err(Progress::default().expired(method, after)),
-        },
+}
+
+impl<'a, F: FormatSet> Casting<'a, F> {
+    /// It begins now: its time runs.
+    fn new(
+        client: &'a Client<F>,
+        options: &'a CallOptions,
+        receivers: Option<&'a [String]>,
+        method: &'a str,
+        payloads: &'a Payloads,
+        wants_reply: bool,
+    ) -> Self {
+        let deadline = options.timeout.map(|after| (after, later(after)));
+        Self { client, options, receivers, method, payloads, wants_reply, deadline }
+    }
+
+    /// Who is asked, and over which connection. Waits, as the options say, for a connection, and if
+    /// nobody was named for the first who exposes the callback.
+    async fn members(&self) -> Result<(Arc<ClientConn>, Vec<String>), CallError> {
+        let Self { client, options, method, .. } = *self;
+        let mut progress = Progress::default();
+        let found = client.until_found(method, options, &mut progress, |_, members| {
+            // Before the server has told who exposes the callback, nobody seems to.
+            if client.shared().unwatched(members, method).is_some() {
+                return Err(CallError::ReceiverNotFound { method: method.to_owned(), receiver: None });
+            }
+            names(members, self.receivers, method)
+        });
+        self.in_time(found).await.unwrap_or_else(|after| Err(progress.expired(method, after)))
+    }
+
+    /// The request of each member that is asked.
+    async fn requests(&self) -> Result<(Arc<ClientConn>, MemberRequests), CallError> {
+        let Self { client, options, method, wants_reply, .. } = *self;
+        let (conn, names) = self.members().await?;
+        let (shared, members) = (client.shared(), conn.members());
+        let extensions = WrittenExtensions::of(options, method, wants_reply, false)?;
+        let mut requests = Vec::with_capacity(names.len());
+        for name in names {
+            let chosen = choose(shared, &members, method, Some(&name), None).and_then(|receiver| {
+                let format = format_for(client.formats(), &members, &receiver, options.serde)?;
+                Ok((receiver, format))
+            });
+            let request = match chosen {
+                Ok((receiver, format)) => {
+                    let (to, payload) = ((&receiver, members.level(&receiver)), self.payloads.get(format));
+                    let written = write_payload(shared, to, method, &extensions, payload, wants_reply)?;
+                    Ok((receiver, written))
+                }
+                Err(error) => Err(error),
+            };
+            requests.push((name, request));
+        }
+        Ok((conn, requests))
+    }
+
+    /// The request of one member, and the connection it goes over. Waits, as the options say, for
+    /// one that was named and is not there.
+    async fn ready(
+        &self,
+        conn: &Arc<ClientConn>,
+        name: &str,
+        request: MemberRequest,
+        progress: &mut Progress,
+    ) -> Result<(Arc<ClientConn>, NodeName, WrittenRequest), CallError> {
+        let waits = self.options.wait_for_receiver && self.receivers.is_some();
+        let (conn, receiver, written) = match request {
+            Ok((receiver, written)) => (Arc::clone(conn), receiver, written),
+            Err(CallError::ReceiverNotFound { .. }) if waits => {
+                let options = CallOptions { receiver: Some(name.to_owned()), ..self.options.clone() };
+                self.client.address(self.method, self.payloads, &options, self.wants_reply, progress).await?
+            }
+            Err(error) => return Err(error),
+        };
+        progress.set_target(&conn, &receiver);
+        Ok((conn, receiver, written))
+    }
+
+    /// Sends the request of one member and waits for its answer.
+    async fn answer(&self, conn: &Arc<ClientConn>, name: &str, request: MemberRequest) -> Result<Received, CallError> {
+        let mut progress = Progress::default();
+        let until = self.deadline.map(|(_, at)| at);
+        let call = async {
+            let (conn, receiver, written) = self.ready(conn, name, request, &mut progress).await?;
+            let mut pending = send(conn, receiver, written, until, &mut progress).await?;
+            receive(&mut pending, self.method, self.options.timeout).await
+        };
+        self.in_time(call).await.unwrap_or_else(|after| Err(progress.expired(self.method, after)))
+    }
+
+    /// Queues the request of one member, which nobody answers.
+    async fn queue(&self, conn: &Arc<ClientConn>, name: &str, request: MemberRequest) -> Result<(), CallError> {
+        let mut progress = Progress::default();
+        let queued = async {
+            let (conn, receiver, written) = self.ready(conn, name, request, &mut progress).await?;
+            progress.waits_for(WaitedFor::Room);
+            send_nowait(&conn, &receiver, written, self.method).await
+        };
+        self.in_time(queued).await.unwrap_or_else(|after| Err(progress.expired(self.method, after)))
+    }
+
+    /// What is there within the time of the cast; the error is that time.
+    async fn in_time<T>(&self, future: impl Future<Output = T>) -> Result<T, Duration> {
+        match self.deadline {
+            None => Ok(future.await),
+            Some((after, at)) => timeout_at(at, future).await.map_err(|_| after),
+        }
     }
 }
 
-/// The arguments in the formats that the members take, once per format and not per member.
+/// The arguments in the formats that the members take, once per format and not per member; in all
+/// that they may take where some are waited for.
 fn payloads<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &str, args: &impl Args) -> Payloads {
     let current = client.shared().current();
-    let levels = current.as_ref().map(|current| {
+    let levels = current.as_ref().filter(|_| !options.wait_for_receiver).map(|current| {
         let exposing = current.members.receivers_of(method).map(|all| &all[..]).unwrap_or_default();
         exposing.iter().map(|member| current.members.level(member)).collect()
     });
@@ -212,14 +291,14 @@ fn payloads<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &st
 }
 
 /// Who is asked.
-fn names(conn: &ClientConn, receivers: Option<&[String]>, method: &str) -> Result<Vec<String>, CallError> {
+fn names(members: &Members, receivers: Option<&[String]>, method: &str) -> Result<Vec<String>, CallError> {
     let mut named = BTreeSet::new();
     let names: Vec<String> = match receivers {
         Some([]) => return Err(CallError::NoReceivers { method: method.to_owned() }),
         // In the order in which they were named, each once.
         Some(names) => names.iter().filter(|name| named.insert(*name)).cloned().collect(),
         None => {
-            let exposing = conn.members().receivers_of(method).cloned();
+            let exposing = members.receivers_of(method).cloned();
             exposing.map(|all| all.iter().map(ToString::to_string).collect()).unwrap_or_default()
         }
     };
@@ -227,37 +306,4 @@ fn names(conn: &ClientConn, receivers: Option<&[String]>, method: &str) -> Resul
         return Err(CallError::ReceiverNotFound { method: method.to_owned(), receiver: None });
     }
     Ok(names)
-}
-
-/// The request of each member.
-fn address<F: FormatSet>(
-    client: &Client<F>,
-    conn: &ClientConn,
-    options: &CallOptions,
-    receivers: Option<&[String]>,
-    method: &str,
-    payloads: &Payloads,
-    wants_reply: bool,
-) -> Result<Requests, CallError> {
-    let shared = client.shared();
-    let members = conn.members();
-    let names = names(conn, receivers, method)?;
-    let extensions = WrittenExtensions::of(options, method, wants_reply)?;
-    let mut requests = Vec::with_capacity(names.len());
-    for name in names {
-        let chosen = choose(shared, &members, method, Some(&name), None).and_then(|receiver| {
-            let format = format_for(client.formats(), &members, &receiver, options.serde)?;
-            Ok((receiver, format))
-        });
-        let request = match chosen {
-            Ok((receiver, format)) => {
-                let to = (&receiver, members.level(&receiver));
-                let written = write_payload(shared, to, method, &extensions, payloads.get(format), wants_reply)?;
-                Ok((receiver, written))
-            }
-            Err(error) => Err(error),
-        };
-        requests.push((name, request));
-    }
-    Ok(requests)
 }

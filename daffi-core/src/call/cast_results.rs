@@ -87,7 +87,7 @@ pub(super) struct MemberResults<R, F> {
 enum MemberState<R, F> {
     /// The call waits for a number, or for room.
     Opens(BoxFuture<'static, Result<Results<R, F>, CallError>>),
-    Open(Results<R, F>),
+    Open(Box<Results<R, F>>),
     Failed(CallError),
     Over,
 }
@@ -105,7 +105,7 @@ impl<R: Returned, F: FormatSet> MemberResults<R, F> {
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let MemberState::Opens(opening) = &mut self.state {
             self.state = match ready!(opening.as_mut().poll(cx)) {
-                Ok(results) => MemberState::Open(results),
+                Ok(results) => MemberState::Open(Box::new(results)),
                 Err(error) => MemberState::Failed(error),
             };
         }
@@ -122,7 +122,7 @@ impl<R: Returned, F: FormatSet> Stream for MemberResults<R, F> {
         let this = self.get_mut();
         ready!(this.poll_open(cx));
         let next = match &mut this.state {
-            MemberState::Open(results) => match ready!(Pin::new(results).poll_next(cx)) {
+            MemberState::Open(results) => match ready!(Pin::new(&mut **results).poll_next(cx)) {
                 Some(Ok(result)) => return Poll::Ready(Some((this.name.to_string(), CastItem::Item(result)))),
                 Some(Err(error)) => CastItem::Failed(error),
                 None => CastItem::Ended,

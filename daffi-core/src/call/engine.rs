@@ -11,7 +11,7 @@ use crate::{
     client::{ClientConn, Gone, Paid, Style},
     conn::Class,
     data::CallData,
-    error::{CallError, WaitedFor},
+    error::{ANY_MEMBER, CallError, WaitedFor},
     refusal::Refusal,
 };
 
@@ -207,8 +207,9 @@ pub(super) fn read<R: Returned>(formats: &impl FormatSet, received: Received, me
     let receiver = frame.transmitter();
     if let (Some(after), Some(Refusal::DeadlineExceeded)) = (timeout, Refusal::of(&error)) {
         // The receiver was the first to see that the time is up.
-        let (receiver, method) = (receiver.to_owned(), method.to_owned());
-        return Err(CallError::Timeout { receiver, method, after, waited_for: WaitedFor::Answer });
+        let waited_for = if receiver.is_empty() { WaitedFor::Receiver } else { WaitedFor::Answer };
+        let receiver = if receiver.is_empty() { ANY_MEMBER } else { receiver }.to_owned();
+        return Err(CallError::Timeout { receiver, method: method.to_owned(), after, waited_for });
     }
     Err(match Refusal::call_error(error, receiver, method) {
         Ok(refused) => refused,

@@ -1,5 +1,6 @@
 //! The six call styles, and the way of one call to its receiver and back.
 
+mod again;
 mod calling;
 mod cast;
 mod cast_results;
@@ -47,6 +48,9 @@ pub struct CallOptions {
     pub receiver: Option<String>,
     /// What keeps related calls together, for a picker such as [`StickyByKey`](crate::StickyByKey).
     pub key: Option<String>,
+    /// The Router chooses the receiver, if none is given and the Router can: see
+    /// [`ByRouter`](crate::ByRouter).
+    pub by_router: bool,
     /// The format of arguments and result. Default: MSGPACK for a receiver of this project,
     /// PICKLE for one of daffi 3.0.1, OPAQUE for streams.
     pub serde: Option<FormatId>,
@@ -55,7 +59,9 @@ pub struct CallOptions {
     /// Whether the call waits for a connection, within the timeout, when there is none.
     pub wait_for_connection: bool,
     /// While no member exposes the callback, wait for one instead of failing at once; and for a
-    /// connection.
+    /// connection. A call with a timeout and neither a receiver nor a key waits at the Router, if
+    /// that is one of this project, which then chooses who gets it. A cast to members by name waits
+    /// for each of them.
     pub wait_for_receiver: bool,
     /// Keys and values that travel with the call, such as a token or a tenant: the callback reads
     /// them by [`Context::header`](crate::Context::header). At most 4 KiB together, and 255 bytes a
@@ -67,6 +73,15 @@ pub struct CallOptions {
     stream: StreamFlags,
     /// The trace that the call belongs to, as its client found out when it was made.
     trace: Option<Arc<TraceContext>>,
+}
+
+impl CallOptions {
+    /// Whether the call can wait at a Router for its receiver: it says for how long, and leaves the
+    /// choice to the Router.
+    const fn waits_at_router(&self) -> bool {
+        let says_time = self.timeout.is_some() && !self.stream.items_follow;
+        self.wait_for_receiver && says_time && self.receiver.is_none() && self.key.is_none()
+    }
 }
 
 /// The setters that call styles share.
@@ -86,6 +101,15 @@ macro_rules! setters {
         #[must_use]
         pub fn key(mut self, key: impl Into<String>) -> Self {
             self.options.key = Some(key.into());
+            self
+        }
+    };
+    (@ by_router) => {
+        /// Has the Router choose who gets the call, where that can, whatever the client's picker:
+        /// see [`ByRouter`](crate::ByRouter). Not with a [`receiver`](Self::receiver).
+        #[must_use]
+        pub const fn by_router(mut self) -> Self {
+            self.options.by_router = true;
             self
         }
     };
@@ -152,6 +176,20 @@ macro_rules! setters {
     (@ wait_for_receiver) => {
         /// Waits, within the timeout, while no member exposes the callback or the one asked for
         /// does not, instead of failing at once. It waits for a connection, too.
+        ///
+        /// A call that wants an answer and has a timeout, but no receiver and no key, waits at the
+        /// Router, if that is one of this project: then the Router chooses who gets it, and a
+        /// worker that is restarted in order makes no such call fail.
+        #[must_use]
+        pub fn wait_for_receiver(mut self) -> Self {
+            self.options.wait_for_receiver = true;
+            self
+        }
+    };
+    (@ wait_for_each) => {
+        /// Waits, within the timeout, while no member exposes the callback, instead of failing at
+        /// once; of [`receivers`](Self::receivers) for each that does not yet, while the others are
+        /// called. It waits for a connection, too.
         #[must_use]
         pub fn wait_for_receiver(mut self) -> Self {
             self.options.wait_for_receiver = true;

@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use daffi_serde::FormatSet;
 use daffi_wire::{CallId, FIRST_CALL_WINDOW, FormatId, NodeName};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use super::{
-    CallOptions, calling::within, engine::send_streaming, pending_reply::PendingReply, progress::Progress,
-    request::Payloads,
-};
+use super::{CallOptions, engine::send_streaming, pending_reply::PendingReply, progress::Progress, request::Payloads};
 use crate::{
     client::{Client, ClientConn},
-    data::{CallData, Inflow, Outflow},
+    data::{CallData, Hand, Inflow, Outflow},
     deadline::later,
     error::CallError,
 };
@@ -22,6 +19,8 @@ use crate::{
 pub(super) struct StreamingCall {
     pub(super) pending: PendingReply,
     pub(super) data: Arc<CallData>,
+    /// What its program reads.
+    pub(super) hand: Hand,
     /// When the call's timeout has passed, counted from the call.
     pub(super) deadline: Option<Instant>,
 }
@@ -34,7 +33,17 @@ pub(super) async fn open<F: FormatSet>(
     payloads: &Payloads,
     options: &CallOptions,
 ) -> Result<StreamingCall, CallError> {
-    let (mut progress, deadline) = (Progress::default(), options.timeout.map(later));
+    open_until(client, method, (payloads, options), options.timeout.map(later)).await
+}
+
+/// The same of a call that was made before, and of which the time passes then.
+pub(super) async fn open_until<F: FormatSet>(
+    client: &Client<F>,
+    method: &str,
+    (payloads, options): (&Payloads, &CallOptions),
+    deadline: Option<Instant>,
+) -> Result<StreamingCall, CallError> {
+    let mut progress = Progress::default();
     let sending = client.unless_given_up(method, async {
         let (conn, receiver, written) = client.address(method, payloads, options, true, &mut progress).await?;
         progress.set_target(&conn, &receiver);
@@ -43,11 +52,12 @@ pub(super) async fn open<F: FormatSet>(
             |conn: &Arc<ClientConn>, receiver: &NodeName, id| call_data(client, conn, (receiver, id), format, options);
         let (mut pending, data) = send_streaming(conn, receiver, written, deadline, data, &mut progress).await?;
         pending.count(method);
-        Ok(StreamingCall { pending, data, deadline })
+        Ok(StreamingCall { pending, data, hand: Hand::default(), deadline })
     });
-    match within(options.timeout, sending).await {
+    let Some(until) = deadline else { return sending.await };
+    match timeout_at(until, sending).await {
         Ok(opened) => opened,
-        Err(after) => Err(progress.expired(method, after)),
+        Err(_) => Err(progress.expired(method, options.timeout.unwrap_or_default())),
     }
 }
 

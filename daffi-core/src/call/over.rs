@@ -13,7 +13,7 @@ use super::{
     service::{Call, ReadAnswer},
     setters,
 };
-use crate::error::{BoxError, CallError, WaitedFor};
+use crate::error::{ANY_MEMBER, BoxError, CallError, WaitedFor};
 
 /// Calls with the sugar of [`Rpc`](super::Rpc) over any tower stack around a client.
 #[derive(Clone, Debug)]
@@ -27,13 +27,14 @@ impl<S> RpcOver<S> {
         Self { service, options: CallOptions::default() }
     }
 
-    setters!(receiver key serde header timeout wait_for_connection wait_for_receiver);
+    setters!(receiver key by_router serde header timeout wait_for_connection wait_for_receiver);
 
     /// Calls `method` through the stack and reads its result as a `R`.
     ///
     /// Waits until the stack is ready, within the timeout: without a layer that refuses calls, such
-    /// as `load_shed`, that is until the client has a connection and takes a call. Cancelling:
-    /// dropping the future gives the call up.
+    /// as `load_shed`, that is until the client has a connection and takes a call. The client's
+    /// `default_timeout` begins when the stack hands the call to the client: to bound the wait
+    /// before that, set a timeout here. Cancelling: dropping the future gives the call up.
     ///
     /// # Errors
     /// [`CallError`]; what a layer fails with, unless it is a `CallError`, is [`CallError::Layer`].
@@ -67,7 +68,7 @@ impl<S> RpcOver<S> {
 
 fn not_ready(method: &str, after: Duration) -> CallError {
     let waited_for = WaitedFor::Readiness;
-    CallError::Timeout { receiver: "any member".into(), method: method.to_owned(), after, waited_for }
+    CallError::Timeout { receiver: ANY_MEMBER.into(), method: method.to_owned(), after, waited_for }
 }
 
 fn layer_error(error: impl Into<BoxError>) -> CallError {

@@ -9,6 +9,7 @@ use std::{
 
 use daffi_wire::{CallId, CancelReason, Frame, Level, NodeName};
 
+use super::progress::shown;
 use crate::{
     client::{ClientConn, CountedCall},
     data::{CallData, FlowError},
@@ -71,8 +72,14 @@ impl PendingReply {
         &self.conn
     }
 
+    /// Unnamed where a Router chooses it.
     pub(super) const fn receiver(&self) -> &NodeName {
         &self.receiver
+    }
+
+    /// The receiver as errors show it.
+    pub(super) fn shown_receiver(&self) -> String {
+        shown(Some(&self.receiver))
     }
 
     /// What comes and goes of the call in DATA: it asked for that, or its answer is large.
@@ -99,16 +106,18 @@ impl PendingReply {
         if std::mem::take(&mut self.fresh) {
             return Poll::Pending;
         }
-        let (outcome, was_full) = {
+        let (outcome, was_full, data) = {
             let in_flight = &mut self.conn.session.lock().in_flight;
             let was_full = !in_flight.has_free();
-            (ready!(in_flight.poll(self.id, cx)), was_full)
+            let outcome = ready!(in_flight.poll(self.id, cx));
+            // Under the lock: the number is another call's from here on.
+            (outcome, was_full, self.take_data())
         };
-        let data = self.take_data();
         // The number is free already: nothing is left to give up.
         self.id = CallId::NONE;
-        if let Some(data) = &data {
-            // Nobody takes items any more; what came is still to be read.
+        if let (Some(data), None | Some(Outcome::ReceiverGone)) = (&data, &outcome) {
+            // Nobody takes items any more; what came is still to be read. An answer has said so
+            // before it ended the call.
             data.stop_sending();
         }
         self.conn.on_number_free(was_full);
@@ -128,7 +137,7 @@ impl PendingReply {
     #[cold]
     fn error(&self, why: Option<NoOutcome>) -> CallError {
         match why {
-            None => CallError::ReceiverGone { receiver: self.receiver.to_string(), method: String::new() },
+            None => CallError::ReceiverGone { receiver: self.shown_receiver(), method: String::new() },
             Some(NoOutcome::Broken(data)) => data.fault().map_or_else(|| self.conn.closed_error(), call_error),
             Some(NoOutcome::Closed) => self.conn.closed_error(),
         }
@@ -158,7 +167,7 @@ impl Future for PendingReply {
 
 impl Drop for PendingReply {
     fn drop(&mut self) {
-        self.conn.picker.on_end(&self.receiver);
+        self.conn.note_end(&self.receiver);
         if self.id == CallId::NONE {
             return;
         }
@@ -170,11 +179,17 @@ impl Drop for PendingReply {
             // Before the word that nobody waits: no DATA comes behind that.
             data.end();
         }
-        let (freed, was_full, worn) = {
+        let (freed, was_full, worn, late) = {
             let in_flight = &mut self.conn.session.lock().in_flight;
             let was_full = !in_flight.has_free();
-            (in_flight.give_up(self.id, self.sent), was_full, in_flight.is_worn())
+            let freed = in_flight.give_up(self.id, self.sent);
+            // Under the lock: an answer that begins to come just now finds the call given up, or
+            // what is kept for it is found here.
+            (freed, was_full, in_flight.is_worn(), self.take_data())
         };
+        if let Some(data) = late {
+            data.close();
+        }
         if worn {
             self.conn.worn.notify_one();
         }

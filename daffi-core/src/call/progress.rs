@@ -6,7 +6,7 @@ use daffi_wire::NodeName;
 
 use crate::{
     client::ClientConn,
-    error::{CallError, WaitedFor},
+    error::{ANY_MEMBER, CallError, WaitedFor},
     session::IDS,
 };
 
@@ -47,7 +47,13 @@ impl Progress {
             let text = format!("all {IDS} call numbers of the connection were in use for {after:?}");
             return CallError::Overloaded(text);
         }
-        let receiver = self.receiver.as_ref().map_or_else(|| "any member".into(), ToString::to_string);
+        let receiver = shown(self.receiver.as_ref());
         CallError::Timeout { receiver, method: method.to_owned(), after, waited_for: self.waited_for }
     }
+}
+
+/// The receiver of a call as errors show it, also where it was not chosen yet, or is chosen by a
+/// Router.
+pub(super) fn shown(receiver: Option<&NodeName>) -> String {
+    receiver.filter(|name| !name.is_empty()).map_or_else(|| ANY_MEMBER.into(), ToString::to_string)
 }

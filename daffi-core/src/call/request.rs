@@ -46,6 +46,7 @@ pub(super) struct Payload {
 }
 
 /// Arguments of a call in every format that it may take.
+#[derive(Clone)]
 pub(super) struct Payloads(Vec<(FormatId, Result<Payload, SerdeError>)>);
 
 impl Payloads {
@@ -133,7 +134,8 @@ pub(super) fn choose(
             [] => None,
             [only] => Some(only),
             several => {
-                let picked = shared.picker.pick(&Choice { method, candidates: several, key });
+                let choice = Choice { method, candidates: several, key, client: shared.in_group };
+                let picked = shared.picker.pick(&choice);
                 several.get(picked % several.len())
             }
         },
@@ -144,6 +146,48 @@ pub(super) fn choose(
             method: method.to_owned(),
             receiver: pinned.map(ToOwned::to_owned),
         }),
+    }
+}
+
+/// Whether the Router is to choose the receiver of a call that wants an answer.
+pub(super) fn is_left_to_router(conn: &ClientConn, method: &str, options: &CallOptions) -> bool {
+    (options.by_router || options.waits_at_router() || conn.picker.leaves_to_router())
+        && options.receiver.is_none()
+        && conn.router_chooses()
+        && method != STATS
+}
+
+/// Chooses the receiver of a call, or none where the Router does, and its format.
+fn choose_or_leave<F: FormatSet>(
+    client: &Client<F>,
+    (conn, members): (&ClientConn, &Members),
+    method: &str,
+    options: &CallOptions,
+    asked: Option<FormatId>,
+    wants_reply: bool,
+) -> Result<(Addressee, FormatId), CallError> {
+    if wants_reply && is_left_to_router(conn, method, options) {
+        // Whoever gets it has to read it.
+        let level = if members.are_level_four(method) { Level::FOUR } else { Level::THREE };
+        return Ok((Addressee::left(), asked.unwrap_or_else(|| default_format(client.formats(), level))));
+    }
+    let name = choose(client.shared(), members, method, options.receiver.as_deref(), options.key.as_deref())?;
+    let format = format_for(client.formats(), members, &name, asked)?;
+    let level = members.level(&name);
+    Ok((Addressee { name, level }, format))
+}
+
+/// Whom a call goes to.
+pub(super) struct Addressee {
+    /// Unnamed where a Router chooses.
+    pub(super) name: NodeName,
+    pub(super) level: Level,
+}
+
+impl Addressee {
+    /// The Router of a level 4 link chooses it.
+    fn left() -> Self {
+        Self { name: NodeName::unnamed(), level: Level::FOUR }
     }
 }
 
@@ -257,19 +301,21 @@ impl<F: FormatSet> Client<F> {
         let shared = self.shared();
         let current = shared.current();
         let Some(current) = &*current else { return Prepared::Unaddressed(self.payloads(args, options, None)) };
-        let members = &current.members;
-        let addressed = choose(shared, members, method, options.receiver.as_deref(), options.key.as_deref());
-        let addressed = addressed.and_then(|receiver| {
-            let format = format_for(self.formats(), members, &receiver, options.serde)?;
+        let at = (&*current.conn, &*current.members);
+        let chosen = choose_or_leave(self, at, method, options, options.serde, wants_reply);
+        let addressed = chosen.and_then(|(Addressee { name: receiver, level }, format)| {
             let write = |out: &mut Output<'_>| self.formats().encode_args(format, args, out);
-            let extensions = WrittenExtensions::of(options, method, wants_reply)?;
-            let to = (&receiver, members.level(&receiver));
+            let waits = receiver.is_empty() && options.waits_at_router();
+            let extensions = WrittenExtensions::of(options, method, wants_reply, waits)?;
+            let to = (&receiver, level);
             let written = write_request(shared, to, method, &extensions, format, wants_reply, write)?;
             Ok(Addressed { conn: current.conn.conn.id, receiver, written })
         });
         match addressed {
             Ok(addressed) => Prepared::Addressed(addressed),
-            Err(CallError::ReceiverNotFound { .. }) if options.wait_for_receiver => {
+            Err(CallError::ReceiverNotFound { .. })
+                if options.wait_for_receiver || shared.unwatched(&current.members, method).is_some() =>
+            {
                 Prepared::Unaddressed(self.payloads(args, options, None))
             }
             Err(error) => Prepared::Failed(error),
@@ -299,7 +345,7 @@ impl<F: FormatSet> Client<F> {
     }
 
     /// Chooses receiver and format of a call that had none when it was made, and writes its
-    /// request. Waits as [`find`](Self::find). Cancel safe.
+    /// request. Waits as [`until_found`](Self::until_found). Cancel safe.
     pub(super) async fn address(
         &self,
         method: &str,
@@ -308,37 +354,63 @@ impl<F: FormatSet> Client<F> {
         wants_reply: bool,
         progress: &mut Progress,
     ) -> Result<(Arc<ClientConn>, NodeName, WrittenRequest), CallError> {
-        let (conn, receiver, format) = self.find(method, options, options.serde, progress).await?;
-        let extensions = WrittenExtensions::of(options, method, wants_reply)?;
-        let to = (&receiver, conn.members().level(&receiver));
+        let found = self.find(method, options, options.serde, wants_reply, progress).await?;
+        let (conn, Addressee { name: receiver, level }, format) = found;
+        let waits = receiver.is_empty() && options.waits_at_router();
+        let extensions = WrittenExtensions::of(options, method, wants_reply, waits)?;
+        let to = (&receiver, level);
         let written = write_payload(self.shared(), to, method, &extensions, payloads.get(format), wants_reply)?;
         Ok((conn, receiver, written))
     }
 
-    /// Chooses receiver and format. Waits for a connection and for a receiver as the options say.
-    /// Cancel safe.
+    /// Chooses receiver and format. Waits as [`until_found`](Self::until_found). `may_leave`: the
+    /// choice may be the Router's. Cancel safe.
     pub(super) async fn find(
         &self,
         method: &str,
         options: &CallOptions,
         asked: Option<FormatId>,
+        may_leave: bool,
         progress: &mut Progress,
-    ) -> Result<(Arc<ClientConn>, NodeName, FormatId), CallError> {
+    ) -> Result<(Arc<ClientConn>, Addressee, FormatId), CallError> {
+        let choose = |conn: &ClientConn, members: &Members| {
+            choose_or_leave(self, (conn, members), method, options, asked, may_leave)
+        };
+        let (conn, (receiver, format)) = self.until_found(method, options, progress, choose).await?;
+        Ok((conn, receiver, format))
+    }
+
+    /// What `choose` finds among the members of the connection of that moment. Waits for a
+    /// connection, and while it finds no receiver, as the options say. Cancel safe.
+    pub(super) async fn until_found<T>(
+        &self,
+        method: &str,
+        options: &CallOptions,
+        progress: &mut Progress,
+        choose: impl Fn(&ClientConn, &Members) -> Result<T, CallError>,
+    ) -> Result<(Arc<ClientConn>, T), CallError> {
         let shared = self.shared();
         let (mut changes, mut state) = (shared.changes(), shared.state.subscribe());
         loop {
             progress.waits_for(WaitedFor::Connection);
             let conn = shared.connection(options.wait_for_connection || options.wait_for_receiver).await?;
             let members = conn.members();
-            match choose(shared, &members, method, options.receiver.as_deref(), options.key.as_deref()) {
-                Ok(receiver) => {
-                    let format = format_for(self.formats(), &members, &receiver, asked)?;
-                    return Ok((conn, receiver, format));
-                }
-                Err(CallError::ReceiverNotFound { .. }) if options.wait_for_receiver => {}
+            let not_found = match choose(&conn, &members) {
+                Ok(found) => return Ok((conn, found)),
+                Err(error @ CallError::ReceiverNotFound { .. }) => error,
                 Err(error) => return Err(error),
-            }
+            };
             progress.waits_for(WaitedFor::Receiver);
+            if let Some(method) = shared.unwatched(&members, method) {
+                match shared.watch(&conn, method).await {
+                    Ok(()) => continue,
+                    // The next connection may tell.
+                    Err(_) if options.wait_for_receiver && conn.end_error().is_some() => {}
+                    Err(error) => return Err(error),
+                }
+            } else if !options.wait_for_receiver {
+                return Err(not_found);
+            }
             tokio::select! {
                 _ = changes.changed() => {}
                 _ = state.changed() => {}

@@ -15,8 +15,10 @@ use daffi_wire::{Frame, Kind};
 use futures::Stream;
 
 use super::{
+    CallOptions,
+    again::{Again, is_refused_by_stopping},
     engine::{read, to_received},
-    opening::StreamingCall,
+    opening::{StreamingCall, open_until},
     result_clock::ResultClock,
     span::{CallSpan, note_end},
 };
@@ -43,6 +45,8 @@ pub struct Results<R, F> {
     /// Something came in DATA.
     came: bool,
     clock: ResultClock,
+    /// It did not run, because its receiver stops.
+    is_refused: bool,
     given_up: Option<BoxFuture<'static, ()>>,
     span: Option<Box<CallSpan>>,
     result: PhantomData<fn() -> R>,
@@ -64,6 +68,7 @@ impl<R, F: FormatSet> Results<R, F> {
             end: None,
             came: false,
             clock,
+            is_refused: false,
             given_up,
             span,
             result: PhantomData,
@@ -84,12 +89,38 @@ impl<R, F: FormatSet> Results<R, F> {
         self.clock.set(timeout);
     }
 
-    /// Waits until the callback has returned its stream, or the call has ended.
-    pub(super) async fn begun(mut self) -> Result<Self, CallError>
+    /// Waits until the callback has returned its stream, or the call has ended. `again`: what it
+    /// may be made again with.
+    pub(super) async fn begun(mut self, again: Option<(Again, CallOptions)>) -> Result<Self, CallError>
     where
         R: Returned,
     {
-        let begun = poll_fn(|cx| {
+        let deadline = self.call.as_ref().and_then(|call| call.deadline);
+        let begun = loop {
+            let begun = self.has_begun().await;
+            match &again {
+                Some((again, options)) if begun.is_err() && self.is_refused => {
+                    Again::pause().await;
+                    let made = (again.payloads(), options);
+                    match open_until(&self.client, &self.method, made, deadline).await {
+                        Ok(call) => self.call = Some(call),
+                        Err(error) => break Err(error),
+                    }
+                }
+                _ => break begun,
+            }
+        };
+        if begun.is_err() {
+            note_end(self.span.take(), &self.method, &begun);
+        }
+        begun.map(|()| self)
+    }
+
+    async fn has_begun(&mut self) -> Result<(), CallError>
+    where
+        R: Returned,
+    {
+        poll_fn(|cx| {
             let Some(call) = &mut self.call else { return Poll::Ready(Ok(())) };
             if let Some(inflow) = &call.data.inflow
                 && inflow.poll_begun(cx).is_ready()
@@ -106,11 +137,7 @@ impl<R, F: FormatSet> Results<R, F> {
             }
             self.poll_clocks(cx).map(Err)
         })
-        .await;
-        if begun.is_err() {
-            note_end(self.span.take(), &self.method, &begun);
-        }
-        begun.map(|()| self)
+        .await
     }
 
     /// Ends with an error when nobody waits any more, or nothing came for too long.
@@ -142,6 +169,7 @@ impl<R, F: FormatSet> Results<R, F> {
             Some(Err(error)) => Err(error),
         };
         let received = to_received(end, call.pending.level(), &self.method, self.clock.after())?;
+        self.is_refused = is_refused_by_stopping(self.client.formats(), &received);
         read(self.client.formats(), received, &self.method).map(Some)
     }
 
@@ -157,12 +185,13 @@ impl<R, F: FormatSet> Results<R, F> {
     {
         loop {
             let Some(call) = &mut self.call else { return Poll::Ready(None) };
-            let polled = call.data.inflow.as_ref().map_or(Poll::Ready(None), |inflow| inflow.poll_next(cx));
+            let StreamingCall { data, hand, pending, .. } = call;
+            let polled = data.inflow.as_ref().map_or(Poll::Ready(None), |inflow| inflow.poll_next(hand, cx));
             match polled {
-                Poll::Ready(Some(Ok(bytes))) => {
+                Poll::Ready(Some(Ok(came))) => {
                     self.came = true;
                     self.clock.restart();
-                    let read = call.data.read_item(self.client.formats(), bytes);
+                    let read = data.read_item(self.client.formats(), came);
                     let result = read.map_err(|source| CallError::Decode { method: self.method.clone(), source });
                     return Poll::Ready(Some(result));
                 }
@@ -175,7 +204,7 @@ impl<R, F: FormatSet> Results<R, F> {
                 }
                 Poll::Ready(None) | Poll::Pending => {}
             }
-            match call.pending.poll_end(cx) {
+            match pending.poll_end(cx) {
                 // What came before the end is still to be read.
                 Poll::Ready(end) => self.end = Some(end),
                 Poll::Pending => return self.poll_clocks(cx).map(|error| Some(Err(error))),

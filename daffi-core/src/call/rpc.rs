@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     CallOptions, Cast, ItemSender, Results, RpcOver, SendError,
+    again::Again,
     calling::{Calling, Queueing},
     opening::{StreamingCall, open},
     request::Payloads,
@@ -29,7 +30,7 @@ impl<F: FormatSet> Rpc<F> {
         Self { client, options }
     }
 
-    setters!(receiver key serde header in_pieces timeout wait_for_connection wait_for_receiver);
+    setters!(receiver key by_router serde header in_pieces timeout wait_for_connection wait_for_receiver);
 
     /// Calls `method` and reads its result as a `R`; `()` takes any result.
     ///
@@ -44,7 +45,9 @@ impl<F: FormatSet> Rpc<F> {
     #[doc = words!(results)]
     pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<Results<R, F>, CallError> {
         let payloads = self.client.payloads(&args, &self.options, None);
-        self.results_of(method, &payloads).await?.begun().await
+        let (results, options) = self.results_with(method, &payloads).await?;
+        let again = Again::of(&payloads, &options).map(|again| (again, options));
+        results.begun(again).await
     }
 
     /// The results of a call that was sent with these arguments.
@@ -53,10 +56,18 @@ impl<F: FormatSet> Rpc<F> {
         method: &str,
         payloads: &Payloads,
     ) -> Result<Results<R, F>, CallError> {
+        self.results_with(method, payloads).await.map(|(results, _)| results)
+    }
+
+    async fn results_with<R: Returned>(
+        &self,
+        method: &str,
+        payloads: &Payloads,
+    ) -> Result<(Results<R, F>, CallOptions), CallError> {
         let flags = StreamFlags { items_follow: false, takes_results: true };
-        let (call, timeout, span) = self.open(method, payloads, flags).await?;
-        let clock = ResultClock::new(timeout, call.deadline);
-        Ok(Results::new(self.client.clone(), method, call, clock, span))
+        let (call, options, span) = self.open(method, payloads, flags).await?;
+        let clock = ResultClock::new(options.timeout, call.deadline);
+        Ok((Results::new(self.client.clone(), method, call, clock, span), options))
     }
 
     /// Calls `method`, sends `items` behind the arguments, one by one, and reads its result as a
@@ -87,9 +98,9 @@ impl<F: FormatSet> Rpc<F> {
         args: impl Args,
         items: impl Stream<Item = Result<impl Serialize + 'static, E>>,
     ) -> Result<R, SendError<E>> {
-        let (call, timeout, span) =
+        let (call, options, span) =
             self.open_with(method, &args, StreamFlags { items_follow: true, takes_results: false }).await?;
-        let sent = send_all(&self.client, method, call, items, timeout).await;
+        let sent = send_all(&self.client, method, call, items, options.timeout).await;
         match &sent {
             Ok(_) => note_end(span, method, &Ok(())),
             Err(SendError::Call(error)) => note_end::<()>(span, method, &Err(error.clone())),
@@ -108,11 +119,11 @@ impl<F: FormatSet> Rpc<F> {
         method: &str,
         args: impl Args,
     ) -> Result<(ItemSender<T, F>, Results<R, F>), CallError> {
-        let (call, timeout, span) =
+        let (call, options, span) =
             self.open_with(method, &args, StreamFlags { items_follow: true, takes_results: true }).await?;
-        let items = ItemSender::new(self.client.formats().clone(), method, Arc::clone(&call.data));
+        let items = ItemSender::new(self.client.clone(), method, Arc::clone(&call.data));
         // What the program has to say before the first result takes its own time.
-        let clock = ResultClock::new(timeout, None);
+        let clock = ResultClock::new(options.timeout, None);
         Ok((items, Results::new(self.client.clone(), method, call, clock, span)))
     }
 
@@ -125,10 +136,12 @@ impl<F: FormatSet> Rpc<F> {
         let options = CallOptions { stream, ..options.into_owned() };
         match open(&self.client, method, payloads, &options).await {
             Ok(call) => {
-                if let Some(span) = &span {
+                if let Some(span) = &span
+                    && !call.pending.receiver().is_empty()
+                {
                     span.note_peer(call.pending.receiver());
                 }
-                Ok((call, options.timeout, span))
+                Ok((call, options, span))
             }
             Err(error) => {
                 let failed = Err(error);
@@ -138,14 +151,17 @@ impl<F: FormatSet> Rpc<F> {
         }
     }
 
-    /// The same calls, which nobody answers: with all that was set of these.
+    /// The same calls, which nobody answers: with all that was set of these, except what is of the
+    /// answer. The client's picker chooses who gets them, also where [`by_router`](Self::by_router)
+    /// leaves calls that are answered to the Router.
     #[must_use]
     pub fn to_nowait(&self) -> RpcNowait<F> {
         RpcNowait::new(self.client.clone(), self.options.clone())
     }
 
     /// The same call to every member that exposes the callback, or to the receiver that was set:
-    /// with all else that was set of these.
+    /// with all else that was set of these, except who chooses one of several, as
+    /// [`key`](Self::key) and [`by_router`](Self::by_router) do.
     #[must_use]
     pub fn to_cast(&self) -> Cast<F> {
         let options = CallOptions { receiver: None, ..self.options.clone() };
@@ -162,7 +178,7 @@ impl<F: FormatSet> Rpc<F> {
 }
 
 /// A call that was sent, its timeout and its span.
-type Opened = (StreamingCall, Option<Duration>, Option<Box<CallSpan>>);
+type Opened = (StreamingCall, CallOptions, Option<Box<CallSpan>>);
 
 impl<F> Rpc<F> {
     /// Makes the same calls over any tower stack around a client: with retries, a rate limit, load

@@ -75,11 +75,13 @@ async fn send_items<T: Serialize + 'static, E>(
 ) -> Result<(), SendError<E>> {
     let Some(outflow) = data.outflow() else { return Ok(()) };
     let mut items = pin!(items);
-    let sent = pump(outflow, |cx, out| {
-        items.as_mut().poll_next(cx).map(|next| {
-            next.map(|item| {
-                let item = item.map_err(SendError::Source)?;
-                write_item(formats, data.format, &item, out).map_err(|error| encode_error(method, error).into())
+    let sent = pump(outflow, |cx, pack| {
+        pack.fill(|out| {
+            items.as_mut().poll_next(cx).map(|next| {
+                next.map(|item| {
+                    let item = item.map_err(SendError::Source)?;
+                    write_item(formats, data.format, &item, out).map_err(|error| encode_error(method, error).into())
+                })
             })
         })
     });
@@ -101,7 +103,7 @@ fn encode_error(method: &str, source: SerdeError) -> CallError {
 /// Dropping it says that these were all, as [`finish`](Self::finish) does. To give the call up,
 /// drop its results.
 pub struct ItemSender<T, F> {
-    formats: F,
+    client: Client<F>,
     method: String,
     data: Arc<CallData>,
     item: BytesMut,
@@ -109,8 +111,8 @@ pub struct ItemSender<T, F> {
 }
 
 impl<T: Serialize + 'static, F: FormatSet> ItemSender<T, F> {
-    pub(super) fn new(formats: F, method: &str, data: Arc<CallData>) -> Self {
-        Self { formats, method: method.to_owned(), data, item: BytesMut::new(), items: PhantomData }
+    pub(super) fn new(client: Client<F>, method: &str, data: Arc<CallData>) -> Self {
+        Self { client, method: method.to_owned(), data, item: BytesMut::new(), items: PhantomData }
     }
 
     /// Sends one item. Waits as long as the receiver takes none. Not cancel safe: dropped, it may
@@ -119,16 +121,20 @@ impl<T: Serialize + 'static, F: FormatSet> ItemSender<T, F> {
     /// # Errors
     /// [`CallError::Encode`] for what the format cannot hold, of which nothing is sent;
     /// [`CallError::Items`] when the receiver wants no more, or the call has ended: its results say
-    /// how.
+    /// how; [`CallError::Cancelled`] when it is made for a callback and nobody waits for that any
+    /// more.
     pub async fn send(&mut self, item: T) -> Result<(), CallError> {
         self.item.clear();
-        let written = write_item(&self.formats, self.data.format, &item, &mut self.item);
+        let written = write_item(self.client.formats(), self.data.format, &item, &mut self.item);
         written.map_err(|error| encode_error(&self.method, error))?;
         let Some(outflow) = self.data.outflow() else { return Ok(()) };
-        outflow.send_item(&self.item).await.map_err(|Stopped| CallError::Items {
-            method: self.method.clone(),
-            reason: "the receiver takes no more of them".into(),
-        })
+        let sending = async {
+            outflow.send_item(&self.item).await.map_err(|Stopped| CallError::Items {
+                method: self.method.clone(),
+                reason: "the receiver takes no more of them".into(),
+            })
+        };
+        self.client.unless_given_up(&self.method, sending).await
     }
 
     /// Says that these were all.

@@ -110,7 +110,8 @@ impl<F: FormatSet> ReadAnswer for Answer<F> {
 ///
 /// # Errors
 /// When the node has ended, being asked whether it is ready fails with [`CallError::Stopped`],
-/// [`CallError::Evicted`] or [`CallError::RuntimeGone`].
+/// [`CallError::Evicted`] or [`CallError::RuntimeGone`]; that of a callback's client with
+/// [`CallError::Cancelled`] when nobody waits for the callback any more.
 pub struct CallService<F> {
     client: Client<F>,
     readiness: Readiness,
@@ -159,8 +160,10 @@ impl<F: FormatSet> Service<Call> for CallService<F> {
                     self.readiness = match core.permit_now() {
                         Some(permit) => Readiness::Ready(permit),
                         None => {
-                            let core = Arc::clone(core);
-                            Readiness::Waits(Box::pin(async move { core.permit().await }))
+                            let client = self.client.clone();
+                            Readiness::Waits(Box::pin(async move {
+                                client.unless_given_up("a call", client.shared().permit()).await
+                            }))
                         }
                     };
                 }
@@ -182,7 +185,9 @@ impl<F: FormatSet> Service<Call> for CallService<F> {
         let client = self.client.clone();
         Box::pin(async move {
             let args = SharedArgs(call.args);
-            let mut calling = RawCall::new(&client, &call.method, &args, &call.options);
+            let mut options = call.options;
+            options.timeout = options.timeout.or(client.shared().node.config.default_timeout);
+            let mut calling = RawCall::new(&client, &call.method, &args, &options);
             let span = calling.take_span();
             // The call takes the number in this same poll.
             drop(permit);

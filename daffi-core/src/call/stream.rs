@@ -12,7 +12,7 @@ use super::{
     engine::{gone_error, read, receive, send, send_paid},
     pending_reply::PendingReply,
     progress::Progress,
-    request::{WrittenRequest, write_request},
+    request::{Addressee, WrittenRequest, write_request},
     sending::SendError,
     setters,
     written_extensions::WrittenExtensions,
@@ -139,7 +139,7 @@ impl<F: FormatSet> StreamCall<F> {
         loop {
             // An acknowledgement, or its failure, is heard while the next chunk is waited for.
             let next = match open.front_mut() {
-                None => chunks.next().await,
+                None => next_chunk(&self.client, &mut chunks, method).await.map_err(at(sent))?,
                 Some(oldest) => tokio::select! {
                     biased;
                     answered = self.await_answer(oldest, method) => {
@@ -290,7 +290,7 @@ impl<F: FormatSet> StreamNowait<F> {
         let mut chunks = std::pin::pin!(chunks);
         let target = target(&self.client, &self.options, method).await.map_err(at(0))?;
         let mut sent = 0;
-        while let Some(chunk) = chunks.next().await {
+        while let Some(chunk) = next_chunk(&self.client, &mut chunks, method).await.map_err(at(sent))? {
             let written = write(&self.client, &target, method, &Owned(chunk), false).map_err(at(sent))?;
             let sending = self.client.unless_given_up(method, async {
                 let paid = target.pay(Style::Nowait, &written, method).await?;
@@ -316,11 +316,22 @@ fn until_error<C, E>(chunks: impl Stream<Item = Result<C, E>>, failed: &mut Opti
     })
 }
 
+/// Waits for the source, as long as somebody waits for the callback that makes the call.
+async fn next_chunk<F: FormatSet, S: Stream + Unpin>(
+    client: &Client<F>,
+    chunks: &mut S,
+    method: &str,
+) -> Result<Option<S::Item>, CallError> {
+    client.unless_given_up(method, async { Ok(chunks.next().await) }).await
+}
+
 async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &str) -> Result<Target, CallError> {
     let asked = Some(options.serde.unwrap_or(FormatId::OPAQUE));
     let mut progress = Progress::default();
-    let found = within(options.timeout, client.find(method, options, asked, &mut progress)).await;
-    let (conn, receiver, format) = found.unwrap_or_else(|after| Err(progress.expired(method, after)))?;
+    let finding = client.unless_given_up(method, client.find(method, options, asked, false, &mut progress));
+    let found = within(options.timeout, finding).await;
+    let (conn, Addressee { name: receiver, .. }, format) =
+        found.unwrap_or_else(|after| Err(progress.expired(method, after)))?;
     let flow = conn.flow_to(&receiver).map_err(|Gone| gone_error(&conn, &receiver, method))?;
     Ok(Target { conn, receiver, format, flow })
 }

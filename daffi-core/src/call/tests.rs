@@ -19,7 +19,7 @@ const AFTER: Duration = Duration::from_millis(50);
 fn client() -> Client<Single<Opaque>> {
     let name = NodeName::new("caller", &Limits::new()).unwrap();
     let connector = Box::new(MemConnector::new("mem://nobody-listens-here".parse().unwrap()));
-    Client::builder(name, connector, Single::new(Opaque)).connect_lazy().unwrap()
+    Client::builder(name, connector, Single::new(Opaque::default())).connect_lazy().unwrap()
 }
 
 fn is_not_connected(error: &CallError) -> bool {
@@ -83,7 +83,7 @@ fn a_timeout_says_how_far_the_call_came() {
 #[test]
 fn headers_that_do_not_fit_name_the_call_and_the_limit() {
     let options = CallOptions { headers: vec![("key".to_owned(), "v".repeat(5000))], ..CallOptions::default() };
-    let error = WrittenExtensions::of(&options, "f", true).unwrap_err();
+    let error = WrittenExtensions::of(&options, "f", true, false).unwrap_err();
     let CallError::Extensions { method, source: ExtensionError::Headers { limit: 4096, .. } } = error else {
         panic!("{error:?}")
     };

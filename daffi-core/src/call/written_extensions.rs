@@ -24,15 +24,24 @@ pub(super) struct WrittenExtensions {
 
 impl WrittenExtensions {
     /// Of a call with these options. Nobody gives a call up that wants no answer.
-    pub(super) fn of(options: &CallOptions, method: &str, wants_reply: bool) -> Result<Self, CallError> {
+    /// `at_router`: it waits there for a receiver.
+    pub(super) fn of(
+        options: &CallOptions,
+        method: &str,
+        wants_reply: bool,
+        at_router: bool,
+    ) -> Result<Self, CallError> {
         let streams = options.stream != StreamFlags::default();
         let refused = |source| CallError::Extensions { method: method.to_owned(), source };
         // The time of a call with items begins when they were sent, which only its caller knows.
         let time_left_ms = options.timeout.filter(|_| wants_reply && !options.stream.items_follow).map(in_ms);
-        if options.headers.is_empty() && !streams && options.trace.is_none() {
+        if options.headers.is_empty() && !streams && !at_router && options.trace.is_none() {
             return Ok(Self { time_left_ms, said: Extensions::default() });
         }
         let mut said = Extensions::builder().stream(options.stream);
+        if at_router {
+            said = said.wait_for_receiver();
+        }
         if let Some(trace) = &options.trace {
             said = said.trace(trace.parent);
             // What is no part of the trace itself is not worth a call.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use daffi_transport::{Connector, Endpoint};
+use daffi_transport::{Connector, Endpoint, EndpointError};
 
 /// How long one of several addresses is tried in the first round before the next one is, for its
 /// link and again for its handshake. Each round gives twice as much, so that a network which is
@@ -31,6 +31,11 @@ impl Addresses {
         self.connectors.len()
     }
 
+    /// Whether each can be used, as far as can be told without connecting.
+    pub(super) fn check(&self) -> Result<(), EndpointError> {
+        self.connectors.iter().try_for_each(|connector| connector.check())
+    }
+
     pub(super) fn connector(&self) -> &dyn Connector {
         &*self.connectors[self.at.load(Ordering::Relaxed)]
     }
@@ -39,9 +44,25 @@ impl Addresses {
         self.connector().endpoint()
     }
 
-    /// The next address is tried from here on.
+    /// Which one that is, counted from 0.
+    pub(super) fn at(&self) -> usize {
+        self.at.load(Ordering::Relaxed)
+    }
+
+    /// That one is used, or tried, from here on.
+    pub(super) fn choose(&self, at: usize) {
+        self.at.store(at % self.connectors.len(), Ordering::Relaxed);
+    }
+
+    /// Of the hosts that this address stands for another one is tried the next time.
+    pub(super) fn give_way(&self) {
+        self.connector().give_way();
+    }
+
+    /// The next address is tried from here on: also of those that a host name stands for.
     pub(super) fn advance(&self) {
-        self.at.store((self.at.load(Ordering::Relaxed) + 1) % self.connectors.len(), Ordering::Relaxed);
+        self.give_way();
+        self.choose(self.at() + 1);
     }
 
     /// How much of `time` an address is given in this round, counted from 0.

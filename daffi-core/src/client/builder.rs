@@ -3,12 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use daffi_serde::FormatSet;
-use daffi_transport::Connector;
+use daffi_transport::{ConnectError, Connector};
 use daffi_wire::NodeName;
 
 use super::{
     Addresses, Client, ClientCore, ClientGroup, ClientOwner, NodeOwner, Picker, RoundRobin, context::WeakClients,
-    supervisor,
+    supervisor, watching::Wanted,
 };
 use crate::{
     config::NodeConfig,
@@ -29,6 +29,7 @@ pub struct ClientBuilder<F> {
     picker: Box<dyn Picker>,
     retry: Option<Duration>,
     looks: bool,
+    watches_all: bool,
     token: Option<Token>,
 }
 
@@ -51,6 +52,7 @@ impl<F: FormatSet> Client<F> {
             picker: Box::new(RoundRobin::default()),
             retry: None,
             looks: false,
+            watches_all: true,
             token: None,
         }
     }
@@ -88,7 +90,9 @@ impl<F: FormatSet> ClientBuilder<F> {
         self
     }
 
-    /// Chooses among several members that expose a callback. Default: [`RoundRobin`].
+    /// Chooses among several members that expose a callback. Default: [`RoundRobin`]. The clients
+    /// of [`connect_all`](Self::connect_all) share it: [`Choice::client`](crate::Choice) tells
+    /// whose call it is.
     pub fn picker(mut self, picker: Box<dyn Picker>) -> Self {
         self.picker = picker;
         self
@@ -102,14 +106,21 @@ impl<F: FormatSet> ClientBuilder<F> {
         self
     }
 
+    #[doc = words!(watch_called)]
+    pub const fn watch_called(mut self) -> Self {
+        self.watches_all = false;
+        self
+    }
+
     #[doc = words!(token)]
     pub fn token(mut self, token: Token) -> Self {
         self.token = Some(token);
         self
     }
 
-    /// Makes [`connect`](Self::connect) try again for so long, with the pauses of a reconnect.
-    /// Default: the first attempt decides.
+    /// Makes [`connect`](Self::connect) try again for so long, with the pauses of a reconnect,
+    /// after errors that [may pass](InitializationError::is_retryable). Default: the first attempt
+    /// decides.
     pub const fn retry(mut self, within: Duration) -> Self {
         self.retry = Some(within);
         self
@@ -134,8 +145,16 @@ impl<F: FormatSet> ClientBuilder<F> {
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`InitializationError`] for settings that can't work.
+    /// [`InitializationError`] for settings that can't work, and for [`retry`](Self::retry), which
+    /// has no meaning here.
     pub fn connect_lazy(self) -> Result<Client<F>, InitializationError> {
+        if self.retry.is_some() {
+            return Err(InitializationError::Meaningless {
+                setting: "connect_retry",
+                with: "connect_lazy".to_owned(),
+                rule: "the client tries for as long as it lives; leave connect_retry out",
+            });
+        }
         let client = self.build_one()?;
         supervisor::start_lazily(Arc::clone(client.shared()));
         Ok(client)
@@ -168,18 +187,22 @@ impl<F: FormatSet> ClientBuilder<F> {
         if self.looks && !self.callbacks.is_empty() {
             return Err(InitializationError::LooksOnly);
         }
+        for place in &places {
+            place.check().map_err(ConnectError::from)?;
+        }
         let serving = ServingNode::new(self.name, self.config, self.layer, self.callbacks, self.formats.clone())?;
         let (serving, picker) = (Arc::new(serving), Arc::from(self.picker));
-        let core = |addresses| {
+        let core = |(in_group, addresses)| {
             Arc::new(ClientCore::new(
                 Arc::clone(&serving),
                 self.looks,
                 self.token.clone(),
-                Arc::clone(&picker),
+                if self.watches_all { Wanted::everything() } else { Wanted::default() },
+                (Arc::clone(&picker), in_group),
                 addresses,
             ))
         };
-        let cores: Vec<_> = places.into_iter().map(core).collect();
+        let cores: Vec<_> = places.into_iter().enumerate().map(core).collect();
         let node = Arc::new(NodeOwner(cores.clone()));
         let owner = |shared| Arc::new(ClientOwner { shared, formats: self.formats.clone(), _node: Arc::clone(&node) });
         let handles: Vec<_> = cores.into_iter().map(owner).collect();

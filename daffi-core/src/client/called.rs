@@ -84,7 +84,8 @@ impl CalledCallbacks {
     #[cold]
     pub(crate) fn note_error(&self, receiver: &str, method: &str, class: &str) {
         let known = self.known.lock();
-        let of = known.by_receiver.get(receiver).and_then(|methods| methods.get(method)).or(known.rest.as_ref());
+        let find = |receiver| known.by_receiver.get(receiver).and_then(|methods: &ByName<_, _>| methods.get(method));
+        let of = find(receiver).or_else(|| find("")).or(known.rest.as_ref());
         if let Some(of) = of {
             of.counts.note_error(class);
         }
@@ -148,7 +149,7 @@ impl Drop for CountedCall {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CalledStats {
-    /// The receiver.
+    /// The receiver; empty of calls that were left to the Router.
     pub receiver: String,
     /// Its callback.
     pub callback: CallbackStats,
@@ -173,6 +174,6 @@ pub struct ClientStats {
 }
 
 /// The time as the runtime has it, which tests may stop.
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

@@ -7,12 +7,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use daffi_wire::{CallId, Cancel, CancelReason, Credit, EventKind, Frame, Level, Limits, NodeName, Role, Shown};
+use daffi_wire::{CallId, Cancel, CancelReason, EventKind, Frame, Kind, Level, Limits, NodeName, Role, Watch};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
     CalledCallbacks, ClientCore, ClientCredit, NowaitReceipt, Picker, callers::Callers, open_streams::OpenStreams,
+    permit::rest_too_many, withdrawal::Withdrawal,
 };
 use crate::{
     conn::{Alive, Class, Conn, FEW, Handler, Turn},
@@ -40,12 +41,19 @@ pub(crate) struct ClientConn {
     pub(crate) called: Arc<CalledCallbacks>,
     /// The members as this connection tells them.
     members: ArcSwap<Members>,
+    /// The server answered what it was asked to tell, or the connection ended.
+    pub(super) told: Notify,
+    /// Held by whoever asks it to tell of members, until that is on its way.
+    pub(super) asking: Mutex<()>,
+    /// Why it last refused to tell.
+    pub(super) refused: Mutex<String>,
     /// A call number became free: wakes one of those who take it at once.
     freed: Notify,
     /// A call number became free: wakes all who look whether a call could be made.
     pub(super) ready: Notify,
     /// So many numbers rest that a new connection should take the place of this one.
     pub(crate) worn: Notify,
+    pub(super) withdrawal: Withdrawal,
     /// Its server said that it is stopping.
     pub(super) server_stops: AtomicBool,
     /// Why the connection ended, once it did.
@@ -68,9 +76,13 @@ impl ClientConn {
             picker: Arc::clone(&shared.picker),
             called: Arc::clone(&shared.called),
             members: ArcSwap::default(),
+            told: Notify::new(),
+            asking: Mutex::default(),
+            refused: Mutex::default(),
             freed: Notify::new(),
             ready: Notify::new(),
             worn: Notify::new(),
+            withdrawal: Withdrawal::default(),
             server_stops: AtomicBool::new(false),
             ended: OnceLock::new(),
             comes_back: node.config.reconnect_when_evicted,
@@ -86,7 +98,7 @@ impl ClientConn {
     }
 
     /// Shows callers the members as the session has them now.
-    fn publish(&self) -> Arc<Members> {
+    pub(super) fn publish(&self) -> Arc<Members> {
         let members = Arc::new(self.session.lock().members());
         self.members.store(Arc::clone(&members));
         members
@@ -102,7 +114,7 @@ impl ClientConn {
             }
             session.in_flight.open(receiver, Some(waker))?
         };
-        self.picker.on_start(receiver);
+        self.note_start(receiver);
         Some(id)
     }
 
@@ -112,27 +124,26 @@ impl ClientConn {
         let mut waited = false;
         loop {
             let freed = self.freed.notified();
-            let (id, more) = {
+            let (taken, more) = {
                 let session = &mut *self.session.lock();
-                if let Some(resting) = session.rest_too_many(receiver) {
-                    return Err(CallError::Overloaded(format!(
-                        "{resting} calls to {receiver} that were given up still wait for its answers; more call numbers are \
-                         kept for other members"
-                    )));
-                }
-                let in_flight = &mut session.in_flight;
-                (in_flight.open(receiver, None), in_flight.has_free())
+                let taken = match session.rest_too_many(receiver) {
+                    Some(resting) => Err(rest_too_many(receiver, resting)),
+                    None => Ok(session.in_flight.open(receiver, None)),
+                };
+                (taken, session.in_flight.has_free())
             };
-            if let Some(id) = id {
-                if waited && more {
-                    // Several numbers may have become free under one notification.
-                    self.freed.notify_one();
-                }
-                self.picker.on_start(receiver);
-                return Ok(id);
+            let taken = match taken {
+                Ok(None) => self.end_error().map_or(Ok(None), Err),
+                taken => taken,
+            };
+            if waited && (more || taken.is_err()) {
+                // Several numbers may have become free under one notification, and who takes none
+                // leaves it to the next.
+                self.freed.notify_one();
             }
-            if let Some(error) = self.end_error() {
-                return Err(error);
+            if let Some(id) = taken? {
+                self.note_start(receiver);
+                return Ok(id);
             }
             freed.await;
             waited = true;
@@ -191,10 +202,16 @@ pub(crate) struct ClientHandler {
     /// Told once, when the session is open or when it failed.
     pub(crate) opened: Option<oneshot::Sender<Result<(), Disconnected>>>,
     pub(crate) ends: mpsc::UnboundedSender<(u64, Disconnected)>,
-    /// The list of members changed and was not shown yet; what is to be told then.
+    /// The list of members changed and was not shown yet.
     pub(crate) unshown: bool,
+    /// The server was asked on this connection for what it was asked for on the one before, and has
+    /// not answered: the list of that one is shown until then.
+    pub(super) asks_again: bool,
+    /// When it asks again for all members, which was refused.
+    pub(super) asks_for_all: Option<Instant>,
     /// The server has stopped, and said so: what it did not answer never ran.
     pub(super) answered_all: bool,
+    /// What is to be told once the list is shown.
     pub(crate) untold: Vec<MemberEvent>,
     /// Who called last.
     pub(crate) caller: Option<Caller>,
@@ -232,34 +249,39 @@ impl ClientHandler {
 
     /// The session is open, at this level.
     fn on_open(&mut self, level: Level) -> Result<(), Disconnected> {
-        let connection = &self.connection;
+        let connection = Arc::clone(&self.connection);
         connection.conn.set_level(level);
         self.alive.begin(&connection.conn);
         if level.at_least(Level::FOUR) && connection.server_role() == Some(Role::Router) {
             connection.credit.govern();
+            connection.conn.take_last_calls(true);
+        }
+        if connection.session.lock().believes_identities() {
+            connection.conn.believe_identities();
         }
         connection.publish();
-        let Some(opened) = self.opened.take() else { return Ok(()) };
-        if opened.is_closed() {
+        if self.opened.as_ref().is_some_and(oneshot::Sender::is_closed) {
             // Whoever asked for this connection gave it up.
             return Err(Disconnected::Stopped);
         }
+        let again = self.shared.wanted.lock().whole().filter(|_| connection.session.lock().watches());
+        self.asks_again = again.is_some();
         // Here, before the next frame is handled, so that no news of a member is missed.
-        self.shared.enter(connection);
-        let _gave_up = opened.send(Ok(()));
+        self.shared.showing().enter(&connection, !self.asks_again);
+        match again {
+            Some(again) => connection.ask_for(again),
+            None => self.tell_opened(),
+        }
+        // Its program may have asked who is there just before calls went here.
+        if self.shared.wanted.lock().is_all() {
+            connection.ask_for(Watch::all());
+        }
         Ok(())
     }
 
-    /// Somebody tells what it takes of what nobody answers, or that it begins to send such.
-    fn on_credit(&self, from: &str, says: Credit) {
-        let credit = &self.connection.credit;
-        match says {
-            Credit::Grants(grant) => credit.on_grant(from, grant),
-            // A Router tells of a sender before that speaks, and its list is bounded.
-            Credit::Begins(flow) => match self.connection.members().get(from) {
-                Some(sender) => credit.on_begin(sender.name.clone(), flow),
-                None => tracing::debug!(from = %Shown::new(from), "dropped a flow of who is no member"),
-            },
+    pub(super) fn tell_opened(&mut self) {
+        if let Some(opened) = self.opened.take() {
+            let _gave_up = opened.send(Ok(()));
         }
     }
 
@@ -280,7 +302,10 @@ impl Handler for ClientHandler {
     const SERVES: bool = false;
 
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
+        let answers = if frame.kind() == Kind::Handshake { frame.header().id() } else { CallId::NONE };
+        self.connection.stop_answered(&frame);
         let handled = self.connection.session.lock().handle_frame(frame)?;
+        self.connection.on_answer_to_hello(answers);
         if matches!(handled, Handled::Serve(_) | Handled::Credit { .. }) {
             // Who bears a name by now is another than who left it just before; and a callback that
             // calls on sees what was told before its own call.
@@ -309,23 +334,12 @@ impl Handler for ClientHandler {
                     self.shared.serving.take(turn, &mut self.intake, &caller, frame)?;
                 }
             }
-            // Its server says so of all calls of one that has left.
-            Handled::Cancel(frame) if frame.header().id() == CallId::NONE => {
-                Cancel::read(&frame)?;
-                self.forget(frame.transmitter());
-            }
-            Handled::Cancel(frame) => {
-                if let Some(caller) = self.caller(&frame) {
-                    self.shared.serving.cancel(turn, &mut self.intake, &caller, &frame)?;
-                }
-            }
+            Handled::Cancel(frame) => self.on_cancel(turn, &frame)?,
             Handled::Credit { from, says } => self.on_credit(&from, says),
             Handled::Opened(level) => self.on_open(level)?,
-            Handled::MembersChanged(news, wakers) => {
-                self.wake(wakers);
-                self.unshown = true;
-                news.into_iter().for_each(|(kind, member)| self.note(kind, member));
-            }
+            Handled::MembersChanged(news, wakers) => self.on_members(news, wakers),
+            Handled::Watching(new) => self.on_watching(new),
+            Handled::WatchRefused(reason) => self.on_watch_refused(reason),
             Handled::Told(event, wakers) => {
                 self.wake(wakers);
                 self.note(event.kind, event.member);
@@ -342,11 +356,15 @@ impl Handler for ClientHandler {
     }
 
     fn next_time(&self) -> Option<Instant> {
-        self.alive.next()
+        [self.alive.next(), self.asks_for_all].into_iter().flatten().min()
     }
 
     fn on_time(&mut self, now: Instant, _: &mut Turn) -> Result<(), Disconnected> {
-        self.alive.on_time(&self.connection.conn, now).map(drop)
+        if self.asks_for_all.take_if(|at| *at <= now).is_some() {
+            self.connection.ask_for(Watch::all());
+        }
+        self.shared.on_pulse(&self.connection, self.alive.on_time(&self.connection.conn, now)?);
+        Ok(())
     }
 
     fn is_open(&self) -> bool {
@@ -368,12 +386,21 @@ impl Handler for ClientHandler {
     }
 
     fn on_end(&mut self, reason: &Disconnected) {
-        let reason = if self.answered_all { &Disconnected::ServerStopped } else { reason };
+        let reason = &self.connection.ended_as(reason, self.answered_all);
         let _first = self.connection.ended.set(reason.clone());
+        let is_last = self.shared.node.life.is_stopping()
+            || matches!(reason, Disconnected::Evicted) && !self.connection.comes_back;
+        if !is_last {
+            // Whoever hears that its call has ended with the connection finds none, and can wait
+            // for the next one.
+            self.shared.showing().leave(&self.connection);
+        }
         let wakers = self.connection.session.lock().in_flight.close();
+        self.connection.streams.stop_sending();
         for waker in wakers {
             waker.wake();
         }
+        self.connection.on_told();
         self.connection.freed.notify_waiters();
         self.connection.freed.notify_one();
         self.connection.ready.notify_waiters();
@@ -386,6 +413,25 @@ impl Handler for ClientHandler {
 }
 
 impl ClientHandler {
+    pub(super) fn on_members(&mut self, news: Vec<(EventKind, String)>, wakers: Vec<Waker>) {
+        self.wake(wakers);
+        self.unshown = true;
+        news.into_iter().for_each(|(kind, member)| self.note(kind, member));
+    }
+
+    fn on_cancel(&mut self, turn: &mut Turn, frame: &Frame) -> Result<(), Disconnected> {
+        // Its server says so of all calls of one that has left.
+        if frame.header().id() == CallId::NONE {
+            if Cancel::read(frame)?.reason == CancelReason::CallerGone {
+                self.forget(frame.transmitter());
+                self.connection.credit.forget(frame.transmitter());
+            }
+        } else if let Some(caller) = self.caller(frame) {
+            self.shared.serving.cancel(turn, &mut self.intake, &caller, frame)?;
+        }
+        Ok(())
+    }
+
     /// The caller of that name has left: nobody waits for what it called.
     fn forget(&mut self, caller: &str) {
         self.callers.remove(caller);
@@ -394,7 +440,7 @@ impl ClientHandler {
     }
 
     /// Shows callers the members as they are now, and tells what happened to them.
-    fn show(&mut self) {
+    pub(super) fn show(&mut self) {
         if !self.unshown && self.untold.is_empty() {
             return;
         }
@@ -406,18 +452,17 @@ impl ClientHandler {
             }
         }
         gone.iter().for_each(|member| self.forget(member));
+        let showing = self.shared.showing();
         if std::mem::take(&mut self.unshown) {
             let members = self.connection.publish();
-            self.shared.publish(&self.connection, &members);
+            showing.publish(&self.connection, &members, !self.asks_again);
         }
         for event in std::mem::take(&mut self.untold) {
             if let MemberEvent::Removed(member) | MemberEvent::Evicted(member) = &event {
                 // Who begins a flow from here on sees the list without it.
                 self.connection.credit.forget(member);
             }
-            if self.shared.is_current(&self.connection) {
-                self.shared.events.tell(event);
-            }
+            showing.tell(&self.connection, event);
         }
     }
 
@@ -426,7 +471,7 @@ impl ClientHandler {
     fn serve(&mut self, turn: &mut Turn, caller: &Caller, frame: Frame) {
         let (node, conn) = (&self.shared.node, &self.connection.conn);
         if !frame.header().wants_reply() {
-            let receipt = NowaitReceipt::new(&self.connection, caller.caller_name(), frame.payload().len());
+            let receipt = NowaitReceipt::new(&self.connection, caller.caller_name(), frame.credit_bytes());
             return self.shared.serving.serve(turn, &mut self.intake, caller, frame, receipt);
         }
         let asks_little = caller.waiting() < FEW && conn.inbound.has_room_for_few();
@@ -451,23 +496,5 @@ impl ClientHandler {
             waker.wake();
         }
         self.connection.on_number_free(true);
-    }
-
-    /// Keeps news until the list that goes with them is shown.
-    fn note(&mut self, kind: EventKind, member: String) {
-        self.untold.extend(match kind {
-            EventKind::Connected => Some(MemberEvent::Added(member)),
-            EventKind::Disconnected => Some(MemberEvent::Removed(member)),
-            EventKind::Evicted => Some(MemberEvent::Evicted(member)),
-            EventKind::Stopping => {
-                self.shared.on_server_stops(&self.connection);
-                None
-            }
-            EventKind::Stopped => {
-                self.answered_all = true;
-                None
-            }
-            _ => None,
-        });
     }
 }

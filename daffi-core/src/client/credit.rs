@@ -26,7 +26,7 @@ const UNACKNOWLEDGED: u64 = 512 * 1024;
 /// holds while it waits is four times that.
 const POOL: usize = 64;
 
-/// What a sender that has begun a flow takes beside its name, which the list of members has.
+/// What a sender that has begun a flow takes beside its name.
 const SENDER_COST: usize = 192;
 
 /// The credit of one connection, both ways. Everything is free on a connection to anything but a
@@ -52,6 +52,8 @@ struct ReceivingFlows {
     senders: Receiving<NodeName, RandomState>,
     /// A turn of the driver goes on, which tells all that is owed when it ends.
     in_turn: bool,
+    /// Bytes of their names.
+    names: usize,
     /// Bytes that are counted for the senders.
     counted: usize,
 }
@@ -59,7 +61,7 @@ struct ReceivingFlows {
 impl ReceivingFlows {
     /// Counts what the senders take now.
     fn count(&mut self, account: &Account) {
-        let held = self.senders.len() * SENDER_COST;
+        let held = self.senders.len() * SENDER_COST + self.names;
         account.change(std::mem::replace(&mut self.counted, held), held);
     }
 }
@@ -181,7 +183,7 @@ impl ClientCredit {
         Self {
             governed: AtomicBool::new(false),
             sending: Mutex::default(),
-            receiving: Mutex::new(ReceivingFlows { senders, in_turn: false, counted: 0 }),
+            receiving: Mutex::new(ReceivingFlows { senders, in_turn: false, names: 0, counted: 0 }),
             account,
         }
     }
@@ -192,7 +194,8 @@ impl ClientCredit {
         self.governed.store(true, Ordering::Relaxed);
     }
 
-    fn is_governed(&self) -> bool {
+    /// Whether the server is a level 4 Router.
+    pub(crate) fn is_governed(&self) -> bool {
         self.governed.load(Ordering::Relaxed)
     }
 
@@ -234,8 +237,15 @@ impl ClientCredit {
     /// Begins a flow of `sender`.
     pub(crate) fn on_begin(&self, sender: NodeName, flow: FlowId) {
         let mut receiving = self.receiving.lock();
+        let (before, name) = (receiving.senders.len(), sender.len());
         receiving.senders.begin(sender, flow);
+        receiving.names += if receiving.senders.len() > before { name } else { 0 };
         receiving.count(&self.account);
+    }
+
+    /// Whether there is room for a flow of one of whom nothing bounds how many there are.
+    pub(crate) fn admits_sender(&self, name: &str) -> bool {
+        self.account.admits(SENDER_COST + name.len())
     }
 
     /// Ends the flows from and to a member that left, or whose name another bears.
@@ -245,7 +255,9 @@ impl ClientCredit {
             flow.end();
         }
         let mut receiving = self.receiving.lock();
+        let before = receiving.senders.len();
         receiving.senders.forget(member);
+        receiving.names -= if receiving.senders.len() < before { member.len() } else { 0 };
         receiving.count(&self.account);
     }
 

@@ -1,18 +1,17 @@
 //! How a client gets one connection.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
-use daffi_transport::LinkConfig;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use daffi_transport::{Link, LinkConfig};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{ClientConn, ClientCore, callers::Callers, connection::ClientHandler, token};
 use crate::{
     conn::{Alive, Class, Conn, Driver},
+    deadline::in_time,
     error::{Disconnected, InitializationError},
-    session::{ClientSession, InFlight},
+    serve::Node,
+    session::{ClientSession, InFlight, Says},
 };
 
 /// Where a connection that has ended says so, and why.
@@ -33,6 +32,7 @@ pub(super) async fn establish_any(
     loop {
         match establish(shared, ends, before, round).await {
             Ok(conn) => return Ok(conn),
+            Err(error) if shared.node.life.is_stopping() => return Err(error),
             Err(error) => failed.push(error),
         }
         shared.addresses.advance();
@@ -44,6 +44,9 @@ pub(super) async fn establish_any(
 
 /// Makes a connection to the address whose turn it is, and waits for the server's answer to the
 /// handshake.
+///
+/// Gives the attempt up by itself when the node is stopped: either it fails then, or the connection
+/// stands and is to be ended in order. Who drops this future may leave one behind that nobody ends.
 pub(super) async fn establish(
     shared: &Arc<ClientCore>,
     ends: &Ends,
@@ -52,15 +55,16 @@ pub(super) async fn establish(
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let (node, config, addresses) = (&shared.node, &shared.node.config, &shared.addresses);
     let endpoint = addresses.endpoint().to_string();
-    let after = addresses.patience(config.connect_timeout, round);
-    let link = match timeout(after, addresses.connector().connect(&LinkConfig::default().limits(config.limits))).await {
-        Ok(link) => link?,
-        Err(_) => return Err(InitializationError::ConnectTimeout { endpoint, after }),
-    };
+    let link = connect(shared, round).await?;
     let conn = Conn::new(link.peer.clone(), &node.budget);
     let in_flight = before.map(|conn| InFlight::follow(&conn.session.lock().in_flight)).unwrap_or_default();
     let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight)
-        .look_only(shared.looks)
+        .saying(Says {
+            looks: shared.looks,
+            identities: config.trust_router_identities,
+            watches: !shared.looks && !shared.wanted.lock().is_all(),
+            moves: addresses.len() > 1,
+        })
         .with_token(shared.token.clone());
     let failed = |source| InitializationError::Handshake { endpoint, source };
     if shared.token.is_some() && !token::may_pass(&link.peer) {
@@ -70,19 +74,7 @@ pub(super) async fn establish(
         session.first_hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
     let client = ClientConn::new(shared, Arc::clone(&conn), session);
     let (opened, answer) = oneshot::channel();
-    let handler = ClientHandler {
-        shared: Arc::clone(shared),
-        connection: Arc::clone(&client),
-        opened: Some(opened),
-        ends: ends.clone(),
-        unshown: false,
-        answered_all: false,
-        untold: Vec::new(),
-        caller: None,
-        intake: shared.serving.intake(),
-        callers: Callers::new(Arc::clone(conn.inbound.account())),
-        alive: Alive::default(),
-    };
+    let handler = handler(shared, &client, opened, ends);
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(Class::Notice, &hello);
     let patience = addresses.patience(config.handshake_timeout, round);
@@ -94,9 +86,72 @@ pub(super) async fn establish(
             () = cut.cancelled() => {}
         }
     });
-    match answer.await {
-        Ok(Ok(())) => Ok(client),
-        Ok(Err(reason)) => Err(failed(reason)),
-        Err(_) => Err(failed(Disconnected::Stopped)),
+    match answered(answer, node, &conn).await {
+        Ok(()) => Ok(client),
+        Err(reason) => {
+            shared.unanswered.store(true, Ordering::Relaxed);
+            Err(failed(reason))
+        }
     }
+}
+
+/// What a connection makes of the frames that it gets: `opened` is told of the server's answer, and
+/// `ends` of the end.
+fn handler(
+    shared: &Arc<ClientCore>,
+    connection: &Arc<ClientConn>,
+    opened: oneshot::Sender<Result<(), Disconnected>>,
+    ends: &Ends,
+) -> ClientHandler {
+    ClientHandler {
+        shared: Arc::clone(shared),
+        connection: Arc::clone(connection),
+        opened: Some(opened),
+        ends: ends.clone(),
+        unshown: false,
+        asks_again: false,
+        asks_for_all: None,
+        answered_all: false,
+        untold: Vec::new(),
+        caller: None,
+        intake: shared.serving.intake(),
+        callers: Callers::new(Arc::clone(connection.conn.inbound.account())),
+        alive: Alive::default(),
+    }
+}
+
+/// Makes a link to the address whose turn it is, unless the node is stopped.
+async fn connect(shared: &ClientCore, round: u32) -> Result<Link, InitializationError> {
+    let (node, config, addresses) = (&shared.node, &shared.node.config, &shared.addresses);
+    let endpoint = || addresses.endpoint().to_string();
+    let after = addresses.patience(config.connect_timeout, round);
+    let limits = LinkConfig::default().limits(config.limits);
+    tokio::select! {
+        biased;
+        () = node.life.stopping.cancelled() => {
+            Err(InitializationError::Handshake { endpoint: endpoint(), source: Disconnected::Stopped })
+        }
+        connected = in_time(after, addresses.connector().connect(&limits)) => match connected {
+            Ok(link) => Ok(link?),
+            Err(_) => Err(InitializationError::ConnectTimeout { endpoint: endpoint(), after }),
+        },
+    }
+}
+
+/// Waits for the answer to the handshake. Of a node that is stopped the connection ends, and if it
+/// was answered before that, it does so in order.
+async fn answered(
+    mut answer: oneshot::Receiver<Result<(), Disconnected>>,
+    node: &Node,
+    conn: &Conn,
+) -> Result<(), Disconnected> {
+    let answered = tokio::select! {
+        biased;
+        answered = &mut answer => answered,
+        () = node.life.stopping.cancelled() => {
+            conn.drain();
+            answer.await
+        }
+    };
+    answered.unwrap_or(Err(Disconnected::Stopped))
 }

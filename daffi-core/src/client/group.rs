@@ -31,16 +31,7 @@ impl<F: FormatSet> ClientGroup<F> {
     pub(super) async fn start(&self, retry: Option<Duration>) -> Result<(), InitializationError> {
         let (told, mut tells) = mpsc::channel(self.clients.len().max(1));
         for client in &self.clients {
-            let (core, told) = (Arc::clone(client.shared()), told.clone());
-            tokio::spawn(async move {
-                let made = supervisor::start(Arc::clone(&core), retry).await;
-                let failed = made.is_err();
-                // Who has heard of the first one listens no more.
-                let _heard = told.send(made).await;
-                if failed {
-                    supervisor::start_lazily(core);
-                }
-            });
+            supervisor::start_telling(Arc::clone(client.shared()), retry, told.clone());
         }
         drop(told);
         let mut failed = Vec::new();

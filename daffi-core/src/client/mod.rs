@@ -9,15 +9,21 @@ mod context;
 mod credit;
 mod establish;
 mod group;
+mod moving;
 mod open_streams;
 mod pauses;
 mod permit;
+mod persist;
 mod picker;
+mod replacing;
+mod schedule;
+mod showing;
 mod supervisor;
 mod token;
+mod watching;
+mod withdrawal;
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -29,16 +35,17 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use daffi_serde::FormatSet;
 use daffi_transport::Endpoint;
 use daffi_wire::{MethodName, Role};
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
 };
 
-use self::addresses::Addresses;
 pub use self::builder::ClientBuilder;
 pub use self::called::{CalledStats, ClientStats};
 pub use self::group::ClientGroup;
-pub use self::picker::{Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
+pub use self::picker::{ByRouter, Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
+use self::{addresses::Addresses, watching::Wanted};
 pub(crate) use self::{
     called::{CalledCallbacks, CountedCall},
     connection::ClientConn,
@@ -47,7 +54,7 @@ pub(crate) use self::{
 };
 use crate::{
     error::{CallError, Disconnected, Ended, InitializationError, WaitedFor},
-    events::{EventHub, Events, MemberEvent},
+    events::{EventHub, Events},
     serve::{Callback, Context, Node, ServingNode},
     session::{Members, Token},
     trace::TraceContext,
@@ -122,11 +129,17 @@ pub(crate) struct ClientCore {
     looks: bool,
     /// By what it shows servers who it is.
     token: Option<Token>,
+    /// Of whom it wants to be told.
+    wanted: Mutex<Wanted>,
     pub(crate) picker: Arc<dyn Picker>,
+    /// The place of this client among those of its group, who share the picker.
+    pub(crate) in_group: usize,
     pub(crate) called: Arc<CalledCallbacks>,
     addresses: Addresses,
     /// Where calls go.
     current: ArcSwapOption<Current>,
+    /// Held by whoever changes that, or the members that are shown.
+    shows: Mutex<()>,
     pub(crate) state: watch::Sender<ClientState>,
     pub(crate) members: ArcSwap<Members>,
     /// Counts changes of `members`.
@@ -136,10 +149,13 @@ pub(crate) struct ClientCore {
     announce: Notify,
     /// Asks for a new connection whether calls are open or not.
     reannounce: Notify,
-    /// The server of the current connection is stopping.
-    server_stops: Notify,
+    /// The server of the current connection is stopping, or gives no sign of life.
+    moves_on: Notify,
     /// It was logged that headers are dropped.
     dropped_headers: AtomicBool,
+    /// A handshake was sent that got no answer.
+    unanswered: AtomicBool,
+    runtime: tokio::runtime::Handle,
 }
 
 /// The connection that calls go to, with its members as they are now: what a call looks at, in one
@@ -160,7 +176,8 @@ impl ClientCore {
         serving: Arc<ServingNode>,
         looks: bool,
         token: Option<Token>,
-        picker: Arc<dyn Picker>,
+        wanted: Wanted,
+        (picker, in_group): (Arc<dyn Picker>, usize),
         addresses: Addresses,
     ) -> Self {
         Self {
@@ -168,19 +185,30 @@ impl ClientCore {
             serving,
             looks,
             token,
+            wanted: Mutex::new(wanted),
             picker,
+            in_group,
             called: Arc::default(),
             addresses,
             current: ArcSwapOption::empty(),
+            shows: Mutex::default(),
             state: watch::Sender::new(ClientState::Connecting),
             members: ArcSwap::default(),
             changes: watch::Sender::new(0),
             events: EventHub::new(),
             announce: Notify::new(),
             reannounce: Notify::new(),
-            server_stops: Notify::new(),
+            moves_on: Notify::new(),
             dropped_headers: AtomicBool::default(),
+            unanswered: AtomicBool::default(),
+            runtime: tokio::runtime::Handle::current(),
         }
+    }
+
+    /// Whether a handshake was sent since this was asked last that got no answer. What is on the
+    /// way of it may still arrive, and then it takes the name from the connection that stands.
+    fn take_unanswered(&self) -> bool {
+        self.unanswered.swap(false, Ordering::Relaxed)
     }
 
     /// The names of its callbacks.
@@ -203,57 +231,17 @@ impl ClientCore {
         });
     }
 
-    /// Shows the members of `conn`, if calls go there.
-    fn publish(&self, conn: &Arc<ClientConn>, members: &Arc<Members>) {
-        if !self.is_current(conn) {
-            return;
-        }
-        self.current.rcu(|current| match current {
-            Some(current) if Arc::ptr_eq(&current.conn, conn) => {
-                Some(Arc::new(Current { conn: Arc::clone(conn), members: Arc::clone(members) }))
-            }
-            other => other.clone(),
-        });
-        self.show(Arc::clone(members));
-    }
-
-    fn show(&self, members: Arc<Members>) {
-        self.members.store(members);
-        self.changes.send_modify(|n| *n = n.wrapping_add(1));
-    }
-
-    /// Calls go to this connection from now on.
-    fn enter(&self, conn: &Arc<ClientConn>) {
-        let (before, members) = (self.members.load_full(), conn.members());
-        self.show(Arc::clone(&members));
-        self.set_current(conn);
-        self.set_state(ClientState::Connected);
-        // Between two connections members may have come and gone unseen.
-        let names = |members: &Members| members.iter().map(|m| m.name.to_string()).collect::<BTreeSet<_>>();
-        let (old, new) = (names(&before), names(&members));
-        if !old.is_empty() {
-            old.difference(&new).for_each(|gone| self.events.tell(MemberEvent::Removed(gone.clone())));
-            new.difference(&old).for_each(|come| self.events.tell(MemberEvent::Added(come.clone())));
-        }
-    }
-
-    fn set_current(&self, conn: &Arc<ClientConn>) {
-        let mut members = conn.members();
-        loop {
-            self.current.store(Some(Arc::new(Current { conn: Arc::clone(conn), members: Arc::clone(&members) })));
-            // Who changed them just before did not see that this is the current one.
-            let now = conn.members();
-            if Arc::ptr_eq(&now, &members) {
-                return;
-            }
-            members = now;
-        }
-    }
-
     /// The server of this connection says that it is stopping. What it says again means no more.
     fn on_server_stops(&self, conn: &Arc<ClientConn>) {
         if !conn.server_stops.swap(true, Ordering::Relaxed) && self.is_current(conn) {
-            self.server_stops.notify_one();
+            self.moves_on.notify_one();
+        }
+    }
+
+    /// The server of this connection gives no sign of life, or one again.
+    fn on_pulse(&self, conn: &Arc<ClientConn>, stands_still: Option<bool>) {
+        if stands_still == Some(true) && self.is_current(conn) {
+            self.moves_on.notify_one();
         }
     }
 
@@ -341,9 +329,16 @@ impl<F: FormatSet> Client<F> {
         self.shared().current.load().as_ref().map(|current| current.conn.conn.level())
     }
 
-    /// The members as last told by the server.
+    #[doc = words!(members)]
     #[must_use]
     pub fn members(&self) -> Arc<Members> {
+        self.shared().want_all();
+        self.known_members()
+    }
+
+    #[doc = words!(known_members)]
+    #[must_use]
+    pub fn known_members(&self) -> Arc<Members> {
         self.shared().members.load_full()
     }
 
@@ -362,15 +357,17 @@ impl<F: FormatSet> Client<F> {
 
     #[doc = words!(wait_for_members)]
     pub async fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
-        let missing = || names.iter().filter(|n| self.members().get(n).is_none()).copied().collect::<Vec<_>>();
+        self.shared().want_all();
+        let missing = || names.iter().filter(|n| self.known_members().get(n).is_none()).copied().collect::<Vec<_>>();
         let all = async {
             let (mut changes, mut state) = (self.shared().changes.subscribe(), self.shared().state.subscribe());
             loop {
-                if missing().is_empty() {
-                    return Ok(());
-                }
-                if let ClientState::Ended(how) = *state.borrow_and_update() {
-                    return Err(how.call_error());
+                // Without a connection the list is that of the one before.
+                let is_told = self.shared().current().as_ref().is_some_and(|current| current.members.knows_all());
+                match *state.borrow_and_update() {
+                    ClientState::Ended(how) => return Err(how.call_error()),
+                    ClientState::Connected | ClientState::Replacing if is_told && missing().is_empty() => return Ok(()),
+                    _ => {}
                 }
                 tokio::select! {
                     _ = changes.changed() => {}
@@ -382,21 +379,24 @@ impl<F: FormatSet> Client<F> {
             None => all.await,
             Some(after) => timeout(after, all).await.unwrap_or_else(|_| {
                 let receiver = missing().join(", ");
-                Err(CallError::Timeout {
-                    receiver,
-                    method: "wait_for_members".into(),
-                    after,
-                    waited_for: WaitedFor::Members,
-                })
+                let waited_for = if self.is_connected() { WaitedFor::Members } else { WaitedFor::Connection };
+                Err(CallError::Timeout { receiver, method: "wait_for_members".into(), after, waited_for })
             }),
         }
     }
 
-    /// Who joins and leaves from now on. What was missed without a connection is made up for by
-    /// comparing lists.
+    /// The runtime that it runs on: for what belongs to it and is begun elsewhere.
+    #[must_use]
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.shared().runtime
+    }
+
+    #[doc = words!(events)]
     #[must_use]
     pub fn events(&self) -> Events {
-        self.shared().events.subscribe()
+        let events = self.shared().events.subscribe();
+        self.shared().want_all();
+        events
     }
 
     /// Exposes further callbacks.

@@ -20,6 +20,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct OpenStreams {
     calls: Mutex<FxHashMap<CallId, Stream>>,
+    /// How many they are, to be looked at for every answer. Relaxed: a call is here before its
+    /// request is queued, and so before its answer comes.
+    open: AtomicUsize,
     /// Those of them that did not ask for it. Relaxed: who waits for a call learns of it by the
     /// session's lock.
     unasked: AtomicUsize,
@@ -27,6 +30,7 @@ pub(crate) struct OpenStreams {
 
 #[derive(Debug)]
 struct Stream {
+    /// Unnamed where a Router chose it.
     receiver: NodeName,
     data: Arc<CallData>,
     is_asked: bool,
@@ -35,6 +39,7 @@ struct Stream {
 impl OpenStreams {
     /// `is_asked`: the call itself said that a part of it is DATA.
     pub(crate) fn add(&self, id: CallId, receiver: &NodeName, data: Arc<CallData>, is_asked: bool) {
+        self.open.fetch_add(1, Relaxed);
         self.unasked.fetch_add(usize::from(!is_asked), Relaxed);
         let before = self.calls.lock().insert(id, Stream { receiver: receiver.clone(), data, is_asked });
         self.note_removed(before.as_ref());
@@ -46,9 +51,15 @@ impl OpenStreams {
         removed.map(|stream| stream.data)
     }
 
+    /// Whether the call of that number is this one.
+    fn holds(&self, id: CallId, call: &CallData) -> bool {
+        self.calls.lock().get(&id).is_some_and(|stream| std::ptr::eq(&*stream.data, call))
+    }
+
     fn note_removed(&self, removed: Option<&Stream>) {
-        if removed.is_some_and(|stream| !stream.is_asked) {
-            self.unasked.fetch_sub(1, Relaxed);
+        if let Some(stream) = removed {
+            self.open.fetch_sub(1, Relaxed);
+            self.unasked.fetch_sub(usize::from(!stream.is_asked), Relaxed);
         }
     }
 
@@ -59,13 +70,35 @@ impl OpenStreams {
 
     /// The call that a frame of its receiver is about.
     fn get(&self, frame: &Frame) -> Option<Arc<CallData>> {
+        if self.open.load(Relaxed) == 0 {
+            return None;
+        }
         let open = self.calls.lock();
-        let stream = open.get(&frame.header().id()).filter(|stream| frame.is_from(&stream.receiver))?;
+        let is_of = |stream: &&Stream| frame.is_from(&stream.receiver) || stream.receiver.is_empty();
+        let stream = open.get(&frame.header().id()).filter(is_of)?;
         Some(Arc::clone(&stream.data))
+    }
+
+    /// The connection has ended: whoever sends items hears of it, also if nobody looks at results.
+    pub(super) fn stop_sending(&self) {
+        let open: Vec<_> = self.calls.lock().values().map(|stream| Arc::clone(&stream.data)).collect();
+        open.iter().for_each(|data| data.stop_sending());
     }
 }
 
 impl ClientConn {
+    /// Nobody takes the items of a call any more that this frame answers. Its number is still its
+    /// own: what stops is not sent under the number of another.
+    #[inline]
+    pub(super) fn stop_answered(&self, frame: &Frame) {
+        if matches!(frame.kind(), Kind::Response | Kind::Error)
+            && let Some(call) = self.streams.get(frame)
+            && !self.session.lock().goes_on(frame)
+        {
+            call.stop_sending();
+        }
+    }
+
     /// Handles what a receiver says of a call of this node beside its reply. Gives what a call met
     /// that ends with it. What is about no open call is dropped.
     pub(super) fn take_own(self: &Arc<Self>, frame: Frame) -> Result<Option<Completed>, Disconnected> {
@@ -89,23 +122,26 @@ impl ClientConn {
         let says = frame.in_data().ok().flatten().unwrap_or_default();
         let Some(total) = says.body else {
             let Some(call) = call else {
-                // Nobody asked for results one by one: it ends the call, as any reply does.
-                return self.session.lock().in_flight.complete(frame);
+                return self.session.lock().in_flight.results_follow(frame);
             };
             call.begin();
             return None;
         };
         let (id, format) = (frame.header().id(), frame.header().format(self.conn.level()));
-        if !self.session.lock().in_flight.answer_follows(id, frame.transmitter()) {
-            return None;
-        }
         let receiver = NodeName::new(frame.transmitter(), &self.limits).ok()?;
         frame.take_extensions().ok()?;
-        let call = call.unwrap_or_else(|| {
-            let call = Arc::new(CallData::new(format, None, None, None));
-            self.streams.add(id, &receiver, Arc::clone(&call), false);
-            call
-        });
+        let call = {
+            // Whoever gives the call up takes this lock as well, and finds what is kept for it.
+            let session = &mut *self.session.lock();
+            if !session.in_flight.answer_follows(id, &receiver) {
+                return None;
+            }
+            call.unwrap_or_else(|| {
+                let call = Arc::new(CallData::new(format, None, None, None));
+                self.streams.add(id, &receiver, Arc::clone(&call), false);
+                call
+            })
+        };
         if call.begin_result(&frame, total) {
             return None;
         }
@@ -157,14 +193,23 @@ impl ClientConn {
     /// A call fails at this end, and its receiver hears that nobody waits.
     fn fail_own(&self, call: &CallData, (id, receiver): (CallId, &NodeName), fault: FlowError) -> Option<Completed> {
         call.fail(fault);
+        let session = &mut *self.session.lock();
+        // Given up meanwhile, it has no number any more, or one that another call bears.
+        if !self.streams.holds(id, call) {
+            return None;
+        }
         self.cancel(id, receiver, CancelReason::Dropped);
-        self.session.lock().in_flight.fail(id)
+        session.in_flight.fail(id, receiver)
     }
 
     fn take_result(&self, call: Option<&CallData>, frame: Frame) -> Result<Option<Completed>, Disconnected> {
         let from = frame.transmitter().to_owned();
         let data = Data::read(frame)?;
         let (id, ends) = (data.id, data.end == DataEnd::Direction);
+        if let Some(call) = call.filter(|_| ends) {
+            // It ends both directions.
+            call.stop_sending();
+        }
         let gathered = match call {
             Some(call) => call.on_data(data)?,
             None => Gathered::Nothing,

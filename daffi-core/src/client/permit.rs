@@ -2,6 +2,8 @@
 
 use std::{pin::pin, sync::Arc};
 
+use daffi_wire::NodeName;
+
 use super::{ClientConn, ClientCore};
 use crate::{conn::Class, error::CallError};
 
@@ -59,4 +61,13 @@ impl ClientCore {
             }
         }
     }
+}
+
+/// The error of a call to a receiver of which too many numbers rest.
+#[cold]
+pub(super) fn rest_too_many(receiver: &NodeName, resting: usize) -> CallError {
+    CallError::Overloaded(format!(
+        "{resting} calls to {receiver} that were given up still wait for its answers; more call numbers are kept for other \
+         members"
+    ))
 }

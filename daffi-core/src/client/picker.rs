@@ -6,6 +6,7 @@ use daffi_wire::NodeName;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use super::ClientConn;
 use crate::keyed::ByName;
 
 /// A call that several members could get.
@@ -18,6 +19,9 @@ pub struct Choice<'a> {
     pub candidates: &'a [NodeName],
     /// What the caller gave to keep related calls together.
     pub key: Option<&'a str>,
+    /// Which client of a [`ClientGroup`](crate::ClientGroup) makes the call, as they are counted
+    /// there from 0: its candidates may be others than those of the next one. Else 0.
+    pub client: usize,
 }
 
 /// Chooses the receiver of a call among the members that expose its callback.
@@ -28,6 +32,12 @@ pub trait Picker: Send + Sync + fmt::Debug + 'static {
     /// Gives the index of the chosen candidate, which is taken modulo their number.
     fn pick(&self, choice: &Choice<'_>) -> usize;
 
+    /// Whether the Router chooses in its place, where that can: a Router of this project, for calls
+    /// that want an answer. Then this is not asked, nor told of the call.
+    fn leaves_to_router(&self) -> bool {
+        false
+    }
+
     /// A call that wants an answer is made to `receiver`, chosen or given.
     fn on_start(&self, _receiver: &NodeName) {}
 
@@ -37,12 +47,14 @@ pub trait Picker: Send + Sync + fmt::Debug + 'static {
 
 /// Gives each callback's calls to the members that expose it, one after the other. The default.
 ///
-/// The next member is kept per callback: alternating between two callbacks spreads each of them
-/// evenly. It begins anywhere, so that many clients that make one call each spread too.
+/// The next member is kept per callback, and per client of a group: alternating between two
+/// callbacks, or between two Routers, spreads the calls of each evenly. It begins anywhere, so that
+/// many clients that make one call each spread too.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
-    /// The keys are what this node calls, so nobody can choose them to collide.
-    next: Mutex<FxHashMap<Arc<str>, usize>>,
+    /// The next of each client. The keys are what this node calls, so nobody can choose them to
+    /// collide.
+    next: Mutex<FxHashMap<Arc<str>, Vec<Option<usize>>>>,
     from_first: bool,
 }
 
@@ -63,12 +75,16 @@ impl RoundRobin {
 impl Picker for RoundRobin {
     fn pick(&self, choice: &Choice<'_>) -> usize {
         let mut next = self.next.lock();
-        let at = match next.get_mut(choice.method) {
-            Some(at) => at,
-            None => next.entry(choice.method.into()).or_insert_with(|| self.first(choice.candidates.len())),
+        let of_clients = match next.get_mut(choice.method) {
+            Some(of_clients) => of_clients,
+            None => next.entry(choice.method.into()).or_default(),
         };
-        let chosen = *at % choice.candidates.len().max(1);
-        *at = chosen + 1;
+        if of_clients.len() <= choice.client {
+            of_clients.resize(choice.client + 1, None);
+        }
+        let at = of_clients[choice.client].unwrap_or_else(|| self.first(choice.candidates.len()));
+        let chosen = at % choice.candidates.len().max(1);
+        of_clients[choice.client] = Some(chosen + 1);
         chosen
     }
 }
@@ -106,6 +122,26 @@ impl Picker for LeastInFlight {
     }
 }
 
+/// Leaves the choice to the Router, which knows how much each member has to do for all callers, and
+/// who failed of late: it draws two of those who expose the callback, and takes the one with less.
+///
+/// Only calls that want an answer are left to it, and only by a Router of this project; all else
+/// goes round as with [`RoundRobin`].
+#[derive(Debug, Default)]
+pub struct ByRouter {
+    elsewhere: RoundRobin,
+}
+
+impl Picker for ByRouter {
+    fn pick(&self, choice: &Choice<'_>) -> usize {
+        self.elsewhere.pick(choice)
+    }
+
+    fn leaves_to_router(&self) -> bool {
+        true
+    }
+}
+
 /// Sends calls with the same key to the same member as long as that is there. When one leaves, only
 /// its keys move. Calls without a key go round.
 ///
@@ -135,6 +171,27 @@ fn weight(key: &str, member: &NodeName) -> u64 {
     hash ^ hash >> 33
 }
 
+impl ClientConn {
+    /// Whether the server is a Router that can choose who gets a call.
+    pub(crate) fn router_chooses(&self) -> bool {
+        self.credit.is_governed()
+    }
+
+    /// A call to `receiver` that has a number begins.
+    pub(super) fn note_start(&self, receiver: &NodeName) {
+        if !receiver.is_empty() {
+            self.picker.on_start(receiver);
+        }
+    }
+
+    /// A call to `receiver` that had a number has ended.
+    pub(crate) fn note_end(&self, receiver: &NodeName) {
+        if !receiver.is_empty() {
+            self.picker.on_end(receiver);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use daffi_wire::Limits;
@@ -146,7 +203,7 @@ mod tests {
     }
 
     fn choice<'a>(method: &'a str, candidates: &'a [NodeName], key: Option<&'a str>) -> Choice<'a> {
-        Choice { method, candidates, key }
+        Choice { method, candidates, key, client: 0 }
     }
 
     #[test]
@@ -157,6 +214,25 @@ mod tests {
             (0..4).map(|_| ["f", "g"].map(|method| picker.pick(&choice(method, &names, None)))).collect();
         let [first_of_f, first_of_g] = picks[0];
         assert_eq!(picks, [0, 1, 2, 3].map(|n| [(first_of_f + n) % 3, (first_of_g + n) % 3]));
+    }
+
+    #[test]
+    fn each_client_of_a_group_has_its_own_turn() {
+        let pickers: [Box<dyn Picker>; 4] = [
+            Box::new(RoundRobin::default()),
+            Box::new(LeastInFlight::default()),
+            Box::new(ByRouter::default()),
+            Box::new(StickyByKey::default()),
+        ];
+        let of_clients = [names(["a", "b"]), names(["c", "d"])];
+        for picker in pickers {
+            let mut calls = [[0; 2]; 2];
+            for n in 0..40 {
+                let client = n % 2;
+                calls[client][picker.pick(&Choice { client, ..choice("f", &of_clients[client], None) })] += 1;
+            }
+            assert_eq!(calls, [[10; 2]; 2], "{picker:?}");
+        }
     }
 
     #[test]

@@ -9,13 +9,16 @@ use std::{
 use daffi_wire::{Level, Role};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
 use super::{
     ClientConn, ClientCore, ClientState,
-    establish::{Ends, establish, establish_any},
-    pauses::Pauses,
+    establish::{Ends, establish_any},
+    pauses::{HowEnded, Pauses, rest},
+    persist::persist,
+    replacing::{HELD_LOOK, Holds, go_on, hold_calls, replace},
+    schedule::Schedule,
 };
 use crate::{
     conn::Class,
@@ -27,34 +30,62 @@ use crate::{
 /// 3.0.1 server.
 const QUIET_LOOK: Duration = Duration::from_millis(20);
 
-/// The round in which an address is given all the time that is set.
-const ALL_ITS_TIME: u32 = u32::MAX;
+/// Who has less time than this left to connect gives up.
+const LAST_PAUSE: Duration = Duration::from_millis(10);
+
+/// After so many looks it is logged that they still wait.
+const LOOKS_IN_VAIN: u32 = 500;
 
 /// Connects, then keeps the connection on a task of its own. The first attempt decides, or with
 /// `retry` the last one within that time.
 pub(super) async fn start(shared: Arc<ClientCore>, retry: Option<Duration>) -> Result<(), InitializationError> {
     let (ends, ended) = ends();
-    let first = match retry {
-        None => establish_any(&shared, &ends, None, 0).await?,
-        Some(within) => first_within(&shared, &ends, within).await?,
-    };
-    // This is made before the task, so that a task which is dropped before it ran ends the node
-    // too.
-    let end = End { shared, how: Ended::RuntimeGone };
-    tokio::spawn(supervise(end, first, ends, ended));
+    let first = first(&shared, &ends, retry).await?;
+    tokio::spawn(supervise(End::new(shared), first, ends, ended));
     Ok(())
 }
 
 /// Connects and keeps the connection, all on a task of its own.
 pub(super) fn start_lazily(shared: Arc<ClientCore>) {
     let (ends, ended) = ends();
-    let mut end = End { shared, how: Ended::RuntimeGone };
+    tokio::spawn(begin(End::new(shared), ends, ended));
+}
+
+/// The same, and tells what became of the attempts that [`start`] makes: one that failed goes on
+/// all the same.
+pub(super) fn start_telling(
+    shared: Arc<ClientCore>,
+    retry: Option<Duration>,
+    told: mpsc::Sender<Result<(), InitializationError>>,
+) {
+    let (ends, ended) = ends();
+    let end = End::new(shared);
     tokio::spawn(async move {
-        match persist(&end.shared, &ends, None).await {
+        let made = first(&end.shared, &ends, retry).await;
+        let (first, tells) = match made {
+            Ok(first) => (Some(first), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        // Who has heard of the first one that works listens no more.
+        let _heard = told.send(tells).await;
+        drop(told);
+        match first {
             Some(first) => supervise(end, first, ends, ended).await,
-            None => end.set(Ended::Stopped),
+            None => begin(end, ends, ended).await,
         }
     });
+}
+
+async fn begin(mut end: End, ends: Ends, ended: mpsc::UnboundedReceiver<(u64, Disconnected)>) {
+    let mut schedule = schedule(&end.shared);
+    match persist(&end.shared, &ends, None, &mut schedule).await {
+        Some(first) => supervise(end, first, ends, ended).await,
+        None => end.set(Ended::Stopped),
+    }
+}
+
+fn schedule(shared: &ClientCore) -> Schedule {
+    Schedule::new(&shared.node.config, shared.addresses.len())
 }
 
 /// The channel is unbounded, but only connections that were opened send, each once.
@@ -62,14 +93,26 @@ fn ends() -> (Ends, mpsc::UnboundedReceiver<(u64, Disconnected)>) {
     mpsc::unbounded_channel()
 }
 
-/// Tries until it works or the time is up, and then tells what failed last.
+/// The first attempt, or all within that time.
+async fn first(
+    shared: &Arc<ClientCore>,
+    ends: &Ends,
+    retry: Option<Duration>,
+) -> Result<Arc<ClientConn>, InitializationError> {
+    match retry {
+        None => establish_any(shared, ends, None, 0).await,
+        Some(within) => first_within(shared, ends, within).await,
+    }
+}
+
+/// Tries until it works, the time is up or the node is stopped, and then tells what failed last.
 async fn first_within(
     shared: &Arc<ClientCore>,
     ends: &Ends,
     within: Duration,
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let until = later(within);
-    let mut pauses = Pauses::new(&shared.node.config, None);
+    let mut pauses = Pauses::new(&shared.node.config);
     let mut round = 0;
     loop {
         let error = match timeout_at(until, establish_any(shared, ends, None, round)).await {
@@ -80,12 +123,15 @@ async fn first_within(
                 return Err(InitializationError::ConnectTimeout { endpoint, after: within });
             }
         };
-        let pause = pauses.next();
-        if !error.is_retryable() || pause >= until.saturating_duration_since(Instant::now()) {
+        let left = until.saturating_duration_since(Instant::now());
+        if !error.is_retryable() || left < LAST_PAUSE {
             return Err(error);
         }
         tracing::debug!(node = %shared.node.name, error = &error as &dyn std::error::Error, "no connection yet");
-        sleep(pause).await;
+        // Towards the end it tries more often, rather than to give up before its time.
+        if !rest(shared, pauses.next().min(left / 2)).await {
+            return Err(error);
+        }
         round = round.saturating_add(1);
     }
 }
@@ -101,10 +147,15 @@ async fn supervise(
         shared: &shared,
         ends: &ends,
         current,
+        since: Instant::now(),
+        schedule: schedule(&shared),
+        moves_at: None,
         behind: VecDeque::new(),
         unannounced: false,
+        looks: 0,
         worn: false,
-        disputed: false,
+        holds: Holds::default(),
+        disputed: shared.take_unanswered(),
     };
     end.how = kept.stay_connected(&mut ended).await;
     if end.how == Ended::Stopped {
@@ -120,6 +171,11 @@ struct End {
 }
 
 impl End {
+    /// It is made before the task that keeps the node connected, which may never run.
+    const fn new(shared: Arc<ClientCore>) -> Self {
+        Self { shared, how: Ended::RuntimeGone }
+    }
+
     fn set(&mut self, how: Ended) {
         self.how = how;
     }
@@ -127,30 +183,42 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        if self.how == Ended::RuntimeGone {
+        if std::thread::panicking() {
+            self.how = Ended::Panicked;
+        }
+        if matches!(self.how, Ended::RuntimeGone | Ended::Panicked) {
             self.shared.node.life.abandon();
         }
-        self.shared.current.store(None);
+        self.shared.showing().clear();
         self.shared.set_state(ClientState::Ended(self.how));
         self.shared.events.close();
     }
 }
 
 /// What the supervisor knows of the connection that it keeps.
-struct Kept<'a> {
-    shared: &'a Arc<ClientCore>,
-    ends: &'a Ends,
-    current: Arc<ClientConn>,
-    /// Those before, at servers that are stopping: what is open on them goes on there. No more than
-    /// there are addresses; the oldest gives way.
-    behind: VecDeque<Arc<ClientConn>>,
+pub(super) struct Kept<'a> {
+    pub(super) shared: &'a Arc<ClientCore>,
+    pub(super) ends: &'a Ends,
+    pub(super) current: Arc<ClientConn>,
+    /// When that was made.
+    pub(super) since: Instant,
+    pub(super) schedule: Schedule,
+    /// When another address is tried, because the server stops or is silent.
+    pub(super) moves_at: Option<Instant>,
+    /// Those before, at servers that are stopping or were silent: what is open on them goes on
+    /// there. No more than there are addresses; the oldest gives way.
+    pub(super) behind: VecDeque<Arc<ClientConn>>,
     /// Callbacks were added of which a 3.0.1 server was not told yet.
-    unannounced: bool,
+    pub(super) unannounced: bool,
+    /// How often that was looked at in vain.
+    looks: u32,
     /// Numbers of its calls are used up by receivers that do not answer.
-    worn: bool,
-    /// An attempt to replace the connection failed half-way: the server may evict it for one that
-    /// is not there.
-    disputed: bool,
+    pub(super) worn: bool,
+    /// When calls are held back for that.
+    pub(super) holds: Holds,
+    /// An attempt before it, or to replace it, failed half-way: the server may evict it for one
+    /// that is not there.
+    pub(super) disputed: bool,
 }
 
 impl Kept<'_> {
@@ -164,12 +232,13 @@ impl Kept<'_> {
                     self.current.conn.end(Disconnected::Stopped, false);
                     return Ended::Stopped;
                 }
-                () = shared.node.life.stopping.cancelled() => {
-                    return Ended::after(drain(shared, &self.current, &self.behind, ended).await);
-                }
+                () = shared.node.life.stopping.cancelled() => return self.drain().await,
                 Some((id, reason)) = ended.recv() => {
                     self.behind.retain(|behind| behind.conn.id != id);
                     if id == self.current.conn.id && let Err(ended) = self.reconnect(&reason).await {
+                        if ended == Ended::Stopped {
+                            return self.drain().await;
+                        }
                         self.behind.iter().for_each(|behind| behind.conn.drain());
                         return ended;
                     }
@@ -178,10 +247,13 @@ impl Kept<'_> {
                     if self.is_updatable() {
                         update(shared, &self.current);
                     } else {
-                        self.unannounced = true;
+                        (self.unannounced, self.looks) = (true, 0);
                     }
                 }
-                () = shared.server_stops.notified() => self.move_on().await,
+                () = shared.moves_on.notified() => self.begin_to_move(),
+                () = sleep_until(self.moves_at.unwrap_or_else(Instant::now)), if self.moves_at.is_some() => {
+                    self.move_on().await;
+                }
                 () = shared.reannounce.notified() => {
                     if !self.is_updatable() {
                         self.replace().await;
@@ -189,12 +261,26 @@ impl Kept<'_> {
                     }
                 }
                 () = self.current.worn.notified(), if !self.worn => self.worn = true,
-                () = sleep(QUIET_LOOK), if self.unannounced || self.worn => {
-                    if self.may_be_replaced() {
-                        self.replace().await;
-                        (self.unannounced, self.worn) = (false, false);
-                    }
+                () = sleep(QUIET_LOOK), if self.unannounced || self.worn || self.has_left_a_silent_one() => {
+                    self.leave_silent_ones();
+                    self.look().await;
                 }
+            }
+        }
+    }
+
+    /// Replaces the connection, if there is a reason to and nobody would lose by it.
+    async fn look(&mut self) {
+        if self.may_be_replaced() || self.has_held_calls().await {
+            self.replace().await;
+            (self.unannounced, self.worn, self.holds) = (false, false, Holds::default());
+        } else if self.unannounced {
+            self.looks = self.looks.saturating_add(1);
+            if self.looks == LOOKS_IN_VAIN {
+                tracing::warn!(
+                    node = %self.shared.node.name,
+                    "added callbacks are not announced as long as calls are open to a 3.0.1 server; reannounce() does not wait"
+                );
             }
         }
     }
@@ -207,7 +293,7 @@ impl Kept<'_> {
     /// The connection has ended: makes the next one, unless the node ends before or by that.
     async fn reconnect(&mut self, reason: &Disconnected) -> Result<(), Ended> {
         let shared = self.shared;
-        shared.current.store(None);
+        shared.showing().clear();
         let evicted = matches!(reason, Disconnected::Evicted) && !self.disputed;
         let config = &shared.node.config;
         if evicted && !config.reconnect_when_evicted {
@@ -216,14 +302,22 @@ impl Kept<'_> {
         }
         tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
         shared.set_state(ClientState::Reconnecting);
-        // Of several addresses the one that was lost is tried last.
-        shared.addresses.advance();
-        // Two nodes of one name that both come back must not do so without a pause.
-        let pause = if evicted { config.reconnect_max } else { config.reconnect_first };
-        let next = persist(shared, self.ends, Some((&self.current, pause))).await.ok_or(Ended::Stopped)?;
+        self.moves_at = None;
+        shared.addresses.give_way();
+        let how = match reason {
+            // Two nodes of one name that both come back must not do so without a pause, nor one
+            // whose peer breaks the rules or a limit.
+            _ if evicted || is_to_repeat(reason) => HowEnded::Repeats,
+            Disconnected::ServerStopped | Disconnected::ServerCutOff => HowEnded::InOrder,
+            _ => HowEnded::Lost,
+        };
+        self.schedule.note_end(shared.addresses.at(), self.since.elapsed(), how);
+        let next = persist(shared, self.ends, Some(&self.current), &mut self.schedule).await.ok_or(Ended::Stopped)?;
         shared.called.reconnects.fetch_add(1, Ordering::Relaxed);
         tracing::info!(node = %shared.node.name, endpoint = %shared.addresses.endpoint(), "connected again");
-        (self.current, self.unannounced, self.disputed, self.worn) = (next, false, false, false);
+        (self.current, self.since) = (next, Instant::now());
+        (self.unannounced, self.disputed, self.worn) = (false, shared.take_unanswered(), false);
+        self.holds = Holds::default();
         Ok(())
     }
 
@@ -238,51 +332,61 @@ impl Kept<'_> {
         is_quiet && self.current.conn.inbound.frames() == 0 && self.current.conn.outbox.bytes() == 0
     }
 
-    /// The server is stopping: goes to another one, if there are several addresses. Calls go there
-    /// from then on, and those that are open end where they are.
-    async fn move_on(&mut self) {
+    /// Holds calls back for a moment, when the connection is worn and they were not lately. `true`:
+    /// those that were open have ended, and the others wait for the next connection.
+    async fn has_held_calls(&mut self) -> bool {
+        if !self.worn || !self.holds.are_due() {
+            return false;
+        }
         let shared = self.shared;
-        if shared.addresses.len() == 1 || !self.current.server_stops.load(Ordering::Relaxed) {
-            return;
-        }
-        // The clients of one server do not all come at once to the next, and two servers that send
-        // a client to and fro keep it no busier than this.
-        tokio::select! {
-            () = shared.node.life.stopping.cancelled() => return,
-            () = sleep(Pauses::new(&shared.node.config, None).next()) => {}
-        }
-        let here = shared.addresses.endpoint().to_string();
-        for _ in 1..shared.addresses.len() {
-            shared.addresses.advance();
-            let made = tokio::select! {
-                () = shared.node.life.stopping.cancelled() => return,
-                made = establish(shared, self.ends, Some(&self.current), 0) => made,
-            };
-            match made {
-                Ok(next) => {
-                    tracing::info!(
-                        node = %shared.node.name, endpoint = %shared.addresses.endpoint(),
-                        "moved on: the server at {here} is stopping"
-                    );
-                    self.behind.push_back(std::mem::replace(&mut self.current, next));
-                    if self.behind.len() > shared.addresses.len()
-                        && let Some(oldest) = self.behind.pop_front()
-                    {
-                        oldest.conn.end(Disconnected::Replaced, false);
-                    }
-                    (self.unannounced, self.disputed, self.worn) = (false, false, false);
-                    return;
-                }
-                Err(error) => {
-                    // That server may have taken the handshake all the same; if it is the same one
-                    // by another address, it evicts this connection.
-                    self.disputed = true;
-                    let error: &dyn std::error::Error = &error;
-                    tracing::debug!(node = %shared.node.name, error, "cannot move on to here");
-                }
+        hold_calls(shared);
+        let until = self.holds.begin();
+        let has_ended = loop {
+            if self.may_be_replaced() {
+                break true;
             }
+            if !self.worn || Instant::now() >= until || shared.node.life.is_stopping() {
+                break false;
+            }
+            sleep(HELD_LOOK).await;
+        };
+        if !has_ended {
+            go_on(shared, &self.current);
         }
-        shared.addresses.advance();
+        has_ended
+    }
+
+    /// Lets what was received run and sends what waits, within `grace`, on the current connection,
+    /// whether it still stands or not, and on those before.
+    async fn drain(&self) -> Ended {
+        // Calls of callbacks that are still running find the connection as long as it stands.
+        let (shared, current) = (self.shared, &self.current);
+        let (node, config) = (&shared.node, &shared.node.config);
+        let forwards = current.server_role() == Some(Role::Router);
+        if self.is_updatable() && forwards && !shared.looks {
+            // Nobody shall choose this node any more. What was sent to it before its Router knew
+            // that runs as well.
+            let _not_answered = timeout(config.linger, current.withdraw()).await;
+        }
+        let all = || self.behind.iter().chain([current]);
+        all().for_each(|one| one.conn.take_last_calls(false));
+        all().for_each(|one| one.conn.drain());
+        let gone = async {
+            for one in all() {
+                one.conn.ended.cancelled().await;
+            }
+            node.running.wait().await;
+        };
+        if timeout(config.grace, gone).await.is_ok() {
+            return Ended::Stopped;
+        }
+        let callbacks = node.running.len();
+        tracing::warn!(node = %node.name, callbacks, grace = ?config.grace, "stopping cut callbacks off");
+        node.life.kill();
+        all().for_each(|one| one.conn.end(Disconnected::Stopped, true));
+        sleep(config.linger).await;
+        node.life.cut_off();
+        Ended::after(callbacks)
     }
 
     /// Puts a new connection in the place of the current one, or goes on with that if there is
@@ -310,41 +414,10 @@ async fn finish_callbacks(shared: &ClientCore) -> usize {
     }
 }
 
-/// Tries until it works or the node is stopped. The first attempt is made at once, if there was no
-/// connection `before`, and else after the pause beside it.
-async fn persist(
-    shared: &Arc<ClientCore>,
-    ends: &Ends,
-    before: Option<(&ClientConn, Duration)>,
-) -> Option<Arc<ClientConn>> {
-    let (before, first) = before.unzip();
-    let mut pauses = Pauses::new(&shared.node.config, first);
-    let mut pause = before.map(|_| pauses.next());
-    let (mut told, mut round) = (false, 0);
-    loop {
-        if let Some(pause) = pause {
-            tokio::select! {
-                () = shared.node.life.stopping.cancelled() => return None,
-                () = sleep(pause) => {}
-            }
-        }
-        tokio::select! {
-            () = shared.node.life.stopping.cancelled() => return None,
-            made = establish_any(shared, ends, before, round) => match made {
-                Ok(conn) => return Some(conn),
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    if std::mem::replace(&mut told, true) {
-                        tracing::debug!(node = %shared.node.name, error, "no connection yet");
-                    } else {
-                        tracing::warn!(node = %shared.node.name, error, "no connection yet; trying on");
-                    }
-                }
-            }
-        }
-        pause = Some(pauses.next());
-        round = round.saturating_add(1);
-    }
+/// Whether the next connection is likely to end for the same reason.
+const fn is_to_repeat(reason: &Disconnected) -> bool {
+    use Disconnected::{Limit, Protocol, SlowPeer, SlowSender};
+    matches!(reason, Limit { .. } | Protocol(_) | SlowPeer { .. } | SlowSender { .. })
 }
 
 /// Tells a server of this project of added callbacks: a second handshake is an update
@@ -356,86 +429,4 @@ fn update(shared: &Arc<ClientCore>, current: &Arc<ClientConn>) {
         Ok(frame) => drop(current.conn.send(Class::Notice, &frame)),
         Err(error) => tracing::error!(node = %shared.node.name, %error, "the callbacks do not fit into a handshake"),
     }
-}
-
-/// Tells a Router of this project that this node exposes nothing any more.
-fn withdraw(current: &Arc<ClientConn>) {
-    let hello = current.session.lock().hello(Vec::new());
-    if let Ok(frame) = hello {
-        // A connection that has just ended needs no word.
-        drop(current.conn.send(Class::Notice, &frame));
-    }
-}
-
-/// Tells a 3.0.1 server of added callbacks: a new connection takes the place of the old one.
-///
-/// Gives the connection to go on with, and whether the server may take the old one for replaced
-/// although it is not.
-async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) -> (Arc<ClientConn>, bool) {
-    shared.set_state(ClientState::Replacing);
-    shared.current.store(None);
-    let made = tokio::select! {
-        () = shared.node.life.stopping.cancelled() => None,
-        made = establish(shared, ends, Some(&old), ALL_ITS_TIME) => Some(made),
-    };
-    match made {
-        Some(Ok(new)) => {
-            old.conn.end(Disconnected::Replaced, false);
-            (new, false)
-        }
-        failed => {
-            if let Some(Err(error)) = failed {
-                tracing::warn!(node = %shared.node.name, %error, "callbacks could not be announced");
-            }
-            // The driver of the old connection knows whether that still stands. If not, its end is
-            // in the channel.
-            shared.set_current(&old);
-            shared.set_state(ClientState::Connected);
-            (old, true)
-        }
-    }
-}
-
-/// Lets what was received run and sends what waits, within `grace`. Gives how many callbacks were
-/// cut off.
-async fn drain(
-    shared: &Arc<ClientCore>,
-    current: &Arc<ClientConn>,
-    behind: &VecDeque<Arc<ClientConn>>,
-    ended: &mut mpsc::UnboundedReceiver<(u64, Disconnected)>,
-) -> usize {
-    // Calls of callbacks that are still running find the connection as long as it stands.
-    let config = &shared.node.config;
-    let forwards = current.server_role() == Some(Role::Router);
-    if current.conn.level().at_least(Level::FOUR) && forwards && !shared.looks {
-        // Nobody shall choose this node any more.
-        withdraw(current);
-    }
-    current.conn.drain();
-    behind.iter().for_each(|behind| behind.conn.drain());
-    // One that was entered just when the attempt to make it was given up.
-    if let Some(entered) = shared.connection_now() {
-        entered.conn.drain();
-    }
-    let gone = async {
-        while let Some((id, _)) = ended.recv().await {
-            if id == current.conn.id {
-                break;
-            }
-        }
-        for behind in behind {
-            behind.conn.ended.cancelled().await;
-        }
-        shared.node.running.wait().await;
-    };
-    if timeout(config.grace, gone).await.is_ok() {
-        return 0;
-    }
-    let callbacks = shared.node.running.len();
-    tracing::warn!(node = %shared.node.name, callbacks, grace = ?config.grace, "stopping cut callbacks off");
-    shared.node.life.kill();
-    current.conn.end(Disconnected::Stopped, true);
-    sleep(config.linger).await;
-    shared.node.life.cut_off();
-    callbacks
 }

@@ -68,9 +68,9 @@ impl Signs {
     fn show_stopped(&self, conn: &Conn, stopped: bool) {
         self.stopped.store(stopped, Relaxed);
         if stopped {
-            tracing::warn!(peer = %conn.peer, "a peer does not answer whether it lives: its process may be stopped");
+            tracing::warn!(conn = conn.id, peer = %conn.peer, "a peer does not answer whether it lives: its process may be stopped");
         } else {
-            tracing::info!(peer = %conn.peer, "a peer that gave no sign of life goes on");
+            tracing::info!(conn = conn.id, peer = %conn.peer, "a peer that gave no sign of life goes on");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whose large bodies are put together now, and whose wait for room.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, hash_map::Entry},
     fmt,
     sync::{Arc, Weak},
     time::Duration,
@@ -11,16 +11,24 @@ use daffi_wire::NodeName;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, time::Instant};
 
-use super::{Account, Budget, Charge, slow_peer::Watch};
+use super::{Account, Budget, Charge, slow_peer::PaceWatch};
+use crate::keyed::ByName;
 
 /// Bodies of one member that are put together at once.
 const AT_ONCE: usize = 4;
+
+/// Of those who wait for room, so many are looked at when a body ends; the others when the next
+/// does, or with all.
+const AT_AN_END: usize = 16;
+
+/// Members for whom the line keeps room when it is empty.
+const KEPT: usize = 64;
 
 /// How often those who wait are looked at, beside each end of a body.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Whose bodies they are: those of one member over one connection, arguments apart from results.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Whose {
     pub(crate) conn: u64,
     pub(crate) name: NodeName,
@@ -53,21 +61,42 @@ pub(crate) struct BodyProgress {
 /// place of room in the budget: of several that find none each has its turn. A body that has its
 /// room must come at the pace of an unfinished frame, and while others find no room at that of one
 /// in their way: who goes silent in the middle keeps nobody out for long.
+///
+/// What begins or ends costs about the same with many in the line as with few: only those who have
+/// one of their member's places are looked at, and of them only a few at a time.
 #[derive(Debug, Default)]
 pub(crate) struct BodyLine(Mutex<Bodies>);
 
 #[derive(Debug, Default)]
 struct Bodies {
     last: u64,
-    waiting: VecDeque<Body>,
-    open: Vec<OpenBody>,
+    /// Those that have no room yet, in the order in which they came.
+    waiting: BTreeMap<u64, Body>,
+    /// Those of them that have a place of their member, and begin once they find room.
+    ready: BTreeSet<u64>,
+    open: BTreeMap<u64, OpenBody>,
+    /// The open one that has the reserve.
+    reserve: Option<u64>,
+    members: ByName<Whose, MemberBodies>,
+    /// The last of those that are ready that was looked at in turn.
+    looked_at: u64,
     /// Somebody looks at those who wait, now and then.
     is_watched: bool,
+    #[cfg(test)]
+    looks: usize,
+}
+
+/// The bodies of one member.
+#[derive(Debug, Default)]
+struct MemberBodies {
+    /// Those that are open or ready.
+    placed: usize,
+    /// Those that wait for a place: there are none while one is free.
+    others: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
 struct Body {
-    id: u64,
     whose: Whose,
     bytes: usize,
     account: Arc<Account>,
@@ -79,7 +108,7 @@ struct Body {
 struct OpenBody {
     body: Body,
     room: Room,
-    watch: Watch,
+    watch: PaceWatch,
     seen: BodyProgress,
 }
 
@@ -96,18 +125,31 @@ pub(crate) struct BodyPlace {
     id: u64,
 }
 
+impl BodyPlace {
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+}
+
 impl Drop for BodyPlace {
     fn drop(&mut self) {
-        let mut bodies = self.budget.bodies.0.lock();
-        bodies.waiting.retain(|body| body.id != self.id);
-        let open = bodies.open.iter().position(|open| open.body.id == self.id);
-        let ended = open.map(|at| bodies.open.swap_remove(at));
-        drop(bodies);
-        if ended.is_some() {
-            drop(ended);
-            look(&self.budget);
-        }
+        let (ended, chance) = self.budget.bodies.0.lock().remove(self.id);
+        // Without the lock, as all that others do in turn.
+        drop(ended);
+        look_after(&self.budget, chance);
     }
+}
+
+/// A body that has ended, and its room if it had some.
+type EndedBody = (Option<Body>, Option<OpenBody>);
+
+/// Who may begin now that something has changed.
+#[derive(Clone, Copy, Debug)]
+struct Chance {
+    /// This one first, if it is ready.
+    first: Option<u64>,
+    /// And so many others, whoever's turn it is.
+    others: usize,
 }
 
 impl Body {
@@ -118,36 +160,133 @@ impl Body {
 }
 
 impl Bodies {
-    /// The next that may begin, with its room.
-    fn take_next(&mut self) -> Option<Weak<dyn TakesRoom>> {
-        let has_reserve = !self.open.iter().any(OpenBody::has_reserve);
-        let mut refused = None;
-        let may_begin = |body: &Body| {
-            let others = self.open.iter().filter(|other| other.body.whose == body.whose).count();
-            let (may, finds_room) = (others < AT_ONCE, has_reserve || body.fits());
-            if may && !finds_room {
-                refused.get_or_insert_with(|| Arc::clone(&body.account));
+    fn add(&mut self, body: Body) -> u64 {
+        self.last += 1;
+        let id = self.last;
+        let member = self.members.entry(body.whose.clone()).or_default();
+        if member.placed < AT_ONCE {
+            member.placed += 1;
+            self.ready.insert(id);
+        } else {
+            member.others.insert(id);
+        }
+        self.waiting.insert(id, body);
+        id
+    }
+
+    /// Takes a body out. Gives it, and who may begin in its place.
+    fn remove(&mut self, id: u64) -> (EndedBody, Option<Chance>) {
+        if let Some(open) = self.open.remove(&id) {
+            if self.reserve == Some(id) {
+                self.reserve = None;
             }
-            may && finds_room
+            let first = self.free_place(&open.body.whose);
+            return ((None, Some(open)), Some(Chance { first, others: AT_AN_END }));
+        }
+        let Some(body) = self.waiting.remove(&id) else { return ((None, None), None) };
+        let first = if self.ready.remove(&id) {
+            self.free_place(&body.whose)
+        } else {
+            if let Some(member) = self.members.get_mut(&body.whose) {
+                member.others.remove(&id);
+            }
+            None
         };
-        let at = self.waiting.iter().position(may_begin);
+        ((Some(body), None), first.map(|id| Chance { first: Some(id), others: 0 }))
+    }
+
+    /// One of a member's places is free: the next of it has that, if there is one.
+    fn free_place(&mut self, whose: &Whose) -> Option<u64> {
+        let Entry::Occupied(mut member) = self.members.entry(whose.clone()) else { return None };
+        let next = member.get_mut().others.pop_first();
+        match next {
+            Some(next) => {
+                self.ready.insert(next);
+            }
+            None => {
+                member.get_mut().placed -= 1;
+                if member.get().placed == 0 {
+                    member.remove();
+                }
+            }
+        }
+        if self.members.is_empty() && self.members.capacity() > KEPT {
+            // One busy moment must not stay with the node for its life.
+            self.members = ByName::default();
+        }
+        next
+    }
+
+    /// The next that may begin, with its room.
+    fn take_next(&mut self, chance: &mut Chance) -> Option<Weak<dyn TakesRoom>> {
+        if self.reserve.is_none()
+            && let Some(first) = self.ready.first()
+        {
+            return self.begin(*first);
+        }
+        let mut refused = None;
+        let found = self.find(chance, &mut refused);
         if let Some(account) = refused {
             account.budget().note_refusal(account.held_bytes(), Instant::now().into_std());
         }
-        let at = at?;
-        let body = self.waiting.remove(at)?;
+        self.begin(found?)
+    }
+
+    /// One that finds room in the budget, and the account of the first that does not.
+    fn find(&mut self, chance: &mut Chance, refused: &mut Option<Arc<Account>>) -> Option<u64> {
+        let first = chance.first.take().filter(|first| self.ready.contains(first));
+        if let Some(first) = first
+            && self.finds_room(first, refused)
+        {
+            return Some(first);
+        }
+        chance.others = chance.others.min(self.ready.len());
+        while chance.others > 0 {
+            chance.others -= 1;
+            let next = self.ready.range(self.looked_at + 1..).next().or_else(|| self.ready.first());
+            self.looked_at = *next?;
+            if self.finds_room(self.looked_at, refused) {
+                return Some(self.looked_at);
+            }
+        }
+        None
+    }
+
+    fn finds_room(&mut self, id: u64, refused: &mut Option<Arc<Account>>) -> bool {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
+        let Some(body) = self.waiting.get(&id) else { return false };
         let fits = body.fits();
-        let room = if fits { Room::Charged(body.account.charge(body.bytes)) } else { Room::Reserve };
+        if !fits {
+            refused.get_or_insert_with(|| Arc::clone(&body.account));
+        }
+        fits
+    }
+
+    /// Gives a body that is ready its room, or else the reserve.
+    fn begin(&mut self, id: u64) -> Option<Weak<dyn TakesRoom>> {
+        self.ready.remove(&id);
+        let body = self.waiting.remove(&id)?;
+        let room = if body.fits() {
+            Room::Charged(body.account.charge(body.bytes))
+        } else {
+            self.reserve = Some(id);
+            Room::Reserve
+        };
         let takes = Weak::clone(&body.takes);
-        let watch = Watch::for_reading(body.account.budget().patience(), true);
-        self.open.push(OpenBody { body, room, watch, seen: BodyProgress::default() });
+        let watch = PaceWatch::for_reading(body.account.budget().patience(), true);
+        self.open.insert(id, OpenBody { body, room, watch, seen: BodyProgress::default() });
         Some(takes)
     }
 
-    /// Those that come too slowly.
-    fn too_slow(&mut self) -> Vec<Arc<dyn TakesRoom>> {
+    /// Those that are open, and whether each comes too slowly. `late`: what came of them may lie
+    /// unread, because this process has not come to it. Whoever drops them must hold no lock: it
+    /// may be the last who knows them.
+    fn looked_after(&mut self, late: bool) -> Vec<(Arc<dyn TakesRoom>, bool)> {
         let is_awaited = !self.waiting.is_empty();
-        self.open.iter_mut().filter_map(|open| open.look(is_awaited)).collect()
+        self.open.values_mut().filter_map(|open| open.look(is_awaited, late)).collect()
     }
 
     fn is_idle(&self) -> bool {
@@ -160,39 +299,41 @@ impl OpenBody {
         matches!(self.room, Room::Reserve)
     }
 
-    /// Gives the body if it comes too slowly.
-    fn look(&mut self, is_awaited: bool) -> Option<Arc<dyn TakesRoom>> {
+    /// Gives the body, and whether it comes too slowly. `late`: its time begins anew.
+    fn look(&mut self, is_awaited: bool, late: bool) -> Option<(Arc<dyn TakesRoom>, bool)> {
         let takes = self.body.takes.upgrade()?;
         let (before, now) = (self.seen, takes.progress());
         self.seen = now;
-        if now.holds != before.holds {
+        if late || now.holds != before.holds {
             // What is not read does not have to come.
             self.watch.rest();
         }
         self.watch.moves(now.bytes - before.bytes);
         let in_the_way = is_awaited && self.has_reserve();
-        let kept = self.watch.wait(&self.body.account, in_the_way, Instant::now().into_std());
-        kept.is_err().then_some(takes)
+        let kept = self.watch.wait(&self.body.account, in_the_way, Instant::now().into_std(), None);
+        Some((takes, kept.is_err()))
     }
 }
 
 /// Takes a place in the line of this budget for a body of so many bytes of a peer with this
-/// account. [`look`] lets it begin.
+/// account. [`let_begin`] lets it begin.
 pub(crate) fn line_up(account: &Arc<Account>, whose: Whose, bytes: usize, takes: Weak<dyn TakesRoom>) -> BodyPlace {
     let budget = Arc::clone(account.budget());
-    let mut bodies = budget.bodies.0.lock();
-    bodies.last += 1;
-    let id = bodies.last;
-    bodies.waiting.push_back(Body { id, whose, bytes, account: Arc::clone(account), takes });
-    drop(bodies);
+    let id = budget.bodies.0.lock().add(Body { whose, bytes, account: Arc::clone(account), takes });
     BodyPlace { budget, id }
 }
 
-/// Lets those begin for whom there is room, and sees to it that the others are looked at again.
-pub(crate) fn look(budget: &Arc<Budget>) {
+/// Lets the body of that place begin if there is room for it.
+pub(crate) fn let_begin(budget: &Arc<Budget>, id: u64) {
+    look_after(budget, Some(Chance { first: Some(id), others: 0 }));
+}
+
+/// Lets those begin who have a chance, and sees to it that the others are looked at again.
+fn look_after(budget: &Arc<Budget>, chance: Option<Chance>) {
+    let Some(mut chance) = chance else { return };
     loop {
         let mut bodies = budget.bodies.0.lock();
-        let Some(next) = bodies.take_next() else {
+        let Some(next) = bodies.take_next(&mut chance) else {
             let is_to_be_watched = !bodies.is_idle() && !bodies.is_watched;
             if is_to_be_watched && let Ok(runtime) = Handle::try_current() {
                 bodies.is_watched = true;
@@ -208,161 +349,34 @@ pub(crate) fn look(budget: &Arc<Budget>) {
     }
 }
 
+/// Whether no body has a place.
+#[cfg(test)]
+pub(crate) fn is_idle(budget: &Budget) -> bool {
+    budget.bodies.0.lock().is_idle()
+}
+
 /// Looks at those who wait, for which room may come in other ways than by the end of a body, and at
 /// those who are slow, until there are none.
 async fn watch(budget: Weak<Budget>) {
     loop {
-        tokio::time::sleep(LOOK).await;
+        let meant = Instant::now() + LOOK;
+        tokio::time::sleep_until(meant).await;
+        // Connections are read by other tasks, which were as late and may run after this one.
+        let late = meant.elapsed() >= LOOK;
         let Some(budget) = budget.upgrade() else { return };
-        look(&budget);
-        let too_slow = {
+        look_after(&budget, Some(Chance { first: None, others: usize::MAX }));
+        let looked_after = {
             let mut bodies = budget.bodies.0.lock();
             bodies.is_watched = !bodies.is_idle();
             if !bodies.is_watched {
                 return;
             }
-            bodies.too_slow()
+            bodies.looked_after(late)
         };
-        too_slow.iter().for_each(|body| body.on_lost());
+        looked_after.iter().filter(|(_, is_slow)| *is_slow).for_each(|(body, _)| body.on_lost());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-
-    use daffi_wire::Limits;
-
-    use super::*;
-
-    const MIB: usize = 1 << 20;
-
-    #[derive(Debug)]
-    struct Probe {
-        has_room: AtomicBool,
-        lost: AtomicBool,
-        came: AtomicUsize,
-    }
-
-    impl TakesRoom for Probe {
-        fn on_room(&self) {
-            assert!(!self.has_room.swap(true, SeqCst), "once");
-        }
-
-        fn progress(&self) -> BodyProgress {
-            BodyProgress { bytes: self.came.load(SeqCst), holds: 0 }
-        }
-
-        fn on_lost(&self) {
-            self.lost.store(true, SeqCst);
-        }
-    }
-
-    struct Line {
-        budget: Arc<Budget>,
-        account: Arc<Account>,
-    }
-
-    impl Line {
-        fn new(budget: usize) -> Self {
-            let budget = Budget::new(budget, 1.0, 100, MIB);
-            Self { account: budget.open_common(), budget }
-        }
-
-        fn enter(&self, name: &str, bytes: usize) -> (Arc<Probe>, BodyPlace) {
-            let probe = Arc::new(Probe {
-                has_room: AtomicBool::default(),
-                lost: AtomicBool::default(),
-                came: AtomicUsize::default(),
-            });
-            let takes: Weak<Probe> = Arc::downgrade(&probe);
-            let name = NodeName::new(name, &Limits::default()).unwrap();
-            let place = line_up(&self.account, Whose { conn: 1, name, are_results: false }, bytes, takes);
-            look(&self.budget);
-            (probe, place)
-        }
-    }
-
-    fn has_room(body: &(Arc<Probe>, BodyPlace)) -> bool {
-        body.0.has_room.load(SeqCst)
-    }
-
-    #[test]
-    fn the_fifth_of_a_member_waits_and_others_pass() {
-        let line = Line::new(256 * MIB);
-        let mut bodies: Vec<_> = (0..5).map(|_| line.enter("greedy", MIB)).collect();
-        assert_eq!(bodies.iter().map(has_room).collect::<Vec<_>>(), [true, true, true, true, false]);
-        assert!(has_room(&line.enter("honest", MIB)));
-        bodies.remove(1);
-        assert!(bodies.iter().all(has_room));
-        drop(bodies);
-        assert_eq!(line.account.held_bytes(), 0);
-    }
-
-    #[test]
-    fn all_room_is_taken_before_one_begins_and_one_at_a_time_has_the_reserve() {
-        let line = Line::new(64 * MIB);
-        let first = line.enter("a", 25 * MIB);
-        assert_eq!(line.account.held_bytes(), 25 * MIB);
-        let second = line.enter("b", 200 * MIB);
-        assert!(has_room(&first) && has_room(&second), "the second from the reserve");
-        assert_eq!(line.account.held_bytes(), 25 * MIB);
-        let third = line.enter("c", 200 * MIB);
-        assert!(!has_room(&third));
-        assert!(has_room(&line.enter("d", MIB)), "which fits");
-        drop(second);
-        assert!(has_room(&third));
-    }
-
-    /// Lets seconds pass, in each of which so many bytes of a body come.
-    async fn pass(seconds: u64, body: &(Arc<Probe>, BodyPlace), bytes: usize) {
-        for _ in 0..seconds {
-            tokio::time::sleep(LOOK).await;
-            body.0.came.fetch_add(bytes, SeqCst);
-        }
-    }
-
-    fn is_lost(body: &(Arc<Probe>, BodyPlace)) -> bool {
-        body.0.lost.load(SeqCst)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_stalls_with_the_reserve_loses_it_when_others_wait() {
-        // A byte now and then is not enough.
-        for (bytes, is_enough) in [(0, false), (1, false), (10 * 1024, false), (20 * 1024, true)] {
-            let line = Line::new(64 * MIB);
-            let holder = line.enter("slow", 200 * MIB);
-            pass(50, &holder, 2 * 1024).await;
-            assert!(!is_lost(&holder), "nobody waits");
-            let waits = line.enter("honest", 200 * MIB);
-            pass(30, &holder, bytes).await;
-            assert_eq!(is_lost(&holder), !is_enough, "{bytes} a second");
-            drop(holder);
-            assert!(has_room(&waits));
-            drop(waits);
-            tokio::time::sleep(2 * LOOK).await;
-            assert!(!line.budget.bodies.0.lock().is_watched, "nobody is left to be looked at");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_goes_silent_is_not_waited_for_without_end() {
-        let line = Line::new(256 * MIB);
-        let (silent, steady) = (line.enter("silent", 20 * MIB), line.enter("steady", 20 * MIB));
-        pass(120, &steady, 1100).await;
-        assert_eq!((is_lost(&silent), is_lost(&steady)), (true, false));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_with_room_of_its_own_has_to_hurry_while_others_find_none() {
-        let line = Line::new(64 * MIB);
-        let slow = line.enter("slow", 25 * MIB);
-        pass(20, &slow, 2 * 1024).await;
-        let _reserve = line.enter("a", 200 * MIB);
-        assert!(!is_lost(&slow));
-        let _waits =
-            Line { account: line.budget.open_common(), budget: Arc::clone(&line.budget) }.enter("b", 200 * MIB);
-        pass(20, &slow, 2 * 1024).await;
-        assert!(is_lost(&slow));
-    }
-}
+#[path = "body_line_tests.rs"]
+mod tests;

@@ -1,20 +1,21 @@
 //! What a node may hold for all its peers, and the part of each.
 
 use std::{
-    collections::VecDeque,
+    pin::pin,
     sync::{
         Arc,
         atomic::{
             AtomicBool, AtomicU64, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
+            fence,
         },
     },
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use tokio::{sync::Notify, time::timeout};
 
-use super::body_line::BodyLine;
+use super::{body_line::BodyLine, claims::Claims};
 use crate::config::NodeConfig;
 
 /// The most that an account owns, whatever all others hold.
@@ -26,7 +27,10 @@ const STEP: usize = 16 * 1024;
 
 /// Arguments below this size are read without asking: at most 448 KiB for each worker, by the bound
 /// that formats have.
-const READ_FREELY: usize = 16 * 1024;
+pub(crate) const READ_FREELY: usize = 16 * 1024;
+
+/// How often large arguments that wait for memory look for it, beside each end of others.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(100);
 
 /// So many milliseconds after somebody was refused, those who hold more than that one have to keep
 /// a higher pace.
@@ -64,24 +68,21 @@ pub(crate) struct Budget {
     used: AtomicUsize,
     /// What unfinished frames hold of the overdraft.
     drawn: AtomicUsize,
-    /// Large arguments that are held as values now.
+    /// Large arguments that are held as values now, and what is held for them.
     readings: AtomicUsize,
+    read_bytes: AtomicUsize,
+    /// Told when some of them are none any more.
+    reading_ended: Notify,
     /// When somebody was refused last, in milliseconds since `begun`, and what that one held.
     refused_at: AtomicU64,
     refused_with: AtomicUsize,
     begun: Instant,
-    /// Those who hold more than their share and wait for the reserve, which the first of them has.
-    line: Mutex<VecDeque<Claim>>,
+    /// Those who hold more than their share.
+    pub(super) claims: Claims,
     /// Large bodies that are put together.
     pub(super) bodies: BodyLine,
     /// After so long it is looked whether a peer goes on with what it began.
     patience: Duration,
-}
-
-#[derive(Debug)]
-struct Claim {
-    id: u64,
-    held: usize,
 }
 
 impl Budget {
@@ -118,7 +119,9 @@ impl Budget {
             refused_at: AtomicU64::new(0),
             refused_with: AtomicUsize::new(0),
             begun: Instant::now(),
-            line: Mutex::default(),
+            claims: Claims::default(),
+            read_bytes: AtomicUsize::new(0),
+            reading_ended: Notify::new(),
             bodies: BodyLine::default(),
             patience,
         })
@@ -175,10 +178,30 @@ impl Budget {
         self.owned.load(Relaxed) + self.used_bytes() <= self.limit.saturating_add(self.reserve / 4)
     }
 
+    /// What is held of the budget and the overdraft. What arguments become when they are read does
+    /// not count: whose callback runs is no matter of those whose frames are still coming, and it
+    /// has a bound of its own.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let used = self.used_bytes();
+        // What is seen of a charge comes after the bytes that it is of.
+        fence(Acquire);
+        let received = used.saturating_sub(self.read_bytes.load(Relaxed));
+        self.owned.load(Relaxed) + received + self.drawn.load(Relaxed)
+    }
+
+    /// The size of the largest frame.
+    pub(crate) const fn largest_frame(&self) -> usize {
+        self.reserve
+    }
+
+    /// The most of that which is allowed.
+    pub(crate) const fn most_held(&self) -> usize {
+        self.limit.saturating_add(self.reserve.saturating_mul(2))
+    }
+
     /// Whether those who cannot be stopped have used up what they may take beyond their shares.
     pub(crate) fn is_overdrawn(&self) -> bool {
-        let most = self.limit.saturating_add(self.reserve.saturating_mul(2));
-        self.owned.load(Relaxed) + self.used_bytes() + self.drawn.load(Relaxed) > most
+        self.held_bytes() > self.most_held()
     }
 
     /// Unfinished frames hold `now` bytes of the overdraft in the place of `before`.
@@ -215,50 +238,6 @@ impl Budget {
 
     fn millis(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.begun).as_millis()).unwrap_or(u64::MAX).max(1)
-    }
-
-    /// Takes the last place in the line for the reserve. `id` is the connection's.
-    pub(crate) fn queue(self: &Arc<Self>, id: u64, held: usize) -> Place {
-        self.line.lock().push_back(Claim { id, held });
-        Place { budget: Arc::clone(self), id }
-    }
-}
-
-/// A place among those who hold more than their share. Dropping it makes room for the next.
-#[derive(Debug)]
-pub(crate) struct Place {
-    budget: Arc<Budget>,
-    id: u64,
-}
-
-impl Place {
-    /// Notes how much the owner of this place holds now.
-    pub(crate) fn update(&self, held: usize) {
-        if let Some(own) = self.budget.line.lock().iter_mut().find(|other| other.id == self.id) {
-            own.held = held;
-        }
-    }
-
-    /// Whether it may use the reserve: it is the first, and what came before was worked off.
-    pub(crate) fn has_reserve(&self) -> bool {
-        let budget = &*self.budget;
-        budget.has_reserve() && budget.line.lock().front().is_some_and(|first| first.id == self.id)
-    }
-
-    /// Whether it has the reserve and others wait for it.
-    pub(crate) fn is_in_the_way(&self) -> bool {
-        self.budget.line.lock().len() > 1 && self.has_reserve()
-    }
-
-    /// Whether nobody in the line holds more.
-    pub(crate) fn is_heaviest(&self) -> bool {
-        self.budget.line.lock().iter().max_by_key(|other| other.held).is_some_and(|heaviest| heaviest.id == self.id)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.budget.line.lock().retain(|other| other.id != self.id);
     }
 }
 
@@ -377,7 +356,7 @@ impl Account {
         bytes: usize,
         bound: impl FnOnce() -> usize,
         must: bool,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
     ) -> Result<Reading, NoRoom> {
         if bytes < READ_FREELY {
             return Ok(Reading(None));
@@ -386,11 +365,37 @@ impl Account {
         let may_hold = bound().min(self.budget.limit / 4);
         let alone = self.budget.readings.load(Relaxed) == 0;
         if !alone && !must && !self.admits(may_hold) {
-            self.budget.note_refusal(self.held_bytes(), now);
+            self.budget.note_refusal(self.held_bytes(), now());
             return Err(NoRoom { may_hold, share: self.share() });
         }
         self.budget.readings.fetch_add(1, Relaxed);
+        // Before the charge, and seen before it: whoever looks in between may take these bytes for
+        // less than they are, and never for what unfinished frames hold.
+        self.budget.read_bytes.fetch_add(may_hold, Relaxed);
+        fence(Release);
         Ok(Reading(Some(self.charge(may_hold))))
+    }
+
+    /// Whether arguments that may hold so many bytes [may be read](Self::read_arguments).
+    pub(crate) fn may_read_now(&self, bound: usize) -> bool {
+        let budget = &*self.budget;
+        budget.readings.load(Relaxed) == 0 || self.admits(bound.min(budget.limit / 4))
+    }
+
+    /// Waits until arguments that may hold so many bytes [may be read](Self::read_arguments): those
+    /// before them were worked off, or something else made room.
+    pub(crate) async fn may_read(&self, bound: usize) {
+        let budget = &*self.budget;
+        loop {
+            let mut ended = pin!(budget.reading_ended.notified());
+            ended.as_mut().enable();
+            if self.may_read_now(bound) {
+                return;
+            }
+            // Other memory becomes free without a word: a callback that runs for an hour with large
+            // arguments must not keep those waiting for which there is room.
+            let _looks_again = timeout(LOOK_FOR_ROOM, ended).await;
+        }
     }
 
     /// Takes `bytes` in any case, until the guard is dropped.
@@ -420,9 +425,12 @@ pub(crate) struct Reading(Option<Charge>);
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        if let Some(charge) = &self.0 {
-            charge.account.budget.readings.fetch_sub(1, Relaxed);
-        }
+        let Some(charge) = self.0.take() else { return };
+        let (budget, bytes) = (Arc::clone(&charge.account.budget), charge.bytes);
+        drop(charge);
+        budget.read_bytes.fetch_sub(bytes, Relaxed);
+        budget.readings.fetch_sub(1, Relaxed);
+        budget.reading_ended.notify_waiters();
     }
 }
 
@@ -451,6 +459,13 @@ impl Charge {
         self.account.add(more);
         self.bytes += more;
         true
+    }
+
+    /// Gives back what is above `bytes`.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.account.sub(less);
+        self.bytes -= less;
     }
 
     #[cfg(test)]

@@ -152,7 +152,7 @@ fn threads_count_what_they_hold() {
 fn large_arguments_are_read_one_at_a_time_or_as_there_is_room() {
     let (budget, now) = (Budget::new(8 * MIB, 1.0, 10, MIB), Instant::now());
     let account = budget.open();
-    let read = |bytes, must| account.read_arguments(bytes, || 24 * bytes, must, now);
+    let read = |bytes, must| account.read_arguments(bytes, || 24 * bytes, must, || now);
     let small: Vec<_> = (0..1000).map(|_| read(1000, false).unwrap()).collect();
     assert_eq!(account.held_bytes(), 0);
     let first = read(MIB, false).unwrap();
@@ -168,6 +168,20 @@ fn large_arguments_are_read_one_at_a_time_or_as_there_is_room() {
     drop(full);
 }
 
+/// The callback that has the first arguments may run for hours.
+#[tokio::test(start_paused = true)]
+async fn large_arguments_wait_for_room_and_not_for_those_before_them() {
+    let budget = Budget::new(8 * MIB, 1.0, 100, 1 << 20);
+    let account = budget.open();
+    let _first = account.read_arguments(MIB, || 24 * MIB, false, Instant::now).unwrap();
+    let other = account.charge(5 * MIB);
+    let mut second = pin!(timeout(Duration::from_secs(3600), account.may_read(24 * MIB)));
+    assert!(futures::poll!(second.as_mut()).is_pending());
+    drop(other);
+    second.await.expect("there is room");
+    assert!(account.read_arguments(MIB, || 24 * MIB, false, Instant::now).is_ok());
+}
+
 #[test]
 fn pressure_is_felt_by_those_who_hold_more_than_the_refused() {
     let (budget, now) = (budget(), Instant::now() + Duration::from_secs(1));
@@ -180,26 +194,6 @@ fn pressure_is_felt_by_those_who_hold_more_than_the_refused() {
     assert!(!budget.presses(usize::MAX, later));
     budget.note_refusal(5000, later);
     assert!(!budget.presses(5000, later));
-}
-
-#[test]
-fn the_reserve_is_for_one_after_another() {
-    let budget = budget();
-    let (one, two, three) = (budget.queue(1, 10), budget.queue(2, 30), budget.queue(3, 20));
-    assert!(one.has_reserve() && !two.has_reserve());
-    assert!(one.is_in_the_way() && !two.is_in_the_way());
-    assert!(two.is_heaviest() && !one.is_heaviest());
-    drop(two);
-    assert!(three.is_heaviest());
-    one.update(21);
-    assert!(one.is_heaviest());
-    drop(one);
-    assert!(three.has_reserve() && !three.is_in_the_way());
-    let account = budget.open();
-    let finished = account.charge(300 * MIB);
-    assert!(!three.has_reserve(), "what was read from it has not been worked off");
-    drop(finished);
-    assert!(three.has_reserve());
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(crate) struct DataKey {
 
 /// Frames of many calls, which take turns.
 #[derive(Debug, Default)]
-pub(super) struct DataQueue {
+pub(crate) struct DataQueue {
     calls: FxHashMap<DataKey, VecDeque<Bytes>>,
     /// The calls of which frames wait, each once.
     turns: VecDeque<DataKey>,
@@ -37,7 +37,7 @@ pub(super) struct DataQueue {
 }
 
 impl DataQueue {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 
@@ -57,7 +57,7 @@ impl DataQueue {
     }
 
     /// Puts a frame behind those of its call.
-    pub(super) fn push(&mut self, key: DataKey, frame: Bytes) {
+    pub(crate) fn push(&mut self, key: DataKey, frame: Bytes) {
         self.count(key, frame.len(), true);
         let waiting = self.calls.entry(key).or_default();
         if waiting.is_empty() {
@@ -76,7 +76,7 @@ impl DataQueue {
     }
 
     /// Takes the next frame of the call whose turn it is.
-    pub(super) fn pop(&mut self) -> Option<Bytes> {
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
         let key = self.turns.pop_front()?;
         let waiting = self.calls.get_mut(&key)?;
         let frame = waiting.pop_front()?;
@@ -90,7 +90,7 @@ impl DataQueue {
     }
 
     /// Drops what waits of one call.
-    pub(super) fn forget(&mut self, key: DataKey) {
+    pub(crate) fn forget(&mut self, key: DataKey) {
         let Some(dropped) = self.calls.remove(&key) else { return };
         self.turns.retain(|other| *other != key);
         for frame in dropped {

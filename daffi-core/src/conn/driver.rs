@@ -16,12 +16,12 @@ use super::{
     long_turns::{LongTurns, TurnPace, after_others},
     read::ReadSide,
     shutdown::Shutdown,
-    slow_peer::Watch,
+    slow_peer::PaceWatch,
     timers::{Alarm, Timer, Timers, now},
     way::WaySide,
     write::WriteSide,
 };
-use crate::{config::NodeConfig, error::Disconnected};
+use crate::{config::NodeConfig, deadline::LATE, error::Disconnected};
 
 /// What one end of a connection makes of the frames it gets.
 pub(crate) trait Handler: Send + 'static {
@@ -102,8 +102,8 @@ impl<R: Handler> Driver<R> {
         Self {
             conn,
             handler,
-            read: ReadSide::new(link.reader, Watch::for_reading(within, R::SERVES)),
-            write: WriteSide::new(link.writer, Watch::for_writing(within, R::SERVES)),
+            read: ReadSide::new(link.reader, PaceWatch::for_reading(within, R::SERVES)),
+            write: WriteSide::new(link.writer, PaceWatch::for_writing(within, R::SERVES)),
             way: WaySide::new(link.path),
             pace: TurnPace::new(line),
             shutdown: Shutdown::No,
@@ -155,9 +155,6 @@ impl<R: Handler> Driver<R> {
         if let Some((reason, false)) = &asked_to_end {
             return Ok(Some(reason.clone()));
         }
-        if self.timers.is_set(Timer::Handshake) && self.handler.is_open() {
-            self.timers.clear(Timer::Handshake);
-        }
         if self.alarm.rang() {
             let now = now();
             self.rang_at = Some(now);
@@ -167,8 +164,14 @@ impl<R: Handler> Driver<R> {
         // What other tasks queued may have company soon; what this turn queues is complete.
         let queued_before = self.conn.outbox.is_waiting();
         let full_before = self.conn.outbox.is_full();
+        let was_in_line = self.pace.is_in_line();
         let reads = asked_to_end.is_none() && !self.said_farewell;
-        let read = if reads { self.read(cx) } else { Poll::Ready(Ok(())) };
+        let read = if reads {
+            self.read(cx)
+        } else {
+            self.pace.leave();
+            Poll::Ready(Ok(()))
+        };
         // Before writing: what finishes from here on is written in a later turn, before the
         // connection ends.
         let drained = (self.conn.is_draining() || self.conn.is_settling())
@@ -182,6 +185,7 @@ impl<R: Handler> Driver<R> {
             read?;
         }
         let idle = wrote?;
+        self.look_at_handshake(was_in_line)?;
         let more = self.offer_room();
         if more || full_before && !self.conn.outbox.is_full() {
             // Reading may have been held back until now.
@@ -210,6 +214,10 @@ impl<R: Handler> Driver<R> {
             };
         }
         if drained && self.conn.is_draining() {
+            if !R::SERVES && !self.handler.is_open() {
+                // Its server owes it nothing yet.
+                return Ok(Some(Disconnected::Stopped));
+            }
             // Behind all that waits: large answers and what was put off are a part of what is
             // answered.
             if idle && self.say_farewell() {
@@ -235,9 +243,6 @@ impl<R: Handler> Driver<R> {
 
     /// Looks at the clocks that belong to neither half of the connection.
     fn look_at_clocks(&mut self, now: Instant) -> Result<(), Disconnected> {
-        if self.timers.is_due(Timer::Handshake, now) {
-            return Err(Disconnected::HandshakeTimeout(self.times.handshake));
-        }
         if self.timers.is_due(Timer::Active, now) {
             self.note_activity();
         }
@@ -247,6 +252,30 @@ impl<R: Handler> Driver<R> {
         if self.timers.is_due(Timer::Handler, now) {
             self.handler.on_time(now, &mut Turn::begin(&self.conn, 0))?;
         }
+        Ok(())
+    }
+
+    /// Looks whether the handshake is done, or missed, once what has come was read. `was_in_line`:
+    /// this end had not come to read before this turn.
+    fn look_at_handshake(&mut self, was_in_line: bool) -> Result<(), Disconnected> {
+        let Some(at) = self.timers.at(Timer::Handshake) else { return Ok(()) };
+        if self.handler.is_open() {
+            self.timers.clear(Timer::Handshake);
+            return Ok(());
+        }
+        let (now, within) = (now(), self.times.handshake);
+        if now < at || self.read.ended {
+            return Ok(());
+        }
+        if was_in_line || self.pace.is_in_line() {
+            tracing::warn!(peer = %self.conn.peer, ?within, "a connection waits for its first turn: this node is overloaded");
+        } else if now - at > LATE {
+            tracing::warn!(peer = %self.conn.peer, late = ?(now - at), "this process stood still, so a handshake has its time anew");
+        } else if !self.pace.is_cut() {
+            return Err(Disconnected::HandshakeTimeout(within));
+        }
+        let until = if self.pace.is_cut() { now } else { now + within };
+        self.timers.set(Timer::Handshake, until);
         Ok(())
     }
 

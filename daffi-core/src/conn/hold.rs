@@ -1,5 +1,7 @@
 //! Whether, and how, a peer is held back: a function of what is held for it.
 
+use super::claims::{NO_MEMORY, Standing};
+
 /// A peer may provoke this many bytes in any case before it is held back for it.
 const PROVOKED_FREELY: usize = 64 * 1024;
 
@@ -19,10 +21,12 @@ pub(super) struct Counts {
     /// What both together may be, and from where on requests make it wait.
     pub(super) share: usize,
     pub(super) soft_share: usize,
-    /// Whether it may use the reserve.
-    pub(super) has_reserve: bool,
-    /// What may be held beyond shares is used up, by nobody more than by this peer.
-    pub(super) spent: bool,
+    /// Whether it may use the reserve, whether the rest of its frame finds memory beyond the
+    /// shares, and whether it has to go because there is none.
+    pub(super) standing: Standing,
+    /// What all peers hold, and may hold beyond their shares.
+    pub(super) all: usize,
+    pub(super) all_at_most: usize,
     /// Whether answers wait that it should take before it asks for more.
     pub(super) answers_wait: bool,
     /// Bytes that wait to be written because it provoked them: refusals, answers to handshakes.
@@ -46,9 +50,11 @@ pub(super) struct PeerKind {
 pub(super) enum Hold {
     /// Read on: the peer is not held back.
     Read,
-    /// Read slowly: it cannot wait, or others wait for what it sends.
+    /// Read slowly: it cannot wait.
     Slow,
-    /// Read as little as keeps a stream of 3.0.1 alive: it holds more than its share.
+    /// Read more slowly: it can wait, or more of its requests wait than it has a share for.
+    Crawl,
+    /// Read slowly, from memory beyond the shares: it cannot wait.
     Trickle,
     /// Don't read, until requests of its have run or it took what waits.
     Stop,
@@ -82,20 +88,22 @@ pub(super) fn hold(counts: &Counts, peer: PeerKind) -> Result<Hold, Excess> {
         // Credit bounds what others send through a Router; the answers that come with it are not
         // slowed down for that.
         let credited = peer.waits && !provokes;
-        if waiting > share && counts.spent {
-            return excess("requests of a peer that cannot be held back any more", waiting, share);
+        if waiting > share && counts.standing.is_to_go {
+            return excess(NO_MEMORY, counts.all, counts.all_at_most);
         }
         if !credited || waiting > share {
-            return Ok(Hold::Slow);
+            let slow = if peer.waits || waiting > share { Hold::Crawl } else { Hold::Slow };
+            return Ok(slow);
         }
     }
     let held = waiting.saturating_add(unfinished);
-    if unfinished == 0 || held <= share || counts.has_reserve || !counts.grows {
+    let Standing { has_reserve, fits, is_to_go } = counts.standing;
+    if unfinished == 0 || held <= share || has_reserve || fits || !counts.grows {
         Ok(Hold::Read)
     } else if peer.waits {
         Ok(Hold::Starve)
-    } else if counts.spent {
-        excess("an unfinished frame of a peer that cannot be held back any more", held, share)
+    } else if is_to_go {
+        excess(NO_MEMORY, counts.all, counts.all_at_most)
     } else {
         Ok(Hold::Trickle)
     }
@@ -105,14 +113,17 @@ pub(super) fn hold(counts: &Counts, peer: PeerKind) -> Result<Hold, Excess> {
 mod tests {
     use super::*;
 
+    const NO_STANDING: Standing = Standing { has_reserve: false, fits: false, is_to_go: false };
+    const GOES: Standing = Standing { is_to_go: true, ..NO_STANDING };
     const IDLE: Counts = Counts {
         waiting: 0,
         unfinished: 0,
         grows: true,
         share: 1000,
         soft_share: 100,
-        has_reserve: false,
-        spent: false,
+        standing: NO_STANDING,
+        all: 5000,
+        all_at_most: 4000,
         answers_wait: false,
         provoked: 0,
         unwritten_share: 1000,
@@ -131,6 +142,7 @@ mod tests {
 
     const READ: Option<Hold> = Some(Hold::Read);
     const SLOW: Option<Hold> = Some(Hold::Slow);
+    const CRAWL: Option<Hold> = Some(Hold::Crawl);
     const TRICKLE: Option<Hold> = Some(Hold::Trickle);
     const STOP: Option<Hold> = Some(Hold::Stop);
     const STARVE: Option<Hold> = Some(Hold::Starve);
@@ -144,8 +156,8 @@ mod tests {
     #[test]
     fn a_backlog_stops_who_can_wait_and_slows_who_cannot() {
         assert_eq!(all(Counts { waiting: 100, ..IDLE }), [STOP, SLOW, READ, SLOW]);
-        assert_eq!(all(Counts { waiting: 1001, ..IDLE }), [STOP, SLOW, SLOW, SLOW]);
-        assert_eq!(all(Counts { waiting: 1001, spent: true, ..IDLE }), [STOP, None, None, None]);
+        assert_eq!(all(Counts { waiting: 1001, ..IDLE }), [STOP, CRAWL, CRAWL, CRAWL]);
+        assert_eq!(all(Counts { waiting: 1001, standing: GOES, ..IDLE }), [STOP, None, None, None]);
     }
 
     #[test]
@@ -156,7 +168,7 @@ mod tests {
     #[test]
     fn who_provokes_and_takes_nothing_is_slowed_and_ended_past_its_part() {
         assert_eq!(all(Counts { provoked: PROVOKED_FREELY - 1, ..IDLE }), [READ; 4]);
-        assert_eq!(all(Counts { provoked: PROVOKED_FREELY, ..IDLE }), [STOP, SLOW, SLOW, SLOW]);
+        assert_eq!(all(Counts { provoked: PROVOKED_FREELY, ..IDLE }), [STOP, SLOW, CRAWL, SLOW]);
         assert_eq!(all(Counts { provoked: PROVOKED_AT_MOST + 1, ..IDLE }), [STOP, None, None, None]);
         let roomy = Counts { unwritten_share: 1 << 20, unwritten_soft_share: 1 << 19, ..IDLE };
         assert_eq!(all(Counts { provoked: 1 << 18, ..roomy }), [READ; 4]);
@@ -166,21 +178,26 @@ mod tests {
     fn a_frame_beyond_the_share_waits_for_memory() {
         let large = Counts { unfinished: 1001, ..IDLE };
         assert_eq!(all(large), [STARVE, TRICKLE, STARVE, TRICKLE]);
-        assert_eq!(all(Counts { spent: true, ..large }), [STARVE, None, STARVE, None]);
-        assert_eq!(all(Counts { has_reserve: true, spent: true, ..large }), [READ; 4]);
-        assert_eq!(all(Counts { grows: false, spent: true, ..large }), [READ; 4], "it has what it needs");
+        assert_eq!(all(Counts { standing: GOES, ..large }), [STARVE, None, STARVE, None]);
+        assert_eq!(all(Counts { standing: Standing { has_reserve: true, ..GOES }, ..large }), [READ; 4]);
+        assert_eq!(all(Counts { standing: Standing { fits: true, ..NO_STANDING }, ..large }), [READ; 4]);
+        assert_eq!(all(Counts { grows: false, standing: GOES, ..large }), [READ; 4], "it has what it needs");
     }
 
     #[test]
     fn the_reserve_is_no_excuse_for_a_backlog() {
-        let both = Counts { waiting: 500, unfinished: 900, has_reserve: true, ..IDLE };
+        let standing = Standing { has_reserve: true, ..NO_STANDING };
+        let both = Counts { waiting: 500, unfinished: 900, standing, ..IDLE };
         assert_eq!(all(both), [STOP, SLOW, READ, SLOW]);
     }
 
     #[test]
     fn reasons_say_what_and_how_much() {
-        let excess = hold(&Counts { waiting: 2000, spent: true, ..IDLE }, OLD_CLIENT).unwrap_err();
-        assert_eq!((excess.size, excess.limit), (2000, 1000));
-        assert!(excess.what.contains("requests"));
+        for (waiting, unfinished) in [(2000, 0), (0, 2000)] {
+            let counts = Counts { waiting, unfinished, standing: GOES, ..IDLE };
+            let excess = hold(&counts, OLD_CLIENT).unwrap_err();
+            assert_eq!((excess.size, excess.limit), (5000, 4000), "of all, and not of its share");
+            assert!(excess.what.contains("`budget_bytes`"), "{}", excess.what);
+        }
     }
 }

@@ -45,6 +45,13 @@ const OF_LATE: u32 = 8;
 /// A turn ends when it did this much work.
 const MOST: usize = 256;
 
+/// A turn ends after so many reads. Each takes of what the runtime lets a task do in one poll,
+/// which is about twice as much: after that a link says that nothing has come, whatever has.
+const MOST_READS: usize = 64;
+
+/// A turn ends when it read this much, though it may all be of one frame that is no work yet.
+const MOST_READ: usize = 2 * 1024 * 1024;
+
 /// A turn ends when it took this long, which is looked at after each [`LOOK`].
 const LONGEST: Duration = Duration::from_micros(50);
 
@@ -140,6 +147,8 @@ struct LinePlace {
 pub(super) struct Work {
     done: usize,
     frames: usize,
+    reads: usize,
+    read_bytes: usize,
     looked: usize,
     /// Since when, once that was looked at.
     since: Option<Instant>,
@@ -216,6 +225,26 @@ impl TurnPace {
         Poll::Ready(Work { crowded, since: crowded.then(now), close_look, ..Work::default() })
     }
 
+    /// The peer is not read in this turn, and maybe never again: who does not read stands in no
+    /// line. A pass that was given meanwhile would be used by nobody.
+    pub(super) fn leave(&mut self) {
+        self.pass = None;
+        if let Some(place) = &mut self.line {
+            place.visitors.iter_mut().for_each(Visitor::leave);
+            place.note(false);
+        }
+    }
+
+    /// Whether others are first: this end does not come to read.
+    pub(super) fn is_in_line(&self) -> bool {
+        self.line.as_ref().is_some_and(|place| place.waits)
+    }
+
+    /// Whether the last turn ended before all that had come was read.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.goes_on
+    }
+
     /// A turn ended, in which so many answers were passed to others; `cut`: there was more to do.
     pub(super) fn note(&mut self, work: &Work, answers: usize, cut: bool) {
         let kind = if answers > work.frames / 2 { TurnKind::Answers } else { TurnKind::Requests };
@@ -253,6 +282,8 @@ impl Work {
 
     /// Notes what one read brought: a part of a frame that is no work yet took its time, too.
     pub(super) const fn note_read(&mut self, bytes: usize) {
+        self.reads += 1;
+        self.read_bytes += bytes;
         self.read_much |= bytes >= CLOSE_LOOK * BYTES;
     }
 
@@ -273,7 +304,7 @@ impl Work {
 
     /// Whether it is enough for one turn.
     pub(super) fn is_enough(&mut self) -> bool {
-        if self.done >= MOST {
+        if self.done >= MOST || self.reads >= MOST_READS || self.read_bytes >= MOST_READ {
             return true;
         }
         if self.wants_look() {
@@ -395,6 +426,20 @@ mod tests {
         assert!(!work.is_enough(), "nobody looked");
         work.note_read(READ_CROWDED);
         assert!(work.is_enough());
+    }
+
+    #[test]
+    fn a_turn_ends_after_many_reads_though_no_frame_was_whole() {
+        for (bytes, most) in [(1, MOST_READS), (4096, MOST_READS), (MOST_READ / 2, 2)] {
+            let mut work = Work::default();
+            let reads = (0..).find(|_| {
+                work.is_enough() || {
+                    work.note_read(bytes);
+                    false
+                }
+            });
+            assert_eq!(reads, Some(most), "of {bytes} bytes");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ mod alive;
 pub(crate) mod body_line;
 mod bounds;
 mod budget;
+mod claims;
 mod clock;
 mod data_queue;
 mod driver;
@@ -16,6 +17,7 @@ mod pair;
 mod read;
 mod shutdown;
 mod slow_peer;
+mod slow_read;
 mod spare;
 mod timers;
 mod turn;
@@ -40,10 +42,12 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use self::alive::Signs;
+#[cfg(test)]
+pub(crate) use self::data_queue::DataQueue;
 pub(crate) use self::{
     alive::Alive,
     body_line::{BodyPlace, BodyProgress, TakesRoom, Whose},
-    budget::{Account, Budget, Charge, NoRoom, Reading},
+    budget::{Account, Budget, Charge, NoRoom, READ_FREELY, Reading},
     clock::{Clock, SLOW, TimedRun},
     data_queue::DataKey,
     driver::{Driver, Handler},
@@ -65,7 +69,10 @@ pub(crate) struct Conn {
     pub(crate) id: u64,
     pub(crate) peer: PeerInfo,
     /// The token that the peer showed and that was accepted.
-    token: OnceLock<ShownToken>,
+    token: Mutex<Option<Arc<ShownToken>>>,
+    /// The peer is a Router that this node trusts to say who calls. Relaxed: it is set before the
+    /// first request is read.
+    tells_identities: AtomicBool,
     /// The seat on which its driver runs, if its node spreads its connections over lanes.
     seat: u64,
     pub(crate) outbox: Outbox,
@@ -86,6 +93,9 @@ pub(crate) struct Conn {
     level: AtomicU8,
     /// In one order with `promised`: see [`keep_promise`](Self::keep_promise).
     draining: AtomicBool,
+    /// The peer does not know yet that this node is stopping, or has not come to another server,
+    /// and calls it.
+    takes_last_calls: AtomicBool,
     settling: AtomicBool,
     /// Writing the last answer happens before this is seen.
     settled: AtomicBool,
@@ -133,7 +143,8 @@ impl Conn {
         Arc::new(Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             peer,
-            token: OnceLock::new(),
+            token: Mutex::default(),
+            tells_identities: AtomicBool::new(false),
             seat: lanes::seat(),
             outbox: Outbox::new(budget.open()),
             inbound: Inbound::new(budget.open()),
@@ -144,6 +155,7 @@ impl Conn {
             promised: AtomicUsize::new(0),
             level: AtomicU8::new(Level::THREE.number()),
             draining: AtomicBool::new(false),
+            takes_last_calls: AtomicBool::new(false),
             settling: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             cut: AtomicBool::new(false),
@@ -159,17 +171,34 @@ impl Conn {
     /// Notes the token that the peer showed, and the name under which this node knows it.
     pub(crate) fn accept_token(&self, name: String, token: Token) {
         // A connection shows one, in its second handshake.
-        drop(self.token.set(ShownToken { name, token }));
+        self.token.lock().get_or_insert_with(|| Arc::new(ShownToken { name, token }));
     }
 
     /// The token that was accepted.
-    pub(crate) fn token(&self) -> Option<&ShownToken> {
-        self.token.get()
+    pub(crate) fn token(&self) -> Option<Arc<ShownToken>> {
+        self.token.lock().clone()
+    }
+
+    /// Another policy knows the token that was accepted by this name.
+    pub(crate) fn rename_token(&self, name: &str) {
+        if let Some(shown) = self.token.lock().as_mut().filter(|shown| shown.name != name) {
+            *shown = Arc::new(ShownToken { name: name.to_owned(), token: shown.token.clone() });
+        }
+    }
+
+    /// Believes the peer, a Router, who calls.
+    pub(crate) fn believe_identities(&self) {
+        self.tells_identities.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tells_identities(&self) -> bool {
+        self.tells_identities.load(Ordering::Relaxed)
     }
 
     /// Who the peer is.
     pub(crate) fn identity(&self) -> Identity {
-        Identity::of(&self.peer, self.token().map(|shown| shown.name.as_str()))
+        let token = self.token();
+        Identity::of(&self.peer, token.as_ref().map(|shown| shown.name.as_str()))
     }
 
     /// What the peer has shown to speak.
@@ -217,6 +246,15 @@ impl Conn {
             bytes.clone()
         };
         self.send_data(key, own)
+    }
+
+    /// Drops the DATA of a call that has ended.
+    pub(crate) fn forget_data(&self, key: DataKey) {
+        self.outbox.forget_data(key);
+        if self.wants_room.load(Ordering::SeqCst) {
+            // There may be some.
+            self.wake();
+        }
     }
 
     pub(crate) fn is_gated(&self) -> bool {
@@ -271,8 +309,9 @@ impl Conn {
         Ok(queued != Queued::Full)
     }
 
-    /// The handler has something to send that can wait until the peer has taken most of what waits:
-    /// the driver calls [`Handler::on_room`] then.
+    /// The handler has something to send that can wait until the peer has taken most of what waits,
+    /// and of DATA so much that those who can wait need not any more: the driver calls
+    /// [`Handler::on_room`] then.
     pub(crate) fn ask_for_room(&self) {
         if !self.wants_room.swap(true, Ordering::SeqCst) {
             self.wake();
@@ -280,9 +319,10 @@ impl Conn {
     }
 
     /// Whether the handler wanted room and there is some. For the driver.
-    fn take_room(&self) -> bool {
+    pub(crate) fn take_room(&self) -> bool {
         self.wants_room.load(Ordering::SeqCst)
             && self.outbox.bytes() <= self.outbox.account().own()
+            && !self.outbox.holds_much()
             && self.wants_room.swap(false, Ordering::SeqCst)
     }
 
@@ -375,6 +415,18 @@ impl Conn {
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         self.wake();
+    }
+
+    /// Whether calls are taken although the node is stopping: its Router does not know yet, or its
+    /// client goes to another server and is not there yet.
+    pub(crate) fn takes_last_calls(&self) -> bool {
+        self.takes_last_calls.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether calls are taken while the node is stopping.
+    pub(crate) fn take_last_calls(&self, takes: bool) {
+        // In one order with who says that nobody's are taken any more.
+        self.takes_last_calls.store(takes, Ordering::SeqCst);
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -63,6 +63,8 @@ pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     /// Bytes not written yet, to be looked at without the lock.
     waiting: AtomicUsize,
+    /// What the account holds for them and for DATA, to be looked at in the same way.
+    held: AtomicUsize,
     room: Notify,
     data_room: Notify,
     account: Arc<Account>,
@@ -169,6 +171,7 @@ impl Outbox {
         Self {
             queue: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             room: Notify::new(),
             data_room: Notify::new(),
             account,
@@ -185,6 +188,7 @@ impl Outbox {
         self.waiting.store(queue.waiting_bytes(), Relaxed);
         let held = queue.held_bytes();
         let held = if held < UNCOUNTED { 0 } else { held };
+        self.held.store(held, Relaxed);
         self.account.change(std::mem::replace(&mut queue.counted, held), held);
     }
 
@@ -217,17 +221,26 @@ impl Outbox {
 
     /// Whether so much waits that those who can wait do.
     fn is_crowded(&self) -> bool {
-        let held = self.account.held_bytes();
+        self.is_much(self.account.held_bytes())
+    }
+
+    /// The same of what lies here alone, without what was put off until it has been taken.
+    pub(super) fn holds_much(&self) -> bool {
+        self.is_much(self.held.load(Relaxed))
+    }
+
+    fn is_much(&self, held: usize) -> bool {
         held > 0 && held >= self.account.own() && held >= self.account.soft_share()
     }
 
-    /// What a caller hears whose request found no room at `receiver`.
-    pub(crate) fn crowd(&self, receiver: &str) -> String {
-        let (waiting, budget) = (self.bytes(), self.account.budget());
+    /// What a caller hears for whose call or its answer there is no room at `peer`.
+    pub(crate) fn crowd(&self, peer: &str) -> String {
         format!(
-            "{waiting} bytes wait to be taken by {receiver}; as things stand {} may, of {} for all that this node holds",
+            "{} bytes are held for {peer} until it takes them, parts of large bodies and streams included; as things \
+             stand {} may be, of {} for all that this node holds",
+            self.account.held_bytes(),
             self.account.soft_share(),
-            budget.limit()
+            self.account.budget().limit()
         )
     }
 
@@ -297,8 +310,21 @@ impl Outbox {
     /// Drops the DATA of a call that has ended.
     pub(crate) fn forget_data(&self, key: DataKey) {
         let mut queue = self.queue.lock();
+        let had_room = queue.data.own_bytes() < OWN_DATA;
         queue.data.forget(key);
+        let has_room = !had_room && queue.data.own_bytes() < OWN_DATA;
         self.count(&mut queue);
+        let is_awaited = queue.awaited && !self.is_crowded();
+        if is_awaited {
+            queue.awaited = false;
+        }
+        drop(queue);
+        if has_room {
+            self.data_room.notify_one();
+        }
+        if is_awaited {
+            self.room.notify_waiters();
+        }
     }
 
     /// Waits until there is room for DATA of this node's own calls, or the connection ended. Those

@@ -111,6 +111,35 @@ fn what_a_peer_does_not_take_keeps_no_read_buffer_and_is_counted_as_it_is_held()
 }
 
 #[test]
+fn other_frames_pass_between_parts_of_much_data() {
+    let (outbox, part) = (outbox(16 * MIB), Bytes::from(vec![0; 10_000]));
+    for id in [1, 2] {
+        let key = DataKey { from: Some(1), id: daffi_wire::CallId(id), from_caller: true };
+        for _ in 0..20 {
+            assert!(outbox.push_data(key, part.clone()).is_ok());
+        }
+    }
+    let (mut turns, mut data) = (0, 0);
+    while outbox.is_waiting() {
+        assert!(push(&outbox, Class::Request, 3));
+        let mut batch = Batch::new();
+        outbox.take(&mut batch);
+        let of_turn = batch.remaining() - 3;
+        assert!(of_turn < DATA_TURN + part.len(), "{of_turn} bytes stand before the next small frame");
+        (turns, data) = (turns + 1, data + of_turn);
+        outbox.on_written(batch.remaining());
+        batch.advance(batch.remaining());
+        outbox.take(&mut batch);
+        outbox.on_written(batch.remaining());
+        data += batch.remaining();
+        batch.advance(batch.remaining());
+    }
+    assert_eq!(data, 40 * part.len());
+    assert!(turns > 1);
+    outbox.close();
+}
+
+#[test]
 fn what_the_peer_provoked_is_forgotten_as_it_is_taken() {
     let outbox = outbox(16 * MIB);
     for _ in 0..1000 {
@@ -141,4 +170,22 @@ async fn who_waits_for_room_is_woken_when_there_is_some() {
     assert!(futures::poll!(waiting.as_mut()).is_pending());
     outbox.close();
     waiting.await;
+}
+
+/// Others wait for room while a call fills it, and that call ends without any of it being written.
+#[tokio::test]
+async fn what_is_forgotten_makes_room_for_those_who_wait() {
+    let outbox = outbox(16 * MIB);
+    let key = DataKey { from: None, id: daffi_wire::CallId(1), from_caller: true };
+    let _asked = outbox.push_data(key, Bytes::from(vec![7; OWN_DATA])).unwrap();
+    let mut waiting = Box::pin(outbox.data_room());
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    outbox.forget_data(key);
+    assert!(futures::poll!(waiting.as_mut()).is_ready());
+    drop(waiting);
+    let _asked = outbox.push_data(key, Bytes::from(vec![7; 16 * MIB])).unwrap();
+    let mut waiting = Box::pin(outbox.room(Class::Own, 1));
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    outbox.forget_data(key);
+    assert!(futures::poll!(waiting.as_mut()).is_ready());
 }

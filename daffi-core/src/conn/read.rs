@@ -2,6 +2,7 @@
 //! held back.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,11 +12,12 @@ use daffi_wire::{Kind, Level};
 
 use super::{
     Handler, Turn,
-    budget::Place,
+    claims::{Claim, Place, Standing},
     driver::Driver,
     hold::{Counts, Hold, PeerKind, hold},
     long_turns::Work,
-    slow_peer::Watch,
+    slow_peer::PaceWatch,
+    slow_read::{CRAWL, SLOW, SlowPace},
     timers::{Timer, now},
     unfinished::{Pot, Unfinished},
 };
@@ -33,21 +35,8 @@ const SHORT_READ: usize = 4 * 1024;
 /// Bytes one read may bring at least, from a peer that is not over its share yet.
 const LEAST_READ: usize = 1024;
 
-/// A sender that can't be held back is slowed down to this many bytes in each [`SLOW_PAUSE`].
-///
-/// Linux opens a closed TCP window only when a sixteenth of the receive buffer is free, which is
-/// 384 KiB of the usual largest one: taking 64 KiB at a time leaves the sender without a byte for
-/// more than its second (measured).
+/// Bytes one read may bring of what nobody will look at.
 pub(super) const SLOW_BYTES: usize = 512 * 1024;
-
-/// The time in which such a sender may send [`SLOW_BYTES`]: half of the second after which a write
-/// of 3.0.1 fails.
-const SLOW_PAUSE: Duration = Duration::from_millis(500);
-
-/// A sender that never had so much ready at once has a small window, which opens for less. At 128
-/// KiB/s a stream of 3.0.1 holds (measured).
-const TRICKLE_BYTES: usize = 32 * 1024;
-const TRICKLE_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often one that found no memory looks again.
 const STARVING_PAUSE: Duration = Duration::from_millis(50);
@@ -71,16 +60,13 @@ pub(super) struct ReadSide {
     place: Option<Place>,
     /// What its memory may grow by.
     room: usize,
-    /// Bytes taken since the last pause, while the peer is slowed down.
-    slowly: usize,
-    /// Bytes that were there at once, and the most that ever were.
-    burst: usize,
-    widest: usize,
-    watch: Watch,
+    /// How quickly it is read while it is slowed down.
+    slow: SlowPace,
+    watch: PaceWatch,
 }
 
 impl ReadSide {
-    pub(super) fn new(reader: Box<dyn LinkReader>, watch: Watch) -> Self {
+    pub(super) fn new(reader: Box<dyn LinkReader>, watch: PaceWatch) -> Self {
         Self {
             reader,
             ended: false,
@@ -90,9 +76,7 @@ impl ReadSide {
             is_short: false,
             place: None,
             room: 0,
-            slowly: 0,
-            burst: 0,
-            widest: 0,
+            slow: SlowPace::default(),
             watch,
         }
     }
@@ -103,6 +87,7 @@ impl<R: Handler> Driver<R> {
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
         let Poll::Ready(mut work) = self.pace.poll(cx) else {
             // The peer is not read now, whatever it sends.
+            self.read.slow.interrupt();
             self.conn.signs.note_holding_back();
             return Poll::Pending;
         };
@@ -123,7 +108,9 @@ impl<R: Handler> Driver<R> {
         while !self.read.ended && hold != Hold::Stop && !self.conn.is_ending() {
             let looks = work.wants_look();
             if work.is_enough() || self.conn.outbox.bytes() >= queued {
-                // What the peer provoked is written before more of its frames are handled.
+                // What the peer provoked is written before more of its frames are handled. That it
+                // is not read meanwhile tells nothing of its pace.
+                self.read.slow.interrupt();
                 self.pace.note(work, turn.answers(), true);
                 return Ok(());
             }
@@ -161,32 +148,30 @@ impl<R: Handler> Driver<R> {
 
     /// Reads once, unless the peer is held back. `Ready`: there may be frames.
     fn fill(&mut self, cx: &mut Context<'_>, hold: Hold, work: &mut Work) -> Result<Poll<()>, Disconnected> {
-        let (most, pause) = match hold {
+        let most = match hold {
             Hold::Read => {
                 self.timers.clear(Timer::Pause);
-                self.read.slowly = 0;
-                (self.read.room.clamp(LEAST_READ, READ_LIMIT), Duration::ZERO)
+                self.read.slow.rest();
+                Ok(self.read.room.clamp(LEAST_READ, READ_LIMIT))
             }
-            Hold::Trickle if self.read.widest < SLOW_BYTES => (TRICKLE_BYTES, TRICKLE_PAUSE),
-            Hold::Slow | Hold::Trickle => (SLOW_BYTES, SLOW_PAUSE),
-            Hold::Starve => {
-                self.timers.set(Timer::Pause, now() + STARVING_PAUSE);
+            Hold::Slow | Hold::Trickle => self.read.slow.allows(SLOW, now()),
+            Hold::Crawl => self.read.slow.allows(CRAWL, now()),
+            Hold::Starve => Err(now() + STARVING_PAUSE),
+            Hold::Stop => return Ok(Poll::Pending),
+        };
+        let most = match most {
+            Ok(most) => most,
+            Err(until) => {
+                self.timers.set(Timer::Pause, until);
                 self.conn.signs.note_holding_back();
                 self.rest();
                 return Ok(Poll::Pending);
             }
-            Hold::Stop => return Ok(Poll::Pending),
         };
-        if self.timers.is_set(Timer::Pause) && !self.timers.is_due(Timer::Pause, now()) {
-            self.conn.signs.note_holding_back();
-            self.rest();
-            return Ok(Poll::Pending);
-        }
-        let limit = most - self.read.slowly.min(most - 1);
-        let limit = work.most_to_read(if self.read.is_short { limit.min(SHORT_READ) } else { limit });
+        let limit = work.most_to_read(if self.read.is_short { most.min(SHORT_READ) } else { most });
+        let goes_on = self.read.reader.buffered_bytes() > 0;
         match self.read.reader.poll_fill(cx, limit) {
             Poll::Pending => {
-                self.read.burst = 0;
                 self.awaits_rest()?;
                 return Ok(Poll::Pending);
             }
@@ -197,16 +182,13 @@ impl<R: Handler> Driver<R> {
                 self.conn.signs.note_life();
                 self.way.hears();
                 self.read.watch.moves(read);
-                self.read.burst += read;
-                self.read.widest = self.read.widest.max(self.read.burst);
-                if hold != Hold::Read {
-                    self.read.slowly += read;
+                self.read.slow.takes(read);
+                if goes_on && !self.conn.level().at_least(Level::FOUR) {
+                    self.read.slow.arrives(read, now);
+                } else {
+                    self.read.slow.interrupt();
                 }
             }
-        }
-        if hold != Hold::Read && self.read.slowly >= most {
-            self.read.slowly = 0;
-            self.timers.set(Timer::Pause, now() + pause);
         }
         Ok(Poll::Ready(()))
     }
@@ -226,7 +208,7 @@ impl<R: Handler> Driver<R> {
         // The peer is judged by what it holds, not by what it might have.
         self.count_unfinished(0);
         let in_the_way = self.read.place.as_ref().is_some_and(Place::is_in_the_way);
-        let waited = self.read.watch.wait(self.conn.inbound.account(), in_the_way, now());
+        let waited = self.read.watch.wait(self.conn.inbound.account(), in_the_way, now(), None);
         let at = waited.map_err(|slow| Disconnected::SlowSender {
             moved: slow.moved,
             within: slow.within,
@@ -250,7 +232,7 @@ impl<R: Handler> Driver<R> {
         let (held, account) = (inbound.bytes() + unfinished, inbound.account());
         self.read.is_short = held > account.own()
             && held > account.share_after(self.more(unfinished))
-            && !self.read.place.as_ref().is_some_and(Place::has_reserve);
+            && !matches!(self.standing(), Standing { has_reserve: true, .. } | Standing { fits: true, .. });
         if self.read.is_short {
             // A few bytes keep no large buffer, and get no larger one than they need.
             self.read.reader.compact();
@@ -287,8 +269,9 @@ impl<R: Handler> Driver<R> {
             grows: growth.is_some_and(|growth| growth > 0),
             share,
             soft_share: account.soft_share(),
-            has_reserve: self.read.place.as_ref().is_some_and(Place::has_reserve),
-            spent: self.read.place.as_ref().is_some_and(Place::is_heaviest) && account.budget().is_overdrawn(),
+            standing: self.standing(),
+            all: account.budget().held_bytes(),
+            all_at_most: account.budget().most_held(),
             answers_wait: outbox.is_full(),
             provoked: outbox.provoked_bytes(),
             unwritten_share: unwritten.share(),
@@ -302,43 +285,76 @@ impl<R: Handler> Driver<R> {
             limit: excess.limit,
         })?;
         if growth.is_some() {
-            self.choose_pot(&counts, hold);
+            self.choose_pot(&counts, hold, peer);
         }
         Ok(hold)
     }
 
+    /// What its place among those over their shares is worth. The rest of a frame that comes slowly
+    /// takes its time, in which those who must be read faster take what is left.
+    fn standing(&self) -> Standing {
+        let standing = self.read.place.as_ref().map(Place::standing).unwrap_or_default();
+        Standing { fits: standing.fits && !self.read.slow.has_slow_way(), ..standing }
+    }
+
     /// Chooses where memory for the next read comes from, and how much of it there is: this peer's
-    /// share, or the reserve for which it stands in line.
-    fn choose_pot(&mut self, counts: &Counts, hold: Hold) {
-        let budget = self.conn.inbound.account().budget();
+    /// share, the reserve for which it stands in line, or the overdraft.
+    fn choose_pot(&mut self, counts: &Counts, hold: Hold, peer: PeerKind) {
         let held = counts.waiting + counts.unfinished;
-        self.read.room = if counts.has_reserve { READ_LIMIT } else { counts.share.saturating_sub(held) };
-        if held <= counts.share && hold == Hold::Read {
-            (self.read.place, self.read.pot) = (None, Pot::Share);
+        if held <= counts.share {
+            (self.read.room, self.read.place, self.read.pot) = (counts.share - held, None, Pot::Share);
             return;
         }
-        if !counts.grows {
-            // It has what it needs, and gives the reserve back if it has none of that.
-            (self.read.room, self.read.pot) = (READ_LIMIT, Pot::Reserve);
-            if !self.read.unfinished.has_reserve() {
-                self.read.place = None;
-            }
-            return;
-        }
-        if matches!(hold, Hold::Starve | Hold::Trickle) {
-            budget.note_refusal(held, now());
-        }
-        if held > counts.share {
-            match &self.read.place {
-                Some(place) => place.update(held),
-                None => self.read.place = Some(budget.queue(self.conn.id, held)),
-            }
-        }
+        let standing = counts.standing;
+        let has_room = standing.has_reserve || standing.fits || !counts.grows;
+        self.read.room = if has_room { READ_LIMIT } else { 0 };
         self.read.pot = match hold {
+            // It has what it needs.
+            _ if !counts.grows => Pot::Reserve,
+            Hold::Read if standing.has_reserve => Pot::Reserve,
+            Hold::Read if standing.fits => Pot::Overdraft,
             Hold::Trickle => Pot::Overdraft,
-            Hold::Read if self.read.place.is_some() => Pot::Reserve,
             _ => Pot::Share,
         };
+        if matches!(hold, Hold::Starve | Hold::Trickle) {
+            self.conn.inbound.account().budget().note_refusal(held, now());
+        }
+        // One whose frame has what it needs gives the reserve back if it has none of that. One of
+        // which too many requests wait is known for it.
+        let grows = counts.grows || self.read.unfinished.has_reserve();
+        let budget = self.conn.inbound.account().budget();
+        let backlog = counts.waiting.saturating_sub(budget.largest_frame());
+        if grows || !peer.waits && backlog > 0 {
+            self.claim(Claim {
+                held,
+                backlog,
+                missing: if counts.grows {
+                    self.read.reader.missing_bytes().unwrap_or(budget.largest_frame())
+                } else {
+                    0
+                },
+                grows,
+                cannot_wait: !peer.waits,
+            });
+        } else {
+            self.read.place = None;
+        }
+        if matches!(hold, Hold::Trickle | Hold::Crawl)
+            && let Some(place) = &self.read.place
+        {
+            place.end_heaviest();
+        }
+    }
+
+    /// Stands among those who hold more than their share, or goes on doing so.
+    fn claim(&mut self, claim: Claim) {
+        match &self.read.place {
+            Some(place) => place.update(claim),
+            None => {
+                let budget = self.conn.inbound.account().budget();
+                self.read.place = Some(budget.claim(self.conn.id, Arc::downgrade(&self.conn), claim));
+            }
+        }
     }
 
     /// The memory of what was read and not handled, with `growth` more.

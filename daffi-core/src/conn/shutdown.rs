@@ -17,8 +17,14 @@ use crate::error::Disconnected;
 
 /// Between the last answer and the end of the stream, for a peer of 3.0.1: it forgets an answer
 /// that its caller has not taken yet when the stream ends. 5 ms were enough where none at all lost
-/// 17 of 20 answers.
-const SETTLE: Duration = Duration::from_millis(100);
+/// 17 of 20 answers; on a machine that has much to do its caller may have to wait for a processor.
+/// Longer than this would keep others out of reach: a node that is restarted has to be back before
+/// those of 3.0.1 who lost it try again, once, a second later.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// Between a refusal and the end of the stream, and between two looks whether the peer's host has
+/// all that was written.
+const SETTLE_LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shutdown {
@@ -48,7 +54,8 @@ impl<R: Handler> Driver<R> {
         if self.shutdown == Shutdown::Closing {
             match self.write.writer.poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => {
-                    let busy = self.timers.is_set(Timer::Active) && !self.conn.has_settled();
+                    let of_late = self.timers.is_set(Timer::Active) || self.settles_until.is_some();
+                    let busy = of_late && !self.conn.has_settled();
                     self.timers.set(Timer::Linger, now() + if busy { self.times.linger } else { Duration::ZERO });
                     self.shutdown = Shutdown::Lingering;
                 }
@@ -84,25 +91,26 @@ impl<R: Handler> Driver<R> {
         if self.conn.has_settled() {
             return true;
         }
-        let has_answer = match reason {
-            Disconnected::Stopped => self.handler.is_open(),
+        let settle = match reason {
+            Disconnected::Stopped if self.handler.is_open() => SETTLE,
             // The reason why it was not let in is all that it hears.
-            Disconnected::Refused(_) => true,
-            _ => false,
+            Disconnected::Refused(_) => SETTLE_LOOK,
+            _ => return true,
         };
-        if !has_answer || self.conn.level().at_least(Level::FOUR) || !self.timers.is_set(Timer::Active) {
+        let quiet = self.settles_until.is_none() && !self.timers.is_set(Timer::Active);
+        if self.conn.level().at_least(Level::FOUR) || quiet {
             return true;
         }
         let now = now();
         let settles_until = *self.settles_until.get_or_insert_with(|| {
-            self.timers.set(Timer::Settle, now + SETTLE);
-            now + SETTLE + self.times.linger
+            self.timers.set(Timer::Settle, now + settle);
+            now + settle + self.times.linger
         });
         if self.timers.is_set(Timer::Settle) && !self.timers.is_due(Timer::Settle, now) {
             return false;
         }
         if self.way.unacknowledged_bytes() > 0 && now < settles_until {
-            self.timers.set(Timer::Settle, now + SETTLE);
+            self.timers.set(Timer::Settle, now + SETTLE_LOOK);
             return false;
         }
         true

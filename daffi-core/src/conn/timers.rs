@@ -3,12 +3,15 @@
 
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
-use tokio::time::{Sleep, sleep_until};
+use tokio::{
+    task::unconstrained,
+    time::{Sleep, sleep_until},
+};
 
 /// The time as the runtime has it, which tests may stop.
 pub(super) fn now() -> Instant {
@@ -59,6 +62,11 @@ impl Timers {
         self.0[timer as usize].is_some()
     }
 
+    /// When it comes, if it is set.
+    pub(super) const fn at(&self, timer: Timer) -> Option<Instant> {
+        self.0[timer as usize]
+    }
+
     /// Whether it was set and its time has come; then it is cleared.
     pub(super) fn is_due(&mut self, timer: Timer, now: Instant) -> bool {
         let due = self.0[timer as usize].is_some_and(|at| at <= now);
@@ -107,13 +115,17 @@ impl Alarm {
             return Poll::Pending;
         }
         self.waker = Some(cx.waker().clone());
-        sleep.as_mut().poll(cx)
+        // A task that has used up its budget would be told to come again, and the timer not know
+        // its waker, which is not offered again.
+        pin!(unconstrained(sleep.as_mut())).poll(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use tokio::task::coop;
 
     use super::*;
 
@@ -153,5 +165,22 @@ mod tests {
         std::future::poll_fn(|cx| alarm.poll(Some(later), cx)).await;
         assert!(now() >= later);
         assert!(futures::poll!(std::future::poll_fn(|cx| alarm.poll(None, cx))).is_pending());
+    }
+
+    /// As a turn of many reads leaves it, which is the last one for a while.
+    #[tokio::test(start_paused = true)]
+    async fn the_alarm_wakes_a_task_that_had_used_up_its_budget() {
+        let (mut alarm, at) = (Alarm::default(), now() + SECOND);
+        for at in [at, at + SECOND] {
+            let rings = std::future::poll_fn(|cx| {
+                if now() < at {
+                    while coop::has_budget_remaining() {
+                        let _used = pin!(coop::consume_budget()).poll(cx);
+                    }
+                }
+                alarm.poll(Some(at), cx)
+            });
+            tokio::time::timeout_at((at + SECOND).into(), rings).await.unwrap();
+        }
     }
 }

@@ -111,17 +111,22 @@ impl Visitor {
     pub(super) fn note(&mut self, time: Duration) {
         self.had += time;
     }
-}
 
-impl Drop for Visitor {
-    fn drop(&mut self) {
-        let Some(key) = self.waits else { return };
+    /// Waits no more. If it was let through and has not looked yet, the next one is.
+    pub(super) fn leave(&mut self) {
+        let Some(key) = self.waits.take() else { return };
         let mut state = self.turnstile.state.lock();
         if state.waiting.remove(&key).is_none() {
             state.granted.retain(|granted| *granted != key);
             drop(state);
             self.turnstile.let_next_through();
         }
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use daffi_transport::{PATH_DEAD_AFTER, Path};
+use daffi_transport::{PATH_DEAD_AFTER, Path, Way};
 
 use super::{
     Handler,
@@ -15,17 +15,26 @@ use crate::error::Disconnected;
 /// How often it is asked.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// A node that looks so much later than it meant to was stopped or suspended itself: the silence
+/// may be its own.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Time until a look is tried again that failed.
+const RETRY: Duration = Duration::from_secs(30);
+
 /// The way to a peer, if the system tells of it.
 pub(super) struct WaySide {
     path: Option<Box<dyn Path>>,
     /// Notes that something came from the peer since the last look: the way is well, and nobody has
     /// to be asked.
     heard: bool,
+    /// When it is to be looked at next.
+    due: Option<Instant>,
 }
 
 impl WaySide {
     pub(super) fn new(path: Option<Box<dyn Path>>) -> Self {
-        Self { path, heard: false }
+        Self { path, heard: false, due: None }
     }
 
     pub(super) const fn hears(&mut self) {
@@ -37,7 +46,16 @@ impl WaySide {
     /// Bytes that left this process and have not arrived at the peer's host, as far as the system
     /// tells.
     pub(super) fn unacknowledged_bytes(&mut self) -> usize {
-        self.path.as_mut().and_then(|path| path.look()).map_or(0, |way| way.unacknowledged)
+        self.look().map_or(0, |way| way.unacknowledged)
+    }
+
+    /// Bytes of the `written` ones that arrived at the peer's host, if the system tells.
+    pub(super) fn taken_bytes(&mut self, written: u64) -> Option<u64> {
+        self.look().map(|way| written.saturating_sub(way.unacknowledged as u64))
+    }
+
+    fn look(&mut self) -> Option<Way> {
+        self.path.as_mut().and_then(|path| path.look())
     }
 }
 
@@ -47,17 +65,29 @@ impl<R: Handler> Driver<R> {
     pub(super) fn await_acknowledgement(&mut self) {
         if self.way.path.is_some() && !self.timers.is_set(Timer::Way) {
             self.way.heard = false;
-            self.timers.set(Timer::Way, now() + LOOK);
+            self.look_at_way_at(now() + LOOK);
         }
     }
 
+    fn look_at_way_at(&mut self, at: Instant) {
+        self.way.due = Some(at);
+        self.timers.set(Timer::Way, at);
+    }
+
     pub(super) fn look_at_way(&mut self, now: Instant) -> Result<(), Disconnected> {
-        let Some(path) = &mut self.way.path else { return Ok(()) };
-        if std::mem::take(&mut self.way.heard) {
-            self.timers.set(Timer::Way, now + LOOK);
+        let late = self.way.due.take().is_some_and(|due| now.saturating_duration_since(due) > LATE);
+        if self.way.path.is_none() {
             return Ok(());
         }
-        let Some(way) = path.look() else { return Ok(()) };
+        if std::mem::take(&mut self.way.heard) || late {
+            self.look_at_way_at(now + LOOK);
+            return Ok(());
+        }
+        let Some(way) = self.way.look() else {
+            // Looking takes a file descriptor, of which there may be none for a while.
+            self.look_at_way_at(now + RETRY);
+            return Ok(());
+        };
         self.conn.signs.note_way(self.conn.outbox.bytes_written(), way.unacknowledged);
         if way.unacknowledged == 0 {
             return Ok(());
@@ -66,7 +96,7 @@ impl<R: Handler> Driver<R> {
         if silence >= PATH_DEAD_AFTER {
             return Err(Disconnected::Unreachable(silence));
         }
-        self.timers.set(Timer::Way, now + LOOK.min(PATH_DEAD_AFTER - silence));
+        self.look_at_way_at(now + LOOK.min(PATH_DEAD_AFTER - silence));
         Ok(())
     }
 }

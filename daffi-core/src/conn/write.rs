@@ -4,12 +4,13 @@ use std::task::{Context, Poll};
 
 use bytes::Buf;
 use daffi_transport::{Batch, LinkWriter};
+use daffi_wire::Level;
 
 use super::{
     Handler,
     driver::Driver,
     shutdown::Shutdown,
-    slow_peer::Watch,
+    slow_peer::PaceWatch,
     timers::{Timer, now},
 };
 use crate::error::Disconnected;
@@ -19,7 +20,7 @@ pub(super) struct WriteSide {
     pub(super) batch: Batch,
     unflushed: bool,
     company: Company,
-    watch: Watch,
+    watch: PaceWatch,
     /// Something was written since the clock of activity was set.
     wrote: bool,
     /// The peer took nothing the last time.
@@ -61,7 +62,7 @@ impl Company {
 }
 
 impl WriteSide {
-    pub(super) fn new(writer: Box<dyn LinkWriter>, watch: Watch) -> Self {
+    pub(super) fn new(writer: Box<dyn LinkWriter>, watch: PaceWatch) -> Self {
         Self {
             writer,
             batch: Batch::new(),
@@ -124,12 +125,23 @@ impl<R: Handler> Driver<R> {
     /// Notes that the peer has something to take, and takes nothing now.
     pub(super) fn stalls(&mut self) -> Result<(), Disconnected> {
         self.write.stuck = true;
-        self.conn.outbox.on_stall(&mut self.write.batch, self.write.writer.held_bytes());
-        let at = self.write.watch.wait(self.conn.outbox.account(), false, now()).map_err(|slow| {
-            Disconnected::SlowPeer { moved: slow.moved, within: slow.within, waiting: self.conn.outbox.bytes() }
+        let outbox = &self.conn.outbox;
+        outbox.on_stall(&mut self.write.batch, self.write.writer.held_bytes());
+        self.note_activity();
+        if !R::SERVES && self.conn.level().at_least(Level::FOUR) {
+            // A server may hold its client back for as long as callbacks take, and says meanwhile
+            // that it lives: who does not is found by that.
+            return Ok(());
+        }
+        let (outbox, way) = (&self.conn.outbox, &mut self.way);
+        let mut taken = || way.taken_bytes(outbox.bytes_written());
+        let waited = self.write.watch.wait(outbox.account(), false, now(), Some(&mut taken));
+        let at = waited.map_err(|slow| Disconnected::SlowPeer {
+            moved: slow.moved,
+            within: slow.within,
+            waiting: self.conn.outbox.bytes(),
         })?;
         self.timers.set(Timer::Write, at);
-        self.note_activity();
         Ok(())
     }
 

@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use daffi_wire::{BodyError, BodyParts, Data, DataEnd, FIRST_CALL_WINDOW, Frame};
+use daffi_wire::{BodyError, BodyParts, Data, DataEnd, FIRST_CALL_WINDOW, Frame, NodeName};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{CallEnd, FlowError};
 use crate::{
-    conn::{BodyPlace, BodyProgress, Charge, TakesRoom, Whose, body_line},
+    conn::{Account, BodyPlace, BodyProgress, Charge, TakesRoom, Whose, body_line},
     error::ProtocolError,
     session::ReceiveWindow,
 };
@@ -20,8 +20,10 @@ use crate::{
 pub(crate) struct Gathering {
     end: CallEnd,
     state: Mutex<GatheringState>,
-    on_lost: Box<dyn Fn() + Send + Sync>,
+    on_lost: Box<OnLost>,
 }
+
+type OnLost = dyn Fn(&Gathering) + Send + Sync;
 
 struct GatheringState {
     window: ReceiveWindow,
@@ -57,9 +59,21 @@ impl Gathering {
         reserved: Charge,
         on_lost: impl Fn() + Send + Sync + 'static,
     ) -> Result<Arc<Self>, FlowError> {
-        let parts = BodyParts::begin(first, total)?;
         let whose = Whose { conn: end.conn.id, name: end.other.clone(), are_results: end.is_caller };
         let account = Arc::clone(end.conn.data_account());
+        Self::begin_for((whose, &account), end, (first, total), reserved, move |_| on_lost())
+    }
+
+    /// The same; it takes a place of somebody else than who sends it, and room in that one's
+    /// account. `on_lost` hears of which body it is.
+    pub(crate) fn begin_for(
+        (whose, account): (Whose, &Arc<Account>),
+        end: CallEnd,
+        (first, total): (Frame, u64),
+        reserved: Charge,
+        on_lost: impl Fn(&Self) + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, FlowError> {
+        let parts = BodyParts::begin(first, total)?;
         let state = GatheringState {
             window: ReceiveWindow::default(),
             parts: Some(parts),
@@ -71,13 +85,22 @@ impl Gathering {
         let gathering = Arc::new(Self { end, state: Mutex::new(state), on_lost: Box::new(on_lost) });
         let takes: Weak<Self> = Arc::downgrade(&gathering);
         let bytes = usize::try_from(total).unwrap_or(usize::MAX);
-        gathering.state.lock().place = Some(body_line::line_up(&account, whose, bytes, takes));
+        gathering.state.lock().place = Some(body_line::line_up(account, whose, bytes, takes));
         Ok(gathering)
+    }
+
+    /// The name of the end that puts it together, or in whose place a Router does.
+    pub(crate) fn in_place_of(&self) -> &NodeName {
+        &self.end.me
     }
 
     /// Lets it have its room as soon as there is some. Once whoever finds its parts knows it.
     pub(crate) fn line_up(&self) {
-        body_line::look(self.end.conn.data_account().budget());
+        let place = self.state.lock().place.as_ref().map(BodyPlace::id);
+        if let Some(place) = place {
+            // Without the lock, which that takes itself.
+            body_line::let_begin(self.end.conn.data_account().budget(), place);
+        }
     }
 
     pub(crate) fn on_data(&self, data: Data) -> Result<Gathered, ProtocolError> {
@@ -128,21 +151,22 @@ impl Gathering {
         first.as_bytes().len() + FIRST_CALL_WINDOW as usize
     }
 
-    /// Whether nothing more can come of it.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.state.lock().parts.is_none()
+    /// Whether something can still come of it.
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.lock().parts.is_some()
     }
 
-    /// The call has ended: what came is dropped.
-    pub(crate) fn close(&self) {
+    /// The call has ended: what came is dropped. `false`: it was whole, or had ended before.
+    pub(crate) fn close(&self) -> bool {
         let ended = self.state.lock().end();
         // Without the lock: others may have its room.
-        drop(ended);
+        ended.0.is_some()
     }
 }
 
 impl GatheringState {
-    fn end(&mut self) -> impl Sized + use<> {
+    fn end(&mut self) -> (Option<BodyParts>, Option<BodyPlace>, Option<Charge>) {
         (self.parts.take(), self.place.take(), self.reserved.take())
     }
 }
@@ -177,8 +201,10 @@ impl TakesRoom for Gathering {
     }
 
     fn on_lost(&self) {
-        self.close();
-        (self.on_lost)();
+        // The last part may have come just now.
+        if self.close() {
+            (self.on_lost)(self);
+        }
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::{
     collections::VecDeque,
-    task::{Context, Poll, Waker},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Bytes, BytesMut};
-use daffi_wire::{CancelReason, Data, DataEnd, PackedItems};
+use daffi_wire::{CancelReason, Data, DataEnd};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::CallEnd;
+use super::{CallEnd, Came, Hand};
 use crate::{conn::Charge, error::ProtocolError, session::ReceiveWindow};
 
 /// DATA below this size is copied, so that it keeps no larger read buffer alive while it waits.
@@ -22,6 +23,8 @@ pub(crate) struct Inflow {
     end: CallEnd,
     /// The most bytes of one item.
     max_item: usize,
+    /// The call has ended, and what its reader has in hand is void.
+    closed: AtomicBool,
     state: Mutex<InflowState>,
 }
 
@@ -31,6 +34,8 @@ struct InflowState {
     /// What may have come and wait, taken from the budget.
     reserved: Option<Charge>,
     waiting: VecDeque<Waiting>,
+    /// What the frame cost that the reader has in hand.
+    in_hand: Option<u64>,
     /// The beginning of an item, and its memory.
     begun: Option<(BytesMut, Charge)>,
     /// What its parts cost that are not worked off: those before it are not all read.
@@ -44,6 +49,8 @@ struct InflowState {
     /// The program reads no more.
     unread: bool,
     waker: Option<Waker>,
+    /// An item was asked for, in vain, since the turn of the callback began.
+    asked: bool,
 }
 
 /// What is still to come of a body.
@@ -61,7 +68,7 @@ enum Waiting {
     /// With the memory of one that was put together.
     Item(Bytes, u64, Option<Charge>),
     /// Kept as it came: many small items in a row take no more memory than they cost.
-    Packed(PackedItems, u64),
+    Packed(Bytes, u64),
 }
 
 /// Why no further items come, other than that they were all.
@@ -97,6 +104,7 @@ impl Inflow {
             window: ReceiveWindow::default(),
             reserved: Some(reserved),
             waiting: VecDeque::new(),
+            in_hand: None,
             begun: None,
             begun_cost: 0,
             pieces: None,
@@ -104,8 +112,9 @@ impl Inflow {
             end: None,
             unread: false,
             waker: None,
+            asked: false,
         };
-        Self { end, max_item, state: Mutex::new(state) }
+        Self { end, max_item, closed: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     pub(crate) fn on_data(&self, data: Data) -> Result<(), ProtocolError> {
@@ -144,7 +153,7 @@ impl Inflow {
         let small = bytes.len() < COPIED_BELOW;
         if packed {
             let own = if small { Bytes::copy_from_slice(&bytes) } else { bytes };
-            state.waiting.push_back(Waiting::Packed(PackedItems::new(own), cost));
+            state.waiting.push_back(Waiting::Packed(own, cost));
             return Ok(());
         }
         if state.begun.is_none() && end != DataEnd::Nothing {
@@ -230,7 +239,7 @@ impl Inflow {
     /// Lets the rest of an item come once all before it were read: so an item may be larger than
     /// the window, and a slow reader holds its sender up all the same.
     fn work_off_begun(&self, state: &mut InflowState) {
-        if state.waiting.is_empty() && state.begun_cost > 0 {
+        if state.waiting.is_empty() && state.in_hand.is_none() && state.begun_cost > 0 {
             let cost = std::mem::take(&mut state.begun_cost);
             self.work_off(state, cost);
         }
@@ -248,50 +257,83 @@ impl Inflow {
         self.end.grant(worked_off, window);
     }
 
-    /// The next item. `None`: they were all.
-    pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, FlowError>>> {
-        let state = &mut *self.state.lock();
+    /// The next item: one of the frame that the reader has in `hand`, without a lock; or else the
+    /// next frame is taken there. `None`: they were all.
+    #[inline]
+    pub(crate) fn poll_next<'h>(
+        &self,
+        hand: &'h mut Hand,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Came<'h>, FlowError>>> {
         loop {
-            match state.waiting.front_mut() {
-                Some(Waiting::Packed(items, cost)) => match items.next() {
-                    Some(Ok(item)) => return Poll::Ready(Some(Ok(item))),
-                    Some(Err(error)) => {
-                        state.waiting.clear();
-                        state.end = Some(Err(FlowError::Malformed(error.to_string())));
-                    }
-                    None => {
-                        let cost = *cost;
-                        state.waiting.pop_front();
-                        self.work_off(state, cost);
-                        self.work_off_begun(state);
-                    }
-                },
-                Some(Waiting::Item(item, cost, memory)) => {
-                    // From here on it is the program's.
-                    let (item, cost, _memory) = (std::mem::take(item), *cost, memory.take());
-                    state.waiting.pop_front();
-                    self.work_off(state, cost);
-                    self.work_off_begun(state);
-                    return Poll::Ready(Some(Ok(item)));
-                }
-                None => {
-                    return match &state.end {
-                        Some(Ok(())) => Poll::Ready(None),
-                        Some(Err(error)) => {
-                            let error = error.clone();
-                            state.end = Some(Ok(()));
-                            Poll::Ready(Some(Err(error)))
-                        }
-                        None => {
-                            if !state.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                                state.waker = Some(cx.waker().clone());
-                            }
-                            Poll::Pending
-                        }
-                    };
+            // Relaxed: who ends the call on another thread is not before or behind any item.
+            if !self.closed.load(Relaxed) {
+                match hand.next() {
+                    Ok(Some(place)) => return Poll::Ready(Some(Ok(Came::Packed(hand.item(place))))),
+                    Ok(None) => {}
+                    Err(error) => self.end_with(FlowError::Malformed(error.to_string())),
                 }
             }
+            match ready!(self.poll_frame(hand, cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(Some(item))) => return Poll::Ready(Some(Ok(Came::Whole(item)))),
+                Some(Ok(None)) => {}
+            }
         }
+    }
+
+    /// Works off the frame in `hand`, and takes the next there, or gives the item that came alone.
+    fn poll_frame(&self, hand: &mut Hand, cx: &Context<'_>) -> Poll<Option<Result<Option<Bytes>, FlowError>>> {
+        let state = &mut *self.state.lock();
+        if let Some(cost) = hand.lay_down() {
+            self.on_laid_down(state, cost);
+        }
+        match state.waiting.pop_front() {
+            Some(Waiting::Packed(packed, cost)) => {
+                *hand = Hand::new(packed, cost);
+                state.in_hand = Some(cost);
+                Poll::Ready(Some(Ok(None)))
+            }
+            // From here on it is the program's, and its memory not counted here.
+            Some(Waiting::Item(item, cost, _memory)) => {
+                self.work_off(state, cost);
+                self.work_off_begun(state);
+                Poll::Ready(Some(Ok(Some(item))))
+            }
+            None => match &state.end {
+                Some(Ok(())) => Poll::Ready(None),
+                Some(Err(error)) => {
+                    let error = error.clone();
+                    state.end = Some(Ok(()));
+                    Poll::Ready(Some(Err(error)))
+                }
+                None => {
+                    state.asked = true;
+                    if !state.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                        state.waker = Some(cx.waker().clone());
+                    }
+                    Poll::Pending
+                }
+            },
+        }
+    }
+
+    /// The reader has done with a frame.
+    fn on_laid_down(&self, state: &mut InflowState, cost: u64) {
+        state.in_hand = None;
+        if self.closed.load(Relaxed) {
+            state.reserved = None;
+        }
+        self.work_off(state, cost);
+        self.work_off_begun(state);
+    }
+
+    /// What waits is dropped, and this is what the reader hears.
+    fn end_with(&self, error: FlowError) {
+        let mut state = self.state.lock();
+        state.waiting.clear();
+        state.end = Some(Err(error));
     }
 
     /// Notes that items follow.
@@ -326,17 +368,35 @@ impl Inflow {
         !state.waiting.is_empty() || state.end.is_some()
     }
 
-    /// Whether the program has read all that came, and waits for more.
-    pub(crate) fn is_awaited(&self) -> bool {
+    /// The callback is about to be polled.
+    pub(crate) fn begin_turn(&self) {
+        self.state.lock().asked = false;
+    }
+
+    /// Whether the program has read all that came, and waits for more, after the turn of a callback
+    /// that was polled with this waker. One that asked in an earlier turn, as with a timeout beside
+    /// it, may wait for something else by now; a part of it with a waker of its own, or another
+    /// thread, is not polled in each turn and still waits.
+    pub(crate) fn is_awaited(&self, own: &Waker) -> bool {
         let state = self.state.lock();
-        state.waker.is_some() && state.waiting.is_empty() && state.end.is_none()
+        // Where its request was read a callback is polled with one that wakes nobody, which has no
+        // data. What they do with their data is in tables that may stand in several places.
+        let is_own = |waker: &Waker| waker.data() == own.data() || waker.data().is_null();
+        let asks = state.waker.as_ref().is_some_and(|waker| state.asked || !is_own(waker));
+        asks && state.waiting.is_empty() && state.end.is_none()
     }
 
     /// The call has ended: nothing more comes, and what came is dropped.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
+        self.closed.store(true, Relaxed);
         state.end.get_or_insert(Err(FlowError::Ended));
-        (state.waiting, state.begun, state.reserved) = (VecDeque::new(), None, None);
+        (state.waiting, state.begun) = (VecDeque::new(), None);
+        match (state.in_hand, &mut state.reserved) {
+            // The reader lays it down when it looks next.
+            (Some(cost), Some(reserved)) => reserved.shrink_to(usize::try_from(cost).unwrap_or(usize::MAX)),
+            (_, reserved) => *reserved = None,
+        }
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -349,7 +409,11 @@ impl Inflow {
     pub(crate) fn stop_reading(&self) {
         let mut state = self.state.lock();
         let goes_on = state.end.is_none() && !std::mem::replace(&mut state.unread, true);
-        (state.waiting, state.begun) = (VecDeque::new(), None);
+        (state.waiting, state.begun, state.in_hand) = (VecDeque::new(), None, None);
+        if self.closed.load(Relaxed) {
+            // The frame in hand is not laid down any more.
+            state.reserved = None;
+        }
         drop(state);
         if goes_on && !self.end.is_caller {
             self.end.cancel(CancelReason::EnoughItems);

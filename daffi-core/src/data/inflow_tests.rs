@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Buf;
 use daffi_transport::{Batch, PeerInfo};
-use daffi_wire::{CallCredit, CallId, FIRST_CALL_WINDOW, Frame, Limits, NodeName};
+use daffi_wire::{CallCredit, CallId, FIRST_CALL_WINDOW, Frame, Limits, NodeName, PackedItems};
 
 use super::*;
 use crate::conn::{Budget, Conn};
@@ -36,8 +36,24 @@ fn granted(conn: &Conn) -> Vec<CallCredit> {
     grants
 }
 
+fn take(inflow: &Inflow, hand: &mut Hand) -> Poll<Option<Result<Bytes, FlowError>>> {
+    let polled = inflow.poll_next(hand, &Context::from_waker(Waker::noop()));
+    polled.map_ok(|came| match came {
+        Came::Packed(item) => item.share(),
+        Came::Whole(bytes) => bytes,
+    })
+}
+
+/// The same of items that come alone.
 fn next(inflow: &Inflow) -> Poll<Option<Result<Bytes, FlowError>>> {
-    inflow.poll_next(&Context::from_waker(Waker::noop()))
+    take(inflow, &mut Hand::default())
+}
+
+/// Items in one frame.
+fn packed(items: &[&[u8]]) -> Data {
+    let mut packed = BytesMut::new();
+    items.iter().for_each(|item| PackedItems::put(&mut packed, item));
+    Data { packed: true, bytes: packed.freeze(), ..data(DataEnd::Item, 0) }
 }
 
 #[test]
@@ -110,20 +126,87 @@ fn an_item_without_an_end_is_an_error() {
 
 #[test]
 fn small_items_travel_together_and_broken_ones_end_it() {
-    let (inflow, _conn) = inflow(64 * MIB, MIB);
-    let mut packed = BytesMut::new();
-    for item in [&b"one"[..], b"", b"three"] {
-        PackedItems::put(&mut packed, item);
-    }
-    let packed = packed.freeze();
-    inflow.on_data(Data { packed: true, bytes: packed.clone(), ..data(DataEnd::Item, 0) }).unwrap();
+    let ((inflow, _conn), mut hand) = (inflow(64 * MIB, MIB), Hand::default());
+    let all = packed(&[b"one", b"", b"three"]);
+    inflow.on_data(all.clone()).unwrap();
+    inflow.on_data(packed(&[])).unwrap();
     for item in ["one", "", "three"] {
-        assert!(matches!(next(&inflow), Poll::Ready(Some(Ok(came))) if came == item));
+        assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Ok(came))) if came == item));
     }
-    assert!(next(&inflow).is_pending());
-    let cut = packed.slice(..packed.len() - 1);
-    inflow.on_data(Data { packed: true, bytes: cut, ..data(DataEnd::Item, 0) }).unwrap();
-    assert!(matches!(next(&inflow), Poll::Ready(Some(Ok(_)))));
-    assert!(matches!(next(&inflow), Poll::Ready(Some(Ok(_)))));
-    assert!(matches!(next(&inflow), Poll::Ready(Some(Err(FlowError::Malformed(_))))));
+    assert!(take(&inflow, &mut hand).is_pending());
+    inflow.on_data(Data { bytes: all.bytes.slice(..all.bytes.len() - 1), ..all }).unwrap();
+    inflow.on_data(data(DataEnd::Item, 1)).unwrap();
+    assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Ok(_)))));
+    assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Ok(_)))));
+    assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Err(FlowError::Malformed(_))))));
+    assert!(matches!(take(&inflow, &mut hand), Poll::Ready(None)), "what came behind is dropped");
+}
+
+/// Each is what it was, however they lie, and keeps no more than a few others alive.
+#[test]
+fn small_items_of_bytes_share_little_memory() {
+    let ((inflow, _conn), mut hand) = (inflow(64 * MIB, MIB), Hand::default());
+    let items: Vec<Vec<u8>> = (0..200_u8).map(|n| vec![n; usize::from(n % 40) * 7]).collect();
+    inflow.on_data(packed(&items.iter().map(Vec::as_slice).collect::<Vec<_>>())).unwrap();
+    let mut came = Vec::new();
+    while came.len() < items.len() {
+        let Poll::Ready(Some(Ok(item))) = take(&inflow, &mut hand) else { panic!("an item is missing") };
+        came.push(item);
+    }
+    assert!(came == items);
+    let (first, others) = (came.swap_remove(1), came);
+    assert!(!first.is_unique());
+    drop(others);
+    assert!(first.is_unique(), "what is in hand of its frame is other memory");
+}
+
+/// What its reader has in hand of a frame is worked off when that has all of it.
+#[test]
+fn a_frame_in_hand_holds_its_sender_up_until_it_is_read() {
+    let ((inflow, conn), mut hand) = (inflow(64 * MIB, MIB), Hand::default());
+    let large = vec![7; 20_000];
+    inflow.on_data(packed(&[&large, b"last"])).unwrap();
+    assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Ok(_)))));
+    inflow.on_data(data(DataEnd::Nothing, 20_000)).unwrap();
+    assert!(granted(&conn).is_empty(), "neither the frame nor what follows");
+    assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Ok(item))) if item == "last"));
+    assert!(take(&inflow, &mut hand).is_pending());
+    assert_eq!(granted(&conn).last().unwrap().worked_off(), 20_008 + 256 + 20_000 + 256);
+}
+
+/// It is counted until its reader looks again, and void.
+#[test]
+fn what_is_in_hand_when_the_call_ends_is_void() {
+    let ((inflow, conn), mut hand) = (inflow(64 * MIB, MIB), Hand::default());
+    inflow.on_data(packed(&[b"one", b"two"])).unwrap();
+    inflow.on_data(packed(&[b"three"])).unwrap();
+    assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Ok(item))) if item == "one"));
+    inflow.close();
+    assert_eq!(conn.data_account().held_bytes(), 8 + 256);
+    assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Err(FlowError::Ended)))));
+    assert_eq!(conn.data_account().held_bytes(), 0);
+    assert!(matches!(take(&inflow, &mut hand), Poll::Ready(None)));
+}
+
+struct NobodyWakes;
+
+impl std::task::Wake for NobodyWakes {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// As a part of a callback that is polled only when it was woken, or that runs elsewhere.
+#[test]
+fn an_argument_is_waited_for_by_who_asks_in_this_turn_or_has_a_waker_of_its_own() {
+    let [own, part] = [Arc::new(NobodyWakes), Arc::new(NobodyWakes)].map(Waker::from);
+    for (waker, waits_on) in [(&own, false), (&part, true), (Waker::noop(), false)] {
+        let (inflow, _conn) = inflow(64 * MIB, MIB);
+        inflow.begin_turn();
+        assert!(!inflow.is_awaited(&own), "nobody asked");
+        assert!(inflow.poll_next(&mut Hand::default(), &Context::from_waker(waker)).is_pending());
+        assert!(inflow.is_awaited(&own));
+        inflow.begin_turn();
+        assert_eq!(inflow.is_awaited(&own), waits_on);
+        inflow.on_data(data(DataEnd::Item, 10)).unwrap();
+        assert!(!inflow.is_awaited(&own), "there is one");
+    }
 }

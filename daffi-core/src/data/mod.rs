@@ -2,11 +2,14 @@
 //! program sends as far as the other end takes it. Each direction has a window of its own.
 
 mod gathering;
+mod hand;
 mod inflow;
 mod outflow;
+mod pack;
 mod pump;
 
 use std::{
+    any::TypeId,
     fmt,
     sync::{
         Arc, OnceLock,
@@ -22,9 +25,11 @@ use serde::{Serialize, de::value::BytesDeserializer};
 
 pub(crate) use self::{
     gathering::{Gathered, Gathering},
+    hand::{Came, Hand},
     inflow::{FlowError, Inflow},
     outflow::{Outflow, Stopped},
-    pump::{PUMP_COST, PolledItem, PumpError, pump},
+    pack::{Filled, Pack},
+    pump::{PUMP_COST, PumpError, pump},
 };
 use crate::{
     conn::{Class, Conn, DataKey},
@@ -70,6 +75,7 @@ impl CallEnd {
 }
 
 /// Writes one item, in the format of its call, to the end of `to`.
+#[inline]
 pub(crate) fn write_item<T: Serialize + 'static>(
     formats: &impl FormatSet,
     format: FormatId,
@@ -162,10 +168,18 @@ impl CallData {
     }
 
     /// Reads what came: an item in the format of the call, or a piece of bytes.
-    pub(crate) fn read_item<T: Returned>(&self, formats: &impl FormatSet, bytes: Bytes) -> Result<T, SerdeError> {
-        if !self.are_pieces() {
-            return formats.decode_result(self.format, &Body::new(bytes));
-        }
+    #[inline]
+    pub(crate) fn read_item<T: Returned>(&self, formats: &impl FormatSet, came: Came<'_>) -> Result<T, SerdeError> {
+        let bytes = match came {
+            Came::Packed(item) if self.format == FormatId::OPAQUE && TypeId::of::<T>() == TypeId::of::<Bytes>() => {
+                item.share()
+            }
+            Came::Packed(item) => return formats.decode_item(self.format, item.bytes()),
+            Came::Whole(bytes) if !self.are_pieces() => {
+                return formats.decode_result(self.format, &Body::new(bytes));
+            }
+            Came::Whole(bytes) => bytes,
+        };
         castaway::cast!(bytes, T).or_else(|bytes| {
             let piece = BytesDeserializer::<serde::de::value::Error>::new(&bytes);
             T::deserialize(piece).map_err(|error| SerdeError::decode(self.format, error))
@@ -243,7 +257,7 @@ impl CallData {
             inflow.close();
         }
         if let Some(body) = self.body.get() {
-            body.close();
+            let _was_open = body.close();
         }
         self.counted.lock().take();
     }

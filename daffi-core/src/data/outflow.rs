@@ -9,11 +9,16 @@ use bytes::BytesMut;
 use daffi_wire::{BODY_PART_BYTES, CallCredit, Data, DataEnd, FrameWriter, data_cost};
 use parking_lot::Mutex;
 
-use super::CallEnd;
+use super::{CallEnd, pack::PACK_BYTES};
 use crate::session::SendWindow;
 
 /// The most bytes of an item that one frame carries.
 const PART_BYTES: usize = BODY_PART_BYTES;
+
+/// A part of an item waits for no more of the window than this. The other end owes its sender the
+/// credit for less than a quarter of the window, or half of what a Router grants of it, when it has
+/// read all that came: who waited for more than the rest might wait for ever.
+const LEAST_PART: usize = PACK_BYTES;
 
 /// One direction of a call, at the end that writes it.
 #[derive(Debug)]
@@ -55,7 +60,7 @@ impl Outflow {
         let mut state = self.state.lock();
         state.stopped = true;
         // Under the lock: nothing comes behind it.
-        self.end.conn.outbox.forget_data(self.end.key());
+        self.end.conn.forget_data(self.end.key());
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -66,45 +71,55 @@ impl Outflow {
     /// Sends one item, in as many frames as it takes. Not cancel safe: dropped, it may have sent a
     /// part.
     pub(crate) async fn send_item(&self, mut item: &[u8]) -> Result<(), Stopped> {
-        while item.len() > PART_BYTES {
-            let (part, rest) = item.split_at(PART_BYTES);
-            self.send(DataEnd::Nothing, false, part).await?;
-            item = rest;
+        loop {
+            let sent = self.send((DataEnd::Item, false), item, LEAST_PART).await?;
+            if sent == item.len() {
+                return Ok(());
+            }
+            item = &item[sent..];
         }
-        self.send(DataEnd::Item, false, item).await
     }
 
     /// Sends what follows of a body, but for its end. Not cancel safe: dropped, it may have sent a
     /// part.
-    pub(crate) async fn send_parts(&self, rest: &[u8]) -> Result<(), Stopped> {
-        for part in rest.chunks(PART_BYTES) {
-            self.send(DataEnd::Nothing, false, part).await?;
+    pub(crate) async fn send_parts(&self, mut rest: &[u8]) -> Result<(), Stopped> {
+        while !rest.is_empty() {
+            let sent = self.send((DataEnd::Nothing, false), rest, LEAST_PART).await?;
+            rest = &rest[sent..];
         }
         Ok(())
     }
 
-    /// Sends whole items, each behind its length, which fit the first window together. Cancel safe:
-    /// it has sent all or nothing.
+    /// Sends whole items, each behind its length, together at most [`PACK_BYTES`]. Cancel safe: it
+    /// has sent all or nothing.
     pub(crate) async fn send_packed(&self, items: &[u8]) -> Result<(), Stopped> {
-        self.send(DataEnd::Item, true, items).await
+        debug_assert!(items.len() <= LEAST_PART, "credit for {} bytes may never come", items.len());
+        self.send((DataEnd::Item, true), items, items.len()).await.map(drop)
     }
 
-    /// Waits until the other end takes so many bytes more, and sends them. Cancel safe.
-    async fn send(&self, end: DataEnd, packed: bool, bytes: &[u8]) -> Result<(), Stopped> {
-        let cost = data_cost(bytes.len());
+    /// Waits until the other end takes `least` bytes more, or all there are, and sends as many as
+    /// one frame carries and the other end takes. Gives how many; with less than all, the frame is
+    /// the end of nothing. Cancel safe.
+    async fn send(&self, (end, packed): (DataEnd, bool), bytes: &[u8], least: usize) -> Result<usize, Stopped> {
+        let least = data_cost(bytes.len().min(least));
         loop {
-            self.room(cost).await?;
+            self.room(least).await?;
             let _room = self.end.conn.outbox.data_room().await;
             let mut state = self.state.lock();
             if state.stopped {
                 return Err(Stopped);
             }
-            if state.window.available() < cost {
+            let available = state.window.available();
+            if available < least {
                 // Only one sends at a time, and nobody takes credit back.
                 continue;
             }
-            state.window.send(cost);
-            return self.queue(end, packed, bytes);
+            let fits = usize::try_from(available - data_cost(0)).unwrap_or(usize::MAX);
+            let sent = bytes.len().min(PART_BYTES).min(fits);
+            let end = if sent == bytes.len() { end } else { DataEnd::Nothing };
+            state.window.send(data_cost(sent));
+            self.queue(end, packed, &bytes[..sent])?;
+            return Ok(sent);
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use daffi_transport::{BindError, ConnectError};
-use daffi_wire::{EncodeError, NameError};
+use daffi_transport::{BindError, ConnectError, LinkError};
+use daffi_wire::{EncodeError, FormatId, NameError};
 
 use super::{CallError, Disconnected};
 use crate::config::UnusableSetting;
@@ -54,6 +54,17 @@ pub enum InitializationError {
     AllFailed(Vec<Self>),
     /// A setting that no node can work with, 0 workers for one.
     Setting(UnusableSetting),
+    /// A setting that would do nothing: it has no meaning beside what it was given with.
+    Meaningless {
+        /// The setting, as the builder names it.
+        setting: &'static str,
+        /// What it was given with: endpoints, or the way to connect or to listen.
+        with: String,
+        /// Why, and what to do.
+        rule: &'static str,
+    },
+    /// A format of the user's own that bears a number which is not for those.
+    NotOwnFormat(FormatId),
     /// A client that only looks was given callbacks.
     LooksOnly,
     /// The node was stopped, or ended otherwise: nobody would ever call what it is given now.
@@ -78,6 +89,12 @@ impl fmt::Display for InitializationError {
                 f,
                 "no connection to {endpoint} within {after:?}: is the server there, and does a firewall let it through?"
             ),
+            Self::Handshake {
+                endpoint,
+                source: source @ (Disconnected::Protocol(_) | Disconnected::Link(LinkError::Protocol(_))),
+            } => {
+                write!(f, "handshake with {endpoint} failed: {source}; is the other end a daffi node?")
+            }
             Self::Handshake { endpoint, source } => write!(f, "handshake with {endpoint} failed: {source}"),
             Self::Hello { source } => write!(f, "the callbacks do not fit into a handshake: {source}"),
             Self::Thread(error) => write!(
@@ -90,10 +107,16 @@ impl fmt::Display for InitializationError {
                 write!(f, "none of {} addresses works", errors.len())?;
                 errors.iter().try_for_each(|error| write!(f, "; {}", Chain(error)))
             }
+            Self::NotOwnFormat(id) => write!(
+                f,
+                "a format of your own bears the number of {id}, which is this library's, so that it would never be used: give \
+                 it one of 64 to 127, FormatId::user(64) for one"
+            ),
             Self::LooksOnly => f.write_str(
                 "a client that only looks (look_only) exposes no callbacks: leave them out, or let it be a member",
             ),
             Self::Setting(error) => error.fmt(f),
+            Self::Meaningless { setting, with, rule } => write!(f, "{setting} has no meaning with {with}: {rule}"),
             Self::Ended(how) => write!(f, "no callbacks were added: {}", how.words()),
         }
     }
@@ -150,12 +173,20 @@ impl InitializationError {
         }
     }
 
-    /// Whether the same attempt may work later: the other end is not there yet, or it did not
-    /// answer as it should. Of several addresses one that may is enough.
+    /// Whether the same attempt may work later: the address is not free or not there yet, nobody
+    /// listens there, the other end did not answer as it should or refused this node for now, or
+    /// the system has no room. Of several addresses one that may is enough.
+    ///
+    /// What stays wrong until somebody changes it here is not: an endpoint, a name, a setting, a
+    /// certificate's file, a token that must not be sent there, the name of the Service itself. So
+    /// a loop that tries again while this says so ends for a slip of the pen.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Bind(_) | Self::Connect(_) | Self::ConnectTimeout { .. } | Self::Handshake { .. } => true,
+            Self::Bind(error) => error.is_retryable(),
+            Self::Connect(error) => error.is_retryable(),
+            Self::Handshake { source, .. } => source.may_pass(),
+            Self::ConnectTimeout { .. } | Self::Thread(_) => true,
             Self::AllFailed(errors) => errors.iter().any(Self::is_retryable),
             _ => false,
         }
@@ -187,6 +218,9 @@ pub enum Ended {
     Evicted,
     /// The tokio runtime that it ran on was dropped before it was stopped. Final.
     RuntimeGone,
+    /// It could take no connections any more, or not keep its own, because a task of its own
+    /// panicked: an error of this library, which the program's panic hook told. Final.
+    Panicked,
 }
 
 impl Ended {
@@ -206,13 +240,16 @@ impl Ended {
             Self::RuntimeGone => {
                 "the tokio runtime of this node was dropped: start a new one on a runtime that is kept for as long as the node is used"
             }
+            Self::Panicked => {
+                "a task of this node panicked, which is an error of daffi: start a new one, and report the panic"
+            }
         }
     }
 
     /// The error of a call on a node that ended so.
     pub(crate) const fn call_error(self) -> CallError {
         match self {
-            Self::Stopped | Self::CutOff(_) => CallError::Stopped,
+            Self::Stopped | Self::CutOff(_) | Self::Panicked => CallError::Stopped,
             Self::Evicted => CallError::Evicted,
             Self::RuntimeGone => CallError::RuntimeGone,
         }

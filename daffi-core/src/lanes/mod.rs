@@ -249,7 +249,7 @@ impl AllLanes {
     /// The lane on which a new connection begins.
     fn next_lane(&self) -> usize {
         match self.open.load(Ordering::Acquire) {
-            1 => 0,
+            0 | 1 => 0,
             open => self.next.fetch_add(1, Ordering::Relaxed) % open,
         }
     }

@@ -59,7 +59,8 @@ impl Spreading {
         let is_hot = busy[lane] >= HOT;
         self.hot[lane] = if is_hot { self.hot[lane] + 1 } else { 0 };
         let all: u32 = busy.iter().sum();
-        let is_cool = all <= COOL * (lanes - 1);
+        // The last lane stays, however little there is to do.
+        let is_cool = open > 1 && all <= COOL * (lanes - 1);
         self.cool = if is_cool { self.cool + 1 } else { 0 };
         if self.cool >= COOLING * lanes {
             *self = Self::default();

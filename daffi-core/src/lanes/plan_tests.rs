@@ -23,6 +23,14 @@ fn one_lane_stays_one_until_it_is_hot_for_a_while() {
 }
 
 #[test]
+fn the_last_lane_stays_when_there_is_nothing_to_do() {
+    let mut policy = Spreading::default();
+    assert_eq!(until_something(&mut policy, &[0], 1000), None);
+    assert_eq!(until_something(&mut policy, &[0, 0], 1000), Some((COOLING - 1, LaneStep::Retire)));
+    assert_eq!(until_something(&mut policy, &[0], 1000), None);
+}
+
+#[test]
 fn a_load_that_went_away_while_it_was_watched_opens_no_lane() {
     let mut policy = Spreading::default();
     assert!(until_something(&mut policy, &[1000], 10).is_some());

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use daffi_wire::{CallId, NodeName};
 use rustc_hash::FxHashMap;
 
+use super::{Peer, RouterShared};
 use crate::{
     conn::Account,
     keyed::{ByName, Names},
@@ -111,7 +112,7 @@ impl AbsentCallers {
         caller.calls
     }
 
-    /// Counts an answer that came and that nobody waits for.
+    /// Counts an answer that came to its end and that nobody waits for.
     pub(super) fn complete(&mut self, name: &str, number: CallId, receiver: u64) {
         let Some(caller) = self.callers.get_mut(name) else { return };
         caller.calls.complete(number, receiver);
@@ -135,6 +136,29 @@ impl AbsentCallers {
             && let Some(caller) = self.callers.remove(name)
         {
             self.count(self.bytes - caller.bytes);
+        }
+    }
+}
+
+impl RouterShared {
+    /// An answer came to its end for which `caller` waits no more. If that has left, what it had
+    /// open is kept elsewhere.
+    pub(super) fn end_unawaited(&self, caller: &Peer, number: CallId, receiver: &Peer) {
+        caller.end_unawaited(number, receiver.id());
+        if caller.has_closed_calls() {
+            // They pass on under this lock.
+            drop(self.members.lock());
+            self.complete_absent(&caller.name, number, receiver);
+        }
+    }
+
+    /// An answer came to its end whose caller has left: its number is free for whoever bears that
+    /// name next, or does by now.
+    pub(super) fn complete_absent(&self, caller: &str, number: CallId, receiver: &Peer) {
+        self.absent.lock().complete(caller, number, receiver.id());
+        // One of that name may have joined just before, and taken it over.
+        if let Some(next) = self.table.load().get(caller) {
+            next.peer.end_unawaited(number, receiver.id());
         }
     }
 }

@@ -32,6 +32,13 @@ impl BareRouter {
         Self::with(name, listener, NodeConfig::server())
     }
 
+    /// Bytes that it holds of its budget, calls that are open, and requests that wait.
+    #[cfg(test)]
+    pub(super) fn holds(&self) -> (usize, usize, usize) {
+        let stats = self.router.stats();
+        (self.budget.used_bytes(), stats.open_calls, stats.held_requests)
+    }
+
     fn with(name: NodeName, listener: Box<dyn Listener>, config: NodeConfig) -> Result<Self, InitializationError> {
         let router = Router::builder(name).config(config).listen(vec![listener])?;
         let budget = Arc::clone(&router.shared().server.budget);
@@ -75,6 +82,22 @@ impl BareMember {
         let (frames, bytes) = (self.batch.frames(), self.batch.remaining());
         self.batch.advance(bytes);
         self.conn.outbox.on_written(bytes);
+        if self.conn.take_room() {
+            self.handler.on_room(&mut Turn::begin(&self.conn, 0));
+        }
+        frames
+    }
+
+    /// The same, frame by frame.
+    #[cfg(test)]
+    pub(super) fn take_frames(&mut self) -> Vec<Frame> {
+        self.conn.note_run(&Context::from_waker(Waker::noop()));
+        self.conn.outbox.take(&mut self.batch);
+        let bytes = self.batch.remaining();
+        let frames = std::iter::from_fn(|| self.batch.next_frame());
+        let frames = frames.map(|frame| Frame::from_message(frame, &daffi_wire::Limits::default()));
+        let frames = frames.collect::<Result<_, _>>().expect("a Router sends whole frames");
+        self.conn.outbox.on_written(bytes);
         frames
     }
 
@@ -88,11 +111,11 @@ impl BareMember {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
+    use bytes::{Bytes, BytesMut};
     use daffi_transport::mem::MemListener;
     use daffi_wire::{
-        CallId, Credit, FlowId, FormatId, Grant, Handshake, Header, Kind, Level, Limits, Member, MethodName, NodeType,
-        Role, credit_cost,
+        CallId, Credit, Data, DataEnd, Extensions, FlowId, FormatId, FrameWriter, Grant, Handshake, Header, Kind,
+        Level, Limits, Member, MethodName, NodeType, Role, credit_cost,
     };
 
     use super::*;
@@ -105,12 +128,17 @@ mod tests {
         says.frame(from, to, &Limits::default()).unwrap()
     }
 
-    fn joined(router: &BareRouter, name: &str) -> BareMember {
+    fn hello(name: &str, methods: &[&str]) -> Frame {
         let limits = Limits::default();
-        let member = Member::new(NodeName::new(name, &limits).unwrap(), vec![MethodName::new("f", &limits).unwrap()]);
+        let methods = methods.iter().map(|method| MethodName::new(*method, &limits).unwrap()).collect();
+        let member = Member::new(NodeName::new(name, &limits).unwrap(), methods);
         let body = Handshake::new(NodeType::new(Role::Client, Level::FOUR), vec![member]).to_json();
+        frame(Header::control(Kind::Handshake, CallId(1), true), [name, "", ""], &body)
+    }
+
+    fn joined(router: &BareRouter, name: &str) -> BareMember {
         let mut joined = router.connect();
-        joined.handle(frame(Header::control(Kind::Handshake, CallId(1), true), [name, "", ""], &body)).unwrap();
+        joined.handle(hello(name, &["f"])).unwrap();
         joined
     }
 
@@ -170,6 +198,49 @@ mod tests {
             sender.handle(Frame::from_message(one, &Limits::default()).unwrap()).unwrap();
         }
         assert!(router.router.stats().held_requests > 900 && read.is_unique());
+    }
+
+    fn in_parts(id: u16, names: [&str; 3], says: impl FnOnce(&mut FrameWriter<'_>)) -> Frame {
+        let (mut bytes, limits) = (BytesMut::new(), Limits::default());
+        let mut writer = FrameWriter::begin(&mut bytes, names[0], names[1], names[2]).unwrap();
+        says(&mut writer);
+        writer.finish(Header::new(Kind::Request, CallId(id), FormatId::JSON, true, true), 0, &limits).unwrap();
+        Frame::from_message(bytes.freeze(), &limits).unwrap()
+    }
+
+    /// DATA of others lies before a worker; what waits for it goes on waiting until it took that.
+    #[tokio::test]
+    async fn a_call_waits_for_one_that_takes_large_arguments_slowly() {
+        let router = bare("mem://bare-router-slow", NodeConfig::server().budget_bytes(4 << 20).max_connections(10));
+        let (mut worker, mut large, mut patient) =
+            (joined(&router, "worker"), joined(&router, "large"), joined(&router, "patient"));
+        for id in 1..=12 {
+            large.handle(in_parts(id, ["large", "worker", "f"], |writer| writer.body_total(1 << 20))).unwrap();
+            let bytes = Bytes::from_static(&[7; 60_000]);
+            let data = Data { id: CallId(id), from_caller: true, end: DataEnd::Item, packed: false, bytes };
+            large.handle(data.frame("large", "worker", &Limits::default()).unwrap()).unwrap();
+        }
+        assert!(worker.conn.outbox.is_full() && worker.conn.outbox.bytes() < 8192);
+        let before = router.router.stats();
+        let waits = Extensions::builder().time_left_ms(60_000).wait_for_receiver().build().unwrap();
+        patient.handle(in_parts(7, ["patient", "", "g"], |writer| writer.extensions(&waits))).unwrap();
+        worker.handle(hello("worker", &["f", "g"])).unwrap();
+        let settle = async || {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        };
+        settle().await;
+        let stats = router.router.stats();
+        assert_eq!((stats.waiting_calls, stats.refused_calls), (1, before.refused_calls));
+        while worker.conn.outbox.is_full() {
+            worker.take_all();
+        }
+        worker.take_all();
+        settle().await;
+        let stats = router.router.stats();
+        assert_eq!((stats.waiting_calls, stats.refused_calls), (0, before.refused_calls));
+        assert_eq!(stats.open_calls, before.open_calls + 1);
     }
 
     /// Thirty members call what is not there and take no refusal.

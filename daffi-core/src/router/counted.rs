@@ -130,6 +130,16 @@ impl RoutedCallbacks {
         CallNote { callback, begun }
     }
 
+    /// The same, where no turn knows the time.
+    pub(super) fn begin_now(&self, of: CountedAs) -> CallNote {
+        let (place, begun) = (self.place(of.at), nanos(now()));
+        let (place, callback) =
+            if place.born.load(Relaxed) == of.born { (place, of.at) } else { (self.place(REST), REST) };
+        place.counts.begin();
+        place.counts.begin_at(begun);
+        CallNote { callback, begun }
+    }
+
     /// A call was answered. Gives how long that took, if it was timed.
     #[inline]
     pub(super) fn end(&self, note: CallNote, is_error: bool, now: impl FnOnce() -> u64) -> Option<u64> {
@@ -175,12 +185,11 @@ impl RoutedCallbacks {
 
 impl NamedPlaces {
     fn take(&mut self, method: &MethodName, receiver: &Arc<Peer>, now: u64) -> Option<u16> {
-        if self.free.is_empty() && now.saturating_sub(self.looked) >= PAUSE {
+        if !self.has_place(receiver) && now.saturating_sub(self.looked) >= PAUSE {
             self.looked = now;
             self.give_back();
         }
-        let taken = self.shares.get(&receiver.id()).copied().unwrap_or(0);
-        if taken >= FEW && usize::from(taken) >= self.free.len() {
+        if !self.has_place(receiver) {
             return None;
         }
         let at = self.free.pop()?;
@@ -188,6 +197,12 @@ impl NamedPlaces {
         let place = NamedPlace { at, owner: receiver.id(), receiver: Arc::downgrade(receiver) };
         self.by_name.insert(method.clone(), place);
         Some(at)
+    }
+
+    /// Whether there is one for this member: a few in any case, and as many as are free.
+    fn has_place(&self, receiver: &Peer) -> bool {
+        let taken = self.shares.get(&receiver.id()).copied().unwrap_or(0);
+        !self.free.is_empty() && (taken < FEW || usize::from(taken) < self.free.len())
     }
 
     /// Frees the places of callbacks that who was called last does not expose any more.

@@ -8,7 +8,7 @@ use super::{
     Peer,
     counted::now,
     forward::Forwarder,
-    streams::{Passage, key},
+    streams::{Passage, ResultWay, key},
 };
 use crate::{
     conn::{Class, Turn, nanos},
@@ -27,18 +27,12 @@ impl Forwarder {
             // What was gathered for the other end comes first: it may begin the call, or its
             // results.
             turn.flush();
-            if frame.kind() == Kind::Data
-                && let Some(passed) = self.join(&frame, turn)?
-            {
-                self.note_skipped(!passed);
-                return Ok(());
-            }
             match (frame.kind(), from_caller) {
-                (Kind::Data, true) => self.item(frame)?,
-                (Kind::Data, false) => self.result(frame)?,
+                (Kind::Data, true) => self.item(frame, turn)?,
+                (Kind::Data, false) => self.result(frame, turn)?,
                 (Kind::Credit, true) => self.grant_results(&frame)?,
                 (Kind::Credit, false) => self.grant_items(&frame)?,
-                (_, true) => self.cancel_join(&frame) || self.cancel(&frame)?,
+                (_, true) => self.cancel_upload(&frame) || self.cancel(&frame)?,
                 (_, false) => self.stop_items(&frame)?,
             }
         };
@@ -51,9 +45,15 @@ impl Forwarder {
         self.shared.counters.skipped_frames.fetch_add(u64::from(skipped), Ordering::Relaxed);
     }
 
-    fn item(&self, frame: Frame) -> Result<bool, Disconnected> {
-        let me = &*self.me.peer;
+    fn item(&mut self, frame: Frame, turn: &mut Turn) -> Result<bool, Disconnected> {
         let data = Data::read(frame.clone())?;
+        if let Some(part) = self.me.peer.upload_of(&frame) {
+            return self.upload_part(&part, data, turn).map(|()| true);
+        }
+        let me = &*self.me.peer;
+        if self.wait_with_data(&frame, &data)? {
+            return Ok(true);
+        }
         let ends = data.end == DataEnd::Direction;
         let passage = me.with_streams(|streams| streams.pass_item(data.id, data.cost(), ends))?;
         let Some(to) = passage else { return Ok(false) };
@@ -62,20 +62,30 @@ impl Forwarder {
             return Ok(true);
         }
         // A connection that has just ended takes nothing.
-        drop(receiver.conn.forward_data(key(me.id(), to.id, true), &frame));
+        drop(me.queue_item(&receiver.conn, to.id, &frame));
         Ok(true)
     }
 
-    fn result(&self, frame: Frame) -> Result<bool, Disconnected> {
+    fn result(&mut self, frame: Frame, turn: &mut Turn) -> Result<bool, Disconnected> {
         let me = &*self.me.peer;
         let data = Data::read(frame.clone())?;
         let (number, ends) = (data.id, data.end == DataEnd::Direction);
-        let Some(caller) = self.member(frame.receiver()) else { return Ok(false) };
+        let Some(caller) = self.member(frame.receiver()) else {
+            if ends {
+                self.shared.complete_absent(frame.receiver(), number, me);
+            }
+            return Ok(false);
+        };
         let _promise = ends.then(|| caller.conn.promise_to_queue());
-        let passage = caller.with_streams(|streams| streams.pass_result(number, me.id(), data.cost()))?;
+        let way = caller.with_streams(|streams| streams.pass_result(number, me.id(), data.cost()))?;
+        let passage = match way {
+            ResultWay::Joins(body) => return self.answer_part(&caller, &body, data, turn).map(|()| true),
+            ResultWay::Passes(to) => Some(to),
+            ResultWay::Nowhere => None,
+        };
         let completed = if ends { self.end_stream(&caller, number) } else { None };
         if ends && completed.is_none() {
-            caller.end_unawaited(number, me.id());
+            self.shared.end_unawaited(&caller, number, me);
         }
         let Some(to) = passage else {
             // The caller waits for the end alone.
@@ -115,10 +125,11 @@ impl Forwarder {
     /// read it.
     fn cancel(&self, frame: &Frame) -> Result<bool, Disconnected> {
         let (shared, me, id) = (&self.shared, &*self.me.peer, Cancel::read(frame)?.id);
-        let Some((number, receiver)) = me.cancel_call(id) else { return Ok(false) };
-        if me.with_streams(|streams| streams.give_up(id)) {
-            me.conn.outbox.forget_data(key(receiver, id, false));
+        if self.stop_waiting(id) {
+            return Ok(true);
         }
+        let Some((number, receiver)) = me.cancel_call(id) else { return Ok(false) };
+        me.with_streams(|streams| streams.give_up(id));
         let Some(receiver) = self.receiver(frame, Passage { id: number, receiver }) else { return Ok(false) };
         if self.me.take_back(receiver.id(), number) {
             me.complete_call(number, receiver.id());
@@ -127,7 +138,6 @@ impl Forwarder {
             return Ok(true);
         }
         if receiver.is_level_four() {
-            receiver.conn.outbox.forget_data(key(me.id(), number, true));
             return Ok(receiver.conn.send(Class::Terminal, &frame.with_id(number)).is_ok());
         }
         me.give_up_call(id);
@@ -143,7 +153,6 @@ impl Forwarder {
         let me = &*self.me.peer;
         let Some(caller) = self.member(frame.receiver()) else { return Ok(false) };
         let Some(id) = caller.with_streams(|streams| streams.stop_items(number, me.id())) else { return Ok(false) };
-        me.conn.outbox.forget_data(key(caller.id(), number, true));
         Ok(caller.conn.send(Class::Terminal, &frame.with_id(id)).is_ok())
     }
 
@@ -155,6 +164,8 @@ impl Forwarder {
         }
         let completed = caller.complete_call(number, me.id())?;
         if let Some(note) = completed.note {
+            caller.asking.note_answer();
+            me.load.note_answer(|| nanos(now()));
             me.traffic.note_answer(self.shared.callbacks.end(note, false, || nanos(now())), false);
         }
         Some(completed.id)
@@ -164,8 +175,12 @@ impl Forwarder {
         self.shared.table.load().get(name).map(|found| Arc::clone(&found.peer))
     }
 
-    /// The receiver of an open call, if it still bears its name.
+    /// The receiver of an open call, if it still bears its name. Frames about a call whose receiver
+    /// the Router chose name none.
     fn receiver(&self, frame: &Frame, to: Passage) -> Option<Arc<Peer>> {
+        if frame.is_to("") {
+            return self.shared.exposers.member(to.receiver);
+        }
         self.member(frame.receiver()).filter(|peer| peer.id() == to.receiver)
     }
 }

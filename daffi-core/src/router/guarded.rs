@@ -1,11 +1,11 @@
 //! What the policy does not let a member send.
 
-use daffi_wire::Frame;
+use daffi_wire::{Frame, Kind};
 
 use super::{
     Peer,
     bodies::give_up,
-    forward::{Forwarder, begins_stream, refuse_request},
+    forward::{Forwarder, refuse_request},
     streams,
 };
 use crate::{error::Disconnected, session::Denied};
@@ -25,8 +25,8 @@ impl Forwarder {
 
     #[cold]
     pub(super) fn deny_request(&mut self, frame: &Frame, denied: Denied) {
-        let me = &self.me.peer;
-        let denied = self.shared.server.guard.note_denied(&mut self.rights, &me.name, denied);
+        let me = &self.me;
+        let denied = self.shared.server.guard.note_denied(&mut self.rights, &me.peer.name, denied);
         refuse_request(&self.shared, me, frame, &denied.into_error());
     }
 
@@ -38,13 +38,13 @@ impl Forwarder {
         let text = format!("the answer of {} was {}", me.name, denied.text);
         let error = Denied { text, ..denied }.into_error();
         let number = frame.header().id();
-        if begins_stream(frame, me) || self.body_follows(frame).is_some() {
+        if frame.kind() == Kind::Response && self.begins(frame).is_some() {
             // Its end is still to come.
-            if let Some(id) = caller.awaits(number, me.id()) {
-                give_up(shared, me, caller, (id, number), frame.method(), &error);
+            if caller.awaits(number, me.id()).is_some() {
+                give_up(shared, me, caller, (number, None), frame.method(), &error);
             }
         } else if let Some(id) = caller.drop_call(number, me.id()) {
-            caller.conn.outbox.forget_data(streams::key(me.id(), id, false));
+            caller.conn.forget_data(streams::key(me.id(), id, false));
             shared.refuse_call(caller, id, &me.name, frame.method(), &error);
         }
     }

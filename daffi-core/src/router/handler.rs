@@ -1,18 +1,23 @@
 //! A Router's end of one connection.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
+    sync::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
+    time::{Duration, Instant},
 };
 
-use daffi_wire::{Frame, Kind, Level, Member, NodeName, Role, Shown};
+use daffi_wire::{Frame, Handshake, Kind, Level, Member, NodeName, Role, Shown};
 
 use super::{
     Peer, RouterShared,
     announcing::{Announcing, TooManyNewcomers},
     counted::now,
     forward::Forwarder,
+    ready::Sign,
     sender::Sender,
+    watching::Watching,
 };
 use crate::{
     conn::{Alive, Class, Conn, Handler, Ticket, Turn},
@@ -26,6 +31,13 @@ use crate::{
 /// until they are written.
 const POOL: usize = 64;
 
+/// After this time it is looked again whether calls are still on their way to a member that exposes
+/// nothing any more.
+const UNTIL_SENT: Duration = Duration::from_millis(1);
+
+/// A member whose name passed to another, and its last notices.
+type Evicted = (Arc<Peer>, Vec<Frame>);
+
 pub(super) struct RouterHandler {
     shared: Arc<RouterShared>,
     conn: Arc<Conn>,
@@ -36,6 +48,7 @@ pub(super) struct RouterHandler {
     rights: Rights,
     alive: Alive,
     announcing: Announcing,
+    watching: Watching,
 }
 
 impl Handler for RouterHandler {
@@ -48,6 +61,10 @@ impl Handler for RouterHandler {
             return Ok(());
         }
         match &mut self.member {
+            Some(Forwarder { me, .. }) if kind == Kind::Watch => {
+                self.watching.take(&self.shared, &me.peer, &frame, now());
+                Ok(())
+            }
             Some(member) => member.pass(frame, turn),
             None => Err(ProtocolError::BeforeHandshake(kind).into()),
         }
@@ -55,17 +72,26 @@ impl Handler for RouterHandler {
 
     fn settle(&mut self, turn: &mut Turn) {
         turn.flush();
-        if let Some(member) = &self.member {
-            member.on_lost(turn.take_lost());
+        if let Some(member) = &mut self.member {
+            member.on_lost(turn);
         }
     }
 
-    fn on_room(&mut self, _: &mut Turn) {
-        if let Some(Forwarder { me, .. }) = &self.member
-            && self.shared.tell_ends(&me.peer)
-        {
+    fn on_room(&mut self, turn: &mut Turn) {
+        let Some(member) = &mut self.member else { return };
+        if self.shared.tell_ends(&member.me.peer) {
             self.conn.ask_for_room();
         }
+        self.shared.waiting.note(|| Sign::TakesMore(self.conn.id));
+        for id in member.me.take_anew() {
+            let waited = self.shared.waiting.lock().calls.take((self.conn.id, id));
+            if let Some(call) = waited
+                && let Err(reason) = member.pass_waited(&call, turn)
+            {
+                self.conn.end(reason, false);
+            }
+        }
+        self.settle(turn);
     }
 
     fn next_time(&self) -> Option<Instant> {
@@ -76,7 +102,10 @@ impl Handler for RouterHandler {
         if let Some(frame) = self.announcing.take_due(now) {
             self.announce(&frame, now);
         }
-        self.alive.on_time(&self.conn, now).map(drop)
+        if self.alive.on_time(&self.conn, now)? == Some(false) {
+            self.shared.waiting.note(|| Sign::TakesMore(self.conn.id));
+        }
+        Ok(())
     }
 
     fn is_open(&self) -> bool {
@@ -115,7 +144,16 @@ impl Handler for RouterHandler {
 impl RouterHandler {
     pub(super) fn new(shared: Arc<RouterShared>, conn: Arc<Conn>, opening: OpeningId) -> Self {
         let rights = Rights::new(Arc::clone(&conn));
-        Self { shared, conn, opening, member: None, rights, alive: Alive::default(), announcing: Announcing::default() }
+        Self {
+            shared,
+            conn,
+            opening,
+            member: None,
+            rights,
+            alive: Alive::default(),
+            announcing: Announcing::default(),
+            watching: Watching::default(),
+        }
     }
 
     /// The member as the others see it, once it has joined.
@@ -135,10 +173,10 @@ impl RouterHandler {
         } else if self.member.is_some() {
             self.announcing.next_allowed(now)
         } else {
-            match self.shared.newcomers.due(size, now) {
+            match self.shared.newcomers.due(size, frame.transmitter().len(), now) {
                 Ok(due) => due,
                 Err(TooManyNewcomers) => {
-                    let reason = "too many newcomers with long lists of callbacks wait; try again";
+                    let reason = "too many newcomers with long names or lists of callbacks wait; try again";
                     return self.shared.server.refuse_handshake(Role::Router, &self.conn, &frame, reason);
                 }
             }
@@ -152,6 +190,9 @@ impl RouterHandler {
 
     fn announce(&mut self, frame: &Frame, now: Instant) {
         let shared = Arc::clone(&self.shared);
+        if let Err(reason) = shared.members.lock().check_length(frame.transmitter(), frame.payload()) {
+            return shared.server.refuse_handshake(Role::Router, &self.conn, frame, &reason.to_string());
+        }
         let known = self.member.as_ref().map(|member| &member.me.peer.name);
         let Some(Hello { name, body, level }) = shared.server.hello(Role::Router, &self.conn, known, frame) else {
             return;
@@ -194,40 +235,11 @@ impl RouterHandler {
             Arc::clone(&self.conn),
             &member.methods,
             shared.server.config.budget_bytes / POOL,
-            Arc::clone(&shared.callbacks),
+            &shared.callbacks,
+            &shared.waiting.ready,
         );
         let sender = Sender::new(Arc::clone(&me), shared.server.config.limits);
-        let evicted = {
-            let mut members = shared.members.lock();
-            if !shared.server.yields(members.get(&name).map(|holder| &*holder.conn)) {
-                return Err(name_taken(&name));
-            }
-            let list = members.reply_bytes();
-            if !self.conn.outbox.admits(Class::Answer, list) {
-                // Others who do not take theirs are ended for that, so that one that comes again
-                // finds room.
-                return Err(no_room_for_list(list));
-            }
-            let Joined { evicted } =
-                members.join(me.id(), member, Arc::clone(&me)).map_err(|refused| refused.to_string())?;
-            self.conn.set_level(level);
-            me.inherit(match &evicted {
-                Some((old, _)) => {
-                    me.traffic.take_over(&old.traffic);
-                    shared.close_calls(old)
-                }
-                None => shared.absent.lock().take(&name),
-            });
-            // The answer is the first thing that a newcomer hears: before news, and before calls
-            // find it in the table.
-            self.answer(&name, frame, &members.reply(level));
-            me.note_told(members.end());
-            shared.enter(&sender);
-            if let Some((old, _)) = &evicted {
-                old.leave_table();
-            }
-            evicted
-        };
+        let evicted = self.take_name(&sender, member, frame)?;
         let rights = std::mem::replace(&mut self.rights, Rights::new(Arc::clone(&self.conn)));
         if !rights.is_current(&shared.server.guard) {
             // Whoever set another policy may have looked through the members just before.
@@ -237,6 +249,7 @@ impl RouterHandler {
         self.alive.begin(&self.conn);
         shared.server.finish_opening(self.opening);
         shared.news.notify_one();
+        shared.waiting.note(|| Sign::Exposes(Arc::clone(&me)));
         if let Some((old, last)) = evicted {
             shared.counters.evictions.fetch_add(1, Ordering::Relaxed);
             self.end_evicted(&old, &last, &name);
@@ -255,6 +268,45 @@ impl RouterHandler {
         );
         shared.server.events.tell(MemberEvent::Added(name.to_string()));
         Ok(())
+    }
+
+    /// Makes a member of one whose name may be had. Gives whom it took that from, and what that one
+    /// is to be told before its end.
+    fn take_name(&self, sender: &Arc<Sender>, member: Member, frame: &Frame) -> Result<Option<Evicted>, String> {
+        let (shared, me, level) = (&self.shared, &sender.peer, member.level);
+        let mut members = shared.members.lock();
+        if !shared.server.yields(members.get(&me.name).map(|holder| &*holder.conn)) {
+            return Err(name_taken(&me.name));
+        }
+        let watches_all = !level.at_least(Level::FOUR) || !Handshake::says(frame.method(), Handshake::WATCH_NONE);
+        let list = if watches_all { members.reply_bytes() } else { 0 };
+        if !self.conn.outbox.admits(Class::Answer, list) {
+            // Others who do not take theirs are ended for that, so that one that comes again
+            // finds room.
+            return Err(no_room_for_list(list));
+        }
+        let Joined { evicted } =
+            members.join(me.id(), member, Arc::clone(me), watches_all).map_err(|refused| refused.to_string())?;
+        self.conn.set_level(level);
+        me.note_asked(frame);
+        me.inherit(match &evicted {
+            Some((old, _)) => {
+                me.traffic.take_over(&old.traffic);
+                shared.close_calls(old)
+            }
+            None => shared.absent.lock().take(&me.name),
+        });
+        // The answer is the first thing that a newcomer hears: before news, and before calls
+        // find it in the table.
+        let list = if watches_all { members.reply(level) } else { members.reply_alone(&me.name) };
+        self.answer(&me.name, frame, &list);
+        me.note_told(members.end());
+        shared.enter(sender);
+        if let Some((old, _)) = &evicted {
+            shared.withdraw(old);
+            old.leave_table();
+        }
+        Ok(evicted)
     }
 
     /// Ends the connection of a member whose name this one took, after its last notices.
@@ -284,14 +336,27 @@ impl RouterHandler {
             Updated::Gone => return Ok(()),
             Updated::Same => {}
             Updated::Changed => {
-                me.expose(&methods);
+                shared.exposers.change(me, || me.expose(&methods));
                 me.note_known(members.end());
                 shared.news.notify_one();
             }
         }
+        me.note_asked(frame);
         let level_four = me.is_level_four();
-        let reply = if level_four { members.reply_to_update(&me.name) } else { members.reply(Level::THREE) };
+        let reply = if level_four { members.reply_alone(&me.name) } else { members.reply(Level::THREE) };
         drop(members);
+        shared.waiting.note(|| Sign::Exposes(Arc::clone(me)));
+        fence(Ordering::SeqCst);
+        if me.exposed().is_empty() {
+            // What stands in line lies before the answer, as what was asked before does.
+            me.let_line_go();
+        }
+        if me.is_level_four() && me.exposed().is_empty() && self.conn.is_promised() {
+            // It takes calls until it is answered, and some are still on their way to it.
+            let counted = Ticket::new(Arc::clone(&self.conn), frame.as_bytes().len());
+            self.announcing.keep(frame.clone(), counted, now + UNTIL_SENT);
+            return Ok(());
+        }
         if !level_four {
             self.announcing.charge(reply.len(), now);
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use daffi_transport::keep;
-use daffi_wire::{CallId, FlowId, Frame};
+use daffi_wire::{CallId, FlowId, Frame, credit_cost};
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
@@ -50,9 +50,11 @@ struct HeldCall {
     data: Vec<HeldFrame>,
 }
 
-/// What a frame that is no call waits for.
+/// What a frame waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum WaitsFor {
+    /// A call waits for its turn, where there are such, and costs so much of it.
+    Turn(u64),
     /// It waits for so much credit.
     Credit(u64),
     /// It waits until nothing of the flow before is outstanding, for this flow to begin: nobody
@@ -91,6 +93,14 @@ impl HeldFrame {
     }
 }
 
+impl HeldCall {
+    /// What it costs those who stand in line with it.
+    fn cost(&self) -> u64 {
+        let bytes = |frame: &HeldFrame| frame.frame.as_bytes().len();
+        credit_cost(bytes(&self.frame) + self.data.iter().map(bytes).sum::<usize>())
+    }
+}
+
 impl Held {
     /// Requests and beginnings of flows that wait.
     pub(super) fn len(&self) -> usize {
@@ -108,6 +118,22 @@ impl Held {
 
     pub(super) fn push(&mut self, frame: HeldFrame, waits: WaitsFor) {
         self.line.push_back(HeldPlace::Frame(frame, waits));
+    }
+
+    /// A flow waits to begin. Gives whether it takes the place of one of which nothing came: of
+    /// those that a sender begins one after another only the last counts.
+    pub(super) fn push_begin(&mut self, frame: HeldFrame, flow: FlowId) -> bool {
+        let begins = HeldPlace::Frame(frame, WaitsFor::Quiet(flow));
+        match self.line.back_mut() {
+            Some(last @ HeldPlace::Frame(_, WaitsFor::Quiet(_))) => {
+                *last = begins;
+                true
+            }
+            _ => {
+                self.line.push_back(begins);
+                false
+            }
+        }
     }
 
     /// A call waits for what is before it. It travels under the number in its header. Gives whether
@@ -154,16 +180,21 @@ impl Held {
         matches!(self.line.front(), Some(HeldPlace::Frame(_, WaitsFor::News)))
     }
 
-    /// Takes the first in line if it is a call, or `may_go` says that its time has come.
+    /// Takes the first in line if `may_go` says that its time has come.
     pub(super) fn pop(&mut self, mut may_go: impl FnMut(WaitsFor) -> bool) -> Option<Released> {
         loop {
-            match self.line.front()? {
-                HeldPlace::Frame(_, waits) if !may_go(*waits) => return None,
-                _ => {}
+            let waits = match self.line.front()? {
+                HeldPlace::Frame(_, waits) => Some(*waits),
+                HeldPlace::Call { number, mark } => {
+                    self.waiting(*number, *mark).map(|call| WaitsFor::Turn(call.cost()))
+                }
+            };
+            if waits.is_some_and(|waits| !may_go(waits)) {
+                return None;
             }
             match self.line.pop_front()? {
                 HeldPlace::Frame(frame, waits) => return Some(Released::Frame(frame.release(), waits)),
-                HeldPlace::Call { number, mark } if self.is_waiting(number, mark) => {
+                HeldPlace::Call { number, .. } if waits.is_some() => {
                     let HeldCall { frame, data, .. } = self.calls.remove(&number)?;
                     let data = data.into_iter().map(HeldFrame::release).collect();
                     return Some(Released::Call { number, frame: frame.release(), data });
@@ -173,8 +204,8 @@ impl Held {
         }
     }
 
-    fn is_waiting(&self, number: CallId, mark: u64) -> bool {
-        self.calls.get(&number).is_some_and(|call| call.mark == mark)
+    fn waiting(&self, number: CallId, mark: u64) -> Option<&HeldCall> {
+        self.calls.get(&number).filter(|call| call.mark == mark)
     }
 
     /// A place in line is that of a call no more. Such places stay for a while, so that taking a

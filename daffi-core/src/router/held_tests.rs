@@ -45,7 +45,10 @@ impl Line {
     /// What goes when there is credit for so many nowait requests.
     fn release(&mut self, mut credit: usize) -> Vec<String> {
         let mut gone = Vec::new();
-        while let Some(released) = self.held.pop(|_| {
+        while let Some(released) = self.held.pop(|waits| {
+            if matches!(waits, WaitsFor::Turn(_)) {
+                return true;
+            }
             let pays = credit > 0;
             credit -= usize::from(pays);
             pays

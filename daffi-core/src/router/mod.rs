@@ -1,22 +1,38 @@
 //! A node that joins many clients: it forwards their calls to each other and decodes none.
 
 mod absent;
+#[cfg(test)]
+mod accepting_tests;
 mod announcing;
 #[cfg(any(test, feature = "internals"))]
 #[cfg_attr(not(feature = "internals"), allow(unreachable_pub, reason = "it is public with the feature"))]
 pub(crate) mod bare;
+mod beginning;
 mod bodies;
+mod choosing;
 mod counted;
+mod delivering;
+mod exposers;
+mod flow;
 mod forward;
 mod forward_data;
 mod guarded;
 mod handler;
 mod held;
 #[cfg(test)]
+mod held_orders_tests;
+#[cfg(test)]
 mod lanes_tests;
 mod later;
+mod line;
+mod lining;
+mod load;
+mod member_calls;
 mod own;
 mod peer;
+mod ready;
+mod receipts;
+mod releasing;
 mod sender;
 mod senders;
 mod stats;
@@ -24,6 +40,9 @@ mod streams;
 mod telling;
 mod traffic;
 mod unanswered;
+mod uploads;
+mod waiting;
+mod watching;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -41,13 +60,17 @@ use self::{
     absent::AbsentCallers,
     announcing::Newcomers,
     counted::RoutedCallbacks,
+    exposers::Exposers,
     handler::RouterHandler,
     own::ToldStats,
     peer::Peer,
+    ready::Sign,
+    releasing::release_waiting,
     sender::Sender,
     stats::Counters,
     telling::tell_news,
     unanswered::{CallLimit, end_unanswered},
+    waiting::{WaitingRoom, end_overdue},
 };
 pub use self::{stats::RouterStats, traffic::MemberStats};
 use crate::{
@@ -109,6 +132,10 @@ struct RouterShared {
     /// goes.
     table: ArcSwap<Table>,
     members: Mutex<Membership<Arc<Peer>>>,
+    /// Who exposes what. Changed under the lock of `members`.
+    exposers: Exposers,
+    /// Calls that wait until somebody exposes their callback.
+    waiting: WaitingRoom,
     /// Calls of names that nobody bears now.
     absent: Mutex<AbsentCallers>,
     /// When the next newcomer with a long list has its turn.
@@ -148,8 +175,34 @@ impl RouterBuilder {
     /// # Errors
     /// [`InitializationError`] for settings that can't work.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Router, InitializationError> {
-        let Self { name, config, guard } = self;
-        config.check()?;
+        self.ready()?.listen(listeners)
+    }
+
+    /// Looks through all that can be wrong before there are listeners, so that nothing is bound in
+    /// vain.
+    ///
+    /// # Errors
+    /// [`InitializationError`] for settings that can't work.
+    pub fn ready(self) -> Result<ReadyRouter, InitializationError> {
+        self.config.check()?;
+        Ok(ReadyRouter(self))
+    }
+}
+
+/// A router that lacks nothing but listeners: [`RouterBuilder::ready`].
+#[derive(Debug)]
+#[must_use = "it does nothing until it listens"]
+pub struct ReadyRouter(RouterBuilder);
+
+impl ReadyRouter {
+    /// Starts the router on listeners that are bound already.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`InitializationError::NoEndpoint`].
+    pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Router, InitializationError> {
+        let RouterBuilder { name, config, guard } = self.0;
         let budget = Budget::of(&config);
         let members = Mutex::new(Membership::new(config.limits, config.max_connections));
         let absent = Mutex::new(AbsentCallers::new(budget.open_common()));
@@ -159,6 +212,8 @@ impl RouterBuilder {
             server,
             table: ArcSwap::default(),
             members,
+            exposers: Exposers::default(),
+            waiting: WaitingRoom::default(),
             absent,
             newcomers: Newcomers::default(),
             call_limit,
@@ -169,6 +224,8 @@ impl RouterBuilder {
         });
         server::listen(&shared, listeners);
         tokio::spawn(tell_news(Arc::clone(&shared)));
+        tokio::spawn(end_overdue(Arc::clone(&shared)));
+        tokio::spawn(release_waiting(Arc::clone(&shared)));
         if shared.call_limit.is_some() {
             tokio::spawn(end_unanswered(Arc::clone(&shared)));
         }
@@ -200,6 +257,12 @@ impl Router {
         self.shared().members.lock().iter().map(|(member, _)| member.clone()).collect()
     }
 
+    /// The runtime that it runs on: for what belongs to it and is begun elsewhere.
+    #[must_use]
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        self.shared().server.runtime()
+    }
+
     /// Who joins and leaves from now on.
     #[must_use]
     pub fn events(&self) -> Events {
@@ -220,6 +283,11 @@ impl Router {
         for member in shared.table.load().values() {
             shared.expel(&member.peer);
         }
+    }
+
+    #[doc = words!(reconfigure)]
+    pub fn reconfigure(&self, config: &NodeConfig) {
+        self.shared().server.reconfigure(config);
     }
 
     /// Whether it stops or has stopped: calls are not taken any more.
@@ -247,6 +315,7 @@ impl Router {
 
 async fn stop(shared: Arc<RouterShared>) {
     let conns = || shared.members.lock().iter().map(|(_, peer)| Arc::clone(&peer.conn)).collect();
+    shared.refuse_waiting();
     let work = async {
         // At least once: a call that was let in just before is open by then.
         sleep(QUIET_LOOK).await;
@@ -299,18 +368,31 @@ impl RouterShared {
             table
         });
         member.peer.enter_table();
+        self.exposers.enter(&member.peer);
+    }
+
+    /// Takes a member out of those whom calls may be given.
+    fn withdraw(&self, peer: &Peer) {
+        self.exposers.leave(peer);
+        self.waiting.note(|| Sign::Left(peer.id()));
     }
 
     /// Removes a member that is gone from its name: the table forgets it, the others are told, and
     /// every call to it ends.
     fn remove_member(&self, peer: &Peer) {
+        // First: with its calls ended it would look as if it had nothing to do.
+        self.withdraw(peer);
         // Before the news: a 3.0.1 caller that hears of the end first raises an error of its own.
-        // Its outbox is closed, so no call to it begins any more.
-        self.end_calls_to(peer, &peer.take_callers());
+        // Its outbox is closed, so no call to it begins any more. When all are cut off it is not
+        // this one that left.
+        if !self.server.life.is_killed() {
+            self.end_calls_to(peer, &peer.take_callers());
+        }
         {
             let mut members = self.members.lock();
             if members.leave(&peer.name, peer.id()) {
-                self.absent.lock().keep(&peer.name, self.close_calls(peer));
+                let calls = self.close_calls(peer);
+                self.absent.lock().keep(&peer.name, calls);
                 self.table.rcu(|table| {
                     let mut table = Table::clone(table);
                     table.remove(&peer.name);
@@ -324,26 +406,27 @@ impl RouterShared {
         self.news.notify_one();
     }
 
-    /// Closes the open calls of a member that is gone, and tells those who have them that nobody
-    /// waits any more. Gives what they may still answer.
+    /// Closes the open calls of a member that is gone, and tells those who have them, or to whom it
+    /// sent what nobody answers, that nobody waits and sends any more: they need not have been told
+    /// of it. Gives what they may still answer.
     fn close_calls(&self, gone: &Peer) -> OpenCalls {
+        let mut sent_to = Vec::new();
         if let Some(sender) = self.table.load().get(&gone.name).filter(|sender| sender.peer.id() == gone.id()) {
+            sent_to = sender.receivers();
             // Nobody answers what never went.
             for (number, receiver) in sender.take_calls_back() {
                 gone.drop_call(number, receiver);
             }
+            sender.leave_lines();
         }
-        let (calls, awaited) = gone.close_calls(self.call_limit.as_ref());
-        if awaited.is_empty() {
-            return calls;
-        }
+        let (calls, mut awaited) = gone.close_calls(self.call_limit.as_ref());
+        awaited.extend(sent_to);
         let cancel = Cancel { id: CallId::NONE, reason: CancelReason::CallerGone };
-        for receiver in self.table.load().values().map(|member| &member.peer) {
+        for receiver in awaited.into_iter().filter_map(|receiver| self.exposers.member(receiver)) {
             if receiver.is_level_four()
-                && awaited.contains(&receiver.id())
                 && let Ok(frame) = cancel.frame(&gone.name, &receiver.name, &self.server.config.limits)
             {
-                // At most one for each of these calls. A receiver that has just gone needs no word.
+                // At most one for each of these calls and flows. One that has just gone needs none.
                 drop(receiver.conn.send(Class::Terminal, &frame));
             }
         }
@@ -353,17 +436,24 @@ impl RouterShared {
     /// Answers every open call to a peer that will not answer any more. Calls of others than
     /// `callers` never went to it.
     fn end_calls_to(&self, gone: &Peer, callers: &[Arc<Sender>]) {
-        let error = Refusal::ReceiverGone.error(format!("{} left before it answered", gone.name));
+        let name = Shown::new(&gone.name);
+        let error = Refusal::ReceiverGone.error(format!("{name} left before it answered"));
+        let never_sent = Refusal::ReceiverNotFound.error(format!("{name} left before it was sent: it did not run"));
+        gone.line.close();
         self.absent.lock().end_receiver(gone.id());
+        self.forget_waiting(gone.id());
         for caller in callers {
-            let (lost, caller) = (caller.forget(gone.id()), &caller.peer);
+            let ((held, lost), caller) = (caller.forget(gone.id()), &caller.peer);
             let _promise = caller.conn.promise_to_queue();
-            for id in caller.with_streams(|streams| streams.end_receiver(gone.id())) {
-                // No DATA comes behind the word that the call has ended.
-                caller.conn.outbox.forget_data(streams::key(gone.id(), id, false));
+            for id in held.into_iter().filter_map(|number| caller.drop_call(number, gone.id())) {
+                self.refuse_call(caller, id, &gone.name, "", &never_sent);
             }
-            for id in caller.end_calls_to(gone.id()) {
+            let ended = caller.end_calls_to(gone.id());
+            for id in ended.open {
                 self.refuse_call(caller, id, &gone.name, "", &error);
+            }
+            for id in ended.uploads {
+                self.refuse_call(caller, id, &gone.name, "", &bodies::left_before(&gone.name));
             }
             if lost > 0 {
                 self.counters.dropped_requests.fetch_add(lost as u64, Ordering::Relaxed);
@@ -397,7 +487,7 @@ impl RouterShared {
     fn refuse_call(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
         self.counters.note_refusal(error);
         caller.traffic.note_refusal();
-        if !caller.put_off(id, receiver, &error.class, &self.server.config.limits) {
+        if !caller.put_off(id, receiver, &error.class) {
             self.send_error(caller, id, receiver, method, error);
         }
     }

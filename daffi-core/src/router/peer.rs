@@ -10,23 +10,30 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use daffi_wire::{CallId, Level, MethodName, NodeName};
+use daffi_wire::{CallId, Frame, Handshake, Level, MethodName, NodeName};
 use parking_lot::Mutex;
 
 use super::{
+    beginning::ResultsWord,
     counted::RoutedCallbacks,
     later::Later,
+    line::{Demand, ReceiverLine},
+    load::Load,
+    member_calls::{CompletedCall, LostCalls, MemberCalls},
+    ready::Ready,
     sender::Sender,
     senders::Senders,
-    streams::{NoStreamRoom, RoutedStreams},
+    streams::{NoStreamRoom, RoutedStreams, key},
     telling::Heard,
     traffic::Traffic,
     unanswered::CallLimit,
+    uploads::{Upload, UploadPart},
 };
 use crate::{
-    conn::Conn,
+    conn::{Closed, Conn},
+    data::Gathering,
     keyed::Names,
-    session::{CallNote, CreditPool, IDS, OpenCalls, Unanswered},
+    session::{AskedPeer, CallNote, CreditPool, IDS, OpenCalls, Unanswered},
 };
 
 /// A member: its connection, what it exposes and the calls it made.
@@ -42,6 +49,8 @@ pub(super) struct Peer {
     /// It bears its name in the table. What was done to the table before happens before this is
     /// seen.
     named: AtomicBool,
+    /// It asked who calls. Relaxed: it is set before others find the member.
+    asks_identities: AtomicBool,
     methods: ArcSwap<Names<MethodName>>,
     /// Counts changes of `methods`.
     exposed: AtomicU64,
@@ -58,6 +67,11 @@ pub(super) struct Peer {
     /// Ends of its calls that it is told when it takes what waits.
     pub(super) later: Later,
     pub(super) traffic: Traffic,
+    pub(super) load: Load,
+    /// Those who ask much of it.
+    pub(super) line: ReceiverLine,
+    /// How much it asks of others.
+    pub(super) asking: Demand,
     counted: Arc<RoutedCallbacks>,
 }
 
@@ -68,13 +82,16 @@ impl Peer {
         conn: Arc<Conn>,
         methods: &[MethodName],
         pool: usize,
-        counted: Arc<RoutedCallbacks>,
+        counted: &Arc<RoutedCallbacks>,
+        ready: &Arc<Ready>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            load: Load::new(conn.id, ready),
             pool: Mutex::new(CreditPool::new(pool as u64)),
             name,
             conn,
             named: AtomicBool::new(false),
+            asks_identities: AtomicBool::new(false),
             methods: ArcSwap::from_pointee(methods.iter().cloned().collect()),
             exposed: AtomicU64::new(0),
             calls: Mutex::default(),
@@ -83,12 +100,35 @@ impl Peer {
             unheard: Mutex::default(),
             later: Later::default(),
             traffic: Traffic::new(),
-            counted,
+            line: ReceiverLine::default(),
+            asking: Demand::default(),
+            counted: Arc::clone(counted),
         })
     }
 
     pub(super) fn id(&self) -> u64 {
         self.conn.id
+    }
+
+    /// It as the receiver of one more call.
+    pub(super) fn asked_for(&self) -> AskedPeer {
+        AskedPeer::new(self.id(), self.load.mark())
+    }
+
+    /// Notes what a HANDSHAKE of the member asks for.
+    pub(super) fn note_asked(&self, handshake: &Frame) {
+        if self.is_level_four() && Handshake::says(handshake.method(), Handshake::TELL_IDENTITIES) {
+            self.asks_identities.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn asks_identities(&self) -> bool {
+        self.asks_identities.load(Ordering::Relaxed)
+    }
+
+    /// Whether a call could go to it at once, as far as is known.
+    pub(super) fn takes_calls(&self) -> bool {
+        !self.conn.outbox.is_full() && !self.conn.is_stopped() && !self.conn.is_ending()
     }
 
     pub(super) fn is_level_four(&self) -> bool {
@@ -135,25 +175,34 @@ impl Peer {
 
     /// Takes over the calls of an older connection of the same name, which may still be answered.
     pub(super) fn inherit(&self, calls: OpenCalls) {
-        self.with_calls(|own| *own = calls);
+        self.with_calls(|own| *own.open_mut() = calls);
     }
 
     /// Does something to the calls of this member. What they take then is counted as received from
     /// it.
-    fn with_calls<T>(&self, change: impl FnOnce(&mut OpenCalls) -> T) -> T {
-        self.with_all_calls(|open, _| change(open))
-    }
-
-    fn with_all_calls<T>(&self, change: impl FnOnce(&mut OpenCalls, &mut RoutedStreams) -> T) -> T {
-        let calls = &mut *self.calls.lock();
-        let done = change(&mut calls.open, &mut calls.streams);
-        if let Some(given_up) = calls.open.take_given_up() {
-            self.counted.lose(&given_up);
-        }
-        let held = calls.open.held_bytes() + calls.streams.held_bytes();
-        if held != calls.counted {
-            self.conn.inbound.account().change(calls.counted, held);
-            calls.counted = held;
+    fn with_calls<T>(&self, change: impl FnOnce(&mut MemberCalls) -> T) -> T {
+        let (done, ended) = {
+            let counted = &mut *self.calls.lock();
+            let done = change(&mut counted.calls);
+            if let Some(given_up) = counted.calls.open_mut().take_given_up() {
+                self.counted.lose(&given_up);
+            }
+            if let Some(stale) = counted.calls.take_stale() {
+                // Under the lock: no DATA of a newer call of the number can have come.
+                stale.into_iter().for_each(|stale| stale.forget(&self.conn));
+            }
+            let held = counted.calls.held_bytes();
+            if held != counted.bytes {
+                self.conn.inbound.account().change(counted.bytes, held);
+                counted.bytes = held;
+            }
+            (done, counted.calls.take_ended())
+        };
+        if let Some(ended) = ended {
+            // Without the lock: others may have its room.
+            for body in ended {
+                let _was_open = body.close();
+            }
         }
         done
     }
@@ -189,16 +238,17 @@ impl Peer {
     }
 
     /// A call of this member to `receiver` is open from now on. Gives the number under which it
-    /// travels; `Err`: why there is none.
+    /// travels, and how many the receiver could still answer before; `Err`: why there is none.
     pub(super) fn open_call(
         self: &Arc<Self>,
         id: CallId,
         receiver: &Self,
         note: CallNote,
         limit: Option<&CallLimit>,
-    ) -> Result<CallId, String> {
+    ) -> Result<(CallId, usize), String> {
         let account = self.conn.inbound.account();
-        self.with_calls(|calls| {
+        self.with_calls(|all| {
+            let calls = all.open();
             if calls.grows() && !account.admits(calls.held_bytes()) {
                 return Err(format!(
                     "{} calls of {} are open, which take {} bytes; as things stand all that was received from it may \
@@ -210,11 +260,13 @@ impl Peer {
                     account.held_bytes()
                 ));
             }
+            all.make_way(id);
+            let calls = all.open_mut();
             let opened = match limit.filter(|_| !receiver.is_level_four()) {
-                None => calls.open(id, receiver.id(), note),
+                None => calls.open(id, receiver.asked_for(), note),
                 Some(limit) => limit.open(calls, self, (id, note), receiver),
             };
-            opened.ok_or_else(|| {
+            opened.map(|number| (number, calls.asked_before())).ok_or_else(|| {
                 format!(
                     "{} has answered too few of the calls of {}: of the {IDS} numbers that those have, the rest is for \
                      others",
@@ -232,13 +284,13 @@ impl Peer {
         now: Instant,
         steps: &mut usize,
     ) -> Vec<Unanswered> {
-        self.with_calls(|calls| limit.take(calls, self, now, steps))
+        self.with_calls(|calls| limit.take(calls.open_mut(), self, now, steps))
     }
 
     /// Marks an open call that this member gives up for the first time. Gives the number under
     /// which it travels, and the connection of its receiver.
     pub(super) fn cancel_call(&self, id: CallId) -> Option<(CallId, u64)> {
-        self.with_calls(|calls| calls.cancel(id))
+        self.with_calls(|calls| calls.open_mut().cancel(id))
     }
 
     /// Notes that this member waits for the answer to a call no more. The receiver may still
@@ -258,16 +310,16 @@ impl Peer {
         })
     }
 
+    /// Gives up a call whose answer cannot be passed on: the one that `receiver` knows under this
+    /// number, and, if that is said, of which this body is put together. Gives the caller's number.
+    pub(super) fn give_up_answer(&self, number: CallId, receiver: u64, body: Option<&Gathering>) -> Option<CallId> {
+        self.with_calls(|calls| calls.give_up_answer(number, receiver, body))
+    }
+
     /// Completes a call when a reply came on the connection `receiver`. `None`: nobody waits for
     /// it.
     pub(super) fn complete_call(&self, number: CallId, receiver: u64) -> Option<CompletedCall> {
-        self.with_all_calls(|open, streams| {
-            let streamed = !streams.is_empty() && streams.is_of(number, receiver);
-            if streamed {
-                streams.end(number);
-            }
-            open.complete_noted(number, receiver).map(|(id, note)| CompletedCall { id, note, streamed })
-        })
+        self.with_calls(|calls| calls.complete(number, receiver))
     }
 
     /// The rest of a large answer to a call of this member follows. Gives the caller's number of a
@@ -277,73 +329,101 @@ impl Peer {
         number: CallId,
         receiver: &Self,
     ) -> Result<Option<CallId>, (CallId, NoStreamRoom)> {
-        let ends = (&*self.conn, &*receiver.conn, self.name.len() + receiver.name.len());
-        self.with_all_calls(|open, streams| {
-            let Some((id, is_awaited)) = open.caller_of(number, receiver.id()) else { return Ok(None) };
-            let begun = streams.begin_answer((id, number), ends, is_awaited);
-            begun.map(|is_first| (is_first && is_awaited).then_some(id)).map_err(|no_room| (id, no_room))
-        })
+        let ends = (&*self.conn, &receiver.conn, self.name.len() + receiver.name.len());
+        self.with_calls(|calls| calls.begin_answer(number, ends))
     }
 
     /// The caller's number of a call of this member that waits for its answer.
     pub(super) fn awaits(&self, number: CallId, receiver: u64) -> Option<CallId> {
-        self.calls.lock().open.caller_of(number, receiver).filter(|(_, waits)| *waits).map(|(id, _)| id)
+        self.calls.lock().calls.open().caller_of(number, receiver).filter(|(_, waits)| *waits).map(|(id, _)| id)
+    }
+
+    /// What the word of `receiver` that results follow is to the call of this member that it knows
+    /// under this number.
+    pub(super) fn results_word(&self, number: CallId, receiver: u64) -> ResultsWord {
+        self.calls.lock().calls.results_word(number, receiver)
+    }
+
+    /// Whether a large answer of `receiver` may be put together for this member.
+    pub(super) fn may_join(&self, number: CallId, receiver: u64) -> bool {
+        self.calls.lock().calls.may_join(number, receiver)
+    }
+
+    /// A large answer is put together for this member from now on. `false`: nobody waits for it.
+    pub(super) fn join_answer(&self, number: CallId, receiver: u64, body: &Arc<Gathering>) -> bool {
+        self.with_calls(|calls| calls.join(number, receiver, Arc::clone(body)))
+    }
+
+    /// The arguments of a call of this member are put together from now on. `false`: it has left.
+    pub(super) fn begin_upload(&self, id: CallId, upload: Upload) -> bool {
+        self.with_calls(|calls| calls.upload(id, upload))
+    }
+
+    /// What is put together of the call that a frame of this member is about.
+    pub(super) fn upload_of(&self, frame: &Frame) -> Option<UploadPart> {
+        self.calls.lock().calls.upload_of(frame)
+    }
+
+    /// These arguments have come, or come no more. `false`: the call has ended before.
+    pub(super) fn end_upload(&self, id: CallId, body: &Gathering) -> bool {
+        self.with_calls(|calls| calls.end_upload(id, body))
     }
 
     /// What `receiver` sent of an answer for which nobody waits has come to its end.
     pub(super) fn end_unawaited(&self, number: CallId, receiver: u64) {
-        self.with_calls(|calls| calls.end_unawaited(number, receiver));
+        self.with_calls(|calls| calls.open_mut().end_unawaited(number, receiver));
     }
 
     /// Does something to those calls of this member of which a part passes in DATA.
     pub(super) fn with_streams<T>(&self, change: impl FnOnce(&mut RoutedStreams) -> T) -> T {
-        self.with_all_calls(|_, streams| change(streams))
+        self.with_calls(|calls| change(calls.streams_mut()))
     }
 
-    /// Ends the calls to a receiver that left, and gives their numbers.
-    pub(super) fn end_calls_to(&self, receiver: u64) -> Vec<CallId> {
+    /// Queues an item that passed, as long as its call is open: it comes behind no end, after which
+    /// the number may be that of another.
+    pub(super) fn queue_item(&self, receiver: &Conn, number: CallId, item: &Frame) -> Result<(), Closed> {
+        let mut calls = self.calls.lock();
+        match calls.calls.streams_mut().sends_items(number, receiver.id) {
+            true => receiver.forward_data(key(self.id(), number, true), item),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether its calls are another's by now, or will be as soon as nobody else has the lock of
+    /// the members.
+    pub(super) fn has_closed_calls(&self) -> bool {
+        self.calls.lock().calls.is_closed()
+    }
+
+    /// Ends the calls to a receiver that left.
+    pub(super) fn end_calls_to(&self, receiver: u64) -> LostCalls {
         self.with_calls(|calls| calls.end_receiver(receiver))
     }
 
     pub(super) fn open_calls(&self) -> usize {
-        self.calls.lock().open.count_waiting()
+        self.calls.lock().calls.open().count_waiting()
     }
 
     /// Whom this member called, by connection, and how many calls each may still answer.
     pub(super) fn asked(&self) -> Vec<(u64, usize)> {
-        self.calls.lock().open.asked().collect()
+        self.calls.lock().calls.open().asked().collect()
     }
 
     /// The connection ended: what receivers may still answer to its name, and the connections of
     /// those whose answers it waited for.
     pub(super) fn close_calls(&self, limit: Option<&CallLimit>) -> (OpenCalls, BTreeSet<u64>) {
-        self.with_all_calls(|calls, streams| {
-            *streams = RoutedStreams::default();
+        self.with_calls(|calls| {
             if let Some(limit) = limit {
-                limit.forget(calls, self.id());
+                limit.forget(calls.open_mut(), self.id());
             }
-            let awaited = calls.awaited().collect();
-            (calls.close(), awaited)
+            calls.close()
         })
     }
 }
 
-/// A call to which a reply came.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CompletedCall {
-    /// The caller's number.
-    pub(super) id: CallId,
-    /// What was noted of it, unless its caller gave it up before.
-    pub(super) note: Option<CallNote>,
-    /// A part of it passed in DATA.
-    pub(super) streamed: bool,
-}
-
-/// The open calls of a member, and what is counted for them.
+/// The calls of a member, and the bytes that are counted for them.
 #[derive(Debug, Default)]
 struct CountedCalls {
-    open: OpenCalls,
-    /// Those of which a part passes in DATA. Their windows they take from the budget themselves.
-    streams: RoutedStreams,
-    counted: usize,
+    calls: MemberCalls,
+    bytes: usize,
 }

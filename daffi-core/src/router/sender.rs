@@ -2,26 +2,22 @@
 //! it.
 
 use std::sync::{
-    Arc, Weak,
+    Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-use daffi_wire::{CallId, Credit, FlowId, Frame, Grant, Limits, credit_cost};
+use daffi_wire::{CallId, Credit, EncodeError, FlowId, Frame, Grant, Limits, credit_cost};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::{
     Peer,
-    held::{Held, HeldFrame, Released, WaitsFor},
-    streams::key,
+    flow::{RoutedFlow, Telling},
+    held::{HeldFrame, Released, WaitsFor},
+    lining::GoesBy,
+    receipts::{GrantWritten, RequestWritten},
 };
-use crate::{
-    conn::{Charge, Class, Closed, Ticket, Turn},
-    session::{IncomingFlow, Outgoing},
-};
-
-/// What a flow takes: here, and with what its receiver knows of its sender.
-const FLOW_COST: usize = 384;
+use crate::conn::{Class, Closed, Ticket, Turn};
 
 /// A member as the sender of requests. It is held by its connection, by the table while it bears
 /// its name, and by what it sent to receivers of level 3 and was not written yet: with the last of
@@ -30,50 +26,16 @@ const FLOW_COST: usize = 384;
 pub(super) struct Sender {
     pub(super) peer: Arc<Peer>,
     /// The flows by the connection of the receiver.
-    flows: Mutex<FxHashMap<u64, RoutedFlow>>,
+    pub(super) flows: Mutex<FxHashMap<u64, RoutedFlow>>,
     /// Requests held in all flows, so that calls need not look while there are none. Relaxed: it
     /// grows on the sender's own connection, whose calls look; one that sees it shrink late looks
     /// once more.
-    held: AtomicUsize,
+    pub(super) held: AtomicUsize,
+    /// Calls that wait until somebody takes them.
+    waiting: AtomicUsize,
+    /// Those of them that this member's driver is to send on.
+    anew: Mutex<Vec<CallId>>,
     limits: Limits,
-}
-
-/// One flow as the Router keeps it: the sender's account, and the requests beyond it in order.
-#[derive(Debug)]
-struct RoutedFlow {
-    account: Outgoing,
-    held: Held,
-    /// What stands in the place of a receiver that knows nothing of credit.
-    local: Option<Local>,
-    telling: Telling,
-    /// What the flow takes, counted as received from its sender.
-    _counted: Charge,
-}
-
-/// What the sender is being told of its credit: one CREDIT frame at a time lies in its outbox.
-#[derive(Clone, Copy, Debug)]
-enum Telling {
-    /// Nothing lies there.
-    Idle,
-    /// A frame lies there, and says the newest.
-    Queued,
-    /// A frame lies there, and this newer grant is to follow when that was written.
-    Outdated(Grant),
-}
-
-/// What a level 3 receiver was written, which counts as worked off.
-#[derive(Debug)]
-struct Local {
-    incoming: IncomingFlow,
-    receiver: Weak<Peer>,
-}
-
-impl Drop for Local {
-    fn drop(&mut self) {
-        if let Some(receiver) = self.receiver.upgrade() {
-            self.incoming.end(&mut receiver.pool.lock());
-        }
-    }
 }
 
 /// Why a nowait request went nowhere.
@@ -94,56 +56,71 @@ impl Lost {
     }
 }
 
-impl RoutedFlow {
-    /// `None`: the receiver has left.
-    fn new(flow: FlowId, sender: &Arc<Sender>, receiver: &Arc<Peer>) -> Option<Self> {
-        if !receiver.remember(sender) {
-            return None;
-        }
-        let local = || Local { incoming: IncomingFlow::new(flow), receiver: Arc::downgrade(receiver) };
-        Some(Self {
-            account: Outgoing::new(flow),
-            held: Held::default(),
-            local: (!receiver.is_level_four()).then(local),
-            telling: Telling::Idle,
-            _counted: sender.peer.conn.inbound.account().charge(FLOW_COST),
-        })
-    }
-
-    /// Nothing is outstanding, and a flow of another number begins; `begins` says so to the
-    /// receiver.
-    fn renew(&mut self, number: FlowId, receiver: &Arc<Peer>, begins: &Frame) -> Result<(), Closed> {
-        self.account = Outgoing::new(number);
-        let Some(local) = &mut self.local else {
-            return receiver.conn.forward(Class::Notice, begins).map(drop);
-        };
-        local.incoming.end(&mut receiver.pool.lock());
-        local.incoming = IncomingFlow::new(number);
-        Ok(())
-    }
-}
-
 impl Sender {
     pub(super) fn new(peer: Arc<Peer>, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { peer, flows: Mutex::default(), held: AtomicUsize::new(0), limits })
+        Arc::new(Self {
+            peer,
+            flows: Mutex::default(),
+            held: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            anew: Mutex::default(),
+            limits,
+        })
     }
 
     pub(super) fn held_requests(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Sends a call of this member on, behind what is held for the same receiver. `false`: the
-    /// receiver's queue is full.
-    pub(super) fn pass_call(&self, receiver: &Peer, frame: &Frame, turn: &mut Turn) -> bool {
+    /// A call of this member begins to wait until somebody takes it.
+    pub(super) fn note_waits(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_waits_no_more(&self) {
+        self.waiting.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Whether calls of this member wait, so that its driver need not look for one while none does.
+    /// Only that driver adds some; of one that has gone it finds what was done to let it go.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
+    }
+
+    /// Has a call that waits sent on by the driver of this member, as if it came now.
+    pub(super) fn send_anew(&self, id: CallId) {
+        self.anew.lock().push(id);
+        self.peer.conn.ask_for_room();
+    }
+
+    /// The calls that are to be sent on so.
+    pub(super) fn take_anew(&self) -> Vec<CallId> {
+        std::mem::take(&mut *self.anew.lock())
+    }
+
+    /// Sends a call of this member on, behind what is held for the same receiver and, if it
+    /// `asks_much`, in the line of those who do while others ask little. The error says why there
+    /// is no room.
+    pub(super) fn pass_call(
+        self: &Arc<Self>,
+        receiver: &Arc<Peer>,
+        frame: &Frame,
+        asks_much: bool,
+        turn: &mut Turn,
+    ) -> Result<(), String> {
         if self.held_requests() > 0
             && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
             && !flow.held.is_empty()
         {
             let replaces = flow.held.push_call(self.held_frame(frame.clone()));
             self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
-            return true;
+            return Ok(());
         }
-        turn.forward(&receiver.conn, Class::Request, frame)
+        if asks_much && receiver.line.is_for(self.peer.id()) {
+            return self.pass_in_line(receiver, frame, turn);
+        }
+        let passes = turn.forward(&receiver.conn, Class::Request, frame);
+        if passes { Ok(()) } else { Err(receiver.conn.outbox.crowd(&receiver.name)) }
     }
 
     /// Keeps DATA of a call of this member with the call, if that waits to go to `receiver` under
@@ -185,17 +162,19 @@ impl Sender {
         if let Some(flow) = flows.get_mut(&receiver.id()) {
             // The sender heard late that another bears the name now, which this flow went to
             // already.
-            if flow.held.is_empty() && flow.account.is_quiet() {
-                let _gone = flow.renew(number, receiver, &frame);
+            if flow.held.is_empty() && flow.may_renew() {
+                let _gone = flow.renew(number, self, receiver, &frame);
             } else {
-                self.hold(flow, WaitsFor::Quiet(number), frame);
+                flow.await_next();
+                let replaces = flow.held.push_begin(self.held_frame(frame), number);
+                self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
             }
             return;
         }
         let Some(mut flow) = RoutedFlow::new(number, self, receiver) else { return };
         if !in_step {
             self.begin_later(&mut flow, receiver, frame);
-        } else if receiver.is_level_four() && receiver.conn.forward(Class::Notice, &frame).is_err() {
+        } else if receiver.is_level_four() && flow.tell_begin(self, receiver, &frame).is_err() {
             // The receiver left just now, and `forget` may have been called before.
             return;
         }
@@ -217,30 +196,69 @@ impl Sender {
             self.held.fetch_sub(1, Ordering::Relaxed);
             if receiver.is_level_four() {
                 // To a connection that has just ended nothing goes any more.
-                let _gone = receiver.conn.forward(Class::Notice, &frame);
+                let _gone = flow.tell_begin(self, receiver, &frame);
             }
-            self.release(flow, receiver);
+            self.release(flow, receiver, GoesBy::Line);
+        }
+    }
+
+    /// What a nowait request of this member costs, as it came. On a link of level 3 there are no
+    /// extensions, whatever its header says.
+    pub(super) fn cost_of(&self, frame: &Frame) -> u64 {
+        credit_cost(match self.peer.is_level_four() {
+            true => frame.credit_bytes(),
+            false => frame.payload().len(),
+        })
+    }
+
+    /// Gives the price of a request back that `receiver` never gets: this member has paid for it,
+    /// and would wait for ever for the other to work it off.
+    pub(super) fn note_dropped(self: &Arc<Self>, receiver: &Arc<Peer>, cost: u64) {
+        if self.peer.is_level_four()
+            && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
+            && flow.is_announced
+        {
+            flow.note_dropped(cost);
+            self.tell(flow, receiver);
         }
     }
 
     /// Sends a nowait request of this member on, as far as the receiver's credit goes; else it is
     /// held. `in_step`: the receiver has heard of this member.
-    pub(super) fn pass_nowait(self: &Arc<Self>, receiver: &Arc<Peer>, frame: Frame, in_step: bool) -> Result<(), Lost> {
-        let cost = credit_cost(frame.payload().len());
+    pub(super) fn pass_nowait(
+        self: &Arc<Self>,
+        receiver: &Arc<Peer>,
+        (frame, cost): (Frame, u64),
+        in_step: bool,
+        turn: &mut Turn,
+    ) -> Result<(), Lost> {
         // The lock is held over the queueing, so that nothing overtakes what `on_grant` lets go at
         // the same time.
         let mut flows = self.flows.lock();
         let flow = match flows.get_mut(&receiver.id()) {
-            Some(flow) => flow,
-            None if self.peer.is_level_four() => return Err(Lost::OldFlow),
+            Some(flow) if flow.is_announced => flow,
+            _ if self.peer.is_level_four() => return Err(Lost::OldFlow),
+            Some(flow) => {
+                let number = FlowId(fastrand::u32(..));
+                if let Ok(begins) = self.begins(number, receiver) {
+                    if flow.held.is_empty() {
+                        flow.renew(number, self, receiver, &begins).map_err(|Closed| Lost::Left)?;
+                    } else {
+                        flow.await_next();
+                        let replaces = flow.held.push_begin(self.held_frame(begins), number);
+                        self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
+                    }
+                }
+                flow
+            }
             None => {
                 let number = FlowId(fastrand::u32(..));
                 let mut flow = RoutedFlow::new(number, self, receiver).ok_or(Lost::Left)?;
                 if receiver.is_level_four()
-                    && let Ok(begins) = Credit::Begins(number).frame(&self.peer.name, &receiver.name, &self.limits)
+                    && let Ok(begins) = self.begins(number, receiver)
                 {
                     if in_step {
-                        receiver.conn.send(Class::Notice, &begins).map_err(|Closed| Lost::Left)?;
+                        flow.tell_begin(self, receiver, &begins).map_err(|Closed| Lost::Left)?;
                     } else {
                         self.begin_later(&mut flow, receiver, begins);
                     }
@@ -248,7 +266,10 @@ impl Sender {
                 flows.entry(receiver.id()).or_insert(flow)
             }
         };
-        if !flow.held.is_empty() || !flow.account.pay(cost) {
+        let passes = flow.held.is_empty()
+            && flow.account.can_pay(cost)
+            && self.nowait_has_turn(flow, receiver, (frame.as_bytes().len(), cost), turn);
+        if !passes || !flow.account.pay(cost) {
             self.hold(flow, WaitsFor::Credit(cost), frame);
             return Ok(());
         }
@@ -257,7 +278,13 @@ impl Sender {
             flows.remove(&receiver.id());
             return Err(Lost::Left);
         }
+        receiver.line.mark(&receiver.conn);
         Ok(())
+    }
+
+    /// The word that a flow begins, for a sender that knows nothing of flows.
+    fn begins(&self, number: FlowId, receiver: &Peer) -> Result<Frame, EncodeError> {
+        Credit::Begins(number).frame(&self.peer.name, &receiver.name, &self.limits)
     }
 
     fn hold(&self, flow: &mut RoutedFlow, waits: WaitsFor, frame: Frame) {
@@ -265,7 +292,7 @@ impl Sender {
         flow.held.push(self.held_frame(frame), waits);
     }
 
-    fn held_frame(&self, frame: Frame) -> HeldFrame {
+    pub(super) fn held_frame(&self, frame: Frame) -> HeldFrame {
         HeldFrame::new(frame, |bytes| Ticket::new(Arc::clone(&self.peer.conn), bytes))
     }
 
@@ -299,46 +326,68 @@ impl Sender {
         if !flow.account.take_grant(grant) {
             return;
         }
-        self.release(flow, receiver);
+        self.release(flow, receiver, GoesBy::Line);
         if self.peer.is_level_four() {
-            self.tell(flow, receiver, grant);
+            self.tell(flow, receiver);
         }
     }
 
     /// Sends on what was held, as far as it may go by now.
-    fn release(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>) {
+    pub(super) fn release(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, mut by: GoesBy) {
         while let Some(released) = {
-            let account = &mut flow.account;
-            flow.held.pop(|waits| match waits {
-                WaitsFor::Credit(cost) => account.pay(cost),
-                WaitsFor::Quiet(_) => account.is_quiet(),
+            let may_renew = flow.may_renew();
+            let RoutedFlow { account, held, lined, .. } = flow;
+            let mut has_turn = |cost| self.has_turn(lined, receiver, cost, &mut by);
+            held.pop(|waits| match waits {
+                WaitsFor::Turn(cost) => has_turn(cost),
+                WaitsFor::Credit(cost) => account.can_pay(cost) && has_turn(cost) && account.pay(cost),
+                WaitsFor::Quiet(_) => may_renew,
                 WaitsFor::News => false,
             })
         } {
             // To a connection that has just ended nothing goes any more.
             let _gone = match released {
                 Released::Call { number, frame, data } => self.forward_call(receiver, number, (&frame, &data)),
-                Released::Frame(frame, WaitsFor::News) => receiver.conn.forward(Class::Nowait, &frame).map(drop),
+                Released::Frame(frame, WaitsFor::News | WaitsFor::Turn(_)) => {
+                    receiver.conn.forward(Class::Nowait, &frame).map(drop)
+                }
                 Released::Frame(frame, WaitsFor::Credit(cost)) => self.forward_nowait(flow, receiver, &frame, cost),
-                Released::Frame(frame, WaitsFor::Quiet(number)) => flow.renew(number, receiver, &frame),
+                Released::Frame(frame, WaitsFor::Quiet(number)) => self.renew(flow, number, receiver, &frame),
             };
             self.held.fetch_sub(1, Ordering::Relaxed);
         }
+        receiver.line.mark(&receiver.conn);
+    }
+
+    /// A flow that waited begins.
+    fn renew(
+        self: &Arc<Self>,
+        flow: &mut RoutedFlow,
+        number: FlowId,
+        receiver: &Arc<Peer>,
+        begins: &Frame,
+    ) -> Result<(), Closed> {
+        let renewed = flow.renew(number, self, receiver, begins);
+        if flow.dropped > 0 && self.peer.is_level_four() {
+            self.tell(flow, receiver);
+        }
+        renewed
     }
 
     /// A call that waited goes, and what came for it goes with it.
     fn forward_call(&self, receiver: &Peer, number: CallId, (call, data): (&Frame, &[Frame])) -> Result<(), Closed> {
         receiver.conn.forward(Class::Nowait, call)?;
-        data.iter().try_for_each(|frame| receiver.conn.forward_data(key(self.peer.id(), number, true), frame))
+        data.iter().try_for_each(|frame| self.peer.queue_item(&receiver.conn, number, frame))
     }
 
     /// Tells this member what it may send. One frame for each flow waits to be written, at most:
     /// the newest says it all.
-    fn tell(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, grant: Grant) {
-        if !matches!(flow.telling, Telling::Idle) {
-            flow.telling = Telling::Outdated(grant);
+    fn tell(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>) {
+        if flow.telling != Telling::Idle {
+            flow.telling = Telling::Outdated;
             return;
         }
+        let Some(grant) = flow.newest_grant() else { return };
         let Ok(frame) = Credit::Grants(grant).frame(&receiver.name, &self.peer.name, &self.limits) else { return };
         let receipt = || GrantWritten { sender: Arc::downgrade(self), receiver: Arc::downgrade(receiver) };
         // A sender that has just gone needs no credit.
@@ -348,16 +397,24 @@ impl Sender {
     }
 
     /// Tells this member the newest grant of a flow when the one before was written.
-    fn on_grant_written(self: &Arc<Self>, receiver: &Arc<Peer>) {
+    pub(super) fn on_grant_written(self: &Arc<Self>, receiver: &Arc<Peer>) {
         if let Some(flow) = self.flows.lock().get_mut(&receiver.id())
-            && let Telling::Outdated(newer) = std::mem::replace(&mut flow.telling, Telling::Idle)
+            && std::mem::replace(&mut flow.telling, Telling::Idle) == Telling::Outdated
         {
-            self.tell(flow, receiver, newer);
+            self.tell(flow, receiver);
+        }
+    }
+
+    /// The receiver has taken the word that a flow begins: the next may begin.
+    pub(super) fn on_begin_written(self: &Arc<Self>, receiver: &Arc<Peer>) {
+        if let Some(flow) = self.flows.lock().get_mut(&receiver.id()) {
+            flow.begins = false;
+            self.release(flow, receiver, GoesBy::Line);
         }
     }
 
     /// Counts a nowait request that was written to a level 3 receiver as worked off.
-    fn on_request_written(self: &Arc<Self>, receiver: &Arc<Peer>, cost: u64) {
+    pub(super) fn on_request_written(self: &Arc<Self>, receiver: &Arc<Peer>, cost: u64) {
         let mut flows = self.flows.lock();
         if let Some(flow) = flows.get_mut(&receiver.id())
             && let Some(local) = &mut flow.local
@@ -368,39 +425,16 @@ impl Sender {
         }
     }
 
-    /// Forgets a receiver that left. Gives the number of nowait requests that are lost.
-    pub(super) fn forget(&self, receiver: u64) -> usize {
-        let Some(flow) = self.flows.lock().remove(&receiver) else { return 0 };
+    /// The connections of those to whom it has sent what nobody answers.
+    pub(super) fn receivers(&self) -> Vec<u64> {
+        self.flows.lock().keys().copied().collect()
+    }
+
+    /// Forgets a receiver that left. Gives the numbers of the calls that waited to go to it, and
+    /// how many nowait requests did.
+    pub(super) fn forget(&self, receiver: u64) -> (Vec<CallId>, usize) {
+        let Some(mut flow) = self.flows.lock().remove(&receiver) else { return (Vec::new(), 0) };
         self.held.fetch_sub(flow.held.len(), Ordering::Relaxed);
-        flow.held.nowait_requests()
-    }
-}
-
-/// Lies in the outbox of a level 3 receiver behind a nowait request.
-struct RequestWritten {
-    sender: Arc<Sender>,
-    receiver: Weak<Peer>,
-    cost: u64,
-}
-
-impl Drop for RequestWritten {
-    fn drop(&mut self) {
-        if let Some(receiver) = self.receiver.upgrade() {
-            self.sender.on_request_written(&receiver, self.cost);
-        }
-    }
-}
-
-/// Lies in the outbox of a level 4 sender behind a CREDIT frame.
-struct GrantWritten {
-    sender: Weak<Sender>,
-    receiver: Weak<Peer>,
-}
-
-impl Drop for GrantWritten {
-    fn drop(&mut self) {
-        if let (Some(sender), Some(receiver)) = (self.sender.upgrade(), self.receiver.upgrade()) {
-            sender.on_grant_written(&receiver);
-        }
+        (flow.held.take_calls_back(), flow.held.nowait_requests())
     }
 }

@@ -39,6 +39,8 @@ pub struct RouterStats {
     pub open_calls: usize,
     /// Nowait requests now that wait for their receiver.
     pub held_requests: usize,
+    /// Calls now that wait until somebody exposes their callback.
+    pub waiting_calls: usize,
     /// Bytes of the budget that are held now for members, beyond the part that each connection
     /// owns: nothing, when nobody sends or receives.
     pub held_bytes: usize,
@@ -133,6 +135,7 @@ impl RouterShared {
             stopped_members: nodes.iter().filter(|node| node.is_stopped).count(),
             open_calls,
             held_requests,
+            waiting_calls: self.waiting.len(),
             held_bytes: self.server.budget.used_bytes(),
             budget_bytes: self.server.config.budget_bytes,
             dropped_replies: count(&counters.dropped_replies),

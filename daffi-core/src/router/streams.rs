@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use daffi_wire::{CallCredit, CallId, FIRST_CALL_WINDOW, StreamFlags, data_cost};
+use daffi_wire::{CallCredit, CallId, FIRST_CALL_WINDOW, FormatId, StreamFlags, data_cost};
 use rustc_hash::FxHashMap;
 
 use crate::{
     conn::{Account, Charge, Conn, DataKey},
+    data::Gathering,
     error::ProtocolError,
     session::PassingWindow,
 };
@@ -18,6 +19,31 @@ pub(super) struct RoutedStreams {
     calls: FxHashMap<CallId, RoutedStream>,
     /// Those numbers by the caller's.
     numbers: FxHashMap<CallId, CallId>,
+    /// What was put together of calls that have ended.
+    ended: Vec<Arc<Gathering>>,
+    /// What may wait of calls that have ended.
+    stale: Vec<StaleData>,
+}
+
+/// DATA of a call that has ended, or that nobody takes any more, as it may wait to be written. It
+/// has to be dropped before anything else happens with the number of the call, of which the next
+/// call may be.
+#[derive(Debug)]
+pub(super) enum StaleData {
+    /// Items, at their receiver, under the number that it knows.
+    Items(Arc<Conn>, CallId),
+    /// Results of a receiver, at the caller, under its number.
+    Results(u64, CallId),
+}
+
+impl StaleData {
+    /// Drops it.
+    pub(super) fn forget(self, caller: &Conn) {
+        match self {
+            Self::Items(receiver, number) => receiver.forget_data(key(caller.id, number, true)),
+            Self::Results(receiver, id) => caller.forget_data(key(receiver, id, false)),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -26,8 +52,16 @@ struct RoutedStream {
     id: CallId,
     /// The connection of the receiver.
     receiver: u64,
+    /// The format of the call, in which its items and its results are.
+    format: FormatId,
     items: Option<Direction>,
+    /// Where items wait to be written that passed: at the receiver, as long as they are of use.
+    items_at: Option<Arc<Conn>>,
     results: Option<Direction>,
+    /// The caller takes results one by one, or did before it gave the call up.
+    takes_results: bool,
+    /// The answer, where it does not pass in parts because the caller takes none.
+    join: Option<Arc<Gathering>>,
     /// The receiver has said that results follow.
     begun: bool,
 }
@@ -42,7 +76,7 @@ struct Direction {
 }
 
 /// What the frames of a window may take: those with one byte each have the most names.
-fn may_take(window: u32, names: usize) -> usize {
+pub(super) fn may_take(window: u32, names: usize) -> usize {
     const UNNOTICED: usize = 192;
     let per_frame = usize::try_from(data_cost(0)).unwrap_or(usize::MAX);
     (window as usize).saturating_mul(per_frame + names.saturating_sub(UNNOTICED)) / per_frame
@@ -80,7 +114,21 @@ pub(super) struct Passage {
 }
 
 /// The connections of caller and receiver, and the bytes of their names.
-pub(super) type StreamEnds<'a> = (&'a Conn, &'a Conn, usize);
+pub(super) type StreamEnds<'a> = (&'a Conn, &'a Arc<Conn>, usize);
+
+/// What a call says of its parts, with the window of its results, and the format of both.
+pub(super) type StreamTerms = (StreamFlags, Option<u32>, FormatId);
+
+/// What becomes of DATA of a receiver.
+#[derive(Debug)]
+pub(super) enum ResultWay {
+    Passes(Passage),
+    /// It is a part of what is put together.
+    Joins(Arc<Gathering>),
+    /// Nobody waits for it, or its receiver has not said that it follows, which is what the policy
+    /// is asked about.
+    Nowhere,
+}
 
 /// There is no room for what a call may have to wait.
 #[derive(Debug)]
@@ -92,8 +140,7 @@ impl RoutedStreams {
         &mut self,
         (id, number): (CallId, CallId),
         (caller, receiver, names): StreamEnds<'_>,
-        flags: StreamFlags,
-        window: Option<u32>,
+        (flags, window, format): StreamTerms,
     ) -> Result<(), NoStreamRoom> {
         let open = |wanted: bool, to: &Conn, window| {
             wanted.then(|| Direction::open(to.data_account(), window, names).ok_or(NoStreamRoom)).transpose()
@@ -103,14 +150,78 @@ impl RoutedStreams {
         // A caller that uses the number of an open call hears nothing more of the older one.
         self.give_up(id);
         self.numbers.insert(id, number);
-        self.calls.insert(number, RoutedStream { id, receiver: receiver.id, items, results, begun: false });
+        let call = RoutedStream {
+            id,
+            receiver: receiver.id,
+            format,
+            items,
+            items_at: flags.items_follow.then(|| Arc::clone(receiver)),
+            results,
+            takes_results: flags.takes_results,
+            join: None,
+            begun: false,
+        };
+        self.calls.insert(number, call);
         Ok(())
     }
 
-    /// Whether the caller takes results one by one of the call that `receiver` knows under this
+    /// A large answer is put together, to a call that its caller knows under this number and that
+    /// is not here yet.
+    pub(super) fn join(&mut self, (id, number): (CallId, CallId), receiver: u64, body: Arc<Gathering>) {
+        self.give_up(id);
+        self.numbers.insert(id, number);
+        let call = RoutedStream {
+            id,
+            receiver,
+            format: FormatId::OPAQUE,
+            items: None,
+            items_at: None,
+            results: None,
+            takes_results: false,
+            join: Some(body),
+            begun: true,
+        };
+        self.calls.insert(number, call);
+    }
+
+    /// Whether `body` is what is put together of the answer of `receiver` under this number.
+    pub(super) fn joins(&self, number: CallId, receiver: u64, body: &Gathering) -> bool {
+        let call = self.calls.get(&number).filter(|call| call.receiver == receiver);
+        call.and_then(|call| call.join.as_deref()).is_some_and(|join| std::ptr::eq(join, body))
+    }
+
+    /// Whether parts of the call of this number pass.
+    pub(super) fn passes(&self, number: CallId) -> bool {
+        self.calls.get(&number).is_some_and(|call| call.join.is_none())
+    }
+
+    /// What was put together of calls that have ended since this was asked last. `None`: nothing,
+    /// as nearly always.
+    #[inline]
+    pub(super) fn take_ended(&mut self) -> Option<Vec<Arc<Gathering>>> {
+        (!self.ended.is_empty()).then(|| std::mem::take(&mut self.ended))
+    }
+
+    /// DATA that is to be forgotten since this was asked last. `None`: there is none, as nearly
+    /// always.
+    #[inline]
+    pub(super) fn take_stale(&mut self) -> Option<Vec<StaleData>> {
+        (!self.stale.is_empty()).then(|| std::mem::take(&mut self.stale))
+    }
+
+    /// Whether an item that passed is still of use to the receiver, which knows the call under this
     /// number.
-    pub(super) fn takes_results(&self, number: CallId, receiver: u64) -> bool {
-        self.calls.get(&number).is_some_and(|call| call.receiver == receiver && call.results.is_some())
+    pub(super) fn sends_items(&self, number: CallId, receiver: u64) -> bool {
+        self.calls.get(&number).is_some_and(|call| call.receiver == receiver && call.items_at.is_some())
+    }
+
+    /// The format of the results of the call that `receiver` knows under this number, or that they
+    /// go nowhere: its caller gave it up, or what follows was said before. `None`: the caller takes
+    /// none one by one.
+    pub(super) fn results_of(&self, number: CallId, receiver: u64) -> Option<Option<FormatId>> {
+        let call = self.calls.get(&number).filter(|call| call.receiver == receiver)?;
+        let takes = call.results.is_some() && !call.begun;
+        (call.takes_results || call.begun).then(|| takes.then_some(call.format))
     }
 
     /// The receiver says that results follow. Gives the caller's number the first time.
@@ -137,7 +248,8 @@ impl RoutedStreams {
             return Ok(!std::mem::replace(&mut call.begun, true));
         }
         let flags = StreamFlags { items_follow: false, takes_results: is_awaited };
-        self.open((id, number), (caller, receiver, names), flags, None)?;
+        // Its format was checked where the answer says it.
+        self.open((id, number), (caller, receiver, names), (flags, None, FormatId::OPAQUE))?;
         self.calls.entry(number).and_modify(|call| call.begun = true);
         Ok(true)
     }
@@ -147,17 +259,17 @@ impl RoutedStreams {
         self.calls.get(&number).is_some_and(|call| call.receiver == receiver)
     }
 
-    /// DATA of `receiver` passes to the caller. `None`: nobody waits for it.
-    pub(super) fn pass_result(
-        &mut self,
-        number: CallId,
-        receiver: u64,
-        cost: u64,
-    ) -> Result<Option<Passage>, ProtocolError> {
-        let Some(call) = self.calls.get_mut(&number).filter(|call| call.receiver == receiver) else { return Ok(None) };
-        let Some(results) = &mut call.results else { return Ok(None) };
+    /// DATA of `receiver` passes to the caller, or is put together for it.
+    pub(super) fn pass_result(&mut self, number: CallId, receiver: u64, cost: u64) -> Result<ResultWay, ProtocolError> {
+        let Some(call) = self.calls.get_mut(&number).filter(|call| call.receiver == receiver) else {
+            return Ok(ResultWay::Nowhere);
+        };
+        if let Some(join) = &call.join {
+            return Ok(ResultWay::Joins(Arc::clone(join)));
+        }
+        let Some(results) = call.results.as_mut().filter(|_| call.begun) else { return Ok(ResultWay::Nowhere) };
         results.window.pass(cost)?;
-        Ok(Some(Passage { id: call.id, receiver }))
+        Ok(ResultWay::Passes(Passage { id: call.id, receiver }))
     }
 
     /// DATA of the caller passes to the receiver of the call. `ends`: these were all, so that none
@@ -192,35 +304,56 @@ impl RoutedStreams {
     /// first time.
     pub(super) fn stop_items(&mut self, number: CallId, receiver: u64) -> Option<CallId> {
         let call = self.calls.get_mut(&number).filter(|call| call.receiver == receiver)?;
+        self.stale.extend(call.items_at.take().map(|at| StaleData::Items(at, number)));
         call.items.take().map(|_| call.id)
     }
 
     /// The caller waits no more: what still comes of the call is dropped. `false`: there is none.
     pub(super) fn give_up(&mut self, id: CallId) -> bool {
-        let Some((_, call)) = self.by_caller(id) else { return false };
-        (call.items, call.results) = (None, None);
+        let Some(call) = self.numbers.get(&id).and_then(|number| self.calls.get_mut(number)) else { return false };
+        self.stale.extend(call.items_at.take().map(|at| StaleData::Items(at, self.numbers[&id])));
+        self.stale.extend(call.results.take().map(|_| StaleData::Results(call.receiver, id)));
+        call.items = None;
+        self.ended.extend(call.join.take());
         true
     }
 
     /// The call has ended.
     pub(super) fn end(&mut self, number: CallId) {
-        if let Some(call) = self.calls.remove(&number)
-            && self.numbers.get(&call.id) == Some(&number)
-        {
-            self.numbers.remove(&call.id);
+        if let Some(call) = self.calls.remove(&number) {
+            if self.numbers.get(&call.id) == Some(&number) {
+                self.numbers.remove(&call.id);
+            }
+            // Results that wait go before the word that the call has ended.
+            self.stale.extend(call.items_at.map(|at| StaleData::Items(at, number)));
+            self.ended.extend(call.join);
         }
         if self.calls.is_empty() {
             // One busy moment must not stay with the connection for its life.
-            *self = Self::default();
+            (self.calls, self.numbers) = (FxHashMap::default(), FxHashMap::default());
         }
     }
 
-    /// The receiver of these calls has left. Gives the callers' numbers.
-    pub(super) fn end_receiver(&mut self, receiver: u64) -> Vec<CallId> {
+    /// All calls have ended.
+    pub(super) fn close(&mut self) {
+        self.numbers = FxHashMap::default();
+        for (number, call) in std::mem::take(&mut self.calls) {
+            self.stale.extend(call.items_at.map(|at| StaleData::Items(at, number)));
+            self.ended.extend(call.join);
+        }
+    }
+
+    /// The receiver of these calls has left: nothing of them comes behind the word that they have
+    /// ended.
+    pub(super) fn end_receiver(&mut self, receiver: u64) {
         let gone: Vec<_> =
             self.calls.iter().filter(|(_, call)| call.receiver == receiver).map(|(at, call)| (*at, call.id)).collect();
-        gone.iter().for_each(|(number, _)| self.end(*number));
-        gone.into_iter().map(|(_, id)| id).collect()
+        for (number, id) in gone {
+            if self.numbers.get(&id) == Some(&number) {
+                self.give_up(id);
+            }
+            self.end(number);
+        }
     }
 
     /// The memory of these tables. What waits is counted where it waits.

@@ -124,7 +124,7 @@ impl RouterShared {
     }
 
     /// Begins the flows that waited until `to` had heard of their senders.
-    fn release_flows(&self, to: &Arc<Peer>) {
+    pub(super) fn release_flows(&self, to: &Arc<Peer>) {
         for sender in to.take_unheard() {
             sender.on_heard_of(to);
         }

@@ -58,7 +58,7 @@ impl CallLimit {
         receiver: &Peer,
     ) -> Option<CallId> {
         let now = now();
-        let number = calls.open_in_line(id, (receiver.id(), &receiver.name), note, now)?;
+        let number = calls.open_in_line(id, (receiver.asked_for(), &receiver.name), note, now)?;
         self.look_at(calls, caller, now);
         Some(number)
     }

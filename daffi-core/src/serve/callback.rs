@@ -9,7 +9,7 @@ use std::{
 
 use daffi_serde::{Binding, FormatSet, Params, RemoteError};
 use daffi_transport::BoxFuture;
-use daffi_wire::MethodName;
+use daffi_wire::{FormatId, MethodName};
 use futures::Stream;
 use serde::Serialize;
 
@@ -104,10 +104,14 @@ pub struct Callback {
     name: MethodName,
     options: CallbackOptions,
     pub(crate) run: Run,
+    /// What arguments of a format and size may hold when they are read.
+    bound: Option<BoundOfArguments>,
     /// Whether it runs where its request was read.
     pub(crate) pace: Pace,
     pub(crate) counts: RunCounts,
 }
+
+type BoundOfArguments = Box<dyn Fn(FormatId, usize) -> usize + Send + Sync>;
 
 pub(crate) enum Run {
     Plain(Box<dyn Fn(Request) -> Reply + Send + Sync>),
@@ -137,14 +141,15 @@ impl Callback {
         P: Params,
         R: Serialize + 'static,
     {
-        let run = move |request: Request| match bind::<F, P>(&request, &formats) {
+        let bound = bound_by::<F, P>(&formats);
+        let run = move |mut request: Request| match bind::<F, P>(&mut request, &formats) {
             Ok((params, _memory)) => match function(params, &request.context) {
                 Ok(value) => request.reply(&value, &formats),
                 Err(error) => Reply::error(error),
             },
             Err(error) => Reply::error(error),
         };
-        Self::new(name, options, Run::Plain(Box::new(run)))
+        Self::new(name, options, Run::Plain(Box::new(run)), Some(bound))
     }
 
     /// An async function. Its future owns what it takes of the context.
@@ -164,9 +169,9 @@ impl Callback {
         R: Serialize + 'static,
         Fut: Future<Output = Result<R, RemoteError>> + Send + 'static,
     {
-        let drop_when_cancelled = options.drop_when_cancelled;
-        let run = move |request: Request| -> BoxFuture<'static, Reply> {
-            let (params, memory) = match bind::<F, P>(&request, &formats) {
+        let bound = bound_by::<F, P>(&formats);
+        let run = move |mut request: Request| -> BoxFuture<'static, Reply> {
+            let (params, memory) = match bind::<F, P>(&mut request, &formats) {
                 Ok(bound) => bound,
                 Err(error) => return Box::pin(std::future::ready(Reply::error(error))),
             };
@@ -174,15 +179,7 @@ impl Callback {
             // The arguments were read into the function's own types: the read buffer is free.
             let request = request.without_body();
             Box::pin(async move {
-                let result = if drop_when_cancelled && request.wants_reply {
-                    tokio::select! {
-                        biased;
-                        result = future => result,
-                        () = request.context.cancelled() => Err(request.expired("ended: it was dropped")),
-                    }
-                } else {
-                    future.await
-                };
+                let result = ended(future, &request, options).await;
                 drop(memory);
                 match result {
                     Ok(value) => request.reply(&value, &formats),
@@ -190,7 +187,7 @@ impl Callback {
                 }
             })
         };
-        Self::new(name, options, Run::Async(Box::new(run)))
+        Self::new(name, options, Run::Async(Box::new(run)), Some(bound))
     }
 
     /// A plain function that returns a stream: its results go to the caller one by one, as that
@@ -211,14 +208,15 @@ impl Callback {
         S: Stream<Item = Result<T, RemoteError>> + Send + 'static,
         T: Serialize + Send + 'static,
     {
-        let run = move |request: Request| match bind::<F, P>(&request, &formats) {
+        let bound = bound_by::<F, P>(&formats);
+        let run = move |mut request: Request| match bind::<F, P>(&mut request, &formats) {
             Ok((params, _memory)) => match function(params, &request.context) {
                 Ok(stream) => Reply::items(Items::new(stream, request.without_body(), formats.clone())),
                 Err(error) => Reply::error(error),
             },
             Err(error) => Reply::error(error),
         };
-        Self::new(name, options, Run::Plain(Box::new(run)))
+        Self::new(name, options, Run::Plain(Box::new(run)), Some(bound))
     }
 
     /// An async function that returns a stream, as [`streaming`](Self::streaming) does; run as
@@ -236,15 +234,16 @@ impl Callback {
         T: Serialize + Send + 'static,
         Fut: Future<Output = Result<S, RemoteError>> + Send + 'static,
     {
-        let run = move |request: Request| -> BoxFuture<'static, Reply> {
-            let (params, memory) = match bind::<F, P>(&request, &formats) {
+        let bound = bound_by::<F, P>(&formats);
+        let run = move |mut request: Request| -> BoxFuture<'static, Reply> {
+            let (params, memory) = match bind::<F, P>(&mut request, &formats) {
                 Ok(bound) => bound,
                 Err(error) => return Box::pin(std::future::ready(Reply::error(error))),
             };
             let (future, formats) = (function(params, &request.context), formats.clone());
             let request = request.without_body();
             Box::pin(async move {
-                let result = future.await;
+                let result = ended(future, &request, options).await;
                 drop(memory);
                 match result {
                     Ok(stream) => Reply::items(Items::new(stream, request, formats)),
@@ -252,7 +251,7 @@ impl Callback {
                 }
             })
         };
-        Self::new(name, options, Run::Async(Box::new(run)))
+        Self::new(name, options, Run::Async(Box::new(run)), Some(bound))
     }
 
     /// A plain function of the request as it travelled, which reads the arguments and makes the
@@ -263,13 +262,13 @@ impl Callback {
         options: CallbackOptions,
         function: impl Fn(Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::new(name, options, Run::Plain(Box::new(function)))
+        Self::new(name, options, Run::Plain(Box::new(function)), None)
     }
 
-    fn new(name: MethodName, options: CallbackOptions, run: Run) -> Self {
+    fn new(name: MethodName, options: CallbackOptions, run: Run, bound: Option<BoundOfArguments>) -> Self {
         let promises = !options.blocking && (options.inline || matches!(run, Run::Async(_)));
         let pace = if promises { Pace::for_quick() } else { Pace::for_plain() };
-        Self { name, options, run, pace, counts: RunCounts::default() }
+        Self { name, options, run, bound, pace, counts: RunCounts::default() }
     }
 
     /// Its name on the wire.
@@ -313,6 +312,11 @@ impl Callback {
         self.counts.end(reply.as_error().map(|error| &error.class[..]));
     }
 
+    /// What its arguments may hold when they are read. `None`: it reads them by itself.
+    pub(crate) fn bound_of_arguments(&self, format: FormatId, bytes: usize) -> Option<usize> {
+        self.bound.as_ref().map(|bound| bound(format, bytes))
+    }
+
     /// Whether a large last argument of bytes is read in pieces.
     pub(crate) const fn takes_pieces(&self) -> bool {
         self.options.pieces
@@ -324,9 +328,38 @@ impl Callback {
     }
 }
 
+/// What an async function gives in the end, or that it was dropped where it waited because nobody
+/// waits for its answer any more.
+async fn ended<T>(
+    future: impl Future<Output = Result<T, RemoteError>>,
+    request: &Request,
+    options: CallbackOptions,
+) -> Result<T, RemoteError> {
+    if !(options.drop_when_cancelled && request.wants_reply) {
+        return future.await;
+    }
+    tokio::select! {
+        biased;
+        result = future => result,
+        () = request.context.cancelled() => Err(request.expired("ended: it was dropped")),
+    }
+}
+
+/// What arguments may hold that are read as a `P`.
+fn bound_by<F: FormatSet, P: Params>(formats: &F) -> BoundOfArguments {
+    let formats = formats.clone();
+    Box::new(move |format, bytes| match P::keep_bytes() {
+        true => formats.decode_bound_of_bytes(format, bytes),
+        false => formats.decode_bound(format, bytes),
+    })
+}
+
 /// Reads the arguments, with what they may hold until the callback is done.
-fn bind<F: FormatSet, P: Params>(request: &Request, formats: &F) -> Result<(P, impl Send + use<F, P>), RemoteError> {
-    let memory = request.memory_of_arguments(formats)?;
+fn bind<F: FormatSet, P: Params>(
+    request: &mut Request,
+    formats: &F,
+) -> Result<(P, impl Send + use<F, P>), RemoteError> {
+    let memory = request.memory_of_arguments()?;
     let mut binding = Binding::<P>::new(request.method(), request.callback.options.params);
     match formats.decode_args(request.format, &request.body, &mut binding) {
         Ok(()) => binding.finish().map(|params| (params, memory)),

@@ -61,7 +61,7 @@ impl Caller {
 
     /// One that came over no connection and never leaves.
     pub(crate) fn detached(name: NodeName, node: NodeName) -> Arc<Self> {
-        let node = Node::new(node, NodeConfig::server(), Single::new(Opaque));
+        let node = Node::new(node, NodeConfig::server(), Single::new(Opaque::default()));
         let conn = Conn::new(PeerInfo::new("detached", name.as_str()), &node.budget);
         let gone = conn.ended.clone();
         Self::new(name, conn, node, gone)

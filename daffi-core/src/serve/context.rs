@@ -151,9 +151,17 @@ impl Context {
 
     /// Who is at the other end of the connection: by its token, its certificate, its user on this
     /// host, or its address. Behind a Router that is the Router, which has checked its members.
+    ///
+    /// A client that trusts its Router to say who calls
+    /// ([`trust_router_identities`](crate::NodeConfig#structfield.trust_router_identities)) gets
+    /// the caller as the Router knows it, and [`Identity::Unknown`] where that says nothing.
     #[must_use]
     pub fn identity(&self) -> Identity {
-        self.call.caller.conn.identity()
+        let conn = &self.call.caller.conn;
+        if conn.tells_identities() {
+            return self.read_extensions.identity().map_or(Identity::Unknown, Identity::from_wire);
+        }
+        conn.identity()
     }
 
     /// When the caller stops waiting: its timeout travels with the call, less the time that it was

@@ -4,11 +4,10 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, ready},
     time::Instant,
 };
 
-use bytes::Bytes;
 use daffi_serde::{FormatSet, Returned, SerdeError};
 use daffi_transport::BoxFuture;
 use futures::Stream;
@@ -16,7 +15,7 @@ use futures::Stream;
 use super::context::Context;
 use crate::{
     conn::{Account, NoRoom, Reading},
-    data::CallData,
+    data::{CallData, Came, Hand},
     error::CallError,
 };
 
@@ -27,7 +26,9 @@ use crate::{
 /// the caller to send no more.
 ///
 /// Of bytes it also reads one large argument of a plain call, in pieces as they come
-/// ([`CallbackOptions::pieces`](crate::CallbackOptions::pieces)).
+/// ([`CallbackOptions::pieces`](crate::CallbackOptions::pieces)): in OPAQUE, MSGPACK and PICKLE,
+/// and there with no limit. In other formats the call is put together first, up to
+/// [`max_body`](crate::NodeConfig::max_body).
 ///
 /// A caller that knows nothing of streams, such as one of daffi 3.0.1, gives a list in its place.
 pub struct Incoming<T> {
@@ -44,7 +45,8 @@ enum ItemSupply<T> {
 
 struct ItemReader<T> {
     data: Arc<CallData>,
-    read: Box<dyn Fn(Bytes) -> Result<T, SerdeError> + Send + Sync>,
+    hand: Hand,
+    read: Box<ReadFn<T>>,
     /// How much reading so many bytes may hold, by the bound of the format.
     bound: Box<dyn Fn(usize) -> usize + Send + Sync>,
     account: Arc<Account>,
@@ -54,25 +56,38 @@ struct ItemReader<T> {
     given_up: BoxFuture<'static, ()>,
 }
 
+type ReadFn<T> = dyn Fn(Came<'_>) -> Result<T, SerdeError> + Send + Sync;
+
 impl<T> ItemReader<T> {
-    /// Reads an item, once what it may hold is taken from the budget.
-    fn read(&mut self, bytes: Bytes, method: &str) -> Result<T, CallError> {
+    /// The next item, read once what it may hold is taken from the budget.
+    fn poll_item(&mut self, cx: &TaskContext<'_>, method: &str) -> Poll<Option<Result<T, CallError>>> {
+        let Some(inflow) = &self.data.inflow else { return Poll::Ready(None) };
+        let came = match ready!(inflow.poll_next(&mut self.hand, cx)) {
+            Some(Ok(came)) => came,
+            Some(Err(error)) => {
+                let (method, reason) = (method.to_owned(), error.to_string());
+                return Poll::Ready(Some(Err(CallError::Items { method, reason })));
+            }
+            None => return Poll::Ready(None),
+        };
         self.memory = None;
-        if self.data.are_pieces() {
-            // A piece is what its frame holds.
-            return (self.read)(bytes).map_err(|source| CallError::Decode { method: method.to_owned(), source });
+        // A piece is what its frame holds.
+        if !self.data.are_pieces() {
+            let (size, bound) = (came.len(), &self.bound);
+            match self.account.read_arguments(size, || bound(size), false, Instant::now) {
+                Ok(memory) => self.memory = Some(memory),
+                Err(no_room) => return Poll::Ready(Some(Err(unread(method, size, &no_room)))),
+            }
         }
-        let bound = || (self.bound)(bytes.len());
-        let memory = self.account.read_arguments(bytes.len(), bound, false, Instant::now()).map_err(|no_room| {
-            let (size, NoRoom { may_hold, share }) = (bytes.len(), no_room);
-            let reason = format!(
-                "reading one of {size} bytes may take {may_hold} of memory; as things stand {share} may be held"
-            );
-            CallError::Items { method: method.to_owned(), reason }
-        })?;
-        self.memory = Some(memory);
-        (self.read)(bytes).map_err(|source| CallError::Decode { method: method.to_owned(), source })
+        let read = (self.read)(came);
+        Poll::Ready(Some(read.map_err(|source| CallError::Decode { method: method.to_owned(), source })))
     }
+}
+
+fn unread(method: &str, size: usize, NoRoom { may_hold, share }: &NoRoom) -> CallError {
+    let reason =
+        format!("reading one of {size} bytes may take {may_hold} of memory; as things stand {share} may be held");
+    CallError::Items { method: method.to_owned(), reason }
 }
 
 impl<T> Drop for ItemReader<T> {
@@ -98,8 +113,12 @@ impl<T: Returned> Incoming<T> {
         let items = Arc::clone(data);
         let reader = ItemReader {
             data: Arc::clone(data),
-            read: Box::new(move |bytes| items.read_item(&formats, bytes)),
-            bound: Box::new(move |bytes| bounds.decode_bound(format, bytes)),
+            hand: Hand::default(),
+            read: Box::new(move |came| items.read_item(&formats, came)),
+            bound: Box::new(move |bytes| match T::keeps_bytes() {
+                true => bounds.decode_bound_of_bytes(format, bytes),
+                false => bounds.decode_bound(format, bytes),
+            }),
             account: Arc::clone(context.conn().inbound.account()),
             memory: None,
             given_up: Box::pin(async move { own.cancelled().await }),
@@ -121,14 +140,10 @@ impl<T> Stream for Incoming<T> {
             ItemSupply::Ended => return Poll::Ready(None),
             ItemSupply::Data(reader) => reader,
         };
-        let Some(inflow) = &reader.data.inflow else { return Poll::Ready(None) };
-        let item = match inflow.poll_next(cx) {
+        let item = match reader.poll_item(cx, &this.method) {
             Poll::Pending if reader.given_up.as_mut().poll(cx).is_pending() => return Poll::Pending,
             Poll::Pending => Err(CallError::Cancelled { method: this.method.clone() }),
-            Poll::Ready(Some(Ok(bytes))) => reader.read(bytes, &this.method),
-            Poll::Ready(Some(Err(error))) => {
-                Err(CallError::Items { method: this.method.clone(), reason: error.to_string() })
-            }
+            Poll::Ready(Some(item)) => item,
             Poll::Ready(None) => {
                 this.inner = ItemSupply::Ended;
                 return Poll::Ready(None);

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     conn::{Class, Ticket, WAITING_COST},
-    data::{Outflow, PUMP_COST, PolledItem, PumpError, StreamPlace, pump, write_item},
+    data::{Filled, Outflow, PUMP_COST, Pack, PumpError, StreamPlace, pump, write_item},
     refusal::Refusal,
     scratch::Scratch,
 };
@@ -53,8 +53,8 @@ impl fmt::Debug for Items {
 
 /// A stream of results with the call's format.
 trait ItemSource: Send {
-    /// Writes the next item to the end of `out`.
-    fn poll_item(&mut self, cx: &mut TaskContext<'_>, out: &mut BytesMut) -> PolledItem<RemoteError>;
+    /// Puts the next items into `pack`, as far as they are ready.
+    fn fill(&mut self, cx: &mut TaskContext<'_>, pack: &mut Pack) -> Filled<RemoteError>;
 
     /// Gives all items as one list, for a caller that takes no others.
     fn gather(self: Box<Self>) -> BoxFuture<'static, Reply>;
@@ -148,7 +148,7 @@ async fn stream(
     if !begin(to, context, method) {
         return;
     }
-    let ended = pump(outflow, |cx, out| poll_item(&mut *source, cx, out, method)).await;
+    let ended = pump(outflow, |cx, pack| fill(&mut *source, cx, pack, method)).await;
     // What the stream holds is free before its caller knows the end.
     drop(source);
     match ended {
@@ -167,14 +167,10 @@ async fn stream(
     }
 }
 
-fn poll_item(
-    source: &mut dyn ItemSource,
-    cx: &mut TaskContext<'_>,
-    out: &mut BytesMut,
-    method: &str,
-) -> PolledItem<RemoteError> {
-    let polled = catch_unwind(AssertUnwindSafe(|| source.poll_item(cx, out)));
-    polled.unwrap_or_else(|panic| Poll::Ready(Some(Err(panic_error(method, &*panic)))))
+/// Items that came before a panic are sent, as those before an error are.
+fn fill(source: &mut dyn ItemSource, cx: &mut TaskContext<'_>, pack: &mut Pack, method: &str) -> Filled<RemoteError> {
+    let filled = catch_unwind(AssertUnwindSafe(|| source.fill(cx, pack)));
+    filled.unwrap_or_else(|panic| Filled::Failed(panic_error(method, &*panic)))
 }
 
 /// Tells the caller that results follow. `false`: there is no telling it.
@@ -196,11 +192,13 @@ where
     S: Stream<Item = Result<T, RemoteError>> + Send + 'static,
     F: FormatSet,
 {
-    fn poll_item(&mut self, cx: &mut TaskContext<'_>, out: &mut BytesMut) -> PolledItem<RemoteError> {
+    fn fill(&mut self, cx: &mut TaskContext<'_>, pack: &mut Pack) -> Filled<RemoteError> {
         let Self { stream, request, formats } = self;
-        stream.as_mut().poll_next(cx).map(|next| {
-            next.map(|item| {
-                write_item(formats, request.format(), &item?, out).map_err(|error| unwritable(request, &error))
+        pack.fill(|out| {
+            stream.as_mut().poll_next(cx).map(|next| {
+                next.map(|item| {
+                    write_item(formats, request.format(), &item?, out).map_err(|error| unwritable(request, &error))
+                })
             })
         })
     }

@@ -7,7 +7,7 @@ use daffi_wire::FIRST_CALL_WINDOW;
 
 use super::{context::Context, open_data::end, reply::ReplyTo};
 use crate::{
-    conn::Charge,
+    conn::{Charge, Ticket, WAITING_COST},
     data::{CallData, Outflow},
     refusal::Refusal,
     scratch::Scratch,
@@ -61,6 +61,8 @@ fn lose(to: ReplyTo, context: &Context, method: &str, bytes: usize, why: &str) {
 
 fn spawn(to: ReplyTo, context: &Context, method: &str, (data, rest, memory): (Arc<CallData>, Bytes, Charge)) {
     let (own, method) = (context.clone(), method.to_owned());
+    // A connection that ends in order waits for it.
+    let ticket = Ticket::new(Arc::clone(context.conn()), WAITING_COST);
     let running = context.node().running.clone();
     running.spawn(async move {
         let sent = async {
@@ -76,6 +78,6 @@ fn spawn(to: ReplyTo, context: &Context, method: &str, (data, rest, memory): (Ar
             () = own.cancelled() => to.send_expired(&own, &method),
             () = own.node().life.killed.cancelled() => {}
         }
-        drop(memory);
+        drop((memory, ticket));
     });
 }

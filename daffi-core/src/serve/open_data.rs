@@ -20,12 +20,17 @@ pub(super) fn open_data(
     in_pieces: bool,
 ) -> Result<Arc<CallData>, RemoteError> {
     let (caller, config) = (&context.call().caller, &context.node().config);
-    let counted = StreamPlace::one_of(&caller.streams, config.max_streams).ok_or_else(|| {
-        Refusal::Overloaded.error(format!(
-            "{} has {} calls open whose arguments or results come one by one, which is the most (max_streams)",
-            caller.name, config.max_streams
-        ))
-    })?;
+    // A large body that is put together waits in its own line, and takes its room from the budget.
+    let is_counted = streams.flags.items_follow || streams.flags.takes_results || in_pieces;
+    let counted = is_counted.then(|| {
+        StreamPlace::one_of(&caller.streams, config.max_streams).ok_or_else(|| {
+            Refusal::Overloaded.error(format!(
+                "{} has {} calls open whose arguments or results come one by one, which is the most (max_streams)",
+                caller.name, config.max_streams
+            ))
+        })
+    });
+    let counted = counted.transpose()?;
     let inflow = if streams.flags.items_follow || in_pieces {
         let reserved = reserve(context.conn()).map_err(|error| {
             let text = format!("there is no room for the items of a call of {}: {error}", caller.name);
@@ -36,7 +41,7 @@ pub(super) fn open_data(
         None
     };
     let outflow = streams.flags.takes_results.then(|| Outflow::new(end(context, id), streams.window));
-    Ok(Arc::new(CallData::new(format, inflow, outflow, Some(counted))))
+    Ok(Arc::new(CallData::new(format, inflow, outflow, counted)))
 }
 
 /// This node's end of a call of `context`'s caller.

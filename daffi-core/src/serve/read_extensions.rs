@@ -12,8 +12,8 @@ use crate::{refusal::Refusal, trace::TraceContext};
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReadExtensions {
     deadline: Option<Instant>,
-    /// Those with headers or a trace: most calls that say something say no more than their
-    /// deadline.
+    /// Those with headers, a trace or an identity: most calls that say something say no more than
+    /// their deadline.
     said: Option<Arc<Extensions>>,
 }
 
@@ -59,7 +59,7 @@ impl ReadExtensions {
         }
         // The clocks of two hosts need not agree: what is left counts from the arrival.
         let deadline = said.time_left_ms().map(|ms| Instant::now() + Duration::from_millis(ms.into()));
-        let keeps = said.has_headers() || said.trace().is_some();
+        let keeps = said.has_headers() || said.trace().is_some() || said.has_identity();
         // A callback may keep them for long, and must not keep a read buffer with them.
         Ok((Self { deadline, said: keeps.then(|| Arc::new(said.detached())) }, streams))
     }
@@ -70,6 +70,11 @@ impl ReadExtensions {
 
     pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.said.iter().flat_map(|said| said.headers())
+    }
+
+    /// Who calls, as a Router says, or who claims to be one.
+    pub(super) fn identity(&self) -> Option<&str> {
+        self.said.as_ref()?.identity()
     }
 
     /// The trace that the call belongs to.

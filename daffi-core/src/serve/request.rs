@@ -14,7 +14,12 @@ use super::{
     large::Large,
     reply::{Content, Reply},
 };
-use crate::{conn::Reading, refusal::Refusal, scratch::Scratch, session::Identity};
+use crate::{
+    conn::{NoRoom, READ_FREELY, Reading},
+    refusal::Refusal,
+    scratch::Scratch,
+    session::Identity,
+};
 
 /// A call that arrived, on its way to its callback through the layers around it.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct Request {
     pub(crate) id: CallId,
     pub(crate) format: FormatId,
     pub(crate) wants_reply: bool,
+    /// What its arguments may hold when they are read, once that was taken.
+    pub(crate) memory: Option<Reading>,
 }
 
 /// A body below this size is copied when its request has to wait, so that it keeps no larger read
@@ -67,7 +74,8 @@ impl Request {
         let callback = Callback::raw(method, CallbackOptions::new(), |request| {
             Reply::error(RemoteError::new("TypeError", format!("no node serves {}()", request.method())))
         });
-        Self { context, callback: Arc::new(callback), body, id: CallId::NONE, format, wants_reply: true }
+        let callback = Arc::new(callback);
+        Self { context, callback, body, id: CallId::NONE, format, wants_reply: true, memory: None }
     }
 
     /// Whether it is to run: a call whose caller is gone, or gave it up, is not, for others wait
@@ -173,14 +181,41 @@ impl Request {
         written.unwrap_or_else(Reply::error)
     }
 
-    /// Takes what the arguments may hold when they are read, as their format bounds it.
-    pub(crate) fn memory_of_arguments(&self, formats: &impl FormatSet) -> Result<Reading, RemoteError> {
+    /// What its arguments may hold when they are read, as their format bounds it, if that is so
+    /// much that its callback has to wait for the memory.
+    pub(crate) fn wanted_memory(&self) -> Option<usize> {
         let bytes = self.body.bytes.len();
-        let account = self.context.conn().inbound.account();
-        let bound = || formats.decode_bound(self.format, bytes);
-        account.read_arguments(bytes, bound, !self.wants_reply, Instant::now()).map_err(|no_room| {
+        // Of what asks for no answer nobody could be told.
+        if bytes < READ_FREELY || !self.wants_reply {
+            return None;
+        }
+        self.callback.bound_of_arguments(self.format, bytes)
+    }
+
+    /// Takes that for it. `false`: it has to wait until others were worked off.
+    pub(crate) fn take_memory(&mut self) -> bool {
+        if self.memory.is_none() && self.wanted_memory().is_some() {
+            self.memory = self.try_memory().ok();
+            return self.memory.is_some();
+        }
+        true
+    }
+
+    fn try_memory(&self) -> Result<Reading, NoRoom> {
+        let (account, bytes) = (self.context.conn().inbound.account(), self.body.bytes.len());
+        let bound = || self.callback.bound_of_arguments(self.format, bytes).unwrap_or_default();
+        account.read_arguments(bytes, bound, !self.wants_reply, Instant::now)
+    }
+
+    /// What was taken for its arguments, or is now, where nobody waited for it.
+    pub(crate) fn memory_of_arguments(&mut self) -> Result<Reading, RemoteError> {
+        if let Some(memory) = self.memory.take() {
+            return Ok(memory);
+        }
+        self.try_memory().map_err(|no_room| {
             Refusal::Overloaded.error(format!(
-                "reading arguments of {bytes} bytes may take {} of memory; as things stand {} may hold {}",
+                "reading arguments of {} bytes may take {} of memory; as things stand {} may hold {}",
+                self.body.bytes.len(),
                 no_room.may_hold,
                 self.context.caller(),
                 no_room.share

@@ -84,7 +84,7 @@ impl ServingNode {
         until_done: impl Send + 'static,
     ) {
         let node = &self.node;
-        if node.life.is_stopping() {
+        if node.life.is_stopping() && !context.conn().takes_last_calls() {
             return context.answer_error(turn, &frame, stopping(&node.name, &frame));
         }
         let Some(callback) = intake.callbacks.get(&frame) else {
@@ -223,7 +223,7 @@ impl ServingNode {
             Gathered::Broken(fault) => return fail(turn, refusal(&fault, &method)),
             Gathered::Nothing => return,
         };
-        if self.node.life.is_stopping() {
+        if self.node.life.is_stopping() && !context.conn().takes_last_calls() {
             return fail(turn, stopping(&self.node.name, &frame));
         }
         let Some(callback) = intake.callbacks.get(&frame) else {
@@ -278,6 +278,7 @@ fn request(frame: Frame, answer: ReplyTo, context: Context, callback: &Arc<Callb
         id: answer.id,
         format: answer.format,
         wants_reply: answer.wants_reply,
+        memory: None,
     }
 }
 

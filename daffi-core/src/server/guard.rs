@@ -77,6 +77,7 @@ impl Guard {
     /// Sets another policy, from the next frame of each connection on.
     pub(crate) fn set(&self, policy: Option<Policy>) {
         self.policy.store(policy.map(Arc::new));
+        // The policy is stored before: who sees the version reads that policy, or a later one.
         self.version.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -101,7 +102,7 @@ impl Guard {
 
     /// What the peer of a connection may do now.
     pub(super) fn access(policy: Option<&Policy>, conn: &Conn) -> Result<Access, Denied> {
-        policy.map_or(Ok(Access::OPEN), |policy| policy.access(&conn.peer, conn.token()))
+        policy.map_or(Ok(Access::OPEN), |policy| policy.access(&conn.peer, conn.token().as_deref()))
     }
 
     /// Whether a connection may be there at all. The error is for its peer.
@@ -113,7 +114,7 @@ impl Guard {
     /// Ends a connection that may not be there any more, or not as what it is.
     pub(crate) fn expel<'a>(&self, conn: &Arc<Conn>, name: &NodeName, methods: impl Iterator<Item = &'a MethodName>) {
         let Some(policy) = self.policy() else { return };
-        let access = policy.access(&conn.peer, conn.token());
+        let access = policy.access(&conn.peer, conn.token().as_deref());
         if let Err(denied) = access.and_then(|access| policy.check_member(&access, name, methods)) {
             let Denied { text, .. } = self.note_denied(&mut Rights::new(Arc::clone(conn)), name, denied);
             // What waits for it is not for it any more.

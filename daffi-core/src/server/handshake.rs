@@ -1,6 +1,8 @@
 //! Answers to handshakes, as far as Services and Routers do the same.
 
-use daffi_wire::{Frame, Level, NodeName, Role};
+use std::sync::atomic::Ordering;
+
+use daffi_wire::{Frame, Handshake, Level, NodeName, Role};
 
 use super::Server;
 use crate::{
@@ -17,19 +19,36 @@ impl Server {
         let reason = match Hello::read(frame, known, &self.config.limits) {
             // A client of level 4 tries again. One of 3.0.1 never would, so it is let in and hears
             // of each call that it did not run.
-            Ok(Hello { level, .. }) if known.is_none() && self.is_stopping() && level.at_least(Level::FOUR) => {
+            // Who only looks may see to the end what it waits for.
+            Ok(Hello { level, .. }) if known.is_none() && level.at_least(Level::FOUR) && self.turns_away(frame) => {
                 format!("{} is stopping", self.name)
             }
-            Ok(hello) => return Some(hello),
+            Ok(hello) => {
+                let moves_on =
+                    hello.level.at_least(Level::FOUR) && Handshake::says(frame.method(), Handshake::MOVES_ON);
+                conn.take_last_calls(moves_on);
+                // Looked at behind that: whoever sees clients off does it the other way round.
+                if self.has_seen_off.load(Ordering::SeqCst) {
+                    conn.take_last_calls(false);
+                }
+                return Some(hello);
+            }
             Err(reason) => reason,
         };
         self.refuse_handshake(role, conn, frame, &reason);
         None
     }
 
+    /// Whether this newcomer of level 4 comes too late. Of one whose token follows the next
+    /// handshake says whether it only looks.
+    fn turns_away(&self, first: &Frame) -> bool {
+        let may_look = matches!(first.method(), Handshake::LOOK_ONLY | Handshake::TOKEN_FOLLOWS);
+        self.life.is_closing() || self.is_stopping() && !may_look
+    }
+
     /// Whether a newcomer may have the name of `holder`.
     pub(crate) fn yields(&self, holder: Option<&Conn>) -> bool {
-        self.config.name_policy == NamePolicy::Newest
+        self.changeable().name_policy == NamePolicy::Newest
             || holder.is_none_or(|holder| holder.is_ending() || holder.is_draining() || holder.ended.is_cancelled())
     }
 

@@ -12,6 +12,10 @@ use crate::{
     session::{Hello, handshake_reply, no_room_for_list},
 };
 
+/// A handshake that lists no callbacks is shorter than this, whatever the name: a longer one is
+/// refused without being read, as nobody has to come to read a long list for its sake.
+const LONGEST_WITHOUT_CALLBACKS: usize = 64 * 1024;
+
 /// A server's end of one connection: that of the node's own kind, unless the first handshake says
 /// that its client only looks ([level 4](daffi_wire::level_four)).
 pub(crate) struct Door<H: Host> {
@@ -75,7 +79,7 @@ impl<H: Host> Door<H> {
                 // Whoever set another policy may have looked through them just before.
                 server.guard.expel_looker(&self.conn);
             }
-            if server.is_stopping() {
+            if server.life.is_closing() {
                 // `close` may have looked through them just before.
                 self.conn.drain();
             }
@@ -87,13 +91,30 @@ impl<H: Host> Door<H> {
         true
     }
 
+    /// Whether a handshake is one that lists no callbacks, if it keeps to the rules.
+    fn is_to_list_nothing(&self, frame: &Frame) -> bool {
+        let is_looking = asks_to_look(frame) || self.looker.is_some() && frame.kind() == Kind::Handshake;
+        is_looking || self.awaited.is_none() && token::follows(frame)
+    }
+
     /// Handles a frame that came before the handshake of the node's own kind, or in its place.
     #[cold]
     fn handle_early(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
+        let server = self.host.server();
+        if self.is_to_list_nothing(&frame) && frame.payload().len() > LONGEST_WITHOUT_CALLBACKS {
+            let reason = format!(
+                "a handshake with {} or {} lists no callbacks, and has {LONGEST_WITHOUT_CALLBACKS} bytes at most; this \
+                 one has {}",
+                Handshake::LOOK_ONLY,
+                Handshake::TOKEN_FOLLOWS,
+                frame.payload().len()
+            );
+            server.refuse_handshake(H::KIND, &self.conn, &frame, &reason);
+            return Ok(());
+        }
         if self.looker.is_some() {
             return self.handle_looking(&frame);
         }
-        let server = self.host.server();
         if let Some(name) = &self.awaited {
             if frame.kind() != Kind::Handshake {
                 return Err(ProtocolError::BeforeHandshake(frame.kind()).into());

@@ -1,6 +1,9 @@
 //! What every node that listens has: listeners, connections that are opening, limits on both, and
 //! an end in order.
 
+mod accepting;
+mod changeable;
+mod descriptors;
 mod guard;
 mod handshake;
 mod looker;
@@ -10,47 +13,43 @@ mod token;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    future::poll_fn,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize},
     },
-    time::Duration,
 };
 
 use daffi_serde::RemoteError;
-use daffi_transport::{AcceptError, Endpoint, Link, LinkConfig, LinkError, Listener, Pending};
+use daffi_transport::{Endpoint, LinkError, Listener};
 use daffi_wire::{CallId, EncodeError, FormatId, Frame, Header, Kind, Level, NodeName, Role, Shown};
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
-    sync::watch,
-    task::{AbortHandle, yield_now},
-    time::{Instant, sleep, timeout_at},
+    sync::{Notify, watch},
+    task::AbortHandle,
 };
 use tokio_util::task::TaskTracker;
 
+#[cfg(any(test, feature = "internals"))]
+pub(crate) use self::accepting::next_opening_id;
+use self::changeable::Changeable;
 pub use self::guard::Newcomer;
-use self::looker::Door;
 pub(crate) use self::{
+    accepting::listen,
     guard::{Guard, GuardSettings, guarding},
     rights::Rights,
     stop::begin_stop,
 };
 use crate::{
     config::NodeConfig,
-    conn::{Budget, Class, Conn, Driver, Handler, LongTurns},
-    deadline::later,
+    conn::{Budget, Class, Conn, Handler, LongTurns},
     error::{Disconnected, Ended, InitializationError},
     events::{EventHub, Events},
     lanes::{self, Lanes},
-    refusal::json_error,
+    refusal::json_refusal,
     serve::Lifecycle,
     session::Policy,
 };
-
-/// Pause after the operating system refused to accept, for want of file descriptors for one.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening node, whatever it does with the frames it gets.
 #[derive(Debug)]
@@ -60,6 +59,7 @@ pub(crate) struct Server {
     pub(crate) life: Lifecycle,
     pub(crate) events: EventHub,
     pub(crate) guard: Guard,
+    changeable: Mutex<Changeable>,
     /// The tasks of all connections.
     pub(crate) tasks: TaskTracker,
     /// What accepts connections.
@@ -72,6 +72,12 @@ pub(crate) struct Server {
     /// Connections of clients that only look, which bear no name here.
     lookers: Mutex<HashMap<u64, Arc<Conn>>>,
     connections: AtomicUsize,
+    /// So many there may be.
+    most_connections: usize,
+    /// Told when one is gone, with its file descriptor.
+    freed: Notify,
+    /// It stops, and clients have had their time to find another server.
+    has_seen_off: AtomicBool,
     ended: watch::Sender<Option<Ended>>,
     endpoints: Vec<Endpoint>,
     /// The runtime on which everything of this node runs.
@@ -116,10 +122,12 @@ impl Server {
         if listeners.is_empty() {
             return Err(InitializationError::NoEndpoint);
         }
+        let most_connections = config.max_connections.min(descriptors::for_connections());
         let runtime = Handle::current();
         let lanes = Lanes::on(&runtime, config.threads);
         Ok(Self {
             name,
+            changeable: Mutex::new(Changeable::from(&config)),
             config,
             life,
             events: EventHub::new(),
@@ -132,10 +140,23 @@ impl Server {
             opening: Mutex::default(),
             lookers: Mutex::default(),
             connections: AtomicUsize::new(0),
+            most_connections,
+            freed: Notify::new(),
+            has_seen_off: AtomicBool::new(false),
             ended: watch::Sender::new(None),
             endpoints: listeners.iter().map(|l| l.endpoint().clone()).collect(),
             runtime,
         })
+    }
+
+    /// The settings that may change, as they are now.
+    pub(crate) fn changeable(&self) -> Changeable {
+        *self.changeable.lock()
+    }
+
+    /// Takes over those of these settings that may change while the node runs.
+    pub(crate) fn reconfigure(&self, config: &NodeConfig) {
+        *self.changeable.lock() = config.into();
     }
 
     pub(crate) fn endpoints(&self) -> &[Endpoint] {
@@ -204,8 +225,12 @@ impl Server {
         error: &RemoteError,
     ) {
         let header = Header::new(Kind::Error, id, FormatId::JSON, true, false);
-        let frame = Frame::new(header, receiver, to, method, &json_error(error), &self.config.limits);
+        let frame = Frame::new(header, receiver, to, method, &json_refusal(error), &self.config.limits);
         self.send(conn, Class::Provoked, to, frame);
+    }
+
+    pub(crate) const fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Waits until the node was stopped. Cancel safe.
@@ -233,155 +258,4 @@ impl Server {
         self.events.close();
         self.ended.send_if_modified(|ended| ended.replace(ended.unwrap_or(how)).is_none());
     }
-}
-
-/// Lives on the node's runtime until the node ends: when it is dropped before, the runtime was.
-struct Lives<H: Host>(Arc<H>);
-
-impl<H: Host> Drop for Lives<H> {
-    fn drop(&mut self) {
-        // This has no effect on a node that has ended.
-        self.0.server().abandon(Ended::RuntimeGone);
-    }
-}
-
-/// Accepts on each listener, on tasks of their own, until the node ends.
-pub(crate) fn listen<H: Host>(host: &Arc<H>, listeners: Vec<Box<dyn Listener>>) {
-    let lives = Lives(Arc::clone(host));
-    tokio::spawn(async move {
-        lives.0.server().join().await;
-    });
-    for listener in listeners {
-        let server = host.server();
-        server.lanes.spawn_first(&server.listening, accept(Arc::clone(host), listener));
-    }
-}
-
-/// A connection's own handshakes happen beside this loop.
-async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
-    let server = host.server();
-    let config = LinkConfig::default().limits(server.config.limits);
-    // What is not accepted from a listener of this process alone is lost; from another one the next
-    // process takes it.
-    let life = &server.life;
-    let over = if listener.is_handed_over() { &life.stopping } else { &life.closing };
-    let mut failures: u64 = 0;
-    loop {
-        let accepted = tokio::select! {
-            () = over.cancelled() => return,
-            accepted = poll_fn(|cx| listener.poll_accept(cx, &config)) => accepted,
-        };
-        match accepted {
-            Ok(mut pending) => {
-                failures = 0;
-                pending.peer.listener = Some(listener.endpoint().clone());
-                open(&host, pending);
-                // However many knock, tasks of those that are in run between two of them.
-                yield_now().await;
-            }
-            Err(error) => {
-                failures += 1;
-                // It tries ten times a second, so what goes on is told ever more seldom.
-                if failures.is_power_of_two() {
-                    let endpoint = listener.endpoint();
-                    tracing::warn!(%endpoint, %error, failures, "cannot accept connections; trying again{}", remedy(&error));
-                }
-                tokio::select! {
-                    () = over.cancelled() => return,
-                    () = sleep(ACCEPT_PAUSE) => {}
-                }
-            }
-        }
-    }
-}
-
-/// What helps where too many files are open, of which each connection is one.
-fn remedy(error: &std::io::Error) -> &'static str {
-    // Too many are open in this process, or on the whole machine. The numbers are the same on every
-    // Unix.
-    match error.raw_os_error() {
-        Some(23 | 24) if cfg!(unix) => ": raise `ulimit -n`, in systemd LimitNOFILE=, or lower `max_connections`",
-        _ => "",
-    }
-}
-
-/// One open connection, which is counted until this is dropped with its task.
-struct OpenConnection<H: Host>(Arc<H>);
-
-impl<H: Host> Drop for OpenConnection<H> {
-    fn drop(&mut self) {
-        self.0.server().connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Closes the oldest connection that has not finished its handshake. `false`: there is none.
-fn push_out(server: &Server) -> bool {
-    match server.opening.lock().pop_first() {
-        Some((_, oldest)) => {
-            oldest.abort();
-            true
-        }
-        None => false,
-    }
-}
-
-fn open<H: Host>(host: &Arc<H>, pending: Pending) {
-    let server = host.server();
-    let config = &server.config;
-    if server.connections.fetch_add(1, Ordering::Relaxed) >= config.max_connections && !push_out(server) {
-        server.connections.fetch_sub(1, Ordering::Relaxed);
-        tracing::warn!(peer = %pending.peer, limit = config.max_connections, "refused a connection: max_connections reached");
-        return;
-    }
-    let counted = OpenConnection(Arc::clone(host));
-    let mut opening = server.opening.lock();
-    // A flood of silent connections pushes out its own, not the one that speaks.
-    while opening.len() >= config.max_pending_handshakes.max(1) {
-        let Some((_, oldest)) = opening.pop_first() else { break };
-        oldest.abort();
-    }
-    let this = next_opening_id();
-    let until = later(config.handshake_timeout);
-    opening.insert(this.0, server.lanes.spawn(&server.tasks, run(counted, pending, this, until)));
-}
-
-pub(crate) fn next_opening_id() -> OpeningId {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    OpeningId(NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Runs one connection, from its upgrade to its end.
-async fn run<H: Host>(counted: OpenConnection<H>, pending: Pending, opening: OpeningId, until: Instant) {
-    let host = &counted.0;
-    let server = host.server();
-    let peer = pending.peer.clone();
-    let link = match timeout_at(until, pending.upgrade()).await {
-        Ok(Ok(mut link)) => {
-            link.peer.listener = peer.listener;
-            link
-        }
-        // Load balancers look as often as every second.
-        Ok(Err(error @ AcceptError::Silent)) => {
-            tracing::debug!(%peer, %error, "a connection was not opened");
-            return server.finish_opening(opening);
-        }
-        Ok(Err(error)) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::info!(%peer, error, "a connection was not opened");
-            return server.finish_opening(opening);
-        }
-        Err(_) => {
-            tracing::info!(%peer, after = ?server.config.handshake_timeout, "a connection was not opened in time");
-            return server.finish_opening(opening);
-        }
-    };
-    let driver = driver(host, link, opening, until.saturating_duration_since(Instant::now()));
-    server.life.run_until_cut(driver.run()).await;
-}
-
-fn driver<H: Host>(host: &Arc<H>, link: Link, opening: OpeningId, time: Duration) -> Driver<Door<H>> {
-    let server = host.server();
-    let conn = Conn::new(link.peer.clone(), &server.budget);
-    let handler = Door::new(host, Arc::clone(&conn), opening);
-    Driver::new(link, conn, handler, &server.config, time, Some(server.long_turns.clone()))
 }

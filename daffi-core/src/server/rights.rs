@@ -50,6 +50,11 @@ impl Rights {
         self.version == guard.version()
     }
 
+    /// The version of the policy that they are of.
+    pub(crate) const fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Finds out what holds now.
     #[cold]
     pub(crate) fn renew(&mut self, guard: &Guard) {
@@ -57,6 +62,11 @@ impl Rights {
         self.version = guard.version();
         self.policy = guard.policy();
         self.access = Guard::access(self.policy.as_deref(), &self.conn);
+        if let (Some(policy), Some(shown)) = (&self.policy, self.conn.token())
+            && let Some(name) = policy.name_of(&shown.token)
+        {
+            self.conn.rename_token(name);
+        }
         self.callable = Recent::default();
     }
 
@@ -115,6 +125,14 @@ impl Rights {
         match &self.access {
             Ok(access) if access.sends(format) => Ok(()),
             _ => self.check_forbidden(frame.kind(), format),
+        }
+    }
+
+    /// Whether the peer may send results of a call in this format.
+    pub(crate) fn check_sends(&self, format: FormatId) -> Result<(), Denied> {
+        match &self.access {
+            Ok(access) if access.sends(format) => Ok(()),
+            _ => self.check(Action::Send(format)),
         }
     }
 

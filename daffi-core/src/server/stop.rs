@@ -6,7 +6,11 @@
 //! are let in, and their connections end together with the listeners. How long nobody listens is
 //! then up to whoever starts the next process.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use daffi_wire::{EventKind, Frame, Level};
 use tokio::time::{sleep, timeout};
@@ -20,6 +24,9 @@ use crate::{
 
 /// How often a node that stops looks whether all its connections are ready to end.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How long clients may take to find another server: about as long as they give to one address.
+const MOVING: Duration = Duration::from_secs(2);
 
 /// Begins to stop, if that was not done: requests are refused from here on. Goes on with `rest` on
 /// a task of its own, whoever waits for it.
@@ -43,6 +50,7 @@ impl Server {
     ) {
         self.say_it_stops(&conns());
         let all = async {
+            self.see_off(&conns).await;
             work.await;
             self.settle(&conns).await;
             self.close().await;
@@ -52,9 +60,10 @@ impl Server {
             self.tasks.wait().await;
         };
         let mut cut_off = 0;
-        if timeout(self.config.grace, all).await.is_err() {
+        let grace = self.changeable().grace;
+        if timeout(grace, all).await.is_err() {
             cut_off = left();
-            tracing::warn!(node = %self.name, open = cut_off, grace = ?self.config.grace, "stopping cut calls off");
+            tracing::warn!(node = %self.name, open = cut_off, ?grace, "stopping cut calls off");
             self.life.kill();
             self.close().await;
             for conn in conns() {
@@ -76,13 +85,30 @@ impl Server {
         if self.is_stopping() && !self.life.is_killed() { frame() } else { None }
     }
 
-    /// Tells those that can go elsewhere. A client with other addresses does so at once, and what
-    /// it has open here ends here.
+    /// Tells those that can go elsewhere. A client with other addresses does so in a moment, and
+    /// what it has open here ends here.
     fn say_it_stops(&self, conns: &[Arc<Conn>]) {
         let frame = event_frame(EventKind::Stopping, &self.name, &self.config.limits);
         for conn in conns.iter().filter(|conn| conn.level().at_least(Level::FOUR)) {
             self.send(conn, Class::Notice, "", frame.clone());
         }
+    }
+
+    /// Waits until those who go elsewhere have said that they are there: until then their calls are
+    /// taken.
+    async fn see_off(&self, conns: &impl Fn() -> Vec<Arc<Conn>>) {
+        let stay = || conns().iter().filter(|conn| conn.takes_last_calls() && !conn.ended.is_cancelled()).count();
+        let gone = async {
+            while stay() > 0 {
+                sleep(LOOK).await;
+            }
+        };
+        if timeout(MOVING, gone).await.is_err() {
+            tracing::info!(node = %self.name, clients = stay(), after = ?MOVING, "clients have found no other server");
+        }
+        // Nobody gets in any more who may still call: first what they say, then who has said it.
+        self.has_seen_off.store(true, Ordering::SeqCst);
+        conns().iter().for_each(|conn| conn.take_last_calls(false));
     }
 
     /// Waits until the last answers have settled at peers that come back only once, then until the

@@ -14,7 +14,7 @@ const PART: usize = 64;
 
 /// A list in parts.
 #[derive(Clone, Debug)]
-pub(super) struct List<T> {
+pub(crate) struct List<T> {
     /// The parts, all of which are full but the last, which is not empty.
     parts: Vec<Arc<Vec<T>>>,
 }
@@ -26,19 +26,19 @@ impl<T> Default for List<T> {
 }
 
 impl<T: Clone> List<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.parts.last().map_or(0, |last| (self.parts.len() - 1) * PART + last.len())
     }
 
-    pub(super) fn get(&self, at: usize) -> Option<&T> {
+    pub(crate) fn get(&self, at: usize) -> Option<&T> {
         self.parts.get(at / PART)?.get(at % PART)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.parts.iter().flat_map(|part| part.iter())
     }
 
-    pub(super) fn push(&mut self, element: T) {
+    pub(crate) fn push(&mut self, element: T) {
         match self.parts.last_mut().filter(|part| part.len() < PART) {
             Some(part) => Arc::make_mut(part).push(element),
             None => self.parts.push(Arc::new(vec![element])),
@@ -52,7 +52,7 @@ impl<T: Clone> List<T> {
     }
 
     /// Removes one element; the last takes its place.
-    pub(super) fn swap_remove(&mut self, at: usize) {
+    pub(crate) fn swap_remove(&mut self, at: usize) {
         let Some(part) = self.parts.last_mut() else { return };
         let last = Arc::make_mut(part).pop();
         if part.is_empty() {

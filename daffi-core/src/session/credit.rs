@@ -34,12 +34,21 @@ impl Outgoing {
     /// Pays for a request of that cost, so that it may go on now. One that is larger than the
     /// window passes when nothing else is outstanding.
     pub(crate) fn pay(&mut self, cost: u64) -> bool {
-        let sent = self.sent.saturating_add(cost);
-        let pays = self.is_quiet() || sent <= self.limit;
+        let pays = self.can_pay(cost);
         if pays {
-            self.sent = sent;
+            self.sent = self.sent.saturating_add(cost);
         }
         pays
+    }
+
+    /// What is outstanding.
+    pub(crate) const fn outstanding(&self) -> u64 {
+        self.sent - self.worked_off
+    }
+
+    /// Whether a request of that cost may go on now.
+    pub(crate) const fn can_pay(&self, cost: u64) -> bool {
+        self.is_quiet() || self.sent.saturating_add(cost) <= self.limit
     }
 
     /// Whether nothing is outstanding.
@@ -50,6 +59,13 @@ impl Outgoing {
     /// Gives back the price of a request that was paid for and not sent.
     pub(crate) fn refund(&mut self, cost: u64) {
         self.sent = self.sent.saturating_sub(cost).max(self.worked_off);
+    }
+
+    /// What its receiver granted last, with what `dropped` requests cost that it never got, and
+    /// that their sender counts.
+    pub(crate) fn newest_grant(&self, dropped: u64) -> Option<Grant> {
+        let window = u32::try_from(self.limit - self.worked_off).unwrap_or(MAX_WINDOW);
+        Grant::new(self.flow, self.worked_off.saturating_add(dropped), window).ok()
     }
 
     /// Takes a grant of the receiver. `false`: it is of another flow, no newer than the one

@@ -1,5 +1,6 @@
 //! The open calls of one connection.
 
+mod carried;
 mod parts;
 
 use std::{
@@ -14,9 +15,6 @@ use crate::keyed::ByName;
 
 /// Call numbers of one connection: 1 to 65 535.
 pub(crate) const IDS: usize = u16::MAX as usize;
-
-/// Numbers that rest beyond the end of their connection, at most.
-const CARRIED: usize = IDS / 4;
 
 /// Numbers that rest on a connection that is worn out.
 const WORN: usize = IDS / 4;
@@ -58,6 +56,8 @@ pub(crate) struct InFlight {
     /// Numbers that rest, in all and by receiver.
     resting: usize,
     resting_by: ByName<NodeName, usize>,
+    /// Those of them that are of the connection before.
+    carried: usize,
     /// Numbers that are kept for calls to come.
     reserved: usize,
     last: u16,
@@ -84,31 +84,6 @@ enum SlotState {
 }
 
 impl InFlight {
-    /// The table of the connection that follows `ended`: its numbers go on.
-    ///
-    /// A 3.0.1 server sends an answer to whoever bears the name by then
-    /// ([protocol, 4](daffi_wire::protocol#4)), so what was open on the connection before rests on
-    /// this one. Of the ones before that nothing is left, and of very many nothing is kept: their
-    /// numbers come again only after all others.
-    pub(crate) fn follow(ended: &Self) -> Self {
-        let mut next = Self { last: ended.last, ..Self::default() };
-        if ended.calls.len() <= CARRIED {
-            for (id, slot) in
-                ended.calls.iter().filter(|(_, slot)| !slot.carried && !matches!(slot.state, SlotState::Done(_)))
-            {
-                let rests = Slot {
-                    receiver: slot.receiver.clone(),
-                    state: SlotState::Resting,
-                    streams: slot.streams,
-                    carried: true,
-                };
-                next.calls.insert(*id, rests);
-                next.rests(&slot.receiver);
-            }
-        }
-        next
-    }
-
     /// Takes the next free number. `None`: all are in use. `waker`: of the caller, if it is known.
     pub(crate) fn open(&mut self, receiver: &NodeName, waker: Option<&Waker>) -> Option<CallId> {
         if !self.has_free() {
@@ -181,7 +156,7 @@ impl InFlight {
     /// asked.
     pub(crate) fn complete(&mut self, frame: Frame) -> Option<Completed> {
         let id = frame.header().id();
-        self.end(id, frame, |frame, slot| frame.is_from(&slot.receiver), Outcome::Reply)
+        self.end(id, frame, |frame, slot| slot.is_of(|asked| frame.is_from(asked)), Outcome::Reply)
     }
 
     /// Completes a call whose last result came in DATA of `receiver`. `None`: there is no such
@@ -189,7 +164,7 @@ impl InFlight {
     pub(crate) fn complete_stream(&mut self, id: CallId, receiver: &str) -> Option<Completed> {
         // Whoever gave a call up may not know that its answer was to come so.
         let ends = |slot: &Slot| slot.streams || matches!(slot.state, SlotState::Resting);
-        let is_of = |receiver: &&str, slot: &Slot| ends(slot) && slot.receiver.as_str() == *receiver;
+        let is_of = |receiver: &&str, slot: &Slot| ends(slot) && slot.is_of(|asked| asked.as_str() == *receiver);
         self.end(id, receiver, is_of, |_| Outcome::AllCame)
     }
 
@@ -219,7 +194,7 @@ impl InFlight {
             }
             SlotState::Resting => {
                 let slot = entry.remove();
-                self.rests_no_more(&slot.receiver);
+                self.rests_no_more(&slot);
                 Some(Completed::Quietly)
             }
         }
@@ -255,12 +230,13 @@ impl InFlight {
         *self.resting_by.entry(receiver.clone()).or_default() += 1;
     }
 
-    fn rests_no_more(&mut self, receiver: &str) {
+    fn rests_no_more(&mut self, slot: &Slot) {
         self.resting -= 1;
-        if let Some(resting) = self.resting_by.get_mut(receiver) {
+        self.carried -= usize::from(slot.carried);
+        if let Some(resting) = self.resting_by.get_mut(&*slot.receiver) {
             *resting -= 1;
             if *resting == 0 {
-                self.resting_by.remove(receiver);
+                self.resting_by.remove(&*slot.receiver);
             }
         }
     }
@@ -301,6 +277,7 @@ impl InFlight {
     pub(crate) fn end_receiver(&mut self, receiver: &str) -> Vec<Waker> {
         let mut wakers = Vec::new();
         self.resting -= self.resting_by.remove(receiver).unwrap_or_default();
+        let carried = &mut self.carried;
         self.calls.retain(|_, slot| {
             if slot.receiver.as_str() != receiver {
                 return true;
@@ -316,7 +293,10 @@ impl InFlight {
                     true
                 }
                 SlotState::Done(_) => true,
-                SlotState::Resting => false,
+                SlotState::Resting => {
+                    *carried -= usize::from(slot.carried);
+                    false
+                }
             }
         });
         wakers
@@ -333,11 +313,6 @@ impl InFlight {
                 SlotState::Done(_) | SlotState::Evicted | SlotState::Resting => None,
             })
             .collect()
-    }
-
-    /// Whether no answer is to come any more.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.calls.is_empty()
     }
 
     /// Whether another call can be opened.

@@ -9,10 +9,31 @@ const SHARE: usize = 8;
 /// What stands around a list.
 const AROUND: usize = 64;
 
+/// A shorter handshake is read without such a look.
+const SHORT: usize = 32 * 1024;
+
+/// What a handshake names beside callbacks.
+const OTHER_NAMES: usize = 64;
+
 /// What the entry of one member takes of the list.
 pub(super) const fn cost(json: usize, callbacks: usize) -> usize {
     // A comma behind it.
     json.saturating_add(1).saturating_add(callbacks.saturating_mul(NAME_COST))
+}
+
+/// What the entry of a member takes at least whose handshake is this: told by its bytes, which is a
+/// hundredth of what reading it costs.
+pub(super) fn least(handshake: &[u8]) -> (usize, usize) {
+    if handshake.len() < SHORT {
+        return (0, 0);
+    }
+    // An escape is six bytes for one at most, and space between names is none of them.
+    let count = |wanted: fn(&u8) -> bool| handshake.iter().filter(|byte| wanted(byte)).count();
+    let (escapes, spaces) = (count(|byte| *byte == b'\\'), count(u8::is_ascii_whitespace));
+    let json = handshake.len().saturating_sub(AROUND + spaces + 5 * escapes);
+    // A name has two quotes, and a quote within one has a backslash before it.
+    let quotes = handshake.windows(2).filter(|two| two[0] != b'\\' && two[1] == b'"').count();
+    (json, (quotes / 2).saturating_sub(OTHER_NAMES))
 }
 
 /// The list of all members, shared out among them as memory is: half of it in parts that nobody can
@@ -72,6 +93,8 @@ impl ListShares {
 
 #[cfg(test)]
 mod tests {
+    use daffi_wire::{Handshake, Level, Limits};
+
     use super::*;
 
     const LIMIT: usize = 16 * 1024 * 1024;
@@ -102,6 +125,35 @@ mod tests {
             taken += honest;
         }
         assert!(taken <= LIMIT, "{taken}");
+    }
+
+    /// What a handshake with 2000 callbacks takes by its bytes, and what it takes when it was read.
+    fn told_and_taken(name: &str, space: &str) -> (usize, usize) {
+        let names: Vec<_> = (0..2000).map(|n| format!("{space}\"{name}-{n}\"")).collect();
+        let body = format!(
+            r#"{{"meta":{{"type":"client","error":null}},"members":[{{"name":"m","methods":[{}]}}]}}"#,
+            names.join(",")
+        );
+        let read = Handshake::parse(body.as_bytes(), &Limits::default()).unwrap();
+        let (json, callbacks) = least(body.as_bytes());
+        (cost(json, callbacks), cost(read.members[0].to_json(Level::FOUR).len(), 2000))
+    }
+
+    #[test]
+    fn a_handshake_takes_no_less_than_its_bytes_tell() {
+        for (name, space) in [
+            ("callback", ""),
+            ("call back", "  \n"),
+            (r#"\"\\\""#, " "),
+            (r"\u00e9\u00e8\u00e7", ""),
+            ("\u{e9}\u{1f600}", ""),
+        ] {
+            let (told, taken) = told_and_taken(name, space);
+            assert!((1..=taken).contains(&told), "{name}: {told} of {taken}");
+        }
+        let (told, taken) = told_and_taken("a-name-of-thirty-and-some-letters", "");
+        assert!(told > taken * 9 / 10, "{told} of {taken}");
+        assert_eq!(least(b"short"), (0, 0));
     }
 
     #[test]

@@ -5,16 +5,24 @@ use std::{collections::HashSet, sync::Arc};
 use daffi_wire::{Level, Member, MethodName, NodeName};
 
 use super::cow::{List, Map};
+use crate::keyed::{ByName, Names};
 
-/// A snapshot of the members of a connection. Replaced as a whole when one comes, goes or changes;
-/// the snapshots share what did not change.
+/// A snapshot of the members of a connection, as far as its node is told of them. Replaced as a
+/// whole when one comes, goes or changes; the snapshots share what did not change.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     list: List<Arc<Member>>,
     by_name: Map<NodeName, usize>,
     /// Who exposes a callback, in the order of the list and without the node itself.
     by_method: Map<MethodName, Arc<[NodeName]>>,
+    /// How many are of level 3.
+    level_three: usize,
+    /// The callbacks of which all who expose them are listed; `None`: all are listed.
+    watched: Option<Arc<Names<MethodName>>>,
 }
+
+/// Of so many that expose a callback it is looked at what they speak.
+const LOOKS: usize = 64;
 
 impl Members {
     /// The members in the order the server lists them.
@@ -28,10 +36,33 @@ impl Members {
         self.by_name.get(name).and_then(|at| self.list.get(*at)).map(|member| &**member)
     }
 
-    /// The members that expose `method`, in list order, without the node itself.
+    /// The members that expose `method`, in list order, without the node itself. `None`: nobody
+    /// does, or this node has not asked yet who does.
     #[must_use]
     pub fn receivers_of(&self, method: &str) -> Option<&Arc<[NodeName]>> {
         self.by_method.get(method)
+    }
+
+    /// Whether all who expose `method` are listed.
+    pub(crate) fn knows(&self, method: &str) -> bool {
+        self.watched.as_ref().is_none_or(|watched| watched.contains(method))
+    }
+
+    /// Whether all members are listed.
+    pub(crate) const fn knows_all(&self) -> bool {
+        self.watched.is_none()
+    }
+
+    /// Whether the node is told of a member that exposes these.
+    fn concerns(&self, methods: &[MethodName]) -> bool {
+        self.watched.as_ref().is_none_or(|watched| methods.iter().any(|method| watched.contains(method)))
+    }
+
+    /// Whether all who expose `method` are known to be of level 4. Of very many of them, beside
+    /// members of level 3, that is not found out.
+    pub(crate) fn are_level_four(&self, method: &str) -> bool {
+        let all = self.receivers_of(method).map(|all| &all[..]).unwrap_or_default();
+        self.level_three == 0 || all.len() <= LOOKS && all.iter().all(|name| self.level(name).at_least(Level::FOUR))
     }
 
     /// What this member is known to speak: level 3 unless it has shown more.
@@ -64,8 +95,49 @@ impl MemberList {
     /// The whole list anew ([protocol, 5.3](daffi_wire::protocol#5.3)). The same name twice: the
     /// last one counts.
     pub(crate) fn replace(&mut self, list: Vec<Member>) {
-        (self.now, self.bytes) = (Members::default(), 0);
+        self.watch_nothing(list);
+        self.now.watched = None;
+        self.index(|_| true);
+    }
+
+    /// The list of a node that is told of nobody else as long as it does not ask for it.
+    pub(crate) fn watch_nothing(&mut self, list: Vec<Member>) {
+        self.now = Members { watched: Some(Arc::default()), ..Members::default() };
+        self.bytes = 0;
         self.update(list);
+    }
+
+    /// Adds those who expose these callbacks, as far as they were not listed: from now on all of
+    /// them are.
+    pub(crate) fn watch(&mut self, methods: &[MethodName], list: Vec<Member>) {
+        self.update(list);
+        let Some(watched) = &mut self.now.watched else { return };
+        let new: Names<_> = methods.iter().filter(|method| !watched.contains(*method)).cloned().collect();
+        Arc::make_mut(watched).extend(new.iter().cloned());
+        self.index(|method| new.contains(method));
+    }
+
+    /// Whether the node is told of a member from now on that a notice lists so, or it is the node
+    /// itself.
+    pub(crate) fn is_told_of(&self, member: &Member) -> bool {
+        member.name == self.own || self.now.concerns(&member.methods)
+    }
+
+    /// Finds out who exposes these callbacks, of which nothing was known.
+    fn index(&mut self, is_new: impl Fn(&MethodName) -> bool) {
+        let mut found = ByName::<MethodName, Vec<NodeName>>::default();
+        for member in self.now.list.iter().filter(|member| member.name != self.own) {
+            for method in member.methods.iter().filter(|method| is_new(method)) {
+                let exposing = found.entry(method.clone()).or_default();
+                // It may name a callback twice.
+                if exposing.last() != Some(&member.name) {
+                    exposing.push(member.name.clone());
+                }
+            }
+        }
+        for (method, exposing) in found {
+            self.now.by_method.insert(method, exposing.into());
+        }
     }
 
     /// Adds members, or replaces what they expose.
@@ -81,6 +153,7 @@ impl MemberList {
     fn add(&mut self, member: Arc<Member>) {
         let at = self.now.list.len();
         self.bytes += bytes(&member);
+        self.now.level_three += usize::from(is_level_three(&member));
         self.now.by_name.insert(member.name.clone(), at);
         self.now.list.push(Arc::clone(&member));
         if member.name != self.own {
@@ -94,6 +167,8 @@ impl MemberList {
             return;
         }
         self.bytes = self.bytes - bytes(&before) + bytes(&member);
+        self.now.level_three += usize::from(is_level_three(&member));
+        self.now.level_three -= usize::from(is_level_three(&before));
         self.now.list.set(at, Arc::clone(&member));
         if member.name == self.own || before.methods == member.methods {
             return;
@@ -108,6 +183,7 @@ impl MemberList {
         let Some(at) = self.now.by_name.remove(name) else { return false };
         if let Some(gone) = self.now.list.get(at).cloned() {
             self.bytes -= bytes(&gone);
+            self.now.level_three -= usize::from(is_level_three(&gone));
             if gone.name != self.own {
                 gone.methods.iter().for_each(|method| self.withdraw(method, &gone.name));
             }
@@ -124,6 +200,9 @@ impl MemberList {
 
     /// The member at `at` exposes `method`.
     fn expose(&mut self, method: &MethodName, name: &NodeName, at: usize) {
+        if !self.now.knows(method) {
+            return;
+        }
         let exposing = self.now.by_method.get(method).map(|all| &all[..]).unwrap_or_default();
         let place = exposing.partition_point(|other| self.now.by_name.get(other).is_some_and(|other| *other < at));
         if exposing.get(place) != Some(name) {
@@ -160,6 +239,10 @@ impl MemberList {
     pub(crate) fn snapshot(&self) -> Members {
         self.now.clone()
     }
+}
+
+fn is_level_three(member: &Member) -> bool {
+    !member.level.at_least(Level::FOUR)
 }
 
 fn bytes(member: &Member) -> usize {
@@ -200,6 +283,31 @@ mod tests {
         assert!(!list.remove("a"));
         assert!(list.remove("c"));
         assert_eq!(list.snapshot().iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["me", "b"]);
+    }
+
+    #[test]
+    fn who_exposes_what_is_watched_is_known_and_nothing_of_the_rest() {
+        let method = |name| MethodName::new(name, &Limits::default()).unwrap();
+        let mut list = MemberList::new(member("me", &[]).name);
+        list.watch_nothing(vec![member("me", &["f"])]);
+        assert!(!list.snapshot().knows("f") && !list.snapshot().knows_all());
+        list.watch(&[method("f"), method("none")], vec![member("a", &["f", "g"]), member("b", &["f", "f"])]);
+        let members = list.snapshot();
+        assert_eq!((receivers_of(&members, "f"), members.knows("none")), (vec!["a".into(), "b".into()], true));
+        assert!(members.receivers_of("g").is_none() && !members.knows("g"), "others may expose it as well");
+        list.update(vec![member("c", &["f", "g"])]);
+        list.watch(&[method("g"), method("f")], vec![member("d", &["g"])]);
+        let members = list.snapshot();
+        assert_eq!(
+            (receivers_of(&members, "f"), receivers_of(&members, "g")),
+            (["a", "b", "c"].map(String::from).to_vec(), ["a", "c", "d"].map(String::from).to_vec())
+        );
+        let notice = [member("a", &["h"]), member("b", &["g"]), member("me", &[])];
+        assert_eq!(notice.map(|member| list.is_told_of(&member)), [false, true, true]);
+        list.replace(vec![member("x", &["f", "h"]), member("me", &["f"])]);
+        let members = list.snapshot();
+        assert!(members.knows_all() && members.knows("h"));
+        assert_eq!((receivers_of(&members, "f"), receivers_of(&members, "g")), (vec!["x".into()], vec![]));
     }
 
     /// After every change the same as from the list itself, and snapshots stay as they were.

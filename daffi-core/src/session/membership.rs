@@ -1,13 +1,16 @@
 //! Who is a member of a Router, and what the others are to be told of it.
 
+use std::collections::BTreeSet;
+
 use daffi_wire::{
-    CallId, EncodeError, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, NodeName,
-    NodeType, Role,
+    CallId, EncodeError, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, Member, MethodName,
+    NodeName, NodeType, Role, Watch,
 };
 
 use super::{
-    list_shares::{ListShares, TooLong},
-    news::News,
+    list_shares::{self, ListShares, TooLong, least},
+    news::{News, NewsPlace, NewsReader},
+    watching::{Interest, TooManyWatched, Watchers},
 };
 use crate::keyed::ByName;
 
@@ -17,6 +20,9 @@ use crate::keyed::ByName;
 /// News are kept once for all, and each member has read them up to some place. So a join costs the
 /// same with one member as with thousands, and what is kept for one that reads nothing is bounded
 /// by the members, not by what happens.
+///
+/// A member that watches some callbacks reads those of the news that concern it, and has been told
+/// exactly of those who expose one of them ([level 4](daffi_wire::level_four#watching)).
 #[derive(Debug)]
 pub(crate) struct Membership<P> {
     list: Vec<ListEntry<P>>,
@@ -25,6 +31,7 @@ pub(crate) struct Membership<P> {
     /// Bytes of the list as JSON, at its longest.
     list_bytes: usize,
     news: News,
+    watchers: Watchers,
     limits: Limits,
 }
 
@@ -35,11 +42,22 @@ struct ListEntry<P> {
     member: Member,
     /// The member as it stands in lists on level 3 and level 4 links.
     json: [Vec<u8>; 2],
+    watched: Interest,
     /// The number of the next piece of news that this member has not got.
     next: u64,
     /// The numbers of the news of its coming, and of its last change.
     came: u64,
     changed: Option<u64>,
+}
+
+impl<P> ListEntry<P> {
+    fn reader(&self) -> NewsReader<'_> {
+        NewsReader { conn: self.conn, next: self.next, link: link(self.member.level), watched: &self.watched }
+    }
+
+    const fn place(&self) -> NewsPlace {
+        NewsPlace { conn: self.conn, came: self.came, changed: self.changed }
+    }
 }
 
 /// What a newcomer changed.
@@ -89,16 +107,25 @@ impl<P> Membership<P> {
             shares: ListShares::new(limits.max_list_bytes, most),
             list_bytes: 0,
             news: News::default(),
+            watchers: Watchers::default(),
             limits,
         }
     }
 
     /// Adds the member of connection `conn`, and takes its name from whoever bore it.
+    /// `watches_all`: it is told of all members, and not of those alone whom it
+    /// [watches](Self::watch).
     ///
     /// # Errors
     /// When its names take more of the list than it may, or do not fit into a frame; nothing has
     /// changed then.
-    pub(crate) fn join(&mut self, conn: u64, member: Member, peer: P) -> Result<Joined<P>, NotListed> {
+    pub(crate) fn join(
+        &mut self,
+        conn: u64,
+        member: Member,
+        peer: P,
+        watches_all: bool,
+    ) -> Result<Joined<P>, NotListed> {
         let json = LINKS.map(|level| member.to_json(level));
         self.check_share(&member, &json)?;
         let connected = self.event(EventKind::Connected, &member.name)?;
@@ -107,15 +134,16 @@ impl<P> Membership<P> {
         if let Some(at) = self.by_name.get(&member.name).copied() {
             let told = self.event(EventKind::Evicted, &member.name)?;
             let old = self.remove(at, &told);
-            let mut last: Vec<_> = self.news.unread(old.next, old.conn, link(old.member.level)).cloned().collect();
+            let mut last: Vec<_> = self.news.unread(old.reader()).cloned().collect();
             last.push(told);
             evicted = Some((old.peer, last));
         }
-        let came = self.news.add_member(conn, coming);
+        let came = self.news.add_member(conn, &member.methods, coming);
         self.by_name.insert(member.name.clone(), self.list.len());
         self.list_bytes += json[1].len();
         self.shares.change(0, cost(&member, &json));
-        self.list.push(ListEntry { conn, peer, member, json, next: self.end(), came, changed: None });
+        let watched = Interest::new(watches_all);
+        self.list.push(ListEntry { conn, peer, member, json, watched, next: self.end(), came, changed: None });
         Ok(Joined { evicted })
     }
 
@@ -143,12 +171,28 @@ impl<P> Membership<P> {
         let frames = [vec![three?], vec![four?]];
         let entry = &mut self.list[at];
         // Who has not heard of its coming yet hears of that, and of what it exposes by then.
-        self.news.replace(entry.came, coming);
-        entry.changed = Some(self.news.add_change(conn, entry.came, entry.changed, frames));
+        let methods = (&entry.member.methods[..], &member.methods[..]);
+        entry.changed = Some(self.news.add_change(entry.place(), methods, coming, frames));
         self.shares.change(cost(&entry.member, &entry.json), cost(&member, &json));
         self.list_bytes = self.list_bytes + json[1].len() - entry.json[1].len();
         (entry.json, entry.member) = (json, member);
         Ok(Updated::Changed)
+    }
+
+    /// Whether a member of that name may have what its handshake takes of the list at least. To be
+    /// asked before a long one is read.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(crate) fn check_length(&self, name: &str, handshake: &[u8]) -> Result<(), TooLong> {
+        if handshake.len() > self.limits.max_control_bytes {
+            // Its length alone has it refused, without a look at its bytes.
+            return Ok(());
+        }
+        let (json, callbacks) = least(handshake);
+        let before = self.by_name.get(name).map(|at| &self.list[*at]);
+        let before = before.map_or(0, |entry| cost(&entry.member, &entry.json));
+        self.shares.check(before, list_shares::cost(json, callbacks), callbacks)
     }
 
     /// Whether the member may have that much of the list.
@@ -175,10 +219,10 @@ impl<P> Membership<P> {
         Handshake::assemble(NodeType::new(Role::Router, level), members)
     }
 
-    /// The body of the answer to a second handshake on a level 4 link: the member itself.
-    pub(crate) fn reply_to_update(&self, name: &NodeName) -> Vec<u8> {
-        let own = self.by_name.get(name).map(|at| &self.list[*at].json[link(Level::FOUR)][..]);
-        Handshake::assemble(NodeType::new(Role::Router, Level::FOUR), own)
+    /// The body of the answer to a second handshake on a level 4 link, or to the first of one that
+    /// watches nothing yet: the member itself.
+    pub(crate) fn reply_alone(&self, name: &NodeName) -> Vec<u8> {
+        Self::assemble(self.by_name.get(name).map(|at| &self.list[*at].json[link(Level::FOUR)][..]))
     }
 
     /// About how many bytes such answers have.
@@ -190,8 +234,14 @@ impl<P> Membership<P> {
     /// what nobody was told before.
     pub(crate) fn tell_all(&mut self, takes: impl Fn(&P) -> bool, mut send: impl FnMut(&P, &[Frame])) -> usize {
         let (mut frames, mut behind) = (Vec::new(), Vec::new());
+        let latest = self.news.latest(&self.watchers);
         for at in 0..self.list.len() {
             if self.list[at].next == self.end() {
+                continue;
+            }
+            if latest.has_nothing_for(self.list[at].reader()) {
+                self.list[at].next = self.end();
+                send(&self.list[at].peer, &[]);
                 continue;
             }
             if !takes(&self.list[at].peer) {
@@ -217,8 +267,49 @@ impl<P> Membership<P> {
     /// Bytes of the news that a member has not got.
     pub(crate) fn unread_bytes(&self, name: &NodeName, conn: u64) -> usize {
         let Some(at) = self.position(name, conn) else { return 0 };
-        let ListEntry { next, conn, ref member, .. } = self.list[at];
-        self.news.unread(next, conn, link(member.level)).map(|frame| frame.as_bytes().len()).sum()
+        self.news.unread(self.list[at].reader()).map(|frame| frame.as_bytes().len()).sum()
+    }
+
+    /// What a member would take by what it watches, after this change.
+    ///
+    /// # Errors
+    /// It may not watch that much.
+    pub(crate) fn watch_cost(&self, name: &NodeName, conn: u64, change: &Watch) -> Result<usize, TooManyWatched> {
+        self.position(name, conn).map_or(Ok(0), |at| self.list[at].watched.cost_after(change))
+    }
+
+    /// The body of the answer to a WATCH, to be asked for before [`watch`](Self::watch): all
+    /// members, or those of whom the member was not told and is told from then on. `exposing`:
+    /// those who expose a callback.
+    pub(crate) fn reply_to_watch(
+        &self,
+        name: &NodeName,
+        conn: u64,
+        change: &Watch,
+        exposing: impl Fn(&MethodName) -> Vec<NodeName>,
+    ) -> Vec<u8> {
+        let Some(own) = self.position(name, conn) else { return Self::assemble([]) };
+        let watched = &self.list[own].watched;
+        if change.all && matches!(watched, Interest::Some(_)) {
+            return self.reply(Level::FOUR);
+        }
+        let asked = watched.new_ones(&change.add).flat_map(exposing);
+        let places: BTreeSet<_> = asked.filter_map(|name| self.by_name.get(&name).copied()).collect();
+        let new = places.into_iter().filter(|at| *at != own && !watched.matches(&self.list[*at].member.methods));
+        Self::assemble(new.map(|at| &self.list[at].json[link(Level::FOUR)][..]))
+    }
+
+    fn assemble<'a>(members: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        Handshake::assemble(NodeType::new(Role::Router, Level::FOUR), members)
+    }
+
+    /// A member watches something else from now on. It has to have been told all news before, and
+    /// to be answered as [`reply_to_watch`](Self::reply_to_watch) says.
+    pub(crate) fn watch(&mut self, name: &NodeName, conn: u64, change: &Watch) {
+        if let Some(at) = self.position(name, conn) {
+            self.watchers.change(conn, &mut self.list[at].watched, change);
+            self.news.note_told();
+        }
     }
 
     /// The number of the next piece of news.
@@ -244,14 +335,14 @@ impl<P> Membership<P> {
         if let Some(moved) = self.list.get(at) {
             self.by_name.insert(moved.member.name.clone(), at);
         }
-        self.news.add_end(removed.conn, removed.came, removed.changed, told);
+        self.watchers.forget(removed.conn, &removed.watched);
+        self.news.add_end(removed.place(), &removed.member.methods, told);
         removed
     }
 
     /// Gathers what the member at this place has not got, and counts it as got.
     fn read(&mut self, at: usize, frames: &mut Vec<Frame>) {
-        let ListEntry { next, conn, ref member, .. } = self.list[at];
-        frames.extend(self.news.unread(next, conn, link(member.level)).cloned());
+        frames.extend(self.news.unread(self.list[at].reader()).cloned());
         self.list[at].next = self.news.end();
         self.news.note_told();
     }
@@ -277,9 +368,13 @@ impl<P> Membership<P> {
 
 /// What an entry takes of the list.
 fn cost(member: &Member, json: &[Vec<u8>; 2]) -> usize {
-    super::list_shares::cost(json[1].len(), member.methods.len())
+    list_shares::cost(json[1].len(), member.methods.len())
 }
 
 #[cfg(test)]
 #[path = "membership_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "membership_model_tests.rs"]
+mod model_tests;

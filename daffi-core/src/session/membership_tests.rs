@@ -40,10 +40,10 @@ fn connected(name: &str) -> String {
 #[test]
 fn a_newcomer_is_told_to_the_others_only() {
     let mut members = membership();
-    members.join(1, member("a", &[], Level::THREE), "a").unwrap();
+    members.join(1, member("a", &[], Level::THREE), "a", true).unwrap();
     assert!(tell_everybody(&mut members).is_empty());
-    members.join(2, member("b", &["f"], Level::THREE), "b").unwrap();
-    members.join(3, member("c", &[], Level::THREE), "c").unwrap();
+    members.join(2, member("b", &["f"], Level::THREE), "b", true).unwrap();
+    members.join(3, member("c", &[], Level::THREE), "c", true).unwrap();
     let notice = r#"{"meta":{"type":"router","error":null},"members":[{"name":"b","methods":["f"]}]}"#;
     assert_eq!(
         tell_everybody(&mut members),
@@ -55,8 +55,8 @@ fn a_newcomer_is_told_to_the_others_only() {
 #[test]
 fn level_four_members_hear_of_nodes_without_callbacks_and_of_levels() {
     let mut members = membership();
-    members.join(1, member("a", &[], Level::FOUR), "a").unwrap();
-    members.join(2, member("b", &[], Level::FOUR), "b").unwrap();
+    members.join(1, member("a", &[], Level::FOUR), "a", true).unwrap();
+    members.join(2, member("b", &[], Level::FOUR), "b", true).unwrap();
     let notice = r#"{"meta":{"type":"router/4","error":null},"members":[{"name":"b","methods":null,"level":4}]}"#;
     assert_eq!(tell_everybody(&mut members), [("a", vec![notice.to_owned(), connected("b")])]);
     let list = r#"{"meta":{"type":"router","error":null},"members":[{"name":"a","methods":null},{"name":"b","methods":null}]}"#;
@@ -66,9 +66,9 @@ fn level_four_members_hear_of_nodes_without_callbacks_and_of_levels() {
 #[test]
 fn an_eviction_is_told_before_the_newcomer() {
     let mut members = membership();
-    members.join(1, member("a", &[], Level::THREE), "old").unwrap();
-    members.join(2, member("b", &[], Level::THREE), "b").unwrap();
-    let joined = members.join(3, member("a", &[], Level::THREE), "new").unwrap();
+    members.join(1, member("a", &[], Level::THREE), "old", true).unwrap();
+    members.join(2, member("b", &[], Level::THREE), "b", true).unwrap();
+    let joined = members.join(3, member("a", &[], Level::THREE), "new", true).unwrap();
     let (old, last) = joined.evicted.unwrap();
     let evicted = r#"{"type":"evicted","member":"a"}"#;
     assert_eq!((old, last.iter().map(text).collect::<Vec<_>>()), ("old", vec![connected("b"), evicted.to_owned()]));
@@ -82,8 +82,8 @@ fn an_eviction_is_told_before_the_newcomer() {
 #[test]
 fn an_update_reaches_the_others_and_follows_what_was_before() {
     let mut members = membership();
-    members.join(1, member("a", &["f"], Level::THREE), "a").unwrap();
-    members.join(2, member("b", &[], Level::THREE), "b").unwrap();
+    members.join(1, member("a", &["f"], Level::THREE), "a", true).unwrap();
+    members.join(2, member("b", &[], Level::THREE), "b", true).unwrap();
     assert_eq!(members.update(1, member("a", &[], Level::THREE)).unwrap(), Updated::Changed);
     let emptied = r#"{"meta":{"type":"router","error":null},"members":[{"name":"a","methods":null}]}"#;
     assert_eq!(tell_everybody(&mut members), [("a", vec![connected("b")]), ("b", vec![emptied.to_owned()])]);
@@ -96,7 +96,7 @@ fn an_update_reaches_the_others_and_follows_what_was_before() {
 fn one_member_can_be_told_ahead() {
     let mut members = membership();
     for (conn, name) in [(1, "a"), (2, "b"), (3, "c")] {
-        members.join(conn, member(name, &[], Level::THREE), name).unwrap();
+        members.join(conn, member(name, &[], Level::THREE), name, true).unwrap();
     }
     let name = NodeName::new("a", &Limits::default()).unwrap();
     let ahead = members.tell_one(&name, 1);
@@ -108,8 +108,8 @@ fn one_member_can_be_told_ahead() {
 #[test]
 fn many_changes_at_once_are_told_as_one() {
     let mut members = membership();
-    members.join(1, member("a", &[], Level::THREE), "a").unwrap();
-    members.join(2, member("b", &[], Level::THREE), "b").unwrap();
+    members.join(1, member("a", &[], Level::THREE), "a", true).unwrap();
+    members.join(2, member("b", &[], Level::THREE), "b", true).unwrap();
     tell_everybody(&mut members);
     for n in 0..1000 {
         members.update(1, member("a", &[&format!("f{n}")], Level::THREE)).unwrap();
@@ -118,7 +118,7 @@ fn many_changes_at_once_are_told_as_one() {
     assert_eq!(tell_everybody(&mut members), [("b", vec![last.to_owned()])]);
     members.update(1, member("a", &[], Level::THREE)).unwrap();
     // Who joins between two changes has the first in its list and hears of the second.
-    members.join(3, member("c", &[], Level::THREE), "c").unwrap();
+    members.join(3, member("c", &[], Level::THREE), "c", true).unwrap();
     members.update(1, member("a", &["last"], Level::THREE)).unwrap();
     let news = tell_everybody(&mut members);
     let of_c = news.iter().find(|(peer, _)| *peer == "c").unwrap();
@@ -131,18 +131,21 @@ fn who_takes_too_much_of_the_list_is_refused_and_the_next_is_not() {
     let mut members = Membership::new(limits, 100);
     let many: Vec<_> = (0..1000).map(|n| format!("f{n}")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
-    members.join(1, member("a", &["f"], Level::FOUR), "a").unwrap();
-    let refused = members.join(2, member("greedy", &many, Level::FOUR), "greedy").unwrap_err().to_string();
+    members.join(1, member("a", &["f"], Level::FOUR), "a", true).unwrap();
+    let refused = members.join(2, member("greedy", &many, Level::FOUR), "greedy", true).unwrap_err().to_string();
     assert!(refused.contains("1000 callbacks") && refused.contains("max_list_bytes"), "{refused}");
     let refused = members.update(1, member("a", &many, Level::FOUR)).unwrap_err().to_string();
     assert!(refused.contains("1000 callbacks"), "{refused}");
     assert!(tell_everybody(&mut members).is_empty(), "nothing has changed");
     let mut greedy = 0;
-    while members.join(greedy + 10, member(&format!("greedy{greedy}"), &many[..40], Level::FOUR), "greedy").is_ok() {
+    while members
+        .join(greedy + 10, member(&format!("greedy{greedy}"), &many[..40], Level::FOUR), "greedy", true)
+        .is_ok()
+    {
         greedy += 1;
     }
     for n in greedy..99 {
-        members.join(n + 10, member(&format!("modest{n}"), &["f", "g"], Level::FOUR), "modest").unwrap();
+        members.join(n + 10, member(&format!("modest{n}"), &["f", "g"], Level::FOUR), "modest", true).unwrap();
     }
     assert!(greedy > 3 && members.reply(Level::FOUR).len() <= limits.max_list_bytes);
 }
@@ -153,7 +156,7 @@ fn who_takes_too_much_of_the_list_is_refused_and_the_next_is_not() {
 fn news_for_one_that_takes_none_are_merged() {
     let mut members = membership();
     for (conn, name) in [(1, "a"), (2, "deaf"), (3, "b"), (4, "c")] {
-        members.join(conn, member(name, &[], Level::THREE), name).unwrap();
+        members.join(conn, member(name, &[], Level::THREE), name, true).unwrap();
     }
     tell_everybody(&mut members);
     let name = |text: &str| NodeName::new(text, &Limits::default()).unwrap();
@@ -161,7 +164,7 @@ fn news_for_one_that_takes_none_are_merged() {
     let mut most = 0;
     for n in 0..1000 {
         members.update(3, member("b", &[&format!("f{n}")], Level::THREE)).unwrap();
-        members.join(100 + n, member("churns", &["f"], Level::THREE), "churns").unwrap();
+        members.join(100 + n, member("churns", &["f"], Level::THREE), "churns", true).unwrap();
         told_but(&mut members, "deaf");
         if n % 2 == 0 {
             assert!(members.leave(&name("churns"), 100 + n));
@@ -182,28 +185,28 @@ fn news_for_one_that_takes_none_are_merged() {
 #[test]
 fn each_hears_of_those_whom_it_knew_that_they_are_gone() {
     let mut members = membership();
-    members.join(1, member("a", &[], Level::THREE), "a").unwrap();
-    members.join(2, member("b", &[], Level::THREE), "b").unwrap();
+    members.join(1, member("a", &[], Level::THREE), "a", true).unwrap();
+    members.join(2, member("b", &[], Level::THREE), "b", true).unwrap();
     let name = |text: &str| NodeName::new(text, &Limits::default()).unwrap();
     // `a` hears of the first of three nodes of one name, `b` of the last as well.
-    members.join(3, member("c", &[], Level::THREE), "c").unwrap();
+    members.join(3, member("c", &[], Level::THREE), "c", true).unwrap();
     tell_everybody(&mut members);
-    members.join(4, member("c", &[], Level::THREE), "c").unwrap();
+    members.join(4, member("c", &[], Level::THREE), "c", true).unwrap();
     told_but(&mut members, "a");
     members.leave(&name("c"), 4);
-    members.join(5, member("c", &[], Level::THREE), "c").unwrap();
+    members.join(5, member("c", &[], Level::THREE), "c", true).unwrap();
     let (evicted, gone) =
         (r#"{"type":"evicted","member":"c"}"#.to_owned(), r#"{"type":"disconnected","member":"c"}"#.to_owned());
     assert_eq!(tell_everybody(&mut members), [("a", vec![evicted, connected("c")]), ("b", vec![gone, connected("c")])]);
     // Of one that came and went at once those hear who keep up, and nobody later.
-    members.join(6, member("d", &["f"], Level::THREE), "d").unwrap();
+    members.join(6, member("d", &["f"], Level::THREE), "d", true).unwrap();
     members.leave(&name("d"), 6);
     let both = [connected("d"), r#"{"type":"disconnected","member":"d"}"#.to_owned()];
     let news = told_but(&mut members, "a");
     assert!(news.len() == 2 && news.iter().all(|(_, told)| *told == both), "{news:?}");
     assert!(tell_everybody(&mut members).is_empty() && members.news.len() == 0);
     // One that was told of its coming ahead of the others hears of its end, however late.
-    members.join(7, member("d", &["f"], Level::THREE), "d").unwrap();
+    members.join(7, member("d", &["f"], Level::THREE), "d", true).unwrap();
     assert_eq!(members.tell_one(&name("a"), 1).len(), 2);
     members.leave(&name("d"), 7);
     told_but(&mut members, "a");
@@ -214,7 +217,7 @@ fn each_hears_of_those_whom_it_knew_that_they_are_gone() {
 fn the_last_member_takes_the_place_of_one_that_leaves() {
     let mut members = membership();
     for (conn, name) in ["a", "b", "c"].into_iter().enumerate() {
-        members.join(conn as u64, member(name, &[], Level::THREE), name).unwrap();
+        members.join(conn as u64, member(name, &[], Level::THREE), name, true).unwrap();
     }
     assert!(members.leave(&NodeName::new("a", &Limits::default()).unwrap(), 0));
     assert_eq!(names(&members), ["c", "b"]);

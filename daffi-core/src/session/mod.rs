@@ -3,16 +3,19 @@
 //! open calls and its members; a server's handshake, who bears which name, who is a member of a
 //! Router, and whether a request may go where it wants.
 //!
-//! Two things stay outside, on purpose. Who waits for a call is known to its table by a
+//! Three things stay outside, on purpose. Who waits for a call is known to its table by a
 //! [`Waker`](std::task::Waker), which is a handle and runs nothing: a list of ids to look up at
 //! every answer would cost the quickest call a second probe. And a Router finds the receiver of a
 //! frame in a table that all its connections read without a lock (`router`), because a state
-//! machine that owned the table would have to be locked for each frame.
+//! machine that owned the table would have to be locked for each frame. For the same reason it is
+//! not chosen here among several: the counts that decide are kept where all connections change
+//! them, and hear through a [`LoadMark`] that a call has ended.
 
 mod call_note;
 mod client;
 mod cow;
 mod credit;
+mod fair_line;
 mod hub;
 mod in_flight;
 mod list_shares;
@@ -25,24 +28,30 @@ mod open_calls_tests;
 mod policy;
 mod pulse;
 pub(crate) mod routing;
+mod says;
 mod server;
 mod unanswered;
+mod waiting;
+mod watching;
 mod window;
 
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::members::MemberList;
 pub(crate) use self::{
-    call_note::{CallNote, Unanswered},
+    call_note::{AskedPeer, CallNote, LoadMark, OnCallEnd, Unanswered},
     client::{ClientSession, Handled},
-    cow::Map,
+    cow::{List, Map},
     credit::{CreditPool, IncomingFlow, Outgoing, Receiving},
+    fair_line::{FairLine, FairPlace},
     hub::Hub,
     in_flight::{Completed, IDS, InFlight, Outcome},
     membership::{Joined, Membership, Updated},
     open_calls::OpenCalls,
     policy::{Access, Action, Denied, ShownToken},
     pulse::{Beat, ENDED, Pulse},
-    server::{Hello, event_frame, handshake_refusal, handshake_reply, name_taken, no_room_for_list},
+    says::Says,
+    server::{Hello, event_frame, handshake_refusal, handshake_reply, name_of_service, name_taken, no_room_for_list},
+    waiting::{CallLine, WaitingCalls, WaitingKey},
     window::{PassingWindow, ReceiveWindow, SendWindow},
 };
 pub use self::{

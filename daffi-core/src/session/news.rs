@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use daffi_wire::Frame;
+use daffi_wire::{Frame, MethodName};
+use rustc_hash::FxHashSet;
+
+use super::watching::{About, Interest, Watchers};
+use crate::keyed::Names;
 
 /// News in order, each with a number. A reader has been told all below some number, its `next`.
 ///
@@ -21,10 +25,47 @@ pub(super) struct News {
     round: u64,
 }
 
+/// Where the news of a member stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewsPlace {
+    pub(super) conn: u64,
+    /// The numbers of the news of its coming, and of its last change.
+    pub(super) came: u64,
+    pub(super) changed: Option<u64>,
+}
+
+/// A member as one who reads news.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewsReader<'a> {
+    pub(super) conn: u64,
+    /// The number of the next piece that it has not got.
+    pub(super) next: u64,
+    pub(super) link: usize,
+    pub(super) watched: &'a Interest,
+}
+
+/// Whom the latest news concern, of those who watch some callbacks.
+#[derive(Debug)]
+pub(super) struct Latest {
+    from: u64,
+    watching: FxHashSet<u64>,
+    everybody: bool,
+}
+
+impl Latest {
+    /// Whether there is nothing to tell a reader, as far as that is known without a look at all.
+    pub(super) fn has_nothing_for(&self, reader: NewsReader<'_>) -> bool {
+        let keeps_up = matches!(reader.watched, Interest::Some(_)) && reader.next >= self.from;
+        keeps_up && !self.everybody && !self.watching.contains(&reader.conn)
+    }
+}
+
 #[derive(Debug)]
 struct Item {
     /// The connection that it is about, which is not told.
     about: u64,
+    /// The callbacks of that member, of which others may watch none.
+    concerns: About,
     /// `Some`: it is only for those who were told of the piece of that number.
     after: Option<u64>,
     passing: Passing,
@@ -42,10 +83,11 @@ enum Passing {
 }
 
 impl Item {
-    fn new(about: u64, after: Option<u64>, frames: [Vec<Frame>; 2]) -> Self {
-        Self { about, after, passing: Passing::No, frames }
+    fn new(about: u64, concerns: About, after: Option<u64>, frames: [Vec<Frame>; 2]) -> Self {
+        Self { about, concerns, after, passing: Passing::No, frames }
     }
 
+    /// Whether a reader that was told all below `next` is to hear it.
     fn is_for(&self, next: u64) -> bool {
         self.after.is_none_or(|after| after < next)
     }
@@ -57,31 +99,44 @@ impl News {
         self.end
     }
 
-    /// Adds the news that connection `about` became a member.
-    pub(super) fn add_member(&mut self, about: u64, frames: [Vec<Frame>; 2]) -> u64 {
+    /// Adds the news that connection `about` became a member, which exposes these.
+    pub(super) fn add_member(&mut self, about: u64, methods: &[MethodName], frames: [Vec<Frame>; 2]) -> u64 {
         // The newcomer's list has all before.
         self.note_told();
-        self.add(Item::new(about, None, frames))
+        self.add(Item::new(about, About::new(methods), None, frames))
     }
 
-    /// Replaces what is told of a coming to those who have not heard of it.
-    pub(super) fn replace(&mut self, came: u64, frames: [Vec<Frame>; 2]) {
-        if let Some(item) = self.items.get_mut(&came) {
-            item.frames = frames;
+    /// Adds the news that a member exposes `methods` now, and other ones before. `came`: what is
+    /// told of its coming to those who have not heard of that. Gives the number.
+    pub(super) fn add_change(
+        &mut self,
+        about: NewsPlace,
+        (before, methods): (&[MethodName], &[MethodName]),
+        came: [Vec<Frame>; 2],
+        frames: [Vec<Frame>; 2],
+    ) -> u64 {
+        if let Some(item) = self.items.get_mut(&about.came) {
+            (item.concerns, item.frames) = (About::new(methods), came);
+        }
+        let concerns = About::new(methods).with_former(self.known_of(&about, before));
+        self.add(Item::new(about.conn, concerns, Some(about.came), frames))
+    }
+
+    /// All that somebody may know of a member by what it was told last; the last change is
+    /// forgotten.
+    fn known_of(&mut self, about: &NewsPlace, methods: &[MethodName]) -> About {
+        let exposed = About::new(methods);
+        match about.changed.and_then(|changed| self.items.remove(&changed)) {
+            Some(change) => exposed.with_former(change.concerns),
+            None => exposed,
         }
     }
 
-    /// Adds the news that a member changed. `came` and `before` are the numbers of its coming and
-    /// of its change before this.
-    pub(super) fn add_change(&mut self, about: u64, came: u64, before: Option<u64>, frames: [Vec<Frame>; 2]) -> u64 {
-        before.and_then(|before| self.items.remove(&before));
-        self.add(Item::new(about, Some(came), frames))
-    }
-
-    /// Adds the news that a member is gone.
-    pub(super) fn add_end(&mut self, about: u64, came: u64, changed: Option<u64>, told: &Frame) {
-        changed.and_then(|changed| self.items.remove(&changed));
-        let mut item = Item::new(about, Some(came), [vec![told.clone()], vec![told.clone()]]);
+    /// Adds the news that a member, which exposed `methods`, is gone.
+    pub(super) fn add_end(&mut self, about: NewsPlace, methods: &[MethodName], told: &Frame) {
+        let concerns = self.known_of(&about, methods);
+        let NewsPlace { conn: about, came, .. } = about;
+        let mut item = Item::new(about, concerns, Some(came), [vec![told.clone()], vec![told.clone()]]);
         if came >= self.round
             && let Some(coming) = self.items.get_mut(&came)
         {
@@ -106,10 +161,23 @@ impl News {
         number
     }
 
-    /// What a reader has not been told, for connection `conn`.
-    pub(super) fn unread(&self, next: u64, conn: u64, link: usize) -> impl Iterator<Item = &Frame> {
+    /// What a reader has not been told.
+    pub(super) fn unread<'a>(&'a self, reader: NewsReader<'a>) -> impl Iterator<Item = &'a Frame> {
+        let NewsReader { conn, next, link, watched } = reader;
         let unread = self.items.range(next..).map(|(_, item)| item);
-        unread.filter(move |item| item.about != conn && item.is_for(next)).flat_map(move |item| &item.frames[link])
+        let unread = unread.filter(move |item| item.about != conn && item.is_for(next));
+        unread.filter(move |item| item.concerns.concerns(watched)).flat_map(move |item| &item.frames[link])
+    }
+
+    /// Whom the news concern that came since all were told last.
+    pub(super) fn latest(&self, watchers: &Watchers) -> Latest {
+        let new = || self.items.range(self.round..).map(|(_, item)| &item.concerns);
+        let methods: Names<_> = new().flat_map(About::methods).collect();
+        Latest {
+            from: self.round,
+            watching: methods.into_iter().flat_map(|method| watchers.of(method)).collect(),
+            everybody: new().any(About::is_for_everybody),
+        }
     }
 
     /// Notes that somebody was told all that there is.

@@ -1,8 +1,16 @@
 //! Every order of what can happen to a few calls of one caller, beside a model of them.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
 use daffi_wire::CallId;
 
-use super::{call_note::CallNote, open_calls::OpenCalls};
+use super::{
+    call_note::{AskedPeer, CallNote, LoadMark, OnCallEnd},
+    open_calls::OpenCalls,
+};
 
 const RECEIVERS: [u64; 2] = [10, 11];
 
@@ -160,4 +168,40 @@ fn every_order_of_a_few_events_ends_each_call_once() {
         });
         assert!(ran.is_ok(), "{events:?}");
     }
+}
+
+#[test]
+fn a_newer_connection_inherits_what_was_open() {
+    let mut old = OpenCalls::default();
+    old.open(CallId(2), 10, CallNote::default());
+    let mut new = old.close();
+    assert_eq!(old.open(CallId(3), 10, CallNote::default()), None, "it has ended");
+    let number = new.open(CallId(2), 10, CallNote::default()).unwrap();
+    assert_eq!(new.complete(CallId(2), 10), None, "the answer to the connection before");
+    assert_eq!(new.complete(number, 10), Some(CallId(2)));
+}
+
+#[derive(Debug, Default)]
+struct EndsOfCalls(AtomicUsize);
+
+impl OnCallEnd for EndsOfCalls {
+    fn on_call_end(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn a_receiver_has_a_call_to_do_until_it_is_answered_or_its_caller_is_gone() {
+    let (mut calls, ends) = (OpenCalls::default(), Arc::new(EndsOfCalls::default()));
+    let ended = || ends.0.load(Relaxed);
+    for id in 1..=4 {
+        calls.open(CallId(id), AskedPeer::new(10, LoadMark::new(Arc::clone(&ends))), CallNote::default());
+    }
+    calls.give_up(CallId(1));
+    assert_eq!(ended(), 0, "it may still run");
+    calls.complete(CallId(1), 10);
+    calls.complete(CallId(2), 11);
+    assert_eq!(ended(), 1);
+    let kept = calls.close();
+    assert_eq!((kept.len(), ended()), (3, 4));
 }

@@ -50,6 +50,11 @@ pub(crate) fn name_taken(name: &NodeName) -> String {
     format!("another connection bears the name {:?}, and this server lets the first one keep it", shorten(name))
 }
 
+/// Why a client cannot bear the name of its Service. Who bears it knows its refusal by these words.
+pub(crate) fn name_of_service(name: &NodeName) -> String {
+    format!("{name} is the name of the service itself, which a client cannot bear: choose another")
+}
+
 /// Why a newcomer is not told who is there.
 pub(crate) fn no_room_for_list(bytes: usize) -> String {
     format!("too much waits for others now to give out the list of members, of {bytes} bytes; try again")

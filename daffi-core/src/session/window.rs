@@ -105,7 +105,9 @@ impl ReceiveWindow {
     /// with a sender that uses what it has; beyond [`NEAR_CALL_WINDOW`] only of one that is far.
     pub(crate) fn wanted(&self) -> u32 {
         let keeps_up = self.worked_off == self.received;
-        let is_used = self.limit - self.received < u64::from(self.window) / 2;
+        // Less than nothing is left of one that was overrun, of which what came before is still
+        // read.
+        let is_used = self.limit.saturating_sub(self.received) < u64::from(self.window) / 2;
         let is_far = self.distance.is_some_and(|distance| distance >= FAR);
         let most = if is_far { MAX_CALL_WINDOW } else { NEAR_CALL_WINDOW };
         if keeps_up && is_used { self.window.max(self.window.saturating_mul(2).min(most)) } else { self.window }
@@ -242,6 +244,69 @@ mod tests {
         }
     }
 
+    /// Sends through a Router that holds at most `room`, as the page says that each end does, in
+    /// an order that `seed` chooses, and gives what the sender may still send once all has come and
+    /// was read. `grants`: whether a reader tells its sender now, and with which window.
+    fn left_to_send(seed: u64, room: u32, grants: impl Fn(&mut ReceiveWindow, u64) -> Option<(u64, u32)>) -> u64 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut send, mut pass) = (SendWindow::new(FIRST_CALL_WINDOW), PassingWindow::new(FIRST_CALL_WINDOW));
+        let (mut receive, mut there, mut held, mut back) = (ReceiveWindow::default(), vec![], vec![], vec![]);
+        let mut step = |which: u8, cost: u64| match which {
+            0 if send.available() >= WORTH_SENDING => {
+                let cost = cost.min(send.available());
+                send.send(cost);
+                there.push(cost);
+            }
+            1 if !there.is_empty() => {
+                let cost = there.remove(0);
+                pass.pass(cost).unwrap();
+                receive.receive(cost).unwrap();
+                held.push(cost);
+            }
+            2 if !held.is_empty() => back.extend(grants(&mut receive, held.remove(0)).map(credit)),
+            3 if !back.is_empty() => {
+                let credit = back.remove(0);
+                if pass.takes(credit) && pass.is_news(credit) {
+                    let window = credit.window().min(room.max(pass.window()));
+                    pass.grant(credit, window);
+                    send.grant(CallCredit::new(CallId(1), true, credit.worked_off(), window).unwrap());
+                }
+            }
+            _ => {}
+        };
+        for _ in 0..400 {
+            step(random.u8(..4), random.u64(257..100_000));
+        }
+        for which in [1, 2, 3] {
+            (0..400).for_each(|_| step(which, 0));
+        }
+        send.available()
+    }
+
+    /// With credit for so much a sender goes on: that of a frame with 16 384 bytes.
+    const WORTH_SENDING: u64 = daffi_wire::data_cost(16 * 1024);
+
+    #[test]
+    fn nobody_stands_still_where_a_router_holds_less_than_was_granted() {
+        let now = Instant::now();
+        for seed in 0..500 {
+            for room in [FIRST_CALL_WINDOW, 100_000, 200_000, 1 << 20] {
+                let ours = left_to_send(seed, room, |window, cost| {
+                    window.work_off(cost).then(|| window.tell(window.wanted(), now))
+                });
+                assert!(ours >= WORTH_SENDING, "{ours}, {seed}, {room}");
+                // One that grants much at once keeps to the other rule.
+                let others = left_to_send(seed, room, |window, cost| {
+                    let is_due = window.work_off(cost);
+                    let all_came = window.worked_off == window.received;
+                    let is_owed = window.worked_off - window.told >= 16_384;
+                    (is_due || all_came && is_owed).then(|| window.tell(MAX_CALL_WINDOW, now))
+                });
+                assert!(others >= WORTH_SENDING, "{others}, {seed}, {room}");
+            }
+        }
+    }
+
     #[test]
     fn more_than_was_granted_is_an_overrun() {
         let mut receive = ReceiveWindow::new(1_000);
@@ -251,6 +316,15 @@ mod tests {
         let mut pass = PassingWindow::new(1_000);
         pass.pass(1_000).unwrap();
         assert!(pass.pass(1).is_err());
+    }
+
+    #[test]
+    fn what_came_before_an_overrun_is_worked_off_as_ever() {
+        let mut receive = ReceiveWindow::new(1_000);
+        receive.receive(900).unwrap();
+        receive.receive(900).unwrap_err();
+        assert!(receive.work_off(900));
+        assert_eq!(receive.wanted(), 1_000);
     }
 
     #[test]

@@ -12,10 +12,10 @@ use daffi_core::{
     Callback, CallbackOptions, Client, ClientBuilder, ClientGroup, ClientState, Ended, InitializationError, NodeConfig,
     Router,
 };
-use daffi_transport::{Endpoint, LinkConfig, Listener, mem};
-use daffi_wire::{Limits, MethodName};
+use daffi_transport::{BoxFuture, ConnectError, Connector, Endpoint, Link, LinkConfig, Listener, mem};
+use daffi_wire::{Frame, Limits, MethodName};
 use futures::future::poll_fn;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
 
 use crate::support::{Formats, client, endpoint, formats, hang, node, plain, router};
 
@@ -72,11 +72,10 @@ async fn where_none_answers_each_is_named_and_what_can_be_repeated_is() {
     assert!(matches!(one, InitializationError::Connect(_)), "an only address fails as itself: {one}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_that_takes_connections_and_says_nothing_gives_way_to_the_next() {
-    let silent = endpoint();
-    let mut listener = mem::MemListener::bind(&silent).unwrap();
-    let (_router, there) = router();
+/// One that takes connections and says nothing, until its task is aborted.
+fn silent() -> (Endpoint, JoinHandle<()>) {
+    let at = endpoint();
+    let mut listener = mem::MemListener::bind(&at).unwrap();
     let taking = tokio::spawn(async move {
         let mut kept = Vec::new();
         loop {
@@ -84,12 +83,46 @@ async fn one_that_takes_connections_and_says_nothing_gives_way_to_the_next() {
             kept.push(pending.upgrade().await.unwrap());
         }
     });
+    (at, taking)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_takes_connections_and_says_nothing_gives_way_to_the_next() {
+    let (silent, taking) = silent();
+    let (_router, there) = router();
     for _ in 0..8 {
         let begun = tokio::time::Instant::now();
         let client = at_any("caller", &[&silent, &there]).connect().await.unwrap();
         assert!(client.endpoint() == &there && begun.elapsed() < Duration::from_secs(3));
         client.stop().await;
     }
+    taking.abort();
+}
+
+/// Two hosts of one name.
+struct OneName([Endpoint; 2], AtomicUsize);
+
+impl Connector for OneName {
+    fn connect(&self, config: &LinkConfig) -> BoxFuture<'static, Result<Link, ConnectError>> {
+        let at = self.1.load(Ordering::Relaxed) % 2;
+        mem::MemConnector::new(self.0[at].clone()).connect(config)
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.0[0]
+    }
+
+    fn give_way(&self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_one_name_the_next_host_is_tried_when_one_takes_connections_and_says_nothing() {
+    let (silent, taking) = silent();
+    let (_router, there) = router();
+    let connector = Box::new(OneName([silent, there], AtomicUsize::new(0)));
+    Client::builder(node("caller"), connector, formats()).retry(LONG).connect().await.unwrap();
     taking.abort();
 }
 
@@ -236,22 +269,15 @@ async fn one_router_of_two_is_enough_to_begin_with_and_the_other_is_joined_when_
     drop(worker);
 }
 
-/// Calls until it is told to end; gives how often a call worked, and fails at one that cannot be
-/// repeated.
+/// Calls until it is told to end, at once and once each. Counts how often a call worked; none may
+/// fail.
 async fn calls_on(client: Client<Formats>, over: Arc<AtomicUsize>, worked: Arc<AtomicUsize>) {
     while over.load(Ordering::SeqCst) == 0 {
-        match client.rpc().wait_for_receiver().timeout(LONG).call::<i64>("double", (4,)).await {
-            Ok(result) => {
-                assert_eq!(result, 8);
-                worked.fetch_add(1, Ordering::SeqCst);
-            }
-            Err(error) => {
-                assert!(error.is_retryable(), "{error}");
-                // What fails at once must not keep the thread, which the client's connections run
-                // on.
-                tokio::task::yield_now().await;
-            }
-        }
+        let called = client.rpc().wait_for_receiver().timeout(LONG).call::<i64>("double", (4,)).await;
+        assert_eq!(called.map_err(|error| error.to_string()), Ok(8));
+        worked.fetch_add(1, Ordering::SeqCst);
+        // The clients' connections run on the same thread.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -266,7 +292,7 @@ async fn until_more_work(worked: &AtomicUsize) {
 }
 
 #[tokio::test]
-async fn routers_restarted_one_after_another_under_load_lose_no_call_that_can_be_repeated() {
+async fn routers_restarted_one_after_another_under_load_lose_no_call() {
     let (one, two) = (router(), router());
     let _worker = at_both("worker", [&one.1, &two.1], vec![double()]).await;
     let client = at_any("caller", &[&one.1, &two.1]).connect().await.unwrap();
@@ -288,4 +314,103 @@ async fn routers_restarted_one_after_another_under_load_lose_no_call_that_can_be
     for caller in calling {
         timeout(LONG, caller).await.unwrap().unwrap();
     }
+}
+
+/// Not even those that are made while their client is on its way, nor of a client that tries once.
+#[tokio::test]
+async fn a_router_that_stops_takes_calls_until_its_clients_are_elsewhere() {
+    for _ in 0..10 {
+        let (one, two) = (router(), router());
+        let worker = at_both("worker", [&one.1, &two.1], vec![double()]).await;
+        all_connected(&worker).await;
+        let client = at_any("caller", &[&one.1, &two.1]).connect().await.unwrap();
+        client.wait_for_members(&["worker"], Some(LONG)).await.unwrap();
+        let [here, there] = sorted(&client, one, two);
+        let stopping = tokio::spawn(async move { here.0.stop().await });
+        while !stopping.is_finished() || client.endpoint() != &there.1 {
+            assert_eq!(client.rpc().call::<i64>("double", (4,)).await.unwrap(), 8);
+            tokio::task::yield_now().await;
+        }
+        stopping.await.unwrap();
+        assert_eq!(there.0.stats().open_calls, 0);
+        worker.stop().await;
+    }
+}
+
+/// Each is stopped a moment after the other is back.
+#[tokio::test(start_paused = true)]
+async fn an_address_whose_router_was_stopped_in_order_does_not_hold_up_the_other() {
+    let (one, two) = (router(), router());
+    let client = at_any("caller", &[&one.1, &two.1]).connect().await.unwrap();
+    let [mut here, mut there] = sorted(&client, one, two);
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let (gone, at) = here;
+        let begun = tokio::time::Instant::now();
+        gone.stop().await;
+        drop(gone);
+        connected(&client).await;
+        assert!(client.endpoint() == &there.1 && begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+        let listener = Box::new(mem::MemListener::bind(&at).unwrap());
+        here = there;
+        there = (Router::builder(node("router")).listen(vec![listener]).unwrap(), at);
+    }
+}
+
+/// One that is killed says nothing before.
+#[tokio::test(start_paused = true)]
+async fn connections_that_are_lost_soon_hold_up_their_own_address_alone() {
+    let (one, two) = (router(), router());
+    let client = at_any("caller", &[&one.1, &two.1]).connect().await.unwrap();
+    let [mut here, mut there] = sorted(&client, one, two);
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let (gone, at) = here;
+        let begun = tokio::time::Instant::now();
+        drop(gone);
+        let mut state = client.state();
+        timeout(LONG, state.wait_for(|state| *state == ClientState::Reconnecting)).await.unwrap().unwrap();
+        connected(&client).await;
+        // The pause of that address may still run when it is needed again.
+        assert!(client.endpoint() == &there.1 && begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
+        let listener = Box::new(mem::MemListener::bind(&at).unwrap());
+        here = there;
+        there = (Router::builder(node("router")).listen(vec![listener]).unwrap(), at);
+    }
+}
+
+/// A Router whose process was stopped: its links stand, and nothing comes.
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_router_gives_no_sign_of_life_goes_to_the_other_before_that_is_given_up() {
+    let at = endpoint();
+    let mut listener = mem::MemListener::bind(&at).unwrap();
+    let deaf = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
+            let mut link = pending.upgrade().await.unwrap();
+            let hello = link.receive().await.unwrap().unwrap();
+            let body =
+                r#"{"meta":{"type":"router/4","error":null},"members":[{"name":"caller","methods":[],"level":4}]}"#;
+            let answer = Frame::new(hello.header(), "caller", "", "", body.as_bytes(), &Limits::default()).unwrap();
+            link.send(&answer).await.unwrap();
+            kept.push(link);
+        }
+    });
+    let connector = Box::new(mem::MemConnector::new(at.clone()));
+    let (other, there) = router();
+    drop(other);
+    let second = Box::new(mem::MemConnector::new(there.clone()));
+    let client =
+        Client::builder(node("caller"), connector, formats()).or_at(second).retry(LONG).connect().await.unwrap();
+    assert_eq!(client.endpoint(), &at);
+    let listener = Box::new(mem::MemListener::bind(&there).unwrap());
+    let _router = Router::builder(node("router")).listen(vec![listener]).unwrap();
+    let begun = tokio::time::Instant::now();
+    while client.endpoint() != &there || !client.is_connected() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(begun.elapsed() < Duration::from_secs(25), "it is given up after 35 s");
+    }
+    assert_eq!(client.stats().reconnects, 0, "the silent connection stands for what is open on it");
+    deaf.abort();
 }

@@ -3,15 +3,16 @@
 
 use std::{any::Any, future::Future, time::Duration};
 
-use bytes::{Bytes, BytesMut};
 use daffi_core::{CallError, Callback, NodeConfig};
 use daffi_transport::Endpoint;
-use daffi_wire::{CallCredit, CallId, Cancel, Data, DataEnd, FormatId, Frame, FrameWriter, Header, Kind, Limits};
+use daffi_wire::{
+    CallCredit, CallId, Cancel, CancelReason, DataEnd, Extensions, FormatId, Frame, Header, Kind, Limits,
+};
 use tokio::time::timeout;
 
 use crate::{
-    peer::Peer,
-    support::{client, client_exposing, endpoint, plain, router, service_at},
+    peer::{Peer, data, first, next_of_a_call as next, raw, request, send},
+    support::{client, client_exposing, endpoint, plain, router, router_with, service_at},
 };
 
 const MIB: usize = 1 << 20;
@@ -25,43 +26,8 @@ fn callbacks() -> Vec<Callback> {
     vec![plain("size", |(text,): (String,)| Ok(text.len())), plain("blob", |(bytes,): (usize,)| Ok("x".repeat(bytes)))]
 }
 
-/// The first frame of a body of `total` bytes.
-fn first(kind: Kind, id: u16, [from, to, method]: [&str; 3], total: usize, part: &[u8]) -> Frame {
-    let (mut bytes, limits) = (BytesMut::new(), Limits::default());
-    let mut writer = FrameWriter::begin(&mut bytes, from, to, method).unwrap();
-    writer.body_total(total as u64);
-    writer.body().extend_from_slice(part);
-    writer.finish(Header::new(kind, CallId(id), FormatId::JSON, true, kind == Kind::Request), 0, &limits).unwrap();
-    Frame::from_message(bytes.freeze(), &limits).unwrap()
-}
-
-fn data(id: u16, from_caller: bool, [from, to]: [&str; 2], end: DataEnd, bytes: &[u8]) -> Frame {
-    let data = Data { id: CallId(id), from_caller, end, packed: false, bytes: Bytes::copy_from_slice(bytes) };
-    data.frame(from, to, &Limits::default()).unwrap()
-}
-
-async fn send(peer: &mut Peer, frame: &Frame) {
-    peer.send_bytes(frame.as_bytes()).await;
-}
-
-/// The next frame that is about a call, but for CREDIT.
-async fn next(peer: &mut Peer) -> Option<Frame> {
-    loop {
-        let frame = soon(peer.receive()).await?;
-        if !matches!(frame.kind(), Kind::Handshake | Kind::Events | Kind::Ping | Kind::Credit) {
-            return Some(frame);
-        }
-    }
-}
-
 fn text(frame: &Frame) -> String {
     String::from_utf8_lossy(frame.payload()).into_owned()
-}
-
-async fn raw(at: &Endpoint, name: &str, node_type: &str, methods: &str) -> Peer {
-    let mut peer = Peer::connect(at).await;
-    peer.hello_with(name, node_type, methods).await;
-    peer
 }
 
 /// Where a callee serves under the name `svc`: a Service, or a worker behind a Router.
@@ -283,4 +249,91 @@ async fn a_body_that_stands_still_is_given_up_and_its_sender_stays() {
     assert!(text(&answer).contains("BodyBroken") && text(&answer).contains("1 KiB/s"), "{}", text(&answer));
     silent.send_to(Kind::Request, 3, SIZE, r#"{"args":["abc"],"kwargs":{}}"#, true).await;
     assert_eq!(next(&mut silent).await.unwrap().kind(), Kind::Response);
+}
+
+/// Those that are put together wait in a line of their own, and are no streams.
+#[tokio::test]
+async fn many_bodies_at_once_are_not_refused_as_streams_are() {
+    let at = endpoint();
+    let _service = service_at(&at, NodeConfig::server().max_streams(3), callbacks());
+    many_bodies(&mut raw(&at, "caller", "client/4", "null").await).await;
+    let (_router, at) = router_with(NodeConfig::server().max_streams(3));
+    let mut old = raw(&at, "svc", "client", r#"["size"]"#).await;
+    let mut caller = raw(&at, "caller", "client/4", "null").await;
+    let answering = tokio::spawn(async move {
+        while let Some(frame) = next(&mut old).await {
+            let id = frame.header().id().0;
+            old.send_to(Kind::Response, id, ["svc", "caller", "size"], r#"{"args":[4],"kwargs":{}}"#, false).await;
+        }
+    });
+    many_bodies(&mut caller).await;
+    answering.abort();
+}
+
+/// More than may be streams are begun before the rest of any of them comes.
+async fn many_bodies(caller: &mut Peer) {
+    let (part, rest) = br#"{"args":["body"],"kwargs":{}}"#.split_at(9);
+    for id in 2..22 {
+        send(caller, &first(Kind::Request, id, SIZE, part.len() + rest.len(), part)).await;
+    }
+    for id in 2..22 {
+        send(caller, &data(id, true, ME, DataEnd::Direction, rest)).await;
+    }
+    for _ in 2..22 {
+        let answer = next(caller).await.unwrap();
+        assert_eq!((answer.kind(), text(&answer).contains("[4]")), (Kind::Response, true), "{}", text(&answer));
+    }
+}
+
+/// A node of 3.0.1 hears of no deadline, so the Router that puts its arguments together looks.
+#[tokio::test]
+async fn arguments_for_level_3_that_come_behind_their_deadline_do_not_run() {
+    let (_router, at) = router();
+    let mut old = raw(&at, "svc", "client", r#"["size"]"#).await;
+    let mut caller = raw(&at, "caller", "client/4", "null").await;
+    let (part, rest) = r#"{"args":["body"],"kwargs":{}}"#.split_at(9);
+    for (id, ms) in [(2, 0), (3, 60_000)] {
+        let said = Extensions::builder().time_left_ms(ms).body((part.len() + rest.len()) as u64).build().unwrap();
+        send(&mut caller, &request(id, SIZE, &said, part)).await;
+        send(&mut caller, &data(id, true, ME, DataEnd::Direction, rest.as_bytes())).await;
+    }
+    let answer = next(&mut caller).await.unwrap();
+    assert_eq!((answer.kind(), answer.header().id()), (Kind::Error, CallId(2)));
+    assert!(text(&answer).contains("DeadlineExceeded"), "{}", text(&answer));
+    assert_eq!(next(&mut old).await.unwrap().header().id(), CallId(3), "the first that runs");
+}
+
+/// What ends a call whose receiver the Router chose says who that was.
+#[tokio::test]
+async fn the_end_of_a_body_for_one_that_was_chosen_is_of_that_one() {
+    let (_router, at) = router();
+    let _old = raw(&at, "svc", "client", r#"["size"]"#).await;
+    let mut caller = raw(&at, "caller", "client/4", "null").await;
+    let cancel = Cancel { id: CallId(3), reason: CancelReason::Dropped }.frame("caller", "", &Limits::default());
+    let ends = [data(2, true, ["caller", ""], DataEnd::Direction, b"more than was said"), cancel.unwrap()];
+    for (id, end) in (2..).zip(ends) {
+        send(&mut caller, &first(Kind::Request, id, ["caller", "", "size"], 5, b"abc")).await;
+        send(&mut caller, &end).await;
+        let answer = next(&mut caller).await.unwrap();
+        assert_eq!((answer.kind(), answer.header().id()), (Kind::Error, CallId(id)));
+        assert_eq!(answer.transmitter(), "svc", "{}", text(&answer));
+    }
+}
+
+/// What it waits for might never be told; and it sends no crumbs either.
+#[tokio::test]
+async fn a_sender_with_credit_for_a_part_sends_that_and_waits_for_no_more() {
+    let at = endpoint();
+    let _service = service_at(&at, NodeConfig::server(), callbacks());
+    let mut caller = raw(&at, "caller", "client/4", "null").await;
+    let two = format!(r#"{{"args":[{}],"kwargs":{{}}}}"#, 2 * MIB);
+    caller.send_to(Kind::Request, 2, ["caller", "svc", "blob"], &two, true).await;
+    assert_eq!(next(&mut caller).await.unwrap().kind(), Kind::Response);
+    assert_eq!(next(&mut caller).await.unwrap().payload().len(), 65_280, "the first window");
+    for worked_off in [16_639, 16_640] {
+        let credit = CallCredit::new(CallId(2), true, worked_off, 65_536).unwrap();
+        send(&mut caller, &credit.frame("caller", "svc", &Limits::default()).unwrap()).await;
+    }
+    let part = next(&mut caller).await.unwrap();
+    assert_eq!((part.kind(), part.payload().len()), (Kind::Data, 16_384));
 }

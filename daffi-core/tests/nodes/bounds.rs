@@ -51,6 +51,47 @@ async fn many_large_answers_at_once_end_nobody() {
     assert!(answers.into_iter().all(|answer| answer.unwrap().len() == 1024 * 1024));
 }
 
+/// Reading one takes so much memory that two at once find room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_arguments_wait_until_those_before_them_were_worked_off() {
+    let (at, gate) = (endpoint(), Arc::new(Semaphore::new(0)));
+    let began = Arc::new(Semaphore::new(0));
+    let config = NodeConfig::server().workers(8).budget_bytes(8 * 1024 * 1024);
+    let (permits, starts) = (Arc::clone(&gate), Arc::clone(&began));
+    let future = asynchronous("future", move |(text,): (String,)| {
+        let (gate, began) = (Arc::clone(&permits), Arc::clone(&starts));
+        async move {
+            began.add_permits(1);
+            gate.acquire().await.unwrap().forget();
+            text.len()
+        }
+    });
+    let (permits, starts) = (Arc::clone(&gate), Arc::clone(&began));
+    let function = plain("function", move |(text,): (String,)| {
+        starts.add_permits(1);
+        tokio::runtime::Handle::current().block_on(permits.acquire()).unwrap().forget();
+        Ok(text.len())
+    });
+    let _service = service_at(&at, config, vec![future, function, plain("one", |(): ()| Ok(1))]);
+    let (large, small) = (client(&at, "large").await, client(&at, "small").await);
+    for method in ["future", "function"] {
+        let calls: Vec<_> = (0..5)
+            .map(|_| {
+                let large = large.clone();
+                tokio::spawn(async move { large.rpc().call::<usize>(method, ("x".repeat(150_000),)).await })
+            })
+            .collect();
+        began.acquire_many(2).await.unwrap().forget();
+        assert_eq!(small.rpc().call::<i64>("one", ()).await.unwrap(), 1, "workers are free meanwhile");
+        assert!(calls.iter().all(|call| !call.is_finished()));
+        gate.add_permits(5);
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap(), 150_000, "{method}");
+        }
+        began.acquire_many(3).await.unwrap().forget();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_provokes_refusals_and_takes_none_is_ended() {
     let at = endpoint();

@@ -11,6 +11,7 @@ use std::{
 };
 
 use daffi_core::{Callback, CallbackOptions, Client, NodeConfig};
+use daffi_serde::RemoteError;
 use daffi_transport::{Endpoint, LinkConfig, Listener, mem};
 use daffi_wire::{CallId, Cancel, CancelReason, Frame, Kind, Limits, MethodName};
 use futures::{FutureExt, StreamExt};
@@ -175,53 +176,72 @@ async fn numbers_of_cancelled_calls_come_back() {
     }
 }
 
-/// `drops`: notes when its future is dropped, and never ends by itself.
-fn drops(seen: &Arc<Seen>) -> Callback {
+/// Never ends by itself, and notes when it is dropped.
+async fn never(seen: Arc<Seen>) {
     struct Noted(Arc<Seen>);
     impl Drop for Noted {
         fn drop(&mut self) {
             self.0.count(&self.0.cancelled);
         }
     }
-    let (name, seen) = (MethodName::new("drops", &Limits::default()).unwrap(), Arc::clone(seen));
+    let noted = Noted(seen);
+    noted.0.count(&noted.0.begun);
+    std::future::pending::<()>().await;
+}
+
+/// `drops`, which gives a value, and `drops_rows`, which gives a stream: neither ends by itself.
+fn drops(seen: &Arc<Seen>) -> Vec<Callback> {
+    let name = |name| MethodName::new(name, &Limits::default()).unwrap();
     let options = CallbackOptions::new().drop_when_cancelled();
-    Callback::asynchronous(name, options, formats(), move |(): (), _| {
-        let noted = Noted(Arc::clone(&seen));
-        async move {
-            noted.0.count(&noted.0.begun);
-            std::future::pending::<()>().await;
-            Ok(())
-        }
-    })
+    let (one, rows) = (Arc::clone(seen), Arc::clone(seen));
+    vec![
+        Callback::asynchronous(name("drops"), options, formats(), move |(): (), _| {
+            let never = never(Arc::clone(&one));
+            async move {
+                never.await;
+                Ok(())
+            }
+        }),
+        Callback::streaming_async(name("drops_rows"), options, formats(), move |(): (), _| {
+            let never = never(Arc::clone(&rows));
+            async move {
+                never.await;
+                Ok(futures::stream::empty::<Result<i64, RemoteError>>())
+            }
+        }),
+    ]
 }
 
 #[tokio::test]
 async fn a_future_that_may_be_dropped_is_dropped_with_its_call_and_at_its_deadline() {
-    let (seen, at) = (Arc::default(), endpoint());
-    let service =
-        service_at(&at, NodeConfig::server(), vec![drops(&seen), plain("add", |(a, b): (i64, i64)| Ok(a + b))]);
-    let caller = client(&at, "caller").await;
-    let call = begin(caller.rpc().call::<()>("drops", ())).await;
-    seen.begun(1).await;
-    drop(call);
-    seen.cancelled(1).await;
-    // One worker: it is free again.
-    answers(&caller).await;
-    // Nobody says CANCEL, so the deadline is told.
-    let mut peer = Peer::connect(&at).await;
-    peer.hello_with("peer", "client/4", "null").await;
-    let said = daffi_wire::Extensions::builder().time_left_ms(20).build().unwrap();
-    let call = request(2, ["peer", "svc", "drops"], &said, r#"{"args":[],"kwargs":{}}"#);
-    peer.send_bytes(call.as_bytes()).await;
-    let ended = soon("the deadline", peer.expect(Kind::Error)).await;
-    assert!(ended.contains("DeadlineExceeded") && ended.contains("it was dropped"), "{ended}");
-    seen.cancelled(2).await;
-    // A nowait call has nobody who could give it up.
-    peer.send_to(Kind::Request, 3, ["peer", "svc", "drops"], r#"{"args":[],"kwargs":{}}"#, false).await;
-    seen.begun(3).await;
-    drop(peer);
-    assert_eq!(seen.cancelled.load(SeqCst), 2);
-    drop(service);
+    for method in ["drops", "drops_rows"] {
+        let (seen, at) = (Arc::default(), endpoint());
+        let mut callbacks = drops(&seen);
+        callbacks.push(plain("add", |(a, b): (i64, i64)| Ok(a + b)));
+        let service = service_at(&at, NodeConfig::server(), callbacks);
+        let caller = client(&at, "caller").await;
+        let call = begin(caller.rpc().call::<()>(method, ())).await;
+        seen.begun(1).await;
+        drop(call);
+        seen.cancelled(1).await;
+        // One worker: it is free again.
+        answers(&caller).await;
+        // Nobody says CANCEL, so the deadline is told.
+        let mut peer = Peer::connect(&at).await;
+        peer.hello_with("peer", "client/4", "null").await;
+        let said = daffi_wire::Extensions::builder().time_left_ms(20).build().unwrap();
+        let call = request(2, ["peer", "svc", method], &said, r#"{"args":[],"kwargs":{}}"#);
+        peer.send_bytes(call.as_bytes()).await;
+        let ended = soon("the deadline", peer.expect(Kind::Error)).await;
+        assert!(ended.contains("DeadlineExceeded") && ended.contains("it was dropped"), "{ended}");
+        seen.cancelled(2).await;
+        // A nowait call has nobody who could give it up.
+        peer.send_to(Kind::Request, 3, ["peer", "svc", method], r#"{"args":[],"kwargs":{}}"#, false).await;
+        seen.begun(3).await;
+        drop(peer);
+        assert_eq!(seen.cancelled.load(SeqCst), 2);
+        drop(service);
+    }
 }
 
 async fn cancel(peer: &mut Peer, id: u16, from: &str, to: &str, reason: CancelReason) {

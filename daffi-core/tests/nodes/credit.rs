@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use daffi_core::{CallError, Client, NodeConfig};
-use daffi_wire::{FIRST_WINDOW, FormatId, Kind, Level};
+use daffi_core::{CallError, Client, NodeConfig, WaitedFor};
+use daffi_wire::{Credit, Extensions, FIRST_WINDOW, FlowId, FormatId, Frame, Kind, Level, Limits, MAX_WINDOW};
 use futures::{StreamExt, stream};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
-    peer::Peer,
+    peer::{Peer, nowait, raw, send},
     support::{Formats, asynchronous, client, client_exposing, plain, router, worker},
 };
 
@@ -150,6 +150,29 @@ async fn a_stream_to_a_worker_that_leaves_ends_and_the_next_of_the_name_is_serve
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_not_taken_in_time_says_that_it_was_not_sent() {
+    let (_router, at) = router();
+    let (take, taken, permits) = taking();
+    let _worker = worker(&at, "w", vec![take]).await;
+    let sender = client(&at, "sender").await;
+    soon("it is known", sender.wait_for_members(&["w"], None)).await.unwrap();
+    soon("the small one", sender.rpc_nowait().call("take", ("x".repeat(SMALL),))).await.unwrap();
+    let brief = Duration::from_millis(20);
+    let one = sender.rpc_nowait().timeout(brief).call("take", ("x".repeat(LARGE),)).await;
+    let of_a_cast = sender.cast_nowait().receivers(["w"]).timeout(brief).call("take", ("x".repeat(LARGE),)).await;
+    for error in [one.unwrap_err(), of_a_cast.unwrap_err()] {
+        assert!(matches!(error, CallError::Timeout { waited_for: WaitedFor::Room, .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            "w took no more requests within 20ms, so take was not called; is it slow, or are too many sent?"
+        );
+    }
+    permits.add_permits(10);
+    soon("it takes again", sender.rpc_nowait().call("take", ("x",))).await.unwrap();
+    until("only those came", || taken.load(Ordering::SeqCst) == SMALL + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_does_not_go_on_to_another_of_the_name() {
     let (_router, at) = router();
     let (take, begun, one) = taking();
@@ -260,5 +283,91 @@ async fn a_sender_that_comes_back_begins_anew() {
         }
         until("all arrived", || taken.load(Ordering::SeqCst) >= round * 60_000).await;
         drop(before.replace(sender));
+    }
+}
+
+/// What a sender of level 4 counts that speaks by hand: nowait requests of "s" to "w".
+struct Counting {
+    peer: Peer,
+    sent: u64,
+    worked_off: u64,
+    limit: u64,
+}
+
+impl Counting {
+    async fn begin(mut peer: Peer) -> Self {
+        let begins = Credit::Begins(FlowId(7)).frame("s", "w", &Limits::default()).unwrap();
+        send(&mut peer, &begins).await;
+        Self { peer, sent: 0, worked_off: 0, limit: FIRST_WINDOW.into() }
+    }
+
+    /// Sends a request when there is credit for it, as the page says what it costs.
+    async fn send(&mut self, frame: &Frame, cost: usize) {
+        let cost = cost as u64;
+        while self.sent != self.worked_off && self.sent + cost > self.limit {
+            let next = soon("credit", self.peer.receive()).await.expect("the Router lives");
+            if next.kind() == Kind::Credit
+                && let Credit::Grants(grant) = Credit::read(&next).unwrap()
+            {
+                assert!(grant.worked_off() <= self.sent, "of more than was sent");
+                (self.worked_off, self.limit) = (grant.worked_off(), grant.limit());
+            }
+        }
+        self.sent += cost;
+        send(&mut self.peer, frame).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_costs_the_same_where_its_extensions_do_not_go_on() {
+    let (_router, at) = router();
+    let mut w = Peer::connect(&at).await;
+    w.hello_with("w", "client", r#"["take"]"#).await;
+    let mut sender = Counting::begin(raw(&at, "s", "client/4", "null").await).await;
+    let said = Extensions::builder().header("k", &"v".repeat(3000)).unwrap().build().unwrap();
+    let frame = nowait(["s", "w", "take"], &said, "{}");
+    let cost = 2 + said.as_bytes().len() + 2 + 256;
+    // What is left out of them all is more than any window.
+    let requests = MAX_WINDOW as usize / said.as_bytes().len() + 20;
+    let reading = tokio::spawn(async move {
+        for _ in 0..requests {
+            while w.receive().await.unwrap().kind() != Kind::Request {}
+        }
+        w
+    });
+    for _ in 0..requests {
+        sender.send(&frame, cost).await;
+    }
+    soon("all of them", reading).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_nobody_gets_takes_no_credit_from_the_next() {
+    for worker_type in ["client", "client/4"] {
+        let (_router, at) = router();
+        let mut w = raw(&at, "w", worker_type, r#"["take"]"#).await;
+        let mut sender = Counting::begin(raw(&at, "s", "client/4", "null").await).await;
+        let body = "x".repeat(1000);
+        let none = Extensions::builder().build().unwrap();
+        for _ in 0..40 {
+            sender.send(&nowait(["s", "w", "take no more"], &none, &body), body.len() + 256).await;
+        }
+        if worker_type == "client" {
+            // Nobody waits for the answer of what would have to be put together.
+            let large = Extensions::builder().body(5_000).build().unwrap();
+            for _ in 0..40 {
+                sender.send(&nowait(["s", "w", "take"], &large, &body), 2 + 10 + body.len() + 256).await;
+            }
+        }
+        sender.send(&nowait(["s", "w", "take"], &none, &body), body.len() + 256).await;
+        let took = async {
+            loop {
+                let frame = w.receive().await.unwrap();
+                if frame.kind() == Kind::Request {
+                    break frame;
+                }
+            }
+        };
+        assert_eq!(soon("the one that can be had", took).await.payload(), body.as_bytes());
     }
 }

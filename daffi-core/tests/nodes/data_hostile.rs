@@ -6,14 +6,13 @@ use bytes::Bytes;
 use daffi_core::{CallError, Callback, CallbackOptions, NodeConfig};
 use daffi_transport::Endpoint;
 use daffi_wire::{
-    CallCredit, CallId, Data, DataEnd, Extensions, FormatId, Frame, FrameWriter, Header, Kind, Limits, MethodName,
-    StreamFlags,
+    CallCredit, CallId, Cancel, CancelReason, Data, DataEnd, Extensions, Frame, Kind, Limits, MethodName, StreamFlags,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 
 use crate::{
-    peer::{Peer, request},
+    peer::{Peer, begins, request, send},
     support::{Formats, client, client_exposing, endpoint, formats, plain, router, router_with, service_at},
 };
 
@@ -45,19 +44,6 @@ fn streams(items_follow: bool, takes_results: bool) -> Extensions {
 fn data(id: u16, from_caller: bool, [from, to]: [&str; 2], end: DataEnd, bytes: &[u8]) -> Frame {
     let data = Data { id: CallId(id), from_caller, end, packed: false, bytes: Bytes::copy_from_slice(bytes) };
     data.frame(from, to, &Limits::default()).unwrap()
-}
-
-/// Says that results follow.
-fn begins(id: CallId, [from, to]: [&str; 2]) -> Frame {
-    let (mut bytes, limits) = (bytes::BytesMut::new(), Limits::default());
-    let mut writer = FrameWriter::begin(&mut bytes, from, to, "f").unwrap();
-    writer.extensions(&streams(true, false));
-    writer.finish(Header::new(Kind::Response, id, FormatId::JSON, false, false), 0, &limits).unwrap();
-    Frame::from_message(bytes.freeze(), &limits).unwrap()
-}
-
-async fn send(peer: &mut Peer, frame: &Frame) {
-    peer.send_bytes(frame.as_bytes()).await;
 }
 
 /// The next frame that is about a call.
@@ -168,7 +154,9 @@ async fn a_router_passes_no_grants_on_that_tell_nothing() {
         let credit = CallCredit::new(CallId(2), true, worked_off, window).unwrap();
         send(&mut caller, &credit.frame("caller", "worker", &Limits::default()).unwrap()).await;
     }
+    send(&mut worker, &begins(CallId(2), ["worker", "caller"])).await;
     send(&mut worker, &data(2, false, ["worker", "caller"], DataEnd::Item, &[b'1'; 60_000])).await;
+    assert_eq!(next(&mut caller).await.unwrap().kind(), Kind::Response);
     assert_eq!(next(&mut caller).await.unwrap().kind(), Kind::Data);
     let credit = CallCredit::new(CallId(2), true, 60_256, 131_072).unwrap();
     send(&mut caller, &credit.frame("caller", "worker", &Limits::default()).unwrap()).await;
@@ -293,4 +281,30 @@ async fn results_of_ended_calls_that_nobody_takes_are_counted() {
     }
     assert!(asked > 2 && asked < 200, "{asked} calls of 60 kB were let in: {:?}", router.stats());
     assert!(router.stats().held_bytes <= 16 << 20, "{:?}", router.stats());
+}
+
+/// The word that no further items are wanted travels under the caller's number, once, and ends the
+/// items alone.
+#[tokio::test]
+async fn a_callee_that_wants_no_more_items_is_heard_once_through_a_router() {
+    let (_router, at) = router();
+    let mut worker = raw(&at, "worker", r#"["f"]"#).await;
+    let mut caller = raw(&at, "caller", "null").await;
+    send(&mut caller, &request(2, ["caller", "worker", "f"], &streams(true, false), NOTHING)).await;
+    let id = next(&mut worker).await.unwrap().header().id();
+    let enough = Cancel { id, reason: CancelReason::EnoughItems }.frame("worker", "caller", &Limits::default());
+    for _ in 0..3 {
+        send(&mut worker, enough.as_ref().unwrap()).await;
+    }
+    let heard = next(&mut caller).await.unwrap();
+    assert_eq!((heard.kind(), heard.header().id(), heard.payload()), (Kind::Cancel, CallId(2), &b"\x05"[..]));
+    // What was on its way is dropped, however much it is.
+    for _ in 0..3 {
+        send(&mut caller, &data(2, true, ["caller", "worker"], DataEnd::Item, &[b'1'; 60_000])).await;
+    }
+    send(&mut caller, &request(3, ["caller", "worker", "f"], &Extensions::default(), NOTHING)).await;
+    assert_eq!(next(&mut worker).await.unwrap().kind(), Kind::Request, "and no item before it");
+    worker.send_to(Kind::Response, id.0, ["worker", "caller", "f"], NOTHING, false).await;
+    let answer = next(&mut caller).await.unwrap();
+    assert_eq!((answer.kind(), answer.header().id()), (Kind::Response, CallId(2)), "the call goes on");
 }

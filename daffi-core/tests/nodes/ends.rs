@@ -325,7 +325,7 @@ async fn a_client_with_the_name_of_its_service_is_refused() {
     let connector = Box::new(daffi_transport::mem::MemConnector::new(at.clone()));
     let error = Client::builder(node("svc"), connector, formats()).connect().await;
     let error = error.unwrap_err().to_string();
-    assert!(error.contains("svc is the name of the service itself"), "{error}");
+    assert!(error.contains("the service has the name of this node, svc,"), "{error}");
     let client = client_with(&at, "c", NodeConfig::client()).await;
     assert_eq!(client.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);
 }

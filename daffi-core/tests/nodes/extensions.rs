@@ -9,12 +9,12 @@ use std::{
 };
 
 use daffi_core::{CallError, Callback, CallbackOptions, NodeConfig};
-use daffi_wire::{CallId, ExtensionError, Extensions, FormatId, Frame, Header, Kind, Limits, MethodName};
+use daffi_wire::{CallId, ExtensionError, Extensions, FormatId, Frame, Header, Kind, Limits, MethodName, StreamFlags};
 use futures::{FutureExt, future::join_all};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
-    peer::{Peer, request},
+    peer::{Peer, next_of_a_call, raw, request, send},
     support::{Formats, asynchronous, client, client_exposing, endpoint, formats, plain, router, service_at},
 };
 
@@ -247,6 +247,63 @@ async fn a_router_hides_extensions_from_workers_of_level_3() {
     let cut = Frame::new(header, "caller", "svc", "add", b"\xff\x0fx", &Limits::default()).unwrap();
     caller.send_bytes(cut.as_bytes()).await;
     assert!(text(&answer_to(&mut caller, 3).await).contains("ExtensionUnsupported"));
+}
+
+/// A node of level 3 sees no extensions, so nothing may be left out that means something.
+#[tokio::test]
+async fn what_a_router_cannot_read_goes_to_nobody_of_level_3() {
+    let (_router, at) = router();
+    let mut worker = Peer::connect(&at).await;
+    worker.hello_with("svc", "client", r#"["add"]"#).await;
+    let mut caller = Peer::connect(&at).await;
+    caller.hello_with("caller", "client/4", "null").await;
+    let with_block = |kind, id, [from, to]: [&str; 2], block: &[u8]| {
+        let header = Header::new(kind, CallId(id), FormatId::JSON, true, kind == Kind::Request).with_extensions(true);
+        let length = u16::try_from(block.len()).unwrap().to_le_bytes();
+        let payload = [&length, block, ADD.as_bytes()].concat();
+        Frame::new(header, from, to, "add", &payload, &Limits::default()).unwrap()
+    };
+    let (body, items) = (b"\x04\x08\xe8\x03\0\0\0\0\0\0", b"\x05\x01\x01");
+    let blocks = [
+        ("a body, and what is not known", [&body[..], b"\x09\0"].concat()),
+        ("items, and what is not known", [&items[..], b"\x09\0"].concat()),
+        ("what is not known, alone", b"\x09\0".to_vec()),
+        ("a body, twice", body.repeat(2)),
+    ];
+    for (id, (what, block)) in (2..).zip(&blocks) {
+        for to in ["svc", ""] {
+            send(&mut caller, &with_block(Kind::Request, id, ["caller", to], block)).await;
+            let refused = text(&answer_to(&mut caller, id).await);
+            assert!(refused.contains("ExtensionUnsupported"), "{what}: {refused}");
+        }
+    }
+    let known = request(9, ["caller", "svc", "add"], &Extensions::builder().time_left_ms(9).build().unwrap(), ADD);
+    send(&mut caller, &known).await;
+    assert_eq!(next_of_a_call(&mut worker).await.unwrap().header().id(), CallId(9), "the first that it gets");
+    // One of level 4 may know more than the Router does.
+    let mut newer = raw(&at, "newer", "client/4", r#"["add"]"#).await;
+    send(&mut caller, &with_block(Kind::Request, 10, ["caller", ""], b"\x09\0")).await;
+    assert_eq!(next_of_a_call(&mut newer).await.unwrap().header().id(), CallId(10));
+    // The same of answers.
+    worker.send_to(Kind::Request, 2, ["svc", "newer", "add"], ADD, true).await;
+    let id = next_of_a_call(&mut newer).await.unwrap().header().id().0;
+    send(&mut newer, &with_block(Kind::Response, id, ["newer", "svc"], b"\x09\0")).await;
+    assert!(text(&answer_to(&mut worker, 2).await).contains("ExtensionUnsupported"));
+}
+
+#[tokio::test]
+async fn a_window_below_the_least_is_refused() {
+    for behind_router in [false, true] {
+        let (_nodes, at) = callee(behind_router, &Arc::default()).await;
+        let mut caller = raw(&at, "caller", "client/4", "null").await;
+        let flags = StreamFlags { items_follow: false, takes_results: true };
+        for (id, window) in [(2, 65_535), (3, 65_536)] {
+            let said = Extensions::builder().stream(flags).window(window).build().unwrap();
+            send(&mut caller, &request(id, ["caller", "svc", "add"], &said, ADD)).await;
+            let answer = text(&answer_to(&mut caller, id).await);
+            assert_eq!(answer.contains("ExtensionUnsupported"), window < 65_536, "{answer}");
+        }
+    }
 }
 
 /// The bit means something else at level 3, so nobody there can say anything in extensions.

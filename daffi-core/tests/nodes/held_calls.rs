@@ -12,7 +12,7 @@ use daffi_wire::{
 use tokio::time::timeout;
 
 use crate::{
-    peer::{Peer, request},
+    peer::{Peer, request, send},
     support::router,
 };
 
@@ -29,10 +29,6 @@ async fn raw(at: &Endpoint, name: &str, methods: &str) -> Peer {
     let mut peer = Peer::connect(at).await;
     peer.hello_with(name, "client/4", methods).await;
     peer
-}
-
-async fn send(peer: &mut Peer, frame: &Frame) {
-    peer.send_bytes(frame.as_bytes()).await;
 }
 
 /// The next frame that is about a call.
@@ -200,4 +196,17 @@ async fn a_caller_that_leaves_takes_its_calls_back() {
         assert_eq!(next(&mut caller).await.kind(), Kind::Response);
     }
     assert_eq!(router.stats().held_requests, 0);
+}
+
+/// What a Router held a call for is time that its caller has no more.
+#[tokio::test(start_paused = true)]
+async fn the_time_that_a_call_was_held_is_taken_off() {
+    let (router, _, mut caller, mut worker) = blocked().await;
+    let said = Extensions::builder().time_left_ms(300_000).build().unwrap();
+    send(&mut caller, &request(2, CALL, &said, NOTHING)).await;
+    until("it waits", || router.stats().held_requests == 2).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    unblock(&mut worker).await;
+    let left = next(&mut worker).await.take_extensions().unwrap().time_left_ms().unwrap();
+    assert!((200_000..=296_000).contains(&left), "{left} ms");
 }

@@ -2,9 +2,11 @@
 
 use std::{future::poll_fn, time::Duration};
 
-use daffi_core::{CallError, Client, NodeConfig};
+use daffi_core::{CallError, Client, ClientState, Ended, MemberEvent, NodeConfig};
 use daffi_transport::{Endpoint, LinkConfig, Listener, mem::MemListener};
-use daffi_wire::{Frame, Handshake, Header, Kind, Limits};
+use daffi_wire::{CallId, Frame, Handshake, Header, Kind, Limits};
+use futures::StreamExt;
+use tokio::time::Instant;
 
 use crate::{
     peer::Peer,
@@ -156,4 +158,121 @@ async fn a_client_leaves_a_3_0_1_server_only_when_its_calls_are_answered() {
     assert_eq!(open.await.unwrap().unwrap(), "done");
     assert!(service.receive().await.is_none());
     stopping.await.unwrap();
+}
+
+async fn control(peer: &mut Peer, kind: Kind, body: &str) {
+    let header = Header::control(kind, daffi_wire::CallId::NONE, false);
+    let frame = Frame::new(header, "", "", "", body.as_bytes(), &Limits::default()).unwrap();
+    peer.send_bytes(frame.as_bytes()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_while_a_connection_is_replaced_in_vain_is_shown() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (mut first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    let (mut state, mut events) = (client.state(), client.events());
+    client.add_callbacks(vec![plain("g", |(): ()| Ok(1))]).unwrap();
+    state.wait_for(|state| *state == ClientState::Replacing).await.unwrap();
+    let pending = poll_fn(|cx| server.0.poll_accept(cx, &LinkConfig::default())).await.unwrap();
+    let second = pending.upgrade().await.unwrap();
+    control(
+        &mut first,
+        Kind::Handshake,
+        r#"{"meta":{"type":"router","error":null},"members":[{"name":"w3","methods":["f"]}]}"#,
+    )
+    .await;
+    control(&mut first, Kind::Events, r#"{"type":"connected","member":"w3"}"#).await;
+    control(&mut first, Kind::Events, r#"{"type":"disconnected","member":"w1"}"#).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(*state.borrow(), ClientState::Replacing);
+    drop(second);
+    state.wait_for(|state| *state == ClientState::Connected).await.unwrap();
+    assert!(client.members().get("w3").is_some() && client.members().get("w1").is_none());
+    client.wait_for_members(&["w3"], Some(Duration::from_secs(1))).await.unwrap();
+    assert_eq!(events.next().await, Some(MemberEvent::Removed("w1".into())));
+    assert_eq!(events.next().await, Some(MemberEvent::Added("w3".into())));
+}
+
+/// Nobody can say whether answers to what was open on the connection before still come.
+#[tokio::test(start_paused = true)]
+async fn what_was_open_on_the_connection_before_holds_nothing_up() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (mut first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    let open = tokio::spawn({
+        let client = client.clone();
+        async move { client.rpc().receiver("w1").call::<i64>("f", ()).await }
+    });
+    assert_eq!(first.receive().await.unwrap().method(), "f");
+    drop(first);
+    assert!(open.await.unwrap().is_err());
+    let (mut second, _) = server.accept(ROUTER).await;
+    client.wait_for_connection().await.unwrap();
+    client.add_callbacks(vec![plain("g", |(): ()| Ok(1))]).unwrap();
+    let announced = tokio::time::timeout(Duration::from_secs(5), server.accept(ROUTER)).await;
+    let (third, hello) = announced.expect("they are announced");
+    assert_eq!(hello.members[0].methods[0].as_str(), "g");
+    assert!(second.receive().await.is_none());
+
+    // Nor is the end of the node.
+    client.wait_for_connection().await.unwrap();
+    let open = tokio::spawn({
+        let client = client.clone();
+        async move { client.rpc().receiver("w1").call::<i64>("f", ()).await }
+    });
+    let mut third = third;
+    assert_eq!(third.receive().await.unwrap().method(), "f");
+    drop(third);
+    assert!(open.await.unwrap().is_err());
+    let (_fourth, _) = server.accept(ROUTER).await;
+    client.wait_for_connection().await.unwrap();
+    let begun = tokio::time::Instant::now();
+    client.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_each_connection_soon_is_come_back_to_ever_more_rarely() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (_client, (first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    let begun = Instant::now();
+    drop(first);
+    for _ in 0..20 {
+        drop(server.accept(ROUTER).await);
+    }
+    assert!(begun.elapsed() > Duration::from_secs(5), "{:?}", begun.elapsed());
+    // One that stood for some time is made again at once.
+    let (stands, _) = server.accept(ROUTER).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let begun = Instant::now();
+    drop(stands);
+    drop(server.accept(ROUTER).await);
+    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+}
+
+/// What was on its way of an attempt that was given up may arrive behind the next one's handshake,
+/// and then the server evicts the connection that stands.
+#[tokio::test(start_paused = true)]
+async fn an_earlier_attempt_that_takes_the_name_ends_no_client() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    drop(first);
+    // This one gets no answer in time.
+    let config = LinkConfig::default();
+    let pending = poll_fn(|cx| server.0.poll_accept(cx, &config)).await.unwrap();
+    let _silent = pending.upgrade().await.unwrap();
+    for disputed in [true, false] {
+        let (mut peer, _) = server.accept(ROUTER).await;
+        let evicted = br#"{"type":"evicted","member":"me"}"#;
+        let header = Header::new(Kind::Events, CallId::NONE, daffi_wire::FormatId::JSON, false, false);
+        let evicted = Frame::new(header, "", "", "", evicted, &Limits::default()).unwrap();
+        peer.send_bytes(evicted.as_bytes()).await;
+        if !disputed {
+            // By another node of this name, as nothing of this one is on its way.
+            assert_eq!(client.join().await, Ended::Evicted);
+        }
+    }
 }

@@ -1,14 +1,16 @@
 //! Connections that come, go and come back.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use daffi_core::{CallError, Client, ClientState, Disconnected, Ended, MemberEvent, NodeConfig, Router, Service};
+use daffi_core::{
+    CallError, Client, ClientState, Disconnected, Ended, InitializationError, MemberEvent, NodeConfig, Router, Service,
+};
 use daffi_transport::{Listener, mem};
 use daffi_wire::{Limits, NodeName};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::Notify;
 
-use crate::support::{asynchronous, client, client_with, endpoint, formats, plain, service, service_at};
+use crate::support::{asynchronous, client, client_with, endpoint, formats, node, plain, service, service_at};
 
 fn add() -> daffi_core::Callback {
     plain("add", |(a, b): (i64, i64)| Ok(a + b))
@@ -30,13 +32,22 @@ fn held(begin: &Arc<Notify>, end: &Arc<Notify>) -> daffi_core::Callback {
 /// They say which setting, what it is and what it lacks.
 #[tokio::test]
 async fn settings_that_no_node_can_work_with_are_refused() {
-    let unusable: [(NodeConfig, &str); 6] = [
+    let threads = |count| NonZeroUsize::new(count).unwrap();
+    let unusable: [(NodeConfig, &str); 14] = [
         (NodeConfig::server().workers(0), "workers is 0: at least 1 callback"),
         (NodeConfig::server().max_connections(0), "max_connections is 0: at least 1 connection"),
         (NodeConfig::server().budget_bytes(1), "budget_bytes is 1: small messages need 4096 bytes"),
         (NodeConfig::server().share(0.0), "share is 0: a number above 0"),
         (NodeConfig::server().share(f64::NAN), "share is NaN: a number above 0"),
         (NodeConfig::server().share(f64::INFINITY), "share is inf: a number above 0"),
+        (NodeConfig::server().max_pending_handshakes(0), "max_pending_handshakes is 0: at least 1"),
+        (NodeConfig::server().threads(threads(usize::MAX)), "threads is 18446744073709551615: 1024 are the most"),
+        (NodeConfig::server().threads(threads(1025)), "threads is 1025: 1024 are the most"),
+        (NodeConfig::server().handshake_timeout(Duration::ZERO), "handshake_timeout is 0s: it would be over at once"),
+        (NodeConfig::server().connect_timeout(Duration::ZERO), "connect_timeout is 0s: it would be over at once"),
+        (NodeConfig::server().slow_peer_timeout(Duration::ZERO), "slow_peer_timeout is 0s: it would be over at once"),
+        (NodeConfig::server().level3_call_limit(Some(Duration::ZERO)), "level3_call_limit is 0s: it would be over"),
+        (NodeConfig::server().default_timeout(Some(Duration::ZERO)), "default_timeout is 0s: it would be over at once"),
     ];
     for (config, words) in unusable {
         let name = || NodeName::new("n", &Limits::default()).unwrap();
@@ -193,4 +204,76 @@ async fn a_silent_connection_is_closed_and_hurts_nobody() {
         let ended = std::future::poll_fn(|cx| link.reader.poll_fill(cx, 1024)).await;
         assert!(matches!(ended, Ok(0) | Err(_)));
     }
+}
+
+/// Whoever hears that its call has ended with the connection finds none, and waits for the next
+/// one.
+#[tokio::test]
+async fn no_call_ends_before_its_connection_is_gone() {
+    let (begin, end) = (Arc::default(), Arc::default());
+    let at = endpoint();
+    let service = service_at(&at, NodeConfig::server(), vec![held(&begin, &end)]);
+    let client = client(&at, "caller").await;
+    let rpc = client.rpc();
+    let call = rpc.call::<i64>("held", ());
+    let ended = tokio::join!(call, async {
+        begin.notified().await;
+        drop(service);
+    });
+    assert!(matches!(ended.0, Err(CallError::Disconnected(_))), "{:?}", ended.0);
+    assert!(!client.is_connected());
+    assert!(client.wait_for_connection().now_or_never().is_none());
+    assert!(client.wait_for_members(&["svc"], None).now_or_never().is_none(), "the list is that of before");
+    let _again = service_at(&at, NodeConfig::server(), vec![add()]);
+    client.wait_for_members(&["svc"], None).await.unwrap();
+    assert_eq!(client.rpc().call::<i64>("add", (3, 4)).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn no_member_is_waited_for_by_a_client_that_has_ended() {
+    let (_service, at) = service(vec![add()]);
+    let client = client(&at, "caller").await;
+    client.wait_for_members(&["svc"], None).await.unwrap();
+    client.stop().await;
+    assert!(matches!(client.wait_for_members(&["svc"], None).await, Err(CallError::Stopped)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_members_without_a_connection_says_that() {
+    let connector = Box::new(mem::MemConnector::new(endpoint()));
+    let client = Client::builder(node("caller"), connector, formats()).connect_lazy().unwrap();
+    let second = Duration::from_secs(1);
+    let error = client.wait_for_members(&["svc"], Some(second)).await.unwrap_err();
+    assert_eq!(error.to_string(), "no connection within 1s, so nobody is a member; is the server there?");
+    let (_service, at) = service(vec![add()]);
+    let client = client_with(&at, "caller", NodeConfig::client()).await;
+    let error = client.wait_for_members(&["other"], Some(second)).await.unwrap_err();
+    assert!(error.to_string().starts_with("not a member within 1s: other; is it running"), "{error}");
+}
+
+/// It takes the time that it is given, however long the pauses have become.
+#[tokio::test(start_paused = true)]
+async fn a_first_connect_is_tried_to_the_end_of_its_time() {
+    let (at, second) = (endpoint(), Duration::from_secs(1));
+    let connector = Box::new(mem::MemConnector::new(at.clone()));
+    let connecting = Client::builder(node("early"), connector, formats()).retry(20 * second).connect();
+    let listening = async {
+        tokio::time::sleep(20 * second - Duration::from_millis(50)).await;
+        service_at(&at, NodeConfig::server(), vec![add()])
+    };
+    let (client, _service) = tokio::join!(connecting, listening);
+    assert!(client.unwrap().is_connected());
+}
+
+/// A client of the Service's own name never gets in there, however long it tries.
+#[tokio::test(start_paused = true)]
+async fn what_can_never_work_ends_trying_at_once() {
+    let (_service, at) = service(vec![]);
+    let begun = tokio::time::Instant::now();
+    let connector = Box::new(daffi_transport::mem::MemConnector::new(at));
+    let same = Client::builder(node("svc"), connector, formats()).retry(Duration::from_secs(3600)).connect().await;
+    let error = same.unwrap_err();
+    let is_same = matches!(&error, InitializationError::Handshake { source: Disconnected::SameName(_), .. });
+    assert!(is_same && !error.is_retryable(), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }

@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
 use crate::{
-    peer::Peer,
+    peer::{Peer, handshake},
     support::{Formats, client, endpoint, formats, node, plain, router, router_with, service, service_at, worker},
 };
 
@@ -142,4 +142,20 @@ async fn a_client_of_this_crate_looks() {
     let refused = looking(&at).callbacks(callback()).connect().await;
     assert!(matches!(refused, Err(InitializationError::LooksOnly)));
     looker.stop().await;
+}
+
+/// Who lists no callbacks is not in the line of those whose long lists are read one by one.
+#[tokio::test]
+async fn long_handshakes_that_are_to_list_nothing_are_refused_by_their_length() {
+    let (router, at) = router();
+    let list = format!("[{}]", vec![r#""callback""#; 10_000].join(","));
+    for says in ["look:only", "token:follows"] {
+        let mut peer = Peer::connect(&at).await;
+        peer.send_bytes(handshake("long", "client/4", &list, says).as_bytes()).await;
+        let answer = soon("an answer", peer.receive()).await.expect("an answer");
+        let text = String::from_utf8_lossy(answer.payload()).into_owned();
+        assert!(text.contains(says) && text.contains("65536 bytes at most"), "{text}");
+        assert!(soon("its end", peer.receive()).await.is_none());
+    }
+    assert!(router.members().is_empty());
 }

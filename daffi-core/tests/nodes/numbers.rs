@@ -1,15 +1,23 @@
 //! Call numbers: never shared, never lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use daffi_core::CallError;
-use daffi_wire::Kind;
+use daffi_wire::{FormatId, Frame, Header, Kind, Limits};
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    level_three::{ROUTER, Server, connect},
     peer::Peer,
-    support::{client, hang, plain, router, service, worker},
+    support::{client, endpoint, hang, plain, router, service, worker},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,4 +149,115 @@ async fn a_hung_member_takes_no_numbers_from_a_healthy_one() {
     assert!(refused > 5_000, "{refused}");
     reading.abort();
     drop(good);
+}
+
+/// Answers what goes to "w2", each request later than the next one came if that waits already, and
+/// leaves all others. Tells of each of those.
+async fn answer_some(mut server: Peer, left: mpsc::UnboundedSender<Frame>) {
+    while let Some(request) = server.receive().await {
+        if request.receiver() != "w2" {
+            let _nobody_listens = left.send(request);
+            continue;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let header = Header::new(Kind::Response, request.header().id(), FormatId::JSON, true, false);
+        let reply = Frame::new(header, "w2", "me", "f", br#"{"args": [5], "kwargs": {}}"#, &Limits::default()).unwrap();
+        server.send_bytes(reply.as_bytes()).await;
+    }
+}
+
+/// Of two that always call one is always open, so nobody finds a moment without a call by waiting
+/// for one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worn_connection_is_replaced_under_a_steady_load_and_no_call_is_lost() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    let (left, mut unanswered) = mpsc::unbounded_channel();
+    let answering = tokio::spawn(answer_some(first, left.clone()));
+    let (stop, answered) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+    let callers: Vec<_> = (0..2)
+        .map(|_| {
+            let (client, stop, answered) = (client.clone(), stop.clone(), Arc::clone(&answered));
+            tokio::spawn(async move {
+                while !stop.is_cancelled() {
+                    assert_eq!(client.rpc().receiver("w2").call::<i64>("f", ()).await.unwrap(), 5);
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    // A quarter of all numbers rests.
+    for n in 1..=65_535 / 4 {
+        let mut call = Box::pin(client.rpc().receiver("w1").call::<i64>("f", ()));
+        assert!(futures::poll!(&mut call).is_pending());
+        drop(call);
+        // They have left, a few hundred at a time.
+        for _ in 0..if n % 381 == 0 { 381 } else { 0 } {
+            unanswered.recv().await.unwrap();
+        }
+    }
+    let second = tokio::time::timeout(Duration::from_secs(60), server.accept(ROUTER)).await;
+    let (second, hello) = second.expect("the connection is replaced");
+    assert_eq!(hello.members[0].name.as_str(), "me");
+    answering.await.unwrap();
+    let answering = tokio::spawn(answer_some(second, left));
+    let before = answered.load(Ordering::SeqCst);
+    while answered.load(Ordering::SeqCst) < before + 10 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let calling = tokio::spawn(async move { client.rpc().receiver("w1").call::<i64>("f", ()).await });
+    assert_eq!(unanswered.recv().await.unwrap().receiver(), "w1", "who never answered is called there, too");
+    calling.abort();
+    stop.cancel();
+    for caller in callers {
+        caller.await.expect("each of its calls was answered");
+    }
+    answering.abort();
+}
+
+/// It may be refused when there is one: too many calls to its receiver rest by then.
+#[tokio::test]
+async fn who_waits_for_a_number_and_takes_none_leaves_it_to_the_next() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (mut server, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    let call = |receiver: &str| Box::pin(client.rpc().receiver(receiver).call::<i64>("f", ()));
+    let (mut to_one, mut to_two) = (call("w1"), Vec::new());
+    assert!(futures::poll!(&mut to_one).is_pending());
+    for _ in 1..65_535 {
+        let mut call = call("w2");
+        assert!(futures::poll!(&mut call).is_pending());
+        to_two.push(call);
+    }
+    let (mut first, mut next) = (call("w1"), call("w2"));
+    assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut next).is_pending(), "all are in use");
+    // Its number rests, and is all that may rest as long as the others are in use.
+    drop(to_one);
+    let answered = loop {
+        let request = server.receive().await.unwrap();
+        if request.receiver() == "w2" {
+            break request.header().id();
+        }
+    };
+    let answering = tokio::spawn(async move {
+        let header = Header::new(Kind::Response, answered, FormatId::JSON, true, false);
+        let reply = Frame::new(header, "w2", "me", "f", br#"{"args": [5], "kwargs": {}}"#, &Limits::default()).unwrap();
+        server.send_bytes(reply.as_bytes()).await;
+        // Two were read, and the others wait.
+        for _ in 2..65_535 {
+            server.receive().await.unwrap();
+        }
+        let last = server.receive().await.unwrap();
+        (server, last)
+    });
+    let (one, refused) = tokio::join!(to_two.remove(0), &mut first);
+    assert_eq!(one.unwrap(), 5);
+    assert!(matches!(refused, Err(CallError::Overloaded(_))), "{refused:?}");
+    let sent = tokio::select! {
+        answered = &mut next => panic!("nobody answers it: {answered:?}"),
+        sent = answering => sent,
+        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("the number that is free is not taken"),
+    };
+    assert_eq!(sent.unwrap().1.receiver(), "w2");
 }

@@ -1,9 +1,9 @@
 //! What passes back: whoever may not send PICKLE sends none in an answer either.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use daffi_core::{Policy, Router, Rule};
 use daffi_transport::PeerInfo;
-use daffi_wire::{CallId, Extensions, FormatId, Frame, FrameWriter, Header, Kind, Limits, StreamFlags};
+use daffi_wire::{CallId, Data, DataEnd, Extensions, FormatId, Frame, FrameWriter, Header, Kind, Limits, StreamFlags};
 
 use crate::{
     peer::Peer,
@@ -93,4 +93,35 @@ async fn one_answer((from, to): (u8, u8), format: FormatId, way: Way) {
     worker.send_bytes(answer(Way::Result, id, FormatId::MSGPACK).as_bytes()).await;
     caller.send_to(Kind::Request, 8, ["c", "w", "f"], "{}", true).await;
     assert_eq!(next(&mut worker).await.method(), "f", "{cell}");
+}
+
+/// Results have the format of the call, so the word that they follow is no way around: neither one
+/// in another format, nor none at all.
+#[tokio::test]
+async fn results_are_held_against_the_policy_in_the_format_of_their_call() {
+    let part =
+        |id| Data { id, from_caller: false, end: DataEnd::Item, packed: false, bytes: Bytes::from_static(b"N.") };
+    for said in [Some(FormatId::MSGPACK), None] {
+        let (trusted, at_trusted) = listen_as(PeerInfo::new("mem", "trusted"), "mem://trusted");
+        let (guarded, at) = listen_as(tcp("192.0.2.7:1"), "tcp://0.0.0.0:1");
+        let rule = Rule::new("workers").who("addr:192.0.2.7").unwrap().names(["w"]).unwrap().expose(["f"]).unwrap();
+        let policy = Policy::new().rule(rule.formats([FormatId::MSGPACK]));
+        let router = Router::builder(node("router")).policy(policy).listen(vec![trusted, guarded]).unwrap();
+        let mut caller = Peer::connect(&at_trusted).await;
+        caller.hello_with("c", "client/4", "null").await;
+        let mut worker = Peer::connect(&at).await;
+        worker.hello_with("w", "client/4", r#"["f"]"#).await;
+        caller.send_bytes(request(Style::Results, 7, ["c", "w", "f"], FormatId::PICKLE).as_bytes()).await;
+        let id = next(&mut worker).await.header().id();
+        if let Some(format) = said {
+            worker.send_bytes(answer(Way::Stream, id, format).as_bytes()).await;
+        }
+        let data = part(id).frame("w", "c", &Limits::default()).unwrap();
+        worker.send_bytes(data.as_bytes()).await;
+        worker.send_bytes(answer(Way::Result, id, FormatId::PICKLE).as_bytes()).await;
+        let got = next(&mut caller).await;
+        let text = String::from_utf8_lossy(got.payload()).into_owned();
+        assert!(got.kind() == Kind::Error && text.contains("PermissionError"), "{said:?}: {got:?} {text}");
+        assert_eq!(router.stats().open_calls, 0, "{said:?}");
+    }
 }

@@ -174,9 +174,13 @@ async fn one_caller(caller: &Caller, from: u8, to: u8) -> usize {
             if format == FormatId::POSTCARD && (from == 3 || to == 3) {
                 continue;
             }
-            for method in ["f", "secret", "nothing"] {
-                let cell =
-                    format!("{} at {}, {from} to {to}, {style:?} {format} {method}", caller.peer, caller.listener);
+            let receivers: &[_] = if from == 3 || style == Style::Nowait { &["w"] } else { &["w", ""] };
+            let methods = ["f", "secret", "nothing"];
+            for (receiver, method) in receivers.iter().flat_map(|to| methods.map(|method| (*to, method))) {
+                let cell = format!(
+                    "{} at {}, {from} to {to}, {style:?} {format} {method} of {receiver:?}",
+                    caller.peer, caller.listener
+                );
                 (cells, id) = (cells + 1, id + 1);
                 let may_call = match method {
                     "f" => caller.calls_f,
@@ -184,12 +188,12 @@ async fn one_caller(caller: &Caller, from: u8, to: u8) -> usize {
                     _ => caller.calls_f && caller.calls_secret,
                 };
                 let passes = may_call && (method == "nothing" || caller.formats.contains(&format));
-                peer.send_bytes(request(style, id, ["c", "w", method], format).as_bytes()).await;
+                peer.send_bytes(request(style, id, ["c", receiver, method], format).as_bytes()).await;
                 if style == Style::Body {
                     let bytes = Bytes::from_static(b"{}");
                     let rest =
                         Data { id: CallId(id), from_caller: true, end: DataEnd::Direction, packed: false, bytes };
-                    let rest = rest.frame("c", "w", &Limits::default()).unwrap();
+                    let rest = rest.frame("c", receiver, &Limits::default()).unwrap();
                     peer.send_bytes(rest.as_bytes()).await;
                 }
                 if !passes {

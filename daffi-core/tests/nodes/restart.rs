@@ -10,14 +10,14 @@ use std::{
 
 use daffi_core::{Router, Service};
 use daffi_transport::{Connector, Endpoint, LinkConfig, Listener, Pending, mem};
-use daffi_wire::Kind;
+use daffi_wire::{CallId, Extensions, Kind};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout},
 };
 
 use crate::{
-    peer::Peer,
+    peer::{Peer, handshake, request},
     support::{asynchronous, endpoint, formats, node, service},
 };
 
@@ -71,11 +71,40 @@ async fn old_clients_are_let_in_to_the_end_and_all_end_together() {
     let (answer, old, come) = tokio::join!(busy.expect(Kind::Response), idle.receive(), late.receive());
     assert!(answer.contains('7') && old.is_none() && come.is_none());
     let settled = ended.elapsed();
-    assert!((Duration::from_millis(100)..Duration::from_millis(150)).contains(&settled), "{settled:?}");
+    assert!((Duration::from_millis(250)..Duration::from_millis(300)).contains(&settled), "{settled:?}");
     assert!(is_refused(&at).await, "who has lost its connection finds nobody");
     assert!(busy.receive().await.is_none());
     stopping.await.unwrap();
     assert_eq!(ended.elapsed(), settled, "and it is over at that moment");
+}
+
+/// It says again that it moves on, when clients have had their time to do so.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_found_no_other_server_does_not_get_its_time_again() {
+    let end = Arc::new(Notify::new());
+    let (service, at) = service(vec![held(&end)]);
+    let mut peer = Peer::connect(&at).await;
+    peer.hello_saying("x", "client/4", "null", "moves:on").await;
+    let call = |id| request(id, ["x", "svc", "held"], &Extensions::default(), r#"{"args": [], "kwargs": {}}"#);
+    peer.send_bytes(call(2).as_bytes()).await;
+    let stopping = tokio::spawn({
+        let service = service.clone();
+        async move { service.stop().await }
+    });
+    tokio::time::sleep(LONG).await;
+    peer.send_bytes(handshake("x", "client/4", "null", "moves:on").as_bytes()).await;
+    peer.send_bytes(call(3).as_bytes()).await;
+    loop {
+        let frame = peer.receive().await.expect("an answer");
+        if frame.header().id() == CallId(3) {
+            assert_eq!(frame.kind(), Kind::Error, "{frame:?}");
+            break;
+        }
+        assert_ne!(frame.kind(), Kind::Response, "{frame:?}");
+    }
+    end.notify_one();
+    drop(peer);
+    stopping.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use daffi_core::{NodeConfig, Router};
-use daffi_transport::Endpoint;
 use daffi_wire::{
-    CallCredit, CallId, Data, DataEnd, Extensions, FormatId, Frame, FrameWriter, Header, Kind, Limits, Ping,
-    StreamFlags,
+    CallCredit, CallId, Credit, Data, DataEnd, Extensions, FlowId, FormatId, Frame, FrameWriter, Header, Kind, Limits,
+    Ping, StreamFlags,
 };
 use tokio::time::timeout;
 
 use crate::{
-    peer::{Peer, request},
+    peer::{Peer, raw, request, send},
     support::router_with,
 };
 
@@ -21,16 +20,6 @@ const CALL: [&str; 3] = ["caller", "deaf", "f"];
 const BUDGET: usize = 8 << 20;
 /// What all peers together may make the Router hold: the budget, and its overdraft.
 const MOST: usize = 2 * BUDGET;
-
-async fn raw(at: &Endpoint, name: &str, node_type: &str, methods: &str) -> Peer {
-    let mut peer = Peer::connect(at).await;
-    peer.hello_with(name, node_type, methods).await;
-    peer
-}
-
-async fn send(peer: &mut Peer, frame: &Frame) {
-    peer.send_bytes(frame.as_bytes()).await;
-}
 
 /// Reads what comes until the Router has handled all that was sent before.
 async fn settle(peer: &mut Peer) {
@@ -103,6 +92,28 @@ async fn a_small_window_makes_no_flood_of_grants() {
     settle(&mut caller).await;
     let stats = router.stats();
     assert!(stats.held_bytes < 256 << 10 && stats.skipped_frames == 20_000, "{stats:?}");
+}
+
+/// Of flows that begin one after another, with nothing in them, one word lies before the receiver
+/// and the newest waits. It goes on when the receiver does.
+#[tokio::test]
+async fn flows_that_begin_and_begin_make_no_flood() {
+    let (router, mut caller, mut deaf) = network("caller", "client/4").await;
+    let begins = |flow| Credit::Begins(FlowId(flow)).frame("caller", "deaf", &Limits::default()).unwrap();
+    for flow in 1..=20_000 {
+        send(&mut caller, &begins(flow)).await;
+    }
+    settle(&mut caller).await;
+    let stats = router.stats();
+    assert!(stats.held_bytes < 64 << 10, "{stats:?}");
+    let mut told = Vec::new();
+    let last = async {
+        while told.last() != Some(&begins(20_000)) {
+            let frame = deaf.receive().await.expect("the connection stands");
+            told.extend((frame.kind() == Kind::Credit).then_some(frame));
+        }
+    };
+    timeout(Duration::from_secs(60), last).await.expect("the newest flow begins");
 }
 
 /// What is about a call has no use for the name of a callback.

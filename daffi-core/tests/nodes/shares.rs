@@ -3,13 +3,19 @@
 
 use std::{future::Future, time::Duration};
 
-use daffi_core::{CallError, Callback, NodeConfig};
+use bytes::Bytes;
+use daffi_core::{CallError, Callback, CallbackOptions, Client, NodeConfig, Service};
+use daffi_serde::{Opaque, Single};
+use daffi_transport::mem::{MemConnector, MemListener};
 use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Limits};
-use tokio::{task::yield_now, time::sleep};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep},
+};
 
 use crate::{
     peer::Peer,
-    support::{asynchronous, client, endpoint, router_with, service_at, worker},
+    support::{asynchronous, client, endpoint, method, node, router_with, service_at, worker},
 };
 
 const MIB: usize = 1024 * 1024;
@@ -274,12 +280,13 @@ async fn one_that_announces_and_reads_is_never_cut() {
     drop(sending.await.unwrap());
 }
 
-/// What arguments may hold once they are read is taken from the budget first.
+/// What arguments may hold once they are read is taken from the budget first. They wait for it, but
+/// not for ever: who has it may wait for them.
 #[tokio::test(start_paused = true)]
 async fn large_arguments_without_room_are_refused_before_they_are_read() {
     let at = endpoint();
     let hold = asynchronous("hold", |(text,): (String,)| async move {
-        sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(90)).await;
         text.len()
     });
     let _service = service_at(&at, small().workers(8), vec![hold]);
@@ -296,6 +303,73 @@ async fn large_arguments_without_room_are_refused_before_they_are_read() {
     assert!(refused.iter().all(|error| matches!(error, Err(CallError::Overloaded(why)) if why.contains("300"))));
     let rpc = clients[0].rpc();
     assert_eq!(rpc.call::<usize>("hold", ("x".repeat(300_000),)).await.unwrap(), 300_000);
+}
+
+/// Over one connection come the calls of all callers of a worker.
+#[tokio::test(start_paused = true)]
+async fn large_arguments_that_wait_for_memory_hold_up_no_other_call() {
+    let at = endpoint();
+    let hold = asynchronous("hold", |(text,): (String,)| async move {
+        sleep(Duration::from_secs(90)).await;
+        text.len()
+    });
+    let _service = service_at(&at, small().workers(8), vec![hold, length()]);
+    let one = client(&at, "one").await;
+    let calls = (0..4).map(|_| {
+        let rpc = one.rpc();
+        async move { rpc.call::<usize>("hold", ("x".repeat(100_000),)).await }
+    });
+    let calls = tokio::spawn(futures::future::join_all(calls));
+    sleep(Duration::from_secs(1)).await;
+    let begun = Instant::now();
+    assert_eq!(one.rpc().call::<usize>("length", ("x",)).await.unwrap(), 1);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let (done, refused): (Vec<_>, Vec<_>) = calls.await.unwrap().into_iter().partition(Result::is_ok);
+    assert!(!done.is_empty() && !refused.is_empty(), "{} done", done.len());
+}
+
+/// Bytes that stay bytes are counted as they are, and bytes of which a callback makes a list as the
+/// list that it may be.
+#[tokio::test(start_paused = true)]
+async fn bytes_of_which_a_callback_makes_a_list_are_counted_as_a_list() {
+    let formats = Single::new(Opaque::default());
+    // Longer than one waits until it may be read.
+    let held = || sleep(Duration::from_secs(90));
+    let options = CallbackOptions::default;
+    let bytes = Callback::asynchronous(
+        method("bytes"),
+        options(),
+        formats.clone(),
+        move |(bytes,): (Vec<u8>,), _| async move {
+            held().await;
+            Ok(bytes.len())
+        },
+    );
+    let list =
+        Callback::asynchronous(method("list"), options(), formats.clone(), move |(list,): (Vec<u16>,), _| async move {
+            held().await;
+            Ok(list.len())
+        });
+    let at = endpoint();
+    let builder =
+        Service::builder(node("svc"), formats.clone()).config(small().workers(8)).callbacks(vec![bytes, list]);
+    let _service = builder.listen(vec![Box::new(MemListener::bind(&at).unwrap())]).unwrap();
+    let mut clients = Vec::new();
+    for n in 0..8 {
+        let connector = Box::new(MemConnector::new(at.clone()));
+        clients.push(Client::builder(node(&format!("c{n}")), connector, formats.clone()).connect().await.unwrap());
+    }
+    let sent = Bytes::from(vec![7; 300_000]);
+    let done = async |callback: &'static str| {
+        let calls = clients.iter().map(|client| {
+            let (rpc, sent) = (client.rpc().serde(FormatId::OPAQUE), sent.clone());
+            async move { rpc.call::<usize>(callback, sent).await }
+        });
+        futures::future::join_all(calls).await.into_iter().filter(Result::is_ok).count()
+    };
+    assert_eq!(done("bytes").await, 8);
+    let lists = done("list").await;
+    assert!((1..8).contains(&lists), "{lists} of 8");
 }
 
 /// Members that take neither refusals nor answers to handshakes are ended; others are served all

@@ -107,6 +107,29 @@ async fn callbacks_without_end_take_no_memory_without_end() {
     drop(greedy);
 }
 
+/// What a deployment brings that gives its callbacks new names takes the places of those before.
+#[tokio::test]
+async fn callbacks_that_nobody_exposes_any_more_leave_their_places_to_new_ones() {
+    let (router, at) = router();
+    let caller = client(&at, "caller").await;
+    let quick = |name: &String| plain_with(name, CallbackOptions::new().inline(), |(): ()| Ok(()));
+    for deployment in 0..4 {
+        let names: Vec<_> = (0..400).map(|n| format!("of-{deployment}-{n}")).collect();
+        let name = format!("w-{deployment}");
+        let worker = worker(&at, &name, names.iter().map(quick).collect()).await;
+        caller.wait_for_members(&[&name], None).await.unwrap();
+        let named = async {
+            while router.stats().callbacks.iter().filter(|one| names.contains(&one.name)).count() < names.len() {
+                for name in &names {
+                    caller.rpc().call::<()>(name, ()).await.unwrap();
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), named).await.expect("all of them are named");
+        worker.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn services_and_clients_count_too() {
     let gate = Arc::new(Semaphore::new(0));

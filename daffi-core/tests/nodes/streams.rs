@@ -13,9 +13,9 @@ use daffi_core::{CallError, Callback, CallbackOptions, Incoming, NodeConfig, Sen
 use daffi_serde::{Defaulted, RemoteError};
 use daffi_wire::{Limits, MethodName};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
-use crate::support::{Formats, client, client_exposing, endpoint, formats, plain, router, service_at};
+use crate::support::{Formats, asynchronous, client, client_exposing, endpoint, formats, plain, router, service_at};
 
 fn name(name: &str) -> MethodName {
     MethodName::new(name, &Limits::default()).unwrap()
@@ -55,7 +55,8 @@ fn incoming<T: daffi_serde::Returned>(list: Items<T>, ctx: &daffi_core::Context,
 
 /// `count`: 1 to n, one by one. `failing`: two results and an error. `refuses`: an error. `never`:
 /// one result, and then nothing. `sum`: takes numbers one by one. `first`: takes one of them.
-/// `double`: both. `blob`: one result of so many bytes. `add`: a plain one.
+/// `double`: both. `blobs`: results of so many bytes. `sizes`: takes blobs one by one. `add`: a
+/// plain one.
 fn callbacks(seen: &Seen) -> Vec<Callback> {
     let options = CallbackOptions::new;
     let (counts, nevers) = (seen.clone(), seen.clone());
@@ -85,10 +86,15 @@ fn callbacks(seen: &Seen) -> Vec<Callback> {
     let double = Callback::streaming(name("double"), options(), formats(), |(list,): (Items<i64>,), ctx| {
         Ok(incoming(list, ctx, "double").map(|n| n.map(|n| 2 * n).map_err(daffi_core::remote_error)))
     });
-    let blob = Callback::streaming(name("blob"), options(), formats(), |(bytes,): (usize,), _| {
-        Ok(stream::iter([Ok("x".repeat(bytes))]))
+    let blobs = Callback::streaming(name("blobs"), options(), formats(), |(sizes,): (Vec<usize>,), _| {
+        Ok(stream::iter(sizes).map(|bytes| Ok("x".repeat(bytes))))
     });
-    vec![count, failing, refuses, never, sum, first, double, blob, plain("add", |(a, b): (i64, i64)| Ok(a + b))]
+    let sizes = Callback::asynchronous(name("sizes"), options(), formats(), |(list,): (Items<String>,), ctx| {
+        let blobs = incoming(list, ctx, "sizes");
+        async move { blobs.map_ok(|blob| blob.len()).try_collect::<Vec<_>>().await.map_err(daffi_core::remote_error) }
+    });
+    let add = plain("add", |(a, b): (i64, i64)| Ok(a + b));
+    vec![count, failing, refuses, never, sum, first, double, blobs, sizes, add]
 }
 
 /// Where a callee serves under the name `svc`: a Service, or a worker behind a Router.
@@ -266,6 +272,50 @@ async fn a_callback_that_waits_for_an_argument_holds_no_worker() {
     }
 }
 
+/// Nor does it give it away later, because it once looked for an argument.
+#[tokio::test]
+async fn a_callback_that_looked_for_an_argument_and_waits_for_else_keeps_its_worker() {
+    let (gate, seen) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU64::new(0)));
+    let (entered, quick) = (Arc::clone(&seen), Arc::clone(&seen));
+    let opens = Arc::clone(&gate);
+    let looks = Callback::asynchronous(name("looks"), CallbackOptions::new(), formats(), move |(list,), ctx| {
+        let mut numbers = incoming::<i64>(list, ctx, "looks");
+        let (gate, entered) = (Arc::clone(&opens), Arc::clone(&entered));
+        async move {
+            // As with a timeout that has passed.
+            let nothing = async { futures::poll!(numbers.next()).is_pending() };
+            assert!(nothing.await);
+            entered.fetch_add(1, SeqCst);
+            let _passed = gate.acquire().await.map_err(|closed| RemoteError::new("E", closed.to_string()))?;
+            Ok(entered.load(SeqCst))
+        }
+    });
+    let add = asynchronous("add", move |(): ()| {
+        quick.fetch_add(10, SeqCst);
+        async {}
+    });
+    let at = endpoint();
+    let _service = service_at(&at, NodeConfig::server(), vec![looks, add]);
+    let (caller, other) = (client(&at, "caller").await, client(&at, "other").await);
+    let silent = stream::pending::<i64>();
+    let call = caller.rpc();
+    let looking = tokio::spawn(async move { call.send::<u64>("looks", (), silent).await });
+    soon(async {
+        while seen.load(SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let call = other.rpc();
+    let adding = tokio::spawn(async move { call.call::<()>("add", ()).await });
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(1);
+    assert_eq!(soon(looking).await.unwrap().unwrap(), 1, "nothing ran beside it");
+    soon(adding).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn arguments_and_results_go_both_ways_at_once() {
     for behind_router in WAYS {
@@ -320,15 +370,30 @@ async fn a_receiver_that_leaves_is_the_last_result() {
     assert_eq!(soon(results.try_next()).await.unwrap(), None);
 }
 
+/// Whatever comes before in the window: a part that waits for credit never waits for more than the
+/// other end owes.
 #[tokio::test]
-async fn large_results_travel_in_parts() {
+async fn items_of_all_sizes_travel_in_any_order() {
+    let mut orders = vec![vec![65_000], vec![65_280], vec![5_000_000], vec![1, 70_000], vec![16_300, 16_300, 70_000]];
+    let mut random = fastrand::Rng::with_seed(11);
+    for _ in 0..40 {
+        let most = *random.choice(&[300, 17_000, 80_000]).unwrap();
+        orders.push((0..random.usize(2..12)).map(|_| random.usize(..most)).collect());
+    }
+    // Those that fill a frame alone, by twos and threes, and almost.
+    for most in [16_400, 16_384, 12_000, 8_210, 8_192, 5_470, 1_640] {
+        orders.push((0..40).map(|_| random.usize(most * 49 / 50..most)).collect());
+    }
     for behind_router in WAYS {
         let (_nodes, at) = callee(behind_router, &Seen::default()).await;
         let caller = client(&at, "caller").await;
-        for bytes in [65_000, 65_280, 70_000, 5_000_000] {
-            let results = soon(caller.rpc().results::<String>("blob", (bytes,))).await.unwrap();
-            let all: Vec<_> = soon(results.try_collect()).await.unwrap();
-            assert_eq!(all.iter().map(String::len).collect::<Vec<_>>(), [bytes]);
+        for sizes in &orders {
+            let results = soon(caller.rpc().results::<String>("blobs", (sizes,))).await.unwrap();
+            let came: Vec<_> = soon(results.map_ok(|blob| blob.len()).try_collect()).await.unwrap();
+            assert_eq!(&came, sizes);
+            let blobs = stream::iter(sizes.clone()).map(|bytes| "x".repeat(bytes));
+            let sent: Vec<usize> = soon(caller.rpc().send("sizes", (), blobs)).await.unwrap();
+            assert_eq!(&sent, sizes);
         }
     }
 }

@@ -6,6 +6,7 @@ use daffi_core::{Client, Disconnected, InitializationError, NodeConfig, Others, 
 use daffi_transport::{Endpoint, PeerInfo, mem::MemConnector};
 use daffi_wire::{CallId, Frame, Handshake, Header, Kind, Limits, Ping};
 use futures::{FutureExt, StreamExt};
+use tokio::task::JoinHandle;
 
 use crate::{
     peer::Peer,
@@ -158,14 +159,17 @@ async fn services_know_them_and_servers_without_a_policy_do_not_ask() {
     let service = builder.listen(vec![listener]).unwrap();
     let client = with_token(&at, "w", RIGHT).connect().await.unwrap();
     assert_eq!(client.rpc().call::<String>("who", ()).await.unwrap(), "token:batch");
+    let rule = Rule::new("night").who("token:night").unwrap().names(["w"]).unwrap().call(["*"]).unwrap();
+    let renamed = Policy::new().others(Others::Nobody).token("night", Token::new(RIGHT).unwrap()).rule(rule);
+    service.set_policy(Some(renamed));
+    assert_eq!(client.rpc().call::<String>("who", ()).await.unwrap(), "token:night");
     service.set_policy(None);
     let other = with_token(&at, "anybody", WRONG).connect().await.unwrap();
     assert_eq!(other.rpc().call::<String>("who", ()).await.unwrap(), "addr:192.0.2.7");
 }
 
-/// A server that speaks as one of 3.0.1 does.
-#[tokio::test]
-async fn a_server_of_3_0_1_gets_no_token() {
+/// A server that speaks as one of 3.0.1 does, to one client. Gives what that sent.
+fn of_3_0_1() -> (Endpoint, JoinHandle<String>) {
     let at = endpoint();
     let mut listener = daffi_transport::mem::MemListener::bind(&at).unwrap();
     let server = tokio::spawn(async move {
@@ -183,6 +187,12 @@ async fn a_server_of_3_0_1_gets_no_token() {
         }
         String::from_utf8_lossy(&seen).into_owned()
     });
+    (at, server)
+}
+
+#[tokio::test]
+async fn a_server_of_3_0_1_gets_no_token() {
+    let (at, server) = of_3_0_1();
     let refused = with_token(&at, "w", RIGHT).connect().await.unwrap_err();
     assert!(
         matches!(&refused, InitializationError::Handshake { source: Disconnected::TokenWithheld(_), .. }),
@@ -191,6 +201,16 @@ async fn a_server_of_3_0_1_gets_no_token() {
     assert!(refused.to_string().contains("3.0.1"), "{refused}");
     let seen = soon("the end", server).await.unwrap();
     assert!(seen.contains("token:follows") && !seen.contains(RIGHT), "{seen}");
+}
+
+/// It would be withheld the next time, too.
+#[tokio::test(start_paused = true)]
+async fn who_may_not_show_its_token_does_not_try_for_an_hour() {
+    let (at, _server) = of_3_0_1();
+    let begun = tokio::time::Instant::now();
+    let refused = with_token(&at, "w", RIGHT).retry(Duration::from_secs(3600)).connect().await.unwrap_err();
+    assert!(refused.to_string().contains("3.0.1") && !refused.is_retryable(), "{refused:?}");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use tower::{Service as _, ServiceBuilder, load_shed::error::Overloaded, service_
 
 use crate::{
     level_three::{ROUTER, Server, connect},
-    support::{Formats, asynchronous, client, endpoint, formats, hang, node, plain, service, service_at},
+    support::{Formats, asynchronous, client, client_with, endpoint, formats, hang, node, plain, service, service_at},
 };
 
 fn is_ready(service: &mut CallService<Formats>) -> bool {
@@ -66,6 +66,23 @@ async fn a_client_without_a_connection_is_not_ready_and_its_calls_are_shed() {
     client.stop().await;
     let error = ready(&mut service.clone()).await.unwrap_err();
     assert!(matches!(error, CallError::Stopped), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_through_a_stack_have_the_timeout_of_their_client() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (_service, at) = service(vec![hang(&gate)]);
+    let client = client_with(&at, "c", NodeConfig::client().default_timeout(Some(Duration::from_secs(5)))).await;
+    let mut stack = client.into_service();
+    let over = Rpc::<Formats>::over(stack.clone());
+    for (call, within) in [(over.clone(), 5), (over.timeout(Duration::from_secs(2)), 2)] {
+        let ended = tokio::time::timeout(Duration::from_secs(60), call.call::<u32>("hang", (1,))).await;
+        let error = ended.expect("it ends").unwrap_err();
+        assert!(matches!(&error, CallError::Timeout { after, .. } if after.as_secs() == within), "{error}");
+    }
+    ready(&mut stack).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(60), stack.call(Call::new("hang", (1_u32,)))).await;
+    assert!(matches!(ended.expect("it ends"), Err(CallError::Timeout { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,11 +32,18 @@
 //! an integer beyond 64 bits (serde's own buffers for tagged and untagged enums and for `flatten`,
 //! `serde_json::Value`): for them it is an error.
 //!
+//! All this holds as well where a crate of the build turns on `arbitrary_precision` of
+//! `serde_json`, with which that gives most numbers as maps of a key of its own. Types that know
+//! such maps are given them, with all digits: `serde_json::Value` and `Number`, decimals of other
+//! crates. So are all others that take whatever is there and are not of serde or of this project: a
+//! visitor of numbers alone that asks by `deserialize_any` gets a map then, as of `serde_json`.
+//!
 //! Text with a lone surrogate, which Python can send as `"\ud800"`, is no text in Rust, and an
 //! error; only in the texts of an exception it is read as a replacement character, so that class
 //! and message arrive.
 
 mod envelope;
+mod precise;
 mod tracked;
 
 use daffi_serde::{
@@ -51,6 +58,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     envelope::{ArgsObject, Call, Reply, ResultObject},
+    precise::{Precise, numbers_are_maps},
     tracked::{Tracked, has_long_number},
 };
 
@@ -85,7 +93,11 @@ impl Json {
     }
 
     fn read<'de>(&self, text: &'de str, seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
-        Self::run(serde_json::Deserializer::from_str(text), text, &self.watch(text), seed)
+        let (json, watch) = (serde_json::Deserializer::from_str(text), self.watch(text));
+        if numbers_are_maps() {
+            return Self::run(json, text, &watch.with_source(&Precise(text)), seed);
+        }
+        Self::run(json, text, &watch, seed)
     }
 
     /// Reads a payload in which there may be integers that `serde_json` rounds. This is slow and
@@ -115,9 +127,13 @@ impl Json {
     }
 }
 
-fn text(body: &Body) -> Result<&str, SerdeError> {
-    std::str::from_utf8(&body.bytes)
-        .map_err(|error| SerdeError::decode(FormatId::JSON, format_args!("not UTF-8: {error}")))
+/// Whether there may be integers in `text` that `serde_json` rounds.
+fn may_round(text: &str) -> bool {
+    has_long_number(text) && !numbers_are_maps()
+}
+
+fn text(bytes: &[u8]) -> Result<&str, SerdeError> {
+    std::str::from_utf8(bytes).map_err(|error| SerdeError::decode(FormatId::JSON, format_args!("not UTF-8: {error}")))
 }
 
 /// What `serde_json` says of a map whose keys are no text, and what to add.
@@ -139,6 +155,10 @@ impl Rules for JsonRules {
     const NAME: &'static str = "JSON";
     const NON_FINITE: bool = false;
     const BYTES: bool = false;
+
+    fn keeps_digits() -> bool {
+        numbers_are_maps()
+    }
 
     fn write_big_integer<S: Serializer>(integer: &BigInt, serializer: S) -> Result<S::Ok, S::Error> {
         let text = integer.to_string();
@@ -166,8 +186,8 @@ impl Codec for Json {
     }
 
     fn decode_args<S: ArgsSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        let text = text(body)?;
-        if has_long_number(text) {
+        let text = text(&body.bytes)?;
+        if may_round(text) {
             let sink: &mut dyn ErasedArgsSink = sink;
             return self.read_tracked(text, ArgsObject(&mut SinkRef(sink)));
         }
@@ -179,8 +199,12 @@ impl Codec for Json {
     }
 
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        let text = text(body)?;
-        if has_long_number(text) {
+        self.decode_item(&body.bytes, sink)
+    }
+
+    fn decode_item<S: ResultSink>(&self, item: &[u8], sink: &mut S) -> Result<(), SerdeError> {
+        let text = text(item)?;
+        if may_round(text) {
             let sink: &mut dyn ErasedResultSink = sink;
             return self.read_tracked(text, ResultObject(&mut SinkRef(sink)));
         }

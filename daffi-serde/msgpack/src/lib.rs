@@ -66,10 +66,10 @@ impl Msgpack {
         value.serialize(&mut serializer).map_err(|error| SerdeError::encode(FormatId::MSGPACK, error))
     }
 
-    fn read<'de>(&self, body: &'de Body, seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
-        let payload = Payload(&body.bytes);
-        let watch = Watch::new(self.limits, body.bytes.len()).with_envelope(2).with_source(&payload);
-        let mut msgpack = rmp_serde::Deserializer::from_read_ref(&body.bytes[..]).with_human_readable();
+    fn read<'de>(&self, bytes: &'de [u8], seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
+        let payload = Payload(bytes);
+        let watch = Watch::new(self.limits, bytes.len()).with_envelope(2).with_source(&payload);
+        let mut msgpack = rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable();
         // The watch counts, and this limit must only not be in its way.
         msgpack.set_max_depth(usize::MAX);
         let read =
@@ -97,6 +97,7 @@ impl Rules for MsgpackRules {
     const NAME: &'static str = "MSGPACK";
     const WIDE_INTEGERS: bool = false;
     const NUMBERS_AS_ANY: bool = true;
+    const LISTS_AS_ANY: bool = true;
     const OCTETS_AS_BYTES: bool = true;
     const CONTAINERS_AS_KEYS: bool = false;
 }
@@ -115,7 +116,7 @@ impl Codec for Msgpack {
     }
 
     fn decode_args<S: ArgsSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        self.read(body, ArgsPair(sink))
+        self.read(&body.bytes, ArgsPair(sink))
     }
 
     fn decode_bound(&self, len: usize) -> usize {
@@ -123,7 +124,11 @@ impl Codec for Msgpack {
     }
 
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        self.read(body, ResultPair(sink))
+        self.read(&body.bytes, ResultPair(sink))
+    }
+
+    fn decode_item<S: ResultSink>(&self, item: &[u8], sink: &mut S) -> Result<(), SerdeError> {
+        self.read(item, ResultPair(sink))
     }
 
     fn bytes_in_args(&self, first: &[u8], total: u64) -> Option<BytesWithin> {

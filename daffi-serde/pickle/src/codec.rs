@@ -1,11 +1,14 @@
 use bytes::BytesMut;
-use daffi_serde::{Args, ArgsSink, Body, Codec, Output, RemoteError, ResultSink, SerdeError, Value, ValueLimits};
+use daffi_serde::{
+    Args, ArgsSink, Body, BytesWithin, Codec, Output, RemoteError, ResultSink, SerdeError, Value, ValueLimits,
+};
 use daffi_wire::FormatId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ReadError, WriteError, envelope,
     read::{Loaded, Unknown},
+    within,
     write::{ArgsWriter, Writer},
 };
 
@@ -121,8 +124,7 @@ impl Codec for Pickle {
             sink.positional(index, loaded.at(slot))?;
         }
         while let (Some(name), Some(slot)) = (keywords.next(), keywords.next()) {
-            let name = loaded.text(name).ok_or(ReadError::Envelope("arguments: a keyword is not text"))?;
-            sink.keyword(&name, loaded.at(slot))?;
+            sink.keyword(&loaded.keyword(name)?, loaded.at(slot))?;
         }
         Ok(())
     }
@@ -138,6 +140,12 @@ impl Codec for Pickle {
         Ok(sink.result(loaded.at(result))?)
     }
 
+    fn decode_item<S: ResultSink>(&self, item: &[u8], sink: &mut S) -> Result<(), SerdeError> {
+        let loaded = Loaded::new(item, self.limits, Unknown::Refuse)?;
+        let result = envelope::result(&loaded)?;
+        Ok(sink.result(loaded.at(result))?)
+    }
+
     /// The traceback (the fourth element) is not looked at: names and calls in it are skipped
     /// rather than refused.
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError> {
@@ -147,5 +155,13 @@ impl Codec for Pickle {
 
     fn decode_bound(&self, len: usize) -> usize {
         self.limits.decode_bound(len)
+    }
+
+    fn bytes_in_args(&self, first: &[u8], total: u64) -> Option<BytesWithin> {
+        within::in_args(first, total, self.limits)
+    }
+
+    fn bytes_in_result(&self, first: &[u8], total: u64) -> Option<BytesWithin> {
+        within::in_result(first, total, self.limits)
     }
 }

@@ -46,6 +46,13 @@ pub enum ReadError {
     /// A constructor of plain data, with arguments that Python does not write.
     #[error("the pickle calls {0} in a way that Python never writes")]
     Call(&'static str),
+    /// A time of day in this zone, whose offset depends on the day: without one it says no time
+    /// that anybody else can tell.
+    #[error(
+        "PICKLE has a time of day in the zone {0}, which has no offset from UTC without a day: send a datetime in its place, \
+         or the time without a zone"
+    )]
+    TimeInZone(String),
     /// A reference to something outside of the pickle.
     #[error("the pickle refers to {0}, which is not plain data")]
     Outside(&'static str),
@@ -59,6 +66,15 @@ pub enum ReadError {
     /// ones counted each time.
     #[error("more than {limit} values (max_values), counting shared ones each time")]
     Values {
+        /// The limit.
+        limit: usize,
+    },
+    /// As many elements of bytes that are read as a list, unless each takes the one byte it is.
+    #[error(
+        "more than {limit} values (max_values), each of them one byte of bytes: read those as Bytes, Vec<u8> or daffi's \
+         Value, which count as one"
+    )]
+    Octets {
         /// The limit.
         limit: usize,
     },
@@ -88,6 +104,22 @@ pub enum ReadError {
     IntBytes {
         /// Its length.
         bytes: u64,
+    },
+    /// A float in more text than [`MAX_FLOAT_DIGITS`](crate::MAX_FLOAT_DIGITS).
+    #[error("a float written in {digits} digits; {} are read", crate::MAX_FLOAT_DIGITS)]
+    FloatDigits {
+        /// The length of its text.
+        digits: usize,
+    },
+    /// Text and numbers that are referred to again and again, and take [more
+    /// work](crate#limits) each time than their pickle is worth.
+    #[error(
+        "text and numbers that take more than {limit} steps to read, which is 65536 and 32 times the length of the \
+         pickle; what is referred to twice is read twice: send copies less often, or send it in MSGPACK"
+    )]
+    Work {
+        /// The limit.
+        limit: usize,
     },
     /// A container that holds itself.
     #[error("a container holds itself")]

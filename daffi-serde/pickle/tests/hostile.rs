@@ -5,7 +5,7 @@
 use std::thread;
 
 use bytes::Bytes;
-use daffi_serde::{Body, Codec, Value, ValueLimits};
+use daffi_serde::{Body, Codec, DynArgs, Value, ValueLimits};
 use daffi_serde_pickle::{MAX_INT_BYTES, MAX_INT_DIGITS, Pickle, ReadError};
 
 const MEGABYTE: usize = 1 << 20;
@@ -112,18 +112,70 @@ fn copied_sets() {
     }
 }
 
+/// Refused when it is referred to `times` times by `each`, and read when it is but a few times.
+fn copied(shared: &[u8], each: &[u8], times: usize) {
+    let pickle = |times| [shared, b"\x940](", &each.repeat(times), b"e."].concat();
+    let many = pickle(times);
+    assert_eq!(read(many.clone()), too_much(many.len()), "{}", each.escape_ascii());
+    assert!(read(pickle(10)).is_ok(), "{}", each.escape_ascii());
+}
+
 #[test]
 fn shared_text_and_bytes() {
     let item = vec![b'1'; 100_000];
-    for (header, each) in [
-        (&b"X\xa0\x86\x01\x00"[..], &b"h\x00"[..]),
-        (b"X\xa0\x86\x01\x00", b"cdecimal\nDecimal\nh\x00\x85R"),
-        (b"X\xa0\x86\x01\x00", b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"),
+    for each in
+        [&b"h\x00"[..], b"cdecimal\nDecimal\nh\x00\x85R", b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"]
+    {
+        copied(&[b"X\xa0\x86\x01\x00", &item[..]].concat(), each, 1000);
+    }
+    // Every opcode that makes text or bytes, as long as it may be.
+    for (before, len, after) in [
+        (&b"X\xa0\x86\x01\x00"[..], 100_000, ""),
+        (b"\x8d\xa0\x86\x01\0\0\0\0\0", 100_000, ""),
+        (b"T\xa0\x86\x01\x00", 100_000, ""),
+        (b"S'", 100_000, "'\n"),
+        (b"S'\\x41", 100_000, "'\n"),
+        (b"V", 100_000, "\n"),
+        (b"V\xe9", 100_000, "\n"),
+        (b"B\xa0\x86\x01\x00", 100_000, ""),
+        (b"\x8e\xa0\x86\x01\0\0\0\0\0", 100_000, ""),
+        (b"\x96\xa0\x86\x01\0\0\0\0\0", 100_000, ""),
+        (b"\x8c\xff", 255, ""),
+        (b"U\xff", 255, ""),
+        (b"C\xff", 255, ""),
+        (b"\x8a\xff", 255, ""),
+        (b"\x8b\x00\x10\x00\x00", MAX_INT_BYTES, ""),
+        (b"I", 20, "\n"),
+        (b"L", 20, "L\n"),
     ] {
-        let pickle = [header, &item, b"\x940](", &each.repeat(1000), b"e."].concat();
-        assert_eq!(read(pickle.clone()), too_much(pickle.len()));
-        let few = [header, &item, b"\x940](", &each.repeat(10), b"e."].concat();
-        assert!(read(few).is_ok());
+        copied(&[before, &item[..len], after.as_bytes()].concat(), b"h\x00", 40_000);
+    }
+    // Long integers in digits take more time than memory.
+    for (opcode, end) in ["I\n", "LL\n"].map(|around| around.split_at(1)) {
+        let pickle =
+            [opcode.as_bytes(), &item[..MAX_INT_DIGITS], end.as_bytes(), b"\x940](", &b"h\x00".repeat(1000), b"e."];
+        let pickle = pickle.concat();
+        assert_eq!(read(pickle.clone()), Err(ReadError::Work { limit: (64 << 10) + 32 * pickle.len() }));
+    }
+    // What constructors made of them.
+    let text = [b"X\xa0\x86\x01\x00", &item[..]].concat();
+    copied(&[b"cdecimal\nDecimal\n", &text[..], b"\x85R"].concat(), b"h\x00", 1000);
+    copied(&[b"c_codecs\nencode\n", &text[..], b"X\x06\0\0\0latin1\x86R"].concat(), b"h\x00", 1000);
+    // Keys of a dict are as good as its values.
+    let keys = [&text[..], b"\x940}(", &b"h\x00N".repeat(1000), b"u."].concat();
+    assert_eq!(read(keys.clone()), too_much(keys.len()));
+}
+
+#[test]
+fn shared_names_of_arguments() {
+    for text in [[b"X\xa0\x86\x01\x00", &[b'1'; 100_000][..]].concat(), [b"V", &[b'1'; 100_000][..], b"\n"].concat()] {
+        let call = |times| {
+            let pickle = [&text[..], b"\x940)}(", &b"h\x00N".repeat(times), b"u\x86."].concat();
+            let mut call = DynArgs::default();
+            Pickle::default().decode_args(&Body::new(pickle), &mut call).map(|()| call)
+        };
+        assert!(call(1000).is_err());
+        assert!(call(10).is_ok());
     }
 }
 

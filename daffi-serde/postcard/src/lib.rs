@@ -92,8 +92,8 @@ impl Postcard {
         Ok(sole.map(|value| payload.slice_ref(value)))
     }
 
-    fn watch(&self, body: &Body) -> Watch<'static> {
-        Watch::new(self.limits, body.bytes.len())
+    fn watch(&self, bytes: &[u8]) -> Watch<'static> {
+        Watch::new(self.limits, bytes.len())
     }
 }
 
@@ -132,7 +132,7 @@ impl Codec for Postcard {
     }
 
     fn decode_args<S: ArgsSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        let watch = self.watch(body);
+        let watch = self.watch(&body.bytes);
         envelope::read(&body.bytes, &watch, sink).map_err(|error| decode_error(error, &watch))
     }
 
@@ -141,9 +141,12 @@ impl Codec for Postcard {
     }
 
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        let watch = self.watch(body);
-        argument::read(&body.bytes, &watch, |argument| sink.result(argument))
-            .map_err(|error| decode_error(error, &watch))
+        self.decode_item(&body.bytes, sink)
+    }
+
+    fn decode_item<S: ResultSink>(&self, item: &[u8], sink: &mut S) -> Result<(), SerdeError> {
+        let watch = self.watch(item);
+        argument::read(item, &watch, |argument| sink.result(argument)).map_err(|error| decode_error(error, &watch))
     }
 
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError> {

@@ -4,14 +4,14 @@ mod collect;
 
 use std::any::{Any, TypeId};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::{
     Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Visitor},
 };
 
 use self::collect::Collect;
-use crate::value::tag;
+use crate::value::{Value, tag};
 
 /// A value that is written as it is, except that a `Vec<u8>` and a `&[u8]` are written as bytes.
 ///
@@ -67,6 +67,39 @@ pub(crate) fn read<'de, T: DeserializeOwned + 'static, D: Deserializer<'de>>(des
     let slot: &mut dyn Any = &mut read;
     let slot: &mut Option<T> = slot.downcast_mut().expect("T was compared with Vec<u8> above");
     Ok(slot.take().expect("it was filled above"))
+}
+
+/// Whether bytes that are read as a `T` stay as many, or are no `T`.
+#[must_use]
+pub(crate) fn keeps_bytes<T: 'static>() -> bool {
+    macro_rules! is_one_of {
+        ($($ty:ty),*) => {
+            [$(TypeId::of::<$ty>(), TypeId::of::<Option<$ty>>()),*].contains(&TypeId::of::<T>())
+        };
+    }
+    is_one_of!(
+        Bytes,
+        BytesMut,
+        Vec<u8>,
+        String,
+        Box<str>,
+        Value,
+        (),
+        bool,
+        char,
+        i8,
+        i16,
+        i32,
+        i64,
+        i128,
+        u8,
+        u16,
+        u32,
+        u64,
+        u128,
+        f32,
+        f64
+    )
 }
 
 /// `bytes` as a `T` when that is [`Bytes`].

@@ -8,7 +8,7 @@ use serde::{
 };
 
 use super::{Rules, octets::as_octet};
-use crate::value::shown;
+use crate::value::{StructOrNumber, shown};
 
 /// Refuses a key that is a container, unless the format has such keys.
 pub(super) fn check<R: Rules, K: Serialize + ?Sized, E: Error>(key: &K) -> Result<(), E> {
@@ -94,7 +94,7 @@ impl Serializer for KindProbe {
     type SerializeTupleStruct = Impossible<(), Unhashable>;
     type SerializeTupleVariant = Impossible<(), Unhashable>;
     type SerializeMap = Impossible<(), Unhashable>;
-    type SerializeStruct = Impossible<(), Unhashable>;
+    type SerializeStruct = StructOrNumber<Self, Impossible<(), Unhashable>>;
     type SerializeStructVariant = Impossible<(), Unhashable>;
 
     scalars! {
@@ -125,8 +125,11 @@ impl Serializer for KindProbe {
         serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct = "a tuple, which is a list there,";
         serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant = "a map";
         serialize_map(Option<usize>) -> Self::SerializeMap = "a map";
-        serialize_struct(&'static str, usize) -> Self::SerializeStruct = "a map";
         serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant = "a map";
+    }
+
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeStruct, Unhashable> {
+        StructOrNumber::new(self, name, |_| Err(Unhashable::Container("a map")))
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<OctetProbe, Unhashable> {

@@ -29,6 +29,7 @@
 
 mod access;
 mod keys;
+mod number;
 pub(crate) mod octets;
 mod read;
 mod source;
@@ -67,11 +68,21 @@ pub trait Rules: 'static {
     /// Whether whatever is there is read where a number is asked for. This is for libraries whose
     /// message is better then.
     const NUMBERS_AS_ANY: bool = false;
+    /// Whether whatever is there is read where a list is asked for. This is for libraries that give
+    /// bytes as a list then, which nobody could tell from one that was sent as such.
+    const LISTS_AS_ANY: bool = false;
     /// Whether keys of maps may be lists or maps. Where a Python node reads them as such, it stops:
     /// it cannot hash them.
     const CONTAINERS_AS_KEYS: bool = true;
     /// Whether sequences that hold nothing but `u8` are written as bytes.
     const OCTETS_AS_BYTES: bool = false;
+
+    /// Whether the format's library writes a struct of the name
+    /// [`tag::NUMBER`](crate::value::tag::NUMBER) as the number that it is, with all its digits. By
+    /// default the guard writes it, as an integer or the nearest float.
+    fn keeps_digits() -> bool {
+        false
+    }
 
     /// Writes an integer beyond 128 bits, for which serde has no method. A format that has such
     /// integers does it by means of its own library; by default they are refused.

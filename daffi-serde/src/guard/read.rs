@@ -34,6 +34,15 @@ macro_rules! pass_on {
     )*};
 }
 
+macro_rules! lists {
+    ($($method:ident($($arg:ident: $ty:ty),*);)*) => {$(
+        fn $method<V: Visitor<'de>>(self, $($arg: $ty,)* visitor: V) -> Result<V::Value, D::Error> {
+            let (inner, visitor) = self.split(Asked::List, visitor);
+            if R::LISTS_AS_ANY { inner.deserialize_any(visitor) } else { inner.$method($($arg,)* visitor) }
+        }
+    )*};
+}
+
 /// Methods that only a format can answer whose bytes say what they are.
 macro_rules! described {
     ($($method:ident as $asked:ident;)*) => {$(
@@ -68,12 +77,15 @@ impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R,
         deserialize_option() as Other;
         deserialize_unit() as Other;
         deserialize_unit_struct(name: &'static str) as Other;
-        deserialize_seq() as List;
-        deserialize_tuple(len: usize) as List;
-        deserialize_tuple_struct(name: &'static str, len: usize) as List;
         deserialize_map() as Other;
         deserialize_struct(name: &'static str, fields: &'static [&'static str]) as Other;
         deserialize_enum(name: &'static str, variants: &'static [&'static str]) as Other;
+    }
+
+    lists! {
+        deserialize_seq();
+        deserialize_tuple(len: usize);
+        deserialize_tuple_struct(name: &'static str, len: usize);
     }
 
     described! {

@@ -13,6 +13,19 @@ pub trait Source: fmt::Debug {
         None
     }
 
+    /// Whether the library gives some numbers as maps of one entry: a key of its own, and their
+    /// digits.
+    fn has_numbers_as_maps(&self) -> bool {
+        false
+    }
+
+    /// Whether the map whose first key the library lent is such a number, rather than a map of the
+    /// payload with an equal key.
+    fn is_number(&self, key: &str) -> bool {
+        let _all_are_maps = key;
+        false
+    }
+
     /// Whether `bytes`, a part of the payload, stand there as text. It is asked before they are
     /// given to a type that did not ask for bytes; what is not UTF-8 then is an error.
     fn is_text(&self, bytes: &[u8]) -> bool {

@@ -2,7 +2,7 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserializer,
-    de::{EnumAccess, Error, MapAccess, SeqAccess, Unexpected, Visitor, value::SeqDeserializer},
+    de::{EnumAccess, Error, MapAccess, SeqAccess, Unexpected, Visitor},
 };
 
 use num_bigint::BigInt;
@@ -13,7 +13,7 @@ use super::{
     watch::Depth,
 };
 use crate::{
-    buffered::visit_kept_bytes,
+    buffered::{visit_kept_bytes, visit_octets},
     value::{Value, ValueDeserializer, tag},
 };
 
@@ -53,19 +53,22 @@ impl<'de, R: Rules, V: Visitor<'de>> Watched<'_, R, V> {
         match self.asked {
             // A String would take bytes that happen to be UTF-8.
             Asked::Text => Err(E::invalid_type(Unexpected::Other("bytes"), &self.visitor)),
-            Asked::List => {
-                let mut octets = SeqDeserializer::new(bytes.iter().copied());
-                let made = self.visitor.visit_seq(&mut octets)?;
-                octets.end().map(|()| made)
-            }
-            Asked::Any => visit_kept_bytes(bytes, self.visitor),
+            Asked::List => visit_octets(bytes, self.visitor, || self.watch.count_octet()),
+            Asked::Any => visit_kept_bytes(bytes, self.visitor, || self.watch.count_octet()),
             _ => visit(self.visitor),
         }
     }
 
+    /// A map that is one.
+    pub(super) fn visit_entries<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
+        let depth = self.watch.enter(self.depth)?;
+        let places = self.watch.grant::<R, _>(inner.size_hint(), 2)?;
+        self.visitor.visit_map(WatchedMap::<R, A> { inner, watch: self.watch, depth, places, rules: PhantomData })
+    }
+
     /// An integer that the library gave as a float, with the digits it has in the payload.
     #[cold]
-    fn wide_integer<E: Error>(self, digits: &str) -> Result<V::Value, E> {
+    pub(super) fn wide_integer<E: Error>(self, digits: &str) -> Result<V::Value, E> {
         let big: BigInt = digits.parse().map_err(|_| E::custom(format_args!("{digits} is no integer")))?;
         match self.asked {
             Asked::Value => {
@@ -180,9 +183,10 @@ impl<'de, R: Rules, V: Visitor<'de>> Visitor<'de> for Watched<'_, R, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        let depth = self.watch.enter(self.depth)?;
-        let places = self.watch.grant::<R, _>(inner.size_hint(), 2)?;
-        self.visitor.visit_map(WatchedMap::<R, A> { inner, watch: self.watch, depth, places, rules: PhantomData })
+        if self.watch.has_numbers_as_maps() && matches!(self.asked, Asked::Any | Asked::Value) {
+            return self.visit_map_or_number(inner);
+        }
+        self.visit_entries(inner)
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {

@@ -3,7 +3,7 @@ use std::{cell::Cell, fmt, marker::PhantomData};
 use serde::de::Error;
 
 use super::{ReadGuard, Rules, Source};
-use crate::ValueLimits;
+use crate::{ValueLimits, buffered::TooManyOctets};
 
 /// What was counted while one payload is read. All guards of a payload share one.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub struct Watch<'a> {
     places_left: Cell<usize>,
     breach: Cell<Option<Breach>>,
     source: Option<&'a dyn Source>,
+    numbers_as_maps: bool,
 }
 
 /// A limit that was reached.
@@ -22,6 +23,7 @@ pub struct Watch<'a> {
 enum Breach {
     Depth(usize),
     Values(usize),
+    Octets(TooManyOctets),
     /// A type asks a format that does not say so what is there.
     Undescribed(&'static str),
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Breach {
         match self {
             Self::Depth(limit) => write!(f, "nested deeper than {limit} levels (max_depth)"),
             Self::Values(limit) => write!(f, "more than {limit} values (max_values)"),
+            Self::Octets(too_many) => too_many.fmt(f),
             Self::Undescribed(format) => write!(
                 f,
                 "the type asks what is there, which {format} does not say (an internally or adjacently tagged or untagged \
@@ -50,7 +53,9 @@ pub(super) struct Depth {
 }
 
 impl<'a> Watch<'a> {
-    /// Reads a payload of `len` bytes under `limits`.
+    /// Reads a payload of `len` bytes under `limits`. In a format that describes itself all
+    /// containers together may announce no more elements than that. Where the length of the payload
+    /// is not known, `limits.max_values` is in its place.
     #[must_use]
     pub const fn new(limits: ValueLimits, len: usize) -> Self {
         Self {
@@ -60,13 +65,15 @@ impl<'a> Watch<'a> {
             places_left: Cell::new(len),
             breach: Cell::new(None),
             source: None,
+            numbers_as_maps: false,
         }
     }
 
     /// Asks `source` what the format's library leaves unsaid.
     #[must_use]
-    pub const fn with_source(mut self, source: &'a dyn Source) -> Self {
+    pub fn with_source(mut self, source: &'a dyn Source) -> Self {
         self.source = Some(source);
+        self.numbers_as_maps = source.has_numbers_as_maps();
         self
     }
 
@@ -116,9 +123,19 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// When it is one too many.
     pub fn count<E: Error>(&self) -> Result<(), E> {
+        self.count_or(Breach::Values)
+    }
+
+    /// Counts one of the elements that bytes become.
+    pub(super) fn count_octet<E: Error>(&self) -> Result<(), E> {
+        self.count_or(|limit| Breach::Octets(TooManyOctets(limit)))
+    }
+
+    #[inline]
+    fn count_or<E: Error>(&self, breach: impl FnOnce(usize) -> Breach) -> Result<(), E> {
         match self.values_left.get().checked_sub(1) {
             Some(left) => self.values_left.set(left),
-            None => return Err(self.broken(Breach::Values(self.limits.max_values))),
+            None => return Err(self.broken(breach(self.limits.max_values))),
         }
         Ok(())
     }
@@ -146,6 +163,16 @@ impl<'a> Watch<'a> {
     /// The digits of the number that was read last, where the library rounded an integer.
     pub(super) fn rounded_integer(&self) -> Option<&'a str> {
         self.source?.rounded_integer()
+    }
+
+    /// Whether a map may be a number.
+    pub(super) const fn has_numbers_as_maps(&self) -> bool {
+        self.numbers_as_maps
+    }
+
+    /// Whether the map with this first key is a number.
+    pub(super) fn is_number(&self, key: &str) -> bool {
+        self.source.is_some_and(|source| source.is_number(key))
     }
 
     /// Whether `bytes` stand in the payload as text, which they are not.

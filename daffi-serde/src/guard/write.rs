@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Args, ArgsVisitor, Value, to_value,
-    value::{ExactSerializer, shown, tag},
+    value::{ExactSerializer, StructOrNumber, shown, tag},
 };
 
 /// A value that is written under the [`Rules`] of a format.
@@ -139,7 +139,7 @@ impl<R: Rules, S: Serializer> Serializer for WriteGuard<R, S> {
     type SerializeTupleStruct = Part<R, S::SerializeTupleStruct>;
     type SerializeTupleVariant = Part<R, S::SerializeTupleVariant>;
     type SerializeMap = Part<R, S::SerializeMap>;
-    type SerializeStruct = Part<R, S::SerializeStruct>;
+    type SerializeStruct = StructOrNumber<Self, Part<R, S::SerializeStruct>>;
     type SerializeStructVariant = Part<R, S::SerializeStructVariant>;
 
     pass_on! {
@@ -165,7 +165,6 @@ impl<R: Rules, S: Serializer> Serializer for WriteGuard<R, S> {
         serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
             -> SerializeTupleVariant;
         serialize_map(len: Option<usize>) -> SerializeMap;
-        serialize_struct(name: &'static str, len: usize) -> SerializeStruct;
         serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
             -> SerializeStructVariant;
     }
@@ -253,6 +252,14 @@ impl<R: Rules, S: Serializer> Serializer for WriteGuard<R, S> {
         value: &T,
     ) -> Result<S::Ok, S::Error> {
         self.inner.serialize_newtype_variant(name, index, variant, &Guarded::<R, T>::new(value))
+    }
+
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
+        let begin = |guard: Self| guard.inner.serialize_struct(name, len).map(Part::new);
+        if name == tag::NUMBER && R::keeps_digits() {
+            return begin(self).map(StructOrNumber::of_struct);
+        }
+        StructOrNumber::new(self, name, begin)
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {

@@ -5,7 +5,9 @@ use daffi_wire::FormatId;
 use serde::{Serialize, de::value::Error};
 
 use self::{read::OpaqueDeserializer, write::OpaqueSerializer};
-use crate::{Args, ArgsSink, ArgsVisitor, Body, BytesWithin, Codec, Output, ResultSink, SerdeError, bytes_like};
+use crate::{
+    Args, ArgsSink, ArgsVisitor, Body, BytesWithin, Codec, Output, ResultSink, SerdeError, ValueLimits, bytes_like,
+};
 
 mod read;
 mod write;
@@ -32,24 +34,37 @@ const KEEP_FROM: usize = 4096;
 /// the bytes of its UTF-8, and text that Python would print for a number, a boolean or `None` is
 /// that. A callback without parameters accepts a payload without bytes.
 ///
+/// A list may be asked for where bytes are: its elements are counted as those of other formats, by
+/// [`ValueLimits::max_values`], unless each takes the one byte that it is. `Default` has the default
+/// limits.
+///
 /// ```
 /// use bytes::BytesMut;
 /// use daffi_serde::{Body, Codec, Opaque, Output};
 ///
 /// let mut buffer = BytesMut::new();
 /// let mut out = Output::new(&mut buffer);
-/// Opaque.encode_result(&1e16, &mut out)?;
+/// let opaque = Opaque::default();
+/// opaque.encode_result(&1e16, &mut out)?;
 /// assert!(out.is_text());
 ///
 /// let mut read = None::<f64>;
-/// Opaque.decode_result(&Body::text(buffer.freeze()), &mut read)?;
+/// opaque.decode_result(&Body::text(buffer.freeze()), &mut read)?;
 /// assert_eq!(read, Some(1e16));
 /// # Ok::<(), daffi_serde::SerdeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Opaque;
+pub struct Opaque {
+    limits: ValueLimits,
+}
 
 impl Opaque {
+    /// Reads payloads under `limits`.
+    #[must_use]
+    pub const fn new(limits: ValueLimits) -> Self {
+        Self { limits }
+    }
+
     fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
         let text = value.serialize(OpaqueSerializer(out.buffer())).map_err(encode_error)?;
         if text {
@@ -134,11 +149,16 @@ impl Codec for Opaque {
         if worth_keeping(body) && sink.shared(&body.bytes) {
             return Ok(());
         }
-        sink.positional(0, OpaqueDeserializer::new(body).map_err(decode_error)?).map_err(decode_error)
+        sink.positional(0, OpaqueDeserializer::new(body, self.limits).map_err(decode_error)?).map_err(decode_error)
     }
 
-    /// Whatever is made of a payload is its bytes, copied once.
+    /// Bytes that are read as a list may be as large as any list of so many numbers; what stays
+    /// bytes or text is the payload, copied once.
     fn decode_bound(&self, len: usize) -> usize {
+        self.limits.decode_bound(len)
+    }
+
+    fn decode_bound_of_bytes(&self, len: usize) -> usize {
         len
     }
 
@@ -146,7 +166,11 @@ impl Codec for Opaque {
         if worth_keeping(body) && sink.shared(&body.bytes) {
             return Ok(());
         }
-        sink.result(OpaqueDeserializer::new(body).map_err(decode_error)?).map_err(decode_error)
+        sink.result(OpaqueDeserializer::new(body, self.limits).map_err(decode_error)?).map_err(decode_error)
+    }
+
+    fn decode_item<S: ResultSink>(&self, item: &[u8], sink: &mut S) -> Result<(), SerdeError> {
+        sink.result(OpaqueDeserializer::of_bytes(item, self.limits)).map_err(decode_error)
     }
 
     fn bytes_in_args(&self, _: &[u8], total: u64) -> Option<BytesWithin> {

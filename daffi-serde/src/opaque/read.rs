@@ -1,47 +1,70 @@
 use serde::{
     Deserializer,
-    de::{
-        Error as _, IntoDeserializer, Unexpected, Visitor,
-        value::{Error, SeqDeserializer},
-    },
+    de::{Error as _, IntoDeserializer, Unexpected, Visitor, value::Error},
 };
 
 use crate::{
-    Body,
-    value::{tag, visit_kept_bytes},
+    Body, ValueLimits,
+    buffered::{TooManyOctets, visit_kept_bytes, visit_octets},
+    value::tag,
 };
 
 /// Reads a payload as whatever type asks for it.
 #[derive(Clone, Copy)]
-pub(super) enum OpaqueDeserializer<'de> {
+pub(super) struct OpaqueDeserializer<'de> {
+    payload: Payload<'de>,
+    limits: ValueLimits,
+}
+
+#[derive(Clone, Copy)]
+enum Payload<'de> {
     Bytes(&'de [u8]),
     Text(&'de str),
 }
+use Payload::{Bytes, Text};
 
 impl<'de> OpaqueDeserializer<'de> {
     /// Reads this payload, unless it is text that is not UTF-8.
-    pub(super) fn new(body: &'de Body) -> Result<Self, Error> {
+    pub(super) fn new(body: &'de Body, limits: ValueLimits) -> Result<Self, Error> {
         if !body.text {
-            return Ok(Self::Bytes(&body.bytes));
+            return Ok(Self::of_bytes(&body.bytes, limits));
         }
         match std::str::from_utf8(&body.bytes) {
-            Ok(text) => Ok(Self::Text(text)),
+            Ok(text) => Ok(Self { payload: Text(text), limits }),
             Err(error) => Err(Error::custom(format_args!("text that is not UTF-8: {error}"))),
         }
     }
 
+    /// Reads bytes.
+    pub(super) const fn of_bytes(bytes: &'de [u8], limits: ValueLimits) -> Self {
+        Self { payload: Bytes(bytes), limits }
+    }
+
+    /// Counts the elements that the bytes become. A payload is visited once, so that nothing else
+    /// is counted with them.
+    fn count_octets(self) -> impl FnMut() -> Result<(), Error> {
+        let mut left = self.limits.max_values;
+        move || match left.checked_sub(1) {
+            Some(fewer) => {
+                left = fewer;
+                Ok(())
+            }
+            None => Err(Error::custom(TooManyOctets(self.limits.max_values))),
+        }
+    }
+
     const fn unexpected(self) -> Unexpected<'de> {
-        match self {
-            Self::Bytes(_) => Unexpected::Other("bytes, which are no text"),
-            Self::Text(text) => Unexpected::Str(text),
+        match self.payload {
+            Bytes(_) => Unexpected::Other("bytes, which are no text"),
+            Text(text) => Unexpected::Str(text),
         }
     }
 
     /// The text, for types that are written as text.
     fn text<V: Visitor<'de>>(self, visitor: &V) -> Result<&'de str, Error> {
-        match self {
-            Self::Bytes(_) => Err(Error::invalid_type(self.unexpected(), visitor)),
-            Self::Text(text) => Ok(text),
+        match self.payload {
+            Bytes(_) => Err(Error::invalid_type(self.unexpected(), visitor)),
+            Text(text) => Ok(text),
         }
     }
 }
@@ -60,14 +83,10 @@ macro_rules! numbers {
 macro_rules! containers {
     ($($method:ident($($ty:ty),*);)*) => {$(
         fn $method<V: Visitor<'de>>(self, $(_: $ty,)* visitor: V) -> Result<V::Value, Error> {
-            match self {
+            match self.payload {
                 // A list of `u8`.
-                Self::Bytes(bytes) => {
-                    let mut octets = SeqDeserializer::new(bytes.iter().copied());
-                    let made = visitor.visit_seq(&mut octets)?;
-                    octets.end().map(|()| made)
-                }
-                Self::Text(_) => Err(no_container(&visitor)),
+                Bytes(bytes) => visit_octets(bytes, visitor, self.count_octets()),
+                Text(_) => Err(no_container(&visitor)),
             }
         }
     )*};
@@ -81,17 +100,17 @@ impl<'de> Deserializer<'de> for OpaqueDeserializer<'de> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
+        match self.payload {
             // Whoever keeps what is there may be asked for a list later.
-            Self::Bytes(bytes) => visit_kept_bytes(bytes, visitor),
-            Self::Text(text) => visitor.visit_borrowed_str(text),
+            Bytes(bytes) => visit_kept_bytes(bytes, visitor, self.count_octets()),
+            Text(text) => visitor.visit_borrowed_str(text),
         }
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
-            Self::Bytes(bytes) => visitor.visit_borrowed_bytes(bytes),
-            Self::Text(text) => visitor.visit_borrowed_str(text),
+        match self.payload {
+            Bytes(bytes) => visitor.visit_borrowed_bytes(bytes),
+            Text(text) => visitor.visit_borrowed_str(text),
         }
     }
 
@@ -126,22 +145,22 @@ impl<'de> Deserializer<'de> for OpaqueDeserializer<'de> {
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
-            Self::Bytes(bytes) => visitor.visit_borrowed_bytes(bytes),
-            Self::Text(text) => visitor.visit_borrowed_bytes(text.as_bytes()),
+        match self.payload {
+            Bytes(bytes) => visitor.visit_borrowed_bytes(bytes),
+            Text(text) => visitor.visit_borrowed_bytes(text.as_bytes()),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
-            Self::Text("None") => visitor.visit_none(),
+        match self.payload {
+            Text("None") => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
-            Self::Text("None") | Self::Bytes([]) => visitor.visit_unit(),
+        match self.payload {
+            Text("None") | Bytes([]) => visitor.visit_unit(),
             _ => Err(Error::invalid_type(self.unexpected(), &visitor)),
         }
     }

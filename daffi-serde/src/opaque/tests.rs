@@ -6,7 +6,7 @@ use crate::{Args, Binding, Body, Codec, Opaque, Output, Params, Value, args};
 fn written<T: Serialize + ?Sized>(value: &T) -> Result<(String, bool), String> {
     let mut buffer = BytesMut::new();
     let mut out = Output::new(&mut buffer);
-    Opaque.encode_result(value, &mut out).map_err(|error| error.to_string())?;
+    Opaque::default().encode_result(value, &mut out).map_err(|error| error.to_string())?;
     let text = out.is_text();
     Ok((String::from_utf8(buffer.to_vec()).unwrap(), text))
 }
@@ -14,7 +14,7 @@ fn written<T: Serialize + ?Sized>(value: &T) -> Result<(String, bool), String> {
 fn call(args: &impl Args) -> Result<(Bytes, bool, bool), String> {
     let mut buffer = BytesMut::new();
     let mut out = Output::new(&mut buffer);
-    Opaque.encode_args(args, &mut out).map_err(|error| error.to_string())?;
+    Opaque::default().encode_args(args, &mut out).map_err(|error| error.to_string())?;
     let (text, shared) = (out.is_text(), out.take_shared());
     let is_shared = shared.is_some();
     Ok((shared.unwrap_or_else(|| buffer.freeze()), text, is_shared))
@@ -22,13 +22,13 @@ fn call(args: &impl Args) -> Result<(Bytes, bool, bool), String> {
 
 fn read<T: DeserializeOwned + 'static>(body: &Body) -> Result<T, String> {
     let mut slot = None;
-    Opaque.decode_result(body, &mut slot).map_err(|error| error.to_string())?;
+    Opaque::default().decode_result(body, &mut slot).map_err(|error| error.to_string())?;
     Ok(slot.unwrap())
 }
 
 fn bound<P: Params>(body: &Body) -> Result<P, String> {
     let mut binding = Binding::<P>::new("f", &["x", "y"]);
-    Opaque.decode_args(body, &mut binding).map_err(|error| error.to_string())?;
+    Opaque::default().decode_args(body, &mut binding).map_err(|error| error.to_string())?;
     binding.finish().map_err(|error| error.message)
 }
 
@@ -85,7 +85,7 @@ fn large_bytes_are_shared_both_ways() {
     }
     let mut buffer = BytesMut::new();
     let mut out = Output::new(&mut buffer);
-    Opaque.encode_return(&large, &mut out).unwrap();
+    Opaque::default().encode_return(&large, &mut out).unwrap();
     assert_eq!(out.take_shared().unwrap().as_ptr(), large.as_ptr());
 
     let kept: Bytes = read(&Body::new(large.clone())).unwrap();
@@ -153,4 +153,30 @@ fn parameters_and_the_one_argument() {
         bound::<(i64, i64)>(&Body::text("1")),
         Err("f() missing 1 required positional argument: 'y'".to_owned())
     );
+}
+
+#[test]
+fn elements_of_bytes_are_counted_unless_each_is_a_byte() {
+    let (few, body) = (Opaque::new(crate::ValueLimits::default().max_values(3)), Body::new(vec![1, 2, 3, 4]));
+    let refused = "cannot read OPAQUE: more than 3 values (max_values), each of them one byte of bytes: read those as Bytes, \
+                   Vec<u8> or daffi's Value, which count as one";
+    let mut floats = None::<Vec<f64>>;
+    assert_eq!(few.decode_result(&body, &mut floats).unwrap_err().to_string(), refused);
+    let mut call = Binding::<(Vec<Value>,)>::new("f", &[]);
+    assert_eq!(few.decode_args(&body, &mut call).unwrap_err().to_string(), refused);
+    let mut items = None::<Vec<u32>>;
+    assert_eq!(few.decode_item(&body.bytes, &mut items).unwrap_err().to_string(), refused);
+    let (mut octets, mut small) = (None::<Box<[u8]>>, None::<(u16, i64, f64)>);
+    few.decode_result(&body, &mut octets).unwrap();
+    few.decode_result(&Body::new(vec![1, 2, 3]), &mut small).unwrap();
+    assert_eq!((octets.as_deref(), small), (Some(&[1, 2, 3, 4][..]), Some((1, 2, 3.0))));
+}
+
+#[test]
+fn what_reading_may_hold_is_more_than_the_payload_where_a_list_is_made_of_it() {
+    let opaque = Opaque::default();
+    assert_eq!(opaque.decode_bound_of_bytes(1 << 20), 1 << 20);
+    assert_eq!(opaque.decode_bound(1 << 20), crate::ValueLimits::default().decode_bound(1 << 20));
+    assert!(<(Bytes, Option<String>, Value)>::keep_bytes() && <(Vec<u8>, i64)>::keep_bytes() && <()>::keep_bytes());
+    assert!(!<(Bytes, Vec<u16>)>::keep_bytes() && !<(Vec<Value>,)>::keep_bytes() && !<(Box<[u8]>,)>::keep_bytes());
 }

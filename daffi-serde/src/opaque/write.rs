@@ -7,7 +7,7 @@ use serde::{
     ser::{Error as _, Impossible},
 };
 
-use crate::value::PythonFloat;
+use crate::value::{PythonFloat, StructOrNumber};
 
 /// Writes one value, and tells whether it is text.
 pub(super) struct OpaqueSerializer<'a>(pub(super) &'a mut BytesMut);
@@ -47,7 +47,7 @@ impl Serializer for OpaqueSerializer<'_> {
     type SerializeTupleStruct = Impossible<bool, Error>;
     type SerializeTupleVariant = Impossible<bool, Error>;
     type SerializeMap = Impossible<bool, Error>;
-    type SerializeStruct = Impossible<bool, Error>;
+    type SerializeStruct = StructOrNumber<Self, Impossible<bool, Error>>;
     type SerializeStructVariant = Impossible<bool, Error>;
 
     numbers! {
@@ -63,9 +63,12 @@ impl Serializer for OpaqueSerializer<'_> {
         serialize_tuple_variant(&'static str, u32, &'static str, usize) -> SerializeTupleVariant
             as "a variant with content";
         serialize_map(Option<usize>) -> SerializeMap as "a map";
-        serialize_struct(&'static str, usize) -> SerializeStruct as "a struct";
         serialize_struct_variant(&'static str, u32, &'static str, usize) -> SerializeStructVariant
             as "a variant with content";
+    }
+
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeStruct, Error> {
+        StructOrNumber::new(self, name, |_| Err(refuse("a struct")))
     }
 
     fn serialize_bool(self, value: bool) -> Result<bool, Error> {

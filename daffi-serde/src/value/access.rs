@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, value::Error};
 use super::{Value, from_value};
 
 impl Value {
-    /// This value as a `T`.
+    /// This value as a `T`, under no limits: see [`ValueDeserializer`](super::ValueDeserializer).
     ///
     /// # Errors
     /// When it is not one; the text names what it is and what was asked for.

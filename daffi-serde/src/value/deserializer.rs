@@ -13,7 +13,7 @@ use serde::{
 };
 
 use super::{Value, exact::Kind, serialize::hyphenated, tag};
-use crate::buffered::visit_kept_bytes;
+use crate::buffered::{visit_kept_bytes, visit_octets};
 
 /// A value as a `T`. [`Value::into_typed`] is the same as a method.
 ///
@@ -34,6 +34,10 @@ pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, serde::de::val
 /// A type that reads itself as text in some formats (an address, a UUID) does so here. Dates and
 /// their like are visited as text, a [`TimeDelta`](super::TimeDelta) as a number of seconds. A
 /// [`Value`] read from it is the same value.
+///
+/// It has no limits. Bytes that came as one value become as many elements as a type asks for: 8
+/// times their size in a `Vec<f64>`, 32 times in what serde keeps. A format that reads through it
+/// what a stranger sent wraps it in a guard ([`Watch::guard`](crate::guard::Watch::guard)).
 #[derive(Clone, Debug)]
 pub struct ValueDeserializer<E = serde::de::value::Error> {
     value: Value,
@@ -68,7 +72,7 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
             }
             Value::Map(entries) => visit_entries(entries, visitor),
             // Whoever keeps what is there may be asked for a list later, as with payloads.
-            Value::Bytes(bytes) => visit_kept_bytes(&bytes, visitor),
+            Value::Bytes(bytes) => visit_kept_bytes(&bytes, visitor, || Ok(())),
             single => visit_single(single, visitor),
         }
     }
@@ -125,7 +129,7 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         match self.value {
-            Value::Bytes(bytes) => visit_octets(&bytes, visitor),
+            Value::Bytes(bytes) => visit_octets(&bytes, visitor, || Ok(())),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -212,12 +216,6 @@ fn visit_entries<'de, V: Visitor<'de>, E: Error>(entries: Box<[(Value, Value)]>,
     let mut entries = MapDeserializer::new(entries.into_iter());
     let made = visitor.visit_map(&mut entries)?;
     entries.end().map(|()| made)
-}
-
-fn visit_octets<'de, V: Visitor<'de>, E: Error>(bytes: &[u8], visitor: V) -> Result<V::Value, E> {
-    let mut octets = SeqDeserializer::new(bytes.iter().copied());
-    let made = visitor.visit_seq(&mut octets)?;
-    octets.end().map(|()| made)
 }
 
 /// An enum as serde knows it: a variant, and what it holds.

@@ -15,6 +15,7 @@ mod deserializer;
 mod display;
 pub mod exact;
 mod from;
+mod number;
 mod serialize;
 mod serializer;
 pub mod tag;
@@ -22,7 +23,7 @@ pub mod tag;
 #[cfg(test)]
 mod tests;
 
-pub use crate::buffered::visit_kept_bytes;
+pub use crate::buffered::{visit_kept_bytes, visit_octets};
 
 pub use self::{
     calendar::{Date, DateTime, NotInCalendar, Time, TimeDelta},
@@ -30,6 +31,7 @@ pub use self::{
     deserializer::{ValueDeserializer, from_value},
     display::shown,
     exact::ExactSerializer,
+    number::StructOrNumber,
     serializer::{ValueSerializer, to_value},
 };
 
@@ -95,4 +97,4 @@ pub enum Value {
     Uuid(Box<u128>),
 }
 
-pub(crate) use self::display::PythonFloat;
+pub(crate) use self::{display::PythonFloat, number::Number};

@@ -66,7 +66,7 @@ fn serialize_int<S: Serializer>(value: i128, serializer: S) -> Result<S::Ok, S::
 }
 
 /// A number that a user put into the wrong variant is written as the small one it is.
-fn serialize_big<S: Serializer>(value: &BigInt, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn serialize_big<S: Serializer>(value: &BigInt, serializer: S) -> Result<S::Ok, S::Error> {
     match i128::try_from(value) {
         Ok(value) => serialize_int(value, serializer),
         Err(_) => serializer.serialize_newtype_struct(tag::BIG_INT, &Digits(value)),

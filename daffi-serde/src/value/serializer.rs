@@ -9,7 +9,7 @@ use serde::{
     },
 };
 
-use super::{Value, tag};
+use super::{StructOrNumber, Value, tag};
 
 /// Makes a [`Value`] of anything serialisable: structs become maps, enums text or a map of one, as
 /// in JSON.
@@ -22,7 +22,8 @@ use super::{Value, tag};
 /// ```
 ///
 /// # Errors
-/// Only those that the value itself makes.
+/// Those that the value itself makes; and for a number that came with all its digits
+/// ([`tag::NUMBER`]) and is beyond the largest float.
 pub fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, Error> {
     value.serialize(ValueSerializer::new())
 }
@@ -69,7 +70,7 @@ impl Serializer for ValueSerializer {
     type SerializeTupleStruct = Items;
     type SerializeTupleVariant = Items;
     type SerializeMap = Entries;
-    type SerializeStruct = Entries;
+    type SerializeStruct = StructOrNumber<Self, Entries>;
     type SerializeStructVariant = Entries;
 
     as_int! {
@@ -168,8 +169,8 @@ impl Serializer for ValueSerializer {
         Ok(Entries { serializer: self, entries: Vec::with_capacity(len.unwrap_or(0)), key: None, variant: None })
     }
 
-    fn serialize_struct(self, _: &'static str, len: usize) -> Result<Entries, Error> {
-        self.serialize_map(Some(len))
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, Error> {
+        StructOrNumber::new(self, name, |serializer| serializer.serialize_map(Some(len)))
     }
 
     fn serialize_struct_variant(

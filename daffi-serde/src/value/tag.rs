@@ -36,6 +36,11 @@ pub const COMPLEX: &str = "$daffi::Complex";
 /// numbers.
 pub const OCTETS: &str = "$daffi::Octets";
 
+/// A struct that is a number, its digits the text of its only field. `serde_json` writes its
+/// numbers so in a build with its feature `arbitrary_precision`, and decimals of other crates can:
+/// see [`StructOrNumber`](super::StructOrNumber).
+pub const NUMBER: &str = "$serde_json::private::Number";
+
 /// What a newtype struct of that name holds, when it is one of the kinds above that are a single
 /// value: all but [`VALUE`], [`SET`], [`FROZEN_SET`] and [`OCTETS`], which a writer passes through
 /// or writes element by element.

@@ -1,8 +1,15 @@
 //! Connecting, as far as a byte stream.
 
-use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use daffi_transport::{ConnectError, Endpoint, Phase};
+use daffi_transport::{ConnectError, Endpoint, EndpointError, Phase};
 use futures::{
     future::{Either, select},
     stream::{FuturesUnordered, StreamExt},
@@ -33,9 +40,9 @@ const SILENCE_BESIDE_A_REFUSAL: Duration = Duration::from_secs(2);
 /// Cancel safe: dropped attempts are given up.
 ///
 /// # Errors
-/// [`ConnectError::Endpoint`] when the endpoint is not `host:port`; [`ConnectError::Failed`] when
-/// the host name can't be resolved (the error names it) or no address can be reached (the error
-/// lists them, when there are several).
+/// [`ConnectError::Endpoint`] when the endpoint is not `host:port`, or its port is 0;
+/// [`ConnectError::Failed`] when the host name can't be resolved (the error names it) or no address
+/// can be reached (the error lists them, when there are several).
 ///
 /// # Panics
 /// When the host has several addresses, on a runtime without time enabled.
@@ -49,13 +56,80 @@ const SILENCE_BESIDE_A_REFUSAL: Duration = Duration::from_secs(2);
 /// # });
 /// ```
 pub async fn connect_stream(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    connect_stream_by(endpoint, &Turns::default()).await
+}
+
+/// Whether `endpoint` is one to connect to, whatever its scheme: `host:port`, and not port 0.
+///
+/// # Errors
+/// The rule that it breaks.
+pub fn check_to_connect(endpoint: &Endpoint) -> Result<(), EndpointError> {
+    match endpoint.host_port()? {
+        (_, 0) => {
+            let rule = "port 0 is any that is free, and only to listen: connect to the one that the other end tells";
+            Err(EndpointError::new(endpoint, rule))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same for who connects again and again: the address that gave way is tried last, by whatever
+/// attempt shares these turns.
+///
+/// # Errors
+/// Those of [`connect_stream`].
+///
+/// # Panics
+/// As [`connect_stream`] does.
+pub async fn connect_stream_by(endpoint: &Endpoint, turns: &Turns) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    check_to_connect(endpoint)?;
     let addresses = resolve(endpoint).await.map_err(|error| match error {
         ResolveError::Endpoint(error) => error.into(),
         ResolveError::Host(source) => ConnectError::failed(endpoint, Phase::Resolve, source),
     })?;
-    match first_of(in_turn(addresses), connect).await {
-        Ok((address, stream)) => Ok((stream, canonical(address))),
+    match first_of(turns.order(in_turn(addresses)), connect).await {
+        Ok((address, stream)) => {
+            turns.note(address);
+            Ok((stream, canonical(address)))
+        }
         Err(failures) => Err(ConnectError::failed(endpoint, Phase::Connect, all_failed(failures))),
+    }
+}
+
+/// Which of the addresses of one endpoint is tried last, because it was of no use. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Turns(Arc<Mutex<Tried>>);
+
+#[derive(Debug, Default)]
+struct Tried {
+    /// Where the last stream went to.
+    last: Option<SocketAddr>,
+    gave_way: Option<SocketAddr>,
+}
+
+impl Turns {
+    /// The address to which the last stream went is tried last from now on.
+    pub fn give_way(&self) {
+        let mut tried = self.tried();
+        tried.gave_way = tried.last.or(tried.gave_way);
+    }
+
+    fn note(&self, address: SocketAddr) {
+        self.tried().last = Some(address);
+    }
+
+    fn order(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let gave_way = self.tried().gave_way;
+        // Those behind it are next, so that each is tried however many are of no use.
+        if let Some(at) = addresses.iter().position(|address| Some(*address) == gave_way) {
+            addresses.rotate_left(at + 1);
+        }
+        addresses
+    }
+
+    fn tried(&self) -> MutexGuard<'_, Tried> {
+        // Nothing in it can be half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,6 +220,22 @@ mod tests {
         ] {
             assert_eq!(in_turn(addresses(given)), addresses(ordered));
         }
+    }
+
+    #[test]
+    fn an_address_that_took_the_stream_and_was_of_no_use_is_tried_last() {
+        let all = addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1"]);
+        let turns = Turns::default();
+        turns.give_way();
+        assert_eq!(turns.order(all.clone()), all, "there was none");
+        turns.note(all[0]);
+        assert_eq!(turns.order(all.clone()), all, "it may be of use");
+        turns.clone().give_way();
+        assert_eq!(turns.order(all.clone()), [all[1], all[2], all[0]]);
+        turns.note(all[1]);
+        turns.give_way();
+        assert_eq!(turns.order(all.clone()), [all[2], all[0], all[1]]);
+        assert_eq!(turns.order(vec![all[1]]), [all[1]], "the only one is tried");
     }
 
     #[tokio::test(start_paused = true)]

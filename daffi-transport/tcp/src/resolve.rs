@@ -1,8 +1,11 @@
 //! Finds the addresses that an endpoint stands for.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+};
 
-use daffi_transport::{Endpoint, EndpointError};
+use daffi_transport::{Endpoint, EndpointError, blocking};
 
 /// Why an endpoint has no address.
 pub(crate) enum ResolveError {
@@ -27,16 +30,15 @@ pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Reso
             format!("the host name {host:?} cannot be resolved: {why}; is it written correctly?"),
         ))
     };
-    let zoned = with_zone(host);
-    match tokio::net::lookup_host((zoned.as_deref().unwrap_or(host), port)).await {
-        Ok(found) => {
-            let addresses: Vec<SocketAddr> = found.collect();
-            if addresses.is_empty() {
-                Err(named(io::ErrorKind::HostUnreachable, "it has no address"))
-            } else {
-                Ok(addresses)
-            }
-        }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let searched = (with_zone(host).unwrap_or_else(|| host.to_owned()), port);
+    // The resolver of the system blocks.
+    let found = blocking::run(move || searched.to_socket_addrs().map(Vec::from_iter));
+    match found.await.and_then(|found| found) {
+        Ok(addresses) if addresses.is_empty() => Err(named(io::ErrorKind::HostUnreachable, "it has no address")),
+        Ok(addresses) => Ok(addresses),
         Err(error) => Err(named(error.kind(), &error.to_string())),
     }
 }

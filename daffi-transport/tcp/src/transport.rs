@@ -15,7 +15,7 @@ use daffi_transport::{
 use socket2::SockRef;
 use tokio::io::split;
 
-use crate::{StreamListener, TcpPath, connect_stream, movable};
+use crate::{StreamListener, TcpPath, Turns, check_to_connect, connect_stream_by, movable};
 
 /// The scheme of this transport.
 pub const SCHEME: &str = "tcp";
@@ -99,22 +99,23 @@ impl Listener for TcpListener {
 #[derive(Clone, Debug)]
 pub struct TcpConnector {
     endpoint: Endpoint,
+    turns: Turns,
 }
 
 impl TcpConnector {
     /// A connector to that endpoint. What is wrong with it shows when connecting.
     #[must_use]
-    pub const fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint }
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, turns: Turns::default() }
     }
 }
 
 impl Connector for TcpConnector {
     fn connect(&self, config: &LinkConfig) -> BoxFuture<'static, Result<Link, ConnectError>> {
-        let (endpoint, config) = (self.endpoint.clone(), *config);
+        let (Self { endpoint, turns }, config) = (self.clone(), *config);
         Box::pin(async move {
             check(&endpoint)?;
-            let (stream, address) = connect_stream(&endpoint).await?;
+            let (stream, address) = connect_stream_by(&endpoint, &turns).await?;
             let path = TcpPath::of(&stream);
             let (reader, writer) = stream.into_split();
             let peer = PeerInfo::new(SCHEME, address.to_string());
@@ -124,5 +125,14 @@ impl Connector for TcpConnector {
 
     fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    fn check(&self) -> Result<(), EndpointError> {
+        check(&self.endpoint)?;
+        check_to_connect(&self.endpoint)
+    }
+
+    fn give_way(&self) {
+        self.turns.give_way();
     }
 }

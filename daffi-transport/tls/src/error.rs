@@ -70,7 +70,7 @@ pub enum SettingsError {
         key: String,
     },
     /// The platform has no list of authorities.
-    #[error("the platform's certificate authorities cannot be used")]
+    #[error("the platform's certificate authorities cannot be used: install them (ca-certificates), or name a CA file")]
     Platform {
         /// Why.
         source: TlsCause,
@@ -96,10 +96,12 @@ pub enum TlsError {
         command: Option<String>,
     },
     /// The peer shows no certificate, and must.
-    #[error("the peer shows no certificate, and this listener demands one")]
+    #[error(
+        "the peer shows no certificate, and this listener demands one: give it one that the listener's CA file trusts"
+    )]
     NoCertificate,
     /// The peer did not like our certificate, or that there is none.
-    #[error("the peer refuses our certificate: {alert}")]
+    #[error("the peer refuses our certificate: {alert}{}", meaning(alert))]
     Refused {
         /// The name of its alert.
         alert: String,
@@ -121,6 +123,37 @@ fn advice(command: Option<&str>) -> String {
     })
 }
 
+/// The alerts of a peer that does not like a certificate, what they mean, and what to do.
+const REFUSALS: [(AlertDescription, &str); 7] = [
+    (
+        AlertDescription::CertificateRequired,
+        ", as it demands one: show one by ClientTls::client_certificate, or --client-cert and --client-key of the command",
+    ),
+    (
+        AlertDescription::UnknownCA,
+        ", as it does not trust who issued it: it needs another CA file, or we another certificate",
+    ),
+    (
+        AlertDescription::CertificateUnknown,
+        ", which is not what it was told to trust: let it pin or trust this certificate, or use the one that it knows",
+    ),
+    (
+        AlertDescription::BadCertificate,
+        ", as something in it is wrong: its own error says what; is it for the name or address that was connected to?",
+    ),
+    (
+        AlertDescription::UnsupportedCertificate,
+        ", as it is of a kind that it does not take: make one for this use, without CA:TRUE",
+    ),
+    (AlertDescription::CertificateRevoked, ", as its issuer has revoked it: make a new one"),
+    (AlertDescription::CertificateExpired, ", as it has expired: make a new one"),
+];
+
+/// What an alert means, and what to do about it.
+fn meaning(alert: &str) -> &'static str {
+    REFUSALS.iter().find(|(known, _)| format!("{known:?}") == alert).map_or("", |(_, meaning)| meaning)
+}
+
 impl TlsError {
     /// What `error` from the TLS stack says; `host` is what a client tried to reach.
     pub(crate) fn of(error: io::Error, host: Option<&str>) -> Self {
@@ -138,15 +171,9 @@ impl TlsError {
                 Self::Certificate { reason, command: host.filter(|_| remedy).map(openssl_command) }
             }
             Error::NoCertificatesPresented => Self::NoCertificate,
-            Error::AlertReceived(
-                alert @ (AlertDescription::BadCertificate
-                | AlertDescription::UnsupportedCertificate
-                | AlertDescription::CertificateRevoked
-                | AlertDescription::CertificateExpired
-                | AlertDescription::CertificateUnknown
-                | AlertDescription::UnknownCA
-                | AlertDescription::CertificateRequired),
-            ) => Self::Refused { alert: format!("{alert:?}") },
+            Error::AlertReceived(alert) if REFUSALS.iter().any(|(known, _)| known == alert) => {
+                Self::Refused { alert: format!("{alert:?}") }
+            }
             other => Self::Tls(Box::new(other.clone())),
         }
     }
@@ -157,6 +184,64 @@ impl TlsError {
         match Self::of(error, None) {
             Self::Io(error) => error,
             named => io::Error::new(kind, named),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boxed() -> TlsCause {
+        "a cause".into()
+    }
+
+    /// Each error with a part of it that says what to do next, or with why it needs none. A variant
+    /// without a row does not compile.
+    macro_rules! rows {
+        ($type:ty: $($variant:pat => $error:expr, $next:expr;)*) => {{
+            let row = |error: &$type| match error { $($variant => stringify!($variant)),* };
+            vec![$((stringify!($variant), row(&$error), $error.to_string(), $next)),*]
+        }};
+    }
+
+    #[test]
+    fn every_error_says_what_to_do_next_or_needs_not_to() {
+        type Next = Result<&'static str, &'static str>;
+        let file = || "CA file \"ca.pem\"".to_owned();
+        let io = || io::Error::from(io::ErrorKind::NotFound);
+        let certificate =
+            || TlsError::Certificate { reason: "it has expired".into(), command: Some("openssl ..".into()) };
+        let refused = || TlsError::Refused { alert: "CertificateUnknown".into() };
+        let handshakes: Vec<(_, _, _, Next)> = rows! { TlsError:
+            TlsError::NotTls => TlsError::NotTls, Ok("use tls:// on both sides");
+            TlsError::Closed => TlsError::Closed, Ok("does it speak TLS?");
+            TlsError::Certificate { .. } => certificate(), Ok("make a usable one with");
+            TlsError::NoCertificate => TlsError::NoCertificate, Ok("give it one that");
+            TlsError::Refused { .. } => refused(), Ok("let it pin or trust this certificate");
+            TlsError::Tls(_) => TlsError::Tls(boxed()), Err("rustls says it; no person did it");
+            TlsError::Io(_) => TlsError::Io(io()), Err("the system says it");
+        };
+        let settings: Vec<(_, _, _, Next)> = rows! { SettingsError:
+            SettingsError::EmptyPath { .. } => SettingsError::EmptyPath { file: "CA file" }, Err("which path it is says where");
+            SettingsError::Read { .. } => SettingsError::Read { file: file(), source: io() }, Err("its source says why; the command adds what to do");
+            SettingsError::Pem { .. } => SettingsError::Pem { file: file(), source: boxed() }, Err("its source says what is wrong where");
+            SettingsError::Missing { .. } => SettingsError::Missing { file: file(), wanted: "certificate" }, Ok("holds no certificate in PEM form");
+            SettingsError::Several { .. } => SettingsError::Several { file: file(), count: 2 }, Ok("only one can be pinned");
+            SettingsError::Unusable { .. } => SettingsError::Unusable { file: file(), source: boxed() }, Err("its source says why");
+            SettingsError::Mismatch { .. } => SettingsError::Mismatch { certificate: file(), key: file() }, Err("the two files are named");
+            SettingsError::Platform { .. } => SettingsError::Platform { source: boxed() }, Ok("name a CA file");
+        };
+        for (row, variant, said, next) in handshakes.into_iter().chain(settings) {
+            assert_eq!(row, variant);
+            match next {
+                Ok(words) => assert!(said.contains(words), "{row}: {said}"),
+                Err(why_none) => assert!(!why_none.is_empty(), "{row}"),
+            }
+        }
+        for (alert, meaning) in REFUSALS {
+            let said = TlsError::Refused { alert: format!("{alert:?}") }.to_string();
+            assert!(said.ends_with(meaning) && (meaning.contains(": ")), "{said}");
         }
     }
 }

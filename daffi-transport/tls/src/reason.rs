@@ -41,6 +41,17 @@ pub(crate) fn reason(error: &CertificateError) -> (String, bool) {
                         self-signed certificate that is the certificate itself), or pin the certificate";
             return (text.to_owned(), false);
         }
+        // What verifiers say where there is an authority of that name, and it signed another one.
+        CertificateError::BadSignature => {
+            let text = "the trusted authority of its issuer's name did not sign it: one of the two was made anew; trust the \
+                        CA file that belongs to it (of a self-signed certificate that is the certificate itself), or pin \
+                        the certificate";
+            return (text.to_owned(), false);
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            return ("it is not valid yet: do the clocks of both ends agree?".to_owned(), false);
+        }
+        CertificateError::Revoked => return ("its issuer has revoked it: the peer needs a new one".to_owned(), false),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
         CertificateError::Other(other) if other.0.is::<NotPinned>() => return (other.0.to_string(), false),
         CertificateError::Other(other) => match other.0.to_string().as_str() {
@@ -60,4 +71,23 @@ pub(crate) fn reason(error: &CertificateError) -> (String, bool) {
 fn plain(name: &str) -> String {
     let inside = name.split_once('(').map_or(name, |(_, inside)| inside.trim_end_matches(')'));
     inside.parse::<IpAddr>().map_or_else(|_| inside.trim_matches('"').to_owned(), |address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_certificate_is_advised_only_where_it_helps() {
+        for (error, words) in [
+            (CertificateError::BadSignature, "one of the two was made anew; trust the CA file"),
+            (CertificateError::UnknownIssuer, "not among the trusted authorities; trust the CA file"),
+            (CertificateError::NotValidYet, "do the clocks of both ends agree?"),
+            (CertificateError::Revoked, "revoked"),
+        ] {
+            let (text, remedy) = reason(&error);
+            assert!(text.contains(words) && !remedy, "{text}");
+        }
+        assert_eq!(reason(&CertificateError::Expired), ("it has expired".to_owned(), true));
+    }
 }

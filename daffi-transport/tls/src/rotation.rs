@@ -1,8 +1,11 @@
 //! Files of certificates that are replaced while a listener uses them.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    io,
+    time::{Duration, Instant, SystemTime},
+};
 
-use tokio::task::spawn_blocking;
+use daffi_transport::blocking;
 
 use crate::ServerTls;
 
@@ -10,13 +13,16 @@ use crate::ServerTls;
 const WARNING: Duration = Duration::from_secs(14 * DAY);
 const DAY: u64 = 24 * 60 * 60;
 
+const UNUSABLE: &str = "new files of the certificate cannot be used, and the old one stays";
+const UNSEEN: &str = "the files of the certificate cannot be looked at, which is tried again";
+
 pub(crate) async fn follow_files(tls: ServerTls, every: Duration) {
     let (mut failed, mut reminder) = (Failed::default(), Reminder::default());
     loop {
         reminder.remind(&tls);
         tokio::time::sleep(every).await;
         let reading = tls.clone();
-        match spawn_blocking(move || reading.reload()).await {
+        match blocking::run(move || reading.reload()).await {
             Ok(Ok(changed)) => {
                 failed = Failed::default();
                 if changed {
@@ -28,9 +34,10 @@ pub(crate) async fn follow_files(tls: ServerTls, every: Duration) {
                     reminder = Reminder::default();
                 }
             }
-            Ok(Err(error)) => failed.tell(&error),
-            // The runtime ends.
-            Err(_) => return,
+            Ok(Err(error)) => failed.tell(UNUSABLE, &error),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+            // They are looked at again.
+            Err(error) => failed.tell(UNSEEN, &error),
         }
     }
 }
@@ -46,7 +53,7 @@ struct Failed {
 }
 
 impl Failed {
-    fn tell(&mut self, error: &dyn std::error::Error) {
+    fn tell(&mut self, what: &str, error: &dyn std::error::Error) {
         let reason = match error.source() {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),
@@ -54,7 +61,7 @@ impl Failed {
         if self.reason != reason {
             *self = Self { reason, is_told: false };
         } else if !std::mem::replace(&mut self.is_told, true) {
-            tracing::error!("new files of the certificate cannot be used, and the old one stays: {}", self.reason);
+            tracing::error!("{what}: {}", self.reason);
         }
     }
 }

@@ -10,7 +10,7 @@ use daffi_transport::{
     BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, HttpOffer, HttpUpgrade, Link, LinkConfig,
     Listener, PeerInfo, Pending, Phase,
 };
-use daffi_transport_tcp::{StreamListener, TcpPath, connect_stream, movable};
+use daffi_transport_tcp::{StreamListener, TcpPath, Turns, check_to_connect, connect_stream_by, movable};
 use rustls::pki_types::ServerName;
 use tokio::io::split;
 use tokio_rustls::TlsAcceptor;
@@ -26,6 +26,14 @@ fn check(endpoint: &Endpoint) -> Result<&str, EndpointError> {
     } else {
         Err(EndpointError::new(endpoint, "the TLS transport takes tls://host:port"))
     }
+}
+
+/// The host, and as whom it is verified.
+fn server_name(endpoint: &Endpoint) -> Result<(&str, ServerName<'static>), EndpointError> {
+    let host = check(endpoint)?;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| EndpointError::new(endpoint, "the host is no name or address that TLS can verify"))?;
+    Ok((host, name))
 }
 
 /// Listens on `tls://host:port`. Dropping it stops listening; links that came from it stay.
@@ -132,13 +140,22 @@ pub struct TlsConnector {
     endpoint: Endpoint,
     tls: tokio_rustls::TlsConnector,
     verifies: bool,
+    turns: Turns,
 }
 
 impl TlsConnector {
     /// A connector to that endpoint. What is wrong with it shows when connecting.
     #[must_use]
     pub fn new(endpoint: Endpoint, tls: ClientTls) -> Self {
-        Self { endpoint, tls: Arc::new(tls.config()).into(), verifies: tls.verifies() }
+        let verifies = tls.verifies();
+        Self { endpoint, tls: Arc::new(tls.config()).into(), verifies, turns: Turns::default() }
+    }
+
+    /// Shares which of several addresses is tried last with others who connect to the same host.
+    #[must_use]
+    pub fn turns(mut self, turns: Turns) -> Self {
+        self.turns = turns;
+        self
     }
 
     /// Makes a new connection as a byte stream, for other protocols over TLS, and the peer with its
@@ -152,10 +169,8 @@ impl TlsConnector {
     /// [`ConnectError::Failed`] with a [`TlsError`] in phase [`Phase::Tls`], with an error of the
     /// operating system in others.
     pub async fn connect_stream(&self) -> Result<(TlsStream, PeerInfo), ConnectError> {
-        let host = check(&self.endpoint)?;
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| EndpointError::new(&self.endpoint, "the host is no name or address that TLS can verify"))?;
-        let (stream, address) = connect_stream(&self.endpoint).await?;
+        let (host, name) = server_name(&self.endpoint)?;
+        let (stream, address) = connect_stream_by(&self.endpoint, &self.turns).await?;
         let stream = match self.tls.connect(name, movable(stream)).await {
             Ok(stream) => TlsStream::new(stream),
             Err(error) => {
@@ -182,6 +197,15 @@ impl Connector for TlsConnector {
 
     fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    fn check(&self) -> Result<(), EndpointError> {
+        server_name(&self.endpoint)?;
+        check_to_connect(&self.endpoint)
+    }
+
+    fn give_way(&self) {
+        self.turns.give_way();
     }
 }
 

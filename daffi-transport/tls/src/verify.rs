@@ -13,7 +13,9 @@ use crate::key::{verify_tls12, verify_tls13};
 
 /// The server shows another certificate than the pinned one.
 #[derive(Debug, thiserror::Error)]
-#[error("it is not the pinned one")]
+#[error(
+    "it is not the pinned one: if the server got a new one, pin that; if it did not, somebody else answers in its place"
+)]
 pub(crate) struct NotPinned;
 
 /// Accepts a certificate for what it is, of any version, with any name and date. That the server

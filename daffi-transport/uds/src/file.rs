@@ -70,7 +70,7 @@ pub(crate) fn bind<S>(path: &Path, socket: impl Fn(&Path) -> io::Result<S>) -> i
 }
 
 /// Names the directory if that is what is missing, and says what to do about it.
-pub(crate) fn about_directory(path: &Path, error: io::Error, advice: &str) -> io::Error {
+fn about_directory(path: &Path, error: io::Error, advice: &str) -> io::Error {
     match path.parent() {
         Some(directory)
             if error.kind() == ErrorKind::NotFound && !directory.as_os_str().is_empty() && !directory.exists() =>
@@ -82,6 +82,16 @@ pub(crate) fn about_directory(path: &Path, error: io::Error, advice: &str) -> io
             io::Error::new(ErrorKind::NotADirectory, text)
         }
         _ => error,
+    }
+}
+
+/// Says so if what is at the path could never be connected to.
+pub(crate) fn about_socket(path: &Path, error: io::Error) -> io::Error {
+    match fs::metadata(path) {
+        Ok(found) if error.kind() == ErrorKind::ConnectionRefused && !found.file_type().is_socket() => {
+            io::Error::new(error.kind(), "what is at the path is not a socket")
+        }
+        _ => about_directory(path, error, "check the path"),
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::{io::split, net::UnixStream};
 
 use crate::{
     SocketOptions,
-    file::{SocketFile, about_directory, bind, check_length},
+    file::{SocketFile, about_socket, bind, check_length},
 };
 
 /// The scheme of this transport.
@@ -175,15 +175,17 @@ impl Connector for UnixConnector {
             let path = path_of(&endpoint)?;
             let failed = |error| ConnectError::failed(&endpoint, Phase::Connect, error);
             check_length(path).map_err(failed)?;
-            let (reader, writer) = UnixStream::connect(path)
-                .await
-                .map_err(|error| failed(about_directory(path, error, "check the path")))?
-                .into_split();
+            let (reader, writer) =
+                UnixStream::connect(path).await.map_err(|error| failed(about_socket(path, error)))?.into_split();
             Ok(Link::connect_over(reader, writer, &config, PeerInfo::new(SCHEME, endpoint.address())))
         })
     }
 
     fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    fn check(&self) -> Result<(), EndpointError> {
+        path_of(&self.endpoint).map(drop)
     }
 }

@@ -35,8 +35,9 @@ impl WebSockets {
     ///
     /// Browsers let any page connect to any host, and tell the page's origin. Without this, a
     /// request without origin is accepted (it comes from no page), a page from loopback over a
-    /// connection that arrives on a loopback address, and a page from the host that the request is
-    /// for over any other connection. All else is answered with 403.
+    /// connection that arrives on a loopback address, and over any other connection a page from the
+    /// host that the request is for, if that is an address, or the connection is TLS. All else is
+    /// answered with 403: without TLS a stranger's page may have its name resolve to this host.
     ///
     /// What counts is the address on which the connection arrives and not where the listener
     /// listens: on 0.0.0.0 a page of a stranger whose name resolves to 127.0.0.1 asks for its own
@@ -54,12 +55,17 @@ impl WebSockets {
         self
     }
 
-    fn check_origin(&self, request: &UpgradeRequest, local: Option<IpAddr>) -> Result<(), UpgradeRefusal> {
+    fn check_origin(
+        &self,
+        request: &UpgradeRequest,
+        local: Option<IpAddr>,
+        over_tls: bool,
+    ) -> Result<(), UpgradeRefusal> {
         for text in &request.origins {
             let origin: Result<Origin, OriginError> = text.parse();
             let is_welcome = origin
                 .as_ref()
-                .is_ok_and(|origin| self.origins.contains(origin) || origin.is_at_home(local, &request.host));
+                .is_ok_and(|origin| self.origins.contains(origin) || origin.is_at_home(local, over_tls, &request.host));
             if !is_welcome {
                 let seen = origin.map_or_else(|_| format!("\"{}\"", Shown::new(text)), |origin| origin.to_string());
                 let reason = format!(
@@ -77,7 +83,8 @@ impl WebSockets {
         let checked = loop {
             match request::parse(&mut connection.received) {
                 Ok(Some((size, request))) => {
-                    break self.check_origin(&request, connection.local).map(|()| (size, request));
+                    let over_tls = connection.peer.scheme == "tls";
+                    break self.check_origin(&request, connection.local, over_tls).map(|()| (size, request));
                 }
                 Ok(None) => {}
                 Err(refusal) => break Err(refusal),

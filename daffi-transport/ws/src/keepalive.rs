@@ -24,6 +24,39 @@ pub struct Keepalive {
     pub patience: Duration,
 }
 
+impl Keepalive {
+    /// No pings: a peer that is silent is never given up for it.
+    #[must_use]
+    pub const fn off() -> Self {
+        Self { interval: Duration::MAX, patience: Duration::MAX }
+    }
+
+    /// Whether a connection could live with these times.
+    ///
+    /// # Errors
+    /// [`KeepaliveError`] for a time of 0: without an `interval` the peer would be pinged all the
+    /// time, and without `patience` each quiet connection be ended before a pong can come.
+    pub const fn check(self) -> Result<Self, KeepaliveError> {
+        match self {
+            Self { interval: Duration::ZERO, .. } => Err(KeepaliveError { field: "interval" }),
+            Self { patience: Duration::ZERO, .. } => Err(KeepaliveError { field: "patience" }),
+            times => Ok(times),
+        }
+    }
+}
+
+/// A time of a [`Keepalive`] that is over at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[error(
+    "the {field} of the keepalive of WebSockets is 0s, and would be over at once: choose a longer time, or Keepalive::off() \
+     for no pings"
+)]
+pub struct KeepaliveError {
+    /// The field of [`Keepalive`].
+    pub field: &'static str,
+}
+
 impl Default for Keepalive {
     fn default() -> Self {
         Self { interval: Duration::from_secs(20), patience: Duration::from_secs(20) }

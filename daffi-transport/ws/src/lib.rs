@@ -65,7 +65,7 @@ mod sink;
 pub use crate::{
     accept::WebSockets,
     connect::WsConnector,
-    keepalive::Keepalive,
+    keepalive::{Keepalive, KeepaliveError},
     origin::{Origin, OriginError},
     reader::CLOSE_TIMEOUT,
     request::MAX_HEAD_BYTES,

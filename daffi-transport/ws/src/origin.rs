@@ -69,14 +69,15 @@ impl Origin {
     /// loopback, a page from the host that it asks for from elsewhere. `local` is the address on
     /// which the connection arrived, `asked` the `Host` of the request.
     ///
-    /// On loopback the request's own word is not enough: a stranger's page can have its name
-    /// resolve to 127.0.0.1.
-    pub(crate) fn is_at_home(&self, local: Option<IpAddr>, asked: &str) -> bool {
+    /// A request's own word about a name is not enough: a stranger's page can have its name resolve
+    /// to any address. Over TLS the browser has verified the name.
+    pub(crate) fn is_at_home(&self, local: Option<IpAddr>, over_tls: bool, asked: &str) -> bool {
         let OriginKind::Site { host, .. } = &self.0 else { return false };
         if local.is_none_or(|local| local.to_canonical().is_loopback()) {
             return host.is_loopback();
         }
-        OriginHost::with_port(asked).is_some_and(|(asked, _)| asked == *host)
+        let is_certain = over_tls || matches!(host, OriginHost::Address(_));
+        is_certain && OriginHost::with_port(asked).is_some_and(|(asked, _)| asked == *host)
     }
 }
 
@@ -203,16 +204,18 @@ mod tests {
 
     #[test]
     fn at_home_is_loopback_on_loopback_and_the_same_host_elsewhere() {
-        let at_home = |page: &str, local: &str, asked: &str| {
+        let is_home = |page: &str, local: &str, over_tls, asked: &str| {
             let local = (!local.is_empty()).then(|| local.parse().unwrap());
-            origin(page).is_at_home(local, asked)
+            origin(page).is_at_home(local, over_tls, asked)
         };
+        let at_home = |page: &str, local: &str, asked: &str| is_home(page, local, false, asked);
         for page in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:1", "http://app.localhost"] {
             for local in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", ""] {
                 assert!(at_home(page, local, "any"), "{page} over {local}");
             }
         }
-        assert!(at_home("http://Node.lan", "10.0.0.7", "node.LAN:5"));
+        assert!(is_home("http://Node.lan", "10.0.0.7", true, "node.LAN:5"));
+        assert!(!at_home("http://evil.example:5", "10.0.0.7", "evil.example:5"), "a rebound name");
         assert!(at_home("https://10.0.0.7:8443", "10.0.0.7", "10.0.0.7:5"));
 
         for local in ["127.0.0.1", "::1", "::ffff:127.0.0.1", ""] {

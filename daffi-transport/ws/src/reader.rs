@@ -72,7 +72,7 @@ impl Reader {
                         self.fail(code, &error.to_string(), error.into());
                     }
                 },
-                Ok(Some(Event::Ping(payload))) => self.sink.lock().answer_ping(payload),
+                Ok(Some(Event::Ping(payload))) => self.sink.lock().answer_ping(&payload),
                 Ok(Some(Event::Pong)) => {}
                 Ok(Some(Event::Close(code, reason))) => self.on_close(code, reason),
                 Ok(None) => break,

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut};
 use daffi_transport::{Batch, LinkError};
 use tokio::io::AsyncWrite;
 use tungstenite::protocol::frame::{
@@ -39,7 +39,7 @@ pub(crate) struct Sink {
     unflushed: bool,
     /// The payload of the last ping, unanswered. Earlier ones need no answer (RFC 6455, section
     /// 5.5.3).
-    pong: Option<Bytes>,
+    pong: Option<Box<[u8]>>,
     ping: bool,
     /// A close frame was written, and this is why.
     closed: Option<LinkError>,
@@ -93,8 +93,9 @@ impl Sink {
         }
     }
 
-    pub(crate) fn answer_ping(&mut self, payload: Bytes) {
-        self.pong = Some(payload);
+    pub(crate) fn answer_ping(&mut self, payload: &[u8]) {
+        // It may wait for long, and would keep the read buffer that it came in alive.
+        self.pong = Some(payload.into());
     }
 
     pub(crate) fn ping(&mut self) {

@@ -165,20 +165,22 @@ async fn listed_origins_and_the_same_host_may_connect_elsewhere() {
     refused.unwrap_err();
 
     let arrives = Some("10.0.0.7".parse().unwrap());
-    for (host, origin, welcome) in [
-        ("node.lan:5", "http://Node.LAN:8000", true),
-        ("10.0.0.7", "https://10.0.0.7", true),
-        ("node.lan:5", "http://other.lan:5", false),
-        ("node.lan:5", "http://localhost", false),
+    for (over, host, origin, welcome) in [
+        // A name is certain where the browser has verified it.
+        ("tls", "node.lan:5", "https://Node.LAN:8000", true),
+        ("tcp", "node.lan:5", "http://node.lan:5", false),
+        ("tcp", "10.0.0.7", "https://10.0.0.7", true),
+        ("tls", "node.lan:5", "http://other.lan:5", false),
+        ("tls", "node.lan:5", "http://localhost", false),
     ] {
         let (ours, mut client) = duplex(64 * 1024);
         client.write_all(&upgrade_with(&format!("Host: {host}\r\nOrigin: {origin}"))).await.unwrap();
         client.shutdown().await.unwrap();
         let (reader, writer) = split(ours);
         let offer = HttpOffer { upgrade: Arc::new(sockets.clone()), local: arrives };
-        let peer = PeerInfo::new("tcp", "test");
+        let peer = PeerInfo::new(over, "test");
         let accepted = Link::accept_or_upgrade(reader, writer, &LinkConfig::default(), peer, Some(offer)).await;
-        assert_eq!(accepted.is_ok(), welcome, "{host} {origin}");
+        assert_eq!(accepted.is_ok(), welcome, "{over} {host} {origin}");
     }
 }
 

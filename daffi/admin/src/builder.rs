@@ -80,6 +80,15 @@ impl Admin {
         AdminBuilder::of(WatchedNode::Client(client.clone()))
     }
 
+    /// Whether a node could be watched at `address` with this token, as far as can be told without
+    /// listening there. A host name is looked up.
+    ///
+    /// # Errors
+    /// What [`AdminBuilder::bind`] would say.
+    pub async fn check(address: &str, token: Option<&str>) -> Result<(), AdminError> {
+        places(address, token).await.map(drop)
+    }
+
     /// Where it listens.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
@@ -132,20 +141,25 @@ impl AdminBuilder {
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn bind(self, address: &str) -> Result<Admin, AdminError> {
         let failed = |source| AdminError::Bind { address: address.to_owned(), source };
-        if let Some(length) = self.token.as_ref().map(String::len).filter(|length| *length < SHORTEST_TOKEN) {
-            return Err(AdminError::ShortToken { length });
-        }
-        let found: Vec<SocketAddr> = lookup_host(address).await.map_err(failed)?.collect();
-        if self.token.is_none()
-            && let Some(open) = found.iter().find(|address| !is_loopback(address.ip()))
-        {
-            return Err(AdminError::NoToken { address: *open });
-        }
+        let found = places(address, self.token.as_deref()).await?;
         let listener = TcpListener::bind(&found[..]).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let guard = Arc::new(Guard::new(self.token, self.hosts));
         let serving = tokio::spawn(server::serve(listener, self.node, guard)).abort_handle();
         Ok(Admin { address, serving })
+    }
+}
+
+/// Where `address` is, if this token is enough there.
+async fn places(address: &str, token: Option<&str>) -> Result<Vec<SocketAddr>, AdminError> {
+    if let Some(length) = token.map(str::len).filter(|length| *length < SHORTEST_TOKEN) {
+        return Err(AdminError::ShortToken { length });
+    }
+    let failed = |source| AdminError::Bind { address: address.to_owned(), source };
+    let found: Vec<SocketAddr> = lookup_host(address).await.map_err(failed)?.collect();
+    match found.iter().find(|address| !is_loopback(address.ip())) {
+        Some(open) if token.is_none() => Err(AdminError::NoToken { address: *open }),
+        _ => Ok(found),
     }
 }
 

@@ -1,11 +1,16 @@
 //! Connections of those who ask, and what all of them see.
 
 use std::{
-    sync::Arc,
+    collections::VecDeque,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use axum::{Extension, Router as Routes, body::Bytes};
+use axum::{Extension, Router as Routes, body::Bytes, extract::Request, middleware::map_request};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -14,7 +19,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinSet,
+    task::{AbortHandle, JoinSet, yield_now},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -26,7 +31,7 @@ use crate::{
 
 /// Pages that follow at once. Each holds one event at most that it has not read.
 const PAGES: usize = 32;
-/// Connections beside them; further ones are closed at once.
+/// Connections beside them; of more, one that has asked nothing makes room.
 const CONNECTIONS: usize = 32;
 /// From a connection to the head of its request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,34 +54,66 @@ pub(crate) async fn serve(listener: TcpListener, node: Watched, guard: Arc<Guard
 }
 
 async fn accept(listener: TcpListener, routes: Routes) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS + PAGES));
-    let mut serving = JoinSet::new();
+    let mut serving = Serving::default();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                if let Ok(permit) = Arc::clone(&connections).try_acquire_owned() {
-                    serving.spawn(converse(stream, routes.clone(), permit));
-                }
-            }
+            Ok((stream, _)) => serving.add(stream, &routes),
             Err(error) => {
                 tracing::debug!(%error, "nobody can ask what the node does: no connection can be accepted");
-                sleep(ACCEPT_PAUSE).await;
+                if serving.push_out() {
+                    yield_now().await;
+                } else {
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
-        while serving.try_join_next().is_some() {}
+    }
+}
+
+/// The connections that are answered, the oldest first.
+#[derive(Default)]
+struct Serving {
+    tasks: JoinSet<()>,
+    connections: VecDeque<(AbortHandle, Arc<AtomicBool>)>,
+}
+
+impl Serving {
+    /// Takes one more. Of too many the oldest that has asked nothing makes room; if all have, it is
+    /// closed at once. So those who connect and are silent keep no probe out.
+    fn add(&mut self, stream: TcpStream, routes: &Routes) {
+        while self.tasks.try_join_next().is_some() {}
+        self.connections.retain(|(task, _)| !task.is_finished());
+        if self.connections.len() == CONNECTIONS + PAGES && !self.push_out() {
+            return;
+        }
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let task = self.tasks.spawn(converse(stream, routes.clone(), Arc::clone(&has_asked)));
+        self.connections.push_back((task, has_asked));
+    }
+
+    /// Ends the oldest that has asked nothing. `false`: all have.
+    fn push_out(&mut self) -> bool {
+        let silent = self.connections.iter().position(|(_, has_asked)| !has_asked.load(Ordering::Relaxed));
+        let Some((task, _)) = silent.and_then(|at| self.connections.remove(at)) else { return false };
+        task.abort();
+        true
     }
 }
 
 /// One connection: one request, and its answer.
-async fn converse(stream: TcpStream, routes: Routes, _counted: OwnedSemaphorePermit) {
+async fn converse(stream: TcpStream, routes: Routes, has_asked: Arc<AtomicBool>) {
     let Ok(local) = stream.local_addr() else { return };
-    let service = TowerToHyperService::new(routes.layer(Extension(Local(local.ip()))));
+    let note = map_request(move |request: Request| {
+        has_asked.store(true, Ordering::Relaxed);
+        ready(request)
+    });
+    let routes = routes.layer(Extension(Local(local.ip()))).layer(note);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .max_buf_size(LONGEST_HEAD)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     // How it ended says nothing that anybody could mend.
     let _ended = timeout(LONGEST_ANSWER, serving).await;
 }

@@ -62,7 +62,7 @@ impl Watched {
         let (members, told) = match &self.node {
             WatchedNode::Router(router) => of_router(router.stats()),
             WatchedNode::Service(service) => of_service(service.stats(), service.clients()),
-            WatchedNode::Client(client) => (client.members().iter().count(), of_client(client.stats())),
+            WatchedNode::Client(client) => (client.known_members().iter().count(), of_client(client.stats())),
         };
         let (name, version) = (name.to_owned(), env!("CARGO_PKG_VERSION"));
         Snapshot {

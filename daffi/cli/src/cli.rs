@@ -35,7 +35,9 @@ Exit codes:
   4  no answer in time
   5  cannot listen there
   6  calls were cut off by --grace
-  130, 143  ended by Ctrl-C, SIGTERM
+  130, 143  a call was ended by Ctrl-C
+     or SIGTERM; what runs until then
+     ends with 0
 With --json errors are JSON, too:
   {\"error\": .., \"exit_code\": ..}";
 

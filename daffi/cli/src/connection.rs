@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use daffi::{
-    Client, ClientGroup, ClientTls, Keepalive,
+    Client, ClientGroup, ClientTls, Keepalive, Limits, NodeName,
     policy::Token,
     transport::{Endpoint, EndpointError},
 };
@@ -16,8 +16,8 @@ use daffi::{
 use crate::{
     address::{Address, parsed},
     contexts::{self, Contexts},
-    failure::Failure,
-    quantity::Seconds,
+    failure::{Failure, not_read, of_settings},
+    quantity::{Seconds, more_than_none},
 };
 
 /// Has the client not wait for its server to close, which one of daffi 3.0.1 never does. Nothing
@@ -103,8 +103,15 @@ pub(crate) fn of_schemes(text: &str, schemes: &[&str]) -> Result<Endpoint, Strin
 
 /// A name that no other run bears: a second node of one name evicts the first.
 pub(crate) fn made_up(role: &str) -> String {
-    format!("{role}-{:08x}", RandomState::new().hash_one(std::process::id()) & 0xffff_ffff)
+    format!("{role}-{:016x}", RandomState::new().hash_one(std::process::id()))
 }
+
+/// Reads a name that a node can bear.
+pub(crate) fn node_name(text: &str) -> Result<String, String> {
+    NodeName::new(text, &Limits::default()).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+const CONNECT_TIMEOUT: Seconds = Seconds(Duration::from_secs(10));
 
 /// The options that say how to connect.
 #[derive(Clone, Debug, Args)]
@@ -112,10 +119,10 @@ pub(crate) fn made_up(role: &str) -> String {
 pub(crate) struct Connection {
     /// Name in the network. Default: a made-up one, new for each run; a second node of one name
     /// evicts the first
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = node_name)]
     name: Option<String>,
     /// Time to connect, and as much for the handshake: seconds, or a time such as 200ms
-    #[arg(long, value_name = "TIME", default_value = "10")]
+    #[arg(long, value_name = "TIME", default_value_t = CONNECT_TIMEOUT, value_parser = more_than_none)]
     connect_timeout: Seconds,
     /// Silence after which the other end of a WebSocket is pinged, unless it is of daffi 3.0.1,
     /// which breaks on that; it is given up after as long again
@@ -131,10 +138,32 @@ pub(crate) struct Connection {
 
 /// Reads a time as both the interval and the patience of a keepalive.
 pub(crate) fn keepalive(text: &str) -> Result<Keepalive, String> {
-    match text.parse()? {
-        Seconds(Duration::ZERO) => Err("it must be more than 0".to_owned()),
-        Seconds(interval) => Ok(Keepalive { interval, patience: interval }),
+    let Seconds(interval) = more_than_none(text)?;
+    Ok(Keepalive { interval, patience: interval })
+}
+
+/// The setting of `--ws-ping`, if it is another than the default. It must do something at one of
+/// the endpoints: at one of these schemes.
+pub(crate) fn ws_ping(
+    given: Keepalive,
+    endpoints: &[Endpoint],
+    schemes: &[&str],
+    rule: &str,
+) -> Result<Option<Keepalive>, Failure> {
+    if given == Keepalive::default() {
+        return Ok(None);
     }
+    has_meaning("--ws-ping", endpoints, schemes, rule)?;
+    Ok(Some(given))
+}
+
+/// Whether an option that was given does something at one of the endpoints.
+pub(crate) fn has_meaning(option: &str, endpoints: &[Endpoint], schemes: &[&str], rule: &str) -> Result<(), Failure> {
+    if endpoints.iter().any(|endpoint| schemes.contains(&endpoint.scheme())) {
+        return Ok(());
+    }
+    let with: Vec<_> = endpoints.iter().map(Endpoint::as_str).collect();
+    Err(Failure::Usage(format!("{option} has no meaning with {}: {rule}", with.join(", "))))
 }
 
 /// The options that say whom to trust over TLS, and what to show.
@@ -174,9 +203,19 @@ impl Connection {
         self.ws_ping
     }
 
+    /// Whether there is a limit of the time to connect.
+    pub(crate) fn has_connect_timeout(&self) -> bool {
+        self.connect_timeout != CONNECT_TIMEOUT
+    }
+
     /// Whether there are settings for TLS.
     pub(crate) const fn has_tls(&self) -> bool {
         self.tls.are_given()
+    }
+
+    /// Whether a token is given.
+    pub(crate) const fn has_token(&self) -> bool {
+        self.token_file.is_some()
     }
 
     /// Connects to one endpoint of the address, with callbacks or without, under a name made up for
@@ -205,10 +244,13 @@ impl Connection {
     }
 
     fn builder(&self, address: &Address, role: &str) -> Result<daffi::ClientBuilder, Failure> {
-        let builder = Client::builder(self.name_or(role)).websocket_keepalive(self.ws_ping).configure(|config| {
+        let rule = "connections to ws:// and wss:// are pinged; leave it out";
+        let ws_ping = ws_ping(self.ws_ping, address.endpoints(), &["ws", "wss"], rule)?;
+        let builder = Client::builder(self.name_or(role)).configure(|config| {
             config.connect_timeout = self.connect_timeout.0;
             config.handshake_timeout = self.connect_timeout.0;
         });
+        let builder = ws_ping.into_iter().fold(builder, |builder, ws_ping| builder.websocket_keepalive(ws_ping));
         let builder = match self.tls.settings(address)? {
             Some(tls) => builder.tls(tls),
             None => builder,
@@ -260,14 +302,14 @@ impl Tls {
             (Some(certificate), Some(key)) => tls.and_then(|tls| tls.client_certificate(certificate, key)),
             _ => tls,
         };
-        tls.map(Some).map_err(|error| Failure::Usage(sentence(&error)))
+        tls.map(Some).map_err(|error| of_settings(&error))
     }
 }
 
 /// The token in a file, of which it is the first line.
 fn token(path: &Path) -> Result<Token, Failure> {
     let unusable = |what: &dyn std::fmt::Display| Failure::Usage(format!("--token-file {}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| unusable(&format!("the file cannot be read: {error}")))?;
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(&format!("the file {}", not_read(&error))))?;
     // The error does not show the token.
     Token::new(text.lines().next().unwrap_or_default().trim()).map_err(|error| unusable(&error))
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-use daffi::{CallError, Disconnected, InitializationError, transport::BindError};
+use daffi::{CallError, InitializationError, transport::BindError};
 use rustix::io::Errno;
 
 use crate::{interrupts::Signal, output};
@@ -65,7 +65,8 @@ impl From<CallError> for Failure {
             CallError::ReceiverNotFound { .. } => {
                 Self::Failed(format!("{text}; `daffi members` lists who is there and what they expose"))
             }
-            CallError::Disconnected(Disconnected::NotConnected) => Self::NoConnection(text),
+            // It says itself that the call did not run.
+            CallError::Disconnected(_) if error.is_retryable() => Self::NoConnection(text),
             CallError::ReceiverGone { .. } | CallError::Disconnected(_) | CallError::Evicted | CallError::Stopped => {
                 Self::NoConnection(format!("{text}; whether the callback ran is unknown"))
             }
@@ -115,9 +116,18 @@ impl From<InitializationError> for Failure {
             InitializationError::Connect(daffi::transport::ConnectError::Failed { .. })
             | InitializationError::ConnectTimeout { .. }
             | InitializationError::Handshake { .. } => Self::NoConnection(text + io_cause(&error).map_or("", advice)),
-            InitializationError::AllFailed(_) if error.is_retryable() => Self::NoConnection(text),
+            InitializationError::AllFailed(_) if error.is_retryable() => {
+                Self::NoConnection(text + "; check the addresses, or start a node at one of them")
+            }
             InitializationError::Bind(BindError::Io { .. }) => {
                 Self::NotListening(text + io_cause(&error).map_or("", advice_to_listen))
+            }
+            InitializationError::Meaningless { setting, with, rule } => {
+                let option = match *setting {
+                    "websocket_keepalive" => "ws-ping".to_owned(),
+                    setting => setting.replace('_', "-"),
+                };
+                Self::Usage(format!("--{option} has no meaning with {with}: {rule}"))
             }
             _ => Self::Usage(text),
         }
@@ -175,7 +185,31 @@ pub(crate) fn lack(error: &io::Error) -> &'static str {
     }
 }
 
-fn advice_to_listen(error: &io::Error) -> &'static str {
+/// Why a file cannot be read, and what to do about that.
+pub(crate) fn not_read(error: &io::Error) -> String {
+    format!("cannot be read: {error}{}", advice_to_read(error))
+}
+
+/// What is wrong with settings, and what to do where a file of them cannot be read.
+pub(crate) fn of_settings(error: &(dyn Error + 'static)) -> Failure {
+    Failure::Usage(with_causes(error) + io_cause(error).map_or("", advice_to_read))
+}
+
+/// What to do about a file that cannot be read.
+fn advice_to_read(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; check the path: one that does not begin with / begins in the current directory",
+        io::ErrorKind::PermissionDenied => {
+            "; this user may not read it: check the permissions of the file and of its directories"
+        }
+        io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => "; name a file, and not a directory",
+        io::ErrorKind::InvalidData => "; save it as UTF-8",
+        _ => lack(error),
+    }
+}
+
+/// What to do for a node that cannot listen.
+pub(crate) fn advice_to_listen(error: &io::Error) -> &'static str {
     match error.kind() {
         // Where it is the system's own word.
         io::ErrorKind::AddrInUse if error.raw_os_error().is_some() => {
@@ -186,7 +220,7 @@ fn advice_to_listen(error: &io::Error) -> &'static str {
             "; this machine has no such address: 0.0.0.0 or [::] listens on all that it has"
         }
         io::ErrorKind::NotFound => "; there is no such directory: make it, or choose another path",
-        io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
             "; this user may not listen there: choose a port above 1023, or a directory that it can write to"
         }
         _ => lack(error),
@@ -200,5 +234,24 @@ impl From<io::Error> for Failure {
             io::ErrorKind::BrokenPipe => Self::PipeClosed,
             _ => Self::Failed(format!("the answer cannot be written: {error}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daffi::Disconnected;
+
+    use super::*;
+
+    /// Who reads both would dare to repeat nothing.
+    #[test]
+    fn what_did_not_run_is_not_called_unknown() {
+        let said = |reason| Failure::from(CallError::Disconnected(reason)).sentence().to_owned();
+        for reason in [Disconnected::NotConnected, Disconnected::ServerStopped] {
+            let said = said(reason);
+            assert!(said.ends_with("; the call did not run"), "{said}");
+        }
+        let unknown = said(Disconnected::PeerClosed);
+        assert!(unknown.ends_with("whether the callback ran is unknown"), "{unknown}");
     }
 }

@@ -4,7 +4,11 @@ use std::{fs, io::Read};
 
 use daffi::{DynArgs, Value};
 
-use crate::{failure::Failure, json};
+use crate::{
+    failure::{Failure, not_read},
+    json::{self, ParseError},
+    meant,
+};
 
 /// The most of a file that is read as JSON: what a node puts together by default.
 const MOST_JSON: u64 = 128 << 20;
@@ -39,8 +43,9 @@ impl Input {
         if let Some(path) = text.strip_prefix('@') {
             let bytes = fs::read(path).map_err(|error| {
                 Failure::Usage(format!(
-                    "the file {path:?} cannot be read: {error}; a text that begins with @ is written in quotes: '\"@..\"', \
-                     and with --text all arguments are text"
+                    "the file {path:?} {}; a text that begins with @ is written in quotes: '\"@..\"', \
+                     and with --text all arguments are text",
+                    not_read(&error)
                 ))
             })?;
             return Ok(Value::Bytes(bytes.into()));
@@ -64,7 +69,7 @@ impl Input {
             "-" => self.stdin(MOST_JSON)?,
             path => fs::File::open(path)
                 .and_then(|file| read_at_most(file, MOST_JSON))
-                .map_err(|error| about(&error.to_string()))?,
+                .map_err(|error| about(&format!("the file {}", not_read(&error))))?,
         };
         if bytes.len() as u64 > MOST_JSON {
             return Err(about(&format!(
@@ -76,7 +81,11 @@ impl Input {
             return Err(about("nothing is in it: [] is no arguments"));
         }
         let mut args = DynArgs::default();
-        match json::parse(text).map_err(|error| about(&format!("not JSON: {error}")))? {
+        let parsed = json::parse(text).map_err(|error| match error {
+            ParseError::Json(error) => about(&format!("not JSON: {error}{}", meant::hint(text))),
+            error => about(&error.to_string()),
+        });
+        match parsed? {
             Value::List(items) => args.positional = items.into(),
             Value::Map(entries) => {
                 for (name, value) in entries {
@@ -118,46 +127,16 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, String> {
         .map_err(|error| format!("{error}: save it as UTF-8"))
 }
 
-/// What Python writes, and how to write it here.
-const PYTHON: [(&str, &str); 6] = [
-    ("True", "true"),
-    ("False", "false"),
-    ("None", "null"),
-    ("NaN", r#"'{"$float": "nan"}'"#),
-    ("Infinity", r#"'{"$float": "inf"}'"#),
-    ("-Infinity", r#"'{"$float": "-inf"}'"#),
-];
-
 /// Reads JSON, else takes the text as it is. Text that might be meant as something else is refused:
 /// in Python the text `False` is true.
 fn json_else_text(text: &str) -> Result<Value, Failure> {
-    let error = match json::parse(text) {
-        Ok(value) => return Ok(value),
-        Err(error) => error,
-    };
-    let quoted = || format!("'{}'", serde_json::Value::from(text));
-    if let Some((_, json)) = PYTHON.iter().find(|(python, _)| *python == text) {
-        return Err(Failure::Usage(format!(
-            "{text} is how Python writes it: write {json} for the value, and {} or --text for the text",
-            quoted()
-        )));
+    match json::parse(text) {
+        Ok(value) => Ok(value),
+        Err(error) => match meant::refusal(text, &error) {
+            Some(sentence) => Err(Failure::Usage(sentence)),
+            None => Ok(Value::Str(text.to_owned().into())),
+        },
     }
-    if error.is_about_a_value() || text.trim_start().starts_with(['[', '{', '"']) {
-        let hint = match PYTHON.iter().find(|(python, _)| has_word(text, python)) {
-            Some((python, json)) => format!(" ({python} is {} in JSON)", json.trim_matches('\'')),
-            None if text.contains('\'') => " (JSON has double quotes only)".to_owned(),
-            None => String::new(),
-        };
-        return Err(Failure::Usage(format!(
-            "argument {text}: it begins like JSON and is none: {error}{hint}; mend it, or write {} or --text for the text",
-            quoted()
-        )));
-    }
-    Ok(Value::Str(text.to_owned().into()))
-}
-
-fn has_word(text: &str, word: &str) -> bool {
-    text.split(|c: char| !c.is_alphanumeric() && c != '-').any(|found| found == word)
 }
 
 #[cfg(test)]
@@ -189,34 +168,24 @@ mod tests {
         }
     }
 
-    fn refusal(text: &str) -> String {
-        match Input::default().argument(text) {
-            Err(Failure::Usage(sentence)) => sentence,
-            other => panic!("{text}: {other:?}"),
+    #[test]
+    fn a_file_of_arguments_says_how_json_has_what_python_writes() {
+        for (name, written, hint) in [
+            ("nan", "[NaN]", r#"(NaN is {"$float": "nan"} in JSON)"#),
+            ("false", "{\"a\": False}", "(False is false in JSON)"),
+            ("quotes", "['a']", "(JSON has double quotes only)"),
+        ] {
+            let path = std::env::temp_dir().join(format!("daffi-input-{}-{name}", std::process::id()));
+            fs::write(&path, written).unwrap();
+            let refused = Input::default().file(path.to_str().unwrap());
+            fs::remove_file(&path).unwrap();
+            let Err(Failure::Usage(sentence)) = refused else { panic!("{written}: {refused:?}") };
+            assert!(sentence.contains("not JSON: ") && sentence.ends_with(hint), "{sentence}");
         }
     }
 
     #[test]
-    fn what_python_writes_is_refused_with_how_to_say_it() {
-        for (python, json) in PYTHON {
-            let sentence = refusal(python);
-            assert!(sentence.contains(&format!("write {json} for the value")), "{sentence}");
-            assert!(sentence.contains(&format!("'\"{python}\"' or --text")), "{sentence}");
-            let json = json.trim_matches('\'');
-            Input::default().argument(json).unwrap();
-        }
-    }
-
-    #[test]
-    fn what_begins_like_json_and_is_none_is_refused() {
-        for bad in
-            ["[1,", "{\"a\":1", "\"x", "[1], \"kwargs\": {}", "  {a: 1}", "{\"$bytes\": \"?\"}", "{\"$float\": \"x\"}"]
-        {
-            assert!(refusal(bad).contains("begins like JSON and is none"), "{bad}");
-        }
-        assert!(refusal("[True]").contains("(True is true in JSON)"));
-        assert!(refusal("['a']").contains("(JSON has double quotes only)"));
-        assert!(refusal("@/no/such/file").contains("in quotes"));
+    fn names_of_keyword_arguments_end_at_the_first_sign() {
         assert!(matches!(Input::default().keyword("=3"), Err(Failure::Usage(_))));
         assert_eq!(Input::default().keyword("a=b=c").unwrap(), ("a".into(), "b=c".into()));
     }

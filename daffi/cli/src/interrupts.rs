@@ -2,6 +2,10 @@
 
 use std::{
     io, process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -46,18 +50,22 @@ pub(crate) struct Interrupts {
     first: watch::Receiver<Option<Signal>>,
     told: watch::Sender<Option<Signal>>,
     deadline: AbortHandle,
+    /// The command does what it was asked to until it is told to end.
+    is_content: Arc<AtomicBool>,
 }
 
 impl Interrupts {
     /// Hears signals from now on. A second wish ends the process at once, and so does the first
-    /// when the process has not ended a second later, with `code` or that of the signal.
+    /// when the process has not ended a second later.
     ///
     /// # Panics
     /// Outside a runtime.
-    pub(crate) fn listen(code: Option<u8>) -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let (told, first) = watch::channel(None);
         let tell = told.clone();
+        let is_content = Arc::<AtomicBool>::default();
+        let ends_well = Arc::clone(&is_content);
         let (late, mut is_late) = watch::channel(());
         // An abort drops this, and with it what makes the process late.
         let deadline = tokio::spawn({
@@ -81,12 +89,13 @@ impl Interrupts {
                     None => begun = Some(Instant::now()),
                     // A process that is late has had longer than that.
                     Some(begun) if begun.elapsed() < ONE_WISH => continue,
-                    Some(_) => process::exit(code.unwrap_or(signal.exit_code()).into()),
+                    Some(_) if ends_well.load(Ordering::Relaxed) => process::exit(0),
+                    Some(_) => process::exit(signal.exit_code().into()),
                 }
                 let _nobody_asks = tell.send(Some(signal));
             }
         });
-        Ok(Self { first, told, deadline: deadline.abort_handle() })
+        Ok(Self { first, told, deadline: deadline.abort_handle(), is_content })
     }
 
     /// Ends the command as that signal would.
@@ -110,6 +119,17 @@ impl Interrupts {
             done = work => done,
             signal = self.asked() => Err(Failure::Interrupted(signal)),
         }
+    }
+
+    /// From now on a signal is how the command ends in order: it does what it was asked to until
+    /// then.
+    pub(crate) fn be_content(&self) {
+        self.is_content.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a signal is how the command ends in order.
+    pub(crate) fn is_content(&self) -> bool {
+        self.is_content.load(Ordering::Relaxed)
     }
 
     /// Lets what follows the first signal take its time: a node ends in order.

@@ -18,10 +18,12 @@ pub(crate) const ARGUMENTS: &str = "\
 About arguments:
 Each ARG is JSON where it can be read as such, else text: 3, 1.5, true, null, '[1, 2]' and '{\"a\": 1}' are JSON, world is \
 text, and so is '\"3\"'. What begins with a dash and is no number goes behind a --.
-What Python writes (True, False, None, NaN) and what begins like JSON and is none are refused, with how to write it. \
-With --text all ARGs are text, whatever they look like.
+What may be meant as a value and is no JSON is refused, with how to write it: what Python writes (True, None, NaN, (1, 2), b'ab', \
+set()), numbers such as .5, 1_000 and 0x10, and what begins like JSON and is none. +3 and 007 are text, as telephone numbers \
+and codes are, and so are yes, none and TRUE. With --text all ARGs are text, whatever they look like.
 - is the bytes of stdin, @FILE those of a file. What --json prints is taken, too: {\"$bytes\": \"AP8=\"} is bytes in base64, \
-{\"$float\": \"nan\"}, \"inf\" or \"-inf\" a float that JSON has not.
+{\"$float\": \"nan\"}, \"inf\" or \"-inf\" a float that JSON has not, {\"$map\": [[key, value]]} a map that is no object of JSON, \
+or one that would be taken for one of these.
 --args-file FILE reads JSON of up to 128 MiB: a list is positional arguments, an object keyword arguments. ARGs come behind them.";
 
 /// `[URL] METHOD [ARG]...`

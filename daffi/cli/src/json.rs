@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use daffi::Value;
+use daffi::{Shown, Value};
 use num_bigint::BigInt;
 use serde::{
     Deserialize, Deserializer,
@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::value::{BYTES_KEY, FLOAT_KEY, MAP_KEY};
+use crate::value::{BYTES_KEY, FLOAT_KEY, MAP_KEY, strict};
 
 /// Why a text is not a value.
 #[derive(Debug)]
@@ -20,13 +20,8 @@ pub(crate) enum ParseError {
     Json(serde_json::Error),
     /// It is JSON, and means nothing.
     Value(String),
-}
-
-impl ParseError {
-    /// Whether the text is JSON at least.
-    pub(crate) const fn is_about_a_value(&self) -> bool {
-        matches!(self, Self::Value(_))
-    }
+    /// The same of an object with the key of a tag, and how a map with that key is written.
+    Tag { what: String, instead: String },
 }
 
 impl fmt::Display for ParseError {
@@ -34,6 +29,7 @@ impl fmt::Display for ParseError {
         match self {
             Self::Json(error) => error.fmt(f),
             Self::Value(what) => what.fmt(f),
+            Self::Tag { what, instead } => write!(f, "{what}; a map with that key is {instead}"),
         }
     }
 }
@@ -46,6 +42,9 @@ impl From<serde_json::Error> for ParseError {
 
 /// Levels of lists and objects, as many as formats carry.
 const DEPTH: usize = 256;
+
+/// Bytes of a value that are repeated in an error.
+const SHOWN: usize = 128;
 
 /// Reads a whole text.
 pub(crate) fn parse(text: &str) -> Result<Value, ParseError> {
@@ -86,43 +85,53 @@ fn number(text: &str) -> Result<Value, ParseError> {
 
 fn object(entries: Vec<(String, &RawValue)>, depth: usize) -> Result<Value, ParseError> {
     if let [(key, only)] = &entries[..] {
-        match key.as_str() {
-            BYTES_KEY => return bytes(only),
-            FLOAT_KEY => return float(only),
-            MAP_KEY => return map(only, depth),
-            _ => {}
-        }
+        let tagged = match key.as_str() {
+            BYTES_KEY => bytes(only),
+            FLOAT_KEY => float(only),
+            MAP_KEY => match pairs(only) {
+                Ok(pairs) => return map(pairs, depth),
+                Err(what) => Err(what),
+            },
+            _ => return plain(entries, depth),
+        };
+        return tagged.or_else(|what| {
+            let map = Value::Map(vec![(Value::Str(key.clone().into()), value(only, depth)?)].into());
+            let instead = strict(&map)?;
+            // A long one says how as well.
+            let instead = if instead.len() <= SHOWN { instead } else { format!(r#"{{"{MAP_KEY}": [["{key}", ..]]}}"#) };
+            Err(ParseError::Tag { what: format!("{key}: {what}"), instead })
+        });
     }
+    plain(entries, depth)
+}
+
+fn plain(entries: Vec<(String, &RawValue)>, depth: usize) -> Result<Value, ParseError> {
     let entries = entries.into_iter().map(|(key, raw)| Ok((Value::Str(key.into()), value(raw, depth)?)));
     entries.collect::<Result<_, _>>().map(Value::Map)
 }
 
-fn bytes(raw: &RawValue) -> Result<Value, ParseError> {
-    let text: String = serde_json::from_str(raw.get())
-        .map_err(|_| ParseError::Value(format!("{BYTES_KEY}: text in base64 is expected")))?;
+fn bytes(raw: &RawValue) -> Result<Value, String> {
+    let text: String = serde_json::from_str(raw.get()).map_err(|_| "text in base64 is expected".to_owned())?;
     let bytes = BASE64_STANDARD.decode(text);
-    bytes
-        .map(|bytes| Value::Bytes(bytes.into()))
-        .map_err(|error| ParseError::Value(format!("{BYTES_KEY}: not base64: {error}")))
+    bytes.map(|bytes| Value::Bytes(bytes.into())).map_err(|error| format!("not base64: {error}"))
 }
 
-fn float(raw: &RawValue) -> Result<Value, ParseError> {
+fn float(raw: &RawValue) -> Result<Value, String> {
     match raw.get() {
         r#""nan""# => Ok(Value::Float(f64::NAN)),
         r#""inf""# => Ok(Value::Float(f64::INFINITY)),
         r#""-inf""# => Ok(Value::Float(f64::NEG_INFINITY)),
-        other => Err(ParseError::Value(format!(r#"{FLOAT_KEY}: "nan", "inf" or "-inf" is expected, not {other}"#))),
+        other => Err(format!(r#""nan", "inf" or "-inf" is expected, not {}"#, Shown::new(other).at_most(SHOWN))),
     }
 }
 
-fn map(raw: &RawValue, depth: usize) -> Result<Value, ParseError> {
-    let pairs: Vec<[&RawValue; 2]> = serde_json::from_str(raw.get())
-        .map_err(|_| ParseError::Value(format!("{MAP_KEY}: a list of pairs is expected")))?;
-    pairs
-        .into_iter()
-        .map(|[key, held]| Ok((value(key, depth)?, value(held, depth)?)))
-        .collect::<Result<_, _>>()
-        .map(Value::Map)
+fn pairs(raw: &RawValue) -> Result<Vec<[&RawValue; 2]>, String> {
+    serde_json::from_str(raw.get()).map_err(|_| "a list of pairs is expected".to_owned())
+}
+
+fn map(pairs: Vec<[&RawValue; 2]>, depth: usize) -> Result<Value, ParseError> {
+    let entries = pairs.into_iter().map(|[key, held]| Ok((value(key, depth)?, value(held, depth)?)));
+    entries.collect::<Result<_, _>>().map(Value::Map)
 }
 
 /// The entries of an object in their order.
@@ -153,7 +162,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::strict;
 
     #[test]
     fn what_is_printed_is_taken_back() {
@@ -169,6 +177,14 @@ mod tests {
             Value::Bytes(b"\0\xff".as_slice().into()),
             Value::Map(vec![("b".into(), 1.into()), ("a".into(), Value::Null)].into()),
             Value::Map(vec![(Value::Map(vec![].into()), 1.into())].into()),
+            // These look like what stands for something else.
+            Value::Map(vec![("$bytes".into(), "AAE=".into())].into()),
+            Value::Map(vec![("$float".into(), "nan".into())].into()),
+            Value::Map(vec![("$map".into(), Value::List(vec![Value::from(vec![1, 2])].into()))].into()),
+            Value::Map(vec![("$map".into(), Value::Map(vec![("$map".into(), 1.into())].into()))].into()),
+            Value::Map(vec![("$bytes".into(), 1.into()), ("a".into(), 1.into())].into()),
+            // As text both keys are one.
+            Value::Map(vec![(1.into(), "a".into()), ("1".into(), "b".into())].into()),
         ];
         for value in values {
             assert_eq!(parse(&strict(&value).unwrap()).unwrap(), value);

@@ -15,6 +15,7 @@ mod cli;
 mod commands;
 mod connection;
 mod contexts;
+mod descriptors;
 mod escaped;
 mod failure;
 mod input;
@@ -23,7 +24,9 @@ mod invocation;
 mod json;
 mod logging;
 mod lossy;
+mod meant;
 mod output;
+mod python;
 mod quantity;
 mod runtime;
 mod seldom;
@@ -43,6 +46,7 @@ use crate::{
     cli::Cli,
     runtime::{Threads, runtime},
     settings::{Refused, Reloading},
+    signals::Held,
 };
 
 /// How long a node that ends waits for a reader of its log.
@@ -54,6 +58,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// It is the whole of a program: it takes over SIGINT, SIGTERM and SIGHUP, and the log.
 #[must_use]
 pub fn run(args: Vec<OsString>) -> u8 {
+    let held = Held::begin();
     let given = match settings::parse(&args) {
         Ok(given) => given,
         Err(Refused::Usage(error)) => return wrong_usage::report(&error, args.into_iter().skip(1)),
@@ -67,6 +72,7 @@ pub fn run(args: Vec<OsString>) -> u8 {
     let seldom = logging.start(command.log_level());
     let json = command.json();
     let patience = command.is_node().then_some(LAST_WORDS);
+    let _held = command.is_node().then_some(held);
     // A router spreads over threads itself, when there is work for them.
     let threads = if matches!(command, cli::Command::Router(_)) { Threads::One } else { Threads::All };
     let runtime = runtime(threads);

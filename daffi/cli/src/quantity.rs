@@ -30,6 +30,14 @@ impl FromStr for Seconds {
     }
 }
 
+/// Reads a time that is over at some time, but not at once.
+pub(crate) fn more_than_none(text: &str) -> Result<Seconds, String> {
+    match text.parse()? {
+        Seconds(Duration::ZERO) => Err("it must be more than 0".to_owned()),
+        time => Ok(time),
+    }
+}
+
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_secs_f64().fmt(f)
@@ -138,6 +146,8 @@ mod tests {
             let refusal = bad.parse::<Seconds>().unwrap_err();
             assert_eq!(refusal, "a time from 0 to 1000000000 s is expected", "{bad}");
         }
+        assert_eq!(more_than_none("0ms"), Err("it must be more than 0".to_owned()));
+        assert_eq!(more_than_none("1ms"), Ok(Seconds(Duration::from_millis(1))));
         for bad in ["0", "-1", "1.5", "many", "18446744073709551616"] {
             assert!(bad.parse::<Count>().unwrap_err().starts_with("a whole number from 1 to "), "{bad}");
         }

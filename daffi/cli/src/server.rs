@@ -1,15 +1,18 @@
 //! What nodes that listen have in common.
 
-use std::{convert::Infallible, io, path::PathBuf, time::Duration};
+use std::{convert::Infallible, fs, io, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
 use clap::Args;
-use daffi::{Ended, MemberEvent, NodeConfig, ServerTls, transport::Endpoint};
+use daffi::{
+    Ended, Keepalive, MemberEvent, NodeConfig, ServerTls,
+    transport::{Endpoint, blocking},
+};
 use daffi_admin::Admin;
 use futures::{Stream, StreamExt};
 
 use crate::{
-    connection::{of_schemes, sentence},
-    failure::{Failure, lack},
+    connection::{has_meaning, of_schemes, sentence, ws_ping},
+    failure::{Failure, lack, of_settings},
     interrupts::Interrupts,
     output,
     quantity::Seconds,
@@ -18,6 +21,9 @@ use crate::{
 
 /// How often the files of certificates are looked at, for new ones.
 pub(crate) const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the files of sockets are there.
+const SOCKET_POLL: Duration = Duration::from_secs(5);
 
 /// Certificates of a node that listens.
 #[derive(Debug, Args)]
@@ -37,7 +43,12 @@ pub(crate) struct Certificates {
 impl Certificates {
     /// Whether any were given.
     pub(crate) const fn are_given(&self) -> bool {
-        self.tls_cert.is_some()
+        self.tls_cert.is_some() || self.tls_key.is_some() || self.client_ca.is_some()
+    }
+
+    /// Whether clients are asked for certificates.
+    pub(crate) const fn are_asked_for(&self) -> bool {
+        self.client_ca.is_some()
     }
 
     /// The settings for TLS. `None`: no certificate was given.
@@ -62,7 +73,7 @@ impl Certificates {
             Some(file) => tls.and_then(|tls| tls.client_ca_file(file)),
             None => tls,
         };
-        tls.map(Some).map_err(|error| Failure::Usage(sentence(&error)))
+        tls.map(Some).map_err(|error| of_settings(&error))
     }
 }
 
@@ -80,11 +91,37 @@ const SCHEMES: [&str; 5] = ["tcp", "tls", "unix", "fd", "tls+fd"];
 
 /// Reads an endpoint at which a node can listen.
 pub(crate) fn listening(text: &str) -> Result<Endpoint, String> {
+    if text.split(',').skip(1).any(|part| part.contains("://")) {
+        return Err("it is one endpoint: give --listen once for each".to_owned());
+    }
     match text.parse::<Endpoint>() {
-        // The node itself says where it takes them.
-        Ok(endpoint) if matches!(endpoint.scheme(), "ws" | "wss") => Ok(endpoint),
+        Ok(endpoint) if endpoint.scheme() == "ws" => {
+            Err("listen on tcp://HOST:PORT: it takes WebSockets, too".to_owned())
+        }
+        Ok(endpoint) if endpoint.scheme() == "wss" => {
+            Err("listen on tls://HOST:PORT: it takes WebSockets, too".to_owned())
+        }
+        Ok(endpoint) if endpoint.scheme() == "unix" && !endpoint.address().starts_with('/') => Err(format!(
+            "listen on unix:///PATH, with a path from the root on: {endpoint} would be a file in the directory that the \
+             command happens to run in"
+        )),
         _ => of_schemes(text, &SCHEMES),
     }
+}
+
+/// The schemes of endpoints that may take WebSockets: what a socket is that is handed over shows
+/// when it is taken.
+const WEB: [&str; 4] = ["tcp", "tls", "fd", "tls+fd"];
+const WEB_RULE: &str = "WebSockets are taken at tcp:// and tls://; listen there, or leave it out";
+
+/// When silent WebSocket peers are pinged, if not as by default.
+pub(crate) fn pinged(given: Keepalive, endpoints: &[Endpoint]) -> Result<Option<Keepalive>, Failure> {
+    ws_ping(given, endpoints, &WEB, WEB_RULE)
+}
+
+/// Refuses origins of web pages where none can connect.
+pub(crate) fn check_origins(origins: &[String], endpoints: &[Endpoint]) -> Result<(), Failure> {
+    if origins.is_empty() { Ok(()) } else { has_meaning("--allow-origin", endpoints, &WEB, WEB_RULE) }
 }
 
 /// Who may connect to the Unix sockets of a node that listens.
@@ -131,6 +168,59 @@ fn group(text: &str) -> Result<u32, Failure> {
     }
 }
 
+/// Looks whether the sockets are where they were made, and says when one is not: nobody can connect
+/// by it any more, and nothing else tells. To be given up when the node stops, which removes them.
+pub(crate) fn watch_sockets(endpoints: &[Endpoint]) -> impl Future<Output = ()> + 'static {
+    let sockets = endpoints.iter().filter(|at| at.scheme() == "unix").cloned().map(Socket::found);
+    let mut sockets: Vec<_> = sockets.collect();
+    async move {
+        while !sockets.is_empty() {
+            tokio::time::sleep(SOCKET_POLL).await;
+            let looked_at = sockets.clone();
+            // When the system gives no thread for this look, the next one is soon enough.
+            let Ok(looked) = blocking::run(move || looked_at.iter().map(Socket::is_lost).collect::<Vec<_>>()).await
+            else {
+                continue;
+            };
+            sockets.iter_mut().zip(looked).for_each(|(socket, is_lost)| socket.note(is_lost));
+        }
+    }
+}
+
+/// The file of a Unix socket.
+#[derive(Clone)]
+struct Socket {
+    at: Endpoint,
+    /// Device and number. `None`: it could not be looked at.
+    file: Option<(u64, u64)>,
+    is_lost: bool,
+}
+
+impl Socket {
+    fn found(at: Endpoint) -> Self {
+        Self { file: file_at(&at), at, is_lost: false }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.file.is_some() && file_at(&self.at) != self.file
+    }
+
+    fn note(&mut self, is_lost: bool) {
+        let was_lost = std::mem::replace(&mut self.is_lost, is_lost);
+        if is_lost && !was_lost {
+            tracing::error!(
+                endpoint = %self.at,
+                "the file of the socket was removed or replaced, so nobody can connect by it any more: start this node \
+                 again, and find who removed it"
+            );
+        }
+    }
+}
+
+fn file_at(at: &Endpoint) -> Option<(u64, u64)> {
+    fs::symlink_metadata(at.address()).ok().map(|file| (file.dev(), file.ino()))
+}
+
 /// How a node that stops treats what is open.
 #[derive(Debug, Args)]
 pub(crate) struct Stopping {
@@ -162,8 +252,10 @@ pub(crate) async fn until_ended(
     tokio::spawn(supervisor::keep_telling());
     let stopping = async {
         interrupts.asked().await;
-        supervisor::tell(News::Stopping);
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            never = supervisor::keep_stopping() => match never {},
+        }
         // The other side of the `select!` tells how it ended.
         std::future::pending::<Infallible>().await
     };
@@ -197,6 +289,13 @@ fn ended(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
             "{calls} {} not answered when --grace was over, and cut off: a longer --grace waits for more",
             if calls == 1 { "call was" } else { "calls were" }
         ))),
+        Ok(Ended::Panicked) => Err(Failure::Failed(
+            "a task of the node panicked, so it takes no connections any more: start it again, and report the panic"
+                .to_owned(),
+        )),
+        Ok(Ended::RuntimeGone) => {
+            Err(Failure::Failed("the node ended by itself: start it again, and report it".to_owned()))
+        }
         Ok(_) => Ok(()),
         Err(error) => Err(Failure::Failed(format!("signals cannot be listened for: {error}"))),
     }

@@ -2,7 +2,17 @@
 //! its settings again, stops, and still turns.
 
 use std::{
+    convert::Infallible,
     env,
+    ffi::OsString,
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            ffi::OsStrExt,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
     sync::{LazyLock, mpsc},
     thread,
     time::Duration,
@@ -13,9 +23,10 @@ use sd_notify::NotifyState;
 /// Everything for the supervisor goes through it, in order: one that reads nothing stops no node.
 /// `None`: there is none, or no thread to be had.
 static SUPERVISOR: LazyLock<Option<mpsc::SyncSender<News>>> = LazyLock::new(|| {
-    env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
+    let place = env::var_os("NOTIFY_SOCKET").filter(|place| !place.is_empty())?;
     let (sender, news) = mpsc::sync_channel(UNREAD);
-    let telling = move || news.into_iter().for_each(tell_now);
+    let mut supervisor = Supervisor { place, socket: None };
+    let telling = move || news.into_iter().for_each(|news| supervisor.tell(news));
     thread::Builder::new().name("supervisor".to_owned()).spawn(telling).ok()?;
     Some(sender)
 });
@@ -28,9 +39,15 @@ pub(crate) enum News {
     Ready,
     Reloading,
     Stopping,
+    /// It still stops, as orderly as its settings say, and is not to be killed meanwhile.
+    StillStopping,
     /// The runtime still turns.
     Alive,
 }
+
+/// How often the supervisor is told that a node still stops; it waits twice as long.
+const STILL: Duration = Duration::from_micros(STILL_MICROS as u64);
+const STILL_MICROS: u32 = 10_000_000;
 
 /// Tells the supervisor, if there is one. Never waits.
 pub(crate) fn tell(news: News) {
@@ -39,18 +56,63 @@ pub(crate) fn tell(news: News) {
     }
 }
 
-fn tell_now(news: News) {
-    let told = match news {
-        News::Ready => sd_notify::notify(&[NotifyState::Ready]),
-        // The time tells this reload from others.
-        News::Reloading => {
-            NotifyState::monotonic_usec_now().and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now]))
+/// The supervisor, and the socket to it: one that is kept needs no file descriptor when none is
+/// left, just when a supervisor that hears nothing would end the node.
+struct Supervisor {
+    place: OsString,
+    socket: Option<UnixDatagram>,
+}
+
+impl Supervisor {
+    fn tell(&mut self, news: News) {
+        let told = message(news).and_then(|message| {
+            // It may have been started again since the last time.
+            self.send(&message).or_else(|_| self.send(&message))
+        });
+        if let Err(error) = told {
+            tracing::warn!(%error, ?news, "the supervisor at NOTIFY_SOCKET cannot be told");
         }
-        News::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
-        News::Alive => sd_notify::notify(&[NotifyState::Watchdog]),
-    };
-    if let Err(error) = told {
-        tracing::warn!(%error, ?news, "the supervisor at NOTIFY_SOCKET cannot be told");
+    }
+
+    fn send(&mut self, message: &str) -> io::Result<()> {
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => self.connect()?,
+        };
+        socket.send(message.as_bytes())?;
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    /// As `sd_notify(3)` says: `@` begins an abstract name, all else is a path.
+    fn connect(&self) -> io::Result<UnixDatagram> {
+        let socket = UnixDatagram::unbound()?;
+        match self.place.as_bytes() {
+            [b'@', name @ ..] => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+            _ => socket.connect(&self.place)?,
+        }
+        Ok(socket)
+    }
+}
+
+fn message(news: News) -> io::Result<String> {
+    Ok(match news {
+        News::Ready => NotifyState::Ready.to_string(),
+        // The time tells this reload from others.
+        News::Reloading => format!("{}\n{}", NotifyState::Reloading, NotifyState::monotonic_usec_now()?),
+        News::Stopping => NotifyState::Stopping.to_string(),
+        News::StillStopping => NotifyState::ExtendTimeoutUsec(2 * STILL_MICROS).to_string(),
+        News::Alive => NotifyState::Watchdog.to_string(),
+    })
+}
+
+/// Tells that the node stops, and then for as long as it is polled that it still does.
+pub(crate) async fn keep_stopping() -> Infallible {
+    tell(News::Stopping);
+    let mut turns = tokio::time::interval(STILL);
+    loop {
+        turns.tick().await;
+        tell(News::StillStopping);
     }
 }
 

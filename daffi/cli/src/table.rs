@@ -16,7 +16,16 @@ pub(crate) fn table<'a>(
     rows: impl Iterator<Item = (&'a str, &'a [String])>,
     width: Option<u16>,
 ) -> String {
-    let rows: Vec<_> = rows.map(|(name, words)| (Shown::new(name).to_string(), listed(words))).collect();
+    shown_table([name, words], rows.map(|(name, words)| (Shown::new(name).to_string(), words)), width)
+}
+
+/// [`table`] of names that can be shown as they are.
+pub(crate) fn shown_table<'a>(
+    [name, words]: [&str; 2],
+    rows: impl Iterator<Item = (String, &'a [String])>,
+    width: Option<u16>,
+) -> String {
+    let rows: Vec<_> = rows.map(|(name, words)| (name, listed(words))).collect();
     let longest = rows.iter().map(|(name, _)| columns(name)).chain([columns(name)]).max().unwrap_or(0);
     let indent = longest + GAP;
     let (width, below) = match width.map(usize::from) {

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashSet,
     io::{self, Write},
 };
 
@@ -24,8 +25,9 @@ pub(crate) const MAP_KEY: &str = "$map";
 
 /// A value as strict JSON. Tuples and sets are lists; dates, decimals and UUIDs text; keys that are
 /// no text the text of their JSON; bytes `{"$bytes": base64}`; floats that JSON has not `{"$float":
-/// "nan"}`. A map with a map in one of its keys, which no Python has, is `{"$map": [[key,
-/// value]]}`: as text, each level of such keys would double what is below it.
+/// "nan"}`. A map that would be taken for one of these, or would lose an entry, is `{"$map": [[key,
+/// value]]}`. So is one with a map in one of its keys, which no Python has: as text, each level of
+/// such keys would double what is below it.
 pub(crate) struct Json<'a>(pub(crate) &'a Value);
 
 impl Serialize for Json<'_> {
@@ -44,7 +46,7 @@ impl Serialize for Json<'_> {
             Value::List(items) | Value::Tuple(items) | Value::Set(items) | Value::FrozenSet(items) => {
                 serializer.collect_seq(items.iter().map(Json))
             }
-            Value::Map(entries) if entries.iter().any(|(key, _)| has_map(key)) => {
+            Value::Map(entries) if needs_pairs(entries).map_err(S::Error::custom)? => {
                 let mut map = serializer.serialize_map(Some(1))?;
                 map.serialize_entry(MAP_KEY, &Pairs(entries))?;
                 map.end()
@@ -82,6 +84,28 @@ fn tagged<S: Serializer>(key: &str, text: &str, serializer: S) -> Result<S::Ok, 
 /// Strict JSON on one line.
 pub(crate) fn strict(value: &Value) -> serde_json::Result<String> {
     serde_json::to_string(&Json(value))
+}
+
+/// Whether an object would say something else than this map.
+fn needs_pairs(entries: &[(Value, Value)]) -> serde_json::Result<bool> {
+    if let [(Value::Str(key), _)] = entries {
+        return Ok([BYTES_KEY, FLOAT_KEY, MAP_KEY].contains(&&**key));
+    }
+    let are_texts = entries.iter().all(|(key, _)| matches!(key, Value::Str(_)));
+    if are_texts || entries.iter().any(|(key, _)| has_map(key)) {
+        return Ok(!are_texts);
+    }
+    let mut names = HashSet::with_capacity(entries.len());
+    for (key, _) in entries {
+        let name = match key {
+            Value::Str(name) => Cow::Borrowed(&**name),
+            key => Cow::Owned(strict(key)?),
+        };
+        if !names.insert(name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a value is a map, or has one in it.

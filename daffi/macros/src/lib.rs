@@ -1,11 +1,15 @@
 //! The macros of daffi: [`#[callback]`](macro@callback), [`callbacks![]`](callbacks!) and
 //! [`#[remote]`](macro@remote).
 //!
-//! Use them through the crate `daffi`, which exports them (feature `macros`) and which their output
-//! names. They write what could be written by hand with `Callbacks` and closures, and add what a
-//! closure can't tell: the parameters' names, for keyword arguments; defaults; and errors of the
-//! compiler at the argument at fault. Nothing is registered behind your back: a callback is served
-//! by the node whose builder it is given to.
+//! Use them through the crate `daffi`, which exports them (feature `macros`). They write what could
+//! be written by hand with `Callbacks` and closures, and add what a closure can't tell: the
+//! parameters' names, for keyword arguments; defaults; and errors of the compiler at the argument
+//! at fault. Nothing is registered behind your back: a callback is served by the node whose builder
+//! it is given to.
+//!
+//! What they write names the crate as `::daffi`. Where it is renamed, or exported by another, it is
+//! named as `crate = path` says: in `#[callback(crate = rpc)]` on a function or an `impl` block, in
+//! `#[remote(crate = rpc)]`, and in `callbacks![crate = rpc; add]`.
 //!
 //! ```
 //! use daffi::{callback, callbacks};
@@ -27,7 +31,8 @@
 //! | `a: Option<T>` | may be left out: `None` |
 //! | `#[default(expression)] a: T` | may be left out: the expression, evaluated per call. A string literal becomes a `T` by `Into` |
 //! | `a: &T`, `a: &[T]` | a `T`, a `Vec<T>`, lent to the function; `&str` of text, `&[u8]` of bytes |
-//! | `a: Option<&str>`, `a: Option<&[u8]>` | may be left out |
+//! | `a: Option<&str>`, `a: Option<&[u8]>` | may be left out: `None`, or a default such as `#[default(Some(b".."))]` |
+//! | `items: Incoming<T>`, the last | all further ones, of a `T` each: the caller sends them one by one, or gives a list of them. Of `Incoming<Bytes>` also the pieces of one large argument of bytes |
 //! | `ctx: Context`, `ctx: &Context` | none: the node fills it in, wherever it stands |
 //!
 //! There may be at most twelve. They have plain names, which are the names of keyword arguments:
@@ -36,9 +41,31 @@
 //!
 //! # Results
 //!
-//! A callback returns any type that implements `Serialize`, or a type whose last name is `Result`
-//! (`io::Result`, `anyhow::Result`, ...): its error is sent as an error, under the name of its
-//! type. An alias of another name is refused when the node starts.
+//! | result | what the caller gets |
+//! |---|---|
+//! | `T`, none | the value, of any `T` that implements `Serialize` |
+//! | `Result<T, E>` | the value, or the error: `E` implements `Display` and is sent under the name of its type |
+//! | `impl Stream<Item = T>`, `BoxStream<'static, T>` | its items one by one, as the caller takes them; a caller that knows nothing of streams gets a list |
+//! | `impl Stream<Item = Result<T, E>>`, `BoxStream<'static, Result<T, E>>` | its items one by one; an error is the last |
+//! | `Result<impl Stream<..>, E>`, `Result<BoxStream<'static, ..>, E>` | one of these streams, or the error |
+//!
+//! A result is a `Result` if that is the last name of its type (`io::Result`, `anyhow::Result`,
+//! ...). An alias of another name is refused when the node starts.
+//!
+//! What is returned is used after the call is over, so it borrows nothing from `&self` or from a
+//! parameter that is lent. An `impl Stream` beside such says so by `+ use<>`, since from edition
+//! 2024 on it would borrow from all of them:
+//!
+//! ```
+//! use daffi::callback;
+//! use futures::{Stream, stream};
+//!
+//! #[callback]
+//! fn words(text: &str) -> impl Stream<Item = String> + use<> {
+//!     let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+//!     stream::iter(words)
+//! }
+//! ```
 //!
 //! # Options
 //!
@@ -48,12 +75,13 @@
 //! | option | means |
 //! |---|---|
 //! | `name = ".."` | its name on the wire |
-//! | `inline` | a plain function that promises to be quick, as async ones do: it runs where requests are read |
+//! | `inline` | a plain function that promises to be quick, as async ones do: it runs where requests are read. Not beside methods of `&mut self`, whose lock it would wait for |
 //! | `blocking` | an async function that may hold up its thread: it is never polled where requests are read. Plain functions may without saying so |
 //! | `ordered` | one caller's requests run one after another, whatever the number of workers |
 //! | `cancel = "drop"` | the future of an async function is dropped where it waits once nobody waits for its answer any more; else it hears of it by `ctx.cancelled()` |
 
 mod attributes;
+mod borrowing;
 mod callback;
 mod errors;
 mod list;
@@ -61,6 +89,7 @@ mod options;
 mod params;
 mod registration;
 mod remote;
+mod root;
 mod signature;
 mod types;
 
@@ -104,11 +133,11 @@ use proc_macro::TokenStream;
 /// can be registered whose type is `Send`, `Sync` and `'static`.
 ///
 /// With `&self` and `self: Arc<Self>` alone the instance is shared as it is, so the type must be
-/// `Sync`. With a `&mut self` among them it is behind a lock that is fair: methods with `&mut self`
-/// run one at a time, whatever the number of workers, those with `&self` run together in between.
-/// Async methods hold the lock until they end, so one that calls back to its own instance waits for
-/// itself; plain ones run, and wait, on the pool for blocking functions. A panic does not poison
-/// the lock.
+/// `Sync`, and the program may keep it: `.callbacks(Arc::clone(&api))`. With a `&mut self` among
+/// them it is behind a lock that is fair: methods with `&mut self` run one at a time, whatever the
+/// number of workers, those with `&self` run together in between. Async methods hold the lock until
+/// they end, so one that calls back to its own instance waits for itself; plain ones run, and wait,
+/// on the pool for blocking functions. A panic does not poison the lock.
 ///
 /// ```
 /// use daffi::{IntoCallbacks, callback};
@@ -140,7 +169,7 @@ use proc_macro::TokenStream;
 /// ```
 #[proc_macro_attribute]
 pub fn callback(options: TokenStream, item: TokenStream) -> TokenStream {
-    callback::expand(options.into(), item.into()).into()
+    root::within(|| callback::expand(options.into(), item.into()).into())
 }
 
 /// A list of functions that [`#[callback]`](macro@callback) was put on, by name or path, as
@@ -165,7 +194,7 @@ pub fn callback(options: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 #[proc_macro]
 pub fn callbacks(input: TokenStream) -> TokenStream {
-    list::expand(input.into()).into()
+    root::within(|| list::expand(input.into()).into())
 }
 
 /// Makes of one trait what both ends need: a trait for the service to implement, and a client that
@@ -176,7 +205,8 @@ pub fn callbacks(input: TokenStream) -> TokenStream {
 /// on a method.
 ///
 /// - The trait's methods return futures that are `Send`; write `async fn` in the implementation.
-///   `into_callbacks` gives the implementation's callbacks.
+///   `into_callbacks` gives the implementation's callbacks. Of one that the program keeps, or that
+///   implements several such traits, `Calc::callbacks_of(Arc::clone(&it))` gives those of `Calc`.
 /// - The client, `CalcClient` for a trait `Calc` unless `#[remote(client = "..")]` names it, has
 ///   the same methods, without `Context`. Each sends all its arguments by position and returns
 ///   `Result<T, CallError>`, also where the trait says `Result<T, E>`. `new(client)` makes one;
@@ -222,5 +252,5 @@ pub fn callbacks(input: TokenStream) -> TokenStream {
 /// methods that take `&T` or `&[T]`, but those of `&str` and `&[u8]`.
 #[proc_macro_attribute]
 pub fn remote(options: TokenStream, item: TokenStream) -> TokenStream {
-    remote::expand(options.into(), item.into()).into()
+    root::within(|| remote::expand(options.into(), item.into()).into())
 }

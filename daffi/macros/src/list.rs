@@ -1,18 +1,33 @@
 //! `callbacks![..]`
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
-use syn::{Expr, Path, Token, parse::Parser, punctuated::Punctuated};
+use syn::{
+    Expr, Path, Token,
+    parse::{ParseStream, Parser},
+    punctuated::Punctuated,
+};
 
-use crate::errors::Errors;
+use crate::{errors::Errors, root};
 
 pub(crate) fn expand(input: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let entries = errors.take(Punctuated::<Expr, Token![,]>::parse_terminated.parse2(input)).unwrap_or_default();
+    let entries = errors.take(entries.parse2(input)).unwrap_or_default();
     let paths: Vec<Path> = entries.into_iter().filter_map(|entry| path(entry, &mut errors)).collect();
-    let errors = errors.into_tokens();
-    let list = quote!(::daffi::Callbacks::new() #(.item::<#paths>())*);
+    let (daffi, errors) = (root::root(Span::call_site()), errors.into_tokens());
+    let list = quote!(#daffi::Callbacks::new() #(.item::<#paths>())*);
     if errors.is_empty() { list } else { quote!({ #errors #list }) }
+}
+
+/// The entries, behind a `crate = path;` if there is one.
+fn entries(input: ParseStream<'_>) -> syn::Result<Punctuated<Expr, Token![,]>> {
+    if input.peek(Token![crate]) && input.peek2(Token![=]) {
+        input.parse::<Token![crate]>()?;
+        input.parse::<Token![=]>()?;
+        root::set(input.call(Path::parse_mod_style)?);
+        input.parse::<Token![;]>()?;
+    }
+    Punctuated::parse_terminated(input)
 }
 
 fn path(entry: Expr, errors: &mut Errors) -> Option<Path> {

@@ -1,8 +1,8 @@
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, Expr, ExprLit, FnArg, Lit, Meta, Pat, PatType, Type, ext::IdentExt, spanned::Spanned};
 
-use crate::{attributes, errors::Errors, types};
+use crate::{attributes, errors::Errors, root::root, types};
 
 /// The most parameters that `daffi_serde::Params` is implemented for.
 const MAX_PARAMS: usize = 12;
@@ -137,15 +137,15 @@ impl Param {
     /// The type that the argument is read as; `None` for a context. When it cannot be read, an
     /// error points at the parameter's type.
     pub(crate) fn read_as(&self) -> Option<TokenStream> {
-        let span = self.span();
+        let (span, daffi) = (self.span(), root(self.span()));
         if let Role::Items(item) = &self.role {
-            return Some(quote_spanned!(span=> ::daffi::__private::Defaulted<::daffi::__private::Given<#item>>));
+            return Some(quote_spanned!(span=> #daffi::__private::Defaulted<#daffi::__private::Given<#item>>));
         }
         let Role::Argument { passing, default } = &self.role else { return None };
         let owned = passing.owned();
-        let checked = quote_spanned!(span=> ::daffi::__private::Checked<#owned>);
+        let checked = quote_spanned!(span=> #daffi::__private::Checked<#owned>);
         Some(match default {
-            Some(_) => quote_spanned!(span=> ::daffi::__private::Defaulted<#checked>),
+            Some(_) => quote_spanned!(span=> #daffi::__private::Defaulted<#checked>),
             None => checked,
         })
     }
@@ -155,32 +155,40 @@ impl Param {
     pub(crate) fn take_items(&self, local: &Ident, context: &Ident, name: &str) -> Option<TokenStream> {
         let Role::Items(item) = &self.role else { return None };
         let parameter = self.ident.unraw().to_string();
-        let span = self.span();
+        let (span, daffi) = (self.span(), root(self.span()));
         Some(quote_spanned! {span=>
-            let #local = ::daffi::__private::incoming::<#item>(#local, #context, #name, #parameter);
+            let #local = #daffi::__private::incoming::<#item>(#local, #context, #name, #parameter);
         })
     }
 
     /// Puts the default in place of a missing argument.
     pub(crate) fn fill_in(&self, local: &Ident) -> Option<TokenStream> {
         let Role::Argument { passing, default: Some(default) } = &self.role else { return None };
-        let owned = passing.owned();
+        let (owned, at_default) = (passing.owned(), root(default.span()));
         let value = match (passing, default) {
             // Text stands for any type that is made of text.
             (Passing::Owned(_) | Passing::Ref(_), Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => {
                 quote_spanned!(default.span()=> ::core::convert::Into::into(#default))
             }
-            (Passing::Owned(_) | Passing::Ref(_) | Passing::OptionalStr | Passing::OptionalBytes, _) => {
-                default.to_token_stream()
-            }
+            (Passing::Owned(_) | Passing::Ref(_), _) => default.to_token_stream(),
+            (Passing::OptionalStr, Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => quote_spanned! {default.span()=>
+                ::core::option::Option::Some(::std::string::String::from(#default))
+            },
+            (Passing::OptionalStr, _) => quote_spanned! {default.span()=>
+                ::core::option::Option::<&str>::map(#default, ::core::convert::Into::into)
+            },
+            (Passing::OptionalBytes, _) => quote_spanned! {default.span()=>
+                ::core::option::Option::<&[u8]>::map(#default, #at_default::__private::Bytes::copy_from_slice)
+            },
             (Passing::Str, _) => quote_spanned!(default.span()=> ::std::string::String::from(#default)),
             (Passing::Bytes, _) => {
-                quote_spanned!(default.span()=> ::daffi::__private::Bytes::copy_from_slice(#default))
+                quote_spanned!(default.span()=> #at_default::__private::Bytes::copy_from_slice(#default))
             }
             (Passing::Slice(_), _) => quote_spanned!(default.span()=> ::std::vec::Vec::from(#default)),
         };
+        let daffi = root(Span::call_site());
         Some(quote! {
-            let #local: #owned = ::daffi::__private::Defaulted::or_else(#local, || #value);
+            let #local: #owned = #daffi::__private::Defaulted::or_else(#local, || #value);
         })
     }
 
@@ -202,10 +210,10 @@ impl Param {
 
     /// The expression that makes an argument of what a typed client's method was given.
     pub(crate) fn send(&self) -> TokenStream {
-        let ident = &self.ident;
+        let (daffi, ident) = (root(Span::call_site()), &self.ident);
         match &self.role {
             Role::Argument { passing: Passing::OptionalBytes, .. } => {
-                quote!(::core::option::Option::map(#ident, ::daffi::__private::Bytes::copy_from_slice))
+                quote!(::core::option::Option::map(#ident, #daffi::__private::Bytes::copy_from_slice))
             }
             _ => ident.into_token_stream(),
         }
@@ -220,7 +228,7 @@ impl Param {
     /// The expression that makes a value that can be kept of what a typed client's method was
     /// given. `None`: that takes more than is known of its type.
     pub(crate) fn send_owned(&self) -> Option<TokenStream> {
-        let ident = &self.ident;
+        let (daffi, ident) = (root(Span::call_site()), &self.ident);
         let Role::Argument { passing, .. } = &self.role else { return None };
         match passing {
             // Others name lifetimes.
@@ -228,7 +236,7 @@ impl Param {
                 Some(ident.into_token_stream())
             }
             Passing::Str => Some(quote!(::std::string::String::from(#ident))),
-            Passing::Bytes => Some(quote!(::daffi::__private::Bytes::copy_from_slice(#ident))),
+            Passing::Bytes => Some(quote!(#daffi::__private::Bytes::copy_from_slice(#ident))),
             Passing::OptionalStr => Some(
                 quote!(::core::option::Option::map(#ident, <::std::string::String as ::core::convert::From<&str>>::from)),
             ),
@@ -245,15 +253,15 @@ impl Param {
     /// A name for the variable that holds the parameter at this position.
     pub(crate) fn local(&self, index: usize) -> Ident {
         match self.role {
-            Role::Context { .. } => format_ident!("__context", span = proc_macro2::Span::mixed_site()),
+            Role::Context { .. } => format_ident!("__context", span = Span::mixed_site()),
             Role::Items(_) | Role::Argument { .. } => {
-                format_ident!("__arg{index}", span = proc_macro2::Span::mixed_site())
+                format_ident!("__arg{index}", span = Span::mixed_site())
             }
         }
     }
 
-    fn span(&self) -> proc_macro2::Span {
-        proc_macro2::Span::mixed_site().located_at(self.ty.span())
+    fn span(&self) -> Span {
+        Span::mixed_site().located_at(self.ty.span())
     }
 }
 
@@ -278,12 +286,13 @@ impl Passing {
 
     /// The type that is read and that the wrapper owns.
     fn owned(&self) -> TokenStream {
+        let daffi = root(Span::call_site());
         match self {
             Self::Owned(ty) | Self::Ref(ty) => ty.to_token_stream(),
             Self::Str => quote!(::std::string::String),
-            Self::Bytes => quote!(::daffi::__private::Bytes),
+            Self::Bytes => quote!(#daffi::__private::Bytes),
             Self::OptionalStr => quote!(::core::option::Option<::std::string::String>),
-            Self::OptionalBytes => quote!(::core::option::Option<::daffi::__private::Bytes>),
+            Self::OptionalBytes => quote!(::core::option::Option<#daffi::__private::Bytes>),
             Self::Slice(ty) => quote!(::std::vec::Vec<#ty>),
         }
     }

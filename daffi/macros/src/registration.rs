@@ -3,6 +3,7 @@ use quote::{format_ident, quote_spanned};
 
 use crate::{
     options::Options,
+    root::root,
     signature::{Returns, Signature, Streamed},
 };
 
@@ -45,12 +46,12 @@ impl Registration<'_> {
     /// The statement itself.
     pub(crate) fn to_tokens(&self) -> TokenStream {
         let span = Span::mixed_site().located_at(self.ident.span());
-        let (callbacks, context) = (callbacks(), Ident::new("__context", Span::mixed_site()));
+        let (daffi, callbacks, context) = (root(span), callbacks(), Ident::new("__context", Span::mixed_site()));
         let Self { options, signature: Signature { params, is_async, .. }, .. } = self;
         let name = options.wire_name(self.ident);
         let options = options.to_tokens(&params.names());
         let pieces =
-            params.items().map(|(_, item)| quote_spanned!(span=> .pieces(::daffi::__private::are_bytes::<#item>())));
+            params.items().map(|(_, item)| quote_spanned!(span=> .pieces(#daffi::__private::are_bytes::<#item>())));
         let options = quote_spanned!(span=> #options #pieces);
 
         let locals: Vec<_> = params.iter().enumerate().map(|(index, param)| (param.local(index), param)).collect();
@@ -63,7 +64,7 @@ impl Registration<'_> {
 
         let call = self.call(passed);
         let own =
-            params.has_context().then(|| quote_spanned!(span=> let #context = ::daffi::__private::context(#context);));
+            params.has_context().then(|| quote_spanned!(span=> let #context = #daffi::__private::context(#context);));
         let body = if *is_async {
             let share = self.share();
             quote_spanned!(span=> { #share #(#items)* #own async move { #(#defaults)* #call } })
@@ -76,13 +77,18 @@ impl Registration<'_> {
             (_, true) => "add_async",
             (_, false) => "add_plain",
         };
-        let add = Ident::new(add, span);
+        let errors = match &self.signature.returns {
+            Returns::Result(_) | Returns::Stream(Streamed { is_fallible: true, .. }) => "TakenOut",
+            Returns::Nothing | Returns::Value(_) | Returns::Stream(_) => "NotSeen",
+        };
+        let (add, errors) = (Ident::new(add, span), Ident::new(errors, span));
         quote_spanned! {span=>
-            ::daffi::Callbacks::#add(
+            #daffi::Callbacks::#add(
                 #callbacks,
                 #name,
                 #options,
-                move |(#(#names,)*): (#(#types,)*), #context: &::daffi::__private::CoreContext| #body,
+                #daffi::__private::ErrorsAre::#errors,
+                move |(#(#names,)*): (#(#types,)*), #context: &#daffi::__private::CoreContext| #body,
             );
         }
     }
@@ -111,14 +117,14 @@ impl Registration<'_> {
             Returns::Stream(Streamed { is_fallible: true, .. }) => "returned_fallible_stream",
             Returns::Stream(_) => "returned_stream",
         };
-        let (result, returned) = (Ident::new("__result", span), Ident::new(returned, span));
+        let (daffi, result, returned) = (root(span), Ident::new("__result", span), Ident::new(returned, span));
         let take = match returns {
             Returns::Stream(Streamed { in_result: true, .. }) => {
-                quote_spanned!(span=> let #result = ::core::result::Result::map_err(#result, ::daffi::remote_error)?;)
+                quote_spanned!(span=> let #result = ::core::result::Result::map_err(#result, #daffi::remote_error)?;)
             }
             _ => TokenStream::new(),
         };
-        quote_spanned!(span=> #lock let #result = #call; #take ::daffi::__private::#returned(#result))
+        quote_spanned!(span=> #lock let #result = #call; #take #daffi::__private::#returned(#result))
     }
 
     /// The statement that takes the lock, and the first argument of the call.
@@ -142,13 +148,13 @@ impl Registration<'_> {
     /// A plain method has a thread of the blocking pool to itself and may wait there; an async one
     /// must not hold up its thread.
     fn guard(&self, access: &str, span: Span) -> TokenStream {
-        let instance = instance();
+        let (daffi, instance) = (root(span), instance());
         if self.signature.is_async {
             let access = Ident::new(access, span);
-            quote_spanned!(span=> ::daffi::__private::RwLock::#access(&#instance).await)
+            quote_spanned!(span=> #daffi::__private::RwLock::#access(&#instance).await)
         } else {
             let access = format_ident!("blocking_{access}", span = span);
-            quote_spanned!(span=> ::daffi::__private::RwLock::#access(&#instance))
+            quote_spanned!(span=> #daffi::__private::RwLock::#access(&#instance))
         }
     }
 }

@@ -53,6 +53,18 @@ pub(crate) fn stream_item(ty: &Type) -> Option<&Type> {
     }
 }
 
+/// The reference of `&T` and `Option<&T>`, which is to what the function does not own.
+pub(crate) fn lent(ty: &Type) -> Option<&TypeReference> {
+    let ty = match last_segment(ty).filter(|last| last.ident == "Option") {
+        Some(option) => first_argument(option)?,
+        None => ty,
+    };
+    match peel(ty) {
+        Type::Reference(reference) => Some(reference),
+        _ => None,
+    }
+}
+
 /// Whether `impl Trait` stands somewhere in the type.
 pub(crate) fn has_impl(ty: &Type) -> bool {
     struct Finds(bool);

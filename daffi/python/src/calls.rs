@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use daffi_core::{Answers, CallError, Client, Rpc, StreamError};
-use daffi_wire::FormatId;
+use daffi_core::{Answers, Client, Rpc, StreamError};
 use futures::{StreamExt, future::BoxFuture};
 use pyo3::{
     prelude::*,
-    types::{PyAny, PyDict},
+    types::{PyAny, PyBool, PyDict},
 };
-use tokio::sync::Mutex;
 
 use crate::{
     engine::Engine,
@@ -40,6 +38,8 @@ pub(crate) enum Style {
     Results,
     /// Arguments one by one, and one result.
     Send,
+    /// Arguments one by one, and results one by one.
+    Duplex,
 }
 
 impl<'py> FromPyObject<'_, 'py> for Style {
@@ -55,6 +55,7 @@ impl<'py> FromPyObject<'_, 'py> for Style {
             Self::StreamNowait,
             Self::Results,
             Self::Send,
+            Self::Duplex,
         ];
         let unknown = || pyo3::exceptions::PyValueError::new_err("no such style of a call");
         all.get(number.extract::<usize>()?).copied().ok_or_else(unknown)
@@ -74,9 +75,11 @@ pub(crate) enum Outcome {
     Value(Received),
     Answers(Answers<Received>),
     /// Results, and whether they are a stream rather than one plain value.
-    Results(Source, bool, Option<Received>),
+    Results(Arc<Source>, bool, Option<Received>),
     /// One of several; `None`: there are no more.
     Item(Option<Received>),
+    /// Whether somebody took what was given.
+    Taken(bool),
     /// What is read once Python takes it, by this policy.
     Later(Box<Self>, Py<PyAny>, Arc<Engine>),
 }
@@ -90,7 +93,7 @@ impl Outcome {
                 let item = ResultsOut::item(py, item)?;
                 Ok(item)
             }
-            Self::Item(None) => Ok(py.None().into_bound(py)),
+            Self::Taken(taken) => Ok(PyBool::new(py, taken).to_owned().into_any()),
             _ => Ok(py.None().into_bound(py)),
         }
     }
@@ -110,7 +113,7 @@ impl Outcome {
                     let value = match answer {
                         Ok(received) => payload::read_result(py, &received, policy)
                             .unwrap_or_else(|error| error.into_value(py).into_bound(py).into_any()),
-                        Err(error) => Failure::from(error).into_python(py)?,
+                        Err(error) => Failure::from(error).into_python(py),
                     };
                     dict.set_item(member, value)?;
                 }
@@ -135,16 +138,16 @@ pub(crate) fn begin(
     style: Style,
     method: String,
     payload: Option<Written>,
-    settings: CallSettings,
+    settings: &CallSettings,
     items: Option<Items>,
 ) -> Begun {
-    let call =
-        Begin { node: Arc::clone(node), method, format: settings.format()?, timeout: settings.timeout()?, settings };
+    let call = Begin { node: Arc::clone(node), method, timeout: settings.timeout, settings };
     let missing = || pyo3::exceptions::PyTypeError::new_err("nothing to send was given");
     match (style, payload, items) {
         (Style::Rpc, Some(payload), _) => Ok(call.rpc(payload)),
         (Style::Results, Some(payload), _) => Ok(call.results(payload)),
         (Style::Send, Some(payload), Some(items)) => Ok(call.send(payload, items)),
+        (Style::Duplex, Some(payload), Some(items)) => Ok(call.duplex(payload, items)),
         (Style::RpcNowait, Some(payload), _) => Ok(call.rpc_nowait(payload)),
         (Style::Cast, Some(payload), _) => Ok(call.cast(payload)),
         (Style::CastNowait, Some(payload), _) => Ok(call.cast_nowait(payload)),
@@ -155,17 +158,16 @@ pub(crate) fn begin(
 }
 
 /// A call as far as Python described it.
-struct Begin {
+struct Begin<'a> {
     node: Arc<Client<Unread>>,
     method: String,
-    format: FormatId,
     timeout: Option<Duration>,
-    settings: CallSettings,
+    settings: &'a CallSettings,
 }
 
-impl Begin {
+impl Begin<'_> {
     fn to_one(&self) -> Rpc<Unread> {
-        let mut rpc = self.node.rpc().serde(self.format);
+        let mut rpc = self.node.rpc().serde(self.settings.format);
         if let Some(timeout) = self.timeout {
             rpc = rpc.timeout(timeout);
         }
@@ -178,101 +180,143 @@ impl Begin {
         if self.settings.wait {
             rpc = rpc.wait_for_receiver();
         }
+        if self.settings.by_router {
+            rpc = rpc.by_router();
+        }
         self.settings.headers().fold(rpc, |rpc, (key, value)| rpc.header(key, value))
     }
 
     fn rpc(self, payload: Written) -> BoxFuture<'static, Ended<Outcome>> {
         let rpc = self.to_one();
+        let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&self.node, self.timeout).await;
-            Ok(Outcome::Value(rpc.call(&self.method, payload).await?))
+            connected(&node, timeout).await;
+            Ok(Outcome::Value(rpc.call(&method, payload).await?))
         })
     }
 
     fn results(self, payload: Written) -> BoxFuture<'static, Ended<Outcome>> {
         let rpc = self.to_one();
+        let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&self.node, self.timeout).await;
-            let mut results = rpc.results::<Received>(&self.method, payload).await?;
+            connected(&node, timeout).await;
+            let mut results = rpc.results::<Received>(&method, payload).await?;
             let first = if results.is_stream() { None } else { results.next().await.transpose()? };
             // What ends before its first result is an empty stream.
             let is_stream = results.is_stream() || first.is_none();
-            Ok(Outcome::Results(Arc::new(Mutex::new(Some(results))), is_stream, first))
+            Ok(Outcome::Results(Source::new(results), is_stream, first))
+        })
+    }
+
+    fn duplex(self, payload: Written, mut items: Items) -> BoxFuture<'static, Ended<Outcome>> {
+        let rpc = self.to_one();
+        let Self { node, method, timeout, .. } = self;
+        Box::pin(async move {
+            connected(&node, timeout).await;
+            let (mut sender, results) = rpc.duplex::<Written, Received>(&method, payload).await?;
+            let source = Source::new(results);
+            let told = Arc::downgrade(&source);
+            tokio::spawn(async move {
+                while let Some(item) = items.next().await {
+                    match item {
+                        Ok(item) => {
+                            if sender.send(item).await.is_err() {
+                                // The results say how it ended.
+                                return;
+                            }
+                        }
+                        Err(failure) => {
+                            if let Some(source) = told.upgrade() {
+                                source.fail(failure);
+                            }
+                            return;
+                        }
+                    }
+                }
+                sender.finish();
+            });
+            Ok(Outcome::Results(source, true, None))
         })
     }
 
     fn send(self, payload: Written, items: Items) -> BoxFuture<'static, Ended<Outcome>> {
         let rpc = self.to_one();
+        let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&self.node, self.timeout).await;
-            Ok(Outcome::Value(rpc.try_send(&self.method, payload, items).await?))
+            connected(&node, timeout).await;
+            Ok(Outcome::Value(rpc.try_send(&method, payload, items).await?))
         })
     }
 
     fn rpc_nowait(self, payload: Written) -> BoxFuture<'static, Ended<Outcome>> {
-        let mut rpc = self.node.rpc_nowait().serde(self.format);
+        let mut rpc = self.node.rpc_nowait().serde(self.settings.format);
         if let Some(receiver) = self.settings.receiver() {
             rpc = rpc.receiver(receiver);
         }
         let rpc = self.settings.headers().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
+        let Self { node, method, .. } = self;
         Box::pin(async move {
-            connected(&self.node, None).await;
-            rpc.call(&self.method, payload).await?;
+            connected(&node, None).await;
+            rpc.call(&method, payload).await?;
             Ok(Outcome::Nothing)
         })
     }
 
     fn cast(self, payload: Written) -> BoxFuture<'static, Ended<Outcome>> {
-        let mut cast = self.node.cast().serde(self.format);
+        let mut cast = self.node.cast().serde(self.settings.format);
         if let Some(timeout) = self.timeout {
             cast = cast.timeout(timeout);
         }
-        if let Some(receivers) = &self.settings.receivers {
+        if let Some(receivers) = self.settings.receivers() {
             cast = cast.receivers(receivers);
         }
         let cast = self.settings.headers().fold(cast, |cast, (key, value)| cast.header(key, value));
+        let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&self.node, self.timeout).await;
-            Ok(Outcome::Answers(cast.call(&self.method, payload).await?))
+            connected(&node, timeout).await;
+            Ok(Outcome::Answers(cast.call(&method, payload).await?))
         })
     }
 
     fn cast_nowait(self, payload: Written) -> BoxFuture<'static, Ended<Outcome>> {
-        let mut cast = self.node.cast_nowait().serde(self.format);
-        if let Some(receivers) = &self.settings.receivers {
+        let mut cast = self.node.cast_nowait().serde(self.settings.format);
+        if let Some(receivers) = self.settings.receivers() {
             cast = cast.receivers(receivers);
         }
+        let Self { node, method, .. } = self;
         Box::pin(async move {
-            connected(&self.node, None).await;
-            cast.call(&self.method, payload).await?;
+            connected(&node, None).await;
+            cast.call(&method, payload).await?;
             Ok(Outcome::Nothing)
         })
     }
 
     fn stream(self, items: Items) -> BoxFuture<'static, Ended<Outcome>> {
-        let mut stream = self.node.stream().serde(self.format).window(self.settings.window);
+        let mut stream = self.node.stream().serde(self.settings.format).window(self.settings.window);
         if let Some(timeout) = self.timeout {
             stream = stream.timeout(timeout);
         }
         if let Some(receiver) = self.settings.receiver() {
             stream = stream.receiver(receiver);
         }
+        let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&self.node, self.timeout).await;
+            connected(&node, timeout).await;
             let (chunks, failed) = items.until_failure();
-            finish(stream.send(&self.method, chunks).await, &failed)
+            finish(stream.send(&method, chunks).await, &failed)
         })
     }
 
     fn stream_nowait(self, items: Items) -> BoxFuture<'static, Ended<Outcome>> {
-        let mut stream = self.node.stream_nowait().serde(self.format);
+        let mut stream = self.node.stream_nowait().serde(self.settings.format);
         if let Some(receiver) = self.settings.receiver() {
             stream = stream.receiver(receiver);
         }
+        let Self { node, method, .. } = self;
         Box::pin(async move {
-            connected(&self.node, None).await;
+            connected(&node, None).await;
             let (chunks, failed) = items.until_failure();
-            finish(stream.send(&self.method, chunks).await, &failed)
+            finish(stream.send(&method, chunks).await, &failed)
         })
     }
 }
@@ -305,15 +349,4 @@ impl From<daffi_core::SendError<Self>> for Failure {
             _ => Self::Raised(pyo3::exceptions::PyRuntimeError::new_err("the arguments could not be sent")),
         }
     }
-}
-
-/// A result that came one by one, or why there are no more.
-pub(crate) async fn next_of(source: Source) -> Ended<Option<Received>> {
-    let mut results = source.lock().await;
-    let Some(open) = &mut *results else { return Ok(None) };
-    let next: Option<Result<Received, CallError>> = open.next().await;
-    if !matches!(next, Some(Ok(_))) {
-        results.take();
-    }
-    Ok(next.transpose()?)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use daffi_core::{Client, ClientState, Ended, InitializationError, NodeConfig, Token};
+use daffi_core::{Client, ClientBuilder, ClientState, Ended, InitializationError, NodeConfig, StickyByKey, Token};
 use daffi_wire::{NodeName, Role};
 use futures::future::BoxFuture;
 use pyo3::{
@@ -66,14 +66,20 @@ impl ClientNode {
         method: &str,
         args: &Bound<'py, PyTuple>,
         kwargs: &Bound<'py, PyDict>,
-        settings: CallSettings,
+        settings: &CallSettings,
         policy: &Bound<'py, PyAny>,
         items: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        // What is sent beside results is fed by another thread, which ends once this is dropped: so
+        // it is taken before anything can fail.
+        let items = items.map(|items| match items.cast::<Feed>() {
+            Ok(feed) => feed.get().take(),
+            Err(_) => crate::feed::of_python(items, settings.serde),
+        });
+        let items = items.transpose()?;
         let node = self.node()?;
         let payload =
             if style.is_chunked() { None } else { Some(payload::write_arguments(settings.serde, args, Some(kwargs))?) };
-        let items = items.map(|items| crate::feed::of_python(items, settings.serde)).transpose()?;
         let call = begin(node, style, method.to_owned(), payload, settings, items)?;
         let ended = waiting::block(py, &self.engine, call)?;
         match ended {
@@ -82,28 +88,34 @@ impl ClientNode {
         }
     }
 
-    /// Makes a call whose end is told at the desk, under the number that this gives.
+    /// Makes a call whose end is told at the desk, as `Desk::begin` gives it. One that is fed goes
+    /// on by itself.
     #[pyo3(signature = (desk, style, method, args, kwargs, settings, policy, items=None))]
     #[allow(clippy::too_many_arguments, reason = "each is a part of one call, which Python makes")]
     fn call_later<'py>(
         &self,
+        py: Python<'py>,
         desk: &Desk,
         style: Style,
         method: &str,
         args: &Bound<'py, PyTuple>,
         kwargs: &Bound<'py, PyDict>,
-        settings: CallSettings,
+        settings: &CallSettings,
         policy: &Bound<'py, PyAny>,
         items: Option<&Feed>,
-    ) -> PyResult<u64> {
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (fed, items) = (items.is_some(), items.map(Feed::take).transpose()?);
         let node = self.node()?;
         let payload =
             if style.is_chunked() { None } else { Some(payload::write_arguments(settings.serde, args, Some(kwargs))?) };
-        let items = items.map(Feed::take).transpose()?;
         let (engine, policy) = (Arc::clone(&self.engine), policy.clone().unbind());
         let call = begin(node, style, method.to_owned(), payload, settings, items)?;
         let call = async move { call.await.map(|outcome| Outcome::Later(Box::new(outcome), policy, engine)) };
-        Ok(desk.inbox.spawn(&self.engine, call))
+        if fed {
+            let number = desk.inbox.spawn(&self.engine, call);
+            return Ok(number.into_pyobject(py)?.into_any());
+        }
+        desk.begin(py, &self.engine, call)
     }
 
     /// Waits for members.
@@ -115,8 +127,14 @@ impl ClientNode {
 
     /// The same, told at the desk.
     #[pyo3(signature = (desk, names, timeout=None))]
-    fn wait_for_members_later(&self, desk: &Desk, names: Vec<String>, timeout: Option<f64>) -> PyResult<u64> {
-        Ok(desk.inbox.spawn(&self.engine, members_there(self.node()?, names, timeout)?))
+    fn wait_for_members_later<'py>(
+        &self,
+        py: Python<'py>,
+        desk: &Desk,
+        names: Vec<String>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        desk.begin(py, &self.engine, members_there(self.node()?, names, timeout)?)
     }
 
     /// The members as last told, and what they expose.
@@ -199,7 +217,7 @@ fn members_there(
 }
 
 /// Connects a Client that has callbacks of these names run at `desk`, and tells `events` of
-/// members. With several endpoints the first that answers is taken.
+/// members. Of several endpoints it uses one at a time, and goes to the next when that fails.
 #[pyfunction]
 pub(crate) fn connect(
     py: Python<'_>,
@@ -220,27 +238,23 @@ pub(crate) fn connect(
         ));
     }
     let connected = waiting::block(py, &engine, async move {
-        let mut last = InitializationError::NoEndpoint;
-        for endpoint in &options.endpoints {
-            let attempt = async {
-                let endpoint = endpoint.parse().map_err(daffi_transport::ConnectError::from)?;
-                let connector = connector(endpoint, &options.tls)?;
-                let callbacks = callbacks(names.clone(), &inbox, &config.limits)?;
-                let name = NodeName::new(options.name.as_str(), &config.limits)?;
-                let builder = Client::builder(name, connector, Unread::default());
-                let builder = builder.config(config.clone()).callbacks(callbacks);
-                let builder = match &token {
-                    Some(token) => builder.token(token.clone()),
-                    None => builder,
-                };
-                builder.connect().await
-            };
-            match attempt.await {
-                Ok(client) => return Ok(client),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let made = options.endpoints.iter().map(|endpoint| {
+            let endpoint = endpoint.parse().map_err(daffi_transport::ConnectError::from)?;
+            connector(endpoint, &options.tls)
+        });
+        let mut connectors = made.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let first = connectors.next().ok_or(InitializationError::NoAddress)?;
+        let callbacks = callbacks(names, &inbox, &config.limits)?;
+        let name = NodeName::new(options.name.as_str(), &config.limits)?;
+        let builder = Client::builder(name, first, Unread::default());
+        let builder = connectors.fold(builder, ClientBuilder::or_at).config(config).callbacks(callbacks);
+        // Calls without a key go round.
+        let builder = builder.picker(Box::new(StickyByKey::default()));
+        let builder = match token {
+            Some(token) => builder.token(token),
+            None => builder,
+        };
+        builder.connect().await
     })?;
     let node = Arc::new(connected.map_err(|error| not_started(py, &error))?);
     if let Some(events) = events {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use daffi_transport::{BindError, ConnectError, Connector, Endpoint, EndpointError, Listener, Phase};
+use daffi_transport::{BindError, ConnectError, Connector, Endpoint, EndpointError, Listener};
 use daffi_transport_tls::{ClientTls, ServerTls, SettingsError};
 use daffi_transport_ws::WebSockets;
 
@@ -31,16 +31,18 @@ pub(crate) async fn listen(endpoint: &Endpoint, tls: &Tls) -> Result<Box<dyn Lis
 
 /// Connects to an endpoint.
 pub(crate) fn connector(endpoint: Endpoint, tls: &Tls) -> Result<Box<dyn Connector>, ConnectError> {
+    let at = endpoint.clone();
+    let unusable = |error: SettingsError| ConnectError::Settings { endpoint: at, source: Box::new(error) };
     match endpoint.scheme() {
         "tcp" => Ok(Box::new(daffi_transport_tcp::TcpConnector::new(endpoint))),
         "unix" => Ok(Box::new(daffi_transport_uds::UnixConnector::new(endpoint))),
         "tls" => {
-            let settings = client_tls(tls).map_err(|error| ConnectError::failed(&endpoint, Phase::Tls, error))?;
+            let settings = client_tls(tls).map_err(unusable)?;
             Ok(Box::new(daffi_transport_tls::TlsConnector::new(endpoint, settings)))
         }
         "ws" => Ok(Box::new(daffi_transport_ws::WsConnector::new(endpoint))),
         "wss" => {
-            let settings = client_tls(tls).map_err(|error| ConnectError::failed(&endpoint, Phase::Tls, error))?;
+            let settings = client_tls(tls).map_err(unusable)?;
             Ok(Box::new(daffi_transport_ws::WsConnector::new(endpoint).tls(settings)))
         }
         _ => Err(unknown(&endpoint).into()),

@@ -25,18 +25,19 @@ impl From<PyErr> for Failure {
 }
 
 impl Failure {
-    /// The exception.
-    pub(crate) fn into_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        match self {
+    /// The exception; where it cannot be made, the one that said so.
+    pub(crate) fn into_python(self, py: Python<'_>) -> Bound<'_, PyAny> {
+        let made = match self {
             Self::Call(error) => exception(py, &error, None),
             Self::Chunk(chunk, error) => exception(py, &error, Some(chunk)),
-            Self::Raised(error) => Ok(error.into_value(py).into_bound(py).into_any()),
-        }
+            Self::Raised(error) => Err(error),
+        };
+        made.unwrap_or_else(|error| error.into_value(py).into_bound(py).into_any())
     }
 
     /// The same, to be raised.
     pub(crate) fn raise(self, py: Python<'_>) -> PyErr {
-        self.into_python(py).map_or_else(|failed| failed, PyErr::from_value)
+        PyErr::from_value(self.into_python(py))
     }
 }
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyIterator};
 use tokio::sync::mpsc;
 
-use crate::{calls::Outcome, desk::Desk, engine::engine, failures::Failure, formats::Written, payload};
+use crate::{calls::Outcome, desk::Desk, engine::engine, failures::Failure, formats::Written, payload, waiting};
 
 /// What is sent, written as it is asked for.
 pub(crate) struct Items(Pin<Box<dyn Stream<Item = Result<Written, Failure>> + Send>>);
@@ -77,22 +77,43 @@ impl Feed {
         Self { serde, sender: Mutex::new(Some(sender)), receiver: Mutex::new(Some(receiver)) }
     }
 
-    /// Puts one in, at the desk: done when there is room for the next. A feed that nobody takes
-    /// from any more takes everything.
-    fn put(&self, desk: &Desk, value: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let written = payload::write_result(self.serde, value)?;
-        let sender = self.sender.lock().clone();
-        let put = async move {
-            if let Some(sender) = sender {
-                let _nobody_takes_it = sender.send(Ok(written)).await;
-            }
-            Ok(Outcome::Nothing)
-        };
-        Ok(desk.inbox.spawn(&*engine()?, put))
+    /// Puts one in, at the desk: done when there is room for the next, and `False` when nobody
+    /// takes them any more.
+    fn put<'py>(&self, py: Python<'py>, desk: &Desk, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let put = self.putting(value)?;
+        desk.begin(py, &*engine()?, async move { Ok(Outcome::Taken(put.await)) })
+    }
+
+    /// The same, waiting here.
+    fn put_here(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let put = self.putting(value)?;
+        waiting::block(py, &*engine()?, put)
+    }
+
+    /// These were all, but for the error of what gave them.
+    fn fail(&self, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        let error = Failure::Raised(PyErr::from_value(error.clone()));
+        if let Some(sender) = self.sender.lock().take() {
+            engine()?.handle.spawn(async move { sender.send(Err(error)).await.is_ok() });
+        }
+        Ok(())
     }
 
     /// These were all.
     fn finish(&self) {
         self.sender.lock().take();
+    }
+}
+
+impl Feed {
+    fn putting(&self, value: &Bound<'_, PyAny>) -> PyResult<impl Future<Output = bool> + Send + use<>> {
+        let written = payload::write_result(self.serde, value)?;
+        let sender = self.sender.lock().clone();
+        Ok(async move {
+            match sender {
+                Some(sender) => sender.send(Ok(written)).await.is_ok(),
+                None => false,
+            }
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::{any::Any, cell::RefCell};
 
 use bytes::Bytes;
-use daffi_serde::{Args, ArgsSink, ArgsVisitor, Body, FormatSet, Output, RemoteError, SerdeError, to_value};
+use daffi_serde::{Args, ArgsSink, ArgsVisitor, Body, FormatSet, Output, RemoteError, SerdeError, Value, to_value};
 use daffi_wire::FormatId;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -98,6 +98,18 @@ impl<'de> Deserialize<'de> for Received {
 #[derive(Clone, Default)]
 pub(crate) struct Unread(daffi::Formats);
 
+impl Unread {
+    /// Results that were to go one by one, as one list for a caller that takes no others. Each is
+    /// read again, so it must be plain data.
+    fn encode_list(&self, id: FormatId, list: &[Written], out: &mut Output<'_>) -> Result<(), SerdeError> {
+        let read = |written: &Written| {
+            self.0.decode_result::<Value>(id, &Body { bytes: written.bytes.clone(), text: written.text })
+        };
+        let values = list.iter().map(read).collect::<Result<Vec<Value>, _>>()?;
+        self.0.encode_result(id, &values, out)
+    }
+}
+
 fn write(bytes: &Bytes, text: bool, out: &mut Output<'_>) {
     if text {
         out.mark_text();
@@ -135,12 +147,15 @@ impl FormatSet for Unread {
         value: &T,
         out: &mut Output<'_>,
     ) -> Result<(), SerdeError> {
-        let value_: &dyn Any = value;
-        match value_.downcast_ref::<Written>() {
-            Some(written) => write(&written.bytes, written.text, out),
-            None => return self.0.encode_result(id, value, out),
+        let any: &dyn Any = value;
+        if let Some(written) = any.downcast_ref::<Written>() {
+            write(&written.bytes, written.text, out);
+            return Ok(());
         }
-        Ok(())
+        match any.downcast_ref::<Vec<Written>>() {
+            Some(list) => self.encode_list(id, list, out),
+            None => self.0.encode_result(id, value, out),
+        }
     }
 
     fn decode_args<S: ArgsSink>(&self, id: FormatId, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
@@ -169,8 +184,9 @@ impl FormatSet for Unread {
         }
     }
 
+    /// Python makes no list of bytes.
     fn decode_bound(&self, id: FormatId, len: usize) -> usize {
-        self.0.decode_bound(id, len)
+        self.0.decode_bound_of_bytes(id, len)
     }
 
     fn decode_error(&self, id: FormatId, body: &Body) -> Result<RemoteError, SerdeError> {

@@ -1,10 +1,10 @@
 //! Arguments that come one by one to a callback of Python.
 
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc};
 
 use daffi_core::Incoming;
-use futures::StreamExt;
-use pyo3::prelude::*;
+use futures::{FutureExt, StreamExt, task::AtomicWaker};
+use pyo3::{prelude::*, types::PyBool};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -23,38 +23,57 @@ type Source = Arc<Mutex<Option<Incoming<Received>>>>;
 pub(crate) struct ItemsIn {
     source: Source,
     inbox: Arc<Inbox>,
+    nudge: Arc<AtomicWaker>,
 }
 
 impl ItemsIn {
-    pub(crate) fn new(items: Incoming<Received>, inbox: &Arc<Inbox>) -> Self {
-        Self { source: Arc::new(Mutex::new(Some(items))), inbox: Arc::clone(inbox) }
+    /// `nudge` wakes the callback as the engine sees it.
+    pub(crate) fn new(items: Incoming<Received>, inbox: &Arc<Inbox>, nudge: &Arc<AtomicWaker>) -> Self {
+        Self { source: Arc::new(Mutex::new(Some(items))), inbox: Arc::clone(inbox), nudge: Arc::clone(nudge) }
     }
-}
 
-async fn next(source: Source) -> Result<Option<Received>, Failure> {
-    let mut items = source.lock().await;
-    match &mut *items {
-        Some(reader) => Ok(reader.next().await.transpose()?),
-        None => Ok(None),
+    /// The next one. When it has to be waited for the engine hears of that, and lets others have
+    /// the place of this call among those that run.
+    fn next(&self) -> impl Future<Output = Result<Option<Received>, Failure>> + Send + use<> {
+        let (source, nudge) = (Arc::clone(&self.source), Arc::clone(&self.nudge));
+        async move {
+            let mut items = source.lock().await;
+            let Some(reader) = &mut *items else { return Ok(None) };
+            let next = poll_fn(|cx| {
+                let next = reader.poll_next_unpin(cx);
+                if next.is_pending() {
+                    nudge.wake();
+                }
+                next
+            });
+            Ok(next.await.transpose()?)
+        }
     }
 }
 
 #[pymethods]
 impl ItemsIn {
-    /// Waits for the next one: a tuple of it, or `None` when there are no more.
-    fn take<'py>(&self, py: Python<'py>, policy: &Bound<'py, PyAny>) -> PyResult<Option<(Bound<'py, PyAny>,)>> {
-        let next = waiting::block(py, &*engine()?, next(Arc::clone(&self.source)))?;
-        match next.map_err(|failure| failure.raise(py))? {
-            Some(item) => Ok(Some((payload::read_result(py, &item, policy)?,))),
-            None => Ok(None),
+    /// The next one if it is there: a tuple of it, or `None` when there are no more. `False`: it
+    /// has to be waited for.
+    fn take_now<'py>(&self, py: Python<'py>, policy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let engine = engine()?;
+        let _entered = engine.handle.enter();
+        match self.next().now_or_never() {
+            Some(next) => read(py, next, policy),
+            None => Ok(PyBool::new(py, false).to_owned().into_any()),
         }
     }
 
-    /// Waits for the next one at the desk.
-    fn take_later(&self, desk: &Desk) -> PyResult<u64> {
-        let source = Arc::clone(&self.source);
-        let next = async move { next(source).await.map(Outcome::Item) };
-        Ok(desk.inbox.spawn(&*engine()?, next))
+    /// Waits for the next one: a tuple of it, or `None` when there are no more.
+    fn take<'py>(&self, py: Python<'py>, policy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let next = waiting::block(py, &*engine()?, self.next())?;
+        read(py, next, policy)
+    }
+
+    /// The next one at the desk, as `Desk::begin` gives it.
+    fn take_later<'py>(&self, py: Python<'py>, desk: &Desk) -> PyResult<Bound<'py, PyAny>> {
+        let next = self.next();
+        desk.begin(py, &*engine()?, async move { next.await.map(Outcome::Item) })
     }
 
     /// No more are wanted.
@@ -67,5 +86,16 @@ impl ItemsIn {
     /// Whether an event loop takes the calls of this node.
     fn is_looped(&self) -> bool {
         self.inbox.is_looped()
+    }
+}
+
+fn read<'py>(
+    py: Python<'py>,
+    next: Result<Option<Received>, Failure>,
+    policy: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match next.map_err(|failure| failure.raise(py))? {
+        Some(item) => Ok((payload::read_result(py, &item, policy)?,).into_pyobject(py)?.into_any()),
+        None => Ok(py.None().into_bound(py)),
     }
 }

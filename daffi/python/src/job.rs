@@ -1,11 +1,12 @@
 //! A call that waits for Python to run it.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use daffi_core::Context;
 use daffi_serde::RemoteError;
 use daffi_wire::FormatId;
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::PyRuntimeError,
@@ -37,8 +38,10 @@ pub(crate) struct Job {
     pub(crate) text: bool,
     pub(crate) body: Mutex<Bytes>,
     pub(crate) context: Context,
-    pub(crate) inbox: std::sync::Arc<crate::desk::Inbox>,
+    pub(crate) inbox: Arc<crate::desk::Inbox>,
     pub(crate) answer: Mutex<Option<oneshot::Sender<Answered>>>,
+    /// Has the engine look at the call: it waits for an argument.
+    pub(crate) nudge: Arc<AtomicWaker>,
 }
 
 impl Job {
@@ -107,7 +110,7 @@ impl Job {
 
     /// The arguments that come one by one.
     fn items(&self) -> Option<ItemsIn> {
-        self.context.items::<_, Unread>(&self.name).map(|items| ItemsIn::new(items, &self.inbox))
+        self.context.items::<_, Unread>(&self.name).map(|items| ItemsIn::new(items, &self.inbox, &self.nudge))
     }
 
     /// Answers with a value.

@@ -16,7 +16,9 @@ mod feed;
 mod formats;
 mod incoming;
 mod job;
+mod keys;
 mod log;
+mod open;
 mod options;
 mod outlet;
 mod payload;
@@ -43,6 +45,7 @@ mod _daffi_rs {
         incoming::ItemsIn,
         job::Job,
         log::log_to,
+        options::CallSettings,
         outlet::Outlet,
         payload::{decode_arguments, decode_result, encode_arguments, encode_result},
         results::ResultsOut,

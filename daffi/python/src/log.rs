@@ -40,11 +40,16 @@ impl Visit for Line {
     }
 }
 
+/// Where the engine says how long its callbacks take. Here they only ask Python, so it says how
+/// busy the machine is, and no user can mend that.
+const PACE: &str = "daffi_core::serve::callback";
+
 impl<S: Subscriber> Layer<S> for ToPython {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
         let level = match *event.metadata().level() {
+            _ if event.metadata().target() == PACE => 10,
             Level::ERROR => 40,
             Level::WARN => 30,
             Level::INFO => 20,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use daffi_core::NodeConfig;
 use daffi_wire::FormatId;
-use pyo3::{exceptions::PyValueError, prelude::*};
+use pyo3::{exceptions::PyValueError, intern, prelude::*, types::PyFloat};
 
 use crate::{formats::format_of, serving::begun};
 
@@ -56,35 +56,112 @@ impl NodeOptions {
     }
 }
 
-/// How a call is made, as attributes of an object of Python.
-#[derive(FromPyObject)]
+/// How a call is made.
+#[pyclass(frozen, name = "Settings", module = "daffi_rs._daffi_rs")]
 pub(crate) struct CallSettings {
+    /// Its number in Python's `SerdeFormat`.
+    #[pyo3(get)]
     pub(crate) serde: u8,
-    pub(crate) timeout: Option<f64>,
-    pub(crate) receivers: Option<Vec<String>>,
-    pub(crate) headers: Option<Vec<(String, String)>>,
+    pub(crate) format: FormatId,
+    /// 0 and less mean none, as in 3.0.1.
+    pub(crate) timeout: Option<Duration>,
+    #[pyo3(get)]
+    receivers: Option<Vec<String>>,
+    headers: Vec<(String, String)>,
     pub(crate) key: Option<String>,
     pub(crate) window: usize,
     pub(crate) wait: bool,
+    pub(crate) by_router: bool,
+}
+
+#[pymethods]
+impl CallSettings {
+    #[new]
+    #[pyo3(signature = (serde, timeout=None, receivers=None, headers=None, key=None, window=1, wait=false, by_router=false))]
+    #[allow(clippy::too_many_arguments, reason = "each is an option of a call, which Python names")]
+    fn new(
+        serde: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        receivers: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        key: Option<String>,
+        window: usize,
+        wait: bool,
+        by_router: bool,
+    ) -> PyResult<Self> {
+        let (serde, format) = known_format(serde)?;
+        let timeout = timeout.map(number_of_seconds).transpose()?.filter(|timeout| *timeout > 0.0);
+        let receivers = receivers.map(names).transpose()?.flatten();
+        one_chooses(key.as_deref(), receivers.is_some(), by_router, wait)?;
+        Ok(Self {
+            serde,
+            format,
+            timeout: timeout.map(|timeout| seconds("timeout", timeout)).transpose()?,
+            receivers,
+            headers: headers.map(pairs).transpose()?.unwrap_or_default(),
+            key,
+            window,
+            wait,
+            by_router,
+        })
+    }
 }
 
 impl CallSettings {
-    pub(crate) fn format(&self) -> PyResult<FormatId> {
-        format_of(self.serde).ok_or_else(|| PyValueError::new_err(format!("serde is {}: no such format", self.serde)))
-    }
-
-    /// The timeout; 0 and less mean none, as in 3.0.1.
-    pub(crate) fn timeout(&self) -> PyResult<Option<Duration>> {
-        self.timeout.filter(|timeout| *timeout > 0.0).map(|timeout| seconds("timeout", timeout)).transpose()
-    }
-
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.headers.iter().flatten().map(|(key, value)| (key, value))
+        self.headers.iter().map(|(key, value)| (key, value))
+    }
+
+    pub(crate) fn receivers(&self) -> Option<&[String]> {
+        self.receivers.as_deref()
     }
 
     pub(crate) fn receiver(&self) -> Option<&String> {
         self.receivers.as_ref().and_then(|names| names.first())
     }
+}
+
+/// Refuses options of which one would choose who gets the call, and another be forgotten.
+fn one_chooses(key: Option<&str>, receiver: bool, by_router: bool, wait: bool) -> PyResult<()> {
+    let both = match (key, receiver, by_router) {
+        (Some(_), true, _) => "key and receiver",
+        (Some(_), _, true) => "key and by_router",
+        (_, true, true) => "receiver and by_router",
+        (Some(_), ..) if wait => "key and wait, which has the Router choose",
+        _ => return Ok(()),
+    };
+    Err(PyValueError::new_err(format!("{both} are given: one of them says who gets the call")))
+}
+
+fn known_format(serde: &Bound<'_, PyAny>) -> PyResult<(u8, FormatId)> {
+    let known = serde.extract::<u8>().ok().and_then(|number| Some((number, format_of(number)?)));
+    known.ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "Unknown serde format: serde is {serde:?}, and must be SerdeFormat.OPAQUE, JSON, PICKLE or MSGPACK"
+        ))
+    })
+}
+
+/// A number of seconds: what `float` takes.
+fn number_of_seconds(timeout: &Bound<'_, PyAny>) -> PyResult<f64> {
+    timeout.extract().or_else(|_| timeout.py().get_type::<PyFloat>().call1((timeout,))?.extract())
+}
+
+/// One name or several. An empty one is none.
+fn names(receivers: &Bound<'_, PyAny>) -> PyResult<Option<Vec<String>>> {
+    if let Ok(name) = receivers.extract::<String>() {
+        return Ok((!name.is_empty()).then(|| vec![name]));
+    }
+    receivers.try_iter()?.map(|name| name?.extract()).collect::<PyResult<_>>().map(Some)
+}
+
+/// The pairs of a mapping, or those given.
+fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    let items = match headers.getattr_opt(intern!(headers.py(), "items"))? {
+        Some(items) => items.call0()?,
+        None => headers.clone(),
+    };
+    items.try_iter()?.map(|pair| pair?.extract()).collect()
 }
 
 /// Seconds of Python as a duration.

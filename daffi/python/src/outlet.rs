@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
 };
 
@@ -21,7 +21,12 @@ use crate::{
 
 /// So many results, and bytes of them, are made before the caller takes one.
 const MAX_ITEMS: usize = 64;
-const MAX_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
+
+/// So many bytes of results all calls of a node together make ahead. Beyond that, and after a
+/// result that is large by itself, the next one is made when the engine has room for it, as it is
+/// in Rust.
+const MAX_AHEAD: usize = 16 * 1024 * 1024;
 
 #[derive(Default)]
 struct Shelf {
@@ -29,6 +34,8 @@ struct Shelf {
     bytes: usize,
     /// How it ends, once what is there was taken.
     end: Option<Result<(), RemoteError>>,
+    /// The last result was as large as all that is made ahead.
+    is_large: bool,
     /// Python was asked for more, and has not said that it gave what it could.
     asked: bool,
     waker: Option<Waker>,
@@ -36,8 +43,10 @@ struct Shelf {
 }
 
 impl Shelf {
-    fn has_room(&self) -> bool {
-        !self.unwanted && self.items.len() < MAX_ITEMS && self.bytes < MAX_BYTES
+    /// Whether a result may be made that nobody waits for yet.
+    fn has_room(&self, inbox: &Inbox) -> bool {
+        let has_room = !self.unwanted && self.items.len() < MAX_ITEMS && self.bytes < MAX_BYTES;
+        has_room && !self.is_large && inbox.ahead.load(Relaxed) < MAX_AHEAD
     }
 }
 
@@ -79,9 +88,15 @@ impl Outlet {
     fn push(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         let written = payload::write_result(number_of(self.format), value)?;
         let mut shelf = self.shelf.lock();
-        shelf.bytes += written.bytes.len();
+        if shelf.unwanted {
+            return Ok(false);
+        }
+        let bytes = written.bytes.len();
+        shelf.bytes += bytes;
+        self.inbox.ahead.fetch_add(bytes, Relaxed);
+        shelf.is_large = bytes >= MAX_BYTES;
         shelf.items.push_back(written);
-        let (waker, room) = (shelf.waker.take(), shelf.has_room());
+        let (waker, room) = (shelf.waker.take(), shelf.has_room(&self.inbox));
         drop(shelf);
         waker.into_iter().for_each(Waker::wake);
         Ok(room)
@@ -90,7 +105,8 @@ impl Outlet {
     /// Says that what there was room for is there: more is asked for when there is room again.
     fn pause(&self) {
         let mut shelf = self.shelf.lock();
-        let again = shelf.has_room();
+        let is_waited_for = shelf.items.is_empty() && shelf.waker.is_some() && !shelf.unwanted;
+        let again = is_waited_for || shelf.has_room(&self.inbox);
         shelf.asked = again;
         drop(shelf);
         if again {
@@ -122,8 +138,10 @@ impl Stream for Flow {
         let next = shelf.items.pop_front();
         if let Some(written) = &next {
             shelf.bytes -= written.bytes.len();
+            self.inbox.ahead.fetch_sub(written.bytes.len(), Relaxed);
         }
-        let ask = shelf.end.is_none() && !shelf.asked && shelf.items.len() < MAX_ITEMS / 2;
+        let ahead = shelf.items.len() < MAX_ITEMS / 2 && shelf.has_room(&self.inbox);
+        let ask = shelf.end.is_none() && !shelf.asked && (next.is_none() || ahead);
         shelf.asked |= ask;
         let polled = match next {
             Some(written) => Poll::Ready(Some(Ok(written))),
@@ -149,6 +167,7 @@ impl Drop for Flow {
         let mut shelf = self.shelf.lock();
         shelf.unwanted = true;
         shelf.items.clear();
+        self.inbox.ahead.fetch_sub(std::mem::take(&mut shelf.bytes), Relaxed);
         drop(shelf);
         self.inbox.push(Work::Unwanted(self.number));
     }

@@ -45,6 +45,7 @@ functions! {
     pickled: "pickled"
     unpickled: "unpickled"
     json_text: "json_text"
+    json_parsed: "json_parsed"
     plain: "plain"
 }
 
@@ -170,7 +171,14 @@ pub(crate) fn read_arguments<'py>(
         }
         .map(|()| arguments)
     });
-    let arguments = read.map_err(|error| PyTypeError::new_err(error.to_string()))?;
+    let arguments = match read {
+        Ok(arguments) => arguments,
+        Err(_) if says_more_than_json(format, bytes) => {
+            let both = json_parsed(py)?.call1((PyBytes::new(py, bytes),))?;
+            return both.extract();
+        }
+        Err(error) => return Err(PyTypeError::new_err(error.to_string())),
+    };
     let args = arguments.positional.iter().map(|value| to_python(py, value)).collect::<PyResult<Vec<_>>>()?;
     let kwargs = PyDict::new(py);
     for (name, value) in &arguments.keywords {
@@ -198,10 +206,21 @@ pub(crate) fn read_result<'py>(
                 }
                 .map(|()| value)
             });
-            let value = read.map_err(|error| PyValueError::new_err(error.to_string()))?;
-            to_python(py, &value.unwrap_or_default())
+            match read {
+                Ok(value) => to_python(py, &value.unwrap_or_default()),
+                Err(_) if says_more_than_json(format, bytes) => {
+                    json_parsed(py)?.call1((PyBytes::new(py, bytes),))?.get_item(0)?.get_item(0)
+                }
+                Err(error) => Err(PyValueError::new_err(error.to_string())),
+            }
         }
     }
+}
+
+/// Whether this may be what Python writes as JSON and JSON has not: `NaN` and `Infinity`.
+fn says_more_than_json(format: FormatId, bytes: &[u8]) -> bool {
+    format == FormatId::JSON
+        && [&b"NaN"[..], b"Infinity"].iter().any(|word| bytes.windows(word.len()).any(|at| at == *word))
 }
 
 /// Runs `work` without Python's lock when it is much.

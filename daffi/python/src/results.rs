@@ -3,24 +3,62 @@
 use std::sync::Arc;
 
 use daffi_core::Results;
+use futures::StreamExt;
 use parking_lot::Mutex as Lock;
 use pyo3::{prelude::*, types::PyAny};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::{
-    calls::{Outcome, next_of},
+    calls::{Ended, Outcome},
     desk::Desk,
     engine::Engine,
+    failures::Failure,
     formats::{Received, Unread},
     payload, waiting,
 };
 
-pub(crate) type Source = Arc<Mutex<Option<Results<Received, Unread>>>>;
+/// Where results of a call come from, until there are no more.
+pub(crate) struct Source {
+    results: Mutex<Option<Results<Received, Unread>>>,
+    /// Why the call was given up: what is sent one by one beside the results failed.
+    failed: Lock<Option<Failure>>,
+    broken: Notify,
+}
+
+impl Source {
+    pub(crate) fn new(results: Results<Received, Unread>) -> Arc<Self> {
+        Arc::new(Self { results: Mutex::new(Some(results)), failed: Lock::default(), broken: Notify::new() })
+    }
+
+    /// Gives the call up, and says so to its reader.
+    pub(crate) fn fail(&self, why: Failure) {
+        self.failed.lock().replace(why);
+        self.broken.notify_one();
+    }
+
+    /// The next result. Cancel safe.
+    async fn next(&self) -> Ended<Option<Received>> {
+        let mut results = self.results.lock().await;
+        let Some(open) = &mut *results else { return Ok(None) };
+        let next = tokio::select! {
+            biased;
+            () = self.broken.notified() => None,
+            next = open.next() => next,
+        };
+        if !matches!(next, Some(Ok(_))) {
+            results.take();
+        }
+        match self.failed.lock().take() {
+            Some(failure) => Err(failure),
+            None => Ok(next.transpose()?),
+        }
+    }
+}
 
 /// Results of a call, one by one. Dropping it gives the call up.
 #[pyclass(frozen, module = "daffi_rs._daffi_rs")]
 pub(crate) struct ResultsOut {
-    source: Source,
+    source: Arc<Source>,
     first: Lock<Option<Received>>,
     engine: Arc<Engine>,
     policy: Py<PyAny>,
@@ -39,7 +77,12 @@ impl Unopened {
 }
 
 impl ResultsOut {
-    pub(crate) const fn new(source: Source, first: Option<Received>, engine: Arc<Engine>, policy: Py<PyAny>) -> Self {
+    pub(crate) const fn new(
+        source: Arc<Source>,
+        first: Option<Received>,
+        engine: Arc<Engine>,
+        policy: Py<PyAny>,
+    ) -> Self {
         Self { source, first: Lock::new(first), engine, policy }
     }
 
@@ -56,10 +99,7 @@ impl ResultsOut {
         let first = self.first.lock().take();
         let next = match first {
             Some(first) => Some(first),
-            None => {
-                let next = next_of(Arc::clone(&self.source));
-                waiting::block(py, &self.engine, next)?.map_err(|failure| failure.raise(py))?
-            }
+            None => waiting::block(py, &self.engine, self.source.next())?.map_err(|failure| failure.raise(py))?,
         };
         match next {
             Some(item) => Ok(Some((payload::read_result(py, &item, self.policy.bind(py))?,))),
@@ -67,13 +107,13 @@ impl ResultsOut {
         }
     }
 
-    /// Waits for the next one at the desk.
-    fn take_later(&self, desk: &Desk) -> u64 {
+    /// The next one at the desk, as `Desk::begin` gives it.
+    fn take_later<'py>(&self, py: Python<'py>, desk: &Desk) -> PyResult<Bound<'py, PyAny>> {
         let (first, source) = (self.first.lock().take(), Arc::clone(&self.source));
-        desk.inbox.spawn(&self.engine, async move {
+        desk.begin(py, &self.engine, async move {
             match first {
                 Some(first) => Ok(Outcome::Item(Some(first))),
-                None => next_of(source).await.map(Outcome::Item),
+                None => source.next().await.map(Outcome::Item),
             }
         })
     }
@@ -82,6 +122,6 @@ impl ResultsOut {
     fn close(&self) {
         let source = Arc::clone(&self.source);
         // Whoever waits for the next one meanwhile gets that first.
-        self.engine.handle.spawn(async move { drop(source.lock().await.take()) });
+        self.engine.handle.spawn(async move { drop(source.results.lock().await.take()) });
     }
 }

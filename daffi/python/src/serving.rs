@@ -1,12 +1,15 @@
 //! Callbacks of Python as callbacks of the engine, and the nodes of this process.
 
-use std::sync::{Arc, Weak};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Weak},
+};
 
 use bytes::Bytes;
 use daffi_core::{Callback, CallbackOptions, Context};
 use daffi_serde::RemoteError;
 use daffi_wire::{FormatId, Limits, MethodName, NameError};
-use futures::{future::join_all, stream::BoxStream};
+use futures::{FutureExt, future::join_all, stream::BoxStream, task::AtomicWaker};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -86,7 +89,7 @@ fn one(written: Written) -> Items {
 fn ask(method: &str, raw: Raw, context: &Context, inbox: &Arc<Inbox>) -> impl Future<Output = Answered> + Send + use<> {
     let (body, format, text) = raw;
     let (answer, answered) = oneshot::channel();
-    let number = inbox.number();
+    let (number, nudge) = (inbox.number(), Arc::new(AtomicWaker::new()));
     let job = Job {
         number,
         name: method.to_owned(),
@@ -96,12 +99,19 @@ fn ask(method: &str, raw: Raw, context: &Context, inbox: &Arc<Inbox>) -> impl Fu
         context: context.clone(),
         inbox: Arc::clone(inbox),
         answer: Mutex::new(Some(answer)),
+        nudge: Arc::clone(&nudge),
     };
     inbox.push(Work::Call(job));
     // A loop cancels the task of a call that nobody waits for any more; a thread cannot be stopped.
     let cancelling = inbox.is_looped().then(|| (context.clone(), Arc::clone(inbox)));
     async move {
-        let answered = async { answered.await.unwrap_or_else(|_| Answered::Failed(ended())) };
+        let mut answered = answered;
+        // A call that waits for an argument is looked at then, and gives its worker up.
+        let answered = poll_fn(move |cx| {
+            nudge.register(cx.waker());
+            answered.poll_unpin(cx)
+        })
+        .map(|answered| answered.unwrap_or_else(|_| Answered::Failed(ended())));
         match cancelling {
             None => answered.await,
             Some((context, inbox)) => {

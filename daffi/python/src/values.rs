@@ -15,6 +15,8 @@ use pyo3::{
     },
 };
 
+use crate::keys::Hashes;
+
 /// Containers inside of containers, as the formats themselves take them.
 const MAX_DEPTH: usize = 250;
 
@@ -46,6 +48,7 @@ classes! {
     decimal_class: "decimal" "Decimal"
     uuid_class: "uuid" "UUID"
     complex_class: "builtins" "complex"
+    zoneinfo_class: "zoneinfo" "ZoneInfo"
 }
 
 /// Makes a Python object of a value.
@@ -60,12 +63,12 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'
         Value::Bytes(value) => PyBytes::new(py, value).into_any(),
         Value::List(values) => PyList::new(py, all(py, values)?)?.into_any(),
         Value::Tuple(values) => PyTuple::new(py, all(py, values)?)?.into_any(),
-        Value::Set(values) => PySet::new(py, all(py, values)?)?.into_any(),
-        Value::FrozenSet(values) => PyFrozenSet::new(py, all(py, values)?)?.into_any(),
+        Value::Set(values) => PySet::new(py, all_keys(py, values)?)?.into_any(),
+        Value::FrozenSet(values) => PyFrozenSet::new(py, all_keys(py, values)?)?.into_any(),
         Value::Map(entries) => {
-            let dict = PyDict::new(py);
+            let (dict, mut hashes) = (PyDict::new(py), Hashes::of(entries.len()));
             for (key, value) in entries {
-                dict.set_item(to_python(py, key)?, to_python(py, value)?)?;
+                dict.set_item(hashes.key(py, key)?, to_python(py, value)?)?;
             }
             dict.into_any()
         }
@@ -88,15 +91,27 @@ fn all<'py>(py: Python<'py>, values: &[Value]) -> PyResult<Vec<Bound<'py, PyAny>
     values.iter().map(|value| to_python(py, value)).collect()
 }
 
+fn all_keys<'py>(py: Python<'py>, values: &[Value]) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let mut hashes = Hashes::of(values.len());
+    values.iter().map(|value| hashes.key(py, value)).collect()
+}
+
 fn delta_to_python(py: Python<'_>, delta: TimeDelta) -> PyResult<Bound<'_, PyAny>> {
     timedelta_class(py)?.call1((delta.days, delta.seconds, delta.microseconds))
+}
+
+/// The names of all zones that Python finds. It looks for others in many files, each time.
+fn zones(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static ZONES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let find = || py.import("zoneinfo")?.call_method0("available_timezones").map(Bound::unbind);
+    Ok(ZONES.get_or_try_init(py, find)?.bind(py))
 }
 
 fn zone_to_python<'py>(py: Python<'py>, offset: Option<TimeDelta>, name: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
     let Some(offset) = offset else { return Ok(py.None().into_bound(py)) };
     if let Some(name) = name
-        && let Ok(zoneinfo) = py.import("zoneinfo")
-        && let Ok(zone) = zoneinfo.getattr("ZoneInfo").and_then(|class| class.call1((name,)))
+        && let Ok(true) = zones(py).and_then(|zones| zones.contains(name))
+        && let Ok(zone) = zoneinfo_class(py).and_then(|class| class.call1((name,)))
     {
         return Ok(zone);
     }

@@ -3,6 +3,8 @@
 import dataclasses
 import datetime
 import decimal
+import sys
+import textwrap
 import threading
 import time
 import uuid
@@ -268,7 +270,7 @@ def test_callbacks_know_their_call(network):
 
 
 def test_a_callback_sees_that_nobody_waits(network):
-    seen = threading.Event()
+    seen, gave_up = threading.Event(), threading.Event()
 
     @callback
     def work():
@@ -276,9 +278,12 @@ def test_a_callback_sees_that_nobody_waits(network):
         while not call.cancelled:
             time.sleep(0.01)
         seen.set()
+        # An answer as its time runs out could still be the first.
+        gave_up.wait(10)
 
     with pytest.raises(TimeoutError):
         network().rpc(timeout=0.1).work()
+    gave_up.set()
     assert seen.wait(10)
 
 
@@ -560,3 +565,58 @@ def test_an_option_that_is_none_is_refused(network, style):
     conn = network()
     with pytest.raises(TypeError, match="timeuot"):
         getattr(conn, style)(timeuot=5)
+
+
+@pytest.fixture
+def workers(start):
+    """A Router, a connection to it, and what starts a worker that tells its name."""
+    text = """
+    import sys
+    from daffi_rs import Client, callback
+    @callback
+    def name():
+        return sys.argv[1]
+    client = Client(sys.argv[1], "127.0.0.1", int(sys.argv[2]))
+    client.connect()
+    print("ready", flush=True)
+    client.join()
+    """
+    with Router("router", "127.0.0.1", 0) as router, Client("caller", "127.0.0.1", router.port) as conn:
+
+        def worker(name):
+            program = start([sys.executable, "-c", textwrap.dedent(text), name, str(router.port)])
+            return program
+
+        yield conn, worker
+
+
+def test_the_router_chooses_and_keeps_calls_for_who_comes(workers):
+    conn, worker = workers
+    ends = []
+    waiting = threading.Thread(target=lambda: ends.append(conn.rpc(timeout=60, wait=True).name()))
+    waiting.start()
+    assert worker("one").line() == "ready"
+    waiting.join(60)
+    assert ends == ["one"]
+    assert worker("two").line() == "ready"
+    conn.wait_for_members("one", "two", timeout=60)
+    assert {conn.rpc(timeout=60, by_router=True).name() for _ in range(100)} == {"one", "two"}
+    # Calls of one key go to one, those of several to both.
+    by_key = {key: {conn.rpc(timeout=60, key=key).name() for _ in range(5)} for key in "abcdefghijkl"}
+    assert all(len(names) == 1 for names in by_key.values())
+    assert set().union(*by_key.values()) == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"receiver": "one", "by_router": True},
+        {"receiver": "one", "key": "a"},
+        {"key": "a", "by_router": True},
+        {"key": "a", "wait": True},
+    ],
+)
+def test_one_option_says_who_gets_a_call(workers, options):
+    conn, _ = workers
+    with pytest.raises(ValueError, match="one of them says who gets the call"):
+        conn.rpc(**options)

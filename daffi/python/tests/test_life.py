@@ -13,9 +13,10 @@ import threading
 import time
 
 import pytest
+from conftest import free_port
 
 import daffi_rs
-from daffi_rs import Client, Router, Service, callback
+from daffi_rs import Client, Router, Service, callback, current_call
 from daffi_rs import exceptions as failures
 
 
@@ -59,6 +60,54 @@ def test_what_cannot_start_says_why(tmp_path):
         Service("service", "127.0.0.1", 0, tls=True).start()
     with Service("one", "127.0.0.1", 0) as one, pytest.raises(failures.InitializationError, match=str(one.port)):
         Service("two", "127.0.0.1", one.port).start()
+
+
+NO_SENSE = {
+    "beside host": (Service, {"addresses": ["tcp://127.0.0.1:0"], "port": 0}),
+    "beside port": (Client, {"addresses": ["tcp://127.0.0.1:1"], "host": "127.0.0.1"}),
+    "given beside": (Client, {"addresses": ["tcp://127.0.0.1:1"], "unix_sock_path": "/tmp/x"}),
+    "one endpoint at least": (Service, {"addresses": []}),
+    "a list of one": (Service, {"addresses": "tcp://127.0.0.1:0"}),
+    "tcp://127.0.0.1:0 has no TLS": (
+        Service,
+        {"addresses": ["tcp://127.0.0.1:0"], "tls": True, "cert_file": "c", "key_file": "k", "ca_file": "a"},
+    ),
+    "unix:///tmp/x has no TLS": (Service, {"unix_sock_path": "/tmp/x", "tls": True, "cert_file": "c", "key_file": "k"}),
+    "tcp://127.0.0.1:1 has no TLS": (Client, {"addresses": ["tls://127.0.0.1:1", "tcp://127.0.0.1:1"], "tls": True}),
+    "ca_file is given, and no endpoint": (Client, {"host": "127.0.0.1", "port": 1, "ca_file": "a"}),
+    "cert_file is given, and no endpoint": (Router, {"host": "127.0.0.1", "port": 0, "cert_file": "c", "key_file": "k"}),
+    "cert_file is given without key_file": (Client, {"host": "127.0.0.1", "port": 1, "tls": True, "cert_file": "c"}),
+    "key_file is given without cert_file": (Client, {"addresses": ["wss://127.0.0.1:1"], "key_file": "k"}),
+    "token has no meaning for a Service": (Service, {"port": 0, "token": "t"}),
+    "token has no meaning for a Router": (Router, {"port": 0, "token": "t"}),
+    "pickle has no meaning for a Router": (Router, {"port": 0, "pickle": "safe"}),
+    "max_connections has no meaning for a Client": (Client, {"port": 1, "max_connections": 5}),
+}
+
+
+@pytest.mark.parametrize("why", NO_SENSE)
+def test_options_that_mean_nothing_together_are_refused(why):
+    made, options = NO_SENSE[why]
+    with pytest.raises(failures.InitializationError, match="given" if why.startswith("beside") else why):
+        node = made("node", **options)
+        node.connect() if made is Client else node.start()
+
+
+def test_a_client_goes_to_its_other_address_when_one_is_lost():
+    @callback
+    def here():
+        return current_call().node.app_name
+
+    ports = [free_port(), free_port()]
+    services = [Service(f"service {n}", "127.0.0.1", port, grace=0.1) for n, port in enumerate(ports)]
+    services[0].start()
+    with Client("client", addresses=[f"tcp://127.0.0.1:{port}" for port in ports]) as conn:
+        for there, gone in ((0, 1), (1, 0), (0, 1)):
+            if services[gone]._node is not None:
+                services[there].start()
+                services[gone].stop()
+            assert conn.rpc(timeout=30, wait=True, receiver=f"service {there}").here() == f"service {there}"
+    services[0].stop()
 
 
 def test_unix_sockets_have_a_parameter_of_their_own(tmp_path):

@@ -37,7 +37,7 @@ macro_rules! style {
 
 style! {
     /// A call to one receiver, which answers it: [`Client::rpc`](super::Client::rpc).
-    Rpc: receiver key serde header timeout wait_for_connection wait_for_receiver
+    Rpc: receiver key by_router serde header timeout wait_for_connection wait_for_receiver
 }
 
 impl Rpc {
@@ -119,7 +119,7 @@ impl RpcNowait {
 
 style! {
     /// A call to several members, each of which answers: [`Client::cast`](super::Client::cast).
-    Cast: receivers serde header timeout wait_for_connection
+    Cast: receivers serde header timeout wait_for_connection wait_for_each
 }
 
 impl Cast {
@@ -169,7 +169,7 @@ impl<R: Returned> Iterator for CastResults<R> {
 style! {
     /// A call to several members, none of which answers:
     /// [`Client::cast_nowait`](super::Client::cast_nowait).
-    CastNowait: receivers serde header timeout wait_for_connection
+    CastNowait: receivers serde header timeout wait_for_connection wait_for_each
 }
 
 impl CastNowait {

@@ -22,13 +22,17 @@
 
 mod background;
 mod calls;
+mod events;
 
 use std::{sync::Arc, time::Duration};
 
 use daffi_core::{CallError, InitializationError, Members, WaitedFor};
 
 use self::background::Background;
-pub use self::calls::{Cast, CastNowait, CastResults, Results, Rpc, RpcNowait, StreamCall, StreamNowait};
+pub use self::{
+    calls::{Cast, CastNowait, CastResults, Results, Rpc, RpcNowait, StreamCall, StreamNowait},
+    events::Events,
+};
 use crate::{ClientBuilder, IntoCallbacks};
 
 /// A [`crate::Client`] whose methods block; made by
@@ -108,7 +112,7 @@ impl Client {
         self.inner.is_connected()
     }
 
-    /// The members as last told by the server, and what they expose.
+    #[doc = daffi_core::words!(members)]
     #[must_use]
     pub fn members(&self) -> Arc<Members> {
         self.inner.members()

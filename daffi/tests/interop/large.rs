@@ -1,13 +1,18 @@
 //! Payloads of 16 MiB, and of more than a frame holds.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use daffi::{CallError, FormatId, Router, Service, Value};
 use daffi_testing::Peer;
+use daffi_wire::Kind;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
 
 use crate::{
     exposed::{Exposed, hex},
+    raw::{self, Raw},
     support::{FORMATS, Transport, endpoint, python_client, rust_client, rust_worker},
 };
 
@@ -154,4 +159,26 @@ async fn python_uploads_beyond_all_memory_lose_nobody() {
     };
     assert_eq!(totals, vec![json!(size); 6]);
     assert_eq!(service.clients().len(), 7);
+}
+
+/// A system takes more of an answer once a third of a large buffer is free, which takes this reader
+/// far longer than it may take nothing.
+#[tokio::test]
+async fn a_steady_reader_is_kept_though_its_answer_fills_the_buffers_of_the_system() {
+    let service = Service::builder("service")
+        .callbacks(Exposed::default())
+        .configure(|config| config.slow_peer_timeout = Duration::from_secs(4))
+        .bind("tcp://127.0.0.1:0")
+        .await
+        .unwrap();
+    let address = endpoint(&service).strip_prefix("tcp://").unwrap();
+    let mut reader = Raw::join(address, "client", "reader", "null").await;
+    let body = format!(r#"{{"args":["{}"],"kwargs":{{}}}}"#, "x".repeat(SIZE));
+    reader.must_send([&raw::json(Kind::Request, 2, ["reader", "service", "echo"], &body)[..]]).await;
+    let mut piece = vec![0; 4 * 1024];
+    for _ in 0..128 {
+        reader.stream.read_exact(&mut piece).await.expect("it takes 64 kB/s");
+        tokio::time::sleep(Duration::from_millis(64)).await;
+    }
+    assert_eq!(service.clients().len(), 1);
 }

@@ -31,19 +31,20 @@ pub(crate) enum Transport {
 impl Transport {
     /// A Rust service with the callbacks of [`Exposed`].
     pub(crate) async fn rust_service(self, name: &str, workers: usize) -> Service {
-        let tls = Certificate::localhost();
-        let at = match self {
-            Self::Tcp | Self::Ws => "tcp://127.0.0.1:0".to_owned(),
-            Self::Tls | Self::Wss => "tls://127.0.0.1:0".to_owned(),
-            Self::Unix => SocketPath::new().endpoint(),
+        let service = Service::builder(name).callbacks(Exposed::default()).workers(workers);
+        let bound = match self {
+            Self::Tcp | Self::Ws => service.bind("tcp://127.0.0.1:0").await,
+            Self::Unix => {
+                let at = SocketPath::new().endpoint();
+                service.bind(&at).await
+            }
+            Self::Tls | Self::Wss => {
+                let tls = Certificate::localhost();
+                let tls = ServerTls::from_files(tls.certificate, tls.key).unwrap();
+                service.tls(tls).bind("tls://127.0.0.1:0").await
+            }
         };
-        Service::builder(name)
-            .callbacks(Exposed::default())
-            .workers(workers)
-            .tls(ServerTls::from_files(tls.certificate, tls.key).unwrap())
-            .bind(&at)
-            .await
-            .unwrap()
+        bound.unwrap()
     }
 
     pub(crate) fn python_service(self) -> Launch {
@@ -77,8 +78,13 @@ pub(crate) fn python_client(service: &Service) -> Launch {
 }
 
 pub(crate) async fn rust_client(name: &str, endpoint: &str) -> Client {
-    let tls = ClientTls::ca_file(Certificate::localhost().authority).unwrap();
-    Client::builder(name).tls(tls).default_timeout(PATIENCE).connect(endpoint).await.unwrap()
+    let client = Client::builder(name).default_timeout(PATIENCE);
+    let client = if endpoint.starts_with("tls://") || endpoint.starts_with("wss://") {
+        client.tls(ClientTls::ca_file(Certificate::localhost().authority).unwrap())
+    } else {
+        client
+    };
+    client.connect(endpoint).await.unwrap()
 }
 
 /// A client with the callbacks of [`Exposed`], one at a time.

@@ -65,6 +65,10 @@ fn specials() -> Vec<(&'static str, Value)> {
         ("datetime", date_time("2024-02-29T12:30:15.250000")),
         ("datetime_utc", date_time("2024-02-29T12:30:15+00:00")),
         ("datetime_offset", date_time("2024-02-29T12:30:15+05:30")),
+        ("datetime_summer", date_time("2024-07-01T12:00:00+02:00[Europe/Berlin]")),
+        ("datetime_again", date_time("2024-10-27T02:30:00+01:00[Europe/Berlin]")),
+        ("datetime_no_cache", date_time("2024-01-01T12:00:00-05:00[America/New_York]")),
+        ("time_utc", Value::Time(Box::new("12:00:00+00:00".parse().unwrap()))),
         ("timedelta", TimeDelta::new(-1, 3, 7).unwrap().into()),
         ("nested", map([("rows", Value::List((0..3).map(row).collect()))])),
     ]
@@ -85,6 +89,12 @@ async fn rust_reads_and_writes_every_special_value() {
             // two.
             "bytearray" => "bytes b'\\x00\\x01\\xff'".into(),
             "ordereddict" => "dict {'z': 1, 'a': 2}".into(),
+            // To Python no moment of an hour that clocks show twice equals one in another zone.
+            "datetime_again" => {
+                "datetime datetime.datetime(2024, 10, 27, 2, 30, tzinfo=datetime.timezone(datetime.timedelta(seconds=3600), \
+                 'Europe/Berlin'))"
+                    .into()
+            }
             _ => Value::Bool(true),
         };
         assert_eq!(written, expected, "{name}");

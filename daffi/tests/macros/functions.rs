@@ -6,6 +6,7 @@ use bytes::Bytes;
 use daffi::{
     CallbackItem, Callbacks, Context, InitializationError, RemoteError, Service, Value, args, callback, callbacks,
 };
+use futures::{Stream, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{remote, serve};
@@ -294,4 +295,55 @@ fn lists_of_any_length() {
     assert!(callbacks![].is_empty());
     assert_eq!(callbacks![add,].len(), 1);
     assert_eq!(callbacks![add, math::mul].and(Callbacks::new().item::<shout>()).len(), 3);
+}
+
+#[callback]
+fn marked(
+    #[default("x")] plain: Option<&str>,
+    #[default(Some("y"))] word: Option<&str>,
+    #[default(Some(b"z"))] data: Option<&[u8]>,
+    #[default(None)] none: Option<&str>,
+) -> String {
+    format!("{plain:?} {word:?} {data:?} {none:?}")
+}
+
+#[tokio::test]
+async fn optional_references_have_defaults() {
+    let (_service, client) = serve(1, callbacks![marked]).await;
+    let rpc = client.rpc();
+    let text = rpc.call::<String>("marked", ()).await.unwrap();
+    assert_eq!(text, r#"Some("x") Some("y") Some([122]) None"#);
+    let text = rpc.call::<String>("marked", args![word = "w", plain = None::<i64>]).await.unwrap();
+    assert_eq!(text, r#"None Some("w") Some([122]) None"#);
+}
+
+type Found = Result<i64, String>;
+
+#[callback]
+fn nested(n: i64) -> Result<Result<i64, String>, RemoteError> {
+    if n < 0 {
+        return Err(RemoteError::new("ValueError", "below 0"));
+    }
+    Ok(u8::try_from(n).map(i64::from).map_err(|_| "too large".to_owned()))
+}
+
+#[callback]
+fn nested_items() -> impl Stream<Item = Result<Found, RemoteError>> {
+    stream::iter([Ok(Ok(1)), Ok(Err("a value".to_owned()))])
+}
+
+/// The outer one is the answer or the error, the inner one a value.
+#[tokio::test]
+async fn a_result_may_hold_a_result() {
+    let closure = |n| async move { nested(n) };
+    let callbacks = callbacks![nested, nested_items].try_callback_fn("closure", closure);
+    let (_service, client) = serve(1, callbacks).await;
+    let rpc = client.rpc();
+    for method in ["nested", "closure"] {
+        assert_eq!(rpc.call::<Found>(method, (3,)).await.unwrap(), Ok(3));
+        assert_eq!(rpc.call::<Found>(method, (300,)).await.unwrap(), Err("too large".to_owned()));
+        assert_eq!(remote(rpc.call::<Found>(method, (-1,)).await).0, "ValueError");
+    }
+    let items: Vec<Found> = rpc.results("nested_items", ()).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(items, [Ok(1), Err("a value".to_owned())]);
 }

@@ -1,8 +1,14 @@
 //! `#[remote]`, both ends.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use daffi::{CallError, Context, FormatId, remote};
+use daffi::{CallError, Callbacks, Context, FormatId, callback, remote};
 use serde::{Deserialize, Serialize};
 
 use crate::support::serve;
@@ -181,4 +187,97 @@ fn futures_are_send() {
     }
     of_service(&Machine { bias: 0 });
     let _ = of_client;
+}
+
+/// A second trait of a [`Shop`], which has callbacks of its own as well.
+#[remote]
+trait Till {
+    async fn pay(&self, cents: u64) -> u64;
+}
+
+#[remote]
+trait Stock {
+    async fn left(&self) -> u64;
+}
+
+#[derive(Default)]
+struct Shop {
+    paid: AtomicU64,
+}
+
+impl Till for Shop {
+    async fn pay(&self, cents: u64) -> u64 {
+        self.paid.fetch_add(cents, Relaxed) + cents
+    }
+}
+
+impl Stock for Shop {
+    async fn left(&self) -> u64 {
+        100 - self.paid.load(Relaxed)
+    }
+}
+
+#[callback]
+impl Shop {
+    pub fn paid(&self) -> u64 {
+        self.paid.load(Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn one_instance_serves_several_traits_and_is_kept() {
+    let shop = Arc::new(Shop::default());
+    let callbacks = Callbacks::new()
+        .and(Till::callbacks_of(Arc::clone(&shop)))
+        .and(Stock::callbacks_of(Arc::clone(&shop)))
+        .and(Arc::clone(&shop));
+    let (_service, client) = serve(1, callbacks).await;
+    assert_eq!(TillClient::new(client.clone()).pay(30).await.unwrap(), 30);
+    assert_eq!(StockClient::new(client.clone()).left().await.unwrap(), 70);
+    assert_eq!(client.rpc().call::<u64>("paid", ()).await.unwrap(), 30);
+    shop.paid.store(1, Relaxed);
+    assert_eq!(StockClient::new(client).left().await.unwrap(), 99);
+}
+
+/// A crate that exports daffi as its own.
+mod exported {
+    pub(crate) mod rpc {
+        pub(crate) use daffi::*;
+    }
+}
+
+#[callback(name = "twice", crate = exported::rpc)]
+fn doubled(a: i64, #[default(b"x")] _data: &[u8]) -> i64 {
+    2 * a
+}
+
+struct Held(u64);
+
+#[callback(crate = exported::rpc)]
+impl Held {
+    #[callback(name = "held")]
+    pub fn add(&mut self, by: u64) -> u64 {
+        self.0 += by;
+        self.0
+    }
+}
+
+#[remote(client = "NamedByPath", crate = exported::rpc)]
+trait Named {
+    async fn length(&self, data: &[u8]) -> usize;
+}
+
+impl Named for Held {
+    async fn length(&self, data: &[u8]) -> usize {
+        data.len()
+    }
+}
+
+#[tokio::test]
+async fn the_crate_may_have_another_name() {
+    let callbacks = exported::rpc::callbacks![crate = exported::rpc; doubled].and(Named::into_callbacks(Held(0)));
+    let (_service, client) = serve(1, callbacks.and(Held(1))).await;
+    assert_eq!(client.rpc().call::<i64>("twice", (2,)).await.unwrap(), 4);
+    assert_eq!(client.rpc().call::<u64>("held", (2,)).await.unwrap(), 3);
+    assert_eq!(NamedByPath::new(client).length(b"abc").await.unwrap(), 3);
 }

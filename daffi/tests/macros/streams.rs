@@ -1,7 +1,10 @@
 //! Callbacks with arguments and results that come one by one, and traits of them.
 
-use daffi::{CallError, Callbacks, Context, Incoming, RemoteError, callback, callbacks, remote};
+use std::{borrow::Cow, sync::Arc};
+
+use daffi::{CallError, Callbacks, Context, Incoming, RemoteError, args, callback, callbacks, remote};
 use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
+use serde::Serialize;
 
 use crate::support::serve;
 
@@ -144,4 +147,47 @@ async fn closures_stream() {
     drop(say);
     assert_eq!(heard.try_next().await.unwrap(), None);
     assert_eq!(rpc.call::<i64>("plain", (3, 4)).await.unwrap(), 7);
+}
+
+#[callback]
+fn words(text: &str) -> impl Stream<Item = String> + use<> {
+    let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+    stream::iter(words)
+}
+
+#[callback]
+fn same<'a>(text: Cow<'a, str>, _by: &str) -> Cow<'a, str> {
+    text
+}
+
+struct Counter<T>(T);
+
+#[callback]
+impl<T: Serialize + Clone + Send + 'static> Counter<T> {
+    pub async fn times(&self, n: usize) -> Result<impl Stream<Item = T> + use<T>, RemoteError> {
+        Ok(stream::iter(vec![self.0.clone(); n]))
+    }
+
+    pub fn once(&self) -> BoxStream<'static, T> {
+        Box::pin(stream::iter([self.0.clone()]))
+    }
+
+    pub fn boxed(self: Arc<Self>) -> impl Stream<Item = T> {
+        stream::iter([self.0.clone()])
+    }
+}
+
+#[tokio::test]
+async fn streams_outlive_what_is_lent() {
+    let (_service, client) = serve(1, callbacks![words, same].and(Counter(7))).await;
+    let rpc = client.rpc();
+    let words: Vec<_> = rpc.results::<String>("words", ("a b",)).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(words, ["a", "b"]);
+    assert_eq!(rpc.call::<String>("same", ("x", "y")).await.unwrap(), "x");
+    let results = |method| rpc.results::<i64>(method, args![]);
+    for (results, times) in
+        [(rpc.results::<i64>("times", (2,)).await, 2), (results("once").await, 1), (results("boxed").await, 1)]
+    {
+        assert_eq!(results.unwrap().try_collect::<Vec<_>>().await.unwrap(), vec![7; times]);
+    }
 }

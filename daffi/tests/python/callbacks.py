@@ -8,6 +8,7 @@ from collections import OrderedDict
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from daffi import callback
 
@@ -45,6 +46,11 @@ SPECIAL = {
     "datetime": datetime(2024, 2, 29, 12, 30, 15, 250000),
     "datetime_utc": datetime(2024, 2, 29, 12, 30, 15, tzinfo=timezone.utc),
     "datetime_offset": datetime(2024, 2, 29, 12, 30, 15, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+    "datetime_summer": datetime(2024, 7, 1, 12, tzinfo=ZoneInfo("Europe/Berlin")),
+    # Clocks show this hour twice: this is the second.
+    "datetime_again": datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1),
+    "datetime_no_cache": datetime(2024, 1, 1, 12, tzinfo=ZoneInfo.no_cache("America/New_York")),
+    "time_utc": time(12, tzinfo=ZoneInfo("UTC")),
     "timedelta": timedelta(days=-1, seconds=3, microseconds=7),
     "nested": {"rows": [{"id": n, "tags": ("x", {n}), "raw": bytes([n])} for n in range(3)]},
 }

@@ -1,7 +1,7 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::{
         OnceLock,
@@ -15,7 +15,30 @@ use std::{
 use crate::python::run;
 
 /// Nothing on a page takes so long unless it hangs; a browser may start slowly.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where it is, installed where that is ours to do.
+pub(crate) fn chromium() -> &'static Path {
+    static CHROMIUM: OnceLock<PathBuf> = OnceLock::new();
+    CHROMIUM.get_or_init(|| PathBuf::from(run("scripts/chromium")))
+}
+
+/// A folder of its own for a browser.
+pub(crate) fn profile() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    env::temp_dir().join(format!("daffi-browser-{}-{}", process::id(), NEXT.fetch_add(1, Relaxed)))
+}
+
+/// Removes such a folder once the browser has ended.
+pub(crate) fn remove(profile: &Path) {
+    // Its other processes end by themselves, and may still write there for a moment.
+    for _ in 0..50 {
+        match fs::remove_dir_all(profile) {
+            Ok(()) => return,
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
 
 /// A real Chromium without a window that shows one page. It ends with this value.
 #[derive(Debug)]
@@ -32,11 +55,7 @@ impl Browser {
     /// When there is no Chromium, or it cannot be started; the text says why.
     #[must_use]
     pub fn open(url: &str) -> Self {
-        static CHROMIUM: OnceLock<PathBuf> = OnceLock::new();
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let chromium = CHROMIUM.get_or_init(|| PathBuf::from(run("scripts/chromium")));
-        let name = format!("daffi-browser-{}-{}", process::id(), NEXT.fetch_add(1, Relaxed));
-        let profile = env::temp_dir().join(name);
+        let (chromium, profile) = (chromium(), profile());
         let mut child = Command::new(chromium)
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"])
@@ -89,12 +108,6 @@ impl Drop for Browser {
     fn drop(&mut self) {
         let _ended_already = self.child.kill();
         let _status = self.child.wait();
-        // Its other processes end by themselves, and may still write there for a moment.
-        for _ in 0..50 {
-            match fs::remove_dir_all(&self.profile) {
-                Ok(()) => return,
-                Err(_) => thread::sleep(Duration::from_millis(20)),
-            }
-        }
+        remove(&self.profile);
     }
 }

@@ -19,6 +19,7 @@ mod call;
 mod certificate;
 mod error;
 mod launch;
+mod page;
 mod peer;
 mod process;
 mod python;
@@ -28,9 +29,10 @@ mod stopped;
 pub use crate::{
     browser::Browser,
     call::Call,
-    certificate::Certificate,
+    certificate::{Authority, Certificate},
     error::PyError,
     launch::Launch,
+    page::Page,
     peer::Peer,
     python::{python, repository},
     socket_path::SocketPath,

@@ -96,7 +96,7 @@ fn snapshot(count: usize) -> Case {
 fn callback(count: usize) -> Case {
     let names: Vec<_> = (0..count).map(|n| names::method(format!("callback_{n}"))).collect();
     let plain = |name: &daffi_wire::MethodName| {
-        let formats = Single::new(Opaque);
+        let formats = Single::new(Opaque::default());
         Callback::plain(name.clone(), CallbackOptions::default(), formats, |(text,): (String,), _| Ok(text))
     };
     let mut callbacks = CallbackLookup::new(names.iter().map(plain).collect()).expect("each name is there once");

@@ -147,23 +147,23 @@ pub(crate) mod opaque {
     library_benchmark_group!(name = group, benchmarks = [encode, decode]);
 
     #[library_benchmark]
-    #[bench::args_text_32(1000, write_args(Opaque, (values::word(),)))]
-    #[bench::integer(1000, write(Opaque, 1_234_567_i64))]
-    #[bench::text_32(1000, write(Opaque, values::word()))]
-    #[bench::text_32_untyped(1000, write(Opaque, values::untyped(values::word())))]
-    #[bench::text_1mib(1, write(Opaque, values::text()))]
-    #[bench::bytes_1mib(1, write(Opaque, values::bytes()))]
+    #[bench::args_text_32(1000, write_args(Opaque::default(), (values::word(),)))]
+    #[bench::integer(1000, write(Opaque::default(), 1_234_567_i64))]
+    #[bench::text_32(1000, write(Opaque::default(), values::word()))]
+    #[bench::text_32_untyped(1000, write(Opaque::default(), values::untyped(values::word())))]
+    #[bench::text_1mib(1, write(Opaque::default(), values::text()))]
+    #[bench::bytes_1mib(1, write(Opaque::default(), values::bytes()))]
     fn encode(times: usize, case: Case) -> Case {
         case.run(times)
     }
 
     #[library_benchmark]
-    #[bench::args_text_32(1000, read_args(Opaque, (values::word(),), &["text"]))]
-    #[bench::integer(1000, read::<i64>(Opaque, 1_234_567_i64))]
-    #[bench::text_32(1000, read::<String>(Opaque, values::word()))]
-    #[bench::text_32_untyped(1000, read::<Value>(Opaque, values::word()))]
-    #[bench::text_1mib(1, read::<String>(Opaque, values::text()))]
-    #[bench::bytes_1mib(1, read::<Bytes>(Opaque, values::bytes()))]
+    #[bench::args_text_32(1000, read_args(Opaque::default(), (values::word(),), &["text"]))]
+    #[bench::integer(1000, read::<i64>(Opaque::default(), 1_234_567_i64))]
+    #[bench::text_32(1000, read::<String>(Opaque::default(), values::word()))]
+    #[bench::text_32_untyped(1000, read::<Value>(Opaque::default(), values::word()))]
+    #[bench::text_1mib(1, read::<String>(Opaque::default(), values::text()))]
+    #[bench::bytes_1mib(1, read::<Bytes>(Opaque::default(), values::bytes()))]
     fn decode(times: usize, case: Case) -> Case {
         case.run(times)
     }

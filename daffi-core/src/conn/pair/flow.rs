@@ -2,7 +2,10 @@
 
 use tokio::time::advance;
 
-use super::*;
+use super::{
+    super::timers::{Timer, now},
+    *,
+};
 
 #[tokio::test(start_paused = true)]
 async fn an_unfinished_frame_must_go_on() {
@@ -156,18 +159,86 @@ async fn one_of_level_three_is_slowed_down_and_never_stopped() {
     assert!(pair.run().is_pending());
     let soft = pair.conn.inbound.account().soft_share();
     assert!(pair.conn.inbound.bytes() >= soft && pair.unread() > 0);
+    // Whenever it comes to read: a write of 3.0.1 fails that finds no room for a second, and there
+    // is none before a third of the sender's buffer of up to 4 MiB is free.
     let mut before = pair.unread();
-    while before > 0 {
-        advance(Duration::from_millis(500)).await;
+    for late in [125, 250, 1000, 625].into_iter().cycle() {
+        advance(Duration::from_millis(late as u64)).await;
         assert!(pair.run().is_pending());
         let now = pair.unread();
-        assert_eq!(before - now, before.min(512 * 1024));
+        assert_eq!(before - now, before.min(4 * MIB * late / 1000), "after {late} ms");
         before = now;
+        if before == 0 {
+            break;
+        }
     }
     pair.driver.handler.kept.clear();
     pair.send(&request(10));
     assert!(pair.run().is_pending());
     assert_eq!((pair.driver.handler.handled, pair.unread()), (61, 0));
+}
+
+/// All of them wait for a worker for ever, so that not all can be taken.
+#[tokio::test(start_paused = true)]
+async fn of_uploads_that_cannot_wait_the_last_comers_go_and_those_near_their_end_finish() {
+    let budget = Budget::new(16 * MIB, 1.0, 100, 12 * MIB);
+    let frame = request(12 * MIB - 100);
+    let mut pairs: Vec<_> = (0..8).map(|_| Some(Pair::new(&budget, Level::THREE))).collect();
+    let mut reasons = Vec::new();
+    for step in 0..400_usize {
+        for (n, slot) in pairs.iter_mut().enumerate() {
+            let Some(pair) = slot else { continue };
+            pair.driver.handler.keeps = true;
+            // Each comes a second after the one before, and all are as quick.
+            let begun = 8 * n;
+            if let Some(piece) = step.checked_sub(begun).and_then(|n| frame.chunks(512 * 1024).nth(n)) {
+                pair.send(piece);
+            }
+            if let Poll::Ready(reason) = pair.run() {
+                reasons.push((n, reason));
+                *slot = None;
+            }
+        }
+        // With the one that came from the reserve.
+        let held = budget.held_bytes();
+        assert!(held <= budget.most_held() + 13 * MIB, "{held}");
+        advance(Duration::from_millis(125)).await;
+    }
+    let finished: Vec<_> =
+        pairs.iter().map(|pair| pair.as_ref().is_some_and(|pair| pair.driver.handler.handled == 1)).collect();
+    let taken = finished.iter().filter(|taken| **taken).count();
+    assert!(taken >= 3 && finished[..taken].iter().all(|taken| *taken), "{finished:?} {reasons:?}");
+    assert_eq!(reasons.len(), 8 - taken);
+    for (n, reason) in reasons {
+        let Disconnected::Limit { what, size, limit } = reason else { panic!("{n}: {reason}") };
+        assert!(what.contains("budget_bytes") && size > limit && limit == 40 * MIB, "{n}: {what} {size} {limit}");
+    }
+}
+
+/// Those who wait hold more, and are no reason to end nobody.
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_do_not_keep_the_last_comers() {
+    let budget = Budget::new(16 * MIB, 1.0, 100, 12 * MIB);
+    let mut patient = Pair::new(&budget, Level::FOUR);
+    patient.driver.handler.asks_only = false;
+    patient.driver.handler.keeps = true;
+    (0..6).for_each(|_| patient.send(&request(MIB)));
+    patient.send(&request(11 * MIB)[..8 * MIB]);
+    let mut uploads: Vec<_> = (0..6).map(|_| Pair::new(&budget, Level::THREE)).collect();
+    let mut ended = 0;
+    for _ in 0..100 {
+        assert!(patient.run().is_pending());
+        uploads.retain_mut(|pair| {
+            pair.driver.handler.keeps = true;
+            pair.send(&request(12 * MIB - 100)[..MIB]);
+            let lives = pair.run().is_pending();
+            ended += usize::from(!lives);
+            lives
+        });
+        assert!(budget.held_bytes() <= budget.most_held() + 2 * MIB);
+        advance(Duration::from_millis(125)).await;
+    }
+    assert!(ended > 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,4 +281,94 @@ async fn long_turns_come_one_by_one_and_short_ones_between_them() {
     drop(greedy);
     assert!(other.run().is_pending());
     assert_eq!(other.driver.handler.handled, 10_000);
+}
+
+/// Three that share a thread: the first has more to do than one turn, the second waits for that,
+/// and the third has had nothing to do.
+fn crowded() -> [Pair; 3] {
+    let (budget, line) = (budget(), LongTurns::of(1, 1));
+    let [mut first, mut second, third] = [(); 3].map(|()| Pair::in_line(&budget, Level::THREE, Some(line.clone())));
+    for _ in 0..10_000 {
+        first.send(&request(10));
+    }
+    second.send(&request(10));
+    assert!(first.turn().is_pending() && second.turn().is_pending());
+    assert_eq!(second.driver.handler.handled, 0);
+    [first, second, third]
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_ended_in_the_line_keeps_no_pass() {
+    let [mut first, mut ended, mut newcomer] = crowded();
+    // It is to be told why, and takes nothing.
+    ended.conn.send_parts(Class::Notice, &[7; 1000], None).unwrap();
+    ended.conn.end(Disconnected::Evicted, true);
+    assert!(first.run().is_pending() && ended.run().is_pending() && first.run().is_pending());
+    assert_eq!(first.driver.handler.handled, 10_000, "the pass came back");
+    newcomer.send(&request(10));
+    assert!(newcomer.run().is_pending() && ended.run().is_pending());
+    assert_eq!(newcomer.driver.handler.handled, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_let_through_and_is_ended_passes_it_on() {
+    let [first, mut ended, mut newcomer] = crowded();
+    ended.conn.send_parts(Class::Notice, &[7; 1000], None).unwrap();
+    drop(first);
+    ended.conn.end(Disconnected::Evicted, true);
+    assert!(ended.run().is_pending());
+    newcomer.send(&request(10));
+    assert!(newcomer.run().is_pending());
+    assert_eq!(newcomer.driver.handler.handled, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_this_end_does_not_come_to_read_is_not_late() {
+    let [first, mut second, _] = crowded();
+    second.driver.handler.open = false;
+    second.driver.timers.set(Timer::Handshake, now() + 10 * SECOND);
+    for _ in 0..100 {
+        assert!(second.run().is_pending());
+        advance(SECOND).await;
+    }
+    // Its turn comes, and the handshake still does not.
+    drop(first);
+    for _ in 0..10 {
+        assert!(second.run().is_pending());
+        advance(SECOND).await;
+    }
+    assert!(matches!(second.run(), Poll::Ready(Disconnected::HandshakeTimeout(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_has_come_is_not_late_because_this_process_is() {
+    let header = Header::control(Kind::Handshake, CallId::NONE, false);
+    let hello = Frame::new(header, "a", "", "", b"{}", &Limits::default()).unwrap();
+    // In time, late by what a busy machine is, and stopped.
+    for late in [0, 1, 12, 600] {
+        let mut pair = Pair::new(&budget(), Level::THREE);
+        pair.driver.handler.open = false;
+        pair.driver.timers.set(Timer::Handshake, now() + 10 * SECOND);
+        assert!(pair.run().is_pending());
+        pair.send(hello.as_bytes());
+        advance((10 + late) * SECOND).await;
+        assert!(pair.run().is_pending(), "late by {late} s");
+        assert!(pair.driver.handler.open);
+        advance(60 * SECOND).await;
+        assert!(pair.run().is_pending());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_is_on_its_way_has_its_time_anew_after_this_process_was_stopped() {
+    let mut pair = Pair::new(&budget(), Level::THREE);
+    pair.driver.handler.open = false;
+    pair.driver.timers.set(Timer::Handshake, now() + 10 * SECOND);
+    assert!(pair.run().is_pending());
+    advance(600 * SECOND).await;
+    for _ in 0..10 {
+        assert!(pair.run().is_pending());
+        advance(SECOND).await;
+    }
+    assert!(matches!(pair.run(), Poll::Ready(Disconnected::HandshakeTimeout(_))));
 }

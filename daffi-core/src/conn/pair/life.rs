@@ -20,7 +20,9 @@ async fn idle_peers_are_not_waited_for_when_a_node_stops() {
             continue;
         }
         assert!(pair.run().is_pending() && !pair.is_shut(), "its last answer settles");
-        advance(SECOND / 8).await;
+        advance(SECOND / 5).await;
+        assert!(pair.run().is_pending() && !pair.is_shut(), "its caller may have to wait for a processor");
+        advance(SECOND / 10).await;
         assert!(pair.run().is_pending() && pair.is_shut(), "it may send its own end");
         advance(2 * SECOND).await;
         assert!(pair.run().is_ready());
@@ -40,10 +42,8 @@ async fn what_has_settled_ends_at_once_and_does_so_when_it_has_arrived() {
         assert!(pair.run().is_pending() && !pair.conn.has_settled(), "it is on its way");
         if arrives {
             pair.tell(0, None);
-            advance(SECOND / 8).await;
-        } else {
-            advance(SECOND).await;
         }
+        advance(if arrives { SECOND } else { 2 * SECOND }).await;
         assert!(pair.run().is_pending() && pair.conn.has_settled() && !pair.is_shut());
         pair.conn.drain();
         assert!(pair.run().is_ready() && pair.is_shut());
@@ -99,7 +99,7 @@ async fn a_dead_way_ends_a_connection_while_something_is_unacknowledged() {
         let dies = |pair: &Pair, second| pair.tell(6, Some(Duration::from_secs(second)));
         let (reason, after) = live(&mut pair, 60, dies).await.expect("nobody is there any more");
         assert!(matches!(reason, Disconnected::Unreachable(_)), "{reason}");
-        assert!((20..25).contains(&after), "{after}");
+        assert!((25..30).contains(&after), "{after}");
     }
 }
 
@@ -120,6 +120,44 @@ async fn an_idle_connection_and_one_that_hears_from_its_peer_cost_no_look_at_the
     assert_eq!((pair.looks(), pair.driver.timers.next()), (1, None), "all is acknowledged");
 }
 
+/// A system takes more of what waits once a third of a large buffer is free, which a slow reader
+/// makes in minutes. What the host of the reader has taken is known meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_steady_reader_of_which_only_the_system_tells_lives_and_a_deaf_one_is_ended() {
+    for bytes_a_second in [2000, 500, 0] {
+        let mut pair = Pair::new(&budget(), Level::THREE);
+        pair.conn.send_parts(Class::Answer, &vec![0; 2 << 20], None).unwrap();
+        pair.take(1 << 20);
+        let reads = |pair: &Pair, second: u64| {
+            let taken = usize::try_from(bytes_a_second * second).unwrap();
+            pair.tell((1 << 20) - taken, None);
+        };
+        let ended = live(&mut pair, 300, reads).await;
+        if bytes_a_second == 2000 {
+            assert!(ended.is_none(), "{ended:?}");
+        } else {
+            let (reason, after) = ended.expect("it takes next to nothing");
+            assert!(matches!(reason, Disconnected::SlowPeer { .. }), "{reason}");
+            assert!((60..62).contains(&after), "{after}");
+        }
+    }
+}
+
+/// A host that was suspended, with this node, has not had the time to acknowledge anything.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_stopped_blames_no_way() {
+    let mut pair = Pair::new(&budget(), Level::THREE);
+    pair.take(usize::MAX);
+    pair.conn.send_parts(Class::Answer, b"answer", None).unwrap();
+    pair.tell(6, None);
+    assert!(live(&mut pair, 4, |_, _| {}).await.is_none());
+    pair.tell(6, Some(Duration::from_secs(60)));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert!(pair.run().is_pending());
+    pair.tell(0, None);
+    assert!(live(&mut pair, 60, |_, _| {}).await.is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_keeps_its_window_closed_is_left_as_long_as_its_host_answers() {
     let mut pair = Pair::new(&budget(), Level::THREE);
@@ -128,7 +166,7 @@ async fn a_peer_that_keeps_its_window_closed_is_left_as_long_as_its_host_answers
     pair.tell(6, None);
     assert!(live(&mut pair, 3600, |_, _| {}).await.is_none());
     let (_, after) = live(&mut pair, 60, |pair, second| pair.tell(6, Some(Duration::from_secs(second)))).await.unwrap();
-    assert!(after < 26, "looked at as long as something is unacknowledged: {after}");
+    assert!(after < 31, "looked at as long as something is unacknowledged: {after}");
 }
 
 /// Whether what was sent before lies in buffers on the way, which the system takes at first, or

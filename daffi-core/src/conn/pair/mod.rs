@@ -119,6 +119,8 @@ pub(super) struct TestHandler {
     pub(super) rooms: usize,
     /// It says so last of all.
     pub(super) farewell: Option<Frame>,
+    /// The handshake is done.
+    pub(super) open: bool,
     alive: Alive,
 }
 
@@ -127,6 +129,7 @@ impl Handler for TestHandler {
 
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         self.handled += 1;
+        self.open |= frame.kind() == Kind::Handshake;
         if self.keeps {
             self.kept.push(Ticket::new(Arc::clone(&self.conn), frame.as_bytes().len()));
         }
@@ -149,7 +152,7 @@ impl Handler for TestHandler {
     }
 
     fn is_open(&self) -> bool {
-        true
+        self.open
     }
 
     fn farewell(&self) -> Option<Frame> {
@@ -194,6 +197,7 @@ impl Pair {
             kept: Vec::new(),
             rooms: 0,
             farewell: None,
+            open: true,
             alive: Alive::default(),
         };
         let path = TestPath::default();

@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, sync::oneshot};
+use daffi_transport::blocking::try_spawn;
+use tokio::sync::oneshot;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
@@ -21,7 +22,7 @@ use super::{
     Arrival, Gate, stopped_error,
     worker::{Worker, Workers},
 };
-use crate::conn::SLOW;
+use crate::{conn::SLOW, refusal::Refusal};
 
 /// Of so many quick runs one is timed.
 const SAMPLE: u32 = 8;
@@ -97,7 +98,7 @@ impl Job {
         Self { arrival, delivery }
     }
 
-    fn is_wanted(&self) -> bool {
+    pub(super) fn is_wanted(&self) -> bool {
         self.delivery.is_wanted() && self.arrival.request.is_wanted()
     }
 
@@ -109,8 +110,18 @@ impl Job {
         self.arrival.is_known()
     }
 
+    /// It does not run, because the system gives no thread for it.
+    fn refuse(self) {
+        let text = "the system gives this node no further thread, so the callback did not run: raise the limit of its \
+                    process (`ulimit -u`, in systemd TasksMax=, in containers --pids-limit), or lower `workers`";
+        let Self { arrival: Arrival { request, .. }, delivery } = self;
+        let callback = Arc::clone(&request.callback);
+        drop(request);
+        delivery.send(&callback, Reply::error(Refusal::Overloaded.error(text)));
+    }
+
     /// It does not run, because nobody waits for it.
-    fn give_up(self) {
+    pub(super) fn give_up(self) {
         if let Delivery::Direct(_) = self.delivery {
             self.arrival.request.callback.counts.lose();
         }
@@ -138,11 +149,18 @@ impl Job {
         drop(order);
     }
 
+    /// Whether its caller has to take answers first. One that layers wait for has waited before it
+    /// was given its worker.
+    fn has_to_wait(&mut self) -> bool {
+        let Arrival { request, gate, .. } = &mut self.arrival;
+        matches!(self.delivery, Delivery::Direct(_)) && Gate::stops(request, gate.as_deref())
+    }
+
     /// Waits until the caller takes answers, behind its earlier requests, then stands in line
     /// again.
     fn wait_for_room(mut self, workers: &Arc<Workers>) {
         let arrival = &mut self.arrival;
-        let gate = arrival.gate.take().unwrap_or_else(|| Gate::new(arrival.request.context.conn()));
+        let gate = arrival.gate.take().unwrap_or_else(|| Gate::new(&arrival.request));
         let mut passing = Box::pin(gate.pass());
         let workers = Arc::clone(workers);
         // The place behind the earlier requests is taken now, not when the task first runs.
@@ -188,18 +206,35 @@ impl Runner {
     /// Begins on a thread of the runtime's pool for blocking functions, where `block_on` and
     /// `Handle::current` work.
     pub(crate) fn start(worker: Worker, job: BoxedJob) {
+        let runtime = worker.workers().runtime();
         let mut runner = Self { next: Some((worker, job)), samples: Samples::default() };
-        if let Ok(runtime) = Handle::try_current() {
-            drop(runtime.spawn_blocking(move || runner.run()));
+        let Some(runtime) = runtime else { return };
+        // Where there is no thread for one function there is none for the next, and a future that
+        // stands in line behind them goes on with the worker.
+        while let Err(mut without) = try_spawn(&runtime, runner, |mut runner: Self| runner.run()) {
+            without.refuse_next();
+            if without.next.is_none() {
+                return;
+            }
+            runner = without;
         }
+    }
+
+    /// Answers the next function that there is no thread for it, and passes its worker on.
+    fn refuse_next(&mut self) {
+        let Some((worker, mut empty)) = self.next.take() else { return };
+        if let Some(job) = empty.take() {
+            job.refuse();
+        }
+        self.next = worker.pass_on(Some(empty));
     }
 
     fn run(&mut self) {
         while let Some((worker, mut empty)) = self.next.take() {
-            let Some(job) = empty.take() else { return };
+            let Some(mut job) = empty.take() else { return };
             if !job.is_wanted() {
                 job.give_up();
-            } else if Gate::stops(&job.arrival.request, job.arrival.gate.as_ref()) {
+            } else if job.has_to_wait() {
                 // A caller that takes no answers must not hold a worker; its requests keep their
                 // order.
                 job.wait_for_room(worker.workers());

@@ -26,6 +26,7 @@ pub(crate) struct Line<T> {
     callers: ByNumber<CallerId, CallerLine<T>>,
     /// The queue of a crowd that has run.
     spare: VecDeque<T>,
+    len: usize,
 }
 
 /// What one caller has waiting.
@@ -40,13 +41,14 @@ struct CallerLine<T> {
 impl<T> Default for Line<T> {
     fn default() -> Self {
         let (few, crowds, spare) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        Self { few, crowds, crowd_is_next: false, callers: ByNumber::default(), spare }
+        Self { few, crowds, crowd_is_next: false, callers: ByNumber::default(), spare, len: 0 }
     }
 }
 
 impl<T> Line<T> {
     /// `known`: something of this caller has run before.
     pub(crate) fn push(&mut self, caller: CallerId, known: bool, item: T) {
+        self.len += 1;
         let new = CallerLine { few: 0, crowd: VecDeque::new() };
         let waiting = self.callers.entry(caller).or_insert(new);
         if !known || waiting.few == FEW || !waiting.crowd.is_empty() {
@@ -66,7 +68,40 @@ impl<T> Line<T> {
     pub(crate) fn pop(&mut self) -> Option<T> {
         let crowd = (self.crowd_is_next || self.few.is_empty()) && !self.crowds.is_empty();
         self.crowd_is_next = !crowd;
-        if crowd { self.pop_crowd() } else { self.pop_few() }
+        let item = if crowd { self.pop_crowd() } else { self.pop_few() };
+        self.len -= usize::from(item.is_some());
+        item
+    }
+
+    /// Takes out all that is not wanted any more, and gives back the room that it had.
+    pub(crate) fn sweep(&mut self, is_wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let (callers, mut gone) = (&mut self.callers, Vec::new());
+        retain(&mut self.few, |(caller, item)| {
+            if is_wanted(&item) {
+                return Some((caller, item));
+            }
+            gone.push(item);
+            if let Some(of_caller) = callers.get_mut(&caller) {
+                of_caller.few -= 1;
+                if of_caller.few == 0 && !of_caller.crowd.is_empty() {
+                    self.crowds.push_back(caller);
+                }
+            }
+            None
+        });
+        callers.retain(|_, of_caller| {
+            retain(&mut of_caller.crowd, |item| {
+                if is_wanted(&item) {
+                    return Some(item);
+                }
+                gone.push(item);
+                None
+            });
+            of_caller.few > 0 || !of_caller.crowd.is_empty()
+        });
+        self.crowds.retain(|caller| callers.contains_key(caller));
+        self.len -= gone.len();
+        gone
     }
 
     fn pop_few(&mut self) -> Option<T> {
@@ -87,8 +122,23 @@ impl<T> Line<T> {
         item
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.few.is_empty() && self.crowds.is_empty()
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+}
+
+/// Keeps what `keep` gives back, in its order, and not much more room than that takes.
+fn retain<T>(queue: &mut VecDeque<T>, mut keep: impl FnMut(T) -> Option<T>) {
+    for _ in 0..queue.len() {
+        let Some(item) = queue.pop_front() else { break };
+        queue.extend(keep(item));
+    }
+    if queue.capacity() > 4 * queue.len() + SPARE {
+        queue.shrink_to(2 * queue.len());
     }
 }
 
@@ -184,5 +234,42 @@ mod tests {
             assert_eq!(of_one, [0, 1, 2], "each in its own order");
         }
         assert!(line.is_empty() && line.callers.is_empty());
+    }
+
+    #[test]
+    fn what_is_swept_out_leaves_the_others_their_places() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        for _ in 0..200 {
+            let (mut swept, mut plain) = (Line::default(), Line::default());
+            for n in 0..rng.usize(0..400) {
+                let (of, known, stays) = (rng.u64(..12).min(5), rng.bool(), rng.bool());
+                swept.push(caller(of), known, (of, n, stays));
+                if stays {
+                    plain.push(caller(of), known, (of, n, stays));
+                }
+            }
+            let before = swept.len();
+            let gone = swept.sweep(|(.., stays)| *stays);
+            assert!(gone.iter().all(|(.., stays)| !stays));
+            assert_eq!((swept.len(), before), (plain.len(), plain.len() + gone.len()));
+            assert!(swept.callers.len() <= plain.callers.len());
+            let order = |line: &mut Line<(u64, usize, bool)>| {
+                let all: Vec<_> = std::iter::from_fn(|| line.pop()).collect();
+                assert!(line.is_empty() && line.callers.is_empty() && line.crowds.is_empty());
+                (0..6)
+                    .map(|of| all.iter().filter(|(other, ..)| *other == of).copied().collect())
+                    .collect::<Vec<Vec<_>>>()
+            };
+            assert_eq!(order(&mut swept), order(&mut plain), "each in its own order");
+        }
+    }
+
+    #[test]
+    fn one_busy_moment_does_not_stay() {
+        let mut line = Line::default();
+        (0..100_000).for_each(|n| line.push(caller(n % 3), n % 2 == 0, n));
+        assert_eq!(line.sweep(|n| *n == 7).len(), 99_999);
+        assert!(line.callers[&caller(1)].crowd.capacity() <= 2 * SPARE && line.few.capacity() <= 2 * SPARE);
+        assert_eq!((line.pop(), line.pop()), (Some(7), None));
     }
 }

@@ -5,8 +5,11 @@
 //! its request was read, if a worker is free and nothing has to be waited for. All other plain
 //! functions run on threads that may block. What has to wait does so in this order: for the
 //! caller's earlier requests if the callback is ordered, for a worker, and for the caller to take
-//! what was answered before. The line for a worker is fair: who has few requests in it does not
-//! wait for those that have many.
+//! what was answered before and for memory to read large arguments. The line for a worker is fair:
+//! who has few requests in it does not wait for those that have many.
+//!
+//! What waits is held by whoever counts it: by the future of its request, which a caller that gives
+//! up and a layer drop, or in line by a [`Direct`].
 
 mod blocking;
 mod gate;
@@ -46,7 +49,7 @@ use super::{
     request::Request,
     span::run_async,
 };
-use crate::{conn::Clock, data::Inflow};
+use crate::conn::Clock;
 
 /// Runs callbacks: the service that layers are put around.
 ///
@@ -62,7 +65,7 @@ pub struct Dispatch {
 pub(crate) struct Arrival {
     request: Request,
     order: Option<InOrder>,
-    gate: Option<Gate>,
+    gate: Option<Box<Gate>>,
 }
 
 impl Arrival {
@@ -100,7 +103,7 @@ impl Dispatch {
 
     /// Begins to serve a request: the one way in, for requests with layers around them and without.
     /// `read`: it was read just now, and nobody else knows of it.
-    pub(crate) fn begin(&self, request: Request, read: bool, clock: &mut Clock) -> Begun {
+    pub(crate) fn begin(&self, mut request: Request, read: bool, clock: &mut Clock) -> Begun {
         let callback = &request.callback;
         // One worker alone runs all requests in order.
         let order = if callback.is_ordered() && !self.workers.is_one() {
@@ -117,10 +120,10 @@ impl Dispatch {
             return Begun::Plain(Arrival { request, order, gate: None });
         }
         if quick
-            && !Gate::stops(&request, None)
             && let Some(worker) = self.workers.try_borrow()
+            && !Gate::stops(&mut request, None)
         {
-            let (callback, arguments) = (Arc::clone(callback), arguments(&request));
+            let (callback, arguments) = (Arc::clone(&request.callback), arguments(&request));
             let begun = if read { request.begin_unknown() } else { request.begin() };
             if let Err(instead) = begun {
                 return Begun::Done(instead);
@@ -185,13 +188,13 @@ enum State {
     /// Has a worker.
     Granted(Worker, Arrival),
     /// Waits until the caller takes what was answered before.
-    Room(BoxFuture<'static, Gate>, Arrival),
+    Room(BoxFuture<'static, Box<Gate>>, Arrival),
     Running(Running),
     /// Waits for an argument, and needs no worker for that.
     Idle(Idle),
     /// Stands in line for a worker again.
     Back(PlaceInLine, Idle),
-    /// A plain function that runs, or stands in line, elsewhere.
+    /// A plain function that has its worker, and runs elsewhere.
     Plain(oneshot::Receiver<Reply>),
     Done,
 }
@@ -208,10 +211,16 @@ struct Running {
 }
 
 impl Running {
-    /// Whether it has read all arguments that came, and waits for more.
-    fn waits_for_argument(&self) -> bool {
+    /// Polls it. Gives as well whether it has read all arguments that came, and waits for more.
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> (Poll<Reply>, bool) {
         let data = self.arguments.as_ref().and_then(|call| call.data());
-        data.and_then(|data| data.inflow.as_ref()).is_some_and(Inflow::is_awaited)
+        let arguments = data.and_then(|data| data.inflow.as_ref());
+        if let Some(arguments) = arguments {
+            arguments.begin_turn();
+        }
+        let polled = self.future.as_mut().poll(cx);
+        let waits = polled.is_pending() && arguments.is_some_and(|arguments| arguments.is_awaited(cx.waker()));
+        (polled, waits)
     }
 }
 
@@ -255,7 +264,7 @@ impl Dispatched {
             Begun::Done(reply) => Step::Done(reply),
             // A callback that began is polled once more, so that it knows whom to wake.
             Begun::Runs(dispatched) | Begun::Waits(dispatched) => Step::On(dispatched.state),
-            Begun::Plain(arrival) => Step::On(self.submit(arrival)),
+            Begun::Plain(arrival) => Step::On(State::Queue(arrival)),
         }
     }
 
@@ -267,11 +276,7 @@ impl Dispatched {
     ) -> Step {
         match lock.as_mut().poll(cx) {
             Poll::Pending => Step::Stay(State::Order(lock, request)),
-            Poll::Ready(order) => {
-                let arrival = Arrival { request, order: Some(order), gate: None };
-                let plain = Dispatch::is_for_threads(&arrival.request.callback);
-                Step::On(if plain { self.submit(arrival) } else { State::Queue(arrival) })
-            }
+            Poll::Ready(order) => Step::On(State::Queue(Arrival { request, order: Some(order), gate: None })),
         }
     }
 
@@ -287,13 +292,6 @@ impl Dispatched {
     fn line_up(&self, idle: &Idle) -> PlaceInLine {
         self.dispatch.workers.wait(idle.arguments.caller.id, true)
     }
-
-    /// Has a plain function run on a thread that may block.
-    fn submit(&self, arrival: Arrival) -> State {
-        let (answer, reply) = oneshot::channel();
-        self.dispatch.submit(&mut vec![Job::new(arrival, Delivery::Future(answer))]);
-        State::Plain(reply)
-    }
 }
 
 fn wait_for_worker(mut place: PlaceInLine, arrival: Arrival, cx: &mut TaskContext<'_>) -> Step {
@@ -308,22 +306,28 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
     if !arrival.request.is_wanted() {
         return Step::Done(Reply::nothing());
     }
-    if Gate::stops(&arrival.request, arrival.gate.as_ref()) {
+    if Gate::stops(&mut arrival.request, arrival.gate.as_deref()) {
         // A caller that takes no answers must not hold a worker; its requests keep their order.
         drop(worker);
-        let gate = arrival.gate.take().unwrap_or_else(|| Gate::new(arrival.request.context.conn()));
+        let gate = arrival.gate.take().unwrap_or_else(|| Gate::new(&arrival.request));
         arrival.request.compact();
         return Step::On(State::Room(Box::pin(gate.pass()), arrival));
     }
     let callback = Arc::clone(&arrival.request.callback);
-    if on_reader && !callback.pace.is_quick() {
+    let quick = callback.pace.is_quick();
+    if !quick && callback.is_plain() {
+        let (answer, reply) = oneshot::channel();
+        Runner::start(worker, Box::new(Some(Job::new(arrival, Delivery::Future(answer)))));
+        return Step::On(State::Plain(reply));
+    }
+    if on_reader && !quick {
         // The place in the order is taken; the run itself happens on a task of its own.
         arrival.request.compact();
         cx.waker().wake_by_ref();
         return Step::Stay(State::Granted(worker, arrival));
     }
     match &callback.run {
-        Run::Plain(_) if callback.pace.is_quick() => {
+        Run::Plain(_) => {
             if let Err(instead) = arrival.request.begin() {
                 return Step::Done(instead);
             }
@@ -335,12 +339,6 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
                     Step::On(State::Running(Running { future, callback, worker, order, arguments, since }))
                 }
             }
-        }
-        Run::Plain(_) => {
-            // It broke its promise while this request stood in line.
-            let (answer, reply) = oneshot::channel();
-            Runner::start(worker, Box::new(Some(Job::new(arrival, Delivery::Future(answer)))));
-            Step::On(State::Plain(reply))
         }
         Run::Async(run) => {
             let Arrival { request, order, .. } = arrival;
@@ -354,7 +352,7 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
     }
 }
 
-fn wait_for_room(mut gate: BoxFuture<'static, Gate>, arrival: Arrival, cx: &mut TaskContext<'_>) -> Step {
+fn wait_for_room(mut gate: BoxFuture<'static, Box<Gate>>, arrival: Arrival, cx: &mut TaskContext<'_>) -> Step {
     match gate.as_mut().poll(cx) {
         Poll::Pending => Step::Stay(State::Room(gate, arrival)),
         Poll::Ready(gate) => Step::On(State::Queue(Arrival { gate: Some(gate), ..arrival })),
@@ -363,9 +361,9 @@ fn wait_for_room(mut gate: BoxFuture<'static, Gate>, arrival: Arrival, cx: &mut 
 
 fn run(mut running: Running, on_reader: bool, cx: &mut TaskContext<'_>) -> Step {
     // Elsewhere only one that has to prove itself is timed.
+    let begun = (on_reader || !running.callback.pace.is_quick()).then(Instant::now);
+    let (polled, waits_for_argument) = running.poll(cx);
     let callback = &running.callback;
-    let begun = (on_reader || !callback.pace.is_quick()).then(Instant::now);
-    let polled = running.future.as_mut().poll(cx);
     if let Some(time) = begun.map(|begun| begun.elapsed()) {
         if on_reader {
             callback.note_on_reader(time, false);
@@ -374,7 +372,7 @@ fn run(mut running: Running, on_reader: bool, cx: &mut TaskContext<'_>) -> Step 
         }
     }
     match polled {
-        Poll::Pending if running.waits_for_argument() => Step::Stay(idle(running)),
+        Poll::Pending if waits_for_argument => Step::Stay(idle(running)),
         Poll::Pending => Step::Stay(State::Running(running)),
         // The next in line may be quick: it begins when this answer is queued.
         Poll::Ready(reply) => {

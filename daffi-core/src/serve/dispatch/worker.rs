@@ -12,7 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
     super::caller::CallerId,
@@ -26,6 +26,9 @@ const ONE: usize = 2;
 /// The empty boxes that are kept for the next plain functions.
 const BOXES: usize = 64;
 
+/// The line is swept when so many came since it was, and half as many as stand in it.
+const SWEEP: usize = 64;
+
 /// Somebody stands in line, so a worker that becomes free belongs to the first of them.
 const LINE: usize = 1;
 
@@ -38,12 +41,17 @@ pub(crate) struct Workers {
     /// Free workers times [`ONE`], and [`LINE`]. While somebody stands in line no worker is free.
     state: AtomicUsize,
     all: usize,
+    /// Where the node was made, whose threads run plain functions. A worker may become free on a
+    /// thread of something else, as that of an executor in a layer.
+    home: Option<Handle>,
     waiting: Mutex<AllWaiting>,
 }
 
 #[derive(Default)]
 struct AllWaiting {
     line: Line<InLine>,
+    /// How many came into the line since it was swept.
+    came: usize,
     boxes: Vec<BoxedJob>,
     /// The runtime is gone: nothing runs any more.
     closed: bool,
@@ -56,6 +64,51 @@ enum InLine {
     Future(oneshot::Sender<Worker>),
 }
 
+impl AllWaiting {
+    /// Gives what nobody wants any more, which is to be dropped without the lock.
+    ///
+    /// A request is counted while somebody waits for it, and its place in line is not: so however
+    /// many are given up while all workers are busy, not many more places may be kept than are
+    /// wanted.
+    #[must_use]
+    fn push(&mut self, caller: CallerId, known: bool, item: InLine) -> Vec<InLine> {
+        self.line.push(caller, known, item);
+        self.came += 1;
+        if self.came < SWEEP.max(self.line.len() / 2) {
+            return Vec::new();
+        }
+        self.came = 0;
+        self.line.sweep(InLine::is_wanted)
+    }
+
+    fn pop(&mut self) -> Option<InLine> {
+        loop {
+            match self.line.pop() {
+                Some(InLine::Future(place)) if place.is_closed() => {}
+                next => return next,
+            }
+        }
+    }
+}
+
+impl InLine {
+    fn is_wanted(&self) -> bool {
+        match self {
+            Self::Job(job) => job.as_ref().as_ref().is_some_and(Job::is_wanted),
+            Self::Future(place) => !place.is_closed(),
+        }
+    }
+
+    /// It does not run, because nobody waits for it.
+    fn give_up(self) {
+        if let Self::Job(mut job) = self
+            && let Some(job) = job.take()
+        {
+            job.give_up();
+        }
+    }
+}
+
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let free = self.state.load(Ordering::Relaxed) / ONE;
@@ -66,7 +119,13 @@ impl fmt::Debug for Workers {
 impl Workers {
     pub(crate) fn new(workers: usize) -> Arc<Self> {
         let all = workers.min(usize::MAX / ONE);
-        Arc::new(Self { state: AtomicUsize::new(all * ONE), all, waiting: Mutex::default() })
+        let (state, home) = (AtomicUsize::new(all * ONE), Handle::try_current().ok());
+        Arc::new(Self { state, all, home, waiting: Mutex::default() })
+    }
+
+    /// The runtime whose threads run plain functions.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.home.clone().or_else(|| Handle::try_current().ok())
     }
 
     /// Whether callbacks run one after another.
@@ -94,14 +153,16 @@ impl Workers {
             // The receiver is here.
             drop(sender.send(Worker(Some(Arc::clone(self)))));
         } else if !waiting.closed {
-            waiting.line.push(caller, known, InLine::Future(sender));
+            let gone = waiting.push(caller, known, InLine::Future(sender));
+            drop(waiting);
+            gone.into_iter().for_each(InLine::give_up);
         }
         PlaceInLine(receiver)
     }
 
     /// Lets plain functions run on threads of their own, in this order.
     pub(crate) fn submit(self: &Arc<Self>, jobs: &mut Vec<Job>) {
-        let mut now = Vec::new();
+        let (mut now, mut gone) = (Vec::new(), Vec::new());
         {
             let mut waiting = self.waiting.lock();
             if waiting.closed {
@@ -115,10 +176,11 @@ impl Workers {
                 if self.take_or_line_up() {
                     now.push(boxed);
                 } else {
-                    waiting.line.push(caller, known, InLine::Job(boxed));
+                    gone.append(&mut waiting.push(caller, known, InLine::Job(boxed)));
                 }
             }
         }
+        gone.into_iter().for_each(InLine::give_up);
         for job in now {
             Runner::start(Worker(Some(Arc::clone(self))), job);
         }
@@ -206,7 +268,7 @@ impl Worker {
                 if waiting.boxes.len() < BOXES {
                     waiting.boxes.extend(empty.take());
                 }
-                let next = waiting.line.pop();
+                let next = waiting.pop();
                 if waiting.line.is_empty() {
                     // Relaxed: only the holder of this lock sets or clears the mark.
                     workers.state.fetch_and(!LINE, Ordering::Relaxed);
@@ -283,6 +345,32 @@ mod tests {
         drop(first);
         let both = (workers.try_borrow(), workers.try_borrow());
         assert!(both.0.is_some() && both.1.is_some() && workers.try_borrow().is_none());
+    }
+
+    #[test]
+    fn who_gave_up_keeps_no_place_however_long_all_are_busy() {
+        let workers = Workers::new(1);
+        let busy = workers.try_acquire().unwrap();
+        let wait = |n| workers.wait(CallerId(n), true);
+        let mut first = wait(1);
+        for n in 0..10_000 {
+            drop(wait(n % 7));
+            assert!(workers.waiting.lock().line.len() <= SWEEP + 1);
+        }
+        let mut all: Vec<_> = (0..1000).map(|n| wait(n % 7)).collect();
+        for n in 0..10_000 {
+            drop(wait(n % 7));
+            assert!(workers.waiting.lock().line.len() <= 2 * 1002);
+        }
+        all.push(wait(8));
+        drop(busy);
+        drop((&mut first).now_or_never().unwrap());
+        // Each that got a worker passes it on.
+        while let Some(at) = all.iter_mut().position(|place| place.now_or_never().is_some()) {
+            drop(all.swap_remove(at));
+        }
+        assert!(all.is_empty());
+        assert!(workers.waiting.lock().line.is_empty() && workers.try_borrow().is_some());
     }
 
     #[test]

@@ -10,12 +10,12 @@ mod rule;
 mod token;
 mod who;
 
-use daffi_transport::PeerInfo;
+use daffi_transport::{Endpoint, PeerInfo};
 use daffi_wire::{FormatId, MethodName, NodeName, Shown};
 use ipnet::IpNet;
 
-use self::formats::FormatRights;
 pub(crate) use self::token::ShownToken;
+use self::{formats::FormatRights, pattern::Pattern};
 pub use self::{
     pattern::PatternError,
     rule::{Rule, RuleError},
@@ -137,6 +137,25 @@ impl Policy {
     pub fn token(mut self, name: impl Into<String>, token: Token) -> Self {
         self.tokens.push((name.into(), token));
         self
+    }
+
+    /// The titles of the rules that are about names in certificates: where nodes show none, they
+    /// apply to nobody.
+    pub fn rules_of_certificates(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter(|rule| rule.is_of_certificates()).map(Rule::title)
+    }
+
+    /// The titles of the rules about a token whose name no token of this policy has: of that they
+    /// apply to nobody.
+    pub fn rules_of_unknown_tokens(&self) -> impl Iterator<Item = &str> {
+        let is_known = |pattern: &Pattern| self.tokens.iter().any(|(name, _)| pattern.is(name));
+        self.rules.iter().filter(move |rule| !rule.tokens().all(is_known)).map(Rule::title)
+    }
+
+    /// The titles of the rules that hold at none of these endpoints, so that they apply to nobody
+    /// who connects there.
+    pub fn rules_of_other_endpoints(&self, endpoints: &[Endpoint]) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter(|rule| !endpoints.iter().any(|endpoint| rule.holds_at(endpoint))).map(Rule::title)
     }
 
     /// The name of a token. Takes as long whichever it is, and whether it is one.

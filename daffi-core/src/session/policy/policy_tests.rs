@@ -73,6 +73,20 @@ fn listeners_restrict_rules() {
 }
 
 #[test]
+fn rules_that_apply_to_nobody_are_told() {
+    let token = Token::new("0123456789abcdef").unwrap();
+    let rule = |title: &str, who: &[&str]| who.iter().fold(Rule::new(title), |rule, who| rule.who(who).unwrap());
+    let policy = Policy::new()
+        .token("batch-1", token)
+        .rule(rule("known", &["token:batch-*", "uid:1"]))
+        .rule(rule("mistyped", &["token:batch-1", "token:bacth-1"]).at(["unix://*"]).unwrap())
+        .rule(rule("elsewhere", &["*"]).at(["tcp://*", "unix:///tmp/*"]).unwrap());
+    assert_eq!(policy.rules_of_unknown_tokens().collect::<Vec<_>>(), ["mistyped"]);
+    let endpoints = ["unix:///run/a", "tls://127.0.0.1:1"].map(|endpoint| endpoint.parse().unwrap());
+    assert_eq!(policy.rules_of_other_endpoints(&endpoints).collect::<Vec<_>>(), ["elsewhere"]);
+}
+
+#[test]
 fn peers_without_a_rule() {
     let (near, far) = (peer("tcp", "127.0.0.1:1"), peer("tcp", "192.0.2.7:1"));
     for (others, is_near_let_in, is_far_let_in) in

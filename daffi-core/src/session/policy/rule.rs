@@ -1,6 +1,6 @@
 //! One rule of a policy.
 
-use daffi_transport::PeerInfo;
+use daffi_transport::{Endpoint, PeerInfo};
 use daffi_wire::FormatId;
 
 use super::{
@@ -131,6 +131,21 @@ impl Rule {
         self
     }
 
+    /// Whether it is about names in certificates, among others or alone.
+    pub(super) fn is_of_certificates(&self) -> bool {
+        self.who.iter().any(Who::is_of_certificate)
+    }
+
+    /// The tokens that it is about, as patterns of their names.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &Pattern> {
+        self.who.iter().filter_map(Who::token)
+    }
+
+    /// Whether it holds for those who connect to this endpoint.
+    pub(super) fn holds_at(&self, endpoint: &Endpoint) -> bool {
+        self.at.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.is(endpoint.as_str())))
+    }
+
     pub(super) fn title(&self) -> &str {
         &self.title
     }
@@ -140,11 +155,7 @@ impl Rule {
     }
 
     pub(super) fn applies(&self, peer: &PeerInfo, token: Option<&str>) -> bool {
-        let is_there = match &peer.listener {
-            _ if self.at.is_none() => true,
-            Some(listener) => self.at.iter().flatten().any(|pattern| pattern.is(listener.as_str())),
-            None => false,
-        };
+        let is_there = peer.listener.as_ref().map_or(self.at.is_none(), |listener| self.holds_at(listener));
         let is_meant =
             if self.who.is_empty() { self.at.is_some() } else { self.who.iter().any(|who| who.is(peer, token)) };
         is_there && is_meant

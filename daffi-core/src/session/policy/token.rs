@@ -28,7 +28,7 @@ pub struct Token(Box<str>);
 /// A token that a peer showed.
 #[derive(Clone, Debug)]
 pub(crate) struct ShownToken {
-    /// The name under which the server knew it then.
+    /// The name under which the server knows it.
     pub(crate) name: String,
     pub(crate) token: Token,
 }

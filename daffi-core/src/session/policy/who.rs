@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use daffi_transport::PeerInfo;
-use daffi_wire::Shown;
+use daffi_wire::{MAX_IDENTITY_BYTES, Shown};
 use ipnet::IpNet;
 
 use super::{RuleError, pattern::Pattern};
@@ -27,6 +27,8 @@ pub enum Identity {
     Address(IpAddr),
     /// Where its transport knows no more.
     Other(String),
+    /// A caller of whom a Router that is trusted to tell says nothing.
+    Unknown,
 }
 
 impl Identity {
@@ -48,6 +50,34 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// As a Router tells it to others ([level 4](daffi_wire::level_four#who-calls)).
+    pub(crate) fn to_wire(&self) -> Option<String> {
+        let text = match self {
+            Self::Token(name) => format!("token:{name}"),
+            Self::Uri(uri) => format!("uri:{uri}"),
+            Self::Dns(name) => format!("dns:{name}"),
+            Self::Uid(uid) => format!("uid:{uid}"),
+            Self::Address(ip) => format!("addr:{ip}"),
+            Self::Other(_) | Self::Unknown => return None,
+        };
+        (text.len() <= MAX_IDENTITY_BYTES).then_some(text)
+    }
+
+    /// As a Router told it.
+    pub(crate) fn from_wire(text: &str) -> Self {
+        let Some((kind, value)) = text.split_once(':') else { return Self::Unknown };
+        match kind {
+            "token" => Self::Token(value.to_owned()),
+            "uri" => Self::Uri(value.to_owned()),
+            "dns" => Self::Dns(value.to_owned()),
+            "uid" => value.parse().map_or(Self::Unknown, Self::Uid),
+            "addr" => value.parse().map_or(Self::Unknown, Self::Address),
+            _ => Self::Unknown,
+        }
+    }
+}
+
 impl fmt::Display for Identity {
     /// As rules write it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,6 +88,7 @@ impl fmt::Display for Identity {
             Self::Uid(uid) => write!(f, "uid:{uid}"),
             Self::Address(ip) => write!(f, "addr:{ip}"),
             Self::Other(peer) => f.write_str(peer),
+            Self::Unknown => f.write_str("unknown"),
         }
     }
 }
@@ -75,6 +106,18 @@ pub(super) enum Who {
 }
 
 impl Who {
+    pub(super) const fn is_of_certificate(&self) -> bool {
+        matches!(self, Self::Uri(_) | Self::Dns(_) | Self::CommonName(_))
+    }
+
+    /// The pattern of a token's name, where it is that.
+    pub(super) const fn token(&self) -> Option<&Pattern> {
+        match self {
+            Self::Token(name) => Some(name),
+            _ => None,
+        }
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, RuleError> {
         if text == "*" {
             return Ok(Self::Anybody);

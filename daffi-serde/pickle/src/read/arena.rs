@@ -6,6 +6,7 @@
 //! one word together.
 
 use daffi_serde::{Value, value::TimeDelta};
+use jiff::tz::TimeZone;
 
 use super::{
     scalar,
@@ -69,8 +70,8 @@ pub(super) enum Owned {
     Value(Value),
     /// A `datetime.timezone`, by its offset, and the name it may have.
     Zone(TimeDelta, Option<Box<str>>),
-    /// A zone of IANA's database, by its name.
-    NamedZone(Box<str>),
+    /// A zone by its name, and as IANA's database has it.
+    NamedZone(Box<str>, Option<TimeZone>),
     /// A `uuid.UUID` before its number is known.
     BlankUuid,
 }
@@ -169,8 +170,13 @@ impl Arena {
     }
 
     pub(super) fn add_owned(&mut self, owned: Owned) -> Result<Slot, ReadError> {
-        // This counts what a value has boxed. Text and bytes took their room when they were made.
-        self.take_room(size_of::<Owned>() + 48)?;
+        let zone = match &owned {
+            Owned::Value(Value::DateTime(moment)) => moment.zone.as_deref().map_or(0, str::len),
+            _ => 0,
+        };
+        // This counts what a value has boxed, and places that were made ahead or are moved. Text
+        // and bytes took their room when they were made.
+        self.take_room(size_of::<Owned>() * 3 + 48 + zone)?;
         self.owned.push(owned);
         self.add_word(Kind::Owned, self.owned.len() - 1)
     }

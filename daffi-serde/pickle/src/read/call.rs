@@ -1,7 +1,5 @@
 //! The constructors of plain data, called as Python's pickles call them.
 
-use std::borrow::Cow;
-
 use daffi_serde::{
     Value,
     value::{DateTime, Time, TimeDelta, is_decimal},
@@ -16,7 +14,10 @@ use super::{
     text::latin1,
     zone,
 };
-use crate::{ReadError, known::Known};
+use crate::{ReadError, known::Known, opcode as op};
+
+/// What looking up a zone may take: its file may have to be read.
+const STEPS_PER_ZONE: usize = 1024;
 
 impl Machine<'_> {
     /// What `callable(*args)` makes; nothing is ever called.
@@ -85,6 +86,7 @@ impl Machine<'_> {
             (Known::PytzUtc, []) => Some(Owned::Zone(TimeDelta::default(), None)),
             (Known::PytzZone, [name] | [name, _, _, _]) => self.pytz(*name, &args[1..])?,
             (Known::Decimal, [text]) => self.decimal(*text)?,
+            (Known::Time, [state, zone @ ..]) => self.time(*state, zone)?.map(|time| Owned::Value(time.into())),
             _ => self.plain(name, args).map(Owned::Value),
         };
         owned.map(|owned| self.arena.add_owned(owned)).transpose()
@@ -94,14 +96,10 @@ impl Machine<'_> {
         match (name, args) {
             (Known::Complex, [real, imaginary]) => Some(Value::Complex(self.float(*real)?, self.float(*imaginary)?)),
             (Known::Date, [state]) => calendar::date(self.state(*state)?).map(Value::Date),
-            (Known::Time, [state, zone @ ..]) => {
-                let time = calendar::time(self.state(*state)?)?;
-                self.at_zone(time, zone).map(Value::from)
-            }
             (Known::DateTime, [state, zone @ ..]) => {
                 let (date, time, second) = calendar::date_time(self.state(*state)?)?;
                 let moment = match zone.first().and_then(|zone| self.owned(*zone)) {
-                    Some(Owned::NamedZone(name)) => zone::at(date, time, second, name),
+                    Some(Owned::NamedZone(name, zone)) => zone::at(date, time, second, name, zone.as_ref()),
                     Some(Owned::Zone(_, Some(name))) => DateTime::new(date, self.at_zone(time, zone)?).in_zone(&**name),
                     _ => DateTime::new(date, self.at_zone(time, zone)?),
                 };
@@ -136,10 +134,9 @@ impl Machine<'_> {
     /// Copies what a set is made of. The same list may be copied again and again, into room that is
     /// counted.
     fn copy_items(&mut self, items: Slot) -> Result<Option<Vec<Slot>>, ReadError> {
-        let Some(items) = self.sequence(items) else { return Ok(None) };
-        let (count, items) = (items.len(), items.collect());
+        let Some(count) = self.sequence(items).map(|items| items.len()) else { return Ok(None) };
         self.arena.take_room(count * size_of::<Slot>())?;
-        Ok(Some(items))
+        Ok(self.sequence(items).map(Iterator::collect))
     }
 
     fn copy_to_new(&mut self, kind: Kind, slots: &[Slot]) -> Result<Slot, ReadError> {
@@ -155,7 +152,9 @@ impl Machine<'_> {
     }
 
     fn is_data(&self, slot: Slot) -> bool {
-        matches!(self.scalar(slot), Some(Scalar::Data(_))) || matches!(self.owned(slot), Some(Owned::Data(_)))
+        let opcode = self.opcode_of(slot);
+        matches!(opcode, Some(op::SHORT_BINBYTES | op::BINBYTES | op::BINBYTES8 | op::BYTEARRAY8))
+            || matches!(self.owned(slot), Some(Owned::Data(_)))
     }
 
     fn float(&self, slot: Slot) -> Option<f64> {
@@ -175,19 +174,31 @@ impl Machine<'_> {
             Scalar::Data(data) => data.try_into().ok(),
             // A character takes up to two bytes, so longer text cannot be one.
             Scalar::Utf8(bytes) if bytes.len() <= 2 * N => latin1(std::str::from_utf8(bytes).ok()?)?.try_into().ok(),
-            Scalar::Text(Cow::Borrowed(text)) => latin1(text)?.try_into().ok(),
-            Scalar::Text(Cow::Owned(text)) => latin1(&text)?.try_into().ok(),
+            Scalar::Text(text) if text.len() <= 2 * N => latin1(&text)?.try_into().ok(),
             _ => None,
         }
     }
 
-    /// A time of day at a zone of a fixed offset. In a named zone it has none, as in Python.
+    /// A time of day. In a zone whose offset depends on the day it has none, as in Python, and no
+    /// place for the name of the zone.
+    fn time(&self, state: Slot, zone: &[Slot]) -> Result<Option<Time>, ReadError> {
+        let Some(time) = self.state(state).and_then(calendar::time) else { return Ok(None) };
+        match zone.first().and_then(|zone| self.owned(*zone)) {
+            Some(Owned::NamedZone(name, zone)) => match zone.as_ref().and_then(zone::only_offset) {
+                Some(offset) => Ok(time.at_offset(offset)),
+                None if self.skipping() => Ok(None),
+                None => Err(ReadError::TimeInZone(name.to_string())),
+            },
+            _ => Ok(self.at_zone(time, zone)),
+        }
+    }
+
+    /// A time of day at a zone of a fixed offset.
     fn at_zone(&self, time: Time, zone: &[Slot]) -> Option<Time> {
         match zone {
             [] => Some(time),
             [zone] => match self.owned(*zone)? {
                 Owned::Zone(offset, _) => time.at_offset(*offset),
-                Owned::NamedZone(_) => Some(time),
                 _ => None,
             },
             _ => None,
@@ -205,7 +216,9 @@ impl Machine<'_> {
     fn zone_of_name(&mut self, name: Slot) -> Result<Option<Owned>, ReadError> {
         let Some(name) = self.text(name).filter(|name| zone::is_name(name)) else { return Ok(None) };
         self.arena.take_room(name.len())?;
-        Ok(Some(Owned::NamedZone(name.into())))
+        self.work.take(STEPS_PER_ZONE)?;
+        let zone = zone::find(&name);
+        Ok(Some(Owned::NamedZone(name.into(), zone)))
     }
 
     /// A zone of the package pytz, with the offset in seconds that it has at the moment it is

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use daffi_serde::{
     Value,
-    value::{ValueDeserializer, exact, tag, visit_kept_bytes},
+    value::{ValueDeserializer, exact, tag, visit_kept_bytes, visit_octets},
 };
 use serde::{
     Deserializer,
-    de::{Error, Unexpected, Visitor, value::SeqDeserializer},
+    de::{Error, Unexpected, Visitor},
     forward_to_deserialize_any,
 };
 
@@ -20,7 +20,7 @@ use super::{
     scalar::{self, Scalar},
     slot::{Place, Slot},
 };
-use crate::{ReadError, known::Known};
+use crate::{ReadError, known::Known, opcode as op};
 
 /// Reads the value of one slot.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
     pub(super) fn content(&self) -> Result<Content<'r, 'a>, ReadError> {
         let arena = &self.loaded.arena;
         let node = match self.slot.place() {
-            Place::Input(at) => return scalar::read(self.loaded.input, at).map(Content::Scalar),
+            Place::Input(at) => return scalar::read(self.loaded.input, at, &self.loaded.work).map(Content::Scalar),
             Place::Node(node) => node,
         };
         match arena.kind(node) {
@@ -114,10 +114,12 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
             Scalar::Int(value) => visitor.visit_i64(value),
             Scalar::Float(value) => visitor.visit_f64(value),
             Scalar::Utf8(bytes) => visitor.visit_borrowed_str(self.utf8(bytes)?),
-            Scalar::Text(Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
-            Scalar::Text(Cow::Owned(text)) => {
+            Scalar::Text(text) => {
                 self.loaded.take_room(text.len())?;
-                visitor.visit_string(text)
+                match text {
+                    Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+                    Cow::Owned(text) => visitor.visit_string(text),
+                }
             }
             Scalar::Data(data) => {
                 self.loaded.take_room(data.len())?;
@@ -153,31 +155,25 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
     }
 
     fn visit_leaf<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        match self.content()? {
+        self.visit_content(self.content()?, visitor)
+    }
+
+    /// Visits what is no container, whose content was read already.
+    fn visit_content<V: Visitor<'a>>(self, content: Content<'r, 'a>, visitor: V) -> Result<V::Value, ReadError> {
+        match content {
             Content::Scalar(scalar) => self.visit_scalar(scalar, visitor),
             Content::Owned(owned) => self.visit_owned(owned, visitor),
             Content::Items(..) => self.deserialize_any(visitor),
         }
     }
 
-    /// The bytes that the slot is.
-    fn data(&self) -> Result<Option<&'r [u8]>, ReadError> {
-        let data: &[u8] = match self.content()? {
-            Content::Scalar(Scalar::Data(data)) => data,
-            Content::Owned(Owned::Data(data)) => data,
-            _ => return Ok(None),
-        };
-        self.loaded.take_room(data.len())?;
-        Ok(Some(data))
-    }
-
     /// Visits what is no container that was built, where a sequence is asked for: bytes are a
     /// sequence of numbers.
     fn visit_octets<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let Some(data) = self.data()? else { return self.visit_leaf(visitor) };
-        let mut octets = SeqDeserializer::new(data.iter().copied());
-        let made = visitor.visit_seq(&mut octets)?;
-        octets.end().map(|()| made)
+        let content = self.content()?;
+        let Some(data) = content.data() else { return self.visit_content(content, visitor) };
+        self.loaded.take_room(data.len())?;
+        visit_octets(data, visitor, || self.loaded.count_octet())
     }
 
     fn visit_items<V: Visitor<'a>>(self, items: Items<'r>, visitor: V) -> Result<V::Value, ReadError> {
@@ -240,6 +236,17 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
     }
 }
 
+impl<'r, 'a: 'r> Content<'r, 'a> {
+    /// The bytes that it is.
+    fn data(&self) -> Option<&'r [u8]> {
+        match self {
+            Content::Scalar(Scalar::Data(data)) => Some(data),
+            Content::Owned(Owned::Data(data)) => Some(data),
+            _ => None,
+        }
+    }
+}
+
 impl Path<'_> {
     /// The error for a container that holds itself, if one on this path does. It is looked for only
     /// where a limit is met.
@@ -276,7 +283,7 @@ fn visit_wide<'de, V: Visitor<'de>>(wide: i128, visitor: V) -> Result<V::Value, 
 fn boxed_bytes(value: &Value) -> usize {
     match value {
         Value::Decimal(text) => text.len(),
-        Value::DateTime(_) => 64,
+        Value::DateTime(moment) => 64 + moment.zone.as_deref().map_or(0, str::len),
         Value::Time(_) | Value::Uuid(_) => 24,
         _ => 0,
     }
@@ -286,7 +293,7 @@ fn boxed_bytes(value: &Value) -> usize {
 fn unfinished(owned: &Owned) -> ReadError {
     match owned {
         Owned::Zone(..) => ReadError::Name(Known::TimeZone.full_name().to_owned()),
-        Owned::NamedZone(_) => ReadError::Name(Known::ZoneInfo.full_name().to_owned()),
+        Owned::NamedZone(..) => ReadError::Name(Known::ZoneInfo.full_name().to_owned()),
         _ => ReadError::Call(Known::Uuid.full_name()),
     }
 }
@@ -300,10 +307,12 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
             Some((_, items)) => self.visit_items(items, visitor),
             // Whoever keeps what is there until it knows its type may be asked for a list later,
             // and a list goes to those who ask for bytes, too.
-            None => match self.data()? {
-                Some(data) => visit_kept_bytes(data, visitor),
-                None => self.visit_leaf(visitor),
-            },
+            None => {
+                let content = self.content()?;
+                let Some(data) = content.data() else { return self.visit_content(content, visitor) };
+                self.loaded.take_room(data.len())?;
+                visit_kept_bytes(data, visitor, || self.loaded.count_octet())
+            }
         }
     }
 
@@ -326,6 +335,7 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
                 Some(wide) => visitor.visit_f64(wide as f64),
                 None => self.deserialize_any(visitor),
             },
+            Content::Scalar(Scalar::Float(value)) => visitor.visit_f64(value),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -355,7 +365,7 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
 
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.slot.place() {
-            Place::Input(_) if matches!(self.content()?, Content::Scalar(Scalar::Null)) => visitor.visit_none(),
+            Place::Input(at) if self.loaded.input.get(at) == Some(&op::NONE) => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }

@@ -1,3 +1,4 @@
+use super::work::note_steps;
 use crate::ReadError;
 
 /// The bytes of a pickle, and how far they were read. A length in them is compared with what is
@@ -30,6 +31,7 @@ impl<'a> Input<'a> {
 
     /// The next opcode.
     pub(super) fn opcode(&mut self) -> Result<u8, ReadError> {
+        note_steps(1);
         self.op_at = self.at;
         self.u8()
     }
@@ -89,6 +91,7 @@ impl<'a> Input<'a> {
     pub(super) fn line(&mut self) -> Result<&'a [u8], ReadError> {
         let rest = &self.bytes[self.at..];
         let end = rest.iter().position(|byte| *byte == b'\n').ok_or(ReadError::CutOff { at: self.op_at })?;
+        note_steps(end);
         self.at += end + 1;
         Ok(&rest[..end])
     }

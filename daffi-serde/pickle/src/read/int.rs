@@ -3,6 +3,7 @@
 use daffi_serde::Value;
 use num_bigint::BigInt;
 
+use super::work::note_steps;
 use crate::{MAX_INT_BYTES, MAX_INT_DIGITS, ReadError};
 
 /// Reads decimal text; `None` when it is none. The number of digits is limited since parsing takes
@@ -15,6 +16,8 @@ pub(super) fn from_decimal(text: &[u8]) -> Option<Result<BigInt, ReadError>> {
     if digits.len() > MAX_INT_DIGITS {
         return Some(Err(ReadError::IntDigits { digits: digits.len() }));
     }
+    // As many steps of a machine word as there are pairs of words of 19 digits.
+    note_steps((digits.len() / 19).pow(2) / 2);
     BigInt::parse_bytes(text, 10).map(Ok)
 }
 

@@ -1,14 +1,13 @@
 //! The stack machine that a pickle is a program for.
 
-use std::borrow::Cow;
-
 use super::{
-    arena::{Arena, Elements, Items, Kind, Owned},
+    arena::{Arena, Elements, Kind},
     input::Input,
     memo::Memo,
-    scalar::{self, Scalar},
+    scalar,
     slot::{MAX_INPUT, Place, Slot},
     text::ascii,
+    work::Work,
 };
 use crate::{ReadError, known::Known, opcode as op};
 
@@ -21,6 +20,9 @@ pub(crate) enum Unknown {
     Skip,
 }
 
+/// Bytes for each element of a run, on average: those of others are noted one by one.
+const STEPS_PER_ELEMENT: usize = 16;
+
 /// Reads opcodes until the last. Every loop is over the input: nothing here recurses.
 ///
 /// A byte of the input makes at most one entry of four bytes on the stack, in the memo or among the
@@ -29,6 +31,7 @@ pub(crate) enum Unknown {
 pub(super) struct Machine<'a> {
     pub(super) input: Input<'a>,
     pub(super) arena: Arena,
+    pub(super) work: Work,
     stack: Vec<Slot>,
     /// Heights of the stack at which a mark was set.
     marks: Vec<u32>,
@@ -47,6 +50,7 @@ impl<'a> Machine<'a> {
         Ok(Self {
             input: Input::new(bytes),
             arena: Arena::new(limit),
+            work: Work::of(bytes.len()),
             stack: Vec::with_capacity(16),
             marks: Vec::new(),
             memo: Memo::default(),
@@ -55,8 +59,9 @@ impl<'a> Machine<'a> {
         })
     }
 
-    /// Runs to the end. Gives all that was built and which of it is the result.
-    pub(super) fn run(mut self) -> Result<(Arena, Slot), ReadError> {
+    /// Runs to the end. Gives all that was built, which of it is the result, and what work may
+    /// still be done.
+    pub(super) fn run(mut self) -> Result<(Arena, Slot, Work), ReadError> {
         loop {
             let opcode = self.input.opcode()?;
             if scalar::skip(opcode, &mut self.input)? {
@@ -66,7 +71,7 @@ impl<'a> Machine<'a> {
             if opcode == op::STOP {
                 let root = self.pop()?;
                 return match self.input.remaining() {
-                    0 => Ok((self.arena, root)),
+                    0 => Ok((self.arena, root, self.work)),
                     bytes => Err(ReadError::Trailing { bytes }),
                 };
             }
@@ -123,12 +128,20 @@ impl<'a> Machine<'a> {
 
             op::GET | op::BINGET | op::LONG_BINGET => self.recall(opcode),
 
-            op::GLOBAL | op::STACK_GLOBAL => self.global(opcode),
+            op::GLOBAL | op::STACK_GLOBAL => {
+                let named = self.global(opcode);
+                self.work.check().and(named)
+            }
 
             op::PERSID | op::BINPERSID => Err(ReadError::Outside("a persistent id")),
             op::EXT1 | op::EXT2 | op::EXT4 => Err(ReadError::Outside("an extension code")),
             op::NEXT_BUFFER | op::READONLY_BUFFER => Err(ReadError::Outside("an out-of-band buffer")),
-            _ => self.object(opcode),
+            _ => {
+                // What is looked at to tell whether these are the arguments that Python writes may
+                // have been too much to look at.
+                let made = self.object(opcode);
+                self.work.check().and(made)
+            }
         }
     }
 
@@ -218,8 +231,7 @@ impl<'a> Machine<'a> {
 
     /// The kind of an empty container that is still only an opcode in the input.
     fn changeable(&self, slot: Slot) -> Option<Kind> {
-        let Place::Input(at) = slot.place() else { return None };
-        match *self.input.bytes().get(at)? {
+        match self.opcode_of(slot)? {
             op::EMPTY_LIST => Some(Kind::List),
             op::EMPTY_DICT => Some(Kind::Dict),
             op::EMPTY_SET => Some(Kind::Set),
@@ -236,14 +248,20 @@ impl<'a> Machine<'a> {
 
     // Containers.
 
-    fn elements(stack: &[Slot], at: usize, run_from: usize) -> Elements<'_> {
+    /// All that lies on the stack from `at`. They are a run if they follow each other so closely
+    /// that finding one from the one before takes no more than a few steps.
+    fn elements(stack: &[Slot], at: usize, run_from: usize, here: usize) -> Elements<'_> {
         let slots = &stack[at..];
-        Elements { slots, run: run_from <= at && slots.len() > 1 }
+        let close = |slots: &[Slot]| match slots[0].place() {
+            Place::Input(first) => here - first <= STEPS_PER_ELEMENT * slots.len(),
+            Place::Node(_) => false,
+        };
+        Elements { slots, run: run_from <= at && slots.len() > 1 && close(slots) }
     }
 
     /// Makes a tuple of all that lies on the stack from `at`.
     fn tuple(&mut self, at: usize) -> Result<(), ReadError> {
-        let elements = Self::elements(&self.stack, at, self.run_from);
+        let elements = Self::elements(&self.stack, at, self.run_from, self.input.op_at());
         let tuple = self.arena.add_fixed(Kind::Tuple, elements)?;
         self.stack.truncate(at);
         self.push(tuple);
@@ -253,7 +271,7 @@ impl<'a> Machine<'a> {
     /// Makes a list, dict or frozen set of all that lies above the last mark.
     fn container(&mut self, opcode: u8) -> Result<(), ReadError> {
         let at = self.pop_mark()?;
-        let elements = Self::elements(&self.stack, at, self.run_from);
+        let elements = Self::elements(&self.stack, at, self.run_from, self.input.op_at());
         let slot = match opcode {
             op::FROZENSET => self.arena.add_fixed(Kind::FrozenSet, elements)?,
             op::DICT if !elements.slots.len().is_multiple_of(2) => return Err(self.malformed("a key has no value")),
@@ -298,7 +316,8 @@ impl<'a> Machine<'a> {
         if !fits {
             return Err(self.does_not_fit());
         }
-        self.arena.extend(node, Self::elements(&self.stack, at, self.run_from))?;
+        let elements = Self::elements(&self.stack, at, self.run_from, self.input.op_at());
+        self.arena.extend(node, elements)?;
         self.stack.truncate(at);
         Ok(())
     }
@@ -400,77 +419,6 @@ impl<'a> Machine<'a> {
     /// Whether `slot` is a placeholder for something that was skipped.
     pub(super) fn skips(&self, slot: Slot) -> bool {
         self.kind_of(slot) == Some(Kind::Skipped)
-    }
-
-    // What lies in slots.
-
-    pub(super) fn kind_of(&self, slot: Slot) -> Option<Kind> {
-        match slot.place() {
-            Place::Node(node) => Some(self.arena.kind(node)),
-            Place::Input(_) => None,
-        }
-    }
-
-    /// The constructor that a slot names.
-    pub(super) fn name_of(&self, slot: Slot) -> Option<Known> {
-        match slot.place() {
-            Place::Node(node) if self.arena.kind(node) == Kind::Name => Some(self.arena.name(node)),
-            _ => None,
-        }
-    }
-
-    pub(super) fn owned(&self, slot: Slot) -> Option<&Owned> {
-        match slot.place() {
-            Place::Node(node) if self.arena.kind(node) == Kind::Owned => Some(self.arena.owned(node)),
-            _ => None,
-        }
-    }
-
-    /// What an opcode of the input makes by itself; `None` for anything else, and for what is
-    /// broken.
-    pub(super) fn scalar(&self, slot: Slot) -> Option<Scalar<'a>> {
-        match slot.place() {
-            Place::Input(at) => scalar::read(self.input.bytes(), at).ok(),
-            Place::Node(_) => None,
-        }
-    }
-
-    pub(super) fn text(&self, slot: Slot) -> Option<Cow<'a, str>> {
-        match self.scalar(slot)? {
-            Scalar::Utf8(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
-            Scalar::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    pub(super) fn int(&self, slot: Slot) -> Option<i64> {
-        match self.scalar(slot)? {
-            Scalar::Int(int) => Some(int),
-            _ => None,
-        }
-    }
-
-    /// The elements of a tuple or a list.
-    pub(super) fn sequence(&self, slot: Slot) -> Option<Items<'_>> {
-        match slot.place() {
-            Place::Node(node) if matches!(self.arena.kind(node), Kind::Tuple | Kind::List) => {
-                Some(self.arena.items(node, self.input.bytes()))
-            }
-            Place::Node(_) => None,
-            Place::Input(_) => matches!(self.scalar(slot)?, Scalar::EmptyTuple | Scalar::EmptyList)
-                .then(|| Items::none(self.input.bytes())),
-        }
-    }
-
-    /// The keys and values of a dict, in turn.
-    pub(super) fn dict(&self, slot: Slot) -> Option<Items<'_>> {
-        match slot.place() {
-            Place::Node(node) if self.arena.kind(node) == Kind::Dict => {
-                Some(self.arena.items(node, self.input.bytes()))
-            }
-            Place::Node(_) => None,
-            Place::Input(_) => matches!(self.scalar(slot)?, Scalar::EmptyDict).then(|| Items::none(self.input.bytes())),
-        }
     }
 
     // Errors.

@@ -8,8 +8,9 @@ use super::{
     input::Input,
     int,
     text::{ascii, quoted_ascii, raw_unicode_escape},
+    work::Work,
 };
-use crate::{ReadError, opcode as op};
+use crate::{MAX_FLOAT_DIGITS, MAX_INT_DIGITS, ReadError, opcode as op};
 
 /// Such a value.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(super) enum Scalar<'a> {
 
 /// What the opcode at `at` makes. `Machine` has found there an opcode of this kind, and all its
 /// bytes.
-pub(super) fn read(input: &[u8], at: usize) -> Result<Scalar<'_>, ReadError> {
+pub(super) fn read<'a>(input: &'a [u8], at: usize, work: &Work) -> Result<Scalar<'a>, ReadError> {
     let mut input = Input::from(input, at);
     let opcode = input.opcode()?;
     Ok(match opcode {
@@ -70,25 +71,28 @@ pub(super) fn read(input: &[u8], at: usize) -> Result<Scalar<'_>, ReadError> {
             };
             Scalar::Data(input.take(len)?)
         }
-        _ => line(opcode, &mut input)?,
+        _ => old_text(opcode, &mut input, work)?,
     })
 }
 
 /// What older protocols write as a line of text, and the `str` of Python 2. This reads the latter
 /// as ASCII, which is the default of Python 3.
-fn line<'a>(opcode: u8, input: &mut Input<'a>) -> Result<Scalar<'a>, ReadError> {
+fn old_text<'a>(opcode: u8, input: &mut Input<'a>, work: &Work) -> Result<Scalar<'a>, ReadError> {
     let malformed = |what| ReadError::Malformed { at: input.op_at(), what };
     let no_ascii = malformed("a Python 2 string that is not ASCII");
     match opcode {
         op::SHORT_BINSTRING | op::BINSTRING => {
             let len = if opcode == op::SHORT_BINSTRING { input.u8()?.into() } else { input.u32()?.into() };
-            let text = ascii(input.take(len)?).ok_or(no_ascii)?;
+            let bytes = input.take(len)?;
+            work.take(bytes.len())?;
+            let text = ascii(bytes).ok_or(no_ascii)?;
             return Ok(Scalar::Text(Cow::Borrowed(text)));
         }
         _ => {}
     }
     let (not_a_number, not_a_float) = (malformed("no decimal number"), malformed("no float"));
     let line = input.line()?;
+    work.take(line.len() + 1)?;
     match (opcode, line) {
         (op::STRING, _) => quoted_ascii(line).map(Scalar::Text).ok_or(no_ascii),
         (op::UNICODE, _) => raw_unicode_escape(line).map(Scalar::Text).ok_or(ReadError::Text { at: input.op_at() }),
@@ -97,6 +101,7 @@ fn line<'a>(opcode: u8, input: &mut Input<'a>) -> Result<Scalar<'a>, ReadError> 
         (op::INT, b"01") => Ok(Scalar::Bool(true)),
         _ => {
             let digits = if opcode == op::LONG { line.strip_suffix(b"L").unwrap_or(line) } else { line };
+            work.take_digits(digits.len().min(MAX_INT_DIGITS))?;
             let big = int::from_decimal(digits).ok_or(not_a_number)??;
             Ok(i64::try_from(&big).map_or_else(|_| Scalar::Big(big), Scalar::Int))
         }
@@ -118,7 +123,11 @@ pub(super) fn skip(opcode: u8, input: &mut Input<'_>) -> Result<bool, ReadError>
         op::BINUNICODE8 | op::BINBYTES8 | op::BYTEARRAY8 => input.u64()?,
         op::LONG1 => int::check_len(input.u8()?.into())?,
         op::LONG4 => int::check_len(input.u32()?.into())?,
-        op::INT | op::LONG | op::FLOAT | op::STRING | op::UNICODE => return input.line().map(|_| true),
+        op::FLOAT => match input.line()?.len() {
+            0..=MAX_FLOAT_DIGITS => return Ok(true),
+            digits => return Err(ReadError::FloatDigits { digits }),
+        },
+        op::INT | op::LONG | op::STRING | op::UNICODE => return input.line().map(|_| true),
         _ => return Ok(false),
     };
     input.take(len)?;

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::work::note_steps;
+
 /// Python's `raw-unicode-escape`: Latin-1, with other characters as `\uXXXX` or `\UXXXXXXXX`.
 ///
 /// `None` for what is no character: a surrogate, or beyond Unicode.
 pub(super) fn raw_unicode_escape(line: &[u8]) -> Option<Cow<'_, str>> {
+    note_steps(line.len());
     if line.is_ascii() && !line.contains(&b'\\') {
         return std::str::from_utf8(line).ok().map(Cow::Borrowed);
     }
@@ -37,6 +40,7 @@ pub(super) fn raw_unicode_escape(line: &[u8]) -> Option<Cow<'_, str>> {
 
 /// The quoted and escaped text of a Python 2 `str`. Only ASCII is read, as in Python 3.
 pub(super) fn quoted_ascii(line: &[u8]) -> Option<Cow<'_, str>> {
+    note_steps(line.len());
     let line = line.trim_ascii_end();
     let [quote @ (b'\'' | b'"'), inner @ .., last] = line else { return None };
     if quote != last {
@@ -84,11 +88,13 @@ fn escape(tail: &[u8]) -> Option<(u8, &[u8])> {
 
 /// `bytes` as text when they are ASCII.
 pub(super) fn ascii(bytes: &[u8]) -> Option<&str> {
+    note_steps(bytes.len());
     bytes.is_ascii().then(|| std::str::from_utf8(bytes).ok())?
 }
 
 /// The bytes of `text` in Latin-1.
 pub(super) fn latin1(text: &str) -> Option<Vec<u8>> {
+    note_steps(text.len());
     text.chars().map(|c| u8::try_from(c).ok()).collect()
 }
 

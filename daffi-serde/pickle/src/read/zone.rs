@@ -2,9 +2,11 @@
 
 use daffi_serde::value::{Date, DateTime, Time, TimeDelta};
 use jiff::{
-    civil,
+    Timestamp, civil,
     tz::{AmbiguousOffset, TimeZone},
 };
+
+use super::work::note_steps;
 
 /// Whether `name` may be that of a zone: it is no path, and has nothing that ends the text it is
 /// put into.
@@ -13,20 +15,34 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('/')
 }
 
-/// A moment in the zone of that name, with the offset that it has there. Of two that clocks show
-/// alike when they are set back, `second` says which. In a zone that the database does not have the
-/// moment bears the name alone.
-pub(super) fn at(date: Date, time: Time, second: bool, name: &str) -> DateTime {
-    let time = offset(date, time, second, name).and_then(|offset| time.at_offset(offset)).unwrap_or(time);
+/// The zone of that name, if the database has it. This may read a file: not every name that a file
+/// bears is that of a zone, and what is none is read again each time.
+pub(super) fn find(name: &str) -> Option<TimeZone> {
+    note_steps(1000);
+    TimeZone::get(name).ok()
+}
+
+/// The offset of a zone that has had the same at all times, as `UTC` has.
+pub(super) fn only_offset(zone: &TimeZone) -> Option<TimeDelta> {
+    let is_fixed = zone.following(Timestamp::MIN).next().is_none();
+    let seconds = zone.to_offset(Timestamp::UNIX_EPOCH).seconds();
+    is_fixed.then(|| TimeDelta::from_microseconds(i128::from(seconds) * 1_000_000)).flatten()
+}
+
+/// A moment in a zone and the name of that, with the offset that it has there. Of two that clocks
+/// show alike when they are set back, `second` says which. In a zone that the database does not
+/// have the moment bears the name alone.
+pub(super) fn at(date: Date, time: Time, second: bool, name: &str, zone: Option<&TimeZone>) -> DateTime {
+    let offset = zone.and_then(|zone| offset(date, time, second, zone));
+    let time = offset.and_then(|offset| time.at_offset(offset)).unwrap_or(time);
     DateTime::new(date, time).in_zone(name)
 }
 
-fn offset(date: Date, time: Time, second: bool, name: &str) -> Option<TimeDelta> {
+fn offset(date: Date, time: Time, second: bool, zone: &TimeZone) -> Option<TimeDelta> {
     let small = |number: u8| i8::try_from(number).ok();
     let date = civil::Date::new(i16::try_from(date.year).ok()?, small(date.month)?, small(date.day)?).ok()?;
     let nanos = i32::try_from(time.microsecond).ok()? * 1000;
     let time = civil::Time::new(small(time.hour)?, small(time.minute)?, small(time.second)?, nanos).ok()?;
-    let zone = TimeZone::get(name).ok()?;
     // Where clocks are set forward, too, Python takes the offset before for the first and that
     // after for the second.
     let offset = match zone.to_ambiguous_timestamp(date.to_datetime(time)).offset() {
@@ -59,10 +75,13 @@ mod tests {
         ] {
             let DateTime { date, time, .. } = moment.parse().unwrap();
             let text = format!("{moment}{offset}[Europe/Berlin]");
-            assert_eq!(at(date, time, second, "Europe/Berlin").to_string(), text);
+            assert_eq!(at(date, time, second, "Europe/Berlin", find("Europe/Berlin").as_ref()).to_string(), text);
         }
         let DateTime { date, time, .. } = "2024-07-01T12:00:00".parse().unwrap();
-        assert_eq!(at(date, time, false, "Mars/Base").to_string(), "2024-07-01T12:00:00[Mars/Base]");
+        assert!(find("Mars/Base").is_none());
+        assert_eq!(at(date, time, false, "Mars/Base", None).to_string(), "2024-07-01T12:00:00[Mars/Base]");
+        let only = |name| find(name).as_ref().and_then(only_offset).map(|offset| offset.seconds);
+        assert_eq!((only("UTC"), only("Etc/GMT-2"), only("Europe/Berlin")), (Some(0), Some(7200), None));
         assert!(!is_name("../etc/passwd") && !is_name("/etc/passwd") && !is_name("") && !is_name("a]b"));
     }
 }

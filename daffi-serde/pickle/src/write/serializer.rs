@@ -1,6 +1,9 @@
 use std::any::type_name;
 
-use daffi_serde::{Value, value::ValueSerializer, value::tag};
+use daffi_serde::{
+    Value,
+    value::{StructOrNumber, ValueSerializer, tag},
+};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 use super::{
@@ -26,7 +29,7 @@ impl<'a, 'b> Serializer for &'a mut Writer<'b> {
     type SerializeTupleStruct = TupleWriter<'a, 'b>;
     type SerializeTupleVariant = TupleWriter<'a, 'b>;
     type SerializeMap = DictWriter<'a, 'b>;
-    type SerializeStruct = DictWriter<'a, 'b>;
+    type SerializeStruct = StructOrNumber<Self, DictWriter<'a, 'b>>;
     type SerializeStructVariant = DictWriter<'a, 'b>;
 
     ints! {
@@ -158,8 +161,8 @@ impl<'a, 'b> Serializer for &'a mut Writer<'b> {
         DictWriter::new(self)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, WriteError> {
-        DictWriter::new(self)
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeStruct, WriteError> {
+        StructOrNumber::new(self, name, DictWriter::new)
     }
 
     fn serialize_struct_variant(

@@ -65,7 +65,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "TIME", default_value = "0.5")]
     warm_up: Seconds,
     /// One more argument: so many bytes, of any number that the callback takes
-    #[arg(short, long, visible_alias = "body", value_name = "SIZE")]
+    #[arg(short, long, visible_alias = "body", value_name = "SIZE", value_parser = payload)]
     payload: Option<Size>,
     /// Take so many results of each call, which its callback gives one by one, and count them; what
     /// it gives beyond them is cancelled. The time of a call is that to the last of them
@@ -97,11 +97,29 @@ fn in_flight(text: &str) -> Result<Count, String> {
     }
 }
 
+/// Reads how many bytes an argument has, which are no more than MSGPACK can announce.
+fn payload(text: &str) -> Result<Size, String> {
+    match text.parse()? {
+        Size(size) if u32::try_from(size).is_ok() => Ok(Size(size)),
+        _ => Err(format!("an argument has {} bytes at most: `daffi stream` sends more, chunk by chunk", u32::MAX)),
+    }
+}
+
+/// So many bytes, if there is memory for them.
+fn bytes(size: usize) -> Result<Value, Failure> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| {
+        Failure::Usage(format!("--payload {}: there is no memory for that here: choose less", Size(size)))
+    })?;
+    bytes.resize(size, b'x');
+    Ok(Value::Bytes(bytes.into()))
+}
+
 impl Bench {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let mut invoked = interrupts.cut(self.invocation.clone().read(&self.place)).await?;
         if let Some(Size(size)) = self.payload {
-            invoked.args.positional.push(Value::Bytes(vec![b'x'; size].into()));
+            invoked.args.positional.push(bytes(size)?);
         }
         let connections = self.connections.0;
         let mut clients = Vec::new();
@@ -112,6 +130,7 @@ impl Bench {
         let rpcs = clients.iter().map(|client| {
             let rpc = self.receiver.iter().fold(client.rpc(), |rpc, name| rpc.receiver(name));
             let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
+            let rpc = invoked.headers.iter().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
             invoked.timeout.into_iter().fold(rpc, Rpc::timeout)
         });
         let plan = Plan {

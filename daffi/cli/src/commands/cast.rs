@@ -39,6 +39,10 @@ pub(crate) struct Cast {
     /// A member to call, rather than all that expose the callback; may be repeated
     #[arg(short, long = "receiver", value_name = "NAME")]
     receivers: Vec<String>,
+    /// Wait within --timeout until each --receiver exposes the callback, or somebody
+    /// does, instead of failing at once
+    #[arg(long)]
+    wait: bool,
     /// Print all results as one line of strict JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -58,6 +62,7 @@ impl Cast {
         let cast = if self.receivers.is_empty() { cast } else { cast.receivers(self.receivers) };
         let cast = invoked.serde.into_iter().fold(cast, CastCall::serde);
         let cast = invoked.timeout.into_iter().fold(cast, CastCall::timeout);
+        let cast = if self.wait { cast.wait_for_receiver() } else { cast };
         let cast = invoked.headers.into_iter().fold(cast, |cast, (key, value)| cast.header(key, value));
         let results: Results = closing(&client, cast.call(&invoked.method, invoked.args)).await?;
         if self.json {

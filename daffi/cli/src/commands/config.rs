@@ -45,12 +45,15 @@ enum Action {
 }
 
 impl Config {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
         match self.action {
             Action::Check { file } => {
-                let Given { cli, strangers, .. } = given(file)?;
+                let Given { cli, policy, strangers, effective, .. } = given(file)?;
                 let Command::Router(router) = cli.command else { return Ok(()) };
-                router.check()?;
+                let warnings = router.check(policy.as_ref()).await.map_err(|failure| effective.placed(failure))?;
+                for warning in warnings {
+                    output::tell(&warning);
+                }
                 tell(&strangers);
                 Ok(())
             }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::{
     connection::{Connection, Place},
     failure::Failure,
+    interrupts::Interrupts,
     output,
 };
 
@@ -30,13 +31,14 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let address = self.place.address(self.url.as_deref())?;
         let client = self.connection.caller(&address).await?;
         if client.server_role() == Some(Role::Service) {
             return Err(Failure::Usage(format!("{address} is a service: only a router tells who joins and leaves")));
         }
         let mut events = client.events();
+        interrupts.be_content();
         tracing::info!("following {}", client.endpoint());
         while let Some(event) = events.next().await {
             if self.json {

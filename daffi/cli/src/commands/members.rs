@@ -10,7 +10,7 @@ use crate::{
     connection::{Connection, Place, others},
     failure::Failure,
     output,
-    table::table,
+    table::{shown_table, table},
 };
 
 /// Bytes that are shown of what is looked for.
@@ -65,7 +65,7 @@ impl Members {
             }
             (false, true) => return output::json(&members),
             (true, true) => return output::json(&by_callback(&members)),
-            (false, false) if self.long => output::answer(&top::lines(&long_sheet(&members, &known)))?,
+            (false, false) if self.long => output::answer(&long_table(&members, &known, output::width()))?,
             (false, false) => {
                 let rows = members.iter().map(|member| (&*member.name, &*member.methods));
                 output::answer(&table(["NAME", "METHODS"], rows, output::width()))?;
@@ -127,21 +127,22 @@ impl<'a> LongMember<'a> {
     }
 }
 
-fn long_sheet(members: &[ListedMember], known: &BTreeMap<String, ToldNode>) -> Sheet {
-    let shown = |text: &str| Shown::new(text).to_string();
+/// What is known of each member in columns, and beside or below that what it exposes.
+fn long_table(members: &[ListedMember], known: &BTreeMap<String, ToldNode>, width: Option<u16>) -> String {
     let rows = members.iter().map(|member| {
         let node = known.get(&member.name);
         let told = |of: fn(&ToldNode) -> String| node.map_or_else(|| "-".to_owned(), of);
-        let methods: Vec<_> = member.methods.iter().map(|method| shown(method)).collect();
         vec![
-            shown(&member.name),
+            Shown::new(&member.name).to_string(),
             told(|node| node.level.to_string()),
             told(|node| lasting(node.age)),
             told(|node| Shown::new(&node.address).to_string()),
-            if methods.is_empty() { "-".to_owned() } else { methods.join(", ") },
         ]
     });
-    Sheet { heads: vec!["NAME", "LEVEL", "FOR", "ADDRESS", "METHODS"], rows: rows.collect() }
+    let columns = top::lines(&Sheet { heads: vec!["NAME", "LEVEL", "FOR", "ADDRESS"], rows: rows.collect() });
+    let mut lines = columns.lines().map(ToOwned::to_owned);
+    let heads = lines.next().unwrap_or_default();
+    shown_table([&heads, "METHODS"], lines.zip(members.iter().map(|member| &member.methods[..])), width)
 }
 
 #[derive(Serialize)]
@@ -169,4 +170,21 @@ fn by_callback(members: &[ListedMember]) -> Vec<Exposed> {
         }
     }
     exposed.into_iter().map(|(method, members)| Exposed { method: method.to_owned(), members }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_members_expose_fits_beside_or_below_what_is_known_of_them() {
+        let methods = (0..20).map(|number| format!("method_{number}")).collect();
+        let members = [ListedMember { name: "worker-of-the-north".to_owned(), methods }];
+        for width in [40, 60, 100] {
+            let text = long_table(&members, &BTreeMap::new(), Some(width));
+            assert!(text.lines().all(|line| line.chars().count() <= width.into()), "{width}: {text}");
+            assert!(text.starts_with("NAME") && text.contains("method_19"), "{text}");
+        }
+        assert_eq!(long_table(&members, &BTreeMap::new(), None).lines().count(), 2);
+    }
 }

@@ -24,33 +24,27 @@ use crate::{cli::Command, failure::Failure, interrupts::Interrupts, settings::Re
 /// Runs a command to its end. A router reads its settings by `reloading` again.
 pub(crate) async fn run(command: Command, reloading: Reloading) -> Result<(), Failure> {
     let unheard = |error| Failure::Failed(format!("signals cannot be listened for: {error}"));
-    // These commands end by being interrupted.
-    let code = match &command {
-        Command::Events(_) | Command::Top(_) => Some(0),
-        Command::Call(call) if call.every.is_some() => Some(0),
-        _ => None,
-    };
-    let interrupts = Interrupts::listen(code).map_err(unheard)?;
+    let interrupts = Interrupts::listen().map_err(unheard)?;
     let ended = match command {
         Command::Call(call) => call.run(&interrupts).await,
         Command::Cast(cast) => interrupts.cut(cast.run()).await,
         Command::Nowait(nowait) => interrupts.cut(nowait.run()).await,
         Command::Stream(stream) => interrupts.cut(stream.run()).await,
         Command::Members(members) => interrupts.cut(members.run()).await,
-        Command::Top(top) => interrupts.cut(top.run()).await,
-        Command::Events(events) => interrupts.cut(events.run()).await,
+        Command::Top(top) => interrupts.cut(top.run(&interrupts)).await,
+        Command::Events(events) => interrupts.cut(events.run(&interrupts)).await,
         Command::Ping(ping) => ping.run(&interrupts).await,
         Command::Bench(bench) => bench.run(&interrupts).await,
         Command::Router(router) => router.run(&interrupts, reloading).await,
         Command::Demo(demo) => demo.run(&interrupts).await,
-        Command::Config(config) => config.run(),
+        Command::Config(config) => interrupts.cut(config.run()).await,
         Command::Context(context) => context.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
         Command::Version(version) => version.run(),
     };
     match ended {
-        Err(Failure::Interrupted(_)) if code == Some(0) => Ok(()),
+        Err(Failure::Interrupted(_)) if interrupts.is_content() => Ok(()),
         other => other,
     }
 }

@@ -8,6 +8,9 @@ use crate::{
     invocation::{ARGUMENTS, Invocation},
 };
 
+const TIMEOUT: &str = "How long to wait until the receiver takes the request, of which it may have too many, and with --wait \
+until there is one: seconds, or a time such as 200ms; `none` for as long as it takes";
+
 /// Call a callback without waiting for an answer
 ///
 /// Ends once the request was sent. Nothing tells whether it arrived, or what came of it.
@@ -15,7 +18,8 @@ use crate::{
 #[command(
     override_usage = "daffi nowait [OPTIONS] [URL] METHOD [ARG]...",
     after_help = "Arguments: daffi help nowait",
-    after_long_help = ARGUMENTS
+    after_long_help = ARGUMENTS,
+    mut_arg("timeout", |timeout| timeout.help(TIMEOUT).long_help(TIMEOUT))
 )]
 pub(crate) struct Nowait {
     #[command(flatten)]
@@ -26,6 +30,9 @@ pub(crate) struct Nowait {
     /// Call every member that exposes the callback
     #[arg(short, long)]
     all: bool,
+    /// Wait within --timeout until somebody exposes the callback, instead of failing at once
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -39,12 +46,14 @@ impl Nowait {
         if self.all {
             let cast = invoked.serde.into_iter().fold(client.cast_nowait(), CastNowait::serde);
             let cast = invoked.timeout.into_iter().fold(cast, CastNowait::timeout);
+            let cast = if self.wait { cast.wait_for_receiver() } else { cast };
             let cast = invoked.headers.into_iter().fold(cast, |cast, (key, value)| cast.header(key, value));
             closing(&client, cast.call(&invoked.method, invoked.args)).await?;
         } else {
             let rpc = self.receiver.into_iter().fold(client.rpc_nowait(), RpcNowait::receiver);
             let rpc = invoked.serde.into_iter().fold(rpc, RpcNowait::serde);
             let rpc = invoked.timeout.into_iter().fold(rpc, RpcNowait::timeout);
+            let rpc = if self.wait { rpc.wait_for_receiver() } else { rpc };
             let rpc = invoked.headers.into_iter().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
             closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
         }

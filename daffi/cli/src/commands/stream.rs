@@ -13,7 +13,7 @@ use super::closing;
 use crate::{
     address::Address,
     connection::{Connection, Place},
-    failure::Failure,
+    failure::{Failure, not_read},
     invocation::{Serde, split},
     output,
     quantity::{Count, Size, Wait},
@@ -129,7 +129,7 @@ fn target(address: &Address, words: Vec<String>) -> Result<(String, String), Fai
 async fn open(file: &str, progress: &ProgressBar) -> Result<Box<dyn AsyncRead + Send + Unpin>, Failure> {
     const KNOWN: &str = "{percent:>3}% {wide_bar} {bytes} {bytes_per_sec}";
     const UNKNOWN: &str = "{spinner} {bytes} {bytes_per_sec}";
-    let unreadable = |error: io::Error| Failure::Usage(format!("the file {file:?} cannot be read: {error}"));
+    let unreadable = |error: io::Error| Failure::Usage(format!("the file {file:?} {}", not_read(&error)));
     let style = |template| ProgressStyle::with_template(template).expect("the template is constant and tested");
     progress.set_style(style(UNKNOWN));
     if file == "-" {

@@ -2,7 +2,7 @@
 
 mod json;
 
-use std::{error::Error, fmt, time::SystemTime};
+use std::{error::Error, fmt, sync::OnceLock, time::SystemTime};
 
 use clap::{ArgAction, Args, ValueEnum};
 use daffi::Shown;
@@ -16,6 +16,7 @@ use tracing_subscriber::{
     field::RecordFields,
     fmt::{FormatFields, format::Writer, time::FormatTime},
     layer::SubscriberExt,
+    reload::Handle,
     util::SubscriberInitExt,
 };
 
@@ -52,6 +53,36 @@ impl Logging {
     /// Logs from `usual` on unless told otherwise. Gives what knows which lines were left out, if
     /// any are.
     pub(crate) fn start(&self, usual: Level) -> Option<Seldom> {
+        // Nothing is left out when there is no thread to tell of it.
+        let seldom = Seldom::new().ok();
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(self.filter(usual))
+            .with_writer(output::stderr)
+            .log_internal_errors(false);
+        match self.log_format {
+            LogFormat::Text => {
+                let log = log.with_timer(WallClock).with_target(false).with_ansi(output::coloured()).fmt_fields(Fields);
+                let log = log.with_filter_reloading();
+                keep(log.reload_handle());
+                log.finish().with(seldom.clone()).init();
+            }
+            LogFormat::Json => {
+                let log = log.with_ansi(false).event_format(Json).with_filter_reloading();
+                keep(log.reload_handle());
+                log.finish().with(seldom.clone()).init();
+            }
+        }
+        seldom
+    }
+
+    /// Logs as much as this says from now on. How a line looks stays as it is.
+    pub(crate) fn change(&self, usual: Level) {
+        if let Some(change) = CHANGE.get() {
+            change(self.filter(usual));
+        }
+    }
+
+    fn filter(&self, usual: Level) -> EnvFilter {
         let level = match (self.quiet, self.verbose) {
             (true, _) => LevelFilter::ERROR,
             (false, 0) => LevelFilter::from_level(usual),
@@ -59,20 +90,20 @@ impl Logging {
             (false, 2) => LevelFilter::DEBUG,
             (false, _) => LevelFilter::TRACE,
         };
-        let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-        // Nothing is left out when there is no thread to tell of it.
-        let seldom = Seldom::new().ok();
-        let log =
-            tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::stderr).log_internal_errors(false);
-        match self.log_format {
-            LogFormat::Text => {
-                let log = log.with_timer(WallClock).with_target(false).with_ansi(output::coloured()).fmt_fields(Fields);
-                log.finish().with(seldom.clone()).init();
-            }
-            LogFormat::Json => log.with_ansi(false).event_format(Json).finish().with(seldom.clone()).init(),
-        }
-        seldom
+        EnvFilter::builder().with_default_directive(level.into()).from_env_lossy()
     }
+}
+
+/// Changes how much the log of this process has. There is one, as there is one log.
+static CHANGE: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
+
+fn keep<S: 'static>(handle: Handle<EnvFilter, S>) {
+    let change = move |filter| {
+        if let Err(error) = handle.reload(filter) {
+            tracing::error!(%error, "how much is logged stays as it is");
+        }
+    };
+    drop(CHANGE.set(Box::new(change)));
 }
 
 /// The message and the fields of a line, each `name=value`.

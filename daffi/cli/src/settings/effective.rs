@@ -3,7 +3,7 @@
 use clap::{ArgMatches, CommandFactory, parser::ValueSource};
 
 use super::{COMMAND, Origin, Setting, options, value_source};
-use crate::cli::Cli;
+use crate::{cli::Cli, failure::Failure};
 
 /// The options of a router as they hold.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +41,22 @@ impl Effective {
 
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.0
+    }
+
+    /// What is wrong with several options together, with the place where the first that it names
+    /// and that is set in a file or in the environment stands.
+    pub(crate) fn placed(&self, failure: Failure) -> Failure {
+        let names = |entry: &Entry| {
+            let option = format!("--{}", entry.option);
+            let mut words = failure.sentence().split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+            words.position(|word| word == option)
+        };
+        let set = self.0.iter().filter(|entry| !matches!(entry.origin, Origin::Default | Origin::CommandLine));
+        let first = set.filter_map(|entry| Some((names(entry)?, entry))).min_by_key(|(at, _)| *at);
+        match first {
+            Some((_, entry)) => Failure::Usage(format!("{}: {}", entry.origin, failure.sentence())),
+            None => failure,
+        }
     }
 
     /// The options that are set to something else than in `other`.

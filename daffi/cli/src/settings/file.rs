@@ -6,12 +6,15 @@ use daffi::policy::Policy;
 use toml::de::{DeTable, DeValue};
 
 use super::{Origin, Setting, check, policy};
-use crate::{failure::Failure, input};
+use crate::{
+    failure::{Failure, not_read},
+    input,
+};
 
 /// Reads a file: its options, and who may do what.
 pub(crate) fn read(path: &Path) -> Result<(Vec<Setting>, Option<Policy>), Failure> {
     let unusable = |what: &dyn std::fmt::Display| Failure::Usage(format!("--config {}: {what}", path.display()));
-    let bytes = std::fs::read(path).map_err(|error| unusable(&format!("the file cannot be read: {error}")))?;
+    let bytes = std::fs::read(path).map_err(|error| unusable(&format!("the file {}", not_read(&error))))?;
     settings(input::text(&bytes).map_err(|error| unusable(&error))?, path)
 }
 

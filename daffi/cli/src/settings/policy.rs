@@ -13,7 +13,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Origin;
-use crate::{connection::sentence, failure::Failure, suggestion::nearest};
+use crate::{
+    connection::sentence,
+    failure::{Failure, not_read},
+    suggestion::nearest,
+};
 
 /// The key of the section.
 pub(super) const SECTION: &str = "policy";
@@ -77,7 +81,15 @@ pub(super) fn read(text: &str, at: impl Fn(usize) -> Origin) -> Result<Option<Po
         }
     }
     for entry in rules {
+        let title = entry.title.clone();
         policy = policy.rule(entry.rule(&about)?);
+        if policy.rules_of_unknown_tokens().next().is_some() {
+            let what = format!(
+                "the rule {} is about a token that [{SECTION}.tokens] does not name",
+                Shown::new(title.get_ref())
+            );
+            return Err(about(title.span().start, &what));
+        }
     }
     Ok(Some(policy))
 }
@@ -94,7 +106,7 @@ fn explained(message: &str) -> String {
 /// The tokens in a file, one a line.
 fn tokens_of(path: &Path) -> Result<Vec<Token>, String> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("the file {shown} cannot be read: {error}"))?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("the file {shown} {}", not_read(&error)))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     // The error does not show the token.
     let tokens: Vec<_> =
@@ -226,6 +238,10 @@ mod tests {
                 "[[policy.rules]]\ntitle = \"a\"\nwho = [\"*\"]\nformats = [\"xml\"]\n",
                 "r.toml:4: [policy]: xml is no format: opaque, json, ",
             ),
+            (
+                "[[policy.rules]]\ntitle = \"a\"\nwho = [\"uid:1\", \"token:me\"]\n",
+                "r.toml:2: [policy]: the rule a is about a token that [policy.tokens] does not name",
+            ),
             ("[policy.tokens]\nbatch = \"/none/token\"\n", "r.toml:2: [policy]: the file /none/token cannot be read: "),
         ] {
             let refused = read(text).unwrap_err();
@@ -238,6 +254,8 @@ mod tests {
         let lines =
             EXAMPLE.lines().skip(4).filter(|line| !line.contains("batch = ")).map(|line| line.trim_start_matches("# "));
         let text = lines.filter(|line| *line != "#").collect::<Vec<_>>().join("\n");
+        // Its token is in no file here.
+        let text = text.replace(", \"token:batch\"", "");
         assert!(read(&text).unwrap().is_some(), "{text}");
     }
 }

@@ -3,6 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use daffi::policy::Policy;
+use parking_lot::Mutex;
 
 use super::{Effective, Given, Refused, parse};
 use crate::{cli::Cli, failure::Failure, wrong_usage};
@@ -18,6 +19,8 @@ pub(crate) struct Reloading {
     pub(crate) strangers: Vec<String>,
     /// What the router started with.
     effective: Effective,
+    /// What was read last.
+    last: Mutex<Effective>,
 }
 
 /// What was found.
@@ -26,14 +29,19 @@ pub(crate) struct Reloaded {
     pub(crate) cli: Cli,
     /// The options that are set to something else than when the router started.
     pub(crate) changed: Vec<String>,
+    /// Those that are set to something else than when they were read before.
+    pub(crate) lately: Vec<String>,
     /// Who may do what, as the file says.
     pub(crate) policy: Option<Policy>,
+    /// All options as they were read, for [`Reloading::on_taken`].
+    pub(crate) effective: Effective,
 }
 
 impl Reloading {
     pub(crate) fn of(given: Given, args: Vec<OsString>) -> (Cli, Self) {
         let Given { cli, file, effective, policy, strangers } = given;
-        (cli, Self { args, file, policy, strangers, effective })
+        let last = Mutex::new(effective.clone());
+        (cli, Self { args, file, policy, strangers, effective, last })
     }
 
     /// Reads it.
@@ -43,6 +51,13 @@ impl Reloading {
             Refused::Usage(error) => Failure::Usage(wrong_usage::sentence(&error)),
         })?;
         let changed = effective.changed(&self.effective).map(str::to_owned).collect();
-        Ok(Reloaded { cli, changed, policy })
+        let lately = effective.changed(&self.last.lock()).map(str::to_owned).collect();
+        Ok(Reloaded { cli, changed, lately, policy, effective })
+    }
+
+    /// Remembers what was read and holds from now on: what is read next is compared with it. What
+    /// was refused is not remembered, so it is told as changed once it is taken.
+    pub(crate) fn on_taken(&self, effective: Effective) {
+        *self.last.lock() = effective;
     }
 }

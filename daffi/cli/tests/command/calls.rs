@@ -58,7 +58,15 @@ fn arguments_come_from_a_file() {
 fn what_is_printed_is_taken_back_in_any_format() {
     let demo = Running::demo();
     let at = demo.endpoint();
-    for value in [r#"{"$float":"nan"}"#, r#"{"$float":"-inf"}"#, r#"{"$bytes":"AP8="}"#, "6.02e+23"] {
+    for value in [
+        r#"{"$float":"nan"}"#,
+        r#"{"$float":"-inf"}"#,
+        r#"{"$bytes":"AP8="}"#,
+        "6.02e+23",
+        // Dicts that only look like what stands for bytes and floats.
+        r#"{"$map":[["$bytes","AAE="]]}"#,
+        r#"[{"$map":[["$float","nan"]]}]"#,
+    ] {
         for format in ["msgpack", "pickle", "postcard"] {
             let printed = run(&["call", &at, "echo", value, "-s", format, "--json"]);
             assert_eq!(printed.answer(), format!("{value}\n"), "{format}");
@@ -145,6 +153,36 @@ fn a_cast_tells_of_each_member() {
         (failed.code, failed.stderr.as_str()),
         (Some(1), "{\"error\":\"fail on demo failed: ValueError: on purpose\",\"exit_code\":1}\n")
     );
+}
+
+/// As while a worker is restarted: without it each ends at once.
+#[test]
+fn who_waits_is_served_by_who_comes() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let refused = run(&["call", &at, "add", "3", "4"]);
+    assert!(refused.failure(1).starts_with("no member exposes add; `daffi members` lists"), "{refused:?}");
+    let waiting: &[(&[&str], &str)] = &[
+        (&["call", &at, "add", "3", "4", "--wait", "--name", "one"], "7\n"),
+        (&["call", &at, "greet", "you", "--wait", "--name", "two", "-r", "w1"], "Hello, you!\n"),
+        (&["call", &at, "sum", "--items", "--wait", "--name", "three"], "0\n"),
+        (&["cast", &at, "add", "3", "4", "--wait", "--name", "four"], "w1\t7\n"),
+        (&["cast", &at, "add", "3", "4", "--wait", "--name", "five", "-r", "w1"], "w1\t7\n"),
+        (&["nowait", &at, "receive_chunk", "hello", "--wait", "--name", "six"], ""),
+        (&["nowait", &at, "receive_chunk", "hello", "--wait", "--name", "seven", "--all"], ""),
+    ];
+    let started: Vec<_> = waiting.iter().map(|(args, _)| command(args).spawn().unwrap()).collect();
+    for (args, _) in waiting {
+        let name = args.iter().skip_while(|word| **word != "--name").nth(1).unwrap();
+        router.log(&format!("joined node=\"{name}\""));
+    }
+    let _worker = Running::worker(&at, "w1");
+    for ((args, answer), child) in waiting.iter().zip(started) {
+        assert_eq!(finished(child).answer(), *answer, "{args:?}");
+    }
+    assert_eq!(run(&["call", &at, "received"]).answer(), "10\n");
+    let late = run(&["call", &at, "nope", "--wait", "-t", "50ms"]);
+    assert!(late.failure(4).contains("nope"), "{late:?}");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    os::unix::net::UnixDatagram,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
     time::Duration,
 };
 
@@ -86,9 +89,33 @@ fn what_a_router_could_not_start_with_is_told_with_its_place() {
     let told = check("grace = 1\n");
     assert!(told.contains("--listen <URL>"), "{told}");
     let told = check("listen = \"tls://127.0.0.1:0\"\ntls-cert = \"c.pem\"\n");
-    assert_eq!(told, "--tls-cert needs --tls-key FILE");
+    assert_eq!(told, "FILE:2: --tls-cert needs --tls-key FILE");
     let told = check("listen = \"tls://127.0.0.1:0\"\ntls-cert = \"/none/c.pem\"\ntls-key = \"/none/k.pem\"\n");
     assert!(told.contains("cannot read the certificate file \"/none/c.pem\""), "{told}");
+    let here = |text: &str| check(&format!("listen = \"tcp://127.0.0.1:0\"\n{text}\n"));
+    for (text, told) in [
+        ("name = \"\"", "FILE:2: invalid value '' for '--name <NAME>': a node name must not be empty"),
+        (
+            "allow-origin = [\"foo\"]",
+            "FILE:2: invalid value 'foo' for '--allow-origin <ORIGIN>': \"foo\" is not an origin",
+        ),
+        ("mode = \"660\"", "FILE:2: --mode and --group are those of a Unix socket"),
+        ("admin = \"nowhere\"", "FILE:2: --admin nowhere: write HOST:PORT"),
+        (
+            "admin = \"0.0.0.0:0\"",
+            "FILE:2: --admin 0.0.0.0:0 is reached by others than this machine: --admin-token-file",
+        ),
+        ("admin-host = [\"a\"]", "FILE:2: --admin-host and --admin-token-file belong to --admin HOST:PORT"),
+        (
+            "admin = \"127.0.0.1:0\"\nadmin-token-file = \"/none\"",
+            "FILE:3: --admin-token-file /none: the file cannot be read",
+        ),
+    ] {
+        let refused = here(text);
+        assert!(refused.starts_with(told), "{text}: {refused}");
+    }
+    let told = check("listen = \"ws://127.0.0.1:0\"\n");
+    assert!(told.ends_with("listen on tcp://HOST:PORT: it takes WebSockets, too"), "{told}");
     let told = run_in(&[("DAFFI_ROUTER_GRACE", "soon")], &["config", "show"]).failure(2).to_owned();
     assert!(told.starts_with("DAFFI_ROUTER_GRACE: invalid value 'soon' for '--grace <TIME>'"), "{told}");
     let told = run(&["router", "--config", "/none/router.toml"]).failure(2).to_owned();
@@ -110,7 +137,8 @@ fn the_example_is_a_file_that_holds_the_defaults() {
         let key = line.split_once(" = ").map_or("", |(key, _)| key);
         !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
     };
-    let shows_a_kind = ["name =", "tls-", "client-ca", "mode =", "group =", "allow-origin", "threads", "no-pickle"];
+    let shows_a_kind =
+        ["name =", "tls-", "client-ca", "admin", "mode =", "group =", "allow-origin", "threads", "no-pickle"];
     let set: Vec<&str> = options
         .lines()
         .map(|line| line.strip_prefix("# ").unwrap_or(line))
@@ -142,20 +170,29 @@ fn hangups_reload_and_other_signals_tell() {
     run(&["ping", &seen, "--ca", ca]).failure(3);
 
     fs::copy(&certificate.certificate, &cert).unwrap();
+    fs::write(file.path(), text("max-connections = 5\nshare = 0.5\ngrace = 1\n")).unwrap();
     router.signal("HUP");
     router.log("not reloaded, and all stays as it is: the key file");
+    // What was refused has not been taken in part: it is told as changed once the pair matches.
     fs::copy(&certificate.key, &key).unwrap();
-    fs::write(file.path(), text("max-connections = 5\ngrace = 1\n")).unwrap();
     router.signal("HUP");
     router.log(
-        "reloaded, but for options that take effect when the router starts again options=\"max-connections, grace\"",
+        "reloaded, but for options that take effect when the router starts again options=\"max-connections, share\" \
+         changed=\"grace\"",
     );
     assert!(run(&["ping", &seen, "--ca", ca]).answer().contains("router"));
     // They still wait.
     router.signal("HUP");
     router.log_until(|lines| {
-        lines.iter().filter(|line| line.contains("options=\"max-connections, grace\"")).count() == 2
+        lines.iter().filter(|line| line.contains("options=\"max-connections, share\"")).count() == 2
     });
+
+    // How much is logged changes at once.
+    fs::write(file.path(), text("verbose = 2\n")).unwrap();
+    router.signal("HUP");
+    router.log("reloaded changed=\"grace, verbose\"");
+    drop(run(&["call", &router.answer("tcp://"), "nothing"]));
+    router.log("a member joined");
 
     fs::write(file.path(), "listen = 5").unwrap();
     router.signal("HUP");
@@ -225,7 +262,47 @@ fn a_supervisor_is_told_how_the_router_is() {
     hears("READY=1");
     router.signal("TERM");
     hears("STOPPING=1");
+    hears("EXTEND_TIMEOUT_USEC=20000000");
     assert_eq!(router.end().code(), Some(0));
+}
+
+/// A node without a free file descriptor can open no socket to it.
+#[test]
+fn one_socket_to_the_supervisor_is_kept_until_it_is_started_again() {
+    let place = SocketPath::new();
+    let bind = || {
+        let supervisor = UnixDatagram::bind(place.path()).unwrap();
+        supervisor.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        supervisor
+    };
+    let supervisor = bind();
+    let hear = |supervisor: &UnixDatagram| supervisor.recv(&mut [0; 256]).unwrap();
+    let mut command = command(&["router", "-l", "tcp://127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", place.path()).env("WATCHDOG_USEC", "20000").env_remove("WATCHDOG_PID");
+    let router = Running::adopt(command.spawn().unwrap());
+    router.endpoint();
+    hear(&supervisor);
+    std::fs::remove_file(place.path()).unwrap();
+    // More than what may have waited before nobody could find it any more.
+    for _ in 0..100 {
+        hear(&supervisor);
+    }
+    drop(supervisor);
+    hear(&bind());
+}
+
+#[test]
+fn a_supervisor_under_an_abstract_name_is_told_too() {
+    let name = format!("daffi-supervisor-{}", std::process::id());
+    let supervisor = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    supervisor.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut command = command(&["router", "-l", "tcp://127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", format!("@{name}")).env_remove("WATCHDOG_USEC");
+    let router = Running::adopt(command.spawn().unwrap());
+    router.endpoint();
+    let mut told = [0; 64];
+    let length = supervisor.recv(&mut told).unwrap();
+    assert_eq!(&told[..length], b"READY=1");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `demo`: how it starts and how it ends.
 
+use std::net::TcpListener;
+
 use daffi_testing::SocketPath;
 
 use crate::support::{Running, command, finished, run};
@@ -36,6 +38,16 @@ fn it_logs_who_joins_and_leaves() {
 }
 
 #[test]
+fn a_worker_of_two_routers_says_which_it_is_connected_to() {
+    let router = Running::router();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (at, silent) = (router.endpoint(), format!("tcp://{}", silent.local_addr().unwrap()));
+    let worker = Running::start(&["demo", "--connect", &format!("{at},{silent}")]);
+    assert!(!worker.log("connected to").contains(&silent));
+    assert!(worker.log("no connection to").contains(&silent));
+}
+
+#[test]
 fn what_was_accepted_is_answered_when_it_stops() {
     let mut demo = Running::demo();
     let at = demo.endpoint();
@@ -56,4 +68,29 @@ fn workers_run_at_once() {
     assert_eq!(run(&["call", &at, "add", "3", "4", "--timeout", "10"]).answer(), "7\n");
     crate::support::signal(&slow, "INT");
     assert_eq!(finished(slow).code, Some(130));
+}
+
+#[test]
+fn options_that_mean_nothing_where_it_is_are_refused() {
+    for (options, named) in [
+        (&["-l", "tcp://127.0.0.1:0", "--token-file", "/dev/null"][..], "--token-file belongs to --connect"),
+        (&["-l", "tcp://127.0.0.1:0", "--ca", "/dev/null"], "--ca, --pin"),
+        (&["-l", "tcp://127.0.0.1:0", "--connect-timeout", "3"], "--connect-timeout belongs to --connect"),
+        (
+            &["-l", "unix:///tmp/x.sock", "--ws-ping", "3"],
+            "--ws-ping has no meaning with unix:///tmp/x.sock: WebSockets",
+        ),
+        (
+            &["-c", "tcp://127.0.0.1:1", "--ws-ping", "3"],
+            "--ws-ping has no meaning with tcp://127.0.0.1:1: connections",
+        ),
+        (&["-c", "tcp://127.0.0.1:1", "--client-ca", "/dev/null"], "belong to --listen"),
+        (&["-c", "tcp://127.0.0.1:1", "--tls-key", "/dev/null"], "belong to --listen"),
+        (&["-c", "tcp://127.0.0.1:1", "--mode", "660"], "--mode"),
+        (&["-c", "tcp://127.0.0.1:1", "--admin-host", "a"], "belong to --listen"),
+    ] {
+        let outcome = run(&[&["demo"], options].concat());
+        let told = outcome.failure(2);
+        assert!(told.contains(named), "{options:?}: {told}");
+    }
 }

@@ -61,6 +61,10 @@ fn no_connection_says_what_to_check() {
     assert!(no_file.failure(3).contains("there is no such socket: check the path"), "{no_file:?}");
     let no_directory = run(&["ping", "unix:///no/such.sock"]);
     assert!(no_directory.failure(3).ends_with("there is no directory /no; check the path"), "{no_directory:?}");
+    let no_socket = run(&["ping", "unix:///etc/passwd"]);
+    assert!(no_socket.failure(3).contains("what is at the path is not a socket"), "{no_socket:?}");
+    let neither = run(&["ping", &format!("{closed},unix:///no-such.sock")]);
+    assert!(neither.failure(3).ends_with("check the addresses, or start a node at one of them"), "{neither:?}");
     let no_host = run(&["ping", "tcp://no.such.host.invalid:5001"]);
     assert!(no_host.failure(3).contains("\"no.such.host.invalid\" cannot be resolved"), "{no_host:?}");
 }
@@ -88,16 +92,23 @@ fn another_protocol_is_named() {
     let plain_on_tls = run(&["ping", &at.replace("tls://", "tcp://")]);
     assert!(plain_on_tls.failure(3).contains("TLS"), "{plain_on_tls:?}");
 
-    // A web server.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let web = format!("tcp://{}", listener.local_addr().unwrap());
-    let serving = thread::spawn(move || {
-        let (mut peer, _) = listener.accept().unwrap();
-        peer.read_exact(&mut [0; 9]).unwrap();
-        peer.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
-    });
-    assert!(run(&["ping", &web]).failure(3).contains("HTTP"));
-    serving.join().unwrap();
+    for (greeting, words) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "the peer speaks HTTP, not daffi"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "is the other end a daffi node?"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let other = format!("tcp://{}", listener.local_addr().unwrap());
+        let serving = thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            peer.read_exact(&mut [0; 9]).unwrap();
+            peer.write_all(greeting).unwrap();
+            // What it leaves unread would reset the connection.
+            drop(peer.read_to_end(&mut Vec::new()));
+        });
+        let told = run(&["ping", &other]);
+        assert!(told.failure(3).contains(words), "{told:?}");
+        serving.join().unwrap();
+    }
 }
 
 #[test]
@@ -144,24 +155,40 @@ fn wrong_usage_says_what_is_right() {
         (&["call", "tcp://127.0.0.1:1", "f", "-Infinity"], "write '{\"$float\": \"-inf\"}' for the value"),
         (&["call", "tcp://127.0.0.1:1", "f", "[1,"], "argument [1,: it begins like JSON and is none: EOF"),
         (&["call", "tcp://127.0.0.1:1", "f", "{\"a\":1"], "write '\"{\\\"a\\\":1\"' or --text for the text"),
-        (&["call", "tcp://127.0.0.1:1", "f", "--args-file", "/no/such"], "--args-file /no/such: No such file"),
+        (&["call", "tcp://127.0.0.1:1", "f", "--args-file", "/no/such"], "(os error 2); check the path"),
         (&["call", "tcp://127.0.0.1:1", ""], "METHOD is empty"),
         (&["call", "tcp://127.0.0.1:1", "--ca", "x", "f"], "tcp://127.0.0.1:1 is not encrypted"),
-        (&["call", "tls://127.0.0.1:1", "--ca", "/no/such.pem", "f"], "/no/such.pem"),
-        (&["call", "tcp://127.0.0.1:1", "--name", "a|b", "f"], "a|b"),
+        (&["call", "tls://127.0.0.1:1", "--ca", "/no/such.pem", "f"], "(os error 2); check the path"),
         (&["members", "somewhere"], "the endpoint \"somewhere\" cannot be used"),
         (&["stream", "tcp://127.0.0.1:1", "f"], "METHOD and FILE are needed"),
-        (&["stream", "tcp://127.0.0.1:1", "f", "/no/such/file"], "the file \"/no/such/file\" cannot be read"),
+        (&["stream", "tcp://127.0.0.1:1", "f", "/no/such/file"], "(os error 2); check the path"),
+        (&["call", "tcp://127.0.0.1:1", "--token-file", "/no/such", "f"], "(os error 2); check the path"),
+        (&["call", "tcp://127.0.0.1:1", "--args-file", "/", "f"], "name a file, and not a directory"),
+        (&["router", "--config", "/no/such.toml"], "(os error 2); check the path"),
         (&["stream", "tcp://127.0.0.1:1", "f", "/"], "is a directory"),
         (&["demo", "--listen", "tcp://127.0.0.1:0", "--ca", "x"], "--ca, --pin"),
         (&["demo", "--connect", "tcp://127.0.0.1:1", "--tls-cert", "x", "--tls-key", "x"], "belong to --listen"),
-        (&["router", "--listen", "ws://127.0.0.1:0"], "listen on tcp://host:port: it takes WebSockets, too"),
-        (&["router", "--listen", "tcp://127.0.0.1:0", "--allow-origin", "nowhere"], "nowhere"),
+        (&["router"], "where to listen: --listen tcp://127.0.0.1:5000 for one"),
+        (&["router", "--listen", "tcp://127.0.0.1:0", "--admin", "9090"], "write HOST:PORT, as in 127.0.0.1:9090"),
+        (&["ping", "tcp://127.0.0.1:0"], "port 0 is any that is free, and only to listen"),
+        (&["call", "tcp://127.0.0.1:1", "f", "nan"], "nan is how Python writes it: write '{\"$float\": \"nan\"}'"),
+        (&["call", "tcp://127.0.0.1:1", "f", "-inf"], "write '{\"$float\": \"-inf\"}' for the value"),
+        (&["call", "tcp://127.0.0.1:1", "f", ".5"], ".5 is no number in JSON: write 0.5 for the value"),
+        (&["call", "tcp://127.0.0.1:1", "f", "(1, 2)"], "(1, 2) is how Python writes it: write '[1,2]'"),
         (&["demo", "--listen", "tls://127.0.0.1:0"], "needs --tls-cert FILE and --tls-key FILE"),
     ];
     for (args, words) in cases {
         let ran = run(args);
         assert!(ran.failure(2).contains(words), "{args:?}: {ran:?}");
+    }
+    let values: &[(&[&str], &str)] = &[
+        (&["call", "tcp://127.0.0.1:1", "--name", "a|b", "f"], "node name \"a|b\" holds '|'"),
+        (&["router", "--listen", "ws://127.0.0.1:0"], "listen on tcp://HOST:PORT: it takes WebSockets, too"),
+        (&["router", "--listen", "tcp://127.0.0.1:0", "--allow-origin", "nowhere"], "\"nowhere\" is not an origin"),
+    ];
+    for (args, words) in values {
+        let ran = run(args);
+        assert!(ran.code == Some(2) && ran.stderr.contains(words), "{args:?}: {ran:?}");
     }
     for args in [
         &["call", "--timeout", "0", "x"][..],
@@ -212,10 +239,28 @@ fn numbers_out_of_range_are_told_with_the_range() {
         (&["--rate", "1e-300"], "calls a second from 0.001 to 1000000000"),
         (&["--rate", "1e10"], "calls a second from 0.001 to 1000000000"),
         (&["--rate", "nan"], "calls a second from 0.001 to 1000000000"),
+        (&["--rate", "-5"], "calls a second from 0.001 to 1000000000"),
+        (&["-p", "18446744073709551615"], "an argument has 4294967295 bytes at most"),
+        (&["-p", "100G"], "an argument has 4294967295 bytes at most"),
     ] {
         let ran = run(&[&["bench", &at, "add", "1", "2"], args].concat());
         assert_eq!(ran.code, Some(2), "{args:?}: {ran:?}");
         assert!(ran.stderr.contains(words), "{args:?}: {ran:?}");
+    }
+    for (args, words) in [
+        (&["ping", &at, "-n", "-1"][..], "a whole number from 1 to"),
+        (&["ping", &at, "--connect-timeout", "0"], "it must be more than 0"),
+        (&["router", "--listen", "tcp://127.0.0.1:0,unix:///tmp/x.sock"], "give --listen once for each"),
+        (&["router", "--listen", "tcp://127.0.0.1:0", "--max-connections", "-1"], "a whole number from 1 to"),
+        (&["router", "--listen", "tcp://127.0.0.1:0", "--grace", "-1"], "a time from 0 to 1000000000 s is expected"),
+        (&["router", "--listen", "tcp://127.0.0.1:0", "--share", "-0.5"], "a share is a number above 0"),
+        (&["router", "--listen", "tcp://127.0.0.1:0", "--handshake-timeout", "0"], "it must be more than 0"),
+        (&["router", "--listen", "tcp://127.0.0.1:0", "--slow-peer-timeout", "0s"], "it must be more than 0"),
+        (&["router", "--listen", "tcp://127.0.0.1:0", "--threads", "18446744073709551615"], "1024 threads at most"),
+    ] {
+        let ran = run(args);
+        assert_eq!(ran.code, Some(2), "{args:?}: {ran:?}");
+        assert!(ran.stderr.contains(words) && !ran.stderr.contains("tip:"), "{args:?}: {ran:?}");
     }
     // More than can be called does not make it last longer.
     let wanted = run(&["bench", &at, "add", "1", "2", "-d", "0.2", "--warm-up", "0", "--rate", "1e9", "--json"]).json();
@@ -279,4 +324,7 @@ fn an_address_in_use_is_named() {
     let demo = Running::demo();
     let ran = run(&["demo", "--listen", &demo.endpoint()]);
     assert!(ran.failure(5).contains("another program listens there, or another --listen"), "{ran:?}");
+    let taken = demo.endpoint().replace("tcp://", "");
+    let ran = run(&["router", "--listen", "tcp://127.0.0.1:0", "--admin", &taken]);
+    assert!(ran.failure(5).contains("another program listens there"), "{ran:?}");
 }

@@ -8,7 +8,8 @@ use std::{
     process::Stdio,
 };
 
-use daffi::{Client, NamePolicy, RemoteError, Router, Service, Shown, Value};
+use daffi::{Client, NamePolicy, RemoteError, Router, Service, Shown, Value, callback, callbacks};
+use futures::{Stream, stream};
 use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{Winsize, tcsetwinsize},
@@ -61,11 +62,23 @@ fn hostile_map() -> Value {
     Value::from_iter([(HOSTILE, Value::from(vec![HOSTILE, "plain"])), ("plain", HOSTILE.into())])
 }
 
+/// Results one by one.
+#[callback]
+fn each() -> impl Stream<Item = Value> {
+    stream::iter([HOSTILE.into(), hostile_map()])
+}
+
+#[callback]
+fn each_fails() -> impl Stream<Item = Result<Value, RemoteError>> {
+    stream::iter([Ok(hostile_map()), Err(RemoteError::new(HOSTILE, HOSTILE))])
+}
+
 async fn hostile_worker(at: &str) -> Client {
     let builder = Client::builder(HOSTILE)
         .callback_fn(HOSTILE, || async { HOSTILE })
         .callback_fn("map", || async { hostile_map() })
         .callback_fn("long", || async { Value::Null })
+        .callbacks(callbacks![each, each_fails])
         .try_callback_fn("fail", |_: Option<Value>| async { Err::<(), _>(RemoteError::new(HOSTILE, HOSTILE)) })
         .try_callback_fn("fail_at_length", || async { Err::<(), _>(RemoteError::new("E", "\u{1b}".repeat(1 << 20))) });
     builder.connect(at).await.unwrap()
@@ -77,9 +90,11 @@ async fn no_command_prints_what_steers() {
     let at = router.endpoint();
     let file = TempFile::new("hostile", b"chunk");
     let following = [&["events", &at][..], &["events", &at, "--json"]].map(Running::start);
+    let mut again = Running::start(&["call", &at, "fail", "1", "--every", "20ms"]);
     following.iter().for_each(|events| drop(events.log("following")));
     let worker = hostile_worker(&at).await;
-    let commands: [&[&str]; 21] = [
+    let config = TempFile::new("hostile.toml", format!("listen = {HOSTILE:?}\n{HOSTILE:?} = 1\n").as_bytes());
+    let commands: [&[&str]; 33] = [
         &["members", &at],
         &["members", &at, "--json"],
         &["members", &at, "--by-callback"],
@@ -102,6 +117,18 @@ async fn no_command_prints_what_steers() {
         // What a person passes on came from somebody else, too.
         &["call", &at, "map", "--args-file", HOSTILE],
         &["call", &at, "map", "[\u{1b}[2J\u{9b}\nforged"],
+        &["call", &at, "map", "'\u{1b}[2J\u{9b}\nforged'"],
+        &["nowait", &at, "Map", "-r", HOSTILE],
+        &["call", &at, "each", "--json"],
+        &["call", &at, "each_fails"],
+        &["call", &at, "each_fails", "--json"],
+        &["call", &at, "map", "--items"],
+        &["top", &at, "--once", "--interval", "300ms"],
+        &["top", &at, "--json"],
+        &["config", "check", config.path()],
+        &["config", "show", "--config", config.path()],
+        &["context", "use", HOSTILE],
+        &["context", "add", HOSTILE, HOSTILE],
     ];
     for args in commands {
         assert_harmless_run(&run(args), &[]);
@@ -122,6 +149,10 @@ async fn no_command_prints_what_steers() {
     }
     let long = run(&["call", &at, "fail_at_length"]);
     assert!(long.failure(1).len() < 8 << 10, "{} bytes", long.stderr.len());
+    again.log("evil");
+    again.signal("INT");
+    again.end();
+    assert_harmless(&again.told_lines(), &[]);
     worker.stop().await;
     for events in &following {
         events.answer("removed");

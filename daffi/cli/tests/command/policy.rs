@@ -105,6 +105,8 @@ async fn pickle_from_strangers_reaches_no_node_of_3_0_1() {
 fn a_router_that_strangers_reach_says_so_without_a_policy() {
     let open = Running::start(&["router", "-l", "tcp://0.0.0.0:0", "-l", "tcp://127.0.0.1:0"]);
     open.log("say who may do what in [policy] of --config FILE");
+    let partly = Running::start(&["router", "-l", "tcp://0.0.0.0:0", "--no-pickle-from", "192.0.2.0/24"]);
+    partly.log("from outside of --no-pickle-from also send PICKLE");
     let file = TempFile::new("guarded.toml", b"listen = [\"tcp://0.0.0.0:0\"]\n[policy]\n");
     let guarded = Running::start(&["router", "--config", file.path()]);
     assert!(run(&["ping", &guarded.endpoint().replace("0.0.0.0", "127.0.0.1")]).answer().contains("router"));
@@ -112,6 +114,31 @@ fn a_router_that_strangers_reach_says_so_without_a_policy() {
     let here = Running::router();
     run(&["ping", &here.endpoint()]);
     assert!(!here.told_lines().contains("whoever reaches"), "{}", here.told_lines());
+}
+
+#[test]
+fn rules_about_certificates_that_nobody_shows_are_told() {
+    let text = "listen = \"tcp://127.0.0.1:0\"\n[policy]\n[[policy.rules]]\ntitle = \"workers\"\n\
+                who = [\"uri:spiffe://example/*\"]\nnames = [\"*\"]\n";
+    let file = TempFile::new("idle.toml", text.as_bytes());
+    let checked = run(&["config", "check", file.path()]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.stderr.contains("--client-ca") && checked.stderr.contains("workers"), "{checked:?}");
+    Running::start(&["router", "--config", file.path()]).log("without it they are nobody's in the rules workers");
+}
+
+#[test]
+fn rules_about_endpoints_where_nobody_listens_are_told() {
+    let socket = SocketPath::new();
+    let text = format!(
+        "listen = {:?}\n[policy]\n[[policy.rules]]\ntitle = \"away\"\nat = [\"tcp://*\"]\nnames = [\"*\"]\n",
+        socket.endpoint()
+    );
+    let file = TempFile::new("away.toml", text.as_bytes());
+    let checked = run(&["config", "check", file.path()]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.stderr.contains("names nothing of what the router listens at"), "{checked:?}");
+    Running::start(&["router", "--config", file.path()]).log("names nothing of what the router listens at");
 }
 
 #[test]

@@ -21,7 +21,7 @@ async fn it_calls_a_python_service() {
     }
     assert_eq!(run(&["call", &at, "special", "datetime"]).answer(), "2024-02-29T12:30:15.250000\n");
     assert_eq!(run(&["call", &at, "special", "tuple_keys", "--json"]).json(), json!({"[1,2]": "pair"}));
-    assert_eq!(run(&["call", &at, "special", "nan", "--json"]).json(), json!({"$float": "nan"}));
+    assert_eq!(run(&["call", &at, "special", "\"nan\"", "--json"]).json(), json!({"$float": "nan"}));
     assert_eq!(run(&["call", &at, "special", "big_int", "--json"]).answer(), format!("{BIG_INT}\n"));
     assert_eq!(run(&["call", &at, "fail", "on purpose"]).failure(1), "fail on py failed: ValueError: on purpose");
     assert!(run(&["ping", &at]).answer().contains("wire level 3, that of daffi 3.0.1"));

@@ -18,7 +18,7 @@ use daffi_testing::{Peer, SocketPath};
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use crate::support::{Running, command, finished, handed, run};
+use crate::support::{Running, TempFile, command, finished, handed, run, signal};
 
 /// Nothing takes so long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -211,4 +211,43 @@ fn without_a_socket_it_says_what_to_do() {
     let mut twice = handed(socket, "calls", &["router", "-l", "fd://3", "-l", "fd://calls"]);
     assert_eq!(twice.end().code(), Some(2));
     assert!(twice.log("error: ").contains("taken already"), "{}", twice.told());
+
+    // What a socket is shows when it is taken.
+    let path = SocketPath::new();
+    let socket = UnixListener::bind(path.path()).unwrap();
+    let mut web = handed(socket, "calls", &["router", "-l", "fd://3", "--allow-origin", "https://app.example"]);
+    assert_eq!(web.end().code(), Some(2));
+    assert!(web.log("error: ").contains("--allow-origin has no meaning with unix://"), "{}", web.told());
+}
+
+/// How long it drains, and for whom, is seen from outside.
+#[test]
+fn who_only_looks_is_let_in_to_the_end() {
+    let mut router = Running::router();
+    let at = router.endpoint();
+    let _worker = Running::worker(&at, "w1");
+    let open = command(&["call", &at, "sleep", "30"]).spawn().unwrap();
+    // The only worker is busy: the call runs.
+    while run(&["call", &at, "echo", "1", "--timeout", "0.2"]).code == Some(0) {}
+    router.signal("TERM");
+    while !run(&["call", &at, "echo", "1", "--timeout", "0.2"]).stderr.contains("is stopping") {}
+    assert!(run(&["members", &at]).answer().contains("w1"));
+    assert!(run(&["ping", &at, "-n", "1"]).answer().contains("router, "));
+    signal(&open, "INT");
+    assert_eq!(finished(open).code, Some(130));
+    assert_eq!(router.end().code(), Some(0), "{}", router.told());
+}
+
+/// Not that it was down when it was restarted.
+#[test]
+fn a_worker_that_is_refused_after_a_restart_says_why() {
+    let mut router = Running::router();
+    let at = router.endpoint();
+    let worker = Running::worker(&at, "w1");
+    router.signal("KILL");
+    router.end();
+    worker.log("no connection yet");
+    let rules = TempFile::new("nobody.toml", b"[policy]\nothers = \"nobody\"\n");
+    let _router = Running::start(&["router", "-l", &at, "--config", rules.path()]);
+    worker.log_until(|lines| lines.iter().any(|line| line.contains("no connection yet") && line.contains("policy")));
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{ErrorKind, PipeReader, PipeWriter, Read, Write},
+    net::TcpListener,
     process::{Child, Stdio},
     thread,
 };
@@ -111,10 +112,14 @@ fn a_signal_ends_a_command_that_nobody_reads() {
         (&["call", &at, "greet", "you", "--name", "called"], "INT", 130),
         (&["cast", &at, "greet", "you", "--name", "called"], "TERM", 143),
         (&["members", &at], "TERM", 143),
-        (&["events", &hub], "TERM", 0),
+        (&["events", &hub, "--name", "following"], "TERM", 0),
     ];
     for (args, by, code) in commands {
         let (_answers, mut child) = unread(args);
+        if args[0] == "events" {
+            // By then it does what it is for.
+            router.log("joined node=\"following\"");
+        }
         signal(&child, by);
         assert_eq!(end_of(&mut child, || args.join(" ")).code(), Some(code), "{args:?}");
     }
@@ -125,12 +130,20 @@ fn a_signal_ends_a_command_that_nobody_reads() {
 fn every_command_listens_for_signals_whatever_it_waits_for() {
     let demo = Running::demo();
     let at = demo.endpoint();
-    let commands: [&[&str]; 5] = [
+    // One that takes connections, and answers no handshake.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("tcp://{}", silent.local_addr().unwrap());
+    let commands: [&[&str]; 9] = [
         &["call", &at, "sleep", "1000", "-t", "none"],
         &["cast", &at, "sleep", "1000", "-t", "none"],
         &["stream", &at, "receive_chunk", "-"],
         &["bench", &at, "sleep", "1000", "-t", "none"],
         &["call", &at, "echo", "-"],
+        // These end by a signal with 0 once they have told something.
+        &["call", &at, "sleep", "1000", "-t", "none", "--every", "1s"],
+        &["call", &nobody, "add", "--every", "1s"],
+        &["events", &nobody],
+        &["top", &nobody],
     ];
     for args in commands {
         let mut child = command(args).stdin(Stdio::piped()).spawn().unwrap();

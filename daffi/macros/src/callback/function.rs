@@ -1,12 +1,13 @@
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{Ident, ItemFn, ext::IdentExt};
 
 use crate::{
-    attributes,
+    attributes, borrowing,
     errors::Errors,
     options::Options,
     registration::{Registration, callbacks},
+    root::root,
     signature::{Signature, receiver},
 };
 
@@ -24,9 +25,10 @@ pub(crate) fn expand(options: TokenStream, mut function: ItemFn) -> TokenStream 
         return quote!(#function #error);
     }
     let mut errors = Errors::default();
-    let options = Options::read(options, &mut errors);
+    let options = Options::read_of_function(options, &mut errors);
     let signature = Signature::read(&mut function.sig, &mut errors);
     options.check(signature.is_async, &mut errors);
+    borrowing::check(&function.sig, &mut errors);
     let ident = &function.sig.ident;
     check_name(ident, &mut errors);
 
@@ -36,7 +38,7 @@ pub(crate) fn expand(options: TokenStream, mut function: ItemFn) -> TokenStream 
         Registration { ident, options: &options, signature: &signature, callee, receiver: None }.to_tokens()
     });
     let errors = errors.into_tokens();
-    let (visibility, callbacks) = (&function.vis, callbacks());
+    let (visibility, daffi, callbacks) = (&function.vis, root(Span::call_site()), callbacks());
     let cfgs = attributes::conditions(&function.attrs);
     quote! {
         #function
@@ -59,8 +61,8 @@ pub(crate) fn expand(options: TokenStream, mut function: ItemFn) -> TokenStream 
         #(#cfgs)*
         #[automatically_derived]
         #[allow(deprecated, reason = "a deprecated function may still be served")]
-        impl ::daffi::CallbackItem for #ident {
-            fn add_to(#callbacks: &mut ::daffi::Callbacks) {
+        impl #daffi::CallbackItem for #ident {
+            fn add_to(#callbacks: &mut #daffi::Callbacks) {
                 #add
             }
         }

@@ -3,7 +3,7 @@ use quote::quote;
 use syn::{Attribute, Ident, ImplItemFn, Type, Visibility, ext::IdentExt};
 
 use crate::{
-    attributes,
+    attributes, borrowing,
     errors::Errors,
     options::Options,
     registration::{Receiver, Registration},
@@ -47,22 +47,33 @@ impl Method {
         let access = receiver(&method.sig).and_then(|receiver| access(&receiver.ty, receiver, errors))?;
         let signature = Signature::read(&mut method.sig, errors);
         options.check(signature.is_async, errors);
+        borrowing::check(&method.sig, errors);
         let cfgs = attributes::conditions(&method.attrs);
         Some(Self { ident: method.sig.ident.clone(), cfgs, options, signature, access })
     }
 
+    /// Looks whether the method can be one of an instance behind a lock.
+    pub(crate) fn set_locked(&mut self, errors: &mut Errors) {
+        if self.access == Access::Handle {
+            errors.at(
+                &self.ident,
+                "with a `&mut self` method beside it the instance is behind a lock: take `&self` in place of `Arc<Self>`",
+            );
+        }
+        if !self.signature.is_async {
+            // It waits for the lock, which a thread of the runtime must not do.
+            self.options.set_locked(errors);
+        }
+    }
+
     /// The statement that adds the method. `locked`: the instance is shared behind a lock.
-    pub(crate) fn registration(&mut self, locked: bool) -> TokenStream {
+    pub(crate) fn registration(&self, locked: bool) -> TokenStream {
         let receiver = match (self.access, locked) {
             (Access::Shared, false) => Receiver::Ref,
             (Access::Shared, true) => Receiver::ReadLock,
             (Access::Exclusive, _) => Receiver::WriteLock,
             (Access::Handle, _) => Receiver::Arc,
         };
-        if locked && !self.signature.is_async {
-            // A plain method waits for the lock, which a thread of the runtime must not do.
-            self.options.set_blocking();
-        }
         let Self { ident, cfgs, options, signature, .. } = self;
         let callee = quote!(Self::#ident);
         let add = Registration { ident, options, signature, callee, receiver: Some(receiver) }.to_tokens();
@@ -74,11 +85,6 @@ impl Method {
                 #add
             }
         }
-    }
-
-    /// What an error about the way of sharing the instance points at.
-    pub(crate) const fn name(&self) -> &Ident {
-        &self.ident
     }
 }
 

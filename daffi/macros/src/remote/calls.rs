@@ -3,7 +3,7 @@ use quote::{quote, quote_spanned};
 use syn::{Ident, Visibility};
 
 use super::definition::{Definition, RemoteMethod};
-use crate::{attributes, params::Param, signature::Returns};
+use crate::{attributes, params::Param, root::root, signature::Returns};
 
 /// How the methods of a typed client call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ fn method(definition: &RemoteMethod, style: Style, visibility: &Visibility) -> O
         quote!(#ident: #ty)
     });
     let parameters = parameters.chain(items_parameter(definition));
-    let sent = sent(&arguments, style)?;
+    let (daffi, sent) = (root(Span::call_site()), sent(&arguments, style)?);
     let (call, gives) = call(definition, style, &wire_name, &sent)?;
     // An argument that is shared between attempts must be one that threads can share.
     let shared = (style == Style::Stack).then(|| {
@@ -56,7 +56,7 @@ fn method(definition: &RemoteMethod, style: Style, visibility: &Visibility) -> O
         #visibility async fn #ident #generics(
             &self,
             #(#parameters),*
-        ) -> ::core::result::Result<#gives, ::daffi::CallError> #shared {
+        ) -> ::core::result::Result<#gives, #daffi::CallError> #shared {
             #call
         }
     })
@@ -66,7 +66,8 @@ fn method(definition: &RemoteMethod, style: Style, visibility: &Visibility) -> O
 fn items_parameter(RemoteMethod { signature, .. }: &RemoteMethod) -> Option<TokenStream> {
     let (ident, item) = signature.params.items()?;
     let is_sent = !matches!(signature.returns, Returns::Stream(_));
-    is_sent.then(|| quote!(#ident: impl ::daffi::__private::Stream<Item = #item>))
+    let daffi = root(Span::call_site());
+    is_sent.then(|| quote!(#ident: impl #daffi::__private::Stream<Item = #item>))
 }
 
 /// The arguments as they are sent; `None`: they cannot be.
@@ -79,8 +80,8 @@ fn sent(arguments: &[&Param], style: Style) -> Option<TokenStream> {
     }
     Some(match arguments {
         [sole] if sole.is_shared() => {
-            let sent = sole.send();
-            quote!(::daffi::__private::Owned(#sent))
+            let (daffi, sent) = (root(Span::call_site()), sole.send());
+            quote!(#daffi::__private::Owned(#sent))
         }
         all => {
             let sent = all.iter().map(|param| param.send());
@@ -92,27 +93,28 @@ fn sent(arguments: &[&Param], style: Style) -> Option<TokenStream> {
 /// The call and what it gives, errors aside; `None`: there is no such call.
 fn call(definition: &RemoteMethod, style: Style, name: &str, sent: &TokenStream) -> Option<(TokenStream, TokenStream)> {
     let RemoteMethod { item, signature, result, .. } = definition;
-    let streams = matches!(signature.returns, Returns::Stream(_));
+    let (daffi, streams) = (root(Span::call_site()), matches!(signature.returns, Returns::Stream(_)));
     // `self` is hygienic: it must come from the same place as the method's own.
     let span = Span::call_site().located_at(item.sig.ident.span());
     let calls = quote_spanned!(span=> &self.calls);
     let plain = |path: TokenStream, gives: TokenStream| Some((quote!(#path(#calls, #name, #sent).await), gives));
     match (style, signature.params.items(), streams) {
-        (Style::One, None, false) => plain(quote!(::daffi::Rpc::call), result.clone()),
-        (Style::One, None, true) => plain(quote!(::daffi::Rpc::results), quote!(::daffi::Results<#result>)),
+        (Style::One, None, false) => plain(quote!(#daffi::Rpc::call), result.clone()),
+        (Style::One, None, true) => plain(quote!(#daffi::Rpc::results), quote!(#daffi::Results<#result>)),
         (Style::One, Some((ident, _)), false) => Some((send(&calls, name, sent, ident), result.clone())),
         (Style::One, Some((_, item)), true) => {
-            let gives = quote!((::daffi::ItemSender<#item>, ::daffi::Results<#result>));
-            plain(quote!(::daffi::Rpc::duplex), gives)
+            let gives = quote!((#daffi::ItemSender<#item>, #daffi::Results<#result>));
+            plain(quote!(#daffi::Rpc::duplex), gives)
         }
-        (Style::Stack, None, false) => plain(quote!(::daffi::tower::RpcOver::call), result.clone()),
-        (Style::Nowait, None, false) => plain(quote!(::daffi::RpcNowait::call), quote!(())),
-        (Style::Cast, None, false) => plain(quote!(::daffi::Cast::call), quote!(::daffi::Answers<#result>)),
-        (Style::Cast, None, true) => plain(quote!(::daffi::Cast::results), quote!(::daffi::CastResults<#result>)),
+        (Style::Stack, None, false) => plain(quote!(#daffi::tower::RpcOver::call), result.clone()),
+        (Style::Nowait, None, false) => plain(quote!(#daffi::RpcNowait::call), quote!(())),
+        (Style::Cast, None, false) => plain(quote!(#daffi::Cast::call), quote!(#daffi::Answers<#result>)),
+        (Style::Cast, None, true) => plain(quote!(#daffi::Cast::results), quote!(#daffi::CastResults<#result>)),
         (Style::Stack | Style::Nowait, None, true) | (Style::Stack | Style::Nowait | Style::Cast, Some(_), _) => None,
     }
 }
 
 fn send(calls: &TokenStream, name: &str, sent: &TokenStream, items: &Ident) -> TokenStream {
-    quote!(::daffi::Rpc::send(#calls, #name, #sent, #items).await)
+    let daffi = root(Span::call_site());
+    quote!(#daffi::Rpc::send(#calls, #name, #sent, #items).await)
 }

@@ -5,7 +5,7 @@ use syn::{Ident, ItemTrait, LitStr, TraitItem, TraitItemFn, Type, ext::IdentExt,
 use crate::{
     attributes,
     errors::Errors,
-    options::Options,
+    options::{Options, read_crate},
     signature::{Returns, Signature, Streamed, receiver},
     types,
 };
@@ -28,8 +28,8 @@ pub(crate) struct RemoteMethod {
 }
 
 /// Names that the macro itself puts on the trait and on the client.
-const TAKEN: [&str; 9] =
-    ["cast", "into_callbacks", "new", "nowait", "over", "receiver", "receivers", "timeout", "with"];
+const TAKEN: [&str; 10] =
+    ["callbacks_of", "cast", "into_callbacks", "new", "nowait", "over", "receiver", "receivers", "timeout", "with"];
 
 impl Definition {
     pub(crate) fn read(options: TokenStream, mut item: ItemTrait, errors: &mut Errors) -> Self {
@@ -83,6 +83,7 @@ impl RemoteMethod {
         let options = Options::read_attributes(&callback, errors);
         // Plain or async, a call over the network is a future on both ends.
         let signature = Signature { is_async: true, ..Signature::read(&mut item.sig, errors) };
+        options.check(signature.is_async, errors);
         let result = result(&signature.returns, errors);
         Self { item, options, signature, result }
     }
@@ -123,8 +124,11 @@ fn result(returns: &Returns, errors: &mut Errors) -> TokenStream {
 fn client_name(options: TokenStream, item: &Ident, errors: &mut Errors) -> Ident {
     let mut name = None;
     let parser = syn::meta::parser(|meta| {
+        if read_crate(&meta)? {
+            return Ok(());
+        }
         if !meta.path.is_ident("client") {
-            return Err(meta.error("unknown option: there is `client = \"..\"`"));
+            return Err(meta.error("unknown option: there are `client = \"..\"` and `crate = path`"));
         }
         name = Some(meta.value()?.parse::<LitStr>()?.parse()?);
         Ok(())

@@ -6,6 +6,7 @@ use super::definition::{Definition, RemoteMethod};
 use crate::{
     attributes,
     registration::{Receiver, Registration, callbacks, instance},
+    root::root,
 };
 
 /// Gives the trait, whose methods return futures that are `Send`, and which knows its callbacks.
@@ -20,7 +21,7 @@ pub(crate) fn expand(definition: &Definition, correct: bool) -> TokenStream {
     ]);
     item.items.extend(definition.methods.iter().map(method));
     if correct {
-        item.items.push(TraitItem::Verbatim(into_callbacks(definition)));
+        item.items.push(TraitItem::Verbatim(as_callbacks(definition)));
     }
     quote!(#item)
 }
@@ -39,8 +40,9 @@ fn method(method: &RemoteMethod) -> TraitItem {
     TraitItem::Fn(item)
 }
 
-fn into_callbacks(Definition { item, methods, .. }: &Definition) -> TokenStream {
-    let (callbacks, instance) = (callbacks(), instance());
+/// The methods that give the callbacks, of an instance or of what shares one.
+fn as_callbacks(Definition { item, methods, .. }: &Definition) -> TokenStream {
+    let (daffi, callbacks, instance) = (root(Span::call_site()), callbacks(), instance());
     let additions = methods.iter().map(|method| {
         let ident = &method.item.sig.ident;
         let cfgs = attributes::conditions(&method.item.attrs);
@@ -61,17 +63,30 @@ fn into_callbacks(Definition { item, methods, .. }: &Definition) -> TokenStream 
             }
         }
     });
+    let (trait_name, shared) = (&item.ident, quote!(::std::sync::Arc<Self>));
+    let of_shared = format!(
+        "The methods as callbacks of an instance that the program keeps, or that implements several such traits: \
+         `.callbacks({trait_name}::callbacks_of(Arc::clone(&instance)))`."
+    );
     quote! {
         /// The methods as callbacks, to register:
         /// `Service::builder(..).callbacks(implementation.into_callbacks())`.
         #[must_use]
-        #[allow(deprecated, reason = "a deprecated method may still be served")]
-        fn into_callbacks(self) -> ::daffi::Callbacks
+        fn into_callbacks(self) -> #daffi::Callbacks
         where
             Self: ::core::marker::Sized,
         {
-            let #instance = ::std::sync::Arc::new(self);
-            let mut #callbacks = ::daffi::Callbacks::new();
+            <Self as #trait_name>::callbacks_of(::std::sync::Arc::new(self))
+        }
+
+        #[doc = #of_shared]
+        #[must_use]
+        #[allow(deprecated, reason = "a deprecated method may still be served")]
+        fn callbacks_of(#instance: #shared) -> #daffi::Callbacks
+        where
+            Self: ::core::marker::Sized,
+        {
+            let mut #callbacks = #daffi::Callbacks::new();
             {
                 let #callbacks = &mut #callbacks;
                 #(#additions)*

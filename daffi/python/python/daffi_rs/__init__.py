@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import atexit as _atexit
 
-from . import _compat, _daffi_rs, _log
+from . import _compat, _daffi_rs, _feeding, _log
 from ._calls import Call, current_call
 from ._compat import compat
 from ._incoming import Incoming
 from ._plain import trust
-from ._proxies import Results
+from ._rpc_proxy import Results
 from ._serialization import SerdeFormat
 from .app import Client, Router, Service
 from .registry import alias, callback, local
@@ -21,6 +21,7 @@ from .registry import alias, callback, local
 __version__: str = _daffi_rs.__version__
 
 _atexit.register(_log.end)
+_atexit.register(_feeding.end)
 _atexit.register(_daffi_rs.shut_down)
 _compat.from_environment()
 

@@ -6,40 +6,14 @@ import contextvars
 from collections.abc import Iterable, Mapping
 from typing import Any, Union
 
+from ._daffi_rs import Settings
 from ._serialization import SerdeFormat
 
-RPC, RPC_NOWAIT, CAST, CAST_NOWAIT, STREAM, STREAM_NOWAIT, RESULTS, SEND = range(8)
+RPC, RPC_NOWAIT, CAST, CAST_NOWAIT, STREAM, STREAM_NOWAIT, RESULTS, SEND, DUPLEX = range(9)
 
 Receiver = Union[str, None]
 Receivers = Union[str, Iterable[str], None]
 Headers = Union[Mapping[str, str], Iterable[tuple[str, str]], None]
-
-
-class Settings:
-    """How a call is made."""
-
-    __slots__ = ("headers", "key", "receivers", "serde", "timeout", "wait", "window")
-
-    def __init__(
-        self,
-        serde: int,
-        timeout: float | None = None,
-        receivers: Receivers = None,
-        headers: Headers = None,
-        key: str | None = None,
-        window: int = 1,
-        wait: bool = False,
-    ) -> None:
-        self.serde = serde
-        self.timeout = timeout
-        self.receivers = [receivers] if isinstance(receivers, str) else receivers if receivers is None else list(receivers)
-        if headers is None:
-            self.headers = None
-        else:
-            self.headers = list(headers.items() if isinstance(headers, Mapping) else headers)
-        self.key = key
-        self.window = window
-        self.wait = wait
 
 
 def is_chunks(value: Any) -> bool:
@@ -47,6 +21,16 @@ def is_chunks(value: Any) -> bool:
     if isinstance(value, (str, bytes, bytearray, memoryview, dict)):
         return False
     return hasattr(value, "__iter__") or hasattr(value, "__aiter__")
+
+
+_NONE = object()
+
+
+def chunks_of(style: str, name: str, gen: Any = _NONE, *more: Any, **options: Any) -> Any:
+    """What gives the chunks of a stream, of the arguments that it was called with: it takes nothing else."""
+    if gen is _NONE or more or options:
+        raise TypeError(f"{style}() takes what gives the chunks and nothing else: {style}().{name}(chunks)")
+    return gen if is_chunks(gen) else [gen]
 
 
 class Call:

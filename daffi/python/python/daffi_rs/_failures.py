@@ -24,11 +24,18 @@ _KINDS: dict[str, type[exceptions.BaseException]] = {
 
 # Peers name the classes of their errors, so only so many are kept.
 _MAX_CLASSES = 1024
+_MAX_NAME = 256
 _classes: dict[tuple[str, str], type[exceptions.RemoteCallError]] = {}
 _lock = threading.Lock()
 
 
+def _fit(name: str) -> str:
+    """The name as a class of Python may bear it: any but one with a NUL in it, and no long one, since it is kept."""
+    return name[:_MAX_NAME].replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def _remote_class(module: str, name: str) -> type[exceptions.RemoteCallError]:
+    module, name = _fit(module), _fit(name)
     known = _classes.get((module, name))
     if known is not None:
         return known
@@ -61,7 +68,7 @@ def exception(kind: str, text: str, details: dict[str, Any]) -> Exception:
             call=details["method"], timeout=after, elapsed=details["after"], receivers={details["receiver"]}
         )
     else:
-        error = _KINDS[kind](f"ReceiverNotFound: {text}" if kind == "no_receiver" else text)
+        error = _KINDS[kind](f"No receivers found (ReceiverNotFound): {text}" if kind == "no_receiver" else text)
     if "chunk" in details:
         error.chunk = details["chunk"]  # type: ignore[attr-defined]
     return error

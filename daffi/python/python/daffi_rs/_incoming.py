@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -19,11 +20,12 @@ class Incoming(Generic[T]):
     a list in their place, as one of daffi 3.0.1 does, is served, too.
     """
 
-    def __init__(self, source: Any, policy: Any, port: Any = None) -> None:
+    def __init__(self, source: Any, policy: Any, runner: Any = None, number: int = 0, caller: str = "") -> None:
         self._items = source if hasattr(source, "take_later") else None
         self._list: Iterator[T] | None = None if self._items is not None else iter(source)
         self._policy = policy
-        self._port = port
+        #: What runs the callback, the number of the call there, and who calls.
+        self._runner, self._number, self._caller = runner, number, caller
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -31,10 +33,18 @@ class Incoming(Generic[T]):
     def __next__(self) -> T:
         if self._list is not None:
             return next(self._list)
-        taken = self._items.take(self._policy)  # type: ignore[union-attr]
+        taken = self._items.take_now(self._policy)  # type: ignore[union-attr]
+        if taken is False:
+            with self._lent():
+                taken = self._items.take(self._policy)  # type: ignore[union-attr]
         if taken is None:
             raise StopIteration
         return typing.cast(T, taken[0])
+
+    def _lent(self) -> contextlib.AbstractContextManager[None]:
+        """While it waits for an argument a callback lets others have its worker."""
+        lent = getattr(self._runner, "lent", None)
+        return contextlib.nullcontext() if lent is None else lent(self._caller)
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
@@ -44,11 +54,18 @@ class Incoming(Generic[T]):
             for item in self._list:
                 return item
             raise StopAsyncIteration
-        if self._port is None:
-            from .aio._port import port_of_loop
+        from .aio._port import port_of_loop
 
-            self._port = port_of_loop()
-        item = await self._port.wait(self._items.take_later(self._port.desk))  # type: ignore[union-attr]
+        port = port_of_loop()
+        begun = self._items.take_later(port.desk)  # type: ignore[union-attr]
+        if type(begun) is tuple:
+            item = begun[0]
+        elif hasattr(self._runner, "lent_by"):
+            async with self._runner.lent_by(self._number):
+                item = await port.wait(begun)
+        else:
+            with self._lent():
+                item = await port.wait(begun)
         if item is None:
             raise StopAsyncIteration
         return typing.cast(T, item.read(self._policy))
@@ -147,13 +164,13 @@ def is_plain(executor: Any) -> bool:
     return bool(executor.is_plain)
 
 
-def bound(function: Any, args: Any, kwargs: Any, job: Any, policy: Any, port: Any = None) -> tuple[Any, Any]:
+def bound(function: Any, args: Any, kwargs: Any, job: Any, runner: Any) -> tuple[Any, Any]:
     """The arguments as the callback takes them: models made, and those that come one by one."""
     names, converts, items = parameters(function)
     if items is not None:
-        source = job.items()
+        source, policy = job.items(), runner.policy
         if source is not None:
-            kwargs[items] = Incoming(source, policy, port)
+            kwargs[items] = Incoming(source, policy, runner, job.number, job.caller)
         elif items in kwargs:
             kwargs[items] = Incoming(kwargs[items], policy)
         elif (at := names.index(items)) < len(args):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 import threading
 
 from ._daffi_rs import Desk, log_to
@@ -47,4 +49,9 @@ def end() -> None:
 def _work(desk: Desk) -> None:
     while (work := desk.take()) is not None:
         _, level, text = work
-        log.log(level, "%s", text)
+        # Handlers are the user's: one that fails takes no later line along.
+        try:
+            log.log(level, "%s", text)
+        except BaseException as failed:
+            with contextlib.suppress(BaseException):
+                sys.excepthook(type(failed), failed, failed.__traceback__)

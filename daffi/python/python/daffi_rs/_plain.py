@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import pickle
-import pickletools
 import threading
 import typing
-from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Mapping
 
 T = typing.TypeVar("T", bound=type)
 
@@ -50,6 +48,12 @@ def _array() -> type:
 def json_text(args: list[typing.Any], kwargs: dict[str, typing.Any]) -> str:
     """Arguments as JSON."""
     return json.dumps({"args": args, "kwargs": kwargs}, default=_json_default)
+
+
+def json_parsed(payload: bytes) -> tuple[tuple[typing.Any, ...], dict[str, typing.Any]]:
+    """Arguments of what Python writes as JSON, with the numbers that are none there: NaN and Infinity."""
+    both = json.loads(payload)
+    return tuple(both["args"]), dict(both["kwargs"])
 
 
 def _json_default(value: typing.Any) -> typing.Any:
@@ -97,119 +101,11 @@ def trust(cls: T) -> T:
     return cls
 
 
-def _items(what: str, value: typing.Any) -> typing.Any:
-    # A range or another lazy iterable would be a few bytes that make gigabytes.
-    if not isinstance(value, (list, tuple, set, frozenset, dict, str, bytes)):
-        raise pickle.UnpicklingError(f"a pickle makes {what} of a {type(value).__name__}, which Python never writes")
-    return value
-
-
-def _one(what: str, make: Callable[..., typing.Any]) -> Callable[..., typing.Any]:
-    def made(*args: typing.Any) -> typing.Any:
-        return make(*(_items(what, arg) for arg in args))
-
-    return made
-
-
-def _bytearray(*args: typing.Any) -> bytearray:
-    return bytearray(*(_items("a bytearray", arg) for arg in args))
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    if encoding not in ("latin1", "ascii", "utf-8"):
-        raise pickle.UnpicklingError("a pickle encodes text in a way that Python never writes")
-    return text.encode(encoding)
-
-
-def _deque(values: typing.Any = (), maxlen: int | None = None) -> deque[typing.Any]:
-    return deque(_items("a deque", values), maxlen)
-
-
-def _default_dict(factory: typing.Any = None) -> defaultdict[typing.Any, typing.Any]:
-    if factory not in (None, int, float, str, list, dict, set, tuple, bool, bytes):
-        raise pickle.UnpicklingError("a pickle makes a defaultdict with a factory that makes no plain data")
-    return defaultdict(factory)
-
-
-_CONTAINERS: dict[str, typing.Any] = {
-    "set": _one("a set", set),
-    "frozenset": _one("a frozenset", frozenset),
-    "list": _one("a list", list),
-    "dict": _one("a dict", dict),
-    "tuple": _one("a tuple", tuple),
-    "bytearray": _bytearray,
-    "complex": complex,
-    "int": int,
-    "float": float,
-    "str": str,
-    "bool": bool,
-    "bytes": _one("bytes", bytes),
-    "range": range,
-    "slice": slice,
-    "object": object,
-}
-
-_NAMES: dict[tuple[str, str], typing.Any] = {
-    ("_codecs", "encode"): _encode,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("collections", "deque"): _deque,
-    ("collections", "defaultdict"): _default_dict,
-    ("collections", "Counter"): _one("a Counter", Counter),
-}
-
-_LIBRARY = {
-    "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
-    "decimal": ("Decimal",),
-    "fractions": ("Fraction",),
-    "ipaddress": ("IPv4Address", "IPv4Network", "IPv6Address", "IPv6Network"),
-    "pathlib": ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath"),
-    "uuid": ("UUID", "SafeUUID"),
-    "zoneinfo": ("ZoneInfo",),
-}
-
-
-def _reconstruct(cls: typing.Any, base: typing.Any, state: typing.Any) -> typing.Any:
-    # What protocols 0 and 1 write for an instance of a class: find_class let only trusted ones pass.
-    return object.__new__(cls) if base is object else base.__new__(cls, state)
-
-
-class _Reader(pickle.Unpickler):
-    """Reads what is plain data, or of trusted classes; anything else is refused by its name."""
-
-    def __init__(self, payload: bytes, trusted: Trusted) -> None:
-        super().__init__(io.BytesIO(payload))
-        self._trusted = trusted
-
-    def find_class(self, module: str, name: str) -> typing.Any:
-        trusted = self._trusted.get(module, name)
-        if trusted is not None:
-            return trusted
-        if module in ("builtins", "__builtin__") and name in _CONTAINERS:
-            return _CONTAINERS[name]
-        if (module, name) == ("copyreg", "_reconstructor"):
-            return _reconstruct
-        if (module, name) in _NAMES:
-            return _NAMES[module, name]
-        if name in _LIBRARY.get(module, ()):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(
-            f"PICKLE names {module}.{name}, which is not plain data and is not trusted here, and nothing was imported or "
-            f"called: send plain data, call daffi_rs.trust({name}) on this side, or give the node pickle='trusting' if "
-            "everybody who can reach it may run code here"
-        )
-
-    def persistent_load(self, pid: typing.Any) -> typing.Any:
-        raise pickle.UnpicklingError("the pickle refers to something outside of it")
-
-
 def unpickled(payload: bytes, policy: typing.Any) -> typing.Any:
     """Reads a pickle that names classes, as far as the policy lets it."""
     if policy == "trusting":
         return pickle.loads(payload)
-    # A memo index beyond what the pickle can hold would take memory on the word of a few bytes.
-    for opcode, argument, _ in pickletools.genops(payload):
-        if opcode.name in ("BINPUT", "LONG_BINPUT", "PUT") and int(argument or 0) > len(payload):
-            raise pickle.UnpicklingError("the pickle is broken: it memoizes more than it holds")
-    return _Reader(payload, policy).load()
+    # What it brings along is much, and most nodes never need it.
+    from . import _reading
 
-
+    return _reading.read(payload, policy)

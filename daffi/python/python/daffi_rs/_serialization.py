@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from . import _daffi_rs
+from ._compat import is_compat
+from ._plain import TRUSTED
+
 
 class SerdeFormat:
     """The formats in which arguments and results travel, by their numbers on the wire."""
@@ -16,4 +22,21 @@ class SerdeFormat:
     MSGPACK = 3
 
 
-__all__ = ["SerdeFormat"]
+class Serializer:
+    """Writes and reads arguments as calls do."""
+
+    @staticmethod
+    def serialize(serde: int, *args: Any, **kwargs: Any) -> tuple[bytes | str, bool]:
+        """The arguments as they travel, and whether that is bytes rather than text."""
+        payload, text = _daffi_rs.encode_arguments(serde, args, kwargs)
+        return (payload.decode(), False) if text else (payload, True)
+
+    @staticmethod
+    def deserialize(serde: int, data: bytes | str) -> tuple[Any, dict[str, Any]]:
+        """The arguments that were written so. PICKLE names only what is trusted, but in compat mode."""
+        text = isinstance(data, str)
+        payload = data.encode() if isinstance(data, str) else bytes(data)
+        return _daffi_rs.decode_arguments(serde, payload, text, "trusting" if is_compat() else TRUSTED)
+
+
+__all__ = ["SerdeFormat", "Serializer"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
+import secrets
 import signal
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar, Union
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, TypeVar, Union
 from . import _daffi_rs, _log
 from ._compat import is_compat
 from ._plain import TRUSTED
-from ._proxies import _MAX_PROBES, ClientConnection
+from ._rpc_proxy import _MAX_PROBES, ClientConnection
 from ._runner import EventThread, Runner
 from .exceptions import ConnectionLost, InitializationError
 from .registry._executor_registry import EXECUTOR_REGISTRY, Executor
@@ -23,6 +24,10 @@ from .registry._executor_registry import EXECUTOR_REGISTRY, Executor
 H = TypeVar("H", bound=Callable[[str], Any])
 Path = Union[str, "os.PathLike[str]"]
 log = logging.getLogger("daffi_rs")
+
+
+#: The nodes that run.
+_RUNNING: set[Application] = set()
 
 
 class ServerMode(IntEnum):
@@ -51,8 +56,29 @@ class Options:
     def __init__(self, node: Application) -> None:
         self.name, self.workers, self.tls = node.app_name, node.workers, node._tls()
         self.endpoints = node._endpoints()
+        _check_tls(node, self.endpoints)
         self.grace, self.max_body = node._grace, node._max_body
         self.max_connections, self.budget, self.token = node._max_connections, node._budget, node._token
+
+
+def _check_tls(node: Application, endpoints: list[str]) -> None:
+    """Refuses certificates that would protect nothing, and endpoints that `tls` does not reach."""
+    plain = [endpoint for endpoint in endpoints if endpoint.partition("://")[0] not in ("tls", "wss")]
+    given = [name for name in ("cert_file", "key_file", "ca_file") if getattr(node, name)]
+    why = None
+    if node.tls and plain:
+        why = f"tls=True is given, and {plain[0]} has no TLS: name it tls://, or leave tls out"
+    elif given and len(plain) == len(endpoints):
+        why = f"{given[0]} is given, and no endpoint has TLS: give tls=True, or addresses with tls://"
+    elif bool(node.cert_file) != bool(node.key_file):
+        one, other = ("cert_file", "key_file") if node.cert_file else ("key_file", "cert_file")
+        why = f"{one} is given without {other}: a certificate is shown with its key"
+    if why is None:
+        return
+    if not is_compat():
+        raise InitializationError(why)
+    # 3.0.1 takes it all, and what means nothing there means nothing.
+    log.warning("%s: in compat mode it has no effect", why)
 
 
 def _tcp(host: str, port: int | None, tls: bool) -> str:
@@ -63,10 +89,35 @@ def _tcp(host: str, port: int | None, tls: bool) -> str:
     return f"{'tls' if tls else 'tcp'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-class Application:
+class EventsMixin:
+    """Tells handlers of nodes that come and go."""
+
+    _events: Any
+    _node: Any
+
+    def on_member_added(self, handler: H) -> H:
+        """Has a handler told the name of every node that joins from now on. It can be used as a decorator."""
+        self._tell("added", handler)
+        return handler
+
+    def on_member_removed(self, handler: H) -> H:
+        """Has a handler told the name of every node that leaves from now on. It can be used as a decorator."""
+        self._tell("removed", handler)
+        return handler
+
+    def _tell(self, kind: str, handler: Callable[[str], Any]) -> None:
+        # Listening costs memory, so it begins with the first handler.
+        if self._node is not None and not self._events.has_handlers():
+            self._node.watch(self._events.desk)
+        self._events.add(kind, handler)
+
+
+class Application(EventsMixin):
     """What nodes have in common. `app_name` must be unique in a network; one is made up when it is left out."""
 
     server_mode: ClassVar[ServerMode | None] = None
+    #: Options of other nodes.
+    _meaningless: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -90,15 +141,21 @@ class Application:
     ) -> None:
         if unix_sock_path and (host or port):
             raise InitializationError("unix_sock_path is given beside host or port: give one or the other")
+        if addresses is not None and (host or port is not None or unix_sock_path):
+            raise InitializationError("addresses are given beside host, port or unix_sock_path: give one or the other")
+        if isinstance(addresses, str) or addresses is not None and not addresses:
+            raise InitializationError(f"addresses is {addresses!r}: give a list of one endpoint at least")
+        for name, value in (("token", token), ("max_connections", max_connections), ("pickle", pickle)):
+            if value is not None and name in self._meaningless:
+                raise InitializationError(f"{name} has no meaning for a {type(self).__name__}: leave it out")
         if pickle not in (None, "safe", "trusting"):
             raise InitializationError(f"pickle is {pickle!r}: it must be 'safe' or 'trusting'")
         if workers < 1:
             raise InitializationError(f"workers is {workers}: at least 1 callback must be able to run")
-        self.app_name = app_name or f"{os.uname().nodename[:32]}-{uuid.uuid4().hex[:8]}"
+        self.app_name = str(app_name or f"{os.uname().nodename[:32]}-0x{secrets.token_hex(8)}")
         self.host, self.port, self.workers = host, port, workers
         self.unix_sock_path = os.fspath(unix_sock_path) if unix_sock_path else ""
         self.tls, self.cert_file, self.key_file, self.ca_file = tls, cert_file, key_file, ca_file
-        self.logger = logging.LoggerAdapter(log, {"node": self.app_name})
         self._addresses = addresses
         self._token = token
         self._grace, self._max_body, self._max_connections, self._budget = grace, max_body, max_connections, budget
@@ -118,11 +175,17 @@ class Application:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.app_name} at {self.info}>"
 
+    @functools.cached_property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """The logger of this node, whose lines go to the handlers of `daffi_rs`."""
+        name = f"{type(self).__name__.lower()}[{self.app_name}]"
+        return logging.LoggerAdapter(log.getChild(name), {"app": name, "node": self.app_name})
+
     @property
     def info(self) -> str:
         """Where it listens or connects, in words."""
         if self.unix_sock_path:
-            return f"unix: [ path {self.unix_sock_path!r} ]"
+            return f"unix socket: [ {'unix://' + self.unix_sock_path!r} ]"
         return f"tcp: [ host {self.host!r}, port: {self.port} ]"
 
     def _tls(self) -> Tls:
@@ -137,22 +200,6 @@ class Application:
             raise InitializationError("there is no address: give host and port, or unix_sock_path")
         return [_tcp(self.host or "127.0.0.1", self.port, self.tls)]
 
-    def on_member_added(self, handler: H) -> H:
-        """Has a handler told the name of every node that joins from now on. It can be used as a decorator."""
-        self._tell("added", handler)
-        return handler
-
-    def on_member_removed(self, handler: H) -> H:
-        """Has a handler told the name of every node that leaves from now on. It can be used as a decorator."""
-        self._tell("removed", handler)
-        return handler
-
-    def _tell(self, kind: str, handler: Callable[[str], Any]) -> None:
-        # Listening costs memory, so it begins with the first handler.
-        if self._node is not None and not self._events.has_handlers():
-            self._node.watch(self._events.desk)
-        self._events.add(kind, handler)
-
     def _listening(self) -> Any:
         return self._events.desk if self._events.has_handlers() else None
 
@@ -163,16 +210,17 @@ class Application:
     def _expose(self) -> tuple[Any, list[tuple[str, bool]]]:
         """A runner of all callbacks of this process, and their names."""
         runner = self._runner = self._new_runner()
-        names = []
-        for name, executor in EXECUTOR_REGISTRY:
-            runner.add(name, executor)
-            names.append((name, executor.streams))
-        return runner, names
+        for _, executor in EXECUTOR_REGISTRY:
+            for name in EXECUTOR_REGISTRY.exposed(executor):
+                runner.add(name, executor)
+        return runner, [(name, executor.streams) for name, executor in runner.executors.items()]
 
-    def _added(self, name: str, executor: Executor) -> None:
+    def _added(self, executor: Executor) -> None:
         """A callback was registered while the node runs."""
         runner, node = self._runner, self._node
-        if runner is not None and node is not None:
+        if runner is None or node is None:
+            return
+        for name in EXECUTOR_REGISTRY.exposed(executor):
             known = runner.executors.get(name)
             runner.add(name, executor)
             # One that takes the place of another, as tests do it, is exposed already.
@@ -183,12 +231,19 @@ class Application:
         _log.begin()
         self._node = node
         self._conn_num = id(node)
+        self._events.begin()
         self._stop_event.clear()
+        self._kept_by().add(self)
+
+    def _kept_by(self) -> set[Application]:
+        """What keeps this node while it runs, whether or not the program does."""
+        return _RUNNING
 
     def _end(self) -> Any:
         """The node that is to be stopped, once."""
         with self._life:
             node, self._node, self._conn_num = self._node, None, None
+            self._kept_by().discard(self)
             while self._added in EXECUTOR_REGISTRY.subscribers:
                 EXECUTOR_REGISTRY.subscribers.remove(self._added)
             return node
@@ -279,7 +334,9 @@ def _signals() -> Iterator[_Caught]:
             signal.signal(number, handler)
 
 
-class _Server(Application):
+class ServerMixin(Application):
+    """What nodes that listen have in common."""
+
     def _start(self) -> Any:
         raise NotImplementedError
 
@@ -287,7 +344,7 @@ class _Server(Application):
         """Listens, and returns once it does. With port 0 `port` is the real one then."""
         with self._life:
             if self._node is not None:
-                raise RuntimeError(f"{type(self).__name__} {self.app_name} is already running")
+                raise RuntimeError(f"{type(self).__name__} is already started")
             node = self._start()
             self._begun(node)
         self._note_port(node.endpoints()[0])
@@ -307,7 +364,7 @@ class _Server(Application):
         return self
 
 
-class Service(_Server):
+class Service(ServerMixin):
     """Listens, and runs the callbacks of this process for clients.
 
     `workers` callbacks run at once. `tls` needs `cert_file` and `key_file`; with `ca_file` only clients with a
@@ -318,6 +375,7 @@ class Service(_Server):
     """
 
     server_mode = ServerMode.SERVICE
+    _meaningless = ("token",)
 
     def _start(self) -> Any:
         options = Options(self)
@@ -335,10 +393,11 @@ class Service(_Server):
         return list(self._node.members()) if self._node is not None else []
 
 
-class Router(_Server):
+class Router(ServerMixin):
     """Listens, and joins clients that call each other. It exposes nothing itself, and reads no payload."""
 
     server_mode = ServerMode.ROUTER
+    _meaningless = ("token", "pickle")
 
     def _start(self) -> Any:
         return _daffi_rs.serve_router(Options(self), self._listening())
@@ -351,18 +410,27 @@ class Router(_Server):
 class Client(Application):
     """Connects to a Service or a Router: it calls, and exposes the callbacks of this process.
 
-    A lost connection is made again for as long as the client lives; calls that were open fail. `tls` verifies the
+    A lost connection is made again for as long as the client lives; calls that were open fail. With several `addresses`
+    of one network, those of two Routers for one, it uses one at a time, goes to the next when that fails, and begins with
+    any of them; a worker that is to serve at two Routers is two clients. `tls` verifies the
     server's certificate and its name, by `ca_file` or else by what the platform trusts. `token`: what the client shows
     its server, by which the server's policy knows it; never to a server of daffi 3.0.1.
     """
 
     _known_streams: dict[str, bool]
     _probes = 0
+    _meaningless = ("max_connections",)
+
+    @property
+    def _conn_type(self) -> str | None:
+        """What it is connected to: `"service"` or `"router"`."""
+        role: str | None = self._node.server() if self._node is not None else None
+        return role
 
     @property
     def info(self) -> str:
         """Where it connects, and to what."""
-        server = self._node.server() if self._node is not None else None
+        server = self._conn_type
         return f"{super().info[:-2]}, type: {server!r} ]" if server else super().info
 
     def connect(self) -> ClientConnection:
@@ -396,7 +464,8 @@ class Client(Application):
                 options.tls.pinned = True
                 with contextlib.suppress(InitializationError):
                     return connect(options, names, runner.desk, self._listening())
-            raise InitializationError(f"Failed to connect to the server at {options.endpoints[0]}: {text}") from None
+            where = " or ".join(options.endpoints)
+            raise InitializationError(f"Failed to connect to the server at {where}: {text}") from None
 
     def _connected(self) -> Any:
         node = self._node
@@ -414,7 +483,8 @@ class Client(Application):
         node = self._node
         there = {name for name, _ in node.members()} if node is not None else set()
         missing = sorted(set(members) - there)
-        return TimeoutError(f"Timed out after {timeout}s waiting for members: {missing}")
+        names = ", ".join(map(repr, missing))
+        return TimeoutError(f"Timed out after {timeout}s waiting for members: {{{names}}}")
 
     def _may_stream(self, node: Any, name: str) -> bool:
         known = self._known_streams.get(name)
@@ -441,4 +511,4 @@ class Client(Application):
         return self.connect() if self._node is None else ClientConnection(self)
 
 
-__all__ = ["Application", "Client", "Router", "ServerMode", "Service"]
+__all__ = ["Application", "Client", "EventsMixin", "Router", "ServerMixin", "ServerMode", "Service"]

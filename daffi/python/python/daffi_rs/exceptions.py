@@ -53,7 +53,8 @@ class CallTimeout(BaseException, TimeoutError):
         self.timeout = timeout
         self.elapsed = elapsed
         self.receivers = receivers
-        super().__init__(f"{call} timed out after {timeout}s: no answer of {receivers} in {elapsed:.3f} s")
+        of = f" of {receivers}" if receivers else ""
+        super().__init__(f"RPC call timed out after {timeout}s: no answer{of} to {call} in {elapsed:.3f} s")
 
     def __reduce__(self) -> typing.Any:
         return _remake_timeout, (self.call, self.timeout, self.elapsed, self.receivers)

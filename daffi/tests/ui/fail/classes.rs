@@ -68,7 +68,17 @@ impl NotShared {
 
 struct Forgotten;
 
+struct Counter(u64);
+
+#[callback]
+impl Counter {
+    pub fn increment(&mut self) {
+        self.0 += 1;
+    }
+}
+
 fn main() {
     let _ = Callbacks::new().and(Receivers).and(Locked).and(Nothing);
     let _ = Callbacks::new().and(Forgotten);
+    let _ = Callbacks::new().and(Arc::new(Counter(0)));
 }

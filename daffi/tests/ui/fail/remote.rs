@@ -22,6 +22,7 @@ trait Methods {
     async fn change(&mut self);
     async fn associated();
     async fn with(&self);
+    async fn callbacks_of(&self);
     async fn provided(&self) {}
     fn future(&self) -> impl Future<Output = i64>;
     fn alias(&self) -> std::fmt::Result;

@@ -81,7 +81,8 @@ pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
             match Credit::read(&frame) {
                 Ok(credit) => {
                     let again = credit.frame("a", "b", &Limits::default()).map_err(|e| e.to_string())?;
-                    if again != frame {
+                    // A window that goes beyond all totals is read as what there is of it.
+                    if again != frame && Credit::read(&again).ok() != Some(credit) {
                         return Err(format!("{credit:?} is written as {again:?}"));
                     }
                     matches!(credit, Credit::Begins(_)).to_string()

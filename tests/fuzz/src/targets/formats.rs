@@ -37,7 +37,7 @@ fn written<C: Codec>(number: u8, codec: &C, value: &Value) -> Option<Vec<u8>> {
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for value in [sample(), Value::Str("text".into()), Value::Bytes(b"bytes".to_vec().into())] {
-        seeds.extend(written(0, &Opaque, &value));
+        seeds.extend(written(0, &Opaque::default(), &value));
         seeds.extend(written(1, &Json::default(), &value));
         seeds.extend(written(2, &Msgpack::default(), &value));
         seeds.extend(written(3, &Pickle::default(), &value));
@@ -73,7 +73,7 @@ pub(super) fn run(input: &[u8]) -> Result<Signature, String> {
     let payload = tape.rest().to_vec();
     let body = if how & 0x80 == 0 { Body::new(payload) } else { Body::text(payload) };
     let what = match how % 5 {
-        0 => check(&Opaque, &body),
+        0 => check(&Opaque::default(), &body),
         1 => check(&Json::default(), &body),
         2 => check(&Msgpack::default(), &body),
         3 => check(&Pickle::default(), &body),

@@ -56,6 +56,16 @@ impl Measured {
     pub(super) fn failed(&self) -> u64 {
         self.errors.total()
     }
+
+    /// Adds what some callers noted.
+    fn add(&mut self, notes: &mut Notes, known: &Client) {
+        self.latencies.add(&notes.latencies).expect("a histogram without bounds grows");
+        self.errors.add(&notes.errors);
+        self.results += notes.results;
+        if let (None, Some(error)) = (&self.first_failure, notes.first_error.take()) {
+            self.first_failure = Some(error.explain(known));
+        }
+    }
 }
 
 /// Callers note together in so many places: each place has counters of its own, which would take
@@ -92,19 +102,18 @@ pub(super) async fn measure(
     let begin = Instant::now();
     let start = begin + plan.warm_up;
     let end = start + plan.duration;
-    let invoked = Arc::new(invoked);
     let callers = rpcs.len() * plan.in_flight;
-    let mut tasks = JoinSet::new();
     let places = callers.min(PLACES);
     let notes: Vec<_> = std::iter::repeat_with(|| Arc::new(Mutex::new(Notes::new()))).take(places).collect();
-    for number in 0..callers {
-        let kept = Arc::clone(&notes[number % places]);
-        // The callers take turns.
-        let due = plan.period.map(|period| Due { next: begin + times(period, number), step: times(period, callers) });
+    let (invoked, results) = (Arc::new(invoked), plan.results);
+    let caller = |number: usize| {
         let rpc = rpcs[number / plan.in_flight].clone();
-        let caller = Caller { rpc, invoked: Arc::clone(&invoked), results: plan.results, start, end, notes: kept };
-        tasks.spawn(caller.call_on(due));
-    }
+        Caller { rpc, invoked: Arc::clone(&invoked), results, start, end, notes: Arc::clone(&notes[number % places]) }
+    };
+    // The callers take turns.
+    let due =
+        |number| plan.period.map(|period| Due { next: begin + times(period, number), step: times(period, callers) });
+    let mut tasks: JoinSet<()> = (0..callers).map(|number| caller(number).call_on(due(number))).collect();
     let cpu_at_start = tokio::spawn(async move {
         sleep_until(start.into()).await;
         cpu_time()
@@ -123,15 +132,7 @@ pub(super) async fn measure(
         .map_or(Duration::ZERO, |start| cpu_time().saturating_sub(start));
     let mut measured =
         Measured { latencies: latencies(), errors: Tally::default(), first_failure: None, elapsed, results: 0, cpu };
-    for notes in notes {
-        let mut notes = notes.lock();
-        measured.latencies.add(&notes.latencies).expect("a histogram without bounds grows");
-        measured.errors.add(&notes.errors);
-        measured.results += notes.results;
-        if let (None, Some(error)) = (&measured.first_failure, notes.first_error.take()) {
-            measured.first_failure = Some(error.explain(&known));
-        }
-    }
+    notes.iter().for_each(|notes| measured.add(&mut notes.lock(), &known));
     (measured, ended)
 }
 

@@ -5,7 +5,7 @@ mod taking;
 use std::{future::pending, pin::pin, time::Duration};
 
 use clap::Args;
-use daffi::{Client, Rpc, Value};
+use daffi::{CallError, Client, Rpc, Value};
 use futures::FutureExt;
 use tokio::{
     sync::oneshot,
@@ -23,7 +23,7 @@ use crate::{
     input::Input,
     interrupts::Interrupts,
     invocation::{ARGUMENTS, Invocation, Invoked},
-    quantity::Seconds,
+    quantity::{Seconds, more_than_none},
     suggestion::Explain,
 };
 
@@ -35,7 +35,8 @@ What a callback gives one by one is printed as it comes, each result on a line; 
 other without anything between them. --timeout is that of the first result, and of each further one after the one before it; \
 it travels with the call, and a callback of this project that has given no answer by then sees it as its deadline.
 With --json each result is one line of JSON: tuples and sets are lists, dates and decimals text, keys of maps text, \
-bytes {\"$bytes\": base64}, floats that JSON has not {\"$float\": \"nan\"}.
+bytes {\"$bytes\": base64}, floats that JSON has not {\"$float\": \"nan\"}. A map that looks like one of these, or in which \
+two keys are one as text, is {\"$map\": [[key, value]]}.
 
 About items:
 With --items each line of stdin is one more argument, read as an ARG is, and sent behind the ARGs as the callback takes it. The \
@@ -48,6 +49,7 @@ Examples:
   daffi call URL --receiver w1 greet you
   daffi call URL echo @in.png >out.png
   daffi call URL received --every 1s
+  daffi call URL add 3 4 --wait --timeout 1m
   daffi call URL count 1000000 | head -3
   seq 10 | daffi call URL sum --items";
 
@@ -66,8 +68,13 @@ pub(crate) struct Call {
     /// The member to call
     #[arg(short, long, value_name = "NAME")]
     receiver: Option<String>,
-    /// Call again and again, once in so long, until Ctrl-C. What fails is told, and does not end it
-    #[arg(long, value_name = "TIME", value_parser = period)]
+    /// Wait within --timeout until somebody exposes the callback, as while a worker is
+    /// restarted, instead of failing at once
+    #[arg(long)]
+    wait: bool,
+    /// Call again and again, once in so long, until Ctrl-C. What fails is told, and does not end
+    /// it. Ctrl-C ends it with 0 once a call was answered
+    #[arg(long, value_name = "TIME", value_parser = more_than_none)]
     pub(crate) every: Option<Seconds>,
     /// Send each line of stdin as one more argument behind the ARGs, one by one, to a callback that
     /// takes them so
@@ -93,9 +100,10 @@ impl Call {
         let rpc = self.receiver.iter().fold(client.rpc(), Rpc::receiver);
         let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
         let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
+        let rpc = if self.wait { rpc.wait_for_receiver() } else { rpc };
         let rpc = invoked.headers.iter().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
         match self.every {
-            Some(Seconds(period)) => interrupts.cut(self.call_on(&client, &rpc, &invoked, period)).await,
+            Some(Seconds(period)) => interrupts.cut(self.call_on(&client, &rpc, &invoked, period, interrupts)).await,
             None => self.call_once(&client, &rpc, &invoked, interrupts).await,
         }
     }
@@ -127,12 +135,24 @@ impl Call {
     }
 
     /// Calls again and again, and never ends but by a failure to print.
-    async fn call_on(&self, client: &Client, rpc: &Rpc, invoked: &Invoked, period: Duration) -> Result<(), Failure> {
+    async fn call_on(
+        &self,
+        client: &Client,
+        rpc: &Rpc,
+        invoked: &Invoked,
+        period: Duration,
+        interrupts: &Interrupts,
+    ) -> Result<(), Failure> {
         let mut due = interval(period);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             due.tick().await;
-            match self.call(rpc, invoked, &Progress::default()).await {
+            let called = self.call(rpc, invoked, &Progress::default()).await;
+            // An error of the callback is an answer.
+            if matches!(called, Ok(_) | Err(Trouble::Call(CallError::Remote { .. }))) {
+                interrupts.be_content();
+            }
+            match called {
                 Ok(Some(plain)) => print(&plain, self.json)?,
                 Ok(None) => {}
                 Err(Trouble::Call(error)) => drop(error.explain(client).report(self.json)),
@@ -167,12 +187,5 @@ impl Call {
                 Err(failed)
             }
         }
-    }
-}
-
-fn period(text: &str) -> Result<Seconds, String> {
-    match text.parse()? {
-        Seconds(Duration::ZERO) => Err("it must be more than 0".to_owned()),
-        period => Ok(period),
     }
 }

@@ -14,12 +14,13 @@ use crate::{
     address::{Address, parsed},
     admin::Watching,
     connection::Connection,
+    descriptors,
     failure::Failure,
     interrupts::Interrupts,
     quantity::Count,
     server::{
-        CERTIFICATE_POLL, Certificates, Sockets, Stopping, announce, listening, log_members, reload_certificates,
-        until_ended,
+        CERTIFICATE_POLL, Certificates, Sockets, Stopping, announce, listening, log_members, pinged,
+        reload_certificates, until_ended, watch_sockets,
     },
     signals::Signals,
 };
@@ -98,6 +99,19 @@ impl Demo {
                     .to_owned(),
             ));
         }
+        if self.connection.has_token() {
+            return Err(Failure::Usage(
+                "--token-file belongs to --connect: it is shown to a router; who may connect to a demo is not asked for one, \
+                 so leave it out"
+                    .to_owned(),
+            ));
+        }
+        if self.connection.has_connect_timeout() {
+            return Err(Failure::Usage(
+                "--connect-timeout belongs to --connect: --listen connects to nobody, so leave it out".to_owned(),
+            ));
+        }
+        descriptors::raise();
         let builder = Service::builder(self.connection.name_or("demo")).callbacks(callbacks()).workers(self.workers.0);
         let signals = Signals::listen()?;
         let tls = self.certificates.settings(&self.listen)?;
@@ -105,13 +119,14 @@ impl Demo {
         let (mode, group) = self.sockets.settings(&self.listen)?;
         let builder = mode.into_iter().fold(builder, |builder, mode| builder.socket_mode(mode));
         let builder = group.into_iter().fold(builder, |builder, group| builder.socket_group(group));
-        let builder = builder
-            .websocket_keepalive(self.connection.keepalive())
-            .configure(|config| config.grace = self.stopping.grace.0);
+        let ws_ping = pinged(self.connection.keepalive(), &self.listen)?;
+        let builder = ws_ping.into_iter().fold(builder, |builder, ws_ping| builder.websocket_keepalive(ws_ping));
+        let builder = builder.configure(|config| config.grace = self.stopping.grace.0);
         let (first, others) = self.listen.split_first().expect("clap demands --listen or --connect");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
         let service = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
         let admin = interrupts.cut(self.watching.begin(|| Admin::of_service(&service))).await?;
+        let watching = tokio::spawn(watch_sockets(service.endpoints()));
         tokio::spawn(log_members(service.events()));
         tracing::info!(name = service.name(), "listening");
         announce(service.endpoints(), admin.as_ref())?;
@@ -123,7 +138,11 @@ impl Demo {
             move || reload_certificates(tls.as_ref())
         };
         let signals = signals.obey(interrupts, reload, || log_members_count(service.clients().len()));
-        until_ended(interrupts, service.join(), service.stop(), service.name(), signals).await
+        let stop = async {
+            watching.abort();
+            service.stop().await;
+        };
+        until_ended(interrupts, service.join(), stop, service.name(), signals).await
     }
 
     async fn work(&self, routers: &Address, interrupts: &Interrupts) -> Result<(), Failure> {
@@ -150,8 +169,19 @@ impl Demo {
                 )));
             }
             tokio::spawn(log_members(client.events()));
+            let at = client.endpoint();
+            if client.is_connected() {
+                tracing::info!(name, "connected to {at}");
+            } else {
+                tracing::warn!(name, "no connection to {at} yet; trying on");
+                let (client, name) = (client.clone(), name.clone());
+                tokio::spawn(async move {
+                    if client.wait_for_connection().await.is_ok() {
+                        tracing::info!(name, "connected to {}", client.endpoint());
+                    }
+                });
+            }
         }
-        tracing::info!(name, "connected to {routers}");
         let members = || group.clients().map(|client| client.members().iter().count()).sum();
         let signals = signals.obey(interrupts, || || reload_certificates(None), || log_members_count(members()));
         until_ended(interrupts, group.join(), group.stop(), &name, signals).await

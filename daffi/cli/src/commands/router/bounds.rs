@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use daffi::{Limits, NamePolicy, NodeConfig};
 
 use crate::{
-    quantity::{Count, Seconds, Size, Wait},
+    quantity::{Count, Seconds, Size, Wait, more_than_none},
     server::Stopping,
 };
 
@@ -39,13 +39,13 @@ pub(super) struct Bounds {
     max_list_bytes: Size,
     /// Threads; connections spread over more than one only when that one is busy. Default: as many
     /// as there are cores
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<Count>,
     /// Time from a connection to its handshake
-    #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().handshake_timeout))]
+    #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().handshake_timeout), value_parser = more_than_none)]
     handshake_timeout: Seconds,
     /// A node that takes or goes on with less than a KiB a second in such a time is disconnected
-    #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().slow_peer_timeout))]
+    #[arg(long, value_name = "SECONDS", default_value_t = Seconds(NodeConfig::server().slow_peer_timeout), value_parser = more_than_none)]
     slow_peer_timeout: Seconds,
     /// A call that a node of daffi 3.0.1 leaves without an answer for so long is ended with an
     /// error (it may have run): such a node cannot be asked whether it still lives
@@ -87,6 +87,13 @@ fn replaced(_: &str) -> Result<Infallible, &'static str> {
     Err(
         "this option is gone: --budget-bytes bounds all that the nodes make the router hold, and --share what one of them may",
     )
+}
+
+fn threads(text: &str) -> Result<Count, String> {
+    match text.parse()? {
+        Count(count) if count <= NodeConfig::MOST_THREADS => Ok(Count(count)),
+        _ => Err(format!("a node has {} threads at most: one for each core is plenty", NodeConfig::MOST_THREADS)),
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

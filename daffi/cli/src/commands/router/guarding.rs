@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use daffi::{policy::Policy, transport::Endpoint};
+use daffi::{Shown, policy::Policy, transport::Endpoint};
 
 use crate::connection::sentence;
 
@@ -24,6 +24,27 @@ fn network(text: &str) -> Result<String, String> {
 }
 
 impl Guarding {
+    /// Warns of endpoints that others than this host reach, where no rule says who may do what.
+    pub(super) fn warn_of_strangers(&self, endpoints: &[Endpoint]) {
+        for endpoint in endpoints.iter().filter(|endpoint| is_reached_from_elsewhere(endpoint)) {
+            if self.no_pickle_from.is_empty() {
+                tracing::warn!(
+                    %endpoint,
+                    "whoever reaches this endpoint may take any name, call everything, and send PICKLE, which runs code \
+                     in nodes of daffi 3.0.1: say who may do what in [policy] of --config FILE (`daffi config example`), \
+                     or use --no-pickle-from"
+                );
+            } else {
+                tracing::warn!(
+                    %endpoint,
+                    "whoever reaches this endpoint may take any name and call everything, and from outside of \
+                     --no-pickle-from also send PICKLE: say who may do what in [policy] of --config FILE (`daffi config \
+                     example`)"
+                );
+            }
+        }
+    }
+
     /// The policy of the file with what the options say, if there is anything.
     pub(super) fn policy(&self, file: Option<Policy>) -> Option<Policy> {
         if file.is_none() && self.no_pickle_from.is_empty() {
@@ -37,16 +58,34 @@ impl Guarding {
     }
 }
 
-/// Warns of endpoints that others than this host reach, where nothing says who may do what.
-pub(super) fn warn_of_strangers(endpoints: &[Endpoint]) {
-    for endpoint in endpoints.iter().filter(|endpoint| is_reached_from_elsewhere(endpoint)) {
-        tracing::warn!(
-            %endpoint,
-            "whoever reaches this endpoint may take any name, call everything, and send PICKLE, which runs code in nodes \
-             of daffi 3.0.1: say who may do what in [policy] of --config FILE (`daffi config example`), or use \
-             --no-pickle-from"
-        );
+/// What is wrong with a policy where nobody shows a certificate: rules about names in one.
+pub(super) fn rules_of_certificates(policy: &Policy) -> Option<String> {
+    titles(policy.rules_of_certificates()).map(|titles| {
+        format!(
+            "uri:, dns: and cn: are names in certificates, for which only --client-ca asks: without it they are nobody's \
+             in the rules {titles}"
+        )
+    })
+}
+
+/// What is wrong with a policy where nobody listens at what `at` of a rule says. Where the system
+/// chooses the port, or a supervisor the socket, that shows when the router listens.
+pub(super) fn rules_of_other_endpoints(policy: &Policy, endpoints: &[Endpoint]) -> Option<String> {
+    let is_open = |endpoint: &Endpoint| {
+        matches!(endpoint.scheme(), "fd" | "tls+fd") || endpoint.host_port().is_ok_and(|(_, port)| port == 0)
+    };
+    if endpoints.iter().any(is_open) {
+        return None;
     }
+    titles(policy.rules_of_other_endpoints(endpoints)).map(|titles| {
+        let endpoints = endpoints.iter().map(Endpoint::as_str).collect::<Vec<_>>().join(", ");
+        format!("`at` of these rules names nothing of what the router listens at, {endpoints}: {titles}")
+    })
+}
+
+fn titles<'a>(titles: impl Iterator<Item = &'a str>) -> Option<String> {
+    let titles: Vec<_> = titles.map(|title| Shown::new(title).to_string()).collect();
+    (!titles.is_empty()).then(|| titles.join(", "))
 }
 
 fn is_reached_from_elsewhere(endpoint: &Endpoint) -> bool {

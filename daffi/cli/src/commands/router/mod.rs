@@ -7,20 +7,24 @@ mod reload;
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use daffi::{Keepalive, Router as Node, RouterStats, ServerTls, policy::Policy, transport::Endpoint};
+use daffi::{Keepalive, Origin, Router as Node, RouterStats, ServerTls, policy::Policy, transport::Endpoint};
 use daffi_admin::{Admin, AdminBuilder};
 
 use self::{
     bounds::Bounds,
-    guarding::{Guarding, warn_of_strangers},
+    guarding::{Guarding, rules_of_certificates, rules_of_other_endpoints},
     reload::Reload,
 };
 use crate::{
     admin::Watching,
-    connection::{keepalive, made_up},
+    connection::{keepalive, made_up, node_name},
+    descriptors,
     failure::Failure,
     interrupts::Interrupts,
-    server::{CERTIFICATE_POLL, Certificates, Sockets, announce, listening, log_members, until_ended},
+    server::{
+        CERTIFICATE_POLL, Certificates, Sockets, announce, check_origins, listening, log_members, pinged, until_ended,
+        watch_sockets,
+    },
     settings::Reloading,
     signals::Signals,
 };
@@ -62,10 +66,10 @@ pub(crate) struct Router {
     /// Let web pages of this origin connect, https://app.example for one; may be repeated. Without
     /// it pages from loopback may connect to endpoints on loopback, and pages from the host they
     /// connect to, to any other
-    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
     allowed_origins: Vec<String>,
     /// Name in logs and refusals. Default: a made-up one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = node_name)]
     name: Option<String>,
     /// Silence after which a WebSocket peer is pinged; it is given up after as long again
     #[arg(long, value_name = "TIME", default_value = "20", value_parser = keepalive)]
@@ -82,22 +86,14 @@ pub(crate) struct Router {
     bounds: Bounds,
 }
 
-/// Each connection takes a file descriptor.
-fn warn_of_descriptors(max_connections: usize) {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    if limit.is_some_and(|limit| limit < max_connections as u64) {
-        tracing::warn!(
-            limit,
-            max_connections,
-            "fewer files may be open than connections are let in: raise `ulimit -n`, in systemd LimitNOFILE=, or lower \
-             --max-connections"
-        );
-    }
+fn origin(text: &str) -> Result<String, String> {
+    text.parse::<Origin>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 impl Router {
     pub(crate) async fn run(self, interrupts: &Interrupts, reloading: Reloading) -> Result<(), Failure> {
         let signals = Signals::listen()?;
+        descriptors::raise();
         for variable in &reloading.strangers {
             tracing::warn!(%variable, "this is no option of `daffi router`: `daffi router --help` lists them");
         }
@@ -105,16 +101,20 @@ impl Router {
         let policy = self.guarding.policy(reloading.policy.clone());
         let is_guarded = reloading.policy.is_some();
         let router = interrupts.cut(self.bind(tls.clone(), policy)).await?;
+        for idle in self.idle_rules(reloading.policy.as_ref(), router.endpoints()) {
+            tracing::warn!("{idle}");
+        }
         let reload = Arc::new(Reload::new(reloading, tls.clone(), router.clone()));
         let admin = interrupts.cut(self.watching.begin(|| watched(&router, tls.clone()))).await?;
         if let Some(tls) = tls {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
         }
+        let watching = tokio::spawn(watch_sockets(router.endpoints()));
         tokio::spawn(log_members(router.events()));
         tracing::info!(name = router.name(), "listening");
-        warn_of_descriptors(self.bounds.max_connections.0);
+        descriptors::warn(self.bounds.max_connections.0);
         if !is_guarded {
-            warn_of_strangers(router.endpoints());
+            self.guarding.warn_of_strangers(router.endpoints());
         }
         announce(router.endpoints(), admin.as_ref())?;
         let reload = move || {
@@ -122,7 +122,11 @@ impl Router {
             move || reload.run()
         };
         let signals = signals.obey(interrupts, reload, || log(&router.stats(), "counted so far"));
-        let ended = until_ended(interrupts, router.join(), router.stop(), router.name(), signals).await;
+        let stop = async {
+            watching.abort();
+            router.stop().await;
+        };
+        let ended = until_ended(interrupts, router.join(), stop, router.name(), signals).await;
         log(&router.stats(), "stopped");
         ended
     }
@@ -135,18 +139,31 @@ impl Router {
         let (mode, group) = self.sockets.settings(&self.listen)?;
         let builder = mode.into_iter().fold(builder, |builder, mode| builder.socket_mode(mode));
         let builder = group.into_iter().fold(builder, |builder, group| builder.socket_group(group));
-        let builder = builder.websocket_keepalive(self.ws_ping);
+        let ws_ping = pinged(self.ws_ping, &self.listen)?;
+        let builder = ws_ping.into_iter().fold(builder, |builder, ws_ping| builder.websocket_keepalive(ws_ping));
+        check_origins(&self.allowed_origins, &self.listen)?;
         let builder = self.allowed_origins.iter().fold(builder, |builder, origin| builder.allow_origin(origin));
         let (first, others) = self.listen.split_first().expect("clap demands one");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
         Ok(builder.bind(first.as_str()).await?)
     }
 
-    /// Whether a router could start with these options, as far as can be told without starting one.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    /// What is wrong with rules of this policy that can apply to nobody who comes to `endpoints`.
+    fn idle_rules(&self, policy: Option<&Policy>, endpoints: &[Endpoint]) -> Vec<String> {
+        let Some(policy) = policy else { return Vec::new() };
+        let without_certificates = if self.certificates.are_asked_for() { None } else { rules_of_certificates(policy) };
+        without_certificates.into_iter().chain(rules_of_other_endpoints(policy, endpoints)).collect()
+    }
+
+    /// Whether a router could start with these options, as far as can be told without starting one:
+    /// what it would warn of.
+    pub(crate) async fn check(&self, policy: Option<&Policy>) -> Result<Vec<String>, Failure> {
         self.certificates.settings(&self.listen)?;
         self.sockets.settings(&self.listen)?;
-        Ok(())
+        pinged(self.ws_ping, &self.listen)?;
+        check_origins(&self.allowed_origins, &self.listen)?;
+        self.watching.check().await?;
+        Ok(self.idle_rules(policy, &self.listen))
     }
 }
 

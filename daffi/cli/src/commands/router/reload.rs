@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use daffi::{Router as Node, ServerTls};
+use daffi::{NodeConfig, Router as Node, ServerTls};
 
 use super::Router;
 use crate::{
@@ -13,8 +13,17 @@ use crate::{
 
 /// Options of certificates, which take effect at once.
 const OF_CERTIFICATES: [&str; 3] = ["tls-cert", "tls-key", "client-ca"];
-/// An option that always does.
-const AT_ONCE: &str = "no-pickle-from";
+/// Options that always do.
+const AT_ONCE: [&str; 6] = ["no-pickle-from", "grace", "max-pending-handshakes", "name-policy", "verbose", "quiet"];
+
+/// What came of changed options.
+#[derive(Default)]
+struct Taken {
+    /// Those that take effect and were set otherwise when they were read before.
+    changed: Vec<String>,
+    /// Those that have to wait.
+    later: Vec<String>,
+}
 
 /// Reads the settings and the certificates of a router again.
 pub(super) struct Reload {
@@ -38,10 +47,15 @@ impl Reload {
             return;
         }
         match self.reloaded() {
-            Ok(later) if later.is_empty() => tracing::info!("reloaded"),
-            Ok(later) => {
-                let options = later.join(", ");
-                tracing::warn!(options, "reloaded, but for options that take effect when the router starts again");
+            Ok(Taken { changed, later }) => {
+                let changed = if changed.is_empty() { "no option".to_owned() } else { changed.join(", ") };
+                if later.is_empty() {
+                    tracing::info!(changed, "reloaded");
+                } else {
+                    let options = later.join(", ");
+                    let text = "reloaded, but for options that take effect when the router starts again";
+                    tracing::warn!(options, changed, "{text}");
+                }
             }
             Err(failure) => {
                 tracing::error!("not reloaded, and all stays as it is: {}", failure.sentence());
@@ -49,10 +63,13 @@ impl Reload {
         }
     }
 
-    /// Gives the changed options that have to wait.
-    fn reloaded(&self) -> Result<Vec<String>, Failure> {
-        let Reloaded { cli, changed, policy } = self.reloading.read()?;
-        let Command::Router(Router { certificates, listen, guarding, .. }) = cli.command else { return Ok(Vec::new()) };
+    fn reloaded(&self) -> Result<Taken, Failure> {
+        let Reloaded { cli, changed, lately, policy, effective } = self.reloading.read()?;
+        let Command::Router(router) = &cli.command else { return Ok(Taken::default()) };
+        let Router { certificates, listen, guarding, bounds, .. } = router;
+        for idle in router.idle_rules(policy.as_ref(), self.router.endpoints()) {
+            tracing::warn!("{idle}");
+        }
         if policy.is_none() && self.is_guarded.load(Ordering::Relaxed) {
             // A file that somebody is writing looks so, too, and would open the router to all.
             return Err(Failure::Usage(
@@ -61,17 +78,23 @@ impl Reload {
                     .to_owned(),
             ));
         }
+        let tls = certificates.settings(listen)?;
+        // Nothing is refused from here on, so a reload holds as a whole or not at all.
+        self.reloading.on_taken(effective);
         self.is_guarded.store(policy.is_some(), Ordering::Relaxed);
-        if let Some(tls) = &self.tls
-            && let Some(new) = certificates.settings(&listen)?
-        {
-            tls.replace_by(&new);
+        if let (Some(old), Some(new)) = (&self.tls, &tls) {
+            old.replace_by(new);
         }
         self.router.set_policy(guarding.policy(policy));
-        let waits = |option: &String| {
+        let mut config = NodeConfig::server();
+        bounds.apply(&mut config);
+        self.router.reconfigure(&config);
+        cli.logging.change(cli.command.log_level());
+        let at_once = |option: &String| {
             let is_of_certificates = OF_CERTIFICATES.contains(&option.as_str());
-            option != AT_ONCE && !(self.tls.is_some() && is_of_certificates)
+            AT_ONCE.contains(&option.as_str()) || (self.tls.is_some() && is_of_certificates)
         };
-        Ok(changed.into_iter().filter(waits).collect())
+        let later = changed.into_iter().filter(|option| !at_once(option)).collect();
+        Ok(Taken { changed: lately.into_iter().filter(at_once).collect(), later })
     }
 }

@@ -12,7 +12,7 @@ use daffi::{CallError, Client, Role};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use self::view::View;
+use self::view::{Choice, LONG, View};
 pub(crate) use self::{
     plain::lines,
     told::{Told, ToldNode},
@@ -21,6 +21,7 @@ pub(crate) use self::{
 use crate::{
     connection::{Connection, Place},
     failure::Failure,
+    interrupts::Interrupts,
     output,
     quantity::Seconds,
 };
@@ -35,7 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// It asks the router itself, over a connection of which no node is told, so no --admin is needed.
 /// The router answers over loopback and Unix sockets, and elsewhere whom its policy lets call
-/// daffi.stats. Into a pipe, or with --once, one table is printed.
+/// daffi.stats. Keys: q or Esc ends, / filters by a part of a name, s sorts by the next column, r
+/// turns the order round, arrows and pages scroll. Into a pipe, or with --once, one table is
+/// printed.
 #[derive(Debug, Args)]
 pub(crate) struct Top {
     /// Where the router is; left out: see `daffi context`
@@ -44,7 +47,7 @@ pub(crate) struct Top {
     #[arg(long)]
     once: bool,
     /// Print one line of JSON, all that the router counted so far, and end
-    #[arg(long)]
+    #[arg(long, conflicts_with = "interval")]
     pub(crate) json: bool,
     /// Time between two looks
     #[arg(long, value_name = "TIME", default_value = "1", value_parser = interval)]
@@ -62,15 +65,15 @@ fn interval(text: &str) -> Result<Seconds, String> {
 }
 
 impl Top {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let address = self.place.address(self.url.as_deref())?;
         let client = self.connection.looker(&address).await?;
-        let done = self.watch(&client).await;
+        let done = self.watch(&client, interrupts).await;
         client.stop().await;
         done
     }
 
-    async fn watch(&self, client: &Client) -> Result<(), Failure> {
+    async fn watch(&self, client: &Client, interrupts: &Interrupts) -> Result<(), Failure> {
         let first = ask(client).await?;
         if self.json {
             return output::json(&first);
@@ -78,9 +81,12 @@ impl Top {
         let first = told::read(first)?;
         if self.once || !output::on_terminal() {
             sleep(self.interval.0).await;
-            let view = View::of(&first, &told::read(ask(client).await?)?);
+            let now = told::read(ask(client).await?)?;
+            let earlier = Some(&first).filter(|first| now.age - first.age >= LONG);
+            let view = View::of(&first, earlier, &now, &Choice::default());
             return Ok(output::answer(&plain::text(&view))?);
         }
+        interrupts.be_content();
         screen::show(client, first, self.interval.0).await
     }
 }
@@ -94,6 +100,9 @@ pub(crate) async fn ask(client: &Client) -> Result<Value, Failure> {
         }
         CallError::ReceiverNotFound { .. } => {
             Failure::Failed("this router tells no numbers: it is older, or of daffi 3.0.1".to_owned())
+        }
+        CallError::Timeout { .. } => {
+            Failure::TimedOut(format!("the router did not tell its numbers within {} s", PATIENCE.as_secs()))
         }
         CallError::Remote { error, .. } => Failure::Failed(format!("the router tells nothing: {}", error.message)),
         error => error.into(),

@@ -27,7 +27,7 @@ pub(crate) fn lines(sheet: &Sheet) -> String {
 
 /// Whether a column is of text.
 pub(super) fn is_text(sheet: &Sheet, column: usize) -> bool {
-    column == 0 || matches!(sheet.heads[column], "ADDRESS" | "METHODS")
+    column == 0 || sheet.heads[column] == "ADDRESS"
 }
 
 /// The widest text of each column.

@@ -51,6 +51,8 @@ pub(crate) struct ToldNode {
     pub(crate) is_stopped: bool,
     pub(crate) requests: u64,
     pub(crate) open_calls: usize,
+    pub(crate) refused_calls: u64,
+    pub(crate) held_requests: usize,
     pub(crate) answers: u64,
     pub(crate) timed_answers: u64,
     pub(crate) answering: f64,

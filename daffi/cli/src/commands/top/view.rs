@@ -1,6 +1,6 @@
 //! What changed between two looks, as it is shown.
 
-use std::{collections::HashMap, time::Duration};
+use std::{cmp::Ordering, collections::HashMap, time::Duration};
 
 use daffi::Shown;
 
@@ -28,7 +28,11 @@ pub(crate) struct Sheet {
 }
 
 impl View {
-    pub(super) fn of(before: &Told, now: &Told) -> Self {
+    /// What there is to see between two looks. `earlier`: one that was [`LONG`] ago, if there is
+    /// any.
+    pub(super) fn of(before: &Told, earlier: Option<&Told>, now: &Told, choice: &Choice) -> Self {
+        // A router that was started again counts anew.
+        let before = if now.age < before.age { now } else { before };
         let seconds = (now.age - before.age).max(1e-3);
         let calls: f64 = callbacks(before, now).map(|(old, new)| added(new.calls, old.calls)).sum();
         Self {
@@ -38,15 +42,16 @@ impl View {
                 Shown::new(&now.version).at_most(NAME),
                 lasting(now.age),
                 now.members,
-                calls / seconds,
+                // No callbacks are -0.0 calls.
+                calls / seconds + 0.0,
                 now.open_calls,
                 now.refused_calls,
                 now.held_bytes / MIB,
                 now.budget_bytes / MIB,
             ),
-            causes: causes(before, now, seconds),
-            callbacks: callback_sheet(before, now, seconds),
-            nodes: node_sheet(before, now, seconds),
+            causes: causes(before, earlier.filter(|told| told.age <= now.age), now, seconds),
+            callbacks: callback_sheet(before, now, seconds, choice),
+            nodes: node_sheet(before, now, seconds, choice),
         }
     }
 }
@@ -68,8 +73,9 @@ fn nodes<'a>(before: &'a Told, now: &'a Told) -> impl Iterator<Item = (ToldNode,
     now.nodes.iter().map(move |new| (old.get(&new.name).copied().unwrap_or(new).clone(), new))
 }
 
-fn callback_sheet(before: &Told, now: &Told, seconds: f64) -> Sheet {
-    let mut all: Vec<_> = callbacks(before, now).map(|(old, new)| (added(new.calls, old.calls), old, new)).collect();
+fn callback_sheet(before: &Told, now: &Told, seconds: f64, choice: &Choice) -> Sheet {
+    let chosen = callbacks(before, now).filter(|(_, new)| choice.shows(&new.name));
+    let mut all: Vec<_> = chosen.map(|(old, new)| (added(new.calls, old.calls), old, new)).collect();
     all.sort_by(|a, b| {
         b.0.total_cmp(&a.0).then_with(|| b.2.calls.cmp(&a.2.calls)).then_with(|| a.2.name.cmp(&b.2.name))
     });
@@ -88,13 +94,71 @@ fn callback_sheet(before: &Told, now: &Told, seconds: f64) -> Sheet {
     Sheet { heads: vec!["CALLBACK", "CALLS/s", "ERRORS/s", "OPEN", "P50", "P99", "CALLS"], rows: rows.collect() }
 }
 
-fn node_sheet(before: &Told, now: &Told, seconds: f64) -> Sheet {
-    let mut all: Vec<_> = nodes(before, now).collect();
-    all.sort_by(|(_, a), (_, b)| {
-        (b.is_stopped, b.asked, b.open_calls)
-            .cmp(&(a.is_stopped, a.asked, a.open_calls))
-            .then_with(|| a.name.cmp(&b.name))
-    });
+/// Columns of nodes.
+const NODES: [&str; 10] =
+    ["NODE", "ANSWERS/s", "TAKES", "ASKED", "ASKS/s", "OPEN", "QUEUE KiB", "LEVEL", "FOR", "ADDRESS"];
+
+/// What is shown of all, and in which order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Choice {
+    /// Names of nodes and callbacks have this in them, in whatever case.
+    pub(super) filter: String,
+    /// By which column the nodes are sorted. `None`: those first that need attention.
+    pub(super) column: Option<usize>,
+    pub(super) reversed: bool,
+}
+
+impl Choice {
+    /// The next column, and after the last that needs attention.
+    pub(super) fn turn(&mut self) {
+        self.column = match self.column {
+            None => Some(0),
+            Some(column) => Some(column + 1).filter(|next| *next < NODES.len()),
+        };
+    }
+
+    /// In words.
+    pub(super) fn sorted_by(&self) -> &'static str {
+        self.column.map_or("need", |column| NODES[column])
+    }
+
+    fn shows(&self, name: &str) -> bool {
+        self.filter.is_empty() || name.to_lowercase().contains(&self.filter.to_lowercase())
+    }
+
+    fn order(&self, a: &Changed<'_>, b: &Changed<'_>, seconds: f64) -> Ordering {
+        let need = |(_, node): &Changed<'_>| (node.is_stopped, node.asked, node.open_calls);
+        let order = match self.column {
+            None => need(b).cmp(&need(a)),
+            Some(0) => a.1.name.cmp(&b.1.name),
+            Some(9) => a.1.address.cmp(&b.1.address),
+            Some(column) => number(column, b, seconds).total_cmp(&number(column, a, seconds)),
+        };
+        let order = if self.reversed { order.reverse() } else { order };
+        order.then_with(|| a.1.name.cmp(&b.1.name))
+    }
+}
+
+/// A node as it was, and as it is.
+type Changed<'a> = (ToldNode, &'a ToldNode);
+
+/// What a column of numbers is sorted by.
+fn number(column: usize, (old, new): &Changed<'_>, seconds: f64) -> f64 {
+    match column {
+        1 => added(new.answers, old.answers) / seconds,
+        2 => mean(old, new).map_or(-1.0, |mean| mean.as_secs_f64()),
+        3 => new.asked as f64,
+        4 => added(new.requests, old.requests) / seconds,
+        5 => new.open_calls as f64,
+        6 => new.queued_bytes,
+        7 => new.level.into(),
+        _ => new.age,
+    }
+}
+
+fn node_sheet(before: &Told, now: &Told, seconds: f64, choice: &Choice) -> Sheet {
+    let mut all: Vec<_> = nodes(before, now).filter(|(_, new)| choice.shows(&new.name)).collect();
+    all.sort_by(|a, b| choice.order(a, b, seconds));
     let rows = all.iter().map(|(old, new)| {
         vec![
             Shown::new(&new.name).at_most(NAME).to_string(),
@@ -109,8 +173,7 @@ fn node_sheet(before: &Told, now: &Told, seconds: f64) -> Sheet {
             Shown::new(&new.address).at_most(NAME).to_string(),
         ]
     });
-    let heads = vec!["NODE", "ANSWERS/s", "TAKES", "ASKED", "ASKS/s", "OPEN", "QUEUE KiB", "LEVEL", "FOR", "ADDRESS"];
-    Sheet { heads, rows: rows.collect() }
+    Sheet { heads: NODES.to_vec(), rows: rows.collect() }
 }
 
 /// How long answers took on average lately.
@@ -119,19 +182,24 @@ fn mean(old: &ToldNode, new: &ToldNode) -> Option<Duration> {
     (timed > 0.0).then(|| Duration::try_from_secs_f64((new.answering - old.answering) / timed).unwrap_or_default())
 }
 
-fn causes(before: &Told, now: &Told, seconds: f64) -> Vec<String> {
-    let mut all = Vec::new();
+fn causes(before: &Told, earlier: Option<&Told>, now: &Told, seconds: f64) -> Vec<String> {
+    let mut all: Vec<String> = earlier.into_iter().flat_map(|earlier| lasting_causes(earlier, now)).collect();
+    let asking: f64 = nodes(before, now).map(|(old, new)| added(new.requests, old.requests)).sum();
     for (old, new) in nodes(before, now) {
         let name = Shown::new(&new.name).at_most(NAME);
-        if new.is_stopped {
-            all.push(format!("{name} stands still: {} calls wait for it", new.asked));
-        } else if new.asked > 0 && old.asked > 0 && new.answers == old.answers {
-            all.push(format!("{name} answered nothing for {seconds:.1} s: {} calls wait for it", new.asked));
-        } else if new.asked >= 8 && mean(&old, new).is_some_and(|mean| mean > Duration::from_millis(100)) {
-            all.push(format!("{name} is slow: {} calls wait for it", new.asked));
+        if let Some(how) = how_it_answers(&old, new) {
+            all.push(format!("{name} {how}"));
         }
-        if new.takeovers > old.takeovers {
-            all.push(format!("the name {name} is fought over: two nodes bear it"));
+        if new.queued_bytes >= LONG_QUEUE {
+            all.push(format!(
+                "{:.0} KiB wait to be sent to {name}, which takes them too slowly",
+                new.queued_bytes / 1024.0
+            ));
+        }
+        let asks = added(new.requests, old.requests);
+        let piles_up = new.open_calls > 100 || new.refused_calls > old.refused_calls || new.held_requests > 0;
+        if now.members > 2 && asks > 100.0 * seconds && asks > asking / 2.0 && piles_up {
+            all.push(format!("{name} floods: {:.0} calls/s, {} open", asks / seconds, new.open_calls));
         }
     }
     for (class, count) in &now.refused_by_class {
@@ -142,6 +210,39 @@ fn causes(before: &Told, now: &Told, seconds: f64) -> Vec<String> {
     }
     all.truncate(8);
     all
+}
+
+/// What is only wrong when it goes on for a while, or happens again.
+fn lasting_causes(earlier: &Told, now: &Told) -> Vec<String> {
+    let mut all = Vec::new();
+    let seconds = now.age - earlier.age;
+    for (old, new) in nodes(earlier, now) {
+        let name = Shown::new(&new.name).at_most(NAME);
+        if !new.is_stopped && new.asked > 0 && old.asked > 0 && new.answers == old.answers {
+            all.push(format!("{name} answered nothing for {seconds:.0} s: {} calls wait for it", new.asked));
+        }
+        if new.takeovers >= old.takeovers + 2 {
+            all.push(format!("the name {name} is fought over: two nodes bear it"));
+        }
+    }
+    all
+}
+
+/// How long a node may answer nothing, in seconds, as on the page of `--admin`.
+pub(super) const LONG: f64 = 5.0;
+
+/// Bytes that wait for one node and are worth a word.
+const LONG_QUEUE: f64 = 128.0 * 1024.0;
+
+/// What is wrong with how a node answers.
+fn how_it_answers(old: &ToldNode, new: &ToldNode) -> Option<String> {
+    if new.is_stopped {
+        Some(format!("stands still: {} calls wait for it", new.asked))
+    } else if new.asked >= 8 && mean(old, new).is_some_and(|mean| mean > Duration::from_millis(100)) {
+        Some(format!("is slow: {} calls wait for it", new.asked))
+    } else {
+        None
+    }
 }
 
 fn since(new: &ToldTimes, old: &ToldTimes) -> Vec<(Option<f64>, u64)> {
@@ -189,11 +290,53 @@ mod tests {
 
     #[test]
     fn what_changed_is_told_a_second_and_hostile_names_steer_nothing() {
-        let view = View::of(&told(10.0, 100, 3), &told(12.0, 300, 3));
+        let before = told(10.0, 100, 3);
+        let view = View::of(&before, Some(&told(7.0, 0, 2)), &told(12.0, 300, 3), &Choice::default());
         assert_eq!(view.callbacks.rows[0][..6], ["add", "100.0", "0.0", "0", "1.00 ms", "1.00 ms"]);
         let text = plain::text(&view);
-        assert!(text.contains("answered nothing for 2.0 s: 3 calls wait for it"), "{text}");
+        assert!(text.contains("answered nothing for 5 s: 3 calls wait for it"), "{text}");
+        assert_eq!(View::of(&before, None, &told(12.0, 300, 3), &Choice::default()).causes, [""; 0], "2 s are no time");
         assert!(!text.contains('\u{1b}') && text.contains(r"w\u{1b}[2J"), "{text}");
+    }
+
+    #[test]
+    fn nodes_are_chosen_and_sorted() {
+        let node = |name: &str, asked, age| ToldNode { name: name.into(), asked, age, ..ToldNode::default() };
+        let told =
+            Told { nodes: vec![node("a1", 1, 30.0), node("B1", 3, 10.0), node("b2", 2, 20.0)], ..Told::default() };
+        let names = |choice: &Choice| {
+            let view = View::of(&told, None, &told, choice);
+            view.nodes.rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>()
+        };
+        let choice = |filter: &str, column, reversed| Choice { filter: filter.into(), column, reversed };
+        assert_eq!(names(&choice("", None, false)), ["B1", "b2", "a1"]);
+        assert_eq!(names(&choice("B", Some(0), false)), ["B1", "b2"]);
+        assert_eq!(names(&choice("", Some(8), false)), ["a1", "b2", "B1"]);
+        assert_eq!(names(&choice("", Some(8), true)), ["B1", "b2", "a1"]);
+        let mut turned = Choice::default();
+        (0..=NODES.len()).for_each(|_| turned.turn());
+        assert_eq!(turned.sorted_by(), "need");
+    }
+
+    #[test]
+    fn a_queue_and_a_flood_are_told_and_a_new_start_is_none() {
+        let node = |name: &str, requests, open_calls, queued_bytes| ToldNode {
+            name: name.into(),
+            requests,
+            open_calls,
+            queued_bytes,
+            ..ToldNode::default()
+        };
+        let told = |age, requests, queued| {
+            let nodes = vec![node("w", 0, 0, queued), node("loud", requests, 200, 0.0), node("calm", 5, 0, 0.0)];
+            Told { age, members: 3, nodes, ..Told::default() }
+        };
+        let causes = |now| View::of(&told(10.0, 0, 0.0), None, &now, &Choice::default()).causes;
+        assert_eq!(causes(told(11.0, 500, 0.0)), ["loud floods: 500 calls/s, 200 open"]);
+        assert_eq!(causes(told(11.0, 50, 0.0)), [""; 0]);
+        let queue = "256 KiB wait to be sent to w, which takes them too slowly";
+        assert_eq!(causes(told(11.0, 50, 262_144.0)), [queue]);
+        assert_eq!(causes(told(1.0, 9_000, 0.0)), [""; 0], "counted anew");
     }
 
     #[test]

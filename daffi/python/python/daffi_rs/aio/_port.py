@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
 from .._daffi_rs import Desk
+from ._feeding import end, stop
 
 
 class Port:
@@ -29,19 +31,59 @@ class Port:
                 continue
             if kind == "done":
                 future.set_result(value)
-            else:
+                continue
+            try:
                 future.set_exception(value)
+            except TypeError:  # a StopIteration, which no future may end with
+                failed = RuntimeError(f"what was awaited raised {type(value).__name__}")
+                failed.__cause__ = value
+                future.set_exception(failed)
 
-    async def wait(self, number: int) -> Any:
-        """Waits for what was begun under this number; cancelled, it is given up."""
-        future = self._futures[number] = asyncio.get_running_loop().create_future()
+    def _future(self, begun: int) -> asyncio.Future[Any]:
+        loop = self.loop()
+        assert loop is not None  # it runs
+        future = self._futures[begun] = loop.create_future()
+        return future
+
+    def steps(self, begun: Any) -> Generator[Any, Any, Any]:
+        """What came of what was begun at the desk just now; cancelled, it is given up."""
+        return _given(begun[0]) if type(begun) is tuple else self._awaited(begun, self._future(begun))
+
+    def _awaited(self, begun: int, future: asyncio.Future[Any]) -> Generator[Any, Any, Any]:
         try:
-            return await future
+            return (yield from future)
         except asyncio.CancelledError:
-            self.desk.give_up(number)
+            self.desk.give_up(begun)
             raise
         finally:
-            self._futures.pop(number, None)
+            self._futures.pop(begun, None)
+
+    def give_up(self, begun: Any) -> None:
+        """Gives up what was begun, whether or not anybody waits for it."""
+        if type(begun) is int:
+            self.desk.give_up(begun)
+            self._futures.pop(begun, None)
+
+    def wait(self, begun: Any) -> Waiting:
+        """The same, to be awaited later, too: what is told before is not lost."""
+        return Waiting(self, begun)
+
+
+class Waiting:
+    """What was begun at the desk of a loop, to be awaited there once."""
+
+    __slots__ = ("_steps",)
+
+    def __init__(self, port: Port, begun: Any) -> None:
+        self._steps = port.steps(begun)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._steps
+
+
+def _given(value: Any) -> Generator[Any, Any, Any]:
+    return value
+    yield  # makes it a generator
 
 
 #: The one that was asked for last.
@@ -63,13 +105,26 @@ def port_of_loop() -> Port:
     return port
 
 
+#: So many results that are there already are taken at once before others on the loop have their turn.
+_AT_ONCE = 64
+
+
 class AsyncResults(AsyncIterator[Any]):
     """The results of a call, one by one. Closing it, or dropping it, gives the call up, which the callback can see."""
 
-    def __init__(self, inner: Any, policy: Any, convert: Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self,
+        inner: Any,
+        policy: Any,
+        convert: Callable[[Any], Any] | None = None,
+        feeding: asyncio.Task[None] | None = None,
+    ) -> None:
         self._inner = inner
         self._policy = policy
         self._convert = convert
+        #: Sends what goes to the callback meanwhile.
+        self._feeding = feeding
+        self._at_once = 0
 
     def __aiter__(self) -> AsyncResults:
         return self
@@ -78,18 +133,42 @@ class AsyncResults(AsyncIterator[Any]):
         if self._inner is None:
             raise StopAsyncIteration
         port = port_of_loop()
-        item = await port.wait(self._inner.take_later(port.desk))
+        begun = self._inner.take_later(port.desk)
+        if type(begun) is tuple:
+            self._at_once += 1
+            if self._at_once == _AT_ONCE:
+                self._at_once = 0
+                await asyncio.sleep(0)
+        try:
+            item = await port.wait(begun)
+        except Exception:
+            self._end_feeding()
+            raise
         if item is None:
             self._inner = None
+            self._end_feeding()
             raise StopAsyncIteration
         value = item.read(self._policy)
         return value if self._convert is None else self._convert(value)
+
+    def _end_feeding(self) -> None:
+        # The call has ended, and its source may give nothing for long.
+        if self._feeding is not None:
+            stop(self._feeding)
 
     async def aclose(self) -> None:
         """Gives the call up."""
         if self._inner is not None:
             self._inner.close()
             self._inner = None
+        if self._feeding is not None:
+            await end(self._feeding)
+
+    def __del__(self) -> None:
+        feeding = getattr(self, "_feeding", None)
+        if feeding is not None and not feeding.done():
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and its tasks with it
+                feeding.get_loop().call_soon_threadsafe(stop, feeding)
 
     async def __aenter__(self) -> AsyncResults:
         return self

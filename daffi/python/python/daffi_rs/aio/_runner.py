@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import sys
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from .._calls import Call, _current
 from .._daffi_rs import Desk, Job
 from .._incoming import bound, is_plain
-from .._runner import described
+from .._runner import complain, described
 from ..registry._executor_registry import EXECUTOR_REGISTRY, Executor
-from ._port import port_of_loop
 
 log = logging.getLogger("daffi_rs")
 
@@ -49,7 +49,11 @@ class LoopRunner:
         self.executors: dict[str, Executor] = {}
         self._workers = workers
         self._loop = asyncio.get_running_loop()
+        self._heard_of: deque[Any] = deque()
         self._waiting: deque[Any] = deque()
+        self._running = 0
+        #: Callbacks that had lent their place, and have what they waited for.
+        self._returning: deque[asyncio.Future[None]] = deque()
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._closing: set[asyncio.Task[Any]] = set()
         self._streams: dict[int, _Stream] = {}
@@ -77,18 +81,60 @@ class LoopRunner:
         self.desk.close()
 
     def _heard(self) -> None:
-        for work in self.desk.take_all():
-            if type(work) is Job:
-                if len(self._tasks) < self._workers and not self._waiting:
-                    self._run(work)
-                else:
-                    self._waiting.append(work)
-            else:
+        self._heard_of.extend(self.desk.take_all())
+        self._do_all()
+
+    def _do_all(self) -> None:
+        # Whatever comes of one piece of work, all others that were taken with it are done.
+        try:
+            while self._heard_of:
+                self._do(self._heard_of.popleft())
+        finally:
+            if self._heard_of and not self._loop.is_closed():
+                self._loop.call_soon(self._do_all)
+
+    def _do(self, work: Any) -> None:
+        try:
+            if type(work) is not Job:
                 self._go_on(*work)
+            elif self._running < self._workers and not self._waiting and not self._returning:
+                self._run(work)
+            else:
+                self._waiting.append(work)
+        except Exception:
+            complain(log.error, "a node could not end what it did")
+            if type(work) is Job:
+                work.fail("RuntimeError", "builtins", "the callback's node could not say how it ended")
 
     def _next(self) -> None:
-        while self._waiting and len(self._tasks) < self._workers:
-            self._run(self._waiting.popleft())
+        while self._running < self._workers and (self._returning or self._waiting):
+            if not self._returning:
+                self._run(self._waiting.popleft())
+                continue
+            place = self._returning.popleft()
+            if not place.done():
+                self._running += 1
+                place.set_result(None)
+
+    @contextlib.asynccontextmanager
+    async def lent_by(self, number: int) -> AsyncIterator[None]:
+        """While a callback waits for an argument others may run in its place; then it stands in line for that."""
+        if self._tasks.get(number) is not asyncio.current_task():
+            yield
+            return
+        self._running -= 1
+        self._next()
+        place = None
+        try:
+            yield
+            if self._running >= self._workers or self._returning:
+                place = self._loop.create_future()
+                self._returning.append(place)
+                await place
+        finally:
+            # One that was given its place is counted; one that is cancelled ends without one.
+            if place is None or place.cancelled() or not place.done():
+                self._running += 1
 
     def _run(self, job: Any) -> None:
         if job.cancelled:
@@ -98,7 +144,7 @@ class LoopRunner:
             executor = EXECUTOR_REGISTRY.get(job.name) or self.executors[job.name]
             args, kwargs = job.arguments(self.policy)
             if not (executor.is_plain or is_plain(executor)):
-                args, kwargs = bound(executor.func, args, kwargs, job, self.policy, port_of_loop())
+                args, kwargs = bound(executor.func, args, kwargs, job, self)
             context = self._context.copy()
             context.run(_current.set, Call(job, self.node))
             result = context.run(executor.func, *args, **kwargs)
@@ -107,11 +153,12 @@ class LoopRunner:
             elif asyncio.iscoroutine(result):
                 task = _create_task(self._loop, context, self._finish(job, result))
                 self._tasks[job.number] = task
+                self._running += 1
             else:
                 job.reply(result)
         except BaseException as error:
-            log.debug("callback %s failed", job.name, exc_info=True)
             job.fail(*described(error))
+            complain(log.debug, "callback %s failed", job.name)
             if isinstance(error, KeyboardInterrupt):
                 raise
 
@@ -119,12 +166,13 @@ class LoopRunner:
         try:
             job.reply(await coroutine)
         except BaseException as error:
-            log.debug("callback %s failed", job.name, exc_info=True)
             job.fail(*described(error))
+            complain(log.debug, "callback %s failed", job.name)
             if isinstance(error, KeyboardInterrupt):
                 raise
         finally:
             self._tasks.pop(job.number, None)
+            self._running -= 1
             self._next()
 
     def _go_on(self, kind: str, number: int, _: Any) -> None:
@@ -159,10 +207,12 @@ class LoopRunner:
             outlet.finish()
         except asyncio.CancelledError as error:
             outlet.fail(*described(error))
-        except Exception as error:
-            log.debug("results of a callback failed", exc_info=True)
+        except BaseException as error:
             self._streams.pop(number, None)
             outlet.fail(*described(error))
+            complain(log.debug, "results of a callback failed")
+            if isinstance(error, KeyboardInterrupt):
+                raise
 
     async def _close(self, stream: _Stream) -> None:
         if stream.task is not None and not stream.task.done():
@@ -174,7 +224,7 @@ class LoopRunner:
             else:
                 stream.generator.close()
         except Exception:
-            log.warning("a generator failed as it was closed", exc_info=True)
+            complain(log.warning, "a generator failed as it was closed")
 
 
 class LoopEvents:
@@ -229,4 +279,4 @@ class LoopEvents:
                         self._tasks.add(task)
                         task.add_done_callback(self._tasks.discard)
                 except Exception:
-                    log.exception("a handler of members failed")
+                    complain(log.error, "a handler of members failed")

@@ -12,7 +12,7 @@ from typing import Any
 from .. import _daffi_rs, app
 from ..app import ServerMode
 from ..registry._executor_registry import EXECUTOR_REGISTRY
-from ._proxies import AsyncClientConnection
+from ._rpc_proxy import AsyncClientConnection
 from ._runner import LoopEvents, LoopRunner
 from ._port import port_of_loop
 
@@ -37,10 +37,19 @@ async def _signals() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-class _AsyncNode:
+class AsyncApplication:
     """What nodes for asyncio have in common, beside what all have."""
 
     _stopped: asyncio.Event | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def _kept_by(self) -> Any:
+        # A loop that is forgotten takes its nodes along.
+        loop: Any = self._loop
+        try:
+            return loop.__dict__.setdefault("_daffi_rs_nodes", set())
+        except AttributeError:
+            return app._RUNNING
 
     def _new_events(self) -> Any:
         return LoopEvents()
@@ -97,13 +106,12 @@ class _AsyncNode:
         raise TypeError(f"{type(self).__name__} is entered by 'async with'")
 
 
-class _AsyncServer(_AsyncNode):
+class AsyncServerMixin(AsyncApplication):
     async def start(self: Any) -> None:
         """Listens, and returns once it does. With port 0 `port` is the real one then."""
         if self._node is not None:
-            raise RuntimeError(f"{type(self).__name__} {self.app_name} is already running")
-        self._stopped = asyncio.Event()
-        self._events.begin()
+            raise RuntimeError(f"{type(self).__name__} is already started")
+        self._stopped, self._loop = asyncio.Event(), asyncio.get_running_loop()
         options = app.Options(self)
         if self.server_mode is ServerMode.SERVICE:
             runner, names = self._expose()
@@ -124,23 +132,22 @@ class _AsyncServer(_AsyncNode):
         return self
 
 
-class AsyncService(_AsyncServer, app.Service):  # type: ignore[misc]
+class AsyncService(AsyncServerMixin, app.Service):  # type: ignore[misc]
     """A `Service` whose callbacks run on the loop that it is started on."""
 
 
-class AsyncRouter(_AsyncServer, app.Router):  # type: ignore[misc]
+class AsyncRouter(AsyncServerMixin, app.Router):  # type: ignore[misc]
     """A `Router` that is started and stopped on an event loop."""
 
 
-class AsyncClient(_AsyncNode, app.Client):  # type: ignore[misc]
+class AsyncClient(AsyncApplication, app.Client):  # type: ignore[misc]
     """A `Client` whose calls are awaited, and whose callbacks run on the loop that it connects on."""
 
     async def connect(self) -> AsyncClientConnection:  # type: ignore[override]
         """Connects, and gives what calls are made through."""
         if self._node is not None:
             raise RuntimeError("Client is already connected")
-        self._stopped = asyncio.Event()
-        self._events.begin()
+        self._stopped, self._loop = asyncio.Event(), asyncio.get_running_loop()
         options = app.Options(self)
         runner, names = self._expose()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -11,6 +12,7 @@ from ..exceptions import InitializationError
 from ._executor_registry import EXECUTOR_REGISTRY
 
 F = TypeVar("F", bound=Callable[..., Any])
+log = logging.getLogger("daffi_rs")
 
 
 def _named(function: Any) -> str:
@@ -24,11 +26,11 @@ def _named(function: Any) -> str:
     return str(name)
 
 
-def _methods(cls: type, instance: Any) -> list[tuple[str, Any]]:
-    """The public methods of a class that are not local, in the order of their names."""
+def _methods(instance: Any) -> list[tuple[str, Any]]:
+    """The public methods of an object that are not local, in the order of their names."""
     found = []
-    for name in sorted(dir(cls)):
-        if name.startswith("_") or isinstance(inspect.getattr_static(cls, name), property):
+    for name in sorted(dir(instance)):
+        if name.startswith("_") or isinstance(inspect.getattr_static(instance, name, None), property):
             continue
         method = getattr(instance, name)
         if isinstance(method, _Exposed):
@@ -64,32 +66,33 @@ class _Exposed:
         if isinstance(func_or_class, _Exposed):
             raise InitializationError(f"{_named(func_or_class)!r} is a callback already")
         if inspect.isclass(func_or_class):
-            self._expose_methods(func_or_class, func_or_class())
+            self._expose_methods(func_or_class())
+            if not self._names:
+                log.warning("%s has no public methods, so nothing of it is exposed", func_or_class.__name__)
         elif getattr(func_or_class, "__name__", None) is None and not isinstance(func_or_class, functools.partial):
-            self._expose_methods(type(func_or_class), func_or_class)
+            self._expose_methods(func_or_class)
+            if not self._names:
+                raise InitializationError(f"{func_or_class!r} cannot be a callback: it has no public methods")
         else:
             self._expose(name or _named(func_or_class), func_or_class, None)
         if inspect.isroutine(func_or_class) or inspect.isclass(func_or_class):
             functools.update_wrapper(self, func_or_class, updated=())
 
-    def _expose_methods(self, cls: type, instance: Any) -> None:
+    def _expose_methods(self, instance: Any) -> None:
         self._instance = instance
-        methods = _methods(cls, instance)
-        if not methods:
-            raise InitializationError(f"{cls.__name__} has no public methods to expose")
-        for name, method in methods:
-            self._expose(name, method, cls)
+        for name, method in _methods(instance):
+            self._expose(name, method, instance)
 
-    def _expose(self, name: str, function: Any, cls: type | None) -> None:
+    def _expose(self, name: str, function: Any, cls: Any) -> None:
         EXECUTOR_REGISTRY.register(name, function, cls)
         self._names.append(name)
-        other = getattr(function, "alias", None)
-        if other and other != name and other not in EXECUTOR_REGISTRY:
-            EXECUTOR_REGISTRY.register(other, function, cls)
 
     def _add_alias(self, value: str) -> None:
-        if value not in EXECUTOR_REGISTRY:
-            EXECUTOR_REGISTRY.register(value, self.func)
+        for name in self._names:
+            executor = EXECUTOR_REGISTRY.get(name)
+            if executor is not None and executor.func is self.func:
+                executor.alias = value
+                EXECUTOR_REGISTRY.announce(executor)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.func(*args, **kwargs)

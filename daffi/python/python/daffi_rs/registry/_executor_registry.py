@@ -10,34 +10,37 @@ from typing import Any
 from ..exceptions import InitializationError
 
 
-class Executor(str):
-    """A callback under its name."""
+class Executor:
+    """A callback under its name. `cls` is the object whose method it is, if it is one."""
 
-    func: Callable[..., Any]
-    name: str
-    cls: type | None
-
-    def __new__(cls, func: Callable[..., Any], name: str, owner: type | None = None) -> Executor:
-        executor = super().__new__(cls, name if owner is None else f"{owner.__name__}.{name}")
-        executor.func, executor.name, executor.cls = func, name, owner
+    def __init__(self, func: Callable[..., Any], name: str, cls: Any = None) -> None:
+        self.func = func
+        self.name = name
+        self.cls = cls
+        other = getattr(func, "alias", None)
+        #: Another name that it is exposed under.
+        self.alias: str | None = other if isinstance(other, str) and other != name else None
         # A function of another loop, and one that gives results one by one, is run in another way.
-        executor.is_async = inspect.iscoroutinefunction(func)
-        executor.is_generator = inspect.isgeneratorfunction(func)
-        executor.is_async_generator = inspect.isasyncgenfunction(func)
-        executor.streams = executor.is_generator or executor.is_async_generator
-        executor.is_plain = None
-        return executor
-
-    is_async: bool
-    is_generator: bool
-    is_async_generator: bool
-    #: Whether it gives results one by one.
-    streams: bool
-    #: Whether its arguments are handed on as they come, once that was looked at.
-    is_plain: bool | None
+        self.is_async = inspect.iscoroutinefunction(func)
+        self.is_generator = inspect.isgeneratorfunction(func)
+        self.is_async_generator = inspect.isasyncgenfunction(func)
+        #: Whether it gives results one by one.
+        self.streams = self.is_generator or self.is_async_generator
+        #: Whether its arguments are handed on as they come, once that was looked at.
+        self.is_plain: bool | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.func(*args, **kwargs)
+        # What took the method's place on its object since is called, too.
+        function = self.func if self.cls is None else getattr(self.cls, self.name, self.func)
+        return function(*args, **kwargs)
+
+    def __str__(self) -> str:
+        if self.cls is None:
+            return repr(self.name)
+        owner = self.cls if isinstance(self.cls, type) else type(self.cls)
+        return repr(f"{owner.__name__}.{self.name}")
+
+    __repr__ = __str__
 
 
 class ExecutorRegistry:
@@ -45,8 +48,8 @@ class ExecutorRegistry:
 
     def __init__(self) -> None:
         self.registry: dict[str, Executor] = {}
-        #: Called with every further callback: `added(name, executor)`.
-        self.subscribers: list[Any] = []
+        #: Called with the `Executor` of every further callback.
+        self.subscribers: list[Callable[[Executor], Any]] = []
         self._lock = threading.RLock()
 
     def __iter__(self) -> Iterator[tuple[str, Executor]]:
@@ -61,17 +64,27 @@ class ExecutorRegistry:
     def __contains__(self, name: object) -> bool:
         return name in self.registry
 
-    def register(self, name: str, func: Callable[..., Any], cls: type | None = None) -> None:
+    def register(self, name: str, func: Callable[..., Any], cls: Any = None) -> None:
         """Exposes a callback: nodes that run are told."""
         with self._lock:
-            if name in self.registry:
+            existing = self.registry.get(name)
+            if existing is not None:
                 raise InitializationError(
-                    f"a callback {name!r} is already registered: give one of them another name, by its function or by alias"
+                    f"Callback {existing} is already registered: give one of the two another name"
                 )
             executor = self.registry[name] = Executor(func, name, cls)
-            subscribers = list(self.subscribers)
-        for subscriber in subscribers:
-            subscriber(name, executor)
+        self.announce(executor)
+
+    def announce(self, executor: Executor) -> None:
+        """Tells the nodes that run of a callback, or of its alias."""
+        for subscriber in list(self.subscribers):
+            subscriber(executor)
+
+    def exposed(self, executor: Executor) -> Iterator[str]:
+        """The names that a callback is exposed under. An alias gives way to a callback of that name."""
+        yield executor.name
+        if executor.alias is not None and executor.alias not in self.registry:
+            yield executor.alias
 
     def unregister(self, name: str) -> None:
         """Forgets a callback; nodes that run go on to expose it."""

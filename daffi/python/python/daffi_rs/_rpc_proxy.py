@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _calls
-from ._calls import Headers, Receiver, Receivers, Settings, is_chunks
-from ._daffi_rs import ResultsOut
+from ._calls import Headers, Receiver, Receivers, Settings
+from ._daffi_rs import Feed, ResultsOut
+from ._feeding import feed_from
 from ._incoming import converter
 from ._serialization import SerdeFormat
+from .exceptions import CallTimeout, RemoteCallError, TransmissionFailure
 
 if TYPE_CHECKING:
     from .app import Client
@@ -58,7 +60,7 @@ class _Bound:
         self._name = name
 
     def __repr__(self) -> str:
-        return f"{self._proxy!r}.{self._name}"
+        return f"{self._proxy!r}(fn: {self._name!r})"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._proxy._call(self._name, args, kwargs)
@@ -80,7 +82,8 @@ class _Proxy:
         return _Bound(self, name)
 
     def __repr__(self) -> str:
-        return f"<{self._style}>"
+        receivers = self._settings.receivers
+        return f"{self._style} to {', '.join(receivers)}" if receivers else self._style
 
     def _call(self, name: str, args: Any, kwargs: Any) -> Any:
         raise NotImplementedError
@@ -90,10 +93,11 @@ class RpcProxy(_Proxy):
     """Calls of one member, which answers."""
 
     __slots__ = ("_convert", "_items", "_results")
-    _style = "rpc"
+    _style = "rpc call"
 
-    def __init__(self, conn: ClientConnection, settings: Settings, items: Any, results: bool | None, convert: Any) -> None:
-        super().__init__(conn, settings)
+    def __init__(self, conn: Any, settings: Settings, items: Any, results: bool | None, convert: Any) -> None:
+        self._conn = conn
+        self._settings = settings
         self._items = items
         self._results = results
         self._convert = convert
@@ -101,6 +105,11 @@ class RpcProxy(_Proxy):
     def _call(self, name: str, args: Any, kwargs: Any) -> Any:
         client = self._conn.client
         node, policy, settings = client._connected(), client._policy, self._settings
+        if self._items is not None and self._results:
+            feed = Feed(settings.serde)
+            results = node.call(_calls.DUPLEX, name, args, kwargs, settings, policy, feed)
+            feed_from(feed, self._items)
+            return Results(results, self._convert)
         if self._items is not None:
             value = node.call(_calls.SEND, name, args, kwargs, settings, policy, self._items)
         elif self._results or (self._results is None and client._may_stream(node, name)):
@@ -160,9 +169,7 @@ class StreamProxy(_Proxy):
     _number = _calls.STREAM
 
     def _call(self, name: str, args: Any, kwargs: Any) -> None:
-        if len(args) != 1 or kwargs:
-            raise TypeError(f"{self._style}() takes what gives the chunks and nothing else: {self._style}().{name}(chunks)")
-        chunks = args[0] if is_chunks(args[0]) else [args[0]]
+        chunks = _calls.chunks_of(self._style, name, *args, **kwargs)
         client = self._conn.client
         client._connected().call(self._number, name, (), {}, self._settings, client._policy, chunks)
 
@@ -175,10 +182,17 @@ class StreamNowaitProxy(StreamProxy):
     _number = _calls.STREAM_NOWAIT
 
 
-class ClientConnection:
-    """Calls through a connected client."""
+class CallStyles:
+    """The six call styles, which make proxies of their options; and who there is to be called."""
 
-    def __init__(self, client: Client) -> None:
+    _rpc: ClassVar[type]
+    _rpc_nowait: ClassVar[type]
+    _cast: ClassVar[type]
+    _cast_nowait: ClassVar[type]
+    _stream: ClassVar[type]
+    _stream_nowait: ClassVar[type]
+
+    def __init__(self, client: Any) -> None:
         self.client = client
 
     def rpc(
@@ -188,28 +202,36 @@ class ClientConnection:
         serde: int = SerdeFormat.PICKLE,
         *,
         headers: Headers = None,
-        items: Iterable[Any] | None = None,
+        items: Any = None,
         results: bool | None = None,
         returns: Any = None,
         wait: bool = False,
         key: str | None = None,
+        by_router: bool = False,
     ) -> Any:
-        """Calls one member and gives its result: `conn.rpc(timeout=5).add(3, 4)`.
+        """Calls one member and gives its result: `conn.rpc(timeout=5).add(3, 4)`; on an event loop that is awaited.
 
         `timeout`: seconds, fractions of them, too; none unless it is given. `receiver`: the member, rather than one
         that exposes the callback, which take turns. `headers`: keys and values that travel with the call. `items`: what
         is sent one by one to a callback that takes `Incoming`. `results`: whether an iterator of results is given;
-        without it one is when the callback gives its results one by one. `returns`: the dataclass or model that the
-        result is made of. `wait`: wait, within the timeout, until a member exposes the callback.
+        without it one is when the callback gives its results one by one. With both `items` and `results` they go at
+        once, in both directions. `returns`: the dataclass or model that the result is made of. `wait`: wait, within the
+        timeout, until a member exposes the callback; at a Router of this project the call waits there, and goes to whoever
+        comes. `by_router`: such a Router chooses who gets the call, by how much each member has to do for all callers.
+        `key`: calls of one key go to one member, as long as that is there.
+
+        On an event loop `async for row in conn.rpc().rows()` takes results one by one; a plain answer is a stream of one
+        item there. Cancelling the task that awaits a call gives the call up, which the callback can see.
         """
-        settings = Settings(serde, timeout, receiver, headers, key, 1, wait)
-        return RpcProxy(self, settings, items, results, None if returns is None else converter(returns) or returns)
+        settings = Settings(serde, timeout, receiver, headers, key, 1, wait, by_router)
+        convert = None if returns is None else converter(returns) or returns
+        return self._rpc(self, settings, items, results, convert)
 
     def rpc_nowait(
         self, receiver: Receiver = None, serde: int = SerdeFormat.PICKLE, *, headers: Headers = None
     ) -> Any:
         """Calls one member, which does not answer: returns once the request is queued."""
-        return RpcNowaitProxy(self, Settings(serde, None, receiver, headers))
+        return self._rpc_nowait(self, Settings(serde, None, receiver, headers))
 
     def cast(
         self,
@@ -223,11 +245,11 @@ class ClientConnection:
 
         In the place of a member's result stands its exception when it failed.
         """
-        return BroadcastProxy(self, Settings(serde, timeout, receiver, headers))
+        return self._cast(self, Settings(serde, timeout, receiver, headers))
 
     def cast_nowait(self, receiver: Receivers = None, serde: int = SerdeFormat.PICKLE) -> Any:
         """Calls every member that exposes the callback, or those named, none of which answers."""
-        return BroadcastNowaitProxy(self, Settings(serde, None, receiver))
+        return self._cast_nowait(self, Settings(serde, None, receiver))
 
     def stream(
         self,
@@ -240,31 +262,56 @@ class ClientConnection:
         """Calls a callback with each chunk, all on one member: `conn.stream().receive_chunk(chunks)`.
 
         The next chunk is sent when the one before was acknowledged; with a `window` so many may be under way at once.
+        On an event loop the chunks may come from an async iterable.
         """
-        return StreamProxy(self, Settings(serde, timeout, receiver, window=window))
+        return self._stream(self, Settings(serde, timeout, receiver, None, None, window))
 
     def stream_nowait(self, receiver: Receiver = None, serde: int = SerdeFormat.OPAQUE) -> Any:
         """Calls a callback with each chunk, all on one member, without acknowledgements."""
-        return StreamNowaitProxy(self, Settings(serde, None, receiver))
-
-    def wait_for_members(self, *members: str, timeout: float | None = None, interval: float = 1.0) -> None:
-        """Waits until all these nodes are members. `interval` has no meaning here: nothing is polled."""
-        self.client._wait_for_members(members, timeout)
+        return self._stream_nowait(self, Settings(serde, None, receiver))
 
     def members(self) -> dict[str, list[str]]:
         """The members as the server last told, and what each exposes."""
         return dict(self.client._connected().members())
 
     def on_member_added(self, handler: Any) -> Any:
-        """Has a handler told of members that come."""
+        """Has a handler told of members that come; on an event loop it may be async."""
         return self.client.on_member_added(handler)
 
     def on_member_removed(self, handler: Any) -> Any:
-        """Has a handler told of members that go."""
+        """Has a handler told of members that go; on an event loop it may be async."""
         return self.client.on_member_removed(handler)
+
+
+class ClientConnection(CallStyles):
+    """Calls through a connected client."""
+
+    client: Client
+    _rpc, _rpc_nowait = RpcProxy, RpcNowaitProxy
+    _cast, _cast_nowait = BroadcastProxy, BroadcastNowaitProxy
+    _stream, _stream_nowait = StreamProxy, StreamNowaitProxy
+
+    def wait_for_members(self, *members: str, timeout: float | None = None, interval: float = 1.0) -> None:
+        """Waits until all these nodes are members. `interval` has no meaning here: nothing is polled."""
+        self.client._wait_for_members(members, timeout)
 
     def __enter__(self) -> ClientConnection:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.client.stop()
+
+
+__all__ = [
+    "BroadcastNowaitProxy",
+    "BroadcastProxy",
+    "CallTimeout",
+    "ClientConnection",
+    "RemoteCallError",
+    "Results",
+    "RpcNowaitProxy",
+    "RpcProxy",
+    "StreamNowaitProxy",
+    "StreamProxy",
+    "TransmissionFailure",
+]

@@ -1,0 +1,50 @@
+//! Calls that are made again: they wait for a receiver at a Router, and were on their way to one
+//! that has just stopped.
+
+use std::time::Duration;
+
+use daffi_serde::{Body, FormatSet};
+use daffi_wire::Kind;
+use tokio::time::sleep;
+
+use super::{CallOptions, engine::Received, request::Payloads};
+use crate::refusal::Refusal;
+
+/// The pause before a call is made again, of which the Router may not know yet that its receiver
+/// stops.
+const BEFORE_NEXT: Duration = Duration::from_millis(2);
+
+/// The arguments of such a call.
+pub(super) struct Again(Payloads);
+
+impl Again {
+    /// `None`: a call with these options is made once.
+    pub(super) fn of(payloads: &Payloads, options: &CallOptions) -> Option<Self> {
+        options.waits_at_router().then(|| Self(payloads.clone()))
+    }
+
+    pub(super) const fn payloads(&self) -> &Payloads {
+        &self.0
+    }
+
+    pub(super) fn into_payloads(self) -> Payloads {
+        self.0
+    }
+
+    /// Waits a moment before the call is made again. Cancel safe.
+    pub(super) async fn pause() {
+        sleep(BEFORE_NEXT).await;
+    }
+}
+
+/// Whether the answer says that the call did not run because the member that it was given to is
+/// stopping.
+pub(super) fn is_refused_by_stopping(formats: &impl FormatSet, received: &Received) -> bool {
+    let Received { frame, level, .. } = received;
+    if frame.kind() != Kind::Error || frame.transmitter().is_empty() {
+        return false;
+    }
+    let body = Body { bytes: frame.payload_bytes(), text: frame.header().is_text() };
+    let error = formats.decode_error(frame.header().format(*level), &body);
+    error.is_ok_and(|error| Refusal::of(&error) == Some(Refusal::NodeStopping))
+}

@@ -1,0 +1,160 @@
+//! When each address of a client may be tried again, and what is told of the attempts.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::pauses::{HowEnded, Pauses};
+use crate::config::NodeConfig;
+
+/// So many reasons are told at once when they come up for the first time. A peer may make up more.
+const MOST_REASONS: usize = 8;
+
+/// One that goes on is told again after so many attempts, and then ever more seldom.
+const SELDOM: u64 = 16;
+
+/// What was seen of each address, so that one that fails holds up none of the others.
+pub(super) struct Schedule(Vec<AddressState>);
+
+#[derive(Clone)]
+struct AddressState {
+    pauses: Pauses,
+    /// Not before that. `None`: at any time.
+    due: Option<Instant>,
+    /// Attempts in vain since there was a connection.
+    failures: u32,
+    reasons: Reasons,
+}
+
+impl Schedule {
+    /// One for so many addresses, of which a client has one at least.
+    pub(super) fn new(config: &NodeConfig, addresses: usize) -> Self {
+        let place = AddressState { pauses: Pauses::new(config), due: None, failures: 0, reasons: Reasons::default() };
+        Self(vec![place; addresses.max(1)])
+    }
+
+    /// The address to try after that one, and when: the one that may be tried first, in their
+    /// order.
+    pub(super) fn next(&self, last: usize) -> (usize, Instant) {
+        self.first_of(last, self.0.len()).unwrap_or((last, Instant::now()))
+    }
+
+    /// The same of the others alone.
+    pub(super) fn next_other(&self, than: usize) -> Option<(usize, Instant)> {
+        self.first_of(than, self.0.len() - 1)
+    }
+
+    fn first_of(&self, last: usize, count: usize) -> Option<(usize, Instant)> {
+        let now = Instant::now();
+        let due = |at: usize| (at, self.0[at].due.map_or(now, |due| due.max(now)));
+        (1..=count).map(|n| due((last + n) % self.0.len())).min_by_key(|(_, due)| *due)
+    }
+
+    /// Of how many attempts in vain the next one at this address comes after.
+    pub(super) fn failures(&self, at: usize) -> u32 {
+        self.0[at].failures
+    }
+
+    /// A connection to this address has ended that stood for so long.
+    pub(super) fn note_end(&mut self, at: usize, stood: Duration, how: HowEnded) {
+        let place = &mut self.0[at];
+        place.pauses.note_end(stood, how);
+        place.due = Some(Instant::now() + place.pauses.next());
+    }
+
+    pub(super) fn note_connected(&mut self, at: usize) {
+        let place = &mut self.0[at];
+        (place.failures, place.reasons) = (0, Reasons::default());
+    }
+
+    /// An attempt failed. Gives whether this is to be told.
+    pub(super) fn note_failure(&mut self, at: usize, reason: &str) -> bool {
+        let place = &mut self.0[at];
+        place.failures = place.failures.saturating_add(1);
+        place.due = Some(Instant::now() + place.pauses.next());
+        place.reasons.is_news(reason)
+    }
+
+    /// The pause before the first attempt at another address, when a connection was lost.
+    pub(super) fn at_first(&self) -> Duration {
+        self.0[0].pauses.at_first()
+    }
+
+    /// The same while it stands.
+    pub(super) fn moment(&self) -> Duration {
+        self.0[0].pauses.moment()
+    }
+}
+
+/// Why attempts at one address have failed since there was a connection.
+#[derive(Clone, Default)]
+struct Reasons {
+    seen: Vec<u64>,
+    last: u64,
+    /// How often that came in a row.
+    run: u64,
+}
+
+impl Reasons {
+    /// Whether this one is to be told: it is new, or has gone on for a while.
+    fn is_news(&mut self, reason: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        reason.hash(&mut hasher);
+        let reason = hasher.finish();
+        self.run = if self.last == reason { self.run.saturating_add(1) } else { 1 };
+        self.last = reason;
+        let is_new = self.seen.len() < MOST_REASONS && !self.seen.contains(&reason);
+        if is_new {
+            self.seen.push(reason);
+        }
+        is_new || self.run >= SELDOM && self.run.is_power_of_two()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_fails_holds_up_no_other() {
+        let mut schedule = Schedule::new(&NodeConfig::client(), 3);
+        let begun = Instant::now();
+        for _ in 0..10 {
+            schedule.note_end(0, SECOND / 2, HowEnded::Lost);
+        }
+        assert_eq!(schedule.next(0), (1, begun));
+        schedule.note_failure(1, "refused");
+        assert_eq!(
+            (schedule.next(1), schedule.next_other(2)),
+            ((2, begun), Some((1, schedule.next_other(2).unwrap().1)))
+        );
+        for _ in 0..10 {
+            schedule.note_failure(2, "refused");
+        }
+        let (at, due) = schedule.next(2);
+        assert!(at == 1 && due > begun && due <= begun + SECOND / 20, "{at} {due:?}");
+        assert_eq!((schedule.failures(1), schedule.failures(2)), (1, 10));
+        schedule.note_connected(2);
+        assert_eq!(schedule.failures(2), 0);
+        let one = Schedule::new(&NodeConfig::client(), 1);
+        assert!(one.next_other(0).is_none() && one.next(0).0 == 0);
+    }
+
+    #[test]
+    fn a_reason_is_told_when_it_is_new_and_then_seldom() {
+        let mut reasons = Reasons::default();
+        let refused: Vec<_> = (1..200).filter(|_| reasons.is_news("refused")).collect();
+        assert_eq!(refused, [1, 16, 32, 64, 128]);
+        assert!(reasons.is_news("certificate") && !reasons.is_news("certificate"));
+        // What is true again after a while is the last that was told.
+        let again: Vec<_> = (1..20).filter(|_| reasons.is_news("refused")).collect();
+        assert_eq!(again, [16]);
+        let made_up = (0..1000).filter(|n| reasons.is_news(&n.to_string())).count();
+        assert_eq!(made_up, MOST_REASONS - 2);
+    }
+}

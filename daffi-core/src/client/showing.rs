@@ -1,0 +1,99 @@
+//! Which connection calls go to, and who is shown as a member.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use parking_lot::MutexGuard;
+
+use super::{ClientConn, ClientCore, ClientState, Current};
+use crate::{events::MemberEvent, session::Members};
+
+/// The right to change where calls go and who is shown, which one has at a time: connections follow
+/// each other on several threads, and no list or event of the one before comes behind those of the
+/// next.
+pub(super) struct Showing<'a> {
+    core: &'a ClientCore,
+    _one: MutexGuard<'a, ()>,
+}
+
+impl ClientCore {
+    pub(super) fn showing(&self) -> Showing<'_> {
+        Showing { core: self, _one: self.shows.lock() }
+    }
+}
+
+impl Showing<'_> {
+    /// Shows the members of `conn`, if calls go there. `to_all`: not to calls alone, but to whoever
+    /// asks who is there.
+    pub(super) fn publish(&self, conn: &Arc<ClientConn>, members: &Arc<Members>, to_all: bool) {
+        if self.core.is_current(conn) {
+            self.set(conn, members, to_all);
+        }
+    }
+
+    /// Tells what happened to a member, if calls go to `conn`.
+    pub(super) fn tell(&self, conn: &Arc<ClientConn>, event: MemberEvent) {
+        if self.core.is_current(conn) {
+            self.core.events.tell(event);
+        }
+    }
+
+    /// Calls go to this connection from now on. `is_told`: it tells already of all whom this node
+    /// wants to hear of.
+    pub(super) fn enter(&self, conn: &Arc<ClientConn>, is_told: bool) {
+        let before = self.core.members.load_full();
+        self.set(conn, &conn.members(), is_told);
+        self.core.set_state(ClientState::Connected);
+        if is_told {
+            self.compare(&before, &conn.members());
+        }
+    }
+
+    /// The connection tells by now of all whom this node wants to hear of.
+    pub(super) fn catch_up(&self, conn: &Arc<ClientConn>) {
+        if self.core.is_current(conn) {
+            let before = self.core.members.load_full();
+            self.set(conn, &conn.members(), true);
+            self.compare(&before, &conn.members());
+        }
+    }
+
+    /// Tells of those who came and went unseen.
+    fn compare(&self, before: &Members, members: &Members) {
+        let core = self.core;
+        // Between two connections members may have come and gone unseen.
+        let names = |members: &Members| members.iter().map(|m| m.name.to_string()).collect::<BTreeSet<_>>();
+        let (old, new) = (names(before), names(members));
+        if !old.is_empty() {
+            old.difference(&new).for_each(|gone| core.events.tell(MemberEvent::Removed(gone.clone())));
+            new.difference(&old).for_each(|come| core.events.tell(MemberEvent::Added(come.clone())));
+        }
+    }
+
+    /// Calls go to this connection no more: it has ended, and another one will be made.
+    pub(super) fn leave(&self, conn: &Arc<ClientConn>) {
+        if self.core.is_current(conn) {
+            self.clear();
+        }
+        self.core.state.send_if_modified(|state| {
+            let is_lost = *state == ClientState::Connected && self.core.current.load().is_none();
+            if is_lost {
+                *state = ClientState::Reconnecting;
+            }
+            is_lost
+        });
+    }
+
+    /// Calls go nowhere.
+    pub(super) fn clear(&self) {
+        self.core.current.store(None);
+    }
+
+    fn set(&self, conn: &Arc<ClientConn>, members: &Arc<Members>, to_all: bool) {
+        let core = self.core;
+        if to_all {
+            core.members.store(Arc::clone(members));
+        }
+        core.current.store(Some(Arc::new(Current { conn: Arc::clone(conn), members: Arc::clone(members) })));
+        core.changes.send_modify(|n| *n = n.wrapping_add(1));
+    }
+}

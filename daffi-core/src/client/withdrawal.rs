@@ -1,0 +1,65 @@
+//! How a node that stops, or goes elsewhere, tells its Router that it exposes nothing any more.
+
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+
+use daffi_wire::{CallId, Level};
+use tokio::sync::Notify;
+
+use super::ClientConn;
+use crate::{conn::Class, error::Disconnected};
+
+/// What a connection knows of it.
+#[derive(Debug, Default)]
+pub(super) struct Withdrawal {
+    /// The number of the HANDSHAKE that says so; 0: none was sent.
+    number: AtomicU16,
+    done: Notify,
+}
+
+impl ClientConn {
+    /// Tells a Router of this project that this node exposes nothing any more, and waits until it
+    /// knows. Until then it sends calls, which are taken.
+    pub(super) async fn withdraw(&self) {
+        let hello = self.session.lock().hello(Vec::new());
+        let Ok(frame) = hello else { return };
+        self.withdrawal.number.store(frame.header().id().0, Relaxed);
+        let withdrawn = self.withdrawal.done.notified();
+        // A connection that has just ended needs no word.
+        if self.conn.send(Class::Notice, &frame).is_ok() {
+            tokio::select! {
+                () = withdrawn => {}
+                () = self.conn.ended.cancelled() => {}
+            }
+        }
+    }
+
+    /// Tells a server that stops, or was silent, that the calls of this node go elsewhere, and that
+    /// nobody shall choose it there any more.
+    pub(super) fn say_moved(&self) {
+        let moved = self.session.lock().has_moved();
+        if let Ok(frame) = moved
+            && self.conn.level().at_least(Level::FOUR)
+        {
+            // A connection that has just ended needs no word.
+            drop(self.conn.send(Class::Notice, &frame));
+        }
+    }
+
+    /// What the end of this connection means where the server said before that it stops.
+    /// `answered_all`: and that it has answered all.
+    pub(super) fn ended_as(&self, reason: &Disconnected, answered_all: bool) -> Disconnected {
+        match reason {
+            _ if answered_all => Disconnected::ServerStopped,
+            Disconnected::PeerClosed if self.server_stops.load(Relaxed) => Disconnected::ServerCutOff,
+            reason => reason.clone(),
+        }
+    }
+
+    /// The server answered a HANDSHAKE of that number.
+    pub(super) fn on_answer_to_hello(&self, number: CallId) {
+        if number != CallId::NONE && self.withdrawal.number.load(Relaxed) == number.0 {
+            self.conn.take_last_calls(false);
+            self.withdrawal.done.notify_one();
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Clients that are stopped, or dropped, while something is on its way: a result, a connection, or
+//! what is open at a server that they have left.
+
+use std::{sync::Arc, time::Duration};
+
+use daffi_core::{CallError, Callback, Client, ClientBuilder, ClientState, Disconnected, Ended, NodeConfig, Router};
+use daffi_transport::{Endpoint, LinkConfig, Listener, mem};
+use daffi_wire::{CallCredit, CallId, Data, DataEnd, Extensions, Kind, Limits};
+use futures::{FutureExt, future::poll_fn};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    peer::{Peer, request},
+    support::{
+        Formats, asynchronous, client, client_exposing, endpoint, formats, hang, node, router, router_with, worker,
+    },
+};
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(60);
+
+/// For as long the first attempt is repeated.
+const RETRY: Duration = Duration::from_secs(3600);
+
+fn at_any(name: &str, places: &[&Endpoint]) -> ClientBuilder<Formats> {
+    let mut connectors = places.iter().map(|at| Box::new(mem::MemConnector::new((*at).clone())));
+    let builder = Client::builder(node(name), connectors.next().unwrap(), formats());
+    connectors.fold(builder, |builder, connector| builder.or_at(connector))
+}
+
+fn router_at(at: &Endpoint) -> Router {
+    let listener = Box::new(mem::MemListener::bind(at).unwrap());
+    Router::builder(node("router")).listen(vec![listener]).unwrap()
+}
+
+/// `blob`: a text of so many bytes.
+fn blob() -> Callback {
+    asynchronous("blob", |(bytes,): (usize,)| async move { "x".repeat(bytes) })
+}
+
+/// Takes the rest of a large result, as fast as it comes; gives its bytes.
+async fn take_rest(caller: &mut Peer, [me, other]: [&str; 2]) -> usize {
+    let (mut bytes, mut worked_off) = (0, 0);
+    loop {
+        let credit = CallCredit::new(CallId(2), true, worked_off, 1 << 20).unwrap();
+        caller.send_bytes(credit.frame(me, other, &Limits::default()).unwrap().as_bytes()).await;
+        let frame = timeout(LONG, caller.receive()).await.expect("the rest comes").expect("the connection stands");
+        if frame.kind() != Kind::Data {
+            assert!(matches!(frame.kind(), Kind::Handshake | Kind::Events | Kind::Ping), "{frame:?}");
+            continue;
+        }
+        let data = Data::read(frame).unwrap();
+        worked_off += data.cost();
+        bytes += data.bytes.len();
+        if data.end == DataEnd::Direction {
+            return bytes;
+        }
+    }
+}
+
+/// It waits for its reader long after its callback has returned.
+#[tokio::test(start_paused = true)]
+async fn a_large_result_that_is_on_its_way_comes_whole() {
+    let (_router, at) = router();
+    let node = worker(&at, "worker", vec![blob()]).await;
+    let mut caller = Peer::connect(&at).await;
+    caller.hello_with("caller", "client/4", "null").await;
+    let arguments = r#"{"args":[8000000],"kwargs":{}}"#;
+    let call = request(2, ["caller", "worker", "blob"], &Extensions::default(), arguments);
+    caller.send_bytes(call.as_bytes()).await;
+    let first = loop {
+        let frame = timeout(LONG, caller.receive()).await.unwrap().unwrap();
+        if frame.kind() == Kind::Response {
+            break frame.in_data().unwrap().unwrap().body.unwrap();
+        }
+    };
+    let mut stopping = Box::pin(node.stop());
+    assert!(timeout(Duration::from_secs(1), &mut stopping).await.is_err(), "a result is on its way");
+    assert!(take_rest(&mut caller, ["caller", "worker"]).await > 7_000_000, "of {first} bytes");
+    assert!(timeout(Duration::from_secs(2), stopping).await.is_ok());
+    assert_eq!(node.join().await, Ended::Stopped);
+}
+
+/// One that does not connect any more leaves the next of its name alone.
+async fn nobody_comes_to(at: &Endpoint, name: &str) {
+    let _router = router_at(at);
+    let successor = client(at, name).await;
+    sleep(2 * RETRY).await;
+    assert!(successor.join().now_or_never().is_none(), "its name was taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_of_several_servers_stops_while_one_of_them_is_away() {
+    for retries in [false, true] {
+        let ((_router, here), away) = (router(), endpoint());
+        let builder = at_any("w", &[&here, &away]);
+        let builder = if retries { builder.retry(RETRY) } else { builder };
+        let group = timeout(LONG, builder.connect_all()).await.unwrap().unwrap();
+        timeout(LONG, group.stop()).await.expect("it stops");
+        assert_eq!(group.join().await, Ended::Stopped);
+        nobody_comes_to(&away, "w").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_of_several_servers_stops_while_one_of_them_says_nothing() {
+    let ((_router, here), silent) = (router(), endpoint());
+    let mut listener = mem::MemListener::bind(&silent).unwrap();
+    let taking = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
+            kept.push(pending.upgrade().await.unwrap());
+        }
+    });
+    let group = timeout(LONG, at_any("w", &[&here, &silent]).connect_all()).await.unwrap().unwrap();
+    let begun = Instant::now();
+    timeout(LONG, group.stop()).await.expect("it stops");
+    assert!(begun.elapsed() < Duration::from_secs(1), "it waited for who says nothing: {:?}", begun.elapsed());
+    taking.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_dropped_leaves_nothing_that_connects() {
+    let ((_router, here), away, nobody) = (router(), endpoint(), endpoint());
+    let group = timeout(LONG, at_any("w", &[&here, &away]).retry(RETRY).connect_all()).await.unwrap().unwrap();
+    drop(group);
+    nobody_comes_to(&away, "w").await;
+
+    let connecting = at_any("w", &[&away, &nobody]).retry(RETRY).connect_all();
+    assert!(timeout(Duration::from_secs(5), connecting).await.is_err(), "nobody is there");
+    nobody_comes_to(&away, "w").await;
+
+    let connecting = at_any("w", &[&away]).retry(RETRY).connect();
+    assert!(timeout(Duration::from_secs(5), connecting).await.is_err(), "nobody is there");
+    nobody_comes_to(&away, "w").await;
+}
+
+/// Also the one that has never been connected.
+#[tokio::test(start_paused = true)]
+async fn all_clients_of_a_node_end_with_its_runtime() {
+    let group = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let ((_router, here), away) = (router(), endpoint());
+            at_any("w", &[&here, &away]).retry(RETRY).connect_all().await.unwrap()
+        })
+    });
+    let group = group.join().unwrap();
+    assert_eq!(timeout(LONG, group.join()).await.expect("it ends"), Ended::RuntimeGone);
+    timeout(LONG, group.stop()).await.expect("it ends");
+    for client in group.clients() {
+        assert!(timeout(LONG, client.wait_for_connection()).await.expect("it ends").is_err());
+        assert_eq!(timeout(LONG, client.join()).await.expect("it ends"), Ended::RuntimeGone);
+    }
+}
+
+/// The connection that it has left is a part of the node until what is open there has ended.
+#[tokio::test(start_paused = true)]
+async fn what_is_open_at_the_server_before_ends_there_when_the_next_one_is_lost() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (one, two) = (router(), router());
+    let node = at_any("w", &[&one.1, &two.1]).callbacks(vec![hang(&gate)]).connect().await.unwrap();
+    let [here, there] = if node.endpoint() == &one.1 { [one, two] } else { [two, one] };
+    let caller = client(&here.1, "caller").await;
+    caller.wait_for_members(&["w"], Some(LONG)).await.unwrap();
+    let open = tokio::spawn(async move { caller.rpc().call::<u32>("hang", (5,)).await });
+    while node.stats().running == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let stopping_router = tokio::spawn(async move { here.0.stop().await });
+    while node.endpoint() != &there.1 || !node.is_connected() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    drop(there);
+    node.state().wait_for(|state| *state == ClientState::Reconnecting).await.unwrap();
+    let mut stopping = Box::pin(node.stop());
+    assert!(timeout(Duration::from_secs(1), &mut stopping).await.is_err(), "its callback runs");
+    gate.add_permits(1);
+    assert_eq!(timeout(LONG, open).await.unwrap().unwrap().expect("it was answered"), 5);
+    timeout(LONG, stopping).await.expect("it stops");
+    assert_eq!(node.join().await, Ended::Stopped);
+    timeout(LONG, stopping_router).await.unwrap().unwrap();
+}
+
+/// Whoever stops it may be the first to see that it is connected.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_stopped_as_it_connects_leaves() {
+    for _ in 0..20 {
+        let (router, at) = router();
+        let watcher = client(&at, "watcher").await;
+        let node = at_any("w", &[&at]).callbacks(vec![blob()]).connect_lazy().unwrap();
+        node.state().wait_for(|state| *state == ClientState::Connected).await.unwrap();
+        timeout(LONG, node.stop()).await.expect("it stops");
+        let left = async {
+            while watcher.members().get("w").is_some() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(LONG, left).await.expect("it leaves");
+        drop(router);
+    }
+}
+
+/// An operator would look at the worker's host.
+#[tokio::test(start_paused = true)]
+async fn who_is_cut_off_by_a_router_hears_of_the_router_and_not_of_the_worker() {
+    for _ in 0..5 {
+        let (router, at) = router_with(NodeConfig::server().grace(Duration::from_secs(1)));
+        let gate = Arc::new(Semaphore::new(0));
+        let config = NodeConfig::client().workers(8);
+        let _worker = client_exposing(&at, "worker", config, vec![hang(&gate)]).await;
+        let mut calls = Vec::new();
+        for n in 0..8 {
+            let caller = client(&at, &format!("caller-{n}")).await;
+            caller.wait_for_members(&["worker"], Some(LONG)).await.unwrap();
+            calls.push(tokio::spawn(async move { caller.rpc().call::<u32>("hang", (5,)).await }));
+        }
+        while router.stats().open_calls < 8 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        router.stop().await;
+        assert_eq!(router.join().await, Ended::CutOff(8));
+        for call in calls {
+            let error = call.await.unwrap().unwrap_err();
+            assert!(matches!(error, CallError::Disconnected(Disconnected::ServerCutOff)), "{error}");
+        }
+    }
+}

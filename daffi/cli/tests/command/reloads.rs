@@ -1,0 +1,145 @@
+//! What changes while a router runs: for connections that are open, under load, and when the router
+//! is killed in the middle of it.
+
+use std::{
+    fs,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    time::{Duration, Instant},
+};
+
+use daffi::{CallError, Client, ClientTls};
+use daffi_testing::{Authority, SocketPath};
+use tokio::task::{JoinSet, block_in_place};
+
+use crate::support::{Running, TempFile, run};
+
+/// Nothing takes so long unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Puts a whole file in the place of another.
+fn replace(file: &TempFile, text: &str) {
+    let fresh = format!("{}.fresh", file.path());
+    fs::write(&fresh, text).unwrap();
+    fs::rename(&fresh, file.path()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_policy_holds_soon_for_a_connection_that_is_open() {
+    let text = |callback: &str| {
+        format!(
+            "listen = \"tcp://127.0.0.1:0\"\n[policy]\n[[policy.rules]]\ntitle = \"all\"\nwho = [\"addr:127.0.0.1\"]\n\
+             names = [\"*\"]\nexpose = [\"*\"]\ncall = [{callback:?}]\n"
+        )
+    };
+    let file = TempFile::new("soon.toml", text("add").as_bytes());
+    let router = Running::start(&["router", "--config", file.path()]);
+    let at = router.endpoint();
+    let _worker = Running::worker(&at, "w1");
+    let client = Client::builder("caller").connect(&at).await.unwrap();
+    client.wait_for_members(&["w1"], None).await.unwrap();
+    let add = || client.rpc().call::<i64>("add", (3, 4));
+    assert_eq!(add().await.unwrap(), 7);
+    replace(&file, &text("greet"));
+    let begun = Instant::now();
+    block_in_place(|| router.signal("HUP"));
+    let refused = loop {
+        match add().await {
+            Ok(sum) => assert_eq!(sum, 7),
+            Err(refused) => break refused,
+        }
+        assert!(begun.elapsed() < PATIENCE, "calls go on under the old policy");
+    };
+    println!("another policy held after {:?}", begun.elapsed());
+    assert!(matches!(&refused, CallError::Remote { error, .. } if error.class == "PermissionError"), "{refused:?}");
+    assert_eq!(client.rpc().call::<String>("greet", ("you",)).await.unwrap(), "Hello, you!");
+    assert!(client.is_connected());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_certificates_one_after_another_cut_and_refuse_nobody_under_load() {
+    let authority = Authority::new();
+    let [cert, key] = ["turning.pem", "turning.key"].map(|name| TempFile::new(name, b""));
+    let ca = TempFile::new("turning-ca.pem", authority.pem().as_bytes());
+    authority.write(cert.path().as_ref(), key.path().as_ref(), 90 * DAY);
+    let listen = ["router", "-l", "tls://127.0.0.1:0", "--tls-cert", cert.path(), "--tls-key", key.path()];
+    let router = Running::start(&listen);
+    let at = router.answer("tls://");
+    let connect = |name: String| {
+        let tls = ClientTls::ca_file(ca.path()).unwrap();
+        let builder = Client::builder(name).callback_fn("double", |x: i64| async move { x * 2 }).tls(tls);
+        let at = at.clone();
+        async move { builder.connect(&at).await }
+    };
+    let (worker, caller) = (connect("worker".into()).await.unwrap(), connect("caller".into()).await.unwrap());
+    caller.wait_for_members(&["worker"], None).await.unwrap();
+    let answered = std::sync::Arc::new(AtomicUsize::new(0));
+    let mut load = JoinSet::new();
+    for _ in 0..4 {
+        let (caller, answered) = (caller.clone(), answered.clone());
+        load.spawn(async move {
+            loop {
+                assert_eq!(caller.rpc().receiver("worker").call::<i64>("double", (4,)).await.unwrap(), 8);
+                answered.fetch_add(1, SeqCst);
+            }
+        });
+    }
+    for turn in 1..=100_usize {
+        block_in_place(|| {
+            // Between the two files a reload finds a pair that does not match, and keeps the old
+            // one.
+            authority.write(cert.path().as_ref(), key.path().as_ref(), 90 * DAY);
+            router.signal("HUP");
+        });
+        let guest = connect(format!("guest-{turn}")).await.unwrap();
+        assert_eq!(
+            guest.rpc().receiver("worker").call::<i64>("double", (turn as i64,)).await.unwrap(),
+            2 * turn as i64
+        );
+        block_in_place(|| {
+            router.log_until(|lines| lines.iter().filter(|line| line.contains("reloaded")).count() >= turn)
+        });
+        guest.stop().await;
+    }
+    assert!(load.try_join_next().is_none(), "no call failed");
+    assert!(answered.load(SeqCst) > 100);
+    for client in [&worker, &caller] {
+        assert_eq!((client.is_connected(), client.stats().reconnects), (true, 0));
+    }
+    assert!(!router.told_lines().contains("not reloaded"), "{}", router.told_lines());
+}
+
+#[test]
+fn a_router_that_is_killed_while_it_reloads_starts_again() {
+    let authority = Authority::new();
+    let [cert, key] = ["killed.pem", "killed.key"].map(|name| TempFile::new(name, b""));
+    let socket = SocketPath::new();
+    let text = |grace: u64| {
+        format!(
+            "listen = [\"tls://127.0.0.1:0\", {:?}]\ntls-cert = {:?}\ntls-key = {:?}\ngrace = {grace}\n[policy]\n",
+            socket.endpoint(),
+            cert.path(),
+            key.path(),
+        )
+    };
+    authority.write(cert.path().as_ref(), key.path().as_ref(), 90 * DAY);
+    let file = TempFile::new("killed.toml", text(1).as_bytes());
+    for turn in 0..20 {
+        let mut router = Running::start(&["router", "--config", file.path()]);
+        router.answer("unix://");
+        assert!(run(&["ping", &socket.endpoint()]).answer().contains("router"));
+        authority.write(cert.path().as_ref(), key.path().as_ref(), 90 * DAY);
+        replace(&file, &text(turn));
+        router.signal("HUP");
+        // Sooner or later within what a reload takes.
+        let until = Instant::now() + Duration::from_micros(250 * turn);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        router.signal("KILL");
+        assert_eq!(router.end().code(), None);
+    }
+    let router = Running::start(&["router", "--config", file.path()]);
+    router.answer("unix://");
+    assert!(run(&["ping", &socket.endpoint()]).answer().contains("router"));
+}

@@ -1,0 +1,188 @@
+"""The six call styles of a connection, for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine, Generator
+from typing import TYPE_CHECKING, Any
+
+from .. import _calls
+from .._calls import Settings
+from .._daffi_rs import Feed, ResultsOut
+from .._rpc_proxy import CallStyles, _Proxy
+from ._feeding import feed_all, feed_beside
+from ._port import AsyncResults, of_one, port_of_loop
+
+if TYPE_CHECKING:
+    from .app import AsyncClient
+
+Steps = Generator[Any, Any, Any]
+
+
+class Calling(Coroutine[Any, Any, Any]):
+    """A call: awaited it gives its result, iterated over with `async for` its results one by one."""
+
+    __slots__ = ("_args", "_kwargs", "_name", "_proxy", "_steps")
+
+    def __init__(self, proxy: AsyncRpcProxy, name: str, args: Any, kwargs: Any) -> None:
+        self._proxy, self._name, self._args, self._kwargs = proxy, name, args, kwargs
+        self._steps: Steps | None = None
+
+    def __await__(self) -> Steps:
+        if self._steps is None:
+            self._steps = self._proxy._begin(self._name, self._args, self._kwargs, self._proxy._results)
+        return self._steps
+
+    def send(self, value: Any) -> Any:
+        """Goes on with the call, as an event loop does."""
+        return self.__await__().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raises within the call."""
+        return self.__await__().throw(*error)
+
+    def close(self) -> None:
+        """Gives the call up."""
+        if self._steps is not None:
+            self._steps.close()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._items()
+
+    async def _items(self) -> AsyncIterator[Any]:
+        results = await _Results(self)
+        async for item in results:
+            yield item
+
+
+class _Results:
+    """A call whose results are wanted one by one."""
+
+    __slots__ = ("_calling",)
+
+    def __init__(self, calling: Calling) -> None:
+        self._calling = calling
+
+    def __await__(self) -> Steps:
+        calling = self._calling
+        return calling._proxy._begin(calling._name, calling._args, calling._kwargs, True)
+
+
+class AsyncRpcProxy(_Proxy):
+    """Calls of one member, which answers."""
+
+    __slots__ = ("_convert", "_items", "_results")
+    _style = "rpc call"
+
+    def __init__(self, conn: Any, settings: Settings, items: Any, results: bool | None, convert: Any) -> None:
+        self._conn = conn
+        self._settings = settings
+        self._items = items
+        self._results = results
+        self._convert = convert
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> Calling:
+        return Calling(self, name, args, kwargs)
+
+    def _begin(self, name: str, args: Any, kwargs: Any, results: bool | None) -> Steps:
+        client, port = self._conn.client, port_of_loop()
+        node, policy, settings = client._connected(), client._policy, self._settings
+        if self._items is not None:
+            style = _calls.DUPLEX if results else _calls.SEND
+            value = yield from self._fed(style, name, args, kwargs, port, node).__await__()
+        elif results or (results is None and client._may_stream(node, name)):
+            with client._probe(name) as note:
+                value = yield from port.steps(
+                    node.call_later(port.desk, _calls.RESULTS, name, args, kwargs, settings, policy)
+                )
+                note(isinstance(value, ResultsOut))
+            if isinstance(value, ResultsOut):
+                return AsyncResults(value, policy, self._convert)
+        else:
+            value = yield from port.steps(node.call_later(port.desk, _calls.RPC, name, args, kwargs, settings, policy))
+        if isinstance(value, AsyncResults):
+            return value
+        value = value if self._convert is None else self._convert(value)
+        return of_one(value) if results else value
+
+    async def _fed(self, style: int, name: str, args: Any, kwargs: Any, port: Any, node: Any) -> Any:
+        policy, settings = self._conn.client._policy, self._settings
+        feed = Feed(settings.serde)
+        begun = node.call_later(port.desk, style, name, args, kwargs, settings, policy, feed)
+        if style == _calls.SEND:
+            return await feed_all(port, feed, self._items, begun)
+        value = await port.wait(begun)
+        return AsyncResults(value, policy, self._convert, feed_beside(port, feed, self._items))
+
+
+class _Simple(_Proxy):
+    __slots__ = ()
+    _number = _calls.RPC_NOWAIT
+
+    async def _call(self, name: str, args: Any, kwargs: Any) -> Any:
+        client, port = self._conn.client, port_of_loop()
+        node = client._connected()
+        return await port.wait(
+            node.call_later(port.desk, self._number, name, args, kwargs, self._settings, client._policy)
+        )
+
+
+class AsyncRpcNowaitProxy(_Simple):
+    """Calls of one member, which does not answer."""
+
+    __slots__ = ()
+    _style = "rpc_nowait"
+
+
+class AsyncBroadcastProxy(_Simple):
+    """Calls of several members, each of which answers."""
+
+    __slots__ = ()
+    _style, _number = "cast", _calls.CAST
+
+
+class AsyncBroadcastNowaitProxy(_Simple):
+    """Calls of several members, none of which answers."""
+
+    __slots__ = ()
+    _style, _number = "cast_nowait", _calls.CAST_NOWAIT
+
+
+class AsyncStreamProxy(_Proxy):
+    """Chunks to one member, each of which is acknowledged."""
+
+    __slots__ = ()
+    _style = "stream"
+    _number = _calls.STREAM
+
+    async def _call(self, name: str, args: Any, kwargs: Any) -> None:
+        chunks = _calls.chunks_of(self._style, name, *args, **kwargs)
+        client, port, settings = self._conn.client, port_of_loop(), self._settings
+        feed = Feed(settings.serde)
+        begun = client._connected().call_later(port.desk, self._number, name, (), {}, settings, client._policy, feed)
+        await feed_all(port, feed, chunks, begun)
+
+
+class AsyncStreamNowaitProxy(AsyncStreamProxy):
+    """Chunks to one member, none of which is acknowledged."""
+
+    __slots__ = ()
+    _style, _number = "stream_nowait", _calls.STREAM_NOWAIT
+
+
+class AsyncClientConnection(CallStyles):
+    """Calls through a connected client."""
+
+    client: AsyncClient
+    _rpc, _rpc_nowait = AsyncRpcProxy, AsyncRpcNowaitProxy
+    _cast, _cast_nowait = AsyncBroadcastProxy, AsyncBroadcastNowaitProxy
+    _stream, _stream_nowait = AsyncStreamProxy, AsyncStreamNowaitProxy
+
+    async def wait_for_members(self, *members: str, timeout: float | None = None, interval: float = 1.0) -> None:
+        """Waits until all these nodes are members. `interval` has no meaning here: nothing is polled."""
+        await self.client._wait_for_members_there(members, timeout)
+
+    async def __aenter__(self) -> AsyncClientConnection:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.stop()

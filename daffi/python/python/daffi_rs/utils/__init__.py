@@ -1,0 +1,1 @@
+"""Small helpers, under the names that they have in daffi 3.0.1."""
