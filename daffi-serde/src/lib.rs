@@ -35,6 +35,9 @@
 //!   [`envelope`] reads what self-describing formats put around arguments and results. A format
 //!   made of these and a serde library is about a hundred lines: see `daffi-serde-msgpack`.
 
+#[macro_use]
+mod refuse;
+
 mod args;
 mod buffered;
 mod bytes_like;

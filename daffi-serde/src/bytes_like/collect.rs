@@ -30,14 +30,6 @@ impl SerializeSeq for Collected {
 
 type Refused = Impossible<Vec<u8>, NoOctet>;
 
-macro_rules! refuse {
-    ($($method:ident($($ty:ty),*) -> $ok:ty;)*) => {$(
-        fn $method(self, $(_: $ty),*) -> Result<$ok, NoOctet> {
-            Err(NoOctet)
-        }
-    )*};
-}
-
 impl Serializer for Collect {
     type Ok = Vec<u8>;
     type Error = NoOctet;
@@ -53,48 +45,9 @@ impl Serializer for Collect {
         Ok(Collected(Vec::with_capacity(len.unwrap_or_default())))
     }
 
-    refuse! {
-        serialize_bool(bool) -> Vec<u8>;
-        serialize_i8(i8) -> Vec<u8>;
-        serialize_i16(i16) -> Vec<u8>;
-        serialize_i32(i32) -> Vec<u8>;
-        serialize_i64(i64) -> Vec<u8>;
-        serialize_u8(u8) -> Vec<u8>;
-        serialize_u16(u16) -> Vec<u8>;
-        serialize_u32(u32) -> Vec<u8>;
-        serialize_u64(u64) -> Vec<u8>;
-        serialize_f32(f32) -> Vec<u8>;
-        serialize_f64(f64) -> Vec<u8>;
-        serialize_char(char) -> Vec<u8>;
-        serialize_str(&str) -> Vec<u8>;
-        serialize_bytes(&[u8]) -> Vec<u8>;
-        serialize_none() -> Vec<u8>;
-        serialize_unit() -> Vec<u8>;
-        serialize_unit_struct(&'static str) -> Vec<u8>;
-        serialize_unit_variant(&'static str, u32, &'static str) -> Vec<u8>;
-        serialize_tuple(usize) -> Refused;
-        serialize_tuple_struct(&'static str, usize) -> Refused;
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Refused;
-        serialize_map(Option<usize>) -> Refused;
-        serialize_struct(&'static str, usize) -> Refused;
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Refused;
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<Vec<u8>, NoOctet> {
-        Err(NoOctet)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, _: &T) -> Result<Vec<u8>, NoOctet> {
-        Err(NoOctet)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<Vec<u8>, NoOctet> {
-        Err(NoOctet)
+    refuse_rest! {
+        Err(NoOctet);
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str bytes none some unit unit_struct unit_variant newtype_struct
+        newtype_variant tuple tuple_struct tuple_variant map struct struct_variant collect_str
     }
 }

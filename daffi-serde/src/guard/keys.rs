@@ -78,14 +78,6 @@ macro_rules! scalars {
     )*};
 }
 
-macro_rules! containers {
-    ($($method:ident($($ty:ty),*) -> $ok:ty = $kind:literal;)*) => {$(
-        fn $method(self, $(_: $ty),*) -> Result<$ok, Unhashable> {
-            Err(Unhashable::Container($kind))
-        }
-    )*};
-}
-
 impl Serializer for KindProbe {
     type Ok = ();
     type Error = Unhashable;
@@ -120,12 +112,14 @@ impl Serializer for KindProbe {
         serialize_unit_variant(&'static str, u32, &'static str);
     }
 
-    containers! {
-        serialize_tuple(usize) -> Self::SerializeTuple = "a tuple, which is a list there,";
-        serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct = "a tuple, which is a list there,";
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant = "a map";
-        serialize_map(Option<usize>) -> Self::SerializeMap = "a map";
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant = "a map";
+    refuse_rest! {
+        Err(Unhashable::Container("a tuple, which is a list there,"));
+        tuple tuple_struct
+    }
+
+    refuse_rest! {
+        Err(Unhashable::Container("a map"));
+        newtype_variant tuple_variant map struct_variant
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeStruct, Unhashable> {
@@ -142,16 +136,6 @@ impl Serializer for KindProbe {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Unhashable> {
         value.serialize(self)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<(), Unhashable> {
-        Err(Unhashable::Container("a map"))
     }
 
     fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Unhashable> {

@@ -30,14 +30,6 @@ impl Error for NoOctet {
     }
 }
 
-macro_rules! refuse {
-    ($($method:ident($($ty:ty),*) -> $ok:ty;)*) => {$(
-        fn $method(self, $(_: $ty),*) -> Result<$ok, NoOctet> {
-            Err(NoOctet)
-        }
-    )*};
-}
-
 impl Serializer for OnlyOctet {
     type Ok = u8;
     type Error = NoOctet;
@@ -53,52 +45,9 @@ impl Serializer for OnlyOctet {
         Ok(value)
     }
 
-    refuse! {
-        serialize_bool(bool) -> u8;
-        serialize_i8(i8) -> u8;
-        serialize_i16(i16) -> u8;
-        serialize_i32(i32) -> u8;
-        serialize_i64(i64) -> u8;
-        serialize_u16(u16) -> u8;
-        serialize_u32(u32) -> u8;
-        serialize_u64(u64) -> u8;
-        serialize_f32(f32) -> u8;
-        serialize_f64(f64) -> u8;
-        serialize_char(char) -> u8;
-        serialize_str(&str) -> u8;
-        serialize_bytes(&[u8]) -> u8;
-        serialize_none() -> u8;
-        serialize_unit() -> u8;
-        serialize_unit_struct(&'static str) -> u8;
-        serialize_unit_variant(&'static str, u32, &'static str) -> u8;
-        serialize_seq(Option<usize>) -> Self::SerializeSeq;
-        serialize_tuple(usize) -> Self::SerializeTuple;
-        serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct;
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant;
-        serialize_map(Option<usize>) -> Self::SerializeMap;
-        serialize_struct(&'static str, usize) -> Self::SerializeStruct;
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<u8, NoOctet> {
-        Err(NoOctet)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, _: &T) -> Result<u8, NoOctet> {
-        Err(NoOctet)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<u8, NoOctet> {
-        Err(NoOctet)
-    }
-
-    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<u8, NoOctet> {
-        Err(NoOctet)
+    refuse_rest! {
+        Err(NoOctet);
+        bool i8 i16 i32 i64 u16 u32 u64 f32 f64 char str bytes none some unit unit_struct unit_variant newtype_struct
+        newtype_variant seq tuple tuple_struct tuple_variant map struct struct_variant collect_str
     }
 }

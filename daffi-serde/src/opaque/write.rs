@@ -31,14 +31,6 @@ macro_rules! numbers {
     )*};
 }
 
-macro_rules! containers {
-    ($($method:ident($($ty:ty),*) -> $ok:ident as $what:literal;)*) => {$(
-        fn $method(self, $(_: $ty),*) -> Result<Self::$ok, Error> {
-            Err(refuse($what))
-        }
-    )*};
-}
-
 impl Serializer for OpaqueSerializer<'_> {
     type Ok = bool;
     type Error = Error;
@@ -56,16 +48,10 @@ impl Serializer for OpaqueSerializer<'_> {
         serialize_char: char
     }
 
-    containers! {
-        serialize_seq(Option<usize>) -> SerializeSeq as "a list";
-        serialize_tuple(usize) -> SerializeTuple as "a tuple";
-        serialize_tuple_struct(&'static str, usize) -> SerializeTupleStruct as "a tuple";
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> SerializeTupleVariant
-            as "a variant with content";
-        serialize_map(Option<usize>) -> SerializeMap as "a map";
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> SerializeStructVariant
-            as "a variant with content";
-    }
+    refuse_rest!(Err(refuse("a list")); seq);
+    refuse_rest!(Err(refuse("a tuple")); tuple tuple_struct);
+    refuse_rest!(Err(refuse("a map")); map);
+    refuse_rest!(Err(refuse("a variant with content")); newtype_variant tuple_variant struct_variant);
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeStruct, Error> {
         StructOrNumber::new(self, name, |_| Err(refuse("a struct")))
@@ -115,15 +101,5 @@ impl Serializer for OpaqueSerializer<'_> {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<bool, Error> {
         value.serialize(self)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<bool, Error> {
-        Err(refuse("a variant with content"))
     }
 }

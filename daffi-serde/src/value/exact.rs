@@ -106,14 +106,6 @@ fn no_value<E: serde::ser::Error>() -> E {
     E::custom("not the form of any Value")
 }
 
-macro_rules! refuse {
-    ($($method:ident($($ty:ty),*) -> $ok:ty;)*) => {$(
-        fn $method(self, $(_: $ty),*) -> Result<$ok, S::Error> {
-            Err(no_value())
-        }
-    )*};
-}
-
 impl<S: Serializer> Serializer for ExactSerializer<S> {
     type Ok = S::Ok;
     type Error = S::Error;
@@ -188,37 +180,10 @@ impl<S: Serializer> Serializer for ExactSerializer<S> {
         self.many(Kind::Map, len, len.saturating_mul(2).saturating_add(1))
     }
 
-    refuse! {
-        serialize_i8(i8) -> S::Ok;
-        serialize_i16(i16) -> S::Ok;
-        serialize_i32(i32) -> S::Ok;
-        serialize_u8(u8) -> S::Ok;
-        serialize_u16(u16) -> S::Ok;
-        serialize_u32(u32) -> S::Ok;
-        serialize_u128(u128) -> S::Ok;
-        serialize_f32(f32) -> S::Ok;
-        serialize_char(char) -> S::Ok;
-        serialize_none() -> S::Ok;
-        serialize_unit_struct(&'static str) -> S::Ok;
-        serialize_unit_variant(&'static str, u32, &'static str) -> S::Ok;
-        serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct;
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant;
-        serialize_struct(&'static str, usize) -> Self::SerializeStruct;
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<S::Ok, S::Error> {
-        Err(no_value())
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<S::Ok, S::Error> {
-        Err(no_value())
+    refuse_rest! {
+        Err(no_value());
+        i8 i16 i32 u8 u16 u32 u128 f32 char none some unit_struct unit_variant newtype_variant tuple_struct tuple_variant
+        struct struct_variant
     }
 
     fn is_human_readable(&self) -> bool {

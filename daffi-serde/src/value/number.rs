@@ -137,14 +137,6 @@ impl ReadDigits {
     }
 }
 
-macro_rules! refuse {
-    ($($method:ident($($ty:ty),*) -> $ok:ty;)*) => {$(
-        fn $method(self, $(_: $ty),*) -> Result<$ok, Error> {
-            Self::no_digits()
-        }
-    )*};
-}
-
 impl Serializer for ReadDigits {
     type Ok = Number;
     type Error = Error;
@@ -167,49 +159,10 @@ impl Serializer for ReadDigits {
         })
     }
 
-    refuse! {
-        serialize_bool(bool) -> Number;
-        serialize_i8(i8) -> Number;
-        serialize_i16(i16) -> Number;
-        serialize_i32(i32) -> Number;
-        serialize_i64(i64) -> Number;
-        serialize_u8(u8) -> Number;
-        serialize_u16(u16) -> Number;
-        serialize_u32(u32) -> Number;
-        serialize_u64(u64) -> Number;
-        serialize_f32(f32) -> Number;
-        serialize_f64(f64) -> Number;
-        serialize_char(char) -> Number;
-        serialize_bytes(&[u8]) -> Number;
-        serialize_none() -> Number;
-        serialize_unit() -> Number;
-        serialize_unit_struct(&'static str) -> Number;
-        serialize_unit_variant(&'static str, u32, &'static str) -> Number;
-        serialize_seq(Option<usize>) -> Self::SerializeSeq;
-        serialize_tuple(usize) -> Self::SerializeTuple;
-        serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct;
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant;
-        serialize_map(Option<usize>) -> Self::SerializeMap;
-        serialize_struct(&'static str, usize) -> Self::SerializeStruct;
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<Number, Error> {
-        Self::no_digits()
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, _: &T) -> Result<Number, Error> {
-        Self::no_digits()
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<Number, Error> {
-        Self::no_digits()
+    refuse_rest! {
+        Self::no_digits();
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char bytes none some unit unit_struct unit_variant newtype_struct
+        newtype_variant seq tuple tuple_struct tuple_variant map struct struct_variant
     }
 
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<Number, Error> {
