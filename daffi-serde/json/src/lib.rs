@@ -36,7 +36,16 @@
 //! `serde_json`, with which that gives most numbers as maps of a key of its own. Types that know
 //! such maps are given them, with all digits: `serde_json::Value` and `Number`, decimals of other
 //! crates. So are all others that take whatever is there and are not of serde or of this project: a
-//! visitor of numbers alone that asks by `deserialize_any` gets a map then, as of `serde_json`.
+//! visitor of numbers alone that asks by `deserialize_any` gets a map then, as of `serde_json`; and
+//! so do serde's own buffers where this format stands behind a pointer (`dyn Format`), so that they
+//! read no float there.
+//!
+//! Keys of maps are text. Integers and truth values as keys are read back from it by a map of such
+//! keys, but for one in serde's buffers, which make no number of text: that is an error of its
+//! reader.
+//!
+//! `serde_json`'s `RawValue` is written as it is, and read as what stands there. Other formats
+//! refuse it.
 //!
 //! Text with a lone surrogate, which Python can send as `"\ud800"`, is no text in Rust, and an
 //! error; only in the texts of an exception it is read as a replacement character, so that class
@@ -95,7 +104,7 @@ impl Json {
     fn read<'de>(&self, text: &'de str, seed: impl DeserializeSeed<'de, Value = ()>) -> Result<(), SerdeError> {
         let (json, watch) = (serde_json::Deserializer::from_str(text), self.watch(text));
         if numbers_are_maps() {
-            return Self::run(json, text, &watch.with_source(&Precise(text)), seed);
+            return Self::run(json, text, &watch.with_source(&Precise), seed);
         }
         Self::run(json, text, &watch, seed)
     }

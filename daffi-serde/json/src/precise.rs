@@ -1,8 +1,8 @@
 //! Numbers with all their digits, where `serde_json` gives them.
 
-use std::{fmt, sync::OnceLock};
+use std::{any::TypeId, fmt, sync::OnceLock};
 
-use daffi_serde::{guard::Source, value::tag};
+use daffi_serde::guard::Source;
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -11,11 +11,16 @@ use serde::{
 /// Whether `serde_json` gives numbers as maps. Its feature `arbitrary_precision` makes it do so,
 /// which any crate of a build may turn on, and no other is told.
 pub(crate) fn numbers_are_maps() -> bool {
-    static ARE_MAPS: OnceLock<bool> = OnceLock::new();
-    *ARE_MAPS.get_or_init(|| serde_json::from_str("0.5").is_ok_and(|Probe(is_map)| is_map))
+    map_of_numbers().is_some()
 }
 
-struct Probe(bool);
+/// The type by which it gives them. `serde_json` does not name it.
+fn map_of_numbers() -> Option<TypeId> {
+    static MAP: OnceLock<Option<TypeId>> = OnceLock::new();
+    *MAP.get_or_init(|| serde_json::from_str("0.5").ok().and_then(|Probe(map)| map))
+}
+
+struct Probe(Option<TypeId>);
 
 impl<'de> Deserialize<'de> for Probe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -28,28 +33,23 @@ impl<'de> Deserialize<'de> for Probe {
             }
 
             fn visit_f64<E>(self, _: f64) -> Result<Probe, E> {
-                Ok(Probe(false))
+                Ok(Probe(None))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Probe, A::Error> {
-                Ok(Probe(true))
+                Ok(Probe(Some(typeid::of::<A>())))
             }
         }
         deserializer.deserialize_any(WhatComes)
     }
 }
 
-/// A text in which numbers are told from maps that are written like them.
+/// A text whose numbers are maps for `serde_json`.
 #[derive(Debug)]
-pub(crate) struct Precise<'a>(pub(crate) &'a str);
+pub(crate) struct Precise;
 
-impl Source for Precise<'_> {
-    fn has_numbers_as_maps(&self) -> bool {
-        true
-    }
-
-    fn is_number(&self, key: &str) -> bool {
-        // A key of the payload is lent from there, or not lent.
-        key == tag::NUMBER && !self.0.as_bytes().as_ptr_range().contains(&key.as_ptr())
+impl Source for Precise {
+    fn numbers_as_maps(&self) -> Option<TypeId> {
+        map_of_numbers()
     }
 }

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{any::TypeId, fmt};
 
 /// A payload in which is looked up what the format's library does not say of what it read.
 ///
@@ -13,17 +13,13 @@ pub trait Source: fmt::Debug {
         None
     }
 
-    /// Whether the library gives some numbers as maps of one entry: a key of its own, and their
-    /// digits.
-    fn has_numbers_as_maps(&self) -> bool {
-        false
-    }
-
-    /// Whether the map whose first key the library lent is such a number, rather than a map of the
-    /// payload with an equal key.
-    fn is_number(&self, key: &str) -> bool {
-        let _all_are_maps = key;
-        false
+    /// The type of the library that is the [`MapAccess`](serde::de::MapAccess) of numbers, if it
+    /// gives some as maps of one entry: a key of its own, and their digits.
+    ///
+    /// By its type a number is told from a map of the payload that has that key, before any key is
+    /// read: those are for the type that asked for the map.
+    fn numbers_as_maps(&self) -> Option<TypeId> {
+        None
     }
 
     /// Whether `bytes`, a part of the payload, stand there as text. It is asked before they are

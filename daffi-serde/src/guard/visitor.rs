@@ -183,7 +183,7 @@ impl<'de, R: Rules, V: Visitor<'de>> Visitor<'de> for Watched<'_, R, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        if self.watch.has_numbers_as_maps() && matches!(self.asked, Asked::Any | Asked::Value) {
+        if self.watch.numbers_as_maps().is_some() && matches!(self.asked, Asked::Any | Asked::Value) {
             return self.visit_map_or_number(inner);
         }
         self.visit_entries(inner)

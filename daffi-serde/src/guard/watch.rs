@@ -1,4 +1,4 @@
-use std::{cell::Cell, fmt, marker::PhantomData};
+use std::{any::TypeId, cell::Cell, fmt, marker::PhantomData};
 
 use serde::de::Error;
 
@@ -15,7 +15,7 @@ pub struct Watch<'a> {
     places_left: Cell<usize>,
     breach: Cell<Option<Breach>>,
     source: Option<&'a dyn Source>,
-    numbers_as_maps: bool,
+    numbers_as_maps: Option<TypeId>,
 }
 
 /// A limit that was reached.
@@ -65,7 +65,7 @@ impl<'a> Watch<'a> {
             places_left: Cell::new(len),
             breach: Cell::new(None),
             source: None,
-            numbers_as_maps: false,
+            numbers_as_maps: None,
         }
     }
 
@@ -73,7 +73,7 @@ impl<'a> Watch<'a> {
     #[must_use]
     pub fn with_source(mut self, source: &'a dyn Source) -> Self {
         self.source = Some(source);
-        self.numbers_as_maps = source.has_numbers_as_maps();
+        self.numbers_as_maps = source.numbers_as_maps();
         self
     }
 
@@ -165,14 +165,9 @@ impl<'a> Watch<'a> {
         self.source?.rounded_integer()
     }
 
-    /// Whether a map may be a number.
-    pub(super) const fn has_numbers_as_maps(&self) -> bool {
+    /// The maps that are numbers.
+    pub(super) const fn numbers_as_maps(&self) -> Option<TypeId> {
         self.numbers_as_maps
-    }
-
-    /// Whether the map with this first key is a number.
-    pub(super) fn is_number(&self, key: &str) -> bool {
-        self.source.is_some_and(|source| source.is_number(key))
     }
 
     /// Whether `bytes` stand in the payload as text, which they are not.
