@@ -164,6 +164,7 @@ impl Rules for JsonRules {
     const NAME: &'static str = "JSON";
     const NON_FINITE: bool = false;
     const BYTES: bool = false;
+    const RAW_JSON: bool = true;
 
     fn keeps_digits() -> bool {
         numbers_are_maps()

@@ -104,6 +104,7 @@ struct PostcardRules;
 impl Rules for PostcardRules {
     const NAME: &'static str = "POSTCARD";
     const SELF_DESCRIBING: bool = false;
+    const CHARS_AS_TEXT: bool = true;
 }
 
 fn encode_error(error: impl std::fmt::Display) -> SerdeError {

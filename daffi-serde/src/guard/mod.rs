@@ -71,11 +71,17 @@ pub trait Rules: 'static {
     /// Whether whatever is there is read where a list is asked for. This is for libraries that give
     /// bytes as a list then, which nobody could tell from one that was sent as such.
     const LISTS_AS_ANY: bool = false;
+    /// Whether text is read where a char is asked for. This is for libraries that take the first
+    /// char of a longer text.
+    const CHARS_AS_TEXT: bool = false;
     /// Whether keys of maps may be lists or maps. Where a Python node reads them as such, it stops:
     /// it cannot hash them.
     const CONTAINERS_AS_KEYS: bool = true;
     /// Whether sequences that hold nothing but `u8` are written as bytes.
     const OCTETS_AS_BYTES: bool = false;
+    /// Whether the format's library writes text of JSON ([`tag::RAW_JSON`](crate::value::tag::RAW_JSON))
+    /// as what it says, and reads it as that text. By default the guard refuses it.
+    const RAW_JSON: bool = false;
 
     /// Whether the format's library writes a struct of the name
     /// [`tag::NUMBER`](crate::value::tag::NUMBER) as the number that it is, with all its digits. By

@@ -69,7 +69,6 @@ impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R,
     type Error = D::Error;
 
     pass_on! {
-        deserialize_char() as Text;
         deserialize_str() as Text;
         deserialize_string() as Text;
         deserialize_bytes() as Bytes;
@@ -99,6 +98,11 @@ impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R,
         deserialize_u16, deserialize_u32, deserialize_u64, deserialize_f32, deserialize_f64
     }
 
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        let (inner, visitor) = self.split(Asked::Text, visitor);
+        if R::CHARS_AS_TEXT { inner.deserialize_str(visitor) } else { inner.deserialize_char(visitor) }
+    }
+
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let (inner, visitor) = self.split(Asked::Other, visitor);
         // A library without wide integers may still have a form of its own for them: rmp-serde
@@ -118,6 +122,7 @@ impl<'de, R: Rules, D: Deserializer<'de>> Deserializer<'de> for ReadGuard<'_, R,
                 inner.deserialize_any(visitor)
             }
             tag::VALUE => self.deserialize_enum(exact::NAME, exact::VARIANTS, visitor),
+            tag::RAW_JSON if !R::RAW_JSON => Err(self.watch.raw_json()),
             _ => {
                 let (inner, visitor) = self.split(Asked::Newtype, visitor);
                 inner.deserialize_newtype_struct(name, visitor)

@@ -3,7 +3,7 @@ use std::{any::TypeId, cell::Cell, fmt, marker::PhantomData};
 use serde::de::Error;
 
 use super::{ReadGuard, Rules, Source};
-use crate::{ValueLimits, buffered::TooManyOctets};
+use crate::{ValueLimits, buffered::TooManyOctets, value::tag};
 
 /// What was counted while one payload is read. All guards of a payload share one.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ enum Breach {
     Octets(TooManyOctets),
     /// A type asks a format that does not say so what is there.
     Undescribed(&'static str),
+    RawJson,
 }
 
 impl fmt::Display for Breach {
@@ -34,6 +35,7 @@ impl fmt::Display for Breach {
             Self::Depth(limit) => write!(f, "nested deeper than {limit} levels (max_depth)"),
             Self::Values(limit) => write!(f, "more than {limit} values (max_values)"),
             Self::Octets(too_many) => too_many.fmt(f),
+            Self::RawJson => f.write_str(tag::RAW_JSON_UNREAD),
             Self::Undescribed(format) => write!(
                 f,
                 "the type asks what is there, which {format} does not say (an internally or adjacently tagged or untagged \
@@ -179,6 +181,12 @@ impl<'a> Watch<'a> {
     #[cold]
     pub(super) fn undescribed<R: Rules, E: Error>(&self) -> E {
         self.broken(Breach::Undescribed(R::NAME))
+    }
+
+    /// A type asks for text of JSON, which the format does not hold.
+    #[cold]
+    pub(super) fn raw_json<E: Error>(&self) -> E {
+        self.broken(Breach::RawJson)
     }
 
     #[cold]

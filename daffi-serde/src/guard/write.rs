@@ -256,7 +256,7 @@ impl<R: Rules, S: Serializer> Serializer for WriteGuard<R, S> {
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
         let begin = |guard: Self| guard.inner.serialize_struct(name, len).map(Part::new);
-        if name == tag::NUMBER && R::keeps_digits() {
+        if name == tag::NUMBER && R::keeps_digits() || name == tag::RAW_JSON && R::RAW_JSON {
             return begin(self).map(StructOrNumber::of_struct);
         }
         StructOrNumber::new(self, name, begin)

@@ -172,6 +172,7 @@ impl<'de> Deserializer<'de> for OpaqueDeserializer<'de> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
         match name {
             tag::VALUE => self.deserialize_identifier(visitor),
+            tag::RAW_JSON => Err(Error::custom(tag::RAW_JSON_UNREAD)),
             _ => visitor.visit_newtype_struct(self),
         }
     }

@@ -145,6 +145,7 @@ impl<'de, E: Error> Deserializer<'de> for ValueDeserializer<E> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, E> {
         match name {
             tag::VALUE => visitor.visit_enum(ExactAccess(self)),
+            tag::RAW_JSON => Err(E::custom(tag::RAW_JSON_UNREAD)),
             _ => visitor.visit_newtype_struct(self),
         }
     }

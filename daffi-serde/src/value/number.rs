@@ -32,12 +32,17 @@ impl<S: Serializer, F> StructOrNumber<S, F> {
     /// Begins what is called `name`; a struct by means of `begin`.
     ///
     /// # Errors
-    /// Those of `begin`.
+    /// Those of `begin`; and for text of JSON ([`tag::RAW_JSON`]), which would be a struct for its
+    /// reader.
     pub fn new(serializer: S, name: &str, begin: impl FnOnce(S) -> Result<F, S::Error>) -> Result<Self, S::Error> {
-        if name == tag::NUMBER {
-            return Ok(Self(Either::Number { serializer, number: None }));
+        match name {
+            tag::NUMBER => Ok(Self(Either::Number { serializer, number: None })),
+            tag::RAW_JSON => Err(S::Error::custom(
+                "a RawValue of serde_json is text of JSON, and as such in no other format: send what it holds \
+                 (`serde_json::from_str::<serde_json::Value>(raw.get())`), or that text (`raw.get()`)",
+            )),
+            _ => begin(serializer).map(Self::of_struct),
         }
-        begin(serializer).map(Self::of_struct)
     }
 
     /// What is a struct, whatever its name.

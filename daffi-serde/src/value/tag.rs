@@ -41,6 +41,14 @@ pub const OCTETS: &str = "$daffi::Octets";
 /// see [`StructOrNumber`](super::StructOrNumber).
 pub const NUMBER: &str = "$serde_json::private::Number";
 
+/// A struct that is text of JSON, of any value, in its only field: the `RawValue` of `serde_json`.
+/// It asks for a newtype struct of this name when it is read. Formats other than JSON refuse both.
+pub const RAW_JSON: &str = "$serde_json::private::RawValue";
+
+/// What formats other than JSON answer to who asks for [`RAW_JSON`].
+pub const RAW_JSON_UNREAD: &str =
+    "text of JSON (serde_json's RawValue) is read from JSON alone: take daffi's Value, or serde_json's";
+
 /// What a newtype struct of that name holds, when it is one of the kinds above that are a single
 /// value: all but [`VALUE`], [`SET`], [`FROZEN_SET`] and [`OCTETS`], which a writer passes through
 /// or writes element by element.

@@ -394,6 +394,7 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
     fn deserialize_newtype_struct<V: Visitor<'a>>(self, name: &'static str, visitor: V) -> Result<V::Value, ReadError> {
         match name {
             tag::VALUE => self.visit_as_value(visitor),
+            tag::RAW_JSON => Err(ReadError::custom(tag::RAW_JSON_UNREAD)),
             _ => visitor.visit_newtype_struct(self),
         }
     }

@@ -1,85 +1,23 @@
 //! The shapes that serde gives to types, in each format: what comes back is what was sent, or
 //! nothing is sent.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    fmt::Debug,
-};
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod attributes;
+mod peers;
+mod table;
+mod types_of_libraries;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::{Bytes, BytesMut};
 use daffi_serde::{Body, Codec, Output, Value};
 use daffi_serde_json::Json;
 use daffi_serde_msgpack::Msgpack;
 use daffi_serde_pickle::Pickle;
-use daffi_serde_postcard::Postcard;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
-/// What becomes of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// It comes back as it was.
-    Same,
-    /// The writer refuses it.
-    NotWritten,
-    /// The reader refuses it.
-    NotRead,
-    /// Another value comes back.
-    Changed,
-}
-use Outcome::{Changed, NotRead, NotWritten, Same};
-
-fn outcome<C: Codec, T: Serialize + DeserializeOwned + PartialEq + 'static>(format: &C, value: &T) -> Outcome {
-    let mut buffer = BytesMut::new();
-    if Codec::encode_return(format, value, &mut Output::new(&mut buffer)).is_err() {
-        return NotWritten;
-    }
-    let mut read = None::<T>;
-    match Codec::decode_result(format, &Body::new(buffer), &mut read) {
-        Err(_) => NotRead,
-        Ok(()) if read.as_ref() == Some(value) => Same,
-        Ok(()) => Changed,
-    }
-}
-
-#[derive(Default)]
-struct Table {
-    wrong: Vec<String>,
-    rows: usize,
-}
-
-impl Table {
-    /// In JSON, MSGPACK, PICKLE and postcard.
-    fn row<T>(&mut self, name: &str, value: T, expected: [Outcome; 4])
-    where
-        T: Serialize + DeserializeOwned + PartialEq + Debug + 'static,
-    {
-        self.rows += 1;
-        let found = [
-            outcome(&Json::default(), &value),
-            outcome(&Msgpack::default(), &value),
-            outcome(&Pickle::default(), &value),
-            outcome(&Postcard::default(), &value),
-        ];
-        if found != expected {
-            self.wrong.push(format!("{name}: {found:?}, expected {expected:?}"));
-        }
-    }
-
-    fn all<T>(&mut self, name: &str, value: T)
-    where
-        T: Serialize + DeserializeOwned + PartialEq + Debug + 'static,
-    {
-        self.row(name, value, [Same; 4]);
-    }
-
-    /// What needs a format that describes itself.
-    fn described<T>(&mut self, name: &str, value: T, postcard: Outcome)
-    where
-        T: Serialize + DeserializeOwned + PartialEq + Debug + 'static,
-    {
-        self.row(name, value, [Same, Same, Same, postcard]);
-    }
-}
+use crate::table::{Changed, NotRead, NotWritten, Same, Table, refusal};
 
 macro_rules! shapes {
     ($($item:item)*) => {$(
@@ -87,6 +25,7 @@ macro_rules! shapes {
         $item
     )*};
 }
+use shapes;
 
 shapes! {
     struct Unit;
@@ -167,7 +106,12 @@ fn what_is_sent_comes_back() {
     table.all("map of enums", BTreeMap::from([("k".to_owned(), External::Newtype(1))]));
     table.row("map of tuples", BTreeMap::from([((1, 2), 3)]), [NotWritten, NotWritten, Same, Same]);
     table.row("map of lists", BTreeMap::from([(vec![300], 3)]), [NotWritten, NotWritten, NotWritten, Same]);
-    table.row("map of Vec<u8>", BTreeMap::from([(vec![1_u8], 3)]), [NotWritten, Same, Same, Same]);
+    table.row_and_erased(
+        "map of Vec<u8>",
+        BTreeMap::from([(vec![1_u8], 3)]),
+        [NotWritten, Same, Same, Same],
+        [NotWritten, Same, NotWritten, Same],
+    );
     table.row(
         "map of maps",
         BTreeMap::from([(BTreeMap::from([(1, 2)]), 3)]),
@@ -255,7 +199,7 @@ fn what_is_sent_comes_back() {
     table.all("value", Value::from(vec![Value::Null, 1.into(), "a".into()]));
     table.described("JSON value", serde_json::json!({"a": [1, 2.5, null, {"b": "c"}]}), NotRead);
     assert!(table.rows >= 60, "{}", table.rows);
-    assert!(table.wrong.is_empty(), "{}", table.wrong.join("\n"));
+    table.check();
 }
 
 #[test]
@@ -275,18 +219,15 @@ fn data_within_a_struct_is_a_list_for_who_has_no_bytes() {
 
 #[test]
 fn a_key_that_python_cannot_hash_is_named() {
-    fn error<C: Codec, T: Serialize + 'static>(format: &C, value: &T) -> String {
-        Codec::encode_return(format, value, &mut Output::new(&mut BytesMut::new())).unwrap_err().to_string()
-    }
     let lists = HashMap::from([(vec![300], 2)]);
     assert_eq!(
-        error(&Pickle::default(), &lists),
+        refusal(&Pickle::default(), &lists),
         "cannot write PICKLE: a list cannot be a key of a map or an element of a set: Python cannot hash it (the key is \
          [300]); tuples and frozen sets can"
     );
-    assert!(error(&Msgpack::default(), &lists).contains("(the key is [300])"));
+    assert!(refusal(&Msgpack::default(), &lists).contains("(the key is [300])"));
     let within = Value::Set(vec![Value::Tuple(vec![Value::List(vec!["deep".into()].into())].into())].into());
-    assert!(error(&Pickle::default(), &within).contains("(the key is (['deep'],))"));
+    assert!(refusal(&Pickle::default(), &within).contains("(the key is (['deep'],))"));
     let sets = Value::Set(vec![Value::FrozenSet(vec![1.into()].into())].into());
     let mut buffer = BytesMut::new();
     assert!(Codec::encode_return(&Pickle::default(), &sets, &mut Output::new(&mut buffer)).is_ok());
