@@ -15,9 +15,9 @@ use crate::{DynArgs, RemoteError, Value, bytes_like};
 /// Implemented for every type that can be deserialised and owns its data. A parameter of type
 /// `Option` may be missing.
 ///
-/// Of a type that borrows from what it is read from, such as a struct with a `&'a str`, the compiler
-/// says that its `Deserialize` is not general enough: take one that owns, with a `String` there. A
-/// `Cow<'static, str>` owns what it is read from, unless it has `#[serde(borrow)]`.
+/// Of a type that borrows from what it is read from, such as a struct with a `&'a str`, the
+/// compiler says that its `Deserialize` is not general enough: take one that owns, with a `String`
+/// there. A `Cow<'static, str>` owns what it holds, unless it has `#[serde(borrow)]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a callback",
     note = "a parameter must implement `DeserializeOwned` and own its data"

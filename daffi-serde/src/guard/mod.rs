@@ -79,8 +79,9 @@ pub trait Rules: 'static {
     const CONTAINERS_AS_KEYS: bool = true;
     /// Whether sequences that hold nothing but `u8` are written as bytes.
     const OCTETS_AS_BYTES: bool = false;
-    /// Whether the format's library writes text of JSON ([`tag::RAW_JSON`](crate::value::tag::RAW_JSON))
-    /// as what it says, and reads it as that text. By default the guard refuses it.
+    /// Whether the format's library writes text of JSON
+    /// ([`tag::RAW_JSON`](crate::value::tag::RAW_JSON)) as what it says, and reads it as that text.
+    /// By default the guard refuses it.
     const RAW_JSON: bool = false;
 
     /// Whether the format's library writes a struct of the name

@@ -21,8 +21,8 @@ use serde::{
     de::{DeserializeOwned, Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// A map, or the number that it has as a name: a type that asks what is there, as the one in serde's
-/// manual that is text or a struct.
+/// A map or a number: a type that asks what is there, as the one in serde's manual that is text or
+/// a struct.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 enum MapOrNumber<K: Ord> {
