@@ -12,13 +12,14 @@ use rustls_platform_verifier::Verifier;
 use crate::{
     SettingsError,
     identity::{load, provider},
+    issued::ByIssuer,
     pem::Pem,
     verify::ByKey,
 };
 
 /// Whom a connector trusts, and the certificate it shows when a server asks for one.
 ///
-/// There is no default: choose one of the constructors. All but the one called dangerous verify who
+/// There is no default: choose one of the constructors. All but those called dangerous verify who
 /// the server is.
 ///
 /// ```
@@ -66,6 +67,23 @@ impl ClientTls {
     /// [`SettingsError`] when the text holds no certificate, or one that can't be an authority's.
     pub fn ca_pem(text: &[u8]) -> Result<Self, SettingsError> {
         Self::authorities(&Pem::from_text("CA", text))
+    }
+
+    /// Trusts the certificates in this PEM file and what they have issued, whatever host that is for:
+    /// whoever holds any certificate of theirs can answer in the server's place. One of version 1
+    /// will do, or that of an authority which it issued to itself.
+    ///
+    /// This is what daffi 3.0.1 does, for programs that cannot have other certificates yet;
+    /// [`pin_certificate`](Self::pin_certificate) trusts one server, and
+    /// [`ca_file`](Self::ca_file) the one that is meant.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when the file can't be read, holds no certificate, or one that can't be an
+    /// authority's.
+    pub fn dangerous_ca_file_for_any_host(path: impl AsRef<Path>) -> Result<Self, SettingsError> {
+        let authorities = Pem::read("CA file", path.as_ref())?.authorities()?;
+        let algorithms = provider().signature_verification_algorithms;
+        Ok(Self::with_verifier(Arc::new(ByIssuer { authorities, algorithms })))
     }
 
     /// Trusts exactly the certificate in this PEM file, whatever host it is for, whoever issued it

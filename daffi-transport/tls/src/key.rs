@@ -7,7 +7,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, RootCertStore,
     client::danger::HandshakeSignatureValid,
     crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key},
-    pki_types::{CertificateDer, SubjectPublicKeyInfoDer},
+    pki_types::{CertificateDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer},
 };
 
 const SEQUENCE: u8 = 0x30;
@@ -52,6 +52,39 @@ pub(crate) fn verify_tls13(
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<HandshakeSignatureValid, Error> {
     verify_tls13_signature_with_raw_key(message, &public_key(certificate)?, signed, algorithms)
+}
+
+/// Whether a certificate of any version was signed with this key, which is as a trust anchor has it.
+pub(crate) fn is_signed_with(
+    certificate: &CertificateDer<'_>,
+    key: &[u8],
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> bool {
+    let key = SubjectPublicKeyInfoDer::from(write(SEQUENCE, key));
+    let (Some((message, algorithm, signature)), Some((key, bits))) = (signed(certificate), parts(&key)) else {
+        return false;
+    };
+    let made_so = |known: &&&dyn SignatureVerificationAlgorithm| {
+        known.signature_alg_id().as_ref() == algorithm && known.public_key_alg_id().as_ref() == key
+    };
+    let mut candidates = algorithms.all.iter().filter(made_so);
+    candidates.any(|known| known.verify_signature(bits, message, signature).is_ok())
+}
+
+/// Whether a name is this one, which is as a trust anchor has it.
+pub(crate) fn is_name(name: &[u8], anchored: &[u8]) -> bool {
+    matches!(read(SEQUENCE, name), Some((inside, [])) if inside == anchored)
+}
+
+/// What of a certificate is signed, the algorithm, and the signature (RFC 5280, 4.1).
+fn signed<'a>(certificate: &'a CertificateDer<'_>) -> Option<(&'a [u8], &'a [u8], &'a [u8])> {
+    let (inside, []) = read(SEQUENCE, certificate)? else { return None };
+    let (_, rest) = read(SEQUENCE, inside)?;
+    let message = &inside[..inside.len() - rest.len()];
+    let (algorithm, rest) = read(SEQUENCE, rest)?;
+    let (bits, []) = read(BIT_STRING, rest)? else { return None };
+    let (0, signature) = bits.split_first()? else { return None };
+    Some((message, algorithm, signature))
 }
 
 /// A key's algorithm and its bits (RFC 5280, 4.1: `SEQUENCE { AlgorithmIdentifier, BIT STRING }`).

@@ -10,7 +10,8 @@
 //! - A client verifies the server's certificate and its host name or IP address. It trusts one of:
 //!   a file of authorities ([`ClientTls::ca_file`]), what the platform trusts
 //!   ([`ClientTls::platform_roots`]), or exactly one certificate ([`ClientTls::pin_certificate`]).
-//!   The only way around is [`ClientTls::dangerous_accept_any_certificate`].
+//!   The only ways around are [`ClientTls::dangerous_accept_any_certificate`] and
+//!   [`ClientTls::dangerous_ca_file_for_any_host`].
 //! - A server may ask for client certificates ([`ServerTls::client_ca_file`]); then nobody gets in
 //!   without one, and [`PeerInfo::certificate`] holds it.
 //! - Nothing is trusted by leaving something out: an empty path, a file without certificates and an
@@ -66,6 +67,7 @@ mod client;
 mod error;
 mod expiry;
 mod identity;
+mod issued;
 mod key;
 mod names;
 mod pem;

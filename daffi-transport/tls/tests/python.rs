@@ -36,9 +36,15 @@ async fn connects(certificate: &str, ca: Option<&str>) -> bool {
 
 #[tokio::test]
 async fn clients_of_3_0_1_connect() {
-    for (certificate, ca) in
-        [("plain", "plain"), ("v1", "v1"), ("v1-ec", "v1-ec"), ("advised", "advised"), ("localhost", "authority")]
-    {
+    for (certificate, ca) in [
+        ("plain", "plain"),
+        ("v1", "v1"),
+        ("v1-ec", "v1-ec"),
+        ("v1-issued", "legacy"),
+        ("unnamed", "legacy"),
+        ("advised", "advised"),
+        ("localhost", "authority"),
+    ] {
         assert!(connects(certificate, Some(ca)).await, "{certificate} trusting {ca}");
     }
     assert!(connects("v1", None).await, "without a CA file");

@@ -111,6 +111,43 @@ async fn a_pinned_certificate_is_accepted_whatever_it_is() {
     }
 }
 
+fn of_any_host(name: &str) -> ClientTls {
+    ClientTls::dangerous_ca_file_for_any_host(fixture(&format!("{name}.pem"))).unwrap()
+}
+
+#[tokio::test]
+async fn what_an_authority_issued_is_accepted_for_any_host_where_that_is_asked_for() {
+    for (shown, authority) in [
+        ("v1-issued", "legacy"),
+        ("unnamed", "legacy"),
+        ("elsewhere", "authority"),
+        ("plain", "plain"),
+        ("v1", "v1"),
+        ("v1-ec", "v1-ec"),
+        ("advised", "advised"),
+    ] {
+        let (server, client) = meet("127.0.0.1", server(shown), of_any_host(authority)).await;
+        assert!(server.is_ok() && client.is_ok(), "{shown} of {authority}: {client:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_authority_did_not_issue_is_refused_for_any_host_too() {
+    for (shown, authority, reason) in [
+        ("v1-issued", "authority", "its issuer is not among the trusted authorities"),
+        ("localhost", "legacy", "its issuer is not among the trusted authorities"),
+        // A certificate is not its own authority for being the one in the file.
+        ("v1-issued", "v1-issued", "its issuer is not among the trusted authorities"),
+        ("v1-issued", "usurper", "did not sign it"),
+        ("v1", "v1-ec", "did not sign it"),
+        ("v1-ended", "legacy", "it has expired"),
+        ("expired", "authority", "it has expired"),
+    ] {
+        let (_, client) = refused("127.0.0.1", server(shown), of_any_host(authority)).await;
+        assert!(client.contains(reason), "{shown} of {authority}: {client}");
+    }
+}
+
 #[tokio::test]
 async fn another_than_the_pinned_certificate_is_refused() {
     for (shown, pinned) in [("v1", "v1-ec"), ("localhost", "authority"), ("localhost", "elsewhere")] {
