@@ -34,7 +34,7 @@ with Service(host="127.0.0.1", port=0) as service, Client(host="127.0.0.1", port
     try:
         conn.rpc(timeout=0.2).nap()
     except CallTimeout as error:
-        print(f"late: {error.call} timed out")
+        print(f"late: {error.method} timed out")
     print(f"stopped: {stopped.get(timeout=30)}")
 
     taken = 0

@@ -1,6 +1,10 @@
 //! Clients of Python.
 
-use std::sync::{Arc, Weak};
+use std::{
+    future::pending,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use daffi_core::{Client, ClientBuilder, ClientState, Ended, InitializationError, NodeConfig, StickyByKey, Token};
 use daffi_wire::{NodeName, Role};
@@ -195,10 +199,34 @@ impl ClientNode {
         Ok(())
     }
 
-    /// Waits until it was stopped or evicted.
-    fn join(&self, py: Python<'_>) -> PyResult<()> {
+    /// Waits until it was stopped or evicted. `false`: its connection was lost before, for as many
+    /// seconds as `lost_after` says.
+    #[pyo3(signature = (lost_after=None))]
+    fn join(&self, py: Python<'_>, lost_after: Option<f64>) -> PyResult<bool> {
         let node = Arc::clone(self.node()?);
-        waiting::block(py, &self.engine, async move { _ = node.join().await })
+        let lost_after = lost_after.map(|after| seconds("lost_after", after)).transpose()?;
+        waiting::block(py, &self.engine, async move {
+            tokio::select! {
+                biased;
+                _ = node.join() => true,
+                () = lost(&node, lost_after) => false,
+            }
+        })
+    }
+}
+
+/// Waits until there was no connection for so long.
+async fn lost(node: &Client<Unread>, after: Option<Duration>) {
+    let Some(after) = after else { return pending().await };
+    let mut state = node.state();
+    loop {
+        if state.wait_for(|state| *state == ClientState::Reconnecting).await.is_err() {
+            return pending().await;
+        }
+        let back = state.wait_for(|state| *state != ClientState::Reconnecting);
+        if tokio::time::timeout(after, back).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn connector(endpoint: Endpoint, tls: &Tls) -> Result<Box<dyn Connect
 
 fn client_tls(tls: &Tls) -> Result<ClientTls, SettingsError> {
     let settings = match &tls.ca_file {
-        Some(file) if tls.pinned => ClientTls::pin_certificate(file)?,
+        Some(file) if tls.any_host => ClientTls::dangerous_ca_file_for_any_host(file)?,
         Some(file) => ClientTls::ca_file(file)?,
         None if tls.unverified => ClientTls::dangerous_accept_any_certificate(),
         None => ClientTls::platform_roots()?,

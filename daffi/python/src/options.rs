@@ -30,8 +30,8 @@ pub(crate) struct Tls {
     pub(crate) cert_file: Option<String>,
     pub(crate) key_file: Option<String>,
     pub(crate) ca_file: Option<String>,
-    /// Exactly the certificate in the file is trusted, whatever name it bears.
-    pub(crate) pinned: bool,
+    /// Whatever the authority in the file has issued is trusted, whatever name it bears.
+    pub(crate) any_host: bool,
     /// Without a file nothing is verified.
     pub(crate) unverified: bool,
 }
@@ -67,6 +67,9 @@ pub(crate) struct CallSettings {
     pub(crate) timeout: Option<Duration>,
     #[pyo3(get)]
     receivers: Option<Vec<String>>,
+    /// The timeout in seconds, as it was given.
+    #[pyo3(get)]
+    seconds: Option<f64>,
     headers: Vec<(String, String)>,
     pub(crate) key: Option<String>,
     pub(crate) window: usize,
@@ -98,6 +101,7 @@ impl CallSettings {
             format,
             timeout: timeout.map(|timeout| seconds("timeout", timeout)).transpose()?,
             receivers,
+            seconds: timeout,
             headers: headers.map(pairs).transpose()?.unwrap_or_default(),
             key,
             window,

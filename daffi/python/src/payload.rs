@@ -1,13 +1,14 @@
 //! Arguments and results, written and read in the four formats that nodes of Python have.
 
 use bytes::Bytes;
-use daffi_serde::{Body, Codec, DynArgs, Output, Value};
+use daffi_serde::{Body, Codec, DynArgs, Output, Value, ValueLimits};
 use daffi_serde_json::Json;
 use daffi_serde_msgpack::Msgpack;
-use daffi_serde_pickle::ReadError;
+use daffi_serde_pickle::{Pickle, ReadError};
 use daffi_wire::FormatId;
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
+    intern,
     prelude::*,
     pybacked::PyBackedBytes,
     sync::PyOnceLock,
@@ -61,6 +62,47 @@ fn shared(bytes: &Bound<'_, PyBytes>) -> Bytes {
         return Bytes::copy_from_slice(bytes.as_bytes());
     }
     Bytes::from_owner(PyBackedBytes::from(bytes.clone()))
+}
+
+/// Containers inside of containers that daffi 3.0.1 writes and reads as MSGPACK.
+const TRUSTED_DEPTH: usize = 512;
+
+/// Whether a policy has Python read as it does by itself.
+fn is_trusting(policy: &Bound<'_, PyAny>) -> bool {
+    policy.is_instance_of::<PyString>()
+}
+
+/// What reading a payload may come to, by the policy of its node.
+#[derive(Clone, Copy)]
+struct Allowed {
+    limits: ValueLimits,
+    trusting: bool,
+}
+
+impl Allowed {
+    /// Where everybody is trusted the length of a payload, which is held anyway, is its only limit.
+    fn by(policy: &Bound<'_, PyAny>, len: usize) -> PyResult<Self> {
+        let trusting = is_trusting(policy);
+        let limits = if trusting {
+            ValueLimits::DEFAULT.max_values(len.max(ValueLimits::DEFAULT.max_values)).max_depth(TRUSTED_DEPTH)
+        } else {
+            let values = policy.getattr(intern!(policy.py(), "max_values"))?.extract()?;
+            ValueLimits::DEFAULT.max_values(values)
+        };
+        Ok(Self { limits, trusting })
+    }
+
+    /// Whether Python reads the JSON that was not read here: as what it writes and JSON has not,
+    /// which are `NaN`, `Infinity` and halves of surrogate pairs. Python counts no values, so they are
+    /// counted by what is between them.
+    fn python_reads(self, bytes: &Bytes) -> bool {
+        if self.trusting {
+            return true;
+        }
+        let more = [&b"NaN"[..], b"Infinity", b"\\ud", b"\\uD"];
+        more.iter().any(|word| bytes.windows(word.len()).any(|at| at == *word))
+            && bytes.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{' | b':')).count() <= self.limits.max_values
+    }
 }
 
 /// Writes arguments.
@@ -163,17 +205,18 @@ pub(crate) fn read_arguments<'py>(
         let args = PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
         return Ok((args, both.get_item(1)?.cast_into::<PyDict>()?));
     }
+    let allowed = Allowed::by(policy, bytes.len())?;
     let read = large(py, bytes, || {
         let (mut arguments, body) = (DynArgs::default(), Body { bytes: bytes.clone(), text });
         match format {
-            FormatId::JSON => Json::default().decode_args(&body, &mut arguments),
-            _ => Msgpack::default().decode_args(&body, &mut arguments),
+            FormatId::JSON => Json::new(allowed.limits).decode_args(&body, &mut arguments),
+            _ => Msgpack::new(allowed.limits).decode_args(&body, &mut arguments),
         }
         .map(|()| arguments)
     });
     let arguments = match read {
         Ok(arguments) => arguments,
-        Err(_) if says_more_than_json(format, bytes) => {
+        Err(_) if format == FormatId::JSON && allowed.python_reads(bytes) => {
             let both = json_parsed(py)?.call1((PyBytes::new(py, bytes),))?;
             return both.extract();
         }
@@ -198,29 +241,24 @@ pub(crate) fn read_result<'py>(
         FormatId::OPAQUE => opaque_object(py, bytes, *text),
         FormatId::PICKLE => read_pickle(py, bytes, policy)?.get_item(0)?.get_item(0),
         format => {
+            let allowed = Allowed::by(policy, bytes.len())?;
             let read = large(py, bytes, || {
                 let (mut value, body) = (None::<Value>, Body { bytes: bytes.clone(), text: *text });
                 match format {
-                    FormatId::JSON => Json::default().decode_result(&body, &mut value),
-                    _ => Msgpack::default().decode_result(&body, &mut value),
+                    FormatId::JSON => Json::new(allowed.limits).decode_result(&body, &mut value),
+                    _ => Msgpack::new(allowed.limits).decode_result(&body, &mut value),
                 }
                 .map(|()| value)
             });
             match read {
                 Ok(value) => to_python(py, &value.unwrap_or_default()),
-                Err(_) if says_more_than_json(format, bytes) => {
+                Err(_) if format == FormatId::JSON && allowed.python_reads(bytes) => {
                     json_parsed(py)?.call1((PyBytes::new(py, bytes),))?.get_item(0)?.get_item(0)
                 }
                 Err(error) => Err(PyValueError::new_err(error.to_string())),
             }
         }
     }
-}
-
-/// Whether this may be what Python writes as JSON and JSON has not: `NaN` and `Infinity`.
-fn says_more_than_json(format: FormatId, bytes: &[u8]) -> bool {
-    format == FormatId::JSON
-        && [&b"NaN"[..], b"Infinity"].iter().any(|word| bytes.windows(word.len()).any(|at| at == *word))
 }
 
 /// Runs `work` without Python's lock when it is much.
@@ -238,16 +276,36 @@ fn opaque_object<'py>(py: Python<'py>, bytes: &Bytes, text: bool) -> PyResult<Bo
 }
 
 /// Reads a pickle as plain data. What names a class is read by Python as far as `policy` says that
-/// it may be: `None` for plain data alone, `"trusting"`, or a table of what is trusted.
+/// it may be: `"trusting"`, or a table of what is trusted. So is what is no plain tree: Python
+/// keeps what is referred to twice as one, and pays for it once.
 fn read_pickle<'py>(py: Python<'py>, bytes: &Bytes, policy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if !policy.is_instance_of::<PyString>() {
-        match large(py, bytes, || daffi_serde_pickle::from_slice::<Value>(bytes)) {
+    if !is_trusting(policy) {
+        let limits = Allowed::by(policy, bytes.len())?.limits;
+        match large(py, bytes, || Pickle::new(limits).read(bytes)) {
             Ok(value) => return to_python(py, &value),
-            Err(ReadError::Name(_) | ReadError::Call(_)) => {}
+            Err(error) if is_for_python(&error, limits, bytes.len()) => {}
             Err(error) => return Err(PyValueError::new_err(format!("PICKLE: {error}"))),
         }
     }
     unpickled(py)?.call1((PyBytes::new(py, bytes), policy))
+}
+
+/// Whether Python's reader, which has limits of its own, may read what this one does not.
+fn is_for_python(error: &ReadError, limits: ValueLimits, len: usize) -> bool {
+    match error {
+        // Only what is referred to again is more values than there are bytes.
+        ReadError::Values { .. } => len < limits.max_values,
+        ReadError::Name(_)
+        | ReadError::Call(_)
+        | ReadError::Memory { .. }
+        | ReadError::Work { .. }
+        | ReadError::Depth { .. }
+        | ReadError::Cycle
+        | ReadError::Text { .. }
+        | ReadError::TimeInZone(_)
+        | ReadError::IntBytes { .. } => true,
+        _ => false,
+    }
 }
 
 /// Writes arguments: the payload, and whether it is text.

@@ -6,7 +6,7 @@ use daffi_serde::{
 };
 use num_bigint::BigInt;
 use pyo3::{
-    exceptions::{PyRecursionError, PyTypeError},
+    exceptions::{PyOverflowError, PyRecursionError, PyTypeError},
     intern,
     prelude::*,
     sync::PyOnceLock,
@@ -17,8 +17,8 @@ use pyo3::{
 
 use crate::keys::Hashes;
 
-/// Containers inside of containers, as the formats themselves take them.
-const MAX_DEPTH: usize = 250;
+/// Containers inside of containers, as 3.0.1 writes them.
+const MAX_DEPTH: usize = 510;
 
 /// A class of Python's own library.
 fn class<'py>(
@@ -133,7 +133,7 @@ fn datetime_to_python<'py>(py: Python<'py>, moment: &DateTime) -> PyResult<Bound
     datetime_class(py)?.call1(fields)
 }
 
-/// Makes a value of a Python object. What is no plain data is first made of plain data by `plain`,
+/// Makes a value of a Python object, to be written as MSGPACK. What is no plain data is first made of plain data by `plain`,
 /// a function of Python, which raises for what it knows nothing of.
 pub(crate) fn from_python(object: &Bound<'_, PyAny>, plain: &Bound<'_, PyAny>) -> PyResult<Value> {
     read(object, plain, 0)
@@ -212,7 +212,13 @@ fn read_int(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     if let Ok(number) = object.extract::<i64>() {
         return Ok(Value::Int(number));
     }
-    Ok(Value::from(object.extract::<BigInt>()?))
+    let number = object.extract::<BigInt>()?;
+    if object.extract::<u64>().is_err() {
+        return Err(PyOverflowError::new_err(format!(
+            "{number} is beyond 64 bits, where integers of MSGPACK end; JSON and PICKLE carry it"
+        )));
+    }
+    Ok(Value::from(number))
 }
 
 /// What Python's own library has classes for.

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 
 import daffi_rs.aio
 from daffi_rs import Client, Router, callback
@@ -23,8 +24,9 @@ from daffi_rs import exceptions as failures
 
 #: Seconds that a call may take, and in which it must have ended for certain.
 TIMEOUT, CERTAIN = 5, 15
-#: Growth from the first third to the last: of this process in KiB, and in objects.
-MOST_KIB, MOST_OBJECTS = 24 * 1024, 5000
+#: What is measured of this process, and by how much it may grow from the first third to the last. References are counted
+#: by interpreters that were built to count them.
+MOST = {"KiB": 24 * 1024, "objects": 5000, "KiB that Python allocated": 4 * 1024, "references": 50_000}
 
 counts = collections.Counter()
 begun = {}
@@ -104,7 +106,14 @@ def resident():
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
+def size():
+    gc.collect()
+    references = getattr(sys, "gettotalrefcount", lambda: 0)()
+    return dict(zip(MOST, (resident(), len(gc.get_objects()), tracemalloc.get_traced_memory()[0] // 1024, references)))
+
+
 def main(seconds):
+    tracemalloc.start()
     end = time.monotonic() + seconds
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -145,8 +154,7 @@ def main(seconds):
         workers[number].wait()
         counts["killed"] += 1
         workers[number] = start(number)
-        gc.collect()
-        sizes.append((resident(), len(gc.get_objects())))
+        sizes.append(size())
         counts["hung"] = sum(1 for at in list(begun.values()) if time.monotonic() - at > CERTAIN)
         if counts["hung"]:
             break
@@ -157,9 +165,12 @@ def main(seconds):
         each.kill()
         each.wait()
     third = max(len(sizes) // 3, 1)
-    (kib, objects), (kib_then, objects_then) = max(sizes[-third:]), max(sizes[:third])
-    print(f"{dict(counts)}, {kib_then} to {kib} KiB, {objects_then} to {objects} objects")
-    grew = kib - kib_then > MOST_KIB or objects - objects_then > MOST_OBJECTS
+    grew = False
+    for what, most in MOST.items():
+        before, after = (max(each[what] for each in part) for part in (sizes[:third], sizes[-third:]))
+        print(f"{before} to {after} {what}")
+        grew |= after - before > most
+    print(dict(counts))
     sys.stdout.flush()
     os._exit(bool(counts["hung"] or counts["crossed"] or grew))
 

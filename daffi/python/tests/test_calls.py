@@ -114,7 +114,7 @@ def test_timeouts_are_exact_and_are_timeout_errors(network):
         conn.rpc(timeout=0.25).nap(1)
     error = raised.value
     assert isinstance(error, failures.CallTimeout)
-    assert (error.call, error.timeout, error.receivers) == ("nap", 0.25, {"service"})
+    assert (error.call, error.method, error.timeout, error.receivers) == ("rpc call", "nap", 0.25, {"service"})
 
 
 def test_what_cannot_be_reached_is_said_at_once(network):

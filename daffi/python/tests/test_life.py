@@ -393,6 +393,7 @@ def test_hostile_connections_end_and_hurt_nobody(first):
 
 def test_calls_leave_no_references_behind():
     import gc
+    import tracemalloc
 
     @callback
     def echo(value):
@@ -411,11 +412,18 @@ def test_calls_leave_no_references_behind():
                 with pytest.raises(failures.RemoteCallError):
                     conn.rpc().echo()
             gc.collect()
-            return len(gc.get_objects())
+            # References are counted by interpreters that were built to count them.
+            references = getattr(sys, "gettotalrefcount", lambda: 0)()
+            return len(gc.get_objects()), tracemalloc.get_traced_memory()[0], references
 
-        work()
-        before = work()
-        assert work() - before < 100
+        tracemalloc.start()
+        try:
+            work()
+            before = work()
+            objects, allocated, references = (after - then for after, then in zip(work(), before))
+        finally:
+            tracemalloc.stop()
+        assert objects < 100 and allocated < 100_000 and references < 1000, (objects, allocated, references)
 
 
 def test_a_typed_program_runs(start):

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from conftest import HERE, command
+from conftest import HERE, command, free_port
 
 PROGRAMS = [
     "executors",
@@ -19,15 +19,34 @@ PROGRAMS = [
 ]
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_the_same_is_printed(start, name):
+HABITS = [
+    "private",
+    "patches",
+    "annotations",
+    "proxies",
+    "late",
+    "options",
+    "names",
+    "joins",
+    "gone",
+    "terminated",
+    "plain_data",
+    "loop",
+]
+
+
+@pytest.mark.parametrize("file, name", [("programs.py", name) for name in PROGRAMS] + [("habits.py", name) for name in HABITS])
+def test_the_same_is_printed(start, file, name):
     env = {"DAFFI_RS_COMPAT": "1", "PYTHONWARNINGS": "ignore"}
-    there, here = [start([*command(library, HERE / "programs.py"), name], env) for library in ("3.0.1", "daffi_rs")]
+    there, here = [
+        start([*command(library, HERE / file), name, str(free_port())], env) for library in ("3.0.1", "daffi_rs")
+    ]
     assert here.finish() == there.finish()
 
 
 def test_all_programs_are_run():
-    source = (HERE / "programs.py").read_text()
-    for name in PROGRAMS:
-        assert f"def {name}():" in source
+    for file, names in {"programs.py": PROGRAMS, "habits.py": HABITS}.items():
+        source = (HERE / file).read_text()
+        for name in names:
+            assert f"def {name}():" in source
     assert sys.version_info >= (3, 9)

@@ -351,7 +351,7 @@ def test_a_thread_that_cannot_be_started_costs_its_call_and_no_place(starts):
 
 
 def test_threads_that_could_not_be_started_are_started_with_the_next_callback(starts):
-    runner = _runner.Runner(None, 2, None)
+    runner = _runner.Runner(Service(), 2, None)
     starts.none_left = True
     with pytest.raises(RuntimeError, match="new thread"):
         runner.add("first", None)
@@ -432,3 +432,21 @@ def test_large_results_are_made_when_they_can_go(size):
         assert set(made.values()) == ({2} if size > 10 else {8})
         assert [[len(row) for row in call] for call in calls] == [[size] * 8] * 10
         assert set(made.values()) == {8}
+
+
+def test_one_worker_takes_calls_in_their_order_however_many_wait():
+    heard = []
+
+    @callback
+    def take(number):
+        heard.append(number)
+        return len(heard)
+
+    with Service("service", "127.0.0.1", 0) as service, Client("client", "127.0.0.1", service.port) as conn:
+        for number in range(5000):
+            conn.rpc_nowait().take(number)
+        assert conn.rpc(timeout=60).take(5000) == 5001
+        conn.stream_nowait(serde=SerdeFormat.PICKLE).take(range(5001, 8000))
+        while len(heard) < 8000:
+            time.sleep(0.01)
+    assert heard == list(range(8000))

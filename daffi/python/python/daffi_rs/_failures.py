@@ -22,6 +22,9 @@ _KINDS: dict[str, type[exceptions.BaseException]] = {
     "failed": exceptions.TransmissionFailure,
 }
 
+#: Who was asked where nobody was chosen in time, as the engine says it.
+_ANY = "any member"
+
 # Peers name the classes of their errors, so only so many are kept.
 _MAX_CLASSES = 1024
 _MAX_NAME = 256
@@ -64,8 +67,9 @@ def exception(kind: str, text: str, details: dict[str, Any]) -> Exception:
     elif kind == "timeout":
         after = details["after"]
         after = int(after) if after == int(after) else after
+        asked = None if details["receiver"] == _ANY else {details["receiver"]}
         error = exceptions.CallTimeout(
-            call=details["method"], timeout=after, elapsed=details["after"], receivers={details["receiver"]}
+            call="call", timeout=after, elapsed=details["after"], receivers=asked, method=details["method"]
         )
     else:
         error = _KINDS[kind](f"No receivers found (ReceiverNotFound): {text}" if kind == "no_receiver" else text)

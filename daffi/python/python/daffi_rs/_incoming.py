@@ -6,11 +6,14 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import logging
+import sys
 import typing
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+log = logging.getLogger("daffi_rs")
 
 
 class Incoming(Generic[T]):
@@ -79,21 +82,61 @@ class Incoming(Generic[T]):
 Convert = Callable[[Any], Any]
 
 
+def _annotations(where: Any, names: dict[str, Any], given: Any) -> dict[str, Any]:
+    """Those of the annotations that stand for something. Any text may be one, and what it says may fail in any way."""
+
+    def one() -> None: ...
+
+    found = {}
+    for name, hint in dict(given).items():
+        one.__annotations__ = {name: hint}
+        try:
+            found[name] = typing.get_type_hints(one, names)[name]
+        except Exception as error:
+            log.debug("the annotation of %s in %r is passed over: %s", name, where, error)
+    return found
+
+
+def _hints_of(function: Any) -> dict[str, Any]:
+    function = getattr(function, "func", function)
+    try:
+        return typing.get_type_hints(function)
+    except Exception:
+        inner = inspect.unwrap(function)
+        names = getattr(inner, "__globals__", getattr(getattr(inner, "__func__", None), "__globals__", {}))
+        return _annotations(function, names, getattr(function, "__annotations__", {}))
+
+
+@functools.lru_cache(maxsize=1024)
+def _fields_of(cls: Any) -> dict[str, Convert]:
+    """What makes models for fields of a dataclass."""
+    try:
+        hints = typing.get_type_hints(cls)
+    except Exception:
+        hints = {}
+        for base in reversed(cls.__mro__):
+            names = vars(sys.modules.get(base.__module__, typing))
+            hints.update(_annotations(cls, names, base.__dict__.get("__annotations__", {})))
+    return {name: convert for name, hint in hints.items() if (convert := converter(hint)) is not None}
+
+
 @functools.lru_cache(maxsize=4096)
 def _hints(function: Any) -> tuple[tuple[str, ...], dict[str, Convert], str | None]:
     """The names of the parameters, what makes models of plain data for them, and the one that takes items."""
+    converts, items = {}, None
     try:
         parameters = tuple(inspect.signature(function).parameters)
-        hints = typing.get_type_hints(getattr(function, "func", function))
-    except (NameError, TypeError, ValueError):
+        hints = _hints_of(function)
+        for name in parameters:
+            hint = hints.get(name)
+            if typing.get_origin(hint) is Incoming or hint is Incoming:
+                items = name
+            elif (convert := converter(hint)) is not None:
+                converts[name] = convert
+    except Exception as error:
+        # What a callback says of its arguments never keeps it from being called.
+        log.debug("what %r says of its parameters is passed over: %s", function, error)
         return (), {}, None
-    converts, items = {}, None
-    for name in parameters:
-        hint = hints.get(name)
-        if typing.get_origin(hint) is Incoming or hint is Incoming:
-            items = name
-        elif (convert := converter(hint)) is not None:
-            converts[name] = convert
     return parameters, converts, items
 
 
@@ -130,12 +173,8 @@ def converter(hint: Any) -> Convert | None:
 def _dataclass(cls: Any, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    hints = typing.get_type_hints(cls)
-    fields = {}
-    for name, field in value.items():
-        convert = converter(hints.get(name))
-        fields[name] = convert(field) if convert is not None else field
-    return cls(**fields)
+    converts = _fields_of(cls)
+    return cls(**{name: converts[name](field) if name in converts else field for name, field in value.items()})
 
 
 def _model(cls: Any, validate: Convert, value: Any) -> Any:
@@ -157,11 +196,11 @@ def _values(convert: Convert) -> Convert:
     return lambda value: {key: convert(field) for key, field in value.items()} if isinstance(value, dict) else value
 
 
-def is_plain(executor: Any) -> bool:
+def is_plain(called: Any) -> bool:
     """Whether a callback takes its arguments as they come."""
-    if executor.is_plain is None:
-        executor.is_plain = parameters(executor.func)[1:] == ({}, None)
-    return bool(executor.is_plain)
+    if called.is_plain is None:
+        called.is_plain = parameters(called.function)[1:] == ({}, None)
+    return bool(called.is_plain)
 
 
 def bound(function: Any, args: Any, kwargs: Any, job: Any, runner: Any) -> tuple[Any, Any]:

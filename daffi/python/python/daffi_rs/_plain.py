@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 import pickle
 import threading
 import typing
@@ -66,7 +67,10 @@ def _json_default(value: typing.Any) -> typing.Any:
 
 
 class Trusted:
-    """Classes that pickles may name, beside plain data."""
+    """Classes that pickles may name, beside plain data, and how many values a payload may have."""
+
+    #: As many as payloads of other nodes of this project may have.
+    max_values = 1 << 22
 
     def __init__(self) -> None:
         self._classes: dict[tuple[str, str], typing.Any] = {}
@@ -81,8 +85,23 @@ class Trusted:
         """The class of this name, if it is trusted."""
         return self._classes.get((module, name))
 
+    def limited(self, max_values: int) -> Trusted:
+        """The same, for payloads of up to so many values."""
+        return _Limited(self, max_values)
+
     def __bool__(self) -> bool:
         return bool(self._classes)
+
+
+class _Limited(Trusted):
+    def __init__(self, trusted: Trusted, max_values: int) -> None:
+        self._all, self.max_values = trusted, operator.index(max_values)
+
+    def get(self, module: str, name: str) -> typing.Any:
+        return self._all.get(module, name)
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
 
 
 #: What `trust` was called with.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -60,14 +61,14 @@ class _Bound:
         self._name = name
 
     def __repr__(self) -> str:
-        return f"{self._proxy!r}(fn: {self._name!r})"
+        return str(self._proxy._named(self._name))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._proxy._call(self._name, args, kwargs)
 
 
 class _Proxy:
-    """A call style with its options: its attributes are callbacks."""
+    """A call style with its options, which can be read; all other attributes are callbacks."""
 
     __slots__ = ("_conn", "_settings")
     _style = "call"
@@ -76,26 +77,103 @@ class _Proxy:
         self._conn = conn
         self._settings = settings
 
+    @property
+    def conn(self) -> Any:
+        """The connection that the calls go through."""
+        return self._conn
+
+    @property
+    def timeout(self) -> float:
+        """Seconds until a call fails; 0 when it does not."""
+        seconds = self._settings.seconds or 0
+        return int(seconds) if seconds == int(seconds) else seconds
+
+    @property
+    def serde(self) -> int:
+        """The format of arguments and results: one of `SerdeFormat`."""
+        return self._settings.serde
+
+    @property
+    def logger(self) -> Any:
+        """The logger of the client."""
+        return self._conn.client.logger
+
     def __getattr__(self, name: str) -> _Bound:
         if name.startswith("__"):
             raise AttributeError(name)
         return _Bound(self, name)
 
     def __repr__(self) -> str:
-        receivers = self._settings.receivers
-        return f"{self._style} to {', '.join(receivers)}" if receivers else self._style
+        return self._style
+
+    def _named(self, name: str) -> str:
+        return f"{self._style}(fn: {name!r})"
 
     def _call(self, name: str, args: Any, kwargs: Any) -> Any:
         raise NotImplementedError
 
+    def _timed_out(self, error: CallTimeout, name: str, began: float) -> CallTimeout:
+        """The same of a call that this proxy made."""
+        return CallTimeout(
+            call=repr(self), timeout=error.timeout, elapsed=time.monotonic() - began, receivers=error.receivers, method=name
+        )
 
-class RpcProxy(_Proxy):
+
+class _ToOne(_Proxy):
+    """Calls that go to one member."""
+
+    __slots__ = ()
+
+    @property
+    def receiver(self) -> str:
+        """The member that is called; empty when any that exposes the callback may be."""
+        return ",".join(self._settings.receivers or ())
+
+    @property
+    def _receiver(self) -> set[str]:
+        return set(self._settings.receivers or ())
+
+
+class _Rpc(_ToOne):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{self._style} to {self.receiver}" if self.receiver else self._style
+
+    def _named(self, name: str) -> str:
+        return f"{self!r}(fn: {name!r})"
+
+
+class _Streamed(_ToOne):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(receiver: {self.receiver!r})"
+
+    def _named(self, name: str) -> str:
+        return f"{type(self).__name__}(fn: {name!r}, receiver: {self.receiver!r})"
+
+    def _timed_out(self, error: CallTimeout, name: str, began: float) -> CallTimeout:
+        timed_out = super()._timed_out(error, name, began)
+        return CallTimeout(
+            call=timed_out.call,
+            timeout=timed_out.timeout,
+            elapsed=timed_out.elapsed,
+            receivers=self._receiver or None,
+            method=name,
+        )
+
+
+class RpcProxy(_Rpc):
     """Calls of one member, which answers."""
 
     __slots__ = ("_convert", "_items", "_results")
     _style = "rpc call"
+    return_result = True
 
-    def __init__(self, conn: Any, settings: Settings, items: Any, results: bool | None, convert: Any) -> None:
+    def __init__(
+        self, conn: Any, settings: Settings, items: Any = None, results: bool | None = None, convert: Any = None
+    ) -> None:
         self._conn = conn
         self._settings = settings
         self._items = items
@@ -103,6 +181,13 @@ class RpcProxy(_Proxy):
         self._convert = convert
 
     def _call(self, name: str, args: Any, kwargs: Any) -> Any:
+        began = time.monotonic()
+        try:
+            return self._made(name, args, kwargs)
+        except CallTimeout as error:
+            raise self._timed_out(error, name, began) from None
+
+    def _made(self, name: str, args: Any, kwargs: Any) -> Any:
         client = self._conn.client
         node, policy, settings = client._connected(), client._policy, self._settings
         if self._items is not None and self._results:
@@ -125,11 +210,12 @@ class RpcProxy(_Proxy):
         return value if self._convert is None else self._convert(value)
 
 
-class RpcNowaitProxy(_Proxy):
+class RpcNowaitProxy(RpcProxy):
     """Calls of one member, which does not answer."""
 
     __slots__ = ()
     _style = "rpc_nowait"
+    return_result = False
 
     def _call(self, name: str, args: Any, kwargs: Any) -> None:
         client = self._conn.client
@@ -141,8 +227,9 @@ class BroadcastProxy(_Proxy):
 
     __slots__ = ()
     _style = "cast"
+    return_result = True
 
-    def _call(self, name: str, args: Any, kwargs: Any) -> dict[str, Any]:
+    def _call(self, name: str, args: Any, kwargs: Any) -> Any:
         client = self._conn.client
         answers: dict[str, Any] = client._connected().call(
             _calls.CAST, name, args, kwargs, self._settings, client._policy
@@ -150,18 +237,19 @@ class BroadcastProxy(_Proxy):
         return answers
 
 
-class BroadcastNowaitProxy(_Proxy):
+class BroadcastNowaitProxy(BroadcastProxy):
     """Calls of several members, none of which answers."""
 
     __slots__ = ()
     _style = "cast_nowait"
+    return_result = False
 
     def _call(self, name: str, args: Any, kwargs: Any) -> None:
         client = self._conn.client
         client._connected().call(_calls.CAST_NOWAIT, name, args, kwargs, self._settings, client._policy)
 
 
-class StreamProxy(_Proxy):
+class StreamProxy(_Streamed):
     """Chunks to one member, each of which is acknowledged."""
 
     __slots__ = ()
@@ -169,9 +257,15 @@ class StreamProxy(_Proxy):
     _number = _calls.STREAM
 
     def _call(self, name: str, args: Any, kwargs: Any) -> None:
+        began = time.monotonic()
         chunks = _calls.chunks_of(self._style, name, *args, **kwargs)
         client = self._conn.client
-        client._connected().call(self._number, name, (), {}, self._settings, client._policy, chunks)
+        try:
+            client._connected().call(self._number, name, (), {}, self._settings, client._policy, chunks)
+        except CallTimeout as error:
+            timed_out = self._timed_out(error, name, began)
+            timed_out.__dict__.update(chunk=error.__dict__.get("chunk"))
+            raise timed_out from None
 
 
 class StreamNowaitProxy(StreamProxy):
@@ -180,6 +274,16 @@ class StreamNowaitProxy(StreamProxy):
     __slots__ = ()
     _style = "stream_nowait"
     _number = _calls.STREAM_NOWAIT
+
+
+def _one(receiver: Any) -> Any:
+    """The receiver of a call that goes to one. Several are refused, since all but one would be forgotten."""
+    if receiver is None or isinstance(receiver, str):
+        return receiver
+    names = list(receiver)
+    if len(names) > 1:
+        raise TypeError(f"receiver is {receiver!r}: this call goes to one, and cast() and cast_nowait() to several")
+    return names
 
 
 class CallStyles:
@@ -223,7 +327,7 @@ class CallStyles:
         On an event loop `async for row in conn.rpc().rows()` takes results one by one; a plain answer is a stream of one
         item there. Cancelling the task that awaits a call gives the call up, which the callback can see.
         """
-        settings = Settings(serde, timeout, receiver, headers, key, 1, wait, by_router)
+        settings = Settings(serde, timeout, _one(receiver), headers, key, 1, wait, by_router)
         convert = None if returns is None else converter(returns) or returns
         return self._rpc(self, settings, items, results, convert)
 
@@ -231,7 +335,7 @@ class CallStyles:
         self, receiver: Receiver = None, serde: int = SerdeFormat.PICKLE, *, headers: Headers = None
     ) -> Any:
         """Calls one member, which does not answer: returns once the request is queued."""
-        return self._rpc_nowait(self, Settings(serde, None, receiver, headers))
+        return self._rpc_nowait(self, Settings(serde, None, _one(receiver), headers))
 
     def cast(
         self,
@@ -264,11 +368,11 @@ class CallStyles:
         The next chunk is sent when the one before was acknowledged; with a `window` so many may be under way at once.
         On an event loop the chunks may come from an async iterable.
         """
-        return self._stream(self, Settings(serde, timeout, receiver, None, None, window))
+        return self._stream(self, Settings(serde, timeout, _one(receiver), None, None, window))
 
     def stream_nowait(self, receiver: Receiver = None, serde: int = SerdeFormat.OPAQUE) -> Any:
         """Calls a callback with each chunk, all on one member, without acknowledgements."""
-        return self._stream_nowait(self, Settings(serde, None, receiver))
+        return self._stream_nowait(self, Settings(serde, None, _one(receiver)))
 
     def members(self) -> dict[str, list[str]]:
         """The members as the server last told, and what each exposes."""

@@ -8,6 +8,8 @@ import contextvars
 import logging
 import sys
 import threading
+import types
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -110,10 +112,11 @@ class Runner:
 
     def __init__(self, node: Any, workers: int, policy: Any) -> None:
         self.desk = Desk(workers=workers)
-        self.node = node
+        # The node has its runner, and nothing keeps a node that was forgotten.
+        self._node = weakref.ref(node)
         self.policy = policy
         self.executors: dict[str, Executor] = {}
-        self._workers = workers
+        self.workers = workers
         self._threads: list[threading.Thread] = []
         self._streams: dict[int, _Stream] = {}
         #: How many callbacks of which caller wait for arguments.
@@ -121,16 +124,21 @@ class Runner:
         self._lock = threading.Lock()
         self._context = contextvars.copy_context()
 
+    @property
+    def node(self) -> Any:
+        """The node whose callbacks run here."""
+        return self._node()
+
     def add(self, name: str, executor: Executor) -> None:
         """Runs a callback, from now on."""
         self.executors[name] = executor
         with self._lock:
             # Those that could not be started before are started with the next callback.
-            for _ in range(self._workers - len(self._threads)):
+            for _ in range(self.workers - len(self._threads)):
                 self._begin_thread()
 
     def _begin_thread(self) -> None:
-        one = self._workers == 1 and not self._threads
+        one = self.workers == 1 and not self._threads
         name = "daffi-worker" if one else f"daffi-worker-{len(self._threads)}"
         thread = threading.Thread(target=self._work, name=name, daemon=True)
         # A callback on it may ask at once whose thread it is.
@@ -162,7 +170,7 @@ class Runner:
                     f"{all_lent} callbacks of this node wait for arguments, {own} of them for those of {caller}: at most "
                     f"{_MAX_LENT} may wait, and of one caller as many as there are places left. Call again later"
                 )
-            if len(self._threads) <= self._workers + all_lent:
+            if len(self._threads) <= self.workers + all_lent:
                 try:
                     self._begin_thread()
                 except RuntimeError as error:
@@ -208,17 +216,18 @@ class Runner:
 
     def _run(self, job: Any) -> None:
         try:
-            executor = EXECUTOR_REGISTRY.get(job.name) or self.executors[job.name]
+            executor = EXECUTOR_REGISTRY.current(job.name, self.executors[job.name])
+            called = executor.called()
             args, kwargs = job.arguments(self.policy)
-            if not (executor.is_plain or is_plain(executor)):
-                args, kwargs = bound(executor.func, args, kwargs, job, self)
+            if not (called.is_plain or is_plain(called)):
+                args, kwargs = bound(called.function, args, kwargs, job, self)
             context = self._context.copy()
             context.run(_current.set, Call(job, self.node))
-            result = context.run(executor.func, *args, **kwargs)
-            if executor.streams:
+            result = context.run(executor, *args, **kwargs)
+            if called.streams:
                 self._begin(job, result, context)
                 return
-            if executor.is_async:
+            if called.is_async or type(result) is types.CoroutineType:
                 result = context.run(_wait, result)
             job.reply(result)
         except BaseException as error:  # all of them are the caller's, as in 3.0.1

@@ -36,7 +36,9 @@ class Serializer:
         """The arguments that were written so. PICKLE names only what is trusted, but in compat mode."""
         text = isinstance(data, str)
         payload = data.encode() if isinstance(data, str) else bytes(data)
-        return _daffi_rs.decode_arguments(serde, payload, text, "trusting" if is_compat() else TRUSTED)
+        args, kwargs = _daffi_rs.decode_arguments(serde, payload, text, "trusting" if is_compat() else TRUSTED)
+        # JSON and MSGPACK have no tuples.
+        return (list(args) if serde in (SerdeFormat.JSON, SerdeFormat.MSGPACK) else args), kwargs
 
 
 __all__ = ["SerdeFormat", "Serializer"]

@@ -46,22 +46,44 @@ class RemoteCallError(BaseException):
 class CallTimeout(BaseException, TimeoutError):
     """No answer came in time."""
 
+    #: The style of the call, and whom it was to go to.
+    call: str
+    #: After so many seconds it was given up.
+    timeout: float
+    #: So many it took in all.
+    elapsed: float
+    #: Who was asked; `None` where nobody was named, or a Router was to choose.
+    receivers: typing.Collection[str] | str | None
+    #: The callback.
+    method: str | None
+
     def __init__(
-        self, *, call: str, timeout: float, elapsed: float, receivers: typing.Collection[str] | str | None
+        self,
+        *,
+        call: str,
+        timeout: float,
+        elapsed: float,
+        receivers: typing.Collection[str] | str | None,
+        method: str | None = None,
     ) -> None:
         self.call = call
         self.timeout = timeout
         self.elapsed = elapsed
         self.receivers = receivers
-        of = f" of {receivers}" if receivers else ""
-        super().__init__(f"RPC call timed out after {timeout}s: no answer{of} to {call} in {elapsed:.3f} s")
+        self.method = method
+        lines = [f"RPC call timed out after {timeout}s.\n"]
+        facts = {"Call": call, "Callback": method, "Receivers": receivers or "any", "Elapsed": f"{elapsed:.1f}s"}
+        lines += [f"  {name + ':':<10} {fact}" for name, fact in facts.items() if fact is not None]
+        super().__init__("\n".join(lines))
 
     def __reduce__(self) -> typing.Any:
-        return _remake_timeout, (self.call, self.timeout, self.elapsed, self.receivers)
+        return _remake_timeout, (self.call, self.timeout, self.elapsed, self.receivers, self.method)
 
 
-def _remake_timeout(call: str, timeout: float, elapsed: float, receivers: typing.Any) -> CallTimeout:
-    return CallTimeout(call=call, timeout=timeout, elapsed=elapsed, receivers=receivers)
+def _remake_timeout(
+    call: str, timeout: float, elapsed: float, receivers: typing.Any, method: str | None = None
+) -> CallTimeout:
+    return CallTimeout(call=call, timeout=timeout, elapsed=elapsed, receivers=receivers, method=method)
 
 
 class ReceiverNotFound(TransmissionFailure):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Generator
+import contextlib
+import logging
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from .. import _calls
 from .._calls import Settings
 from .._daffi_rs import Feed, ResultsOut
-from .._rpc_proxy import CallStyles, _Proxy
+from .._rpc_proxy import CallStyles, _Proxy, _Rpc, _Streamed
+from ..exceptions import CallTimeout
 from ._feeding import feed_all, feed_beside
 from ._port import AsyncResults, of_one, port_of_loop
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from .app import AsyncClient
 
 Steps = Generator[Any, Any, Any]
+log = logging.getLogger("daffi_rs")
 
 
 class Calling(Coroutine[Any, Any, Any]):
@@ -42,16 +48,29 @@ class Calling(Coroutine[Any, Any, Any]):
 
     def close(self) -> None:
         """Gives the call up."""
-        if self._steps is not None:
-            self._steps.close()
+        self.__await__().close()
 
     def __aiter__(self) -> AsyncIterator[Any]:
+        # The steps of a call that is awaited are not taken.
+        self._steps = _nothing()
         return self._items()
 
     async def _items(self) -> AsyncIterator[Any]:
         results = await _Results(self)
         async for item in results:
             yield item
+
+    def __del__(self) -> None:
+        if getattr(self, "_steps", self) is None:
+            # As of a coroutine, which sends nothing before it is awaited either.
+            what = f"the call of {self._name!r} was never awaited, so nothing was sent"
+            with contextlib.suppress(Exception):
+                warnings.warn(what, RuntimeWarning, stacklevel=2)
+
+
+def _nothing() -> Steps:
+    return None
+    yield  # makes it a generator
 
 
 class _Results:
@@ -67,23 +86,33 @@ class _Results:
         return calling._proxy._begin(calling._name, calling._args, calling._kwargs, True)
 
 
-class AsyncRpcProxy(_Proxy):
+class AsyncRpcProxy(_Rpc):
     """Calls of one member, which answers."""
 
     __slots__ = ("_convert", "_items", "_results")
     _style = "rpc call"
+    return_result = True
 
-    def __init__(self, conn: Any, settings: Settings, items: Any, results: bool | None, convert: Any) -> None:
+    def __init__(
+        self, conn: Any, settings: Settings, items: Any = None, results: bool | None = None, convert: Any = None
+    ) -> None:
         self._conn = conn
         self._settings = settings
         self._items = items
         self._results = results
         self._convert = convert
 
-    def _call(self, name: str, args: Any, kwargs: Any) -> Calling:
+    def _call(self, name: str, args: Any, kwargs: Any) -> Any:
         return Calling(self, name, args, kwargs)
 
     def _begin(self, name: str, args: Any, kwargs: Any, results: bool | None) -> Steps:
+        began = time.monotonic()
+        try:
+            return (yield from self._made(name, args, kwargs, results))
+        except CallTimeout as error:
+            raise self._timed_out(error, name, began) from None
+
+    def _made(self, name: str, args: Any, kwargs: Any, results: bool | None) -> Steps:
         client, port = self._conn.client, port_of_loop()
         node, policy, settings = client._connected(), client._policy, self._settings
         if self._items is not None:
@@ -114,40 +143,87 @@ class AsyncRpcProxy(_Proxy):
         return AsyncResults(value, policy, self._convert, feed_beside(port, feed, self._items))
 
 
-class _Simple(_Proxy):
-    __slots__ = ()
-    _number = _calls.RPC_NOWAIT
+class Begun(Coroutine[Any, Any, None]):
+    """A call without an answer, which is on its way whether or not it is awaited; awaited it says what became of it."""
 
-    async def _call(self, name: str, args: Any, kwargs: Any) -> Any:
-        client, port = self._conn.client, port_of_loop()
-        node = client._connected()
-        return await port.wait(
-            node.call_later(port.desk, self._number, name, args, kwargs, self._settings, client._policy)
-        )
+    __slots__ = ("_error", "_steps")
+
+    def __init__(self, begin: Callable[[Any], Any]) -> None:
+        self._error: Exception | None = None
+        try:
+            port = port_of_loop()
+            self._steps: Steps = port.steps(begin(port))
+        except Exception as error:
+            self._error, self._steps = error, self._fail(error)
+
+    def _fail(self, error: Exception) -> Steps:
+        self._error = None
+        raise error
+        yield  # makes it a generator
+
+    def __del__(self) -> None:
+        if getattr(self, "_error", None) is not None:
+            log.warning("a call that nobody awaited was not sent: %s", self._error)
+
+    def __await__(self) -> Steps:
+        return self._steps
+
+    def send(self, value: Any) -> Any:
+        """Goes on waiting, as an event loop does."""
+        return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raises within the waiting."""
+        return self._steps.throw(*error)
+
+    def close(self) -> None:
+        """Waits no more."""
+        self._steps.close()
 
 
-class AsyncRpcNowaitProxy(_Simple):
+class AsyncRpcNowaitProxy(AsyncRpcProxy):
     """Calls of one member, which does not answer."""
 
     __slots__ = ()
     _style = "rpc_nowait"
+    return_result = False
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> Begun:
+        return Begun(lambda port: _simple(self, port, _calls.RPC_NOWAIT, name, args, kwargs))
 
 
-class AsyncBroadcastProxy(_Simple):
+def _simple(proxy: Any, port: Any, style: int, name: str, args: Any, kwargs: Any) -> Any:
+    client = proxy._conn.client
+    return client._connected().call_later(port.desk, style, name, args, kwargs, proxy._settings, client._policy)
+
+
+class AsyncBroadcastProxy(_Proxy):
     """Calls of several members, each of which answers."""
 
     __slots__ = ()
-    _style, _number = "cast", _calls.CAST
+    _style = "cast"
+    return_result = True
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> Coroutine[Any, Any, Any]:
+        return self._cast(name, args, kwargs)
+
+    async def _cast(self, name: str, args: Any, kwargs: Any) -> Any:
+        port = port_of_loop()
+        return await port.wait(_simple(self, port, _calls.CAST, name, args, kwargs))
 
 
-class AsyncBroadcastNowaitProxy(_Simple):
+class AsyncBroadcastNowaitProxy(AsyncBroadcastProxy):
     """Calls of several members, none of which answers."""
 
     __slots__ = ()
-    _style, _number = "cast_nowait", _calls.CAST_NOWAIT
+    _style = "cast_nowait"
+    return_result = False
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> Begun:
+        return Begun(lambda port: _simple(self, port, _calls.CAST_NOWAIT, name, args, kwargs))
 
 
-class AsyncStreamProxy(_Proxy):
+class AsyncStreamProxy(_Streamed):
     """Chunks to one member, each of which is acknowledged."""
 
     __slots__ = ()
@@ -155,11 +231,17 @@ class AsyncStreamProxy(_Proxy):
     _number = _calls.STREAM
 
     async def _call(self, name: str, args: Any, kwargs: Any) -> None:
+        began = time.monotonic()
         chunks = _calls.chunks_of(self._style, name, *args, **kwargs)
         client, port, settings = self._conn.client, port_of_loop(), self._settings
         feed = Feed(settings.serde)
         begun = client._connected().call_later(port.desk, self._number, name, (), {}, settings, client._policy, feed)
-        await feed_all(port, feed, chunks, begun)
+        try:
+            await feed_all(port, feed, chunks, begun)
+        except CallTimeout as error:
+            timed_out = self._timed_out(error, name, began)
+            timed_out.__dict__.update(chunk=error.__dict__.get("chunk"))
+            raise timed_out from None
 
 
 class AsyncStreamNowaitProxy(AsyncStreamProxy):

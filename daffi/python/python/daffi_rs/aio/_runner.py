@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import logging
 import sys
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -44,10 +45,11 @@ class LoopRunner:
 
     def __init__(self, node: Any, workers: int, policy: Any) -> None:
         self.desk = Desk(bell=True)
-        self.node = node
+        # The node has its runner, and nothing keeps a node that was forgotten.
+        self._node = weakref.ref(node)
         self.policy = policy
         self.executors: dict[str, Executor] = {}
-        self._workers = workers
+        self.workers = workers
         self._loop = asyncio.get_running_loop()
         self._heard_of: deque[Any] = deque()
         self._waiting: deque[Any] = deque()
@@ -62,6 +64,11 @@ class LoopRunner:
         assert fd is not None  # a desk with a bell has one
         self._fd = fd
         self._loop.add_reader(fd, self._heard)
+
+    @property
+    def node(self) -> Any:
+        """The node whose callbacks run here."""
+        return self._node()
 
     def add(self, name: str, executor: Executor) -> None:
         """Runs a callback, from now on."""
@@ -97,7 +104,7 @@ class LoopRunner:
         try:
             if type(work) is not Job:
                 self._go_on(*work)
-            elif self._running < self._workers and not self._waiting and not self._returning:
+            elif self._running < self.workers and not self._waiting and not self._returning:
                 self._run(work)
             else:
                 self._waiting.append(work)
@@ -107,7 +114,7 @@ class LoopRunner:
                 work.fail("RuntimeError", "builtins", "the callback's node could not say how it ended")
 
     def _next(self) -> None:
-        while self._running < self._workers and (self._returning or self._waiting):
+        while self._running < self.workers and (self._returning or self._waiting):
             if not self._returning:
                 self._run(self._waiting.popleft())
                 continue
@@ -127,7 +134,7 @@ class LoopRunner:
         place = None
         try:
             yield
-            if self._running >= self._workers or self._returning:
+            if self._running >= self.workers or self._returning:
                 place = self._loop.create_future()
                 self._returning.append(place)
                 await place
@@ -141,14 +148,15 @@ class LoopRunner:
             job.fail("CancelledError", "asyncio.exceptions", "nobody waited any more")
             return
         try:
-            executor = EXECUTOR_REGISTRY.get(job.name) or self.executors[job.name]
+            executor = EXECUTOR_REGISTRY.current(job.name, self.executors[job.name])
+            called = executor.called()
             args, kwargs = job.arguments(self.policy)
-            if not (executor.is_plain or is_plain(executor)):
-                args, kwargs = bound(executor.func, args, kwargs, job, self)
+            if not (called.is_plain or is_plain(called)):
+                args, kwargs = bound(called.function, args, kwargs, job, self)
             context = self._context.copy()
             context.run(_current.set, Call(job, self.node))
-            result = context.run(executor.func, *args, **kwargs)
-            if executor.streams:
+            result = context.run(executor, *args, **kwargs)
+            if called.streams:
                 self._streams[job.number] = _Stream(result, job.begin(), context)
             elif asyncio.iscoroutine(result):
                 task = _create_task(self._loop, context, self._finish(job, result))
@@ -268,6 +276,10 @@ class LoopEvents:
     def is_own_thread(self) -> bool:
         """Whether a handler asks, which never waits here."""
         return False
+
+    def close(self) -> None:
+        """Tells nobody any more."""
+        self.desk.close()
 
     def _heard(self) -> None:
         for kind, _, member in self.desk.take_all():

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from .. import _daffi_rs, app
+from .. import _daffi_rs, _keeping, app
+from .._options import Options, check_workers
 from ..app import ServerMode
 from ..registry._executor_registry import EXECUTOR_REGISTRY
 from ._rpc_proxy import AsyncClientConnection
 from ._runner import LoopEvents, LoopRunner
 from ._port import port_of_loop
+
+
+#: A client looks so often whether it ended by itself, while somebody waits for its end.
+_LOOK = 0.5
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
@@ -42,6 +55,20 @@ class AsyncApplication:
 
     _stopped: asyncio.Event | None = None
     _loop: asyncio.AbstractEventLoop | None = None
+    _stopped_on: asyncio.AbstractEventLoop | None = None
+    _begins = False
+
+    @property
+    def _stop_event(self) -> asyncio.Event:
+        """Set once the node is stopped. It is made where it is first asked for, since that may be before any loop."""
+        if self._stopped is None:
+            self._stopped, self._stopped_on = asyncio.Event(), _running_loop()
+        return self._stopped
+
+    @_stop_event.setter
+    def _stop_event(self, _: Any) -> None:
+        # Nodes that are not for asyncio have one of threads.
+        pass
 
     def _kept_by(self) -> Any:
         # A loop that is forgotten takes its nodes along.
@@ -49,7 +76,7 @@ class AsyncApplication:
         try:
             return loop.__dict__.setdefault("_daffi_rs_nodes", set())
         except AttributeError:
-            return app._RUNNING
+            return _keeping.RUNNING
 
     def _new_events(self) -> Any:
         return LoopEvents()
@@ -57,17 +84,37 @@ class AsyncApplication:
     def _new_runner(self: Any) -> Any:
         return LoopRunner(self, self.workers, self._policy)
 
+    @contextlib.contextmanager
+    def _beginning(self: Any, refusal: str) -> Iterator[None]:
+        """The node begins on this loop; a second time it does not, however long the first takes."""
+        if self._node is not None or self._begins:
+            raise RuntimeError(refusal)
+        self._begins = True
+        try:
+            self._loop = loop = asyncio.get_running_loop()
+            if self._stopped_on is not loop:
+                # One that was made on another loop can be awaited there alone.
+                self._stopped, self._stopped_on = asyncio.Event(), loop
+            _keeping.make_way(self)
+            yield
+        finally:
+            self._begins = False
+
     async def stop(self: Any, *_: Any, **__: Any) -> None:
         """Stops in order: what was received before runs, up to `grace` seconds (10), and is answered.
 
-        In a callback it only begins to stop.
+        In a callback it only begins to stop. A second `stop` waits for the first.
         """
+        runner = self._runner
+        own = runner is not None and runner.is_own_thread()
         node = self._end()
         if node is None:
+            if self._stopping is not None and not own:
+                await self._stop_event.wait()
+            self._ended()
             return
-        runner = self._runner
         try:
-            if runner is not None and runner.is_own_thread():
+            if own:
                 node.stop_soon()
             else:
                 await _in_thread(node.stop)
@@ -75,29 +122,55 @@ class AsyncApplication:
             if runner is not None:
                 runner.close()
             events, self._events = self._events, self._events.renewed()
-            events.desk.close()
-            self._stop_event.set()
-            if self._stopped is not None:
-                self._stopped.set()
+            events.close()
+            self._ended()
+
+    def _stop_by_signal(self: Any) -> None:
+        # The loop runs no more, but what the program does to end it.
+        if (node := self._end()) is not None:
+            node.stop_soon()
+            self._ended()
+
+    def _is_stranded(self) -> bool:
+        return self._loop is not None and self._loop.is_closed()
+
+    def _abandon(self: Any, why: str) -> None:
+        abandon = functools.partial(app.Application._abandon, self, why)
+        loop = self._loop
+        if loop.is_closed() or _running_loop() is loop:
+            abandon()
+        else:
+            self._node.stop_soon()
+            loop.call_soon_threadsafe(abandon)
 
     async def join(self: Any) -> None:
-        """Waits until the node is stopped, by `stop`, SIGINT or SIGTERM, which stop it in order."""
-        node = self._node
-        if node is None:
-            return
-        async with _signals() as heard:
-            waits = [asyncio.ensure_future(event.wait()) for event in (heard, self._stopped)]
-            waits.append(asyncio.ensure_future(self._end_of(node)))
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+        """Waits until the node is stopped, by `stop`, SIGINT or SIGTERM, which stop it in order.
+
+        One that was not started yet is waited for, too.
+        """
+        ending = None
+        self._joining = True
+        try:
+            async with _signals() as heard:
+                waits = [asyncio.ensure_future(event.wait()) for event in (heard, self._stop_event)]
+                ending = asyncio.ensure_future(self._end_of())
+                try:
+                    await asyncio.wait([*waits, ending], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for wait in (*waits, ending):
+                        wait.cancel()
+        finally:
+            self._joining = False
+        error = ending.result() if ending.done() and not ending.cancelled() else self._connection_error
         if self._node is not None:
             await self.stop()
+        if error is not None:
+            self._tell_end(error)
 
-    async def _end_of(self, node: Any) -> None:
+    async def _end_of(self) -> Exception | None:
+        """Why the node ended that nobody stopped, once it has."""
         await asyncio.Event().wait()
+        return None
 
     async def __aexit__(self: Any, *_: object) -> None:
         await self.stop()
@@ -109,22 +182,23 @@ class AsyncApplication:
 class AsyncServerMixin(AsyncApplication):
     async def start(self: Any) -> None:
         """Listens, and returns once it does. With port 0 `port` is the real one then."""
-        if self._node is not None:
-            raise RuntimeError(f"{type(self).__name__} is already started")
-        self._stopped, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        options = app.Options(self)
-        if self.server_mode is ServerMode.SERVICE:
-            runner, names = self._expose()
-            try:
-                node = await _in_thread(_daffi_rs.serve, options, names, runner.desk, self._listening())
-            except BaseException:
-                runner.close()
-                raise
-            EXECUTOR_REGISTRY.subscribers.append(self._added)
-        else:
-            node = await _in_thread(_daffi_rs.serve_router, options, self._listening())
-        self._begun(node)
-        self._note_port(node.endpoints()[0])
+        with self._beginning(f"{type(self).__name__} is already started"):
+            serves = self.server_mode is ServerMode.SERVICE
+            if serves:
+                check_workers(self.workers)
+            options = Options(self)
+            if serves:
+                runner, names = self._expose()
+                try:
+                    node = await _in_thread(_daffi_rs.serve, options, names, runner.desk, self._listening())
+                except BaseException:
+                    runner.close()
+                    raise
+                EXECUTOR_REGISTRY.subscribers.append(self._told)
+            else:
+                node = await _in_thread(_daffi_rs.serve_router, options, self._listening())
+            self._begun(node)
+            self._note_port(node.endpoints()[0])
 
     async def __aenter__(self: Any) -> Any:
         if self._node is None:
@@ -145,20 +219,19 @@ class AsyncClient(AsyncApplication, app.Client):  # type: ignore[misc]
 
     async def connect(self) -> AsyncClientConnection:  # type: ignore[override]
         """Connects, and gives what calls are made through."""
-        if self._node is not None:
-            raise RuntimeError("Client is already connected")
-        self._stopped, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        options = app.Options(self)
-        runner, names = self._expose()
-        try:
-            node = await _in_thread(self._connect_with, options, names, runner)
-        except BaseException:
-            runner.close()
-            raise
-        EXECUTOR_REGISTRY.subscribers.append(self._added)
-        self._known_streams = {}
-        self._begun(node)
-        return AsyncClientConnection(self)
+        with self._beginning("Client is already connected"):
+            check_workers(self.workers)
+            options = Options(self)
+            runner, names = self._expose()
+            try:
+                node = await _in_thread(self._connect_with, options, names, runner)
+            except BaseException:
+                runner.close()
+                raise
+            EXECUTOR_REGISTRY.subscribers.append(self._told)
+            self._known_streams = {}
+            self._begun(node)
+            return AsyncClientConnection(self)
 
     async def _wait_for_members_there(self, members: tuple[str, ...], timeout: float | None) -> None:
         port = port_of_loop()
@@ -167,13 +240,23 @@ class AsyncClient(AsyncApplication, app.Client):  # type: ignore[misc]
         except TimeoutError:
             raise self._missing(members, timeout) from None
 
-    async def _end_of(self, node: Any) -> None:
-        while node.ended() is None:
-            await asyncio.sleep(1)
-        self._ended_by_itself(node)
+    async def _end_of(self) -> Exception | None:
+        looks = 0
+        while True:
+            await asyncio.sleep(_LOOK)
+            node = self._node
+            if node is None:
+                continue
+            if node.ended() is not None:
+                return self._ended_by_itself(node)
+            looks = looks + 1 if self._compat and self._is_lost() else 0
+            if looks * _LOOK > app._LOST_AFTER:
+                return self._gone()
 
     async def __aenter__(self) -> AsyncClientConnection:
         return await self.connect() if self._node is None else AsyncClientConnection(self)
 
 
-__all__ = ["AsyncClient", "AsyncRouter", "AsyncService"]
+Client, Router, Service = AsyncClient, AsyncRouter, AsyncService
+
+__all__ = ["AsyncClient", "AsyncRouter", "AsyncService", "Client", "Router", "Service"]

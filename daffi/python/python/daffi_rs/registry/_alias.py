@@ -11,7 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def alias(value: str) -> Callable[[F], F]:
     """Exposes a callback under this name, beside its own. Stands above or below `@callback`."""
     if not isinstance(value, str):
-        raise ValueError(f"an alias must be a string, and {value!r} is a {type(value).__name__}")
+        raise ValueError(f"Alias must be string, and {value!r} is a {type(value).__name__}")
 
     def named(function: F) -> F:
         function.alias = value  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..exceptions import InitializationError
+from ..utils.misc import is_lambda_function
 from ._executor_registry import EXECUTOR_REGISTRY
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,9 +22,17 @@ def _named(function: Any) -> str:
         raise InitializationError(
             f"{function!r} cannot be a callback: a function, a method of an object, or a class is expected"
         )
-    if name == "<lambda>":
-        raise InitializationError("'<lambda>' is a lambda, which has no name to be called by: write it as a function")
     return str(name)
+
+
+def _is_private(name: str, function: Any) -> bool:
+    """Whether a function keeps out of what is exposed: by its name, or by `@local`."""
+    return name.startswith("_") or hasattr(function, "local")
+
+
+def _refuse_lambda(name: str, function: Any) -> None:
+    if is_lambda_function(function):
+        raise InitializationError(f"Not supported. {name!r} is a lambda, which has no name of its own: write it as a function")
 
 
 def _methods(instance: Any) -> list[tuple[str, Any]]:
@@ -37,7 +46,8 @@ def _methods(instance: Any) -> list[tuple[str, Any]]:
             method = functools.partial(method.func, instance)
         elif not (inspect.ismethod(method) or inspect.isfunction(method)):
             continue
-        if not getattr(method, "local", False):
+        if not _is_private(name, method):
+            _refuse_lambda(name, method)
             found.append((name, method))
     return found
 
@@ -45,8 +55,8 @@ def _methods(instance: Any) -> list[tuple[str, Any]]:
 class _Exposed:
     """Exposes a function, a method of an object, or the public methods of a class.
 
-    `@callback` on a class makes one instance, by calling it without arguments, and exposes its public methods; those
-    that begin with `_` or are marked `@local` are not. An object whose class takes arguments is exposed as it is:
+    What begins with `_` or is marked `@local` is not exposed, unless a function is given a `name`. `@callback` on a
+    class makes one instance, by calling it without arguments, and exposes its public methods. An object whose class takes arguments is exposed as it is:
     `callback(TextProcessor("-"))`. What is decorated stays callable as itself.
 
     A generator function, plain or async, gives its results one by one. An async function runs on the event loop of an
@@ -74,7 +84,10 @@ class _Exposed:
             if not self._names:
                 raise InitializationError(f"{func_or_class!r} cannot be a callback: it has no public methods")
         else:
-            self._expose(name or _named(func_or_class), func_or_class, None)
+            own = name or _named(func_or_class)
+            if name is not None or not _is_private(own, func_or_class):
+                _refuse_lambda(own, func_or_class)
+                self._expose(own, func_or_class, None)
         if inspect.isroutine(func_or_class) or inspect.isclass(func_or_class):
             functools.update_wrapper(self, func_or_class, updated=())
 
@@ -93,6 +106,11 @@ class _Exposed:
             if executor is not None and executor.func is self.func:
                 executor.alias = value
                 EXECUTOR_REGISTRY.announce(executor)
+
+    @property
+    def _func_or_class(self) -> Any:
+        """What was decorated."""
+        return self.func
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.func(*args, **kwargs)

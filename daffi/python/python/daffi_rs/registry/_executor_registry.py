@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..exceptions import InitializationError
+
+
+class Called:
+    """What is called for a callback, and how it gives what comes of it."""
+
+    __slots__ = ("function", "is_async", "is_async_generator", "is_generator", "is_plain", "streams")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        # A function of another loop, and one that gives results one by one, is run in another way.
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.is_generator = inspect.isgeneratorfunction(function)
+        self.is_async_generator = inspect.isasyncgenfunction(function)
+        #: Whether it gives results one by one.
+        self.streams = self.is_generator or self.is_async_generator
+        #: Whether its arguments are handed on as they come, once that was looked at.
+        self.is_plain: bool | None = None
+
+    def calls(self, function: Any) -> bool:
+        """Whether this is the function: methods are made anew each time that they are asked for."""
+        known = self.function
+        return known is function or (type(known) is types.MethodType and type(function) is types.MethodType and known == function)
 
 
 class Executor:
@@ -20,19 +44,28 @@ class Executor:
         other = getattr(func, "alias", None)
         #: Another name that it is exposed under.
         self.alias: str | None = other if isinstance(other, str) and other != name else None
-        # A function of another loop, and one that gives results one by one, is run in another way.
-        self.is_async = inspect.iscoroutinefunction(func)
-        self.is_generator = inspect.isgeneratorfunction(func)
-        self.is_async_generator = inspect.isasyncgenfunction(func)
-        #: Whether it gives results one by one.
-        self.streams = self.is_generator or self.is_async_generator
-        #: Whether its arguments are handed on as they come, once that was looked at.
-        self.is_plain: bool | None = None
+        self._called = Called(func)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it gives results one by one."""
+        return self._called.streams
+
+    def called(self) -> Called:
+        """What a call of now calls: tests put something else in the place of a method, on its object or its class."""
+        if self.cls is None:
+            function = self.func
+        else:
+            function = getattr(self.cls, self.name)
+            if isinstance(function, functools.partial) and function.func is getattr(self.func, "func", None):
+                function = self.func  # a method that is a callback by itself, too, is another object each time
+        called = self._called
+        if not called.calls(function):
+            called = self._called = Called(function)
+        return called
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # What took the method's place on its object since is called, too.
-        function = self.func if self.cls is None else getattr(self.cls, self.name, self.func)
-        return function(*args, **kwargs)
+        return self.called().function(*args, **kwargs)
 
     def __str__(self) -> str:
         if self.cls is None:
@@ -87,13 +120,26 @@ class ExecutorRegistry:
             yield executor.alias
 
     def unregister(self, name: str) -> None:
-        """Forgets a callback; nodes that run go on to expose it."""
+        """Forgets a callback: calls of it fail. Raises `KeyError` where there is none."""
         with self._lock:
-            self.registry.pop(name, None)
+            del self.registry[name]
 
     def get(self, name: str) -> Executor | None:
         """The callback of this name."""
         return self.registry.get(name)
+
+    def current(self, name: str, exposed: Executor) -> Executor:
+        """What runs a call of this name: `exposed`, or what was put in its place since."""
+        found: Any = self.get(name)
+        if found is None and name != exposed.name:
+            found = self.get(exposed.name)
+        if found is None:
+            raise TypeError(f"callback {name!r} is registered no more, so there is nothing to call")
+        return found if isinstance(found, Executor) else Executor(found, name)
+
+    def after_fork(self) -> None:
+        """In a child no other thread holds the lock, whatever one of the parent's did."""
+        self._lock = threading.RLock()
 
 
 EXECUTOR_REGISTRY = ExecutorRegistry()

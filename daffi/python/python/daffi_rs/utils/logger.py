@@ -34,6 +34,13 @@ class ColoredFormatter(logging.Formatter):
         return f"{self.get_level_message(record)} {super().format(record)}"
 
 
+def sync_native_log_level(python_level: int | None = None) -> None:
+    """Has the package log from this level on, the root logger's when none is given. It has `logging` to log to here,
+    and so a level of the logger `daffi_rs` does the same."""
+    level = logging.getLogger().getEffectiveLevel() if python_level is None else python_level
+    logging.getLogger("daffi_rs").setLevel(level)
+
+
 def get_daffi_logger(name: str, color: Painter) -> DaffiLoggerAdapter:
     """A logger of this name, at the level of the root's, that writes to stdout, and warnings and worse to stderr."""
     logger = logging.getLogger(name)
