@@ -69,9 +69,9 @@ impl ClientTls {
         Self::authorities(&Pem::from_text("CA", text))
     }
 
-    /// Trusts the certificates in this PEM file and what they have issued, whatever host that is for:
-    /// whoever holds any certificate of theirs can answer in the server's place. One of version 1
-    /// will do, or that of an authority which it issued to itself.
+    /// Trusts the certificates in this PEM file and what they have issued, whatever host that is
+    /// for: whoever holds any certificate of theirs can answer in the server's place. One of
+    /// version 1 will do, or that of an authority which it issued to itself.
     ///
     /// This is what daffi 3.0.1 does, for programs that cannot have other certificates yet;
     /// [`pin_certificate`](Self::pin_certificate) trusts one server, and

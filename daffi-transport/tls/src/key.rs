@@ -54,7 +54,8 @@ pub(crate) fn verify_tls13(
     verify_tls13_signature_with_raw_key(message, &public_key(certificate)?, signed, algorithms)
 }
 
-/// Whether a certificate of any version was signed with this key, which is as a trust anchor has it.
+/// Whether a certificate of any version was signed with this key, which is as a trust anchor has
+/// it.
 pub(crate) fn is_signed_with(
     certificate: &CertificateDer<'_>,
     key: &[u8],

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use tracing::{
     Event, Level, Subscriber,
@@ -20,7 +21,10 @@ use tracing_subscriber::{
 
 use crate::desk::{Desk, Inbox, Work};
 
-struct ToPython(Arc<Inbox>);
+/// Where lines go. A child that was forked has a desk of its own: nobody takes from its parent's.
+static LINES: Mutex<Option<Arc<Inbox>>> = Mutex::new(None);
+
+struct ToPython;
 
 /// The message, and behind it the fields.
 #[derive(Default)]
@@ -55,20 +59,30 @@ impl<S: Subscriber> Layer<S> for ToPython {
             Level::INFO => 20,
             _ => 10,
         };
-        self.0.push(Work::Line(level, line.message + &line.fields));
+        let lines = LINES.lock().clone();
+        if let Some(lines) = lines {
+            lines.push(Work::Line(level, line.message + &line.fields));
+        }
     }
 }
 
-/// Has lines of the engine's log put in at the desk, from this level of `logging` on. `False`: they
-/// go elsewhere already.
+/// Has lines of the engine's log put in at the desk, from this level of `logging` on, or the one
+/// that it was called with before. `False`: they go elsewhere already.
 #[pyfunction]
 pub(crate) fn log_to(desk: &Desk, level: u8) -> bool {
+    let before = LINES.lock().replace(Arc::clone(&desk.inbox));
+    if before.is_some() {
+        return true;
+    }
     let least = match level {
         ..=10 => LevelFilter::DEBUG,
         11..=20 => LevelFilter::INFO,
         21..=30 => LevelFilter::WARN,
         _ => LevelFilter::ERROR,
     };
-    let layer = ToPython(Arc::clone(&desk.inbox)).with_filter(least);
-    set_global_default(Registry::default().with(layer)).is_ok()
+    let taken = set_global_default(Registry::default().with(ToPython.with_filter(least))).is_ok();
+    if !taken {
+        LINES.lock().take();
+    }
+    taken
 }

@@ -93,8 +93,8 @@ impl Allowed {
     }
 
     /// Whether Python reads the JSON that was not read here: as what it writes and JSON has not,
-    /// which are `NaN`, `Infinity` and halves of surrogate pairs. Python counts no values, so they are
-    /// counted by what is between them.
+    /// which are `NaN`, `Infinity` and halves of surrogate pairs. Python counts no values, so they
+    /// are counted by what is between them.
     fn python_reads(self, bytes: &Bytes) -> bool {
         if self.trusting {
             return true;

@@ -137,19 +137,21 @@ pub(crate) trait Stop: Send + Sync {
     fn stopping(&self) -> futures::future::BoxFuture<'static, ()>;
 }
 
-static NODES: Mutex<Vec<Weak<dyn Stop>>> = Mutex::new(Vec::new());
+/// Each with its process: what a child inherited by a fork would never end in it.
+static NODES: Mutex<Vec<(u32, Weak<dyn Stop>)>> = Mutex::new(Vec::new());
 
 /// Has a node stopped when the interpreter ends, if it still lives.
 pub(crate) fn remember(node: Weak<dyn Stop>) {
-    let mut nodes = NODES.lock();
-    nodes.retain(|known| known.strong_count() > 0);
-    nodes.push(node);
+    let (mut nodes, process) = (NODES.lock(), std::process::id());
+    nodes.retain(|(of, known)| *of == process && known.strong_count() > 0);
+    nodes.push((process, node));
 }
 
 /// Stops all nodes of this process.
 pub(crate) fn stop_all() -> impl Future<Output = ()> {
     let nodes = std::mem::take(&mut *NODES.lock());
-    let all: Vec<_> = nodes.iter().filter_map(Weak::upgrade).map(|node| node.stopping()).collect();
+    let own = nodes.iter().filter(|(process, _)| *process == std::process::id());
+    let all: Vec<_> = own.filter_map(|(_, node)| node.upgrade()).map(|node| node.stopping()).collect();
     async move {
         join_all(all).await;
     }

@@ -133,8 +133,8 @@ fn datetime_to_python<'py>(py: Python<'py>, moment: &DateTime) -> PyResult<Bound
     datetime_class(py)?.call1(fields)
 }
 
-/// Makes a value of a Python object, to be written as MSGPACK. What is no plain data is first made of plain data by `plain`,
-/// a function of Python, which raises for what it knows nothing of.
+/// Makes a value of a Python object, to be written as MSGPACK. What is no plain data is first made
+/// of plain data by `plain`, a function of Python, which raises for what it knows nothing of.
 pub(crate) fn from_python(object: &Bound<'_, PyAny>, plain: &Bound<'_, PyAny>) -> PyResult<Value> {
     read(object, plain, 0)
 }

@@ -171,6 +171,47 @@ def test_a_child_registers_callbacks_of_its_own(start, tmp_path):
     assert lines == ["[] None None <Client", "True", "True", "True", "True", "True", "0", "True", "later"]
 
 
+ENDING = """
+    import logging, os, sys
+    from daffi_rs import Client, Service
+
+    class Lines(logging.Handler):
+        def emit(self, record):
+            if os.getpid() == child:
+                print("heard", flush=True)
+
+    child = None
+    logging.getLogger("daffi_rs").addHandler(Lines())
+    service = Service("service", "127.0.0.1", 0)
+    service.start()
+    conn = Client("client", "127.0.0.1", service.port).connect()
+    if os.fork() == 0:
+        child = os.getpid()
+        import daffi_rs, socket
+        own = Service("own", "127.0.0.1", 0)
+        own.start()
+        # What is no peer is told of in the log.
+        with socket.create_connection(("127.0.0.1", own.port)) as sock:
+            sock.sendall(b"\\xff" * 100)
+            sock.recv(100)
+        daffi_rs._daffi_rs.shut_down()
+        daffi_rs._log.end()
+        # It has ended, rather than that nobody waits for it any more.
+        print(daffi_rs._log._thread.is_alive(), flush=True)
+        os._exit(0)
+    print(os.wait()[1], flush=True)
+    os._exit(0)
+"""
+
+
+def test_a_child_ends_and_logs_as_its_parent_does(start, tmp_path):
+    path = tmp_path / "ending.py"
+    path.write_text(textwrap.dedent(ENDING))
+    lines = start([sys.executable, str(path)]).finish()
+    assert "heard" in lines
+    assert [line for line in lines if line != "heard"] == ["False", "0"]
+
+
 def test_a_child_waits_for_no_lock_of_its_parent():
     held, done = threading.Event(), threading.Event()
 

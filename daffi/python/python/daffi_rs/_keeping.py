@@ -8,6 +8,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from . import _log
 from ._compat import is_compat
 from .registry._executor_registry import EXECUTOR_REGISTRY, Executor
 
@@ -118,6 +119,7 @@ def forget_all() -> None:
     RUNNING.clear()
     _alive.clear()
     EXECUTOR_REGISTRY.after_fork()
+    _log.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

@@ -26,20 +26,25 @@ def begin() -> None:
     with _lock:
         if _process == os.getpid():
             return
-        if _desk is None:
-            desk = Desk()
-            desk.watch()
-            if log_to(desk, min(log.getEffectiveLevel(), 255)):
-                _desk = desk
+        # The desk of a parent is one that a thread of the parent waits at.
+        desk = Desk()
+        desk.watch()
+        _desk = desk if log_to(desk, min(log.getEffectiveLevel(), 255)) else None
         _process = os.getpid()
         if _desk is not None:
             _thread = threading.Thread(target=_work, args=(_desk,), name="daffi-log", daemon=True)
             _thread.start()
 
 
+def after_fork() -> None:
+    """In a child no other thread holds the lock, whatever one of the parent's did."""
+    global _lock
+    _lock = threading.Lock()
+
+
 def end() -> None:
     """Logs no more, as the interpreter ends."""
-    if _desk is not None:
+    if _desk is not None and _process == os.getpid():
         _desk.close()
         # No thread may come back from the engine while the interpreter ends.
         if _thread is not None:

@@ -56,8 +56,8 @@ class _Exposed:
     """Exposes a function, a method of an object, or the public methods of a class.
 
     What begins with `_` or is marked `@local` is not exposed, unless a function is given a `name`. `@callback` on a
-    class makes one instance, by calling it without arguments, and exposes its public methods. An object whose class takes arguments is exposed as it is:
-    `callback(TextProcessor("-"))`. What is decorated stays callable as itself.
+    class makes one instance, by calling it without arguments, and exposes its public methods. An object whose class
+    takes arguments is exposed as it is: `callback(TextProcessor("-"))`. What is decorated stays callable as itself.
 
     A generator function, plain or async, gives its results one by one. An async function runs on the event loop of an
     `AsyncService` or `AsyncClient`, and on a loop of the worker's thread in other nodes.

@@ -31,7 +31,9 @@ class Called:
     def calls(self, function: Any) -> bool:
         """Whether this is the function: methods are made anew each time that they are asked for."""
         known = self.function
-        return known is function or (type(known) is types.MethodType and type(function) is types.MethodType and known == function)
+        if type(known) is types.MethodType and type(function) is types.MethodType:
+            return bool(known == function)
+        return known is function
 
 
 class Executor:
