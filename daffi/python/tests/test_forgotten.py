@@ -182,6 +182,7 @@ ENDING = """
 
     child = None
     logging.getLogger("daffi_rs").addHandler(Lines())
+    logging.getLogger("daffi_rs").setLevel(logging.DEBUG)
     service = Service("service", "127.0.0.1", 0)
     service.start()
     conn = Client("client", "127.0.0.1", service.port).connect()
