@@ -222,20 +222,6 @@ pub(crate) struct ClientHandler {
 }
 
 impl ClientHandler {
-    /// The context of whoever calls. One caller often makes many calls.
-    fn caller(&mut self, frame: &Frame) -> Option<Caller> {
-        if let Some(known) = self.caller.as_ref().filter(|known| frame.is_from(known.caller())) {
-            return Some(known.clone());
-        }
-        let name = frame.transmitter();
-        let caller = match self.callers.get(name) {
-            Some(known) => known.clone(),
-            None => self.meet(name)?,
-        };
-        self.caller = Some(caller.clone());
-        Some(caller)
-    }
-
     /// Sends the HANDSHAKE with the token, over a link that was looked at before.
     fn show_token(&self) -> Result<(), Disconnected> {
         let methods = self.shared.methods();
@@ -284,18 +270,6 @@ impl ClientHandler {
             let _gave_up = opened.send(Ok(()));
         }
     }
-
-    /// Somebody calls for the first time.
-    fn meet(&mut self, name: &str) -> Option<Caller> {
-        let name = match self.connection.members().get(name) {
-            Some(member) => member.name.clone(),
-            None => NodeName::new(name, &self.shared.node.config.limits).ok()?,
-        };
-        let conn = &self.connection.conn;
-        let caller = Caller::behind(name, Arc::clone(conn), Arc::clone(&self.shared.node), conn.ended.child_token());
-        self.callers.add(&caller);
-        Some(caller)
-    }
 }
 
 impl Handler for ClientHandler {
@@ -318,10 +292,7 @@ impl Handler for ClientHandler {
                 self.show();
                 self.complete(completed);
             }
-            Handled::Serve(frame) => match self.caller(&frame) {
-                Some(caller) => self.serve(turn, &caller, frame),
-                None => tracing::debug!("dropped a request without a transmitter"),
-            },
+            Handled::Serve(frame) => self.serve(turn, frame),
             Handled::Ping(frame) => self.connection.conn.answer_ping(&frame)?,
             Handled::OwnCall(frame) => {
                 if let Some(completed) = self.connection.take_own(frame)? {
@@ -329,11 +300,10 @@ impl Handler for ClientHandler {
                     self.complete(completed);
                 }
             }
-            Handled::ServedCall(frame) => {
-                if let Some(caller) = self.caller(&frame) {
-                    self.shared.serving.take(turn, &mut self.intake, &caller, frame)?;
-                }
-            }
+            Handled::ServedCall(frame) => match self.known(&frame) {
+                Some(caller) => self.shared.serving.take(turn, &mut self.intake, &caller, frame)?,
+                None => tracing::debug!("dropped a frame about a call of a caller of whom none is open"),
+            },
             Handled::Cancel(frame) => self.on_cancel(turn, &frame)?,
             Handled::Credit { from, says } => self.on_credit(&from, says),
             Handled::Opened(level) => self.on_open(level)?,
@@ -426,7 +396,7 @@ impl ClientHandler {
                 self.forget(frame.transmitter());
                 self.connection.credit.forget(frame.transmitter());
             }
-        } else if let Some(caller) = self.caller(frame) {
+        } else if let Some(caller) = self.known(frame) {
             self.shared.serving.cancel(turn, &mut self.intake, &caller, frame)?;
         }
         Ok(())
@@ -468,11 +438,20 @@ impl ClientHandler {
 
     /// Runs a callback, unless too much waits already: this end never stops reading, because the
     /// replies to its own calls come on the same connection.
-    fn serve(&mut self, turn: &mut Turn, caller: &Caller, frame: Frame) {
+    fn serve(&mut self, turn: &mut Turn, frame: Frame) {
+        let met = self.known(&frame).map(|known| (known, true)).or_else(|| self.meet(frame.transmitter()));
+        let Some((caller, is_remembered)) = met else {
+            return tracing::debug!("dropped a request without a transmitter");
+        };
         let (node, conn) = (&self.shared.node, &self.connection.conn);
         if !frame.header().wants_reply() {
             let receipt = NowaitReceipt::new(&self.connection, caller.caller_name(), frame.credit_bytes());
-            return self.shared.serving.serve(turn, &mut self.intake, caller, frame, receipt);
+            return self.shared.serving.serve(turn, &mut self.intake, &caller, frame, receipt);
+        }
+        if !is_remembered {
+            // What comes for its call would not find it.
+            let text = format!("calls of as many callers as {} remembers are open there", node.name);
+            return caller.answer_error(turn, &frame, Refusal::Overloaded.error(text));
         }
         let asks_little = caller.waiting() < FEW && conn.inbound.has_room_for_few();
         if conn.inbound.is_full() && !asks_little {
@@ -480,7 +459,7 @@ impl ClientHandler {
             let text = format!("{frames} requests of {bytes} bytes wait at {}", node.name);
             return caller.answer_error(turn, &frame, Refusal::Overloaded.error(text));
         }
-        self.shared.serving.serve(turn, &mut self.intake, caller, frame, ());
+        self.shared.serving.serve(turn, &mut self.intake, &caller, frame, ());
     }
 
     fn complete(&self, completed: Completed) {

@@ -120,6 +120,12 @@ impl Context {
         self.call.caller.gone.cancel();
     }
 
+    /// Whether whoever asks is the only one who knows this caller: no call of it is open, and no
+    /// callback looks at it.
+    pub(crate) fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.call) == 1 && Arc::strong_count(&self.call.caller) == 1
+    }
+
     pub(crate) fn caller_id(&self) -> CallerId {
         self.call.caller.id
     }

@@ -8,6 +8,7 @@ mod bodies;
 mod bodies_hostile;
 mod bounds;
 mod call_ends;
+mod callers;
 mod calls;
 mod cancel;
 mod cast_results;
