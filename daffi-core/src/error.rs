@@ -113,12 +113,15 @@ pub enum CallError {
         /// The callback.
         method: String,
     },
-    /// The receiver is a daffi 3.0.1 node, or behind one, which takes no arguments one by one.
+    /// The receiver is a daffi 3.0.1 node, or behind one, which takes no arguments one by one, and
+    /// none that are larger than a frame.
     LevelUnsupported {
-        /// The receiver.
+        /// The receiver; `any member` where a Router was to choose it.
         receiver: String,
         /// The callback.
         method: String,
+        /// Who takes no such arguments, and what to do.
+        reason: String,
     },
     /// Arguments or result are larger than the node that was to put them together does:
     /// [`max_body`](crate::NodeConfig::max_body). Bytes can be read in pieces of any number.
@@ -188,12 +191,7 @@ impl fmt::Display for CallError {
             Self::Decode { method, source } => write!(f, "result of {method}: {source}"),
             Self::TransmissionFailure { method, source } => write!(f, "call of {method} does not fit: {source}"),
             Self::Cancelled { method } => write!(f, "{method} was given up, as was the call that it was made for"),
-            Self::LevelUnsupported { receiver, method } => write!(
-                f,
-                "{} is a daffi 3.0.1 node, which takes no arguments of {method} one by one: send them as a list, or with \
-                 stream()",
-                Shown::new(receiver)
-            ),
+            Self::LevelUnsupported { reason, .. } => Shown::new(reason).fmt(f),
             Self::BodyTooLarge(text) => Shown::new(text).fmt(f),
             Self::Items { method, reason } => write!(f, "items of {method}: {reason}"),
             Self::ExtensionUnsupported(text) => Shown::new(text).fmt(f),

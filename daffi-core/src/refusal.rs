@@ -3,10 +3,13 @@
 use daffi_serde::RemoteError;
 use daffi_wire::Shown;
 
-use crate::error::CallError;
+use crate::error::{ANY_MEMBER, CallError};
 
 /// The module of refusals. No class of a callback's error bears it.
 const MODULE: &str = "daffi";
+
+/// What to do where the receiver takes no arguments one by one.
+pub(crate) const AS_A_LIST: &str = "send them as a list, or with stream()";
 
 /// Bytes of the text of an error of this node's own.
 const LONGEST_TEXT: usize = 2 * 1024;
@@ -106,7 +109,10 @@ impl Refusal {
             "Overloaded" => Ok(CallError::Overloaded(error.message)),
             "NodeStopping" => Ok(CallError::Stopping(error.message)),
             "ExtensionUnsupported" => Ok(CallError::ExtensionUnsupported(error.message)),
-            "LevelUnsupported" => Ok(CallError::LevelUnsupported { receiver, method }),
+            "LevelUnsupported" => {
+                let receiver = if receiver.is_empty() { ANY_MEMBER.to_owned() } else { receiver };
+                Ok(CallError::LevelUnsupported { receiver, method, reason: error.message })
+            }
             "AnswerLost" => Ok(CallError::AnswerLost(error.message)),
             "BodyTooLarge" => Ok(CallError::BodyTooLarge(error.message)),
             "BodyBroken" => Ok(CallError::Items { method, reason: error.message }),

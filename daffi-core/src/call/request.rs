@@ -15,6 +15,7 @@ use crate::{
     client::{Choice, Client, ClientConn, ClientCore},
     deadline::in_ms,
     error::{CallError, WaitedFor},
+    refusal::AS_A_LIST,
     scratch::Scratch,
     session::Members,
     stats::STATS,
@@ -243,7 +244,10 @@ pub(super) fn write_request(
 ) -> Result<WrittenRequest, CallError> {
     let too_large = |source: EncodeError| CallError::TransmissionFailure { method: method.to_owned(), source };
     if extensions.has_items() && !level.at_least(Level::FOUR) {
-        return Err(CallError::LevelUnsupported { receiver: receiver.to_string(), method: method.to_owned() });
+        let reason =
+            format!("{receiver} is a daffi 3.0.1 node, which takes no arguments of {method} one by one: {AS_A_LIST}");
+        let (receiver, method) = (receiver.to_string(), method.to_owned());
+        return Err(CallError::LevelUnsupported { receiver, method, reason });
     }
     let mut frame = Scratch::take();
     let mut writer = FrameWriter::begin(frame.get_mut(), &shared.node.name, receiver, method).map_err(too_large)?;

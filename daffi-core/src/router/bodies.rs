@@ -11,6 +11,7 @@ use daffi_wire::{CallId, Cancel, CancelReason, Data, DataEnd, Frame, NodeName, S
 
 use super::{
     Peer, RouterShared,
+    delivering::tell_dropped,
     forward::Forwarder,
     uploads::{Upload, UploadPart},
 };
@@ -37,6 +38,7 @@ impl Forwarder {
         let (id, method) = (first.header().id(), first.method().to_owned());
         let unreadable = |error| Refusal::ExtensionUnsupported.error(format!("it cannot be passed on: {error}"));
         let said = first.take_extensions().map_err(unreadable)?;
+        tell_dropped(&said, me, receiver);
         let deadline = said.time_left_ms().map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms.into()));
         let name = receiver.name.clone();
         // What follows names the receiver as this frame does.

@@ -15,7 +15,11 @@ use super::{
     exposers::Able,
     forward::{Forwarder, NAME, Route, Unroutable, check_sender, route_to},
 };
-use crate::{conn::Turn, refusal::Refusal, session::routing};
+use crate::{
+    conn::Turn,
+    refusal::{AS_A_LIST, Refusal},
+    session::routing,
+};
 
 /// How often a choice is made anew because the member that was chosen has just changed.
 const TRIES: usize = 3;
@@ -131,6 +135,6 @@ fn unable(frame: &Frame, needs: Needs, able: &Able, own: u64) -> Unroutable {
     } else if needs.in_parts {
         Refusal::LevelUnsupported.error(format!("{who}, which take arguments of one frame"))
     } else {
-        Refusal::LevelUnsupported.error(format!("{who}, which take no arguments one by one"))
+        Refusal::LevelUnsupported.error(format!("{who}, which take no arguments one by one: {AS_A_LIST}"))
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use daffi_serde::RemoteError;
-use daffi_wire::{CallId, ExtensionError, Frame, InData, StreamFlags};
+use daffi_wire::{CallId, ExtensionError, Extensions, Frame, InData, Shown, StreamFlags};
 
 use super::{
     Peer, RouterShared,
@@ -12,7 +12,11 @@ use super::{
     sender::Sender,
     streams::NoStreamRoom,
 };
-use crate::{conn::Turn, refusal::Refusal, session::CallNote};
+use crate::{
+    conn::Turn,
+    refusal::{AS_A_LIST, Refusal},
+    session::CallNote,
+};
 
 /// A node of level 3 for which the parts of a large body are put together.
 pub(super) struct JoinedFor {
@@ -78,7 +82,12 @@ pub(super) fn fit(shared: &RouterShared, from: &Peer, to: &Peer, frame: &mut Fra
         }
         match (from.is_level_four(), to.is_level_four()) {
             // It was read by `asked`.
-            (true, false) => *frame = lowered(frame)?,
+            (true, false) => {
+                if !to.has_dropped_headers() {
+                    tell_dropped(&frame.clone().take_extensions().map_err(unreadable)?, from, to);
+                }
+                *frame = lowered(frame)?;
+            }
             (false, true) => *frame = frame.clone().raised(),
             (true, true) | (false, false) => {}
         }
@@ -90,6 +99,19 @@ pub(super) fn fit(shared: &RouterShared, from: &Peer, to: &Peer, frame: &mut Fra
         *frame = identified(frame, from, shared)?;
     }
     Ok(Fitting::AsItIs(streams))
+}
+
+/// Tells, once for each member of level 3, that headers do not reach it.
+#[cold]
+pub(super) fn tell_dropped(said: &Extensions, from: &Peer, to: &Peer) {
+    if said.headers().next().is_some() && to.note_dropped_headers() {
+        let (caller, receiver) = (Shown::new(&from.name), Shown::new(&to.name));
+        tracing::warn!(
+            %caller,
+            %receiver,
+            "headers are dropped: this member is a daffi 3.0.1 node; further calls of it are not logged"
+        );
+    }
 }
 
 /// A call whose receiver the Router chose, as a node of level 3 gets it: with its name.
@@ -145,7 +167,7 @@ fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<InData>, Remote
         return Err(Refusal::ExtensionUnsupported.error("nobody waits for its answer, so nothing can come in DATA"));
     }
     if says.is_some_and(|says| says.stream.items_follow) {
-        let text = format!("{} is a daffi 3.0.1 node, which takes no arguments one by one", to.name);
+        let text = format!("{} is a daffi 3.0.1 node, which takes no arguments one by one: {AS_A_LIST}", to.name);
         return Err(Refusal::LevelUnsupported.error(text));
     }
     // Its one answer is one result.

@@ -51,6 +51,8 @@ pub(super) struct Peer {
     named: AtomicBool,
     /// It asked who calls. Relaxed: it is set before others find the member.
     asks_identities: AtomicBool,
+    /// It was logged that headers do not reach it. Relaxed: all that hangs on it is that line.
+    dropped_headers: AtomicBool,
     methods: ArcSwap<Names<MethodName>>,
     /// Counts changes of `methods`.
     exposed: AtomicU64,
@@ -92,6 +94,7 @@ impl Peer {
             conn,
             named: AtomicBool::new(false),
             asks_identities: AtomicBool::new(false),
+            dropped_headers: AtomicBool::new(false),
             methods: ArcSwap::from_pointee(methods.iter().cloned().collect()),
             exposed: AtomicU64::new(0),
             calls: Mutex::default(),
@@ -108,6 +111,16 @@ impl Peer {
 
     pub(super) fn id(&self) -> u64 {
         self.conn.id
+    }
+
+    /// Whether it was logged that headers do not reach this member.
+    pub(super) fn has_dropped_headers(&self) -> bool {
+        self.dropped_headers.load(Ordering::Relaxed)
+    }
+
+    /// Headers do not reach this member. `true`: for the first time.
+    pub(super) fn note_dropped_headers(&self) -> bool {
+        !self.dropped_headers.swap(true, Ordering::Relaxed)
     }
 
     /// It as the receiver of one more call.

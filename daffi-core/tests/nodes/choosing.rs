@@ -240,6 +240,22 @@ async fn a_worker_of_level_three_is_called_by_its_name() {
     }
 }
 
+#[tokio::test]
+async fn a_caller_reads_who_cannot_take_what_it_sends_and_why() {
+    let (_router, at) = router();
+    let _old = raw(&at, "old", "client", r#"["f"]"#).await;
+    let caller = client(&at, "caller").await;
+    let call = caller.rpc().by_router();
+    let items = soon(call.send::<()>("f", (), futures::stream::iter([1]))).await.unwrap_err();
+    let large = soon(call.call::<()>("f", ("x".repeat(33 << 20),))).await.unwrap_err();
+    for (refused, words) in [(items, "send them as a list"), (large, "take arguments of one frame")] {
+        let text = refused.to_string();
+        assert!(text.contains("all who expose \"f\" are daffi 3.0.1 nodes") && text.contains(words), "{text}");
+        let CallError::LevelUnsupported { receiver, .. } = refused else { panic!("{text}") };
+        assert_eq!(receiver, "any member");
+    }
+}
+
 fn format_of(id: u16, format: FormatId) -> Frame {
     let header = Header::new(Kind::Request, CallId(id), format, false, true);
     Frame::new(header, CALL[0], CALL[1], CALL[2], b"", &Limits::default()).unwrap()

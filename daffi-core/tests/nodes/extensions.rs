@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -12,6 +12,7 @@ use daffi_core::{CallError, Callback, CallbackOptions, NodeConfig};
 use daffi_wire::{CallId, ExtensionError, Extensions, FormatId, Frame, Header, Kind, Limits, MethodName, StreamFlags};
 use futures::{FutureExt, future::join_all};
 use tokio::{sync::Notify, time::timeout};
+use tracing_subscriber::{Layer, layer::SubscriberExt};
 
 use crate::{
     peer::{Peer, next_of_a_call, raw, request, send},
@@ -110,6 +111,53 @@ async fn headers_travel_in_their_order() {
         assert_eq!(seen(&call.clone().timeout(Duration::from_secs(300)), "x").await.unwrap(), [""]);
         assert!(seen(&caller.rpc(), "tenant").await.unwrap().is_empty(), "they are the call's own");
     }
+}
+
+/// Counts what is logged of headers that are dropped, by the member that does not get them.
+#[derive(Clone, Default)]
+struct Dropped(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Dropped {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        let mut said = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            said += &format!("{}={value:?} ", field.name());
+        });
+        if said.contains("headers are dropped") {
+            self.0.lock().unwrap().push(said);
+        }
+    }
+}
+
+/// A Router that chose a member which gets none tells of that in its own log, once.
+#[tokio::test]
+async fn headers_that_a_router_drops_are_logged_once_for_each_member() {
+    let dropped = Dropped::default();
+    let _listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(dropped.clone()));
+    let (router, at) = router();
+    let mut caller = raw(&at, "caller", "client/4", "null").await;
+    let mut id = 2;
+    for old in ["old", "older"] {
+        let mut worker = raw(&at, old, "client", r#"["f"]"#).await;
+        for header in [false, true, true] {
+            let said = Extensions::builder().time_left_ms(60_000);
+            let said = if header { said.header("tenant", "blue").unwrap() } else { said };
+            send(&mut caller, &request(id, ["caller", "", "f"], &said.build().unwrap(), ADD)).await;
+            assert_eq!(next_of_a_call(&mut worker).await.unwrap().payload(), ADD.as_bytes());
+            let said = dropped.0.lock().unwrap().len();
+            assert_eq!(said, usize::from(old == "older") + usize::from(header));
+            worker.send_to(Kind::Response, id, [old, "caller", "f"], ADD, false).await;
+            next_of_a_call(&mut caller).await.unwrap();
+            id += 1;
+        }
+        // The next one is the only one then.
+        drop(worker);
+        while router.members().len() > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let said = dropped.0.lock().unwrap();
+    assert!(said[0].contains("receiver=old ") && said[1].contains("receiver=older "), "{said:?}");
 }
 
 #[tokio::test]

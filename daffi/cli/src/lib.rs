@@ -18,6 +18,7 @@ mod contexts;
 mod descriptors;
 mod escaped;
 mod failure;
+mod headers;
 mod input;
 mod interrupts;
 mod invocation;

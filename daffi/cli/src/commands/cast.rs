@@ -8,6 +8,7 @@ use super::closing;
 use crate::{
     connection::{Connection, Place},
     failure::Failure,
+    headers::tell_dropped,
     invocation::{ARGUMENTS, Invocation},
     output,
     value::{self, Json},
@@ -59,12 +60,18 @@ impl Cast {
         let invoked = self.invocation.read(&self.place).await?;
         let client = self.connection.caller(&invoked.address).await?;
         let cast = client.cast();
-        let cast = if self.receivers.is_empty() { cast } else { cast.receivers(self.receivers) };
+        let cast = if self.receivers.is_empty() { cast } else { cast.receivers(&self.receivers) };
         let cast = invoked.serde.into_iter().fold(cast, CastCall::serde);
         let cast = invoked.timeout.into_iter().fold(cast, CastCall::timeout);
         let cast = if self.wait { cast.wait_for_receiver() } else { cast };
-        let cast = invoked.headers.into_iter().fold(cast, |cast, (key, value)| cast.header(key, value));
-        let results: Results = closing(&client, cast.call(&invoked.method, invoked.args)).await?;
+        let cast = invoked.headers.iter().fold(cast, |cast, (key, value)| cast.header(key, value));
+        let called = async {
+            let results = cast.call(&invoked.method, invoked.args).await;
+            let receivers: Vec<_> = self.receivers.iter().map(String::as_str).collect();
+            tell_dropped(&client, &invoked.headers, &invoked.method, &receivers);
+            results
+        };
+        let results: Results = closing(&client, called).await?;
         if self.json {
             output::json(&Outcomes(&results))?;
         }

@@ -5,6 +5,7 @@ use super::closing;
 use crate::{
     connection::{Connection, Place},
     failure::Failure,
+    headers::tell_dropped,
     invocation::{ARGUMENTS, Invocation},
 };
 
@@ -47,15 +48,26 @@ impl Nowait {
             let cast = invoked.serde.into_iter().fold(client.cast_nowait(), CastNowait::serde);
             let cast = invoked.timeout.into_iter().fold(cast, CastNowait::timeout);
             let cast = if self.wait { cast.wait_for_receiver() } else { cast };
-            let cast = invoked.headers.into_iter().fold(cast, |cast, (key, value)| cast.header(key, value));
-            closing(&client, cast.call(&invoked.method, invoked.args)).await?;
+            let cast = invoked.headers.iter().fold(cast, |cast, (key, value)| cast.header(key, value));
+            let called = async {
+                let queued = cast.call(&invoked.method, invoked.args).await;
+                tell_dropped(&client, &invoked.headers, &invoked.method, &[]);
+                queued
+            };
+            closing(&client, called).await?;
         } else {
-            let rpc = self.receiver.into_iter().fold(client.rpc_nowait(), RpcNowait::receiver);
+            let rpc = self.receiver.iter().fold(client.rpc_nowait(), RpcNowait::receiver);
             let rpc = invoked.serde.into_iter().fold(rpc, RpcNowait::serde);
             let rpc = invoked.timeout.into_iter().fold(rpc, RpcNowait::timeout);
             let rpc = if self.wait { rpc.wait_for_receiver() } else { rpc };
-            let rpc = invoked.headers.into_iter().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
-            closing(&client, rpc.call(&invoked.method, invoked.args)).await?;
+            let rpc = invoked.headers.iter().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
+            let called = async {
+                let queued = rpc.call(&invoked.method, invoked.args).await;
+                let receiver: Vec<_> = self.receiver.iter().map(String::as_str).collect();
+                tell_dropped(&client, &invoked.headers, &invoked.method, &receiver);
+                queued
+            };
+            closing(&client, called).await?;
         }
         Ok(())
     }

@@ -28,6 +28,29 @@ async fn it_calls_a_python_service() {
     assert!(run(&["call", &at, "echo", "1", "-s", "postcard"]).failure(2).contains("3.0.1"));
 }
 
+/// Whoever chose the receiver, and however little is logged.
+#[tokio::test]
+async fn headers_that_do_not_reach_a_python_worker_are_told() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let _worker = Peer::client(&at).name("py").worker().expose(&["add"]).start().await;
+    router.log("joined");
+    let call = ["call", &at, "add", "3", "4", "--header", "tenant=blue"];
+    let told = "--header does not reach daffi 3.0.1 nodes: py\n";
+    for more in [&[][..], &["-q"], &["--wait"], &["-r", "py"]] {
+        let ran = run(&[&call[..], more].concat());
+        assert_eq!((ran.code, &ran.stdout[..], &*ran.stderr), (Some(0), &b"7\n"[..], told), "{more:?}");
+    }
+    assert!(router.log("headers are dropped").contains("py"));
+    for style in [&["cast"][..], &["nowait"], &["nowait", "--all"]] {
+        let ran = run(&[style, &call[1..]].concat());
+        assert_eq!((ran.code, &*ran.stderr), (Some(0), told), "{style:?}");
+    }
+    let _demo = Running::worker(&at, "w1");
+    router.log("joined node=\"w1\"");
+    assert_eq!(run(&[&call[..], &["-r", "w1"]].concat()).answer(), "7\n");
+}
+
 /// 2^200 + 1
 const BIG_INT: &str = "1606938044258990275541962092341162602522202993782792835301377";
 

@@ -20,6 +20,7 @@ use super::closing;
 use crate::{
     connection::{Connection, Place},
     failure::Failure,
+    headers::tell_dropped,
     input::Input,
     interrupts::Interrupts,
     invocation::{ARGUMENTS, Invocation, Invoked},
@@ -121,17 +122,28 @@ impl Call {
         interrupts: &Interrupts,
     ) -> Result<(), Failure> {
         let progress = Progress::default();
+        if self.wait && !invoked.headers.is_empty() {
+            // Who takes the call is the Router's choice then, and this node is told of nobody.
+            drop(client.members());
+        }
         let called = async {
-            tokio::select! {
+            let ended = tokio::select! {
                 answered = self.call(rpc, invoked, &progress) => answered,
                 // The call is given up before the connection is closed.
                 signal = interrupts.asked() => Err(progress.interrupted(&invoked.method, signal).into()),
-            }
+            };
+            self.tell_headers(client, invoked);
+            ended
         };
         match closing(client, called).await? {
             Some(plain) => print(&plain, self.json),
             None => Ok(()),
         }
+    }
+
+    fn tell_headers(&self, client: &Client, invoked: &Invoked) {
+        let receiver: Vec<_> = self.receiver.iter().map(String::as_str).collect();
+        tell_dropped(client, &invoked.headers, &invoked.method, &receiver);
     }
 
     /// Calls again and again, and never ends but by a failure to print.
@@ -145,9 +157,13 @@ impl Call {
     ) -> Result<(), Failure> {
         let mut due = interval(period);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_first = true;
         loop {
             due.tick().await;
             let called = self.call(rpc, invoked, &Progress::default()).await;
+            if std::mem::take(&mut is_first) {
+                self.tell_headers(client, invoked);
+            }
             // An error of the callback is an answer.
             if matches!(called, Ok(_) | Err(Trouble::Call(CallError::Remote { .. }))) {
                 interrupts.be_content();
