@@ -126,6 +126,16 @@ pub enum CallError {
     /// Arguments or result are larger than the node that was to put them together does:
     /// [`max_body`](crate::NodeConfig::max_body). Bytes can be read in pieces of any number.
     BodyTooLarge(String),
+    /// An argument that came one by one is not of the type that the callback takes. What the
+    /// callback fails with then is a `TypeError`, as of any other argument.
+    Item {
+        /// The callback.
+        method: String,
+        /// Which one, counted from 1.
+        number: u64,
+        /// What could not be read.
+        source: SerdeError,
+    },
     /// Items of the call were not what they have to be, or did not all come.
     Items {
         /// The callback.
@@ -193,6 +203,7 @@ impl fmt::Display for CallError {
             Self::Cancelled { method } => write!(f, "{method} was given up, as was the call that it was made for"),
             Self::LevelUnsupported { reason, .. } => Shown::new(reason).fmt(f),
             Self::BodyTooLarge(text) => Shown::new(text).fmt(f),
+            Self::Item { method, number, source } => write!(f, "item {number} of {method}(): {source}"),
             Self::Items { method, reason } => write!(f, "items of {method}: {reason}"),
             Self::ExtensionUnsupported(text) => Shown::new(text).fmt(f),
             Self::Extensions { method, source } => write!(f, "extensions of the call of {method}: {source}"),
@@ -211,7 +222,7 @@ impl std::error::Error for CallError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Remote { error, .. } => error.source(),
-            Self::Encode { source, .. } | Self::Decode { source, .. } => source.source(),
+            Self::Encode { source, .. } | Self::Decode { source, .. } | Self::Item { source, .. } => source.source(),
             Self::TransmissionFailure { source, .. } => source.source(),
             Self::Extensions { source, .. } => source.source(),
             Self::Disconnected(reason) => reason.source(),

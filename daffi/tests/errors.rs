@@ -64,6 +64,7 @@ fn calls() -> Vec<CallError> {
         CallError::Overloaded("too much".into()),
         CallError::Encode { method: method(), source: serde() },
         CallError::Decode { method: method(), source: serde() },
+        CallError::Item { method: method(), number: 1, source: serde() },
         CallError::TransmissionFailure { method: method(), source: EncodeError::FrameTooLarge { size: 2, limit: 1 } },
         CallError::Layer(Arc::new(refused())),
     ];

@@ -77,6 +77,7 @@ fn of_calls() {
         Cancelled { .. } => Cancelled { method: f() }, Needs("who asked for it waits no more");
         LevelUnsupported { .. } => LevelUnsupported { receiver: w(), method: f(), reason: AS_A_LIST.to_owned() }, Says("send them as a list");
         BodyTooLarge(_) => BodyTooLarge(f()), THERE;
+        Item { .. } => Item { method: f(), number: 1, source: serde() }, Needs("the format says what came and what was asked for");
         Items { .. } => Items { method: f(), reason: f() }, Needs("the reason says it");
         Extensions { .. } => Extensions { method: f(), source: ExtensionError::TooLong { size: 2, limit: 1 } }, Needs("the limit is named");
         ExtensionUnsupported(_) => ExtensionUnsupported(f()), THERE;

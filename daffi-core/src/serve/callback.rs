@@ -14,7 +14,7 @@ use futures::Stream;
 use serde::Serialize;
 
 use super::{context::Context, items::Items, pace::Pace, reply::Reply, request::Request};
-use crate::stats::RunCounts;
+use crate::{error::CallError, stats::RunCounts};
 
 /// How a callback is to be run.
 ///
@@ -370,7 +370,8 @@ fn bind<F: FormatSet, P: Params>(
 /// Any error as it travels: the class is the name of its type, as Python's is the name of the
 /// exception's class.
 ///
-/// A [`RemoteError`] travels as it is, which is how a callback chooses the class itself. Text and
+/// A [`RemoteError`] travels as it is, which is how a callback chooses the class itself, and
+/// [`CallError::Item`] as `TypeError`, as of an argument that came with the call. Text and
 /// boxed errors, whose types say nothing, travel as `RuntimeError`; `std::io::Error` as `OSError`.
 ///
 /// ```
@@ -386,7 +387,12 @@ pub fn remote_error<E: Display + 'static>(error: E) -> RemoteError {
     if let Some(remote) = any.downcast_mut::<Option<RemoteError>>().and_then(Option::take) {
         return remote;
     }
+    let is_item = matches!(any.downcast_ref::<Option<CallError>>(), Some(Some(CallError::Item { .. })));
     let message = error.map(|e| e.to_string()).unwrap_or_default();
+    if is_item {
+        // The caller sent what the callback does not take, as with any other argument.
+        return RemoteError::new("TypeError", message);
+    }
     let full = type_name::<E>();
     let path = full.split('<').next().unwrap_or(full);
     let (module, class) = path.rsplit_once("::").unwrap_or(("builtins", path));

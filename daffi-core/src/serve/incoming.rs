@@ -50,6 +50,8 @@ struct ItemReader<T> {
     /// How much reading so many bytes may hold, by the bound of the format.
     bound: Box<dyn Fn(usize) -> usize + Send + Sync>,
     account: Arc<Account>,
+    /// Items that came.
+    count: u64,
     /// What the item before may hold.
     memory: Option<Reading>,
     /// Resolves when nobody waits for the call any more.
@@ -70,6 +72,7 @@ impl<T> ItemReader<T> {
             }
             None => return Poll::Ready(None),
         };
+        self.count += 1;
         self.memory = None;
         // A piece is what its frame holds.
         if !self.data.are_pieces() {
@@ -80,7 +83,8 @@ impl<T> ItemReader<T> {
             }
         }
         let read = (self.read)(came);
-        Poll::Ready(Some(read.map_err(|source| CallError::Decode { method: method.to_owned(), source })))
+        let number = self.count;
+        Poll::Ready(Some(read.map_err(|source| CallError::Item { method: method.to_owned(), number, source })))
     }
 }
 
@@ -120,6 +124,7 @@ impl<T: Returned> Incoming<T> {
                 false => bounds.decode_bound(format, bytes),
             }),
             account: Arc::clone(context.conn().inbound.account()),
+            count: 0,
             memory: None,
             given_up: Box::pin(async move { own.cancelled().await }),
         };

@@ -3,11 +3,12 @@
 
 use std::{future::Future, time::Duration};
 
-use daffi_core::{CallError, Callback, CallbackOptions, Client, NodeConfig};
+use daffi_core::{CallError, Callback, CallbackOptions, Client, NodeConfig, remote_error};
 use daffi_serde::RemoteError;
 use daffi_transport::Endpoint;
 use daffi_wire::{Limits, MethodName};
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::support::{Formats, client, client_exposing, endpoint, formats, router, service_at};
@@ -36,7 +37,28 @@ fn callbacks() -> Vec<Callback> {
     let fails = Callback::plain(name("fails"), options(), formats(), |(): (), _| {
         Err::<u64, _>(RemoteError::new("ValueError", "no"))
     });
-    vec![deaf, gives, answers, fails]
+    vec![deaf, gives, answers, fails, sum()]
+}
+
+/// `sum`: of its items.
+fn sum() -> Callback {
+    Callback::asynchronous(name("sum"), CallbackOptions::new(), formats(), |(): (), ctx| {
+        let items = ctx.items::<u64, Formats>("sum").expect("items follow");
+        async move { items.map_err(remote_error).try_fold(0, |sum, item| async move { Ok(sum + item) }).await }
+    })
+}
+
+#[tokio::test]
+async fn an_item_of_another_type_is_named_as_any_argument_is() {
+    for behind_router in [false, true] {
+        let (_callee, _router, at) = callee(behind_router).await;
+        let caller = client(&at, "caller").await;
+        let items = stream::iter([json!(1), json!("two"), json!(3)]);
+        let failed = soon(caller.rpc().send::<u64>("sum", (), items)).await.unwrap_err();
+        let error = failed.remote().unwrap();
+        assert_eq!((&*error.class, &*error.module), ("TypeError", "builtins"), "{error}");
+        assert!(error.message.starts_with("item 2 of sum(): cannot read"), "{error}");
+    }
 }
 
 type Nodes = Box<dyn std::any::Any + Send>;

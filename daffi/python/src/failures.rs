@@ -1,7 +1,7 @@
 //! Failures as exceptions of `daffi_rs.exceptions`, which Python makes of what is said here.
 
 use daffi_core::{CallError, InitializationError};
-use pyo3::{PyErr, prelude::*, sync::PyOnceLock, types::PyDict};
+use pyo3::{PyErr, exceptions::PyTypeError, prelude::*, sync::PyOnceLock, types::PyDict};
 
 /// Why something that the engine did for Python failed.
 pub(crate) enum Failure {
@@ -75,6 +75,9 @@ fn exception<'py>(py: Python<'py>, error: &CallError, chunk: Option<u64>) -> PyR
         CallError::Stopped => "stopped",
         CallError::Cancelled { .. } => "cancelled",
         CallError::BodyTooLarge(_) => "too_large",
+        CallError::Item { .. } => {
+            return Ok(PyTypeError::new_err(error.to_string()).into_value(py).into_bound(py).into_any());
+        }
         _ => "failed",
     };
     maker(py)?.call1((kind, error.to_string(), details))

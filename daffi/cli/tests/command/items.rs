@@ -44,6 +44,14 @@ fn callbacks_that_take_none_answer_all_the_same() {
     assert!(run_with(&["call", &at, "fail", "no", "--items"], b"5\n").failure(1).ends_with("ValueError: no"));
 }
 
+#[test]
+fn a_line_of_another_type_is_named() {
+    let demo = Running::demo();
+    let failed = run_with(&["call", &demo.endpoint(), "shout", "--items"], b"one\n2\n");
+    assert_eq!((failed.code, &failed.stdout[..]), (Some(1), &b"ONE\n"[..]));
+    assert!(failed.stderr.contains("TypeError: item 2 of shout(): cannot read"), "{}", failed.stderr);
+}
+
 /// Results come while items go.
 #[test]
 fn results_and_arguments_go_at_once() {
