@@ -23,7 +23,7 @@ use super::{
     pending_reply::PendingReply,
     progress::Progress,
     request::{Addressed, Payloads, Prepared, WrittenRequest},
-    span::{CallSpan, note_end},
+    span::CallSpan,
 };
 use crate::{
     client::{Client, ClientConn},
@@ -111,10 +111,7 @@ impl<R: Returned, F: FormatSet> Future for Calling<'_, R, F> {
             span.note_peer(received.frame.transmitter());
         }
         let ended = received.and_then(|received| read(raw.client.formats(), received, raw.method));
-        if let Err(CallError::Remote { receiver, method, error }) = &ended {
-            raw.client.shared().called.note_error(receiver, method, &error.class);
-        }
-        note_end(span, raw.method, &ended);
+        raw.client.end_call(span, raw.method, &ended);
         Poll::Ready(ended)
     }
 }
@@ -367,7 +364,7 @@ impl<F: FormatSet> Future for Queueing<'_, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let queued = ready!(this.poll_queued(cx));
-        note_end(this.span.take(), this.method, &queued);
+        this.client.end_call(this.span.take(), this.method, &queued);
         Poll::Ready(queued)
     }
 }

@@ -19,7 +19,6 @@ use super::{
     progress::Progress,
     request::{Payloads, WrittenRequest, choose, format_for, write_payload},
     setters,
-    span::{note_answers, note_end},
     written_extensions::WrittenExtensions,
 };
 use crate::{
@@ -76,7 +75,7 @@ impl<F: FormatSet> Cast<F> {
         let payloads = payloads(&self.client, &self.options, method, &args);
         Box::pin(async move {
             let answers = cast.client.unless_given_up(method, cast.send(method, &payloads)).await;
-            note_answers(span, method, &answers);
+            cast.client.end_cast(span, method, &answers);
             answers
         })
     }
@@ -90,7 +89,12 @@ impl<F: FormatSet> Cast<F> {
         let options = client.inherit(&self.options);
         let payloads = Arc::new(payloads(client, &options, method, &args));
         let cast = Casting::new(client, &options, self.receivers.as_deref(), method, &payloads, true);
-        let (_, names) = client.unless_given_up(method, cast.members()).await?;
+        let found = client.unless_given_up(method, cast.members()).await;
+        if found.is_err() {
+            // There is no call of a member to tell of it.
+            client.end_call(None, method, &found);
+        }
+        let (_, names) = found?;
         let mut members: Vec<_> = names.iter().map(|name| self.member(method, name, &payloads)).collect();
         // All are asked now, and who takes no more for the moment holds nobody else up.
         poll_fn(|cx| {
@@ -143,7 +147,7 @@ impl<F: FormatSet> CastNowait<F> {
         let payloads = payloads(&self.client, &self.options, method, &args);
         Box::pin(async move {
             let queued = cast.client.unless_given_up(method, cast.send(method, &payloads)).await;
-            note_end(span, method, &queued);
+            cast.client.end_call(span, method, &queued);
             queued
         })
     }
@@ -254,6 +258,7 @@ impl<'a, F: FormatSet> Casting<'a, F> {
         let call = async {
             let (conn, receiver, written) = self.ready(conn, name, request, &mut progress).await?;
             let mut pending = send(conn, receiver, written, until, &mut progress).await?;
+            pending.count(self.method);
             receive(&mut pending, self.method, self.options.timeout).await
         };
         self.in_time(call).await.unwrap_or_else(|after| Err(progress.expired(self.method, after)))

@@ -20,7 +20,7 @@ use super::{
     engine::{read, to_received},
     opening::{StreamingCall, open_until},
     result_clock::ResultClock,
-    span::{CallSpan, note_end},
+    span::CallSpan,
 };
 use crate::{
     client::Client,
@@ -111,7 +111,9 @@ impl<R, F: FormatSet> Results<R, F> {
             }
         };
         if begun.is_err() {
-            note_end(self.span.take(), &self.method, &begun);
+            self.client.end_call(self.span.take(), &self.method, &begun);
+        } else if let Some(call) = &self.call {
+            note_peer(self.span.as_deref(), call);
         }
         begun.map(|()| self)
     }
@@ -168,6 +170,9 @@ impl<R, F: FormatSet> Results<R, F> {
             Some(Ok(Some(frame))) => Ok(frame),
             Some(Err(error)) => Err(error),
         };
+        if let (Some(span), Ok(frame)) = (&self.span, &end) {
+            span.note_peer(frame.transmitter());
+        }
         let received = to_received(end, call.pending.level(), &self.method, self.clock.after())?;
         self.is_refused = is_refused_by_stopping(self.client.formats(), &received);
         read(self.client.formats(), received, &self.method).map(Some)
@@ -176,7 +181,7 @@ impl<R, F: FormatSet> Results<R, F> {
     /// There are no further results. The call is given up now, not when this is dropped.
     fn end<T>(&mut self, ended: &Result<T, CallError>) {
         self.call = None;
-        note_end(self.span.take(), &self.method, ended);
+        self.client.end_call(self.span.take(), &self.method, ended);
     }
 
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R, CallError>>>
@@ -189,7 +194,11 @@ impl<R, F: FormatSet> Results<R, F> {
             let polled = data.inflow.as_ref().map_or(Poll::Ready(None), |inflow| inflow.poll_next(hand, cx));
             match polled {
                 Poll::Ready(Some(Ok(came))) => {
-                    self.came = true;
+                    if !std::mem::replace(&mut self.came, true)
+                        && let (Some(span), Some(receiver)) = (&self.span, data.receiver())
+                    {
+                        span.note_peer(receiver);
+                    }
                     self.clock.restart();
                     let read = data.read_item(self.client.formats(), came);
                     let result = read.map_err(|source| CallError::Decode { method: self.method.clone(), source });
@@ -210,6 +219,13 @@ impl<R, F: FormatSet> Results<R, F> {
                 Poll::Pending => return self.poll_clocks(cx).map(|error| Some(Err(error))),
             }
         }
+    }
+}
+
+/// Notes who gives the results, where a Router chose that.
+fn note_peer(span: Option<&CallSpan>, call: &StreamingCall) {
+    if let (Some(span), Some(receiver)) = (span, call.data.receiver()) {
+        span.note_peer(receiver);
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     result_clock::ResultClock,
     sending::send_all,
     setters,
-    span::{CallSpan, note_end},
+    span::CallSpan,
 };
 use crate::{client::Client, error::CallError};
 
@@ -100,10 +100,10 @@ impl<F: FormatSet> Rpc<F> {
     ) -> Result<R, SendError<E>> {
         let (call, options, span) =
             self.open_with(method, &args, StreamFlags { items_follow: true, takes_results: false }).await?;
-        let sent = send_all(&self.client, method, call, items, options.timeout).await;
+        let sent = send_all(&self.client, method, call, items, (options.timeout, span.as_deref())).await;
         match &sent {
-            Ok(_) => note_end(span, method, &Ok(())),
-            Err(SendError::Call(error)) => note_end::<()>(span, method, &Err(error.clone())),
+            Ok(_) => self.client.end_call(span, method, &Ok(())),
+            Err(SendError::Call(error)) => self.client.end_call::<()>(span, method, &Err(error.clone())),
             // It was given up.
             Err(SendError::Source(_)) => drop(span),
         }
@@ -145,7 +145,7 @@ impl<F: FormatSet> Rpc<F> {
             }
             Err(error) => {
                 let failed = Err(error);
-                note_end(span, method, &failed);
+                self.client.end_call(span, method, &failed);
                 failed
             }
         }

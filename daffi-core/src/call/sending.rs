@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::{
     engine::{read, to_received},
     opening::StreamingCall,
+    span::CallSpan,
 };
 use crate::{
     client::Client,
@@ -38,7 +39,7 @@ pub(super) async fn send_all<R, T, E, F, S>(
     method: &str,
     call: StreamingCall,
     items: S,
-    timeout: Option<Duration>,
+    (timeout, span): (Option<Duration>, Option<&CallSpan>),
 ) -> Result<R, SendError<E>>
 where
     R: Returned,
@@ -63,7 +64,11 @@ where
             failed = sending => Ok(failed),
         }
     });
-    Ok(read(client.formats(), ended.await??, method)?)
+    let received = ended.await??;
+    if let Some(span) = span {
+        span.note_peer(received.frame.transmitter());
+    }
+    Ok(read(client.formats(), received, method)?)
 }
 
 /// Sends items as far as the receiver takes them, and then says that they were all.

@@ -19,7 +19,6 @@ use super::{
     CallOptions,
     calling::RawCall,
     engine::{Received, read},
-    span::note_end,
 };
 use crate::{
     client::{Client, Permit},
@@ -200,7 +199,10 @@ impl<F: FormatSet> Service<Call> for CallService<F> {
                 }
                 Ok(answer)
             });
-            note_end(span, &call.method, &answered);
+            if let (Some(span), Ok(answer)) = (&span, &answered) {
+                span.note_peer(answer.receiver());
+            }
+            client.end_call(span, &call.method, &answered);
             answered
         })
     }

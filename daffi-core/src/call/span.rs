@@ -7,7 +7,7 @@ use tracing::{Span, field::Empty};
 use super::{Answers, CallOptions};
 use crate::{
     client::Client,
-    error::CallError,
+    error::{CallError, StreamError},
     trace::{TARGET, is_on},
 };
 
@@ -76,19 +76,7 @@ fn outcome(error: &CallError) -> (&'static str, Cow<'_, str>) {
     }
 }
 
-/// A call has ended so: tells its span, if it has one, and tells of a failure by an event.
-#[inline]
-pub(super) fn note_end<T>(span: Option<Box<CallSpan>>, method: &str, ended: &Result<T, CallError>) {
-    match ended {
-        Ok(_) => {
-            if let Some(mut span) = span {
-                span.end(None);
-            }
-        }
-        Err(error) => note_failure(span, method, error),
-    }
-}
-
+/// The span of a call that failed, and the event that tells of that.
 #[cold]
 fn note_failure(span: Option<Box<CallSpan>>, method: &str, error: &CallError) {
     let Some(mut span) = span else { return tell(method, error) };
@@ -103,18 +91,52 @@ fn tell(method: &str, error: &CallError) {
     }
 }
 
-/// A cast has ended so: the same for each member that failed.
-pub(super) fn note_answers<R>(span: Option<Box<CallSpan>>, method: &str, ended: &Result<Answers<R>, CallError>) {
-    if is_on()
-        && let Ok(answers) = ended
-    {
-        let within = span.as_ref().map_or_else(Span::current, |span| span.span.clone());
-        within.in_scope(|| answers.values().filter_map(|answer| answer.as_ref().err()).for_each(|e| tell(method, e)));
-    }
-    note_end(span, method, ended);
-}
-
+/// How each call of a client ends, whatever its style: here it is counted, and told.
 impl<F> Client<F> {
+    /// A call has ended so: counts an error of its receiver, tells its span, if it has one, and
+    /// tells of a failure by an event.
+    #[inline]
+    pub(super) fn end_call<T>(&self, span: Option<Box<CallSpan>>, method: &str, ended: &Result<T, CallError>) {
+        match ended {
+            Ok(_) => {
+                if let Some(mut span) = span {
+                    span.end(None);
+                }
+            }
+            Err(error) => {
+                self.count_failure(error);
+                note_failure(span, method, error);
+            }
+        }
+    }
+
+    /// A cast has ended so: the same for each member that failed.
+    pub(super) fn end_cast<R>(&self, span: Option<Box<CallSpan>>, method: &str, ended: &Result<Answers<R>, CallError>) {
+        if let Ok(answers) = ended {
+            let within = span.as_ref().map_or_else(Span::current, |span| span.span.clone());
+            for error in answers.values().filter_map(|answer| answer.as_ref().err()) {
+                self.count_failure(error);
+                within.in_scope(|| tell(method, error));
+            }
+        }
+        self.end_call(span, method, ended);
+    }
+
+    /// A stream of chunks has ended so.
+    pub(super) fn end_stream<T>(&self, span: Option<Box<CallSpan>>, method: &str, ended: &Result<T, StreamError>) {
+        match ended {
+            Ok(_) => self.end_call(span, method, &Ok(())),
+            Err(StreamError { source, .. }) => self.end_call::<()>(span, method, &Err(CallError::clone(source))),
+        }
+    }
+
+    #[cold]
+    fn count_failure(&self, error: &CallError) {
+        if let CallError::Remote { receiver, method, error } = error {
+            self.handle.shared.called.note_error(receiver, method, &error.class);
+        }
+    }
+
     /// Begins a call: its span, if somebody listens, and its options, with the trace that it
     /// belongs to.
     #[inline]

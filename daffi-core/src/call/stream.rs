@@ -15,6 +15,7 @@ use super::{
     request::{Addressee, WrittenRequest, write_request},
     sending::SendError,
     setters,
+    span::CallSpan,
     written_extensions::WrittenExtensions,
 };
 use crate::{
@@ -105,8 +106,13 @@ impl<F: FormatSet> StreamCall<F> {
         S::Item: Serialize + Send + 'static,
     {
         let mut call = self.clone();
-        call.options = self.client.inherit(&self.options).into_owned();
-        async move { call.send_all(method, chunks).await }
+        let (span, options) = self.client.begin(method, &self.options);
+        call.options = options.into_owned();
+        async move {
+            let sent = call.send_all(method, chunks, span.as_deref()).await;
+            call.client.end_stream(span, method, &sent);
+            sent
+        }
     }
 
     /// The same of a source that can fail: its error ends the stream behind the chunks before it.
@@ -127,13 +133,13 @@ impl<F: FormatSet> StreamCall<F> {
         failed.map_or(Ok(sent), |error| Err(SendError::Source(error)))
     }
 
-    async fn send_all<S>(&self, method: &str, chunks: S) -> Result<u64, StreamError>
+    async fn send_all<S>(&self, method: &str, chunks: S, span: Option<&CallSpan>) -> Result<u64, StreamError>
     where
         S: Stream,
         S::Item: Serialize + Send + 'static,
     {
         let mut chunks = std::pin::pin!(chunks.fuse());
-        let target = target(&self.client, &self.options, method).await.map_err(at(0))?;
+        let target = target(&self.client, &self.options, method, span).await.map_err(at(0))?;
         let mut open: VecDeque<Unacknowledged> = VecDeque::new();
         let mut sent = 0;
         loop {
@@ -260,8 +266,13 @@ impl<F: FormatSet> StreamNowait<F> {
         S::Item: Serialize + Send + 'static,
     {
         let mut call = self.clone();
-        call.options = self.client.inherit(&self.options).into_owned();
-        async move { call.send_all(method, chunks).await }
+        let (span, options) = self.client.begin(method, &self.options);
+        call.options = options.into_owned();
+        async move {
+            let sent = call.send_all(method, chunks, span.as_deref()).await;
+            call.client.end_stream(span, method, &sent);
+            sent
+        }
     }
 
     /// The same of a source that can fail: its error ends the stream behind the chunks before it.
@@ -282,13 +293,13 @@ impl<F: FormatSet> StreamNowait<F> {
         failed.map_or(Ok(sent), |error| Err(SendError::Source(error)))
     }
 
-    async fn send_all<S>(&self, method: &str, chunks: S) -> Result<u64, StreamError>
+    async fn send_all<S>(&self, method: &str, chunks: S, span: Option<&CallSpan>) -> Result<u64, StreamError>
     where
         S: Stream,
         S::Item: Serialize + Send + 'static,
     {
         let mut chunks = std::pin::pin!(chunks);
-        let target = target(&self.client, &self.options, method).await.map_err(at(0))?;
+        let target = target(&self.client, &self.options, method, span).await.map_err(at(0))?;
         let mut sent = 0;
         while let Some(chunk) = next_chunk(&self.client, &mut chunks, method).await.map_err(at(sent))? {
             let written = write(&self.client, &target, method, &Owned(chunk), false).map_err(at(sent))?;
@@ -325,13 +336,21 @@ async fn next_chunk<F: FormatSet, S: Stream + Unpin>(
     client.unless_given_up(method, async { Ok(chunks.next().await) }).await
 }
 
-async fn target<F: FormatSet>(client: &Client<F>, options: &CallOptions, method: &str) -> Result<Target, CallError> {
+async fn target<F: FormatSet>(
+    client: &Client<F>,
+    options: &CallOptions,
+    method: &str,
+    span: Option<&CallSpan>,
+) -> Result<Target, CallError> {
     let asked = Some(options.serde.unwrap_or(FormatId::OPAQUE));
     let mut progress = Progress::default();
     let finding = client.unless_given_up(method, client.find(method, options, asked, false, &mut progress));
     let found = within(options.timeout, finding).await;
     let (conn, Addressee { name: receiver, .. }, format) =
         found.unwrap_or_else(|after| Err(progress.expired(method, after)))?;
+    if let Some(span) = span {
+        span.note_peer(&receiver);
+    }
     let flow = conn.flow_to(&receiver).map_err(|Gone| gone_error(&conn, &receiver, method))?;
     Ok(Target { conn, receiver, format, flow })
 }

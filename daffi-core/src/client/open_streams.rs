@@ -14,6 +14,7 @@ use crate::{
     data::{CallData, CallEnd, FlowError, Gathered, Gathering},
     error::Disconnected,
     session::Completed,
+    trace::is_on,
 };
 
 /// The open calls of which a part comes or goes in DATA, by their number.
@@ -120,6 +121,9 @@ impl ClientConn {
     fn take_first(self: &Arc<Self>, call: Option<Arc<CallData>>, mut frame: Frame) -> Option<Completed> {
         // Who sent it here has read it.
         let says = frame.in_data().ok().flatten().unwrap_or_default();
+        if let Some(call) = call.as_ref().filter(|_| is_on()) {
+            call.note_receiver(frame.transmitter());
+        }
         let Some(total) = says.body else {
             let Some(call) = call else {
                 return self.session.lock().in_flight.results_follow(frame);

@@ -115,6 +115,8 @@ pub(crate) struct CallData {
     within: Option<FindBytes>,
     /// What comes is bytes in pieces, and not items in a format.
     are_pieces: AtomicBool,
+    /// Who answers the call, where somebody listens to spans.
+    receiver: OnceLock<Box<str>>,
     /// Why the call has failed at this end.
     fault: OnceLock<FlowError>,
     /// Until the call has ended, which may be remembered for longer.
@@ -131,7 +133,8 @@ impl CallData {
         let (body, fault) = (OnceLock::new(), OnceLock::new());
         let outflow = outflow.map_or_else(OnceLock::new, OnceLock::from);
         let are_pieces = AtomicBool::new(false);
-        Self { format, inflow, outflow, body, within: None, are_pieces, fault, counted: Mutex::new(counted) }
+        let (receiver, counted) = (OnceLock::new(), Mutex::new(counted));
+        Self { format, inflow, outflow, body, within: None, are_pieces, receiver, fault, counted }
     }
 
     /// The caller reads a large result of bytes in pieces, if `within` finds where they lie.
@@ -141,6 +144,16 @@ impl CallData {
     ) -> Self {
         self.within = Some(FindBytes(Box::new(within)));
         self
+    }
+
+    /// Who gives the results of the call, which a Router may have chosen, as far as that was noted.
+    pub(crate) fn receiver(&self) -> Option<&str> {
+        self.receiver.get().map(|name| &**name)
+    }
+
+    /// Notes who gives the results.
+    pub(crate) fn note_receiver(&self, name: &str) {
+        self.receiver.get_or_init(|| name.into());
     }
 
     /// The pieces of a large result come. `false`: it is wanted whole.

@@ -10,7 +10,7 @@ use std::{
 use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, Propagator, TraceContext};
 use daffi_serde::RemoteError;
 use daffi_wire::{CallId, Extensions, FormatId, Frame, Header, Kind, Limits, MethodName, TraceParent};
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use tracing::{Dispatch, Span, field::Visit, span, subscriber::NoSubscriber};
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
@@ -152,6 +152,62 @@ async fn calls_and_callbacks_have_spans_and_a_failed_call_an_event() {
     assert_eq!(told.of("callback", "count")[..2], [ok("caller"), ended("caller", "error", "Full")]);
     let failed = [("fails", "error"), ("hangs", "timeout"), ("count", "error")];
     assert_eq!(told.events(), failed.map(|(method, outcome)| (method.to_owned(), outcome.to_owned())));
+}
+
+/// Also those of a stream, those that send items and those of which a Router chooses the receiver;
+/// and errors are counted of all that are answered.
+#[tokio::test]
+async fn calls_of_every_style_have_a_span_and_a_failure_an_event_and_a_count() {
+    let told = Told::default();
+    let _listening = told.listen();
+    let (_router, at) = router();
+    let refuses = Callback::asynchronous(name("refuses"), CallbackOptions::new(), formats(), |(_,): (u64,), _| async {
+        Err::<(), _>(RemoteError::new("KeyError", "k"))
+    });
+    let takes = Callback::asynchronous(name("takes"), CallbackOptions::new(), formats(), |(n,): (u64,), ctx| {
+        let items = ctx.items::<u64, Formats>("takes");
+        async move { Ok(n + stream::iter(items).flatten().count().await as u64) }
+    });
+    let callbacks = callbacks().into_iter().chain([refuses, takes]).collect();
+    let _worker = client_exposing(&at, "svc", NodeConfig::client().workers(4), callbacks).await;
+    let caller = client(&at, "caller").await;
+    let any = || caller.rpc().by_router();
+    let ended = |peer: &str, outcome: &str, error: &str| [peer, outcome, error].map(str::to_owned);
+    let ok = || ended("svc", "ok", "");
+
+    let counted = any().results::<u64>("count", (3,)).await.unwrap();
+    assert_eq!(counted.try_collect::<Vec<_>>().await.unwrap(), [0, 1, 2]);
+    drop(any().results::<u64>("count", (3,)).await.unwrap());
+    any().results::<u64>("count", (4,)).await.unwrap().try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(told.of("call", "count"), [ok(), ended("svc", "dropped", ""), ended("svc", "error", "Full")]);
+
+    let items = || stream::iter([1, 2]);
+    assert_eq!(any().send::<u64>("takes", (0,), items()).await.unwrap(), 2);
+    let (say, heard) = any().duplex::<u64, u64>("takes", (5,)).await.unwrap();
+    say.finish();
+    assert_eq!(heard.try_collect::<Vec<_>>().await.unwrap(), [5]);
+    assert_eq!(caller.stream().serde(FormatId::JSON).send("takes", items()).await.unwrap(), 2);
+    assert_eq!(caller.stream_nowait().serde(FormatId::JSON).send("takes", items()).await.unwrap(), 2);
+    assert_eq!(told.of("call", "takes"), [ok(), ok(), ok(), ok()]);
+
+    any().results::<u64>("refuses", (0,)).await.unwrap_err();
+    any().send::<u64>("refuses", (0,), items()).await.unwrap_err();
+    caller.stream().serde(FormatId::JSON).send("refuses", items()).await.unwrap_err();
+    caller.cast().call::<u64>("refuses", (0,)).await.unwrap();
+    let failed = ended("svc", "error", "KeyError");
+    assert_eq!(told.of("call", "refuses"), [failed.clone(), failed.clone(), failed, ended("", "ok", "")]);
+    caller.cast().results::<u64>("nobody", ()).await.map(drop).unwrap_err();
+    caller.stream().serde(FormatId::JSON).send("nobody", items()).await.unwrap_err();
+    let events: Vec<_> = told.events().into_iter().map(|(method, outcome)| format!("{method} {outcome}")).collect();
+    let refused = ["refuses error"; 4];
+    assert_eq!(events, [&["count error"], &refused[..], &["nobody failed"; 2]].concat());
+
+    let called = caller.stats().called;
+    let count = |of: &str, class: &str| -> u64 {
+        let classes = called.iter().filter(|one| one.callback.name == of).flat_map(|one| &one.callback.errors_by_class);
+        classes.filter(|(known, _)| known == class).map(|(_, count)| count).sum()
+    };
+    assert_eq!((count("count", "Full"), count("refuses", "KeyError")), (1, 4));
 }
 
 /// The trace of its call, as a callback of a node with this name sees it, here or at the next node.
