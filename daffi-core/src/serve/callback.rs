@@ -45,7 +45,7 @@ pub struct CallbackOptions {
     pub drop_when_cancelled: bool,
     /// A last argument of bytes that is too large for one frame is read in pieces, as
     /// [`Context::items`] gives them, with no limit and while it comes; the argument itself is empty
-    /// then. In OPAQUE, and in MSGPACK up to 4 GiB; in other formats it is put together.
+    /// then. In OPAQUE and PICKLE, and in MSGPACK up to 4 GiB; in other formats it is put together.
     pub pieces: bool,
 }
 
