@@ -158,6 +158,10 @@ impl CallData {
 
     /// The pieces of a large result come. `false`: it is wanted whole.
     pub(crate) fn begin_result(&self, first: &Frame, total: u64) -> bool {
+        // Text is no bytes, and none that may be cut anywhere.
+        if first.header().is_text() {
+            return false;
+        }
         let payload = first.payload_bytes();
         let within = self.within.as_ref().and_then(|within| (within.0)(&payload, total));
         within.is_some_and(|within| self.begin_pieces(&payload, total, &within))

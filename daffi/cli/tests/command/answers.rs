@@ -55,8 +55,21 @@ fn nobody_reading_is_no_crash() {
     drop((child.stdout.take(), child.stderr.take()));
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let mut child = command(&["call", &at, "fail", "unheard"]).spawn().unwrap();
-    drop((child.stdout.take(), child.stderr.take()));
+    drop(child.stderr.take());
     assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+/// Also one that would give a plain value, whose callback hears of it.
+#[test]
+fn a_call_that_nobody_reads_is_cancelled() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let mut child = command(&["call", &at, "sleep", "1000", "-t", "none"]).spawn().unwrap();
+    demo.log("joined");
+    drop(child.stdout.take());
+    let ran = finished(child);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(run(&["call", &at, "add", "3", "4"]).answer(), "7\n", "its worker is free");
 }
 
 #[test]
@@ -78,7 +91,7 @@ fn an_interrupt_gives_a_call_up() {
     demo.log("joined");
     signal(&child, "INT");
     let ran = finished(child);
-    assert_eq!((ran.code, ran.stdout.as_slice(), ran.stderr.as_str()), (Some(130), &b""[..], ""));
+    assert_eq!((ran.code, ran.stdout.as_slice(), ran.stderr.as_str()), (Some(130), &b""[..], "sleep was cancelled\n"));
 }
 
 #[test]

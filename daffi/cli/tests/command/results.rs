@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Ran, Running, command, end_of, finished, run, signal};
+use crate::support::{Ran, Running, TempFile, command, end_of, finished, run, run_with, signal};
 
 /// Waits until so many callbacks were given up.
 fn until_cancelled(at: &str, count: u64) {
@@ -48,6 +48,31 @@ fn bytes_go_as_they_are_and_of_any_size() {
     let copied = std::io::copy(&mut large.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
     assert_eq!((copied, finished(large).code), (100_000_000, Some(0)));
     assert_eq!(run(&["call", &at, "blob", "2", "--json"]).json(), json!({"$bytes": "AAE="}));
+}
+
+/// Whatever its size: only bytes for a file or a pipe come in pieces.
+#[test]
+fn a_large_plain_result_is_one_result() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let bytes = TempFile::new("large", &[0xff; 3_000_000]);
+    let arg = format!("@{}", bytes.path());
+    for format in ["msgpack", "pickle"] {
+        let told = run(&["call", &at, "echo", &arg, "--json", "-s", format]).json();
+        assert_eq!(told["$bytes"].as_str().unwrap().len(), 4_000_000, "{format}");
+        let items = run_with(&["call", &at, "echo", &arg, "--json", "--items", "-s", format], b"").json();
+        assert_eq!(items, told, "{format}");
+        assert_eq!(run(&["call", &at, "echo", &arg, "-s", format]).stdout, [0xff; 3_000_000], "{format}");
+    }
+    // Text is text, in a format too that knows bytes only.
+    let words = "na\u{ef}ve ".repeat(200_000);
+    let text = TempFile::new("words", json!([words]).to_string().as_bytes());
+    for more in [&[][..], &["--items"]] {
+        let args = [&["call", &at, "echo", "--args-file", text.path(), "-s", "opaque"], more].concat();
+        let (plain, json) = (run_with(&args, b""), run_with(&[&args[..], &["--json"]].concat(), b""));
+        assert!(plain.stdout == format!("{words}\n").as_bytes(), "{} bytes", plain.stdout.len());
+        assert!(json.json() == json!(words));
+    }
 }
 
 #[test]

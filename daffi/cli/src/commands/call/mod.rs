@@ -24,6 +24,7 @@ use crate::{
     input::Input,
     interrupts::Interrupts,
     invocation::{ARGUMENTS, Invocation, Invoked},
+    output,
     quantity::{Seconds, more_than_none},
     suggestion::Explain,
 };
@@ -177,12 +178,23 @@ impl Call {
         }
     }
 
-    /// Calls, and prints results that come one by one. A plain one is returned.
+    /// Calls, and prints results that come one by one. A plain one is returned. Nobody waits any
+    /// more once the pipe is closed that is to take them.
     async fn call(&self, rpc: &Rpc, invoked: &Invoked, progress: &Progress) -> Result<Option<Value>, Trouble> {
+        tokio::select! {
+            biased;
+            answered = self.answer(rpc, invoked, progress) => answered,
+            () = output::closed() => Err(Failure::PipeClosed.into()),
+        }
+    }
+
+    async fn answer(&self, rpc: &Rpc, invoked: &Invoked, progress: &Progress) -> Result<Option<Value>, Trouble> {
         let Invoked { method, args, timeout, .. } = invoked;
+        let rpc = rpc.clone();
+        // Bytes that go to a file or a pipe are written as they come, however many there are.
+        let rpc = if self.json || output::on_terminal() { rpc } else { rpc.in_pieces() };
         if !self.items {
-            // Bytes are written as they come, however many there are.
-            let results = rpc.clone().in_pieces().results(method, args.clone()).await?;
+            let results = rpc.results(method, args.clone()).await?;
             let all_sent = AllSent { sent: pending(), timeout: None };
             return take(results, all_sent, self.json, progress).await;
         }

@@ -6,7 +6,7 @@ use daffi::{CallError, Client, Results, Value};
 use futures::{FutureExt, StreamExt};
 
 use super::printer::Printer;
-use crate::{failure::Failure, interrupts::Signal, output, suggestion::Explain};
+use crate::{failure::Failure, interrupts::Signal, suggestion::Explain};
 
 /// Why a call, or taking its results, came to no good end.
 pub(super) enum Trouble {
@@ -50,10 +50,10 @@ impl Progress {
         self.streams.set(true);
     }
 
-    /// What a signal ends: a call whose end is worth telling, or anything else.
+    /// What a signal ends.
     pub(super) fn interrupted(&self, method: &str, signal: Signal) -> Failure {
         if !self.streams.get() {
-            return Failure::Interrupted(signal);
+            return Failure::Cancelled(signal, format!("{method} was cancelled"));
         }
         let results = match self.results.get() {
             1 => "1 result".to_owned(),
@@ -81,7 +81,7 @@ pub(super) async fn take(
         progress.note_stream();
     }
     let mut printer = Printer::new(json);
-    let (mut sent, mut unread) = (pin!(all_sent.sent.fuse()), pin!(output::closed()));
+    let mut sent = pin!(all_sent.sent.fuse());
     loop {
         let ready = results.next().now_or_never();
         let next = match ready {
@@ -95,8 +95,6 @@ pub(super) async fn take(
                         continue;
                     }
                     next = results.next() => next,
-                    // A plain answer is printed whether or not somebody reads it.
-                    () = &mut unread, if progress.streams.get() => return Err(Failure::PipeClosed.into()),
                 }
             }
         };
