@@ -17,8 +17,9 @@ use futures::Stream;
 use super::{
     CallOptions,
     again::{Again, is_refused_by_stopping},
-    engine::{read, to_received},
+    engine::{Received, read, to_received},
     opening::{StreamingCall, open_until},
+    progress::shown,
     result_clock::ResultClock,
     span::CallSpan,
 };
@@ -45,11 +46,18 @@ pub struct Results<R, F> {
     /// Something came in DATA.
     came: bool,
     clock: ResultClock,
-    /// It did not run, because its receiver stops.
-    is_refused: bool,
     given_up: Option<BoxFuture<'static, ()>>,
     span: Option<Box<CallSpan>>,
     result: PhantomData<fn() -> R>,
+}
+
+/// What came of a call first. What it says is of this one attempt: the next may end otherwise.
+enum Begun {
+    /// Results, or an end that is told after them.
+    Yes,
+    /// It did not run, because the member that it was given to is stopping.
+    Refused(CallError),
+    Failed(CallError),
 }
 
 impl<R, F: FormatSet> Results<R, F> {
@@ -68,7 +76,6 @@ impl<R, F: FormatSet> Results<R, F> {
             end: None,
             came: false,
             clock,
-            is_refused: false,
             given_up,
             span,
             result: PhantomData,
@@ -97,17 +104,25 @@ impl<R, F: FormatSet> Results<R, F> {
     {
         let deadline = self.call.as_ref().and_then(|call| call.deadline);
         let begun = loop {
-            let begun = self.has_begun().await;
-            match &again {
-                Some((again, options)) if begun.is_err() && self.is_refused => {
-                    Again::pause().await;
-                    let made = (again.payloads(), options);
-                    match open_until(&self.client, &self.method, made, deadline).await {
-                        Ok(call) => self.call = Some(call),
-                        Err(error) => break Err(error),
-                    }
-                }
-                _ => break begun,
+            let refused = match self.has_begun().await {
+                Begun::Yes => break Ok(()),
+                Begun::Failed(error) => break Err(error),
+                Begun::Refused(error) => error,
+            };
+            let Some((again, options)) = &again else { break Err(refused) };
+            let up = tokio::select! {
+                // A call whose time is up is not sent once more.
+                biased;
+                up = poll_fn(|cx| self.poll_clocks(cx)) => Err(up),
+                () = Again::pause() => Ok(()),
+            };
+            let made = (again.payloads(), options);
+            match up {
+                Ok(()) => match open_until(&self.client, &self.method, made, deadline).await {
+                    Ok(call) => self.call = Some(call),
+                    Err(error) => break Err(error),
+                },
+                Err(error) => break Err(error),
             }
         };
         if begun.is_err() {
@@ -118,28 +133,44 @@ impl<R, F: FormatSet> Results<R, F> {
         begun.map(|()| self)
     }
 
-    async fn has_begun(&mut self) -> Result<(), CallError>
+    async fn has_begun(&mut self) -> Begun
     where
         R: Returned,
     {
         poll_fn(|cx| {
-            let Some(call) = &mut self.call else { return Poll::Ready(Ok(())) };
+            let Some(call) = &mut self.call else { return Poll::Ready(Begun::Yes) };
             if let Some(inflow) = &call.data.inflow
                 && inflow.poll_begun(cx).is_ready()
             {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Begun::Yes);
             }
             if let Poll::Ready(end) = call.pending.poll_end(cx) {
                 let failed = matches!(&end, Ok(Some(frame)) if frame.kind() == Kind::Error) || end.is_err();
                 self.end = Some(end);
-                if failed && !call.data.inflow.as_ref().is_some_and(|inflow| inflow.is_ready()) {
-                    return Poll::Ready(self.take_end().map(drop));
-                }
-                return Poll::Ready(Ok(()));
+                let is_over = failed && !call.data.inflow.as_ref().is_some_and(|inflow| inflow.is_ready());
+                return Poll::Ready(if is_over { self.failed() } else { Begun::Yes });
             }
-            self.poll_clocks(cx).map(Err)
+            self.poll_clocks(cx).map(Begun::Failed)
         })
         .await
+    }
+
+    /// How a call failed of which nothing came before its end.
+    fn failed(&mut self) -> Begun
+    where
+        R: Returned,
+    {
+        let received = match self.take_received() {
+            Ok(Some(received)) => received,
+            Ok(None) => return Begun::Yes,
+            Err(error) => return Begun::Failed(error),
+        };
+        let is_refused = is_refused_by_stopping(self.client.formats(), &received);
+        match read::<R>(self.client.formats(), received, &self.method) {
+            Ok(_) => Begun::Yes,
+            Err(error) if is_refused => Begun::Refused(error),
+            Err(error) => Begun::Failed(error),
+        }
     }
 
     /// Ends with an error when nobody waits any more, or nothing came for too long.
@@ -150,7 +181,7 @@ impl<R, F: FormatSet> Results<R, F> {
             return Poll::Ready(CallError::Cancelled { method: self.method.clone() });
         }
         self.clock.poll(cx).map(|after| CallError::Timeout {
-            receiver: self.call.as_ref().map(|call| call.pending.receiver().to_string()).unwrap_or_default(),
+            receiver: self.call.as_ref().map_or_else(|| shown(None), |call| call.pending.shown_receiver()),
             method: self.method.clone(),
             after,
             waited_for: WaitedFor::Answer,
@@ -163,6 +194,12 @@ impl<R, F: FormatSet> Results<R, F> {
     where
         R: Returned,
     {
+        let received = self.take_received()?;
+        received.map(|received| read(self.client.formats(), received, &self.method)).transpose()
+    }
+
+    /// The same, unread.
+    fn take_received(&mut self) -> Result<Option<Received>, CallError> {
         let Some(call) = self.call.take() else { return Ok(None) };
         let end = match self.end.take() {
             None | Some(Ok(None)) => return Ok(None),
@@ -173,9 +210,7 @@ impl<R, F: FormatSet> Results<R, F> {
         if let (Some(span), Ok(frame)) = (&self.span, &end) {
             span.note_peer(frame.transmitter());
         }
-        let received = to_received(end, call.pending.level(), &self.method, self.clock.after())?;
-        self.is_refused = is_refused_by_stopping(self.client.formats(), &received);
-        read(self.client.formats(), received, &self.method).map(Some)
+        to_received(end, call.pending.level(), &self.method, self.clock.after()).map(Some)
     }
 
     /// There are no further results. The call is given up now, not when this is dropped.

@@ -5,13 +5,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 use daffi_core::{CallError, Callback, CallbackOptions, NodeConfig};
 use daffi_serde::RemoteError;
-use daffi_wire::{CallId, Credit, FlowId, FormatId, Frame, FrameWriter, Header, Kind, Limits};
+use daffi_wire::{CallId, Credit, FlowId, FormatId, Frame, FrameWriter, Header, Kind, Level, Limits, Ping};
 use futures::{StreamExt, future::join_all, stream};
 use tokio::time::sleep;
 
 use crate::{
+    level_three::{Server, connect},
     peer::{Peer, handshake, raw as raw_at, send},
-    support::{client, formats, method, plain, router, router_with, worker},
+    support::{client, endpoint, formats, method, plain, router, router_with, worker},
     waiting::{NOTHING, next, patient, raw, send_waiting, soon, until, waits},
 };
 
@@ -27,6 +28,14 @@ async fn next_request(peer: &mut Peer) -> Frame {
             return frame;
         }
     }
+}
+
+/// Refuses a call as one does that stops in order.
+async fn refuse_as_stopping(worker: &mut Peer, name: &str, call: &Frame) {
+    let error = RemoteError::new("NodeStopping", "it stops").in_module("daffi");
+    let error = serde_json::json!({"args": [error], "kwargs": {}}).to_string();
+    let names = [name, call.transmitter(), call.method()];
+    worker.send_to(Kind::Error, call.header().id().0, names, &error, false).await;
 }
 
 async fn expose(peer: &mut Peer, name: &str, methods: &str) {
@@ -225,9 +234,7 @@ async fn results_that_wait_are_asked_for_again_when_their_worker_stops() {
         });
         let request = next_request(&mut stopping).await;
         expose(&mut stopping, "stopping", "[]").await;
-        let error = RemoteError::new("NodeStopping", "it stops").in_module("daffi");
-        let error = serde_json::json!({"args": [error], "kwargs": {}}).to_string();
-        stopping.send_to(Kind::Error, request.header().id().0, ["stopping", "caller", "ticks"], &error, false).await;
+        refuse_as_stopping(&mut stopping, "stopping", &request).await;
         let other = worker(&at, "other", vec![plain("ticks", |(): ()| Ok(7))]).await;
         let answer: Result<i64, CallError> = soon(call).await.unwrap();
         assert_eq!(answer.unwrap(), 7, "{kind}");
@@ -235,6 +242,58 @@ async fn results_that_wait_are_asked_for_again_when_their_worker_stops() {
         drop(stopping);
         until("they left", || router.members().len() == 1).await;
     }
+}
+
+/// Its worker stopped, and the next one says nothing: the time is up once, and nobody is asked more.
+#[tokio::test]
+async fn results_that_were_asked_for_again_end_in_their_time() {
+    let (router, at) = router();
+    let client = client(&at, "caller").await;
+    let mut stopping = raw(&at, "stopping", r#"["f"]"#).await;
+    let rpc = client.rpc().wait_for_receiver().timeout(Duration::from_millis(500));
+    let call = tokio::spawn(async move { rpc.results::<i64>("f", ()).await.map(drop) });
+    let request = next_request(&mut stopping).await;
+    expose(&mut stopping, "stopping", "[]").await;
+    refuse_as_stopping(&mut stopping, "stopping", &request).await;
+    let mut silent = raw(&at, "silent", r#"["f"]"#).await;
+    next_request(&mut silent).await;
+    let ended = soon(call).await.unwrap();
+    assert!(matches!(&ended, Err(CallError::Timeout { receiver, .. }) if !receiver.is_empty()), "{ended:?}");
+    until("it is given up", || router.stats().open_calls == 0).await;
+    // The answer to this comes behind all that the Router sent.
+    let asked = *b"no more?";
+    send(&mut silent, &Ping::Asks(asked).frame()).await;
+    loop {
+        let frame = soon(silent.receive()).await.expect("it is there");
+        assert_ne!(frame.kind(), Kind::Request, "a third one");
+        if frame.kind() == Kind::Ping && matches!(Ping::read(&frame), Ok(Ping::Answers(told)) if told == asked) {
+            break;
+        }
+    }
+}
+
+/// Its worker stopped, and then the connection is lost: the call may have run.
+#[tokio::test]
+async fn results_that_were_asked_for_again_are_lost_with_the_connection() {
+    const LIST: &str = r#"{"meta":{"type":"router/4","error":null},"members":[{"name":"me","methods":[],"level":4},{"name":"w","methods":["f"],"level":4}]}"#;
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (mut first, _)) = tokio::join!(connect(&at), server.accept(LIST));
+    first.0.reader.set_level(Level::FOUR);
+    let rpc = patient(&client);
+    let call = tokio::spawn(async move { rpc.results::<i64>("f", ()).await.map(drop) });
+    let request = next_request(&mut first).await;
+    refuse_as_stopping(&mut first, "w", &request).await;
+    next_request(&mut first).await;
+    drop(first);
+    let (mut second, _) = server.accept(LIST).await;
+    second.0.reader.set_level(Level::FOUR);
+    let ended = soon(call).await.unwrap();
+    assert!(matches!(ended, Err(CallError::Disconnected(_))), "{ended:?}");
+    soon(client.wait_for_connection()).await.unwrap();
+    let ended = soon(client.rpc_nowait().receiver("w").call("f", ())).await;
+    assert!(ended.is_ok(), "{ended:?}");
+    assert!(!next_request(&mut second).await.header().wants_reply(), "it was not made a third time");
 }
 
 /// What a call that waits takes beside its bytes is counted: of as many callbacks as there are
