@@ -380,6 +380,10 @@ impl Handler for ServiceHandler {
         true
     }
 
+    fn unbounded_bytes(&self) -> usize {
+        self.conn.inbound.bytes()
+    }
+
     fn on_end(&mut self, reason: &Disconnected) {
         self.shared.server.finish_opening(self.opening);
         match self.caller.as_ref().map(Context::caller_name) {

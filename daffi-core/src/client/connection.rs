@@ -351,6 +351,10 @@ impl Handler for ClientHandler {
         false
     }
 
+    fn unbounded_bytes(&self) -> usize {
+        self.connection.conn.inbound.bytes()
+    }
+
     fn farewell(&self) -> Option<Frame> {
         None
     }

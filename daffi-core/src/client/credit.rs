@@ -2,7 +2,7 @@
 //! waiting for answers, and what it has worked off for each sender.
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -312,23 +312,31 @@ impl ClientConn {
     }
 
     /// Tells senders of whom nothing waits any more, when the turn that read requests is over.
-    pub(crate) fn tell_owed(&self) {
+    pub(crate) fn tell_owed(self: &Arc<Self>) {
         if !self.credit.is_governed() {
             return;
         }
-        let grants = {
-            let mut receiving = self.credit.receiving.lock();
-            if !std::mem::take(&mut receiving.in_turn) {
-                return;
-            }
-            receiving.senders.grants()
-        };
-        self.tell(grants);
+        let is_over = std::mem::take(&mut self.credit.receiving.lock().in_turn);
+        if is_over {
+            self.tell();
+        }
     }
 
-    fn tell(&self, grants: Vec<(NodeName, Grant)>) {
+    /// Tells senders what they are owed. One grant of each flow waits to be written, at most: the
+    /// newest says it all, whether the server takes what waits for it or not.
+    fn tell(self: &Arc<Self>) {
+        let grants = {
+            let senders = &mut self.credit.receiving.lock().senders;
+            let grants = senders.grants();
+            grants.iter().for_each(|(sender, grant)| senders.note_queued(sender, grant.flow()));
+            grants
+        };
         for (sender, grant) in grants {
-            self.say(Credit::Grants(grant), &sender);
+            if let Ok(frame) = Credit::Grants(grant).frame(&self.name, &sender, &self.limits) {
+                let written = GrantWritten { conn: Arc::downgrade(self), sender, flow: grant.flow() };
+                // Without the connection there is no credit.
+                drop(self.conn.forward_with(&frame, || Box::new(written)));
+            }
         }
     }
 }
@@ -361,15 +369,31 @@ impl NowaitReceipt {
 
 impl Drop for NowaitReceipt {
     fn drop(&mut self) {
-        let grants = {
+        let is_owed = {
             let mut receiving = self.conn.credit.receiving.lock();
-            let owed = receiving.senders.work_off(&self.sender, self.flow, self.cost);
-            if !owed || receiving.in_turn {
-                return;
-            }
-            receiving.senders.grants()
+            receiving.senders.work_off(&self.sender, self.flow, self.cost) && !receiving.in_turn
         };
-        self.conn.tell(grants);
+        if is_owed {
+            self.conn.tell();
+        }
+    }
+}
+
+/// Lies in the outbox behind a grant.
+struct GrantWritten {
+    conn: Weak<ClientConn>,
+    sender: NodeName,
+    flow: FlowId,
+}
+
+impl Drop for GrantWritten {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.upgrade() {
+            let is_owed = conn.credit.receiving.lock().senders.note_written(&self.sender, self.flow);
+            if is_owed {
+                conn.tell();
+            }
+        }
     }
 }
 

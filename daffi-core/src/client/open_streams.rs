@@ -146,10 +146,11 @@ impl ClientConn {
                 call
             })
         };
-        if call.begin_result(&frame, total) {
-            return None;
-        }
-        let begun = self.gather(&call, (id, &receiver), frame, total);
+        let begun = match call.begin_result(&frame, total) {
+            Ok(true) => return None,
+            Ok(false) => self.gather(&call, (id, &receiver), frame, total),
+            Err(fault) => Err(fault),
+        };
         begun.err().and_then(|fault| self.fail_own(&call, (id, &receiver), fault))
     }
 

@@ -1,5 +1,5 @@
-//! Who holds more than its share: whose turn it is to use the reserve, and who of those that cannot
-//! wait has to go when there is no memory for all of them.
+//! Who holds more than its share: whose turn it is to use the reserve, and who of those that are read
+//! on whatever they hold has to go when there is no memory for all of them.
 
 use std::{
     collections::VecDeque,
@@ -16,14 +16,14 @@ use crate::error::Disconnected;
 pub(crate) struct Claim {
     /// Bytes that it holds.
     pub(crate) held: usize,
-    /// Bytes of requests that wait to be worked off, above a largest frame: one large upload that
-    /// has come is no backlog.
+    /// Bytes of requests that wait and that it is read on for, above a largest frame: one large
+    /// upload that has come is no backlog.
     pub(crate) backlog: usize,
     /// Bytes that its frame lacks, by its header. Nothing is taken for them before they come.
     pub(crate) missing: usize,
     /// It wants the reserve, too.
     pub(crate) grows: bool,
-    /// It breaks when it is not read.
+    /// It breaks when the rest of its frame is not read.
     pub(crate) cannot_wait: bool,
 }
 
@@ -31,7 +31,12 @@ impl Claim {
     /// How much worse off the others are for it: what it has to be done, and what it still wants.
     /// A frame that has nearly come costs nearly nothing more, and is the dearest to throw away.
     const fn weight(&self) -> usize {
-        self.backlog.saturating_add(self.missing)
+        self.backlog.saturating_add(if self.cannot_wait { self.missing } else { 0 })
+    }
+
+    /// Whether it takes memory that it cannot be kept from.
+    const fn goes_on(&self) -> bool {
+        self.cannot_wait || self.backlog > 0
     }
 }
 
@@ -62,7 +67,7 @@ pub(crate) struct Standing {
     pub(crate) has_reserve: bool,
     /// The rest of its frame finds memory beyond the shares, and so do those of all who need less.
     pub(crate) fits: bool,
-    /// There is no memory beyond the shares, and of those who cannot wait nobody weighs more.
+    /// There is no memory beyond the shares, and of those who go on nobody weighs more.
     pub(crate) is_to_go: bool,
 }
 
@@ -93,16 +98,13 @@ impl Place {
             counts && (other.id == self.id || other.claim.missing <= own.claim.missing)
         };
         let has_reserve = first == Some(self.id);
+        let is_to_go = is_overdrawn(budget, &entries) && heaviest(&entries).is_some_and(|other| other.id == self.id);
         if !own.claim.cannot_wait {
             // It looks often, and the rest is no matter of its.
-            return Standing { has_reserve, ..Standing::default() };
+            return Standing { has_reserve, fits: false, is_to_go };
         }
         let wanted: usize = entries.iter().filter(nearer).map(|other| other.claim.missing).sum();
-        Standing {
-            has_reserve,
-            fits: held(budget, &entries).saturating_add(wanted) <= budget.most_held(),
-            is_to_go: is_overdrawn(budget, &entries) && heaviest(&entries).is_some_and(|other| other.id == self.id),
-        }
+        Standing { has_reserve, fits: held(budget, &entries).saturating_add(wanted) <= budget.most_held(), is_to_go }
     }
 
     /// Whether it may use the reserve.
@@ -161,9 +163,9 @@ fn is_overdrawn(budget: &Budget, entries: &VecDeque<Claimant>) -> bool {
     budget.is_overdrawn() && held(budget, entries) > budget.most_held()
 }
 
-/// Of those that cannot wait, the one that weighs most; of several the last that came.
+/// Of those that go on, the one that weighs most; of several the last that came.
 fn heaviest(entries: &VecDeque<Claimant>) -> Option<&Claimant> {
-    entries.iter().filter(|entry| entry.claim.cannot_wait && !entry.ends).max_by_key(|entry| entry.claim.weight())
+    entries.iter().filter(|entry| entry.claim.goes_on() && !entry.ends).max_by_key(|entry| entry.claim.weight())
 }
 
 #[cfg(test)]
@@ -201,7 +203,7 @@ mod tests {
     fn who_wants_most_still_has_to_go_and_who_has_nearly_all_never() {
         let budget = budget();
         let account = budget.open();
-        // Those who wait do, whatever they hold.
+        // Who waits with the rest of its frame does, whatever it holds.
         let waits = claim(&budget, 0, Claim { cannot_wait: false, held: 99 * MIB, missing: 31 * MIB, ..FRAME });
         let nearly = claim(&budget, 1, Claim { held: 29 * MIB, missing: MIB, ..FRAME });
         let half = claim(&budget, 2, Claim { held: 15 * MIB, missing: 15 * MIB, ..FRAME });
@@ -217,6 +219,11 @@ mod tests {
         assert_eq!(goes(), [false, false, true, false]);
         let flood = claim(&budget, 4, Claim { held: 80 * MIB, backlog: 48 * MIB, grows: false, ..FRAME });
         assert!(flood.standing().is_to_go && !half.standing().is_to_go, "a backlog is before an upload");
+        // So is one of who would wait, and is read on.
+        drop((begun, half, flood));
+        assert!(nearly.standing().is_to_go);
+        waits.update(Claim { cannot_wait: false, backlog: 2 * MIB, ..FRAME });
+        assert!(waits.standing().is_to_go && !nearly.standing().is_to_go);
     }
 
     #[test]

@@ -57,6 +57,10 @@ pub(crate) trait Handler: Send + 'static {
     /// Whether the peer sends requests only, so that not reading it is safe.
     fn may_stop_reading(&self) -> bool;
 
+    /// Bytes of requests that wait and that nothing else bounds, of a peer that is read on however
+    /// much waits: for so much it may be ended when there is no memory for all.
+    fn unbounded_bytes(&self) -> usize;
+
     /// The last frame to a peer of this project, before a connection ends of which all that came
     /// was answered: what comes after it is not looked at. `None`: there is nothing to say.
     fn farewell(&self) -> Option<Frame>;

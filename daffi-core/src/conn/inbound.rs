@@ -22,11 +22,13 @@ pub(crate) struct Inbound {
     frames: AtomicUsize,
     /// Relaxed: it is only compared with limits.
     bytes: AtomicUsize,
+    /// The part of that for which there was no credit. Relaxed: as that.
+    uncredited: AtomicUsize,
 }
 
 impl Inbound {
     pub(crate) const fn new(account: Arc<Account>) -> Self {
-        Self { account, frames: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+        Self { account, frames: AtomicUsize::new(0), bytes: AtomicUsize::new(0), uncredited: AtomicUsize::new(0) }
     }
 
     pub(crate) const fn account(&self) -> &Arc<Account> {
@@ -36,6 +38,11 @@ impl Inbound {
     /// What the requests hold.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
+    }
+
+    /// What those of them hold that came without credit, or before there was some.
+    pub(crate) fn uncredited(&self) -> usize {
+        self.uncredited.load(Relaxed)
     }
 
     pub(crate) fn frames(&self) -> usize {
@@ -60,17 +67,28 @@ impl Inbound {
 pub(crate) struct Ticket {
     conn: Arc<Conn>,
     bytes: usize,
+    has_credit: bool,
 }
 
 impl Ticket {
     pub(crate) fn new(conn: Arc<Conn>, bytes: usize) -> Self {
         conn.begin_request(bytes);
-        Self { conn, bytes }
+        Self { conn, bytes, has_credit: true }
+    }
+
+    /// One that waits because there is no credit for it.
+    pub(crate) fn uncredited(conn: Arc<Conn>, bytes: usize) -> Self {
+        conn.inbound.uncredited.fetch_add(bytes, Relaxed);
+        conn.begin_request(bytes);
+        Self { conn, bytes, has_credit: false }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if !self.has_credit {
+            self.conn.inbound.uncredited.fetch_sub(self.bytes, Relaxed);
+        }
         self.conn.end_request(self.bytes);
     }
 }

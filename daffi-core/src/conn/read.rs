@@ -323,8 +323,10 @@ impl<R: Handler> Driver<R> {
         // which too many requests wait is known for it.
         let grows = counts.grows || self.read.unfinished.has_reserve();
         let budget = self.conn.inbound.account().budget();
-        let backlog = counts.waiting.saturating_sub(budget.largest_frame());
-        if grows || !peer.waits && backlog > 0 {
+        let stops = peer.asks_only && peer.waits;
+        let unbounded = if stops { 0 } else { self.handler.unbounded_bytes() };
+        let backlog = unbounded.saturating_sub(budget.largest_frame());
+        if grows || backlog > 0 {
             self.claim(Claim {
                 held,
                 backlog,

@@ -174,8 +174,14 @@ impl Inflow {
 
     /// What comes is a body of which `bytes` are read in pieces, beginning with `first`, and with
     /// what stands behind them `all` are still to come.
-    pub(crate) fn begin_pieces(&self, first: &Bytes, bytes: u64, all: u64) {
+    ///
+    /// # Errors
+    /// Something came before.
+    pub(crate) fn begin_pieces(&self, first: &Bytes, bytes: u64, all: u64) -> Result<(), FlowError> {
         let mut state = self.state.lock();
+        if state.has_begun || state.end.is_some() || state.window.has_received() {
+            return Err(FlowError::Malformed("a body behind what came before".into()));
+        }
         if !first.is_empty() {
             let memory = self.end.conn.data_account().charge(first.len());
             state.waiting.push_back(Waiting::Item(Bytes::copy_from_slice(first), 0, Some(memory)));
@@ -187,6 +193,7 @@ impl Inflow {
         if let Some(waker) = waker {
             waker.wake();
         }
+        Ok(())
     }
 
     /// The next piece of a body, and whether it is what was said.

@@ -210,3 +210,22 @@ fn an_argument_is_waited_for_by_who_asks_in_this_turn_or_has_a_waker_of_its_own(
         assert!(!inflow.is_awaited(&own), "there is one");
     }
 }
+
+/// Whoever says again that a body comes would have a copy of its beginning held each time.
+#[test]
+fn a_body_is_read_in_pieces_once_and_behind_nothing_else() {
+    let first = Bytes::from(vec![1; 1000]);
+    let (again, conn) = inflow(64 * MIB, MIB);
+    again.begin_pieces(&first, 5000, 4000).unwrap();
+    let held = conn.data_account().held_bytes();
+    for _ in 0..100 {
+        assert!(matches!(again.begin_pieces(&first, 5000, 4000), Err(FlowError::Malformed(_))));
+    }
+    assert_eq!(conn.data_account().held_bytes(), held);
+    assert!(matches!(next(&again), Poll::Ready(Some(Ok(piece))) if piece.len() == 1000));
+    assert!(next(&again).is_pending());
+    let (behind, _conn) = inflow(64 * MIB, MIB);
+    behind.on_data(data(DataEnd::Item, 10)).unwrap();
+    assert!(matches!(next(&behind), Poll::Ready(Some(Ok(_)))));
+    assert!(matches!(behind.begin_pieces(&first, 5000, 4000), Err(FlowError::Malformed(_))), "items came");
+}

@@ -157,26 +157,26 @@ impl CallData {
     }
 
     /// The pieces of a large result come. `false`: it is wanted whole.
-    pub(crate) fn begin_result(&self, first: &Frame, total: u64) -> bool {
+    pub(crate) fn begin_result(&self, first: &Frame, total: u64) -> Result<bool, FlowError> {
         // Text is no bytes, and none that may be cut anywhere.
         if first.header().is_text() {
-            return false;
+            return Ok(false);
         }
         let payload = first.payload_bytes();
         let within = self.within.as_ref().and_then(|within| (within.0)(&payload, total));
-        within.is_some_and(|within| self.begin_pieces(&payload, total, &within))
+        within.map_or(Ok(false), |within| self.begin_pieces(&payload, total, &within))
     }
 
     /// The bytes in a body of `total`, the `first` of which are here, are read in pieces. `false`:
     /// nobody reads anything.
-    pub(crate) fn begin_pieces(&self, first: &Bytes, total: u64, within: &BytesWithin) -> bool {
-        let Some(inflow) = &self.inflow else { return false };
-        let Some(missing) = total.checked_sub(first.len() as u64) else { return false };
+    pub(crate) fn begin_pieces(&self, first: &Bytes, total: u64, within: &BytesWithin) -> Result<bool, FlowError> {
+        let Some(inflow) = &self.inflow else { return Ok(false) };
+        let Some(missing) = total.checked_sub(first.len() as u64) else { return Ok(false) };
         // Relaxed: who reads them finds them behind a lock.
         self.are_pieces.store(true, Relaxed);
         let end = first.len().min(usize::try_from(within.before as u64 + within.len).unwrap_or(usize::MAX));
-        inflow.begin_pieces(&first.slice(within.before.min(end)..end), within.len, missing);
-        true
+        inflow.begin_pieces(&first.slice(within.before.min(end)..end), within.len, missing)?;
+        Ok(true)
     }
 
     /// Whether what comes is bytes in pieces.

@@ -125,6 +125,12 @@ impl Handler for RouterHandler {
         false
     }
 
+    fn unbounded_bytes(&self) -> usize {
+        // A call that finds no room is refused. Who knows of credit waits for that.
+        let inbound = &self.conn.inbound;
+        if self.conn.level().at_least(Level::FOUR) { inbound.uncredited() } else { inbound.bytes() }
+    }
+
     fn on_end(&mut self, reason: &Disconnected) {
         self.shared.server.finish_opening(self.opening);
         match &self.member {

@@ -166,7 +166,7 @@ impl Sender {
                 let _gone = flow.renew(number, self, receiver, &frame);
             } else {
                 flow.await_next();
-                let replaces = flow.held.push_begin(self.held_frame(frame), number);
+                let replaces = flow.held.push_begin(self.uncredited_frame(frame), number);
                 self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
             }
             return;
@@ -245,7 +245,7 @@ impl Sender {
                         flow.renew(number, self, receiver, &begins).map_err(|Closed| Lost::Left)?;
                     } else {
                         flow.await_next();
-                        let replaces = flow.held.push_begin(self.held_frame(begins), number);
+                        let replaces = flow.held.push_begin(self.uncredited_frame(begins), number);
                         self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
                     }
                 }
@@ -289,11 +289,17 @@ impl Sender {
 
     fn hold(&self, flow: &mut RoutedFlow, waits: WaitsFor, frame: Frame) {
         self.held.fetch_add(1, Ordering::Relaxed);
-        flow.held.push(self.held_frame(frame), waits);
+        flow.held.push(self.uncredited_frame(frame), waits);
     }
 
+    /// A call that waits, or a part of one.
     pub(super) fn held_frame(&self, frame: Frame) -> HeldFrame {
         HeldFrame::new(frame, |bytes| Ticket::new(Arc::clone(&self.peer.conn), bytes))
+    }
+
+    /// A nowait request that waits, or the word that a flow begins.
+    fn uncredited_frame(&self, frame: Frame) -> HeldFrame {
+        HeldFrame::new(frame, |bytes| Ticket::uncredited(Arc::clone(&self.peer.conn), bytes))
     }
 
     /// A level 4 receiver grants credit itself when it worked the request off. For one of level 3,

@@ -440,7 +440,8 @@ fn with_data(
     let data = open_data(context, (answer.id, answer.format), streams, within.is_some())?;
     let call = Arc::new(Invocation::with_data(Arc::clone(&context.call().caller), Arc::clone(&data)));
     let (Some(within), Some(total)) = (within, streams.body) else { return Ok((call, streams.body)) };
-    data.begin_pieces(&frame.payload_bytes(), total, &within);
+    let begun = data.begin_pieces(&frame.payload_bytes(), total, &within);
+    begun.map_err(|fault| Refusal::ExtensionUnsupported.error(fault.to_string()))?;
     // As its callback sees it.
     *frame = frame.with_payload(&within.rest);
     Ok((call, None))

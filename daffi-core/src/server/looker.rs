@@ -209,6 +209,10 @@ impl<H: Host> Handler for Door<H> {
         self.looker.is_some() || self.handler.may_stop_reading()
     }
 
+    fn unbounded_bytes(&self) -> usize {
+        self.handler.unbounded_bytes()
+    }
+
     fn is_quiet(&self) -> bool {
         self.handler.is_quiet()
     }

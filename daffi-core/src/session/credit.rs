@@ -6,7 +6,7 @@
 //! newer one, or told twice, leaves both sides in agreement.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     hash::{BuildHasher, Hash},
 };
 
@@ -137,11 +137,26 @@ pub(crate) struct IncomingFlow {
     /// The part of `worked_off` that the sender was told.
     told: u64,
     window: u32,
+    /// The sender is among those who are to be told.
+    in_line: bool,
+    /// Grants that wait to be written to it.
+    unwritten: usize,
+    /// There is more to tell when those were written.
+    outdated: bool,
 }
 
 impl IncomingFlow {
     pub(crate) const fn new(flow: FlowId) -> Self {
-        Self { flow, received: 0, worked_off: 0, told: 0, window: FIRST_WINDOW }
+        Self {
+            flow,
+            received: 0,
+            worked_off: 0,
+            told: 0,
+            window: FIRST_WINDOW,
+            in_line: false,
+            unwritten: 0,
+            outdated: false,
+        }
     }
 
     /// Counts a request that came.
@@ -221,8 +236,14 @@ impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
 
     /// Begins a flow, as its sender says.
     pub(crate) fn begin(&mut self, sender: K, flow: FlowId) {
-        if let Some(before) = self.flows.insert(sender, IncomingFlow::new(flow)) {
-            before.end(&mut self.pool);
+        let next = IncomingFlow::new(flow);
+        match self.flows.entry(sender) {
+            Entry::Vacant(vacant) => drop(vacant.insert(next)),
+            Entry::Occupied(mut before) => {
+                before.get().end(&mut self.pool);
+                let in_line = before.get().in_line;
+                before.insert(IncomingFlow { in_line, ..next });
+            }
         }
     }
 
@@ -237,7 +258,35 @@ impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
     /// turn](Self::grants), if it has to be. `true`: there is something to tell.
     pub(crate) fn work_off(&mut self, sender: &K, flow: FlowId, cost: u64) -> bool {
         let Some(incoming) = self.flows.get_mut(sender).filter(|incoming| incoming.flow == flow) else { return false };
-        if incoming.work_off(cost) && self.due.last() != Some(sender) {
+        if incoming.work_off(cost) {
+            if incoming.unwritten > 0 {
+                incoming.outdated = true;
+            } else if !std::mem::replace(&mut incoming.in_line, true) {
+                self.due.push(sender.clone());
+            }
+        }
+        !self.due.is_empty()
+    }
+
+    /// A [grant](Self::grants) of that flow is on its way, and waits to be written.
+    pub(crate) fn note_queued<Q>(&mut self, sender: &Q, flow: FlowId)
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        if let Some(incoming) = self.flows.get_mut(sender).filter(|incoming| incoming.flow == flow) {
+            incoming.unwritten += 1;
+        }
+    }
+
+    /// Such a grant was written. `true`: there is something to tell by now.
+    pub(crate) fn note_written(&mut self, sender: &K, flow: FlowId) -> bool {
+        let Some(incoming) = self.flows.get_mut(sender).filter(|incoming| incoming.flow == flow) else { return false };
+        incoming.unwritten = incoming.unwritten.saturating_sub(1);
+        if incoming.unwritten == 0
+            && std::mem::take(&mut incoming.outdated)
+            && !std::mem::replace(&mut incoming.in_line, true)
+        {
             self.due.push(sender.clone());
         }
         !self.due.is_empty()
@@ -248,6 +297,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
         let mut grants = Vec::new();
         for sender in std::mem::take(&mut self.due) {
             let Some(incoming) = self.flows.get_mut(&sender) else { continue };
+            incoming.in_line = false;
             let Some(grant) = incoming.grant(&mut self.pool) else { continue };
             let (window, quiet) = (incoming.window, incoming.is_quiet());
             if quiet && window > FIRST_WINDOW && self.quiet.back() != Some(&sender) {
@@ -289,6 +339,9 @@ impl<K: Clone + Eq + Hash, S: BuildHasher + Default> Receiving<K, S> {
     {
         if let Some(flow) = self.flows.remove(sender) {
             flow.end(&mut self.pool);
+            if flow.in_line {
+                self.due.retain(|other| other.borrow() != sender);
+            }
         }
     }
 }

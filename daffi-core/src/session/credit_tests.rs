@@ -304,3 +304,32 @@ proptest! {
         prop_assert!(all <= POOL);
     }
 }
+
+#[test]
+fn one_grant_of_each_flow_waits_to_be_written_and_the_next_says_all() {
+    let mut receiving = Receiving::<&str, std::hash::RandomState>::new(1 << 20);
+    receiving.begin("a", FlowId(1));
+    receiving.begin("b", FlowId(2));
+    let work = |receiving: &mut Receiving<_, _>, sender: &'static str| {
+        let flow = receiving.receive(&sender, 300).unwrap();
+        receiving.work_off(&sender, flow, 300);
+        receiving.grants()
+    };
+    let first = work(&mut receiving, "a");
+    assert_eq!(first.len(), 1);
+    receiving.note_queued("a", FlowId(1));
+    for _ in 0..100 {
+        assert!(work(&mut receiving, "a").is_empty());
+    }
+    assert_eq!(work(&mut receiving, "b").len(), 1, "another flow's is told");
+    assert!(!receiving.note_written(&"a", FlowId(9)), "of a flow before");
+    assert!(receiving.note_written(&"a", FlowId(1)));
+    let newest = receiving.grants();
+    assert!(matches!(&newest[..], [("a", grant)] if grant.worked_off() == 101 * 300));
+    // Nothing is told twice, nor of who has left.
+    assert!(!receiving.note_written(&"a", FlowId(1)) && receiving.grants().is_empty());
+    let flow = receiving.receive(&"a", 300).unwrap();
+    assert!(receiving.work_off(&"a", flow, 300));
+    receiving.forget("a");
+    assert!(receiving.grants().is_empty() && !receiving.note_written(&"a", FlowId(1)));
+}

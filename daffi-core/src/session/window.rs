@@ -76,6 +76,11 @@ impl ReceiveWindow {
         Ok(())
     }
 
+    /// Whether anything came.
+    pub(crate) const fn has_received(&self) -> bool {
+        self.received > 0
+    }
+
     /// Whether something came that a grant allowed whose time is known.
     pub(crate) fn asks_when(&self) -> bool {
         self.asked.is_some_and(|(before, _)| self.received > before)

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
 
 mod addresses;
+mod backlog;
 mod balance;
 mod bodies;
 mod bodies_hostile;

@@ -178,6 +178,35 @@ async fn one_of_level_three_is_slowed_down_and_never_stopped() {
     assert_eq!((pair.driver.handler.handled, pair.unread()), (61, 0));
 }
 
+/// Requests that are small, so that each is there as soon as it is read, and never end.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_read_on_is_ended_for_a_backlog_when_there_is_no_memory_for_it() {
+    for (level, asks_only) in [(Level::FOUR, false), (Level::THREE, false), (Level::FOUR, true)] {
+        let budget = Budget::new(16 * MIB, 1.0, 100, MIB);
+        let (mut flood, mut other) = (Pair::new(&budget, level), Pair::new(&budget, level));
+        (flood.driver.handler.keeps, flood.driver.handler.asks_only) = (true, asks_only);
+        let (many, mut ended) = (request(200).repeat(10_000), None);
+        for _ in 0..600 {
+            if flood.unread() < MIB {
+                flood.send(&many);
+            }
+            if let Poll::Ready(reason) = flood.run() {
+                ended = Some(reason);
+                break;
+            }
+            other.send(&request(10));
+            assert!(other.run().is_pending(), "it is none of the other's doing");
+            assert!(budget.held_bytes() < budget.most_held() + 4 * MIB, "{}", budget.held_bytes());
+            advance(SECOND).await;
+        }
+        match ended {
+            None => assert!(level == Level::FOUR && asks_only, "it can be stopped"),
+            Some(Disconnected::Limit { what, .. }) => assert!(what.contains("`budget_bytes`"), "{what}"),
+            Some(reason) => panic!("{reason}"),
+        }
+    }
+}
+
 /// All of them wait for a worker for ever, so that not all can be taken.
 #[tokio::test(start_paused = true)]
 async fn of_uploads_that_cannot_wait_the_last_comers_go_and_those_near_their_end_finish() {

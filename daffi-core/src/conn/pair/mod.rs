@@ -164,6 +164,10 @@ impl Handler for TestHandler {
     fn may_stop_reading(&self) -> bool {
         self.asks_only
     }
+
+    fn unbounded_bytes(&self) -> usize {
+        self.conn.inbound.bytes()
+    }
 }
 
 /// A driver, and the other end of its connection.
