@@ -19,7 +19,7 @@ use super::{
     written_extensions::WrittenExtensions,
 };
 use crate::{
-    client::{Client, ClientConn, Flow, Gone, Paid, Style},
+    client::{Client, Flow, Gone, Paid, Pinned, Style},
     deadline::later,
     error::{CallError, StreamError, WaitedFor},
 };
@@ -41,7 +41,8 @@ pub struct StreamNowait<F> {
 
 /// The target of a whole stream.
 struct Target {
-    conn: Arc<ClientConn>,
+    /// All chunks go there, also after a pause in which nothing is open.
+    conn: Pinned,
     receiver: NodeName,
     format: FormatId,
     /// What is sent to that receiver, and not to one that bears its name later; `None`: nobody
@@ -352,7 +353,7 @@ async fn target<F: FormatSet>(
         span.note_peer(&receiver);
     }
     let flow = conn.flow_to(&receiver).map_err(|Gone| gone_error(&conn, &receiver, method))?;
-    Ok(Target { conn, receiver, format, flow })
+    Ok(Target { conn: Pinned::new(conn), receiver, format, flow })
 }
 
 fn write<F: FormatSet, A: Args>(

@@ -7,6 +7,8 @@ use std::{
 
 use daffi_transport::{Connector, Endpoint, EndpointError};
 
+use crate::config::NodeConfig;
+
 /// How long one of several addresses is tried in the first round before the next one is, for its
 /// link and again for its handshake. Each round gives twice as much, so that a network which is
 /// slow everywhere is given the time that is set.
@@ -36,12 +38,14 @@ impl Addresses {
         self.connectors.iter().try_for_each(|connector| connector.check())
     }
 
-    pub(super) fn connector(&self) -> &dyn Connector {
-        &*self.connectors[self.at.load(Ordering::Relaxed)]
+    /// That of one of them, counted from 0.
+    pub(super) fn connector(&self, at: usize) -> &dyn Connector {
+        &*self.connectors[at % self.connectors.len()]
     }
 
+    /// The one in use, or tried last.
     pub(super) fn endpoint(&self) -> &Endpoint {
-        self.connector().endpoint()
+        self.connector(self.at()).endpoint()
     }
 
     /// Which one that is, counted from 0.
@@ -55,22 +59,31 @@ impl Addresses {
     }
 
     /// Of the hosts that this address stands for another one is tried the next time.
-    pub(super) fn give_way(&self) {
-        self.connector().give_way();
+    pub(super) fn give_way(&self, at: usize) {
+        self.connector(at).give_way();
     }
 
-    /// The next address is tried from here on: also of those that a host name stands for.
-    pub(super) fn advance(&self) {
-        self.give_way();
-        self.choose(self.at() + 1);
-    }
-
-    /// How much of `time` an address is given in this round, counted from 0.
-    pub(super) fn patience(&self, time: Duration, round: u32) -> Duration {
+    /// How much time an address is given in this round, counted from 0.
+    pub(super) fn patience(&self, config: &NodeConfig, round: u32) -> Patience {
         match self.len() {
-            1 => time,
-            _ => PATIENCE.saturating_mul(2u32.saturating_pow(round)).min(time),
+            1 => Patience { link: config.connect_timeout, handshake: config.handshake_timeout },
+            _ => Patience::in_round(config, round),
         }
+    }
+}
+
+/// How much time an attempt to connect is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Patience {
+    pub(super) link: Duration,
+    pub(super) handshake: Duration,
+}
+
+impl Patience {
+    /// That of one which is not all that there is, in this round, counted from 0.
+    pub(super) fn in_round(config: &NodeConfig, round: u32) -> Self {
+        let most = PATIENCE.saturating_mul(2u32.saturating_pow(round));
+        Self { link: config.connect_timeout.min(most), handshake: config.handshake_timeout.min(most) }
     }
 }
 
@@ -95,7 +108,7 @@ mod tests {
             begun_with.insert(addresses.endpoint().to_string());
             let seen: std::collections::BTreeSet<_> = (0..3)
                 .map(|_| {
-                    addresses.advance();
+                    addresses.choose(addresses.at() + 1);
                     addresses.endpoint().to_string()
                 })
                 .collect();
@@ -106,10 +119,14 @@ mod tests {
 
     #[test]
     fn one_of_several_gives_way_sooner_at_first_and_later_has_all_its_time() {
-        let time = Duration::from_secs(15);
+        let config = NodeConfig::client();
+        assert_eq!([config.connect_timeout, config.handshake_timeout].map(|time| time.as_secs()), [15, 10]);
+        let seconds = |patience: Patience| (patience.link.as_secs(), patience.handshake.as_secs());
         let (one, two) = (addresses(&["mem://a"]).unwrap(), addresses(&["mem://a", "mem://b"]).unwrap());
-        assert_eq!([0, 9].map(|round| one.patience(time, round)), [time; 2]);
-        assert_eq!([0, 1, 2, 3, u32::MAX].map(|round| two.patience(time, round).as_secs()), [2, 4, 8, 15, 15]);
-        assert_eq!(two.patience(Duration::from_millis(5), 0), Duration::from_millis(5));
+        assert_eq!([0, 9].map(|round| seconds(one.patience(&config, round))), [(15, 10); 2]);
+        let rounds = [0, 1, 2, 3, u32::MAX].map(|round| seconds(two.patience(&config, round)));
+        assert_eq!(rounds, [(2, 2), (4, 4), (8, 8), (15, 10), (15, 10)]);
+        let hasty = config.connect_timeout(Duration::from_millis(5));
+        assert_eq!(two.patience(&hasty, 0).link, Duration::from_millis(5));
     }
 }

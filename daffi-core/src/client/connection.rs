@@ -1,7 +1,10 @@
 //! One connection of a client: its session behind a lock, and its handler for the driver.
 
 use std::{
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     task::Waker,
     time::Instant,
 };
@@ -12,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
-    CalledCallbacks, ClientCore, ClientCredit, NowaitReceipt, Picker, callers::Callers, open_streams::OpenStreams,
-    permit::rest_too_many, withdrawal::Withdrawal,
+    CalledCallbacks, ClientCore, ClientCredit, NowaitReceipt, Picker, attempts::Race, callers::Callers,
+    open_streams::OpenStreams, withdrawal::Withdrawal,
 };
 use crate::{
     conn::{Alive, Class, Conn, FEW, Handler, Turn},
@@ -48,7 +51,7 @@ pub(crate) struct ClientConn {
     /// Why it last refused to tell.
     pub(super) refused: Mutex<String>,
     /// A call number became free: wakes one of those who take it at once.
-    freed: Notify,
+    pub(super) freed: Notify,
     /// A call number became free: wakes all who look whether a call could be made.
     pub(super) ready: Notify,
     /// So many numbers rest that a new connection should take the place of this one.
@@ -56,6 +59,10 @@ pub(crate) struct ClientConn {
     pub(super) withdrawal: Withdrawal,
     /// Its server said that it is stopping.
     pub(super) server_stops: AtomicBool,
+    /// Calls go to another server by now.
+    pub(super) is_left: AtomicBool,
+    /// Streams that are to send more on it. Relaxed: it is only looked at.
+    pub(super) pins: AtomicUsize,
     /// Why the connection ended, once it did.
     ended: OnceLock<Disconnected>,
     /// An eviction is no end of the node.
@@ -84,6 +91,8 @@ impl ClientConn {
             worn: Notify::new(),
             withdrawal: Withdrawal::default(),
             server_stops: AtomicBool::new(false),
+            is_left: AtomicBool::new(false),
+            pins: AtomicUsize::new(0),
             ended: OnceLock::new(),
             comes_back: node.config.reconnect_when_evicted,
         })
@@ -102,57 +111,6 @@ impl ClientConn {
         let members = Arc::new(self.session.lock().members());
         self.members.store(Arc::clone(&members));
         members
-    }
-
-    /// Takes a call number for a call to `receiver`, to be awaited at once by the task that `waker`
-    /// wakes. `None`: all are in use, or nobody answers any more.
-    pub(crate) fn take_number_now(&self, receiver: &NodeName, waker: &Waker) -> Option<CallId> {
-        let id = {
-            let session = &mut *self.session.lock();
-            if session.rest_too_many(receiver).is_some() {
-                return None;
-            }
-            session.in_flight.open(receiver, Some(waker))?
-        };
-        self.note_start(receiver);
-        Some(id)
-    }
-
-    /// Takes a call number for a call to `receiver`; waits when all are in use. Whoever gets it
-    /// gives it back. Cancel safe: dropped, it has taken none.
-    pub(crate) async fn take_number(&self, receiver: &NodeName) -> Result<CallId, CallError> {
-        let mut waited = false;
-        loop {
-            let freed = self.freed.notified();
-            let (taken, more) = {
-                let session = &mut *self.session.lock();
-                let taken = match session.rest_too_many(receiver) {
-                    Some(resting) => Err(rest_too_many(receiver, resting)),
-                    None => Ok(session.in_flight.open(receiver, None)),
-                };
-                (taken, session.in_flight.has_free())
-            };
-            let taken = match taken {
-                Ok(None) => self.end_error().map_or(Ok(None), Err),
-                taken => taken,
-            };
-            if waited && (more || taken.is_err()) {
-                // Several numbers may have become free under one notification, and who takes none
-                // leaves it to the next.
-                self.freed.notify_one();
-            }
-            if let Some(id) = taken? {
-                self.note_start(receiver);
-                return Ok(id);
-            }
-            freed.await;
-            waited = true;
-        }
-    }
-
-    /// Whether all call numbers are in use.
-    pub(crate) fn is_full(&self) -> bool {
-        !self.session.lock().in_flight.has_free()
     }
 
     /// The error of calls on a connection that has ended.
@@ -175,16 +133,6 @@ impl ClientConn {
             drop(self.conn.send(Class::Terminal, &frame));
         }
     }
-
-    /// Wakes whoever waits when a number became free, of a table that was full before or not.
-    /// Nobody waits for one of a table that was not: who takes one and leaves others wakes the
-    /// next.
-    pub(crate) fn on_number_free(&self, was_full: bool) {
-        if was_full {
-            self.freed.notify_one();
-            self.ready.notify_waiters();
-        }
-    }
 }
 
 fn call_error(reason: &Disconnected, comes_back: bool) -> CallError {
@@ -201,6 +149,8 @@ pub(crate) struct ClientHandler {
     pub(crate) connection: Arc<ClientConn>,
     /// Told once, when the session is open or when it failed.
     pub(crate) opened: Option<oneshot::Sender<Result<(), Disconnected>>>,
+    /// Of several connections that are made at the same time one is used.
+    pub(super) race: Arc<Race>,
     pub(crate) ends: mpsc::UnboundedSender<(u64, Disconnected)>,
     /// The list of members changed and was not shown yet.
     pub(crate) unshown: bool,
@@ -249,6 +199,9 @@ impl ClientHandler {
         if self.opened.as_ref().is_some_and(oneshot::Sender::is_closed) {
             // Whoever asked for this connection gave it up.
             return Err(Disconnected::Stopped);
+        }
+        if !self.race.is_won_by(connection.conn.id) {
+            return Err(Disconnected::Replaced);
         }
         let again = self.shared.wanted.lock().whole().filter(|_| connection.session.lock().watches());
         self.asks_again = again.is_some();
@@ -360,10 +313,10 @@ impl Handler for ClientHandler {
     }
 
     fn on_end(&mut self, reason: &Disconnected) {
-        let reason = &self.connection.ended_as(reason, self.answered_all);
+        let node_ends = self.shared.node.life.is_stopping();
+        let reason = &self.connection.ended_as(reason, self.answered_all, node_ends);
         let _first = self.connection.ended.set(reason.clone());
-        let is_last = self.shared.node.life.is_stopping()
-            || matches!(reason, Disconnected::Evicted) && !self.connection.comes_back;
+        let is_last = node_ends || matches!(reason, Disconnected::Evicted) && !self.connection.comes_back;
         if !is_last {
             // Whoever hears that its call has ended with the connection finds none, and can wait
             // for the next one.

@@ -3,9 +3,19 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use daffi_transport::{Link, LinkConfig};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep_until,
+};
 
-use super::{ClientConn, ClientCore, callers::Callers, connection::ClientHandler, token};
+use super::{
+    ClientConn, ClientCore,
+    addresses::Patience,
+    attempts::{Attempts, Race},
+    callers::Callers,
+    connection::ClientHandler,
+    token,
+};
 use crate::{
     conn::{Alive, Class, Conn, Driver},
     deadline::in_time,
@@ -17,45 +27,65 @@ use crate::{
 /// Where a connection that has ended says so, and why.
 pub(super) type Ends = mpsc::UnboundedSender<(u64, Disconnected)>;
 
-/// Tries each address once, beginning with the one whose turn it is. The one that works has it from
-/// then on.
+/// Tries each address once, beginning with the one whose turn it is. The one that works first has
+/// it from then on.
 ///
-/// `round`: how often that was done before, counted from 0. `before`: the connection whose call
-/// numbers go on.
+/// `round`: how often that was done before, counted from 0.
 pub(super) async fn establish_any(
     shared: &Arc<ClientCore>,
     ends: &Ends,
-    before: Option<&ClientConn>,
     round: u32,
 ) -> Result<Arc<ClientConn>, InitializationError> {
-    let mut failed = Vec::new();
-    loop {
-        match establish(shared, ends, before, round).await {
-            Ok(conn) => return Ok(conn),
-            Err(error) if shared.node.life.is_stopping() => return Err(error),
-            Err(error) => failed.push(error),
-        }
-        shared.addresses.advance();
-        if failed.len() == shared.addresses.len() {
-            return Err(InitializationError::of_all(failed));
+    let (first, count) = (shared.addresses.at(), shared.addresses.len());
+    let mut attempts = Attempts::new(shared, ends, None);
+    let (mut begun, mut failed) = (0, Vec::new());
+    while failed.len() < count {
+        let next_at = attempts.next_at();
+        tokio::select! {
+            biased;
+            (_, made) = attempts.ended() => match made {
+                Ok(conn) => return Ok(conn),
+                Err(error) if shared.node.life.is_stopping() && attempts.is_empty() => return Err(error),
+                Err(error) => failed.push(error),
+            },
+            () = sleep_until(next_at), if begun < count => {
+                attempts.begin((first + begun) % count, round);
+                begun += 1;
+            }
         }
     }
+    shared.addresses.choose(first);
+    Err(InitializationError::of_all(failed))
 }
 
-/// Makes a connection to the address whose turn it is, and waits for the server's answer to the
-/// handshake.
+/// Makes a connection to that address, and waits for the server's answer to the handshake.
+///
+/// `before`: the connection whose call numbers go on. `race`: this one is used if it wins.
 ///
 /// Gives the attempt up by itself when the node is stopped: either it fails then, or the connection
-/// stands and is to be ended in order. Who drops this future may leave one behind that nobody ends.
+/// stands and is to be ended in order.
 pub(super) async fn establish(
     shared: &Arc<ClientCore>,
     ends: &Ends,
     before: Option<&ClientConn>,
-    round: u32,
+    race: &Arc<Race>,
+    (at, patience): (usize, Patience),
+) -> Result<Arc<ClientConn>, InitializationError> {
+    let link = connect(shared, at, patience).await?;
+    shake_hands(shared, ends, before, race, link, (at, patience)).await
+}
+
+/// The same over a link that stands.
+pub(super) async fn shake_hands(
+    shared: &Arc<ClientCore>,
+    ends: &Ends,
+    before: Option<&ClientConn>,
+    race: &Arc<Race>,
+    link: Link,
+    (at, patience): (usize, Patience),
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let (node, config, addresses) = (&shared.node, &shared.node.config, &shared.addresses);
-    let endpoint = addresses.endpoint().to_string();
-    let link = connect(shared, round).await?;
+    let endpoint = addresses.connector(at).endpoint().to_string();
     let conn = Conn::new(link.peer.clone(), &node.budget);
     let in_flight = before.map(|conn| InFlight::follow(&conn.session.lock().in_flight)).unwrap_or_default();
     let mut session = ClientSession::new(node.name.clone(), config.limits, in_flight)
@@ -74,11 +104,11 @@ pub(super) async fn establish(
         session.first_hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
     let client = ClientConn::new(shared, Arc::clone(&conn), session);
     let (opened, answer) = oneshot::channel();
-    let handler = handler(shared, &client, opened, ends);
+    let handler = handler(shared, &client, (opened, race), ends);
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(Class::Notice, &hello);
-    let patience = addresses.patience(config.handshake_timeout, round);
-    let driver = Driver::new(link, Arc::clone(&conn), handler, config, patience, None);
+    let mut attempt = Attempt { shared, conn: &conn, race, works: false };
+    let driver = Driver::new(link, Arc::clone(&conn), handler, config, patience.handshake, None);
     let cut = node.life.cut.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -87,26 +117,47 @@ pub(super) async fn establish(
         }
     });
     match answered(answer, node, &conn).await {
-        Ok(()) => Ok(client),
-        Err(reason) => {
-            shared.unanswered.store(true, Ordering::Relaxed);
-            Err(failed(reason))
+        Ok(()) => {
+            attempt.works = true;
+            drop(attempt);
+            Ok(client)
+        }
+        Err(reason) => Err(failed(reason)),
+    }
+}
+
+/// An attempt of which the handshake was sent: its server may take it for the connection of this
+/// node, whatever comes of it here. Dropped, it ends unless it works.
+struct Attempt<'a> {
+    shared: &'a ClientCore,
+    conn: &'a Conn,
+    race: &'a Race,
+    works: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.works {
+            self.race.give_up(self.conn.id);
+            self.shared.unanswered.store(true, Ordering::Relaxed);
+            self.conn.end(Disconnected::Replaced, false);
         }
     }
 }
 
-/// What a connection makes of the frames that it gets: `opened` is told of the server's answer, and
-/// `ends` of the end.
+/// What a connection makes of the frames that it gets: `opened` is told of the server's answer, if
+/// it wins the race, and `ends` of the end.
 fn handler(
     shared: &Arc<ClientCore>,
     connection: &Arc<ClientConn>,
-    opened: oneshot::Sender<Result<(), Disconnected>>,
+    (opened, race): (oneshot::Sender<Result<(), Disconnected>>, &Arc<Race>),
     ends: &Ends,
 ) -> ClientHandler {
     ClientHandler {
         shared: Arc::clone(shared),
         connection: Arc::clone(connection),
         opened: Some(opened),
+        race: Arc::clone(race),
         ends: ends.clone(),
         unshown: false,
         asks_again: false,
@@ -120,18 +171,21 @@ fn handler(
     }
 }
 
-/// Makes a link to the address whose turn it is, unless the node is stopped.
-async fn connect(shared: &ClientCore, round: u32) -> Result<Link, InitializationError> {
-    let (node, config, addresses) = (&shared.node, &shared.node.config, &shared.addresses);
-    let endpoint = || addresses.endpoint().to_string();
-    let after = addresses.patience(config.connect_timeout, round);
+/// Makes a link to that address, unless the node is stopped.
+pub(super) async fn connect(
+    shared: &ClientCore,
+    at: usize,
+    Patience { link: after, .. }: Patience,
+) -> Result<Link, InitializationError> {
+    let (node, config, connector) = (&shared.node, &shared.node.config, shared.addresses.connector(at));
+    let endpoint = || connector.endpoint().to_string();
     let limits = LinkConfig::default().limits(config.limits);
     tokio::select! {
         biased;
         () = node.life.stopping.cancelled() => {
             Err(InitializationError::Handshake { endpoint: endpoint(), source: Disconnected::Stopped })
         }
-        connected = in_time(after, addresses.connector().connect(&limits)) => match connected {
+        connected = in_time(after, connector.connect(&limits)) => match connected {
             Ok(link) => Ok(link?),
             Err(_) => Err(InitializationError::ConnectTimeout { endpoint: endpoint(), after }),
         },

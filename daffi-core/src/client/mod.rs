@@ -1,6 +1,7 @@
 //! A node that connects: it calls, exposes callbacks, or both.
 
 mod addresses;
+mod attempts;
 mod builder;
 mod called;
 mod callers;
@@ -10,11 +11,13 @@ mod credit;
 mod establish;
 mod group;
 mod moving;
+mod numbers;
 mod open_streams;
 mod pauses;
 mod permit;
 mod persist;
 mod picker;
+mod pinned;
 mod replacing;
 mod schedule;
 mod showing;
@@ -51,6 +54,7 @@ pub(crate) use self::{
     connection::ClientConn,
     credit::{ClientCredit, Flow, Gone, NowaitReceipt, Paid, Style},
     permit::Permit,
+    pinned::Pinned,
 };
 use crate::{
     error::{CallError, Disconnected, Ended, InitializationError, WaitedFor},

@@ -2,9 +2,15 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-use super::{ClientConn, establish::establish, pauses::HowEnded, replacing::Holds, supervisor::Kept};
+use super::{
+    ClientConn,
+    attempts::Attempts,
+    pauses::HowEnded,
+    replacing::{Holds, Retries},
+    supervisor::Kept,
+};
 use crate::error::Disconnected;
 
 impl Kept<'_> {
@@ -27,32 +33,50 @@ impl Kept<'_> {
         let (addresses, here) = (&shared.addresses, shared.addresses.at());
         let left = addresses.endpoint().to_string();
         self.moves_at = None;
-        while self.has_reason_to_move() && self.current.end_error().is_none() {
-            let Some((at, due)) = self.schedule.next_other(here) else { break };
-            if due > Instant::now() {
-                self.moves_at = Some(due);
-                break;
-            }
-            addresses.choose(at);
-            match establish(shared, self.ends, Some(&self.current), self.schedule.failures(at)).await {
-                Ok(next) => {
-                    self.schedule.note_connected(at);
-                    let how = if stops(&self.current) { HowEnded::InOrder } else { HowEnded::Lost };
-                    self.schedule.note_end(here, self.since.elapsed(), how);
-                    return self.go_to(next, &left);
+        let (ends, current) = (self.ends, Arc::clone(&self.current));
+        let mut attempts = Attempts::new(shared, ends, Some(&current));
+        while self.has_reason_to_move() {
+            let next = self.schedule.next_other(here, |at| attempts.are_at(at));
+            if attempts.is_empty() {
+                let Some((_, due)) = next else { break };
+                if due > Instant::now() {
+                    self.moves_at = Some(due);
+                    break;
                 }
-                Err(_) if shared.node.life.is_stopping() => return,
-                Err(error) => {
-                    // That server may have taken the handshake all the same; if it is the same one
-                    // by another address, it evicts this connection.
-                    self.disputed |= shared.take_unanswered();
-                    addresses.give_way();
-                    let error: &dyn std::error::Error = &error;
-                    self.schedule.note_failure(at, &error.to_string());
-                    tracing::debug!(node = %shared.node.name, error, "cannot move on to here");
+            }
+            let (at, due) = next.map_or((here, Instant::now()), |(at, due)| (at, due.max(attempts.next_at())));
+            tokio::select! {
+                biased;
+                // What is lost is looked for everywhere.
+                () = current.conn.ended.cancelled() => break,
+                (at, made) = attempts.ended() => match made {
+                    Ok(next) => {
+                        drop(attempts);
+                        self.schedule.note_connected(at);
+                        let how = if stops(&current) { HowEnded::InOrder } else { HowEnded::Lost };
+                        self.schedule.note_end(here, self.since.elapsed(), how);
+                        return self.go_to(next, &left);
+                    }
+                    Err(_) if shared.node.life.is_stopping() => {
+                        if attempts.is_empty() {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        let error: &dyn std::error::Error = &error;
+                        self.schedule.note_failure(at, &error.to_string());
+                        tracing::debug!(node = %shared.node.name, error, "cannot move on to here");
+                    }
+                },
+                () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
+                    attempts.begin(at, self.schedule.failures(at));
                 }
             }
         }
+        drop(attempts);
+        // A server may have taken a handshake all the same; if it is the same one by another
+        // address, it evicts this connection.
+        self.disputed |= shared.take_unanswered();
         addresses.choose(here);
     }
 
@@ -60,6 +84,7 @@ impl Kept<'_> {
         let (node, endpoint) = (&self.shared.node.name, self.shared.addresses.endpoint());
         let why = if stops(&self.current) { "is stopping" } else { "gives no sign of life" };
         tracing::info!(%node, %endpoint, "moved on: the server at {left} {why}");
+        self.current.is_left.store(true, Ordering::Relaxed);
         self.current.say_moved();
         self.behind.push_back(std::mem::replace(&mut self.current, next));
         if self.behind.len() > self.shared.addresses.len()
@@ -69,7 +94,7 @@ impl Kept<'_> {
         }
         self.since = Instant::now();
         (self.unannounced, self.disputed, self.worn) = (false, self.shared.take_unanswered(), false);
-        self.holds = Holds::default();
+        (self.holds, self.retries) = (Holds::default(), Retries::default());
     }
 
     /// Whether a server was left that does not stop: nobody but this end ends that connection.
@@ -81,7 +106,8 @@ impl Kept<'_> {
     /// there any more.
     pub(super) fn leave_silent_ones(&self) {
         for behind in self.behind.iter().filter(|behind| !stops(behind) && !behind.conn.is_stopped()) {
-            if behind.session.lock().in_flight.is_quiet() && behind.conn.outbox.bytes() == 0 {
+            let is_quiet = behind.session.lock().in_flight.is_quiet() && !behind.is_pinned();
+            if is_quiet && behind.conn.outbox.bytes() == 0 {
                 behind.conn.drain();
             }
         }

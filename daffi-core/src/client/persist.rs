@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-use super::{
-    ClientConn, ClientCore,
-    establish::{Ends, establish},
-    pauses::rest,
-    schedule::Schedule,
-};
+use super::{ClientConn, ClientCore, attempts::Attempts, establish::Ends, schedule::Schedule};
+use crate::error::InitializationError;
 
-/// Tries until it works or the node is stopped: each address when its time has come. The first
-/// attempt is made at once, if there was no connection `before`; else the address that was lost is
-/// tried after a pause of its own, and others after a moment.
+/// Tries until it works or the node is stopped: each address when its time has come, beside those
+/// that have not answered. The first attempt is made at once, if there was no connection `before`;
+/// else the address that was lost is tried after a pause of its own, and others after a moment.
 pub(super) async fn persist(
     shared: &Arc<ClientCore>,
     ends: &Ends,
@@ -21,35 +17,42 @@ pub(super) async fn persist(
     schedule: &mut Schedule,
 ) -> Option<Arc<ClientConn>> {
     let addresses = &shared.addresses;
-    let lost = before.map(|_| (addresses.at(), Instant::now() + schedule.at_first()));
+    let mut lost = before.map(|_| (addresses.at(), Instant::now() + schedule.at_first()));
     // Without one before the address whose turn it is comes first.
     let mut last = lost.map_or(addresses.at() + addresses.len() - 1, |(at, _)| at);
-    let mut moment = lost.map(|(_, moment)| moment);
+    let mut attempts = Attempts::new(shared, ends, before);
     loop {
-        let (at, due) = schedule.next(last);
-        let due = moment.take().filter(|_| at != last).map_or(due, |moment| moment.max(due));
-        addresses.choose(at);
-        if !rest(shared, due.saturating_duration_since(Instant::now())).await {
-            return None;
-        }
-        match establish(shared, ends, before, schedule.failures(at)).await {
-            Ok(conn) => {
-                schedule.note_connected(at);
-                return Some(conn);
-            }
-            Err(_) if shared.node.life.is_stopping() => return None,
-            Err(error) => {
-                addresses.give_way();
-                let error: &dyn std::error::Error = &error;
-                // The last that is told of an address is what holds of it.
-                if schedule.note_failure(at, &with_causes(error)) {
-                    tracing::warn!(node = %shared.node.name, error, "no connection yet; trying on");
-                } else {
-                    tracing::debug!(node = %shared.node.name, error, "no connection yet");
+        let next = schedule.next(last, |at| attempts.are_at(at)).map(|(at, due)| {
+            let moment = lost.filter(|(lost, _)| at != *lost).map(|(_, moment)| moment);
+            (at, due.max(attempts.next_at()).max(moment.unwrap_or(due)))
+        });
+        let (at, due) = next.unwrap_or((last, Instant::now()));
+        tokio::select! {
+            biased;
+            (at, made) = attempts.ended() => match made {
+                Ok(conn) => {
+                    schedule.note_connected(at);
+                    return Some(conn);
                 }
+                Err(_) if shared.node.life.is_stopping() => {}
+                Err(error) => note_failure(shared, schedule, at, &error),
+            },
+            () = shared.node.life.stopping.cancelled(), if attempts.is_empty() => return None,
+            () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
+                attempts.begin(at, schedule.failures(at));
+                (last, lost) = (at, None);
             }
         }
-        last = at;
+    }
+}
+
+fn note_failure(shared: &ClientCore, schedule: &mut Schedule, at: usize, error: &InitializationError) {
+    let error: &dyn std::error::Error = error;
+    // The last that is told of an address is what holds of it.
+    if schedule.note_failure(at, &with_causes(error)) {
+        tracing::warn!(node = %shared.node.name, error, "no connection yet; trying on");
+    } else {
+        tracing::debug!(node = %shared.node.name, error, "no connection yet");
     }
 }
 

@@ -6,9 +6,14 @@ use tokio::time::Instant;
 
 use super::{
     ClientConn, ClientCore, ClientState,
-    establish::{Ends, establish},
+    addresses::Patience,
+    establish::{connect, shake_hands},
+    supervisor::Kept,
 };
-use crate::{deadline::later, error::Disconnected};
+use crate::{
+    deadline::later,
+    error::{Disconnected, InitializationError},
+};
 
 /// For how long calls are held back at most, so that those that are open end and a worn connection
 /// can be replaced: a client that always has one open finds no other moment.
@@ -22,9 +27,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// The longest time between two tries: each is twice as long as the one before.
 const AT_LAST: Duration = Duration::from_secs(60);
-
-/// The round in which an address is given all the time that is set.
-const ALL_ITS_TIME: u32 = u32::MAX;
 
 /// When calls are held back so that a worn connection can be replaced. Calls that take longer than
 /// that and overlap keep it, and all they keep from being called is who never answers.
@@ -48,36 +50,92 @@ impl Holds {
     }
 }
 
-/// A new connection takes the place of the old one, as when a 3.0.1 server is to be told of added
-/// callbacks.
-///
-/// Gives the connection to go on with, and whether the server may take the old one for replaced
-/// although it is not.
-pub(super) async fn replace(shared: &Arc<ClientCore>, old: Arc<ClientConn>, ends: &Ends) -> (Arc<ClientConn>, bool) {
-    hold_calls(shared);
-    match establish(shared, ends, Some(&old), ALL_ITS_TIME).await {
-        Ok(new) => {
-            old.conn.end(Disconnected::Replaced, false);
-            (new, false)
-        }
-        Err(error) => {
-            if !shared.node.life.is_stopping() {
-                tracing::warn!(node = %shared.node.name, %error, "the connection could not be replaced");
-            }
-            go_on(shared, &old);
-            (old, true)
-        }
+/// When a connection that could not be replaced is tried to be again.
+#[derive(Debug, Default)]
+pub(super) struct Retries {
+    failures: u32,
+    /// `None`: it was not tried yet, or that worked.
+    due: Option<Instant>,
+}
+
+impl Retries {
+    pub(super) fn are_due(&self) -> bool {
+        self.due.is_none_or(|due| due <= Instant::now())
+    }
+
+    fn note_failure(&mut self) {
+        let pause = AGAIN.saturating_mul(2u32.saturating_pow(self.failures)).min(AT_LAST);
+        self.failures = self.failures.saturating_add(1);
+        self.due = Some(later(pause));
     }
 }
 
-/// Has calls wait for a connection.
-pub(super) fn hold_calls(shared: &ClientCore) {
+impl Kept<'_> {
+    /// Puts a new connection in the place of the current one, as when a 3.0.1 server is to be told
+    /// of added callbacks, or goes on with that if there is none. `at_once`: whoever loses by it.
+    ///
+    /// Calls go on where they are until the link stands, and wait while hands are shaken, for as
+    /// long as is given to an address that is not all that there is.
+    pub(super) async fn replace(&mut self, at_once: bool) {
+        let (shared, ends, old) = (self.shared, self.ends, Arc::clone(&self.current));
+        let (at, patience) = (shared.addresses.at(), Patience::in_round(&shared.node.config, self.retries.failures));
+        let linked = tokio::select! {
+            biased;
+            // The next one is told all.
+            () = old.conn.ended.cancelled() => return,
+            linked = connect(shared, at, patience) => linked,
+        };
+        let link = match linked {
+            Ok(link) => link,
+            Err(error) => return self.keep(&error),
+        };
+        if !at_once && !self.may_be_replaced() && !self.has_held_calls().await {
+            return self.retries.note_failure();
+        }
+        hold_calls(shared, &old);
+        if !at_once && old.is_pinned() {
+            // A stream has just begun.
+            go_on(shared, &old);
+            return self.retries.note_failure();
+        }
+        match shake_hands(shared, ends, Some(&old), &Arc::default(), link, (at, patience)).await {
+            Ok(new) => {
+                old.conn.end(Disconnected::Replaced, false);
+                (self.current, self.disputed) = (new, false);
+                (self.unannounced, self.worn) = (false, false);
+                (self.holds, self.retries) = (Holds::default(), Retries::default());
+            }
+            Err(error) => {
+                go_on(shared, &old);
+                // The server may take the old one for replaced all the same.
+                self.disputed |= shared.take_unanswered();
+                self.keep(&error);
+            }
+        }
+    }
+
+    /// Goes on with the connection that there is, and tries again later.
+    fn keep(&mut self, error: &InitializationError) {
+        if !self.shared.node.life.is_stopping() {
+            tracing::warn!(node = %self.shared.node.name, %error, "the connection could not be replaced");
+        }
+        self.retries.note_failure();
+    }
+}
+
+/// Has calls wait for a connection: no number is given out on this one any more, so that the next
+/// can go on with them.
+pub(super) fn hold_calls(shared: &ClientCore, conn: &ClientConn) {
     shared.set_state(ClientState::Replacing);
     shared.showing().clear();
+    conn.session.lock().in_flight.hold(true);
 }
 
 /// Lets calls that were held back go on where they were.
 pub(super) fn go_on(shared: &ClientCore, conn: &Arc<ClientConn>) {
+    conn.session.lock().in_flight.hold(false);
+    // Who found none meanwhile looks again.
+    conn.on_number_free(true);
     // Its driver knows whether the connection still stands. If not, its end is in the channel.
     // Members may have come and gone there meanwhile.
     let showing = shared.showing();

@@ -37,20 +37,21 @@ impl Schedule {
     }
 
     /// The address to try after that one, and when: the one that may be tried first, in their
-    /// order.
-    pub(super) fn next(&self, last: usize) -> (usize, Instant) {
-        self.first_of(last, self.0.len()).unwrap_or((last, Instant::now()))
+    /// order. `None`: all are being tried.
+    pub(super) fn next(&self, last: usize, tried: impl Fn(usize) -> bool) -> Option<(usize, Instant)> {
+        self.first_of(last, self.0.len(), tried)
     }
 
     /// The same of the others alone.
-    pub(super) fn next_other(&self, than: usize) -> Option<(usize, Instant)> {
-        self.first_of(than, self.0.len() - 1)
+    pub(super) fn next_other(&self, than: usize, tried: impl Fn(usize) -> bool) -> Option<(usize, Instant)> {
+        self.first_of(than, self.0.len() - 1, tried)
     }
 
-    fn first_of(&self, last: usize, count: usize) -> Option<(usize, Instant)> {
+    fn first_of(&self, last: usize, count: usize, tried: impl Fn(usize) -> bool) -> Option<(usize, Instant)> {
         let now = Instant::now();
         let due = |at: usize| (at, self.0[at].due.map_or(now, |due| due.max(now)));
-        (1..=count).map(|n| due((last + n) % self.0.len())).min_by_key(|(_, due)| *due)
+        let others = (1..=count).map(|n| (last + n) % self.0.len()).filter(|at| !tried(*at));
+        others.map(due).min_by_key(|(_, due)| *due)
     }
 
     /// Of how many attempts in vain the next one at this address comes after.
@@ -127,22 +128,23 @@ mod tests {
         for _ in 0..10 {
             schedule.note_end(0, SECOND / 2, HowEnded::Lost);
         }
-        assert_eq!(schedule.next(0), (1, begun));
+        let idle = |_| false;
+        assert_eq!(schedule.next(0, idle), Some((1, begun)));
+        assert_eq!(schedule.next(0, |at| at == 1), Some((2, begun)));
         schedule.note_failure(1, "refused");
-        assert_eq!(
-            (schedule.next(1), schedule.next_other(2)),
-            ((2, begun), Some((1, schedule.next_other(2).unwrap().1)))
-        );
+        assert_eq!(schedule.next(1, idle), Some((2, begun)));
+        assert_eq!(schedule.next_other(2, idle).map(|(at, _)| at), Some(1));
+        assert!(schedule.next_other(2, |at| at < 2).is_none());
         for _ in 0..10 {
             schedule.note_failure(2, "refused");
         }
-        let (at, due) = schedule.next(2);
+        let (at, due) = schedule.next(2, idle).unwrap();
         assert!(at == 1 && due > begun && due <= begun + SECOND / 20, "{at} {due:?}");
         assert_eq!((schedule.failures(1), schedule.failures(2)), (1, 10));
         schedule.note_connected(2);
         assert_eq!(schedule.failures(2), 0);
         let one = Schedule::new(&NodeConfig::client(), 1);
-        assert!(one.next_other(0).is_none() && one.next(0).0 == 0);
+        assert!(one.next_other(0, idle).is_none() && one.next(0, idle).is_some_and(|(at, _)| at == 0));
     }
 
     #[test]

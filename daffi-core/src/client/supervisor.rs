@@ -17,7 +17,7 @@ use super::{
     establish::{Ends, establish_any},
     pauses::{HowEnded, Pauses, rest},
     persist::persist,
-    replacing::{HELD_LOOK, Holds, go_on, hold_calls, replace},
+    replacing::{HELD_LOOK, Holds, Retries, go_on, hold_calls},
     schedule::Schedule,
 };
 use crate::{
@@ -100,7 +100,7 @@ async fn first(
     retry: Option<Duration>,
 ) -> Result<Arc<ClientConn>, InitializationError> {
     match retry {
-        None => establish_any(shared, ends, None, 0).await,
+        None => establish_any(shared, ends, 0).await,
         Some(within) => first_within(shared, ends, within).await,
     }
 }
@@ -115,7 +115,7 @@ async fn first_within(
     let mut pauses = Pauses::new(&shared.node.config);
     let mut round = 0;
     loop {
-        let error = match timeout_at(until, establish_any(shared, ends, None, round)).await {
+        let error = match timeout_at(until, establish_any(shared, ends, round)).await {
             Ok(Ok(conn)) => return Ok(conn),
             Ok(Err(error)) => error,
             Err(_) => {
@@ -155,6 +155,7 @@ async fn supervise(
         looks: 0,
         worn: false,
         holds: Holds::default(),
+        retries: Retries::default(),
         disputed: shared.take_unanswered(),
     };
     end.how = kept.stay_connected(&mut ended).await;
@@ -216,6 +217,8 @@ pub(super) struct Kept<'a> {
     pub(super) worn: bool,
     /// When calls are held back for that.
     pub(super) holds: Holds,
+    /// When a replacement that failed is tried again.
+    pub(super) retries: Retries,
     /// An attempt before it, or to replace it, failed half-way: the server may evict it for one
     /// that is not there.
     pub(super) disputed: bool,
@@ -256,8 +259,9 @@ impl Kept<'_> {
                 }
                 () = shared.reannounce.notified() => {
                     if !self.is_updatable() {
-                        self.replace().await;
-                        self.unannounced = false;
+                        // What fails now is tried again when nobody loses by it.
+                        (self.unannounced, self.looks) = (true, 0);
+                        self.replace(true).await;
                     }
                 }
                 () = self.current.worn.notified(), if !self.worn => self.worn = true,
@@ -271,9 +275,8 @@ impl Kept<'_> {
 
     /// Replaces the connection, if there is a reason to and nobody would lose by it.
     async fn look(&mut self) {
-        if self.may_be_replaced() || self.has_held_calls().await {
-            self.replace().await;
-            (self.unannounced, self.worn, self.holds) = (false, false, Holds::default());
+        if self.retries.are_due() && (self.may_be_replaced() || self.worn && self.holds.are_due()) {
+            self.replace(false).await;
         } else if self.unannounced {
             self.looks = self.looks.saturating_add(1);
             if self.looks == LOOKS_IN_VAIN {
@@ -303,7 +306,7 @@ impl Kept<'_> {
         tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
         shared.set_state(ClientState::Reconnecting);
         self.moves_at = None;
-        shared.addresses.give_way();
+        shared.addresses.give_way(shared.addresses.at());
         let how = match reason {
             // Two nodes of one name that both come back must not do so without a pause, nor one
             // whose peer breaks the rules or a limit.
@@ -317,35 +320,37 @@ impl Kept<'_> {
         tracing::info!(node = %shared.node.name, endpoint = %shared.addresses.endpoint(), "connected again");
         (self.current, self.since) = (next, Instant::now());
         (self.unannounced, self.disputed, self.worn) = (false, shared.take_unanswered(), false);
-        self.holds = Holds::default();
+        (self.holds, self.retries) = (Holds::default(), Retries::default());
         Ok(())
     }
 
     /// Whether there is a reason to replace the connection, and nobody would lose by it: no caller
-    /// waits for an answer on it, and nothing that was received or is to be sent waits either.
-    fn may_be_replaced(&mut self) -> bool {
+    /// waits for an answer on it, no stream is to send more there, and nothing that was received or
+    /// is to be sent waits either.
+    pub(super) fn may_be_replaced(&mut self) -> bool {
         let is_quiet = {
             let in_flight = &self.current.session.lock().in_flight;
             self.worn &= in_flight.is_worn();
             self.unannounced && in_flight.is_quiet() || self.worn && in_flight.nobody_waits()
         };
-        is_quiet && self.current.conn.inbound.frames() == 0 && self.current.conn.outbox.bytes() == 0
+        let conn = &self.current.conn;
+        is_quiet && !self.current.is_pinned() && conn.inbound.frames() == 0 && conn.outbox.bytes() == 0
     }
 
-    /// Holds calls back for a moment, when the connection is worn and they were not lately. `true`:
-    /// those that were open have ended, and the others wait for the next connection.
-    async fn has_held_calls(&mut self) -> bool {
-        if !self.worn || !self.holds.are_due() {
+    /// Holds calls back for a moment, if they were not lately. `true`: those that were open have
+    /// ended, and the others wait for the next connection.
+    pub(super) async fn has_held_calls(&mut self) -> bool {
+        if !self.holds.are_due() {
             return false;
         }
         let shared = self.shared;
-        hold_calls(shared);
+        hold_calls(shared, &self.current);
         let until = self.holds.begin();
         let has_ended = loop {
             if self.may_be_replaced() {
                 break true;
             }
-            if !self.worn || Instant::now() >= until || shared.node.life.is_stopping() {
+            if !(self.worn || self.unannounced) || Instant::now() >= until || shared.node.life.is_stopping() {
                 break false;
             }
             sleep(HELD_LOOK).await;
@@ -387,12 +392,6 @@ impl Kept<'_> {
         sleep(config.linger).await;
         node.life.cut_off();
         Ended::after(callbacks)
-    }
-
-    /// Puts a new connection in the place of the current one, or goes on with that if there is
-    /// none.
-    async fn replace(&mut self) {
-        (self.current, self.disputed) = replace(self.shared, Arc::clone(&self.current), self.ends).await;
     }
 }
 

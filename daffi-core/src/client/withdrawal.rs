@@ -45,12 +45,17 @@ impl ClientConn {
         }
     }
 
-    /// What the end of this connection means where the server said before that it stops.
-    /// `answered_all`: and that it has answered all.
-    pub(super) fn ended_as(&self, reason: &Disconnected, answered_all: bool) -> Disconnected {
+    /// What the end of this connection means where the server said before that it stops, or where
+    /// calls go to another one. `answered_all`: it has stopped, and has answered all. `node_ends`:
+    /// this node does.
+    pub(super) fn ended_as(&self, reason: &Disconnected, answered_all: bool, node_ends: bool) -> Disconnected {
         match reason {
             _ if answered_all => Disconnected::ServerStopped,
             Disconnected::PeerClosed if self.server_stops.load(Relaxed) => Disconnected::ServerCutOff,
+            // The node goes on where it is by now.
+            Disconnected::Stopped | Disconnected::Evicted if self.is_left.load(Relaxed) && !node_ends => {
+                Disconnected::Replaced
+            }
             reason => reason.clone(),
         }
     }

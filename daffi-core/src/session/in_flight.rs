@@ -61,6 +61,8 @@ pub(crate) struct InFlight {
     /// Numbers that are kept for calls to come.
     reserved: usize,
     last: u16,
+    /// Another connection is to go on with the numbers: none is given out here.
+    held: bool,
     closed: bool,
 }
 
@@ -317,7 +319,17 @@ impl InFlight {
 
     /// Whether another call can be opened.
     pub(crate) fn has_free(&self) -> bool {
-        self.calls.len() + self.reserved < IDS
+        !self.held && !self.is_full()
+    }
+
+    /// Whether all numbers are in use.
+    pub(crate) fn is_full(&self) -> bool {
+        self.calls.len() + self.reserved >= IDS
+    }
+
+    /// Gives no further numbers out from now on, or does again.
+    pub(crate) const fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 }
 

@@ -379,6 +379,49 @@ async fn connections_that_are_lost_soon_hold_up_their_own_address_alone() {
     }
 }
 
+/// The one is killed and is back at once; the other takes connections and says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_silent_address_holds_the_other_up_for_no_longer_each_time() {
+    let (silent, taking) = silent();
+    let (mut one, at) = router();
+    let client = at_any("caller", &[&at, &silent]).retry(LONG).connect().await.unwrap();
+    for _ in 0..8 {
+        assert_eq!(client.endpoint(), &at);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let mut state = client.state();
+        drop(one);
+        timeout(LONG, state.wait_for(|state| *state == ClientState::Reconnecting)).await.unwrap().unwrap();
+        let begun = tokio::time::Instant::now();
+        let listener = Box::new(mem::MemListener::bind(&at).unwrap());
+        one = Router::builder(node("router")).listen(vec![listener]).unwrap();
+        connected(&client).await;
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
+    taking.abort();
+}
+
+/// Nor does it hold up who leaves a Router that stops.
+#[tokio::test(start_paused = true)]
+async fn who_moves_on_tries_the_others_side_by_side() {
+    let (silent, taking) = silent();
+    let (mut one, mut two) = (router(), router());
+    let client = at_any("caller", &[&one.1, &silent, &two.1]).retry(LONG).connect().await.unwrap();
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let [(here, at), there] = sorted(&client, one, two);
+        let begun = tokio::time::Instant::now();
+        here.stop().await;
+        drop(here);
+        connected(&client).await;
+        assert!(client.endpoint() == &there.1 && begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!(client.stats().reconnects, 0, "it moved before it was left");
+        let listener = Box::new(mem::MemListener::bind(&at).unwrap());
+        one = (Router::builder(node("router")).listen(vec![listener]).unwrap(), at);
+        two = there;
+    }
+    taking.abort();
+}
+
 /// A Router whose process was stopped: its links stand, and nothing comes.
 #[tokio::test(start_paused = true)]
 async fn a_client_whose_router_gives_no_sign_of_life_goes_to_the_other_before_that_is_given_up() {

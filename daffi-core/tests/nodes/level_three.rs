@@ -22,15 +22,24 @@ impl Server {
 
     /// The next connection, its handshake read and answered as a 3.0.1 server does.
     pub(crate) async fn accept(&mut self, answer: &str) -> (Peer, Handshake) {
+        let (mut peer, hello) = self.accept_unanswered().await;
+        peer.send_bytes(answer_to(&hello, answer).as_bytes()).await;
+        (peer, Handshake::parse(hello.payload(), &Limits::default()).unwrap())
+    }
+
+    /// The same before it is answered.
+    pub(crate) async fn accept_unanswered(&mut self) -> (Peer, Frame) {
         let config = LinkConfig::default();
         let pending = poll_fn(|cx| self.0.poll_accept(cx, &config)).await.unwrap();
         let mut peer = Peer(pending.upgrade().await.unwrap());
         let hello = peer.receive().await.unwrap();
         assert_eq!(hello.kind(), Kind::Handshake);
-        let reply = Frame::new(hello.header(), hello.transmitter(), "", "", answer.as_bytes(), &Limits::default());
-        peer.send_bytes(reply.unwrap().as_bytes()).await;
-        (peer, Handshake::parse(hello.payload(), &Limits::default()).unwrap())
+        (peer, hello)
     }
+}
+
+pub(crate) fn answer_to(hello: &Frame, answer: &str) -> Frame {
+    Frame::new(hello.header(), hello.transmitter(), "", "", answer.as_bytes(), &Limits::default()).unwrap()
 }
 
 pub(crate) const ROUTER: &str = r#"{"meta":{"type":"router","error":null},"members":[{"name":"me","methods":null},{"name":"w1","methods":["f"]},{"name":"w2","methods":["f"]}]}"#;
@@ -173,9 +182,8 @@ async fn who_joins_while_a_connection_is_replaced_in_vain_is_shown() {
     let (client, (mut first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
     let (mut state, mut events) = (client.state(), client.events());
     client.add_callbacks(vec![plain("g", |(): ()| Ok(1))]).unwrap();
-    state.wait_for(|state| *state == ClientState::Replacing).await.unwrap();
-    let pending = poll_fn(|cx| server.0.poll_accept(cx, &LinkConfig::default())).await.unwrap();
-    let second = pending.upgrade().await.unwrap();
+    let (second, _) = server.accept_unanswered().await;
+    assert_eq!(*state.borrow(), ClientState::Replacing);
     control(
         &mut first,
         Kind::Handshake,
@@ -192,6 +200,8 @@ async fn who_joins_while_a_connection_is_replaced_in_vain_is_shown() {
     client.wait_for_members(&["w3"], Some(Duration::from_secs(1))).await.unwrap();
     assert_eq!(events.next().await, Some(MemberEvent::Removed("w1".into())));
     assert_eq!(events.next().await, Some(MemberEvent::Added("w3".into())));
+    let (_third, hello) = server.accept(ROUTER).await;
+    assert_eq!(hello.members[0].methods[0].as_str(), "g", "they are announced all the same");
 }
 
 /// Nobody can say whether answers to what was open on the connection before still come.

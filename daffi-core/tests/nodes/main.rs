@@ -36,6 +36,7 @@ mod policy;
 mod policy_answers;
 mod policy_calls;
 mod released;
+mod replaced;
 mod restart;
 mod router;
 mod router_flow;
