@@ -40,7 +40,8 @@ impl MemberEvent {
 /// A listener that falls more than 1 024 events behind misses the oldest; their number is logged.
 /// Cancel safe.
 pub struct Events {
-    next: BoxFuture<'static, (Result<MemberEvent, RecvError>, Receiver<MemberEvent>)>,
+    /// `None`: the node has ended.
+    next: Option<BoxFuture<'static, Received>>,
 }
 
 /// Where a node tells its events. It is closed when the node ends, which ends the streams.
@@ -87,13 +88,13 @@ impl EventHub {
 
 impl Events {
     fn new(receiver: Receiver<MemberEvent>) -> Self {
-        Self { next: receive(receiver) }
+        Self { next: Some(receive(receiver)) }
     }
 }
 
-fn receive(
-    mut receiver: Receiver<MemberEvent>,
-) -> BoxFuture<'static, (Result<MemberEvent, RecvError>, Receiver<MemberEvent>)> {
+type Received = (Result<MemberEvent, RecvError>, Receiver<MemberEvent>);
+
+fn receive(mut receiver: Receiver<MemberEvent>) -> BoxFuture<'static, Received> {
     Box::pin(async move { (receiver.recv().await, receiver) })
 }
 
@@ -102,12 +103,9 @@ impl Stream for Events {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<MemberEvent>> {
         loop {
-            let (received, receiver) = ready!(self.next.as_mut().poll(cx));
-            if received != Err(RecvError::Closed) {
-                self.next = receive(receiver);
-            } else {
-                self.next = Box::pin(std::future::pending());
-            }
+            let Some(next) = &mut self.next else { return Poll::Ready(None) };
+            let (received, receiver) = ready!(next.as_mut().poll(cx));
+            self.next = (received != Err(RecvError::Closed)).then(|| receive(receiver));
             match received {
                 Ok(event) => return Poll::Ready(Some(event)),
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "a listener was too slow for member events"),

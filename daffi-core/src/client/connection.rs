@@ -207,9 +207,9 @@ impl ClientHandler {
         self.asks_again = again.is_some();
         // Here, before the next frame is handled, so that no news of a member is missed.
         self.shared.showing().enter(&connection, !self.asks_again);
-        match again {
-            Some(again) => connection.ask_for(again),
-            None => self.tell_opened(),
+        self.tell_opened();
+        if let Some(again) = again {
+            connection.ask_for(again);
         }
         // Its program may have asked who is there just before calls went here.
         if self.shared.wanted.lock().is_all() {
@@ -218,7 +218,7 @@ impl ClientHandler {
         Ok(())
     }
 
-    pub(super) fn tell_opened(&mut self) {
+    fn tell_opened(&mut self) {
         if let Some(opened) = self.opened.take() {
             let _gave_up = opened.send(Ok(()));
         }

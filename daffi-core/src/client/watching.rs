@@ -6,7 +6,14 @@ use std::{sync::Arc, time::Duration};
 use daffi_wire::{Credit, EventKind, MethodName, NodeName, Shown, Watch};
 
 use super::{ClientConn, ClientCore, called, connection::ClientHandler};
-use crate::{conn::Class, error::CallError, events::MemberEvent, keyed::Names, session::Members, stats::STATS};
+use crate::{
+    conn::Class,
+    error::{CallError, shorten},
+    events::MemberEvent,
+    keyed::Names,
+    session::Members,
+    stats::STATS,
+};
 
 /// A client that calls more callbacks than this, or names with more bytes, is told of all members.
 const MOST_NAMES: usize = 1024;
@@ -115,7 +122,7 @@ impl ClientConn {
             // A connection that has ended tells nothing any more.
             Ok(Some(frame)) => drop(self.conn.send(Class::Notice, &frame)),
             Ok(None) => {}
-            Err(error) => self.note_not_told(error.to_string()),
+            Err(error) => self.note_not_told(&error.to_string()),
         }
     }
 
@@ -125,9 +132,12 @@ impl ClientConn {
     }
 
     /// The server does not tell of the members that it was asked for.
-    pub(super) fn note_not_told(&self, reason: String) {
-        tracing::warn!(node = %self.name, reason, "the router does not tell of the members it was asked for");
-        *self.refused.lock() = reason;
+    pub(super) fn note_not_told(&self, reason: &str) {
+        let reason = shorten(reason);
+        let before = std::mem::replace(&mut *self.refused.lock(), reason.clone());
+        if before != reason {
+            tracing::warn!(node = %self.name, reason, "the router does not tell of the members it was asked for");
+        }
         self.on_told();
     }
 
@@ -143,8 +153,6 @@ impl ClientHandler {
             let showing = self.shared.showing();
             self.connection.publish();
             showing.catch_up(&self.connection);
-            drop(showing);
-            self.tell_opened();
         } else {
             self.on_members(new, Vec::new());
             self.show();
@@ -153,9 +161,12 @@ impl ClientHandler {
     }
 
     pub(super) fn on_watch_refused(&mut self, reason: String) {
-        self.connection.note_not_told(reason);
+        self.connection.note_not_told(&reason);
         if std::mem::take(&mut self.asks_again) {
-            self.tell_opened();
+            // What it tells unasked is all that there is to be shown: nobody of before.
+            let showing = self.shared.showing();
+            self.connection.publish();
+            showing.catch_up(&self.connection);
         }
         if self.shared.wanted.lock().is_all() {
             self.asks_for_all = Some(called::now() + ASKS_AGAIN_AFTER);

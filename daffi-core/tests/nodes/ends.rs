@@ -199,9 +199,10 @@ async fn a_client_that_ends_takes_no_callbacks_and_its_events_end() {
             }
             (added, _) => panic!("{state:?}: {added:?}"),
         }
-        let events = client.events();
+        let mut events = client.events();
         if matches!(state, State::Stopped | State::Evicted | State::RuntimeGone) {
-            assert_eq!(ends("events", events.count()).await, 0, "{state:?}");
+            assert_eq!(ends("events", events.by_ref().count()).await, 0, "{state:?}");
+            assert_eq!(ends("their end, asked for again", events.next()).await, None, "{state:?}");
         }
         // These have nothing to say.
         client.reannounce();

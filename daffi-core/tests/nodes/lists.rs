@@ -3,15 +3,20 @@
 
 use std::{future::Future, time::Duration};
 
-use daffi_core::NodeConfig;
-use daffi_transport::Endpoint;
+use daffi_core::{Client, InitializationError, NodeConfig};
+use daffi_transport::{Endpoint, mem::MemConnector};
 use daffi_wire::{CallId, Frame, Handshake, Header, Kind, Limits, Ping};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
+    level_three::{Server, answer_to},
     peer::Peer,
-    support::{client, plain, router, router_with, worker},
+    support::{Formats, client, endpoint, formats, node, plain, router, router_with, worker},
 };
+
+async fn connect(at: &Endpoint, name: &str) -> Result<Client<Formats>, InitializationError> {
+    Client::builder(node(name), Box::new(MemConnector::new(at.clone())), formats()).connect().await
+}
 
 /// The JSON of a list of names, of so many bytes.
 fn names(bytes: usize, round: usize) -> String {
@@ -194,4 +199,33 @@ async fn newcomers_that_call_a_deaf_member_make_the_router_hold_no_more_than_its
     deaf.send_to(Kind::Response, id, ["deaf", "good", "f"], r#"{"args":[5],"kwargs":{}}"#, false).await;
     assert_eq!(call.await.unwrap().unwrap(), 5);
     assert_eq!(router.members().len(), 2);
+}
+
+/// Over a slow way the list of many members takes longer than a handshake may.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_comes_slowly_and_steadily_is_waited_for() {
+    let methods = names(300_000, 0);
+    let list = format!(
+        r#"{{"meta":{{"type":"router","error":null}},"members":[{{"name":"caller","methods":null}},{{"name":"w","methods":{methods}}}]}}"#
+    );
+    for pieces in [usize::MAX, 5] {
+        let at = endpoint();
+        let mut server = Server::bind(&at);
+        let begun = Instant::now();
+        let connecting = tokio::spawn({
+            let at = at.clone();
+            async move { connect(&at, "caller").await }
+        });
+        let (mut peer, hello) = server.accept_unanswered().await;
+        for piece in answer_to(&hello, &list).as_bytes().chunks(20_000).take(pieces) {
+            peer.send_bytes(piece).await;
+            sleep(Duration::from_secs(1)).await;
+        }
+        let connected = soon("it connects, or not", connecting).await.unwrap();
+        if pieces == 5 {
+            assert!(connected.is_err() && begun.elapsed() < Duration::from_secs(25), "it stopped in the middle");
+        } else {
+            assert!(connected.is_ok() && begun.elapsed() > Duration::from_secs(10), "{:?}", connected.err());
+        }
+    }
 }
