@@ -137,11 +137,19 @@ pub(crate) struct Sockets {
     group: Option<String>,
 }
 
+/// Whoever may write to a socket may connect.
+const WRITE: u32 = 0o2;
+
 fn mode(text: &str) -> Result<u32, String> {
-    match u32::from_str_radix(text, 8) {
-        Ok(mode @ 1..=0o777) => Ok(mode),
-        _ => Err("three digits from 0 to 7 are expected, as in 660".to_owned()),
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let Ok(mode @ 1..=0o777) = u32::from_str_radix(digits, 8) else {
+        return Err("three digits from 0 to 7 are expected, as in 660".to_owned());
+    };
+    // So are octal numbers that something on the way made decimal: 432 was 0660.
+    if mode >> 6 & WRITE == 0 {
+        return Err("with it the owner may not connect: three octal digits are expected, as in 660".to_owned());
     }
+    Ok(mode)
 }
 
 impl Sockets {

@@ -48,10 +48,10 @@ impl Config {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self.action {
             Action::Check { file } => {
-                let Given { cli, policy, strangers, effective, .. } = given(file)?;
+                let Given { cli, policy, strangers, overruled, effective, .. } = given(file)?;
                 let Command::Router(router) = cli.command else { return Ok(()) };
                 let warnings = router.check(policy.as_ref()).await.map_err(|failure| effective.placed(failure))?;
-                for warning in warnings {
+                for warning in warnings.into_iter().chain(overruled.iter().map(ToString::to_string)) {
                     output::tell(&warning);
                 }
                 tell(&strangers);

@@ -2,14 +2,20 @@
 
 use std::path::Path;
 
-use daffi::policy::Policy;
+use clap::CommandFactory;
+use daffi::{Shown, policy::Policy};
 use toml::de::{DeTable, DeValue};
 
-use super::{Origin, Setting, check, policy};
+use super::{Origin, Setting, check, options, policy};
 use crate::{
+    cli::Cli,
     failure::{Failure, not_read},
     input,
+    suggestion::nearest,
 };
+
+/// The option whose number is written in octal digits, with `0o` or without.
+const OCTAL: &str = "mode";
 
 /// Reads a file: its options, and who may do what.
 pub(crate) fn read(path: &Path) -> Result<(Vec<Setting>, Option<Policy>), Failure> {
@@ -30,9 +36,14 @@ fn settings(text: &str, path: &Path) -> Result<(Vec<Setting>, Option<Policy>), F
     let mut settings = Vec::new();
     for (key, value) in table.get_ref().iter() {
         let (option, origin) = (key.get_ref().to_string(), at(key.span().start));
+        let is_list = is_list_of_tables(value.get_ref());
         if option == policy::SECTION && matches!(value.get_ref(), DeValue::Table(_)) {
             continue;
         }
+        if is_list || matches!(value.get_ref(), DeValue::Table(_)) {
+            return Err(Failure::Usage(format!("{origin}: {}", no_section(&option))));
+        }
+        let scalar = |value: &DeValue<'_>| scalar(&option, value);
         let values = match value.get_ref() {
             DeValue::Array(values) => values.iter().map(|value| scalar(value.get_ref())).collect(),
             one => scalar(one).map(|value| vec![value]),
@@ -53,15 +64,45 @@ fn settings(text: &str, path: &Path) -> Result<(Vec<Setting>, Option<Policy>), F
 }
 
 /// A value as it is written on the command line, or what it is instead.
-fn scalar(value: &DeValue<'_>) -> Result<String, &'static str> {
+fn scalar(option: &str, value: &DeValue<'_>) -> Result<String, &'static str> {
     match value {
         DeValue::String(text) => Ok(text.to_string()),
+        // What it is in TOML would be read as octal digits once more.
+        DeValue::Integer(number) if option == OCTAL => match number.radix() {
+            8 | 10 => Ok(number.as_str().to_owned()),
+            _ => Err("a number that is neither octal nor its digits"),
+        },
         DeValue::Integer(number) => integer(number.as_str(), number.radix()),
         DeValue::Float(number) => Ok(number.as_str().replace('_', "")),
         DeValue::Boolean(value) => Ok(value.to_string()),
         DeValue::Datetime(_) => Err("a date"),
         DeValue::Array(_) => Err("a list in a list"),
         DeValue::Table(_) => Err("a table"),
+    }
+}
+
+/// Whether it is what `[[name]]` makes, of which the parts are sections.
+fn is_list_of_tables(value: &DeValue<'_>) -> bool {
+    let DeValue::Array(values) = value else { return false };
+    values.iter().any(|value| matches!(value.get_ref(), DeValue::Table(_)))
+}
+
+/// What is wrong with a section of this name.
+fn no_section(name: &str) -> String {
+    let command = Cli::command();
+    let known = options(&command);
+    let names = known.iter().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long());
+    let shown = Shown::new(name);
+    if name == policy::SECTION {
+        return format!("[[{name}]] makes a list: write [{name}]");
+    }
+    if names.clone().any(|option| option == name) {
+        return format!("{shown} is an option and no section: write {name} = .., before any [section]");
+    }
+    match nearest(name, names.chain([policy::SECTION])) {
+        Some(meant) if meant == policy::SECTION => format!("[{shown}] is no section here; did you mean [{meant}]?"),
+        Some(meant) => format!("[{shown}] is no section here; did you mean the option {meant}?"),
+        None => format!("[{shown}] is no section here: there is [{}], behind all options", policy::SECTION),
     }
 }
 
@@ -97,6 +138,17 @@ mod tests {
     }
 
     #[test]
+    fn permissions_are_octal_in_each_way_to_write_them() {
+        for text in ["0o660", "660", "\"660\"", "\"0660\"", "\"0o660\""] {
+            let read = read(&format!("mode = {text}")).unwrap();
+            assert!(["660", "0660", "0o660"].contains(&read[0].1[0].as_str()), "{text}: {read:?}");
+        }
+        // All other options take a number for what it is.
+        let read = read("max-connections = 0o20\ngrace = 0x10").unwrap();
+        assert!(read.iter().all(|(_, values, _)| values == &["16"]), "{read:?}");
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_line() {
         let refused = |text| read(text).unwrap_err();
         for (text, told) in [
@@ -108,7 +160,23 @@ mod tests {
             ("config = \"other.toml\"", "r.toml:1: config is no option of `daffi router`"),
             ("a = 1\na = 2", "r.toml:2: this is no TOML: "),
             ("grace = ", "r.toml:1: this is no TOML: "),
-            ("[limits]\nmax-connections = 3", "r.toml:1: limits is a table, where "),
+            ("[limits]\nmax-connections = 3", "r.toml:1: [limits] is no section here: there is [policy], behind all"),
+            ("\n[polcy]\nothers = \"nobody\"", "r.toml:2: [polcy] is no section here; did you mean [policy]?"),
+            ("[[polcy.rules]]\ntitle = \"a\"", "r.toml:1: [polcy] is no section here; did you mean [policy]?"),
+            ("[[policies]]\ntitle = \"a\"", "r.toml:1: [policies] is no section here"),
+            ("[listn]\na = 1", "r.toml:1: [listn] is no section here; did you mean the option listen?"),
+            ("[listen]\na = 1", "r.toml:1: listen is an option and no section: write listen = .., before any"),
+            ("grace = { a = 1 }", "r.toml:1: grace is an option and no section"),
+            ("[[policy]]\nothers = \"nobody\"", "r.toml:1: [[policy]] makes a list: write [policy]"),
+            ("policy = 1", "r.toml:1: [policy] is a section"),
+            ("polcy = 1", "r.toml:1: polcy is no option of `daffi router`; did you mean [policy]?"),
+            (
+                "[policy]\nmax-connections = 3",
+                "r.toml:2: [policy]: max-connections is no key here, but an option: options stand before [policy]",
+            ),
+            ("mode = 0x1b0", "r.toml:1: mode is a number that is neither octal nor its digits, where "),
+            ("mode = 0o600_000", "r.toml:1: invalid value '600000' for '--mode <MODE>': three digits"),
+            ("mode = 432", "r.toml:1: invalid value '432' for '--mode <MODE>': with it the owner may not connect"),
             ("grace = 2024-01-01", "r.toml:1: grace is a date, where "),
             ("listen = []", "r.toml:1: listen is empty"),
             ("grace = [1, 2]", "r.toml:1: grace takes one value, and not a list"),

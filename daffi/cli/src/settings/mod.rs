@@ -12,6 +12,7 @@ mod policy;
 mod reloading;
 
 use std::{
+    cmp::Ordering,
     ffi::OsString,
     fmt,
     path::{Path, PathBuf},
@@ -51,6 +52,25 @@ pub(crate) enum Origin {
     CommandLine,
 }
 
+impl Setting {
+    /// It says no more than if it was not there.
+    fn is_off(&self) -> bool {
+        matches!(&self.values[..], [value] if matches!(value.as_str(), "false" | "0"))
+    }
+}
+
+impl Origin {
+    /// What is higher goes before.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File { .. } => 1,
+            Self::Environment { .. } => 2,
+            Self::CommandLine => 3,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -74,6 +94,22 @@ pub(crate) struct Given {
     pub(crate) policy: Option<Policy>,
     /// Variables that look like options and are none.
     pub(crate) strangers: Vec<String>,
+    /// What the file says and the environment overrules.
+    pub(crate) overruled: Vec<Overruled>,
+}
+
+/// An option of the file that does not hold, as the environment sets it otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Overruled {
+    pub(crate) option: String,
+    pub(crate) file: Origin,
+    pub(crate) by: Origin,
+}
+
+impl fmt::Display for Overruled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} does not hold: {} goes before it", self.file, self.option, self.by)
+    }
 }
 
 /// Why a command line cannot be obeyed.
@@ -95,19 +131,24 @@ impl From<clap::Error> for Refused {
 pub(crate) fn parse(args: &[OsString]) -> Result<Given, Refused> {
     let Some(file) = file_of(args) else {
         let cli = Cli::try_parse_from(args)?;
-        return Ok(Given { cli, file: None, effective: Effective::default(), policy: None, strangers: Vec::new() });
+        return Ok(Given {
+            cli,
+            file: None,
+            effective: Effective::default(),
+            policy: None,
+            strangers: Vec::new(),
+            overruled: Vec::new(),
+        });
     };
-    let Elsewhere { settings, policy, strangers } = elsewhere(file.as_deref()).map_err(Refused::Settings)?;
-    let matches = with_defaults(&settings, &[]).try_get_matches_from(args)?;
-    // A flag that the command line gives goes before the one that it excludes.
-    let excluded: Vec<&str> = [("verbose", "quiet"), ("quiet", "verbose")]
-        .into_iter()
-        .filter(|(given, _)| matches.value_source(given) == Some(ValueSource::CommandLine))
-        .map(|(_, excluded)| excluded)
-        .collect();
-    let matches = with_defaults(&settings, &excluded).try_get_matches_from(args)?;
+    let Elsewhere { mut settings, policy, strangers, mut overruled } =
+        elsewhere(file.as_deref()).map_err(Refused::Settings)?;
+    let matches = with_defaults(&settings).try_get_matches_from(args)?;
+    drop_excluded(&mut settings, &matches).map_err(Refused::Settings)?;
+    let matches = with_defaults(&settings).try_get_matches_from(args)?;
     let effective = Effective::of(&matches, &settings);
-    Ok(Given { cli: Cli::from_arg_matches(&matches)?, file, effective, policy, strangers })
+    // Who writes a command line sees what it sets.
+    overruled.retain(|it| effective.entries().iter().any(|entry| entry.option == it.option && entry.origin == it.by));
+    Ok(Given { cli: Cli::from_arg_matches(&matches)?, file, effective, policy, strangers, overruled })
 }
 
 /// What is not on the command line.
@@ -115,15 +156,59 @@ struct Elsewhere {
     settings: Vec<Setting>,
     policy: Option<Policy>,
     strangers: Vec<String>,
+    overruled: Vec<Overruled>,
 }
 
 /// What is set in the file and in the environment; of both the environment.
 fn elsewhere(path: Option<&Path>) -> Result<Elsewhere, Failure> {
     let (mut settings, policy) = path.map(read).transpose()?.unwrap_or_default();
     let (variables, strangers) = environment::read(std::env::vars_os())?;
-    settings.retain(|setting| variables.iter().all(|variable| variable.option != setting.option));
+    let mut overruled = Vec::new();
+    settings.retain(|setting| {
+        let Some(variable) = variables.iter().find(|variable| variable.option == setting.option) else { return true };
+        if variable.values != setting.values {
+            let (option, file, by) = (setting.option.clone(), setting.origin.clone(), variable.origin.clone());
+            overruled.push(Overruled { option, file, by });
+        }
+        false
+    });
     settings.extend(variables);
-    Ok(Elsewhere { settings, policy, strangers })
+    Ok(Elsewhere { settings, policy, strangers, overruled })
+}
+
+/// Of two options that exclude each other leaves the one that is set where it has the later word.
+fn drop_excluded(settings: &mut Vec<Setting>, matches: &ArgMatches) -> Result<(), Failure> {
+    for (one, other) in excluding() {
+        let origin = |option: &str| {
+            let is_given = value_source(matches, option) == Some(ValueSource::CommandLine);
+            let set = settings.iter().find(|setting| setting.option == option && !setting.is_off());
+            if is_given { Some(Origin::CommandLine) } else { set.map(|setting| setting.origin.clone()) }
+        };
+        let (Some(of_one), Some(of_other)) = (origin(&one), origin(&other)) else { continue };
+        let dropped = match of_one.rank().cmp(&of_other.rank()) {
+            Ordering::Greater => other,
+            Ordering::Less => one,
+            Ordering::Equal => {
+                return Err(Failure::Usage(format!("{of_one}: {one} and {other} exclude each other")));
+            }
+        };
+        settings.retain(|setting| setting.option != dropped);
+    }
+    Ok(())
+}
+
+/// The pairs of options that exclude each other on the command line.
+fn excluding() -> Vec<(String, String)> {
+    let command = Cli::command();
+    let of = |command: &Command| {
+        let all = command.get_arguments().filter_map(|arg| Some((arg.get_long()?.to_owned(), arg)));
+        all.flat_map(|(one, arg)| {
+            let others = command.get_arg_conflicts_with(arg).into_iter().filter_map(clap::Arg::get_long);
+            others.map(move |other| (one.clone(), other.to_owned())).collect::<Vec<_>>()
+        })
+        .collect::<Vec<_>>()
+    };
+    [of(&command), command.find_subcommand(COMMAND).map(of).unwrap_or_default()].concat()
 }
 
 /// Whether it is a router, and where its file is. `None`: it is none, or asks for help.
@@ -134,19 +219,16 @@ fn file_of(args: &[OsString]) -> Option<Option<PathBuf>> {
 }
 
 /// The command line with these settings as defaults.
-fn with_defaults(settings: &[Setting], excluded: &[&str]) -> Command {
-    settings.iter().filter(|setting| !excluded.contains(&setting.option.as_str())).fold(
-        Cli::command(),
-        |command, setting| {
-            let values = setting.values.clone();
-            let set = |arg: clap::Arg| arg.default_values(values).required(false);
-            match id(&command, &setting.option) {
-                Some(Place::Router(id)) => command.mut_subcommand(COMMAND, |router| router.mut_arg(id, set)),
-                Some(Place::Global(id)) => command.mut_arg(id, set),
-                None => command,
-            }
-        },
-    )
+fn with_defaults(settings: &[Setting]) -> Command {
+    settings.iter().fold(Cli::command(), |command, setting| {
+        let values = setting.values.clone();
+        let set = |arg: clap::Arg| arg.default_values(values).required(false);
+        match id(&command, &setting.option) {
+            Some(Place::Router(id)) => command.mut_subcommand(COMMAND, |router| router.mut_arg(id, set)),
+            Some(Place::Global(id)) => command.mut_arg(id, set),
+            None => command,
+        }
+    })
 }
 
 /// Where an option is defined, with its key.
@@ -177,9 +259,16 @@ fn check(setting: &Setting) -> Result<(), Failure> {
     let command = Cli::command();
     let known = options(&command);
     let Some(arg) = known.iter().find(|arg| arg.get_long() == Some(option)) else {
+        let is_in_a_file = matches!(origin, Origin::File { .. });
+        if is_in_a_file && option == policy::SECTION {
+            return about(&format!("[{option}] is a section; `daffi config example` shows how to write it"));
+        }
         let names = known.iter().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long());
-        let meant = nearest(option, names)
-            .map_or_else(|| "`daffi config example` shows all".to_owned(), |meant| format!("did you mean {meant}?"));
+        let meant = match nearest(option, names.chain(is_in_a_file.then_some(policy::SECTION))) {
+            Some(meant) if meant == policy::SECTION => format!("did you mean [{meant}]?"),
+            Some(meant) => format!("did you mean {meant}?"),
+            None => "`daffi config example` shows all".to_owned(),
+        };
         return about(&format!("{option} is no option of `daffi router`; {meant}"));
     };
     let is_list = matches!(arg.get_action(), ArgAction::Append);

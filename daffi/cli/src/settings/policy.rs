@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::CommandFactory;
 use daffi::{
     FormatId, Shown,
     policy::{Others, Policy, Rule, RuleError, Token},
@@ -12,8 +13,9 @@ use daffi::{
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Origin;
+use super::{Origin, options};
 use crate::{
+    cli::Cli,
     connection::sentence,
     failure::{Failure, not_read},
     suggestion::nearest,
@@ -98,6 +100,9 @@ pub(super) fn read(text: &str, at: impl Fn(usize) -> Origin) -> Result<Option<Po
 fn explained(message: &str) -> String {
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
     let Some((key, _)) = unknown else { return message.to_owned() };
+    if options(&Cli::command()).iter().any(|arg| arg.get_long() == Some(key)) {
+        return format!("{key} is no key here, but an option: options stand before [{SECTION}]");
+    }
     let meant = nearest(key, KEYS.into_iter())
         .map_or_else(|| "`daffi config example` shows all".to_owned(), |meant| format!("did you mean {meant}?"));
     format!("{} is no key here; {meant}", Shown::new(key))

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use daffi::policy::Policy;
 use parking_lot::Mutex;
 
-use super::{Effective, Given, Refused, parse};
+use super::{Effective, Given, Overruled, Refused, parse};
 use crate::{cli::Cli, failure::Failure, wrong_usage};
 
 /// Reads again what a command line asks for, with the file as it is then.
@@ -17,6 +17,8 @@ pub(crate) struct Reloading {
     pub(crate) policy: Option<Policy>,
     /// Variables that look like options and are none.
     pub(crate) strangers: Vec<String>,
+    /// What the file says and the environment overrules.
+    pub(crate) overruled: Vec<Overruled>,
     /// What the router started with.
     effective: Effective,
     /// What was read last.
@@ -33,26 +35,28 @@ pub(crate) struct Reloaded {
     pub(crate) lately: Vec<String>,
     /// Who may do what, as the file says.
     pub(crate) policy: Option<Policy>,
+    /// What the file says and the environment overrules.
+    pub(crate) overruled: Vec<Overruled>,
     /// All options as they were read, for [`Reloading::on_taken`].
     pub(crate) effective: Effective,
 }
 
 impl Reloading {
     pub(crate) fn of(given: Given, args: Vec<OsString>) -> (Cli, Self) {
-        let Given { cli, file, effective, policy, strangers } = given;
+        let Given { cli, file, effective, policy, strangers, overruled } = given;
         let last = Mutex::new(effective.clone());
-        (cli, Self { args, file, policy, strangers, effective, last })
+        (cli, Self { args, file, policy, strangers, overruled, effective, last })
     }
 
     /// Reads it.
     pub(crate) fn read(&self) -> Result<Reloaded, Failure> {
-        let Given { cli, effective, policy, .. } = parse(&self.args).map_err(|refused| match refused {
+        let Given { cli, effective, policy, overruled, .. } = parse(&self.args).map_err(|refused| match refused {
             Refused::Settings(failure) => failure,
             Refused::Usage(error) => Failure::Usage(wrong_usage::sentence(&error)),
         })?;
         let changed = effective.changed(&self.effective).map(str::to_owned).collect();
         let lately = effective.changed(&self.last.lock()).map(str::to_owned).collect();
-        Ok(Reloaded { cli, changed, lately, policy, effective })
+        Ok(Reloaded { cli, changed, lately, policy, overruled, effective })
     }
 
     /// Remembers what was read and holds from now on: what is read next is compared with it. What

@@ -14,6 +14,7 @@ mod errors;
 mod few_files;
 mod hostile;
 mod items;
+mod layers;
 mod network;
 mod page;
 mod policy;

@@ -25,7 +25,7 @@ use crate::{
         CERTIFICATE_POLL, Certificates, Sockets, announce, check_origins, listening, log_members, pinged, until_ended,
         watch_sockets,
     },
-    settings::Reloading,
+    settings::{Overruled, Reloading},
     signals::Signals,
 };
 
@@ -97,6 +97,7 @@ impl Router {
         for variable in &reloading.strangers {
             tracing::warn!(%variable, "this is no option of `daffi router`: `daffi router --help` lists them");
         }
+        warn_of_overruled(&reloading.overruled);
         let tls = self.certificates.settings(&self.listen)?;
         let policy = self.guarding.policy(reloading.policy.clone());
         let is_guarded = reloading.policy.is_some();
@@ -164,6 +165,13 @@ impl Router {
         check_origins(&self.allowed_origins, &self.listen)?;
         self.watching.check().await?;
         Ok(self.idle_rules(policy, &self.listen))
+    }
+}
+
+/// Warns of what the file says in vain.
+fn warn_of_overruled(all: &[Overruled]) {
+    for Overruled { option, file, by } in all {
+        tracing::warn!(option, %file, %by, "an option of the file does not hold: the environment goes before it");
     }
 }
 

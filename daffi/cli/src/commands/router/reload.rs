@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use daffi::{NodeConfig, Router as Node, ServerTls};
 
-use super::Router;
+use super::{Router, warn_of_overruled};
 use crate::{
     cli::Command,
     failure::Failure,
@@ -64,9 +64,10 @@ impl Reload {
     }
 
     fn reloaded(&self) -> Result<Taken, Failure> {
-        let Reloaded { cli, changed, lately, policy, effective } = self.reloading.read()?;
+        let Reloaded { cli, changed, lately, policy, overruled, effective } = self.reloading.read()?;
         let Command::Router(router) = &cli.command else { return Ok(Taken::default()) };
         let Router { certificates, listen, guarding, bounds, .. } = router;
+        warn_of_overruled(&overruled);
         for idle in router.idle_rules(policy.as_ref(), self.router.endpoints()) {
             tracing::warn!("{idle}");
         }
