@@ -15,7 +15,7 @@ use crate::{
     serve::{Callback, CallbackService, Context, Intake, Node, ServingNode},
     server::{self, Guard, GuardSettings, Host, OpeningId, Rights, Server, guarding},
     session::{Denied, Hello, Hub, Policy, event_frame, handshake_reply, name_of_service, name_taken, routing},
-    stats::CallbackStats,
+    stats::{CallbackStats, keep_heaviest},
 };
 
 /// A running service: listens, and runs callbacks for those who connect.
@@ -79,6 +79,14 @@ pub struct ServiceStats {
     /// Each callback, in the order in which they were added. A call counts as ended when its answer
     /// is ready; one that gives results one by one, when it has begun to.
     pub callbacks: Vec<CallbackStats>,
+}
+
+impl ServiceStats {
+    /// Leaves so many callbacks out of all that there are: those that most is to be said of, by how
+    /// many of their calls are open, failed, had no answer, and by all of them.
+    pub fn keep_busiest(&mut self, most: usize) {
+        keep_heaviest(&mut self.callbacks, most, &CallbackStats::WAYS);
+    }
 }
 
 impl<F: FormatSet> ServiceBuilder<F> {

@@ -36,7 +36,11 @@ pub fn of_router(stats: &RouterStats) -> String {
     text.now("most_asked", "Calls that the member may still answer of whom most are asked", most(|node| node.asked));
     text.now("most_open_calls", "Calls of the member of whom most are open", most(|node| node.open_calls));
     let takeovers = stats.nodes.iter().map(|node| node.takeovers).max().unwrap_or(0);
-    text.now("most_takeovers", "How often the name of a member passed on that did so most", takeovers);
+    text.now(
+        "most_takeovers",
+        "How often the name of a member passed on within a minute each time, that did so most",
+        takeovers,
+    );
     text.so_far("refused_calls", "Calls that were answered with an error of the router", stats.refused_calls);
     let classes = stats.refused_by_class.iter().map(|(class, count)| ([("error_type", (*class).to_owned())], *count));
     text.so_far_by("refused_calls_by_class", "The same by the class of the error", classes);

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::{
     conn::nanos,
     keyed::ByName,
-    stats::{CallbackStats, MOST_CALLBACKS, OTHER, RunCounts},
+    stats::{CallbackStats, MOST_CALLBACKS, OTHER, RunCounts, keep_heaviest},
 };
 
 /// Calls that are timed each for itself, of each callback. Of further ones one in [`SAMPLE`] is:
@@ -171,6 +171,22 @@ pub struct ClientStats {
     pub called: Vec<CalledStats>,
     /// Each callback that it exposes, in the order in which they were added.
     pub callbacks: Vec<CallbackStats>,
+}
+
+impl ClientStats {
+    /// Leaves so many callbacks that it called, and as many that it exposes, out of all that there
+    /// are: those that most is to be said of, by how many of their calls are open, failed, had no
+    /// answer, and by all of them.
+    pub fn keep_busiest(&mut self, most: usize) {
+        const CALLED: [fn(&CalledStats) -> u64; 4] = [
+            |one| one.callback.open,
+            |one| one.callback.errors,
+            |one| one.callback.unanswered,
+            |one| one.callback.calls,
+        ];
+        keep_heaviest(&mut self.called, most, &CALLED);
+        keep_heaviest(&mut self.callbacks, most, &CallbackStats::WAYS);
+    }
 }
 
 /// The time as the runtime has it, which tests may stop.

@@ -1,7 +1,6 @@
 //! What a Router tells of what it does.
 
 use std::{
-    cmp::Reverse,
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
@@ -14,7 +13,7 @@ use serde::Serialize;
 use super::{RouterShared, counted::now, sender::Sender, traffic::MemberStats};
 use crate::{
     refusal::Refusal,
-    stats::{CallbackStats, seconds},
+    stats::{CallbackStats, keep_heaviest, seconds},
 };
 
 /// Callbacks of one member that are told.
@@ -76,20 +75,12 @@ pub struct RouterStats {
 
 impl RouterStats {
     /// Leaves so many members and callbacks out of all that there are: those that most is to be
-    /// said of, members that stand still first, then those with most calls and bytes that wait. The
-    /// counts tell of all.
+    /// said of in any one way, as members that stand still, whose name is fought over, that are
+    /// asked or ask most, for whom most waits or that answer slowest. Many that are conspicuous in
+    /// one way hide none that is in another. The counts tell of all.
     pub fn keep_busiest(&mut self, most: usize) {
-        if self.nodes.len() > most {
-            self.nodes.sort_by_cached_key(|node| {
-                let waits = (node.asked + node.open_calls, node.queued_bytes + node.held_bytes);
-                Reverse((node.is_stopped, node.takeovers, waits, node.answers + node.requests))
-            });
-            self.nodes.truncate(most);
-        }
-        if self.callbacks.len() > most {
-            self.callbacks.sort_by_key(|callback| Reverse((callback.open, callback.calls)));
-            self.callbacks.truncate(most);
-        }
+        keep_heaviest(&mut self.nodes, most, &MemberStats::WAYS);
+        keep_heaviest(&mut self.callbacks, most, &CallbackStats::WAYS);
     }
 }
 
@@ -191,6 +182,40 @@ impl Sender {
             held_bytes: conn.inbound.account().held_bytes(),
             held_requests: self.held_requests(),
             ..peer.traffic.tell()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: String) -> MemberStats {
+        MemberStats { name, ..MemberStats::default() }
+    }
+
+    #[test]
+    fn whatever_many_do_one_that_is_slow_is_listed() {
+        let many: [fn(&mut MemberStats); 6] = [
+            |node| node.takeovers = 2,
+            |node| node.is_stopped = true,
+            |node| node.open_calls = 1000,
+            |node| node.queued_bytes = 1 << 20,
+            |node| node.held_requests = 50,
+            |node| (node.requests, node.refused_calls) = (1_000_000, 1_000_000),
+        ];
+        for (kind, change) in many.into_iter().enumerate() {
+            let mut stats = RouterStats::default();
+            stats.nodes = (0..600).map(|n| member(format!("one-of-many-{n}"))).collect();
+            stats.nodes.iter_mut().for_each(change);
+            stats.nodes.push(MemberStats { asked: 20, ..member("sluggish".to_owned()) });
+            stats.nodes.push(MemberStats { takeovers: 2, ..member("fought over".to_owned()) });
+            stats.nodes.push(MemberStats { queued_bytes: 1 << 17, ..member("far".to_owned()) });
+            stats.keep_busiest(500);
+            assert_eq!(stats.nodes.len(), 500);
+            assert!(stats.nodes.iter().any(|node| node.name == "sluggish"), "{kind}");
+            let is_hidden = |name: &str| stats.nodes.iter().all(|node| node.name != name);
+            assert_eq!((is_hidden("fought over"), is_hidden("far")), (kind == 0, kind == 3), "by its like alone");
         }
     }
 }

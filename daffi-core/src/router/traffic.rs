@@ -25,7 +25,8 @@ pub(super) struct Traffic {
     nanos: AtomicU64,
     /// Calls of it that the Router refused, from whichever thread.
     refused: AtomicU64,
-    /// How often its name passed to a newer connection, up to this one.
+    /// How often its name passed to a newer connection, up to this one, each time from one that had
+    /// not kept it for [`LONG_KEPT`].
     takeovers: AtomicU64,
 }
 
@@ -71,9 +72,29 @@ pub struct MemberStats {
     pub held_bytes: usize,
     /// Nowait requests of it that wait for their receiver.
     pub held_requests: usize,
-    /// How often this name passed to a newer connection while the older one was there, in a row:
-    /// two nodes that have one name take it from each other.
+    /// How often this name passed to a newer connection while the older one was there, each time
+    /// within a minute: two nodes that have one name take it from each other. 0 once it was kept
+    /// for a minute.
     pub takeovers: u64,
+}
+
+/// Whoever has kept a name for so long has it in peace. Nodes of one name come again within 30 s.
+const LONG_KEPT: Duration = Duration::from_secs(60);
+
+impl MemberStats {
+    /// The ways in which members are weighed where not all are told of.
+    pub(super) const WAYS: [fn(&Self) -> u64; 9] = [
+        |node| if node.is_stopped { 1 + node.asked as u64 } else { 0 },
+        // A name passes on once when its node connects anew before the Router found it gone.
+        |node| if node.takeovers >= 2 { node.takeovers } else { 0 },
+        |node| node.asked as u64,
+        |node| node.open_calls as u64,
+        |node| (node.queued_bytes + node.held_bytes) as u64,
+        |node| node.held_requests as u64,
+        |node| node.refused_calls,
+        |node| (node.answering.as_nanos() as u64).checked_div(node.timed_answers).unwrap_or(0),
+        |node| node.answers.saturating_add(node.requests),
+    ];
 }
 
 impl Traffic {
@@ -116,20 +137,28 @@ impl Traffic {
 
     /// The member took the name of `older`.
     pub(super) fn take_over(&self, older: &Self) {
-        self.takeovers.store(older.takeovers.load(Relaxed) + 1, Relaxed);
+        self.takeovers.store(older.recent_takeovers() + 1, Relaxed);
+    }
+
+    fn age(&self) -> Duration {
+        now().saturating_duration_since(self.since)
+    }
+
+    fn recent_takeovers(&self) -> u64 {
+        if self.age() < LONG_KEPT { self.takeovers.load(Relaxed) } else { 0 }
     }
 
     /// What is counted here; the rest is for others to fill in.
     pub(super) fn tell(&self) -> MemberStats {
         MemberStats {
-            age: now().saturating_duration_since(self.since),
+            age: self.age(),
             requests: self.requests.load(Relaxed),
             answers: self.answers.load(Relaxed),
             errors: self.errors.load(Relaxed),
             timed_answers: self.timed.load(Relaxed),
             answering: Duration::from_nanos(self.nanos.load(Relaxed)),
             refused_calls: self.refused.load(Relaxed),
-            takeovers: self.takeovers.load(Relaxed),
+            takeovers: self.recent_takeovers(),
             ..MemberStats::default()
         }
     }
@@ -139,4 +168,24 @@ impl Traffic {
 #[inline]
 fn add(to: &AtomicU64, more: u64) {
     to.store(to.load(Relaxed).wrapping_add(more), Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_was_kept_for_long_is_not_fought_over() {
+        let (first, second) = (Traffic::new(), Traffic::new());
+        second.take_over(&first);
+        assert_eq!(second.tell().takeovers, 1);
+        let third = Traffic::new();
+        third.take_over(&second);
+        assert_eq!(third.tell().takeovers, 2);
+        tokio::time::advance(LONG_KEPT).await;
+        assert_eq!(third.tell().takeovers, 0);
+        let fourth = Traffic::new();
+        fourth.take_over(&third);
+        assert_eq!(fourth.tell().takeovers, 1, "an old fight does not count");
+    }
 }

@@ -1,12 +1,13 @@
 //! What nodes count: plain atomics that calls add to, and snapshots of them.
 
+mod busiest;
 mod classes;
 mod counts;
 mod durations;
 mod json;
 mod runs;
 
-pub(crate) use self::{counts::CallCounts, json::seconds, runs::RunCounts};
+pub(crate) use self::{busiest::keep_heaviest, counts::CallCounts, json::seconds, runs::RunCounts};
 pub use self::{
     counts::CallbackStats,
     durations::{Durations, TimeBucket},

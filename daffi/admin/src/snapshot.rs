@@ -94,7 +94,8 @@ fn of_router(mut stats: RouterStats) -> (usize, Told) {
     (stats.members, Told { numbers: Numbers::Router(stats), callbacks, called: Vec::new(), listed })
 }
 
-fn of_service(stats: ServiceStats, clients: Vec<String>) -> (usize, Told) {
+fn of_service(mut stats: ServiceStats, clients: Vec<String>) -> (usize, Told) {
+    stats.keep_busiest(MOST_ROWS);
     let numbers = Numbers::Node {
         clients: Some(stats.clients),
         running_calls: stats.running,
@@ -103,12 +104,13 @@ fn of_service(stats: ServiceStats, clients: Vec<String>) -> (usize, Told) {
         queued_bytes: None,
         reconnects: None,
     };
-    let (members, callbacks) = (clients.len(), busiest(stats.callbacks));
+    let (members, callbacks) = (clients.len(), stats.callbacks);
     let listed = clients.into_iter().take(MOST_ROWS).map(|name| Listed::Client { name }).collect();
     (members, Told { numbers, callbacks, called: Vec::new(), listed })
 }
 
-fn of_client(stats: ClientStats) -> Told {
+fn of_client(mut stats: ClientStats) -> Told {
+    stats.keep_busiest(MOST_ROWS);
     let numbers = Numbers::Node {
         clients: None,
         running_calls: stats.running,
@@ -117,16 +119,8 @@ fn of_client(stats: ClientStats) -> Told {
         queued_bytes: Some(stats.queued_bytes),
         reconnects: Some(stats.reconnects),
     };
-    let called = stats.called.into_iter().take(MOST_ROWS).map(Called::from).collect();
-    Told { numbers, callbacks: busiest(stats.callbacks), called, listed: Vec::new() }
-}
-
-fn busiest(mut callbacks: Vec<CallbackStats>) -> Vec<CallbackStats> {
-    if callbacks.len() > MOST_ROWS {
-        callbacks.sort_by_key(|callback| std::cmp::Reverse((callback.open, callback.calls)));
-        callbacks.truncate(MOST_ROWS);
-    }
-    callbacks
+    let called = stats.called.into_iter().map(Called::from).collect();
+    Told { numbers, callbacks: stats.callbacks, called, listed: Vec::new() }
 }
 
 /// All that is told of a node.
