@@ -182,6 +182,36 @@ async fn a_page_is_used_by_keyboard_and_heard() {
     one.stop().await;
 }
 
+/// A page stays open for weeks, and each `daffi call` joins under a name of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_forgets_nodes_that_went() {
+    let watched = Watched::start(&[]);
+    block_in_place(|| {
+        let mut page = Page::open(&watched.page);
+        page.wait("document.getElementById('state').textContent === 'takes calls'");
+        let mut told = |what: &str| page.value(&format!("nodes.clear(); {what}"));
+        let many =
+            "for (let n = 0; n < 20000; n += 1) remember_nodes([{ name: 'cli-' + n }, { name: 'steady' }], n / 100);";
+        let kept =
+            told(&format!("{many} [nodes.size, nodes.has('steady'), nodes.has('cli-19999'), nodes.has('cli-0')]"));
+        assert_eq!(kept, json!([2000, true, true, false]), "the ones seen last are kept");
+        let later = "remember_nodes([{ name: 'late' }], 200 + HISTORY);";
+        assert_eq!(told(&format!("{many} {later} [...nodes.keys()]")), json!(["late"]));
+        // Who comes back is drawn with a gap, and what is older than ten minutes is not drawn.
+        let back = "for (const at of [0, 1, 5, 6]) remember_nodes([{ name: 'one', asked: 1 }], at);";
+        assert_eq!(told(&format!("{back} nodes.get('one').asked")), json!([1, 1, null, null, null, 1, 1]));
+        assert_eq!(
+            told(&format!("{back} curve(nodes.get('one').asked).firstChild.getAttribute('d').match(/M/g).length")),
+            2
+        );
+        let ever = "for (let at = 0; at < 5000; at += 1) remember_nodes([{ name: 'one' }], at);";
+        assert_eq!(told(&format!("{ever} nodes.get('one').asks.length")), 600);
+        // The curves of the whole have gaps, too, while the router is away.
+        let whole = "remember_whole('it', 1, 0); remember_whole('it', 2, 3)";
+        assert_eq!(told(whole), json!([1, null, null, 2]));
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_nodes_are_shown() {
     let watched = Watched::start(&[]);
