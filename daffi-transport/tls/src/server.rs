@@ -119,19 +119,28 @@ impl ServerTls {
     /// [`SettingsError`] as from [`from_files`](Self::from_files). What was loaded before stays in
     /// use then: a certificate whose key has not been written yet does no harm.
     pub fn reload(&self) -> Result<bool, SettingsError> {
-        let before = self.loaded.load_full();
-        let texts = before.source.read()?;
-        if texts == before.texts {
-            return Ok(false);
+        loop {
+            let before = self.loaded.load_full();
+            let texts = before.source.read()?;
+            if texts == before.texts {
+                return Ok(false);
+            }
+            let fresh = Arc::new(Loaded::of(before.source.clone(), texts)?);
+            // Reading takes its time. What somebody else loaded meanwhile may be of other files, or
+            // newer, and goes before.
+            if Arc::ptr_eq(&self.loaded.compare_and_swap(&before, fresh), &before) {
+                return Ok(true);
+            }
         }
-        self.loaded.store(Arc::new(Loaded::of(before.source.clone(), texts)?));
-        Ok(true)
     }
 
     /// Takes what `other` has loaded, and reads its files from now on: connections accepted from
-    /// now on meet that, those that are open stay as they are.
-    pub fn replace_by(&self, other: &Self) {
-        self.loaded.store(other.loaded.load_full());
+    /// now on meet that, those that are open stay as they are. Gives whether anything that
+    /// handshakes take of it is another than before.
+    pub fn replace_by(&self, other: &Self) -> bool {
+        let other = other.loaded.load_full();
+        let before = self.loaded.swap(Arc::clone(&other));
+        before.texts != other.texts
     }
 
     /// Looks at the files each time `every` has passed, [reloads](Self::reload) them when what they

@@ -5,10 +5,13 @@
 mod common;
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -192,4 +195,31 @@ async fn files_are_followed_and_it_is_told_what_comes_of_it() {
     following.abort();
     assert_eq!(log.count("cannot be used"), 1);
     assert_eq!(log.count("has ended"), 1);
+}
+
+/// A pipe in the place of a file is read when the test writes to it, and so holds a reload up.
+#[test]
+fn what_was_replaced_while_files_were_read_stays() {
+    let mounted = Mounted::new("raced", "localhost");
+    let (pipe, key) = (mounted.file("pipe"), fixture("localhost.key"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let certificate = fs::read(fixture("localhost.pem")).unwrap();
+    let (writing, first) = (pipe.clone(), certificate.clone());
+    let written = thread::spawn(move || fs::write(writing, first).unwrap());
+    let tls = ServerTls::from_files(&pipe, &key).unwrap();
+    written.join().unwrap();
+
+    let reloading = thread::spawn({
+        let tls = tls.clone();
+        move || tls.reload()
+    });
+    // It opens when the reload does.
+    let mut held = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    let closed = mounted.tls().client_ca_file(fixture("authority.pem")).unwrap();
+    assert!(tls.replace_by(&closed));
+    held.write_all(&[&certificate[..], b"\n"].concat()).unwrap();
+    drop(held);
+    assert!(!reloading.join().unwrap().unwrap(), "what is there now has not changed");
+    assert!(format!("{tls:?}").contains("demands_client_certificates: true"), "{tls:?}");
+    assert!(!tls.replace_by(&closed), "it is the same");
 }
