@@ -73,6 +73,8 @@ pub(crate) struct Conn {
     /// The peer is a Router that this node trusts to say who calls. Relaxed: it is set before the
     /// first request is read.
     tells_identities: AtomicBool,
+    /// A rule knows the peer by the common name of its certificate.
+    knows_common_name: AtomicBool,
     /// The seat on which its driver runs, if its node spreads its connections over lanes.
     seat: u64,
     pub(crate) outbox: Outbox,
@@ -145,6 +147,7 @@ impl Conn {
             peer,
             token: Mutex::default(),
             tells_identities: AtomicBool::new(false),
+            knows_common_name: AtomicBool::new(false),
             seat: lanes::seat(),
             outbox: Outbox::new(budget.open()),
             inbound: Inbound::new(budget.open()),
@@ -195,10 +198,16 @@ impl Conn {
         self.tells_identities.load(Ordering::Relaxed)
     }
 
+    /// Notes whether a rule knows the peer by the common name of its certificate.
+    pub(crate) fn set_knows_common_name(&self, knows: bool) {
+        self.knows_common_name.store(knows, Ordering::Relaxed);
+    }
+
     /// Who the peer is.
     pub(crate) fn identity(&self) -> Identity {
         let token = self.token();
-        Identity::of(&self.peer, token.as_ref().map(|shown| shown.name.as_str()))
+        let knows_common_name = self.knows_common_name.load(Ordering::Relaxed);
+        Identity::of(&self.peer, token.as_ref().map(|shown| shown.name.as_str()), knows_common_name)
     }
 
     /// What the peer has shown to speak.

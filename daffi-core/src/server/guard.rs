@@ -102,7 +102,10 @@ impl Guard {
 
     /// What the peer of a connection may do now.
     pub(super) fn access(policy: Option<&Policy>, conn: &Conn) -> Result<Access, Denied> {
-        policy.map_or(Ok(Access::OPEN), |policy| policy.access(&conn.peer, conn.token().as_deref()))
+        let access = policy.map_or(Ok(Access::OPEN), |policy| policy.access(&conn.peer, conn.token().as_deref()));
+        let knows = |policy: &Policy| access.as_ref().is_ok_and(|access| policy.knows_common_name(access, &conn.peer));
+        conn.set_knows_common_name(policy.is_some_and(knows));
+        access
     }
 
     /// Whether a connection may be there at all. The error is for its peer.

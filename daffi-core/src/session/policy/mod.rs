@@ -145,6 +145,18 @@ impl Policy {
         self.rules.iter().filter(|rule| rule.is_of_certificates()).map(Rule::title)
     }
 
+    /// The titles of the rules that are about users: where nobody comes by a Unix socket, they apply
+    /// to nobody.
+    pub fn rules_of_users(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter(|rule| rule.is_of_users()).map(Rule::title)
+    }
+
+    /// The titles of the rules that are about addresses: where everybody comes by a Unix socket,
+    /// they apply to nobody.
+    pub fn rules_of_addresses(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter(|rule| rule.is_of_addresses()).map(Rule::title)
+    }
+
     /// The titles of the rules about a token whose name no token of this policy has: of that they
     /// apply to nobody.
     pub fn rules_of_unknown_tokens(&self) -> impl Iterator<Item = &str> {
@@ -191,7 +203,7 @@ impl Policy {
             Others::Nobody => false,
         };
         if applying.is_empty() && !is_open {
-            let text = format!("no rule applies to {}", Identity::of(peer, token));
+            let text = format!("no rule applies to {}", Identity::of(peer, token, false));
             return Err(Denied { action: Action::Connect.word(), text: policy(text) });
         }
         let mut formats = match is_open {
@@ -204,6 +216,12 @@ impl Policy {
             formats = formats.without(FormatId::PICKLE);
         }
         Ok(Access { rules: (!is_open).then_some(applying), formats, no_pickle })
+    }
+
+    /// Whether a rule that applies to the peer of this access knows it by the common name of its
+    /// certificate.
+    pub(crate) fn knows_common_name(&self, access: &Access, peer: &PeerInfo) -> bool {
+        access.rules.as_ref().is_some_and(|rules| self.any(rules, |rule| rule.knows_common_name(peer)))
     }
 
     /// Whether the peer of this access may do that.

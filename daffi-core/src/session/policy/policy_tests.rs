@@ -52,11 +52,31 @@ fn who_is_who() {
     {
         assert!(Rule::new("r").who(text).is_err(), "{text}");
     }
-    assert_eq!(Identity::of(&tls, batch).to_string(), "token:batch");
-    assert_eq!(Identity::of(&tls, no).to_string(), "uri:spiffe://example/worker/1");
-    assert_eq!(Identity::of(&unix, no).to_string(), "uid:1000");
-    assert_eq!(Identity::of(&plain, no).to_string(), "addr:192.0.2.7");
-    assert_eq!(Identity::of(&peer("mem", "a"), no).to_string(), "mem://a");
+    assert_eq!(Identity::of(&tls, batch, false).to_string(), "token:batch");
+    assert_eq!(Identity::of(&tls, no, false).to_string(), "uri:spiffe://example/worker/1");
+    assert_eq!(Identity::of(&unix, no, false).to_string(), "uid:1000");
+    assert_eq!(Identity::of(&plain, no, false).to_string(), "addr:192.0.2.7");
+    assert_eq!(Identity::of(&peer("mem", "a"), no, false).to_string(), "mem://a");
+}
+
+#[test]
+fn a_common_name_is_who_somebody_is_where_a_rule_says_so() {
+    let mut old = peer("tls", "192.0.2.7:1");
+    old.certificate_names.common_name = Some("old-node".to_owned());
+    let policy = wide("cn:old-*").rule(Rule::new("all").who("*").unwrap());
+    let access = policy.access_as(&old, None).unwrap();
+    assert!(policy.knows_common_name(&access, &old));
+    let identity = Identity::of(&old, None, true);
+    assert_eq!((identity.to_string(), identity.to_wire()), ("cn:old-node".to_owned(), Some("cn:old-node".to_owned())));
+    assert_eq!(Identity::from_wire("cn:old-node"), identity);
+    for who in ["addr:192.0.2.7", "*", "cn:new-*"] {
+        let policy = wide(who).rule(Rule::new("all").who("*").unwrap());
+        let access = policy.access_as(&old, None).unwrap();
+        assert!(!policy.knows_common_name(&access, &old), "{who}");
+    }
+    assert_eq!(Identity::of(&old, None, false).to_string(), "addr:192.0.2.7");
+    old.certificate_names.dns.push("old.example".to_owned());
+    assert_eq!(Identity::of(&old, None, true).to_string(), "dns:old.example", "a name that is checked goes before");
 }
 
 #[test]

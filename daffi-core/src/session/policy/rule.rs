@@ -136,6 +136,21 @@ impl Rule {
         self.who.iter().any(Who::is_of_certificate)
     }
 
+    /// Whether it is about the users of processes.
+    pub(super) fn is_of_users(&self) -> bool {
+        self.who.iter().any(Who::is_user)
+    }
+
+    /// Whether it is about addresses.
+    pub(super) fn is_of_addresses(&self) -> bool {
+        self.who.iter().any(Who::is_address)
+    }
+
+    /// Whether it knows the peer by the common name of its certificate.
+    pub(super) fn knows_common_name(&self, peer: &PeerInfo) -> bool {
+        self.who.iter().any(|who| who.is_common_name() && who.is(peer, None))
+    }
+
     /// The tokens that it is about, as patterns of their names.
     pub(super) fn tokens(&self) -> impl Iterator<Item = &Pattern> {
         self.who.iter().filter_map(Who::token)

@@ -21,6 +21,9 @@ pub enum Identity {
     Uri(String),
     /// The first DNS name of its certificate.
     Dns(String),
+    /// The common name of its certificate, where that has no such name and a rule about `cn:`
+    /// applies to it: elsewhere nobody has said that its authority checks what it writes there.
+    CommonName(String),
     /// The user of its process, on this host.
     Uid(u32),
     /// Its IP address.
@@ -32,7 +35,8 @@ pub enum Identity {
 }
 
 impl Identity {
-    pub(crate) fn of(peer: &PeerInfo, token: Option<&str>) -> Self {
+    /// `knows_common_name`: a rule knows the peer by it.
+    pub(crate) fn of(peer: &PeerInfo, token: Option<&str>, knows_common_name: bool) -> Self {
         let names = &peer.certificate_names;
         if let Some(token) = token {
             Self::Token(token.to_owned())
@@ -40,6 +44,8 @@ impl Identity {
             Self::Uri(uri.clone())
         } else if let Some(name) = names.dns.first() {
             Self::Dns(name.clone())
+        } else if let Some(name) = names.common_name.as_ref().filter(|_| knows_common_name) {
+            Self::CommonName(name.clone())
         } else if let Some(uid) = peer.uid {
             Self::Uid(uid)
         } else if let Some(ip) = peer.ip() {
@@ -57,6 +63,7 @@ impl Identity {
             Self::Token(name) => format!("token:{name}"),
             Self::Uri(uri) => format!("uri:{uri}"),
             Self::Dns(name) => format!("dns:{name}"),
+            Self::CommonName(name) => format!("cn:{name}"),
             Self::Uid(uid) => format!("uid:{uid}"),
             Self::Address(ip) => format!("addr:{ip}"),
             Self::Other(_) | Self::Unknown => return None,
@@ -71,6 +78,7 @@ impl Identity {
             "token" => Self::Token(value.to_owned()),
             "uri" => Self::Uri(value.to_owned()),
             "dns" => Self::Dns(value.to_owned()),
+            "cn" => Self::CommonName(value.to_owned()),
             "uid" => value.parse().map_or(Self::Unknown, Self::Uid),
             "addr" => value.parse().map_or(Self::Unknown, Self::Address),
             _ => Self::Unknown,
@@ -85,6 +93,7 @@ impl fmt::Display for Identity {
             Self::Token(name) => write!(f, "token:{}", Shown::new(name)),
             Self::Uri(uri) => write!(f, "uri:{}", Shown::new(uri)),
             Self::Dns(name) => write!(f, "dns:{}", Shown::new(name)),
+            Self::CommonName(name) => write!(f, "cn:{}", Shown::new(name)),
             Self::Uid(uid) => write!(f, "uid:{uid}"),
             Self::Address(ip) => write!(f, "addr:{ip}"),
             Self::Other(peer) => f.write_str(peer),
@@ -108,6 +117,18 @@ pub(super) enum Who {
 impl Who {
     pub(super) const fn is_of_certificate(&self) -> bool {
         matches!(self, Self::Uri(_) | Self::Dns(_) | Self::CommonName(_))
+    }
+
+    pub(super) const fn is_common_name(&self) -> bool {
+        matches!(self, Self::CommonName(_))
+    }
+
+    pub(super) const fn is_user(&self) -> bool {
+        matches!(self, Self::Uid(_))
+    }
+
+    pub(super) const fn is_address(&self) -> bool {
+        matches!(self, Self::Network(_))
     }
 
     /// The pattern of a token's name, where it is that.
