@@ -1,6 +1,6 @@
 use daffi_core::{Ended, InitializationError};
 
-use crate::{Client, Formats, IntoCallbacks, signals};
+use crate::{Client, ClientStats, Formats, IntoCallbacks, signals};
 
 /// One node that is a client of several servers at once: a worker that several Routers can call.
 /// [`ClientBuilder::connect_all`](crate::ClientBuilder::connect_all) makes it.
@@ -23,6 +23,13 @@ impl ClientGroup {
     /// server knows.
     pub fn clients(&self) -> impl ExactSizeIterator<Item = Client> + '_ {
         self.inner.clients().iter().cloned().map(Client::new)
+    }
+
+    /// What its clients counted together: what they called by receiver and callback, whichever
+    /// server it went through.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        self.inner.stats()
     }
 
     /// Exposes further callbacks, at all servers; see [`Client::add_callbacks`].

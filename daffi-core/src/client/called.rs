@@ -1,6 +1,7 @@
 //! What a client counts of the callbacks that it calls.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
@@ -174,6 +175,33 @@ pub struct ClientStats {
 }
 
 impl ClientStats {
+    /// What the clients of one node counted together, which share what they expose. `None`: there
+    /// is none.
+    pub(super) fn of_all(all: impl Iterator<Item = Self>) -> Option<Self> {
+        let mut called: BTreeMap<(bool, String, String), CallbackStats> = BTreeMap::new();
+        let mut note = |one: CalledStats| {
+            let is_rest = one.receiver == OTHER && one.callback.name == OTHER;
+            let key = (is_rest, one.receiver, one.callback.name.clone());
+            let is_known = called.contains_key(&key);
+            let is_full = called.len() >= MOST_CALLBACKS;
+            let key = if is_full && !is_known { (true, OTHER.to_owned(), OTHER.to_owned()) } else { key };
+            let empty = || CallbackStats { name: key.2.clone(), ..CallbackStats::default() };
+            called.entry(key.clone()).or_insert_with(empty).add(&one.callback);
+        };
+        let together = all.reduce(|one, other| {
+            note_all(&mut note, other.called);
+            Self {
+                reconnects: one.reconnects + other.reconnects,
+                queued_bytes: one.queued_bytes + other.queued_bytes,
+                ..one
+            }
+        });
+        let mut together = together?;
+        note_all(&mut note, std::mem::take(&mut together.called));
+        let called = called.into_iter().map(|((_, receiver, _), callback)| CalledStats { receiver, callback });
+        Some(Self { called: called.collect(), ..together })
+    }
+
     /// Leaves so many callbacks that it called, and as many that it exposes, out of all that there
     /// are: those that most is to be said of, by how many of their calls are open, failed, had no
     /// answer, and by all of them.
@@ -187,6 +215,10 @@ impl ClientStats {
         keep_heaviest(&mut self.called, most, &CALLED);
         keep_heaviest(&mut self.callbacks, most, &CallbackStats::WAYS);
     }
+}
+
+fn note_all(note: &mut impl FnMut(CalledStats), called: Vec<CalledStats>) {
+    called.into_iter().for_each(note);
 }
 
 /// The time as the runtime has it, which tests may stop.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use daffi_serde::FormatSet;
 use tokio::sync::mpsc;
 
-use super::{Client, supervisor};
+use super::{Client, ClientStats, supervisor};
 use crate::{
     error::{Ended, InitializationError},
     serve::Callback,
@@ -49,6 +49,13 @@ impl<F: FormatSet> ClientGroup<F> {
     #[must_use]
     pub fn clients(&self) -> &[Client<F>] {
         &self.clients
+    }
+
+    /// What its clients counted together: what they called by receiver and callback, whichever
+    /// server it went through.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        ClientStats::of_all(self.clients.iter().map(Client::stats)).unwrap_or_default()
     }
 
     /// Exposes further callbacks, at all servers; see [`Client::add_callbacks`].

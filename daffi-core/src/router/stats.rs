@@ -205,8 +205,8 @@ mod tests {
             |node| (node.requests, node.refused_calls) = (1_000_000, 1_000_000),
         ];
         for (kind, change) in many.into_iter().enumerate() {
-            let mut stats = RouterStats::default();
-            stats.nodes = (0..600).map(|n| member(format!("one-of-many-{n}"))).collect();
+            let nodes = (0..600).map(|n| member(format!("one-of-many-{n}"))).collect();
+            let mut stats = RouterStats { nodes, ..RouterStats::default() };
             stats.nodes.iter_mut().for_each(change);
             stats.nodes.push(MemberStats { asked: 20, ..member("sluggish".to_owned()) });
             stats.nodes.push(MemberStats { takeovers: 2, ..member("fought over".to_owned()) });

@@ -92,7 +92,10 @@ impl MemberStats {
         |node| (node.queued_bytes + node.held_bytes) as u64,
         |node| node.held_requests as u64,
         |node| node.refused_calls,
-        |node| (node.answering.as_nanos() as u64).checked_div(node.timed_answers).unwrap_or(0),
+        |node| {
+            let nanos = u64::try_from(node.answering.as_nanos()).unwrap_or(u64::MAX);
+            nanos.checked_div(node.timed_answers).unwrap_or(0)
+        },
         |node| node.answers.saturating_add(node.requests),
     ];
 }

@@ -132,3 +132,26 @@ pub struct CallbackStats {
     /// this is of a part of them: `calls` counts all.
     pub times: Durations,
 }
+
+/// Classes of errors that are told apart, the rest of them included.
+const MOST_CLASSES: usize = 16;
+
+impl CallbackStats {
+    /// Adds what was counted elsewhere of the same callback.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.open += other.open;
+        self.unanswered += other.unanswered;
+        self.errors += other.errors;
+        self.times.add(&other.times);
+        for (class, count) in &other.errors_by_class {
+            let is_full = self.errors_by_class.len() + 1 >= MOST_CLASSES;
+            let is_known = self.errors_by_class.iter().any(|(known, _)| known == class);
+            let class = if is_full && !is_known { super::OTHER } else { class };
+            match self.errors_by_class.iter_mut().find(|(known, _)| known == class) {
+                Some((_, known)) => *known += count,
+                None => self.errors_by_class.push((class.to_owned(), *count)),
+            }
+        }
+    }
+}

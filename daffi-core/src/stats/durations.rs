@@ -132,6 +132,17 @@ impl Durations {
         found.or(self.buckets.last()).map(|bucket| bucket.up_to)
     }
 
+    /// Adds those of another.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.total += other.total;
+        for bucket in &other.buckets {
+            match self.buckets.binary_search_by_key(&bucket.up_to, |known| known.up_to) {
+                Ok(at) => self.buckets[at].count += bucket.count,
+                Err(at) => self.buckets.insert(at, *bucket),
+            }
+        }
+    }
+
     /// What was added since `earlier`, a snapshot of the same counts. What began anew since then is
     /// given whole.
     #[must_use]

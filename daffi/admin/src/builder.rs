@@ -7,16 +7,16 @@ use std::{
     time::SystemTime,
 };
 
-use daffi::{Client, Router, Service};
+use daffi::{Client, ClientGroup, Router, Service};
 use tokio::{
     net::{TcpListener, lookup_host},
     task::AbortHandle,
 };
 
 use crate::{
-    guard::Guard,
+    guard::{self, Guard},
     server,
-    snapshot::{Expiry, Watched, WatchedNode},
+    snapshot::{Expiry, Needs, Watched, WatchedNode},
 };
 
 /// Letters of a token below which it can be guessed.
@@ -26,6 +26,7 @@ const SHORTEST_TOKEN: usize = 16;
 #[derive(Debug)]
 pub struct Admin {
     address: SocketAddr,
+    guard: Arc<Guard>,
     serving: AbortHandle,
 }
 
@@ -54,6 +55,15 @@ pub enum AdminError {
         /// Its bytes.
         length: usize,
     },
+    /// No request could show the token.
+    #[error("a token must be text without line breaks, and without blanks around it, or no request can show it")]
+    UnusableToken,
+    /// No request could name the host.
+    #[error("{host:?} is no host: a name or an address is expected, as in ops.example or 192.0.2.1")]
+    Host {
+        /// What was given.
+        host: String,
+    },
     /// It cannot listen there.
     #[error("cannot listen at {address}")]
     Bind {
@@ -80,6 +90,39 @@ impl Admin {
         AdminBuilder::of(WatchedNode::Client(client.clone()))
     }
 
+    /// For a node that is a client of several servers at once: all that its clients do, together.
+    /// It takes calls as long as it is connected to one of them; the page tells of the others.
+    pub fn of_group(group: &ClientGroup) -> AdminBuilder {
+        AdminBuilder::of(WatchedNode::Group(group.clone()))
+    }
+
+    /// Demands this token from now on, in the place of the one before if there was one. Pages that
+    /// follow what the node does have to show it, too. Gives whether it is another.
+    ///
+    /// # Errors
+    /// [`AdminError::ShortToken`] and [`AdminError::UnusableToken`]: all stays as it is.
+    pub fn set_token(&self, token: impl Into<String>) -> Result<bool, AdminError> {
+        let token = token.into();
+        check_token(&token)?;
+        Ok(self.guard.set_token(token))
+    }
+
+    /// Whether this token can be demanded.
+    ///
+    /// # Errors
+    /// [`AdminError::ShortToken`] and [`AdminError::UnusableToken`].
+    pub fn check_token(token: &str) -> Result<(), AdminError> {
+        check_token(token)
+    }
+
+    /// Whether requests to this host could be taken: it is what [`AdminBuilder::host`] takes.
+    ///
+    /// # Errors
+    /// [`AdminError::Host`] when no request could name it.
+    pub fn check_host(host: &str) -> Result<(), AdminError> {
+        usable_host(host).map(drop)
+    }
+
     /// Whether a node could be watched at `address` with this token, as far as can be told without
     /// listening there. A host name is looked up.
     ///
@@ -104,7 +147,7 @@ impl Drop for Admin {
 
 impl AdminBuilder {
     fn of(node: WatchedNode) -> Self {
-        Self { node: Watched { node, expiry: None }, token: None, hosts: Vec::new() }
+        Self { node: Watched { node, needs: None, expiry: None }, token: None, hosts: Vec::new() }
     }
 
     /// Demands this token of every request but `/livez` and `/readyz`, as `Authorization: Bearer
@@ -121,8 +164,15 @@ impl AdminBuilder {
         self
     }
 
-    /// Takes requests to this host name or address too, as those that come through a proxy. May be
-    /// called several times.
+    /// Has the node take calls only where `needs` says so as well, which is asked each time: what
+    /// it lacks is told by `/readyz` and on the page.
+    pub fn needs(mut self, needs: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
+        self.node.needs = Some(Needs(Arc::new(needs)));
+        self
+    }
+
+    /// Takes requests to this host name or address too, as those that come through a proxy,
+    /// whatever port they name. May be called several times.
     ///
     /// Without it the host of a request must be the address that it came to, or `localhost`.
     pub fn host(mut self, host: impl Into<String>) -> Self {
@@ -141,26 +191,40 @@ impl AdminBuilder {
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn bind(self, address: &str) -> Result<Admin, AdminError> {
         let failed = |source| AdminError::Bind { address: address.to_owned(), source };
+        let hosts = self.hosts.iter().map(|host| usable_host(host)).collect::<Result<_, _>>()?;
         let found = places(address, self.token.as_deref()).await?;
         let listener = TcpListener::bind(&found[..]).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let guard = Arc::new(Guard::new(self.token, self.hosts));
-        let serving = tokio::spawn(server::serve(listener, self.node, guard)).abort_handle();
-        Ok(Admin { address, serving })
+        let guard = Arc::new(Guard::new(self.token, hosts));
+        let serving = tokio::spawn(server::serve(listener, self.node, Arc::clone(&guard))).abort_handle();
+        Ok(Admin { address, guard, serving })
     }
 }
 
 /// Where `address` is, if this token is enough there.
 async fn places(address: &str, token: Option<&str>) -> Result<Vec<SocketAddr>, AdminError> {
-    if let Some(length) = token.map(str::len).filter(|length| *length < SHORTEST_TOKEN) {
-        return Err(AdminError::ShortToken { length });
-    }
+    token.map(check_token).transpose()?;
     let failed = |source| AdminError::Bind { address: address.to_owned(), source };
     let found: Vec<SocketAddr> = lookup_host(address).await.map_err(failed)?.collect();
     match found.iter().find(|address| !is_loopback(address.ip())) {
         Some(open) if token.is_none() => Err(AdminError::NoToken { address: *open }),
         _ => Ok(found),
     }
+}
+
+fn check_token(token: &str) -> Result<(), AdminError> {
+    if token.len() < SHORTEST_TOKEN {
+        return Err(AdminError::ShortToken { length: token.len() });
+    }
+    // A header holds no more.
+    if token.trim() != token || token.chars().any(char::is_control) {
+        return Err(AdminError::UnusableToken);
+    }
+    Ok(())
+}
+
+fn usable_host(text: &str) -> Result<String, AdminError> {
+    guard::host(text).ok_or_else(|| AdminError::Host { host: text.to_owned() })
 }
 
 fn is_loopback(ip: IpAddr) -> bool {

@@ -1,6 +1,9 @@
 //! Who may ask.
 
-use std::net::IpAddr;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use axum::http::{
     HeaderMap, StatusCode,
@@ -8,20 +11,43 @@ use axum::http::{
     uri::Authority,
 };
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 /// Keeps out who has no token, and pages of other origins.
 ///
 /// A page of any host can make its reader's browser ask this machine, and read the answer once its
 /// own name points here; but the browser then names that host.
-#[derive(Debug)]
 pub(crate) struct Guard {
-    token: Option<String>,
+    token: watch::Sender<Option<String>>,
     hosts: Vec<String>,
 }
 
 impl Guard {
+    /// With names of hosts as [`host`] gives them.
     pub(crate) fn new(token: Option<String>, hosts: Vec<String>) -> Self {
-        Self { token, hosts: hosts.into_iter().map(|host| host.to_lowercase()).collect() }
+        Self { token: watch::Sender::new(token), hosts }
+    }
+
+    /// Takes this token from now on in the place of the one before.
+    /// Gives whether it is another.
+    pub(crate) fn set_token(&self, token: String) -> bool {
+        self.token.send_if_modified(|old| {
+            let is_another = old.as_ref().is_none_or(|old| !bool::from(old.as_bytes().ct_eq(token.as_bytes())));
+            if is_another {
+                *old = Some(token);
+            }
+            is_another
+        })
+    }
+
+    /// Tells when another token is taken.
+    pub(crate) fn another_token(&self) -> AnotherToken {
+        AnotherToken(self.token.subscribe())
+    }
+
+    /// Whether requests have to show a token.
+    fn wants_token(&self) -> bool {
+        self.token.borrow().is_some()
     }
 
     /// Whether a request that came to `local` is of this host. `Err`: the answer to it.
@@ -47,8 +73,12 @@ impl Guard {
 
     /// Whether a request shows the token. `Err`: the answer to it.
     pub(crate) fn check_token(&self, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let token = self.token.borrow();
+        let Some(token) = &*token else { return Ok(()) };
+        let shown = headers.get(AUTHORIZATION).and_then(|value| {
+            let (scheme, shown) = value.as_bytes().split_at_checked(BEARER.len())?;
+            scheme.eq_ignore_ascii_case(BEARER).then_some(shown)
+        });
         // Only its length is told by the time that this takes.
         match shown.is_some_and(|shown| bool::from(shown.ct_eq(token.as_bytes()))) {
             true => Ok(()),
@@ -62,7 +92,48 @@ impl Guard {
             Ok(ip) => ip.to_canonical() == local,
             Err(_) => name == "localhost" && local.is_loopback(),
         };
-        is_own || self.hosts.iter().any(|host| host == name)
+        is_own || self.hosts.iter().any(|known| known == name || Some(known) == host(name).as_ref())
+    }
+}
+
+/// Waits until another token is taken than when it was made.
+pub(crate) struct AnotherToken(watch::Receiver<Option<String>>);
+
+impl AnotherToken {
+    pub(crate) async fn taken(&mut self) {
+        // Without the guard nobody is let in by any.
+        let _gone = self.0.changed().await;
+    }
+}
+
+impl fmt::Debug for Guard {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("wants_token", &self.wants_token()).field("hosts", &self.hosts).finish()
+    }
+}
+
+/// What stands before a token. Schemes are the same in whatever case.
+const BEARER: &[u8] = b"Bearer ";
+
+/// The name of a host as requests that are allowed to it name it, in small letters: a name or an
+/// address. A port says nothing, as that of a proxy may be any. `None`: it is no host.
+pub(crate) fn host(text: &str) -> Option<String> {
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Some(format!("[{address}]"));
+    }
+    let name = name_of(text)?;
+    let port = text.get(name.len()..).filter(|port| !port.is_empty());
+    if port.is_some_and(|port| port.strip_prefix(':').is_none_or(|port| port.parse::<u16>().is_err())) {
+        return None;
+    }
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    match bare {
+        Some(bare) => bare.parse::<Ipv6Addr>().ok().map(|address| format!("[{address}]")),
+        None => {
+            let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+            (!name.is_empty() && name.chars().all(is_of_a_name)).then_some(name)
+        }
     }
 }
 
@@ -89,9 +160,23 @@ mod tests {
 
     #[test]
     fn foreign_hosts_and_origins_are_kept_out() {
-        let guard = Guard::new(None, vec!["Ops.Example".to_owned()]);
+        let hosts = ["Ops.Example", "proxy.example:9955", "2001:DB8:0::1", "192.0.2.9:80", "[2001:db8::2]:9"];
+        let guard = Guard::new(None, hosts.iter().map(|text| host(text).unwrap()).collect());
         let passes = |all: &[(&str, &str)]| guard.check_host(&headers(all), LOCAL.into()).is_ok();
-        for host in ["127.0.0.1:9", "localhost", "LOCALHOST:80", "ops.example:443", "[::ffff:127.0.0.1]:9"] {
+        for host in [
+            "127.0.0.1:9",
+            "localhost",
+            "LOCALHOST:80",
+            "ops.example:443",
+            "[::ffff:127.0.0.1]:9",
+            "proxy.example",
+            "proxy.example:9955",
+            "proxy.example:80",
+            "[2001:db8::1]:9955",
+            "[2001:DB8::0:1]",
+            "[2001:db8::2]",
+            "192.0.2.9",
+        ] {
             assert!(passes(&[("host", host)]), "{host}");
         }
         for host in ["evil.example", "127.0.0.2", "10.0.0.1", "localhost.evil.example", "x@localhost", "", "[::1]"] {
@@ -106,10 +191,28 @@ mod tests {
     }
 
     #[test]
+    fn what_no_request_can_name_is_no_host() {
+        for text in ["http://ops.example", "", ":80", "ops.example/", "x@ops.example", "a b", "*", "[::1", "[x]", "a:b"]
+        {
+            assert_eq!(host(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_replaced_by_another() {
+        let guard = Guard::new(Some("0123456789abcdef".to_owned()), Vec::new());
+        let passes = |shown: &str| guard.check_token(&headers(&[("authorization", shown)])).is_ok();
+        assert!(guard.set_token("fedcba9876543210".to_owned()));
+        assert!(!guard.set_token("fedcba9876543210".to_owned()), "it is the same");
+        assert!(!passes("Bearer 0123456789abcdef") && passes("Bearer fedcba9876543210"));
+        assert!(!format!("{guard:?}").contains("fedcba"), "{guard:?}");
+    }
+
+    #[test]
     fn a_token_is_shown_whole() {
         let guard = Guard::new(Some("0123456789abcdef".to_owned()), Vec::new());
         let passes = |shown: &str| guard.check_token(&headers(&[("authorization", shown)])).is_ok();
-        assert!(passes("Bearer 0123456789abcdef"));
+        assert!(passes("Bearer 0123456789abcdef") && passes("bearer 0123456789abcdef"));
         for shown in [
             "Bearer 0123456789abcde",
             "Bearer 0123456789abcdeg",

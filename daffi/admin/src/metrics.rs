@@ -13,6 +13,7 @@ pub(crate) fn text(node: &Watched) -> String {
         WatchedNode::Router(router) => of_router(&router.stats()),
         WatchedNode::Service(service) => of_service(&service.stats()),
         WatchedNode::Client(client) => of_client(&client.stats()),
+        WatchedNode::Group(group) => of_client(&group.stats()),
     };
     let expires = node.expires().map_or_else(String::new, |at| {
         format!(
@@ -22,9 +23,9 @@ pub(crate) fn text(node: &Watched) -> String {
              daffi_certificate_expiry_timestamp_seconds {at:.1}\n"
         )
     });
-    let ready = u8::from(node.is_ready());
+    let ready = u8::from(node.unready().is_none());
     format!(
-        "{}{expires}# HELP daffi_ready Whether it takes calls: 0 when it stops.\n# TYPE daffi_ready gauge\ndaffi_ready {ready}.0\n{END}",
+        "{}{expires}# HELP daffi_ready Whether it takes calls: 0 when it stops, or lacks what it needs.\n# TYPE daffi_ready gauge\ndaffi_ready {ready}.0\n{END}",
         text.strip_suffix(END).unwrap_or(&text)
     )
 }

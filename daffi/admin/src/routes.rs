@@ -6,7 +6,7 @@ use axum::{
     Json, Router as Routes,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
@@ -81,10 +81,10 @@ async fn page() -> impl IntoResponse {
     (headers, page::HTML)
 }
 
-async fn ready(State(shared): State<Shared>) -> (StatusCode, &'static str) {
-    match shared.node.is_ready() {
-        true => (StatusCode::OK, "ok\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "it is stopping\n"),
+async fn ready(State(shared): State<Shared>) -> (StatusCode, String) {
+    match shared.node.unready() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 
@@ -96,7 +96,12 @@ async fn node(State(shared): State<Shared>) -> impl IntoResponse {
     Json(shared.node.snapshot(shared.since))
 }
 
-async fn live(State(shared): State<Shared>) -> Response {
+async fn live(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    let mut another_token = shared.guard.another_token();
+    // Who showed the token before it is watched may have shown the one before.
+    if let Err(refused) = shared.guard.check_token(&headers) {
+        return refused.into_response();
+    }
     let Some(page) = shared.live.look() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open\n").into_response();
     };
@@ -104,5 +109,6 @@ async fn live(State(shared): State<Shared>) -> Response {
         let event = page.next().await?;
         Some((Ok::<Bytes, Infallible>(event), page))
     });
+    let events = events.take_until(Box::pin(async move { another_token.taken().await }));
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(events.boxed())).into_response()
 }

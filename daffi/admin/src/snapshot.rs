@@ -1,12 +1,16 @@
 //! What a node does, at one moment.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::Arc,
     time::{Instant, SystemTime},
 };
 
-use daffi::{CallbackStats, CalledStats, Client, ClientStats, MemberStats, Router, RouterStats, Service, ServiceStats};
+use daffi::{
+    CallbackStats, CalledStats, Client, ClientGroup, ClientStats, MemberStats, Router, RouterStats, Service,
+    ServiceStats,
+};
 use serde::Serialize;
 
 /// Members and callbacks that are listed; the counts tell of all.
@@ -22,10 +26,21 @@ impl fmt::Debug for Expiry {
     }
 }
 
-/// What is watched: a node, and the certificate that it shows.
+/// What else a node needs to take calls, asked anew each time: what it lacks of it.
+#[derive(Clone)]
+pub(crate) struct Needs(pub(crate) Arc<dyn Fn() -> Result<(), String> + Send + Sync>);
+
+impl fmt::Debug for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Needs")
+    }
+}
+
+/// What is watched: a node, what else it needs, and the certificate that it shows.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
     pub(crate) node: WatchedNode,
+    pub(crate) needs: Option<Needs>,
     pub(crate) expiry: Option<Expiry>,
 }
 
@@ -35,16 +50,31 @@ pub(crate) enum WatchedNode {
     Router(Router),
     Service(Service),
     Client(Client),
+    Group(ClientGroup),
 }
 
 impl Watched {
-    /// Whether it takes calls.
-    pub(crate) fn is_ready(&self) -> bool {
-        match &self.node {
-            WatchedNode::Router(router) => !router.is_stopping(),
-            WatchedNode::Service(service) => !service.is_stopping(),
-            WatchedNode::Client(client) => client.is_connected(),
+    /// Why it takes no calls. `None`: it does.
+    pub(crate) fn unready(&self) -> Option<String> {
+        let (is_ready, why) = match &self.node {
+            WatchedNode::Router(router) => (!router.is_stopping(), "it is stopping"),
+            WatchedNode::Service(service) => (!service.is_stopping(), "it is stopping"),
+            WatchedNode::Client(client) => (client.is_connected(), "it is not connected"),
+            WatchedNode::Group(group) => {
+                (group.clients().any(|client| client.is_connected()), "it is connected to none of its servers")
+            }
+        };
+        if !is_ready {
+            return Some(why.to_owned());
         }
+        self.needs.as_ref().and_then(|needs| (needs.0)().err())
+    }
+
+    /// Those of its servers to which it is not connected.
+    fn unconnected(&self) -> Vec<String> {
+        let WatchedNode::Group(group) = &self.node else { return Vec::new() };
+        let missed = group.clients().filter(|client| !client.is_connected());
+        missed.map(|client| client.endpoint().to_string()).collect()
     }
 
     /// When its certificate ends, in seconds since 1970.
@@ -55,28 +85,44 @@ impl Watched {
 
     pub(crate) fn snapshot(&self, since: Instant) -> Snapshot {
         let (kind, name, endpoints) = match &self.node {
-            WatchedNode::Router(router) => ("router", router.name(), addresses(router.endpoints())),
-            WatchedNode::Service(service) => ("service", service.name(), addresses(service.endpoints())),
-            WatchedNode::Client(client) => ("client", client.name(), vec![client.endpoint().to_string()]),
+            WatchedNode::Router(router) => ("router", router.name().to_owned(), addresses(router.endpoints())),
+            WatchedNode::Service(service) => ("service", service.name().to_owned(), addresses(service.endpoints())),
+            WatchedNode::Client(client) => ("client", client.name().to_owned(), vec![client.endpoint().to_string()]),
+            WatchedNode::Group(group) => {
+                let endpoints = group.clients().map(|client| client.endpoint().to_string()).collect();
+                let name = group.clients().next().map_or_else(String::new, |client| client.name().to_owned());
+                ("client", name, endpoints)
+            }
         };
         let (members, told) = match &self.node {
             WatchedNode::Router(router) => of_router(router.stats()),
             WatchedNode::Service(service) => of_service(service.stats(), service.clients()),
             WatchedNode::Client(client) => (client.known_members().iter().count(), of_client(client.stats())),
+            WatchedNode::Group(group) => (members_of(group), of_client(group.stats())),
         };
-        let (name, version) = (name.to_owned(), env!("CARGO_PKG_VERSION"));
+        let unready = self.unready();
         Snapshot {
             kind,
             name,
-            version,
+            version: env!("CARGO_PKG_VERSION"),
             seconds: since.elapsed().as_secs(),
-            ready: self.is_ready(),
+            ready: unready.is_none(),
+            unready,
+            unconnected: self.unconnected(),
             endpoints,
             members,
             certificate_days: self.expires().map(|at| (at - now_seconds()) / 86_400.0),
             told,
         }
     }
+}
+
+/// The nodes that any of its servers told of.
+fn members_of(group: &ClientGroup) -> usize {
+    let all = group.clients().map(|client| client.known_members());
+    all.flat_map(|known| known.iter().map(|member| member.name.clone()).collect::<Vec<_>>())
+        .collect::<BTreeSet<_>>()
+        .len()
 }
 
 fn now_seconds() -> f64 {
@@ -132,6 +178,12 @@ pub(crate) struct Snapshot {
     /// How long it has been watched.
     seconds: u64,
     ready: bool,
+    /// Why it takes no calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unready: Option<String>,
+    /// Of its servers those to which it is not connected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unconnected: Vec<String>,
     endpoints: Vec<String>,
     /// How many nodes are connected.
     members: usize,

@@ -4,6 +4,10 @@
 
 use std::{
     net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -151,6 +155,65 @@ async fn others_are_kept_out() {
 }
 
 #[tokio::test]
+async fn a_worker_of_several_routers_is_told_of_as_one() {
+    let routers = [router().await, router().await];
+    let at: Vec<_> = routers.iter().map(|(router, _)| router.endpoints()[0].to_string()).collect();
+    let builder = Client::builder("worker").callback_fn("double", |x: i64| async move { x * 2 });
+    let group = builder.connect_all(at.iter().map(String::as_str)).await.unwrap();
+    for client in group.clients() {
+        client.wait_for_connection().await.unwrap();
+    }
+    for at in &at {
+        let caller = Client::builder("caller").callback_fn("half", |x: i64| async move { x / 2 });
+        let caller = caller.connect(at).await.unwrap();
+        caller.wait_for_members(&["worker"], None).await.unwrap();
+        assert_eq!(caller.rpc().call::<i64>("double", (4,)).await.unwrap(), 8);
+        let here = group.clients().find(|client| client.endpoint().as_str() == at).unwrap();
+        here.wait_for_members(&["caller"], None).await.unwrap();
+        assert_eq!(here.rpc().receiver("caller").call::<i64>("half", (4,)).await.unwrap(), 2);
+        caller.stop().await;
+    }
+    let admin = Admin::of_group(&group).bind("127.0.0.1:0").await.unwrap();
+    let to = admin.local_addr();
+    let node = json(&ask(to, "/api/node").await.1);
+    assert_eq!((&node["kind"], &node["name"], &node["ready"]), (&"client".into(), &"worker".into(), &true.into()));
+    assert_eq!((&node["callbacks"][0]["name"], &node["callbacks"][0]["calls"]), (&"double".into(), &2.into()));
+    let called = node["called"].as_array().unwrap();
+    assert_eq!((called.len(), &called[0]["calls"]), (1, &2.into()), "both servers count together: {node}");
+    assert_eq!(node["endpoints"].as_array().unwrap().len(), 2);
+
+    // One of its servers is gone: it takes calls through the other, and tells.
+    routers[0].0.stop().await;
+    while json(&ask(to, "/api/node").await.1).get("unconnected").is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(json(&ask(to, "/api/node").await.1)["unconnected"][0], at[0]);
+    assert_eq!(ask(to, "/readyz").await.0, 200);
+    routers[1].0.stop().await;
+    while ask(to, "/readyz").await.0 == 200 {
+        tokio::task::yield_now().await;
+    }
+    assert!(ask(to, "/readyz").await.1.ends_with("it is connected to none of its servers\n"));
+    group.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_node_lacks_is_told() {
+    let router = Router::builder("crossing").bind("tcp://127.0.0.1:0").await.unwrap();
+    let lacks = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&lacks);
+    let needs = move || if asked.load(SeqCst) { Err("it has no disk".to_owned()) } else { Ok(()) };
+    let admin = Admin::of_router(&router).needs(needs).bind("127.0.0.1:0").await.unwrap();
+    let to = admin.local_addr();
+    assert_eq!(ask(to, "/readyz").await.0, 200);
+    lacks.store(true, SeqCst);
+    let (status, text) = ask(to, "/readyz").await;
+    assert!(status == 503 && text.ends_with("it has no disk\n"), "{text}");
+    assert_eq!(json(&ask(to, "/api/node").await.1)["unready"], "it has no disk");
+    assert!(ask(to, "/metrics").await.1.contains("daffi_ready 0.0"));
+}
+
+#[tokio::test]
 async fn a_certificate_that_ends_soon_is_told() {
     let router = Router::builder("crossing").bind("tcp://127.0.0.1:0").await.unwrap();
     let ends = SystemTime::now() + Duration::from_secs(3 * 86_400);
@@ -169,6 +232,12 @@ async fn what_would_be_open_to_all_is_refused() {
     assert!(matches!(open, AdminError::NoToken { .. }), "{open}");
     let short = Admin::of_router(&router).token("secret").bind("127.0.0.1:0").await.unwrap_err();
     assert!(matches!(short, AdminError::ShortToken { length: 6 }), "{short}");
+    for token in ["a token of\ntwo lines", " a token of some length", "a token of some length\n"] {
+        let unusable = Admin::of_router(&router).token(token).bind("127.0.0.1:0").await.unwrap_err();
+        assert!(matches!(unusable, AdminError::UnusableToken), "{unusable}");
+    }
+    let host = Admin::of_router(&router).host("http://ops.example").bind("127.0.0.1:0").await.unwrap_err();
+    assert!(matches!(host, AdminError::Host { .. }), "{host}");
     assert!(Admin::of_router(&router).token(TOKEN).bind("0.0.0.0:0").await.is_ok());
     let taken = Admin::of_router(&router).bind("127.0.0.1:0").await.unwrap();
     let again = Admin::of_router(&router).bind(&taken.local_addr().to_string()).await.unwrap_err();
