@@ -278,9 +278,9 @@ impl<R: Handler> Driver<R> {
             return Ok(());
         }
         if was_in_line || self.pace.is_in_line() {
-            tracing::warn!(peer = %self.conn.peer, ?within, "a connection waits for its first turn: this node is overloaded");
+            tracing::warn!(conn = self.conn.id, peer = %self.conn.peer, ?within, "a connection waits for its first turn: this node is overloaded");
         } else if now - at > LATE {
-            tracing::warn!(peer = %self.conn.peer, late = ?(now - at), "this process stood still, so a handshake has its time anew");
+            tracing::warn!(conn = self.conn.id, peer = %self.conn.peer, late = ?(now - at), "this process stood still, so a handshake has its time anew");
         } else if !self.pace.is_cut() && !self.handshake_arrives(within) {
             return Err(Disconnected::HandshakeTimeout(within));
         }
@@ -319,9 +319,9 @@ impl<R: Handler> Drop for Driver<R> {
         let unsent = self.conn.outbox.close() + self.write.batch.frames();
         if unsent > 0 && matches!(reason, Disconnected::PeerClosed) {
             // It does not want what is unsent, which may be the list that answers its farewell.
-            tracing::debug!(peer = %self.conn.peer, unsent, "a peer closed before it had taken all");
+            tracing::debug!(conn = self.conn.id, peer = %self.conn.peer, unsent, "a peer closed before it had taken all");
         } else if unsent > 0 {
-            tracing::warn!(peer = %self.conn.peer, unsent, %reason, "a connection ended with unsent frames");
+            tracing::warn!(conn = self.conn.id, peer = %self.conn.peer, unsent, %reason, "a connection ended with unsent frames");
         }
         self.handler.on_end(&reason);
         self.conn.ended.cancel();

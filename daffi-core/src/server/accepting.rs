@@ -141,8 +141,8 @@ impl Wanting {
         self.failures += 1;
         let failures = self.failures;
         if failures.is_power_of_two() {
-            let remedy = if is_out_of_files(error) { OUT_OF_FILES } else { "" };
-            tracing::warn!(%endpoint, %error, failures, "cannot accept connections; trying again{remedy}");
+            let remedy = is_out_of_files(error).then_some(OUT_OF_FILES);
+            tracing::warn!(%endpoint, %error, remedy, failures, "cannot accept connections; trying again");
         }
     }
 
@@ -161,7 +161,7 @@ impl Wanting {
     }
 }
 
-const OUT_OF_FILES: &str = ": raise `ulimit -n`, in systemd LimitNOFILE=, or lower `max_connections`";
+const OUT_OF_FILES: &str = "raise `ulimit -n`, in systemd LimitNOFILE=, or lower `max_connections`";
 
 /// Whether too many files are open, of which each connection is one, in this process or on the
 /// whole machine.
@@ -199,7 +199,7 @@ fn open<H: Host>(host: &Arc<H>, pending: Pending) {
     if server.connections.fetch_add(1, Ordering::Relaxed) >= limit && !push_out(server) {
         server.connections.fetch_sub(1, Ordering::Relaxed);
         if limit < config.max_connections {
-            tracing::warn!(peer = %pending.peer, limit, "refused a connection: no more files may be open{OUT_OF_FILES}");
+            tracing::warn!(peer = %pending.peer, limit, remedy = OUT_OF_FILES, "refused a connection: no more files may be open");
         } else {
             tracing::warn!(peer = %pending.peer, limit, "refused a connection: max_connections reached");
         }

@@ -13,8 +13,12 @@ use crate::ServerTls;
 const WARNING: Duration = Duration::from_secs(14 * DAY);
 const DAY: u64 = 24 * 60 * 60;
 
-const UNUSABLE: &str = "new files of the certificate cannot be used, and the old one stays";
-const UNSEEN: &str = "the files of the certificate cannot be looked at, which is tried again";
+/// What cannot be done with the files.
+#[derive(Clone, Copy)]
+enum What {
+    Unusable,
+    Unseen,
+}
 
 pub(crate) async fn follow_files(tls: ServerTls, every: Duration) {
     let (mut failed, mut reminder) = (Failed::default(), Reminder::default());
@@ -34,10 +38,10 @@ pub(crate) async fn follow_files(tls: ServerTls, every: Duration) {
                     reminder = Reminder::default();
                 }
             }
-            Ok(Err(error)) => failed.tell(UNUSABLE, &error),
+            Ok(Err(error)) => failed.tell(What::Unusable, &error),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
             // They are looked at again.
-            Err(error) => failed.tell(UNSEEN, &error),
+            Err(error) => failed.tell(What::Unseen, &error),
         }
     }
 }
@@ -53,7 +57,7 @@ struct Failed {
 }
 
 impl Failed {
-    fn tell(&mut self, what: &str, error: &dyn std::error::Error) {
+    fn tell(&mut self, what: What, error: &dyn std::error::Error) {
         let reason = match error.source() {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),
@@ -61,7 +65,16 @@ impl Failed {
         if self.reason != reason {
             *self = Self { reason, is_told: false };
         } else if !std::mem::replace(&mut self.is_told, true) {
-            tracing::error!("{what}: {}", self.reason);
+            match what {
+                What::Unusable => tracing::error!(
+                    reason = self.reason,
+                    "new files of the certificate cannot be used, and the old one stays"
+                ),
+                What::Unseen => tracing::error!(
+                    reason = self.reason,
+                    "the files of the certificate cannot be looked at, which is tried again"
+                ),
+            }
         }
     }
 }

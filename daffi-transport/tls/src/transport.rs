@@ -76,9 +76,10 @@ impl TlsListener {
             let host = endpoint.host_port().map_or("localhost", |(host, _)| host);
             tracing::warn!(
                 %endpoint,
-                "clients that verify certificates will refuse the one of this listener: {reason}; make a usable one \
-                 with `{}`, for the host that clients connect to",
-                openssl_command(host)
+                reason,
+                remedy = openssl_command(host),
+                "clients that verify certificates will refuse the one of this listener: make another, as with `remedy`, for \
+                 the host that clients connect to"
             );
         }
         Self { streams, tls, http: None }

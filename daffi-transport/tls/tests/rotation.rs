@@ -188,7 +188,7 @@ async fn files_are_followed_and_it_is_told_what_comes_of_it() {
     log.says("the certificate has ended").await;
 
     mounted.replace("plain", "localhost");
-    log.says("cannot be used, and the old one stays: the key file").await;
+    log.says("cannot be used, and the old one stays reason=\"the key file").await;
     mounted.replace("localhost", "localhost");
     log.says("the certificate's files have changed").await;
     meets(&mut listener, "localhost", trusting("authority")).await.unwrap();
