@@ -183,15 +183,16 @@ fn mean(old: &ToldNode, new: &ToldNode) -> Option<Duration> {
 }
 
 fn causes(before: &Told, earlier: Option<&Told>, now: &Told, seconds: f64) -> Vec<String> {
-    let mut all: Vec<String> = earlier.into_iter().flat_map(|earlier| lasting_causes(earlier, now)).collect();
+    let mute = earlier.into_iter().flat_map(|earlier| lasting_causes(earlier, now)).collect();
+    let (mut slow, mut queues, mut floods, mut refused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let asking: f64 = nodes(before, now).map(|(old, new)| added(new.requests, old.requests)).sum();
     for (old, new) in nodes(before, now) {
         let name = Shown::new(&new.name).at_most(NAME);
         if let Some(how) = how_it_answers(&old, new) {
-            all.push(format!("{name} {how}"));
+            slow.push(format!("{name} {how}"));
         }
         if new.queued_bytes >= LONG_QUEUE {
-            all.push(format!(
+            queues.push(format!(
                 "{:.0} KiB wait to be sent to {name}, which takes them too slowly",
                 new.queued_bytes / 1024.0
             ));
@@ -199,17 +200,53 @@ fn causes(before: &Told, earlier: Option<&Told>, now: &Told, seconds: f64) -> Ve
         let asks = added(new.requests, old.requests);
         let piles_up = new.open_calls > 100 || new.refused_calls > old.refused_calls || new.held_requests > 0;
         if now.members > 2 && asks > 100.0 * seconds && asks > asking / 2.0 && piles_up {
-            all.push(format!("{name} floods: {:.0} calls/s, {} open", asks / seconds, new.open_calls));
+            floods.push(format!("{name} floods: {:.0} calls/s, {} open", asks / seconds, new.open_calls));
         }
     }
     for (class, count) in &now.refused_by_class {
         let more = count.saturating_sub(before.refused_by_class.get(class).copied().unwrap_or(0));
         if more > 0 {
-            all.push(format!("{more} calls were refused as {}", Shown::new(class).at_most(NAME)));
+            refused.push(format!("{more} calls were refused as {}", Shown::new(class).at_most(NAME)));
         }
     }
-    all.truncate(8);
+    in_turns([mute, slow, queues, floods, refused, causes_of_all(before, now)])
+}
+
+/// As many as there is room for, one of each kind after another, so that many of one kind hide no
+/// other; and how many are left out.
+fn in_turns(kinds: [Vec<String>; 6]) -> Vec<String> {
+    let count: usize = kinds.iter().map(Vec::len).sum();
+    let mut kinds = kinds.map(Vec::into_iter);
+    let mut all = Vec::new();
+    while all.len() < count.min(MOST_CAUSES) {
+        all.extend(kinds.iter_mut().filter_map(Iterator::next));
+    }
+    if count > MOST_CAUSES {
+        all.truncate(MOST_CAUSES - 1);
+        all.push(format!("and {} more", count - all.len()));
+    }
     all
+}
+
+/// Lines of causes.
+const MOST_CAUSES: usize = 8;
+
+/// What is wrong with the router as a whole.
+fn causes_of_all(before: &Told, now: &Told) -> Vec<String> {
+    let lately = |new: u64, old: u64| Some(new.saturating_sub(old)).filter(|more| *more > 0);
+    let failing = callbacks(before, now).filter_map(|(old, new)| {
+        let more = lately(new.errors, old.errors)?;
+        Some(format!("{} failed {more} times", Shown::new(&new.name).at_most(NAME)))
+    });
+    let dropped = lately(now.dropped_requests, before.dropped_requests)
+        .map(|more| format!("{more} calls without an answer were dropped"));
+    let held = (now.held_requests > 0)
+        .then(|| format!("{} calls without an answer wait for a receiver that takes them slowly", now.held_requests));
+    let full = (now.budget_bytes > 0.0 && now.held_bytes > now.budget_bytes / 2.0)
+        .then(|| format!("{:.0} of {:.0} MiB are held for nodes", now.held_bytes / MIB, now.budget_bytes / MIB));
+    let cut = lately(now.cut_connections, before.cut_connections)
+        .map(|more| format!("{more} connections were cut: the log says which"));
+    failing.take(3).chain(dropped).chain(held).chain(full).chain(cut).collect()
 }
 
 /// What is only wrong when it goes on for a while, or happens again.
@@ -337,6 +374,32 @@ mod tests {
         let queue = "256 KiB wait to be sent to w, which takes them too slowly";
         assert_eq!(causes(told(11.0, 50, 262_144.0)), [queue]);
         assert_eq!(causes(told(1.0, 9_000, 0.0)), [""; 0], "counted anew");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_whole_is_told_and_what_has_no_room_is_counted() {
+        let callback = |errors| ToldCallback { name: "add".into(), errors, ..ToldCallback::default() };
+        let told = |age, errors, count| Told {
+            age,
+            callbacks: vec![callback(errors)],
+            dropped_requests: count,
+            cut_connections: count,
+            held_requests: 4,
+            held_bytes: 60.0 * MIB,
+            budget_bytes: 100.0 * MIB,
+            ..Told::default()
+        };
+        let causes = |now| View::of(&told(10.0, 1, 1), None, &now, &Choice::default()).causes;
+        let held = "4 calls without an answer wait for a receiver that takes them slowly";
+        assert_eq!(causes(told(11.0, 1, 1)), [held, "60 of 100 MiB are held for nodes"]);
+        let all = causes(told(11.0, 3, 2));
+        assert_eq!(all[..2], ["add failed 2 times", "1 calls without an answer were dropped"]);
+        assert_eq!(all[4], "1 connections were cut: the log says which");
+        let node = |n: usize| ToldNode { name: format!("w{n}"), is_stopped: true, ..ToldNode::default() };
+        let many = Told { nodes: (0..20).map(node).collect(), ..told(11.0, 3, 2) };
+        let all = causes(many);
+        assert_eq!((all.len(), all[7].as_str()), (MOST_CAUSES, "and 18 more"));
+        assert!(all.iter().any(|cause| cause.starts_with("add failed")), "many of one kind hide no other: {all:?}");
     }
 
     #[test]
