@@ -20,7 +20,7 @@ pub(crate) struct Watching {
     admin: Option<String>,
     /// Take such requests to this host, too, as those through a proxy; may be repeated. Without it
     /// they must name the address that they came to, or localhost
-    #[arg(long = "admin-host", value_name = "NAME")]
+    #[arg(long = "admin-host", value_name = "NAME", value_parser = host)]
     admin_hosts: Vec<String>,
     /// Demand the token in this file, of at least 16 letters, as Authorization: Bearer TOKEN.
     /// Needed where others than this machine reach --admin
@@ -28,7 +28,19 @@ pub(crate) struct Watching {
     admin_token_file: Option<PathBuf>,
 }
 
+fn host(text: &str) -> Result<String, String> {
+    Admin::check_host(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
+}
+
 impl Watching {
+    /// The token that is demanded, as its file has it now.
+    pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
+        let Some(file) = &self.admin_token_file else { return Ok(None) };
+        let token = token(file)?;
+        Admin::check_token(&token).map_err(failure)?;
+        Ok(Some(token))
+    }
+
     /// For a node that has nothing of its own to tell.
     pub(crate) fn refuse(&self) -> Result<(), Failure> {
         if self.admin.is_none() && !self.has_idle_options() {

@@ -1,6 +1,8 @@
 //! What nodes that listen have in common.
 
-use std::{convert::Infallible, fs, io, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
+use std::{
+    convert::Infallible, fs, io, net::IpAddr, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use clap::Args;
 use daffi::{
@@ -9,6 +11,7 @@ use daffi::{
 };
 use daffi_admin::Admin;
 use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
 
 use crate::{
     connection::{has_meaning, of_schemes, sentence, ws_ping},
@@ -80,10 +83,18 @@ impl Certificates {
 /// What SIGHUP asks a node for that has no file of settings.
 pub(crate) fn reload_certificates(tls: Option<&ServerTls>) {
     match tls.map(ServerTls::reload) {
-        Some(Ok(changed)) => tracing::info!(changed, "the certificate's files were read again"),
-        Some(Err(error)) => tracing::error!("not reloaded, and all stays as it is: {}", sentence(&error)),
+        Some(Ok(changed)) => {
+            let expires = tls.and_then(expires);
+            tracing::info!(changed, expires, "the certificate's files were read again");
+        }
+        Some(Err(error)) => tracing::error!(reason = sentence(&error), "not reloaded, and all stays as it is"),
         None => tracing::warn!("there is nothing to reload: this node has no certificates of its own"),
     }
+}
+
+/// When a certificate ends, as a person reads it.
+pub(crate) fn expires(tls: &ServerTls) -> Option<String> {
+    Some(humantime::format_rfc3339_seconds(tls.expires()?).to_string())
 }
 
 /// The schemes at which a node can listen.
@@ -176,9 +187,24 @@ fn group(text: &str) -> Result<u32, Failure> {
     }
 }
 
+/// What is known of the files of a node's sockets.
+#[derive(Clone, Default)]
+pub(crate) struct LostSockets(Arc<Mutex<Vec<String>>>);
+
+impl LostSockets {
+    /// Whether all that there were are there.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let lost = self.0.lock();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        Err(format!("nobody can connect to {}: the file of the socket was removed or replaced", lost.join(", ")))
+    }
+}
+
 /// Looks whether the sockets are where they were made, and says when one is not: nobody can connect
-/// by it any more, and nothing else tells. To be given up when the node stops, which removes them.
-pub(crate) fn watch_sockets(endpoints: &[Endpoint]) -> impl Future<Output = ()> + 'static {
+/// by it any more. To be given up when the node stops, which removes them.
+pub(crate) fn watch_sockets(endpoints: &[Endpoint], found: LostSockets) -> impl Future<Output = ()> + 'static {
     let sockets = endpoints.iter().filter(|at| at.scheme() == "unix").cloned().map(Socket::found);
     let mut sockets: Vec<_> = sockets.collect();
     async move {
@@ -191,6 +217,8 @@ pub(crate) fn watch_sockets(endpoints: &[Endpoint]) -> impl Future<Output = ()> 
                 continue;
             };
             sockets.iter_mut().zip(looked).for_each(|(socket, is_lost)| socket.note(is_lost));
+            let lost = sockets.iter().filter(|socket| socket.is_lost).map(|socket| socket.at.to_string());
+            *found.0.lock() = lost.collect();
         }
     }
 }
@@ -227,6 +255,15 @@ impl Socket {
 
 fn file_at(at: &Endpoint) -> Option<(u64, u64)> {
     fs::symlink_metadata(at.address()).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Whether others than this host reach it.
+pub(crate) fn is_reached_from_elsewhere(endpoint: &Endpoint) -> bool {
+    let Ok((host, _)) = endpoint.host_port() else { return false };
+    match host.parse::<IpAddr>() {
+        Ok(address) => !address.to_canonical().is_loopback(),
+        Err(_) => !host.eq_ignore_ascii_case("localhost"),
+    }
 }
 
 /// How a node that stops treats what is open.
@@ -277,13 +314,13 @@ pub(crate) async fn until_ended(
 /// Logs who joins and leaves.
 pub(crate) async fn log_members(mut events: impl Stream<Item = MemberEvent> + Unpin) {
     while let Some(event) = events.next().await {
-        let what = match event {
-            MemberEvent::Added(_) => "joined",
-            MemberEvent::Removed(_) => "left",
-            MemberEvent::Evicted(_) => "evicted by a newer connection of its name",
-            _ => "changed",
-        };
-        tracing::info!(node = event.member(), "{what}");
+        let node = event.member();
+        match event {
+            MemberEvent::Added(_) => tracing::info!(node, "joined"),
+            MemberEvent::Removed(_) => tracing::info!(node, "left"),
+            MemberEvent::Evicted(_) => tracing::info!(node, "evicted by a newer connection of its name"),
+            _ => tracing::info!(node, "changed"),
+        }
     }
 }
 
@@ -306,5 +343,26 @@ fn ended(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
         }
         Ok(_) => Ok(()),
         Err(error) => Err(Failure::Failed(format!("signals cannot be listened for: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_that_others_reach() {
+        for (endpoint, is) in [
+            ("tcp://127.0.0.1:1", false),
+            ("tcp://[::1]:1", false),
+            ("tls://localhost:1", false),
+            ("unix:///run/a.sock", false),
+            ("tcp://0.0.0.0:1", true),
+            ("tls://[::]:1", true),
+            ("tcp://192.0.2.1:1", true),
+            ("tcp://router.example:1", true),
+        ] {
+            assert_eq!(is_reached_from_elsewhere(&endpoint.parse().unwrap()), is, "{endpoint}");
+        }
     }
 }

@@ -83,7 +83,7 @@ impl Signals {
                     } else {
                         supervisor::tell(News::Reloading);
                         if let Err(error) = blocking::run(reload()).await {
-                            tracing::error!("not reloaded, and all stays as it is: {error}");
+                            tracing::error!(reason = %error, "not reloaded, and all stays as it is");
                         }
                         supervisor::tell(News::Ready);
                     }

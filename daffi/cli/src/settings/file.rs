@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use clap::CommandFactory;
-use daffi::{Shown, policy::Policy};
+use daffi::Shown;
 use toml::de::{DeTable, DeValue};
 
-use super::{Origin, Setting, check, options, policy};
+use super::{
+    Origin, Setting, check, options,
+    policy::{self, Sealed},
+};
 use crate::{
     cli::Cli,
     failure::{Failure, not_read},
@@ -18,13 +21,13 @@ use crate::{
 const OCTAL: &str = "mode";
 
 /// Reads a file: its options, and who may do what.
-pub(crate) fn read(path: &Path) -> Result<(Vec<Setting>, Option<Policy>), Failure> {
+pub(crate) fn read(path: &Path) -> Result<(Vec<Setting>, Option<Sealed>), Failure> {
     let unusable = |what: &dyn std::fmt::Display| Failure::Usage(format!("--config {}: {what}", path.display()));
     let bytes = std::fs::read(path).map_err(|error| unusable(&format!("the file {}", not_read(&error))))?;
     settings(input::text(&bytes).map_err(|error| unusable(&error))?, path)
 }
 
-fn settings(text: &str, path: &Path) -> Result<(Vec<Setting>, Option<Policy>), Failure> {
+fn settings(text: &str, path: &Path) -> Result<(Vec<Setting>, Option<Sealed>), Failure> {
     let at = |start: usize| {
         let line = 1 + text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count();
         Origin::File { path: path.to_owned(), line }

@@ -21,11 +21,14 @@ use std::{
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
 use daffi::policy::Policy;
 
-use self::file::read;
 pub(crate) use self::{
     effective::{Effective, Entry},
     example::example,
     reloading::{Reloaded, Reloading},
+};
+use self::{
+    file::read,
+    policy::{Sealed, Seals},
 };
 use crate::{cli::Cli, failure::Failure, suggestion::nearest, wrong_usage};
 
@@ -92,6 +95,8 @@ pub(crate) struct Given {
     pub(crate) effective: Effective,
     /// Who may do what, as the file says.
     pub(crate) policy: Option<Policy>,
+    /// What tells that from another.
+    pub(crate) seals: Seals,
     /// Variables that look like options and are none.
     pub(crate) strangers: Vec<String>,
     /// What the file says and the environment overrules.
@@ -136,6 +141,7 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Given, Refused> {
             file: None,
             effective: Effective::default(),
             policy: None,
+            seals: Seals::default(),
             strangers: Vec::new(),
             overruled: Vec::new(),
         });
@@ -146,15 +152,16 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Given, Refused> {
     drop_excluded(&mut settings, &matches).map_err(Refused::Settings)?;
     let matches = with_defaults(&settings).try_get_matches_from(args)?;
     let effective = Effective::of(&matches, &settings);
+    let (policy, seals) = policy.map_or((None, Seals::default()), |(policy, seals)| (Some(policy), seals));
     // Who writes a command line sees what it sets.
     overruled.retain(|it| effective.entries().iter().any(|entry| entry.option == it.option && entry.origin == it.by));
-    Ok(Given { cli: Cli::from_arg_matches(&matches)?, file, effective, policy, strangers, overruled })
+    Ok(Given { cli: Cli::from_arg_matches(&matches)?, file, effective, policy, seals, strangers, overruled })
 }
 
 /// What is not on the command line.
 struct Elsewhere {
     settings: Vec<Setting>,
-    policy: Option<Policy>,
+    policy: Option<Sealed>,
     strangers: Vec<String>,
     overruled: Vec<Overruled>,
 }

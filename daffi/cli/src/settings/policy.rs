@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
 };
 
@@ -66,21 +67,52 @@ struct RuleEntry {
 
 type Texts = Spanned<Vec<String>>;
 
+/// What tells one section from another, and tokens from others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seals {
+    section: Option<u64>,
+    tokens: Option<u64>,
+}
+
+/// A policy, and what tells it from another.
+pub(crate) type Sealed = (Policy, Seals);
+
+impl Seals {
+    /// What differs, in words.
+    pub(super) fn changed(self, other: Self) -> Vec<&'static str> {
+        let section = (self.section != other.section).then_some("the policy");
+        let tokens = (self.tokens != other.tokens).then_some("tokens of the policy");
+        section.into_iter().chain(tokens).collect()
+    }
+}
+
+fn seal(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Reads the section, if there is one. `at` tells where something stands.
-pub(super) fn read(text: &str, at: impl Fn(usize) -> Origin) -> Result<Option<Policy>, Failure> {
+pub(super) fn read(text: &str, at: impl Fn(usize) -> Origin) -> Result<Option<Sealed>, Failure> {
     let about = |start: usize, what: &str| Failure::Usage(format!("{}: [{SECTION}]: {what}", at(start)));
     let file: File = toml::from_str(text)
         .map_err(|error| about(error.span().map_or(0, |span| span.start), &explained(error.message())))?;
     let Some(Section { others, tokens, rules }) = file.policy else { return Ok(None) };
+    // Comments, and how it is written, make no other section.
+    let table: toml::Table = toml::from_str(text).map_err(|error| about(0, error.message()))?;
+    let section = seal(&table.get(SECTION).map(ToString::to_string));
+    let mut texts = Vec::new();
     let mut policy = Policy::new().others(match others {
         Peers::Local => Others::Local,
         Peers::Nobody => Others::Nobody,
         Peers::Everybody => Others::Everybody,
     });
     for (name, file) in tokens {
-        for token in tokens_of(file.get_ref()).map_err(|what| about(file.span().start, &what))? {
+        let (found, text) = tokens_of(file.get_ref()).map_err(|what| about(file.span().start, &what))?;
+        for token in found {
             policy = policy.token(&name, token);
         }
+        texts.push(seal(&text));
     }
     for entry in rules {
         let title = entry.title.clone();
@@ -93,7 +125,7 @@ pub(super) fn read(text: &str, at: impl Fn(usize) -> Origin) -> Result<Option<Po
             return Err(about(title.span().start, &what));
         }
     }
-    Ok(Some(policy))
+    Ok(Some((policy, Seals { section: Some(section), tokens: Some(seal(&texts)) })))
 }
 
 /// What serde says, in fewer words where a key is mistyped.
@@ -108,15 +140,15 @@ fn explained(message: &str) -> String {
     format!("{} is no key here; {meant}", Shown::new(key))
 }
 
-/// The tokens in a file, one a line.
-fn tokens_of(path: &Path) -> Result<Vec<Token>, String> {
+/// The tokens in a file, one a line, and its text.
+fn tokens_of(path: &Path) -> Result<(Vec<Token>, String), String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("the file {shown} {}", not_read(&error)))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     // The error does not show the token.
     let tokens: Vec<_> =
         lines.map(Token::new).collect::<Result<_, _>>().map_err(|error| format!("the file {shown}: {error}"))?;
-    if tokens.is_empty() { Err(format!("the file {shown} has no token in it")) } else { Ok(tokens) }
+    if tokens.is_empty() { Err(format!("the file {shown} has no token in it")) } else { Ok((tokens, text)) }
 }
 
 impl RuleEntry {
@@ -209,7 +241,7 @@ pub(super) const EXAMPLE: &str = "\
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Option<Policy>, String> {
+    fn read(text: &str) -> Result<Option<Sealed>, String> {
         let at = |start: usize| Origin::File { path: "r.toml".into(), line: 1 + text[..start].matches('\n').count() };
         super::read(text, at).map_err(|failure| failure.sentence().to_owned())
     }
@@ -252,6 +284,15 @@ mod tests {
             let refused = read(text).unwrap_err();
             assert!(refused.starts_with(told), "{text:?}: {refused}");
         }
+    }
+
+    #[test]
+    fn another_policy_is_told_from_one_that_is_written_otherwise() {
+        let seals = |text: &str| read(text).unwrap().unwrap().1;
+        let one = seals("[policy]\nothers = \"nobody\"\n");
+        assert_eq!(one.changed(seals("# why\n[policy]\nothers = 'nobody'")), [""; 0]);
+        assert_eq!(one.changed(seals("[policy]\nothers = \"local\"\n")), ["the policy"]);
+        assert_eq!(one.changed(Seals::default()), ["the policy", "tokens of the policy"]);
     }
 
     #[test]

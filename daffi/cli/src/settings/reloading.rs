@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use daffi::policy::Policy;
 use parking_lot::Mutex;
 
-use super::{Effective, Given, Overruled, Refused, parse};
+use super::{Effective, Given, Overruled, Refused, parse, policy::Seals};
 use crate::{cli::Cli, failure::Failure, wrong_usage};
 
 /// Reads again what a command line asks for, with the file as it is then.
@@ -22,7 +22,7 @@ pub(crate) struct Reloading {
     /// What the router started with.
     effective: Effective,
     /// What was read last.
-    last: Mutex<Effective>,
+    last: Mutex<(Effective, Seals)>,
 }
 
 /// What was found.
@@ -33,6 +33,10 @@ pub(crate) struct Reloaded {
     pub(crate) changed: Vec<String>,
     /// Those that are set to something else than when they were read before.
     pub(crate) lately: Vec<String>,
+    /// What else of the file is another than when it was read before, in words.
+    pub(crate) sections: Vec<&'static str>,
+    /// What tells that, for [`Reloading::on_taken`].
+    pub(crate) seals: Seals,
     /// Who may do what, as the file says.
     pub(crate) policy: Option<Policy>,
     /// What the file says and the environment overrules.
@@ -43,25 +47,28 @@ pub(crate) struct Reloaded {
 
 impl Reloading {
     pub(crate) fn of(given: Given, args: Vec<OsString>) -> (Cli, Self) {
-        let Given { cli, file, effective, policy, strangers, overruled } = given;
-        let last = Mutex::new(effective.clone());
+        let Given { cli, file, effective, policy, seals, strangers, overruled } = given;
+        let last = Mutex::new((effective.clone(), seals));
         (cli, Self { args, file, policy, strangers, overruled, effective, last })
     }
 
     /// Reads it.
     pub(crate) fn read(&self) -> Result<Reloaded, Failure> {
-        let Given { cli, effective, policy, overruled, .. } = parse(&self.args).map_err(|refused| match refused {
-            Refused::Settings(failure) => failure,
-            Refused::Usage(error) => Failure::Usage(wrong_usage::sentence(&error)),
-        })?;
+        let Given { cli, effective, policy, seals, overruled, .. } =
+            parse(&self.args).map_err(|refused| match refused {
+                Refused::Settings(failure) => failure,
+                Refused::Usage(error) => Failure::Usage(wrong_usage::sentence(&error)),
+            })?;
         let changed = effective.changed(&self.effective).map(str::to_owned).collect();
-        let lately = effective.changed(&self.last.lock()).map(str::to_owned).collect();
-        Ok(Reloaded { cli, changed, lately, policy, overruled, effective })
+        let (old, old_seals) = &*self.last.lock();
+        let lately = effective.changed(old).map(str::to_owned).collect();
+        let sections = seals.changed(*old_seals);
+        Ok(Reloaded { cli, changed, lately, sections, seals, policy, overruled, effective })
     }
 
     /// Remembers what was read and holds from now on: what is read next is compared with it. What
     /// was refused is not remembered, so it is told as changed once it is taken.
-    pub(crate) fn on_taken(&self, effective: Effective) {
-        *self.last.lock() = effective;
+    pub(crate) fn on_taken(&self, effective: Effective, seals: Seals) {
+        *self.last.lock() = (effective, seals);
     }
 }

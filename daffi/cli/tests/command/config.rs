@@ -100,6 +100,10 @@ fn what_a_router_could_not_start_with_is_told_with_its_place() {
             "FILE:2: invalid value 'foo' for '--allow-origin <ORIGIN>': \"foo\" is not an origin",
         ),
         ("mode = \"660\"", "FILE:2: --mode and --group are those of a Unix socket"),
+        (
+            "admin = \"127.0.0.1:0\"\nadmin-host = [\"http://ops.example\"]",
+            "FILE:3: invalid value 'http://ops.example' for '--admin-host <NAME>': \"http://ops.example\" is no host",
+        ),
         ("admin = \"nowhere\"", "FILE:2: --admin nowhere: write HOST:PORT"),
         (
             "admin = \"0.0.0.0:0\"",
@@ -172,14 +176,12 @@ fn hangups_reload_and_other_signals_tell() {
     fs::copy(&certificate.certificate, &cert).unwrap();
     fs::write(file.path(), text("max-connections = 5\nshare = 0.5\ngrace = 1\n")).unwrap();
     router.signal("HUP");
-    router.log("not reloaded, and all stays as it is: the key file");
+    router.log("not reloaded, and all stays as it is reason=\"the key file");
     // What was refused has not been taken in part: it is told as changed once the pair matches.
     fs::copy(&certificate.key, &key).unwrap();
     router.signal("HUP");
-    router.log(
-        "reloaded, but for options that take effect when the router starts again options=\"max-connections, share\" \
-         changed=\"grace\"",
-    );
+    let told = router.log("reloaded, but for options that take effect when the router starts again");
+    assert!(told.contains("options=\"max-connections, share\" changed=\"grace, the certificate (expires 2"), "{told}");
     assert!(run(&["ping", &seen, "--ca", ca]).answer().contains("router"));
     // They still wait.
     router.signal("HUP");
@@ -196,7 +198,7 @@ fn hangups_reload_and_other_signals_tell() {
 
     fs::write(file.path(), "listen = 5").unwrap();
     router.signal("HUP");
-    router.log("not reloaded, and all stays as it is: ");
+    router.log("not reloaded, and all stays as it is reason=");
     router.signal("USR1");
     router.log("counted so far refused_calls=0");
     assert!(router.is_running());

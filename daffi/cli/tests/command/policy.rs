@@ -66,7 +66,7 @@ async fn a_policy_is_read_from_the_file_and_again() {
     assert_eq!(python.call("greet", json!(["you"])).serde("JSON").ok().await, "Hello, you!");
     fs::write(file.path(), text("[policy]\nothers = \"nobdy\"\n")).unwrap();
     router.signal("HUP");
-    router.log("not reloaded, and all stays as it is: ");
+    router.log("not reloaded, and all stays as it is reason=");
     assert_eq!(python.call("greet", json!(["you"])).serde("JSON").ok().await, "Hello, you!");
     // Half a file would open the router to all.
     fs::write(file.path(), text("")).unwrap();
@@ -124,7 +124,8 @@ fn rules_about_certificates_that_nobody_shows_are_told() {
     let checked = run(&["config", "check", file.path()]);
     assert_eq!(checked.code, Some(0), "{checked:?}");
     assert!(checked.stderr.contains("--client-ca") && checked.stderr.contains("workers"), "{checked:?}");
-    Running::start(&["router", "--config", file.path()]).log("without it they are nobody's in the rules workers");
+    Running::start(&["router", "--config", file.path()])
+        .log("rules of the policy apply to nobody rules=\"workers\" reason=\"uri:, dns: and cn: are names in");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     time::{Duration, Instant},
 };
@@ -142,4 +144,83 @@ fn a_router_that_is_killed_while_it_reloads_starts_again() {
     let router = Running::start(&["router", "--config", file.path()]);
     router.answer("unix://");
     assert!(run(&["ping", &socket.endpoint()]).answer().contains("router"));
+}
+
+/// What SIGHUP took is told, whatever it is: who edited one thing sees that it was that which was
+/// read.
+#[test]
+fn what_a_reload_took_is_told() {
+    let token = TempFile::new("told-token", b"a-token-that-is-long-enough\n");
+    let text = |listen: &str, others: &str| {
+        format!("{listen}[policy]\nothers = {others:?}\n[policy.tokens]\nbatch = {:?}\n", token.path().to_owned())
+    };
+    let authority = Authority::new();
+    let [cert, key] = ["told.pem", "told.key"].map(|name| TempFile::new(name, b""));
+    authority.write(cert.path().as_ref(), key.path().as_ref(), 90 * DAY);
+    let both = "listen = [\"tcp://127.0.0.1:0\", \"tls://127.0.0.1:0\"]\n";
+    let tls = format!("{both}tls-cert = {:?}\ntls-key = {:?}\n", cert.path(), key.path());
+    let file = TempFile::new("told.toml", text(&tls, "local").as_bytes());
+    let router = Running::start(&["router", "--config", file.path()]);
+    router.endpoint();
+    let reloads = |told: &str| {
+        router.signal("HUP");
+        router.log(told);
+    };
+    replace(&file, &text(&tls, "everybody"));
+    reloads("reloaded changed=\"the policy\"");
+    fs::write(token.path(), "another-token-that-is-long-enough").unwrap();
+    reloads("reloaded changed=\"tokens of the policy\"");
+    reloads("reloaded changed=\"no option\"");
+    authority.write(cert.path().as_ref(), key.path().as_ref(), 30 * DAY);
+    reloads("reloaded changed=\"the certificate (expires 2");
+    // A certificate that the file names no more goes on, so that is no change that holds.
+    replace(&file, &text("listen = \"tcp://127.0.0.1:0\"\n", "everybody"));
+    router.signal("HUP");
+    let told = router.log("options that take effect when the router starts again");
+    assert!(told.contains("tls-cert, tls-key") && told.contains("changed=\"no option\""), "{told}");
+}
+
+#[test]
+fn a_new_token_of_the_page_takes_the_place_of_the_old_one() {
+    const OLD: &str = "the old token of the page";
+    const NEW: &str = "the new token of the page";
+    let token = TempFile::new("page-token", OLD.as_bytes());
+    let file = TempFile::new("page.toml", b"listen = \"tcp://127.0.0.1:0\"\n");
+    let router = Running::start(&[
+        "router",
+        "--config",
+        file.path(),
+        "--admin",
+        "127.0.0.1:0",
+        "--admin-token-file",
+        token.path(),
+    ]);
+    let at = router.answer("http://");
+    let asks = |path: &str, token: &str| {
+        let host = at.strip_prefix("http://").unwrap();
+        let mut asking = TcpStream::connect(host).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n");
+        asking.write_all(request.as_bytes()).unwrap();
+        asking
+    };
+    let status = |token: &str| {
+        let mut answer = String::new();
+        asks("/api/node", token).read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!((status(OLD), status(NEW)), ("200".into(), "401".into()));
+    let mut following = asks("/api/live", OLD);
+    following.read_exact(&mut [0; 16]).unwrap();
+
+    fs::write(token.path(), "short").unwrap();
+    router.signal("HUP");
+    router.log("not reloaded, and all stays as it is reason=\"--admin-token-file: a token of 5 bytes");
+    assert_eq!(status(OLD), "200");
+    fs::write(token.path(), format!("{NEW}\n")).unwrap();
+    router.signal("HUP");
+    router.log("reloaded changed=\"the token of --admin\"");
+    assert_eq!((status(OLD), status(NEW)), ("401".into(), "200".into()));
+    // A page that follows by the old one is ended.
+    following.read_to_end(&mut Vec::new()).unwrap();
+    assert!(!router.told_lines().contains(NEW));
 }

@@ -251,3 +251,19 @@ fn a_worker_that_is_refused_after_a_restart_says_why() {
     let _router = Running::start(&["router", "-l", &at, "--config", rules.path()]);
     worker.log_until(|lines| lines.iter().any(|line| line.contains("no connection yet") && line.contains("policy")));
 }
+
+/// Systemd listens at the address of `daffi-router.socket`, and the packaged settings at the same.
+#[test]
+fn a_socket_that_nobody_takes_is_told() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("tcp://{}", socket.local_addr().unwrap());
+    let mut router = handed(socket, "router", &["router", "--listen", &at]);
+    assert_eq!(router.end().code(), Some(5));
+    router.log("sockets that a supervisor hands over are not taken: listen at fd://NAME for each");
+    router.log("error: ");
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let router = handed(other, "router", &["router", "--listen", "fd://router"]);
+    router.endpoint();
+    router.log("listening");
+    assert!(!router.told().contains("are not taken"), "{}", router.told());
+}

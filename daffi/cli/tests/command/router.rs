@@ -16,7 +16,10 @@ use rustix::{
 };
 use serde_json::json;
 
-use crate::support::{Running, command, finished, run};
+use crate::{
+    support::{Running, command, finished, run},
+    watched::Watched,
+};
 
 #[test]
 fn it_joins_those_who_connect() {
@@ -291,10 +294,15 @@ fn silent_websockets_are_pinged_as_often_as_is_asked() {
 #[test]
 fn a_socket_whose_file_is_gone_is_told() {
     let socket = SocketPath::new();
-    let router = Running::start(&["router", "-l", &socket.endpoint()]);
-    router.endpoint();
+    let watched = Watched::start(&["-l", &socket.endpoint()]);
+    let router = &watched.router;
+    router.answer("unix://");
+    assert_eq!(watched.metric("daffi_ready"), 1.0);
     fs::remove_file(socket.path()).unwrap();
     assert!(router.log("the file of the socket was removed or replaced").contains(&socket.endpoint()));
+    watched.wait_for("daffi_ready", |ready| ready == 0.0);
+    let node = watched.node();
+    assert!(node["unready"].as_str().unwrap().contains(&socket.endpoint()), "{node}");
 }
 
 #[test]

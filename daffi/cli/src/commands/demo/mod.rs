@@ -6,8 +6,8 @@ mod given_up;
 mod streams;
 
 use clap::Args;
-use daffi::{Callbacks, ClientBuilder, Role, Service, transport::Endpoint};
-use daffi_admin::Admin;
+use daffi::{Callbacks, ClientBuilder, Role, ServerTls, Service, transport::Endpoint};
+use daffi_admin::{Admin, AdminBuilder};
 
 use self::{callbacks::Demonstration, echo::echo, given_up::GivenUp, streams::Streams};
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
     interrupts::Interrupts,
     quantity::Count,
     server::{
-        CERTIFICATE_POLL, Certificates, Sockets, Stopping, announce, listening, log_members, pinged,
-        reload_certificates, until_ended, watch_sockets,
+        CERTIFICATE_POLL, Certificates, LostSockets, Sockets, Stopping, announce, is_reached_from_elsewhere, listening,
+        log_members, pinged, reload_certificates, until_ended, watch_sockets,
     },
     signals::Signals,
 };
@@ -112,6 +112,7 @@ impl Demo {
             ));
         }
         descriptors::raise();
+        descriptors::warn_of_unused_sockets(&self.listen);
         let builder = Service::builder(self.connection.name_or("demo")).callbacks(callbacks()).workers(self.workers.0);
         let signals = Signals::listen()?;
         let tls = self.certificates.settings(&self.listen)?;
@@ -125,10 +126,14 @@ impl Demo {
         let (first, others) = self.listen.split_first().expect("clap demands --listen or --connect");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
         let service = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
-        let admin = interrupts.cut(self.watching.begin(|| Admin::of_service(&service))).await?;
-        let watching = tokio::spawn(watch_sockets(service.endpoints()));
+        let lost = LostSockets::default();
+        let admin = interrupts.cut(self.watching.begin(|| watched(&service, tls.clone(), lost.clone()))).await?;
+        let watching = tokio::spawn(watch_sockets(service.endpoints(), lost));
         tokio::spawn(log_members(service.events()));
         tracing::info!(name = service.name(), "listening");
+        for endpoint in service.endpoints().iter().filter(|endpoint| is_reached_from_elsewhere(endpoint)) {
+            tracing::warn!(%endpoint, "whoever reaches this endpoint may call everything: a demo asks nobody who he is");
+        }
         announce(service.endpoints(), admin.as_ref())?;
         if let Some(tls) = tls.clone() {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
@@ -185,6 +190,15 @@ impl Demo {
         let members = || group.clients().map(|client| client.members().iter().count()).sum();
         let signals = signals.obey(interrupts, || || reload_certificates(None), || log_members_count(members()));
         until_ended(interrupts, group.join(), group.stop(), &name, signals).await
+    }
+}
+
+/// What is told of it over HTTP.
+fn watched(service: &Service, tls: Option<ServerTls>, lost: LostSockets) -> AdminBuilder {
+    let admin = Admin::of_service(service).needs(move || lost.check());
+    match tls {
+        Some(tls) => admin.certificate(move || tls.expires()),
+        None => admin,
     }
 }
 

@@ -1,11 +1,11 @@
 //! Who may do what at a router, of all that its settings say.
 
-use std::net::IpAddr;
+use std::{fmt, net::Ipv4Addr};
 
 use clap::Args;
 use daffi::{Shown, policy::Policy, transport::Endpoint};
 
-use crate::connection::sentence;
+use crate::{connection::sentence, server::is_reached_from_elsewhere};
 
 /// What a router does not take from some peers, without a policy in its file.
 #[derive(Debug, Args)]
@@ -27,7 +27,13 @@ impl Guarding {
     /// Warns of endpoints that others than this host reach, where no rule says who may do what.
     pub(super) fn warn_of_strangers(&self, endpoints: &[Endpoint]) {
         for endpoint in endpoints.iter().filter(|endpoint| is_reached_from_elsewhere(endpoint)) {
-            if self.no_pickle_from.is_empty() {
+            if self.refuses_all_pickle_at(endpoint) {
+                tracing::warn!(
+                    %endpoint,
+                    "whoever reaches this endpoint may take any name and call everything, though not with PICKLE: say who \
+                     may do what in [policy] of --config FILE (`daffi config example`)"
+                );
+            } else if self.no_pickle_from.is_empty() {
                 tracing::warn!(
                     %endpoint,
                     "whoever reaches this endpoint may take any name, call everything, and send PICKLE, which runs code \
@@ -45,6 +51,14 @@ impl Guarding {
         }
     }
 
+    /// Whether no PICKLE is taken of anybody who comes to it, by an address of either kind unless it
+    /// is one of IPv4.
+    fn refuses_all_pickle_at(&self, endpoint: &Endpoint) -> bool {
+        let has = |all: &[&str]| self.no_pickle_from.iter().any(|network| all.contains(&network.as_str()));
+        let host = endpoint.host_port().map_or("", |(host, _)| host);
+        has(&["0.0.0.0/0", "::ffff:0:0/96"]) && (host.parse::<Ipv4Addr>().is_ok() || has(&["::/0"]))
+    }
+
     /// The policy of the file with what the options say, if there is anything.
     pub(super) fn policy(&self, file: Option<Policy>) -> Option<Policy> {
         if file.is_none() && self.no_pickle_from.is_empty() {
@@ -58,61 +72,54 @@ impl Guarding {
     }
 }
 
-/// What is wrong with a policy where nobody shows a certificate: rules about names in one.
-pub(super) fn rules_of_certificates(policy: &Policy) -> Option<String> {
-    titles(policy.rules_of_certificates()).map(|titles| {
-        format!(
-            "uri:, dns: and cn: are names in certificates, for which only --client-ca asks: without it they are nobody's \
-             in the rules {titles}"
-        )
-    })
+/// Rules that can apply to nobody, by what they say.
+#[derive(Debug)]
+pub(super) struct Idle {
+    why: &'static str,
+    titles: String,
 }
 
-/// What is wrong with a policy where nobody listens at what `at` of a rule says. Where the system
-/// chooses the port, or a supervisor the socket, that shows when the router listens.
-pub(super) fn rules_of_other_endpoints(policy: &Policy, endpoints: &[Endpoint]) -> Option<String> {
-    let is_open = |endpoint: &Endpoint| {
-        matches!(endpoint.scheme(), "fd" | "tls+fd") || endpoint.host_port().is_ok_and(|(_, port)| port == 0)
-    };
-    if endpoints.iter().any(is_open) {
-        return None;
+impl Idle {
+    /// Logs it.
+    pub(super) fn tell(&self) {
+        let Self { why, titles } = self;
+        tracing::warn!(rules = titles, reason = why, "rules of the policy apply to nobody");
     }
-    titles(policy.rules_of_other_endpoints(endpoints)).map(|titles| {
-        let endpoints = endpoints.iter().map(Endpoint::as_str).collect::<Vec<_>>().join(", ");
-        format!("`at` of these rules names nothing of what the router listens at, {endpoints}: {titles}")
-    })
+}
+
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rules of the policy apply to nobody: {}: {}", self.titles, self.why)
+    }
+}
+
+/// What of a policy can apply to nobody who comes to `endpoints`.
+pub(super) fn idle_rules(policy: &Policy, endpoints: &[Endpoint], with_certificates: bool) -> Vec<Idle> {
+    let idle = |titles: Option<String>, why| titles.map(|titles| Idle { why, titles });
+    // Where a supervisor chooses the socket it shows when the router listens what it is.
+    let is_handed_over = |endpoint: &Endpoint| matches!(endpoint.scheme(), "fd" | "tls+fd");
+    // Where the system chooses the port, likewise.
+    let is_open =
+        |endpoint: &Endpoint| is_handed_over(endpoint) || endpoint.host_port().is_ok_and(|(_, port)| port == 0);
+    let is_there = |is_unix: bool| {
+        endpoints.iter().any(|endpoint| is_handed_over(endpoint) || (endpoint.scheme() == "unix") == is_unix)
+    };
+    let certificates = (!with_certificates).then(|| titles(policy.rules_of_certificates())).flatten();
+    let users = (!is_there(true)).then(|| titles(policy.rules_of_users())).flatten();
+    let addresses = (!is_there(false)).then(|| titles(policy.rules_of_addresses())).flatten();
+    let others = (!endpoints.iter().any(is_open)).then(|| titles(policy.rules_of_other_endpoints(endpoints))).flatten();
+    [
+        idle(certificates, "uri:, dns: and cn: are names in certificates, for which only --client-ca asks"),
+        idle(users, "uid: is the user of a process at a Unix socket, and no --listen is one"),
+        idle(addresses, "addr: is an address, which peers of Unix sockets do not have, and no --listen is another"),
+        idle(others, "`at` names nothing of what the router listens at"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn titles<'a>(titles: impl Iterator<Item = &'a str>) -> Option<String> {
     let titles: Vec<_> = titles.map(|title| Shown::new(title).to_string()).collect();
     (!titles.is_empty()).then(|| titles.join(", "))
-}
-
-fn is_reached_from_elsewhere(endpoint: &Endpoint) -> bool {
-    let Ok((host, _)) = endpoint.host_port() else { return false };
-    match host.parse::<IpAddr>() {
-        Ok(address) => !address.to_canonical().is_loopback(),
-        Err(_) => !host.eq_ignore_ascii_case("localhost"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_that_others_reach() {
-        for (endpoint, is) in [
-            ("tcp://127.0.0.1:1", false),
-            ("tcp://[::1]:1", false),
-            ("tls://localhost:1", false),
-            ("unix:///run/a.sock", false),
-            ("tcp://0.0.0.0:1", true),
-            ("tls://[::]:1", true),
-            ("tcp://192.0.2.1:1", true),
-            ("tcp://router.example:1", true),
-        ] {
-            assert_eq!(is_reached_from_elsewhere(&endpoint.parse().unwrap()), is, "{endpoint}");
-        }
-    }
 }

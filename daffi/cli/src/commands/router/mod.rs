@@ -12,7 +12,7 @@ use daffi_admin::{Admin, AdminBuilder};
 
 use self::{
     bounds::Bounds,
-    guarding::{Guarding, rules_of_certificates, rules_of_other_endpoints},
+    guarding::{Guarding, Idle, idle_rules},
     reload::Reload,
 };
 use crate::{
@@ -22,8 +22,8 @@ use crate::{
     failure::Failure,
     interrupts::Interrupts,
     server::{
-        CERTIFICATE_POLL, Certificates, Sockets, announce, check_origins, listening, log_members, pinged, until_ended,
-        watch_sockets,
+        CERTIFICATE_POLL, Certificates, LostSockets, Sockets, announce, check_origins, listening, log_members, pinged,
+        until_ended, watch_sockets,
     },
     settings::{Overruled, Reloading},
     signals::Signals,
@@ -86,6 +86,20 @@ pub(crate) struct Router {
     bounds: Bounds,
 }
 
+/// Logs what was counted, as an event of this name.
+macro_rules! log {
+    ($stats:expr, $event:literal) => {{
+        let stats: RouterStats = $stats;
+        tracing::info!(
+            refused_calls = stats.refused_calls,
+            dropped_requests = stats.dropped_requests,
+            dropped_replies = stats.dropped_replies,
+            denied = stats.denied,
+            $event
+        );
+    }};
+}
+
 fn origin(text: &str) -> Result<String, String> {
     text.parse::<Origin>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -94,6 +108,7 @@ impl Router {
     pub(crate) async fn run(self, interrupts: &Interrupts, reloading: Reloading) -> Result<(), Failure> {
         let signals = Signals::listen()?;
         descriptors::raise();
+        descriptors::warn_of_unused_sockets(&self.listen);
         for variable in &reloading.strangers {
             tracing::warn!(%variable, "this is no option of `daffi router`: `daffi router --help` lists them");
         }
@@ -103,32 +118,34 @@ impl Router {
         let is_guarded = reloading.policy.is_some();
         let router = interrupts.cut(self.bind(tls.clone(), policy)).await?;
         for idle in self.idle_rules(reloading.policy.as_ref(), router.endpoints()) {
-            tracing::warn!("{idle}");
+            idle.tell();
         }
-        let reload = Arc::new(Reload::new(reloading, tls.clone(), router.clone()));
-        let admin = interrupts.cut(self.watching.begin(|| watched(&router, tls.clone()))).await?;
+        let lost = LostSockets::default();
+        let admin = interrupts.cut(self.watching.begin(|| watched(&router, tls.clone(), lost.clone()))).await?;
+        let admin = admin.map(Arc::new);
+        let reload = Arc::new(Reload::new(reloading, tls.clone(), router.clone(), admin.clone()));
         if let Some(tls) = tls {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
         }
-        let watching = tokio::spawn(watch_sockets(router.endpoints()));
+        let watching = tokio::spawn(watch_sockets(router.endpoints(), lost));
         tokio::spawn(log_members(router.events()));
         tracing::info!(name = router.name(), "listening");
         descriptors::warn(self.bounds.max_connections.0);
         if !is_guarded {
             self.guarding.warn_of_strangers(router.endpoints());
         }
-        announce(router.endpoints(), admin.as_ref())?;
+        announce(router.endpoints(), admin.as_deref())?;
         let reload = move || {
             let reload = Arc::clone(&reload);
             move || reload.run()
         };
-        let signals = signals.obey(interrupts, reload, || log(&router.stats(), "counted so far"));
+        let signals = signals.obey(interrupts, reload, || log!(router.stats(), "counted so far"));
         let stop = async {
             watching.abort();
             router.stop().await;
         };
         let ended = until_ended(interrupts, router.join(), stop, router.name(), signals).await;
-        log(&router.stats(), "stopped");
+        log!(router.stats(), "stopped");
         ended
     }
 
@@ -150,10 +167,8 @@ impl Router {
     }
 
     /// What is wrong with rules of this policy that can apply to nobody who comes to `endpoints`.
-    fn idle_rules(&self, policy: Option<&Policy>, endpoints: &[Endpoint]) -> Vec<String> {
-        let Some(policy) = policy else { return Vec::new() };
-        let without_certificates = if self.certificates.are_asked_for() { None } else { rules_of_certificates(policy) };
-        without_certificates.into_iter().chain(rules_of_other_endpoints(policy, endpoints)).collect()
+    fn idle_rules(&self, policy: Option<&Policy>, endpoints: &[Endpoint]) -> Vec<Idle> {
+        policy.map_or_else(Vec::new, |policy| idle_rules(policy, endpoints, self.certificates.are_asked_for()))
     }
 
     /// Whether a router could start with these options, as far as can be told without starting one:
@@ -164,7 +179,7 @@ impl Router {
         pinged(self.ws_ping, &self.listen)?;
         check_origins(&self.allowed_origins, &self.listen)?;
         self.watching.check().await?;
-        Ok(self.idle_rules(policy, &self.listen))
+        Ok(self.idle_rules(policy, &self.listen).iter().map(ToString::to_string).collect())
     }
 }
 
@@ -176,20 +191,10 @@ fn warn_of_overruled(all: &[Overruled]) {
 }
 
 /// What is told of it over HTTP.
-fn watched(router: &Node, tls: Option<ServerTls>) -> AdminBuilder {
-    let admin = Admin::of_router(router);
+fn watched(router: &Node, tls: Option<ServerTls>, lost: LostSockets) -> AdminBuilder {
+    let admin = Admin::of_router(router).needs(move || lost.check());
     match tls {
         Some(tls) => admin.certificate(move || tls.expires()),
         None => admin,
     }
-}
-
-fn log(stats: &RouterStats, event: &str) {
-    tracing::info!(
-        refused_calls = stats.refused_calls,
-        dropped_requests = stats.dropped_requests,
-        dropped_replies = stats.dropped_replies,
-        denied = stats.denied,
-        "{event}"
-    );
 }

@@ -1,13 +1,18 @@
 //! What a router takes from its settings while it runs.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use daffi::{NodeConfig, Router as Node, ServerTls};
+use daffi_admin::Admin;
 
 use super::{Router, warn_of_overruled};
 use crate::{
     cli::Command,
     failure::Failure,
+    server::expires,
     settings::{Reloaded, Reloading},
 };
 
@@ -30,14 +35,15 @@ pub(super) struct Reload {
     reloading: Reloading,
     tls: Option<ServerTls>,
     router: Node,
+    admin: Option<Arc<Admin>>,
     /// The router has a policy of its file.
     is_guarded: AtomicBool,
 }
 
 impl Reload {
-    pub(super) fn new(reloading: Reloading, tls: Option<ServerTls>, router: Node) -> Self {
+    pub(super) fn new(reloading: Reloading, tls: Option<ServerTls>, router: Node, admin: Option<Arc<Admin>>) -> Self {
         let is_guarded = AtomicBool::new(reloading.policy.is_some());
-        Self { reloading, tls, router, is_guarded }
+        Self { reloading, tls, router, admin, is_guarded }
     }
 
     /// Does it, and logs what came of it.
@@ -53,23 +59,26 @@ impl Reload {
                     tracing::info!(changed, "reloaded");
                 } else {
                     let options = later.join(", ");
-                    let text = "reloaded, but for options that take effect when the router starts again";
-                    tracing::warn!(options, changed, "{text}");
+                    tracing::warn!(
+                        options,
+                        changed,
+                        "reloaded, but for options that take effect when the router starts again"
+                    );
                 }
             }
             Err(failure) => {
-                tracing::error!("not reloaded, and all stays as it is: {}", failure.sentence());
+                tracing::error!(reason = failure.sentence(), "not reloaded, and all stays as it is");
             }
         }
     }
 
     fn reloaded(&self) -> Result<Taken, Failure> {
-        let Reloaded { cli, changed, lately, policy, overruled, effective } = self.reloading.read()?;
+        let Reloaded { cli, changed, lately, sections, seals, policy, overruled, effective } = self.reloading.read()?;
         let Command::Router(router) = &cli.command else { return Ok(Taken::default()) };
-        let Router { certificates, listen, guarding, bounds, .. } = router;
+        let Router { certificates, listen, guarding, watching, bounds, .. } = router;
         warn_of_overruled(&overruled);
         for idle in router.idle_rules(policy.as_ref(), self.router.endpoints()) {
-            tracing::warn!("{idle}");
+            idle.tell();
         }
         if policy.is_none() && self.is_guarded.load(Ordering::Relaxed) {
             // A file that somebody is writing looks so, too, and would open the router to all.
@@ -80,12 +89,19 @@ impl Reload {
             ));
         }
         let tls = certificates.settings(listen)?;
+        let token = watching.token()?;
         // Nothing is refused from here on, so a reload holds as a whole or not at all.
-        self.reloading.on_taken(effective);
+        self.reloading.on_taken(effective, seals);
         self.is_guarded.store(policy.is_some(), Ordering::Relaxed);
-        if let (Some(old), Some(new)) = (&self.tls, &tls) {
-            old.replace_by(new);
-        }
+        let certificate = self.tls.as_ref().zip(tls.as_ref()).filter(|(old, new)| old.replace_by(new));
+        let certificate = certificate.map(|(_, new)| match expires(new) {
+            Some(date) => format!("the certificate (expires {date})"),
+            None => "the certificate".to_owned(),
+        });
+        let (admin, wants_token) = (self.admin.as_ref(), token.is_some());
+        // What was checked is not refused.
+        let is_new = |(admin, token): (&Arc<Admin>, String)| admin.set_token(token).unwrap_or(false);
+        let admin_token = admin.zip(token).is_some_and(is_new).then(|| "the token of --admin".to_owned());
         self.router.set_policy(guarding.policy(policy));
         let mut config = NodeConfig::server();
         bounds.apply(&mut config);
@@ -93,9 +109,15 @@ impl Reload {
         cli.logging.change(cli.command.log_level());
         let at_once = |option: &String| {
             let is_of_certificates = OF_CERTIFICATES.contains(&option.as_str());
-            AT_ONCE.contains(&option.as_str()) || (self.tls.is_some() && is_of_certificates)
+            let is_of_admin = option == "admin-token-file";
+            AT_ONCE.contains(&option.as_str())
+                // Those that are gone stay in use.
+                || (self.tls.is_some() && tls.is_some() && is_of_certificates)
+                || (admin.is_some() && wants_token && is_of_admin)
         };
         let later = changed.into_iter().filter(|option| !at_once(option)).collect();
-        Ok(Taken { changed: lately.into_iter().filter(at_once).collect(), later })
+        let options = lately.into_iter().filter(at_once);
+        let contents = sections.into_iter().map(str::to_owned).chain(certificate).chain(admin_token);
+        Ok(Taken { changed: options.chain(contents).collect(), later })
     }
 }
