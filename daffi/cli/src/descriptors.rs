@@ -16,8 +16,8 @@ pub(crate) fn raise() {
     }
 }
 
-/// Warns of sockets that a supervisor hands over and that no endpoint takes: whoever connects to one
-/// of them waits for nobody, and its address is taken.
+/// Warns of sockets that a supervisor hands over and that no endpoint takes: whoever connects to
+/// one of them waits for nobody, and its address is taken.
 pub(crate) fn warn_of_unused_sockets(endpoints: &[Endpoint]) {
     let is_own = env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
     let handed_over = env::var("LISTEN_FDS").ok().filter(|_| is_own).and_then(|count| count.parse::<usize>().ok());

@@ -145,8 +145,8 @@ impl Policy {
         self.rules.iter().filter(|rule| rule.is_of_certificates()).map(Rule::title)
     }
 
-    /// The titles of the rules that are about users: where nobody comes by a Unix socket, they apply
-    /// to nobody.
+    /// The titles of the rules that are about users: where nobody comes by a Unix socket, they
+    /// apply to nobody.
     pub fn rules_of_users(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().filter(|rule| rule.is_of_users()).map(Rule::title)
     }

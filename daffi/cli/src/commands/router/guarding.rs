@@ -51,8 +51,8 @@ impl Guarding {
         }
     }
 
-    /// Whether no PICKLE is taken of anybody who comes to it, by an address of either kind unless it
-    /// is one of IPv4.
+    /// Whether no PICKLE is taken of anybody who comes to it, by an address of either kind unless
+    /// it is one of IPv4.
     fn refuses_all_pickle_at(&self, endpoint: &Endpoint) -> bool {
         let has = |all: &[&str]| self.no_pickle_from.iter().any(|network| all.contains(&network.as_str()));
         let host = endpoint.host_port().map_or("", |(host, _)| host);
