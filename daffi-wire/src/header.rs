@@ -284,6 +284,13 @@ impl Header {
         frame[..2].copy_from_slice(&id.0.to_le_bytes());
     }
 
+    /// The kind of a frame, by its bytes. `None`: they are fewer than a header.
+    #[must_use]
+    pub fn kind_of(frame: &[u8]) -> Option<Kind> {
+        let flags = *frame.get(..Self::LEN)?.get(2)?;
+        Some(Kind::from_number(flags))
+    }
+
     #[inline]
     pub(crate) fn decode(bytes: &[u8; Self::LEN], limits: &Limits) -> Result<(Self, Lengths), DecodeError> {
         let [id0, id1, flags, l0, l1, l2, l3, l4, tail] = *bytes;

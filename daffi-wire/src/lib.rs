@@ -36,7 +36,7 @@
 //! | show a peer's text in a log or on a terminal | [`Shown`] |
 //! | account for nowait traffic through a Router | [`credit_cost`], [`Credit`], [`Grant`] |
 //! | ask whether the other end lives | [`Ping`] |
-//! | say what travels beside a call, or send it in parts | [`Extensions`], [`Data`], [`BodyParts`], [`CallCredit`], [`Cancel`] |
+//! | say what travels beside a call, or send it in parts | [`Extensions`], [`Data`], [`BodyParts`], [`CallCredit`], [`Cancel`], [`CallerLeft`] |
 
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
@@ -72,7 +72,7 @@ mod watch;
 pub use crate::{
     body_parts::{BODY_PART_BYTES, BodyParts, SPLIT_FROM},
     call_credit::{CallCredit, FIRST_CALL_WINDOW, MAX_CALL_WINDOW, data_cost},
-    cancel::{Cancel, CancelReason},
+    cancel::{CallerLeft, Cancel, CancelReason},
     codec::FrameDecoder,
     credit::{Credit, FIRST_WINDOW, FlowId, Grant, MAX_WINDOW, credit_cost},
     data::{Data, DataEnd, InData, MAX_DATA_BYTES, PackedItems},

@@ -30,6 +30,8 @@ pub(super) struct Callers {
     /// Whom the next newcomer looks at first.
     next: usize,
     bytes: usize,
+    /// With so many bytes it is looked who of them has no calls open.
+    most: usize,
     /// The account that counts them.
     account: Arc<Account>,
 }
@@ -72,11 +74,12 @@ impl Callers {
         }
     }
 
-    /// The caller of that name has left.
-    pub(super) fn remove(&mut self, name: &str) {
-        if let Some(&at) = self.by_name.get(name) {
-            self.take(at).note_gone();
-        }
+    /// The caller of that name has left. Gives it, if it was known.
+    pub(super) fn remove(&mut self, name: &str) -> Option<Caller> {
+        let at = *self.by_name.get(name)?;
+        let caller = self.take(at);
+        caller.note_gone();
+        Some(caller)
     }
 
     /// Takes one out; the last one gets its place.
@@ -162,7 +165,7 @@ mod tests {
         assert!(callers.get(&name(0)).is_none(), "it was forgotten");
         let last = callers.get(&name(4_999)).unwrap().clone();
         assert!(!last.is_cancelled());
-        callers.remove(&name(4_999));
+        assert!(callers.remove(&name(4_999)).is_some() && callers.remove(&name(4_999)).is_none());
         assert!(last.is_cancelled());
         drop(callers);
         assert_eq!(account.held_bytes(), 0);

@@ -346,26 +346,6 @@ impl ClientHandler {
         news.into_iter().for_each(|(kind, member)| self.note(kind, member));
     }
 
-    fn on_cancel(&mut self, turn: &mut Turn, frame: &Frame) -> Result<(), Disconnected> {
-        // Its server says so of all calls of one that has left.
-        if frame.header().id() == CallId::NONE {
-            if Cancel::read(frame)?.reason == CancelReason::CallerGone {
-                self.forget(frame.transmitter());
-                self.connection.credit.forget(frame.transmitter());
-            }
-        } else if let Some(caller) = self.known(frame) {
-            self.shared.serving.cancel(turn, &mut self.intake, &caller, frame)?;
-        }
-        Ok(())
-    }
-
-    /// The caller of that name has left: nobody waits for what it called.
-    fn forget(&mut self, caller: &str) {
-        self.callers.remove(caller);
-        self.intake.forget_ended();
-        self.caller = self.caller.take().filter(|known| known.caller() != caller);
-    }
-
     /// Shows callers the members as they are now, and tells what happened to them.
     pub(super) fn show(&mut self) {
         if !self.unshown && self.untold.is_empty() {

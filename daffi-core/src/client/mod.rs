@@ -8,6 +8,7 @@ mod callers;
 mod connection;
 mod context;
 mod credit;
+mod departing;
 mod establish;
 mod group;
 mod moving;

@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::ClientConn;
 use crate::{
+    conn::DataFrom,
     data::{CallData, CallEnd, FlowError, Gathered, Gathering},
     error::Disconnected,
     session::Completed,
@@ -191,6 +192,7 @@ impl ClientConn {
             other: receiver.clone(),
             id,
             is_caller: true,
+            from: DataFrom::Own,
             limits: self.limits,
         }
     }

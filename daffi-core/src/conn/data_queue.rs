@@ -13,12 +13,22 @@ pub(super) const FRAME_COST: usize = 48;
 /// Whose DATA it is: the frames of one direction of one call keep their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DataKey {
-    /// The connection that it came on. `None`: this node's own.
-    pub(crate) from: Option<u64>,
+    pub(crate) from: DataFrom,
     /// The call, by the number under which the peer knows it.
     pub(crate) id: CallId,
     /// Whether the caller sends it.
     pub(crate) from_caller: bool,
+}
+
+/// Where DATA comes from: what shares a number is told apart by this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum DataFrom {
+    /// From the connection of this number, on its way to another.
+    Conn(u64),
+    /// From this node, for a call that it makes.
+    Own,
+    /// From this node, for a call of this caller: each caller counts its own calls.
+    Served(u64),
 }
 
 /// Frames of many calls, which take turns.
@@ -98,6 +108,18 @@ impl DataQueue {
         }
     }
 
+    /// Drops what waits of all calls from there.
+    pub(crate) fn forget_all(&mut self, from: DataFrom) {
+        let gone: Vec<_> = self.calls.extract_if(|key, _| key.from == from).collect();
+        if gone.is_empty() {
+            return;
+        }
+        self.turns.retain(|key| key.from != from);
+        for (key, frames) in gone {
+            frames.iter().for_each(|frame| self.count(key, frame.len(), false));
+        }
+    }
+
     /// To be called when what waits has to wait for long: it keeps no read buffers alive.
     pub(super) fn compact(&mut self) {
         if std::mem::replace(&mut self.is_compact, true) {
@@ -112,7 +134,7 @@ impl DataQueue {
         let add = |to: &mut usize, more: usize| *to = if comes { *to + more } else { *to - more };
         add(&mut self.frames, 1);
         add(&mut self.held, bytes + FRAME_COST);
-        if key.from.is_none() {
+        if !matches!(key.from, DataFrom::Conn(_)) {
             add(&mut self.own_bytes, bytes);
         }
     }
@@ -128,7 +150,7 @@ mod tests {
     use super::*;
 
     fn key(id: u16) -> DataKey {
-        DataKey { from: None, id: CallId(id), from_caller: false }
+        DataKey { from: DataFrom::Own, id: CallId(id), from_caller: false }
     }
 
     #[test]
@@ -138,7 +160,7 @@ mod tests {
             queue.push(key(1), Bytes::from_static(frame.as_bytes()));
         }
         queue.push(key(2), Bytes::from_static(b"b1"));
-        queue.push(DataKey { from: Some(7), ..key(1) }, Bytes::from_static(b"c1"));
+        queue.push(DataKey { from: DataFrom::Conn(7), ..key(1) }, Bytes::from_static(b"c1"));
         assert_eq!((queue.own_bytes(), queue.frames()), (8, 5));
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, ["a1", "b1", "c1", "a2", "a3"]);
@@ -170,5 +192,20 @@ mod tests {
         queue.forget(key(3));
         assert_eq!((queue.pop(), queue.pop(), queue.is_empty()), (Some(Bytes::from_static(b"b1")), None, true));
         assert_eq!((queue.own_bytes(), queue.frames()), (0, 0));
+    }
+
+    #[test]
+    fn what_comes_from_one_is_forgotten_and_nothing_else() {
+        let mut queue = DataQueue::default();
+        let of = |caller, id| DataKey { from: DataFrom::Served(caller), id: CallId(id), from_caller: false };
+        for (caller, id) in [(1, 1), (2, 1), (1, 2), (1, 1)] {
+            queue.push(of(caller, id), Bytes::copy_from_slice(format!("{caller}{id}").as_bytes()));
+        }
+        queue.forget(of(1, 2));
+        assert_eq!((queue.frames(), queue.own_bytes()), (3, 6));
+        queue.forget_all(DataFrom::Served(3));
+        queue.forget_all(DataFrom::Served(1));
+        assert_eq!((queue.frames(), queue.own_bytes()), (1, 2));
+        assert_eq!((queue.pop().unwrap(), queue.pop()), (Bytes::from_static(b"21"), None));
     }
 }

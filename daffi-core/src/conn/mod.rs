@@ -23,6 +23,7 @@ mod timers;
 mod turn;
 mod turnstile;
 mod unfinished;
+mod voice;
 mod way;
 mod write;
 
@@ -49,12 +50,13 @@ pub(crate) use self::{
     body_line::{BodyPlace, BodyProgress, TakesRoom, Whose},
     budget::{Account, Budget, Charge, NoRoom, READ_FREELY, Reading},
     clock::{Clock, SLOW, TimedRun},
-    data_queue::DataKey,
+    data_queue::{DataFrom, DataKey},
     driver::{Driver, Handler},
     inbound::{Inbound, Ticket, WAITING_COST},
     long_turns::LongTurns,
     outbox::{Class, Closed, Outbox, Queued, Receipt},
     turn::{Turn, nanos},
+    voice::Voice,
 };
 use crate::{
     error::Disconnected,
@@ -259,7 +261,16 @@ impl Conn {
 
     /// Drops the DATA of a call that has ended.
     pub(crate) fn forget_data(&self, key: DataKey) {
-        self.outbox.forget_data(key);
+        self.outbox.forget_data(|data| data.forget(key));
+        if self.wants_room.load(Ordering::SeqCst) {
+            // There may be some.
+            self.wake();
+        }
+    }
+
+    /// Drops the DATA of all calls of a caller that has left.
+    pub(crate) fn forget_data_from(&self, from: DataFrom) {
+        self.outbox.forget_data(|data| data.forget_all(from));
         if self.wants_room.load(Ordering::SeqCst) {
             // There may be some.
             self.wake();

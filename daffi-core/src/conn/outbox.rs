@@ -307,11 +307,11 @@ impl Outbox {
         Ok(self.note_queued(&mut queue))
     }
 
-    /// Drops the DATA of a call that has ended.
-    pub(crate) fn forget_data(&self, key: DataKey) {
+    /// Drops DATA of calls that have ended.
+    pub(crate) fn forget_data(&self, forget: impl FnOnce(&mut DataQueue)) {
         let mut queue = self.queue.lock();
         let had_room = queue.data.own_bytes() < OWN_DATA;
-        queue.data.forget(key);
+        forget(&mut queue.data);
         let has_room = !had_room && queue.data.own_bytes() < OWN_DATA;
         self.count(&mut queue);
         let is_awaited = queue.awaited && !self.is_crowded();

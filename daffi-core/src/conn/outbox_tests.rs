@@ -1,5 +1,5 @@
 use super::*;
-use crate::conn::Budget;
+use crate::conn::{Budget, DataFrom};
 
 const MIB: usize = 1024 * 1024;
 
@@ -114,7 +114,7 @@ fn what_a_peer_does_not_take_keeps_no_read_buffer_and_is_counted_as_it_is_held()
 fn other_frames_pass_between_parts_of_much_data() {
     let (outbox, part) = (outbox(16 * MIB), Bytes::from(vec![0; 10_000]));
     for id in [1, 2] {
-        let key = DataKey { from: Some(1), id: daffi_wire::CallId(id), from_caller: true };
+        let key = DataKey { from: DataFrom::Conn(1), id: daffi_wire::CallId(id), from_caller: true };
         for _ in 0..20 {
             assert!(outbox.push_data(key, part.clone()).is_ok());
         }
@@ -176,16 +176,16 @@ async fn who_waits_for_room_is_woken_when_there_is_some() {
 #[tokio::test]
 async fn what_is_forgotten_makes_room_for_those_who_wait() {
     let outbox = outbox(16 * MIB);
-    let key = DataKey { from: None, id: daffi_wire::CallId(1), from_caller: true };
+    let key = DataKey { from: DataFrom::Own, id: daffi_wire::CallId(1), from_caller: true };
     let _asked = outbox.push_data(key, Bytes::from(vec![7; OWN_DATA])).unwrap();
     let mut waiting = Box::pin(outbox.data_room());
     assert!(futures::poll!(waiting.as_mut()).is_pending());
-    outbox.forget_data(key);
+    outbox.forget_data(|data| data.forget(key));
     assert!(futures::poll!(waiting.as_mut()).is_ready());
     drop(waiting);
     let _asked = outbox.push_data(key, Bytes::from(vec![7; 16 * MIB])).unwrap();
     let mut waiting = Box::pin(outbox.room(Class::Own, 1));
     assert!(futures::poll!(waiting.as_mut()).is_pending());
-    outbox.forget_data(key);
+    outbox.forget_data(|data| data.forget(key));
     assert!(futures::poll!(waiting.as_mut()).is_ready());
 }

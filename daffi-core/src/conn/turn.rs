@@ -8,9 +8,9 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use daffi_transport::Batch;
-use daffi_wire::Frame;
+use daffi_wire::{Frame, Level};
 
-use super::{COPIED_BELOW, Class, Clock, Conn, Queued, parts, spare, timers};
+use super::{COPIED_BELOW, Class, Clock, Conn, Queued, Voice, parts, spare, timers};
 use crate::lanes;
 
 /// A lot that grew to so many bytes is queued at once, so that limits see it.
@@ -42,6 +42,8 @@ pub(crate) struct Turn {
     /// The connection whose driver runs, and so needs no wake-up.
     own: u64,
     lots: Vec<Lot>,
+    /// That of the member whose calls are gathered.
+    voice: Option<Arc<Voice>>,
     /// Frames that could not be queued, because their connection had ended.
     lost: Vec<(u64, Batch)>,
     /// Answers for other connections, whether they found room or not.
@@ -64,7 +66,7 @@ impl Turn {
     pub(crate) fn begin(own: &Conn, suspect: u32) -> Self {
         // A thread that is ending has none.
         let lots = LOTS_OF_LAST.try_with(Cell::take).unwrap_or_default();
-        Self { own: own.id, lots, lost: Vec::new(), answers: 0, nanos: 0, clock: Clock::new(suspect) }
+        Self { own: own.id, lots, voice: None, lost: Vec::new(), answers: 0, nanos: 0, clock: Clock::new(suspect) }
     }
 
     /// About the time, in [`nanos`]: one look at the clock does for a turn.
@@ -125,6 +127,15 @@ impl Turn {
         self.send(conn, class, head, payload)
     }
 
+    /// The same of a call of the one member that makes some in this turn: it goes if that may still
+    /// speak when the turn is queued.
+    pub(crate) fn forward_call(&mut self, conn: &Arc<Conn>, voice: &Arc<Voice>, frame: &Frame) -> bool {
+        if self.voice.is_none() {
+            self.voice = Some(Arc::clone(voice));
+        }
+        self.forward(conn, Class::Request, frame)
+    }
+
     fn lot(&mut self, conn: &Arc<Conn>) -> &mut Lot {
         let at = match self.lots.iter().position(|lot| lot.conn.id == conn.id) {
             Some(at) => at,
@@ -142,7 +153,16 @@ impl Turn {
 
     /// Queues all that was gathered.
     pub(crate) fn flush(&mut self) {
+        if self.lots.is_empty() {
+            return;
+        }
+        let voice = self.voice.as_ref().map(|voice| voice.hold());
         for Lot { conn, mut batch, provoked } in self.lots.drain(..) {
+            if let Some(voice) = &voice
+                && conn.level().at_least(Level::FOUR)
+            {
+                voice.sift(&mut batch);
+            }
             lanes::note_exchange(conn.seat, batch.frames());
             let queued =
                 if batch.has_remaining() { conn.outbox.append(&mut batch, provoked) } else { Ok(Queued::Asked) };
@@ -180,6 +200,7 @@ impl Drop for Turn {
 #[cfg(test)]
 mod tests {
     use daffi_transport::PeerInfo;
+    use daffi_wire::Kind;
 
     use super::*;
     use crate::conn::Budget;
@@ -235,5 +256,33 @@ mod tests {
             (gone.id, "one".into(), "two".into())
         );
         assert!(!gone.is_promised());
+    }
+
+    /// Whoever takes a name away tells the receivers so, behind all that went.
+    #[test]
+    fn calls_of_one_that_is_silent_do_not_go_and_its_answers_do() {
+        let frame = |kind| {
+            let header = daffi_wire::Header::new(kind, daffi_wire::CallId(2), daffi_wire::FormatId::JSON, true, true);
+            Frame::new(header, "a", "b", "f", b"{}", &daffi_wire::Limits::default()).unwrap()
+        };
+        for silent in [false, true] {
+            let (own, four, three, voice) = (conn(), conn(), conn(), Arc::default());
+            four.set_level(Level::FOUR);
+            let mut turn = Turn::begin(&own, 0);
+            for other in [&four, &three] {
+                assert!(turn.forward_call(other, &voice, &frame(Kind::Request)));
+                assert!(turn.forward(other, Class::Answer, &frame(Kind::Response)));
+            }
+            if silent {
+                voice.silence();
+            }
+            turn.flush();
+            let kinds = |conn: &Conn| {
+                queued(conn).iter().map(|frame| daffi_wire::Header::kind_of(frame).unwrap()).collect::<Vec<_>>()
+            };
+            assert_eq!(kinds(&three), [Kind::Request, Kind::Response], "it is told nothing");
+            assert_eq!(kinds(&four)[..], [Kind::Request, Kind::Response][usize::from(silent)..]);
+            assert_eq!((voice.is_silent(), voice.speak(|| ()).is_none()), (silent, silent));
+        }
     }
 }

@@ -421,8 +421,8 @@ impl Inflow {
             // The frame in hand is not laid down any more.
             state.reserved = None;
         }
-        drop(state);
         if goes_on && !self.end.is_caller {
+            // Under the lock: it comes behind no terminal.
             self.end.cancel(CancelReason::EnoughItems);
         }
     }

@@ -5,7 +5,7 @@ use daffi_transport::{Batch, PeerInfo};
 use daffi_wire::{CallCredit, CallId, FIRST_CALL_WINDOW, Frame, Limits, NodeName, PackedItems};
 
 use super::*;
-use crate::conn::{Budget, Conn};
+use crate::conn::{Budget, Conn, DataFrom};
 
 const MIB: usize = 1 << 20;
 const PART: usize = 65_280;
@@ -14,7 +14,15 @@ fn inflow(budget: usize, max_item: usize) -> (Inflow, Arc<Conn>) {
     let conn = Conn::new(PeerInfo::new("mem", "test"), &Budget::new(budget, 1.0, 100, MIB));
     let reserved = conn.data_account().try_charge(FIRST_CALL_WINDOW as usize, Instant::now()).unwrap();
     let [me, other] = ["me", "other"].map(|text| NodeName::new(text, &Limits::default()).unwrap());
-    let end = CallEnd { conn: Arc::clone(&conn), me, other, id: CallId(7), is_caller: true, limits: Limits::default() };
+    let end = CallEnd {
+        conn: Arc::clone(&conn),
+        me,
+        other,
+        id: CallId(7),
+        is_caller: true,
+        from: DataFrom::Own,
+        limits: Limits::default(),
+    };
     (Inflow::new(end, reserved, max_item), conn)
 }
 

@@ -32,7 +32,7 @@ pub(crate) use self::{
     pump::{PUMP_COST, PumpError, pump},
 };
 use crate::{
-    conn::{Class, Conn, DataKey},
+    conn::{Class, Conn, DataFrom, DataKey},
     error::ProtocolError,
 };
 
@@ -45,12 +45,14 @@ pub(crate) struct CallEnd {
     pub(crate) id: CallId,
     /// Whether this node made the call, rather than runs it.
     pub(crate) is_caller: bool,
+    /// From where its DATA goes.
+    pub(crate) from: DataFrom,
     pub(crate) limits: Limits,
 }
 
 impl CallEnd {
     const fn key(&self) -> DataKey {
-        DataKey { from: None, id: self.id, from_caller: self.is_caller }
+        DataKey { from: self.from, id: self.id, from_caller: self.is_caller }
     }
 
     fn say(&self, frame: &Frame) {

@@ -55,6 +55,13 @@ impl Outflow {
         }
     }
 
+    /// Queues the word that something follows, unless the call has ended.
+    pub(crate) fn begin<T>(&self, queue: impl FnOnce() -> T) -> Result<T, Stopped> {
+        // Under the lock: it comes behind no end.
+        let state = self.state.lock();
+        if state.stopped { Err(Stopped) } else { Ok(queue()) }
+    }
+
     /// Nothing more is sent, and what waits to be written is dropped.
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();
@@ -144,7 +151,7 @@ impl Outflow {
 
     /// Queues a frame, while nobody else can end the call.
     fn queue(&self, end: DataEnd, packed: bool, bytes: &[u8]) -> Result<(), Stopped> {
-        let CallEnd { conn, me, other, id, is_caller, limits } = &self.end;
+        let CallEnd { conn, me, other, id, is_caller, limits, .. } = &self.end;
         let data = Data { id: *id, from_caller: *is_caller, end, packed, bytes: bytes::Bytes::new() };
         let mut frame = BytesMut::with_capacity(bytes.len() + 64 + me.len() + other.len());
         let mut writer = FrameWriter::begin(&mut frame, me, other, "").map_err(|_| Stopped)?;

@@ -122,6 +122,16 @@ impl AbsentCallers {
         self.forget_answered(name);
     }
 
+    /// Counts that `receiver` has said all about calls of which it was told that their caller left.
+    pub(super) fn end_told(&mut self, name: &str, number: u32, receiver: u64) {
+        let Some(caller) = self.callers.get_mut(name) else { return };
+        caller.calls.end_told(receiver, number);
+        if !caller.calls.is_asked(receiver) {
+            forget(&mut self.by_receiver, receiver, name);
+        }
+        self.forget_answered(name);
+    }
+
     pub(super) fn end_receiver(&mut self, receiver: u64) {
         for name in self.by_receiver.remove(&receiver).unwrap_or_default() {
             if let Some(caller) = self.callers.get_mut(&name) {

@@ -16,7 +16,7 @@ use super::{
     uploads::{Upload, UploadPart},
 };
 use crate::{
-    conn::{Class, Turn, Whose},
+    conn::{Class, DataFrom, Turn, Whose},
     data::{CallEnd, FlowError, Gathered, Gathering},
     error::Disconnected,
     refusal::Refusal,
@@ -224,6 +224,8 @@ impl Forwarder {
             other: me.name.clone(),
             id,
             is_caller,
+            // Nothing goes from here.
+            from: DataFrom::Own,
             limits: self.shared.server.config.limits,
         }
     }

@@ -95,7 +95,8 @@ impl Forwarder {
             Kind::Credit => return self.credit(frame, turn),
             Kind::Ping if !frame.header().wants_reply() => self.me.peer.on_mark(&frame)?,
             Kind::Ping => return self.me.peer.conn.answer_ping(&frame),
-            Kind::Cancel | Kind::Data | Kind::Unknown(_) => {
+            Kind::Cancel => return self.about_caller(&frame),
+            Kind::Data | Kind::Unknown(_) => {
                 // Nothing of them is used yet, and who sends them may be newer than this node.
                 self.shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
             }

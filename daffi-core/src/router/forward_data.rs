@@ -103,7 +103,8 @@ impl Forwarder {
         let (me, credit) = (&*self.me.peer, CallCredit::read(frame)?);
         let granted = me.with_streams(|streams| streams.grant_results(credit));
         Ok(granted.is_some_and(|(to, window)| {
-            self.receiver(frame, to).is_some_and(|receiver| self.pass_credit(&receiver, credit, to, window))
+            let pass = |receiver: Arc<Peer>| me.voice.speak(|| self.pass_credit(&receiver, credit, to, window));
+            self.receiver(frame, to).and_then(pass) == Some(true)
         }))
     }
 
@@ -138,7 +139,8 @@ impl Forwarder {
             return Ok(true);
         }
         if receiver.is_level_four() {
-            return Ok(receiver.conn.send(Class::Terminal, &frame.with_id(number)).is_ok());
+            let said = me.voice.speak(|| receiver.conn.send(Class::Terminal, &frame.with_id(number)).is_ok());
+            return Ok(said == Some(true));
         }
         me.give_up_call(id);
         let error = Refusal::Cancelled.error(format!("{} gave the call up; {} was not told", me.name, receiver.name));

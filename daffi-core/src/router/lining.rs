@@ -78,6 +78,10 @@ impl Sender {
             {
                 // What passed before goes before.
                 turn.flush();
+                if self.peer.voice.is_silent() {
+                    // It would be let go behind the word that this member has left.
+                    return Ok(());
+                }
                 let replaces = flow.held.push_call(self.held_frame(frame.clone()));
                 self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
                 return Ok(());
@@ -85,7 +89,7 @@ impl Sender {
         }
         drop(flows);
         // If the receiver has just left the turn hears of it.
-        let passes = turn.forward(&receiver.conn, Class::Request, frame);
+        let passes = turn.forward_call(&receiver.conn, &self.peer.voice, frame);
         receiver.line.mark_in(turn, &receiver.conn);
         if passes { Ok(()) } else { Err(receiver.conn.outbox.crowd(&receiver.name)) }
     }

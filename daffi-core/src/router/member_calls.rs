@@ -1,6 +1,6 @@
 //! All calls of one member, and what belongs to them: what is about a call ends with it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use daffi_wire::{CallId, Frame};
 
@@ -177,13 +177,11 @@ impl MemberCalls {
         LostCalls { open: self.open.end_receiver(receiver), uploads }
     }
 
-    /// The connection has ended. Gives what receivers may still answer to its name, and the
-    /// connections of those whose answers it waited for.
-    pub(super) fn close(&mut self) -> (OpenCalls, BTreeSet<u64>) {
+    /// The connection has ended. Gives what receivers may still answer to its name.
+    pub(super) fn close(&mut self) -> OpenCalls {
         self.ended.extend(self.uploads.close().map(|upload| upload.body));
         self.streams.close();
-        let awaited = self.open.awaited().collect();
-        (self.open.close(), awaited)
+        self.open.close()
     }
 
     pub(super) const fn is_closed(&self) -> bool {

@@ -9,7 +9,7 @@ use daffi_wire::{Data, DataEnd, FormatId, FrameWriter, Header, Kind, Limits, Nod
 
 use super::*;
 use crate::{
-    conn::{Budget, Conn, Whose, body_line},
+    conn::{Budget, Conn, DataFrom, Whose, body_line},
     data::{CallEnd, Gathered},
     router::streams::ResultWay,
 };
@@ -119,7 +119,8 @@ impl World {
             .unwrap();
         let first = Frame::from_message(bytes.freeze(), &limits).unwrap();
         let (me, other) = (name("a"), name("b"));
-        let end = CallEnd { conn: Arc::clone(conn), me, other, id, is_caller: are_results, limits };
+        let end =
+            CallEnd { conn: Arc::clone(conn), me, other, id, is_caller: are_results, from: DataFrom::Own, limits };
         let account = self.caller.data_account();
         let reserved = account.charge(Gathering::first_bytes(&first));
         let whose = Whose { conn: self.caller.id, name: name("a"), are_results };

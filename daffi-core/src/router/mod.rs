@@ -12,7 +12,9 @@ mod bodies;
 mod choosing;
 mod counted;
 mod delivering;
+mod departing;
 mod exposers;
+mod farewells;
 mod flow;
 mod forward;
 mod forward_data;
@@ -52,7 +54,7 @@ use std::{
 use arc_swap::ArcSwap;
 use daffi_serde::RemoteError;
 use daffi_transport::{Endpoint, Listener};
-use daffi_wire::{CallId, Cancel, CancelReason, Frame, Level, Member, NodeName, Role, Shown};
+use daffi_wire::{CallId, Frame, Level, Member, NodeName, Role, Shown};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
@@ -75,13 +77,13 @@ use self::{
 pub use self::{stats::RouterStats, traffic::MemberStats};
 use crate::{
     config::NodeConfig,
-    conn::{Budget, Class, Conn},
+    conn::{Budget, Conn},
     error::{Ended, InitializationError},
     events::{Events, MemberEvent},
     refusal::Refusal,
     serve::Lifecycle,
     server::{self, Guard, GuardSettings, Host, OpeningId, Server, guarding},
-    session::{Map, Membership, OpenCalls, Policy},
+    session::{Map, Membership, Policy},
 };
 
 /// How often a Router that stops looks whether calls are still open.
@@ -404,33 +406,6 @@ impl RouterShared {
             }
         }
         self.news.notify_one();
-    }
-
-    /// Closes the open calls of a member that is gone, and tells those who have them, or to whom it
-    /// sent what nobody answers, that nobody waits and sends any more: they need not have been told
-    /// of it. Gives what they may still answer.
-    fn close_calls(&self, gone: &Peer) -> OpenCalls {
-        let mut sent_to = Vec::new();
-        if let Some(sender) = self.table.load().get(&gone.name).filter(|sender| sender.peer.id() == gone.id()) {
-            sent_to = sender.receivers();
-            // Nobody answers what never went.
-            for (number, receiver) in sender.take_calls_back() {
-                gone.drop_call(number, receiver);
-            }
-            sender.leave_lines();
-        }
-        let (calls, mut awaited) = gone.close_calls(self.call_limit.as_ref());
-        awaited.extend(sent_to);
-        let cancel = Cancel { id: CallId::NONE, reason: CancelReason::CallerGone };
-        for receiver in awaited.into_iter().filter_map(|receiver| self.exposers.member(receiver)) {
-            if receiver.is_level_four()
-                && let Ok(frame) = cancel.frame(&gone.name, &receiver.name, &self.server.config.limits)
-            {
-                // At most one for each of these calls and flows. One that has just gone needs none.
-                drop(receiver.conn.send(Class::Terminal, &frame));
-            }
-        }
-        calls
     }
 
     /// Answers every open call to a peer that will not answer any more. Calls of others than

@@ -1,7 +1,6 @@
 //! One member of a Router, as all connections see and remember it.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -16,6 +15,7 @@ use parking_lot::Mutex;
 use super::{
     beginning::ResultsWord,
     counted::RoutedCallbacks,
+    farewells::Farewells,
     later::Later,
     line::{Demand, ReceiverLine},
     load::Load,
@@ -30,7 +30,7 @@ use super::{
     uploads::{Upload, UploadPart},
 };
 use crate::{
-    conn::{Closed, Conn},
+    conn::{Closed, Conn, Voice},
     data::Gathering,
     keyed::Names,
     session::{AskedPeer, CallNote, CreditPool, IDS, OpenCalls, Unanswered},
@@ -57,6 +57,10 @@ pub(super) struct Peer {
     /// Counts changes of `methods`.
     exposed: AtomicU64,
     calls: Mutex<CountedCalls>,
+    /// Whether what it says to those whom it calls still goes to them.
+    pub(super) voice: Arc<Voice>,
+    /// How often it was told that a caller left.
+    pub(super) farewells: Farewells,
     /// Those who called this member or sent to it, as long as it has not left.
     callers: Mutex<Option<Senders>>,
     /// What all senders together may have outstanding with it, as far as the Router has to say that
@@ -98,6 +102,8 @@ impl Peer {
             methods: ArcSwap::from_pointee(methods.iter().cloned().collect()),
             exposed: AtomicU64::new(0),
             calls: Mutex::default(),
+            voice: Arc::default(),
+            farewells: Farewells::default(),
             callers: Mutex::new(Some(Senders::default())),
             heard: Heard::default(),
             unheard: Mutex::default(),
@@ -387,6 +393,12 @@ impl Peer {
         self.with_calls(|calls| calls.open_mut().end_unawaited(number, receiver));
     }
 
+    /// `receiver` has said all that it will about the calls of which it was told so that their
+    /// caller left.
+    pub(super) fn end_told(&self, number: u32, receiver: u64) {
+        self.with_calls(|calls| calls.open_mut().end_told(receiver, number));
+    }
+
     /// Does something to those calls of this member of which a part passes in DATA.
     pub(super) fn with_streams<T>(&self, change: impl FnOnce(&mut RoutedStreams) -> T) -> T {
         self.with_calls(|calls| change(calls.streams_mut()))
@@ -422,9 +434,8 @@ impl Peer {
         self.calls.lock().calls.open().asked().collect()
     }
 
-    /// The connection ended: what receivers may still answer to its name, and the connections of
-    /// those whose answers it waited for.
-    pub(super) fn close_calls(&self, limit: Option<&CallLimit>) -> (OpenCalls, BTreeSet<u64>) {
+    /// The connection ended: what receivers may still answer to its name.
+    pub(super) fn close_calls(&self, limit: Option<&CallLimit>) -> OpenCalls {
         self.with_calls(|calls| {
             if let Some(limit) = limit {
                 limit.forget(calls.open_mut(), self.id());

@@ -283,7 +283,14 @@ impl RouterShared {
             Ok((number, _)) => number,
             Err(error) => return error.into(),
         };
-        let sent = to.conn.forward(Class::Request, &if number == id { frame } else { frame.with_id(number) });
+        let frame = if number == id { frame } else { frame.with_id(number) };
+        let forward = || to.conn.forward(Class::Request, &frame);
+        // One of level 3 is not told that callers leave.
+        let sent = if to.is_level_four() { me.voice.speak(forward) } else { Some(forward()) };
+        let Some(sent) = sent else {
+            // Its caller has left just now, and with it all its calls.
+            return Sent::Passed;
+        };
         if !matches!(sent, Ok(true)) {
             me.drop_call(number, to.id());
             return if sent.is_err() { Sent::Left } else { no_room() };

@@ -112,6 +112,10 @@ impl Sender {
             && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
             && !flow.held.is_empty()
         {
+            if receiver.is_level_four() && self.peer.voice.is_silent() {
+                // It would be let go behind the word that this member has left.
+                return Ok(());
+            }
             let replaces = flow.held.push_call(self.held_frame(frame.clone()));
             self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
             return Ok(());
@@ -119,7 +123,7 @@ impl Sender {
         if asks_much && receiver.line.is_for(self.peer.id()) {
             return self.pass_in_line(receiver, frame, turn);
         }
-        let passes = turn.forward(&receiver.conn, Class::Request, frame);
+        let passes = turn.forward_call(&receiver.conn, &self.peer.voice, frame);
         if passes { Ok(()) } else { Err(receiver.conn.outbox.crowd(&receiver.name)) }
     }
 

@@ -6,7 +6,7 @@ use daffi_wire::{CallCredit, CallId, FIRST_CALL_WINDOW, FormatId, StreamFlags, d
 use rustc_hash::FxHashMap;
 
 use crate::{
-    conn::{Account, Charge, Conn, DataKey},
+    conn::{Account, Charge, Conn, DataFrom, DataKey},
     data::Gathering,
     error::ProtocolError,
     session::PassingWindow,
@@ -374,7 +374,7 @@ impl RoutedStreams {
 
 /// The DATA of a call that `from` sends, as it waits for who takes it.
 pub(super) const fn key(from: u64, id: CallId, from_caller: bool) -> DataKey {
-    DataKey { from: Some(from), id, from_caller }
+    DataKey { from: DataFrom::Conn(from), id, from_caller }
 }
 
 #[cfg(test)]

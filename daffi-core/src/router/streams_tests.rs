@@ -200,7 +200,7 @@ impl World {
                 self.waiting[receiver] = DataQueue::default();
             }
             Event::Return => {
-                let (open, _) = self.member.close();
+                let open = self.member.close();
                 self.forget_stale();
                 self.caller = Conn::new(PeerInfo::new("mem", "test"), self.caller.data_account().budget());
                 self.member = MemberCalls::default();

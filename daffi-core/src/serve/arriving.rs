@@ -66,7 +66,8 @@ impl ArrivingCall {
 
     /// Nobody waits for it any more, and what came of it is dropped.
     fn give_up(self) {
-        self.call.end();
+        // Nothing is said of it.
+        drop(self.call.end());
     }
 }
 
@@ -95,9 +96,10 @@ pub(super) fn gather(call: &Arc<Invocation>, answer: ReplyTo, (first, total): (F
     };
     let (weak, method) = (Arc::downgrade(call), first.method().to_owned());
     let on_lost = move || {
-        let Some(call) = weak.upgrade().filter(|call| call.end()) else { return };
+        let Some(call) = weak.upgrade() else { return };
+        let Some(_ending) = call.end() else { return };
         let error = refusal(&FlowError::Stalled, &method);
-        answer.send_terminal(&Context::of_call(call), &method, &error);
+        answer.send_terminal(&Context::of_call(Arc::clone(&call)), &method, &error);
     };
     let method = first.method().to_owned();
     let body = Gathering::begin(end(&context, answer.id), (first, total), reserved, on_lost);

@@ -13,9 +13,13 @@ use std::{
 };
 
 use daffi_wire::CallId;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::caller::{Caller, CallerId};
+use super::{
+    caller::{Caller, CallerId},
+    last_word::LastWord,
+};
 use crate::{data::CallData, keyed::ByNumber};
 
 /// Its callback was begun.
@@ -26,6 +30,10 @@ const ENDED: u8 = 2;
 const CANCELLED: u8 = 4;
 /// Its caller was told that results come one by one.
 const STREAMS: u8 = 8;
+/// Nothing more is said of it.
+const SAID: u8 = 16;
+/// Something waits until that is so.
+const AWAITED: u8 = 32;
 
 /// A call and its caller, as those see them who run, answer and cancel it. All calls of a caller
 /// that cannot be cancelled are one: of them nothing is noted.
@@ -38,6 +46,22 @@ pub(crate) struct Invocation {
     cancelled: Notify,
     /// What comes and goes in DATA.
     data: OnceLock<Arc<CallData>>,
+    /// What is to be said when the answer, which is just on its way, has been said.
+    before: Mutex<Option<Arc<LastWord>>>,
+}
+
+/// The end of a call is this one's to say, and has been said when this is dropped.
+#[must_use = "what ends the call is said while this is kept"]
+pub(crate) struct Ending<'a>(Option<&'a Invocation>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if let Some(call) = self.0
+            && call.state.fetch_or(SAID, AcqRel) & AWAITED != 0
+        {
+            drop(call.before.lock().take());
+        }
+    }
 }
 
 impl Invocation {
@@ -49,6 +73,7 @@ impl Invocation {
             state: AtomicU8::new(0),
             cancelled: Notify::new(),
             data: OnceLock::new(),
+            before: Mutex::new(None),
         }
     }
 
@@ -90,18 +115,31 @@ impl Invocation {
         }
     }
 
-    /// The call is to be answered. `false`: it has ended for its caller.
-    pub(crate) fn end(&self) -> bool {
-        let ends = !self.can_be_cancelled || self.state.fetch_or(ENDED, AcqRel) & ENDED == 0;
-        if ends && let Some(data) = self.data() {
+    /// The call is to be answered, while what is given is kept. `None`: it has ended for its
+    /// caller.
+    pub(crate) fn end(&self) -> Option<Ending<'_>> {
+        if !self.can_be_cancelled {
+            return Some(Ending(None));
+        }
+        if self.state.fetch_or(ENDED, AcqRel) & ENDED != 0 {
+            return None;
+        }
+        if let Some(data) = self.data() {
             data.close();
         }
-        ends
+        Some(Ending(Some(self)))
     }
 
     /// Its results come one by one from now on. The time of each is known to its caller alone.
     pub(super) fn stream(&self) {
         self.state.fetch_or(STREAMS, AcqRel);
+    }
+
+    /// Something goes in DATA that was not to when the call came. `false`: it has ended for its
+    /// caller. After `true`, what ends it sees that.
+    pub(super) fn shows_data(&self) -> bool {
+        // It runs. One of two changes of the state is behind the other, and sees what was before.
+        self.state.fetch_or(BEGUN, AcqRel) & ENDED == 0
     }
 
     /// Whether they do.
@@ -111,7 +149,8 @@ impl Invocation {
 
     /// The caller gave the call up. `false`: it has ended already.
     fn cancel(&self) -> bool {
-        let end = |state| (state & ENDED == 0).then_some(state | ENDED | CANCELLED);
+        // Nothing more is said of it, but for what says this, and that says it first.
+        let end = |state| (state & ENDED == 0).then_some(state | ENDED | CANCELLED | SAID);
         let cancels = self.state.fetch_update(AcqRel, Acquire, end).is_ok();
         if cancels {
             if let Some(data) = self.data() {
@@ -140,9 +179,21 @@ impl Invocation {
         self.state.load(Acquire) & ENDED != 0
     }
 
-    /// Whether it can't be cancelled any more.
+    /// Whether nothing more is said of it.
     fn is_over(self: &Arc<Self>) -> bool {
-        self.is_unseen() || self.state.load(Acquire) & ENDED != 0
+        self.is_unseen() || self.state.load(Acquire) & SAID != 0
+    }
+
+    /// Its caller has left: nothing is said of it any more, but for an answer that is just on its
+    /// way. That is before this word.
+    fn leave(&self, word: Option<&Arc<LastWord>>) {
+        if self.cancel() {
+            return;
+        }
+        let mut before = self.before.lock();
+        if self.state.fetch_or(AWAITED, AcqRel) & SAID == 0 {
+            *before = word.cloned();
+        }
     }
 
     /// Waits until the caller gives the call up. Cancel safe.
@@ -262,6 +313,17 @@ impl Invocations {
         self.get(caller, id).is_some_and(|call| call.cancel())
     }
 
+    /// A caller has left: what has not begun does not run any more, and nothing is said any more
+    /// but what is just on its way, which is before this word.
+    pub(crate) fn leave(&mut self, caller: CallerId, word: Option<&Arc<LastWord>>) {
+        for place in &mut self.places {
+            if let Some((_, call)) = place.take_if(|(_, call)| call.caller.id == caller) {
+                call.leave(word);
+            }
+        }
+        self.others.extract_if(|(of, _), _| *of == caller).for_each(|(_, call)| call.leave(word));
+    }
+
     /// What comes and goes in DATA of a call that has not ended.
     pub(super) fn data(&mut self, caller: CallerId, id: CallId) -> Option<&CallData> {
         let call = self.get(caller, id)?;
@@ -289,123 +351,5 @@ impl fmt::Debug for Invocation {
 }
 
 #[cfg(test)]
-mod tests {
-    use daffi_wire::{Limits, NodeName};
-    use futures::FutureExt;
-
-    use super::*;
-
-    fn caller(name: &str) -> Arc<Caller> {
-        let [name, node] = [name, "node"].map(|text| NodeName::new(text, &Limits::default()).unwrap());
-        Caller::detached(name, node)
-    }
-
-    fn call() -> Invocation {
-        Invocation::new(caller("a"))
-    }
-
-    /// Every order of begin, end and cancel: one terminal, and what was cancelled before it began
-    /// does not begin.
-    #[test]
-    fn a_call_ends_once_whatever_comes_first() {
-        let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
-        for order in orders {
-            let invocation = call();
-            let (mut terminals, mut cancelled) = (0, false);
-            for step in order {
-                match step {
-                    0 => assert_eq!(invocation.begin(), !cancelled, "{order:?}"),
-                    1 => terminals += usize::from(invocation.end()),
-                    _ => {
-                        cancelled = invocation.cancel();
-                        terminals += usize::from(cancelled);
-                    }
-                }
-            }
-            assert_eq!(terminals, 1, "{order:?}");
-            assert_eq!(invocation.is_cancelled(), cancelled);
-            assert_eq!(invocation.cancelled().now_or_never().is_some(), cancelled);
-        }
-    }
-
-    #[test]
-    fn what_has_begun_is_not_withdrawn() {
-        let (waits, runs) = (call(), call());
-        assert!(runs.begin());
-        assert!(waits.withdrawn().now_or_never().is_none());
-        assert!(waits.cancel() && runs.cancel());
-        assert!(waits.withdrawn().now_or_never().is_some());
-        assert!(runs.withdrawn().now_or_never().is_none());
-    }
-
-    #[test]
-    fn what_cannot_be_cancelled_never_is_and_always_ends() {
-        let any = Invocation::of_any(caller("a"));
-        any.begin_unknown();
-        assert!(any.begin() && any.end() && any.begin() && any.end() && !any.is_cancelled());
-    }
-
-    #[test]
-    fn a_number_that_is_used_again_is_another_call() {
-        let (a, b) = (caller("a"), caller("b"));
-        let mut all = Invocations::default();
-        let (first, second) = (all.take(&a), all.take(&a));
-        all.enter(CallId(2), Arc::clone(&first));
-        assert!(!all.cancel(a.id, CallId(3)) && !all.cancel(b.id, CallId(2)), "others' calls");
-        all.enter(CallId(2), Arc::clone(&second));
-        drop(first);
-        assert!(all.cancel(a.id, CallId(2)) && second.is_cancelled());
-        assert!(!all.cancel(a.id, CallId(2)), "it has ended");
-    }
-
-    /// A call takes the place of one that has ended, and of no other.
-    #[test]
-    fn ended_calls_serve_the_next_ones_once_nobody_sees_them() {
-        let (a, b) = (caller("a"), caller("b"));
-        let mut all = Invocations::default();
-        let seen = all.take(&a);
-        assert!(seen.begin() && seen.end());
-        all.give(Arc::clone(&seen));
-        assert!(!Arc::ptr_eq(&seen, &all.take(&a)), "a callback may still look at it");
-        let at = Arc::as_ptr(&seen);
-        all.enter(CallId(1), seen);
-        let other = all.take(&a);
-        all.enter(CallId(1), other);
-        let next = all.take(&b);
-        assert!(Arc::as_ptr(&next) == at && Arc::ptr_eq(&next.caller, &b), "of whoever calls next");
-        assert!(next.begin() && next.end(), "as new");
-    }
-
-    /// Whatever ends in which order: each open call is found, and not many others are remembered.
-    #[test]
-    fn open_calls_are_found_among_any_number() {
-        let callers = [caller("a"), caller("b"), caller("c")];
-        let mut all = Invocations::default();
-        let mut open = Vec::new();
-        let mut rng = fastrand::Rng::with_seed(7);
-        for step in 0..30_000_u32 {
-            let (most, id) = ([1, 40, 1000][step as usize / 10_000], CallId((step % 60_000) as u16 + 1));
-            let caller = rng.choice(&callers).unwrap();
-            let call = all.take(caller);
-            assert!(!call.is_cancelled() && call.caller.id == caller.id);
-            all.enter(id, Arc::clone(&call));
-            open.push((id, call));
-            while open.len() > rng.usize(0..most) {
-                let (id, call) = open.swap_remove(rng.usize(..open.len()));
-                // Some end with an answer, some because nobody waits for one, some are given up.
-                match rng.u8(..3) {
-                    0 => assert!(call.end() && !all.cancel(call.caller.id, id)),
-                    1 => assert!(all.cancel(call.caller.id, id) && call.is_cancelled() && !call.end()),
-                    _ => {}
-                }
-            }
-            all.tidy(open.len());
-            assert!(all.places.len() <= PLACES && all.others.len() <= 2 * open.len());
-        }
-        for (id, call) in open.drain(..) {
-            assert!(all.cancel(call.caller.id, id) && call.is_cancelled());
-        }
-        all.tidy(0);
-        assert_eq!((all.others.len(), all.others.capacity()), (0, 0));
-    }
-}
+#[path = "invocation_tests.rs"]
+mod tests;

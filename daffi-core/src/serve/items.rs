@@ -145,25 +145,28 @@ async fn stream(
     span: Option<Box<CallbackSpan>>,
 ) {
     context.call().stream();
-    if !begin(to, context, method) {
+    // Nothing comes behind the end of a call that its caller gave up.
+    if !matches!(outflow.begin(|| begin(to, context, method)), Ok(true)) {
         return;
     }
     let ended = pump(outflow, |cx, pack| fill(&mut *source, cx, pack, method)).await;
     // What the stream holds is free before its caller knows the end.
     drop(source);
-    match ended {
-        Ok(()) if context.call().end() => {
-            CallbackSpan::end(span.map(|span| *span), None);
-            drop(outflow.finish());
-        }
-        Err(PumpError::Source(error)) if context.call().end() => {
-            CallbackSpan::end(span.map(|span| *span), Some(&error));
+    let error = match ended {
+        Ok(()) => None,
+        Err(PumpError::Source(error)) => Some(error),
+        // It was cancelled, or its connection has ended.
+        Err(_) => return,
+    };
+    let Some(_ending) = context.call().end() else { return };
+    CallbackSpan::end(span.map(|span| *span), error.as_ref());
+    match error {
+        None => drop(outflow.finish()),
+        Some(error) => {
             if let Some(frame) = to.error(context, method, &error) {
                 drop(outflow.fail(frame.get()));
             }
         }
-        // It was cancelled, or its connection has ended.
-        Ok(()) | Err(_) => {}
     }
 }
 

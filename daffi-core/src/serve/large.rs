@@ -36,7 +36,10 @@ impl Large {
         let Some(memory) = context.conn().data_account().try_charge(rest.len(), std::time::Instant::now()) else {
             return lose(to, context, method, bytes, "there is no room for what is not sent at once");
         };
-        if to.queue_first(context, method, first) {
+        // One that its caller gave up has its end, behind which nothing comes.
+        let queued = data.outflow().map(|outflow| outflow.begin(|| to.queue_first(context, method, first)));
+        let Some(Ok(queued)) = queued else { return };
+        if queued {
             spawn(to, context, method, (data, rest, memory));
         } else {
             lose(to, context, method, bytes, "too much waits to be taken");
@@ -44,17 +47,15 @@ impl Large {
     }
 }
 
-/// What comes and goes of the call in DATA. `None`: it is one that has none.
+/// What comes and goes of the call in DATA. `None`: it is one that has none, or has ended.
 fn open(context: &Context, to: ReplyTo) -> Option<Arc<CallData>> {
     let data = context.call().data_or(|| Arc::new(CallData::new(to.format, None, None, None)))?;
     data.outflow_or(|| Outflow::new(end(context, to.id), FIRST_CALL_WINDOW));
-    Some(Arc::clone(data))
+    context.call().shows_data().then(|| Arc::clone(data))
 }
 
 fn lose(to: ReplyTo, context: &Context, method: &str, bytes: usize, why: &str) {
-    if !context.call().end() {
-        return;
-    }
+    let Some(_ending) = context.call().end() else { return };
     let text = format!("{method}() ran, and its answer of {bytes} bytes was dropped: {why}");
     to.send_terminal(context, method, &Refusal::AnswerLost.error(text));
 }
@@ -68,7 +69,9 @@ fn spawn(to: ReplyTo, context: &Context, method: &str, (data, rest, memory): (Ar
         let sent = async {
             let Some(outflow) = data.outflow() else { return };
             // One that was given up, or that has lost its caller, has its end.
-            if outflow.send_parts(&rest).await.is_ok() && own.call().end() {
+            if outflow.send_parts(&rest).await.is_ok()
+                && let Some(_ending) = own.call().end()
+            {
                 drop(outflow.finish());
             }
         };

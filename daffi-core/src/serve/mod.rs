@@ -18,6 +18,7 @@ mod incoming;
 mod invocation;
 mod items;
 mod large;
+mod last_word;
 mod layers;
 mod lifecycle;
 mod node;
@@ -43,6 +44,8 @@ pub use self::{
     request::Request,
 };
 pub(crate) use self::{
+    caller::CallerId,
+    last_word::LastWord,
     lifecycle::Lifecycle,
     node::Node,
     run::{Intake, ServingNode},

@@ -118,10 +118,8 @@ impl ReplyTo {
             return self.begin(context, method, reply, turn);
         }
         let Reply { content, until_sent } = reply;
-        if !context.call().end() {
-            // Its caller gave it up, and was answered so.
-            return;
-        }
+        // One that its caller gave up was answered so.
+        let Some(_ending) = context.call().end() else { return };
         match content {
             Content::Frame(frame, shared) if self.wants_reply => {
                 self.answer(context, method, (frame, shared), turn.as_deref_mut());
@@ -171,9 +169,7 @@ impl ReplyTo {
     /// Ends a call whose deadline passed while its results were sent. One that its caller gave up
     /// has ended.
     pub(super) fn send_expired(self, context: &Context, method: &str) {
-        if !context.call().end() {
-            return;
-        }
+        let Some(_ending) = context.call().end() else { return };
         if let Some(data) = context.call().data() {
             data.end();
         }

@@ -15,9 +15,11 @@ use tokio_util::task::TaskTracker;
 use super::{
     arriving::{Arriving, ArrivingCall, gather, refusal},
     callback::Callback,
+    caller::CallerId,
     context::Context,
     dispatch::{Arrival, Delivery, Direct, Job},
     invocation::{Invocation, Invocations},
+    last_word::LastWord,
     layers::{CallbackService, Serving, Started},
     node::Node,
     open_data::open_data,
@@ -214,7 +216,7 @@ impl ServingNode {
             return;
         };
         let fail = |turn: &mut Turn, error| {
-            if call.end() {
+            if let Some(_ending) = call.end() {
                 answer.send_error(context, &method, &error, turn);
             }
         };
@@ -385,8 +387,10 @@ impl Intake {
         self.callbacks.get(frame).map(|callback| callback.name().clone())
     }
 
-    /// A caller has left: what came of its calls is dropped.
-    pub(crate) fn forget_ended(&mut self) {
+    /// A caller has left: what came of its calls is dropped, what has not begun does not run any
+    /// more, and nothing is said any more but what is just on its way, which is before this word.
+    pub(crate) fn leave(&mut self, caller: CallerId, word: Option<&Arc<LastWord>>) {
+        self.calls.leave(caller, word);
         self.arriving.forget_ended();
     }
 }
@@ -418,7 +422,7 @@ fn await_arguments(
     // Before there is credit, and so before more comes.
     intake.calls.enter(answer.id, Arc::clone(&call));
     if let Err(error) = gather(&call, answer, (frame, total)) {
-        if call.end() {
+        if let Some(_ending) = call.end() {
             answer.send_error(context, &method, &error, turn);
         }
         return;

@@ -1,5 +1,7 @@
 //! The calls that one member made through a Router and that are open.
 
+mod held;
+
 use std::{
     collections::{HashMap, hash_map::Entry},
     time::Instant,
@@ -8,6 +10,7 @@ use std::{
 use daffi_wire::{CallId, NodeName};
 use rustc_hash::FxHashMap;
 
+use self::held::{Held, TOLD_COST};
 use super::{
     call_note::{AskedPeer, CallNote, LoadMark, Unanswered},
     in_flight::{BuildIdHasher, IDS},
@@ -30,6 +33,9 @@ const FEW: usize = 64;
 ///
 /// The calls to one receiver take at most as many numbers as are left for all others, so that one
 /// which never answers takes none from those that do.
+///
+/// When the caller has left, those who have calls of it are [told](Self::tell) so, by a number for
+/// each. Whoever says the number back has said all about these calls: theirs are free then.
 #[derive(Debug, Default)]
 pub(crate) struct OpenCalls {
     calls: HashMap<u16, OpenCall, BuildIdHasher>,
@@ -37,7 +43,9 @@ pub(crate) struct OpenCalls {
     renumbered: HashMap<u16, u16, BuildIdHasher>,
     /// The numbers of the calls to each receiver, by its connection: the end of one that has few is
     /// not looked for among all.
-    held: FxHashMap<u64, Vec<u16>>,
+    held: FxHashMap<u64, Held>,
+    /// How many of their lists are of calls whose caller left.
+    told: usize,
     /// An empty list for the next receiver that is asked.
     spare: Vec<u16>,
     /// Calls that somebody waits for.
@@ -60,8 +68,10 @@ struct OpenCall {
     caller: Option<u16>,
     /// Its caller gave it up, and waits only for the word that it has ended.
     cancelled: bool,
-    /// Its place among those to the same receiver.
+    /// Its place in its list of those to the same receiver.
     at: u16,
+    /// The number by which the receiver was told that its caller left, or 0.
+    told: u32,
     /// Its mark in the line, or 0.
     mark: u32,
     note: CallNote,
@@ -87,17 +97,16 @@ impl OpenCalls {
             Entry::Occupied(held) if held.get().len() >= room => return None,
             Entry::Vacant(_) if room == 0 => return None,
             Entry::Occupied(held) => held.into_mut(),
-            Entry::Vacant(place) => place.insert(std::mem::take(&mut self.spare)),
+            Entry::Vacant(place) => place.insert(Held::new(std::mem::take(&mut self.spare))),
         };
         let number = if is_free { id } else { free(&self.calls, &mut self.last, id) };
         if number != id {
             self.renumbered.insert(id.0, number.0);
         }
         // There are fewer held calls than numbers.
-        let at = u16::try_from(held.len()).ok()?;
-        self.before = at;
-        held.push(number.0);
-        let call = OpenCall { receiver, caller: Some(id.0), cancelled: false, at, mark: 0, note, load };
+        self.before = u16::try_from(held.len()).ok()?;
+        let at = held.push(number.0);
+        let call = OpenCall { receiver, caller: Some(id.0), cancelled: false, at, told: 0, mark: 0, note, load };
         self.calls.insert(number.0, call);
         self.waiting += 1;
         Some(number)
@@ -137,7 +146,8 @@ impl OpenCalls {
         // Lists of numbers have room for twice as many, at most.
         self.calls.capacity() * (size_of::<(u16, OpenCall)>() + 1 + 2 * size_of::<u16>())
             + self.renumbered.capacity() * (size_of::<(u16, u16)>() + 1)
-            + self.held.capacity() * (size_of::<(u64, Vec<u16>)>() + 1)
+            + self.held.capacity() * (size_of::<(u64, Held)>() + 1)
+            + self.told * TOLD_COST
             + self.line.held_bytes()
     }
 
@@ -200,10 +210,7 @@ impl OpenCalls {
             }
         }
         self.unlink(&slot);
-        if self.calls.is_empty() && self.calls.capacity() > KEPT {
-            // One busy moment must not stay with the connection for its life.
-            self.calls = HashMap::default();
-        }
+        self.shrink();
         if slot.cancelled && caller.is_some() {
             self.given_up.push(slot.note);
         }
@@ -227,7 +234,9 @@ impl OpenCalls {
     /// Ends the calls to a receiver that left, and gives their callers' numbers.
     pub(crate) fn end_receiver(&mut self, receiver: u64) -> Vec<CallId> {
         let mut gone = Vec::new();
-        for number in self.held.remove(&receiver).unwrap_or_default() {
+        let held = self.held.remove(&receiver).unwrap_or_default();
+        self.told -= held.told_lists();
+        for number in held.into_numbers() {
             if let Some(OpenCall { caller: Some(id), mark, note, .. }) = self.calls.remove(&number) {
                 self.waits_no_more(mark);
                 self.given_up.push(note);
@@ -254,19 +263,65 @@ impl OpenCalls {
         self.renumbered = HashMap::default();
         self.waiting = 0;
         self.line = CallsByAge::default();
-        Self { calls, held: std::mem::take(&mut self.held), last: self.last, ..Self::default() }
+        let told = std::mem::take(&mut self.told);
+        Self { calls, held: std::mem::take(&mut self.held), told, last: self.last, ..Self::default() }
+    }
+
+    /// Whether `receiver` may still answer calls of which it was not told that their caller left.
+    pub(crate) fn is_untold(&self, receiver: u64) -> bool {
+        self.held.get(&receiver).is_some_and(Held::has_untold)
+    }
+
+    /// Notes that `receiver` is told, by this number, that the caller of these calls has left. For
+    /// what [`close`](Self::close) gave.
+    pub(crate) fn tell(&mut self, receiver: u64, number: u32) {
+        let numbers = self.held.get_mut(&receiver).and_then(|held| held.tell(number));
+        for open in numbers.into_iter().flatten() {
+            if let Some(call) = self.calls.get_mut(open) {
+                call.told = number;
+            }
+        }
+        self.told += usize::from(numbers.is_some());
+    }
+
+    /// How many lists there are of calls whose caller left.
+    #[cfg(test)]
+    pub(super) const fn told(&self) -> usize {
+        self.told
+    }
+
+    /// What `receiver` had to say is said about the calls of which it was told by this number:
+    /// theirs are free. Nothing is done where it was not told, or has said so before.
+    pub(crate) fn end_told(&mut self, receiver: u64, number: u32) {
+        let Entry::Occupied(mut held) = self.held.entry(receiver) else { return };
+        let Some(numbers) = held.get_mut().take_told(number) else { return };
+        self.told -= 1;
+        for open in numbers {
+            self.calls.remove(&open);
+        }
+        if held.get().len() == 0 {
+            held.remove();
+        }
+        self.shrink();
+    }
+
+    /// One busy moment must not stay with the connection for its life.
+    fn shrink(&mut self) {
+        if self.calls.is_empty() && self.calls.capacity() > KEPT {
+            self.calls = HashMap::default();
+        }
     }
 
     /// Takes a call out of the list of its receiver.
     fn unlink(&mut self, call: &OpenCall) {
         let Entry::Occupied(mut held) = self.held.entry(call.receiver) else { return };
-        held.get_mut().swap_remove(call.at.into());
-        if let Some(moved) = held.get().get(usize::from(call.at)) {
-            if let Some(moved) = self.calls.get_mut(moved) {
-                moved.at = call.at;
-            }
-        } else if held.get().is_empty() {
-            let list = held.remove();
+        let (moved, ends_list) = held.get_mut().remove(call.told, call.at);
+        self.told -= usize::from(ends_list);
+        if let Some(moved) = moved.and_then(|moved| self.calls.get_mut(&moved)) {
+            moved.at = call.at;
+        }
+        if held.get().len() == 0 {
+            let list = held.remove().into_spare();
             if list.capacity() <= KEPT {
                 self.spare = list;
             }
@@ -285,12 +340,7 @@ impl OpenCalls {
 
     /// The receivers of these calls, and how many calls each may still answer.
     pub(crate) fn asked(&self) -> impl Iterator<Item = (u64, usize)> {
-        self.held.iter().map(|(receiver, numbers)| (*receiver, numbers.len()))
-    }
-
-    /// The receivers of calls that somebody waits for, each as often as there are.
-    pub(crate) fn awaited(&self) -> impl Iterator<Item = u64> {
-        self.calls.values().filter(|slot| slot.caller.is_some()).map(|slot| slot.receiver)
+        self.held.iter().map(|(receiver, held)| (*receiver, held.len()))
     }
 
     /// Calls that somebody waits for.
@@ -349,152 +399,4 @@ fn free(calls: &HashMap<u16, OpenCall, BuildIdHasher>, last: &mut u16, id: CallI
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    const NOTE: CallNote = CallNote { callback: 7, begun: 0 };
-
-    #[test]
-    fn only_a_reply_of_the_receiver_to_an_open_call_passes() {
-        let mut calls = OpenCalls::default();
-        assert_eq!(calls.open(CallId(2), 10, NOTE), Some(CallId(2)));
-        assert_eq!(calls.complete(CallId(3), 10), None, "no such call");
-        assert_eq!(calls.complete(CallId(2), 11), None, "another node");
-        assert_eq!(calls.complete(CallId(2), 10), Some(CallId(2)));
-        assert_eq!(calls.complete(CallId(2), 10), None, "a second reply");
-    }
-
-    #[test]
-    fn a_call_is_cancelled_once() {
-        let mut calls = OpenCalls::default();
-        calls.open(CallId(2), 10, NOTE);
-        let number = calls.open(CallId(2), 11, NOTE).unwrap();
-        assert_eq!(calls.cancel(CallId(3)), None, "no such call");
-        assert_eq!(calls.cancel(number), None, "another's name for it");
-        assert_eq!(calls.cancel(CallId(2)), Some((number, 11)), "under the number that the receiver knows");
-        assert_eq!(calls.cancel(CallId(2)), None, "it was told");
-        assert_eq!(calls.complete(number, 11), Some(CallId(2)), "it ends as any other");
-        assert_eq!(calls.cancel(CallId(2)), None);
-    }
-
-    #[test]
-    fn what_nobody_answers_ends_and_its_number_rests() {
-        let name = NodeName::new("worker", &daffi_wire::Limits::default()).unwrap();
-        let (mut calls, begun) = (OpenCalls::default(), Instant::now());
-        let at = |seconds| begun + Duration::from_secs(seconds);
-        calls.open(CallId(1), 9, NOTE);
-        for (id, since) in [(2, 0), (3, 1), (4, 1), (5, 2)] {
-            calls.open_in_line(CallId(id), (10, &name), NOTE, at(since));
-        }
-        let second = calls.open_in_line(CallId(2), (10, &name), NOTE, at(3)).unwrap();
-        calls.complete(CallId(3), 10);
-        let mut unanswered = |since: u64, mut steps: usize| {
-            std::iter::from_fn(|| calls.take_unanswered(at(since), &mut steps))
-                .map(|call| call.id.0)
-                .collect::<Vec<_>>()
-        };
-        assert!(unanswered(1, 2).is_empty(), "one was given up, one answered, and the look is over");
-        assert_eq!(unanswered(1, 2), [4]);
-        assert_eq!(unanswered(3, 9), [5, 2], "not the one without a limit");
-        assert_eq!((calls.waits_since(), calls.count_waiting(), calls.len()), (None, 1, 5));
-        for late in [CallId(2), CallId(4), CallId(5), second] {
-            assert_eq!(calls.complete(late, 10), None, "a late answer reaches nobody");
-        }
-        assert_eq!((calls.len(), calls.renumbered.len()), (1, 0));
-    }
-
-    #[test]
-    fn a_number_used_again_travels_under_another() {
-        let mut calls = OpenCalls::default();
-        calls.open(CallId(2), 10, NOTE);
-        let second = calls.open(CallId(2), 10, NOTE).unwrap();
-        assert_ne!(second, CallId(2));
-        let third = calls.open(CallId(2), 10, NOTE).unwrap();
-        assert_eq!(calls.count_waiting(), 1);
-        assert_eq!(calls.complete(CallId(2), 10), None, "the reply to the first, which nobody waits for");
-        assert_eq!(calls.complete(second, 10), None);
-        assert_eq!(calls.complete(third, 10), Some(CallId(2)));
-        assert_eq!((calls.len(), calls.renumbered.len(), calls.held.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn a_call_may_have_the_number_under_which_another_travels() {
-        let mut calls = OpenCalls::default();
-        calls.open(CallId(2), 10, NOTE);
-        let renumbered = calls.open(CallId(2), 10, NOTE).unwrap();
-        let other = calls.open(renumbered, 10, NOTE).unwrap();
-        assert_ne!(other, renumbered);
-        assert_eq!(calls.complete(renumbered, 10), Some(CallId(2)));
-        assert_eq!(calls.complete(other, 10), Some(renumbered));
-        assert!(calls.renumbered.is_empty());
-    }
-
-    #[test]
-    fn a_leaving_receiver_gives_up_its_calls_only() {
-        let mut calls = OpenCalls::default();
-        for (id, receiver) in [(5, 10), (2, 10), (3, 11), (5, 10)] {
-            calls.open(CallId(id), receiver, NOTE);
-        }
-        assert_eq!(calls.end_receiver(10), [CallId(2), CallId(5)]);
-        assert_eq!((calls.len(), calls.renumbered.len(), calls.count_waiting()), (1, 0, 1));
-    }
-
-    /// Whatever was answered and opened before, the end of one receiver ends its calls and no
-    /// others.
-    #[test]
-    fn the_calls_to_each_receiver_are_known_after_any_history() {
-        let (mut calls, mut open) = (OpenCalls::default(), HashMap::new());
-        let mut rng = fastrand::Rng::with_seed(7);
-        for _ in 0..50_000 {
-            let (id, receiver) = (CallId(rng.u16(1..200)), rng.u64(..8));
-            match rng.u8(..16) {
-                0 => {
-                    let gone: Vec<u16> = calls.end_receiver(receiver).iter().map(|id| id.0).collect();
-                    let mut expected: Vec<u16> =
-                        open.extract_if(|_, (_, to)| *to == receiver).filter_map(|(_, (id, _))| id).collect();
-                    expected.sort_unstable();
-                    assert_eq!(gone, expected);
-                }
-                1..8 => {
-                    let to = open.get(&id.0).map_or(receiver, |(_, to)| *to);
-                    let caller = open.remove(&id.0).and_then(|(caller, _)| caller).map(CallId);
-                    assert_eq!(calls.complete(id, to), caller);
-                }
-                _ => {
-                    open.values_mut().for_each(|(caller, _)| *caller = caller.filter(|caller| *caller != id.0));
-                    let number = calls.open(id, receiver, NOTE).unwrap();
-                    assert!(open.insert(number.0, (Some(id.0), receiver)).is_none());
-                }
-            }
-            assert_eq!(calls.len(), open.len());
-        }
-        (0..8).for_each(|receiver| drop(calls.end_receiver(receiver)));
-        assert!(calls.calls.is_empty() && calls.held.is_empty() && calls.renumbered.is_empty() && calls.waiting == 0);
-    }
-
-    /// The one that answers stays callable, whatever the others do not answer, and however often
-    /// the caller goes around.
-    #[test]
-    fn receivers_that_never_answer_leave_numbers_for_the_others() {
-        let mut calls = OpenCalls::default();
-        let mut refused = [0; 3];
-        for round in 0..3 {
-            for id in 1..=u16::MAX {
-                for (hung, refused) in refused.iter_mut().enumerate() {
-                    *refused += usize::from(calls.open(CallId(id), 10 + hung as u64, NOTE).is_none());
-                }
-                let number = calls.open(CallId(id), 99, NOTE).unwrap_or_else(|| panic!("call {id} of round {round}"));
-                assert_eq!(calls.complete(number, 99), Some(CallId(id)));
-            }
-        }
-        assert!(refused.iter().all(|refused| *refused > 0), "{refused:?}");
-        assert!(calls.len() < IDS - IDS / 5, "{} numbers", calls.len());
-        assert!(calls.count_waiting() <= IDS);
-        for hung in 10..13 {
-            calls.end_receiver(hung);
-        }
-        assert_eq!((calls.len(), calls.count_waiting(), calls.renumbered.len(), calls.held.len()), (0, 0, 0, 0));
-    }
-}
+mod tests;

@@ -29,11 +29,13 @@ enum ModelEvent {
     Stray(usize),
     /// The link of this receiver is lost.
     Leave(usize),
-    /// That of the caller is lost, and a newer connection has its name.
+    /// That of the caller is lost, the receivers are told so, and a newer connection has its name.
     Return,
+    /// A receiver has said all about what it was told so often, and says that.
+    Said(usize, u32),
 }
 
-const EVENTS: [ModelEvent; 11] = [
+const EVENTS: [ModelEvent; 12] = [
     ModelEvent::Open(1, 0),
     ModelEvent::Open(1, 1),
     ModelEvent::Open(2, 0),
@@ -45,6 +47,7 @@ const EVENTS: [ModelEvent; 11] = [
     ModelEvent::Stray(0),
     ModelEvent::Leave(0),
     ModelEvent::Return,
+    ModelEvent::Said(0, 1),
 ];
 
 /// A call as it has to be.
@@ -58,6 +61,8 @@ struct ModelCall {
     /// The caller waits for its end.
     waits: bool,
     cancelled: bool,
+    /// By which number its receiver was told that its caller left; 0: by none.
+    told: u32,
     ends: usize,
 }
 
@@ -65,6 +70,8 @@ struct ModelCall {
 struct World {
     open: OpenCalls,
     calls: Vec<ModelCall>,
+    /// How often each receiver was told that the caller left.
+    told: [u32; 2],
 }
 
 impl World {
@@ -107,6 +114,22 @@ impl World {
             ModelEvent::Return => {
                 self.open = self.open.close();
                 self.calls.iter_mut().for_each(|call| call.waits = false);
+                for (receiver, told) in RECEIVERS.into_iter().zip(&mut self.told) {
+                    let is_of = |call: &&mut ModelCall| call.is_open && call.receiver == receiver && call.told == 0;
+                    let mut untold = self.calls.iter_mut().filter(is_of).peekable();
+                    assert_eq!(self.open.is_untold(receiver), untold.peek().is_some());
+                    if untold.peek().is_some() {
+                        *told += 1;
+                        untold.for_each(|call| call.told = *told);
+                        self.open.tell(receiver, *told);
+                    }
+                }
+            }
+            ModelEvent::Said(receiver, number) => {
+                let receiver = RECEIVERS[receiver];
+                self.open.end_told(receiver, number);
+                let is_of = |call: &&mut ModelCall| call.receiver == receiver && call.told == number;
+                self.calls.iter_mut().filter(is_of).for_each(|call| call.is_open = false);
             }
         }
         let (open, waits) = self
@@ -126,7 +149,16 @@ impl World {
         if let Some(call) = self.waiting(id) {
             call.waits = false;
         }
-        self.calls.push(ModelCall { id, number, receiver, is_open: true, waits: true, cancelled: false, ends: 0 });
+        self.calls.push(ModelCall {
+            id,
+            number,
+            receiver,
+            is_open: true,
+            waits: true,
+            cancelled: false,
+            told: 0,
+            ends: 0,
+        });
     }
 
     /// Somebody ends the call that it knows by this number: that of its own, or nobody's.
@@ -164,7 +196,7 @@ fn every_order_of_a_few_events_ends_each_call_once() {
             events.iter().for_each(|event| world.step(*event));
             (0..RECEIVERS.len()).for_each(|receiver| world.step(ModelEvent::Leave(receiver)));
             assert!(world.calls.iter().all(|call| !call.is_open && call.ends <= 1), "{:?}", world.calls);
-            assert_eq!(world.open.receivers().count(), 0);
+            assert_eq!((world.open.receivers().count(), world.open.told()), (0, 0));
         });
         assert!(ran.is_ok(), "{events:?}");
     }

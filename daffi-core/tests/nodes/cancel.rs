@@ -2,7 +2,7 @@
 //! numbers come back.
 
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -12,8 +12,8 @@ use std::{
 
 use daffi_core::{Callback, CallbackOptions, Client, NodeConfig};
 use daffi_serde::RemoteError;
-use daffi_transport::{Endpoint, LinkConfig, Listener, mem};
-use daffi_wire::{CallId, Cancel, CancelReason, Frame, Kind, Limits, MethodName};
+use daffi_transport::Endpoint;
+use daffi_wire::{CallId, CallerLeft, Cancel, CancelReason, Frame, Kind, Limits, MethodName};
 use futures::{FutureExt, StreamExt};
 use tokio::{sync::Notify, time::timeout};
 
@@ -22,15 +22,15 @@ use crate::{
     support::{Formats, client, client_exposing, endpoint, formats, plain, router, service_at},
 };
 
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(300), future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 /// What callbacks saw.
 #[derive(Default)]
-struct Seen {
-    begun: AtomicUsize,
-    cancelled: AtomicUsize,
+pub(crate) struct Seen {
+    pub(crate) begun: AtomicUsize,
+    pub(crate) cancelled: AtomicUsize,
     changed: Notify,
 }
 
@@ -53,17 +53,17 @@ impl Seen {
         .await;
     }
 
-    async fn begun(&self, count: usize) {
+    pub(crate) async fn begun(&self, count: usize) {
         self.until("callbacks begin", &self.begun, count).await;
     }
 
-    async fn cancelled(&self, count: usize) {
+    pub(crate) async fn cancelled(&self, count: usize) {
         self.until("callbacks see that they were cancelled", &self.cancelled, count).await;
     }
 }
 
 /// `wait`: async, ends when it is cancelled. `block`: plain, the same on a thread. `add`: at once.
-fn callbacks(seen: &Arc<Seen>) -> Vec<Callback> {
+pub(crate) fn callbacks(seen: &Arc<Seen>) -> Vec<Callback> {
     let name = |name: &str| MethodName::new(name, &Limits::default()).unwrap();
     let (waits, blocks) = (Arc::clone(seen), Arc::clone(seen));
     let wait = Callback::asynchronous(name("wait"), CallbackOptions::new(), formats(), move |(): (), ctx| {
@@ -103,13 +103,13 @@ async fn callee(behind_router: bool, workers: usize, seen: &Arc<Seen>) -> (Nodes
 }
 
 /// Polls a call once, which sends it.
-async fn begin<T>(call: impl Future<Output = T>) -> impl Future<Output = T> {
+pub(crate) async fn begin<T>(call: impl Future<Output = T>) -> impl Future<Output = T> {
     let mut call = Box::pin(call);
     assert!((&mut call).now_or_never().is_none(), "it waits for its answer");
     call
 }
 
-async fn answers(caller: &Client<Formats>) {
+pub(crate) async fn answers(caller: &Client<Formats>) {
     let sum = soon("an answer", caller.rpc().call::<i64>("add", (3, 4))).await;
     assert_eq!(sum.unwrap(), 7);
 }
@@ -244,7 +244,7 @@ async fn a_future_that_may_be_dropped_is_dropped_with_its_call_and_at_its_deadli
     }
 }
 
-async fn cancel(peer: &mut Peer, id: u16, from: &str, to: &str, reason: CancelReason) {
+pub(crate) async fn cancel(peer: &mut Peer, id: u16, from: &str, to: &str, reason: CancelReason) {
     let frame = Cancel { id: CallId(id), reason }.frame(from, to, &Limits::default()).unwrap();
     peer.send_bytes(frame.as_bytes()).await;
 }
@@ -344,7 +344,10 @@ async fn nobody_cancels_the_calls_of_another() {
             cancel(&mut other, id, from, "worker", CancelReason::CallerGone).await;
         }
     }
-    cancel(&mut other, 0, "caller", "worker", CancelReason::CallerGone).await;
+    for says in [CallerLeft::Told(1), CallerLeft::Answered(1)] {
+        let frame = says.frame("caller", "worker", &Limits::default()).unwrap();
+        other.send_bytes(frame.as_bytes()).await;
+    }
     other.send_to(Kind::Request, 200, ["other", "worker", "add"], r#"{"args":[1,2],"kwargs":{}}"#, true).await;
     while other.receive().await.unwrap().header().id() != CallId(200) {}
     answers(&caller).await;
@@ -386,8 +389,8 @@ async fn who_has_calls_of_a_caller_that_is_gone_is_told_by_the_router() {
                 _ => {}
             }
         };
-        let said = Cancel { id: CallId::NONE, reason: CancelReason::CallerGone };
-        assert_eq!((Cancel::read(&gone).unwrap(), gone.transmitter()), (said, "caller"));
+        let said = CallerLeft::Told(1 + u32::from(by_eviction));
+        assert_eq!((CallerLeft::read(&gone).unwrap(), gone.transmitter()), (Some(said), "caller"));
         let mut heard = Vec::new();
         // What was evicted leaves for good when the newer connection ends.
         while heard.last() != Some(&Kind::Events) {
@@ -402,38 +405,6 @@ async fn who_has_calls_of_a_caller_that_is_gone_is_told_by_the_router() {
         assert_ne!(frame.kind(), Kind::Cancel);
         events += usize::from(frame.kind() == Kind::Events);
     }
-}
-
-/// The word alone ends them: no news of the caller's end came.
-#[tokio::test]
-async fn the_word_that_a_caller_is_gone_ends_all_its_calls_and_no_others() {
-    let seen: Arc<Seen> = Arc::default();
-    // A Router by hand.
-    let at = endpoint();
-    let mut listener = mem::MemListener::bind(&at).unwrap();
-    let connecting = client_exposing(&at, "worker", NodeConfig::client().workers(2), callbacks(&seen));
-    let accepting = async {
-        let accepted = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
-        let mut router = Peer(accepted.upgrade().await.unwrap());
-        let hello = router.receive().await.unwrap();
-        let body = r#"{"meta":{"type":"router/4","error":null},"members":[]}"#;
-        let answer = Frame::new(hello.header(), "worker", "", "", body.as_bytes(), &Limits::default()).unwrap();
-        router.send_bytes(answer.as_bytes()).await;
-        router.0.reader.set_level(daffi_wire::Level::FOUR);
-        router
-    };
-    let (_worker, mut router) = tokio::join!(connecting, accepting);
-    let wait = |id, from: &'static str| (Kind::Request, id, [from, "worker", "wait"]);
-    // Two run, and one of each caller waits in line.
-    for (kind, id, names) in [wait(2, "gone"), wait(3, "there"), wait(4, "gone"), wait(5, "there")] {
-        router.send_to(kind, id, names, r#"{"args":[],"kwargs":{}}"#, true).await;
-    }
-    seen.begun(2).await;
-    cancel(&mut router, 0, "gone", "worker", CancelReason::CallerGone).await;
-    seen.cancelled(1).await;
-    // The one in line of the other caller runs, and the one of the caller that is gone never does.
-    seen.begun(3).await;
-    assert_eq!((seen.begun.load(SeqCst), seen.cancelled.load(SeqCst)), (3, 1));
 }
 
 /// How many calls are given up below; `DAFFI_CANCELLED_CALLS` says another number.

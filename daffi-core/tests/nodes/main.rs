@@ -16,6 +16,7 @@ mod cast_results;
 mod choosing;
 mod credit;
 mod data_hostile;
+mod departures;
 mod ends;
 mod extensions;
 mod frames_hostile;

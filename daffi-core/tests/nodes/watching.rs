@@ -5,9 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use daffi_core::{CallError, Client, MemberEvent, Router};
 use daffi_transport::{Endpoint, mem::MemConnector, mem::MemListener};
-use daffi_wire::{
-    Cancel, CancelReason, FormatId, Frame, Handshake, Header, Kind, Level, Limits, MethodName, Ping, Watch,
-};
+use daffi_wire::{CallerLeft, FormatId, Frame, Handshake, Header, Kind, Level, Limits, MethodName, Ping, Watch};
 use futures::{FutureExt, StreamExt};
 use tokio::{
     sync::Semaphore,
@@ -247,7 +245,7 @@ async fn what_nobody_answers_comes_from_those_it_was_not_told_of() {
     sender.stop().await;
     let gone = next(&mut receiver).await;
     assert_eq!((gone.kind(), gone.transmitter()), (Kind::Cancel, "sender"));
-    assert_eq!(Cancel::read(&gone).unwrap().reason, CancelReason::CallerGone);
+    assert_eq!(CallerLeft::read(&gone).unwrap(), Some(CallerLeft::Told(0)), "it has no calls that could be answered");
     assert_eq!(listed(&watch(&mut receiver, "receiver", &Watch::default()).await), [""; 0], "and nothing else");
 }
 

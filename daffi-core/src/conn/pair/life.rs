@@ -3,7 +3,7 @@
 use tokio::time::advance;
 
 use super::*;
-use crate::conn::DataKey;
+use crate::conn::{DataFrom, DataKey};
 
 #[tokio::test(start_paused = true)]
 async fn idle_peers_are_not_waited_for_when_a_node_stops() {
@@ -55,7 +55,7 @@ async fn the_farewell_is_behind_all_that_waits_and_nothing_is_read_after_it() {
     let mut pair = Pair::new(&budget(), Level::FOUR);
     pair.take(0);
     for id in 1..=4 {
-        let key = DataKey { from: None, id: CallId(id), from_caller: false };
+        let key = DataKey { from: DataFrom::Own, id: CallId(id), from_caller: false };
         pair.conn.send_data(key, request(100_000).into()).unwrap();
     }
     let farewell = Ping::Answers(*b"farewell").frame();
