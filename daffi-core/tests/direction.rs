@@ -25,7 +25,8 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("serve::node", &["conn", "serve::lifecycle"]),
     ("serve::extensions", &[]),
     ("serve::caller", &["conn", "serve::node"]),
-    ("serve::invocation", &["data", "serve::caller"]),
+    ("serve::last_word", &["conn", "serve::node", "serve::caller"]),
+    ("serve::invocation", &["data", "serve::caller", "serve::last_word"]),
     ("serve::read_extensions", &[]),
     (
         "serve::context",

@@ -30,8 +30,6 @@ pub(super) struct Callers {
     /// Whom the next newcomer looks at first.
     next: usize,
     bytes: usize,
-    /// With so many bytes it is looked who of them has no calls open.
-    most: usize,
     /// The account that counts them.
     account: Arc<Account>,
 }

@@ -32,15 +32,15 @@ impl Voice {
     }
 
     /// Keeps the voice as it is until what is given is dropped.
-    pub(super) fn hold(&self) -> Held<'_> {
-        Held(self.is_silent.lock())
+    pub(super) fn hold(&self) -> VoiceKept<'_> {
+        VoiceKept(self.is_silent.lock())
     }
 }
 
 /// A voice that stays as it is.
-pub(super) struct Held<'a>(MutexGuard<'a, bool>);
+pub(super) struct VoiceKept<'a>(MutexGuard<'a, bool>);
 
-impl Held<'_> {
+impl VoiceKept<'_> {
     /// Leaves only what goes in any case of what a turn gathered.
     #[inline]
     pub(super) fn sift(&self, batch: &mut Batch) {

@@ -11,7 +11,10 @@ use daffi_wire::NodeName;
 use tokio_util::sync::CancellationToken;
 
 use super::node::Node;
-use crate::{config::NodeConfig, conn::Conn};
+use crate::{
+    config::NodeConfig,
+    conn::{Conn, DataFrom},
+};
 
 /// One caller on one connection. Its calls share this, so that none of them makes its own.
 pub(crate) struct Caller {
@@ -49,6 +52,11 @@ impl CallerId {
     fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Relaxed))
+    }
+
+    /// From where the DATA of all calls of this caller goes.
+    pub(crate) const fn data_from(self) -> DataFrom {
+        DataFrom::Served(self.0)
     }
 }
 

@@ -52,9 +52,9 @@ pub(crate) struct Invocation {
 
 /// The end of a call is this one's to say, and has been said when this is dropped.
 #[must_use = "what ends the call is said while this is kept"]
-pub(crate) struct Ending<'a>(Option<&'a Invocation>);
+pub(crate) struct EndToSay<'a>(Option<&'a Invocation>);
 
-impl Drop for Ending<'_> {
+impl Drop for EndToSay<'_> {
     fn drop(&mut self) {
         if let Some(call) = self.0
             && call.state.fetch_or(SAID, AcqRel) & AWAITED != 0
@@ -117,9 +117,9 @@ impl Invocation {
 
     /// The call is to be answered, while what is given is kept. `None`: it has ended for its
     /// caller.
-    pub(crate) fn end(&self) -> Option<Ending<'_>> {
+    pub(crate) fn end(&self) -> Option<EndToSay<'_>> {
         if !self.can_be_cancelled {
-            return Some(Ending(None));
+            return Some(EndToSay(None));
         }
         if self.state.fetch_or(ENDED, AcqRel) & ENDED != 0 {
             return None;
@@ -127,7 +127,7 @@ impl Invocation {
         if let Some(data) = self.data() {
             data.close();
         }
-        Some(Ending(Some(self)))
+        Some(EndToSay(Some(self)))
     }
 
     /// Its results come one by one from now on. The time of each is known to its caller alone.

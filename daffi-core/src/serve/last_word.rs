@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use daffi_wire::{CallerLeft, NodeName};
 
-use super::{caller::CallerId, node::Node, open_data::served};
+use super::{caller::CallerId, node::Node};
 use crate::conn::{Class, Conn};
 
 /// Said when this is dropped by the last who has it: by all whose answers to calls of that caller
@@ -35,7 +35,7 @@ impl Drop for LastWord {
     fn drop(&mut self) {
         // DATA lets other frames pass: what waits of its calls would come behind this.
         if let Some(id) = self.id {
-            self.conn.forget_data_from(served(id));
+            self.conn.forget_data_from(id.data_from());
         }
         let Ok(frame) = self.says.frame(&self.node.name, &self.caller, &self.node.config.limits) else { return };
         // A connection that has ended has no open calls.

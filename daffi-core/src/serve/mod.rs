@@ -1,12 +1,13 @@
 //! How a node serves calls: its callbacks, the layers around them, and the workers that run them.
 //!
 //! In one direction: [`node`] and [`lifecycle`] are what a node has by itself; a [`caller`] is who
-//! calls it, an [`invocation`] an open call as those see it who run, answer and cancel it;
-//! [`arriving`] calls have no arguments yet; [`context`] is what a callback knows of its call,
-//! [`incoming`] its arguments that come one by one, and [`reply`] takes its answer back, [`items`]
-//! one of many parts and [`large`] one of many bytes; a [`request`] and its [`callback`] name each
-//! other; [`registry`] finds a callback, [`dispatch`] runs it, [`layers`] stand around that, and
-//! [`run`] is where a request that was read begins.
+//! calls it, a [`last_word`] what is said when it has left, and an [`invocation`] an open call as
+//! those see it who run, answer and cancel it; [`arriving`] calls have no arguments yet;
+//! [`context`] is what a callback knows of its call, [`incoming`] its arguments that come one by
+//! one, and [`reply`] takes its answer back, [`items`] one of many parts and [`large`] one of many
+//! bytes; a [`request`] and its [`callback`] name each other; [`registry`] finds a callback,
+//! [`dispatch`] runs it, [`layers`] stand around that, and [`run`] is where a request that was read
+//! begins.
 
 mod arriving;
 mod callback;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use daffi_serde::RemoteError;
 use daffi_wire::{CallId, FIRST_CALL_WINDOW, FormatId};
 
-use super::{caller::CallerId, context::Context, read_extensions::Streams};
+use super::{context::Context, read_extensions::Streams};
 use crate::{
-    conn::{Conn, DataFrom},
+    conn::Conn,
     data::{CallData, CallEnd, Inflow, Outflow, StreamPlace},
     refusal::Refusal,
 };
@@ -53,14 +53,9 @@ pub(super) fn end(context: &Context, id: CallId) -> CallEnd {
         other: context.caller_name().clone(),
         id,
         is_caller: false,
-        from: served(context.caller_id()),
+        from: context.caller_id().data_from(),
         limits: node.config.limits,
     }
-}
-
-/// From where the DATA of all calls of this caller goes.
-pub(super) const fn served(caller: CallerId) -> DataFrom {
-    DataFrom::Served(caller.0)
 }
 
 /// Takes the memory of a first window.

@@ -10,7 +10,7 @@ use std::{
 use daffi_wire::{CallId, NodeName};
 use rustc_hash::FxHashMap;
 
-use self::held::{Held, TOLD_COST};
+use self::held::{NumbersHeld, TOLD_COST};
 use super::{
     call_note::{AskedPeer, CallNote, LoadMark, Unanswered},
     in_flight::{BuildIdHasher, IDS},
@@ -43,7 +43,7 @@ pub(crate) struct OpenCalls {
     renumbered: HashMap<u16, u16, BuildIdHasher>,
     /// The numbers of the calls to each receiver, by its connection: the end of one that has few is
     /// not looked for among all.
-    held: FxHashMap<u64, Held>,
+    held: FxHashMap<u64, NumbersHeld>,
     /// How many of their lists are of calls whose caller left.
     told: usize,
     /// An empty list for the next receiver that is asked.
@@ -97,7 +97,7 @@ impl OpenCalls {
             Entry::Occupied(held) if held.get().len() >= room => return None,
             Entry::Vacant(_) if room == 0 => return None,
             Entry::Occupied(held) => held.into_mut(),
-            Entry::Vacant(place) => place.insert(Held::new(std::mem::take(&mut self.spare))),
+            Entry::Vacant(place) => place.insert(NumbersHeld::new(std::mem::take(&mut self.spare))),
         };
         let number = if is_free { id } else { free(&self.calls, &mut self.last, id) };
         if number != id {
@@ -146,7 +146,7 @@ impl OpenCalls {
         // Lists of numbers have room for twice as many, at most.
         self.calls.capacity() * (size_of::<(u16, OpenCall)>() + 1 + 2 * size_of::<u16>())
             + self.renumbered.capacity() * (size_of::<(u16, u16)>() + 1)
-            + self.held.capacity() * (size_of::<(u64, Held)>() + 1)
+            + self.held.capacity() * (size_of::<(u64, NumbersHeld)>() + 1)
             + self.told * TOLD_COST
             + self.line.held_bytes()
     }
@@ -269,7 +269,7 @@ impl OpenCalls {
 
     /// Whether `receiver` may still answer calls of which it was not told that their caller left.
     pub(crate) fn is_untold(&self, receiver: u64) -> bool {
-        self.held.get(&receiver).is_some_and(Held::has_untold)
+        self.held.get(&receiver).is_some_and(NumbersHeld::has_untold)
     }
 
     /// Notes that `receiver` is told, by this number, that the caller of these calls has left. For
@@ -399,4 +399,5 @@ fn free(calls: &HashMap<u16, OpenCall, BuildIdHasher>, last: &mut u16, id: CallI
 }
 
 #[cfg(test)]
+#[path = "open_calls/number_tests.rs"]
 mod tests;

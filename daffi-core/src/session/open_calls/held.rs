@@ -8,7 +8,7 @@ pub(super) const TOLD_COST: usize = 96;
 /// The numbers under which one receiver may answer, in lists: whoever knows the place of a number
 /// in its list takes it out at once.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct NumbersHeld {
     /// Those of calls whose caller is there, or of which the receiver is not told that it left.
     untold: Vec<u16>,
     /// The others, by the number by which it was told. There is no empty list.
@@ -17,7 +17,7 @@ pub(super) struct Held {
     told_len: usize,
 }
 
-impl Held {
+impl NumbersHeld {
     /// `list`: an empty one.
     pub(super) const fn new(list: Vec<u16>) -> Self {
         Self { untold: list, told: BTreeMap::new(), told_len: 0 }
