@@ -4,9 +4,11 @@ use daffi_wire::{Frame, Kind};
 
 use super::{
     Peer,
-    bodies::give_up,
-    forward::{Forwarder, refuse_request},
-    streams,
+    calls::{
+        bodies::give_up,
+        forward::{Forwarder, refuse_request},
+        streams,
+    },
 };
 use crate::{error::Disconnected, session::Denied};
 

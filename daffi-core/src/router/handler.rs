@@ -12,12 +12,14 @@ use daffi_wire::{Frame, Handshake, Kind, Level, Member, NodeName, Role, Shown};
 
 use super::{
     Peer, RouterShared,
-    announcing::{Announcing, TooManyNewcomers},
-    counted::now,
-    forward::Forwarder,
-    ready::Sign,
-    sender::Sender,
-    watching::Watching,
+    calls::forward::Forwarder,
+    flow::sender::Sender,
+    members::{
+        announcing::{Announcing, TooManyNewcomers},
+        watching::Watching,
+    },
+    stats::counted::now,
+    waiting::ready::Sign,
 };
 use crate::{
     conn::{Alive, Class, Conn, Handler, Ticket, Turn},

@@ -1,50 +1,21 @@
 //! A node that joins many clients: it forwards their calls to each other and decodes none.
 
-mod absent;
 #[cfg(test)]
 mod accepting_tests;
-mod announcing;
 #[cfg(any(test, feature = "internals"))]
 #[cfg_attr(not(feature = "internals"), allow(unreachable_pub, reason = "it is public with the feature"))]
 pub(crate) mod bare;
-mod beginning;
-mod bodies;
+mod calls;
 mod choosing;
-mod counted;
-mod delivering;
-mod departing;
-mod exposers;
-mod farewells;
 mod flow;
-mod forward;
-mod forward_data;
 mod guarded;
 mod handler;
-mod held;
-#[cfg(test)]
-mod held_orders_tests;
 #[cfg(test)]
 mod lanes_tests;
-mod later;
-mod line;
-mod lining;
-mod load;
-mod member_calls;
-mod own;
+mod members;
 mod peer;
-mod ready;
-mod receipts;
-mod releasing;
-mod sender;
-mod senders;
 mod stats;
-mod streams;
-mod telling;
-mod traffic;
-mod unanswered;
-mod uploads;
 mod waiting;
-mod watching;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -58,23 +29,20 @@ use daffi_wire::{CallId, Frame, Level, Member, NodeName, Role, Shown};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
+pub use self::stats::{RouterStats, traffic::MemberStats};
 use self::{
-    absent::AbsentCallers,
-    announcing::Newcomers,
-    counted::RoutedCallbacks,
-    exposers::Exposers,
+    calls::{
+        absent::AbsentCallers,
+        unanswered::{CallLimit, end_unanswered},
+    },
+    choosing::exposers::Exposers,
+    flow::sender::Sender,
     handler::RouterHandler,
-    own::ToldStats,
+    members::{announcing::Newcomers, telling::tell_news},
     peer::Peer,
-    ready::Sign,
-    releasing::release_waiting,
-    sender::Sender,
-    stats::Counters,
-    telling::tell_news,
-    unanswered::{CallLimit, end_unanswered},
-    waiting::{WaitingRoom, end_overdue},
+    stats::{Counters, counted::RoutedCallbacks, own::ToldStats},
+    waiting::{WaitingRoom, end_overdue, ready::Sign, releasing::release_waiting},
 };
-pub use self::{stats::RouterStats, traffic::MemberStats};
 use crate::{
     config::NodeConfig,
     conn::{Budget, Conn},
@@ -428,7 +396,7 @@ impl RouterShared {
                 self.refuse_call(caller, id, &gone.name, "", &error);
             }
             for id in ended.uploads {
-                self.refuse_call(caller, id, &gone.name, "", &bodies::left_before(&gone.name));
+                self.refuse_call(caller, id, &gone.name, "", &calls::bodies::left_before(&gone.name));
             }
             if lost > 0 {
                 self.counters.dropped_requests.fetch_add(lost as u64, Ordering::Relaxed);

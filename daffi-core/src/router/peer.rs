@@ -13,21 +13,23 @@ use daffi_wire::{CallId, Frame, Handshake, Level, MethodName, NodeName};
 use parking_lot::Mutex;
 
 use super::{
-    beginning::ResultsWord,
-    counted::RoutedCallbacks,
-    farewells::Farewells,
-    later::Later,
-    line::{Demand, ReceiverLine},
-    load::Load,
-    member_calls::{CompletedCall, LostCalls, MemberCalls},
-    ready::Ready,
-    sender::Sender,
-    senders::Senders,
-    streams::{NoStreamRoom, RoutedStreams, key},
-    telling::Heard,
-    traffic::Traffic,
-    unanswered::CallLimit,
-    uploads::{Upload, UploadPart},
+    calls::{
+        beginning::ResultsWord,
+        farewells::Farewells,
+        later::Later,
+        member_calls::{CompletedCall, LostCalls, MemberCalls},
+        streams::{NoStreamRoom, RoutedStreams, key},
+        unanswered::CallLimit,
+        uploads::{Upload, UploadPart},
+    },
+    choosing::load::Load,
+    flow::{
+        line::{Demand, ReceiverLine},
+        sender::Sender,
+    },
+    members::{senders::Senders, telling::Heard},
+    stats::{counted::RoutedCallbacks, traffic::Traffic},
+    waiting::ready::Ready,
 };
 use crate::{
     conn::{Closed, Conn, Voice},

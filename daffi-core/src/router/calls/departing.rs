@@ -1,0 +1,86 @@
+//! Callers that leave, as those hear of it who have calls of theirs.
+//!
+//! A receiver is told by a number, behind all calls that it got of the caller and before any of the
+//! next that bears the name. It says the number back when it has said all that it will about these
+//! calls: what it did not answer rests no longer.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use daffi_wire::{CallerLeft, Frame};
+
+use super::forward::Forwarder;
+use crate::{
+    conn::Class,
+    error::Disconnected,
+    router::{Peer, RouterShared},
+    session::OpenCalls,
+};
+
+impl RouterShared {
+    /// Closes the open calls of a member that is gone, and tells those who may still answer some,
+    /// or to whom it sent what nobody answers, that nobody waits and sends any more: they need not
+    /// have been told of it. Gives what they may still answer. Whoever calls this has the lock of
+    /// the members, without which nobody bears the name next.
+    pub(crate) fn close_calls(&self, gone: &Peer) -> OpenCalls {
+        // Its driver may be in the middle of a turn.
+        gone.voice.silence();
+        let mut sent_to = Vec::new();
+        if let Some(sender) = self.table.load().get(&gone.name).filter(|sender| sender.peer.id() == gone.id()) {
+            sent_to = sender.receivers();
+            // Nobody answers what never went.
+            for (number, receiver) in sender.take_calls_back() {
+                gone.drop_call(number, receiver);
+            }
+            sender.leave_lines();
+        }
+        let mut calls = gone.close_calls(self.call_limit.as_ref());
+        sent_to.extend(calls.receivers().filter(|receiver| calls.is_untold(*receiver)));
+        sent_to.sort_unstable();
+        sent_to.dedup();
+        for receiver in sent_to.into_iter().filter_map(|receiver| self.exposers.member(receiver)) {
+            if receiver.is_level_four() {
+                self.tell_gone(gone, &receiver, &mut calls);
+            }
+        }
+        calls
+    }
+
+    fn tell_gone(&self, gone: &Peer, receiver: &Peer, calls: &mut OpenCalls) {
+        let number = if calls.is_untold(receiver.id()) { receiver.farewells.next() } else { 0 };
+        let Ok(frame) = CallerLeft::Told(number).frame(&gone.name, &receiver.name, &self.server.config.limits) else {
+            return;
+        };
+        // At most one for each of these calls and flows. One that has just gone needs none.
+        if receiver.conn.send(Class::Terminal, &frame).is_ok() && number != 0 {
+            calls.tell(receiver.id(), number);
+        }
+    }
+
+    /// `receiver` has said all that it will about the calls of which it was told by this number
+    /// that their caller left: theirs are free for whoever bears that name next, or does by now.
+    fn end_told(&self, caller: &str, number: u32, receiver: &Peer) {
+        // Calls pass on under this lock.
+        let _members = self.members.lock();
+        self.absent.lock().end_told(caller, number, receiver.id());
+        if let Some(next) = self.table.load().get(caller) {
+            next.peer.end_told(number, receiver.id());
+        }
+    }
+}
+
+impl Forwarder {
+    /// Handles a CANCEL of this member that is about all calls of a caller. What it was not told,
+    /// or has said before, is skipped.
+    pub(crate) fn about_caller(&self, frame: &Frame) -> Result<(), Disconnected> {
+        let (shared, me): (_, &Arc<Peer>) = (&self.shared, &self.me.peer);
+        match CallerLeft::read(frame)? {
+            Some(CallerLeft::Answered(number)) if frame.is_from(&me.name) && me.farewells.take_answer() => {
+                shared.end_told(frame.receiver(), number, me);
+            }
+            _ => {
+                shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! How the requests of a member stand in the lines before those that it asks much of.
+
+use std::sync::{Arc, Weak, atomic::Ordering};
+
+use daffi_wire::{Frame, Ping, credit_cost};
+
+use super::{RoutedFlow, sender::Sender};
+use crate::{
+    conn::{Class, Turn},
+    error::Disconnected,
+    router::Peer,
+    session::FairPlace,
+};
+
+/// The place of one sender in the line before one receiver, which it gives up when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lined {
+    receiver: Weak<Peer>,
+    place: FairPlace,
+}
+
+impl Lined {
+    fn new(receiver: &Arc<Peer>) -> Self {
+        Self { receiver: Arc::downgrade(receiver), place: FairPlace::default() }
+    }
+
+    fn leave(&mut self) {
+        if let Some(receiver) = self.receiver.upgrade() {
+            receiver.line.leave(&mut self.place);
+        }
+    }
+}
+
+impl Drop for Lined {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// By what requests go on that are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GoesBy {
+    /// In the line before their receiver, if there is one.
+    Line,
+    /// It is the turn of their sender: the first goes by that.
+    Turn,
+    /// As there is no line for them.
+    Credit,
+}
+
+impl Sender {
+    /// Sends a call on that has to stand in line.
+    #[cold]
+    pub(crate) fn pass_in_line(
+        self: &Arc<Self>,
+        receiver: &Arc<Peer>,
+        frame: &Frame,
+        turn: &mut Turn,
+    ) -> Result<(), String> {
+        let bytes = frame.as_bytes().len();
+        if !receiver.conn.outbox.admits(Class::Request, bytes) {
+            return Err(receiver.conn.outbox.crowd(&receiver.name));
+        }
+        let inbound = &self.peer.conn.inbound;
+        if !inbound.has_room_for_few() {
+            let (bytes, frames) = (inbound.bytes(), inbound.frames());
+            return Err(format!("{frames} requests of {} of {bytes} bytes wait for their turns", self.peer.name));
+        }
+        let mut flows = self.flows.lock();
+        let flow = match flows.get_mut(&receiver.id()) {
+            Some(flow) => Some(flow),
+            None => RoutedFlow::of_calls(self, receiver).map(|flow| flows.entry(receiver.id()).or_insert(flow)),
+        };
+        if let Some(flow) = flow {
+            let lined = flow.lined.get_or_insert_with(|| Lined::new(receiver));
+            let cost = credit_cost(bytes);
+            if !flow.held.is_empty()
+                || !receiver.line.pass(&receiver.conn, &mut lined.place, cost, || Arc::downgrade(self))
+            {
+                // What passed before goes before.
+                turn.flush();
+                if self.peer.voice.is_silent() {
+                    // It would be let go behind the word that this member has left.
+                    return Ok(());
+                }
+                let replaces = flow.held.push_call(self.held_frame(frame.clone()));
+                self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+        drop(flows);
+        // If the receiver has just left the turn hears of it.
+        let passes = turn.forward_call(&receiver.conn, &self.peer.voice, frame);
+        receiver.line.mark_in(turn, &receiver.conn);
+        if passes { Ok(()) } else { Err(receiver.conn.outbox.crowd(&receiver.name)) }
+    }
+
+    /// Whether a nowait request of so many bytes and such a cost may pass now.
+    pub(crate) fn nowait_has_turn(
+        self: &Arc<Self>,
+        flow: &mut RoutedFlow,
+        receiver: &Arc<Peer>,
+        (bytes, cost): (usize, u64),
+        turn: &mut Turn,
+    ) -> bool {
+        !receiver.is_level_four()
+            || !self.peer.asking.is_much_nowait(flow.account.outstanding() + cost, bytes, turn)
+            || self.has_turn(&mut flow.lined, receiver, cost, &mut GoesBy::Line)
+    }
+
+    /// Whether a request of that cost may go. It is counted in the line, if there is one, or its
+    /// sender has a place there.
+    pub(crate) fn has_turn(
+        self: &Arc<Self>,
+        lined: &mut Option<Lined>,
+        receiver: &Arc<Peer>,
+        cost: u64,
+        by: &mut GoesBy,
+    ) -> bool {
+        match by {
+            GoesBy::Credit => return true,
+            GoesBy::Turn => {
+                *by = GoesBy::Line;
+                if let Some(lined) = lined {
+                    receiver.line.take_turn(&mut lined.place, cost);
+                }
+                return true;
+            }
+            GoesBy::Line if !receiver.is_level_four() || !receiver.line.is_for(self.peer.id()) => return true,
+            GoesBy::Line => {}
+        }
+        let lined = lined.get_or_insert_with(|| Lined::new(receiver));
+        receiver.line.pass(&receiver.conn, &mut lined.place, cost, || Arc::downgrade(self))
+    }
+
+    /// It is the turn of this member in the line before `receiver`, or there is no line any more.
+    fn take_turn(self: &Arc<Self>, receiver: &Arc<Peer>, by: GoesBy) {
+        if let Some(flow) = self.flows.lock().get_mut(&receiver.id()) {
+            if let Some(lined) = &mut flow.lined {
+                lined.leave();
+            }
+            self.release(flow, receiver, by);
+        }
+    }
+
+    /// This member has left: what of its nowait requests stands in line goes on, as far as there is
+    /// credit for it.
+    pub(crate) fn leave_lines(self: &Arc<Self>) {
+        for flow in self.flows.lock().values_mut() {
+            if let Some(mut lined) = flow.lined.take()
+                && let Some(receiver) = lined.receiver.upgrade()
+            {
+                lined.leave();
+                self.release(flow, &receiver, GoesBy::Credit);
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// All that stands in line before this member goes, as far as there is credit for it: it takes
+    /// no further calls.
+    pub(crate) fn let_line_go(self: &Arc<Self>) {
+        for sender in self.callers() {
+            sender.take_turn(self, GoesBy::Credit);
+        }
+    }
+
+    /// This member answers a question: it has read all that came before that.
+    pub(crate) fn on_mark(self: &Arc<Self>, frame: &Frame) -> Result<(), Disconnected> {
+        let Ping::Answers(token) = Ping::read(frame)? else { return Ok(()) };
+        let let_go = self.line.on_mark(token);
+        for sender in let_go.iter().filter_map(Weak::upgrade) {
+            sender.take_turn(self, GoesBy::Line);
+        }
+        while let Some(next) = self.line.next() {
+            if let Some(sender) = next.upgrade() {
+                sender.take_turn(self, GoesBy::Turn);
+            }
+        }
+        self.line.mark(&self.conn);
+        Ok(())
+    }
+}

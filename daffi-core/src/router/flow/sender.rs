@@ -1,0 +1,452 @@
+//! What one member of a Router sends: calls, and its nowait traffic as far as each receiver takes
+//! it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use daffi_wire::{CallId, Credit, EncodeError, FlowId, Frame, Grant, Limits, credit_cost};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::{
+    RoutedFlow, Telling,
+    held::{HeldFrame, Released, WaitsFor},
+    lining::GoesBy,
+    receipts::{GrantWritten, RequestWritten},
+};
+use crate::{
+    conn::{Class, Closed, Ticket, Turn},
+    router::Peer,
+};
+
+/// A member as the sender of requests. It is held by its connection, by the table while it bears
+/// its name, and by what it sent to receivers of level 3 and was not written yet: with the last of
+/// them goes what is held.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) peer: Arc<Peer>,
+    /// The flows by the connection of the receiver.
+    pub(crate) flows: Mutex<FxHashMap<u64, RoutedFlow>>,
+    /// Requests held in all flows, so that calls need not look while there are none. Relaxed: it
+    /// grows on the sender's own connection, whose calls look; one that sees it shrink late looks
+    /// once more.
+    pub(crate) held: AtomicUsize,
+    /// Calls that wait until somebody takes them.
+    waiting: AtomicUsize,
+    /// Those of them that this member's driver is to send on.
+    anew: Mutex<Vec<CallId>>,
+    limits: Limits,
+}
+
+/// Why a nowait request went nowhere.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// The receiver's connection ended just now.
+    Left,
+    /// Its sender believes in a receiver that bore the name before.
+    OldFlow,
+}
+
+impl Lost {
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Left => "it has just left",
+            Self::OldFlow => "it was meant for one that bore the name before",
+        }
+    }
+}
+
+impl Sender {
+    pub(crate) fn new(peer: Arc<Peer>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            peer,
+            flows: Mutex::default(),
+            held: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            anew: Mutex::default(),
+            limits,
+        })
+    }
+
+    pub(crate) fn held_requests(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// A call of this member begins to wait until somebody takes it.
+    pub(crate) fn note_waits(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_waits_no_more(&self) {
+        self.waiting.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Whether calls of this member wait, so that its driver need not look for one while none does.
+    /// Only that driver adds some; of one that has gone it finds what was done to let it go.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
+    }
+
+    /// Has a call that waits sent on by the driver of this member, as if it came now.
+    pub(crate) fn send_anew(&self, id: CallId) {
+        self.anew.lock().push(id);
+        self.peer.conn.ask_for_room();
+    }
+
+    /// The calls that are to be sent on so.
+    pub(crate) fn take_anew(&self) -> Vec<CallId> {
+        std::mem::take(&mut *self.anew.lock())
+    }
+
+    /// Sends a call of this member on, behind what is held for the same receiver and, if it
+    /// `asks_much`, in the line of those who do while others ask little. The error says why there
+    /// is no room.
+    pub(crate) fn pass_call(
+        self: &Arc<Self>,
+        receiver: &Arc<Peer>,
+        frame: &Frame,
+        asks_much: bool,
+        turn: &mut Turn,
+    ) -> Result<(), String> {
+        if self.held_requests() > 0
+            && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
+            && !flow.held.is_empty()
+        {
+            if receiver.is_level_four() && self.peer.voice.is_silent() {
+                // It would be let go behind the word that this member has left.
+                return Ok(());
+            }
+            let replaces = flow.held.push_call(self.held_frame(frame.clone()));
+            self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
+            return Ok(());
+        }
+        if asks_much && receiver.line.is_for(self.peer.id()) {
+            return self.pass_in_line(receiver, frame, turn);
+        }
+        let passes = turn.forward_call(&receiver.conn, &self.peer.voice, frame);
+        if passes { Ok(()) } else { Err(receiver.conn.outbox.crowd(&receiver.name)) }
+    }
+
+    /// Keeps DATA of a call of this member with the call, if that waits to go to `receiver` under
+    /// this number. `false`: it has gone.
+    pub(crate) fn hold_data(&self, receiver: u64, number: CallId, frame: &Frame) -> bool {
+        self.held_requests() > 0
+            && self.flows.lock().get_mut(&receiver).is_some_and(|flow| {
+                // Counted only for a call that waits.
+                flow.held.push_data(number, || self.held_frame(frame.clone()))
+            })
+    }
+
+    /// Takes a call back that waits to go to `receiver` under this number. `false`: it has gone.
+    pub(crate) fn take_back(&self, receiver: u64, number: CallId) -> bool {
+        let is_held = self.held_requests() > 0
+            && self.flows.lock().get_mut(&receiver).is_some_and(|flow| flow.held.take_back(number));
+        self.held.fetch_sub(usize::from(is_held), Ordering::Relaxed);
+        is_held
+    }
+
+    /// Takes all calls back that wait, and gives their numbers and the connections of those whom
+    /// they were for.
+    pub(crate) fn take_calls_back(&self) -> Vec<(CallId, u64)> {
+        let mut flows = self.flows.lock();
+        let numbers = flows
+            .iter_mut()
+            .flat_map(|(receiver, flow)| flow.held.take_calls_back().into_iter().map(|number| (number, *receiver)));
+        let taken: Vec<_> = numbers.collect();
+        self.held.fetch_sub(taken.len(), Ordering::Relaxed);
+        taken
+    }
+
+    /// Begins a flow to `receiver`, as this member says.
+    ///
+    /// `in_step`: the receiver has heard of this member. What it is told of one that bore the name
+    /// before ends that one's flow, and not this, which else begins later.
+    pub(crate) fn on_begin(self: &Arc<Self>, receiver: &Arc<Peer>, number: FlowId, frame: Frame, in_step: bool) {
+        let mut flows = self.flows.lock();
+        if let Some(flow) = flows.get_mut(&receiver.id()) {
+            // The sender heard late that another bears the name now, which this flow went to
+            // already.
+            if flow.held.is_empty() && flow.may_renew() {
+                let _gone = flow.renew(number, self, receiver, &frame);
+            } else {
+                flow.await_next();
+                let replaces = flow.held.push_begin(self.uncredited_frame(frame), number);
+                self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
+            }
+            return;
+        }
+        let Some(mut flow) = RoutedFlow::new(number, self, receiver) else { return };
+        if !in_step {
+            self.begin_later(&mut flow, receiver, frame);
+        } else if receiver.is_level_four() && flow.tell_begin(self, receiver, &frame).is_err() {
+            // The receiver left just now, and `forget` may have been called before.
+            return;
+        }
+        flows.insert(receiver.id(), flow);
+    }
+
+    fn begin_later(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Peer, begins: Frame) {
+        self.hold(flow, WaitsFor::News, begins);
+        receiver.introduce_later(self);
+    }
+
+    /// Begins a flow that waited until `receiver` was told of this member.
+    pub(crate) fn on_heard_of(self: &Arc<Self>, receiver: &Arc<Peer>) {
+        let mut flows = self.flows.lock();
+        let Some(flow) = flows.get_mut(&receiver.id()) else { return };
+        if flow.held.waits_for_news()
+            && let Some(Released::Frame(frame, _)) = flow.held.pop(|_| true)
+        {
+            self.held.fetch_sub(1, Ordering::Relaxed);
+            if receiver.is_level_four() {
+                // To a connection that has just ended nothing goes any more.
+                let _gone = flow.tell_begin(self, receiver, &frame);
+            }
+            self.release(flow, receiver, GoesBy::Line);
+        }
+    }
+
+    /// What a nowait request of this member costs, as it came. On a link of level 3 there are no
+    /// extensions, whatever its header says.
+    pub(crate) fn cost_of(&self, frame: &Frame) -> u64 {
+        credit_cost(match self.peer.is_level_four() {
+            true => frame.credit_bytes(),
+            false => frame.payload().len(),
+        })
+    }
+
+    /// Gives the price of a request back that `receiver` never gets: this member has paid for it,
+    /// and would wait for ever for the other to work it off.
+    pub(crate) fn note_dropped(self: &Arc<Self>, receiver: &Arc<Peer>, cost: u64) {
+        if self.peer.is_level_four()
+            && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
+            && flow.is_announced
+        {
+            flow.note_dropped(cost);
+            self.tell(flow, receiver);
+        }
+    }
+
+    /// Sends a nowait request of this member on, as far as the receiver's credit goes; else it is
+    /// held. `in_step`: the receiver has heard of this member.
+    pub(crate) fn pass_nowait(
+        self: &Arc<Self>,
+        receiver: &Arc<Peer>,
+        (frame, cost): (Frame, u64),
+        in_step: bool,
+        turn: &mut Turn,
+    ) -> Result<(), Lost> {
+        // The lock is held over the queueing, so that nothing overtakes what `on_grant` lets go at
+        // the same time.
+        let mut flows = self.flows.lock();
+        let flow = match flows.get_mut(&receiver.id()) {
+            Some(flow) if flow.is_announced => flow,
+            _ if self.peer.is_level_four() => return Err(Lost::OldFlow),
+            Some(flow) => {
+                let number = FlowId(fastrand::u32(..));
+                if let Ok(begins) = self.begins(number, receiver) {
+                    if flow.held.is_empty() {
+                        flow.renew(number, self, receiver, &begins).map_err(|Closed| Lost::Left)?;
+                    } else {
+                        flow.await_next();
+                        let replaces = flow.held.push_begin(self.uncredited_frame(begins), number);
+                        self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
+                    }
+                }
+                flow
+            }
+            None => {
+                let number = FlowId(fastrand::u32(..));
+                let mut flow = RoutedFlow::new(number, self, receiver).ok_or(Lost::Left)?;
+                if receiver.is_level_four()
+                    && let Ok(begins) = self.begins(number, receiver)
+                {
+                    if in_step {
+                        flow.tell_begin(self, receiver, &begins).map_err(|Closed| Lost::Left)?;
+                    } else {
+                        self.begin_later(&mut flow, receiver, begins);
+                    }
+                }
+                flows.entry(receiver.id()).or_insert(flow)
+            }
+        };
+        let passes = flow.held.is_empty()
+            && flow.account.can_pay(cost)
+            && self.nowait_has_turn(flow, receiver, (frame.as_bytes().len(), cost), turn);
+        if !passes || !flow.account.pay(cost) {
+            self.hold(flow, WaitsFor::Credit(cost), frame);
+            return Ok(());
+        }
+        if self.forward_nowait(flow, receiver, &frame, cost).is_err() {
+            // The receiver left just now, and `forget` may have been called before.
+            flows.remove(&receiver.id());
+            return Err(Lost::Left);
+        }
+        receiver.line.mark(&receiver.conn);
+        Ok(())
+    }
+
+    /// The word that a flow begins, for a sender that knows nothing of flows.
+    fn begins(&self, number: FlowId, receiver: &Peer) -> Result<Frame, EncodeError> {
+        Credit::Begins(number).frame(&self.peer.name, &receiver.name, &self.limits)
+    }
+
+    fn hold(&self, flow: &mut RoutedFlow, waits: WaitsFor, frame: Frame) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        flow.held.push(self.uncredited_frame(frame), waits);
+    }
+
+    /// A call that waits, or a part of one.
+    pub(crate) fn held_frame(&self, frame: Frame) -> HeldFrame {
+        HeldFrame::new(frame, |bytes| Ticket::new(Arc::clone(&self.peer.conn), bytes))
+    }
+
+    /// A nowait request that waits, or the word that a flow begins.
+    fn uncredited_frame(&self, frame: Frame) -> HeldFrame {
+        HeldFrame::new(frame, |bytes| Ticket::uncredited(Arc::clone(&self.peer.conn), bytes))
+    }
+
+    /// A level 4 receiver grants credit itself when it worked the request off. For one of level 3,
+    /// being written counts.
+    fn forward_nowait(
+        self: &Arc<Self>,
+        flow: &mut RoutedFlow,
+        receiver: &Arc<Peer>,
+        frame: &Frame,
+        cost: u64,
+    ) -> Result<(), Closed> {
+        let Some(local) = &mut flow.local else {
+            return receiver.conn.forward(Class::Nowait, frame).map(drop);
+        };
+        local.incoming.receive(cost);
+        receiver.conn.forward_with(frame, || {
+            Box::new(RequestWritten { sender: Arc::clone(self), receiver: Arc::downgrade(receiver), cost })
+        })
+    }
+
+    /// Takes a grant of `receiver`: what was held goes on, and the member hears of it.
+    pub(crate) fn on_grant(self: &Arc<Self>, receiver: &Arc<Peer>, grant: Grant) {
+        let mut flows = self.flows.lock();
+        if let Some(flow) = flows.get_mut(&receiver.id()) {
+            self.grant(flow, receiver, grant);
+        }
+    }
+
+    fn grant(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, grant: Grant) {
+        if !flow.account.take_grant(grant) {
+            return;
+        }
+        self.release(flow, receiver, GoesBy::Line);
+        if self.peer.is_level_four() {
+            self.tell(flow, receiver);
+        }
+    }
+
+    /// Sends on what was held, as far as it may go by now.
+    pub(crate) fn release(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, mut by: GoesBy) {
+        while let Some(released) = {
+            let may_renew = flow.may_renew();
+            let RoutedFlow { account, held, lined, .. } = flow;
+            let mut has_turn = |cost| self.has_turn(lined, receiver, cost, &mut by);
+            held.pop(|waits| match waits {
+                WaitsFor::Turn(cost) => has_turn(cost),
+                WaitsFor::Credit(cost) => account.can_pay(cost) && has_turn(cost) && account.pay(cost),
+                WaitsFor::Quiet(_) => may_renew,
+                WaitsFor::News => false,
+            })
+        } {
+            // To a connection that has just ended nothing goes any more.
+            let _gone = match released {
+                Released::Call { number, frame, data } => self.forward_call(receiver, number, (&frame, &data)),
+                Released::Frame(frame, WaitsFor::News | WaitsFor::Turn(_)) => {
+                    receiver.conn.forward(Class::Nowait, &frame).map(drop)
+                }
+                Released::Frame(frame, WaitsFor::Credit(cost)) => self.forward_nowait(flow, receiver, &frame, cost),
+                Released::Frame(frame, WaitsFor::Quiet(number)) => self.renew(flow, number, receiver, &frame),
+            };
+            self.held.fetch_sub(1, Ordering::Relaxed);
+        }
+        receiver.line.mark(&receiver.conn);
+    }
+
+    /// A flow that waited begins.
+    fn renew(
+        self: &Arc<Self>,
+        flow: &mut RoutedFlow,
+        number: FlowId,
+        receiver: &Arc<Peer>,
+        begins: &Frame,
+    ) -> Result<(), Closed> {
+        let renewed = flow.renew(number, self, receiver, begins);
+        if flow.dropped > 0 && self.peer.is_level_four() {
+            self.tell(flow, receiver);
+        }
+        renewed
+    }
+
+    /// A call that waited goes, and what came for it goes with it.
+    fn forward_call(&self, receiver: &Peer, number: CallId, (call, data): (&Frame, &[Frame])) -> Result<(), Closed> {
+        receiver.conn.forward(Class::Nowait, call)?;
+        data.iter().try_for_each(|frame| self.peer.queue_item(&receiver.conn, number, frame))
+    }
+
+    /// Tells this member what it may send. One frame for each flow waits to be written, at most:
+    /// the newest says it all.
+    fn tell(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>) {
+        if flow.telling != Telling::Idle {
+            flow.telling = Telling::Outdated;
+            return;
+        }
+        let Some(grant) = flow.newest_grant() else { return };
+        let Ok(frame) = Credit::Grants(grant).frame(&receiver.name, &self.peer.name, &self.limits) else { return };
+        let receipt = || GrantWritten { sender: Arc::downgrade(self), receiver: Arc::downgrade(receiver) };
+        // A sender that has just gone needs no credit.
+        if self.peer.conn.forward_with(&frame, || Box::new(receipt())).is_ok() {
+            flow.telling = Telling::Queued;
+        }
+    }
+
+    /// Tells this member the newest grant of a flow when the one before was written.
+    pub(crate) fn on_grant_written(self: &Arc<Self>, receiver: &Arc<Peer>) {
+        if let Some(flow) = self.flows.lock().get_mut(&receiver.id())
+            && std::mem::replace(&mut flow.telling, Telling::Idle) == Telling::Outdated
+        {
+            self.tell(flow, receiver);
+        }
+    }
+
+    /// The receiver has taken the word that a flow begins: the next may begin.
+    pub(crate) fn on_begin_written(self: &Arc<Self>, receiver: &Arc<Peer>) {
+        if let Some(flow) = self.flows.lock().get_mut(&receiver.id()) {
+            flow.begins = false;
+            self.release(flow, receiver, GoesBy::Line);
+        }
+    }
+
+    /// Counts a nowait request that was written to a level 3 receiver as worked off.
+    pub(crate) fn on_request_written(self: &Arc<Self>, receiver: &Arc<Peer>, cost: u64) {
+        let mut flows = self.flows.lock();
+        if let Some(flow) = flows.get_mut(&receiver.id())
+            && let Some(local) = &mut flow.local
+            && local.incoming.work_off(cost)
+            && let Some(grant) = local.incoming.grant(&mut receiver.pool.lock())
+        {
+            self.grant(flow, receiver, grant);
+        }
+    }
+
+    /// The connections of those to whom it has sent what nobody answers.
+    pub(crate) fn receivers(&self) -> Vec<u64> {
+        self.flows.lock().keys().copied().collect()
+    }
+
+    /// Forgets a receiver that left. Gives the numbers of the calls that waited to go to it, and
+    /// how many nowait requests did.
+    pub(crate) fn forget(&self, receiver: u64) -> (Vec<CallId>, usize) {
+        let Some(mut flow) = self.flows.lock().remove(&receiver) else { return (Vec::new(), 0) };
+        self.held.fetch_sub(flow.held.len(), Ordering::Relaxed);
+        (flow.held.take_calls_back(), flow.held.nowait_requests())
+    }
+}

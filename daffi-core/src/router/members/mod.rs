@@ -1,0 +1,6 @@
+//! How the members of a Router are remembered and told of each other.
+
+pub(crate) mod announcing;
+pub(crate) mod senders;
+pub(crate) mod telling;
+pub(crate) mod watching;
