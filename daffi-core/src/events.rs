@@ -41,7 +41,7 @@ impl MemberEvent {
 /// Cancel safe.
 pub struct Events {
     /// `None`: the node has ended.
-    next: Option<BoxFuture<'static, Received>>,
+    next: Option<BoxFuture<'static, NextEvent>>,
 }
 
 /// Where a node tells its events. It is closed when the node ends, which ends the streams.
@@ -92,9 +92,9 @@ impl Events {
     }
 }
 
-type Received = (Result<MemberEvent, RecvError>, Receiver<MemberEvent>);
+type NextEvent = (Result<MemberEvent, RecvError>, Receiver<MemberEvent>);
 
-fn receive(mut receiver: Receiver<MemberEvent>) -> BoxFuture<'static, Received> {
+fn receive(mut receiver: Receiver<MemberEvent>) -> BoxFuture<'static, NextEvent> {
     Box::pin(async move { (receiver.recv().await, receiver) })
 }
 

@@ -92,7 +92,8 @@ macro_rules! setter {
         ///
         /// All headers of a call are at most 4 KiB together, and a key 1 to 255 bytes, else the
         /// call fails with [`CallError::Extensions`](crate::CallError::Extensions) before anything
-        /// is sent. A receiver of daffi 3.0.1 gets the call without them, which is logged once.
+        /// is sent. A receiver of daffi 3.0.1 gets the call without them, which is logged once:
+        /// here, or at the Router where that chose the receiver.
         pub fn header(self, key: impl Into<String>, value: impl Into<String>) -> Self {
             self.map(|inner| inner.header(key, value))
         }

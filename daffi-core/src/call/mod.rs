@@ -129,8 +129,8 @@ macro_rules! setters {
         ///
         /// All headers of a call are at most 4 KiB together, and a key 1 to 255 bytes, else the
         /// call fails with [`CallError::Extensions`](crate::CallError::Extensions) before anything
-        /// is sent. A receiver of daffi 3.0.1 gets the call without them, which is logged once: here,
-        /// or at the Router where that chose the receiver.
+        /// is sent. A receiver of daffi 3.0.1 gets the call without them, which is logged once:
+        /// here, or at the Router where that chose the receiver.
         #[must_use]
         pub fn header(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
             self.options.headers.push((key.into(), value.into()));

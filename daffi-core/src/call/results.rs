@@ -52,7 +52,7 @@ pub struct Results<R, F> {
 }
 
 /// What came of a call first. What it says is of this one attempt: the next may end otherwise.
-enum Begun {
+enum CameFirst {
     /// Results, or an end that is told after them.
     Yes,
     /// It did not run, because the member that it was given to is stopping.
@@ -105,9 +105,9 @@ impl<R, F: FormatSet> Results<R, F> {
         let deadline = self.call.as_ref().and_then(|call| call.deadline);
         let begun = loop {
             let refused = match self.has_begun().await {
-                Begun::Yes => break Ok(()),
-                Begun::Failed(error) => break Err(error),
-                Begun::Refused(error) => error,
+                CameFirst::Yes => break Ok(()),
+                CameFirst::Failed(error) => break Err(error),
+                CameFirst::Refused(error) => error,
             };
             let Some((again, options)) = &again else { break Err(refused) };
             let up = tokio::select! {
@@ -133,43 +133,43 @@ impl<R, F: FormatSet> Results<R, F> {
         begun.map(|()| self)
     }
 
-    async fn has_begun(&mut self) -> Begun
+    async fn has_begun(&mut self) -> CameFirst
     where
         R: Returned,
     {
         poll_fn(|cx| {
-            let Some(call) = &mut self.call else { return Poll::Ready(Begun::Yes) };
+            let Some(call) = &mut self.call else { return Poll::Ready(CameFirst::Yes) };
             if let Some(inflow) = &call.data.inflow
                 && inflow.poll_begun(cx).is_ready()
             {
-                return Poll::Ready(Begun::Yes);
+                return Poll::Ready(CameFirst::Yes);
             }
             if let Poll::Ready(end) = call.pending.poll_end(cx) {
                 let failed = matches!(&end, Ok(Some(frame)) if frame.kind() == Kind::Error) || end.is_err();
                 self.end = Some(end);
                 let is_over = failed && !call.data.inflow.as_ref().is_some_and(|inflow| inflow.is_ready());
-                return Poll::Ready(if is_over { self.failed() } else { Begun::Yes });
+                return Poll::Ready(if is_over { self.failed() } else { CameFirst::Yes });
             }
-            self.poll_clocks(cx).map(Begun::Failed)
+            self.poll_clocks(cx).map(CameFirst::Failed)
         })
         .await
     }
 
     /// How a call failed of which nothing came before its end.
-    fn failed(&mut self) -> Begun
+    fn failed(&mut self) -> CameFirst
     where
         R: Returned,
     {
         let received = match self.take_received() {
             Ok(Some(received)) => received,
-            Ok(None) => return Begun::Yes,
-            Err(error) => return Begun::Failed(error),
+            Ok(None) => return CameFirst::Yes,
+            Err(error) => return CameFirst::Failed(error),
         };
         let is_refused = is_refused_by_stopping(self.client.formats(), &received);
         match read::<R>(self.client.formats(), received, &self.method) {
-            Ok(_) => Begun::Yes,
-            Err(error) if is_refused => Begun::Refused(error),
-            Err(error) => Begun::Failed(error),
+            Ok(_) => CameFirst::Yes,
+            Err(error) if is_refused => CameFirst::Refused(error),
+            Err(error) => CameFirst::Failed(error),
         }
     }
 

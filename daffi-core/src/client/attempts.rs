@@ -17,7 +17,7 @@ use crate::error::InitializationError;
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// What became of an attempt.
-pub(super) type Made = Result<Arc<ClientConn>, InitializationError>;
+pub(super) type Connected = Result<Arc<ClientConn>, InitializationError>;
 
 /// Attempts that go on at the same time, one at each address. Of those that work the first is used;
 /// the others end, and so do all that are open when this is dropped.
@@ -27,7 +27,7 @@ pub(super) struct Attempts<'a> {
     /// The connection whose call numbers go on.
     before: Option<&'a ClientConn>,
     race: Arc<Race>,
-    open: FuturesUnordered<BoxFuture<'a, (usize, Made)>>,
+    open: FuturesUnordered<BoxFuture<'a, (usize, Connected)>>,
     /// The addresses of those.
     trying: Vec<usize>,
     /// When the next may be begun beside them.
@@ -67,7 +67,7 @@ impl<'a> Attempts<'a> {
 
     /// Waits for the end of one of them, for ever if there is none. One that works has its address
     /// in use from then on. Cancel safe.
-    pub(super) async fn ended(&mut self) -> (usize, Made) {
+    pub(super) async fn ended(&mut self) -> (usize, Connected) {
         let Some((at, made)) = self.open.next().await else { return pending().await };
         self.trying.retain(|other| *other != at);
         match &made {

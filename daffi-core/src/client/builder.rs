@@ -65,8 +65,8 @@ impl<F: FormatSet> ClientBuilder<F> {
     /// [`connect_timeout`](NodeConfig::connect_timeout) to connect and
     /// [`handshake_timeout`](NodeConfig::handshake_timeout) for the handshake.
     ///
-    /// One that has not answered after 250 ms holds the others up no more: they are tried beside it,
-    /// and the first whose handshake is answered is used.
+    /// One that has not answered after 250 ms holds the others up no more: they are tried beside
+    /// it, and the first whose handshake is answered is used.
     ///
     /// When the connection is lost the next address is tried; when a server of this project is
     /// stopping, the client moves on before that, and what is open ends where it is.

@@ -333,7 +333,7 @@ impl ClientConn {
         };
         for (sender, grant) in grants {
             if let Ok(frame) = Credit::Grants(grant).frame(&self.name, &sender, &self.limits) {
-                let written = GrantWritten { conn: Arc::downgrade(self), sender, flow: grant.flow() };
+                let written = OwnGrantWritten { conn: Arc::downgrade(self), sender, flow: grant.flow() };
                 // Without the connection there is no credit.
                 drop(self.conn.forward_with(&frame, || Box::new(written)));
             }
@@ -380,13 +380,13 @@ impl Drop for NowaitReceipt {
 }
 
 /// Lies in the outbox behind a grant.
-struct GrantWritten {
+struct OwnGrantWritten {
     conn: Weak<ClientConn>,
     sender: NodeName,
     flow: FlowId,
 }
 
-impl Drop for GrantWritten {
+impl Drop for OwnGrantWritten {
     fn drop(&mut self) {
         if let Some(conn) = self.conn.upgrade() {
             let is_owed = conn.credit.receiving.lock().senders.note_written(&self.sender, self.flow);

@@ -1,5 +1,5 @@
-//! Who holds more than its share: whose turn it is to use the reserve, and who of those that are read
-//! on whatever they hold has to go when there is no memory for all of them.
+//! Who holds more than its share: whose turn it is to use the reserve, and who of those that are
+//! read on whatever they hold has to go when there is no memory for all of them.
 
 use std::{
     collections::VecDeque,

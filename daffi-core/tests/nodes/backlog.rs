@@ -1,5 +1,5 @@
-//! Requests that nobody answers, beyond what their receiver takes: what waits of them is bounded, and
-//! who sends them without end pays.
+//! Requests that nobody answers, beyond what their receiver takes: what waits of them is bounded,
+//! and who sends them without end pays.
 
 use std::{
     sync::{

@@ -244,7 +244,8 @@ async fn results_that_wait_are_asked_for_again_when_their_worker_stops() {
     }
 }
 
-/// Its worker stopped, and the next one says nothing: the time is up once, and nobody is asked more.
+/// Its worker stopped, and the next one says nothing: the time is up once, and nobody is asked any
+/// more.
 #[tokio::test]
 async fn results_that_were_asked_for_again_end_in_their_time() {
     let (router, at) = router();

@@ -44,7 +44,8 @@ async fn headers_that_do_not_reach_a_python_worker_are_told() {
     assert!(router.log("headers are dropped").contains("py"));
     for style in [&["cast"][..], &["nowait"], &["nowait", "--all"]] {
         let ran = run(&[style, &call[1..]].concat());
-        assert_eq!((ran.code, &*ran.stderr), (Some(0), told), "{style:?}");
+        // `nowait` logs warnings, too.
+        assert!(ran.code == Some(0) && ran.stderr.ends_with(told), "{style:?}: {ran:?}");
     }
     let _demo = Running::worker(&at, "w1");
     router.log("joined node=\"w1\"");
