@@ -7,7 +7,7 @@ use daffi_transport::{BindError, ConnectError, Endpoint, EndpointError, LinkErro
 use daffi_wire::{DecodeError, EncodeError, ExtensionError, FormatId, Limits, NodeName};
 
 use super::*;
-use crate::{config::UnusableSetting, refusal::AS_A_LIST};
+use crate::config::UnusableSetting;
 
 /// Words of the sentence that say what to do, or why there are none.
 enum Next {
@@ -75,7 +75,7 @@ fn of_calls() {
         Decode { .. } => Decode { method: f(), source: serde() }, Needs("the format says what came and what was asked for");
         TransmissionFailure { .. } => TransmissionFailure { method: f(), source: TOO_LARGE }, Needs("the limit is named");
         Cancelled { .. } => Cancelled { method: f() }, Needs("who asked for it waits no more");
-        LevelUnsupported { .. } => LevelUnsupported { receiver: w(), method: f(), reason: AS_A_LIST.to_owned() }, Says("send them as a list");
+        LevelUnsupported { .. } => LevelUnsupported { receiver: w(), method: f(), reason: "it takes none: send them as a list".to_owned() }, Says("send them as a list");
         BodyTooLarge(_) => BodyTooLarge(f()), THERE;
         Item { .. } => Item { method: f(), number: 1, source: serde() }, Needs("the format says what came and what was asked for");
         Items { .. } => Items { method: f(), reason: f() }, Needs("the reason says it");

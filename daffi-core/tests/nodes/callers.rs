@@ -9,7 +9,8 @@ use std::{
 use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, remote_error};
 use daffi_transport::{LinkConfig, Listener, mem};
 use daffi_wire::{
-    CallId, Cancel, CancelReason, Data, DataEnd, Extensions, Frame, Kind, Level, Limits, MethodName, StreamFlags,
+    CallId, CallerLeft, Cancel, CancelReason, Data, DataEnd, Extensions, Frame, Kind, Level, Limits, MethodName,
+    StreamFlags,
 };
 use futures::{StreamExt, TryStreamExt};
 use tokio::{
@@ -97,8 +98,9 @@ async fn is_answered(router: &mut Peer, from: &str) -> bool {
     ask(router, 9, from, "add", THREE_FOUR).await;
     let answer = loop {
         let answer = next_of_a_call(router).await.unwrap();
-        // The call of `wait` before may have been refused, or have ended with its caller.
-        if answer.header().id() != CallId(3) {
+        // The call of `wait` before may have been refused, or have ended with its caller, of which
+        // the last word is about no call.
+        if ![CallId(3), CallId::NONE].contains(&answer.header().id()) {
             break answer;
         }
     };
@@ -172,7 +174,9 @@ async fn a_newcomer_is_refused_where_calls_of_all_others_are_open_and_not_after_
     assert!(!is_answered(&mut router, &newcomer).await);
     echo(&mut router, 2).await;
     cancel_echo(&mut router, 2, &ended).await;
-    cancel(&mut router, 0, &long_name(0), CancelReason::CallerGone).await;
-    cancel(&mut router, 0, &long_name(1), CancelReason::CallerGone).await;
+    for (number, gone) in [(1, long_name(0)), (2, long_name(1))] {
+        let told = CallerLeft::Told(number).frame(&node(&gone), &node("svc"), &Limits::default());
+        send(&mut router, &told.unwrap()).await;
+    }
     assert!(is_answered(&mut router, &newcomer).await);
 }
