@@ -43,7 +43,7 @@ use crate::{
 /// Connections remember members that have left, so little may hang on one: not what it sent, which
 /// is its [`Sender`]'s.
 ///
-/// [`Sender`]: super::sender::Sender
+/// [`Sender`]: super::flow::sender::Sender
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) name: NodeName,
