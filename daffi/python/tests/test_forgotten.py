@@ -172,13 +172,16 @@ def test_a_child_registers_callbacks_of_its_own(start, tmp_path):
 
 
 ENDING = """
-    import logging, os, sys
+    import logging, os, sys, threading
     from daffi_rs import Client, Service
+
+    heard = threading.Event()
 
     class Lines(logging.Handler):
         def emit(self, record):
             if os.getpid() == child:
                 print("heard", flush=True)
+                heard.set()
 
     child = None
     logging.getLogger("daffi_rs").addHandler(Lines())
@@ -195,6 +198,8 @@ ENDING = """
         with socket.create_connection(("127.0.0.1", own.port)) as sock:
             sock.sendall(b"\\xff" * 100)
             sock.recv(100)
+        # The line may come behind the end of the connection that it is about.
+        heard.wait(60)
         daffi_rs._daffi_rs.shut_down()
         daffi_rs._log.end()
         # It has ended, rather than that nobody waits for it any more.
