@@ -10,13 +10,13 @@ use std::{
 };
 
 use daffi_core::{Client, ClientState, NodeConfig};
-use daffi_transport::{Connector, LinkConfig, Listener, mem};
-use daffi_wire::{Credit, Extensions, FlowId, Frame, Level, Limits, credit_cost};
+use daffi_transport::{Connector, mem};
+use daffi_wire::{Credit, Extensions, FlowId, Level, Limits, credit_cost};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     level_three::Server,
-    peer::{Peer, nowait, raw, send},
+    peer::{Peer, accept, nowait, raw, send},
     support::{client, client_exposing, endpoint, formats, hang, node, plain, router_with, worker},
 };
 
@@ -75,18 +75,7 @@ async fn a_server_that_calls_back_without_end_is_ended() {
         .config(small(NodeConfig::client()))
         .callbacks(vec![hang(&gate)])
         .connect();
-    let serving = async {
-        let pending = std::future::poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
-        let mut peer = Peer(pending.upgrade().await.unwrap());
-        let hello = peer.receive().await.unwrap();
-        let list = br#"{"meta":{"type":"service/4","error":null},"members":[{"name":"svc","methods":["f"]}]}"#;
-        let [from, to, says] = [hello.transmitter(), hello.receiver(), hello.method()];
-        let answer = Frame::new(hello.header(), from, to, says, list, &Limits::default()).unwrap();
-        peer.send_bytes(answer.as_bytes()).await;
-        peer.0.reader.set_level(Level::FOUR);
-        peer
-    };
-    let (client, mut server) = tokio::join!(connecting, serving);
+    let (client, mut server) = tokio::join!(connecting, accept(&mut listener));
     let client = client.unwrap();
     let state = client.state();
     flood(&mut server, ["svc", "caller", "hang"], || *state.borrow() != ClientState::Connected).await;

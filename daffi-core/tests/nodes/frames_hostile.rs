@@ -5,16 +5,16 @@ use std::{future::Future, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use daffi_core::{CallError, Callback, CallbackOptions, Client};
-use daffi_transport::{Endpoint, LinkConfig, Listener, mem::MemListener};
+use daffi_transport::{Endpoint, mem::MemListener};
 use daffi_wire::{
     CallCredit, CallId, Cancel, CancelReason, Data, DataEnd, Extensions, FormatId, Frame, FrameWriter, Header, Kind,
-    Level, Limits, PackedItems, StreamFlags,
+    Limits, PackedItems, StreamFlags,
 };
 use futures::TryStreamExt;
 use tokio::time::timeout;
 
 use crate::{
-    peer::{Peer, next_of_a_call as next, request, send},
+    peer::{Peer, accept, next_of_a_call as next, request, send},
     support::{Formats, client, endpoint, formats, method, plain, service},
 };
 
@@ -258,18 +258,6 @@ async fn server() -> (MemListener, Peer, Client<Formats>) {
     let mut listener = MemListener::bind(&at).unwrap();
     let (client, peer) = tokio::join!(client(&at, "caller"), accept(&mut listener));
     (listener, peer, client)
-}
-
-async fn accept(listener: &mut MemListener) -> Peer {
-    let pending = std::future::poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
-    let mut peer = Peer(pending.upgrade().await.unwrap());
-    let hello = peer.receive().await.unwrap();
-    let list = br#"{"meta":{"type":"service/4","error":null},"members":[{"name":"svc","methods":["f"]}]}"#;
-    let [from, to, says] = [hello.transmitter(), hello.receiver(), hello.method()];
-    let answer = Frame::new(hello.header(), from, to, says, list, &Limits::default()).unwrap();
-    peer.send_bytes(answer.as_bytes()).await;
-    peer.0.reader.set_level(Level::FOUR);
-    peer
 }
 
 const BACK: [&str; 2] = ["svc", "caller"];

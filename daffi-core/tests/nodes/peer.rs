@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use daffi_transport::{Batch, Connector, Endpoint, Link, LinkConfig, mem::MemConnector};
+use daffi_transport::{
+    Batch, Connector, Endpoint, Link, LinkConfig, Listener,
+    mem::{MemConnector, MemListener},
+};
 use daffi_wire::{
     CallId, Data, DataEnd, Extensions, FormatId, Frame, FrameWriter, Handshake, Header, Kind, Level, Limits, Ping,
     StreamFlags,
@@ -77,6 +80,19 @@ pub(crate) async fn raw(at: &Endpoint, name: &str, node_type: &str, methods: &st
 
 pub(crate) async fn send(peer: &mut Peer, frame: &Frame) {
     peer.send_bytes(frame.as_bytes()).await;
+}
+
+/// A Service by hand that exposes `f`, of level 4: its end of the next connection.
+pub(crate) async fn accept(listener: &mut MemListener) -> Peer {
+    let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
+    let mut peer = Peer(pending.upgrade().await.unwrap());
+    let hello = peer.receive().await.unwrap();
+    let list = br#"{"meta":{"type":"service/4","error":null},"members":[{"name":"svc","methods":["f"]}]}"#;
+    let [from, to, says] = [hello.transmitter(), hello.receiver(), hello.method()];
+    let answer = Frame::new(hello.header(), from, to, says, list, &Limits::default()).unwrap();
+    peer.send_bytes(answer.as_bytes()).await;
+    peer.0.reader.set_level(Level::FOUR);
+    peer
 }
 
 /// The next frame that is about a call, but for CREDIT.
