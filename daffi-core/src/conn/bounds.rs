@@ -11,10 +11,17 @@ pub(super) struct Times {
     /// How long it may still take.
     pub(super) opening: Duration,
     pub(super) linger: Duration,
+    /// The most bytes of the answer to a handshake that are waited for beyond its time.
+    pub(super) longest_answer: usize,
 }
 
 impl Times {
     pub(super) fn of(config: &NodeConfig, opening: Duration) -> Self {
-        Self { handshake: config.handshake_timeout, opening: bounded(opening), linger: bounded(config.linger) }
+        Self {
+            handshake: config.handshake_timeout,
+            opening: bounded(opening),
+            linger: bounded(config.linger),
+            longest_answer: config.limits.max_list_bytes,
+        }
     }
 }

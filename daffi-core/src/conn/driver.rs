@@ -74,6 +74,14 @@ pub(crate) trait Handler: Send + 'static {
 /// Bytes in a second, at least, of the answer to a handshake that takes longer than that may.
 const HANDSHAKE_PACE: u128 = 8 * 1024;
 
+/// How the answer to a handshake comes.
+struct AnswerWatch {
+    /// The time that it has until it is looked at.
+    within: Duration,
+    /// What was there of a frame when that time began.
+    unfinished: usize,
+}
+
 /// Moves one connection until it ends.
 pub(crate) struct Driver<R: Handler> {
     pub(super) conn: Arc<Conn>,
@@ -84,8 +92,8 @@ pub(crate) struct Driver<R: Handler> {
     pub(super) pace: TurnPace,
     pub(super) shutdown: Shutdown,
     said_farewell: bool,
-    /// What had come when the time of the handshake began.
-    arrived_before: u64,
+    /// Of the answer to the handshake, as far as it is awaited.
+    answer: AnswerWatch,
     /// The time to settle has begun, and ends then at the latest.
     pub(super) settles_until: Option<Instant>,
     pub(super) timers: Timers,
@@ -117,7 +125,7 @@ impl<R: Handler> Driver<R> {
             pace: TurnPace::new(line),
             shutdown: Shutdown::No,
             said_farewell: false,
-            arrived_before: 0,
+            answer: AnswerWatch { within: opening, unfinished: 0 },
             settles_until: None,
             timers: Timers::default(),
             times: Times::of(config, opening),
@@ -281,21 +289,26 @@ impl<R: Handler> Driver<R> {
             tracing::warn!(conn = self.conn.id, peer = %self.conn.peer, ?within, "a connection waits for its first turn: this node is overloaded");
         } else if now - at > LATE {
             tracing::warn!(conn = self.conn.id, peer = %self.conn.peer, late = ?(now - at), "this process stood still, so a handshake has its time anew");
-        } else if !self.pace.is_cut() && !self.handshake_arrives(within) {
-            return Err(Disconnected::HandshakeTimeout(within));
+        } else if self.pace.is_cut() {
+            // What has come of it is read first.
+            self.timers.set(Timer::Handshake, now);
+            return Ok(());
+        } else if !self.answer_arrives() {
+            return Err(Disconnected::HandshakeTimeout(if R::SERVES { within } else { self.answer.within }));
         }
-        self.arrived_before = self.read.arrived;
-        let until = if self.pace.is_cut() { now } else { now + within };
-        self.timers.set(Timer::Handshake, until);
+        self.answer = AnswerWatch { within, unfinished: self.read.reader.buffered_bytes() };
+        self.timers.set(Timer::Handshake, now + within);
         Ok(())
     }
 
-    /// Whether the answer of a server is on its way, as a list of many members over a slow link is.
-    /// Of others nobody waits for so much, nor so long.
-    fn handshake_arrives(&self, within: Duration) -> bool {
-        let least = within.as_millis().saturating_mul(HANDSHAKE_PACE) / 1000;
-        let arrived = self.read.arrived - self.arrived_before;
-        !R::SERVES && self.read.reader.buffered_bytes() > 0 && u128::from(arrived) >= least.max(1)
+    /// Whether the answer of a server is on its way, as a list of many members over a slow link is:
+    /// of one frame there is more each time, and no more than a list may have. Of others nobody
+    /// waits for so much, nor so long.
+    fn answer_arrives(&self) -> bool {
+        let least = self.answer.within.as_millis().saturating_mul(HANDSHAKE_PACE) / 1000;
+        let unfinished = self.read.reader.buffered_bytes();
+        let more = unfinished.saturating_sub(self.answer.unfinished);
+        !R::SERVES && unfinished <= self.times.longest_answer && more as u128 >= least.max(1)
     }
 
     /// Lets the handler send what it put off until the peer had taken what waits. Gives whether

@@ -60,8 +60,6 @@ pub(super) struct ReadSide {
     place: Option<Place>,
     /// What its memory may grow by.
     room: usize,
-    /// All that came.
-    pub(super) arrived: u64,
     /// How quickly it is read while it is slowed down.
     slow: SlowPace,
     watch: PaceWatch,
@@ -78,7 +76,6 @@ impl ReadSide {
             is_short: false,
             place: None,
             room: 0,
-            arrived: 0,
             slow: SlowPace::default(),
             watch,
         }
@@ -182,7 +179,6 @@ impl<R: Handler> Driver<R> {
                 let read = read?;
                 work.note_read(read);
                 self.read.ended = read == 0;
-                self.read.arrived += read as u64;
                 self.conn.signs.note_life();
                 self.way.hears();
                 self.read.watch.moves(read);

@@ -201,6 +201,27 @@ async fn newcomers_that_call_a_deaf_member_make_the_router_hold_no_more_than_its
     assert_eq!(router.members().len(), 2);
 }
 
+/// What it sends is no answer, however steadily it comes.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_sends_anything_but_its_answer_is_not_waited_for() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let begun = Instant::now();
+    let connecting = tokio::spawn(async move { connect(&at, "caller").await.map(drop) });
+    let (mut peer, _) = server.accept_unanswered().await;
+    let news = format!(r#"{{"type":"disconnected","member":"w","more":"{}"}}"#, "x".repeat(130_000));
+    let header = Header::control(Kind::Events, CallId::NONE, false);
+    let frame = Frame::new(header, "", "", "", news.as_bytes(), &Limits::default()).unwrap();
+    let mut rest = frame.as_bytes().iter().cycle();
+    while !connecting.is_finished() {
+        let piece: Vec<u8> = rest.by_ref().take(12_000).copied().collect();
+        peer.send_bytes(&piece).await;
+        sleep(Duration::from_secs(1)).await;
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is waited for");
+    }
+    assert!(soon("it ends", connecting).await.unwrap().is_err());
+}
+
 /// Over a slow way the list of many members takes longer than a handshake may.
 #[tokio::test(start_paused = true)]
 async fn a_list_that_comes_slowly_and_steadily_is_waited_for() {
