@@ -257,7 +257,11 @@ async fn call<F: FormatSet>(
         loop {
             let again = unsent.again(&options);
             let (conn, receiver, written) = unsent.address(&client, method, &options, true, &mut progress).await?;
-            let mut pending = send(conn, receiver, written, deadline, &mut progress).await?;
+            let Some(pending) = PendingReply::open(conn, receiver).await? else {
+                unsent = Unsent::Payloads(written.into_payloads());
+                continue;
+            };
+            let mut pending = send(pending, written, deadline, &mut progress).await?;
             pending.count(method);
             let received = receive(&mut pending, method, options.timeout).await?;
             match again {

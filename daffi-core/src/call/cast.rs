@@ -16,6 +16,7 @@ use super::{
     CallOptions, Rpc,
     cast_results::{CastResults, MemberResults},
     engine::{Received, read, receive, send, send_nowait},
+    pending_reply::PendingReply,
     progress::Progress,
     request::{Payloads, WrittenRequest, choose, format_for, write_payload},
     setters,
@@ -241,14 +242,24 @@ impl<'a, F: FormatSet> Casting<'a, F> {
         let waits = self.options.wait_for_receiver && self.receivers.is_some();
         let (conn, receiver, written) = match request {
             Ok((receiver, written)) => (Arc::clone(conn), receiver, written),
-            Err(CallError::ReceiverNotFound { .. }) if waits => {
-                let options = CallOptions { receiver: Some(name.to_owned()), ..self.options.clone() };
-                self.client.address(self.method, self.payloads, &options, self.wants_reply, progress).await?
-            }
+            Err(CallError::ReceiverNotFound { .. }) if waits => return self.address(name, progress).await,
             Err(error) => return Err(error),
         };
         progress.set_target(&conn, &receiver);
         Ok((conn, receiver, written))
+    }
+
+    /// The request of a member on the connection of this moment. Waits, as the options say, for it.
+    async fn address(
+        &self,
+        name: &str,
+        progress: &mut Progress,
+    ) -> Result<(Arc<ClientConn>, NodeName, WrittenRequest), CallError> {
+        let wait_for_receiver = self.options.wait_for_receiver && self.receivers.is_some();
+        let options = CallOptions { receiver: Some(name.to_owned()), wait_for_receiver, ..self.options.clone() };
+        let found = self.client.address(self.method, self.payloads, &options, self.wants_reply, progress).await?;
+        progress.set_target(&found.0, &found.1);
+        Ok(found)
     }
 
     /// Sends the request of one member and waits for its answer.
@@ -256,8 +267,14 @@ impl<'a, F: FormatSet> Casting<'a, F> {
         let mut progress = Progress::default();
         let until = self.deadline.map(|(_, at)| at);
         let call = async {
-            let (conn, receiver, written) = self.ready(conn, name, request, &mut progress).await?;
-            let mut pending = send(conn, receiver, written, until, &mut progress).await?;
+            let (mut conn, mut receiver, mut written) = self.ready(conn, name, request, &mut progress).await?;
+            let pending = loop {
+                match PendingReply::open(conn, receiver).await? {
+                    Some(pending) => break pending,
+                    None => (conn, receiver, written) = self.address(name, &mut progress).await?,
+                }
+            };
+            let mut pending = send(pending, written, until, &mut progress).await?;
             pending.count(self.method);
             receive(&mut pending, self.method, self.options.timeout).await
         };

@@ -38,16 +38,14 @@ pub(super) fn send_now(
     Ok(Some(pending))
 }
 
-/// Takes a number and queues the request, and waits where there is none or no room. `deadline`:
+/// Queues the request of a call that has its number, and waits where there is no room. `deadline`:
 /// when the caller gives up. Cancel safe: dropped, it has queued all of the request or nothing.
 pub(super) async fn send(
-    conn: Arc<ClientConn>,
-    receiver: NodeName,
+    mut pending: PendingReply,
     mut written: WrittenRequest,
     deadline: Option<Instant>,
     progress: &mut Progress,
 ) -> Result<PendingReply, CallError> {
-    let mut pending = PendingReply::open(conn, receiver).await?;
     progress.set_numbered();
     // What it waits for room is not taken off: then its receiver gives up later than its caller.
     written.set_deadline(deadline);
@@ -115,14 +113,12 @@ fn queue_now(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<bool, C
 
 /// The same of a request of which a part comes or goes in DATA, as `data` keeps it.
 pub(super) async fn send_streaming(
-    conn: Arc<ClientConn>,
-    receiver: NodeName,
+    mut pending: PendingReply,
     mut written: WrittenRequest,
     deadline: Option<Instant>,
     data: impl FnOnce(&Arc<ClientConn>, &NodeName, CallId) -> Result<Arc<CallData>, CallError>,
     progress: &mut Progress,
 ) -> Result<(PendingReply, Arc<CallData>), CallError> {
-    let mut pending = PendingReply::open(conn, receiver).await?;
     progress.set_numbered();
     let data = data(pending.conn(), pending.receiver(), pending.id)?;
     // Before it is sent: an answer may be quick.

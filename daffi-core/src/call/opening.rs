@@ -45,12 +45,17 @@ pub(super) async fn open_until<F: FormatSet>(
 ) -> Result<StreamingCall, CallError> {
     let mut progress = Progress::default();
     let sending = client.unless_given_up(method, async {
-        let (conn, receiver, written) = client.address(method, payloads, options, true, &mut progress).await?;
-        progress.set_target(&conn, &receiver);
+        let (pending, written) = loop {
+            let (conn, receiver, written) = client.address(method, payloads, options, true, &mut progress).await?;
+            progress.set_target(&conn, &receiver);
+            if let Some(pending) = PendingReply::open(conn, receiver).await? {
+                break (pending, written);
+            }
+        };
         let format = written.format();
         let data =
             |conn: &Arc<ClientConn>, receiver: &NodeName, id| call_data(client, conn, (receiver, id), format, options);
-        let (mut pending, data) = send_streaming(conn, receiver, written, deadline, data, &mut progress).await?;
+        let (mut pending, data) = send_streaming(pending, written, deadline, data, &mut progress).await?;
         pending.count(method);
         Ok(StreamingCall { pending, data, hand: Hand::default(), deadline })
     });

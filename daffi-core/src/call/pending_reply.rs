@@ -13,7 +13,7 @@ use super::progress::shown;
 use crate::{
     client::{ClientConn, CountedCall},
     data::{CallData, FlowError},
-    error::CallError,
+    error::{CallError, Disconnected},
     session::Outcome,
 };
 
@@ -41,10 +41,15 @@ impl PendingReply {
         Some(Self::new(Arc::clone(conn), id, receiver.clone(), true))
     }
 
-    /// Takes a number for a call to `receiver`; waits when all are in use. Cancel safe.
-    pub(super) async fn open(conn: Arc<ClientConn>, receiver: NodeName) -> Result<Self, CallError> {
-        let id = conn.take_number(&receiver).await?;
-        Ok(Self::new(conn, id, receiver, false))
+    /// Takes a number for a call to `receiver`; waits when all are in use. `None`: the connection
+    /// was replaced meanwhile, so the call was not sent and can be made on the next one. Cancel
+    /// safe.
+    pub(super) async fn open(conn: Arc<ClientConn>, receiver: NodeName) -> Result<Option<Self>, CallError> {
+        match conn.take_number(&receiver).await {
+            Ok(id) => Ok(Some(Self::new(conn, id, receiver, false))),
+            Err(CallError::Disconnected(Disconnected::Replaced)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     const fn new(conn: Arc<ClientConn>, id: CallId, receiver: NodeName, fresh: bool) -> Self {

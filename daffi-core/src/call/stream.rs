@@ -21,7 +21,7 @@ use super::{
 use crate::{
     client::{Client, Flow, Gone, Paid, Pinned, Style},
     deadline::later,
-    error::{CallError, StreamError, WaitedFor},
+    error::{CallError, Disconnected, StreamError, WaitedFor},
 };
 
 /// A stream of chunks to one receiver, which acknowledges each: [`Client::stream`].
@@ -197,7 +197,9 @@ impl<F: FormatSet> StreamCall<F> {
         let sending = self.client.unless_given_up(method, async {
             let paid = target.pay(Style::Chunk, &written, method).await?;
             let (conn, receiver) = (Arc::clone(&target.conn), target.receiver.clone());
-            let mut pending = send(conn, receiver, written, None, &mut progress).await?;
+            let pending = PendingReply::open(conn, receiver).await?;
+            let pending = pending.ok_or(CallError::Disconnected(Disconnected::Replaced))?;
+            let mut pending = send(pending, written, None, &mut progress).await?;
             pending.count(method);
             Ok((pending, paid))
         });

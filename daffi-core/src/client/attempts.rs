@@ -4,12 +4,12 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use daffi_transport::BoxFuture;
 use futures::{StreamExt, stream::FuturesUnordered};
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
     ClientConn, ClientCore,
     establish::{Ends, establish},
+    hello_line::HelloLine,
 };
 use crate::error::InitializationError;
 
@@ -19,14 +19,15 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// What became of an attempt.
 pub(super) type Connected = Result<Arc<ClientConn>, InitializationError>;
 
-/// Attempts that go on at the same time, one at each address. Of those that work the first is used;
-/// the others end, and so do all that are open when this is dropped.
+/// Attempts that go on at the same time, one at each address: their links are made side by side,
+/// and hands are shaken over one after another. The first that works is used; the others end, and
+/// so do all that are open when this is dropped.
 pub(super) struct Attempts<'a> {
     shared: &'a Arc<ClientCore>,
     ends: &'a Ends,
     /// The connection whose call numbers go on.
     before: Option<&'a ClientConn>,
-    race: Arc<Race>,
+    line: Arc<HelloLine>,
     open: FuturesUnordered<BoxFuture<'a, (usize, Connected)>>,
     /// The addresses of those.
     trying: Vec<usize>,
@@ -36,19 +37,19 @@ pub(super) struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(shared: &'a Arc<ClientCore>, ends: &'a Ends, before: Option<&'a ClientConn>) -> Self {
-        let (open, trying, race) = (FuturesUnordered::new(), Vec::new(), Arc::default());
-        Self { shared, ends, before, race, open, trying, next_at: Instant::now() }
+        let (open, trying, line) = (FuturesUnordered::new(), Vec::new(), Arc::default());
+        Self { shared, ends, before, line, open, trying, next_at: Instant::now() }
     }
 
     /// Begins an attempt at this address, in this round of it, counted from 0.
     pub(super) fn begin(&mut self, at: usize, round: u32) {
-        let (shared, ends, before, race) = (self.shared, self.ends, self.before, Arc::clone(&self.race));
+        let (shared, ends, before, line) = (self.shared, self.ends, self.before, Arc::clone(&self.line));
         shared.addresses.choose(at);
         self.trying.push(at);
         self.next_at = Instant::now() + HEAD_START;
         self.open.push(Box::pin(async move {
             let patience = shared.addresses.patience(&shared.node.config, round);
-            (at, establish(shared, ends, before, &race, (at, patience)).await)
+            (at, establish(shared, ends, before, &line, (at, patience)).await)
         }));
     }
 
@@ -75,36 +76,5 @@ impl<'a> Attempts<'a> {
             Err(_) => self.shared.addresses.give_way(at),
         }
         (at, made)
-    }
-}
-
-/// Which of the connections that are made at the same time is used, by its number.
-#[derive(Debug, Default)]
-pub(super) struct Race(Mutex<Option<u64>>);
-
-impl Race {
-    /// Whether that is this one: the first that is open.
-    pub(super) fn is_won_by(&self, conn: u64) -> bool {
-        *self.0.lock().get_or_insert(conn) == conn
-    }
-
-    /// This one came to nothing after all.
-    pub(super) fn give_up(&self, conn: u64) {
-        self.0.lock().take_if(|first| *first == conn);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_that_is_open_is_used_unless_it_comes_to_nothing() {
-        let race = Race::default();
-        assert!(race.is_won_by(1) && !race.is_won_by(2) && race.is_won_by(1));
-        race.give_up(2);
-        assert!(!race.is_won_by(3));
-        race.give_up(1);
-        assert!(race.is_won_by(3));
     }
 }

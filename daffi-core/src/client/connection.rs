@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
-    CalledCallbacks, ClientCore, ClientCredit, NowaitReceipt, Picker, attempts::Race, callers::Callers,
+    CalledCallbacks, ClientCore, ClientCredit, NowaitReceipt, Picker, callers::Callers, contest::Contest,
     open_streams::OpenStreams, withdrawal::Withdrawal,
 };
 use crate::{
@@ -61,8 +61,12 @@ pub(crate) struct ClientConn {
     pub(super) server_stops: AtomicBool,
     /// Calls go to another server by now.
     pub(super) is_left: AtomicBool,
+    /// Another HANDSHAKE of this node may take the name from it.
+    pub(super) contest: Contest,
     /// Streams that are to send more on it. Relaxed: it is only looked at.
     pub(super) pins: AtomicUsize,
+    /// Requests that wait for credit. Relaxed, too.
+    pub(super) waiting_for_credit: AtomicUsize,
     /// Why the connection ended, once it did.
     ended: OnceLock<Disconnected>,
     /// An eviction is no end of the node.
@@ -92,7 +96,9 @@ impl ClientConn {
             withdrawal: Withdrawal::default(),
             server_stops: AtomicBool::new(false),
             is_left: AtomicBool::new(false),
+            contest: shared.unanswered.of_next(),
             pins: AtomicUsize::new(0),
+            waiting_for_credit: AtomicUsize::new(0),
             ended: OnceLock::new(),
             comes_back: node.config.reconnect_when_evicted,
         })
@@ -149,8 +155,6 @@ pub(crate) struct ClientHandler {
     pub(crate) connection: Arc<ClientConn>,
     /// Told once, when the session is open or when it failed.
     pub(crate) opened: Option<oneshot::Sender<Result<(), Disconnected>>>,
-    /// Of several connections that are made at the same time one is used.
-    pub(super) race: Arc<Race>,
     pub(crate) ends: mpsc::UnboundedSender<(u64, Disconnected)>,
     /// The list of members changed and was not shown yet.
     pub(crate) unshown: bool,
@@ -199,9 +203,6 @@ impl ClientHandler {
         if self.opened.as_ref().is_some_and(oneshot::Sender::is_closed) {
             // Whoever asked for this connection gave it up.
             return Err(Disconnected::Stopped);
-        }
-        if !self.race.is_won_by(connection.conn.id) {
-            return Err(Disconnected::Replaced);
         }
         let again = self.shared.wanted.lock().whole().filter(|_| connection.session.lock().watches());
         self.asks_again = again.is_some();

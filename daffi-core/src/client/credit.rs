@@ -290,6 +290,7 @@ impl ClientConn {
             return self.members().get(receiver).map(|_| Paid(None)).ok_or(Gone);
         }
         let flow = self.flow(receiver)?;
+        let _waits = self.wait_for_credit();
         flow.pay(style, payload).await
     }
 

@@ -1,6 +1,6 @@
 //! How a client gets one connection.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use daffi_transport::{Link, LinkConfig};
 use tokio::{
@@ -11,9 +11,10 @@ use tokio::{
 use super::{
     ClientConn, ClientCore,
     addresses::Patience,
-    attempts::{Attempts, Race},
+    attempts::Attempts,
     callers::Callers,
     connection::ClientHandler,
+    hello_line::{HelloLine, HelloTurn},
     token,
 };
 use crate::{
@@ -58,9 +59,10 @@ pub(super) async fn establish_any(
     Err(InitializationError::of_all(failed))
 }
 
-/// Makes a connection to that address, and waits for the server's answer to the handshake.
+/// Makes a connection to that address, and waits for the server's answer to the handshake, which is
+/// begun when it has its turn in this line.
 ///
-/// `before`: the connection whose call numbers go on. `race`: this one is used if it wins.
+/// `before`: the connection whose call numbers go on.
 ///
 /// Gives the attempt up by itself when the node is stopped: either it fails then, or the connection
 /// stands and is to be ended in order.
@@ -68,11 +70,19 @@ pub(super) async fn establish(
     shared: &Arc<ClientCore>,
     ends: &Ends,
     before: Option<&ClientConn>,
-    race: &Arc<Race>,
+    line: &HelloLine,
     (at, patience): (usize, Patience),
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let link = connect(shared, at, patience).await?;
-    shake_hands(shared, ends, before, race, link, (at, patience)).await
+    let turn = tokio::select! {
+        biased;
+        () = shared.node.life.stopping.cancelled() => {
+            let endpoint = shared.addresses.connector(at).endpoint().to_string();
+            return Err(InitializationError::Handshake { endpoint, source: Disconnected::Stopped });
+        }
+        turn = line.turn(patience.handshake) => turn,
+    };
+    shake_hands(shared, ends, before, (link, turn), (at, patience)).await
 }
 
 /// The same over a link that stands.
@@ -80,8 +90,7 @@ pub(super) async fn shake_hands(
     shared: &Arc<ClientCore>,
     ends: &Ends,
     before: Option<&ClientConn>,
-    race: &Arc<Race>,
-    link: Link,
+    (link, mut turn): (Link, HelloTurn<'_>),
     (at, patience): (usize, Patience),
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let (node, config, addresses) = (&shared.node, &shared.node.config, &shared.addresses);
@@ -104,10 +113,11 @@ pub(super) async fn shake_hands(
         session.first_hello(shared.serving.methods()).map_err(|source| InitializationError::Hello { source })?;
     let client = ClientConn::new(shared, Arc::clone(&conn), session);
     let (opened, answer) = oneshot::channel();
-    let handler = handler(shared, &client, (opened, race), ends);
+    let handler = handler(shared, &client, opened, ends);
+    let mut attempt = Attempt { shared, conn: &conn, before, works: false };
+    attempt.contest();
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(Class::Notice, &hello);
-    let mut attempt = Attempt { shared, conn: &conn, race, works: false };
     let driver = Driver::new(link, Arc::clone(&conn), handler, config, patience.handshake, None);
     let cut = node.life.cut.clone();
     tokio::spawn(async move {
@@ -116,14 +126,10 @@ pub(super) async fn shake_hands(
             () = cut.cancelled() => {}
         }
     });
-    match answered(answer, node, &conn).await {
-        Ok(()) => {
-            attempt.works = true;
-            drop(attempt);
-            Ok(client)
-        }
-        Err(reason) => Err(failed(reason)),
-    }
+    answered(answer, node, &conn, &mut turn).await.map_err(failed)?;
+    attempt.works = true;
+    shared.unanswered.end();
+    Ok(client)
 }
 
 /// An attempt of which the handshake was sent: its server may take it for the connection of this
@@ -131,33 +137,40 @@ pub(super) async fn shake_hands(
 struct Attempt<'a> {
     shared: &'a ClientCore,
     conn: &'a Conn,
-    race: &'a Race,
+    /// The connection before, which may stand.
+    before: Option<&'a ClientConn>,
     works: bool,
+}
+
+impl Attempt<'_> {
+    /// From here on an eviction of the connection before is likely to be its doing.
+    fn contest(&self) {
+        self.before.inspect(|before| before.contest.begin());
+    }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.works {
-            self.race.give_up(self.conn.id);
-            self.shared.unanswered.store(true, Ordering::Relaxed);
+            self.contest();
+            self.shared.unanswered.begin();
             self.conn.end(Disconnected::Replaced, false);
         }
     }
 }
 
-/// What a connection makes of the frames that it gets: `opened` is told of the server's answer, if
-/// it wins the race, and `ends` of the end.
+/// What a connection makes of the frames that it gets: `opened` is told of the server's answer, and
+/// `ends` of the end.
 fn handler(
     shared: &Arc<ClientCore>,
     connection: &Arc<ClientConn>,
-    (opened, race): (oneshot::Sender<Result<(), Disconnected>>, &Arc<Race>),
+    opened: oneshot::Sender<Result<(), Disconnected>>,
     ends: &Ends,
 ) -> ClientHandler {
     ClientHandler {
         shared: Arc::clone(shared),
         connection: Arc::clone(connection),
         opened: Some(opened),
-        race: Arc::clone(race),
         ends: ends.clone(),
         unshown: false,
         asks_again: false,
@@ -198,13 +211,17 @@ async fn answered(
     mut answer: oneshot::Receiver<Result<(), Disconnected>>,
     node: &Node,
     conn: &Conn,
+    turn: &mut HelloTurn<'_>,
 ) -> Result<(), Disconnected> {
-    let answered = tokio::select! {
-        biased;
-        answered = &mut answer => answered,
-        () = node.life.stopping.cancelled() => {
-            conn.drain();
-            answer.await
+    let answered = loop {
+        tokio::select! {
+            biased;
+            answered = &mut answer => break answered,
+            () = node.life.stopping.cancelled() => {
+                conn.drain();
+                break answer.await;
+            }
+            within = turn.is_over() => conn.hurry_handshake(within),
         }
     };
     answered.unwrap_or(Err(Disconnected::Stopped))

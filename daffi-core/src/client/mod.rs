@@ -6,11 +6,13 @@ mod builder;
 mod called;
 mod callers;
 mod connection;
+mod contest;
 mod context;
 mod credit;
 mod departing;
 mod establish;
 mod group;
+mod hello_line;
 mod moving;
 mod numbers;
 mod open_streams;
@@ -49,7 +51,7 @@ pub use self::builder::ClientBuilder;
 pub use self::called::{CalledStats, ClientStats};
 pub use self::group::ClientGroup;
 pub use self::picker::{ByRouter, Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
-use self::{addresses::Addresses, watching::Wanted};
+use self::{addresses::Addresses, contest::Contest, watching::Wanted};
 pub(crate) use self::{
     called::{CalledCallbacks, CountedCall},
     connection::ClientConn,
@@ -158,8 +160,9 @@ pub(crate) struct ClientCore {
     moves_on: Notify,
     /// It was logged that headers are dropped.
     dropped_headers: AtomicBool,
-    /// A handshake was sent that got no answer.
-    unanswered: AtomicBool,
+    /// A HANDSHAKE was said that got no answer. What is on its way of it may still arrive, and then
+    /// it takes the name from the connection that stands.
+    unanswered: Contest,
     runtime: tokio::runtime::Handle,
 }
 
@@ -205,15 +208,9 @@ impl ClientCore {
             reannounce: Notify::new(),
             moves_on: Notify::new(),
             dropped_headers: AtomicBool::default(),
-            unanswered: AtomicBool::default(),
+            unanswered: Contest::default(),
             runtime: tokio::runtime::Handle::current(),
         }
-    }
-
-    /// Whether a handshake was sent since this was asked last that got no answer. What is on the
-    /// way of it may still arrive, and then it takes the name from the connection that stands.
-    fn take_unanswered(&self) -> bool {
-        self.unanswered.swap(false, Ordering::Relaxed)
     }
 
     /// The names of its callbacks.

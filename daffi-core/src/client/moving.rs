@@ -63,20 +63,18 @@ impl Kept<'_> {
                         }
                     }
                     Err(error) => {
+                        let was_silent = error.is_silence();
                         let error: &dyn std::error::Error = &error;
-                        self.schedule.note_failure(at, &error.to_string());
+                        self.schedule.note_failure(at, &error.to_string(), was_silent);
                         tracing::debug!(node = %shared.node.name, error, "cannot move on to here");
                     }
                 },
                 () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
-                    attempts.begin(at, self.schedule.failures(at));
+                    attempts.begin(at, self.schedule.silences(at));
                 }
             }
         }
         drop(attempts);
-        // A server may have taken a handshake all the same; if it is the same one by another
-        // address, it evicts this connection.
-        self.disputed |= shared.take_unanswered();
         addresses.choose(here);
     }
 
@@ -93,8 +91,8 @@ impl Kept<'_> {
             oldest.conn.end(Disconnected::Replaced, false);
         }
         self.since = Instant::now();
-        (self.unannounced, self.disputed, self.worn) = (false, self.shared.take_unanswered(), false);
-        (self.holds, self.retries) = (Holds::default(), Retries::default());
+        (self.unannounced, self.worn) = (false, false);
+        (self.holds, self.retries, self.told_pinned) = (Holds::default(), Retries::default(), false);
     }
 
     /// Whether a server was left that does not stop: nobody but this end ends that connection.

@@ -39,7 +39,7 @@ pub(super) async fn persist(
             },
             () = shared.node.life.stopping.cancelled(), if attempts.is_empty() => return None,
             () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
-                attempts.begin(at, schedule.failures(at));
+                attempts.begin(at, schedule.silences(at));
                 (last, lost) = (at, None);
             }
         }
@@ -47,9 +47,10 @@ pub(super) async fn persist(
 }
 
 fn note_failure(shared: &ClientCore, schedule: &mut Schedule, at: usize, error: &InitializationError) {
+    let was_silent = error.is_silence();
     let error: &dyn std::error::Error = error;
     // The last that is told of an address is what holds of it.
-    if schedule.note_failure(at, &with_causes(error)) {
+    if schedule.note_failure(at, &with_causes(error), was_silent) {
         tracing::warn!(node = %shared.node.name, error, "no connection yet; trying on");
     } else {
         tracing::debug!(node = %shared.node.name, error, "no connection yet");

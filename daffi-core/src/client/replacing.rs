@@ -2,16 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use daffi_transport::Link;
 use tokio::time::Instant;
 
 use super::{
     ClientConn, ClientCore, ClientState,
     addresses::Patience,
     establish::{connect, shake_hands},
+    hello_line::HelloLine,
     supervisor::Kept,
 };
 use crate::{
-    deadline::later,
+    deadline::{in_time, later},
     error::{Disconnected, InitializationError},
 };
 
@@ -77,7 +79,7 @@ impl Kept<'_> {
     /// Calls go on where they are until the link stands, and wait while hands are shaken, for as
     /// long as is given to an address that is not all that there is.
     pub(super) async fn replace(&mut self, at_once: bool) {
-        let (shared, ends, old) = (self.shared, self.ends, Arc::clone(&self.current));
+        let (shared, old) = (self.shared, Arc::clone(&self.current));
         let (at, patience) = (shared.addresses.at(), Patience::in_round(&shared.node.config, self.retries.failures));
         let linked = tokio::select! {
             biased;
@@ -93,25 +95,40 @@ impl Kept<'_> {
             return self.retries.note_failure();
         }
         hold_calls(shared, &old);
-        if !at_once && old.is_pinned() {
-            // A stream has just begun.
+        if !at_once && !self.may_be_replaced() {
+            // A call or a stream has just begun.
             go_on(shared, &old);
             return self.retries.note_failure();
         }
-        match shake_hands(shared, ends, Some(&old), &Arc::default(), link, (at, patience)).await {
+        match self.successor(&old, link, (at, patience)).await {
             Ok(new) => {
                 old.conn.end(Disconnected::Replaced, false);
-                (self.current, self.disputed) = (new, false);
+                self.current = new;
                 (self.unannounced, self.worn) = (false, false);
-                (self.holds, self.retries) = (Holds::default(), Retries::default());
+                (self.holds, self.retries, self.told_pinned) = (Holds::default(), Retries::default(), false);
             }
             Err(error) => {
                 go_on(shared, &old);
-                // The server may take the old one for replaced all the same.
-                self.disputed |= shared.take_unanswered();
                 self.keep(&error);
             }
         }
+    }
+
+    /// The connection that comes next, if its server has answered within that patience: the answer
+    /// that still comes is not waited for, because calls are held back.
+    async fn successor(
+        &self,
+        old: &ClientConn,
+        link: Link,
+        (at, patience): (usize, Patience),
+    ) -> Result<Arc<ClientConn>, InitializationError> {
+        let (shared, line, within) = (self.shared, HelloLine::default(), patience.handshake);
+        let link = (link, line.turn(within).await);
+        let shaken = in_time(within, shake_hands(shared, self.ends, Some(old), link, (at, patience))).await;
+        shaken.unwrap_or_else(|_| {
+            let endpoint = shared.addresses.connector(at).endpoint().to_string();
+            Err(InitializationError::Handshake { endpoint, source: Disconnected::HandshakeTimeout(within) })
+        })
     }
 
     /// Goes on with the connection that there is, and tries again later.

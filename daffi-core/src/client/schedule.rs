@@ -24,15 +24,15 @@ struct AddressState {
     pauses: Pauses,
     /// Not before that. `None`: at any time.
     due: Option<Instant>,
-    /// Attempts in vain since there was a connection.
-    failures: u32,
+    /// Attempts since there was a connection that ended because nothing came in their time.
+    silences: u32,
     reasons: Reasons,
 }
 
 impl Schedule {
     /// One for so many addresses, of which a client has one at least.
     pub(super) fn new(config: &NodeConfig, addresses: usize) -> Self {
-        let place = AddressState { pauses: Pauses::new(config), due: None, failures: 0, reasons: Reasons::default() };
+        let place = AddressState { pauses: Pauses::new(config), due: None, silences: 0, reasons: Reasons::default() };
         Self(vec![place; addresses.max(1)])
     }
 
@@ -54,9 +54,10 @@ impl Schedule {
         others.map(due).min_by_key(|(_, due)| *due)
     }
 
-    /// Of how many attempts in vain the next one at this address comes after.
-    pub(super) fn failures(&self, at: usize) -> u32 {
-        self.0[at].failures
+    /// How many attempts at this address had too little time: the next one has more. One that
+    /// refuses needs none.
+    pub(super) fn silences(&self, at: usize) -> u32 {
+        self.0[at].silences
     }
 
     /// A connection to this address has ended that stood for so long.
@@ -68,13 +69,13 @@ impl Schedule {
 
     pub(super) fn note_connected(&mut self, at: usize) {
         let place = &mut self.0[at];
-        (place.failures, place.reasons) = (0, Reasons::default());
+        (place.silences, place.reasons) = (0, Reasons::default());
     }
 
-    /// An attempt failed. Gives whether this is to be told.
-    pub(super) fn note_failure(&mut self, at: usize, reason: &str) -> bool {
+    /// An attempt failed, for want of an answer or otherwise. Gives whether this is to be told.
+    pub(super) fn note_failure(&mut self, at: usize, reason: &str, was_silent: bool) -> bool {
         let place = &mut self.0[at];
-        place.failures = place.failures.saturating_add(1);
+        place.silences = place.silences.saturating_add(u32::from(was_silent));
         place.due = Some(Instant::now() + place.pauses.next());
         place.reasons.is_news(reason)
     }
@@ -131,18 +132,18 @@ mod tests {
         let idle = |_| false;
         assert_eq!(schedule.next(0, idle), Some((1, begun)));
         assert_eq!(schedule.next(0, |at| at == 1), Some((2, begun)));
-        schedule.note_failure(1, "refused");
+        schedule.note_failure(1, "refused", false);
         assert_eq!(schedule.next(1, idle), Some((2, begun)));
         assert_eq!(schedule.next_other(2, idle).map(|(at, _)| at), Some(1));
         assert!(schedule.next_other(2, |at| at < 2).is_none());
         for _ in 0..10 {
-            schedule.note_failure(2, "refused");
+            schedule.note_failure(2, "silent", true);
         }
         let (at, due) = schedule.next(2, idle).unwrap();
         assert!(at == 1 && due > begun && due <= begun + SECOND / 20, "{at} {due:?}");
-        assert_eq!((schedule.failures(1), schedule.failures(2)), (1, 10));
+        assert_eq!((schedule.silences(1), schedule.silences(2)), (0, 10));
         schedule.note_connected(2);
-        assert_eq!(schedule.failures(2), 0);
+        assert_eq!(schedule.silences(2), 0);
         let one = Schedule::new(&NodeConfig::client(), 1);
         assert!(one.next_other(0, idle).is_none() && one.next(0, idle).is_some_and(|(at, _)| at == 0));
     }

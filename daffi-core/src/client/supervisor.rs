@@ -156,7 +156,7 @@ async fn supervise(
         worn: false,
         holds: Holds::default(),
         retries: Retries::default(),
-        disputed: shared.take_unanswered(),
+        told_pinned: false,
     };
     end.how = kept.stay_connected(&mut ended).await;
     if end.how == Ended::Stopped {
@@ -219,9 +219,8 @@ pub(super) struct Kept<'a> {
     pub(super) holds: Holds,
     /// When a replacement that failed is tried again.
     pub(super) retries: Retries,
-    /// An attempt before it, or to replace it, failed half-way: the server may evict it for one
-    /// that is not there.
-    pub(super) disputed: bool,
+    /// It was logged that a stream keeps it from being replaced.
+    pub(super) told_pinned: bool,
 }
 
 impl Kept<'_> {
@@ -275,7 +274,15 @@ impl Kept<'_> {
 
     /// Replaces the connection, if there is a reason to and nobody would lose by it.
     async fn look(&mut self) {
-        if self.retries.are_due() && (self.may_be_replaced() || self.worn && self.holds.are_due()) {
+        let is_kept = self.worn && self.current.is_kept();
+        if is_kept && !std::mem::replace(&mut self.told_pinned, true) {
+            tracing::warn!(
+                node = %self.shared.node.name,
+                "a quarter of the call numbers waits for answers that never came; a stream that is to send more, or a \
+                 nowait call that waits for credit, keeps the connection from being replaced: end it"
+            );
+        }
+        if self.retries.are_due() && (self.may_be_replaced() || self.worn && !is_kept && self.holds.are_due()) {
             self.replace(false).await;
         } else if self.unannounced {
             self.looks = self.looks.saturating_add(1);
@@ -297,7 +304,11 @@ impl Kept<'_> {
     async fn reconnect(&mut self, reason: &Disconnected) -> Result<(), Ended> {
         let shared = self.shared;
         shared.showing().clear();
-        let evicted = matches!(reason, Disconnected::Evicted) && !self.disputed;
+        let evicted = matches!(reason, Disconnected::Evicted);
+        if matches!(reason, Disconnected::Replaced) {
+            // By what was on its way of another attempt: it has arrived.
+            shared.unanswered.end();
+        }
         let config = &shared.node.config;
         if evicted && !config.reconnect_when_evicted {
             tracing::warn!(node = %shared.node.name, "evicted: a newer connection took the name");
@@ -319,14 +330,14 @@ impl Kept<'_> {
         shared.called.reconnects.fetch_add(1, Ordering::Relaxed);
         tracing::info!(node = %shared.node.name, endpoint = %shared.addresses.endpoint(), "connected again");
         (self.current, self.since) = (next, Instant::now());
-        (self.unannounced, self.disputed, self.worn) = (false, shared.take_unanswered(), false);
-        (self.holds, self.retries) = (Holds::default(), Retries::default());
+        (self.unannounced, self.worn) = (false, false);
+        (self.holds, self.retries, self.told_pinned) = (Holds::default(), Retries::default(), false);
         Ok(())
     }
 
     /// Whether there is a reason to replace the connection, and nobody would lose by it: no caller
-    /// waits for an answer on it, no stream is to send more there, and nothing that was received or
-    /// is to be sent waits either.
+    /// waits for an answer on it, or for credit, no stream is to send more there, and nothing that
+    /// was received or is to be sent waits either.
     pub(super) fn may_be_replaced(&mut self) -> bool {
         let is_quiet = {
             let in_flight = &self.current.session.lock().in_flight;
@@ -334,7 +345,7 @@ impl Kept<'_> {
             self.unannounced && in_flight.is_quiet() || self.worn && in_flight.nobody_waits()
         };
         let conn = &self.current.conn;
-        is_quiet && !self.current.is_pinned() && conn.inbound.frames() == 0 && conn.outbox.bytes() == 0
+        is_quiet && !self.current.is_kept() && conn.inbound.frames() == 0 && conn.outbox.bytes() == 0
     }
 
     /// Holds calls back for a moment, if they were not lately. `true`: those that were open have
@@ -350,7 +361,8 @@ impl Kept<'_> {
             if self.may_be_replaced() {
                 break true;
             }
-            if !(self.worn || self.unannounced) || Instant::now() >= until || shared.node.life.is_stopping() {
+            let is_in_vain = self.current.is_kept() || !(self.worn || self.unannounced);
+            if is_in_vain || Instant::now() >= until || shared.node.life.is_stopping() {
                 break false;
             }
             sleep(HELD_LOOK).await;

@@ -45,9 +45,9 @@ impl ClientConn {
         }
     }
 
-    /// What the end of this connection means where the server said before that it stops, or where
-    /// calls go to another one. `answered_all`: it has stopped, and has answered all. `node_ends`:
-    /// this node does.
+    /// What the end of this connection means where the server said before that it stops, where
+    /// calls go to another one, or where another HANDSHAKE of this node took the name.
+    /// `answered_all`: it has stopped, and has answered all. `node_ends`: this node does.
     pub(super) fn ended_as(&self, reason: &Disconnected, answered_all: bool, node_ends: bool) -> Disconnected {
         match reason {
             _ if answered_all => Disconnected::ServerStopped,
@@ -56,6 +56,7 @@ impl ClientConn {
             Disconnected::Stopped | Disconnected::Evicted if self.is_left.load(Relaxed) && !node_ends => {
                 Disconnected::Replaced
             }
+            Disconnected::Evicted if self.contest.goes_on() && !node_ends => Disconnected::Replaced,
             reason => reason.clone(),
         }
     }

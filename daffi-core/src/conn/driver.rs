@@ -14,6 +14,7 @@ use super::{
     Class, Conn, Turn,
     bounds::Times,
     long_turns::{LongTurns, TurnPace, after_others},
+    opening::AnswerWatch,
     read::ReadSide,
     shutdown::Shutdown,
     slow_peer::PaceWatch,
@@ -71,17 +72,6 @@ pub(crate) trait Handler: Send + 'static {
     }
 }
 
-/// Bytes in a second, at least, of the answer to a handshake that takes longer than that may.
-const HANDSHAKE_PACE: u128 = 8 * 1024;
-
-/// How the answer to a handshake comes.
-struct AnswerWatch {
-    /// The time that it has until it is looked at.
-    within: Duration,
-    /// What was there of a frame when that time began.
-    unfinished: usize,
-}
-
 /// Moves one connection until it ends.
 pub(crate) struct Driver<R: Handler> {
     pub(super) conn: Arc<Conn>,
@@ -125,7 +115,7 @@ impl<R: Handler> Driver<R> {
             pace: TurnPace::new(line),
             shutdown: Shutdown::No,
             said_farewell: false,
-            answer: AnswerWatch { within: opening, unfinished: 0 },
+            answer: AnswerWatch::begin(opening, 0),
             settles_until: None,
             timers: Timers::default(),
             times: Times::of(config, opening),
@@ -282,13 +272,13 @@ impl<R: Handler> Driver<R> {
             return Ok(());
         }
         let (now, within) = (now(), self.times.handshake);
-        if now < at || self.read.ended {
+        if !self.answer.is_hurried(&self.conn.hurry, now) && now < at || self.read.ended {
             return Ok(());
         }
         if was_in_line || self.pace.is_in_line() {
             tracing::warn!(conn = self.conn.id, peer = %self.conn.peer, ?within, "a connection waits for its first turn: this node is overloaded");
-        } else if now - at > LATE {
-            tracing::warn!(conn = self.conn.id, peer = %self.conn.peer, late = ?(now - at), "this process stood still, so a handshake has its time anew");
+        } else if now.saturating_duration_since(at) > LATE {
+            tracing::warn!(conn = self.conn.id, peer = %self.conn.peer, late = ?now.saturating_duration_since(at), "this process stood still, so a handshake has its time anew");
         } else if self.pace.is_cut() {
             // What has come of it is read first.
             self.timers.set(Timer::Handshake, now);
@@ -296,19 +286,16 @@ impl<R: Handler> Driver<R> {
         } else if !self.answer_arrives() {
             return Err(Disconnected::HandshakeTimeout(if R::SERVES { within } else { self.answer.within }));
         }
-        self.answer = AnswerWatch { within, unfinished: self.read.reader.buffered_bytes() };
+        self.answer = AnswerWatch::begin(within, self.read.reader.buffered_bytes());
         self.timers.set(Timer::Handshake, now + within);
         Ok(())
     }
 
-    /// Whether the answer of a server is on its way, as a list of many members over a slow link is:
-    /// of one frame there is more each time, and no more than a list may have. Of others nobody
-    /// waits for so much, nor so long.
+    /// Whether the answer of a server is on its way, and has no more than a list may have. Of others
+    /// nobody waits for so much, nor so long.
     fn answer_arrives(&self) -> bool {
-        let least = self.answer.within.as_millis().saturating_mul(HANDSHAKE_PACE) / 1000;
         let unfinished = self.read.reader.buffered_bytes();
-        let more = unfinished.saturating_sub(self.answer.unfinished);
-        !R::SERVES && unfinished <= self.times.longest_answer && more as u128 >= least.max(1)
+        !R::SERVES && unfinished <= self.times.longest_answer && self.answer.grows(unfinished)
     }
 
     /// Lets the handler send what it put off until the peer had taken what waits. Gives whether

@@ -11,6 +11,7 @@ mod driver;
 mod hold;
 mod inbound;
 mod long_turns;
+mod opening;
 mod outbox;
 #[cfg(test)]
 mod pair;
@@ -42,7 +43,7 @@ use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use self::alive::Signs;
+use self::{alive::Signs, opening::Hurry};
 #[cfg(test)]
 pub(crate) use self::data_queue::DataQueue;
 pub(crate) use self::{
@@ -117,6 +118,7 @@ pub(crate) struct Conn {
     /// takes the flag, and so before [`Handler::on_room`].
     wants_room: AtomicBool,
     signs: Signs,
+    hurry: Hurry,
 }
 
 /// A caller with at most so many requests that wait asks little, and gives way to nobody.
@@ -170,6 +172,7 @@ impl Conn {
             woken: AtomicBool::new(false),
             wants_room: AtomicBool::new(false),
             signs: Signs::default(),
+            hurry: Hurry::default(),
         })
     }
 

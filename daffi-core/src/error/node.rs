@@ -173,6 +173,12 @@ impl InitializationError {
         }
     }
 
+    /// Whether nothing came within the time of the attempt.
+    pub(crate) const fn is_silence(&self) -> bool {
+        use Disconnected::HandshakeTimeout;
+        matches!(self, Self::ConnectTimeout { .. } | Self::Handshake { source: HandshakeTimeout(_), .. })
+    }
+
     /// Whether the same attempt may work later: the address is not free or not there yet, nobody
     /// listens there, the other end did not answer as it should or refused this node for now, or
     /// the system has no room. Of several addresses one that may is enough.

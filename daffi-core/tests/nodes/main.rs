@@ -53,6 +53,7 @@ mod threads;
 mod tokens;
 mod tower_services;
 mod traces;
+mod two_ways;
 mod unanswered;
 mod waiting;
 mod watching;

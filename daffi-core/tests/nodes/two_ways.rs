@@ -1,0 +1,145 @@
+//! One Router at two addresses: a client that connects by both ways takes its name from itself.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use daffi_core::{Client, ClientBuilder, ClientState, Router};
+use daffi_transport::{
+    Connector, Endpoint, Link, LinkConfig, Listener,
+    mem::{MemConnector, MemListener},
+};
+use daffi_wire::Level;
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::support::{Formats, endpoint, formats, node, router};
+
+const LONG: Duration = Duration::from_secs(120);
+
+/// Another address of a server, by a way that holds the answer to each handshake back.
+struct Way {
+    at: Endpoint,
+    /// Told, the connections by this way end.
+    cut: Arc<Notify>,
+    relaying: JoinHandle<()>,
+}
+
+impl Way {
+    fn to(server: &Endpoint, holds: Duration) -> Self {
+        let (at, to, cut) = (endpoint(), server.clone(), Arc::new(Notify::new()));
+        let (mut listener, cuts) = (MemListener::bind(&at).unwrap(), Arc::clone(&cut));
+        let relaying = tokio::spawn(async move {
+            loop {
+                let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
+                let inward = pending.upgrade().await.unwrap();
+                let outward = MemConnector::new(to.clone()).connect(&LinkConfig::default()).await.unwrap();
+                let cuts = Arc::clone(&cuts);
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = cuts.notified() => {}
+                        () = relay(inward, outward, holds) => {}
+                    }
+                });
+            }
+        });
+        Self { at, cut, relaying }
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.relaying.abort();
+    }
+}
+
+/// Passes frames on until an end closes.
+async fn relay(mut inward: Link, mut outward: Link, holds: Duration) {
+    let mut held = Some(holds);
+    loop {
+        let (frame, to_client) = tokio::select! {
+            frame = inward.receive() => (frame, false),
+            frame = outward.receive() => (frame, true),
+        };
+        let Ok(Some(frame)) = frame else { return };
+        if let Some(holds) = held.take_if(|_| to_client) {
+            // The client may give it up meanwhile.
+            if timeout(holds, inward.receive()).await.is_ok() {
+                return;
+            }
+            inward.reader.set_level(Level::FOUR);
+            outward.reader.set_level(Level::FOUR);
+        }
+        let to = if to_client { &mut inward } else { &mut outward };
+        if to.send(&frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn at_any(name: &str, places: &[&Endpoint]) -> ClientBuilder<Formats> {
+    let mut connectors = places.iter().map(|at| Box::new(MemConnector::new((*at).clone())));
+    let builder = Client::builder(node(name), connectors.next().unwrap(), formats());
+    connectors.fold(builder, |builder, connector| builder.or_at(connector))
+}
+
+/// A client of a Router by two ways.
+async fn client_by_two(router: &Endpoint, holds: [Duration; 2]) -> (Client<Formats>, [Way; 2]) {
+    let ways = holds.map(|holds| Way::to(router, holds));
+    let client = at_any("me", &[&ways[0].at, &ways[1].at]).retry(LONG).connect().await.unwrap();
+    (client, ways)
+}
+
+/// There is one member, and none ever lost its name.
+fn is_one_member(router: &Router) {
+    let stats = router.stats();
+    assert_eq!((stats.members, stats.evictions), (1, 0));
+}
+
+/// The answer takes longer than the next address waits for.
+#[tokio::test(start_paused = true)]
+async fn a_router_at_two_slow_addresses_gets_one_handshake() {
+    for millis in [300, 600, 1500] {
+        let (router, at) = router();
+        let begun = Instant::now();
+        let (client, _ways) = client_by_two(&at, [Duration::from_millis(millis); 2]).await;
+        assert!(begun.elapsed() < Duration::from_millis(2 * millis), "{:?}", begun.elapsed());
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(*client.state().borrow(), ClientState::Connected);
+        assert_eq!(client.stats().reconnects, 0);
+        is_one_member(&router);
+    }
+}
+
+/// Whichever comes first: of one way the answer does not come in time.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_answer_in_vain_gives_up_before_it_says_hello_elsewhere() {
+    let (router, at) = router();
+    for _ in 0..8 {
+        let begun = Instant::now();
+        let (client, _ways) = client_by_two(&at, [LONG, Duration::from_millis(400)]).await;
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(*client.state().borrow(), ClientState::Connected);
+        assert_eq!((client.stats().reconnects, router.stats().members), (0, 1));
+        client.stop().await;
+    }
+}
+
+/// It is lost again and again, and both ways are slow.
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_is_made_again_by_one_of_two_ways() {
+    let (router, at) = router();
+    let (client, ways) = client_by_two(&at, [Duration::from_millis(700); 2]).await;
+    for lost in 1..6 {
+        sleep(Duration::from_secs(10)).await;
+        let mut state = client.state();
+        ways.iter().for_each(|way| way.cut.notify_waiters());
+        timeout(LONG, state.wait_for(|state| *state != ClientState::Connected)).await.unwrap().unwrap();
+        timeout(LONG, client.wait_for_connection()).await.unwrap().unwrap();
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(client.stats().reconnects, lost);
+        is_one_member(&router);
+    }
+}
