@@ -60,13 +60,16 @@ impl<F: FormatSet> Client<F> {
 
 impl<F: FormatSet> ClientBuilder<F> {
     /// Adds an address at which the same network is found, that of another Router for one. Which
-    /// one is tried first is left to chance; each is given 2 s in the first round, twice as much in
-    /// each that follows, and no more than
-    /// [`connect_timeout`](NodeConfig::connect_timeout) to connect and
+    /// one is tried first is left to chance; each is given 2 s at first, twice as much each time
+    /// that it was silent, and no more than [`connect_timeout`](NodeConfig::connect_timeout) to
+    /// connect and
     /// [`handshake_timeout`](NodeConfig::handshake_timeout) for the handshake.
     ///
-    /// One that has not answered after 250 ms holds the others up no more: they are tried beside
-    /// it, and the first whose handshake is answered is used.
+    /// One to which no link comes about within 250 ms holds the others up no more: their links are
+    /// made beside it. Hands are shaken over one link after another, because two addresses may be
+    /// ways to one server, where the second handshake takes the name from the first. While others
+    /// wait an answer is waited for three quarters of that time; 250 ms at an address that was
+    /// silent more often than one of those.
     ///
     /// When the connection is lost the next address is tried; when a server of this project is
     /// stopping, the client moves on before that, and what is open ends where it is.

@@ -8,6 +8,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+/// How long the answer to a HANDSHAKE is waited for at an address that was silent before, while
+/// another one waits that was so less often.
+const SILENT_BEFORE: Duration = Duration::from_millis(250);
+
 /// Attempts that are made side by side say HANDSHAKE one after another, in the order in which their
 /// links stood: two addresses may be ways to one server, and there the second HANDSHAKE takes the
 /// name from the first.
@@ -58,11 +62,16 @@ pub(super) struct HelloTurn<'a> {
 }
 
 impl HelloTurn<'_> {
-    /// Waits until another one has waited for as long as this one would wait if it stood there.
-    /// Gives that time, which begins anew. For ever if nobody waits. Cancel safe.
+    /// Waits until another one is to have its turn: three quarters of the time that this one has,
+    /// so that who leaves a server that stops is elsewhere before that has given it up after 2 s.
+    /// Gives the time that it had, which begins anew. For ever if nobody waits. Cancel safe.
     pub(super) async fn is_over(&mut self) -> Duration {
         loop {
-            let within = self.line.least().map(|patience| patience.min(self.patience));
+            // Who was silent more often is given more time each time.
+            let within = self.line.least().map(|patience| match patience < self.patience {
+                true => SILENT_BEFORE,
+                false => self.patience * 3 / 4,
+            });
             let over_at = self.begun + within.unwrap_or_default();
             tokio::select! {
                 () = sleep_until(over_at), if within.is_some() => {
@@ -80,6 +89,7 @@ mod tests {
     use std::pin::pin;
 
     use futures::FutureExt;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -87,27 +97,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_is_first_and_has_its_time_until_another_waits() {
-        let (line, begun) = (HelloLine::default(), Instant::now());
-        let mut first = line.turn(8 * SECOND).now_or_never().unwrap();
-        assert!(tokio::time::timeout(60 * SECOND, first.is_over()).await.is_err(), "nobody waits");
-        let mut first = {
-            drop(first);
-            line.turn(8 * SECOND).now_or_never().unwrap()
-        };
-        let begun = begun + 60 * SECOND;
-        let mut second = Box::pin(line.turn(4 * SECOND));
-        assert!(futures::poll!(&mut second).is_pending());
+        let line = HelloLine::default();
+        let mut first = line.turn(4 * SECOND).now_or_never().unwrap();
+        let begun = first.begun;
         {
             // Who gives up waiting hurries nobody.
-            let mut third = pin!(line.turn(SECOND));
-            assert!(futures::poll!(&mut third).is_pending());
+            let mut other = pin!(line.turn(4 * SECOND));
+            assert!(futures::poll!(&mut other).is_pending());
         }
-        drop(line.turn(SECOND).now_or_never());
-        assert_eq!(first.is_over().await, 4 * SECOND);
-        assert_eq!(begun.elapsed(), 4 * SECOND);
-        assert_eq!(first.is_over().await, 4 * SECOND, "its time began anew");
+        assert!(timeout(60 * SECOND, first.is_over()).await.is_err(), "nobody waits");
         drop(first);
-        second.await;
+        let mut first = line.turn(4 * SECOND).now_or_never().unwrap();
+        let mut second = Box::pin(line.turn(8 * SECOND));
+        assert!(futures::poll!(&mut second).is_pending());
+        assert_eq!(first.is_over().await, 3 * SECOND);
+        assert_eq!(begun.elapsed(), 63 * SECOND);
+        assert_eq!(first.is_over().await, 3 * SECOND, "its time began anew");
+        let mut third = Box::pin(line.turn(2 * SECOND));
+        assert!(futures::poll!(&mut third).is_pending());
+        assert_eq!(first.is_over().await, SILENT_BEFORE);
+        drop(first);
+        drop(second.await);
+        third.await;
         assert!(line.least().is_none());
     }
 }

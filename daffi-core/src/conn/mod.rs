@@ -43,7 +43,6 @@ use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use self::{alive::Signs, opening::Hurry};
 #[cfg(test)]
 pub(crate) use self::data_queue::DataQueue;
 pub(crate) use self::{
@@ -59,6 +58,7 @@ pub(crate) use self::{
     turn::{Turn, nanos},
     voice::Voice,
 };
+use self::{alive::Signs, opening::Hurry};
 use crate::{
     error::Disconnected,
     lanes,

@@ -385,6 +385,7 @@ async fn a_silent_address_holds_the_other_up_for_no_longer_each_time() {
     let (silent, taking) = silent();
     let (mut one, at) = router();
     let client = at_any("caller", &[&at, &silent]).retry(LONG).connect().await.unwrap();
+    let mut held_up = 0;
     for _ in 0..8 {
         assert_eq!(client.endpoint(), &at);
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -395,8 +396,10 @@ async fn a_silent_address_holds_the_other_up_for_no_longer_each_time() {
         let listener = Box::new(mem::MemListener::bind(&at).unwrap());
         one = Router::builder(node("router")).listen(vec![listener]).unwrap();
         connected(&client).await;
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        held_up += u32::from(begun.elapsed() > Duration::from_secs(1));
     }
+    assert!(held_up <= 1, "it is known by then: {held_up}");
     taking.abort();
 }
 
@@ -413,7 +416,7 @@ async fn who_moves_on_tries_the_others_side_by_side() {
         here.stop().await;
         drop(here);
         connected(&client).await;
-        assert!(client.endpoint() == &there.1 && begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(client.endpoint() == &there.1 && begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         assert_eq!(client.stats().reconnects, 0, "it moved before it was left");
         let listener = Box::new(mem::MemListener::bind(&at).unwrap());
         one = (Router::builder(node("router")).listen(vec![listener]).unwrap(), at);

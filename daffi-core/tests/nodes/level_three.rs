@@ -274,15 +274,34 @@ async fn an_earlier_attempt_that_takes_the_name_ends_no_client() {
     let config = LinkConfig::default();
     let pending = poll_fn(|cx| server.0.poll_accept(cx, &config)).await.unwrap();
     let _silent = pending.upgrade().await.unwrap();
-    for disputed in [true, false] {
+    for contested in [true, false] {
         let (mut peer, _) = server.accept(ROUTER).await;
-        let evicted = br#"{"type":"evicted","member":"me"}"#;
-        let header = Header::new(Kind::Events, CallId::NONE, daffi_wire::FormatId::JSON, false, false);
-        let evicted = Frame::new(header, "", "", "", evicted, &Limits::default()).unwrap();
-        peer.send_bytes(evicted.as_bytes()).await;
-        if !disputed {
+        evict(&mut peer).await;
+        if !contested {
             // By another node of this name, as nothing of this one is on its way.
             assert_eq!(client.join().await, Ended::Evicted);
         }
     }
+}
+
+/// Tells "me" that another one bears its name.
+pub(crate) async fn evict(peer: &mut Peer) {
+    let evicted = br#"{"type":"evicted","member":"me"}"#;
+    let header = Header::new(Kind::Events, CallId::NONE, daffi_wire::FormatId::JSON, false, false);
+    let evicted = Frame::new(header, "", "", "", evicted, &Limits::default()).unwrap();
+    peer.send_bytes(evicted.as_bytes()).await;
+}
+
+/// By then nothing of it is on its way any more.
+#[tokio::test(start_paused = true)]
+async fn long_after_an_attempt_that_was_given_up_another_node_is_believed_to_have_the_name() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    drop(first);
+    let _silent = server.accept_unanswered().await;
+    let (mut peer, _) = server.accept(ROUTER).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    evict(&mut peer).await;
+    assert_eq!(client.join().await, Ended::Evicted);
 }

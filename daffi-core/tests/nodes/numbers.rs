@@ -216,6 +216,40 @@ async fn a_worn_connection_is_replaced_under_a_steady_load_and_no_call_is_lost()
     answering.abort();
 }
 
+/// Calls are not held back for what cannot be.
+#[tokio::test]
+async fn a_worn_connection_that_a_stream_stays_on_holds_no_call_back() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (mut first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    let (chunks, mut source) = mpsc::unbounded_channel::<i64>();
+    let streaming = {
+        let call = client.stream().receiver("w2").serde(FormatId::JSON);
+        tokio::spawn(async move { call.send("f", futures::stream::poll_fn(move |cx| source.poll_recv(cx))).await })
+    };
+    chunks.send(1).unwrap();
+    let chunk = first.receive().await.unwrap();
+    let answer = |request: &Frame| {
+        let header = Header::new(Kind::Response, request.header().id(), FormatId::JSON, true, false);
+        Frame::new(header, "w2", "me", "f", br#"{"args": [5], "kwargs": {}}"#, &Limits::default()).unwrap()
+    };
+    first.send_bytes(answer(&chunk).as_bytes()).await;
+    // A quarter of all numbers rests.
+    for _ in 0..=65_535 / 4 {
+        let mut call = Box::pin(client.rpc().receiver("w1").call::<i64>("f", ()));
+        assert!(futures::poll!(&mut call).is_pending());
+        drop(call);
+        first.receive().await.unwrap();
+    }
+    let mut state = client.state();
+    state.mark_unchanged();
+    let replaced = tokio::time::timeout(Duration::from_millis(300), server.accept(ROUTER)).await;
+    assert!(replaced.is_err() && !state.has_changed().unwrap(), "a stream is to send more");
+    drop(chunks);
+    assert_eq!(streaming.await.unwrap().unwrap(), 1);
+    server.accept(ROUTER).await;
+}
+
 /// It may be refused when there is one: too many calls to its receiver rest by then.
 #[tokio::test]
 async fn who_waits_for_a_number_and_takes_none_leaves_it_to_the_next() {

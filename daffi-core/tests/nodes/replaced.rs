@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    level_three::{ROUTER, Server, answer_to, connect},
+    level_three::{ROUTER, Server, answer_to, connect, evict},
     peer::{Peer, send},
     support::{Formats, endpoint, formats, node, plain, router},
 };
@@ -93,6 +93,96 @@ async fn while_hands_are_shaken_no_call_number_is_given_out_twice() {
         acknowledge(&mut second, &call).await;
     });
     called.unwrap();
+}
+
+/// A server of 3.0.1 gives the name to the second HANDSHAKE, which is this node's own.
+#[tokio::test]
+async fn whose_connection_is_replaced_is_not_told_that_its_node_has_ended() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (mut first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    let open = tokio::spawn({
+        let client = client.clone();
+        async move { client.rpc().receiver("w1").call::<()>("f", ()).await }
+    });
+    request(&mut first).await;
+    client.add_callbacks(vec![plain("g", |(): ()| Ok(1))]).unwrap();
+    client.reannounce();
+    let (mut second, hello) = server.accept_unanswered().await;
+    evict(&mut first).await;
+    let error = timeout(LONG, open).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(error, CallError::Disconnected(Disconnected::Replaced)), "{error}");
+    send(&mut second, &answer_to(&hello, ROUTER)).await;
+    let call = client.rpc().receiver("w1").wait_for_connection();
+    let (called, ()) = tokio::join!(call.call::<()>("f", ()), async {
+        let call = request(&mut second).await;
+        acknowledge(&mut second, &call).await;
+    });
+    called.unwrap();
+    assert_eq!(client.stats().reconnects, 0);
+}
+
+/// As much of a long answer comes each moment as is taken for a sign that it goes on.
+#[tokio::test(start_paused = true)]
+async fn calls_are_held_back_no_longer_than_one_handshake_may_take() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (mut first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    client.add_callbacks(vec![plain("g", |(): ()| Ok(1))]).unwrap();
+    let (mut second, hello) = server.accept_unanswered().await;
+    let dripping = tokio::spawn(async move {
+        let long = format!("{ROUTER}{}", " ".repeat(1 << 20));
+        for part in answer_to(&hello, &long).as_bytes().chunks(4096) {
+            second.send_bytes(part).await;
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let call = client.rpc().receiver("w1").timeout(Duration::from_secs(5));
+    let (called, ()) = tokio::join!(call.call::<()>("f", ()), async {
+        let call = request(&mut first).await;
+        acknowledge(&mut first, &call).await;
+    });
+    called.unwrap();
+    assert!(!dripping.is_finished());
+    dripping.abort();
+}
+
+/// Nothing of it was sent where all numbers were in use.
+#[tokio::test]
+async fn a_call_that_waits_for_a_number_is_made_on_the_connection_that_comes_next() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (mut first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    let reading = tokio::spawn(async move { while first.receive().await.is_some() {} });
+    let mut open = Vec::new();
+    for _ in 0..65_535 {
+        let mut call = Box::pin(client.rpc().receiver("w2").call::<()>("f", ()));
+        assert!(futures::poll!(&mut call).is_pending());
+        open.push(call);
+    }
+    let mut waiting = Box::pin(client.rpc().receiver("w1").call::<()>("f", ()));
+    let mut casting = client.cast().receivers(["w1"]).call::<()>("f", ());
+    assert!(futures::poll!(&mut waiting).is_pending() && futures::poll!(&mut casting).is_pending());
+    let streaming = client.rpc().receiver("w1");
+    let mut results = Box::pin(streaming.results::<i64>("f", ()));
+    assert!(futures::poll!(&mut results).is_pending(), "all numbers are in use");
+    client.add_callbacks(vec![plain("g", |(): ()| Ok(1))]).unwrap();
+    client.reannounce();
+    let (mut second, _) = server.accept(ROUTER).await;
+    let error = open.remove(0).await.unwrap_err();
+    assert!(matches!(error, CallError::Disconnected(Disconnected::Replaced)), "{error}");
+    let answering = async {
+        for _ in 0..3 {
+            let call = request(&mut second).await;
+            assert_eq!(call.receiver(), "w1");
+            acknowledge(&mut second, &call).await;
+        }
+    };
+    let (called, cast, streamed, ()) = tokio::join!(waiting, casting, results, answering);
+    called.unwrap();
+    cast.unwrap().remove("w1").unwrap().unwrap();
+    streamed.unwrap();
+    timeout(LONG, reading).await.unwrap().unwrap();
 }
 
 /// Links that stand as soon as there is a permit.
