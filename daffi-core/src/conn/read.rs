@@ -32,6 +32,14 @@ const READ_LIMIT: usize = 1024 * 1024;
 /// Bytes one read may bring while memory is short. A link takes four times as much memory for it.
 const SHORT_READ: usize = 4 * 1024;
 
+/// This part of what has come of a frame one more read may bring while memory is short, which takes
+/// no more than a sixteenth of what is held: a peer that has to be read at a pace is not lost for
+/// what thousands of reads cost.
+const SHORT_PART: usize = 64;
+
+/// That is never more bytes than these.
+const SHORT_READ_AT_MOST: usize = 64 * 1024;
+
 /// Bytes one read may bring at least, from a peer that is not over its share yet.
 const LEAST_READ: usize = 1024;
 
@@ -168,7 +176,7 @@ impl<R: Handler> Driver<R> {
                 return Ok(Poll::Pending);
             }
         };
-        let limit = work.most_to_read(if self.read.is_short { most.min(SHORT_READ) } else { most });
+        let limit = work.most_to_read(if self.read.is_short { most.min(self.short_read()) } else { most });
         let goes_on = self.read.reader.buffered_bytes() > 0;
         match self.read.reader.poll_fill(cx, limit) {
             Poll::Pending => {
@@ -236,11 +244,16 @@ impl<R: Handler> Driver<R> {
         if self.read.is_short {
             // A few bytes keep no large buffer, and get no larger one than they need.
             self.read.reader.compact();
-            growth = self.growth(SHORT_READ);
+            growth = self.growth(self.short_read());
         }
         let hold = self.hold(Some(growth))?;
         self.count_unfinished(if hold == Hold::Starve { 0 } else { growth });
         Ok(hold)
+    }
+
+    /// What one read may bring while memory is short.
+    fn short_read(&self) -> usize {
+        (self.read.reader.buffered_bytes() / SHORT_PART).clamp(SHORT_READ, SHORT_READ_AT_MOST)
     }
 
     /// What the next read of at most `limit` bytes may need. Between two frames that is a buffer

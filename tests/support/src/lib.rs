@@ -25,6 +25,7 @@ mod process;
 mod python;
 mod socket_path;
 mod stopped;
+mod told;
 
 pub use crate::{
     browser::Browser,

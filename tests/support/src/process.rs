@@ -13,6 +13,8 @@ use std::{
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use crate::told;
+
 /// Lines of stderr that a failure shows.
 const TAIL: usize = 60;
 
@@ -46,6 +48,7 @@ const READY: u64 = 0;
 impl Process {
     /// Starts it and gives what it says first.
     pub(crate) async fn start(mut command: Command) -> (Self, Value) {
+        told::listen();
         let text = format!("{command:?}");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{text} cannot be started: {error}"));
@@ -119,6 +122,10 @@ impl Process {
         }
         text.push_str("The end of its stderr:\n");
         for line in lock(&self.stderr).iter() {
+            let _ = writeln!(text, "  {line}");
+        }
+        text.push_str("What the nodes of this process warned of last:\n");
+        for line in told::warnings() {
             let _ = writeln!(text, "  {line}");
         }
         panic!("{text}")
