@@ -1,7 +1,13 @@
 //! What nodes that listen have in common.
 
 use std::{
-    convert::Infallible, fs, io, net::IpAddr, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Duration,
+    convert::Infallible,
+    fs, io,
+    net::IpAddr,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
@@ -49,9 +55,9 @@ impl Certificates {
         self.tls_cert.is_some() || self.tls_key.is_some() || self.client_ca.is_some()
     }
 
-    /// Whether clients are asked for certificates.
-    pub(crate) const fn are_asked_for(&self) -> bool {
-        self.client_ca.is_some()
+    /// The file of the authorities that issue certificates of clients, if they are asked for them.
+    pub(crate) fn client_ca(&self) -> Option<&Path> {
+        self.client_ca.as_deref()
     }
 
     /// The settings for TLS. `None`: no certificate was given.
@@ -153,7 +159,9 @@ const WRITE: u32 = 0o2;
 
 fn mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
-    let Ok(mode @ 1..=0o777) = u32::from_str_radix(digits, 8) else {
+    // Rust also reads a sign, which to chmod would add permissions to those that there are.
+    let number = digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| u32::from_str_radix(digits, 8));
+    let Some(Ok(mode @ 1..=0o777)) = number else {
         return Err("three digits from 0 to 7 are expected, as in 660".to_owned());
     };
     // So are octal numbers that something on the way made decimal: 432 was 0660.

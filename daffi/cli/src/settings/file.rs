@@ -180,6 +180,8 @@ mod tests {
             ("mode = 0x1b0", "r.toml:1: mode is a number that is neither octal nor its digits, where "),
             ("mode = 0o600_000", "r.toml:1: invalid value '600000' for '--mode <MODE>': three digits"),
             ("mode = 432", "r.toml:1: invalid value '432' for '--mode <MODE>': with it the owner may not connect"),
+            ("mode = \"+660\"", "r.toml:1: invalid value '+660' for '--mode <MODE>': three digits"),
+            ("mode = +660", "r.toml:1: invalid value '+660' for '--mode <MODE>': three digits"),
             ("grace = 2024-01-01", "r.toml:1: grace is a date, where "),
             ("listen = []", "r.toml:1: listen is empty"),
             ("grace = [1, 2]", "r.toml:1: grace takes one value, and not a list"),

@@ -24,6 +24,7 @@ use daffi::policy::Policy;
 pub(crate) use self::{
     effective::{Effective, Entry},
     example::example,
+    policy::CHANGED as POLICY,
     reloading::{Reloaded, Reloading},
 };
 use self::{

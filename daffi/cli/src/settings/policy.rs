@@ -67,6 +67,9 @@ struct RuleEntry {
 
 type Texts = Spanned<Vec<String>>;
 
+/// What is told of a section that is another.
+pub(crate) const CHANGED: &str = "the policy";
+
 /// What tells one section from another, and tokens from others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seals {
@@ -80,7 +83,7 @@ pub(crate) type Sealed = (Policy, Seals);
 impl Seals {
     /// What differs, in words.
     pub(super) fn changed(self, other: Self) -> Vec<&'static str> {
-        let section = (self.section != other.section).then_some("the policy");
+        let section = (self.section != other.section).then_some(CHANGED);
         let tokens = (self.tokens != other.tokens).then_some("tokens of the policy");
         section.into_iter().chain(tokens).collect()
     }

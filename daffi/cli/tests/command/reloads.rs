@@ -10,7 +10,8 @@ use std::{
 };
 
 use daffi::{CallError, Client, ClientTls};
-use daffi_testing::{Authority, SocketPath};
+use daffi_testing::{Authority, Certificate, Peer, SocketPath};
+use serde_json::json;
 use tokio::task::{JoinSet, block_in_place};
 
 use crate::support::{Running, TempFile, run};
@@ -223,4 +224,49 @@ fn a_new_token_of_the_page_takes_the_place_of_the_old_one() {
     // A page that follows by the old one is ended.
     following.read_to_end(&mut Vec::new()).unwrap();
     assert!(!router.told_lines().contains(NEW));
+}
+
+/// A file that somebody is still writing lacks what stands behind, and so does one of which a line was
+/// taken for a comment.
+#[tokio::test]
+async fn a_reload_opens_a_router_to_nobody() {
+    let certificate = Certificate::localhost();
+    let (cert, key, ca) = (&certificate.certificate, &certificate.key, &certificate.authority);
+    let listen = "listen = [\"tls://127.0.0.1:0\", \"tcp://127.0.0.1:0\"]\n";
+    let tls = format!("tls-cert = {cert:?}\ntls-key = {key:?}\n");
+    let closed = format!("client-ca = {ca:?}\nno-pickle-from = [\"127.0.0.0/8\", \"192.0.2.0/24\"]\n");
+    let file = TempFile::new("closed.toml", format!("{listen}{tls}{closed}").as_bytes());
+    let router = Running::start(&["router", "--config", file.path()]);
+    let (at, tcp) = (router.answer("tls://").replace("127.0.0.1", "localhost"), router.answer("tcp://"));
+    let is_closed = |told: &str| {
+        router.signal("HUP");
+        router.log(told);
+        run(&["ping", &at, "--ca", ca.to_str().unwrap()]).failure(3);
+    };
+    is_closed("reloaded changed=\"no option\"");
+    replace(&file, &format!("{listen}{tls}no-pickle-from = [\"127.0.0.0/8\"]\n"));
+    is_closed("not reloaded, and all stays as it is reason=\"client-ca is not set any more");
+    replace(&file, &format!("{listen}{tls}client-ca = {ca:?}\n"));
+    is_closed("not reloaded, and all stays as it is reason=\"no-pickle-from is not set any more");
+
+    // Without certificates at all it is as it was until the next start, and what comes back is held
+    // against that.
+    let pickle = "no-pickle-from = [\"127.0.0.0/8\", \"192.0.2.0/24\"]\n";
+    replace(&file, &format!("listen = \"tcp://127.0.0.1:0\"\n{pickle}"));
+    is_closed("options=\"listen, tls-cert, tls-key, client-ca\" changed=\"no option\"");
+    replace(&file, &format!("{listen}{tls}{pickle}"));
+    router.signal("HUP");
+    router.log_until(|lines| lines.iter().filter(|line| line.contains("client-ca is not set any more")).count() == 2);
+
+    // What is said for other endpoints does not hold for these.
+    replace(&file, &format!("listen = \"tls://127.0.0.1:0\"\n{tls}client-ca = {ca:?}\nno-pickle-from = [\"::/0\"]\n"));
+    is_closed("the file has another listen, which waits for another start, and no-pickle-from beside it");
+    let _worker = Running::worker(&tcp, "w1");
+    let caller = Peer::client(&tcp).name("py").start().await;
+    let error = caller.call("add", json!([3, 4])).serde("PICKLE").error().await;
+    assert!(error.parts().2.contains("PICKLE from 127.0.0.0/8 is refused"), "{error:?}");
+
+    // What closes it further, or is said of where it listens, holds.
+    replace(&file, &format!("{listen}{tls}client-ca = {ca:?}\nno-pickle-from = [\"192.0.2.0/24\"]\n[policy]\n"));
+    is_closed("client-ca, no-pickle-from, the policy");
 }

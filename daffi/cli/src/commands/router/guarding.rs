@@ -24,6 +24,10 @@ fn network(text: &str) -> Result<String, String> {
 }
 
 impl Guarding {
+    pub(super) fn no_pickle_from(&self) -> &[String] {
+        &self.no_pickle_from
+    }
+
     /// Warns of endpoints that others than this host reach, where no rule says who may do what.
     pub(super) fn warn_of_strangers(&self, endpoints: &[Endpoint]) {
         for endpoint in endpoints.iter().filter(|endpoint| is_reached_from_elsewhere(endpoint)) {

@@ -3,6 +3,7 @@
 mod bounds;
 mod guarding;
 mod reload;
+mod standing;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -14,6 +15,7 @@ use self::{
     bounds::Bounds,
     guarding::{Guarding, Idle, idle_rules},
     reload::Reload,
+    standing::Standing,
 };
 use crate::{
     admin::Watching,
@@ -123,7 +125,8 @@ impl Router {
         let lost = LostSockets::default();
         let admin = interrupts.cut(self.watching.begin(|| watched(&router, tls.clone(), lost.clone()))).await?;
         let admin = admin.map(Arc::new);
-        let reload = Arc::new(Reload::new(reloading, tls.clone(), router.clone(), admin.clone()));
+        let standing = self.standing(is_guarded);
+        let reload = Arc::new(Reload::new(reloading, tls.clone(), router.clone(), admin.clone(), standing));
         if let Some(tls) = tls {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
         }
@@ -166,9 +169,15 @@ impl Router {
         Ok(builder.bind(first.as_str()).await?)
     }
 
+    /// What it holds against whoever comes, by its options and, if it has one, by its policy.
+    fn standing(&self, has_policy: bool) -> Standing {
+        let client_ca = self.certificates.client_ca().map(ToOwned::to_owned);
+        Standing { has_policy, client_ca, no_pickle_from: self.guarding.no_pickle_from().to_owned() }
+    }
+
     /// What is wrong with rules of this policy that can apply to nobody who comes to `endpoints`.
     fn idle_rules(&self, policy: Option<&Policy>, endpoints: &[Endpoint]) -> Vec<Idle> {
-        policy.map_or_else(Vec::new, |policy| idle_rules(policy, endpoints, self.certificates.are_asked_for()))
+        policy.map_or_else(Vec::new, |policy| idle_rules(policy, endpoints, self.certificates.client_ca().is_some()))
     }
 
     /// Whether a router could start with these options, as far as can be told without starting one:

@@ -1,19 +1,17 @@
 //! What a router takes from its settings while it runs.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use daffi::{NodeConfig, Router as Node, ServerTls};
 use daffi_admin::Admin;
+use parking_lot::Mutex;
 
-use super::{Router, warn_of_overruled};
+use super::{Router, standing::Standing, warn_of_overruled};
 use crate::{
     cli::Command,
     failure::Failure,
     server::expires,
-    settings::{Reloaded, Reloading},
+    settings::{POLICY, Reloaded, Reloading},
 };
 
 /// Options of certificates, which take effect at once.
@@ -36,14 +34,19 @@ pub(super) struct Reload {
     tls: Option<ServerTls>,
     router: Node,
     admin: Option<Arc<Admin>>,
-    /// The router has a policy of its file.
-    is_guarded: AtomicBool,
+    standing: Mutex<Standing>,
 }
 
 impl Reload {
-    pub(super) fn new(reloading: Reloading, tls: Option<ServerTls>, router: Node, admin: Option<Arc<Admin>>) -> Self {
-        let is_guarded = AtomicBool::new(reloading.policy.is_some());
-        Self { reloading, tls, router, admin, is_guarded }
+    /// `standing`: what it holds against whoever comes, as it started.
+    pub(super) fn new(
+        reloading: Reloading,
+        tls: Option<ServerTls>,
+        router: Node,
+        admin: Option<Arc<Admin>>,
+        standing: Standing,
+    ) -> Self {
+        Self { reloading, tls, router, admin, standing: Mutex::new(standing) }
     }
 
     /// Does it, and logs what came of it.
@@ -80,20 +83,25 @@ impl Reload {
         for idle in router.idle_rules(policy.as_ref(), self.router.endpoints()) {
             idle.tell();
         }
-        if policy.is_none() && self.is_guarded.load(Ordering::Relaxed) {
-            // A file that somebody is writing looks so, too, and would open the router to all.
-            return Err(Failure::Usage(
-                "the file has no [policy] any more, and this router has one: to open it to all, write [policy] with \
-                 others = \"everybody\""
-                    .to_owned(),
-            ));
-        }
         let tls = certificates.settings(listen)?;
         let token = watching.token()?;
+        let mut standing = self.standing.lock();
+        let mut fresh = router.standing(policy.is_some());
+        if self.tls.is_none() || tls.is_none() {
+            // Certificates that are gone, or new, wait for another start.
+            fresh.client_ca.clone_from(&standing.client_ca);
+        }
+        standing.check(&fresh, sections.contains(&POLICY), &changed)?;
         // Nothing is refused from here on, so a reload holds as a whole or not at all.
         self.reloading.on_taken(effective, seals);
-        self.is_guarded.store(policy.is_some(), Ordering::Relaxed);
-        let certificate = self.tls.as_ref().zip(tls.as_ref()).filter(|(old, new)| old.replace_by(new));
+        *standing = fresh;
+        drop(standing);
+        let certificate = self.tls.as_ref().zip(tls.as_ref()).filter(|(old, new)| {
+            let is_another = old.replace_by(new);
+            // Whoever looks at the files now and then may have read newer ones meanwhile. What is
+            // wrong with those is told when they are looked at next.
+            old.reload().unwrap_or(false) || is_another
+        });
         let certificate = certificate.map(|(_, new)| match expires(new) {
             Some(date) => format!("the certificate (expires {date})"),
             None => "the certificate".to_owned(),
