@@ -114,8 +114,8 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use daffi_transport::mem::MemListener;
     use daffi_wire::{
-        CallId, Credit, Data, DataEnd, Extensions, FlowId, FormatId, FrameWriter, Grant, Handshake, Header, Kind,
-        Level, Limits, Member, MethodName, NodeType, Role, credit_cost,
+        CallId, Credit, Data, DataEnd, Extensions, FIRST_WINDOW, FlowId, FormatId, FrameWriter, Grant, Handshake,
+        Header, Kind, Level, Limits, Member, MethodName, NodeType, Role, credit_cost,
     };
 
     use super::*;
@@ -163,6 +163,33 @@ mod tests {
             assert_eq!(worker.take_all(), written, "the new flow begins when the old one is worked off");
         }
         assert_eq!(router.router.stats().held_requests, 0);
+    }
+
+    /// A flow begins while something of the one before is on its way.
+    #[tokio::test]
+    async fn requests_within_the_window_of_their_sender_are_bounded_though_they_are_held() {
+        let listener = MemListener::bind(&"mem://bare-router-window".parse().unwrap()).unwrap();
+        let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
+        let (_worker, mut sender) = (joined(&router, "worker"), joined(&router, "sender"));
+        let header = Header::new(Kind::Request, CallId(7), FormatId::OPAQUE, false, false);
+        let mut send = |begins: Option<u32>, count| {
+            if let Some(flow) = begins {
+                sender.handle(credit(Credit::Begins(FlowId(flow)), "sender", "worker")).unwrap();
+            }
+            for _ in 0..count {
+                sender.handle(frame(header, ["sender", "worker", "f"], &[7; 1000])).unwrap();
+            }
+            (router.router.stats().held_requests, sender.handler.unbounded_bytes())
+        };
+        let within = usize::try_from(u64::from(FIRST_WINDOW) / credit_cost(1000)).unwrap();
+        assert_eq!(send(Some(1), within), (0, 0));
+        let (_, begins) = send(Some(2), 0);
+        assert_eq!(send(None, within), (within + 1, begins));
+        let (held, unbounded) = send(None, 2);
+        assert!(held == within + 3 && (begins + 2000..begins + 3000).contains(&unbounded), "{held} {unbounded}");
+        // And no further window by a further flow.
+        let (held, more) = send(Some(3), 2);
+        assert!(held == within + 6 && more > unbounded + 2000, "{held} {more}");
     }
 
     #[tokio::test]

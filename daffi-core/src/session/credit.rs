@@ -46,6 +46,16 @@ impl Outgoing {
         self.sent - self.worked_off
     }
 
+    /// What its receiver is done with.
+    pub(crate) const fn worked_off(&self) -> u64 {
+        self.worked_off
+    }
+
+    /// Up to where it may go.
+    pub(crate) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Whether a request of that cost may go on now.
     pub(crate) const fn can_pay(&self, cost: u64) -> bool {
         self.is_quiet() || self.sent.saturating_add(cost) <= self.limit

@@ -1,5 +1,6 @@
 //! The flow of one sender to one receiver, as a Router keeps it.
 
+pub(crate) mod asked;
 pub(crate) mod held;
 #[cfg(test)]
 mod held_orders_tests;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Weak};
 
 use daffi_wire::{FlowId, Frame, Grant};
 
-use self::{held::Held, lining::Lined, receipts::BeginWritten, sender::Sender};
+use self::{asked::Asked, held::Held, lining::Lined, receipts::BeginWritten, sender::Sender};
 use crate::{
     conn::{Charge, Closed},
     router::Peer,
@@ -22,11 +23,16 @@ use crate::{
 /// What a flow takes: here, and with what its receiver knows of its sender.
 const FLOW_COST: usize = 384;
 
+const _: () = assert!(size_of::<RoutedFlow>() < FLOW_COST);
+
 /// One flow as the Router keeps it: the sender's account, and the requests beyond it in order.
 #[derive(Debug)]
 pub(crate) struct RoutedFlow {
     pub(crate) account: Outgoing,
     pub(crate) held: Held,
+    asked: Asked,
+    /// The same of the flow that is to take its place, if one waits to.
+    asked_of_next: Option<Asked>,
     /// Its sender has said that it begins, if only behind what is held. Before that only calls wait
     /// in it.
     pub(crate) is_announced: bool,
@@ -81,6 +87,8 @@ impl RoutedFlow {
         Some(Self {
             account: Outgoing::new(flow),
             held: Held::default(),
+            asked: Asked::new(),
+            asked_of_next: None,
             is_announced: true,
             lined: None,
             local: (!receiver.is_level_four()).then(local),
@@ -114,6 +122,7 @@ impl RoutedFlow {
         begins: &Frame,
     ) -> Result<(), Closed> {
         self.account = Outgoing::new(number);
+        self.asked = self.asked_of_next.take().unwrap_or(Asked::new());
         self.dropped = self.dropped_of_next.take().unwrap_or(0);
         self.is_announced = true;
         let Some(local) = &mut self.local else { return self.tell_begin(sender, receiver, begins) };
@@ -126,6 +135,25 @@ impl RoutedFlow {
     pub(crate) fn await_next(&mut self) {
         self.is_announced = true;
         self.dropped_of_next = Some(0);
+        // One after another, each with a window, would be without end.
+        self.asked_of_next.get_or_insert_with(Asked::new);
+    }
+
+    /// A request of this cost came. Gives whether its sender has credit for it.
+    pub(crate) fn note_asked(&mut self, cost: u64) -> bool {
+        match &mut self.asked_of_next {
+            Some(next) => next.note(cost, 0),
+            None => self.asked.note(cost, self.account.worked_off()),
+        }
+    }
+
+    /// Takes a grant of its receiver. `false`: there is nothing new in it.
+    pub(crate) fn take_grant(&mut self, grant: Grant) -> bool {
+        let takes = self.account.take_grant(grant);
+        if takes {
+            self.asked.grant(self.account.limit());
+        }
+        takes
     }
 
     /// Counts a request that its sender paid for and nobody gets.

@@ -188,7 +188,9 @@ impl Sender {
     }
 
     fn begin_later(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Peer, begins: Frame) {
-        self.hold(flow, WaitsFor::News, begins);
+        // Of each receiver this is one.
+        flow.held.push(self.held_frame(begins), WaitsFor::News);
+        self.held.fetch_add(1, Ordering::Relaxed);
         receiver.introduce_later(self);
     }
 
@@ -272,11 +274,14 @@ impl Sender {
                 flows.entry(receiver.id()).or_insert(flow)
             }
         };
+        let has_credit = flow.note_asked(cost);
         let passes = flow.held.is_empty()
             && flow.account.can_pay(cost)
             && self.nowait_has_turn(flow, receiver, (frame.as_bytes().len(), cost), turn);
         if !passes || !flow.account.pay(cost) {
-            self.hold(flow, WaitsFor::Credit(cost), frame);
+            let held = if has_credit { self.held_frame(frame) } else { self.uncredited_frame(frame) };
+            flow.held.push(held, WaitsFor::Credit(cost));
+            self.held.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
         if self.forward_nowait(flow, receiver, &frame, cost).is_err() {
@@ -293,17 +298,13 @@ impl Sender {
         Credit::Begins(number).frame(&self.peer.name, &receiver.name, &self.limits)
     }
 
-    fn hold(&self, flow: &mut RoutedFlow, waits: WaitsFor, frame: Frame) {
-        self.held.fetch_add(1, Ordering::Relaxed);
-        flow.held.push(self.uncredited_frame(frame), waits);
-    }
-
-    /// A call that waits, or a part of one.
+    /// A call that waits, or a part of one, or a nowait request for which there is credit.
     pub(crate) fn held_frame(&self, frame: Frame) -> HeldFrame {
         HeldFrame::new(frame, |bytes| Ticket::new(Arc::clone(&self.peer.conn), bytes))
     }
 
-    /// A nowait request that waits, or the word that a flow begins.
+    /// A nowait request beyond what its sender may, or the word that a flow begins in the place of
+    /// another.
     fn uncredited_frame(&self, frame: Frame) -> HeldFrame {
         HeldFrame::new(frame, |bytes| Ticket::uncredited(Arc::clone(&self.peer.conn), bytes))
     }
@@ -335,7 +336,7 @@ impl Sender {
     }
 
     fn grant(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, grant: Grant) {
-        if !flow.account.take_grant(grant) {
+        if !flow.take_grant(grant) {
             return;
         }
         self.release(flow, receiver, GoesBy::Line);
