@@ -253,7 +253,7 @@ async fn call<F: FormatSet>(
 ) -> Result<Received, CallError> {
     let (mut progress, deadline) = (Progress::default(), options.timeout.map(later));
     let ended = within(options.timeout, async {
-        let mut unsent = unsent;
+        let (mut unsent, mut counted) = (unsent, None);
         loop {
             let again = unsent.again(&options);
             let (conn, receiver, written) = unsent.address(&client, method, &options, true, &mut progress).await?;
@@ -262,14 +262,17 @@ async fn call<F: FormatSet>(
                 continue;
             };
             let mut pending = send(pending, written, deadline, &mut progress).await?;
-            pending.count(method);
+            let call = counted.take().unwrap_or_else(|| pending.counted_call(method));
             let received = receive(&mut pending, method, options.timeout).await?;
             match again {
                 Some(again) if is_refused_by_stopping(client.formats(), &received) => {
-                    unsent = Unsent::Payloads(again.into_payloads());
+                    (unsent, counted) = (Unsent::Payloads(again.into_payloads()), Some(call));
                     Again::pause().await;
                 }
-                _ => return Ok(received),
+                _ => {
+                    call.end();
+                    return Ok(received);
+                }
             }
         }
     });

@@ -148,12 +148,12 @@ impl<F: FormatSet> CastNowait<F> {
         let payloads = payloads(&self.client, &self.options, method, &args);
         Box::pin(async move {
             let queued = cast.client.unless_given_up(method, cast.send(method, &payloads)).await;
-            cast.client.end_call(span, method, &queued);
-            queued
+            cast.client.end_queued(span, method, queued)
         })
     }
 
-    async fn send(&self, method: &str, payloads: &Payloads) -> Result<(), CallError> {
+    /// What became of the request of each member.
+    async fn send(&self, method: &str, payloads: &Payloads) -> Result<Vec<Result<(), CallError>>, CallError> {
         let cast = Casting::new(&self.client, &self.options, self.receivers.as_deref(), method, payloads, false);
         let (conn, requests) = cast.requests().await?;
         // All at once: a receiver that takes no more for now holds back nobody else's request.
@@ -161,7 +161,7 @@ impl<F: FormatSet> CastNowait<F> {
             let (cast, conn) = (&cast, &conn);
             async move { cast.queue(conn, &name, request).await }
         });
-        join_all(sends).await.into_iter().collect()
+        Ok(join_all(sends).await)
     }
 }
 

@@ -33,10 +33,12 @@ pub(super) async fn open<F: FormatSet>(
     payloads: &Payloads,
     options: &CallOptions,
 ) -> Result<StreamingCall, CallError> {
-    open_until(client, method, (payloads, options), options.timeout.map(later)).await
+    let mut call = open_until(client, method, (payloads, options), options.timeout.map(later)).await?;
+    call.pending.count(method);
+    Ok(call)
 }
 
-/// The same of a call that was made before, and of which the time passes then.
+/// The same of a call that was made before, which was counted, and of which the time passes then.
 pub(super) async fn open_until<F: FormatSet>(
     client: &Client<F>,
     method: &str,
@@ -55,8 +57,7 @@ pub(super) async fn open_until<F: FormatSet>(
         let format = written.format();
         let data =
             |conn: &Arc<ClientConn>, receiver: &NodeName, id| call_data(client, conn, (receiver, id), format, options);
-        let (mut pending, data) = send_streaming(pending, written, deadline, data, &mut progress).await?;
-        pending.count(method);
+        let (pending, data) = send_streaming(pending, written, deadline, data, &mut progress).await?;
         Ok(StreamingCall { pending, data, hand: Hand::default(), deadline })
     });
     let Some(until) = deadline else { return sending.await };

@@ -56,9 +56,19 @@ impl PendingReply {
         Self { conn, id, receiver, sent: false, streams: false, fresh, counted: None }
     }
 
-    /// Counts it as a call of that callback.
+    /// Counts it as a call of that callback, which ends with its answer.
     pub(super) fn count(&mut self, method: &str) {
-        self.counted = Some(self.conn.called.begin(&self.receiver, method));
+        self.counted = Some(self.counted_call(method));
+    }
+
+    /// The same, to be ended by whoever may make it again: it is one call however often it is sent.
+    pub(super) fn counted_call(&self, method: &str) -> CountedCall {
+        self.conn.called.begin(&self.receiver, method)
+    }
+
+    /// What it is counted as, as long as it has no answer.
+    pub(super) const fn counted(&mut self) -> &mut Option<CountedCall> {
+        &mut self.counted
     }
 
     /// Arguments or results of the call come one by one: its request says so, and was not sent yet.

@@ -24,7 +24,7 @@ use super::{
     span::CallSpan,
 };
 use crate::{
-    client::Client,
+    client::{Client, CountedCall},
     error::{CallError, WaitedFor},
 };
 
@@ -57,6 +57,8 @@ enum CameFirst {
     Yes,
     /// It did not run, because the member that it was given to is stopping.
     Refused(CallError),
+    /// Another error was the answer.
+    Answered(CallError),
     Failed(CallError),
 }
 
@@ -103,9 +105,20 @@ impl<R, F: FormatSet> Results<R, F> {
         R: Returned,
     {
         let deadline = self.call.as_ref().and_then(|call| call.deadline);
+        // It is one call, however often it is made.
+        let mut counted = self.call.as_mut().filter(|_| again.is_some()).and_then(|call| call.pending.counted().take());
         let begun = loop {
             let refused = match self.has_begun().await {
-                CameFirst::Yes => break Ok(()),
+                CameFirst::Yes => {
+                    self.go_on_counting(counted.take());
+                    break Ok(());
+                }
+                CameFirst::Answered(error) => {
+                    if let Some(counted) = counted {
+                        counted.end();
+                    }
+                    break Err(error);
+                }
                 CameFirst::Failed(error) => break Err(error),
                 CameFirst::Refused(error) => error,
             };
@@ -131,6 +144,15 @@ impl<R, F: FormatSet> Results<R, F> {
             note_peer(self.span.as_deref(), call);
         }
         begun.map(|()| self)
+    }
+
+    /// It is not made again: its end is that of what is counted.
+    fn go_on_counting(&mut self, counted: Option<CountedCall>) {
+        match (counted, &mut self.call, &self.end) {
+            (Some(counted), Some(call), None) => *call.pending.counted() = Some(counted),
+            (Some(counted), _, Some(Ok(_))) => counted.end(),
+            _ => {}
+        }
     }
 
     async fn has_begun(&mut self) -> CameFirst
@@ -169,7 +191,7 @@ impl<R, F: FormatSet> Results<R, F> {
         match read::<R>(self.client.formats(), received, &self.method) {
             Ok(_) => CameFirst::Yes,
             Err(error) if is_refused => CameFirst::Refused(error),
-            Err(error) => CameFirst::Failed(error),
+            Err(error) => CameFirst::Answered(error),
         }
     }
 

@@ -13,12 +13,14 @@ use daffi_serde::{
     erased::{ArgsRef, ErasedArgs},
 };
 use daffi_transport::BoxFuture;
+use daffi_wire::Kind;
 use tower_service::Service;
 
 use super::{
     CallOptions,
     calling::RawCall,
     engine::{Received, read},
+    span::Unread,
 };
 use crate::{
     client::{Client, Permit},
@@ -71,6 +73,7 @@ pub struct Answer<F> {
     received: Received,
     method: Arc<str>,
     formats: F,
+    unread: Option<Arc<Unread>>,
 }
 
 impl<F: FormatSet> Answer<F> {
@@ -94,7 +97,11 @@ pub trait ReadAnswer {
 
 impl<F: FormatSet> ReadAnswer for Answer<F> {
     fn read<R: Returned>(&self) -> Result<R, CallError> {
-        read(&self.formats, self.received.clone(), &self.method)
+        let read = read(&self.formats, self.received.clone(), &self.method);
+        if let Some(unread) = &self.unread {
+            unread.note_read(&self.method, &read);
+        }
+        read
     }
 }
 
@@ -191,19 +198,27 @@ impl<F: FormatSet> Service<Call> for CallService<F> {
             // The call takes the number in this same poll.
             drop(permit);
             let answered = calling.await.and_then(|received| {
-                let answer = Answer { received, method: Arc::clone(&call.method), formats: client.formats().clone() };
                 // A failure of the callback is an error here, so that retry and the like can see
                 // it.
-                if answer.received.frame.kind() == daffi_wire::Kind::Error {
-                    answer.read::<()>()?;
+                if received.frame.kind() == Kind::Error {
+                    read::<()>(client.formats(), received.clone(), &call.method)?;
                 }
-                Ok(answer)
+                Ok(received)
             });
-            if let (Some(span), Ok(answer)) = (&span, &answered) {
-                span.note_peer(answer.receiver());
+            match answered {
+                Ok(received) => {
+                    if let Some(span) = &span {
+                        span.note_peer(received.frame.transmitter());
+                    }
+                    let (method, formats, unread) = (call.method, client.formats().clone(), Unread::new(span));
+                    Ok(Answer { received, method, formats, unread })
+                }
+                Err(error) => {
+                    let failed = Err(error);
+                    client.end_call(span, &call.method, &failed);
+                    failed
+                }
             }
-            client.end_call(span, &call.method, &answered);
-            answered
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use parking_lot::Mutex;
 use tracing::{Span, field::Empty};
 
 use super::{Answers, CallOptions};
@@ -91,6 +92,36 @@ fn tell(method: &str, error: &CallError) {
     }
 }
 
+/// What is still to be told of a call that was answered: whether its result can be read. It goes
+/// well unless that is tried and fails.
+#[derive(Debug)]
+pub(super) struct Unread(Mutex<Option<Option<Box<CallSpan>>>>);
+
+impl Unread {
+    /// `None`: nobody listens.
+    pub(super) fn new(span: Option<Box<CallSpan>>) -> Option<Arc<Self>> {
+        (span.is_some() || is_on()).then(|| Arc::new(Self(Mutex::new(Some(span)))))
+    }
+
+    /// It was read for the first time, or once more, which tells nothing new.
+    pub(super) fn note_read<T>(&self, method: &str, read: &Result<T, CallError>) {
+        let Some(span) = self.0.lock().take() else { return };
+        match (read, span) {
+            (Ok(_), Some(mut span)) => span.end(None),
+            (Ok(_), None) => {}
+            (Err(error), span) => note_failure(span, method, error),
+        }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if let Some(Some(span)) = self.0.get_mut() {
+            span.end(None);
+        }
+    }
+}
+
 /// How each call of a client ends, whatever its style: here it is counted, and told.
 impl<F> Client<F> {
     /// A call has ended so: counts an error of its receiver, tells its span, if it has one, and
@@ -120,6 +151,25 @@ impl<F> Client<F> {
             }
         }
         self.end_call(span, method, ended);
+    }
+
+    /// A cast that nobody answers has ended so: all is told of those to whom nothing was sent, and
+    /// the first of them is what it fails with.
+    pub(super) fn end_queued(
+        &self,
+        span: Option<Box<CallSpan>>,
+        method: &str,
+        queued: Result<Vec<Result<(), CallError>>, CallError>,
+    ) -> Result<(), CallError> {
+        let ended = queued.and_then(|queued| {
+            let mut failed = queued.into_iter().filter_map(Result::err);
+            let first = failed.next();
+            let within = span.as_ref().map_or_else(Span::current, |span| span.span.clone());
+            failed.for_each(|error| within.in_scope(|| tell(method, &error)));
+            first.map_or(Ok(()), Err)
+        });
+        self.end_call(span, method, &ended);
+        ended
     }
 
     /// A stream of chunks has ended so.

@@ -106,14 +106,18 @@ impl<F: FormatSet> StreamCall<F> {
         S: Stream,
         S::Item: Serialize + Send + 'static,
     {
-        let mut call = self.clone();
-        let (span, options) = self.client.begin(method, &self.options);
-        call.options = options.into_owned();
+        let (call, span) = self.begin(method);
         async move {
             let sent = call.send_all(method, chunks, span.as_deref()).await;
             call.client.end_stream(span, method, &sent);
             sent
         }
+    }
+
+    /// One stream, which begins now.
+    fn begin(&self, method: &str) -> (Self, Option<Box<CallSpan>>) {
+        let (span, options) = self.client.begin(method, &self.options);
+        (Self { options: options.into_owned(), ..self.clone() }, span)
     }
 
     /// The same of a source that can fail: its error ends the stream behind the chunks before it.
@@ -129,8 +133,15 @@ impl<F: FormatSet> StreamCall<F> {
     where
         C: Serialize + Send + 'static,
     {
+        let (call, span) = self.begin(method);
         let mut failed = None;
-        let sent = self.send(method, until_error(chunks, &mut failed)).await?;
+        let sent = call.send_all(method, until_error(chunks, &mut failed), span.as_deref()).await;
+        match (&failed, &sent) {
+            // It was given up.
+            (Some(_), Ok(_)) => drop(span),
+            _ => call.client.end_stream(span, method, &sent),
+        }
+        let sent = sent?;
         failed.map_or(Ok(sent), |error| Err(SendError::Source(error)))
     }
 
@@ -268,14 +279,18 @@ impl<F: FormatSet> StreamNowait<F> {
         S: Stream,
         S::Item: Serialize + Send + 'static,
     {
-        let mut call = self.clone();
-        let (span, options) = self.client.begin(method, &self.options);
-        call.options = options.into_owned();
+        let (call, span) = self.begin(method);
         async move {
             let sent = call.send_all(method, chunks, span.as_deref()).await;
             call.client.end_stream(span, method, &sent);
             sent
         }
+    }
+
+    /// One stream, which begins now.
+    fn begin(&self, method: &str) -> (Self, Option<Box<CallSpan>>) {
+        let (span, options) = self.client.begin(method, &self.options);
+        (Self { options: options.into_owned(), ..self.clone() }, span)
     }
 
     /// The same of a source that can fail: its error ends the stream behind the chunks before it.
@@ -291,8 +306,15 @@ impl<F: FormatSet> StreamNowait<F> {
     where
         C: Serialize + Send + 'static,
     {
+        let (call, span) = self.begin(method);
         let mut failed = None;
-        let sent = self.send(method, until_error(chunks, &mut failed)).await?;
+        let sent = call.send_all(method, until_error(chunks, &mut failed), span.as_deref()).await;
+        match (&failed, &sent) {
+            // It was given up.
+            (Some(_), Ok(_)) => drop(span),
+            _ => call.client.end_stream(span, method, &sent),
+        }
+        let sent = sent?;
         failed.map_or(Ok(sent), |error| Err(SendError::Source(error)))
     }
 

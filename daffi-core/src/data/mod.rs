@@ -175,10 +175,14 @@ impl CallData {
         let Some(inflow) = &self.inflow else { return Ok(false) };
         let Some(missing) = total.checked_sub(first.len() as u64) else { return Ok(false) };
         // Relaxed: who reads them finds them behind a lock.
-        self.are_pieces.store(true, Relaxed);
+        let before = self.are_pieces.swap(true, Relaxed);
         let end = first.len().min(usize::try_from(within.before as u64 + within.len).unwrap_or(usize::MAX));
-        inflow.begin_pieces(&first.slice(within.before.min(end)..end), within.len, missing)?;
-        Ok(true)
+        let begun = inflow.begin_pieces(&first.slice(within.before.min(end)..end), within.len, missing);
+        if begun.is_err() {
+            // What came before is read as what it is.
+            self.are_pieces.store(before, Relaxed);
+        }
+        begun.map(|()| true)
     }
 
     /// Whether what comes is bytes in pieces.

@@ -242,6 +242,10 @@ async fn results_that_wait_are_asked_for_again_when_their_worker_stops() {
         drop(stopping);
         until("they left", || router.members().len() == 1).await;
     }
+    let called = client.stats().called;
+    let [ticks] = &called[..] else { panic!("{called:?}") };
+    let counts = &ticks.callback;
+    assert_eq!((counts.calls, counts.open, counts.unanswered), (2, 0, 0), "each is one call, however often it is made");
 }
 
 /// Its worker stopped, and the next one says nothing: the time is up once, and nobody is asked any

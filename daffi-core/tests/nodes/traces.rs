@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use daffi_core::{Callback, CallbackOptions, Client, NodeConfig, Propagator, TraceContext};
+use daffi_core::{Call, CallError, Callback, CallbackOptions, Client, NodeConfig, Propagator, Rpc, TraceContext};
 use daffi_serde::RemoteError;
 use daffi_wire::{CallId, Extensions, FormatId, Frame, Header, Kind, Limits, MethodName, TraceParent};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -208,6 +208,42 @@ async fn calls_of_every_style_have_a_span_and_a_failure_an_event_and_a_count() {
         classes.filter(|(known, _)| known == class).map(|(_, count)| count).sum()
     };
     assert_eq!((count("count", "Full"), count("refuses", "KeyError")), (1, 4));
+}
+
+/// Of each call that failed something is told, and of none twice.
+#[tokio::test]
+async fn what_fails_behind_the_answer_or_of_several_is_told() {
+    let told = Told::default();
+    let _listening = told.listen();
+    let (_router, at) = router();
+    let _worker = client_exposing(&at, "svc", NodeConfig::client().workers(4), callbacks()).await;
+    let caller = client(&at, "caller").await;
+    let events = || -> Vec<_> {
+        let events = std::mem::take(&mut *told.events.lock().unwrap());
+        events.into_iter().map(|event| format!("{} {}", event["rpc.method"], event["outcome"])).collect()
+    };
+    let ended = |peer: &str, outcome: &str, error: &str| [peer, outcome, error].map(str::to_owned);
+
+    let over = Rpc::<Formats>::over(caller.clone().into_service());
+    assert_eq!(over.call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    over.call::<String>("add", (1, 2)).await.unwrap_err();
+    over.call::<()>("fails", ()).await.unwrap_err();
+    let unread = tower::Service::call(&mut caller.clone().into_service(), Call::new("add", (1, 2))).await;
+    drop(unread.unwrap());
+    let ok = || ended("svc", "ok", "");
+    assert_eq!(told.of("call", "add"), [ok(), ended("svc", "failed", "Decode"), ok()]);
+    assert_eq!(told.of("call", "fails"), [ended("svc", "error", "KeyError")]);
+    assert_eq!(events(), ["add failed", "fails error"]);
+
+    let of_two = caller.cast_nowait().receivers(["one", "two", "svc"]).call("add", (1, 2)).await;
+    assert!(matches!(of_two, Err(CallError::ReceiverNotFound { receiver: Some(first), .. }) if first == "one"));
+    assert_eq!(events().len(), 2, "one for each who is not there");
+
+    let failing = || stream::iter([Ok((1, 2)), Err("broken")]);
+    caller.stream().serde(FormatId::JSON).try_send("chunk", failing()).await.unwrap_err();
+    caller.stream_nowait().serde(FormatId::JSON).try_send("hangs", failing()).await.unwrap_err();
+    assert_eq!(told.of("call", "hangs"), [ended("svc", "dropped", "")]);
+    assert_eq!(told.of("call", "chunk"), [ended("", "failed", "ReceiverNotFound")]);
 }
 
 /// The trace of its call, as a callback of a node with this name sees it, here or at the next node.
