@@ -7,6 +7,9 @@ use daffi_wire::{CallerLeft, NodeName};
 use super::{caller::CallerId, node::Node};
 use crate::conn::{Class, Conn};
 
+/// It counts as provoked by whoever asked for it, which may say as often as it likes that a caller
+/// has left.
+///
 /// Said when this is dropped by the last who has it: by all whose answers to calls of that caller
 /// are just on their way, and by whoever handles the word that it has left.
 pub(crate) struct LastWord {
@@ -39,6 +42,6 @@ impl Drop for LastWord {
         }
         let Ok(frame) = self.says.frame(&self.node.name, &self.caller, &self.node.config.limits) else { return };
         // A connection that has ended has no open calls.
-        drop(self.conn.send(Class::Terminal, &frame));
+        drop(self.conn.send(Class::Provoked, &frame));
     }
 }

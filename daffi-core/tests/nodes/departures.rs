@@ -6,9 +6,10 @@ use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
 };
 
+use bytes::Buf;
 use daffi_core::{Callback, CallbackOptions, Client, NodeConfig};
 use daffi_serde::RemoteError;
-use daffi_transport::{LinkConfig, Listener, mem};
+use daffi_transport::{Batch, LinkConfig, Listener, mem};
 use daffi_wire::{
     CallId, CallerLeft, Cancel, CancelReason, Data, DataEnd, Extensions, Frame, Kind, Level, Limits, MethodName,
     StreamFlags,
@@ -155,11 +156,16 @@ async fn what_is_said_of_one_caller_frees_no_call_of_the_next() {
     assert!(has_own_number(&mut worker, newest).await);
 }
 
+/// Two callbacks run at a time.
+fn two() -> NodeConfig {
+    NodeConfig::client().workers(2)
+}
+
 /// A worker that was told of its caller's end by a Router by hand.
-async fn worker_of_hand(callbacks: Vec<Callback>) -> (Client<Formats>, Peer) {
+async fn worker_of_hand(config: NodeConfig, callbacks: Vec<Callback>) -> (Client<Formats>, Peer) {
     let at = endpoint();
     let mut listener = mem::MemListener::bind(&at).unwrap();
-    let connecting = client_exposing(&at, "worker", NodeConfig::client().workers(2), callbacks);
+    let connecting = client_exposing(&at, "worker", config, callbacks);
     let accepting = async {
         let accepted = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
         let mut router = Peer(accepted.upgrade().await.unwrap());
@@ -177,7 +183,7 @@ async fn worker_of_hand(callbacks: Vec<Callback>) -> (Client<Formats>, Peer) {
 #[tokio::test]
 async fn the_word_that_a_caller_is_gone_ends_all_its_calls_and_no_others() {
     let seen: Arc<Seen> = Arc::default();
-    let (_worker, mut router) = worker_of_hand(callbacks(&seen)).await;
+    let (_worker, mut router) = worker_of_hand(two(), callbacks(&seen)).await;
     let wait = |id, from: &'static str| (Kind::Request, id, [from, "worker", "wait"]);
     // Two run, and one of each caller waits in line.
     for (kind, id, names) in [wait(2, "gone"), wait(3, "there"), wait(4, "gone"), wait(5, "there")] {
@@ -204,7 +210,7 @@ async fn the_word_that_a_caller_is_gone_ends_all_its_calls_and_no_others() {
 /// Also about one of which it knows nothing, and in the order in which it is asked.
 #[tokio::test]
 async fn each_word_that_a_caller_left_is_answered_by_its_number() {
-    let (worker, mut router) = worker_of_hand(callbacks(&Arc::default())).await;
+    let (worker, mut router) = worker_of_hand(two(), callbacks(&Arc::default())).await;
     for number in [3, 0, 9, u32::MAX] {
         send(&mut router, &word(CallerLeft::Told(number), ["nobody", "worker"])).await;
     }
@@ -215,6 +221,27 @@ async fn each_word_that_a_caller_left_is_answered_by_its_number() {
     drop(worker);
 }
 
+/// What it makes the worker say waits in the worker, as long as there is no end to it.
+#[tokio::test]
+async fn a_router_that_asks_for_last_words_and_takes_none_is_ended() {
+    let config = NodeConfig::client().budget_bytes(1 << 20);
+    let (_worker, mut router) = worker_of_hand(config, Vec::new()).await;
+    let gone = "g".repeat(1_000);
+    let is_ended = async {
+        for number in 1..20_000 {
+            let (told, mut batch) = (word(CallerLeft::Told(number), [&gone, "worker"]), Batch::new());
+            batch.push(told.as_bytes(), None);
+            while batch.has_remaining() {
+                if poll_fn(|cx| router.0.writer.poll_write(cx, &mut batch)).await.is_err() {
+                    return true;
+                }
+            }
+        }
+        false
+    };
+    assert!(soon("the words", is_ended).await, "20 MB wait for a Router that takes nothing");
+}
+
 /// What waits of results is dropped, and so is what a callback gives that goes on.
 #[tokio::test]
 async fn nothing_comes_of_results_behind_the_last_word() {
@@ -222,7 +249,8 @@ async fn nothing_comes_of_results_behind_the_last_word() {
     let endless = Callback::streaming_async(endless, CallbackOptions::new(), formats(), |(): (), _| async {
         Ok(futures::stream::repeat(1).map(Ok::<_, RemoteError>))
     });
-    let (_worker, mut router) = worker_of_hand(vec![endless, plain("add", |(a, b): (i64, i64)| Ok(a + b))]).await;
+    let (_worker, mut router) =
+        worker_of_hand(two(), vec![endless, plain("add", |(a, b): (i64, i64)| Ok(a + b))]).await;
     let takes = StreamFlags { items_follow: false, takes_results: true };
     let says = Extensions::builder().stream(takes).build().unwrap();
     let call = |id, from| request(id, [from, "worker", "endless"], &says, ARGS);
@@ -271,7 +299,7 @@ async fn results_that_wait_are_dropped_with_their_own_call_alone() {
             Ok(futures::stream::iter(0..ROWS).map(row))
         }
     });
-    let (_worker, mut router) = worker_of_hand(vec![rows]).await;
+    let (_worker, mut router) = worker_of_hand(two(), vec![rows]).await;
     let takes = StreamFlags { items_follow: false, takes_results: true };
     let says = Extensions::builder().stream(takes).window(4 << 20).build().unwrap();
     for from in ["gives-up", "other"] {
