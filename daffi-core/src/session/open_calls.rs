@@ -10,7 +10,7 @@ use std::{
 use daffi_wire::{CallId, NodeName};
 use rustc_hash::FxHashMap;
 
-use self::held::{NumbersHeld, TOLD_COST};
+use self::held::NumbersHeld;
 use super::{
     call_note::{AskedPeer, CallNote, LoadMark, Unanswered},
     in_flight::{BuildIdHasher, IDS},
@@ -44,8 +44,8 @@ pub(crate) struct OpenCalls {
     /// The numbers of the calls to each receiver, by its connection: the end of one that has few is
     /// not looked for among all.
     held: FxHashMap<u64, NumbersHeld>,
-    /// How many of their lists are of calls whose caller left.
-    told: usize,
+    /// The memory of these lists.
+    listed: usize,
     /// An empty list for the next receiver that is asked.
     spare: Vec<u16>,
     /// Calls that somebody waits for.
@@ -97,22 +97,27 @@ impl OpenCalls {
             Entry::Occupied(held) if held.get().len() >= room => return None,
             Entry::Vacant(_) if room == 0 => return None,
             Entry::Occupied(held) => held.into_mut(),
-            Entry::Vacant(place) => place.insert(NumbersHeld::new(std::mem::take(&mut self.spare))),
+            Entry::Vacant(place) => {
+                let held = place.insert(NumbersHeld::new(std::mem::take(&mut self.spare)));
+                self.listed += held.held_bytes();
+                held
+            }
         };
         let number = if is_free { id } else { free(&self.calls, &mut self.last, id) };
         if number != id {
             self.renumbered.insert(id.0, number.0);
         }
         // There are fewer held calls than numbers.
-        self.before = u16::try_from(held.len()).ok()?;
-        let at = held.push(number.0);
+        self.before = u16::try_from(held.untold()).ok()?;
+        let at = counted(&mut self.listed, held, |held| held.push(number.0));
         let call = OpenCall { receiver, caller: Some(id.0), cancelled: false, at, told: 0, mark: 0, note, load };
         self.calls.insert(number.0, call);
         self.waiting += 1;
         Some(number)
     }
 
-    /// How many calls the receiver of the last one could still answer when that was opened.
+    /// How many calls the receiver of the last one could still answer when that was opened, but for
+    /// those that rest because their caller left.
     pub(crate) const fn asked_before(&self) -> usize {
         self.before as usize
     }
@@ -143,11 +148,11 @@ impl OpenCalls {
 
     /// The memory of these tables.
     pub(crate) fn held_bytes(&self) -> usize {
-        // Lists of numbers have room for twice as many, at most.
-        self.calls.capacity() * (size_of::<(u16, OpenCall)>() + 1 + 2 * size_of::<u16>())
+        self.calls.capacity() * (size_of::<(u16, OpenCall)>() + 1)
             + self.renumbered.capacity() * (size_of::<(u16, u16)>() + 1)
             + self.held.capacity() * (size_of::<(u64, NumbersHeld)>() + 1)
-            + self.told * TOLD_COST
+            + self.listed
+            + self.spare.capacity() * size_of::<u16>()
             + self.line.held_bytes()
     }
 
@@ -235,7 +240,7 @@ impl OpenCalls {
     pub(crate) fn end_receiver(&mut self, receiver: u64) -> Vec<CallId> {
         let mut gone = Vec::new();
         let held = self.held.remove(&receiver).unwrap_or_default();
-        self.told -= held.told_lists();
+        self.listed -= held.held_bytes();
         for number in held.into_numbers() {
             if let Some(OpenCall { caller: Some(id), mark, note, .. }) = self.calls.remove(&number) {
                 self.waits_no_more(mark);
@@ -263,44 +268,47 @@ impl OpenCalls {
         self.renumbered = HashMap::default();
         self.waiting = 0;
         self.line = CallsByAge::default();
-        let told = std::mem::take(&mut self.told);
-        Self { calls, held: std::mem::take(&mut self.held), told, last: self.last, ..Self::default() }
+        let listed = std::mem::take(&mut self.listed);
+        Self { calls, held: std::mem::take(&mut self.held), listed, last: self.last, ..Self::default() }
     }
 
     /// Whether `receiver` may still answer calls of which it was not told that their caller left.
     pub(crate) fn is_untold(&self, receiver: u64) -> bool {
-        self.held.get(&receiver).is_some_and(NumbersHeld::has_untold)
+        self.held.get(&receiver).is_some_and(|held| held.untold() > 0)
     }
 
     /// Notes that `receiver` is told, by this number, that the caller of these calls has left. For
     /// what [`close`](Self::close) gave.
     pub(crate) fn tell(&mut self, receiver: u64, number: u32) {
-        let numbers = self.held.get_mut(&receiver).and_then(|held| held.tell(number));
-        for open in numbers.into_iter().flatten() {
-            if let Some(call) = self.calls.get_mut(open) {
-                call.told = number;
+        let Some(held) = self.held.get_mut(&receiver) else { return };
+        let calls = &mut self.calls;
+        counted(&mut self.listed, held, |held| {
+            for open in held.tell(number).into_iter().flatten() {
+                if let Some(call) = calls.get_mut(open) {
+                    call.told = number;
+                }
             }
-        }
-        self.told += usize::from(numbers.is_some());
+        });
     }
 
     /// How many lists there are of calls whose caller left.
     #[cfg(test)]
-    pub(super) const fn told(&self) -> usize {
-        self.told
+    pub(super) fn told(&self) -> usize {
+        assert_eq!(self.listed, self.held.values().map(NumbersHeld::held_bytes).sum::<usize>());
+        self.held.values().map(NumbersHeld::told_lists).sum()
     }
 
     /// What `receiver` had to say is said about the calls of which it was told by this number:
     /// theirs are free. Nothing is done where it was not told, or has said so before.
     pub(crate) fn end_told(&mut self, receiver: u64, number: u32) {
         let Entry::Occupied(mut held) = self.held.entry(receiver) else { return };
-        let Some(numbers) = held.get_mut().take_told(number) else { return };
-        self.told -= 1;
+        let told = counted(&mut self.listed, held.get_mut(), |held| held.take_told(number));
+        let Some(numbers) = told else { return };
         for open in numbers {
             self.calls.remove(&open);
         }
         if held.get().len() == 0 {
-            held.remove();
+            self.listed -= held.remove().held_bytes();
         }
         self.shrink();
     }
@@ -315,13 +323,14 @@ impl OpenCalls {
     /// Takes a call out of the list of its receiver.
     fn unlink(&mut self, call: &OpenCall) {
         let Entry::Occupied(mut held) = self.held.entry(call.receiver) else { return };
-        let (moved, ends_list) = held.get_mut().remove(call.told, call.at);
-        self.told -= usize::from(ends_list);
+        let moved = counted(&mut self.listed, held.get_mut(), |held| held.remove(call.told, call.at));
         if let Some(moved) = moved.and_then(|moved| self.calls.get_mut(&moved)) {
             moved.at = call.at;
         }
         if held.get().len() == 0 {
-            let list = held.remove().into_spare();
+            let held = held.remove();
+            self.listed -= held.held_bytes();
+            let list = held.into_spare();
             if list.capacity() <= KEPT {
                 self.spare = list;
             }
@@ -382,6 +391,14 @@ impl OpenCalls {
             self.line.note_end();
         }
     }
+}
+
+/// Changes the numbers of one receiver, and what is counted for the lists of all.
+fn counted<T>(listed: &mut usize, held: &mut NumbersHeld, change: impl FnOnce(&mut NumbersHeld) -> T) -> T {
+    let before = held.held_bytes();
+    let done = change(held);
+    *listed = *listed + held.held_bytes() - before;
+    done
 }
 
 /// The number itself if it is free, else another, of which there is one.
