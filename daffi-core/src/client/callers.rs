@@ -5,7 +5,11 @@ use std::sync::Arc;
 use daffi_wire::{Frame, NodeName};
 
 use super::connection::ClientHandler;
-use crate::{conn::Account, keyed::ByName, serve::Context as Caller};
+use crate::{
+    conn::Account,
+    keyed::ByName,
+    serve::{CallerId, Context as Caller},
+};
 
 /// About what a caller takes beside its name.
 const COST: usize = 512;
@@ -20,8 +24,10 @@ const LOOKS: usize = 256;
 /// Callers over one connection that have not left, as far as its server says.
 ///
 /// A server need not say that one left of whom nothing was open, so those are forgotten when there
-/// is no room for another. One is never forgotten while a call of it is open, or while a callback
-/// asks for it: what comes for that call would find it no more.
+/// is no room for another. One is never forgotten while a request of it waits or runs, a call of it
+/// is open, or DATA waits for it: what comes for that call would find it no more, and what is said
+/// last when it has left would not come behind that DATA. So a nowait request of one for whom there
+/// is no room runs, and does not hear that its caller has left.
 #[derive(Debug)]
 pub(super) struct Callers {
     /// Where each of them is in `all`.
@@ -43,15 +49,16 @@ impl Callers {
         self.by_name.get(name).and_then(|at| self.all.get(*at))
     }
 
-    /// Remembers one that is not known yet, in the place of those who are idle. `false`: there is
-    /// no room for it, for calls of the others are open.
-    pub(super) fn add(&mut self, caller: &Caller) -> bool {
+    /// Remembers one that is not known yet, in the place of those who are idle. `has_open`: whether
+    /// a call of a caller is open that can be cancelled. `false`: there is no room for it, for calls
+    /// of the others are open.
+    pub(super) fn add(&mut self, caller: &Caller, has_open: impl Fn(CallerId) -> bool) -> bool {
         let name = caller.caller_name();
         for _ in 0..LOOKS.min(self.all.len()) {
             if self.bytes + cost(name) <= MOST {
                 break;
             }
-            self.look();
+            self.look(&has_open);
         }
         if self.bytes + cost(name) > MOST {
             return false;
@@ -63,9 +70,9 @@ impl Callers {
     }
 
     /// Forgets the next one, if it is idle.
-    fn look(&mut self) {
+    fn look(&mut self, has_open: impl Fn(CallerId) -> bool) {
         self.next %= self.all.len();
-        if self.all[self.next].is_idle() {
+        if self.all[self.next].is_idle(has_open) {
             self.take(self.next);
         } else {
             self.next += 1;
@@ -123,10 +130,9 @@ impl ClientHandler {
         };
         let conn = &self.connection.conn;
         let caller = Caller::behind(name, Arc::clone(conn), Arc::clone(&self.shared.node), conn.ended.child_token());
-        let is_remembered = self.callers.add(&caller);
-        if is_remembered {
-            self.caller = Some(caller.clone());
-        }
+        let is_remembered = self.callers.add(&caller, |known| self.intake.has_open(known));
+        // The one before may be forgotten by now.
+        self.caller = is_remembered.then(|| caller.clone());
         Some((caller, is_remembered))
     }
 }
@@ -137,10 +143,13 @@ fn cost(name: &NodeName) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use daffi_wire::Limits;
+    use std::collections::HashSet;
+
+    use bytes::Bytes;
+    use daffi_wire::{CallId, Limits};
 
     use super::*;
-    use crate::conn::Budget;
+    use crate::conn::{Budget, DataKey};
 
     fn name(n: usize) -> NodeName {
         NodeName::new(format!("{n:09000}"), &Limits::default()).unwrap()
@@ -156,7 +165,7 @@ mod tests {
         let account = Budget::new(1 << 28, 1.0, 2, 1 << 20).open();
         let mut callers = Callers::new(Arc::clone(&account));
         for n in 0..5_000 {
-            assert!(callers.add(&caller(n)));
+            assert!(callers.add(&caller(n), |_| false));
             assert!(account.held_bytes() == callers.bytes && callers.bytes <= MOST);
             assert_eq!(callers.by_name.len(), callers.all.len());
         }
@@ -173,33 +182,57 @@ mod tests {
     fn whose_calls_are_open_is_not_forgotten_and_newcomers_find_no_room_then() {
         let account = Budget::new(1 << 28, 1.0, 2, 1 << 20).open();
         let mut callers = Callers::new(Arc::clone(&account));
-        let mut open = Vec::new();
+        let (mut all, mut open) = (Vec::new(), HashSet::new());
         // A half of them stay, and those who come later find room in the place of the others.
         for n in 0..4_000 {
             let caller = caller(n);
-            if n % 4 == 0 && open.len() < 400 {
-                open.push(caller.clone());
+            if n % 4 == 0 && all.len() < 400 {
+                open.insert(caller.caller_id());
+                all.push(caller.clone());
             }
-            assert!(callers.add(&caller), "{n}");
+            assert!(callers.add(&caller, |id| open.contains(&id)), "{n}");
         }
         let knows = |callers: &Callers, one: &Caller| {
             callers.get(one.caller()).is_some_and(|known| known.caller_id() == one.caller_id())
         };
-        assert!(open.iter().all(|one| knows(&callers, one)));
+        assert!(all.iter().all(|one| knows(&callers, one)));
         // All that there is room for have calls open.
         let refused = loop {
-            let caller = caller(4_000 + open.len());
-            if !(0..4).any(|_| callers.add(&caller)) {
+            let caller = caller(4_000 + all.len());
+            if !(0..4).any(|_| callers.add(&caller, |id| open.contains(&id))) {
                 break caller;
             }
-            open.push(caller);
+            open.insert(caller.caller_id());
+            all.push(caller);
         };
-        assert!(open.iter().all(|one| knows(&callers, one)) && !knows(&callers, &refused));
-        assert!(callers.all.len() == open.len() && callers.bytes <= MOST);
-        // One of them has its answer.
-        let over = open.swap_remove(7).caller_name().clone();
-        assert!((0..4).any(|_| callers.add(&refused)));
-        assert!(callers.get(&over).is_none() && knows(&callers, &refused));
-        assert!(open.iter().all(|one| knows(&callers, one)));
+        assert!(all.iter().all(|one| knows(&callers, one)) && !knows(&callers, &refused));
+        assert!(callers.all.len() == all.len() && callers.bytes <= MOST);
+        // One of them has its answer, and its program keeps what it knows of the call.
+        let over = all.swap_remove(7);
+        open.remove(&over.caller_id());
+        assert!((0..4).any(|_| callers.add(&refused, |id| open.contains(&id))));
+        assert!(!knows(&callers, &over) && knows(&callers, &refused));
+        assert!(all.iter().all(|one| knows(&callers, one)));
+    }
+
+    /// Whoever has unfinished business is not idle: a request that waits or runs, or DATA that
+    /// nobody has taken yet.
+    #[test]
+    fn who_has_something_to_come_is_not_idle() {
+        let one = caller(1);
+        assert!(one.is_idle(|_| true), "nobody else knows it");
+        let kept = one.clone();
+        assert!(one.is_idle(|_| false) && !one.is_idle(|_| true));
+        let runs = one.count();
+        assert!(!one.is_idle(|_| false));
+        drop((runs, kept));
+        one.call().caller.note_data();
+        let key = |caller: &Caller| DataKey { from: caller.caller_id().data_from(), id: CallId(1), from_caller: false };
+        for of in [&caller(2), &one] {
+            one.conn().send_data(key(of), Bytes::from_static(b"data")).unwrap();
+            assert_eq!(one.is_idle(|_| false), of.caller_id() != one.caller_id());
+        }
+        one.conn().forget_data(key(&one));
+        assert!(one.is_idle(|_| false));
     }
 }

@@ -41,6 +41,9 @@ impl ClientHandler {
     pub(super) fn forget(&mut self, name: &str) {
         let caller = self.callers.remove(name).map(|caller| caller.caller_id());
         self.leave(name, caller, None);
+        if let Some(caller) = caller {
+            self.connection.conn.forget_data_from(caller.data_from());
+        }
     }
 
     fn leave(&mut self, name: &str, caller: Option<CallerId>, word: Option<&Arc<LastWord>>) {

@@ -99,6 +99,11 @@ impl DataQueue {
         Some(frame)
     }
 
+    /// Whether something waits of a call from there.
+    pub(crate) fn has_from(&self, from: DataFrom) -> bool {
+        self.turns.iter().any(|key| key.from == from)
+    }
+
     /// Drops what waits of one call.
     pub(crate) fn forget(&mut self, key: DataKey) {
         let Some(dropped) = self.calls.remove(&key) else { return };
@@ -203,9 +208,11 @@ mod tests {
         }
         queue.forget(of(1, 2));
         assert_eq!((queue.frames(), queue.own_bytes()), (3, 6));
+        assert!(queue.has_from(DataFrom::Served(1)) && !queue.has_from(DataFrom::Served(3)));
         queue.forget_all(DataFrom::Served(3));
         queue.forget_all(DataFrom::Served(1));
         assert_eq!((queue.frames(), queue.own_bytes()), (1, 2));
+        assert!(!queue.has_from(DataFrom::Served(1)) && queue.has_from(DataFrom::Served(2)));
         assert_eq!((queue.pop().unwrap(), queue.pop()), (Bytes::from_static(b"21"), None));
     }
 }

@@ -17,7 +17,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Account,
-    data_queue::{DataKey, DataQueue, FRAME_COST},
+    data_queue::{DataFrom, DataKey, DataQueue, FRAME_COST},
     spare,
 };
 use crate::refusal::Refusal;
@@ -325,6 +325,11 @@ impl Outbox {
         if is_awaited {
             self.room.notify_waiters();
         }
+    }
+
+    /// Whether DATA waits of calls from there.
+    pub(crate) fn has_data_from(&self, from: DataFrom) -> bool {
+        self.queue.lock().data.has_from(from)
     }
 
     /// Waits until there is room for DATA of this node's own calls, or the connection ended. Those

@@ -31,6 +31,9 @@ pub(crate) struct Caller {
     pub(super) streams: Arc<AtomicUsize>,
     /// One of its requests has finished.
     pub(super) known: AtomicBool,
+    /// A part of one of its calls may have gone in DATA. Relaxed: what is queued is found behind a
+    /// lock.
+    sends_data: AtomicBool,
 }
 
 /// A request that has not finished, counted for its caller.
@@ -64,7 +67,24 @@ impl Caller {
     /// `gone`: cancelled when the caller is gone, or the connection.
     pub(crate) fn new(name: NodeName, conn: Arc<Conn>, node: Arc<Node>, gone: CancellationToken) -> Arc<Self> {
         let (waiting, streams, known) = (AtomicUsize::new(0), Arc::default(), AtomicBool::new(false));
-        Arc::new(Self { id: CallerId::next(), name, conn, node, gone, waiting, streams, known })
+        let sends_data = AtomicBool::new(false);
+        Arc::new(Self { id: CallerId::next(), name, conn, node, gone, waiting, streams, known, sends_data })
+    }
+
+    /// A part of a call of it comes or goes in DATA.
+    pub(crate) fn note_data(&self) {
+        self.sends_data.store(true, Relaxed);
+    }
+
+    /// Whether requests of it have not finished: those that wait or run, and those of which results
+    /// go one by one.
+    pub(super) fn has_unfinished(&self) -> bool {
+        self.waiting.load(Relaxed) > 0 || self.streams.load(Relaxed) > 0
+    }
+
+    /// Whether DATA of its calls waits to be written.
+    pub(super) fn has_data(&self) -> bool {
+        self.sends_data.load(Relaxed) && self.conn.outbox.has_data_from(self.id.data_from())
     }
 
     /// One that came over no connection and never leaves.

@@ -3,7 +3,13 @@
 use std::{
     any::Any,
     fmt,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{
+            Ordering::{Acquire, Relaxed},
+            fence,
+        },
+    },
     time::Instant,
 };
 
@@ -120,10 +126,19 @@ impl Context {
         self.call.caller.gone.cancel();
     }
 
-    /// Whether whoever asks is the only one who knows this caller: no call of it is open, and no
-    /// callback looks at it.
-    pub(crate) fn is_idle(&self) -> bool {
-        Arc::strong_count(&self.call) == 1 && Arc::strong_count(&self.call.caller) == 1
+    /// Whether nothing is to be said to this caller, and none of its requests waits or runs. A
+    /// program may keep what it knows of a call that has ended.
+    ///
+    /// `has_open`: whether a call of it is open that can be cancelled.
+    pub(crate) fn is_idle(&self, has_open: impl FnOnce(CallerId) -> bool) -> bool {
+        let caller = &self.call.caller;
+        let is_unseen = Arc::strong_count(&self.call) == 1 && Arc::strong_count(caller) == 1;
+        if !is_unseen && (caller.has_unfinished() || has_open(caller.id)) {
+            return false;
+        }
+        // What others said before they forgot it was queued before.
+        fence(Acquire);
+        !caller.has_data()
     }
 
     pub(crate) fn caller_id(&self) -> CallerId {
@@ -232,6 +247,9 @@ impl Context {
     /// says. Cancel safe.
     ///
     /// The callback is not stopped: it decides what to do, and what it returns then is dropped.
+    ///
+    /// Whoever keeps this for longer than the call runs may never hear that the caller has left: a
+    /// node that knows many callers behind a Router forgets those of whom nothing runs.
     pub async fn cancelled(&self) {
         tokio::select! {
             () = self.call.cancelled() => {}

@@ -227,7 +227,50 @@ pub(crate) struct Invocations {
     /// As many as a power of two.
     places: Vec<Option<(CallId, Arc<Invocation>)>>,
     /// Calls whose place another open call has.
-    others: ByNumber<(CallerId, CallId), Arc<Invocation>>,
+    others: Displaced,
+}
+
+/// Calls that have no place of their own, by their callers: one that leaves ends its own, and looks
+/// at those of nobody else.
+#[derive(Debug, Default)]
+struct Displaced {
+    by_caller: ByNumber<CallerId, ByNumber<CallId, Arc<Invocation>>>,
+    /// How many calls there are.
+    len: usize,
+}
+
+impl Displaced {
+    fn insert(&mut self, (caller, id): (CallerId, CallId), call: Arc<Invocation>) {
+        let before = self.by_caller.entry(caller).or_default().insert(id, call);
+        self.len += usize::from(before.is_none());
+    }
+
+    fn get(&self, (caller, id): (CallerId, CallId)) -> Option<&Arc<Invocation>> {
+        self.by_caller.get(&caller)?.get(&id)
+    }
+
+    fn take(&mut self, caller: CallerId) -> impl Iterator<Item = Arc<Invocation>> {
+        let calls = self.by_caller.remove(&caller).unwrap_or_default();
+        self.len -= calls.len();
+        calls.into_values()
+    }
+
+    fn has_open(&self, caller: CallerId) -> bool {
+        self.by_caller.get(&caller).is_some_and(|calls| calls.values().any(|call| !call.is_over()))
+    }
+
+    /// Forgets those that are over, and keeps room for so many.
+    fn tidy(&mut self, most: usize) {
+        self.len = 0;
+        self.by_caller.retain(|_, calls| {
+            calls.retain(|_, call| !call.is_over());
+            calls.shrink_to(2 * calls.len());
+            self.len += calls.len();
+            !calls.is_empty()
+        });
+        // One busy moment must not stay with the connection for its life.
+        self.by_caller.shrink_to(most);
+    }
 }
 
 impl Invocations {
@@ -301,10 +344,8 @@ impl Invocations {
     /// Forgets calls that have ended, once more that found their place taken are remembered than
     /// twice as many as are `open`.
     pub(crate) fn tidy(&mut self, open: usize) {
-        if self.others.len() > 2 * open {
-            self.others.retain(|_, call| !call.is_over());
-            // One busy moment must not stay with the connection for its life.
-            self.others.shrink_to(2 * open);
+        if self.others.len > 2 * open {
+            self.others.tidy(2 * open);
         }
     }
 
@@ -321,7 +362,14 @@ impl Invocations {
                 call.leave(word);
             }
         }
-        self.others.extract_if(|(of, _), _| *of == caller).for_each(|(_, call)| call.leave(word));
+        self.others.take(caller).for_each(|call| call.leave(word));
+    }
+
+    /// Whether a call of this caller is open, of those that can be cancelled. What was said of the
+    /// others happened before.
+    pub(crate) fn has_open(&self, caller: CallerId) -> bool {
+        let mut placed = self.places.iter().flatten();
+        placed.any(|(_, call)| call.caller.id == caller && !call.is_over()) || self.others.has_open(caller)
     }
 
     /// What comes and goes in DATA of a call that has not ended.
@@ -337,7 +385,7 @@ impl Invocations {
         if has_place {
             return self.place((caller, id))?.as_ref().map(|(_, call)| &**call);
         }
-        self.others.get(&(caller, id)).map(|call| &**call)
+        self.others.get((caller, id)).map(|call| &**call)
     }
 }
 

@@ -15,7 +15,8 @@ fn call() -> Invocation {
 /// The callers of calls that are not over.
 fn callers(all: &Invocations) -> impl Iterator<Item = CallerId> {
     let placed = all.places.iter().flatten().map(|(_, call)| call);
-    placed.chain(all.others.values()).filter(|call| !call.is_over()).map(|call| call.caller.id)
+    let others = all.others.by_caller.values().flat_map(|calls| calls.values());
+    placed.chain(others).filter(|call| !call.is_over()).map(|call| call.caller.id)
 }
 
 /// Every order of begin, end and cancel: one terminal, and what was cancelled before it began
@@ -114,13 +115,14 @@ fn open_calls_are_found_among_any_number() {
             }
         }
         all.tidy(open.len());
-        assert!(all.places.len() <= PLACES && all.others.len() <= 2 * open.len());
+        assert!(all.places.len() <= PLACES && all.others.len <= 2 * open.len());
+        assert_eq!(all.others.len, all.others.by_caller.values().map(|calls| calls.len()).sum::<usize>());
     }
     for (id, call) in open.drain(..) {
         assert!(all.cancel(call.caller.id, id) && call.is_cancelled());
     }
     all.tidy(0);
-    assert_eq!((all.others.len(), all.others.capacity()), (0, 0));
+    assert_eq!((all.others.len, all.others.by_caller.capacity()), (0, 0));
 }
 
 /// Nothing of the calls of a caller that has left comes behind what is said last.
@@ -143,6 +145,7 @@ fn the_last_word_waits_for_answers_that_are_on_their_way() {
     assert!(calls.iter().all(|(_, call)| call.has_ended() && call.end().is_none()), "and nothing else is");
     assert_eq!(calls.iter().filter(|(_, call)| call.is_cancelled()).count(), 198);
     assert!(!callers(&all).any(|caller| caller == gone.id));
+    assert!(!all.has_open(gone.id) && all.has_open(there.id));
     drop(on_its_way);
     assert!(conn.outbox.bytes() > 0, "it was said, whoever still looks at the calls");
     assert!(!other.has_ended() && all.cancel(there.id, CallId(1)), "others' calls");

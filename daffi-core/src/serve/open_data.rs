@@ -47,6 +47,7 @@ pub(super) fn open_data(
 /// This node's end of a call of `context`'s caller.
 pub(super) fn end(context: &Context, id: CallId) -> CallEnd {
     let node = context.node();
+    context.call().caller.note_data();
     CallEnd {
         conn: Arc::clone(context.conn()),
         me: node.name.clone(),

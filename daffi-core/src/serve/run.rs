@@ -387,6 +387,11 @@ impl Intake {
         self.callbacks.get(frame).map(|callback| callback.name().clone())
     }
 
+    /// Whether a call of this caller is open that can be cancelled.
+    pub(crate) fn has_open(&self, caller: CallerId) -> bool {
+        self.calls.has_open(caller)
+    }
+
     /// A caller has left: what came of its calls is dropped, what has not begun does not run any
     /// more, and nothing is said any more but what is just on its way, which is before this word.
     pub(crate) fn leave(&mut self, caller: CallerId, word: Option<&Arc<LastWord>>) {
