@@ -297,13 +297,14 @@ impl RouterHandler {
             members.join(me.id(), member, Arc::clone(me), watches_all).map_err(|refused| refused.to_string())?;
         self.conn.set_level(level);
         me.note_asked(frame);
-        me.inherit(match &evicted {
+        let inherited = match &evicted {
             Some((old, _)) => {
                 me.traffic.take_over(&old.traffic);
                 shared.close_calls(old)
             }
             None => shared.absent.lock().take(&me.name),
-        });
+        };
+        shared.hand_on(inherited, sender);
         // The answer is the first thing that a newcomer hears: before news, and before calls
         // find it in the table.
         let list = if watches_all { members.reply(level) } else { members.reply_alone(&me.name) };

@@ -362,7 +362,7 @@ impl RouterShared {
             let mut members = self.members.lock();
             if members.leave(&peer.name, peer.id()) {
                 let calls = self.close_calls(peer);
-                self.absent.lock().keep(&peer.name, calls);
+                self.keep_calls(peer, calls);
                 self.table.rcu(|table| {
                     let mut table = Table::clone(table);
                     table.remove(&peer.name);

@@ -258,8 +258,9 @@ pub(crate) fn give_up(
     let limits = &shared.server.config.limits;
     let cancel = Cancel { id: number, reason: CancelReason::Dropped };
     if let Ok(frame) = cancel.frame(&caller.name, &receiver.name, limits) {
-        // One that has just left sends no more anyway.
-        drop(receiver.conn.send(Class::Terminal, &frame));
+        // One that has just left sends no more anyway, nor is it told so of a caller of whom it was
+        // told that it has left.
+        let _gone = caller.voice.speak(|| receiver.conn.send(Class::Terminal, &frame));
     }
 }
 

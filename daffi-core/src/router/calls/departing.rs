@@ -12,7 +12,7 @@ use super::forward::Forwarder;
 use crate::{
     conn::Class,
     error::Disconnected,
-    router::{Peer, RouterShared},
+    router::{Peer, RouterShared, flow::sender::Sender},
     session::OpenCalls,
 };
 
@@ -56,6 +56,31 @@ impl RouterShared {
         }
     }
 
+    /// Keeps what receivers may still answer of a member that is gone, for whoever bears its name
+    /// next.
+    pub(crate) fn keep_calls(&self, gone: &Peer, calls: OpenCalls) {
+        let receivers: Vec<_> = calls.receivers().collect();
+        self.absent.lock().keep(&gone.name, calls);
+        // One that leaves at the same time has looked for what it may still answer before this was
+        // kept, or does so behind this. It is withdrawn before it looks.
+        for receiver in receivers.into_iter().filter(|receiver| self.exposers.member(*receiver).is_none()) {
+            self.absent.lock().end_receiver(receiver);
+        }
+    }
+
+    /// Hands on to `next` what receivers may still answer to its name. Each of them knows it from
+    /// then on, for the time when it leaves itself.
+    pub(crate) fn hand_on(&self, calls: OpenCalls, next: &Arc<Sender>) {
+        let receivers: Vec<_> = calls.receivers().collect();
+        next.peer.inherit(calls);
+        for receiver in receivers {
+            if !self.exposers.member(receiver).is_some_and(|receiver| receiver.remember(next)) {
+                // It left meanwhile. Nobody waits for what it did not answer.
+                drop(next.peer.end_calls_to(receiver));
+            }
+        }
+    }
+
     /// `receiver` has said all that it will about the calls of which it was told by this number
     /// that their caller left: theirs are free for whoever bears that name next, or does by now.
     fn end_told(&self, caller: &str, number: u32, receiver: &Peer) {
@@ -84,3 +109,7 @@ impl Forwarder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "departing_tests.rs"]
+mod tests;

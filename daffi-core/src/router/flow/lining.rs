@@ -144,14 +144,14 @@ impl Sender {
     }
 
     /// This member has left: what of its nowait requests stands in line goes on, as far as there is
-    /// credit for it.
+    /// credit for it, before its receivers are told so.
     pub(crate) fn leave_lines(self: &Arc<Self>) {
         for flow in self.flows.lock().values_mut() {
             if let Some(mut lined) = flow.lined.take()
                 && let Some(receiver) = lined.receiver.upgrade()
             {
                 lined.leave();
-                self.release(flow, &receiver, GoesBy::Credit);
+                self.let_go(flow, &receiver, GoesBy::Credit);
             }
         }
     }

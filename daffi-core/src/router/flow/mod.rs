@@ -47,6 +47,8 @@ pub(crate) struct RoutedFlow {
     pub(crate) dropped_of_next: Option<u64>,
     /// The word that it begins waits to be written to its receiver.
     pub(crate) begins: bool,
+    /// A receiver of level 4 was told of one between these two.
+    pub(crate) is_told: bool,
     /// What the flow takes, counted as received from its sender.
     _counted: Charge,
 }
@@ -96,6 +98,7 @@ impl RoutedFlow {
             dropped: 0,
             dropped_of_next: None,
             begins: false,
+            is_told: false,
             _counted: sender.peer.conn.inbound.account().charge(FLOW_COST),
         })
     }
@@ -177,7 +180,7 @@ impl RoutedFlow {
     ) -> Result<(), Closed> {
         let receipt = || BeginWritten { sender: Arc::downgrade(sender), receiver: Arc::downgrade(receiver) };
         receiver.conn.forward_with(begins, || Box::new(receipt()))?;
-        self.begins = true;
+        (self.begins, self.is_told) = (true, true);
         Ok(())
     }
 }

@@ -47,6 +47,8 @@ pub(crate) enum Lost {
     Left,
     /// Its sender believes in a receiver that bore the name before.
     OldFlow,
+    /// Its sender has left, and the receiver was told so.
+    Silent,
 }
 
 impl Lost {
@@ -54,6 +56,7 @@ impl Lost {
         match self {
             Self::Left => "it has just left",
             Self::OldFlow => "it was meant for one that bore the name before",
+            Self::Silent => "its sender has left",
         }
     }
 }
@@ -114,8 +117,7 @@ impl Sender {
             && let Some(flow) = self.flows.lock().get_mut(&receiver.id())
             && !flow.held.is_empty()
         {
-            if receiver.is_level_four() && self.peer.voice.is_silent() {
-                // It would be let go behind the word that this member has left.
+            if self.is_silent_for(receiver) {
                 return Ok(());
             }
             let replaces = flow.held.push_call(self.held_frame(frame.clone()));
@@ -159,12 +161,22 @@ impl Sender {
         taken
     }
 
+    /// Whether `receiver` was told that this member has left, or is about to be: nothing of it goes
+    /// there any more, and nothing begins to wait. Whoever asks has the lock of the flows, without
+    /// which nobody is told: what is queued then goes before that word.
+    fn is_silent_for(&self, receiver: &Peer) -> bool {
+        receiver.is_level_four() && self.peer.voice.is_silent()
+    }
+
     /// Begins a flow to `receiver`, as this member says.
     ///
     /// `in_step`: the receiver has heard of this member. What it is told of one that bore the name
     /// before ends that one's flow, and not this, which else begins later.
     pub(crate) fn on_begin(self: &Arc<Self>, receiver: &Arc<Peer>, number: FlowId, frame: Frame, in_step: bool) {
         let mut flows = self.flows.lock();
+        if self.is_silent_for(receiver) {
+            return;
+        }
         if let Some(flow) = flows.get_mut(&receiver.id()) {
             // The sender heard late that another bears the name now, which this flow went to
             // already.
@@ -197,7 +209,7 @@ impl Sender {
     /// Begins a flow that waited until `receiver` was told of this member.
     pub(crate) fn on_heard_of(self: &Arc<Self>, receiver: &Arc<Peer>) {
         let mut flows = self.flows.lock();
-        let Some(flow) = flows.get_mut(&receiver.id()) else { return };
+        let Some(flow) = flows.get_mut(&receiver.id()).filter(|_| !self.is_silent_for(receiver)) else { return };
         if flow.held.waits_for_news()
             && let Some(Released::Frame(frame, _)) = flow.held.pop(|_| true)
         {
@@ -243,6 +255,9 @@ impl Sender {
         // The lock is held over the queueing, so that nothing overtakes what `on_grant` lets go at
         // the same time.
         let mut flows = self.flows.lock();
+        if self.is_silent_for(receiver) {
+            return Err(Lost::Silent);
+        }
         let flow = match flows.get_mut(&receiver.id()) {
             Some(flow) if flow.is_announced => flow,
             _ if self.peer.is_level_four() => return Err(Lost::OldFlow),
@@ -346,7 +361,14 @@ impl Sender {
     }
 
     /// Sends on what was held, as far as it may go by now.
-    pub(crate) fn release(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, mut by: GoesBy) {
+    pub(crate) fn release(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, by: GoesBy) {
+        if !self.is_silent_for(receiver) {
+            self.let_go(flow, receiver, by);
+        }
+    }
+
+    /// The same of a member of which `receiver` was not told yet that it has left.
+    pub(crate) fn let_go(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, mut by: GoesBy) {
         while let Some(released) = {
             let may_renew = flow.may_renew();
             let RoutedFlow { account, held, lined, .. } = flow;
@@ -438,9 +460,9 @@ impl Sender {
         }
     }
 
-    /// The connections of those to whom it has sent what nobody answers.
+    /// The connections of those of level 4 who were told of a flow of it.
     pub(crate) fn receivers(&self) -> Vec<u64> {
-        self.flows.lock().keys().copied().collect()
+        self.flows.lock().iter().filter(|(_, flow)| flow.is_told).map(|(receiver, _)| *receiver).collect()
     }
 
     /// Forgets a receiver that left. Gives the numbers of the calls that waited to go to it, and

@@ -1,0 +1,146 @@
+//! Callers that leave, and those who have calls of theirs, which leave at the same time.
+
+use daffi_wire::{CallId, Credit, FlowId, FormatId, Header, Kind, Limits};
+
+use super::*;
+use crate::router::bare::{BareMember, BareRouter};
+
+fn frame(header: Header, names: [&str; 3], payload: &[u8]) -> Frame {
+    Frame::new(header, names[0], names[1], names[2], payload, &Limits::default()).unwrap()
+}
+
+fn request(id: u16, wants_reply: bool, payload: &[u8]) -> Frame {
+    frame(Header::new(Kind::Request, CallId(id), FormatId::OPAQUE, false, wants_reply), ["c", "w", "f"], payload)
+}
+
+fn begins(flow: u32) -> Frame {
+    Credit::Begins(FlowId(flow)).frame("c", "w", &Limits::default()).unwrap()
+}
+
+/// The member of that name, as it sends.
+fn sender_of(router: &BareRouter, name: &str) -> Arc<Sender> {
+    Arc::clone(router.shared().table.load().get(name).unwrap())
+}
+
+/// A worker, and a caller with one call of it.
+fn with_a_call(router: &BareRouter) -> (BareMember, BareMember) {
+    let (mut worker, mut caller) = (router.joined("w"), router.joined("c"));
+    caller.handle(request(2, true, b"")).unwrap();
+    worker.take_all();
+    assert_eq!(caller.peer().asked(), [(worker.peer().id(), 1)]);
+    (worker, caller)
+}
+
+/// Whoever inherits calls of its name hears when those leave who may answer them, though it called
+/// none of them itself.
+#[tokio::test]
+async fn no_number_rests_for_a_receiver_that_has_left() {
+    let router = BareRouter::at("mem://bare-departing-left");
+    for is_evicted in [false, true] {
+        let (worker, caller) = with_a_call(&router);
+        let next = if is_evicted {
+            let next = router.joined("c");
+            caller.leave();
+            next
+        } else {
+            caller.leave();
+            router.joined("c")
+        };
+        assert_eq!(next.peer().asked(), [(worker.peer().id(), 1)], "it may still be answered");
+        worker.leave();
+        assert_eq!(next.peer().asked(), []);
+        next.leave();
+        assert_eq!(router.holds(), (0, 0, 0));
+    }
+}
+
+/// The one looks for calls that it may answer while the other takes its own away.
+#[tokio::test]
+async fn no_number_rests_where_both_leave_at_once() {
+    let router = BareRouter::at("mem://bare-departing-both");
+    let shared = router.shared();
+    for (is_withdrawn, has_next) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (worker, caller) = with_a_call(&router);
+        let next = router.joined("d");
+        let sender = sender_of(&router, "d");
+        let calls = shared.close_calls(&caller.peer());
+        assert_eq!(calls.len(), 1);
+        let worker = if is_withdrawn {
+            shared.withdraw(&worker.peer());
+            Some(worker)
+        } else {
+            worker.leave();
+            None
+        };
+        if has_next {
+            shared.hand_on(calls, &sender);
+        } else {
+            shared.keep_calls(&caller.peer(), calls);
+        }
+        worker.into_iter().for_each(BareMember::leave);
+        assert_eq!(sender.peer.asked(), []);
+        assert_eq!(shared.absent.lock().take(&caller.peer().name).len(), 0);
+        drop(sender);
+        caller.leave();
+        next.leave();
+        assert_eq!(router.holds(), (0, 0, 0));
+    }
+}
+
+/// One that comes and goes before a worker that takes nothing leaves no word there each time.
+#[tokio::test]
+async fn who_was_told_of_nothing_hears_of_no_end() {
+    let router = BareRouter::at("mem://bare-departing-untold");
+    let mut worker = router.joined("w");
+    worker.take_all();
+    for is_heard_of in [false, true] {
+        let (caller, sender) = (router.joined("c"), sender_of(&router, "c"));
+        // The worker has not taken the news of it.
+        sender.on_begin(&worker.peer(), FlowId(1), begins(1), false);
+        if is_heard_of {
+            sender.on_heard_of(&worker.peer());
+        }
+        drop(sender);
+        caller.leave();
+        let came: Vec<_> = worker.take_frames().into_iter().filter(|frame| frame.is_from("c")).collect();
+        let kinds: Vec<_> = came.iter().map(Frame::kind).collect();
+        assert_eq!(kinds, if is_heard_of { &[Kind::Credit, Kind::Cancel][..] } else { &[] });
+    }
+    worker.leave();
+    assert_eq!(router.holds(), (0, 0, 0));
+}
+
+/// Its driver may be in the middle of a turn, and what it sent before may just be written.
+#[tokio::test]
+async fn nothing_of_a_caller_goes_behind_the_word_that_it_has_left() {
+    let router = BareRouter::at("mem://bare-departing-silent");
+    let mut worker = router.joined("w");
+    let of_caller = |worker: &mut BareMember| {
+        let of_it = worker.take_frames().into_iter().filter(|frame| frame.is_from("c"));
+        of_it.map(|frame| frame.kind()).collect::<Vec<_>>()
+    };
+    let call = || request(2, true, b"");
+    let before: [(Vec<Frame>, &[Kind]); 3] = [
+        (vec![call()], &[Kind::Request]),
+        (vec![begins(1)], &[Kind::Credit]),
+        // The second flow begins when the first was taken.
+        (vec![begins(1), begins(2), request(0, false, b"")], &[Kind::Credit]),
+    ];
+    for (before, came) in before {
+        let mut caller = router.joined("c");
+        before.into_iter().for_each(|frame| caller.handle(frame).unwrap());
+        let next = router.joined("c");
+        assert_eq!(of_caller(&mut worker), [came, &[Kind::Cancel]].concat());
+        assert_eq!(of_caller(&mut worker), []);
+        let held = router.holds().0;
+        for frame in [request(0, false, b""), begins(3), request(0, false, &[7; 10_000]), call()] {
+            caller.handle(frame).unwrap();
+            assert_eq!(of_caller(&mut worker), []);
+        }
+        assert_eq!(router.holds().0, held, "and nothing begins to wait");
+        caller.leave();
+        next.leave();
+    }
+    worker.leave();
+    assert_eq!(router.holds(), (0, 0, 0));
+}
