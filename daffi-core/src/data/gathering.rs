@@ -9,7 +9,7 @@ use daffi_wire::{BodyError, BodyParts, Data, DataEnd, FIRST_CALL_WINDOW, Frame, 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{CallEnd, FlowError};
+use super::{CallEnd, FlowError, Grants};
 use crate::{
     conn::{Account, BodyPlace, BodyProgress, Charge, TakesRoom, Whose, body_line},
     error::ProtocolError,
@@ -18,7 +18,7 @@ use crate::{
 
 /// A body of one direction of a call, at an end that wants it whole.
 pub(crate) struct Gathering {
-    end: CallEnd,
+    grants: Arc<Grants>,
     state: Mutex<GatheringState>,
     on_lost: Box<OnLost>,
 }
@@ -82,7 +82,8 @@ impl Gathering {
             has_room: false,
             came: 0,
         };
-        let gathering = Arc::new(Self { end, state: Mutex::new(state), on_lost: Box::new(on_lost) });
+        let gathering =
+            Arc::new(Self { grants: Grants::new(end, None), state: Mutex::new(state), on_lost: Box::new(on_lost) });
         let takes: Weak<Self> = Arc::downgrade(&gathering);
         let bytes = usize::try_from(total).unwrap_or(usize::MAX);
         gathering.state.lock().place = Some(body_line::line_up(account, whose, bytes, takes));
@@ -91,7 +92,7 @@ impl Gathering {
 
     /// The name of the end that puts it together, or in whose place a Router does.
     pub(crate) fn in_place_of(&self) -> &NodeName {
-        &self.end.me
+        &self.grants.end().me
     }
 
     /// Lets it have its room as soon as there is some. Once whoever finds its parts knows it.
@@ -99,7 +100,7 @@ impl Gathering {
         let place = self.state.lock().place.as_ref().map(BodyPlace::id);
         if let Some(place) = place {
             // Without the lock, which that takes itself.
-            body_line::let_begin(self.end.conn.data_account().budget(), place);
+            body_line::let_begin(self.grants.end().conn.data_account().budget(), place);
         }
     }
 
@@ -121,6 +122,7 @@ impl Gathering {
                 Ok(Gathered::Nothing)
             }
             Ok(true) => {
+                self.grants.close();
                 let whole = state.parts.take().map(BodyParts::finish);
                 let place = state.place.take();
                 drop(state);
@@ -131,6 +133,7 @@ impl Gathering {
                 })
             }
             Err(error) => {
+                self.grants.close();
                 let ended = state.end();
                 drop(state);
                 drop(ended);
@@ -143,7 +146,7 @@ impl Gathering {
     fn grant(&self, state: &mut GatheringState) {
         let wanted = state.window.wanted();
         let (worked_off, window) = state.window.tell(wanted, Instant::now().into_std());
-        self.end.grant(worked_off, window);
+        self.grants.tell(worked_off, window);
     }
 
     /// Bytes that `first` and a first window take.
@@ -159,7 +162,10 @@ impl Gathering {
 
     /// The call has ended: what came is dropped. `false`: it was whole, or had ended before.
     pub(crate) fn close(&self) -> bool {
-        let ended = self.state.lock().end();
+        let mut state = self.state.lock();
+        self.grants.close();
+        let ended = state.end();
+        drop(state);
         // Without the lock: others may have its room.
         ended.0.is_some()
     }
@@ -197,7 +203,7 @@ impl TakesRoom for Gathering {
     }
 
     fn progress(&self) -> BodyProgress {
-        BodyProgress { bytes: self.state.lock().came, holds: self.end.conn.times_held_back() }
+        BodyProgress { bytes: self.state.lock().came, holds: self.grants.end().conn.times_held_back() }
     }
 
     fn on_lost(&self) {
@@ -210,6 +216,6 @@ impl TakesRoom for Gathering {
 
 impl fmt::Debug for Gathering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gathering").field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("Gathering").field("end", self.grants.end()).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker, ready},
 };
 
@@ -11,7 +14,7 @@ use daffi_wire::{CancelReason, Data, DataEnd};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{CallEnd, Came, Hand};
+use super::{CallEnd, Came, Grants, Hand};
 use crate::{conn::Charge, error::ProtocolError, session::ReceiveWindow};
 
 /// DATA below this size is copied, so that it keeps no larger read buffer alive while it waits.
@@ -20,7 +23,7 @@ const COPIED_BELOW: usize = 32 * 1024;
 /// One direction of a call, at the end that reads it.
 #[derive(Debug)]
 pub(crate) struct Inflow {
-    end: CallEnd,
+    grants: Arc<Grants>,
     /// The most bytes of one item.
     max_item: usize,
     /// The call has ended, and what its reader has in hand is void.
@@ -114,7 +117,7 @@ impl Inflow {
             waker: None,
             asked: false,
         };
-        Self { end, max_item, closed: AtomicBool::new(false), state: Mutex::new(state) }
+        Self { grants: Grants::new(end, None), max_item, closed: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     pub(crate) fn on_data(&self, data: Data) -> Result<(), ProtocolError> {
@@ -129,6 +132,7 @@ impl Inflow {
         }
         let taken = self.take(&mut state, data, cost);
         if taken.is_err() || ends {
+            self.grants.close();
             state.end = Some(taken);
         }
         let waker = state.waker.take();
@@ -183,7 +187,7 @@ impl Inflow {
             return Err(FlowError::Malformed("a body behind what came before".into()));
         }
         if !first.is_empty() {
-            let memory = self.end.conn.data_account().charge(first.len());
+            let memory = self.grants.end().conn.data_account().charge(first.len());
             state.waiting.push_back(Waiting::Item(Bytes::copy_from_slice(first), 0, Some(memory)));
         }
         state.pieces = Some(Missing { bytes: bytes - first.len() as u64, all });
@@ -225,7 +229,7 @@ impl Inflow {
 
     /// Adds a part to the item that has begun.
     fn append(&self, state: &mut InflowState, bytes: &[u8]) -> Result<(), FlowError> {
-        let account = self.end.conn.data_account();
+        let account = self.grants.end().conn.data_account();
         let (mut item, mut memory) = state.begun.take().unwrap_or_else(|| (BytesMut::new(), account.charge(0)));
         let size = item.len() + bytes.len();
         if size > self.max_item {
@@ -261,7 +265,7 @@ impl Inflow {
         let more = reserved.is_some_and(|reserved| reserved.grow_to(wanted as usize));
         let (worked_off, window) =
             state.window.tell(if more { wanted } else { state.window.window() }, Instant::now().into_std());
-        self.end.grant(worked_off, window);
+        self.grants.tell(worked_off, window);
     }
 
     /// The next item: one of the frame that the reader has in `hand`, without a lock; or else the
@@ -397,6 +401,7 @@ impl Inflow {
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         self.closed.store(true, Relaxed);
+        self.grants.close();
         state.end.get_or_insert(Err(FlowError::Ended));
         (state.waiting, state.begun) = (VecDeque::new(), None);
         match (state.in_hand, &mut state.reserved) {
@@ -421,9 +426,9 @@ impl Inflow {
             // The frame in hand is not laid down any more.
             state.reserved = None;
         }
-        if goes_on && !self.end.is_caller {
+        if goes_on && !self.grants.end().is_caller {
             // Under the lock: it comes behind no terminal.
-            self.end.cancel(CancelReason::EnoughItems);
+            self.grants.end().cancel(CancelReason::EnoughItems);
         }
     }
 }

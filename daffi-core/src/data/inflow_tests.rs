@@ -30,8 +30,14 @@ fn data(end: DataEnd, bytes: usize) -> Data {
     Data { id: CallId(7), from_caller: false, end, packed: false, bytes: vec![1; bytes].into() }
 }
 
-/// What was granted since it was asked before.
+/// What was granted since it was asked before, to a sender that takes it.
 fn granted(conn: &Conn) -> Vec<CallCredit> {
+    let lots = std::iter::from_fn(|| Some(written(conn)).filter(|grants| !grants.is_empty()));
+    lots.flatten().collect()
+}
+
+/// What of it waits to be written.
+fn written(conn: &Conn) -> Vec<CallCredit> {
     let mut batch = Batch::new();
     conn.outbox.take(&mut batch);
     let bytes = batch.remaining();
@@ -236,4 +242,27 @@ fn a_body_is_read_in_pieces_once_and_behind_nothing_else() {
     behind.on_data(data(DataEnd::Item, 10)).unwrap();
     assert!(matches!(next(&behind), Poll::Ready(Some(Ok(_)))));
     assert!(matches!(behind.begin_pieces(&first, 5000, 4000), Err(FlowError::Malformed(_))), "items came");
+}
+
+/// A sender that goes on and reads nothing makes its reader hold one word.
+#[test]
+fn one_grant_waits_and_the_next_says_all() {
+    let (inflow, conn) = inflow(64 * MIB, MIB);
+    let mut read = 0;
+    let mut pass = || {
+        let item = data(DataEnd::Item, PART / 4);
+        read += item.cost();
+        inflow.on_data(item).unwrap();
+        assert!(next(&inflow).is_ready());
+        read
+    };
+    let worked_off = (0..1_000).map(|_| pass()).last().unwrap();
+    let first = written(&conn);
+    assert!(first.len() == 1 && first[0].worked_off() < worked_off / 100, "{first:?}");
+    let second = written(&conn);
+    assert!(second.len() == 1 && second[0].limit() > worked_off, "{second:?} of {worked_off}");
+    assert!(written(&conn).is_empty());
+    (0..1_000).for_each(|_| _ = pass());
+    inflow.close();
+    assert_eq!((written(&conn).len(), written(&conn).len()), (1, 0), "behind the end nothing is of use");
 }

@@ -2,6 +2,7 @@
 //! program sends as far as the other end takes it. Each direction has a window of its own.
 
 mod gathering;
+mod grants;
 mod hand;
 mod inflow;
 mod outflow;
@@ -25,6 +26,7 @@ use serde::{Serialize, de::value::BytesDeserializer};
 
 pub(crate) use self::{
     gathering::{Gathered, Gathering},
+    grants::Grants,
     hand::{Came, Hand},
     inflow::{FlowError, Inflow},
     outflow::{Outflow, Stopped},
@@ -58,14 +60,6 @@ impl CallEnd {
     fn say(&self, frame: &Frame) {
         // A connection that has ended has no open calls.
         drop(self.conn.send(Class::Terminal, frame));
-    }
-
-    fn grant(&self, worked_off: u64, window: u32) {
-        if let Ok(credit) = CallCredit::new(self.id, self.is_caller, worked_off, window)
-            && let Ok(frame) = credit.frame(&self.me, &self.other, &self.limits)
-        {
-            self.say(&frame);
-        }
     }
 
     /// Says that the other end need send no more.

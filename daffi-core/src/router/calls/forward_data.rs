@@ -9,7 +9,8 @@ use super::{
     streams::{Passage, ResultWay, key},
 };
 use crate::{
-    conn::{Class, Turn, nanos},
+    conn::{Class, DataFrom, Turn, nanos},
+    data::{CallEnd, Grants},
     error::Disconnected,
     refusal::Refusal,
     router::{Peer, stats::counted::now},
@@ -100,25 +101,33 @@ impl Forwarder {
 
     fn grant_results(&self, frame: &Frame) -> Result<bool, Disconnected> {
         let (me, credit) = (&*self.me.peer, CallCredit::read(frame)?);
-        let granted = me.with_streams(|streams| streams.grant_results(credit));
-        Ok(granted.is_some_and(|(to, window)| {
-            let pass = |receiver: Arc<Peer>| me.voice.speak(|| self.pass_credit(&receiver, credit, to, window));
-            self.receiver(frame, to).and_then(pass) == Some(true)
+        Ok(me.with_streams(|streams| {
+            streams.grant_results(credit, |to| {
+                let receiver = self.receiver(frame, to)?;
+                Some(Grants::new(self.grants_to(&receiver, to, true), Some(Arc::clone(&me.voice))))
+            })
         }))
     }
 
     fn grant_items(&self, frame: &Frame) -> Result<bool, Disconnected> {
         let credit = CallCredit::read(frame)?;
         let Some(caller) = self.member(frame.receiver()) else { return Ok(false) };
-        let granted = caller.with_streams(|streams| streams.grant_items(credit, self.me.peer.id()));
-        Ok(granted.is_some_and(|(to, window)| self.pass_credit(&caller, credit, to, window)))
+        let pass = |to| Some(Grants::new(self.grants_to(&caller, to, false), None));
+        Ok(caller.with_streams(|streams| streams.grant_items(credit, self.me.peer.id(), pass)))
     }
 
-    fn pass_credit(&self, to: &Peer, credit: CallCredit, passage: Passage, window: u32) -> bool {
-        let (me, limits) = (&self.me.peer.name, &self.shared.server.config.limits);
-        let credit = CallCredit::new(passage.id, credit.is_from_caller(), credit.worked_off(), window);
-        let frame = credit.ok().and_then(|credit| credit.frame(me, &to.name, limits).ok());
-        frame.is_some_and(|frame| to.conn.send(Class::Terminal, &frame).is_ok())
+    /// What this member grants `to` send of a call.
+    fn grants_to(&self, to: &Peer, passage: Passage, is_caller: bool) -> CallEnd {
+        CallEnd {
+            conn: Arc::clone(&to.conn),
+            me: self.me.peer.name.clone(),
+            other: to.name.clone(),
+            id: passage.id,
+            is_caller,
+            // Nothing else goes by this.
+            from: DataFrom::Own,
+            limits: self.shared.server.config.limits,
+        }
     }
 
     /// The receiver of the call hears that its caller gave it up, or is spared it if it could not
@@ -185,3 +194,7 @@ impl Forwarder {
         self.member(frame.receiver()).filter(|peer| peer.id() == to.receiver)
     }
 }
+
+#[cfg(test)]
+#[path = "forward_data_tests.rs"]
+mod tests;

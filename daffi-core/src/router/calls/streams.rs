@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     conn::{Account, Charge, Conn, DataFrom, DataKey},
-    data::Gathering,
+    data::{Gathering, Grants},
     error::ProtocolError,
     session::PassingWindow,
 };
@@ -73,6 +73,8 @@ struct Direction {
     /// Bytes of names that each frame has.
     names: usize,
     reserved: Charge,
+    /// What passes of grants, from the first on.
+    grants: Option<Arc<Grants>>,
 }
 
 /// What the frames of a window may take: those with one byte each have the most names.
@@ -87,20 +89,23 @@ impl Direction {
     fn open(account: &Arc<Account>, window: u32, names: usize) -> Option<Self> {
         let window = PassingWindow::new(window.max(FIRST_CALL_WINDOW));
         let reserved = account.try_charge(may_take(window.window(), names), Instant::now())?;
-        Some(Self { window, names, reserved })
+        Some(Self { window, names, reserved, grants: None })
     }
 
-    /// The window of a grant as it is passed on: as much of it as there is room for. `None`: it is
-    /// old, or tells too little news to be passed on. So what passes bounds how many there are.
-    fn grant(&mut self, credit: CallCredit) -> Option<u32> {
+    /// Passes a grant on, with as much of its window as there is room for. `false`: it is old, or
+    /// tells too little news to be passed on, or there is nobody to take it.
+    fn grant(&mut self, credit: CallCredit, to: impl FnOnce() -> Option<Arc<Grants>>) -> bool {
         if !self.window.takes(credit) || !self.window.is_news(credit) {
-            return None;
+            return false;
         }
         let has_room =
             credit.window() <= self.window.window() || self.reserved.grow_to(may_take(credit.window(), self.names));
         let window = if has_room { credit.window() } else { self.window.window() };
         self.window.grant(credit, window);
-        Some(window)
+        if self.grants.is_none() {
+            self.grants = to();
+        }
+        self.grants.as_ref().is_some_and(|grants| grants.tell(credit.worked_off(), window))
     }
 }
 
@@ -286,18 +291,31 @@ impl RoutedStreams {
         Ok(Some(Passage { id: number, receiver }))
     }
 
-    /// The caller grants results. Gives where that goes, and with which window.
-    pub(crate) fn grant_results(&mut self, credit: CallCredit) -> Option<(Passage, u32)> {
-        let (number, call) = self.by_caller(credit.id())?;
-        let window = call.results.as_mut()?.grant(credit)?;
-        Some((Passage { id: number, receiver: call.receiver }, window))
+    /// The caller grants results, which passes on by what `to` gives for where they come from.
+    /// `false`: it does not pass.
+    pub(crate) fn grant_results(
+        &mut self,
+        credit: CallCredit,
+        to: impl FnOnce(Passage) -> Option<Arc<Grants>>,
+    ) -> bool {
+        let Some((number, call)) = self.by_caller(credit.id()) else { return false };
+        let receiver = call.receiver;
+        let results = call.results.as_mut();
+        results.is_some_and(|results| results.grant(credit, || to(Passage { id: number, receiver })))
     }
 
     /// The receiver grants items.
-    pub(crate) fn grant_items(&mut self, credit: CallCredit, receiver: u64) -> Option<(Passage, u32)> {
-        let call = self.calls.get_mut(&credit.id()).filter(|call| call.receiver == receiver)?;
-        let window = call.items.as_mut()?.grant(credit)?;
-        Some((Passage { id: call.id, receiver }, window))
+    pub(crate) fn grant_items(
+        &mut self,
+        credit: CallCredit,
+        receiver: u64,
+        to: impl FnOnce(Passage) -> Option<Arc<Grants>>,
+    ) -> bool {
+        let Some(call) = self.calls.get_mut(&credit.id()).filter(|call| call.receiver == receiver) else {
+            return false;
+        };
+        let id = call.id;
+        call.items.as_mut().is_some_and(|items| items.grant(credit, || to(Passage { id, receiver })))
     }
 
     /// The receiver wants no more items: those that come are dropped. Gives the caller's number the
@@ -358,7 +376,9 @@ impl RoutedStreams {
 
     /// The memory of these tables. What waits is counted where it waits.
     pub(crate) fn held_bytes(&self) -> usize {
+        // Each of them may grant in both directions.
         self.calls.capacity() * (size_of::<(CallId, RoutedStream)>() + 1)
+            + self.calls.len() * 2 * size_of::<Grants>()
             + self.numbers.capacity() * (size_of::<(CallId, CallId)>() + 1)
     }
 
