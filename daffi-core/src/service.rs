@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use daffi_serde::FormatSet;
 use daffi_transport::{Endpoint, Listener};
-use daffi_wire::{CallId, EventKind, Frame, Handshake, Header, Kind, Level, Member, NodeName, NodeType, Role, Shown};
+use daffi_wire::{
+    CallId, CallerLeft, EventKind, Frame, Handshake, Header, Kind, Level, Member, NodeName, NodeType, Role, Shown,
+};
 use parking_lot::Mutex;
 
 use crate::{
@@ -344,6 +346,12 @@ impl Handler for ServiceHandler {
                 Ok(())
             }
             (Kind::Ping, Some(_)) => self.conn.answer_ping(&frame),
+            (Kind::Cancel, Some(_)) if frame.header().id() == CallId::NONE => {
+                // Here no caller has others behind it.
+                CallerLeft::read(&frame)?;
+                tracing::debug!("skipped a CANCEL about no call");
+                Ok(())
+            }
             (Kind::Cancel, Some(caller)) if frame.is_from(caller.caller()) => {
                 self.shared.serving.cancel(turn, &mut self.intake, caller, &frame)
             }

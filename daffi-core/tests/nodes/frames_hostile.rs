@@ -165,6 +165,13 @@ fn skipped_by_a_service() -> Vec<(&'static str, Vec<Frame>)> {
             vec![about(Kind::Cancel, 0, true, &[1], ME), about(Kind::Cancel, 0, false, &[5], ME)],
         ),
         ("CANCEL without a number, for a new reason", vec![about(Kind::Cancel, 0, true, &[99], ME)]),
+        (
+            "the word that a caller has left, and what answers it",
+            vec![
+                about(Kind::Cancel, 0, true, &[3, 7, 0, 0, 0], ME),
+                about(Kind::Cancel, 0, false, &[3, 7, 0, 0, 0], ME),
+            ],
+        ),
         ("CREDIT beyond all numbers", vec![about(Kind::Credit, 2, true, &[0xff; 12], ME)]),
     ]
 }
@@ -211,6 +218,8 @@ async fn what_breaks_the_rules_of_data_ends_its_sender_s_connection_with_a_servi
         ("items that do not end", vec![packed(2, true, ME, DataEnd::Nothing, b"\x01x")]),
         ("of no call, and do not end", vec![packed(50, true, ME, DataEnd::Nothing, b"\x01x")]),
         ("a CANCEL of two bytes", vec![about(Kind::Cancel, 50, true, &[1, 1], ME)]),
+        ("a CANCEL of five about a call", vec![about(Kind::Cancel, 50, true, &[3, 7, 0, 0, 0], ME)]),
+        ("a CANCEL about a caller without a number", vec![about(Kind::Cancel, 0, true, &[3], ME)]),
         ("a CREDIT of another length", vec![about(Kind::Credit, 50, true, &[0; 16], ME)]),
     ];
     for (what, frames) in cases {
