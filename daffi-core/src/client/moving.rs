@@ -92,7 +92,7 @@ impl Kept<'_> {
         }
         self.since = Instant::now();
         (self.unannounced, self.worn) = (false, false);
-        (self.holds, self.retries, self.told_pinned) = (Holds::default(), Retries::default(), false);
+        (self.holds, self.retries, self.kept) = (Holds::default(), Retries::default(), 0);
     }
 
     /// Whether a server was left that does not stop: nobody but this end ends that connection.

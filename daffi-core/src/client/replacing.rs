@@ -105,7 +105,7 @@ impl Kept<'_> {
                 old.conn.end(Disconnected::Replaced, false);
                 self.current = new;
                 (self.unannounced, self.worn) = (false, false);
-                (self.holds, self.retries, self.told_pinned) = (Holds::default(), Retries::default(), false);
+                (self.holds, self.retries, self.kept) = (Holds::default(), Retries::default(), 0);
             }
             Err(error) => {
                 go_on(shared, &old);

@@ -33,7 +33,7 @@ const QUIET_LOOK: Duration = Duration::from_millis(20);
 /// Who has less time than this left to connect gives up.
 const LAST_PAUSE: Duration = Duration::from_millis(10);
 
-/// After so many looks it is logged that they still wait.
+/// After so many looks in vain it is logged what they wait for.
 const LOOKS_IN_VAIN: u32 = 500;
 
 /// Connects, then keeps the connection on a task of its own. The first attempt decides, or with
@@ -156,7 +156,7 @@ async fn supervise(
         worn: false,
         holds: Holds::default(),
         retries: Retries::default(),
-        told_pinned: false,
+        kept: 0,
     };
     end.how = kept.stay_connected(&mut ended).await;
     if end.how == Ended::Stopped {
@@ -219,8 +219,8 @@ pub(super) struct Kept<'a> {
     pub(super) holds: Holds,
     /// When a replacement that failed is tried again.
     pub(super) retries: Retries,
-    /// It was logged that a stream keeps it from being replaced.
-    pub(super) told_pinned: bool,
+    /// How often it was seen that a stream keeps it from being replaced.
+    pub(super) kept: u32,
 }
 
 impl Kept<'_> {
@@ -275,7 +275,8 @@ impl Kept<'_> {
     /// Replaces the connection, if there is a reason to and nobody would lose by it.
     async fn look(&mut self) {
         let is_kept = self.worn && self.current.is_kept();
-        if is_kept && !std::mem::replace(&mut self.told_pinned, true) {
+        self.kept = self.kept.saturating_add(u32::from(is_kept));
+        if is_kept && self.kept == LOOKS_IN_VAIN {
             tracing::warn!(
                 node = %self.shared.node.name,
                 "a quarter of the call numbers waits for answers that never came; a stream that is to send more, or a \
@@ -331,7 +332,7 @@ impl Kept<'_> {
         tracing::info!(node = %shared.node.name, endpoint = %shared.addresses.endpoint(), "connected again");
         (self.current, self.since) = (next, Instant::now());
         (self.unannounced, self.worn) = (false, false);
-        (self.holds, self.retries, self.told_pinned) = (Holds::default(), Retries::default(), false);
+        (self.holds, self.retries, self.kept) = (Holds::default(), Retries::default(), 0);
         Ok(())
     }
 
