@@ -22,6 +22,11 @@ _FRACTION = re.compile(r"\s*[-+]?\d+(/\d+)?\s*")
 _SIZED = (list, tuple, set, frozenset, dict, str, bytes, bytearray, collections.deque)
 _FACTORIES = (None, int, float, str, list, dict, set, tuple, bool, bytes)
 
+#: What a dict takes with its first key beside what it is without, and each item of a set as that grows.
+FIRST_KEY_BYTES, SET_ITEM_BYTES = 136, 104
+#: Text that is taken apart becomes an object for each character.
+_CHARACTER_BYTES = 88
+
 #: Makes an object for a reader, which pays for it, of what the pickle gives.
 Make = Callable[..., Any]
 
@@ -43,24 +48,33 @@ def check_number(value: Any) -> None:
         raise refuse(f"makes a number, a time or a name of a {type(value).__name__}, which Python never writes")
 
 
+def _pay_for_numbers(reader: Any, held: int, args: Any) -> None:
+    """Pays for what is made of numbers, or of text of them, which it may be as long as."""
+    for arg in args:
+        check_number(arg)
+        if isinstance(arg, (str, bytes)):
+            held += len(arg)
+        elif isinstance(arg, int):
+            held += arg.bit_length() >> 2
+    reader.pay(held)
+
+
 def _of_scalars(cls: Any) -> Make:
     def make(reader: Any, *args: Any) -> Any:
-        for arg in args:
-            check_number(arg)
-        reader.pay(64)
+        _pay_for_numbers(reader, 112, args)
         return cls(*args)
 
     return make
 
 
-def _of_items(cls: Any, each: int) -> Make:
+def _of_items(cls: Any, each: int, base: int = 64) -> Make:
     def make(reader: Any, *args: Any) -> Any:
         if len(args) > 1 or not all(isinstance(arg, _SIZED) for arg in args):
             # A range or another lazy iterable would be a few bytes that make gigabytes.
             raise refuse(f"makes a {cls.__name__} of {', '.join(type(arg).__name__ for arg in args)}, which Python never writes")
         for arg in args:
-            reader.pay(each * len(arg))
-        reader.pay(64)
+            reader.pay((each + _CHARACTER_BYTES * isinstance(arg, str)) * len(arg))
+        reader.pay(base)
         keys: dict[int, int] = {}
         if issubclass(cls, (set, frozenset, dict)):
             for arg in args:
@@ -70,11 +84,7 @@ def _of_items(cls: Any, each: int) -> Make:
                         raise refuse(f"makes a {cls.__name__} of what are no pairs")
                     reader.check_key(item[0] if pairs else item, keys)
         made = cls(*args)
-        if cls is frozenset:
-            reader.nested(made)
-        elif keyed(made) and args:
-            reader.keys_of(made).update(keys)
-        return made
+        return reader.nested(made) if cls is frozenset else made
 
     return make
 
@@ -87,8 +97,11 @@ def keyed(made: Any) -> bool:
 def _str(reader: Any, text: Any = "", encoding: str = "utf-8", errors: str = "strict") -> str:
     if not isinstance(text, (str, bytes)) or encoding not in ("latin1", "ascii", "utf-8"):
         raise refuse(f"makes text of a {type(text).__name__} in a way that Python never writes")
-    reader.pay(len(text))
-    return text if isinstance(text, str) else text.decode(encoding, errors)
+    if isinstance(text, str):
+        return text
+    # One character may make all of them wide.
+    reader.pay(80 + 4 * len(text))
+    return text.decode(encoding, errors)
 
 
 def _bool(reader: Any, value: Any = False) -> bool:
@@ -99,24 +112,22 @@ def _bool(reader: Any, value: Any = False) -> bool:
 def _deque(reader: Any, values: Any = (), maxlen: int | None = None) -> Any:
     if not isinstance(values, _SIZED):
         raise refuse(f"makes a deque of a {type(values).__name__}, which Python never writes")
-    reader.pay(600 + 8 * len(values))
+    reader.pay(784 + (9 + _CHARACTER_BYTES * isinstance(values, str)) * len(values))
     return collections.deque(values, maxlen)
 
 
 def _default_dict(reader: Any, factory: Any = None) -> Any:
     if not any(factory is known for known in _FACTORIES):
         raise refuse("makes a defaultdict with a factory that makes no plain data")
-    reader.pay(64)
+    reader.pay(96)
     return collections.defaultdict(factory)
 
 
 def _fraction(reader: Any, numerator: Any = 0, denominator: Any = None) -> Any:
-    for part in (numerator, denominator):
-        check_number(part)
+    _pay_for_numbers(reader, 128, (numerator, denominator))
     # "1e1000000000" is a few characters, and a number of gigabytes.
     if isinstance(numerator, str) and not _FRACTION.fullmatch(numerator):
         raise refuse("makes a fraction of text in a way that Python never writes")
-    reader.pay(128)
     made: Any = fractions.Fraction
     return made(numerator, denominator)
 
@@ -125,7 +136,7 @@ def _path(cls: Any) -> Make:
     def make(reader: Any, *parts: Any) -> Any:
         if not all(isinstance(part, str) for part in parts):
             raise refuse("makes a path of what is no text")
-        reader.pay(256 + 2 * sum(map(len, parts)))
+        reader.pay(320 + sum(4 * len(part) + 24 for part in parts))
         return cls(*parts)
 
     return make
@@ -146,7 +157,7 @@ def encode(text: str, encoding: str = "latin1") -> bytes:
 def _encode(reader: Any, text: Any, encoding: str = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "ascii", "utf-8"):
         raise refuse("encodes text in a way that Python never writes")
-    reader.pay(2 * len(text))
+    reader.pay(40 + 4 * len(text))
     return text.encode(encoding)
 
 
@@ -174,16 +185,16 @@ def _reconstruct(reader: Any, cls: Any, base: Any, state: Any) -> Any:
 
 #: The names under which pickles have them, and what makes each.
 _TABLE: list[tuple[str, str, Any, Make]] = [
-    *(("builtins", cls.__name__, cls, _of_items(cls, 80)) for cls in (set, frozenset)),
+    *(("builtins", cls.__name__, cls, _of_items(cls, SET_ITEM_BYTES, 216)) for cls in (set, frozenset)),
     *(("builtins", cls.__name__, cls, _of_items(cls, 8)) for cls in (list, tuple)),
     *(("builtins", cls.__name__, cls, _of_items(cls, 1)) for cls in (bytes, bytearray)),
-    ("builtins", "dict", dict, _of_items(dict, 48)),
+    ("builtins", "dict", dict, _of_items(dict, 48, 64 + FIRST_KEY_BYTES)),
     ("builtins", "str", str, _str),
     ("builtins", "bool", bool, _bool),
     ("builtins", "object", object, lambda reader: reader.pay(16) or object()),
     *(("builtins", cls.__name__, cls, _of_scalars(cls)) for cls in (int, float, complex, range, slice)),
-    ("collections", "OrderedDict", collections.OrderedDict, _of_items(collections.OrderedDict, 120)),
-    ("collections", "Counter", collections.Counter, _of_items(collections.Counter, 48)),
+    ("collections", "OrderedDict", collections.OrderedDict, _of_items(collections.OrderedDict, 144, 320)),
+    ("collections", "Counter", collections.Counter, _of_items(collections.Counter, 48, 320)),
     ("collections", "deque", collections.deque, _deque),
     ("collections", "defaultdict", collections.defaultdict, _default_dict),
     ("_codecs", "encode", encode, _encode),

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ._making import MAKERS, MAX_DIGITS, NAMES, encode, reconstruct, refuse
+from ._making import FIRST_KEY_BYTES, MAKERS, MAX_DIGITS, NAMES, SET_ITEM_BYTES, encode, keyed, reconstruct, refuse
 
 # Python's own reader in Python: the one in C gives no say in what is put where.
 _Unpickler: Any = pickle._Unpickler
@@ -27,6 +27,10 @@ _MARK_BYTES = 120
 _FREE_STEPS, _STEPS_EACH = 1 << 16, 16
 #: Keys of one hash that a dict or set may have, as in what Rust reads.
 _MOST_ALIKE = 32
+#: What is noted of a dict or set, of each hash in it, and of a tuple that others stand in.
+_NOTED_BYTES, _HASH_BYTES, _DEPTH_BYTES = 512, 112, 240
+#: What a list takes with its first item, and each item.
+_LIST_BYTES, _ITEM_BYTES = 80, 9
 #: Tuples within tuples: Python hashes them with no look at its stack.
 _MAX_DEPTH = 256
 _MAX_ZONES = 256
@@ -126,24 +130,34 @@ class Reader(_Unpickler):  # type: ignore[misc]
             return object.__new__(uuid.UUID)
         return make(self, *args)
 
-    def keys_of(self, made: Any) -> dict[int, int]:
+    def _keys_of(self, made: Any) -> dict[int, int]:
         """How many keys of a dict or set have which hash."""
-        return self._keys.setdefault(id(made), (made, {}))[1]
+        known = self._keys.get(id(made))
+        if known is not None:
+            return known[1]
+        self.pay(_NOTED_BYTES)
+        alike: dict[int, int] = {}
+        self._keys[id(made)] = made, alike
+        if keyed(made):
+            # Those that are there were few, and nothing was noted of them.
+            for key in set.__iter__(made) if isinstance(made, set) else dict.__iter__(made):
+                self.check_key(key, alike)
+        return alike
 
     def check_key(self, key: Any, alike: dict[int, int]) -> None:
         """Counts a key among those of its hash, if many can be made that have it."""
-        kind = type(key)
-        if kind is str or kind is bytes or kind is float or key is None or kind is bool:
-            return
-        if kind is int and -sys.hash_info.modulus < key < sys.hash_info.modulus:
+        if _is_told_apart(key):
             return
         self._weigh(key)
         same = hash(key)
-        alike[same] = alike.get(same, 0) + 1
-        if alike[same] > _MOST_ALIKE:
+        count = alike.get(same, 0) + 1
+        if count == 1:
+            self.pay(_HASH_BYTES)
+        alike[same] = count
+        if count > _MOST_ALIKE:
             raise refuse(
                 f"has a dict or set with more than {_MOST_ALIKE} keys of one hash, which Python tells apart slowly; one of "
-                f"them is a {kind.__name__}: send such keys as text, or in a list"
+                f"them is a {type(key).__name__}: send such keys as text, or in a list"
             )
 
     def _weigh(self, key: Any) -> None:
@@ -171,19 +185,23 @@ class Reader(_Unpickler):  # type: ignore[misc]
         if depth:
             if depth >= _MAX_DEPTH:
                 raise refuse(f"has tuples or sets nested more than {_MAX_DEPTH} deep")
-            self.pay(64)
+            self.pay(_DEPTH_BYTES)
             self._depths[id(made)] = (made, depth)
         return made
 
-    def put(self, made: Any, keys: Any) -> None:
+    def put(self, made: Any, keys: list[Any]) -> None:
         """Looks at the keys that are put into a dict or set."""
         alike = None
         for key in keys:
-            kind = type(key)
-            if kind is not str and kind is not int or kind is int and abs(key) >= sys.hash_info.modulus:
-                if alike is None:
-                    alike = self.keys_of(made)
-                self.check_key(key, alike)
+            if _is_told_apart(key):
+                continue
+            if id(made) not in self._keys and keyed(made) and _size(made) + len(keys) <= _MOST_ALIKE:
+                # So few cannot be too many of one hash.
+                self._weigh(key)
+                continue
+            if alike is None:
+                alike = self._keys_of(made)
+            self.check_key(key, alike)
 
     def note(self, at: int) -> None:
         """Memoizes what stands on top."""
@@ -213,6 +231,19 @@ class Reader(_Unpickler):  # type: ignore[misc]
         self.append(self.make(cls, tuple(args)))
 
 
+def _is_told_apart(key: Any) -> bool:
+    """Whether it is of a kind of which nobody can make many with one hash."""
+    kind = type(key)
+    if kind is int:
+        return bool(-sys.hash_info.modulus < key < sys.hash_info.modulus)
+    return kind is str or kind is bytes or kind is float or key is None or kind is bool
+
+
+def _size(made: Any) -> int:
+    """How many keys it has, whatever a class that is trusted says of that."""
+    return set.__len__(made) if isinstance(made, set) else dict.__len__(made)
+
+
 @_of("MARK")
 def _mark(self: Reader) -> None:
     self.pay(_MARK_BYTES)
@@ -221,7 +252,7 @@ def _mark(self: Reader) -> None:
 
 @_of("EMPTY_LIST")
 def _empty_list(self: Reader) -> None:
-    self.pay(56)
+    self.pay(_LIST_BYTES)
     self.append([])
 
 
@@ -240,7 +271,7 @@ def _empty_set(self: Reader) -> None:
 @_of("LIST")
 def _list(self: Reader) -> None:
     items = self.pop_mark()
-    self.pay(56 + 8 * len(items))
+    self.pay(_LIST_BYTES + _ITEM_BYTES * len(items))
     self.append(items)
 
 
@@ -268,7 +299,7 @@ for _length, _name in enumerate(("TUPLE1", "TUPLE2", "TUPLE3"), 1):
 @_of("DICT")
 def _dict(self: Reader) -> None:
     items = self.pop_mark()
-    self.pay(64 + 48 * len(items))
+    self.pay(64)
     made: dict[Any, Any] = {}
     _put_pairs(self, made, items)
     self.append(made)
@@ -285,6 +316,9 @@ def _put_pairs(self: Reader, made: Any, items: list[Any]) -> None:
         raise refuse(f"puts pairs into a {type(made).__name__}, which Python never writes")
     if len(items) % 2:
         raise refuse("is broken: a key has no value")
+    if items and isinstance(made, dict) and not dict.__len__(made):
+        # The first makes room for more.
+        self.pay(FIRST_KEY_BYTES)
     self.pay(24 * len(items))
     self.put(made, items[::2])
     for at in range(0, len(items), 2):
@@ -308,14 +342,14 @@ def _add_items(self: Reader) -> None:
     items, made = self.pop_mark(), self.stack[-1]
     if not isinstance(made, set):
         raise refuse(f"adds items to a {type(made).__name__}, which Python never writes")
-    self.pay(48 * len(items))
+    self.pay(SET_ITEM_BYTES * len(items))
     self.put(made, items)
     for item in items:
         made.add(item)
 
 
 def _extend(self: Reader, made: Any, items: list[Any]) -> None:
-    self.pay(8 * len(items))
+    self.pay(_ITEM_BYTES * len(items))
     if isinstance(made, (list, deque)) or self.is_trusted(type(made)) and hasattr(made, "extend"):
         made.extend(items)
     elif self.is_trusted(type(made)):
@@ -365,8 +399,8 @@ def _build(self: Reader) -> None:
             raise refuse("gives a UUID a state that none has")
     elif isinstance(made, (type, enum.Enum)) or not self.is_trusted(type(made)):
         raise refuse(f"gives a {type(made).__name__} a state, which Python never writes")
-    if isinstance(state, dict):
-        self.pay(48 * len(state))
+    if isinstance(state, dict) and state:
+        self.pay(FIRST_KEY_BYTES + 48 * len(state))
     self.load_build()
 
 
