@@ -167,8 +167,10 @@ impl ClientNode {
         Ok(self.node()?.server_role().map(|role| if role == Role::Service { "service" } else { "router" }))
     }
 
-    fn is_connected(&self) -> PyResult<bool> {
-        Ok(self.node()?.is_connected())
+    /// Whether its connection was lost, or it has ended. One whose connection another takes the
+    /// place of, while calls go on over it, has not lost it.
+    fn is_lost(&self) -> PyResult<bool> {
+        Ok(matches!(*self.node()?.state().borrow(), ClientState::Reconnecting | ClientState::Ended(_)))
     }
 
     /// How it ended: `"evicted"` or `"stopped"`, `None` while it lives.

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::{
     calls::{Ended, Outcome},
+    ending,
     engine::Engine,
     job::Job,
     open::Open,
@@ -295,7 +296,7 @@ impl Desk {
             if let Some(work) = self.inbox.take_now(std::mem::take(&mut held)) {
                 return to_python(py, work).map(Some);
             }
-            let closed = py.detach(|| {
+            let closed = ending::detach(py, || {
                 let mut queue = self.inbox.queue.lock();
                 if !queue.gives() && !queue.closed {
                     match look {
@@ -355,7 +356,7 @@ impl Desk {
 
     /// Waits until this thread may go on, before others take further work.
     fn reclaim(&self, py: Python<'_>) {
-        py.detach(|| {
+        ending::detach(py, || {
             let mut queue = self.inbox.queue.lock();
             queue.returning += 1;
             while queue.free == 0 && !queue.closed {

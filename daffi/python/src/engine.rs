@@ -9,6 +9,8 @@ use tokio::{
     sync::oneshot,
 };
 
+use crate::ending;
+
 /// Pipes, of two files each, that a runtime takes.
 const PIPES: usize = 2;
 
@@ -61,7 +63,11 @@ impl Engine {
 }
 
 /// The engine of this process, started when it is first asked for.
+///
+/// # Errors
+/// When it cannot be started, or the interpreter ends.
 pub(crate) fn engine() -> PyResult<Arc<Engine>> {
+    ending::check()?;
     let mut engine = ENGINE.lock();
     match &*engine {
         Some(running) if !running.is_inherited() => Ok(Arc::clone(running)),
@@ -79,7 +85,7 @@ pub(crate) fn engine() -> PyResult<Arc<Engine>> {
 }
 
 /// Ends the engine: `stop` is given so long, and then everything that still runs is dropped. Open
-/// calls end with an error.
+/// calls end with an error, and no other thread begins a call from here on.
 #[pyfunction]
 pub(crate) fn shut_down(py: Python<'_>) {
     let Some(engine) = ENGINE.lock().take() else { return };
@@ -87,13 +93,17 @@ pub(crate) fn shut_down(py: Python<'_>) {
         std::mem::forget(engine);
         return;
     }
+    // Not back by `ending`: this is the thread that ends the interpreter.
     py.detach(|| {
         let stopping = crate::serving::stop_all();
-        let _entered = engine.handle.enter();
+        let entered = engine.handle.enter();
         let _late = crate::waiting::block_detached(async { tokio::time::timeout(LAST_WORDS, stopping).await });
-        drop(engine.stop.lock().take());
-        if let Some(thread) = engine.thread.lock().take() {
-            let _panicked = thread.join();
-        }
+        drop(entered);
+        ending::close(|| {
+            drop(engine.stop.lock().take());
+            if let Some(thread) = engine.thread.lock().take() {
+                let _panicked = thread.join();
+            }
+        });
     });
 }

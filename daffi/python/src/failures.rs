@@ -3,6 +3,8 @@
 use daffi_core::{CallError, InitializationError};
 use pyo3::{PyErr, exceptions::PyTypeError, prelude::*, sync::PyOnceLock, types::PyDict};
 
+use crate::ending::Visit;
+
 /// Why something that the engine did for Python failed.
 pub(crate) enum Failure {
     Call(Box<CallError>),
@@ -47,6 +49,7 @@ fn maker(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 }
 
 fn exception<'py>(py: Python<'py>, error: &CallError, chunk: Option<u64>) -> PyResult<Bound<'py, PyAny>> {
+    let _visit = Visit::here(py)?;
     let details = PyDict::new(py);
     if let Some(chunk) = chunk {
         details.set_item("chunk", chunk)?;
@@ -99,6 +102,10 @@ pub(crate) fn not_started(py: Python<'_>, error: &InitializationError) -> PyErr 
 
 /// The exception of a node that cannot start.
 pub(crate) fn initialization(py: Python<'_>, text: String) -> PyErr {
-    let made = maker(py).and_then(|maker| maker.call1(("initialization", text, PyDict::new(py))));
+    let made = Visit::here(py).and_then(|visit| {
+        let made = maker(py)?.call1(("initialization", text, PyDict::new(py)));
+        drop(visit);
+        made
+    });
     made.map_or_else(|failed| failed, PyErr::from_value)
 }

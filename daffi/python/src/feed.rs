@@ -11,7 +11,9 @@ use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyIterator};
 use tokio::sync::mpsc;
 
-use crate::{calls::Outcome, desk::Desk, engine::engine, failures::Failure, formats::Written, payload, waiting};
+use crate::{
+    calls::Outcome, desk::Desk, ending, engine::engine, failures::Failure, formats::Written, payload, waiting,
+};
 
 /// What is sent, written as it is asked for.
 pub(crate) struct Items(Pin<Box<dyn Stream<Item = Result<Written, Failure>> + Send>>);
@@ -45,7 +47,7 @@ impl Items {
 pub(crate) fn of_python(iterable: &Bound<'_, PyAny>, serde: u8) -> PyResult<Items> {
     let iterator: Py<PyIterator> = iterable.try_iter()?.unbind();
     let next = futures::stream::iter(std::iter::from_fn(move || {
-        Python::attach(|py| {
+        ending::attach(|py| {
             let item = iterator.bind(py).clone().next()?;
             Some(item.and_then(|item| payload::write_result(serde, &item)).map_err(Failure::Raised))
         })

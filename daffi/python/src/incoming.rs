@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use crate::{
     calls::Outcome,
     desk::{Desk, Inbox},
-    engine::engine,
+    engine::Engine,
     failures::Failure,
     formats::Received,
     payload, waiting,
@@ -21,22 +21,44 @@ type Source = Arc<Mutex<Option<Incoming<Received>>>>;
 /// Arguments that come one by one.
 #[pyclass(frozen, module = "daffi_rs._daffi_rs")]
 pub(crate) struct ItemsIn {
-    source: Source,
+    /// Taken only as it is dropped.
+    source: Option<Source>,
+    engine: Arc<Engine>,
     inbox: Arc<Inbox>,
     nudge: Arc<AtomicWaker>,
 }
 
+impl Drop for ItemsIn {
+    fn drop(&mut self) {
+        // In a child the call is its parent's, and what it locks may be locked for ever.
+        if self.engine.is_inherited() {
+            std::mem::forget(self.source.take());
+        }
+    }
+}
+
 impl ItemsIn {
     /// `nudge` wakes the callback as the engine sees it.
-    pub(crate) fn new(items: Incoming<Received>, inbox: &Arc<Inbox>, nudge: &Arc<AtomicWaker>) -> Self {
-        Self { source: Arc::new(Mutex::new(Some(items))), inbox: Arc::clone(inbox), nudge: Arc::clone(nudge) }
+    pub(crate) fn new(
+        items: Incoming<Received>,
+        engine: Arc<Engine>,
+        inbox: &Arc<Inbox>,
+        nudge: &Arc<AtomicWaker>,
+    ) -> Self {
+        let source = Some(Arc::new(Mutex::new(Some(items))));
+        Self { source, engine, inbox: Arc::clone(inbox), nudge: Arc::clone(nudge) }
+    }
+
+    fn source(&self) -> PyResult<&Source> {
+        self.engine.check("iterator of arguments")?;
+        Ok(self.source.as_ref().expect("only a drop takes it"))
     }
 
     /// The next one. When it has to be waited for the engine hears of that, and lets others have
     /// the place of this call among those that run.
-    fn next(&self) -> impl Future<Output = Result<Option<Received>, Failure>> + Send + use<> {
-        let (source, nudge) = (Arc::clone(&self.source), Arc::clone(&self.nudge));
-        async move {
+    fn next(&self) -> PyResult<impl Future<Output = Result<Option<Received>, Failure>> + Send + use<>> {
+        let (source, nudge) = (Arc::clone(self.source()?), Arc::clone(&self.nudge));
+        Ok(async move {
             let mut items = source.lock().await;
             let Some(reader) = &mut *items else { return Ok(None) };
             let next = poll_fn(|cx| {
@@ -47,7 +69,7 @@ impl ItemsIn {
                 next
             });
             Ok(next.await.transpose()?)
-        }
+        })
     }
 }
 
@@ -56,9 +78,9 @@ impl ItemsIn {
     /// The next one if it is there: a tuple of it, or `None` when there are no more. `False`: it
     /// has to be waited for.
     fn take_now<'py>(&self, py: Python<'py>, policy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let engine = engine()?;
-        let _entered = engine.handle.enter();
-        match self.next().now_or_never() {
+        let next = self.next()?;
+        let _entered = self.engine.handle.enter();
+        match next.now_or_never() {
             Some(next) => read(py, next, policy),
             None => Ok(PyBool::new(py, false).to_owned().into_any()),
         }
@@ -66,19 +88,21 @@ impl ItemsIn {
 
     /// Waits for the next one: a tuple of it, or `None` when there are no more.
     fn take<'py>(&self, py: Python<'py>, policy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let next = waiting::block(py, &*engine()?, self.next())?;
+        let next = waiting::block(py, &self.engine, self.next()?)?;
         read(py, next, policy)
     }
 
     /// The next one at the desk, as `Desk::begin` gives it.
     fn take_later<'py>(&self, py: Python<'py>, desk: &Desk) -> PyResult<Bound<'py, PyAny>> {
-        let next = self.next();
-        desk.begin(py, &*engine()?, async move { next.await.map(Outcome::Item) })
+        let next = self.next()?;
+        desk.begin(py, &self.engine, async move { next.await.map(Outcome::Item) })
     }
 
-    /// No more are wanted.
+    /// No more are wanted. In a child that was forked it does nothing: the call is its parent's.
     fn close(&self) {
-        if let Ok(mut items) = self.source.try_lock() {
+        if let Ok(source) = self.source()
+            && let Ok(mut items) = source.try_lock()
+        {
             items.take();
         }
     }

@@ -16,6 +16,7 @@ use pyo3::{
 use tokio::sync::oneshot;
 
 use crate::{
+    engine::engine,
     formats::{Unread, Written, number_of},
     incoming::ItemsIn,
     outlet::{Flow, Outlet},
@@ -109,8 +110,9 @@ impl Job {
     }
 
     /// The arguments that come one by one.
-    fn items(&self) -> Option<ItemsIn> {
-        self.context.items::<_, Unread>(&self.name).map(|items| ItemsIn::new(items, &self.inbox, &self.nudge))
+    fn items(&self) -> PyResult<Option<ItemsIn>> {
+        let Some(items) = self.context.items::<_, Unread>(&self.name) else { return Ok(None) };
+        Ok(Some(ItemsIn::new(items, engine()?, &self.inbox, &self.nudge)))
     }
 
     /// Answers with a value.

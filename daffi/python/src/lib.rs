@@ -9,6 +9,7 @@ mod calls;
 mod client;
 mod command;
 mod desk;
+mod ending;
 mod endpoints;
 mod engine;
 mod failures;
@@ -40,6 +41,8 @@ mod _daffi_rs {
         client::{ClientNode, connect},
         command::command,
         desk::Desk,
+        ending::forked,
+        ending::leave,
         engine::shut_down,
         feed::Feed,
         incoming::ItemsIn,

@@ -16,6 +16,7 @@ use pyo3::{
 };
 
 use crate::{
+    ending::{self, Visit},
     formats::{Received, Written, format_of},
     values::{from_python, to_python},
 };
@@ -112,6 +113,7 @@ pub(crate) fn write_arguments(
     kwargs: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Written> {
     let py = args.py();
+    let _visit = Visit::here(py)?;
     let none = PyDict::new(py);
     let kwargs = kwargs.unwrap_or(&none);
     match known(number)? {
@@ -138,6 +140,7 @@ pub(crate) fn write_arguments(
 /// Writes a result, or one of several.
 pub(crate) fn write_result(number: u8, value: &Bound<'_, PyAny>) -> PyResult<Written> {
     let py = value.py();
+    let _visit = Visit::here(py)?;
     let (args, kwargs) = (PyTuple::new(py, [value])?, PyDict::new(py));
     match known(number)? {
         FormatId::PICKLE => pickle(&(args, kwargs).into_pyobject(py)?.into_any()),
@@ -166,7 +169,7 @@ fn msgpack(args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> PyResult<Wr
         keywords.push((name.extract::<String>()?, from_python(&value, plain)?));
     }
     let arguments = DynArgs { positional, keywords };
-    let written = py.detach(|| {
+    let written = ending::detach(py, || {
         let mut buffer = bytes::BytesMut::new();
         Msgpack::default().encode_args(&arguments, &mut Output::new(&mut buffer)).map(|()| buffer.freeze())
     });
@@ -196,6 +199,7 @@ pub(crate) fn read_arguments<'py>(
     text: bool,
     policy: &Bound<'py, PyAny>,
 ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+    let _visit = Visit::here(py)?;
     if format == FormatId::OPAQUE {
         return Ok((PyTuple::new(py, [opaque_object(py, bytes, text)?])?, PyDict::new(py)));
     }
@@ -236,6 +240,7 @@ pub(crate) fn read_result<'py>(
     received: &Received,
     policy: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let _visit = Visit::here(py)?;
     let Received { bytes, text, format } = received;
     match *format {
         FormatId::OPAQUE => opaque_object(py, bytes, *text),
@@ -263,7 +268,7 @@ pub(crate) fn read_result<'py>(
 
 /// Runs `work` without Python's lock when it is much.
 fn large<T: Send>(py: Python<'_>, bytes: &Bytes, work: impl FnOnce() -> T + Send) -> T {
-    if bytes.len() < DETACH_FROM { work() } else { py.detach(work) }
+    if bytes.len() < DETACH_FROM { work() } else { ending::detach(py, work) }
 }
 
 fn opaque_object<'py>(py: Python<'py>, bytes: &Bytes, text: bool) -> PyResult<Bound<'py, PyAny>> {
@@ -279,7 +284,7 @@ fn opaque_object<'py>(py: Python<'py>, bytes: &Bytes, text: bool) -> PyResult<Bo
 /// it may be: `"trusting"`, or a table of what is trusted. So is what is no plain tree: Python
 /// keeps what is referred to twice as one, and pays for it once.
 fn read_pickle<'py>(py: Python<'py>, bytes: &Bytes, policy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if !is_trusting(policy) {
+    if !is_trusting(policy) && !may_be_sets(bytes) {
         let limits = Allowed::by(policy, bytes.len())?.limits;
         match large(py, bytes, || Pickle::new(limits).read(bytes)) {
             Ok(value) => return to_python(py, &value),
@@ -288,6 +293,17 @@ fn read_pickle<'py>(py: Python<'py>, bytes: &Bytes, policy: &Bound<'py, PyAny>) 
         }
     }
     unpickled(py)?.call1((PyBytes::new(py, bytes), policy))
+}
+
+/// Whether it may be empty sets for the most part: each is a byte, and 216 in Python, whose reader
+/// counts them. Other bytes may look so, and are read all the same.
+fn may_be_sets(bytes: &[u8]) -> bool {
+    const EMPTY_SET: u8 = 0x8f;
+    const SET_BYTES: usize = 216;
+    /// What Python's reader lets be held: so many bytes for each, and so many beside.
+    const ALLOWED: (usize, usize) = (64, 1 << 20);
+    let sets = bytes.iter().filter(|byte| **byte == EMPTY_SET).count();
+    sets * SET_BYTES > bytes.len() * ALLOWED.0 + ALLOWED.1
 }
 
 /// Whether Python's reader, which has limits of its own, may read what this one does not.

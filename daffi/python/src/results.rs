@@ -58,10 +58,20 @@ impl Source {
 /// Results of a call, one by one. Dropping it gives the call up.
 #[pyclass(frozen, module = "daffi_rs._daffi_rs")]
 pub(crate) struct ResultsOut {
-    source: Arc<Source>,
+    /// Taken only as it is dropped.
+    source: Option<Arc<Source>>,
     first: Lock<Option<Received>>,
     engine: Arc<Engine>,
     policy: Py<PyAny>,
+}
+
+impl Drop for ResultsOut {
+    fn drop(&mut self) {
+        // In a child the call is its parent's, and what it locks may be locked for ever.
+        if self.engine.is_inherited() {
+            std::mem::forget(self.source.take());
+        }
+    }
 }
 
 /// A result that came and is not read yet.
@@ -83,7 +93,12 @@ impl ResultsOut {
         engine: Arc<Engine>,
         policy: Py<PyAny>,
     ) -> Self {
-        Self { source, first: Lock::new(first), engine, policy }
+        Self { source: Some(source), first: Lock::new(first), engine, policy }
+    }
+
+    fn source(&self) -> PyResult<&Arc<Source>> {
+        self.engine.check("iterator of results")?;
+        Ok(self.source.as_ref().expect("only a drop takes it"))
     }
 
     /// An item, to be read by who waits for it.
@@ -96,10 +111,11 @@ impl ResultsOut {
 impl ResultsOut {
     /// Waits for the next one: a tuple of it, or `None` when there are no more.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyAny>,)>> {
+        let source = self.source()?;
         let first = self.first.lock().take();
         let next = match first {
             Some(first) => Some(first),
-            None => waiting::block(py, &self.engine, self.source.next())?.map_err(|failure| failure.raise(py))?,
+            None => waiting::block(py, &self.engine, source.next())?.map_err(|failure| failure.raise(py))?,
         };
         match next {
             Some(item) => Ok(Some((payload::read_result(py, &item, self.policy.bind(py))?,))),
@@ -109,7 +125,8 @@ impl ResultsOut {
 
     /// The next one at the desk, as `Desk::begin` gives it.
     fn take_later<'py>(&self, py: Python<'py>, desk: &Desk) -> PyResult<Bound<'py, PyAny>> {
-        let (first, source) = (self.first.lock().take(), Arc::clone(&self.source));
+        let source = Arc::clone(self.source()?);
+        let first = self.first.lock().take();
         desk.begin(py, &self.engine, async move {
             match first {
                 Some(first) => Ok(Outcome::Item(Some(first))),
@@ -118,9 +135,9 @@ impl ResultsOut {
         })
     }
 
-    /// Gives the call up.
+    /// Gives the call up. In a child that was forked it does nothing: the call is its parent's.
     fn close(&self) {
-        let source = Arc::clone(&self.source);
+        let Ok(source) = self.source().map(Arc::clone) else { return };
         // Whoever waits for the next one meanwhile gets that first.
         self.engine.handle.spawn(async move { drop(source.results.lock().await.take()) });
     }

@@ -1,7 +1,7 @@
 //! Waiting for the engine on a thread of Python.
 
 use std::{
-    cell::OnceCell,
+    cell::Cell,
     future::Future,
     pin::{Pin, pin},
     sync::{
@@ -15,7 +15,10 @@ use std::{
 
 use pyo3::{marker::Ungil, prelude::*};
 
-use crate::engine::Engine;
+use crate::{
+    ending::{self, Visit},
+    engine::Engine,
+};
 
 /// The main thread looks so often whether Ctrl-C was pressed.
 const LOOK: Duration = Duration::from_millis(25);
@@ -55,23 +58,30 @@ impl Parker {
 
 /// Waits for `future` with Python's lock released. On the main thread signals are handled
 /// meanwhile, and what their handlers raise ends the waiting; the future is dropped then.
+///
+/// # Errors
+/// When the interpreter ends.
 pub(crate) fn block<F>(py: Python<'_>, engine: &Engine, future: F) -> PyResult<F::Output>
 where
     F: Future + Send,
     F::Output: Ungil + Send,
 {
+    let _waits = ending::waits()?;
     let _entered = engine.handle.enter();
     let mut future = pin!(future);
     let parker = Parker::new();
     let waker = Waker::from(Arc::clone(&parker));
     let look = is_main_thread(py).then_some(LOOK);
-    // What is there at once, or only has to be queued, keeps the lock.
+    // What is there at once, or only has to be queued, keeps the lock. What is sent may come of
+    // Python.
+    let visit = Visit::here(py)?;
     if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
         return Ok(output);
     }
+    drop(visit);
     loop {
         let step = future.as_mut();
-        if let Poll::Ready(output) = py.detach(|| wait(step, &parker, &waker, look)) {
+        if let Poll::Ready(output) = ending::detach(py, || wait(step, &parker, &waker, look)) {
             return Ok(output);
         }
         py.check_signals()?;
@@ -111,14 +121,17 @@ pub(crate) fn look(py: Python<'_>) -> Option<Duration> {
 }
 
 fn is_main_thread(py: Python<'_>) -> bool {
-    thread_local!(static IS_MAIN: OnceCell<bool> = const { OnceCell::new() });
-    IS_MAIN.with(|known| {
-        *known.get_or_init(|| {
-            let is_main = || -> PyResult<bool> {
-                let threading = py.import("threading")?;
-                threading.call_method0("main_thread")?.getattr("ident")?.eq(threading.call_method0("get_ident")?)
-            };
-            is_main().unwrap_or(true)
-        })
-    })
+    // A child that was forked from another thread has that as its main one.
+    thread_local!(static IS_MAIN: Cell<Option<(u32, bool)>> = const { Cell::new(None) });
+    let process = std::process::id();
+    if let Some((_, known)) = IS_MAIN.get().filter(|(of, _)| *of == process) {
+        return known;
+    }
+    let is_main = || -> PyResult<bool> {
+        let threading = py.import("threading")?;
+        threading.call_method0("main_thread")?.getattr("ident")?.eq(threading.call_method0("get_ident")?)
+    };
+    let is_main = is_main().unwrap_or(true);
+    IS_MAIN.set(Some((process, is_main)));
+    is_main
 }

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 
 import pytest
@@ -112,6 +113,27 @@ def start():
             program.kill()
 
 
+def program(start, text, *args, env=None):
+    """Starts a program that is given as text."""
+    return start([sys.executable, "-c", textwrap.dedent(text), *map(str, args)], env)
+
+
+#: A Service that says its port, in the beginning of a program.
+SERVE = """
+    import sys, time
+    from daffi_rs import Client, Service, callback
+
+    @callback
+    def nap(seconds):
+        time.sleep(seconds)
+        return seconds
+
+    service = Service("service", "127.0.0.1", 0, workers=4)
+    service.start()
+    print(service.port, flush=True)
+"""
+
+
 def free_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -126,6 +148,25 @@ def printed(table, name):
         if row.startswith(f"| `{name}`<br>"):
             return re.findall(r"`([^`]*)`", row.rstrip(" |").rsplit(" | ", 1)[1])
     raise AssertionError(f"no row of {name} in the table of {table}")
+
+
+@pytest.fixture
+def network():
+    """Serves the callbacks of a test, and gives a connection."""
+    from daffi_rs import Client, Service
+
+    nodes = []
+
+    def begin(workers=1, **options):
+        service = Service("service", "127.0.0.1", 0, workers=workers, **options)
+        service.start()
+        client = Client("client", "127.0.0.1", service.port, **options)
+        nodes.extend([client, service])
+        return client.connect()
+
+    yield begin
+    for node in nodes:
+        node.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -54,6 +55,29 @@ def test_a_connected_client_keeps_its_name_until_another_takes_it():
         with Client("caller", "127.0.0.1", other.port):
             assert client._conn_num is not None
         client.stop()
+
+
+def test_results_keep_their_client():
+    @callback
+    def count(to):
+        yield from range(to)
+
+    with Service("service", "127.0.0.1", 0, grace=0.1) as service:
+        client = Client("reader", "127.0.0.1", service.port)
+        results = client.connect().rpc(results=True).count(1000)
+        # It has no callback for which it would be kept.
+        client._runner.executors.clear()
+        assert next(results) == 0
+        found = weakref.ref(client)
+        del client
+    eventually(lambda: found()._is_lost())
+    with Router("router", "127.0.0.1", 0):
+        gc.collect()
+        assert found() is not None, "who reads results has their client"
+    results.close()
+    with Router("router", "127.0.0.1", 0):
+        gc.collect()
+        assert found() is None
 
 
 def test_nobody_comes_back_for_a_client_that_was_forgotten():

@@ -13,15 +13,11 @@ import threading
 import time
 
 import pytest
-from conftest import free_port
+from conftest import SERVE, free_port, program
 
 import daffi_rs
 from daffi_rs import Client, Router, Service, callback, current_call
 from daffi_rs import exceptions as failures
-
-
-def program(start, text, *args, env=None):
-    return start([sys.executable, "-c", textwrap.dedent(text), *map(str, args)], env)
 
 
 def test_every_module_can_be_imported_and_does_nothing_else(start):
@@ -176,21 +172,6 @@ def test_stop_within_a_callback_does_not_wait_for_itself():
     assert client.connect().rpc(timeout=10).end() == "ended"
     assert stopped.wait(10)
     client.stop()
-
-
-SERVE = """
-    import sys, time
-    from daffi_rs import Client, Service, callback
-
-    @callback
-    def nap(seconds):
-        time.sleep(seconds)
-        return seconds
-
-    service = Service("service", "127.0.0.1", 0, workers=4)
-    service.start()
-    print(service.port, flush=True)
-"""
 
 
 def caught(pid):

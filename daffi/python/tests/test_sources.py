@@ -30,6 +30,10 @@ def on_a_loop(program):
     async def chunk(number):
         raise LookupError("no chunks")
 
+    @callback
+    async def take(number):
+        return None
+
     async def all_of_it():
         async with AsyncService("service", "127.0.0.1", 0) as service:
             async with AsyncClient("client", "127.0.0.1", service.port) as conn:
@@ -121,7 +125,7 @@ def test_what_the_source_raises_is_raised_and_nothing_else():
         with pytest.raises(LookupError, match="the source failed"):
             await conn.rpc(items=broken()).total()
         with pytest.raises(LookupError, match="the source failed"):
-            await conn.stream().chunk_of_nobody(broken())
+            await conn.stream().take(broken())
         assert await conn.rpc(items=range(5)).total() == 10
 
     on_a_loop(program)

@@ -325,7 +325,7 @@ class Starts:
 @pytest.fixture
 def starts(monkeypatch):
     starts = Starts()
-    same = {name: getattr(threading, name) for name in ("Lock", "current_thread")}
+    same = {name: getattr(threading, name) for name in ("Lock", "RLock", "current_thread")}
     monkeypatch.setattr(_runner, "threading", types.SimpleNamespace(**same, Thread=starts.thread))
     return starts
 

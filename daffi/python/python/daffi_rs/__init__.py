@@ -20,6 +20,8 @@ from .registry import alias, callback, local
 
 __version__: str = _daffi_rs.__version__
 
+# What is registered last ends first.
+_atexit.register(_daffi_rs.leave)
 _atexit.register(_log.end)
 _atexit.register(_feeding.end)
 _atexit.register(_daffi_rs.shut_down)

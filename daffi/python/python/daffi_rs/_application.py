@@ -15,7 +15,7 @@ from . import _keeping, _log
 from ._compat import is_compat
 from ._options import Tls, tcp
 from ._plain import TRUSTED
-from ._runner import EventThread, Runner
+from ._runner import EventThread, Runner, complain
 from ._signals import Signalled, caught, end_at_sigterm
 from .exceptions import ConnectionLost, Disconnected, InitializationError
 from .registry._executor_registry import EXECUTOR_REGISTRY, Executor
@@ -199,7 +199,7 @@ class Application(EventsMixin):
         return f"tcp: [ host {self.host!r}, port: {self.port} ]"
 
     def _tls(self) -> Tls:
-        return Tls(self.cert_file, self.key_file, self.ca_file)
+        return Tls(self.cert_file, self.key_file, self.ca_file, self._compat)
 
     def _endpoints(self) -> list[str]:
         if self._addresses:
@@ -220,9 +220,14 @@ class Application(EventsMixin):
     def _expose(self) -> tuple[Any, list[tuple[str, bool]]]:
         """A runner of all callbacks of this process, and their names."""
         runner = self._runner = self._new_runner()
-        for _, executor in EXECUTOR_REGISTRY:
-            for name in EXECUTOR_REGISTRY.exposed(executor):
-                runner.add(name, executor)
+        try:
+            for _, executor in EXECUTOR_REGISTRY:
+                for name in EXECUTOR_REGISTRY.exposed(executor):
+                    runner.add(name, executor)
+        except BaseException:
+            # The threads that could be started wait for nothing.
+            runner.close()
+            raise
         return runner, [(name, executor.streams) for name, executor in runner.executors.items()]
 
     def _added(self, executor: Executor) -> None:
@@ -239,8 +244,12 @@ class Application(EventsMixin):
 
     def _begun(self, node: Any) -> None:
         _log.begin()
+        try:
+            self._events.begin()
+        except BaseException:
+            node.stop_soon()
+            raise
         self._node, self._process, self._connection_error = node, os.getpid(), None
-        self._events.begin()
         self._stop_event.clear()
         self._kept_by().add(self)
         self._forgotten = _keeping.begun(self, node)
@@ -373,4 +382,8 @@ class Application(EventsMixin):
 
 def _stop_all() -> None:
     for node in _keeping.alive():
-        node._stop_by_signal()
+        # One that cannot be stopped leaves none of the others running.
+        try:
+            node._stop_by_signal()
+        except Exception:
+            complain(log.error, "a node could not be stopped in order")

@@ -29,7 +29,13 @@ _ANY = "any member"
 _MAX_CLASSES = 1024
 _MAX_NAME = 256
 _classes: dict[tuple[str, str], type[exceptions.RemoteCallError]] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
+
+
+def after_fork() -> None:
+    """In a child no other thread holds the lock, whatever one of the parent's did."""
+    global _lock
+    _lock = threading.RLock()
 
 
 def _fit(name: str) -> str:

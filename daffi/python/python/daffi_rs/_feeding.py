@@ -35,7 +35,7 @@ def _work(feed: Feed, items: Iterable[Any]) -> None:
 
 
 def end() -> None:
-    """Waits a moment for the threads, once the engine has ended: none may come back from it while the interpreter ends."""
+    """Waits a moment for the threads, once the engine has ended: they let go of what they feed from."""
     for thread in list(_feeders):
         if thread is not threading.current_thread():
             thread.join(0.5)

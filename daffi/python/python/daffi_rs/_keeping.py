@@ -8,8 +8,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from . import _log
-from ._compat import is_compat
+from . import _failures, _log
+from ._daffi_rs import forked
 from .registry._executor_registry import EXECUTOR_REGISTRY, Executor
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ RUNNING: set[Application] = set()
 
 #: All nodes that run, those too that an event loop keeps.
 _alive: weakref.WeakSet[Application] = weakref.WeakSet()
-_lock = threading.Lock()
+#: A handler of signals stops nodes wherever the main thread is, here, too.
+_lock = threading.RLock()
 
 
 class Told:
@@ -100,7 +101,7 @@ def _same(client: Application, node: Application) -> bool:
 def _let_go(found: weakref.ref[Application]) -> None:
     """Ends a node that nothing but its running keeps, and that serves nobody or nobody any more."""
     node = found()
-    if node is None or node._node is None or (node._serves() and not node._is_stranded() and not is_compat()):
+    if node is None or node._node is None or (node._serves() and not node._is_stranded() and not node._compat):
         return
     kept = node._kept_by()
     kept.discard(node)
@@ -113,12 +114,14 @@ def _let_go(found: weakref.ref[Application]) -> None:
 def forget_all() -> None:
     """In a child the nodes of its parent are nothing to be told of anything, and their locks nothing to wait for."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
+    forked()
     for node in alive():
         node._unsubscribe()
     RUNNING.clear()
     _alive.clear()
     EXECUTOR_REGISTRY.after_fork()
+    _failures.after_fork()
     _log.after_fork()
 
 

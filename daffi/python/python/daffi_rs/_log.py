@@ -15,7 +15,7 @@ log = logging.getLogger("daffi_rs.engine")
 _desk: Desk | None = None
 _process = 0
 _thread: threading.Thread | None = None
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def begin() -> None:
@@ -29,24 +29,32 @@ def begin() -> None:
         # The desk of a parent is one that a thread of the parent waits at.
         desk = Desk()
         desk.watch()
-        _desk = desk if log_to(desk, min(log.getEffectiveLevel(), 255)) else None
+        thread = threading.Thread(target=_work, args=(desk,), name="daffi-log", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # The node runs all the same, and the next one tries again.
+            log.warning("no thread can be started for the log of the engine, which is not shown: %s", error)
+            return
         _process = os.getpid()
-        if _desk is not None:
-            _thread = threading.Thread(target=_work, args=(_desk,), name="daffi-log", daemon=True)
-            _thread.start()
+        if log_to(desk, min(log.getEffectiveLevel(), 255)):
+            _desk, _thread = desk, thread
+        else:
+            _desk = None
+            desk.close()
 
 
 def after_fork() -> None:
     """In a child no other thread holds the lock, whatever one of the parent's did."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 def end() -> None:
     """Logs no more, as the interpreter ends."""
     if _desk is not None and _process == os.getpid():
         _desk.close()
-        # No thread may come back from the engine while the interpreter ends.
+        # What is there is told before the interpreter ends.
         if _thread is not None:
             _thread.join(1)
 

@@ -6,7 +6,6 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-from ._compat import is_compat
 from .exceptions import InitializationError
 
 if TYPE_CHECKING:
@@ -20,10 +19,10 @@ class Tls:
 
     __slots__ = ("any_host", "ca_file", "cert_file", "key_file", "unverified")
 
-    def __init__(self, cert_file: str, key_file: str, ca_file: str) -> None:
+    def __init__(self, cert_file: str, key_file: str, ca_file: str, compat: bool) -> None:
         self.cert_file, self.key_file, self.ca_file = cert_file or None, key_file or None, ca_file or None
         # 3.0.1 looks at no name, and at nothing where it is given no file.
-        self.any_host = self.unverified = is_compat()
+        self.any_host = self.unverified = compat
 
 
 class Options:
@@ -63,7 +62,7 @@ def _check_tls(node: Application, endpoints: list[str]) -> None:
         why = f"{one} is given without {other}: a certificate is shown with its key"
     if why is None:
         return
-    if not is_compat():
+    if not node._compat:
         raise InitializationError(why)
     # 3.0.1 takes it all, and what means nothing there means nothing.
     log.warning("%s: in compat mode it has no effect", why)

@@ -24,9 +24,11 @@ _MAX_PROBES = 32
 class Results(Iterator[Any]):
     """The results of a call, one by one. Closing it, or dropping it, gives the call up, which the callback can see."""
 
-    def __init__(self, inner: Any, convert: Any = None) -> None:
+    def __init__(self, inner: Any, convert: Any = None, client: Any = None) -> None:
         self._inner = inner
         self._convert = convert
+        #: Kept while there are results to come.
+        self._client = client
 
     def __iter__(self) -> Results:
         return self
@@ -34,7 +36,7 @@ class Results(Iterator[Any]):
     def __next__(self) -> Any:
         taken = self._inner.take() if self._inner is not None else None
         if taken is None:
-            self._inner = None
+            self._inner = self._client = None
             raise StopIteration
         return taken[0] if self._convert is None else self._convert(taken[0])
 
@@ -42,7 +44,7 @@ class Results(Iterator[Any]):
         """Gives the call up."""
         if self._inner is not None:
             self._inner.close()
-            self._inner = None
+            self._inner = self._client = None
 
     def __enter__(self) -> Results:
         return self
@@ -194,7 +196,7 @@ class RpcProxy(_Rpc):
             feed = Feed(settings.serde)
             results = node.call(_calls.DUPLEX, name, args, kwargs, settings, policy, feed)
             feed_from(feed, self._items)
-            return Results(results, self._convert)
+            return Results(results, self._convert, client)
         if self._items is not None:
             value = node.call(_calls.SEND, name, args, kwargs, settings, policy, self._items)
         elif self._results or (self._results is None and client._may_stream(node, name)):
@@ -202,7 +204,7 @@ class RpcProxy(_Rpc):
                 value = node.call(_calls.RESULTS, name, args, kwargs, settings, policy)
                 note(isinstance(value, ResultsOut))
             if isinstance(value, ResultsOut):
-                return Results(value, self._convert)
+                return Results(value, self._convert, client)
             if self._results:
                 return iter([value if self._convert is None else self._convert(value)])
         else:

@@ -52,7 +52,7 @@ def complain(say: Callable[..., Any], text: str, *more: Any) -> None:
 
 
 def end(threads: list[threading.Thread]) -> None:
-    """Waits a moment for threads whose desk is closed: none may come back from it while the interpreter ends."""
+    """Waits a moment for threads whose desk is closed."""
     for thread in threads:
         if thread is not threading.current_thread():
             thread.join(0.5)
@@ -296,7 +296,7 @@ class EventThread:
         self._handlers: dict[str, list[Callable[[str], Any]]] = {"added": [], "removed": []}
         self._thread: threading.Thread | None = None
         self._begun = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def add(self, kind: str, handler: Callable[[str], Any]) -> None:
         """Tells a handler, from now on."""

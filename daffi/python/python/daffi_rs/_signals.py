@@ -53,8 +53,10 @@ _stop_all: Callable[[], None]
 
 
 def _ends_nodes(*_: Any) -> NoReturn:
-    _stop_all()
-    raise SystemExit(0)
+    try:
+        _stop_all()
+    finally:
+        raise SystemExit(0)
 
 
 def end_at_sigterm(stop_all: Callable[[], None]) -> None:

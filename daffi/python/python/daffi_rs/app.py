@@ -154,7 +154,7 @@ class Client(Application):
 
     def _is_lost(self) -> bool:
         node = self._node
-        return node is not None and self._is_here() and not node.is_connected()
+        return node is not None and self._is_here() and bool(node.is_lost())
 
     def _connected(self) -> Any:
         node = self._node

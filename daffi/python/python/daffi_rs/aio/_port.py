@@ -118,8 +118,11 @@ class AsyncResults(AsyncIterator[Any]):
         policy: Any,
         convert: Callable[[Any], Any] | None = None,
         feeding: asyncio.Task[None] | None = None,
+        client: Any = None,
     ) -> None:
         self._inner = inner
+        #: Kept while there are results to come.
+        self._client = client
         self._policy = policy
         self._convert = convert
         #: Sends what goes to the callback meanwhile.
@@ -145,7 +148,7 @@ class AsyncResults(AsyncIterator[Any]):
             self._end_feeding()
             raise
         if item is None:
-            self._inner = None
+            self._inner = self._client = None
             self._end_feeding()
             raise StopAsyncIteration
         value = item.read(self._policy)
@@ -160,7 +163,7 @@ class AsyncResults(AsyncIterator[Any]):
         """Gives the call up."""
         if self._inner is not None:
             self._inner.close()
-            self._inner = None
+            self._inner = self._client = None
         if self._feeding is not None:
             await end(self._feeding)
 

@@ -125,7 +125,7 @@ class AsyncRpcProxy(_Rpc):
                 )
                 note(isinstance(value, ResultsOut))
             if isinstance(value, ResultsOut):
-                return AsyncResults(value, policy, self._convert)
+                return AsyncResults(value, policy, self._convert, client=client)
         else:
             value = yield from port.steps(node.call_later(port.desk, _calls.RPC, name, args, kwargs, settings, policy))
         if isinstance(value, AsyncResults):
@@ -134,13 +134,13 @@ class AsyncRpcProxy(_Rpc):
         return of_one(value) if results else value
 
     async def _fed(self, style: int, name: str, args: Any, kwargs: Any, port: Any, node: Any) -> Any:
-        policy, settings = self._conn.client._policy, self._settings
-        feed = Feed(settings.serde)
+        client, settings = self._conn.client, self._settings
+        policy, feed = client._policy, Feed(settings.serde)
         begun = node.call_later(port.desk, style, name, args, kwargs, settings, policy, feed)
         if style == _calls.SEND:
             return await feed_all(port, feed, self._items, begun)
         value = await port.wait(begun)
-        return AsyncResults(value, policy, self._convert, feed_beside(port, feed, self._items))
+        return AsyncResults(value, policy, self._convert, feed_beside(port, feed, self._items), client)
 
 
 class Begun(Coroutine[Any, Any, None]):
