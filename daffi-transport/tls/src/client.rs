@@ -70,8 +70,10 @@ impl ClientTls {
     }
 
     /// Trusts the certificates in this PEM file and what they have issued, whatever host that is
-    /// for: whoever holds any certificate of theirs can answer in the server's place. One of
-    /// version 1 will do, or that of an authority which it issued to itself.
+    /// for, as long as it has not ended: whoever has the key of any certificate of theirs can
+    /// answer in the server's place. One of version 1 will do, and so will that of an authority,
+    /// where one in the file has issued it without others between them; of those nothing is looked
+    /// at but who issued them, the signature, and when they end.
     ///
     /// This is what daffi 3.0.1 does, for programs that cannot have other certificates yet;
     /// [`pin_certificate`](Self::pin_certificate) trusts one server, and
