@@ -226,8 +226,8 @@ fn a_new_token_of_the_page_takes_the_place_of_the_old_one() {
     assert!(!router.told_lines().contains(NEW));
 }
 
-/// A file that somebody is still writing lacks what stands behind, and so does one of which a line was
-/// taken for a comment.
+/// A file that somebody is still writing lacks what stands behind, and so does one of which a line
+/// became a comment.
 #[tokio::test]
 async fn a_reload_opens_a_router_to_nobody() {
     let certificate = Certificate::localhost();
