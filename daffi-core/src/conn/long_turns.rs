@@ -292,6 +292,11 @@ impl Work {
         self.done += LOOK;
     }
 
+    /// Whether others wait for their turn.
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
     /// What one read may bring.
     pub(super) fn most_to_read(&self, most: usize) -> usize {
         if self.crowded { most.min(READ_CROWDED) } else { most }

@@ -17,7 +17,7 @@ use super::{
     hold::{Counts, Hold, PeerKind, hold},
     long_turns::Work,
     slow_peer::PaceWatch,
-    slow_read::{CRAWL, SLOW, SlowPace},
+    slow_read::{CRAWL, OwedReads, SLOW, SlowPace},
     timers::{Timer, now},
     unfinished::{Pot, Unfinished},
 };
@@ -38,7 +38,7 @@ const SHORT_READ: usize = 4 * 1024;
 const SHORT_PART: usize = 64;
 
 /// That is never more bytes than these.
-const SHORT_READ_AT_MOST: usize = 64 * 1024;
+const SHORT_READ_AT_MOST: usize = 16 * 1024;
 
 /// Bytes one read may bring at least, from a peer that is not over its share yet.
 const LEAST_READ: usize = 1024;
@@ -70,6 +70,8 @@ pub(super) struct ReadSide {
     room: usize,
     /// How quickly it is read while it is slowed down.
     slow: SlowPace,
+    /// What it is read at least while it is not.
+    owed: OwedReads,
     watch: PaceWatch,
 }
 
@@ -85,6 +87,7 @@ impl ReadSide {
             place: None,
             room: 0,
             slow: SlowPace::default(),
+            owed: OwedReads::default(),
             watch,
         }
     }
@@ -176,8 +179,15 @@ impl<R: Handler> Driver<R> {
                 return Ok(Poll::Pending);
             }
         };
-        let limit = work.most_to_read(if self.read.is_short { most.min(self.short_read()) } else { most });
+        let most = if self.read.is_short { most.min(self.short_read()) } else { most };
         let goes_on = self.read.reader.buffered_bytes() > 0;
+        let cannot_wait = goes_on && !self.conn.level().at_least(Level::FOUR);
+        let limit = match hold {
+            // That it gives way would break it sooner than that it is read slowly.
+            Hold::Slow | Hold::Crawl | Hold::Trickle if cannot_wait => most,
+            _ if cannot_wait && work.is_crowded() => work.most_to_read(most).max(most.min(self.read.owed.bytes(now()))),
+            _ => work.most_to_read(most),
+        };
         match self.read.reader.poll_fill(cx, limit) {
             Poll::Pending => {
                 self.awaits_rest()?;
@@ -191,7 +201,8 @@ impl<R: Handler> Driver<R> {
                 self.way.hears();
                 self.read.watch.moves(read);
                 self.read.slow.takes(read);
-                if goes_on && !self.conn.level().at_least(Level::FOUR) {
+                self.read.owed.takes(read);
+                if cannot_wait {
                     self.read.slow.arrives(read, now);
                 } else {
                     self.read.slow.interrupt();
@@ -203,6 +214,7 @@ impl<R: Handler> Driver<R> {
 
     /// Notes that nothing is there. A frame that has begun has to go on.
     fn awaits_rest(&mut self) -> Result<(), Disconnected> {
+        self.read.owed.rest();
         if self.read.reader.buffered_bytes() == 0 {
             self.rest();
             return Ok(());

@@ -137,6 +137,39 @@ impl SlowPace {
     }
 }
 
+/// What a peer that cannot wait is owed while the connections of its thread stand in line: there
+/// each read is short, and on a busy machine there may be few of them.
+#[derive(Debug, Default)]
+pub(super) struct OwedReads {
+    since: Option<Instant>,
+    read: usize,
+}
+
+impl OwedReads {
+    /// No frame has begun, or its bytes come as quickly as they are read.
+    pub(super) const fn rest(&mut self) {
+        (self.since, self.read) = (None, 0);
+    }
+
+    /// So many bytes were read.
+    pub(super) const fn takes(&mut self, bytes: usize) {
+        self.read = self.read.saturating_add(bytes);
+    }
+
+    /// Bytes that were to be read since this was asked last, at [`SLOW`], and were not. Zero where
+    /// that is not long ago.
+    pub(super) fn bytes(&mut self, now: Instant) -> usize {
+        let passed = now.saturating_duration_since(*self.since.get_or_insert(now));
+        if passed < PAUSE {
+            return 0;
+        }
+        let millis = usize::try_from(passed.min(MISSED).as_millis()).unwrap_or(usize::MAX);
+        let owed = (SLOW.saturating_mul(millis) / 1000).saturating_sub(self.read);
+        (self.since, self.read) = (Some(now), 0);
+        owed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +230,21 @@ mod tests {
             pace.interrupt();
         }
         assert_eq!(pace.allows(SLOW, now), Ok(SLOW / 8));
+    }
+
+    #[test]
+    fn what_was_not_read_in_time_is_owed_once() {
+        let (mut owed, now) = (OwedReads::default(), Instant::now());
+        owed.takes(9 * SLOW);
+        owed.rest();
+        assert_eq!(owed.bytes(now), 0, "it has just begun");
+        owed.takes(32 * 1024);
+        assert_eq!(owed.bytes(now + PAUSE / 2), 0);
+        assert_eq!(owed.bytes(now + PAUSE), SLOW / 8 - 32 * 1024);
+        assert_eq!(owed.bytes(now + PAUSE), 0, "it was given");
+        owed.takes(SLOW);
+        assert_eq!(owed.bytes(now + 2 * PAUSE), 0, "it was read fast enough");
+        assert_eq!(owed.bytes(now + 2 * PAUSE + 9 * MISSED), SLOW, "it is no more than it can miss");
     }
 
     #[test]
