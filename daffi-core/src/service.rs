@@ -330,9 +330,7 @@ impl Handler for ServiceHandler {
             }
             (Kind::Request, Some(caller)) => {
                 let guard = &self.shared.server.guard;
-                if !self.rights.is_current(guard) {
-                    self.rights.renew(guard);
-                }
+                self.rights.refresh(guard);
                 match routing::check_transmitter(&frame, caller.caller_name()) {
                     Ok(()) => match check_request(&mut self.rights, &mut self.intake, &frame) {
                         Ok(()) => self.shared.serving.serve(turn, &mut self.intake, caller, frame, ()),

@@ -50,8 +50,8 @@ impl Callers {
     }
 
     /// Remembers one that is not known yet, in the place of those who are idle. `has_open`: whether
-    /// a call of a caller is open that can be cancelled. `false`: there is no room for it, for calls
-    /// of the others are open.
+    /// a call of a caller is open that can be cancelled. `false`: there is no room for it, because
+    /// calls of the others are open.
     pub(super) fn add(&mut self, caller: &Caller, has_open: impl Fn(CallerId) -> bool) -> bool {
         let name = caller.caller_name();
         for _ in 0..LOOKS.min(self.all.len()) {

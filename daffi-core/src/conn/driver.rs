@@ -291,8 +291,8 @@ impl<R: Handler> Driver<R> {
         Ok(())
     }
 
-    /// Whether the answer of a server is on its way, and has no more than a list may have. Of others
-    /// nobody waits for so much, nor so long.
+    /// Whether the answer of a server is on its way, and has no more than a list may have. Of
+    /// others nobody waits for so much, nor so long.
     fn answer_arrives(&self) -> bool {
         let unfinished = self.read.reader.buffered_bytes();
         !R::SERVES && unfinished <= self.times.longest_answer && self.answer.grows(unfinished)

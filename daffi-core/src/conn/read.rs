@@ -182,12 +182,13 @@ impl<R: Handler> Driver<R> {
         let most = if self.read.is_short { most.min(self.short_read()) } else { most };
         let goes_on = self.read.reader.buffered_bytes() > 0;
         let cannot_wait = goes_on && !self.conn.level().at_least(Level::FOUR);
-        let limit = match hold {
+        let mut limit = work.most_to_read(most.min(READ_LIMIT));
+        if cannot_wait && work.is_crowded() {
+            let reader = &self.read.reader;
+            let whole = reader.missing_bytes().map_or(0, |missing| missing.saturating_add(reader.buffered_bytes()));
             // That it gives way would break it sooner than that it is read slowly.
-            Hold::Slow | Hold::Crawl | Hold::Trickle if cannot_wait => most,
-            _ if cannot_wait && work.is_crowded() => work.most_to_read(most).max(most.min(self.read.owed.bytes(now()))),
-            _ => work.most_to_read(most),
-        };
+            limit = limit.max(self.read.owed.bytes(whole, now()).min(most).min(READ_LIMIT));
+        }
         match self.read.reader.poll_fill(cx, limit) {
             Poll::Pending => {
                 self.awaits_rest()?;

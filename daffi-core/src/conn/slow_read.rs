@@ -139,34 +139,51 @@ impl SlowPace {
 
 /// What a peer that cannot wait is owed while the connections of its thread stand in line: there
 /// each read is short, and on a busy machine there may be few of them.
+///
+/// What the system takes in any case breaks nobody: a small frame is owed nothing.
 #[derive(Debug, Default)]
 pub(super) struct OwedReads {
     since: Option<Instant>,
     read: usize,
+    /// What was owed when that was looked at last, and has not been read since.
+    left: usize,
 }
+
+/// A frame of fewer bytes lies in the buffers of the system as a whole, and its sender waits for
+/// nothing.
+const OWED_FROM: usize = 1024 * 1024;
 
 impl OwedReads {
     /// No frame has begun, or its bytes come as quickly as they are read.
     pub(super) const fn rest(&mut self) {
-        (self.since, self.read) = (None, 0);
+        (self.since, self.read, self.left) = (None, 0, 0);
     }
 
     /// So many bytes were read.
     pub(super) const fn takes(&mut self, bytes: usize) {
         self.read = self.read.saturating_add(bytes);
+        self.left = self.left.saturating_sub(bytes);
     }
 
-    /// Bytes that were to be read since this was asked last, at [`SLOW`], and were not. Zero where
-    /// that is not long ago.
-    pub(super) fn bytes(&mut self, now: Instant) -> usize {
-        let passed = now.saturating_duration_since(*self.since.get_or_insert(now));
-        if passed < PAUSE {
+    /// Bytes of a frame of `whole` bytes that were to be read since this was asked first, at
+    /// [`SLOW`], and were not, of a second at most.
+    pub(super) fn bytes(&mut self, whole: usize, now: Instant) -> usize {
+        if whole < OWED_FROM {
             return 0;
         }
-        let millis = usize::try_from(passed.min(MISSED).as_millis()).unwrap_or(usize::MAX);
-        let owed = (SLOW.saturating_mul(millis) / 1000).saturating_sub(self.read);
-        (self.since, self.read) = (Some(now), 0);
-        owed
+        let Some(since) = self.since else {
+            // What was read before there was a line is no part of this.
+            (self.since, self.read) = (Some(now), 0);
+            return 0;
+        };
+        let passed = now.saturating_duration_since(since);
+        if passed >= PAUSE {
+            let millis = usize::try_from(passed.min(MISSED).as_millis()).unwrap_or(usize::MAX);
+            let missed = (SLOW.saturating_mul(millis) / 1000).saturating_sub(self.read);
+            self.left = self.left.saturating_add(missed).min(SLOW);
+            (self.since, self.read) = (Some(now), 0);
+        }
+        self.left
     }
 }
 
@@ -235,16 +252,19 @@ mod tests {
     #[test]
     fn what_was_not_read_in_time_is_owed_once() {
         let (mut owed, now) = (OwedReads::default(), Instant::now());
+        let bytes = |owed: &mut OwedReads, now| owed.bytes(OWED_FROM, now);
         owed.takes(9 * SLOW);
-        owed.rest();
-        assert_eq!(owed.bytes(now), 0, "it has just begun");
+        assert_eq!(bytes(&mut owed, now), 0, "there was no line before");
         owed.takes(32 * 1024);
-        assert_eq!(owed.bytes(now + PAUSE / 2), 0);
-        assert_eq!(owed.bytes(now + PAUSE), SLOW / 8 - 32 * 1024);
-        assert_eq!(owed.bytes(now + PAUSE), 0, "it was given");
+        assert_eq!(bytes(&mut owed, now + PAUSE / 2), 0);
+        assert_eq!(bytes(&mut owed, now + PAUSE), SLOW / 8 - 32 * 1024);
+        owed.takes(SLOW / 16);
+        assert_eq!(bytes(&mut owed, now + PAUSE), SLOW / 16 - 32 * 1024, "it was given in part");
         owed.takes(SLOW);
-        assert_eq!(owed.bytes(now + 2 * PAUSE), 0, "it was read fast enough");
-        assert_eq!(owed.bytes(now + 2 * PAUSE + 9 * MISSED), SLOW, "it is no more than it can miss");
+        assert_eq!(bytes(&mut owed, now + 2 * PAUSE), 0, "it was read fast enough");
+        assert_eq!(bytes(&mut owed, now + 2 * PAUSE + 9 * MISSED), SLOW, "it is no more than it can miss");
+        assert_eq!(bytes(&mut owed, now + 20 * MISSED), SLOW, "it does not add up");
+        assert_eq!(owed.bytes(OWED_FROM - 1, now + 30 * MISSED), 0, "a small one waits for nothing");
     }
 
     #[test]

@@ -19,11 +19,11 @@ pub(crate) struct Grants {
     end: CallEnd,
     /// Of a caller for which a Router says it: nothing of it goes without.
     voice: Option<Arc<Voice>>,
-    telling: Mutex<Telling>,
+    telling: Mutex<CallGrantState>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Telling {
+enum CallGrantState {
     /// Nothing waits.
     Idle,
     /// The newest waits to be written.
@@ -36,7 +36,7 @@ enum Telling {
 
 impl Grants {
     pub(crate) fn new(end: CallEnd, voice: Option<Arc<Voice>>) -> Arc<Self> {
-        Arc::new(Self { end, voice, telling: Mutex::new(Telling::Idle) })
+        Arc::new(Self { end, voice, telling: Mutex::new(CallGrantState::Idle) })
     }
 
     pub(super) const fn end(&self) -> &CallEnd {
@@ -48,21 +48,23 @@ impl Grants {
     pub(crate) fn tell(self: &Arc<Self>, worked_off: u64, window: u32) -> bool {
         let mut telling = self.telling.lock();
         match *telling {
-            Telling::Idle => self.queue(&mut telling, worked_off, window),
-            Telling::Queued | Telling::Outdated(..) => *telling = Telling::Outdated(worked_off, window),
-            Telling::Closed => {}
+            CallGrantState::Idle => self.queue(&mut telling, worked_off, window),
+            CallGrantState::Queued | CallGrantState::Outdated(..) => {
+                *telling = CallGrantState::Outdated(worked_off, window)
+            }
+            CallGrantState::Closed => {}
         }
-        !matches!(*telling, Telling::Closed)
+        !matches!(*telling, CallGrantState::Closed)
     }
 
     /// The direction has ended: what would follow is of no use.
     pub(super) fn close(&self) {
-        *self.telling.lock() = Telling::Closed;
+        *self.telling.lock() = CallGrantState::Closed;
     }
 
-    fn queue(self: &Arc<Self>, telling: &mut Telling, worked_off: u64, window: u32) {
+    fn queue(self: &Arc<Self>, telling: &mut CallGrantState, worked_off: u64, window: u32) {
         let queued = self.frame(worked_off, window).and_then(|frame| {
-            let written = || GrantWritten(Arc::downgrade(self));
+            let written = || CallGrantWritten(Arc::downgrade(self));
             let queue = || self.end.conn.notify_with(slice::from_ref(&frame), || Box::new(written()));
             match &self.voice {
                 Some(voice) => voice.speak(queue)?.ok(),
@@ -70,7 +72,7 @@ impl Grants {
             }
         });
         // A connection that has ended has no open calls.
-        *telling = if queued.is_some() { Telling::Queued } else { Telling::Closed };
+        *telling = if queued.is_some() { CallGrantState::Queued } else { CallGrantState::Closed };
     }
 
     fn frame(&self, worked_off: u64, window: u32) -> Option<Frame> {
@@ -81,17 +83,17 @@ impl Grants {
     fn on_written(self: &Arc<Self>) {
         let mut telling = self.telling.lock();
         match *telling {
-            Telling::Outdated(worked_off, window) => self.queue(&mut telling, worked_off, window),
-            Telling::Queued => *telling = Telling::Idle,
-            Telling::Idle | Telling::Closed => {}
+            CallGrantState::Outdated(worked_off, window) => self.queue(&mut telling, worked_off, window),
+            CallGrantState::Queued => *telling = CallGrantState::Idle,
+            CallGrantState::Idle | CallGrantState::Closed => {}
         }
     }
 }
 
 /// Lies in an outbox behind a CREDIT.
-struct GrantWritten(Weak<Grants>);
+struct CallGrantWritten(Weak<Grants>);
 
-impl Drop for GrantWritten {
+impl Drop for CallGrantWritten {
     fn drop(&mut self) {
         if let Some(grants) = self.0.upgrade() {
             grants.on_written();

@@ -50,6 +50,14 @@ impl Rights {
         self.version == guard.version()
     }
 
+    /// Finds out what holds now, if that is something else.
+    #[inline]
+    pub(crate) fn refresh(&mut self, guard: &Guard) {
+        if !self.is_current(guard) {
+            self.renew(guard);
+        }
+    }
+
     /// The version of the policy that they are of.
     pub(crate) const fn version(&self) -> u64 {
         self.version

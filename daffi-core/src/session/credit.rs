@@ -46,11 +46,6 @@ impl Outgoing {
         self.sent - self.worked_off
     }
 
-    /// What its receiver is done with.
-    pub(crate) const fn worked_off(&self) -> u64 {
-        self.worked_off
-    }
-
     /// Up to where it may go.
     pub(crate) const fn limit(&self) -> u64 {
         self.limit

@@ -6,16 +6,16 @@ use daffi_wire::FIRST_WINDOW;
 ///
 /// Who keeps to its credit may find its requests held all the same: behind a call, in line, or
 /// until the receiver has heard of it. Windows bound what it has there, as nothing bounds what
-/// comes beyond them.
+/// comes beyond them: a request that is larger than a window and goes alone, for one.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct AskedCost {
     cost: u64,
     /// Up to where it was told that it may go. A smaller window may be on its way to it, so that
     /// this never falls.
     limit: u64,
 }
 
-impl Asked {
+impl AskedCost {
     pub(crate) const fn new() -> Self {
         Self { cost: 0, limit: FIRST_WINDOW as u64 }
     }
@@ -25,13 +25,10 @@ impl Asked {
         self.limit = self.limit.max(limit);
     }
 
-    /// A request of this cost came. `worked_off`: what the receiver is done with. Gives whether
-    /// there is credit for it.
-    pub(crate) const fn note(&mut self, cost: u64, worked_off: u64) -> bool {
-        // One that is larger than the window goes alone.
-        let is_alone = self.cost <= worked_off;
+    /// A request of this cost came. Gives whether it lies within what was granted.
+    pub(crate) const fn note(&mut self, cost: u64) -> bool {
         self.cost = self.cost.saturating_add(cost);
-        is_alone || self.cost <= self.limit
+        self.cost <= self.limit
     }
 }
 
@@ -41,13 +38,14 @@ mod tests {
 
     #[test]
     fn what_goes_beyond_the_widest_window_is_asked_without_credit() {
-        let (mut asked, window) = (Asked::new(), u64::from(FIRST_WINDOW));
-        assert!(asked.note(window - 1, 0) && asked.note(1, 0) && !asked.note(1, 0));
+        let (mut asked, window) = (AskedCost::new(), u64::from(FIRST_WINDOW));
+        assert!(asked.note(window - 1) && asked.note(1) && !asked.note(1));
         asked.grant(window + 3);
         asked.grant(window + 1);
-        assert!(asked.note(1, 0) && asked.note(1, 1) && !asked.note(1, 1));
-        let mut large = Asked::new();
-        assert!(large.note(5 * window, 0) && !large.note(1, 0));
-        assert!(large.note(5 * window, 5 * window + 1) && !large.note(1, 5 * window + 1));
+        assert!(asked.note(1) && asked.note(1) && !asked.note(1));
+        let mut large = AskedCost::new();
+        assert!(!large.note(5 * window) && !large.note(1), "one for each of many receivers is no small thing");
+        large.grant(6 * window);
+        assert!(large.note(1));
     }
 }

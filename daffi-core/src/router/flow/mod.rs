@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 
 use daffi_wire::{FlowId, Frame, Grant};
 
-use self::{asked::Asked, held::Held, lining::Lined, receipts::BeginWritten, sender::Sender};
+use self::{asked::AskedCost, held::Held, lining::Lined, receipts::BeginWritten, sender::Sender};
 use crate::{
     conn::{Charge, Closed},
     router::Peer,
@@ -30,9 +30,9 @@ const _: () = assert!(size_of::<RoutedFlow>() < FLOW_COST);
 pub(crate) struct RoutedFlow {
     pub(crate) account: Outgoing,
     pub(crate) held: Held,
-    asked: Asked,
+    asked: AskedCost,
     /// The same of the flow that is to take its place, if one waits to.
-    asked_of_next: Option<Asked>,
+    asked_of_next: Option<AskedCost>,
     /// Its sender has said that it begins, if only behind what is held. Before that only calls wait
     /// in it.
     pub(crate) is_announced: bool,
@@ -89,7 +89,7 @@ impl RoutedFlow {
         Some(Self {
             account: Outgoing::new(flow),
             held: Held::default(),
-            asked: Asked::new(),
+            asked: AskedCost::new(),
             asked_of_next: None,
             is_announced: true,
             lined: None,
@@ -125,7 +125,7 @@ impl RoutedFlow {
         begins: &Frame,
     ) -> Result<(), Closed> {
         self.account = Outgoing::new(number);
-        self.asked = self.asked_of_next.take().unwrap_or(Asked::new());
+        self.asked = self.asked_of_next.take().unwrap_or(AskedCost::new());
         self.dropped = self.dropped_of_next.take().unwrap_or(0);
         self.is_announced = true;
         let Some(local) = &mut self.local else { return self.tell_begin(sender, receiver, begins) };
@@ -139,14 +139,14 @@ impl RoutedFlow {
         self.is_announced = true;
         self.dropped_of_next = Some(0);
         // One after another, each with a window, would be without end.
-        self.asked_of_next.get_or_insert_with(Asked::new);
+        self.asked_of_next.get_or_insert_with(AskedCost::new);
     }
 
     /// A request of this cost came. Gives whether its sender has credit for it.
     pub(crate) fn note_asked(&mut self, cost: u64) -> bool {
         match &mut self.asked_of_next {
-            Some(next) => next.note(cost, 0),
-            None => self.asked.note(cost, self.account.worked_off()),
+            Some(next) => next.note(cost),
+            None => self.asked.note(cost),
         }
     }
 
