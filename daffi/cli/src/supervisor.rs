@@ -38,6 +38,8 @@ const UNREAD: usize = 64;
 pub(crate) enum News {
     Ready,
     Reloading,
+    /// What it was to take over cannot be used.
+    NotReloaded,
     Stopping,
     /// It still stops, as orderly as its settings say, and is not to be killed meanwhile.
     StillStopping,
@@ -98,8 +100,14 @@ impl Supervisor {
 fn message(news: News) -> io::Result<String> {
     Ok(match news {
         News::Ready => NotifyState::Ready.to_string(),
-        // The time tells this reload from others.
-        News::Reloading => format!("{}\n{}", NotifyState::Reloading, NotifyState::monotonic_usec_now()?),
+        // The time tells this reload from others; what came of the last one says nothing any more.
+        News::Reloading => {
+            let (time, status) = (NotifyState::monotonic_usec_now()?, NotifyState::Status(""));
+            format!("{}\n{time}\n{status}", NotifyState::Reloading)
+        }
+        News::NotReloaded => {
+            NotifyState::Status("not reloaded, and all stays as it is: the log has the reason").to_string()
+        }
         News::Stopping => NotifyState::Stopping.to_string(),
         News::StillStopping => NotifyState::ExtendTimeoutUsec(2 * STILL_MICROS).to_string(),
         News::Alive => NotifyState::Watchdog.to_string(),

@@ -1,5 +1,7 @@
 //! What holds in the end, and where each of it is set.
 
+use std::collections::BTreeSet;
+
 use clap::{ArgMatches, CommandFactory, parser::ValueSource};
 
 use super::{COMMAND, Origin, Setting, options, value_source};
@@ -63,12 +65,18 @@ impl Effective {
     pub(crate) fn changed<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
-            .filter(|entry| other.0.iter().all(|old| old.option != entry.option || old.values != entry.values))
+            .filter(|entry| other.0.iter().all(|old| old.option != entry.option || !old.sets_same(entry)))
             .map(|entry| entry.option.as_str())
     }
 }
 
 impl Entry {
+    /// Whether both set it to the same: what a list has, in whatever order.
+    fn sets_same(&self, other: &Self) -> bool {
+        let set = |entry: &Self| entry.values.iter().cloned().collect::<BTreeSet<_>>();
+        self.values == other.values || self.is_list && set(self) == set(other)
+    }
+
     /// The line of a file that says the same.
     pub(crate) fn line(&self) -> String {
         let Self { option, values, is_list, .. } = self;

@@ -36,18 +36,16 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Section {
-    #[serde(default)]
-    others: Peers,
+    others: Option<Peers>,
     #[serde(default)]
     tokens: BTreeMap<String, Spanned<PathBuf>>,
     #[serde(default)]
     rules: Vec<RuleEntry>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Peers {
-    #[default]
     Local,
     Nobody,
     Everybody,
@@ -75,6 +73,8 @@ pub(crate) const CHANGED: &str = "the policy";
 pub(crate) struct Seals {
     section: Option<u64>,
     tokens: Option<u64>,
+    /// It says who comes in to whom no rule applies, and does not leave that to the default.
+    pub(crate) says_others: bool,
 }
 
 /// A policy, and what tells it from another.
@@ -105,7 +105,8 @@ pub(super) fn read(text: &str, at: impl Fn(usize) -> Origin) -> Result<Option<Se
     let table: toml::Table = toml::from_str(text).map_err(|error| about(0, error.message()))?;
     let section = seal(&table.get(SECTION).map(ToString::to_string));
     let mut texts = Vec::new();
-    let mut policy = Policy::new().others(match others {
+    let says_others = others.is_some();
+    let mut policy = Policy::new().others(match others.unwrap_or(Peers::Local) {
         Peers::Local => Others::Local,
         Peers::Nobody => Others::Nobody,
         Peers::Everybody => Others::Everybody,
@@ -128,7 +129,7 @@ pub(super) fn read(text: &str, at: impl Fn(usize) -> Origin) -> Result<Option<Se
             return Err(about(title.span().start, &what));
         }
     }
-    Ok(Some((policy, Seals { section: Some(section), tokens: Some(seal(&texts)) })))
+    Ok(Some((policy, Seals { section: Some(section), tokens: Some(seal(&texts)), says_others })))
 }
 
 /// What serde says, in fewer words where a key is mistyped.

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use daffi::policy::Policy;
 use parking_lot::Mutex;
 
-use super::{Effective, Given, Overruled, Refused, parse, policy::Seals};
+use super::{Effective, Entry, Given, Overruled, Refused, parse, policy::Seals};
 use crate::{cli::Cli, failure::Failure, wrong_usage};
 
 /// Reads again what a command line asks for, with the file as it is then.
@@ -50,6 +50,17 @@ impl Reloading {
         let Given { cli, file, effective, policy, seals, strangers, overruled } = given;
         let last = Mutex::new((effective.clone(), seals));
         (cli, Self { args, file, policy, strangers, overruled, effective, last })
+    }
+
+    /// Whether the policy that was read last says who comes in to whom no rule applies.
+    pub(crate) fn says_others(&self) -> bool {
+        self.last.lock().1.says_others
+    }
+
+    /// The lines of a file that set these options as when the router started.
+    pub(crate) fn in_force(&self, options: &[&str]) -> Vec<String> {
+        let entries = self.effective.entries().iter();
+        entries.filter(|entry| options.contains(&entry.option.as_str())).map(Entry::line).collect()
     }
 
     /// Reads it.

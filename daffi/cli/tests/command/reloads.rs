@@ -266,7 +266,22 @@ async fn a_reload_opens_a_router_to_nobody() {
     let error = caller.call("add", json!([3, 4])).serde("PICKLE").error().await;
     assert!(error.parts().2.contains("PICKLE from 127.0.0.0/8 is refused"), "{error:?}");
 
-    // What closes it further, or is said of where it listens, holds.
-    replace(&file, &format!("{listen}{tls}client-ca = {ca:?}\nno-pickle-from = [\"192.0.2.0/24\"]\n[policy]\n"));
+    // A file that is cut behind the head of its last section opens it as little.
+    let policy = "[policy]\nothers = \"nobody\"\n";
+    let closed = format!("{listen}{tls}client-ca = {ca:?}\nno-pickle-from = [\"::/0\", \"127.0.0.0/8\"]\n");
+    replace(&file, &format!("{closed}{policy}"));
     is_closed("client-ca, no-pickle-from, the policy");
+    replace(&file, &format!("{closed}[policy]\n"));
+    is_closed("[policy] does not say others any more");
+    replace(&file, &format!("{closed}[policy]\nothers = \"local\"\n"));
+    is_closed("reloaded changed=\"the policy\"");
+
+    // What closes it further, or is said of where it listens, holds.
+    replace(
+        &file,
+        &format!(
+            "{listen}{tls}client-ca = {ca:?}\nno-pickle-from = [\"192.0.2.0/24\"]\n[policy]\nothers = \"nobody\"\n"
+        ),
+    );
+    is_closed("reloaded changed=\"no-pickle-from, the policy\"");
 }

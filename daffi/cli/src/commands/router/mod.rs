@@ -125,7 +125,7 @@ impl Router {
         let lost = LostSockets::default();
         let admin = interrupts.cut(self.watching.begin(|| watched(&router, tls.clone(), lost.clone()))).await?;
         let admin = admin.map(Arc::new);
-        let standing = self.standing(is_guarded);
+        let standing = self.standing(is_guarded, reloading.says_others());
         let reload = Arc::new(Reload::new(reloading, tls.clone(), router.clone(), admin.clone(), standing));
         if let Some(tls) = tls {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
@@ -170,9 +170,9 @@ impl Router {
     }
 
     /// What it holds against whoever comes, by its options and, if it has one, by its policy.
-    fn standing(&self, has_policy: bool) -> Standing {
+    fn standing(&self, has_policy: bool, says_others: bool) -> Standing {
         let client_ca = self.certificates.client_ca().map(ToOwned::to_owned);
-        Standing { has_policy, client_ca, no_pickle_from: self.guarding.no_pickle_from().to_owned() }
+        Standing { has_policy, says_others, client_ca, no_pickle_from: self.guarding.no_pickle_from().to_owned() }
     }
 
     /// What is wrong with rules of this policy that can apply to nobody who comes to `endpoints`.

@@ -12,6 +12,7 @@ use crate::{
     failure::Failure,
     server::expires,
     settings::{POLICY, Reloaded, Reloading},
+    supervisor::{self, News},
 };
 
 /// Options of certificates, which take effect at once.
@@ -71,6 +72,7 @@ impl Reload {
             }
             Err(failure) => {
                 tracing::error!(reason = failure.sentence(), "not reloaded, and all stays as it is");
+                supervisor::tell(News::NotReloaded);
             }
         }
     }
@@ -86,12 +88,12 @@ impl Reload {
         let tls = certificates.settings(listen)?;
         let token = watching.token()?;
         let mut standing = self.standing.lock();
-        let mut fresh = router.standing(policy.is_some());
+        let mut fresh = router.standing(policy.is_some(), seals.says_others);
         if self.tls.is_none() || tls.is_none() {
             // Certificates that are gone, or new, wait for another start.
             fresh.client_ca.clone_from(&standing.client_ca);
         }
-        standing.check(&fresh, sections.contains(&POLICY), &changed)?;
+        standing.check(&fresh, sections.contains(&POLICY), &changed, |options| self.reloading.in_force(options))?;
         // Nothing is refused from here on, so a reload holds as a whole or not at all.
         self.reloading.on_taken(effective, seals);
         *standing = fresh;

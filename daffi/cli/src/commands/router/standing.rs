@@ -11,6 +11,8 @@ const OF_REACH: [&str; 4] = ["listen", "mode", "group", "allow-origin"];
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) has_policy: bool,
+    /// It says who comes in to whom no rule applies.
+    pub(super) says_others: bool,
     pub(super) client_ca: Option<PathBuf>,
     pub(super) no_pickle_from: Vec<String>,
 }
@@ -19,25 +21,39 @@ impl Standing {
     /// Refuses what would take away from it by what a file does not say, as one that somebody is
     /// still writing; and what would hold for endpoints that it was not written for: those of
     /// `waiting` come when the router starts again. `is_another`: the policy is not the one that
-    /// holds.
-    pub(super) fn check(&self, fresh: &Self, is_another: bool, waiting: &[String]) -> Result<(), Failure> {
+    /// holds; `in_force`: the lines that set options as they are.
+    pub(super) fn check(
+        &self,
+        fresh: &Self,
+        is_another: bool,
+        waiting: &[String],
+        in_force: impl Fn(&[&str]) -> Vec<String>,
+    ) -> Result<(), Failure> {
         let refuse = |what: String| Err(Failure::Usage(what));
+        let open = |what: String| refuse(format!("{what}. With this file the router starts open: mend it now"));
         if self.has_policy && !fresh.has_policy {
-            return refuse(
+            return open(
                 "the file has no [policy] any more, and this router has one: to open it to all, write [policy] with \
                  others = \"everybody\""
                     .to_owned(),
             );
         }
+        if self.says_others && !fresh.says_others {
+            return open(
+                "[policy] does not say others any more, and so lets those in who come from this machine: say others = \
+                 \"local\" if that is meant"
+                    .to_owned(),
+            );
+        }
         if self.client_ca.is_some() && fresh.client_ca.is_none() {
-            return refuse(
+            return open(
                 "client-ca is not set any more, and this router lets only those in who show a certificate: set it again, \
                  or start the router again to let everybody in"
                     .to_owned(),
             );
         }
         if !self.no_pickle_from.is_empty() && fresh.no_pickle_from.is_empty() {
-            return refuse(format!(
+            return open(format!(
                 "no-pickle-from is not set any more, and this router refuses PICKLE from {}: set it again, or start the \
                  router again to take PICKLE from everybody",
                 self.no_pickle_from.join(", ")
@@ -48,10 +64,11 @@ impl Standing {
         if reach.is_empty() || loosened.is_empty() {
             return Ok(());
         }
+        let lines = in_force(&reach).join(" and ");
         let (reach, loosened) = (reach.join(", "), loosened.join(", "));
         refuse(format!(
             "the file has another {reach}, which waits for another start, and {loosened} beside it, which would hold at \
-             once for those who come now: start the router again, or set {reach} as it was when it started"
+             once for those who come now: start the router again, or let {reach} be as when it started: {lines}"
         ))
     }
 
@@ -75,7 +92,22 @@ mod tests {
 
     fn standing(has_policy: bool, client_ca: Option<&str>, no_pickle_from: &[&str]) -> Standing {
         let no_pickle_from = no_pickle_from.iter().map(|&network| network.to_owned()).collect();
-        Standing { has_policy, client_ca: client_ca.map(PathBuf::from), no_pickle_from }
+        Standing { has_policy, says_others: false, client_ca: client_ca.map(PathBuf::from), no_pickle_from }
+    }
+
+    fn set(options: &[&str]) -> Vec<String> {
+        options.iter().map(|option| format!("{option} = \"x\"")).collect()
+    }
+
+    /// A file that was cut has the head of its last section, and no more of it.
+    #[test]
+    fn a_policy_that_says_nothing_any_more_is_refused() {
+        let said = |says_others| Standing { says_others, ..standing(true, None, &[]) };
+        let refused = said(true).check(&said(false), true, &[], set).unwrap_err();
+        assert!(refused.sentence().contains("does not say others any more"), "{refused:?}");
+        for (before, fresh) in [(false, false), (false, true), (true, true)] {
+            said(before).check(&said(fresh), true, &[], set).unwrap();
+        }
     }
 
     #[test]
@@ -86,10 +118,16 @@ mod tests {
             (standing(false, Some("ca.pem"), &["::/0"]), true, &share, "no [policy] any more"),
             (standing(true, None, &["::/0"]), false, &share, "client-ca is not set any more"),
             (standing(true, Some("ca.pem"), &[]), false, &share, "PICKLE from 192.0.2.0/24, ::/0: set it again"),
-            (closed(), true, &listen, "another listen, which waits for another start, and [policy] beside it"),
+            (
+                closed(),
+                true,
+                &listen,
+                "and [policy] beside it, which would hold at once for those who come now: start the router \
+             again, or let listen be as when it started: listen = \"x\"",
+            ),
             (standing(true, Some("other.pem"), &["::/0"]), true, &listen, "[policy], client-ca, no-pickle-from beside"),
         ] {
-            let refused = closed().check(&fresh, is_another, waiting).unwrap_err();
+            let refused = closed().check(&fresh, is_another, waiting, set).unwrap_err();
             assert!(refused.sentence().contains(told), "{fresh:?}: {refused:?}");
         }
     }
@@ -105,7 +143,7 @@ mod tests {
             (closed(), standing(true, Some("ca.pem"), &["192.0.2.0/24", "::/0"]), false, &listen),
             (standing(false, None, &[]), closed(), true, &listen),
         ] {
-            before.check(&fresh, is_another, waiting).unwrap_or_else(|refused| panic!("{fresh:?}: {refused:?}"));
+            before.check(&fresh, is_another, waiting, set).unwrap_or_else(|refused| panic!("{fresh:?}: {refused:?}"));
         }
     }
 }
