@@ -67,3 +67,8 @@ pub use crate::{
     value::{Value, from_value, to_value},
     within::BytesWithin,
 };
+
+/// The program of this crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

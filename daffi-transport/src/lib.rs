@@ -52,3 +52,8 @@ pub use crate::{
     read_buffer::ReadBuffer,
     stream::read_opening,
 };
+
+/// The program of this crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

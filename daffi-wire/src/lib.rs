@@ -100,3 +100,8 @@ pub use crate::{
     trace_parent::TraceParent,
     watch::Watch,
 };
+
+/// The program of this crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

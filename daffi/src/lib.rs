@@ -272,3 +272,8 @@ pub mod prelude {
     #[cfg(feature = "macros")]
     pub use crate::{callback, callbacks, remote};
 }
+
+/// The program of this crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
