@@ -95,17 +95,25 @@ fn tell(method: &str, error: &CallError) {
 /// What is still to be told of a call that was answered: whether its result can be read. It goes
 /// well unless that is tried and fails.
 #[derive(Debug)]
-pub(super) struct Unread(Mutex<Option<Option<Box<CallSpan>>>>);
+pub(super) struct Unread(Mutex<UnreadState>);
+
+#[derive(Debug)]
+enum UnreadState {
+    /// It was not tried. The call may have no span, because nobody listens.
+    Untried(Option<Box<CallSpan>>),
+    Told,
+}
 
 impl Unread {
     /// `None`: nobody listens.
     pub(super) fn new(span: Option<Box<CallSpan>>) -> Option<Arc<Self>> {
-        (span.is_some() || is_on()).then(|| Arc::new(Self(Mutex::new(Some(span)))))
+        (span.is_some() || is_on()).then(|| Arc::new(Self(Mutex::new(UnreadState::Untried(span)))))
     }
 
     /// It was read for the first time, or once more, which tells nothing new.
     pub(super) fn note_read<T>(&self, method: &str, read: &Result<T, CallError>) {
-        let Some(span) = self.0.lock().take() else { return };
+        let before = std::mem::replace(&mut *self.0.lock(), UnreadState::Told);
+        let UnreadState::Untried(span) = before else { return };
         match (read, span) {
             (Ok(_), Some(mut span)) => span.end(None),
             (Ok(_), None) => {}
@@ -116,7 +124,7 @@ impl Unread {
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        if let Some(Some(span)) = self.0.get_mut() {
+        if let UnreadState::Untried(Some(span)) = self.0.get_mut() {
             span.end(None);
         }
     }

@@ -380,7 +380,7 @@ impl Inflow {
     }
 
     /// The callback is about to be polled.
-    pub(crate) fn begin_turn(&self) {
+    pub(crate) fn begin_poll(&self) {
         self.state.lock().asked = false;
     }
 

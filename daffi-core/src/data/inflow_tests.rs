@@ -214,11 +214,11 @@ fn an_argument_is_waited_for_by_who_asks_in_this_turn_or_has_a_waker_of_its_own(
     let [own, part] = [Arc::new(NobodyWakes), Arc::new(NobodyWakes)].map(Waker::from);
     for (waker, waits_on) in [(&own, false), (&part, true), (Waker::noop(), false)] {
         let (inflow, _conn) = inflow(64 * MIB, MIB);
-        inflow.begin_turn();
+        inflow.begin_poll();
         assert!(!inflow.is_awaited(&own), "nobody asked");
         assert!(inflow.poll_next(&mut Hand::default(), &Context::from_waker(waker)).is_pending());
         assert!(inflow.is_awaited(&own));
-        inflow.begin_turn();
+        inflow.begin_poll();
         assert_eq!(inflow.is_awaited(&own), waits_on);
         inflow.on_data(data(DataEnd::Item, 10)).unwrap();
         assert!(!inflow.is_awaited(&own), "there is one");

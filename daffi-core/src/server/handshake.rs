@@ -20,7 +20,7 @@ impl Server {
             // A client of level 4 tries again. One of 3.0.1 never would, so it is let in and hears
             // of each call that it did not run.
             // Who only looks may see to the end what it waits for.
-            Ok(Hello { level, .. }) if known.is_none() && level.at_least(Level::FOUR) && self.turns_away(frame) => {
+            Ok(Hello { level, .. }) if known.is_none() && level.at_least(Level::FOUR) && self.is_too_late(frame) => {
                 format!("{} is stopping", self.name)
             }
             Ok(hello) => {
@@ -41,7 +41,7 @@ impl Server {
 
     /// Whether this newcomer of level 4 comes too late. Of one whose token follows the next
     /// handshake says whether it only looks.
-    fn turns_away(&self, first: &Frame) -> bool {
+    fn is_too_late(&self, first: &Frame) -> bool {
         let may_look = matches!(first.method(), Handshake::LOOK_ONLY | Handshake::TOKEN_FOLLOWS);
         self.life.is_closing() || self.is_stopping() && !may_look
     }

@@ -139,7 +139,7 @@ impl<H: Host> Door<H> {
             }
             Kind::Ping => return self.conn.answer_ping(frame),
             Kind::Request if self.host.answer_own(&self.conn, frame) => {}
-            Kind::Request => self.refuse_request(frame),
+            Kind::Request => self.refuse_at_look(frame),
             // Which links carry them the driver knows; nothing of them is used here.
             Kind::Credit | Kind::Cancel | Kind::Data | Kind::Watch | Kind::Unknown(_) => {
                 tracing::debug!(kind = %frame.kind(), "skipped a frame");
@@ -150,7 +150,7 @@ impl<H: Host> Door<H> {
     }
 
     /// Answers a call with an error: nobody could send its reply here.
-    fn refuse_request(&self, frame: &Frame) {
+    fn refuse_at_look(&self, frame: &Frame) {
         if frame.header().wants_reply() {
             let error = RemoteError::new("PermissionError", "this connection only looks (look:only): it cannot call");
             let (id, receiver, method) = (frame.header().id(), frame.receiver(), frame.method());

@@ -2,7 +2,7 @@
 //!
 //! A Router passes all requests for a receiver over one connection, in which nothing overtakes. So
 //! as much may be on its way there as the receiver reads in about the time of a round trip, and
-//! what is beyond it waits here, where one caller after the other has a turn. How much that is
+//! what is beyond it waits here, where one caller after the other is next. How much that is
 //! shows in marks: the receiver sends each of them back when it has read all that was before it,
 //! whatever becomes of the requests.
 
@@ -37,15 +37,15 @@ const FAR: Duration = Duration::from_millis(1);
 /// seen to be.
 const AGE: Duration = Duration::from_secs(1);
 
-/// Callers of one receiver that wait for their turn, and what is on its way to it. Of each caller
+/// Callers of one receiver that wait in line, and what is on its way to it. Of each caller
 /// all that it has is known elsewhere; `W` says where.
 ///
-/// Turns go by what each caller has had so far, in what its requests cost, as in start-time fair
-/// queueing: whoever comes anew begins with what the one had whose turn was last.
+/// Who is next goes by what each caller has had so far, in what its requests cost, as in start-time
+/// fair queueing: whoever comes anew begins with what the one had who was next last.
 #[derive(Debug)]
 pub(crate) struct FairLine<W> {
-    waiting: BTreeMap<TurnKey, W>,
-    /// What the one had so far that has had the last turn.
+    waiting: BTreeMap<LineKey, W>,
+    /// What the one had so far that was next last.
     had: u64,
     number: u64,
     /// What all requests cost that passed, and those of them that the receiver has read.
@@ -56,7 +56,7 @@ pub(crate) struct FairLine<W> {
 }
 
 /// What one had so far, and a number that keeps the order of arrival.
-type TurnKey = (u64, u64);
+type LineKey = (u64, u64);
 
 /// A mark that is on its way, by what was sent before it.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ struct Mark {
 #[derive(Debug, Default)]
 pub(crate) struct FairPlace {
     had: u64,
-    waits: Option<TurnKey>,
+    waits: Option<LineKey>,
 }
 
 impl<W> Default for FairLine<W> {
@@ -105,7 +105,7 @@ impl<W> FairLine<W> {
     }
 
     /// Who is next, if there is room for a request of it. It has given its place up, and is to
-    /// [take its turn](Self::take_turn).
+    /// [pass](Self::let_pass).
     pub(crate) fn next(&mut self) -> Option<W> {
         if !self.has_room(LEAST) {
             return None;
@@ -116,7 +116,7 @@ impl<W> FairLine<W> {
     }
 
     /// Whoever was next passes a request, which is counted.
-    pub(crate) fn take_turn(&mut self, place: &mut FairPlace, cost: u64) {
+    pub(crate) fn let_pass(&mut self, place: &mut FairPlace, cost: u64) {
         place.waits = None;
         self.count(place, cost);
     }

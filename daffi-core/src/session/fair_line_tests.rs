@@ -80,7 +80,7 @@ impl World {
         assert!(self.line.on_mark(mark, self.now) && !self.line.on_mark(mark, self.now));
         while let Some(n) = self.line.next() {
             let caller = &mut self.callers[n];
-            self.line.take_turn(&mut caller.place, caller.cost);
+            self.line.let_pass(&mut caller.place, caller.cost);
             caller.held -= 1;
             self.send(n);
             while let caller = &mut self.callers[n]
@@ -212,7 +212,7 @@ fn what_is_counted_is_what_is_held() {
                     while let Some(next) = line.next() {
                         let (place, held) = callers.get_mut(&next).expect("who left has no turn");
                         let cost = held.pop_front().expect("it waits with something");
-                        line.take_turn(place, cost);
+                        line.let_pass(place, cost);
                         on_the_way.push_back(cost);
                         while let Some(cost) = held.front().copied()
                             && line.pass(place, cost, || next)

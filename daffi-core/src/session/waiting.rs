@@ -24,8 +24,8 @@ pub(crate) struct CallLine {
     pub(crate) level_four: bool,
 }
 
-/// The calls that wait, each with what is kept of it. From a line its callers come in turn, and the
-/// calls of each in the order in which it made them.
+/// The calls that wait, each with what is kept of it. From a line its callers come one after the
+/// other, and the calls of each in the order in which it made them.
 ///
 /// Adding and taking one costs about the same with few as with many; the departure of a caller
 /// costs what it has waiting. All lines share these trees, so that a line of one call takes little
@@ -35,9 +35,9 @@ pub(crate) struct WaitingCalls<T> {
     calls: BTreeMap<WaitingKey, Box<WaitingCall<T>>>,
     /// The numbers of the lines.
     lines: ByName<CallLine, u64>,
-    /// The callers in each line by their turns.
-    turns: BTreeMap<(u64, u64), u64>,
-    /// The turn of each caller in each line.
+    /// The callers in each line, in its order.
+    order: BTreeMap<(u64, u64), u64>,
+    /// The place of each caller in each line.
     callers: BTreeMap<(u64, u64), u64>,
     /// The calls of each caller in each line by their places.
     places: BTreeMap<(u64, u64, u64), CallId>,
@@ -60,7 +60,7 @@ impl<T> Default for WaitingCalls<T> {
         Self {
             calls: BTreeMap::new(),
             lines: HashMap::default(),
-            turns: BTreeMap::new(),
+            order: BTreeMap::new(),
             callers: BTreeMap::new(),
             places: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -79,7 +79,7 @@ impl<T> WaitingCalls<T> {
         // Places are never given twice, so the first call's is a number for its line.
         let number = *self.lines.entry(line.clone()).or_insert(place);
         self.callers.entry((number, key.0)).or_insert_with(|| {
-            self.turns.insert((number, place), key.0);
+            self.order.insert((number, place), key.0);
             place
         });
         self.places.insert((number, key.0, place), key.1);
@@ -115,10 +115,10 @@ impl<T> WaitingCalls<T> {
         if self.places.remove(&(number, caller, place)).is_none() || self.first_of(number, caller).is_some() {
             return;
         }
-        if let Some(turn) = self.callers.remove(&(number, caller)) {
-            self.turns.remove(&(number, turn));
+        if let Some(place) = self.callers.remove(&(number, caller)) {
+            self.order.remove(&(number, place));
         }
-        if self.turns.range((number, 0)..=(number, u64::MAX)).next().is_none() {
+        if self.order.range((number, 0)..=(number, u64::MAX)).next().is_none() {
             self.lines.remove(line);
             if self.lines.capacity() > KEPT && self.lines.len() < self.lines.capacity() / 8 {
                 // One busy moment must not stay for ever.
@@ -138,23 +138,23 @@ impl<T> WaitingCalls<T> {
         ids.into_iter().filter_map(|id| self.take((caller, id)).map(|kept| (id, kept))).collect()
     }
 
-    /// The next call of a line that is not of the caller `but`: the first of whoever's turn it is.
+    /// The next call of a line that is not of the caller `but`: the first of whoever is next.
     pub(crate) fn next_of(&self, line: &CallLine, but: u64) -> Option<WaitingKey> {
         let number = *self.lines.get(line)?;
-        let mut turns = self.turns.range((number, 0)..=(number, u64::MAX));
+        let mut order = self.order.range((number, 0)..=(number, u64::MAX));
         // Each caller stands there once.
-        let (_, caller) = turns.find(|(_, caller)| **caller != but)?;
+        let (_, caller) = order.find(|(_, caller)| **caller != but)?;
         self.first_of(number, *caller).map(|id| (*caller, id))
     }
 
-    /// The next turn in a line is another caller's.
-    pub(crate) fn end_turn(&mut self, line: &CallLine, caller: u64) {
+    /// A caller stands last in a line from now on: another one is next.
+    pub(crate) fn put_last(&mut self, line: &CallLine, caller: u64) {
         let Some(&number) = self.lines.get(line) else { return };
-        let Some(turn) = self.callers.get_mut(&(number, caller)) else { return };
+        let Some(place) = self.callers.get_mut(&(number, caller)) else { return };
         self.last += 1;
-        self.turns.remove(&(number, *turn));
-        self.turns.insert((number, self.last), caller);
-        *turn = self.last;
+        self.order.remove(&(number, *place));
+        self.order.insert((number, self.last), caller);
+        *place = self.last;
     }
 
     /// Takes one call out whose time has passed.
@@ -205,10 +205,10 @@ mod tests {
     }
 
     fn is_empty<T>(waiting: &WaitingCalls<T>) -> bool {
-        let WaitingCalls { calls, lines, turns, callers, places, due, .. } = waiting;
+        let WaitingCalls { calls, lines, order, callers, places, due, .. } = waiting;
         calls.is_empty()
             && lines.is_empty()
-            && turns.is_empty()
+            && order.is_empty()
             && callers.is_empty()
             && places.is_empty()
             && due.is_empty()
@@ -217,7 +217,7 @@ mod tests {
     fn take_next<T>(waiting: &mut WaitingCalls<T>, of: &CallLine, but: u64) -> Option<T> {
         let key = waiting.next_of(of, but)?;
         let kept = waiting.take(key);
-        waiting.end_turn(of, key.0);
+        waiting.put_last(of, key.0);
         kept
     }
 

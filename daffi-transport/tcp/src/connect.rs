@@ -56,7 +56,7 @@ const SILENCE_BESIDE_A_REFUSAL: Duration = Duration::from_secs(2);
 /// # });
 /// ```
 pub async fn connect_stream(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), ConnectError> {
-    connect_stream_by(endpoint, &Turns::default()).await
+    connect_stream_by(endpoint, &AddressOrder::default()).await
 }
 
 /// Whether `endpoint` is one to connect to, whatever its scheme: `host:port`, and not port 0.
@@ -74,22 +74,25 @@ pub fn check_to_connect(endpoint: &Endpoint) -> Result<(), EndpointError> {
 }
 
 /// The same for who connects again and again: the address that gave way is tried last, by whatever
-/// attempt shares these turns.
+/// attempt shares this order.
 ///
 /// # Errors
 /// Those of [`connect_stream`].
 ///
 /// # Panics
 /// As [`connect_stream`] does.
-pub async fn connect_stream_by(endpoint: &Endpoint, turns: &Turns) -> Result<(TcpStream, SocketAddr), ConnectError> {
+pub async fn connect_stream_by(
+    endpoint: &Endpoint,
+    order: &AddressOrder,
+) -> Result<(TcpStream, SocketAddr), ConnectError> {
     check_to_connect(endpoint)?;
     let addresses = resolve(endpoint).await.map_err(|error| match error {
         ResolveError::Endpoint(error) => error.into(),
         ResolveError::Host(source) => ConnectError::failed(endpoint, Phase::Resolve, source),
     })?;
-    match first_of(turns.order(in_turn(addresses)), connect).await {
+    match first_of(order.apply(in_turn(addresses)), connect).await {
         Ok((address, stream)) => {
-            turns.note(address);
+            order.note(address);
             Ok((stream, canonical(address)))
         }
         Err(failures) => Err(ConnectError::failed(endpoint, Phase::Connect, all_failed(failures))),
@@ -98,7 +101,7 @@ pub async fn connect_stream_by(endpoint: &Endpoint, turns: &Turns) -> Result<(Tc
 
 /// Which of the addresses of one endpoint is tried last, because it was of no use. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Turns(Arc<Mutex<Tried>>);
+pub struct AddressOrder(Arc<Mutex<Tried>>);
 
 #[derive(Debug, Default)]
 struct Tried {
@@ -107,7 +110,7 @@ struct Tried {
     gave_way: Option<SocketAddr>,
 }
 
-impl Turns {
+impl AddressOrder {
     /// The address to which the last stream went is tried last from now on.
     pub fn give_way(&self) {
         let mut tried = self.tried();
@@ -118,7 +121,7 @@ impl Turns {
         self.tried().last = Some(address);
     }
 
-    fn order(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    fn apply(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         let gave_way = self.tried().gave_way;
         // Those behind it are next, so that each is tried however many are of no use.
         if let Some(at) = addresses.iter().position(|address| Some(*address) == gave_way) {
@@ -225,17 +228,17 @@ mod tests {
     #[test]
     fn an_address_that_took_the_stream_and_was_of_no_use_is_tried_last() {
         let all = addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1"]);
-        let turns = Turns::default();
-        turns.give_way();
-        assert_eq!(turns.order(all.clone()), all, "there was none");
-        turns.note(all[0]);
-        assert_eq!(turns.order(all.clone()), all, "it may be of use");
-        turns.clone().give_way();
-        assert_eq!(turns.order(all.clone()), [all[1], all[2], all[0]]);
-        turns.note(all[1]);
-        turns.give_way();
-        assert_eq!(turns.order(all.clone()), [all[2], all[0], all[1]]);
-        assert_eq!(turns.order(vec![all[1]]), [all[1]], "the only one is tried");
+        let order = AddressOrder::default();
+        order.give_way();
+        assert_eq!(order.apply(all.clone()), all, "there was none");
+        order.note(all[0]);
+        assert_eq!(order.apply(all.clone()), all, "it may be of use");
+        order.clone().give_way();
+        assert_eq!(order.apply(all.clone()), [all[1], all[2], all[0]]);
+        order.note(all[1]);
+        order.give_way();
+        assert_eq!(order.apply(all.clone()), [all[2], all[0], all[1]]);
+        assert_eq!(order.apply(vec![all[1]]), [all[1]], "the only one is tried");
     }
 
     #[tokio::test(start_paused = true)]

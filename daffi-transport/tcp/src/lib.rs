@@ -54,7 +54,7 @@ mod socket;
 mod transport;
 
 pub use crate::{
-    connect::{ATTEMPT_DELAY, Turns, check_to_connect, connect_stream, connect_stream_by},
+    connect::{ATTEMPT_DELAY, AddressOrder, check_to_connect, connect_stream, connect_stream_by},
     listen::StreamListener,
     movable::movable,
     path::TcpPath,

@@ -15,7 +15,7 @@ use daffi_transport::{
 use socket2::SockRef;
 use tokio::io::split;
 
-use crate::{StreamListener, TcpPath, Turns, check_to_connect, connect_stream_by, movable};
+use crate::{AddressOrder, StreamListener, TcpPath, check_to_connect, connect_stream_by, movable};
 
 /// The scheme of this transport.
 pub const SCHEME: &str = "tcp";
@@ -99,23 +99,23 @@ impl Listener for TcpListener {
 #[derive(Clone, Debug)]
 pub struct TcpConnector {
     endpoint: Endpoint,
-    turns: Turns,
+    order: AddressOrder,
 }
 
 impl TcpConnector {
     /// A connector to that endpoint. What is wrong with it shows when connecting.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, turns: Turns::default() }
+        Self { endpoint, order: AddressOrder::default() }
     }
 }
 
 impl Connector for TcpConnector {
     fn connect(&self, config: &LinkConfig) -> BoxFuture<'static, Result<Link, ConnectError>> {
-        let (Self { endpoint, turns }, config) = (self.clone(), *config);
+        let (Self { endpoint, order }, config) = (self.clone(), *config);
         Box::pin(async move {
             check(&endpoint)?;
-            let (stream, address) = connect_stream_by(&endpoint, &turns).await?;
+            let (stream, address) = connect_stream_by(&endpoint, &order).await?;
             let path = TcpPath::of(&stream);
             let (reader, writer) = stream.into_split();
             let peer = PeerInfo::new(SCHEME, address.to_string());
@@ -133,6 +133,6 @@ impl Connector for TcpConnector {
     }
 
     fn give_way(&self) {
-        self.turns.give_way();
+        self.order.give_way();
     }
 }

@@ -10,7 +10,7 @@ use daffi_transport::{
     BindError, BoxFuture, ConnectError, Connector, Endpoint, EndpointError, HttpOffer, HttpUpgrade, Link, LinkConfig,
     Listener, PeerInfo, Pending, Phase,
 };
-use daffi_transport_tcp::{StreamListener, TcpPath, Turns, check_to_connect, connect_stream_by, movable};
+use daffi_transport_tcp::{AddressOrder, StreamListener, TcpPath, check_to_connect, connect_stream_by, movable};
 use rustls::pki_types::ServerName;
 use tokio::io::split;
 use tokio_rustls::TlsAcceptor;
@@ -141,7 +141,7 @@ pub struct TlsConnector {
     endpoint: Endpoint,
     tls: tokio_rustls::TlsConnector,
     verifies: bool,
-    turns: Turns,
+    order: AddressOrder,
 }
 
 impl TlsConnector {
@@ -149,13 +149,13 @@ impl TlsConnector {
     #[must_use]
     pub fn new(endpoint: Endpoint, tls: ClientTls) -> Self {
         let verifies = tls.verifies();
-        Self { endpoint, tls: Arc::new(tls.config()).into(), verifies, turns: Turns::default() }
+        Self { endpoint, tls: Arc::new(tls.config()).into(), verifies, order: AddressOrder::default() }
     }
 
     /// Shares which of several addresses is tried last with others who connect to the same host.
     #[must_use]
-    pub fn turns(mut self, turns: Turns) -> Self {
-        self.turns = turns;
+    pub fn order(mut self, order: AddressOrder) -> Self {
+        self.order = order;
         self
     }
 
@@ -171,7 +171,7 @@ impl TlsConnector {
     /// operating system in others.
     pub async fn connect_stream(&self) -> Result<(TlsStream, PeerInfo), ConnectError> {
         let (host, name) = server_name(&self.endpoint)?;
-        let (stream, address) = connect_stream_by(&self.endpoint, &self.turns).await?;
+        let (stream, address) = connect_stream_by(&self.endpoint, &self.order).await?;
         let stream = match self.tls.connect(name, movable(stream)).await {
             Ok(stream) => TlsStream::new(stream),
             Err(error) => {
@@ -206,7 +206,7 @@ impl Connector for TlsConnector {
     }
 
     fn give_way(&self) {
-        self.turns.give_way();
+        self.order.give_way();
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 use daffi_transport::{BoxFuture, ConnectError, Connector, Endpoint, EndpointError, Link, LinkConfig, PeerInfo, Phase};
-use daffi_transport_tcp::{TcpPath, Turns, check_to_connect, connect_stream_by};
+use daffi_transport_tcp::{AddressOrder, TcpPath, check_to_connect, connect_stream_by};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tungstenite::handshake::{client::generate_key, derive_accept_key};
 
@@ -28,7 +28,7 @@ const ANSWER_ROOM: usize = 1024;
 pub struct WsConnector {
     endpoint: Endpoint,
     keepalive: Keepalive,
-    turns: Turns,
+    order: AddressOrder,
     #[cfg(feature = "tls")]
     tls: Option<daffi_transport_tls::ClientTls>,
 }
@@ -40,7 +40,7 @@ impl WsConnector {
         Self {
             endpoint,
             keepalive: Keepalive::default(),
-            turns: Turns::default(),
+            order: AddressOrder::default(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -70,7 +70,7 @@ impl WsConnector {
             peer.scheme = "wss";
             Ok(self.upgrade(stream, &address, peer, &config).await?.with_path(path))
         } else {
-            let connected = connect_stream_by(&address.below()?, &self.turns).await;
+            let connected = connect_stream_by(&address.below()?, &self.order).await;
             let (stream, remote) = connected.map_err(|error| error.of(&self.endpoint))?;
             let path = TcpPath::of(&stream);
             let peer = PeerInfo::new("ws", remote.to_string());
@@ -87,7 +87,7 @@ impl WsConnector {
             let rule = "wss:// needs settings that say whom to trust";
             return Err(daffi_transport::EndpointError::new(&self.endpoint, rule).into());
         };
-        let connector = daffi_transport_tls::TlsConnector::new(address.below()?, tls.clone()).turns(self.turns.clone());
+        let connector = daffi_transport_tls::TlsConnector::new(address.below()?, tls.clone()).order(self.order.clone());
         let (stream, peer) = connector.connect_stream().await?;
         let path = TcpPath::of(stream.tcp());
         Ok((stream, peer, path))
@@ -151,6 +151,6 @@ impl Connector for WsConnector {
     }
 
     fn give_way(&self) {
-        self.turns.give_way();
+        self.order.give_way();
     }
 }

@@ -147,7 +147,7 @@ impl Forwarder {
                     self.put_together(joins);
                 }
             }
-            Err(why) => self.turn_down(&frame, why),
+            Err(why) => self.refuse_unroutable(&frame, why),
         }
     }
 
@@ -156,14 +156,14 @@ impl Forwarder {
         match self.wait(frame, found) {
             None => return false,
             Some(Ok(())) => {}
-            Some(Err(why)) => self.turn_down(frame, why),
+            Some(Err(why)) => self.refuse_unroutable(frame, why),
         }
         true
     }
 
     /// Answers a request that nobody gets.
     #[cold]
-    fn turn_down(&mut self, frame: &Frame, why: Unroutable) {
+    fn refuse_unroutable(&mut self, frame: &Frame, why: Unroutable) {
         match why {
             Unroutable::Denied(denied) => self.deny_request(frame, denied),
             Unroutable::Refused(error) | Unroutable::Gone(error) | Unroutable::Nobody(error) => {

@@ -6,7 +6,7 @@ use daffi_wire::{CallId, Frame};
 
 use super::{
     beginning::ResultsWord,
-    streams::{NoStreamRoom, RoutedStreams, StaleData, StreamEnds},
+    streams::{NoStreamRoom, ResultsGo, RoutedStreams, StaleData, StreamEnds},
     uploads::{Upload, UploadPart, Uploads},
 };
 use crate::{
@@ -105,10 +105,9 @@ impl MemberCalls {
     /// number: an end only where the caller waits and takes none.
     pub(crate) fn results_word(&self, number: CallId, receiver: u64) -> ResultsWord {
         match self.streams.results_of(number, receiver) {
-            Some(Some(format)) => ResultsWord::Passes(format),
-            Some(None) => ResultsWord::Nowhere,
-            None if self.open.caller_of(number, receiver).is_some() => ResultsWord::Ends,
-            None => ResultsWord::Nowhere,
+            ResultsGo::In(format) => ResultsWord::Passes(format),
+            ResultsGo::Unasked if self.open.caller_of(number, receiver).is_some() => ResultsWord::Ends,
+            ResultsGo::Nowhere | ResultsGo::Unasked => ResultsWord::Nowhere,
         }
     }
 

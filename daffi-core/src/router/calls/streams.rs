@@ -139,6 +139,17 @@ pub(crate) enum ResultWay {
 #[derive(Debug)]
 pub(crate) struct NoStreamRoom;
 
+/// Where the results of a call go that come one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResultsGo {
+    /// To the caller, in this format.
+    In(FormatId),
+    /// The caller gave the call up, or what follows was said before.
+    Nowhere,
+    /// The caller takes none one by one.
+    Unasked,
+}
+
 impl RoutedStreams {
     /// A call is open of which a part passes in DATA, under this number at its receiver.
     pub(crate) fn open(
@@ -220,13 +231,14 @@ impl RoutedStreams {
         self.calls.get(&number).is_some_and(|call| call.receiver == receiver && call.items_at.is_some())
     }
 
-    /// The format of the results of the call that `receiver` knows under this number, or that they
-    /// go nowhere: its caller gave it up, or what follows was said before. `None`: the caller takes
-    /// none one by one.
-    pub(crate) fn results_of(&self, number: CallId, receiver: u64) -> Option<Option<FormatId>> {
-        let call = self.calls.get(&number).filter(|call| call.receiver == receiver)?;
-        let takes = call.results.is_some() && !call.begun;
-        (call.takes_results || call.begun).then(|| takes.then_some(call.format))
+    /// Where results go of the call that `receiver` knows under this number.
+    pub(crate) fn results_of(&self, number: CallId, receiver: u64) -> ResultsGo {
+        let call = self.calls.get(&number).filter(|call| call.receiver == receiver);
+        match call.filter(|call| call.takes_results || call.begun) {
+            None => ResultsGo::Unasked,
+            Some(call) if call.results.is_some() && !call.begun => ResultsGo::In(call.format),
+            Some(_) => ResultsGo::Nowhere,
+        }
     }
 
     /// The receiver says that results follow. Gives the caller's number the first time.

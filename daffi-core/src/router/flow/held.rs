@@ -53,8 +53,8 @@ struct HeldCall {
 /// What a frame waits for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum WaitsFor {
-    /// A call waits for its turn, where there are such, and costs so much of it.
-    Turn(u64),
+    /// A call waits for its place in line, where there is one, and costs so much of it.
+    Place(u64),
     /// It waits for so much credit.
     Credit(u64),
     /// It waits until nothing of the flow before is outstanding, for this flow to begin: nobody
@@ -186,7 +186,7 @@ impl Held {
             let waits = match self.line.front()? {
                 HeldPlace::Frame(_, waits) => Some(*waits),
                 HeldPlace::Call { number, mark } => {
-                    self.waiting(*number, *mark).map(|call| WaitsFor::Turn(call.cost()))
+                    self.waiting(*number, *mark).map(|call| WaitsFor::Place(call.cost()))
                 }
             };
             if waits.is_some_and(|waits| !may_go(waits)) {

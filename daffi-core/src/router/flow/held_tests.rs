@@ -46,7 +46,7 @@ impl Line {
     fn release(&mut self, mut credit: usize) -> Vec<String> {
         let mut gone = Vec::new();
         while let Some(released) = self.held.pop(|waits| {
-            if matches!(waits, WaitsFor::Turn(_)) {
+            if matches!(waits, WaitsFor::Place(_)) {
                 return true;
             }
             let pays = credit > 0;

@@ -151,10 +151,10 @@ impl ReceiverLine {
         passes
     }
 
-    /// Lets a request of one pass that has its turn.
-    pub(crate) fn take_turn(&self, place: &mut FairPlace, cost: u64) {
+    /// Lets a request of one pass that is at the head.
+    pub(crate) fn let_pass(&self, place: &mut FairPlace, cost: u64) {
         if let Some(line) = &mut self.state.lock().line {
-            line.take_turn(place, cost);
+            line.let_pass(place, cost);
         }
     }
 

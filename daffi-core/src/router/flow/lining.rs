@@ -42,8 +42,8 @@ impl Drop for Lined {
 pub(crate) enum GoesBy {
     /// In the line before their receiver, if there is one.
     Line,
-    /// It is the turn of their sender: the first goes by that.
-    Turn,
+    /// Their sender is at the head of it: the first goes by that.
+    Head,
     /// As there is no line for them.
     Credit,
 }
@@ -96,7 +96,7 @@ impl Sender {
     }
 
     /// Whether a nowait request of so many bytes and such a cost may pass now.
-    pub(crate) fn nowait_has_turn(
+    pub(crate) fn nowait_may_go(
         self: &Arc<Self>,
         flow: &mut RoutedFlow,
         receiver: &Arc<Peer>,
@@ -105,12 +105,12 @@ impl Sender {
     ) -> bool {
         !receiver.is_level_four()
             || !self.peer.asking.is_much_nowait(flow.account.outstanding() + cost, bytes, turn)
-            || self.has_turn(&mut flow.lined, receiver, cost, &mut GoesBy::Line)
+            || self.may_go(&mut flow.lined, receiver, cost, &mut GoesBy::Line)
     }
 
     /// Whether a request of that cost may go. It is counted in the line, if there is one, or its
     /// sender has a place there.
-    pub(crate) fn has_turn(
+    pub(crate) fn may_go(
         self: &Arc<Self>,
         lined: &mut Option<Lined>,
         receiver: &Arc<Peer>,
@@ -119,10 +119,10 @@ impl Sender {
     ) -> bool {
         match by {
             GoesBy::Credit => return true,
-            GoesBy::Turn => {
+            GoesBy::Head => {
                 *by = GoesBy::Line;
                 if let Some(lined) = lined {
-                    receiver.line.take_turn(&mut lined.place, cost);
+                    receiver.line.let_pass(&mut lined.place, cost);
                 }
                 return true;
             }
@@ -133,8 +133,8 @@ impl Sender {
         receiver.line.pass(&receiver.conn, &mut lined.place, cost, || Arc::downgrade(self))
     }
 
-    /// It is the turn of this member in the line before `receiver`, or there is no line any more.
-    fn take_turn(self: &Arc<Self>, receiver: &Arc<Peer>, by: GoesBy) {
+    /// This member is at the head of the line before `receiver`, or there is no line any more.
+    fn go_on(self: &Arc<Self>, receiver: &Arc<Peer>, by: GoesBy) {
         if let Some(flow) = self.flows.lock().get_mut(&receiver.id()) {
             if let Some(lined) = &mut flow.lined {
                 lined.leave();
@@ -162,7 +162,7 @@ impl Peer {
     /// no further calls.
     pub(crate) fn let_line_go(self: &Arc<Self>) {
         for sender in self.callers() {
-            sender.take_turn(self, GoesBy::Credit);
+            sender.go_on(self, GoesBy::Credit);
         }
     }
 
@@ -171,11 +171,11 @@ impl Peer {
         let Ping::Answers(token) = Ping::read(frame)? else { return Ok(()) };
         let let_go = self.line.on_mark(token);
         for sender in let_go.iter().filter_map(Weak::upgrade) {
-            sender.take_turn(self, GoesBy::Line);
+            sender.go_on(self, GoesBy::Line);
         }
         while let Some(next) = self.line.next() {
             if let Some(sender) = next.upgrade() {
-                sender.take_turn(self, GoesBy::Turn);
+                sender.go_on(self, GoesBy::Head);
             }
         }
         self.line.mark(&self.conn);

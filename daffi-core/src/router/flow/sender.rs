@@ -292,7 +292,7 @@ impl Sender {
         let has_credit = flow.note_asked(cost);
         let passes = flow.held.is_empty()
             && flow.account.can_pay(cost)
-            && self.nowait_has_turn(flow, receiver, (frame.as_bytes().len(), cost), turn);
+            && self.nowait_may_go(flow, receiver, (frame.as_bytes().len(), cost), turn);
         if !passes || !flow.account.pay(cost) {
             let held = if has_credit { self.held_frame(frame) } else { self.uncredited_frame(frame) };
             flow.held.push(held, WaitsFor::Credit(cost));
@@ -372,10 +372,10 @@ impl Sender {
         while let Some(released) = {
             let may_renew = flow.may_renew();
             let RoutedFlow { account, held, lined, .. } = flow;
-            let mut has_turn = |cost| self.has_turn(lined, receiver, cost, &mut by);
+            let mut may_go = |cost| self.may_go(lined, receiver, cost, &mut by);
             held.pop(|waits| match waits {
-                WaitsFor::Turn(cost) => has_turn(cost),
-                WaitsFor::Credit(cost) => account.can_pay(cost) && has_turn(cost) && account.pay(cost),
+                WaitsFor::Place(cost) => may_go(cost),
+                WaitsFor::Credit(cost) => account.can_pay(cost) && may_go(cost) && account.pay(cost),
                 WaitsFor::Quiet(_) => may_renew,
                 WaitsFor::News => false,
             })
@@ -383,7 +383,7 @@ impl Sender {
             // To a connection that has just ended nothing goes any more.
             let _gone = match released {
                 Released::Call { number, frame, data } => self.forward_call(receiver, number, (&frame, &data)),
-                Released::Frame(frame, WaitsFor::News | WaitsFor::Turn(_)) => {
+                Released::Frame(frame, WaitsFor::News | WaitsFor::Place(_)) => {
                     receiver.conn.forward(Class::Nowait, &frame).map(drop)
                 }
                 Released::Frame(frame, WaitsFor::Credit(cost)) => self.forward_nowait(flow, receiver, &frame, cost),

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::{router::Peer, session::CallLine};
 
-/// Signs that calls may go which wait, gathered until the task has its turn. Whoever gives one does
+/// Signs that calls may go which wait, gathered until the task runs. Whoever gives one does
 /// nothing else: whatever follows happens in the task, and under no lock of others.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {

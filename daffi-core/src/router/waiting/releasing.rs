@@ -50,7 +50,7 @@ pub(crate) async fn release_waiting(shared: Arc<RouterShared>) {
             for sign in signs {
                 releasing.heed(&shared, sign);
             }
-            let Some(member) = releasing.turns.pop_front() else { break };
+            let Some(member) = releasing.next.pop_front() else { break };
             releasing.let_go_to(&shared, member);
             yield_now().await;
         }
@@ -62,7 +62,7 @@ pub(crate) async fn release_waiting(shared: Arc<RouterShared>) {
 struct Releasing {
     awaited: FxHashMap<u64, AwaitedMember>,
     /// Those of them who may take some now.
-    turns: VecDeque<u64>,
+    next: VecDeque<u64>,
 }
 
 #[derive(Debug)]
@@ -71,8 +71,8 @@ struct AwaitedMember {
     /// The lines in which it is awaited: its next call comes from the first.
     lines: VecDeque<CallLine>,
     known: Names<CallLine>,
-    /// It stands among those who have a turn.
-    has_turn: bool,
+    /// It stands among those who are next.
+    is_next: bool,
 }
 
 impl Releasing {
@@ -83,7 +83,7 @@ impl Releasing {
                 self.await_in(&peer, lines);
             }
             Sign::IsAwaited(peer, line) => self.await_in(&peer, [line]),
-            Sign::TakesMore(member) => self.give_turn(member),
+            Sign::TakesMore(member) => self.put_next(member),
             Sign::Left(member) => {
                 let gone = self.awaited.remove(&member);
                 for line in gone.into_iter().flat_map(|gone| gone.lines) {
@@ -98,14 +98,14 @@ impl Releasing {
             peer: Arc::clone(peer),
             lines: VecDeque::new(),
             known: Names::default(),
-            has_turn: false,
+            is_next: false,
         });
         for line in lines {
             if member.known.insert(line.clone()) {
                 member.lines.push_back(line);
             }
         }
-        self.give_turn(peer.id());
+        self.put_next(peer.id());
     }
 
     /// Another than `but` is awaited in a line from now on, if somebody takes its calls: that one
@@ -117,18 +117,18 @@ impl Releasing {
         }
     }
 
-    fn give_turn(&mut self, member: u64) {
+    fn put_next(&mut self, member: u64) {
         if let Some(awaited) = self.awaited.get_mut(&member)
-            && !std::mem::replace(&mut awaited.has_turn, true)
+            && !std::mem::replace(&mut awaited.is_next, true)
         {
-            self.turns.push_back(member);
+            self.next.push_back(member);
         }
     }
 
-    /// Lets some calls go to a member whose turn it is.
+    /// Lets some calls go to a member that is next.
     fn let_go_to(&mut self, shared: &RouterShared, id: u64) {
         let Some(member) = self.awaited.get_mut(&id) else { return };
-        member.has_turn = false;
+        member.is_next = false;
         let (mut takes, mut given_up) = (true, Vec::new());
         for _ in 0..AT_ONCE {
             let Some(line) = member.lines.front() else { break };
@@ -148,7 +148,7 @@ impl Releasing {
         if member.lines.is_empty() {
             self.awaited.remove(&id);
         } else if takes {
-            self.give_turn(id);
+            self.put_next(id);
         }
         for line in given_up {
             self.await_another(shared, line, id);
@@ -233,7 +233,7 @@ impl RouterShared {
             Sent::Left => return Onward::Withdrawn,
             Sent::Refused(error) => {
                 let refused = waiting.calls.take(key);
-                waiting.calls.end_turn(line, key.0);
+                waiting.calls.put_last(line, key.0);
                 drop(waiting);
                 if let Some(call) = refused {
                     self.refuse_call(&call.sender.peer, key.1, "", &line.method, &error);
@@ -241,7 +241,7 @@ impl RouterShared {
                 return Onward::Passed;
             }
         }
-        waiting.calls.end_turn(line, key.0);
+        waiting.calls.put_last(line, key.0);
         Onward::Passed
     }
 

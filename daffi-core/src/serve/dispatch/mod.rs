@@ -216,7 +216,7 @@ impl Running {
         let data = self.arguments.as_ref().and_then(|call| call.data());
         let arguments = data.and_then(|data| data.inflow.as_ref());
         if let Some(arguments) = arguments {
-            arguments.begin_turn();
+            arguments.begin_poll();
         }
         let polled = self.future.as_mut().poll(cx);
         let waits = polled.is_pending() && arguments.is_some_and(|arguments| arguments.is_awaited(cx.waker()));
