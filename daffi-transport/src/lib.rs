@@ -56,4 +56,4 @@ pub use crate::{
 /// The program of this crate's README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-struct Readme;
+struct TransportReadme;
