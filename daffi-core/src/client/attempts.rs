@@ -10,6 +10,7 @@ use super::{
     ClientConn, ClientCore,
     establish::{Ends, establish},
     hello_line::HelloLine,
+    schedule::Tried,
 };
 use crate::error::InitializationError;
 
@@ -36,20 +37,26 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(shared: &'a Arc<ClientCore>, ends: &'a Ends, before: Option<&'a ClientConn>) -> Self {
-        let (open, trying, line) = (FuturesUnordered::new(), Vec::new(), Arc::default());
+    /// `turn`: how long one has its turn to say HANDSHAKE while others wait for their first.
+    pub(super) fn new(
+        shared: &'a Arc<ClientCore>,
+        ends: &'a Ends,
+        before: Option<&'a ClientConn>,
+        turn: Duration,
+    ) -> Self {
+        let (open, trying, line) = (FuturesUnordered::new(), Vec::new(), Arc::new(HelloLine::new(turn)));
         Self { shared, ends, before, line, open, trying, next_at: Instant::now() }
     }
 
-    /// Begins an attempt at this address, in this round of it, counted from 0.
-    pub(super) fn begin(&mut self, at: usize, round: u32) {
+    /// Begins an attempt at this address, where that came of those before.
+    pub(super) fn begin(&mut self, at: usize, tried: Tried) {
         let (shared, ends, before, line) = (self.shared, self.ends, self.before, Arc::clone(&self.line));
         shared.addresses.choose(at);
         self.trying.push(at);
         self.next_at = Instant::now() + HEAD_START;
         self.open.push(Box::pin(async move {
-            let patience = shared.addresses.patience(&shared.node.config, round);
-            (at, establish(shared, ends, before, &line, (at, patience)).await)
+            let patience = shared.addresses.patience(&shared.node.config, tried.silences);
+            (at, establish(shared, ends, before, (&line, tried), (at, patience)).await)
         }));
     }
 

@@ -1,6 +1,6 @@
 //! Whose doing it is that a connection loses this node's name.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -11,31 +11,41 @@ use crate::deadline::later;
 /// Servers of this project give a connection 10 s to say it, unless they are set otherwise.
 const ON_ITS_WAY: Duration = Duration::from_secs(30);
 
-/// Until when an eviction counts as the doing of another HANDSHAKE of this node: of one that was
-/// said while a connection stands, or given up before it. One by another node of this name that
-/// comes later is what it seems to be.
+/// HANDSHAKEs of this node that may yet take its name from a connection: those that were said while
+/// it stands, or given up before it. One eviction counts as the doing of each, until its time is
+/// over. One by another node of this name that comes beyond that is what it seems to be.
 #[derive(Debug, Default)]
-pub(super) struct Contest(Mutex<Option<Instant>>);
+pub(super) struct Contest(Mutex<VecDeque<Instant>>);
 
 impl Contest {
     /// Such a HANDSHAKE was said, or given up.
     pub(super) fn begin(&self) {
-        *self.0.lock() = Some(later(ON_ITS_WAY));
+        let ends = &mut *self.0.lock();
+        forget_past(ends);
+        // They are given up one after another, so that there are few.
+        ends.push_back(later(ON_ITS_WAY));
     }
 
-    /// What was on its way has arrived, or has its end.
-    pub(super) fn end(&self) {
-        *self.0.lock() = None;
+    /// One of them has arrived, or was refused.
+    pub(super) fn end_one(&self) {
+        self.0.lock().pop_front();
     }
 
     pub(super) fn goes_on(&self) -> bool {
-        self.0.lock().is_some_and(|until| until > Instant::now())
+        let ends = &mut *self.0.lock();
+        forget_past(ends);
+        !ends.is_empty()
     }
 
     /// The same for a connection that is made next.
     pub(super) fn of_next(&self) -> Self {
-        Self(Mutex::new(*self.0.lock()))
+        Self(Mutex::new(self.0.lock().clone()))
     }
+}
+
+fn forget_past(ends: &mut VecDeque<Instant>) {
+    let now = Instant::now();
+    ends.retain(|end| *end > now);
 }
 
 #[cfg(test)]
@@ -43,15 +53,21 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_goes_on_for_a_while_or_until_it_is_ended() {
+    async fn it_goes_on_for_a_while_or_until_each_has_ended() {
         let contest = Contest::default();
         assert!(!contest.goes_on());
         contest.begin();
+        contest.begin();
         let next = contest.of_next();
-        assert!(contest.goes_on() && next.goes_on());
-        contest.end();
+        contest.end_one();
+        assert!(contest.goes_on());
+        contest.end_one();
         assert!(!contest.goes_on() && next.goes_on());
-        tokio::time::sleep(ON_ITS_WAY).await;
-        assert!(!next.goes_on());
+        tokio::time::sleep(ON_ITS_WAY / 2).await;
+        next.begin();
+        tokio::time::sleep(ON_ITS_WAY / 2).await;
+        assert!(next.goes_on());
+        next.end_one();
+        assert!(!next.goes_on(), "the first two are past");
     }
 }

@@ -1,11 +1,11 @@
 //! How a client gets one connection.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use daffi_transport::{Link, LinkConfig};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::sleep_until,
+    time::{sleep, sleep_until},
 };
 
 use super::{
@@ -14,7 +14,8 @@ use super::{
     attempts::Attempts,
     callers::Callers,
     connection::ClientHandler,
-    hello_line::{HelloLine, HelloTurn},
+    hello_line::{HelloLine, HelloTurn, TURN},
+    schedule::{Schedule, Tried},
     token,
 };
 use crate::{
@@ -28,29 +29,38 @@ use crate::{
 /// Where a connection that has ended says so, and why.
 pub(super) type Ends = mpsc::UnboundedSender<(u64, Disconnected)>;
 
+/// A link that waits for its turn for so long is closed, and made anew when that comes: its server
+/// gives it the time of one handshake, of which nothing was sent, and closes the oldest of such
+/// links when there are many.
+const LINK_WAITS: Duration = Duration::from_millis(500);
+
 /// Tries each address once, beginning with the one whose turn it is. The one that works first has
 /// it from then on.
 ///
-/// `round`: how often that was done before, counted from 0.
+/// `schedule`: what came of the attempts before.
 pub(super) async fn establish_any(
     shared: &Arc<ClientCore>,
     ends: &Ends,
-    round: u32,
+    schedule: &mut Schedule,
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let (first, count) = (shared.addresses.at(), shared.addresses.len());
-    let mut attempts = Attempts::new(shared, ends, None);
+    let mut attempts = Attempts::new(shared, ends, None, TURN);
     let (mut begun, mut failed) = (0, Vec::new());
     while failed.len() < count {
         let next_at = attempts.next_at();
         tokio::select! {
             biased;
-            (_, made) = attempts.ended() => match made {
+            (at, made) = attempts.ended() => match made {
                 Ok(conn) => return Ok(conn),
                 Err(error) if shared.node.life.is_stopping() && attempts.is_empty() => return Err(error),
-                Err(error) => failed.push(error),
+                Err(error) => {
+                    schedule.note_tried(at, Tried::once(&error));
+                    failed.push(error);
+                }
             },
             () = sleep_until(next_at), if begun < count => {
-                attempts.begin((first + begun) % count, round);
+                let at = (first + begun) % count;
+                attempts.begin(at, schedule.tried(at));
                 begun += 1;
             }
         }
@@ -70,19 +80,69 @@ pub(super) async fn establish(
     shared: &Arc<ClientCore>,
     ends: &Ends,
     before: Option<&ClientConn>,
-    line: &HelloLine,
+    (line, tried): (&HelloLine, Tried),
     (at, patience): (usize, Patience),
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let link = connect(shared, at, patience).await?;
-    let turn = tokio::select! {
+    let failed = |source| {
+        let endpoint = shared.addresses.connector(at).endpoint().to_string();
+        InitializationError::Handshake { endpoint, source }
+    };
+    let stood = tokio::select! {
         biased;
-        () = shared.node.life.stopping.cancelled() => {
-            let endpoint = shared.addresses.connector(at).endpoint().to_string();
-            return Err(InitializationError::Handshake { endpoint, source: Disconnected::Stopped });
-        }
-        turn = line.turn(patience.handshake) => turn,
+        () = shared.node.life.stopping.cancelled() => Err(Disconnected::Stopped),
+        stood = stand_in_line(link, line.turn(tried)) => stood,
+    };
+    let (link, mut turn) = stood.map_err(failed)?;
+    let link = match link {
+        Some(link) => link,
+        None => connect_anew(shared, &mut turn, (at, patience)).await.map_err(failed)?,
     };
     shake_hands(shared, ends, before, (link, turn), (at, patience)).await
+}
+
+/// Waits for a turn, and gives the link back unless it has become old meanwhile. Who waits with one
+/// that ends waits no more.
+async fn stand_in_line<'a>(
+    mut link: Link,
+    turn: impl Future<Output = HelloTurn<'a>>,
+) -> Result<(Option<Link>, HelloTurn<'a>), Disconnected> {
+    let mut turn = pin!(turn);
+    tokio::select! {
+        biased;
+        turn = &mut turn => return Ok((Some(link), turn)),
+        read = poll_fn(|cx| link.reader.poll_fill(cx, 1)) => match read {
+            Ok(0) => return Err(Disconnected::PeerClosed),
+            // A server that speaks before it is spoken to has given this link up.
+            Ok(_) => {}
+            Err(error) => return Err(Disconnected::Link(error)),
+        },
+        () = sleep(LINK_WAITS) => {}
+    }
+    drop(link);
+    Ok((None, turn.await))
+}
+
+/// Makes a link again to an address where one stood, in the time of this turn.
+async fn connect_anew(
+    shared: &ClientCore,
+    turn: &mut HelloTurn<'_>,
+    (at, patience): (usize, Patience),
+) -> Result<Link, Disconnected> {
+    let connected = tokio::select! {
+        biased;
+        connected = connect(shared, at, patience) => connected,
+        within = turn.is_over() => return Err(Disconnected::HandshakeTimeout(within)),
+    };
+    // It had its turn, so that this counts as a handshake that failed.
+    connected.map_err(|error| match error {
+        InitializationError::Handshake { source, .. } => source,
+        InitializationError::ConnectTimeout { after, .. } => Disconnected::HandshakeTimeout(after),
+        error => {
+            tracing::debug!(node = %shared.node.name, error = &error as &dyn std::error::Error, "a link could not be made anew");
+            Disconnected::PeerClosed
+        }
+    })
 }
 
 /// The same over a link that stands.
@@ -114,8 +174,7 @@ pub(super) async fn shake_hands(
     let client = ClientConn::new(shared, Arc::clone(&conn), session);
     let (opened, answer) = oneshot::channel();
     let handler = handler(shared, &client, opened, ends);
-    let mut attempt = Attempt { shared, conn: &conn, before, works: false };
-    attempt.contest();
+    let mut attempt = Attempt::begin(shared, &conn, before);
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(Class::Notice, &hello);
     let driver = Driver::new(link, Arc::clone(&conn), handler, config, patience.handshake, None);
@@ -126,36 +185,54 @@ pub(super) async fn shake_hands(
             () = cut.cancelled() => {}
         }
     });
-    answered(answer, node, &conn, &mut turn).await.map_err(failed)?;
-    attempt.works = true;
-    shared.unanswered.end();
-    Ok(client)
+    let answered = answered(answer, node, &conn, &mut turn).await;
+    attempt.came_to = match &answered {
+        Ok(()) => CameTo::Works,
+        Err(Disconnected::HandshakeTimeout(_)) => CameTo::GivenUp,
+        Err(_) => CameTo::Refused,
+    };
+    answered.map(|()| client).map_err(failed)
 }
 
-/// An attempt of which the handshake was sent: its server may take it for the connection of this
-/// node, whatever comes of it here. Dropped, it ends unless it works.
+/// An attempt of which the handshake was sent. Dropped, its connection ends unless it works.
 struct Attempt<'a> {
     shared: &'a ClientCore,
     conn: &'a Conn,
     /// The connection before, which may stand.
     before: Option<&'a ClientConn>,
-    works: bool,
+    came_to: CameTo,
 }
 
-impl Attempt<'_> {
+enum CameTo {
+    Works,
+    /// Its server has said so, or has closed the connection: it takes no name any more.
+    Refused,
+    /// Nothing came in time, or it is not waited for. Its server may take the handshake for the
+    /// connection of this node whenever it comes to it.
+    GivenUp,
+}
+
+impl<'a> Attempt<'a> {
     /// From here on an eviction of the connection before is likely to be its doing.
-    fn contest(&self) {
-        self.before.inspect(|before| before.contest.begin());
+    fn begin(shared: &'a ClientCore, conn: &'a Conn, before: Option<&'a ClientConn>) -> Self {
+        before.inspect(|before| before.contest.begin());
+        Self { shared, conn, before, came_to: CameTo::GivenUp }
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if !self.works {
-            self.contest();
-            self.shared.unanswered.begin();
-            self.conn.end(Disconnected::Replaced, false);
+        if matches!(self.came_to, CameTo::Works) {
+            return;
         }
+        if let Some(before) = self.before {
+            before.contest.end_one();
+        }
+        if matches!(self.came_to, CameTo::GivenUp) {
+            self.before.inspect(|before| before.contest.begin());
+            self.shared.unanswered.begin();
+        }
+        self.conn.end(Disconnected::Replaced, false);
     }
 }
 

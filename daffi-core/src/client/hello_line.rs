@@ -2,53 +2,64 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::{
-    sync::{Mutex as AsyncMutex, MutexGuard, Notify},
+    sync::{Mutex as AsyncMutex, MutexGuard, watch},
     time::{Instant, sleep_until},
 };
 
-/// How long the answer to a HANDSHAKE is waited for at an address that was silent before, while
-/// another one waits that was so less often.
-const SILENT_BEFORE: Duration = Duration::from_millis(250);
+use super::schedule::Tried;
+
+/// How long one has its turn while others wait that had none yet: they share this time.
+pub(super) const TURN: Duration = Duration::from_millis(1500);
+
+/// The same for who leaves a server that stops, so that it is elsewhere before that has given it up
+/// after 2 s.
+pub(super) const TURN_OF_WHO_MOVES: Duration = Duration::from_millis(500);
+
+/// The least of these times, and the time of one that was silent before.
+const SHORT: Duration = Duration::from_millis(250);
 
 /// Attempts that are made side by side say HANDSHAKE one after another, in the order in which their
 /// links stood: two addresses may be ways to one server, and there the second HANDSHAKE takes the
 /// name from the first.
-#[derive(Debug, Default)]
+///
+/// Who had its turn in vain hurries nobody: an address that refuses, and is back at once, would
+/// else keep the time of one that is slow too short for ever.
+#[derive(Debug)]
 pub(super) struct HelloLine {
     first: AsyncMutex<()>,
-    /// How long each of those who wait would wait for its own answer.
-    waiting: Mutex<Vec<Duration>>,
-    /// One began to wait, or waits no more.
-    changed: Notify,
+    time: Duration,
+    /// How many wait for their first turn since there was a connection.
+    new: watch::Sender<u32>,
 }
 
 impl HelloLine {
-    /// Waits until nobody else's HANDSHAKE is under way. `patience`: how long the answer may take.
-    /// Cancel safe.
-    pub(super) async fn turn(&self, patience: Duration) -> HelloTurn<'_> {
-        self.waiting.lock().push(patience);
-        self.changed.notify_one();
-        let _waits = Waits(self, patience);
-        HelloTurn { _first: self.first.lock().await, line: self, patience, begun: Instant::now() }
+    /// `time`: how long one has its turn while others wait for their first.
+    pub(super) fn new(time: Duration) -> Self {
+        Self { first: AsyncMutex::default(), time, new: watch::Sender::default() }
     }
 
-    /// The least patience of those who wait.
-    fn least(&self) -> Option<Duration> {
-        self.waiting.lock().iter().min().copied()
+    /// Waits until nobody else's HANDSHAKE is under way. Cancel safe.
+    pub(super) async fn turn(&self, tried: Tried) -> HelloTurn<'_> {
+        let _waits = (tried.turns == 0).then(|| WaitsInLine::begin(&self.new));
+        let first = self.first.lock().await;
+        HelloTurn { _first: first, line: self, was_silent: tried.silences > 0, begun: Instant::now() }
     }
 }
 
-struct Waits<'a>(&'a HelloLine, Duration);
+/// One more waits for its first turn, until this is dropped.
+struct WaitsInLine<'a>(&'a watch::Sender<u32>);
 
-impl Drop for Waits<'_> {
+impl<'a> WaitsInLine<'a> {
+    fn begin(new: &'a watch::Sender<u32>) -> Self {
+        new.send_modify(|new| *new += 1);
+        Self(new)
+    }
+}
+
+impl Drop for WaitsInLine<'_> {
     fn drop(&mut self) {
-        let waiting = &mut *self.0.waiting.lock();
-        if let Some(at) = waiting.iter().position(|patience| *patience == self.1) {
-            waiting.swap_remove(at);
-        }
-        self.0.changed.notify_one();
+        self.0.send_modify(|new| *new -= 1);
     }
 }
 
@@ -57,28 +68,29 @@ impl Drop for Waits<'_> {
 pub(super) struct HelloTurn<'a> {
     _first: MutexGuard<'a, ()>,
     line: &'a HelloLine,
-    patience: Duration,
+    was_silent: bool,
     begun: Instant,
 }
 
 impl HelloTurn<'_> {
-    /// Waits until another one is to have its turn: three quarters of the time that this one has,
-    /// so that who leaves a server that stops is elsewhere before that has given it up after 2 s.
-    /// Gives the time that it had, which begins anew. For ever if nobody waits. Cancel safe.
+    /// Waits until another one is to have its first turn. Gives the time that this one had, which
+    /// begins anew. For ever if nobody waits for that. Cancel safe.
     pub(super) async fn is_over(&mut self) -> Duration {
+        let mut waiting = self.line.new.subscribe();
         loop {
-            // Who was silent more often is given more time each time.
-            let within = self.line.least().map(|patience| match patience < self.patience {
-                true => SILENT_BEFORE,
-                false => self.patience * 3 / 4,
-            });
+            let within = match *waiting.borrow_and_update() {
+                0 => None,
+                _ if self.was_silent => Some(SHORT),
+                new => Some((self.line.time / new).max(SHORT)),
+            };
             let over_at = self.begun + within.unwrap_or_default();
             tokio::select! {
                 () = sleep_until(over_at), if within.is_some() => {
                     self.begun = Instant::now();
                     return within.unwrap_or_default();
                 }
-                () = self.line.changed.notified() => {}
+                // The line outlives its turns.
+                _ = waiting.changed() => {}
             }
         }
     }
@@ -93,32 +105,48 @@ mod tests {
 
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    const NEW: Tried = Tried { silences: 0, turns: 0 };
+    const SILENT: Tried = Tried { silences: 1, turns: 1 };
+    const REFUSED: Tried = Tried { silences: 0, turns: 1 };
 
     #[tokio::test(start_paused = true)]
     async fn one_is_first_and_has_its_time_until_another_waits() {
-        let line = HelloLine::default();
-        let mut first = line.turn(4 * SECOND).now_or_never().unwrap();
+        let line = HelloLine::new(TURN);
+        let mut first = line.turn(NEW).now_or_never().unwrap();
         let begun = first.begun;
         {
             // Who gives up waiting hurries nobody.
-            let mut other = pin!(line.turn(4 * SECOND));
+            let mut other = pin!(line.turn(NEW));
             assert!(futures::poll!(&mut other).is_pending());
         }
-        assert!(timeout(60 * SECOND, first.is_over()).await.is_err(), "nobody waits");
+        assert!(timeout(TURN * 60, first.is_over()).await.is_err(), "nobody waits");
         drop(first);
-        let mut first = line.turn(4 * SECOND).now_or_never().unwrap();
-        let mut second = Box::pin(line.turn(8 * SECOND));
+        let mut first = line.turn(NEW).now_or_never().unwrap();
+        let mut second = Box::pin(line.turn(NEW));
         assert!(futures::poll!(&mut second).is_pending());
-        assert_eq!(first.is_over().await, 3 * SECOND);
-        assert_eq!(begun.elapsed(), 63 * SECOND);
-        assert_eq!(first.is_over().await, 3 * SECOND, "its time began anew");
-        let mut third = Box::pin(line.turn(2 * SECOND));
+        assert_eq!(first.is_over().await, TURN);
+        assert_eq!(begun.elapsed(), TURN * 61);
+        assert_eq!(first.is_over().await, TURN, "its time began anew");
+        let mut third = Box::pin(line.turn(NEW));
         assert!(futures::poll!(&mut third).is_pending());
-        assert_eq!(first.is_over().await, SILENT_BEFORE);
+        assert_eq!(first.is_over().await, TURN / 2, "two share it");
         drop(first);
         drop(second.await);
         third.await;
-        assert!(line.least().is_none());
+        assert_eq!(*line.new.borrow(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_had_its_turn_in_vain_hurries_nobody_and_has_a_short_one_if_it_was_silent() {
+        let line = HelloLine::new(TURN);
+        let mut first = line.turn(SILENT).now_or_never().unwrap();
+        let mut others = [Box::pin(line.turn(REFUSED)), Box::pin(line.turn(SILENT))];
+        for other in &mut others {
+            assert!(futures::poll!(other).is_pending());
+        }
+        assert!(timeout(TURN * 60, first.is_over()).await.is_err());
+        let mut new = Box::pin(line.turn(NEW));
+        assert!(futures::poll!(&mut new).is_pending());
+        assert_eq!(first.is_over().await, SHORT);
     }
 }

@@ -7,8 +7,10 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     ClientConn,
     attempts::Attempts,
+    hello_line::TURN_OF_WHO_MOVES,
     pauses::HowEnded,
     replacing::{Holds, Retries},
+    schedule::Tried,
     supervisor::Kept,
 };
 use crate::error::Disconnected;
@@ -34,7 +36,7 @@ impl Kept<'_> {
         let left = addresses.endpoint().to_string();
         self.moves_at = None;
         let (ends, current) = (self.ends, Arc::clone(&self.current));
-        let mut attempts = Attempts::new(shared, ends, Some(&current));
+        let mut attempts = Attempts::new(shared, ends, Some(&current), TURN_OF_WHO_MOVES);
         while self.has_reason_to_move() {
             let next = self.schedule.next_other(here, |at| attempts.are_at(at));
             if attempts.is_empty() {
@@ -63,14 +65,14 @@ impl Kept<'_> {
                         }
                     }
                     Err(error) => {
-                        let was_silent = error.is_silence();
+                        let once = Tried::once(&error);
                         let error: &dyn std::error::Error = &error;
-                        self.schedule.note_failure(at, &error.to_string(), was_silent);
+                        self.schedule.note_failure(at, &error.to_string(), once);
                         tracing::debug!(node = %shared.node.name, error, "cannot move on to here");
                     }
                 },
                 () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
-                    attempts.begin(at, self.schedule.silences(at));
+                    attempts.begin(at, self.schedule.tried(at));
                 }
             }
         }

@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{ClientConn, ClientCore, attempts::Attempts, establish::Ends, schedule::Schedule};
+use super::{
+    ClientConn, ClientCore,
+    attempts::Attempts,
+    establish::Ends,
+    hello_line::TURN,
+    schedule::{Schedule, Tried},
+};
 use crate::error::InitializationError;
 
 /// Tries until it works or the node is stopped: each address when its time has come, beside those
@@ -20,7 +26,7 @@ pub(super) async fn persist(
     let mut lost = before.map(|_| (addresses.at(), Instant::now() + schedule.at_first()));
     // Without one before the address whose turn it is comes first.
     let mut last = lost.map_or(addresses.at() + addresses.len() - 1, |(at, _)| at);
-    let mut attempts = Attempts::new(shared, ends, before);
+    let mut attempts = Attempts::new(shared, ends, before, TURN);
     loop {
         let next = schedule.next(last, |at| attempts.are_at(at)).map(|(at, due)| {
             let moment = lost.filter(|(lost, _)| at != *lost).map(|(_, moment)| moment);
@@ -39,7 +45,7 @@ pub(super) async fn persist(
             },
             () = shared.node.life.stopping.cancelled(), if attempts.is_empty() => return None,
             () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
-                attempts.begin(at, schedule.silences(at));
+                attempts.begin(at, schedule.tried(at));
                 (last, lost) = (at, None);
             }
         }
@@ -47,10 +53,10 @@ pub(super) async fn persist(
 }
 
 fn note_failure(shared: &ClientCore, schedule: &mut Schedule, at: usize, error: &InitializationError) {
-    let was_silent = error.is_silence();
+    let once = Tried::once(error);
     let error: &dyn std::error::Error = error;
     // The last that is told of an address is what holds of it.
-    if schedule.note_failure(at, &with_causes(error), was_silent) {
+    if schedule.note_failure(at, &with_causes(error), once) {
         tracing::warn!(node = %shared.node.name, error, "no connection yet; trying on");
     } else {
         tracing::debug!(node = %shared.node.name, error, "no connection yet");

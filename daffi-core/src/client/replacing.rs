@@ -9,7 +9,8 @@ use super::{
     ClientConn, ClientCore, ClientState,
     addresses::Patience,
     establish::{connect, shake_hands},
-    hello_line::HelloLine,
+    hello_line::{HelloLine, TURN},
+    schedule::Tried,
     supervisor::Kept,
 };
 use crate::{
@@ -122,8 +123,8 @@ impl Kept<'_> {
         link: Link,
         (at, patience): (usize, Patience),
     ) -> Result<Arc<ClientConn>, InitializationError> {
-        let (shared, line, within) = (self.shared, HelloLine::default(), patience.handshake);
-        let link = (link, line.turn(within).await);
+        let (shared, line, within) = (self.shared, HelloLine::new(TURN), patience.handshake);
+        let link = (link, line.turn(Tried::default()).await);
         let shaken = in_time(within, shake_hands(shared, self.ends, Some(old), link, (at, patience))).await;
         shaken.unwrap_or_else(|_| {
             let endpoint = shared.addresses.connector(at).endpoint().to_string();

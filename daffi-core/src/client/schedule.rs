@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::pauses::{HowEnded, Pauses};
-use crate::config::NodeConfig;
+use crate::{config::NodeConfig, error::InitializationError};
 
 /// So many reasons are told at once when they come up for the first time. A peer may make up more.
 const MOST_REASONS: usize = 8;
@@ -24,15 +24,36 @@ struct AddressState {
     pauses: Pauses,
     /// Not before that. `None`: at any time.
     due: Option<Instant>,
-    /// Attempts since there was a connection that ended because nothing came in their time.
-    silences: u32,
+    tried: Tried,
     reasons: Reasons,
+}
+
+/// What came of the attempts at an address since there was a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tried {
+    /// How many ended because nothing came in their time: they had too little of it, and the next
+    /// one has more. One that is refused needs none.
+    pub(super) silences: u32,
+    /// How many had a link that stood, and failed.
+    pub(super) turns: u32,
+}
+
+impl Tried {
+    /// Of one attempt.
+    pub(super) fn once(error: &InitializationError) -> Self {
+        Self { silences: u32::from(error.is_silence()), turns: u32::from(error.is_of_handshake()) }
+    }
 }
 
 impl Schedule {
     /// One for so many addresses, of which a client has one at least.
     pub(super) fn new(config: &NodeConfig, addresses: usize) -> Self {
-        let place = AddressState { pauses: Pauses::new(config), due: None, silences: 0, reasons: Reasons::default() };
+        let place = AddressState {
+            pauses: Pauses::new(config),
+            due: None,
+            tried: Tried::default(),
+            reasons: Reasons::default(),
+        };
         Self(vec![place; addresses.max(1)])
     }
 
@@ -54,10 +75,15 @@ impl Schedule {
         others.map(due).min_by_key(|(_, due)| *due)
     }
 
-    /// How many attempts at this address had too little time: the next one has more. One that
-    /// refuses needs none.
-    pub(super) fn silences(&self, at: usize) -> u32 {
-        self.0[at].silences
+    pub(super) fn tried(&self, at: usize) -> Tried {
+        self.0[at].tried
+    }
+
+    /// An attempt failed so.
+    pub(super) fn note_tried(&mut self, at: usize, once: Tried) {
+        let tried = &mut self.0[at].tried;
+        tried.silences = tried.silences.saturating_add(once.silences);
+        tried.turns = tried.turns.saturating_add(once.turns);
     }
 
     /// A connection to this address has ended that stood for so long.
@@ -69,13 +95,14 @@ impl Schedule {
 
     pub(super) fn note_connected(&mut self, at: usize) {
         let place = &mut self.0[at];
-        (place.silences, place.reasons) = (0, Reasons::default());
+        (place.tried, place.reasons) = (Tried::default(), Reasons::default());
     }
 
-    /// An attempt failed, for want of an answer or otherwise. Gives whether this is to be told.
-    pub(super) fn note_failure(&mut self, at: usize, reason: &str, was_silent: bool) -> bool {
+    /// The same for this reason, and the next one is to be made later. Gives whether this is to be
+    /// told.
+    pub(super) fn note_failure(&mut self, at: usize, reason: &str, once: Tried) -> bool {
+        self.note_tried(at, once);
         let place = &mut self.0[at];
-        place.silences = place.silences.saturating_add(u32::from(was_silent));
         place.due = Some(Instant::now() + place.pauses.next());
         place.reasons.is_news(reason)
     }
@@ -132,18 +159,18 @@ mod tests {
         let idle = |_| false;
         assert_eq!(schedule.next(0, idle), Some((1, begun)));
         assert_eq!(schedule.next(0, |at| at == 1), Some((2, begun)));
-        schedule.note_failure(1, "refused", false);
+        schedule.note_failure(1, "refused", Tried::default());
         assert_eq!(schedule.next(1, idle), Some((2, begun)));
         assert_eq!(schedule.next_other(2, idle).map(|(at, _)| at), Some(1));
         assert!(schedule.next_other(2, |at| at < 2).is_none());
         for _ in 0..10 {
-            schedule.note_failure(2, "silent", true);
+            schedule.note_failure(2, "silent", Tried { silences: 1, turns: 0 });
         }
         let (at, due) = schedule.next(2, idle).unwrap();
         assert!(at == 1 && due > begun && due <= begun + SECOND / 20, "{at} {due:?}");
-        assert_eq!((schedule.silences(1), schedule.silences(2)), (0, 10));
+        assert_eq!([1, 2].map(|at| schedule.tried(at).silences), [0, 10]);
         schedule.note_connected(2);
-        assert_eq!(schedule.silences(2), 0);
+        assert_eq!(schedule.tried(2), Tried::default());
         let one = Schedule::new(&NodeConfig::client(), 1);
         assert!(one.next_other(0, idle).is_none() && one.next(0, idle).is_some_and(|(at, _)| at == 0));
     }

@@ -100,7 +100,7 @@ async fn first(
     retry: Option<Duration>,
 ) -> Result<Arc<ClientConn>, InitializationError> {
     match retry {
-        None => establish_any(shared, ends, 0).await,
+        None => establish_any(shared, ends, &mut schedule(shared)).await,
         Some(within) => first_within(shared, ends, within).await,
     }
 }
@@ -112,10 +112,9 @@ async fn first_within(
     within: Duration,
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let until = later(within);
-    let mut pauses = Pauses::new(&shared.node.config);
-    let mut round = 0;
+    let (mut pauses, mut schedule) = (Pauses::new(&shared.node.config), schedule(shared));
     loop {
-        let error = match timeout_at(until, establish_any(shared, ends, round)).await {
+        let error = match timeout_at(until, establish_any(shared, ends, &mut schedule)).await {
             Ok(Ok(conn)) => return Ok(conn),
             Ok(Err(error)) => error,
             Err(_) => {
@@ -132,7 +131,6 @@ async fn first_within(
         if !rest(shared, pauses.next().min(left / 2)).await {
             return Err(error);
         }
-        round = round.saturating_add(1);
     }
 }
 
@@ -307,8 +305,8 @@ impl Kept<'_> {
         shared.showing().clear();
         let evicted = matches!(reason, Disconnected::Evicted);
         if matches!(reason, Disconnected::Replaced) {
-            // By what was on its way of another attempt: it has arrived.
-            shared.unanswered.end();
+            // By what was on its way of one attempt: that has arrived.
+            shared.unanswered.end_one();
         }
         let config = &shared.node.config;
         if evicted && !config.reconnect_when_evicted {

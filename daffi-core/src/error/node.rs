@@ -179,6 +179,11 @@ impl InitializationError {
         matches!(self, Self::ConnectTimeout { .. } | Self::Handshake { source: HandshakeTimeout(_), .. })
     }
 
+    /// Whether a link stood before the attempt failed.
+    pub(crate) const fn is_of_handshake(&self) -> bool {
+        matches!(self, Self::Handshake { .. })
+    }
+
     /// Whether the same attempt may work later: the address is not free or not there yet, nobody
     /// listens there, the other end did not answer as it should or refused this node for now, or
     /// the system has no room. Of several addresses one that may is enough.

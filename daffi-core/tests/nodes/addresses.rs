@@ -80,7 +80,7 @@ fn silent() -> (Endpoint, JoinHandle<()>) {
         let mut kept = Vec::new();
         loop {
             let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
-            kept.push(pending.upgrade().await.unwrap());
+            kept.extend(pending.upgrade().await);
         }
     });
     (at, taking)
@@ -406,9 +406,9 @@ async fn a_silent_address_holds_the_other_up_for_no_longer_each_time() {
 /// Nor does it hold up who leaves a Router that stops.
 #[tokio::test(start_paused = true)]
 async fn who_moves_on_tries_the_others_side_by_side() {
-    let (silent, taking) = silent();
+    let silent = [silent(), silent()];
     let (mut one, mut two) = (router(), router());
-    let client = at_any("caller", &[&one.1, &silent, &two.1]).retry(LONG).connect().await.unwrap();
+    let client = at_any("caller", &[&one.1, &silent[0].0, &silent[1].0, &two.1]).retry(LONG).connect().await.unwrap();
     for _ in 0..4 {
         tokio::time::sleep(Duration::from_secs(30)).await;
         let [(here, at), there] = sorted(&client, one, two);
@@ -422,7 +422,7 @@ async fn who_moves_on_tries_the_others_side_by_side() {
         one = (Router::builder(node("router")).listen(vec![listener]).unwrap(), at);
         two = there;
     }
-    taking.abort();
+    silent.iter().for_each(|(_, taking)| taking.abort());
 }
 
 /// A Router whose process was stopped: its links stand, and nothing comes.

@@ -305,3 +305,34 @@ async fn long_after_an_attempt_that_was_given_up_another_node_is_believed_to_hav
     evict(&mut peer).await;
     assert_eq!(client.join().await, Ended::Evicted);
 }
+
+/// What was refused takes no name.
+#[tokio::test(start_paused = true)]
+async fn after_an_attempt_that_was_refused_another_node_is_believed_to_have_the_name() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    drop(first);
+    drop(server.accept_unanswered().await);
+    let (mut peer, _) = server.accept(ROUTER).await;
+    evict(&mut peer).await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), client.join()).await;
+    assert_eq!(ended, Ok(Ended::Evicted));
+}
+
+/// The one that works is no sign that those which were given up before it have arrived.
+#[tokio::test(start_paused = true)]
+async fn each_attempt_that_was_given_up_may_take_the_name_once() {
+    let at = endpoint();
+    let mut server = Server::bind(&at);
+    let (client, (first, _)) = tokio::join!(connect(&at), server.accept(ROUTER));
+    drop(first);
+    let _silent = [server.accept_unanswered().await, server.accept_unanswered().await];
+    for _ in 0..3 {
+        let accepted = tokio::time::timeout(Duration::from_secs(60), server.accept(ROUTER)).await;
+        let (mut peer, _) = accepted.expect("the client comes back");
+        evict(&mut peer).await;
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(5), client.join()).await;
+    assert_eq!(ended, Ok(Ended::Evicted));
+}

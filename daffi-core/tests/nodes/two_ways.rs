@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use daffi_core::{Client, ClientBuilder, ClientState, Router};
+use daffi_core::{Client, ClientBuilder, ClientState, NodeConfig, Router};
 use daffi_transport::{
     Connector, Endpoint, Link, LinkConfig, Listener,
     mem::{MemConnector, MemListener},
@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::support::{Formats, endpoint, formats, node, router};
+use crate::support::{Formats, endpoint, formats, node, router, router_with};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -33,7 +33,8 @@ impl Way {
         let relaying = tokio::spawn(async move {
             loop {
                 let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
-                let inward = pending.upgrade().await.unwrap();
+                // A client that has gone elsewhere is gone.
+                let Ok(inward) = pending.upgrade().await else { continue };
                 let outward = MemConnector::new(to.clone()).connect(&LinkConfig::default()).await.unwrap();
                 let cuts = Arc::clone(&cuts);
                 tokio::spawn(async move {
@@ -141,5 +142,60 @@ async fn a_lost_connection_is_made_again_by_one_of_two_ways() {
         sleep(Duration::from_secs(10)).await;
         assert_eq!(client.stats().reconnects, lost);
         is_one_member(&router);
+    }
+}
+
+/// A server that takes connections, and closes them: at once, or when hands are to be shaken.
+struct Closing(Endpoint, JoinHandle<()>);
+
+impl Closing {
+    fn begin(hears: bool) -> Self {
+        let at = endpoint();
+        let mut listener = MemListener::bind(&at).unwrap();
+        let closing = tokio::spawn(async move {
+            loop {
+                let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
+                let Ok(mut link) = pending.upgrade().await else { continue };
+                if hears {
+                    tokio::spawn(async move { link.receive().await });
+                }
+            }
+        });
+        Self(at, closing)
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.1.abort();
+    }
+}
+
+/// It is back in line at once, each time.
+#[tokio::test(start_paused = true)]
+async fn an_address_that_closes_connections_leaves_a_slow_one_its_time() {
+    for hears in [false, true] {
+        let (_router, at) = router();
+        let (slow, closing) = (Way::to(&at, Duration::from_secs(5)), Closing::begin(hears));
+        for _ in 0..4 {
+            let client = at_any("me", &[&slow.at, &closing.0]).connect_lazy().unwrap();
+            timeout(LONG, client.wait_for_connection()).await.expect("it comes to its turn").unwrap();
+            assert_eq!(client.endpoint(), &slow.at);
+            client.stop().await;
+        }
+    }
+}
+
+/// The server waits for a handshake no longer than one silent address has its turn.
+#[tokio::test(start_paused = true)]
+async fn who_waits_behind_silent_addresses_is_not_given_up_meanwhile() {
+    let hasty = NodeConfig::server().handshake_timeout(Duration::from_millis(600));
+    let (_router, at) = router_with(hasty);
+    let (_other, slow) = router();
+    let silent = [(); 3].map(|()| Way::to(&slow, LONG));
+    for _ in 0..8 {
+        let client = at_any("me", &[&silent[0].at, &silent[1].at, &silent[2].at, &at]).connect().await.unwrap();
+        assert_eq!(client.endpoint(), &at);
+        client.stop().await;
     }
 }
