@@ -162,10 +162,14 @@ mod tests {
     }
 
     fn hello(name: &str, methods: &[&str]) -> Frame {
+        hello_of(Level::FOUR, name, methods)
+    }
+
+    fn hello_of(level: Level, name: &str, methods: &[&str]) -> Frame {
         let limits = Limits::default();
         let methods = methods.iter().map(|method| MethodName::new(*method, &limits).unwrap()).collect();
         let member = Member::new(NodeName::new(name, &limits).unwrap(), methods);
-        let body = Handshake::new(NodeType::new(Role::Client, Level::FOUR), vec![member]).to_json();
+        let body = Handshake::new(NodeType::new(Role::Client, level), vec![member]).to_json();
         frame(Header::control(Kind::Handshake, CallId(1), true), [name, "", ""], &body)
     }
 
@@ -195,6 +199,23 @@ mod tests {
             worker.handle(credit(grant(flow), "worker", "sender")).unwrap();
             assert_eq!(worker.take_all(), written, "the new flow begins when the old one is worked off");
         }
+        assert_eq!(router.router.stats().held_requests, 0);
+    }
+
+    /// What was written is worked off then, and the next flow begins.
+    #[tokio::test]
+    async fn a_new_flow_to_a_worker_of_3_0_1_begins_when_the_one_before_is_written() {
+        let router = bare("mem://bare-router-old-flows", NodeConfig::server());
+        let (mut worker, mut sender) = (router.connect(), joined(&router, "sender"));
+        worker.handle(hello_of(Level::THREE, "worker", &["f"])).unwrap();
+        worker.take_all();
+        let header = Header::new(Kind::Request, CallId(7), FormatId::OPAQUE, false, false);
+        for flow in [1, 2] {
+            sender.handle(credit(Credit::Begins(FlowId(flow)), "sender", "worker")).unwrap();
+            sender.handle(frame(header, ["sender", "worker", "f"], &[7; 10_000])).unwrap();
+        }
+        assert_eq!(router.router.stats().held_requests, 2);
+        assert_eq!((worker.take_all(), worker.take_all()), (1, 1));
         assert_eq!(router.router.stats().held_requests, 0);
     }
 

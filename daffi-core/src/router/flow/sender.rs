@@ -451,11 +451,13 @@ impl Sender {
     /// Counts a nowait request that was written to a level 3 receiver as worked off.
     pub(crate) fn on_request_written(self: &Arc<Self>, receiver: &Arc<Peer>, cost: u64) {
         let mut flows = self.flows.lock();
-        if let Some(flow) = flows.get_mut(&receiver.id())
-            && let Some(local) = &mut flow.local
-            && local.incoming.work_off(cost)
-            && let Some(grant) = local.incoming.grant(&mut receiver.pool.lock())
-        {
+        let Some(flow) = flows.get_mut(&receiver.id()) else { return };
+        // The pool is free again before what waits goes on: the next flow takes its part of it.
+        let grant = flow.local.as_mut().and_then(|local| {
+            let wants_grant = local.incoming.work_off(cost);
+            wants_grant.then(|| local.incoming.grant(&mut receiver.pool.lock())).flatten()
+        });
+        if let Some(grant) = grant {
             self.grant(flow, receiver, grant);
         }
     }
