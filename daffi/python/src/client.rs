@@ -77,15 +77,15 @@ impl ClientNode {
         // What is sent beside results is fed by another thread, which ends once this is dropped: so
         // it is taken before anything can fail.
         let items = items.map(|items| match items.cast::<Feed>() {
-            Ok(feed) => feed.get().take(),
-            Err(_) => crate::feed::of_python(items, settings.serde),
+            Ok(feed) => Ok((feed.get().take()?, None)),
+            Err(_) => crate::feed::of_python(items, settings.serde).map(|(items, giver)| (items, Some(giver))),
         });
-        let items = items.transpose()?;
+        let (items, giver) = items.transpose()?.map_or((None, None), |(items, giver)| (Some(items), giver));
         let node = self.node()?;
         let payload =
             if style.is_chunked() { None } else { Some(payload::write_arguments(settings.serde, args, Some(kwargs))?) };
         let call = begin(node, style, method.to_owned(), payload, settings, items)?;
-        let ended = waiting::block(py, &self.engine, call)?;
+        let ended = waiting::block_giving(py, &self.engine, call, giver.as_ref())?;
         match ended {
             Ok(outcome) => outcome.with(py, policy, &self.engine).map_err(|failure| failure.raise(py)),
             Err(failure) => Err(failure.raise(py)),

@@ -17,10 +17,12 @@ use pyo3::{exceptions::PyRuntimeError, marker::Ungil, prelude::*};
 
 /// Nothing ends.
 const RUNNING: u8 = 0;
+/// No engine is started any more; the nodes of the one that runs stop in order.
+const ENDING: u8 = 1;
 /// Nobody begins to wait for the engine any more; those that do come back with how that ended.
-const CLOSING: u8 = 1;
+const CLOSING: u8 = 2;
 /// Who is away stays there.
-const OVER: u8 = 2;
+const OVER: u8 = 3;
 
 static STAGE: AtomicU8 = AtomicU8::new(RUNNING);
 
@@ -119,14 +121,6 @@ pub(crate) fn detach<T: Ungil + Send>(py: Python<'_>, work: impl FnOnce() -> T +
     done
 }
 
-/// Does `work` with Python's lock, on a thread that may not have it.
-pub(crate) fn attach<T>(work: impl FnOnce(Python<'_>) -> T) -> T {
-    let visit = Visit::coming();
-    let done = Python::attach(work);
-    drop(visit);
-    done
-}
-
 /// A thread that is about to wait for the engine, until this is dropped.
 ///
 /// # Errors
@@ -141,14 +135,25 @@ pub(crate) fn check() -> PyResult<()> {
     if is(CLOSING) { Err(over()) } else { Ok(()) }
 }
 
-fn over() -> PyErr {
+/// Fails from where on no engine may be started: it would not be ended.
+pub(crate) fn check_start() -> PyResult<()> {
+    if is(ENDING) { Err(over()) } else { Ok(()) }
+}
+
+/// What is raised where the engine is gone.
+pub(crate) fn over() -> PyErr {
     PyRuntimeError::new_err("the interpreter ends, and with it all nodes of this process")
 }
 
-/// Ends the waiting of all threads but this one. `drop_engine` has what they wait for end; it is
-/// called without Python's lock, which they take meanwhile.
-pub(crate) fn close(drop_engine: impl FnOnce()) {
+/// Has all threads but this one start no engine.
+pub(crate) fn begin() {
     ENDS.set(true);
+    STAGE.store(ENDING, SeqCst);
+}
+
+/// Ends the waiting of all threads but this one. `drop_engine` has what they wait for end; it is
+/// called without Python's lock, which they take meanwhile. It comes after `begin`.
+pub(crate) fn close(drop_engine: impl FnOnce()) {
     STAGE.store(CLOSING, SeqCst);
     drop_engine();
     wait_for(&WAITING);

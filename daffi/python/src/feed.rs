@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use futures::{Stream, StreamExt};
@@ -11,9 +11,7 @@ use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyIterator};
 use tokio::sync::mpsc;
 
-use crate::{
-    calls::Outcome, desk::Desk, ending, engine::engine, failures::Failure, formats::Written, payload, waiting,
-};
+use crate::{calls::Outcome, desk::Desk, engine::engine, failures::Failure, formats::Written, payload, waiting};
 
 /// What is sent, written as it is asked for.
 pub(crate) struct Items(Pin<Box<dyn Stream<Item = Result<Written, Failure>> + Send>>);
@@ -43,16 +41,58 @@ impl Items {
     }
 }
 
-/// What an iterable of Python gives. It is polled on the thread of Python that waits for the call.
-pub(crate) fn of_python(iterable: &Bound<'_, PyAny>, serde: u8) -> PyResult<Items> {
-    let iterator: Py<PyIterator> = iterable.try_iter()?.unbind();
-    let next = futures::stream::iter(std::iter::from_fn(move || {
-        ending::attach(|py| {
-            let item = iterator.bind(py).clone().next()?;
-            Some(item.and_then(|item| payload::write_result(serde, &item)).map_err(Failure::Raised))
-        })
-    }));
-    Ok(Items(Box::pin(next)))
+/// The next of what an iterable of Python gives.
+enum Next {
+    /// It is not asked for.
+    Unwanted,
+    /// Who is to be told once it is there.
+    Asked(Waker),
+    /// It is there; `None`: there are no more.
+    There(Option<Result<Written, Failure>>),
+}
+
+/// Makes what an iterable of Python gives, on the thread of Python that waits for the call.
+pub(crate) struct Giver {
+    iterator: Py<PyIterator>,
+    serde: u8,
+    next: Arc<Mutex<Next>>,
+}
+
+impl Giver {
+    pub(crate) fn is_asked(&self) -> bool {
+        matches!(*self.next.lock(), Next::Asked(_))
+    }
+
+    /// Makes the next one.
+    pub(crate) fn give(&self, py: Python<'_>) {
+        let item = self
+            .iterator
+            .bind(py)
+            .clone()
+            .next()
+            .map(|item| item.and_then(|item| payload::write_result(self.serde, &item)).map_err(Failure::Raised));
+        let asked = std::mem::replace(&mut *self.next.lock(), Next::There(item));
+        if let Next::Asked(waker) = asked {
+            waker.wake();
+        }
+    }
+}
+
+/// What an iterable of Python gives, and what makes it.
+pub(crate) fn of_python(iterable: &Bound<'_, PyAny>, serde: u8) -> PyResult<(Items, Giver)> {
+    let next = Arc::new(Mutex::new(Next::Unwanted));
+    let giver = Giver { iterator: iterable.try_iter()?.unbind(), serde, next: Arc::clone(&next) };
+    let items = futures::stream::poll_fn(move |cx| {
+        let mut next = next.lock();
+        match std::mem::replace(&mut *next, Next::Unwanted) {
+            Next::There(item) => Poll::Ready(item),
+            Next::Unwanted | Next::Asked(_) => {
+                *next = Next::Asked(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    });
+    Ok((Items(Box::pin(items)), giver))
 }
 
 /// Where an event loop puts what is sent, one after another.

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     future::Future,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Acquire, Ordering::Release},
@@ -18,6 +18,7 @@ use pyo3::{marker::Ungil, prelude::*};
 use crate::{
     ending::{self, Visit},
     engine::Engine,
+    feed::Giver,
 };
 
 /// The main thread looks so often whether Ctrl-C was pressed.
@@ -66,6 +67,19 @@ where
     F: Future + Send,
     F::Output: Ungil + Send,
 {
+    block_giving(py, engine, future, None)
+}
+
+/// The same, of a future that `giver` gives what it sends. The code of the user that makes it runs
+/// between polls rather than within one: it takes its time, in which the engine may end.
+///
+/// # Errors
+/// When the interpreter ends.
+pub(crate) fn block_giving<F>(py: Python<'_>, engine: &Engine, future: F, giver: Option<&Giver>) -> PyResult<F::Output>
+where
+    F: Future + Send,
+    F::Output: Ungil + Send,
+{
     let _waits = ending::waits()?;
     let _entered = engine.handle.enter();
     let mut future = pin!(future);
@@ -75,25 +89,40 @@ where
     // What is there at once, or only has to be queued, keeps the lock. What is sent may come of
     // Python.
     let visit = Visit::here(py)?;
-    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-        return Ok(output);
+    let mut poll = || match engine.poll(|| future.as_mut().poll(&mut Context::from_waker(&waker))) {
+        Some(polled) => polled.map(Ok),
+        None => Poll::Ready(Err(ending::over())),
+    };
+    if let Poll::Ready(output) = poll() {
+        return output;
     }
     drop(visit);
+    let is_asked = || giver.is_some_and(Giver::is_asked);
     loop {
-        let step = future.as_mut();
-        if let Poll::Ready(output) = ending::detach(py, || wait(step, &parker, &waker, look)) {
-            return Ok(output);
+        if let Some(giver) = giver.filter(|giver| giver.is_asked()) {
+            let _visit = Visit::here(py)?;
+            giver.give(py);
+        }
+        if let Poll::Ready(output) = ending::detach(py, || wait(&mut poll, &parker, look, is_asked)) {
+            return output;
         }
         py.check_signals()?;
     }
 }
 
-/// Waits until the future is done; `Pending` when it is time to look for signals.
-fn wait<F: Future>(mut future: Pin<&mut F>, parker: &Parker, waker: &Waker, look: Option<Duration>) -> Poll<F::Output> {
+/// Waits until what is polled is done; `Pending` when Python has something to do: it is time to
+/// look for signals, or something is asked of it.
+fn wait<T>(
+    mut poll: impl FnMut() -> Poll<T>,
+    parker: &Parker,
+    look: Option<Duration>,
+    is_asked: impl Fn() -> bool,
+) -> Poll<T> {
     loop {
         if parker.wait(look) {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
-                return Poll::Ready(output);
+            let polled = poll();
+            if polled.is_ready() || is_asked() {
+                return polled;
             }
         } else if look.is_some() {
             return Poll::Pending;
@@ -106,9 +135,10 @@ pub(crate) fn block_detached<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let parker = Parker::new();
     let waker = Waker::from(Arc::clone(&parker));
-    match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+    let mut poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
+    match poll() {
         Poll::Ready(output) => output,
-        Poll::Pending => match wait(future, &parker, &waker, None) {
+        Poll::Pending => match wait(poll, &parker, None, || false) {
             Poll::Ready(output) => output,
             Poll::Pending => unreachable!("it only stops to look for signals when it is told to"),
         },
