@@ -284,10 +284,16 @@ fn opaque_object<'py>(py: Python<'py>, bytes: &Bytes, text: bool) -> PyResult<Bo
 /// it may be: `"trusting"`, or a table of what is trusted. So is what is no plain tree: Python
 /// keeps what is referred to twice as one, and pays for it once.
 fn read_pickle<'py>(py: Python<'py>, bytes: &Bytes, policy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if !is_trusting(policy) && !may_be_sets(bytes) {
+    if !is_trusting(policy) {
         let limits = Allowed::by(policy, bytes.len())?.limits;
-        match large(py, bytes, || Pickle::new(limits).read(bytes)) {
-            Ok(value) => return to_python(py, &value),
+        let read = large(py, bytes, || {
+            let read = Pickle::new(limits).read(bytes);
+            read.map(|value| Some(value).filter(|value| is_light(value, bytes.len())))
+        });
+        match read {
+            Ok(Some(value)) => return to_python(py, &value),
+            // Python's reader says what is too much.
+            Ok(None) => {}
             Err(error) if is_for_python(&error, limits, bytes.len()) => {}
             Err(error) => return Err(PyValueError::new_err(format!("PICKLE: {error}"))),
         }
@@ -295,15 +301,43 @@ fn read_pickle<'py>(py: Python<'py>, bytes: &Bytes, policy: &Bound<'py, PyAny>) 
     unpickled(py)?.call1((PyBytes::new(py, bytes), policy))
 }
 
-/// Whether it may be empty sets for the most part: each is a byte, and 216 in Python, whose reader
-/// counts them. Other bytes may look so, and are read all the same.
-fn may_be_sets(bytes: &[u8]) -> bool {
-    const EMPTY_SET: u8 = 0x8f;
-    const SET_BYTES: usize = 216;
-    /// What Python's reader lets be held: so many bytes for each, and so many beside.
-    const ALLOWED: (usize, usize) = (64, 1 << 20);
-    let sets = bytes.iter().filter(|byte| **byte == EMPTY_SET).count();
-    sets * SET_BYTES > bytes.len() * ALLOWED.0 + ALLOWED.1
+/// What a payload may have Python hold as containers: so many bytes for each of its own, and so
+/// many beside. Its reader in Python has the same limits.
+const ALLOWED: (usize, usize) = (64, 8 << 20);
+
+/// No byte of a pickle is more in Python: an empty set.
+const MOST_OF_A_BYTE: usize = 224;
+
+/// Whether it is no more in Python than it may be.
+fn is_light(value: &Value, len: usize) -> bool {
+    let (each, beside) = ALLOWED;
+    len.saturating_mul(MOST_OF_A_BYTE - each) <= beside
+        || held(value) <= len.saturating_mul(each).saturating_add(beside)
+}
+
+/// What the containers of a value take in Python, which are much more there than in a pickle. Text
+/// and numbers are not.
+fn held(value: &Value) -> usize {
+    let all = |values: &[Value]| values.iter().map(held).sum::<usize>();
+    match value {
+        Value::List(values) => 56 + 8 * values.len() + all(values),
+        Value::Tuple(values) if values.is_empty() => 0,
+        Value::Tuple(values) => 40 + 8 * values.len() + all(values),
+        Value::Set(values) | Value::FrozenSet(values) => {
+            // So few have room without a table.
+            let table = if values.len() < 5 { 0 } else { 104 * values.len() };
+            216 + table + all(values)
+        }
+        Value::Map(entries) => {
+            let table = match entries.len() {
+                0 => 0,
+                1..=5 => 168,
+                more => 56 * more,
+            };
+            64 + table + entries.iter().map(|(key, value)| held(key) + held(value)).sum::<usize>()
+        }
+        _ => 0,
+    }
 }
 
 /// Whether Python's reader, which has limits of its own, may read what this one does not.

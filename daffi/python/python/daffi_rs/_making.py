@@ -136,7 +136,14 @@ def _path(cls: Any) -> Make:
     def make(reader: Any, *parts: Any) -> Any:
         if not all(isinstance(part, str) for part in parts):
             raise refuse("makes a path of what is no text")
-        reader.pay(320 + sum(4 * len(part) + 24 for part in parts))
+        each, separators = 4, ""
+        if issubclass(cls, pathlib.PureWindowsPath):
+            # Its hash keeps all parts in small letters, which may be more than there were.
+            each, separators = 16, "/\\"
+        for part in parts:
+            names = 1 + sum(map(part.count, separators))
+            reader.pay(each * len(part) + (72 * names if separators else 24))
+        reader.pay(320)
         return cls(*parts)
 
     return make

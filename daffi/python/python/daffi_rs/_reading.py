@@ -19,8 +19,8 @@ from ._making import FIRST_KEY_BYTES, MAKERS, MAX_DIGITS, NAMES, SET_ITEM_BYTES,
 _Unpickler: Any = pickle._Unpickler
 
 #: So many bytes may be held, and so many for each byte of the pickle, beside what its text and numbers take: as much as
-#: containers in MSGPACK come to.
-_FREE_BYTES, _BYTES_EACH = 1 << 20, 64
+#: containers in MSGPACK come to. The reader in Rust has the same limits.
+_FREE_BYTES, _BYTES_EACH = 8 << 20, 64
 #: What a mark holds until it is taken away.
 _MARK_BYTES = 120
 #: So many steps may be taken to tell keys apart, and so many for each byte.
@@ -73,7 +73,8 @@ class Reader(_Unpickler):  # type: ignore[misc]
         if self._bytes < 0:
             raise refuse(
                 f"of {self._length} bytes holds more than {_FREE_BYTES + _BYTES_EACH * self._length} bytes of Python, "
-                f"{_BYTES_EACH} for each byte of it and {_FREE_BYTES}: send less, plain data or another format"
+                f"{_BYTES_EACH} for each byte of it and {_FREE_BYTES}: send less at once, send it as MSGPACK, or give the node "
+                "pickle='trusting' if everybody who can reach it may run code here"
             )
 
     def _step(self, steps: int) -> None:
