@@ -1,7 +1,9 @@
 """How processes end whose nodes still run, and what a child that was forked may use of its parent's."""
 
 import signal
+import sys
 
+import pytest
 from conftest import SERVE, program
 
 import daffi_rs
@@ -196,6 +198,229 @@ def test_sigterm_in_compat_mode_ends_the_program_whatever_a_node_does(start):
     serving.line()
     assert serving.line() == "waits"
     assert serving.stop(signal.SIGTERM) == []
+
+
+def test_sigterm_in_compat_mode_leaves_a_stop_its_time(start):
+    text = SERVE + """
+    class Runner:
+        # The signal comes within the stop.
+        def __init__(self, runner):
+            self.runner = runner
+
+        def __getattr__(self, name):
+            return getattr(self.runner, name)
+
+        def close(self):
+            print("stops", flush=True)
+            while not signals._term.heard:
+                time.sleep(0.01)
+            self.runner.close()
+            print("stopped", flush=True)
+
+    from daffi_rs import _signals as signals
+    service._runner = Runner(service._runner)
+    service.stop()
+    print("never", flush=True)
+    """
+    serving = program(start, text, env={"DAFFI_RS_COMPAT": "1"})
+    serving.line()
+    assert serving.line() == "stops"
+    assert serving.stop(signal.SIGTERM) == ["stopped"]
+
+
+def test_a_second_sigterm_in_compat_mode_cuts_a_stop_off(start):
+    text = SERVE + """
+    def forever():
+        del service._stop
+        print("stops", flush=True)
+        while not signals._term.heard:
+            time.sleep(0.01)
+        print("heard", flush=True)
+        time.sleep(3600)
+
+    from daffi_rs import _signals as signals
+    service._stop = forever
+    service.stop()
+    """
+    serving = program(start, text, env={"DAFFI_RS_COMPAT": "1"})
+    serving.line()
+    assert serving.line() == "stops"
+    serving.process.send_signal(signal.SIGTERM)
+    assert serving.line() == "heard"
+    assert serving.stop(signal.SIGTERM) == []
+
+
+@pytest.mark.parametrize("compat", [True, False])
+def test_sigterm_ends_the_program_where_it_joins_in_compat_mode(start, compat):
+    text = SERVE + """
+    class Waits(Service):
+        def _wait(self):
+            print("joins", flush=True)
+            return super()._wait()
+
+    other = Waits("other", "127.0.0.1", 0)
+    other.start()
+    other.join()
+    print(other._conn_num, flush=True)
+    """
+    serving = program(start, text, env={"DAFFI_RS_COMPAT": "1" if compat else ""})
+    serving.line()
+    assert serving.line() == "joins"
+    assert serving.stop(signal.SIGTERM) == ([] if compat else ["None"])
+
+
+@pytest.mark.parametrize("compat", [True, False])
+def test_sigterm_ends_a_program_of_asyncio_where_it_joins_in_compat_mode(start, compat):
+    text = """
+    import asyncio
+    from daffi_rs.aio import Service
+
+    class Waits(Service):
+        async def _end_of(self):
+            print("joins", flush=True)
+            return await super()._end_of()
+
+    async def main():
+        service = Waits("service", "127.0.0.1", 0)
+        await service.start()
+        await service.join()
+        print("joined", flush=True)
+
+    asyncio.run(main())
+    """
+    serving = program(start, text, env={"DAFFI_RS_COMPAT": "1" if compat else ""})
+    assert serving.line() == "joins"
+    assert serving.stop(signal.SIGTERM) == ([] if compat else ["joined"])
+
+
+#: Whether a thread of this process runs an engine, in programs that import this first.
+ENGINES = """
+    import atexit, pathlib, threading, time
+
+    def engines():
+        names = []
+        for task in pathlib.Path("/proc/self/task").iterdir():
+            try:
+                names.append((task / "comm").read_text().strip())
+            except OSError:
+                pass
+        return names.count("daffi-engine")
+
+    def until(is_so):
+        while not is_so():
+            time.sleep(0.005)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the names of threads are looked up in /proc")
+@pytest.mark.parametrize("style", ["send", "stream", "stream_nowait"])
+def test_a_generator_that_the_end_finds_at_work_ends_its_call_with_an_error(start, style):
+    call = {
+        "send": "conn.rpc(items=items(), timeout=60).total()",
+        "stream": "conn.stream(timeout=60, serde=SerdeFormat.PICKLE).nap(items())",
+        "stream_nowait": "conn.stream_nowait(serde=SerdeFormat.PICKLE).nap(items())",
+    }[style]
+    text = ENGINES + f"""
+    def end():
+        thread.join()
+        print("joined", flush=True)
+
+    # It is called last.
+    atexit.register(end)
+    from daffi_rs import Client, Incoming, SerdeFormat, Service, callback
+
+    @callback
+    def total(numbers: Incoming):
+        return sum(numbers)
+
+    @callback
+    def nap(number):
+        return number
+
+    service = Service("service", "127.0.0.1", 0, workers=2)
+    service.start()
+    conn = Client("client", "127.0.0.1", service.port).connect()
+    began = threading.Event()
+
+    def items():
+        yield 0
+        began.set()
+        until(lambda: not engines())
+        yield 0
+        yield 0
+
+    def work():
+        try:
+            {call}
+            print("no error", flush=True)
+        except BaseException as error:
+            print(type(error).__name__, flush=True)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    began.wait()
+    """
+    ending = program(start, text)
+    assert ending.finish() == ["RuntimeError", "joined"]
+    assert "panicked" not in ending.story("")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the names of threads are looked up in /proc")
+@pytest.mark.parametrize("runs", [True, False])
+def test_no_engine_is_started_while_the_interpreter_ends(start, runs):
+    text = ENGINES + f"""
+    def end():
+        print(engines(), flush=True)
+
+    atexit.register(end)
+
+    def wait():
+        # The last nodes have begun to stop, or there are none.
+        stopping.set()
+        if {runs}:
+            until(lambda: not repeated.locked())
+            return
+        repeated.acquire()
+
+    from daffi_rs import Client, Service, callback
+
+    stopping, repeated = threading.Event(), threading.Lock()
+    repeated.acquire()
+
+    def nap():
+        stopping.wait()
+        until(lambda: tried)
+        return 1
+
+    callback(nap)
+
+    def repeat():
+        stopping.wait()
+        for _ in range(20):
+            try:
+                Service("late", "127.0.0.1", 0).start()
+            except Exception:
+                pass
+            tried.append(1)
+        repeated.release()
+
+    tried = []
+    threading.Thread(target=repeat, daemon=True).start()
+    if {runs}:
+        service = Service("service", "127.0.0.1", 0, workers=2)
+        service.start()
+        conn = Client("client", "127.0.0.1", service.port).connect()
+        conn.rpc_nowait().nap()
+        import daffi_rs
+        atexit.register(stopping.set)
+    else:
+        # It is called after the engine would have been ended.
+        import daffi_rs
+        atexit.unregister(daffi_rs._daffi_rs.shut_down)
+        atexit.register(wait)
+        atexit.register(daffi_rs._daffi_rs.shut_down)
+    """
+    assert program(start, text).finish() == ["0"]
 
 
 def test_compat_leaves_nodes_alone_that_were_made_before():

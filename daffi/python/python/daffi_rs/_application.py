@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import secrets
+import signal
 import threading
 from collections.abc import Callable
 from enum import IntEnum
@@ -16,7 +17,7 @@ from ._compat import is_compat
 from ._options import Tls, tcp
 from ._plain import TRUSTED
 from ._runner import EventThread, Runner, complain
-from ._signals import Signalled, caught, end_at_sigterm
+from ._signals import Signalled, caught, end_at_sigterm, end_program, stopping
 from .exceptions import ConnectionLost, Disconnected, InitializationError
 from .registry._executor_registry import EXECUTOR_REGISTRY, Executor
 from .utils import colors
@@ -243,8 +244,8 @@ class Application(EventsMixin):
                 node.add(name, executor.streams, runner.desk)
 
     def _begun(self, node: Any) -> None:
-        _log.begin()
         try:
+            _log.begin()
             self._events.begin()
         except BaseException:
             node.stop_soon()
@@ -289,6 +290,10 @@ class Application(EventsMixin):
 
         In a callback, or in a handler of members, it only begins to stop. A second `stop` waits for the first.
         """
+        with stopping():
+            self._stop()
+
+    def _stop(self) -> None:
         runner, events = self._runner, self._events
         own = (runner is not None and runner.is_own_thread()) or events.is_own_thread()
         node = self._end()
@@ -330,7 +335,7 @@ class Application(EventsMixin):
     def join(self) -> None:
         """Waits until the node is stopped, by `stop`, SIGINT or SIGTERM, which stop it in order.
 
-        One that was not started yet is waited for, too.
+        One that was not started yet is waited for, too. In compat mode it raises `SystemExit(0)` after SIGTERM.
         """
         error = None
         self._joining = True
@@ -346,6 +351,8 @@ class Application(EventsMixin):
             signals.waits = False
         if signals.numbers:
             self.stop()
+            if self._compat and signal.SIGTERM in signals.numbers:
+                end_program()
         elif error is not None:
             self.stop()
             self._tell_end(error)

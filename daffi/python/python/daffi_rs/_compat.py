@@ -15,7 +15,7 @@ def compat(on: bool = True) -> None:
 
     Pickles of anybody who can reach a node are read as Python reads them, which runs whatever they say; and TLS without
     a ca_file verifies nothing, with it no name. `Client.join` raises `Disconnected` once its server is gone, and SIGTERM
-    stops the nodes and ends the program with code 0. Use it to move a program over, and then leave it out again.
+    stops the nodes and ends the program with code 0, by a `SystemExit` that `join` raises, too. Use it to move a program over, and then leave it out again.
     """
     global _on, _warned
     _on = on

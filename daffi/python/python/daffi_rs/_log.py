@@ -31,13 +31,19 @@ def begin() -> None:
         desk.watch()
         thread = threading.Thread(target=_work, args=(desk,), name="daffi-log", daemon=True)
         try:
-            thread.start()
-        except RuntimeError as error:
-            # The node runs all the same, and the next one tries again.
-            log.warning("no thread can be started for the log of the engine, which is not shown: %s", error)
-            return
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # The node runs all the same, and the next one tries again.
+                log.warning("no thread can be started for the log of the engine, which is not shown: %s", error)
+                return
+            takes = log_to(desk, min(log.getEffectiveLevel(), 255))
+        except BaseException:
+            # The thread would wait at it for ever.
+            desk.close()
+            raise
         _process = os.getpid()
-        if log_to(desk, min(log.getEffectiveLevel(), 255)):
+        if takes:
             _desk, _thread = desk, thread
         else:
             _desk = None

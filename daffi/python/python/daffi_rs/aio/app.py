@@ -35,16 +35,22 @@ async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def _signals() -> AsyncIterator[asyncio.Event]:
-    """SIGINT and SIGTERM set the event, on the main thread."""
+async def _signals() -> AsyncIterator[tuple[asyncio.Event, list[int]]]:
+    """SIGINT and SIGTERM set the event, on the main thread, and are noted in the list."""
     loop, heard, handled = asyncio.get_running_loop(), asyncio.Event(), []
+    numbers: list[int] = []
+
+    def hear(number: int) -> None:
+        numbers.append(number)
+        heard.set()
+
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError, RuntimeError):
-                loop.add_signal_handler(number, heard.set)
+                loop.add_signal_handler(number, hear, number)
                 handled.append(number)
     try:
-        yield heard
+        yield heard, numbers
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
@@ -146,12 +152,12 @@ class AsyncApplication:
     async def join(self: Any) -> None:
         """Waits until the node is stopped, by `stop`, SIGINT or SIGTERM, which stop it in order.
 
-        One that was not started yet is waited for, too.
+        One that was not started yet is waited for, too. In compat mode it raises `SystemExit(0)` after SIGTERM.
         """
         ending = None
         self._joining = True
         try:
-            async with _signals() as heard:
+            async with _signals() as (heard, numbers):
                 waits = [asyncio.ensure_future(event.wait()) for event in (heard, self._stop_event)]
                 ending = asyncio.ensure_future(self._end_of())
                 try:
@@ -164,6 +170,8 @@ class AsyncApplication:
         error = ending.result() if ending.done() and not ending.cancelled() else self._connection_error
         if self._node is not None:
             await self.stop()
+        if self._compat and signal.SIGTERM in numbers:
+            raise SystemExit(0)
         if error is not None:
             self._tell_end(error)
 
