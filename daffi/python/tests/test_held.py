@@ -89,7 +89,7 @@ HELD = {
 }
 
 
-#: Objects that a pickle makes of names, by what they are made of. Where nothing stands they are no keys.
+#: Keys that a pickle makes of a name, and of what.
 OBJECTS = {
     **{f"pathlib.{name}": text(b"ab/cd\\ef/" * 400) + b"\x85" for name in ("PurePath", "PurePosixPath", "PureWindowsPath")},
     **{f"pathlib.{name}": text(b"ab/" * 400 + WIDE) + b"\x85" for name in ("Path", "PosixPath")},
@@ -120,7 +120,10 @@ OBJECTS = {
     "zoneinfo.ZoneInfo": text(b"Europe/Berlin") + b"\x85",
 }
 #: Those that are no keys.
-NO_KEYS = {"builtins": {"list", "set", "dict", "bytearray", "slice"}, "collections": {"OrderedDict", "Counter", "deque", "defaultdict"}}
+NO_KEYS = {
+    "builtins": {"list", "set", "dict", "bytearray", "slice"},
+    "collections": {"OrderedDict", "Counter", "deque", "defaultdict"},
+}
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,9 @@ def compat(on: bool = True) -> None:
     """Gives nodes that are made from now on 3.0.1's behaviour for PICKLE and TLS, with one warning.
 
     Pickles of anybody who can reach a node are read as Python reads them, which runs whatever they say; and TLS without
-    a ca_file verifies nothing, with it no name. `Client.join` raises `Disconnected` once its server is gone, and SIGTERM
-    stops the nodes and ends the program with code 0, by a `SystemExit` that `join` raises, too. Use it to move a program over, and then leave it out again.
+    a ca_file verifies nothing, with it no name. `Client.join` raises `Disconnected` once its server is gone. SIGTERM stops
+    the nodes and ends the program with code 0, by a `SystemExit`, which `join` raises too. Use it to move a program over,
+    and then leave it out again.
     """
     global _on, _warned
     _on = on
