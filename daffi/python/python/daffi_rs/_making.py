@@ -136,13 +136,13 @@ def _path(cls: Any) -> Make:
     def make(reader: Any, *parts: Any) -> Any:
         if not all(isinstance(part, str) for part in parts):
             raise refuse("makes a path of what is no text")
-        each, separators = 4, ""
+        each, of_name, separators = 4, 24, "/"
         if issubclass(cls, pathlib.PureWindowsPath):
-            # Its hash keeps all parts in small letters, which may be more than there were.
-            each, separators = 16, "/\\"
+            # Its hash keeps all names in small letters, which may be more than there were.
+            each, of_name, separators = 16, 72, "/\\"
         for part in parts:
             names = 1 + sum(map(part.count, separators))
-            reader.pay(each * len(part) + (72 * names if separators else 24))
+            reader.pay(each * len(part) + of_name * names)
         reader.pay(320)
         return cls(*parts)
 
