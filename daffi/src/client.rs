@@ -362,9 +362,9 @@ impl ClientBuilder {
     /// Which is tried first is left to chance, so that the clients of several Routers spread over
     /// them. An endpoint that refuses gives way to the next at once; beside one to which no link
     /// comes about the next is tried after 250 ms. One that takes connections and says nothing is
-    /// waited for 1.5 s while another waits, and from the second time on 250 ms. When a node of this
-    /// project that listens there is stopped, the client moves on before it is gone: new calls go to
-    /// the next, and those that are open end where they are.
+    /// waited for 1.5 s while one waits that was not tried yet, and from the second time on 250 ms.
+    /// When a node of this project that listens there is stopped, the client moves on before it is
+    /// gone: new calls go to the next, and those that are open end where they are.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
