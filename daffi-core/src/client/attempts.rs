@@ -37,14 +37,15 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    /// `turn`: how long one has its turn to say HANDSHAKE while others wait for their first.
+    /// `floor`: how long one has the floor, and says HANDSHAKE, while others wait that never had
+    /// it.
     pub(super) fn new(
         shared: &'a Arc<ClientCore>,
         ends: &'a Ends,
         before: Option<&'a ClientConn>,
-        turn: Duration,
+        floor: Duration,
     ) -> Self {
-        let (open, trying, line) = (FuturesUnordered::new(), Vec::new(), Arc::new(HelloLine::new(turn)));
+        let (open, trying, line) = (FuturesUnordered::new(), Vec::new(), Arc::new(HelloLine::new(floor)));
         Self { shared, ends, before, line, open, trying, next_at: Instant::now() }
     }
 

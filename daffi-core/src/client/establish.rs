@@ -14,7 +14,7 @@ use super::{
     attempts::Attempts,
     callers::Callers,
     connection::ClientHandler,
-    hello_line::{HelloLine, HelloTurn, TURN},
+    hello_line::{FLOOR, HelloFloor, HelloLine},
     schedule::{Schedule, Tried},
     token,
 };
@@ -29,12 +29,12 @@ use crate::{
 /// Where a connection that has ended says so, and why.
 pub(super) type Ends = mpsc::UnboundedSender<(u64, Disconnected)>;
 
-/// A link that waits for its turn for so long is closed, and made anew when that comes: its server
+/// A link that waits for the floor for so long is closed, and made anew when that comes: its server
 /// gives it the time of one handshake, of which nothing was sent, and closes the oldest of such
 /// links when there are many.
 const LINK_WAITS: Duration = Duration::from_millis(500);
 
-/// Tries each address once, beginning with the one whose turn it is. The one that works first has
+/// Tries each address once, beginning with the one that is next. The one that works first has
 /// it from then on.
 ///
 /// `schedule`: what came of the attempts before.
@@ -44,7 +44,7 @@ pub(super) async fn establish_any(
     schedule: &mut Schedule,
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let (first, count) = (shared.addresses.at(), shared.addresses.len());
-    let mut attempts = Attempts::new(shared, ends, None, TURN);
+    let mut attempts = Attempts::new(shared, ends, None, FLOOR);
     let (mut begun, mut failed) = (0, Vec::new());
     while failed.len() < count {
         let next_at = attempts.next_at();
@@ -70,7 +70,7 @@ pub(super) async fn establish_any(
 }
 
 /// Makes a connection to that address, and waits for the server's answer to the handshake, which is
-/// begun when it has its turn in this line.
+/// begun when it has the floor of this line.
 ///
 /// `before`: the connection whose call numbers go on.
 ///
@@ -91,26 +91,26 @@ pub(super) async fn establish(
     let stood = tokio::select! {
         biased;
         () = shared.node.life.stopping.cancelled() => Err(Disconnected::Stopped),
-        stood = stand_in_line(link, line.turn(tried)) => stood,
+        stood = stand_in_line(link, line.floor(tried)) => stood,
     };
-    let (link, mut turn) = stood.map_err(failed)?;
+    let (link, mut floor) = stood.map_err(failed)?;
     let link = match link {
         Some(link) => link,
-        None => connect_anew(shared, &mut turn, (at, patience)).await.map_err(failed)?,
+        None => connect_anew(shared, &mut floor, (at, patience)).await.map_err(failed)?,
     };
-    shake_hands(shared, ends, before, (link, turn), (at, patience)).await
+    shake_hands(shared, ends, before, (link, floor), (at, patience)).await
 }
 
-/// Waits for a turn, and gives the link back unless it has become old meanwhile. Who waits with one
-/// that ends waits no more.
+/// Waits for the floor, and gives the link back unless it has become old meanwhile. Who waits with
+/// one that ends waits no more.
 async fn stand_in_line<'a>(
     mut link: Link,
-    turn: impl Future<Output = HelloTurn<'a>>,
-) -> Result<(Option<Link>, HelloTurn<'a>), Disconnected> {
-    let mut turn = pin!(turn);
+    floor: impl Future<Output = HelloFloor<'a>>,
+) -> Result<(Option<Link>, HelloFloor<'a>), Disconnected> {
+    let mut floor = pin!(floor);
     tokio::select! {
         biased;
-        turn = &mut turn => return Ok((Some(link), turn)),
+        floor = &mut floor => return Ok((Some(link), floor)),
         read = poll_fn(|cx| link.reader.poll_fill(cx, 1)) => match read {
             Ok(0) => return Err(Disconnected::PeerClosed),
             // A server that speaks before it is spoken to has given this link up.
@@ -120,21 +120,21 @@ async fn stand_in_line<'a>(
         () = sleep(LINK_WAITS) => {}
     }
     drop(link);
-    Ok((None, turn.await))
+    Ok((None, floor.await))
 }
 
-/// Makes a link again to an address where one stood, in the time of this turn.
+/// Makes a link again to an address where one stood, in the time of this floor.
 async fn connect_anew(
     shared: &ClientCore,
-    turn: &mut HelloTurn<'_>,
+    floor: &mut HelloFloor<'_>,
     (at, patience): (usize, Patience),
 ) -> Result<Link, Disconnected> {
     let connected = tokio::select! {
         biased;
         connected = connect(shared, at, patience) => connected,
-        within = turn.is_over() => return Err(Disconnected::HandshakeTimeout(within)),
+        within = floor.is_over() => return Err(Disconnected::HandshakeTimeout(within)),
     };
-    // It had its turn, so that this counts as a handshake that failed.
+    // It had the floor, so that this counts as a handshake that failed.
     connected.map_err(|error| match error {
         InitializationError::Handshake { source, .. } => source,
         InitializationError::ConnectTimeout { after, .. } => Disconnected::HandshakeTimeout(after),
@@ -150,7 +150,7 @@ pub(super) async fn shake_hands(
     shared: &Arc<ClientCore>,
     ends: &Ends,
     before: Option<&ClientConn>,
-    (link, mut turn): (Link, HelloTurn<'_>),
+    (link, mut floor): (Link, HelloFloor<'_>),
     (at, patience): (usize, Patience),
 ) -> Result<Arc<ClientConn>, InitializationError> {
     let (node, config, addresses) = (&shared.node, &shared.node.config, &shared.addresses);
@@ -185,7 +185,7 @@ pub(super) async fn shake_hands(
             () = cut.cancelled() => {}
         }
     });
-    let answered = answered(answer, node, &conn, &mut turn).await;
+    let answered = answered(answer, node, &conn, &mut floor).await;
     attempt.came_to = match &answered {
         Ok(()) => CameTo::Works,
         Err(Disconnected::HandshakeTimeout(_)) => CameTo::GivenUp,
@@ -288,7 +288,7 @@ async fn answered(
     mut answer: oneshot::Receiver<Result<(), Disconnected>>,
     node: &Node,
     conn: &Conn,
-    turn: &mut HelloTurn<'_>,
+    floor: &mut HelloFloor<'_>,
 ) -> Result<(), Disconnected> {
     let answered = loop {
         tokio::select! {
@@ -298,7 +298,7 @@ async fn answered(
                 conn.drain();
                 break answer.await;
             }
-            within = turn.is_over() => conn.hurry_handshake(within),
+            within = floor.is_over() => conn.hurry_handshake(within),
         }
     };
     answered.unwrap_or(Err(Disconnected::Stopped))

@@ -9,12 +9,12 @@ use tokio::{
 
 use super::schedule::Tried;
 
-/// How long one has its turn while others wait that had none yet: they share this time.
-pub(super) const TURN: Duration = Duration::from_millis(1500);
+/// How long one has the floor while others wait that never had it: they share this time.
+pub(super) const FLOOR: Duration = Duration::from_millis(1500);
 
 /// The same for who leaves a server that stops, so that it is elsewhere before that has given it up
 /// after 2 s.
-pub(super) const TURN_OF_WHO_MOVES: Duration = Duration::from_millis(500);
+pub(super) const FLOOR_OF_WHO_MOVES: Duration = Duration::from_millis(500);
 
 /// The least of these times, and the time of one that was silent before.
 const SHORT: Duration = Duration::from_millis(250);
@@ -23,31 +23,31 @@ const SHORT: Duration = Duration::from_millis(250);
 /// links stood: two addresses may be ways to one server, and there the second HANDSHAKE takes the
 /// name from the first.
 ///
-/// Who had its turn in vain hurries nobody: an address that refuses, and is back at once, would
+/// Who had the floor in vain hurries nobody: an address that refuses, and is back at once, would
 /// else keep the time of one that is slow too short for ever.
 #[derive(Debug)]
 pub(super) struct HelloLine {
     first: AsyncMutex<()>,
     time: Duration,
-    /// How many wait for their first turn since there was a connection.
+    /// How many wait that have not had the floor since there was a connection.
     new: watch::Sender<u32>,
 }
 
 impl HelloLine {
-    /// `time`: how long one has its turn while others wait for their first.
+    /// `time`: how long one has the floor while others wait that never had it.
     pub(super) fn new(time: Duration) -> Self {
         Self { first: AsyncMutex::default(), time, new: watch::Sender::default() }
     }
 
     /// Waits until nobody else's HANDSHAKE is under way. Cancel safe.
-    pub(super) async fn turn(&self, tried: Tried) -> HelloTurn<'_> {
-        let _waits = (tried.turns == 0).then(|| WaitsInLine::begin(&self.new));
+    pub(super) async fn floor(&self, tried: Tried) -> HelloFloor<'_> {
+        let _waits = (tried.hellos == 0).then(|| WaitsInLine::begin(&self.new));
         let first = self.first.lock().await;
-        HelloTurn { _first: first, line: self, was_silent: tried.silences > 0, begun: Instant::now() }
+        HelloFloor { _first: first, line: self, was_silent: tried.silences > 0, begun: Instant::now() }
     }
 }
 
-/// One more waits for its first turn, until this is dropped.
+/// One more waits that never had the floor, until this is dropped.
 struct WaitsInLine<'a>(&'a watch::Sender<u32>);
 
 impl<'a> WaitsInLine<'a> {
@@ -65,16 +65,16 @@ impl Drop for WaitsInLine<'_> {
 
 /// Leave to say HANDSHAKE. It is kept until the attempt has failed and its connection has ended.
 #[derive(Debug)]
-pub(super) struct HelloTurn<'a> {
+pub(super) struct HelloFloor<'a> {
     _first: MutexGuard<'a, ()>,
     line: &'a HelloLine,
     was_silent: bool,
     begun: Instant,
 }
 
-impl HelloTurn<'_> {
-    /// Waits until another one is to have its first turn. Gives the time that this one had, which
-    /// begins anew. For ever if nobody waits for that. Cancel safe.
+impl HelloFloor<'_> {
+    /// Waits until another one is to have the floor that never had it. Gives the time that this one
+    /// had, which begins anew. For ever if nobody waits for that. Cancel safe.
     pub(super) async fn is_over(&mut self) -> Duration {
         let mut waiting = self.line.new.subscribe();
         loop {
@@ -89,7 +89,7 @@ impl HelloTurn<'_> {
                     self.begun = Instant::now();
                     return within.unwrap_or_default();
                 }
-                // The line outlives its turns.
+                // The line outlives who has its floor.
                 _ = waiting.changed() => {}
             }
         }
@@ -105,31 +105,31 @@ mod tests {
 
     use super::*;
 
-    const NEW: Tried = Tried { silences: 0, turns: 0 };
-    const SILENT: Tried = Tried { silences: 1, turns: 1 };
-    const REFUSED: Tried = Tried { silences: 0, turns: 1 };
+    const NEW: Tried = Tried { silences: 0, hellos: 0 };
+    const SILENT: Tried = Tried { silences: 1, hellos: 1 };
+    const REFUSED: Tried = Tried { silences: 0, hellos: 1 };
 
     #[tokio::test(start_paused = true)]
     async fn one_is_first_and_has_its_time_until_another_waits() {
-        let line = HelloLine::new(TURN);
-        let mut first = line.turn(NEW).now_or_never().unwrap();
+        let line = HelloLine::new(FLOOR);
+        let mut first = line.floor(NEW).now_or_never().unwrap();
         let begun = first.begun;
         {
             // Who gives up waiting hurries nobody.
-            let mut other = pin!(line.turn(NEW));
+            let mut other = pin!(line.floor(NEW));
             assert!(futures::poll!(&mut other).is_pending());
         }
-        assert!(timeout(TURN * 60, first.is_over()).await.is_err(), "nobody waits");
+        assert!(timeout(FLOOR * 60, first.is_over()).await.is_err(), "nobody waits");
         drop(first);
-        let mut first = line.turn(NEW).now_or_never().unwrap();
-        let mut second = Box::pin(line.turn(NEW));
+        let mut first = line.floor(NEW).now_or_never().unwrap();
+        let mut second = Box::pin(line.floor(NEW));
         assert!(futures::poll!(&mut second).is_pending());
-        assert_eq!(first.is_over().await, TURN);
-        assert_eq!(begun.elapsed(), TURN * 61);
-        assert_eq!(first.is_over().await, TURN, "its time began anew");
-        let mut third = Box::pin(line.turn(NEW));
+        assert_eq!(first.is_over().await, FLOOR);
+        assert_eq!(begun.elapsed(), FLOOR * 61);
+        assert_eq!(first.is_over().await, FLOOR, "its time began anew");
+        let mut third = Box::pin(line.floor(NEW));
         assert!(futures::poll!(&mut third).is_pending());
-        assert_eq!(first.is_over().await, TURN / 2, "two share it");
+        assert_eq!(first.is_over().await, FLOOR / 2, "two share it");
         drop(first);
         drop(second.await);
         third.await;
@@ -138,14 +138,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_had_its_turn_in_vain_hurries_nobody_and_has_a_short_one_if_it_was_silent() {
-        let line = HelloLine::new(TURN);
-        let mut first = line.turn(SILENT).now_or_never().unwrap();
-        let mut others = [Box::pin(line.turn(REFUSED)), Box::pin(line.turn(SILENT))];
+        let line = HelloLine::new(FLOOR);
+        let mut first = line.floor(SILENT).now_or_never().unwrap();
+        let mut others = [Box::pin(line.floor(REFUSED)), Box::pin(line.floor(SILENT))];
         for other in &mut others {
             assert!(futures::poll!(other).is_pending());
         }
-        assert!(timeout(TURN * 60, first.is_over()).await.is_err());
-        let mut new = Box::pin(line.turn(NEW));
+        assert!(timeout(FLOOR * 60, first.is_over()).await.is_err());
+        let mut new = Box::pin(line.floor(NEW));
         assert!(futures::poll!(&mut new).is_pending());
         assert_eq!(first.is_over().await, SHORT);
     }

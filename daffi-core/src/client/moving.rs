@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     ClientConn,
     attempts::Attempts,
-    hello_line::TURN_OF_WHO_MOVES,
+    hello_line::FLOOR_OF_WHO_MOVES,
     pauses::HowEnded,
     replacing::{Holds, Retries},
     schedule::Tried,
@@ -36,7 +36,7 @@ impl Kept<'_> {
         let left = addresses.endpoint().to_string();
         self.moves_at = None;
         let (ends, current) = (self.ends, Arc::clone(&self.current));
-        let mut attempts = Attempts::new(shared, ends, Some(&current), TURN_OF_WHO_MOVES);
+        let mut attempts = Attempts::new(shared, ends, Some(&current), FLOOR_OF_WHO_MOVES);
         while self.has_reason_to_move() {
             let next = self.schedule.next_other(here, |at| attempts.are_at(at));
             if attempts.is_empty() {

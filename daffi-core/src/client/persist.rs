@@ -8,7 +8,7 @@ use super::{
     ClientConn, ClientCore,
     attempts::Attempts,
     establish::Ends,
-    hello_line::TURN,
+    hello_line::FLOOR,
     schedule::{Schedule, Tried},
 };
 use crate::error::InitializationError;
@@ -24,9 +24,9 @@ pub(super) async fn persist(
 ) -> Option<Arc<ClientConn>> {
     let addresses = &shared.addresses;
     let mut lost = before.map(|_| (addresses.at(), Instant::now() + schedule.at_first()));
-    // Without one before the address whose turn it is comes first.
+    // Without one before the address that is next comes first.
     let mut last = lost.map_or(addresses.at() + addresses.len() - 1, |(at, _)| at);
-    let mut attempts = Attempts::new(shared, ends, before, TURN);
+    let mut attempts = Attempts::new(shared, ends, before, FLOOR);
     loop {
         let next = schedule.next(last, |at| attempts.are_at(at)).map(|(at, due)| {
             let moment = lost.filter(|(lost, _)| at != *lost).map(|(_, moment)| moment);

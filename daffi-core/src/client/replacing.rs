@@ -9,7 +9,7 @@ use super::{
     ClientConn, ClientCore, ClientState,
     addresses::Patience,
     establish::{connect, shake_hands},
-    hello_line::{HelloLine, TURN},
+    hello_line::{FLOOR, HelloLine},
     schedule::Tried,
     supervisor::Kept,
 };
@@ -123,8 +123,8 @@ impl Kept<'_> {
         link: Link,
         (at, patience): (usize, Patience),
     ) -> Result<Arc<ClientConn>, InitializationError> {
-        let (shared, line, within) = (self.shared, HelloLine::new(TURN), patience.handshake);
-        let link = (link, line.turn(Tried::default()).await);
+        let (shared, line, within) = (self.shared, HelloLine::new(FLOOR), patience.handshake);
+        let link = (link, line.floor(Tried::default()).await);
         let shaken = in_time(within, shake_hands(shared, self.ends, Some(old), link, (at, patience))).await;
         shaken.unwrap_or_else(|_| {
             let endpoint = shared.addresses.connector(at).endpoint().to_string();

@@ -35,13 +35,13 @@ pub(super) struct Tried {
     /// one has more. One that is refused needs none.
     pub(super) silences: u32,
     /// How many had a link that stood, and failed.
-    pub(super) turns: u32,
+    pub(super) hellos: u32,
 }
 
 impl Tried {
     /// Of one attempt.
     pub(super) fn once(error: &InitializationError) -> Self {
-        Self { silences: u32::from(error.is_silence()), turns: u32::from(error.is_of_handshake()) }
+        Self { silences: u32::from(error.is_silence()), hellos: u32::from(error.is_of_handshake()) }
     }
 }
 
@@ -83,7 +83,7 @@ impl Schedule {
     pub(super) fn note_tried(&mut self, at: usize, once: Tried) {
         let tried = &mut self.0[at].tried;
         tried.silences = tried.silences.saturating_add(once.silences);
-        tried.turns = tried.turns.saturating_add(once.turns);
+        tried.hellos = tried.hellos.saturating_add(once.hellos);
     }
 
     /// A connection to this address has ended that stood for so long.
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(schedule.next_other(2, idle).map(|(at, _)| at), Some(1));
         assert!(schedule.next_other(2, |at| at < 2).is_none());
         for _ in 0..10 {
-            schedule.note_failure(2, "silent", Tried { silences: 1, turns: 0 });
+            schedule.note_failure(2, "silent", Tried { silences: 1, hellos: 0 });
         }
         let (at, due) = schedule.next(2, idle).unwrap();
         assert!(at == 1 && due > begun && due <= begun + SECOND / 20, "{at} {due:?}");
