@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{
     ClientConn, ClientCore,
     establish::{Ends, establish},
-    hello_line::HelloLine,
+    hello_line::{FloorTime, HelloLine},
     schedule::Tried,
 };
 use crate::error::InitializationError;
@@ -43,7 +43,7 @@ impl<'a> Attempts<'a> {
         shared: &'a Arc<ClientCore>,
         ends: &'a Ends,
         before: Option<&'a ClientConn>,
-        floor: Duration,
+        floor: FloorTime,
     ) -> Self {
         let (open, trying, line) = (FuturesUnordered::new(), Vec::new(), Arc::new(HelloLine::new(floor)));
         Self { shared, ends, before, line, open, trying, next_at: Instant::now() }

@@ -28,7 +28,9 @@ impl Contest {
 
     /// One of them has arrived, or was refused.
     pub(super) fn end_one(&self) {
-        self.0.lock().pop_front();
+        let ends = &mut *self.0.lock();
+        forget_past(ends);
+        ends.pop_front();
     }
 
     pub(super) fn goes_on(&self) -> bool {

@@ -189,6 +189,8 @@ pub(super) async fn shake_hands(
     attempt.came_to = match &answered {
         Ok(()) => CameTo::Works,
         Err(Disconnected::HandshakeTimeout(_)) => CameTo::GivenUp,
+        // A proxy may have closed it, and hands on what it had of it all the same.
+        Err(Disconnected::PeerClosed | Disconnected::Link(_)) if addresses.len() > 1 => CameTo::GivenUp,
         Err(_) => CameTo::Refused,
     };
     answered.map(|()| client).map_err(failed)
@@ -205,7 +207,7 @@ struct Attempt<'a> {
 
 enum CameTo {
     Works,
-    /// Its server has said so, or has closed the connection: it takes no name any more.
+    /// Its server has said so, or has closed the only way to it: it takes no name any more.
     Refused,
     /// Nothing came in time, or it is not waited for. Its server may take the handshake for the
     /// connection of this node whenever it comes to it.

@@ -9,12 +9,20 @@ use tokio::{
 
 use super::schedule::Tried;
 
-/// How long one has the floor while others wait that never had it: they share this time.
-pub(super) const FLOOR: Duration = Duration::from_millis(1500);
+/// How long one has the floor while others wait that never had it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FloorTime {
+    time: Duration,
+    /// All that wait share it.
+    is_shared: bool,
+}
 
-/// The same for who leaves a server that stops, so that it is elsewhere before that has given it up
+/// The time of who connects: a server that answers in it is found however many others are silent.
+pub(super) const FLOOR: FloorTime = FloorTime { time: Duration::from_millis(1500), is_shared: false };
+
+/// The time of who leaves a server that stops, so that it is elsewhere before that has given it up
 /// after 2 s.
-pub(super) const FLOOR_OF_WHO_MOVES: Duration = Duration::from_millis(500);
+pub(super) const FLOOR_OF_WHO_MOVES: FloorTime = FloorTime { time: Duration::from_millis(500), is_shared: true };
 
 /// The least of these times, and the time of one that was silent before.
 const SHORT: Duration = Duration::from_millis(250);
@@ -28,15 +36,14 @@ const SHORT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct HelloLine {
     first: AsyncMutex<()>,
-    time: Duration,
+    floor: FloorTime,
     /// How many wait that have not had the floor since there was a connection.
     new: watch::Sender<u32>,
 }
 
 impl HelloLine {
-    /// `time`: how long one has the floor while others wait that never had it.
-    pub(super) fn new(time: Duration) -> Self {
-        Self { first: AsyncMutex::default(), time, new: watch::Sender::default() }
+    pub(super) fn new(floor: FloorTime) -> Self {
+        Self { first: AsyncMutex::default(), floor, new: watch::Sender::default() }
     }
 
     /// Waits until nobody else's HANDSHAKE is under way. Cancel safe.
@@ -63,6 +70,13 @@ impl Drop for WaitsInLine<'_> {
     }
 }
 
+impl FloorTime {
+    /// The time of one while so many wait that never had the floor.
+    fn beside(self, new: u32) -> Duration {
+        if self.is_shared { (self.time / new).max(SHORT) } else { self.time }
+    }
+}
+
 /// Leave to say HANDSHAKE. It is kept until the attempt has failed and its connection has ended.
 #[derive(Debug)]
 pub(super) struct HelloFloor<'a> {
@@ -81,7 +95,7 @@ impl HelloFloor<'_> {
             let within = match *waiting.borrow_and_update() {
                 0 => None,
                 _ if self.was_silent => Some(SHORT),
-                new => Some((self.line.time / new).max(SHORT)),
+                new => Some(self.line.floor.beside(new)),
             };
             let over_at = self.begun + within.unwrap_or_default();
             tokio::select! {
@@ -119,17 +133,18 @@ mod tests {
             let mut other = pin!(line.floor(NEW));
             assert!(futures::poll!(&mut other).is_pending());
         }
-        assert!(timeout(FLOOR * 60, first.is_over()).await.is_err(), "nobody waits");
+        assert!(timeout(FLOOR.time * 60, first.is_over()).await.is_err(), "nobody waits");
         drop(first);
         let mut first = line.floor(NEW).now_or_never().unwrap();
         let mut second = Box::pin(line.floor(NEW));
         assert!(futures::poll!(&mut second).is_pending());
-        assert_eq!(first.is_over().await, FLOOR);
-        assert_eq!(begun.elapsed(), FLOOR * 61);
-        assert_eq!(first.is_over().await, FLOOR, "its time began anew");
+        assert_eq!(first.is_over().await, FLOOR.time);
+        assert_eq!(begun.elapsed(), FLOOR.time * 61);
+        assert_eq!(first.is_over().await, FLOOR.time, "its time began anew");
         let mut third = Box::pin(line.floor(NEW));
         assert!(futures::poll!(&mut third).is_pending());
-        assert_eq!(first.is_over().await, FLOOR / 2, "two share it");
+        assert_eq!(first.is_over().await, FLOOR.time, "they do not share it");
+        assert_eq!([1, 2, 9].map(|new| FLOOR_OF_WHO_MOVES.beside(new)), [2 * SHORT, SHORT, SHORT]);
         drop(first);
         drop(second.await);
         third.await;
@@ -137,14 +152,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_had_its_turn_in_vain_hurries_nobody_and_has_a_short_one_if_it_was_silent() {
+    async fn who_had_the_floor_in_vain_hurries_nobody_and_has_it_shortly_if_it_was_silent() {
         let line = HelloLine::new(FLOOR);
         let mut first = line.floor(SILENT).now_or_never().unwrap();
         let mut others = [Box::pin(line.floor(REFUSED)), Box::pin(line.floor(SILENT))];
         for other in &mut others {
             assert!(futures::poll!(other).is_pending());
         }
-        assert!(timeout(FLOOR * 60, first.is_over()).await.is_err());
+        assert!(timeout(FLOOR.time * 60, first.is_over()).await.is_err());
         let mut new = Box::pin(line.floor(NEW));
         assert!(futures::poll!(&mut new).is_pending());
         assert_eq!(first.is_over().await, SHORT);
