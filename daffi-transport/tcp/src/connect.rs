@@ -101,10 +101,10 @@ pub async fn connect_stream_by(
 
 /// Which of the addresses of one endpoint is tried last, because it was of no use. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct AddressOrder(Arc<Mutex<Tried>>);
+pub struct AddressOrder(Arc<Mutex<TriedAddresses>>);
 
 #[derive(Debug, Default)]
-struct Tried {
+struct TriedAddresses {
     /// Where the last stream went to.
     last: Option<SocketAddr>,
     gave_way: Option<SocketAddr>,
@@ -130,7 +130,7 @@ impl AddressOrder {
         addresses
     }
 
-    fn tried(&self) -> MutexGuard<'_, Tried> {
+    fn tried(&self) -> MutexGuard<'_, TriedAddresses> {
         // Nothing in it can be half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
