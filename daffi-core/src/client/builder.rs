@@ -67,9 +67,9 @@ impl<F: FormatSet> ClientBuilder<F> {
     ///
     /// One to which no link comes about within 250 ms holds the others up no more: their links are
     /// made beside it. Hands are shaken over one link after another, because two addresses may be
-    /// ways to one server, where the second handshake takes the name from the first. While others
-    /// wait an answer is waited for three quarters of that time; 250 ms at an address that was
-    /// silent more often than one of those.
+    /// ways to one server, where the second handshake takes the name from the first. While one
+    /// waits that was not tried yet, an answer is waited for 1.5 s, and for 250 ms at an address
+    /// that was silent before.
     ///
     /// When the connection is lost the next address is tried; when a server of this project is
     /// stopping, the client moves on before that, and what is open ends where it is.
