@@ -113,8 +113,8 @@ impl Interrupts {
         }
     }
 
-    /// Runs `work`, which a signal gives up. What is done when the signal is seen is not given up: a
-    /// node that listens by then has clients, and ends in order.
+    /// Runs `work`, which a signal gives up. What is done when the signal is seen is not given up:
+    /// a node that listens by then has clients, and ends in order.
     pub(crate) async fn cut<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         tokio::select! {
             biased;
