@@ -163,21 +163,21 @@ impl NodeConfig {
 
     fn check_counts(&self) -> Result<(), UnusableSetting> {
         match self {
-            Self { workers: 0, .. } => refused("workers", &0, "at least 1 callback must be able to run"),
+            Self { workers: 0, .. } => refuse_setting("workers", &0, "at least 1 callback must be able to run"),
             Self { max_connections: 0, .. } => {
-                refused("max_connections", &0, "at least 1 connection must find a place")
+                refuse_setting("max_connections", &0, "at least 1 connection must find a place")
             }
             Self { max_pending_handshakes: 0, .. } => {
-                refused("max_pending_handshakes", &0, "at least 1 connection must be able to begin")
+                refuse_setting("max_pending_handshakes", &0, "at least 1 connection must be able to begin")
             }
             Self { threads, .. } if threads.get() > Self::MOST_THREADS => {
-                refused("threads", threads, "1024 are the most (MOST_THREADS), and one for each core is plenty")
+                refuse_setting("threads", threads, "1024 are the most (MOST_THREADS), and one for each core is plenty")
             }
             Self { budget_bytes, .. } if *budget_bytes < LEAST_BUDGET => {
-                refused("budget_bytes", budget_bytes, "small messages need 4096 bytes")
+                refuse_setting("budget_bytes", budget_bytes, "small messages need 4096 bytes")
             }
             Self { share, .. } if !(share.is_finite() && *share > 0.0) => {
-                refused("share", share, "a number above 0 is expected")
+                refuse_setting("share", share, "a number above 0 is expected")
             }
             _ => Ok(()),
         }
@@ -192,13 +192,17 @@ impl NodeConfig {
             ("default_timeout", self.default_timeout),
         ];
         match times.into_iter().find(|(_, time)| *time == Some(Duration::ZERO)) {
-            Some((name, _)) => refused(name, &"0s", "it would be over at once: choose a longer time"),
+            Some((name, _)) => refuse_setting(name, &"0s", "it would be over at once: choose a longer time"),
             None => Ok(()),
         }
     }
 }
 
-fn refused(name: &'static str, value: &dyn std::fmt::Display, rule: &'static str) -> Result<(), UnusableSetting> {
+fn refuse_setting(
+    name: &'static str,
+    value: &dyn std::fmt::Display,
+    rule: &'static str,
+) -> Result<(), UnusableSetting> {
     Err(UnusableSetting { name, value: value.to_string(), rule })
 }
 

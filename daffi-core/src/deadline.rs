@@ -12,13 +12,13 @@ pub(crate) const LATE: Duration = Duration::from_secs(2);
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// A time that a user set, as far as clocks go: one beyond is thirty years.
-pub(crate) fn bounded(time: Duration) -> Duration {
+pub(crate) fn bound(time: Duration) -> Duration {
     time.min(FAR)
 }
 
 /// The moment `after` from now. A time beyond all clocks counts as thirty years.
 pub(crate) fn later(after: Duration) -> Instant {
-    Instant::now() + bounded(after)
+    Instant::now() + bound(after)
 }
 
 /// A time in milliseconds, rounded up, as it travels with a call.

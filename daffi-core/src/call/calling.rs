@@ -161,7 +161,7 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                     if let Some(expires) = expires.as_pin_mut() {
                         ready!(expires.poll(cx));
                         let error = CallError::Timeout {
-                            receiver: pending.shown_receiver(),
+                            receiver: pending.receiver_text(),
                             method: (*this.method).to_owned(),
                             after: *after,
                             waited_for: WaitedFor::Answer,
@@ -278,7 +278,7 @@ async fn call<F: FormatSet>(
     });
     match client.unless_given_up(method, async { Ok(ended.await) }).await? {
         Ok(ended) => ended,
-        Err(after) => Err(progress.expired(method, after)),
+        Err(after) => Err(progress.timeout_error(method, after)),
     }
 }
 
@@ -296,7 +296,7 @@ async fn queue<F: FormatSet>(
     });
     match client.unless_given_up(method, async { Ok(ended.await) }).await? {
         Ok(ended) => ended,
-        Err(after) => Err(progress.expired(method, after)),
+        Err(after) => Err(progress.timeout_error(method, after)),
     }
 }
 

@@ -197,12 +197,12 @@ impl<'a, F: FormatSet> Casting<'a, F> {
         let mut progress = Progress::default();
         let found = client.until_found(method, options, &mut progress, |_, members| {
             // Before the server has told who exposes the callback, nobody seems to.
-            if client.shared().unwatched(members, method).is_some() {
+            if client.shared().find_unwatched(members, method).is_some() {
                 return Err(CallError::ReceiverNotFound { method: method.to_owned(), receiver: None });
             }
             names(members, self.receivers, method)
         });
-        self.in_time(found).await.unwrap_or_else(|after| Err(progress.expired(method, after)))
+        self.in_time(found).await.unwrap_or_else(|after| Err(progress.timeout_error(method, after)))
     }
 
     /// The request of each member that is asked.
@@ -278,7 +278,7 @@ impl<'a, F: FormatSet> Casting<'a, F> {
             pending.count(self.method);
             receive(&mut pending, self.method, self.options.timeout).await
         };
-        self.in_time(call).await.unwrap_or_else(|after| Err(progress.expired(self.method, after)))
+        self.in_time(call).await.unwrap_or_else(|after| Err(progress.timeout_error(self.method, after)))
     }
 
     /// Queues the request of one member, which nobody answers.
@@ -289,7 +289,7 @@ impl<'a, F: FormatSet> Casting<'a, F> {
             progress.waits_for(WaitedFor::Room);
             send_nowait(&conn, &receiver, written, self.method).await
         };
-        self.in_time(queued).await.unwrap_or_else(|after| Err(progress.expired(self.method, after)))
+        self.in_time(queued).await.unwrap_or_else(|after| Err(progress.timeout_error(self.method, after)))
     }
 
     /// What is there within the time of the cast; the error is that time.

@@ -63,7 +63,7 @@ pub(super) async fn open_until<F: FormatSet>(
     let Some(until) = deadline else { return sending.await };
     match timeout_at(until, sending).await {
         Ok(opened) => opened,
-        Err(_) => Err(progress.expired(method, options.timeout.unwrap_or_default())),
+        Err(_) => Err(progress.timeout_error(method, options.timeout.unwrap_or_default())),
     }
 }
 

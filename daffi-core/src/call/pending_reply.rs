@@ -9,7 +9,7 @@ use std::{
 
 use daffi_wire::{CallId, CancelReason, Frame, Level, NodeName};
 
-use super::progress::shown;
+use super::progress::receiver_text;
 use crate::{
     client::{ClientConn, CountedCall},
     data::{CallData, FlowError},
@@ -67,7 +67,7 @@ impl PendingReply {
     }
 
     /// What it is counted as, as long as it has no answer.
-    pub(super) const fn counted(&mut self) -> &mut Option<CountedCall> {
+    pub(super) const fn counted_mut(&mut self) -> &mut Option<CountedCall> {
         &mut self.counted
     }
 
@@ -93,8 +93,8 @@ impl PendingReply {
     }
 
     /// The receiver as errors show it.
-    pub(super) fn shown_receiver(&self) -> String {
-        shown(Some(&self.receiver))
+    pub(super) fn receiver_text(&self) -> String {
+        receiver_text(Some(&self.receiver))
     }
 
     /// What comes and goes of the call in DATA: it asked for that, or its answer is large.
@@ -152,7 +152,7 @@ impl PendingReply {
     #[cold]
     fn error(&self, why: Option<NoOutcome>) -> CallError {
         match why {
-            None => CallError::ReceiverGone { receiver: self.shown_receiver(), method: String::new() },
+            None => CallError::ReceiverGone { receiver: self.receiver_text(), method: String::new() },
             Some(NoOutcome::Broken(data)) => data.fault().map_or_else(|| self.conn.closed_error(), call_error),
             Some(NoOutcome::Closed) => self.conn.closed_error(),
         }

@@ -42,18 +42,18 @@ impl Progress {
         self.numbered = true;
     }
 
-    pub(super) fn expired(&self, method: &str, after: Duration) -> CallError {
+    pub(super) fn timeout_error(&self, method: &str, after: Duration) -> CallError {
         if !self.numbered && self.conn.as_ref().is_some_and(|conn| conn.is_full()) {
             let text = format!("all {IDS} call numbers of the connection were in use for {after:?}");
             return CallError::Overloaded(text);
         }
-        let receiver = shown(self.receiver.as_ref());
+        let receiver = receiver_text(self.receiver.as_ref());
         CallError::Timeout { receiver, method: method.to_owned(), after, waited_for: self.waited_for }
     }
 }
 
 /// The receiver of a call as errors show it, also where it was not chosen yet, or is chosen by a
 /// Router.
-pub(super) fn shown(receiver: Option<&NodeName>) -> String {
+pub(super) fn receiver_text(receiver: Option<&NodeName>) -> String {
     receiver.filter(|name| !name.is_empty()).map_or_else(|| ANY_MEMBER.into(), ToString::to_string)
 }

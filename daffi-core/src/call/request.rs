@@ -170,7 +170,7 @@ fn choose_or_leave<F: FormatSet>(
     if wants_reply && is_left_to_router(conn, method, options) {
         // Whoever gets it has to read it.
         let level = if members.are_level_four(method) { Level::FOUR } else { Level::THREE };
-        return Ok((Addressee::left(), asked.unwrap_or_else(|| default_format(client.formats(), level))));
+        return Ok((Addressee::of_router(), asked.unwrap_or_else(|| default_format(client.formats(), level))));
     }
     let name = choose(client.shared(), members, method, options.receiver.as_deref(), options.key.as_deref())?;
     let format = format_for(client.formats(), members, &name, asked)?;
@@ -187,7 +187,7 @@ pub(super) struct Addressee {
 
 impl Addressee {
     /// The Router of a level 4 link chooses it.
-    fn left() -> Self {
+    fn of_router() -> Self {
         Self { name: NodeName::unnamed(), level: Level::FOUR }
     }
 }
@@ -318,7 +318,7 @@ impl<F: FormatSet> Client<F> {
         match addressed {
             Ok(addressed) => Prepared::Addressed(addressed),
             Err(CallError::ReceiverNotFound { .. })
-                if options.wait_for_receiver || shared.unwatched(&current.members, method).is_some() =>
+                if options.wait_for_receiver || shared.find_unwatched(&current.members, method).is_some() =>
             {
                 Prepared::Unaddressed(self.payloads(args, options, None))
             }
@@ -405,7 +405,7 @@ impl<F: FormatSet> Client<F> {
                 Err(error) => return Err(error),
             };
             progress.waits_for(WaitedFor::Receiver);
-            if let Some(method) = shared.unwatched(&members, method) {
+            if let Some(method) = shared.find_unwatched(&members, method) {
                 match shared.watch(&conn, method).await {
                     Ok(()) => continue,
                     // The next connection may tell.

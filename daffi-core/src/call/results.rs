@@ -19,7 +19,7 @@ use super::{
     again::{Again, is_refused_by_stopping},
     engine::{Received, read, to_received},
     opening::{StreamingCall, open_until},
-    progress::shown,
+    progress::receiver_text,
     result_clock::ResultClock,
     span::CallSpan,
 };
@@ -100,15 +100,16 @@ impl<R, F: FormatSet> Results<R, F> {
 
     /// Waits until the callback has returned its stream, or the call has ended. `again`: what it
     /// may be made again with.
-    pub(super) async fn begun(mut self, again: Option<(Again, CallOptions)>) -> Result<Self, CallError>
+    pub(super) async fn await_begin(mut self, again: Option<(Again, CallOptions)>) -> Result<Self, CallError>
     where
         R: Returned,
     {
         let deadline = self.call.as_ref().and_then(|call| call.deadline);
         // It is one call, however often it is made.
-        let mut counted = self.call.as_mut().filter(|_| again.is_some()).and_then(|call| call.pending.counted().take());
+        let mut counted =
+            self.call.as_mut().filter(|_| again.is_some()).and_then(|call| call.pending.counted_mut().take());
         let begun = loop {
-            let refused = match self.has_begun().await {
+            let refused = match self.await_first().await {
                 CameFirst::Yes => {
                     self.go_on_counting(counted.take());
                     break Ok(());
@@ -149,13 +150,13 @@ impl<R, F: FormatSet> Results<R, F> {
     /// It is not made again: its end is that of what is counted.
     fn go_on_counting(&mut self, counted: Option<CountedCall>) {
         match (counted, &mut self.call, &self.end) {
-            (Some(counted), Some(call), None) => *call.pending.counted() = Some(counted),
+            (Some(counted), Some(call), None) => *call.pending.counted_mut() = Some(counted),
             (Some(counted), _, Some(Ok(_))) => counted.end(),
             _ => {}
         }
     }
 
-    async fn has_begun(&mut self) -> CameFirst
+    async fn await_first(&mut self) -> CameFirst
     where
         R: Returned,
     {
@@ -170,7 +171,7 @@ impl<R, F: FormatSet> Results<R, F> {
                 let failed = matches!(&end, Ok(Some(frame)) if frame.kind() == Kind::Error) || end.is_err();
                 self.end = Some(end);
                 let is_over = failed && !call.data.inflow.as_ref().is_some_and(|inflow| inflow.is_ready());
-                return Poll::Ready(if is_over { self.failed() } else { CameFirst::Yes });
+                return Poll::Ready(if is_over { self.take_failure() } else { CameFirst::Yes });
             }
             self.poll_clocks(cx).map(CameFirst::Failed)
         })
@@ -178,7 +179,7 @@ impl<R, F: FormatSet> Results<R, F> {
     }
 
     /// How a call failed of which nothing came before its end.
-    fn failed(&mut self) -> CameFirst
+    fn take_failure(&mut self) -> CameFirst
     where
         R: Returned,
     {
@@ -203,7 +204,7 @@ impl<R, F: FormatSet> Results<R, F> {
             return Poll::Ready(CallError::Cancelled { method: self.method.clone() });
         }
         self.clock.poll(cx).map(|after| CallError::Timeout {
-            receiver: self.call.as_ref().map_or_else(|| shown(None), |call| call.pending.shown_receiver()),
+            receiver: self.call.as_ref().map_or_else(|| receiver_text(None), |call| call.pending.receiver_text()),
             method: self.method.clone(),
             after,
             waited_for: WaitedFor::Answer,

@@ -47,7 +47,7 @@ impl<F: FormatSet> Rpc<F> {
         let payloads = self.client.payloads(&args, &self.options, None);
         let (results, options) = self.results_with(method, &payloads).await?;
         let again = Again::of(&payloads, &options).map(|again| (again, options));
-        results.begun(again).await
+        results.await_begin(again).await
     }
 
     /// The results of a call that was sent with these arguments.

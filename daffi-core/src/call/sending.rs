@@ -48,7 +48,7 @@ where
     S: Stream<Item = Result<T, E>>,
 {
     let StreamingCall { mut pending, data, .. } = call;
-    let (level, receiver) = (pending.level(), pending.shown_receiver());
+    let (level, receiver) = (pending.level(), pending.receiver_text());
     let sending = async {
         send_items(client.formats(), method, &data, items).await?;
         let Some(after) = timeout else { return std::future::pending().await };

@@ -218,8 +218,8 @@ impl<F: FormatSet> StreamCall<F> {
             None => Ok(sending.await),
             Some(deadline) => timeout_at(deadline, sending).await,
         };
-        let (pending, paid) =
-            sent_in_time.unwrap_or_else(|_| Err(progress.expired(method, self.options.timeout.unwrap_or_default())))?;
+        let (pending, paid) = sent_in_time
+            .unwrap_or_else(|_| Err(progress.timeout_error(method, self.options.timeout.unwrap_or_default())))?;
         Ok(Unacknowledged { chunk, pending, deadline, _paid: paid })
     }
 
@@ -335,7 +335,7 @@ impl<F: FormatSet> StreamNowait<F> {
             let queued = within(self.options.timeout, sending).await.unwrap_or_else(|after| {
                 let mut progress = Progress::default();
                 progress.set_target(&target.conn, &target.receiver);
-                Err(progress.expired(method, after))
+                Err(progress.timeout_error(method, after))
             });
             queued.map_err(at(sent))?;
             sent += 1;
@@ -372,7 +372,7 @@ async fn target<F: FormatSet>(
     let finding = client.unless_given_up(method, client.find(method, options, asked, false, &mut progress));
     let found = within(options.timeout, finding).await;
     let (conn, Addressee { name: receiver, .. }, format) =
-        found.unwrap_or_else(|after| Err(progress.expired(method, after)))?;
+        found.unwrap_or_else(|after| Err(progress.timeout_error(method, after)))?;
     if let Some(span) = span {
         span.note_peer(&receiver);
     }

@@ -71,9 +71,9 @@ async fn calls_that_wait_end_with_their_node() {
 #[test]
 fn a_timeout_says_how_far_the_call_came() {
     let mut progress = Progress::default();
-    assert!(waited_for_connection(&progress.expired("f", AFTER)));
+    assert!(waited_for_connection(&progress.timeout_error("f", AFTER)));
     progress.waits_for(WaitedFor::Receiver);
-    let error = progress.expired("f", AFTER);
+    let error = progress.timeout_error("f", AFTER);
     let CallError::Timeout { receiver, method, waited_for: WaitedFor::Receiver, .. } = error else {
         panic!("{error:?}")
     };

@@ -76,7 +76,7 @@ impl<'a> Attempts<'a> {
 
     /// Waits for the end of one of them, for ever if there is none. One that works has its address
     /// in use from then on. Cancel safe.
-    pub(super) async fn ended(&mut self) -> (usize, Connected) {
+    pub(super) async fn next_end(&mut self) -> (usize, Connected) {
         let Some((at, made)) = self.open.next().await else { return pending().await };
         self.trying.retain(|other| *other != at);
         match &made {

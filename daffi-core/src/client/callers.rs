@@ -113,7 +113,7 @@ impl Drop for Callers {
 impl ClientHandler {
     /// The context of whoever called before and is remembered: all of whom anything is open. One
     /// caller often makes many calls.
-    pub(super) fn known(&mut self, frame: &Frame) -> Option<Caller> {
+    pub(super) fn find_known(&mut self, frame: &Frame) -> Option<Caller> {
         if let Some(known) = self.caller.as_ref().filter(|known| frame.is_from(known.caller())) {
             return Some(known.clone());
         }

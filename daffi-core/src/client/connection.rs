@@ -254,7 +254,7 @@ impl Handler for ClientHandler {
                     self.complete(completed);
                 }
             }
-            Handled::ServedCall(frame) => match self.known(&frame) {
+            Handled::ServedCall(frame) => match self.find_known(&frame) {
                 Some(caller) => self.shared.serving.take(turn, &mut self.intake, &caller, frame)?,
                 None => tracing::debug!("dropped a frame about a call of a caller of whom none is open"),
             },
@@ -315,7 +315,7 @@ impl Handler for ClientHandler {
 
     fn on_end(&mut self, reason: &Disconnected) {
         let node_ends = self.shared.node.life.is_stopping();
-        let reason = &self.connection.ended_as(reason, self.answered_all, node_ends);
+        let reason = &self.connection.explain_end(reason, self.answered_all, node_ends);
         let _first = self.connection.ended.set(reason.clone());
         let is_last = node_ends || matches!(reason, Disconnected::Evicted) && !self.connection.comes_back;
         if !is_last {
@@ -377,7 +377,7 @@ impl ClientHandler {
     /// Runs a callback, unless too much waits already: this end never stops reading, because the
     /// replies to its own calls come on the same connection.
     fn serve(&mut self, turn: &mut Turn, frame: Frame) {
-        let met = self.known(&frame).map(|known| (known, true)).or_else(|| self.meet(frame.transmitter()));
+        let met = self.find_known(&frame).map(|known| (known, true)).or_else(|| self.meet(frame.transmitter()));
         let Some((caller, is_remembered)) = met else {
             return tracing::debug!("dropped a request without a transmitter");
         };

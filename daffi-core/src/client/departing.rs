@@ -17,7 +17,7 @@ impl ClientHandler {
             if let Some(says @ CallerLeft::Told(_)) = CallerLeft::read(frame)? {
                 self.on_caller_left(turn, frame.transmitter(), says);
             }
-        } else if let Some(caller) = self.known(frame) {
+        } else if let Some(caller) = self.find_known(frame) {
             self.shared.serving.cancel(turn, &mut self.intake, &caller, frame)?;
         }
         Ok(())

@@ -50,7 +50,7 @@ pub(super) async fn establish_any(
         let next_at = attempts.next_at();
         tokio::select! {
             biased;
-            (at, made) = attempts.ended() => match made {
+            (at, made) = attempts.next_end() => match made {
                 Ok(conn) => return Ok(conn),
                 Err(error) if shared.node.life.is_stopping() && attempts.is_empty() => return Err(error),
                 Err(error) => {
@@ -185,7 +185,7 @@ pub(super) async fn shake_hands(
             () = cut.cancelled() => {}
         }
     });
-    let answered = answered(answer, node, &conn, &mut floor).await;
+    let answered = await_answer(answer, node, &conn, &mut floor).await;
     attempt.came_to = match &answered {
         Ok(()) => CameTo::Works,
         Err(Disconnected::HandshakeTimeout(_)) => CameTo::GivenUp,
@@ -286,7 +286,7 @@ pub(super) async fn connect(
 
 /// Waits for the answer to the handshake. Of a node that is stopped the connection ends, and if it
 /// was answered before that, it does so in order.
-async fn answered(
+async fn await_answer(
     mut answer: oneshot::Receiver<Result<(), Disconnected>>,
     node: &Node,
     conn: &Conn,

@@ -414,7 +414,7 @@ impl<F: FormatSet> Client<F> {
         if self.shared().looks && !callbacks.is_empty() {
             return Err(InitializationError::LooksOnly);
         }
-        if let Some(how) = self.ended() {
+        if let Some(how) = self.find_end() {
             return Err(InitializationError::Ended(how));
         }
         self.shared().serving.registry.add(callbacks)?;
@@ -423,7 +423,7 @@ impl<F: FormatSet> Client<F> {
     }
 
     /// How it ended, or what it is about to end as.
-    fn ended(&self) -> Option<Ended> {
+    fn find_end(&self) -> Option<Ended> {
         match *self.shared().state.borrow() {
             ClientState::Ended(how) => Some(how),
             _ => self.shared().node.life.is_stopping().then_some(Ended::Stopped),

@@ -51,7 +51,7 @@ impl Kept<'_> {
                 biased;
                 // What is lost is looked for everywhere.
                 () = current.conn.ended.cancelled() => break,
-                (at, made) = attempts.ended() => match made {
+                (at, made) = attempts.next_end() => match made {
                     Ok(next) => {
                         drop(attempts);
                         self.schedule.note_connected(at);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::ClientCore;
-use crate::{config::NodeConfig, deadline::bounded};
+use crate::{config::NodeConfig, deadline::bound};
 
 /// The shortest pause between two attempts to connect.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -40,7 +40,7 @@ pub(super) struct Pauses {
 
 impl Pauses {
     pub(super) fn new(config: &NodeConfig) -> Self {
-        let [first, longest] = [config.reconnect_first, config.reconnect_max].map(|pause| bounded(pause).max(SHORTEST));
+        let [first, longest] = [config.reconnect_first, config.reconnect_max].map(|pause| bound(pause).max(SHORTEST));
         Self { next: first, first, longest }
     }
 

@@ -35,7 +35,7 @@ pub(super) async fn persist(
         let (at, due) = next.unwrap_or((last, Instant::now()));
         tokio::select! {
             biased;
-            (at, made) = attempts.ended() => match made {
+            (at, made) = attempts.next_end() => match made {
                 Ok(conn) => {
                     schedule.note_connected(at);
                     return Some(conn);

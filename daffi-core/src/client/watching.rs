@@ -76,7 +76,7 @@ impl ClientCore {
 
     /// The callback of a call for which it is not known who exposes it, as the server was not asked
     /// or has not answered.
-    pub(crate) fn unwatched(&self, members: &Members, method: &str) -> Option<MethodName> {
+    pub(crate) fn find_unwatched(&self, members: &Members, method: &str) -> Option<MethodName> {
         if members.knows(method) || method == STATS {
             return None;
         }

@@ -36,7 +36,7 @@ impl ClientConn {
     /// Tells a server that stops, or was silent, that the calls of this node go elsewhere, and that
     /// nobody shall choose it there any more.
     pub(super) fn say_moved(&self) {
-        let moved = self.session.lock().has_moved();
+        let moved = self.session.lock().say_moved();
         if let Ok(frame) = moved
             && self.conn.level().at_least(Level::FOUR)
         {
@@ -48,7 +48,7 @@ impl ClientConn {
     /// What the end of this connection means where the server said before that it stops, where
     /// calls go to another one, or where another HANDSHAKE of this node took the name.
     /// `answered_all`: it has stopped, and has answered all. `node_ends`: this node does.
-    pub(super) fn ended_as(&self, reason: &Disconnected, answered_all: bool, node_ends: bool) -> Disconnected {
+    pub(super) fn explain_end(&self, reason: &Disconnected, answered_all: bool, node_ends: bool) -> Disconnected {
         match reason {
             _ if answered_all => Disconnected::ServerStopped,
             Disconnected::PeerClosed if self.server_stops.load(Relaxed) => Disconnected::ServerCutOff,

@@ -284,7 +284,7 @@ impl Bodies {
     /// Those that are open, and whether each comes too slowly. `late`: what came of them may lie
     /// unread, because this process has not come to it. Whoever drops them must hold no lock: it
     /// may be the last who knows them.
-    fn looked_after(&mut self, late: bool) -> Vec<(Arc<dyn TakesRoom>, bool)> {
+    fn look_after_open(&mut self, late: bool) -> Vec<(Arc<dyn TakesRoom>, bool)> {
         let is_awaited = !self.waiting.is_empty();
         self.open.values_mut().filter_map(|open| open.look(is_awaited, late)).collect()
     }
@@ -371,7 +371,7 @@ async fn watch(budget: Weak<Budget>) {
             if !bodies.is_watched {
                 return;
             }
-            bodies.looked_after(late)
+            bodies.look_after_open(late)
         };
         looked_after.iter().filter(|(_, is_slow)| *is_slow).for_each(|(body, _)| body.on_lost());
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{config::NodeConfig, deadline::bounded};
+use crate::{config::NodeConfig, deadline::bound};
 
 #[derive(Clone, Copy)]
 pub(super) struct Times {
@@ -19,8 +19,8 @@ impl Times {
     pub(super) fn of(config: &NodeConfig, opening: Duration) -> Self {
         Self {
             handshake: config.handshake_timeout,
-            opening: bounded(opening),
-            linger: bounded(config.linger),
+            opening: bound(opening),
+            linger: bound(config.linger),
             longest_answer: config.limits.max_list_bytes,
         }
     }

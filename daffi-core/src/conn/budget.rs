@@ -294,7 +294,7 @@ impl Account {
     /// Holds `bytes` more, whether there is room or not.
     pub(crate) fn add(&self, bytes: usize) {
         let before = self.held.fetch_add(bytes, Relaxed);
-        let more = self.counted(before + bytes) - self.counted(before);
+        let more = self.round_up(before + bytes) - self.round_up(before);
         if more > 0 {
             self.budget.used.fetch_add(more, Relaxed);
         }
@@ -308,7 +308,7 @@ impl Account {
         if before == bytes && self.ended.load(SeqCst) {
             self.give_back();
         }
-        let less = self.counted(before) - self.counted(before - bytes);
+        let less = self.round_up(before) - self.round_up(before - bytes);
         if less > 0 {
             self.budget.used.fetch_sub(less, Relaxed);
         }
@@ -406,7 +406,7 @@ impl Account {
 
     /// What of `held` is counted for all accounts. The differences of all changes add up to what is
     /// counted now.
-    const fn counted(&self, held: usize) -> usize {
+    const fn round_up(&self, held: usize) -> usize {
         held.saturating_sub(self.own).div_ceil(STEP) * STEP
     }
 }
@@ -414,7 +414,7 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let held = *self.held.get_mut();
-        self.budget.used.fetch_sub(self.counted(held), Relaxed);
+        self.budget.used.fetch_sub(self.round_up(held), Relaxed);
         self.give_back();
     }
 }

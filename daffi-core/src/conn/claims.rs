@@ -104,7 +104,11 @@ impl Place {
             return Standing { has_reserve, fits: false, is_to_go };
         }
         let wanted: usize = entries.iter().filter(nearer).map(|other| other.claim.missing).sum();
-        Standing { has_reserve, fits: held(budget, &entries).saturating_add(wanted) <= budget.most_held(), is_to_go }
+        Standing {
+            has_reserve,
+            fits: sum_held(budget, &entries).saturating_add(wanted) <= budget.most_held(),
+            is_to_go,
+        }
     }
 
     /// Whether it may use the reserve.
@@ -126,7 +130,7 @@ impl Place {
             if !is_overdrawn(budget, &entries) {
                 return;
             }
-            let size = held(budget, &entries);
+            let size = sum_held(budget, &entries);
             let Some(id) = heaviest(&entries).map(|other| other.id).filter(|id| *id != self.id) else { return };
             let Some(other) = entries.iter_mut().find(|other| other.id == id) else { return };
             other.ends = true;
@@ -154,13 +158,13 @@ fn first(entries: &VecDeque<Claimant>) -> Option<u64> {
 }
 
 /// What all peers hold, but for those that are about to end.
-fn held(budget: &Budget, entries: &VecDeque<Claimant>) -> usize {
+fn sum_held(budget: &Budget, entries: &VecDeque<Claimant>) -> usize {
     let ending: usize = entries.iter().filter(|entry| entry.ends).map(|entry| entry.claim.held).sum();
     budget.held_bytes().saturating_sub(ending)
 }
 
 fn is_overdrawn(budget: &Budget, entries: &VecDeque<Claimant>) -> bool {
-    budget.is_overdrawn() && held(budget, entries) > budget.most_held()
+    budget.is_overdrawn() && sum_held(budget, entries) > budget.most_held()
 }
 
 /// Of those that go on, the one that weighs most; of several the last that came.

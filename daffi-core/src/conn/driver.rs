@@ -159,7 +159,7 @@ impl<R: Handler> Driver<R> {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<Option<Disconnected>, Disconnected> {
-        let asked_to_end = self.conn.asked_to_end();
+        let asked_to_end = self.conn.wanted_end();
         if let Some((reason, false)) = &asked_to_end {
             return Ok(Some(reason.clone()));
         }

@@ -41,7 +41,7 @@ impl Inbound {
     }
 
     /// What those of them hold that came without credit, or before there was some.
-    pub(crate) fn uncredited(&self) -> usize {
+    pub(crate) fn uncredited_bytes(&self) -> usize {
         self.uncredited.load(Relaxed)
     }
 
@@ -77,7 +77,7 @@ impl Ticket {
     }
 
     /// One that waits because there is no credit for it.
-    pub(crate) fn uncredited(conn: Arc<Conn>, bytes: usize) -> Self {
+    pub(crate) fn without_credit(conn: Arc<Conn>, bytes: usize) -> Self {
         conn.inbound.uncredited.fetch_add(bytes, Relaxed);
         conn.begin_request(bytes);
         Self { conn, bytes, has_credit: false }

@@ -248,7 +248,7 @@ impl TurnPace {
     /// A turn ended, in which so many answers were passed to others; `cut`: there was more to do.
     pub(super) fn note(&mut self, work: &Work, answers: usize, cut: bool) {
         let kind = if answers > work.frames / 2 { TurnKind::Answers } else { TurnKind::Requests };
-        let dear = work.took().is_some_and(|took| self.note_time(took));
+        let dear = work.elapsed().is_some_and(|took| self.note_time(took));
         self.long = (cut || dear || work.done > SHORT).then_some(kind);
         if self.long.is_none() {
             self.pass = None;
@@ -329,7 +329,7 @@ impl Work {
     }
 
     /// How long it took, if others waited.
-    fn took(&self) -> Option<Duration> {
+    fn elapsed(&self) -> Option<Duration> {
         self.since.filter(|_| self.crowded).map(|since| now().saturating_duration_since(since))
     }
 }

@@ -426,7 +426,7 @@ impl Conn {
     }
 
     /// Why and how it was ended from outside.
-    fn asked_to_end(&self) -> Option<(Disconnected, bool)> {
+    fn wanted_end(&self) -> Option<(Disconnected, bool)> {
         if self.is_ending() { self.end.lock().clone() } else { None }
     }
 

@@ -245,7 +245,7 @@ impl Outbox {
     }
 
     /// What a caller hears whose answer found no room.
-    pub(crate) fn lost_answer(&self, method: &str, bytes: usize, caller: &str) -> RemoteError {
+    pub(crate) fn lost_answer_error(&self, method: &str, bytes: usize, caller: &str) -> RemoteError {
         Refusal::AnswerLost.error(format!(
             "{method}() ran, and its answer of {bytes} bytes found no room: {} wait to be taken by {caller}, which may be {}",
             self.bytes(),

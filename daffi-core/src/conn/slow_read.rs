@@ -220,7 +220,7 @@ mod tests {
     }
 
     /// What a peer is read in a second that sent so many bytes in each tenth of one before.
-    fn allowed(before: &[usize]) -> usize {
+    fn allow_after(before: &[usize]) -> usize {
         let (mut pace, mut now) = (SlowPace::default(), Instant::now());
         for bytes in before {
             pace.arrives(*bytes, || now);
@@ -232,14 +232,14 @@ mod tests {
     #[test]
     fn one_with_a_slow_way_is_read_at_a_part_of_its_pace() {
         const KIB: usize = 1024;
-        assert_eq!(allowed(&[]), SLOW, "nothing is known");
-        assert_eq!(allowed(&[KIB]), SLOW, "it has just begun");
-        assert_eq!(allowed(&[KIB; 20]), LEAST);
-        let part = allowed(&[180 * KIB; 20]);
+        assert_eq!(allow_after(&[]), SLOW, "nothing is known");
+        assert_eq!(allow_after(&[KIB]), SLOW, "it has just begun");
+        assert_eq!(allow_after(&[KIB; 20]), LEAST);
+        let part = allow_after(&[180 * KIB; 20]);
         assert!((LEAST + 1..=300 * KIB).contains(&part), "{part}");
-        assert_eq!(allowed(&[KIB, 1100 * KIB]), SLOW);
+        assert_eq!(allow_after(&[KIB, 1100 * KIB]), SLOW);
         let once: Vec<_> = [KIB, 1100 * KIB].into_iter().chain([KIB; 100]).collect();
-        assert_eq!(allowed(&once), SLOW, "its buffer stays large");
+        assert_eq!(allow_after(&once), SLOW, "its buffer stays large");
         // What lay unread says nothing, and a pause between two frames neither.
         let (mut pace, now) = (SlowPace::default(), Instant::now());
         for n in 0..100 {

@@ -47,7 +47,7 @@ mod tests {
 
     use super::*;
 
-    fn used() -> Batch {
+    fn used_batch() -> Batch {
         let mut batch = Batch::new();
         batch.push(b"frame", None);
         let _frame = batch.next_frame();
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn what_a_thread_has_too_many_of_serves_others() {
-        thread::spawn(|| (0..100).for_each(|_| give(used()))).join().unwrap();
+        thread::spawn(|| (0..100).for_each(|_| give(used_batch()))).join().unwrap();
         assert_eq!(SPARE.with(|spare| spare.borrow().len()), 0, "none of this thread's own");
         assert!(take().has_room() && OF_ALL.lock().len() <= KEPT);
     }

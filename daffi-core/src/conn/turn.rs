@@ -209,7 +209,7 @@ mod tests {
         Conn::new(PeerInfo::new("mem", "test"), &Budget::new(1 << 28, 1.0, 100, 1 << 20))
     }
 
-    fn queued(conn: &Conn) -> Vec<Bytes> {
+    fn take_queued(conn: &Conn) -> Vec<Bytes> {
         let mut batch = Batch::new();
         conn.outbox.take(&mut batch);
         std::iter::from_fn(|| batch.next_frame()).collect()
@@ -222,10 +222,10 @@ mod tests {
         assert!(turn.send(&other, Class::Answer, b"one", None));
         assert!(turn.send(&own, Class::Answer, b"two", None));
         assert!(turn.send(&other, Class::Answer, b"three", Some(Bytes::from_static(b"!"))));
-        assert!(queued(&other).is_empty() && other.is_promised() && own.is_promised());
+        assert!(take_queued(&other).is_empty() && other.is_promised() && own.is_promised());
         drop(turn);
-        assert_eq!(queued(&other), ["one", "three!"]);
-        assert_eq!(queued(&own), ["two"]);
+        assert_eq!(take_queued(&other), ["one", "three!"]);
+        assert_eq!(take_queued(&own), ["two"]);
         assert!(!other.is_promised() && !own.is_promised());
     }
 
@@ -278,7 +278,7 @@ mod tests {
             }
             turn.flush();
             let kinds = |conn: &Conn| {
-                queued(conn).iter().map(|frame| daffi_wire::Header::kind_of(frame).unwrap()).collect::<Vec<_>>()
+                take_queued(conn).iter().map(|frame| daffi_wire::Header::kind_of(frame).unwrap()).collect::<Vec<_>>()
             };
             assert_eq!(kinds(&three), [Kind::Request, Kind::Response], "it is told nothing");
             assert_eq!(kinds(&four)[..], [Kind::Request, Kind::Response][usize::from(silent)..]);

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     /// What comes of so many writes: whether others had their turn before each.
-    fn awaited(company: &mut Company, writes: usize, added: usize) -> Vec<bool> {
+    fn write_often(company: &mut Company, writes: usize, added: usize) -> Vec<bool> {
         let write = |_| {
             let waits = company.is_awaited(100);
             assert!(!waits || !company.is_awaited(100 + added), "one turn is enough");
@@ -175,12 +175,12 @@ mod tests {
     #[test]
     fn others_have_their_turn_as_long_as_something_comes_of_it() {
         let mut company = Company::default();
-        assert!(awaited(&mut company, 100, 1).into_iter().all(|waits| waits));
-        let alone = awaited(&mut company, 100, 0);
+        assert!(write_often(&mut company, 100, 1).into_iter().all(|waits| waits));
+        let alone = write_often(&mut company, 100, 0);
         assert!(alone[..Company::PATIENCE.into()].iter().all(|waits| *waits));
         let turns = alone.iter().filter(|waits| **waits).count();
         assert!((5..=12).contains(&turns), "now and then: {turns} of 100");
-        let found = awaited(&mut company, 100, 1).into_iter().skip_while(|waits| !waits);
+        let found = write_often(&mut company, 100, 1).into_iter().skip_while(|waits| !waits);
         assert!(found.count() >= 100 - usize::from(Company::PAUSE) - 2, "it is found again soon, and then each time");
     }
 }

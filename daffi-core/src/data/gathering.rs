@@ -144,7 +144,7 @@ impl Gathering {
 
     /// Lets the sender go on: there is room for all that is still to come.
     fn grant(&self, state: &mut GatheringState) {
-        let wanted = state.window.wanted();
+        let wanted = state.window.wanted_window();
         let (worked_off, window) = state.window.tell(wanted, Instant::now().into_std());
         self.grants.tell(worked_off, window);
     }

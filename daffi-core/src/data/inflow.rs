@@ -260,7 +260,7 @@ impl Inflow {
         if !state.window.work_off(cost) || state.end.is_some() {
             return;
         }
-        let wanted = state.window.wanted();
+        let wanted = state.window.wanted_window();
         let reserved = state.reserved.as_mut().filter(|_| wanted > state.window.window());
         let more = reserved.is_some_and(|reserved| reserved.grow_to(wanted as usize));
         let (worked_off, window) =

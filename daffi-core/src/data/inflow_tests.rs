@@ -31,13 +31,13 @@ fn data(end: DataEnd, bytes: usize) -> Data {
 }
 
 /// What was granted since it was asked before, to a sender that takes it.
-fn granted(conn: &Conn) -> Vec<CallCredit> {
-    let lots = std::iter::from_fn(|| Some(written(conn)).filter(|grants| !grants.is_empty()));
+fn take_grants(conn: &Conn) -> Vec<CallCredit> {
+    let lots = std::iter::from_fn(|| Some(take_unwritten(conn)).filter(|grants| !grants.is_empty()));
     lots.flatten().collect()
 }
 
 /// What of it waits to be written.
-fn written(conn: &Conn) -> Vec<CallCredit> {
+fn take_unwritten(conn: &Conn) -> Vec<CallCredit> {
     let mut batch = Batch::new();
     conn.outbox.take(&mut batch);
     let bytes = batch.remaining();
@@ -64,7 +64,7 @@ fn next(inflow: &Inflow) -> Poll<Option<Result<Bytes, FlowError>>> {
 }
 
 /// Items in one frame.
-fn packed(items: &[&[u8]]) -> Data {
+fn pack_items(items: &[&[u8]]) -> Data {
     let mut packed = BytesMut::new();
     items.iter().for_each(|item| PackedItems::put(&mut packed, item));
     Data { packed: true, bytes: packed.freeze(), ..data(DataEnd::Item, 0) }
@@ -76,7 +76,7 @@ fn an_item_larger_than_the_window_comes_whole() {
     let mut limit = u64::from(FIRST_CALL_WINDOW);
     for parts in 1..9 {
         inflow.on_data(data(DataEnd::Nothing, PART)).unwrap();
-        limit = granted(&conn).last().map_or(limit, |grant| grant.limit());
+        limit = take_grants(&conn).last().map_or(limit, |grant| grant.limit());
         assert!(limit >= (parts + 1) * u64::from(FIRST_CALL_WINDOW), "the rest may come");
         assert!(next(&inflow).is_pending());
     }
@@ -90,11 +90,11 @@ fn a_large_item_behind_one_that_nobody_reads_holds_its_sender_up() {
     let (inflow, conn) = inflow(64 * MIB, MIB);
     inflow.on_data(data(DataEnd::Nothing, PART)).unwrap();
     inflow.on_data(data(DataEnd::Item, 10)).unwrap();
-    granted(&conn);
+    take_grants(&conn);
     inflow.on_data(data(DataEnd::Nothing, PART)).unwrap();
-    assert!(granted(&conn).is_empty(), "not before the first is read");
+    assert!(take_grants(&conn).is_empty(), "not before the first is read");
     assert!(matches!(next(&inflow), Poll::Ready(Some(Ok(_)))));
-    assert!(!granted(&conn).is_empty());
+    assert!(!take_grants(&conn).is_empty());
 }
 
 #[test]
@@ -141,9 +141,9 @@ fn an_item_without_an_end_is_an_error() {
 #[test]
 fn small_items_travel_together_and_broken_ones_end_it() {
     let ((inflow, _conn), mut hand) = (inflow(64 * MIB, MIB), Hand::default());
-    let all = packed(&[b"one", b"", b"three"]);
+    let all = pack_items(&[b"one", b"", b"three"]);
     inflow.on_data(all.clone()).unwrap();
-    inflow.on_data(packed(&[])).unwrap();
+    inflow.on_data(pack_items(&[])).unwrap();
     for item in ["one", "", "three"] {
         assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Ok(came))) if came == item));
     }
@@ -161,7 +161,7 @@ fn small_items_travel_together_and_broken_ones_end_it() {
 fn small_items_of_bytes_share_little_memory() {
     let ((inflow, _conn), mut hand) = (inflow(64 * MIB, MIB), Hand::default());
     let items: Vec<Vec<u8>> = (0..200_u8).map(|n| vec![n; usize::from(n % 40) * 7]).collect();
-    inflow.on_data(packed(&items.iter().map(Vec::as_slice).collect::<Vec<_>>())).unwrap();
+    inflow.on_data(pack_items(&items.iter().map(Vec::as_slice).collect::<Vec<_>>())).unwrap();
     let mut came = Vec::new();
     while came.len() < items.len() {
         let Poll::Ready(Some(Ok(item))) = take(&inflow, &mut hand) else { panic!("an item is missing") };
@@ -179,21 +179,21 @@ fn small_items_of_bytes_share_little_memory() {
 fn a_frame_in_hand_holds_its_sender_up_until_it_is_read() {
     let ((inflow, conn), mut hand) = (inflow(64 * MIB, MIB), Hand::default());
     let large = vec![7; 20_000];
-    inflow.on_data(packed(&[&large, b"last"])).unwrap();
+    inflow.on_data(pack_items(&[&large, b"last"])).unwrap();
     assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Ok(_)))));
     inflow.on_data(data(DataEnd::Nothing, 20_000)).unwrap();
-    assert!(granted(&conn).is_empty(), "neither the frame nor what follows");
+    assert!(take_grants(&conn).is_empty(), "neither the frame nor what follows");
     assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Ok(item))) if item == "last"));
     assert!(take(&inflow, &mut hand).is_pending());
-    assert_eq!(granted(&conn).last().unwrap().worked_off(), 20_008 + 256 + 20_000 + 256);
+    assert_eq!(take_grants(&conn).last().unwrap().worked_off(), 20_008 + 256 + 20_000 + 256);
 }
 
 /// It is counted until its reader looks again, and void.
 #[test]
 fn what_is_in_hand_when_the_call_ends_is_void() {
     let ((inflow, conn), mut hand) = (inflow(64 * MIB, MIB), Hand::default());
-    inflow.on_data(packed(&[b"one", b"two"])).unwrap();
-    inflow.on_data(packed(&[b"three"])).unwrap();
+    inflow.on_data(pack_items(&[b"one", b"two"])).unwrap();
+    inflow.on_data(pack_items(&[b"three"])).unwrap();
     assert!(matches!(take(&inflow, &mut hand), Poll::Ready(Some(Ok(item))) if item == "one"));
     inflow.close();
     assert_eq!(conn.data_account().held_bytes(), 8 + 256);
@@ -257,12 +257,12 @@ fn one_grant_waits_and_the_next_says_all() {
         read
     };
     let worked_off = (0..1_000).map(|_| pass()).last().unwrap();
-    let first = written(&conn);
+    let first = take_unwritten(&conn);
     assert!(first.len() == 1 && first[0].worked_off() < worked_off / 100, "{first:?}");
-    let second = written(&conn);
+    let second = take_unwritten(&conn);
     assert!(second.len() == 1 && second[0].limit() > worked_off, "{second:?} of {worked_off}");
-    assert!(written(&conn).is_empty());
+    assert!(take_unwritten(&conn).is_empty());
     (0..1_000).for_each(|_| _ = pass());
     inflow.close();
-    assert_eq!((written(&conn).len(), written(&conn).len()), (1, 0), "behind the end nothing is of use");
+    assert_eq!((take_unwritten(&conn).len(), take_unwritten(&conn).len()), (1, 0), "behind the end nothing is of use");
 }

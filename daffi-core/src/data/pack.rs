@@ -93,7 +93,7 @@ impl Pack {
     }
 
     /// The small items, each behind its length.
-    pub(super) fn packed(&self) -> &[u8] {
+    pub(super) fn packed_bytes(&self) -> &[u8] {
         &self.bytes[..self.packed]
     }
 
@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn items(pack: &Pack) -> Vec<Vec<u8>> {
-        let all = PackedItems::new(bytes::Bytes::copy_from_slice(pack.packed()));
+        let all = PackedItems::new(bytes::Bytes::copy_from_slice(pack.packed_bytes()));
         all.map(|item| item.unwrap().to_vec()).collect()
     }
 
@@ -190,7 +190,7 @@ mod tests {
             let (mut steps, mut came) = (sizes.iter().map(|size| item(*size)).peekable(), Vec::new());
             while steps.peek().is_some() || !pack.is_empty() {
                 fill(&mut pack, steps.by_ref().chain([Poll::Pending]));
-                assert!(pack.packed().len() <= PACK_BYTES, "{}", pack.packed().len());
+                assert!(pack.packed_bytes().len() <= PACK_BYTES, "{}", pack.packed_bytes().len());
                 assert!(pack.large().is_none_or(|item| item.len() > PACK_BYTES - 3));
                 came.extend(items(&pack).iter().map(Vec::len));
                 came.extend(pack.large().map(<[u8]>::len));

@@ -43,8 +43,8 @@ pub(crate) async fn pump<E>(
             filled => Poll::Ready(filled),
         });
         let filled = filled.await;
-        if !pack.packed().is_empty() {
-            outflow.send_packed(pack.packed()).await?;
+        if !pack.packed_bytes().is_empty() {
+            outflow.send_packed(pack.packed_bytes()).await?;
             // A source that always has more lets others run all the same.
             coop::consume_budget().await;
         }

@@ -39,7 +39,7 @@ impl Meter {
         if !polls.is_multiple_of(POLLS) {
             return None;
         }
-        self.window.lock().note(Instant::now(), || used() + waited())
+        self.window.lock().note(Instant::now(), || read_used() + read_waited())
     }
 
     /// Thousandths of a core in the last window.
@@ -73,14 +73,14 @@ impl Window {
 
 /// CPU time of this thread.
 #[cfg(unix)]
-fn used() -> Duration {
+fn read_used() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// A system that does not tell: no lane ever seems busy, and all stays on the first.
 #[cfg(not(unix))]
-fn used() -> Duration {
+fn read_used() -> Duration {
     Duration::ZERO
 }
 
@@ -88,12 +88,12 @@ fn used() -> Duration {
 /// share one never uses most of it, however much there is to do.
 ///
 /// Zero on systems that do not tell, and where there is no /proc: then only what is used counts.
-fn waited() -> Duration {
-    std::fs::read_to_string("/proc/thread-self/schedstat").map_or(Duration::ZERO, |stat| waited_of(&stat))
+fn read_waited() -> Duration {
+    std::fs::read_to_string("/proc/thread-self/schedstat").map_or(Duration::ZERO, |stat| parse_waited(&stat))
 }
 
 /// The second of the numbers of `schedstat`, in nanoseconds; the first is the time on a core.
-fn waited_of(stat: &str) -> Duration {
+fn parse_waited(stat: &str) -> Duration {
     let nanos = stat.split_ascii_whitespace().nth(1).and_then(|nanos| nanos.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))
 }
@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn a_thread_that_waits_for_its_core_asks_for_it() {
-        assert_eq!(waited_of("9000 1250 3\n"), Duration::from_nanos(1250));
+        assert_eq!(parse_waited("9000 1250 3\n"), Duration::from_nanos(1250));
         for other in ["", "9000", "none of this", "0 -1 0"] {
-            assert_eq!(waited_of(other), Duration::ZERO, "{other:?}");
+            assert_eq!(parse_waited(other), Duration::ZERO, "{other:?}");
         }
     }
 }

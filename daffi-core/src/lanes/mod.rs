@@ -151,7 +151,7 @@ impl Lanes {
     }
 
     /// How often a connection has moved.
-    pub(crate) fn moved(&self) -> usize {
+    pub(crate) fn move_count(&self) -> usize {
         self.inner.as_ref().map_or(0, |inner| inner.moved.load(Ordering::SeqCst))
     }
 }

@@ -86,12 +86,12 @@ fn a_lane_that_is_hot_beside_a_cold_one_gives_away_before_a_further_one_opens() 
     assert_eq!(until_something(&mut policy, &full, 1000).unwrap().1, LaneStep::Arrange(3));
 }
 
-fn worked(seat: u64, lane: usize, nanos: u64) -> Worked {
+fn seat_work(seat: u64, lane: usize, nanos: u64) -> Worked {
     Worked { seat, lane, nanos }
 }
 
 /// Where each seat is afterwards.
-fn arranged(seats: &[Worked], exchanges: &[(u64, u64, u64)], lanes: usize) -> Vec<usize> {
+fn lanes_after(seats: &[Worked], exchanges: &[(u64, u64, u64)], lanes: usize) -> Vec<usize> {
     let exchanges = exchanges.iter().map(|(a, b, frames)| ((*a, *b), *frames)).collect();
     let moves: FxHashMap<_, _> = arrange(seats, &exchanges, lanes).into_iter().collect();
     assert!(moves.values().all(|lane| *lane < lanes));
@@ -101,19 +101,19 @@ fn arranged(seats: &[Worked], exchanges: &[(u64, u64, u64)], lanes: usize) -> Ve
 #[test]
 fn those_who_talk_to_each_other_stay_together() {
     // Four pairs on one lane, whose members lie apart in the list.
-    let seats: Vec<_> = (0..8).map(|seat| worked(seat, 0, 100)).collect();
+    let seats: Vec<_> = (0..8).map(|seat| seat_work(seat, 0, 100)).collect();
     let pairs: Vec<_> = (0..4).map(|a| (a, a + 4, 1000)).collect();
-    let at = arranged(&seats, &pairs, 2);
+    let at = lanes_after(&seats, &pairs, 2);
     assert!((0..4).all(|a| at[a] == at[a + 4]), "{at:?}");
     assert_eq!(at.iter().filter(|lane| **lane == 1).count(), 4, "{at:?}");
 }
 
 #[test]
 fn a_rare_exchange_binds_nobody() {
-    let seats: Vec<_> = (0..8).map(|seat| worked(seat, 0, 100)).collect();
+    let seats: Vec<_> = (0..8).map(|seat| seat_work(seat, 0, 100)).collect();
     let mut exchanges: Vec<_> = (0..4).map(|a| (a, a + 4, 1000)).collect();
     exchanges.extend((1..8).map(|other| (0, other, 1)));
-    let at = arranged(&seats, &exchanges, 2);
+    let at = lanes_after(&seats, &exchanges, 2);
     assert!((0..4).all(|a| at[a] == at[a + 4]), "{at:?}");
     assert_eq!(at.iter().filter(|lane| **lane == 1).count(), 4, "{at:?}");
 }
@@ -121,10 +121,10 @@ fn a_rare_exchange_binds_nobody() {
 #[test]
 fn a_group_that_is_too_much_for_one_lane_is_cut_and_nobody_is_left_out() {
     // One worker and 16 callers.
-    let mut seats = vec![worked(100, 0, 1600)];
-    seats.extend((0..16).map(|seat| worked(seat, 0, 100)));
+    let mut seats = vec![seat_work(100, 0, 1600)];
+    seats.extend((0..16).map(|seat| seat_work(seat, 0, 100)));
     let exchanges: Vec<_> = (0..16).map(|caller| (caller, 100, 10)).collect();
-    let at = arranged(&seats, &exchanges, 2);
+    let at = lanes_after(&seats, &exchanges, 2);
     let load = |lane| seats.iter().zip(&at).filter(|(_, at)| **at == lane).map(|(seat, _)| seat.nanos).sum::<u64>();
     assert_eq!(load(0) + load(1), 3200);
     assert!(load(0).abs_diff(load(1)) <= 640, "{at:?}");
@@ -132,16 +132,20 @@ fn a_group_that_is_too_much_for_one_lane_is_cut_and_nobody_is_left_out() {
 
 #[test]
 fn one_connection_alone_goes_nowhere() {
-    assert_eq!(arranged(&[worked(1, 0, 1000)], &[], 4), [0]);
-    assert_eq!(arranged(&[worked(1, 0, 1000), worked(2, 0, 10)], &[(1, 2, 5)], 2), [0, 0], "a tenth is the least gain");
+    assert_eq!(lanes_after(&[seat_work(1, 0, 1000)], &[], 4), [0]);
+    assert_eq!(
+        lanes_after(&[seat_work(1, 0, 1000), seat_work(2, 0, 10)], &[(1, 2, 5)], 2),
+        [0, 0],
+        "a tenth is the least gain"
+    );
     assert!(arrange(&[], &Exchanges::default(), 2).is_empty());
 }
 
 #[test]
 fn who_talks_across_lanes_is_brought_together_and_then_left_alone() {
-    let mut seats: Vec<_> = (0..8).map(|seat| worked(seat, usize::from(seat >= 4), 100)).collect();
+    let mut seats: Vec<_> = (0..8).map(|seat| seat_work(seat, usize::from(seat >= 4), 100)).collect();
     let pairs: Vec<_> = (0..4).map(|a| (a, a + 4, 1000)).collect();
-    let at = arranged(&seats, &pairs, 2);
+    let at = lanes_after(&seats, &pairs, 2);
     assert!((0..4).all(|a| at[a] == at[a + 4]), "{at:?}");
     for (seat, lane) in seats.iter_mut().zip(&at) {
         seat.lane = *lane;

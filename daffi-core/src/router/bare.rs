@@ -50,7 +50,7 @@ impl BareRouter {
 
     /// A member of level 4 that exposes `f`.
     #[cfg(test)]
-    pub(super) fn joined(&self, name: &str) -> BareMember {
+    pub(super) fn join(&self, name: &str) -> BareMember {
         use daffi_wire::{CallId, Header, Kind, Limits};
         let body =
             format!(r#"{{"meta":{{"type":"client/4","error":null}},"members":[{{"name":"{name}","methods":["f"]}}]}}"#);
@@ -173,7 +173,7 @@ mod tests {
         frame(Header::control(Kind::Handshake, CallId(1), true), [name, "", ""], &body)
     }
 
-    fn joined(router: &BareRouter, name: &str) -> BareMember {
+    fn join(router: &BareRouter, name: &str) -> BareMember {
         let mut joined = router.connect();
         joined.handle(hello(name, &["f"])).unwrap();
         joined
@@ -183,7 +183,7 @@ mod tests {
     async fn a_new_flow_gives_no_new_window() {
         let listener = MemListener::bind(&"mem://bare-router-flows".parse().unwrap()).unwrap();
         let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
-        let (mut worker, mut sender) = (joined(&router, "worker"), joined(&router, "sender"));
+        let (mut worker, mut sender) = (join(&router, "worker"), join(&router, "sender"));
         let header = Header::new(Kind::Request, CallId(7), FormatId::OPAQUE, false, false);
         let request = || frame(header, ["sender", "worker", "f"], &[7; 10_000]);
         sender.handle(request()).unwrap();
@@ -206,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn a_new_flow_to_a_worker_of_3_0_1_begins_when_the_one_before_is_written() {
         let router = bare("mem://bare-router-old-flows", NodeConfig::server());
-        let (mut worker, mut sender) = (router.connect(), joined(&router, "sender"));
+        let (mut worker, mut sender) = (router.connect(), join(&router, "sender"));
         worker.handle(hello_of(Level::THREE, "worker", &["f"])).unwrap();
         worker.take_all();
         let header = Header::new(Kind::Request, CallId(7), FormatId::OPAQUE, false, false);
@@ -224,7 +224,7 @@ mod tests {
     async fn requests_within_the_window_of_their_sender_are_bounded_though_they_are_held() {
         let listener = MemListener::bind(&"mem://bare-router-window".parse().unwrap()).unwrap();
         let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
-        let (_worker, mut sender) = (joined(&router, "worker"), joined(&router, "sender"));
+        let (_worker, mut sender) = (join(&router, "worker"), join(&router, "sender"));
         let header = Header::new(Kind::Request, CallId(7), FormatId::OPAQUE, false, false);
         let mut send = |begins: Option<u32>, count| {
             if let Some(flow) = begins {
@@ -250,7 +250,7 @@ mod tests {
     async fn a_member_that_left_is_remembered_without_what_was_held_for_it() {
         let listener = MemListener::bind(&"mem://bare-router-test".parse().unwrap()).unwrap();
         let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
-        let (mut worker, mut sender) = (joined(&router, "worker"), joined(&router, "sender"));
+        let (mut worker, mut sender) = (join(&router, "worker"), join(&router, "sender"));
         let header = |kind, wants| Header::new(kind, CallId(7), FormatId::OPAQUE, false, wants);
         sender.handle(credit(Credit::Begins(FlowId(1)), "sender", "worker")).unwrap();
         sender.handle(frame(header(Kind::Request, true), ["sender", "worker", "f"], b"")).unwrap();
@@ -269,7 +269,7 @@ mod tests {
     async fn small_requests_that_are_held_keep_no_read_buffer_alive() {
         let listener = MemListener::bind(&"mem://bare-router-held".parse().unwrap()).unwrap();
         let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
-        let (_worker, mut sender) = (joined(&router, "worker"), joined(&router, "sender"));
+        let (_worker, mut sender) = (join(&router, "worker"), join(&router, "sender"));
         sender.handle(credit(Credit::Begins(FlowId(1)), "sender", "worker")).unwrap();
         let header = Header::new(Kind::Request, CallId(7), FormatId::OPAQUE, false, false);
         let small = frame(header, ["sender", "worker", "f"], b"");
@@ -294,7 +294,7 @@ mod tests {
     async fn a_call_waits_for_one_that_takes_large_arguments_slowly() {
         let router = bare("mem://bare-router-slow", NodeConfig::server().budget_bytes(4 << 20).max_connections(10));
         let (mut worker, mut large, mut patient) =
-            (joined(&router, "worker"), joined(&router, "large"), joined(&router, "patient"));
+            (join(&router, "worker"), join(&router, "large"), join(&router, "patient"));
         for id in 1..=12 {
             large.handle(in_parts(id, ["large", "worker", "f"], |writer| writer.body_total(1 << 20))).unwrap();
             let bytes = Bytes::from_static(&[7; 60_000]);
@@ -329,8 +329,8 @@ mod tests {
     async fn refusals_that_nobody_takes_are_bounded() {
         let listener = MemListener::bind(&"mem://bare-router-refused".parse().unwrap()).unwrap();
         let router = BareRouter::new(NodeName::new("router", &Limits::default()).unwrap(), Box::new(listener)).unwrap();
-        let (mut worker, mut caller) = (joined(&router, "worker"), joined(&router, "caller"));
-        let mut deaf: Vec<_> = (0..30).map(|n| joined(&router, &format!("deaf{n}"))).collect();
+        let (mut worker, mut caller) = (join(&router, "worker"), join(&router, "caller"));
+        let mut deaf: Vec<_> = (0..30).map(|n| join(&router, &format!("deaf{n}"))).collect();
         let nobody = "n".repeat(9000);
         let call = |id: u16, from: &str, to: &str| {
             frame(Header::new(Kind::Request, CallId(id), FormatId::OPAQUE, false, true), [from, to, "f"], b"")
@@ -368,8 +368,8 @@ mod tests {
     async fn a_departure_costs_what_it_ends() {
         const MEMBERS: usize = 300;
         let router = bare("mem://bare-router-departure", NodeConfig::server());
-        let (mut worker, mut other) = (joined(&router, "worker"), joined(&router, "other"));
-        let mut members: Vec<_> = (0..MEMBERS).map(|n| joined(&router, &format!("m{n}"))).collect();
+        let (mut worker, mut other) = (join(&router, "worker"), join(&router, "other"));
+        let mut members: Vec<_> = (0..MEMBERS).map(|n| join(&router, &format!("m{n}"))).collect();
         for (n, member) in members.iter_mut().enumerate() {
             let to = if n % 100 == 7 { "worker" } else { "other" };
             member.handle(request(7, &format!("m{n}"), to)).unwrap();
@@ -382,7 +382,7 @@ mod tests {
         assert_eq!(router.router.stats().open_calls, MEMBERS * 99 / 100, "calls to it have ended");
         // Those who go are not remembered for ever.
         for n in 0..1000 {
-            let mut guest = joined(&router, &format!("guest{n}"));
+            let mut guest = join(&router, &format!("guest{n}"));
             guest.handle(request(7, &format!("guest{n}"), "other")).unwrap();
             guest.leave();
         }
@@ -396,8 +396,8 @@ mod tests {
     #[tokio::test]
     async fn open_calls_and_flows_are_counted() {
         let router = bare("mem://bare-router-counted", NodeConfig::server());
-        let mut workers: Vec<_> = (0..100).map(|n| joined(&router, &format!("w{n}"))).collect();
-        let mut caller = joined(&router, "caller");
+        let mut workers: Vec<_> = (0..100).map(|n| join(&router, &format!("w{n}"))).collect();
+        let mut caller = join(&router, "caller");
         let held = |caller: &BareMember| caller.conn.inbound.account().held_bytes();
         assert_eq!(held(&caller), 0);
         for id in 1..=20_000 {
@@ -425,8 +425,8 @@ mod tests {
     async fn open_calls_find_room_or_are_refused() {
         let config = NodeConfig::server().budget_bytes(4 << 20).max_connections(10);
         let router = bare("mem://bare-router-open-calls", config);
-        let mut workers: Vec<_> = (0..4).map(|n| joined(&router, &format!("w{n}"))).collect();
-        let mut greedy: Vec<_> = (0..5).map(|n| joined(&router, &format!("greedy{n}"))).collect();
+        let mut workers: Vec<_> = (0..4).map(|n| join(&router, &format!("w{n}"))).collect();
+        let mut greedy: Vec<_> = (0..5).map(|n| join(&router, &format!("greedy{n}"))).collect();
         for id in 1..=40_000 {
             for (n, greedy) in greedy.iter_mut().enumerate() {
                 greedy.handle(request(id, &format!("greedy{n}"), &format!("w{}", id % 4))).unwrap();
@@ -438,7 +438,7 @@ mod tests {
         }
         assert!(router.budget.used_bytes() <= 4 << 20, "{}", router.budget.used_bytes());
         assert!(router.router.stats().refused_calls > 0);
-        let mut honest = joined(&router, "honest");
+        let mut honest = join(&router, "honest");
         let before = router.router.stats().refused_calls;
         for id in 1..=50 {
             honest.handle(request(id, "honest", "w0")).unwrap();
@@ -450,10 +450,10 @@ mod tests {
     #[tokio::test]
     async fn who_left_owns_nothing() {
         let router = bare("mem://bare-router-owned", NodeConfig::server());
-        let mut callers: Vec<_> = (0..10).map(|n| joined(&router, &format!("c{n}"))).collect();
+        let mut callers: Vec<_> = (0..10).map(|n| join(&router, &format!("c{n}"))).collect();
         let owned = router.budget.owned_bytes();
         for n in 0..40 {
-            let worker = joined(&router, &format!("w{n}"));
+            let worker = join(&router, &format!("w{n}"));
             for (c, caller) in callers.iter_mut().enumerate() {
                 caller.handle(request(7, &format!("c{c}"), &format!("w{n}"))).unwrap();
             }

@@ -130,7 +130,7 @@ impl Handler for RouterHandler {
     fn unbounded_bytes(&self) -> usize {
         // A call that finds no room is refused. Who knows of credit waits for that.
         let inbound = &self.conn.inbound;
-        if self.conn.level().at_least(Level::FOUR) { inbound.uncredited() } else { inbound.bytes() }
+        if self.conn.level().at_least(Level::FOUR) { inbound.uncredited_bytes() } else { inbound.bytes() }
     }
 
     fn on_end(&mut self, reason: &Disconnected) {
@@ -356,11 +356,11 @@ impl RouterHandler {
         drop(members);
         shared.waiting.note(|| Sign::Exposes(Arc::clone(me)));
         fence(Ordering::SeqCst);
-        if me.exposed().is_empty() {
+        if me.exposed_methods().is_empty() {
             // What stands in line lies before the answer, as what was asked before does.
             me.let_line_go();
         }
-        if me.is_level_four() && me.exposed().is_empty() && self.conn.is_promised() {
+        if me.is_level_four() && me.exposed_methods().is_empty() && self.conn.is_promised() {
             // It takes calls until it is answered, and some are still on their way to it.
             let counted = Ticket::new(Arc::clone(&self.conn), frame.as_bytes().len());
             self.announcing.keep(frame.clone(), counted, now + UNTIL_SENT);

@@ -93,9 +93,9 @@ async fn work(mut link: Link, mut go: watch::Receiver<bool>) {
 async fn scatter(router: &Router) {
     for turn in 0.. {
         router.shared().server.lanes.scatter(turn);
-        let moved = router.shared().server.lanes.moved();
+        let moved = router.shared().server.lanes.move_count();
         for _ in 0..20 {
-            if router.shared().server.lanes.moved() > moved + 1 {
+            if router.shared().server.lanes.move_count() > moved + 1 {
                 break;
             }
             yield_now().await;
@@ -106,7 +106,7 @@ async fn scatter(router: &Router) {
 async fn calls(router: &Router, connector: &dyn Connector, me: &str) {
     let mut link = join(connector, me, "[]").await;
     let mut begun = 0;
-    while router.shared().server.lanes.moved() < MOVES || begun < 10 * BATCH {
+    while router.shared().server.lanes.move_count() < MOVES || begun < 10 * BATCH {
         for next in begun..begun + BATCH {
             call(&mut link, me, next).await;
         }

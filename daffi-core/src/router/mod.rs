@@ -327,7 +327,7 @@ impl RouterShared {
 
     /// Ends a member that the policy does not let be what it is.
     fn expel(&self, peer: &Peer) {
-        self.server.guard.expel(&peer.conn, &peer.name, peer.exposed().iter());
+        self.server.guard.expel(&peer.conn, &peer.name, peer.exposed_methods().iter());
     }
 
     /// Puts a member under its name, which may have been another's.
@@ -396,7 +396,7 @@ impl RouterShared {
                 self.refuse_call(caller, id, &gone.name, "", &error);
             }
             for id in ended.uploads {
-                self.refuse_call(caller, id, &gone.name, "", &calls::bodies::left_before(&gone.name));
+                self.refuse_call(caller, id, &gone.name, "", &calls::bodies::left_error(&gone.name));
             }
             if lost > 0 {
                 self.counters.dropped_requests.fetch_add(lost as u64, Ordering::Relaxed);
@@ -407,7 +407,7 @@ impl RouterShared {
 
     /// Answers with an error in place of an answer that found no room at its caller.
     fn lose_answer(&self, caller: &Peer, id: CallId, receiver: &str, answer: &Frame) {
-        let error = caller.conn.outbox.lost_answer(answer.method(), answer.as_bytes().len(), &caller.name);
+        let error = caller.conn.outbox.lost_answer_error(answer.method(), answer.as_bytes().len(), &caller.name);
         tracing::warn!(caller = %Shown::new(&caller.name), receiver, %error, "an answer was lost");
         self.refuse_call(caller, id, receiver, answer.method(), &error);
     }

@@ -183,7 +183,7 @@ impl Peer {
     }
 
     /// All that it exposes.
-    pub(super) fn exposed(&self) -> Arc<Names<MethodName>> {
+    pub(super) fn exposed_methods(&self) -> Arc<Names<MethodName>> {
         self.methods.load_full()
     }
 
@@ -432,8 +432,8 @@ impl Peer {
     }
 
     /// Whom this member called, by connection, and how many calls each may still answer.
-    pub(super) fn asked(&self) -> Vec<(u64, usize)> {
-        self.calls.lock().calls.open().asked().collect()
+    pub(super) fn list_receivers(&self) -> Vec<(u64, usize)> {
+        self.calls.lock().calls.open().list_receivers().collect()
     }
 
     /// The connection ended: what receivers may still answer to its name.

@@ -179,7 +179,7 @@ impl Callback {
             // The arguments were read into the function's own types: the read buffer is free.
             let request = request.without_body();
             Box::pin(async move {
-                let result = ended(future, &request, options).await;
+                let result = run_to_end(future, &request, options).await;
                 drop(memory);
                 match result {
                     Ok(value) => request.reply(&value, &formats),
@@ -243,7 +243,7 @@ impl Callback {
             let (future, formats) = (function(params, &request.context), formats.clone());
             let request = request.without_body();
             Box::pin(async move {
-                let result = ended(future, &request, options).await;
+                let result = run_to_end(future, &request, options).await;
                 drop(memory);
                 match result {
                     Ok(stream) => Reply::items(Items::new(stream, request, formats)),
@@ -330,7 +330,7 @@ impl Callback {
 
 /// What an async function gives in the end, or that it was dropped where it waited because nobody
 /// waits for its answer any more.
-async fn ended<T>(
+async fn run_to_end<T>(
     future: impl Future<Output = Result<T, RemoteError>>,
     request: &Request,
     options: CallbackOptions,
@@ -341,7 +341,7 @@ async fn ended<T>(
     tokio::select! {
         biased;
         result = future => result,
-        () = request.context.cancelled() => Err(request.expired("ended: it was dropped")),
+        () = request.context.cancelled() => Err(request.expired_error("ended: it was dropped")),
     }
 }
 

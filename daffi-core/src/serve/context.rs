@@ -254,13 +254,13 @@ impl Context {
         tokio::select! {
             () = self.call.cancelled() => {}
             () = self.call.caller.gone.cancelled() => {}
-            () = self.expired() => {}
+            () = self.await_deadline() => {}
         }
     }
 
     /// Waits for the deadline, as long as there is one. Cancel safe.
-    async fn expired(&self) {
-        self.read_extensions.expired().await;
+    async fn await_deadline(&self) {
+        self.read_extensions.await_deadline().await;
         if self.call.streams() {
             std::future::pending().await
         }

@@ -205,7 +205,7 @@ impl Invocation {
     }
 
     /// Waits until the caller has given the call up and nothing of it will run. Cancel safe.
-    pub(crate) async fn withdrawn(&self) {
+    pub(crate) async fn await_withdrawal(&self) {
         self.cancelled().await;
         if self.state.load(Acquire) & BEGUN != 0 {
             std::future::pending::<()>().await;

@@ -47,10 +47,10 @@ fn a_call_ends_once_whatever_comes_first() {
 fn what_has_begun_is_not_withdrawn() {
     let (waits, runs) = (call(), call());
     assert!(runs.begin());
-    assert!(waits.withdrawn().now_or_never().is_none());
+    assert!(waits.await_withdrawal().now_or_never().is_none());
     assert!(waits.cancel() && runs.cancel());
-    assert!(waits.withdrawn().now_or_never().is_some());
-    assert!(runs.withdrawn().now_or_never().is_none());
+    assert!(waits.await_withdrawal().now_or_never().is_some());
+    assert!(runs.await_withdrawal().now_or_never().is_none());
 }
 
 #[test]

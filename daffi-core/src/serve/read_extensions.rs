@@ -88,7 +88,7 @@ impl ReadExtensions {
     }
 
     /// Waits until the deadline; without one, for ever. Cancel safe.
-    pub(super) async fn expired(&self) {
+    pub(super) async fn await_deadline(&self) {
         match self.deadline {
             Some(deadline) => sleep_until(deadline).await,
             None => std::future::pending().await,

@@ -197,7 +197,7 @@ impl ReplyTo {
         if queue(context, method, Class::Answer, answer, turn.as_deref_mut()) {
             return;
         }
-        let lost = context.conn().outbox.lost_answer(method, bytes, context.caller());
+        let lost = context.conn().outbox.lost_answer_error(method, bytes, context.caller());
         tracing::warn!(caller = %Shown::new(context.caller()), method, bytes, "an answer was lost: its caller does not take what waits");
         if let Some(frame) = self.error(context, method, &lost) {
             queue(context, method, Class::Terminal, (frame, None), turn);

@@ -101,13 +101,13 @@ impl Request {
 
     fn check_deadline(&self) -> Result<(), Reply> {
         if self.context.read_extensions.is_expired() {
-            return Err(Reply::error(self.expired("began: it did not run")));
+            return Err(Reply::error(self.expired_error("began: it did not run")));
         }
         Ok(())
     }
 
     /// The answer to a call whose deadline passed before its callback did `what`.
-    pub(crate) fn expired(&self, what: &str) -> RemoteError {
+    pub(crate) fn expired_error(&self, what: &str) -> RemoteError {
         let text = format!("the deadline of the call passed before {} {what}", self.method());
         Refusal::DeadlineExceeded.error(text)
     }

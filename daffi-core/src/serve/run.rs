@@ -353,7 +353,7 @@ async fn finish(callback: &Callback, serving: &mut Serving, answer: ReplyTo, con
             callback.count_end(&reply);
             answer.send(context, callback.name(), reply, None);
         }
-        () = context.call().withdrawn() => callback.counts.lose(),
+        () = context.call().await_withdrawal() => callback.counts.lose(),
         () = context.node().life.killed.cancelled() => callback.counts.lose(),
     }
 }

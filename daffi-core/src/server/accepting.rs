@@ -94,7 +94,7 @@ async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
                 yield_now().await;
                 if server.connections.load(Ordering::Relaxed) > server.most_connections {
                     // One that was pushed out is there until its task has seen that.
-                    one_gone(server, over).await;
+                    await_one_gone(server, over).await;
                 }
                 continue;
             }
@@ -105,12 +105,12 @@ async fn accept<H: Host>(host: Arc<H>, mut listener: Box<dyn Listener>) {
             yield_now().await;
             continue;
         }
-        one_gone(server, over).await;
+        await_one_gone(server, over).await;
     }
 }
 
 /// Waits until a connection is gone, but not long.
-async fn one_gone(server: &Server, over: &CancellationToken) {
+async fn await_one_gone(server: &Server, over: &CancellationToken) {
     tokio::select! {
         () = over.cancelled() => {}
         () = server.freed.notified() => {}

@@ -96,7 +96,7 @@ impl Guard {
     }
 
     /// Requests, answers and handshakes that were refused.
-    pub(crate) fn denied(&self) -> u64 {
+    pub(crate) fn denied_count(&self) -> u64 {
         self.denied.load(Ordering::Relaxed)
     }
 

@@ -112,7 +112,7 @@ impl ClientSession {
     }
 
     /// The HANDSHAKE that says that calls go elsewhere from now on.
-    pub(crate) fn has_moved(&mut self) -> Result<Frame, EncodeError> {
+    pub(crate) fn say_moved(&mut self) -> Result<Frame, EncodeError> {
         self.says.moves = false;
         self.hello(Vec::new())
     }

@@ -33,7 +33,7 @@ fn names(members: &Membership<&'static str>) -> Vec<String> {
     members.iter().map(|(member, _)| member.name.to_string()).collect()
 }
 
-fn connected(name: &str) -> String {
+fn connected_event(name: &str) -> String {
     format!(r#"{{"type":"connected","member":"{name}"}}"#)
 }
 
@@ -47,7 +47,7 @@ fn a_newcomer_is_told_to_the_others_only() {
     let notice = r#"{"meta":{"type":"router","error":null},"members":[{"name":"b","methods":["f"]}]}"#;
     assert_eq!(
         tell_everybody(&mut members),
-        [("a", vec![notice.into(), connected("b"), connected("c")]), ("b", vec![connected("c")])]
+        [("a", vec![notice.into(), connected_event("b"), connected_event("c")]), ("b", vec![connected_event("c")])]
     );
     assert!(tell_everybody(&mut members).is_empty(), "each notice once");
 }
@@ -58,7 +58,7 @@ fn level_four_members_hear_of_nodes_without_callbacks_and_of_levels() {
     members.join(1, member("a", &[], Level::FOUR), "a", true).unwrap();
     members.join(2, member("b", &[], Level::FOUR), "b", true).unwrap();
     let notice = r#"{"meta":{"type":"router/4","error":null},"members":[{"name":"b","methods":null,"level":4}]}"#;
-    assert_eq!(tell_everybody(&mut members), [("a", vec![notice.to_owned(), connected("b")])]);
+    assert_eq!(tell_everybody(&mut members), [("a", vec![notice.to_owned(), connected_event("b")])]);
     let list = r#"{"meta":{"type":"router","error":null},"members":[{"name":"a","methods":null},{"name":"b","methods":null}]}"#;
     assert_eq!(members.reply(Level::THREE), list.as_bytes());
 }
@@ -71,8 +71,11 @@ fn an_eviction_is_told_before_the_newcomer() {
     let joined = members.join(3, member("a", &[], Level::THREE), "new", true).unwrap();
     let (old, last) = joined.evicted.unwrap();
     let evicted = r#"{"type":"evicted","member":"a"}"#;
-    assert_eq!((old, last.iter().map(text).collect::<Vec<_>>()), ("old", vec![connected("b"), evicted.to_owned()]));
-    assert_eq!(tell_everybody(&mut members), [("b", vec![evicted.to_owned(), connected("a")])]);
+    assert_eq!(
+        (old, last.iter().map(text).collect::<Vec<_>>()),
+        ("old", vec![connected_event("b"), evicted.to_owned()])
+    );
+    assert_eq!(tell_everybody(&mut members), [("b", vec![evicted.to_owned(), connected_event("a")])]);
     let name = NodeName::new("a", &Limits::default()).unwrap();
     assert!(!members.leave(&name, 1), "the name has passed on");
     assert!(members.leave(&name, 3));
@@ -86,7 +89,7 @@ fn an_update_reaches_the_others_and_follows_what_was_before() {
     members.join(2, member("b", &[], Level::THREE), "b", true).unwrap();
     assert_eq!(members.update(1, member("a", &[], Level::THREE)).unwrap(), Updated::Changed);
     let emptied = r#"{"meta":{"type":"router","error":null},"members":[{"name":"a","methods":null}]}"#;
-    assert_eq!(tell_everybody(&mut members), [("a", vec![connected("b")]), ("b", vec![emptied.to_owned()])]);
+    assert_eq!(tell_everybody(&mut members), [("a", vec![connected_event("b")]), ("b", vec![emptied.to_owned()])]);
     assert_eq!(members.update(7, member("a", &["f"], Level::THREE)).unwrap(), Updated::Gone);
     assert_eq!(members.update(1, member("a", &[], Level::THREE)).unwrap(), Updated::Same);
     assert!(tell_everybody(&mut members).is_empty());
@@ -100,9 +103,9 @@ fn one_member_can_be_told_ahead() {
     }
     let name = NodeName::new("a", &Limits::default()).unwrap();
     let ahead = members.tell_one(&name, 1);
-    assert_eq!(ahead.iter().map(text).collect::<Vec<_>>(), [connected("b"), connected("c")]);
+    assert_eq!(ahead.iter().map(text).collect::<Vec<_>>(), [connected_event("b"), connected_event("c")]);
     assert!(members.tell_one(&name, 9).is_empty(), "not its connection");
-    assert_eq!(tell_everybody(&mut members), [("b", vec![connected("c")])]);
+    assert_eq!(tell_everybody(&mut members), [("b", vec![connected_event("c")])]);
 }
 
 #[test]
@@ -177,7 +180,7 @@ fn news_for_one_that_takes_none_are_merged() {
         format!(r#"{{"meta":{{"type":"router","error":null}},"members":[{{"name":"{name}","methods":["{method}"]}}]}}"#)
     };
     let gone = r#"{"type":"disconnected","member":"c"}"#.to_owned();
-    let newest = vec![gone, notice("b", "f999"), notice("churns", "f"), connected("churns")];
+    let newest = vec![gone, notice("b", "f999"), notice("churns", "f"), connected_event("churns")];
     assert_eq!(tell_everybody(&mut members), [("deaf", newest)]);
     assert_eq!(members.news.len(), 0);
 }
@@ -197,11 +200,14 @@ fn each_hears_of_those_whom_it_knew_that_they_are_gone() {
     members.join(5, member("c", &[], Level::THREE), "c", true).unwrap();
     let (evicted, gone) =
         (r#"{"type":"evicted","member":"c"}"#.to_owned(), r#"{"type":"disconnected","member":"c"}"#.to_owned());
-    assert_eq!(tell_everybody(&mut members), [("a", vec![evicted, connected("c")]), ("b", vec![gone, connected("c")])]);
+    assert_eq!(
+        tell_everybody(&mut members),
+        [("a", vec![evicted, connected_event("c")]), ("b", vec![gone, connected_event("c")])]
+    );
     // Of one that came and went at once those hear who keep up, and nobody later.
     members.join(6, member("d", &["f"], Level::THREE), "d", true).unwrap();
     members.leave(&name("d"), 6);
-    let both = [connected("d"), r#"{"type":"disconnected","member":"d"}"#.to_owned()];
+    let both = [connected_event("d"), r#"{"type":"disconnected","member":"d"}"#.to_owned()];
     let news = told_but(&mut members, "a");
     assert!(news.len() == 2 && news.iter().all(|(_, told)| *told == both), "{news:?}");
     assert!(tell_everybody(&mut members).is_empty() && members.news.len() == 0);

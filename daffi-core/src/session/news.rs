@@ -118,13 +118,13 @@ impl News {
         if let Some(item) = self.items.get_mut(&about.came) {
             (item.concerns, item.frames) = (About::new(methods), came);
         }
-        let concerns = About::new(methods).with_former(self.known_of(&about, before));
+        let concerns = About::new(methods).with_former(self.take_known(&about, before));
         self.add(Item::new(about.conn, concerns, Some(about.came), frames))
     }
 
     /// All that somebody may know of a member by what it was told last; the last change is
     /// forgotten.
-    fn known_of(&mut self, about: &NewsPlace, methods: &[MethodName]) -> About {
+    fn take_known(&mut self, about: &NewsPlace, methods: &[MethodName]) -> About {
         let exposed = About::new(methods);
         match about.changed.and_then(|changed| self.items.remove(&changed)) {
             Some(change) => exposed.with_former(change.concerns),
@@ -134,7 +134,7 @@ impl News {
 
     /// Adds the news that a member, which exposed `methods`, is gone.
     pub(super) fn add_end(&mut self, about: NewsPlace, methods: &[MethodName], told: &Frame) {
-        let concerns = self.known_of(&about, methods);
+        let concerns = self.take_known(&about, methods);
         let NewsPlace { conn: about, came, .. } = about;
         let mut item = Item::new(about, concerns, Some(came), [vec![told.clone()], vec![told.clone()]]);
         if came >= self.round

@@ -109,7 +109,7 @@ impl OpenCalls {
         }
         // There are fewer held calls than numbers.
         self.before = u16::try_from(held.untold()).ok()?;
-        let at = counted(&mut self.listed, held, |held| held.push(number.0));
+        let at = change_counted(&mut self.listed, held, |held| held.push(number.0));
         let call = OpenCall { receiver, caller: Some(id.0), cancelled: false, at, told: 0, mark: 0, note, load };
         self.calls.insert(number.0, call);
         self.waiting += 1;
@@ -282,7 +282,7 @@ impl OpenCalls {
     pub(crate) fn tell(&mut self, receiver: u64, number: u32) {
         let Some(held) = self.held.get_mut(&receiver) else { return };
         let calls = &mut self.calls;
-        counted(&mut self.listed, held, |held| {
+        change_counted(&mut self.listed, held, |held| {
             for open in held.tell(number).into_iter().flatten() {
                 if let Some(call) = calls.get_mut(open) {
                     call.told = number;
@@ -293,7 +293,7 @@ impl OpenCalls {
 
     /// How many lists there are of calls whose caller left.
     #[cfg(test)]
-    pub(super) fn told(&self) -> usize {
+    pub(super) fn count_told(&self) -> usize {
         assert_eq!(self.listed, self.held.values().map(NumbersHeld::held_bytes).sum::<usize>());
         self.held.values().map(NumbersHeld::told_lists).sum()
     }
@@ -302,7 +302,7 @@ impl OpenCalls {
     /// theirs are free. Nothing is done where it was not told, or has said so before.
     pub(crate) fn end_told(&mut self, receiver: u64, number: u32) {
         let Entry::Occupied(mut held) = self.held.entry(receiver) else { return };
-        let told = counted(&mut self.listed, held.get_mut(), |held| held.take_told(number));
+        let told = change_counted(&mut self.listed, held.get_mut(), |held| held.take_told(number));
         let Some(numbers) = told else { return };
         for open in numbers {
             self.calls.remove(&open);
@@ -323,7 +323,7 @@ impl OpenCalls {
     /// Takes a call out of the list of its receiver.
     fn unlink(&mut self, call: &OpenCall) {
         let Entry::Occupied(mut held) = self.held.entry(call.receiver) else { return };
-        let moved = counted(&mut self.listed, held.get_mut(), |held| held.remove(call.told, call.at));
+        let moved = change_counted(&mut self.listed, held.get_mut(), |held| held.remove(call.told, call.at));
         if let Some(moved) = moved.and_then(|moved| self.calls.get_mut(&moved)) {
             moved.at = call.at;
         }
@@ -348,7 +348,7 @@ impl OpenCalls {
     }
 
     /// The receivers of these calls, and how many calls each may still answer.
-    pub(crate) fn asked(&self) -> impl Iterator<Item = (u64, usize)> {
+    pub(crate) fn list_receivers(&self) -> impl Iterator<Item = (u64, usize)> {
         self.held.iter().map(|(receiver, held)| (*receiver, held.len()))
     }
 
@@ -394,7 +394,7 @@ impl OpenCalls {
 }
 
 /// Changes the numbers of one receiver, and what is counted for the lists of all.
-fn counted<T>(listed: &mut usize, held: &mut NumbersHeld, change: impl FnOnce(&mut NumbersHeld) -> T) -> T {
+fn change_counted<T>(listed: &mut usize, held: &mut NumbersHeld, change: impl FnOnce(&mut NumbersHeld) -> T) -> T {
     let before = held.held_bytes();
     let done = change(held);
     *listed = *listed + held.held_bytes() - before;

@@ -196,7 +196,7 @@ fn every_order_of_a_few_events_ends_each_call_once() {
             events.iter().for_each(|event| world.step(*event));
             (0..RECEIVERS.len()).for_each(|receiver| world.step(ModelEvent::Leave(receiver)));
             assert!(world.calls.iter().all(|call| !call.is_open && call.ends <= 1), "{:?}", world.calls);
-            assert_eq!((world.open.receivers().count(), world.open.told()), (0, 0));
+            assert_eq!((world.open.receivers().count(), world.open.count_told()), (0, 0));
         });
         assert!(ran.is_ok(), "{events:?}");
     }

@@ -108,7 +108,7 @@ impl ReceiveWindow {
 
     /// The largest window that the next grant may have: twice as much, where the reader keeps up
     /// with a sender that uses what it has; beyond [`NEAR_CALL_WINDOW`] only of one that is far.
-    pub(crate) fn wanted(&self) -> u32 {
+    pub(crate) fn wanted_window(&self) -> u32 {
         let keeps_up = self.worked_off == self.received;
         // Less than nothing is left of one that was overrun, of which what came before is still
         // read.
@@ -230,7 +230,7 @@ mod tests {
                     2 if !held.is_empty() => {
                         let cost = held.remove(0);
                         if receive.work_off(cost) {
-                            let window = receive.wanted().min(4_000);
+                            let window = receive.wanted_window().min(4_000);
                             back.push(credit(receive.tell(window, now)));
                         }
                     }
@@ -297,7 +297,7 @@ mod tests {
         for seed in 0..500 {
             for room in [FIRST_CALL_WINDOW, 100_000, 200_000, 1 << 20] {
                 let ours = left_to_send(seed, room, |window, cost| {
-                    window.work_off(cost).then(|| window.tell(window.wanted(), now))
+                    window.work_off(cost).then(|| window.tell(window.wanted_window(), now))
                 });
                 assert!(ours >= WORTH_SENDING, "{ours}, {seed}, {room}");
                 // One that grants much at once keeps to the other rule.
@@ -329,7 +329,7 @@ mod tests {
         receive.receive(900).unwrap();
         receive.receive(900).unwrap_err();
         assert!(receive.work_off(900));
-        assert_eq!(receive.wanted(), 1_000);
+        assert_eq!(receive.wanted_window(), 1_000);
     }
 
     #[test]
@@ -349,17 +349,17 @@ mod tests {
         let mut receive = ReceiveWindow::new(1_000);
         receive.receive(300).unwrap();
         assert!(receive.work_off(300));
-        assert_eq!(receive.wanted(), 1_000, "little of it is used");
+        assert_eq!(receive.wanted_window(), 1_000, "little of it is used");
         receive.receive(500).unwrap();
         assert!(receive.work_off(100));
-        assert_eq!(receive.wanted(), 1_000, "the reader does not keep up");
+        assert_eq!(receive.wanted_window(), 1_000, "the reader does not keep up");
         receive.work_off(400);
-        assert_eq!(receive.wanted(), 2_000);
+        assert_eq!(receive.wanted_window(), 2_000);
         assert_eq!(receive.tell(2_000, Instant::now()), (800, 2_000));
     }
 
     /// How large a window grows while its reader keeps up, where what a grant allows takes so long.
-    fn grown(times: &[u64]) -> u32 {
+    fn grow(times: &[u64]) -> u32 {
         let (mut receive, mut now) = (ReceiveWindow::default(), Instant::now());
         for took in times.iter().cycle().take(40) {
             let cost = receive.limit - receive.received;
@@ -369,7 +369,7 @@ mod tests {
                 receive.note_arrival(now);
             }
             assert!(receive.work_off(cost));
-            let window = receive.wanted();
+            let window = receive.wanted_window();
             receive.tell(window, now);
         }
         receive.window()
@@ -377,8 +377,8 @@ mod tests {
 
     #[test]
     fn only_of_a_sender_far_away_very_much_is_let_come_at_once() {
-        assert_eq!(grown(&[50]), MAX_CALL_WINDOW);
-        assert_eq!(grown(&[0]), NEAR_CALL_WINDOW);
-        assert!(grown(&[50, 50, 0, 50]) < MAX_CALL_WINDOW, "it was near once");
+        assert_eq!(grow(&[50]), MAX_CALL_WINDOW);
+        assert_eq!(grow(&[0]), NEAR_CALL_WINDOW);
+        assert!(grow(&[50, 50, 0, 50]) < MAX_CALL_WINDOW, "it was near once");
     }
 }

@@ -314,7 +314,7 @@ async fn long_turns_come_one_by_one_and_short_ones_between_them() {
 
 /// Three that share a thread: the first has more to do than one turn, the second waits for that,
 /// and the third has had nothing to do.
-fn crowded() -> [Pair; 3] {
+fn three_in_line() -> [Pair; 3] {
     let (budget, line) = (budget(), LongTurns::of(1, 1));
     let [mut first, mut second, third] = [(); 3].map(|()| Pair::in_line(&budget, Level::THREE, Some(line.clone())));
     for _ in 0..10_000 {
@@ -328,7 +328,7 @@ fn crowded() -> [Pair; 3] {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_ended_in_the_line_keeps_no_pass() {
-    let [mut first, mut ended, mut newcomer] = crowded();
+    let [mut first, mut ended, mut newcomer] = three_in_line();
     // It is to be told why, and takes nothing.
     ended.conn.send_parts(Class::Notice, &[7; 1000], None).unwrap();
     ended.conn.end(Disconnected::Evicted, true);
@@ -341,7 +341,7 @@ async fn one_that_is_ended_in_the_line_keeps_no_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_was_let_through_and_is_ended_passes_it_on() {
-    let [first, mut ended, mut newcomer] = crowded();
+    let [first, mut ended, mut newcomer] = three_in_line();
     ended.conn.send_parts(Class::Notice, &[7; 1000], None).unwrap();
     drop(first);
     ended.conn.end(Disconnected::Evicted, true);
@@ -353,7 +353,7 @@ async fn one_that_was_let_through_and_is_ended_passes_it_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_this_end_does_not_come_to_read_is_not_late() {
-    let [first, mut second, _] = crowded();
+    let [first, mut second, _] = three_in_line();
     second.driver.handler.open = false;
     second.driver.timers.set(Timer::Handshake, now() + 10 * SECOND);
     for _ in 0..100 {

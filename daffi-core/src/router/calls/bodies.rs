@@ -48,14 +48,14 @@ impl Forwarder {
             move |body: &Gathering| {
                 let (Some(shared), Some(me)) = (shared.upgrade(), me.upgrade()) else { return };
                 if me.end_upload(id, body) {
-                    shared.refuse_call(&me, id, &name, &method, &broken(&FlowError::Stalled));
+                    shared.refuse_call(&me, id, &name, &method, &broken_error(&FlowError::Stalled));
                 }
             }
         };
         let whose = Whose { conn: me.id(), name: me.name.clone(), are_results: false };
         let end = self.end(&receiver.name, id, false);
         let body = Gathering::begin_for((whose, account), end, (first, total), reserved, on_lost);
-        let body = body.map_err(|fault| broken(&fault))?;
+        let body = body.map_err(|fault| broken_error(&fault))?;
         shared.forget_waiting_call(&self.me, id);
         let upload = Upload { receiver: receiver.id(), to, deadline, body: Arc::clone(&body) };
         if !me.begin_upload(id, upload) {
@@ -63,7 +63,7 @@ impl Forwarder {
         }
         // Behind its call, so that either its end finds that or this sees that it has ended.
         if !receiver.remember(&self.me) && me.end_upload(id, &body) {
-            return Err(left_before(&receiver.name));
+            return Err(left_error(&receiver.name));
         }
         body.line_up();
         Ok(())
@@ -97,7 +97,7 @@ impl Forwarder {
             Gathered::Broken(fault) => {
                 let me = &self.me.peer;
                 if me.end_upload(id, body) {
-                    self.shared.refuse_call(me, id, body.in_place_of(), "", &broken(&fault));
+                    self.shared.refuse_call(me, id, body.in_place_of(), "", &broken_error(&fault));
                 }
             }
         }
@@ -163,7 +163,7 @@ impl Forwarder {
                 let (Some(shared), Some(me), Some(caller)) = (shared.upgrade(), me.upgrade(), caller.upgrade()) else {
                     return;
                 };
-                give_up(&shared, &me, &caller, (number, Some(body)), &method, &broken(&FlowError::Stalled));
+                give_up(&shared, &me, &caller, (number, Some(body)), &method, &broken_error(&FlowError::Stalled));
             }
         };
         let whose = Whose { conn: caller.id(), name: caller.name.clone(), are_results: true };
@@ -174,7 +174,7 @@ impl Forwarder {
                     body.line_up();
                 }
             }
-            Err(fault) => give_up(&self.shared, me, caller, (number, None), &method, &broken(&fault)),
+            Err(fault) => give_up(&self.shared, me, caller, (number, None), &method, &broken_error(&fault)),
         }
     }
 
@@ -190,7 +190,7 @@ impl Forwarder {
         match body.on_data(data)? {
             Gathered::Whole(whole, _room) => self.reply(&whole, turn),
             Gathered::Broken(fault) if !ends => {
-                give_up(&self.shared, &self.me.peer, caller, (number, Some(body)), "", &broken(&fault));
+                give_up(&self.shared, &self.me.peer, caller, (number, Some(body)), "", &broken_error(&fault));
             }
             Gathered::Broken(fault) => self.end_broken(caller, number, &fault),
             Gathered::Nothing if !ends => {}
@@ -204,14 +204,14 @@ impl Forwarder {
     fn end_broken(&self, caller: &Peer, number: CallId, fault: &FlowError) {
         let (shared, me) = (&self.shared, &self.me.peer);
         if let Some(id) = caller.drop_call(number, me.id()) {
-            shared.refuse_call(caller, id, &me.name, "", &broken(fault));
+            shared.refuse_call(caller, id, &me.name, "", &broken_error(fault));
         }
     }
 
     /// There is no room for a large answer at its caller.
     fn lose(&self, caller: &Peer, number: CallId, first: &Frame, total: u64) {
         let bytes = usize::try_from(total).unwrap_or(usize::MAX);
-        let error = caller.conn.outbox.lost_answer(first.method(), bytes, &caller.name);
+        let error = caller.conn.outbox.lost_answer_error(first.method(), bytes, &caller.name);
         give_up(&self.shared, &self.me.peer, caller, (number, None), first.method(), &error);
     }
 
@@ -235,7 +235,7 @@ impl RouterShared {
     /// There is no room at its caller for the first word of a stream.
     pub(crate) fn lose_stream(&self, caller: &Peer, number: CallId, receiver: &Peer, first: &Frame) {
         caller.with_streams(|streams| streams.end(number));
-        let error = caller.conn.outbox.lost_answer(first.method(), first.as_bytes().len(), &caller.name);
+        let error = caller.conn.outbox.lost_answer_error(first.method(), first.as_bytes().len(), &caller.name);
         give_up(self, receiver, caller, (number, None), first.method(), &error);
     }
 }
@@ -265,7 +265,7 @@ pub(crate) fn give_up(
 }
 
 /// What the caller hears of arguments that were put together for a receiver that is gone.
-pub(crate) fn left_before(name: &NodeName) -> RemoteError {
+pub(crate) fn left_error(name: &NodeName) -> RemoteError {
     let text = format!("{} left before all arguments had come: it did not run", Shown::new(name));
     Refusal::ReceiverNotFound.error(text)
 }
@@ -280,6 +280,6 @@ fn too_large_for(name: &str, what: &str, total: u64) -> String {
     format!("{name} is a daffi 3.0.1 node, which takes {what} of one frame, and of no {total} bytes")
 }
 
-fn broken(fault: &FlowError) -> RemoteError {
+fn broken_error(fault: &FlowError) -> RemoteError {
     Refusal::BodyBroken.error(fault.to_string())
 }

@@ -74,27 +74,27 @@ pub(crate) enum Fitting {
 pub(crate) fn fit(shared: &RouterShared, from: &Peer, to: &Peer, frame: &mut Frame) -> Result<Fitting, RemoteError> {
     let mut streams = None;
     if frame.header().has_extensions() {
-        streams = asked(frame, from, to)?;
+        streams = read_in_data(frame, from, to)?;
         if let Some(total) = streams.and_then(|says| says.body).filter(|_| !to.is_level_four()) {
             return Ok(Fitting::PutTogether(total));
         }
         match (from.is_level_four(), to.is_level_four()) {
-            // It was read by `asked`.
+            // It was read by `read_in_data`.
             (true, false) => {
                 if !to.has_dropped_headers() {
                     tell_dropped(&frame.clone().take_extensions().map_err(unreadable)?, from, to);
                 }
-                *frame = lowered(frame)?;
+                *frame = lower(frame)?;
             }
             (false, true) => *frame = frame.clone().raised(),
             (true, true) | (false, false) => {}
         }
     }
     if frame.is_to("") && !to.is_level_four() {
-        *frame = addressed(frame, &to.name, shared)?;
+        *frame = address_to(frame, &to.name, shared)?;
     }
     if to.asks_identities() {
-        *frame = identified(frame, from, shared)?;
+        *frame = identify(frame, from, shared)?;
     }
     Ok(Fitting::AsItIs(streams))
 }
@@ -113,7 +113,7 @@ pub(crate) fn tell_dropped(said: &Extensions, from: &Peer, to: &Peer) {
 }
 
 /// A call whose receiver the Router chose, as a node of level 3 gets it: with its name.
-fn addressed(frame: &Frame, receiver: &str, shared: &RouterShared) -> Result<Frame, RemoteError> {
+fn address_to(frame: &Frame, receiver: &str, shared: &RouterShared) -> Result<Frame, RemoteError> {
     let (header, limits) = (frame.header(), &shared.server.config.limits);
     let named = Frame::new(header, frame.transmitter(), receiver, frame.method(), frame.payload(), limits);
     named.map_err(|error| Refusal::ExtensionUnsupported.error(format!("it cannot be passed on: {error}")))
@@ -121,7 +121,7 @@ fn addressed(frame: &Frame, receiver: &str, shared: &RouterShared) -> Result<Fra
 
 /// A request as it passes to a member that asked who calls.
 #[cold]
-fn identified(frame: &Frame, from: &Peer, shared: &RouterShared) -> Result<Frame, RemoteError> {
+fn identify(frame: &Frame, from: &Peer, shared: &RouterShared) -> Result<Frame, RemoteError> {
     let identity = from.conn.identity().to_wire();
     frame
         .identified(identity.as_deref(), &shared.server.config.limits)
@@ -134,14 +134,14 @@ pub(crate) fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<
     match (from.is_level_four(), to.is_level_four()) {
         (true, false) => {
             frame.in_data().map_err(unreadable)?;
-            lowered(frame).map(Some)
+            lower(frame).map(Some)
         }
         (false, true) => Ok(Some(frame.clone().raised())),
         (true, true) | (false, false) => Ok(None),
     }
 }
 
-fn lowered(frame: &Frame) -> Result<Frame, RemoteError> {
+fn lower(frame: &Frame) -> Result<Frame, RemoteError> {
     frame.clone().lowered().map_err(unreadable)
 }
 
@@ -152,7 +152,7 @@ fn unreadable(error: ExtensionError) -> RemoteError {
 /// What a request with extensions says of arguments or results that come one by one. A block that
 /// cannot be read is for its receiver to refuse; for one of level 3, which never sees it, this is
 /// the last reader.
-fn asked(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<InData>, RemoteError> {
+fn read_in_data(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<InData>, RemoteError> {
     if !from.is_level_four() {
         return Ok(None);
     }

@@ -24,10 +24,10 @@ fn sender_of(router: &BareRouter, name: &str) -> Arc<Sender> {
 
 /// A worker, and a caller with one call of it.
 fn with_a_call(router: &BareRouter) -> (BareMember, BareMember) {
-    let (mut worker, mut caller) = (router.joined("w"), router.joined("c"));
+    let (mut worker, mut caller) = (router.join("w"), router.join("c"));
     caller.handle(request(2, true, b"")).unwrap();
     worker.take_all();
-    assert_eq!(caller.peer().asked(), [(worker.peer().id(), 1)]);
+    assert_eq!(caller.peer().list_receivers(), [(worker.peer().id(), 1)]);
     (worker, caller)
 }
 
@@ -39,16 +39,16 @@ async fn no_number_rests_for_a_receiver_that_has_left() {
     for is_evicted in [false, true] {
         let (worker, caller) = with_a_call(&router);
         let next = if is_evicted {
-            let next = router.joined("c");
+            let next = router.join("c");
             caller.leave();
             next
         } else {
             caller.leave();
-            router.joined("c")
+            router.join("c")
         };
-        assert_eq!(next.peer().asked(), [(worker.peer().id(), 1)], "it may still be answered");
+        assert_eq!(next.peer().list_receivers(), [(worker.peer().id(), 1)], "it may still be answered");
         worker.leave();
-        assert_eq!(next.peer().asked(), []);
+        assert_eq!(next.peer().list_receivers(), []);
         next.leave();
         assert_eq!(router.holds(), (0, 0, 0));
     }
@@ -61,7 +61,7 @@ async fn no_number_rests_where_both_leave_at_once() {
     let shared = router.shared();
     for (is_withdrawn, has_next) in [(false, false), (false, true), (true, false), (true, true)] {
         let (worker, caller) = with_a_call(&router);
-        let next = router.joined("d");
+        let next = router.join("d");
         let sender = sender_of(&router, "d");
         let calls = shared.close_calls(&caller.peer());
         assert_eq!(calls.len(), 1);
@@ -78,7 +78,7 @@ async fn no_number_rests_where_both_leave_at_once() {
             shared.keep_calls(&caller.peer(), calls);
         }
         worker.into_iter().for_each(BareMember::leave);
-        assert_eq!(sender.peer.asked(), []);
+        assert_eq!(sender.peer.list_receivers(), []);
         assert_eq!(shared.absent.lock().take(&caller.peer().name).len(), 0);
         drop(sender);
         caller.leave();
@@ -91,10 +91,10 @@ async fn no_number_rests_where_both_leave_at_once() {
 #[tokio::test]
 async fn who_was_told_of_nothing_hears_of_no_end() {
     let router = BareRouter::at("mem://bare-departing-untold");
-    let mut worker = router.joined("w");
+    let mut worker = router.join("w");
     worker.take_all();
     for is_heard_of in [false, true] {
-        let (caller, sender) = (router.joined("c"), sender_of(&router, "c"));
+        let (caller, sender) = (router.join("c"), sender_of(&router, "c"));
         // The worker has not taken the news of it.
         sender.on_begin(&worker.peer(), FlowId(1), begins(1), false);
         if is_heard_of {
@@ -114,7 +114,7 @@ async fn who_was_told_of_nothing_hears_of_no_end() {
 #[tokio::test]
 async fn nothing_of_a_caller_goes_behind_the_word_that_it_has_left() {
     let router = BareRouter::at("mem://bare-departing-silent");
-    let mut worker = router.joined("w");
+    let mut worker = router.join("w");
     let of_caller = |worker: &mut BareMember| {
         let of_it = worker.take_frames().into_iter().filter(|frame| frame.is_from("c"));
         of_it.map(|frame| frame.kind()).collect::<Vec<_>>()
@@ -127,9 +127,9 @@ async fn nothing_of_a_caller_goes_behind_the_word_that_it_has_left() {
         (vec![begins(1), begins(2), request(0, false, b"")], &[Kind::Credit]),
     ];
     for (before, came) in before {
-        let mut caller = router.joined("c");
+        let mut caller = router.join("c");
         before.into_iter().for_each(|frame| caller.handle(frame).unwrap());
-        let next = router.joined("c");
+        let next = router.join("c");
         assert_eq!(of_caller(&mut worker), [came, &[Kind::Cancel]].concat());
         assert_eq!(of_caller(&mut worker), []);
         let held = router.holds().0;

@@ -19,7 +19,7 @@ fn begins(kind: Kind, names: [&str; 3], flags: StreamFlags) -> Frame {
 
 /// A call of which both directions go in DATA.
 fn with_a_call(router: &BareRouter) -> (BareMember, BareMember) {
-    let (mut worker, mut caller) = (router.joined("w"), router.joined("c"));
+    let (mut worker, mut caller) = (router.join("w"), router.join("c"));
     let both = StreamFlags { items_follow: true, takes_results: true };
     caller.handle(begins(Kind::Request, ["c", "w", "f"], both)).unwrap();
     let follow = StreamFlags { items_follow: true, takes_results: false };

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    deadline::bounded,
+    deadline::bound,
     refusal::Refusal,
     router::{Peer, RouterShared, stats::counted::now},
     session::{CallNote, OpenCalls, Unanswered},
@@ -46,7 +46,7 @@ pub(crate) struct CallLimit {
 
 impl CallLimit {
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit: bounded(limit), callers: Mutex::default(), begun: Notify::new() }
+        Self { limit: bound(limit), callers: Mutex::default(), begun: Notify::new() }
     }
 
     /// A call of `caller` to a receiver of level 3.

@@ -85,7 +85,7 @@ impl Exposers {
     pub(crate) fn enter(&self, peer: &Arc<Peer>) {
         let known = &mut *self.known.lock();
         known.by_conn.insert(peer.id(), Arc::clone(peer));
-        for method in peer.exposed().iter() {
+        for method in peer.exposed_methods().iter() {
             known.add(method, peer);
         }
         self.version.fetch_add(1, Ordering::Release);
@@ -96,7 +96,7 @@ impl Exposers {
         let known = &mut *self.known.lock();
         known.remove_all(peer);
         change();
-        for method in peer.exposed().iter() {
+        for method in peer.exposed_methods().iter() {
             known.add(method, peer);
         }
         self.version.fetch_add(1, Ordering::Release);
@@ -122,7 +122,7 @@ impl Directory {
     }
 
     fn remove_all(&mut self, peer: &Peer) {
-        for method in peer.exposed().iter() {
+        for method in peer.exposed_methods().iter() {
             if let Entry::Occupied(mut exposed) = self.callbacks.entry(method.clone())
                 && exposed.get_mut().remove(peer)
             {

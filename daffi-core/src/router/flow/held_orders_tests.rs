@@ -86,7 +86,7 @@ fn frame(header: Header, names: [&str; 3], payload: &[u8]) -> Frame {
     Frame::new(header, names[0], names[1], names[2], payload, &Limits::default()).unwrap()
 }
 
-fn joined(router: &BareRouter, name: &str) -> BareMember {
+fn join(router: &BareRouter, name: &str) -> BareMember {
     let limits = Limits::default();
     let member = Member::new(NodeName::new(name, &limits).unwrap(), vec![MethodName::new("f", &limits).unwrap()]);
     let body = Handshake::new(NodeType::new(Role::Client, Level::FOUR), vec![member]).to_json();
@@ -98,8 +98,8 @@ fn joined(router: &BareRouter, name: &str) -> BareMember {
 
 impl<'a> World<'a> {
     fn new(router: &'a BareRouter, has_line: bool) -> Self {
-        let (receiver, caller) = (joined(router, "w"), joined(router, "c"));
-        let honest = has_line.then(|| joined(router, "h"));
+        let (receiver, caller) = (join(router, "w"), join(router, "c"));
+        let honest = has_line.then(|| join(router, "h"));
         let (receiver, calls, marks) = (Some(receiver), Vec::new(), Vec::new());
         let mut world = Self { router, caller, receiver, flow: 0, worked_off: 0, calls, honest, marks };
         world.begin_flow();
@@ -147,7 +147,7 @@ impl<'a> World<'a> {
         self.receiver().handle(frame(header, ["w", "c", "f"], payload)).unwrap();
     }
 
-    fn wanted(&mut self, id: u16) -> Option<(usize, &mut Call)> {
+    fn find_wanted(&mut self, id: u16) -> Option<(usize, &mut Call)> {
         self.calls.iter_mut().enumerate().rev().find(|(_, call)| call.id == id && call.is_wanted)
     }
 
@@ -162,7 +162,7 @@ impl<'a> World<'a> {
                 self.receiver().handle(grant.frame("w", "c", &Limits::default()).unwrap()).unwrap();
             }
             Event::Open(id) => {
-                if let Some((_, before)) = self.wanted(id) {
+                if let Some((_, before)) = self.find_wanted(id) {
                     before.is_wanted = false;
                 }
                 let tag = self.calls.len().to_string();
@@ -170,13 +170,13 @@ impl<'a> World<'a> {
                 self.request(id, tag.as_bytes());
             }
             Event::Item(id) => {
-                let Some((tag, _)) = self.wanted(id) else { return };
+                let Some((tag, _)) = self.find_wanted(id) else { return };
                 let bytes = Bytes::from(tag.to_string());
                 let item = Data { id: CallId(id), from_caller: true, end: DataEnd::Item, packed: false, bytes };
                 self.caller.handle(item.frame("c", "w", &Limits::default()).unwrap()).unwrap();
             }
             Event::Cancel(id) => {
-                if let Some((_, call)) = self.wanted(id) {
+                if let Some((_, call)) = self.find_wanted(id) {
                     call.was_cancelled |= call.ends == 0;
                 }
                 let cancel = Cancel { id: CallId(id), reason: CancelReason::Dropped };
@@ -210,7 +210,7 @@ impl<'a> World<'a> {
         self.marks.clear();
         self.calls.iter_mut().for_each(|call| call.can_answer = false);
         self.look_at_caller();
-        self.receiver = Some(joined(self.router, "w"));
+        self.receiver = Some(join(self.router, "w"));
         self.begin_flow();
     }
 
@@ -220,7 +220,7 @@ impl<'a> World<'a> {
             call.is_void |= call.got.is_none();
             call.is_wanted = false;
         }
-        let next = joined(self.router, "c");
+        let next = join(self.router, "c");
         std::mem::replace(&mut self.caller, next).leave();
         self.begin_flow();
     }
@@ -272,7 +272,7 @@ impl<'a> World<'a> {
                 continue;
             }
             let id = frame.header().id().0;
-            let (tag, call) = self.wanted(id).expect("somebody waits for what comes");
+            let (tag, call) = self.find_wanted(id).expect("somebody waits for what comes");
             call.ends += 1;
             // What comes later is not run for it any more.
             call.can_answer = false;

@@ -321,7 +321,7 @@ impl Sender {
     /// A nowait request beyond what its sender may, or the word that a flow begins in the place of
     /// another.
     fn uncredited_frame(&self, frame: Frame) -> HeldFrame {
-        HeldFrame::new(frame, |bytes| Ticket::uncredited(Arc::clone(&self.peer.conn), bytes))
+        HeldFrame::new(frame, |bytes| Ticket::without_credit(Arc::clone(&self.peer.conn), bytes))
     }
 
     /// A level 4 receiver grants credit itself when it worked the request off. For one of level 3,

@@ -140,7 +140,7 @@ impl RouterShared {
             unanswered_calls: count(&counters.unanswered_calls),
             dropped_requests: count(&counters.dropped_requests),
             skipped_frames: count(&counters.skipped_frames),
-            denied: self.server.guard.denied(),
+            denied: self.server.guard.denied_count(),
             evictions: count(&counters.evictions),
             cut_connections: count(&counters.cut_connections),
             callbacks: self.callbacks.snapshot(),
@@ -151,7 +151,7 @@ impl RouterShared {
     fn member_stats(&self) -> Vec<MemberStats> {
         let table = self.table.load();
         let mut asked: BTreeMap<u64, usize> = BTreeMap::new();
-        for (receiver, calls) in table.values().flat_map(|member| member.peer.asked()) {
+        for (receiver, calls) in table.values().flat_map(|member| member.peer.list_receivers()) {
             *asked.entry(receiver).or_default() += calls;
         }
         let members = self.members.lock();

@@ -54,7 +54,7 @@ impl RouterShared {
             return true;
         }
         let header = Header::new(Kind::Response, id, FormatId::JSON, true, false);
-        let answer = Frame::new(header, frame.receiver(), to, STATS, &self.told_stats(), &self.server.config.limits);
+        let answer = Frame::new(header, frame.receiver(), to, STATS, &self.write_stats(), &self.server.config.limits);
         self.server.send(conn, Class::Provoked, to, answer);
         true
     }
@@ -69,7 +69,7 @@ impl RouterShared {
         rights.check_call(frame).is_ok()
     }
 
-    fn told_stats(&self) -> Bytes {
+    fn write_stats(&self) -> Bytes {
         let (told_at, told) = &mut *self.told.0.lock();
         let now = nanos(now());
         if told.is_empty() || now.saturating_sub(*told_at) > FRESH {

@@ -39,7 +39,7 @@ impl Ready {
     }
 
     /// Waits until something was noted. Cancel safe.
-    pub(crate) async fn noted(&self) {
+    pub(crate) async fn wait(&self) {
         self.noted.notified().await;
     }
 

@@ -39,7 +39,7 @@ pub(crate) async fn release_waiting(shared: Arc<RouterShared>) {
     loop {
         tokio::select! {
             () = shared.server.life.cut.cancelled() => return,
-            () = shared.waiting.ready.noted() => {}
+            () = shared.waiting.ready.wait() => {}
         }
         loop {
             let signs = shared.waiting.ready.take();
@@ -189,7 +189,7 @@ impl RouterShared {
     /// The lines of what a member exposes. It is looked through whichever are fewer, its callbacks
     /// or the lines.
     fn lines_of(&self, peer: &Peer) -> Vec<CallLine> {
-        let (exposed, waiting) = (peer.exposed(), self.waiting.lock());
+        let (exposed, waiting) = (peer.exposed_methods(), self.waiting.lock());
         let takes = |line: &CallLine| !line.level_four || peer.is_level_four();
         if exposed.len() > waiting.calls.lines().len() {
             let lines = waiting.calls.lines().filter(|line| takes(line) && exposed.contains(&line.method));

@@ -234,7 +234,7 @@ impl Policy {
             (Action::Expose(name), Some(rules)) => self.any(rules, |rule| rule.lets_expose(name)),
             (Action::Call(name), Some(rules)) => self.any(rules, |rule| rule.lets_call(name)),
         };
-        if allowed { Ok(()) } else { Err(self.denied(access, action)) }
+        if allowed { Ok(()) } else { Err(self.deny(access, action)) }
     }
 
     /// Whether the peer of this access may bear a name and expose these callbacks.
@@ -253,7 +253,7 @@ impl Policy {
     }
 
     #[cold]
-    fn denied(&self, access: &Access, action: Action<'_>) -> Denied {
+    fn deny(&self, access: &Access, action: Action<'_>) -> Denied {
         let text = match (action, access.no_pickle) {
             (Action::Send(FormatId::PICKLE), Some(network)) => {
                 format!("PICKLE from {network} is refused (no-pickle-from); send JSON or MSGPACK")
