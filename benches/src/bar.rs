@@ -32,7 +32,7 @@ enum Figure {
     Cpu(&'static str),
     /// Rate of the first job to that of this subject.
     Rate(&'static str),
-    /// The same for the processes of one part.
+    /// Microseconds of CPU per call of the processes of one part.
     CpuOf(&'static str, &'static str),
     /// Microseconds of CPU that a call takes more than with this subject.
     More(&'static str),

@@ -31,7 +31,7 @@ pub enum Work {
         /// Calls open at any time on each connection.
         in_flight: usize,
     },
-    /// The same through a Router, from one caller to workers in turn.
+    /// Calls through a Router, from one caller to workers in turn.
     Routed {
         /// Bytes of the argument.
         payload: usize,
@@ -71,7 +71,7 @@ pub enum Work {
         /// Bytes of each.
         payload: usize,
     },
-    /// The same of results that are four numbers of 64 bits each.
+    /// Results of one call that come one by one and are four numbers of 64 bits each.
     Rows {
         /// How results travel.
         format: Format,

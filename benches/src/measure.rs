@@ -42,7 +42,7 @@ pub(crate) struct Sample {
     pub(crate) p99: Option<f64>,
     /// Microseconds of CPU per call, of all processes.
     pub(crate) cpu: f64,
-    /// The same for each process: the parts in order, then the client.
+    /// Microseconds of CPU per call, of each process: the parts in order, then the client.
     pub(crate) cpu_of: Vec<(String, f64)>,
     pub(crate) faults: f64,
     pub(crate) waits: f64,
@@ -141,7 +141,7 @@ impl Running {
         self.processes.last_mut().expect("the client is started last")
     }
 
-    fn used(&self) -> Vec<Used> {
+    fn read_used(&self) -> Vec<Used> {
         self.processes.iter().map(|process| Used::by(process.pid)).collect()
     }
 
@@ -158,9 +158,9 @@ impl Running {
         if job.work.is_memory() {
             sleep(SETTLED).await;
         }
-        let (before, resident_before) = (self.used(), resident(memory));
+        let (before, resident_before) = (self.read_used(), resident(memory));
         let outcome = self.run(time).await?;
-        let used: Vec<Used> = self.used().into_iter().zip(before).map(|(after, before)| after - before).collect();
+        let used: Vec<Used> = self.read_used().into_iter().zip(before).map(|(after, before)| after - before).collect();
         let calls = outcome.calls.max(1) as f64;
         let grown = if job.work.is_memory() {
             sleep(SETTLED).await;

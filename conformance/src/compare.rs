@@ -61,7 +61,7 @@ impl Comparison {
             (expected, got) => {
                 all.plain("what", crate::text::write::item_title(expected), crate::text::write::item_title(got));
                 let same = expected == got;
-                all.field("bytes", shown(&expected.to_bytes()), shown(&got.to_bytes()), same);
+                all.field("bytes", show(&expected.to_bytes()), show(&got.to_bytes()), same);
             }
         }
         all
@@ -93,7 +93,7 @@ impl Comparison {
         for (name, at) in [("transmitter", 0), ("receiver", 1), ("function", 2)] {
             self.plain(name, &e.names[at], &g.names[at]);
         }
-        if let (Some((said, e_rest)), Some((says, g_rest))) = (e.extended(), g.extended()) {
+        if let (Some((said, e_rest)), Some((says, g_rest))) = (e.split_extensions(), g.split_extensions()) {
             let is_free = free.contains(&Free::TimeLeft);
             let same =
                 said.len() == says.len() && said.iter().zip(&says).all(|(one, other)| as_said(one, other, is_free));
@@ -147,7 +147,7 @@ fn same_payload(expected: &Frame, got: &Frame, free: &[Free]) -> bool {
         }
         (kind, Format::PICKLE) if kind.is_call() && has(Free::PickleForm) => {
             // As text: NaN is NaN there, and 1 is not 1.0.
-            let read = |frame: &Frame| value::pickled(&frame.payload).map(|value| format!("{value:?}"));
+            let read = |frame: &Frame| value::read_pickle(&frame.payload).map(|value| format!("{value:?}"));
             read(expected).is_some_and(|value| read(got) == Some(value))
         }
         (Kind::HANDSHAKE, _) if has(Free::MethodOrder) || has(Free::MemberOrder) => {
@@ -218,13 +218,13 @@ fn descend(one: &Json, other: &Json, path: &mut String) -> Option<(String, Strin
         }
         path.truncate(kept);
     }
-    Some((shown(one.to_string().as_bytes()), shown(other.to_string().as_bytes())))
+    Some((show(one.to_string().as_bytes()), show(other.to_string().as_bytes())))
 }
 
 /// Bytes of a payload that a difference shows.
 const SHOWN: usize = 400;
 
-fn shown(bytes: &[u8]) -> String {
+fn show(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         _ if bytes.len() > SHOWN => {
             format!("{} bytes, sha256 {}, beginning {}", bytes.len(), digest(bytes), hex(&bytes[..SHOWN / 10]))
@@ -238,7 +238,7 @@ fn shown(bytes: &[u8]) -> String {
 fn payload(frame: &Frame) -> String {
     match value::readable(frame) {
         Some(read) if frame.payload.len() <= SHOWN => format!("{read}  ({})", hex(&frame.payload)),
-        _ => shown(&frame.payload),
+        _ => show(&frame.payload),
     }
 }
 

@@ -76,8 +76,8 @@ impl Cutter {
     /// The bytes of an item on the wire.
     pub(crate) fn wrap(&self, item: &Item) -> Bytes {
         match (self.stage, item) {
-            (Stage::Messages, Item::Message(opcode, payload)) => wrapped(*opcode, payload, self.to_server),
-            (Stage::Messages, Item::Frame(frame)) => wrapped(BINARY, &frame.encode(), self.to_server),
+            (Stage::Messages, Item::Message(opcode, payload)) => wrap(*opcode, payload, self.to_server),
+            (Stage::Messages, Item::Frame(frame)) => wrap(BINARY, &frame.encode(), self.to_server),
             (_, item) => item.to_bytes(),
         }
     }
@@ -86,7 +86,7 @@ impl Cutter {
 /// A key that masks nothing, so that a recording of the same message is the same.
 const MASK: [u8; 4] = [0; 4];
 
-fn wrapped(opcode: u8, payload: &[u8], masked: bool) -> Bytes {
+fn wrap(opcode: u8, payload: &[u8], masked: bool) -> Bytes {
     let mask = if masked { 0x80 } else { 0 };
     let mut bytes = vec![0x80 | opcode];
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {

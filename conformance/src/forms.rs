@@ -33,9 +33,9 @@ pub fn to_form(value: &Value) -> Json {
         },
         Value::Float(value) if value.is_finite() => json!(value),
         Value::Float(value) => json!({"$float": value.to_string().to_lowercase()}),
-        Value::Str(text) if text.chars().count() > MOST_TEXT => digested("str", text.as_bytes()),
+        Value::Str(text) if text.chars().count() > MOST_TEXT => digest_form("str", text.as_bytes()),
         Value::Str(text) => json!(text),
-        Value::Bytes(bytes) if bytes.len() > MOST_BYTES => digested("bytes", bytes),
+        Value::Bytes(bytes) if bytes.len() > MOST_BYTES => digest_form("bytes", bytes),
         Value::Bytes(bytes) => json!({"$bytes": hex(bytes)}),
         Value::List(items) => all(items),
         Value::Tuple(items) => json!({"$tuple": all(items)}),
@@ -65,7 +65,7 @@ pub fn to_form(value: &Value) -> Json {
     }
 }
 
-fn digested(kind: &str, bytes: &[u8]) -> Json {
+fn digest_form(kind: &str, bytes: &[u8]) -> Json {
     json!({"$sha256": digest(bytes), "len": bytes.len(), "type": kind})
 }
 
@@ -85,7 +85,9 @@ pub fn from_form(form: &Json) -> Result<Value, String> {
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => Value::List(all(items)?.into()),
         Json::Object(entries) => match entries.iter().next() {
-            Some((tag, body)) if tag.starts_with('$') => tagged(tag, body).map_err(|why| format!("{form}: {why}"))?,
+            Some((tag, body)) if tag.starts_with('$') => {
+                read_tagged(tag, body).map_err(|why| format!("{form}: {why}"))?
+            }
             _ => entries
                 .iter()
                 .map(|(key, value)| Ok((Value::from(key.as_str()), from_form(value)?)))
@@ -99,7 +101,7 @@ fn all(items: &[Json]) -> Result<Vec<Value>, String> {
     items.iter().map(from_form).collect()
 }
 
-fn tagged(tag: &str, body: &Json) -> Result<Value, String> {
+fn read_tagged(tag: &str, body: &Json) -> Result<Value, String> {
     let items = || all(body.as_array().ok_or("not a list")?);
     let text = || body.as_str().ok_or("not a text");
     let wrong = |error: &dyn std::fmt::Display| error.to_string();

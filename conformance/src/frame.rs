@@ -150,7 +150,7 @@ impl Frame {
     /// What stands before the payload of a call whose endian bit is 0, on a link of level 4, and
     /// the payload behind it. `None`: that is no block of extensions.
     #[must_use]
-    pub fn extended(&self) -> Option<(Vec<Extension>, Bytes)> {
+    pub fn split_extensions(&self) -> Option<(Vec<Extension>, Bytes)> {
         if self.little_endian || !self.kind.is_call() {
             return None;
         }

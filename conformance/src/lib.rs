@@ -17,7 +17,7 @@
 //! ```
 //! use std::io;
 //!
-//! use conformance::{Action, Node, NodeSpec, Outcome, Replay, Started, Stream, recorded};
+//! use conformance::{Action, Node, NodeSpec, Outcome, Replay, Started, Stream, recording};
 //! use daffi::{Service, prelude::*};
 //! use futures::future::BoxFuture;
 //! use tokio::net::TcpStream;
@@ -47,7 +47,7 @@
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let session = recorded("errors")?;
+//! let session = recording("errors")?;
 //! let start = |spec: &NodeSpec| -> Started {
 //!     let builder = Service::builder(&spec.name).callbacks(callbacks![fail]);
 //!     Box::pin(async {
@@ -158,7 +158,7 @@ pub use crate::{
     forms::{from_form, to_form},
     frame::{Format, Frame, Kind},
     node::{ByteStream, Node, Stream},
-    recordings::{directory, recorded, recordings},
+    recordings::{directory, recording, recordings},
     replay::{Like, Mismatch, Replay, Started, Why},
     session::{Action, By, Difference, Direction, Free, Item, NodeKind, NodeSpec, Only, Outcome, Session, Step, What},
     tables::{tables, test_exists},

@@ -30,7 +30,7 @@ pub fn recordings() -> io::Result<Vec<Session>> {
 ///
 /// # Errors
 /// As [`recordings`].
-pub fn recorded(name: &str) -> io::Result<Session> {
+pub fn recording(name: &str) -> io::Result<Session> {
     read(&directory().join(name).with_extension("session"))
 }
 

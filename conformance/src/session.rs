@@ -326,7 +326,7 @@ impl Session {
     /// Seeds for fuzzing.
     ///
     /// ```
-    /// let session = conformance::recorded("rpc-json").expect("it is in the tree");
+    /// let session = conformance::recording("rpc-json").expect("it is in the tree");
     /// let bytes: Vec<_> = session.bytes(1, conformance::Direction::ToServer).collect();
     /// assert_eq!(bytes[0][..], [0x1f; 9], "the SYN comes first");
     /// ```

@@ -52,7 +52,7 @@ fn differences(sessions: &[Session]) -> io::Result<String> {
     for (key, (difference, names)) in known {
         let Difference { kinds, theirs, ours, promise, .. } = difference;
         let kinds: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
-        line(&mut text, &[&code(key), &kinds.join(", "), theirs, ours, promise, &listed(&names)]);
+        line(&mut text, &[&code(key), &kinds.join(", "), theirs, ours, promise, &join_names(&names)]);
     }
     Ok(text)
 }
@@ -60,7 +60,7 @@ fn differences(sessions: &[Session]) -> io::Result<String> {
 /// So many sessions are listed by name.
 const LISTED: usize = 6;
 
-fn listed(names: &BTreeSet<&str>) -> String {
+fn join_names(names: &BTreeSet<&str>) -> String {
     if names.len() > LISTED {
         return format!("{} of them", names.len());
     }

@@ -10,12 +10,12 @@ use crate::{Format, Frame, Kind};
 /// What a pickle holds, the order of sets aside. `None`: it is none of plain data.
 ///
 /// The reader is this project's own, which its own tests hold to what Python writes.
-pub(crate) fn pickled(payload: &bytes::Bytes) -> Option<Value> {
-    Pickle::default().read(payload).ok().map(sorted)
+pub(crate) fn read_pickle(payload: &bytes::Bytes) -> Option<Value> {
+    Pickle::default().read(payload).ok().map(sort_sets)
 }
 
-fn sorted(value: Value) -> Value {
-    let all = |items: Box<[Value]>| items.into_iter().map(sorted).collect::<Vec<_>>();
+fn sort_sets(value: Value) -> Value {
+    let all = |items: Box<[Value]>| items.into_iter().map(sort_sets).collect::<Vec<_>>();
     let in_order = |items: Box<[Value]>| {
         let mut items = all(items);
         items.sort_by_cached_key(ToString::to_string);
@@ -26,7 +26,9 @@ fn sorted(value: Value) -> Value {
         Value::Tuple(items) => Value::Tuple(all(items).into()),
         Value::Set(items) => Value::Set(in_order(items).into()),
         Value::FrozenSet(items) => Value::FrozenSet(in_order(items).into()),
-        Value::Map(entries) => Value::Map(entries.into_iter().map(|(key, item)| (sorted(key), sorted(item))).collect()),
+        Value::Map(entries) => {
+            Value::Map(entries.into_iter().map(|(key, item)| (sort_sets(key), sort_sets(item))).collect())
+        }
         other => other,
     }
 }
@@ -39,18 +41,20 @@ pub(crate) fn readable(frame: &Frame) -> Option<String> {
     if !frame.kind.is_call() || frame.payload.len() > SHOWN {
         return None;
     }
-    let plain =
-        Frame { payload: frame.extended().map_or_else(|| frame.payload.clone(), |(_, rest)| rest), ..frame.clone() };
+    let plain = Frame {
+        payload: frame.split_extensions().map_or_else(|| frame.payload.clone(), |(_, rest)| rest),
+        ..frame.clone()
+    };
     let frame = &plain;
     let text = match frame.format {
-        Format::PICKLE => pickled(&frame.payload)?.to_string(),
-        Format::MSGPACK => unpacked(frame)?,
+        Format::PICKLE => read_pickle(&frame.payload)?.to_string(),
+        Format::MSGPACK => unpack(frame)?,
         _ => return None,
     };
     Some(text.replace(char::is_control, "."))
 }
 
-fn unpacked(frame: &Frame) -> Option<String> {
+fn unpack(frame: &Frame) -> Option<String> {
     let body = Body::new(frame.payload.clone());
     if frame.kind == Kind::REQUEST {
         let mut args = DynArgs::default();

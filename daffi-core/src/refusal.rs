@@ -128,8 +128,8 @@ pub(crate) fn json_error(error: &RemoteError) -> Vec<u8> {
     serde_json::json!({ "args": [error], "kwargs": {} }).to_string().into_bytes()
 }
 
-/// The same of an error of this node's own, whose text names what peers are called: not more of it
-/// than anybody reads.
+/// A refusal in JSON: an error of this node's own, whose text names what peers are called: not more
+/// of it than anybody reads.
 pub(crate) fn json_refusal(error: &RemoteError) -> Vec<u8> {
     if error.message.len() <= LONGEST_TEXT {
         return json_error(error);

@@ -165,7 +165,7 @@ impl<T: Serialize + 'static> Args for Owned<T> {
     }
 
     fn sole_bytes(&self) -> Option<&Bytes> {
-        bytes_like::shared(&self.0)
+        bytes_like::as_bytes(&self.0)
     }
 }
 

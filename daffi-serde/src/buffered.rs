@@ -47,7 +47,7 @@ pub fn visit_octets<'de, V: Visitor<'de>, E: Error>(
 /// `count` is asked as by [`visit_octets`]; serde keeps an octet in 32 bytes.
 ///
 /// # Errors
-/// Those of [`visit_octets`].
+/// The errors of [`visit_octets`].
 pub fn visit_kept_bytes<'de, V: Visitor<'de>, E: Error>(
     bytes: &[u8],
     visitor: V,

@@ -129,7 +129,7 @@ pub trait ErasedArgsSink {
     /// Does what [`ArgsSink::positional`] does, behind a pointer.
     ///
     /// # Errors
-    /// Those of [`ArgsSink::positional`].
+    /// The errors of [`ArgsSink::positional`].
     fn positional(
         &mut self,
         index: usize,
@@ -139,15 +139,15 @@ pub trait ErasedArgsSink {
     /// Does what [`ArgsSink::keyword`] does, behind a pointer.
     ///
     /// # Errors
-    /// Those of [`ArgsSink::keyword`].
+    /// The errors of [`ArgsSink::keyword`].
     fn keyword(
         &mut self,
         name: &str,
         deserializer: &mut dyn erased_serde::Deserializer<'_>,
     ) -> Result<(), erased_serde::Error>;
 
-    /// Does what [`ArgsSink::shared`] does, behind a pointer.
-    fn shared(&mut self, bytes: &Bytes) -> bool;
+    /// Does what [`ArgsSink::offer_shared`] does, behind a pointer.
+    fn offer_shared(&mut self, bytes: &Bytes) -> bool;
 
     /// Does what [`ArgsSink::len`] does, behind a pointer.
     fn params(&self) -> usize;
@@ -170,8 +170,8 @@ impl<S: ArgsSink> ErasedArgsSink for S {
         ArgsSink::keyword(self, name, deserializer)
     }
 
-    fn shared(&mut self, bytes: &Bytes) -> bool {
-        ArgsSink::shared(self, bytes)
+    fn offer_shared(&mut self, bytes: &Bytes) -> bool {
+        ArgsSink::offer_shared(self, bytes)
     }
 
     fn params(&self) -> usize {
@@ -184,11 +184,11 @@ pub trait ErasedResultSink {
     /// Does what [`ResultSink::result`] does, behind a pointer.
     ///
     /// # Errors
-    /// Those of [`ResultSink::result`].
+    /// The errors of [`ResultSink::result`].
     fn result(&mut self, deserializer: &mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error>;
 
-    /// Does what [`ResultSink::shared`] does, behind a pointer.
-    fn shared(&mut self, bytes: &Bytes) -> bool;
+    /// Does what [`ResultSink::offer_shared`] does, behind a pointer.
+    fn offer_shared(&mut self, bytes: &Bytes) -> bool;
 }
 
 impl<S: ResultSink> ErasedResultSink for S {
@@ -196,8 +196,8 @@ impl<S: ResultSink> ErasedResultSink for S {
         ResultSink::result(self, deserializer)
     }
 
-    fn shared(&mut self, bytes: &Bytes) -> bool {
-        ResultSink::shared(self, bytes)
+    fn offer_shared(&mut self, bytes: &Bytes) -> bool {
+        ResultSink::offer_shared(self, bytes)
     }
 }
 
@@ -221,8 +221,8 @@ impl ArgsSink for SinkRef<'_, dyn ErasedArgsSink + '_> {
         self.0.keyword(name, &mut erased).map_err(D::Error::custom)
     }
 
-    fn shared(&mut self, bytes: &Bytes) -> bool {
-        self.0.shared(bytes)
+    fn offer_shared(&mut self, bytes: &Bytes) -> bool {
+        self.0.offer_shared(bytes)
     }
 
     fn len(&self) -> usize {
@@ -236,7 +236,7 @@ impl ResultSink for SinkRef<'_, dyn ErasedResultSink + '_> {
         self.0.result(&mut erased).map_err(D::Error::custom)
     }
 
-    fn shared(&mut self, bytes: &Bytes) -> bool {
-        self.0.shared(bytes)
+    fn offer_shared(&mut self, bytes: &Bytes) -> bool {
+        self.0.offer_shared(bytes)
     }
 }

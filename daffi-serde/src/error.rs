@@ -33,13 +33,13 @@ pub enum SerdeError {
 impl SerdeError {
     /// A value that `format` could not write. The reason is [shown](Shown): it may quote the value.
     pub fn encode(format: FormatId, reason: impl fmt::Display) -> Self {
-        Self::Encode { format, reason: bounded(reason) }
+        Self::Encode { format, reason: bound_reason(reason) }
     }
 
     /// Bytes that could not be read as the value asked for. The reason is [shown](Shown), so that
     /// it carries at most a KiB of what a peer sent.
     pub fn decode(format: FormatId, reason: impl fmt::Display) -> Self {
-        Self::Decode { format, reason: bounded(reason) }
+        Self::Decode { format, reason: bound_reason(reason) }
     }
 }
 
@@ -47,11 +47,11 @@ impl SerdeError {
 /// repeat what a peer sent.
 ///
 /// ```
-/// use daffi_serde::bounded;
-/// assert_eq!(bounded("no variant `a\n`"), r"no variant `a\n`");
-/// assert_eq!(bounded("x".repeat(1 << 20)), format!("{}...", "x".repeat(1024)));
+/// use daffi_serde::bound_reason;
+/// assert_eq!(bound_reason("no variant `a\n`"), r"no variant `a\n`");
+/// assert_eq!(bound_reason("x".repeat(1 << 20)), format!("{}...", "x".repeat(1024)));
 /// ```
-pub fn bounded(reason: impl fmt::Display) -> String {
+pub fn bound_reason(reason: impl fmt::Display) -> String {
     Shown::of(&reason)
 }
 
@@ -63,7 +63,7 @@ mod tests {
     fn a_reason_keeps_a_kib_of_what_a_peer_sent_and_forges_no_line() {
         let error = SerdeError::decode(FormatId::JSON, format_args!("a\n{}", "\u{e4}".repeat(1 << 20)));
         assert_eq!(error.to_string(), format!("cannot read JSON: a\\n{}...", "\u{e4}".repeat(511)));
-        assert_eq!(bounded(format_args!("{}{}", "x".repeat(1024), "")), "x".repeat(1024));
+        assert_eq!(bound_reason(format_args!("{}{}", "x".repeat(1024), "")), "x".repeat(1024));
         // A text without an end is not written to its end.
         struct Endless;
         impl fmt::Display for Endless {
@@ -73,6 +73,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(bounded(Endless), format!("{}...", "\\u{1b}".repeat(1024)));
+        assert_eq!(bound_reason(Endless), format!("{}...", "\\u{1b}".repeat(1024)));
     }
 }

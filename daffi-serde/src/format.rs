@@ -128,7 +128,7 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// [`Bytes`] without a copy.
     ///
     /// # Errors
-    /// Those of [`encode_result`](Self::encode_result).
+    /// The errors of [`encode_result`](Self::encode_result).
     fn encode_return<T: Serialize + 'static>(&self, value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
         self.encode_result(&BytesLike(value), out)
     }
@@ -163,8 +163,9 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
         ValueLimits::default().decode_bound(len)
     }
 
-    /// The same where bytes are read by types that [keep](crate::Param::keeps_bytes) as many as
-    /// there are. A format that has bytes and nothing else overrides it.
+    /// What [`decode_bound`](Self::decode_bound) says, where bytes are read by types that
+    /// [keep](crate::Param::keeps_bytes) as many as there are. A format that has bytes and nothing
+    /// else overrides it.
     fn decode_bound_of_bytes(&self, len: usize) -> usize {
         self.decode_bound(len)
     }
@@ -186,7 +187,7 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
         None
     }
 
-    /// The same of a result that is bytes.
+    /// Where the bytes lie in a result of `total` bytes of which the `first` came, if it is bytes.
     fn bytes_in_result(&self, first: &[u8], total: u64) -> Option<BytesWithin> {
         let _unused = (first, total);
         None
@@ -213,31 +214,31 @@ pub trait Format: Send + Sync + fmt::Debug + 'static {
     /// Does what [`Codec::encode_args`] does, behind a pointer.
     ///
     /// # Errors
-    /// Those of [`Codec::encode_args`].
+    /// The errors of [`Codec::encode_args`].
     fn encode_args(&self, args: &dyn ErasedArgs, out: &mut Output<'_>) -> Result<(), SerdeError>;
 
     /// Does what [`Codec::encode_result`] does, behind a pointer.
     ///
     /// # Errors
-    /// Those of [`Codec::encode_result`].
+    /// The errors of [`Codec::encode_result`].
     fn encode_result(&self, value: &dyn erased_serde::Serialize, out: &mut Output<'_>) -> Result<(), SerdeError>;
 
     /// Does what [`Codec::decode_args`] does, behind a pointer.
     ///
     /// # Errors
-    /// Those of [`Codec::decode_args`].
+    /// The errors of [`Codec::decode_args`].
     fn decode_args(&self, body: &Body, sink: &mut dyn ErasedArgsSink) -> Result<(), SerdeError>;
 
     /// Does what [`Codec::decode_result`] does, behind a pointer.
     ///
     /// # Errors
-    /// Those of [`Codec::decode_result`].
+    /// The errors of [`Codec::decode_result`].
     fn decode_result(&self, body: &Body, sink: &mut dyn ErasedResultSink) -> Result<(), SerdeError>;
 
     /// Does what [`Codec::decode_item`] does, behind a pointer.
     ///
     /// # Errors
-    /// Those of [`Codec::decode_item`].
+    /// The errors of [`Codec::decode_item`].
     fn decode_item(&self, item: &[u8], sink: &mut dyn ErasedResultSink) -> Result<(), SerdeError>;
 
     /// Does what [`Codec::decode_bound`] does, behind a pointer.
@@ -249,7 +250,7 @@ pub trait Format: Send + Sync + fmt::Debug + 'static {
     /// Does what [`Codec::decode_error`] does, behind a pointer.
     ///
     /// # Errors
-    /// Those of [`Codec::decode_error`].
+    /// The errors of [`Codec::decode_error`].
     fn decode_error(&self, body: &Body) -> Result<RemoteError, SerdeError>;
 
     /// Does what [`Codec::bytes_in_args`] does, behind a pointer.
@@ -308,8 +309,8 @@ pub trait FormatSet: Clone + Send + Sync + 'static {
         ValueLimits::default().decode_bound(len)
     }
 
-    /// The same where bytes are read by types that keep as many as there are; see
-    /// [`Codec::decode_bound_of_bytes`].
+    /// How many bytes reading such a payload may hold where bytes are read by types that keep as
+    /// many as there are; see [`Codec::decode_bound_of_bytes`].
     fn decode_bound_of_bytes(&self, id: FormatId, len: usize) -> usize {
         self.decode_bound(id, len)
     }
@@ -327,7 +328,8 @@ pub trait FormatSet: Clone + Send + Sync + 'static {
         None
     }
 
-    /// The same of a result; see [`Codec::bytes_in_result`].
+    /// Where the bytes lie in a result in format `id` of which the first came; see
+    /// [`Codec::bytes_in_result`].
     fn bytes_in_result(&self, id: FormatId, first: &[u8], total: u64) -> Option<BytesWithin> {
         let _unused = (id, first, total);
         None

@@ -57,7 +57,7 @@ mod within;
 pub use crate::{
     args::{Args, ArgsVisitor, DynArgs, Keyword, KeywordList, Keywords, Mixed, Owned, Positional},
     bytes_like::BytesLike,
-    error::{SerdeError, bounded},
+    error::{SerdeError, bound_reason},
     format::{Body, Codec, Format, FormatSet, Output},
     limits::ValueLimits,
     opaque::Opaque,

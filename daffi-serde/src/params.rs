@@ -136,7 +136,7 @@ pub trait ArgsSink {
     fn keyword<'de, D: Deserializer<'de>>(&mut self, name: &str, deserializer: D) -> Result<(), D::Error>;
 
     /// Offers the payload as the only positional argument, shared. `true`: taken.
-    fn shared(&mut self, _bytes: &Bytes) -> bool {
+    fn offer_shared(&mut self, _bytes: &Bytes) -> bool {
         false
     }
 
@@ -190,7 +190,7 @@ pub trait Params: Sized + Send + 'static {
     fn keep_bytes() -> bool;
 
     /// Whether the place is taken.
-    fn filled(slots: &Self::Slots, index: usize) -> bool;
+    fn is_filled(slots: &Self::Slots, index: usize) -> bool;
 
     /// All parameters, or the indices of those missing.
     ///
@@ -234,7 +234,7 @@ macro_rules! tuple_params {
                 true $(&& $name::keeps_bytes())*
             }
 
-            fn filled(
+            fn is_filled(
                 #[allow(unused_variables, reason = "the empty tuple has no places")] slots: &Self::Slots,
                 index: usize,
             ) -> bool {
@@ -337,7 +337,7 @@ impl<'a, P: Params> Binding<'a, P> {
                 format!("{method}() got an unexpected keyword argument '{}'", Shown::new(&name))
             }
             Some(Problem::Multiple(index)) => {
-                format!("{method}() got multiple values for argument {}", quoted(names, index))
+                format!("{method}() got multiple values for argument {}", quote(names, index))
             }
             None if given > P::LEN => {
                 let were = if given == 1 { "was" } else { "were" };
@@ -351,7 +351,7 @@ impl<'a, P: Params> Binding<'a, P> {
                 Ok(params) => return Ok(params),
                 Err(missing) => {
                     let (n, s) = (missing.len(), plural(missing.len()));
-                    let list = listed(&missing.iter().map(|&i| quoted(names, i)).collect::<Vec<_>>());
+                    let list = join_words(&missing.iter().map(|&i| quote(names, i)).collect::<Vec<_>>());
                     format!("{method}() missing {n} required positional argument{s}: {list}")
                 }
             },
@@ -363,7 +363,7 @@ impl<'a, P: Params> Binding<'a, P> {
     pub fn explain(&self, error: &crate::SerdeError) -> RemoteError {
         let text = match self.reading {
             Some(index) if index < P::LEN => {
-                format!("{}() argument {}: {error}", self.method, quoted(self.names, index))
+                format!("{}() argument {}: {error}", self.method, quote(self.names, index))
             }
             _ => format!("{}() arguments: {error}", self.method),
         };
@@ -374,7 +374,7 @@ impl<'a, P: Params> Binding<'a, P> {
 impl<P: Params> ArgsSink for Binding<'_, P> {
     fn positional<'de, D: Deserializer<'de>>(&mut self, index: usize, deserializer: D) -> Result<(), D::Error> {
         self.given = self.given.max(index.saturating_add(1));
-        if index < P::LEN && P::filled(&self.slots, index) {
+        if index < P::LEN && P::is_filled(&self.slots, index) {
             self.problem.get_or_insert(Problem::Multiple(index));
             return IgnoredAny::deserialize(deserializer).map(drop);
         }
@@ -386,7 +386,7 @@ impl<P: Params> ArgsSink for Binding<'_, P> {
 
     fn keyword<'de, D: Deserializer<'de>>(&mut self, name: &str, deserializer: D) -> Result<(), D::Error> {
         let problem = match self.names.iter().position(|known| *known == name) {
-            Some(index) if !P::filled(&self.slots, index) => {
+            Some(index) if !P::is_filled(&self.slots, index) => {
                 self.reading = Some(index);
                 P::read(&mut self.slots, index, deserializer)?;
                 self.reading = None;
@@ -399,7 +399,7 @@ impl<P: Params> ArgsSink for Binding<'_, P> {
         IgnoredAny::deserialize(deserializer).map(drop)
     }
 
-    fn shared(&mut self, bytes: &Bytes) -> bool {
+    fn offer_shared(&mut self, bytes: &Bytes) -> bool {
         let taken = P::share(&mut self.slots, bytes);
         if taken {
             self.given = 1;
@@ -416,7 +416,7 @@ const fn plural(n: usize) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
 
-fn quoted(names: &[&str], index: usize) -> String {
+fn quote(names: &[&str], index: usize) -> String {
     match names.get(index) {
         Some(name) => format!("'{name}'"),
         None => format!("{}", index + 1),
@@ -424,7 +424,7 @@ fn quoted(names: &[&str], index: usize) -> String {
 }
 
 /// `'a'`, `'a' and 'b'`, `'a', 'b', and 'c'`: as Python writes it.
-fn listed(items: &[String]) -> String {
+fn join_words(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -463,7 +463,7 @@ pub trait ResultSink {
     fn result<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error>;
 
     /// Offers the payload as the result, shared. `true`: taken.
-    fn shared(&mut self, _bytes: &Bytes) -> bool {
+    fn offer_shared(&mut self, _bytes: &Bytes) -> bool {
         false
     }
 }
@@ -474,7 +474,7 @@ impl<T: DeserializeOwned + 'static> ResultSink for Option<T> {
         Ok(())
     }
 
-    fn shared(&mut self, bytes: &Bytes) -> bool {
+    fn offer_shared(&mut self, bytes: &Bytes) -> bool {
         *self = bytes_like::from_shared(bytes);
         self.is_some()
     }

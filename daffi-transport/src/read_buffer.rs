@@ -70,7 +70,7 @@ impl ReadBuffer {
     /// the stream ended.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// The errors of the stream.
     pub fn poll_read(
         &mut self,
         io: Pin<&mut impl AsyncRead>,

@@ -37,7 +37,7 @@ pub const BODY_PART_BYTES: usize = 65_280;
 /// ```
 #[derive(Debug)]
 pub struct BodyParts {
-    /// That of the first part, without a payload.
+    /// The frame of the first part, without a payload.
     first: Frame,
     /// Its header and names, and what came of the body.
     whole: BytesMut,

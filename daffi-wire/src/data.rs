@@ -181,7 +181,7 @@ impl PackedItems {
         }
     }
 
-    /// The same of a length that takes more than one byte.
+    /// Puts a length there that takes more than one byte.
     fn put_longer(to: &mut BytesMut, at: usize) {
         let length = to.len() - at - 1;
         let mut head = BytesMut::new();

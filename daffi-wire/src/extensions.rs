@@ -145,7 +145,7 @@ impl Extensions {
     /// The same extensions in memory of their own. What was read shares the memory of its frame,
     /// and of all that was read with it.
     #[must_use]
-    pub fn detached(&self) -> Self {
+    pub fn to_unshared(&self) -> Self {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self.clone() }
     }
 

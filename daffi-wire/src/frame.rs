@@ -273,11 +273,11 @@ impl Frame {
     /// let frame = Frame::from_message(bytes.freeze(), &limits)?;
     ///
     /// let plain = Frame::new(header, "cli", "svc", "add", b"payload", &limits)?;
-    /// assert_eq!(frame.lowered()?, plain);
-    /// assert_eq!(plain.clone().lowered()?, plain);
+    /// assert_eq!(frame.into_level_three()?, plain);
+    /// assert_eq!(plain.clone().into_level_three()?, plain);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn lowered(self) -> Result<Self, ExtensionError> {
+    pub fn into_level_three(self) -> Result<Self, ExtensionError> {
         let Some(block) = self.block()? else { return Ok(self) };
         let (names, payload) = (Header::LEN..self.names_end.into(), &self.bytes[block.end..]);
         let header = self.header.with_extensions(false);
@@ -295,13 +295,13 @@ impl Frame {
     /// use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Limits};
     /// let header = Header::new(Kind::Request, CallId(2), FormatId::OPAQUE, false, true).with_extensions(true);
     /// let frame = Frame::new(header, "cli", "svc", "add", b"payload", &Limits::default())?;
-    /// let raised = frame.clone().raised();
+    /// let raised = frame.clone().into_level_four();
     /// assert!(frame.header().has_extensions() && !raised.header().has_extensions());
     /// assert_eq!(raised.payload(), b"payload");
     /// # Ok::<(), daffi_wire::EncodeError>(())
     /// ```
     #[must_use]
-    pub fn raised(self) -> Self {
+    pub fn into_level_four(self) -> Self {
         if !self.header.has_extensions() {
             return self;
         }
@@ -319,7 +319,7 @@ impl Frame {
     /// The same frame after it was held for so long: what its extensions say is left until the
     /// caller gives up is less, down to nothing. A frame that does not say is as it was.
     #[must_use]
-    pub fn held_for(self, time: Duration) -> Self {
+    pub fn with_less_time(self, time: Duration) -> Self {
         let at = match self.block() {
             Ok(Some(block)) if self.bytes[block.clone()].starts_with(&extensions::TIME_LEFT) => {
                 block.start + extensions::TIME_LEFT.len()

@@ -23,21 +23,21 @@ impl Frame {
     /// let limits = Limits::default();
     /// let header = Header::new(Kind::Request, CallId(2), FormatId::OPAQUE, false, true);
     /// let plain = Frame::new(header, "cli", "svc", "add", b"payload", &limits)?;
-    /// let mut told = plain.identified(Some("uid:1000"), &limits)?;
-    /// assert_eq!(told.clone().lowered()?, plain);
+    /// let mut told = plain.with_identity(Some("uid:1000"), &limits)?;
+    /// assert_eq!(told.clone().into_level_three()?, plain);
     /// assert_eq!(told.credit_bytes(), plain.credit_bytes());
-    /// assert_eq!(told.identified(None, &limits)?, plain);
+    /// assert_eq!(told.with_identity(None, &limits)?, plain);
     /// assert_eq!(told.take_extensions()?.identity(), Some("uid:1000"));
     /// assert_eq!(told.payload(), b"payload");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn identified(&self, identity: Option<&str>, limits: &Limits) -> Result<Self, ExtensionError> {
+    pub fn with_identity(&self, identity: Option<&str>, limits: &Limits) -> Result<Self, ExtensionError> {
         let (all, head) = (self.as_bytes(), self.head());
         let (old, payload) = match self.block()? {
             Some(block) => (&all[block.clone()], &all[block.end..]),
             None => (&[][..], &all[head.len()..]),
         };
-        let block = identified(old, identity)?;
+        let block = write_block(old, identity)?;
         let of_block = if block.is_empty() { 0 } else { 2 + block.len() };
         let names = &head[Header::LEN..];
         let header = self.header().with_extensions(of_block > 0);
@@ -68,7 +68,7 @@ impl Frame {
     /// writer.finish(header, 0, &limits)?;
     /// let frame = daffi_wire::Frame::from_message(bytes.freeze(), &limits)?;
     /// assert_eq!(frame.credit_bytes(), 2 + 13 + 7);
-    /// assert_eq!(frame.identified(Some("uid:1000"), &limits)?.credit_bytes(), 2 + 13 + 7);
+    /// assert_eq!(frame.with_identity(Some("uid:1000"), &limits)?.credit_bytes(), 2 + 13 + 7);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -82,7 +82,7 @@ impl Frame {
 }
 
 /// A block with this identity in the place of what it says there, or with none.
-fn identified(block: &[u8], identity: Option<&str>) -> Result<BytesMut, ExtensionError> {
+fn write_block(block: &[u8], identity: Option<&str>) -> Result<BytesMut, ExtensionError> {
     let mut bytes = BytesMut::with_capacity(block.len() + EXTENSION_ROOM);
     for entry in Entries(block) {
         let Entry { tag, value } = entry?;

@@ -93,12 +93,12 @@ impl NodeName {
     /// to choose ([level 4](crate::level_four#the-router-chooses)).
     ///
     /// ```
-    /// assert!(daffi_wire::NodeName::unnamed().is_empty());
+    /// assert!(daffi_wire::NodeName::empty().is_empty());
     /// ```
     #[must_use]
-    pub fn unnamed() -> Self {
-        static UNNAMED: LazyLock<NodeName> = LazyLock::new(|| NodeName("".into()));
-        UNNAMED.clone()
+    pub fn empty() -> Self {
+        static EMPTY: LazyLock<NodeName> = LazyLock::new(|| NodeName("".into()));
+        EMPTY.clone()
     }
 }
 

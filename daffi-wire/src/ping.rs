@@ -18,7 +18,7 @@ use crate::{BodyError, CallId, FormatId, Frame, Header, Kind, Limits};
 pub enum Ping {
     /// The bytes are to be sent back; `return_result` is 1.
     Asks([u8; Self::LEN]),
-    /// The same bytes; `return_result` is 0.
+    /// The answer to a PING with these bytes; `return_result` is 0.
     Answers([u8; Self::LEN]),
 }
 

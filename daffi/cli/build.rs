@@ -3,7 +3,7 @@
 use std::{fs, process::Command};
 
 fn main() {
-    let commit = checked_out().or_else(packaged).unwrap_or_else(|| "unknown".to_owned());
+    let commit = checked_out_commit().or_else(packaged_commit).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=DAFFI_COMMIT={commit}");
     println!("cargo::rerun-if-changed=build.rs");
     // This file grows with each commit.
@@ -13,13 +13,13 @@ fn main() {
 }
 
 /// The commit of the repository that this is in, if it is the one that tracks it.
-fn checked_out() -> Option<String> {
+fn checked_out_commit() -> Option<String> {
     git(&["ls-files", "--error-unmatch", "build.rs"])?;
     git(&["rev-parse", "--short=12", "HEAD"])
 }
 
 /// The commit that a published package was made of.
-fn packaged() -> Option<String> {
+fn packaged_commit() -> Option<String> {
     let about = fs::read_to_string(".cargo_vcs_info.json").ok()?;
     let (_, from) = about.split_once("\"sha1\": \"")?;
     from.get(..12).filter(|sha| sha.chars().all(|c| c.is_ascii_hexdigit())).map(str::to_owned)

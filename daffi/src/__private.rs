@@ -67,7 +67,7 @@ where
     Ok(stream.map(Ok))
 }
 
-/// The same of a stream whose results can be errors.
+/// What a callback that cannot fail returned: a stream whose results can be errors.
 ///
 /// # Errors
 /// Never.

@@ -236,7 +236,8 @@ impl Rpc {
         self.inner.send(method, args, items).await
     }
 
-    /// The same of a source that can fail: its error gives the call up.
+    /// Does what [`send`](Self::send) does with a source that can fail: its error gives the call
+    /// up.
     ///
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
@@ -399,7 +400,8 @@ impl StreamCall {
         self.inner.send(method, chunks)
     }
 
-    /// The same of a source that can fail: its error ends the stream behind the chunks before it.
+    /// Does what [`send`](Self::send) does with a source that can fail: its error ends the stream
+    /// behind the chunks before it.
     ///
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
@@ -433,7 +435,8 @@ impl StreamNowait {
         self.inner.send(method, chunks)
     }
 
-    /// The same of a source that can fail: its error ends the stream behind the chunks before it.
+    /// Does what [`send`](Self::send) does with a source that can fail: its error ends the stream
+    /// behind the chunks before it.
     ///
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as

@@ -456,7 +456,7 @@ impl ClientBuilder {
     /// [`connect_any`](Self::connect_any).
     ///
     /// # Errors
-    /// Those of [`connect_lazy`](Self::connect_lazy).
+    /// The errors of [`connect_lazy`](Self::connect_lazy).
     ///
     /// # Panics
     /// When called outside a tokio runtime.

@@ -22,7 +22,7 @@ impl Given {
         endpoints.iter().any(|endpoint| self.schemes.contains(&endpoint.scheme()))
     }
 
-    fn refused(&self, with: impl Into<String>) -> InitializationError {
+    fn meaningless_error(&self, with: impl Into<String>) -> InitializationError {
         InitializationError::Meaningless { setting: self.setting, with: with.into(), rule: self.rule }
     }
 }
@@ -35,13 +35,13 @@ impl ServerSettings {
     /// Whether each setting that was given does something at one of these endpoints, as far as can
     /// be told before they are listened on.
     pub(crate) fn check(&self, endpoints: &[Endpoint]) -> Result<(), InitializationError> {
-        all_fit(&self.given(&["tcp", "tls", "fd", "tls+fd"]), endpoints)
+        all_fit(&self.list_given(&["tcp", "tls", "fd", "tls+fd"]), endpoints)
     }
 
-    /// The same for what shows only when a socket is there: which kind one is that was handed over.
+    /// Checks what shows only when a socket is there: which kind one is that was handed over.
     #[cfg(feature = "ws")]
     pub(crate) fn check_bound(&self, endpoints: &[Endpoint]) -> Result<(), InitializationError> {
-        all_fit(&self.given_for_web(WEB), endpoints)
+        all_fit(&self.list_given_for_web(WEB), endpoints)
     }
 
     #[cfg(not(feature = "ws"))]
@@ -57,11 +57,11 @@ impl ServerSettings {
             schemes: &[],
             rule: "it adds endpoints to that of bind; make a listener of this one, too",
         });
-        let given = self.given(&[]).into_iter().map(|given| Given { rule, ..given });
-        given.chain(also_bind).next().map_or(Ok(()), |given| Err(given.refused("listen")))
+        let given = self.list_given(&[]).into_iter().map(|given| Given { rule, ..given });
+        given.chain(also_bind).next().map_or(Ok(()), |given| Err(given.meaningless_error("listen")))
     }
 
-    fn given(&self, web: &'static [&'static str]) -> Vec<Given> {
+    fn list_given(&self, web: &'static [&'static str]) -> Vec<Given> {
         let _unused_without_features = web;
         #[allow(unused_mut, reason = "without features there are no such settings")]
         let mut given = Vec::new();
@@ -74,7 +74,7 @@ impl ServerSettings {
             });
         }
         #[cfg(feature = "ws")]
-        given.extend(self.given_for_web(web));
+        given.extend(self.list_given_for_web(web));
         #[cfg(feature = "uds")]
         for (setting, value) in [("socket_mode", self.socket_mode), ("socket_group", self.socket_group)] {
             if value.is_some() {
@@ -91,7 +91,7 @@ impl ServerSettings {
     }
 
     #[cfg(feature = "ws")]
-    fn given_for_web(&self, schemes: &'static [&'static str]) -> Vec<Given> {
+    fn list_given_for_web(&self, schemes: &'static [&'static str]) -> Vec<Given> {
         let rule = "only endpoints of TCP and TLS take WebSockets; listen on one, or leave it out";
         let settings = [("allow_origin", !self.origins.is_empty()), ("websocket_keepalive", self.keepalive.is_some())];
         let given = settings.into_iter().filter(|(_, is_given)| *is_given);
@@ -103,11 +103,11 @@ impl ClientSettings {
     /// Whether each setting that was given does something at one of these endpoints, and none of
     /// them is plain that was to be encrypted.
     pub(crate) fn check(&self, endpoints: &[Endpoint]) -> Result<(), InitializationError> {
-        let given = self.given();
+        let given = self.list_given();
         let tls = given.iter().find(|given| given.setting == "tls");
         let plain = endpoints.iter().find(|endpoint| matches!(endpoint.scheme(), "tcp" | "ws"));
         if let (Some(tls), Some(plain)) = (tls, plain) {
-            return Err(tls.refused(plain.as_str()));
+            return Err(tls.meaningless_error(plain.as_str()));
         }
         all_fit(&given, endpoints)
     }
@@ -115,11 +115,11 @@ impl ClientSettings {
     /// Refuses all that was given, for a connector has settings of its own.
     pub(crate) fn refuse_for_connector(&self) -> Result<(), InitializationError> {
         let rule = "the connector given has settings of its own; make it with this one, and leave it out here";
-        let first = self.given().into_iter().next();
-        first.map_or(Ok(()), |given| Err(Given { rule, ..given }.refused("connect_with")))
+        let first = self.list_given().into_iter().next();
+        first.map_or(Ok(()), |given| Err(Given { rule, ..given }.meaningless_error("connect_with")))
     }
 
-    fn given(&self) -> Vec<Given> {
+    fn list_given(&self) -> Vec<Given> {
         #[allow(unused_mut, reason = "without features there are no such settings")]
         let mut given = Vec::new();
         #[cfg(feature = "tls")]
@@ -147,7 +147,7 @@ fn all_fit(given: &[Given], endpoints: &[Endpoint]) -> Result<(), Initialization
         // Nowhere to listen or to connect is a mistake of its own.
         Some(given) if !endpoints.is_empty() => {
             let with: Vec<_> = endpoints.iter().map(Endpoint::as_str).collect();
-            Err(given.refused(with.join(", ")))
+            Err(given.meaningless_error(with.join(", ")))
         }
         _ => Ok(()),
     }

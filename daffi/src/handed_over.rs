@@ -41,7 +41,7 @@ enum Missing {
 struct Handed {
     sockets: ListenFd,
     count: usize,
-    /// Those that were taken by nodes which did not start, by their places.
+    /// Sockets that were taken by nodes which did not start, by their places.
     returned: Vec<(usize, Socket)>,
     /// The names, in the order of the sockets.
     names: Vec<String>,
@@ -99,7 +99,7 @@ impl Handed {
     }
 }
 
-fn handed() -> MutexGuard<'static, Option<Handed>> {
+fn lock_handed() -> MutexGuard<'static, Option<Handed>> {
     HANDED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -126,7 +126,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(taken) = self.0.take()
-            && let Some(handed) = handed().as_mut()
+            && let Some(handed) = lock_handed().as_mut()
         {
             handed.returned.push(taken);
         }
@@ -137,7 +137,7 @@ impl Drop for Lease {
 /// reads `LISTEN_FDS` and `LISTEN_PID`, and removes them from the environment, so that children of
 /// this process do not take them for theirs.
 pub(crate) fn lease(endpoint: &Endpoint) -> Result<(Socket, Lease), BindError> {
-    let found = handed().get_or_insert_with(Handed::from_env).find(endpoint.address());
+    let found = lock_handed().get_or_insert_with(Handed::from_env).find(endpoint.address());
     let unusable = |missing| BindError::Settings { endpoint: endpoint.clone(), source: Box::new(missing) };
     let lease = Lease(Some(found.map_err(unusable)?));
     match lease.0.as_ref().map(|(_, socket)| socket.again()) {
@@ -159,7 +159,7 @@ mod tests {
         let count = sockets.len();
         let names = vec!["calls".to_owned(); count];
         let returned = sockets.into_iter().enumerate().collect();
-        *handed() = Some(Handed { sockets: ListenFd::empty(), count, returned, names, absent: "" });
+        *lock_handed() = Some(Handed { sockets: ListenFd::empty(), count, returned, names, absent: "" });
     }
 
     /// One test, because what was handed over is the whole process's.

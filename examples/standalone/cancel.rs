@@ -25,7 +25,7 @@ async fn search(ctx: Context, what: String) -> Option<String> {
     }
 }
 
-/// The same, where nothing has to be tidied up: its future is dropped where it waits.
+/// A callback that has nothing to tidy up: its future is dropped where it waits.
 #[callback(cancel = "drop")]
 async fn dig(what: String) -> String {
     struct Hole;

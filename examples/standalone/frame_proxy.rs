@@ -60,7 +60,7 @@ impl Printer {
         }
         loop {
             match self.decoder.decode(&mut self.seen) {
-                Ok(Some(frame)) => println!("{} {}", self.arrow, described(&frame)),
+                Ok(Some(frame)) => println!("{} {}", self.arrow, describe(&frame)),
                 Ok(None) => return,
                 Err(error) => return self.give_up(&error.to_string()),
             }
@@ -75,7 +75,7 @@ impl Printer {
 }
 
 /// Names are a peer's to choose, so what could steer a terminal is escaped.
-fn described(frame: &Frame) -> String {
+fn describe(frame: &Frame) -> String {
     let header = frame.header();
     let mut line = format!("{} {}", header.kind(), header.id().0);
     for (word, name) in [("from", frame.transmitter()), ("to", frame.receiver()), ("method", frame.method())] {

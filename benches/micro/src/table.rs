@@ -88,7 +88,7 @@ fn count(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn measured(group: &str, name: &str, now: f64, before: Option<f64>) -> Measured {
+    fn measurement(group: &str, name: &str, now: f64, before: Option<f64>) -> Measured {
         Measured { group: group.into(), name: name.into(), now, before }
     }
 
@@ -103,11 +103,11 @@ mod tests {
     #[test]
     fn each_group_has_a_head_and_each_change_a_name() {
         let mut table = Table::default();
-        let first = table.add(measured("codec", "encode a", 100.0, Some(100.05)));
+        let first = table.add(measurement("codec", "encode a", 100.0, Some(100.05)));
         assert!(first.starts_with("codec ") && first.ends_with("=") && first.lines().count() == 2, "{first}");
-        assert!(table.add(measured("codec", "encode b", 103.0, Some(100.0))).ends_with("+3.0 %"));
-        assert!(table.add(measured("json", "decode c", 90.0, Some(100.0))).contains("\njson"));
-        assert!(table.add(measured("json", "decode d", 90.0, None)).ends_with('-'));
+        assert!(table.add(measurement("codec", "encode b", 103.0, Some(100.0))).ends_with("+3.0 %"));
+        assert!(table.add(measurement("json", "decode c", 90.0, Some(100.0))).contains("\njson"));
+        assert!(table.add(measurement("json", "decode d", 90.0, None)).ends_with('-'));
         let summary = table.summary(2.0);
         assert_eq!(
             summary.lines().skip(1).collect::<Vec<_>>(),

@@ -178,7 +178,7 @@ pub(super) const OFFERS_LEVEL: &str = "offers-level";
 pub(super) const NEWCOMER_ONLY: &str = "newcomer-only";
 
 /// The difference of this key.
-pub(super) fn known(key: &str) -> Option<Difference> {
+pub(super) fn find_known(key: &str) -> Option<Difference> {
     KNOWN.iter().find(|known| known.key == key).map(|known| Difference {
         key: known.key.to_owned(),
         kinds: known.kinds.to_vec(),

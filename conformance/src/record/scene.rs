@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    differences::{NEWCOMER_ONLY, OFFERS_LEVEL, known},
+    differences::{NEWCOMER_ONLY, OFFERS_LEVEL, find_known},
     proxy::{Arrival, Event, Proxy},
 };
 use crate::{
@@ -252,7 +252,7 @@ impl Scene {
     /// Puts a difference into the head.
     fn differs(&mut self, key: &str) -> Result<(), ()> {
         if self.session.differences.iter().all(|difference| difference.key != key) {
-            self.session.differences.push(known(key).ok_or(())?);
+            self.session.differences.push(find_known(key).ok_or(())?);
         }
         Ok(())
     }
@@ -370,7 +370,7 @@ pub(super) fn note_free(session: &mut Session) {
 
 /// Whether it says how much time is left.
 fn is_timed(frame: &Frame) -> bool {
-    frame.extended().is_some_and(|(all, _)| all.iter().any(|said| said.tag == Extension::TIME_LEFT))
+    frame.split_extensions().is_some_and(|(all, _)| all.iter().any(|said| said.tag == Extension::TIME_LEFT))
 }
 
 /// A client's handshake as this project's clients write it.

@@ -37,9 +37,9 @@ pub enum Like {
 ///
 /// ```no_run
 /// # async fn run(start: impl FnOnce(&conformance::NodeSpec) -> conformance::Started) -> Result<(), Box<dyn std::error::Error>> {
-/// use conformance::{Replay, recorded};
+/// use conformance::{Replay, recording};
 ///
-/// let session = recorded("rpc-json")?;
+/// let session = recording("rpc-json")?;
 /// Replay::of(&session, "svc").in_pieces(1).run(start).await?;
 /// # Ok(())
 /// # }
@@ -217,7 +217,7 @@ impl Run<'_> {
     async fn silence(&mut self) -> Result<(), Why> {
         tokio::time::sleep(SILENCE).await;
         for (connection, wire) in &mut self.wires {
-            if wire.ended() {
+            if wire.has_ended() {
                 continue;
             }
             match timeout(Duration::from_millis(1), wire.receive()).await {

@@ -80,7 +80,7 @@ impl Wire {
     }
 
     /// Whether either end has ended the stream.
-    pub(super) const fn ended(&self) -> bool {
+    pub(super) const fn has_ended(&self) -> bool {
         self.ended
     }
 

@@ -82,12 +82,12 @@ impl Session {
             "volatile" if rest == "recorded-with" => {}
             "volatile" => return Err("only recorded-with is volatile".into()),
             "holds" => self.holds.push(rest.to_owned()),
-            "free" => self.free.push(known(&Free::ALL, rest)?),
+            "free" => self.free.push(find_known(&Free::ALL, rest)?),
             "node" => self.nodes.push(node(rest)?),
             "difference" => {
                 let (key, kinds) = split(rest);
                 let kinds =
-                    kinds.split_whitespace().map(|word| known(&NodeKind::ALL, word)).collect::<Result<_, _>>()?;
+                    kinds.split_whitespace().map(|word| find_known(&NodeKind::ALL, word)).collect::<Result<_, _>>()?;
                 let field = |name: &str| {
                     let line = block.lines.iter().find_map(|(_, line)| line.strip_prefix(name)?.strip_prefix(' '));
                     line.map(str::to_owned).ok_or_else(|| format!("a difference needs a line `{name}`"))
@@ -110,7 +110,7 @@ fn split(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
 }
 
-fn known<T: Copy>(all: &[(&str, T)], word: &str) -> Result<T, String> {
+fn find_known<T: Copy>(all: &[(&str, T)], word: &str) -> Result<T, String> {
     all.iter().find(|(name, _)| *name == word).map(|(_, known)| *known).ok_or_else(|| format!("{word:?} is unknown"))
 }
 
@@ -126,8 +126,8 @@ fn node(text: &str) -> Result<NodeSpec, String> {
     let (name, rest) = unquote(text)?;
     let mut words = rest.split_whitespace();
     let mut word = || words.next().unwrap_or_default();
-    let kind = known(&NodeKind::ALL, word())?;
-    let by = known(&By::ALL, word())?;
+    let kind = find_known(&NodeKind::ALL, word())?;
+    let by = find_known(&By::ALL, word())?;
     if word() != "workers" {
         return Err("node NAME KIND BY workers N CALLBACK..".into());
     }

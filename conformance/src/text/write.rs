@@ -46,7 +46,7 @@ fn head(session: &Session, out: &mut String) {
     for NodeSpec { name, kind, by, workers, exposes } in &session.nodes {
         let (kind, by) = (kind.word(), by.word());
         let callbacks: String = exposes.iter().map(|name| format!(" {name}")).collect();
-        line!(out, "node {} {kind} {by} workers {workers}{callbacks}", quoted(name));
+        line!(out, "node {} {kind} {by} workers {workers}{callbacks}", quote(name));
     }
     for Difference { key, kinds, theirs, ours, promise } in &session.differences {
         let kinds: String = kinds.iter().map(|kind| format!(" {}", kind.word())).collect();
@@ -57,18 +57,18 @@ fn head(session: &Session, out: &mut String) {
     }
 }
 
-pub(super) fn quoted(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// The first line of a step.
 pub(crate) fn title(what: &What) -> String {
     match what {
-        What::Connects { connection, node } => format!("{connection} connects {}", quoted(node)),
+        What::Connects { connection, node } => format!("{connection} connects {}", quote(node)),
         What::Does { node, number, action } => {
-            format!("{} does {number} {} {}", quoted(node), action.verb, quoted(&action.method))
+            format!("{} does {number} {} {}", quote(node), action.verb, quote(&action.method))
         }
-        What::Gets { node, number, .. } => format!("{} gets {number}", quoted(node)),
+        What::Gets { node, number, .. } => format!("{} gets {number}", quote(node)),
         What::Sends { connection, direction, item } => {
             format!("{connection} {} {}", direction.arrow(), item_title(item))
         }
@@ -132,7 +132,7 @@ pub(crate) fn write_outcome(outcome: &Outcome, out: &mut String) {
             line!(out, "    value {value}");
         }
         Outcome::Remote(class, text) => {
-            line!(out, "    error {class} {}", quoted(text));
+            line!(out, "    error {class} {}", quote(text));
         }
         Outcome::Failed(how) => {
             line!(out, "    failed {how}");
@@ -146,14 +146,14 @@ pub(crate) fn write_item(item: &Item, out: &mut String) {
         Item::Syn(bytes) | Item::Raw(bytes) | Item::Message(_, bytes) => payload::write(bytes, out),
         Item::Upgrade(text) => {
             for text in text.split_inclusive("\r\n") {
-                line!(out, "    quoted {}", quoted(text));
+                line!(out, "    quoted {}", quote(text));
             }
         }
         Item::End => {}
         Item::Frame(frame) => {
-            let [transmitter, receiver, function] = frame.names.each_ref().map(|name| quoted(name));
+            let [transmitter, receiver, function] = frame.names.each_ref().map(|name| quote(name));
             line!(out, "    names {transmitter} {receiver} {function}");
-            match frame.extended().filter(|(all, _)| !all.is_empty()) {
+            match frame.split_extensions().filter(|(all, _)| !all.is_empty()) {
                 Some((all, rest)) => {
                     for extension in all {
                         line!(out, "    extension {}", extension.line());

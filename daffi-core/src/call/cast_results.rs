@@ -34,7 +34,7 @@ pub enum CastItem<R> {
 /// The results of a cast, one by one, each with the name of the member that gave it: what
 /// [`Cast::results`](super::Cast::results) gives.
 ///
-/// Those of one member come in their order, and last of each comes that it has
+/// The results of one member come in their order, and last of each comes that it has
 /// [`Ended`](CastItem::Ended) or [`Failed`](CastItem::Failed); members that have something take
 /// turns. It ends when all have ended. Each member has a window of its own, so all are held up by a
 /// slow reader here, and none by another member.
@@ -93,7 +93,7 @@ enum MemberState<R, F> {
 }
 
 impl<R: Returned, F: FormatSet> MemberResults<R, F> {
-    /// Those of a call that `opening` sends.
+    /// The results of a call that `opening` sends.
     pub(super) fn new(
         name: &str,
         opening: impl Future<Output = Result<Results<R, F>, CallError>> + Send + 'static,

@@ -111,7 +111,7 @@ fn queue_now(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<bool, C
     conn.conn.send_parts(Class::Own, written.frame.get(), written.shared.clone()).map_err(|_| conn.closed_error())
 }
 
-/// The same of a request of which a part comes or goes in DATA, as `data` keeps it.
+/// Sends a request of which a part comes or goes in DATA, as `data` keeps it.
 pub(super) async fn send_streaming(
     mut pending: PendingReply,
     mut written: WrittenRequest,
@@ -145,7 +145,7 @@ async fn queue(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<(), C
 pub(super) struct Received {
     pub(super) frame: Frame,
     pub(super) level: Level,
-    /// That of the call.
+    /// The timeout of the call.
     pub(super) timeout: Option<Duration>,
 }
 

@@ -38,7 +38,8 @@ pub(super) async fn open<F: FormatSet>(
     Ok(call)
 }
 
-/// The same of a call that was made before, which was counted, and of which the time passes then.
+/// Sends, as [`open`] does, the request of a call that was made before: it was counted then, and
+/// its time passes since.
 pub(super) async fn open_until<F: FormatSet>(
     client: &Client<F>,
     method: &str,

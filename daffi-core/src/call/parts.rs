@@ -15,14 +15,15 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// That of a call of which nothing else comes or goes in DATA, before its request is sent.
+    /// What follows the request of a call of which nothing else comes or goes in DATA, before its
+    /// request is sent.
     pub(super) fn open(pending: &mut PendingReply, format: FormatId, rest: Bytes) -> Self {
         let data = Arc::new(CallData::new(format, None, None, None));
         pending.stream(Arc::clone(&data));
         Self::of(pending, data, rest)
     }
 
-    /// The same of a call with DATA.
+    /// What follows the request of a call with DATA.
     pub(super) fn of(pending: &PendingReply, data: Arc<CallData>, rest: Bytes) -> Self {
         let conn = pending.conn();
         data.outflow_or(|| Outflow::new(conn.call_end(pending.id, pending.receiver()), FIRST_CALL_WINDOW));

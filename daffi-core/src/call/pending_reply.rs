@@ -61,7 +61,8 @@ impl PendingReply {
         self.counted = Some(self.counted_call(method));
     }
 
-    /// The same, to be ended by whoever may make it again: it is one call however often it is sent.
+    /// Counts it as a call of that callback that whoever may make it again ends: it is one call,
+    /// however often it is sent.
     pub(super) fn counted_call(&self, method: &str) -> CountedCall {
         self.conn.called.begin(&self.receiver, method)
     }

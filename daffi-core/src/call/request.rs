@@ -188,7 +188,7 @@ pub(super) struct Addressee {
 impl Addressee {
     /// The Router of a level 4 link chooses it.
     fn of_router() -> Self {
-        Self { name: NodeName::unnamed(), level: Level::FOUR }
+        Self { name: NodeName::empty(), level: Level::FOUR }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::deadline::later;
 /// one from when it is waited for: a reader may take its time with the one before.
 #[derive(Debug)]
 pub(super) struct ResultClock {
-    /// That of one result.
+    /// The time that one result has.
     after: Option<Duration>,
     /// When the next has to be there, once that is known.
     until: Option<Instant>,

@@ -221,7 +221,7 @@ impl<R, F: FormatSet> Results<R, F> {
         received.map(|received| read(self.client.formats(), received, &self.method)).transpose()
     }
 
-    /// The same, unread.
+    /// The end of the call, unread.
     fn take_received(&mut self) -> Result<Option<Received>, CallError> {
         let Some(call) = self.call.take() else { return Ok(None) };
         let end = match self.end.take() {

@@ -87,7 +87,8 @@ impl<F: FormatSet> Rpc<F> {
         }
     }
 
-    /// The same of a source that can fail: its error gives the call up.
+    /// Does what [`send`](Self::send) does with a source that can fail: its error gives the call
+    /// up.
     ///
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as

@@ -120,7 +120,8 @@ impl<F: FormatSet> StreamCall<F> {
         (Self { options: options.into_owned(), ..self.clone() }, span)
     }
 
-    /// The same of a source that can fail: its error ends the stream behind the chunks before it.
+    /// Does what [`send`](Self::send) does with a source that can fail: its error ends the stream
+    /// behind the chunks before it.
     ///
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
@@ -293,7 +294,8 @@ impl<F: FormatSet> StreamNowait<F> {
         (Self { options: options.into_owned(), ..self.clone() }, span)
     }
 
-    /// The same of a source that can fail: its error ends the stream behind the chunks before it.
+    /// Does what [`send`](Self::send) does with a source that can fail: its error ends the stream
+    /// behind the chunks before it.
     ///
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as

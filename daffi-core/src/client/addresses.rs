@@ -38,7 +38,7 @@ impl Addresses {
         self.connectors.iter().try_for_each(|connector| connector.check())
     }
 
-    /// That of one of them, counted from 0.
+    /// The connector of one of the addresses, counted from 0.
     pub(super) fn connector(&self, at: usize) -> &dyn Connector {
         &*self.connectors[at % self.connectors.len()]
     }
@@ -53,7 +53,7 @@ impl Addresses {
         self.at.load(Ordering::Relaxed)
     }
 
-    /// That one is used, or tried, from here on.
+    /// Has the address at this place used, or tried, from here on.
     pub(super) fn choose(&self, at: usize) {
         self.at.store(at % self.connectors.len(), Ordering::Relaxed);
     }
@@ -80,7 +80,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// That of one which is not all that there is, in this round, counted from 0.
+    /// The time for one of several addresses, in this round, counted from 0.
     pub(super) fn in_round(config: &NodeConfig, round: u32) -> Self {
         let most = PATIENCE.saturating_mul(2u32.saturating_pow(round));
         Self { link: config.connect_timeout.min(most), handshake: config.handshake_timeout.min(most) }

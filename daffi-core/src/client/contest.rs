@@ -39,7 +39,7 @@ impl Contest {
         !ends.is_empty()
     }
 
-    /// The same for a connection that is made next.
+    /// What the connection that is made next goes on with.
     pub(super) fn of_next(&self) -> Self {
         Self(Mutex::new(self.0.lock().clone()))
     }

@@ -145,7 +145,7 @@ async fn connect_anew(
     })
 }
 
-/// The same over a link that stands.
+/// Makes a connection over a link that stands.
 pub(super) async fn shake_hands(
     shared: &Arc<ClientCore>,
     ends: &Ends,

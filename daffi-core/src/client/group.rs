@@ -61,7 +61,7 @@ impl<F: FormatSet> ClientGroup<F> {
     /// Exposes further callbacks, at all servers; see [`Client::add_callbacks`].
     ///
     /// # Errors
-    /// Those of [`Client::add_callbacks`]: none was added.
+    /// The errors of [`Client::add_callbacks`]: none was added.
     pub fn add_callbacks(&self, callbacks: Vec<Callback>) -> Result<(), InitializationError> {
         // One whose name was taken at its server has ended, and the others live on.
         let Some(one) = self.clients.iter().find(|client| client.find_end().is_none()).or(self.clients.first()) else {

@@ -25,7 +25,7 @@ pub(crate) struct OpenStreams {
     /// How many they are, to be looked at for every answer. Relaxed: a call is here before its
     /// request is queued, and so before its answer comes.
     open: AtomicUsize,
-    /// Those of them that did not ask for it. Relaxed: who waits for a call learns of it by the
+    /// How many of them did not ask for it. Relaxed: who waits for a call learns of it by the
     /// session's lock.
     unasked: AtomicUsize,
 }

@@ -65,7 +65,8 @@ impl Pauses {
         jitter(self.first)
     }
 
-    /// The same while the connection stands: calls are refused there, or not answered.
+    /// The pause before another address is tried while the connection stands: calls are refused
+    /// there, or not answered.
     pub(super) fn moment(&self) -> Duration {
         jitter(self.first.min(MOMENT))
     }

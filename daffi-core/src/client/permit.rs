@@ -46,7 +46,7 @@ impl ClientCore {
     /// a call.
     ///
     /// # Errors
-    /// Those of a node that has ended.
+    /// The errors of a node that has ended.
     pub(crate) async fn permit(&self) -> Result<Permit, CallError> {
         loop {
             let conn = self.connection(true).await?;

@@ -63,7 +63,7 @@ impl Schedule {
         self.first_of(last, self.0.len(), tried)
     }
 
-    /// The same of the others alone.
+    /// The address to try after that one among the others alone, and when.
     pub(super) fn next_other(&self, than: usize, tried: impl Fn(usize) -> bool) -> Option<(usize, Instant)> {
         self.first_of(than, self.0.len() - 1, tried)
     }
@@ -98,8 +98,8 @@ impl Schedule {
         (place.tried, place.reasons) = (Tried::default(), Reasons::default());
     }
 
-    /// The same for this reason, and the next one is to be made later. Gives whether this is to be
-    /// told.
+    /// An attempt failed for this reason, and the next one is to be made later. Gives whether this
+    /// is to be told.
     pub(super) fn note_failure(&mut self, at: usize, reason: &str, once: Tried) -> bool {
         self.note_tried(at, once);
         let place = &mut self.0[at];
@@ -112,7 +112,7 @@ impl Schedule {
         self.0[0].pauses.at_first()
     }
 
-    /// The same while it stands.
+    /// The pause before another address is tried while the connection stands.
     pub(super) fn moment(&self) -> Duration {
         self.0[0].pauses.moment()
     }

@@ -51,8 +51,8 @@ pub(super) fn start_lazily(shared: Arc<ClientCore>) {
     tokio::spawn(begin(End::new(shared), ends, ended));
 }
 
-/// The same, and tells what became of the attempts that [`start`] makes: one that failed goes on
-/// all the same.
+/// Connects as [`start_lazily`] does, and tells what became of the attempts that [`start`] makes:
+/// one that failed goes on all the same.
 pub(super) fn start_telling(
     shared: Arc<ClientCore>,
     retry: Option<Duration>,
@@ -204,8 +204,8 @@ pub(super) struct Kept<'a> {
     pub(super) schedule: Schedule,
     /// When another address is tried, because the server stops or is silent.
     pub(super) moves_at: Option<Instant>,
-    /// Those before, at servers that are stopping or were silent: what is open on them goes on
-    /// there. No more than there are addresses; the oldest gives way.
+    /// The connections before, at servers that are stopping or were silent: what is open on them
+    /// goes on there. No more than there are addresses; the oldest gives way.
     pub(super) behind: VecDeque<Arc<ClientConn>>,
     /// Callbacks were added of which a 3.0.1 server was not told yet.
     pub(super) unannounced: bool,

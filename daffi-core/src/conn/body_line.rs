@@ -70,9 +70,9 @@ pub(crate) struct BodyLine(Mutex<Bodies>);
 #[derive(Debug, Default)]
 struct Bodies {
     last: u64,
-    /// Those that have no room yet, in the order in which they came.
+    /// The bodies that have no room yet, in the order in which they came.
     waiting: BTreeMap<u64, Body>,
-    /// Those of them that have a place of their member, and begin once they find room.
+    /// The waiting ones that have a place of their member, and begin once they find room.
     ready: BTreeSet<u64>,
     open: BTreeMap<u64, OpenBody>,
     /// The open one that has the reserve.
@@ -89,9 +89,9 @@ struct Bodies {
 /// The bodies of one member.
 #[derive(Debug, Default)]
 struct MemberBodies {
-    /// Those that are open or ready.
+    /// How many are open or ready.
     placed: usize,
-    /// Those that wait for a place: there are none while one is free.
+    /// The ones that wait for a place: there are none while one is free.
     others: BTreeSet<u64>,
 }
 
@@ -281,9 +281,9 @@ impl Bodies {
         Some(takes)
     }
 
-    /// Those that are open, and whether each comes too slowly. `late`: what came of them may lie
-    /// unread, because this process has not come to it. Whoever drops them must hold no lock: it
-    /// may be the last who knows them.
+    /// Looks after the bodies that are open, and gives them with whether each comes too slowly.
+    /// `late`: what came of them may lie unread, because this process has not come to it. Whoever
+    /// drops them must hold no lock: it may be the last who knows them.
     fn look_after_open(&mut self, late: bool) -> Vec<(Arc<dyn TakesRoom>, bool)> {
         let is_awaited = !self.waiting.is_empty();
         self.open.values_mut().filter_map(|open| open.look(is_awaited, late)).collect()

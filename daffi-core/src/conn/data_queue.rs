@@ -77,7 +77,8 @@ impl DataQueue {
         self.is_compact = false;
     }
 
-    /// The same of a frame that is to wait for long: it keeps no read buffer alive.
+    /// Puts a frame that is to wait for long behind those of its call: it keeps no read buffer
+    /// alive.
     pub(super) fn push_compact(&mut self, key: DataKey, frame: Bytes) {
         // The others were copied when they had to wait, and not again for each that comes.
         let was_compact = self.is_compact;

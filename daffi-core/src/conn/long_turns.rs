@@ -74,8 +74,8 @@ pub(crate) struct LongTurns(Arc<[Arc<LaneLine>]>);
 
 /// The line of one lane.
 ///
-/// Those whose turns hold answers that others wait for have a line of their own. A worker answers
-/// everybody over one connection: among those who ask it would be one of many.
+/// Connections whose turns hold answers that others wait for have a line of their own. A worker
+/// answers everybody over one connection: among those who ask it would be one of many.
 #[derive(Debug)]
 struct LaneLine {
     /// One for each [`TurnKind`].

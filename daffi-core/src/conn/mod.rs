@@ -247,7 +247,7 @@ impl Conn {
         Ok(())
     }
 
-    /// The same of a frame that somebody else sent, under the number that the peer knows.
+    /// Queues a frame of DATA that somebody else sent, under the number that the peer knows.
     pub(crate) fn forward_data(&self, key: DataKey, frame: &Frame) -> Result<(), Closed> {
         lanes::note_exchange(self.seat, 1);
         let bytes = frame.as_bytes();

@@ -224,7 +224,7 @@ impl Outbox {
         self.is_much(self.account.held_bytes())
     }
 
-    /// The same of what lies here alone, without what was put off until it has been taken.
+    /// Whether much lies here, counted without what was put off until it has been taken.
     pub(super) fn holds_much(&self) -> bool {
         self.is_much(self.held.load(Relaxed))
     }

@@ -42,7 +42,7 @@ pub(crate) struct Turn {
     /// The connection whose driver runs, and so needs no wake-up.
     own: u64,
     lots: Vec<Lot>,
-    /// That of the member whose calls are gathered.
+    /// The voice of the member whose calls are gathered.
     voice: Option<Arc<Voice>>,
     /// Frames that could not be queued, because their connection had ended.
     lost: Vec<(u64, Batch)>,
@@ -127,8 +127,8 @@ impl Turn {
         self.send(conn, class, head, payload)
     }
 
-    /// The same of a call of the one member that makes some in this turn: it goes if that may still
-    /// speak when the turn is queued.
+    /// Gathers a call of the one member that makes some in this turn, byte for byte: it goes if
+    /// that may still speak when the turn is queued.
     pub(crate) fn forward_call(&mut self, conn: &Arc<Conn>, voice: &Arc<Voice>, frame: &Frame) -> bool {
         if self.voice.is_none() {
             self.voice = Some(Arc::clone(voice));

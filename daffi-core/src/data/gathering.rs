@@ -64,8 +64,8 @@ impl Gathering {
         Self::begin_for((whose, &account), end, (first, total), reserved, move |_| on_lost())
     }
 
-    /// The same; it takes a place of somebody else than who sends it, and room in that one's
-    /// account. `on_lost` hears of which body it is.
+    /// Begins as [`begin`](Self::begin) does; it takes a place of somebody else than who sends it,
+    /// and room in that one's account. `on_lost` hears of which body it is.
     pub(crate) fn begin_for(
         (whose, account): (Whose, &Arc<Account>),
         end: CallEnd,

@@ -61,7 +61,7 @@ struct InflowState {
 struct Missing {
     /// Bytes that are read.
     bytes: u64,
-    /// Those, and what stands behind them.
+    /// The bytes that are read, and what stands behind them.
     all: u64,
 }
 

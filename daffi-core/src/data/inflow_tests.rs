@@ -58,7 +58,7 @@ fn take(inflow: &Inflow, hand: &mut Hand) -> Poll<Option<Result<Bytes, FlowError
     })
 }
 
-/// The same of items that come alone.
+/// Takes an item that came alone.
 fn next(inflow: &Inflow) -> Poll<Option<Result<Bytes, FlowError>>> {
     take(inflow, &mut Hand::default())
 }

@@ -208,7 +208,7 @@ impl CallData {
         self.outflow.get()
     }
 
-    /// The same; `new` makes it where nobody asked for any.
+    /// What goes from here; `new` makes it where nobody asked for any.
     pub(crate) fn outflow_or(&self, new: impl FnOnce() -> Outflow) -> &Outflow {
         self.outflow.get_or_init(new)
     }

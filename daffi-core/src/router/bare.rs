@@ -115,7 +115,7 @@ impl BareMember {
         frames
     }
 
-    /// The same, frame by frame.
+    /// Takes all that waits for this member, frame by frame.
     #[cfg(test)]
     pub(super) fn take_frames(&mut self) -> Vec<Frame> {
         self.conn.note_run(&Context::from_waker(Waker::noop()));

@@ -70,13 +70,13 @@ pub(super) struct Peer {
     pub(super) pool: Mutex<CreditPool>,
     /// What it was told of the others.
     pub(super) heard: Heard,
-    /// Those with flows that are to begin when this member has heard of them.
+    /// The senders with flows that are to begin when this member has heard of them.
     unheard: Mutex<Senders>,
     /// Ends of its calls that it is told when it takes what waits.
     pub(super) later: Later,
     pub(super) traffic: Traffic,
     pub(super) load: Load,
-    /// Those who ask much of it.
+    /// The line of those who ask much of it.
     pub(super) line: ReceiverLine,
     /// How much it asks of others.
     pub(super) asking: Demand,
@@ -240,7 +240,8 @@ impl Peer {
         self.callers.lock().as_ref().map(Senders::present).unwrap_or_default()
     }
 
-    /// The same, of a member that has left and is called by nobody else.
+    /// Takes those who called this member or sent to it, when it has left and is called by nobody
+    /// else.
     pub(super) fn take_callers(&self) -> Vec<Arc<Sender>> {
         self.callers.lock().take().map(|callers| callers.present()).unwrap_or_default()
     }

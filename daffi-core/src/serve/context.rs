@@ -35,7 +35,7 @@ use crate::{conn::Conn, session::Identity, trace::TraceContext};
 #[derive(Clone)]
 pub struct Context {
     call: Arc<Invocation>,
-    /// Those of this call.
+    /// The request extensions of this call.
     pub(super) extensions: RequestExtensions,
     pub(super) read_extensions: ReadExtensions,
     /// Its caller waits for the answer.
@@ -61,7 +61,7 @@ impl Context {
         Self::of_any(Caller::detached(caller, node))
     }
 
-    /// That of calls of which nothing is noted.
+    /// The context of calls of which nothing is noted.
     fn of_any(caller: Arc<Caller>) -> Self {
         Self::of_call(Arc::new(Invocation::of_any(caller)))
     }
@@ -79,12 +79,12 @@ impl Context {
         &self.extensions
     }
 
-    /// That of one call, for its answer.
+    /// The context of one call, for its answer.
     pub(super) fn of_call(call: Arc<Invocation>) -> Self {
         Self::of_request(call, false, ReadExtensions::default())
     }
 
-    /// That of one call, for its callback.
+    /// The context of one call, for its callback.
     pub(super) const fn of_request(call: Arc<Invocation>, is_awaited: bool, read_extensions: ReadExtensions) -> Self {
         Self { call, extensions: RequestExtensions::new(), read_extensions, is_awaited }
     }

@@ -110,7 +110,8 @@ impl<T> Incoming<T> {
 }
 
 impl<T: Returned> Incoming<T> {
-    /// Those that follow the call of this context, in the format of the call. `None`: none follow.
+    /// The arguments that follow the call of this context, in the format of the call. `None`: none
+    /// follow.
     pub(super) fn of_call<F: FormatSet>(context: &Context, method: &str, formats: F) -> Option<Self> {
         let data = context.call().data().filter(|data| data.inflow.is_some())?;
         let (own, format, bounds) = (context.clone(), data.format, formats.clone());

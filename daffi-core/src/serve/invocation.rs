@@ -96,7 +96,7 @@ impl Invocation {
         self.data.get()
     }
 
-    /// The same of a call of its own; `new` makes it where nothing was to come or go. `None`: it is
+    /// The DATA of a call of its own; `new` makes it where nothing was to come or go. `None`: it is
     /// one of those of which nothing is noted.
     pub(crate) fn data_or(&self, new: impl FnOnce() -> Arc<CallData>) -> Option<&Arc<CallData>> {
         self.can_be_cancelled.then(|| self.data.get_or_init(new))
@@ -107,7 +107,7 @@ impl Invocation {
         !self.can_be_cancelled || self.state.fetch_or(BEGUN, AcqRel) & CANCELLED == 0
     }
 
-    /// The same where the request was read: nobody else knows the call yet.
+    /// The callback is to run now, where its request was read: nobody else knows the call yet.
     pub(crate) fn begin_unknown(&self) {
         if self.can_be_cancelled {
             // Relaxed: whoever learns of the call later does so by a queue or a lock.

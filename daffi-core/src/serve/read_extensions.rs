@@ -12,8 +12,8 @@ use crate::{refusal::Refusal, trace::TraceContext};
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReadExtensions {
     deadline: Option<Instant>,
-    /// Those with headers, a trace or an identity: most calls that say something say no more than
-    /// their deadline.
+    /// The extensions of a call with headers, a trace or an identity: most calls that say something
+    /// say no more than their deadline.
     said: Option<Arc<Extensions>>,
 }
 
@@ -61,7 +61,7 @@ impl ReadExtensions {
         let deadline = said.time_left_ms().map(|ms| Instant::now() + Duration::from_millis(ms.into()));
         let keeps = said.has_headers() || said.trace().is_some() || said.has_identity();
         // A callback may keep them for long, and must not keep a read buffer with them.
-        Ok((Self { deadline, said: keeps.then(|| Arc::new(said.detached())) }, streams))
+        Ok((Self { deadline, said: keeps.then(|| Arc::new(said.to_unshared())) }, streams))
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {

@@ -52,7 +52,7 @@ impl Reply {
         Self::of(Content::Items(items))
     }
 
-    /// The same as what a callback gave within this span, to which results belong that follow.
+    /// The reply as what a callback gave within this span, to which results belong that follow.
     pub(super) fn within(mut self, span: CallbackSpan) -> Self {
         match &mut self.content {
             Content::Items(items) => items.set_span(span),

@@ -93,7 +93,7 @@ impl Request {
         self.check_deadline()
     }
 
-    /// The same where it was read, and nobody else knows of it.
+    /// The callback is to run now, where the request was read and nobody else knows of it.
     pub(crate) fn begin_unknown(&self) -> Result<(), Reply> {
         self.context.call().begin_unknown();
         self.check_deadline()
@@ -223,7 +223,7 @@ impl Request {
         })
     }
 
-    /// The same once its arguments were read: it keeps no read buffer alive.
+    /// The request once its arguments were read: it keeps no read buffer alive.
     pub(crate) fn without_body(self) -> Self {
         Self { body: Body::new(Bytes::new()), ..self }
     }

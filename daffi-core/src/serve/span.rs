@@ -17,7 +17,7 @@ pub(super) struct CallbackSpan {
 }
 
 impl CallbackSpan {
-    /// That of a request whose callback is to run now. `None`: nobody listens.
+    /// The span of a request whose callback is to run now. `None`: nobody listens.
     #[inline]
     fn of(request: &Request) -> Option<Self> {
         if is_on() { Self::begin(request) } else { None }
@@ -87,7 +87,7 @@ pub(super) fn run_plain(run: impl FnOnce(Request) -> Reply, request: Request) ->
     reply.within(span)
 }
 
-/// The same of an async one.
+/// Runs an async function that has begun, within its span.
 #[inline]
 pub(super) fn run_async(
     run: impl FnOnce(Request) -> BoxFuture<'static, Reply>,

@@ -102,7 +102,8 @@ impl Rights {
         self.check(Action::Call(frame.method()))
     }
 
-    /// The same, remembered for callbacks that are there.
+    /// Whether the peer may call the callback that a frame names, remembered for callbacks that are
+    /// there.
     pub(crate) fn check_call_of(
         &mut self,
         frame: &Frame,

@@ -56,7 +56,7 @@ pub(crate) struct InFlight {
     /// Numbers that rest, in all and by receiver.
     resting: usize,
     resting_by: ByName<NodeName, usize>,
-    /// Those of them that are of the connection before.
+    /// How many numbers rest that are of the connection before.
     carried: usize,
     /// Numbers that are kept for calls to come.
     reserved: usize,

@@ -155,7 +155,7 @@ impl<P> Membership<P> {
     /// Takes a member's second handshake: it exposes other callbacks now.
     ///
     /// # Errors
-    /// Those of [`join`](Self::join).
+    /// The errors of [`join`](Self::join).
     pub(crate) fn update(&mut self, conn: u64, member: Member) -> Result<Updated, NotListed> {
         let Some(at) = self.position(&member.name, conn) else { return Ok(Updated::Gone) };
         if self.list[at].member == member {

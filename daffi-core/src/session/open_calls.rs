@@ -50,7 +50,7 @@ pub(crate) struct OpenCalls {
     spare: Vec<u16>,
     /// Calls that somebody waits for.
     waiting: usize,
-    /// Those of them that end when they stay without an answer for some time.
+    /// The calls that end when they stay without an answer for some time.
     line: CallsByAge,
     /// What was noted of calls for which nobody waits any more although no answer came, until it is
     /// taken.
@@ -200,7 +200,8 @@ impl OpenCalls {
         self.complete_noted(number, receiver).map(|(id, _)| id)
     }
 
-    /// The same. Gives as well what was noted of the call, unless its caller gave it up before.
+    /// Completes a call as [`complete`](Self::complete) does. Gives as well what was noted of the
+    /// call, unless its caller gave it up before.
     pub(crate) fn complete_noted(&mut self, number: CallId, receiver: u64) -> Option<(CallId, Option<CallNote>)> {
         let Entry::Occupied(call) = self.calls.entry(number.0) else { return None };
         if call.get().receiver != receiver {

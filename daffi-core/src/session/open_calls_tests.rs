@@ -29,7 +29,8 @@ enum ModelEvent {
     Stray(usize),
     /// The link of this receiver is lost.
     Leave(usize),
-    /// That of the caller is lost, the receivers are told so, and a newer connection has its name.
+    /// The link of the caller is lost, the receivers are told so, and a newer connection has its
+    /// name.
     Return,
     /// A receiver has said all about what it was told so often, and says that.
     Said(usize, u32),

@@ -80,7 +80,7 @@ impl Interest {
         }
     }
 
-    /// Those of the names that it does not watch yet.
+    /// The names that it does not watch yet.
     pub(super) fn new_ones<'a>(&self, names: &'a [MethodName]) -> impl Iterator<Item = &'a MethodName> {
         names.iter().filter(move |name| matches!(self, Self::Some(watched) if !watched.names.contains(*name)))
     }

@@ -14,7 +14,7 @@ pub(crate) struct CallCounts {
     /// neither waits for what the other wrote.
     begun: Apart<BegunCalls>,
     ended: Apart<AtomicU64>,
-    /// Those that ended without an answer: given up, or lost.
+    /// Calls that ended without an answer: given up, or lost.
     unanswered: AtomicU64,
     errors: AtomicU64,
     times: Histogram,
@@ -118,11 +118,11 @@ pub struct CallbackStats {
     pub name: String,
     /// Calls that began.
     pub calls: u64,
-    /// Those of them that have not ended.
+    /// Calls that have not ended.
     pub open: u64,
-    /// Those that ended without an answer: their caller gave them up, or one end left.
+    /// Calls that ended without an answer: their caller gave them up, or one end left.
     pub unanswered: u64,
-    /// Those that were answered with an error.
+    /// Calls that were answered with an error.
     pub errors: u64,
     /// The errors by their class, as far as this node reads them: a Router does not. The first 15
     /// classes are told apart, and all others are `other`.

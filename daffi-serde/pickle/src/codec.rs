@@ -115,7 +115,7 @@ impl Codec for Pickle {
         if positional.len() == 1
             && keywords.len() == 0
             && let Some(bytes) = positional.clone().next().and_then(|sole| loaded.shared_bytes(sole, &body.bytes))
-            && sink.shared(&bytes)
+            && sink.offer_shared(&bytes)
         {
             return Ok(());
         }
@@ -133,7 +133,7 @@ impl Codec for Pickle {
         let loaded = Loaded::new(&body.bytes, self.limits, Unknown::Refuse)?;
         let result = envelope::result(&loaded)?;
         if let Some(bytes) = loaded.shared_bytes(result, &body.bytes)
-            && sink.shared(&bytes)
+            && sink.offer_shared(&bytes)
         {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use daffi_serde::{SerdeError, bounded};
+use daffi_serde::{SerdeError, bound_reason};
 use daffi_wire::FormatId;
 
 /// Why a pickle was not read.
@@ -140,7 +140,7 @@ pub enum ReadError {
 
 impl serde::de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::Type(bounded(message))
+        Self::Type(bound_reason(message))
     }
 }
 
@@ -197,7 +197,7 @@ pub enum WriteError {
 
 impl serde::ser::Error for WriteError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::Value(bounded(message))
+        Self::Value(bound_reason(message))
     }
 }
 

@@ -50,7 +50,7 @@ impl Serialize for Octets<'_> {
 
 /// The bytes that `value` shares, if it is [`Bytes`].
 #[must_use]
-pub(crate) fn shared<T: 'static>(value: &T) -> Option<&Bytes> {
+pub(crate) fn as_bytes<T: 'static>(value: &T) -> Option<&Bytes> {
     let value: &dyn Any = value;
     value.downcast_ref()
 }

@@ -48,7 +48,7 @@ macro_rules! described {
     ($($method:ident as $asked:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
             if !R::SELF_DESCRIBING {
-                return Err(self.watch.undescribed::<R, _>());
+                return Err(self.watch.undescribed_error::<R, _>());
             }
             let (inner, visitor) = self.split(Asked::$asked, visitor);
             inner.$method(visitor)

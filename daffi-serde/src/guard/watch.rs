@@ -114,7 +114,7 @@ impl<'a> Watch<'a> {
         let limit = self.limits.max_depth.saturating_add(self.envelope);
         // A list of enums or of options nests twice per level, and ends in one more.
         if depth.containers > limit || depth.all > limit.saturating_mul(2).saturating_add(1) {
-            return Err(self.broken(Breach::Depth(self.limits.max_depth)));
+            return Err(self.breach_error(Breach::Depth(self.limits.max_depth)));
         }
         Ok(depth)
     }
@@ -137,7 +137,7 @@ impl<'a> Watch<'a> {
     fn count_or<E: Error>(&self, breach: impl FnOnce(usize) -> Breach) -> Result<(), E> {
         match self.values_left.get().checked_sub(1) {
             Some(left) => self.values_left.set(left),
-            None => return Err(self.broken(breach(self.limits.max_values))),
+            None => return Err(self.breach_error(breach(self.limits.max_values))),
         }
         Ok(())
     }
@@ -179,18 +179,18 @@ impl<'a> Watch<'a> {
 
     /// A type asks what is there, and the format does not say.
     #[cold]
-    pub(super) fn undescribed<R: Rules, E: Error>(&self) -> E {
-        self.broken(Breach::Undescribed(R::NAME))
+    pub(super) fn undescribed_error<R: Rules, E: Error>(&self) -> E {
+        self.breach_error(Breach::Undescribed(R::NAME))
     }
 
     /// A type asks for text of JSON, which the format does not hold.
     #[cold]
     pub(super) fn raw_json<E: Error>(&self) -> E {
-        self.broken(Breach::RawJson)
+        self.breach_error(Breach::RawJson)
     }
 
     #[cold]
-    fn broken<E: Error>(&self, breach: Breach) -> E {
+    fn breach_error<E: Error>(&self, breach: Breach) -> E {
         self.breach.set(Some(breach));
         E::custom(breach)
     }

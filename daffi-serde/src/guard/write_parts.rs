@@ -36,7 +36,7 @@ macro_rules! elements {
 
             $(fn $skip(&mut self, key: &'static str) -> Result<(), S::Error> {
                 // Where nothing names a field, its reader takes the next one for it.
-                if R::SELF_DESCRIBING { self.inner.$skip(key) } else { Err(skipped::<R, _>(key)) }
+                if R::SELF_DESCRIBING { self.inner.$skip(key) } else { Err(skipped_error::<R, _>(key)) }
             })?
 
             fn end(self) -> Result<S::Ok, S::Error> {
@@ -55,7 +55,7 @@ elements! {
 }
 
 #[cold]
-fn skipped<R: Rules, E: Error>(field: &str) -> E {
+fn skipped_error<R: Rules, E: Error>(field: &str) -> E {
     E::custom(format_args!(
         "the field {field} is left out (`skip_serializing_if`), and in {} no field bears its name, so that its reader would \
          take the next one for it: send it always, or use JSON, MSGPACK or PICKLE",
@@ -144,7 +144,7 @@ impl<R: Rules, S: Serializer> SerializeSeq for WrittenSeq<R, S> {
         };
         match &mut self.state {
             State::List(list) => list.serialize_element(&Guarded::<R, T>::new(value)),
-            _ => Err(broken()),
+            _ => Err(broken_error()),
         }
     }
 
@@ -154,12 +154,12 @@ impl<R: Rules, S: Serializer> SerializeSeq for WrittenSeq<R, S> {
             // Of an empty sequence nobody knows what it would have held.
             State::Octets { serializer, .. } => serializer.serialize_seq(Some(0))?.end(),
             State::List(list) => list.end(),
-            State::Broken => Err(broken()),
+            State::Broken => Err(broken_error()),
         }
     }
 }
 
 #[cold]
-fn broken<E: serde::ser::Error>() -> E {
+fn broken_error<E: serde::ser::Error>() -> E {
     E::custom("a sequence goes on after an error")
 }

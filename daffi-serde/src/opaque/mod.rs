@@ -133,7 +133,7 @@ impl Codec for Opaque {
     }
 
     fn encode_return<T: Serialize + 'static>(&self, value: &T, out: &mut Output<'_>) -> Result<(), SerdeError> {
-        match bytes_like::shared(value) {
+        match bytes_like::as_bytes(value) {
             Some(bytes) => {
                 Self::send(bytes, out);
                 Ok(())
@@ -146,7 +146,7 @@ impl Codec for Opaque {
         if sink.is_empty() && body.bytes.is_empty() {
             return Ok(());
         }
-        if worth_keeping(body) && sink.shared(&body.bytes) {
+        if worth_keeping(body) && sink.offer_shared(&body.bytes) {
             return Ok(());
         }
         sink.positional(0, OpaqueDeserializer::new(body, self.limits).map_err(decode_error)?).map_err(decode_error)
@@ -163,7 +163,7 @@ impl Codec for Opaque {
     }
 
     fn decode_result<S: ResultSink>(&self, body: &Body, sink: &mut S) -> Result<(), SerdeError> {
-        if worth_keeping(body) && sink.shared(&body.bytes) {
+        if worth_keeping(body) && sink.offer_shared(&body.bytes) {
             return Ok(());
         }
         sink.result(OpaqueDeserializer::new(body, self.limits).map_err(decode_error)?).map_err(decode_error)

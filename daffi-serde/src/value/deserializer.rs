@@ -12,7 +12,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{Value, exact::Kind, serialize::hyphenated, tag};
+use super::{Value, exact::Kind, serialize::hyphenate, tag};
 use crate::buffered::{visit_kept_bytes, visit_octets};
 
 /// A value as a `T`. [`Value::into_typed`] is the same as a method.
@@ -196,7 +196,7 @@ fn visit_single<'de, V: Visitor<'de>, E: Error>(value: Value, visitor: V) -> Res
         Value::DateTime(moment) => visitor.visit_string(moment.iso()),
         Value::TimeDelta(delta) => visitor.visit_f64(delta.as_secs_f64()),
         Value::Decimal(text) => visitor.visit_string(text.into()),
-        Value::Uuid(uuid) => visitor.visit_string(hyphenated(*uuid)),
+        Value::Uuid(uuid) => visitor.visit_string(hyphenate(*uuid)),
         Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Map(_) => {
             ValueDeserializer::new(value).deserialize_any(visitor)
         }

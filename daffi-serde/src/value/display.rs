@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::{Value, serialize::hyphenated};
+use super::{Value, serialize::hyphenate};
 
 /// Bytes of a value that a message shows.
 const SHOWN: usize = 100;
@@ -38,7 +38,7 @@ impl Display for Value {
             Self::DateTime(moment) => write!(f, "{} {}", moment.date, moment.time),
             Self::TimeDelta(delta) => delta.fmt(f),
             Self::Decimal(text) => f.write_str(text),
-            Self::Uuid(uuid) => f.write_str(&hyphenated(**uuid)),
+            Self::Uuid(uuid) => f.write_str(&hyphenate(**uuid)),
         }
     }
 }

@@ -32,8 +32,8 @@ impl<S: Serializer, F> StructOrNumber<S, F> {
     /// Begins what is called `name`; a struct by means of `begin`.
     ///
     /// # Errors
-    /// Those of `begin`; and for text of JSON ([`tag::RAW_JSON`]), which would be a struct for its
-    /// reader.
+    /// The errors of `begin`; and one for text of JSON ([`tag::RAW_JSON`]), which would be a struct
+    /// for its reader.
     pub fn new(serializer: S, name: &str, begin: impl FnOnce(S) -> Result<F, S::Error>) -> Result<Self, S::Error> {
         match name {
             tag::NUMBER => Ok(Self(Either::Number { serializer, number: None })),

@@ -48,7 +48,7 @@ impl Serialize for Natural<'_> {
             Value::DateTime(moment) => serializer.serialize_newtype_struct(tag::DATE_TIME, &Moment(moment)),
             Value::TimeDelta(delta) => serializer.serialize_newtype_struct(tag::TIME_DELTA, &Seconds(*delta)),
             Value::Decimal(text) => serializer.serialize_newtype_struct(tag::DECIMAL, text),
-            Value::Uuid(uuid) => serializer.serialize_newtype_struct(tag::UUID, &hyphenated(**uuid)),
+            Value::Uuid(uuid) => serializer.serialize_newtype_struct(tag::UUID, &hyphenate(**uuid)),
         }
     }
 }
@@ -128,7 +128,7 @@ impl Serialize for Seconds {
 }
 
 /// `00112233-4455-6677-8899-aabbccddeeff`
-pub(super) fn hyphenated(uuid: u128) -> String {
+pub(super) fn hyphenate(uuid: u128) -> String {
     let hex = format!("{uuid:032x}");
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }

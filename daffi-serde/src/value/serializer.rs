@@ -22,7 +22,7 @@ use super::{StructOrNumber, Value, tag};
 /// ```
 ///
 /// # Errors
-/// Those that the value itself makes; and for a number that came with all its digits
+/// The errors that the value itself makes; and one for a number that came with all its digits
 /// ([`tag::NUMBER`]) and is beyond the largest float.
 pub fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, Error> {
     value.serialize(ValueSerializer::new())

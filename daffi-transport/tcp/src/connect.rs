@@ -18,7 +18,7 @@ use tokio::{net::TcpStream, time::sleep};
 
 use crate::{
     resolve::{ResolveError, resolve},
-    socket::{all_failed, canonical, configure},
+    socket::{canonical, configure, join_failures},
 };
 
 /// How long an attempt to connect has before the next address is tried beside it (RFC 8305, section
@@ -73,11 +73,11 @@ pub fn check_to_connect(endpoint: &Endpoint) -> Result<(), EndpointError> {
     }
 }
 
-/// The same for who connects again and again: the address that gave way is tried last, by whatever
-/// attempt shares this order.
+/// Connects as [`connect_stream`] does, for who connects again and again: the address that gave way
+/// is tried last, by whatever attempt shares this order.
 ///
 /// # Errors
-/// Those of [`connect_stream`].
+/// The errors of [`connect_stream`].
 ///
 /// # Panics
 /// As [`connect_stream`] does.
@@ -95,7 +95,7 @@ pub async fn connect_stream_by(
             order.note(address);
             Ok((stream, canonical(address)))
         }
-        Err(failures) => Err(ConnectError::failed(endpoint, Phase::Connect, all_failed(failures))),
+        Err(failures) => Err(ConnectError::failed(endpoint, Phase::Connect, join_failures(failures))),
     }
 }
 
@@ -113,24 +113,24 @@ struct TriedAddresses {
 impl AddressOrder {
     /// The address to which the last stream went is tried last from now on.
     pub fn give_way(&self) {
-        let mut tried = self.tried();
+        let mut tried = self.lock();
         tried.gave_way = tried.last.or(tried.gave_way);
     }
 
     fn note(&self, address: SocketAddr) {
-        self.tried().last = Some(address);
+        self.lock().last = Some(address);
     }
 
     fn apply(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-        let gave_way = self.tried().gave_way;
-        // Those behind it are next, so that each is tried however many are of no use.
+        let gave_way = self.lock().gave_way;
+        // The addresses behind it are next, so that each is tried however many are of no use.
         if let Some(at) = addresses.iter().position(|address| Some(*address) == gave_way) {
             addresses.rotate_left(at + 1);
         }
         addresses
     }
 
-    fn tried(&self) -> MutexGuard<'_, TriedAddresses> {
+    fn lock(&self) -> MutexGuard<'_, TriedAddresses> {
         // Nothing in it can be half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,7 +185,7 @@ async fn first_of<T, F: Future<Output = io::Result<T>>>(
     }
 }
 
-/// Those of which nothing was heard, and behind them all that failed.
+/// The addresses of which nothing was heard, and behind them all that failed.
 fn with_silent(all: &[SocketAddr], failures: Vec<(SocketAddr, io::Error)>) -> Vec<(SocketAddr, io::Error)> {
     let silent = all.iter().copied().filter(|one| failures.iter().all(|(address, _)| address != one));
     let error = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {SILENCE_BESIDE_A_REFUSAL:?}"));

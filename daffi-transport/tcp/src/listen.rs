@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::{
     resolve::{ResolveError, resolve},
-    socket::{BACKLOG, all_failed, canonical, configure},
+    socket::{BACKLOG, canonical, configure, join_failures},
 };
 
 /// A listening TCP socket for an endpoint of any scheme, for transports that run on top of TCP.
@@ -54,7 +54,7 @@ impl StreamListener {
                 Err(error) => failures.push((address, error)),
             }
         }
-        Err(failed(all_failed(failures)))
+        Err(failed(join_failures(failures)))
     }
 
     /// Takes a socket that listens already and that whoever handed it over keeps: a supervisor,

@@ -36,7 +36,7 @@ impl TcpPath {
 
     /// The silence that a state seen at `now` tells of.
     fn judge(&mut self, state: &PathState, now: Instant) -> Option<Duration> {
-        let Some(asked_for) = state.asked_in_vain() else {
+        let Some(asked_for) = state.time_unanswered() else {
             self.asking = None;
             return None;
         };
@@ -78,7 +78,7 @@ struct PathState {
 
 impl PathState {
     /// For how long at least the system has asked in vain.
-    fn asked_in_vain(&self) -> Option<Duration> {
+    fn time_unanswered(&self) -> Option<Duration> {
         match (self.retransmits, self.probes) {
             (0, 0) => None,
             (0, _) => Some(Duration::ZERO),

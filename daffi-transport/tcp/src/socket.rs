@@ -35,7 +35,7 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// One error for all the addresses that were tried; with several, it names each.
-pub(crate) fn all_failed(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
+pub(crate) fn join_failures(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
     match (failures.pop(), failures.is_empty()) {
         (Some((_, only)), true) => only,
         (Some((address, last)), false) => {
@@ -66,8 +66,8 @@ mod tests {
     #[test]
     fn one_failure_stands_for_itself_and_several_are_listed() {
         let failure = |address: &str, text: &str| (address.parse().unwrap(), io::Error::other(text.to_owned()));
-        assert_eq!(all_failed(vec![failure("127.0.0.1:7", "no")]).to_string(), "no");
-        let both = all_failed(vec![failure("127.0.0.1:7", "no"), failure("[::1]:7", "never")]);
+        assert_eq!(join_failures(vec![failure("127.0.0.1:7", "no")]).to_string(), "no");
+        let both = join_failures(vec![failure("127.0.0.1:7", "no"), failure("[::1]:7", "never")]);
         assert_eq!(both.to_string(), "127.0.0.1:7: no; [::1]:7: never");
     }
 }

@@ -179,7 +179,7 @@ impl TlsError {
     }
 
     /// Names an error of an established stream.
-    pub(crate) fn named(error: io::Error) -> io::Error {
+    pub(crate) fn name_error(error: io::Error) -> io::Error {
         let kind = error.kind();
         match Self::of(error, None) {
             Self::Io(error) => error,
@@ -192,7 +192,7 @@ impl TlsError {
 mod tests {
     use super::*;
 
-    fn boxed() -> TlsCause {
+    fn cause() -> TlsCause {
         "a cause".into()
     }
 
@@ -219,18 +219,18 @@ mod tests {
             TlsError::Certificate { .. } => certificate(), Ok("make a usable one with");
             TlsError::NoCertificate => TlsError::NoCertificate, Ok("give it one that");
             TlsError::Refused { .. } => refused(), Ok("let it pin or trust this certificate");
-            TlsError::Tls(_) => TlsError::Tls(boxed()), Err("rustls says it; no person did it");
+            TlsError::Tls(_) => TlsError::Tls(cause()), Err("rustls says it; no person did it");
             TlsError::Io(_) => TlsError::Io(io()), Err("the system says it");
         };
         let settings: Vec<(_, _, _, Next)> = rows! { SettingsError:
             SettingsError::EmptyPath { .. } => SettingsError::EmptyPath { file: "CA file" }, Err("which path it is says where");
             SettingsError::Read { .. } => SettingsError::Read { file: file(), source: io() }, Err("its source says why; the command adds what to do");
-            SettingsError::Pem { .. } => SettingsError::Pem { file: file(), source: boxed() }, Err("its source says what is wrong where");
+            SettingsError::Pem { .. } => SettingsError::Pem { file: file(), source: cause() }, Err("its source says what is wrong where");
             SettingsError::Missing { .. } => SettingsError::Missing { file: file(), wanted: "certificate" }, Ok("holds no certificate in PEM form");
             SettingsError::Several { .. } => SettingsError::Several { file: file(), count: 2 }, Ok("only one can be pinned");
-            SettingsError::Unusable { .. } => SettingsError::Unusable { file: file(), source: boxed() }, Err("its source says why");
+            SettingsError::Unusable { .. } => SettingsError::Unusable { file: file(), source: cause() }, Err("its source says why");
             SettingsError::Mismatch { .. } => SettingsError::Mismatch { certificate: file(), key: file() }, Err("the two files are named");
-            SettingsError::Platform { .. } => SettingsError::Platform { source: boxed() }, Ok("name a CA file");
+            SettingsError::Platform { .. } => SettingsError::Platform { source: cause() }, Ok("name a CA file");
         };
         for (row, variant, said, next) in handshakes.into_iter().chain(settings) {
             assert_eq!(row, variant);

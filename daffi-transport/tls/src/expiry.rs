@@ -12,7 +12,7 @@ use x509_cert::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expiry {
     pub(crate) at: SystemTime,
-    /// The same as a person reads it.
+    /// The time as a person reads it.
     pub(crate) date: String,
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn is_signed_with(
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> bool {
     let key = SubjectPublicKeyInfoDer::from(write(SEQUENCE, key));
-    let (Some((message, algorithm, signature)), Some((key, bits))) = (signed(certificate), parts(&key)) else {
+    let (Some((message, algorithm, signature)), Some((key, bits))) = (split_signed(certificate), parts(&key)) else {
         return false;
     };
     let made_so = |known: &&&dyn SignatureVerificationAlgorithm| {
@@ -78,7 +78,7 @@ pub(crate) fn is_name(name: &[u8], anchored: &[u8]) -> bool {
 }
 
 /// What of a certificate is signed, the algorithm, and the signature (RFC 5280, 4.1).
-fn signed<'a>(certificate: &'a CertificateDer<'_>) -> Option<(&'a [u8], &'a [u8], &'a [u8])> {
+fn split_signed<'a>(certificate: &'a CertificateDer<'_>) -> Option<(&'a [u8], &'a [u8], &'a [u8])> {
     let (inside, []) = read(SEQUENCE, certificate)? else { return None };
     let (_, rest) = read(SEQUENCE, inside)?;
     let message = &inside[..inside.len() - rest.len()];

@@ -49,7 +49,7 @@ pub(crate) struct Pem {
 
 /// Without the marks that some editors put before UTF-8, and that stand in the middle of files that
 /// were joined: the section behind one would not be seen, which may be the certificate itself.
-fn unmarked(text: &[u8]) -> Vec<u8> {
+fn strip_marks(text: &[u8]) -> Vec<u8> {
     const MARK: &[u8] = b"\xef\xbb\xbf";
     let (mut kept, mut rest) = (Vec::with_capacity(text.len()), text);
     while let Some((first, behind)) = rest.split_first() {
@@ -71,13 +71,13 @@ impl Pem {
         }
         let file = format!("{what} {path:?}");
         match fs::read(path) {
-            Ok(text) => Ok(Self { file, text: unmarked(&text) }),
+            Ok(text) => Ok(Self { file, text: strip_marks(&text) }),
             Err(source) => Err(SettingsError::Read { file, source }),
         }
     }
 
     pub(crate) fn from_text(what: &'static str, text: &[u8]) -> Self {
-        Self { file: format!("given {what}"), text: unmarked(text) }
+        Self { file: format!("given {what}"), text: strip_marks(text) }
     }
 
     /// All certificates, in order, of which there is at least one.
@@ -86,7 +86,7 @@ impl Pem {
         match found {
             Ok(found) if found.is_empty() => Err(self.missing_bytes("certificate")),
             Ok(found) => Ok(found),
-            Err(source) => Err(self.damaged(source)),
+            Err(source) => Err(self.pem_error(source)),
         }
     }
 
@@ -112,7 +112,7 @@ impl Pem {
     pub(crate) fn key(&self) -> Result<PrivateKeyDer<'static>, SettingsError> {
         PrivateKeyDer::from_pem_slice(&self.text).map_err(|error| match error {
             pem::Error::NoItemsFound => self.missing_bytes("private key without a password"),
-            other => self.damaged(other),
+            other => self.pem_error(other),
         })
     }
 
@@ -124,7 +124,7 @@ impl Pem {
         SettingsError::Missing { file: self.file.clone(), wanted }
     }
 
-    fn damaged(&self, source: pem::Error) -> SettingsError {
+    fn pem_error(&self, source: pem::Error) -> SettingsError {
         SettingsError::Pem { file: self.file.clone(), source: source.into() }
     }
 }

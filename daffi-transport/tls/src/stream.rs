@@ -54,7 +54,7 @@ impl AsyncRead for TlsStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(match ready!(Pin::new(&mut self.0).poll_read(cx, buf)) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
-            result => result.map_err(TlsError::named),
+            result => result.map_err(TlsError::name_error),
         })
     }
 }

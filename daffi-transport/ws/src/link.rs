@@ -49,7 +49,7 @@ struct Writer(Arc<Mutex<Sink>>);
 impl LinkWriter for Writer {
     fn poll_write(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<usize, LinkError>> {
         let mut sink = self.0.lock();
-        if let Some(why) = sink.closed() {
+        if let Some(why) = sink.close_error() {
             return Poll::Ready(Err(why.clone()));
         }
         ready!(sink.poll_writer(cx, false))?;

@@ -149,7 +149,7 @@ impl LinkReader for Reader {
             Poll::Pending => {
                 let mut sink = self.sink.lock();
                 if let Some(pulse) = &mut self.pulse
-                    && sink.closed().is_none()
+                    && sink.close_error().is_none()
                     && let Poll::Ready(silence) = pulse.poll_silence(cx, &mut sink)
                 {
                     let rule = format!("no answer to a ping, silent for {:.1?}", silence?);

@@ -133,18 +133,18 @@ mod tests {
     const GOOD: &str = "GET /any?thing HTTP/1.1\r\nHost: node:5\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-    fn parsed(text: &str) -> Result<Option<(usize, UpgradeRequest)>, UpgradeRefusal> {
+    fn parse_text(text: &str) -> Result<Option<(usize, UpgradeRequest)>, UpgradeRefusal> {
         parse(&mut text.as_bytes().to_vec())
     }
 
     #[test]
     fn the_usual_request_is_taken_whole_and_no_sooner() {
-        let whole = parsed(&format!("{GOOD}more")).unwrap().unwrap();
+        let whole = parse_text(&format!("{GOOD}more")).unwrap().unwrap();
         // The example of RFC 6455, section 1.3.
         let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned();
         assert_eq!(whole, (GOOD.len(), UpgradeRequest { accept, host: "node:5".into(), origins: Vec::new() }));
         for end in 3..GOOD.len() {
-            assert_eq!(parsed(&GOOD[..end]), Ok(None));
+            assert_eq!(parse_text(&GOOD[..end]), Ok(None));
         }
     }
 
@@ -158,7 +158,7 @@ mod tests {
             "Host: node:5\r\nSec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Protocol: x\r\nContent-Length: 0",
         );
         for request in [loud, quiet, short_key, extras] {
-            assert!(matches!(parsed(&request), Ok(Some((size, _))) if size == request.len()), "{request}");
+            assert!(matches!(parse_text(&request), Ok(Some((size, _))) if size == request.len()), "{request}");
         }
     }
 
@@ -181,14 +181,14 @@ mod tests {
             ("Host: node:5", "Host: node:5\r\nTransfer-Encoding: chunked", "400", "no body"),
             ("Host: node:5\r\n", "Host: node:5\n", "400", "carriage return"),
         ] {
-            let refusal = parsed(&GOOD.replacen(from, to, 1)).unwrap_err();
+            let refusal = parse_text(&GOOD.replacen(from, to, 1)).unwrap_err();
             assert!(refusal.status.starts_with(status) && refusal.reason.contains(reason), "{to}: {refusal:?}");
         }
         for filler in [format!("X: {}\r\n", "y".repeat(MAX_HEAD_BYTES)), "X: y\r\n".repeat(MAX_HEADERS)] {
-            let refusal = parsed(&GOOD.replacen("Host", &format!("{filler}Host"), 1)).unwrap_err();
+            let refusal = parse_text(&GOOD.replacen("Host", &format!("{filler}Host"), 1)).unwrap_err();
             assert!(refusal.status.starts_with("431"), "{refusal:?}");
         }
         let endless = format!("GET /{}", "x".repeat(MAX_HEAD_BYTES));
-        assert!(parsed(&endless).unwrap_err().status.starts_with("431"));
+        assert!(parse_text(&endless).unwrap_err().status.starts_with("431"));
     }
 }

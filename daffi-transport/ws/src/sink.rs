@@ -64,7 +64,7 @@ impl Sink {
     }
 
     /// Why nothing can be sent any more.
-    pub(crate) fn closed(&self) -> Option<&LinkError> {
+    pub(crate) fn close_error(&self) -> Option<&LinkError> {
         self.closed.as_ref()
     }
 

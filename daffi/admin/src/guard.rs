@@ -100,7 +100,7 @@ impl Guard {
 pub(crate) struct AnotherToken(watch::Receiver<Option<String>>);
 
 impl AnotherToken {
-    pub(crate) async fn taken(&mut self) {
+    pub(crate) async fn await_take(&mut self) {
         // Without the guard nobody is let in by any.
         let _gone = self.0.changed().await;
     }

@@ -109,6 +109,6 @@ async fn live(State(shared): State<Shared>, headers: HeaderMap) -> Response {
         let event = page.next().await?;
         Some((Ok::<Bytes, Infallible>(event), page))
     });
-    let events = events.take_until(Box::pin(async move { another_token.taken().await }));
+    let events = events.take_until(Box::pin(async move { another_token.await_take().await }));
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(events.boxed())).into_response()
 }

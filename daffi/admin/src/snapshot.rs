@@ -70,8 +70,8 @@ impl Watched {
         self.needs.as_ref().and_then(|needs| (needs.0)().err())
     }
 
-    /// Those of its servers to which it is not connected.
-    fn unconnected(&self) -> Vec<String> {
+    /// Lists its servers to which it is not connected.
+    fn list_unconnected(&self) -> Vec<String> {
         let WatchedNode::Group(group) = &self.node else { return Vec::new() };
         let missed = group.clients().filter(|client| !client.is_connected());
         missed.map(|client| client.endpoint().to_string()).collect()
@@ -108,7 +108,7 @@ impl Watched {
             seconds: since.elapsed().as_secs(),
             ready: unready.is_none(),
             unready,
-            unconnected: self.unconnected(),
+            unconnected: self.list_unconnected(),
             endpoints,
             members,
             certificate_days: self.expires().map(|at| (at - now_seconds()) / 86_400.0),

@@ -26,7 +26,7 @@ impl fmt::Display for Address {
 }
 
 /// Reads endpoints at which another process can be reached.
-pub(crate) fn parsed(text: &str) -> Result<Address, String> {
+pub(crate) fn parse_address(text: &str) -> Result<Address, String> {
     let endpoints: Vec<_> = split(text)?.iter().map(|text| of_schemes(text, &SCHEMES)).collect::<Result<_, _>>()?;
     for (at, endpoint) in endpoints.iter().enumerate() {
         if endpoints[..at].contains(endpoint) {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<String>, String> {
-        parsed(text).map(|address| address.endpoints().iter().map(Endpoint::to_string).collect())
+        parse_address(text).map(|address| address.endpoints().iter().map(Endpoint::to_string).collect())
     }
 
     #[test]
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(read("tcp://a:1").unwrap(), ["tcp://a:1"]);
         assert_eq!(read("tcp://a:1,tls://b:2, ws://c:3/x").unwrap(), ["tcp://a:1", "tls://b:2", "ws://c:3/x"]);
         assert_eq!(read("unix:///run/a,b.sock,unix:///c").unwrap(), ["unix:///run/a,b.sock", "unix:///c"]);
-        assert_eq!(parsed("tcp://a:1,tcp://b:2").unwrap().to_string(), "tcp://a:1,tcp://b:2");
+        assert_eq!(parse_address("tcp://a:1,tcp://b:2").unwrap().to_string(), "tcp://a:1,tcp://b:2");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use daffi::{
 };
 
 use crate::{
-    address::{Address, parsed},
+    address::{Address, parse_address},
     contexts::{self, Contexts},
     failure::{Failure, not_read, of_settings},
     quantity::{Seconds, more_than_none},
@@ -53,7 +53,7 @@ impl Place {
     /// The address that is given, else that of the context that is named, that in the environment,
     /// or that of the context in use.
     pub(crate) fn address(&self, given: Option<&str>) -> Result<Address, Failure> {
-        given.map_or_else(|| self.default_address(None), |text| parsed(text).map_err(Failure::Usage))
+        given.map_or_else(|| self.default_address(None), |text| parse_address(text).map_err(Failure::Usage))
     }
 
     /// The address where none was given before the word `method`.
@@ -62,9 +62,8 @@ impl Place {
             return Contexts::load(&contexts::path()?)?.address(name);
         }
         match std::env::var(ADDRESS) {
-            Ok(text) if !text.is_empty() => {
-                parsed(&text).map_err(|error| Failure::Usage(format!("the environment variable {ADDRESS}: {error}")))
-            }
+            Ok(text) if !text.is_empty() => parse_address(&text)
+                .map_err(|error| Failure::Usage(format!("the environment variable {ADDRESS}: {error}"))),
             Err(std::env::VarError::NotUnicode(_)) => {
                 Err(Failure::Usage(format!("the environment variable {ADDRESS} is not text")))
             }
@@ -194,7 +193,7 @@ impl Connection {
     }
 
     /// These options for one of several connections, because two of one name evict each other.
-    pub(crate) fn numbered(&self, number: usize) -> Self {
+    pub(crate) fn with_number(&self, number: usize) -> Self {
         Self { name: self.name.as_ref().map(|name| format!("{name}-{number}")), ..self.clone() }
     }
 

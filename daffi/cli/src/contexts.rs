@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    address::{Address, parsed},
+    address::{Address, parse_address},
     failure::Failure,
     input::text,
 };
@@ -85,7 +85,7 @@ impl Contexts {
     pub(crate) fn address(&self, name: &str) -> Result<Address, Failure> {
         let advice = || format!("; `daffi context add {name} URL` saves one");
         let url = self.contexts.get(name).ok_or_else(|| self.unknown(name, &advice()))?;
-        parsed(url).map_err(|error| Failure::Usage(format!("the context {name}: {error}")))
+        parse_address(url).map_err(|error| Failure::Usage(format!("the context {name}: {error}")))
     }
 
     pub(crate) fn unknown(&self, name: &str, advice: &str) -> Failure {

@@ -24,7 +24,7 @@ pub(crate) enum Failure {
     CutOff(String),
     /// Ctrl-C or SIGTERM ended it.
     Interrupted(Signal),
-    /// The same of a call: that it was cancelled, and how far it was.
+    /// Ctrl-C or SIGTERM ended a call: that it was cancelled, and how far it was.
     Cancelled(Signal, String),
     /// Nobody reads stdout any more, as under `head`.
     PipeClosed,

@@ -27,7 +27,7 @@ impl Input {
         Self { text, stdin_taken: None }
     }
 
-    /// The same where stdin has items of the call.
+    /// The input of a call whose items stdin has.
     pub(crate) fn beside_items(text: bool) -> Self {
         Self { text, stdin_taken: Some("of which --items takes the lines") }
     }

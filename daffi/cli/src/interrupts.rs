@@ -104,7 +104,7 @@ impl Interrupts {
     }
 
     /// Waits for the first signal. Cancel safe.
-    pub(crate) async fn asked(&self) -> Signal {
+    pub(crate) async fn await_signal(&self) -> Signal {
         let mut first = self.first.clone();
         let signal = first.wait_for(Option::is_some).await.ok().and_then(|signal| *signal);
         match signal {
@@ -119,7 +119,7 @@ impl Interrupts {
         tokio::select! {
             biased;
             done = work => done,
-            signal = self.asked() => Err(Failure::Interrupted(signal)),
+            signal = self.await_signal() => Err(Failure::Interrupted(signal)),
         }
     }
 

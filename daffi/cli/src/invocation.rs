@@ -110,7 +110,7 @@ impl Invocation {
         self.read_with(place, input).await
     }
 
-    /// The same with what reads arguments.
+    /// Reads the words with what reads arguments.
     pub(crate) async fn read_with(self, place: &Place, input: Input) -> Result<Invoked, Failure> {
         let words = self.first.iter().chain(&self.second).chain(&self.rest).cloned().collect();
         let (address, words) = split(words, place)?;

@@ -20,7 +20,8 @@ pub(crate) enum ParseError {
     Json(serde_json::Error),
     /// It is JSON, and means nothing.
     Value(String),
-    /// The same of an object with the key of a tag, and how a map with that key is written.
+    /// It is an object with the key of a tag, and means nothing: what it is, and how a map with
+    /// that key is written.
     Tag { what: String, instead: String },
 }
 

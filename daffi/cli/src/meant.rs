@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::{failure::Failure, input::Input};
 
-    fn refused(text: &str) -> String {
+    fn refusal_of(text: &str) -> String {
         match Input::default().argument(text) {
             Err(Failure::Usage(sentence)) => sentence,
             other => panic!("{text}: {other:?}"),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     /// What a shell makes of the words that are advised behind `before`, read as an argument.
-    fn pasted(sentence: &str, before: &str, behind: &str) -> Value {
+    fn paste(sentence: &str, before: &str, behind: &str) -> Value {
         let advice = sentence.split_once(before).and_then(|(_, rest)| rest.split_once(behind));
         let (advice, _) = advice.unwrap_or_else(|| panic!("no {before} in {sentence}"));
         let shell = Command::new("sh").args(["-c", &format!("printf '%s\\n' {advice}")]).output().unwrap();
@@ -215,11 +215,11 @@ mod tests {
 
     #[track_caller]
     fn is_advised(text: &str, value: &Value) {
-        let sentence = refused(text);
-        let advised = pasted(&sentence, "write ", " for the value");
+        let sentence = refusal_of(text);
+        let advised = paste(&sentence, "write ", " for the value");
         // NaN equals nothing.
         assert_eq!(format!("{advised:?}"), format!("{value:?}"), "{sentence}");
-        assert_eq!(pasted(&sentence, "and ", " or --text"), text.into(), "{sentence}");
+        assert_eq!(paste(&sentence, "and ", " or --text"), text.into(), "{sentence}");
     }
 
     #[test]
@@ -277,25 +277,25 @@ mod tests {
         for text in
             ["1j", "(1+2j)", "-0.5e3-1j", "set()", "Decimal('1.5')", "datetime.date(2024, 2, 29)", "uuid.UUID('00')"]
         {
-            let sentence = refused(text);
+            let sentence = refusal_of(text);
             assert!(sentence.contains("which no JSON is: send what the callback can make it of"), "{sentence}");
-            assert_eq!(pasted(&sentence, "or write ", " or --text"), text.into(), "{sentence}");
+            assert_eq!(paste(&sentence, "or write ", " or --text"), text.into(), "{sentence}");
         }
     }
 
     #[test]
     fn what_begins_like_json_and_is_none_is_quoted_for_a_shell() {
         for text in ["[1,", "{'a': 1}", "\"it's", "  {a: 1}", "[1], \"k\": {}", "[\"\u{1b}\u{9b}\n'\"", "{\"a\":1"] {
-            let sentence = refused(text);
+            let sentence = refusal_of(text);
             assert!(sentence.contains("begins like JSON and is none"), "{sentence}");
-            assert_eq!(pasted(&sentence, "or write ", " or --text"), text.into(), "{sentence}");
+            assert_eq!(paste(&sentence, "or write ", " or --text"), text.into(), "{sentence}");
             let last = sentence.rsplit_once("or write").unwrap().1;
             assert!(Shown::new(last).is_plain(), "it comes to a terminal as it is: {last:?}");
         }
-        assert!(refused("[True]").contains("(True is true in JSON)"));
-        assert!(refused("[-Infinity]").contains(r#"and -Infinity {"$float": "-inf"})"#));
-        assert!(refused("['a']").contains("(JSON has double quotes only)"));
-        let long = refused(&format!("[{}", "x".repeat(1000)));
+        assert!(refusal_of("[True]").contains("(True is true in JSON)"));
+        assert!(refusal_of("[-Infinity]").contains(r#"and -Infinity {"$float": "-inf"})"#));
+        assert!(refusal_of("['a']").contains("(JSON has double quotes only)"));
+        let long = refusal_of(&format!("[{}", "x".repeat(1000)));
         assert!(long.contains("write it in double quotes, as JSON has it, or --text") && long.len() < 600, "{long}");
     }
 
@@ -306,10 +306,10 @@ mod tests {
             (r#"{"$float": [1]}"#, Value::Map(vec![("$float".into(), vec![1].into())].into())),
             (r#"{"$map": {}}"#, Value::Map(vec![("$map".into(), Value::Map(vec![].into()))].into())),
         ] {
-            let sentence = refused(text);
+            let sentence = refusal_of(text);
             assert!(!sentence.contains("begins like JSON"), "{sentence}");
-            assert_eq!(pasted(&sentence, "or write ", " for a map with that key"), value, "{sentence}");
-            assert_eq!(pasted(&sentence, "and ", " or --text"), text.into(), "{sentence}");
+            assert_eq!(paste(&sentence, "or write ", " for a map with that key"), value, "{sentence}");
+            assert_eq!(paste(&sentence, "and ", " or --text"), text.into(), "{sentence}");
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn answer(text: &str) -> io::Result<()> {
 }
 
 /// Writes a line with colours to stdout, without them where that is no terminal.
-pub(crate) fn styled(text: &str) -> io::Result<()> {
+pub(crate) fn print_styled(text: &str) -> io::Result<()> {
     line(&mut anstream::stdout().lock(), text)
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn raw(bytes: &[u8]) -> io::Result<()> {
 
 /// Resolves when the other end of the pipe that stdout is was closed, so that nobody reads what is
 /// written there. A file has no other end.
-pub(crate) async fn closed() {
+pub(crate) async fn await_closed() {
     // A copy, because this one is closed. It is only waited for, so that it may well be no pipe.
     let copy = io::stdout().as_fd().try_clone_to_owned();
     let is_closed = match copy.and_then(Sender::from_owned_fd_unchecked) {
@@ -84,9 +84,9 @@ pub(crate) async fn closed() {
 
 /// Writes `error:` and a sentence to stderr.
 pub(crate) fn complain(sentence: &str) {
-    let text = on_lines(&format!("error: {}", shown(sentence)));
+    let text = on_lines(&format!("error: {}", show(sentence)));
     let text = text.strip_prefix("error:").unwrap_or(&text);
-    let red = if coloured() { Style::new().bold().fg_color(Some(AnsiColor::Red.into())) } else { Style::new() };
+    let red = if is_coloured() { Style::new().bold().fg_color(Some(AnsiColor::Red.into())) } else { Style::new() };
     write_err(&format!("{red}error:{red:#}{text}\n"));
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn complain_in_json(sentence: &str, code: u8) {
         exit_code: u8,
     }
     let mut line = Vec::new();
-    let complaint = Complaint { error: &shown(sentence), exit_code: code };
+    let complaint = Complaint { error: &show(sentence), exit_code: code };
     let _infallible = escaped::write_json(&complaint, false, &mut line);
     line.push(b'\n');
     let _unread = stderr().write_all(&line);
@@ -115,7 +115,7 @@ fn write_err(line: &str) {
 }
 
 /// Whether stderr takes colours.
-pub(crate) fn coloured() -> bool {
+pub(crate) fn is_coloured() -> bool {
     io::stderr().is_terminal() && anstream::stderr().current_choice() != anstream::ColorChoice::Never
 }
 
@@ -161,6 +161,6 @@ fn columns(stream: &(impl IsTerminal + AsFd)) -> Option<u16> {
 const SENTENCE: usize = 4 * Shown::MOST;
 
 /// Shows a text that comes from another node, or has one in it, on one line.
-fn shown(text: &str) -> String {
+fn show(text: &str) -> String {
     Shown::new(text).at_most(SENTENCE).to_string()
 }

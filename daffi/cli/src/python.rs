@@ -19,7 +19,7 @@ pub(crate) fn literal(text: &str) -> Option<Literal> {
     let mark = &quoted[..1];
     let within = quoted[1..].strip_suffix(mark)?;
     let (is_raw, is_bytes) = (prefix.contains('r'), prefix.contains('b'));
-    let chars = if is_raw { within.chars().collect() } else { unescaped(within)? };
+    let chars = if is_raw { within.chars().collect() } else { unescape(within)? };
     if !is_bytes {
         return Some(Literal::Text(chars.into_iter().collect()));
     }
@@ -27,7 +27,7 @@ pub(crate) fn literal(text: &str) -> Option<Literal> {
 }
 
 /// The characters for which a text with escapes of Python stands. `None`: Python writes none such.
-fn unescaped(text: &str) -> Option<Vec<char>> {
+fn unescape(text: &str) -> Option<Vec<char>> {
     let (mut all, mut chars) = (Vec::new(), text.chars());
     while let Some(c) = chars.next() {
         if c != '\\' {

@@ -132,7 +132,7 @@ const WEB: [&str; 4] = ["tcp", "tls", "fd", "tls+fd"];
 const WEB_RULE: &str = "WebSockets are taken at tcp:// and tls://; listen there, or leave it out";
 
 /// When silent WebSocket peers are pinged, if not as by default.
-pub(crate) fn pinged(given: Keepalive, endpoints: &[Endpoint]) -> Result<Option<Keepalive>, Failure> {
+pub(crate) fn ping_settings(given: Keepalive, endpoints: &[Endpoint]) -> Result<Option<Keepalive>, Failure> {
     ws_ping(given, endpoints, &WEB, WEB_RULE)
 }
 
@@ -213,7 +213,7 @@ impl LostSockets {
 /// Looks whether the sockets are where they were made, and says when one is not: nobody can connect
 /// by it any more. To be given up when the node stops, which removes them.
 pub(crate) fn watch_sockets(endpoints: &[Endpoint], found: LostSockets) -> impl Future<Output = ()> + 'static {
-    let sockets = endpoints.iter().filter(|at| at.scheme() == "unix").cloned().map(Socket::found);
+    let sockets = endpoints.iter().filter(|at| at.scheme() == "unix").cloned().map(Socket::new);
     let mut sockets: Vec<_> = sockets.collect();
     async move {
         while !sockets.is_empty() {
@@ -241,7 +241,7 @@ struct Socket {
 }
 
 impl Socket {
-    fn found(at: Endpoint) -> Self {
+    fn new(at: Endpoint) -> Self {
         Self { file: file_at(&at), at, is_lost: false }
     }
 
@@ -304,7 +304,7 @@ pub(crate) async fn until_ended(
     supervisor::tell(News::Ready);
     tokio::spawn(supervisor::keep_telling());
     let stopping = async {
-        interrupts.asked().await;
+        interrupts.await_signal().await;
         tokio::select! {
             () = stop => {}
             never = supervisor::keep_stopping() => match never {},
@@ -313,7 +313,7 @@ pub(crate) async fn until_ended(
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
-        how = join => ended(how, name),
+        how = join => report_end(how, name),
         never = stopping => match never {},
         never = signals => match never {},
     }
@@ -333,7 +333,7 @@ pub(crate) async fn log_members(mut events: impl Stream<Item = MemberEvent> + Un
 }
 
 /// How a node's end is told.
-fn ended(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
+fn report_end(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
     match how {
         Ok(Ended::Evicted) => {
             Err(Failure::NoConnection(format!("a newer connection took the name {name}: choose another --name")))

@@ -25,7 +25,7 @@ pub(crate) fn shown_table<'a>(
     rows: impl Iterator<Item = (String, &'a [String])>,
     width: Option<u16>,
 ) -> String {
-    let rows: Vec<_> = rows.map(|(name, words)| (name, listed(words))).collect();
+    let rows: Vec<_> = rows.map(|(name, words)| (name, join_words(words))).collect();
     let longest = rows.iter().map(|(name, _)| columns(name)).chain([columns(name)]).max().unwrap_or(0);
     let indent = longest + GAP;
     let (width, below) = match width.map(usize::from) {
@@ -42,7 +42,7 @@ pub(crate) fn shown_table<'a>(
     lines
 }
 
-fn listed(words: &[String]) -> String {
+fn join_words(words: &[String]) -> String {
     if words.is_empty() {
         return "-".to_owned();
     }

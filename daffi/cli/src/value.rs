@@ -33,9 +33,9 @@ pub(crate) struct Json<'a>(pub(crate) &'a Value);
 impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Value::Bytes(bytes) => tagged(BYTES_KEY, &BASE64_STANDARD.encode(bytes), serializer),
+            Value::Bytes(bytes) => serialize_tagged(BYTES_KEY, &BASE64_STANDARD.encode(bytes), serializer),
             Value::Float(value) if !value.is_finite() => {
-                tagged(FLOAT_KEY, &value.to_string().to_lowercase(), serializer)
+                serialize_tagged(FLOAT_KEY, &value.to_string().to_lowercase(), serializer)
             }
             Value::Complex(real, imaginary) => {
                 serializer.collect_seq([Value::Float(*real), Value::Float(*imaginary)].iter().map(Json))
@@ -75,7 +75,7 @@ impl Serialize for Pairs<'_> {
     }
 }
 
-fn tagged<S: Serializer>(key: &str, text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_tagged<S: Serializer>(key: &str, text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry(key, text)?;
     map.end()

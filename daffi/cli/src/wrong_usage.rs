@@ -13,7 +13,7 @@ pub(crate) fn report(error: &clap::Error, args: impl Iterator<Item = OsString>) 
     let json = words.iter().any(|word| word == "--json");
     let joined = negative(error, &words);
     let error = joined.as_ref().unwrap_or(error);
-    let escaped = escaped(error, &words);
+    let escaped = escape_words(error, &words);
     let error = escaped.as_ref().unwrap_or(error);
     let told = match misread(error, &words) {
         Some(failure) => Some(failure),
@@ -35,7 +35,7 @@ pub(crate) fn report(error: &clap::Error, args: impl Iterator<Item = OsString>) 
 
 /// What clap says of the same words where those that would forge a line or steer the terminal are
 /// escaped: it repeats words as they are.
-fn escaped(error: &clap::Error, words: &[String]) -> Option<clap::Error> {
+fn escape_words(error: &clap::Error, words: &[String]) -> Option<clap::Error> {
     let shown = |word: &String| Shown::new(word).at_most(usize::MAX).to_string();
     let are_plain = words.iter().all(|word| Shown::new(word).at_most(usize::MAX).is_plain());
     if are_plain || !error.use_stderr() {

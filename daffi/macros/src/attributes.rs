@@ -11,7 +11,7 @@ pub(crate) fn take(attrs: &mut Vec<Attribute>, name: &str) -> Vec<Attribute> {
 }
 
 /// The attributes with one of these names.
-pub(crate) fn named<'a>(attrs: &'a [Attribute], names: &'a [&str]) -> impl Iterator<Item = &'a Attribute> {
+pub(crate) fn find_named<'a>(attrs: &'a [Attribute], names: &'a [&str]) -> impl Iterator<Item = &'a Attribute> {
     attrs.iter().filter(move |attr| names.iter().any(|name| attr.path().is_ident(name)))
 }
 

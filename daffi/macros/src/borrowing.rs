@@ -32,7 +32,7 @@ impl<'a> Lent<'a> {
                 _ => return None,
             },
         };
-        types::lent(ty).map(|reference| Self { name, lifetime: reference.lifetime.as_ref() })
+        types::lent_reference(ty).map(|reference| Self { name, lifetime: reference.lifetime.as_ref() })
     }
 
     /// Whether a lifetime of the result is this one.

@@ -100,7 +100,7 @@ impl Params {
         })
     }
 
-    /// Those that are arguments of the call, in order.
+    /// The parameters that are arguments of the call, in order.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Param> {
         self.all.iter().filter(|param| !matches!(param.role, Role::Context { .. }))
     }
@@ -115,7 +115,7 @@ impl Param {
     fn read(typed: &mut PatType, errors: &mut Errors) -> Option<Self> {
         let defaults = attributes::take(&mut typed.attrs, "default");
         let default = read_default(&defaults, errors);
-        for cfg in attributes::named(&typed.attrs, &["cfg", "cfg_attr"]) {
+        for cfg in attributes::find_named(&typed.attrs, &["cfg", "cfg_attr"]) {
             errors.at(cfg, "the parameters of a callback can't depend on `cfg`: put it on the whole callback");
         }
         let role = role(&typed.ty, default, errors);
@@ -142,7 +142,7 @@ impl Param {
             return Some(quote_spanned!(span=> #daffi::__private::Defaulted<#daffi::__private::Given<#item>>));
         }
         let Role::Argument { passing, default } = &self.role else { return None };
-        let owned = passing.owned();
+        let owned = passing.read_type();
         let checked = quote_spanned!(span=> #daffi::__private::Checked<#owned>);
         Some(match default {
             Some(_) => quote_spanned!(span=> #daffi::__private::Defaulted<#checked>),
@@ -164,7 +164,7 @@ impl Param {
     /// Puts the default in place of a missing argument.
     pub(crate) fn fill_in(&self, local: &Ident) -> Option<TokenStream> {
         let Role::Argument { passing, default: Some(default) } = &self.role else { return None };
-        let (owned, at_default) = (passing.owned(), root(default.span()));
+        let (owned, at_default) = (passing.read_type(), root(default.span()));
         let value = match (passing, default) {
             // Text stands for any type that is made of text.
             (Passing::Owned(_) | Passing::Ref(_), Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => {
@@ -222,7 +222,7 @@ impl Param {
     /// The type of [`send_owned`](Self::send_owned); `None`: it is no argument.
     pub(crate) fn owned_type(&self) -> Option<TokenStream> {
         let Role::Argument { passing, .. } = &self.role else { return None };
-        Some(passing.owned())
+        Some(passing.read_type())
     }
 
     /// The expression that makes a value that can be kept of what a typed client's method was
@@ -273,19 +273,19 @@ impl Passing {
             return match types::peel(&reference.elem) {
                 elem if types::is_name(elem, "str") => Self::Str,
                 Type::Slice(slice) if types::is_name(&slice.elem, "u8") => Self::Bytes,
-                Type::Slice(slice) => Self::Slice(owned(&slice.elem, errors)),
-                elem => Self::Ref(owned(elem, errors)),
+                Type::Slice(slice) => Self::Slice(make_owned(&slice.elem, errors)),
+                elem => Self::Ref(make_owned(elem, errors)),
             };
         }
         match optional_reference(ty) {
             Some(elem) if types::is_name(elem, "str") => Self::OptionalStr,
             Some(Type::Slice(slice)) if types::is_name(&slice.elem, "u8") => Self::OptionalBytes,
-            _ => Self::Owned(owned(ty, errors)),
+            _ => Self::Owned(make_owned(ty, errors)),
         }
     }
 
     /// The type that is read and that the wrapper owns.
-    fn owned(&self) -> TokenStream {
+    fn read_type(&self) -> TokenStream {
         let daffi = root(Span::call_site());
         match self {
             Self::Owned(ty) | Self::Ref(ty) => ty.to_token_stream(),
@@ -299,7 +299,7 @@ impl Passing {
 }
 
 /// The type as the wrapper names it, which owns its data.
-fn owned(ty: &Type, errors: &mut Errors) -> Type {
+fn make_owned(ty: &Type, errors: &mut Errors) -> Type {
     types::check_parameter(ty, errors);
     types::with_static_lifetimes(ty)
 }
@@ -328,7 +328,7 @@ fn role(ty: &Type, default: Option<Expr>, errors: &mut Errors) -> Role {
         if default.is_some() {
             errors.at(ty, "arguments that come one by one have no default: none is an empty stream");
         }
-        return Role::Items(owned(item, errors));
+        return Role::Items(make_owned(item, errors));
     }
     Role::Argument { passing: Passing::read(ty, errors), default }
 }

@@ -35,12 +35,12 @@ pub(crate) fn set(path: Path) {
 pub(crate) fn root(span: Span) -> TokenStream {
     SAID.with_borrow(|said| match said {
         None => quote_spanned!(span=> ::daffi),
-        Some(path) => path.to_token_stream().into_iter().map(|token| placed(token, span)).collect(),
+        Some(path) => path.to_token_stream().into_iter().map(|token| place(token, span)).collect(),
     })
 }
 
 /// The token, which means what it meant where it was written.
-fn placed(mut token: TokenTree, span: Span) -> TokenTree {
+fn place(mut token: TokenTree, span: Span) -> TokenTree {
     token.set_span(token.span().located_at(span));
     token
 }
@@ -52,7 +52,7 @@ mod tests {
     use super::within;
 
     /// What is written for these tokens, as text.
-    fn written(expand: fn(TokenStream, TokenStream) -> TokenStream, options: &str, item: &str) -> String {
+    fn expand_text(expand: fn(TokenStream, TokenStream) -> TokenStream, options: &str, item: &str) -> String {
         within(|| expand(options.parse().unwrap(), item.parse().unwrap()).to_string())
     }
 
@@ -67,12 +67,12 @@ mod tests {
                       fn l(&self, v: Value); }";
         let (callback, of_trait) = (crate::callback::expand as fn(_, _) -> _, crate::remote::expand as fn(_, _) -> _);
         for (expand, item) in [(callback, all), (callback, class), (callback, locked), (of_trait, remote)] {
-            let said = written(expand, "crate = crate::rpc", item);
+            let said = expand_text(expand, "crate = crate::rpc", item);
             assert!(said.contains("crate :: rpc ::") && !said.contains("daffi ::"), "{said}");
             assert!(!said.contains("compile_error"), "{said}");
-            assert!(written(expand, "", item).contains(":: daffi ::"), "it is forgotten");
+            assert!(expand_text(expand, "", item).contains(":: daffi ::"), "it is forgotten");
         }
-        let list = written(|_, list| crate::list::expand(list), "", "crate = rpc; a, b::c");
+        let list = expand_text(|_, list| crate::list::expand(list), "", "crate = rpc; a, b::c");
         assert!(list.starts_with("rpc :: Callbacks") && !list.contains("compile_error"), "{list}");
     }
 }

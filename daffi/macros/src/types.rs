@@ -54,7 +54,7 @@ pub(crate) fn stream_item(ty: &Type) -> Option<&Type> {
 }
 
 /// The reference of `&T` and `Option<&T>`, which is to what the function does not own.
-pub(crate) fn lent(ty: &Type) -> Option<&TypeReference> {
+pub(crate) fn lent_reference(ty: &Type) -> Option<&TypeReference> {
     let ty = match last_segment(ty).filter(|last| last.ident == "Option") {
         Some(option) => first_argument(option)?,
         None => ty,

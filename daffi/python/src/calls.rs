@@ -190,7 +190,7 @@ impl Begin<'_> {
         let rpc = self.to_one();
         let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&node, timeout).await;
+            await_connection(&node, timeout).await;
             Ok(Outcome::Value(rpc.call(&method, payload).await?))
         })
     }
@@ -199,7 +199,7 @@ impl Begin<'_> {
         let rpc = self.to_one();
         let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&node, timeout).await;
+            await_connection(&node, timeout).await;
             let mut results = rpc.results::<Received>(&method, payload).await?;
             let first = if results.is_stream() { None } else { results.next().await.transpose()? };
             // What ends before its first result is an empty stream.
@@ -212,7 +212,7 @@ impl Begin<'_> {
         let rpc = self.to_one();
         let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&node, timeout).await;
+            await_connection(&node, timeout).await;
             let (mut sender, results) = rpc.duplex::<Written, Received>(&method, payload).await?;
             let source = Source::new(results);
             let told = Arc::downgrade(&source);
@@ -243,7 +243,7 @@ impl Begin<'_> {
         let rpc = self.to_one();
         let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&node, timeout).await;
+            await_connection(&node, timeout).await;
             Ok(Outcome::Value(rpc.try_send(&method, payload, items).await?))
         })
     }
@@ -256,7 +256,7 @@ impl Begin<'_> {
         let rpc = self.settings.headers().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
         let Self { node, method, .. } = self;
         Box::pin(async move {
-            connected(&node, None).await;
+            await_connection(&node, None).await;
             rpc.call(&method, payload).await?;
             Ok(Outcome::Nothing)
         })
@@ -273,7 +273,7 @@ impl Begin<'_> {
         let cast = self.settings.headers().fold(cast, |cast, (key, value)| cast.header(key, value));
         let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&node, timeout).await;
+            await_connection(&node, timeout).await;
             Ok(Outcome::Answers(cast.call(&method, payload).await?))
         })
     }
@@ -285,7 +285,7 @@ impl Begin<'_> {
         }
         let Self { node, method, .. } = self;
         Box::pin(async move {
-            connected(&node, None).await;
+            await_connection(&node, None).await;
             cast.call(&method, payload).await?;
             Ok(Outcome::Nothing)
         })
@@ -301,7 +301,7 @@ impl Begin<'_> {
         }
         let Self { node, method, timeout, .. } = self;
         Box::pin(async move {
-            connected(&node, timeout).await;
+            await_connection(&node, timeout).await;
             let (chunks, failed) = items.until_failure();
             finish(stream.send(&method, chunks).await, &failed)
         })
@@ -314,7 +314,7 @@ impl Begin<'_> {
         }
         let Self { node, method, .. } = self;
         Box::pin(async move {
-            connected(&node, None).await;
+            await_connection(&node, None).await;
             let (chunks, failed) = items.until_failure();
             finish(stream.send(&method, chunks).await, &failed)
         })
@@ -334,7 +334,7 @@ fn finish(sent: Result<u64, StreamError>, failed: &parking_lot::Mutex<Option<PyE
 
 /// Waits a moment for a connection that is being made anew: a call finds a server that was
 /// restarted, as one of 3.0.1 does.
-async fn connected(node: &Client<Unread>, timeout: Option<Duration>) {
+async fn await_connection(node: &Client<Unread>, timeout: Option<Duration>) {
     if !node.is_connected() {
         let within = timeout.map_or(RECONNECTING, |timeout| timeout.min(RECONNECTING));
         let _the_call_says_it = tokio::time::timeout(within, node.wait_for_connection()).await;

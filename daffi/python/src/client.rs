@@ -129,7 +129,7 @@ impl ClientNode {
         waiting::block(py, &self.engine, waiting)?.map_err(|failure| failure.raise(py)).map(drop)
     }
 
-    /// The same, told at the desk.
+    /// Waits for members, and tells it at the desk.
     #[pyo3(signature = (desk, names, timeout=None))]
     fn wait_for_members_later<'py>(
         &self,
@@ -211,14 +211,14 @@ impl ClientNode {
             tokio::select! {
                 biased;
                 _ = node.join() => true,
-                () = lost(&node, lost_after) => false,
+                () = await_loss(&node, lost_after) => false,
             }
         })
     }
 }
 
 /// Waits until there was no connection for so long.
-async fn lost(node: &Client<Unread>, after: Option<Duration>) {
+async fn await_loss(node: &Client<Unread>, after: Option<Duration>) {
     let Some(after) = after else { return pending().await };
     let mut state = node.state();
     loop {

@@ -37,7 +37,7 @@ impl Failure {
         made.unwrap_or_else(|error| error.into_value(py).into_bound(py).into_any())
     }
 
-    /// The same, to be raised.
+    /// The exception, to be raised.
     pub(crate) fn raise(self, py: Python<'_>) -> PyErr {
         PyErr::from_value(self.into_python(py))
     }

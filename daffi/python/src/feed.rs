@@ -126,7 +126,7 @@ impl Feed {
         desk.begin(py, &*engine()?, async move { Ok(Outcome::Taken(put.await)) })
     }
 
-    /// The same, waiting here.
+    /// Puts one in, and waits here.
     fn put_here(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         let put = self.putting(value)?;
         waiting::block(py, &*engine()?, put)

@@ -162,7 +162,7 @@ impl FormatSet for Unread {
         if !self.contains(id) {
             return Err(SerdeError::UnknownFormat(id));
         }
-        if !sink.shared(&body.bytes) {
+        if !sink.offer_shared(&body.bytes) {
             return self.0.decode_args(id, body, sink);
         }
         let [_, format, text] = [RAW_PARAMS[0], RAW_PARAMS[1], RAW_PARAMS[2]];

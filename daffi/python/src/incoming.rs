@@ -16,13 +16,13 @@ use crate::{
     payload, waiting,
 };
 
-type Source = Arc<Mutex<Option<Incoming<Received>>>>;
+type SharedIncoming = Arc<Mutex<Option<Incoming<Received>>>>;
 
 /// Arguments that come one by one.
 #[pyclass(frozen, module = "daffi_rs._daffi_rs")]
 pub(crate) struct ItemsIn {
     /// Taken only as it is dropped.
-    source: Option<Source>,
+    source: Option<SharedIncoming>,
     engine: Arc<Engine>,
     inbox: Arc<Inbox>,
     nudge: Arc<AtomicWaker>,
@@ -49,7 +49,7 @@ impl ItemsIn {
         Self { source, engine, inbox: Arc::clone(inbox), nudge: Arc::clone(nudge) }
     }
 
-    fn source(&self) -> PyResult<&Source> {
+    fn source(&self) -> PyResult<&SharedIncoming> {
         self.engine.check("iterator of arguments")?;
         Ok(self.source.as_ref().expect("only a drop takes it"))
     }

@@ -6,7 +6,7 @@ use daffi_core::NodeConfig;
 use daffi_wire::FormatId;
 use pyo3::{exceptions::PyValueError, intern, prelude::*, types::PyFloat};
 
-use crate::{formats::format_of, serving::begun};
+use crate::{formats::format_of, serving::begin_limit};
 
 /// The settings of a node, as attributes of an object of Python.
 #[derive(FromPyObject)]
@@ -37,9 +37,9 @@ pub(crate) struct Tls {
 }
 
 impl NodeOptions {
-    /// The same as the engine takes it.
+    /// The options as the engine takes them.
     pub(crate) fn config(&self, mut config: NodeConfig) -> PyResult<NodeConfig> {
-        config = config.workers(begun(self.workers));
+        config = config.workers(begin_limit(self.workers));
         if let Some(grace) = self.grace {
             config = config.grace(seconds("grace", grace)?);
         }

@@ -59,7 +59,7 @@ pub(crate) struct Outlet {
     inbox: Arc<Inbox>,
 }
 
-/// The same as the caller takes them.
+/// The results of a call as the caller takes them.
 pub(crate) struct Flow {
     number: u64,
     shelf: Arc<Mutex<Shelf>>,

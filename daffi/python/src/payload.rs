@@ -51,14 +51,14 @@ functions! {
     plain: "plain"
 }
 
-fn known(number: u8) -> PyResult<FormatId> {
+fn require_format(number: u8) -> PyResult<FormatId> {
     format_of(number).ok_or_else(|| {
         PyValueError::new_err(format!("serde is {number}: it must be SerdeFormat.OPAQUE, JSON, PICKLE or MSGPACK"))
     })
 }
 
 /// Bytes of Python as bytes of the engine.
-fn shared(bytes: &Bound<'_, PyBytes>) -> Bytes {
+fn share_bytes(bytes: &Bound<'_, PyBytes>) -> Bytes {
     if bytes.as_bytes().len() < SHARE_FROM {
         return Bytes::copy_from_slice(bytes.as_bytes());
     }
@@ -116,7 +116,7 @@ pub(crate) fn write_arguments(
     let _visit = Visit::here(py)?;
     let none = PyDict::new(py);
     let kwargs = kwargs.unwrap_or(&none);
-    match known(number)? {
+    match require_format(number)? {
         FormatId::PICKLE => pickle(&(args, kwargs).into_pyobject(py)?.into_any()),
         FormatId::JSON => json(&PyList::new(py, args.iter())?.into_any(), kwargs),
         FormatId::MSGPACK => msgpack(args, kwargs),
@@ -142,7 +142,7 @@ pub(crate) fn write_result(number: u8, value: &Bound<'_, PyAny>) -> PyResult<Wri
     let py = value.py();
     let _visit = Visit::here(py)?;
     let (args, kwargs) = (PyTuple::new(py, [value])?, PyDict::new(py));
-    match known(number)? {
+    match require_format(number)? {
         FormatId::PICKLE => pickle(&(args, kwargs).into_pyobject(py)?.into_any()),
         FormatId::JSON => json(&PyList::new(py, [value])?.into_any(), &kwargs),
         FormatId::MSGPACK => msgpack(&args, &kwargs),
@@ -152,7 +152,7 @@ pub(crate) fn write_result(number: u8, value: &Bound<'_, PyAny>) -> PyResult<Wri
 
 fn pickle(both: &Bound<'_, PyAny>) -> PyResult<Written> {
     let bytes = pickled(both.py())?.call1((both,))?;
-    Ok(Written { bytes: shared(bytes.cast::<PyBytes>()?), text: false })
+    Ok(Written { bytes: share_bytes(bytes.cast::<PyBytes>()?), text: false })
 }
 
 fn json(args: &Bound<'_, PyAny>, kwargs: &Bound<'_, PyDict>) -> PyResult<Written> {
@@ -179,7 +179,7 @@ fn msgpack(args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> PyResult<Wr
 
 fn opaque(value: &Bound<'_, PyAny>) -> PyResult<Written> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
-        return Ok(Written { bytes: shared(bytes), text: false });
+        return Ok(Written { bytes: share_bytes(bytes), text: false });
     }
     if let Ok(bytes) = value.cast::<PyByteArray>() {
         return Ok(Written { bytes: bytes.to_vec().into(), text: false });
@@ -312,13 +312,13 @@ const MOST_OF_A_BYTE: usize = 224;
 fn is_light(value: &Value, len: usize) -> bool {
     let (each, beside) = ALLOWED;
     len.saturating_mul(MOST_OF_A_BYTE - each) <= beside
-        || held(value) <= len.saturating_mul(each).saturating_add(beside)
+        || sum_held(value) <= len.saturating_mul(each).saturating_add(beside)
 }
 
 /// What the containers of a value take in Python, which are much more there than in a pickle. Text
 /// and numbers are not.
-fn held(value: &Value) -> usize {
-    let all = |values: &[Value]| values.iter().map(held).sum::<usize>();
+fn sum_held(value: &Value) -> usize {
+    let all = |values: &[Value]| values.iter().map(sum_held).sum::<usize>();
     match value {
         Value::List(values) => 56 + 8 * values.len() + all(values),
         Value::Tuple(values) if values.is_empty() => 0,
@@ -334,7 +334,7 @@ fn held(value: &Value) -> usize {
                 1..=5 => 168,
                 more => 56 * more,
             };
-            64 + table + entries.iter().map(|(key, value)| held(key) + held(value)).sum::<usize>()
+            64 + table + entries.iter().map(|(key, value)| sum_held(key) + sum_held(value)).sum::<usize>()
         }
         _ => 0,
     }
@@ -385,7 +385,7 @@ pub(crate) fn decode_arguments<'py>(
     text: bool,
     policy: &Bound<'py, PyAny>,
 ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-    read_arguments(py, known(serde)?, &Bytes::copy_from_slice(payload), text, policy)
+    read_arguments(py, require_format(serde)?, &Bytes::copy_from_slice(payload), text, policy)
 }
 
 /// Reads a result.
@@ -397,6 +397,6 @@ pub(crate) fn decode_result<'py>(
     text: bool,
     policy: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let received = Received { bytes: Bytes::copy_from_slice(payload), text, format: known(serde)? };
+    let received = Received { bytes: Bytes::copy_from_slice(payload), text, format: require_format(serde)? };
     read_result(py, &received, policy)
 }

@@ -25,7 +25,7 @@ use crate::{
 const AHEAD: usize = 16;
 
 /// How many callbacks the engine lets begin for so many that Python runs at once.
-pub(crate) const fn begun(workers: usize) -> usize {
+pub(crate) const fn begin_limit(workers: usize) -> usize {
     workers.saturating_add(AHEAD)
 }
 
@@ -67,7 +67,7 @@ fn streaming(name: MethodName, inbox: &Arc<Inbox>) -> Callback {
         let asked = ask(&method, raw, context, &inbox);
         async move {
             match asked.await {
-                Answered::ByResults(flow) => Ok(boxed(flow)),
+                Answered::ByResults(flow) => Ok(box_items(flow)),
                 Answered::With(written) => Ok(one(written)),
                 Answered::Failed(error) => Err(error),
             }
@@ -77,7 +77,7 @@ fn streaming(name: MethodName, inbox: &Arc<Inbox>) -> Callback {
 
 type Items = BoxStream<'static, Result<Written, RemoteError>>;
 
-fn boxed(flow: Flow) -> Items {
+fn box_items(flow: Flow) -> Items {
     Box::pin(flow)
 }
 
@@ -111,7 +111,7 @@ fn ask(method: &str, raw: Raw, context: &Context, inbox: &Arc<Inbox>) -> impl Fu
             nudge.register(cx.waker());
             answered.poll_unpin(cx)
         })
-        .map(|answered| answered.unwrap_or_else(|_| Answered::Failed(ended())));
+        .map(|answered| answered.unwrap_or_else(|_| Answered::Failed(ended_error())));
         match cancelling {
             None => answered.await,
             Some((context, inbox)) => {
@@ -128,7 +128,7 @@ fn ask(method: &str, raw: Raw, context: &Context, inbox: &Arc<Inbox>) -> impl Fu
     }
 }
 
-fn ended() -> RemoteError {
+fn ended_error() -> RemoteError {
     RemoteError::new("RuntimeError", "the node ended before the callback did")
 }
 

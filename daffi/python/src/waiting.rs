@@ -70,8 +70,9 @@ where
     block_giving(py, engine, future, None)
 }
 
-/// The same, of a future that `giver` gives what it sends. The code of the user that makes it runs
-/// between polls rather than within one: it takes its time, in which the engine may end.
+/// Waits as [`block`] does, for a future that `giver` gives what it sends. The code of the user
+/// that makes it runs between polls rather than within one: it takes its time, in which the engine
+/// may end.
 ///
 /// # Errors
 /// When the interpreter ends.

@@ -65,7 +65,7 @@ fn pick_among<P: Picker + Default>(count: usize) -> Case {
     })
 }
 
-fn listed(count: usize) -> Vec<Member> {
+fn list_members(count: usize) -> Vec<Member> {
     let methods = vec![names::method("add"), names::method("mul")];
     (0..count).map(|n| Member::new(names::node(format!("worker-{n}")), methods.clone())).collect()
 }
@@ -73,7 +73,7 @@ fn listed(count: usize) -> Vec<Member> {
 /// What a call without a receiver asks the list of members for.
 fn receiver(count: usize) -> Case {
     let picker = RoundRobin::default();
-    let lists: Vec<_> = (0..TABLES).map(|_| members(listed(count), "caller")).collect();
+    let lists: Vec<_> = (0..TABLES).map(|_| members(list_members(count), "caller")).collect();
     let mut turn = 0;
     Case::new(move || {
         turn = (turn + 1) % TABLES;
@@ -86,7 +86,7 @@ fn receiver(count: usize) -> Case {
 
 /// What a caller makes when a member comes, goes or changes.
 fn snapshot(count: usize) -> Case {
-    let list = listed(count);
+    let list = list_members(count);
     Case::new(move || {
         black_box(members(list.clone(), "caller"));
     })

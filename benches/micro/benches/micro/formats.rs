@@ -58,7 +58,7 @@ fn read<T: DeserializeOwned + 'static>(format: impl Codec, value: impl Serialize
     })
 }
 
-/// The same behind a pointer.
+/// Writes a value by a format that stands behind a pointer.
 fn write_erased(value: impl Serialize + 'static) -> Case {
     let format: Arc<dyn Format> = Arc::new(Msgpack::default());
     let mut buffer = BytesMut::new();
@@ -69,7 +69,7 @@ fn write_erased(value: impl Serialize + 'static) -> Case {
     })
 }
 
-/// The same behind a pointer.
+/// Reads a value by a format that stands behind a pointer.
 fn read_erased<T: DeserializeOwned + 'static>(value: impl Serialize + 'static) -> Case {
     let body = body(|out| Msgpack::default().encode_return(&value, out));
     let format: Arc<dyn Format> = Arc::new(Msgpack::default());
@@ -100,11 +100,11 @@ macro_rules! measure {
             #[bench::args_pair(1000, write_args($format, values::pair()))]
             #[bench::pair(1000, write($format, values::pair()))]
             #[bench::record(1000, write($format, values::record()))]
-            #[bench::record_untyped(1000, write($format, values::untyped(values::record())))]
+            #[bench::record_untyped(1000, write($format, values::to_untyped(values::record())))]
             #[bench::integers_1mib(1, write($format, values::integers()))]
             #[bench::texts_1mib(1, write($format, values::texts()))]
             #[bench::records_1mib(1, write($format, values::records()))]
-            #[bench::records_1mib_untyped(1, write($format, values::untyped(values::records())))]
+            #[bench::records_1mib_untyped(1, write($format, values::to_untyped(values::records())))]
             $($write)*
             fn encode(times: usize, case: Case) -> Case {
                 case.run(times)
@@ -114,11 +114,11 @@ macro_rules! measure {
             #[bench::args_pair(1000, read_args($format, values::pair(), &["a", "b"]))]
             #[bench::pair(1000, read::<(i64, i64)>($format, values::pair()))]
             #[bench::record(1000, read::<Record>($format, values::record()))]
-            #[bench::record_untyped(1000, read::<Value>($format, values::untyped(values::record())))]
+            #[bench::record_untyped(1000, read::<Value>($format, values::to_untyped(values::record())))]
             #[bench::integers_1mib(1, read::<Vec<i64>>($format, values::integers()))]
             #[bench::texts_1mib(1, read::<Vec<String>>($format, values::texts()))]
             #[bench::records_1mib(1, read::<Vec<Record>>($format, values::records()))]
-            #[bench::records_1mib_untyped(1, read::<Value>($format, values::untyped(values::records())))]
+            #[bench::records_1mib_untyped(1, read::<Value>($format, values::to_untyped(values::records())))]
             $($read)*
             fn decode(times: usize, case: Case) -> Case {
                 case.run(times)
@@ -150,7 +150,7 @@ pub(crate) mod opaque {
     #[bench::args_text_32(1000, write_args(Opaque::default(), (values::word(),)))]
     #[bench::integer(1000, write(Opaque::default(), 1_234_567_i64))]
     #[bench::text_32(1000, write(Opaque::default(), values::word()))]
-    #[bench::text_32_untyped(1000, write(Opaque::default(), values::untyped(values::word())))]
+    #[bench::text_32_untyped(1000, write(Opaque::default(), values::to_untyped(values::word())))]
     #[bench::text_1mib(1, write(Opaque::default(), values::text()))]
     #[bench::bytes_1mib(1, write(Opaque::default(), values::bytes()))]
     fn encode(times: usize, case: Case) -> Case {

@@ -47,13 +47,13 @@ impl Network {
         drop(within);
         let mut network = Self { runtime, router, members: Vec::new() };
         for n in 0..count {
-            let member = network.joined(&format!("member-{n}"), level);
+            let member = network.join(&format!("member-{n}"), level);
             network.members.push(member);
         }
         network
     }
 
-    fn joined(&self, name: &str, level: Level) -> BareMember {
+    fn join(&self, name: &str, level: Level) -> BareMember {
         let _within = self.runtime.enter();
         let mut member = self.router.connect();
         member.handle(hello(name, level)).expect("a handshake");
@@ -141,5 +141,5 @@ fn nowait(count: usize, batch: usize) -> Case {
 /// A newcomer's handshake is answered, and its end handled.
 fn coming_and_going(count: usize) -> Case {
     let network = Network::new(count, Level::FOUR);
-    Case::new(move || network.joined("newcomer", Level::FOUR).leave())
+    Case::new(move || network.join("newcomer", Level::FOUR).leave())
 }

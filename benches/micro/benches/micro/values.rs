@@ -20,10 +20,10 @@ pub(crate) fn pair() -> (i64, i64) {
 }
 
 pub(crate) fn record() -> Record {
-    numbered(7)
+    record_of(7)
 }
 
-fn numbered(n: u32) -> Record {
+fn record_of(n: u32) -> Record {
     Record {
         id: 1_000_000 + u64::from(n),
         name: format!("record number {n:05}"),
@@ -34,7 +34,7 @@ fn numbered(n: u32) -> Record {
 
 /// As MSGPACK about 1 MiB.
 pub(crate) fn records() -> Vec<Record> {
-    (0..16 * 1024).map(numbered).collect()
+    (0..16 * 1024).map(record_of).collect()
 }
 
 /// 1 MiB in memory, of all magnitudes.
@@ -58,7 +58,7 @@ pub(crate) fn bytes() -> Bytes {
     Bytes::from(vec![0xa5; MIB])
 }
 
-/// The same without a type.
-pub(crate) fn untyped(value: impl Serialize) -> Value {
+/// The value without its type.
+pub(crate) fn to_untyped(value: impl Serialize) -> Value {
     to_value(&value).expect("plain data has a form without a type")
 }

@@ -8,7 +8,7 @@
 
 use std::{fs, process::ExitCode};
 
-use conformance::{Session, directory, record, recorded, recordings};
+use conformance::{Session, directory, record, recording, recordings};
 use futures::{StreamExt, stream};
 
 /// Scenarios mostly wait, so several may run at once; but not so many that a node is late.
@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
         eprintln!("unknown option {unknown}: record [--check] [NAME ..]");
         return ExitCode::from(2);
     }
-    let known = match known(&names).await {
+    let known = match find_known(&names).await {
         Ok(known) => known,
         Err(error) => {
             eprintln!("{error}");
@@ -43,9 +43,9 @@ async fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Those of level 4, and of 3.0.1 all scenarios where one of them is asked for: to list them takes
-/// its Python.
-async fn known(names: &[String]) -> Result<Vec<String>, record::RecordError> {
+/// The names of the scenarios: those of level 4, and of 3.0.1 all scenarios where one of them is
+/// asked for: to list them takes its Python.
+async fn find_known(names: &[String]) -> Result<Vec<String>, record::RecordError> {
     let mut known: Vec<_> =
         recordings()?.into_iter().filter(Session::is_level_four).map(|session| session.name).collect();
     if names.is_empty() || names.iter().any(|name| !known.contains(name)) {
@@ -55,7 +55,7 @@ async fn known(names: &[String]) -> Result<Vec<String>, record::RecordError> {
 }
 
 async fn one(name: &str, check: bool) -> bool {
-    let recorded = match recorded(name) {
+    let recorded = match recording(name) {
         Ok(before) if before.is_level_four() => record::record_again(&before).await,
         _ => record::record(name).await,
     };

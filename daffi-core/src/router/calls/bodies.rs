@@ -42,7 +42,7 @@ impl Forwarder {
         let deadline = said.time_left_ms().map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms.into()));
         let name = receiver.name.clone();
         // What follows names the receiver as this frame does.
-        let to = if first.is_to("") { NodeName::unnamed() } else { name.clone() };
+        let to = if first.is_to("") { NodeName::empty() } else { name.clone() };
         let on_lost = {
             let (shared, me) = (Arc::downgrade(shared), Arc::downgrade(me));
             move |body: &Gathering| {

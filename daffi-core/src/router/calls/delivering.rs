@@ -86,7 +86,7 @@ pub(crate) fn fit(shared: &RouterShared, from: &Peer, to: &Peer, frame: &mut Fra
                 }
                 *frame = lower(frame)?;
             }
-            (false, true) => *frame = frame.clone().raised(),
+            (false, true) => *frame = frame.clone().into_level_four(),
             (true, true) | (false, false) => {}
         }
     }
@@ -124,7 +124,7 @@ fn address_to(frame: &Frame, receiver: &str, shared: &RouterShared) -> Result<Fr
 fn identify(frame: &Frame, from: &Peer, shared: &RouterShared) -> Result<Frame, RemoteError> {
     let identity = from.conn.identity().to_wire();
     frame
-        .identified(identity.as_deref(), &shared.server.config.limits)
+        .with_identity(identity.as_deref(), &shared.server.config.limits)
         .map_err(|error| Refusal::ExtensionUnsupported.error(format!("it cannot be said who calls: {error}")))
 }
 
@@ -136,13 +136,13 @@ pub(crate) fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<
             frame.in_data().map_err(unreadable)?;
             lower(frame).map(Some)
         }
-        (false, true) => Ok(Some(frame.clone().raised())),
+        (false, true) => Ok(Some(frame.clone().into_level_four())),
         (true, true) | (false, false) => Ok(None),
     }
 }
 
 fn lower(frame: &Frame) -> Result<Frame, RemoteError> {
-    frame.clone().lowered().map_err(unreadable)
+    frame.clone().into_level_three().map_err(unreadable)
 }
 
 fn unreadable(error: ExtensionError) -> RemoteError {

@@ -115,7 +115,7 @@ impl Forwarder {
 
     /// Sends a call on that has waited for its turn, as if it came now.
     pub(crate) fn pass_waited(&mut self, call: &PatientCall, turn: &mut Turn) -> Result<(), Disconnected> {
-        self.pass_request(call.frame.clone().held_for(call.since.elapsed()), false, turn);
+        self.pass_request(call.frame.clone().with_less_time(call.since.elapsed()), false, turn);
         call.data.iter().try_for_each(|data| self.about_call(data.clone(), turn))
     }
 

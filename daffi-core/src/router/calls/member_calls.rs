@@ -24,7 +24,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct MemberCalls {
     open: OpenCalls,
-    /// Those of which a part passes in DATA. Their windows they take from the budget themselves.
+    /// The calls of which a part passes in DATA. They take their windows from the budget
+    /// themselves.
     streams: RoutedStreams,
     uploads: Uploads,
     ended: Vec<Arc<Gathering>>,
@@ -44,9 +45,9 @@ pub(crate) struct CompletedCall {
 /// Calls to a receiver that left, by their caller's numbers.
 #[derive(Debug, Default)]
 pub(crate) struct LostCalls {
-    /// Those for which the caller waits.
+    /// Calls for which the caller waits.
     pub(crate) open: Vec<CallId>,
-    /// Those that never went.
+    /// Calls that never went.
     pub(crate) uploads: Vec<CallId>,
 }
 

@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct RoutedStreams {
     /// By the number under which the receiver knows them.
     calls: FxHashMap<CallId, RoutedStream>,
-    /// Those numbers by the caller's.
+    /// The receiver's numbers by the caller's.
     numbers: FxHashMap<CallId, CallId>,
     /// What was put together of calls that have ended.
     ended: Vec<Arc<Gathering>>,

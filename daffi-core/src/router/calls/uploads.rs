@@ -33,7 +33,7 @@ impl Upload {
     }
 }
 
-/// Those of one member, by its number of the call.
+/// The uploads of one member, by its number of the call.
 ///
 /// Each is closed by whoever takes it out, once that holds no lock: others may have its room.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ impl Uploads {
         taken
     }
 
-    /// The same, if `body` is what is put together for it.
+    /// Takes the call of that number out if `body` is what is put together for it.
     pub(crate) fn take_body(&mut self, id: CallId, body: &Gathering) -> Option<Upload> {
         let is_it = self.calls.get(&id).is_some_and(|upload| std::ptr::eq(&*upload.body, body));
         if is_it { self.take(id) } else { None }

@@ -176,7 +176,7 @@ impl Able {
         (0..self.count(false)).filter_map(|at| self.get(at))
     }
 
-    /// Those of level 4 come first.
+    /// The member at this place of the list, in which those of level 4 come first.
     fn get(&self, at: usize) -> Option<&Arc<Peer>> {
         match self {
             Self::One(only) => Some(only).filter(|_| at == 0),

@@ -75,7 +75,8 @@ impl Places {
 }
 
 impl Load {
-    /// That of the member of this connection. `ready` hears when it takes calls again that wait.
+    /// The load of the member of this connection. `ready` hears when it takes calls again that
+    /// wait.
     pub(crate) fn new(member: u64, ready: &Arc<Ready>) -> Self {
         let places = Places { free: AtomicUsize::new(PLACES), member, ready: Arc::clone(ready) };
         Self { places: Arc::new(places), trouble: AtomicU64::new(0) }

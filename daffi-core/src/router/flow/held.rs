@@ -87,7 +87,7 @@ impl HeldFrame {
 
     fn release(self) -> Frame {
         match self.since {
-            Some(since) => self.frame.held_for(since.elapsed()),
+            Some(since) => self.frame.with_less_time(since.elapsed()),
             None => self.frame,
         }
     }

@@ -53,9 +53,9 @@ impl Demand {
         self.was_much(turn) || !self.is_known.load(Relaxed)
     }
 
-    /// The same of a nowait request of so many bytes, with which so much is outstanding. A large
-    /// one is for its credit to hold back: one of each sender is on its way, at most, and more of
-    /// them in line would be memory that nobody uses again soon.
+    /// Whether the sender of a nowait request of so many bytes, with which so much is outstanding,
+    /// asks much. A large one is for its credit to hold back: one of each sender is on its way, at
+    /// most, and more of them in line would be memory that nobody uses again soon.
     pub(crate) fn is_much_nowait(&self, outstanding: u64, bytes: usize, turn: &mut Turn) -> bool {
         if bytes > LARGE {
             return false;
@@ -172,7 +172,7 @@ impl ReceiverLine {
         }
     }
 
-    /// The same, behind what a turn gathered.
+    /// Sends a mark behind what a turn gathered, if one is due.
     pub(crate) fn mark_in(&self, turn: &mut Turn, conn: &Arc<Conn>) {
         let mark = self.state.lock().take_mark();
         if let Some(mark) = mark {

@@ -44,7 +44,7 @@ pub(crate) enum GoesBy {
     Line,
     /// Their sender is at the head of it: the first goes by that.
     Head,
-    /// As there is no line for them.
+    /// They go by credit alone, because they wait in no line.
     Credit,
 }
 

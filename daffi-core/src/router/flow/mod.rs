@@ -31,7 +31,7 @@ pub(crate) struct RoutedFlow {
     pub(crate) account: Outgoing,
     pub(crate) held: Held,
     asked: AskedCost,
-    /// The same of the flow that is to take its place, if one waits to.
+    /// What is asked of the flow that is to take its place, if one waits to.
     asked_of_next: Option<AskedCost>,
     /// Its sender has said that it begins, if only behind what is held. Before that only calls wait
     /// in it.
@@ -43,7 +43,7 @@ pub(crate) struct RoutedFlow {
     pub(crate) telling: Telling,
     /// What requests of it cost that nobody got: its sender counts them, its receiver does not.
     pub(crate) dropped: u64,
-    /// The same of the flow that is to take its place, if one waits to.
+    /// What requests cost that nobody got of the flow that is to take its place, if one waits to.
     pub(crate) dropped_of_next: Option<u64>,
     /// The word that it begins waits to be written to its receiver.
     pub(crate) begins: bool,

@@ -35,7 +35,7 @@ pub(crate) struct Sender {
     pub(crate) held: AtomicUsize,
     /// Calls that wait until somebody takes them.
     waiting: AtomicUsize,
-    /// Those of them that this member's driver is to send on.
+    /// Waiting calls that this member's driver is to send on.
     anew: Mutex<Vec<CallId>>,
     limits: Limits,
 }
@@ -367,7 +367,7 @@ impl Sender {
         }
     }
 
-    /// The same of a member of which `receiver` was not told yet that it has left.
+    /// Sends on what was held of a member of which `receiver` was not told yet that it has left.
     pub(crate) fn let_go(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, mut by: GoesBy) {
         while let Some(released) = {
             let may_renew = flow.may_renew();

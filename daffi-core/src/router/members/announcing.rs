@@ -23,7 +23,7 @@ const LARGE: usize = 32 * 1024;
 /// Between the large ones so much time passes for each byte, of which reading it takes a quarter.
 const NANOS_FOR_BYTE: u64 = 16;
 
-/// Those with a name of more bytes than this come one by one as well, and so much time passes for
+/// Members with a name of more bytes than this come one by one as well, and so much time passes for
 /// each byte of it: everybody is told of their coming and of their going, by that name.
 const LONG_NAME: usize = 256;
 const NANOS_FOR_NAME_BYTE: u64 = 4_000;

@@ -130,7 +130,7 @@ impl RoutedCallbacks {
         CallNote { callback, begun }
     }
 
-    /// The same, where no turn knows the time.
+    /// A call begins where no turn knows the time.
     pub(crate) fn begin_now(&self, of: CountedAs) -> CallNote {
         let (place, begun) = (self.place(of.at), nanos(now()));
         let (place, callback) =

@@ -57,9 +57,9 @@ pub struct MemberStats {
     pub refused_calls: u64,
     /// Calls that it answered.
     pub answers: u64,
-    /// Those of them that it answered with an error.
+    /// Calls that it answered with an error.
     pub errors: u64,
-    /// Those of them that were timed: all, unless there are many.
+    /// Answered calls that were timed: all, unless there are many.
     pub timed_answers: u64,
     /// How long the timed ones took together, from the Router to it and back.
     #[serde(serialize_with = "seconds")]

@@ -61,7 +61,7 @@ pub(crate) async fn release_waiting(shared: Arc<RouterShared>) {
 #[derive(Debug, Default)]
 struct Releasing {
     awaited: FxHashMap<u64, AwaitedMember>,
-    /// Those of them who may take some now.
+    /// Awaited members that may take some now.
     next: VecDeque<u64>,
 }
 
@@ -260,7 +260,7 @@ impl RouterShared {
         if me.conn.outbox.is_full() {
             return Refusal::Overloaded.error(me.conn.outbox.crowd(&me.name)).into();
         }
-        let mut frame = call.frame.clone().held_for(call.since.elapsed());
+        let mut frame = call.frame.clone().with_less_time(call.since.elapsed());
         let streams = match fit(self, me, to, &mut frame) {
             Ok(Fitting::AsItIs(streams)) => streams,
             Ok(Fitting::PutTogether(_)) => return Sent::Anew,

@@ -85,7 +85,7 @@ mod tests {
         let name = |text: &str| NodeName::new(text, &Limits::default()).unwrap();
         let mut calls = InFlight::default();
         let named = calls.open(&name("one"), None).unwrap();
-        let chosen = calls.open(&NodeName::unnamed(), None).unwrap();
+        let chosen = calls.open(&NodeName::empty(), None).unwrap();
         assert!(calls.fail(named, "two").is_none());
         assert!(calls.fail(named, "one").is_some() && calls.fail(named, "one").is_none());
         assert!(calls.fail(chosen, "two").is_some());

@@ -15,7 +15,8 @@ const KEPT: usize = 256;
 /// in its list takes it out at once.
 #[derive(Debug, Default)]
 pub(super) struct NumbersHeld {
-    /// Those of calls whose caller is there, or of which the receiver is not told that it left.
+    /// The numbers of calls whose caller is there, or of which the receiver is not told that it
+    /// left.
     untold: Vec<u16>,
     /// The others, by the number by which it was told. There is no empty list.
     told: BTreeMap<u32, Vec<u16>>,

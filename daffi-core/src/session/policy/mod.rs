@@ -281,7 +281,7 @@ impl Access {
         self.formats.has(format)
     }
 
-    /// That of a peer where there is no policy.
+    /// The access of a peer where there is no policy.
     pub(crate) const OPEN: Self = Self { rules: None, formats: FormatRights::ALL, no_pickle: None };
 }
 

@@ -25,12 +25,12 @@ impl Machine<'_> {
         let Some(name) = self.name_of(callable) else {
             return match callable {
                 _ if self.skips(callable) => self.arena.add_skipped(),
-                _ => Err(self.malformed("it calls what is no name")),
+                _ => Err(self.malformed_error("it calls what is no name")),
             };
         };
         let is_list = self.kind_of(args) == Some(Kind::List);
         let args = self.sequence(args).filter(|_| !is_list);
-        let args = args.ok_or_else(|| self.malformed("arguments are no tuple"))?;
+        let args = args.ok_or_else(|| self.malformed_error("arguments are no tuple"))?;
         // No constructor takes more than four.
         let mut places = [callable; 4];
         let count = args.len();
@@ -239,7 +239,7 @@ impl Machine<'_> {
             return Ok(());
         }
         let (Place::Node(node), Some(Owned::BlankUuid)) = (object.place(), self.owned(object)) else {
-            return Err(self.malformed("it gives a state to what has none"));
+            return Err(self.malformed_error("it gives a state to what has none"));
         };
         let uuid = self.uuid(state).ok_or(ReadError::Call(Known::Uuid.full_name()))?;
         *self.arena.owned_mut(node) = Owned::Value(Value::Uuid(Box::new(uuid)));
@@ -264,7 +264,7 @@ impl Machine<'_> {
         match self.scalar(slot)? {
             Scalar::Int(int) => int.try_into().ok(),
             Scalar::Long([bytes @ .., 0]) if bytes.len() == 16 => Some(u128::from_le_bytes(bytes.try_into().ok()?)),
-            Scalar::Long(bytes) => int::extended(bytes)?.try_into().ok(),
+            Scalar::Long(bytes) => int::sign_extend(bytes)?.try_into().ok(),
             Scalar::Big(big) => u128::try_from(&big).ok(),
             _ => None,
         }

@@ -125,7 +125,7 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
                 self.loaded.take_room(data.len())?;
                 visitor.visit_borrowed_bytes(data)
             }
-            Scalar::Long(bytes) => match int::extended(bytes) {
+            Scalar::Long(bytes) => match int::sign_extend(bytes) {
                 Some(wide) => visit_wide(wide, visitor),
                 None => self.visit_value(int::value(bytes), bytes.len(), visitor),
             },
@@ -150,7 +150,7 @@ impl<'r, 'a> SlotDeserializer<'r, 'a> {
                 visitor.visit_bytes(data)
             }
             Owned::Value(value) => self.visit_value(value.clone(), boxed_bytes(value), visitor),
-            other => Err(unfinished(other)),
+            other => Err(unfinished_error(other)),
         }
     }
 
@@ -290,7 +290,7 @@ fn boxed_bytes(value: &Value) -> usize {
 }
 
 /// What is no value by itself.
-fn unfinished(owned: &Owned) -> ReadError {
+fn unfinished_error(owned: &Owned) -> ReadError {
     match owned {
         Owned::Zone(..) => ReadError::Name(Known::TimeZone.full_name().to_owned()),
         Owned::NamedZone(..) => ReadError::Name(Known::ZoneInfo.full_name().to_owned()),
@@ -331,7 +331,7 @@ impl<'a> Deserializer<'a> for SlotDeserializer<'_, 'a> {
     fn deserialize_f64<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.content()? {
             Content::Scalar(Scalar::Int(value)) => visitor.visit_f64(value as f64),
-            Content::Scalar(Scalar::Long(bytes)) if bytes.len() <= 16 => match int::extended(bytes) {
+            Content::Scalar(Scalar::Long(bytes)) if bytes.len() <= 16 => match int::sign_extend(bytes) {
                 Some(wide) => visitor.visit_f64(wide as f64),
                 None => self.deserialize_any(visitor),
             },

@@ -28,16 +28,16 @@ pub(super) fn check_len(len: u64) -> Result<u64, ReadError> {
 
 /// An integer that fits into 64 bits.
 pub(super) fn small(bytes: &[u8]) -> Option<i64> {
-    i64::try_from(extended(bytes)?).ok()
+    i64::try_from(sign_extend(bytes)?).ok()
 }
 
 /// An integer of any size.
 pub(super) fn value(bytes: &[u8]) -> Value {
-    extended(bytes).map_or_else(|| BigInt::from_signed_bytes_le(bytes).into(), Value::from)
+    sign_extend(bytes).map_or_else(|| BigInt::from_signed_bytes_le(bytes).into(), Value::from)
 }
 
 /// An integer of at most 16 bytes.
-pub(super) fn extended(bytes: &[u8]) -> Option<i128> {
+pub(super) fn sign_extend(bytes: &[u8]) -> Option<i128> {
     let negative = bytes.last().is_some_and(|last| *last >= 0x80);
     let mut wide = [if negative { 0xff } else { 0 }; 16];
     wide.get_mut(..bytes.len())?.copy_from_slice(bytes);

@@ -173,7 +173,8 @@ impl<'a> Machine<'a> {
             }
             op::OBJ => {
                 let at = self.pop_mark()?;
-                let class = *self.stack.get(at).ok_or_else(|| self.malformed("it makes an object of no class"))?;
+                let class =
+                    *self.stack.get(at).ok_or_else(|| self.malformed_error("it makes an object of no class"))?;
                 self.call_with_rest(class, at + 1)?;
                 // The class lies under what it made.
                 self.stack.swap_remove(at);
@@ -203,7 +204,7 @@ impl<'a> Machine<'a> {
     fn below(&self, count: usize) -> Result<usize, ReadError> {
         let floor = self.floor();
         let at = self.stack.len().checked_sub(count).filter(|at| *at >= floor);
-        at.ok_or_else(|| self.malformed("the stack is empty"))
+        at.ok_or_else(|| self.malformed_error("the stack is empty"))
     }
 
     fn top(&self) -> Result<Slot, ReadError> {
@@ -217,7 +218,7 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_mark(&mut self) -> Result<usize, ReadError> {
-        self.marks.pop().map(|height| height as usize).ok_or_else(|| self.malformed("no mark is set"))
+        self.marks.pop().map(|height| height as usize).ok_or_else(|| self.malformed_error("no mark is set"))
     }
 
     /// The top of the stack, which will be referred to from a second place as well. An empty
@@ -274,7 +275,9 @@ impl<'a> Machine<'a> {
         let elements = Self::elements(&self.stack, at, self.run_from, self.input.op_at());
         let slot = match opcode {
             op::FROZENSET => self.arena.add_fixed(Kind::FrozenSet, elements)?,
-            op::DICT if !elements.slots.len().is_multiple_of(2) => return Err(self.malformed("a key has no value")),
+            op::DICT if !elements.slots.len().is_multiple_of(2) => {
+                return Err(self.malformed_error("a key has no value"));
+            }
             _ => self.arena.add_empty(if opcode == op::DICT { Kind::Dict } else { Kind::List })?,
         };
         if let (Place::Node(node), true) = (slot.place(), opcode != op::FROZENSET) {
@@ -294,7 +297,7 @@ impl<'a> Machine<'a> {
         };
         let floor = self.floor();
         let under = at.checked_sub(1).filter(|under| *under >= floor);
-        let under = under.ok_or_else(|| self.malformed("the stack is empty"))?;
+        let under = under.ok_or_else(|| self.malformed_error("the stack is empty"))?;
         let mut container = self.stack[under];
         if self.skips(container) {
             self.stack.truncate(at);
@@ -323,7 +326,7 @@ impl<'a> Machine<'a> {
     }
 
     const fn does_not_fit(&self) -> ReadError {
-        self.malformed("items do not fit what they are added to")
+        self.malformed_error("items do not fit what they are added to")
     }
 
     // The memo.
@@ -349,7 +352,8 @@ impl<'a> Machine<'a> {
             op::BINGET => self.input.u8()?.into(),
             _ => self.input.u32()?.into(),
         };
-        let slot = self.memo.get(index).ok_or_else(|| self.malformed("nothing is remembered under that number"))?;
+        let slot =
+            self.memo.get(index).ok_or_else(|| self.malformed_error("nothing is remembered under that number"))?;
         self.push_again(slot);
         Ok(())
     }
@@ -364,7 +368,7 @@ impl<'a> Machine<'a> {
 
     fn line_index(&mut self) -> Result<u64, ReadError> {
         let index = ascii(self.input.line()?).and_then(|line| line.parse().ok());
-        index.ok_or_else(|| self.malformed("no number to remember by"))
+        index.ok_or_else(|| self.malformed_error("no number to remember by"))
     }
 
     // Names.
@@ -378,7 +382,7 @@ impl<'a> Machine<'a> {
         let name = self.pop()?;
         let module = self.pop()?;
         let (Some(module), Some(name)) = (self.text(module), self.text(name)) else {
-            return Err(self.malformed("a name is not text"));
+            return Err(self.malformed_error("a name is not text"));
         };
         let named = self.lookup(&module, &name)?;
         self.push(named);
@@ -398,7 +402,7 @@ impl<'a> Machine<'a> {
         match Known::find(module, name) {
             Some(known) => self.arena.add_name(known),
             None if self.skipping() => self.arena.add_skipped(),
-            None => Err(ReadError::Name(shown(module, name))),
+            None => Err(ReadError::Name(show_name(module, name))),
         }
     }
 
@@ -423,13 +427,13 @@ impl<'a> Machine<'a> {
 
     // Errors.
 
-    pub(super) const fn malformed(&self, what: &'static str) -> ReadError {
+    pub(super) const fn malformed_error(&self, what: &'static str) -> ReadError {
         ReadError::Malformed { at: self.input.op_at(), what }
     }
 }
 
 /// A name from a stranger, fit for a log.
-fn shown(module: &str, name: &str) -> String {
+fn show_name(module: &str, name: &str) -> String {
     const MAX_CHARS: usize = 100;
     let mut full = module.chars().chain(['.']).chain(name.chars());
     let mut shown: String = full.by_ref().take(MAX_CHARS).flat_map(char::escape_debug).collect();

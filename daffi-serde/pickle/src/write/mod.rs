@@ -110,7 +110,7 @@ impl<'b> Writer<'b> {
     }
 
     fn text(&mut self, text: &str) {
-        self.counted(text.len(), [op::SHORT_BINUNICODE, op::BINUNICODE, op::BINUNICODE8]);
+        self.put_len(text.len(), [op::SHORT_BINUNICODE, op::BINUNICODE, op::BINUNICODE8]);
         self.out.put_slice(text.as_bytes());
     }
 
@@ -120,11 +120,11 @@ impl<'b> Writer<'b> {
     }
 
     fn data_header(&mut self, len: usize) {
-        self.counted(len, [op::SHORT_BINBYTES, op::BINBYTES, op::BINBYTES8]);
+        self.put_len(len, [op::SHORT_BINBYTES, op::BINBYTES, op::BINBYTES8]);
     }
 
     /// Writes the shortest of three opcodes with a length of one, four or eight bytes.
-    fn counted(&mut self, len: usize, [short, medium, long]: [u8; 3]) {
+    fn put_len(&mut self, len: usize, [short, medium, long]: [u8; 3]) {
         // This makes room for what follows as well, so that large payloads grow the buffer once.
         self.out.reserve(len.saturating_add(9));
         if let Ok(len) = u8::try_from(len) {

@@ -124,7 +124,7 @@ impl Bench {
         let connections = self.connections.0;
         let mut clients = Vec::new();
         for number in 1..=connections {
-            let connection = if connections > 1 { &self.connection.numbered(number) } else { &self.connection };
+            let connection = if connections > 1 { &self.connection.with_number(number) } else { &self.connection };
             clients.push(interrupts.cut(connection.caller(&invoked.address)).await?);
         }
         let rpcs = clients.iter().map(|client| {
@@ -148,7 +148,7 @@ impl Bench {
 
     /// Prints what was measured, whatever ended it.
     fn tell(&self, measured: Measured, ended: Result<(), Failure>) -> Result<(), Failure> {
-        let (calls, failed) = (measured.calls(), measured.failed());
+        let (calls, failed) = (measured.calls(), measured.failed_count());
         if calls + failed == 0 {
             return ended.and(Err(Failure::Failed("no call began and ended in time: raise --duration".to_owned())));
         }

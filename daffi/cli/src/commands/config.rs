@@ -48,9 +48,9 @@ impl Config {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self.action {
             Action::Check { file } => {
-                let Given { cli, policy, strangers, overruled, effective, .. } = given(file)?;
+                let Given { cli, policy, strangers, overruled, effective, .. } = read_given(file)?;
                 let Command::Router(router) = cli.command else { return Ok(()) };
-                let warnings = router.check(policy.as_ref()).await.map_err(|failure| effective.placed(failure))?;
+                let warnings = router.check(policy.as_ref()).await.map_err(|failure| effective.place(failure))?;
                 for warning in warnings.into_iter().chain(overruled.iter().map(ToString::to_string)) {
                     output::tell(&warning);
                 }
@@ -58,7 +58,7 @@ impl Config {
                 Ok(())
             }
             Action::Show { file } => {
-                let Given { effective, policy, file, strangers, .. } = given(file)?;
+                let Given { effective, policy, file, strangers, .. } = read_given(file)?;
                 tell(&strangers);
                 let lines = effective.entries().iter().map(|entry| (entry.line(), entry));
                 let lines = lines.map(|(line, Entry { origin, .. })| format!("{line}  # {origin}"));
@@ -71,7 +71,7 @@ impl Config {
 }
 
 /// What a router would find with this file.
-fn given(file: Option<PathBuf>) -> Result<Given, Failure> {
+fn read_given(file: Option<PathBuf>) -> Result<Given, Failure> {
     let config = file.map(|file| [OsString::from("--config"), file.into_os_string()]);
     let args: Vec<OsString> =
         ["daffi", "router"].map(OsString::from).into_iter().chain(config.into_iter().flatten()).collect();

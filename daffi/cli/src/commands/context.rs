@@ -3,7 +3,7 @@ use daffi::Shown;
 use serde::Serialize;
 
 use crate::{
-    address::{Address, parsed},
+    address::{Address, parse_address},
     contexts::{Contexts, path},
     failure::Failure,
     output,
@@ -36,7 +36,7 @@ enum Action {
         #[arg(value_parser = name)]
         name: String,
         /// The address; several endpoints of one network with commas between them
-        #[arg(value_parser = parsed)]
+        #[arg(value_parser = parse_address)]
         url: Address,
     },
     /// List what is saved, with a * before the one in use

@@ -43,9 +43,9 @@ impl Events {
         while let Some(event) = events.next().await {
             if self.json {
                 let (event, member) = (kind(&event).0, event.member());
-                output::json(&Told { time: now().to_string(), event, member })?;
+                output::json(&ToldEvent { time: now().to_string(), event, member })?;
             } else {
-                output::styled(&readable(&event))?;
+                output::print_styled(&readable(&event))?;
             }
         }
         Err(Failure::NoConnection(match client.join().await {
@@ -57,7 +57,7 @@ impl Events {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Told<'a> {
+struct ToldEvent<'a> {
     time: String,
     event: &'a str,
     member: &'a str,

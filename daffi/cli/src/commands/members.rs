@@ -50,7 +50,7 @@ impl Members {
         let client = self.connection.looker(&address).await?;
         let all = others(&client);
         let known = match self.long {
-            true => top::told(&client).await.map(|told| told.nodes),
+            true => top::ask_and_read(&client).await.map(|told| told.nodes),
             false => Ok(Vec::new()),
         };
         client.stop().await;

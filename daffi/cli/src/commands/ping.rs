@@ -92,7 +92,7 @@ impl Ping {
             match self.connection.looker(address).await {
                 Ok(client) => {
                     seen.times.push(begun.elapsed());
-                    seen.found = Some(found(&client));
+                    seen.found = Some(find(&client));
                     client.stop().await;
                 }
                 // The next attempt would go wrong in the same way.
@@ -107,7 +107,7 @@ impl Ping {
     }
 }
 
-fn found(client: &Client) -> Found {
+fn find(client: &Client) -> Found {
     Found {
         endpoint: client.endpoint().to_string(),
         role: match client.server_role() {

@@ -61,7 +61,8 @@ impl Logging {
             .log_internal_errors(false);
         match self.log_format {
             LogFormat::Text => {
-                let log = log.with_timer(WallClock).with_target(false).with_ansi(output::coloured()).fmt_fields(Fields);
+                let log =
+                    log.with_timer(WallClock).with_target(false).with_ansi(output::is_coloured()).fmt_fields(Fields);
                 let log = log.with_filter_reloading();
                 keep(log.reload_handle());
                 log.finish().with(seldom.clone()).init();

@@ -47,7 +47,7 @@ impl Effective {
 
     /// What is wrong with several options together, with the place where the first that it names
     /// and that is set in a file or in the environment stands.
-    pub(crate) fn placed(&self, failure: Failure) -> Failure {
+    pub(crate) fn place(&self, failure: Failure) -> Failure {
         let names = |entry: &Entry| {
             let option = format!("--{}", entry.option);
             let mut words = failure.sentence().split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
@@ -62,7 +62,7 @@ impl Effective {
     }
 
     /// The options that are set to something else than in `other`.
-    pub(crate) fn changed<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn list_changed<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(|entry| other.0.iter().all(|old| old.option != entry.option || !old.sets_same(entry)))
@@ -82,18 +82,18 @@ impl Entry {
         let Self { option, values, is_list, .. } = self;
         match (&values[..], is_list) {
             ([], _) => format!("# {option} ="),
-            ([one], false) => format!("{option} = {}", written(one)),
-            _ => format!("{option} = [{}]", values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(", ")),
+            ([one], false) => format!("{option} = {}", write_toml(one)),
+            _ => format!("{option} = [{}]", values.iter().map(|value| quote(value)).collect::<Vec<_>>().join(", ")),
         }
     }
 }
 
 /// A value as TOML has it.
-pub(super) fn written(value: &str) -> String {
+pub(super) fn write_toml(value: &str) -> String {
     let is_bare = matches!(value, "true" | "false") || value.parse::<u64>().is_ok();
-    if is_bare { value.to_owned() } else { quoted(value) }
+    if is_bare { value.to_owned() } else { quote(value) }
 }
 
-pub(super) fn quoted(value: &str) -> String {
+pub(super) fn quote(value: &str) -> String {
     toml::Value::from(value).to_string()
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::{Arg, ArgAction, CommandFactory};
 
 use super::{
-    effective::{quoted, written},
+    effective::{quote, write_toml},
     options,
     policy::EXAMPLE,
 };
@@ -33,7 +33,7 @@ pub(crate) fn example() -> String {
         }
         let option = arg.get_long().unwrap_or_default();
         let _infallible = match option {
-            "listen" => writeln!(text, "listen = [{}]\n", quoted("tcp://127.0.0.1:5000")),
+            "listen" => writeln!(text, "listen = [{}]\n", quote("tcp://127.0.0.1:5000")),
             _ => writeln!(text, "# {option} = {}\n", value(arg)),
         };
     }
@@ -46,9 +46,9 @@ fn value(arg: &Arg) -> String {
     match (arg.get_action(), arg.get_default_values()) {
         (ArgAction::SetTrue, _) => "false".to_owned(),
         (ArgAction::Count, _) => "0".to_owned(),
-        (_, [default, ..]) => written(&default.to_string_lossy()),
-        (ArgAction::Append, []) => format!("[{}]", quoted(&placeholder(arg))),
-        (_, []) => quoted(&placeholder(arg)),
+        (_, [default, ..]) => write_toml(&default.to_string_lossy()),
+        (ArgAction::Append, []) => format!("[{}]", quote(&placeholder(arg))),
+        (_, []) => quote(&placeholder(arg)),
     }
 }
 

@@ -232,25 +232,25 @@ fn with_defaults(settings: &[Setting]) -> Command {
         let values = setting.values.clone();
         let set = |arg: clap::Arg| arg.default_values(values).required(false);
         match id(&command, &setting.option) {
-            Some(Place::Router(id)) => command.mut_subcommand(COMMAND, |router| router.mut_arg(id, set)),
-            Some(Place::Global(id)) => command.mut_arg(id, set),
+            Some(KeyPlace::Router(id)) => command.mut_subcommand(COMMAND, |router| router.mut_arg(id, set)),
+            Some(KeyPlace::Global(id)) => command.mut_arg(id, set),
             None => command,
         }
     })
 }
 
 /// Where an option is defined, with its key.
-enum Place {
+enum KeyPlace {
     Router(String),
     Global(String),
 }
 
-fn id(command: &Command, option: &str) -> Option<Place> {
+fn id(command: &Command, option: &str) -> Option<KeyPlace> {
     let find = |command: &Command| {
         command.get_arguments().find(|arg| arg.get_long() == Some(option)).map(|arg| arg.get_id().to_string())
     };
     let router = command.find_subcommand(COMMAND).and_then(find);
-    router.map(Place::Router).or_else(|| find(command).map(Place::Global))
+    router.map(KeyPlace::Router).or_else(|| find(command).map(KeyPlace::Global))
 }
 
 /// The options that may stand elsewhere, in the order of the help.

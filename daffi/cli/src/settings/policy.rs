@@ -82,7 +82,7 @@ pub(crate) type Sealed = (Policy, Seals);
 
 impl Seals {
     /// What differs, in words.
-    pub(super) fn changed(self, other: Self) -> Vec<&'static str> {
+    pub(super) fn list_changed(self, other: Self) -> Vec<&'static str> {
         let section = (self.section != other.section).then_some(CHANGED);
         let tokens = (self.tokens != other.tokens).then_some("tokens of the policy");
         section.into_iter().chain(tokens).collect()
@@ -99,7 +99,7 @@ fn seal(of: &impl Hash) -> u64 {
 pub(super) fn read(text: &str, at: impl Fn(usize) -> Origin) -> Result<Option<Sealed>, Failure> {
     let about = |start: usize, what: &str| Failure::Usage(format!("{}: [{SECTION}]: {what}", at(start)));
     let file: File = toml::from_str(text)
-        .map_err(|error| about(error.span().map_or(0, |span| span.start), &explained(error.message())))?;
+        .map_err(|error| about(error.span().map_or(0, |span| span.start), &explain(error.message())))?;
     let Some(Section { others, tokens, rules }) = file.policy else { return Ok(None) };
     // Comments, and how it is written, make no other section.
     let table: toml::Table = toml::from_str(text).map_err(|error| about(0, error.message()))?;
@@ -133,7 +133,7 @@ pub(super) fn read(text: &str, at: impl Fn(usize) -> Origin) -> Result<Option<Se
 }
 
 /// What serde says, in fewer words where a key is mistyped.
-fn explained(message: &str) -> String {
+fn explain(message: &str) -> String {
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
     let Some((key, _)) = unknown else { return message.to_owned() };
     if options(&Cli::command()).iter().any(|arg| arg.get_long() == Some(key)) {
@@ -294,9 +294,9 @@ mod tests {
     fn another_policy_is_told_from_one_that_is_written_otherwise() {
         let seals = |text: &str| read(text).unwrap().unwrap().1;
         let one = seals("[policy]\nothers = \"nobody\"\n");
-        assert_eq!(one.changed(seals("# why\n[policy]\nothers = 'nobody'")), [""; 0]);
-        assert_eq!(one.changed(seals("[policy]\nothers = \"local\"\n")), ["the policy"]);
-        assert_eq!(one.changed(Seals::default()), ["the policy", "tokens of the policy"]);
+        assert_eq!(one.list_changed(seals("# why\n[policy]\nothers = 'nobody'")), [""; 0]);
+        assert_eq!(one.list_changed(seals("[policy]\nothers = \"local\"\n")), ["the policy"]);
+        assert_eq!(one.list_changed(Seals::default()), ["the policy", "tokens of the policy"]);
     }
 
     #[test]

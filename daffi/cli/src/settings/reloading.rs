@@ -31,7 +31,7 @@ pub(crate) struct Reloaded {
     pub(crate) cli: Cli,
     /// The options that are set to something else than when the router started.
     pub(crate) changed: Vec<String>,
-    /// Those that are set to something else than when they were read before.
+    /// The options that are set to something else than when they were read before.
     pub(crate) lately: Vec<String>,
     /// What else of the file is another than when it was read before, in words.
     pub(crate) sections: Vec<&'static str>,
@@ -70,10 +70,10 @@ impl Reloading {
                 Refused::Settings(failure) => failure,
                 Refused::Usage(error) => Failure::Usage(wrong_usage::sentence(&error)),
             })?;
-        let changed = effective.changed(&self.effective).map(str::to_owned).collect();
+        let changed = effective.list_changed(&self.effective).map(str::to_owned).collect();
         let (old, old_seals) = &*self.last.lock();
-        let lately = effective.changed(old).map(str::to_owned).collect();
-        let sections = seals.changed(*old_seals);
+        let lately = effective.list_changed(old).map(str::to_owned).collect();
+        let sections = seals.list_changed(*old_seals);
         Ok(Reloaded { cli, changed, lately, sections, seals, policy, overruled, effective })
     }
 

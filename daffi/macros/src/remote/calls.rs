@@ -10,7 +10,7 @@ use crate::{attributes, params::Param, root::root, signature::Returns};
 pub(super) enum Style {
     /// One member, which answers.
     One,
-    /// The same through a tower stack.
+    /// One member, which answers, through a tower stack.
     Stack,
     /// One member, which does not answer.
     Nowait,
@@ -28,11 +28,11 @@ fn method(definition: &RemoteMethod, style: Style, visibility: &Visibility) -> O
     let RemoteMethod { item, options, signature, .. } = definition;
     let ident = &item.sig.ident;
     let wire_name = options.wire_name(ident);
-    let summary = attributes::named(&item.attrs, &["doc"]).next().is_none().then(|| {
+    let summary = attributes::find_named(&item.attrs, &["doc"]).next().is_none().then(|| {
         let text = format!("Calls `{wire_name}`.");
         quote!(#[doc = #text])
     });
-    let attrs = attributes::named(&item.attrs, &["allow", "deprecated", "doc"]);
+    let attrs = attributes::find_named(&item.attrs, &["allow", "deprecated", "doc"]);
     let cfgs = attributes::conditions(&item.attrs);
     let generics = &item.sig.generics;
     let items = signature.params.items().map(|(ident, _)| ident);
@@ -42,7 +42,7 @@ fn method(definition: &RemoteMethod, style: Style, visibility: &Visibility) -> O
         quote!(#ident: #ty)
     });
     let parameters = parameters.chain(items_parameter(definition));
-    let (daffi, sent) = (root(Span::call_site()), sent(&arguments, style)?);
+    let (daffi, sent) = (root(Span::call_site()), send_arguments(&arguments, style)?);
     let (call, gives) = call(definition, style, &wire_name, &sent)?;
     // An argument that is shared between attempts must be one that threads can share.
     let shared = (style == Style::Stack).then(|| {
@@ -71,7 +71,7 @@ fn items_parameter(RemoteMethod { signature, .. }: &RemoteMethod) -> Option<Toke
 }
 
 /// The arguments as they are sent; `None`: they cannot be.
-fn sent(arguments: &[&Param], style: Style) -> Option<TokenStream> {
+fn send_arguments(arguments: &[&Param], style: Style) -> Option<TokenStream> {
     if style == Style::Stack {
         // The call may be made again, so it owns them.
         let owned: Option<Vec<_>> = arguments.iter().map(|param| param.send_owned()).collect();

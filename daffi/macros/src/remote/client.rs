@@ -44,7 +44,7 @@ pub(crate) fn expand(definition: &Definition, correct: bool) -> TokenStream {
 /// The type itself, whose parameter is the style of its calls.
 fn declaration(Definition { item, client, .. }: &Definition) -> TokenStream {
     let (daffi, visibility) = (root(Span::call_site()), &item.vis);
-    let attrs = attributes::named(&item.attrs, &["deprecated", "doc"]);
+    let attrs = attributes::find_named(&item.attrs, &["deprecated", "doc"]);
     let cfgs = attributes::conditions(&item.attrs);
     let summary = format!("A [`{}`] on another node: every method is a call.\n\n", item.ident);
     quote! {
@@ -104,7 +104,7 @@ fn making(Definition { item, client, .. }: &Definition) -> TokenStream {
     }
 }
 
-/// The same over a tower stack.
+/// The typed client over a tower stack.
 fn stacking(Definition { item, .. }: &Definition) -> TokenStream {
     let (daffi, visibility) = (root(Span::call_site()), &item.vis);
     quote! {

@@ -83,7 +83,7 @@ Convert = Callable[[Any], Any]
 
 
 def _annotations(where: Any, names: dict[str, Any], given: Any) -> dict[str, Any]:
-    """Those of the annotations that stand for something. Any text may be one, and what it says may fail in any way."""
+    """The annotations that stand for something. Any text may be one, and what it says may fail in any way."""
 
     def one() -> None: ...
 

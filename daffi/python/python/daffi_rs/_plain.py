@@ -86,7 +86,7 @@ class Trusted:
         return self._classes.get((module, name))
 
     def limited(self, max_values: int) -> Trusted:
-        """The same, for payloads of up to so many values."""
+        """The trusted classes, for payloads of up to so many values."""
         return _Limited(self, max_values)
 
     def __bool__(self) -> bool:

@@ -140,7 +140,7 @@ class Reader(_Unpickler):  # type: ignore[misc]
         alike: dict[int, int] = {}
         self._keys[id(made)] = made, alike
         if keyed(made):
-            # Those that are there were few, and nothing was noted of them.
+            # The keys that are there were few, and nothing was noted of them.
             for key in set.__iter__(made) if isinstance(made, set) else dict.__iter__(made):
                 self.check_key(key, alike)
         return alike

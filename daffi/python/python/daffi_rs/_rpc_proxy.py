@@ -115,7 +115,7 @@ class _Proxy:
         raise NotImplementedError
 
     def _timed_out(self, error: CallTimeout, name: str, began: float) -> CallTimeout:
-        """The same of a call that this proxy made."""
+        """The error for a call that this proxy made."""
         return CallTimeout(
             call=repr(self), timeout=error.timeout, elapsed=time.monotonic() - began, receivers=error.receivers, method=name
         )

@@ -133,7 +133,7 @@ class Runner:
         """Runs a callback, from now on."""
         self.executors[name] = executor
         with self._lock:
-            # Those that could not be started before are started with the next callback.
+            # Threads that could not be started before are started with the next callback.
             for _ in range(self.workers - len(self._threads)):
                 self._begin_thread()
 

@@ -53,7 +53,7 @@ impl Measured {
         self.latencies.len()
     }
 
-    pub(super) fn failed(&self) -> u64 {
+    pub(super) fn failed_count(&self) -> u64 {
         self.errors.total()
     }
 
@@ -121,7 +121,7 @@ pub(super) async fn measure(
     let finished = async { while tasks.join_next().await.is_some() {} };
     let ended = tokio::select! {
         () = finished => Ok(()),
-        signal = interrupts.asked() => Err(Failure::Interrupted(signal)),
+        signal = interrupts.await_signal() => Err(Failure::Interrupted(signal)),
         never = show_progress(&notes, start, plan.duration) => never,
     };
     let elapsed = start.elapsed();

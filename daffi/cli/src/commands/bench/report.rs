@@ -80,7 +80,7 @@ impl<'a> Report<'a> {
             in_flight,
             rate,
             payload_bytes: payload.map(|size| size.0),
-            failed: measured.failed(),
+            failed: measured.failed_count(),
             errors: &measured.errors,
             latency_us: Latency {
                 // An empty histogram says u64::MAX.

@@ -131,7 +131,7 @@ impl Call {
             let ended = tokio::select! {
                 answered = self.call(rpc, invoked, &progress) => answered,
                 // The call is given up before the connection is closed.
-                signal = interrupts.asked() => Err(progress.interrupted(&invoked.method, signal).into()),
+                signal = interrupts.await_signal() => Err(progress.interrupt_failure(&invoked.method, signal).into()),
             };
             self.tell_headers(client, invoked);
             ended
@@ -184,7 +184,7 @@ impl Call {
         tokio::select! {
             biased;
             answered = self.answer(rpc, invoked, progress) => answered,
-            () = output::closed() => Err(Failure::PipeClosed.into()),
+            () = output::await_closed() => Err(Failure::PipeClosed.into()),
         }
     }
 

@@ -51,7 +51,7 @@ impl Progress {
     }
 
     /// What a signal ends.
-    pub(super) fn interrupted(&self, method: &str, signal: Signal) -> Failure {
+    pub(super) fn interrupt_failure(&self, method: &str, signal: Signal) -> Failure {
         if !self.streams.get() {
             return Failure::Cancelled(signal, format!("{method} was cancelled"));
         }

@@ -11,7 +11,7 @@ use daffi_admin::{Admin, AdminBuilder};
 
 use self::{callbacks::Demonstration, echo::echo, given_up::GivenUp, streams::Streams};
 use crate::{
-    address::{Address, parsed},
+    address::{Address, parse_address},
     admin::Watching,
     connection::Connection,
     descriptors,
@@ -20,7 +20,7 @@ use crate::{
     quantity::Count,
     server::{
         CERTIFICATE_POLL, Certificates, LostSockets, Sockets, Stopping, announce, is_reached_from_elsewhere, listening,
-        log_members, pinged, reload_certificates, until_ended, watch_sockets,
+        log_members, ping_settings, reload_certificates, until_ended, watch_sockets,
     },
     signals::Signals,
 };
@@ -66,7 +66,7 @@ pub(crate) struct Demo {
     #[arg(short, long, value_name = "URL", group = "place", conflicts_with = "connect", value_parser = listening)]
     listen: Vec<Endpoint>,
     /// Be a worker of this router, or of several, their URLs with commas between them
-    #[arg(short, long, value_name = "URL", group = "place", value_parser = parsed)]
+    #[arg(short, long, value_name = "URL", group = "place", value_parser = parse_address)]
     connect: Option<Address>,
     /// Callbacks that run at once
     #[arg(short, long, value_name = "N", default_value = "1")]
@@ -120,14 +120,14 @@ impl Demo {
         let (mode, group) = self.sockets.settings(&self.listen)?;
         let builder = mode.into_iter().fold(builder, |builder, mode| builder.socket_mode(mode));
         let builder = group.into_iter().fold(builder, |builder, group| builder.socket_group(group));
-        let ws_ping = pinged(self.connection.keepalive(), &self.listen)?;
+        let ws_ping = ping_settings(self.connection.keepalive(), &self.listen)?;
         let builder = ws_ping.into_iter().fold(builder, |builder, ws_ping| builder.websocket_keepalive(ws_ping));
         let builder = builder.configure(|config| config.grace = self.stopping.grace.0);
         let (first, others) = self.listen.split_first().expect("clap demands --listen or --connect");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
         let service = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
         let lost = LostSockets::default();
-        let admin = interrupts.cut(self.watching.begin(|| watched(&service, tls.clone(), lost.clone()))).await?;
+        let admin = interrupts.cut(self.watching.begin(|| build_admin(&service, tls.clone(), lost.clone()))).await?;
         let watching = tokio::spawn(watch_sockets(service.endpoints(), lost));
         tokio::spawn(log_members(service.events()));
         tracing::info!(name = service.name(), "listening");
@@ -194,7 +194,7 @@ impl Demo {
 }
 
 /// What is told of it over HTTP.
-fn watched(service: &Service, tls: Option<ServerTls>, lost: LostSockets) -> AdminBuilder {
+fn build_admin(service: &Service, tls: Option<ServerTls>, lost: LostSockets) -> AdminBuilder {
     let admin = Admin::of_service(service).needs(move || lost.check());
     match tls {
         Some(tls) => admin.certificate(move || tls.expires()),

@@ -71,19 +71,19 @@ pub(super) struct Bounds {
 /// Options that there are no more. Each says what took its place.
 #[derive(Debug, Args)]
 struct Replaced {
-    #[arg(long, hide = true, value_parser = replaced)]
+    #[arg(long, hide = true, value_parser = refuse_replaced)]
     outbox_bytes: Option<Infallible>,
-    #[arg(long, hide = true, value_parser = replaced)]
+    #[arg(long, hide = true, value_parser = refuse_replaced)]
     inbound_bytes: Option<Infallible>,
-    #[arg(long, hide = true, value_parser = replaced)]
+    #[arg(long, hide = true, value_parser = refuse_replaced)]
     inbound_frames: Option<Infallible>,
-    #[arg(long, hide = true, value_parser = replaced)]
+    #[arg(long, hide = true, value_parser = refuse_replaced)]
     spool_bytes: Option<Infallible>,
-    #[arg(long, hide = true, value_parser = replaced)]
+    #[arg(long, hide = true, value_parser = refuse_replaced)]
     unwritten_bytes: Option<Infallible>,
 }
 
-fn replaced(_: &str) -> Result<Infallible, &'static str> {
+fn refuse_replaced(_: &str) -> Result<Infallible, &'static str> {
     Err(
         "this option is gone: --budget-bytes bounds all that the nodes make the router hold, and --share what one of them may",
     )

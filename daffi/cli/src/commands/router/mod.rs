@@ -24,8 +24,8 @@ use crate::{
     failure::Failure,
     interrupts::Interrupts,
     server::{
-        CERTIFICATE_POLL, Certificates, LostSockets, Sockets, announce, check_origins, listening, log_members, pinged,
-        until_ended, watch_sockets,
+        CERTIFICATE_POLL, Certificates, LostSockets, Sockets, announce, check_origins, listening, log_members,
+        ping_settings, until_ended, watch_sockets,
     },
     settings::{Overruled, Reloading},
     signals::Signals,
@@ -123,7 +123,7 @@ impl Router {
             idle.tell();
         }
         let lost = LostSockets::default();
-        let admin = interrupts.cut(self.watching.begin(|| watched(&router, tls.clone(), lost.clone()))).await?;
+        let admin = interrupts.cut(self.watching.begin(|| build_admin(&router, tls.clone(), lost.clone()))).await?;
         let admin = admin.map(Arc::new);
         let standing = self.standing(is_guarded, reloading.says_others());
         let reload = Arc::new(Reload::new(reloading, tls.clone(), router.clone(), admin.clone(), standing));
@@ -160,7 +160,7 @@ impl Router {
         let (mode, group) = self.sockets.settings(&self.listen)?;
         let builder = mode.into_iter().fold(builder, |builder, mode| builder.socket_mode(mode));
         let builder = group.into_iter().fold(builder, |builder, group| builder.socket_group(group));
-        let ws_ping = pinged(self.ws_ping, &self.listen)?;
+        let ws_ping = ping_settings(self.ws_ping, &self.listen)?;
         let builder = ws_ping.into_iter().fold(builder, |builder, ws_ping| builder.websocket_keepalive(ws_ping));
         check_origins(&self.allowed_origins, &self.listen)?;
         let builder = self.allowed_origins.iter().fold(builder, |builder, origin| builder.allow_origin(origin));
@@ -185,7 +185,7 @@ impl Router {
     pub(crate) async fn check(&self, policy: Option<&Policy>) -> Result<Vec<String>, Failure> {
         self.certificates.settings(&self.listen)?;
         self.sockets.settings(&self.listen)?;
-        pinged(self.ws_ping, &self.listen)?;
+        ping_settings(self.ws_ping, &self.listen)?;
         check_origins(&self.allowed_origins, &self.listen)?;
         self.watching.check().await?;
         Ok(self.idle_rules(policy, &self.listen).iter().map(ToString::to_string).collect())
@@ -200,7 +200,7 @@ fn warn_of_overruled(all: &[Overruled]) {
 }
 
 /// What is told of it over HTTP.
-fn watched(router: &Node, tls: Option<ServerTls>, lost: LostSockets) -> AdminBuilder {
+fn build_admin(router: &Node, tls: Option<ServerTls>, lost: LostSockets) -> AdminBuilder {
     let admin = Admin::of_router(router).needs(move || lost.check());
     match tls {
         Some(tls) => admin.certificate(move || tls.expires()),

@@ -23,9 +23,9 @@ const AT_ONCE: [&str; 6] = ["no-pickle-from", "grace", "max-pending-handshakes",
 /// What came of changed options.
 #[derive(Default)]
 struct Taken {
-    /// Those that take effect and were set otherwise when they were read before.
+    /// Options that take effect and were set otherwise when they were read before.
     changed: Vec<String>,
-    /// Those that have to wait.
+    /// Options that have to wait.
     later: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl Reload {
             tracing::warn!("there is nothing to reload: this router has no file (--config) and no certificates");
             return;
         }
-        match self.reloaded() {
+        match self.reload() {
             Ok(Taken { changed, later }) => {
                 let changed = if changed.is_empty() { "no option".to_owned() } else { changed.join(", ") };
                 if later.is_empty() {
@@ -77,7 +77,7 @@ impl Reload {
         }
     }
 
-    fn reloaded(&self) -> Result<Taken, Failure> {
+    fn reload(&self) -> Result<Taken, Failure> {
         let Reloaded { cli, changed, lately, sections, seals, policy, overruled, effective } = self.reloading.read()?;
         let Command::Router(router) = &cli.command else { return Ok(Taken::default()) };
         let Router { certificates, listen, guarding, watching, bounds, .. } = router;
@@ -121,7 +121,7 @@ impl Reload {
             let is_of_certificates = OF_CERTIFICATES.contains(&option.as_str());
             let is_of_admin = option == "admin-token-file";
             AT_ONCE.contains(&option.as_str())
-                // Those that are gone stay in use.
+                // Certificates that are gone stay in use.
                 || (self.tls.is_some() && tls.is_some() && is_of_certificates)
                 || (admin.is_some() && wants_token && is_of_admin)
         };

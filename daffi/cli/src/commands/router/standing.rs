@@ -60,7 +60,7 @@ impl Standing {
             ));
         }
         let reach: Vec<_> = waiting.iter().map(String::as_str).filter(|option| OF_REACH.contains(option)).collect();
-        let loosened = self.loosened(fresh, is_another);
+        let loosened = self.find_loosened(fresh, is_another);
         if reach.is_empty() || loosened.is_empty() {
             return Ok(());
         }
@@ -73,7 +73,7 @@ impl Standing {
     }
 
     /// What may keep out less than before.
-    fn loosened(&self, fresh: &Self, is_another: bool) -> Vec<&'static str> {
+    fn find_loosened(&self, fresh: &Self, is_another: bool) -> Vec<&'static str> {
         let takes_more = self.no_pickle_from.iter().any(|network| !fresh.no_pickle_from.contains(network));
         [
             (self.has_policy && is_another, "[policy]"),

@@ -109,7 +109,7 @@ pub(crate) async fn ask(client: &Client) -> Result<Value, Failure> {
     })
 }
 
-/// The same, read.
-pub(crate) async fn told(client: &Client) -> Result<Told, Failure> {
+/// Asks the router, and reads what it counted so far.
+pub(crate) async fn ask_and_read(client: &Client) -> Result<Told, Failure> {
     told::read(ask(client).await?)
 }

@@ -59,13 +59,13 @@ struct Showing {
 
 /// Shows each look until q, Esc or Ctrl-C. A router that is gone is asked again.
 pub(super) async fn show(client: &Client, first: Told, every: Duration) -> Result<(), Failure> {
-    let mut screen = Screen(ratatui::try_init().map_err(broken)?);
+    let mut screen = Screen(ratatui::try_init().map_err(drawing_failure)?);
     let mut keys = keys();
     let mut shown = Showing::new(first);
     let mut looking = Box::pin(look(client, every));
     loop {
         let view = shown.view();
-        screen.0.draw(|frame| draw(frame, &view, &shown)).map_err(broken)?;
+        screen.0.draw(|frame| draw(frame, &view, &shown)).map_err(drawing_failure)?;
         tokio::select! {
             key = keys.recv() => match key {
                 Some(Key::Pressed(code)) if !shown.obey(code, view.nodes.rows.len()) => return Ok(()),
@@ -157,7 +157,7 @@ impl Showing {
     }
 }
 
-fn broken(error: io::Error) -> Failure {
+fn drawing_failure(error: io::Error) -> Failure {
     Failure::Failed(format!("the terminal cannot be drawn on: {error}; --once prints one table"))
 }
 

@@ -34,7 +34,7 @@ impl View {
         // A router that was started again counts anew.
         let before = if now.age < before.age { now } else { before };
         let seconds = (now.age - before.age).max(1e-3);
-        let calls: f64 = callbacks(before, now).map(|(old, new)| added(new.calls, old.calls)).sum();
+        let calls: f64 = callbacks(before, now).map(|(old, new)| increase(new.calls, old.calls)).sum();
         Self {
             about: format!(
                 "{}, version {}, for {}: {} members, {:.1} calls/s, {} open, {} refused, {:.1} of {:.0} MiB held",
@@ -59,7 +59,7 @@ impl View {
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// What was added to a count, which may have begun anew.
-fn added(new: u64, old: u64) -> f64 {
+fn increase(new: u64, old: u64) -> f64 {
     new.checked_sub(old).unwrap_or(new) as f64
 }
 
@@ -75,7 +75,7 @@ fn nodes<'a>(before: &'a Told, now: &'a Told) -> impl Iterator<Item = (ToldNode,
 
 fn callback_sheet(before: &Told, now: &Told, seconds: f64, choice: &Choice) -> Sheet {
     let chosen = callbacks(before, now).filter(|(_, new)| choice.shows(&new.name));
-    let mut all: Vec<_> = chosen.map(|(old, new)| (added(new.calls, old.calls), old, new)).collect();
+    let mut all: Vec<_> = chosen.map(|(old, new)| (increase(new.calls, old.calls), old, new)).collect();
     all.sort_by(|a, b| {
         b.0.total_cmp(&a.0).then_with(|| b.2.calls.cmp(&a.2.calls)).then_with(|| a.2.name.cmp(&b.2.name))
     });
@@ -84,7 +84,7 @@ fn callback_sheet(before: &Told, now: &Told, seconds: f64, choice: &Choice) -> S
         vec![
             Shown::new(&new.name).at_most(NAME).to_string(),
             format!("{:.1}", calls / seconds),
-            format!("{:.1}", added(new.errors, old.errors) / seconds),
+            format!("{:.1}", increase(new.errors, old.errors) / seconds),
             new.open.to_string(),
             quantile(&lately, 0.5),
             quantile(&lately, 0.99),
@@ -145,10 +145,10 @@ type Changed<'a> = (ToldNode, &'a ToldNode);
 /// What a column of numbers is sorted by.
 fn number(column: usize, (old, new): &Changed<'_>, seconds: f64) -> f64 {
     match column {
-        1 => added(new.answers, old.answers) / seconds,
+        1 => increase(new.answers, old.answers) / seconds,
         2 => mean(old, new).map_or(-1.0, |mean| mean.as_secs_f64()),
         3 => new.asked as f64,
-        4 => added(new.requests, old.requests) / seconds,
+        4 => increase(new.requests, old.requests) / seconds,
         5 => new.open_calls as f64,
         6 => new.queued_bytes,
         7 => new.level.into(),
@@ -162,10 +162,10 @@ fn node_sheet(before: &Told, now: &Told, seconds: f64, choice: &Choice) -> Sheet
     let rows = all.iter().map(|(old, new)| {
         vec![
             Shown::new(&new.name).at_most(NAME).to_string(),
-            format!("{:.1}", added(new.answers, old.answers) / seconds),
+            format!("{:.1}", increase(new.answers, old.answers) / seconds),
             mean(old, new).map_or_else(|| "-".to_owned(), brief),
             new.asked.to_string(),
-            format!("{:.1}", added(new.requests, old.requests) / seconds),
+            format!("{:.1}", increase(new.requests, old.requests) / seconds),
             new.open_calls.to_string(),
             format!("{:.0}", new.queued_bytes / 1024.0),
             new.level.to_string(),
@@ -178,14 +178,14 @@ fn node_sheet(before: &Told, now: &Told, seconds: f64, choice: &Choice) -> Sheet
 
 /// How long answers took on average lately.
 fn mean(old: &ToldNode, new: &ToldNode) -> Option<Duration> {
-    let timed = added(new.timed_answers, old.timed_answers);
+    let timed = increase(new.timed_answers, old.timed_answers);
     (timed > 0.0).then(|| Duration::try_from_secs_f64((new.answering - old.answering) / timed).unwrap_or_default())
 }
 
 fn causes(before: &Told, earlier: Option<&Told>, now: &Told, seconds: f64) -> Vec<String> {
     let mute = earlier.into_iter().flat_map(|earlier| lasting_causes(earlier, now)).collect();
     let (mut slow, mut queues, mut floods, mut refused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let asking: f64 = nodes(before, now).map(|(old, new)| added(new.requests, old.requests)).sum();
+    let asking: f64 = nodes(before, now).map(|(old, new)| increase(new.requests, old.requests)).sum();
     for (old, new) in nodes(before, now) {
         let name = Shown::new(&new.name).at_most(NAME);
         if let Some(how) = how_it_answers(&old, new) {
@@ -197,7 +197,7 @@ fn causes(before: &Told, earlier: Option<&Told>, now: &Told, seconds: f64) -> Ve
                 new.queued_bytes / 1024.0
             ));
         }
-        let asks = added(new.requests, old.requests);
+        let asks = increase(new.requests, old.requests);
         let piles_up = new.open_calls > 100 || new.refused_calls > old.refused_calls || new.held_requests > 0;
         if now.members > 2 && asks > 100.0 * seconds && asks > asking / 2.0 && piles_up {
             floods.push(format!("{name} floods: {:.0} calls/s, {} open", asks / seconds, new.open_calls));
@@ -318,7 +318,7 @@ mod tests {
     use super::*;
     use crate::commands::top::plain;
 
-    fn told(age: f64, calls: u64, asked: usize) -> Told {
+    fn look_at(age: f64, calls: u64, asked: usize) -> Told {
         let node = ToldNode { name: "w\u{1b}[2J".into(), asked, answers: 5, level: 4, ..ToldNode::default() };
         let times = ToldTimes { buckets: vec![(Some(0.001), calls), (None, 1)] };
         let callback = ToldCallback { name: "add".into(), calls, times, ..ToldCallback::default() };
@@ -327,12 +327,16 @@ mod tests {
 
     #[test]
     fn what_changed_is_told_a_second_and_hostile_names_steer_nothing() {
-        let before = told(10.0, 100, 3);
-        let view = View::of(&before, Some(&told(7.0, 0, 2)), &told(12.0, 300, 3), &Choice::default());
+        let before = look_at(10.0, 100, 3);
+        let view = View::of(&before, Some(&look_at(7.0, 0, 2)), &look_at(12.0, 300, 3), &Choice::default());
         assert_eq!(view.callbacks.rows[0][..6], ["add", "100.0", "0.0", "0", "1.00 ms", "1.00 ms"]);
         let text = plain::text(&view);
         assert!(text.contains("answered nothing for 5 s: 3 calls wait for it"), "{text}");
-        assert_eq!(View::of(&before, None, &told(12.0, 300, 3), &Choice::default()).causes, [""; 0], "2 s are no time");
+        assert_eq!(
+            View::of(&before, None, &look_at(12.0, 300, 3), &Choice::default()).causes,
+            [""; 0],
+            "2 s are no time"
+        );
         assert!(!text.contains('\u{1b}') && text.contains(r"w\u{1b}[2J"), "{text}");
     }
 

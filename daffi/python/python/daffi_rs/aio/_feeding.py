@@ -56,7 +56,7 @@ async def end(feeding: asyncio.Task[None]) -> None:
 
 
 def stop(feeding: asyncio.Task[None]) -> None:
-    """The same, and nobody waits for it."""
+    """Has nothing more sent and the source closed, and does not wait for it."""
     if not feeding.done():
         _closing.add(feeding)
         feeding.add_done_callback(_closed)

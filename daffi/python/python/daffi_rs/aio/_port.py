@@ -65,7 +65,7 @@ class Port:
             self._futures.pop(begun, None)
 
     def wait(self, begun: Any) -> Waiting:
-        """The same, to be awaited later, too: what is told before is not lost."""
+        """What was begun, to be awaited later, too: what is told before is not lost."""
         return Waiting(self, begun)
 
 
