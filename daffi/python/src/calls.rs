@@ -10,6 +10,7 @@ use pyo3::{
 };
 
 use crate::{
+    client::ClientNode,
     engine::Engine,
     failures::Failure,
     feed::Items,
@@ -17,6 +18,7 @@ use crate::{
     options::CallSettings,
     payload,
     results::{ResultsOut, Source},
+    server::{RouterNode, ServiceNode},
 };
 
 /// How something ended that was done for Python.
@@ -82,6 +84,25 @@ pub(crate) enum Outcome {
     Taken(bool),
     /// What is read once Python takes it, by this policy.
     Later(Box<Self>, Py<PyAny>, Arc<Engine>),
+    /// A node that has begun. Nobody has it where it is not taken, and it ends.
+    Begun(Node),
+}
+
+/// A node of one kind.
+pub(crate) enum Node {
+    Client(ClientNode),
+    Service(ServiceNode),
+    Router(RouterNode),
+}
+
+impl Node {
+    fn into_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        Ok(match self {
+            Self::Client(node) => Bound::new(py, node)?.into_any(),
+            Self::Service(node) => Bound::new(py, node)?.into_any(),
+            Self::Router(node) => Bound::new(py, node)?.into_any(),
+        })
+    }
 }
 
 impl Outcome {
@@ -94,6 +115,7 @@ impl Outcome {
                 Ok(item)
             }
             Self::Taken(taken) => Ok(PyBool::new(py, taken).to_owned().into_any()),
+            Self::Begun(node) => Ok(node.into_python(py)?),
             _ => Ok(py.None().into_bound(py)),
         }
     }

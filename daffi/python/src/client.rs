@@ -15,7 +15,7 @@ use pyo3::{
 };
 
 use crate::{
-    calls::{Outcome, Style, begin},
+    calls::{Node, Outcome, Style, begin},
     desk::Desk,
     endpoints::connector,
     engine::{Engine, engine},
@@ -188,6 +188,15 @@ impl ClientNode {
         waiting::block(py, &self.engine, async move { node.stop().await })
     }
 
+    /// The same, told at the desk. It goes on whether or not somebody waits.
+    fn stop_later<'py>(&self, py: Python<'py>, desk: &Desk) -> PyResult<Bound<'py, PyAny>> {
+        let node = Arc::clone(self.node()?);
+        desk.begin(py, &self.engine, async move {
+            node.stop().await;
+            Ok(Outcome::Nothing)
+        })
+    }
+
     /// Begins to stop.
     fn stop_soon(&self) -> PyResult<()> {
         let node = Arc::clone(self.node()?);
@@ -257,8 +266,38 @@ pub(crate) fn connect(
     events: Option<&Desk>,
 ) -> PyResult<ClientNode> {
     let engine = engine()?;
+    let connecting = connecting(py, options, names, desk, events, &engine)?;
+    waiting::block(py, &engine, connecting)?.map_err(|error| not_started(py, &error))
+}
+
+/// The same, told at the desk `port`. Given up, it connects no further.
+#[pyfunction]
+pub(crate) fn connect_later<'py>(
+    py: Python<'py>,
+    port: &Desk,
+    options: NodeOptions,
+    names: Vec<(String, bool)>,
+    desk: &Desk,
+    events: Option<&Desk>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let engine = engine()?;
+    let connecting = connecting(py, options, names, desk, events, &engine)?;
+    port.begin(py, &engine, async move { Ok(Outcome::Begun(Node::Client(connecting.await?))) })
+}
+
+type Connecting = BoxFuture<'static, Result<ClientNode, InitializationError>>;
+
+fn connecting(
+    py: Python<'_>,
+    options: NodeOptions,
+    names: Vec<(String, bool)>,
+    desk: &Desk,
+    events: Option<&Desk>,
+    engine: &Arc<Engine>,
+) -> PyResult<Connecting> {
     let config = options.config(NodeConfig::client())?;
-    let inbox = Arc::clone(&desk.inbox);
+    let (inbox, engine) = (Arc::clone(&desk.inbox), Arc::clone(engine));
+    let events = events.map(|events| Arc::clone(&events.inbox));
     let token =
         options.token.as_deref().map(Token::new).transpose().map_err(|error| initialization(py, error.to_string()))?;
     if options.endpoints.is_empty() {
@@ -267,7 +306,7 @@ pub(crate) fn connect(
             "there is no address to connect to: give host and port, or unix_sock_path".into(),
         ));
     }
-    let connected = waiting::block(py, &engine, async move {
+    Ok(Box::pin(async move {
         let made = options.endpoints.iter().map(|endpoint| {
             let endpoint = endpoint.parse().map_err(daffi_transport::ConnectError::from)?;
             connector(endpoint, &options.tls)
@@ -284,13 +323,12 @@ pub(crate) fn connect(
             Some(token) => builder.token(token),
             None => builder,
         };
-        builder.connect().await
-    })?;
-    let node = Arc::new(connected.map_err(|error| not_started(py, &error))?);
-    if let Some(events) = events {
-        watch(&engine, node.events(), Arc::clone(&events.inbox));
-    }
-    let weak: Weak<Client<Unread>> = Arc::downgrade(&node);
-    remember(weak);
-    Ok(ClientNode { node: Some(node), engine })
+        let node = Arc::new(builder.connect().await?);
+        if let Some(events) = events {
+            watch(&engine, node.events(), events);
+        }
+        let weak: Weak<Client<Unread>> = Arc::downgrade(&node);
+        remember(weak);
+        Ok(ClientNode { node: Some(node), engine })
+    }))
 }

@@ -10,6 +10,8 @@ pub(crate) enum Failure {
     Call(Box<CallError>),
     /// A chunk of a stream.
     Chunk(u64, Box<CallError>),
+    /// A node could not begin.
+    Start(Box<InitializationError>),
     /// Python itself raised.
     Raised(PyErr),
 }
@@ -17,6 +19,12 @@ pub(crate) enum Failure {
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         Self::Call(Box::new(error))
+    }
+}
+
+impl From<InitializationError> for Failure {
+    fn from(error: InitializationError) -> Self {
+        Self::Start(Box::new(error))
     }
 }
 
@@ -32,6 +40,7 @@ impl Failure {
         let made = match self {
             Self::Call(error) => exception(py, &error, None),
             Self::Chunk(chunk, error) => exception(py, &error, Some(chunk)),
+            Self::Start(error) => Err(not_started(py, &error)),
             Self::Raised(error) => Err(error),
         };
         made.unwrap_or_else(|error| error.into_value(py).into_bound(py).into_any())

@@ -38,7 +38,7 @@ mod _daffi_rs {
 
     #[pymodule_export]
     use super::{
-        client::{ClientNode, connect},
+        client::{ClientNode, connect, connect_later},
         command::command,
         desk::Desk,
         ending::forked,
@@ -52,7 +52,7 @@ mod _daffi_rs {
         outlet::Outlet,
         payload::{decode_arguments, decode_result, encode_arguments, encode_result},
         results::ResultsOut,
-        server::{RouterNode, ServiceNode, serve, serve_router},
+        server::{RouterNode, ServiceNode, serve, serve_later, serve_router, serve_router_later},
     };
 
     #[pymodule_init]

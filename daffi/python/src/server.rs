@@ -13,6 +13,7 @@ use futures::{StreamExt, future::BoxFuture};
 use pyo3::prelude::*;
 
 use crate::{
+    calls::{Node, Outcome},
     desk::{Desk, Inbox, Work},
     endpoints::listen,
     engine::{Engine, engine},
@@ -110,6 +111,15 @@ macro_rules! server {
                 waiting::block(py, &self.engine, async move { node.stop().await })
             }
 
+            /// The same, told at the desk. It goes on whether or not somebody waits.
+            fn stop_later<'py>(&self, py: Python<'py>, desk: &Desk) -> PyResult<Bound<'py, PyAny>> {
+                let node = Arc::clone(self.node()?);
+                desk.begin(py, &self.engine, async move {
+                    node.stop().await;
+                    Ok(Outcome::Nothing)
+                })
+            }
+
             /// Begins to stop.
             fn stop_soon(&self) -> PyResult<()> {
                 let node = Arc::clone(self.node()?);
@@ -163,6 +173,8 @@ server! {
     }
 }
 
+type Starting<N> = BoxFuture<'static, Result<N, InitializationError>>;
+
 /// Starts a Service that has callbacks of these names run at `desk`, and tells `events` of members.
 #[pyfunction]
 pub(crate) fn serve(
@@ -173,37 +185,89 @@ pub(crate) fn serve(
     events: Option<&Desk>,
 ) -> PyResult<ServiceNode> {
     let engine = engine()?;
+    let starting = serving(py, options, names, desk, events, &engine)?;
+    waiting::block(py, &engine, starting)?.map_err(|error| not_started(py, &error))
+}
+
+/// The same, told at the desk `port`.
+#[pyfunction]
+pub(crate) fn serve_later<'py>(
+    py: Python<'py>,
+    port: &Desk,
+    options: NodeOptions,
+    names: Vec<(String, bool)>,
+    desk: &Desk,
+    events: Option<&Desk>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let engine = engine()?;
+    let starting = serving(py, options, names, desk, events, &engine)?;
+    port.begin(py, &engine, async move { Ok(Outcome::Begun(Node::Service(starting.await?))) })
+}
+
+fn serving(
+    py: Python<'_>,
+    options: NodeOptions,
+    names: Vec<(String, bool)>,
+    desk: &Desk,
+    events: Option<&Desk>,
+    engine: &Arc<Engine>,
+) -> PyResult<Starting<ServiceNode>> {
     let config = options.config(NodeConfig::server())?;
     let endpoints = parse(py, &options)?;
-    let inbox = Arc::clone(&desk.inbox);
-    let started = waiting::block(py, &engine, async move {
+    let (inbox, engine) = (Arc::clone(&desk.inbox), Arc::clone(engine));
+    let events = events.map(|events| Arc::clone(&events.inbox));
+    Ok(Box::pin(async move {
         let callbacks = callbacks(names, &inbox, &config.limits)?;
         let name = NodeName::new(options.name.as_str(), &config.limits)?;
         let listeners = bind(&endpoints, &options).await?;
-        Service::builder(name, Unread::default()).config(config).callbacks(callbacks).listen(listeners)
-    })?;
-    let service = started.map_err(|error| not_started(py, &error))?;
-    if let Some(events) = events {
-        watch(&engine, service.events(), Arc::clone(&events.inbox));
-    }
-    Ok(ServiceNode::start(service, engine))
+        let service =
+            Service::builder(name, Unread::default()).config(config).callbacks(callbacks).listen(listeners)?;
+        if let Some(events) = events {
+            watch(&engine, service.events(), events);
+        }
+        Ok(ServiceNode::start(service, engine))
+    }))
 }
 
 /// Starts a Router that tells `events` of members.
 #[pyfunction]
 pub(crate) fn serve_router(py: Python<'_>, options: NodeOptions, events: Option<&Desk>) -> PyResult<RouterNode> {
     let engine = engine()?;
+    let starting = routing(py, options, events, &engine)?;
+    waiting::block(py, &engine, starting)?.map_err(|error| not_started(py, &error))
+}
+
+/// The same, told at the desk `port`.
+#[pyfunction]
+pub(crate) fn serve_router_later<'py>(
+    py: Python<'py>,
+    port: &Desk,
+    options: NodeOptions,
+    events: Option<&Desk>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let engine = engine()?;
+    let starting = routing(py, options, events, &engine)?;
+    port.begin(py, &engine, async move { Ok(Outcome::Begun(Node::Router(starting.await?))) })
+}
+
+fn routing(
+    py: Python<'_>,
+    options: NodeOptions,
+    events: Option<&Desk>,
+    engine: &Arc<Engine>,
+) -> PyResult<Starting<RouterNode>> {
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let config = options.config(NodeConfig::server())?.threads(threads);
     let endpoints = parse(py, &options)?;
-    let started = waiting::block(py, &engine, async move {
+    let engine = Arc::clone(engine);
+    let events = events.map(|events| Arc::clone(&events.inbox));
+    Ok(Box::pin(async move {
         let name = NodeName::new(options.name.as_str(), &config.limits)?;
         let listeners = bind(&endpoints, &options).await?;
-        Router::builder(name).config(config).listen(listeners)
-    })?;
-    let router = started.map_err(|error| not_started(py, &error))?;
-    if let Some(events) = events {
-        watch(&engine, router.events(), Arc::clone(&events.inbox));
-    }
-    Ok(RouterNode::start(router, engine))
+        let router = Router::builder(name).config(config).listen(listeners)?;
+        if let Some(events) = events {
+            watch(&engine, router.events(), events);
+        }
+        Ok(RouterNode::start(router, engine))
+    }))
 }

@@ -215,7 +215,8 @@ fn read_int(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     let number = object.extract::<BigInt>()?;
     if object.extract::<u64>().is_err() {
         return Err(PyOverflowError::new_err(format!(
-            "{number} is beyond 64 bits, where integers of MSGPACK end; JSON and PICKLE carry it"
+            "an integer of {} bits is beyond 64, where integers of MSGPACK end; JSON and PICKLE carry it",
+            number.bits()
         )));
     }
     Ok(Value::from(number))

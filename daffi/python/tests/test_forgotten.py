@@ -78,6 +78,7 @@ def test_results_keep_their_client():
     with Router("router", "127.0.0.1", 0):
         gc.collect()
         assert found() is None
+    eventually(lambda: not any(thread.name.startswith("daffi-worker") for thread in threading.enumerate()))
 
 
 def test_nobody_comes_back_for_a_client_that_was_forgotten():

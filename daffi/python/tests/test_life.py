@@ -89,6 +89,39 @@ def test_options_that_mean_nothing_together_are_refused(why):
         node.connect() if made is Client else node.start()
 
 
+MISTAKEN = {
+    "app_name": ["\ud800"],
+    "host": ["\ud800", 5],
+    "grace": [-1, "long", float("nan"), float("inf")],
+    "max_body": [-1, 2**70, "much"],
+    "max_values": [-1, 2**70, "many"],
+    "budget": [-1, 2**70, 1.5],
+    "addresses": [[5], ["\ud800"]],
+    "cert_file": [5],
+    "token": [5, "\ud800"],
+}
+
+
+@pytest.mark.parametrize("name", MISTAKEN)
+def test_a_value_that_an_option_cannot_have_is_refused_by_the_name_of_the_option(name):
+    for value in MISTAKEN[name]:
+        where = {} if name == "addresses" else {"host": "127.0.0.1", "port": 1}
+        more = {"tls": True, "key_file": "key"} if name == "cert_file" else {}
+        with pytest.raises(failures.InitializationError, match=name[:7]) as refused:
+            Client(**{**where, **more, name: value}).connect()
+        assert isinstance(refused.value, ValueError)
+    with pytest.raises(failures.InitializationError, match="max_connections"):
+        Service(host="127.0.0.1", port=0, max_connections=-1).start()
+
+
+def test_files_of_certificates_may_be_paths(tmp_path):
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(failures.InitializationError, match="certificate file .*nowhere"):
+        Service(host="127.0.0.1", port=0, tls=True, cert_file=nowhere, key_file=nowhere).start()
+    with pytest.raises(failures.InitializationError, match="CA file .*nowhere"):
+        Client(host="127.0.0.1", port=1, tls=True, ca_file=nowhere).connect()
+
+
 def test_a_client_goes_to_its_other_address_when_one_is_lost():
     @callback
     def here():

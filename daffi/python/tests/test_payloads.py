@@ -119,3 +119,15 @@ def test_trusting_nodes_read_whatever_pickles_say(network):
         return type(value).__name__
 
     assert network(pickle="trusting").rpc().kind(Unknown()) == "Unknown"
+
+
+def test_a_number_that_is_too_large_is_not_told_in_all_its_digits(network):
+    @callback
+    def power(exponent):
+        return 2**exponent
+
+    rpc = network().rpc(serde=SerdeFormat.MSGPACK)
+    assert rpc.power(63) == 2**63
+    with pytest.raises(failures.RemoteCallError, match="100001 bits") as raised:
+        rpc.power(100_000)
+    assert len(str(raised.value)) < 200

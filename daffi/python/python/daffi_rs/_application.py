@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar, Union
 
 from . import _keeping, _log
 from ._compat import is_compat
-from ._options import Tls, tcp
+from ._options import Tls, check_max_values, tcp
 from ._plain import TRUSTED
 from ._runner import EventThread, Runner, complain
 from ._signals import Signalled, caught, end_at_sigterm, end_program, stopping
@@ -94,9 +94,9 @@ class Application(EventsMixin):
         unix_sock_path: Path | None = None,
         workers: int = 1,
         tls: bool = False,
-        cert_file: str = "",
-        key_file: str = "",
-        ca_file: str = "",
+        cert_file: Path = "",
+        key_file: Path = "",
+        ca_file: Path = "",
         *,
         addresses: list[str] | None = None,
         pickle: str | None = None,
@@ -128,6 +128,7 @@ class Application(EventsMixin):
         self._grace, self._max_body, self._max_connections, self._budget = grace, max_body, max_connections, budget
         self._compat = is_compat()
         trusting = pickle == "trusting" or (pickle is None and self._compat)
+        max_values = check_max_values(max_values)
         self._policy: Any = "trusting" if trusting else TRUSTED if max_values is None else TRUSTED.limited(max_values)
         self._node: Any = None
         #: The process that the node runs in: a child that was forked from it has none.
@@ -253,7 +254,8 @@ class Application(EventsMixin):
         self._node, self._process, self._connection_error = node, os.getpid(), None
         self._stop_event.clear()
         self._kept_by().add(self)
-        self._forgotten = _keeping.begun(self, node)
+        desks = [each.desk for each in (self._runner, self._events) if each is not None]
+        self._forgotten = _keeping.begun(self, node, desks)
         self._moved.set()
         if self._compat:
             end_at_sigterm(_stop_all)

@@ -46,20 +46,25 @@ def unsubscribe(told: Told) -> None:
         EXECUTOR_REGISTRY.subscribers.remove(told)
 
 
-def begun(node: Application, inner: Any) -> Any:
-    """A node runs. What is given ends it once nothing keeps it, and is detached as it ends in another way."""
+def begun(node: Application, inner: Any, desks: list[Any]) -> Any:
+    """A node runs. What is given ends it once nothing keeps it, and is detached as it ends in another way.
+
+    `desks`: where its threads wait, which end with it.
+    """
     with _lock:
         _alive.add(node)
-    forgotten = weakref.finalize(node, _forgotten, node.app_name, inner, node._told, os.getpid())
+    forgotten = weakref.finalize(node, _forgotten, node.app_name, inner, desks, node._told, os.getpid())
     forgotten.atexit = False
     return forgotten
 
 
-def _forgotten(name: str, inner: Any, told: Told, process: int) -> None:
+def _forgotten(name: str, inner: Any, desks: list[Any], told: Told, process: int) -> None:
     unsubscribe(told)
     if process == os.getpid():
         log.info("nobody has %s any more, and nothing can come of it: it ends", name)
         inner.stop_soon()
+        for desk in desks:
+            desk.close()
 
 
 def ended(node: Application) -> None:

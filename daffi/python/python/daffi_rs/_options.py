@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ class Tls:
 
     __slots__ = ("any_host", "ca_file", "cert_file", "key_file", "unverified")
 
-    def __init__(self, cert_file: str, key_file: str, ca_file: str, compat: bool) -> None:
-        self.cert_file, self.key_file, self.ca_file = cert_file or None, key_file or None, ca_file or None
+    def __init__(self, cert_file: Any, key_file: Any, ca_file: Any, compat: bool) -> None:
+        files = {"cert_file": cert_file, "key_file": key_file, "ca_file": ca_file}
+        self.cert_file, self.key_file, self.ca_file = (_path(name, file) for name, file in files.items())
         # 3.0.1 looks at no name, and at nothing where it is given no file.
         self.any_host = self.unverified = compat
 
@@ -31,15 +33,67 @@ class Options:
     __slots__ = ("budget", "endpoints", "grace", "max_body", "max_connections", "name", "tls", "token", "workers")
 
     def __init__(self, node: Application) -> None:
-        self.name, self.workers, self.tls = node.app_name, node.workers, node._tls()
-        self.endpoints = node._endpoints()
+        self.name, self.workers, self.tls = _text("app_name", node.app_name), node.workers, node._tls()
+        self.endpoints = [_text("addresses", endpoint) for endpoint in node._endpoints()]
         _check_tls(node, self.endpoints)
-        self.grace, self.max_body = node._grace, node._max_body
-        self.max_connections, self.budget, self.token = node._max_connections, node._budget, node._token
+        self.grace = None if node._grace is None else _seconds("grace", node._grace)
+        self.max_body, self.budget = _whole("max_body", node._max_body), _whole("budget", node._budget)
+        self.max_connections = _whole("max_connections", node._max_connections)
+        self.token = None if node._token is None else _text("token", node._token)
 
 
 class InvalidValue(InitializationError, ValueError):
     """A setting has a value that it cannot have."""
+
+
+#: The engine counts no further.
+_MOST = 2**63 - 1
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidValue(f"{name} is {value!r}: it must be text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"{name} is {value!r}, which is no text that could be sent: {error.reason}") from None
+    return value
+
+
+def _path(name: str, value: Any) -> str | None:
+    if not value:
+        return None
+    try:
+        return _text(name, os.fspath(value))
+    except TypeError:
+        raise InvalidValue(f"{name} is {value!r}: it must be the path of a file") from None
+
+
+def _seconds(name: str, value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = -1
+    if not 0 <= seconds <= 1e18:
+        raise InvalidValue(f"{name} is {value!r}: it must be a number of seconds, from 0 to 1e18")
+    return seconds
+
+
+def _whole(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number <= _MOST:
+        raise InvalidValue(f"{name} is {value!r}: it must be a whole number from 0 to {_MOST}")
+    return number
+
+
+def check_max_values(value: Any) -> int | None:
+    """How many values a payload may have. Refuses what is no such number."""
+    return _whole("max_values", value)
 
 
 def check_workers(workers: Any) -> None:
@@ -70,6 +124,7 @@ def _check_tls(node: Application, endpoints: list[str]) -> None:
 
 def tcp(host: str, port: int | None, tls: bool) -> str:
     """The endpoint of a host, or of a path in its place."""
+    host = _text("host", host)
     if host.startswith(("/", "./")):
         return f"unix://{os.path.abspath(host)}"
     if port is None:

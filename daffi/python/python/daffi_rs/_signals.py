@@ -23,6 +23,12 @@ class Caught:
         self.waits = False
 
 
+def ends_by_default(number: int, handler: Any) -> bool:
+    """Whether a signal with this handler ends the program, since that does not handle it itself."""
+    default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    return handler in (default, _ends_nodes)
+
+
 @contextlib.contextmanager
 def caught() -> Iterator[Caught]:
     """SIGINT and SIGTERM end the waiting of the main thread, unless the program handles them itself."""
@@ -38,8 +44,8 @@ def caught() -> Iterator[Caught]:
             raise Signalled
 
     before = {}
-    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-        if signal.getsignal(number) in (default, _ends_nodes):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if ends_by_default(number, signal.getsignal(number)):
             before[number] = signal.signal(number, handle)
     try:
         yield caught

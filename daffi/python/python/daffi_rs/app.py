@@ -135,7 +135,8 @@ class Client(Application):
             _keeping.make_way(self)
             runner, names = self._expose()
             try:
-                node = self._connect_with(options, names, runner)
+                with self._connecting(options):
+                    node = _daffi_rs.connect(options, names, runner.desk, self._listening())
             except BaseException:
                 runner.close()
                 raise
@@ -143,9 +144,10 @@ class Client(Application):
             self._known_streams = {}
             self._begun(node)
 
-    def _connect_with(self, options: Options, names: list[tuple[str, bool]], runner: Any) -> Any:
+    @contextlib.contextmanager
+    def _connecting(self, options: Options) -> Iterator[None]:
         try:
-            return _daffi_rs.connect(options, names, runner.desk, self._listening())
+            yield
         except InitializationError as error:
             where = " or ".join(options.endpoints)
             raise InitializationError(

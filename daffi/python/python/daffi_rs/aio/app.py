@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 import functools
 import signal
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from .. import _daffi_rs, _keeping, app
 from .._options import Options, check_workers
+from .._signals import stopping
 from ..app import ServerMode
 from ..registry._executor_registry import EXECUTOR_REGISTRY
 from ._rpc_proxy import AsyncClientConnection
 from ._runner import LoopEvents, LoopRunner
 from ._port import port_of_loop
-
+from ._signals import heard
 
 #: A client looks so often whether it ended by itself, while somebody waits for its end.
 _LOOK = 0.5
@@ -30,30 +30,9 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
-
-
-@contextlib.asynccontextmanager
-async def _signals() -> AsyncIterator[tuple[asyncio.Event, list[int]]]:
-    """SIGINT and SIGTERM set the event, on the main thread, and are noted in the list."""
-    loop, heard, handled = asyncio.get_running_loop(), asyncio.Event(), []
-    numbers: list[int] = []
-
-    def hear(number: int) -> None:
-        numbers.append(number)
-        heard.set()
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError, RuntimeError):
-                loop.add_signal_handler(number, hear, number)
-                handled.append(number)
-    try:
-        yield heard, numbers
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
+async def _stop(ended: Any) -> None:
+    with stopping():
+        await ended
 
 
 class AsyncApplication:
@@ -63,6 +42,8 @@ class AsyncApplication:
     _loop: asyncio.AbstractEventLoop | None = None
     _stopped_on: asyncio.AbstractEventLoop | None = None
     _begins = False
+    #: Stops the node, whether or not somebody waits for that.
+    _ending: asyncio.Task[None] | None = None
 
     @property
     def _stop_event(self) -> asyncio.Event:
@@ -106,30 +87,50 @@ class AsyncApplication:
         finally:
             self._begins = False
 
+    async def _at_rest(self: Any) -> None:
+        """A node that stops still begins again once it has."""
+        ending = self._ending
+        if ending is not None and ending.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait([ending])
+
     async def stop(self: Any, *_: Any, **__: Any) -> None:
         """Stops in order: what was received before runs, up to `grace` seconds (10), and is answered.
 
-        In a callback it only begins to stop. A second `stop` waits for the first.
+        In a callback it only begins to stop. A second `stop` waits for the first, which goes on when it is cancelled.
         """
         runner = self._runner
         own = runner is not None and runner.is_own_thread()
-        node = self._end()
-        if node is None:
-            if self._stopping is not None and not own:
-                await self._stop_event.wait()
-            self._ended()
-            return
-        try:
-            if own:
-                node.stop_soon()
-            else:
-                await _in_thread(node.stop)
-        finally:
-            if runner is not None:
-                runner.close()
-            events, self._events = self._events, self._events.renewed()
-            events.close()
-            self._ended()
+        with stopping():
+            node = self._end()
+            if node is None:
+                if self._stopping is not None and not own:
+                    await self._stop_event.wait()
+                self._ended()
+                return
+            ending = None
+            try:
+                if own:
+                    node.stop_soon()
+                else:
+                    port = port_of_loop()
+                    ended = port.wait(node.stop_later(port.desk))
+                    ending = self._ending = asyncio.get_running_loop().create_task(_stop(ended))
+            finally:
+                if ending is None:
+                    self._let_go(runner)
+            if ending is not None:
+                # A task that is cancelled before it begins runs nothing of its own.
+                ending.add_done_callback(lambda _: self._let_go(runner))
+                await asyncio.shield(ending)
+
+    def _let_go(self: Any, runner: Any) -> None:
+        """Of what the node had on the loop, once it has ended or nobody waits for that."""
+        if runner is not None:
+            runner.close()
+        events, self._events = self._events, self._events.renewed()
+        events.close()
+        self._ending = None
+        self._ended()
 
     def _stop_by_signal(self: Any) -> None:
         # The loop runs no more, but what the program does to end it.
@@ -157,8 +158,8 @@ class AsyncApplication:
         ending = None
         self._joining = True
         try:
-            async with _signals() as (heard, numbers):
-                waits = [asyncio.ensure_future(event.wait()) for event in (heard, self._stop_event)]
+            with heard() as signals:
+                waits = [asyncio.ensure_future(event.wait()) for event in (signals.once, self._stop_event)]
                 ending = asyncio.ensure_future(self._end_of())
                 try:
                     await asyncio.wait([*waits, ending], return_when=asyncio.FIRST_COMPLETED)
@@ -170,7 +171,7 @@ class AsyncApplication:
         error = ending.result() if ending.done() and not ending.cancelled() else self._connection_error
         if self._node is not None:
             await self.stop()
-        if self._compat and signal.SIGTERM in numbers:
+        if self._compat and signal.SIGTERM in signals.numbers:
             raise SystemExit(0)
         if error is not None:
             self._tell_end(error)
@@ -190,21 +191,24 @@ class AsyncApplication:
 class AsyncServerMixin(AsyncApplication):
     async def start(self: Any) -> None:
         """Listens, and returns once it does. With port 0 `port` is the real one then."""
+        await self._at_rest()
         with self._beginning(f"{type(self).__name__} is already started"):
             serves = self.server_mode is ServerMode.SERVICE
             if serves:
                 check_workers(self.workers)
-            options = Options(self)
+            options, port = Options(self), port_of_loop()
             if serves:
                 runner, names = self._expose()
                 try:
-                    node = await _in_thread(_daffi_rs.serve, options, names, runner.desk, self._listening())
+                    node = await port.wait(
+                        _daffi_rs.serve_later(port.desk, options, names, runner.desk, self._listening())
+                    )
                 except BaseException:
                     runner.close()
                     raise
                 EXECUTOR_REGISTRY.subscribers.append(self._told)
             else:
-                node = await _in_thread(_daffi_rs.serve_router, options, self._listening())
+                node = await port.wait(_daffi_rs.serve_router_later(port.desk, options, self._listening()))
             self._begun(node)
             self._note_port(node.endpoints()[0])
 
@@ -227,12 +231,17 @@ class AsyncClient(AsyncApplication, app.Client):  # type: ignore[misc]
 
     async def connect(self) -> AsyncClientConnection:  # type: ignore[override]
         """Connects, and gives what calls are made through."""
+        await self._at_rest()
         with self._beginning("Client is already connected"):
             check_workers(self.workers)
             options = Options(self)
             runner, names = self._expose()
             try:
-                node = await _in_thread(self._connect_with, options, names, runner)
+                with self._connecting(options):
+                    port = port_of_loop()
+                    node = await port.wait(
+                        _daffi_rs.connect_later(port.desk, options, names, runner.desk, self._listening())
+                    )
             except BaseException:
                 runner.close()
                 raise
