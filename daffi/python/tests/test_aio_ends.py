@@ -134,6 +134,41 @@ def test_signals_do_after_a_join_what_they_did_before(start, compat):
     assert joining.finish() == ["False", "True"] * 2
 
 
+def test_a_child_that_is_forked_on_a_loop_leaves_that_to_its_parent(start):
+    text = BEGIN + """
+    import os
+
+    @callback
+    async def one():
+        return 1
+
+    async def main():
+        service, client, conn = await begin()
+        async with service, conn:
+            for ends in ("stops", "leaves"):
+                assert await conn.rpc(timeout=30).one() == 1
+                # Its loop finds something to hear, and so does that of a child.
+                calls = [asyncio.ensure_future(conn.rpc(timeout=30).one()) for _ in range(10)]
+                await asyncio.sleep(0)
+                child = os.fork()
+                if child == 0 and ends == "leaves":
+                    sys.exit(0)
+                if child == 0:
+                    for node in (service, client):
+                        try:
+                            await node.stop()
+                        except RuntimeError as error:
+                            say("forked" in str(error))
+                    os._exit(0)
+                os.waitpid(child, 0)
+                say(sum(await asyncio.gather(*calls)))
+                say(await conn.rpc(timeout=30).one())
+
+    asyncio.run(main())
+    """
+    assert program(start, text).finish() == ["True", "True", "10", "1", "10", "1"]
+
+
 def test_ctrl_c_gives_a_client_that_connects_on_a_loop_up(start):
     text = BEGIN + """
     async def main():

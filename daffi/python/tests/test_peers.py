@@ -3,14 +3,18 @@
 import asyncio
 import contextlib
 import itertools
+import signal
 import socket
 import struct
 import threading
+import time
 
 import pytest
+from conftest import program
 
-from daffi_rs import Client, Incoming, SerdeFormat, Service, callback
-from daffi_rs.aio import AsyncService
+from daffi_rs import Client, Incoming, Router, SerdeFormat, Service, callback
+from daffi_rs import exceptions as failures
+from daffi_rs.aio import AsyncClient, AsyncService
 
 LONGEST = 30
 REQUEST = 1
@@ -30,8 +34,27 @@ def add(number, payload, **more):
 
 SUM = b"\x80\x04K\x01K\x02\x86}\x86."
 
+MSGPACK, JSON = 3, 1
+
 #: What each sends once it is a member.
 HOSTILE = {
+    "arguments of no kind": lambda: [
+        *(add(n, b"\x91" * 50_000, decoder=MSGPACK) for n in range(50)),
+        *(add(n, b"\x92\xdd\xff\xff\xff\xff", decoder=MSGPACK) for n in range(50)),
+        *(add(n, b"[" * 50_000 + b"NaN", decoder=JSON) for n in range(50)),
+        *(add(n, b'{"args":[NaN,' + b"9" * 50_000 + b'],"kwargs":{}}', decoder=JSON) for n in range(50)),
+        *(add(n, b"\x80\x04)}K\x01K\x02s\x86.") for n in range(50)),
+        *(add(n, b"\x80\x04" + b"]" * 50_000 + b"a" * 49_999 + b"}\x86.") for n in range(20)),
+        *(add(n, SUM, decoder=7) for n in range(50)),
+    ],
+    "callbacks of odd names": lambda: [
+        frame(REQUEST, n + 2, b"evil|service|" + name, SUM)
+        for n, name in enumerate([b"", b" ", b"a,b", b"a|b", b"\xff\xfe", b"a\0b", b"x" * 9000, "\u202e".encode()] * 50)
+    ],
+    "members of odd names": lambda: [
+        frame(0, n + 2, b"evil||", b'{"meta":{"type":"client","error":null},"members":[{"name":' + name + b',"methods":["add"]}]}', 1)
+        for n, name in enumerate([b'"evil"', b'"a|b"', b'"\\ud800"', b'""', b"5", b"[" * 500, b'"' + b"x" * 20_000 + b'"'])
+    ],
     "half a header": lambda: [add(0, SUM)[:5]],
     "silent in a body": lambda: [add(0, SUM, missing=1 << 20)],
     "a body that drips": lambda: [add(0, b"", missing=1 << 20), *([b"x"] * 200)],
@@ -118,3 +141,135 @@ def test_an_honest_caller_is_served_beside_items_without_end(kind):
         for call in calls:
             call.close()
         honest(service.port)
+
+
+#: A member that leaves its results unread and its arguments unsent.
+LAZY = """
+    import sys, threading, time
+    from daffi_rs import Client
+
+    def items():
+        yield 1
+        print("sends", flush=True)
+        time.sleep(3600)
+
+    conn = Client("lazy", "127.0.0.1", int(sys.argv[1])).connect()
+    unread = [getattr(conn.rpc(results=True), name)() for name in ("large", "small") for _ in range(10)]
+    for _ in range(5):
+        threading.Thread(target=lambda: conn.rpc(items=items()).total(), daemon=True).start()
+    time.sleep(3600)
+"""
+
+
+class Closed:
+    """Generators and sums that have not ended yet."""
+
+    def __init__(self):
+        self.open = 0
+
+    def expose(self):
+        expose()
+
+        @callback
+        def large():
+            with self:
+                yield from iter(lambda: b"x" * 1_000_000, None)
+
+        @callback
+        def small():
+            with self:
+                yield from itertools.count()
+
+        @callback
+        def total(numbers: Incoming[int]):
+            with self:
+                return sum(numbers)
+
+    def __enter__(self):
+        self.open += 1
+
+    def __exit__(self, *_):
+        self.open -= 1
+
+    def until(self, count):
+        deadline = time.monotonic() + LONGEST
+        while self.open != count:
+            assert time.monotonic() < deadline, f"{self.open} are open, and not {count}"
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("ends", ["is killed", "stands still and is killed"])
+def test_a_caller_that_takes_nothing_and_leaves_holds_nothing(start, ends):
+    closed = Closed()
+    closed.expose()
+    with Service("service", "127.0.0.1", 0, workers=2, grace=0.1) as service:
+        lazy = program(start, LAZY, service.port)
+        for _ in range(5):
+            lazy.line()
+        closed.until(25)
+        honest(service.port)
+        if ends != "is killed":
+            lazy.process.send_signal(signal.SIGSTOP)
+            honest(service.port)
+        lazy.kill()
+        closed.until(0)
+        honest(service.port)
+
+
+#: A worker that says that it has a call, and does not answer.
+MUTE = """
+    import sys, time
+    from daffi_rs import Client, callback
+
+    @callback
+    def nap(*_):
+        print("naps", flush=True)
+        time.sleep(3600)
+
+    @callback
+    def rows():
+        yield 1
+        print("naps", flush=True)
+        time.sleep(3600)
+
+    client = Client("mute", "127.0.0.1", int(sys.argv[1]), workers=8)
+    client.connect()
+    client.join()
+"""
+
+
+def test_calls_to_a_worker_that_vanishes_end_with_what_happened(start):
+    with Router("router", "127.0.0.1", 0) as router, Client("client", "127.0.0.1", router.port) as conn:
+        mute = program(start, MUTE, router.port)
+        conn.wait_for_members("mute", timeout=LONGEST)
+        ends = {}
+
+        def call(name, make):
+            try:
+                ends[name] = make()
+            except Exception as error:
+                ends[name] = error
+
+        async def there():
+            async with AsyncClient("loop", "127.0.0.1", router.port) as there:
+                return await there.rpc().nap()
+
+        calls = {
+            "rpc": lambda: conn.rpc().nap(),
+            "cast": lambda: conn.cast().nap()["mute"],
+            "stream": lambda: conn.stream().nap([b""]),
+            "results": lambda: list(conn.rpc(results=True).rows()),
+            "loop": lambda: asyncio.run(there()),
+        }
+        threads = [threading.Thread(target=call, args=each, daemon=True) for each in calls.items()]
+        for thread in threads:
+            thread.start()
+        for _ in calls:
+            mute.line()
+        mute.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(failures.CallTimeout):
+            conn.rpc(timeout=0.2).nap()
+        mute.kill()
+        for thread in threads:
+            thread.join(LONGEST)
+        assert {name: type(end) for name, end in ends.items()} == dict.fromkeys(calls, failures.ReceiverGone)

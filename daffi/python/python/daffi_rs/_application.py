@@ -181,6 +181,11 @@ class Application(EventsMixin):
         """Whether the node runs in this process, rather than in one that this was forked from."""
         return self._process == os.getpid()
 
+    def _check_here(self) -> None:
+        """Leaves a node alone that was inherited by a fork: what is waited with there is its parent's, too."""
+        if self._node is not None and not self._is_here():
+            self._node.stop_soon()  # raises, and says why
+
     def _is_lost(self) -> bool:
         """Whether it is a client whose connection was lost."""
         return False
@@ -296,6 +301,7 @@ class Application(EventsMixin):
             self._stop()
 
     def _stop(self) -> None:
+        self._check_here()
         runner, events = self._runner, self._events
         own = (runner is not None and runner.is_own_thread()) or events.is_own_thread()
         node = self._end()

@@ -404,8 +404,8 @@ class ClientConnection(CallStyles):
     def __enter__(self) -> ClientConnection:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.client.stop()
+    def __exit__(self, *error: object) -> None:
+        self.client.__exit__(*error)
 
 
 __all__ = [

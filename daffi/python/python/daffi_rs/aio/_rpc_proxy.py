@@ -266,5 +266,5 @@ class AsyncClientConnection(CallStyles):
     async def __aenter__(self) -> AsyncClientConnection:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.client.stop()
+    async def __aexit__(self, *error: object) -> None:
+        await self.client.__aexit__(*error)

@@ -98,6 +98,7 @@ class AsyncApplication:
 
         In a callback it only begins to stop. A second `stop` waits for the first, which goes on when it is cancelled.
         """
+        self._check_here()
         runner = self._runner
         own = runner is not None and runner.is_own_thread()
         with stopping():
@@ -182,7 +183,9 @@ class AsyncApplication:
         return None
 
     async def __aexit__(self: Any, *_: object) -> None:
-        await self.stop()
+        # A child that was forked in the block leaves what it inherited to its parent.
+        if self._node is None or self._is_here():
+            await self.stop()
 
     def __enter__(self) -> Any:
         raise TypeError(f"{type(self).__name__} is entered by 'async with'")
