@@ -17,7 +17,8 @@ from daffi_rs._plain import TRUSTED
 
 #: As SECURITY.md says it: so many bytes for each of the pickle, and so many beside.
 EACH, BESIDE = 80, 8 << 20
-LENGTH = 200_000
+#: What Python reads is so long, and has so many bytes beside: few, so that what is held of few bytes shows.
+LENGTH, FREE = 25_000, 1 << 17
 #: What is beside hides nothing of so many.
 LONG = 1_000_000
 WIDE = "\N{GRINNING FACE}".encode()
@@ -128,11 +129,10 @@ NO_KEYS = {
 
 @pytest.fixture(autouse=True)
 def _little_is_beside(monkeypatch: pytest.MonkeyPatch) -> None:
-    # So that what is held of few bytes shows.
-    monkeypatch.setattr(_reading, "_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(_reading, "_FREE_BYTES", FREE)
 
 
-def held_by(read: Callable[[], object], length: int, beside: int = 1 << 20) -> None:
+def held_by(read: Callable[[], object], length: int, beside: int = FREE) -> None:
     """Reads it, or finds it refused, and looks at what was held at most."""
     gc.collect()
     tracemalloc.start()
