@@ -106,18 +106,18 @@ mod check {
             survives(subject, &octets);
             survives(subject, &vec![octets.clone(), octets.clone()]);
             let body = subject.args(&(octets.clone(), 1_u8)).unwrap();
-            assert_eq!(bound(subject, &body, &[]), Ok((Bytes::from(octets), 1_u8)));
+            assert_eq!(bind(subject, &body, &[]), Ok((Bytes::from(octets), 1_u8)));
         }
     }
 
-    fn bound<P: Params>(subject: &impl Subject, body: &Body, names: &'static [&'static str]) -> Result<P, String> {
+    fn bind<P: Params>(subject: &impl Subject, body: &Body, names: &'static [&'static str]) -> Result<P, String> {
         let mut binding = Binding::new("f", names);
         subject.read_args(body, &mut binding).unwrap();
         binding.finish().map_err(|error| error.to_string())
     }
 
     fn call<P: Params>(subject: &impl Subject, args: &impl Args) -> Result<P, String> {
-        bound(subject, &subject.args(args).unwrap(), &["a", "b", "c"])
+        bind(subject, &subject.args(args).unwrap(), &["a", "b", "c"])
     }
 
     pub(super) fn arguments_meet_parameters(subject: &impl Subject) {

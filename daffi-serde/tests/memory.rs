@@ -31,7 +31,7 @@ fn within<T>(most: usize, what: &str, run: impl FnOnce() -> T) -> T {
     made
 }
 
-fn written<C: Codec>(format: &C, value: &(impl Serialize + 'static)) -> Body {
+fn encode<C: Codec>(format: &C, value: &(impl Serialize + 'static)) -> Body {
     let mut buffer = BytesMut::new();
     let mut out = Output::new(&mut buffer);
     Codec::encode_return(format, value, &mut out).unwrap();
@@ -50,7 +50,7 @@ fn read<C: Codec>(format: &C, body: &Body, most: usize, name: &str) {
 
 fn each<T: Serialize + 'static>(name: &str, value: &T, multiple: usize) {
     fn one<C: Codec, T: Serialize + 'static>(format: &C, name: &str, value: &T, multiple: usize) {
-        let body = written(format, value);
+        let body = encode(format, value);
         let mut read_once = None::<Value>;
         Codec::decode_result(format, &body, &mut read_once).unwrap();
         drop(read_once);
@@ -144,7 +144,7 @@ const FEW: usize = 10_000;
 const OF_FEW: usize = FEW * 32 * 4 + (2 << 20);
 
 /// Refuses `body` as a `T`, within what the limit of values is worth.
-fn refused<T: DeserializeOwned + 'static>(format: &impl Codec, body: &Body) {
+fn check_refused<T: DeserializeOwned + 'static>(format: &impl Codec, body: &Body) {
     let what = format!("{} of {} bytes in {:?}", std::any::type_name::<T>(), body.bytes.len(), Codec::id(format));
     let result = within(OF_FEW, &what, || Codec::decode_result(format, body, &mut None::<T>));
     let error = result.unwrap_err().to_string();
@@ -168,35 +168,35 @@ fn octets_as_elements() {
     const SENT: usize = 2 << 20;
 
     fn as_lists(format: &impl Codec, body: &Body) {
-        refused::<Vec<f64>>(format, body);
-        refused::<Vec<i64>>(format, body);
-        refused::<Vec<Value>>(format, body);
-        refused::<serde_json::Value>(format, body);
-        refused::<Vec<serde_json::Value>>(format, body);
-        refused::<Untagged>(format, body);
-        refused::<Option<Untagged>>(format, body);
+        check_refused::<Vec<f64>>(format, body);
+        check_refused::<Vec<i64>>(format, body);
+        check_refused::<Vec<Value>>(format, body);
+        check_refused::<serde_json::Value>(format, body);
+        check_refused::<Vec<serde_json::Value>>(format, body);
+        check_refused::<Untagged>(format, body);
+        check_refused::<Option<Untagged>>(format, body);
     }
 
     fn within_values(format: &impl Codec) {
         let holder = Value::from_iter([("kind", Value::from("Holds")), ("data", Value::Bytes(vec![7; SENT].into()))]);
-        let body = written(format, &holder);
-        refused::<Flat>(format, &body);
-        refused::<Tagged>(format, &body);
-        refused::<serde_json::Value>(format, &body);
-        refused::<BTreeMap<String, serde_json::Value>>(format, &body);
+        let body = encode(format, &holder);
+        check_refused::<Flat>(format, &body);
+        check_refused::<Tagged>(format, &body);
+        check_refused::<serde_json::Value>(format, &body);
+        check_refused::<BTreeMap<String, serde_json::Value>>(format, &body);
         // It grows by doubling.
         let held: Holder = read_as(format, &body, 3 * SENT);
         assert_eq!(held.data.len(), SENT);
 
         // Each by itself is within the limit, and not all of them.
         let many = Value::from(vec![Value::Bytes(vec![7; 1000].into()); 1000]);
-        refused::<Vec<Vec<f64>>>(format, &written(format, &many));
-        refused::<Vec<Untagged>>(format, &written(format, &many));
+        check_refused::<Vec<Vec<f64>>>(format, &encode(format, &many));
+        check_refused::<Vec<Untagged>>(format, &encode(format, &many));
     }
 
     fn as_they_are(format: &impl Codec) {
         let large = vec![7; 30 << 20];
-        let body = written(format, &Bytes::from(large.clone()));
+        let body = encode(format, &Bytes::from(large.clone()));
         assert_eq!(read_as::<Bytes>(format, &body, large.len() + 1024), large);
         assert_eq!(read_as::<Vec<u8>>(format, &body, large.len() + 1024), large);
         assert_eq!(read_as::<Value>(format, &body, large.len() + 1024).as_bytes(), Some(&large[..]));
@@ -205,14 +205,14 @@ fn octets_as_elements() {
     let few = ValueLimits::default().max_values(FEW);
     let sent = Bytes::from(vec![7; SENT]);
     let (json, msgpack, pickle, opaque) = (Json::new(few), Msgpack::new(few), Pickle::new(few), Opaque::new(few));
-    as_lists(&msgpack, &written(&msgpack, &sent));
-    as_lists(&pickle, &written(&pickle, &sent));
-    as_lists(&opaque, &written(&opaque, &sent));
+    as_lists(&msgpack, &encode(&msgpack, &sent));
+    as_lists(&pickle, &encode(&pickle, &sent));
+    as_lists(&opaque, &encode(&opaque, &sent));
     // JSON and postcard have no list of another kind for them.
-    as_lists(&json, &written(&json, &sent.to_vec()));
-    let body = written(&Postcard::default(), &vec![7_i64; SENT]);
-    refused::<Vec<i64>>(&Postcard::new(few), &body);
-    refused::<Vec<i16>>(&Postcard::new(few), &body);
+    as_lists(&json, &encode(&json, &sent.to_vec()));
+    let body = encode(&Postcard::default(), &vec![7_i64; SENT]);
+    check_refused::<Vec<i64>>(&Postcard::new(few), &body);
+    check_refused::<Vec<i16>>(&Postcard::new(few), &body);
 
     within_values(&msgpack);
     within_values(&pickle);
@@ -220,7 +220,7 @@ fn octets_as_elements() {
     as_they_are(&pickle);
     as_they_are(&opaque);
     let text = "x".repeat(30 << 20);
-    assert_eq!(read_as::<String>(&msgpack, &written(&msgpack, &text), text.len() + 1024), text);
+    assert_eq!(read_as::<String>(&msgpack, &encode(&msgpack, &text), text.len() + 1024), text);
 
     // The list of the arguments itself.
     let mut hidden = BytesMut::from(&b"\x92\xc6\x00\x20\x00\x00"[..]);
@@ -276,7 +276,7 @@ fn decoding_holds_what_its_payload_is_worth() {
     read(&Msgpack::default(), &Body::new(announced), usize::MAX, "announced lengths");
 
     // What a callback has no parameter for is not built.
-    let body = written(&Pickle::default(), &nulls);
+    let body = encode(&Pickle::default(), &nulls);
     within((64 << 10) + 8 * body.bytes.len(), "an argument that nobody takes", || {
         let mut call = Binding::<()>::new("f", &[]);
         Codec::decode_args(&Pickle::default(), &body, &mut call).unwrap();

@@ -60,7 +60,7 @@ pub(super) async fn establish_any(
             },
             () = sleep_until(next_at), if begun < count => {
                 let at = (first + begun) % count;
-                attempts.begin(at, schedule.tried(at));
+                attempts.begin(at, schedule.tries(at));
                 begun += 1;
             }
         }

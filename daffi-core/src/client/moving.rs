@@ -72,7 +72,7 @@ impl Kept<'_> {
                     }
                 },
                 () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
-                    attempts.begin(at, self.schedule.tried(at));
+                    attempts.begin(at, self.schedule.tries(at));
                 }
             }
         }

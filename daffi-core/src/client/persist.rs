@@ -45,7 +45,7 @@ pub(super) async fn persist(
             },
             () = shared.node.life.stopping.cancelled(), if attempts.is_empty() => return None,
             () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
-                attempts.begin(at, schedule.tried(at));
+                attempts.begin(at, schedule.tries(at));
                 (last, lost) = (at, None);
             }
         }

@@ -75,7 +75,7 @@ impl Schedule {
         others.map(due).min_by_key(|(_, due)| *due)
     }
 
-    pub(super) fn tried(&self, at: usize) -> Tried {
+    pub(super) fn tries(&self, at: usize) -> Tried {
         self.0[at].tried
     }
 
@@ -168,9 +168,9 @@ mod tests {
         }
         let (at, due) = schedule.next(2, idle).unwrap();
         assert!(at == 1 && due > begun && due <= begun + SECOND / 20, "{at} {due:?}");
-        assert_eq!([1, 2].map(|at| schedule.tried(at).silences), [0, 10]);
+        assert_eq!([1, 2].map(|at| schedule.tries(at).silences), [0, 10]);
         schedule.note_connected(2);
-        assert_eq!(schedule.tried(2), Tried::default());
+        assert_eq!(schedule.tries(2), Tried::default());
         let one = Schedule::new(&NodeConfig::client(), 1);
         assert!(one.next_other(0, idle).is_none() && one.next(0, idle).is_some_and(|(at, _)| at == 0));
     }

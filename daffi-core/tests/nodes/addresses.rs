@@ -37,13 +37,13 @@ fn double() -> Callback {
     plain("double", |(n,): (i64,)| Ok(n * 2))
 }
 
-async fn connected(client: &Client<Formats>) {
+async fn await_connection(client: &Client<Formats>) {
     timeout(LONG, client.wait_for_connection()).await.unwrap().unwrap();
 }
 
 async fn all_connected(group: &ClientGroup<Formats>) {
     for client in group.clients() {
-        connected(client).await;
+        await_connection(client).await;
     }
 }
 
@@ -134,7 +134,7 @@ async fn a_lost_connection_is_made_again_at_the_next_address() {
     drop(lost);
     let mut state = client.state();
     timeout(LONG, state.wait_for(|state| *state == ClientState::Reconnecting)).await.unwrap().unwrap();
-    connected(&client).await;
+    await_connection(&client).await;
     assert_eq!(client.endpoint(), &other.1);
 }
 
@@ -349,7 +349,7 @@ async fn an_address_whose_router_was_stopped_in_order_does_not_hold_up_the_other
         let begun = tokio::time::Instant::now();
         gone.stop().await;
         drop(gone);
-        connected(&client).await;
+        await_connection(&client).await;
         assert!(client.endpoint() == &there.1 && begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
         let listener = Box::new(mem::MemListener::bind(&at).unwrap());
         here = there;
@@ -370,7 +370,7 @@ async fn connections_that_are_lost_soon_hold_up_their_own_address_alone() {
         drop(gone);
         let mut state = client.state();
         timeout(LONG, state.wait_for(|state| *state == ClientState::Reconnecting)).await.unwrap().unwrap();
-        connected(&client).await;
+        await_connection(&client).await;
         // The pause of that address may still run when it is needed again.
         assert!(client.endpoint() == &there.1 && begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
         let listener = Box::new(mem::MemListener::bind(&at).unwrap());
@@ -395,7 +395,7 @@ async fn a_silent_address_holds_the_other_up_for_no_longer_each_time() {
         let begun = tokio::time::Instant::now();
         let listener = Box::new(mem::MemListener::bind(&at).unwrap());
         one = Router::builder(node("router")).listen(vec![listener]).unwrap();
-        connected(&client).await;
+        await_connection(&client).await;
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         held_up += u32::from(begun.elapsed() > Duration::from_secs(1));
     }
@@ -415,7 +415,7 @@ async fn who_moves_on_tries_the_others_side_by_side() {
         let begun = tokio::time::Instant::now();
         here.stop().await;
         drop(here);
-        connected(&client).await;
+        await_connection(&client).await;
         assert!(client.endpoint() == &there.1 && begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         assert_eq!(client.stats().reconnects, 0, "it moved before it was left");
         let listener = Box::new(mem::MemListener::bind(&at).unwrap());

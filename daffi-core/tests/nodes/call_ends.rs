@@ -26,15 +26,15 @@ async fn caller(at: &Endpoint) -> Peer {
 /// Calls with results that are taken one by one. Gives the number under which the worker knows it.
 async fn call(c: &mut Peer, svc: &mut Peer, id: u16) -> CallId {
     send(c, &request(id, ["c", "svc", "f"], &says(false, true), NOTHING)).await;
-    called(svc).await
+    await_call(svc).await
 }
 
 async fn call_plainly(c: &mut Peer, svc: &mut Peer, id: u16) -> CallId {
     c.send_to(Kind::Request, id, ["c", "svc", "f"], NOTHING, true).await;
-    called(svc).await
+    await_call(svc).await
 }
 
-async fn called(svc: &mut Peer) -> CallId {
+async fn await_call(svc: &mut Peer) -> CallId {
     let frame = next(svc).await.unwrap();
     assert_eq!(frame.kind(), Kind::Request);
     frame.header().id()

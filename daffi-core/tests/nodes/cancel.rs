@@ -53,11 +53,11 @@ impl Seen {
         .await;
     }
 
-    pub(crate) async fn begun(&self, count: usize) {
+    pub(crate) async fn await_begun(&self, count: usize) {
         self.until("callbacks begin", &self.begun, count).await;
     }
 
-    pub(crate) async fn cancelled(&self, count: usize) {
+    pub(crate) async fn await_cancelled(&self, count: usize) {
         self.until("callbacks see that they were cancelled", &self.cancelled, count).await;
     }
 }
@@ -122,15 +122,15 @@ async fn a_callback_hears_that_its_caller_dropped_the_call_or_ran_out_of_time() 
             let (_nodes, at) = callee(behind_router, 4, &seen).await;
             let caller = client(&at, "caller").await;
             let call = begin(caller.rpc().call::<String>(method, ())).await;
-            seen.begun(1).await;
+            seen.await_begun(1).await;
             assert_eq!(seen.cancelled.load(SeqCst), 0);
             drop(call);
-            seen.cancelled(1).await;
+            seen.await_cancelled(1).await;
             let late = caller.rpc().timeout(Duration::from_millis(1)).call::<String>(method, ()).await;
             assert!(late.is_err(), "{late:?}");
             // It may have been taken back before it began.
             answers(&caller).await;
-            seen.cancelled(seen.begun.load(SeqCst)).await;
+            seen.await_cancelled(seen.begun.load(SeqCst)).await;
         }
     }
 }
@@ -143,7 +143,7 @@ async fn what_was_given_up_before_it_began_does_not_run() {
             let (_nodes, at) = callee(behind_router, 1, &seen).await;
             let caller = client(&at, "caller").await;
             let first = begin(caller.rpc().call::<String>(method, ())).await;
-            seen.begun(1).await;
+            seen.await_begun(1).await;
             let mut waiting = Vec::new();
             for _ in 0..100 {
                 waiting.push(begin(caller.rpc().call::<String>(method, ())).await);
@@ -172,7 +172,7 @@ async fn numbers_of_cancelled_calls_come_back() {
             drop(calls);
             answers(&caller).await;
         }
-        seen.cancelled(seen.begun.load(SeqCst)).await;
+        seen.await_cancelled(seen.begun.load(SeqCst)).await;
     }
 }
 
@@ -221,9 +221,9 @@ async fn a_future_that_may_be_dropped_is_dropped_with_its_call_and_at_its_deadli
         let service = service_at(&at, NodeConfig::server(), callbacks);
         let caller = client(&at, "caller").await;
         let call = begin(caller.rpc().call::<()>(method, ())).await;
-        seen.begun(1).await;
+        seen.await_begun(1).await;
         drop(call);
-        seen.cancelled(1).await;
+        seen.await_cancelled(1).await;
         // One worker: it is free again.
         answers(&caller).await;
         // Nobody says CANCEL, so the deadline is told.
@@ -234,10 +234,10 @@ async fn a_future_that_may_be_dropped_is_dropped_with_its_call_and_at_its_deadli
         peer.send_bytes(call.as_bytes()).await;
         let ended = soon("the deadline", peer.expect(Kind::Error)).await;
         assert!(ended.contains("DeadlineExceeded") && ended.contains("it was dropped"), "{ended}");
-        seen.cancelled(2).await;
+        seen.await_cancelled(2).await;
         // A nowait call has nobody who could give it up.
         peer.send_to(Kind::Request, 3, ["peer", "svc", method], r#"{"args":[],"kwargs":{}}"#, false).await;
-        seen.begun(3).await;
+        seen.await_begun(3).await;
         drop(peer);
         assert_eq!(seen.cancelled.load(SeqCst), 2);
         drop(service);
@@ -257,7 +257,7 @@ async fn a_cancelled_call_has_one_end() {
     let mut caller = Peer::connect(&at).await;
     caller.hello_with("caller", "client/4", "null").await;
     caller.send_to(Kind::Request, 2, ["caller", "svc", "wait"], r#"{"args":[],"kwargs":{}}"#, true).await;
-    seen.begun(1).await;
+    seen.await_begun(1).await;
     // Of a call that is not open, of another's, and one that says more than its caller may: nothing
     // happens.
     cancel(&mut caller, 3, "caller", "svc", CancelReason::Dropped).await;
@@ -273,7 +273,7 @@ async fn a_cancelled_call_has_one_end() {
     let text = String::from_utf8_lossy(ended.payload()).into_owned();
     assert_eq!((ended.kind(), ended.header().id()), (Kind::Error, CallId(2)), "{text}");
     assert!(text.contains("Cancelled") && text.contains("daffi"), "{text}");
-    seen.cancelled(1).await;
+    seen.await_cancelled(1).await;
     service.stop().await;
     // What the callback returned is dropped.
     caller.sees_a_farewell().await;
@@ -335,7 +335,7 @@ async fn nobody_cancels_the_calls_of_another() {
     let (_nodes, at) = callee(true, 4, &seen).await;
     let caller = client(&at, "caller").await;
     let call = begin(caller.rpc().call::<String>("wait", ())).await;
-    seen.begun(1).await;
+    seen.await_begun(1).await;
     let mut other = Peer::connect(&at).await;
     other.hello_with("other", "client/4", "null").await;
     for id in 1..100 {
@@ -353,7 +353,7 @@ async fn nobody_cancels_the_calls_of_another() {
     answers(&caller).await;
     assert_eq!(seen.cancelled.load(SeqCst), 0);
     drop(call);
-    seen.cancelled(1).await;
+    seen.await_cancelled(1).await;
 }
 
 /// At once, and before the news that it left, which wait for their turn.

@@ -189,11 +189,11 @@ async fn the_word_that_a_caller_is_gone_ends_all_its_calls_and_no_others() {
     for (kind, id, names) in [wait(2, "gone"), wait(3, "there"), wait(4, "gone"), wait(5, "there")] {
         router.send_to(kind, id, names, r#"{"args":[],"kwargs":{}}"#, true).await;
     }
-    seen.begun(2).await;
+    seen.await_begun(2).await;
     send(&mut router, &word(CallerLeft::Told(7), ["gone", "worker"])).await;
-    seen.cancelled(1).await;
+    seen.await_cancelled(1).await;
     // The one in line of the other caller runs, and the one of the caller that is gone never does.
-    seen.begun(3).await;
+    seen.await_begun(3).await;
     assert_eq!((seen.begun.load(SeqCst), seen.cancelled.load(SeqCst)), (3, 1));
     // At once, though one of them may run for as long as it likes, and nothing comes behind.
     let said = next(&mut router).await;

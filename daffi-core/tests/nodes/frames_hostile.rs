@@ -305,7 +305,7 @@ fn skipped_by_a_client(id: u16) -> Vec<(&'static str, Vec<Frame>)> {
 }
 
 /// The number of the call that the client has just made.
-async fn called(peer: &mut Peer) -> u16 {
+async fn await_call(peer: &mut Peer) -> u16 {
     loop {
         let frame = next(peer).await.unwrap();
         if frame.kind() == Kind::Request {
@@ -327,7 +327,7 @@ async fn a_client_skips_what_is_about_no_open_call_of_its_own() {
                     Ok(vec![call.call("f", ()).await?])
                 }
             });
-            let id = called(&mut svc).await;
+            let id = await_call(&mut svc).await;
             let (what, frames) = skipped_by_a_client(id).swap_remove(case);
             if is_stream {
                 send(&mut svc, &begins(id)).await;
@@ -367,9 +367,9 @@ async fn what_breaks_the_rules_of_data_ends_a_client_s_connection() {
         let (_listener, mut svc, client) = server().await;
         let (call, beside) = (client.rpc(), client.rpc());
         let results = tokio::spawn(async move { call.results::<i64>("f", ()).await });
-        let id = called(&mut svc).await;
+        let id = await_call(&mut svc).await;
         let beside = tokio::spawn(async move { beside.call::<i64>("f", ()).await });
-        called(&mut svc).await;
+        await_call(&mut svc).await;
         send(&mut svc, &begins(id)).await;
         // Nobody reads them.
         let results = soon(results).await.unwrap().expect(what);
@@ -391,7 +391,7 @@ async fn a_client_ends_a_call_whose_answer_lies_and_goes_on() {
         for (what, block) in bad_blocks() {
             let call = client.rpc();
             let call = tokio::spawn(async move { call.call::<i64>("f", ()).await });
-            let id = called(&mut svc).await;
+            let id = await_call(&mut svc).await;
             send(&mut svc, &with_block(kind, id, ANSWER, &block)).await;
             let failed = soon(call).await.unwrap();
             assert!(failed.is_err(), "{what}: {failed:?}");
@@ -400,7 +400,7 @@ async fn a_client_ends_a_call_whose_answer_lies_and_goes_on() {
     for (what, pack) in bad_packs() {
         let call = client.rpc();
         let results = tokio::spawn(async move { call.results::<i64>("f", ()).await });
-        let id = called(&mut svc).await;
+        let id = await_call(&mut svc).await;
         send(&mut svc, &begins(id)).await;
         send(&mut svc, &packed(id, false, BACK, DataEnd::Item, &pack)).await;
         let mut results = soon(results).await.unwrap().unwrap();
@@ -414,7 +414,7 @@ async fn a_client_ends_a_call_whose_answer_lies_and_goes_on() {
     }
     let call = client.rpc();
     let call = tokio::spawn(async move { call.call::<i64>("f", ()).await });
-    let id = called(&mut svc).await;
+    let id = await_call(&mut svc).await;
     svc.send_to(Kind::Response, id, ANSWER, ONE, false).await;
     assert_eq!(soon(call).await.unwrap().unwrap(), 1);
 }

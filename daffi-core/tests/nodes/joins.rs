@@ -41,7 +41,7 @@ async fn call(caller: &mut Peer, name: &str, id: u16) {
 }
 
 /// The number under which the next request comes.
-async fn called(svc: &mut Peer) -> u16 {
+async fn await_call(svc: &mut Peer) -> u16 {
     let request = next(svc).await.unwrap();
     assert_eq!(request.kind(), Kind::Request);
     request.header().id().0
@@ -76,12 +76,12 @@ async fn finish(from: &mut Peer, (id, from_caller): (u16, bool), names: [&str; 2
 }
 
 /// Callers of these names that called, and got the first part of a large answer.
-async fn begun(at: &Endpoint, svc: &mut Peer, names: &[&str]) -> Vec<Peer> {
+async fn begin_calls(at: &Endpoint, svc: &mut Peer, names: &[&str]) -> Vec<Peer> {
     let mut callers = Vec::new();
     for name in names {
         let mut caller = old(at, name).await;
         call(&mut caller, name, 2).await;
-        assert_eq!(called(svc).await, 2);
+        assert_eq!(await_call(svc).await, 2);
         begin(svc, 2, name, 2 * MIB).await;
         callers.push(caller);
     }
@@ -99,7 +99,7 @@ async fn hear_of(svc: &mut Peer, count: usize) {
 async fn gets_a_large_answer(at: &Endpoint, svc: &mut Peer, name: &str) {
     let mut caller = old(at, name).await;
     call(&mut caller, name, 2).await;
-    let id = called(svc).await;
+    let id = await_call(svc).await;
     begin(svc, id, name, 300_000).await;
     finish(svc, (id, false), ["svc", name], 300_000, 1).await;
     let answer = next(&mut caller).await.unwrap();
@@ -110,7 +110,7 @@ async fn gets_a_large_answer(at: &Endpoint, svc: &mut Peer, name: &str) {
 async fn callers_that_left_hold_nothing_and_keep_nobody_out() {
     let (router, at) = router();
     let mut svc = worker(&at).await;
-    let callers = begun(&at, &mut svc, &["x1", "x2", "x3", "x4", "x5"]).await;
+    let callers = begin_calls(&at, &mut svc, &["x1", "x2", "x3", "x4", "x5"]).await;
     until("all is put together", || router.stats().held_bytes > 8 * MIB).await;
     drop(callers);
     hear_of(&mut svc, 5).await;
@@ -129,15 +129,16 @@ async fn a_caller_that_comes_again_gets_its_own_answer_and_its_worker_is_not_cut
     for waits_for_a_place in [false, true] {
         let (_router, at) = router();
         let mut svc = worker(&at).await;
-        let _others = if waits_for_a_place { begun(&at, &mut svc, &["x1", "x2", "x3", "x4"]).await } else { vec![] };
-        let caller = begun(&at, &mut svc, &["x"]).await;
+        let _others =
+            if waits_for_a_place { begin_calls(&at, &mut svc, &["x1", "x2", "x3", "x4"]).await } else { vec![] };
+        let caller = begin_calls(&at, &mut svc, &["x"]).await;
         send(&mut svc, &data(2, false, ["svc", "x"], DataEnd::Nothing, &[b'o'; WINDOW])).await;
         drop(caller);
         hear_of(&mut svc, 1).await;
         refuse(&mut svc, 2, "x").await;
         let mut caller = raw(&at, "x", "client/4", "null").await;
         call(&mut caller, "x", 2).await;
-        assert_eq!(called(&mut svc).await, 2, "it may be used again");
+        assert_eq!(await_call(&mut svc).await, 2, "it may be used again");
         let total = 1 + WINDOW + 60_000;
         begin(&mut svc, 2, "x", total).await;
         send(&mut svc, &data(2, false, ["svc", "x"], DataEnd::Nothing, &[b'n'; WINDOW])).await;
@@ -156,7 +157,7 @@ async fn a_caller_that_comes_again_gets_its_own_answer_and_its_worker_is_not_cut
 async fn a_worker_that_fails_in_the_middle_of_its_answer_has_its_places_back() {
     let (router, at) = router();
     let mut svc = worker(&at).await;
-    let mut callers = begun(&at, &mut svc, &["x1", "x2", "x3", "x4", "x5"]).await;
+    let mut callers = begin_calls(&at, &mut svc, &["x1", "x2", "x3", "x4", "x5"]).await;
     for (caller, name) in callers.iter_mut().zip(["x1", "x2", "x3", "x4", "x5"]) {
         refuse(&mut svc, 2, name).await;
         let answer = next(caller).await.unwrap();
@@ -171,10 +172,10 @@ async fn a_worker_that_fails_in_the_middle_of_its_answer_has_its_places_back() {
 async fn a_caller_that_uses_its_number_again_gets_the_answer_to_the_newer_call() {
     let (router, at) = router();
     let mut svc = worker(&at).await;
-    let mut caller = begun(&at, &mut svc, &["x"]).await.pop().unwrap();
+    let mut caller = begin_calls(&at, &mut svc, &["x"]).await.pop().unwrap();
     until("it is put together", || router.stats().held_bytes > MIB).await;
     call(&mut caller, "x", 2).await;
-    let newer = called(&mut svc).await;
+    let newer = await_call(&mut svc).await;
     assert_ne!(newer, 2);
     until("nothing is held", || router.stats().held_bytes == 0).await;
     begin(&mut svc, newer, "x", 3).await;
@@ -183,7 +184,7 @@ async fn a_caller_that_uses_its_number_again_gets_the_answer_to_the_newer_call()
     let answer = next(&mut caller).await.unwrap();
     assert_eq!((answer.kind(), answer.header().id(), answer.payload()), (Kind::Response, CallId(2), &b"xxx"[..]));
     call(&mut caller, "x", 2).await;
-    assert_eq!(called(&mut svc).await, 2, "no number rests");
+    assert_eq!(await_call(&mut svc).await, 2, "no number rests");
 }
 
 /// The end of an answer is the last word of its call, whoever waits for it.
@@ -194,7 +195,7 @@ async fn the_last_part_for_a_caller_that_is_gone_frees_the_number() {
         let mut svc = worker(&at).await;
         let mut caller = raw(&at, "x", level, "null").await;
         call(&mut caller, "x", 2).await;
-        assert_eq!(called(&mut svc).await, 2);
+        assert_eq!(await_call(&mut svc).await, 2);
         begin(&mut svc, 2, "x", 4).await;
         drop(caller);
         hear_of(&mut svc, 1).await;
@@ -203,7 +204,7 @@ async fn the_last_part_for_a_caller_that_is_gone_frees_the_number() {
         gets_a_large_answer(&at, &mut svc, "y").await;
         let mut again = raw(&at, "x", level, "null").await;
         call(&mut again, "x", 2).await;
-        assert_eq!(called(&mut svc).await, 2);
+        assert_eq!(await_call(&mut svc).await, 2);
     }
 }
 
@@ -241,7 +242,7 @@ async fn a_receiver_that_leaves_ends_the_bodies_that_come_for_it() {
     let mut svc = worker(&at).await;
     send(&mut caller, &first(Kind::Request, 6, ["x", "svc", "f"], 1 + WINDOW, b"n")).await;
     send(&mut caller, &data(6, true, ["x", "svc"], DataEnd::Direction, &[b'n'; WINDOW])).await;
-    assert_eq!(called(&mut svc).await, 6);
+    assert_eq!(await_call(&mut svc).await, 6);
     let part = next(&mut svc).await.unwrap();
     assert!(part.kind() == Kind::Data && part.payload() == [b'n'; WINDOW]);
 }
@@ -281,7 +282,7 @@ async fn a_body_that_stood_still_leaves_its_number_and_its_place() {
 async fn an_answer_that_stood_still_is_told_once() {
     let (router, at) = router_with(NodeConfig::server().slow_peer_timeout(Duration::from_secs(1)));
     let mut svc = worker(&at).await;
-    let mut caller = begun(&at, &mut svc, &["x"]).await.pop().unwrap();
+    let mut caller = begin_calls(&at, &mut svc, &["x"]).await.pop().unwrap();
     let answer = next(&mut caller).await.unwrap();
     assert!(answer.kind() == Kind::Error && text(&answer).contains("BodyBroken"), "{answer:?}");
     hear_of(&mut svc, 1).await;
@@ -289,7 +290,7 @@ async fn an_answer_that_stood_still_is_told_once() {
     send(&mut svc, &data(2, false, ["svc", "x"], DataEnd::Direction, &[b'x'; WINDOW])).await;
     gets_a_large_answer(&at, &mut svc, "y").await;
     call(&mut caller, "x", 2).await;
-    assert_eq!(called(&mut svc).await, 2, "no number rests");
+    assert_eq!(await_call(&mut svc).await, 2, "no number rests");
     refuse(&mut svc, 2, "x").await;
     assert!(!text(&next(&mut caller).await.unwrap()).contains("BodyBroken"));
 }

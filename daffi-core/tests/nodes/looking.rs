@@ -28,7 +28,7 @@ fn names(list: &Handshake) -> Vec<&str> {
 }
 
 /// All that had come when a question that was asked last is answered.
-async fn heard(peer: &mut Peer) -> Vec<Kind> {
+async fn hear(peer: &mut Peer) -> Vec<Kind> {
     peer.send_bytes(Ping::Asks(*b"anything").frame().as_bytes()).await;
     let mut heard = Vec::new();
     loop {
@@ -54,14 +54,14 @@ async fn a_router_tells_nobody_of_a_client_that_looks() {
     assert_eq!(names(&late.hello_with("late", "client/4", "null").await), ["w", "late"]);
     assert_eq!(worker.expect(Kind::Handshake).await.matches("late").count(), 1);
     assert!(worker.expect(Kind::Events).await.contains("late"));
-    assert_eq!(heard(&mut looker).await, [], "nothing of what came after");
+    assert_eq!(hear(&mut looker).await, [], "nothing of what came after");
     let again = looker.hello_saying("w", "client/4", "null", "look:only").await;
     assert!(names(&again).is_empty() && again.error.is_none(), "the list is given once");
     // A call to the name reaches who bears it, and not who looks.
     late.send_to(Kind::Request, 2, ["late", "w", "f"], "{}", true).await;
     worker.expect(Kind::Request).await;
     drop(looker);
-    assert_eq!(heard(&mut worker).await, [], "its end is told to nobody");
+    assert_eq!(hear(&mut worker).await, [], "its end is told to nobody");
     let told: Vec<_> = [events.next().await, events.next().await].into_iter().flatten().collect();
     assert_eq!(told.iter().map(|event| event.member()).collect::<Vec<_>>(), ["w", "late"]);
     assert!(events.next().now_or_never().is_none());
@@ -77,7 +77,7 @@ async fn a_service_tells_nobody_of_a_client_that_looks() {
     assert_eq!(service.clients(), ["same"]);
     assert_eq!(first.rpc().call::<i64>("f", (5,)).await.unwrap(), 5);
     service.add_callbacks(vec![plain("g", |(n,): (i64,)| Ok(n))]).unwrap();
-    assert_eq!(heard(&mut looker).await, []);
+    assert_eq!(hear(&mut looker).await, []);
     drop(looker);
     first.stop().await;
     let told: Vec<_> = [events.next().await, events.next().await].into_iter().flatten().collect();

@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Json;
 
-fn written<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
+fn encode<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
     let mut buffer = BytesMut::new();
     let mut out = Output::new(&mut buffer);
     Json::default().encode_result(value, &mut out).map_err(|error| error.to_string())?;
@@ -23,7 +23,7 @@ fn result<T: DeserializeOwned + 'static>(text: &str) -> Result<T, String> {
     read(format!(r#"{{"args": [{text}], "kwargs": {{}}}}"#))
 }
 
-fn bound<P: Params>(text: impl Into<Bytes>) -> Result<P, String> {
+fn bind<P: Params>(text: impl Into<Bytes>) -> Result<P, String> {
     let mut binding = Binding::new("f", &["a", "b"]);
     Json::default().decode_args(&Body::text(text), &mut binding).map_err(|error| error.to_string())?;
     binding.finish().map_err(|error| error.message)
@@ -40,13 +40,13 @@ fn what_python_writes_is_read() {
 
 #[test]
 fn both_keys_once_in_any_order() {
-    assert_eq!(bound(r#"{"kwargs": {"b": 2}, "more": [[{}]], "args": [1]}"#), Ok((1, 2)));
-    assert!(bound::<()>(r#"{"args": []}"#).unwrap_err().contains("missing field `kwargs`"));
-    assert!(bound::<()>(r#"{"kwargs": {}}"#).unwrap_err().contains("missing field `args`"));
-    assert!(bound::<()>(r#"{"args": [], "args": [], "kwargs": {}}"#).unwrap_err().contains("duplicate field `args`"));
-    assert!(bound::<()>("[[], {}]").unwrap_err().contains(r#"expected an object with "args" and "kwargs""#));
-    assert!(bound::<()>(r#"{"args": [], "kwargs": {}} x"#).unwrap_err().contains("trailing characters"));
-    assert!(bound::<()>(&b"{\"args\": [\"\xff\"], \"kwargs\": {}}"[..]).unwrap_err().contains("not UTF-8"));
+    assert_eq!(bind(r#"{"kwargs": {"b": 2}, "more": [[{}]], "args": [1]}"#), Ok((1, 2)));
+    assert!(bind::<()>(r#"{"args": []}"#).unwrap_err().contains("missing field `kwargs`"));
+    assert!(bind::<()>(r#"{"kwargs": {}}"#).unwrap_err().contains("missing field `args`"));
+    assert!(bind::<()>(r#"{"args": [], "args": [], "kwargs": {}}"#).unwrap_err().contains("duplicate field `args`"));
+    assert!(bind::<()>("[[], {}]").unwrap_err().contains(r#"expected an object with "args" and "kwargs""#));
+    assert!(bind::<()>(r#"{"args": [], "kwargs": {}} x"#).unwrap_err().contains("trailing characters"));
+    assert!(bind::<()>(&b"{\"args\": [\"\xff\"], \"kwargs\": {}}"[..]).unwrap_err().contains("not UTF-8"));
     assert!(read::<i64>(r#"{"args": [], "kwargs": {}}"#).unwrap_err().contains("expected one result"));
     assert_eq!(read(r#"{"args": [1, 2], "kwargs": {}}"#), Ok(1));
 }
@@ -54,15 +54,15 @@ fn both_keys_once_in_any_order() {
 #[test]
 fn what_json_has_not_is_an_error_that_names_what_has() {
     let error = |result: Result<String, String>| result.unwrap_err();
-    assert_eq!(error(written(&f64::NAN)), "cannot write JSON: JSON has no NaN; MSGPACK and PICKLE carry it");
-    assert!(error(written(&vec![Some(f32::NEG_INFINITY)])).contains("JSON has no -Infinity"));
+    assert_eq!(error(encode(&f64::NAN)), "cannot write JSON: JSON has no NaN; MSGPACK and PICKLE carry it");
+    assert!(error(encode(&vec![Some(f32::NEG_INFINITY)])).contains("JSON has no -Infinity"));
     assert_eq!(
-        error(written(&Value::Bytes(b"abc".as_slice().into()))),
+        error(encode(&Value::Bytes(b"abc".as_slice().into()))),
         "cannot write JSON: JSON has no bytes (3 were given); MSGPACK, PICKLE and OPAQUE carry them"
     );
     let pairs: Value = [(Value::Tuple(vec![1.into(), 2.into()].into()), "pair")].into_iter().collect();
     assert_eq!(
-        error(written(&pairs)),
+        error(encode(&pairs)),
         "cannot write JSON: key must be a string; MSGPACK and PICKLE have keys of other kinds"
     );
     for (text, number) in [("NaN", "NaN"), ("[\n 1, Infinity]", "Infinity"), ("{\"k\": -Infinity}", "Infinity")] {
@@ -82,7 +82,7 @@ fn octets_are_a_list_of_numbers() {
 
 #[test]
 fn integers_never_become_floats() {
-    assert_eq!(written(&i128::MIN), Ok(format!(r#"{{"args":[{}],"kwargs":{{}}}}"#, i128::MIN)));
+    assert_eq!(encode(&i128::MIN), Ok(format!(r#"{{"args":[{}],"kwargs":{{}}}}"#, i128::MIN)));
     assert_eq!(result("18446744073709551615"), Ok(Value::from(u64::MAX)));
     assert_eq!(result(&u128::MAX.to_string()), Ok(u128::MAX));
     assert_eq!(result(&i128::MIN.to_string()), Ok(i128::MIN));
@@ -103,9 +103,9 @@ fn integers_never_become_floats() {
             text.parse::<f64>().unwrap().into(),
         ]);
         assert_eq!(result(&list), Ok(read.clone()));
-        assert_eq!(written(&integer), Ok(format!(r#"{{"args":[{text}],"kwargs":{{}}}}"#)));
+        assert_eq!(encode(&integer), Ok(format!(r#"{{"args":[{text}],"kwargs":{{}}}}"#)));
         assert_eq!(
-            bound::<(Value, Value)>(format!(r#"{{"args":[{text}],"kwargs":{{"b":{list}}}}}"#)),
+            bind::<(Value, Value)>(format!(r#"{{"args":[{text}],"kwargs":{{"b":{list}}}}}"#)),
             Ok((integer, read))
         );
     }
@@ -115,12 +115,12 @@ fn integers_never_become_floats() {
 fn the_largest_integers_are_read_and_written_whole() {
     let power = |exponent| Value::from(BigInt::from(2).pow(exponent));
     for value in [power(70), power(128), power(1000), Value::from(-BigInt::from(10).pow(307)), u128::MAX.into()] {
-        assert_eq!(written(&value), Ok(format!(r#"{{"args":[{value}],"kwargs":{{}}}}"#)));
+        assert_eq!(encode(&value), Ok(format!(r#"{{"args":[{value}],"kwargs":{{}}}}"#)));
         assert_eq!(result(&value.to_string()), Ok(value.clone()));
         assert_eq!(result(&format!("[{value}, 6.02e23]")), Ok((value, 6.02e23)));
     }
     assert_eq!(
-        written(&power(1024)).unwrap_err(),
+        encode(&power(1024)).unwrap_err(),
         "cannot write JSON: an integer of 309 digits; those of JSON have at most 308, PICKLE carries larger ones"
     );
     assert!(result::<Value>(&format!("1{}", "0".repeat(400))).unwrap_err().contains("number out of range"));
@@ -132,7 +132,7 @@ fn large_floats_stay_floats() {
         let float: f64 = text.parse().unwrap();
         assert_eq!(result(text), Ok(Value::Float(float)), "{text}");
         assert_eq!(result(&format!("[{text}]")), Ok(serde_json::json!([float])), "{text}");
-        let written = written(&Value::Float(float)).unwrap();
+        let written = encode(&Value::Float(float)).unwrap();
         assert_eq!(read(written), Ok(Value::Float(float)), "{text}");
     }
 }
@@ -165,9 +165,9 @@ fn a_lone_surrogate_is_no_text_but_loses_no_exception() {
 #[test]
 fn keys_are_text() {
     let map = Value::Map(vec![(1.into(), 2.into())].into());
-    assert_eq!(written(&map), Ok(r#"{"args":[{"1":2}],"kwargs":{}}"#.to_owned()));
+    assert_eq!(encode(&map), Ok(r#"{"args":[{"1":2}],"kwargs":{}}"#.to_owned()));
     assert_eq!(result(r#"{"1": 2}"#), Ok(std::collections::HashMap::from([(1, 2)])));
-    assert!(written(&Value::Map(vec![(Value::Tuple(vec![].into()), Value::Null)].into())).is_err());
+    assert!(encode(&Value::Map(vec![(Value::Tuple(vec![].into()), Value::Null)].into())).is_err());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Msgpack;
 
-fn written<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
+fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
     let mut buffer = BytesMut::new();
     let mut out = Output::new(&mut buffer);
     Msgpack::default().encode_result(value, &mut out).map_err(|error| error.to_string())?;
@@ -19,12 +19,12 @@ fn written<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
 
 /// The value's own bytes.
 fn inner<T: Serialize + ?Sized>(value: &T) -> Bytes {
-    let whole = written(value).unwrap();
+    let whole = encode(value).unwrap();
     assert_eq!((&whole[..2], &whole[whole.len() - 1..]), (&[0x92, 0x91][..], &[0x80][..]));
     whole.slice(2..whole.len() - 1)
 }
 
-fn called(args: &impl Args) -> BytesMut {
+fn encode_call(args: &impl Args) -> BytesMut {
     let mut buffer = BytesMut::new();
     Msgpack::default().encode_args(args, &mut Output::new(&mut buffer)).unwrap();
     buffer
@@ -43,12 +43,12 @@ fn result<T: DeserializeOwned + 'static>(inner: &[u8]) -> Result<T, String> {
 #[test]
 fn the_bytes_are_those_of_python() {
     // docs/protocol.md#7.1 and docs/protocol.md#7.3.
-    assert_eq!(written(&3).unwrap(), [0x92, 0x91, 3, 0x80][..]);
+    assert_eq!(encode(&3).unwrap(), [0x92, 0x91, 3, 0x80][..]);
     let error = RemoteError::new("ValueError", "bad");
     let bytes = b"\x92\x91\x94\xaaValueError\xa8builtins\xa3bad\xc0\x80";
-    assert_eq!(written(&error).unwrap(), bytes[..]);
+    assert_eq!(encode(&error).unwrap(), bytes[..]);
     assert_eq!(Msgpack::default().decode_error(&Body::new(&bytes[..])), Ok(error));
-    assert_eq!(called(&args![1, "a", k = true]), b"\x92\x92\x01\xa1a\x81\xa1k\xc3"[..]);
+    assert_eq!(encode_call(&args![1, "a", k = true]), b"\x92\x92\x01\xa1a\x81\xa1k\xc3"[..]);
 }
 
 #[test]
@@ -60,8 +60,8 @@ fn octets_are_bytes() {
     assert_eq!(inner(&Bytes::from("ab")), b"\xc4\x02ab"[..]);
     assert_eq!(inner(&b"ab".to_vec()), b"\xc4\x02ab"[..]);
     assert_eq!(inner(&Nested { data: vec![1] }), b"\x81\xa4data\xc4\x01\x01"[..]);
-    assert_eq!(called(&(Vec::<u8>::new(), 1_u8)), b"\x92\x92\xc4\x00\x01\x80"[..], "empty, and args are no bytes");
-    assert_eq!(called(&(1_u8, 2_u8)), b"\x92\x92\x01\x02\x80"[..]);
+    assert_eq!(encode_call(&(Vec::<u8>::new(), 1_u8)), b"\x92\x92\xc4\x00\x01\x80"[..], "empty, and args are no bytes");
+    assert_eq!(encode_call(&(1_u8, 2_u8)), b"\x92\x92\x01\x02\x80"[..]);
     assert_eq!(inner(&vec![1_u16, 2]), b"\x92\x01\x02"[..]);
     assert_eq!(inner(&Value::from(vec![1, 2])), b"\x92\x01\x02"[..]);
 
@@ -79,12 +79,12 @@ fn integers_end_at_64_bits() {
     assert_eq!(inner(&3_i128), [3][..]);
     assert_eq!(inner(&u128::from(u64::MAX)), b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"[..]);
     assert_eq!(
-        written(&(1_i128 << 64)).unwrap_err(),
+        encode(&(1_i128 << 64)).unwrap_err(),
         "cannot write MSGPACK: 18446744073709551616 is beyond 64 bits, where integers of MSGPACK end; JSON and PICKLE \
          carry it"
     );
-    assert!(written(&Value::from(i128::MIN)).is_err());
-    let widest = written(&Value::from(u128::MAX)).unwrap_err();
+    assert!(encode(&Value::from(i128::MIN)).is_err());
+    let widest = encode(&Value::from(u128::MAX)).unwrap_err();
     assert!(
         widest.contains(&format!("{} is beyond 64 bits", u128::MAX)) && widest.contains("JSON and PICKLE"),
         "{widest}"

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Postcard;
 
-fn written<T: Serialize + ?Sized>(value: &T) -> BytesMut {
+fn encode<T: Serialize + ?Sized>(value: &T) -> BytesMut {
     let mut buffer = BytesMut::new();
     Postcard::default().encode_result(value, &mut Output::new(&mut buffer)).unwrap();
     buffer
@@ -19,7 +19,7 @@ fn read<T: DeserializeOwned + 'static>(bytes: impl Into<Bytes>) -> Result<T, Str
     Ok(slot.unwrap())
 }
 
-fn bound<P: Params>(bytes: impl Into<Bytes>) -> Result<P, String> {
+fn bind<P: Params>(bytes: impl Into<Bytes>) -> Result<P, String> {
     let mut binding = Binding::new("f", &["a", "b"]);
     Postcard::default().decode_args(&Body::new(bytes), &mut binding).map_err(|error| error.to_string())?;
     binding.finish().map_err(|error| error.message)
@@ -37,9 +37,9 @@ fn arguments_are_counted_and_bear_their_length() {
 
 #[test]
 fn a_result_is_the_value_alone() {
-    assert_eq!(written(&3_u8), [3][..]);
-    assert_eq!(written("ab"), b"\x02ab"[..]);
-    assert_eq!(written(&()), [][..]);
+    assert_eq!(encode(&3_u8), [3][..]);
+    assert_eq!(encode("ab"), b"\x02ab"[..]);
+    assert_eq!(encode(&()), [][..]);
     assert_eq!(read::<u8>(&[3][..]), Ok(3));
     assert_eq!(read::<()>(Bytes::new()), Ok(()));
 }
@@ -59,7 +59,7 @@ fn a_value_bears_its_kind() {
         (TimeDelta::new(-1, 2, 3).unwrap().into(), b"\x10\x01\x02\x03"),
     ];
     for (value, bytes) in cases {
-        assert_eq!(written(&value), bytes, "{value}");
+        assert_eq!(encode(&value), bytes, "{value}");
         assert_eq!(read(bytes.to_vec()), Ok(value));
     }
 }
@@ -93,24 +93,24 @@ fn what_cannot_be_read_back_is_refused_in_words() {
     enum Untagged {
         A(u8),
     }
-    fn refused<T: Serialize>(value: &T) -> String {
+    fn refusal_of<T: Serialize>(value: &T) -> String {
         let mut buffer = BytesMut::new();
         Postcard::default().encode_result(value, &mut Output::new(&mut buffer)).unwrap_err().to_string()
     }
-    let skipped = refused(&Skips { a: None, b: 1 });
+    let skipped = refusal_of(&Skips { a: None, b: 1 });
     assert!(skipped.starts_with("cannot write POSTCARD: the field a is left out (`skip_serializing_if`)"), "{skipped}");
-    let flat = refused(&Flat { id: 1, rest: [("a".to_owned(), 1)].into() });
+    let flat = refusal_of(&Flat { id: 1, rest: [("a".to_owned(), 1)].into() });
     assert!(flat.contains("whose length is not known before its end (`flatten`"), "{flat}");
-    let date = refused(&Value::Date(Date { year: 2023, ..Date::new(2024, 2, 29).unwrap() }));
+    let date = refusal_of(&Value::Date(Date { year: 2023, ..Date::new(2024, 2, 29).unwrap() }));
     assert!(date.contains("2023-02-29 is no date"), "{date}");
 
     let asks = "cannot read POSTCARD: the type asks what is there, which POSTCARD does not say";
     for error in [
-        read::<Internal>(written(&Internal::A { b: 1 })).unwrap_err(),
-        read::<Adjacent>(written(&Adjacent::A(1))).unwrap_err(),
-        read::<Untagged>(written(&Untagged::A(1))).unwrap_err(),
-        read::<Vec<serde_json::Value>>(written(&[1, 2])).unwrap_err(),
-        read::<Vec<serde::de::IgnoredAny>>(written(&[1, 2])).unwrap_err(),
+        read::<Internal>(encode(&Internal::A { b: 1 })).unwrap_err(),
+        read::<Adjacent>(encode(&Adjacent::A(1))).unwrap_err(),
+        read::<Untagged>(encode(&Untagged::A(1))).unwrap_err(),
+        read::<Vec<serde_json::Value>>(encode(&[1, 2])).unwrap_err(),
+        read::<Vec<serde::de::IgnoredAny>>(encode(&[1, 2])).unwrap_err(),
     ] {
         assert!(error.starts_with(asks), "{error}");
     }
@@ -119,7 +119,7 @@ fn what_cannot_be_read_back_is_refused_in_words() {
 #[test]
 fn an_error_is_three_texts() {
     let error = RemoteError::new("ValueError", "bad");
-    let bytes = written(&error);
+    let bytes = encode(&error);
     assert_eq!(bytes, b"\x0aValueError\x08builtins\x03bad"[..]);
     assert_eq!(Postcard::default().decode_error(&Body::new(bytes)), Ok(error));
 }
@@ -128,10 +128,10 @@ fn an_error_is_three_texts() {
 fn arguments_nobody_takes_are_skipped() {
     let mut buffer = BytesMut::new();
     Postcard::default().encode_args(&args![1_u8, "more", "more"], &mut Output::new(&mut buffer)).unwrap();
-    assert_eq!(bound::<(u8,)>(buffer), Err("f() takes 1 positional argument but 3 were given".to_owned()));
+    assert_eq!(bind::<(u8,)>(buffer), Err("f() takes 1 positional argument but 3 were given".to_owned()));
     let mut buffer = BytesMut::new();
     Postcard::default().encode_args(&args![c = "more", a = 1_u8], &mut Output::new(&mut buffer)).unwrap();
-    assert_eq!(bound::<(u8,)>(buffer), Err("f() got an unexpected keyword argument 'c'".to_owned()));
+    assert_eq!(bind::<(u8,)>(buffer), Err("f() got an unexpected keyword argument 'c'".to_owned()));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn bytes_that_are_no_arguments_are_refused() {
         (b"\x00\x00\x00", "1 bytes after the end"),
     ];
     for (bytes, reason) in cases {
-        assert_eq!(bound::<(u8,)>(bytes), Err(format!("cannot read POSTCARD: {reason}")), "{bytes:?}");
+        assert_eq!(bind::<(u8,)>(bytes), Err(format!("cannot read POSTCARD: {reason}")), "{bytes:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{
 };
 
 use super::{Rules, octets::as_octet};
-use crate::value::{StructOrNumber, shown};
+use crate::value::{StructOrNumber, show};
 
 /// Refuses a key that is a container, unless the format has such keys.
 pub(super) fn check<R: Rules, K: Serialize + ?Sized, E: Error>(key: &K) -> Result<(), E> {
@@ -20,7 +20,7 @@ pub(super) fn check<R: Rules, K: Serialize + ?Sized, E: Error>(key: &K) -> Resul
             "{kind} cannot be a key of a map in {}: Python cannot hash it (the key is {}); PICKLE carries tuples and frozen \
              sets as keys",
             R::NAME,
-            shown(key)
+            show(key)
         ))),
         // Its writer says better what else is wrong with it.
         _ => Ok(()),

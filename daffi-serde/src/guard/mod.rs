@@ -100,7 +100,7 @@ pub trait Rules: 'static {
         let _unused = serializer;
         Err(S::Error::custom(format_args!(
             "{} is beyond 128 bits, and integers of {} are not; JSON and PICKLE carry it",
-            value::shown(&Value::from(integer.clone())),
+            value::show(&Value::from(integer.clone())),
             Self::NAME
         )))
     }

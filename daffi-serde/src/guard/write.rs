@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Args, ArgsVisitor, Value, to_value,
-    value::{ExactSerializer, StructOrNumber, shown, tag},
+    value::{ExactSerializer, StructOrNumber, show, tag},
 };
 
 /// A value that is written under the [`Rules`] of a format.
@@ -231,7 +231,7 @@ impl<R: Rules, S: Serializer> Serializer for WriteGuard<R, S> {
             tag::VALUE => value.serialize(ExactSerializer::new(self.inner)),
             tag::BIG_INT => match tag::special(name, value) {
                 Some(Value::BigInt(integer)) if !R::WIDE_INTEGERS => {
-                    Err(refuse_wide::<R, _>(shown(&Value::BigInt(integer))))
+                    Err(refuse_wide::<R, _>(show(&Value::BigInt(integer))))
                 }
                 Some(Value::BigInt(integer)) => R::write_big_integer(&integer, self.inner),
                 _ => Err(S::Error::custom("an integer that is none")),

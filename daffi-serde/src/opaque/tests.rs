@@ -3,7 +3,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Args, Binding, Body, Codec, Opaque, Output, Params, Value, args};
 
-fn written<T: Serialize + ?Sized>(value: &T) -> Result<(String, bool), String> {
+fn encode<T: Serialize + ?Sized>(value: &T) -> Result<(String, bool), String> {
     let mut buffer = BytesMut::new();
     let mut out = Output::new(&mut buffer);
     Opaque::default().encode_result(value, &mut out).map_err(|error| error.to_string())?;
@@ -26,7 +26,7 @@ fn read<T: DeserializeOwned + 'static>(body: &Body) -> Result<T, String> {
     Ok(slot.unwrap())
 }
 
-fn bound<P: Params>(body: &Body) -> Result<P, String> {
+fn bind<P: Params>(body: &Body) -> Result<P, String> {
     let mut binding = Binding::<P>::new("f", &["x", "y"]);
     Opaque::default().decode_args(body, &mut binding).map_err(|error| error.to_string())?;
     binding.finish().map_err(|error| error.message)
@@ -35,30 +35,30 @@ fn bound<P: Params>(body: &Body) -> Result<P, String> {
 #[test]
 fn values_are_written_as_python_prints_them() {
     let text = |text: &str| Ok((text.to_owned(), true));
-    assert_eq!(written(&3), text("3"), "7.1: 33");
-    assert_eq!(written(&-1_i8), text("-1"));
-    assert_eq!(written(&u128::MAX), text("340282366920938463463374607431768211455"));
-    assert_eq!(written(&1.0), text("1.0"));
-    assert_eq!(written(&1e16), text("1e+16"));
-    assert_eq!(written(&f64::NAN), text("nan"));
-    assert_eq!(written(&f64::INFINITY), text("inf"));
-    assert_eq!(written(&true), text("True"));
-    assert_eq!(written(&()), text("None"));
-    assert_eq!(written(&None::<i64>), text("None"));
-    assert_eq!(written(&Some("x")), text("x"));
-    assert_eq!(written("héllo"), text("héllo"));
-    assert_eq!(written(&'x'), text("x"));
-    assert_eq!(written(&Value::Decimal("1.50".into())), text("1.50"));
-    assert_eq!(written(&Value::Bytes(b"raw".as_slice().into())), Ok(("raw".to_owned(), false)));
+    assert_eq!(encode(&3), text("3"), "7.1: 33");
+    assert_eq!(encode(&-1_i8), text("-1"));
+    assert_eq!(encode(&u128::MAX), text("340282366920938463463374607431768211455"));
+    assert_eq!(encode(&1.0), text("1.0"));
+    assert_eq!(encode(&1e16), text("1e+16"));
+    assert_eq!(encode(&f64::NAN), text("nan"));
+    assert_eq!(encode(&f64::INFINITY), text("inf"));
+    assert_eq!(encode(&true), text("True"));
+    assert_eq!(encode(&()), text("None"));
+    assert_eq!(encode(&None::<i64>), text("None"));
+    assert_eq!(encode(&Some("x")), text("x"));
+    assert_eq!(encode("héllo"), text("héllo"));
+    assert_eq!(encode(&'x'), text("x"));
+    assert_eq!(encode(&Value::Decimal("1.50".into())), text("1.50"));
+    assert_eq!(encode(&Value::Bytes(b"raw".as_slice().into())), Ok(("raw".to_owned(), false)));
 }
 
 #[test]
 fn containers_are_errors_that_name_other_formats() {
     let error = "cannot write OPAQUE: a list has no OPAQUE form; JSON, MSGPACK and PICKLE carry it";
-    assert_eq!(written(&vec![1]), Err(error.to_owned()));
-    assert!(written(&(1, 2)).is_err());
-    assert!(written(&Value::Map(vec![].into())).is_err());
-    assert!(written(&Value::Complex(1.0, 2.0)).is_err());
+    assert_eq!(encode(&vec![1]), Err(error.to_owned()));
+    assert!(encode(&(1, 2)).is_err());
+    assert!(encode(&Value::Map(vec![].into())).is_err());
+    assert!(encode(&Value::Complex(1.0, 2.0)).is_err());
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn large_bytes_are_shared_both_ways() {
 
     let kept: Bytes = read(&Body::new(large.clone())).unwrap();
     assert_eq!(kept.as_ptr(), large.as_ptr());
-    let (kept,): (Bytes,) = bound(&Body::new(large.clone())).unwrap();
+    let (kept,): (Bytes,) = bind(&Body::new(large.clone())).unwrap();
     assert_eq!(kept.as_ptr(), large.as_ptr());
     let copied: Bytes = read(&Body::new(large.slice(1..))).unwrap();
     assert_ne!(copied.as_ptr(), large[1..].as_ptr());
@@ -145,14 +145,11 @@ fn what_does_not_fit_is_said() {
 
 #[test]
 fn parameters_and_the_one_argument() {
-    assert_eq!(bound(&Body::new("")), Ok(()));
-    assert_eq!(bound(&Body::text("x")), Err::<(), _>("f() takes 0 positional arguments but 1 was given".to_owned()));
-    assert_eq!(bound(&Body::new("")), Ok((Bytes::new(),)));
-    assert_eq!(bound(&Body::text("1")), Ok((1, None::<i64>)));
-    assert_eq!(
-        bound::<(i64, i64)>(&Body::text("1")),
-        Err("f() missing 1 required positional argument: 'y'".to_owned())
-    );
+    assert_eq!(bind(&Body::new("")), Ok(()));
+    assert_eq!(bind(&Body::text("x")), Err::<(), _>("f() takes 0 positional arguments but 1 was given".to_owned()));
+    assert_eq!(bind(&Body::new("")), Ok((Bytes::new(),)));
+    assert_eq!(bind(&Body::text("1")), Ok((1, None::<i64>)));
+    assert_eq!(bind::<(i64, i64)>(&Body::text("1")), Err("f() missing 1 required positional argument: 'y'".to_owned()));
 }
 
 #[test]

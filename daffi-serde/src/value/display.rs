@@ -45,7 +45,7 @@ impl Display for Value {
 
 /// What a value is, for a message: as [`Value`] prints it, cut after a hundred characters.
 #[must_use]
-pub fn shown<T: serde::Serialize + ?Sized>(value: &T) -> String {
+pub fn show<T: serde::Serialize + ?Sized>(value: &T) -> String {
     struct Cut(String);
     impl Write for Cut {
         fn write_str(&mut self, text: &str) -> fmt::Result {

@@ -29,7 +29,7 @@ pub use self::{
     calendar::{Date, DateTime, NotInCalendar, Time, TimeDelta},
     decimal::is_decimal,
     deserializer::{ValueDeserializer, from_value},
-    display::shown,
+    display::show,
     exact::ExactSerializer,
     number::StructOrNumber,
     serializer::{ValueSerializer, to_value},

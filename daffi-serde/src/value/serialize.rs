@@ -6,7 +6,7 @@ use serde::{
     ser::{Error, SerializeMap, SerializeTuple},
 };
 
-use super::{DateTime, TimeDelta, Value, decimal::is_decimal, display::shown, tag};
+use super::{DateTime, TimeDelta, Value, decimal::is_decimal, display::show, tag};
 
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -41,7 +41,7 @@ impl Serialize for Natural<'_> {
             }
             Value::TimeDelta(delta) if !delta.is_valid() => Err(S::Error::custom(not_in_calendar("timedelta", delta))),
             Value::Decimal(text) if !is_decimal(text) => {
-                Err(S::Error::custom(format_args!("{} is no decimal number as Python prints it", shown(&**text))))
+                Err(S::Error::custom(format_args!("{} is no decimal number as Python prints it", show(&**text))))
             }
             Value::Date(date) => serializer.serialize_newtype_struct(tag::DATE, &date.to_string()),
             Value::Time(time) => serializer.serialize_newtype_struct(tag::TIME, &time.to_string()),

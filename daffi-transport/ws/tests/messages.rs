@@ -224,7 +224,7 @@ async fn a_peers_close_is_answered_and_the_connection_ended() {
             assert_eq!(ended.unwrap_err().to_string(), "the peer closed the WebSocket with code 4000, reason \"why\"");
         }
         assert_eq!(client.close_code().await.0, answered);
-        client.closed().await;
+        client.await_close().await;
         let refused = link.send(&frame(1, 1)).await.expect_err("nothing is sent behind a close frame");
         assert_eq!(matches!(refused, LinkError::Ended), ends_well, "{sent:?}: {refused:?}");
     }
@@ -242,7 +242,7 @@ async fn shutting_down_closes_with_1000_and_waits_for_the_peers_answer_only() {
     client.send(&[ws(BINARY, frame(2, 1).as_bytes()), ws(CLOSE, &1000_u16.to_be_bytes())].concat()).await;
     assert_eq!(receive(&mut link).await.unwrap(), Some(frame(2, 1)));
     assert_eq!(receive(&mut link).await.unwrap(), None);
-    client.closed().await;
+    client.await_close().await;
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ impl Program {
 
     /// Waits until it has ended well, and gives what it has printed since it was last asked.
     pub(crate) fn finish(mut self) -> Result<Vec<String>, Failed> {
-        let status = self.ended()?;
+        let status = self.await_end()?;
         if !status.success() {
             return Err(self.failure(&format!("ended with {status}")));
         }
@@ -65,7 +65,7 @@ impl Program {
         format!("{} {what}; its stderr:\n  {}", self.name, said.join("\n  ")).into()
     }
 
-    fn ended(&mut self) -> Result<ExitStatus, Failed> {
+    fn await_end(&mut self) -> Result<ExitStatus, Failed> {
         let end = Instant::now() + LONGEST;
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait()? {

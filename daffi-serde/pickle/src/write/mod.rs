@@ -161,7 +161,7 @@ impl<'b> Writer<'b> {
         match written {
             // The outermost key says what it is.
             Err(WriteError::Unhashable { kind, key: None }) if !outer => {
-                Err(WriteError::Unhashable { kind, key: Some(daffi_serde::value::shown(key)) })
+                Err(WriteError::Unhashable { kind, key: Some(daffi_serde::value::show(key)) })
             }
             other => other,
         }

@@ -10,7 +10,7 @@ use serde_bytes::Bytes as SerdeBytes;
 use crate::{Pickle, WriteError, to_vec};
 
 /// What lies between the protocol and the end.
-fn written<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     let pickle = to_vec(value).unwrap();
     let body = pickle.strip_prefix(b"\x80\x04").and_then(|rest| rest.strip_suffix(b"."));
     body.expect("a protocol and an end").to_vec()
@@ -18,16 +18,16 @@ fn written<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 
 #[test]
 fn scalars() {
-    assert_eq!(written(&()), b"N");
-    assert_eq!(written(&None::<u8>), b"N");
-    assert_eq!(written(&Some(true)), b"\x88");
-    assert_eq!(written(&false), b"\x89");
-    assert_eq!(written(&1.5_f32), b"G\x3f\xf8\0\0\0\0\0\0");
-    assert_eq!(written(&'é'), b"\x8c\x02\xc3\xa9");
-    assert_eq!(written("text"), b"\x8c\x04text");
-    assert_eq!(written(&"x".repeat(256))[..6], *b"X\0\x01\0\0x");
-    assert_eq!(written(SerdeBytes::new(b"\xff")), b"C\x01\xff");
-    assert_eq!(written(SerdeBytes::new(&[7; 256]))[..6], *b"B\0\x01\0\0\x07");
+    assert_eq!(encode(&()), b"N");
+    assert_eq!(encode(&None::<u8>), b"N");
+    assert_eq!(encode(&Some(true)), b"\x88");
+    assert_eq!(encode(&false), b"\x89");
+    assert_eq!(encode(&1.5_f32), b"G\x3f\xf8\0\0\0\0\0\0");
+    assert_eq!(encode(&'é'), b"\x8c\x02\xc3\xa9");
+    assert_eq!(encode("text"), b"\x8c\x04text");
+    assert_eq!(encode(&"x".repeat(256))[..6], *b"X\0\x01\0\0x");
+    assert_eq!(encode(SerdeBytes::new(b"\xff")), b"C\x01\xff");
+    assert_eq!(encode(SerdeBytes::new(&[7; 256]))[..6], *b"B\0\x01\0\0\x07");
 }
 
 #[test]
@@ -44,32 +44,32 @@ fn integers_take_the_shortest_form() {
         (i64::MAX, b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f"),
         (i64::MIN, b"\x8a\x08\0\0\0\0\0\0\0\x80"),
     ] {
-        assert_eq!(written(&value), pickle, "{value}");
-        assert_eq!(written(&i128::from(value)), pickle, "{value}");
-        assert_eq!(written(&Value::Int(value)), pickle, "{value}");
+        assert_eq!(encode(&value), pickle, "{value}");
+        assert_eq!(encode(&i128::from(value)), pickle, "{value}");
+        assert_eq!(encode(&Value::Int(value)), pickle, "{value}");
     }
-    assert_eq!(written(&u64::MAX), b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\0");
-    assert_eq!(written(&u128::MAX), [&b"\x8a\x11"[..], &[0xff; 16], b"\0"].concat());
-    assert_eq!(written(&i128::MIN), [&b"\x8a\x10"[..], &[0; 15], b"\x80"].concat());
-    assert_eq!(written(&Value::from(u128::MAX)), written(&u128::MAX));
+    assert_eq!(encode(&u64::MAX), b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\0");
+    assert_eq!(encode(&u128::MAX), [&b"\x8a\x11"[..], &[0xff; 16], b"\0"].concat());
+    assert_eq!(encode(&i128::MIN), [&b"\x8a\x10"[..], &[0; 15], b"\x80"].concat());
+    assert_eq!(encode(&Value::from(u128::MAX)), encode(&u128::MAX));
 }
 
 #[test]
 fn containers() {
-    assert_eq!(written(&Vec::<i32>::new()), b"]");
-    assert_eq!(written(&vec![1, 2]), b"](K\x01K\x02e");
-    assert_eq!(written(&(1,)), b"K\x01\x85");
-    assert_eq!(written(&(1, 2)), b"K\x01K\x02\x86");
-    assert_eq!(written(&(1, 2, 3)), b"K\x01K\x02K\x03\x87");
-    assert_eq!(written(&(1, 2, 3, 4)), b"(K\x01K\x02K\x03K\x04t");
-    assert_eq!(written(&[(); 0]), b")");
-    assert_eq!(written(&BTreeMap::<u8, u8>::new()), b"}");
-    assert_eq!(written(&BTreeMap::from([(1, 2)])), b"}(K\x01K\x02u");
-    assert_eq!(written(&Value::Set(vec![].into())), b"\x8f");
-    assert_eq!(written(&Value::Set(vec![1.into()].into())), b"\x8f(K\x01\x90");
-    assert_eq!(written(&Value::FrozenSet(vec![].into())), b"(\x91");
+    assert_eq!(encode(&Vec::<i32>::new()), b"]");
+    assert_eq!(encode(&vec![1, 2]), b"](K\x01K\x02e");
+    assert_eq!(encode(&(1,)), b"K\x01\x85");
+    assert_eq!(encode(&(1, 2)), b"K\x01K\x02\x86");
+    assert_eq!(encode(&(1, 2, 3)), b"K\x01K\x02K\x03\x87");
+    assert_eq!(encode(&(1, 2, 3, 4)), b"(K\x01K\x02K\x03K\x04t");
+    assert_eq!(encode(&[(); 0]), b")");
+    assert_eq!(encode(&BTreeMap::<u8, u8>::new()), b"}");
+    assert_eq!(encode(&BTreeMap::from([(1, 2)])), b"}(K\x01K\x02u");
+    assert_eq!(encode(&Value::Set(vec![].into())), b"\x8f");
+    assert_eq!(encode(&Value::Set(vec![1.into()].into())), b"\x8f(K\x01\x90");
+    assert_eq!(encode(&Value::FrozenSet(vec![].into())), b"(\x91");
     let pair = Value::Tuple(vec![1.into(), Value::FrozenSet(vec![].into())].into());
-    assert_eq!(written(&Value::FrozenSet(vec![pair].into())), b"(K\x01(\x91\x86\x91");
+    assert_eq!(encode(&Value::FrozenSet(vec![pair].into())), b"(K\x01(\x91\x86\x91");
 }
 
 #[test]
@@ -91,14 +91,14 @@ fn structs_and_enums() {
         Tuple(u8, u8),
         Struct { a: u8 },
     }
-    assert_eq!(written(&Unit), b"N");
-    assert_eq!(written(&Newtype(1)), b"K\x01");
-    assert_eq!(written(&Pair(1, 2)), b"K\x01K\x02\x86");
-    assert_eq!(written(&Named { a: 1 }), b"}(\x8c\x01aK\x01u");
-    assert_eq!(written(&Enum::Unit), b"\x8c\x04Unit");
-    assert_eq!(written(&Enum::Newtype(1)), b"}\x8c\x07NewtypeK\x01s");
-    assert_eq!(written(&Enum::Tuple(1, 2)), b"}\x8c\x05TupleK\x01K\x02\x86s");
-    assert_eq!(written(&Enum::Struct { a: 1 }), b"}\x8c\x06Struct}(\x8c\x01aK\x01us");
+    assert_eq!(encode(&Unit), b"N");
+    assert_eq!(encode(&Newtype(1)), b"K\x01");
+    assert_eq!(encode(&Pair(1, 2)), b"K\x01K\x02\x86");
+    assert_eq!(encode(&Named { a: 1 }), b"}(\x8c\x01aK\x01u");
+    assert_eq!(encode(&Enum::Unit), b"\x8c\x04Unit");
+    assert_eq!(encode(&Enum::Newtype(1)), b"}\x8c\x07NewtypeK\x01s");
+    assert_eq!(encode(&Enum::Tuple(1, 2)), b"}\x8c\x05TupleK\x01K\x02\x86s");
+    assert_eq!(encode(&Enum::Struct { a: 1 }), b"}\x8c\x06Struct}(\x8c\x01aK\x01us");
 }
 
 /// Pins the names that the compiler gives to what serde writes a `Vec<u8>` and a slice as.
@@ -110,16 +110,16 @@ fn octets_in_a_row_are_bytes() {
         slice: &'a [u8],
         boxed: Box<[u8]>,
     }
-    assert_eq!(written(&vec![1_u8, 2]), b"C\x02\x01\x02");
-    assert_eq!(written(&[1_u8, 2][..]), b"C\x02\x01\x02");
+    assert_eq!(encode(&vec![1_u8, 2]), b"C\x02\x01\x02");
+    assert_eq!(encode(&[1_u8, 2][..]), b"C\x02\x01\x02");
     let inside = Inside { octets: vec![1], slice: &[2], boxed: [3].into() };
-    assert_eq!(written(&inside), b"}(\x8c\x06octetsC\x01\x01\x8c\x05sliceC\x01\x02\x8c\x05boxedC\x01\x03u");
-    assert_eq!(written(&vec![0_u8; 300])[..5], *b"B\x2c\x01\0\0");
+    assert_eq!(encode(&inside), b"}(\x8c\x06octetsC\x01\x01\x8c\x05sliceC\x01\x02\x8c\x05boxedC\x01\x03u");
+    assert_eq!(encode(&vec![0_u8; 300])[..5], *b"B\x2c\x01\0\0");
     // Other collections and other numbers are what they were.
-    assert_eq!(written(&[1_u8, 2]), b"K\x01K\x02\x86");
-    assert_eq!(written(&vec![1_i8]), b"](K\x01e");
-    assert_eq!(written(&VecDeque::from([1_u8])), b"](K\x01e");
-    assert_eq!(written(&BTreeSet::from([1_u8])), b"](K\x01e");
+    assert_eq!(encode(&[1_u8, 2]), b"K\x01K\x02\x86");
+    assert_eq!(encode(&vec![1_i8]), b"](K\x01e");
+    assert_eq!(encode(&VecDeque::from([1_u8])), b"](K\x01e");
+    assert_eq!(encode(&BTreeSet::from([1_u8])), b"](K\x01e");
 }
 
 #[test]
@@ -146,12 +146,12 @@ fn constructors() {
         ),
         (Value::Uuid(Box::new(5)), [&name("uuid", "UUID")[..], b")\x81}\x8c\x03intK\x05sb"].concat()),
     ] {
-        assert_eq!(written(&value), pickle, "{value:?}");
+        assert_eq!(encode(&value), pickle, "{value:?}");
     }
     // The second time, a name is a number.
     let twice = Value::from(vec![Value::Date(date), Value::Date(date)]);
     let first = call("datetime", "date", b"C\x04\x07\xe8\x02\x1d\x85");
-    assert_eq!(written(&twice), [b"](", &first[..], b"h\0C\x04\x07\xe8\x02\x1d\x85Re"].concat());
+    assert_eq!(encode(&twice), [b"](", &first[..], b"h\0C\x04\x07\xe8\x02\x1d\x85Re"].concat());
 }
 
 #[test]

@@ -142,7 +142,7 @@ impl RawClient {
     }
 
     /// Waits until the server closed the connection.
-    pub(crate) async fn closed(&mut self) {
+    pub(crate) async fn await_close(&mut self) {
         let mut rest = Vec::new();
         let _reset = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("the server closes");
         assert_eq!(rest, b"", "nothing comes behind a close frame");
