@@ -10,9 +10,12 @@ use tokio::time::sleep;
 use super::{CallOptions, engine::Received, request::Payloads};
 use crate::refusal::Refusal;
 
-/// The pause before a call is made again, of which the Router may not know yet that its receiver
-/// stops.
-const BEFORE_NEXT: Duration = Duration::from_millis(2);
+/// The first pause before a call is made again, of which the Router may not know yet that its
+/// receiver stops. Each further one is twice as long: a receiver may refuse all, and stay.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+
+/// The longest of them.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The arguments of such a call.
 pub(super) struct Again(Payloads);
@@ -30,10 +33,21 @@ impl Again {
     pub(super) fn into_payloads(self) -> Payloads {
         self.0
     }
+}
 
-    /// Waits a moment before the call is made again. Cancel safe.
-    pub(super) async fn pause() {
-        sleep(BEFORE_NEXT).await;
+/// The pauses of one call that is made again.
+pub(super) struct AgainPauses(Duration);
+
+impl AgainPauses {
+    pub(super) const fn new() -> Self {
+        Self(FIRST_PAUSE)
+    }
+
+    /// Waits before the call is made again. Cancel safe.
+    pub(super) async fn rest(&mut self) {
+        let pause = self.0;
+        self.0 = (2 * pause).min(LONGEST_PAUSE);
+        sleep(pause).await;
     }
 }
 

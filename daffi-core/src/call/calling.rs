@@ -18,7 +18,7 @@ use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::{
     CallOptions,
-    again::{Again, is_refused_by_stopping},
+    again::{Again, AgainPauses, is_refused_by_stopping},
     engine::{Received, read, receive, send, send_now, send_nowait, send_nowait_now, to_received},
     pending_reply::PendingReply,
     progress::Progress,
@@ -253,7 +253,7 @@ async fn call<F: FormatSet>(
 ) -> Result<Received, CallError> {
     let (mut progress, deadline) = (Progress::default(), options.timeout.map(later));
     let ended = within(options.timeout, async {
-        let (mut unsent, mut counted) = (unsent, None);
+        let (mut unsent, mut counted, mut pauses) = (unsent, None, AgainPauses::new());
         loop {
             let again = unsent.again(&options);
             let (conn, receiver, written) = unsent.address(&client, method, &options, true, &mut progress).await?;
@@ -267,7 +267,7 @@ async fn call<F: FormatSet>(
             match again {
                 Some(again) if is_refused_by_stopping(client.formats(), &received) => {
                     (unsent, counted) = (Unsent::Payloads(again.into_payloads()), Some(call));
-                    Again::pause().await;
+                    pauses.rest().await;
                 }
                 _ => {
                     call.end();

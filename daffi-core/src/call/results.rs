@@ -16,7 +16,7 @@ use futures::Stream;
 
 use super::{
     CallOptions,
-    again::{Again, is_refused_by_stopping},
+    again::{Again, AgainPauses, is_refused_by_stopping},
     engine::{Received, read, to_received},
     opening::{StreamingCall, open_until},
     progress::receiver_text,
@@ -108,6 +108,7 @@ impl<R, F: FormatSet> Results<R, F> {
         // It is one call, however often it is made.
         let mut counted =
             self.call.as_mut().filter(|_| again.is_some()).and_then(|call| call.pending.counted_mut().take());
+        let mut pauses = AgainPauses::new();
         let begun = loop {
             let refused = match self.await_first().await {
                 CameFirst::Yes => {
@@ -128,7 +129,7 @@ impl<R, F: FormatSet> Results<R, F> {
                 // A call whose time is up is not sent once more.
                 biased;
                 up = poll_fn(|cx| self.poll_clocks(cx)) => Err(up),
-                () = Again::pause() => Ok(()),
+                () = pauses.rest() => Ok(()),
             };
             let made = (again.payloads(), options);
             match up {

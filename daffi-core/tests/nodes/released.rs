@@ -7,7 +7,7 @@ use daffi_core::{CallError, Callback, CallbackOptions, NodeConfig};
 use daffi_serde::RemoteError;
 use daffi_wire::{CallId, Credit, FlowId, FormatId, Frame, FrameWriter, Header, Kind, Level, Limits, Ping};
 use futures::{StreamExt, future::join_all, stream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     level_three::{Server, connect},
@@ -89,6 +89,32 @@ async fn results_that_never_end_keep_no_others_waiting() {
         let mut results = results.unwrap().unwrap();
         assert_eq!(soon(results.next()).await.unwrap().unwrap(), 7);
         std::mem::forget(results);
+    }
+}
+
+/// Its worker says that it stops, and stays.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_refused_each_time_is_made_ever_more_seldom() {
+    const LONG: Duration = Duration::from_secs(10);
+    let (_router, at) = router();
+    let caller = client(&at, "caller").await;
+    for gives_results in [true, false] {
+        let rpc = caller.rpc().wait_for_receiver().timeout(10 * LONG);
+        let call = tokio::spawn(async move {
+            match gives_results {
+                true => rpc.results::<i64>("f", ()).await.map(drop),
+                false => rpc.call::<()>("f", ()).await,
+            }
+        });
+        let mut w = raw(&at, "w", r#"["f"]"#).await;
+        let (begun, mut refused) = (Instant::now(), 0);
+        while begun.elapsed() < LONG {
+            let call = next_request(&mut w).await;
+            refuse_as_stopping(&mut w, "w", &call).await;
+            refused += 1;
+        }
+        assert!(refused < 40, "{refused}");
+        call.abort();
     }
 }
 
