@@ -17,9 +17,13 @@ const COST: usize = 512;
 /// What all of them may take, in bytes.
 const MOST: usize = 8 * 1024 * 1024;
 
-/// At so many at most a newcomer looks whether they can be forgotten. Who calls again looks at the
-/// next ones.
-const LOOKS: usize = 256;
+/// At so many a newcomer may look whether they can be forgotten, and at as many as those before it
+/// left of theirs: where all are busy, each request of one for whom there is no room costs no more.
+/// Who calls again looks at the next ones.
+const LOOKS_EACH: usize = 16;
+
+/// At so many it may look at most.
+const MOST_LOOKS: usize = 256;
 
 /// Callers over one connection that have not left, as far as its server says.
 ///
@@ -35,6 +39,8 @@ pub(super) struct Callers {
     all: Vec<Caller>,
     /// Whom the next newcomer looks at first.
     next: usize,
+    /// At so many may still be looked.
+    looks: usize,
     bytes: usize,
     /// The account that counts them.
     account: Arc<Account>,
@@ -42,7 +48,7 @@ pub(super) struct Callers {
 
 impl Callers {
     pub(super) fn new(account: Arc<Account>) -> Self {
-        Self { by_name: ByName::default(), all: Vec::new(), next: 0, bytes: 0, account }
+        Self { by_name: ByName::default(), all: Vec::new(), next: 0, looks: MOST_LOOKS, bytes: 0, account }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Caller> {
@@ -54,10 +60,9 @@ impl Callers {
     /// calls of the others are open.
     pub(super) fn add(&mut self, caller: &Caller, has_open: impl Fn(CallerId) -> bool) -> bool {
         let name = caller.caller_name();
-        for _ in 0..LOOKS.min(self.all.len()) {
-            if self.bytes + cost(name) <= MOST {
-                break;
-            }
+        self.looks = (self.looks + LOOKS_EACH).min(MOST_LOOKS);
+        while self.bytes + cost(name) > MOST && self.looks > 0 && !self.all.is_empty() {
+            self.looks -= 1;
             self.look(&has_open);
         }
         if self.bytes + cost(name) > MOST {
@@ -199,7 +204,7 @@ mod tests {
         // All that there is room for have calls open.
         let refused = loop {
             let caller = caller(4_000 + all.len());
-            if !(0..4).any(|_| callers.add(&caller, |id| open.contains(&id))) {
+            if !(0..64).any(|_| callers.add(&caller, |id| open.contains(&id))) {
                 break caller;
             }
             open.insert(caller.caller_id());
@@ -210,9 +215,28 @@ mod tests {
         // One of them has its answer, and its program keeps what it knows of the call.
         let over = all.swap_remove(7);
         open.remove(&over.caller_id());
-        assert!((0..4).any(|_| callers.add(&refused, |id| open.contains(&id))));
+        assert!((0..64).any(|_| callers.add(&refused, |id| open.contains(&id))));
         assert!(!knows(&callers, &over) && knows(&callers, &refused));
         assert!(all.iter().all(|one| knows(&callers, one)));
+    }
+
+    #[test]
+    fn where_all_are_busy_a_newcomer_costs_a_few_looks() {
+        let account = Budget::new(1 << 28, 1.0, 2, 1 << 20).open();
+        let (mut callers, mut all) = (Callers::new(account), Vec::new());
+        while callers.add(&caller(all.len()), |_| true) {
+            // Who is seen elsewhere may have a call open.
+            all.push(callers.all.last().unwrap().clone());
+        }
+        let looks = std::cell::Cell::new(0);
+        let newcomer = caller(10_000);
+        for _ in 0..1_000 {
+            assert!(!callers.add(&newcomer, |_| {
+                looks.set(looks.get() + 1);
+                true
+            }));
+        }
+        assert_eq!(looks.get(), 1_000 * LOOKS_EACH);
     }
 
     /// Whoever has unfinished business is not idle: a request that waits or runs, or DATA that
