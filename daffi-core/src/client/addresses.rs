@@ -66,7 +66,7 @@ impl Addresses {
     /// How much time an address is given in this round, counted from 0.
     pub(super) fn patience(&self, config: &NodeConfig, round: u32) -> Patience {
         match self.len() {
-            1 => Patience { link: config.connect_timeout, handshake: config.handshake_timeout },
+            1 => Patience::whole(config),
             _ => Patience::in_round(config, round),
         }
     }
@@ -80,6 +80,11 @@ pub(super) struct Patience {
 }
 
 impl Patience {
+    /// All that is set.
+    pub(super) const fn whole(config: &NodeConfig) -> Self {
+        Self { link: config.connect_timeout, handshake: config.handshake_timeout }
+    }
+
     /// The time for one of several addresses, in this round, counted from 0.
     pub(super) fn in_round(config: &NodeConfig, round: u32) -> Self {
         let most = PATIENCE.saturating_mul(2u32.saturating_pow(round));

@@ -8,11 +8,15 @@ use tokio::time::Instant;
 
 use super::{
     ClientConn, ClientCore,
+    addresses::Patience,
     establish::{Ends, establish},
     hello_line::{FloorTime, HelloLine},
     schedule::Tried,
 };
-use crate::error::InitializationError;
+use crate::{
+    deadline::{bound, later},
+    error::InitializationError,
+};
 
 /// An address that has not answered for so long keeps the next one from being tried no more.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -51,14 +55,24 @@ impl<'a> Attempts<'a> {
 
     /// Begins an attempt at this address, where that came of those before.
     pub(super) fn begin(&mut self, at: usize, tried: Tried) {
+        let patience = self.shared.addresses.patience(&self.shared.node.config, tried.silences);
+        self.begin_with(at, tried, patience, HEAD_START);
+    }
+
+    /// The same with all the time that is set, as at an only address. The next is begun when that
+    /// has failed.
+    pub(super) fn begin_alone(&mut self, at: usize, tried: Tried) {
+        let patience = Patience::whole(&self.shared.node.config);
+        self.begin_with(at, tried, patience, bound(patience.link).saturating_add(bound(patience.handshake)));
+    }
+
+    fn begin_with(&mut self, at: usize, tried: Tried, patience: Patience, head_start: Duration) {
         let (shared, ends, before, line) = (self.shared, self.ends, self.before, Arc::clone(&self.line));
         shared.addresses.choose(at);
         self.trying.push(at);
-        self.next_at = Instant::now() + HEAD_START;
-        self.open.push(Box::pin(async move {
-            let patience = shared.addresses.patience(&shared.node.config, tried.silences);
-            (at, establish(shared, ends, before, (&line, tried), (at, patience)).await)
-        }));
+        self.next_at = later(head_start);
+        self.open
+            .push(Box::pin(async move { (at, establish(shared, ends, before, (&line, tried), (at, patience)).await) }));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -69,10 +69,13 @@ impl<F: FormatSet> ClientBuilder<F> {
     /// made beside it. Hands are shaken over one link after another, because two addresses may be
     /// ways to one server, where the second handshake takes the name from the first. While one
     /// waits that was not tried yet, an answer is waited for 1.5 s, and for 250 ms at an address
-    /// that was silent before.
+    /// that was silent before; twice as long each time that the one that waits has refused, or has
+    /// ended the connection soon.
     ///
     /// When the connection is lost the next address is tried; when a server of this project is
-    /// stopping, the client moves on before that, and what is open ends where it is.
+    /// stopping, the client moves on before that, and what is open ends where it is. When a
+    /// handshake that was given up arrives late after all and takes the name from the connection
+    /// by another address, the client goes back to that one.
     pub fn or_at(mut self, connector: Box<dyn Connector>) -> Self {
         self.connectors.push(connector);
         self

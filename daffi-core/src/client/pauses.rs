@@ -25,6 +25,8 @@ pub(super) enum HowEnded {
     Lost,
     /// The next one will end alike.
     Repeats,
+    /// Another attempt of this node took its name, which says nothing of the server.
+    Replaced,
 }
 
 /// The pauses between attempts at one address, which double and are jittered.
@@ -44,19 +46,22 @@ impl Pauses {
         Self { next: first, first, longest }
     }
 
-    /// A connection has ended that stood for so long.
-    pub(super) fn note_end(&mut self, stood: Duration, how: HowEnded) {
+    /// A connection has ended that stood for so long. Gives whether that was long enough for it to
+    /// be no failure.
+    pub(super) fn note_end(&mut self, stood: Duration, how: HowEnded) -> bool {
         let enough = match how {
             HowEnded::Repeats => {
                 self.next = self.longest;
-                return;
+                return false;
             }
             HowEnded::InOrder => self.longest / OF_LONGEST,
-            HowEnded::Lost => self.longest,
+            HowEnded::Lost | HowEnded::Replaced => self.longest,
         };
-        if stood >= enough {
+        let has_stood = stood >= enough;
+        if has_stood {
             self.next = self.first;
         }
+        has_stood
     }
 
     /// The pause before the first attempt at another address than the one that was lost: the

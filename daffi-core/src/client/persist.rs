@@ -13,25 +13,40 @@ use super::{
 };
 use crate::error::InitializationError;
 
+/// The connection before, which was lost.
+#[derive(Clone, Copy)]
+pub(super) struct Lost<'a> {
+    pub(super) conn: &'a ClientConn,
+    /// Another attempt of this node took its name: its address is good, and another one may hand
+    /// HANDSHAKEs on so late that each takes the name from the connection that is used by then.
+    pub(super) is_replaced: bool,
+}
+
 /// Tries until it works or the node is stopped: each address when its time has come, beside those
-/// that have not answered. The first attempt is made at once, if there was no connection `before`;
+/// that have not answered. The first attempt is made at once, if there was no connection before;
 /// else the address that was lost is tried after a pause of its own, and others after a moment.
+/// If this node replaced it itself others are tried when that has failed: what is said there would
+/// do the same again.
 pub(super) async fn persist(
     shared: &Arc<ClientCore>,
     ends: &Ends,
-    before: Option<&ClientConn>,
+    before: Option<Lost<'_>>,
     schedule: &mut Schedule,
 ) -> Option<Arc<ClientConn>> {
     let addresses = &shared.addresses;
+    let mut back_to = before.filter(|lost| lost.is_replaced).map(|_| addresses.at());
     let mut lost = before.map(|_| (addresses.at(), Instant::now() + schedule.at_first()));
     // Without one before the address that is next comes first.
     let mut last = lost.map_or(addresses.at() + addresses.len() - 1, |(at, _)| at);
-    let mut attempts = Attempts::new(shared, ends, before, FLOOR);
+    let mut attempts = Attempts::new(shared, ends, before.map(|lost| lost.conn), FLOOR);
     loop {
-        let next = schedule.next(last, |at| attempts.are_at(at)).map(|(at, due)| {
-            let moment = lost.filter(|(lost, _)| at != *lost).map(|(_, moment)| moment);
-            (at, due.max(attempts.next_at()).max(moment.unwrap_or(due)))
-        });
+        let next = match back_to {
+            Some(at) => Some((at, schedule.due(at))),
+            None => schedule.next(last, |at| attempts.are_at(at)).map(|(at, due)| {
+                let moment = lost.filter(|(lost, _)| at != *lost).map(|(_, moment)| moment);
+                (at, due.max(attempts.next_at()).max(moment.unwrap_or(due)))
+            }),
+        };
         let (at, due) = next.unwrap_or((last, Instant::now()));
         tokio::select! {
             biased;
@@ -45,7 +60,10 @@ pub(super) async fn persist(
             },
             () = shared.node.life.stopping.cancelled(), if attempts.is_empty() => return None,
             () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
-                attempts.begin(at, schedule.tries(at));
+                match back_to.take() {
+                    Some(at) => attempts.begin_alone(at, schedule.tries(at)),
+                    None => attempts.begin(at, schedule.tries(at)),
+                }
                 (last, lost) = (at, None);
             }
         }

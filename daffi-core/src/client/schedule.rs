@@ -16,6 +16,13 @@ const MOST_REASONS: usize = 8;
 /// One that goes on is told again after so many attempts, and then ever more seldom.
 const SELDOM: u64 = 16;
 
+/// One whose connection ended soon lets the others have so much time alone, twice as much the next
+/// time.
+const ALONE: Duration = Duration::from_millis(1500);
+
+/// So often that doubles.
+const MOST_DOUBLED: u32 = 4;
+
 /// What was seen of each address, so that one that fails holds up none of the others.
 pub(super) struct Schedule(Vec<AddressState>);
 
@@ -24,6 +31,8 @@ struct AddressState {
     pauses: Pauses,
     /// Not before that. `None`: at any time.
     due: Option<Instant>,
+    /// Not before that while another one is tried.
+    yields_until: Option<Instant>,
     tried: Tried,
     reasons: Reasons,
 }
@@ -34,14 +43,30 @@ pub(super) struct Tried {
     /// How many ended because nothing came in their time: they had too little of it, and the next
     /// one has more. One that is refused needs none.
     pub(super) silences: u32,
-    /// How many had a link that stood, and failed.
-    pub(super) hellos: u32,
+    /// How many of those had a link that stood.
+    pub(super) unanswered: u32,
+    /// How many had a link that stood, and failed otherwise.
+    pub(super) refusals: u32,
+    /// How many connections ended soon, one after another. A handshake that is answered says no
+    /// more than a refusal of a server that ends them each time.
+    pub(super) ends: u32,
 }
 
 impl Tried {
     /// Of one attempt.
     pub(super) fn once(error: &InitializationError) -> Self {
-        Self { silences: u32::from(error.is_silence()), hellos: u32::from(error.is_of_handshake()) }
+        let (is_silence, had_link) = (error.is_silence(), error.is_of_handshake());
+        Self {
+            silences: u32::from(is_silence),
+            unanswered: u32::from(is_silence && had_link),
+            refusals: u32::from(!is_silence && had_link),
+            ends: 0,
+        }
+    }
+
+    /// How often it failed at once, if it was never silent over a link that stood.
+    pub(super) fn quick_failures(self) -> Option<u32> {
+        (self.unanswered == 0).then_some(self.refusals.saturating_add(self.ends))
     }
 }
 
@@ -51,6 +76,7 @@ impl Schedule {
         let place = AddressState {
             pauses: Pauses::new(config),
             due: None,
+            yields_until: None,
             tried: Tried::default(),
             reasons: Reasons::default(),
         };
@@ -70,7 +96,12 @@ impl Schedule {
 
     fn first_of(&self, last: usize, count: usize, tried: impl Fn(usize) -> bool) -> Option<(usize, Instant)> {
         let now = Instant::now();
-        let due = |at: usize| (at, self.0[at].due.map_or(now, |due| due.max(now)));
+        let is_one_tried = (0..self.0.len()).any(&tried);
+        let due = |at: usize| {
+            let place = &self.0[at];
+            let yields_until = place.yields_until.filter(|_| is_one_tried);
+            (at, [place.due, yields_until].into_iter().flatten().fold(now, Instant::max))
+        };
         let others = (1..=count).map(|n| (last + n) % self.0.len()).filter(|at| !tried(*at));
         others.map(due).min_by_key(|(_, due)| *due)
     }
@@ -83,19 +114,32 @@ impl Schedule {
     pub(super) fn note_tried(&mut self, at: usize, once: Tried) {
         let tried = &mut self.0[at].tried;
         tried.silences = tried.silences.saturating_add(once.silences);
-        tried.hellos = tried.hellos.saturating_add(once.hellos);
+        tried.unanswered = tried.unanswered.saturating_add(once.unanswered);
+        tried.refusals = tried.refusals.saturating_add(once.refusals);
     }
 
     /// A connection to this address has ended that stood for so long.
     pub(super) fn note_end(&mut self, at: usize, stood: Duration, how: HowEnded) {
-        let place = &mut self.0[at];
-        place.pauses.note_end(stood, how);
-        place.due = Some(Instant::now() + place.pauses.next());
+        let (place, now) = (&mut self.0[at], Instant::now());
+        let has_stood = place.pauses.note_end(stood, how);
+        place.due = Some(now + place.pauses.next());
+        if has_stood {
+            (place.tried.ends, place.yields_until) = (0, None);
+        } else if how != HowEnded::Replaced {
+            place.yields_until = Some(now + ALONE * 2u32.pow(place.tried.ends.min(MOST_DOUBLED)));
+            place.tried.ends = place.tried.ends.saturating_add(1);
+        }
+    }
+
+    /// When the address that was lost may be tried again.
+    pub(super) fn due(&self, at: usize) -> Instant {
+        self.0[at].due.unwrap_or_else(Instant::now)
     }
 
     pub(super) fn note_connected(&mut self, at: usize) {
         let place = &mut self.0[at];
-        (place.tried, place.reasons) = (Tried::default(), Reasons::default());
+        place.tried = Tried { ends: place.tried.ends, ..Tried::default() };
+        place.reasons = Reasons::default();
     }
 
     /// An attempt failed for this reason, and the next one is to be made later. Gives whether this
@@ -164,7 +208,7 @@ mod tests {
         assert_eq!(schedule.next_other(2, idle).map(|(at, _)| at), Some(1));
         assert!(schedule.next_other(2, |at| at < 2).is_none());
         for _ in 0..10 {
-            schedule.note_failure(2, "silent", Tried { silences: 1, hellos: 0 });
+            schedule.note_failure(2, "silent", Tried { silences: 1, ..Tried::default() });
         }
         let (at, due) = schedule.next(2, idle).unwrap();
         assert!(at == 1 && due > begun && due <= begun + SECOND / 20, "{at} {due:?}");
@@ -173,6 +217,26 @@ mod tests {
         assert_eq!(schedule.tries(2), Tried::default());
         let one = Schedule::new(&NodeConfig::client(), 1);
         assert!(one.next_other(0, idle).is_none() && one.next(0, idle).is_some_and(|(at, _)| at == 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_ends_its_connections_soon_yields_to_others_that_are_tried() {
+        let mut schedule = Schedule::new(&NodeConfig::client(), 2);
+        for alone in [1, 2, 4, 8, 16, 16] {
+            schedule.note_end(0, SECOND / 2, HowEnded::Lost);
+            schedule.note_connected(0);
+            let (at, due) = schedule.next(0, |at| at == 1).unwrap();
+            assert_eq!((at, due), (0, Instant::now() + alone * ALONE));
+            let (_, due) = schedule.next_other(1, |_| false).unwrap();
+            assert!(due <= Instant::now() + SECOND, "nobody else is tried");
+        }
+        schedule.note_end(0, SECOND / 2, HowEnded::Replaced);
+        assert_eq!(schedule.tries(0).ends, 6, "that was this node's own doing");
+        schedule.note_end(0, SECOND, HowEnded::Lost);
+        assert_eq!(schedule.tries(0).quick_failures(), Some(0));
+        assert!(schedule.next(0, |at| at == 1).unwrap().1 <= Instant::now() + SECOND);
+        schedule.note_end(1, 60 * SECOND, HowEnded::Repeats);
+        assert_eq!(schedule.tries(1).quick_failures(), Some(1));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     ClientConn, ClientCore, ClientState,
     establish::{Ends, establish_any},
     pauses::{HowEnded, Pauses, rest},
-    persist::persist,
+    persist::{Lost, persist},
     replacing::{HELD_LOOK, Holds, Retries, go_on, hold_calls},
     schedule::Schedule,
 };
@@ -304,7 +304,8 @@ impl Kept<'_> {
         let shared = self.shared;
         shared.showing().clear();
         let evicted = matches!(reason, Disconnected::Evicted);
-        if matches!(reason, Disconnected::Replaced) {
+        let is_replaced = matches!(reason, Disconnected::Replaced);
+        if is_replaced {
             // By what was on its way of one attempt: that has arrived.
             shared.unanswered.end_one();
         }
@@ -316,16 +317,20 @@ impl Kept<'_> {
         tracing::info!(node = %shared.node.name, %reason, "connection lost; reconnecting");
         shared.set_state(ClientState::Reconnecting);
         self.moves_at = None;
-        shared.addresses.give_way(shared.addresses.at());
+        if !is_replaced {
+            shared.addresses.give_way(shared.addresses.at());
+        }
         let how = match reason {
             // Two nodes of one name that both come back must not do so without a pause, nor one
             // whose peer breaks the rules or a limit.
             _ if evicted || is_to_repeat(reason) => HowEnded::Repeats,
             Disconnected::ServerStopped | Disconnected::ServerCutOff => HowEnded::InOrder,
+            Disconnected::Replaced => HowEnded::Replaced,
             _ => HowEnded::Lost,
         };
         self.schedule.note_end(shared.addresses.at(), self.since.elapsed(), how);
-        let next = persist(shared, self.ends, Some(&self.current), &mut self.schedule).await.ok_or(Ended::Stopped)?;
+        let lost = Lost { conn: &self.current, is_replaced };
+        let next = persist(shared, self.ends, Some(lost), &mut self.schedule).await.ok_or(Ended::Stopped)?;
         shared.called.reconnects.fetch_add(1, Ordering::Relaxed);
         tracing::info!(node = %shared.node.name, endpoint = %shared.addresses.endpoint(), "connected again");
         (self.current, self.since) = (next, Instant::now());
