@@ -16,7 +16,7 @@ use crate::{
     events::{Events, MemberEvent},
     serve::{Callback, CallbackService, Context, Intake, Node, ServingNode},
     server::{self, Guard, GuardSettings, Host, OpeningId, Rights, Server, guarding},
-    session::{Denied, Hello, Hub, Policy, event_frame, handshake_reply, name_of_service, name_taken, routing},
+    session::{Denied, Hello, Hub, Policy, event_frame, name_of_service, reply_to_member, routing},
     stats::{CallbackStats, keep_heaviest},
 };
 
@@ -457,9 +457,7 @@ impl ServiceHandler {
         // that it has by then.
         let evicted = {
             let mut hub = self.shared.hub.lock();
-            if !server.yields(hub.get(name).map(|holder| &**holder)) {
-                return Err(name_taken(name));
-            }
+            server.check_name(name, &self.conn, hub.get(name).map(|holder| &**holder))?;
             self.conn.set_level(level);
             hub.join(name.clone(), self.conn.id, Arc::clone(&self.conn))
         };
@@ -495,6 +493,11 @@ impl ServiceHandler {
     fn answer(&self, request: &Frame, name: &NodeName) {
         let server = &self.shared.server;
         let body = self.shared.list(self.conn.level());
-        server.send(&self.conn, Class::Provoked, name, handshake_reply(request, &body, &server.config.limits));
+        server.send(
+            &self.conn,
+            Class::Provoked,
+            name,
+            reply_to_member(request, self.conn.level(), &body, &server.config.limits),
+        );
     }
 }

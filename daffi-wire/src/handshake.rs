@@ -87,6 +87,14 @@ impl Handshake {
     /// when its server stops ([level 4](crate::level_four#a-server-that-stops)).
     pub const MOVES_ON: &'static str = "moves:on";
 
+    /// What a client that knows several addresses writes in the function section of its HANDSHAKE
+    /// before the [`Attempt`](crate::Attempt) that it belongs to ([level
+    /// 4](crate::level_four#attempts)).
+    pub const ATTEMPT: &'static str = "attempt:";
+
+    /// What a server that makes something of it writes in its place in the answer.
+    pub const KNOWS_ATTEMPTS: &'static str = "attempt:known";
+
     /// Whether a function section has this word. Several stand there with a comma between them.
     ///
     /// ```

@@ -44,6 +44,7 @@ pub mod protocol {}
 #[doc = include_str!("../LEVEL_FOUR.md")]
 pub mod level_four {}
 
+mod attempt;
 mod body_parts;
 mod call_credit;
 mod cancel;
@@ -70,6 +71,7 @@ mod varint;
 mod watch;
 
 pub use crate::{
+    attempt::Attempt,
     body_parts::{BODY_PART_BYTES, BodyParts, SPLIT_FROM},
     call_credit::{CallCredit, FIRST_CALL_WINDOW, MAX_CALL_WINDOW, data_cost},
     cancel::{CallerLeft, Cancel, CancelReason},

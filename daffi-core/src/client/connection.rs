@@ -196,6 +196,10 @@ impl ClientHandler {
             connection.credit.govern();
             connection.conn.take_last_calls(true);
         }
+        if connection.session.lock().server_knows_attempts() {
+            // An eviction is the doing of a later attempt, or of another node.
+            connection.contest.forget();
+        }
         if connection.session.lock().believes_identities() {
             connection.conn.believe_identities();
         }

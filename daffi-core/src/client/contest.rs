@@ -33,6 +33,11 @@ impl Contest {
         ends.pop_front();
     }
 
+    /// What was said before has no effect.
+    pub(super) fn forget(&self) {
+        self.0.lock().clear();
+    }
+
     pub(super) fn goes_on(&self) -> bool {
         let ends = &mut *self.0.lock();
         forget_past(ends);

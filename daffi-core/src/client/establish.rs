@@ -163,6 +163,7 @@ pub(super) async fn shake_hands(
             identities: config.trust_router_identities,
             watches: !shared.looks && !shared.wanted.lock().is_all(),
             moves: addresses.len() > 1,
+            attempt: shared.attempts.next(),
         })
         .with_token(shared.token.clone());
     let failed = |source| InitializationError::Handshake { endpoint, source };

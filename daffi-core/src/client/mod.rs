@@ -1,6 +1,7 @@
 //! A node that connects: it calls, exposes callbacks, or both.
 
 mod addresses;
+mod attempt_numbers;
 mod attempts;
 mod builder;
 mod called;
@@ -51,7 +52,7 @@ pub use self::builder::ClientBuilder;
 pub use self::called::{CalledStats, ClientStats};
 pub use self::group::ClientGroup;
 pub use self::picker::{ByRouter, Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
-use self::{addresses::Addresses, contest::Contest, watching::Wanted};
+use self::{addresses::Addresses, attempt_numbers::AttemptNumbers, contest::Contest, watching::Wanted};
 pub(crate) use self::{
     called::{CalledCallbacks, CountedCall},
     connection::ClientConn,
@@ -163,6 +164,7 @@ pub(crate) struct ClientCore {
     /// A HANDSHAKE was said that got no answer. What is on its way of it may still arrive, and then
     /// it takes the name from the connection that stands.
     unanswered: Contest,
+    attempts: AttemptNumbers,
     runtime: tokio::runtime::Handle,
 }
 
@@ -188,6 +190,7 @@ impl ClientCore {
         (picker, in_group): (Arc<dyn Picker>, usize),
         addresses: Addresses,
     ) -> Self {
+        let attempts = AttemptNumbers::of_one_of(addresses.len());
         Self {
             node: Arc::clone(&serving.node),
             serving,
@@ -209,6 +212,7 @@ impl ClientCore {
             moves_on: Notify::new(),
             dropped_headers: AtomicBool::default(),
             unanswered: Contest::default(),
+            attempts,
             runtime: tokio::runtime::Handle::current(),
         }
     }

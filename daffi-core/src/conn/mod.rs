@@ -38,7 +38,7 @@ use std::{
 
 use bytes::Bytes;
 use daffi_transport::{PeerInfo, SHARE_FROM};
-use daffi_wire::{Frame, Level, Ping};
+use daffi_wire::{Attempt, Frame, Level, Ping};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -101,6 +101,8 @@ pub(crate) struct Conn {
     /// The peer does not know yet that this node is stopping, or has not come to another server,
     /// and calls it.
     takes_last_calls: AtomicBool,
+    /// Which attempt of its client it is, if that says so in the first HANDSHAKE.
+    attempt: OnceLock<Attempt>,
     settling: AtomicBool,
     /// Writing the last answer happens before this is seen.
     settled: AtomicBool,
@@ -163,6 +165,7 @@ impl Conn {
             level: AtomicU8::new(Level::THREE.number()),
             draining: AtomicBool::new(false),
             takes_last_calls: AtomicBool::new(false),
+            attempt: OnceLock::new(),
             settling: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             cut: AtomicBool::new(false),
@@ -450,6 +453,18 @@ impl Conn {
     pub(crate) fn take_last_calls(&self, takes: bool) {
         // In one order with who says that nobody's are taken any more.
         self.takes_last_calls.store(takes, Ordering::SeqCst);
+    }
+
+    /// Which attempt of its client this is.
+    pub(crate) fn note_attempt(&self, attempt: Attempt) {
+        // What it says again is the same.
+        let _first = self.attempt.set(attempt);
+    }
+
+    /// Whether the same client made that one later.
+    pub(crate) fn is_attempt_before(&self, that: &Self) -> bool {
+        let both = self.attempt.get().zip(that.attempt.get());
+        both.is_some_and(|(this, that)| this.is_before(*that))
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -26,7 +26,7 @@ use crate::{
     error::{Disconnected, ProtocolError},
     events::MemberEvent,
     server::{OpeningId, Rights},
-    session::{Hello, Joined, Updated, handshake_reply, name_taken, no_room_for_list},
+    session::{Hello, Joined, Updated, no_room_for_list, reply_to_member},
 };
 
 /// Nowait requests to one receiver of level 3 may together cost this fraction of the node's budget
@@ -283,9 +283,7 @@ impl RouterHandler {
     fn take_name(&self, sender: &Arc<Sender>, member: Member, frame: &Frame) -> Result<Option<Evicted>, String> {
         let (shared, me, level) = (&self.shared, &sender.peer, member.level);
         let mut members = shared.members.lock();
-        if !shared.server.yields(members.get(&me.name).map(|holder| &*holder.conn)) {
-            return Err(name_taken(&me.name));
-        }
+        shared.server.check_name(&me.name, &self.conn, members.get(&me.name).map(|holder| &*holder.conn))?;
         let watches_all = !level.at_least(Level::FOUR) || !Handshake::says(frame.method(), Handshake::WATCH_NONE);
         let list = if watches_all { members.reply_bytes() } else { 0 };
         if !self.conn.outbox.admits(Class::Answer, list) {
@@ -375,6 +373,11 @@ impl RouterHandler {
 
     fn answer(&self, name: &NodeName, request: &Frame, body: &[u8]) {
         let server = &self.shared.server;
-        server.send(&self.conn, Class::Provoked, name, handshake_reply(request, body, &server.config.limits));
+        server.send(
+            &self.conn,
+            Class::Provoked,
+            name,
+            reply_to_member(request, self.conn.level(), body, &server.config.limits),
+        );
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use daffi_wire::{Frame, Handshake, Level, NodeName, Role};
+use daffi_wire::{Attempt, Frame, Handshake, Level, NodeName, Role};
 
 use super::Server;
 use crate::{
     config::NamePolicy,
     conn::{Class, Conn},
     error::{Disconnected, shorten},
-    session::{Hello, handshake_refusal},
+    session::{Hello, attempt_is_past, handshake_refusal, name_taken},
 };
 
 impl Server {
@@ -27,6 +27,9 @@ impl Server {
                 let moves_on =
                     hello.level.at_least(Level::FOUR) && Handshake::says(frame.method(), Handshake::MOVES_ON);
                 conn.take_last_calls(moves_on);
+                if let Some(attempt) = Attempt::read(frame.method()).filter(|_| hello.level.at_least(Level::FOUR)) {
+                    conn.note_attempt(attempt);
+                }
                 // Looked at behind that: whoever sees clients off does it the other way round.
                 if self.has_seen_off.load(Ordering::SeqCst) {
                     conn.take_last_calls(false);
@@ -46,10 +49,16 @@ impl Server {
         self.life.is_closing() || self.is_stopping() && !may_look
     }
 
-    /// Whether a newcomer may have the name of `holder`.
-    pub(crate) fn yields(&self, holder: Option<&Conn>) -> bool {
-        self.changeable().name_policy == NamePolicy::Newest
-            || holder.is_none_or(|holder| holder.is_ending() || holder.is_draining() || holder.ended.is_cancelled())
+    /// Whether a newcomer may have the name that `holder` bears. The error says why not.
+    pub(crate) fn check_name(&self, name: &NodeName, newcomer: &Conn, holder: Option<&Conn>) -> Result<(), String> {
+        let leaves = |holder: &Conn| holder.is_ending() || holder.is_draining() || holder.ended.is_cancelled();
+        match holder {
+            Some(holder) if newcomer.is_attempt_before(holder) => Err(attempt_is_past(name)),
+            Some(holder) if self.changeable().name_policy != NamePolicy::Newest && !leaves(holder) => {
+                Err(name_taken(name))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a handshake, and ends the connection.

@@ -43,6 +43,8 @@ pub(crate) struct ClientSession {
     token: Option<Token>,
     /// The server was told that it follows, and has not answered.
     token_follows: bool,
+    /// The server takes no name from a connection for an attempt before it.
+    knows_attempts: bool,
 }
 
 /// What a frame from the server means.
@@ -97,6 +99,7 @@ impl ClientSession {
             unanswered: VecDeque::new(),
             token: None,
             token_follows: false,
+            knows_attempts: false,
         }
     }
 
@@ -115,6 +118,11 @@ impl ClientSession {
     pub(crate) fn say_moved(&mut self) -> Result<Frame, EncodeError> {
         self.says.moves = false;
         self.hello(Vec::new())
+    }
+
+    /// Whether the server takes no name from a connection for an attempt before it.
+    pub(crate) const fn server_knows_attempts(&self) -> bool {
+        self.knows_attempts
     }
 
     /// Has this node show a token, to servers that take one.
@@ -240,6 +248,7 @@ impl ClientSession {
         if std::mem::take(&mut self.token_follows) {
             return if level.at_least(Level::FOUR) { Ok(Handled::TakesToken) } else { Err(NO_TOKENS) };
         }
+        self.knows_attempts = level.at_least(Level::FOUR) && Handshake::says(frame.method(), Handshake::KNOWS_ATTEMPTS);
         self.server_role = body.node_type.role();
         self.is_level_four = level.at_least(Level::FOUR);
         self.router_ends_calls = self.server_role == Some(Role::Router) && level.at_least(Level::FOUR);

@@ -50,7 +50,10 @@ pub(crate) use self::{
     policy::{Access, Action, Denied, ShownToken},
     pulse::{Beat, ENDED, Pulse},
     says::Says,
-    server::{Hello, event_frame, handshake_refusal, handshake_reply, name_of_service, name_taken, no_room_for_list},
+    server::{
+        Hello, attempt_is_past, event_frame, handshake_refusal, handshake_reply, name_of_service, name_taken,
+        no_room_for_list, reply_to_member,
+    },
     waiting::{CallLine, WaitingCalls, WaitingKey},
     window::{PassingWindow, ReceiveWindow, SendWindow},
 };

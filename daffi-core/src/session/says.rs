@@ -1,6 +1,6 @@
 //! What a client says in the function section of its HANDSHAKEs.
 
-use daffi_wire::Handshake;
+use daffi_wire::{Attempt, Handshake};
 
 /// The words of level 4 that a client may say there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +16,9 @@ pub(crate) struct Says {
     /// This node knows another address, and goes there when the server stops ([level
     /// 4](daffi_wire::level_four#a-server-that-stops)).
     pub(crate) moves: bool,
+    /// Which of its attempts to connect this is: one that arrives behind a later one takes no name
+    /// from it ([level 4](daffi_wire::level_four#attempts)).
+    pub(crate) attempt: Option<Attempt>,
 }
 
 impl Says {
@@ -29,6 +32,7 @@ impl Says {
             self.watches.then_some(Handshake::WATCH_NONE),
             self.moves.then_some(Handshake::MOVES_ON),
         ];
-        words.into_iter().flatten().collect::<Vec<_>>().join(",")
+        let words = words.into_iter().flatten().map(str::to_owned);
+        words.chain(self.attempt.map(|attempt| attempt.to_string())).collect::<Vec<_>>().join(",")
     }
 }

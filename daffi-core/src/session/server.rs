@@ -1,8 +1,8 @@
 //! The server's side of a handshake, as far as Services and Routers do the same.
 
 use daffi_wire::{
-    BodyError, CallId, EncodeError, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits, NodeName,
-    NodeType, Role,
+    Attempt, BodyError, CallId, EncodeError, EventBody, EventKind, Frame, Handshake, Header, Kind, Level, Limits,
+    NodeName, NodeType, Role,
 };
 
 use crate::error::{ProtocolError, shorten};
@@ -45,6 +45,11 @@ pub(crate) fn handshake_refusal(
     handshake_reply(request, &refusal.to_json(), limits)
 }
 
+/// Why a connection cannot have the name of a later one of the same client.
+pub(crate) fn attempt_is_past(name: &NodeName) -> String {
+    format!("a later attempt of this client has the name {:?}", shorten(name))
+}
+
 /// Why a second connection cannot have a name.
 pub(crate) fn name_taken(name: &NodeName) -> String {
     format!("another connection bears the name {:?}, and this server lets the first one keep it", shorten(name))
@@ -63,8 +68,25 @@ pub(crate) fn no_room_for_list(bytes: usize) -> String {
 /// Header and names are copied from the request, as 3.0.1 does
 /// ([protocol, 3](daffi_wire::protocol#3)).
 pub(crate) fn handshake_reply(request: &Frame, body: &[u8], limits: &Limits) -> Result<Frame, EncodeError> {
+    reply_saying(request, request.method(), body, limits)
+}
+
+/// The same for one that is let in, at this level: it says as well that attempts are known
+/// ([level 4](daffi_wire::level_four#attempts)).
+pub(crate) fn reply_to_member(
+    request: &Frame,
+    level: Level,
+    body: &[u8],
+    limits: &Limits,
+) -> Result<Frame, EncodeError> {
+    let says = request.method();
+    let tells_attempt = level.at_least(Level::FOUR) && Attempt::read(says).is_some();
+    reply_saying(request, if tells_attempt { Handshake::KNOWS_ATTEMPTS } else { says }, body, limits)
+}
+
+fn reply_saying(request: &Frame, section: &str, body: &[u8], limits: &Limits) -> Result<Frame, EncodeError> {
     let header = request.header().handshake_reply();
-    Frame::new(header, request.transmitter(), request.receiver(), request.method(), body, limits)
+    Frame::new(header, request.transmitter(), request.receiver(), section, body, limits)
 }
 
 /// An EVENTS frame ([protocol, 3](daffi_wire::protocol#3)).
