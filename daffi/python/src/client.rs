@@ -188,7 +188,7 @@ impl ClientNode {
         waiting::block(py, &self.engine, async move { node.stop().await })
     }
 
-    /// The same, told at the desk. It goes on whether or not somebody waits.
+    /// Stops in order, and tells its end at the desk. It goes on whether or not somebody waits.
     fn stop_later<'py>(&self, py: Python<'py>, desk: &Desk) -> PyResult<Bound<'py, PyAny>> {
         let node = Arc::clone(self.node()?);
         desk.begin(py, &self.engine, async move {
@@ -266,11 +266,12 @@ pub(crate) fn connect(
     events: Option<&Desk>,
 ) -> PyResult<ClientNode> {
     let engine = engine()?;
-    let connecting = connecting(py, options, names, desk, events, &engine)?;
+    let connecting = begin_to_connect(py, options, names, desk, events, &engine)?;
     waiting::block(py, &engine, connecting)?.map_err(|error| not_started(py, &error))
 }
 
-/// The same, told at the desk `port`. Given up, it connects no further.
+/// Connects a Client as `connect` does, and tells it at the desk `port`. Given up, it connects no
+/// further.
 #[pyfunction]
 pub(crate) fn connect_later<'py>(
     py: Python<'py>,
@@ -281,13 +282,14 @@ pub(crate) fn connect_later<'py>(
     events: Option<&Desk>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let engine = engine()?;
-    let connecting = connecting(py, options, names, desk, events, &engine)?;
+    let connecting = begin_to_connect(py, options, names, desk, events, &engine)?;
     port.begin(py, &engine, async move { Ok(Outcome::Begun(Node::Client(connecting.await?))) })
 }
 
 type Connecting = BoxFuture<'static, Result<ClientNode, InitializationError>>;
 
-fn connecting(
+/// What connects a Client once it is polled.
+fn begin_to_connect(
     py: Python<'_>,
     options: NodeOptions,
     names: Vec<(String, bool)>,

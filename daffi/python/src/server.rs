@@ -111,7 +111,8 @@ macro_rules! server {
                 waiting::block(py, &self.engine, async move { node.stop().await })
             }
 
-            /// The same, told at the desk. It goes on whether or not somebody waits.
+            /// Stops in order, and tells its end at the desk. It goes on whether or not somebody
+            /// waits.
             fn stop_later<'py>(&self, py: Python<'py>, desk: &Desk) -> PyResult<Bound<'py, PyAny>> {
                 let node = Arc::clone(self.node()?);
                 desk.begin(py, &self.engine, async move {
@@ -185,11 +186,11 @@ pub(crate) fn serve(
     events: Option<&Desk>,
 ) -> PyResult<ServiceNode> {
     let engine = engine()?;
-    let starting = serving(py, options, names, desk, events, &engine)?;
+    let starting = begin_service(py, options, names, desk, events, &engine)?;
     waiting::block(py, &engine, starting)?.map_err(|error| not_started(py, &error))
 }
 
-/// The same, told at the desk `port`.
+/// Starts a Service as `serve` does, and tells it at the desk `port`.
 #[pyfunction]
 pub(crate) fn serve_later<'py>(
     py: Python<'py>,
@@ -200,11 +201,12 @@ pub(crate) fn serve_later<'py>(
     events: Option<&Desk>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let engine = engine()?;
-    let starting = serving(py, options, names, desk, events, &engine)?;
+    let starting = begin_service(py, options, names, desk, events, &engine)?;
     port.begin(py, &engine, async move { Ok(Outcome::Begun(Node::Service(starting.await?))) })
 }
 
-fn serving(
+/// What starts a Service once it is polled.
+fn begin_service(
     py: Python<'_>,
     options: NodeOptions,
     names: Vec<(String, bool)>,
@@ -233,11 +235,11 @@ fn serving(
 #[pyfunction]
 pub(crate) fn serve_router(py: Python<'_>, options: NodeOptions, events: Option<&Desk>) -> PyResult<RouterNode> {
     let engine = engine()?;
-    let starting = routing(py, options, events, &engine)?;
+    let starting = begin_router(py, options, events, &engine)?;
     waiting::block(py, &engine, starting)?.map_err(|error| not_started(py, &error))
 }
 
-/// The same, told at the desk `port`.
+/// Starts a Router as `serve_router` does, and tells it at the desk `port`.
 #[pyfunction]
 pub(crate) fn serve_router_later<'py>(
     py: Python<'py>,
@@ -246,11 +248,12 @@ pub(crate) fn serve_router_later<'py>(
     events: Option<&Desk>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let engine = engine()?;
-    let starting = routing(py, options, events, &engine)?;
+    let starting = begin_router(py, options, events, &engine)?;
     port.begin(py, &engine, async move { Ok(Outcome::Begun(Node::Router(starting.await?))) })
 }
 
-fn routing(
+/// What starts a Router once it is polled.
+fn begin_router(
     py: Python<'_>,
     options: NodeOptions,
     events: Option<&Desk>,
