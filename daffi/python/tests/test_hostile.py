@@ -159,6 +159,13 @@ def test_tuples_that_are_hashed_end_no_process_and_take_no_minutes() -> None:
         read(NAMED + b"}" + large + b"q\x010(" + b"h\x01" * 60_000 + b"tNs")
 
 
+@pytest.mark.parametrize("shape", ["[NaN]", '{"args": [NaN], "kwargs": [1]}', '{"args": "NaN", "kwargs": {}}', '{"args": [NaN]}', "NaN"])
+def test_json_that_python_reads_and_is_no_call_says_so(shape: str) -> None:
+    for policy in (TRUSTED, "trusting"):
+        with pytest.raises(TypeError, match="was expected"):
+            _daffi_rs.decode_arguments(SerdeFormat.JSON, shape.encode(), True, policy)
+
+
 class Open:
     """A class that is trusted."""
 

@@ -54,7 +54,10 @@ def json_text(args: list[typing.Any], kwargs: dict[str, typing.Any]) -> str:
 def json_parsed(payload: bytes) -> tuple[tuple[typing.Any, ...], dict[str, typing.Any]]:
     """Arguments of what Python writes as JSON, with the numbers that are none there: NaN and Infinity."""
     both = json.loads(payload)
-    return tuple(both["args"]), dict(both["kwargs"])
+    args, kwargs = (both.get("args"), both.get("kwargs")) if isinstance(both, dict) else (None, None)
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise TypeError('cannot read JSON: {"args": [..], "kwargs": {..}} was expected')
+    return tuple(args), kwargs
 
 
 def _json_default(value: typing.Any) -> typing.Any:
