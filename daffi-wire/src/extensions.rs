@@ -34,6 +34,7 @@ pub(crate) mod tag {
     pub(super) const WAIT: u8 = 10;
     /// From here on a tag that a reader does not know is skipped; one below is refused.
     pub(super) const SKIPPED: u8 = 128;
+    pub(crate) const OF_CALLBACK: u8 = 128;
 }
 
 /// What a block says of a body, before the eight bytes of its length.
@@ -73,6 +74,7 @@ pub struct Extensions {
     window: Option<u32>,
     has_headers: bool,
     waits: bool,
+    is_of_callback: bool,
     has_identity: bool,
 }
 
@@ -126,7 +128,7 @@ impl Extensions {
                     let [] = exact(tag, value)?;
                     said.waits = true;
                 }
-                tag::SKIPPED.. => {}
+                tag::SKIPPED.. => said.is_of_callback |= tag == tag::OF_CALLBACK,
                 _ => return Err(ExtensionError::Unsupported(tag)),
             }
         }
@@ -215,6 +217,13 @@ impl Extensions {
         self.text(tag::IDENTITY)
     }
 
+    /// Of an ERROR: whether a callback gave it, whatever its class is called, so that it is no
+    /// refusal of the call.
+    #[must_use]
+    pub const fn is_of_callback(&self) -> bool {
+        self.is_of_callback
+    }
+
     /// Whether the call waits at a Router until somebody exposes its callback.
     #[must_use]
     pub const fn waits_for_receiver(&self) -> bool {
@@ -242,6 +251,7 @@ impl fmt::Debug for Extensions {
             .field("stream", &self.stream)
             .field("window", &self.window)
             .field("waits", &self.waits)
+            .field("is_of_callback", &self.is_of_callback)
             .field("headers", &self.headers().map(|(key, _)| key).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

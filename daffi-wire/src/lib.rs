@@ -62,6 +62,7 @@ mod header;
 mod identified;
 mod level;
 mod limits;
+mod marked;
 mod name;
 mod opening;
 mod ping;

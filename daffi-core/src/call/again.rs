@@ -54,8 +54,8 @@ impl AgainPauses {
 /// Whether the answer says that the call did not run because the member that it was given to is
 /// stopping.
 pub(super) fn is_refused_by_stopping(formats: &impl FormatSet, received: &Received) -> bool {
-    let Received { frame, level, .. } = received;
-    if frame.kind() != Kind::Error || frame.transmitter().is_empty() {
+    let Received { frame, level, is_of_callback, .. } = received;
+    if frame.kind() != Kind::Error || frame.transmitter().is_empty() || *is_of_callback {
         return false;
     }
     let body = Body { bytes: frame.payload_bytes(), text: frame.header().is_text() };

@@ -145,6 +145,8 @@ async fn queue(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<(), C
 pub(super) struct Received {
     pub(super) frame: Frame,
     pub(super) level: Level,
+    /// A callback gave it, so that it refuses nothing, whatever the class of an error is called.
+    pub(super) is_of_callback: bool,
     /// The timeout of the call.
     pub(super) timeout: Option<Duration>,
 }
@@ -167,12 +169,16 @@ pub(super) fn to_received(
 ) -> Result<Received, CallError> {
     match answer {
         Ok(mut frame) => {
+            // Nodes of 3.0.1 refuse nothing. What one of this project refuses behind their Router
+            // looks as what their callbacks raise.
+            let mut is_of_callback = !level.at_least(Level::FOUR);
             if frame.header().has_extensions() && level.at_least(Level::FOUR) {
                 // An answer may say more than a caller of one result asks for.
                 let taken = frame.take_extensions();
-                taken.map_err(|source| CallError::Extensions { method: method.to_owned(), source })?;
+                let said = taken.map_err(|source| CallError::Extensions { method: method.to_owned(), source })?;
+                is_of_callback = said.is_of_callback();
             }
-            Ok(Received { frame, level, timeout })
+            Ok(Received { frame, level, is_of_callback, timeout })
         }
         Err(CallError::ReceiverGone { receiver, .. }) => {
             Err(CallError::ReceiverGone { receiver, method: method.to_owned() })
@@ -184,7 +190,7 @@ pub(super) fn to_received(
 /// Reads an answer as a `R`, or as the receiver's error. `()` takes whatever the callback returned,
 /// unread.
 pub(super) fn read<R: Returned>(formats: &impl FormatSet, received: Received, method: &str) -> Result<R, CallError> {
-    let Received { frame, level, timeout } = received;
+    let Received { frame, level, is_of_callback, timeout } = received;
     let header = frame.header();
     let (format, text) = (header.format(level), header.is_text());
     let failed = |source| CallError::Decode { method: method.to_owned(), source };
@@ -201,6 +207,9 @@ pub(super) fn read<R: Returned>(formats: &impl FormatSet, received: Received, me
         read => read.map_err(failed)?,
     };
     let receiver = frame.transmitter();
+    if is_of_callback {
+        return Err(CallError::Remote { receiver: receiver.to_owned(), method: method.to_owned(), error });
+    }
     if let (Some(after), Some(Refusal::DeadlineExceeded)) = (timeout, Refusal::of(&error)) {
         // The receiver was the first to see that the time is up.
         let waited_for = if receiver.is_empty() { WaitedFor::Receiver } else { WaitedFor::Answer };

@@ -15,41 +15,46 @@ use crate::deadline::later;
 /// one from when it is waited for: a reader may take its time with the one before.
 #[derive(Debug)]
 pub(super) struct ResultClock {
-    /// The time that one result has.
-    after: Option<Duration>,
-    /// When the next has to be there, once that is known.
-    until: Option<Instant>,
+    /// That of one result.
+    each: Option<Duration>,
+    /// When the next has to be there, and the time that it had, once that is known.
+    next: Option<(Instant, Duration)>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl ResultClock {
-    /// `until`: when the first has to be there; `None`: its time begins as it is waited for.
-    pub(super) const fn new(after: Option<Duration>, until: Option<Instant>) -> Self {
-        Self { after, until, sleep: None }
+    /// `first`: when the first has to be there, and the time that it has; `None`: its time begins as
+    /// it is waited for. The first may have less time than `each`, where whoever waits for the call
+    /// gives it less.
+    pub(super) const fn new(each: Option<Duration>, first: Option<(Instant, Duration)>) -> Self {
+        Self { each, next: first, sleep: None }
     }
 
-    pub(super) const fn after(&self) -> Option<Duration> {
-        self.after
+    /// The time that the next has.
+    pub(super) fn time(&self) -> Option<Duration> {
+        self.next.map(|(_, time)| time).or(self.each)
     }
 
     /// Another time from now on, for the next one, too.
-    pub(super) fn set(&mut self, after: Option<Duration>) {
-        *self = Self::new(after, after.map(later));
+    pub(super) fn set(&mut self, each: Option<Duration>) {
+        *self = Self::new(each, each.map(|each| (later(each), each)));
     }
 
     /// A result came.
     pub(super) const fn restart(&mut self) {
-        self.until = None;
+        self.next = None;
     }
 
     /// Ends with the time that is up.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
-        let Some(after) = self.after else { return Poll::Pending };
-        let until = *self.until.get_or_insert_with(|| later(after));
+        if self.next.is_none() {
+            self.next = self.each.map(|each| (later(each), each));
+        }
+        let Some((until, time)) = self.next else { return Poll::Pending };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(until)));
         if sleep.deadline() != until {
             sleep.as_mut().reset(until);
         }
-        sleep.as_mut().poll(cx).map(|()| after)
+        sleep.as_mut().poll(cx).map(|()| time)
     }
 }

@@ -234,7 +234,7 @@ impl<R, F: FormatSet> Results<R, F> {
         if let (Some(span), Ok(frame)) = (&self.span, &end) {
             span.note_peer(frame.transmitter());
         }
-        to_received(end, call.pending.level(), &self.method, self.clock.after()).map(Some)
+        to_received(end, call.pending.level(), &self.method, self.clock.time()).map(Some)
     }
 
     /// There are no further results. The call is given up now, not when this is dropped.

@@ -206,8 +206,10 @@ impl<F: FormatSet> StreamCall<F> {
         let deadline = self.options.timeout.map(later);
         let mut progress = Progress::default();
         progress.set_target(&target.conn, &target.receiver);
+        progress.waits_for(WaitedFor::Room);
         let sending = self.client.unless_given_up(method, async {
             let paid = target.pay(Style::Chunk, &written, method).await?;
+            progress.waits_for(WaitedFor::Answer);
             let (conn, receiver) = (Arc::clone(&target.conn), target.receiver.clone());
             let pending = PendingReply::open(conn, receiver).await?;
             let pending = pending.ok_or(CallError::Disconnected(Disconnected::Replaced))?;
@@ -337,6 +339,7 @@ impl<F: FormatSet> StreamNowait<F> {
             let queued = within(self.options.timeout, sending).await.unwrap_or_else(|after| {
                 let mut progress = Progress::default();
                 progress.set_target(&target.conn, &target.receiver);
+                progress.waits_for(WaitedFor::Room);
                 Err(progress.timeout_error(method, after))
             });
             queued.map_err(at(sent))?;

@@ -10,9 +10,8 @@ use std::sync::{
 
 use super::{Account, Conn};
 
-/// What a request that waits for its callback takes beside its frame: places in queues, a job, and
-/// what is remembered so that it can be cancelled. That is at most for twice as many calls as are
-/// open, about 300 bytes each where each has another caller. A task is counted beside that.
+/// What a request that waits for its callback takes beside its frame: places in queues, and a job.
+/// A task is counted beside that.
 pub(crate) const WAITING_COST: usize = 1024;
 
 /// Requests of one peer that were received and have not finished, and the memory of a frame that

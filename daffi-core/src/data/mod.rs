@@ -31,7 +31,7 @@ pub(crate) use self::{
     inflow::{FlowError, Inflow},
     outflow::{Outflow, Stopped},
     pack::{Filled, Pack},
-    pump::{PUMP_COST, PumpError, pump},
+    pump::{PUMP_COST, PumpError, Stint, pump},
 };
 use crate::{
     conn::{Class, Conn, DataFrom, DataKey},

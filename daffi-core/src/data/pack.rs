@@ -43,6 +43,8 @@ pub(crate) struct Pack {
     /// the one without room, or was begun by a source that failed.
     packed: usize,
     over: Option<Over>,
+    /// How long the last filling took.
+    took: Duration,
 }
 
 /// What an item is for which a [`Pack`] had no room.
@@ -57,8 +59,20 @@ enum Over {
 impl Pack {
     /// Puts in what `next` writes to the end of a buffer, item by item, until that is enough for a
     /// frame, took long, or there is no more.
-    pub(crate) fn fill<E>(&mut self, mut next: impl FnMut(&mut BytesMut) -> PolledItem<E>) -> Filled<E> {
-        let (begun, mut items) = (Instant::now(), 0_u32);
+    pub(crate) fn fill<E>(&mut self, next: impl FnMut(&mut BytesMut) -> PolledItem<E>) -> Filled<E> {
+        let begun = Instant::now();
+        let filled = self.fill_since(begun, next);
+        self.took = begun.elapsed();
+        filled
+    }
+
+    /// How long the last [`fill`](Self::fill) took.
+    pub(crate) const fn took(&self) -> Duration {
+        self.took
+    }
+
+    fn fill_since<E>(&mut self, begun: Instant, mut next: impl FnMut(&mut BytesMut) -> PolledItem<E>) -> Filled<E> {
+        let mut items = 0_u32;
         while self.packed < PACK_BYTES {
             // In the place of its length, which is not known yet.
             self.bytes.put_u8(0);

@@ -18,7 +18,8 @@ pub enum WaitedFor {
     Members,
     /// The tower stack that the call goes through to be ready; the call was not made.
     Readiness,
-    /// Room at the receiver for a request that nobody answers; it was not sent.
+    /// Room at the receiver for a request that nobody answers, or for the chunk of a stream; it was
+    /// not sent.
     Room,
     /// Room for the request, or the answer: it may have run.
     Answer,

@@ -4,6 +4,7 @@ use std::{
     any::type_name,
     fmt::{self, Display},
     future::Future,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -13,7 +14,13 @@ use daffi_wire::{FormatId, MethodName};
 use futures::Stream;
 use serde::Serialize;
 
-use super::{context::Context, items::Items, pace::Pace, reply::Reply, request::Request};
+use super::{
+    context::Context,
+    items::{self, Items},
+    pace::Pace,
+    reply::Reply,
+    request::Request,
+};
 use crate::{error::CallError, stats::RunCounts};
 
 /// How a callback is to be run.
@@ -109,6 +116,8 @@ pub struct Callback {
     /// Whether it runs where its request was read.
     pub(crate) pace: Pace,
     pub(crate) counts: RunCounts,
+    /// It was told that what it streams holds up a thread.
+    has_slow_stream: AtomicBool,
 }
 
 type BoundOfArguments = Box<dyn Fn(FormatId, usize) -> usize + Send + Sync>;
@@ -209,12 +218,14 @@ impl Callback {
         T: Serialize + Send + 'static,
     {
         let bound = bound_by::<F, P>(&formats);
-        let run = move |mut request: Request| match bind::<F, P>(&mut request, &formats) {
-            Ok((params, _memory)) => match function(params, &request.context) {
-                Ok(stream) => Reply::items(Items::new(stream, request.without_body(), formats.clone())),
-                Err(error) => Reply::error(error),
-            },
-            Err(error) => Reply::error(error),
+        let run = move |mut request: Request| {
+            let run = || {
+                let place = items::take_place(&request)?;
+                let (params, _memory) = bind::<F, P>(&mut request, &formats)?;
+                let stream = function(params, &request.context)?;
+                Ok(Items::new(stream, request.without_body(), formats.clone(), place))
+            };
+            run().map_or_else(Reply::error, Reply::items)
         };
         Self::new(name, options, Run::Plain(Box::new(run)), Some(bound))
     }
@@ -236,7 +247,9 @@ impl Callback {
     {
         let bound = bound_by::<F, P>(&formats);
         let run = move |mut request: Request| -> BoxFuture<'static, Reply> {
-            let (params, memory) = match bind::<F, P>(&mut request, &formats) {
+            let bound =
+                items::take_place(&request).and_then(|place| Ok((bind::<F, P>(&mut request, &formats)?, place)));
+            let ((params, memory), place) = match bound {
                 Ok(bound) => bound,
                 Err(error) => return Box::pin(std::future::ready(Reply::error(error))),
             };
@@ -246,7 +259,7 @@ impl Callback {
                 let result = run_to_end(future, &request, options).await;
                 drop(memory);
                 match result {
-                    Ok(stream) => Reply::items(Items::new(stream, request, formats)),
+                    Ok(stream) => Reply::items(Items::new(stream, request, formats, place)),
                     Err(error) => Reply::error(error),
                 }
             })
@@ -268,7 +281,7 @@ impl Callback {
     fn new(name: MethodName, options: CallbackOptions, run: Run, bound: Option<BoundOfArguments>) -> Self {
         let promises = !options.blocking && (options.inline || matches!(run, Run::Async(_)));
         let pace = if promises { Pace::for_quick() } else { Pace::for_plain() };
-        Self { name, options, run, bound, pace, counts: RunCounts::default() }
+        Self { name, options, run, bound, pace, counts: RunCounts::default(), has_slow_stream: AtomicBool::new(false) }
     }
 
     /// Its name on the wire.
@@ -302,6 +315,19 @@ impl Callback {
                 took = ?time,
                 hint,
                 "a callback held up a connection and will not run there until it has proved quick"
+            );
+        }
+    }
+
+    /// Notes how long its stream took for a result, or for those that were ready.
+    pub(crate) fn note_stream(&self, time: Duration) {
+        // Relaxed: it guards nothing but the line.
+        if Pace::is_slow(time) && !self.has_slow_stream.swap(true, Relaxed) {
+            tracing::warn!(
+                callback = %self.name,
+                took = ?time,
+                hint = "what blocks or computes between two results belongs into spawn_blocking",
+                "the stream of a callback holds up a thread that others wait for; this is logged once"
             );
         }
     }

@@ -231,8 +231,7 @@ pub(crate) struct Invocations {
 }
 
 /// Calls that have no place of their own, by their callers: one that leaves ends its own, and looks
-/// at those of nobody else. What they take is counted with the requests, see
-/// [`WAITING_COST`](crate::conn::WAITING_COST).
+/// at those of nobody else.
 #[derive(Debug, Default)]
 struct Displaced {
     by_caller: ByNumber<CallerId, ByNumber<CallId, Arc<Invocation>>>,

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use daffi_serde::{FormatSet, RemoteError, SerdeError};
 use daffi_transport::BoxFuture;
 use daffi_wire::{Extensions, FrameWriter, Header, Kind, StreamFlags};
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use serde::Serialize;
 use tokio::task::coop;
 use tracing::{Instrument, Span};
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     conn::{Class, Ticket, WAITING_COST},
-    data::{Filled, Outflow, PUMP_COST, Pack, PumpError, StreamPlace, pump, write_item},
+    data::{Filled, Outflow, PUMP_COST, Pack, PumpError, Stint, StreamPlace, pump, write_item},
     refusal::Refusal,
     scratch::Scratch,
 };
@@ -43,6 +43,8 @@ pub(crate) struct Items {
     context: Context,
     source: Box<dyn ItemSource>,
     span: Option<Box<CallbackSpan>>,
+    /// Of those that go as one list.
+    place: Option<StreamPlace>,
 }
 
 impl fmt::Debug for Items {
@@ -67,15 +69,15 @@ struct Source<S, F> {
 }
 
 impl Items {
-    /// The results of `stream`, which answer `request`.
-    pub(crate) fn new<T, S, F>(stream: S, request: Request, formats: F) -> Self
+    /// The results of `stream`, which answer `request` and have this place.
+    pub(crate) fn new<T, S, F>(stream: S, request: Request, formats: F, place: Option<StreamPlace>) -> Self
     where
         T: Serialize + Send + 'static,
         S: Stream<Item = Result<T, RemoteError>> + Send + 'static,
         F: FormatSet,
     {
         let context = request.context().clone();
-        Self { context, source: Box::new(Source { stream: Box::pin(stream), request, formats }), span: None }
+        Self { context, source: Box::new(Source { stream: Box::pin(stream), request, formats }), span: None, place }
     }
 
     /// They belong to this span, which ends with them.
@@ -85,7 +87,7 @@ impl Items {
 
     /// Sends them as the caller takes them, on a task of their own.
     pub(super) fn send(self, to: ReplyTo, method: String) {
-        let context = self.context.clone();
+        let (context, place) = (self.context.clone(), self.place);
         let ticket = Ticket::new(Arc::clone(context.conn()), WAITING_COST + PUMP_COST);
         let running = context.node().running.clone();
         running.spawn(async move {
@@ -94,36 +96,47 @@ impl Items {
                 match context.call().data().and_then(|data| data.outflow()) {
                     Some(outflow) => stream(self.source, to, &context, &method, outflow, self.span).await,
                     None => {
-                        let reply = list(self.source, &context, &method).await;
+                        let reply = guard(self.source.gather(), &method).await;
                         CallbackSpan::end(self.span.map(|span| *span), reply.as_error());
                         to.send(&context, &method, reply, None);
                     }
                 }
             };
-            let sent = sent.instrument(within);
-            tokio::select! {
-                () = sent => {}
+            let mut sent = Box::pin(sent.instrument(within));
+            let given_up = tokio::select! {
+                () = &mut sent => false,
+                () = context.cancelled() => true,
+                () = context.node().life.killed.cancelled() => false,
+            };
+            // Its caller hears of the end whatever the stream does as it is dropped.
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(sent)));
+            if given_up {
                 // Whoever gave the call up has its terminal. Once results come one by one there is
                 // no deadline.
-                () = context.cancelled() => to.send_expired(&context, &method),
-                () = context.node().life.killed.cancelled() => {}
+                to.send_expired(&context, &method);
             }
-            drop(ticket);
+            drop((ticket, place, dropped));
         });
     }
 }
 
-/// All results as one list. It is one of the calls whose results come one by one, and what it holds
-/// is taken from the budget.
-async fn list(source: Box<dyn ItemSource>, context: &Context, method: &str) -> Reply {
-    let (caller, most) = (&context.call().caller, context.node().config.max_streams);
-    let Some(_place) = StreamPlace::one_of(&caller.streams, most) else {
-        return Reply::error(Refusal::Overloaded.error(format!(
-            "{method}() gives results one by one, and {} has {most} such calls open, which is the most (max_streams)",
-            caller.name
-        )));
-    };
-    guard(source.gather(), method).await
+/// Takes a place among the calls of its caller whose results come one by one, for a call whose
+/// results go as one list; the others took theirs when they came. The error is for its caller: the
+/// callback did not run.
+pub(super) fn take_place(request: &Request) -> Result<Option<StreamPlace>, RemoteError> {
+    let context = request.context();
+    let (call, most) = (context.call(), context.node().config.max_streams);
+    if call.data().is_some_and(|data| data.outflow().is_some()) {
+        return Ok(None);
+    }
+    let place = StreamPlace::one_of(&call.caller.streams, most);
+    place.map(Some).ok_or_else(|| {
+        Refusal::Overloaded.error(format!(
+            "{}() gives results one by one, and {} has {most} such calls open, which is the most (max_streams)",
+            request.method(),
+            call.caller.name
+        ))
+    })
 }
 
 /// A reply, or the error of who panicked on the way to it.
@@ -151,12 +164,13 @@ async fn stream(
     }
     let ended = pump(outflow, |cx, pack| fill(&mut *source, cx, pack, method)).await;
     // What the stream holds is free before its caller knows the end.
-    drop(source);
-    let error = match ended {
-        Ok(()) => None,
-        Err(PumpError::Source(error)) => Some(error),
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(source)));
+    let error = match (ended, dropped) {
+        (Ok(()), Ok(())) => None,
+        (Err(PumpError::Source(error)), _) => Some(error),
+        (Ok(()), Err(panic)) => Some(panic_error(method, &*panic)),
         // It was cancelled, or its connection has ended.
-        Err(_) => return,
+        (Err(PumpError::Stopped), _) => return,
     };
     let Some(_ending) = context.call().end() else { return };
     CallbackSpan::end(span.map(|span| *span), error.as_ref());
@@ -197,13 +211,15 @@ where
 {
     fn fill(&mut self, cx: &mut TaskContext<'_>, pack: &mut Pack) -> Filled<RemoteError> {
         let Self { stream, request, formats } = self;
-        pack.fill(|out| {
+        let filled = pack.fill(|out| {
             stream.as_mut().poll_next(cx).map(|next| {
                 next.map(|item| {
                     write_item(formats, request.format(), &item?, out).map_err(|error| unwritable(request, &error))
                 })
             })
-        })
+        });
+        request.callback.note_stream(pack.took());
+        filled
     }
 
     fn gather(self: Box<Self>) -> BoxFuture<'static, Reply> {
@@ -223,19 +239,20 @@ async fn gather<T: Serialize + 'static>(
     formats: &impl FormatSet,
 ) -> Result<Vec<T>, RemoteError> {
     let mut memory = request.context().conn().data_account().charge(0);
-    let (mut list, mut item, mut bytes) = (Vec::new(), BytesMut::new(), 0);
-    while let Some(value) = stream.next().await {
+    let (mut list, mut item, mut bytes, mut stint) = (Vec::new(), BytesMut::new(), 0, Stint::default());
+    while let Some(value) = poll_fn(|cx| stint.time(|| stream.as_mut().poll_next(cx))).await {
         let value = value?;
         item.clear();
         write_item(formats, request.format(), &value, &mut item).map_err(|error| unwritable(request, &error))?;
         bytes += item.len() + size_of::<T>();
         if !memory.grow_to(bytes.next_multiple_of(STEP)) {
-            return Err(Refusal::Overloaded.error(format!(
-                "{bytes} bytes of results of {}() found no room as one list: take them one by one",
+            return Err(Refusal::AnswerLost.error(format!(
+                "{}() ran, and {bytes} bytes of its results found no room as one list: take them one by one",
                 request.method()
             )));
         }
         coop::consume_budget().await;
+        stint.give_way().await;
         if list.len() == MAX_LIST_ITEMS || bytes > MAX_LIST_BYTES {
             return Err(RemoteError::new(
                 "OverflowError",

@@ -68,10 +68,15 @@ impl Pace {
         }
     }
 
+    /// Whether what took so long held up others who run on the same thread.
+    pub(crate) fn is_slow(time: Duration) -> bool {
+        time > SLOW
+    }
+
     /// Notes how long a run on a reader took, or one poll of it. Returns `true` when the callback
     /// broke its promise for the first time.
     pub(crate) fn note_on_reader(&self, time: Duration) -> bool {
-        if time <= SLOW {
+        if !Self::is_slow(time) {
             return false;
         }
         self.quick.store(0, Relaxed);

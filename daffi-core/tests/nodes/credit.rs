@@ -167,6 +167,9 @@ async fn a_request_that_is_not_taken_in_time_says_that_it_was_not_sent() {
             "w took no more requests within 20ms, so take was not called; is it slow, or are too many sent?"
         );
     }
+    let chunks = futures::stream::iter([("x".repeat(LARGE),)]);
+    let streamed = sender.stream_nowait().serde(FormatId::JSON).timeout(brief).send("take", chunks).await.unwrap_err();
+    assert!(streamed.to_string().contains("so take was not called"), "{streamed}");
     permits.add_permits(10);
     soon("it takes again", sender.rpc_nowait().call("take", ("x",))).await.unwrap();
     until("only those came", || taken.load(Ordering::SeqCst) == SMALL + 1).await;

@@ -126,3 +126,25 @@ async fn a_reader_takes_its_time_with_each_result() {
     let error = heard.try_next().await.unwrap_err();
     assert!(matches!(error, CallError::Timeout { .. }), "{error}");
 }
+
+/// The time that is left of an outer call bounds the beginning of an inner one, not each of its
+/// results.
+#[tokio::test(start_paused = true)]
+async fn results_that_a_callback_passes_on_have_the_time_of_their_own_call() {
+    let (_router, at) = router();
+    let _inner = client_exposing(&at, "svc", NodeConfig::client().workers(4), callbacks(&Arc::default())).await;
+    let relay = Callback::streaming_async(name("relay"), CallbackOptions::new(), formats(), |(): (), ctx| {
+        let node = ctx.client::<Formats>().expect("it is a client's");
+        async move {
+            sleep(Duration::from_millis(80)).await;
+            let results = node.rpc().results::<bool>("ticks", (3, 60)).await.map_err(daffi_core::remote_error)?;
+            Ok(results.map_err(daffi_core::remote_error))
+        }
+    });
+    let _outer = client_exposing(&at, "relay", NodeConfig::client(), vec![relay]).await;
+    let caller = client(&at, "caller").await;
+    caller.wait_for_members(&["svc", "relay"], None).await.unwrap();
+    let results = caller.rpc().timeout(SHORT).results::<bool>("relay", ()).await.unwrap();
+    let all: Vec<bool> = results.try_collect().await.unwrap();
+    assert_eq!(all.len(), 4);
+}

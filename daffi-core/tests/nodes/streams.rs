@@ -28,6 +28,8 @@ struct Seen {
     made: Arc<AtomicU64>,
     /// Streams of results that were dropped.
     dropped: Arc<AtomicUsize>,
+    /// Runs of `never`.
+    functions: Arc<AtomicUsize>,
 }
 
 struct OnDrop(Arc<AtomicUsize>);
@@ -70,6 +72,7 @@ fn callbacks(seen: &Seen) -> Vec<Callback> {
     });
     let never = Callback::streaming_async(name("never"), options(), formats(), move |(): (), _| {
         let seen = nevers.clone();
+        seen.functions.fetch_add(1, SeqCst);
         async move { Ok(counting(1, &seen).chain(stream::pending())) }
     });
     let sum = Callback::asynchronous(name("sum"), options(), formats(), |(list,): (Items<i64>,), ctx| {
@@ -436,4 +439,6 @@ async fn one_caller_has_so_many_lists_gathered() {
     let refused = soon(futures::future::select_all(&mut calls)).await.0.unwrap_err();
     assert!(matches!(&refused, CallError::Overloaded(why) if why.contains("max_streams")), "{refused}");
     assert_eq!(soon(caller.rpc().call::<i64>("add", (1, 2))).await.unwrap(), 3);
+    let ran = seen.functions.load(SeqCst);
+    assert_eq!(ran, 3, "what is refused as never run did not begin");
 }

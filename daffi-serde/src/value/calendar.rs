@@ -231,7 +231,7 @@ impl fmt::Display for DateTime {
 impl fmt::Display for TimeDelta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.days != 0 {
-            write!(f, "{} day{}, ", self.days, if self.days.abs() == 1 { "" } else { "s" })?;
+            write!(f, "{} day{}, ", self.days, if self.days.unsigned_abs() == 1 { "" } else { "s" })?;
         }
         write!(f, "{}:{:02}:{:02}", self.seconds / 3600, self.seconds / 60 % 60, self.seconds % 60)?;
         if self.microseconds != 0 {
@@ -334,6 +334,8 @@ mod tests {
         assert_eq!("03:04Z".parse::<Time>().unwrap().to_string(), "03:04:00+00:00");
         assert_eq!("0001-01-01".parse::<Date>().unwrap().to_string(), "0001-01-01");
         assert_eq!(TimeDelta::from_microseconds(-1).unwrap().to_string(), "-1 day, 23:59:59.999999");
+        let fewest = TimeDelta { days: i32::MIN, seconds: 0, microseconds: 0 };
+        assert_eq!(fewest.to_string(), "-2147483648 days, 0:00:00");
     }
 
     #[test]

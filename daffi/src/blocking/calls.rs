@@ -66,7 +66,7 @@ impl Rpc {
     /// that the results give.
     pub fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<Results<R>, CallError> {
         let inner = self.background.run(self.inner.results(method, args))??;
-        Ok(Results { inner, background: Arc::clone(&self.background) })
+        Ok(Results { inner: Some(inner), background: Arc::clone(&self.background) })
     }
 
     /// Calls `method`, sends `items` one by one behind the arguments, as the callback takes them,
@@ -85,11 +85,11 @@ impl Rpc {
 }
 
 /// The results of a call, one by one: what [`Rpc::results`] gives. Each step blocks until the next
-/// is there.
+/// is there. An error is the last thing that comes.
 #[derive(Debug)]
 #[must_use = "dropping the results gives the call up"]
 pub struct Results<R> {
-    inner: crate::Results<R>,
+    inner: Option<crate::Results<R>>,
     background: Arc<Background>,
 }
 
@@ -97,7 +97,11 @@ impl<R: Returned> Iterator for Results<R> {
     type Item = Result<R, CallError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.background.run(self.inner.next()).unwrap_or_else(|error| Some(Err(error)))
+        let next = self.background.run(self.inner.as_mut()?.next());
+        next.unwrap_or_else(|error| {
+            self.inner = None;
+            Some(Err(error))
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use daffi_serde::RemoteError;
-use daffi_wire::{CallId, ExtensionError, Extensions, Frame, InData, Shown, StreamFlags};
+use daffi_wire::{CallId, ExtensionError, Extensions, Frame, InData, Kind, Shown, StreamFlags};
 
 use super::{
     forward::{drop_nowait, refuse_request},
@@ -128,13 +128,22 @@ fn identify(frame: &Frame, from: &Peer, shared: &RouterShared) -> Result<Frame, 
         .map_err(|error| Refusal::ExtensionUnsupported.error(format!("it cannot be said who calls: {error}")))
 }
 
-/// An answer with extensions as it passes from the link of one member to that of another, where the
-/// bit that says that they follow has another meaning. `None`: as it is.
-pub(crate) fn translate(frame: &Frame, from: &Peer, to: &Peer) -> Result<Option<Frame>, RemoteError> {
+/// An answer as it passes from the link of one member to that of another, where the bit that says
+/// that extensions follow has another meaning, and the classes of errors as well. `None`: as it is.
+pub(crate) fn translate(
+    frame: &Frame,
+    from: &Peer,
+    to: &Peer,
+    shared: &RouterShared,
+) -> Result<Option<Frame>, RemoteError> {
     match (from.is_level_four(), to.is_level_four()) {
         (true, false) => {
             frame.in_data().map_err(unreadable)?;
             lower(frame).map(Some)
+        }
+        // What a callback of 3.0.1 raises may be a refusal of a call that it made itself.
+        (false, true) if frame.kind() == Kind::Error => {
+            frame.clone().into_level_four().of_callback(&shared.server.config.limits).map(Some).map_err(unreadable)
         }
         (false, true) => Ok(Some(frame.clone().into_level_four())),
         (true, true) | (false, false) => Ok(None),

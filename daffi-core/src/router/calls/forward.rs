@@ -238,7 +238,7 @@ impl Forwarder {
                     // Before the call is complete: a Router that stops waits for open calls, and
                     // for promises.
                     turn.promise(&caller.conn);
-                    let has_extensions = frame.header().has_extensions();
+                    let is_as_it_is = frame.kind() == Kind::Response && !frame.header().has_extensions();
                     if let Some(CompletedCall { id, note, streamed }) = caller.complete_call(number, me.id()) {
                         if let Some(note) = note {
                             caller.asking.note_answer();
@@ -252,10 +252,10 @@ impl Forwarder {
                         // It knew whom it called: an answer need not wait for other news.
                         shared.keep_in_step(me, caller);
                         let to = Asker { peer: caller, id, streamed };
-                        if !has_extensions {
+                        if is_as_it_is {
                             return to.answer(shared, me, frame, turn);
                         }
-                        return match translate(frame, me, caller) {
+                        return match translate(frame, me, caller, shared) {
                             Ok(translated) => to.answer(shared, me, translated.as_ref().unwrap_or(frame), turn),
                             Err(error) => shared.refuse_call(caller, id, &me.name, frame.method(), &error),
                         };
