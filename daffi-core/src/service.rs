@@ -492,12 +492,8 @@ impl ServiceHandler {
 
     fn answer(&self, request: &Frame, name: &NodeName) {
         let server = &self.shared.server;
-        let body = self.shared.list(self.conn.level());
-        server.send(
-            &self.conn,
-            Class::Provoked,
-            name,
-            reply_to_member(request, self.conn.level(), &body, &server.config.limits),
-        );
+        let level = self.conn.level();
+        let reply = reply_to_member(request, level, &self.shared.list(level), &server.config.limits);
+        server.send(&self.conn, Class::Provoked, name, reply);
     }
 }

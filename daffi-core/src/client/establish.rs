@@ -175,7 +175,7 @@ pub(super) async fn shake_hands(
     let client = ClientConn::new(shared, Arc::clone(&conn), session);
     let (opened, answer) = oneshot::channel();
     let handler = handler(shared, &client, opened, ends);
-    let mut attempt = Attempt::begin(shared, &conn, before);
+    let mut attempt = OpenAttempt::begin(shared, &conn, before);
     // The connection is new: its outbox is open and empty.
     let _open = conn.send(Class::Notice, &hello);
     let driver = Driver::new(link, Arc::clone(&conn), handler, config, patience.handshake, None);
@@ -198,7 +198,7 @@ pub(super) async fn shake_hands(
 }
 
 /// An attempt of which the handshake was sent. Dropped, its connection ends unless it works.
-struct Attempt<'a> {
+struct OpenAttempt<'a> {
     shared: &'a ClientCore,
     conn: &'a Conn,
     /// The connection before, which may stand.
@@ -215,7 +215,7 @@ enum CameTo {
     GivenUp,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a> OpenAttempt<'a> {
     /// From here on an eviction of the connection before is likely to be its doing.
     fn begin(shared: &'a ClientCore, conn: &'a Conn, before: Option<&'a ClientConn>) -> Self {
         before.inspect(|before| before.contest.begin());
@@ -223,7 +223,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for OpenAttempt<'_> {
     fn drop(&mut self) {
         if matches!(self.came_to, CameTo::Works) {
             return;

@@ -15,7 +15,7 @@ use crate::error::InitializationError;
 
 /// The connection before, which was lost.
 #[derive(Clone, Copy)]
-pub(super) struct Lost<'a> {
+pub(super) struct LostConn<'a> {
     pub(super) conn: &'a ClientConn,
     /// Another attempt of this node took its name: its address is good, and another one may hand
     /// HANDSHAKEs on so late that each takes the name from the connection that is used by then.
@@ -30,7 +30,7 @@ pub(super) struct Lost<'a> {
 pub(super) async fn persist(
     shared: &Arc<ClientCore>,
     ends: &Ends,
-    before: Option<Lost<'_>>,
+    before: Option<LostConn<'_>>,
     schedule: &mut Schedule,
 ) -> Option<Arc<ClientConn>> {
     let addresses = &shared.addresses;

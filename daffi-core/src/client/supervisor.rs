@@ -16,7 +16,7 @@ use super::{
     ClientConn, ClientCore, ClientState,
     establish::{Ends, establish_any},
     pauses::{HowEnded, Pauses, rest},
-    persist::{Lost, persist},
+    persist::{LostConn, persist},
     replacing::{HELD_LOOK, Holds, Retries, go_on, hold_calls},
     schedule::Schedule,
 };
@@ -329,7 +329,7 @@ impl Kept<'_> {
             _ => HowEnded::Lost,
         };
         self.schedule.note_end(shared.addresses.at(), self.since.elapsed(), how);
-        let lost = Lost { conn: &self.current, is_replaced };
+        let lost = LostConn { conn: &self.current, is_replaced };
         let next = persist(shared, self.ends, Some(lost), &mut self.schedule).await.ok_or(Ended::Stopped)?;
         shared.called.reconnects.fetch_add(1, Ordering::Relaxed);
         tracing::info!(node = %shared.node.name, endpoint = %shared.addresses.endpoint(), "connected again");

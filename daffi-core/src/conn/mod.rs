@@ -1,6 +1,7 @@
 //! One connection: what its driver, its callers and its callbacks share.
 
 mod alive;
+mod attempt;
 pub(crate) mod body_line;
 mod bounds;
 mod budget;
@@ -453,18 +454,6 @@ impl Conn {
     pub(crate) fn take_last_calls(&self, takes: bool) {
         // In one order with who says that nobody's are taken any more.
         self.takes_last_calls.store(takes, Ordering::SeqCst);
-    }
-
-    /// Which attempt of its client this is.
-    pub(crate) fn note_attempt(&self, attempt: Attempt) {
-        // What it says again is the same.
-        let _first = self.attempt.set(attempt);
-    }
-
-    /// Whether the same client made that one later.
-    pub(crate) fn is_attempt_before(&self, that: &Self) -> bool {
-        let both = self.attempt.get().zip(that.attempt.get());
-        both.is_some_and(|(this, that)| this.is_before(*that))
     }
 
     pub(crate) fn is_draining(&self) -> bool {
