@@ -393,6 +393,14 @@ pub enum ProtocolError {
         /// What was granted.
         limit: u64,
     },
+    /// A grant of DATA of a call beyond what was written to who grants.
+    #[error("CREDIT of a call says that DATA for {worked_off} was worked off, and {written} of it was sent")]
+    UntrueGrant {
+        /// What is said to be worked off.
+        worked_off: u64,
+        /// What was written to the peer.
+        written: u64,
+    },
 }
 
 impl Disconnected {

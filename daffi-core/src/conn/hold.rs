@@ -9,6 +9,10 @@ const PROVOKED_FREELY: usize = 64 * 1024;
 /// budget is not its fault.
 const PROVOKED_AT_MOST: usize = 256 * 1024;
 
+/// So much a frame may hold that is read more slowly beside a backlog: it would be no gain to hold a
+/// flood of small ones back, which ends who sends it.
+const UNFINISHED_FREELY: usize = 256 * 1024;
+
 /// What is held for a peer now, and what may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts {
@@ -72,7 +76,7 @@ pub(super) struct Excess {
 
 /// Says how to read on.
 pub(super) fn hold(counts: &Counts, peer: PeerKind) -> Result<Hold, Excess> {
-    let Counts { waiting, unfinished, share, .. } = *counts;
+    let Counts { waiting, share, .. } = *counts;
     let excess = |what, size, limit| Err(Excess { what, size, limit });
     let unanswered = peer.asks_only && counts.answers_wait;
     let provokes = counts.provoked >= counts.unwritten_soft_share.max(PROVOKED_FREELY);
@@ -92,21 +96,29 @@ pub(super) fn hold(counts: &Counts, peer: PeerKind) -> Result<Hold, Excess> {
             return excess(NO_MEMORY, counts.all, counts.all_at_most);
         }
         if !credited || waiting > share {
+            if peer.waits && counts.unfinished > UNFINISHED_FREELY && starves(counts) {
+                return Ok(Hold::Starve);
+            }
             let slow = if peer.waits || waiting > share { Hold::Crawl } else { Hold::Slow };
             return Ok(slow);
         }
     }
-    let held = waiting.saturating_add(unfinished);
-    let Standing { has_reserve, fits, is_to_go } = counts.standing;
-    if unfinished == 0 || held <= share || has_reserve || fits || !counts.grows {
+    if !starves(counts) {
         Ok(Hold::Read)
     } else if peer.waits {
         Ok(Hold::Starve)
-    } else if is_to_go {
+    } else if counts.standing.is_to_go {
         excess(NO_MEMORY, counts.all, counts.all_at_most)
     } else {
         Ok(Hold::Trickle)
     }
+}
+
+/// Whether a frame that has begun needs memory that there is none of.
+fn starves(counts: &Counts) -> bool {
+    let Standing { has_reserve, fits, .. } = counts.standing;
+    let held = counts.waiting.saturating_add(counts.unfinished);
+    counts.unfinished > 0 && held > counts.share && counts.grows && !has_reserve && !fits
 }
 
 #[cfg(test)]
@@ -182,6 +194,16 @@ mod tests {
         assert_eq!(all(Counts { standing: Standing { has_reserve: true, ..GOES }, ..large }), [READ; 4]);
         assert_eq!(all(Counts { standing: Standing { fits: true, ..NO_STANDING }, ..large }), [READ; 4]);
         assert_eq!(all(Counts { grows: false, standing: GOES, ..large }), [READ; 4], "it has what it needs");
+    }
+
+    #[test]
+    fn a_backlog_beyond_the_share_is_no_way_around_the_wait_for_memory() {
+        let both = Counts { waiting: 1001, unfinished: UNFINISHED_FREELY + 1, ..IDLE };
+        assert_eq!(all(both), [STOP, CRAWL, STARVE, CRAWL]);
+        assert_eq!(all(Counts { unfinished: UNFINISHED_FREELY, ..both }), [STOP, CRAWL, CRAWL, CRAWL]);
+        let has_reserve = Standing { has_reserve: true, ..NO_STANDING };
+        assert_eq!(all(Counts { standing: has_reserve, ..both }), [STOP, CRAWL, CRAWL, CRAWL]);
+        assert_eq!(all(Counts { grows: false, ..both }), [STOP, CRAWL, CRAWL, CRAWL]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod outbox;
 #[cfg(test)]
 mod pair;
 mod read;
+mod room_wanted;
 mod shutdown;
 mod slow_peer;
 mod slow_read;
@@ -59,7 +60,7 @@ pub(crate) use self::{
     turn::{Turn, nanos},
     voice::Voice,
 };
-use self::{alive::Signs, opening::Hurry};
+use self::{alive::Signs, opening::Hurry, room_wanted::RoomWanted};
 use crate::{
     error::Disconnected,
     lanes,
@@ -117,9 +118,8 @@ pub(crate) struct Conn {
     driver: AtomicWaker,
     /// The driver was woken and has not run since: one wake-up does for all.
     woken: AtomicBool,
-    /// The handler put something off until there is room. What it put off happens before the driver
-    /// takes the flag, and so before [`Handler::on_room`].
-    wants_room: AtomicBool,
+    /// The handler put something off until there is room.
+    wants_room: RoomWanted,
     signs: Signs,
     hurry: Hurry,
 }
@@ -174,7 +174,7 @@ impl Conn {
             ending: AtomicBool::new(false),
             driver: AtomicWaker::new(),
             woken: AtomicBool::new(false),
-            wants_room: AtomicBool::new(false),
+            wants_room: RoomWanted::default(),
             signs: Signs::default(),
             hurry: Hurry::default(),
         })
@@ -247,12 +247,14 @@ impl Conn {
     /// Queues a frame of DATA, or the end of a call of which DATA may wait, and lets the driver
     /// run.
     pub(crate) fn send_data(&self, key: DataKey, frame: Bytes) -> Result<(), Closed> {
-        self.ask(self.outbox.push_data(key, frame)?);
+        // Whoever makes DATA counts what of its window it sent.
+        self.ask(self.outbox.push_data(key, frame, 0)?);
         Ok(())
     }
 
-    /// Queues a frame of DATA that somebody else sent, under the number that the peer knows.
-    pub(crate) fn forward_data(&self, key: DataKey, frame: &Frame) -> Result<(), Closed> {
+    /// Queues a frame of DATA that somebody else sent, under the number that the peer knows; it
+    /// costs so much of the window that the peer granted.
+    pub(crate) fn forward_data(&self, key: DataKey, frame: &Frame, cost: u64) -> Result<(), Closed> {
         lanes::note_exchange(self.seat, 1);
         let bytes = frame.as_bytes();
         let own = if frame.header().id() != key.id {
@@ -263,13 +265,14 @@ impl Conn {
         } else {
             bytes.clone()
         };
-        self.send_data(key, own)
+        self.ask(self.outbox.push_data(key, own, cost)?);
+        Ok(())
     }
 
     /// Drops the DATA of a call that has ended.
     pub(crate) fn forget_data(&self, key: DataKey) {
         self.outbox.forget_data(|data| data.forget(key));
-        if self.wants_room.load(Ordering::SeqCst) {
+        if self.wants_room.is_any() {
             // There may be some.
             self.wake();
         }
@@ -278,7 +281,7 @@ impl Conn {
     /// Drops the DATA of all calls of a caller that has left.
     pub(crate) fn forget_data_from(&self, from: DataFrom) {
         self.outbox.forget_data(|data| data.forget_all(from));
-        if self.wants_room.load(Ordering::SeqCst) {
+        if self.wants_room.is_any() {
             // There may be some.
             self.wake();
         }
@@ -334,23 +337,6 @@ impl Conn {
         let queued = self.outbox.push(class, head, payload)?;
         self.ask(queued);
         Ok(queued != Queued::Full)
-    }
-
-    /// The handler has something to send that can wait until the peer has taken most of what waits,
-    /// and of DATA so much that those who can wait need not any more: the driver calls
-    /// [`Handler::on_room`] then.
-    pub(crate) fn ask_for_room(&self) {
-        if !self.wants_room.swap(true, Ordering::SeqCst) {
-            self.wake();
-        }
-    }
-
-    /// Whether the handler wanted room and there is some. For the driver.
-    pub(crate) fn take_room(&self) -> bool {
-        self.wants_room.load(Ordering::SeqCst)
-            && self.outbox.bytes() <= self.outbox.account().own()
-            && !self.outbox.holds_much()
-            && self.wants_room.swap(false, Ordering::SeqCst)
     }
 
     /// Whether the peer gave no sign of life although it was asked for one.

@@ -225,7 +225,7 @@ impl Outbox {
     }
 
     /// Whether much lies here, counted without what was put off until it has been taken.
-    pub(super) fn holds_much(&self) -> bool {
+    pub(crate) fn holds_much(&self) -> bool {
         self.is_much(self.held.load(Relaxed))
     }
 
@@ -294,15 +294,15 @@ impl Outbox {
         Ok(self.note_queued(&mut queue))
     }
 
-    /// Queues a frame of DATA, or the end of a call of which DATA waits, behind the DATA of that
-    /// call. It always enters: its window was granted, and this node's own waits for
-    /// [`data_room`](Self::data_room) before.
-    pub(crate) fn push_data(&self, key: DataKey, frame: Bytes) -> Result<Queued, Closed> {
+    /// Queues a frame of DATA that costs so much of its window, or the end of a call of which DATA
+    /// waits, behind the DATA of that call. It always enters: its window was granted, and this
+    /// node's own waits for [`data_room`](Self::data_room) before.
+    pub(crate) fn push_data(&self, key: DataKey, frame: Bytes, cost: u64) -> Result<Queued, Closed> {
         let mut queue = self.open()?;
         if queue.stuck {
-            queue.data.push_compact(key, frame);
+            queue.data.push_compact(key, frame, cost);
         } else {
-            queue.data.push(key, frame);
+            queue.data.push(key, frame, cost);
         }
         Ok(self.note_queued(&mut queue))
     }
@@ -325,6 +325,12 @@ impl Outbox {
         if is_awaited {
             self.room.notify_waiters();
         }
+    }
+
+    /// What the DATA of a call costs of its window that the driver has not taken to write it: the
+    /// peer cannot have read any of that.
+    pub(crate) fn unwritten_cost(&self, key: DataKey) -> u64 {
+        self.queue.lock().data.waiting_cost(key)
     }
 
     /// Whether DATA waits of calls from there.

@@ -116,7 +116,7 @@ fn other_frames_pass_between_parts_of_much_data() {
     for id in [1, 2] {
         let key = DataKey { from: DataFrom::Conn(1), id: daffi_wire::CallId(id), from_caller: true };
         for _ in 0..20 {
-            assert!(outbox.push_data(key, part.clone()).is_ok());
+            assert!(outbox.push_data(key, part.clone(), 1).is_ok());
         }
     }
     let (mut turns, mut data) = (0, 0);
@@ -177,13 +177,13 @@ async fn who_waits_for_room_is_woken_when_there_is_some() {
 async fn what_is_forgotten_makes_room_for_those_who_wait() {
     let outbox = outbox(16 * MIB);
     let key = DataKey { from: DataFrom::Own, id: daffi_wire::CallId(1), from_caller: true };
-    let _asked = outbox.push_data(key, Bytes::from(vec![7; OWN_DATA])).unwrap();
+    let _asked = outbox.push_data(key, Bytes::from(vec![7; OWN_DATA]), 1).unwrap();
     let mut waiting = Box::pin(outbox.data_room());
     assert!(futures::poll!(waiting.as_mut()).is_pending());
     outbox.forget_data(|data| data.forget(key));
     assert!(futures::poll!(waiting.as_mut()).is_ready());
     drop(waiting);
-    let _asked = outbox.push_data(key, Bytes::from(vec![7; 16 * MIB])).unwrap();
+    let _asked = outbox.push_data(key, Bytes::from(vec![7; 16 * MIB]), 1).unwrap();
     let mut waiting = Box::pin(outbox.room(Class::Own, 1));
     assert!(futures::poll!(waiting.as_mut()).is_pending());
     outbox.forget_data(|data| data.forget(key));

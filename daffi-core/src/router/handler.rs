@@ -84,6 +84,7 @@ impl Handler for RouterHandler {
         if self.shared.tell_ends(&member.me.peer) {
             self.conn.ask_for_room();
         }
+        member.me.peer.let_those_go_on_who_await_room();
         self.shared.waiting.note(|| Sign::TakesMore(self.conn.id));
         for id in member.me.take_anew() {
             let waited = self.shared.waiting.lock().calls.take((self.conn.id, id));

@@ -25,6 +25,7 @@ use super::{
     choosing::load::Load,
     flow::{
         line::{Demand, ReceiverLine},
+        room::RoomLine,
         sender::Sender,
     },
     members::{senders::Senders, telling::Heard},
@@ -78,6 +79,8 @@ pub(super) struct Peer {
     pub(super) load: Load,
     /// The line of those who ask much of it.
     pub(super) line: ReceiverLine,
+    /// Those whose requests wait until it takes what waits for it.
+    pub(super) room: RoomLine,
     /// How much it asks of others.
     pub(super) asking: Demand,
     counted: Arc<RoutedCallbacks>,
@@ -112,6 +115,7 @@ impl Peer {
             later: Later::default(),
             traffic: Traffic::new(),
             line: ReceiverLine::default(),
+            room: RoomLine::default(),
             asking: Demand::default(),
             counted: Arc::clone(counted),
         })
@@ -409,10 +413,15 @@ impl Peer {
 
     /// Queues an item that passed, as long as its call is open: it comes behind no end, after which
     /// the number may be that of another.
-    pub(super) fn queue_item(&self, receiver: &Conn, number: CallId, item: &Frame) -> Result<(), Closed> {
+    pub(super) fn queue_item(
+        &self,
+        receiver: &Conn,
+        number: CallId,
+        (item, cost): (&Frame, u64),
+    ) -> Result<(), Closed> {
         let mut calls = self.calls.lock();
         match calls.calls.streams_mut().sends_items(number, receiver.id) {
-            true => receiver.forward_data(key(self.id(), number, true), item),
+            true => receiver.forward_data(key(self.id(), number, true), item, cost),
             false => Ok(()),
         }
     }

@@ -46,11 +46,6 @@ impl Outgoing {
         self.sent - self.worked_off
     }
 
-    /// Up to where it may go.
-    pub(crate) const fn limit(&self) -> u64 {
-        self.limit
-    }
-
     /// Whether a request of that cost may go on now.
     pub(crate) const fn can_pay(&self, cost: u64) -> bool {
         self.is_quiet() || self.sent.saturating_add(cost) <= self.limit
@@ -66,10 +61,10 @@ impl Outgoing {
         self.sent = self.sent.saturating_sub(cost).max(self.worked_off);
     }
 
-    /// What its receiver granted last, with what `dropped` requests cost that it never got, and
-    /// that their sender counts.
-    pub(crate) fn newest_grant(&self, dropped: u64) -> Option<Grant> {
-        let window = u32::try_from(self.limit - self.worked_off).unwrap_or(MAX_WINDOW);
+    /// What its receiver granted last, with a window of at most that size, and with what `dropped`
+    /// requests cost that it never got, and that their sender counts.
+    pub(crate) fn newest_grant(&self, dropped: u64, most: u32) -> Option<Grant> {
+        let window = u32::try_from(self.limit - self.worked_off).unwrap_or(MAX_WINDOW).min(most);
         Grant::new(self.flow, self.worked_off.saturating_add(dropped), window).ok()
     }
 

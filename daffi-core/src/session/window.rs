@@ -167,9 +167,19 @@ impl PassingWindow {
         Ok(())
     }
 
-    /// Whether a grant is newer than the one before, and of what has passed.
-    pub(crate) const fn takes(&self, credit: CallCredit) -> bool {
-        credit.worked_off() >= self.worked_off && credit.worked_off() <= self.passed
+    /// Whether a grant is newer than the one before. `unwritten`: what of that which passed was not
+    /// written to who grants, which cannot have worked it off.
+    pub(crate) fn takes(&self, credit: CallCredit, unwritten: impl FnOnce() -> u64) -> Result<bool, ProtocolError> {
+        let worked_off = credit.worked_off();
+        if worked_off <= self.worked_off {
+            // It says nothing that was not believed before.
+            return Ok(worked_off == self.worked_off);
+        }
+        let written = self.passed.saturating_sub(unwritten());
+        if worked_off > written {
+            return Err(ProtocolError::UntrueGrant { worked_off, written });
+        }
+        Ok(true)
     }
 
     /// Whether a grant says more than a little: an eighth of the window was worked off since the
@@ -236,7 +246,7 @@ mod tests {
                     }
                     3 if !back.is_empty() => {
                         let credit = back.remove(0);
-                        assert!(pass.takes(credit));
+                        assert!(pass.takes(credit, || 0).unwrap());
                         // The Router has no room for more than 2,000.
                         let window = credit.window().min(2_000);
                         pass.grant(credit, window);
@@ -271,7 +281,7 @@ mod tests {
             2 if !held.is_empty() => back.extend(grants(&mut receive, held.remove(0)).map(credit)),
             3 if !back.is_empty() => {
                 let credit = back.remove(0);
-                if pass.takes(credit) && pass.is_news(credit) {
+                if pass.takes(credit, || 0).unwrap() && pass.is_news(credit) {
                     let window = credit.window().min(room.max(pass.window()));
                     pass.grant(credit, window);
                     send.grant(CallCredit::new(CallId(1), true, credit.worked_off(), window).unwrap());
@@ -342,6 +352,24 @@ mod tests {
             send.grant(credit(ignored));
             assert_eq!(send.available(), 700);
         }
+    }
+
+    #[test]
+    fn a_router_believes_no_grant_of_what_was_not_written() {
+        let mut pass = PassingWindow::new(1_000);
+        pass.pass(800).unwrap();
+        // `None`: it breaks the rule.
+        let takes =
+            |pass: &PassingWindow, worked_off, unwritten| pass.takes(credit((worked_off, 1_000)), || unwritten).ok();
+        assert_eq!(takes(&pass, 500, 300), Some(true));
+        assert_eq!((takes(&pass, 501, 300), takes(&pass, 801, 0)), (None, None));
+        assert_eq!(takes(&pass, 1, u64::MAX), None, "nothing was written");
+        pass.grant(credit((500, 1_000)), 1_000);
+        assert_eq!(
+            (takes(&pass, 499, 0), takes(&pass, 500, 0)),
+            (Some(false), Some(true)),
+            "older ones change nothing"
+        );
     }
 
     #[test]

@@ -150,7 +150,7 @@ async fn a_router_passes_no_grants_on_that_tell_nothing() {
     let mut caller = raw(&at, "caller", "null").await;
     send(&mut caller, &request(2, ["caller", "worker", "f"], &streams(false, true), NOTHING)).await;
     assert_eq!(next(&mut worker).await.unwrap().kind(), Kind::Request);
-    for (worked_off, window) in [(0, 65_536), (0, 4_000_000), (1, 65_536), (1 << 40, 65_536)].repeat(100) {
+    for (worked_off, window) in [(0, 65_536), (0, 4_000_000)].repeat(200) {
         let credit = CallCredit::new(CallId(2), true, worked_off, window).unwrap();
         send(&mut caller, &credit.frame("caller", "worker", &Limits::default()).unwrap()).await;
     }

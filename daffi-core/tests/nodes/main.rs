@@ -21,6 +21,7 @@ mod ends;
 mod extensions;
 mod frames_hostile;
 mod given_up;
+mod grants_hostile;
 mod held_calls;
 mod hostile;
 mod identities;

@@ -15,14 +15,14 @@ use crate::{
     support::router_with,
 };
 
-const NOTHING: &str = r#"{"args":[],"kwargs":{}}"#;
-const CALL: [&str; 3] = ["caller", "deaf", "f"];
-const BUDGET: usize = 8 << 20;
+pub(crate) const NOTHING: &str = r#"{"args":[],"kwargs":{}}"#;
+pub(crate) const CALL: [&str; 3] = ["caller", "deaf", "f"];
+pub(crate) const BUDGET: usize = 8 << 20;
 /// What all peers together may make the Router hold: the budget, and its overdraft.
-const MOST: usize = 2 * BUDGET;
+pub(crate) const MOST: usize = 2 * BUDGET;
 
 /// Reads what comes until the Router has handled all that was sent before.
-async fn settle(peer: &mut Peer) {
+pub(crate) async fn settle(peer: &mut Peer) {
     let token = *b"settled!";
     send(peer, &Ping::Asks(token).frame()).await;
     let answered = async {
@@ -36,7 +36,7 @@ async fn settle(peer: &mut Peer) {
 }
 
 /// A Router, a caller of this name, and a receiver that reads nothing more.
-async fn network(caller: &str, caller_type: &str) -> (Router, Peer, Peer) {
+pub(crate) async fn network(caller: &str, caller_type: &str) -> (Router, Peer, Peer) {
     let mut config = NodeConfig::server().budget_bytes(BUDGET).max_connections(16);
     config.limits.max_frame_bytes = 4 << 20;
     let (router, at) = router_with(config);
@@ -45,17 +45,22 @@ async fn network(caller: &str, caller_type: &str) -> (Router, Peer, Peer) {
     (router, caller, deaf)
 }
 
-fn streams(items_follow: bool, takes_results: bool) -> Extensions {
+pub(crate) fn streams(items_follow: bool, takes_results: bool) -> Extensions {
     Extensions::builder().stream(StreamFlags { items_follow, takes_results }).build().unwrap()
 }
 
-fn data(id: u16, [from, to, method]: [&str; 3], end: DataEnd, bytes: &'static [u8]) -> Frame {
+pub(crate) fn data(id: u16, [from, to, method]: [&str; 3], end: DataEnd, bytes: &'static [u8]) -> Frame {
     let data = Data { id: CallId(id), from_caller: true, end, packed: false, bytes: Bytes::from_static(bytes) };
     Frame::new(data.header(), from, to, method, bytes, &Limits::default()).unwrap()
 }
 
 /// A RESPONSE that says what `say` writes before its payload.
-fn response(id: u16, [from, to]: [&str; 2], say: impl FnOnce(&mut FrameWriter<'_>), payload: &[u8]) -> Frame {
+pub(crate) fn response(
+    id: u16,
+    [from, to]: [&str; 2],
+    say: impl FnOnce(&mut FrameWriter<'_>),
+    payload: &[u8],
+) -> Frame {
     let (mut bytes, limits) = (BytesMut::new(), Limits::default());
     let mut writer = FrameWriter::begin(&mut bytes, from, to, "f").unwrap();
     say(&mut writer);
@@ -212,4 +217,27 @@ async fn calls_whose_items_have_ended_are_counted() {
     let stats = router.stats();
     // 100 bytes for what is noted of each, beside what waits to be taken.
     assert!(stats.open_calls > 1_000 && stats.held_bytes >= stats.open_calls * 200, "{stats:?}");
+}
+
+/// Calls that wait behind a nowait request of their caller have the share of that, as all that waits.
+#[tokio::test(start_paused = true)]
+async fn calls_behind_a_nowait_request_have_a_bound() {
+    let (router, mut caller, _deaf) = network("caller", "client/4").await;
+    let begins = Credit::Begins(FlowId(7)).frame("caller", "deaf", &Limits::default()).unwrap();
+    send(&mut caller, &begins).await;
+    for _ in 0..2 {
+        let body = format!(r#"{{"args":["{}"],"kwargs":{{}}}}"#, "x".repeat(8_000));
+        caller.send_to(Kind::Request, 0, CALL, &body, false).await;
+    }
+    let body = format!(r#"{{"args":["{}"],"kwargs":{{}}}}"#, "x".repeat(1_000_000));
+    let mut most = 0;
+    for id in 2..102 {
+        let frame = request(id, CALL, &Extensions::default(), &body);
+        timeout(Duration::from_secs(600), send(&mut caller, &frame)).await.expect("it is read");
+        settle(&mut caller).await;
+        most = most.max(router.stats().held_bytes);
+    }
+    let stats = router.stats();
+    assert!(most <= MOST, "{most}");
+    assert!(stats.refused_calls >= 90 && stats.cut_connections == 0 && router.members().len() == 2, "{stats:?}");
 }

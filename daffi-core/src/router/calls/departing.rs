@@ -31,7 +31,7 @@ impl RouterShared {
             for (number, receiver) in sender.take_calls_back() {
                 gone.drop_call(number, receiver);
             }
-            sender.leave_lines();
+            sender.leave_lines(|receiver| self.exposers.member(receiver));
         }
         let mut calls = gone.close_calls(self.call_limit.as_ref());
         sent_to.extend(calls.receivers().filter(|receiver| calls.is_untold(*receiver)));

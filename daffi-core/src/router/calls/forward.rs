@@ -324,7 +324,7 @@ fn end_stream(frame: &Frame, me: &Peer, (caller, id): (&Peer, CallId), turn: &mu
         caller.conn.forget_data(key);
         return false;
     }
-    drop(caller.conn.forward_data(key, frame));
+    drop(caller.conn.forward_data(key, frame, 0));
     true
 }
 

@@ -62,7 +62,7 @@ impl Forwarder {
             return Ok(true);
         }
         // A connection that has just ended takes nothing.
-        drop(me.queue_item(&receiver.conn, to.id, &frame));
+        drop(me.queue_item(&receiver.conn, to.id, (&frame, data.cost())));
         Ok(true)
     }
 
@@ -77,7 +77,8 @@ impl Forwarder {
             return Ok(false);
         };
         let _promise = ends.then(|| caller.conn.promise_to_queue());
-        let way = caller.with_streams(|streams| streams.pass_result(number, me.id(), data.cost()))?;
+        let cost = data.cost();
+        let way = caller.with_streams(|streams| streams.pass_result(number, me.id(), cost))?;
         let passage = match way {
             ResultWay::Joins(body) => return self.answer_part(&caller, &body, data, turn).map(|()| true),
             ResultWay::Passes(to) => Some(to),
@@ -92,28 +93,38 @@ impl Forwarder {
             return Ok(completed.is_some_and(|id| {
                 let end = Data { id, bytes: bytes::Bytes::new(), packed: false, ..data };
                 let frame = end.frame(&me.name, &caller.name, &self.shared.server.config.limits);
-                frame.is_ok_and(|frame| caller.conn.forward_data(key(me.id(), id, false), &frame).is_ok())
+                frame.is_ok_and(|frame| caller.conn.forward_data(key(me.id(), id, false), &frame, 0).is_ok())
             }));
         };
-        drop(caller.conn.forward_data(key(me.id(), to.id, false), &frame));
+        drop(caller.conn.forward_data(key(me.id(), to.id, false), &frame, cost));
         Ok(true)
     }
 
     fn grant_results(&self, frame: &Frame) -> Result<bool, Disconnected> {
         let (me, credit) = (&*self.me.peer, CallCredit::read(frame)?);
+        // In this order: what waits has passed, and is still waiting or was written.
+        let unwritten = |to: Passage| me.conn.outbox.unwritten_cost(key(to.receiver, credit.id(), false));
         Ok(me.with_streams(|streams| {
-            streams.grant_results(credit, |to| {
+            streams.grant_results(credit, unwritten, |to| {
                 let receiver = self.receiver(frame, to)?;
                 Some(Grants::new(self.grants_to(&receiver, to, true), Some(Arc::clone(&me.voice))))
             })
-        }))
+        })?)
     }
 
     fn grant_items(&self, frame: &Frame) -> Result<bool, Disconnected> {
-        let credit = CallCredit::read(frame)?;
-        let Some(caller) = self.member(frame.receiver()) else { return Ok(false) };
-        let pass = |to| Some(Grants::new(self.grants_to(&caller, to, false), None));
-        Ok(caller.with_streams(|streams| streams.grant_items(credit, self.me.peer.id(), pass)))
+        let (me, credit) = (&*self.me.peer, CallCredit::read(frame)?);
+        let table = self.shared.table.load();
+        let Some(caller) = table.get(frame.receiver()) else { return Ok(false) };
+        let is_held = caller.holds_call(me.id(), credit.id());
+        let caller = &caller.peer;
+        let unwritten = || match is_held {
+            // It has not even got the call.
+            true => u64::MAX,
+            false => me.conn.outbox.unwritten_cost(key(caller.id(), credit.id(), true)),
+        };
+        let pass = |to| Some(Grants::new(self.grants_to(caller, to, false), None));
+        Ok(caller.with_streams(|streams| streams.grant_items(credit, me.id(), unwritten, pass))?)
     }
 
     /// What this member grants `to` send of a call.

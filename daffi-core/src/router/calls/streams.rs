@@ -92,11 +92,17 @@ impl Direction {
         Some(Self { window, names, reserved, grants: None })
     }
 
-    /// Passes a grant on, with as much of its window as there is room for. `false`: it is old, or
-    /// tells too little news to be passed on, or there is nobody to take it.
-    fn grant(&mut self, credit: CallCredit, to: impl FnOnce() -> Option<Arc<Grants>>) -> bool {
-        if !self.window.takes(credit) || !self.window.is_news(credit) {
-            return false;
+    /// Passes a grant on, with as much of its window as there is room for. `unwritten`: what of that
+    /// which passed was not written to who grants. `false`: it is old, or tells too little news to
+    /// be passed on, or there is nobody to take it.
+    fn grant(
+        &mut self,
+        credit: CallCredit,
+        unwritten: impl FnOnce() -> u64,
+        to: impl FnOnce() -> Option<Arc<Grants>>,
+    ) -> Result<bool, ProtocolError> {
+        if !self.window.takes(credit, unwritten)? || !self.window.is_news(credit) {
+            return Ok(false);
         }
         let has_room =
             credit.window() <= self.window.window() || self.reserved.grow_to(may_take(credit.window(), self.names));
@@ -105,7 +111,7 @@ impl Direction {
         if self.grants.is_none() {
             self.grants = to();
         }
-        self.grants.as_ref().is_some_and(|grants| grants.tell(credit.worked_off(), window))
+        Ok(self.grants.as_ref().is_some_and(|grants| grants.tell(credit.worked_off(), window)))
     }
 }
 
@@ -304,16 +310,17 @@ impl RoutedStreams {
     }
 
     /// The caller grants results, which passes on by what `to` gives for where they come from.
-    /// `false`: it does not pass.
+    /// `unwritten`: what of them was not written to it. `false`: the grant does not pass.
     pub(crate) fn grant_results(
         &mut self,
         credit: CallCredit,
+        unwritten: impl FnOnce(Passage) -> u64,
         to: impl FnOnce(Passage) -> Option<Arc<Grants>>,
-    ) -> bool {
-        let Some((number, call)) = self.by_caller(credit.id()) else { return false };
-        let receiver = call.receiver;
-        let results = call.results.as_mut();
-        results.is_some_and(|results| results.grant(credit, || to(Passage { id: number, receiver })))
+    ) -> Result<bool, ProtocolError> {
+        let Some((id, call)) = self.by_caller(credit.id()) else { return Ok(false) };
+        let from = Passage { id, receiver: call.receiver };
+        let Some(results) = &mut call.results else { return Ok(false) };
+        results.grant(credit, || unwritten(from), || to(from))
     }
 
     /// The receiver grants items.
@@ -321,13 +328,15 @@ impl RoutedStreams {
         &mut self,
         credit: CallCredit,
         receiver: u64,
+        unwritten: impl FnOnce() -> u64,
         to: impl FnOnce(Passage) -> Option<Arc<Grants>>,
-    ) -> bool {
+    ) -> Result<bool, ProtocolError> {
         let Some(call) = self.calls.get_mut(&credit.id()).filter(|call| call.receiver == receiver) else {
-            return false;
+            return Ok(false);
         };
         let id = call.id;
-        call.items.as_mut().is_some_and(|items| items.grant(credit, || to(Passage { id, receiver })))
+        let Some(items) = &mut call.items else { return Ok(false) };
+        items.grant(credit, unwritten, || to(Passage { id, receiver }))
     }
 
     /// The receiver wants no more items: those that come are dropped. Gives the caller's number the

@@ -118,7 +118,7 @@ impl World {
             let is_of = |call: &Call| call.is_open && (call.number, call.receiver) == (number, to);
             let at = self.calls.iter().position(is_of).unwrap();
             let key = key(self.caller.id, number, true);
-            self.waiting[to].push(key, Bytes::from(at.to_string()));
+            self.waiting[to].push(key, Bytes::from(at.to_string()), cost);
         }
     }
 
@@ -177,7 +177,9 @@ impl World {
             Event::GrantResults(id) => {
                 // Nothing that matters has passed, so nothing is news.
                 let credit = CallCredit::new(CallId(id), true, 0, 1 << 20).unwrap();
-                assert!(!self.member.streams_mut().grant_results(credit, |_| panic!("it goes nowhere")));
+                assert!(
+                    !self.member.streams_mut().grant_results(credit, |_| 0, |_| panic!("it goes nowhere")).unwrap()
+                );
             }
             Event::Result(back) | Event::Begin(back) | Event::StopItems(back) => self.of_callee(event, back),
             Event::Terminal(back) => {

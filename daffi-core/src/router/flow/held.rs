@@ -158,6 +158,11 @@ impl Held {
         true
     }
 
+    /// Whether a call of this number waits.
+    pub(crate) fn holds_call(&self, number: CallId) -> bool {
+        self.calls.contains_key(&number)
+    }
+
     /// Takes a call back, with what came for it. `false`: it does not wait, or not any more.
     pub(crate) fn take_back(&mut self, number: CallId) -> bool {
         let is_held = self.calls.remove(&number).is_some();

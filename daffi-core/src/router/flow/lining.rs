@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak, atomic::Ordering};
 
 use daffi_wire::{Frame, Ping, credit_cost};
 
-use super::{RoutedFlow, sender::Sender};
+use super::{RoutedFlow, held::HOLDING_COST, sender::Sender};
 use crate::{
     conn::{Class, Turn},
     error::Disconnected,
@@ -58,14 +58,7 @@ impl Sender {
         turn: &mut Turn,
     ) -> Result<(), String> {
         let bytes = frame.as_bytes().len();
-        if !receiver.conn.outbox.admits(Class::Request, bytes) {
-            return Err(receiver.conn.outbox.crowd(&receiver.name));
-        }
-        let inbound = &self.peer.conn.inbound;
-        if !inbound.has_room_for_few() {
-            let (bytes, frames) = (inbound.bytes(), inbound.frames());
-            return Err(format!("{frames} requests of {} of {bytes} bytes wait for their turns", self.peer.name));
-        }
+        self.check_room_to_wait(receiver, bytes)?;
         let mut flows = self.flows.lock();
         let flow = match flows.get_mut(&receiver.id()) {
             Some(flow) => Some(flow),
@@ -93,6 +86,24 @@ impl Sender {
         let passes = turn.forward_call(&receiver.conn, &self.peer.voice, frame);
         receiver.line.mark_in(turn, &receiver.conn);
         if passes { Ok(()) } else { Err(receiver.conn.outbox.crowd(&receiver.name)) }
+    }
+
+    /// Whether there is room for a call of so many bytes that has to wait here, and then at
+    /// `receiver`. The error says why there is none.
+    pub(crate) fn check_room_to_wait(&self, receiver: &Peer, bytes: usize) -> Result<(), String> {
+        if !receiver.conn.outbox.admits(Class::Request, bytes) {
+            return Err(receiver.conn.outbox.crowd(&receiver.name));
+        }
+        let inbound = &self.peer.conn.inbound;
+        if inbound.has_room_for_few() && inbound.account().admits(bytes + HOLDING_COST) {
+            return Ok(());
+        }
+        let (waiting, frames, share) = (inbound.bytes(), inbound.frames(), inbound.account().share());
+        Err(format!(
+            "{frames} requests of {}, of {waiting} bytes, wait for their turns, and so would this one, of {bytes}; as \
+             things stand {share} may be held of it",
+            self.peer.name
+        ))
     }
 
     /// Whether a nowait request of so many bytes and such a cost may pass now.
@@ -143,14 +154,17 @@ impl Sender {
         }
     }
 
-    /// This member has left: what of its nowait requests stands in line goes on, as far as there is
-    /// credit for it, before its receivers are told so.
-    pub(crate) fn leave_lines(self: &Arc<Self>) {
-        for flow in self.flows.lock().values_mut() {
-            if let Some(mut lined) = flow.lined.take()
-                && let Some(receiver) = lined.receiver.upgrade()
-            {
-                lined.leave();
+    /// This member has left: what of its nowait requests stands in line or waits for room goes on,
+    /// as far as there is credit for it, before its receivers are told so. `find`: a member by its
+    /// connection.
+    pub(crate) fn leave_lines(self: &Arc<Self>, find: impl Fn(u64) -> Option<Arc<Peer>>) {
+        for (receiver, flow) in self.flows.lock().iter_mut() {
+            let lined = flow.lined.take();
+            let awaits = flow.awaits_room && !flow.held.is_empty();
+            let of_line = lined.as_ref().and_then(|lined| lined.receiver.upgrade());
+            // Its place goes before what stands there does.
+            drop(lined);
+            if let Some(receiver) = of_line.or_else(|| awaits.then(|| find(*receiver)).flatten()) {
                 self.let_go(flow, &receiver, GoesBy::Credit);
             }
         }

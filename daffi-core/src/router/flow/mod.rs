@@ -7,6 +7,7 @@ mod held_orders_tests;
 pub(crate) mod line;
 pub(crate) mod lining;
 pub(crate) mod receipts;
+pub(crate) mod room;
 pub(crate) mod sender;
 
 use std::sync::{Arc, Weak};
@@ -38,6 +39,8 @@ pub(crate) struct RoutedFlow {
     pub(crate) is_announced: bool,
     /// The place in the line before its receiver.
     pub(crate) lined: Option<Lined>,
+    /// It goes on when its receiver has taken what waits for it.
+    pub(crate) awaits_room: bool,
     /// What stands in the place of a receiver that knows nothing of credit.
     pub(crate) local: Option<Local>,
     pub(crate) telling: Telling,
@@ -93,6 +96,7 @@ impl RoutedFlow {
             asked_of_next: None,
             is_announced: true,
             lined: None,
+            awaits_room: false,
             local: (!receiver.is_level_four()).then(local),
             telling: Telling::Idle,
             dropped: 0,
@@ -152,11 +156,7 @@ impl RoutedFlow {
 
     /// Takes a grant of its receiver. `false`: there is nothing new in it.
     pub(crate) fn take_grant(&mut self, grant: Grant) -> bool {
-        let takes = self.account.take_grant(grant);
-        if takes {
-            self.asked.grant(self.account.limit());
-        }
-        takes
+        self.account.take_grant(grant)
     }
 
     /// Counts a request that its sender paid for and nobody gets.
@@ -165,10 +165,12 @@ impl RoutedFlow {
         *dropped = dropped.saturating_add(cost);
     }
 
-    /// What its sender is to be told: what its receiver granted last, in which those requests count
-    /// as worked off that nobody got.
-    pub(crate) fn newest_grant(&self) -> Option<Grant> {
-        self.account.newest_grant(self.dropped)
+    /// What its sender is told now: what its receiver granted last, with a window of at most that
+    /// size, and in which those requests count as worked off that nobody got.
+    pub(crate) fn newest_grant(&mut self, most: u32) -> Option<Grant> {
+        let grant = self.account.newest_grant(self.dropped, most)?;
+        self.asked.grant((grant.worked_off() - self.dropped).saturating_add(grant.window().into()));
+        Some(grant)
     }
 
     /// Tells a receiver of level 4 that the flow begins.

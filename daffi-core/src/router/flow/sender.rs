@@ -6,7 +6,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use daffi_wire::{CallId, Credit, EncodeError, FlowId, Frame, Grant, Limits, credit_cost};
+use daffi_wire::{
+    CallId, Credit, Data, EncodeError, FIRST_WINDOW, FlowId, Frame, Grant, Limits, MAX_WINDOW, credit_cost,
+};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -39,6 +41,10 @@ pub(crate) struct Sender {
     anew: Mutex<Vec<CallId>>,
     limits: Limits,
 }
+
+/// One receiver may grant a sender so large a part of what the Router holds for that before it reads
+/// it more slowly.
+const GRANTED_PART: usize = 8;
 
 /// Why a nowait request went nowhere.
 #[derive(Debug)]
@@ -120,6 +126,7 @@ impl Sender {
             if self.is_silent_for(receiver) {
                 return Ok(());
             }
+            self.check_room_to_wait(receiver, frame.as_bytes().len())?;
             let replaces = flow.held.push_call(self.held_frame(frame.clone()));
             self.held.fetch_add(usize::from(!replaces), Ordering::Relaxed);
             return Ok(());
@@ -139,6 +146,11 @@ impl Sender {
                 // Counted only for a call that waits.
                 flow.held.push_data(number, || self.held_frame(frame.clone()))
             })
+    }
+
+    /// Whether a call waits to go to `receiver` under this number.
+    pub(crate) fn holds_call(&self, receiver: u64, number: CallId) -> bool {
+        self.held_requests() > 0 && self.flows.lock().get(&receiver).is_some_and(|flow| flow.held.holds_call(number))
     }
 
     /// Takes a call back that waits to go to `receiver` under this number. `false`: it has gone.
@@ -292,6 +304,7 @@ impl Sender {
         let has_credit = flow.note_asked(cost);
         let passes = flow.held.is_empty()
             && flow.account.can_pay(cost)
+            && self.finds_room(&mut flow.awaits_room, receiver, (cost, GoesBy::Line))
             && self.nowait_may_go(flow, receiver, (frame.as_bytes().len(), cost), turn);
         if !passes || !flow.account.pay(cost) {
             let held = if has_credit { self.held_frame(frame) } else { self.uncredited_frame(frame) };
@@ -355,9 +368,7 @@ impl Sender {
             return;
         }
         self.release(flow, receiver, GoesBy::Line);
-        if self.peer.is_level_four() {
-            self.tell(flow, receiver);
-        }
+        self.tell_newest(flow, receiver);
     }
 
     /// Sends on what was held, as far as it may go by now.
@@ -369,10 +380,13 @@ impl Sender {
 
     /// Sends on what was held of a member of which `receiver` was not told yet that it has left.
     pub(crate) fn let_go(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>, mut by: GoesBy) {
+        let before = by;
         while let Some(released) = {
             let may_renew = flow.may_renew();
-            let RoutedFlow { account, held, lined, .. } = flow;
-            let mut may_go = |cost| self.may_go(lined, receiver, cost, &mut by);
+            let RoutedFlow { account, held, lined, awaits_room, .. } = flow;
+            let mut may_go = |cost| {
+                self.finds_room(awaits_room, receiver, (cost, before)) && self.may_go(lined, receiver, cost, &mut by)
+            };
             held.pop(|waits| match waits {
                 WaitsFor::Place(cost) => may_go(cost),
                 WaitsFor::Credit(cost) => account.can_pay(cost) && may_go(cost) && account.pay(cost),
@@ -412,17 +426,23 @@ impl Sender {
     /// A call that waited goes, and what came for it goes with it.
     fn forward_call(&self, receiver: &Peer, number: CallId, (call, data): (&Frame, &[Frame])) -> Result<(), Closed> {
         receiver.conn.forward(Class::Nowait, call)?;
-        data.iter().try_for_each(|frame| self.peer.queue_item(&receiver.conn, number, frame))
+        data.iter().try_for_each(|frame| {
+            let cost = Data::read(frame.clone()).map_or(0, |data| data.cost());
+            self.peer.queue_item(&receiver.conn, number, (frame, cost))
+        })
     }
 
     /// Tells this member what it may send. One frame for each flow waits to be written, at most:
     /// the newest says it all.
-    fn tell(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>) {
+    pub(super) fn tell(self: &Arc<Self>, flow: &mut RoutedFlow, receiver: &Arc<Peer>) {
         if flow.telling != Telling::Idle {
             flow.telling = Telling::Outdated;
             return;
         }
-        let Some(grant) = flow.newest_grant() else { return };
+        // A part of what it may have here: so what all receivers grant becomes less as memory does.
+        let most = self.peer.conn.inbound.account().soft_share() / GRANTED_PART;
+        let most = u32::try_from(most).unwrap_or(MAX_WINDOW).max(FIRST_WINDOW);
+        let Some(grant) = flow.newest_grant(most) else { return };
         let Ok(frame) = Credit::Grants(grant).frame(&receiver.name, &self.peer.name, &self.limits) else { return };
         let receipt = || GrantWritten { sender: Arc::downgrade(self), receiver: Arc::downgrade(receiver) };
         // A sender that has just gone needs no credit.

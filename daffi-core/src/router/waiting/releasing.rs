@@ -299,7 +299,7 @@ impl RouterShared {
             let ends = item.end == DataEnd::Direction;
             // What waits is within the first window.
             if let Ok(Some(passage)) = me.with_streams(|streams| streams.pass_item(id, item.cost(), ends)) {
-                drop(me.queue_item(&to.conn, passage.id, data));
+                drop(me.queue_item(&to.conn, passage.id, (data, item.cost())));
             }
         }
         Sent::Passed
