@@ -47,7 +47,7 @@ impl Forwarder {
             }
         } else if let Some(id) = caller.drop_call(number, me.id()) {
             caller.conn.forget_data(streams::key(me.id(), id, false));
-            shared.refuse_call(caller, id, &me.name, frame.method(), &error);
+            shared.refuse_answer(caller, id, &me.name, frame.method(), &error);
         }
     }
 }

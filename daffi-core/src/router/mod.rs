@@ -33,6 +33,7 @@ pub use self::stats::{RouterStats, traffic::MemberStats};
 use self::{
     calls::{
         absent::AbsentCallers,
+        later::put_off_text,
         unanswered::{CallLimit, end_unanswered},
     },
     choosing::exposers::Exposers,
@@ -409,28 +410,42 @@ impl RouterShared {
     fn lose_answer(&self, caller: &Peer, id: CallId, receiver: &str, answer: &Frame) {
         let error = caller.conn.outbox.lost_answer_error(answer.method(), answer.as_bytes().len(), &caller.name);
         tracing::warn!(caller = %Shown::new(&caller.name), receiver, %error, "an answer was lost");
-        self.refuse_call(caller, id, receiver, answer.method(), &error);
+        self.refuse_answer(caller, id, receiver, answer.method(), &error);
     }
 
     /// Tells a member of ends of calls that were put off. Gives whether there are more.
     fn tell_ends(&self, caller: &Peer) -> bool {
         let (ends, more) = caller.later.take();
         for end in ends {
-            let text = match end.why {
-                Refusal::AnswerLost => "it ran, and its answer was dropped: too much waited for you",
-                Refusal::Unanswered => "it was open for longer than level3_call_limit; it may have run",
-                _ => "too much waited for you",
-            };
-            self.send_error(caller, end.id, &end.receiver, "", &end.why.error(text));
+            self.send_error(caller, end.id, &end.receiver, "", &end.why.error(put_off_text(end.why)));
         }
         more
     }
 
-    /// Answers a call in the place of its receiver: in JSON, which every node reads.
+    /// Answers a call in the place of its receiver: in JSON, which every node reads. It did not
+    /// run, or the class of the error says what is known of that.
     fn refuse_call(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
+        // A call that was refused for another reason hears that when it is made again.
+        self.end_call((caller, id), receiver, method, error, Refusal::Overloaded);
+    }
+
+    /// Ends a call that ran, of which the answer does not pass.
+    fn refuse_answer(&self, caller: &Peer, id: CallId, receiver: &str, method: &str, error: &RemoteError) {
+        self.end_call((caller, id), receiver, method, error, Refusal::AnswerLost);
+    }
+
+    /// `otherwise`: what the caller hears of an error of no [`Refusal`] that has to wait.
+    fn end_call(
+        &self,
+        (caller, id): (&Peer, CallId),
+        receiver: &str,
+        method: &str,
+        error: &RemoteError,
+        otherwise: Refusal,
+    ) {
         self.counters.note_refusal(error);
         caller.traffic.note_refusal();
-        if !caller.put_off(id, receiver, &error.class) {
+        if !caller.put_off(id, receiver, Refusal::of(error).unwrap_or(otherwise)) {
             self.send_error(caller, id, receiver, method, error);
         }
     }

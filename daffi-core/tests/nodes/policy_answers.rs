@@ -125,3 +125,40 @@ async fn results_are_held_against_the_policy_in_the_format_of_their_call() {
         assert_eq!(router.stats().open_calls, 0, "{said:?}");
     }
 }
+
+/// Nor while it takes nothing, and what it is told of it has to wait.
+#[tokio::test]
+async fn the_caller_of_an_answer_that_may_not_pass_never_hears_that_its_call_did_not_run() {
+    let (trusted, at_trusted) = listen_as(PeerInfo::new("mem", "trusted"), "mem://trusted");
+    let (guarded, at) = listen_as(tcp("192.0.2.7:1"), "tcp://0.0.0.0:1");
+    let rule = Rule::new("workers").who("addr:192.0.2.7").unwrap().names(["w"]).unwrap().expose(["f"]).unwrap();
+    let rule = rule.formats([FormatId::MSGPACK]);
+    let config = daffi_core::NodeConfig::server().budget_bytes(8 << 20).max_connections(16);
+    let router = Router::builder(node("router")).config(config).policy(Policy::new().rule(rule));
+    let _router = router.listen(vec![trusted, guarded]).unwrap();
+    let mut caller = Peer::connect(&at_trusted).await;
+    caller.hello_with("c", "client/4", "null").await;
+    let mut worker = Peer::connect(&at).await;
+    worker.hello_with("w", "client/4", r#"["f"]"#).await;
+    for id in 2..=12 {
+        caller.send_bytes(request(Style::Call, id, ["c", "w", "f"], FormatId::MSGPACK).as_bytes()).await;
+        next(&mut worker).await;
+    }
+    for id in 2..=11 {
+        let header = Header::new(Kind::Response, CallId(id), FormatId::MSGPACK, false, false);
+        let frame = Frame::new(header, "w", "c", "f", &vec![0; 200_000], &Limits::default()).unwrap();
+        worker.send_bytes(frame.as_bytes()).await;
+    }
+    worker.send_bytes(answer(Way::Result, CallId(12), FormatId::PICKLE).as_bytes()).await;
+    // Handled.
+    worker.send_bytes(daffi_wire::Ping::Asks(*b"settled!").frame().as_bytes()).await;
+    while worker.receive().await.unwrap().kind() != Kind::Ping {}
+    loop {
+        let got = next(&mut caller).await;
+        if got.header().id() == CallId(12) {
+            let text = String::from_utf8_lossy(got.payload()).into_owned();
+            assert!(text.contains("AnswerLost") && text.contains("it ran"), "{text}");
+            return;
+        }
+    }
+}

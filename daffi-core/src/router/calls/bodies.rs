@@ -204,7 +204,7 @@ impl Forwarder {
     fn end_broken(&self, caller: &Peer, number: CallId, fault: &FlowError) {
         let (shared, me) = (&self.shared, &self.me.peer);
         if let Some(id) = caller.drop_call(number, me.id()) {
-            shared.refuse_call(caller, id, &me.name, "", &broken_error(fault));
+            shared.refuse_answer(caller, id, &me.name, "", &broken_error(fault));
         }
     }
 
@@ -253,7 +253,7 @@ pub(crate) fn give_up(
 ) {
     let promise = caller.conn.promise_to_queue();
     let Some(id) = caller.give_up_answer(number, receiver.id(), body) else { return };
-    shared.refuse_call(caller, id, &receiver.name, method, error);
+    shared.refuse_answer(caller, id, &receiver.name, method, error);
     drop(promise);
     let limits = &shared.server.config.limits;
     let cancel = Cancel { id: number, reason: CancelReason::Dropped };

@@ -257,7 +257,7 @@ impl Forwarder {
                         }
                         return match translate(frame, me, caller, shared) {
                             Ok(translated) => to.answer(shared, me, translated.as_ref().unwrap_or(frame), turn),
-                            Err(error) => shared.refuse_call(caller, id, &me.name, frame.method(), &error),
+                            Err(error) => shared.refuse_answer(caller, id, &me.name, frame.method(), &error),
                         };
                     }
                     // Of a call that was given up.

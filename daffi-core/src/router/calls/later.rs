@@ -49,6 +49,39 @@ pub(crate) struct EndedCall {
     pub(crate) why: Refusal,
 }
 
+/// What is known of every call that ended so, once it is told: whether it ran is never left open
+/// where it is known, and never claimed where it is not.
+pub(crate) const fn put_off_text(why: Refusal) -> &'static str {
+    match why {
+        Refusal::AnswerLost => "it ran, and its answer was dropped: too much waited for you",
+        Refusal::Unanswered => "it was open for longer than level3_call_limit; it may have run",
+        Refusal::ReceiverGone => "its receiver left before it answered; it may have run (too much waited for you then)",
+        Refusal::Overloaded => "it did not run: too much waited for you",
+        Refusal::ReceiverNotFound => "it did not run: nobody was there who takes it (too much waited for you then)",
+        Refusal::NodeStopping => "it did not run: the router is stopping (too much waited for you then)",
+        Refusal::DeadlineExceeded => "it did not run: its time passed before it began (too much waited for you then)",
+        Refusal::FormatUnsupported => {
+            "it did not run: its receiver cannot read its format (too much waited for you then)"
+        }
+        // Of arguments or of an answer.
+        Refusal::ExtensionUnsupported => {
+            "what it said beside its payload could not be passed on; it may have run (too much waited for you then)"
+        }
+        Refusal::LevelUnsupported => {
+            "arguments or answer could not be passed on to a daffi 3.0.1 node; it may have run (too much waited for you \
+             then)"
+        }
+        Refusal::BodyTooLarge => {
+            "arguments or answer were larger than may be put together; it may have run (too much waited for you then)"
+        }
+        Refusal::BodyBroken => {
+            "arguments or answer came too slowly or were not what was announced; it may have run (too much waited for \
+             you then)"
+        }
+        Refusal::Cancelled => "it was given up; it may have run (too much waited for you then)",
+    }
+}
+
 impl PutOff {
     fn cost_of_one_more(&self, receiver: &str, why: Refusal) -> usize {
         let joins = self.ends.back().is_some_and(|ends| ends.is_of(receiver, why));
@@ -130,10 +163,8 @@ impl Later {
 impl Peer {
     /// Puts an end of a call off until this member takes what waits for it. `false`: nothing waits,
     /// or too many were put off.
-    pub(crate) fn put_off(&self, id: CallId, receiver: &str, class: &str) -> bool {
+    pub(crate) fn put_off(&self, id: CallId, receiver: &str, why: Refusal) -> bool {
         let outbox = &self.conn.outbox;
-        // A call that was refused for another reason hears that when it is made again.
-        let why = Refusal::of_class(class).unwrap_or(Refusal::Overloaded);
         let kept = outbox.is_full() && self.later.keep(id, receiver, why, outbox.account());
         if kept {
             self.conn.ask_for_room();
@@ -189,6 +220,17 @@ mod tests {
         assert!(account.held_bytes() <= MOST);
         drop(later);
         assert_eq!(account.held_bytes(), 0);
+    }
+
+    #[test]
+    fn whoever_hears_late_of_an_end_hears_whether_the_call_ran() {
+        for why in Refusal::ALL {
+            let text = put_off_text(why);
+            let said = ["it ran,", "it may have run", "it did not run"].map(|known| usize::from(text.contains(known)));
+            assert_eq!(said.iter().sum::<usize>(), 1, "{why:?}: {text}");
+            assert_eq!(said[0] == 1, why == Refusal::AnswerLost, "{text}");
+            assert!(why != Refusal::Overloaded || said[2] == 1, "callers make it again: {text}");
+        }
     }
 
     /// Of receivers with long names that leave in turn.
