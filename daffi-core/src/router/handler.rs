@@ -15,7 +15,7 @@ use super::{
     calls::forward::Forwarder,
     flow::sender::Sender,
     members::{
-        announcing::{Announcing, TooManyNewcomers},
+        announcing::{Announcing, TooManyNewcomers, first_takes},
         watching::Watching,
     },
     stats::counted::now,
@@ -176,13 +176,15 @@ impl RouterHandler {
     #[cold]
     fn handshake(&mut self, frame: Frame) {
         let (now, size) = (now(), frame.payload().len());
+        let mut takes = Duration::ZERO;
         let due = if size > self.shared.server.config.limits.max_control_bytes {
             // It is refused by its length.
             None
         } else if self.member.is_some() {
             self.announcing.next_allowed(now)
         } else {
-            match self.shared.newcomers.due(size, frame.transmitter().len(), now) {
+            takes = first_takes(size, frame.transmitter().len());
+            match self.shared.newcomers.due(takes, self.announcing.turn(), now) {
                 Ok(due) => due,
                 Err(TooManyNewcomers) => {
                     let reason = "too many newcomers with long names or lists of callbacks wait; try again";
@@ -192,7 +194,7 @@ impl RouterHandler {
         };
         if let Some(due) = due {
             let counted = Ticket::new(Arc::clone(&self.conn), frame.as_bytes().len());
-            return self.announcing.keep(frame, counted, due);
+            return self.announcing.keep(frame, counted, due, takes);
         }
         self.announce(&frame, now);
     }
@@ -362,7 +364,7 @@ impl RouterHandler {
         if me.is_level_four() && me.exposed_methods().is_empty() && self.conn.is_promised() {
             // It takes calls until it is answered, and some are still on their way to it.
             let counted = Ticket::new(Arc::clone(&self.conn), frame.as_bytes().len());
-            self.announcing.keep(frame.clone(), counted, now + UNTIL_SENT);
+            self.announcing.keep(frame.clone(), counted, now + UNTIL_SENT, Duration::ZERO);
             return Ok(());
         }
         if !level_four {

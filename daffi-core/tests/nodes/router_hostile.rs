@@ -11,7 +11,7 @@ use daffi_wire::{
 use tokio::time::timeout;
 
 use crate::{
-    peer::{Peer, raw, request, send},
+    peer::{Peer, handshake, raw, request, send},
     support::router_with,
 };
 
@@ -240,4 +240,29 @@ async fn calls_behind_a_nowait_request_have_a_bound() {
     let stats = router.stats();
     assert!(most <= MOST, "{most}");
     assert!(stats.refused_calls >= 90 && stats.cut_connections == 0 && router.members().len() == 2, "{stats:?}");
+}
+
+/// Each names itself at length, and the last that waits is the only one that counts.
+#[tokio::test(start_paused = true)]
+async fn handshakes_of_one_that_never_joins_keep_no_newcomer_out() {
+    let (router, at) = router_with(NodeConfig::server());
+    let long = |name: &str| handshake(&name.repeat(9_000), "client/4", "null", "");
+    let (mut other, mut rude) = (Peer::connect(&at).await, Peer::connect(&at).await);
+    send(&mut other, &long("y")).await;
+    other.receive().await.unwrap();
+    let again = long("x");
+    rude.send_bytes(&again.as_bytes().repeat(400)).await;
+    // Until nobody has anything to do: all were handled.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let names: Vec<_> = (0..4_000).map(|n| format!("\"callback{n}\"")).collect();
+    let (begun, mut joined) = (tokio::time::Instant::now(), Vec::new());
+    for name in ["w1", "w2", "w3"] {
+        let mut honest = Peer::connect(&at).await;
+        send(&mut honest, &handshake(name, "client/4", &format!("[{}]", names.join(",")), "")).await;
+        let answer = honest.receive().await.unwrap();
+        assert!(!String::from_utf8_lossy(answer.payload()).contains("too many newcomers"), "{name}");
+        joined.push(honest);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(router.members().len(), 5, "and it joined, once");
 }

@@ -40,22 +40,40 @@ pub(crate) struct Newcomers(Mutex<Option<Instant>>);
 pub(crate) struct TooManyNewcomers;
 
 impl Newcomers {
-    /// When a first handshake of so many bytes, under a name of so many, is to be looked at.
-    /// `None`: now.
-    pub(crate) fn due(&self, bytes: usize, name: usize, now: Instant) -> Result<Option<Instant>, TooManyNewcomers> {
-        let of_list = if bytes > LARGE { NANOS_FOR_BYTE.saturating_mul(bytes as u64) } else { 0 };
-        let of_name = if name > LONG_NAME { NANOS_FOR_NAME_BYTE.saturating_mul(name as u64) } else { 0 };
-        if of_list + of_name == 0 {
-            return Ok(None);
+    /// When a first handshake that takes others so long is to be looked at. `None`: now. `before`:
+    /// one of the same connection that waits, whose turn it has.
+    pub(crate) fn due(
+        &self,
+        takes: Duration,
+        before: Option<NewcomerTurn>,
+        now: Instant,
+    ) -> Result<Option<Instant>, TooManyNewcomers> {
+        let more = takes.saturating_sub(before.map_or(Duration::ZERO, |before| before.takes));
+        if more.is_zero() {
+            return Ok(before.map(|before| before.due));
         }
         let mut next = self.0.lock();
-        let due = next.map_or(now, |next| next.max(now));
-        if due - now > LONGEST_WAIT {
+        let free = next.map_or(now, |next| next.max(now));
+        if free - now > LONGEST_WAIT {
             return Err(TooManyNewcomers);
         }
-        *next = Some(due + Duration::from_nanos(of_list + of_name));
-        Ok((due > now).then_some(due))
+        *next = Some(free + more);
+        Ok(before.map(|before| before.due).or((free > now).then_some(free)))
     }
+}
+
+/// The turn of a newcomer that waits, and how long others wait for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewcomerTurn {
+    due: Instant,
+    takes: Duration,
+}
+
+/// How long others wait for a first handshake of so many bytes, under a name of so many.
+pub(crate) fn first_takes(bytes: usize, name: usize) -> Duration {
+    let of_list = if bytes > LARGE { NANOS_FOR_BYTE.saturating_mul(bytes as u64) } else { 0 };
+    let of_name = if name > LONG_NAME { NANOS_FOR_NAME_BYTE.saturating_mul(name as u64) } else { 0 };
+    Duration::from_nanos(of_list.saturating_add(of_name))
 }
 
 /// What a member announced of late, and the newest that waits for its time.
@@ -96,7 +114,7 @@ impl AnnouncedRate {
 #[derive(Debug)]
 struct WaitingHandshake {
     frame: Frame,
-    due: Instant,
+    turn: NewcomerTurn,
     _counted: Ticket,
 }
 
@@ -111,19 +129,27 @@ impl Announcing {
         self.rate.next_allowed(now)
     }
 
-    /// Keeps a handshake until it is `due`, in the place of an older one.
-    pub(crate) fn keep(&mut self, frame: Frame, counted: Ticket, due: Instant) {
-        self.waiting = Some(WaitingHandshake { frame: keep(frame), due, _counted: counted });
+    /// Keeps a handshake until it is `due`, in the place of an older one. `takes`: how long other
+    /// newcomers wait for it, by both.
+    pub(crate) fn keep(&mut self, frame: Frame, counted: Ticket, due: Instant, takes: Duration) {
+        let takes = self.turn().map_or(takes, |before| before.takes.max(takes));
+        self.waiting =
+            Some(WaitingHandshake { frame: keep(frame), turn: NewcomerTurn { due, takes }, _counted: counted });
+    }
+
+    /// The turn of the one that waits.
+    pub(crate) fn turn(&self) -> Option<NewcomerTurn> {
+        self.waiting.as_ref().map(|waiting| waiting.turn)
     }
 
     /// The time at which the one that waits is due.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.waiting.as_ref().map(|waiting| waiting.due)
+        self.turn().map(|turn| turn.due)
     }
 
     /// The one that waited, if its time has come.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<Frame> {
-        self.waiting.take_if(|waiting| waiting.due <= now).map(|waiting| waiting.frame)
+        self.waiting.take_if(|waiting| waiting.turn.due <= now).map(|waiting| waiting.frame)
     }
 }
 
@@ -134,24 +160,42 @@ mod tests {
     #[test]
     fn newcomers_with_long_lists_come_one_by_one() {
         let (newcomers, begun) = (Newcomers::default(), Instant::now());
-        assert!(matches!(newcomers.due(1 << 20, 10, begun), Ok(None)));
-        let waits = |bytes| newcomers.due(bytes, 10, begun).map(|due| due.map_or(Duration::ZERO, |due| due - begun));
+        let due = |bytes, at| newcomers.due(first_takes(bytes, 10), None, at);
+        assert!(matches!(due(1 << 20, begun), Ok(None)));
+        let waits = |bytes| due(bytes, begun).map(|due| due.map_or(Duration::ZERO, |due| due - begun));
         assert_eq!(waits(1 << 20).unwrap().as_millis(), 16);
         assert_eq!(waits(LARGE).unwrap(), Duration::ZERO, "others do not wait for them");
         assert_eq!(waits(1 << 19).unwrap().as_millis(), 33);
         let more = (0..1000).filter(|_| waits(1 << 20).is_ok()).count();
         assert!((290..310).contains(&more), "{more} have a place");
-        assert!(matches!(newcomers.due(1 << 20, 10, begun + Duration::from_secs(6)), Ok(None)));
+        assert!(matches!(due(1 << 20, begun + Duration::from_secs(6)), Ok(None)));
     }
 
     #[test]
     fn newcomers_with_long_names_come_one_by_one() {
         let (newcomers, begun) = (Newcomers::default(), Instant::now());
-        let let_in = |at| (0..1000).filter(|_| matches!(newcomers.due(100, 10_000, at), Ok(None))).count();
+        let due = |name, at| newcomers.due(first_takes(100, name), None, at);
+        let let_in = |at| (0..1000).filter(|_| matches!(due(10_000, at), Ok(None))).count();
         assert_eq!((let_in(begun), let_in(begun + Duration::from_secs(60))), (1, 1));
-        let waiting = (0..1000).filter(|_| newcomers.due(100, 10_000, begun).is_ok()).count();
+        let waiting = (0..1000).filter(|_| due(10_000, begun).is_ok()).count();
         assert_eq!(waiting, 0, "after 1,000 of them more would wait for too long");
-        assert!(matches!(newcomers.due(100, LONG_NAME, begun), Ok(None)), "others do not wait for them");
+        assert!(matches!(due(LONG_NAME, begun), Ok(None)), "others do not wait for them");
+    }
+
+    #[test]
+    fn one_that_says_handshake_again_has_one_turn_and_pays_what_is_more() {
+        let (newcomers, begun) = (Newcomers::default(), Instant::now());
+        let takes = |name| first_takes(100, name);
+        assert!(matches!(newcomers.due(takes(10_000), None, begun), Ok(None)));
+        let mut turn =
+            NewcomerTurn { due: newcomers.due(takes(1_000), None, begun).unwrap().unwrap(), takes: takes(1_000) };
+        for name in [1_000, 10, 10_000, 9_000, 10_000] {
+            let due = newcomers.due(takes(name), Some(turn), begun).unwrap();
+            assert_eq!(due, Some(turn.due), "{name}");
+            turn.takes = turn.takes.max(takes(name));
+        }
+        let next = newcomers.due(takes(1_000), None, begun).unwrap().unwrap();
+        assert_eq!(next - begun, 2 * takes(10_000), "and others wait for the longest of all");
     }
 
     #[test]
