@@ -280,6 +280,9 @@ impl RouterShared {
             format!("nobody exposed \"{method}\"")
         } else if !can(line.level_four) {
             format!("nobody but daffi 3.0.1 nodes, which cannot read the call, exposed \"{method}\"")
+        } else if call.sender.peer.conn.outbox.is_full() {
+            let me = &call.sender.peer;
+            format!("its caller took too little of what waits for it: {}", me.conn.outbox.crowd(&me.name))
         } else {
             format!("others waited before it, and those who expose \"{method}\" took too few")
         };
