@@ -192,11 +192,11 @@ impl Outbox {
         self.account.change(std::mem::replace(&mut queue.counted, held), held);
     }
 
-    /// Whether a frame of `bytes` may be queued now; if not, it is known to all that somebody was
-    /// refused.
+    /// Whether a frame of `bytes` may be queued now. If memory is what it lacks, all know of that.
     pub(crate) fn admits(&self, class: Class, bytes: usize) -> bool {
         let admits = self.has_room(class, bytes);
-        if !admits && class != Class::Own {
+        // One to a peer that does not take what waits for it lacks nothing that others have.
+        if !admits && class != Class::Own && !self.fits(bytes) {
             self.account.budget().note_refusal(self.account.held_bytes(), Instant::now().into_std());
         }
         admits
@@ -247,8 +247,8 @@ impl Outbox {
     /// What a caller hears whose answer found no room.
     pub(crate) fn lost_answer_error(&self, method: &str, bytes: usize, caller: &str) -> RemoteError {
         Refusal::AnswerLost.error(format!(
-            "{method}() ran, and its answer of {bytes} bytes found no room: {} wait to be taken by {caller}, which may be {}",
-            self.bytes(),
+            "{method}() ran, and its answer of {bytes} bytes found no room: {} bytes are held for {caller}, and {} may be",
+            self.account.held_bytes(),
             self.account.share()
         ))
     }

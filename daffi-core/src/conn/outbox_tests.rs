@@ -189,3 +189,13 @@ async fn what_is_forgotten_makes_room_for_those_who_wait() {
     outbox.forget_data(|data| data.forget(key));
     assert!(futures::poll!(waiting.as_mut()).is_ready());
 }
+
+/// What it holds in parts of bodies counts, though it lies elsewhere.
+#[test]
+fn whose_answer_finds_no_room_hears_of_all_that_is_held() {
+    let account = Budget::new(64 << 20, 1.0, 100, 1 << 20).open();
+    let outbox = Outbox::new(Arc::clone(&account));
+    let _elsewhere = account.charge(12_345_678);
+    let text = outbox.lost_answer_error("f", 5, "c").message;
+    assert!(text.contains("12345678 bytes are held for c"), "{text}");
+}
